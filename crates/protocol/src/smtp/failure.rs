@@ -1,0 +1,187 @@
+//! Why an attempt failed: phase, kind and the destination's words, each apart. Never prose as state.
+
+use std::{fmt, net::SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Phase, Reply};
+
+/// The server at the other end of one attempt.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub struct Destination {
+    /// Host name, or address literal, as configured or as the MX record says.
+    pub host: String,
+    pub port: u16,
+    /// `None` until a look-up has given one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)?;
+        match self.address {
+            Some(address) if address.ip().to_string() != self.host => write!(f, " [{}]", address.ip()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What TLS was agreed on, if any.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TlsSummary {
+    /// As OpenSSL names it, e.g. `TLSv1.3`.
+    pub version: String,
+    /// As OpenSSL names it, e.g. `TLS_AES_256_GCM_SHA384`.
+    pub cipher: String,
+}
+
+/// Why one delivery, or all that an attempt carried, did not succeed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    pub phase: Phase,
+    #[serde(flatten)]
+    pub kind: FailureKind,
+    /// The destination's answer, where one came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Reply>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Destination>,
+}
+
+/// What went wrong, by whose fault.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The destination answered 4xx or 5xx; [`Failure::reply`] says what.
+    Rejected,
+    /// The name does not exist, or has neither MX nor address.
+    HostNotFound,
+    /// The domain says that it takes no mail (null MX, RFC 7505).
+    NullMx,
+    /// Name servers did not answer, or answered with a failure.
+    DnsFailure { detail: String },
+    ConnectionRefused,
+    NetworkUnreachable,
+    ConnectionReset,
+    /// The destination closed the connection in an orderly way, before it had answered.
+    ConnectionClosed,
+    /// Nothing came within the time-out of the phase.
+    TimedOut { after_s: u64 },
+    HandshakeFailed { detail: String },
+    /// The connector requires TLS and the destination does not offer STARTTLS.
+    StartTlsNotOffered,
+    /// The destination lacks an extension without which the message would be damaged.
+    ExtensionMissing { extension: String },
+    /// What the destination sent is not SMTP.
+    BadReply { detail: String },
+    /// Something on this node: no file descriptors, no memory, a store that cannot read the message.
+    Local { detail: String },
+    /// The delivery waited longer than the queue keeps mail; [`Failure::phase`] and reply are the last attempt's.
+    Expired,
+}
+
+/// What else a failure says something about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Only this recipient; others of the same message may go through.
+    Recipient,
+    /// This message for all its recipients.
+    Message,
+    /// Every message to this destination: other hosts of the connector should be tried, and then it backs off.
+    Destination,
+}
+
+impl Failure {
+    pub fn new(phase: Phase, kind: FailureKind) -> Self {
+        Self { phase, kind, reply: None, destination: None }
+    }
+
+    pub fn rejected(phase: Phase, reply: Reply) -> Self {
+        Self { phase, kind: FailureKind::Rejected, reply: Some(reply), destination: None }
+    }
+
+    pub fn at(mut self, destination: &Destination) -> Self {
+        self.destination = Some(destination.clone());
+        self
+    }
+
+    /// True if trying again cannot help, so that the delivery fails now.
+    pub fn is_permanent(&self) -> bool {
+        match &self.kind {
+            FailureKind::Rejected => {
+                self.scope() != Scope::Destination && self.reply.as_ref().is_some_and(Reply::is_permanent)
+            }
+            FailureKind::NullMx | FailureKind::ExtensionMissing { .. } | FailureKind::Expired => true,
+            // A domain that does not exist may be a mistake of its name servers; the queue's lifetime bounds the wait.
+            FailureKind::HostNotFound
+            | FailureKind::DnsFailure { .. }
+            | FailureKind::ConnectionRefused
+            | FailureKind::NetworkUnreachable
+            | FailureKind::ConnectionReset
+            | FailureKind::ConnectionClosed
+            | FailureKind::TimedOut { .. }
+            | FailureKind::HandshakeFailed { .. }
+            | FailureKind::StartTlsNotOffered
+            | FailureKind::BadReply { .. }
+            | FailureKind::Local { .. } => false,
+        }
+    }
+
+    /// How far the failure reaches.
+    pub fn scope(&self) -> Scope {
+        match (&self.kind, self.phase) {
+            (FailureKind::NullMx | FailureKind::ExtensionMissing { .. } | FailureKind::Expired, _) => Scope::Message,
+            (FailureKind::Local { .. }, _) => Scope::Message,
+            // 421 closes the channel whatever it answers (RFC 5321 section 3.8).
+            (FailureKind::Rejected, _) if self.reply.as_ref().is_some_and(|r| r.code == 421) => Scope::Destination,
+            (FailureKind::Rejected, Phase::Rcpt) => Scope::Recipient,
+            (FailureKind::Rejected, Phase::Mail | Phase::Data | Phase::EndOfData) => Scope::Message,
+            // One message that breaks the connection must not hold up the rest.
+            (FailureKind::Rejected, _) => Scope::Destination,
+            (_, Phase::Mail | Phase::Rcpt | Phase::Data | Phase::EndOfData) => Scope::Message,
+            (_, _) => Scope::Destination,
+        }
+    }
+
+    /// A sentence for people: what, at which phase, with the destination's words.
+    pub fn summary(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(destination) = &self.destination {
+            write!(f, "{destination}: ")?;
+        }
+        write!(f, "{} while {}", self.kind, self.phase.doing())?;
+        match &self.reply {
+            Some(reply) => write!(f, ": {reply}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected => f.write_str("rejected"),
+            Self::HostNotFound => f.write_str("host not found"),
+            Self::NullMx => f.write_str("the domain takes no mail (null MX)"),
+            Self::DnsFailure { detail } => write!(f, "DNS failure ({detail})"),
+            Self::ConnectionRefused => f.write_str("connection refused"),
+            Self::NetworkUnreachable => f.write_str("network unreachable"),
+            Self::ConnectionReset => f.write_str("connection reset"),
+            Self::ConnectionClosed => f.write_str("connection closed by the destination"),
+            Self::TimedOut { after_s } => write!(f, "no answer within {after_s} s"),
+            Self::HandshakeFailed { detail } => write!(f, "TLS handshake failed ({detail})"),
+            Self::StartTlsNotOffered => f.write_str("STARTTLS is required and not offered"),
+            Self::ExtensionMissing { extension } => write!(f, "the destination does not offer {extension}"),
+            Self::BadReply { detail } => write!(f, "the answer is not SMTP ({detail})"),
+            Self::Local { detail } => write!(f, "local trouble ({detail})"),
+            Self::Expired => f.write_str("expired in the queue"),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The durable queue, the history of its mail and the fleet's state. All SQL is in this crate.
+//!
+//! A delivery's life, in the words of [`State`]:
+//!
+//! ```text
+//!   accept ──> queued ──claim──> leased ──settle──> delivered | failed | removed
+//!                ^                  │
+//!                ├──── deferred ────┤  settle
+//!                └──── lease ends ──┘  its node died
+//! ```
+//!
+//! Invariants: what `accept` returned for is durable. Only the node whose lease is unexpired settles a delivery.
+//! Every change of state is written in one transaction with the events that tell of it. A body exists as long as one
+//! of its deliveries may still be sent.
+
+mod types;
+
+pub use types::*;
+
+use std::future::Future;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use trace::Event;
+use uuid::Uuid;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// No room to write. Nothing was changed, and it works again by itself when there is room.
+    #[error("the disk is full")]
+    Full,
+    /// Another process serves from this data folder.
+    #[error("the data folder {folder} is held by another process ({holder}); stop it, or choose another [node] data")]
+    Held { folder: String, holder: String },
+    #[error("{file} has schema version {found}, and this program knows versions up to {known}; use a newer gatepost")]
+    Newer { file: String, found: u32, known: u32 },
+    #[error("{file} is damaged ({detail}); restore it from a backup, or move it away to start with an empty queue")]
+    Damaged { file: String, detail: String },
+    /// The file is not there and was not to be made.
+    #[error("there is no store at {file}; start a node there first: gatepost serve")]
+    Missing { file: String },
+    #[error("{0}")]
+    Other(String),
+}
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// The queue as nodes use it. Shaped for batches: concurrent calls share one commit.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// Writes one piece of a body that is too large for [`Body::Inline`]. Pieces come in order, from 0.
+    /// Durable no later than the `accept` that names the body.
+    fn append_body(&self, body: BodyKey, sequence: u32, bytes: Bytes) -> impl Future<Output = Result<()>> + Send;
+
+    /// A key for a body that will be written piece by piece. Unaccepted bodies are swept when their node starts.
+    fn new_body(&self) -> BodyKey;
+
+    /// Deletes the pieces of a body that will not be accepted.
+    fn discard_body(&self, body: BodyKey) -> impl Future<Output = Result<()>> + Send;
+
+    /// Puts a message and its deliveries into the queue, with its events. Durable before it returns: only then may the
+    /// session say 250. With a lease, its deliveries are born leased, so that this node can send them at once.
+    fn accept(
+        &self,
+        message: NewMessage,
+        lease: Option<Lease>,
+        events: Vec<Event>,
+    ) -> impl Future<Output = Result<Accepted>> + Send;
+
+    /// Leases up to `limit` deliveries of one connector that are due, the longest due first, grouped by message.
+    /// Its cost does not grow with the queue. Expired leases are due again.
+    fn claim(&self, claim: Claim) -> impl Future<Output = Result<Vec<Claimed>>> + Send;
+
+    /// Leases up to `limit` queued deliveries of any connector whose review time has come (delay notice or expiry).
+    fn claim_for_review(
+        &self,
+        lease: Lease,
+        now: Timestamp,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Claimed>>> + Send;
+
+    /// Extends leases; returns those that this node no longer holds.
+    fn renew(&self, lease: Lease, deliveries: Vec<DeliveryKey>) -> impl Future<Output = Result<Vec<DeliveryKey>>> + Send;
+
+    /// Records results, frees bodies that nobody needs, and queues notices; one transaction for the whole call. Returns
+    /// the deliveries whose lease this node had lost: nothing was changed for them, though their events are kept.
+    fn settle(&self, node: &str, settlements: Vec<Settlement>) -> impl Future<Output = Result<Vec<DeliveryKey>>> + Send;
+
+    /// Takes back what this node had leased before it stopped, with an `Interrupted` event each. Returns how many.
+    fn recover(&self, node: &str, now: Timestamp) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Ends the leases that died with other nodes, with an `Interrupted` event each. Returns how many.
+    fn expire_leases(&self, now: Timestamp) -> impl Future<Output = Result<u64>> + Send;
+
+    /// Piece `sequence` of a body, from 0; `None` after the last. An inline body is one piece.
+    fn read_body(&self, message: MessageKey, sequence: u32) -> impl Future<Output = Result<Option<Bytes>>> + Send;
+
+    /// Stores what this node knows of its connectors and that it is alive.
+    fn report(&self, report: NodeReport) -> impl Future<Output = Result<()>> + Send;
+
+    /// Who runs, and how each node's connectors stand.
+    fn reports(&self) -> impl Future<Output = Result<Vec<NodeReport>>> + Send;
+
+    /// Deliveries in the queue, by due time, a page at a time.
+    fn list(&self, query: QueueQuery) -> impl Future<Output = Result<Vec<DeliveryRecord>>> + Send;
+
+    /// How many deliveries are in the queue, by connector and state.
+    fn counts(&self) -> impl Future<Output = Result<Vec<QueueCount>>> + Send;
+
+    /// One message with all its deliveries, whatever their state.
+    fn message(&self, id: Uuid) -> impl Future<Output = Result<Option<MessageRecord>>> + Send;
+
+    /// One row per message and recipient, newest first.
+    fn trace(&self, query: TraceQuery) -> impl Future<Output = Result<Vec<DeliveryRecord>>> + Send;
+
+    /// All events of a message in order.
+    fn events(&self, message: Uuid) -> impl Future<Output = Result<Vec<Event>>> + Send;
+
+    /// An operator's command on queued deliveries. Returns how many it changed; leased ones are not removed.
+    fn command(
+        &self,
+        command: Command,
+        selection: Selection,
+        by: &str,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Commanded>> + Send;
+}

@@ -1,0 +1,274 @@
+//! What goes into the store and comes out of it.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use protocol::smtp::{Address, BodyType, Failure, Notify, Reply, Ret, ReversePath};
+use serde::{Deserialize, Serialize};
+use trace::Event;
+use uuid::Uuid;
+
+/// A message's key in this store; ascending in order of acceptance.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct MessageKey(pub i64);
+
+/// A delivery's key in this store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DeliveryKey(pub i64);
+
+/// A body that was written piece by piece. It is the key of the message that will own it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct BodyKey(pub i64);
+
+/// Where a message's content is.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Small enough to be written with the message: up to [`INLINE_BODY_BYTES_MAX`].
+    Inline(Bytes),
+    Stored(BodyKey),
+}
+
+/// Larger bodies are written in pieces of at most this size.
+pub const INLINE_BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// A message on its way into the queue.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    pub network_message_id: Uuid,
+    pub received: Timestamp,
+    pub sender: ReversePath,
+    pub body_type: BodyType,
+    pub smtputf8: bool,
+    pub ret: Option<Ret>,
+    pub envid: Option<String>,
+    /// The Message-ID field without angle brackets.
+    pub message_id: Option<String>,
+    /// Decoded (RFC 2047), at most 256 characters.
+    pub subject: Option<String>,
+    pub size_bytes: u64,
+    /// `None` for notices made by the gateway.
+    pub client: Option<IpAddr>,
+    /// CRLF lines, the gateway's own Received field first, no dot-stuffing, no final dot.
+    pub body: Body,
+    pub deliveries: Vec<NewDelivery>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewDelivery {
+    pub recipient: Address,
+    pub notify: Option<Notify>,
+    pub orcpt: Option<String>,
+    pub connector: String,
+    pub due: Timestamp,
+    /// When a node must look at it whether it was tried or not: delay notice or expiry, whichever is next.
+    pub review: Timestamp,
+}
+
+/// Who holds a delivery, and until when.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lease {
+    pub node: String,
+    pub until: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub struct Claim {
+    pub connector: String,
+    pub now: Timestamp,
+    pub limit: u32,
+    pub lease: Lease,
+}
+
+/// What `accept` made, in the order of [`NewMessage::deliveries`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    pub message: MessageKey,
+    pub deliveries: Vec<DeliveryKey>,
+}
+
+/// What a node needs to know of a message to send it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Message {
+    pub key: MessageKey,
+    pub network_message_id: Uuid,
+    pub received: Timestamp,
+    pub sender: ReversePath,
+    pub body_type: BodyType,
+    pub smtputf8: bool,
+    pub ret: Option<Ret>,
+    pub envid: Option<String>,
+    pub subject: Option<String>,
+    pub message_id: Option<String>,
+    pub size_bytes: u64,
+    pub client: Option<IpAddr>,
+}
+
+/// One recipient of a message on its way out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivery {
+    pub key: DeliveryKey,
+    pub recipient: Address,
+    pub notify: Option<Notify>,
+    pub orcpt: Option<String>,
+    pub connector: String,
+    /// Attempts that ended in a deferral so far.
+    pub attempts: u32,
+    /// A delay notice was sent, or will never be.
+    pub delay_notified: bool,
+    /// The last attempt's failure: the original cause of the wait.
+    pub failure: Option<Failure>,
+}
+
+/// A message and those of its deliveries that this node now holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Claimed {
+    pub message: Message,
+    pub deliveries: Vec<Delivery>,
+}
+
+/// The result of one delivery, or of its review.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub delivery: DeliveryKey,
+    pub message: MessageKey,
+    pub outcome: Outcome,
+    pub events: Vec<Event>,
+    /// Notices to queue with it.
+    pub notices: Vec<NewMessage>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    Delivered { reply: Reply, at: Timestamp },
+    Failed { failure: Failure, at: Timestamp },
+    /// An attempt failed for now: counts as a try, and its failure becomes the original cause.
+    Deferred { failure: Failure, due: Timestamp, review: Timestamp, delay_notified: bool },
+    /// No attempt was made: due, tries and cause stay as they were.
+    Returned { review: Option<Timestamp>, delay_notified: bool },
+}
+
+/// Where a delivery stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    Queued,
+    Leased,
+    Suspended,
+    Delivered,
+    Failed,
+    Removed,
+}
+
+/// A delivery in the queue or come to rest, with all that tells why it waits or how it ended.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DeliveryRecord {
+    pub message: Message,
+    pub delivery: Delivery,
+    pub state: State,
+    pub due: Timestamp,
+    pub review: Timestamp,
+    pub lease: Option<Lease>,
+    pub suspended_by: Option<String>,
+    /// The destination's reply that ended it with delivery.
+    pub reply: Option<Reply>,
+    /// When it came to rest.
+    pub settled: Option<Timestamp>,
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct QueueQuery {
+    pub selection: Selection,
+    pub limit: u32,
+    /// The last row of the page before: (due, key).
+    pub after: Option<(Timestamp, DeliveryKey)>,
+}
+
+/// Which queued deliveries are meant; all given conditions must hold.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Selection {
+    pub message: Option<Uuid>,
+    pub connector: Option<String>,
+    /// Address, or `@domain`; letter case does not matter.
+    pub recipient: Option<String>,
+    pub sender: Option<String>,
+    pub state: Option<State>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Due now.
+    Retry,
+    /// Not tried until resumed.
+    Suspend,
+    Resume,
+    /// Deleted without a notice.
+    Remove,
+}
+
+/// What a command did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Commanded {
+    pub changed: u64,
+    /// Left alone because a node is delivering them right now.
+    pub leased: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct QueueCount {
+    pub connector: String,
+    pub state: State,
+    pub deliveries: u64,
+    /// The earliest due time among them.
+    pub due: Option<Timestamp>,
+}
+
+/// One message with the present standing of all its deliveries.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MessageRecord {
+    pub message: Message,
+    pub deliveries: Vec<DeliveryRecord>,
+    pub body_present: bool,
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TraceQuery {
+    pub sender: Option<String>,
+    pub recipient: Option<String>,
+    pub message_id: Option<String>,
+    pub network_message_id: Option<Uuid>,
+    pub state: Option<State>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+    pub limit: u32,
+}
+
+/// A node's word on itself and on its connectors.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct NodeReport {
+    pub node: String,
+    pub at: Timestamp,
+    pub connectors: Vec<ConnectorReport>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ConnectorReport {
+    pub name: String,
+    /// Open connections, and how many it may have.
+    pub connections: u32,
+    pub connections_max: u32,
+    /// Why no more is being sent just now, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<String>,
+    /// Set while all destinations failed as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backed_off: Option<BackOff>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct BackOff {
+    pub since: Timestamp,
+    pub until: Timestamp,
+    /// The original cause.
+    pub failure: Failure,
+}

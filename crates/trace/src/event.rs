@@ -1,0 +1,186 @@
+//! Events: the rows of a message's history. An event observes; nothing is ever decided by one.
+
+use std::{fmt, net::{IpAddr, SocketAddr}};
+
+use jiff::Timestamp;
+use protocol::smtp::{Address, Destination, Failure, Reply, ReversePath, TlsSummary};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// One row of a message's history.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Event {
+    pub at: Timestamp,
+    /// Name of the node that saw it, or of the operator's host for commands.
+    pub node: String,
+    /// The network message id.
+    pub message: Uuid,
+    /// `None`: the event tells of the whole message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<Address>,
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum EventKind {
+    /// The message is durable in the queue and was answered 250.
+    Received(Received),
+    /// The destination took the delivery.
+    Delivered { attempt: Attempt, reply: Reply },
+    /// An attempt failed for now.
+    Deferred { attempt: Attempt, failure: Failure, due: Timestamp },
+    /// The delivery was given up. No attempt where it expired without one.
+    Failed {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attempt: Option<Attempt>,
+        failure: Failure,
+    },
+    /// Its node stopped between lease and result. If the attempt had sent its final dot, a duplicate is possible.
+    Interrupted { leased_by: String },
+    /// A notice about this delivery was queued for the sender.
+    Notified { action: NoticeAction, notice: Uuid },
+    Suspended { by: String },
+    Resumed { by: String },
+    /// An operator made it due now.
+    Retried { by: String },
+    /// An operator deleted it from the queue.
+    Removed { by: String },
+}
+
+impl EventKind {
+    /// The stable name, as in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Received(_) => "received",
+            Self::Delivered { .. } => "delivered",
+            Self::Deferred { .. } => "deferred",
+            Self::Failed { .. } => "failed",
+            Self::Interrupted { .. } => "interrupted",
+            Self::Notified { .. } => "notified",
+            Self::Suspended { .. } => "suspended",
+            Self::Resumed { .. } => "resumed",
+            Self::Retried { .. } => "retried",
+            Self::Removed { .. } => "removed",
+        }
+    }
+}
+
+/// How a message came in.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Received {
+    pub sender: ReversePath,
+    pub recipients: u32,
+    pub size_bytes: u64,
+    /// `None`: made by the gateway itself (a notice).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
+    /// What the client said in EHLO or HELO.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hello: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSummary>,
+    /// Session id, 16 hex digits; joins to the protocol log.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub session: String,
+}
+
+/// One try to deliver, on one connection, by one node to one destination.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Attempt {
+    pub connector: String,
+    /// `None` when no destination was found to connect to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Destination>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<SocketAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSummary>,
+    /// Session id, 16 hex digits, the same for all attempts on one connection.
+    pub session: String,
+    /// From taking up the delivery to its result, in milliseconds.
+    pub duration_ms: u64,
+}
+
+/// What a notice says of a delivery: the Action field of RFC 3464 section 2.3.3.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoticeAction {
+    Failed,
+    Delayed,
+    /// Handed to a server that makes no notices of its own (RFC 3461 section 5.2.2).
+    Relayed,
+}
+
+/// Why a delivery is still in the queue. Closed: every waiting delivery is in exactly one of these.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "waits", rename_all = "kebab-case")]
+pub enum Waiting {
+    /// For its retry timer.
+    Timer { until: Timestamp },
+    /// Due, but the connector runs as many connections, or sends as fast, as it may.
+    ConnectorLimit { limit: String },
+    /// The connector's destinations failed as a whole; nothing is tried before that time.
+    ConnectorBackedOff { until: Timestamp },
+    Suspended { by: String },
+    /// A node is delivering it right now.
+    Leased { node: String, until: Timestamp },
+    /// No connector for it in the configuration.
+    NoRoute { connector: String },
+    /// A TLS policy forbids what the destination offers.
+    PolicyForbids { policy: String },
+    /// Due, but no node has reported for a while.
+    NoNode {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_seen: Option<Timestamp>,
+    },
+}
+
+impl Waiting {
+    /// The stable name, as in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Timer { .. } => "timer",
+            Self::ConnectorLimit { .. } => "connector-limit",
+            Self::ConnectorBackedOff { .. } => "connector-backed-off",
+            Self::Suspended { .. } => "suspended",
+            Self::Leased { .. } => "leased",
+            Self::NoRoute { .. } => "no-route",
+            Self::PolicyForbids { .. } => "policy-forbids",
+            Self::NoNode { .. } => "no-node",
+        }
+    }
+
+    /// What ends the wait, for people.
+    pub fn unblocked_by(&self) -> String {
+        match self {
+            Self::Timer { until } => format!("the retry at {until}; or now: gatepost queue retry"),
+            Self::ConnectorLimit { limit } => format!("a delivery before it ending; the limit is {limit}"),
+            Self::ConnectorBackedOff { until } => {
+                format!("the destination answering again, tried at {until}; or now: gatepost queue retry")
+            }
+            Self::Suspended { .. } => "gatepost queue resume".to_owned(),
+            Self::Leased { node, until } => format!("the result of {node}, or its lease ending at {until}"),
+            Self::NoRoute { connector } => format!("a [[connector]] named \"{connector}\" in the configuration"),
+            Self::PolicyForbids { policy } => format!("the destination's TLS, or the policy \"{policy}\", changing"),
+            Self::NoNode { .. } => "a node being started: gatepost serve".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timer { until } => write!(f, "retry at {until}"),
+            Self::ConnectorLimit { limit } => write!(f, "connector at its limit ({limit})"),
+            Self::ConnectorBackedOff { until } => write!(f, "connector backed off until {until}"),
+            Self::Suspended { by } => write!(f, "suspended by {by}"),
+            Self::Leased { node, until } => write!(f, "being delivered by {node}, lease until {until}"),
+            Self::NoRoute { connector } => write!(f, "no connector \"{connector}\""),
+            Self::PolicyForbids { policy } => write!(f, "TLS policy \"{policy}\" forbids it"),
+            Self::NoNode { last_seen: Some(at) } => write!(f, "no node running (last seen {at})"),
+            Self::NoNode { last_seen: None } => f.write_str("no node running"),
+        }
+    }
+}
