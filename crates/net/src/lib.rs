@@ -1,1 +1,10 @@
-//! placeholder
+//! Drives the protocol's state machines over sockets. OpenSSL and the name resolver live here.
+//!
+//! [`serve`] takes mail in and hands it to a [`serve::Reception`]; [`send`] takes one connection to a destination and
+//! passes transactions over it; [`resolve`] finds addresses.
+
+pub mod resolve;
+pub mod send;
+pub mod serve;
+mod stream;
+pub mod tls;

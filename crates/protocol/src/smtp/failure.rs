@@ -73,6 +73,8 @@ pub enum FailureKind {
     StartTlsNotOffered,
     /// The destination lacks an extension without which the message would be damaged.
     ExtensionMissing { extension: String },
+    /// The message is larger than the destination says it takes (SIZE, RFC 1870).
+    TooLarge { size_bytes: u64, size_max_bytes: u64 },
     /// What the destination sent is not SMTP.
     BadReply { detail: String },
     /// Something on this node: no file descriptors, no memory, a store that cannot read the message.
@@ -113,7 +115,10 @@ impl Failure {
             FailureKind::Rejected => {
                 self.scope() != Scope::Destination && self.reply.as_ref().is_some_and(Reply::is_permanent)
             }
-            FailureKind::NullMx | FailureKind::ExtensionMissing { .. } | FailureKind::Expired => true,
+            FailureKind::NullMx
+            | FailureKind::ExtensionMissing { .. }
+            | FailureKind::TooLarge { .. }
+            | FailureKind::Expired => true,
             // A domain that does not exist may be a mistake of its name servers; the queue's lifetime bounds the wait.
             FailureKind::HostNotFound
             | FailureKind::DnsFailure { .. }
@@ -132,8 +137,14 @@ impl Failure {
     /// How far the failure reaches.
     pub fn scope(&self) -> Scope {
         match (&self.kind, self.phase) {
-            (FailureKind::NullMx | FailureKind::ExtensionMissing { .. } | FailureKind::Expired, _) => Scope::Message,
-            (FailureKind::Local { .. }, _) => Scope::Message,
+            (
+                FailureKind::NullMx
+                | FailureKind::ExtensionMissing { .. }
+                | FailureKind::TooLarge { .. }
+                | FailureKind::Expired
+                | FailureKind::Local { .. },
+                _,
+            ) => Scope::Message,
             // 421 closes the channel whatever it answers (RFC 5321 section 3.8).
             (FailureKind::Rejected, _) if self.reply.as_ref().is_some_and(|r| r.code == 421) => Scope::Destination,
             (FailureKind::Rejected, Phase::Rcpt) => Scope::Recipient,
@@ -179,6 +190,9 @@ impl fmt::Display for FailureKind {
             Self::HandshakeFailed { detail } => write!(f, "TLS handshake failed ({detail})"),
             Self::StartTlsNotOffered => f.write_str("STARTTLS is required and not offered"),
             Self::ExtensionMissing { extension } => write!(f, "the destination does not offer {extension}"),
+            Self::TooLarge { size_bytes, size_max_bytes } => {
+                write!(f, "{size_bytes} bytes are more than the {size_max_bytes} that the destination takes")
+            }
             Self::BadReply { detail } => write!(f, "the answer is not SMTP ({detail})"),
             Self::Local { detail } => write!(f, "local trouble ({detail})"),
             Self::Expired => f.write_str("expired in the queue"),

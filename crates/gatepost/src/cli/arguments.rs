@@ -1,0 +1,360 @@
+//! What the command line accepts, and its help.
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::{Timestamp, civil, tz::TimeZone};
+use uuid::Uuid;
+
+use crate::config::Duration;
+
+/// An inbound mail gateway that never leaves its operator guessing why mail is queued.
+#[derive(Parser, Clone, PartialEq, Debug)]
+#[command(
+    name = "gatepost",
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
+  gatepost config example > gatepost.toml    a file to start from
+  gatepost serve                             run a node
+  gatepost queue list                        what waits, and why
+  gatepost trace --recipient user@onprem.test --detail
+                                             what happened to someone's mail
+
+Exit status: 0 fine, 2 bad usage, unreadable input or no such message."
+)]
+pub(crate) struct Arguments {
+    /// The configuration file
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "GATEPOST_CONFIG",
+        default_value = "gatepost.toml",
+        hide_env_values = true
+    )]
+    pub config: PathBuf,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Clone, PartialEq, Debug)]
+pub(crate) enum Command {
+    /// Run a node: take mail, keep it, deliver it
+    #[command(after_help = "\
+Signals: SIGTERM and SIGINT finish what is in flight and stop; SIGHUP reads the configuration again.
+
+Try it, with the configuration of `gatepost config example`:
+  swaks --server 127.0.0.1:2525 --to user@onprem.test")]
+    Serve,
+    /// Tell what happened to messages, newest first: one row for each recipient
+    #[command(after_help = TRACE_HELP)]
+    Trace(TraceArguments),
+    /// Look at the queue and act on what waits there
+    #[command(subcommand, after_help = "\
+Examples:
+  gatepost queue list --connector onprem     what waits for a connector, and why
+  gatepost queue show ID                     everything about one message
+  gatepost queue retry --connector onprem    try all of it now
+  gatepost queue suspend --sender @spam.test --recipient user@onprem.test")]
+    Queue(QueueCommand),
+    /// Check and explain the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+const TRACE_HELP: &str = "\
+Examples:
+  gatepost trace --since 2h --status pending
+  gatepost trace --sender @partner.example --since '2026-07-30 08:00' --until '2026-07-30 12:00'
+  gatepost trace --message-id abc@partner.example --detail
+
+Status is Delivered, Pending, Failed, or Removed (by an operator).
+
+JSON: {\"messages\": [{\"network_message_id\", \"message_id\", \"received\", \"sender\", \"recipient\", \"subject\",
+\"size_bytes\", \"connector\", \"state\", \"due\", \"attempts\", \"waiting\": {\"waits\", …, \"unblocked_by\"},
+\"failure\": {\"phase\", \"kind\", \"reply\": {\"code\", \"enhanced\", \"text\"}, \"destination\"}, \"status\", \"reply\",
+\"settled\", \"events\": […] with --detail}]}. What does not apply is null.";
+
+/// Which messages to trace; all given conditions must hold.
+#[derive(Args, Clone, PartialEq, Debug, Default)]
+pub(crate) struct TraceArguments {
+    /// Sender's address, or @domain
+    #[arg(long, value_name = "ADDRESS")]
+    pub sender: Option<String>,
+    /// Recipient's address, or @domain
+    #[arg(long, value_name = "ADDRESS")]
+    pub recipient: Option<String>,
+    /// Message-ID header field, angle brackets or not
+    #[arg(long, value_name = "MESSAGE-ID")]
+    pub message_id: Option<String>,
+    /// Network message id, as queue list shows it
+    #[arg(long, value_name = "ID")]
+    pub message: Option<Uuid>,
+    #[arg(long, value_enum)]
+    pub status: Option<Status>,
+    /// Received at or after: a time, or how long ago, such as 2h
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+    /// Received before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+    /// At most so many rows
+    #[arg(long, value_name = "N", default_value_t = TRACE_ROWS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// All events of each, in order
+    #[arg(long)]
+    pub detail: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// As many as Exchange Online's Get-MessageTraceV2 gives when it is not told otherwise.
+const TRACE_ROWS: u32 = 1000;
+
+/// How a result is printed.
+#[derive(Args, Clone, Copy, PartialEq, Debug, Default)]
+pub(crate) struct Output {
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Show times in UTC, not in the local time zone
+    #[arg(long)]
+    pub utc: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Debug, Default)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For programs; all times in UTC
+    Json,
+}
+
+/// A message's standing in the words of Exchange Online's message trace.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Status {
+    Delivered,
+    Pending,
+    Failed,
+    /// By an operator
+    Removed,
+}
+
+#[derive(Subcommand, Clone, PartialEq, Debug)]
+pub(crate) enum QueueCommand {
+    /// List waiting deliveries by due time: one row for each recipient, and why it waits
+    #[command(after_help = LIST_HELP)]
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show all about one message: envelope, deliveries, what each waits for, events
+    #[command(after_help = SHOW_HELP)]
+    Show {
+        /// Network message id, as queue list shows it
+        id: Uuid,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Make deliveries due now
+    #[command(after_help = ACT_HELP)]
+    Retry(Selected),
+    /// Keep deliveries in the queue without trying them, until resumed; their age still counts
+    #[command(after_help = ACT_HELP)]
+    Suspend(Selected),
+    /// End a suspension
+    #[command(after_help = ACT_HELP)]
+    Resume(Selected),
+    /// Delete deliveries from the queue, without a notice to the sender
+    #[command(after_help = ACT_HELP)]
+    Remove {
+        #[command(flatten)]
+        selected: Selected,
+        /// Remove even if that means more than one message
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Write a message in the queue as a file (RFC 5322, .eml)
+    #[command(after_help = "Example:\n  gatepost queue export ID --output message.eml")]
+    Export {
+        /// Network message id, as queue list shows it
+        id: Uuid,
+        /// Where to; without it, to standard output
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+const LIST_HELP: &str = "\
+Examples:
+  gatepost queue list
+  gatepost queue list --recipient @onprem.test --state suspended
+
+JSON: {\"deliveries\": [{\"network_message_id\", \"message_id\", \"received\", \"sender\", \"recipient\", \"subject\",
+\"size_bytes\", \"connector\", \"state\", \"due\", \"attempts\", \"waiting\": {\"waits\", …, \"unblocked_by\"},
+\"failure\": {\"phase\", \"kind\", \"reply\": {\"code\", \"enhanced\", \"text\"}, \"destination\"}}],
+\"counts\": [{\"connector\", \"state\", \"deliveries\", \"due\"}]}. The counts are of the whole queue.";
+
+const SHOW_HELP: &str = "\
+JSON: {\"message\": {\"network_message_id\", \"message_id\", \"received\", \"sender\", \"subject\", \"size_bytes\",
+\"client\", \"body_type\", \"smtputf8\", \"content_kept\"}, \"deliveries\": [as of gatepost trace],
+\"events\": [{\"at\", \"node\", \"message\", \"recipient\", \"event\", …}]}.";
+
+const ACT_HELP: &str = "\
+Name what to act on by conditions, of which all must hold, or by --all.
+
+Examples:
+  … --message 0198f3c2-7f5a-7c11-9d3e-2b1f6a5c4d3e
+  … --connector onprem --recipient user@onprem.test
+
+What a node is delivering at this moment is not removed. JSON: {\"changed\": 3, \"leased\": 0}.";
+
+/// Which deliveries in the queue; all given conditions must hold.
+#[derive(Args, Clone, PartialEq, Debug, Default)]
+#[group(multiple = true)]
+pub(crate) struct Filter {
+    /// Network message id
+    #[arg(long, value_name = "ID")]
+    pub message: Option<Uuid>,
+    #[arg(long, value_name = "NAME")]
+    pub connector: Option<String>,
+    /// Recipient's address, or @domain
+    #[arg(long, value_name = "ADDRESS")]
+    pub recipient: Option<String>,
+    /// Sender's address, or @domain
+    #[arg(long, value_name = "ADDRESS")]
+    pub sender: Option<String>,
+    #[arg(long, value_enum)]
+    pub state: Option<QueueState>,
+}
+
+/// What a command acts on: never everything by mere omission.
+#[derive(Args, Clone, PartialEq, Debug, Default)]
+pub(crate) struct Selected {
+    #[command(flatten)]
+    pub filter: Filter,
+    /// Everything in the queue
+    #[arg(long, required_unless_present = "Filter", conflicts_with = "Filter")]
+    pub all: bool,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Debug)]
+pub(crate) enum QueueState {
+    Queued,
+    /// A node is delivering it
+    Leased,
+    Suspended,
+}
+
+#[derive(Subcommand, Clone, PartialEq, Debug)]
+pub(crate) enum ConfigCommand {
+    /// Check the file; every fault is told with its line and column
+    Check,
+    /// Print what is in force: the file, with all defaults filled in
+    Show {
+        #[arg(long, value_enum, default_value_t)]
+        format: ConfigFormat,
+    },
+    /// Print every setting with its meaning and default
+    Reference,
+    /// Print a short file to start from
+    #[command(after_help = "Example:\n  gatepost config example > gatepost.toml")]
+    Example,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Debug, Default)]
+pub(crate) enum ConfigFormat {
+    #[default]
+    Toml,
+    Json,
+}
+
+/// A point in time as people say it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Moment {
+    At(Timestamp),
+    /// So long before now.
+    Ago(Duration),
+}
+
+impl Moment {
+    pub(crate) fn timestamp(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(duration) => now.checked_sub(*duration).unwrap_or(Timestamp::MIN),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(duration) = text.parse() {
+            return Ok(Self::Ago(duration));
+        }
+        if let Ok(at) = text.parse() {
+            return Ok(Self::At(at));
+        }
+        let local = text.parse::<civil::DateTime>().ok().and_then(|time| time.to_zoned(TimeZone::system()).ok());
+        let fault = || "no time, such as 2h, '2026-07-30 14:00' (local) or 2026-07-30T12:00:00Z".to_owned();
+        local.map(|time| Self::At(time.timestamp())).ok_or_else(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, error::ErrorKind};
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, ErrorKind> {
+        Arguments::try_parse_from(line.split_whitespace()).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_refuse_to_act_without_a_selection() {
+        for command in ["retry", "suspend", "resume", "remove"] {
+            assert_eq!(parse(&format!("gatepost queue {command}")), Err(ErrorKind::MissingRequiredArgument));
+            assert_eq!(
+                parse(&format!("gatepost queue {command} --all --connector c")),
+                Err(ErrorKind::ArgumentConflict)
+            );
+            assert!(parse(&format!("gatepost queue {command} --all")).is_ok());
+            assert!(parse(&format!("gatepost queue {command} --connector c --sender @a.test")).is_ok());
+        }
+        assert!(parse("gatepost queue list").is_ok());
+        assert_eq!(parse("gatepost queue show 123"), Err(ErrorKind::ValueValidation));
+    }
+
+    #[test]
+    fn the_configuration_may_stand_anywhere() {
+        for line in ["gatepost --config a.toml queue list", "gatepost queue list --config a.toml"] {
+            assert_eq!(parse(line).unwrap().config, PathBuf::from("a.toml"));
+        }
+    }
+
+    #[test]
+    fn moments() {
+        let now: Timestamp = "2026-07-30T12:00:00Z".parse().unwrap();
+        let at = |text: &str| text.parse::<Moment>().unwrap().timestamp(now).to_string();
+        assert_eq!(at("90m"), "2026-07-30T10:30:00Z");
+        assert_eq!(at("2026-07-29T10:30:00+02:00"), "2026-07-29T08:30:00Z");
+        let local = civil::date(2026, 7, 29).at(10, 30, 0, 0).to_zoned(TimeZone::system()).unwrap();
+        assert_eq!(at("2026-07-29 10:30"), local.timestamp().to_string());
+        assert_eq!(at("2026-07-29"), local.start_of_day().unwrap().timestamp().to_string());
+        for text in ["", "yesterday", "12", "2026-13-01"] {
+            assert!(text.parse::<Moment>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Shapes of the JSON output. Every key is always there; what does not apply is null. All times are in UTC.
+
+use std::io::{self, Write};
+
+use jiff::Timestamp;
+use protocol::smtp::{Address, BodyType, Failure, Reply, ReversePath};
+use serde::Serialize;
+use std::net::IpAddr;
+use store::{Commanded, DeliveryRecord, MessageRecord, QueueCount, State};
+use trace::{Event, Waiting};
+use uuid::Uuid;
+
+use super::{screen::is_unsafe, standing::Standing};
+
+/// One message for one recipient, as in `queue list`.
+#[derive(Serialize)]
+pub(crate) struct DeliveryView<'a> {
+    network_message_id: Uuid,
+    /// The Message-ID field without angle brackets.
+    message_id: Option<&'a str>,
+    received: Timestamp,
+    /// Empty: the null sender.
+    sender: &'a ReversePath,
+    recipient: &'a Address,
+    subject: Option<&'a str>,
+    size_bytes: u64,
+    connector: &'a str,
+    state: State,
+    /// Null for what is no longer in the queue.
+    due: Option<Timestamp>,
+    attempts: u32,
+    waiting: Option<WaitingView>,
+    failure: Option<&'a Failure>,
+}
+
+#[derive(Serialize)]
+struct WaitingView {
+    #[serde(flatten)]
+    waiting: Waiting,
+    unblocked_by: String,
+}
+
+impl<'a> DeliveryView<'a> {
+    pub(crate) fn new(record: &'a DeliveryRecord, standing: &Standing<'_>) -> Self {
+        let waiting = standing.waiting(record);
+        Self {
+            network_message_id: record.message.network_message_id,
+            message_id: record.message.message_id.as_deref(),
+            received: record.message.received,
+            sender: &record.message.sender,
+            recipient: &record.delivery.recipient,
+            subject: record.message.subject.as_deref(),
+            size_bytes: record.message.size_bytes,
+            connector: &record.delivery.connector,
+            state: record.state,
+            due: waiting.is_some().then_some(record.due),
+            attempts: record.delivery.attempts,
+            waiting: waiting.map(|waiting| WaitingView { unblocked_by: waiting.unblocked_by(), waiting }),
+            failure: record.delivery.failure.as_ref(),
+        }
+    }
+}
+
+/// A delivery with its end, as in `trace` and `queue show`.
+#[derive(Serialize)]
+pub(crate) struct TraceView<'a> {
+    #[serde(flatten)]
+    delivery: DeliveryView<'a>,
+    status: &'static str,
+    /// The reply that ended it with delivery.
+    reply: Option<&'a Reply>,
+    settled: Option<Timestamp>,
+    /// Only where asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events: Option<&'a [Event]>,
+}
+
+impl<'a> TraceView<'a> {
+    pub(crate) fn new(record: &'a DeliveryRecord, standing: &Standing<'_>, events: Option<&'a [Event]>) -> Self {
+        Self {
+            delivery: DeliveryView::new(record, standing),
+            status: super::standing::status(record.state).name(),
+            reply: record.reply.as_ref(),
+            settled: record.settled,
+            events,
+        }
+    }
+}
+
+/// One line of `counts`.
+#[derive(Serialize)]
+pub(crate) struct CountView<'a> {
+    connector: &'a str,
+    state: State,
+    deliveries: u64,
+    due: Option<Timestamp>,
+}
+
+impl<'a> From<&'a QueueCount> for CountView<'a> {
+    fn from(count: &'a QueueCount) -> Self {
+        Self { connector: &count.connector, state: count.state, deliveries: count.deliveries, due: count.due }
+    }
+}
+
+/// The whole of `queue show`.
+#[derive(Serialize)]
+pub(crate) struct MessageView<'a> {
+    message: EnvelopeView<'a>,
+    deliveries: Vec<TraceView<'a>>,
+    events: &'a [Event],
+}
+
+#[derive(Serialize)]
+struct EnvelopeView<'a> {
+    network_message_id: Uuid,
+    message_id: Option<&'a str>,
+    received: Timestamp,
+    sender: &'a ReversePath,
+    subject: Option<&'a str>,
+    size_bytes: u64,
+    /// Null: made by the gateway itself.
+    client: Option<IpAddr>,
+    body_type: BodyType,
+    smtputf8: bool,
+    content_kept: bool,
+}
+
+impl<'a> MessageView<'a> {
+    pub(crate) fn new(record: &'a MessageRecord, standing: &Standing<'_>, events: &'a [Event]) -> Self {
+        let message = &record.message;
+        Self {
+            message: EnvelopeView {
+                network_message_id: message.network_message_id,
+                message_id: message.message_id.as_deref(),
+                received: message.received,
+                sender: &message.sender,
+                subject: message.subject.as_deref(),
+                size_bytes: message.size_bytes,
+                client: message.client,
+                body_type: message.body_type,
+                smtputf8: message.smtputf8,
+                content_kept: record.body_present,
+            },
+            deliveries: record.deliveries.iter().map(|record| TraceView::new(record, standing, None)).collect(),
+            events,
+        }
+    }
+}
+
+/// The result of retry, suspend, resume and remove.
+#[derive(Serialize)]
+pub(crate) struct CommandedView {
+    changed: u64,
+    leased: u64,
+}
+
+impl From<Commanded> for CommandedView {
+    fn from(Commanded { changed, leased }: Commanded) -> Self {
+        Self { changed, leased }
+    }
+}
+
+/// Writes `{"name": [` … `]`, one item a line, however many come.
+pub(crate) struct List<'a> {
+    out: &'a mut dyn Write,
+    empty: bool,
+}
+
+impl<'a> List<'a> {
+    pub(crate) fn open(name: &str, out: &'a mut dyn Write) -> io::Result<Self> {
+        write!(out, "{{\"{name}\": [")?;
+        Ok(Self { out, empty: true })
+    }
+
+    pub(crate) fn push(&mut self, item: &impl Serialize) -> io::Result<()> {
+        let separator = if self.empty { "\n" } else { ",\n" };
+        self.empty = false;
+        write!(self.out, "{separator}{}", text(item)?)
+    }
+
+    /// Ends the list, and with `last` the object, after one more key.
+    pub(crate) fn close(self, last: Option<(&str, &dyn erased::Json)>) -> io::Result<()> {
+        match last {
+            Some((name, value)) => writeln!(self.out, "],\n\"{name}\": {}}}", value.json()?),
+            None => writeln!(self.out, "]}}"),
+        }
+    }
+}
+
+/// Compact JSON in which characters that steer a terminal are escaped.
+pub(crate) fn text(value: &impl Serialize) -> io::Result<String> {
+    let json = serde_json::to_string(value)?;
+    if !json.contains(is_unsafe) {
+        return Ok(json);
+    }
+    // They occur only within strings, and all of them are in the basic plane.
+    let escape = |c: char| if is_unsafe(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    Ok(json.chars().map(escape).collect())
+}

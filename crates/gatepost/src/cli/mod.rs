@@ -1,0 +1,42 @@
+//! The command line: what may be asked, and how answers look. Results go to standard output, as tables for people or
+//! as JSON whose shapes are in [`json`]; faults go to standard error.
+//!
+//! Exit status: 0 fine, 2 bad usage, unreadable input or no such message.
+
+mod arguments;
+mod configuration;
+mod event;
+mod json;
+mod queue;
+mod screen;
+mod show;
+mod standing;
+mod table;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+use std::{io, process::ExitCode};
+
+pub(crate) use arguments::{Arguments, Command, ConfigCommand, QueueCommand, TraceArguments};
+pub(crate) use configuration::run as run_config;
+pub(crate) use queue::run as run_queue;
+pub(crate) use screen::Screen;
+pub(crate) use trace::run as run_trace;
+
+use crate::config::ConfigErrors;
+
+/// Tells what went wrong, if anything, on standard error, and gives the exit status.
+pub(crate) fn finish(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    // The reader of a pipe, such as head, has seen enough.
+    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    match error.downcast_ref::<ConfigErrors>() {
+        // They begin with file, line and column, where editors look for them.
+        Some(errors) => eprintln!("{errors}"),
+        None => eprintln!("gatepost: {error:#}"),
+    }
+    ExitCode::from(2)
+}

@@ -1,0 +1,544 @@
+//! Finds every fault of a file at once, each with its place.
+//!
+//! The document is walked along the schema of [`Config`]: unknown and missing keys, wrong types, bad values. Then the
+//! names in it are followed: dangling ones and duplicates.
+
+use std::{collections::HashSet, net::SocketAddr, ops::Range, sync::LazyLock};
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    error::Fault,
+    hosts::{self, SmartHost},
+    settings::{Config, INTERNET},
+    units::{ByteSize, Deadline, Duration, Rate},
+};
+
+/// Schema of the whole file, without references between its parts.
+pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<Config>().to_value()
+});
+
+pub(super) fn check(text: &str) -> Vec<Fault> {
+    // Of faults in the syntax only the first is told: the rest mostly follow from it.
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => return vec![Fault::from(error)],
+    };
+    let mut walk = Walk { faults: Vec::new() };
+    walk.table(&SCHEMA, document.get_ref(), 0..0);
+    walk.faults.extend(check_names(document.get_ref()));
+    walk.faults.extend(check_certificate(document.get_ref()));
+    walk.faults
+}
+
+struct Walk {
+    faults: Vec<Fault>,
+}
+
+impl Walk {
+    fn fault(&mut self, span: Range<usize>, message: impl Into<String>) {
+        self.faults.push(Fault::new(span, message));
+    }
+
+    /// `span` is the place to name when a key is missing.
+    fn table(&mut self, schema: &Value, table: &DeTable<'_>, span: Range<usize>) {
+        let Some(properties) = schema["properties"].as_object() else {
+            return;
+        };
+        for (key, value) in table.iter() {
+            match properties.get(key.get_ref().as_ref()) {
+                Some(schema) => self.value(schema, value, key.get_ref()),
+                None => {
+                    let hint = hint(key.get_ref(), "keys here are:", properties.keys().map(String::as_str));
+                    self.fault(key.span(), format!("unknown key \"{}\"; {hint}", key.get_ref()));
+                }
+            }
+        }
+        for key in schema["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+        {
+            if get(table, key).is_none() {
+                self.fault(span.clone(), format!("the key \"{key}\" is missing"));
+            }
+        }
+    }
+
+    fn value(&mut self, schema: &Value, value: &Spanned<DeValue<'_>>, key: &str) {
+        let span = value.span();
+        match value.get_ref() {
+            DeValue::Table(table) if has_type(schema, "object") => self.table(schema, table, span),
+            DeValue::Array(items) if has_type(schema, "array") => {
+                if (items.len() as u64) < schema["minItems"].as_u64().unwrap_or(0) {
+                    self.fault(span, format!("{key} must not be empty"));
+                }
+                for item in items.iter() {
+                    let alone = items.len() == 1 && item.get_ref().as_str() == Some(hosts::MX);
+                    if !(alone && schema["items"]["format"] == "host") {
+                        self.value(&schema["items"], item, &format!("each of {key}"));
+                    }
+                }
+            }
+            DeValue::String(text) if !choices(schema).is_empty() => {
+                let choices = choices(schema);
+                if !choices.iter().any(|choice| choice == text) {
+                    let hint = hint(text, "it is one of", choices.into_iter());
+                    self.fault(span, format!("{key} cannot be \"{text}\"; {hint}"));
+                }
+            }
+            DeValue::String(text) if has_type(schema, "string") => self.text(schema, text, span, key),
+            DeValue::Integer(number) if has_type(schema, "integer") => match schema["format"].as_str() {
+                Some("size") => self.text(schema, number.as_str(), span, key),
+                _ => self.integer(schema, number, span, key),
+            },
+            DeValue::Boolean(_) if has_type(schema, "boolean") => {}
+            other => {
+                self.fault(
+                    span,
+                    format!("{key} must be {}, not {}", expected(schema), article(other.type_str())),
+                );
+            }
+        }
+    }
+
+    fn text(&mut self, schema: &Value, text: &str, span: Range<usize>, key: &str) {
+        if let Some(fault) = schema["format"]
+            .as_str()
+            .and_then(|format| check_text(format, text).err())
+        {
+            self.fault(span, format!("{key}: {fault}"));
+        }
+    }
+
+    fn integer(&mut self, schema: &Value, number: &toml::de::DeInteger<'_>, span: Range<usize>, key: &str) {
+        let minimum = schema["minimum"].as_i64().unwrap_or(0);
+        let maximum = schema["maximum"].as_i64().unwrap_or(i64::from(u32::MAX));
+        match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) if (minimum..=maximum).contains(&number) => {}
+            _ => self.fault(span, format!("{key} must be between {minimum} and {maximum}")),
+        }
+    }
+}
+
+/// Checks a text by the schema's `format`.
+fn check_text(format: &str, text: &str) -> Result<(), String> {
+    match format {
+        "duration" => text.parse::<Duration>().map(drop),
+        "deadline" => text.parse::<Deadline>().map(drop),
+        "size" => text.parse::<ByteSize>().map(drop),
+        "rate" => text.parse::<Rate>().map(drop),
+        "host" => text.parse::<SmartHost>().map(drop),
+        "socket-address" => text.parse::<SocketAddr>().map(drop).map_err(|_| {
+            format!("\"{text}\" is no IP address with a port, such as \"127.0.0.1:2525\" or \"[::1]:2525\"")
+        }),
+        "domain" if text.starts_with('[') || !hosts::is_host_name(text) => Err(format!("\"{text}\" is no domain")),
+        // Empty stands for the default, which the machine or another setting gives.
+        "host-name" if !text.is_empty() && !hosts::is_host_name(text) => Err(format!("\"{text}\" is no host name")),
+        "name" if text.chars().any(char::is_control) => Err("a name has no control characters".to_owned()),
+        "path" if text.is_empty() => Err("a path must not be empty".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// A name that other parts of the file may refer to.
+struct Named<'a> {
+    name: &'a str,
+    span: Range<usize>,
+}
+
+/// The texts under `key` in all tables of the array `array`, as far as they are texts.
+fn names<'a>(document: &'a DeTable<'_>, array: &str, key: &str) -> Vec<Named<'a>> {
+    let tables = get(document, array).and_then(|array| array.get_ref().as_array());
+    let values = tables.into_iter().flat_map(|tables| tables.iter());
+    values
+        .filter_map(|table| get(table.get_ref().as_table()?, key))
+        .filter_map(named)
+        .collect()
+}
+
+fn named<'a>(value: &'a Spanned<DeValue<'_>>) -> Option<Named<'a>> {
+    Some(Named {
+        name: value.get_ref().as_str()?,
+        span: value.span(),
+    })
+}
+
+fn check_names(document: &DeTable<'_>) -> Vec<Fault> {
+    let mut connectors = names(document, "connector", "name");
+    let mut domains = names(document, "accepted_domain", "name");
+    let mut faults = Vec::new();
+    for Named { name, span } in &connectors {
+        if name.is_empty() {
+            faults.push(Fault::new(span.clone(), "a connector's name must not be empty"));
+        } else if *name == INTERNET {
+            faults.push(Fault::new(
+                span.clone(),
+                "the name \"internet\" belongs to the built-in connector",
+            ));
+        }
+    }
+    faults.extend(duplicates("connector", &mut connectors, |name| name.to_owned()));
+    faults.extend(duplicates(
+        "accepted domain",
+        &mut domains,
+        protocol::smtp::address::domain_key,
+    ));
+
+    let mut references = names(document, "accepted_domain", "connector");
+    let notices = get(document, "notices").and_then(|notices| get(notices.get_ref().as_table()?, "connector"));
+    references.extend(notices.and_then(named));
+    for Named { name, span } in references {
+        let known = || {
+            connectors
+                .iter()
+                .map(|connector| connector.name)
+                .filter(|name| *name != INTERNET)
+        };
+        if name != INTERNET && !known().any(|connector| connector == name) {
+            let hint = match connectors.is_empty() {
+                true => "there is no [[connector]]".to_owned(),
+                false => hint(name, "connectors are:", known()),
+            };
+            faults.push(Fault::new(span, format!("unknown connector \"{name}\"; {hint}")));
+        }
+    }
+    faults
+}
+
+/// Takes out the names that stood before, with a fault for each.
+fn duplicates(what: &str, names: &mut Vec<Named<'_>>, key: impl Fn(&str) -> String) -> Vec<Fault> {
+    let mut seen = HashSet::new();
+    let repeated = names.extract_if(.., |named| !seen.insert(key(named.name)));
+    repeated
+        .map(|Named { name, span }| Fault::new(span, format!("{what} \"{name}\" is here a second time")))
+        .collect()
+}
+
+/// Certificate and key are of use only together.
+fn check_certificate(document: &DeTable<'_>) -> Option<Fault> {
+    let inbound = get(document, "inbound")?.get_ref().as_table()?;
+    match (get(inbound, "tls_certificate"), get(inbound, "tls_key")) {
+        (Some(certificate), None) => Some(Fault::new(
+            certificate.span(),
+            "tls_certificate needs tls_key beside it",
+        )),
+        (None, Some(key)) => Some(Fault::new(key.span(), "tls_key needs tls_certificate beside it")),
+        (Some(_), Some(_)) | (None, None) => None,
+    }
+}
+
+fn get<'a, 'i>(table: &'a DeTable<'i>, key: &str) -> Option<&'a Spanned<DeValue<'i>>> {
+    table
+        .iter()
+        .find(|(name, _)| name.get_ref() == key)
+        .map(|(_, value)| value)
+}
+
+/// True if the schema allows values of that JSON type.
+pub(super) fn has_type(schema: &Value, name: &str) -> bool {
+    match &schema["type"] {
+        Value::Array(names) => names.iter().any(|value| value == name),
+        value => value == name,
+    }
+}
+
+/// The texts that an enumeration allows; empty for anything else.
+pub(super) fn choices(schema: &Value) -> Vec<&str> {
+    let plain = schema["enum"].as_array().into_iter().flatten();
+    let described = schema["oneOf"].as_array().into_iter().flatten();
+    let described = described.flat_map(|choice| match &choice["enum"] {
+        Value::Array(names) => names.iter().collect(),
+        _ => vec![&choice["const"]],
+    });
+    plain.chain(described).filter_map(Value::as_str).collect()
+}
+
+/// What stands in the file for a value of that schema: reads on after "must be".
+fn expected(schema: &Value) -> &'static str {
+    match schema["format"].as_str() {
+        Some("duration") => "a duration such as \"15m\"",
+        Some("deadline") => "a duration such as \"4h\", or \"never\"",
+        Some("size") => "a size such as \"50MiB\" or a number of bytes",
+        Some("rate") => "a rate such as \"600/min\"",
+        _ if !choices(schema).is_empty() => "a string",
+        _ if has_type(schema, "object") => "a table",
+        _ if has_type(schema, "array") && schema["items"]["type"] == "object" => "an array of tables: [[…]]",
+        _ if has_type(schema, "array") => "an array of strings",
+        _ if has_type(schema, "boolean") => "true or false",
+        _ if has_type(schema, "integer") => "an integer",
+        _ => "a string",
+    }
+}
+
+fn article(type_name: &str) -> String {
+    let article = if type_name.starts_with(['a', 'i', 'o']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {type_name}")
+}
+
+/// All names, and before them the one that was probably meant.
+fn hint<'a>(wrong: &str, label: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
+    let all = format!("{label} {}", names.clone().collect::<Vec<_>>().join(", "));
+    let alone = names.clone().nth(1).is_none();
+    let near = names.map(|name| (distance(wrong, name), name)).min();
+    match near {
+        Some((distance, name)) if !alone && distance <= 2.max(name.len() / 3) && distance < name.chars().count() => {
+            format!("did you mean \"{name}\"? {all}")
+        }
+        _ => all,
+    }
+}
+
+/// Levenshtein distance in characters.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.chars().enumerate() {
+            let substituted = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.chars().count()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The errors for `text`, each without the quoted line and the file's name.
+    fn messages(text: &str) -> Vec<String> {
+        let errors = match Config::parse(text, Path::new("f")) {
+            Ok(config) => panic!("no error in:\n{text}\n{config:?}"),
+            Err(errors) => errors.to_string(),
+        };
+        errors
+            .lines()
+            .filter_map(|line| line.strip_prefix("f:"))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    #[test]
+    fn every_fault_has_its_message() {
+        let connector = "[[connector]]\nname = \"onprem\"\nhosts = [\"mx\"]\n";
+        let table: &[(&str, &[&str])] = &[
+            // syntax
+            ("[node\n", &["1:6: unclosed table, expected `]`"]),
+            ("[node]\nname = \"a\"\nname = \"b\"\n", &["3:1: duplicate key"]),
+            // keys
+            (
+                "[inbuond]\n",
+                &[
+                    "1:2: unknown key \"inbuond\"; did you mean \"inbound\"? keys here are: \
+                node, inbound, accepted_domain, connector, retry, notices, dns, log",
+                ],
+            ),
+            (
+                "[dns]\nx = 1\n",
+                &["2:1: unknown key \"x\"; keys here are: servers, timeout"],
+            ),
+            ("[[connector]]\nname = \"a\"\n", &["1:1: the key \"hosts\" is missing"]),
+            (
+                "[[accepted_domain]]\n",
+                &[
+                    "1:1: the key \"name\" is missing",
+                    "1:1: the key \"connector\" is missing",
+                ],
+            ),
+            // types
+            ("node = 1\n", &["1:8: node must be a table, not an integer"]),
+            (
+                "connector = 1\n",
+                &["1:13: connector must be an array of tables: [[…]], not an integer"],
+            ),
+            (
+                "connector = [\"a\"]\n",
+                &["1:14: each of connector must be a table, not a string"],
+            ),
+            ("[node]\nname = 3\n", &["2:8: name must be a string, not an integer"]),
+            (
+                "[inbound]\nstarttls = \"yes\"\n",
+                &["2:12: starttls must be true or false, not a string"],
+            ),
+            (
+                "[inbound]\nhops_max = \"9\"\n",
+                &["2:12: hops_max must be an integer, not a string"],
+            ),
+            (
+                "[inbound]\nlisten = \"a\"\n",
+                &["2:10: listen must be an array of strings, not a string"],
+            ),
+            (
+                "[inbound]\nlisten = [1]\n",
+                &["2:11: each of listen must be a string, not an integer"],
+            ),
+            (
+                "[retry]\nexpire = 5\n",
+                &["2:10: expire must be a duration such as \"15m\", not an integer"],
+            ),
+            (
+                "[inbound]\nsize_max = 1.5\n",
+                &["2:12: size_max must be a size such as \"50MiB\" or a number of bytes, not a float"],
+            ),
+            // values
+            (
+                "[inbound]\nrecipients_max = 0\n",
+                &["2:18: recipients_max must be between 1 and 4294967295"],
+            ),
+            (
+                "[inbound]\nerrors_max = 5000000000\n",
+                &["2:14: errors_max must be between 1 and 4294967295"],
+            ),
+            ("[inbound]\nlisten = []\n", &["2:10: listen must not be empty"]),
+            ("[retry]\nschedule = []\n", &["2:12: schedule must not be empty"]),
+            (
+                "[retry]\nschedule = [\"15m\", \"x\"]\n",
+                &["2:20: each of schedule: \"x\" is no duration, such as \
+                \"500ms\", \"90s\", \"15m\", \"1h30m\" or \"5d\""],
+            ),
+            (
+                "[retry]\nexpire = \"0s\"\n",
+                &["2:10: expire: a duration must be longer than zero"],
+            ),
+            (
+                "[retry]\ndelay_notice = \"nevr\"\n",
+                &["2:16: delay_notice: \"nevr\" is no duration, such as \"500ms\", \
+                \"90s\", \"15m\", \"1h30m\" or \"5d\"; or \"never\""],
+            ),
+            (
+                "[inbound]\nsize_max = \"50MB\"\n",
+                &["2:12: size_max: \"50MB\" is no size, such as \"64KiB\", \"50MiB\", \
+                \"1GiB\" or a number of bytes"],
+            ),
+            (
+                "[inbound]\nsize_max = -1\n",
+                &["2:12: size_max: \"-1\" is no size, such as \"64KiB\", \"50MiB\", \
+                \"1GiB\" or a number of bytes"],
+            ),
+            (
+                "[inbound]\nlisten = [\"localhost:25\"]\n",
+                &["2:11: each of listen: \"localhost:25\" is no IP address \
+                with a port, such as \"127.0.0.1:2525\" or \"[::1]:2525\""],
+            ),
+            (
+                "[node]\nhostname = \"a b\"\n",
+                &["2:12: hostname: \"a b\" is no host name"],
+            ),
+            (
+                "[node]\nname = \"a\\nb\"\n",
+                &["2:8: name: a name has no control characters"],
+            ),
+            ("[node]\ndata = \"\"\n", &["2:8: data: a path must not be empty"]),
+            (
+                "[log]\nlevel = \"inof\"\n",
+                &[
+                    "2:9: level cannot be \"inof\"; did you mean \"info\"? it is one of error, \
+                warn, info, debug, trace",
+                ],
+            ),
+            (
+                "[inbound]\ntls_key = \"k\"\n",
+                &["2:11: tls_key needs tls_certificate beside it"],
+            ),
+            (
+                "[inbound]\ntls_certificate = \"c\"\n",
+                &["2:19: tls_certificate needs tls_key beside it"],
+            ),
+            (
+                "[[connector]]\nname = \"a\"\nhosts = []\n",
+                &["3:9: hosts must not be empty"],
+            ),
+            (
+                "[[connector]]\nname = \"a\"\nhosts = [\"mx\", \"::1\"]\n",
+                &[
+                    "3:10: each of hosts: \"mx\" stands alone: hosts are either [\"mx\"] or smart hosts",
+                    "3:16: each of hosts: write an IPv6 address in brackets: \"[::1]\"",
+                ],
+            ),
+            (
+                "[[connector]]\nname = \"a\"\nhosts = [\"mx\"]\nport = 70000\nrate = \"x\"\n",
+                &[
+                    "4:8: port must be between 1 and 65535",
+                    "5:8: rate: \"x\" is no rate, such as \"10/s\", \"600/min\" or \"5000/h\"",
+                ],
+            ),
+            // names
+            (
+                "[[connector]]\nname = \"\"\nhosts = [\"mx\"]\n",
+                &["2:8: a connector's name must not be empty"],
+            ),
+            (
+                "[[connector]]\nname = \"internet\"\nhosts = [\"mx\"]\n",
+                &["2:8: the name \"internet\" belongs to the built-in connector"],
+            ),
+            (
+                "[notices]\nconnector = \"out\"\n",
+                &["2:13: unknown connector \"out\"; there is no [[connector]]"],
+            ),
+            (
+                &format!("{connector}{connector}"),
+                &["5:8: connector \"onprem\" is here a second time"],
+            ),
+            (
+                &format!("{connector}[[accepted_domain]]\nname = \"a.test\"\nconnector = \"onprm\"\n"),
+                &["6:13: unknown connector \"onprm\"; connectors are: onprem"],
+            ),
+            (
+                "[[accepted_domain]]\nname = \"a.test\"\nconnector = \"internet\"\n\
+                [[accepted_domain]]\nname = \"A.TEST\"\nconnector = \"internet\"\n",
+                &["5:8: accepted domain \"A.TEST\" is here a second time"],
+            ),
+            (
+                "[[accepted_domain]]\nname = \"a@b\"\nconnector = \"internet\"\n",
+                &["2:8: name: \"a@b\" is no domain"],
+            ),
+        ];
+        for (text, expected) in table {
+            assert_eq!(messages(text), *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_shows_the_line_and_a_caret() {
+        let text = "[log]\n\tlevel = \"é\"   # loud\r\n";
+        let errors = Config::parse(text, Path::new("gatepost.toml")).unwrap_err().to_string();
+        let expected = "gatepost.toml:2:10: level cannot be \"é\"; it is one of error, warn, info, debug, trace\n\
+            \x20 2 |  level = \"é\"   # loud\n\
+            \x20   |          ^^^";
+        assert_eq!(errors, expected);
+    }
+
+    #[test]
+    fn an_unreadable_file_is_named() {
+        let errors = Config::load(Path::new("/nonexistent/gatepost.toml"))
+            .unwrap_err()
+            .to_string();
+        assert!(errors.starts_with("/nonexistent/gatepost.toml: failed to read the configuration: No such file"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn foreign_text_never_panics(text in "(\\[{1,2}(node|connector|inbound)\\]{1,2}\n|[a-z]{1,5} = [\\[\"0-9a-zé]{1,9}\n|\\PC){0,20}") {
+            if let Err(errors) = Config::parse(&text, Path::new("f")) {
+                proptest::prop_assert!(!errors.to_string().is_empty());
+            }
+        }
+    }
+}

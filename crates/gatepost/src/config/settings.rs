@@ -1,0 +1,378 @@
+//! The settings and their defaults. The doc comments here are the text of `gatepost config reference`, and the schema
+//! derived from here is what a file is checked against: one source for all three.
+//!
+//! Invariant: a [`Config`] that came out of [`Config::parse`](super::Config::parse) has no empty names, no dangling
+//! names and no duplicates.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    hosts::Hosts,
+    units::{ByteSize, Deadline, Duration, Rate},
+};
+
+/// Name of the built-in connector that delivers by MX; no other connector may have it.
+pub(crate) const INTERNET: &str = "internet";
+
+/// The whole file.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub node: Node,
+    pub inbound: Inbound,
+    #[serde(rename = "accepted_domain")]
+    pub accepted_domains: Vec<AcceptedDomain>,
+    #[serde(rename = "connector")]
+    pub connectors: Vec<Connector>,
+    pub retry: Retry,
+    pub notices: Notices,
+    pub dns: Dns,
+    pub log: Log,
+}
+
+/// This process.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Node {
+    /// How this node is called in leases, events and logs. Unique among the nodes that share a store. Empty: the
+    /// machine's host name. A change needs a restart.
+    #[schemars(extend("format" = "name"))]
+    pub name: String,
+    /// Folder of the queue and its history, relative to the folder of this file. A change needs a restart.
+    #[schemars(with = "String", extend("format" = "path"))]
+    pub data: PathBuf,
+    /// The host name that the banner, EHLO and the Received field say. Empty: the machine's host name. A change needs a
+    /// restart.
+    #[schemars(extend("format" = "host-name"))]
+    pub hostname: String,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            data: "data".into(),
+            hostname: String::new(),
+        }
+    }
+}
+
+/// How mail comes in.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Inbound {
+    /// IP addresses and ports to listen on. A change needs a restart.
+    #[schemars(schema_with = "socket_addresses_required")]
+    pub listen: Vec<SocketAddr>,
+    /// Largest message that is taken; also what the SIZE extension announces (RFC 1870).
+    pub size_max: ByteSize,
+    /// Most recipients of one message. RFC 5321 section 4.5.3.1.8 asks for at least 100.
+    #[schemars(range(min = 1))]
+    pub recipients_max: u32,
+    /// Longest line of a message's content. RFC 5321 section 4.5.3.1.6 asks for at least 1000 octets; real mail has
+    /// longer ones.
+    pub line_max: ByteSize,
+    /// A session with this many refused or unknown commands is closed.
+    #[schemars(range(min = 1))]
+    pub errors_max: u32,
+    /// Most sessions open at once.
+    #[schemars(range(min = 1))]
+    pub connections_max: u32,
+    /// Most sessions open at once from one client address.
+    #[schemars(range(min = 1))]
+    pub connections_per_client_max: u32,
+    /// Longest wait for a client's next command (RFC 5321 section 4.5.3.2.7).
+    pub command_timeout: Duration,
+    /// Longest wait for the next bytes of a message's content.
+    pub data_timeout: Duration,
+    /// A message with more Received fields than this goes in a circle and is refused (RFC 5321 section 6.3).
+    #[schemars(range(min = 1))]
+    pub hops_max: u32,
+    /// Offer STARTTLS (RFC 3207).
+    pub starttls: bool,
+    /// Certificate chain in PEM, the node's own certificate first, relative to the folder of this file. Unset: a
+    /// self-signed certificate, made at the first start and kept in the data folder.
+    #[schemars(with = "Option<String>", extend("format" = "path"), example = &"tls/mail.pem")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key of tls_certificate in PEM; the two are set together.
+    #[schemars(with = "Option<String>", extend("format" = "path"), example = &"tls/mail.key")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+}
+
+impl Default for Inbound {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 2525))],
+            size_max: ByteSize::mebibytes(50),
+            recipients_max: 1000,
+            line_max: ByteSize::kibibytes(64),
+            errors_max: 20,
+            connections_max: 10_000,
+            connections_per_client_max: 200,
+            command_timeout: Duration::minutes(5),
+            data_timeout: Duration::minutes(5),
+            hops_max: 50,
+            starttls: true,
+            tls_certificate: None,
+            tls_key: None,
+        }
+    }
+}
+
+/// A domain that mail is taken for, and the connector that its mail leaves by. Without any, every recipient is refused.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AcceptedDomain {
+    /// The part of the recipient's address after the @. Its subdomains are domains of their own.
+    #[schemars(extend("format" = "domain"), example = &"onprem.test")]
+    pub name: String,
+    /// Name of a [[connector]].
+    #[schemars(example = &"onprem")]
+    pub connector: String,
+}
+
+/// How mail for accepted domains leaves.
+///
+/// The default is the built-in connector [`INTERNET`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("required" = ["name", "hosts"]), description = "How mail for accepted domains leaves.")]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Connector {
+    /// What [[accepted_domain]] and the queue call it. The name "internet" belongs to the built-in connector, which
+    /// delivers by MX.
+    #[schemars(extend("format" = "name"), example = &"onprem")]
+    pub name: String,
+    /// Smart hosts in order of preference: the next one is tried where one does not answer. Or ["mx"]: the hosts that
+    /// the MX records of the recipient's domain name.
+    #[schemars(example = &["127.0.0.1:2600"])]
+    pub hosts: Hosts,
+    /// Port of hosts that name none, and of hosts found by MX.
+    #[schemars(range(min = 1))]
+    pub port: u16,
+    /// Use of STARTTLS.
+    pub tls: TlsLevel,
+    /// Most connections open at once, from one node.
+    #[schemars(range(min = 1))]
+    pub concurrency: u32,
+    /// Most messages sent in a span of time, from one node. Unset: no limit.
+    #[schemars(example = &"600/min")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// Messages after which a connection is closed and a new one opened.
+    #[schemars(range(min = 1))]
+    pub messages_per_connection: u32,
+    /// The name that EHLO says. Empty: the node's hostname.
+    #[schemars(extend("format" = "host-name"))]
+    pub hello: String,
+    pub timeouts: Timeouts,
+}
+
+impl Default for Connector {
+    fn default() -> Self {
+        Self {
+            name: INTERNET.to_owned(),
+            hosts: Hosts::Mx,
+            port: 25,
+            tls: TlsLevel::Opportunistic,
+            concurrency: 20,
+            rate: None,
+            messages_per_connection: 100,
+            hello: String::new(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// What a connector does about TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TlsLevel {
+    /// Never.
+    None,
+    /// Where the destination offers it; certificates are not checked.
+    Opportunistic,
+    /// Always: mail waits where the destination does not offer it. Certificates are not checked.
+    Require,
+}
+
+/// Longest waits for a destination, phase by phase. The defaults are those of RFC 5321 section 4.5.3.2, except where
+/// that would hold a connection for nothing.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Timeouts {
+    /// For the connection to one address.
+    pub connect: Duration,
+    /// For the first reply.
+    pub banner: Duration,
+    /// For the reply to EHLO or HELO.
+    pub ehlo: Duration,
+    /// For the reply to STARTTLS, and again for the TLS handshake.
+    pub starttls: Duration,
+    /// For the reply to MAIL.
+    pub mail: Duration,
+    /// For the reply to RCPT.
+    pub rcpt: Duration,
+    /// For the reply to DATA.
+    pub data: Duration,
+    /// For the destination to take the next piece of the content.
+    pub content: Duration,
+    /// For the reply to the end of the content. Too short a wait makes duplicates (RFC 1047).
+    pub end_of_data: Duration,
+    /// For the reply to QUIT, after which nothing can be lost.
+    pub quit: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::seconds(30),
+            banner: Duration::minutes(5),
+            ehlo: Duration::minutes(5),
+            starttls: Duration::minutes(2),
+            mail: Duration::minutes(5),
+            rcpt: Duration::minutes(5),
+            data: Duration::minutes(2),
+            content: Duration::minutes(3),
+            end_of_data: Duration::minutes(10),
+            quit: Duration::seconds(5),
+        }
+    }
+}
+
+/// When a delivery that failed for now is tried again.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Retry {
+    /// Waits before the second attempt, the third, and so on. The last one repeats. Each is varied a little, so that
+    /// mail deferred together does not come back together.
+    #[schemars(length(min = 1))]
+    pub schedule: Vec<Duration>,
+    /// Age at which a message that could not be delivered fails, and its sender is told.
+    pub expire: Duration,
+    /// Age at which the sender is told that the message is delayed, or "never".
+    pub delay_notice: Deadline,
+    /// When all hosts of a connector fail as a whole, nothing is sent to it for this long; doubled at each failure.
+    pub back_off_first: Duration,
+    /// The longest such pause.
+    pub back_off_max: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            schedule: vec![Duration::minutes(15)],
+            expire: Duration::hours(24),
+            delay_notice: Deadline::After(Duration::hours(4)),
+            back_off_first: Duration::seconds(15),
+            back_off_max: Duration::minutes(5),
+        }
+    }
+}
+
+/// Failure and delay notices (RFC 3464).
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Notices {
+    /// Name of the [[connector]] by which notices leave for senders outside the accepted domains, such as a smart host
+    /// for outgoing mail. Unset: the built-in connector "internet", straight to the sender's domain by MX.
+    #[schemars(example = &"outgoing")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connector: Option<String>,
+}
+
+/// How names are looked up.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Dns {
+    /// IP addresses and ports of name servers. Empty: those of the system (/etc/resolv.conf).
+    #[schemars(schema_with = "socket_addresses")]
+    pub servers: Vec<SocketAddr>,
+    /// Longest wait for one server's answer.
+    pub timeout: Duration,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            timeout: Duration::seconds(5),
+        }
+    }
+}
+
+/// What the process writes about itself, to standard error.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// The least severe level that is written.
+    pub level: LogLevel,
+    /// How it is written.
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// One object per line.
+    Json,
+}
+
+fn socket_addresses(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": { "type": "string", "format": "socket-address" } })
+}
+
+fn socket_addresses_required(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "minItems": 1, "items": { "type": "string", "format": "socket-address" } })
+}
+
+impl Config {
+    /// The connector of that name, the built-in one included.
+    pub(crate) fn connector(&self, name: &str) -> Option<Connector> {
+        let configured = self.connectors.iter().find(|connector| connector.name == name);
+        configured
+            .cloned()
+            .or_else(|| (name == INTERNET).then(|| self.internet()))
+    }
+
+    /// The built-in connector, which delivers by MX.
+    pub(crate) fn internet(&self) -> Connector {
+        Connector {
+            hello: self.node.hostname.clone(),
+            ..Connector::default()
+        }
+    }
+
+    /// The keys that differ in `new` and take effect only when the process starts again.
+    pub(crate) fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
+        [
+            ("node.name", self.node.name != new.node.name),
+            ("node.data", self.node.data != new.node.data),
+            ("node.hostname", self.node.hostname != new.node.hostname),
+            ("inbound.listen", self.inbound.listen != new.inbound.listen),
+        ]
+        .into_iter()
+        .filter_map(|(key, differs)| differs.then_some(key))
+        .collect()
+    }
+}

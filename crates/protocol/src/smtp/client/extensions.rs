@@ -1,0 +1,40 @@
+//! What a destination offers in its answer to EHLO.
+
+use crate::smtp::Reply;
+
+/// Extensions that change what the client does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Extensions {
+    pub pipelining: bool,
+    pub eight_bit_mime: bool,
+    pub smtputf8: bool,
+    pub dsn: bool,
+    pub starttls: bool,
+    /// `SIZE`, and the limit in bytes where it names one (RFC 1870).
+    pub size: Option<Option<u64>>,
+}
+
+impl Extensions {
+    /// Reads the lines after the first of a 250 reply to EHLO.
+    pub fn parse(reply: &Reply) -> Self {
+        let mut extensions = Self::default();
+        for line in reply.text.lines().skip(1) {
+            let mut words = line.split_ascii_whitespace();
+            let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
+            match keyword.as_str() {
+                "PIPELINING" => extensions.pipelining = true,
+                "8BITMIME" => extensions.eight_bit_mime = true,
+                "SMTPUTF8" => extensions.smtputf8 = true,
+                "DSN" => extensions.dsn = true,
+                "STARTTLS" => extensions.starttls = true,
+                // 0 means that no fixed limit is in force.
+                "SIZE" => {
+                    let limit = words.next().and_then(|word| word.parse().ok()).filter(|limit| *limit > 0);
+                    extensions.size = Some(limit);
+                }
+                _ => {}
+            }
+        }
+        extensions
+    }
+}

@@ -1,0 +1,291 @@
+//! The sending side of SMTP as a state machine without I/O (RFC 5321, RFC 2920 for pipelining).
+//!
+//! ```text
+//!   Banner ─> Ehlo ─┬────────────────────────────> Ready <──────────────────┐
+//!               ^   └> StartTls ─> Handshake ─┐      │ begin                │
+//!               └─────────────────────────────┘      v                      │
+//!                                                 Envelope ─> Content ─> EndOfData
+//! ```
+//!
+//! The driver moves bytes and keeps time; the machine says what comes next ([`Action`]) and in which [`Phase`] the
+//! conversation stands, so that whatever ends it is blamed on the right one.
+
+mod extensions;
+mod reply_parser;
+mod transaction;
+
+use bytes::BytesMut;
+
+pub use extensions::Extensions;
+pub use reply_parser::{ReplyError, ReplyParser};
+pub use transaction::Transaction;
+
+use super::{Failure, FailureKind, Phase, Reply, data::DotEncoder};
+use transaction::Progress;
+
+/// How a connector wants its connections encrypted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum TlsLevel {
+    None,
+    /// STARTTLS is used whenever it is offered.
+    #[default]
+    Opportunistic,
+    /// Nothing is sent in the clear.
+    Require,
+}
+
+/// What the driver must do next. Output is to be written before each.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    /// Read more bytes into the input.
+    Read,
+    /// Negotiate TLS, then call [`Client::tls_started`].
+    StartTls,
+    /// Call [`Client::begin`], or [`Client::quit`].
+    Ready,
+    /// Pass the message through [`Client::content`], then call [`Client::end_content`].
+    Content,
+    /// The transaction is over; one result for each recipient, in order. The machine is ready again.
+    Done(Vec<Result<Reply, Failure>>),
+    /// The conversation is over before any transaction began; close the connection.
+    Failed(Failure),
+    /// Close the connection.
+    Closed,
+}
+
+/// One conversation with one destination.
+pub struct Client {
+    state: State,
+    hello: String,
+    tls_level: TlsLevel,
+    encrypted: bool,
+    extensions: Extensions,
+    replies: ReplyParser,
+    /// The last transaction left the destination's envelope half filled: RSET comes before the next MAIL.
+    reset_first: bool,
+    /// The destination said 421 or stopped speaking SMTP: no further transaction.
+    ended: bool,
+}
+
+enum State {
+    Banner,
+    Ehlo,
+    Helo,
+    StartTls,
+    Handshake,
+    Ready,
+    Envelope(Box<Progress>),
+    Content(Box<Progress>, DotEncoder),
+    EndOfData(Box<Progress>),
+    Quit,
+    Closed,
+}
+
+impl Client {
+    /// A machine for a connection that was just made. `hello` is the name for EHLO.
+    pub fn new(hello: impl Into<String>, tls_level: TlsLevel) -> Self {
+        Self {
+            state: State::Banner,
+            hello: hello.into(),
+            tls_level,
+            encrypted: false,
+            extensions: Extensions::default(),
+            replies: ReplyParser::default(),
+            reset_first: false,
+            ended: false,
+        }
+    }
+
+    /// What the conversation waits for.
+    pub fn phase(&self) -> Phase {
+        match &self.state {
+            State::Banner => Phase::Banner,
+            State::Ehlo | State::Helo | State::Ready => Phase::Ehlo,
+            State::StartTls => Phase::StartTls,
+            State::Handshake => Phase::Handshake,
+            State::Envelope(progress) => progress.phase(),
+            State::Content(..) => Phase::Data,
+            State::EndOfData(_) => Phase::EndOfData,
+            State::Quit | State::Closed => Phase::Quit,
+        }
+    }
+
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// True if another transaction may follow on this connection.
+    pub fn is_reusable(&self) -> bool {
+        matches!(self.state, State::Ready) && !self.ended
+    }
+
+    /// Consumes replies from `input`, appends commands to `output`.
+    pub fn handle(&mut self, input: &mut BytesMut, output: &mut Vec<u8>) -> Action {
+        loop {
+            match self.state {
+                State::Ready if self.ended => return Action::Closed,
+                State::Ready => return Action::Ready,
+                State::Content(..) => return Action::Content,
+                State::Handshake => return Action::StartTls,
+                State::Closed => return Action::Closed,
+                _ => {}
+            }
+            let action = match self.replies.parse(input) {
+                Ok(None) => return Action::Read,
+                Ok(Some(reply)) => self.handle_reply(reply, output),
+                Err(error) => Some(self.abandon(FailureKind::BadReply { detail: error.to_string() })),
+            };
+            if let Some(action) = action {
+                return action;
+            }
+        }
+    }
+
+    fn handle_reply(&mut self, reply: Reply, output: &mut Vec<u8>) -> Option<Action> {
+        if reply.code == 421 {
+            self.ended = true;
+        }
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Banner if reply.code == 220 => {
+                self.say_ehlo(output);
+                None
+            }
+            State::Banner => Some(Action::Failed(Failure::rejected(Phase::Banner, reply))),
+            State::Ehlo => self.handle_ehlo(reply, output),
+            State::Helo if reply.code == 250 => self.greeted(),
+            State::Helo => Some(Action::Failed(Failure::rejected(Phase::Ehlo, reply))),
+            State::StartTls if reply.code == 220 => {
+                self.state = State::Handshake;
+                None
+            }
+            State::StartTls => Some(Action::Failed(Failure::rejected(Phase::StartTls, reply))),
+            State::Envelope(progress) => self.handle_envelope(progress, reply, output),
+            State::EndOfData(progress) => {
+                self.state = State::Ready;
+                Some(Action::Done(progress.end(reply)))
+            }
+            State::Quit | State::Closed => Some(Action::Closed),
+            // No reply is read in these states.
+            state @ (State::Ready | State::Handshake | State::Content(..)) => {
+                self.state = state;
+                None
+            }
+        }
+    }
+
+    fn say_ehlo(&mut self, output: &mut Vec<u8>) {
+        output.extend_from_slice(format!("EHLO {}\r\n", self.hello).as_bytes());
+        self.state = State::Ehlo;
+    }
+
+    fn handle_ehlo(&mut self, reply: Reply, output: &mut Vec<u8>) -> Option<Action> {
+        if reply.code == 250 {
+            self.extensions = Extensions::parse(&reply);
+            if self.extensions.starttls && !self.encrypted && self.tls_level != TlsLevel::None {
+                output.extend_from_slice(b"STARTTLS\r\n");
+                self.state = State::StartTls;
+                return None;
+            }
+            return self.greeted();
+        }
+        // Servers from before ESMTP; over TLS there is none.
+        if reply.is_permanent() && !self.encrypted {
+            self.extensions = Extensions::default();
+            output.extend_from_slice(format!("HELO {}\r\n", self.hello).as_bytes());
+            self.state = State::Helo;
+            return None;
+        }
+        Some(Action::Failed(Failure::rejected(Phase::Ehlo, reply)))
+    }
+
+    fn greeted(&mut self) -> Option<Action> {
+        if self.tls_level == TlsLevel::Require && !self.encrypted {
+            return Some(Action::Failed(Failure::new(Phase::StartTls, FailureKind::StartTlsNotOffered)));
+        }
+        self.state = State::Ready;
+        None
+    }
+
+    /// After [`Action::StartTls`], once the channel is encrypted: everything learnt before is forgotten (RFC 3207).
+    pub fn tls_started(&mut self, output: &mut Vec<u8>) {
+        self.encrypted = true;
+        self.extensions = Extensions::default();
+        self.replies = ReplyParser::default();
+        self.say_ehlo(output);
+    }
+
+    /// Starts a transaction. An error is one for all its recipients, and leaves the conversation ready.
+    pub fn begin(&mut self, transaction: &Transaction, output: &mut Vec<u8>) -> Result<(), Failure> {
+        transaction.check(&self.extensions)?;
+        let mut progress = Box::new(Progress::new(transaction, &self.extensions));
+        if std::mem::take(&mut self.reset_first) {
+            progress.reset(output);
+        }
+        progress.advance(output);
+        self.state = State::Envelope(progress);
+        Ok(())
+    }
+
+    fn handle_envelope(&mut self, mut progress: Box<Progress>, reply: Reply, output: &mut Vec<u8>) -> Option<Action> {
+        use transaction::Next;
+        match progress.handle_reply(reply) {
+            Next::Wait if self.ended => Some(Action::Done(progress.cut_by_421())),
+            Next::Wait => {
+                progress.advance(output);
+                self.state = State::Envelope(progress);
+                None
+            }
+            Next::Content => {
+                self.state = State::Content(progress, DotEncoder::default());
+                None
+            }
+            // 354 though no recipient was taken: an empty message ends it, and its reply says nothing.
+            Next::EmptyContent => {
+                output.extend_from_slice(b".\r\n");
+                self.state = State::EndOfData(progress);
+                None
+            }
+            Next::Over => {
+                self.reset_first = true;
+                self.state = State::Ready;
+                Some(Action::Done(progress.over()))
+            }
+        }
+    }
+
+    /// Appends a piece of the message, dot-stuffed. The message has CRLF lines.
+    pub fn content(&mut self, piece: &[u8], output: &mut Vec<u8>) {
+        if let State::Content(_, encoder) = &mut self.state {
+            encoder.encode(piece, output);
+        }
+    }
+
+    /// Appends the final dot. From here on, losing the connection may mean that the message is delivered twice.
+    pub fn end_content(&mut self, output: &mut Vec<u8>) {
+        if let State::Content(progress, mut encoder) = std::mem::replace(&mut self.state, State::Closed) {
+            encoder.finish(output);
+            self.state = State::EndOfData(progress);
+        }
+    }
+
+    /// Says goodbye.
+    pub fn quit(&mut self, output: &mut Vec<u8>) {
+        output.extend_from_slice(b"QUIT\r\n");
+        self.state = State::Quit;
+    }
+
+    /// The connection broke, or what came over it was no SMTP. Blames `kind` on the present phase.
+    pub fn abandon(&mut self, kind: FailureKind) -> Action {
+        let failure = Failure::new(self.phase(), kind);
+        self.ended = true;
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Envelope(progress) | State::Content(progress, _) | State::EndOfData(progress) => {
+                Action::Done(progress.broken(failure))
+            }
+            State::Quit | State::Closed => Action::Closed,
+            State::Banner | State::Ehlo | State::Helo | State::StartTls | State::Handshake | State::Ready => {
+                Action::Failed(failure)
+            }
+        }
+    }
+}
