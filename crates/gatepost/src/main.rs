@@ -1,1 +1,95 @@
-fn main() {}
+//! The command line: reads the arguments and the configuration, and runs what was asked for.
+
+mod cli;
+mod config;
+mod node;
+
+use std::{
+    io::{BufWriter, IsTerminal, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use clap::Parser;
+use jiff::Timestamp;
+use store::SqliteStore;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Arguments, Command};
+use config::{Config, LogFormat, LogLevel};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    cli::finish(run(&arguments))
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    if let Command::Config(command) = &arguments.command {
+        cli::run_config(command, &arguments.config, &mut out)?;
+        return Ok(out.flush()?);
+    }
+    let config = Config::load(&arguments.config)?;
+    match &arguments.command {
+        Command::Serve => {
+            drop(out);
+            serve(&arguments.config, config)
+        }
+        Command::Config(_) => Ok(()),
+        Command::Queue(_) | Command::Trace(_) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(query(&arguments.command, &config, &mut out))?;
+            Ok(out.flush()?)
+        }
+    }
+}
+
+async fn query(command: &Command, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
+    let store = SqliteStore::attach(&config.node.data)?;
+    let screen = cli::Screen::stdout(command.utc(), Timestamp::now());
+    let result = match command {
+        Command::Queue(command) => cli::run_queue(command, &store, config, &screen, out).await,
+        Command::Trace(arguments) => cli::run_trace(arguments, &store, config, &screen, out).await,
+        Command::Serve | Command::Config(_) => Ok(()),
+    };
+    store.close().await;
+    result
+}
+
+fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
+    start_logging(&config);
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(node::serve(path, config));
+    // Whatever was still under way when patience ended does not hold the process.
+    runtime.shutdown_background();
+    result
+}
+
+/// Readable on a terminal, JSON lines otherwise, unless the configuration says so.
+fn start_logging(config: &Config) {
+    let level = match config.log.level {
+        LogLevel::Error => "error",
+        LogLevel::Warn => "warn",
+        LogLevel::Info => "info",
+        LogLevel::Debug => "debug",
+        LogLevel::Trace => "trace",
+    };
+    let filter = EnvFilter::try_from_env("GATEPOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let is_terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match (config.log.format, is_terminal) {
+        (LogFormat::Json, _) | (LogFormat::Auto, false) => builder.json().flatten_event(true).init(),
+        (LogFormat::Text, _) | (LogFormat::Auto, true) => builder.with_ansi(is_terminal).with_target(false).init(),
+    }
+}
+
+/// Every connection is a descriptor; the usual soft limit of 1024 is soon reached.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}

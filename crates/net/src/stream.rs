@@ -27,10 +27,6 @@ impl Stream {
             Self::Tls(_) | Self::Taken => Err(io::Error::other("the connection is encrypted already")),
         }
     }
-
-    pub(crate) fn is_encrypted(&self) -> bool {
-        matches!(self, Self::Tls(_))
-    }
 }
 
 fn taken<T>() -> Poll<io::Result<T>> {

@@ -13,8 +13,10 @@
 //! Every change of state is written in one transaction with the events that tell of it. A body exists as long as one
 //! of its deliveries may still be sent.
 
+mod sqlite;
 mod types;
 
+pub use sqlite::SqliteStore;
 pub use types::*;
 
 use std::future::Future;
@@ -68,7 +70,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Accepted>> + Send;
 
     /// Leases up to `limit` deliveries of one connector that are due, the longest due first, grouped by message.
-    /// Its cost does not grow with the queue. Expired leases are due again.
+    /// Its cost does not grow with the queue.
     fn claim(&self, claim: Claim) -> impl Future<Output = Result<Vec<Claimed>>> + Send;
 
     /// Leases up to `limit` queued deliveries of any connector whose review time has come (delay notice or expiry).

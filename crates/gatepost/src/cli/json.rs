@@ -1,16 +1,18 @@
 //! Shapes of the JSON output. Every key is always there; what does not apply is null. All times are in UTC.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+};
 
 use jiff::Timestamp;
 use protocol::smtp::{Address, BodyType, Failure, Reply, ReversePath};
 use serde::Serialize;
-use std::net::IpAddr;
 use store::{Commanded, DeliveryRecord, MessageRecord, QueueCount, State};
 use trace::{Event, Waiting};
 use uuid::Uuid;
 
-use super::{screen::is_unsafe, standing::Standing};
+use super::{arguments::Status, screen::is_unsafe, standing::Standing};
 
 /// One message for one recipient, as in `queue list`.
 #[derive(Serialize)]
@@ -55,7 +57,10 @@ impl<'a> DeliveryView<'a> {
             state: record.state,
             due: waiting.is_some().then_some(record.due),
             attempts: record.delivery.attempts,
-            waiting: waiting.map(|waiting| WaitingView { unblocked_by: waiting.unblocked_by(), waiting }),
+            waiting: waiting.map(|waiting| WaitingView {
+                unblocked_by: waiting.unblocked_by(),
+                waiting,
+            }),
             failure: record.delivery.failure.as_ref(),
         }
     }
@@ -79,7 +84,7 @@ impl<'a> TraceView<'a> {
     pub(crate) fn new(record: &'a DeliveryRecord, standing: &Standing<'_>, events: Option<&'a [Event]>) -> Self {
         Self {
             delivery: DeliveryView::new(record, standing),
-            status: super::standing::status(record.state).name(),
+            status: Status::from(record.state).name(),
             reply: record.reply.as_ref(),
             settled: record.settled,
             events,
@@ -98,7 +103,12 @@ pub(crate) struct CountView<'a> {
 
 impl<'a> From<&'a QueueCount> for CountView<'a> {
     fn from(count: &'a QueueCount) -> Self {
-        Self { connector: &count.connector, state: count.state, deliveries: count.deliveries, due: count.due }
+        Self {
+            connector: &count.connector,
+            state: count.state,
+            deliveries: count.deliveries,
+            due: count.due,
+        }
     }
 }
 
@@ -141,7 +151,11 @@ impl<'a> MessageView<'a> {
                 smtputf8: message.smtputf8,
                 content_kept: record.body_present,
             },
-            deliveries: record.deliveries.iter().map(|record| TraceView::new(record, standing, None)).collect(),
+            deliveries: record
+                .deliveries
+                .iter()
+                .map(|record| TraceView::new(record, standing, None))
+                .collect(),
             events,
         }
     }
@@ -178,12 +192,9 @@ impl<'a> List<'a> {
         write!(self.out, "{separator}{}", text(item)?)
     }
 
-    /// Ends the list, and with `last` the object, after one more key.
-    pub(crate) fn close(self, last: Option<(&str, &dyn erased::Json)>) -> io::Result<()> {
-        match last {
-            Some((name, value)) => writeln!(self.out, "],\n\"{name}\": {}}}", value.json()?),
-            None => writeln!(self.out, "]}}"),
-        }
+    /// Ends list and object; `rest` is more keys, each with a comma before it.
+    pub(crate) fn close(self, rest: &str) -> io::Result<()> {
+        writeln!(self.out, "\n]{rest}}}")
     }
 }
 
@@ -194,6 +205,12 @@ pub(crate) fn text(value: &impl Serialize) -> io::Result<String> {
         return Ok(json);
     }
     // They occur only within strings, and all of them are in the basic plane.
-    let escape = |c: char| if is_unsafe(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    let escape = |c: char| {
+        if is_unsafe(c) {
+            format!("\\u{:04x}", u32::from(c))
+        } else {
+            c.to_string()
+        }
+    };
     Ok(json.chars().map(escape).collect())
 }

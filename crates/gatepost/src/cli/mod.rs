@@ -18,7 +18,7 @@ mod trace;
 
 use std::{io, process::ExitCode};
 
-pub(crate) use arguments::{Arguments, Command, ConfigCommand, QueueCommand, TraceArguments};
+pub(crate) use arguments::{Arguments, Command};
 pub(crate) use configuration::run as run_config;
 pub(crate) use queue::run as run_queue;
 pub(crate) use screen::Screen;
@@ -30,7 +30,10 @@ use crate::config::ConfigErrors;
 pub(crate) fn finish(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     // The reader of a pipe, such as head, has seen enough.
-    if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+    if error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    {
         return ExitCode::SUCCESS;
     }
     match error.downcast_ref::<ConfigErrors>() {

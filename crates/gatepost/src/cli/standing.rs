@@ -1,10 +1,14 @@
 //! Why deliveries wait just now: the queue's word, the nodes' reports and the configuration, taken together.
 
+use delivery::waiting;
 use jiff::Timestamp;
-use store::{DeliveryRecord, NodeReport, State, Store};
+use store::{ConnectorReport, DeliveryRecord, NodeReport, State, Store};
 use trace::Waiting;
 
-use super::{arguments::Status, screen::Screen};
+use super::{
+    arguments::Status,
+    screen::{Colour, Screen},
+};
 use crate::config::Config;
 
 /// What all nodes last said, and what is configured.
@@ -14,8 +18,134 @@ pub(crate) struct Standing<'a> {
     now: Timestamp,
 }
 
+/// What an older report says of connectors is no longer believed.
+const REPORT_AGE_SECONDS_MAX: i64 = 60;
+
 impl<'a> Standing<'a> {
     pub(crate) async fn read<S: Store>(store: &S, config: &'a Config, now: Timestamp) -> store::Result<Self> {
-        Ok(Self { reports: store.reports().await?, config, now })
+        Ok(Self {
+            reports: store.reports().await?,
+            config,
+            now,
+        })
+    }
+
+    /// `None`: it is no longer in the queue.
+    pub(crate) fn waiting(&self, record: &DeliveryRecord) -> Option<Waiting> {
+        let standing = match record.state {
+            State::Queued => waiting::Standing::Queued,
+            State::Leased => waiting::Standing::Leased,
+            State::Suspended => waiting::Standing::Suspended,
+            State::Delivered | State::Failed | State::Removed => return None,
+        };
+        let connector = record.delivery.connector.as_str();
+        let facts = waiting::Facts {
+            standing,
+            due: record.due,
+            lease: record.lease.as_ref().map(|lease| (lease.node.as_str(), lease.until)),
+            suspended_by: record.suspended_by.as_deref(),
+            connector,
+            connector_exists: self.config.connector(connector).is_some(),
+            backed_off_until: self.backed_off_until(connector),
+            limited: self.reports_on(connector).find_map(|report| report.limited.as_deref()),
+            node_last_seen: self.reports.iter().map(|report| report.at).max(),
+        };
+        Some(waiting::waiting(&facts, self.now))
+    }
+
+    /// When the first node tries it again; `None` if any node does not hold it back.
+    fn backed_off_until(&self, connector: &str) -> Option<Timestamp> {
+        let until = |report: &ConnectorReport| report.backed_off.as_ref().map(|back_off| back_off.until);
+        let all: Option<Vec<Timestamp>> = self.reports_on(connector).map(until).collect();
+        all?.into_iter().min().filter(|until| *until > self.now)
+    }
+
+    /// What the running nodes last said of that connector.
+    fn reports_on(&self, name: &str) -> impl Iterator<Item = &ConnectorReport> {
+        let is_fresh = |report: &&NodeReport| self.now.duration_since(report.at).as_secs() <= REPORT_AGE_SECONDS_MAX;
+        let fresh = self.reports.iter().filter(is_fresh);
+        fresh
+            .flat_map(|report| &report.connectors)
+            .filter(move |report| report.name == name)
+    }
+}
+
+/// In a few words, for a table.
+pub(crate) fn short(waiting: &Waiting, screen: &Screen) -> String {
+    match waiting {
+        Waiting::Timer { until } => format!("retry {}", screen.until(*until)),
+        Waiting::ConnectorLimit { .. } => "connector at its limit".to_owned(),
+        Waiting::ConnectorBackedOff { until } => format!("connector backed off, {}", screen.until(*until)),
+        Waiting::Suspended { by } => format!("suspended by {by}"),
+        Waiting::Leased { node, .. } => format!("being delivered by {node}"),
+        Waiting::NoRoute { connector } => format!("no connector \"{connector}\""),
+        Waiting::PolicyForbids { policy } => format!("TLS policy \"{policy}\" forbids it"),
+        Waiting::NoNode { .. } => "no node running".to_owned(),
+    }
+}
+
+/// The time that its texts name, if any.
+pub(crate) fn time_named(waiting: &Waiting) -> Option<Timestamp> {
+    match waiting {
+        Waiting::Timer { until } | Waiting::ConnectorBackedOff { until } | Waiting::Leased { until, .. } => {
+            Some(*until)
+        }
+        Waiting::NoNode { last_seen } => *last_seen,
+        Waiting::ConnectorLimit { .. }
+        | Waiting::Suspended { .. }
+        | Waiting::NoRoute { .. }
+        | Waiting::PolicyForbids { .. } => None,
+    }
+}
+
+impl From<State> for Status {
+    fn from(state: State) -> Self {
+        match state {
+            State::Queued | State::Leased | State::Suspended => Self::Pending,
+            State::Delivered => Self::Delivered,
+            State::Failed => Self::Failed,
+            State::Removed => Self::Removed,
+        }
+    }
+}
+
+impl Status {
+    /// All states that have this status.
+    pub(crate) fn states(self) -> &'static [State] {
+        match self {
+            Self::Pending => &[State::Queued, State::Leased, State::Suspended],
+            Self::Delivered => &[State::Delivered],
+            Self::Failed => &[State::Failed],
+            Self::Removed => &[State::Removed],
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "Delivered",
+            Self::Pending => "Pending",
+            Self::Failed => "Failed",
+            Self::Removed => "Removed",
+        }
+    }
+
+    pub(crate) fn colour(self) -> Colour {
+        match self {
+            Self::Delivered => Colour::Green,
+            Self::Pending => Colour::Yellow,
+            Self::Failed | Self::Removed => Colour::Red,
+        }
+    }
+}
+
+/// The state's name, as in JSON.
+pub(crate) fn state_name(state: State) -> &'static str {
+    match state {
+        State::Queued => "queued",
+        State::Leased => "leased",
+        State::Suspended => "suspended",
+        State::Delivered => "delivered",
+        State::Failed => "failed",
+        State::Removed => "removed",
     }
 }

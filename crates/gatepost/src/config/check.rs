@@ -140,13 +140,19 @@ fn check_text(format: &str, text: &str) -> Result<(), String> {
         "socket-address" => text.parse::<SocketAddr>().map(drop).map_err(|_| {
             format!("\"{text}\" is no IP address with a port, such as \"127.0.0.1:2525\" or \"[::1]:2525\"")
         }),
-        "domain" if text.starts_with('[') || !hosts::is_host_name(text) => Err(format!("\"{text}\" is no domain")),
+        "domain" if !is_domain(text) => Err(format!("\"{text}\" is no domain")),
         // Empty stands for the default, which the machine or another setting gives.
         "host-name" if !text.is_empty() && !hosts::is_host_name(text) => Err(format!("\"{text}\" is no host name")),
         "name" if text.chars().any(char::is_control) => Err("a name has no control characters".to_owned()),
         "path" if text.is_empty() => Err("a path must not be empty".to_owned()),
         _ => Ok(()),
     }
+}
+
+/// A domain name, with `*.` before it for all its subdomains; no address literal.
+fn is_domain(text: &str) -> bool {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    !name.starts_with('[') && hosts::is_host_name(name)
 }
 
 /// A name that other parts of the file may refer to.

@@ -15,10 +15,10 @@ mod units;
 use std::path::{Path, PathBuf};
 
 pub(crate) use error::ConfigErrors;
-pub(crate) use hosts::{Hosts, SmartHost};
+pub(crate) use hosts::Hosts;
 pub(crate) use reference::reference;
 pub(crate) use settings::*;
-pub(crate) use units::{ByteSize, Deadline, Duration, Period, Rate};
+pub(crate) use units::{Deadline, Duration};
 
 use error::Fault;
 
@@ -63,7 +63,7 @@ impl Config {
             *path = path.as_ref().map(|path: &PathBuf| folder.join(path));
         }
         for domain in &mut self.accepted_domains {
-            domain.name = protocol::smtp::address::domain_key(&domain.name);
+            domain.name = domain_key(&domain.name);
         }
         for connector in &mut self.connectors {
             if connector.hello.is_empty() {
@@ -72,6 +72,13 @@ impl Config {
         }
         self
     }
+}
+
+/// An accepted domain in the form that look-ups compare; `*.` before it stays.
+fn domain_key(name: &str) -> String {
+    let key = protocol::smtp::address::domain_key;
+    name.strip_prefix("*.")
+        .map_or_else(|| key(name), |parent| format!("*.{}", key(parent)))
 }
 
 /// The machine's host name, or `localhost` where it has none that SMTP could say.
@@ -108,6 +115,7 @@ mod tests {
         let config = parse(
             "[node]\nhostname = \"mx.example\"\n[inbound]\ntls_certificate = \"a.pem\"\ntls_key = \"/b.pem\"\n\
              [[accepted_domain]]\nname = \"ONPREM.Test\"\nconnector = \"c\"\n\
+             [[accepted_domain]]\nname = \"*.Bücher.test\"\nconnector = \"c\"\n\
              [[connector]]\nname = \"c\"\nhosts = [\"mx\"]\n",
         );
         assert!(!config.node.name.is_empty());
@@ -118,6 +126,7 @@ mod tests {
         );
         assert_eq!(config.inbound.tls_key.as_deref(), Some(Path::new("/b.pem")));
         assert_eq!(config.accepted_domains[0].name, "onprem.test");
+        assert_eq!(config.accepted_domains[1].name, "*.xn--bcher-kva.test");
         assert_eq!(config.connectors[0].hello, "mx.example");
         assert_eq!(
             config.connector(INTERNET).map(|connector| connector.hello),

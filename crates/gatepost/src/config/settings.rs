@@ -128,7 +128,8 @@ impl Default for Inbound {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AcceptedDomain {
-    /// The part of the recipient's address after the @. Its subdomains are domains of their own.
+    /// The part of the recipient's address after the @. Its subdomains are domains of their own; "*.onprem.test" means
+    /// all of them.
     #[schemars(extend("format" = "domain"), example = &"onprem.test")]
     pub name: String,
     /// Name of a [[connector]].

@@ -143,7 +143,10 @@ impl FromStr for ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match SIZE_UNITS.into_iter().find(|(_, factor)| self.0 % factor == 0) {
+        match SIZE_UNITS
+            .into_iter()
+            .find(|(_, factor)| self.0.is_multiple_of(*factor))
+        {
             Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
             None => write!(f, "{}", self.0),
         }
@@ -215,16 +218,6 @@ impl fmt::Display for Rate {
 pub(crate) enum Deadline {
     After(Duration),
     Never,
-}
-
-impl Deadline {
-    /// `None`: never.
-    pub(crate) fn after(self) -> Option<time::Duration> {
-        match self {
-            Self::After(duration) => Some(*duration),
-            Self::Never => None,
-        }
-    }
 }
 
 impl FromStr for Deadline {

@@ -39,3 +39,85 @@ impl Notify {
         matches!(self, Self::On { delay: true, .. })
     }
 }
+
+/// The most that ENVID may be long (RFC 3461 section 4.4).
+pub const ENVID_BYTES_MAX: usize = 100;
+/// The most that ORCPT may be long (RFC 3461 section 4.2).
+pub const ORCPT_BYTES_MAX: usize = 500;
+
+/// Reads the value of `RET=`.
+pub fn parse_ret(value: &str) -> Option<Ret> {
+    if value.eq_ignore_ascii_case("FULL") {
+        Some(Ret::Full)
+    } else if value.eq_ignore_ascii_case("HDRS") {
+        Some(Ret::Headers)
+    } else {
+        None
+    }
+}
+
+/// Reads the value of `NOTIFY=`: NEVER alone, or a list of the others.
+pub fn parse_notify(value: &str) -> Option<Notify> {
+    if value.eq_ignore_ascii_case("NEVER") {
+        return Some(Notify::Never);
+    }
+    let (mut success, mut failure, mut delay) = (false, false, false);
+    for word in value.split(',') {
+        match word.to_ascii_uppercase().as_str() {
+            "SUCCESS" => success = true,
+            "FAILURE" => failure = true,
+            "DELAY" => delay = true,
+            _ => return None,
+        }
+    }
+    Some(Notify::On { success, failure, delay })
+}
+
+/// True for text as RFC 3461 section 4 encodes it: printable, with `+` and `=` only as `+` and two hex digits.
+pub fn is_xtext(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let ok = match byte {
+            b'+' => {
+                let hex = |byte: Option<u8>| byte.is_some_and(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b));
+                hex(bytes.next()) && hex(bytes.next())
+            }
+            b'=' => false,
+            byte => (b'!'..=b'~').contains(&byte),
+        };
+        if !ok {
+            return false;
+        }
+    }
+    true
+}
+
+/// True for `addr-type;xtext`. With SMTPUTF8 the address may be UTF-8 itself (RFC 6533 section 3).
+pub fn is_orcpt(value: &str) -> bool {
+    let Some((kind, address)) = value.split_once(';') else { return false };
+    let kind_ok = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let ascii: String = address.chars().filter(char::is_ascii).collect();
+    kind_ok && !address.is_empty() && is_xtext(&ascii) && !address.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters() {
+        assert_eq!(parse_notify("never"), Some(Notify::Never));
+        assert_eq!(parse_notify("SUCCESS,delay"), Some(Notify::On { success: true, failure: false, delay: true }));
+        for bad in ["", "NEVER,DELAY", "SUCCESS,", "x"] {
+            assert_eq!(parse_notify(bad), None, "{bad}");
+        }
+        for (text, ok) in [("a+3Db", true), ("a+3db", false), ("a+3", false), ("a=b", false), ("a b", false)] {
+            assert_eq!(is_xtext(text), ok, "{text}");
+        }
+        for (text, ok) in
+            [("rfc822;a@b", true), ("utf-8;ü@b", true), ("a@b", false), (";a", false), ("rfc822;", false)]
+        {
+            assert_eq!(is_orcpt(text), ok, "{text}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Why a delivery is still in the queue: one reason of a closed set, derived from what the store holds.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use trace::Waiting;
+
+/// How a waiting delivery stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    Queued,
+    Leased,
+    Suspended,
+}
+
+/// All that decides why a delivery waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    pub standing: Standing,
+    pub due: Timestamp,
+    /// Node and end of the lease.
+    pub lease: Option<(&'a str, Timestamp)>,
+    pub suspended_by: Option<&'a str>,
+    pub connector: &'a str,
+    pub connector_exists: bool,
+    pub backed_off_until: Option<Timestamp>,
+    /// The limit that its connector runs into, where it does.
+    pub limited: Option<&'a str>,
+    /// The newest report of any node.
+    pub node_last_seen: Option<Timestamp>,
+}
+
+/// A node that has not reported for so long is taken for dead.
+const NODE_SILENT: Duration = Duration::from_secs(30);
+
+/// The first of these that holds: suspended; leased; no route; before its time; no node; connector backed off;
+/// connector at a limit; about to be taken.
+pub fn waiting(facts: &Facts, now: Timestamp) -> Waiting {
+    let timer = Waiting::Timer { until: facts.due };
+    if facts.standing == Standing::Suspended {
+        return Waiting::Suspended { by: facts.suspended_by.unwrap_or("unknown").to_owned() };
+    }
+    if let (Standing::Leased, Some((node, until))) = (facts.standing, facts.lease)
+        && until > now
+    {
+        return Waiting::Leased { node: node.to_owned(), until };
+    }
+    if !facts.connector_exists {
+        return Waiting::NoRoute { connector: facts.connector.to_owned() };
+    }
+    if facts.due > now {
+        return timer;
+    }
+    if facts.node_last_seen.is_none_or(|seen| seen < now.checked_sub(NODE_SILENT).unwrap_or(now)) {
+        return Waiting::NoNode { last_seen: facts.node_last_seen };
+    }
+    if let Some(until) = facts.backed_off_until {
+        return Waiting::ConnectorBackedOff { until };
+    }
+    match facts.limited {
+        Some(limit) => Waiting::ConnectorLimit { limit: limit.to_owned() },
+        None => timer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason() {
+        let now = Timestamp::from_second(1000).unwrap();
+        let t = |seconds| Timestamp::from_second(seconds).unwrap();
+        let base = Facts {
+            standing: Standing::Queued,
+            due: t(900),
+            lease: None,
+            suspended_by: None,
+            connector: "c",
+            connector_exists: true,
+            backed_off_until: None,
+            limited: None,
+            node_last_seen: Some(t(999)),
+        };
+        let table = [
+            (Facts { due: t(2000), ..base }, "timer"),
+            (base, "timer"),
+            (Facts { limited: Some("concurrency 20"), ..base }, "connector-limit"),
+            (Facts { backed_off_until: Some(t(1100)), limited: Some("x"), ..base }, "connector-backed-off"),
+            (Facts { due: t(2000), backed_off_until: Some(t(1100)), ..base }, "timer"),
+            (Facts { standing: Standing::Suspended, suspended_by: Some("eve"), ..base }, "suspended"),
+            (Facts { standing: Standing::Leased, lease: Some(("n", t(1100))), ..base }, "leased"),
+            (Facts { standing: Standing::Leased, lease: Some(("n", t(900))), ..base }, "timer"),
+            (Facts { connector_exists: false, due: t(2000), ..base }, "no-route"),
+            (Facts { node_last_seen: Some(t(969)), backed_off_until: Some(t(1100)), ..base }, "no-node"),
+            (Facts { node_last_seen: None, ..base }, "no-node"),
+        ];
+        for (facts, expected) in table {
+            assert_eq!(waiting(&facts, now).name(), expected, "{facts:?}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Events as lines for people.
+
+use protocol::smtp::TlsSummary;
+use trace::{Attempt, Event, EventKind, Received, event::NoticeAction};
+
+use super::screen::{Screen, clean, size};
+
+/// Time, node, recipient and what happened, in one line.
+pub(crate) fn line(event: &Event, screen: &Screen) -> String {
+    let recipient = event
+        .recipient
+        .as_ref()
+        .map(|recipient| format!("{recipient}: "))
+        .unwrap_or_default();
+    let text = clean(&format!("{}  {recipient}{}", event.node, describe(&event.kind, screen)));
+    format!("{}  {text}", screen.time(event.at))
+}
+
+fn describe(kind: &EventKind, screen: &Screen) -> String {
+    match kind {
+        EventKind::Received(received) => describe_received(received),
+        EventKind::Delivered { attempt, reply } => format!("delivered {}: {reply}", describe_attempt(attempt)),
+        EventKind::Deferred { attempt, failure, due } => {
+            format!(
+                "deferred {}: {failure}; due again {}",
+                describe_attempt(attempt),
+                screen.time(*due)
+            )
+        }
+        EventKind::Failed {
+            attempt: Some(attempt),
+            failure,
+        } => {
+            format!("failed {}: {failure}", describe_attempt(attempt))
+        }
+        EventKind::Failed { attempt: None, failure } => format!("failed: {failure}"),
+        EventKind::Interrupted { leased_by } => {
+            format!("interrupted: {leased_by} stopped before the result; if it had sent it all, it may arrive twice")
+        }
+        EventKind::Notified { action, notice } => {
+            let action = match action {
+                NoticeAction::Failed => "failed",
+                NoticeAction::Delayed => "delayed",
+                NoticeAction::Relayed => "relayed",
+            };
+            format!("notice to the sender ({action}): message {notice}")
+        }
+        EventKind::Suspended { by } => format!("suspended by {by}"),
+        EventKind::Resumed { by } => format!("resumed by {by}"),
+        EventKind::Retried { by } => format!("made due now by {by}"),
+        EventKind::Removed { by } => format!("removed by {by}"),
+    }
+}
+
+fn describe_received(received: &Received) -> String {
+    let from = match (received.from, received.hello.as_str()) {
+        (Some(address), "") => format!("received from {address}"),
+        (Some(address), hello) => format!("received from {address} ({hello})"),
+        (None, _) => "made by the gateway".to_owned(),
+    };
+    let plural = if received.recipients == 1 { "" } else { "s" };
+    let bytes = size(received.size_bytes);
+    format!(
+        "{from}{}, {bytes}, {} recipient{plural}",
+        describe_tls(received.tls.as_ref()),
+        received.recipients
+    )
+}
+
+/// Where, how and for how long. A failure names the destination itself, so that only success needs it here.
+fn describe_attempt(attempt: &Attempt) -> String {
+    let destination = attempt
+        .destination
+        .as_ref()
+        .map(|destination| format!(" to {destination}"))
+        .unwrap_or_default();
+    let tls = describe_tls(attempt.tls.as_ref());
+    format!(
+        "by {}{destination}{tls} after {} ms",
+        attempt.connector, attempt.duration_ms
+    )
+}
+
+fn describe_tls(tls: Option<&TlsSummary>) -> String {
+    tls.map(|tls| format!(" with {} {}", tls.version, tls.cipher))
+        .unwrap_or_default()
+}

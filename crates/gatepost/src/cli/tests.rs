@@ -1,0 +1,595 @@
+//! What the commands print, over a store that is a handful of values.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use clap::Parser;
+use jiff::{Timestamp, tz::TimeZone};
+use protocol::smtp::{Address, BodyType, Destination, EnhancedCode, Failure, FailureKind, Phase, Reply, ReversePath};
+use store::*;
+use trace::{Event, EventKind, Received, Waiting};
+use uuid::Uuid;
+
+use super::{Arguments, Command as Line, Screen, standing::Standing};
+use crate::config::Config;
+
+const NOW: &str = "2026-07-30T12:00:00Z";
+
+/// Answers from fixed records; keeps the commands that it is given.
+#[derive(Clone, Default)]
+struct Fixed {
+    records: Vec<DeliveryRecord>,
+    events: Vec<Event>,
+    reports: Vec<NodeReport>,
+    pieces: Vec<Bytes>,
+    commands: Arc<Mutex<Vec<(Command, Selection)>>>,
+}
+
+/// What the command line never asks for.
+fn refused<T>() -> Result<T> {
+    Err(StoreError::Other("not for the command line".to_owned()))
+}
+
+impl Store for Fixed {
+    async fn append_body(&self, _: BodyKey, _: u32, _: Bytes) -> Result<()> {
+        refused()
+    }
+    fn new_body(&self) -> BodyKey {
+        BodyKey(0)
+    }
+    async fn discard_body(&self, _: BodyKey) -> Result<()> {
+        refused()
+    }
+    async fn accept(&self, _: NewMessage, _: Option<Lease>, _: Vec<Event>) -> Result<Accepted> {
+        refused()
+    }
+    async fn claim(&self, _: Claim) -> Result<Vec<Claimed>> {
+        refused()
+    }
+    async fn claim_for_review(&self, _: Lease, _: Timestamp, _: u32) -> Result<Vec<Claimed>> {
+        refused()
+    }
+    async fn renew(&self, _: Lease, _: Vec<DeliveryKey>) -> Result<Vec<DeliveryKey>> {
+        refused()
+    }
+    async fn settle(&self, _: &str, _: Vec<Settlement>) -> Result<Vec<DeliveryKey>> {
+        refused()
+    }
+    async fn recover(&self, _: &str, _: Timestamp) -> Result<u64> {
+        refused()
+    }
+    async fn expire_leases(&self, _: Timestamp) -> Result<u64> {
+        refused()
+    }
+    async fn report(&self, _: NodeReport) -> Result<()> {
+        refused()
+    }
+    async fn read_body(&self, _: MessageKey, sequence: u32) -> Result<Option<Bytes>> {
+        Ok(self.pieces.get(sequence as usize).cloned())
+    }
+    async fn reports(&self) -> Result<Vec<NodeReport>> {
+        Ok(self.reports.clone())
+    }
+    async fn list(&self, query: QueueQuery) -> Result<Vec<DeliveryRecord>> {
+        let after = query.after.map(|(_, key)| key);
+        let rows = self
+            .records
+            .iter()
+            .filter(|record| after.is_none_or(|after| record.delivery.key > after));
+        let rows = rows.filter(|record| {
+            query
+                .selection
+                .message
+                .is_none_or(|id| id == record.message.network_message_id)
+        });
+        Ok(rows.take(query.limit as usize).cloned().collect())
+    }
+    async fn counts(&self) -> Result<Vec<QueueCount>> {
+        let due = self.records.iter().map(|record| record.due).min();
+        let deliveries = self.records.len() as u64;
+        Ok(vec![QueueCount {
+            connector: "onprem".to_owned(),
+            state: State::Queued,
+            deliveries,
+            due,
+        }])
+    }
+    async fn message(&self, id: Uuid) -> Result<Option<MessageRecord>> {
+        let of = |record: &&DeliveryRecord| record.message.network_message_id == id;
+        let deliveries: Vec<_> = self.records.iter().filter(of).cloned().collect();
+        Ok(deliveries.first().map(|first| MessageRecord {
+            message: first.message.clone(),
+            body_present: !self.pieces.is_empty(),
+            deliveries: deliveries.clone(),
+        }))
+    }
+    async fn trace(&self, query: TraceQuery) -> Result<Vec<DeliveryRecord>> {
+        let rows = self
+            .records
+            .iter()
+            .rev()
+            .filter(|record| query.state.is_none_or(|state| state == record.state));
+        Ok(rows.take(query.limit as usize).cloned().collect())
+    }
+    async fn events(&self, message: Uuid) -> Result<Vec<Event>> {
+        Ok(self
+            .events
+            .iter()
+            .filter(|event| event.message == message)
+            .cloned()
+            .collect())
+    }
+    async fn command(&self, command: Command, selection: Selection, _: &str, _: Timestamp) -> Result<Commanded> {
+        self.commands.lock().unwrap().push((command, selection));
+        Ok(Commanded { changed: 2, leased: 1 })
+    }
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn id(number: u32) -> Uuid {
+    Uuid::from_u128(u128::from(number))
+}
+
+fn failure() -> Failure {
+    let destination = Destination {
+        host: "mail.onprem.test".to_owned(),
+        port: 25,
+        address: Some("192.0.2.25:25".parse().unwrap()),
+    };
+    let reply = Reply::new(451, Some(EnhancedCode::new(4, 3, 0)), "mailbox busy\nlater");
+    Failure::rejected(Phase::Rcpt, reply).at(&destination)
+}
+
+fn record(number: u32) -> DeliveryRecord {
+    DeliveryRecord {
+        message: Message {
+            key: MessageKey(number.into()),
+            network_message_id: id(number),
+            received: at("2026-07-30T09:00:00Z"),
+            sender: ReversePath::Address(Address::parse("alice@example.org").unwrap()),
+            body_type: BodyType::EightBitMime,
+            smtputf8: false,
+            ret: None,
+            envid: None,
+            subject: Some("Re: \x1b]0;owned\x07 numbers".to_owned()),
+            message_id: Some("m1@example.org".to_owned()),
+            size_bytes: 10_445,
+            client: Some("192.0.2.7".parse().unwrap()),
+        },
+        delivery: Delivery {
+            key: DeliveryKey(number.into()),
+            recipient: Address::parse("bob@onprem.test").unwrap(),
+            notify: None,
+            orcpt: None,
+            connector: "onprem".to_owned(),
+            attempts: 4,
+            delay_notified: false,
+            failure: Some(failure()),
+        },
+        state: State::Queued,
+        due: at("2026-07-30T12:12:30Z"),
+        review: at("2026-07-30T13:00:00Z"),
+        lease: None,
+        suspended_by: None,
+        reply: None,
+        settled: None,
+    }
+}
+
+fn store_with(records: Vec<DeliveryRecord>) -> Fixed {
+    Fixed {
+        records,
+        ..Fixed::default()
+    }
+}
+
+fn config() -> Config {
+    Config::parse(crate::config::EXAMPLE, "gatepost.toml".as_ref()).unwrap()
+}
+
+/// Runs a command line; gives what it printed, or its error.
+fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String> {
+    let arguments = Arguments::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
+    let screen = Screen {
+        width,
+        colour: false,
+        zone: TimeZone::UTC,
+        now: at(NOW),
+    };
+    let (mut out, config) = (Vec::new(), config());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let result = runtime.block_on(async {
+        match &arguments.command {
+            Line::Queue(command) => super::run_queue(command, store, &config, &screen, &mut out).await,
+            Line::Trace(arguments) => super::run_trace(arguments, store, &config, &screen, &mut out).await,
+            Line::Serve | Line::Config(_) => Ok(()),
+        }
+    });
+    result
+        .map(|()| String::from_utf8(out).unwrap())
+        .map_err(|error| format!("{error:#}"))
+}
+
+fn json(line: &str, store: &Fixed) -> serde_json::Value {
+    serde_json::from_str(&run(line, store, None).unwrap()).unwrap()
+}
+
+#[test]
+fn the_queue_as_a_table() {
+    let text = run("gatepost queue list", &store_with(vec![record(1)]), None).unwrap();
+    assert_eq!(
+        text,
+        "\
+ID                                    AGE  SENDER             RECIPIENT        CONNECTOR  TRIES  WAITS         CAUSE
+00000000-0000-0000-0000-000000000001   3h  alice@example.org  bob@onprem.test  onprem         4  retry in 12m  \
+mail.onprem.test:25 [192.0.2.25]: rejected while sending RCPT TO: 451 4.3.0 mailbox busy / later
+
+1 of 1 delivery in the queue.
+CONNECTOR  STATE   DELIVERIES  NEXT DUE
+onprem     queued           1  in 12m
+"
+    );
+    let wide = run("gatepost queue list", &store_with(vec![record(1)]), Some(150)).unwrap();
+    assert!(
+        wide.lines().all(|line| line.chars().count() <= 150) && wide.contains('…'),
+        "{wide}"
+    );
+    let narrow = run("gatepost queue list", &store_with(vec![record(1)]), Some(80)).unwrap();
+    assert!(
+        narrow.contains("WAITS      retry in 12m\nCAUSE      mail.onprem.test:25 [192.0.2.25]"),
+        "{narrow}"
+    );
+}
+
+#[test]
+fn an_empty_queue_says_so() {
+    assert_eq!(
+        run("gatepost queue list", &store_with(vec![]), None).unwrap(),
+        "The queue is empty.\n"
+    );
+    let text = run(
+        &format!("gatepost queue list --message {}", id(9)),
+        &store_with(vec![record(1)]),
+        None,
+    )
+    .unwrap();
+    assert_eq!(text, "Nothing in the queue matches; it holds 1 delivery.\n");
+}
+
+#[test]
+fn long_queues_are_read_page_by_page() {
+    let store = store_with((1..=1203).map(record).collect());
+    let text = run("gatepost queue list", &store, None).unwrap();
+    assert!(text.contains("\n1203 of 1203 deliveries in the queue.\n"));
+    assert_eq!(text.lines().filter(|line| line.starts_with("00000000-")).count(), 1203);
+    assert_eq!(
+        json("gatepost queue list --format json", &store)["deliveries"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1203
+    );
+}
+
+#[test]
+fn the_queue_as_json() {
+    let value = json("gatepost queue list --format json", &store_with(vec![record(1)]));
+    let expected = serde_json::json!({
+        "deliveries": [{
+            "network_message_id": "00000000-0000-0000-0000-000000000001",
+            "message_id": "m1@example.org",
+            "received": "2026-07-30T09:00:00Z",
+            "sender": "alice@example.org",
+            "recipient": "bob@onprem.test",
+            "subject": "Re: \x1b]0;owned\x07 numbers",
+            "size_bytes": 10445,
+            "connector": "onprem",
+            "state": "queued",
+            "due": "2026-07-30T12:12:30Z",
+            "attempts": 4,
+            "waiting": {
+                "waits": "timer",
+                "until": "2026-07-30T12:12:30Z",
+                "unblocked_by": "the retry at 2026-07-30T12:12:30Z; or now: gatepost queue retry",
+            },
+            "failure": {
+                "phase": "rcpt",
+                "kind": "rejected",
+                "reply": {"code": 451, "enhanced": "4.3.0", "text": "mailbox busy\nlater"},
+                "destination": {"host": "mail.onprem.test", "port": 25, "address": "192.0.2.25:25"},
+            },
+        }],
+        "counts": [{"connector": "onprem", "state": "queued", "deliveries": 1, "due": "2026-07-30T12:12:30Z"}],
+    });
+    assert_eq!(value, expected);
+    let empty = json("gatepost queue list --format json", &store_with(vec![]));
+    assert_eq!(empty["deliveries"], serde_json::json!([]));
+}
+
+#[test]
+fn json_cannot_steer_a_terminal() {
+    let mut hostile = record(1);
+    hostile.message.subject = Some("a\u{9b}31mb\u{202e}c\x7f".to_owned());
+    let store = store_with(vec![hostile.clone()]);
+    let text = run("gatepost trace --format json", &store, None).unwrap();
+    assert!(text.contains("a\\u009b31mb\\u202ec\\u007f"), "{text}");
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        value["messages"][0]["subject"].as_str(),
+        hostile.message.subject.as_deref()
+    );
+}
+
+#[test]
+fn one_message_in_full() {
+    let mut store = store_with(vec![record(1)]);
+    store.events.push(Event {
+        at: at("2026-07-30T09:00:00Z"),
+        node: "edge-1".to_owned(),
+        message: id(1),
+        recipient: None,
+        kind: EventKind::Received(Received {
+            sender: ReversePath::Null,
+            recipients: 1,
+            size_bytes: 10_445,
+            from: Some("192.0.2.7".parse().unwrap()),
+            hello: "client.example".to_owned(),
+            tls: None,
+            session: String::new(),
+        }),
+    });
+    let text = run(&format!("gatepost queue show {}", id(1)), &store, Some(80)).unwrap();
+    assert_eq!(
+        text,
+        "\
+Message 00000000-0000-0000-0000-000000000001
+  Received      2026-07-30 09:00:00 +00:00 (3h ago) from 192.0.2.7
+  Sender        alice@example.org
+  Subject       Re: \u{fffd}]0;owned\u{fffd} numbers
+  Message-ID    m1@example.org
+  Size          10.2 KiB, 8BITMIME
+  Content       deleted: no delivery needs it any more
+
+Delivery to bob@onprem.test
+  Status        Pending (queued)
+  Connector     onprem
+  Tries         4
+  Waits         retry at 2026-07-30 12:12:30 +00:00
+  Unblocked by  the retry at 2026-07-30 12:12:30 +00:00; or now: gatepost queue retry
+  Due           2026-07-30 12:12:30 +00:00 (in 12m)
+  Cause         rejected
+  Phase         rcpt (sending RCPT TO)
+  Destination   mail.onprem.test:25 [192.0.2.25]
+  Reply code    451
+  Enhanced code 4.3.0
+  Reply text    mailbox busy
+  Reply text    later
+
+Events
+  2026-07-30 09:00:00 +00:00  edge-1  received from 192.0.2.7 (client.example), 10.2 KiB, 1 recipient
+"
+    );
+    let value = json(&format!("gatepost queue show {} --format json", id(1)), &store);
+    assert_eq!(value["message"]["content_kept"], false);
+    assert_eq!(value["deliveries"][0]["status"], "Pending");
+    assert_eq!(value["events"][0]["event"], "received");
+}
+
+#[test]
+fn a_message_that_is_not_there_is_an_error() {
+    let store = store_with(vec![record(1)]);
+    for command in ["show", "export"] {
+        let error = run(&format!("gatepost queue {command} {}", id(9)), &store, None).unwrap_err();
+        assert_eq!(error, "there is no message 00000000-0000-0000-0000-000000000009");
+    }
+}
+
+#[test]
+fn export_writes_the_content_as_it_is() {
+    let mut store = store_with(vec![record(1)]);
+    let line = format!("gatepost queue export {}", id(1));
+    assert!(run(&line, &store, None).unwrap_err().contains("was deleted"));
+    store.pieces = vec![
+        Bytes::from_static(b"Subject: a\r\n\r\n"),
+        Bytes::from_static(b".body\r\n"),
+    ];
+    assert_eq!(run(&line, &store, None).unwrap(), "Subject: a\r\n\r\n.body\r\n");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.eml");
+    assert_eq!(
+        run(&format!("{line} --output {}", file.display()), &store, None).unwrap(),
+        ""
+    );
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "Subject: a\r\n\r\n.body\r\n");
+}
+
+#[test]
+fn commands_reach_the_store() {
+    let store = store_with(vec![record(1), record(2)]);
+    let text = run("gatepost queue suspend --connector onprem", &store, None).unwrap();
+    assert_eq!(
+        text,
+        "2 deliveries suspended; 1 delivery left alone: a node is delivering at this moment.\n"
+    );
+    let selection = Selection {
+        connector: Some("onprem".to_owned()),
+        ..Selection::default()
+    };
+    assert_eq!(*store.commands.lock().unwrap(), [(Command::Suspend, selection)]);
+    assert_eq!(
+        json("gatepost queue retry --all --format json", &store),
+        serde_json::json!({"changed": 2, "leased": 1})
+    );
+}
+
+#[test]
+fn commands_refuse_to_act_without_a_selection() {
+    let store = store_with(vec![record(1)]);
+    for command in ["retry", "suspend", "resume", "remove", "remove --yes"] {
+        let error = run(&format!("gatepost queue {command}"), &store, None).unwrap_err();
+        assert!(error.starts_with("name what to act on"), "{error}");
+    }
+    assert!(store.commands.lock().unwrap().is_empty());
+}
+
+#[test]
+fn removing_several_messages_needs_a_second_word() {
+    let store = store_with(vec![record(1), record(2)]);
+    let error = run("gatepost queue remove --all", &store, None).unwrap_err();
+    assert!(
+        error.contains("more than one message") && error.contains("--yes"),
+        "{error}"
+    );
+    assert!(store.commands.lock().unwrap().is_empty());
+    run(&format!("gatepost queue remove --message {}", id(1)), &store, None).unwrap();
+    run("gatepost queue remove --all --yes", &store, None).unwrap();
+    assert_eq!(store.commands.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn trace_shows_status_and_why() {
+    let ended = |number, state, reply: Option<Reply>| DeliveryRecord {
+        state,
+        reply,
+        ..record(number)
+    };
+    let delivered = ended(2, State::Delivered, Some(Reply::new(250, None, "queued as 4F")));
+    let store = store_with(vec![
+        record(1),
+        delivered,
+        ended(3, State::Failed, None),
+        ended(4, State::Removed, None),
+        ended(5, State::Suspended, None),
+    ]);
+    let text = run("gatepost trace", &store, None).unwrap();
+    for (number, words) in [
+        (
+            1,
+            ["Pending", "retry in 12m: mail.onprem.test:25 [192.0.2.25]: rejected"],
+        ),
+        (2, ["Delivered", "250 queued as 4F"]),
+        (3, ["Failed", "451 4.3.0 mailbox busy"]),
+        (4, ["Removed", "removed from the queue by an operator"]),
+        (5, ["Pending", "suspended by"]),
+    ] {
+        let line = text
+            .lines()
+            .find(|line| line.ends_with(&id(number).to_string()))
+            .unwrap();
+        assert!(words.iter().all(|word| line.contains(word)), "{line}");
+    }
+    let pending = json("gatepost trace --status pending --format json", &store);
+    let ids: Vec<_> = pending["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["state"].clone())
+        .collect();
+    assert_eq!(ids, ["suspended", "queued"], "newest first");
+    let short = run("gatepost trace --limit 2", &store, None).unwrap();
+    assert!(short.ends_with("These are the newest 2. For more: --limit, or another --since and --until.\n"));
+    assert_eq!(
+        run("gatepost trace", &store_with(vec![]), None).unwrap(),
+        "No message matches.\n"
+    );
+}
+
+#[test]
+fn detail_has_the_events_of_its_recipient_only() {
+    let event = |recipient: Option<&str>, kind| Event {
+        at: at(NOW),
+        node: "edge-1".to_owned(),
+        message: id(1),
+        recipient: recipient.map(|recipient| Address::parse(recipient).unwrap()),
+        kind,
+    };
+    let mut store = store_with(vec![record(1)]);
+    store.events = vec![
+        event(
+            None,
+            EventKind::Interrupted {
+                leased_by: "edge-2".to_owned(),
+            },
+        ),
+        event(Some("bob@onprem.test"), EventKind::Resumed { by: "root".to_owned() }),
+        event(Some("eve@onprem.test"), EventKind::Removed { by: "root".to_owned() }),
+    ];
+    let text = run("gatepost trace --detail", &store, None).unwrap();
+    assert!(
+        text.contains("edge-1  interrupted: edge-2") && text.contains("bob@onprem.test: resumed by root"),
+        "{text}"
+    );
+    assert!(!text.contains("eve@"));
+    let value = json("gatepost trace --detail --format json", &store);
+    assert_eq!(value["messages"][0]["events"].as_array().unwrap().len(), 2);
+    assert!(
+        json("gatepost trace --format json", &store)["messages"][0]
+            .get("events")
+            .is_none()
+    );
+}
+
+#[test]
+fn why_a_delivery_waits() {
+    let report = |age_s: i64, limited: Option<&str>, backed_off: Option<&str>| NodeReport {
+        node: "edge-1".to_owned(),
+        at: at(NOW)
+            .checked_sub(std::time::Duration::from_secs(age_s as u64))
+            .unwrap(),
+        connectors: vec![ConnectorReport {
+            name: "onprem".to_owned(),
+            connections: 20,
+            connections_max: 20,
+            limited: limited.map(str::to_owned),
+            backed_off: backed_off.map(|until| BackOff {
+                since: at(NOW),
+                until: at(until),
+                failure: Failure::new(Phase::Connect, FailureKind::ConnectionRefused),
+            }),
+        }],
+    };
+    let due = DeliveryRecord {
+        due: at("2026-07-30T11:00:00Z"),
+        ..record(1)
+    };
+    let lease = Some(Lease {
+        node: "edge-1".to_owned(),
+        until: at("2026-07-30T12:01:00Z"),
+    });
+    let leased = DeliveryRecord {
+        state: State::Leased,
+        lease,
+        ..due.clone()
+    };
+    let suspended = DeliveryRecord {
+        state: State::Suspended,
+        suspended_by: Some("root".to_owned()),
+        ..due.clone()
+    };
+    let mut routeless = due.clone();
+    routeless.delivery.connector = "gone".to_owned();
+    let later = "2026-07-30T12:03:00Z";
+    for (record, reports, expected) in [
+        (&record(1), vec![report(1, None, None)], "timer"),
+        (&due, vec![], "no-node"),
+        (&due, vec![report(3600, Some("20 connections"), None)], "no-node"),
+        (&due, vec![report(1, Some("20 connections"), None)], "connector-limit"),
+        (&due, vec![report(1, None, Some(later))], "connector-backed-off"),
+        (&due, vec![report(1, None, Some(later)), report(2, None, None)], "timer"),
+        (&due, vec![report(1, None, None)], "timer"),
+        (&leased, vec![report(1, None, None)], "leased"),
+        (&suspended, vec![], "suspended"),
+        (&routeless, vec![report(1, None, None)], "no-route"),
+    ] {
+        let store = Fixed {
+            reports,
+            ..Fixed::default()
+        };
+        let (config, runtime) = (config(), tokio::runtime::Builder::new_current_thread().build().unwrap());
+        let standing = runtime.block_on(Standing::read(&store, &config, at(NOW))).unwrap();
+        assert_eq!(standing.waiting(record).as_ref().map(Waiting::name), Some(expected));
+    }
+}

@@ -1,0 +1,217 @@
+//! From a session to the queue: adds the Received field, stops loops, streams large content into the store, and
+//! answers 250 once the message is durable.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use net::serve::{MessageSink, Reception, SessionFacts};
+use protocol::smtp::{BodyType, EnhancedCode, Envelope, Reply};
+use store::{Body, BodyKey, INLINE_BODY_BYTES_MAX, Lease, NewDelivery, NewMessage, Store, StoreError};
+use trace::{Event, EventKind, Received};
+use uuid::Uuid;
+
+use super::{Node, header, outbound::Job};
+
+/// Takes the messages of all sessions of a node.
+pub(crate) struct Inbound<S: Store>(pub(crate) Arc<Node<S>>);
+
+impl<S: Store> Clone for Inbound<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: Store> Reception for Inbound<S> {
+    type Sink = Sink<S>;
+
+    async fn open(&self, facts: &SessionFacts, envelope: Envelope, content: &mut Vec<u8>) -> Result<Sink<S>, Reply> {
+        let now = Timestamp::now();
+        let id = Uuid::now_v7();
+        let only_recipient = match envelope.recipients.as_slice() {
+            [recipient] => Some(recipient.address.as_str()),
+            _ => None,
+        };
+        let received = header::received_field(facts, &self.0.hostname, id, envelope.smtputf8, only_recipient, now);
+        content.extend_from_slice(received.as_bytes());
+        Ok(Sink {
+            node: Arc::clone(&self.0),
+            facts: facts.clone(),
+            envelope,
+            id,
+            now,
+            received_bytes: received.len(),
+            size_bytes: 0,
+            header: None,
+            stored: None,
+        })
+    }
+}
+
+/// One message on its way into the queue.
+pub(crate) struct Sink<S: Store> {
+    node: Arc<Node<S>>,
+    facts: SessionFacts,
+    envelope: Envelope,
+    id: Uuid,
+    now: Timestamp,
+    received_bytes: usize,
+    /// What was handed to the store so far.
+    size_bytes: u64,
+    /// Read from the first piece.
+    header: Option<header::Seen>,
+    /// Set once the content is too large to be kept in memory: its key, and the number of pieces written.
+    stored: Option<(BodyKey, u32)>,
+}
+
+impl<S: Store> MessageSink for Sink<S> {
+    async fn write(&mut self, content: &mut Vec<u8>) -> Result<(), Reply> {
+        if content.len() < INLINE_BODY_BYTES_MAX {
+            return Ok(());
+        }
+        self.read_header(content)?;
+        self.store_piece(std::mem::take(content)).await
+    }
+
+    async fn finish(mut self, content: Vec<u8>, eight_bit: bool) -> Reply {
+        if let Err(reply) = self.read_header(&content) {
+            self.discard().await;
+            return reply;
+        }
+        let body = match self.stored {
+            None => {
+                self.size_bytes = content.len() as u64;
+                Body::Inline(Bytes::from(content))
+            }
+            Some((key, _)) => match self.store_piece(content).await {
+                Ok(()) => Body::Stored(key),
+                Err(reply) => {
+                    self.discard().await;
+                    return reply;
+                }
+            },
+        };
+        self.accept(body, eight_bit).await
+    }
+
+    async fn discard(self) {
+        if let Some((key, _)) = self.stored
+            && let Err(error) = self.node.store.discard_body(key).await
+        {
+            tracing::warn!(%error, "failed to discard a message that was not completed; swept at the next start");
+        }
+    }
+}
+
+impl<S: Store> Sink<S> {
+    /// Looks at the header once, in the first piece, and stops a loop.
+    fn read_header(&mut self, content: &[u8]) -> Result<(), Reply> {
+        if self.header.is_some() {
+            return Ok(());
+        }
+        let original = content.get(self.received_bytes..).unwrap_or_default();
+        let seen = header::read(header::section(original));
+        let hops_max = self.node.config.load().inbound.hops_max;
+        if seen.hops > hops_max {
+            let text = format!("Hop count exceeded, possible mail loop: {} Received fields, {hops_max} allowed", seen.hops);
+            return Err(Reply::new(554, Some(EnhancedCode::new(5, 4, 6)), text));
+        }
+        self.header = Some(seen);
+        Ok(())
+    }
+
+    async fn store_piece(&mut self, piece: Vec<u8>) -> Result<(), Reply> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let (key, sequence) = self.stored.get_or_insert_with(|| (self.node.store.new_body(), 0));
+        self.size_bytes += piece.len() as u64;
+        let written = self.node.store.append_body(*key, *sequence, Bytes::from(piece)).await;
+        *sequence += 1;
+        written.map_err(|error| refusal(&error))
+    }
+
+    async fn accept(self, body: Body, eight_bit: bool) -> Reply {
+        let node = Arc::clone(&self.node);
+        let id = self.id;
+        let event = self.event();
+        let message = self.into_message(body, eight_bit);
+        let lease = node.outbound.room_for(&message).then(|| Lease { node: node.name.clone(), until: node.lease_end() });
+        let leased = lease.is_some();
+        match node.store.accept(message.clone(), lease, vec![event]).await {
+            Ok(accepted) if leased => node.outbound.offer(Job::of_accepted(message, &accepted)),
+            Ok(_) => node.outbound.wake(&message),
+            Err(error) => {
+                tracing::warn!(%error, message = %id, "failed to accept a message");
+                return refusal(&error);
+            }
+        }
+        Reply::new(250, Some(EnhancedCode::new(2, 0, 0)), format!("{id} Queued mail for delivery"))
+    }
+
+    fn event(&self) -> Event {
+        let received = Received {
+            sender: self.envelope.sender.clone(),
+            recipients: self.envelope.recipients.len() as u32,
+            size_bytes: self.size_bytes,
+            from: Some(self.facts.client.ip()),
+            hello: self.facts.hello.clone(),
+            tls: self.facts.tls.clone(),
+            session: format!("{:016X}", self.facts.id),
+        };
+        Event {
+            at: self.now,
+            node: self.node.name.clone(),
+            message: self.id,
+            recipient: None,
+            kind: EventKind::Received(received),
+        }
+    }
+
+    fn into_message(self, body: Body, eight_bit: bool) -> NewMessage {
+        let header = self.header.unwrap_or_default();
+        let schedule = self.node.schedule();
+        let utf8_addresses = self.envelope.sender.address().is_some_and(|address| address.needs_smtputf8())
+            || self.envelope.recipients.iter().any(|recipient| recipient.address.needs_smtputf8());
+        let review = schedule.first_review(self.now);
+        let deliveries = self.envelope.recipients.into_iter().map(|recipient| NewDelivery {
+            connector: self.node.connector_for(&recipient.address),
+            recipient: recipient.address,
+            notify: recipient.notify,
+            orcpt: recipient.orcpt,
+            due: self.now,
+            review,
+        });
+        NewMessage {
+            network_message_id: self.id,
+            received: self.now,
+            deliveries: deliveries.collect(),
+            sender: self.envelope.sender,
+            // What the content is counts, not what the client forgot to declare.
+            body_type: if eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
+            // The extension is asked of the destination only where something needs it.
+            smtputf8: utf8_addresses || (self.envelope.smtputf8 && header.eight_bit),
+            ret: self.envelope.ret,
+            envid: self.envelope.envid,
+            message_id: header.message_id,
+            subject: header.subject,
+            size_bytes: self.size_bytes,
+            client: Some(self.facts.client.ip()),
+            body,
+        }
+    }
+}
+
+/// What the client hears; the reason stays in the log.
+fn refusal(error: &StoreError) -> Reply {
+    match error {
+        StoreError::Full => Reply::new(452, Some(EnhancedCode::new(4, 3, 1)), "Insufficient system storage"),
+        StoreError::Held { .. }
+        | StoreError::Newer { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::Missing { .. }
+        | StoreError::Other(_) => {
+            Reply::new(451, Some(EnhancedCode::new(4, 3, 0)), "The message could not be stored, try again later")
+        }
+    }
+}

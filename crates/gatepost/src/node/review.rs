@@ -1,0 +1,89 @@
+//! Looks at deliveries whose time for a notice or for giving up has come, whether they were tried or not: behind a
+//! connector that is backed off, mail must not wait in silence.
+
+use std::sync::Arc;
+
+use delivery::verdict::{self, Review, Situation};
+use jiff::Timestamp;
+use protocol::smtp::Failure;
+use store::{Claimed, Delivery, Message, Outcome, Settlement, Store};
+use trace::{Event, EventKind, event::NoticeAction};
+
+use super::{
+    Node, header,
+    outbound::{Settled, notice_for},
+};
+
+/// Deliveries reviewed at a time.
+const REVIEW_MAX: u32 = 200;
+
+/// Reviews all that is due for it.
+pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
+    loop {
+        let claimed = match node.store.claim_for_review(node.lease(), Timestamp::now(), REVIEW_MAX).await {
+            Ok(claimed) if claimed.is_empty() => return,
+            Ok(claimed) => claimed,
+            Err(error) => {
+                tracing::warn!(%error, "failed to look for deliveries to review");
+                return;
+            }
+        };
+        for Claimed { message, deliveries } in claimed {
+            node.outbound.held().add(deliveries.iter().map(|delivery| delivery.key));
+            let first = node.store.read_body(message.key, 0).await.unwrap_or_default().unwrap_or_default();
+            let header = header::section(&first);
+            let settle = |delivery| review(node, &message, delivery, header);
+            node.outbound.settle(Settled(deliveries.iter().map(settle).collect())).await;
+        }
+    }
+}
+
+fn review<S: Store>(node: &Arc<Node<S>>, message: &Message, delivery: &Delivery, header: &[u8]) -> Settlement {
+    let schedule = node.schedule();
+    let now = Timestamp::now();
+    let situation = Situation {
+        schedule: &schedule,
+        received: message.received,
+        now,
+        attempts: delivery.attempts,
+        delay_notified: delivery.delay_notified,
+        notify: delivery.notify,
+        sender: &message.sender,
+        jitter: node.random(),
+    };
+    let event = |kind| Event {
+        at: now,
+        node: node.name.clone(),
+        message: message.network_message_id,
+        recipient: Some(delivery.recipient.clone()),
+        kind,
+    };
+    let notice = |action, failure: Option<&Failure>| {
+        notice_for(node, message, delivery, header, action, |recipient| {
+            recipient.failure = failure;
+            recipient.destination = failure.and_then(|failure| failure.destination.as_ref());
+            recipient.retry_until = (action == NoticeAction::Delayed).then(|| schedule.expires_at(message.received));
+        })
+    };
+    let (outcome, mut events, action, notice) = match verdict::review(&situation, delivery.failure.as_ref()) {
+        Review::Keep { review, delay_notice, delay_notified } => {
+            let notice = if delay_notice { notice(NoticeAction::Delayed, delivery.failure.as_ref()) } else { None };
+            (Outcome::Returned { review: Some(review), delay_notified }, vec![], NoticeAction::Delayed, notice)
+        }
+        Review::Fail { failure, notice: wanted } => {
+            let notice = if wanted { notice(NoticeAction::Failed, Some(&failure)) } else { None };
+            let failed = event(EventKind::Failed { attempt: None, failure: failure.clone() });
+            (Outcome::Failed { failure, at: now }, vec![failed], NoticeAction::Failed, notice)
+        }
+    };
+    events.extend(notice.iter().map(|notice| {
+        event(EventKind::Notified { action, notice: notice.network_message_id })
+    }));
+    Settlement {
+        delivery: delivery.key,
+        message: message.key,
+        outcome,
+        events,
+        notices: notice.into_iter().collect(),
+    }
+}

@@ -1,0 +1,217 @@
+//! Between rows and types, and SQLite's errors in the store's words.
+
+use std::{net::IpAddr, path::Path};
+
+use jiff::Timestamp;
+use protocol::smtp::{BodyType, Notify, Ret};
+use rusqlite::{
+    ErrorCode, Row,
+    types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use crate::{Delivery, DeliveryKey, DeliveryRecord, Lease, Message, MessageKey, State, StoreError};
+
+/// Milliseconds since 1970.
+pub(super) struct Millis(pub(super) Timestamp);
+
+impl ToSql for Millis {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.as_millisecond().into())
+    }
+}
+
+impl FromSql for Millis {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let millis = value.as_i64()?;
+        Timestamp::from_millisecond(millis).map(Self).map_err(|error| FromSqlError::Other(error.to_string().into()))
+    }
+}
+
+/// A value as JSON text.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: Serialize> ToSql for Json<T> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let text = serde_json::to_string(&self.0);
+        Ok(text.map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?.into())
+    }
+}
+
+impl<T: DeserializeOwned> FromSql for Json<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let text = value.as_str()?;
+        serde_json::from_str(text).map(Self).map_err(|error| FromSqlError::Other(error.to_string().into()))
+    }
+}
+
+/// Text that parses.
+struct Parsed<T>(T);
+
+impl<T: std::str::FromStr> FromSql for Parsed<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse().map(Self).map_err(|_| FromSqlError::InvalidType)
+    }
+}
+
+struct TryText<T>(T);
+
+impl<T: TryFrom<String>> FromSql for TryText<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        T::try_from(value.as_str()?.to_owned()).map(Self).map_err(|_| FromSqlError::InvalidType)
+    }
+}
+
+pub(super) fn state_number(state: State) -> u8 {
+    match state {
+        State::Queued => 0,
+        State::Leased => 1,
+        State::Suspended => 2,
+        State::Delivered => 3,
+        State::Failed => 4,
+        State::Removed => 5,
+    }
+}
+
+impl FromSql for State {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_i64()? {
+            0 => Ok(Self::Queued),
+            1 => Ok(Self::Leased),
+            2 => Ok(Self::Suspended),
+            3 => Ok(Self::Delivered),
+            4 => Ok(Self::Failed),
+            5 => Ok(Self::Removed),
+            other => Err(FromSqlError::OutOfRange(other)),
+        }
+    }
+}
+
+/// A bit each for success, failure and delay; 0 is NEVER.
+pub(super) fn notify_bits(notify: Notify) -> u8 {
+    match notify {
+        Notify::Never => 0,
+        Notify::On { success, failure, delay } => {
+            u8::from(success) | u8::from(failure) << 1 | u8::from(delay) << 2
+        }
+    }
+}
+
+fn notify_from_bits(bits: u8) -> Notify {
+    match bits {
+        0 => Notify::Never,
+        bits => Notify::On { success: bits & 1 != 0, failure: bits & 2 != 0, delay: bits & 4 != 0 },
+    }
+}
+
+pub(super) fn ret_number(ret: Ret) -> u8 {
+    match ret {
+        Ret::Full => 0,
+        Ret::Headers => 1,
+    }
+}
+
+/// The columns that [`message`] reads, from `message AS m`.
+pub(super) const MESSAGE_COLUMNS: &str = "m.id, m.network_message_id, m.received, m.sender, m.eight_bit, m.smtputf8, \
+     m.ret, m.envid, m.message_id, m.subject, m.size, m.client";
+const MESSAGE_COLUMN_COUNT: usize = 12;
+
+pub(super) fn message(row: &Row) -> rusqlite::Result<Message> {
+    let ret: Option<u8> = row.get(6)?;
+    Ok(Message {
+        key: MessageKey(row.get(0)?),
+        network_message_id: Uuid::from_bytes(row.get(1)?),
+        received: row.get::<_, Millis>(2)?.0,
+        sender: row.get::<_, TryText<_>>(3)?.0,
+        body_type: if row.get(4)? { BodyType::EightBitMime } else { BodyType::SevenBit },
+        smtputf8: row.get(5)?,
+        ret: ret.map(|ret| if ret == 0 { Ret::Full } else { Ret::Headers }),
+        envid: row.get(7)?,
+        message_id: row.get(8)?,
+        subject: row.get(9)?,
+        size_bytes: row.get::<_, i64>(10)? as u64,
+        client: row.get::<_, Option<Parsed<IpAddr>>>(11)?.map(|parsed| parsed.0),
+    })
+}
+
+/// The columns that [`delivery`] reads, from `delivery AS d`.
+pub(super) const DELIVERY_COLUMNS: &str =
+    "d.id, d.recipient, d.notify, d.orcpt, d.connector, d.attempts, d.delay_notified, d.failure";
+const DELIVERY_COLUMN_COUNT: usize = 8;
+
+/// Reads a delivery whose columns begin at `first`.
+pub(super) fn delivery(row: &Row, first: usize) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        key: DeliveryKey(row.get(first)?),
+        recipient: row.get::<_, TryText<_>>(first + 1)?.0,
+        notify: row.get::<_, Option<u8>>(first + 2)?.map(notify_from_bits),
+        orcpt: row.get(first + 3)?,
+        connector: row.get(first + 4)?,
+        attempts: row.get(first + 5)?,
+        delay_notified: row.get(first + 6)?,
+        failure: row.get::<_, Option<Json<_>>>(first + 7)?.map(|json| json.0),
+    })
+}
+
+/// The columns that [`record`] reads.
+pub(super) fn record_columns() -> String {
+    format!(
+        "{MESSAGE_COLUMNS}, {DELIVERY_COLUMNS}, d.state, d.due, d.review, d.lease_node, d.lease_until, \
+         d.suspended_by, d.reply, d.settled"
+    )
+}
+
+pub(super) fn record(row: &Row) -> rusqlite::Result<DeliveryRecord> {
+    let at = MESSAGE_COLUMN_COUNT + DELIVERY_COLUMN_COUNT;
+    let state: State = row.get(at)?;
+    let lease_node: Option<String> = row.get(at + 3)?;
+    let lease_until: Option<Millis> = row.get(at + 4)?;
+    let lease = match (state, lease_node, lease_until) {
+        (State::Leased, Some(node), Some(until)) => Some(Lease { node, until: until.0 }),
+        _ => None,
+    };
+    Ok(DeliveryRecord {
+        message: message(row)?,
+        delivery: delivery(row, MESSAGE_COLUMN_COUNT)?,
+        state,
+        due: row.get::<_, Millis>(at + 1)?.0,
+        review: row.get::<_, Millis>(at + 2)?.0,
+        lease,
+        suspended_by: row.get(at + 5)?,
+        reply: row.get::<_, Option<Json<_>>>(at + 6)?.map(|json| json.0),
+        settled: row.get::<_, Option<Millis>>(at + 7)?.map(|millis| millis.0),
+    })
+}
+
+/// True if the error concerns the file rather than one statement.
+pub(super) fn is_fatal_to_transaction(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, OutOfMemory, ReadOnly, SystemIoFailure};
+    let code = error.sqlite_error_code();
+    code.is_some_and(|code| {
+        matches!(
+            code,
+            CannotOpen | DatabaseBusy | DatabaseCorrupt | DiskFull | NotADatabase | OutOfMemory | ReadOnly | SystemIoFailure
+        )
+    })
+}
+
+pub(super) fn store_error(error: &rusqlite::Error, file: &Path) -> StoreError {
+    let file = file.display().to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full,
+        Some(ErrorCode::SystemIoFailure) if disk_is_full(&file) => StoreError::Full,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StoreError::Damaged { file, detail: error.to_string() }
+        }
+        Some(_) | None => StoreError::Other(format!("{file}: {error}")),
+    }
+}
+
+/// SQLite reports some writes to a full disk as plain I/O errors.
+fn disk_is_full(file: &str) -> bool {
+    let probe = Path::new(file).with_extension("probe");
+    let written = std::fs::write(&probe, [0; 16 * 1024]);
+    let _ = std::fs::remove_file(&probe);
+    written.is_err_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
+}

@@ -1,0 +1,156 @@
+//! Tables, their versions, and how a connection is set up. See docs/decisions/0002-sqlite-settings.md for the settings.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::row::store_error;
+use crate::{Result, StoreError};
+
+/// "Gate" in ASCII: tells this file from other programs' (PRAGMA application_id).
+const APPLICATION_ID: u32 = 0x4761_7465;
+
+/// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
+const MIGRATIONS: [&str; 1] = [
+    // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
+    "CREATE TABLE message (
+        id INTEGER PRIMARY KEY,
+        network_message_id BLOB NOT NULL,
+        received INTEGER NOT NULL,
+        sender TEXT NOT NULL,
+        eight_bit INTEGER NOT NULL,
+        smtputf8 INTEGER NOT NULL,
+        ret INTEGER,
+        envid TEXT,
+        message_id TEXT,
+        subject TEXT,
+        size INTEGER NOT NULL,
+        client TEXT
+     );
+     CREATE UNIQUE INDEX message_network_message_id ON message (network_message_id);
+     CREATE TABLE delivery (
+        id INTEGER PRIMARY KEY,
+        message INTEGER NOT NULL,
+        recipient TEXT NOT NULL,
+        notify INTEGER,
+        orcpt TEXT,
+        connector TEXT NOT NULL,
+        state INTEGER NOT NULL,
+        due INTEGER NOT NULL,
+        review INTEGER NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        delay_notified INTEGER NOT NULL DEFAULT 0,
+        lease_node TEXT,
+        lease_until INTEGER,
+        suspended_by TEXT,
+        failure TEXT,
+        reply TEXT,
+        settled INTEGER
+     );
+     CREATE INDEX delivery_message ON delivery (message);
+     CREATE INDEX delivery_due ON delivery (connector, due) WHERE state = 0;
+     CREATE INDEX delivery_leased ON delivery (lease_until) WHERE state = 1;
+     CREATE INDEX delivery_suspended ON delivery (due) WHERE state = 2;
+     CREATE INDEX delivery_review ON delivery (review) WHERE state = 0;
+     CREATE TABLE body (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+     CREATE TABLE upload (message INTEGER PRIMARY KEY);
+     CREATE TABLE event (id INTEGER PRIMARY KEY, message INTEGER NOT NULL, json TEXT NOT NULL);
+     CREATE INDEX event_message ON event (message);
+     CREATE TABLE node_report (node TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;",
+];
+
+/// The version that this program writes.
+const VERSION: u32 = MIGRATIONS.len() as u32;
+
+/// Pieces of one body: up to 2^20, 256 GiB.
+pub(super) const BODY_PIECES_BITS: u32 = 20;
+
+/// Opens the file with the settings that hold for every connection that writes.
+pub(super) fn connect(file: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(file, flags)?;
+        // Before anything else: a new file takes these only while it is empty.
+        connection.pragma_update(None, "page_size", 8192)?;
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        connection.busy_timeout(Duration::from_secs(10))?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "cache_size", -32 * 1024)?;
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        // In pages: the log is moved into the file when it has grown by 32 MiB.
+        connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(connection)
+    };
+    open().map_err(|error| store_error(&error, file))
+}
+
+/// A connection that only reads.
+pub(super) fn connect_reader(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -4 * 1024)?;
+    Ok(connection)
+}
+
+/// The file's version, once it is known to be ours and not from the future.
+fn version(connection: &Connection, file: &Path) -> Result<u32> {
+    let pragma = |name: &str| {
+        let read = connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+        read.map_err(|error| store_error(&error, file))
+    };
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    let tables: u32 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| store_error(&error, file))?;
+    let is_new = application == 0 && version == 0 && tables == 0;
+    if application != APPLICATION_ID && !is_new {
+        let detail = "it is another program's database".to_owned();
+        return Err(StoreError::Damaged { file: file.display().to_string(), detail });
+    }
+    if version > VERSION {
+        return Err(StoreError::Newer { file: file.display().to_string(), found: version, known: VERSION });
+    }
+    Ok(version)
+}
+
+/// Brings the file forward to this program's version, each step in a transaction of its own.
+pub(super) fn migrate(connection: &mut Connection, file: &Path) -> Result<()> {
+    let from = version(connection, file)?;
+    for (index, step) in MIGRATIONS.iter().enumerate().skip(from as usize) {
+        let mut apply = || -> rusqlite::Result<()> {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(step)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", index as u32 + 1)?;
+            transaction.commit()
+        };
+        apply().map_err(|error| store_error(&error, file))?;
+    }
+    Ok(())
+}
+
+/// For commands: the file must be at this program's version already.
+pub(super) fn check(connection: &Connection, file: &Path) -> Result<()> {
+    match version(connection, file)? {
+        VERSION => Ok(()),
+        older => Err(StoreError::Other(format!(
+            "{} has schema version {older}; start the node once to bring it to version {VERSION}",
+            file.display()
+        ))),
+    }
+}
+
+/// Deletes what large messages had left behind that were never accepted.
+pub(super) fn sweep_uploads(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!(
+        "DELETE FROM body WHERE id IN (
+             SELECT body.id FROM upload JOIN body
+             ON body.id >= upload.message << {BODY_PIECES_BITS} AND body.id < (upload.message + 1) << {BODY_PIECES_BITS}
+         );
+         DELETE FROM upload;"
+    ))
+}

@@ -1,0 +1,114 @@
+# Shared by ./run, ./test and ./bench. Source it from a script that stands in the repository's root.
+# shellcheck shell=bash
+
+PEERS_ROOT=target/peers/root
+PEERS_PACKAGES=(
+    postfix                                        # a destination; smtp-source and smtp-sink to send and drain load
+    exim4-daemon-light exim4-base                  # a destination with another TLS library (GnuTLS)
+    swaks libnet-ssleay-perl                       # a sender
+    nsd                                            # a name server
+    libnss-wrapper libuid-wrapper fakeroot libfakeroot  # let them find and become their users without the machine's help
+)
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif have sudo; then
+        sudo "$@"
+    else
+        die "this needs root: $*. Run it yourself, or install sudo."
+    fi
+}
+
+# apt_install PACKAGE…: installs tools for building. Never called with a server.
+apt_install() {
+    have apt-get || die "please install with your system's package manager what Debian calls: $*"
+    say "installing $* (apt-get)"
+    as_root apt-get update -q
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
+# True if version $1 is at least version $2.
+version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+rust_version_needed() { sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml; }
+
+# What it takes to build: a C compiler, perl and make (for OpenSSL), and a cargo that is new enough.
+need_build_tools() {
+    local missing=()
+    have cc || missing+=(gcc libc6-dev)
+    have perl || missing+=(perl)
+    have make || missing+=(make)
+    have perl && ! perl -MFindBin -MIPC::Cmd -e 1 2>/dev/null && missing+=(perl)
+    [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
+    need_cargo
+}
+
+need_cargo() {
+    local needed found
+    needed=$(rust_version_needed)
+    # rustup installs here, and only a new login shell would know.
+    PATH="$PATH:$HOME/.cargo/bin"
+    found=$(cargo --version 2>/dev/null | cut -d ' ' -f 2 || true)
+    if [ -n "$found" ] && version_at_least "$found" "$needed"; then
+        return
+    fi
+    if ! have rustup && have apt-get && apt-cache show rustup >/dev/null 2>&1; then
+        apt_install rustup
+    fi
+    have rustup || die "Rust $needed or newer is needed (found: ${found:-none}). Install it from https://rustup.rs, then run this again."
+    say "installing the stable Rust toolchain (rustup)"
+    rustup toolchain install stable --profile minimal --component clippy --component rustfmt
+    export RUSTUP_TOOLCHAIN=stable
+    found=$(cargo --version | cut -d ' ' -f 2)
+    version_at_least "$found" "$needed" || die "Rust $needed or newer is needed, and cargo is still $found; look at: command -v cargo"
+}
+
+# Downloads foreign mail servers and tools and unpacks them under target/peers. Nothing is installed on the machine.
+unpack_peers() {
+    local stamp=target/peers/stamp wanted="${PEERS_PACKAGES[*]}"
+    if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$wanted" ]; then
+        return
+    fi
+    have apt-get && have dpkg || die "the tests' mail servers are unpacked from Debian packages; this needs apt-get and dpkg"
+    say "unpacking into target/peers: $wanted"
+    as_root apt-get update -q
+    rm -rf target/peers
+    mkdir -p target/peers/packages "$PEERS_ROOT"
+    local packages
+    packages=$(with_missing_libraries "${PEERS_PACKAGES[@]}")
+    # apt's own unprivileged user may not be allowed to write here.
+    # shellcheck disable=SC2086
+    (cd target/peers/packages && apt-get download -q -o APT::Sandbox::User=root $packages)
+    local package
+    for package in target/peers/packages/*.deb; do
+        dpkg-deb --extract "$package" "$PEERS_ROOT"
+    done
+    # A program with such a bit would not look at LD_LIBRARY_PATH.
+    chmod -R u-s,g-s "$PEERS_ROOT"
+    {
+        echo "$wanted"
+        for package in target/peers/packages/*.deb; do dpkg-deb --show "$package"; done
+    } >"$stamp"
+}
+
+# The packages given, and the libraries and Perl modules that they need and this machine lacks.
+with_missing_libraries() {
+    local package
+    {
+        printf '%s\n' "$@"
+        # One at a time: mail servers exclude each other.
+        for package in "$@"; do
+            apt-get install --simulate --no-install-recommends "$package" 2>/dev/null | awk '$1 == "Inst" && $2 ~ /^(lib|perl)/ { print $2 }'
+        done
+    } | sort -u
+}
