@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_last_interval_repeats_with_jitter() {
-        let minutes = |m| Duration::from_secs(m * 60);
+        let minutes = |m: u64| Duration::from_secs(m * 60);
         let schedule =
             Schedule { intervals: vec![minutes(5), minutes(15)], expire: minutes(1440), delay_notice: None };
         let now = Timestamp::UNIX_EPOCH;
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn reviews_come_for_the_notice_and_then_for_the_end() {
-        let hours = |h| Duration::from_secs(h * 3600);
+        let hours = |h: u64| Duration::from_secs(h * 3600);
         let with = |delay_notice| Schedule { intervals: vec![hours(1)], expire: hours(24), delay_notice };
         let received = Timestamp::UNIX_EPOCH;
         assert_eq!(with(Some(hours(4))).first_review(received).as_second(), 4 * 3600);

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     fn schedule() -> Schedule {
-        let hours = |h| Duration::from_secs(h * 3600);
+        let hours = |h: u64| Duration::from_secs(h * 3600);
         Schedule { intervals: vec![Duration::from_secs(900)], expire: hours(24), delay_notice: Some(hours(4)) }
     }
 

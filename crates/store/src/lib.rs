@@ -13,6 +13,8 @@
 //! Every change of state is written in one transaction with the events that tell of it. A body exists as long as one
 //! of its deliveries may still be sent.
 
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod sqlite;
 mod types;
 

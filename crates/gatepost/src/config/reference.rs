@@ -151,6 +151,13 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_in_the_documents_is_this_one() {
+        let documents = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/gatepost.toml");
+        let written = std::fs::read_to_string(documents).unwrap();
+        assert_eq!(written, reference(), "write it anew: gatepost config reference > docs/reference/gatepost.toml");
+    }
+
+    #[test]
     fn as_it_is_it_means_the_defaults() {
         assert_eq!(parse(&reference()), parse(""));
     }

@@ -1,0 +1,410 @@
+//! The store's contract as checks on the trait alone, so that every implementation passes the same.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use jiff::{Timestamp, ToSpan};
+use protocol::smtp::{Address, BodyType, Failure, FailureKind, Notify, Phase, Reply, Ret, ReversePath};
+use trace::{Event, EventKind, Received};
+use uuid::Uuid;
+
+use crate::*;
+
+/// Runs every check, each on a fresh store that `make` gives.
+pub async fn run<S: Store>(make: impl AsyncFn() -> S) {
+    accepted_mail_is_there(&make().await).await;
+    born_leased_is_not_claimed(&make().await).await;
+    claims_take_what_is_due_in_order(&make().await).await;
+    claims_exclude_each_other(&make().await).await;
+    a_message_is_claimed_with_its_recipients(&make().await).await;
+    results_are_recorded(&make().await).await;
+    a_lost_lease_settles_nothing(&make().await).await;
+    leases_are_renewed_and_end(&make().await).await;
+    a_node_recovers_its_own(&make().await).await;
+    bodies_live_as_long_as_they_are_needed(&make().await).await;
+    large_bodies_come_back_piece_by_piece(&make().await).await;
+    notices_come_with_their_failure(&make().await).await;
+    reviews_come_when_due(&make().await).await;
+    commands_do_what_they_say(&make().await).await;
+    suspended_while_leased_stays_suspended(&make().await).await;
+    lists_come_in_pages(&make().await).await;
+    traces_are_found(&make().await).await;
+    reports_replace_each_other(&make().await).await;
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_000_000 + second).expect("a time in range")
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).expect("an address")
+}
+
+fn lease(node: &str, until: i64) -> Lease {
+    Lease { node: node.to_owned(), until: at(until) }
+}
+
+fn new_message(recipients: &[&str], due: i64) -> NewMessage {
+    let delivery = |recipient: &&str| NewDelivery {
+        recipient: address(recipient),
+        notify: Some(Notify::On { success: true, failure: false, delay: true }),
+        orcpt: Some("rfc822;x@y".to_owned()),
+        connector: "c".to_owned(),
+        due: at(due),
+        review: at(10_000),
+    };
+    NewMessage {
+        network_message_id: Uuid::now_v7(),
+        received: at(0),
+        sender: ReversePath::Address(address("sender@out.test")),
+        body_type: BodyType::EightBitMime,
+        smtputf8: true,
+        ret: Some(Ret::Headers),
+        envid: Some("envid".to_owned()),
+        message_id: Some("id@out.test".to_owned()),
+        subject: Some("Grüße".to_owned()),
+        size_bytes: 4,
+        client: Some([192, 0, 2, 1].into()),
+        body: Body::Inline(Bytes::from_static(b"body")),
+        deliveries: recipients.iter().map(delivery).collect(),
+    }
+}
+
+fn received(message: &NewMessage) -> Event {
+    let kind = EventKind::Received(Received {
+        sender: message.sender.clone(),
+        recipients: 1,
+        size_bytes: 4,
+        from: None,
+        hello: "client.test".to_owned(),
+        tls: None,
+        session: "00".to_owned(),
+    });
+    Event { at: message.received, node: "n".to_owned(), message: message.network_message_id, recipient: None, kind }
+}
+
+async fn accept<S: Store>(store: &S, message: &NewMessage, lease: Option<Lease>) -> Accepted {
+    store.accept(message.clone(), lease, vec![received(message)]).await.expect("accepted")
+}
+
+fn claim(node: &str, now: i64, limit: u32) -> Claim {
+    Claim { connector: "c".to_owned(), now: at(now), limit, lease: lease(node, now + 100) }
+}
+
+async fn claim_keys<S: Store>(store: &S, node: &str, now: i64, limit: u32) -> Vec<DeliveryKey> {
+    let claimed = store.claim(claim(node, now, limit)).await.expect("claimed");
+    claimed.iter().flat_map(|claimed| claimed.deliveries.iter().map(|delivery| delivery.key)).collect()
+}
+
+fn failure() -> Failure {
+    Failure::new(Phase::Connect, FailureKind::ConnectionRefused)
+}
+
+fn settlement(accepted: &Accepted, index: usize, outcome: Outcome) -> Settlement {
+    Settlement {
+        delivery: accepted.deliveries[index],
+        message: accepted.message,
+        outcome,
+        events: vec![],
+        notices: vec![],
+    }
+}
+
+fn delivered() -> Outcome {
+    Outcome::Delivered { reply: Reply::new(250, None, "ok"), at: at(50) }
+}
+
+fn deferred(due: i64) -> Outcome {
+    Outcome::Deferred { failure: failure(), due: at(due), review: at(20_000), delay_notified: true }
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed { failure: failure(), at: at(50) }
+}
+
+async fn record<S: Store>(store: &S, message: &NewMessage) -> MessageRecord {
+    store.message(message.network_message_id).await.expect("read").expect("the message is there")
+}
+
+async fn settle_one<S: Store>(store: &S, settlement: Settlement) -> Vec<DeliveryKey> {
+    store.settle("n", vec![settlement]).await.expect("settled")
+}
+
+async fn accepted_mail_is_there<S: Store>(store: &S) {
+    let new = new_message(&["a@x.test", "b@x.test"], 10);
+    let accepted = accept(store, &new, None).await;
+    let record = record(store, &new).await;
+    let message = &record.message;
+    assert_eq!(message.key, accepted.message);
+    assert_eq!((message.received, &message.sender), (new.received, &new.sender));
+    assert_eq!((message.body_type, message.smtputf8, message.ret), (new.body_type, true, new.ret));
+    assert_eq!((&message.envid, &message.message_id, &message.subject), (&new.envid, &new.message_id, &new.subject));
+    assert_eq!((message.size_bytes, message.client), (4, new.client));
+    let keys: Vec<_> = record.deliveries.iter().map(|delivery| delivery.delivery.key).collect();
+    assert_eq!(keys, accepted.deliveries);
+    let first = &record.deliveries[0];
+    assert_eq!((first.state, first.due, first.review), (State::Queued, at(10), at(10_000)));
+    assert_eq!((&first.delivery.notify, &first.delivery.orcpt), (&new.deliveries[0].notify, &new.deliveries[0].orcpt));
+    assert_eq!(store.events(new.network_message_id).await.expect("read"), vec![received(&new)]);
+    assert_eq!(store.message(Uuid::nil()).await.expect("read"), None);
+}
+
+async fn born_leased_is_not_claimed<S: Store>(store: &S) {
+    let new = new_message(&["a@x.test"], 0);
+    accept(store, &new, Some(lease("n", 100))).await;
+    assert_eq!(claim_keys(store, "m", 50, 10).await, vec![]);
+    let record = record(store, &new).await;
+    assert_eq!((record.deliveries[0].state, &record.deliveries[0].lease), (State::Leased, &Some(lease("n", 100))));
+}
+
+async fn claims_take_what_is_due_in_order<S: Store>(store: &S) {
+    let late = accept(store, &new_message(&["a@x.test"], 30), None).await;
+    let early = accept(store, &new_message(&["a@x.test"], 10), None).await;
+    let future = accept(store, &new_message(&["a@x.test"], 60), None).await;
+    let mut other = new_message(&["a@x.test"], 0);
+    other.deliveries[0].connector = "other".to_owned();
+    accept(store, &other, None).await;
+    assert_eq!(claim_keys(store, "n", 50, 1).await, early.deliveries);
+    assert_eq!(claim_keys(store, "n", 50, 10).await, late.deliveries);
+    assert_eq!(claim_keys(store, "n", 60, 10).await, future.deliveries);
+}
+
+async fn claims_exclude_each_other<S: Store>(store: &S) {
+    for _ in 0..40 {
+        accept(store, &new_message(&["a@x.test"], 0), None).await;
+    }
+    let claims = (0..8).map(|node| {
+        let store = store.clone();
+        tokio::spawn(async move { claim_keys(&store, &format!("n{node}"), 1, 7).await })
+    });
+    let mut seen = HashSet::new();
+    for claim in claims.collect::<Vec<_>>() {
+        for key in claim.await.expect("joined") {
+            assert!(seen.insert(key), "{key:?} was claimed twice");
+        }
+    }
+    assert_eq!(seen.len(), 40);
+}
+
+async fn a_message_is_claimed_with_its_recipients<S: Store>(store: &S) {
+    let accepted = accept(store, &new_message(&["a@x.test", "b@x.test", "c@x.test"], 0), None).await;
+    accept(store, &new_message(&["d@x.test"], 0), None).await;
+    let claimed = store.claim(claim("n", 1, 10)).await.expect("claimed");
+    assert_eq!(claimed.len(), 2);
+    let keys: Vec<_> = claimed[0].deliveries.iter().map(|delivery| delivery.key).collect();
+    assert_eq!((claimed[0].message.key, keys), (accepted.message, accepted.deliveries));
+}
+
+async fn results_are_recorded<S: Store>(store: &S) {
+    let new = new_message(&["a@x.test", "b@x.test", "c@x.test", "d@x.test"], 0);
+    let accepted = accept(store, &new, Some(lease("n", 100))).await;
+    let returned = Outcome::Returned { review: None, delay_notified: false };
+    let outcomes = [delivered(), failed(), deferred(77), returned];
+    let settlements = outcomes.into_iter().enumerate().map(|(index, outcome)| settlement(&accepted, index, outcome));
+    assert_eq!(store.settle("n", settlements.collect()).await.expect("settled"), vec![]);
+    let deliveries = record(store, &new).await.deliveries;
+    assert_eq!(deliveries[0].state, State::Delivered);
+    assert_eq!((&deliveries[0].reply, deliveries[0].settled), (&Some(Reply::new(250, None, "ok")), Some(at(50))));
+    assert_eq!((deliveries[1].state, &deliveries[1].delivery.failure), (State::Failed, &Some(failure())));
+    let waiting = &deliveries[2];
+    assert_eq!((waiting.state, waiting.due, waiting.review), (State::Queued, at(77), at(20_000)));
+    assert_eq!((waiting.delivery.attempts, waiting.delivery.delay_notified), (1, true));
+    assert_eq!(waiting.delivery.failure, Some(failure()));
+    let back = &deliveries[3];
+    assert_eq!((back.state, back.due, back.delivery.attempts), (State::Queued, at(0), 0));
+    assert!(deliveries.iter().all(|delivery| delivery.lease.is_none()));
+}
+
+async fn a_lost_lease_settles_nothing<S: Store>(store: &S) {
+    let new = new_message(&["a@x.test"], 0);
+    let accepted = accept(store, &new, Some(lease("other", 100))).await;
+    let mut late = settlement(&accepted, 0, delivered());
+    late.events = vec![received(&new)];
+    assert_eq!(settle_one(store, late).await, accepted.deliveries);
+    let record = record(store, &new).await;
+    assert_eq!((record.deliveries[0].state, record.body_present), (State::Leased, true));
+    assert_eq!(store.events(new.network_message_id).await.expect("read").len(), 2, "what was seen is kept");
+}
+
+async fn leases_are_renewed_and_end<S: Store>(store: &S) {
+    let new = new_message(&["a@x.test"], 0);
+    let accepted = accept(store, &new, Some(lease("n", 100))).await;
+    let renewed = store.renew(lease("n", 200), accepted.deliveries.clone()).await.expect("renewed");
+    assert_eq!(renewed, vec![]);
+    let stolen = store.renew(lease("m", 900), accepted.deliveries.clone()).await.expect("renewed");
+    assert_eq!(stolen, accepted.deliveries);
+    assert_eq!(store.expire_leases(at(150)).await.expect("expired"), 0);
+    assert_eq!(store.expire_leases(at(201)).await.expect("expired"), 1);
+    assert_eq!(claim_keys(store, "m", 202, 1).await, accepted.deliveries);
+    let events = store.events(new.network_message_id).await.expect("read");
+    let interrupted = EventKind::Interrupted { leased_by: "n".to_owned() };
+    assert!(events.iter().any(|event| event.kind == interrupted), "{events:?}");
+}
+
+async fn a_node_recovers_its_own<S: Store>(store: &S) {
+    let own = new_message(&["a@x.test"], 0);
+    accept(store, &own, Some(lease("n", 100))).await;
+    let foreign = new_message(&["a@x.test"], 0);
+    accept(store, &foreign, Some(lease("m", 100))).await;
+    assert_eq!(store.recover("n", at(5)).await.expect("recovered"), 1);
+    assert_eq!(record(store, &own).await.deliveries[0].state, State::Queued);
+    assert_eq!(record(store, &foreign).await.deliveries[0].state, State::Leased);
+}
+
+async fn bodies_live_as_long_as_they_are_needed<S: Store>(store: &S) {
+    let new = new_message(&["a@x.test", "b@x.test"], 0);
+    let accepted = accept(store, &new, Some(lease("n", 100))).await;
+    assert_eq!(store.read_body(accepted.message, 0).await.expect("read"), Some(Bytes::from_static(b"body")));
+    assert_eq!(store.read_body(accepted.message, 1).await.expect("read"), None);
+    settle_one(store, settlement(&accepted, 0, delivered())).await;
+    assert!(record(store, &new).await.body_present, "one delivery still needs it");
+    settle_one(store, settlement(&accepted, 1, failed())).await;
+    assert!(!record(store, &new).await.body_present);
+}
+
+async fn large_bodies_come_back_piece_by_piece<S: Store>(store: &S) {
+    let body = store.new_body();
+    for (sequence, piece) in [b"one".as_slice(), b"two", b"three"].into_iter().enumerate() {
+        store.append_body(body, sequence as u32, Bytes::from_static(piece)).await.expect("appended");
+    }
+    let mut new = new_message(&["a@x.test"], 0);
+    new.body = Body::Stored(body);
+    let accepted = accept(store, &new, None).await;
+    assert_eq!(accepted.message, MessageKey(body.0));
+    for (sequence, piece) in [Some("one"), Some("two"), Some("three"), None].into_iter().enumerate() {
+        let read = store.read_body(accepted.message, sequence as u32).await.expect("read");
+        assert_eq!(read, piece.map(|piece| Bytes::from_static(piece.as_bytes())));
+    }
+    let unwanted = store.new_body();
+    store.append_body(unwanted, 0, Bytes::from_static(b"x")).await.expect("appended");
+    store.discard_body(unwanted).await.expect("discarded");
+    assert_eq!(store.read_body(MessageKey(unwanted.0), 0).await.expect("read"), None);
+}
+
+async fn notices_come_with_their_failure<S: Store>(store: &S) {
+    let new = new_message(&["a@x.test"], 0);
+    let accepted = accept(store, &new, Some(lease("n", 100))).await;
+    let mut notice = new_message(&["sender@out.test"], 0);
+    notice.sender = ReversePath::Null;
+    let mut settlement = settlement(&accepted, 0, failed());
+    settlement.notices = vec![notice.clone()];
+    settle_one(store, settlement).await;
+    let record = record(store, &notice).await;
+    assert_eq!((&record.message.sender, record.deliveries[0].state), (&ReversePath::Null, State::Queued));
+    assert!(record.body_present);
+}
+
+async fn reviews_come_when_due<S: Store>(store: &S) {
+    let new = new_message(&["a@x.test"], 99_999);
+    let accepted = accept(store, &new, None).await;
+    let review = |now| store.claim_for_review(lease("n", 100_000), at(now), 10);
+    assert_eq!(review(9_999).await.expect("claimed"), vec![]);
+    let claimed = review(10_000).await.expect("claimed");
+    assert_eq!(claimed[0].deliveries[0].key, accepted.deliveries[0]);
+    let returned = Outcome::Returned { review: Some(at(30_000)), delay_notified: true };
+    settle_one(store, settlement(&accepted, 0, returned)).await;
+    let delivery = &record(store, &new).await.deliveries[0];
+    assert_eq!((delivery.review, delivery.delivery.delay_notified), (at(30_000), true));
+    assert_eq!((delivery.due, delivery.delivery.attempts), (at(99_999), 0), "a review is no attempt");
+}
+
+async fn commands_do_what_they_say<S: Store>(store: &S) {
+    let new = new_message(&["a@x.test"], 5_000);
+    accept(store, &new, None).await;
+    let leased = accept(store, &new_message(&["b@x.test"], 0), Some(lease("n", 100))).await;
+    let all = Selection::default;
+    let run = |command, selection| store.command(command, selection, "eve", at(7));
+    let state = async || record(store, &new).await.deliveries[0].clone();
+
+    let done = run(Command::Retry, all()).await.expect("done");
+    assert_eq!(done, Commanded { changed: 1, leased: 1 });
+    assert_eq!(state().await.due, at(7));
+
+    let one = Selection { recipient: Some("A@X.test".to_owned()), ..all() };
+    assert_eq!(run(Command::Suspend, one.clone()).await.expect("done").changed, 1);
+    assert_eq!((state().await.state, state().await.suspended_by), (State::Suspended, Some("eve".to_owned())));
+    assert_eq!(claim_keys(store, "n", 50, 10).await, vec![]);
+    assert_eq!(run(Command::Resume, one).await.expect("done").changed, 1);
+    assert_eq!((state().await.state, state().await.suspended_by), (State::Queued, None));
+
+    let domain = Selection { recipient: Some("@x.test".to_owned()), ..all() };
+    let done = run(Command::Remove, domain).await.expect("done");
+    assert_eq!(done, Commanded { changed: 1, leased: 1 });
+    assert_eq!(state().await.state, State::Removed);
+    assert!(!record(store, &new).await.body_present);
+    assert!(store.read_body(leased.message, 0).await.expect("read").is_some());
+    let events = store.events(new.network_message_id).await.expect("read");
+    let names: Vec<_> = events.iter().map(|event| event.kind.name()).collect();
+    assert_eq!(names, ["received", "retried", "suspended", "resumed", "removed"]);
+    let nobody = Selection { sender: Some("nobody@x.test".to_owned()), ..all() };
+    assert_eq!(run(Command::Remove, nobody).await.expect("done"), Commanded::default());
+}
+
+async fn suspended_while_leased_stays_suspended<S: Store>(store: &S) {
+    for outcome in [deferred(0), Outcome::Returned { review: None, delay_notified: false }] {
+        let new = new_message(&["a@x.test"], 0);
+        let accepted = accept(store, &new, Some(lease("n", 100))).await;
+        let this = Selection { message: Some(new.network_message_id), ..Selection::default() };
+        store.command(Command::Suspend, this, "eve", at(7)).await.expect("done");
+        assert_eq!(record(store, &new).await.deliveries[0].state, State::Leased, "the attempt is not cut");
+        settle_one(store, settlement(&accepted, 0, outcome)).await;
+        assert_eq!(record(store, &new).await.deliveries[0].state, State::Suspended);
+    }
+}
+
+async fn lists_come_in_pages<S: Store>(store: &S) {
+    for due in [30, 10, 20, 10, 40] {
+        accept(store, &new_message(&["a@x.test"], due), None).await;
+    }
+    let mut query = QueueQuery { limit: 2, ..QueueQuery::default() };
+    let mut due = Vec::new();
+    loop {
+        let page = store.list(query.clone()).await.expect("listed");
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        query.after = Some((last.due, last.delivery.key));
+        due.extend(page.iter().map(|row| row.due));
+    }
+    assert_eq!(due, [10, 10, 20, 30, 40].map(at));
+    let counts = store.counts().await.expect("counted");
+    let expected = QueueCount { connector: "c".to_owned(), state: State::Queued, deliveries: 5, due: Some(at(10)) };
+    assert_eq!(counts, vec![expected]);
+}
+
+async fn traces_are_found<S: Store>(store: &S) {
+    let first = new_message(&["a@x.test", "b@x.test"], 0);
+    accept(store, &first, None).await;
+    let mut second = new_message(&["c@y.test"], 0);
+    second.sender = ReversePath::Null;
+    second.received = at(0) + 10.seconds();
+    second.message_id = Some("other@out.test".to_owned());
+    accept(store, &second, None).await;
+    let base = TraceQuery { limit: 10, ..TraceQuery::default() };
+    let text = |text: &str| Some(text.to_owned());
+    let table = [
+        (base.clone(), vec!["c@y.test", "a@x.test", "b@x.test"]),
+        (TraceQuery { limit: 1, ..base.clone() }, vec!["c@y.test"]),
+        (TraceQuery { recipient: text("B@x.test"), ..base.clone() }, vec!["b@x.test"]),
+        (TraceQuery { recipient: text("@x.test"), ..base.clone() }, vec!["a@x.test", "b@x.test"]),
+        (TraceQuery { sender: text("<>"), ..base.clone() }, vec!["c@y.test"]),
+        (TraceQuery { sender: text("@out.test"), ..base.clone() }, vec!["a@x.test", "b@x.test"]),
+        (TraceQuery { message_id: text("<other@out.test>"), ..base.clone() }, vec!["c@y.test"]),
+        (TraceQuery { network_message_id: Some(second.network_message_id), ..base.clone() }, vec!["c@y.test"]),
+        (TraceQuery { since: Some(at(10)), ..base.clone() }, vec!["c@y.test"]),
+        (TraceQuery { until: Some(at(10)), ..base.clone() }, vec!["a@x.test", "b@x.test"]),
+        (TraceQuery { state: Some(State::Delivered), ..base.clone() }, vec![]),
+    ];
+    for (query, expected) in table {
+        let rows = store.trace(query.clone()).await.expect("traced");
+        let found: Vec<_> = rows.iter().map(|row| row.delivery.recipient.as_str()).collect();
+        assert_eq!(found, expected, "{query:?}");
+    }
+}
+
+async fn reports_replace_each_other<S: Store>(store: &S) {
+    let report = |node: &str, second| NodeReport { node: node.to_owned(), at: at(second), connectors: vec![] };
+    for (node, second) in [("b", 1), ("a", 2), ("b", 3)] {
+        store.report(report(node, second)).await.expect("reported");
+    }
+    assert_eq!(store.reports().await.expect("read"), vec![report("a", 2), report("b", 3)]);
+}
