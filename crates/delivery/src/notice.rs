@@ -93,7 +93,9 @@ impl Notice<'_> {
         text.push_str(match self.action {
             NoticeAction::Failed => "Your message could not be delivered to:\r\n",
             NoticeAction::Delayed => "Your message has not been delivered yet to:\r\n",
-            NoticeAction::Relayed => "Your message was passed on to a server that sends no reports of its own, for:\r\n",
+            NoticeAction::Relayed => {
+                "Your message was passed on to a server that sends no reports of its own, for:\r\n"
+            }
         });
         for recipient in &self.recipients {
             let _ = write!(text, "\r\n    <{}>\r\n", recipient.address);

@@ -60,8 +60,7 @@ mod tests {
     #[test]
     fn the_last_interval_repeats_with_jitter() {
         let minutes = |m: u64| Duration::from_secs(m * 60);
-        let schedule =
-            Schedule { intervals: vec![minutes(5), minutes(15)], expire: minutes(1440), delay_notice: None };
+        let schedule = Schedule { intervals: vec![minutes(5), minutes(15)], expire: minutes(1440), delay_notice: None };
         let now = Timestamp::UNIX_EPOCH;
         for (attempts, jitter, seconds) in
             [(1, 0.5, 300), (2, 0.5, 900), (3, 0.5, 900), (99, 0.0, 810), (99, 1.0, 990), (0, 0.5, 300)]

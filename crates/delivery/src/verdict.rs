@@ -24,9 +24,17 @@ pub struct Situation<'a> {
 /// After an attempt that failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Decision {
-    Retry { due: Timestamp, review: Timestamp, delay_notice: bool, delay_notified: bool },
+    Retry {
+        due: Timestamp,
+        review: Timestamp,
+        delay_notice: bool,
+        delay_notified: bool,
+    },
     /// `notice`: the sender is to be told.
-    Fail { failure: Failure, notice: bool },
+    Fail {
+        failure: Failure,
+        notice: bool,
+    },
 }
 
 /// After the review of a delivery that was not tried.

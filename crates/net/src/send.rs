@@ -183,11 +183,7 @@ impl Connection {
     }
 
     /// Passes one message over the connection: one result for each recipient, in order.
-    pub async fn send(
-        &mut self,
-        transaction: &Transaction,
-        content: &mut impl Content,
-    ) -> Vec<Result<Reply, Failure>> {
+    pub async fn send(&mut self, transaction: &Transaction, content: &mut impl Content) -> Vec<Result<Reply, Failure>> {
         let results = match self.client.begin(transaction, &mut self.output) {
             Ok(()) => self.converse(content).await,
             Err(failure) => vec![Err(failure); transaction.recipients.len()],

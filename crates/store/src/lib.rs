@@ -84,11 +84,16 @@ pub trait Store: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<Claimed>>> + Send;
 
     /// Extends leases; returns those that this node no longer holds.
-    fn renew(&self, lease: Lease, deliveries: Vec<DeliveryKey>) -> impl Future<Output = Result<Vec<DeliveryKey>>> + Send;
+    fn renew(
+        &self,
+        lease: Lease,
+        deliveries: Vec<DeliveryKey>,
+    ) -> impl Future<Output = Result<Vec<DeliveryKey>>> + Send;
 
     /// Records results, frees bodies that nobody needs, and queues notices; one transaction for the whole call. Returns
     /// the deliveries whose lease this node had lost: nothing was changed for them, though their events are kept.
-    fn settle(&self, node: &str, settlements: Vec<Settlement>) -> impl Future<Output = Result<Vec<DeliveryKey>>> + Send;
+    fn settle(&self, node: &str, settlements: Vec<Settlement>)
+    -> impl Future<Output = Result<Vec<DeliveryKey>>> + Send;
 
     /// Takes back what this node had leased before it stopped, with an `Interrupted` event each. Returns how many.
     fn recover(&self, node: &str, now: Timestamp) -> impl Future<Output = Result<u64>> + Send;

@@ -140,12 +140,26 @@ pub struct Settlement {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    Delivered { reply: Reply, at: Timestamp },
-    Failed { failure: Failure, at: Timestamp },
+    Delivered {
+        reply: Reply,
+        at: Timestamp,
+    },
+    Failed {
+        failure: Failure,
+        at: Timestamp,
+    },
     /// An attempt failed for now: counts as a try, and its failure becomes the original cause.
-    Deferred { failure: Failure, due: Timestamp, review: Timestamp, delay_notified: bool },
+    Deferred {
+        failure: Failure,
+        due: Timestamp,
+        review: Timestamp,
+        delay_notified: bool,
+    },
     /// No attempt was made: due, tries and cause stay as they were.
-    Returned { review: Option<Timestamp>, delay_notified: bool },
+    Returned {
+        review: Option<Timestamp>,
+        delay_notified: bool,
+    },
 }
 
 /// Where a delivery stands.

@@ -1,11 +1,15 @@
 //! What holds for the embedded store beyond the contract: it survives, refuses, and recovers.
 
+#![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
+
 use std::path::Path;
 
 use bytes::Bytes;
+use gatepost_store::{
+    self as store, Body, Claim, Lease, NewDelivery, NewMessage, SqliteStore, Store, StoreError, conformance,
+};
 use jiff::Timestamp;
 use protocol::smtp::{Address, BodyType, ReversePath};
-use gatepost_store::{self as store, Body, Claim, Lease, NewDelivery, NewMessage, SqliteStore, Store, StoreError, conformance};
 use uuid::Uuid;
 
 fn message(body: &[u8]) -> NewMessage {
@@ -112,7 +116,8 @@ async fn a_newer_schema_is_refused() {
 #[tokio::test]
 async fn damaged_and_foreign_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("gatepost.db"), b"this is no database, but it is long enough to be one....").unwrap();
+    std::fs::write(folder.path().join("gatepost.db"), b"this is no database, but it is long enough to be one....")
+        .unwrap();
     assert!(matches!(open_error(folder.path()), StoreError::Damaged { .. }));
 
     let folder = tempfile::tempdir().unwrap();
@@ -171,9 +176,7 @@ async fn a_full_disk_loses_nothing_and_passes() {
 }
 
 /// Runs the futures side by side, so that they share a commit.
-async fn futures_join<T: Send + 'static>(
-    futures: Vec<impl Future<Output = T> + Send>,
-) -> Vec<T> {
+async fn futures_join<T: Send + 'static>(futures: Vec<impl Future<Output = T> + Send>) -> Vec<T> {
     let mut pending: Vec<_> = futures.into_iter().map(Box::pin).collect();
     let mut results: Vec<Option<T>> = pending.iter().map(|_| None).collect();
     std::future::poll_fn(|cx| {
@@ -204,8 +207,14 @@ fn the_queue_is_claimed_by_index() {
         lines.map(|line| line.unwrap()).collect::<Vec<_>>().join("\n")
     };
     for (sql, index) in [
-        ("SELECT * FROM delivery AS d WHERE d.state = 0 AND d.connector = 'c' AND d.due <= 1 ORDER BY d.due LIMIT 1", "delivery_due"),
-        ("SELECT * FROM delivery AS d WHERE d.state = 0 AND d.review <= 1 ORDER BY d.review LIMIT 1", "delivery_review"),
+        (
+            "SELECT * FROM delivery AS d WHERE d.state = 0 AND d.connector = 'c' AND d.due <= 1 ORDER BY d.due LIMIT 1",
+            "delivery_due",
+        ),
+        (
+            "SELECT * FROM delivery AS d WHERE d.state = 0 AND d.review <= 1 ORDER BY d.review LIMIT 1",
+            "delivery_review",
+        ),
         ("SELECT * FROM delivery AS d WHERE d.state = 1 AND d.lease_until < 1", "delivery_leased"),
     ] {
         let plan = plan(sql);

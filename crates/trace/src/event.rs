@@ -1,6 +1,9 @@
 //! Events: the rows of a message's history. An event observes; nothing is ever decided by one.
 
-use std::{fmt, net::{IpAddr, SocketAddr}};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use jiff::Timestamp;
 use protocol::smtp::{Address, Destination, Failure, Reply, ReversePath, TlsSummary};
@@ -28,9 +31,16 @@ pub enum EventKind {
     /// The message is durable in the queue and was answered 250.
     Received(Received),
     /// The destination took the delivery.
-    Delivered { attempt: Attempt, reply: Reply },
+    Delivered {
+        attempt: Attempt,
+        reply: Reply,
+    },
     /// An attempt failed for now.
-    Deferred { attempt: Attempt, failure: Failure, due: Timestamp },
+    Deferred {
+        attempt: Attempt,
+        failure: Failure,
+        due: Timestamp,
+    },
     /// The delivery was given up. No attempt where it expired without one.
     Failed {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,15 +48,28 @@ pub enum EventKind {
         failure: Failure,
     },
     /// Its node stopped between lease and result. If the attempt had sent its final dot, a duplicate is possible.
-    Interrupted { leased_by: String },
+    Interrupted {
+        leased_by: String,
+    },
     /// A notice about this delivery was queued for the sender.
-    Notified { action: NoticeAction, notice: Uuid },
-    Suspended { by: String },
-    Resumed { by: String },
+    Notified {
+        action: NoticeAction,
+        notice: Uuid,
+    },
+    Suspended {
+        by: String,
+    },
+    Resumed {
+        by: String,
+    },
     /// An operator made it due now.
-    Retried { by: String },
+    Retried {
+        by: String,
+    },
     /// An operator deleted it from the queue.
-    Removed { by: String },
+    Removed {
+        by: String,
+    },
 }
 
 impl EventKind {
@@ -118,18 +141,33 @@ pub enum NoticeAction {
 #[serde(tag = "waits", rename_all = "kebab-case")]
 pub enum Waiting {
     /// For its retry timer.
-    Timer { until: Timestamp },
+    Timer {
+        until: Timestamp,
+    },
     /// Due, but the connector runs as many connections, or sends as fast, as it may.
-    ConnectorLimit { limit: String },
+    ConnectorLimit {
+        limit: String,
+    },
     /// The connector's destinations failed as a whole; nothing is tried before that time.
-    ConnectorBackedOff { until: Timestamp },
-    Suspended { by: String },
+    ConnectorBackedOff {
+        until: Timestamp,
+    },
+    Suspended {
+        by: String,
+    },
     /// A node is delivering it right now.
-    Leased { node: String, until: Timestamp },
+    Leased {
+        node: String,
+        until: Timestamp,
+    },
     /// No connector for it in the configuration.
-    NoRoute { connector: String },
+    NoRoute {
+        connector: String,
+    },
     /// A TLS policy forbids what the destination offers.
-    PolicyForbids { policy: String },
+    PolicyForbids {
+        policy: String,
+    },
     /// Due, but no node has reported for a while.
     NoNode {
         #[serde(default, skip_serializing_if = "Option::is_none")]

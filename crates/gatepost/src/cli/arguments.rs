@@ -325,10 +325,8 @@ impl FromStr for Moment {
         if let Ok(at) = text.parse() {
             return Ok(Self::At(at));
         }
-        let local = text
-            .parse::<civil::DateTime>()
-            .ok()
-            .and_then(|time| time.to_zoned_datetime(TimeZone::system()).ok());
+        let local =
+            text.parse::<civil::DateTime>().ok().and_then(|time| time.to_zoned_datetime(TimeZone::system()).ok());
         let fault = || "no time, such as 2h, '2026-07-30 14:00' (local) or 2026-07-30T12:00:00Z".to_owned();
         local.map(|time| Self::At(time.timestamp())).ok_or_else(fault)
     }
@@ -365,10 +363,7 @@ mod tests {
 
     #[test]
     fn the_configuration_may_stand_anywhere() {
-        for line in [
-            "gatepost --config a.toml queue list",
-            "gatepost queue list --config a.toml",
-        ] {
+        for line in ["gatepost --config a.toml queue list", "gatepost queue list --config a.toml"] {
             assert_eq!(parse(line).unwrap().config, PathBuf::from("a.toml"));
         }
     }
@@ -379,10 +374,7 @@ mod tests {
         let at = |text: &str| text.parse::<Moment>().unwrap().timestamp(now).to_string();
         assert_eq!(at("90m"), "2026-07-30T10:30:00Z");
         assert_eq!(at("2026-07-29T10:30:00+02:00"), "2026-07-29T08:30:00Z");
-        let local = civil::date(2026, 7, 29)
-            .at(10, 30, 0, 0)
-            .to_zoned_datetime(TimeZone::system())
-            .unwrap();
+        let local = civil::date(2026, 7, 29).at(10, 30, 0, 0).to_zoned_datetime(TimeZone::system()).unwrap();
         assert_eq!(at("2026-07-29 10:30"), local.timestamp().to_string());
         assert_eq!(at("2026-07-29"), local.start_of_day().unwrap().timestamp().to_string());
         for text in ["", "yesterday", "12", "2026-13-01"] {

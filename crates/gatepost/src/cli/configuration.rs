@@ -25,21 +25,14 @@ pub(crate) fn run(command: &ConfigCommand, path: &Path, out: &mut dyn Write) -> 
 
 fn check(path: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let config = Config::load(path)?;
-    let files = [
-        ("tls_certificate", &config.inbound.tls_certificate),
-        ("tls_key", &config.inbound.tls_key),
-    ];
+    let files = [("tls_certificate", &config.inbound.tls_certificate), ("tls_key", &config.inbound.tls_key)];
     for (key, file) in files {
         if let Some(file) = file {
             File::open(file).with_context(|| format!("{}: inbound.{key}: {}", path.display(), file.display()))?;
         }
     }
     let (domains, connectors) = (config.accepted_domains.len(), config.connectors.len());
-    writeln!(
-        out,
-        "{}: ok (accepted domains: {domains}, connectors: {connectors})",
-        path.display()
-    )?;
+    writeln!(out, "{}: ok (accepted domains: {domains}, connectors: {connectors})", path.display())?;
     if domains == 0 {
         writeln!(out, "Note: without an [[accepted_domain]] every recipient is refused.")?;
     }

@@ -7,11 +7,7 @@ use super::screen::{Screen, clean, size};
 
 /// Time, node, recipient and what happened, in one line.
 pub(crate) fn line(event: &Event, screen: &Screen) -> String {
-    let recipient = event
-        .recipient
-        .as_ref()
-        .map(|recipient| format!("{recipient}: "))
-        .unwrap_or_default();
+    let recipient = event.recipient.as_ref().map(|recipient| format!("{recipient}: ")).unwrap_or_default();
     let text = clean(&format!("{}  {recipient}{}", event.node, describe(&event.kind, screen)));
     format!("{}  {text}", screen.time(event.at))
 }
@@ -21,16 +17,9 @@ fn describe(kind: &EventKind, screen: &Screen) -> String {
         EventKind::Received(received) => describe_received(received),
         EventKind::Delivered { attempt, reply } => format!("delivered {}: {reply}", describe_attempt(attempt)),
         EventKind::Deferred { attempt, failure, due } => {
-            format!(
-                "deferred {}: {failure}; due again {}",
-                describe_attempt(attempt),
-                screen.time(*due)
-            )
+            format!("deferred {}: {failure}; due again {}", describe_attempt(attempt), screen.time(*due))
         }
-        EventKind::Failed {
-            attempt: Some(attempt),
-            failure,
-        } => {
+        EventKind::Failed { attempt: Some(attempt), failure } => {
             format!("failed {}: {failure}", describe_attempt(attempt))
         }
         EventKind::Failed { attempt: None, failure } => format!("failed: {failure}"),
@@ -60,28 +49,16 @@ fn describe_received(received: &Received) -> String {
     };
     let plural = if received.recipients == 1 { "" } else { "s" };
     let bytes = size(received.size_bytes);
-    format!(
-        "{from}{}, {bytes}, {} recipient{plural}",
-        describe_tls(received.tls.as_ref()),
-        received.recipients
-    )
+    format!("{from}{}, {bytes}, {} recipient{plural}", describe_tls(received.tls.as_ref()), received.recipients)
 }
 
 /// Where, how and for how long. A failure names the destination itself, so that only success needs it here.
 fn describe_attempt(attempt: &Attempt) -> String {
-    let destination = attempt
-        .destination
-        .as_ref()
-        .map(|destination| format!(" to {destination}"))
-        .unwrap_or_default();
+    let destination = attempt.destination.as_ref().map(|destination| format!(" to {destination}")).unwrap_or_default();
     let tls = describe_tls(attempt.tls.as_ref());
-    format!(
-        "by {}{destination}{tls} after {} ms",
-        attempt.connector, attempt.duration_ms
-    )
+    format!("by {}{destination}{tls} after {} ms", attempt.connector, attempt.duration_ms)
 }
 
 fn describe_tls(tls: Option<&TlsSummary>) -> String {
-    tls.map(|tls| format!(" with {} {}", tls.version, tls.cipher))
-        .unwrap_or_default()
+    tls.map(|tls| format!(" with {} {}", tls.version, tls.cipher)).unwrap_or_default()
 }

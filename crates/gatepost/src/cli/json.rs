@@ -57,10 +57,7 @@ impl<'a> DeliveryView<'a> {
             state: record.state,
             due: waiting.is_some().then_some(record.due),
             attempts: record.delivery.attempts,
-            waiting: waiting.map(|waiting| WaitingView {
-                unblocked_by: waiting.unblocked_by(),
-                waiting,
-            }),
+            waiting: waiting.map(|waiting| WaitingView { unblocked_by: waiting.unblocked_by(), waiting }),
             failure: record.delivery.failure.as_ref(),
         }
     }
@@ -103,12 +100,7 @@ pub(crate) struct CountView<'a> {
 
 impl<'a> From<&'a QueueCount> for CountView<'a> {
     fn from(count: &'a QueueCount) -> Self {
-        Self {
-            connector: &count.connector,
-            state: count.state,
-            deliveries: count.deliveries,
-            due: count.due,
-        }
+        Self { connector: &count.connector, state: count.state, deliveries: count.deliveries, due: count.due }
     }
 }
 
@@ -151,11 +143,7 @@ impl<'a> MessageView<'a> {
                 smtputf8: message.smtputf8,
                 content_kept: record.body_present,
             },
-            deliveries: record
-                .deliveries
-                .iter()
-                .map(|record| TraceView::new(record, standing, None))
-                .collect(),
+            deliveries: record.deliveries.iter().map(|record| TraceView::new(record, standing, None)).collect(),
             events,
         }
     }
@@ -206,11 +194,7 @@ pub(crate) fn text(value: &impl Serialize) -> io::Result<String> {
     }
     // They occur only within strings, and all of them are in the basic plane.
     let escape = |c: char| {
-        if is_unsafe(c) {
-            format!("\\u{:04x}", u32::from(c))
-        } else {
-            c.to_string()
-        }
+        if is_unsafe(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
     };
     Ok(json.chars().map(escape).collect())
 }

@@ -52,11 +52,7 @@ pub(crate) async fn run<S: Store>(
             let standing = Standing::read(store, config, screen.now).await?;
             match output.format {
                 Format::Table => show::write(&record, &events, &standing, screen, out)?,
-                Format::Json => writeln!(
-                    out,
-                    "{}",
-                    json::text(&json::MessageView::new(&record, &standing, &events))?
-                )?,
+                Format::Json => writeln!(out, "{}", json::text(&json::MessageView::new(&record, &standing, &events))?)?,
             }
             Ok(())
         }
@@ -85,14 +81,7 @@ struct Pages<'a, S> {
 
 impl<'a, S: Store> Pages<'a, S> {
     fn new(selection: Selection, store: &'a S) -> Self {
-        Self {
-            store,
-            query: Some(QueueQuery {
-                selection,
-                limit: PAGE,
-                after: None,
-            }),
-        }
+        Self { store, query: Some(QueueQuery { selection, limit: PAGE, after: None }) }
     }
 
     /// The next page; empty after the last.
@@ -100,11 +89,7 @@ impl<'a, S: Store> Pages<'a, S> {
         let Some(query) = self.query.take() else {
             return Ok(Vec::new());
         };
-        let page = self
-            .store
-            .list(query.clone())
-            .await
-            .context("failed to read the queue")?;
+        let page = self.store.list(query.clone()).await.context("failed to read the queue")?;
         if page.len() == PAGE as usize {
             let after = page.last().map(|record| (record.due, record.delivery.key));
             self.query = Some(QueueQuery { after, ..query });
@@ -145,9 +130,7 @@ async fn list_table<S: Store>(
 }
 
 fn row(record: &DeliveryRecord, standing: &Standing<'_>, screen: &Screen) -> Vec<Cell> {
-    let waiting = standing
-        .waiting(record)
-        .map(|waiting| standing::short(&waiting, screen));
+    let waiting = standing.waiting(record).map(|waiting| standing::short(&waiting, screen));
     vec![
         Cell::new(record.message.network_message_id.to_string()),
         Cell::new(screen.age(record.message.received)),
@@ -156,32 +139,17 @@ fn row(record: &DeliveryRecord, standing: &Standing<'_>, screen: &Screen) -> Vec
         Cell::new(&record.delivery.connector),
         Cell::new(record.delivery.attempts.to_string()),
         Cell::new(waiting.unwrap_or_default()),
-        Cell::new(
-            record
-                .delivery
-                .failure
-                .as_ref()
-                .map(|failure| failure.summary())
-                .unwrap_or_default(),
-        ),
+        Cell::new(record.delivery.failure.as_ref().map(|failure| failure.summary()).unwrap_or_default()),
     ]
 }
 
 fn deliveries(count: u64) -> String {
-    if count == 1 {
-        "1 delivery".to_owned()
-    } else {
-        format!("{count} deliveries")
-    }
+    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
 }
 
 fn write_counts(counts: &[QueueCount], screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
-    const COLUMNS: [Column; 4] = [
-        Column::whole("CONNECTOR"),
-        Column::whole("STATE"),
-        Column::number("DELIVERIES"),
-        Column::whole("NEXT DUE"),
-    ];
+    const COLUMNS: [Column; 4] =
+        [Column::whole("CONNECTOR"), Column::whole("STATE"), Column::number("DELIVERIES"), Column::whole("NEXT DUE")];
     let rows = counts.iter().map(|count| {
         vec![
             Cell::new(&count.connector),
@@ -206,8 +174,7 @@ async fn list_json<S: Store>(
         if page.is_empty() {
             break;
         }
-        page.iter()
-            .try_for_each(|record| list.push(&json::DeliveryView::new(record, standing)))?;
+        page.iter().try_for_each(|record| list.push(&json::DeliveryView::new(record, standing)))?;
     }
     let counts = store.counts().await?;
     let counts = json::text(&counts.iter().map(json::CountView::from).collect::<Vec<_>>())?;
@@ -221,9 +188,7 @@ async fn act<S: Store>(
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let commanded = store
-        .command(command, selected.selection()?, &operator(), screen.now)
-        .await?;
+    let commanded = store.command(command, selected.selection()?, &operator(), screen.now).await?;
     if let (Commanded { changed: 0, leased: 0 }, Some(id)) = (commanded, selected.filter.message) {
         store.message(id).await?.with_context(|| no_such_message(id))?;
     }
@@ -246,10 +211,7 @@ fn describe(command: Command, Commanded { changed, leased }: Commanded) -> Strin
         (changed, 0) => format!("{} {done}.", deliveries(changed)),
         (changed, leased) => {
             let left = deliveries(leased);
-            format!(
-                "{} {done}; {left} left alone: a node is delivering at this moment.",
-                deliveries(changed)
-            )
+            format!("{} {done}; {left} left alone: a node is delivering at this moment.", deliveries(changed))
         }
     }
 }
@@ -273,9 +235,7 @@ async fn refuse_several<S: Store>(selected: &Selected, store: &S) -> anyhow::Res
 /// Who gives the command, for the events.
 fn operator() -> String {
     let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
-    let user = variable("SUDO_USER")
-        .or_else(|| variable("USER"))
-        .or_else(|| variable("LOGNAME"));
+    let user = variable("SUDO_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
     user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 

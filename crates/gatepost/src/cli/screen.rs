@@ -40,9 +40,7 @@ impl Screen {
 
     /// Date and time to the second, with the zone's offset.
     pub(crate) fn time(&self, at: Timestamp) -> String {
-        at.to_zoned_datetime(self.zone.clone())
-            .strftime("%Y-%m-%d %H:%M:%S %:z")
-            .to_string()
+        at.to_zoned_datetime(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
     }
 
     /// `text` with `at`, which stands there in UTC, in this screen's zone.
@@ -71,11 +69,7 @@ impl Screen {
             Some(Colour::Bold) => "1",
             None => return text.to_owned(),
         };
-        if self.colour {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
@@ -119,21 +113,13 @@ mod tests {
 
     fn screen() -> Screen {
         let now = "2026-07-30T12:00:00Z".parse().unwrap();
-        Screen {
-            width: None,
-            colour: false,
-            zone: TimeZone::fixed(jiff::tz::offset(2)),
-            now,
-        }
+        Screen { width: None, colour: false, zone: TimeZone::fixed(jiff::tz::offset(2)), now }
     }
 
     #[test]
     fn times() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        assert_eq!(
-            screen().time(at("2026-07-30T11:00:00.5Z")),
-            "2026-07-30 13:00:00 +02:00"
-        );
+        assert_eq!(screen().time(at("2026-07-30T11:00:00.5Z")), "2026-07-30 13:00:00 +02:00");
         for (then, age, until) in [
             ("2026-07-30T11:59:15Z", "45s", "now"),
             ("2026-07-30T11:00:01Z", "59m", "now"),
@@ -141,11 +127,7 @@ mod tests {
             ("2026-07-20T12:00:00Z", "10d", "now"),
             ("2026-07-30T12:12:30Z", "0s", "in 12m"),
         ] {
-            assert_eq!(
-                (screen().age(at(then)).as_str(), screen().until(at(then)).as_str()),
-                (age, until),
-                "{then}"
-            );
+            assert_eq!((screen().age(at(then)).as_str(), screen().until(at(then)).as_str()), (age, until), "{then}");
         }
     }
 
@@ -158,10 +140,7 @@ mod tests {
 
     #[test]
     fn foreign_text_cannot_steer_the_terminal() {
-        assert_eq!(
-            clean("a\x1b[2Jb\r\nc\u{9b}d\u{202e}e"),
-            "a\u{fffd}[2Jb  c\u{fffd}d\u{fffd}e"
-        );
+        assert_eq!(clean("a\x1b[2Jb\r\nc\u{9b}d\u{202e}e"), "a\u{fffd}[2Jb  c\u{fffd}d\u{fffd}e");
         assert_eq!(clean("Grüße, 世界"), "Grüße, 世界");
     }
 }

@@ -44,39 +44,22 @@ impl Sheet<'_> {
 
     /// Writes nothing for an empty value.
     fn field(&mut self, name: &str, value: &str) -> io::Result<()> {
-        if value.is_empty() {
-            Ok(())
-        } else {
-            writeln!(self.out, "  {name:<14}{}", clean(value))
-        }
+        if value.is_empty() { Ok(()) } else { writeln!(self.out, "  {name:<14}{}", clean(value)) }
     }
 
     fn envelope(&mut self, record: &MessageRecord) -> io::Result<()> {
         let message = &record.message;
-        let received = format!(
-            "{} ({} ago)",
-            self.screen.time(message.received),
-            self.screen.age(message.received)
-        );
-        let client = message
-            .client
-            .map_or("the gateway itself".to_owned(), |client| client.to_string());
+        let received = format!("{} ({} ago)", self.screen.time(message.received), self.screen.age(message.received));
+        let client = message.client.map_or("the gateway itself".to_owned(), |client| client.to_string());
         let body_type = match message.body_type {
             BodyType::SevenBit => "",
             BodyType::EightBitMime => ", 8BITMIME",
         };
         let utf8 = if message.smtputf8 { ", SMTPUTF8" } else { "" };
-        let content = if record.body_present {
-            "in the queue"
-        } else {
-            "deleted: no delivery needs it any more"
-        };
+        let content = if record.body_present { "in the queue" } else { "deleted: no delivery needs it any more" };
         self.title(&format!("Message {}", message.network_message_id))?;
         self.field("Received", &format!("{received} from {client}"))?;
-        self.field(
-            "Sender",
-            message.sender.address().map_or("<>", |address| address.as_str()),
-        )?;
+        self.field("Sender", message.sender.address().map_or("<>", |address| address.as_str()))?;
         self.field("Subject", message.subject.as_deref().unwrap_or_default())?;
         self.field("Message-ID", message.message_id.as_deref().unwrap_or_default())?;
         self.field("Size", &format!("{}{body_type}{utf8}", size(message.size_bytes)))?;
@@ -88,25 +71,15 @@ impl Sheet<'_> {
         let status = Status::from(record.state);
         self.title(&format!("Delivery to {}", record.delivery.recipient))?;
         let (name, state) = (status.name(), standing::state_name(record.state));
-        let status_text = if status == Status::Pending {
-            format!("{name} ({state})")
-        } else {
-            name.to_owned()
-        };
+        let status_text = if status == Status::Pending { format!("{name} ({state})") } else { name.to_owned() };
         self.field("Status", &status_text)?;
         self.field("Connector", &record.delivery.connector)?;
         self.field("Tries", &record.delivery.attempts.to_string())?;
         if let Some(waiting) = standing.waiting(record) {
             let at = standing::time_named(&waiting);
             self.field("Waits", &self.screen.with_local_time(&waiting.to_string(), at))?;
-            self.field(
-                "Unblocked by",
-                &self.screen.with_local_time(&waiting.unblocked_by(), at),
-            )?;
-            self.field(
-                "Due",
-                &format!("{} ({})", self.screen.time(record.due), self.screen.until(record.due)),
-            )?;
+            self.field("Unblocked by", &self.screen.with_local_time(&waiting.unblocked_by(), at))?;
+            self.field("Due", &format!("{} ({})", self.screen.time(record.due), self.screen.until(record.due)))?;
         }
         if let Some(settled) = record.settled {
             self.field("Ended", &self.screen.time(settled))?;
@@ -128,10 +101,7 @@ impl Sheet<'_> {
         }
         if let Some(reply) = &failure.reply {
             self.field("Reply code", &reply.code.to_string())?;
-            self.field(
-                "Enhanced code",
-                &reply.enhanced.map(|code| code.to_string()).unwrap_or_default(),
-            )?;
+            self.field("Enhanced code", &reply.enhanced.map(|code| code.to_string()).unwrap_or_default())?;
             for line in reply.text.lines() {
                 self.field("Reply text", line)?;
             }

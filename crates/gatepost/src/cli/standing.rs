@@ -23,11 +23,7 @@ const REPORT_AGE_SECONDS_MAX: i64 = 60;
 
 impl<'a> Standing<'a> {
     pub(crate) async fn read<S: Store>(store: &S, config: &'a Config, now: Timestamp) -> store::Result<Self> {
-        Ok(Self {
-            reports: store.reports().await?,
-            config,
-            now,
-        })
+        Ok(Self { reports: store.reports().await?, config, now })
     }
 
     /// `None`: it is no longer in the queue.
@@ -64,9 +60,7 @@ impl<'a> Standing<'a> {
     fn reports_on(&self, name: &str) -> impl Iterator<Item = &ConnectorReport> {
         let is_fresh = |report: &&NodeReport| self.now.duration_since(report.at).as_secs() <= REPORT_AGE_SECONDS_MAX;
         let fresh = self.reports.iter().filter(is_fresh);
-        fresh
-            .flat_map(|report| &report.connectors)
-            .filter(move |report| report.name == name)
+        fresh.flat_map(|report| &report.connectors).filter(move |report| report.name == name)
     }
 }
 

@@ -35,27 +35,15 @@ pub(crate) enum Align {
 impl Column {
     /// A column whose texts are always shown whole.
     pub(crate) const fn whole(title: &'static str) -> Self {
-        Self {
-            title,
-            width_min: None,
-            align: Align::Left,
-        }
+        Self { title, width_min: None, align: Align::Left }
     }
 
     pub(crate) const fn number(title: &'static str) -> Self {
-        Self {
-            title,
-            width_min: None,
-            align: Align::Right,
-        }
+        Self { title, width_min: None, align: Align::Right }
     }
 
     pub(crate) const fn cut(title: &'static str, width_min: usize) -> Self {
-        Self {
-            title,
-            width_min: Some(width_min),
-            align: Align::Left,
-        }
+        Self { title, width_min: Some(width_min), align: Align::Left }
     }
 }
 
@@ -68,17 +56,11 @@ pub(crate) struct Cell {
 
 impl Cell {
     pub(crate) fn new(text: impl AsRef<str>) -> Self {
-        Self {
-            text: clean(text.as_ref()),
-            colour: None,
-        }
+        Self { text: clean(text.as_ref()), colour: None }
     }
 
     pub(crate) fn coloured(text: impl AsRef<str>, colour: Colour) -> Self {
-        Self {
-            colour: Some(colour),
-            ..Self::new(text)
-        }
+        Self { colour: Some(colour), ..Self::new(text) }
     }
 }
 
@@ -99,20 +81,12 @@ pub(crate) struct Table<'a> {
 
 impl<'a> Table<'a> {
     pub(crate) fn new(columns: &'a [Column], screen: &'a Screen) -> Self {
-        Self {
-            columns,
-            screen,
-            layout: None,
-        }
+        Self { columns, screen, layout: None }
     }
 
     /// A table that is always printed as records.
     pub(crate) fn records(columns: &'a [Column], screen: &'a Screen) -> Self {
-        Self {
-            columns,
-            screen,
-            layout: Some(Layout::Records),
-        }
+        Self { columns, screen, layout: Some(Layout::Records) }
     }
 
     /// Prints a page of rows, each with a cell per column.
@@ -123,10 +97,7 @@ impl<'a> Table<'a> {
         if self.layout.is_none() {
             let layout = self.choose(rows);
             if let Layout::Rows(widths) = &layout {
-                let titles = self
-                    .columns
-                    .iter()
-                    .map(|column| Cell::coloured(column.title, Colour::Bold));
+                let titles = self.columns.iter().map(|column| Cell::coloured(column.title, Colour::Bold));
                 self.write_row(&titles.collect::<Vec<_>>(), widths, out)?;
             }
             self.layout = Some(layout);
@@ -139,30 +110,18 @@ impl<'a> Table<'a> {
 
     fn choose(&self, rows: &[Vec<Cell>]) -> Layout {
         let width = |index: usize, column: &Column| {
-            let cells = rows
-                .iter()
-                .filter_map(|row| row.get(index))
-                .map(|cell| cell.text.width());
+            let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.text.width());
             cells.max().unwrap_or(0).max(column.title.width())
         };
-        let mut widths: Vec<usize> = self
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(index, column)| width(index, column))
-            .collect();
+        let mut widths: Vec<usize> =
+            self.columns.iter().enumerate().map(|(index, column)| width(index, column)).collect();
         let Some(screen_width) = self.screen.width else {
             return Layout::Rows(widths);
         };
         while widths.iter().sum::<usize>() + GAP * (widths.len() - 1) > screen_width {
             let can_be_cut =
                 |(index, column): &(usize, &Column)| column.width_min.is_some_and(|min| widths[*index] > min);
-            let widest = self
-                .columns
-                .iter()
-                .enumerate()
-                .filter(can_be_cut)
-                .max_by_key(|(index, _)| widths[*index]);
+            let widest = self.columns.iter().enumerate().filter(can_be_cut).max_by_key(|(index, _)| widths[*index]);
             match widest {
                 Some((index, _)) => widths[index] -= 1,
                 None => return Layout::Records,
@@ -183,12 +142,7 @@ impl<'a> Table<'a> {
                 Align::Left => (0, blank),
                 Align::Right => (blank, 0),
             };
-            write!(
-                out,
-                "{}{}",
-                " ".repeat(pending + before),
-                self.screen.paint(&text, cell.colour)
-            )?;
+            write!(out, "{}{}", " ".repeat(pending + before), self.screen.paint(&text, cell.colour))?;
             pending = after + GAP;
         }
         writeln!(out)
@@ -196,12 +150,7 @@ impl<'a> Table<'a> {
 
     /// Titles to the left, an empty line at the end.
     fn write_record(&self, row: &[Cell], out: &mut dyn Write) -> io::Result<()> {
-        let width = self
-            .columns
-            .iter()
-            .map(|column| column.title.width())
-            .max()
-            .unwrap_or(0);
+        let width = self.columns.iter().map(|column| column.title.width()).max().unwrap_or(0);
         for (cell, column) in row.iter().zip(self.columns).filter(|(cell, _)| !cell.text.is_empty()) {
             let blank = " ".repeat(width - column.title.width() + GAP);
             let title = self.screen.paint(column.title, Some(Colour::Bold));
@@ -235,12 +184,7 @@ mod tests {
     const COLUMNS: [Column; 3] = [Column::whole("ID"), Column::number("TRIES"), Column::cut("CAUSE", 8)];
 
     fn printed(width: Option<usize>, colour: bool, pages: &[&[[&str; 3]]]) -> String {
-        let screen = Screen {
-            width,
-            colour,
-            zone: TimeZone::UTC,
-            now: Timestamp::UNIX_EPOCH,
-        };
+        let screen = Screen { width, colour, zone: TimeZone::UTC, now: Timestamp::UNIX_EPOCH };
         let mut table = Table::new(&COLUMNS, &screen);
         let mut out = Vec::new();
         for page in pages {
@@ -254,23 +198,11 @@ mod tests {
     fn layouts() {
         let page = [["a1", "4", "connection refused"], ["b2", "12", "greylisted"]];
         for (width, expected) in [
-            (
-                None,
-                "ID  TRIES  CAUSE\na1      4  connection refused\nb2     12  greylisted\n",
-            ),
-            (
-                Some(40),
-                "ID  TRIES  CAUSE\na1      4  connection refused\nb2     12  greylisted\n",
-            ),
-            (
-                Some(22),
-                "ID  TRIES  CAUSE\na1      4  connection…\nb2     12  greylisted\n",
-            ),
+            (None, "ID  TRIES  CAUSE\na1      4  connection refused\nb2     12  greylisted\n"),
+            (Some(40), "ID  TRIES  CAUSE\na1      4  connection refused\nb2     12  greylisted\n"),
+            (Some(22), "ID  TRIES  CAUSE\na1      4  connection…\nb2     12  greylisted\n"),
             (Some(19), "ID  TRIES  CAUSE\na1      4  connect…\nb2     12  greylis…\n"),
-            (
-                Some(18),
-                "ID     a1\nTRIES  4\nCAUSE  connection refused\n\nID     b2\nTRIES  12\nCAUSE  greylisted\n\n",
-            ),
+            (Some(18), "ID     a1\nTRIES  4\nCAUSE  connection refused\n\nID     b2\nTRIES  12\nCAUSE  greylisted\n\n"),
         ] {
             assert_eq!(printed(width, false, &[&page]), expected, "{width:?}");
         }
@@ -280,10 +212,7 @@ mod tests {
     #[test]
     fn later_pages_keep_the_layout_of_the_first() {
         let pages: [&[[&str; 3]]; 2] = [&[["a1", "4", "refused"]], &[["b2", "4", "connection refused"]]];
-        assert_eq!(
-            printed(Some(40), false, &pages),
-            "ID  TRIES  CAUSE\na1      4  refused\nb2      4  connec…\n"
-        );
+        assert_eq!(printed(Some(40), false, &pages), "ID  TRIES  CAUSE\na1      4  refused\nb2      4  connec…\n");
         assert!(printed(None, false, &pages).ends_with("b2      4  connection refused\n"));
     }
 
@@ -298,9 +227,6 @@ mod tests {
     #[test]
     fn escapes_are_ours_only() {
         let text = printed(Some(60), true, &[&[["a", "1", "\x1b[31mred"]]]);
-        assert_eq!(
-            text,
-            "\x1b[1mID\x1b[0m  \x1b[1mTRIES\x1b[0m  \x1b[1mCAUSE\x1b[0m\na       1  \u{fffd}[31mred\n"
-        );
+        assert_eq!(text, "\x1b[1mID\x1b[0m  \x1b[1mTRIES\x1b[0m  \x1b[1mCAUSE\x1b[0m\na       1  \u{fffd}[31mred\n");
     }
 }

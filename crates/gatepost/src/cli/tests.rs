@@ -72,27 +72,15 @@ impl Store for Fixed {
     }
     async fn list(&self, query: QueueQuery) -> Result<Vec<DeliveryRecord>> {
         let after = query.after.map(|(_, key)| key);
-        let rows = self
-            .records
-            .iter()
-            .filter(|record| after.is_none_or(|after| record.delivery.key > after));
-        let rows = rows.filter(|record| {
-            query
-                .selection
-                .message
-                .is_none_or(|id| id == record.message.network_message_id)
-        });
+        let rows = self.records.iter().filter(|record| after.is_none_or(|after| record.delivery.key > after));
+        let rows =
+            rows.filter(|record| query.selection.message.is_none_or(|id| id == record.message.network_message_id));
         Ok(rows.take(query.limit as usize).cloned().collect())
     }
     async fn counts(&self) -> Result<Vec<QueueCount>> {
         let due = self.records.iter().map(|record| record.due).min();
         let deliveries = self.records.len() as u64;
-        Ok(vec![QueueCount {
-            connector: "onprem".to_owned(),
-            state: State::Queued,
-            deliveries,
-            due,
-        }])
+        Ok(vec![QueueCount { connector: "onprem".to_owned(), state: State::Queued, deliveries, due }])
     }
     async fn message(&self, id: Uuid) -> Result<Option<MessageRecord>> {
         let of = |record: &&DeliveryRecord| record.message.network_message_id == id;
@@ -104,20 +92,11 @@ impl Store for Fixed {
         }))
     }
     async fn trace(&self, query: TraceQuery) -> Result<Vec<DeliveryRecord>> {
-        let rows = self
-            .records
-            .iter()
-            .rev()
-            .filter(|record| query.state.is_none_or(|state| state == record.state));
+        let rows = self.records.iter().rev().filter(|record| query.state.is_none_or(|state| state == record.state));
         Ok(rows.take(query.limit as usize).cloned().collect())
     }
     async fn events(&self, message: Uuid) -> Result<Vec<Event>> {
-        Ok(self
-            .events
-            .iter()
-            .filter(|event| event.message == message)
-            .cloned()
-            .collect())
+        Ok(self.events.iter().filter(|event| event.message == message).cloned().collect())
     }
     async fn command(&self, command: Command, selection: Selection, _: &str, _: Timestamp) -> Result<Commanded> {
         self.commands.lock().unwrap().push((command, selection));
@@ -134,11 +113,8 @@ fn id(number: u32) -> Uuid {
 }
 
 fn failure() -> Failure {
-    let destination = Destination {
-        host: "mail.onprem.test".to_owned(),
-        port: 25,
-        address: Some("192.0.2.25:25".parse().unwrap()),
-    };
+    let destination =
+        Destination { host: "mail.onprem.test".to_owned(), port: 25, address: Some("192.0.2.25:25".parse().unwrap()) };
     let reply = Reply::new(451, Some(EnhancedCode::new(4, 3, 0)), "mailbox busy\nlater");
     Failure::rejected(Phase::Rcpt, reply).at(&destination)
 }
@@ -180,10 +156,7 @@ fn record(number: u32) -> DeliveryRecord {
 }
 
 fn store_with(records: Vec<DeliveryRecord>) -> Fixed {
-    Fixed {
-        records,
-        ..Fixed::default()
-    }
+    Fixed { records, ..Fixed::default() }
 }
 
 fn config() -> Config {
@@ -193,12 +166,7 @@ fn config() -> Config {
 /// Runs a command line; gives what it printed, or its error.
 fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String> {
     let arguments = Arguments::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
-    let screen = Screen {
-        width,
-        colour: false,
-        zone: TimeZone::UTC,
-        now: at(NOW),
-    };
+    let screen = Screen { width, colour: false, zone: TimeZone::UTC, now: at(NOW) };
     let (mut out, config) = (Vec::new(), config());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let result = runtime.block_on(async {
@@ -208,9 +176,7 @@ fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String
             Line::Serve | Line::Config(_) => Ok(()),
         }
     });
-    result
-        .map(|()| String::from_utf8(out).unwrap())
-        .map_err(|error| format!("{error:#}"))
+    result.map(|()| String::from_utf8(out).unwrap()).map_err(|error| format!("{error:#}"))
 }
 
 fn json(line: &str, store: &Fixed) -> serde_json::Value {
@@ -233,29 +199,15 @@ onprem     queued           1  in 12m
 "
     );
     let wide = run("gatepost queue list", &store_with(vec![record(1)]), Some(150)).unwrap();
-    assert!(
-        wide.lines().all(|line| line.chars().count() <= 150) && wide.contains('…'),
-        "{wide}"
-    );
+    assert!(wide.lines().all(|line| line.chars().count() <= 150) && wide.contains('…'), "{wide}");
     let narrow = run("gatepost queue list", &store_with(vec![record(1)]), Some(80)).unwrap();
-    assert!(
-        narrow.contains("WAITS      retry in 12m\nCAUSE      mail.onprem.test:25 [192.0.2.25]"),
-        "{narrow}"
-    );
+    assert!(narrow.contains("WAITS      retry in 12m\nCAUSE      mail.onprem.test:25 [192.0.2.25]"), "{narrow}");
 }
 
 #[test]
 fn an_empty_queue_says_so() {
-    assert_eq!(
-        run("gatepost queue list", &store_with(vec![]), None).unwrap(),
-        "The queue is empty.\n"
-    );
-    let text = run(
-        &format!("gatepost queue list --message {}", id(9)),
-        &store_with(vec![record(1)]),
-        None,
-    )
-    .unwrap();
+    assert_eq!(run("gatepost queue list", &store_with(vec![]), None).unwrap(), "The queue is empty.\n");
+    let text = run(&format!("gatepost queue list --message {}", id(9)), &store_with(vec![record(1)]), None).unwrap();
     assert_eq!(text, "Nothing in the queue matches; it holds 1 delivery.\n");
 }
 
@@ -265,13 +217,7 @@ fn long_queues_are_read_page_by_page() {
     let text = run("gatepost queue list", &store, None).unwrap();
     assert!(text.contains("\n1203 of 1203 deliveries in the queue.\n"));
     assert_eq!(text.lines().filter(|line| line.starts_with("00000000-")).count(), 1203);
-    assert_eq!(
-        json("gatepost queue list --format json", &store)["deliveries"]
-            .as_array()
-            .unwrap()
-            .len(),
-        1203
-    );
+    assert_eq!(json("gatepost queue list --format json", &store)["deliveries"].as_array().unwrap().len(), 1203);
 }
 
 #[test]
@@ -317,10 +263,7 @@ fn json_cannot_steer_a_terminal() {
     let text = run("gatepost trace --format json", &store, None).unwrap();
     assert!(text.contains("a\\u009b31mb\\u202ec\\u007f"), "{text}");
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(
-        value["messages"][0]["subject"].as_str(),
-        hostile.message.subject.as_deref()
-    );
+    assert_eq!(value["messages"][0]["subject"].as_str(), hostile.message.subject.as_deref());
 }
 
 #[test]
@@ -392,17 +335,11 @@ fn export_writes_the_content_as_it_is() {
     let mut store = store_with(vec![record(1)]);
     let line = format!("gatepost queue export {}", id(1));
     assert!(run(&line, &store, None).unwrap_err().contains("was deleted"));
-    store.pieces = vec![
-        Bytes::from_static(b"Subject: a\r\n\r\n"),
-        Bytes::from_static(b".body\r\n"),
-    ];
+    store.pieces = vec![Bytes::from_static(b"Subject: a\r\n\r\n"), Bytes::from_static(b".body\r\n")];
     assert_eq!(run(&line, &store, None).unwrap(), "Subject: a\r\n\r\n.body\r\n");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a.eml");
-    assert_eq!(
-        run(&format!("{line} --output {}", file.display()), &store, None).unwrap(),
-        ""
-    );
+    assert_eq!(run(&format!("{line} --output {}", file.display()), &store, None).unwrap(), "");
     assert_eq!(std::fs::read_to_string(file).unwrap(), "Subject: a\r\n\r\n.body\r\n");
 }
 
@@ -410,14 +347,8 @@ fn export_writes_the_content_as_it_is() {
 fn commands_reach_the_store() {
     let store = store_with(vec![record(1), record(2)]);
     let text = run("gatepost queue suspend --connector onprem", &store, None).unwrap();
-    assert_eq!(
-        text,
-        "2 deliveries suspended; 1 delivery left alone: a node is delivering at this moment.\n"
-    );
-    let selection = Selection {
-        connector: Some("onprem".to_owned()),
-        ..Selection::default()
-    };
+    assert_eq!(text, "2 deliveries suspended; 1 delivery left alone: a node is delivering at this moment.\n");
+    let selection = Selection { connector: Some("onprem".to_owned()), ..Selection::default() };
     assert_eq!(*store.commands.lock().unwrap(), [(Command::Suspend, selection)]);
     assert_eq!(
         json("gatepost queue retry --all --format json", &store),
@@ -439,10 +370,7 @@ fn commands_refuse_to_act_without_a_selection() {
 fn removing_several_messages_needs_a_second_word() {
     let store = store_with(vec![record(1), record(2)]);
     let error = run("gatepost queue remove --all", &store, None).unwrap_err();
-    assert!(
-        error.contains("more than one message") && error.contains("--yes"),
-        "{error}"
-    );
+    assert!(error.contains("more than one message") && error.contains("--yes"), "{error}");
     assert!(store.commands.lock().unwrap().is_empty());
     run(&format!("gatepost queue remove --message {}", id(1)), &store, None).unwrap();
     run("gatepost queue remove --all --yes", &store, None).unwrap();
@@ -451,11 +379,7 @@ fn removing_several_messages_needs_a_second_word() {
 
 #[test]
 fn trace_shows_status_and_why() {
-    let ended = |number, state, reply: Option<Reply>| DeliveryRecord {
-        state,
-        reply,
-        ..record(number)
-    };
+    let ended = |number, state, reply: Option<Reply>| DeliveryRecord { state, reply, ..record(number) };
     let delivered = ended(2, State::Delivered, Some(Reply::new(250, None, "queued as 4F")));
     let store = store_with(vec![
         record(1),
@@ -466,35 +390,21 @@ fn trace_shows_status_and_why() {
     ]);
     let text = run("gatepost trace", &store, None).unwrap();
     for (number, words) in [
-        (
-            1,
-            ["Pending", "retry in 12m: mail.onprem.test:25 [192.0.2.25]: rejected"],
-        ),
+        (1, ["Pending", "retry in 12m: mail.onprem.test:25 [192.0.2.25]: rejected"]),
         (2, ["Delivered", "250 queued as 4F"]),
         (3, ["Failed", "451 4.3.0 mailbox busy"]),
         (4, ["Removed", "removed from the queue by an operator"]),
         (5, ["Pending", "suspended by"]),
     ] {
-        let line = text
-            .lines()
-            .find(|line| line.ends_with(&id(number).to_string()))
-            .unwrap();
+        let line = text.lines().find(|line| line.ends_with(&id(number).to_string())).unwrap();
         assert!(words.iter().all(|word| line.contains(word)), "{line}");
     }
     let pending = json("gatepost trace --status pending --format json", &store);
-    let ids: Vec<_> = pending["messages"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| row["state"].clone())
-        .collect();
+    let ids: Vec<_> = pending["messages"].as_array().unwrap().iter().map(|row| row["state"].clone()).collect();
     assert_eq!(ids, ["suspended", "queued"], "newest first");
     let short = run("gatepost trace --limit 2", &store, None).unwrap();
     assert!(short.ends_with("These are the newest 2. For more: --limit, or another --since and --until.\n"));
-    assert_eq!(
-        run("gatepost trace", &store_with(vec![]), None).unwrap(),
-        "No message matches.\n"
-    );
+    assert_eq!(run("gatepost trace", &store_with(vec![]), None).unwrap(), "No message matches.\n");
 }
 
 #[test]
@@ -508,12 +418,7 @@ fn detail_has_the_events_of_its_recipient_only() {
     };
     let mut store = store_with(vec![record(1)]);
     store.events = vec![
-        event(
-            None,
-            EventKind::Interrupted {
-                leased_by: "edge-2".to_owned(),
-            },
-        ),
+        event(None, EventKind::Interrupted { leased_by: "edge-2".to_owned() }),
         event(Some("bob@onprem.test"), EventKind::Resumed { by: "root".to_owned() }),
         event(Some("eve@onprem.test"), EventKind::Removed { by: "root".to_owned() }),
     ];
@@ -525,20 +430,14 @@ fn detail_has_the_events_of_its_recipient_only() {
     assert!(!text.contains("eve@"));
     let value = json("gatepost trace --detail --format json", &store);
     assert_eq!(value["messages"][0]["events"].as_array().unwrap().len(), 2);
-    assert!(
-        json("gatepost trace --format json", &store)["messages"][0]
-            .get("events")
-            .is_none()
-    );
+    assert!(json("gatepost trace --format json", &store)["messages"][0].get("events").is_none());
 }
 
 #[test]
 fn why_a_delivery_waits() {
     let report = |age_s: i64, limited: Option<&str>, backed_off: Option<&str>| NodeReport {
         node: "edge-1".to_owned(),
-        at: at(NOW)
-            .checked_sub(std::time::Duration::from_secs(age_s as u64))
-            .unwrap(),
+        at: at(NOW).checked_sub(std::time::Duration::from_secs(age_s as u64)).unwrap(),
         connectors: vec![ConnectorReport {
             name: "onprem".to_owned(),
             connections: 20,
@@ -551,24 +450,10 @@ fn why_a_delivery_waits() {
             }),
         }],
     };
-    let due = DeliveryRecord {
-        due: at("2026-07-30T11:00:00Z"),
-        ..record(1)
-    };
-    let lease = Some(Lease {
-        node: "edge-1".to_owned(),
-        until: at("2026-07-30T12:01:00Z"),
-    });
-    let leased = DeliveryRecord {
-        state: State::Leased,
-        lease,
-        ..due.clone()
-    };
-    let suspended = DeliveryRecord {
-        state: State::Suspended,
-        suspended_by: Some("root".to_owned()),
-        ..due.clone()
-    };
+    let due = DeliveryRecord { due: at("2026-07-30T11:00:00Z"), ..record(1) };
+    let lease = Some(Lease { node: "edge-1".to_owned(), until: at("2026-07-30T12:01:00Z") });
+    let leased = DeliveryRecord { state: State::Leased, lease, ..due.clone() };
+    let suspended = DeliveryRecord { state: State::Suspended, suspended_by: Some("root".to_owned()), ..due.clone() };
     let mut routeless = due.clone();
     routeless.delivery.connector = "gone".to_owned();
     let later = "2026-07-30T12:03:00Z";
@@ -584,10 +469,7 @@ fn why_a_delivery_waits() {
         (&suspended, vec![], "suspended"),
         (&routeless, vec![report(1, None, None)], "no-route"),
     ] {
-        let store = Fixed {
-            reports,
-            ..Fixed::default()
-        };
+        let store = Fixed { reports, ..Fixed::default() };
         let (config, runtime) = (config(), tokio::runtime::Builder::new_current_thread().build().unwrap());
         let standing = runtime.block_on(Standing::read(&store, &config, at(NOW))).unwrap();
         assert_eq!(standing.waiting(record).as_ref().map(Waiting::name), Some(expected));

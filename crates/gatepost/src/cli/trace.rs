@@ -37,25 +37,14 @@ pub(crate) async fn run<S: Store>(
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let records = find(arguments, store, screen.now)
-        .await
-        .context("failed to search the queue's history")?;
+    let records = find(arguments, store, screen.now).await.context("failed to search the queue's history")?;
     let standing = Standing::read(store, config, screen.now).await?;
-    let mut page = Page {
-        store,
-        standing,
-        screen,
-        events: HashMap::new(),
-    };
+    let mut page = Page { store, standing, screen, events: HashMap::new() };
     match arguments.output.format {
         Format::Json => {
             let mut list = json::List::open("messages", out)?;
             for record in &records {
-                let events = if arguments.detail {
-                    Some(page.events_of(record).await?)
-                } else {
-                    None
-                };
+                let events = if arguments.detail { Some(page.events_of(record).await?) } else { None };
                 list.push(&json::TraceView::new(record, &page.standing, events.as_deref()))?;
             }
             list.close("")?;
@@ -87,14 +76,7 @@ async fn find<S: Store>(arguments: &TraceArguments, store: &S, now: Timestamp) -
     };
     let mut records = Vec::new();
     for state in status.states() {
-        records.extend(
-            store
-                .trace(TraceQuery {
-                    state: Some(*state),
-                    ..query.clone()
-                })
-                .await?,
-        );
+        records.extend(store.trace(TraceQuery { state: Some(*state), ..query.clone() }).await?);
     }
     records.sort_by_key(|record| (std::cmp::Reverse(record.message.key), record.delivery.key));
     records.truncate(arguments.limit as usize);
@@ -114,27 +96,11 @@ impl<S: Store> Page<'_, S> {
     async fn events_of(&mut self, record: &DeliveryRecord) -> anyhow::Result<Vec<Event>> {
         let id = record.message.network_message_id;
         if !self.events.contains_key(&id) {
-            let events = self
-                .store
-                .events(id)
-                .await
-                .with_context(|| format!("failed to read the events of {id}"))?;
+            let events = self.store.events(id).await.with_context(|| format!("failed to read the events of {id}"))?;
             self.events = HashMap::from([(id, events)]);
         }
-        let concerns = |event: &&Event| {
-            event
-                .recipient
-                .as_ref()
-                .is_none_or(|to| *to == record.delivery.recipient)
-        };
-        Ok(self
-            .events
-            .get(&id)
-            .into_iter()
-            .flatten()
-            .filter(concerns)
-            .cloned()
-            .collect())
+        let concerns = |event: &&Event| event.recipient.as_ref().is_none_or(|to| *to == record.delivery.recipient);
+        Ok(self.events.get(&id).into_iter().flatten().filter(concerns).cloned().collect())
     }
 
     fn write_table(&self, records: &[DeliveryRecord], out: &mut dyn Write) -> io::Result<()> {
@@ -168,10 +134,7 @@ impl<S: Store> Page<'_, S> {
 
     /// Pending: what it waits for, and the original cause. Otherwise how it ended.
     fn why(&self, record: &DeliveryRecord) -> String {
-        let waiting = self
-            .standing
-            .waiting(record)
-            .map(|waiting| standing::short(&waiting, self.screen));
+        let waiting = self.standing.waiting(record).map(|waiting| standing::short(&waiting, self.screen));
         let failure = record.delivery.failure.as_ref().map(|failure| failure.summary());
         let reply = record.reply.as_ref().map(|reply| reply.to_string());
         match Status::from(record.state) {
@@ -192,10 +155,7 @@ fn write_count(records: &[DeliveryRecord], limit: u32, out: &mut dyn Write) -> i
     match records.len() {
         0 => writeln!(out, "No message matches."),
         count if count >= limit as usize => {
-            writeln!(
-                out,
-                "These are the newest {count}. For more: --limit, or another --since and --until."
-            )
+            writeln!(out, "These are the newest {count}. For more: --limit, or another --since and --until.")
         }
         _ => Ok(()),
     }

@@ -61,12 +61,7 @@ impl Walk {
                 }
             }
         }
-        for key in schema["required"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-        {
+        for key in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if get(table, key).is_none() {
                 self.fault(span.clone(), format!("the key \"{key}\" is missing"));
             }
@@ -102,19 +97,13 @@ impl Walk {
             },
             DeValue::Boolean(_) if has_type(schema, "boolean") => {}
             other => {
-                self.fault(
-                    span,
-                    format!("{key} must be {}, not {}", expected(schema), article(other.type_str())),
-                );
+                self.fault(span, format!("{key} must be {}, not {}", expected(schema), article(other.type_str())));
             }
         }
     }
 
     fn text(&mut self, schema: &Value, text: &str, span: Range<usize>, key: &str) {
-        if let Some(fault) = schema["format"]
-            .as_str()
-            .and_then(|format| check_text(format, text).err())
-        {
+        if let Some(fault) = schema["format"].as_str().and_then(|format| check_text(format, text).err()) {
             self.fault(span, format!("{key}: {fault}"));
         }
     }
@@ -165,17 +154,11 @@ struct Named<'a> {
 fn names<'a>(document: &'a DeTable<'_>, array: &str, key: &str) -> Vec<Named<'a>> {
     let tables = get(document, array).and_then(|array| array.get_ref().as_array());
     let values = tables.into_iter().flat_map(|tables| tables.iter());
-    values
-        .filter_map(|table| get(table.get_ref().as_table()?, key))
-        .filter_map(named)
-        .collect()
+    values.filter_map(|table| get(table.get_ref().as_table()?, key)).filter_map(named).collect()
 }
 
 fn named<'a>(value: &'a Spanned<DeValue<'_>>) -> Option<Named<'a>> {
-    Some(Named {
-        name: value.get_ref().as_str()?,
-        span: value.span(),
-    })
+    Some(Named { name: value.get_ref().as_str()?, span: value.span() })
 }
 
 fn check_names(document: &DeTable<'_>) -> Vec<Fault> {
@@ -186,29 +169,17 @@ fn check_names(document: &DeTable<'_>) -> Vec<Fault> {
         if name.is_empty() {
             faults.push(Fault::new(span.clone(), "a connector's name must not be empty"));
         } else if *name == INTERNET {
-            faults.push(Fault::new(
-                span.clone(),
-                "the name \"internet\" belongs to the built-in connector",
-            ));
+            faults.push(Fault::new(span.clone(), "the name \"internet\" belongs to the built-in connector"));
         }
     }
     faults.extend(duplicates("connector", &mut connectors, |name| name.to_owned()));
-    faults.extend(duplicates(
-        "accepted domain",
-        &mut domains,
-        protocol::smtp::address::domain_key,
-    ));
+    faults.extend(duplicates("accepted domain", &mut domains, protocol::smtp::address::domain_key));
 
     let mut references = names(document, "accepted_domain", "connector");
     let notices = get(document, "notices").and_then(|notices| get(notices.get_ref().as_table()?, "connector"));
     references.extend(notices.and_then(named));
     for Named { name, span } in references {
-        let known = || {
-            connectors
-                .iter()
-                .map(|connector| connector.name)
-                .filter(|name| *name != INTERNET)
-        };
+        let known = || connectors.iter().map(|connector| connector.name).filter(|name| *name != INTERNET);
         if name != INTERNET && !known().any(|connector| connector == name) {
             let hint = match connectors.is_empty() {
                 true => "there is no [[connector]]".to_owned(),
@@ -224,29 +195,21 @@ fn check_names(document: &DeTable<'_>) -> Vec<Fault> {
 fn duplicates(what: &str, names: &mut Vec<Named<'_>>, key: impl Fn(&str) -> String) -> Vec<Fault> {
     let mut seen = HashSet::new();
     let repeated = names.extract_if(.., |named| !seen.insert(key(named.name)));
-    repeated
-        .map(|Named { name, span }| Fault::new(span, format!("{what} \"{name}\" is here a second time")))
-        .collect()
+    repeated.map(|Named { name, span }| Fault::new(span, format!("{what} \"{name}\" is here a second time"))).collect()
 }
 
 /// Certificate and key are of use only together.
 fn check_certificate(document: &DeTable<'_>) -> Option<Fault> {
     let inbound = get(document, "inbound")?.get_ref().as_table()?;
     match (get(inbound, "tls_certificate"), get(inbound, "tls_key")) {
-        (Some(certificate), None) => Some(Fault::new(
-            certificate.span(),
-            "tls_certificate needs tls_key beside it",
-        )),
+        (Some(certificate), None) => Some(Fault::new(certificate.span(), "tls_certificate needs tls_key beside it")),
         (None, Some(key)) => Some(Fault::new(key.span(), "tls_key needs tls_certificate beside it")),
         (Some(_), Some(_)) | (None, None) => None,
     }
 }
 
 fn get<'a, 'i>(table: &'a DeTable<'i>, key: &str) -> Option<&'a Spanned<DeValue<'i>>> {
-    table
-        .iter()
-        .find(|(name, _)| name.get_ref() == key)
-        .map(|(_, value)| value)
+    table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
 }
 
 /// True if the schema allows values of that JSON type.
@@ -286,11 +249,7 @@ fn expected(schema: &Value) -> &'static str {
 }
 
 fn article(type_name: &str) -> String {
-    let article = if type_name.starts_with(['a', 'i', 'o']) {
-        "an"
-    } else {
-        "a"
-    };
+    let article = if type_name.starts_with(['a', 'i', 'o']) { "an" } else { "a" };
     format!("{article} {type_name}")
 }
 
@@ -334,11 +293,7 @@ mod tests {
             Ok(config) => panic!("no error in:\n{text}\n{config:?}"),
             Err(errors) => errors.to_string(),
         };
-        errors
-            .lines()
-            .filter_map(|line| line.strip_prefix("f:"))
-            .map(str::to_owned)
-            .collect()
+        errors.lines().filter_map(|line| line.strip_prefix("f:")).map(str::to_owned).collect()
     }
 
     #[test]
@@ -351,67 +306,29 @@ mod tests {
             // keys
             (
                 "[inbuond]\n",
-                &[
-                    "1:2: unknown key \"inbuond\"; did you mean \"inbound\"? keys here are: \
-                node, inbound, accepted_domain, connector, retry, notices, dns, log",
-                ],
+                &["1:2: unknown key \"inbuond\"; did you mean \"inbound\"? keys here are: \
+                node, inbound, accepted_domain, connector, retry, notices, dns, log"],
             ),
-            (
-                "[dns]\nx = 1\n",
-                &["2:1: unknown key \"x\"; keys here are: servers, timeout"],
-            ),
+            ("[dns]\nx = 1\n", &["2:1: unknown key \"x\"; keys here are: servers, timeout"]),
             ("[[connector]]\nname = \"a\"\n", &["1:1: the key \"hosts\" is missing"]),
-            (
-                "[[accepted_domain]]\n",
-                &[
-                    "1:1: the key \"name\" is missing",
-                    "1:1: the key \"connector\" is missing",
-                ],
-            ),
+            ("[[accepted_domain]]\n", &["1:1: the key \"name\" is missing", "1:1: the key \"connector\" is missing"]),
             // types
             ("node = 1\n", &["1:8: node must be a table, not an integer"]),
-            (
-                "connector = 1\n",
-                &["1:13: connector must be an array of tables: [[…]], not an integer"],
-            ),
-            (
-                "connector = [\"a\"]\n",
-                &["1:14: each of connector must be a table, not a string"],
-            ),
+            ("connector = 1\n", &["1:13: connector must be an array of tables: [[…]], not an integer"]),
+            ("connector = [\"a\"]\n", &["1:14: each of connector must be a table, not a string"]),
             ("[node]\nname = 3\n", &["2:8: name must be a string, not an integer"]),
-            (
-                "[inbound]\nstarttls = \"yes\"\n",
-                &["2:12: starttls must be true or false, not a string"],
-            ),
-            (
-                "[inbound]\nhops_max = \"9\"\n",
-                &["2:12: hops_max must be an integer, not a string"],
-            ),
-            (
-                "[inbound]\nlisten = \"a\"\n",
-                &["2:10: listen must be an array of strings, not a string"],
-            ),
-            (
-                "[inbound]\nlisten = [1]\n",
-                &["2:11: each of listen must be a string, not an integer"],
-            ),
-            (
-                "[retry]\nexpire = 5\n",
-                &["2:10: expire must be a duration such as \"15m\", not an integer"],
-            ),
+            ("[inbound]\nstarttls = \"yes\"\n", &["2:12: starttls must be true or false, not a string"]),
+            ("[inbound]\nhops_max = \"9\"\n", &["2:12: hops_max must be an integer, not a string"]),
+            ("[inbound]\nlisten = \"a\"\n", &["2:10: listen must be an array of strings, not a string"]),
+            ("[inbound]\nlisten = [1]\n", &["2:11: each of listen must be a string, not an integer"]),
+            ("[retry]\nexpire = 5\n", &["2:10: expire must be a duration such as \"15m\", not an integer"]),
             (
                 "[inbound]\nsize_max = 1.5\n",
                 &["2:12: size_max must be a size such as \"50MiB\" or a number of bytes, not a float"],
             ),
             // values
-            (
-                "[inbound]\nrecipients_max = 0\n",
-                &["2:18: recipients_max must be between 1 and 4294967295"],
-            ),
-            (
-                "[inbound]\nerrors_max = 5000000000\n",
-                &["2:14: errors_max must be between 1 and 4294967295"],
-            ),
+            ("[inbound]\nrecipients_max = 0\n", &["2:18: recipients_max must be between 1 and 4294967295"]),
+            ("[inbound]\nerrors_max = 5000000000\n", &["2:14: errors_max must be between 1 and 4294967295"]),
             ("[inbound]\nlisten = []\n", &["2:10: listen must not be empty"]),
             ("[retry]\nschedule = []\n", &["2:12: schedule must not be empty"]),
             (
@@ -419,10 +336,7 @@ mod tests {
                 &["2:20: each of schedule: \"x\" is no duration, such as \
                 \"500ms\", \"90s\", \"15m\", \"1h30m\" or \"5d\""],
             ),
-            (
-                "[retry]\nexpire = \"0s\"\n",
-                &["2:10: expire: a duration must be longer than zero"],
-            ),
+            ("[retry]\nexpire = \"0s\"\n", &["2:10: expire: a duration must be longer than zero"]),
             (
                 "[retry]\ndelay_notice = \"nevr\"\n",
                 &["2:16: delay_notice: \"nevr\" is no duration, such as \"500ms\", \
@@ -443,34 +357,17 @@ mod tests {
                 &["2:11: each of listen: \"localhost:25\" is no IP address \
                 with a port, such as \"127.0.0.1:2525\" or \"[::1]:2525\""],
             ),
-            (
-                "[node]\nhostname = \"a b\"\n",
-                &["2:12: hostname: \"a b\" is no host name"],
-            ),
-            (
-                "[node]\nname = \"a\\nb\"\n",
-                &["2:8: name: a name has no control characters"],
-            ),
+            ("[node]\nhostname = \"a b\"\n", &["2:12: hostname: \"a b\" is no host name"]),
+            ("[node]\nname = \"a\\nb\"\n", &["2:8: name: a name has no control characters"]),
             ("[node]\ndata = \"\"\n", &["2:8: data: a path must not be empty"]),
             (
                 "[log]\nlevel = \"inof\"\n",
-                &[
-                    "2:9: level cannot be \"inof\"; did you mean \"info\"? it is one of error, \
-                warn, info, debug, trace",
-                ],
+                &["2:9: level cannot be \"inof\"; did you mean \"info\"? it is one of error, \
+                warn, info, debug, trace"],
             ),
-            (
-                "[inbound]\ntls_key = \"k\"\n",
-                &["2:11: tls_key needs tls_certificate beside it"],
-            ),
-            (
-                "[inbound]\ntls_certificate = \"c\"\n",
-                &["2:19: tls_certificate needs tls_key beside it"],
-            ),
-            (
-                "[[connector]]\nname = \"a\"\nhosts = []\n",
-                &["3:9: hosts must not be empty"],
-            ),
+            ("[inbound]\ntls_key = \"k\"\n", &["2:11: tls_key needs tls_certificate beside it"]),
+            ("[inbound]\ntls_certificate = \"c\"\n", &["2:19: tls_certificate needs tls_key beside it"]),
+            ("[[connector]]\nname = \"a\"\nhosts = []\n", &["3:9: hosts must not be empty"]),
             (
                 "[[connector]]\nname = \"a\"\nhosts = [\"mx\", \"::1\"]\n",
                 &[
@@ -486,22 +383,13 @@ mod tests {
                 ],
             ),
             // names
-            (
-                "[[connector]]\nname = \"\"\nhosts = [\"mx\"]\n",
-                &["2:8: a connector's name must not be empty"],
-            ),
+            ("[[connector]]\nname = \"\"\nhosts = [\"mx\"]\n", &["2:8: a connector's name must not be empty"]),
             (
                 "[[connector]]\nname = \"internet\"\nhosts = [\"mx\"]\n",
                 &["2:8: the name \"internet\" belongs to the built-in connector"],
             ),
-            (
-                "[notices]\nconnector = \"out\"\n",
-                &["2:13: unknown connector \"out\"; there is no [[connector]]"],
-            ),
-            (
-                &format!("{connector}{connector}"),
-                &["5:8: connector \"onprem\" is here a second time"],
-            ),
+            ("[notices]\nconnector = \"out\"\n", &["2:13: unknown connector \"out\"; there is no [[connector]]"]),
+            (&format!("{connector}{connector}"), &["5:8: connector \"onprem\" is here a second time"]),
             (
                 &format!("{connector}[[accepted_domain]]\nname = \"a.test\"\nconnector = \"onprm\"\n"),
                 &["6:13: unknown connector \"onprm\"; connectors are: onprem"],
@@ -511,10 +399,7 @@ mod tests {
                 [[accepted_domain]]\nname = \"A.TEST\"\nconnector = \"internet\"\n",
                 &["5:8: accepted domain \"A.TEST\" is here a second time"],
             ),
-            (
-                "[[accepted_domain]]\nname = \"a@b\"\nconnector = \"internet\"\n",
-                &["2:8: name: \"a@b\" is no domain"],
-            ),
+            ("[[accepted_domain]]\nname = \"a@b\"\nconnector = \"internet\"\n", &["2:8: name: \"a@b\" is no domain"]),
         ];
         for (text, expected) in table {
             assert_eq!(messages(text), *expected, "{text}");
@@ -533,9 +418,7 @@ mod tests {
 
     #[test]
     fn an_unreadable_file_is_named() {
-        let errors = Config::load(Path::new("/nonexistent/gatepost.toml"))
-            .unwrap_err()
-            .to_string();
+        let errors = Config::load(Path::new("/nonexistent/gatepost.toml")).unwrap_err().to_string();
         assert!(errors.starts_with("/nonexistent/gatepost.toml: failed to read the configuration: No such file"));
     }
 

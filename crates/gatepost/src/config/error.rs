@@ -14,10 +14,7 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self {
-            span,
-            message: message.into(),
-        }
+        Self { span, message: message.into() }
     }
 }
 
@@ -75,11 +72,7 @@ impl ConfigErrors {
     }
 
     fn without_place(path: &Path, message: String) -> Self {
-        Self(vec![ConfigError {
-            file: path.display().to_string(),
-            message,
-            place: None,
-        }])
+        Self(vec![ConfigError { file: path.display().to_string(), message, place: None }])
     }
 }
 
@@ -114,23 +107,13 @@ impl fmt::Display for ConfigErrors {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(Place {
-            line,
-            column,
-            text,
-            caret,
-        }) = &self.place
-        else {
+        let Some(Place { line, column, text, caret }) = &self.place else {
             return write!(f, "{}: {}", self.file, self.message);
         };
         let number = line.to_string();
         writeln!(f, "{}:{line}:{column}: {}", self.file, self.message)?;
         writeln!(f, "  {number} | {text}")?;
-        let (margin, blank, carets) = (
-            " ".repeat(number.len()),
-            " ".repeat(caret.start),
-            "^".repeat(caret.len()),
-        );
+        let (margin, blank, carets) = (" ".repeat(number.len()), " ".repeat(caret.start), "^".repeat(caret.len()));
         write!(f, "  {margin} | {blank}{carets}")
     }
 }

@@ -82,27 +82,16 @@ impl FromStr for SmartHost {
             Some(rest) => {
                 let (host, rest) = rest.split_once(']').ok_or_else(fault)?;
                 host.parse::<Ipv6Addr>().map_err(|_| fault())?;
-                let port = if rest.is_empty() {
-                    None
-                } else {
-                    Some(rest.strip_prefix(':').ok_or_else(fault)?)
-                };
+                let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':').ok_or_else(fault)?) };
                 (host, port)
             }
-            None => text
-                .split_once(':')
-                .map_or((text, None), |(host, port)| (host, Some(port))),
+            None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
         };
-        let port = port
-            .map(|port| port.parse().ok().filter(|port| *port != 0).ok_or_else(fault))
-            .transpose()?;
+        let port = port.map(|port| port.parse().ok().filter(|port| *port != 0).ok_or_else(fault)).transpose()?;
         if !text.starts_with('[') && !is_host_name(host) {
             return Err(fault());
         }
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-        })
+        Ok(Self { host: host.to_owned(), port })
     }
 }
 
@@ -142,21 +131,9 @@ mod tests {
             assert_eq!((parsed.host.as_str(), parsed.port), (host, port), "{text}");
             assert_eq!(parsed.to_string(), text);
         }
-        for text in [
-            "",
-            ":25",
-            "a:b:c",
-            "a:",
-            "a:0",
-            "a:70000",
-            "::1",
-            "[::1",
-            "[::1]25",
-            "[mail]:25",
-            "a b",
-            "mx",
-            "a..b",
-        ] {
+        for text in
+            ["", ":25", "a:b:c", "a:", "a:0", "a:70000", "::1", "[::1", "[::1]25", "[mail]:25", "a b", "mx", "a..b"]
+        {
             assert!(text.parse::<SmartHost>().is_err(), "{text}");
         }
     }

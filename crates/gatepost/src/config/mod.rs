@@ -77,18 +77,13 @@ impl Config {
 /// An accepted domain in the form that look-ups compare; `*.` before it stays.
 fn domain_key(name: &str) -> String {
     let key = protocol::smtp::address::domain_key;
-    name.strip_prefix("*.")
-        .map_or_else(|| key(name), |parent| format!("*.{}", key(parent)))
+    name.strip_prefix("*.").map_or_else(|| key(name), |parent| format!("*.{}", key(parent)))
 }
 
 /// The machine's host name, or `localhost` where it has none that SMTP could say.
 fn host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    if hosts::is_host_name(&name) {
-        name
-    } else {
-        "localhost".to_owned()
-    }
+    if hosts::is_host_name(&name) { name } else { "localhost".to_owned() }
 }
 
 #[cfg(test)]
@@ -104,10 +99,7 @@ mod tests {
         let config = parse(EXAMPLE);
         assert!(config.inbound.listen.iter().all(|address| address.ip().is_loopback()));
         assert_eq!(config.accepted_domains[0].connector, config.connectors[0].name);
-        assert_eq!(
-            config.connectors[0].hosts,
-            Hosts::SmartHosts(vec!["127.0.0.1:2600".parse().unwrap()])
-        );
+        assert_eq!(config.connectors[0].hosts, Hosts::SmartHosts(vec!["127.0.0.1:2600".parse().unwrap()]));
     }
 
     #[test]
@@ -120,18 +112,12 @@ mod tests {
         );
         assert!(!config.node.name.is_empty());
         assert_eq!(config.node.data, Path::new("/etc/gatepost/data"));
-        assert_eq!(
-            config.inbound.tls_certificate.as_deref(),
-            Some(Path::new("/etc/gatepost/a.pem"))
-        );
+        assert_eq!(config.inbound.tls_certificate.as_deref(), Some(Path::new("/etc/gatepost/a.pem")));
         assert_eq!(config.inbound.tls_key.as_deref(), Some(Path::new("/b.pem")));
         assert_eq!(config.accepted_domains[0].name, "onprem.test");
         assert_eq!(config.accepted_domains[1].name, "*.xn--bcher-kva.test");
         assert_eq!(config.connectors[0].hello, "mx.example");
-        assert_eq!(
-            config.connector(INTERNET).map(|connector| connector.hello),
-            Some("mx.example".to_owned())
-        );
+        assert_eq!(config.connector(INTERNET).map(|connector| connector.hello), Some("mx.example".to_owned()));
         assert_eq!(config.connector("none"), None);
     }
 

@@ -37,9 +37,7 @@ fn table(output: &mut String, header: &str, path: &str, schema: &Value, mark: &s
     put(output, format_args!("{mark}{header}"));
     let (tables, settings): (Vec<_>, Vec<_>) = properties(schema).partition(|(_, schema)| has_type(schema, "object"));
     for (key, setting_schema) in settings {
-        let required = schema["required"]
-            .as_array()
-            .is_some_and(|keys| keys.iter().any(|required| required == key));
+        let required = schema["required"].as_array().is_some_and(|keys| keys.iter().any(|required| required == key));
         output.push('\n');
         setting(output, key, setting_schema, required);
     }
@@ -102,9 +100,7 @@ fn type_name(schema: &Value) -> String {
 
 /// A JSON value as TOML writes it in a line.
 fn toml(value: &Value) -> String {
-    toml::Value::try_from(value)
-        .map(|value| value.to_string())
-        .unwrap_or_default()
+    toml::Value::try_from(value).map(|value| value.to_string()).unwrap_or_default()
 }
 
 /// Writes `text` as comment lines; an empty line parts paragraphs.
@@ -170,15 +166,8 @@ mod tests {
             hosts: Hosts::SmartHosts(vec!["127.0.0.1:2600".parse().unwrap()]),
             ..Connector::default()
         };
-        let domain = AcceptedDomain {
-            name: "onprem.test".to_owned(),
-            connector: "onprem".to_owned(),
-        };
-        let expected = Config {
-            accepted_domains: vec![domain],
-            connectors: vec![connector],
-            ..Config::default()
-        };
+        let domain = AcceptedDomain { name: "onprem.test".to_owned(), connector: "onprem".to_owned() };
+        let expected = Config { accepted_domains: vec![domain], connectors: vec![connector], ..Config::default() };
         assert_eq!(config, expected);
         parse(&uncommented(&reference()));
     }
@@ -188,10 +177,7 @@ mod tests {
         fn walk(path: &str, schema: &Value) {
             for (key, schema) in properties(schema) {
                 let path = format!("{path}.{key}");
-                assert!(
-                    key == "timeouts" || !description(schema).is_empty() || !schema["items"].is_null(),
-                    "{path}"
-                );
+                assert!(key == "timeouts" || !description(schema).is_empty() || !schema["items"].is_null(), "{path}");
                 let answered = !schema["default"].is_null() || !schema["examples"].is_null();
                 assert!(answered, "{path} has neither default nor example");
                 walk(&path, schema);

@@ -52,11 +52,7 @@ pub(crate) struct Node {
 
 impl Default for Node {
     fn default() -> Self {
-        Self {
-            name: String::new(),
-            data: "data".into(),
-            hostname: String::new(),
-        }
+        Self { name: String::new(), data: "data".into(), hostname: String::new() }
     }
 }
 
@@ -299,10 +295,7 @@ pub(crate) struct Dns {
 
 impl Default for Dns {
     fn default() -> Self {
-        Self {
-            servers: Vec::new(),
-            timeout: Duration::seconds(5),
-        }
+        Self { servers: Vec::new(), timeout: Duration::seconds(5) }
     }
 }
 
@@ -351,17 +344,12 @@ impl Config {
     /// The connector of that name, the built-in one included.
     pub(crate) fn connector(&self, name: &str) -> Option<Connector> {
         let configured = self.connectors.iter().find(|connector| connector.name == name);
-        configured
-            .cloned()
-            .or_else(|| (name == INTERNET).then(|| self.internet()))
+        configured.cloned().or_else(|| (name == INTERNET).then(|| self.internet()))
     }
 
     /// The built-in connector, which delivers by MX.
     pub(crate) fn internet(&self) -> Connector {
-        Connector {
-            hello: self.node.hostname.clone(),
-            ..Connector::default()
-        }
+        Connector { hello: self.node.hostname.clone(), ..Connector::default() }
     }
 
     /// The keys that differ in `new` and take effect only when the process starts again.

@@ -11,13 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Duration(time::Duration);
 
-const DURATION_UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1_000),
-    ("ms", 1),
-];
+const DURATION_UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 impl Duration {
     pub(crate) const fn seconds(seconds: u64) -> Self {
@@ -58,9 +52,7 @@ impl FromStr for Duration {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match Self::read(text) {
-            None => Err(format!(
-                "\"{text}\" is no duration, such as \"500ms\", \"90s\", \"15m\", \"1h30m\" or \"5d\""
-            )),
+            None => Err(format!("\"{text}\" is no duration, such as \"500ms\", \"90s\", \"15m\", \"1h30m\" or \"5d\"")),
             Some(0) => Err("a duration must be longer than zero".to_owned()),
             Some(ms) if ms > DURATION_DAYS_MAX * 86_400_000 => {
                 Err(format!("a duration must be at most \"{DURATION_DAYS_MAX}d\""))
@@ -120,20 +112,11 @@ impl FromStr for ByteSize {
         let factor = if unit.is_empty() {
             Some(1)
         } else {
-            SIZE_UNITS
-                .into_iter()
-                .find(|(name, _)| *name == unit)
-                .map(|(_, factor)| factor)
+            SIZE_UNITS.into_iter().find(|(name, _)| *name == unit).map(|(_, factor)| factor)
         };
-        let bytes = number
-            .parse::<u64>()
-            .ok()
-            .zip(factor)
-            .and_then(|(number, factor)| number.checked_mul(factor));
+        let bytes = number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
         match bytes {
-            None => Err(format!(
-                "\"{text}\" is no size, such as \"64KiB\", \"50MiB\", \"1GiB\" or a number of bytes"
-            )),
+            None => Err(format!("\"{text}\" is no size, such as \"64KiB\", \"50MiB\", \"1GiB\" or a number of bytes")),
             Some(0) => Err("a size must be larger than zero".to_owned()),
             Some(bytes) if i64::try_from(bytes).is_err() => Err("a size must be below 2^63 bytes".to_owned()),
             Some(bytes) => Ok(Self(bytes)),
@@ -143,10 +126,7 @@ impl FromStr for ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match SIZE_UNITS
-            .into_iter()
-            .find(|(_, factor)| self.0.is_multiple_of(*factor))
-        {
+        match SIZE_UNITS.into_iter().find(|(_, factor)| self.0.is_multiple_of(*factor)) {
             Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
             None => write!(f, "{}", self.0),
         }
@@ -197,11 +177,7 @@ impl FromStr for Rate {
             let (messages, unit) = text.split_once('/')?;
             let per = Period::ALL.into_iter().find(|period| period.name() == unit)?;
             let digits = messages.bytes().all(|b| b.is_ascii_digit());
-            messages
-                .parse::<u32>()
-                .ok()
-                .filter(|count| digits && *count > 0)
-                .map(|messages| Self { messages, per })
+            messages.parse::<u32>().ok().filter(|count| digits && *count > 0).map(|messages| Self { messages, per })
         };
         read().ok_or_else(|| format!("\"{text}\" is no rate, such as \"10/s\", \"600/min\" or \"5000/h\""))
     }
@@ -226,10 +202,7 @@ impl FromStr for Deadline {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "never" => Ok(Self::Never),
-            text => text
-                .parse()
-                .map(Self::After)
-                .map_err(|error: String| format!("{error}; or \"never\"")),
+            text => text.parse().map(Self::After).map_err(|error: String| format!("{error}; or \"never\"")),
         }
     }
 }
@@ -314,32 +287,14 @@ mod tests {
             let duration: Duration = text.parse().unwrap();
             assert_eq!(duration.as_millis(), milliseconds, "{text}");
         }
-        for text in [
-            "",
-            "15",
-            "m",
-            "15x",
-            "1.5h",
-            "-1s",
-            "0s",
-            "15 m",
-            "1h30",
-            "99999999999999999999s",
-            "20000d",
-        ] {
+        for text in ["", "15", "m", "15x", "1.5h", "-1s", "0s", "15 m", "1h30", "99999999999999999999s", "20000d"] {
             assert!(text.parse::<Duration>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [
-            ("1", 1),
-            ("64KiB", 65_536),
-            ("50MiB", 52_428_800),
-            ("1GiB", 1 << 30),
-            ("7B", 7),
-        ] {
+        for (text, bytes) in [("1", 1), ("64KiB", 65_536), ("50MiB", 52_428_800), ("1GiB", 1 << 30), ("7B", 7)] {
             assert_eq!(text.parse::<ByteSize>().unwrap().bytes(), bytes, "{text}");
         }
         for text in ["", "KiB", "50MB", "50 MiB", "-1", "0", "1.5MiB", "99999999999GiB"] {
@@ -349,13 +304,7 @@ mod tests {
 
     #[test]
     fn rates() {
-        assert_eq!(
-            "600/min".parse(),
-            Ok(Rate {
-                messages: 600,
-                per: Period::Minute
-            })
-        );
+        assert_eq!("600/min".parse(), Ok(Rate { messages: 600, per: Period::Minute }));
         for text in ["", "600", "/min", "0/s", "600/day", "-1/s", "+1/s", "600 / min"] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
         }

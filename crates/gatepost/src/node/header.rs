@@ -31,12 +31,10 @@ pub(crate) fn section(message: &[u8]) -> &[u8] {
     if message.starts_with(b"\r\n") {
         return &[];
     }
-    let mut start = 0;
-    while let Some(end) = message[start..].windows(4).position(|window| window == b"\r\n\r\n") {
-        start += end;
-        return &message[..start + 2];
+    match message.windows(4).position(|window| window == b"\r\n\r\n") {
+        Some(end) => &message[..end + 2],
+        None => message,
     }
-    message
 }
 
 /// Looks through a header section.

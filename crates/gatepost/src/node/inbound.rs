@@ -113,7 +113,8 @@ impl<S: Store> Sink<S> {
         let seen = header::read(header::section(original));
         let hops_max = self.node.config.load().inbound.hops_max;
         if seen.hops > hops_max {
-            let text = format!("Hop count exceeded, possible mail loop: {} Received fields, {hops_max} allowed", seen.hops);
+            let text =
+                format!("Hop count exceeded, possible mail loop: {} Received fields, {hops_max} allowed", seen.hops);
             return Err(Reply::new(554, Some(EnhancedCode::new(5, 4, 6)), text));
         }
         self.header = Some(seen);
@@ -136,7 +137,8 @@ impl<S: Store> Sink<S> {
         let id = self.id;
         let event = self.event();
         let message = self.into_message(body, eight_bit);
-        let lease = node.outbound.room_for(&message).then(|| Lease { node: node.name.clone(), until: node.lease_end() });
+        let lease =
+            node.outbound.room_for(&message).then(|| Lease { node: node.name.clone(), until: node.lease_end() });
         let leased = lease.is_some();
         match node.store.accept(message.clone(), lease, vec![event]).await {
             Ok(accepted) if leased => node.outbound.offer(Job::of_accepted(message, &accepted)),

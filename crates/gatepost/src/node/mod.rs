@@ -13,7 +13,7 @@ mod settings;
 
 use std::{
     hash::{BuildHasher, RandomState},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -254,7 +254,7 @@ async fn stop_signal() -> anyhow::Result<()> {
 async fn until_told_to_stop<S: Store>(
     node: &Arc<Node<S>>,
     path: &Path,
-    folder: &PathBuf,
+    folder: &Path,
     settings: &watch::Sender<Settings>,
 ) -> anyhow::Result<()> {
     let mut hang_up = signal(SignalKind::hangup())?;

@@ -76,14 +76,6 @@ fn review<S: Store>(node: &Arc<Node<S>>, message: &Message, delivery: &Delivery,
             (Outcome::Failed { failure, at: now }, vec![failed], NoticeAction::Failed, notice)
         }
     };
-    events.extend(notice.iter().map(|notice| {
-        event(EventKind::Notified { action, notice: notice.network_message_id })
-    }));
-    Settlement {
-        delivery: delivery.key,
-        message: message.key,
-        outcome,
-        events,
-        notices: notice.into_iter().collect(),
-    }
+    events.extend(notice.iter().map(|notice| event(EventKind::Notified { action, notice: notice.network_message_id })));
+    Settlement { delivery: delivery.key, message: message.key, outcome, events, notices: notice.into_iter().collect() }
 }

@@ -88,23 +88,29 @@ impl ContentCheck {
         self.fault
     }
 
+    /// Bytes that came, those after a fault too.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
     pub(super) fn eight_bit(&self) -> bool {
         self.eight_bit
     }
 
     /// Looks at more content.
     pub(super) fn add(&mut self, bytes: &[u8]) {
+        let room = usize::try_from(self.size_max.saturating_sub(self.size)).unwrap_or(usize::MAX);
         self.size += bytes.len() as u64;
         if self.fault.is_some() || bytes.is_empty() {
             return;
         }
-        if self.size > self.size_max {
-            self.fault = Some(ContentFault::TooLarge { max: self.size_max });
-            return;
-        }
         self.eight_bit |= !bytes.is_ascii();
-        if let Err(fault) = self.check_lines(bytes) {
+        // The first fault in the text is the one that is named, whichever pieces the text comes in.
+        let fitting = &bytes[..room.min(bytes.len())];
+        if let Err(fault) = self.check_lines(fitting) {
             self.fault = Some(fault);
+        } else if fitting.len() < bytes.len() {
+            self.fault = Some(ContentFault::TooLarge { max: self.size_max });
         }
     }
 
@@ -116,7 +122,8 @@ impl ContentCheck {
     }
 
     fn check_lines(&mut self, bytes: &[u8]) -> Result<(), ContentFault> {
-        if self.after_cr && bytes[0] != b'\n' {
+        let Some(first) = bytes.first() else { return Ok(()) };
+        if self.after_cr && *first != b'\n' {
             return Err(ContentFault::BareCr { line: self.line });
         }
         let mut start = 0;
@@ -129,12 +136,19 @@ impl ContentCheck {
                     self.line += 1;
                     self.line_bytes = 0;
                 }
-                b'\n' => return Err(ContentFault::BareLf { line: self.line }),
+                b'\n' => {
+                    self.count(at - start)?;
+                    return Err(ContentFault::BareLf { line: self.line });
+                }
                 b'\r' if bytes.get(at + 1).is_some_and(|next| *next != b'\n') => {
+                    self.count(at + 1 - start)?;
                     return Err(ContentFault::BareCr { line: self.line });
                 }
                 b'\r' => {}
-                _ => return Err(ContentFault::Nul { line: self.line }),
+                _ => {
+                    self.count(at - start)?;
+                    return Err(ContentFault::Nul { line: self.line });
+                }
             }
         }
         self.count(bytes.len() - start)?;
@@ -258,7 +272,8 @@ mod tests {
 
     #[test]
     fn only_crlf_dot_crlf_ends_data() {
-        for wire in ["a\n.\nb", "a\n.\r\nb", "a\r\n.\nb", "a\r.\rb", "a\r\n.\rb", "a\r\n\0.\r\nb", "a\r.\r\nb", ".\rx"] {
+        for wire in ["a\n.\nb", "a\n.\r\nb", "a\r\n.\nb", "a\r.\rb", "a\r\n.\rb", "a\r\n\0.\r\nb", "a\r.\r\nb", ".\rx"]
+        {
             let wire = format!("{wire}\r\n");
             for split in 0..wire.len() {
                 assert_eq!(decode(wire.as_bytes(), split), None, "{wire:?}");

@@ -16,7 +16,11 @@ pub enum Ret {
 pub enum Notify {
     Never,
     /// Any of the three; all false cannot come from the wire.
-    On { success: bool, failure: bool, delay: bool },
+    On {
+        success: bool,
+        failure: bool,
+        delay: bool,
+    },
 }
 
 impl Default for Notify {
@@ -114,8 +118,7 @@ mod tests {
         for (text, ok) in [("a+3Db", true), ("a+3db", false), ("a+3", false), ("a=b", false), ("a b", false)] {
             assert_eq!(is_xtext(text), ok, "{text}");
         }
-        for (text, ok) in
-            [("rfc822;a@b", true), ("utf-8;ü@b", true), ("a@b", false), (";a", false), ("rfc822;", false)]
+        for (text, ok) in [("rfc822;a@b", true), ("utf-8;ü@b", true), ("a@b", false), (";a", false), ("rfc822;", false)]
         {
             assert_eq!(is_orcpt(text), ok, "{text}");
         }

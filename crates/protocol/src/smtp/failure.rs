@@ -60,25 +60,40 @@ pub enum FailureKind {
     /// The domain says that it takes no mail (null MX, RFC 7505).
     NullMx,
     /// Name servers did not answer, or answered with a failure.
-    DnsFailure { detail: String },
+    DnsFailure {
+        detail: String,
+    },
     ConnectionRefused,
     NetworkUnreachable,
     ConnectionReset,
     /// The destination closed the connection in an orderly way, before it had answered.
     ConnectionClosed,
     /// Nothing came within the time-out of the phase.
-    TimedOut { after_s: u64 },
-    HandshakeFailed { detail: String },
+    TimedOut {
+        after_s: u64,
+    },
+    HandshakeFailed {
+        detail: String,
+    },
     /// The connector requires TLS and the destination does not offer STARTTLS.
     StartTlsNotOffered,
     /// The destination lacks an extension without which the message would be damaged.
-    ExtensionMissing { extension: String },
+    ExtensionMissing {
+        extension: String,
+    },
     /// The message is larger than the destination says it takes (SIZE, RFC 1870).
-    TooLarge { size_bytes: u64, size_max_bytes: u64 },
+    TooLarge {
+        size_bytes: u64,
+        size_max_bytes: u64,
+    },
     /// What the destination sent is not SMTP.
-    BadReply { detail: String },
+    BadReply {
+        detail: String,
+    },
     /// Something on this node: no file descriptors, no memory, a store that cannot read the message.
-    Local { detail: String },
+    Local {
+        detail: String,
+    },
     /// The delivery waited longer than the queue keeps mail; [`Failure::phase`] and reply are the last attempt's.
     Expired,
 }

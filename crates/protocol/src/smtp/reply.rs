@@ -76,7 +76,7 @@ impl Reply {
     }
 
     pub fn is_positive(&self) -> bool {
-        (200..400).contains(&self.code)
+        (200..300).contains(&self.code)
     }
 
     pub fn is_transient(&self) -> bool {

@@ -78,9 +78,10 @@ fn apply(
         (Command::Suspend, State::Leased) => {
             update("UPDATE delivery SET suspended_by = ?2 WHERE id = ?1", params![id, by])
         }
-        (Command::Resume, State::Suspended) => {
-            update("UPDATE delivery SET state = 0, suspended_by = NULL, due = ?2 WHERE id = ?1", params![id, Millis(now)])
-        }
+        (Command::Resume, State::Suspended) => update(
+            "UPDATE delivery SET state = 0, suspended_by = NULL, due = ?2 WHERE id = ?1",
+            params![id, Millis(now)],
+        ),
         (Command::Resume, State::Leased) => {
             update("UPDATE delivery SET suspended_by = NULL WHERE id = ?1", params![id])
         }

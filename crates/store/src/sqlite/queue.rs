@@ -37,12 +37,7 @@ pub(super) fn body_id(message: i64, sequence: u32) -> i64 {
     (message << BODY_PIECES_BITS) + i64::from(sequence)
 }
 
-pub(super) fn append_body(
-    connection: &Connection,
-    body: BodyKey,
-    sequence: u32,
-    bytes: &[u8],
-) -> rusqlite::Result<()> {
+pub(super) fn append_body(connection: &Connection, body: BodyKey, sequence: u32, bytes: &[u8]) -> rusqlite::Result<()> {
     if sequence == 0 {
         connection.prepare_cached("INSERT INTO upload (message) VALUES (?1)")?.execute([body.0])?;
     }
@@ -195,9 +190,8 @@ pub(super) fn renew(
     lease: &Lease,
     deliveries: &[DeliveryKey],
 ) -> rusqlite::Result<Vec<DeliveryKey>> {
-    let mut update = connection.prepare_cached(
-        "UPDATE delivery SET lease_until = ?3 WHERE id = ?1 AND state = 1 AND lease_node = ?2",
-    )?;
+    let mut update = connection
+        .prepare_cached("UPDATE delivery SET lease_until = ?3 WHERE id = ?1 AND state = 1 AND lease_node = ?2")?;
     let mut lost = Vec::new();
     for key in deliveries {
         if update.execute(params![key.0, lease.node, Millis(lease.until)])? == 0 {

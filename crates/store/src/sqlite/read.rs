@@ -17,8 +17,7 @@ use super::{
     schema::connect_reader,
 };
 use crate::{
-    DeliveryRecord, MessageKey, MessageRecord, NodeReport, QueueCount, QueueQuery, Result, StoreError,
-    TraceQuery,
+    DeliveryRecord, MessageKey, MessageRecord, NodeReport, QueueCount, QueueQuery, Result, StoreError, TraceQuery,
 };
 
 /// Reader connections, opened when they are needed.
@@ -165,4 +164,3 @@ pub(super) fn events(connection: &Connection, message: Uuid) -> rusqlite::Result
     let events = select.query_map(params![message.as_bytes().as_slice()], |row| row.get::<_, Json<Event>>(0))?;
     events.map(|event| event.map(|json| json.0)).collect()
 }
-

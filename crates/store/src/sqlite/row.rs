@@ -92,9 +92,7 @@ impl FromSql for State {
 pub(super) fn notify_bits(notify: Notify) -> u8 {
     match notify {
         Notify::Never => 0,
-        Notify::On { success, failure, delay } => {
-            u8::from(success) | u8::from(failure) << 1 | u8::from(delay) << 2
-        }
+        Notify::On { success, failure, delay } => u8::from(success) | u8::from(failure) << 1 | u8::from(delay) << 2,
     }
 }
 
@@ -186,12 +184,21 @@ pub(super) fn record(row: &Row) -> rusqlite::Result<DeliveryRecord> {
 
 /// True if the error concerns the file rather than one statement.
 pub(super) fn is_fatal_to_transaction(error: &rusqlite::Error) -> bool {
-    use ErrorCode::{CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, OutOfMemory, ReadOnly, SystemIoFailure};
+    use ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseCorrupt, DiskFull, NotADatabase, OutOfMemory, ReadOnly, SystemIoFailure,
+    };
     let code = error.sqlite_error_code();
     code.is_some_and(|code| {
         matches!(
             code,
-            CannotOpen | DatabaseBusy | DatabaseCorrupt | DiskFull | NotADatabase | OutOfMemory | ReadOnly | SystemIoFailure
+            CannotOpen
+                | DatabaseBusy
+                | DatabaseCorrupt
+                | DiskFull
+                | NotADatabase
+                | OutOfMemory
+                | ReadOnly
+                | SystemIoFailure
         )
     })
 }

@@ -9,9 +9,7 @@ use delivery::{
 };
 use jiff::Timestamp;
 use protocol::smtp::{BodyType, Failure, Notify, Reply, ReversePath};
-use store::{
-    Body, Delivery, DeliveryKey, Message, NewDelivery, NewMessage, Outcome, Settlement, Store,
-};
+use store::{Body, Delivery, DeliveryKey, Message, NewDelivery, NewMessage, Outcome, Settlement, Store};
 use tokio::sync::mpsc;
 use trace::{Attempt, Event, EventKind, event::NoticeAction};
 use uuid::Uuid;
@@ -195,12 +193,7 @@ impl<S: Store> Context<'_, S> {
         notice_for(self.node, self.message, self.delivery, self.header, action, fill).map(|notice| (action, notice))
     }
 
-    fn settlement(
-        &self,
-        outcome: Outcome,
-        kind: EventKind,
-        notice: Option<(NoticeAction, NewMessage)>,
-    ) -> Settlement {
+    fn settlement(&self, outcome: Outcome, kind: EventKind, notice: Option<(NoticeAction, NewMessage)>) -> Settlement {
         let mut events = vec![self.event(kind)];
         if let Some((action, message)) = &notice {
             events.push(self.event(EventKind::Notified { action: *action, notice: message.network_message_id }));

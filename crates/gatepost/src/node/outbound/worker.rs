@@ -95,9 +95,8 @@ async fn work<S: Store>(
         };
         sent = send(node, &mut current, &job).await;
     }
-    let failed_as_a_whole = sent.iter().all(|result| {
-        result.as_ref().is_err_and(|failure| failure.scope() == Scope::Destination)
-    });
+    let failed_as_a_whole =
+        sent.iter().all(|result| result.as_ref().is_err_and(|failure| failure.scope() == Scope::Destination));
     if !failed_as_a_whole {
         lane.succeeded();
     }

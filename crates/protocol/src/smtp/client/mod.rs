@@ -126,7 +126,11 @@ impl Client {
                 State::Ready if self.ended => return Action::Closed,
                 State::Ready => return Action::Ready,
                 State::Content(..) => return Action::Content,
-                State::Handshake => return Action::StartTls,
+                State::Handshake => {
+                    // What stands behind the 220 came without protection (CVE-2011-0411).
+                    input.clear();
+                    return Action::StartTls;
+                }
                 State::Closed => return Action::Closed,
                 _ => {}
             }

@@ -41,7 +41,8 @@ impl ReplyParser {
                 return Ok(self.partial.take());
             }
         }
-        if input.len() > LINE_BYTES_MAX { Err(ReplyError::LineTooLong) } else { Ok(None) }
+        // One more than that may be the CR.
+        if input.len() > LINE_BYTES_MAX + 1 { Err(ReplyError::LineTooLong) } else { Ok(None) }
     }
 
     /// Adds one line; true if it was the last of its reply.

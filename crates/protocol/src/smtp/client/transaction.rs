@@ -4,8 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::smtp::{
-    BodyType, Failure, FailureKind, Notify, Phase, Recipient, Reply, Ret, ReversePath,
-    client::Extensions,
+    BodyType, Failure, FailureKind, Notify, Phase, Recipient, Reply, Ret, ReversePath, client::Extensions,
 };
 
 /// What one transaction carries.

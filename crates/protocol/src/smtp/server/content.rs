@@ -16,7 +16,6 @@ pub(super) struct Data {
     check: ContentCheck,
     void: Option<Reply>,
     /// Void content is not swallowed forever.
-    swallowed_bytes: u64,
     swallowed_max: u64,
 }
 
@@ -26,7 +25,6 @@ impl Data {
             decoder: DotDecoder::default(),
             check: ContentCheck::new(line_max, size_max),
             void: None,
-            swallowed_bytes: 0,
             swallowed_max: size_max.saturating_mul(4),
         }
     }
@@ -55,8 +53,7 @@ enum Void {
 
 impl Bdat {
     pub(super) fn new(size: u64, last: bool, line_max: usize, size_max: u64) -> Self {
-        let mut bdat =
-            Self { check: ContentCheck::new(line_max, size_max), remaining: None, last, void: Void::No };
+        let mut bdat = Self { check: ContentCheck::new(line_max, size_max), remaining: None, last, void: Void::No };
         bdat.next_chunk(size, last);
         bdat
     }
@@ -125,8 +122,7 @@ impl Session {
             }
             return Some(if has_content { Step::Content } else { Step::Read });
         };
-        data.swallowed_bytes += (content.len() - start) as u64;
-        let endless = data.swallowed_bytes > data.swallowed_max;
+        let endless = data.check.size() > data.swallowed_max;
         content.truncate(start);
         if ended || endless {
             void.write_to(output);

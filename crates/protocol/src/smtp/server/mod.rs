@@ -230,28 +230,19 @@ impl Session {
                 self.fault(refuse(500, 5, 2, "Command line is too long"), output);
                 Line::Refused
             }
-            Some(end) => {
-                let line = input.split_to(end + 1);
-                match line.strip_suffix(b"\r\n") {
-                    Some(_) => Line::Complete(line),
-                    None => {
-                        let text = "A command must end with CRLF, and this one ends with a bare LF";
-                        self.fault(refuse(500, 5, 2, text), output);
-                        Line::Refused
-                    }
-                }
-            }
+            Some(end) => Line::Complete(input.split_to(end + 1)),
         }
     }
 
     fn handle_line(&mut self, line: &[u8], input: &mut BytesMut, output: &mut Vec<u8>) -> Option<Step> {
-        let line = line.strip_suffix(b"\r\n").unwrap_or(line);
+        let bare_lf = || refuse(500, 5, 2, "A command must end with CRLF, and this one ends with a bare LF");
+        let complete = line.strip_suffix(b"\r\n");
         if self.hello.is_none() && is_http(line) {
             refuse(421, 5, 2, "This is an SMTP server, closing connection").write_to(output);
             self.state = State::Closed;
             return None;
         }
-        match command::parse(line) {
+        match complete.ok_or_else(bare_lf).and_then(command::parse) {
             Ok(command) => self.handle_command(command, input, output),
             Err(reply) => {
                 // The length of what follows is unknown: reading it as commands would be smuggling.
@@ -267,7 +258,7 @@ impl Session {
 
     /// Voids what is under way and closes at the next call.
     fn abort_and_close(&mut self) -> Step {
-        let had_content = self.in_message();
+        let had_content = self.reset().is_some();
         self.state = State::Closed;
         if had_content { Step::Abort } else { Step::Close }
     }
@@ -461,6 +452,7 @@ impl Session {
 }
 
 enum Line {
+    /// Ends with LF; whether CR stands before it is for the reader to judge.
     Complete(BytesMut),
     /// Answered already.
     Refused,
@@ -498,5 +490,7 @@ fn judge_recipient(policy: &Policy, envelope: &Envelope, rcpt: Rcpt) -> Result<O
 
 /// Browsers and scanners that find a mail port.
 fn is_http(line: &[u8]) -> bool {
-    [b"GET ".as_slice(), b"POST ", b"PUT ", b"HEAD ", b"CONNECT ", b"OPTIONS "].iter().any(|verb| line.starts_with(verb))
+    [b"GET ".as_slice(), b"POST ", b"PUT ", b"HEAD ", b"CONNECT ", b"OPTIONS "]
+        .iter()
+        .any(|verb| line.starts_with(verb))
 }

@@ -9,7 +9,8 @@ pub(super) const RECIPIENT_OK: &[u8] = b"250 2.1.5 Recipient OK\r\n";
 pub(super) const SEND_CONTENT: &[u8] = b"354 Start mail input, end with <CRLF>.<CRLF>\r\n";
 pub(super) const READY_FOR_TLS: &[u8] = b"220 2.0.0 Ready to start TLS\r\n";
 pub(super) const BYE: &[u8] = b"221 2.0.0 Closing connection\r\n";
-pub(super) const CANNOT_VERIFY: &[u8] = b"252 2.5.0 Cannot verify, but will take the message if the domain is accepted\r\n";
+pub(super) const CANNOT_VERIFY: &[u8] =
+    b"252 2.5.0 Cannot verify, but will take the message if the domain is accepted\r\n";
 pub(super) const HELP: &[u8] =
     b"214 2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS (RFC 5321)\r\n";
 

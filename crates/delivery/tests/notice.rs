@@ -1,0 +1,479 @@
+//! Notices, read back as a mail system reads them: fields and status codes of RFC 3464, the forms for UTF-8 of RFC 6533,
+//! and foreign text that must never become a field, a line or a part of its own.
+
+mod support;
+
+use std::net::SocketAddr;
+
+use delivery::notice::{Notice, NoticeMessage, NoticeRecipient};
+use jiff::Timestamp;
+use mail_parser::{MessageParser, MimeHeaders};
+use proptest::prelude::*;
+use protocol::smtp::{Address, Destination, EnhancedCode, Failure, FailureKind, Phase, Reply};
+use support::{Report, names, value};
+use trace::event::NoticeAction;
+use uuid::Uuid;
+
+const ID: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0007);
+const RECEIVED_S: i64 = 1_800_000_000;
+
+/// What a test says of a notice; the rest is the same for all.
+#[derive(Clone, Debug)]
+struct Given<'a> {
+    action: NoticeAction,
+    to: &'a str,
+    recipient: &'a str,
+    envid: Option<&'a str>,
+    orcpt: Option<&'a str>,
+    failure: Option<Failure>,
+    reply: Option<Reply>,
+    retry_until: Option<Timestamp>,
+    header: &'a [u8],
+}
+
+impl Default for Given<'_> {
+    fn default() -> Self {
+        Self {
+            action: NoticeAction::Failed,
+            to: "sender@out.test",
+            recipient: "user@onprem.test",
+            envid: None,
+            orcpt: None,
+            failure: None,
+            reply: None,
+            retry_until: None,
+            header: b"Subject: hello\r\n",
+        }
+    }
+}
+
+impl Given<'_> {
+    fn build(&self) -> NoticeMessage {
+        let (to, address) = (Address::parse(self.to).unwrap(), Address::parse(self.recipient).unwrap());
+        let recipient = NoticeRecipient {
+            address: &address,
+            orcpt: self.orcpt,
+            failure: self.failure.as_ref(),
+            reply: self.reply.as_ref(),
+            destination: self.failure.as_ref().and_then(|failure| failure.destination.as_ref()),
+            retry_until: self.retry_until,
+        };
+        build(self.action, &to, self.envid, vec![recipient], self.header)
+    }
+
+    fn report(&self) -> Report {
+        read(&self.build())
+    }
+
+    fn recipient_field(&self, name: &str) -> String {
+        value(&self.report().status()[1], name).to_owned()
+    }
+}
+
+fn build(
+    action: NoticeAction,
+    to: &Address,
+    envid: Option<&str>,
+    recipients: Vec<NoticeRecipient>,
+    original_headers: &[u8],
+) -> NoticeMessage {
+    let received = Timestamp::from_second(RECEIVED_S).unwrap();
+    let now = Timestamp::from_second(RECEIVED_S + 60).unwrap();
+    Notice { action, reporting_mta: "edge.test", to, envid, received, now, id: ID, recipients, original_headers }
+        .build()
+}
+
+fn read(built: &NoticeMessage) -> Report {
+    assert_eq!(built.eight_bit, !built.bytes.is_ascii());
+    Report::read(&built.bytes, &format!("=_{}", ID.simple()))
+}
+
+fn destination() -> Destination {
+    let address: SocketAddr = "192.0.2.7:25".parse().unwrap();
+    Destination { host: "mail.onprem.test".into(), port: 25, address: Some(address) }
+}
+
+fn rejected(phase: Phase, code: u16, enhanced: Option<(u8, u16, u16)>, text: &str) -> Failure {
+    let enhanced = enhanced.map(|(class, subject, detail)| EnhancedCode::new(class, subject, detail));
+    Failure::rejected(phase, Reply::new(code, enhanced, text)).at(&destination())
+}
+
+/// The message header: a notice is known as one, so that nothing answers it.
+#[test]
+fn the_header_says_what_it_is() {
+    let table = [
+        (NoticeAction::Failed, "Undeliverable: "),
+        (NoticeAction::Delayed, "Delayed: "),
+        (NoticeAction::Relayed, "Relayed: "),
+    ];
+    for (action, subject) in table {
+        let report = Given { action, ..Given::default() }.report();
+        assert!(value(&report.header, "Subject").starts_with(subject), "{action:?}");
+        for (name, expected) in [
+            ("From", "Mail Delivery System <MAILER-DAEMON@edge.test>"),
+            ("To", "<sender@out.test>"),
+            ("Date", "Fri, 15 Jan 2027 08:01:00 +0000"),
+            ("Message-ID", "<01990000-0000-7000-8000-000000000007@edge.test>"),
+            ("Auto-Submitted", "auto-replied"),
+            ("MIME-Version", "1.0"),
+        ] {
+            assert_eq!(value(&report.header, name), expected, "{name}");
+        }
+        let content_type = value(&report.header, "Content-Type");
+        assert!(content_type.starts_with("multipart/report; report-type=delivery-status;"), "{content_type}");
+        let types = report.parts.each_ref().map(|part| part.content_type());
+        assert_eq!(types, ["text/plain; charset=utf-8", "message/delivery-status", "text/rfc822-headers"]);
+    }
+}
+
+/// The part for machines in whole, for each action.
+#[test]
+fn the_fields_of_rfc_3464() {
+    let (arrived, attempted) = ("Fri, 15 Jan 2027 08:00:00 +0000", "Fri, 15 Jan 2027 08:01:00 +0000");
+    let failed = Given {
+        envid: Some("QQ+2B314+3D"),
+        orcpt: Some("rfc822;old+2Buser@onprem.test"),
+        failure: Some(rejected(Phase::Rcpt, 550, Some((5, 1, 1)), "no such user")),
+        ..Given::default()
+    };
+    let delayed = Given {
+        action: NoticeAction::Delayed,
+        failure: Some(Failure::new(Phase::Connect, FailureKind::ConnectionRefused).at(&destination())),
+        retry_until: Timestamp::from_second(RECEIVED_S + 86_400).ok(),
+        ..Given::default()
+    };
+    let relayed = Given {
+        action: NoticeAction::Relayed,
+        reply: Some(Reply::new(250, Some(EnhancedCode::new(2, 1, 5)), "queued as 4711")),
+        ..Given::default()
+    };
+    let expected_failed: &[(&str, &str)] = &[
+        ("Original-Recipient", "rfc822;old+user@onprem.test"),
+        ("Final-Recipient", "rfc822;user@onprem.test"),
+        ("Action", "failed"),
+        ("Status", "5.1.1"),
+        ("Remote-MTA", "dns;mail.onprem.test"),
+        ("Diagnostic-Code", "smtp;550 5.1.1 no such user"),
+        ("Last-Attempt-Date", attempted),
+    ];
+    let expected_delayed: &[(&str, &str)] = &[
+        ("Final-Recipient", "rfc822;user@onprem.test"),
+        ("Action", "delayed"),
+        ("Status", "4.4.1"),
+        ("Remote-MTA", "dns;mail.onprem.test"),
+        ("Last-Attempt-Date", attempted),
+        ("Will-Retry-Until", "Sat, 16 Jan 2027 08:00:00 +0000"),
+    ];
+    let expected_relayed: &[(&str, &str)] = &[
+        ("Final-Recipient", "rfc822;user@onprem.test"),
+        ("Action", "relayed"),
+        ("Status", "2.1.5"),
+        ("Diagnostic-Code", "smtp;250 2.1.5 queued as 4711"),
+        ("Last-Attempt-Date", attempted),
+    ];
+    for (given, expected) in [(failed, expected_failed), (delayed, expected_delayed), (relayed, expected_relayed)] {
+        let status = given.report().status();
+        assert_eq!(status.len(), 2, "{given:?}");
+        assert_eq!(value(&status[0], "Reporting-MTA"), "dns;edge.test");
+        assert_eq!(value(&status[0], "Arrival-Date"), arrived);
+        let envid = status[0].iter().find(|(name, _)| name == "Original-Envelope-Id").map(|(_, value)| value.as_str());
+        assert_eq!(envid, given.envid.map(|_| "QQ+314="));
+        for (name, expected) in expected {
+            assert_eq!(value(&status[1], name), *expected, "{name} of {given:?}");
+        }
+        // Where the destination said nothing, the gateway's own words stand under a type of their own.
+        let own = ("Diagnostic-Code".to_owned(), "X-Gatepost;".to_owned());
+        let extra = status[1].iter().filter(|(name, _)| !expected.iter().any(|(expected, _)| expected == name));
+        for (name, text) in extra {
+            assert!(*name == own.0 && text.starts_with(&own.1), "{name}: {text}");
+        }
+    }
+}
+
+/// RFC 3463 for every kind of failure: class by action, subject and detail by what happened.
+#[test]
+fn the_status_code_of_every_failure() {
+    let kind = |phase, kind| Failure::new(phase, kind);
+    let expired = |last: Failure| Failure { kind: FailureKind::Expired, ..last };
+    let extension = |name: &str| FailureKind::ExtensionMissing { extension: name.into() };
+    let detail = || "x".to_owned();
+    let table = [
+        // The destination's own code, where its class fits the action.
+        (rejected(Phase::Rcpt, 550, Some((5, 7, 1)), "no"), Some("5.7.1"), None),
+        (rejected(Phase::Rcpt, 451, Some((4, 7, 500)), "later"), None, Some("4.7.500")),
+        (rejected(Phase::EndOfData, 552, Some((5, 2, 2)), "full"), Some("5.2.2"), None),
+        // 554 as a banner condemns the host, not the message: it is delayed, and the class says so.
+        (rejected(Phase::Banner, 554, Some((5, 3, 2)), "go away"), None, Some("4.0.0")),
+        (rejected(Phase::EndOfData, 554, None, "no"), Some("5.0.0"), None),
+        (kind(Phase::Resolve, FailureKind::HostNotFound), Some("5.1.2"), Some("4.1.2")),
+        (kind(Phase::Resolve, FailureKind::NullMx), Some("5.1.10"), None),
+        (kind(Phase::Resolve, FailureKind::DnsFailure { detail: detail() }), None, Some("4.4.3")),
+        (kind(Phase::Connect, FailureKind::ConnectionRefused), None, Some("4.4.1")),
+        (kind(Phase::Connect, FailureKind::NetworkUnreachable), None, Some("4.4.1")),
+        (kind(Phase::Data, FailureKind::ConnectionReset), None, Some("4.4.2")),
+        (kind(Phase::Banner, FailureKind::ConnectionClosed), None, Some("4.4.2")),
+        (kind(Phase::EndOfData, FailureKind::TimedOut { after_s: 600 }), None, Some("4.4.2")),
+        (kind(Phase::Handshake, FailureKind::HandshakeFailed { detail: detail() }), None, Some("4.7.5")),
+        (kind(Phase::StartTls, FailureKind::StartTlsNotOffered), None, Some("4.7.5")),
+        (kind(Phase::Mail, extension("SMTPUTF8")), Some("5.6.7"), None),
+        (kind(Phase::Mail, extension("8BITMIME")), Some("5.6.3"), None),
+        (kind(Phase::Mail, FailureKind::TooLarge { size_bytes: 2, size_max_bytes: 1 }), Some("5.3.4"), None),
+        (kind(Phase::Ehlo, FailureKind::BadReply { detail: detail() }), None, Some("4.5.0")),
+        (kind(Phase::Data, FailureKind::Local { detail: detail() }), None, Some("4.3.0")),
+        // Expiry is the last word, whatever the destination said before.
+        (expired(kind(Phase::Connect, FailureKind::ConnectionRefused)), Some("5.4.7"), None),
+        (expired(rejected(Phase::Rcpt, 451, Some((4, 7, 1)), "later")), Some("5.4.7"), None),
+        (expired(rejected(Phase::Banner, 554, Some((5, 3, 2)), "go away")), Some("5.4.7"), None),
+    ];
+    for (failure, failed, delayed) in table {
+        for (action, expected) in [(NoticeAction::Failed, failed), (NoticeAction::Delayed, delayed)] {
+            let Some(expected) = expected else { continue };
+            let given = Given { action, failure: Some(failure.clone()), ..Given::default() };
+            assert_eq!(given.recipient_field("Status"), expected, "{failure} {action:?}");
+        }
+    }
+    let relayed = Given { action: NoticeAction::Relayed, reply: Some(Reply::new(250, None, "ok")), ..Given::default() };
+    assert_eq!(relayed.recipient_field("Status"), "2.0.0");
+}
+
+/// The part for people names the recipient, the server, the phase, the server's own words, and what comes next.
+#[test]
+fn people_read_what_happened_and_what_comes_next() {
+    let failed = Given {
+        failure: Some(rejected(Phase::Rcpt, 550, Some((5, 1, 1)), "no such user\nask the postmaster")),
+        ..Given::default()
+    };
+    let delayed = Given {
+        action: NoticeAction::Delayed,
+        failure: Some(Failure::new(Phase::Handshake, FailureKind::ConnectionReset).at(&destination())),
+        retry_until: Timestamp::from_second(RECEIVED_S + 86_400).ok(),
+        ..Given::default()
+    };
+    let relayed = Given { action: NoticeAction::Relayed, ..Given::default() };
+    let table: [(Given, &[&str]); 3] = [
+        (
+            failed,
+            &[
+                "could not be delivered",
+                "<user@onprem.test>",
+                "mail.onprem.test:25 [192.0.2.7]",
+                "rejected while sending RCPT TO",
+                "550 5.1.1 no such user / ask the postmaster",
+                "will not be tried again",
+            ],
+        ),
+        (
+            delayed,
+            &[
+                "has not been delivered yet",
+                "<user@onprem.test>",
+                "connection reset while negotiating TLS",
+                "until Sat, 16 Jan 2027 08:00:00 +0000",
+                "do not send it again",
+            ],
+        ),
+        (relayed, &["was passed on", "<user@onprem.test>", "You will hear no more"]),
+    ];
+    for (given, phrases) in table {
+        let report = given.report();
+        let text = report.parts[0].text();
+        let flat: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for phrase in phrases {
+            assert!(flat.contains(phrase), "{phrase:?} is missing in\n{text}");
+        }
+        assert!(text.lines().all(|line| line.len() <= 78), "{text}");
+    }
+}
+
+#[test]
+fn each_recipient_has_a_group_of_its_own() {
+    let to = Address::parse("sender@out.test").unwrap();
+    let addresses = ["a@onprem.test", "b@onprem.test", "c@onprem.test"].map(|text| Address::parse(text).unwrap());
+    let failures = ["one", "two", "three"].map(|text| rejected(Phase::Rcpt, 550, Some((5, 1, 1)), text));
+    let recipients = addresses.iter().zip(&failures).map(|(address, failure)| NoticeRecipient {
+        address,
+        orcpt: None,
+        failure: Some(failure),
+        reply: None,
+        destination: None,
+        retry_until: None,
+    });
+    let report = read(&build(NoticeAction::Failed, &to, None, recipients.collect(), b""));
+    let status = report.status();
+    assert_eq!(names(&status[0]), ["Reporting-MTA", "Arrival-Date"]);
+    let seen: Vec<(&str, &str)> =
+        status[1..].iter().map(|group| (value(group, "Final-Recipient"), value(group, "Diagnostic-Code"))).collect();
+    assert_eq!(
+        seen,
+        [
+            ("rfc822;a@onprem.test", "smtp;550 5.1.1 one"),
+            ("rfc822;b@onprem.test", "smtp;550 5.1.1 two"),
+            ("rfc822;c@onprem.test", "smtp;550 5.1.1 three"),
+        ]
+    );
+}
+
+/// RFC 6533: `utf-8` and the global types where an address needs them, and only there.
+#[test]
+fn utf8_addresses() {
+    let (plain, global) = ("message/delivery-status", "message/global-delivery-status");
+    for (to, recipient, content_type, final_recipient, smtputf8) in [
+        ("a@out.test", "b@in.test", plain, "rfc822;b@in.test", false),
+        ("a@out.test", "bücher@in.test", global, "utf-8;bücher@in.test", false),
+        ("ä@out.test", "b@in.test", global, "rfc822;b@in.test", true),
+        ("ä@out.test", "b@bücher.test", global, "utf-8;b@bücher.test", true),
+    ] {
+        let given = Given { to, recipient, ..Given::default() };
+        let built = given.build();
+        let report = read(&built);
+        assert_eq!(report.parts[1].content_type(), content_type, "{to} {recipient}");
+        assert_eq!(value(&report.status()[1], "Final-Recipient"), final_recipient);
+        assert_eq!(value(&report.header, "To"), format!("<{to}>"));
+        assert_eq!(built.smtputf8, smtputf8, "{to} {recipient}");
+    }
+}
+
+/// Only whole lines, no more than 16 KiB, with no byte in them that could steer anything.
+#[test]
+fn the_original_header_is_returned_within_bounds() {
+    let lines = |count: usize| (0..count).map(|n| format!("X-{n:04}: {}\r\n", "y".repeat(89))).collect::<String>();
+    let small = lines(100);
+    for (header, returned) in [
+        (&b""[..], &b""[..]),
+        (b"Subject: a\r\n", b"Subject: a\r\n"),
+        (b"Subject: a\r\n\tfolded\r\n", b"Subject: a\r\n\tfolded\r\n"),
+        (b"Subject: without an end", b"Subject: without an end\r\n"),
+        (b"Subject: a\0b\rc\x7f\x1b[2J\r\n", b"Subject: a b c  [2J\r\n"),
+        (b"Subject: a\nX-Bare: b\n", b"Subject: a\r\nX-Bare: b\r\n"),
+        (small.as_bytes(), small.as_bytes()),
+    ] {
+        let report = Given { header, ..Given::default() }.report();
+        assert_eq!(report.parts[2].body.escape_ascii().to_string(), returned.escape_ascii().to_string());
+        assert_eq!(report.parts[2].content_type(), "text/rfc822-headers");
+    }
+    let large = lines(1000);
+    let returned = Given { header: large.as_bytes(), ..Given::default() }.report().parts[2].body.clone();
+    assert!(large.as_bytes().starts_with(&returned), "it is not the beginning");
+    assert!((16_284..=16_384).contains(&returned.len()), "{}", returned.len());
+}
+
+#[test]
+fn an_eight_bit_header_is_declared() {
+    let built = Given { header: "Subject: Grüße\r\n".as_bytes(), ..Given::default() }.build();
+    let report = read(&built);
+    assert_eq!(report.parts[2].content_type(), "message/global-headers");
+    assert_eq!(value(&report.parts[2].header, "Content-Transfer-Encoding"), "8bit");
+    assert!(built.eight_bit && !built.smtputf8);
+}
+
+/// Text that a destination or a sender may choose, with all that could break out of its place.
+fn hostile() -> impl Strategy<Value = String> {
+    let boundary = format!("\r\n--=_{}\r\nContent-Type: text/html\r\n\r\n", ID.simple());
+    let piece = prop_oneof![
+        4 => "[ -~]{0,40}",
+        2 => "\\PC{0,20}",
+        2 => any::<char>().prop_map(String::from),
+        1 => Just("\r\n".to_owned()),
+        1 => Just("\r\n\r\n".to_owned()),
+        1 => Just("\r\nAction: delivered\r\n".to_owned()),
+        1 => Just("\n.\r\nBcc: victim@victim.test\n".to_owned()),
+        1 => Just(boundary),
+        1 => "[x\u{e9}]{900,2000}",
+    ];
+    prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+}
+
+/// As RFC 3461 section 4 encodes it.
+fn xtext(text: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'+' | b'=' | 0..=32 | 127.. => format!("+{byte:02X}"),
+        byte => char::from(byte).to_string(),
+    };
+    text.bytes().map(byte).collect()
+}
+
+fn kind_with(detail: String) -> impl Strategy<Value = FailureKind> {
+    prop::sample::select(vec![
+        FailureKind::Rejected,
+        FailureKind::Expired,
+        FailureKind::DnsFailure { detail: detail.clone() },
+        FailureKind::HandshakeFailed { detail: detail.clone() },
+        FailureKind::BadReply { detail: detail.clone() },
+        FailureKind::Local { detail: detail.clone() },
+        FailureKind::ExtensionMissing { extension: detail },
+    ])
+}
+
+fn failure() -> impl Strategy<Value = Failure> {
+    let host = prop_oneof![Just("mail.onprem.test".to_owned()), hostile()];
+    (hostile().prop_flat_map(kind_with), prop::option::of((200u16..600, hostile())), host, 0..Phase::ALL.len())
+        .prop_map(|(kind, reply, host, phase)| Failure {
+            phase: Phase::ALL[phase],
+            kind,
+            reply: reply.map(|(code, text)| Reply::new(code, None, text)),
+            destination: Some(Destination { host, port: 25, address: None }),
+        })
+}
+
+/// All fields that a group may have, in the order in which they come.
+const MESSAGE_FIELDS: [&str; 3] = ["Reporting-MTA", "Original-Envelope-Id", "Arrival-Date"];
+const RECIPIENT_FIELDS: [&str; 8] = [
+    "Original-Recipient",
+    "Final-Recipient",
+    "Action",
+    "Status",
+    "Remote-MTA",
+    "Diagnostic-Code",
+    "Last-Attempt-Date",
+    "Will-Retry-Until",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Whatever anyone says, there are three parts, and in them the fields of one recipient, each once.
+    #[test]
+    fn foreign_text_never_breaks_out(
+        failure in failure(),
+        envid in hostile(),
+        (kind, orcpt) in ("[a-z0-9-]{1,12}", hostile()),
+        action in prop::sample::select(vec![NoticeAction::Failed, NoticeAction::Delayed, NoticeAction::Relayed]),
+        header in prop_oneof![any::<Vec<u8>>(), "([A-Z][a-z]{0,8}: [ -~]{0,1200}\r?\n[ \t]?){0,40}".prop_map(String::into_bytes)],
+    ) {
+        let (envid, orcpt) = (xtext(&envid), format!("{kind};{}", xtext(&orcpt)));
+        let given = Given {
+            action,
+            envid: Some(&envid),
+            orcpt: Some(&orcpt),
+            failure: Some(failure),
+            header: &header,
+            ..Given::default()
+        };
+        let built = given.build();
+        let report = read(&built);
+        prop_assert_eq!(names(&report.header), [
+            "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type",
+            "Content-Transfer-Encoding",
+        ]);
+        let status = report.status();
+        prop_assert_eq!(status.len(), 2);
+        for (group, allowed) in status.iter().zip([&MESSAGE_FIELDS[..], &RECIPIENT_FIELDS[..]]) {
+            let mut rest = allowed.iter();
+            for name in names(group) {
+                prop_assert!(rest.any(|allowed| *allowed == name), "{} is out of place in {:?}", name, group);
+            }
+        }
+        prop_assert_eq!(value(&status[1], "Final-Recipient"), "rfc822;user@onprem.test");
+        let expected = match action {
+            NoticeAction::Failed => ("failed", "5."),
+            NoticeAction::Delayed => ("delayed", "4."),
+            NoticeAction::Relayed => ("relayed", "2."),
+        };
+        prop_assert_eq!(value(&status[1], "Action"), expected.0);
+        prop_assert!(value(&status[1], "Status").starts_with(expected.1));
+
+        let message = MessageParser::new().parse(&built.bytes).unwrap();
+        prop_assert_eq!(message.parts.len(), 4);
+        prop_assert!(message.content_type().unwrap().attribute("report-type") == Some("delivery-status"));
+    }
+}

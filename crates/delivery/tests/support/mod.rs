@@ -1,0 +1,110 @@
+//! Reads a built notice strictly, by the letter of RFC 2046 and RFC 3464, apart from the code that wrote it.
+
+use std::str;
+
+/// Fields of one group, in order, unfolded.
+pub type Fields = Vec<(String, String)>;
+
+/// A notice taken apart.
+#[derive(Debug)]
+pub struct Report {
+    pub header: Fields,
+    /// For people, for machines, and the original's header.
+    pub parts: [Part; 3],
+}
+
+#[derive(Debug)]
+pub struct Part {
+    pub header: Fields,
+    pub body: Vec<u8>,
+}
+
+impl Part {
+    pub fn content_type(&self) -> &str {
+        value(&self.header, "Content-Type")
+    }
+
+    pub fn text(&self) -> &str {
+        str::from_utf8(&self.body).unwrap()
+    }
+}
+
+impl Report {
+    /// Panics where the bytes are no notice: a lone CR or LF, an overlong line, a part too many or too few.
+    pub fn read(bytes: &[u8], boundary: &str) -> Self {
+        assert_lines(bytes);
+        let (header, body) = split_once(bytes, b"\r\n\r\n");
+        let delimiter = format!("--{boundary}");
+        let mut sections = vec![Vec::new()];
+        let mut closed = false;
+        for line in body.split_inclusive(|byte| *byte == b'\n') {
+            let content = line.strip_suffix(b"\r\n").unwrap();
+            if content == delimiter.as_bytes() {
+                assert!(!closed, "a part follows the end");
+                sections.push(Vec::new());
+            } else if content == format!("{delimiter}--").as_bytes() {
+                closed = true;
+            } else {
+                assert!(!closed, "text follows the end");
+                sections.last_mut().unwrap().extend_from_slice(line);
+            }
+        }
+        assert!(closed, "the end is missing");
+        let parts: Vec<Part> = sections.into_iter().skip(1).map(|section| Part::read(&section)).collect();
+        let count = parts.len();
+        let parts = parts.try_into().unwrap_or_else(|_| panic!("{count} parts"));
+        Self { header: fields(str::from_utf8(header).unwrap()), parts }
+    }
+
+    /// The groups of the part for machines: that of the message, then one for each recipient (RFC 3464 section 2.1).
+    pub fn status(&self) -> Vec<Fields> {
+        self.parts[1].text().trim_end().split("\r\n\r\n").map(fields).collect()
+    }
+}
+
+impl Part {
+    fn read(section: &[u8]) -> Self {
+        let (header, body) = split_once(section, b"\r\n\r\n");
+        // The line end before a delimiter belongs to the delimiter (RFC 2046 section 5.1.1).
+        let body = body.strip_suffix(b"\r\n").unwrap_or(body);
+        Self { header: fields(str::from_utf8(header).unwrap()), body: body.to_vec() }
+    }
+}
+
+fn assert_lines(bytes: &[u8]) {
+    assert!(bytes.ends_with(b"\r\n"));
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        assert!(line.len() <= 1000, "a line of {} bytes", line.len());
+        let content = line.strip_suffix(b"\r\n").unwrap_or_else(|| panic!("bare LF after {:?}", line.escape_ascii()));
+        let control = content.iter().find(|byte| (**byte < 32 && **byte != b'\t') || **byte == 127);
+        assert_eq!(control, None, "in {}", content.escape_ascii());
+    }
+}
+
+fn split_once<'a>(bytes: &'a [u8], by: &[u8]) -> (&'a [u8], &'a [u8]) {
+    let at = bytes.windows(by.len()).position(|window| window == by).unwrap();
+    (&bytes[..at], &bytes[at + by.len()..])
+}
+
+/// Unfolds by taking out the line end alone (RFC 5322 section 2.2.3). Panics where a line is no field.
+fn fields(text: &str) -> Fields {
+    let field = |line: &str| {
+        let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("no field: {line:?}"));
+        assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "no field name: {name:?}");
+        (name.to_owned(), value.trim_start().to_owned())
+    };
+    let text = text.replace("\r\n\t", "\t").replace("\r\n ", " ");
+    text.split("\r\n").filter(|line| !line.is_empty()).map(field).collect()
+}
+
+/// The value of a field that is there exactly once.
+pub fn value<'a>(fields: &'a Fields, name: &str) -> &'a str {
+    let mut found = fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
+    let value = found.next().unwrap_or_else(|| panic!("no {name} in {fields:?}"));
+    assert_eq!(found.next(), None, "a second {name}");
+    value
+}
+
+pub fn names(fields: &Fields) -> Vec<&str> {
+    fields.iter().map(|(name, _)| name.as_str()).collect()
+}
