@@ -174,7 +174,11 @@ pub(crate) async fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
         })?;
         tracing::info!(%address, "listening for SMTP");
         let server = Arc::clone(&server);
-        listeners.spawn(async move { server.run(listener).await });
+        listeners.spawn(async move {
+            if let Err(error) = server.run(listener).await {
+                tracing::error!(%address, %error, "stopped listening");
+            }
+        });
     }
     tracing::info!(node = node.name, data = %folder.display(), "node is ready");
     until_told_to_stop(&node, path, &folder, &settings).await?;

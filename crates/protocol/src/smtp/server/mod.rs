@@ -41,6 +41,13 @@ pub struct Policy {
     pub recipients: Arc<dyn Recipients>,
 }
 
+impl Policy {
+    /// The first line that a client hears, the same for all.
+    pub fn banner(&self) -> String {
+        format!("220 {} ESMTP Gatepost\r\n", self.hostname)
+    }
+}
+
 /// Which recipients may be named.
 pub trait Recipients: Send + Sync {
     /// True if the gateway takes mail for the domain, given in lower case and A-labels.
@@ -156,6 +163,11 @@ impl Session {
         matches!(self.state, State::Ready) && self.overlong_bytes == 0
     }
 
+    /// True within a command line so long that its beginning was dropped.
+    pub fn is_within_long_line(&self) -> bool {
+        self.overlong_bytes > 0
+    }
+
     /// How long to wait for input.
     pub fn timeout(&self) -> Duration {
         if self.in_message() { self.policy.data_timeout } else { self.policy.command_timeout }
@@ -163,7 +175,7 @@ impl Session {
 
     /// Appends the banner.
     pub fn greet(&self, output: &mut Vec<u8>) {
-        output.extend_from_slice(format!("220 {} ESMTP Gatepost\r\n", self.policy.hostname).as_bytes());
+        output.extend_from_slice(self.policy.banner().as_bytes());
     }
 
     /// Appends what a client hears that was silent for too long.

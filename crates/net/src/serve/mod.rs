@@ -1,0 +1,268 @@
+//! Takes mail in: listeners, connection limits, and one task for each session that has something to say; the others
+//! are parked. Content goes to a [`Reception`] piece by piece; a session holds no more than two read buffers and one
+//! piece of content.
+//!
+//! ```text
+//!   accept ──banner──> ParkingLot ──client speaks──> Driver (a task) ──idle──> ParkingLot
+//! ```
+
+mod clients;
+mod driver;
+mod park;
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use protocol::smtp::{
+    Envelope, Reply, TlsSummary,
+    server::{Policy, Session},
+};
+use rustix::{
+    io::Errno,
+    net::{SendFlags, SocketFlags},
+};
+use tokio::{
+    io::{
+        Interest,
+        unix::{AsyncFd, AsyncFdReadyGuard},
+    },
+    net::TcpStream,
+    sync::watch,
+    task::JoinSet,
+    time::Instant,
+};
+
+use crate::{stream::Stream, tls::Acceptor};
+use clients::Clients;
+use driver::{Driver, Idle};
+use park::{Parked, ParkingLot, SWEEP_INTERVAL};
+
+/// What a session has learnt about its client by the time a message begins.
+#[derive(Clone, Debug)]
+pub struct SessionFacts {
+    /// Session id; 16 hex digits when printed.
+    pub id: u64,
+    pub client: SocketAddr,
+    pub hello: String,
+    /// EHLO rather than HELO.
+    pub extended: bool,
+    pub tls: Option<TlsSummary>,
+}
+
+/// Takes the messages of all sessions.
+pub trait Reception: Clone + Send + Sync + 'static {
+    type Sink: MessageSink;
+
+    /// A message begins. What the sink wants to stand before its content goes into `content`.
+    fn open(
+        &self,
+        facts: &SessionFacts,
+        envelope: Envelope,
+        content: &mut Vec<u8>,
+    ) -> impl Future<Output = Result<Self::Sink, Reply>> + Send;
+}
+
+/// Takes one message.
+pub trait MessageSink: Send {
+    /// More content was appended to `content`. The sink may leave it there to grow, or take it; an error is the reply
+    /// for the whole message, and nothing more of it will come.
+    fn write(&mut self, content: &mut Vec<u8>) -> impl Future<Output = Result<(), Reply>> + Send;
+
+    /// The message is whole. The reply is what the client gets: 250 only if the message is durable.
+    fn finish(self, content: Vec<u8>, eight_bit: bool) -> impl Future<Output = Reply> + Send;
+
+    /// The message will not be completed.
+    fn discard(self) -> impl Future<Output = ()> + Send;
+}
+
+/// How many connections there may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    pub connections_max: usize,
+    pub connections_per_client_max: usize,
+}
+
+/// What new sessions run under; replaced as a whole when the configuration is reloaded.
+#[derive(Clone)]
+pub struct Settings {
+    pub policy: Arc<Policy>,
+    pub limits: Limits,
+    /// `None`: STARTTLS is not offered.
+    pub acceptor: Option<Acceptor>,
+}
+
+/// The receiving side of a node.
+pub struct Server<R> {
+    reception: R,
+    settings: watch::Receiver<Settings>,
+    /// True once the node is to stop.
+    stop: watch::Receiver<bool>,
+    clients: Arc<Clients>,
+}
+
+/// A listening socket.
+pub struct Listener(AsyncFd<OwnedFd>);
+
+/// Opens a listening socket. The backlog holds a burst of clients while the node is busy.
+pub fn listen(address: SocketAddr) -> io::Result<Listener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    Ok(Listener(watch_readable(socket.into())?))
+}
+
+/// Lets the runtime tell when a descriptor becomes readable.
+#[expect(
+    unsafe_code,
+    reason = "tokio's safe constructor is deprecated, since it takes types that may close their descriptor"
+)]
+fn watch_readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd is open until it is dropped, and its descriptor never changes.
+    Ok(unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }?)
+}
+
+impl<R: Reception> Server<R> {
+    pub fn new(reception: R, settings: watch::Receiver<Settings>, stop: watch::Receiver<bool>) -> Self {
+        Self { reception, settings, stop, clients: Arc::default() }
+    }
+
+    /// Serves one listener until told to stop, then waits for the sessions that have a message under way.
+    pub async fn run(&self, listener: Listener) -> io::Result<()> {
+        let mut sessions: JoinSet<Option<Idle>> = JoinSet::new();
+        let mut lot = ParkingLot::open(Arc::clone(&self.clients))?;
+        let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
+        let mut stop = self.stop.clone();
+        while !*stop.borrow() {
+            tokio::select! {
+                ready = listener.0.readable() => self.accept(&mut ready?, &mut lot).await,
+                woken = lot.woken() => woken?.into_iter().for_each(|parked| self.unpark(parked, &mut sessions)),
+                Some(ended) = sessions.join_next(), if !sessions.is_empty() => {
+                    if let Ok(Some(Idle { socket, client, session, deadline })) = ended {
+                        lot.park(socket, client, Some(session), deadline);
+                    }
+                }
+                _ = sweep.tick() => {
+                    lot.overdue().into_iter().for_each(|parked| self.dismiss(parked, Session::timed_out));
+                }
+                _ = stop.changed() => {}
+            }
+        }
+        drop(listener);
+        lot.empty().into_iter().for_each(|parked| self.dismiss(parked, Session::shut_down));
+        while sessions.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    /// Takes the connections that wait in the backlog, greets them, and parks them until they say something.
+    async fn accept(&self, ready: &mut AsyncFdReadyGuard<'_, OwnedFd>, lot: &mut ParkingLot) {
+        for _ in 0..ACCEPT_MAX {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            match rustix::net::acceptfrom_with(ready.get_inner(), flags) {
+                Ok((socket, Some(address))) => match SocketAddr::try_from(address) {
+                    Ok(client) => self.admit(socket, client, lot),
+                    Err(error) => tracing::debug!(%error, "a connection from no IP address"),
+                },
+                Ok((_, None)) | Err(Errno::CONNABORTED | Errno::INTR) => {}
+                Err(Errno::AGAIN) => return ready.clear_ready(),
+                Err(error) => {
+                    // Out of descriptors or memory: those that are connected go on, new ones wait in the backlog.
+                    tracing::warn!(%error, "failed to accept a connection; trying again in 100 ms");
+                    return tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn admit(&self, socket: OwnedFd, client: SocketAddr, lot: &mut ParkingLot) {
+        let settings = self.settings.borrow();
+        let Some(counted) = self.clients.count(client.ip(), settings.limits) else {
+            tracing::info!(%client, "connection refused: too many connections");
+            return write_once(&socket, b"421 4.7.0 Too many connections, try again later\r\n");
+        };
+        let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
+        write_once(&socket, settings.policy.banner().as_bytes());
+        counted.park();
+        lot.park(socket, client, None, Instant::now() + settings.policy.command_timeout);
+    }
+
+    /// Gives a connection that wants something a task of its own.
+    fn unpark(&self, parked: Parked, sessions: &mut JoinSet<Option<Idle>>) {
+        let settings = self.settings.borrow().clone();
+        let client = parked.client();
+        let counted = self.clients.resume(client.ip());
+        let (session, id) = match parked.session {
+            Some(session) => *session,
+            None => (Session::new(Arc::clone(&settings.policy), client.ip()), next_session_id()),
+        };
+        let stream = match TcpStream::from_std(parked.socket.into()) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(%client, %error, "failed to go on with a connection"),
+        };
+        let driver = Driver {
+            stream: Stream::Plain(stream),
+            session,
+            acceptor: settings.acceptor,
+            reception: self.reception.clone(),
+            stop: self.stop.clone(),
+            id,
+            client,
+            tls: None,
+            input: BytesMut::new(),
+            output: Vec::new(),
+            content: Vec::new(),
+            sink: None,
+            deadline: Instant::now(),
+            counted,
+        };
+        sessions.spawn(driver.run());
+    }
+
+    /// Says a last word to a parked client and closes.
+    fn dismiss(&self, parked: Parked, last_word: impl Fn(&mut Session, &mut Vec<u8>)) {
+        let client = parked.client();
+        drop(self.clients.resume(client.ip()));
+        let mut session = match parked.session {
+            Some(session) => session.0,
+            None => Session::new(Arc::clone(&self.settings.borrow().policy), client.ip()),
+        };
+        let mut output = Vec::new();
+        last_word(&mut session, &mut output);
+        write_once(&parked.socket, &output);
+    }
+}
+
+/// Connections accepted before others get their turn.
+const ACCEPT_MAX: usize = 64;
+
+/// An idle socket's buffer has room for a line; where it has not, the client is not listening.
+fn write_once(socket: &OwnedFd, bytes: &[u8]) {
+    let _ = rustix::net::send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+}
+
+/// Ascending from the node's start in 100 ns ticks, so that ids of restarts do not meet.
+pub fn next_session_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static START: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    let start = *START.get_or_init(|| {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        // .NET ticks count from year 1, as in Exchange's session ids.
+        0x089F_7FF5_F7B5_8000 + (since_epoch.as_nanos() / 100) as u64
+    });
+    start + NEXT.fetch_add(1, Ordering::Relaxed)
+}
