@@ -3,35 +3,35 @@
 use std::str;
 
 /// Fields of one group, in order, unfolded.
-pub type Fields = Vec<(String, String)>;
+pub(crate) type Fields = Vec<(String, String)>;
 
 /// A notice taken apart.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report {
     pub header: Fields,
     /// For people, for machines, and the original's header.
     pub parts: [Part; 3],
 }
 
 #[derive(Debug)]
-pub struct Part {
+pub(crate) struct Part {
     pub header: Fields,
     pub body: Vec<u8>,
 }
 
 impl Part {
-    pub fn content_type(&self) -> &str {
+    pub(crate) fn content_type(&self) -> &str {
         value(&self.header, "Content-Type")
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         str::from_utf8(&self.body).unwrap()
     }
 }
 
 impl Report {
     /// Panics where the bytes are no notice: a lone CR or LF, an overlong line, a part too many or too few.
-    pub fn read(bytes: &[u8], boundary: &str) -> Self {
+    pub(crate) fn read(bytes: &[u8], boundary: &str) -> Self {
         assert_lines(bytes);
         let (header, body) = split_once(bytes, b"\r\n\r\n");
         let delimiter = format!("--{boundary}");
@@ -57,7 +57,7 @@ impl Report {
     }
 
     /// The groups of the part for machines: that of the message, then one for each recipient (RFC 3464 section 2.1).
-    pub fn status(&self) -> Vec<Fields> {
+    pub(crate) fn status(&self) -> Vec<Fields> {
         self.parts[1].text().trim_end().split("\r\n\r\n").map(fields).collect()
     }
 }
@@ -98,13 +98,13 @@ fn fields(text: &str) -> Fields {
 }
 
 /// The value of a field that is there exactly once.
-pub fn value<'a>(fields: &'a Fields, name: &str) -> &'a str {
+pub(crate) fn value<'a>(fields: &'a Fields, name: &str) -> &'a str {
     let mut found = fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
     let value = found.next().unwrap_or_else(|| panic!("no {name} in {fields:?}"));
     assert_eq!(found.next(), None, "a second {name}");
     value
 }
 
-pub fn names(fields: &Fields) -> Vec<&str> {
+pub(crate) fn names(fields: &Fields) -> Vec<&str> {
     fields.iter().map(|(name, _)| name.as_str()).collect()
 }

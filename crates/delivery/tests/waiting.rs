@@ -1,0 +1,107 @@
+//! Why a delivery waits: the order of precedence over all combinations of reasons, and where each begins and ends.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
+
+use std::time::Duration;
+
+use gatepost_delivery::waiting::{Facts, Standing, waiting};
+use jiff::Timestamp;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+fn later(seconds: u64) -> Timestamp {
+    now() + Duration::from_secs(seconds)
+}
+
+fn ago(duration: Duration) -> Timestamp {
+    now() - duration
+}
+
+/// About to be taken.
+fn due() -> Facts<'static> {
+    Facts {
+        standing: Standing::Queued,
+        due: ago(Duration::from_secs(1)),
+        lease: None,
+        suspended_by: None,
+        connector: "onprem",
+        connector_exists: true,
+        backed_off_until: None,
+        limited: None,
+        node_last_seen: Some(ago(Duration::from_secs(1))),
+    }
+}
+
+type Hold = fn(&mut Facts<'static>);
+
+/// Reasons with what makes them hold, the strongest first.
+const REASONS: [(&str, Hold); 7] = [
+    ("suspended", |facts| {
+        facts.standing = Standing::Suspended;
+        facts.suspended_by = Some("eve");
+    }),
+    ("leased", |facts| {
+        facts.lease = Some(("edge-1", later(60)));
+        if facts.standing != Standing::Suspended {
+            facts.standing = Standing::Leased;
+        }
+    }),
+    ("no-route", |facts| facts.connector_exists = false),
+    ("timer", |facts| facts.due = later(600)),
+    ("no-node", |facts| facts.node_last_seen = None),
+    ("connector-backed-off", |facts| facts.backed_off_until = Some(later(30))),
+    ("connector-limit", |facts| facts.limited = Some("concurrency 20")),
+];
+
+/// Of all that hold the strongest is told; where none holds, a node is about to take it.
+#[test]
+fn the_strongest_reason_is_told() {
+    for held in 0..1 << REASONS.len() {
+        let mut facts = due();
+        let reasons = REASONS.iter().enumerate().filter(|(bit, _)| held & (1 << bit) != 0).map(|(_, reason)| reason);
+        reasons.clone().for_each(|(_, hold)| hold(&mut facts));
+        let expected = reasons.clone().next().map_or("timer", |(name, _)| name);
+        assert_eq!(waiting(&facts, now()).name(), expected, "{facts:?}");
+    }
+}
+
+#[test]
+fn where_each_reason_begins_and_ends() {
+    let (second, nanosecond) = (Duration::from_secs(1), Duration::from_nanos(1));
+    let leased = |until| Facts { standing: Standing::Leased, lease: Some(("edge-1", until)), ..due() };
+    let seen = |age| Facts { node_last_seen: Some(ago(age)), limited: Some("x"), ..due() };
+    let backed_off = Facts { backed_off_until: Some(later(30)), ..due() };
+    for (facts, expected) in [
+        (leased(now() + nanosecond), "leased"),
+        // A lease that has ended is anybody's.
+        (leased(now()), "timer"),
+        (Facts { backed_off_until: Some(later(30)), ..leased(now()) }, "connector-backed-off"),
+        (Facts { standing: Standing::Leased, lease: None, ..due() }, "timer"),
+        // A lease left over from before does not hold a queued delivery.
+        (Facts { standing: Standing::Queued, ..leased(later(60)) }, "timer"),
+        (Facts { due: now(), ..backed_off }, "connector-backed-off"),
+        (Facts { due: now() + nanosecond, ..backed_off }, "timer"),
+        (seen(30 * second), "connector-limit"),
+        (seen(30 * second + nanosecond), "no-node"),
+    ] {
+        assert_eq!(waiting(&facts, now()).name(), expected, "{facts:?}");
+    }
+}
+
+/// Each reason tells whom or what it waits for, and what ends the wait.
+#[test]
+fn each_reason_names_what_ends_it() {
+    let told =
+        ["eve", "edge-1", "\"onprem\"", "2027-01-15T08:10:00Z", "no node", "2027-01-15T08:00:30Z", "concurrency 20"];
+    let ends =
+        ["queue resume", "edge-1", "\"onprem\"", "queue retry", "gatepost serve", "queue retry", "concurrency 20"];
+    for (((name, hold), told), ends) in REASONS.into_iter().zip(told).zip(ends) {
+        let mut facts = due();
+        hold(&mut facts);
+        let waiting = waiting(&facts, now());
+        assert!(waiting.to_string().contains(told), "{name}: {waiting}");
+        assert!(waiting.unblocked_by().contains(ends), "{name}: {}", waiting.unblocked_by());
+    }
+}
