@@ -148,7 +148,8 @@ fn excused(folder: &std::path::Path, messages: u64) -> HashMap<String, bool> {
     let trace: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let excused = trace["messages"].as_array().unwrap().iter().map(|message| {
         let excused = message["events"].as_array().unwrap().iter().any(|event| {
-            event["event"] == "interrupted" || (event["event"] == "deferred" && event["failure"]["phase"] == "end-of-data")
+            event["event"] == "interrupted"
+                || (event["event"] == "deferred" && event["failure"]["phase"] == "end-of-data")
         });
         (message["subject"].as_str().unwrap().to_owned(), excused)
     });

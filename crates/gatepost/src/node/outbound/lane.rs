@@ -21,12 +21,16 @@ use crate::{config::Connector, node::Node};
 /// The store is asked for what has become due at least this often.
 const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
 /// Deliveries claimed at a time.
-const CLAIM_MAX: u32 = 200;
+const CLAIM_MAX: u32 = 400;
+/// With no more jobs than this in the queue, more are claimed.
+const JOBS_LOW: usize = 100;
 
 pub(crate) struct Lane {
     shared: Mutex<Shared>,
-    /// A job, a change of settings, or a connection's end.
-    changed: Notify,
+    /// Wakes a worker: there is a job.
+    job: Notify,
+    /// Wakes the loop that claims, starts workers and ends back-offs.
+    attention: Notify,
     /// The store may have more that is due.
     due_in_store: AtomicBool,
     connections: AtomicU32,
@@ -59,7 +63,8 @@ impl Lane {
                 failures: 0,
                 failing_since: None,
             }),
-            changed: Notify::new(),
+            job: Notify::new(),
+            attention: Notify::new(),
             due_in_store: AtomicBool::new(true),
             connections: AtomicU32::new(0),
             closed: AtomicBool::new(false),
@@ -72,7 +77,7 @@ impl Lane {
 
     pub(super) fn configure(&self, connector: Connector) {
         self.shared().connector = Arc::new(connector);
-        self.changed.notify_waiters();
+        self.attention.notify_one();
     }
 
     pub(super) fn connector(&self) -> Arc<Connector> {
@@ -81,7 +86,8 @@ impl Lane {
 
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
-        self.changed.notify_waiters();
+        self.attention.notify_one();
+        self.job.notify_waiters();
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -100,13 +106,18 @@ impl Lane {
         let mut shared = self.shared();
         shared.bytes += job.bytes();
         shared.jobs.push_back(job);
+        let idle = shared.jobs.len() <= shared.idle_workers as usize;
         drop(shared);
-        self.changed.notify_one();
+        if idle {
+            self.job.notify_one();
+        } else {
+            self.attention.notify_one();
+        }
     }
 
     pub(super) fn wake(&self) {
         if !self.due_in_store.swap(true, Ordering::Relaxed) {
-            self.changed.notify_one();
+            self.attention.notify_one();
         }
     }
 
@@ -118,6 +129,10 @@ impl Lane {
         }
         let job = shared.jobs.pop_front()?;
         shared.bytes -= job.bytes();
+        // Claimed anew before the workers run dry.
+        if shared.jobs.len() == JOBS_LOW && self.due_in_store.load(Ordering::Relaxed) {
+            self.attention.notify_one();
+        }
         Some(job)
     }
 
@@ -129,7 +144,7 @@ impl Lane {
         let deadline = Instant::now() + patience;
         self.shared().idle_workers += 1;
         let job = loop {
-            let changed = self.changed.notified();
+            let changed = self.job.notified();
             if let Some(job) = self.pop() {
                 break Some(job);
             }
@@ -178,6 +193,7 @@ impl Lane {
         let until = now.checked_add(delay).unwrap_or(now);
         tracing::warn!(connector = shared.connector.name, %failure, %until, "connector backed off");
         shared.back_off = Some(BackOff { since, until, failure: failure.clone() });
+        self.attention.notify_one();
     }
 
     pub(super) fn report(&self) -> ConnectorReport {
@@ -218,7 +234,7 @@ impl Lane {
                 tokio::task::yield_now().await;
             }
             tokio::select! {
-                () = self.changed.notified() => {}
+                () = self.attention.notified() => {}
                 Some(_) = workers.join_next(), if !workers.is_empty() => {}
                 () = tokio::time::sleep_until(next_claim) => {}
             }
@@ -230,7 +246,7 @@ impl Lane {
 
     fn wants_more(&self) -> bool {
         let shared = self.shared();
-        shared.back_off.is_none() && shared.jobs.len() < CLAIM_MAX as usize / 2 && shared.bytes < LANE_BYTES_MAX
+        shared.back_off.is_none() && shared.jobs.len() <= JOBS_LOW && shared.bytes < LANE_BYTES_MAX
     }
 
     fn wants_worker(&self, workers: usize) -> bool {
