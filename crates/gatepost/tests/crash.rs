@@ -30,6 +30,8 @@ fn start_sink(taken: Arc<Mutex<HashMap<String, u32>>>) -> u16 {
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (stream, taken) = (stream.unwrap(), Arc::clone(&taken));
+            // Replies to pipelined commands leave one by one; they must not wait for acknowledgements.
+            stream.set_nodelay(true).unwrap();
             thread::spawn(move || {
                 let _ = serve_sink(&stream, &taken);
             });
@@ -128,9 +130,11 @@ impl Node {
         }
         Self { child }
     }
+}
 
+impl Drop for Node {
     /// SIGKILL: the process has no say.
-    fn kill(mut self) {
+    fn drop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -189,7 +193,7 @@ fn what_was_answered_250_survives_kill_9() {
         random ^= random >> 7;
         random ^= random << 17;
         thread::sleep(Duration::from_millis(20 + random % 200));
-        node.kill();
+        drop(node);
     }
     stop.store(true, Ordering::Relaxed);
     senders.into_iter().for_each(|sender| sender.join().unwrap());
@@ -214,5 +218,5 @@ fn what_was_answered_250_survives_kill_9() {
         assert_eq!(excused.get(*subject), Some(&true), "{subject} came {count} times, with seed {seed}");
     }
     println!("{KILLS} kills, {} messages answered 250, all arrived, {} more than once", answered.len(), twice.len());
-    node.kill();
+    drop(node);
 }

@@ -13,7 +13,10 @@ use delivery::backoff::BackOffPolicy;
 use jiff::Timestamp;
 use protocol::smtp::Failure;
 use store::{BackOff, Claim, ConnectorReport, Lease, Store};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior},
+};
 
 use super::{LANE_BYTES_MAX, LANE_JOBS_MAX, job::Job, worker};
 use crate::{config::Connector, node::Node};
@@ -219,13 +222,13 @@ impl Lane {
     /// Claims what is due and starts workers, until the lane is closed and its workers are done.
     pub(super) async fn run<S: Store>(self: Arc<Self>, node: Arc<Node<S>>) {
         let mut workers = tokio::task::JoinSet::new();
-        let mut next_claim = Instant::now();
+        let mut tick = tokio::time::interval(CLAIM_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.is_closed() {
             self.end_back_off();
             self.give_back_if_backed_off(&node).await;
-            if self.wants_more() && (Instant::now() >= next_claim || self.due_in_store.load(Ordering::Relaxed)) {
+            if self.wants_more() && self.due_in_store.load(Ordering::Relaxed) {
                 self.claim(&node).await;
-                next_claim = Instant::now() + CLAIM_INTERVAL;
             }
             while self.wants_worker(workers.len()) {
                 workers.spawn(worker::run(Arc::clone(&self), Arc::clone(&node)));
@@ -236,7 +239,8 @@ impl Lane {
             tokio::select! {
                 () = self.attention.notified() => {}
                 Some(_) = workers.join_next(), if !workers.is_empty() => {}
-                () = tokio::time::sleep_until(next_claim) => {}
+                // Retries become due with time alone.
+                _ = tick.tick() => self.due_in_store.store(true, Ordering::Relaxed),
             }
             self.connections.store(workers.len() as u32, Ordering::Relaxed);
         }
