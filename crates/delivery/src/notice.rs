@@ -37,6 +37,8 @@ pub struct NoticeRecipient<'a> {
     /// The destination's answer.
     pub reply: Option<&'a Reply>,
     pub destination: Option<&'a Destination>,
+    /// `None` where nothing was attempted.
+    pub last_attempt: Option<Timestamp>,
     /// Until when it will be tried, for a delay.
     pub retry_until: Option<Timestamp>,
 }
@@ -53,35 +55,76 @@ pub struct NoticeMessage {
 /// More of the original's header than this helps nobody.
 const ORIGINAL_BYTES_MAX: usize = 16 * 1024;
 
+/// Which characters the parts may hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// RFC 3464: all is ASCII, so that no server on the way back can fail to take it.
+    Ascii,
+    /// RFC 6533: an address needs UTF-8.
+    Global,
+}
+
+impl Form {
+    fn encoding(self) -> &'static str {
+        match self {
+            Self::Ascii => "7bit",
+            Self::Global => "8bit",
+        }
+    }
+
+    /// Status and header part.
+    fn types(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Ascii => ("message/delivery-status", "text/rfc822-headers"),
+            Self::Global => ("message/global-delivery-status", "message/global-headers"),
+        }
+    }
+
+    fn fit(self, text: String) -> String {
+        match self {
+            Self::Ascii => ascii(&text),
+            Self::Global => text,
+        }
+    }
+}
+
 impl Notice<'_> {
     pub fn build(&self) -> NoticeMessage {
         let global = self.to.needs_smtputf8() || self.recipients.iter().any(|r| r.address.needs_smtputf8());
+        let form = if global { Form::Global } else { Form::Ascii };
         let boundary = format!("=_{}", self.id.simple());
-        let mut text = self.header(&boundary);
-        part(&mut text, &boundary, "text/plain; charset=utf-8", &self.human_part());
-        let status_type = if global { "message/global-delivery-status" } else { "message/delivery-status" };
-        part(&mut text, &boundary, status_type, &self.status_part(global));
-        let mut bytes = text.into_bytes();
-        let header = clean_header(self.original_headers);
-        let header_type = if header.is_ascii() { "text/rfc822-headers" } else { "message/global-headers" };
-        bytes.extend_from_slice(part_header(&boundary, header_type).as_bytes());
-        bytes.extend_from_slice(&header);
-        bytes.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-        NoticeMessage { eight_bit: !bytes.is_ascii(), smtputf8: self.to.needs_smtputf8(), bytes }
+        let header = String::from_utf8_lossy(&clean_header(self.original_headers)).into_owned();
+        let (status_type, header_type) = form.types();
+        let mut text = self.header(&boundary, form);
+        for (content_type, body) in [
+            ("text/plain; charset=utf-8", self.human_part()),
+            (status_type, self.status_part(form)),
+            (header_type, header),
+        ] {
+            let encoding = form.encoding();
+            let _ = write!(
+                text,
+                "\r\n--{boundary}\r\nContent-Type: {content_type}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n{}",
+                form.fit(body)
+            );
+        }
+        let _ = write!(text, "\r\n--{boundary}--\r\n");
+        NoticeMessage { eight_bit: !text.is_ascii(), smtputf8: self.to.needs_smtputf8(), bytes: text.into_bytes() }
     }
 
-    fn header(&self, boundary: &str) -> String {
+    fn header(&self, boundary: &str, form: Form) -> String {
         let subject = match self.action {
             NoticeAction::Failed => "Undeliverable: your message could not be delivered",
             NoticeAction::Delayed => "Delayed: your message has not been delivered yet",
             NoticeAction::Relayed => "Relayed: your message was passed on",
         };
-        let mta = clean(self.reporting_mta);
+        let mta = ascii(&clean(self.reporting_mta));
         format!(
             "From: Mail Delivery System <MAILER-DAEMON@{mta}>\r\nTo: <{to}>\r\nSubject: {subject}\r\nDate: {date}\r\n\
              Message-ID: <{id}@{mta}>\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
              Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n\
-             Content-Transfer-Encoding: 8bit\r\n\r\nThis is a delivery report in MIME format.\r\n",
+             Content-Transfer-Encoding: {encoding}\r\n\r\nThis is a delivery report in MIME format.\r\n",
+            encoding = form.encoding(),
             to = self.to,
             date = date(self.now),
             id = self.id,
@@ -103,7 +146,7 @@ impl Notice<'_> {
                 paragraph(&mut text, &format!("Server: {destination}"));
             }
             if let Some(failure) = recipient.failure {
-                paragraph(&mut text, &format!("Reason: {} while {}", failure.kind, failure.phase.doing()));
+                paragraph(&mut text, &format!("Reason: {}", reason(failure)));
             }
             if let Some(reply) = recipient.reply.or(recipient.failure.and_then(|failure| failure.reply.as_ref())) {
                 paragraph(&mut text, &format!("The server said: {reply}"));
@@ -114,8 +157,8 @@ impl Notice<'_> {
         }
         text.push_str(match self.action {
             NoticeAction::Failed => {
-                "\r\nIt will not be tried again. Check the address; if it is right, show this report to\r\n\
-                 the administrator of the recipient's mail system.\r\n"
+                "\r\nIt will not be tried again. Check the address; if it is right, show this\r\n\
+                 report to the administrator of the recipient's mail system.\r\n"
             }
             NoticeAction::Delayed => "\r\nYou need not do anything: do not send it again.\r\n",
             NoticeAction::Relayed => "\r\nYou will hear no more about it unless it fails.\r\n",
@@ -123,26 +166,26 @@ impl Notice<'_> {
         text
     }
 
-    fn status_part(&self, global: bool) -> String {
+    fn status_part(&self, form: Form) -> String {
         let mut text = format!("Reporting-MTA: dns;{}\r\n", clean(self.reporting_mta));
-        if let Some(envid) = self.envid.and_then(decode_xtext) {
-            field(&mut text, "Original-Envelope-Id", &envid);
+        if let Some(envid) = self.envid {
+            field(&mut text, "Original-Envelope-Id", &readable_xtext(envid));
         }
         field(&mut text, "Arrival-Date", &date(self.received));
         for recipient in &self.recipients {
             text.push_str("\r\n");
-            self.recipient_fields(&mut text, recipient, global);
+            self.recipient_fields(&mut text, recipient, form);
         }
         text
     }
 
-    fn recipient_fields(&self, text: &mut String, recipient: &NoticeRecipient, global: bool) {
+    fn recipient_fields(&self, text: &mut String, recipient: &NoticeRecipient, form: Form) {
         if let Some((kind, address)) = recipient.orcpt.and_then(|orcpt| orcpt.split_once(';')) {
-            let address = decode_xtext(address).unwrap_or_else(|| address.to_owned());
-            field(text, "Original-Recipient", &format!("{};{address}", clean(kind)));
+            address_field(text, "Original-Recipient", &format!("{};{}", clean(kind), readable_xtext(address)));
         }
-        let kind = if global && recipient.address.needs_smtputf8() { "utf-8" } else { "rfc822" };
-        field(text, "Final-Recipient", &format!("{kind};{}", recipient.address));
+        let is_utf8 = form == Form::Global && recipient.address.needs_smtputf8();
+        let kind = if is_utf8 { "utf-8" } else { "rfc822" };
+        address_field(text, "Final-Recipient", &format!("{kind};{}", recipient.address));
         let action = match self.action {
             NoticeAction::Failed => "failed",
             NoticeAction::Delayed => "delayed",
@@ -151,7 +194,7 @@ impl Notice<'_> {
         field(text, "Action", action);
         field(text, "Status", &self.status(recipient).to_string());
         if let Some(destination) = recipient.destination {
-            field(text, "Remote-MTA", &format!("dns;{}", clean(&destination.host)));
+            field(text, "Remote-MTA", &format!("dns;{}", destination.host));
         }
         let reply = recipient.reply.or(recipient.failure.and_then(|failure| failure.reply.as_ref()));
         match (reply, recipient.failure) {
@@ -161,7 +204,9 @@ impl Notice<'_> {
             }
             (None, None) => {}
         }
-        field(text, "Last-Attempt-Date", &date(self.now));
+        if let Some(at) = recipient.last_attempt {
+            field(text, "Last-Attempt-Date", &date(at));
+        }
         if let Some(until) = recipient.retry_until {
             field(text, "Will-Retry-Until", &date(until));
         }
@@ -188,9 +233,10 @@ impl Notice<'_> {
             (FailureKind::TooLarge { .. }, _) => (3, 4),
             (FailureKind::BadReply { .. }, _) => (5, 0),
             (FailureKind::Local { .. }, _) => (3, 0),
-            (FailureKind::Expired, _) => (4, 7),
+            (FailureKind::MailLoop, _) => (4, 6),
+            (FailureKind::Expired { .. }, _) => (4, 7),
         };
-        let expired = recipient.failure.is_some_and(|failure| failure.kind == FailureKind::Expired);
+        let expired = recipient.failure.is_some_and(|failure| matches!(failure.kind, FailureKind::Expired { .. }));
         let reply = recipient.reply.or(recipient.failure.and_then(|failure| failure.reply.as_ref()));
         match (reply.and_then(|reply| reply.enhanced), recipient.failure) {
             (Some(code), _) if code.class == class && !expired => code,
@@ -203,13 +249,17 @@ impl Notice<'_> {
     }
 }
 
-fn part(text: &mut String, boundary: &str, content_type: &str, body: &str) {
-    text.push_str(&part_header(boundary, content_type));
-    text.push_str(body);
+/// What failed, without destination and reply: these stand on lines of their own.
+fn reason(failure: &Failure) -> String {
+    Failure { destination: None, reply: None, ..failure.clone() }.to_string()
 }
 
-fn part_header(boundary: &str, content_type: &str) -> String {
-    format!("\r\n--{boundary}\r\nContent-Type: {content_type}\r\nContent-Transfer-Encoding: 8bit\r\n\r\n")
+/// An address goes out to the letter: in a quoted local part, each space counts.
+fn address_field(text: &mut String, name: &str, value: &str) {
+    if value.len() > 900 || value.contains(char::is_control) {
+        return field(text, name, value);
+    }
+    let _ = write!(text, "{name}: {value}\r\n");
 }
 
 /// One field of the machine-readable part, folded at spaces.
@@ -272,7 +322,12 @@ fn date(at: Timestamp) -> String {
     jiff::fmt::rfc2822::to_string(&at.to_zoned_datetime(TimeZone::UTC)).unwrap_or_else(|_| at.to_string())
 }
 
-/// `+3D` stands for `=` (RFC 3461 section 4).
+/// xtext decoded where that gives printable ASCII, else as it is: `+3D` stands for `=` (RFC 3461 section 4).
+fn readable_xtext(text: &str) -> String {
+    let decoded = decode_xtext(text).filter(|decoded| decoded.bytes().all(|byte| (32..127).contains(&byte)));
+    decoded.unwrap_or_else(|| text.to_owned())
+}
+
 fn decode_xtext(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -289,19 +344,24 @@ fn decode_xtext(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Whole lines of the original's header up to the limit, with nothing in it but text, tabs and CRLF.
+/// Whole fields of the original's header up to the limit, with nothing in them but text, tabs and CRLF. What follows
+/// the first empty line is content.
 fn clean_header(header: &[u8]) -> Vec<u8> {
+    let lines = header.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let lines: Vec<&[u8]> = lines.take_while(|line| !line.is_empty()).collect();
     let mut cleaned = Vec::with_capacity(header.len().min(ORIGINAL_BYTES_MAX));
-    for line in header.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() || line.len() > 998 {
+    for field in lines.chunk_by(|_, next| next.starts_with(b" ") || next.starts_with(b"\t")) {
+        if field.iter().any(|line| line.len() > 998) {
             continue;
         }
-        if cleaned.len() + line.len() + 2 > ORIGINAL_BYTES_MAX {
+        if cleaned.len() + field.iter().map(|line| line.len() + 2).sum::<usize>() > ORIGINAL_BYTES_MAX {
             break;
         }
-        cleaned.extend(line.iter().map(|byte| if *byte < 32 && *byte != b'\t' || *byte == 127 { b' ' } else { *byte }));
-        cleaned.extend_from_slice(b"\r\n");
+        for line in field {
+            cleaned
+                .extend(line.iter().map(|byte| if byte.is_ascii_control() && *byte != b'\t' { b' ' } else { *byte }));
+            cleaned.extend_from_slice(b"\r\n");
+        }
     }
     cleaned
 }
@@ -330,6 +390,7 @@ mod tests {
                 failure: Some(failure),
                 reply: None,
                 destination: failure.destination.as_ref(),
+                last_attempt: None,
                 retry_until: None,
             }],
             original_headers: header,
@@ -372,8 +433,8 @@ mod tests {
     fn the_status_tells_what_happened() {
         let table = [
             (Failure::new(Phase::Connect, FailureKind::ConnectionRefused), "5.4.1"),
-            (Failure::new(Phase::Connect, FailureKind::Expired), "5.4.7"),
-            (Failure { kind: FailureKind::Expired, ..rejected("x") }, "5.4.7"),
+            (Failure::new(Phase::Connect, FailureKind::Expired { cause: None }), "5.4.7"),
+            (Failure { kind: FailureKind::Expired { cause: None }, ..rejected("x") }, "5.4.7"),
             (Failure::new(Phase::Mail, FailureKind::ExtensionMissing { extension: "SMTPUTF8".into() }), "5.6.7"),
             (Failure::new(Phase::Resolve, FailureKind::NullMx), "5.1.10"),
         ];

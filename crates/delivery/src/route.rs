@@ -61,7 +61,8 @@ pub fn order_mx(
     mut random: impl FnMut() -> u32,
 ) -> Result<Vec<String>, FailureKind> {
     if records.is_empty() {
-        return Ok(vec![domain.to_owned()]);
+        let own = own_names.iter().any(|own| own.eq_ignore_ascii_case(domain));
+        return if own { Err(FailureKind::MailLoop) } else { Ok(vec![domain.to_owned()]) };
     }
     if records.iter().all(|mx| mx.host.is_empty()) {
         return Err(FailureKind::NullMx);
@@ -74,8 +75,7 @@ pub fn order_mx(
         .map(|mx| (mx.preference, random(), mx.host))
         .collect();
     if usable.is_empty() {
-        let detail = "this host is the best mail exchanger for the domain, mail would loop".to_owned();
-        return Err(FailureKind::Local { detail });
+        return Err(FailureKind::MailLoop);
     }
     usable.sort();
     Ok(usable.into_iter().map(|(_, _, host)| host).collect())
@@ -118,6 +118,6 @@ mod tests {
         assert_eq!(order(&[(20, "b"), (10, "a")]), Ok(vec!["a".into(), "b".into()]));
         assert_eq!(order(&[(10, "a"), (10, "b")]), Ok(vec!["b".into(), "a".into()]));
         assert_eq!(order(&[(10, "a"), (20, "EDGE.test"), (20, "b"), (30, "c")]), Ok(vec!["a".into()]));
-        assert!(matches!(order(&[(10, "edge.test"), (20, "b")]), Err(FailureKind::Local { .. })));
+        assert_eq!(order(&[(10, "edge.test"), (20, "b")]), Err(FailureKind::MailLoop));
     }
 }

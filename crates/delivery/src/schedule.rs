@@ -23,7 +23,9 @@ impl Schedule {
     pub fn next_due(&self, attempts: u32, now: Timestamp, jitter: f64) -> Timestamp {
         let index = (attempts.max(1) as usize - 1).min(self.intervals.len().saturating_sub(1));
         let interval = self.intervals.get(index).copied().unwrap_or(Duration::from_secs(900));
-        later(now, interval.mul_f64(1.0 + JITTER * (2.0 * jitter.clamp(0.0, 1.0) - 1.0)))
+        let factor = 1.0 + JITTER * (2.0 * jitter.clamp(0.0, 1.0) - 1.0);
+        let jittered = Duration::try_from_secs_f64(interval.as_secs_f64() * factor).unwrap_or(interval);
+        later(now, jittered)
     }
 
     pub fn expires_at(&self, received: Timestamp) -> Timestamp {

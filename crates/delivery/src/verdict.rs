@@ -110,8 +110,12 @@ pub fn success_notice(notify: Option<Notify>, sender: &ReversePath, offers_dsn: 
 /// Expiry keeps what the last attempt met: the original cause.
 fn expired(last: Option<&Failure>) -> Failure {
     match last {
-        Some(last) => Failure { kind: FailureKind::Expired, ..last.clone() },
-        None => Failure::new(Phase::Connect, FailureKind::Expired),
+        Some(last) => {
+            let cause = Some(Box::new(last.kind.clone()));
+            Failure { kind: FailureKind::Expired { cause }, ..last.clone() }
+        }
+        // Nothing was tried: it waited for its first look-up.
+        None => Failure::new(Phase::Resolve, FailureKind::Expired { cause: None }),
     }
 }
 
@@ -170,7 +174,8 @@ mod tests {
         let Decision::Fail { failure, notice: true } = after_failure(&at(&schedule, &sender, 86_400), refused()) else {
             panic!("an expired delivery was kept");
         };
-        assert_eq!((failure.phase, failure.kind), (Phase::Connect, FailureKind::Expired));
+        let cause = Some(Box::new(FailureKind::ConnectionRefused));
+        assert_eq!((failure.phase, failure.kind), (Phase::Connect, FailureKind::Expired { cause }));
     }
 
     #[test]

@@ -121,12 +121,16 @@ fn who_hears_of_a_success() {
     }
 }
 
+fn expired() -> FailureKind {
+    FailureKind::Expired { cause: Some(Box::new(FailureKind::Rejected)) }
+}
+
 /// The last attempt's phase, words and destination outlive the wait, whether the end came by attempt or by review.
 #[test]
 fn expiry_keeps_the_last_cause() {
     let (schedule, sender) = (schedule(&[900], 86_400, None), sender());
     let late = situation(&schedule, &sender, at(86_400));
-    let expected = Failure { kind: FailureKind::Expired, ..greylisted() };
+    let expected = Failure { kind: expired(), ..greylisted() };
     assert_eq!(after_failure(&late, greylisted()), Decision::Fail { failure: expected.clone(), notice: true });
     assert_eq!(review(&late, Some(&greylisted())), Review::Fail { failure: expected, notice: true });
 }
@@ -186,7 +190,7 @@ fn a_day_behind_a_dead_destination() {
     let (schedule, sender) = (schedule(&[300, 900], 86_400, Some(14_400)), sender());
     let life = live(&schedule, &sender, None, 0.5, &[true]);
     assert_eq!(life.delay_notices, [at(14_400)]);
-    assert_eq!(life.end, Some((at(86_400), FailureKind::Expired)));
+    assert_eq!(life.end, Some((at(86_400), expired())));
     assert!(life.failure_notice);
     // At 0 and 300 s, then every 900 s until the end, and once more at the very end.
     assert_eq!(life.attempts, 2 + (86_400 - 300) / 900 + 1);
@@ -198,7 +202,7 @@ fn a_day_behind_a_resting_connector() {
     let (schedule, sender) = (schedule(&[900], 86_400, Some(14_400)), sender());
     let life = live(&schedule, &sender, None, 0.5, &[false]);
     assert_eq!((life.attempts, life.delay_notices), (0, vec![at(14_400)]));
-    assert_eq!(life.end, Some((at(86_400), FailureKind::Expired)));
+    assert_eq!(life.end, Some((at(86_400), expired())));
 }
 
 proptest! {
@@ -217,7 +221,7 @@ proptest! {
         let schedule = schedule(&intervals, expire, delay_notice);
         let sender = if null { ReversePath::Null } else { sender() };
         let life = live(&schedule, &sender, notify, jitter, &reachable);
-        prop_assert_eq!(&life.end, &Some((at(expire), FailureKind::Expired)));
+        prop_assert_eq!(&life.end, &Some((at(expire), expired())));
         let wants = notify.unwrap_or_default();
         let told_at = delay_notice.filter(|delay| *delay < expire && !null && wants.on_delay()).map(at);
         prop_assert_eq!(life.delay_notices, Vec::from_iter(told_at));

@@ -319,6 +319,9 @@ async fn commands_do_what_they_say<S: Store>(store: &S) {
     let done = run(Command::Retry, all()).await.expect("done");
     assert_eq!(done, Commanded { changed: 1, leased: 1 });
     assert_eq!(state().await.due, at(7));
+    let connector = &state().await.delivery.connector;
+    assert_eq!(store.retry_requested(connector).await.expect("read"), Some(at(7)));
+    assert_eq!(store.retry_requested("another").await.expect("read"), None);
 
     let one = Selection { recipient: Some("A@X.test".to_owned()), ..all() };
     assert_eq!(run(Command::Suspend, one.clone()).await.expect("done").changed, 1);

@@ -110,6 +110,10 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Who runs, and how each node's connectors stand.
     fn reports(&self) -> impl Future<Output = Result<Vec<NodeReport>>> + Send;
 
+    /// When an operator last asked for deliveries of this connector to be tried at once: a connector that was backed
+    /// off before that moment is tried again.
+    fn retry_requested(&self, connector: &str) -> impl Future<Output = Result<Option<Timestamp>>> + Send;
+
     /// Deliveries in the queue, by due time, a page at a time.
     fn list(&self, query: QueueQuery) -> impl Future<Output = Result<Vec<DeliveryRecord>>> + Send;
 

@@ -281,7 +281,10 @@ pub struct ConnectorReport {
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct BackOff {
+    /// The first failure in the row.
     pub since: Timestamp,
+    /// The last failure, with which this rest began.
+    pub began: Timestamp,
     pub until: Timestamp,
     /// The original cause.
     pub failure: Failure,

@@ -70,6 +70,9 @@ impl Store for Fixed {
     async fn reports(&self) -> Result<Vec<NodeReport>> {
         Ok(self.reports.clone())
     }
+    async fn retry_requested(&self, _: &str) -> Result<Option<Timestamp>> {
+        Ok(None)
+    }
     async fn list(&self, query: QueueQuery) -> Result<Vec<DeliveryRecord>> {
         let after = query.after.map(|(_, key)| key);
         let rows = self.records.iter().filter(|record| after.is_none_or(|after| record.delivery.key > after));
@@ -445,6 +448,7 @@ fn why_a_delivery_waits() {
             limited: limited.map(str::to_owned),
             backed_off: backed_off.map(|until| BackOff {
                 since: at(NOW),
+                began: at(NOW),
                 until: at(until),
                 failure: Failure::new(Phase::Connect, FailureKind::ConnectionRefused),
             }),

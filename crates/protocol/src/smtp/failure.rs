@@ -94,8 +94,14 @@ pub enum FailureKind {
     Local {
         detail: String,
     },
-    /// The delivery waited longer than the queue keeps mail; [`Failure::phase`] and reply are the last attempt's.
-    Expired,
+    /// This host is the best mail exchanger for the recipient's domain (RFC 5321 section 5.1).
+    MailLoop,
+    /// The delivery waited longer than the queue keeps mail. Phase, reply and destination are the last attempt's, and so
+    /// is the cause; `None` where nothing was attempted.
+    Expired {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<Box<FailureKind>>,
+    },
 }
 
 /// What else a failure says something about.
@@ -133,7 +139,8 @@ impl Failure {
             FailureKind::NullMx
             | FailureKind::ExtensionMissing { .. }
             | FailureKind::TooLarge { .. }
-            | FailureKind::Expired => true,
+            | FailureKind::MailLoop
+            | FailureKind::Expired { .. } => true,
             // A domain that does not exist may be a mistake of its name servers; the queue's lifetime bounds the wait.
             FailureKind::HostNotFound
             | FailureKind::DnsFailure { .. }
@@ -156,7 +163,8 @@ impl Failure {
                 FailureKind::NullMx
                 | FailureKind::ExtensionMissing { .. }
                 | FailureKind::TooLarge { .. }
-                | FailureKind::Expired
+                | FailureKind::MailLoop
+                | FailureKind::Expired { .. }
                 | FailureKind::Local { .. },
                 _,
             ) => Scope::Message,
@@ -210,7 +218,9 @@ impl fmt::Display for FailureKind {
             }
             Self::BadReply { detail } => write!(f, "the answer is not SMTP ({detail})"),
             Self::Local { detail } => write!(f, "local trouble ({detail})"),
-            Self::Expired => f.write_str("expired in the queue"),
+            Self::MailLoop => f.write_str("this host is the domain's own mail exchanger, the mail would loop"),
+            Self::Expired { cause: Some(cause) } => write!(f, "expired in the queue, last attempt: {cause}"),
+            Self::Expired { cause: None } => f.write_str("expired in the queue"),
         }
     }
 }

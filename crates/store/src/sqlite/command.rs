@@ -1,5 +1,7 @@
 //! An operator's commands on queued deliveries.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use protocol::smtp::Address;
 use rusqlite::{Connection, ToSql, params};
@@ -18,6 +20,7 @@ struct Target {
     message: MessageKey,
     network_message_id: Uuid,
     recipient: String,
+    connector: String,
     state: State,
 }
 
@@ -29,6 +32,7 @@ pub(super) fn run(
     now: Timestamp,
 ) -> rusqlite::Result<Commanded> {
     let mut done = Commanded::default();
+    let mut retried = BTreeSet::new();
     for target in targets(connection, selection)? {
         match apply(connection, command, &target, by, now)? {
             Applied::Changed => {
@@ -41,10 +45,18 @@ pub(super) fn run(
                     kind: event(command, by),
                 };
                 insert_events(connection, target.message, &[event])?;
+                if command == Command::Retry {
+                    retried.insert(target.connector);
+                }
             }
             Applied::Leased => done.leased += 1,
             Applied::Nothing => {}
         }
+    }
+    let mut request =
+        connection.prepare_cached("INSERT OR REPLACE INTO retry_request (connector, at) VALUES (?1, ?2)")?;
+    for connector in retried {
+        request.execute(params![connector, Millis(now)])?;
     }
     Ok(done)
 }
@@ -112,7 +124,7 @@ fn event(command: Command, by: &str) -> EventKind {
 fn targets(connection: &Connection, selection: &Selection) -> rusqlite::Result<Vec<Target>> {
     let (condition, parameters) = conditions(selection);
     let sql = format!(
-        "SELECT d.id, d.message, m.network_message_id, d.recipient, d.state
+        "SELECT d.id, d.message, m.network_message_id, d.recipient, d.connector, d.state
          FROM delivery AS d JOIN message AS m ON m.id = d.message WHERE d.state IN (0, 1, 2){condition}"
     );
     let mut select = connection.prepare(&sql)?;
@@ -123,7 +135,8 @@ fn targets(connection: &Connection, selection: &Selection) -> rusqlite::Result<V
             message: MessageKey(row.get(1)?),
             network_message_id: Uuid::from_bytes(row.get(2)?),
             recipient: row.get(3)?,
-            state: row.get(4)?,
+            connector: row.get(4)?,
+            state: row.get(5)?,
         })
     })?;
     targets.collect()

@@ -198,6 +198,11 @@ impl Store for SqliteStore {
         self.0.readers.run(read::reports).await
     }
 
+    async fn retry_requested(&self, connector: &str) -> Result<Option<Timestamp>> {
+        let connector = connector.to_owned();
+        self.0.readers.run(move |connection| read::retry_requested(connection, &connector)).await
+    }
+
     async fn list(&self, query: QueueQuery) -> Result<Vec<DeliveryRecord>> {
         self.0.readers.run(move |connection| read::list(connection, &query)).await
     }

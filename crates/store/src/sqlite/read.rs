@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use trace::Event;
 use uuid::Uuid;
@@ -154,6 +155,11 @@ pub(super) fn trace(connection: &Connection, query: &TraceQuery) -> rusqlite::Re
     }
     push(" ORDER BY m.id DESC, d.id LIMIT ?", Box::new(query.limit));
     records(connection, &condition, &parameters)
+}
+
+pub(super) fn retry_requested(connection: &Connection, connector: &str) -> rusqlite::Result<Option<Timestamp>> {
+    let mut select = connection.prepare_cached("SELECT at FROM retry_request WHERE connector = ?1")?;
+    select.query_row([connector], |row| row.get::<_, Millis>(0)).optional().map(|at| at.map(|at| at.0))
 }
 
 pub(super) fn events(connection: &Connection, message: Uuid) -> rusqlite::Result<Vec<Event>> {

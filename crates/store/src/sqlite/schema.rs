@@ -56,7 +56,8 @@ const MIGRATIONS: [&str; 1] = [
      CREATE TABLE upload (message INTEGER PRIMARY KEY);
      CREATE TABLE event (id INTEGER PRIMARY KEY, message INTEGER NOT NULL, json TEXT NOT NULL);
      CREATE INDEX event_message ON event (message);
-     CREATE TABLE node_report (node TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;",
+     CREATE TABLE node_report (node TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
+     CREATE TABLE retry_request (connector TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;",
 ];
 
 /// The version that this program writes.

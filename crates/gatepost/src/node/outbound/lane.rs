@@ -195,7 +195,7 @@ impl Lane {
         shared.failing_since = Some(since);
         let until = now.checked_add(delay).unwrap_or(now);
         tracing::warn!(connector = shared.connector.name, %failure, %until, "connector backed off");
-        shared.back_off = Some(BackOff { since, until, failure: failure.clone() });
+        shared.back_off = Some(BackOff { since, began: now, until, failure: failure.clone() });
         self.attention.notify_one();
     }
 
@@ -225,7 +225,7 @@ impl Lane {
         let mut tick = tokio::time::interval(CLAIM_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.is_closed() {
-            self.end_back_off();
+            self.end_back_off(&node).await;
             self.give_back_if_backed_off(&node).await;
             if self.wants_more() && self.due_in_store.load(Ordering::Relaxed) {
                 self.claim(&node).await;
@@ -260,13 +260,18 @@ impl Lane {
             && workers < shared.connector.concurrency as usize
     }
 
-    fn end_back_off(&self) {
-        let mut shared = self.shared();
-        if shared.back_off.as_ref().is_some_and(|back_off| back_off.until <= Timestamp::now()) {
-            // The count stays: the next failure waits longer.
-            shared.back_off = None;
-            self.due_in_store.store(true, Ordering::Relaxed);
+    /// A back-off ends with its time, or when an operator asks for a retry.
+    async fn end_back_off<S: Store>(&self, node: &Arc<Node<S>>) {
+        let Some(BackOff { began, until, .. }) = self.shared().back_off.clone() else { return };
+        if until > Timestamp::now() {
+            let requested = node.store.retry_requested(&self.connector().name).await;
+            if !requested.is_ok_and(|at| at.is_some_and(|at| at >= began)) {
+                return;
+            }
         }
+        // The count stays: the next failure waits longer.
+        self.shared().back_off = None;
+        self.due_in_store.store(true, Ordering::Relaxed);
     }
 
     async fn claim<S: Store>(&self, node: &Arc<Node<S>>) {

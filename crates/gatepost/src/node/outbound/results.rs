@@ -135,6 +135,7 @@ impl<S: Store> Context<'_, S> {
         let notice = action.and_then(|action| {
             self.notice(action, |recipient| {
                 recipient.reply = Some(&reply);
+                recipient.last_attempt = Some(now);
                 recipient.destination = attempt.destination.as_ref();
             })
         });
@@ -172,6 +173,7 @@ impl<S: Store> Context<'_, S> {
     fn delay_notice(&self, failure: &Failure, retry_until: Timestamp) -> Option<(NoticeAction, NewMessage)> {
         self.notice(NoticeAction::Delayed, |recipient| {
             recipient.failure = Some(failure);
+            recipient.last_attempt = Some(Timestamp::now());
             recipient.destination = failure.destination.as_ref();
             recipient.retry_until = Some(retry_until);
         })
@@ -180,6 +182,7 @@ impl<S: Store> Context<'_, S> {
     fn failure_notice(&self, failure: &Failure) -> Option<(NoticeAction, NewMessage)> {
         self.notice(NoticeAction::Failed, |recipient| {
             recipient.failure = Some(failure);
+            recipient.last_attempt = Some(Timestamp::now());
             recipient.reply = failure.reply.as_ref();
             recipient.destination = failure.destination.as_ref();
         })
@@ -236,6 +239,7 @@ pub(crate) fn notice_for<'a, S: Store>(
         failure: None,
         reply: None,
         destination: None,
+        last_attempt: None,
         retry_until: None,
     };
     fill(&mut recipient);
