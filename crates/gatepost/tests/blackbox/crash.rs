@@ -1,13 +1,10 @@
 //! `kill -9` at random moments under load: every message that was answered 250 arrives, and a second copy only where
 //! the history says that an attempt was interrupted.
 
-#![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
-
 use std::{
     collections::HashMap,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -16,12 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::Node;
+
 const KILLS: u32 = 100;
 const SENDERS: u64 = 4;
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// A destination that remembers how often it took each message, by its Subject.
 fn start_sink(taken: Arc<Mutex<HashMap<String, u32>>>) -> u16 {
@@ -108,49 +103,9 @@ fn send(port: u16, next: &AtomicU64, stop: &AtomicBool, answered: &Mutex<Vec<Str
     Ok(())
 }
 
-struct Node {
-    child: Child,
-}
-
-impl Node {
-    fn start(folder: &std::path::Path, port: u16) -> Self {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_gatepost"))
-            .arg("--config")
-            .arg(folder.join("gatepost.toml"))
-            .arg("serve")
-            .stderr(log)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "{}", std::fs::read_to_string(folder.join("log")).unwrap());
-            thread::sleep(Duration::from_millis(2));
-        }
-        Self { child }
-    }
-}
-
-impl Drop for Node {
-    /// SIGKILL: the process has no say.
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-/// The number of deliveries whose history has an interruption or a failure after the final dot, by Subject.
-fn excused(folder: &std::path::Path, messages: u64) -> HashMap<String, bool> {
-    let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
-        .arg("--config")
-        .arg(folder.join("gatepost.toml"))
-        .args(["trace", "--detail", "--format", "json", "--limit", &(messages + 1000).to_string()])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let trace: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let excused = trace["messages"].as_array().unwrap().iter().map(|message| {
+/// By Subject: true where the history has an interruption, or an attempt that ended after the final dot.
+fn excused(node: &Node) -> HashMap<String, bool> {
+    let excused = node.trace().into_iter().map(|message| {
         let excused = message["events"].as_array().unwrap().iter().any(|event| {
             event["event"] == "interrupted"
                 || (event["event"] == "deferred" && event["failure"]["phase"] == "end-of-data")
@@ -162,16 +117,9 @@ fn excused(folder: &std::path::Path, messages: u64) -> HashMap<String, bool> {
 
 #[test]
 fn what_was_answered_250_survives_kill_9() {
-    let folder = tempfile::tempdir().unwrap();
     let taken: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
-    let (sink_port, port) = (start_sink(Arc::clone(&taken)), free_port());
-    let config = format!(
-        "[inbound]\nlisten = [\"127.0.0.1:{port}\"]\n\
-         [[accepted_domain]]\nname = \"onprem.test\"\nconnector = \"onprem\"\n\
-         [[connector]]\nname = \"onprem\"\nhosts = [\"127.0.0.1:{sink_port}\"]\n\
-         [retry]\nschedule = [\"1s\"]\n"
-    );
-    std::fs::write(folder.path().join("gatepost.toml"), config).unwrap();
+    let mut node = Node::to_port(start_sink(Arc::clone(&taken))).retry("schedule = [\"1s\"]").start();
+    let port = node.port;
     let answered: Arc<Mutex<Vec<String>>> = Arc::default();
     let (next, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let senders = (0..SENDERS).map(|_| {
@@ -187,17 +135,16 @@ fn what_was_answered_250_survives_kill_9() {
     let seed = std::process::id();
     let mut random = u64::from(seed) | 1;
     for _ in 0..KILLS {
-        let node = Node::start(folder.path(), port);
         // xorshift: spread enough to hit every moment of a message's life.
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
         thread::sleep(Duration::from_millis(20 + random % 200));
-        drop(node);
+        node.kill();
+        node.start();
     }
     stop.store(true, Ordering::Relaxed);
     senders.into_iter().for_each(|sender| sender.join().unwrap());
-    let node = Node::start(folder.path(), port);
     let answered = std::mem::take(&mut *answered.lock().unwrap());
     let missing = || {
         let taken = taken.lock().unwrap();
@@ -210,13 +157,12 @@ fn what_was_answered_250_survives_kill_9() {
     assert_eq!(missing(), 0, "of {} messages answered 250, with seed {seed}", answered.len());
     assert!(answered.len() > KILLS as usize, "only {} messages went through: the load was too light", answered.len());
     // What is under way settles before the history is read.
-    thread::sleep(Duration::from_secs(1));
-    let excused = excused(folder.path(), next.load(Ordering::Relaxed));
+    node.wait_until_empty();
+    let excused = excused(&node);
     let taken = taken.lock().unwrap();
     let twice: Vec<_> = taken.iter().filter(|(_, count)| **count > 1).collect();
     for (subject, count) in &twice {
         assert_eq!(excused.get(*subject), Some(&true), "{subject} came {count} times, with seed {seed}");
     }
     println!("{KILLS} kills, {} messages answered 250, all arrived, {} more than once", answered.len(), twice.len());
-    drop(node);
 }

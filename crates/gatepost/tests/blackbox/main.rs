@@ -1,0 +1,13 @@
+//! The program as its users meet it: a process of its own, real senders before it and real mail servers behind it.
+//! Foreign programs are those that `./test` unpacked under target/peers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helper fails the test")]
+
+mod crash;
+mod destinations;
+mod dns;
+mod inbound;
+mod lifecycle;
+mod notices;
+mod peers;
+mod support;

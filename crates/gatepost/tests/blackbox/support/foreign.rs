@@ -1,0 +1,375 @@
+//! Foreign programs, as unpacked under target/peers: they run on loopback, in folders of their own, as nobody's service.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use tempfile::TempDir;
+
+use super::{free_port, wait_for};
+
+/// Users that the programs insist on, and that this machine need not have.
+const PASSWD: &str = "postfix:x:4201:4201::/:/bin/false\nDebian-exim:x:4203:4203::/:/bin/false\n\
+                      nsd:x:4204:4204::/:/bin/false\n";
+const GROUP: &str = "postfix:x:4201:\npostdrop:x:4202:\nDebian-exim:x:4203:\nnsd:x:4204:\n";
+
+fn root() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/root");
+        root.canonicalize().unwrap_or_else(|_| panic!("{} is missing; run ./test, which unpacks it", root.display()))
+    })
+}
+
+fn library(name: &str) -> String {
+    root().join("usr/lib/x86_64-linux-gnu").join(name).to_str().unwrap().to_owned()
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// A command that finds its libraries, and dies with this process.
+fn foreign(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    let libraries = ["usr/lib/x86_64-linux-gnu", "usr/lib/postfix"].map(|path| root().join(path).display().to_string());
+    command.args(["--pdeathsig", "KILL", "--"]).arg(root().join(program)).env("LD_LIBRARY_PATH", libraries.join(":"));
+    command
+}
+
+/// Variables that let a program see users of its own, and believe that it became them where this process is not root.
+fn users(folder: &Path) -> Vec<(&'static str, String)> {
+    for (name, more) in [("passwd", PASSWD), ("group", GROUP)] {
+        let system = fs::read_to_string(Path::new("/etc").join(name)).unwrap();
+        fs::write(folder.join(name), system + more).unwrap();
+    }
+    let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let mut preload = library("libnss_wrapper.so");
+    let mut variables = vec![("NSS_WRAPPER_PASSWD", file("passwd")), ("NSS_WRAPPER_GROUP", file("group"))];
+    if !is_root() {
+        preload = format!("{preload}:{}", library("libuid_wrapper.so"));
+        variables.extend([("UID_WRAPPER", "1".to_owned()), ("UID_WRAPPER_ROOT", "1".to_owned())]);
+    }
+    variables.push(("LD_PRELOAD", preload));
+    variables
+}
+
+fn give(path: &Path, user: u32, group: u32) {
+    if is_root() {
+        chown(path, Some(user), Some(group)).unwrap();
+    }
+}
+
+/// A folder that other users may enter.
+fn open_folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+/// A certificate for a server, valid from now on.
+fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+    net::tls::ensure_self_signed(&certificate, &key, "mail.onprem.test").unwrap();
+    (certificate, key)
+}
+
+fn wait_until_listening(port: u16, child: &mut Child, log: &Path) {
+    wait_for("a mail server", || {
+        if let Some(status) = child.try_wait().unwrap() {
+            panic!("it ended with {status}: {}", fs::read_to_string(log).unwrap_or_default());
+        }
+        let stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        let mut banner = String::new();
+        BufReader::new(&stream).read_line(&mut banner).ok()?;
+        banner.starts_with("220").then_some(())
+    });
+}
+
+/// All files of a Maildir, as they stand there: LF line ends and a few fields on top.
+fn maildir(folder: &Path) -> Vec<Vec<u8>> {
+    let Ok(entries) = fs::read_dir(folder.join("new")) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| fs::read(file).unwrap()).collect()
+}
+
+/// A mail server that keeps what it takes.
+pub(crate) struct MailServer {
+    folder: TempDir,
+    pub port: u16,
+    child: Child,
+    mail: PathBuf,
+    log: PathBuf,
+}
+
+impl MailServer {
+    pub(crate) fn messages(&self) -> Vec<Vec<u8>> {
+        maildir(&self.mail)
+    }
+
+    pub(crate) fn wait_for_messages(&self, count: usize) -> Vec<Vec<u8>> {
+        wait_for(&format!("{count} messages"), || Some(self.messages()).filter(|messages| messages.len() >= count))
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for MailServer {
+    fn drop(&mut self) {
+        // Postfix's master ends its children at SIGTERM.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("log of the mail server in {}:\n{}", self.folder.path().display(), self.log());
+        }
+    }
+}
+
+pub(crate) struct Postfix;
+
+impl Postfix {
+    /// Postfix that takes mail for onprem.test, with STARTTLS.
+    pub(crate) fn start() -> MailServer {
+        Self::start_with("")
+    }
+
+    /// The same with more settings for main.cf.
+    pub(crate) fn start_with(settings: &str) -> MailServer {
+        let (folder, port) = (open_folder(), free_port());
+        let path = folder.path().to_path_buf();
+        let (certificate, key) = certificate(&path);
+        for name in ["etc", "data", "mail", "queue"] {
+            fs::create_dir(path.join(name)).unwrap();
+        }
+        give(&path.join("data"), 4201, 4202);
+        give(&path.join("mail"), 4201, 4202);
+        for name in
+            "active bounce corrupt defer deferred flush hold incoming private public saved trace maildrop".split(' ')
+        {
+            fs::create_dir(path.join("queue").join(name)).unwrap();
+            give(&path.join("queue").join(name), 4201, 4202);
+        }
+        fs::create_dir(path.join("queue/pid")).unwrap();
+        let environment = users(&path);
+        let names: Vec<_> = environment.iter().map(|(name, _)| *name).chain(["LD_LIBRARY_PATH"]).collect();
+        let (folder_name, root, names) = (path.display(), root().display(), names.join(" "));
+        let main = format!(
+            "compatibility_level = 3.6\nqueue_directory = {folder_name}/queue\ndata_directory = {folder_name}/data\n\
+             daemon_directory = {root}/usr/lib/postfix/sbin\ncommand_directory = {root}/usr/sbin\n\
+             shlib_directory = {root}/usr/lib/postfix\nmeta_directory = {folder_name}/etc\n\
+             import_environment = {names}\nmaillog_file = {folder_name}/log\nmaillog_file_prefixes = {folder_name}\n\
+             inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmyhostname = mail.onprem.test\nmydestination =\n\
+             mynetworks =\nalias_maps =\nvirtual_mailbox_domains = onprem.test\nvirtual_mailbox_base = {folder_name}/mail\n\
+             virtual_mailbox_maps = static:all/\nvirtual_uid_maps = static:4201\nvirtual_gid_maps = static:4202\n\
+             message_size_limit = 60000000\nvirtual_mailbox_limit = 0\nsmtputf8_enable = yes\n\
+             smtpd_tls_security_level = may\nsmtpd_tls_loglevel = 1\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n\
+             {settings}\n",
+            certificate.display(),
+            key.display()
+        );
+        fs::write(path.join("etc/main.cf"), main).unwrap();
+        fs::write(path.join("etc/master.cf"), master(port)).unwrap();
+        let mut child = foreign("usr/lib/postfix/sbin/master")
+            .args(["-c", path.join("etc").to_str().unwrap(), "-d"])
+            .envs(environment)
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(path.join("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        let log = path.join("log");
+        wait_until_listening(port, &mut child, &log);
+        MailServer { folder, port, child, mail: path.join("mail/all"), log }
+    }
+}
+
+fn master(port: u16) -> String {
+    let mut text = format!("127.0.0.1:{port} inet n - n - - smtpd\npostlog unix-dgram n - n - 1 postlogd\n");
+    for (service, limit, program) in [
+        ("cleanup", "0", "cleanup"),
+        ("tlsmgr", "1", "tlsmgr"),
+        ("rewrite", "-", "trivial-rewrite"),
+        ("bounce", "0", "bounce"),
+        ("defer", "0", "bounce"),
+        ("trace", "0", "bounce"),
+        ("proxymap", "-", "proxymap"),
+        ("virtual", "-", "virtual"),
+        ("retry", "-", "error"),
+        ("error", "-", "error"),
+        ("anvil", "1", "anvil"),
+    ] {
+        text.push_str(&format!("{service} unix - n n - {limit} {program}\n"));
+    }
+    text + "qmgr unix n - n 300 1 qmgr\n"
+}
+
+pub(crate) struct Exim;
+
+impl Exim {
+    /// Exim, whose TLS library is GnuTLS, that takes all mail.
+    pub(crate) fn start() -> MailServer {
+        let (folder, port) = (open_folder(), free_port());
+        let path = folder.path().to_path_buf();
+        let (certificate, key) = certificate(&path);
+        for name in ["spool", "log", "mail"] {
+            fs::create_dir(path.join(name)).unwrap();
+            give(&path.join(name), 4203, 4203);
+        }
+        for file in [&certificate, &key] {
+            give(file, 4203, 4203);
+        }
+        let configuration = format!(
+            "primary_hostname = mail.onprem.test\nspool_directory = {folder}/spool\nlog_file_path = {folder}/log/%slog\n\
+             local_interfaces = 127.0.0.1\ndaemon_smtp_ports = {port}\npid_file_path = {folder}/spool/pid\n\
+             exim_path = {program}\n\
+             tls_advertise_hosts = *\ntls_certificate = {certificate}\ntls_privatekey = {key}\n\
+             log_selector = +tls_cipher\nacl_smtp_rcpt = take\nacl_smtp_data = take\nmessage_size_limit = 60M\n\
+             smtputf8_advertise_hosts = *\naccept_8bitmime = true\ndsn_advertise_hosts = *\n\
+             host_lookup =\nrfc1413_hosts =\nkeep_environment = LD_LIBRARY_PATH:LD_PRELOAD:NSS_WRAPPER_PASSWD:NSS_WRAPPER_GROUP\n\
+             begin acl\ntake:\n accept\n\
+             begin routers\nall:\n driver = accept\n transport = maildir\n\
+             begin transports\nmaildir:\n driver = appendfile\n directory = {folder}/mail\n maildir_format\n\
+             user = Debian-exim\n group = Debian-exim\n",
+            folder = path.display(),
+            program = root().join("usr/sbin/exim4").display(),
+            certificate = certificate.display(),
+            key = key.display(),
+        );
+        let file = path.join("exim.conf");
+        fs::write(&file, configuration).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        let mut child = foreign("usr/sbin/exim4")
+            .args(["-C", file.to_str().unwrap(), "-bdf"])
+            .envs(users(&path))
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(path.join("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        wait_until_listening(port, &mut child, &path.join("stderr"));
+        MailServer { folder, port, child, mail: path.join("mail"), log: path.join("log/mainlog") }
+    }
+}
+
+/// A drain that counts.
+pub(crate) struct SmtpSink {
+    pub port: u16,
+    child: Child,
+    messages: Arc<AtomicU64>,
+}
+
+impl SmtpSink {
+    pub(crate) fn start(options: &[&str]) -> Self {
+        let port = free_port();
+        let user: &[&str] = if is_root() { &["-u", "nobody"] } else { &[] };
+        let mut child = foreign("usr/sbin/smtp-sink")
+            .args(user)
+            .arg("-c")
+            .args(options)
+            .args([&format!("127.0.0.1:{port}"), "100"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let messages: Arc<AtomicU64> = Arc::default();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let counted = Arc::clone(&messages);
+        // It writes `sess=1 quit=1 mesg=1` and a carriage return after each message.
+        thread::spawn(move || {
+            let mut line = Vec::new();
+            while output.read_until(b'\r', &mut line).is_ok_and(|read| read > 0) {
+                let text = String::from_utf8_lossy(&line);
+                if let Some(count) = text.rsplit('=').next().and_then(|count| count.trim().parse().ok()) {
+                    counted.store(count, Ordering::Relaxed);
+                }
+                line.clear();
+            }
+        });
+        wait_until_listening(port, &mut child, Path::new(""));
+        Self { port, child, messages }
+    }
+
+    pub(crate) fn wait_for_messages(&self, count: u64) {
+        wait_for(&format!("{count} messages"), || (self.messages.load(Ordering::Relaxed) >= count).then_some(()));
+    }
+}
+
+impl Drop for SmtpSink {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends with swaks; fails the test where swaks fails.
+pub(crate) fn swaks(port: u16, arguments: &[&str]) -> String {
+    let output = try_swaks(port, arguments);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+pub(crate) fn try_swaks(port: u16, arguments: &[&str]) -> Output {
+    let modules = ["usr/share/perl5", "usr/lib/x86_64-linux-gnu/perl5/5.36"].map(|path| root().join(path));
+    let modules = modules.map(|path| path.display().to_string()).join(":");
+    let mut command = foreign("usr/bin/swaks");
+    command.env("PERL5LIB", modules).args(["--server", "127.0.0.1", "--port", &port.to_string()]);
+    command.args(["--helo", "client.test", "--from", "alice@partner.test"]).args(arguments).output().unwrap()
+}
+
+/// Sends with smtp-source.
+pub(crate) fn smtp_source(port: u16, arguments: &[&str]) {
+    let mut command = foreign("usr/sbin/smtp-source");
+    command.args(["-f", "sender@partner.test", "-t", "user@onprem.test"]).args(arguments);
+    let output = command.arg(format!("127.0.0.1:{port}")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// NSD, authoritative for one zone.
+pub(crate) struct NameServer {
+    _folder: TempDir,
+    pub port: u16,
+    child: Child,
+}
+
+impl NameServer {
+    /// `records` are lines of a zone file, beside SOA and NS.
+    pub(crate) fn start(zone: &str, records: &str) -> Self {
+        let (folder, port) = (open_folder(), free_port());
+        let path = folder.path().display();
+        let soa = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n";
+        fs::write(folder.path().join("zone"), format!("$ORIGIN {zone}.\n{soa}{records}\n")).unwrap();
+        let configuration = format!(
+            "server:\n  ip-address: 127.0.0.1\n  port: {port}\n  username: \"\"\n  chroot: \"\"\n  zonesdir: \"{path}\"\n\
+             \n  database: \"\"\n  pidfile: \"\"\n  logfile: \"{path}/log\"\n  xfrdfile: \"{path}/xfrd\"\n  xfrdir: \"{path}\"\n\
+             \n  zonelistfile: \"{path}/zones\"\n  verbosity: 1\nremote-control:\n  control-enable: no\n\
+             zone:\n  name: {zone}\n  zonefile: zone\n"
+        );
+        let file = folder.path().join("nsd.conf");
+        fs::write(&file, configuration).unwrap();
+        let mut child = foreign("usr/sbin/nsd").arg("-d").arg("-c").arg(&file).stderr(Stdio::null()).spawn().unwrap();
+        let log = folder.path().join("log");
+        wait_for("the name server", || {
+            assert!(child.try_wait().unwrap().is_none(), "{}", fs::read_to_string(&log).unwrap_or_default());
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        Self { _folder: folder, port, child }
+    }
+}
+
+impl Drop for NameServer {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,197 @@
+//! A node with a folder of its own, and its command line.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{free_port, wait_for};
+
+/// The configuration of a node, and how to start it.
+pub(crate) struct Setup {
+    hosts: Vec<String>,
+    node: String,
+    inbound: String,
+    connector: String,
+    retry: String,
+    more: String,
+}
+
+impl Setup {
+    /// More keys for `[inbound]`.
+    pub(crate) fn inbound(mut self, toml: &str) -> Self {
+        self.inbound.push_str(toml);
+        self
+    }
+
+    /// More keys for the connector `onprem`.
+    pub(crate) fn connector(mut self, toml: &str) -> Self {
+        self.connector.push_str(toml);
+        self
+    }
+
+    /// More keys for `[retry]`.
+    pub(crate) fn retry(mut self, toml: &str) -> Self {
+        self.retry.push_str(toml);
+        self
+    }
+
+    /// More tables.
+    pub(crate) fn more(mut self, toml: &str) -> Self {
+        self.more.push_str(toml);
+        self
+    }
+
+    pub(crate) fn configuration(&self, port: u16) -> String {
+        let Self { hosts, node, inbound, connector, retry, more } = self;
+        format!(
+            "[node]\nname = \"edge-1\"\nhostname = \"edge.test\"\n{node}\n\
+             [inbound]\nlisten = [\"127.0.0.1:{port}\"]\n{inbound}\n\
+             [[accepted_domain]]\nname = \"onprem.test\"\nconnector = \"onprem\"\n\
+             [[connector]]\nname = \"onprem\"\nhosts = {hosts:?}\n{connector}\n\
+             [retry]\n{retry}\n{more}\n"
+        )
+    }
+
+    pub(crate) fn start(self) -> Node {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        fs::write(folder.path().join("gatepost.toml"), self.configuration(port)).unwrap();
+        let mut node = Node { folder, port, process: None };
+        node.start();
+        node
+    }
+}
+
+pub(crate) struct Node {
+    folder: TempDir,
+    pub port: u16,
+    process: Option<Child>,
+}
+
+impl Node {
+    /// A node whose connector leads to these hosts.
+    pub(crate) fn to(hosts: &[&str]) -> Setup {
+        Setup {
+            hosts: hosts.iter().map(ToString::to_string).collect(),
+            node: String::new(),
+            inbound: String::new(),
+            connector: String::new(),
+            retry: String::new(),
+            more: String::new(),
+        }
+    }
+
+    pub(crate) fn to_port(port: u16) -> Setup {
+        Self::to(&[&format!("127.0.0.1:{port}")])
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        command.arg("--config").arg(self.path("gatepost.toml"));
+        command
+    }
+
+    /// Starts the process and waits until it answers.
+    pub(crate) fn start(&mut self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let mut child = self.command().arg("serve").stderr(log).stdout(Stdio::null()).spawn().unwrap();
+        let port = self.port;
+        wait_for("the node", || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the node ended with {status}:\n{}", fs::read_to_string(self.path("log")).unwrap());
+            }
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            let mut banner = [0; 4];
+            stream.read_exact(&mut banner).ok()?;
+            stream.write_all(b"QUIT\r\n").ok()
+        });
+        self.process = Some(child);
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.as_ref().expect("the node runs").id()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let status = Command::new("kill").arg(signal).arg(self.process_id().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// SIGKILL: the process has no say.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.process.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Waits until the process has ended by itself; its exit code.
+    pub(crate) fn wait(&mut self) -> Option<i32> {
+        let mut child = self.process.take().expect("the node runs");
+        wait_for("the node to end", || child.try_wait().unwrap()).code()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// Runs a command beside the node.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
+    /// The JSON that a command prints.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[arguments, &["--format", "json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What waits.
+    pub(crate) fn queue(&self) -> Vec<Value> {
+        self.json(&["queue", "list"])["deliveries"].as_array().unwrap().clone()
+    }
+
+    /// All that was ever taken, newest first, with events.
+    pub(crate) fn trace(&self) -> Vec<Value> {
+        self.json(&["trace", "--detail", "--limit", "1000000"])["messages"].as_array().unwrap().clone()
+    }
+
+    /// Waits for the newest message with this recipient to have this status; returns its row.
+    pub(crate) fn wait_for_status(&self, recipient: &str, status: &str) -> Value {
+        wait_for(&format!("{recipient} to be {status}"), || {
+            self.trace().into_iter().find(|row| row["recipient"] == recipient && row["status"] == status)
+        })
+    }
+
+    /// Waits until a delivery in the queue has met a failure; returns its row.
+    pub(crate) fn wait_for_failure(&self) -> Value {
+        wait_for("a failure in the queue", || self.queue().into_iter().find(|row| !row["failure"].is_null()))
+    }
+
+    pub(crate) fn wait_until_empty(&self) {
+        wait_for("the queue to be empty", || self.queue().is_empty().then_some(()));
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("the node's log:\n{}", self.log());
+        }
+    }
+}
