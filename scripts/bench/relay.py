@@ -64,7 +64,7 @@ daemon_directory = {PEERS}/usr/lib/postfix/sbin
 command_directory = {PEERS}/usr/sbin
 shlib_directory = {PEERS}/usr/lib/postfix
 meta_directory = {configuration}
-import_environment = {" ".join(name for name in environment if name != "PATH")}
+import_environment = MAIL_CONFIG {" ".join(name for name in environment if name != "PATH")}
 maillog_file = {folder}/log
 maillog_file_prefixes = {folder}
 inet_interfaces = 127.0.0.1
@@ -77,6 +77,7 @@ relayhost = [127.0.0.1]:{relay_host}
 """)
         (configuration / "master.cf").write_text(f"""
 {self.port} inet n - n - - smtpd
+postlog unix-dgram n - n - 1 postlogd
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
@@ -91,14 +92,13 @@ retry unix - - n - - error
 error unix - - n - - error
 anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
 """)
         if IS_ROOT:
             for path in [folder / "data", *queue.iterdir()]:
                 os.chown(path, 4201, 4202)
             os.chown(queue / "pid", 0, 0)
         self.process = start([PEERS / "usr/lib/postfix/sbin/master", "-c", configuration, "-d"], env=environment)
-        wait_until_listening(self.port, self.process, f"Postfix (see {folder}/log)")
+        wait_until_listening(self.port, self.process, "Postfix")
 
     @staticmethod
     def _environment(folder):

@@ -20,7 +20,7 @@ fn unknown() -> Destination {
 
 #[test]
 fn a_failure_is_told_to_the_sender() {
-    let server = Postfix::start_with("virtual_mailbox_domains = partner.test");
+    let server = Postfix::start();
     let destination = unknown();
     let node = node_with_notices_to(server.port, &destination);
     swaks(node.port, &["--to", "user@onprem.test", "--header", "Subject: to nobody", "--body", "secret text"]);
@@ -65,7 +65,7 @@ fn the_null_sender_and_notify_never_are_told_nothing() {
 #[test]
 fn a_delay_and_the_end_of_the_wait_are_told() {
     let destination = Destination::taking(|_, line| line.starts_with("RCPT").then_some(Say("450 4.2.1 busy")));
-    let server = Postfix::start_with("virtual_mailbox_domains = partner.test");
+    let server = Postfix::start();
     let more = format!(
         "[[connector]]\nname = \"outgoing\"\nhosts = [\"127.0.0.1:{}\"]\n[notices]\nconnector = \"outgoing\"\n",
         server.port

@@ -3,7 +3,10 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
@@ -141,13 +144,8 @@ impl Drop for MailServer {
 pub(crate) struct Postfix;
 
 impl Postfix {
-    /// Postfix that takes mail for onprem.test, with STARTTLS.
+    /// Postfix that takes mail for onprem.test and partner.test, with STARTTLS.
     pub(crate) fn start() -> MailServer {
-        Self::start_with("")
-    }
-
-    /// The same with more settings for main.cf.
-    pub(crate) fn start_with(settings: &str) -> MailServer {
         let (folder, port) = (open_folder(), free_port());
         let path = folder.path().to_path_buf();
         let (certificate, key) = certificate(&path);
@@ -170,13 +168,12 @@ impl Postfix {
             "compatibility_level = 3.6\nqueue_directory = {folder_name}/queue\ndata_directory = {folder_name}/data\n\
              daemon_directory = {root}/usr/lib/postfix/sbin\ncommand_directory = {root}/usr/sbin\n\
              shlib_directory = {root}/usr/lib/postfix\nmeta_directory = {folder_name}/etc\n\
-             import_environment = {names}\nmaillog_file = {folder_name}/log\nmaillog_file_prefixes = {folder_name}\n\
+             import_environment = MAIL_CONFIG {names}\nmaillog_file = {folder_name}/log\nmaillog_file_prefixes = {folder_name}\nsmtpd_peername_lookup = no\nsmtpd_tls_received_header = yes\n\
              inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmyhostname = mail.onprem.test\nmydestination =\n\
-             mynetworks =\nalias_maps =\nvirtual_mailbox_domains = onprem.test\nvirtual_mailbox_base = {folder_name}/mail\n\
+             mynetworks =\nalias_maps =\nvirtual_mailbox_domains = onprem.test, partner.test\nvirtual_mailbox_base = {folder_name}/mail\n\
              virtual_mailbox_maps = static:all/\nvirtual_uid_maps = static:4201\nvirtual_gid_maps = static:4202\n\
              message_size_limit = 60000000\nvirtual_mailbox_limit = 0\nsmtputf8_enable = yes\n\
-             smtpd_tls_security_level = may\nsmtpd_tls_loglevel = 1\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n\
-             {settings}\n",
+             smtpd_tls_security_level = may\nsmtpd_tls_loglevel = 1\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n",
             certificate.display(),
             key.display()
         );
@@ -184,6 +181,8 @@ impl Postfix {
         fs::write(path.join("etc/master.cf"), master(port)).unwrap();
         let mut child = foreign("usr/lib/postfix/sbin/master")
             .args(["-c", path.join("etc").to_str().unwrap(), "-d"])
+            // With SIGTERM, master ends its process group.
+            .process_group(0)
             .envs(environment)
             .stdout(Stdio::null())
             .stderr(fs::File::create(path.join("stderr")).unwrap())
@@ -210,7 +209,11 @@ fn master(port: u16) -> String {
         ("error", "-", "error"),
         ("anvil", "1", "anvil"),
     ] {
-        text.push_str(&format!("{service} unix - n n - {limit} {program}\n"));
+        // smtpd looks for it among the public services.
+        let private = if service == "cleanup" { "n" } else { "-" };
+        // virtual(8) becomes the owner of each mailbox.
+        let unprivileged = if service == "virtual" { "n" } else { "-" };
+        text.push_str(&format!("{service} unix {private} {unprivileged} n - {limit} {program}\n"));
     }
     text + "qmgr unix n - n 300 1 qmgr\n"
 }

@@ -1,0 +1,226 @@
+//! Fills a queue with deferred messages, and measures what a claim costs in queues of different sizes; for
+//! `./bench queue`. Uses nothing but the store's public interface.
+//!
+//! ```text
+//! fill_queue fill FOLDER COUNT DUE     COUNT messages, each deferred once; DUE of them are due already
+//! fill_queue claims ROUNDS FOLDER…     one line for each folder: microseconds per delivery
+//! ```
+
+use std::{error::Error, path::Path, time::Instant};
+
+use bytes::Bytes;
+use gatepost_store::{
+    Body, Claim, Lease, NewDelivery, NewMessage, Outcome, Settlement, SqliteStore, Store as _, StoreError,
+};
+use jiff::{Timestamp, ToSpan as _};
+use protocol::smtp::{Address, BodyType, Failure, FailureKind, Phase, ReversePath};
+use tokio::task::JoinSet;
+use trace::{Attempt, Event, EventKind, Received};
+use uuid::Uuid;
+
+const NODE: &str = "bench";
+const CONNECTOR: &str = "onprem";
+const BODY_BYTES: usize = 2048;
+/// Tasks that accept at the same time: enough to fill the store's transactions.
+const TASKS: usize = 1024;
+/// Messages that a task accepts before it settles them together.
+const MESSAGES_PER_SETTLEMENT: usize = 50;
+/// Deliveries of one claim, as a node claims them.
+const CLAIM_LIMIT: u32 = 200;
+/// Rounds that only warm the caches.
+const WARM_UP_ROUNDS: usize = 5;
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["fill", folder, count, due] => fill(Path::new(folder), count.parse()?, due.parse()?).await,
+        ["claims", rounds, folders @ ..] if !folders.is_empty() => claims(rounds.parse()?, folders).await,
+        _ => Err("usage: fill_queue fill FOLDER COUNT DUE | fill_queue claims ROUNDS FOLDER…".into()),
+    }
+}
+
+async fn fill(folder: &Path, count: usize, due: usize) -> Result<()> {
+    let store = SqliteStore::open(folder, NODE)?;
+    let now = Timestamp::now();
+    // Which deliveries are due already: evenly spread among the others.
+    let is_due = move |index: usize| due > 0 && index * due / count != (index + 1) * due / count;
+    let mut tasks = JoinSet::new();
+    for task in 0..TASKS.min(count) {
+        let store = store.clone();
+        let indexes = (task..count).step_by(TASKS).collect::<Vec<_>>();
+        tasks.spawn(async move {
+            for some in indexes.chunks(MESSAGES_PER_SETTLEMENT) {
+                accept_and_defer(&store, some, now, is_due).await?;
+            }
+            Ok::<_, StoreError>(())
+        });
+    }
+    while let Some(result) = tasks.join_next().await {
+        result??;
+    }
+    store.close().await;
+    Ok(())
+}
+
+/// Accepts messages as a node does that sends them at once, and then defers them for a refused connection.
+async fn accept_and_defer(
+    store: &SqliteStore,
+    indexes: &[usize],
+    now: Timestamp,
+    is_due: impl Fn(usize) -> bool,
+) -> Result<(), StoreError> {
+    let lease = Lease { node: NODE.to_owned(), until: now + 1.hours() };
+    let mut settlements = Vec::with_capacity(indexes.len());
+    for &index in indexes {
+        let message = new_message(index, now);
+        let (id, recipient) = (message.network_message_id, message.deliveries[0].recipient.clone());
+        let received = event(now, id, None, EventKind::Received(received(&message)));
+        let accepted = store.accept(message, Some(lease.clone()), vec![received]).await?;
+        // Due times have nothing to do with the order of acceptance: the harder case for the claim.
+        let shuffled = (index as i64).wrapping_mul(0x9E37_79B9).rem_euclid(3_600_000).milliseconds();
+        let due = if is_due(index) { now - 2.hours() + shuffled } else { now + 2.hours() + shuffled };
+        let failure = Failure::new(Phase::Connect, FailureKind::ConnectionRefused);
+        let kind = EventKind::Deferred { attempt: attempt(), failure: failure.clone(), due };
+        settlements.push(Settlement {
+            delivery: accepted.deliveries[0],
+            message: accepted.message,
+            outcome: Outcome::Deferred { failure, due, review: now + 23.hours(), delay_notified: false },
+            events: vec![event(now, id, Some(recipient), kind)],
+            notices: vec![],
+        });
+    }
+    store.settle(NODE, settlements).await?;
+    Ok(())
+}
+
+fn new_message(index: usize, now: Timestamp) -> NewMessage {
+    let delivery = NewDelivery {
+        recipient: address(&format!("user{index}@onprem.test")),
+        notify: None,
+        orcpt: None,
+        connector: CONNECTOR.to_owned(),
+        due: now,
+        review: now + 23.hours(),
+    };
+    NewMessage {
+        network_message_id: Uuid::now_v7(),
+        received: now,
+        sender: ReversePath::Address(address(&format!("sender{index}@partner.test"))),
+        body_type: BodyType::EightBitMime,
+        smtputf8: false,
+        ret: None,
+        envid: None,
+        message_id: Some(format!("{index}@partner.test")),
+        subject: Some(format!("Message {index}")),
+        size_bytes: BODY_BYTES as u64,
+        client: Some([192, 0, 2, 1].into()),
+        body: Body::Inline(Bytes::from_static(&BODY)),
+        deliveries: vec![delivery],
+    }
+}
+
+/// Lines of 64 bytes.
+static BODY: [u8; BODY_BYTES] = {
+    let mut body = [b'x'; BODY_BYTES];
+    let mut line = 64;
+    while line <= BODY_BYTES {
+        (body[line - 2], body[line - 1]) = (b'\r', b'\n');
+        line += 64;
+    }
+    body
+};
+
+#[allow(clippy::expect_used)]
+fn address(text: &str) -> Address {
+    Address::parse(text).expect("a valid address")
+}
+
+fn received(message: &NewMessage) -> Received {
+    Received {
+        sender: message.sender.clone(),
+        recipients: 1,
+        size_bytes: message.size_bytes,
+        from: None,
+        hello: "client.test".to_owned(),
+        tls: None,
+        session: "0000000000000000".to_owned(),
+    }
+}
+
+fn attempt() -> Attempt {
+    Attempt {
+        connector: CONNECTOR.to_owned(),
+        destination: None,
+        local: None,
+        tls: None,
+        session: "0000000000000000".to_owned(),
+        duration_ms: 1,
+    }
+}
+
+fn event(at: Timestamp, message: Uuid, recipient: Option<Address>, kind: EventKind) -> Event {
+    Event { at, node: NODE.to_owned(), message, recipient, kind }
+}
+
+/// Claims and defers again, one store after the other in each round, so that whatever else the machine does hits all
+/// alike. Everything is due; what was claimed goes to the end, so that the claims go round through the whole queue.
+async fn claims(rounds: usize, folders: &[&str]) -> Result<()> {
+    let mut stores = Vec::new();
+    for folder in folders {
+        stores.push((SqliteStore::open(Path::new(folder), NODE)?, Vec::new(), Vec::new()));
+    }
+    let start = Timestamp::now() + 24.hours();
+    for round in 0..rounds + WARM_UP_ROUNDS {
+        let now = start + (round as i64).seconds();
+        for (store, claim_times, settle_times) in &mut stores {
+            let lease = Lease { node: NODE.to_owned(), until: now + 1.hours() };
+            let claim = Claim { connector: CONNECTOR.to_owned(), now, limit: CLAIM_LIMIT, lease };
+            let begin = Instant::now();
+            let claimed = store.claim(claim).await?;
+            let claim_time = begin.elapsed();
+            let settlements: Vec<Settlement> = claimed
+                .iter()
+                .flat_map(|claimed| claimed.deliveries.iter().map(|delivery| (claimed.message.key, delivery.key)))
+                .map(|(message, delivery)| Settlement {
+                    delivery,
+                    message,
+                    outcome: Outcome::Deferred {
+                        failure: Failure::new(Phase::Connect, FailureKind::ConnectionRefused),
+                        due: now,
+                        review: now + 23.hours(),
+                        delay_notified: false,
+                    },
+                    events: vec![],
+                    notices: vec![],
+                })
+                .collect();
+            let count = settlements.len();
+            if count != CLAIM_LIMIT as usize {
+                return Err(format!("{count} deliveries claimed instead of {CLAIM_LIMIT}").into());
+            }
+            let begin = Instant::now();
+            store.settle(NODE, settlements).await?;
+            if round >= WARM_UP_ROUNDS {
+                claim_times.push(claim_time.as_secs_f64() * 1e6 / count as f64);
+                settle_times.push(begin.elapsed().as_secs_f64() * 1e6 / count as f64);
+            }
+        }
+    }
+    for (store, claim_times, settle_times) in &mut stores {
+        let ((median, ninety), (settle, _)) = (percentiles(claim_times), percentiles(settle_times));
+        println!("{median:.2} {ninety:.2} {settle:.2}");
+        store.clone().close().await;
+    }
+    Ok(())
+}
+
+/// The median and the 90th percentile.
+fn percentiles(times: &mut [f64]) -> (f64, f64) {
+    times.sort_by(f64::total_cmp);
+    let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or_default();
+    (at(50), at(90))
+}
