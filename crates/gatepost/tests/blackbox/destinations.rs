@@ -49,7 +49,7 @@ fn what_a_destination_does_wrong_is_told_by_phase_kind_and_reply() {
             || Say("452 4.2.2 mailbox\tfull"),
             "rcpt",
             "rejected",
-            json!({"code": 452, "enhanced": "4.2.2", "text": "mailbox\tfull"}),
+            json!({"code": 452, "enhanced": "4.2.2", "text": "mailbox full"}),
         ),
         (
             "DATA",

@@ -97,7 +97,7 @@ fn bad_bytes_are_refused() {
         (b"Subject: a\n\ntext\r\n.\r\n", "5"),
         (b"Subject: a\r\n\r\nte\0xt\r\n.\r\n", "5"),
         (b"Subject: a\r\n\r\nte\rxt\r\n.\r\n", "5"),
-        (b"Subject: a\r\n\r\ntext\r\n.\n.\r\n", "5"),
+        (b"Subject: a\r\n\r\ntext\r\n.\n.\r\n.\r\n", "5"),
     ];
     for (bytes, expected) in content {
         let mut client = Client::connect(node.port);
@@ -142,7 +142,7 @@ fn endless_lines_end() {
         stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
         let _ = (&*stream).read_to_end(&mut answer);
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        assert!(answer.starts_with('5') || answer.is_empty(), "{answer}");
+        assert!(answer.starts_with('5') || answer.starts_with("421") || answer.is_empty(), "{answer}");
     }
     assert!(resident_kib(&node) < before + 20 * 1024, "{} KiB before, {} after", before, resident_kib(&node));
     assert_alive(&node);

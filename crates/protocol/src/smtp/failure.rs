@@ -76,6 +76,7 @@ pub enum FailureKind {
         detail: String,
     },
     /// The connector requires TLS and the destination does not offer STARTTLS.
+    #[serde(rename = "starttls-not-offered")]
     StartTlsNotOffered,
     /// The destination lacks an extension without which the message would be damaged.
     ExtensionMissing {
@@ -191,6 +192,9 @@ impl fmt::Display for Failure {
             write!(f, "{destination}: ")?;
         }
         write!(f, "{} while {}", self.kind, self.phase.doing())?;
+        if self.phase == Phase::EndOfData && self.kind != FailureKind::Rejected {
+            f.write_str(" (it may come twice)")?;
+        }
         match &self.reply {
             Some(reply) => write!(f, ": {reply}"),
             None => Ok(()),

@@ -67,7 +67,7 @@ impl Phase {
             Self::Mail => "sending MAIL FROM",
             Self::Rcpt => "sending RCPT TO",
             Self::Data => "sending the message",
-            Self::EndOfData => "sending end of data (the message may be delivered twice)",
+            Self::EndOfData => "waiting for the reply to the message",
             Self::Quit => "sending QUIT",
         }
     }
