@@ -175,3 +175,23 @@ fn nothing_behind_starttls_is_executed() {
         }
     }
 }
+
+/// The same where the size stands beyond what a command line may have.
+#[test]
+fn an_overlong_bdat_closes_the_connection() {
+    let command = format!("BDAT {}\r\n", "0".repeat(5000));
+    let bytes = [OPENING, command.as_bytes(), SMUGGLED].concat();
+    for size in [1, 100, 4096, bytes.len()] {
+        let outcome = replay(&Options::default(), bytes.chunks(size));
+        assert_eq!(outcome.events, [Event::Close], "in pieces of {size}: {}", outcome.text());
+    }
+}
+
+#[test]
+fn refused_chunks_count_as_errors() {
+    let options = Options { errors_max: 3, ..Options::default() };
+    let bytes = [b"EHLO x\r\n".as_slice(), &b"BDAT 2\r\nab".repeat(5)].concat();
+    let outcome = replay(&options, [bytes.as_slice()]);
+    assert_eq!(outcome.events, [Event::Close]);
+    assert_eq!(outcome.text().matches("503 5.5.1").count(), 3, "{}", outcome.text());
+}

@@ -224,7 +224,9 @@ impl Session {
         let length = found.map_or(input.len(), |end| end + 1);
         let total = self.overlong_bytes as usize + length;
         let too_long = self.overlong_bytes > 0 || length > COMMAND_BYTES_MAX;
-        if total > OVERLONG_BYTES_MAX as usize {
+        // Its chunk cannot be told from commands when its size is not known.
+        let hides_a_chunk = self.overlong_bytes == 0 && length > COMMAND_BYTES_MAX && is_bdat(input);
+        if total > OVERLONG_BYTES_MAX as usize || hides_a_chunk {
             refuse(421, 5, 2, "Command line is endless, closing connection").write_to(output);
             self.state = State::Closed;
             return Line::Refused;
@@ -258,7 +260,7 @@ impl Session {
             Ok(command) => self.handle_command(command, input, output),
             Err(reply) => {
                 // The length of what follows is unknown: reading it as commands would be smuggling.
-                if line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT")) {
+                if is_bdat(line) {
                     reply.write_to(output);
                     return Some(self.abort_and_close());
                 }
@@ -405,6 +407,16 @@ impl Session {
         if can_open {
             return self.open(Via::Bdat { size, last }, output);
         }
+        let wanted = matches!(&self.state, State::Bdat(bdat) if !bdat.is_void());
+        if !wanted {
+            self.errors += 1;
+            // No more is swallowed than a message may have.
+            if self.errors >= self.policy.errors_max || size > self.policy.size_max {
+                refuse(503, 5, 1, "Send MAIL and RCPT first").write_to(output);
+                refuse(421, 7, 0, "Too much that was refused, closing connection").write_to(output);
+                return Some(self.abort_and_close());
+            }
+        }
         match &mut self.state {
             State::Bdat(bdat) => bdat.next_chunk(size, last),
             // The chunk comes whether it is wanted or not; it must not be read as commands.
@@ -498,6 +510,10 @@ fn judge_recipient(policy: &Policy, envelope: &Envelope, rcpt: Rcpt) -> Result<O
         return Err(refuse(452, 5, 3, "Too many recipients, send the message again to the rest"));
     }
     Ok(Some(Recipient { address, notify: rcpt.notify, orcpt: rcpt.orcpt }))
+}
+
+fn is_bdat(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
 }
 
 /// Browsers and scanners that find a mail port.
