@@ -15,7 +15,6 @@ use std::{
 
 use crate::support::Node;
 
-const KILLS: u32 = 100;
 const SENDERS: u64 = 4;
 
 /// A destination that remembers how often it took each message, by its Subject.
@@ -117,6 +116,15 @@ fn excused(node: &Node) -> HashMap<String, bool> {
 
 #[test]
 fn what_was_answered_250_survives_kill_9() {
+    kill_under_load(100);
+}
+
+#[test]
+fn soak_what_was_answered_250_survives_kill_9() {
+    kill_under_load(400);
+}
+
+fn kill_under_load(kills: u32) {
     let taken: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
     let mut node = Node::to_port(start_sink(Arc::clone(&taken))).retry("schedule = [\"1s\"]").start();
     let port = node.port;
@@ -134,7 +142,7 @@ fn what_was_answered_250_survives_kill_9() {
     let senders: Vec<_> = senders.collect();
     let seed = std::process::id();
     let mut random = u64::from(seed) | 1;
-    for _ in 0..KILLS {
+    for _ in 0..kills {
         // xorshift: spread enough to hit every moment of a message's life.
         random ^= random << 13;
         random ^= random >> 7;
@@ -155,7 +163,7 @@ fn what_was_answered_250_survives_kill_9() {
         thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(missing(), 0, "of {} messages answered 250, with seed {seed}", answered.len());
-    assert!(answered.len() > KILLS as usize, "only {} messages went through: the load was too light", answered.len());
+    assert!(answered.len() > kills as usize, "only {} messages went through: the load was too light", answered.len());
     // What is under way settles before the history is read.
     node.wait_until_empty();
     let excused = excused(&node);
@@ -164,5 +172,5 @@ fn what_was_answered_250_survives_kill_9() {
     for (subject, count) in &twice {
         assert_eq!(excused.get(*subject), Some(&true), "{subject} came {count} times, with seed {seed}");
     }
-    println!("{KILLS} kills, {} messages answered 250, all arrived, {} more than once", answered.len(), twice.len());
+    println!("{kills} kills, {} messages answered 250, all arrived, {} more than once", answered.len(), twice.len());
 }

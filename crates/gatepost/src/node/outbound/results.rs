@@ -41,13 +41,13 @@ pub(crate) async fn run_settler<S: Store>(node: Arc<Node<S>>, mut settled: mpsc:
             }
         }
         let keys: Vec<DeliveryKey> = settlements.iter().map(|settlement| settlement.delivery).collect();
-        let connectors: Vec<NewMessage> =
+        let notices: Vec<NewMessage> =
             settlements.iter().flat_map(|settlement| settlement.notices.iter().cloned()).collect();
         record_until_stored(&node, settlements).await;
         for key in keys {
             node.outbound.held().remove(key);
         }
-        for notice in &connectors {
+        for notice in &notices {
             node.outbound.wake(notice);
         }
     }
