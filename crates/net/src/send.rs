@@ -9,9 +9,13 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use protocol::smtp::{
-    Destination, Failure, FailureKind, Phase, Reply, TlsSummary,
-    client::{Action, Client, Extensions, TlsLevel, Transaction},
+use openssl::ssl::SslConnector;
+use protocol::{
+    smtp::{
+        Destination, Failure, FailureKind, Phase, Reply, TlsSummary,
+        client::{Action, Client, Extensions, TlsLevel, Transaction},
+    },
+    tls::TlsPolicy,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -61,6 +65,8 @@ pub struct Options {
     /// The name for EHLO.
     pub hello: String,
     pub tls_level: TlsLevel,
+    /// Name of one of the policies that the [`TlsContext`] was made for.
+    pub tls_policy: &'static str,
     pub timeouts: Timeouts,
 }
 
@@ -70,13 +76,18 @@ pub trait Content: Send {
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, String>> + Send;
 }
 
-/// What TLS needs on the sending side; one for all connections.
-#[derive(Clone)]
-pub struct TlsContext(openssl::ssl::SslConnector);
+/// What TLS needs on the sending side, by policy; one for all connections.
+pub struct TlsContext(Vec<(&'static str, SslConnector)>);
 
 impl TlsContext {
-    pub fn new() -> Result<Self, tls::TlsError> {
-        Ok(Self(tls::connector()?))
+    pub fn new(policies: &[TlsPolicy]) -> Result<Self, tls::TlsError> {
+        tls::load_providers()?;
+        let made = policies.iter().map(|policy| Ok((policy.name, tls::connector(policy)?)));
+        Ok(Self(made.collect::<Result<_, tls::TlsError>>()?))
+    }
+
+    fn under(&self, policy: &str) -> Option<&SslConnector> {
+        self.0.iter().find(|(name, _)| *name == policy).map(|(_, connector)| connector)
     }
 }
 
@@ -122,7 +133,7 @@ impl Connection {
             tls: None,
             timeouts: options.timeouts,
         };
-        match connection.greet(context).await {
+        match connection.greet(context, options.tls_policy).await {
             Ok(()) => Ok(connection),
             Err(failure) => {
                 connection.leave_after(&failure).await;
@@ -152,10 +163,10 @@ impl Connection {
         self.client.is_reusable()
     }
 
-    async fn greet(&mut self, context: &TlsContext) -> Result<(), Failure> {
+    async fn greet(&mut self, context: &TlsContext, policy: &str) -> Result<(), Failure> {
         loop {
             match self.next_action().await {
-                Action::StartTls => self.start_tls(context).await?,
+                Action::StartTls => self.start_tls(context, policy).await?,
                 Action::Ready => return Ok(()),
                 Action::Failed(failure) => return Err(failure),
                 Action::Closed | Action::Read | Action::Content | Action::Done(_) => {
@@ -165,12 +176,14 @@ impl Connection {
         }
     }
 
-    async fn start_tls(&mut self, context: &TlsContext) -> Result<(), Failure> {
+    async fn start_tls(&mut self, context: &TlsContext, policy: &str) -> Result<(), Failure> {
         // Bytes that came before the handshake were not protected by it (CVE-2011-0411).
         self.input.clear();
         let failed = |kind| Failure::new(Phase::Handshake, kind);
+        let unknown = || failed(FailureKind::Local { detail: format!("there is no TLS policy \"{policy}\"") });
+        let connector = context.under(policy).ok_or_else(unknown)?;
         let plain = self.stream.take_plain().map_err(|error| failed(io_failure(&error)))?;
-        let handshake = tls::connect(&context.0, &self.destination.host, plain);
+        let handshake = tls::connect(connector, &self.destination.host, plain);
         let stream = match timeout(self.timeouts.handshake, handshake).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(detail)) => return Err(failed(FailureKind::HandshakeFailed { detail })),

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     pin::Pin,
+    sync::OnceLock,
 };
 
 use openssl::{
@@ -16,10 +17,14 @@ use openssl::{
     hash::MessageDigest,
     nid::Nid,
     pkey::{PKey, Private},
+    provider::Provider,
     ssl::{Ssl, SslAcceptor, SslConnector, SslFiletype, SslMethod, SslRef, SslVerifyMode, SslVersion},
     x509::{X509, X509NameBuilder, extension::SubjectAlternativeName},
 };
-use protocol::smtp::TlsSummary;
+use protocol::{
+    smtp::TlsSummary,
+    tls::{TlsPolicy, TlsVersion},
+};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
@@ -104,13 +109,37 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), TlsError> {
     write().map_err(|source| TlsError::Write { path: path.to_owned(), source })
 }
 
-/// The sending side's context: TLS 1.2 and later, no check of the certificate, as opportunistic TLS asks for
-/// (RFC 7435).
-pub(crate) fn connector() -> Result<SslConnector, ErrorStack> {
+/// Makes OpenSSL's old algorithms available. A cipher is still used only where a policy names it.
+pub(crate) fn load_providers() -> Result<(), ErrorStack> {
+    // Kept for the life of the process: a context that was made with them must not outlive them.
+    static LOADED: OnceLock<Result<(Provider, Provider), ErrorStack>> = OnceLock::new();
+    let load = || Ok((Provider::load(None, "default")?, Provider::load(None, "legacy")?));
+    match LOADED.get_or_init(load) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.clone()),
+    }
+}
+
+/// The sending side's context under a policy. Certificates are not checked, as opportunistic TLS asks for (RFC 7435).
+pub(crate) fn connector(policy: &TlsPolicy) -> Result<SslConnector, ErrorStack> {
     let mut builder = SslConnector::builder(SslMethod::tls_client())?;
-    builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
+    builder.set_security_level(policy.security_level);
+    builder.set_min_proto_version(Some(version(policy.minimum)))?;
+    builder.set_max_proto_version(Some(version(policy.maximum)))?;
+    builder.set_cipher_list(policy.ciphers)?;
+    builder.set_ciphersuites(policy.suites)?;
+    builder.set_groups_list(policy.groups)?;
     builder.set_verify(SslVerifyMode::NONE);
     Ok(builder.build())
+}
+
+fn version(version: TlsVersion) -> SslVersion {
+    match version {
+        TlsVersion::Tls10 => SslVersion::TLS1,
+        TlsVersion::Tls11 => SslVersion::TLS1_1,
+        TlsVersion::Tls12 => SslVersion::TLS1_2,
+        TlsVersion::Tls13 => SslVersion::TLS1_3,
+    }
 }
 
 /// Negotiates as client. The error's text is OpenSSL's reason, or the socket's.

@@ -4,3 +4,4 @@
 //! in microseconds, and every dialogue can be replayed at every split of its bytes.
 
 pub mod smtp;
+pub mod tls;

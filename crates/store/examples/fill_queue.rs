@@ -156,6 +156,7 @@ fn attempt() -> Attempt {
         connector: CONNECTOR.to_owned(),
         destination: None,
         local: None,
+        tls_policy: "modern".to_owned(),
         tls: None,
         session: "0000000000000000".to_owned(),
         duration_ms: 1,

@@ -118,6 +118,9 @@ pub struct Attempt {
     pub destination: Option<Destination>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<SocketAddr>,
+    /// Name of the TLS policy that held.
+    #[serde(default)]
+    pub tls_policy: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSummary>,
     /// Session id, 16 hex digits, the same for all attempts on one connection.

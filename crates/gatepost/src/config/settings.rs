@@ -6,6 +6,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use protocol::tls::TlsPolicy;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -153,6 +154,8 @@ pub(crate) struct Connector {
     pub port: u16,
     /// Use of STARTTLS.
     pub tls: TlsLevel,
+    /// Which TLS versions and cipher suites may be agreed on.
+    pub tls_policy: PolicyName,
     /// Most connections open at once, from one node.
     #[schemars(range(min = 1))]
     pub concurrency: u32,
@@ -176,6 +179,7 @@ impl Default for Connector {
             hosts: Hosts::Mx,
             port: 25,
             tls: TlsLevel::Opportunistic,
+            tls_policy: PolicyName::Modern,
             concurrency: 20,
             rate: None,
             messages_per_connection: 100,
@@ -195,6 +199,28 @@ pub(crate) enum TlsLevel {
     Opportunistic,
     /// Always: mail waits where the destination does not offer it. Certificates are not checked.
     Require,
+}
+
+/// A TLS policy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PolicyName {
+    /// TLS 1.2 and later; authenticated encryption with forward secrecy only.
+    Modern,
+    /// TLS 1.0 and later; no RC4, no 3DES.
+    Intermediate,
+    /// TLS 1.0 and later; RC4 and 3DES too, for destinations that know nothing better.
+    Legacy,
+}
+
+impl PolicyName {
+    pub(crate) fn policy(self) -> TlsPolicy {
+        match self {
+            Self::Modern => TlsPolicy::MODERN,
+            Self::Intermediate => TlsPolicy::INTERMEDIATE,
+            Self::Legacy => TlsPolicy::LEGACY,
+        }
+    }
 }
 
 /// Longest waits for a destination, phase by phase. The defaults are those of RFC 5321 section 4.5.3.2, except where

@@ -27,7 +27,7 @@ use net::{
     send::TlsContext,
     serve::{Server, Settings, listen},
 };
-use protocol::smtp::Address;
+use protocol::{smtp::Address, tls::TlsPolicy};
 use store::{Lease, NodeReport, SqliteStore, Store};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -155,7 +155,7 @@ pub(crate) async fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
         hostname: config.node.hostname.clone(),
         store: store.clone(),
         outbound: Outbound::new(settled),
-        tls: TlsContext::new()?,
+        tls: TlsContext::new(&TlsPolicy::BUILT_IN)?,
         tasks: Tasks::default(),
         routes: ArcSwap::from_pointee(routes(&config)),
         resolver: ArcSwap::from_pointee(resolver(&config)?),

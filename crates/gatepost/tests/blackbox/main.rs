@@ -11,3 +11,4 @@ mod lifecycle;
 mod notices;
 mod peers;
 mod support;
+mod tls;

@@ -149,6 +149,7 @@ fn attempted(
         connector: connector.name.clone(),
         destination: open.map(|open| open.connection.destination().clone()).or(destination),
         local: open.and_then(|open| open.connection.local()),
+        tls_policy: connector.tls_policy.policy().name.to_owned(),
         tls: open.and_then(|open| open.connection.tls().cloned()),
         session: format!("{:016X}", open.map_or_else(next_session_id, |open| open.session)),
         duration_ms: started.elapsed().as_millis() as u64,
@@ -237,6 +238,7 @@ fn options(connector: &Connector) -> Options {
             config::TlsLevel::Opportunistic => TlsLevel::Opportunistic,
             config::TlsLevel::Require => TlsLevel::Require,
         },
+        tls_policy: connector.tls_policy.policy().name,
         timeouts: Timeouts {
             connect: *timeouts.connect,
             banner: *timeouts.banner,

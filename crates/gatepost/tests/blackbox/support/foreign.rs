@@ -86,6 +86,19 @@ fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     (certificate, key)
 }
 
+/// Replaces both files by a certificate with an RSA key.
+fn rsa_certificate(certificate: &Path, key: &Path) {
+    let output = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=mail.onprem.test"])
+        .arg("-keyout")
+        .arg(key)
+        .arg("-out")
+        .arg(certificate)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 fn wait_until_listening(port: u16, child: &mut Child, log: &Path) {
     wait_for("a mail server", || {
         if let Some(status) = child.try_wait().unwrap() {
@@ -223,9 +236,21 @@ pub(crate) struct Exim;
 impl Exim {
     /// Exim, whose TLS library is GnuTLS, that takes all mail.
     pub(crate) fn start() -> MailServer {
+        Self::start_with("")
+    }
+
+    /// Exim that speaks TLS 1.0 with RC4 and nothing else, as an old appliance does.
+    pub(crate) fn start_with_rc4_only() -> MailServer {
+        let priority = "NONE:+VERS-TLS1.0:+ARCFOUR-128:+SHA1:+MD5:+RSA:+COMP-NULL:+SIGN-ALL:+GROUP-ALL";
+        Self::start_with(&format!("tls_require_ciphers = {priority}\n"))
+    }
+
+    fn start_with(settings: &str) -> MailServer {
         let (folder, port) = (open_folder(), free_port());
         let path = folder.path().to_path_buf();
         let (certificate, key) = certificate(&path);
+        // With RC4, keys are exchanged by RSA.
+        rsa_certificate(&certificate, &key);
         for name in ["spool", "log", "mail"] {
             fs::create_dir(path.join(name)).unwrap();
             give(&path.join(name), 4203, 4203);
@@ -241,7 +266,7 @@ impl Exim {
              log_selector = +tls_cipher\nacl_smtp_rcpt = take\nacl_smtp_data = take\nmessage_size_limit = 60M\n\
              smtputf8_advertise_hosts = *\naccept_8bitmime = true\ndsn_advertise_hosts = *\n\
              host_lookup =\nrfc1413_hosts =\nkeep_environment = LD_LIBRARY_PATH:LD_PRELOAD:NSS_WRAPPER_PASSWD:NSS_WRAPPER_GROUP\n\
-             begin acl\ntake:\n accept\n\
+             {settings}begin acl\ntake:\n accept\n\
              begin routers\nall:\n driver = accept\n transport = maildir\n\
              begin transports\nmaildir:\n driver = appendfile\n directory = {folder}/mail\n maildir_format\n\
              user = Debian-exim\n group = Debian-exim\n",

@@ -1,0 +1,27 @@
+//! TLS policies before real old servers: what each policy reaches, and what is told where it does not.
+
+use serde_json::json;
+
+use crate::support::{Exim, Node, swaks};
+
+/// The story that the product was born from: one destination, TLS 1.0 with RC4, before two policies.
+#[test]
+fn rc4_is_reached_under_legacy_alone() {
+    let server = Exim::start_with_rc4_only();
+    for policy in ["modern", "intermediate"] {
+        let node = Node::to_port(server.port).connector(&format!("tls_policy = \"{policy}\"")).start();
+        swaks(node.port, &["--to", "user@onprem.test"]);
+        let row = node.wait_for_failure();
+        let failure = &row["failure"];
+        assert_eq!((&failure["phase"], &failure["kind"]), (&json!("handshake"), &json!("handshake-failed")), "{row:#}");
+        assert!(server.messages().is_empty(), "{policy}");
+    }
+    let node = Node::to_port(server.port).connector("tls_policy = \"legacy\"").start();
+    swaks(node.port, &["--to", "user@onprem.test"]);
+    let row = node.wait_for_status("user@onprem.test", "Delivered");
+    let attempt =
+        &row["events"].as_array().unwrap().iter().find(|event| event["event"] == "delivered").unwrap()["attempt"];
+    assert_eq!(attempt["tls"], json!({"version": "TLSv1", "cipher": "RC4-SHA"}), "{attempt}");
+    assert_eq!(attempt["tls_policy"], "legacy");
+    assert_eq!(server.wait_for_messages(1).len(), 1);
+}
