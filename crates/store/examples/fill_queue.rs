@@ -158,6 +158,7 @@ fn attempt() -> Attempt {
         local: None,
         tls_policy: "modern".to_owned(),
         tls: None,
+        plaintext_because: None,
         session: "0000000000000000".to_owned(),
         duration_ms: 1,
     }

@@ -123,6 +123,9 @@ pub struct Attempt {
     pub tls_policy: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSummary>,
+    /// The handshake failure for which the connection went on in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plaintext_because: Option<Failure>,
     /// Session id, 16 hex digits, the same for all attempts on one connection.
     pub session: String,
     /// From taking up the delivery to its result, in milliseconds.

@@ -55,7 +55,10 @@ fn describe_received(received: &Received) -> String {
 /// Where, how and for how long. A failure names the destination itself, so that only success needs it here.
 fn describe_attempt(attempt: &Attempt) -> String {
     let destination = attempt.destination.as_ref().map(|destination| format!(" to {destination}")).unwrap_or_default();
-    let tls = describe_tls(attempt.tls.as_ref());
+    let tls = match &attempt.plaintext_because {
+        Some(failure) => format!(" in the clear, because the handshake failed ({})", failure.kind),
+        None => describe_tls(attempt.tls.as_ref()),
+    };
     format!("by {}{destination}{tls} after {} ms", attempt.connector, attempt.duration_ms)
 }
 

@@ -156,6 +156,8 @@ pub(crate) struct Connector {
     pub tls: TlsLevel,
     /// Which TLS versions and cipher suites may be agreed on.
     pub tls_policy: PolicyName,
+    /// What to do where STARTTLS is offered and the handshake fails. Holds for tls = "opportunistic".
+    pub on_handshake_failure: OnHandshakeFailure,
     /// Most connections open at once, from one node.
     #[schemars(range(min = 1))]
     pub concurrency: u32,
@@ -180,6 +182,7 @@ impl Default for Connector {
             port: 25,
             tls: TlsLevel::Opportunistic,
             tls_policy: PolicyName::Modern,
+            on_handshake_failure: OnHandshakeFailure::Retry,
             concurrency: 20,
             rate: None,
             messages_per_connection: 100,
@@ -211,6 +214,15 @@ pub(crate) enum PolicyName {
     Intermediate,
     /// TLS 1.0 and later; RC4 and 3DES too, for destinations that know nothing better.
     Legacy,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OnHandshakeFailure {
+    /// The mail waits, and the failure is told.
+    Retry,
+    /// It is sent at once in the clear, and the history says why.
+    Plaintext,
 }
 
 impl PolicyName {

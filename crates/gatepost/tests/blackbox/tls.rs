@@ -25,3 +25,22 @@ fn rc4_is_reached_under_legacy_alone() {
     assert_eq!(attempt["tls_policy"], "legacy");
     assert_eq!(server.wait_for_messages(1).len(), 1);
 }
+
+/// A connector may choose delivery over encryption; the history says that it did, and why.
+#[test]
+fn plaintext_after_a_failed_handshake_is_recorded() {
+    let server = Exim::start_with_rc4_only();
+    let node = Node::to_port(server.port).connector("on_handshake_failure = \"plaintext\"").start();
+    swaks(node.port, &["--to", "user@onprem.test"]);
+    let row = node.wait_for_status("user@onprem.test", "Delivered");
+    let attempt =
+        &row["events"].as_array().unwrap().iter().find(|event| event["event"] == "delivered").unwrap()["attempt"];
+    assert!(attempt["tls"].is_null(), "{attempt}");
+    assert_eq!(attempt["plaintext_because"]["kind"], "handshake-failed", "{attempt}");
+    // Where TLS is required, it stays so.
+    let settings = "tls = \"require\"\non_handshake_failure = \"plaintext\"";
+    let node = Node::to_port(server.port).connector(settings).start();
+    swaks(node.port, &["--to", "user@onprem.test"]);
+    assert_eq!(node.wait_for_failure()["failure"]["phase"], "handshake");
+    assert_eq!(server.wait_for_messages(1).len(), 1);
+}

@@ -19,7 +19,7 @@ use super::{
     results::{self, Attempted},
 };
 use crate::{
-    config::{self, Connector, Hosts},
+    config::{self, Connector, Hosts, OnHandshakeFailure},
     node::Node,
 };
 
@@ -31,6 +31,8 @@ struct Open {
     connection: Connection,
     session: u64,
     messages: u32,
+    /// The handshake failure for which it goes on in the clear.
+    plaintext_because: Option<Failure>,
     /// The domain that it was opened for, where MX decides.
     domain: Option<String>,
 }
@@ -151,6 +153,7 @@ fn attempted(
         local: open.and_then(|open| open.connection.local()),
         tls_policy: connector.tls_policy.policy().name.to_owned(),
         tls: open.and_then(|open| open.connection.tls().cloned()),
+        plaintext_because: open.and_then(|open| open.plaintext_because.clone()),
         session: format!("{:016X}", open.map_or_else(next_session_id, |open| open.session)),
         duration_ms: started.elapsed().as_millis() as u64,
     };
@@ -168,7 +171,9 @@ async fn connect<S: Store>(
     let mut worst: Option<Failure> = None;
     for (host, port) in hosts(node, connector, domain.as_deref()).await? {
         let failure = match open_host(node, connector, &host, port).await {
-            Ok(connection) => return Ok(Open { connection, session: next_session_id(), messages: 0, domain }),
+            Ok((connection, plaintext_because)) => {
+                return Ok(Open { connection, session: next_session_id(), messages: 0, plaintext_because, domain });
+            }
             Err(failure) => failure,
         };
         if worst.as_ref().is_none_or(|worst| failure.phase > worst.phase) {
@@ -183,15 +188,15 @@ async fn open_host<S: Store>(
     connector: &Connector,
     host: &str,
     port: u16,
-) -> Result<Connection, Failure> {
+) -> Result<(Connection, Option<Failure>), Failure> {
     let unresolved = Destination { host: host.to_owned(), port, address: None };
     let addresses = node.resolver().addresses(host).await;
     let addresses = addresses.map_err(|kind| Failure::new(Phase::Resolve, kind).at(&unresolved))?;
     let options = options(connector);
     let mut worst: Option<Failure> = None;
     for address in interleave(addresses) {
-        match Connection::open(host, SocketAddr::new(address, port), &options, &node.tls).await {
-            Ok(connection) => return Ok(connection),
+        match open_address(node, connector, host, SocketAddr::new(address, port), &options).await {
+            Ok(opened) => return Ok(opened),
             Err(failure) => {
                 if worst.as_ref().is_none_or(|worst| failure.phase > worst.phase) {
                     worst = Some(failure);
@@ -200,6 +205,28 @@ async fn open_host<S: Store>(
         }
     }
     Err(worst.unwrap_or_else(|| Failure::new(Phase::Resolve, FailureKind::HostNotFound).at(&unresolved)))
+}
+
+/// One address; a second time in the clear where the handshake failed and the connector allows that.
+async fn open_address<S: Store>(
+    node: &Arc<Node<S>>,
+    connector: &Connector,
+    host: &str,
+    address: SocketAddr,
+    options: &Options,
+) -> Result<(Connection, Option<Failure>), Failure> {
+    let failure = match Connection::open(host, address, options, &node.tls).await {
+        Ok(connection) => return Ok((connection, None)),
+        Err(failure) => failure,
+    };
+    let allowed = connector.tls == config::TlsLevel::Opportunistic
+        && connector.on_handshake_failure == OnHandshakeFailure::Plaintext;
+    if !allowed || failure.phase != Phase::Handshake {
+        return Err(failure);
+    }
+    tracing::warn!(connector = connector.name, %failure, "sending in the clear");
+    let plain = Options { tls_level: TlsLevel::None, ..options.clone() };
+    Ok((Connection::open(host, address, &plain, &node.tls).await?, Some(failure)))
 }
 
 async fn hosts<S: Store>(
