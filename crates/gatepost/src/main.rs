@@ -36,6 +36,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             serve(&arguments.config, config)
         }
         Command::Config(_) => Ok(()),
+        Command::Policy(command) => {
+            let screen = cli::Screen::stdout(false, Timestamp::now());
+            cli::run_policy(command, &config, &screen, &mut out)?;
+            Ok(out.flush()?)
+        }
         Command::Queue(_) | Command::Trace(_) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(query(&arguments.command, &config, &mut out))?;
@@ -50,7 +55,7 @@ async fn query(command: &Command, config: &Config, out: &mut impl Write) -> anyh
     let result = match command {
         Command::Queue(command) => cli::run_queue(command, &store, config, &screen, out).await,
         Command::Trace(arguments) => cli::run_trace(arguments, &store, config, &screen, out).await,
-        Command::Serve | Command::Config(_) => Ok(()),
+        Command::Serve | Command::Config(_) | Command::Policy(_) => Ok(()),
     };
     store.close().await;
     result

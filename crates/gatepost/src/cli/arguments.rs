@@ -64,6 +64,9 @@ Examples:
     /// Check and explain the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at the TLS policies
+    #[command(subcommand)]
+    Policy(PolicyCommand),
 }
 
 impl Command {
@@ -72,7 +75,7 @@ impl Command {
         match self {
             Self::Trace(arguments) => arguments.output.utc,
             Self::Queue(QueueCommand::List { output, .. } | QueueCommand::Show { output, .. }) => output.utc,
-            Self::Serve | Self::Queue(_) | Self::Config(_) => false,
+            Self::Serve | Self::Queue(_) | Self::Config(_) | Self::Policy(_) => false,
         }
     }
 }
@@ -272,6 +275,19 @@ pub(crate) enum QueueState {
     /// A node is delivering it
     Leased,
     Suspended,
+}
+
+#[derive(Subcommand, Clone, PartialEq, Debug)]
+pub(crate) enum PolicyCommand {
+    /// Which versions and ciphers each policy allows, and which connectors are under it
+    #[command(after_help = "\
+JSON: {\"policies\": [{\"name\", \"minimum\", \"maximum\", \"ciphers\", \"suites\", \"groups\",
+\"security_level\", \"connectors\": […]}]}. Ciphers, suites and groups are in OpenSSL's words, ciphers(1).")]
+    List {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
 }
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]

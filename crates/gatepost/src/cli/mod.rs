@@ -7,6 +7,7 @@ mod arguments;
 mod configuration;
 mod event;
 mod json;
+mod policy;
 mod queue;
 mod screen;
 mod show;
@@ -20,6 +21,7 @@ use std::{io, process::ExitCode};
 
 pub(crate) use arguments::{Arguments, Command};
 pub(crate) use configuration::run as run_config;
+pub(crate) use policy::run as run_policy;
 pub(crate) use queue::run as run_queue;
 pub(crate) use screen::Screen;
 pub(crate) use trace::run as run_trace;

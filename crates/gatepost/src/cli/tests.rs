@@ -176,6 +176,7 @@ fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String
         match &arguments.command {
             Line::Queue(command) => super::run_queue(command, store, &config, &screen, &mut out).await,
             Line::Trace(arguments) => super::run_trace(arguments, store, &config, &screen, &mut out).await,
+            Line::Policy(command) => super::run_policy(command, &config, &screen, &mut out),
             Line::Serve | Line::Config(_) => Ok(()),
         }
     });

@@ -44,3 +44,13 @@ fn plaintext_after_a_failed_handshake_is_recorded() {
     assert_eq!(node.wait_for_failure()["failure"]["phase"], "handshake");
     assert_eq!(server.wait_for_messages(1).len(), 1);
 }
+
+#[test]
+fn policies_are_listed_with_their_connectors() {
+    let node = Node::to_port(9).connector("tls_policy = \"legacy\"").start();
+    let policies = node.json(&["policy", "list"])["policies"].clone();
+    let names: Vec<_> = policies.as_array().unwrap().iter().map(|policy| policy["name"].clone()).collect();
+    assert_eq!(names, ["modern", "intermediate", "legacy"]);
+    assert_eq!((&policies[0]["minimum"], &policies[0]["connectors"]), (&json!("TLS 1.2"), &json!([])));
+    assert_eq!((&policies[2]["minimum"], &policies[2]["connectors"]), (&json!("TLS 1.0"), &json!(["onprem"])));
+}
