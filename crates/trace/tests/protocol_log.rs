@@ -1,0 +1,110 @@
+//! Protocol logs: foreign ones are read as far as they go, and what is written reads back.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
+
+use gatepost_trace::protocol_log::{LogType, Row, RowKind, header, read, row, sessions};
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+/// Interlaced sessions, a repeated number, no local endpoint before the socket is up, and a quoted TLS line.
+const LOG: &str = "\
+#Software: Microsoft Exchange Server\r
+#Version: 15.0.0.0\r
+#Log-type: SMTP Send Protocol Log\r
+#Date: 2019-03-21T13:01:06.525Z\r
+#Fields: date-time,connector-id,session-id,sequence-number,local-endpoint,remote-endpoint,event,data,context\r
+2019-03-21T13:01:06.525Z,Исходящий,08D6ADF43C7A1C11,0,,192.0.2.7:25,*,,attempting to connect\r
+2019-03-21T13:01:06.530Z,Исходящий,08D6ADF43C7A1C12,0,,[2001:db8::7]:25,*,,attempting to connect\r
+2019-03-21T13:01:06.540Z,Исходящий,08D6ADF43C7A1C11,1,10.0.0.1:4711,192.0.2.7:25,+,,\r
+2019-03-21T13:01:06.550Z,Исходящий,08D6ADF43C7A1C11,3,10.0.0.1:4711,192.0.2.7:25,<,220 2.0.0 ready,\r
+2019-03-21T13:01:06.545Z,Исходящий,08D6ADF43C7A1C11,2,10.0.0.1:4711,192.0.2.7:25,*,,\"TLS protocol SP_PROT_TLS1_0_CLIENT \
+negotiation succeeded using bulk encryption algorithm CALG_RC4 with strength 128 bits, MAC hash algorithm CALG_SHA1\"\r
+2019-03-21T13:01:06.551Z,Исходящий,08D6ADF43C7A1C11,3,10.0.0.1:4711,192.0.2.7:25,>,EHLO a,\r
+not a row\r
+2019-03-21T13:01:06.560Z,Исходящий,08D6ADF43C7A1C11,4,10.0.0.1:4711,192.0.2.7:25,-,,Remote(Connecti";
+
+#[test]
+fn a_log_is_read_in_any_encoding_and_as_far_as_it_goes() {
+    let utf16 = |big_endian: bool, mark: bool| -> Vec<u8> {
+        let units = mark.then_some(0xfeff).into_iter().chain(LOG.encode_utf16());
+        units.flat_map(|unit| if big_endian { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
+    };
+    let with_mark = [b"\xef\xbb\xbf", LOG.as_bytes()].concat();
+    for bytes in [LOG.as_bytes().to_vec(), with_mark, utf16(false, true), utf16(true, true), utf16(false, false)] {
+        let log = read(&bytes);
+        assert_eq!((log.log_type, log.rows.len(), log.rows_skipped), (Some(LogType::Send), 7, 1));
+        let sessions = sessions(log.rows);
+        assert_eq!(sessions.len(), 2);
+        let first = &sessions[0];
+        assert_eq!(first.id, "08D6ADF43C7A1C11");
+        let numbers: Vec<_> = first.rows.iter().map(|row| (row.sequence, row.kind.symbol())).collect();
+        assert_eq!(numbers, [(0, "*"), (1, "+"), (2, "*"), (3, "<"), (3, ">"), (4, "-")]);
+        assert!(first.rows[2].context.contains("CALG_RC4 with strength 128 bits, MAC hash"), "{:?}", first.rows[2]);
+        assert_eq!((first.rows[0].local.as_str(), first.rows[0].connector.as_str()), ("", "Исходящий"));
+        assert_eq!(first.rows[5].context, "Remote(Connecti", "the last row is cut");
+        assert_eq!(sessions[1].rows[0].remote, "[2001:db8::7]:25");
+    }
+}
+
+/// Fields in another order, as the header says.
+#[test]
+fn the_fields_line_is_believed() {
+    let log = read(b"#Fields: session-id,sequence-number,event,data,date-time\n08D6ADF43C7A1C11,7,>,\"MAIL FROM:<a,b@x.test>\",2019-03-21T13:01:06.525Z\n");
+    assert_eq!(log.rows.len(), 1);
+    let row = &log.rows[0];
+    assert_eq!((row.sequence, row.kind, row.data.as_str()), (7, RowKind::Sent, "MAIL FROM:<a,b@x.test>"));
+    assert_eq!(row.at, "2019-03-21T13:01:06.525Z".parse().ok());
+}
+
+#[test]
+fn the_header_names_type_and_fields() {
+    let at: Timestamp = "2026-07-30T09:00:00.0255Z".parse().unwrap();
+    let text = header(LogType::Receive, at);
+    assert!(text.contains("#Log-type: SMTP Receive Protocol Log\r\n#Date: 2026-07-30T09:00:00.026Z\r\n"), "{text}");
+    assert_eq!(read(text.as_bytes()).log_type, Some(LogType::Receive));
+}
+
+fn any_row() -> impl Strategy<Value = Row> {
+    let kind = prop::sample::select(vec![
+        RowKind::Connect,
+        RowKind::Disconnect,
+        RowKind::Sent,
+        RowKind::Received,
+        RowKind::Information,
+    ]);
+    let text = "[ -~é日\"',#]{0,40}";
+    (0i64..4_000_000_000_000, text, "[0-9A-F]{16}", any::<u32>(), kind, text, text).prop_map(
+        |(at, connector, session, sequence, kind, data, context)| Row {
+            at: Timestamp::from_millisecond(at).ok(),
+            connector,
+            session,
+            sequence,
+            local: "10.0.0.1:4711".to_owned(),
+            remote: "[2001:db8::7]:25".to_owned(),
+            kind,
+            data,
+            context,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_written_reads_back(rows in prop::collection::vec(any_row(), 0..20)) {
+        let text = header(LogType::Send, Timestamp::UNIX_EPOCH) + &rows.iter().map(row).collect::<String>();
+        let log = read(text.as_bytes());
+        prop_assert_eq!((log.rows, log.rows_skipped), (rows, 0));
+    }
+
+    /// No field of foreign text makes a second row, and no bytes make the reader panic.
+    #[test]
+    fn a_row_is_a_line(mut given in any_row(), data in any::<String>(), bytes in any::<Vec<u8>>()) {
+        given.data = data;
+        let text = row(&given);
+        prop_assert_eq!(text.matches('\n').count(), 1);
+        prop_assert_eq!(read(text.as_bytes()).rows.len(), 1);
+        read(&bytes);
+    }
+}
