@@ -1,5 +1,6 @@
 """What the benchmarks share: the peers' programs, a node, and facts about the machine."""
 
+import atexit
 import os
 import platform
 import shutil
@@ -31,7 +32,10 @@ def peer(name):
 
 def start(command, **options):
     """Starts a process that is killed with this one, even by SIGKILL."""
-    return subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)], **options)
+    process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--", *map(str, command)], **options)
+    # The signal at its parent's death is lost to a process that changes its user.
+    atexit.register(lambda: process.poll() is None and process.terminate())
+    return process
 
 
 def free_port():

@@ -296,6 +296,18 @@ fn transactions() {
              C: QUIT",
         ),
         (
+            "421 to RSET",
+            twice(),
+            LOCKSTEP,
+            "S: 451 4.3.0 later
+             = mail: rejected: 451 4.3.0 later
+             = mail: rejected: 451 4.3.0 later
+             C: RSET
+             S: 421 4.3.2 enough
+             = mail: rejected: 421 4.3.2 enough
+             ! closed",
+        ),
+        (
             "MAIL refused, one command at a time",
             twice(),
             LOCKSTEP,

@@ -124,6 +124,8 @@ impl Progress {
 
     pub(super) fn handle_reply(&mut self, reply: Reply) -> Next {
         match self.in_flight.pop_front() {
+            // Otherwise the reply to MAIL tells what stands.
+            Some(Sent::Rset) if reply.code == 421 => self.mail_failure = Some(Failure::rejected(Phase::Mail, reply)),
             Some(Sent::Rset) | None => {}
             Some(Sent::Mail) if reply.is_positive() => {}
             Some(Sent::Mail) => self.mail_failure = Some(Failure::rejected(Phase::Mail, reply)),
