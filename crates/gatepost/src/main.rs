@@ -2,7 +2,9 @@
 
 mod cli;
 mod config;
+mod fleet;
 mod node;
+mod protocol_log;
 
 use std::{
     io::{BufWriter, IsTerminal, Write},
@@ -15,7 +17,7 @@ use jiff::Timestamp;
 use store::SqliteStore;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Arguments, Command};
+use cli::{Arguments, Command, PolicyCommand};
 use config::{Config, LogFormat, LogLevel};
 
 fn main() -> ExitCode {
@@ -36,12 +38,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             serve(&arguments.config, config)
         }
         Command::Config(_) => Ok(()),
-        Command::Policy(command) => {
+        Command::Policy(PolicyCommand::List { format }) => {
             let screen = cli::Screen::stdout(false, Timestamp::now());
-            cli::run_policy(command, &config, &screen, &mut out)?;
+            cli::list_policies(*format, &config, &screen, &mut out)?;
             Ok(out.flush()?)
         }
-        Command::Queue(_) | Command::Trace(_) => {
+        Command::Queue(_) | Command::Trace(_) | Command::Policy(_) | Command::Rollout(_) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(query(&arguments.command, &config, &mut out))?;
             Ok(out.flush()?)
@@ -55,7 +57,9 @@ async fn query(command: &Command, config: &Config, out: &mut impl Write) -> anyh
     let result = match command {
         Command::Queue(command) => cli::run_queue(command, &store, config, &screen, out).await,
         Command::Trace(arguments) => cli::run_trace(arguments, &store, config, &screen, out).await,
-        Command::Serve | Command::Config(_) | Command::Policy(_) => Ok(()),
+        Command::Policy(PolicyCommand::Ledger(output)) => cli::run_ledger(*output, &store, &screen, out).await,
+        Command::Rollout(command) => cli::run_rollout(command, &store, config, &screen, out).await,
+        Command::Serve | Command::Config(_) | Command::Policy(PolicyCommand::List { .. }) => Ok(()),
     };
     store.close().await;
     result

@@ -8,3 +8,6 @@ pub mod send;
 pub mod serve;
 mod stream;
 pub mod tls;
+mod transcript;
+
+pub use transcript::{Disconnected, Line, Transcript};

@@ -12,9 +12,11 @@ use tokio::{
 };
 use tokio_openssl::SslStream;
 
+use crate::tls::Tap;
+
 pub(crate) enum Stream {
     Plain(TcpStream),
-    Tls(Box<SslStream<TcpStream>>),
+    Tls(Box<SslStream<Tap>>),
     /// Held only while a handshake owns the connection.
     Taken,
 }

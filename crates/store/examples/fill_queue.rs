@@ -91,6 +91,7 @@ async fn accept_and_defer(
             outcome: Outcome::Deferred { failure, due, review: now + 23.hours(), delay_notified: false },
             events: vec![event(now, id, Some(recipient), kind)],
             notices: vec![],
+            weak: None,
         });
     }
     store.settle(NODE, settlements).await?;
@@ -147,6 +148,7 @@ fn received(message: &NewMessage) -> Received {
         from: None,
         hello: "client.test".to_owned(),
         tls: None,
+        handshake: None,
         session: "0000000000000000".to_owned(),
     }
 }
@@ -157,6 +159,9 @@ fn attempt() -> Attempt {
         destination: None,
         local: None,
         tls_policy: "modern".to_owned(),
+        plan_version: None,
+        handshake: None,
+        phases: vec![],
         tls: None,
         plaintext_because: None,
         session: "0000000000000000".to_owned(),
@@ -198,6 +203,7 @@ async fn claims(rounds: usize, folders: &[&str]) -> Result<()> {
                     },
                     events: vec![],
                     notices: vec![],
+                    weak: None,
                 })
                 .collect();
             let count = settlements.len();

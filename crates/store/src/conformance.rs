@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use jiff::{Timestamp, ToSpan};
-use protocol::smtp::{Address, BodyType, Failure, FailureKind, Notify, Phase, Reply, Ret, ReversePath};
+use protocol::smtp::{
+    Address, BodyType, Destination, Failure, FailureKind, Notify, Phase, Reply, Ret, ReversePath, TlsSummary,
+};
 use trace::{Event, EventKind, Received};
 use uuid::Uuid;
 
@@ -30,6 +32,8 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> S) {
     lists_come_in_pages(&make().await).await;
     traces_are_found(&make().await).await;
     reports_replace_each_other(&make().await).await;
+    plans_replace_each_other_in_order(&make().await).await;
+    weak_deliveries_are_counted_by_destination(&make().await).await;
 }
 
 fn at(second: i64) -> Timestamp {
@@ -78,6 +82,7 @@ fn received(message: &NewMessage) -> Event {
         from: None,
         hello: "client.test".to_owned(),
         tls: None,
+        handshake: None,
         session: "00".to_owned(),
     });
     Event { at: message.received, node: "n".to_owned(), message: message.network_message_id, recipient: None, kind }
@@ -107,6 +112,7 @@ fn settlement(accepted: &Accepted, index: usize, outcome: Outcome) -> Settlement
         outcome,
         events: vec![],
         notices: vec![],
+        weak: None,
     }
 }
 
@@ -405,9 +411,69 @@ async fn traces_are_found<S: Store>(store: &S) {
 }
 
 async fn reports_replace_each_other<S: Store>(store: &S) {
-    let report = |node: &str, second| NodeReport { node: node.to_owned(), at: at(second), connectors: vec![] };
+    let report = |node: &str, second| NodeReport {
+        node: node.to_owned(),
+        at: at(second),
+        connectors: vec![],
+        plan_version: Some(second as u64),
+    };
     for (node, second) in [("b", 1), ("a", 2), ("b", 3)] {
         store.report(report(node, second)).await.expect("reported");
     }
     assert_eq!(store.reports().await.expect("read"), vec![report("a", 2), report("b", 3)]);
+}
+
+async fn plans_replace_each_other_in_order<S: Store>(store: &S) {
+    assert_eq!(store.plan().await.expect("read"), None);
+    let set =
+        async |before, plan: &str| store.replace_plan(before, plan.to_owned(), "who", at(1)).await.expect("asked");
+    assert_eq!(set(None, "one").await, Some(1));
+    // Somebody else was first.
+    assert_eq!(set(None, "other").await, None);
+    assert_eq!(set(Some(2), "other").await, None);
+    assert_eq!(set(Some(1), "two").await, Some(2));
+    let stored = |version, plan: &str| StoredPlan { version, at: at(1), by: "who".to_owned(), plan: plan.to_owned() };
+    assert_eq!(store.plan().await.expect("read"), Some(stored(2, "two")));
+    assert_eq!(store.plans().await.expect("read"), [stored(2, "two"), stored(1, "one")]);
+}
+
+async fn weak_deliveries_are_counted_by_destination<S: Store>(store: &S) {
+    let tls = TlsSummary { version: "TLSv1".to_owned(), cipher: "RC4-SHA".to_owned() };
+    let weak = |address: [u8; 4], tls: Option<TlsSummary>, why, second| WeakDelivery {
+        destination: Destination { host: "mail.x.test".to_owned(), port: 25, address: Some((address, 25).into()) },
+        connector: "c".to_owned(),
+        tls_policy: "legacy".to_owned(),
+        tls,
+        why,
+        at: at(second),
+    };
+    let deliveries = [
+        weak([192, 0, 2, 1], Some(tls.clone()), Weakness::OldVersion, 10),
+        // Another address of the same host.
+        weak([192, 0, 2, 2], Some(tls.clone()), Weakness::OldVersion, 30),
+        weak([192, 0, 2, 1], None, Weakness::StartTlsNotOffered, 20),
+    ];
+    for weak in deliveries {
+        let new = new_message(&["a@x.test"], 1);
+        let accepted = accept(store, &new, Some(lease("n", 100))).await;
+        settle_one(store, Settlement { weak: Some(weak), ..settlement(&accepted, 0, delivered()) }).await;
+    }
+    // A lease that was lost says nothing.
+    let accepted = accept(store, &new_message(&["a@x.test"], 1), None).await;
+    let unheard = weak([192, 0, 2, 1], None, Weakness::StartTlsNotOffered, 90);
+    settle_one(store, Settlement { weak: Some(unheard), ..settlement(&accepted, 0, delivered()) }).await;
+    let entry = |tls, why, deliveries, first, last| LedgerEntry {
+        host: "mail.x.test".to_owned(),
+        port: 25,
+        connector: "c".to_owned(),
+        tls_policy: "legacy".to_owned(),
+        tls,
+        why,
+        deliveries,
+        first: at(first),
+        last: at(last),
+    };
+    let expected =
+        [entry(Some(tls), Weakness::OldVersion, 2, 10, 30), entry(None, Weakness::StartTlsNotOffered, 1, 20, 20)];
+    assert_eq!(store.ledger().await.expect("read"), expected);
 }

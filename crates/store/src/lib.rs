@@ -110,6 +110,25 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Who runs, and how each node's connectors stand.
     fn reports(&self) -> impl Future<Output = Result<Vec<NodeReport>>> + Send;
 
+    /// The fleet's plan in force; `None` before the first.
+    fn plan(&self) -> impl Future<Output = Result<Option<StoredPlan>>> + Send;
+
+    /// Puts a plan in the place of version `before` (`None`: it is the first). Returns its version, or `None` where
+    /// another plan was in force: nothing was changed then.
+    fn replace_plan(
+        &self,
+        before: Option<u64>,
+        plan: String,
+        by: &str,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<Option<u64>>> + Send;
+
+    /// All plans, newest first.
+    fn plans(&self) -> impl Future<Output = Result<Vec<StoredPlan>>> + Send;
+
+    /// Deliveries below the policy `modern`, by destination; the latest first.
+    fn ledger(&self) -> impl Future<Output = Result<Vec<LedgerEntry>>> + Send;
+
     /// When an operator last asked for deliveries of this connector to be tried at once: a connector that was backed
     /// off before that moment is tried again.
     fn retry_requested(&self, connector: &str) -> impl Future<Output = Result<Option<Timestamp>>> + Send;

@@ -1,10 +1,10 @@
 //! What goes into the store and comes out of it.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use protocol::smtp::{Address, BodyType, Failure, Notify, Reply, Ret, ReversePath};
+use protocol::smtp::{Address, BodyType, Destination, Failure, Notify, Reply, Ret, ReversePath, TlsSummary};
 use serde::{Deserialize, Serialize};
 use trace::Event;
 use uuid::Uuid;
@@ -136,6 +136,77 @@ pub struct Settlement {
     pub events: Vec<Event>,
     /// Notices to queue with it.
     pub notices: Vec<NewMessage>,
+    /// Where it went out with less protection than the modern policy asks for.
+    pub weak: Option<WeakDelivery>,
+}
+
+/// One delivery below the policy `modern`, for the ledger.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WeakDelivery {
+    pub destination: Destination,
+    pub connector: String,
+    pub tls_policy: String,
+    /// `None`: in plaintext.
+    pub tls: Option<TlsSummary>,
+    pub why: Weakness,
+    pub at: Timestamp,
+}
+
+/// Why a delivery had less protection than it might have.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weakness {
+    /// The destination does not offer STARTTLS.
+    #[serde(rename = "starttls-not-offered")]
+    StartTlsNotOffered,
+    /// The connector has tls = "none".
+    Configured,
+    /// The handshake failed, and the connector goes on in the clear then.
+    HandshakeFailed,
+    /// A version before TLS 1.2.
+    OldVersion,
+    /// No authenticated encryption, or no forward secrecy.
+    WeakCipher,
+}
+
+impl fmt::Display for Weakness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::StartTlsNotOffered => "starttls-not-offered",
+            Self::Configured => "configured",
+            Self::HandshakeFailed => "handshake-failed",
+            Self::OldVersion => "old-version",
+            Self::WeakCipher => "weak-cipher",
+        })
+    }
+}
+
+/// What the ledger says of one destination, policy, and result.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    /// Host name and port, without address.
+    pub host: String,
+    pub port: u16,
+    pub connector: String,
+    pub tls_policy: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSummary>,
+    pub why: Weakness,
+    pub deliveries: u64,
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
+/// The fleet's plan as it is stored: opaque here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredPlan {
+    /// 1 for the first.
+    pub version: u64,
+    pub at: Timestamp,
+    /// Who set it.
+    pub by: String,
+    /// JSON.
+    pub plan: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -263,6 +334,9 @@ pub struct NodeReport {
     pub node: String,
     pub at: Timestamp,
     pub connectors: Vec<ConnectorReport>,
+    /// The version of the plan that it follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_version: Option<u64>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -3,10 +3,14 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 use jiff::Timestamp;
-use protocol::smtp::{Address, Destination, Failure, Reply, ReversePath, TlsSummary};
+use protocol::{
+    smtp::{Address, Destination, Failure, PhaseTime, Reply, ReversePath, TlsSummary},
+    tls::HandshakeFacts,
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -90,6 +94,17 @@ impl EventKind {
     }
 }
 
+impl EventKind {
+    /// The attempt that it is the result of.
+    pub fn attempt(&self) -> Option<&Attempt> {
+        match self {
+            Self::Delivered { attempt, .. } | Self::Deferred { attempt, .. } => Some(attempt),
+            Self::Failed { attempt, .. } => attempt.as_ref(),
+            _ => None,
+        }
+    }
+}
+
 /// How a message came in.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Received {
@@ -104,6 +119,8 @@ pub struct Received {
     pub hello: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSummary>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handshake: Option<Arc<HandshakeFacts>>,
     /// Session id, 16 hex digits; joins to the protocol log.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub session: String,
@@ -121,8 +138,18 @@ pub struct Attempt {
     /// Name of the TLS policy that held.
     #[serde(default)]
     pub tls_policy: String,
+    /// Version of the rollout plan that the node followed; `None` where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_version: Option<u64>,
+    /// What was agreed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSummary>,
+    /// What was seen of the handshake, good or bad; `None` where it came to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handshake: Option<Arc<HandshakeFacts>>,
+    /// What each phase took, in order. Those of the connection stand in its first attempt only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PhaseTime>,
     /// The handshake failure for which the connection went on in the clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plaintext_because: Option<Failure>,

@@ -60,7 +60,7 @@ fn the_fields_line_is_believed() {
 fn the_header_names_type_and_fields() {
     let at: Timestamp = "2026-07-30T09:00:00.0255Z".parse().unwrap();
     let text = header(LogType::Receive, at);
-    assert!(text.contains("#Log-type: SMTP Receive Protocol Log\r\n#Date: 2026-07-30T09:00:00.026Z\r\n"), "{text}");
+    assert!(text.contains("#Log-type: SMTP Receive Protocol Log\r\n#Date: 2026-07-30T09:00:00.025Z\r\n"), "{text}");
     assert_eq!(read(text.as_bytes()).log_type, Some(LogType::Receive));
 }
 

@@ -64,9 +64,12 @@ Examples:
     /// Check and explain the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Look at the TLS policies
+    /// Look at the TLS policies, and at what is delivered with less than the modern one
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Move the nodes from one TLS policy to another, a share at a time
+    #[command(subcommand, after_help = ROLLOUT_HELP)]
+    Rollout(RolloutCommand),
 }
 
 impl Command {
@@ -75,7 +78,8 @@ impl Command {
         match self {
             Self::Trace(arguments) => arguments.output.utc,
             Self::Queue(QueueCommand::List { output, .. } | QueueCommand::Show { output, .. }) => output.utc,
-            Self::Serve | Self::Queue(_) | Self::Config(_) | Self::Policy(_) => false,
+            Self::Policy(PolicyCommand::Ledger(output)) | Self::Rollout(RolloutCommand::Status(output)) => output.utc,
+            Self::Serve | Self::Queue(_) | Self::Config(_) | Self::Policy(_) | Self::Rollout(_) => false,
         }
     }
 }
@@ -288,6 +292,62 @@ JSON: {\"policies\": [{\"name\", \"minimum\", \"maximum\", \"ciphers\", \"suites
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// What went to which destination in plaintext or below the policy "modern", and why
+    #[command(after_help = LEDGER_HELP)]
+    Ledger(Output),
+}
+
+const LEDGER_HELP: &str = "\
+One row for each destination, policy and result. Why is one of: starttls-not-offered, configured
+(tls = \"none\"), handshake-failed (and on_handshake_failure = \"plaintext\"), old-version (before
+TLS 1.2), weak-cipher (no authenticated encryption, or no forward secrecy).
+
+JSON: {\"ledger\": [{\"host\", \"port\", \"connector\", \"tls_policy\",
+\"tls\": {\"version\", \"cipher\"} or null for plaintext, \"why\", \"deliveries\", \"first\", \"last\"}]}";
+
+const ROLLOUT_HELP: &str = "\
+Examples:
+  gatepost rollout set --from legacy --to modern --percent 50
+  gatepost rollout status
+  gatepost rollout halt --because 'mail to onprem waits'
+  gatepost rollout set --from legacy --to modern --percent 0     all back
+
+On the nodes that it moves, connectors whose tls_policy is the one of --from are under the one of
+--to. Nodes follow within two seconds, without a restart. A share is taken of the nodes that have
+reported within ten minutes, in the order of a hash of their names: a larger share has the nodes of
+a smaller one. At 100 per cent, nodes that are added later are moved too.";
+
+#[derive(Subcommand, Clone, PartialEq, Debug)]
+pub(crate) enum RolloutCommand {
+    /// The plan in force, and which node is under which policy
+    #[command(after_help = "\
+JSON: {\"version\", \"at\", \"by\", \"from\", \"to\", \"percent\", \"halted\",
+\"nodes\": [{\"node\", \"moved\", \"plan_version\", \"last_seen\"}]}; all but nodes are null without a plan.")]
+    Status(Output),
+    /// Move a share of the nodes, or nodes by name; the rest goes back
+    #[command(after_help = ROLLOUT_HELP)]
+    Set {
+        /// The TLS policy that connectors name now
+        #[arg(long, value_name = "POLICY")]
+        from: String,
+        /// The TLS policy to be in its place
+        #[arg(long, value_name = "POLICY")]
+        to: String,
+        /// How much of the fleet, 0 to 100
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100), required_unless_present = "nodes")]
+        percent: Option<u8>,
+        /// Exactly these nodes; may be given several times
+        #[arg(long = "node", value_name = "NAME", conflicts_with = "percent")]
+        nodes: Vec<String>,
+    },
+    /// Keep the nodes as they are: no further one is moved until resumed; going back stays possible
+    Halt {
+        /// Why, for those who look at the status
+        #[arg(long, value_name = "REASON", default_value = "by an operator")]
+        because: String,
+    },
+    /// End a halt
+    Resume,
 }
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]

@@ -1,12 +1,38 @@
 //! Events as lines for people.
 
-use protocol::smtp::TlsSummary;
+use std::io::{self, Write};
+
+use protocol::smtp::{PhaseTime, TlsSummary};
 use trace::{Attempt, Event, EventKind, Received, event::NoticeAction};
 
 use super::screen::{Screen, clean, size};
 
-/// Time, node, recipient and what happened, in one line.
-pub(crate) fn line(event: &Event, screen: &Screen) -> String {
+/// Time, node, recipient and what happened, in one line; under it what was seen of TLS, and the time of each phase.
+pub(crate) fn write(event: &Event, screen: &Screen, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "  {}", line(event, screen))?;
+    let (handshake, attempt) = match &event.kind {
+        EventKind::Received(received) => (received.handshake.as_deref(), None),
+        kind => (kind.attempt().and_then(|attempt| attempt.handshake.as_deref()), kind.attempt()),
+    };
+    if let Some(facts) = handshake {
+        writeln!(out, "      TLS: {}", clean(&facts.to_string()))?;
+    }
+    if let Some(attempt) = attempt {
+        writeln!(out, "      {}", clean(&circumstances(attempt)))?;
+    }
+    Ok(())
+}
+
+/// Policy, plan, session, and how long each phase took.
+fn circumstances(attempt: &Attempt) -> String {
+    let plan = attempt.plan_version.map(|version| format!(" by rollout plan {version}")).unwrap_or_default();
+    let policy = format!("policy {}{plan}, session {}", attempt.tls_policy, attempt.session);
+    let phase = |time: &PhaseTime| format!("{} {} ms", time.phase, (time.duration_us + 500) / 1000);
+    let phases: Vec<String> = attempt.phases.iter().map(phase).collect();
+    if phases.is_empty() { policy } else { format!("{policy}; {}", phases.join(", ")) }
+}
+
+fn line(event: &Event, screen: &Screen) -> String {
     let recipient = event.recipient.as_ref().map(|recipient| format!("{recipient}: ")).unwrap_or_default();
     let text = clean(&format!("{}  {recipient}{}", event.node, describe(&event.kind, screen)));
     format!("{}  {text}", screen.time(event.at))

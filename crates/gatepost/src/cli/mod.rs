@@ -9,6 +9,7 @@ mod event;
 mod json;
 mod policy;
 mod queue;
+mod rollout;
 mod screen;
 mod show;
 mod standing;
@@ -17,16 +18,24 @@ mod table;
 mod tests;
 mod trace;
 
-use std::{io, process::ExitCode};
+use std::{env, io, process::ExitCode};
 
-pub(crate) use arguments::{Arguments, Command};
+pub(crate) use arguments::{Arguments, Command, PolicyCommand};
 pub(crate) use configuration::run as run_config;
-pub(crate) use policy::run as run_policy;
+pub(crate) use policy::{ledger as run_ledger, list as list_policies};
 pub(crate) use queue::run as run_queue;
+pub(crate) use rollout::run as run_rollout;
 pub(crate) use screen::Screen;
 pub(crate) use trace::run as run_trace;
 
 use crate::config::ConfigErrors;
+
+/// Who gives a command, for events and plans.
+fn operator() -> String {
+    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    let user = variable("SUDO_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
+    user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}
 
 /// Tells what went wrong, if anything, on standard error, and gives the exit status.
 pub(crate) fn finish(result: anyhow::Result<()>) -> ExitCode {

@@ -1,28 +1,24 @@
-//! `gatepost policy`: the TLS policies, and which connector is under which.
+//! `gatepost policy`: the TLS policies, which connector is under which, and what was delivered below the modern one.
 
 use std::io::Write;
 
+use anyhow::Context as _;
 use protocol::tls::TlsPolicy;
 use serde_json::json;
+use store::{LedgerEntry, Store};
 
 use super::{
-    arguments::{Format, PolicyCommand},
-    screen::Screen,
+    arguments::{Format, Output},
+    screen::{Screen, clean},
     table::{Cell, Column, Table},
 };
 use crate::config::Config;
 
-pub(crate) fn run(
-    command: &PolicyCommand,
-    config: &Config,
-    screen: &Screen,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let PolicyCommand::List { format } = command;
+pub(crate) fn list(format: Format, config: &Config, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
     match format {
         Format::Table => table(config, screen, out)?,
         Format::Json => {
-            let policies: Vec<_> = TlsPolicy::BUILT_IN.iter().map(|policy| view(policy, config)).collect();
+            let policies: Vec<_> = config.policies().map(|policy| view(&policy, config)).collect();
             writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "policies": policies }))?)?;
         }
     }
@@ -30,7 +26,7 @@ pub(crate) fn run(
 }
 
 fn connectors<'a>(policy: &TlsPolicy, config: &'a Config) -> Vec<&'a str> {
-    let under = config.connectors.iter().filter(|connector| connector.tls_policy.policy().name == policy.name);
+    let under = config.connectors.iter().filter(|connector| connector.tls_policy == policy.name);
     under.map(|connector| connector.name.as_str()).collect()
 }
 
@@ -54,12 +50,57 @@ fn table(config: &Config, screen: &Screen, out: &mut dyn Write) -> std::io::Resu
         Column::cut("CIPHERS UP TO TLS 1.2", 20),
         Column::cut("CONNECTORS", 10),
     ];
-    let rows = TlsPolicy::BUILT_IN.iter().map(|policy| {
+    let rows = config.policies().map(|policy| {
         vec![
-            Cell::new(policy.name),
+            Cell::new(&policy.name),
             Cell::new(format!("{} to {}", policy.minimum, policy.maximum)),
-            Cell::new(policy.ciphers),
-            Cell::new(connectors(policy, config).join(", ")),
+            Cell::new(&policy.ciphers),
+            Cell::new(connectors(&policy, config).join(", ")),
+        ]
+    });
+    Table::new(&COLUMNS, screen).write(&rows.collect::<Vec<_>>(), out)
+}
+
+pub(crate) async fn ledger<S: Store>(
+    output: Output,
+    store: &S,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let ledger = store.ledger().await.context("failed to read the ledger")?;
+    match output.format {
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "ledger": ledger }))?)?,
+        Format::Table if ledger.is_empty() => {
+            writeln!(out, "Nothing was delivered in plaintext or below the policy \"modern\".")?;
+        }
+        Format::Table => ledger_table(&ledger, screen, out)?,
+    }
+    Ok(())
+}
+
+fn ledger_table(ledger: &[LedgerEntry], screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
+    const COLUMNS: [Column; 8] = [
+        Column::cut("DESTINATION", 12),
+        Column::cut("CONNECTOR", 8),
+        Column::whole("POLICY"),
+        Column::cut("ENCRYPTION", 9),
+        Column::whole("WHY"),
+        Column::number("DELIVERIES"),
+        Column::whole("FIRST"),
+        Column::whole("LAST"),
+    ];
+    let ago = |at| format!("{} ago", screen.age(at));
+    let rows = ledger.iter().map(|entry| {
+        let encryption = entry.tls.as_ref().map(|tls| format!("{} {}", tls.version, tls.cipher));
+        vec![
+            Cell::new(clean(&format!("{}:{}", entry.host, entry.port))),
+            Cell::new(&entry.connector),
+            Cell::new(&entry.tls_policy),
+            Cell::new(encryption.as_deref().unwrap_or("plaintext")),
+            Cell::new(entry.why.to_string()),
+            Cell::new(entry.deliveries.to_string()),
+            Cell::new(ago(entry.first)),
+            Cell::new(ago(entry.last)),
         ]
     });
     Table::new(&COLUMNS, screen).write(&rows.collect::<Vec<_>>(), out)

@@ -1,6 +1,6 @@
 //! `gatepost queue`: look at what waits, and act on it.
 
-use std::{collections::HashSet, env, fs::File, io::Write, path::Path};
+use std::{collections::HashSet, fs::File, io::Write, path::Path};
 
 use anyhow::{Context, bail};
 use store::{Command, Commanded, DeliveryRecord, QueueCount, QueueQuery, Selection, State, Store};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     arguments::{Filter, Format, QueueCommand, QueueState, Selected},
-    json,
+    json, operator,
     screen::Screen,
     show,
     standing::{self, Standing},
@@ -230,13 +230,6 @@ async fn refuse_several<S: Store>(selected: &Selected, store: &S) -> anyhow::Res
             bail!("this means more than one message; look with queue list, then say --yes to remove them");
         }
     }
-}
-
-/// Who gives the command, for the events.
-fn operator() -> String {
-    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
-    let user = variable("SUDO_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
-    user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 async fn export<S: Store>(id: Uuid, path: Option<&Path>, store: &S, out: &mut dyn Write) -> anyhow::Result<()> {

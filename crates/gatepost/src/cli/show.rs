@@ -27,7 +27,7 @@ pub(crate) fn write(
     }
     sheet.title("Events")?;
     for event in events {
-        writeln!(sheet.out, "  {}", event::line(event, screen))?;
+        event::write(event, screen, sheet.out)?;
     }
     Ok(())
 }

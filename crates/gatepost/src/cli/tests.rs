@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use clap::Parser;
 use jiff::{Timestamp, tz::TimeZone};
-use protocol::smtp::{Address, BodyType, Destination, EnhancedCode, Failure, FailureKind, Phase, Reply, ReversePath};
+use protocol::smtp::{
+    Address, BodyType, Destination, EnhancedCode, Failure, FailureKind, Phase, Reply, ReversePath, TlsSummary,
+};
 use store::*;
 use trace::{Event, EventKind, Received, Waiting};
 use uuid::Uuid;
 
-use super::{Arguments, Command as Line, Screen, standing::Standing};
+use super::{Arguments, Command as Line, PolicyCommand, Screen, standing::Standing};
 use crate::config::Config;
 
 const NOW: &str = "2026-07-30T12:00:00Z";
@@ -23,6 +25,8 @@ struct Fixed {
     reports: Vec<NodeReport>,
     pieces: Vec<Bytes>,
     commands: Arc<Mutex<Vec<(Command, Selection)>>>,
+    plans: Arc<Mutex<Vec<StoredPlan>>>,
+    ledger: Vec<LedgerEntry>,
 }
 
 /// What the command line never asks for.
@@ -54,6 +58,27 @@ impl Store for Fixed {
     }
     async fn settle(&self, _: &str, _: Vec<Settlement>) -> Result<Vec<DeliveryKey>> {
         refused()
+    }
+    async fn plan(&self) -> Result<Option<StoredPlan>> {
+        Ok(self.plans.lock().expect("unpoisoned").last().cloned())
+    }
+    async fn replace_plan(&self, before: Option<u64>, plan: String, by: &str, at: Timestamp) -> Result<Option<u64>> {
+        let mut plans = self.plans.lock().expect("unpoisoned");
+        let in_force = plans.last().map(|plan| plan.version);
+        if in_force != before {
+            return Ok(None);
+        }
+        let version = in_force.unwrap_or(0) + 1;
+        plans.push(StoredPlan { version, at, by: by.to_owned(), plan });
+        Ok(Some(version))
+    }
+    async fn plans(&self) -> Result<Vec<StoredPlan>> {
+        let mut plans = self.plans.lock().expect("unpoisoned").clone();
+        plans.reverse();
+        Ok(plans)
+    }
+    async fn ledger(&self) -> Result<Vec<LedgerEntry>> {
+        Ok(self.ledger.clone())
     }
     async fn recover(&self, _: &str, _: Timestamp) -> Result<u64> {
         refused()
@@ -176,7 +201,9 @@ fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String
         match &arguments.command {
             Line::Queue(command) => super::run_queue(command, store, &config, &screen, &mut out).await,
             Line::Trace(arguments) => super::run_trace(arguments, store, &config, &screen, &mut out).await,
-            Line::Policy(command) => super::run_policy(command, &config, &screen, &mut out),
+            Line::Policy(PolicyCommand::List { format }) => super::list_policies(*format, &config, &screen, &mut out),
+            Line::Policy(PolicyCommand::Ledger(output)) => super::run_ledger(*output, store, &screen, &mut out).await,
+            Line::Rollout(command) => super::run_rollout(command, store, &config, &screen, &mut out).await,
             Line::Serve | Line::Config(_) => Ok(()),
         }
     });
@@ -285,6 +312,7 @@ fn one_message_in_full() {
             from: Some("192.0.2.7".parse().unwrap()),
             hello: "client.example".to_owned(),
             tls: None,
+            handshake: None,
             session: String::new(),
         }),
     });
@@ -441,6 +469,7 @@ fn detail_has_the_events_of_its_recipient_only() {
 fn why_a_delivery_waits() {
     let report = |age_s: i64, limited: Option<&str>, backed_off: Option<&str>| NodeReport {
         node: "edge-1".to_owned(),
+        plan_version: None,
         at: at(NOW).checked_sub(std::time::Duration::from_secs(age_s as u64)).unwrap(),
         connectors: vec![ConnectorReport {
             name: "onprem".to_owned(),
@@ -479,4 +508,83 @@ fn why_a_delivery_waits() {
         let standing = runtime.block_on(Standing::read(&store, &config, at(NOW))).unwrap();
         assert_eq!(standing.waiting(record).as_ref().map(Waiting::name), Some(expected));
     }
+}
+
+fn reporting(nodes: &[&str]) -> Fixed {
+    let report =
+        |node: &&str| NodeReport { node: (*node).to_owned(), at: at(NOW), connectors: vec![], plan_version: None };
+    Fixed { reports: nodes.iter().map(report).collect(), ..Fixed::default() }
+}
+
+#[test]
+fn a_rollout_moves_half_the_fleet_and_back() {
+    let store = reporting(&["mx1", "mx2", "mx3", "mx4"]);
+    let text = run("gatepost rollout status", &store, None).unwrap();
+    assert!(text.starts_with("No rollout: every node is under"), "{text}");
+    let text = run("gatepost rollout set --from legacy --to modern --percent 50", &store, None).unwrap();
+    assert!(text.starts_with("Rollout from legacy to modern: 50 %. Version 1, set 2026-07-30 12:00:00"), "{text}");
+    assert_eq!(text.matches("to modern  no plan yet").count(), 2, "{text}");
+    let text = run("gatepost rollout halt --because why-not", &store, None).unwrap();
+    assert!(text.contains("\nHALTED: why-not. To go on: gatepost rollout resume\n"), "{text}");
+    let error = run("gatepost rollout set --from legacy --to modern --percent 75", &store, None).unwrap_err();
+    assert!(error.starts_with("the rollout is halted (why-not), and this would move "), "{error}");
+    run("gatepost rollout resume", &store, None).unwrap();
+    run("gatepost rollout set --from legacy --to modern --percent 0", &store, None).unwrap();
+    let status = json("gatepost rollout status --format json", &store);
+    assert_eq!((&status["version"], &status["percent"]), (&4.into(), &0.into()));
+    assert!(status["nodes"].as_array().unwrap().iter().all(|node| node["moved"] == false));
+}
+
+#[test]
+fn a_rollout_that_cannot_be_is_refused_and_changes_nothing() {
+    let store = reporting(&["mx1", "mx2"]);
+    let table = [
+        (
+            "--from legacy --to modren --percent 50",
+            "unknown TLS policy \"modren\"; policies are: modern, intermediate, legacy",
+        ),
+        ("--from legacy --to modern --percent 101", "101 is not in 0..=100"),
+        ("--from legacy --to modern --percent -1", "unexpected argument '-1'"),
+        ("--from legacy --to legacy --percent 50", "from and to are the same policy, \"legacy\""),
+        (
+            "--from legacy --to modern --node mx9",
+            "no node called mx9; the nodes that have reported lately are: mx1, mx2",
+        ),
+        ("--from legacy --to modern", "--percent <N>"),
+    ];
+    for (arguments, expected) in table {
+        let error = run(&format!("gatepost rollout set {arguments}"), &store, None).unwrap_err();
+        assert!(error.contains(expected), "{arguments}: {error}");
+    }
+    assert!(store.plans.lock().unwrap().is_empty());
+    let error = run("gatepost rollout set --from legacy --to modern --percent 50", &reporting(&[]), None).unwrap_err();
+    assert!(error.starts_with("no node has reported lately"), "{error}");
+}
+
+#[test]
+fn the_ledger_says_what_was_weak_and_why() {
+    let entry = |tls: Option<&str>, why| LedgerEntry {
+        host: "mail.onprem.test".to_owned(),
+        port: 25,
+        connector: "onprem".to_owned(),
+        tls_policy: "legacy".to_owned(),
+        tls: tls.map(|cipher| TlsSummary { version: "TLSv1".to_owned(), cipher: cipher.to_owned() }),
+        why,
+        deliveries: 7,
+        first: at("2026-07-28T12:00:00Z"),
+        last: at("2026-07-30T11:00:00Z"),
+    };
+    let ledger = vec![entry(Some("RC4-SHA"), Weakness::OldVersion), entry(None, Weakness::StartTlsNotOffered)];
+    let store = Fixed { ledger, ..Fixed::default() };
+    let text = run("gatepost policy ledger", &store, None).unwrap();
+    let expected = "\
+DESTINATION          CONNECTOR  POLICY  ENCRYPTION     WHY                   DELIVERIES  FIRST   LAST
+mail.onprem.test:25  onprem     legacy  TLSv1 RC4-SHA  old-version                    7  2d ago  1h ago
+mail.onprem.test:25  onprem     legacy  plaintext      starttls-not-offered           7  2d ago  1h ago
+";
+    assert_eq!(text, expected);
+    let value = json("gatepost policy ledger --format json", &store);
+    assert_eq!(value["ledger"][0]["why"], "old-version");
+    assert!(value["ledger"][1]["tls"].is_null());
+    assert!(run("gatepost policy ledger", &Fixed::default(), None).unwrap().starts_with("Nothing was delivered"));
 }

@@ -112,7 +112,7 @@ impl<S: Store> Page<'_, S> {
         for record in records {
             Table::records(&COLUMNS, self.screen).write(&[self.row(record)], out)?;
             for event in self.events_of(record).await? {
-                writeln!(out, "  {}", event::line(&event, self.screen))?;
+                event::write(&event, self.screen, out)?;
             }
             writeln!(out)?;
         }

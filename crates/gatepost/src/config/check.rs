@@ -5,6 +5,7 @@
 
 use std::{collections::HashSet, net::SocketAddr, ops::Range, sync::LazyLock};
 
+use protocol::tls::TlsPolicy;
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 use toml::{
@@ -15,7 +16,7 @@ use toml::{
 use super::{
     error::Fault,
     hosts::{self, SmartHost},
-    settings::{Config, INTERNET},
+    settings::{Config, INTERNET, NamedPolicy},
     units::{ByteSize, Deadline, Duration, Rate},
 };
 
@@ -34,7 +35,11 @@ pub(super) fn check(text: &str) -> Vec<Fault> {
     let mut walk = Walk { faults: Vec::new() };
     walk.table(&SCHEMA, document.get_ref(), 0..0);
     walk.faults.extend(check_names(document.get_ref()));
-    walk.faults.extend(check_certificate(document.get_ref()));
+    walk.faults.extend(check_certificates(document.get_ref()));
+    // OpenSSL judges only what has the right types.
+    if walk.faults.is_empty() {
+        walk.faults.extend(check_policies(document.get_ref()));
+    }
     walk.faults
 }
 
@@ -152,9 +157,7 @@ struct Named<'a> {
 
 /// The texts under `key` in all tables of the array `array`, as far as they are texts.
 fn names<'a>(document: &'a DeTable<'_>, array: &str, key: &str) -> Vec<Named<'a>> {
-    let tables = get(document, array).and_then(|array| array.get_ref().as_array());
-    let values = tables.into_iter().flat_map(|tables| tables.iter());
-    values.filter_map(|table| get(table.get_ref().as_table()?, key)).filter_map(named).collect()
+    tables(document, array).filter_map(|table| get(table, key)).filter_map(named).collect()
 }
 
 fn named<'a>(value: &'a Spanned<DeValue<'_>>) -> Option<Named<'a>> {
@@ -188,6 +191,30 @@ fn check_names(document: &DeTable<'_>) -> Vec<Fault> {
             faults.push(Fault::new(span, format!("unknown connector \"{name}\"; {hint}")));
         }
     }
+    faults.extend(check_policy_names(document));
+    faults
+}
+
+fn check_policy_names(document: &DeTable<'_>) -> Vec<Fault> {
+    let built_in = TlsPolicy::built_in().map(|policy| policy.name);
+    let mut policies = names(document, "tls_policy", "name");
+    let mut faults = Vec::new();
+    for Named { name, span } in &policies {
+        if name.is_empty() {
+            faults.push(Fault::new(span.clone(), "a TLS policy's name must not be empty"));
+        } else if built_in.iter().any(|policy| policy == name) {
+            faults
+                .push(Fault::new(span.clone(), format!("the TLS policy \"{name}\" is built in; choose another name")));
+        }
+    }
+    faults.extend(duplicates("TLS policy", &mut policies, |name| name.to_owned()));
+    let known = || built_in.iter().map(String::as_str).chain(policies.iter().map(|policy| policy.name));
+    for Named { name, span } in names(document, "connector", "tls_policy") {
+        if !known().any(|policy| policy == name) {
+            let hint = hint(name, "TLS policies are:", known());
+            faults.push(Fault::new(span, format!("unknown TLS policy \"{name}\"; {hint}")));
+        }
+    }
     faults
 }
 
@@ -199,13 +226,48 @@ fn duplicates(what: &str, names: &mut Vec<Named<'_>>, key: impl Fn(&str) -> Stri
 }
 
 /// Certificate and key are of use only together.
-fn check_certificate(document: &DeTable<'_>) -> Option<Fault> {
-    let inbound = get(document, "inbound")?.get_ref().as_table()?;
-    match (get(inbound, "tls_certificate"), get(inbound, "tls_key")) {
+fn check_certificates(document: &DeTable<'_>) -> Vec<Fault> {
+    let inbound = get(document, "inbound").and_then(|inbound| inbound.get_ref().as_table());
+    inbound.into_iter().chain(tables(document, "connector")).filter_map(check_certificate).collect()
+}
+
+fn check_certificate(table: &DeTable<'_>) -> Option<Fault> {
+    match (get(table, "tls_certificate"), get(table, "tls_key")) {
         (Some(certificate), None) => Some(Fault::new(certificate.span(), "tls_certificate needs tls_key beside it")),
         (None, Some(key)) => Some(Fault::new(key.span(), "tls_key needs tls_certificate beside it")),
         (Some(_), Some(_)) | (None, None) => None,
     }
+}
+
+/// Whether OpenSSL can do what each policy says.
+fn check_policies(document: &DeTable<'_>) -> Vec<Fault> {
+    tables(document, "tls_policy").flat_map(check_policy).collect()
+}
+
+fn check_policy(table: &DeTable<'_>) -> Vec<Fault> {
+    let text = |key: &str| get(table, key).and_then(|value| value.get_ref().as_str());
+    let version = |key: &str| text(key).and_then(|text| serde_json::from_value(Value::from(text)).ok());
+    let mut policy = NamedPolicy::default();
+    policy.minimum = version("minimum").unwrap_or(policy.minimum);
+    policy.maximum = version("maximum").unwrap_or(policy.maximum);
+    for (key, setting) in
+        [("ciphers", &mut policy.ciphers), ("suites", &mut policy.suites), ("groups", &mut policy.groups)]
+    {
+        if let Some(text) = text(key) {
+            text.clone_into(setting);
+        }
+    }
+    let level = get(table, "security_level").and_then(|level| level.get_ref().as_integer());
+    policy.security_level = level.and_then(|level| level.as_str().parse().ok()).unwrap_or(policy.security_level);
+    let place = |setting: &str| get(table, setting).or_else(|| get(table, "name")).map_or(0..0, Spanned::span);
+    let faults = net::tls::check_policy(&policy.policy()).into_iter();
+    faults.map(|fault| Fault::new(place(fault.setting), format!("{}: {}", fault.setting, fault.message))).collect()
+}
+
+/// The tables of an array of tables, as far as they are tables.
+fn tables<'a, 'i>(document: &'a DeTable<'i>, array: &str) -> impl Iterator<Item = &'a DeTable<'i>> {
+    let tables = get(document, array).and_then(|array| array.get_ref().as_array());
+    tables.into_iter().flat_map(|tables| tables.iter()).filter_map(|table| table.get_ref().as_table())
 }
 
 fn get<'a, 'i>(table: &'a DeTable<'i>, key: &str) -> Option<&'a Spanned<DeValue<'i>>> {
@@ -307,7 +369,7 @@ mod tests {
             (
                 "[inbuond]\n",
                 &["1:2: unknown key \"inbuond\"; did you mean \"inbound\"? keys here are: \
-                node, inbound, accepted_domain, connector, retry, notices, dns, log"],
+                node, inbound, accepted_domain, connector, tls_policy, retry, notices, dns, log, protocol_log"],
             ),
             ("[dns]\nx = 1\n", &["2:1: unknown key \"x\"; keys here are: servers, timeout"]),
             ("[[connector]]\nname = \"a\"\n", &["1:1: the key \"hosts\" is missing"]),

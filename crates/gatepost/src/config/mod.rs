@@ -59,13 +59,17 @@ impl Config {
             }
         }
         self.node.data = folder.join(&self.node.data);
-        for path in [&mut self.inbound.tls_certificate, &mut self.inbound.tls_key] {
+        let inbound = [&mut self.inbound.tls_certificate, &mut self.inbound.tls_key];
+        for path in inbound.into_iter().chain([&mut self.protocol_log.folder]) {
             *path = path.as_ref().map(|path: &PathBuf| folder.join(path));
         }
         for domain in &mut self.accepted_domains {
             domain.name = domain_key(&domain.name);
         }
         for connector in &mut self.connectors {
+            for path in [&mut connector.tls_authorities, &mut connector.tls_certificate, &mut connector.tls_key] {
+                *path = path.as_ref().map(|path: &PathBuf| folder.join(path));
+            }
             if connector.hello.is_empty() {
                 connector.hello.clone_from(&self.node.hostname);
             }

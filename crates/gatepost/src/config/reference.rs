@@ -131,7 +131,7 @@ fn put(output: &mut String, line: std::fmt::Arguments<'_>) {
 mod tests {
     use std::path::Path;
 
-    use super::super::{AcceptedDomain, Config, Connector, Hosts};
+    use super::super::{AcceptedDomain, Config, Connector, Hosts, NamedPolicy, Version};
     use super::*;
 
     fn parse(text: &str) -> Config {
@@ -167,7 +167,13 @@ mod tests {
             ..Connector::default()
         };
         let domain = AcceptedDomain { name: "onprem.test".to_owned(), connector: "onprem".to_owned() };
-        let expected = Config { accepted_domains: vec![domain], connectors: vec![connector], ..Config::default() };
+        let policy = NamedPolicy { name: "no-rc4".to_owned(), minimum: Version::Tls10, ..NamedPolicy::default() };
+        let expected = Config {
+            accepted_domains: vec![domain],
+            connectors: vec![connector],
+            tls_policies: vec![policy],
+            ..Config::default()
+        };
         assert_eq!(config, expected);
         parse(&uncommented(&reference()));
     }

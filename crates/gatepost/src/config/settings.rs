@@ -6,7 +6,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use protocol::tls::TlsPolicy;
+use protocol::tls::{TlsPolicy, TlsVersion};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -28,10 +28,13 @@ pub(crate) struct Config {
     pub accepted_domains: Vec<AcceptedDomain>,
     #[serde(rename = "connector")]
     pub connectors: Vec<Connector>,
+    #[serde(rename = "tls_policy")]
+    pub tls_policies: Vec<NamedPolicy>,
     pub retry: Retry,
     pub notices: Notices,
     pub dns: Dns,
     pub log: Log,
+    pub protocol_log: ProtocolLog,
 }
 
 /// This process.
@@ -154,10 +157,24 @@ pub(crate) struct Connector {
     pub port: u16,
     /// Use of STARTTLS.
     pub tls: TlsLevel,
-    /// Which TLS versions and cipher suites may be agreed on.
-    pub tls_policy: PolicyName,
+    /// Which TLS versions and cipher suites may be agreed on: the name of a [[tls_policy]], or one of "modern",
+    /// "intermediate" and "legacy". A rollout may put another policy in its place, see gatepost rollout --help.
+    #[schemars(extend("format" = "name"))]
+    pub tls_policy: String,
     /// What to do where STARTTLS is offered and the handshake fails. Holds for tls = "opportunistic".
     pub on_handshake_failure: OnHandshakeFailure,
+    /// Certificates of authorities to trust, in PEM, for tls = "verify". Unset: those of the system.
+    #[schemars(with = "Option<String>", extend("format" = "path"), example = &"tls/office-ca.pem")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_authorities: Option<PathBuf>,
+    /// Certificate chain in PEM for a destination that asks for one.
+    #[schemars(with = "Option<String>", extend("format" = "path"), example = &"tls/client.pem")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_certificate: Option<PathBuf>,
+    /// Private key of tls_certificate in PEM; the two are set together.
+    #[schemars(with = "Option<String>", extend("format" = "path"), example = &"tls/client.key")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
     /// Most connections open at once, from one node.
     #[schemars(range(min = 1))]
     pub concurrency: u32,
@@ -171,6 +188,8 @@ pub(crate) struct Connector {
     /// The name that EHLO says. Empty: the node's hostname.
     #[schemars(extend("format" = "host-name"))]
     pub hello: String,
+    /// Write what is said with destinations into the protocol log, see [protocol_log].
+    pub protocol_log: bool,
     pub timeouts: Timeouts,
 }
 
@@ -181,12 +200,16 @@ impl Default for Connector {
             hosts: Hosts::Mx,
             port: 25,
             tls: TlsLevel::Opportunistic,
-            tls_policy: PolicyName::Modern,
+            tls_policy: TlsPolicy::modern().name,
             on_handshake_failure: OnHandshakeFailure::Retry,
+            tls_authorities: None,
+            tls_certificate: None,
+            tls_key: None,
             concurrency: 20,
             rate: None,
             messages_per_connection: 100,
             hello: String::new(),
+            protocol_log: true,
             timeouts: Timeouts::default(),
         }
     }
@@ -202,18 +225,101 @@ pub(crate) enum TlsLevel {
     Opportunistic,
     /// Always: mail waits where the destination does not offer it. Certificates are not checked.
     Require,
+    /// Always, and only to a destination whose certificate is valid, trusted, and names the host that was looked up.
+    Verify,
 }
 
-/// A TLS policy.
+/// A TLS policy: which versions, cipher suites and groups may be agreed on with destinations. "modern", "intermediate"
+/// and "legacy" are built in; gatepost policy list shows all.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("required" = ["name", "minimum"]))]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct NamedPolicy {
+    /// What connectors, rollouts and traces call it.
+    #[schemars(extend("format" = "name"), example = &"no-rc4")]
+    pub name: String,
+    /// Oldest TLS version.
+    #[schemars(example = &"1.0")]
+    pub minimum: Version,
+    /// Newest TLS version.
+    pub maximum: Version,
+    /// Cipher suites up to TLS 1.2 in order of preference, in the words of OpenSSL's ciphers(1).
+    #[schemars(extend("format" = "cipher-list"))]
+    pub ciphers: String,
+    /// Cipher suites of TLS 1.3 in order of preference.
+    #[schemars(extend("format" = "cipher-list"))]
+    pub suites: String,
+    /// Key exchange groups in order of preference.
+    #[schemars(extend("format" = "cipher-list"))]
+    pub groups: String,
+    /// The least strength of keys, groups and signatures, as OpenSSL's SSL_CTX_set_security_level(3) counts. TLS 1.0 and
+    /// 1.1 need 0.
+    #[schemars(range(max = 5))]
+    pub security_level: u32,
+}
+
+impl Default for NamedPolicy {
+    fn default() -> Self {
+        let TlsPolicy { name: _, minimum, maximum, ciphers, suites, groups, security_level } = TlsPolicy::modern();
+        Self {
+            name: String::new(),
+            minimum: minimum.into(),
+            maximum: maximum.into(),
+            ciphers,
+            suites,
+            groups,
+            security_level,
+        }
+    }
+}
+
+impl NamedPolicy {
+    pub(crate) fn policy(&self) -> TlsPolicy {
+        TlsPolicy {
+            name: self.name.clone(),
+            minimum: self.minimum.into(),
+            maximum: self.maximum.into(),
+            ciphers: self.ciphers.clone(),
+            suites: self.suites.clone(),
+            groups: self.groups.clone(),
+            security_level: self.security_level,
+        }
+    }
+}
+
+/// A TLS version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum PolicyName {
-    /// TLS 1.2 and later; authenticated encryption with forward secrecy only.
-    Modern,
-    /// TLS 1.0 and later; no RC4, no 3DES.
-    Intermediate,
-    /// TLS 1.0 and later; RC4 and 3DES too, for destinations that know nothing better.
-    Legacy,
+pub(crate) enum Version {
+    #[serde(rename = "1.0")]
+    Tls10,
+    #[serde(rename = "1.1")]
+    Tls11,
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+impl From<Version> for TlsVersion {
+    fn from(version: Version) -> Self {
+        match version {
+            Version::Tls10 => Self::Tls10,
+            Version::Tls11 => Self::Tls11,
+            Version::Tls12 => Self::Tls12,
+            Version::Tls13 => Self::Tls13,
+        }
+    }
+}
+
+impl From<TlsVersion> for Version {
+    fn from(version: TlsVersion) -> Self {
+        match version {
+            TlsVersion::Tls10 => Self::Tls10,
+            TlsVersion::Tls11 => Self::Tls11,
+            TlsVersion::Tls12 => Self::Tls12,
+            TlsVersion::Tls13 => Self::Tls13,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -223,16 +329,6 @@ pub(crate) enum OnHandshakeFailure {
     Retry,
     /// It is sent at once in the clear, and the history says why.
     Plaintext,
-}
-
-impl PolicyName {
-    pub(crate) fn policy(self) -> TlsPolicy {
-        match self {
-            Self::Modern => TlsPolicy::MODERN,
-            Self::Intermediate => TlsPolicy::INTERMEDIATE,
-            Self::Legacy => TlsPolicy::LEGACY,
-        }
-    }
 }
 
 /// Longest waits for a destination, phase by phase. The defaults are those of RFC 5321 section 4.5.3.2, except where
@@ -370,6 +466,38 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// SMTP protocol logs: every command and reply of every connection, without content and credentials, in Exchange's own
+/// format. Connectors have a switch of their own.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ProtocolLog {
+    /// Folder of the logs, relative to the folder of this file; what is received and what is sent have a folder each in
+    /// it. Unset: the folder protocol-log in the node's data. A change needs a restart.
+    #[schemars(with = "Option<String>", extend("format" = "path"), example = &"/var/log/gatepost")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+    /// Write down the sessions of clients.
+    pub receive: bool,
+    /// A new file is begun each hour, and when one is larger than this.
+    pub file_size_max: ByteSize,
+    /// The oldest files are deleted when those of one side are larger together.
+    pub folder_size_max: ByteSize,
+    /// Older files are deleted.
+    pub age_max: Duration,
+}
+
+impl Default for ProtocolLog {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            receive: true,
+            file_size_max: ByteSize::mebibytes(10),
+            folder_size_max: ByteSize::mebibytes(250),
+            age_max: Duration::hours(30 * 24),
+        }
+    }
+}
+
 fn socket_addresses(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "array", "items": { "type": "string", "format": "socket-address" } })
 }
@@ -390,12 +518,22 @@ impl Config {
         Connector { hello: self.node.hostname.clone(), ..Connector::default() }
     }
 
+    /// The TLS policies that may be named: the built-in ones, and those of the file.
+    pub(crate) fn policies(&self) -> impl Iterator<Item = TlsPolicy> {
+        TlsPolicy::built_in().into_iter().chain(self.tls_policies.iter().map(NamedPolicy::policy))
+    }
+
+    pub(crate) fn policy(&self, name: &str) -> Option<TlsPolicy> {
+        self.policies().find(|policy| policy.name == name)
+    }
+
     /// The keys that differ in `new` and take effect only when the process starts again.
     pub(crate) fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
         [
             ("node.name", self.node.name != new.node.name),
             ("node.data", self.node.data != new.node.data),
             ("node.hostname", self.node.hostname != new.node.hostname),
+            ("protocol_log.folder", self.protocol_log.folder != new.protocol_log.folder),
             ("inbound.listen", self.inbound.listen != new.inbound.listen),
         ]
         .into_iter()

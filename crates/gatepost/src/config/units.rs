@@ -47,6 +47,8 @@ impl Duration {
 /// Ten years: longer is surely a mistake, and adding it to a time never overflows.
 const DURATION_DAYS_MAX: u64 = 3650;
 
+const DAY_MS: u128 = 86_400_000;
+
 impl FromStr for Duration {
     type Err = String;
 
@@ -66,6 +68,9 @@ impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A day is written as 24 hours, so that "24h" and "48h" come out as people write them.
         let mut rest = self.0.as_millis();
+        if rest >= 3 * DAY_MS && rest.is_multiple_of(DAY_MS) {
+            return write!(f, "{}d", rest / DAY_MS);
+        }
         for (unit, milliseconds) in DURATION_UNITS.into_iter().filter(|(unit, _)| *unit != "d") {
             let count = rest / u128::from(milliseconds);
             rest %= u128::from(milliseconds);

@@ -1,11 +1,14 @@
 //! From a session to the queue: adds the Received field, stops loops, streams large content into the store, and
 //! answers 250 once the message is durable.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use net::serve::{MessageSink, Reception, SessionFacts};
+use net::{
+    Transcript,
+    serve::{MessageSink, Reception, SessionFacts},
+};
 use protocol::smtp::{BodyType, EnhancedCode, Envelope, Reply};
 use store::{Body, BodyKey, INLINE_BODY_BYTES_MAX, Lease, NewDelivery, NewMessage, Store, StoreError};
 use trace::{Event, EventKind, Received};
@@ -24,6 +27,11 @@ impl<S: Store> Clone for Inbound<S> {
 
 impl<S: Store> Reception for Inbound<S> {
     type Sink = Sink<S>;
+
+    fn transcript(&self, id: u64, client: SocketAddr) -> Option<Box<dyn Transcript>> {
+        let connector = format!("{}\\Inbound", self.0.name);
+        self.0.protocol_logs.receive_session(&connector, id, client)
+    }
 
     async fn open(&self, facts: &SessionFacts, envelope: Envelope, content: &mut Vec<u8>) -> Result<Sink<S>, Reply> {
         let now = Timestamp::now();
@@ -159,6 +167,7 @@ impl<S: Store> Sink<S> {
             from: Some(self.facts.client.ip()),
             hello: self.facts.hello.clone(),
             tls: self.facts.tls.clone(),
+            handshake: self.facts.handshake.clone(),
             session: format!("{:016X}", self.facts.id),
         };
         Event {

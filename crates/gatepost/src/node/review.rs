@@ -77,5 +77,6 @@ fn review<S: Store>(node: &Arc<Node<S>>, message: &Message, delivery: &Delivery,
         }
     };
     events.extend(notice.iter().map(|notice| event(EventKind::Notified { action, notice: notice.network_message_id })));
-    Settlement { delivery: delivery.key, message: message.key, outcome, events, notices: notice.into_iter().collect() }
+    let notices = notice.into_iter().collect();
+    Settlement { delivery: delivery.key, message: message.key, outcome, events, notices, weak: None }
 }

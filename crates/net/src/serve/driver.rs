@@ -1,11 +1,14 @@
 //! Drives one session over its socket.
 
-use std::{net::SocketAddr, os::fd::OwnedFd, time::Duration};
+use std::{io, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use protocol::smtp::{
-    EnhancedCode, Envelope, Reply, TlsSummary,
-    server::{Session, Step},
+use protocol::{
+    smtp::{
+        EnhancedCode, Envelope, Reply, TlsSummary,
+        server::{Session, Step},
+    },
+    tls::HandshakeFacts,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -13,10 +16,11 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{MessageSink, Reception, SessionFacts, clients::Counted};
+use super::{MessageSink, Reception, SessionFacts, clients::Counted, record::Record};
 use crate::{
+    Disconnected, Line,
     stream::Stream,
-    tls::{self, Acceptor},
+    tls::{self, Acceptor, HandshakeError},
 };
 
 pub(super) struct Driver<R: Reception> {
@@ -27,7 +31,9 @@ pub(super) struct Driver<R: Reception> {
     pub(super) stop: watch::Receiver<bool>,
     pub(super) id: u64,
     pub(super) client: SocketAddr,
+    pub(super) record: Record,
     pub(super) tls: Option<TlsSummary>,
+    pub(super) handshake: Option<Arc<HandshakeFacts>>,
     pub(super) input: BytesMut,
     pub(super) output: Vec<u8>,
     pub(super) content: Vec<u8>,
@@ -41,8 +47,15 @@ pub(super) struct Driver<R: Reception> {
 pub(super) struct Idle {
     pub(super) socket: OwnedFd,
     pub(super) client: SocketAddr,
-    pub(super) session: Box<(Session, u64)>,
+    pub(super) session: Box<Kept>,
     pub(super) deadline: Instant,
+}
+
+/// What is kept of a parked session.
+pub(super) struct Kept {
+    pub(super) session: Session,
+    pub(super) id: u64,
+    pub(super) record: Record,
 }
 
 /// Bytes read at once: a common message with its commands, yet little for a thousand sessions.
@@ -80,14 +93,16 @@ impl<R: Reception> Driver<R> {
         Some(Idle {
             socket: socket.into(),
             client: self.client,
-            session: Box::new((self.session, self.id)),
+            session: Box::new(Kept { session: self.session, id: self.id, record: self.record }),
             deadline: self.deadline,
         })
     }
 
     async fn converse(&mut self) -> Result<(), Ended> {
         loop {
-            match self.session.handle(&mut self.input, &mut self.output, &mut self.content) {
+            let step = self.session.handle(&mut self.input, &mut self.output, &mut self.content);
+            self.record.heard(&mut self.session, &self.output);
+            match step {
                 Step::Read => {
                     self.flush().await?;
                     self.read().await?;
@@ -120,6 +135,7 @@ impl<R: Reception> Driver<R> {
             hello: self.session.hello().to_owned(),
             extended: self.session.extended(),
             tls: self.tls.clone(),
+            handshake: self.handshake.clone(),
         };
         self.content.clear();
         let verdict = match self.reception.open(&facts, envelope, &mut self.content).await {
@@ -161,20 +177,31 @@ impl<R: Reception> Driver<R> {
         let (Some(acceptor), Ok(plain)) = (&self.acceptor, self.stream.take_plain()) else {
             return Err(Ended::ByMachine);
         };
-        match timeout(self.session.timeout(), tls::accept(acceptor, plain)).await {
-            Ok(Ok(stream)) => {
-                self.tls = Some(tls::summary(stream.ssl()));
+        let handshake = tls::accept(acceptor, plain, self.session.timeout()).await;
+        match handshake.result {
+            Ok((stream, summary)) => {
+                self.record.write(Line::TlsStarted(&handshake.facts));
+                self.tls = Some(summary);
+                self.handshake = Some(Arc::new(handshake.facts));
                 self.stream = Stream::Tls(Box::new(stream));
                 self.session.tls_started();
                 Ok(())
             }
-            Ok(Err(detail)) => {
-                tracing::info!(client = %self.client, session = %format_args!("{:016X}", self.id), detail,
-                    "TLS handshake with a client failed");
+            Err(error) => {
+                self.handshake_failed(&handshake.facts, &error);
                 Err(Ended::ByClient)
             }
-            Err(_) => Err(Ended::ByClient),
         }
+    }
+
+    fn handshake_failed(&mut self, facts: &HandshakeFacts, error: &HandshakeError) {
+        let reason = match error {
+            HandshakeError::TimedOut => "the client went silent",
+            HandshakeError::Failed(reason) => reason,
+        };
+        tracing::info!(client = %self.client, session = %format_args!("{:016X}", self.id), reason, %facts,
+            "TLS handshake with a client failed");
+        self.record.write(Line::TlsFailed { facts, reason });
     }
 
     /// Reads more input. Content has time for each read, a command only once: a client that sends it byte by byte does
@@ -203,7 +230,8 @@ impl<R: Reception> Driver<R> {
             _ = stop.wait_for(|stop| *stop) => None,
         };
         match read {
-            Some(Ok(Ok(0) | Err(_))) => Err(Ended::ByClient),
+            Some(Ok(Ok(0))) => Err(self.hung_up(None)),
+            Some(Ok(Err(error))) => Err(self.hung_up(Some(&error))),
             Some(Ok(Ok(count))) => {
                 self.input.reserve(READ_BYTES);
                 self.input.extend_from_slice(&first[..count]);
@@ -222,10 +250,17 @@ impl<R: Reception> Driver<R> {
     async fn read_until_deadline(&mut self) -> Result<(), Ended> {
         self.input.reserve(READ_BYTES);
         match timeout_at(self.deadline, self.stream.read_buf(&mut self.input)).await {
-            Ok(Ok(0) | Err(_)) => Err(Ended::ByClient),
+            Ok(Ok(0)) => Err(self.hung_up(None)),
+            Ok(Err(error)) => Err(self.hung_up(Some(&error))),
             Ok(Ok(_)) => Ok(()),
             Err(_) => self.time_out().await,
         }
+    }
+
+    fn hung_up(&mut self, error: Option<&io::Error>) -> Ended {
+        let reset = error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
+        self.record.ended = if reset { Disconnected::RemoteReset } else { Disconnected::Remote };
+        Ended::ByClient
     }
 
     async fn time_out(&mut self) -> Result<(), Ended> {
@@ -238,6 +273,7 @@ impl<R: Reception> Driver<R> {
         if self.output.is_empty() {
             return Ok(());
         }
+        self.record.said(&mut self.session, &self.output);
         let result = timeout(self.session.timeout(), self.stream.write_all(&self.output)).await;
         self.output.clear();
         match result {

@@ -9,6 +9,7 @@
 mod clients;
 mod driver;
 mod park;
+mod record;
 
 use std::{
     future::Future,
@@ -23,9 +24,12 @@ use std::{
 };
 
 use bytes::BytesMut;
-use protocol::smtp::{
-    Envelope, Reply, TlsSummary,
-    server::{Policy, Session},
+use protocol::{
+    smtp::{
+        Envelope, Reply, TlsSummary,
+        server::{Policy, Session},
+    },
+    tls::HandshakeFacts,
 };
 use rustix::{
     io::Errno,
@@ -42,10 +46,11 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{stream::Stream, tls::Acceptor};
+use crate::{Transcript, stream::Stream, tls::Acceptor};
 use clients::Clients;
-use driver::{Driver, Idle};
+use driver::{Driver, Idle, Kept};
 use park::{Parked, ParkingLot, SWEEP_INTERVAL};
+use record::Record;
 
 /// What a session has learnt about its client by the time a message begins.
 #[derive(Clone, Debug)]
@@ -57,11 +62,15 @@ pub struct SessionFacts {
     /// EHLO rather than HELO.
     pub extended: bool,
     pub tls: Option<TlsSummary>,
+    pub handshake: Option<Arc<HandshakeFacts>>,
 }
 
 /// Takes the messages of all sessions.
 pub trait Reception: Clone + Send + Sync + 'static {
     type Sink: MessageSink;
+
+    /// Who writes a session down, if anybody; asked once the client has said something.
+    fn transcript(&self, id: u64, client: SocketAddr) -> Option<Box<dyn Transcript>>;
 
     /// A message begins. What the sink wants to stand before its content goes into `content`.
     fn open(
@@ -112,6 +121,14 @@ pub struct Server<R> {
 
 /// A listening socket.
 pub struct Listener(AsyncFd<OwnedFd>);
+
+impl Listener {
+    /// Where it listens; the port is the system's choice where 0 was asked for.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        let address = rustix::net::getsockname(self.0.get_ref())?;
+        SocketAddr::try_from(address).map_err(|error| io::Error::other(error.to_string()))
+    }
+}
 
 /// Opens a listening socket. The backlog holds a burst of clients while the node is busy.
 pub fn listen(address: SocketAddr) -> io::Result<Listener> {
@@ -206,13 +223,19 @@ impl<R: Reception> Server<R> {
         let settings = self.settings.borrow().clone();
         let client = parked.client();
         let counted = self.clients.resume(client.ip());
-        let (session, id) = match parked.session {
-            Some(session) => *session,
-            None => (Session::new(Arc::clone(&settings.policy), client.ip()), next_session_id()),
-        };
         let stream = match TcpStream::from_std(parked.socket.into()) {
             Ok(stream) => stream,
             Err(error) => return tracing::warn!(%client, %error, "failed to go on with a connection"),
+        };
+        let Kept { session, id, record } = match parked.session {
+            Some(session) => *session,
+            None => {
+                let (mut session, id) = (Session::new(Arc::clone(&settings.policy), client.ip()), next_session_id());
+                let local = stream.local_addr().ok();
+                let transcript = self.reception.transcript(id, client);
+                let record = Record::open(transcript, local, &mut session, &settings.policy.banner());
+                Kept { session, id, record }
+            }
         };
         let driver = Driver {
             stream: Stream::Plain(stream),
@@ -222,7 +245,9 @@ impl<R: Reception> Server<R> {
             stop: self.stop.clone(),
             id,
             client,
+            record,
             tls: None,
+            handshake: None,
             input: BytesMut::new(),
             output: Vec::new(),
             content: Vec::new(),
@@ -237,12 +262,13 @@ impl<R: Reception> Server<R> {
     fn dismiss(&self, parked: Parked, last_word: impl Fn(&mut Session, &mut Vec<u8>)) {
         let client = parked.client();
         drop(self.clients.resume(client.ip()));
-        let mut session = match parked.session {
-            Some(session) => session.0,
-            None => Session::new(Arc::clone(&self.settings.borrow().policy), client.ip()),
+        let (mut session, mut record) = match parked.session {
+            Some(kept) => (kept.session, kept.record),
+            None => (Session::new(Arc::clone(&self.settings.borrow().policy), client.ip()), Record::default()),
         };
         let mut output = Vec::new();
         last_word(&mut session, &mut output);
+        record.said(&mut session, &output);
         write_once(&parked.socket, &output);
     }
 }

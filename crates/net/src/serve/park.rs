@@ -12,11 +12,10 @@ use std::{
     time::Duration,
 };
 
-use protocol::smtp::server::Session;
 use rustix::event::{Timespec, epoll};
 use tokio::{io::unix::AsyncFd, time::Instant};
 
-use super::clients::Clients;
+use super::{clients::Clients, driver::Kept};
 
 /// One idle connection. Kept small: there may be a million.
 pub(super) struct Parked {
@@ -26,7 +25,7 @@ pub(super) struct Parked {
     port: u16,
     address: IpAddr,
     /// `None`: the client has not said anything since the banner.
-    pub(super) session: Option<Box<(Session, u64)>>,
+    pub(super) session: Option<Box<Kept>>,
 }
 
 impl Parked {
@@ -54,13 +53,7 @@ impl ParkingLot {
     }
 
     /// Takes in a connection that is to say something before `deadline`.
-    pub(super) fn park(
-        &mut self,
-        socket: OwnedFd,
-        client: SocketAddr,
-        session: Option<Box<(Session, u64)>>,
-        deadline: Instant,
-    ) {
+    pub(super) fn park(&mut self, socket: OwnedFd, client: SocketAddr, session: Option<Box<Kept>>, deadline: Instant) {
         let row = socket.as_raw_fd() as usize;
         let data = epoll::EventData::new_u64(row as u64);
         let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ONESHOT;

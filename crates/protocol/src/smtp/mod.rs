@@ -15,5 +15,5 @@ pub use address::{Address, ReversePath};
 pub use dsn::{Notify, Ret};
 pub use envelope::{BodyType, Envelope, Recipient};
 pub use failure::{Destination, Failure, FailureKind, Scope, TlsSummary};
-pub use phase::Phase;
+pub use phase::{Phase, PhaseTime};
 pub use reply::{EnhancedCode, Reply};

@@ -78,3 +78,13 @@ impl fmt::Display for Phase {
         f.write_str(self.name())
     }
 }
+
+/// What one phase of an attempt took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PhaseTime {
+    pub phase: Phase,
+    pub duration_us: u64,
+    /// By this side; within TLS, before encryption.
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+}

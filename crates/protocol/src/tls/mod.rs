@@ -1,5 +1,23 @@
-//! TLS as the gateway speaks of it: which versions and ciphers a policy allows.
+//! TLS as the gateway speaks of it: which versions and ciphers a policy allows, and what was seen of a handshake.
 
+mod alert;
+mod certificate;
+mod describe;
+mod facts;
+mod key_exchange;
+mod message;
+mod observer;
 mod policy;
+mod reader;
+mod record;
+pub mod schannel;
+mod suite;
+mod text;
 
+pub use facts::{
+    Alert, Certificate, CertificateFault, ClientHello, Ended, Ending, HandshakeFacts, KeyExchange, ServerHello, Side,
+    WireVersion,
+};
+pub use observer::Observer;
 pub use policy::{TlsPolicy, TlsVersion};
+pub use suite::{Bulk, CipherSuite, Mac, SuiteKeyExchange};

@@ -8,6 +8,7 @@
 //! Group commit needs no delay: what arrives while one transaction is synced to disk makes up the next.
 
 mod command;
+mod fleet;
 mod lock;
 mod queue;
 mod read;
@@ -31,9 +32,9 @@ use trace::Event;
 use uuid::Uuid;
 
 use crate::{
-    Accepted, BodyKey, Claim, Claimed, Command, Commanded, DeliveryKey, DeliveryRecord, Lease, MessageKey,
+    Accepted, BodyKey, Claim, Claimed, Command, Commanded, DeliveryKey, DeliveryRecord, Lease, LedgerEntry, MessageKey,
     MessageRecord, NewMessage, NodeReport, QueueCount, QueueQuery, Result, Selection, Settlement, Store, StoreError,
-    TraceQuery,
+    StoredPlan, TraceQuery,
 };
 use lock::FolderLock;
 use read::Readers;
@@ -196,6 +197,23 @@ impl Store for SqliteStore {
 
     async fn reports(&self) -> Result<Vec<NodeReport>> {
         self.0.readers.run(read::reports).await
+    }
+
+    async fn plan(&self) -> Result<Option<StoredPlan>> {
+        self.0.readers.run(fleet::plan).await
+    }
+
+    async fn replace_plan(&self, before: Option<u64>, plan: String, by: &str, at: Timestamp) -> Result<Option<u64>> {
+        let by = by.to_owned();
+        self.0.writer.run(move |connection| fleet::replace_plan(connection, before, &plan, &by, at)).await
+    }
+
+    async fn plans(&self) -> Result<Vec<StoredPlan>> {
+        self.0.readers.run(fleet::plans).await
+    }
+
+    async fn ledger(&self) -> Result<Vec<LedgerEntry>> {
+        self.0.readers.run(fleet::ledger).await
     }
 
     async fn retry_requested(&self, connector: &str) -> Result<Option<Timestamp>> {

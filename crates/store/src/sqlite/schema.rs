@@ -11,7 +11,7 @@ use crate::{Result, StoreError};
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 1] = [
+const MIGRATIONS: [&str; 2] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -58,6 +58,20 @@ const MIGRATIONS: [&str; 1] = [
      CREATE INDEX event_message ON event (message);
      CREATE TABLE node_report (node TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID;
      CREATE TABLE retry_request (connector TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;",
+    // Plans are never deleted: attempts name their version. In the ledger, tls is '' for plaintext.
+    "CREATE TABLE plan (version INTEGER PRIMARY KEY, at INTEGER NOT NULL, set_by TEXT NOT NULL, json TEXT NOT NULL);
+     CREATE TABLE ledger (
+        host TEXT NOT NULL,
+        port INTEGER NOT NULL,
+        connector TEXT NOT NULL,
+        tls_policy TEXT NOT NULL,
+        tls TEXT NOT NULL,
+        why TEXT NOT NULL,
+        deliveries INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (host, port, connector, tls_policy, tls, why)
+     ) WITHOUT ROWID;",
 ];
 
 /// The version that this program writes.

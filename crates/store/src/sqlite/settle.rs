@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::{
+    fleet,
     queue::{BACK_TO_QUEUE, delete_body, insert_events, insert_message},
     row::{Json, Millis, state_number},
 };
@@ -24,6 +25,9 @@ pub(super) fn settle(
         }
         for (notice, keys) in settlement.notices.iter().zip(notice_keys) {
             insert_message(connection, notice, keys, None)?;
+        }
+        if let Some(weak) = &settlement.weak {
+            fleet::note_weak(connection, weak)?;
         }
         if matches!(settlement.outcome, Outcome::Delivered { .. } | Outcome::Failed { .. }) {
             free_body(connection, settlement.message.0)?;

@@ -9,7 +9,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 pub use read::{Log, read};
-pub use write::{header, row};
+pub use write::{RowWriter, header, row};
 
 /// Which side of SMTP the log is of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

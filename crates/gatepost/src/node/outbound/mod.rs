@@ -12,6 +12,7 @@
 mod job;
 mod lane;
 mod results;
+mod weakness;
 mod worker;
 
 use std::{

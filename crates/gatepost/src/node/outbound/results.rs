@@ -9,7 +9,9 @@ use delivery::{
 };
 use jiff::Timestamp;
 use protocol::smtp::{BodyType, Failure, Notify, Reply, ReversePath};
-use store::{Body, Delivery, DeliveryKey, Message, NewDelivery, NewMessage, Outcome, Settlement, Store};
+use store::{
+    Body, Delivery, DeliveryKey, Message, NewDelivery, NewMessage, Outcome, Settlement, Store, WeakDelivery, Weakness,
+};
 use tokio::sync::mpsc;
 use trace::{Attempt, Event, EventKind, event::NoticeAction};
 use uuid::Uuid;
@@ -23,6 +25,8 @@ pub(crate) struct Attempted {
     pub results: Vec<Result<Reply, Failure>>,
     /// The destination makes notices of its own (RFC 3461).
     pub offers_dsn: bool,
+    /// Why what was delivered had less protection than the modern policy asks for, if so.
+    pub weakness: Option<Weakness>,
 }
 
 /// Results of one job on their way into the store.
@@ -74,13 +78,16 @@ async fn record_until_stored<S: Store>(node: &Arc<Node<S>>, settlements: Vec<Set
 
 /// Decides about every delivery of a job after an attempt.
 pub(super) async fn record<S: Store>(node: &Arc<Node<S>>, job: Job, attempted: Attempted) {
-    let Attempted { attempt, results, offers_dsn } = attempted;
+    let Attempted { attempt, results, offers_dsn, weakness } = attempted;
     let mut settlements = Vec::with_capacity(results.len());
     let header = original_header(node, &job, &results, offers_dsn).await;
     for (delivery, result) in job.deliveries.iter().zip(results) {
         let context = Context { node, message: &job.message, delivery, header: &header };
         settlements.push(match result {
-            Ok(reply) => context.delivered(attempt.clone(), reply, offers_dsn),
+            Ok(reply) => Settlement {
+                weak: weak_delivery(&attempt, weakness),
+                ..context.delivered(attempt.clone(), reply, offers_dsn)
+            },
             Err(failure) => context.failed(attempt.clone(), failure),
         });
     }
@@ -95,8 +102,20 @@ pub(super) async fn give_back<S: Store>(node: &Arc<Node<S>>, job: &Job) {
         outcome: Outcome::Returned { review: None, delay_notified: delivery.delay_notified },
         events: vec![],
         notices: vec![],
+        weak: None,
     };
     node.outbound.settle(Settled(job.deliveries.iter().map(settlement).collect())).await;
+}
+
+fn weak_delivery(attempt: &Attempt, weakness: Option<Weakness>) -> Option<WeakDelivery> {
+    Some(WeakDelivery {
+        destination: attempt.destination.clone()?,
+        connector: attempt.connector.clone(),
+        tls_policy: attempt.tls_policy.clone(),
+        tls: attempt.tls.clone(),
+        why: weakness?,
+        at: Timestamp::now(),
+    })
 }
 
 /// The header of the original, which notices quote; read only where one is likely.
@@ -207,6 +226,7 @@ impl<S: Store> Context<'_, S> {
             outcome,
             events,
             notices: notice.into_iter().map(|(_, message)| message).collect(),
+            weak: None,
         }
     }
 

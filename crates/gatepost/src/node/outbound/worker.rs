@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use net::{
     resolve::MailExchanger,
-    send::{Connection, Options, Timeouts, interleave},
+    send::{Connection, NotOpened, Options, Seen, Timeouts, interleave},
     serve::next_session_id,
 };
 use protocol::smtp::{Destination, Failure, FailureKind, Phase, Reply, Scope, client::TlsLevel};
@@ -17,10 +17,11 @@ use super::{
     job::Job,
     lane::Lane,
     results::{self, Attempted},
+    weakness,
 };
 use crate::{
     config::{self, Connector, Hosts, OnHandshakeFailure},
-    node::Node,
+    node::{Node, Under},
 };
 
 /// A connection without work is kept this long.
@@ -31,10 +32,19 @@ struct Open {
     connection: Connection,
     session: u64,
     messages: u32,
-    /// The handshake failure for which it goes on in the clear.
-    plaintext_because: Option<Failure>,
+    under: Under,
+    /// The failed attempt at TLS after which it goes on in the clear.
+    plaintext_because: Option<NotOpened>,
     /// The domain that it was opened for, where MX decides.
     domain: Option<String>,
+}
+
+/// What a connection was tried under, and what came of it.
+struct Failed {
+    failure: Failure,
+    seen: Seen,
+    session: u64,
+    under: Under,
 }
 
 /// Works for a lane until there is nothing to do for a while.
@@ -67,8 +77,11 @@ async fn work<S: Store>(
         Hosts::Mx => job.deliveries.first().map(|delivery| delivery.recipient.domain_key()),
         Hosts::SmartHosts(_) => None,
     };
+    let under = node.tls_under(connector);
+    let fits =
+        |open: &Open| open.domain == domain && open.messages < connector.messages_per_connection && open.under == under;
     let kept = match open {
-        Some(open) if open.domain == domain && open.messages < connector.messages_per_connection => Some(open),
+        Some(open) if fits(&open) => Some(open),
         Some(open) => {
             open.connection.quit().await;
             None
@@ -78,20 +91,20 @@ async fn work<S: Store>(
     let was_kept = kept.is_some();
     let mut current = match kept {
         Some(open) => open,
-        None => match connect(node, connector, domain.clone()).await {
+        None => match connect(node, connector, &under, domain.clone()).await {
             Ok(open) => open,
-            Err(failure) => {
-                not_connected(lane, node, connector, &job, failure, started).await;
+            Err(failed) => {
+                not_connected(lane, node, connector, &job, *failed, started).await;
                 return None;
             }
         },
     };
     let mut sent = send(node, &mut current, &job).await;
     if was_kept && closed_while_idle(&sent) {
-        current = match connect(node, connector, domain).await {
+        current = match connect(node, connector, &under, domain).await {
             Ok(open) => open,
-            Err(failure) => {
-                not_connected(lane, node, connector, &job, failure, started).await;
+            Err(failed) => {
+                not_connected(lane, node, connector, &job, *failed, started).await;
                 return None;
             }
         };
@@ -102,7 +115,7 @@ async fn work<S: Store>(
     if !failed_as_a_whole {
         lane.succeeded();
     }
-    results::record(node, job, attempted(connector, Some(&current), None, sent, started)).await;
+    results::record(node, job, delivered_over(connector, &mut current, sent, started)).await;
     current.connection.is_reusable().then_some(current)
 }
 
@@ -128,37 +141,56 @@ async fn not_connected<S: Store>(
     node: &Arc<Node<S>>,
     connector: &Connector,
     job: &Job,
-    failure: Failure,
+    failed: Failed,
     started: Instant,
 ) {
+    let Failed { failure, seen, session, under } = failed;
     // With MX, each domain has destinations of its own: one that fails says nothing of the others.
     if connector.hosts != Hosts::Mx && failure.scope() == Scope::Destination {
         lane.failed(&failure, &node.back_off_policy(), node.random());
     }
-    let destination = failure.destination.clone();
-    let sent = vec![Err(failure); job.deliveries.len()];
-    results::record(node, job.clone(), attempted(connector, None, destination, sent, started)).await;
+    let attempt = Attempt {
+        destination: failure.destination.clone(),
+        plaintext_because: None,
+        ..attempt(connector, &under, session, seen, started)
+    };
+    let results = vec![Err(failure); job.deliveries.len()];
+    results::record(node, job.clone(), Attempted { attempt, results, offers_dsn: false, weakness: None }).await;
 }
 
-fn attempted(
+fn delivered_over(
     connector: &Connector,
-    open: Option<&Open>,
-    destination: Option<Destination>,
+    open: &mut Open,
     results: Vec<Result<Reply, Failure>>,
     started: Instant,
 ) -> Attempted {
+    let mut seen = open.connection.take_seen();
+    if let Some(because) = &open.plaintext_because {
+        seen.handshake.clone_from(&because.seen.handshake);
+    }
     let attempt = Attempt {
-        connector: connector.name.clone(),
-        destination: open.map(|open| open.connection.destination().clone()).or(destination),
-        local: open.and_then(|open| open.connection.local()),
-        tls_policy: connector.tls_policy.policy().name.to_owned(),
-        tls: open.and_then(|open| open.connection.tls().cloned()),
-        plaintext_because: open.and_then(|open| open.plaintext_because.clone()),
-        session: format!("{:016X}", open.map_or_else(next_session_id, |open| open.session)),
-        duration_ms: started.elapsed().as_millis() as u64,
+        destination: Some(open.connection.destination().clone()),
+        plaintext_because: open.plaintext_because.as_ref().map(|because| because.failure.clone()),
+        ..attempt(connector, &open.under, open.session, seen, started)
     };
-    let offers_dsn = open.is_some_and(|open| open.connection.extensions().dsn);
-    Attempted { attempt, results, offers_dsn }
+    let weakness = weakness::of(connector.tls, &attempt);
+    Attempted { offers_dsn: open.connection.extensions().dsn, attempt, results, weakness }
+}
+
+fn attempt(connector: &Connector, under: &Under, session: u64, seen: Seen, started: Instant) -> Attempt {
+    Attempt {
+        connector: connector.name.clone(),
+        destination: None,
+        local: seen.local,
+        tls_policy: under.tls.policy.name.clone(),
+        plan_version: under.plan_version,
+        tls: seen.tls,
+        handshake: seen.handshake,
+        phases: seen.phases,
+        plaintext_because: None,
+        session: format!("{session:016X}"),
+        duration_ms: started.elapsed().as_millis() as u64,
+    }
 }
 
 /// Tries the connector's hosts in order, each with all its addresses. Where all fail, the failure that came furthest
@@ -166,67 +198,82 @@ fn attempted(
 async fn connect<S: Store>(
     node: &Arc<Node<S>>,
     connector: &Connector,
+    under: &Under,
     domain: Option<String>,
-) -> Result<Open, Failure> {
-    let mut worst: Option<Failure> = None;
-    for (host, port) in hosts(node, connector, domain.as_deref()).await? {
-        let failure = match open_host(node, connector, &host, port).await {
-            Ok((connection, plaintext_because)) => {
-                return Ok(Open { connection, session: next_session_id(), messages: 0, plaintext_because, domain });
+) -> Result<Open, Box<Failed>> {
+    let not_resolved =
+        |failure| Box::new(Failed { failure, seen: Seen::default(), session: next_session_id(), under: under.clone() });
+    let mut worst: Option<Box<Failed>> = None;
+    for (host, port) in hosts(node, connector, domain.as_deref()).await.map_err(not_resolved)? {
+        let unresolved = Destination { host: host.clone(), port, address: None };
+        let addresses = match node.resolver().addresses(&host).await {
+            Ok(addresses) => interleave(addresses),
+            Err(kind) => {
+                keep_furthest(&mut worst, not_resolved(Failure::new(Phase::Resolve, kind).at(&unresolved)));
+                continue;
             }
-            Err(failure) => failure,
         };
-        if worst.as_ref().is_none_or(|worst| failure.phase > worst.phase) {
-            worst = Some(failure);
+        for address in addresses {
+            match open_address(node, connector, under, &host, SocketAddr::new(address, port)).await {
+                Ok(open) => return Ok(Open { domain, ..open }),
+                Err(failed) => keep_furthest(&mut worst, failed),
+            }
         }
     }
-    Err(worst.unwrap_or_else(|| Failure::new(Phase::Resolve, FailureKind::HostNotFound)))
+    Err(worst.unwrap_or_else(|| not_resolved(Failure::new(Phase::Resolve, FailureKind::HostNotFound))))
 }
 
-async fn open_host<S: Store>(
-    node: &Arc<Node<S>>,
-    connector: &Connector,
-    host: &str,
-    port: u16,
-) -> Result<(Connection, Option<Failure>), Failure> {
-    let unresolved = Destination { host: host.to_owned(), port, address: None };
-    let addresses = node.resolver().addresses(host).await;
-    let addresses = addresses.map_err(|kind| Failure::new(Phase::Resolve, kind).at(&unresolved))?;
-    let options = options(connector);
-    let mut worst: Option<Failure> = None;
-    for address in interleave(addresses) {
-        match open_address(node, connector, host, SocketAddr::new(address, port), &options).await {
-            Ok(opened) => return Ok(opened),
-            Err(failure) => {
-                if worst.as_ref().is_none_or(|worst| failure.phase > worst.phase) {
-                    worst = Some(failure);
-                }
-            }
-        }
+fn keep_furthest(worst: &mut Option<Box<Failed>>, failed: Box<Failed>) {
+    if worst.as_ref().is_none_or(|worst| failed.failure.phase > worst.failure.phase) {
+        *worst = Some(failed);
     }
-    Err(worst.unwrap_or_else(|| Failure::new(Phase::Resolve, FailureKind::HostNotFound).at(&unresolved)))
 }
 
 /// One address; a second time in the clear where the handshake failed and the connector allows that.
 async fn open_address<S: Store>(
     node: &Arc<Node<S>>,
     connector: &Connector,
+    under: &Under,
     host: &str,
     address: SocketAddr,
-    options: &Options,
-) -> Result<(Connection, Option<Failure>), Failure> {
-    let failure = match Connection::open(host, address, options, &node.tls).await {
-        Ok(connection) => return Ok((connection, None)),
-        Err(failure) => failure,
+) -> Result<Open, Box<Failed>> {
+    let options = options(connector, under);
+    let not_opened = match open_connection(node, connector, host, address, &options).await {
+        (session, Ok(connection)) => {
+            let (under, domain) = (under.clone(), None);
+            return Ok(Open { connection, session, messages: 0, under, plaintext_because: None, domain });
+        }
+        (session, Err(not_opened)) => (session, not_opened),
     };
     let allowed = connector.tls == config::TlsLevel::Opportunistic
         && connector.on_handshake_failure == OnHandshakeFailure::Plaintext;
-    if !allowed || failure.phase != Phase::Handshake {
-        return Err(failure);
+    let failed =
+        |(session, NotOpened { failure, seen })| Box::new(Failed { failure, seen, session, under: under.clone() });
+    if !allowed || not_opened.1.failure.phase != Phase::Handshake {
+        return Err(failed((not_opened.0, *not_opened.1)));
     }
-    tracing::warn!(connector = connector.name, %failure, "sending in the clear");
-    let plain = Options { tls_level: TlsLevel::None, ..options.clone() };
-    Ok((Connection::open(host, address, &plain, &node.tls).await?, Some(failure)))
+    tracing::warn!(connector = connector.name, failure = %not_opened.1.failure, "sending in the clear");
+    let plain = Options { tls_level: TlsLevel::None, ..options };
+    match open_connection(node, connector, host, address, &plain).await {
+        (session, Ok(connection)) => {
+            let (under, plaintext_because) = (under.clone(), Some(*not_opened.1));
+            Ok(Open { connection, session, messages: 0, under, plaintext_because, domain: None })
+        }
+        (session, Err(not_opened)) => Err(failed((session, *not_opened))),
+    }
+}
+
+/// A connection with a session of its own in the protocol log.
+async fn open_connection<S: Store>(
+    node: &Arc<Node<S>>,
+    connector: &Connector,
+    host: &str,
+    address: SocketAddr,
+    options: &Options,
+) -> (u64, Result<Connection, Box<NotOpened>>) {
+    let session = next_session_id();
+    let logged = connector.protocol_log.then(|| node.protocol_logs.send_session(&connector.name, session, address));
+    (session, Connection::open(host, address, options, &node.tls, logged).await)
 }
 
 async fn hosts<S: Store>(
@@ -256,7 +303,7 @@ async fn hosts<S: Store>(
     }
 }
 
-fn options(connector: &Connector) -> Options {
+fn options(connector: &Connector, under: &Under) -> Options {
     let timeouts = &connector.timeouts;
     Options {
         hello: connector.hello.clone(),
@@ -264,8 +311,9 @@ fn options(connector: &Connector) -> Options {
             config::TlsLevel::None => TlsLevel::None,
             config::TlsLevel::Opportunistic => TlsLevel::Opportunistic,
             config::TlsLevel::Require => TlsLevel::Require,
+            config::TlsLevel::Verify => TlsLevel::Verify,
         },
-        tls_policy: connector.tls_policy.policy().name,
+        tls: Arc::clone(&under.tls),
         timeouts: Timeouts {
             connect: *timeouts.connect,
             banner: *timeouts.banner,

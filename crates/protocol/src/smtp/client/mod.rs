@@ -32,6 +32,8 @@ pub enum TlsLevel {
     Opportunistic,
     /// Nothing is sent in the clear.
     Require,
+    /// Nor to a server whose certificate does not prove its name.
+    Verify,
 }
 
 /// What the driver must do next. Output is to be written before each.
@@ -203,7 +205,7 @@ impl Client {
     }
 
     fn greeted(&mut self) -> Option<Action> {
-        if self.tls_level == TlsLevel::Require && !self.encrypted {
+        if matches!(self.tls_level, TlsLevel::Require | TlsLevel::Verify) && !self.encrypted {
             return Some(Action::Failed(Failure::new(Phase::StartTls, FailureKind::StartTlsNotOffered)));
         }
         self.state = State::Ready;
@@ -280,7 +282,9 @@ impl Client {
 
     /// The connection broke, or what came over it was no SMTP. Blames `kind` on the present phase.
     pub fn abandon(&mut self, kind: FailureKind) -> Action {
-        let failure = Failure::new(self.phase(), kind);
+        // The server's last word on a handshake of TLS 1.3 comes in place of its first answer.
+        let phase = if matches!(kind, FailureKind::HandshakeFailed { .. }) { Phase::Handshake } else { self.phase() };
+        let failure = Failure::new(phase, kind);
         self.ended = true;
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Envelope(progress) | State::Content(progress, _) | State::EndOfData(progress) => {

@@ -75,6 +75,14 @@ pub enum Step {
     Close,
 }
 
+/// A command line that was taken from the input.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HeardLine {
+    /// The length of the output when it was taken: what stands before was said earlier.
+    pub output_position: usize,
+    pub line: Vec<u8>,
+}
+
 /// One session with one client.
 pub struct Session {
     policy: Arc<Policy>,
@@ -85,6 +93,8 @@ pub struct Session {
     errors: u32,
     /// Bytes dropped of a command line that is too long.
     overlong_bytes: u32,
+    /// Command lines that nobody took yet; `None` unless they are asked for.
+    heard: Option<Vec<HeardLine>>,
     state: State,
 }
 
@@ -127,6 +137,7 @@ impl Session {
             eight_bit: false,
             errors: 0,
             overlong_bytes: 0,
+            heard: None,
             state: State::Ready,
         }
     }
@@ -173,6 +184,22 @@ impl Session {
         if self.in_message() { self.policy.data_timeout } else { self.policy.command_timeout }
     }
 
+    /// From now on [`Session::take_lines`] gives the command lines; the caller takes them after each step.
+    pub fn record_lines(&mut self) {
+        self.heard = Some(Vec::new());
+    }
+
+    /// The command lines taken from the input since the last call. Content is never among them.
+    pub fn take_lines(&mut self) -> Vec<HeardLine> {
+        self.heard.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note_line(&mut self, line: &[u8], output: &[u8]) {
+        if let Some(heard) = &mut self.heard {
+            heard.push(HeardLine { output_position: output.len(), line: line.to_vec() });
+        }
+    }
+
     /// Appends the banner.
     pub fn greet(&self, output: &mut Vec<u8>) {
         output.extend_from_slice(self.policy.banner().as_bytes());
@@ -207,7 +234,10 @@ impl Session {
                 State::Data(_) => self.handle_data(input, output, content),
                 State::Bdat(bdat) if bdat.in_chunk() => self.handle_chunk(input, output, content),
                 State::Ready | State::Envelope(_) | State::Bdat(_) => match self.next_line(input, output) {
-                    Line::Complete(line) => self.handle_line(&line, input, output),
+                    Line::Complete(line) => {
+                        self.note_line(&line, output);
+                        self.handle_line(&line, input, output)
+                    }
                     Line::Refused => None,
                     Line::Partial => return Step::Read,
                 },
@@ -226,6 +256,9 @@ impl Session {
         let too_long = self.overlong_bytes > 0 || length > COMMAND_BYTES_MAX;
         // Its chunk cannot be told from commands when its size is not known.
         let hides_a_chunk = self.overlong_bytes == 0 && length > COMMAND_BYTES_MAX && is_bdat(input);
+        if too_long && self.overlong_bytes == 0 {
+            self.note_line(&input[..COMMAND_BYTES_MAX.min(length)], output);
+        }
         if total > OVERLONG_BYTES_MAX as usize || hides_a_chunk {
             refuse(421, 5, 2, "Command line is endless, closing connection").write_to(output);
             self.state = State::Closed;

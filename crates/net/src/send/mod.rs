@@ -1,21 +1,24 @@
 //! One connection to a destination: connect, greet, encrypt, and pass transactions over it, each phase with its own
 //! time-out (RFC 5321 section 4.5.3.2).
 
+mod record;
+mod stopwatch;
+
 use std::{
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use openssl::ssl::SslConnector;
 use protocol::{
     smtp::{
-        Destination, Failure, FailureKind, Phase, Reply, TlsSummary,
+        Destination, Failure, FailureKind, Phase, PhaseTime, Reply, TlsSummary,
         client::{Action, Client, Extensions, TlsLevel, Transaction},
     },
-    tls::TlsPolicy,
+    tls::{Ended, Ending, HandshakeFacts, Side},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -23,7 +26,13 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{stream::Stream, tls};
+use crate::{
+    Disconnected, Line, Transcript,
+    stream::Stream,
+    tls::{self, HandshakeError, TlsContext, TlsError, TlsSettings},
+};
+use record::Record;
+use stopwatch::Stopwatch;
 
 /// How long each phase may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,8 +74,7 @@ pub struct Options {
     /// The name for EHLO.
     pub hello: String,
     pub tls_level: TlsLevel,
-    /// Name of one of the policies that the [`TlsContext`] was made for.
-    pub tls_policy: &'static str,
+    pub tls: Arc<TlsSettings>,
     pub timeouts: Timeouts,
 }
 
@@ -76,19 +84,23 @@ pub trait Content: Send {
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, String>> + Send;
 }
 
-/// What TLS needs on the sending side, by policy; one for all connections.
-pub struct TlsContext(Vec<(&'static str, SslConnector)>);
+/// What was seen of a connection, whether it came about or not.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub local: Option<SocketAddr>,
+    /// What was agreed on.
+    pub tls: Option<TlsSummary>,
+    /// `None`: it came to no handshake.
+    pub handshake: Option<Arc<HandshakeFacts>>,
+    /// In their order.
+    pub phases: Vec<PhaseTime>,
+}
 
-impl TlsContext {
-    pub fn new(policies: &[TlsPolicy]) -> Result<Self, tls::TlsError> {
-        tls::load_providers()?;
-        let made = policies.iter().map(|policy| Ok((policy.name, tls::connector(policy)?)));
-        Ok(Self(made.collect::<Result<_, tls::TlsError>>()?))
-    }
-
-    fn under(&self, policy: &str) -> Option<&SslConnector> {
-        self.0.iter().find(|(name, _)| *name == policy).map(|(_, connector)| connector)
-    }
+/// Why a connection is not ready for mail, and what was seen of it.
+#[derive(Clone, Debug)]
+pub struct NotOpened {
+    pub failure: Failure,
+    pub seen: Seen,
 }
 
 /// A greeted connection, ready for transactions.
@@ -98,8 +110,9 @@ pub struct Connection {
     input: BytesMut,
     output: Vec<u8>,
     destination: Destination,
-    local: Option<SocketAddr>,
-    tls: Option<TlsSummary>,
+    seen: Seen,
+    stopwatch: Stopwatch,
+    record: Record,
     timeouts: Timeouts,
 }
 
@@ -107,37 +120,55 @@ pub struct Connection {
 const OUTPUT_BYTES: usize = 32 * 1024;
 
 impl Connection {
-    /// Connects to one address of a host, greets it, and encrypts as the options ask.
+    /// Connects to one address of a host, greets it, and encrypts as the options ask. The transcript gets everything
+    /// but content.
     pub async fn open(
         host: &str,
         address: SocketAddr,
         options: &Options,
         context: &TlsContext,
-    ) -> Result<Self, Failure> {
+        transcript: Option<Box<dyn Transcript>>,
+    ) -> Result<Self, Box<NotOpened>> {
         let destination = Destination { host: host.to_owned(), port: address.port(), address: Some(address) };
-        let connect = timeout(options.timeouts.connect, TcpStream::connect(address)).await;
-        let stream = match connect {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(Failure::new(Phase::Connect, io_failure(&error)).at(&destination)),
-            Err(_) => return Err(Failure::new(Phase::Connect, timed_out(options.timeouts.connect)).at(&destination)),
+        let mut record = Record::new(transcript);
+        let mut stopwatch = Stopwatch::start(Phase::Connect);
+        record.write(Line::Connecting);
+        let stream = match connect(address, options.timeouts.connect).await {
+            Ok(stream) => stream,
+            Err(kind) => {
+                record.write(Line::ConnectFailed(&kind.to_string()));
+                record.not_connected();
+                let seen = Seen { phases: stopwatch.stop().into_iter().collect(), ..Seen::default() };
+                return Err(Box::new(NotOpened { failure: Failure::new(Phase::Connect, kind).at(&destination), seen }));
+            }
         };
         // Commands are small and answered at once; waiting to fill packets only adds delay.
         let _ = stream.set_nodelay(true);
+        let local = stream.local_addr().ok();
+        if let Some(local) = local {
+            record.write(Line::Connected { local });
+        }
         let mut connection = Self {
-            local: stream.local_addr().ok(),
             stream: Stream::Plain(stream),
             client: Client::new(options.hello.as_str(), options.tls_level),
             input: BytesMut::new(),
             output: Vec::new(),
             destination,
-            tls: None,
+            seen: Seen { local, ..Seen::default() },
+            stopwatch,
+            record,
             timeouts: options.timeouts,
         };
-        match connection.greet(context, options.tls_policy).await {
-            Ok(()) => Ok(connection),
+        match connection.greet(context, &options.tls).await {
+            Ok(()) => {
+                connection.finish_phase();
+                Ok(connection)
+            }
             Err(failure) => {
+                connection.finish_phase();
                 connection.leave_after(&failure).await;
-                Err(failure.at(&connection.destination))
+                let failure = failure.at(&connection.destination);
+                Err(Box::new(NotOpened { failure, seen: std::mem::take(&mut connection.seen) }))
             }
         }
     }
@@ -146,12 +177,9 @@ impl Connection {
         &self.destination
     }
 
-    pub fn local(&self) -> Option<SocketAddr> {
-        self.local
-    }
-
-    pub fn tls(&self) -> Option<&TlsSummary> {
-        self.tls.as_ref()
+    /// What was seen since the last call; the phases of what came before are not told again.
+    pub fn take_seen(&mut self) -> Seen {
+        Seen { phases: std::mem::take(&mut self.seen.phases), ..self.seen.clone() }
     }
 
     pub fn extensions(&self) -> &Extensions {
@@ -163,10 +191,10 @@ impl Connection {
         self.client.is_reusable()
     }
 
-    async fn greet(&mut self, context: &TlsContext, policy: &str) -> Result<(), Failure> {
+    async fn greet(&mut self, context: &TlsContext, settings: &TlsSettings) -> Result<(), Failure> {
         loop {
             match self.next_action().await {
-                Action::StartTls => self.start_tls(context, policy).await?,
+                Action::StartTls => self.start_tls(context, settings).await?,
                 Action::Ready => return Ok(()),
                 Action::Failed(failure) => return Err(failure),
                 Action::Closed | Action::Read | Action::Content | Action::Done(_) => {
@@ -176,31 +204,61 @@ impl Connection {
         }
     }
 
-    async fn start_tls(&mut self, context: &TlsContext, policy: &str) -> Result<(), Failure> {
+    async fn start_tls(&mut self, context: &TlsContext, settings: &TlsSettings) -> Result<(), Failure> {
         // Bytes that came before the handshake were not protected by it (CVE-2011-0411).
         self.input.clear();
+        self.record.heard.clear();
         let failed = |kind| Failure::new(Phase::Handshake, kind);
-        let unknown = || failed(FailureKind::Local { detail: format!("there is no TLS policy \"{policy}\"") });
-        let connector = context.under(policy).ok_or_else(unknown)?;
+        let local = |error: TlsError| failed(FailureKind::Local { detail: error.to_string() });
+        let connector = context.connector(settings).map_err(local)?;
         let plain = self.stream.take_plain().map_err(|error| failed(io_failure(&error)))?;
-        let handshake = tls::connect(connector, &self.destination.host, plain);
-        let stream = match timeout(self.timeouts.handshake, handshake).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(detail)) => return Err(failed(FailureKind::HandshakeFailed { detail })),
-            Err(_) => return Err(failed(timed_out(self.timeouts.handshake))),
+        let Some(address) = self.destination.address else {
+            return Err(failed(FailureKind::Local { detail: "the destination has no address".to_owned() }));
         };
-        self.tls = Some(tls::summary(stream.ssl()));
-        self.stream = Stream::Tls(Box::new(stream));
-        self.client.tls_started(&mut self.output);
-        Ok(())
+        let limit = self.timeouts.handshake;
+        let handshake = tls::connect(&connector, &self.destination.host, address, plain, limit).await;
+        self.stopwatch.sent(handshake.facts.client_bytes);
+        self.stopwatch.received(handshake.facts.server_bytes);
+        match handshake.result {
+            Ok((stream, summary)) => {
+                self.record.write(Line::TlsStarted(&handshake.facts));
+                self.seen.handshake = Some(Arc::new(handshake.facts));
+                self.seen.tls = Some(summary);
+                self.stream = Stream::Tls(Box::new(stream));
+                self.client.tls_started(&mut self.output);
+                Ok(())
+            }
+            Err(error) => Err(failed(self.handshake_failed(handshake.facts, error))),
+        }
+    }
+
+    fn handshake_failed(&mut self, facts: HandshakeFacts, error: HandshakeError) -> FailureKind {
+        let kind = match error {
+            HandshakeError::TimedOut => timed_out(self.timeouts.handshake),
+            HandshakeError::Failed(detail) => FailureKind::HandshakeFailed { detail },
+        };
+        self.record.write(Line::TlsFailed { facts: &facts, reason: &kind.to_string() });
+        self.record.ended = match facts.ended {
+            Some(Ended { by: Side::Server, how: Ending::Reset }) => Some(Disconnected::RemoteReset),
+            Some(Ended { by: Side::Server, how: Ending::Fin }) => Some(Disconnected::Remote),
+            _ => None,
+        };
+        self.seen.handshake = Some(Arc::new(facts));
+        kind
+    }
+
+    fn finish_phase(&mut self) {
+        self.seen.phases.extend(self.stopwatch.stop());
     }
 
     /// Passes one message over the connection: one result for each recipient, in order.
     pub async fn send(&mut self, transaction: &Transaction, content: &mut impl Content) -> Vec<Result<Reply, Failure>> {
+        self.stopwatch = Stopwatch::start(Phase::Mail);
         let results = match self.client.begin(transaction, &mut self.output) {
             Ok(()) => self.converse(content).await,
             Err(failure) => vec![Err(failure); transaction.recipients.len()],
         };
+        self.finish_phase();
         results.into_iter().map(|result| result.map_err(|failure| failure.at(&self.destination))).collect()
     }
 
@@ -228,6 +286,7 @@ impl Connection {
                 Ok(Some(piece)) => {
                     for part in piece.chunks(OUTPUT_BYTES) {
                         self.client.content(part, &mut self.output);
+                        self.record.skip(&self.output);
                         if self.output.len() >= OUTPUT_BYTES {
                             self.flush(self.timeouts.content).await?;
                         }
@@ -239,6 +298,7 @@ impl Connection {
             }
         }
         self.client.end_content(&mut self.output);
+        self.record.skip(&self.output);
         Ok(())
     }
 
@@ -246,7 +306,11 @@ impl Connection {
     async fn next_action(&mut self) -> Action {
         loop {
             let action = self.client.handle(&mut self.input, &mut self.output);
-            let limit = self.timeouts.of(self.client.phase());
+            let phase = self.client.phase();
+            if matches!(action, Action::Read | Action::StartTls | Action::Content) {
+                self.seen.phases.extend(self.stopwatch.enter(phase));
+            }
+            let limit = self.timeouts.of(phase);
             if let Err(kind) = self.flush(limit).await {
                 return self.client.abandon(kind);
             }
@@ -261,25 +325,51 @@ impl Connection {
 
     async fn read(&mut self, limit: Duration) -> Result<(), FailureKind> {
         self.input.reserve(4096);
+        let known = self.input.len();
         match timeout(limit, self.stream.read_buf(&mut self.input)).await {
-            Ok(Ok(0)) => Err(FailureKind::ConnectionClosed),
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(io_failure(&error)),
+            Ok(Ok(0)) => {
+                self.record.ended = Some(Disconnected::Remote);
+                Err(FailureKind::ConnectionClosed)
+            }
+            Ok(Ok(count)) => {
+                self.stopwatch.received(count as u64);
+                self.record.received(&self.input[known..]);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(self.broken(&error)),
             Err(_) => Err(timed_out(limit)),
         }
+    }
+
+    fn broken(&mut self, error: &io::Error) -> FailureKind {
+        if let Some(facts) = &mut self.seen.handshake
+            && self.client.phase() == Phase::Ehlo
+            && let Some(detail) = tls::late_alert(Arc::make_mut(facts), error)
+        {
+            self.seen.tls = None;
+            self.record.write(Line::TlsFailed { facts, reason: &detail });
+            return FailureKind::HandshakeFailed { detail };
+        }
+        let kind = io_failure(error);
+        if kind == FailureKind::ConnectionReset {
+            self.record.ended = Some(Disconnected::RemoteReset);
+        }
+        kind
     }
 
     async fn flush(&mut self, limit: Duration) -> Result<(), FailureKind> {
         if self.output.is_empty() {
             return Ok(());
         }
+        self.record.sent(&self.output);
+        self.stopwatch.sent(self.output.len() as u64);
         let result = timeout(limit, self.stream.write_all(&self.output)).await;
         self.output.clear();
         // A message's worth of room is not kept for the commands that follow.
         self.output.shrink_to(OUTPUT_BYTES * 2);
         match result {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(io_failure(&error)),
+            Ok(Err(error)) => Err(self.broken(&error)),
             Err(_) => Err(timed_out(limit)),
         }
     }
@@ -306,6 +396,14 @@ impl Connection {
             let _ = self.read(limit).await;
         }
         let _ = timeout(limit, self.stream.shutdown()).await;
+    }
+}
+
+async fn connect(address: SocketAddr, limit: Duration) -> Result<TcpStream, FailureKind> {
+    match timeout(limit, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(io_failure(&error)),
+        Err(_) => Err(timed_out(limit)),
     }
 }
 

@@ -1,0 +1,131 @@
+//! `gatepost rollout`: which nodes are under which TLS policy, and moving them.
+
+use std::io::Write;
+
+use serde_json::json;
+use store::{NodeReport, Store, StoredPlan};
+
+use super::{
+    arguments::{Format, RolloutCommand},
+    operator,
+    screen::{Colour, Screen},
+    table::{Cell, Column, Table},
+};
+use crate::{
+    config::Config,
+    fleet::{self, Change, Rollout, Share},
+};
+
+pub(crate) async fn run<S: Store>(
+    command: &RolloutCommand,
+    store: &S,
+    config: &Config,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let change = match command {
+        RolloutCommand::Status(output) => {
+            let status = Status::read(store, screen).await?;
+            return match output.format {
+                Format::Table => status.write(screen, out),
+                Format::Json => Ok(writeln!(out, "{}", serde_json::to_string_pretty(&status.json())?)?),
+            };
+        }
+        RolloutCommand::Set { from, to, percent, nodes } => {
+            let share = percent.map_or_else(|| Share::Named(nodes.clone()), Share::Percent);
+            Change::Set { from: from.clone(), to: to.clone(), share }
+        }
+        RolloutCommand::Halt { because } => Change::Halt { reason: because.clone() },
+        RolloutCommand::Resume => Change::Resume,
+    };
+    fleet::change(store, config, change, &operator(), screen.now).await?;
+    Status::read(store, screen).await?.write(screen, out)
+}
+
+struct Status {
+    plan: Option<(StoredPlan, Rollout)>,
+    nodes: Vec<NodeReport>,
+}
+
+impl Status {
+    async fn read<S: Store>(store: &S, screen: &Screen) -> anyhow::Result<Self> {
+        let plan = fleet::in_force(store).await?;
+        let mut nodes = store.reports().await?;
+        let members = fleet::members(&nodes, screen.now);
+        nodes.retain(|report| members.contains(&report.node));
+        Ok(Self { plan, nodes })
+    }
+
+    fn moves(&self, node: &str) -> bool {
+        self.plan.as_ref().is_some_and(|(_, rollout)| rollout.moves(node))
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let stored = self.plan.as_ref().map(|(stored, _)| stored);
+        let rollout = self.plan.as_ref().map(|(_, rollout)| rollout);
+        let node = |report: &NodeReport| {
+            json!({
+                "node": report.node,
+                "moved": self.moves(&report.node),
+                "plan_version": report.plan_version,
+                "last_seen": report.at,
+            })
+        };
+        json!({
+            "version": stored.map(|stored| stored.version),
+            "at": stored.map(|stored| stored.at),
+            "by": stored.map(|stored| &stored.by),
+            "from": rollout.map(|rollout| &rollout.from),
+            "to": rollout.map(|rollout| &rollout.to),
+            "percent": rollout.and_then(|rollout| rollout.percent),
+            "halted": rollout.and_then(|rollout| rollout.halted.as_ref()),
+            "nodes": self.nodes.iter().map(node).collect::<Vec<_>>(),
+        })
+    }
+
+    fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
+        match &self.plan {
+            None => writeln!(out, "No rollout: every node is under the policies that its configuration names.\n")?,
+            Some((stored, rollout)) => writeln!(out, "{}\n", summary(stored, rollout, screen))?,
+        }
+        const COLUMNS: [Column; 4] =
+            [Column::cut("NODE", 8), Column::whole("MOVED"), Column::whole("FOLLOWS"), Column::whole("LAST SEEN")];
+        let rows = self.nodes.iter().map(|report| {
+            let moved = match &self.plan {
+                Some((_, rollout)) if rollout.moves(&report.node) => format!("to {}", rollout.to),
+                Some(_) | None => "no".to_owned(),
+            };
+            let current = report.plan_version == self.plan.as_ref().map(|(stored, _)| stored.version);
+            let follows =
+                report.plan_version.map_or_else(|| "no plan yet".to_owned(), |version| format!("version {version}"));
+            vec![
+                Cell::new(&report.node),
+                Cell::new(moved),
+                if current { Cell::new(follows) } else { Cell::coloured(follows, Colour::Yellow) },
+                Cell::new(format!("{} ago", screen.age(report.at))),
+            ]
+        });
+        let rows: Vec<_> = rows.collect();
+        if rows.is_empty() {
+            writeln!(out, "No node has reported lately.")?;
+            return Ok(());
+        }
+        Ok(Table::new(&COLUMNS, screen).write(&rows, out)?)
+    }
+}
+
+fn summary(stored: &StoredPlan, rollout: &Rollout, screen: &Screen) -> String {
+    let Rollout { from, to, percent, nodes, halted } = rollout;
+    let share = match percent {
+        Some(percent) => format!("{percent} %"),
+        None => format!("nodes {}", nodes.join(", ")),
+    };
+    let halted = halted.as_ref().map(|reason| format!("\nHALTED: {reason}. To go on: gatepost rollout resume"));
+    format!(
+        "Rollout from {from} to {to}: {share}. Version {}, set {} by {}.{}",
+        stored.version,
+        screen.time(stored.at),
+        stored.by,
+        halted.unwrap_or_default()
+    )
+}

@@ -1,0 +1,23 @@
+//! Whether a delivery had less protection than the policy `modern` asks for, and why: what the ledger keeps.
+
+use protocol::tls::WireVersion;
+use store::Weakness;
+use trace::Attempt;
+
+use crate::config::TlsLevel;
+
+pub(super) fn of(level: TlsLevel, attempt: &Attempt) -> Option<Weakness> {
+    let Some(tls) = &attempt.tls else {
+        return Some(match (level, &attempt.plaintext_because) {
+            (TlsLevel::None, _) => Weakness::Configured,
+            (_, Some(_)) => Weakness::HandshakeFailed,
+            (_, None) => Weakness::StartTlsNotOffered,
+        });
+    };
+    match attempt.handshake.as_ref().and_then(|facts| facts.server_hello.as_ref()) {
+        Some(hello) if hello.version < WireVersion::TLS12 => Some(Weakness::OldVersion),
+        Some(hello) => (!hello.cipher_suite.is_modern(hello.version)).then_some(Weakness::WeakCipher),
+        // The library's word, where the bytes were not seen.
+        None => (!matches!(tls.version.as_str(), "TLSv1.2" | "TLSv1.3")).then_some(Weakness::OldVersion),
+    }
+}

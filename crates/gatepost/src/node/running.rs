@@ -1,0 +1,151 @@
+//! A node from its start to its stop, whoever tells it when: the process's signals, or a case that plays a fleet.
+
+use std::{
+    hash::RandomState,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use jiff::Timestamp;
+use net::{
+    resolve::Resolver,
+    serve::{Server, Settings, listen},
+    tls::TlsContext,
+};
+use store::Store;
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{Node, Tasks, background, inbound, outbound, outbound::Outbound, policy, routes, settings};
+use crate::{config::Config, protocol_log::ProtocolLogs};
+
+/// A node at work.
+pub(crate) struct Running<S: Store> {
+    pub node: Arc<Node<S>>,
+    /// Where it listens, ports as the system gave them.
+    pub addresses: Vec<SocketAddr>,
+    folder: PathBuf,
+    listeners: JoinSet<()>,
+    background: JoinHandle<()>,
+    settler: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    settings: watch::Sender<Settings>,
+}
+
+impl<S: Store> Running<S> {
+    /// Starts a node on a store that is open. `folder` holds what the node makes for itself.
+    pub(crate) async fn start(config: Config, store: S, folder: &Path) -> anyhow::Result<Self> {
+        let recovered = store.recover(&config.node.name, Timestamp::now()).await?;
+        if recovered > 0 {
+            tracing::warn!(deliveries = recovered, "took back deliveries that were under way when this node stopped");
+        }
+        let tls = TlsContext::default();
+        policy::check_certificates(&config, &tls)?;
+        let (settled, settled_receiver) = mpsc::channel(4096);
+        let (stop, stopped) = watch::channel(false);
+        let (settings, settings_receiver) = watch::channel(settings::settings(&config, folder)?);
+        let node = Arc::new(Node {
+            name: config.node.name.clone(),
+            hostname: config.node.hostname.clone(),
+            store,
+            outbound: Outbound::new(settled),
+            tls,
+            protocol_logs: ProtocolLogs::start(&config.protocol_log, folder),
+            tasks: Tasks::default(),
+            plan: ArcSwapOption::empty(),
+            routes: ArcSwap::from_pointee(routes(&config)),
+            resolver: ArcSwap::from_pointee(resolver(&config)?),
+            random: RandomState::new(),
+            config: ArcSwap::from_pointee(config),
+        });
+        // Before the first attempt: a node that comes back must not fall back to the policy that it was moved from.
+        node.follow_plan().await;
+        let settler = tokio::spawn(outbound::run_settler(Arc::clone(&node), settled_receiver));
+        node.outbound.configure(&node, &node.config.load());
+        let background = tokio::spawn(background(Arc::clone(&node)));
+        node.report().await;
+        let server = Arc::new(Server::new(inbound::Inbound(Arc::clone(&node)), settings_receiver, stopped));
+        let mut running = Self {
+            node,
+            addresses: vec![],
+            folder: folder.to_owned(),
+            listeners: JoinSet::new(),
+            background,
+            settler,
+            stop,
+            settings,
+        };
+        running.listen(&server)?;
+        Ok(running)
+    }
+
+    fn listen(&mut self, server: &Arc<Server<inbound::Inbound<S>>>) -> anyhow::Result<()> {
+        let config = self.node.config.load_full();
+        for address in config.inbound.listen.iter().copied() {
+            let opened = listen(address).and_then(|listener| Ok((listener.address()?, listener)));
+            let (address, listener) = opened.with_context(|| {
+                format!("failed to listen on {address} ([inbound] listen): is another server running there?")
+            })?;
+            tracing::info!(%address, "listening for SMTP");
+            let server = Arc::clone(server);
+            self.addresses.push(address);
+            self.listeners.spawn(async move {
+                if let Err(error) = server.run(listener).await {
+                    tracing::error!(%address, %error, "stopped listening");
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes a new configuration over as a whole, or not at all. Returns the keys that need a restart.
+    pub(crate) fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
+        let node = &self.node;
+        let new_settings = settings::settings(&config, &self.folder)?;
+        let new_resolver = resolver(&config)?;
+        policy::check_certificates(&config, &TlsContext::default())?;
+        let restart_needed = node.config.load().restart_needed(&config);
+        node.tls.forget();
+        node.protocol_logs.configure(&config.protocol_log);
+        node.routes.store(Arc::new(routes(&config)));
+        node.resolver.store(Arc::new(new_resolver));
+        node.outbound.configure(node, &config);
+        node.config.store(Arc::new(config));
+        self.settings.send_replace(new_settings);
+        Ok(restart_needed)
+    }
+
+    /// Lets what is under way come to its end: sessions with a message, attempts, results. Until `patience` is over.
+    pub(crate) async fn stop(mut self, patience: impl Future<Output = ()>) {
+        let _ = self.stop.send(true);
+        let finished = tokio::select! {
+            () = self.finish() => true,
+            () = patience => false,
+        };
+        if !finished {
+            tracing::warn!("stopped with messages under way; their leases are taken back at the next start");
+        }
+        self.background.abort();
+        self.settler.abort();
+        self.node.protocol_logs.close();
+    }
+
+    async fn finish(&mut self) {
+        while self.listeners.join_next().await.is_some() {}
+        self.node.outbound.close();
+        self.node.tasks.finish().await;
+        while !self.node.outbound.held().all().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+fn resolver(config: &Config) -> anyhow::Result<Resolver> {
+    Resolver::new(&config.dns.servers, *config.dns.timeout).map_err(anyhow::Error::msg)
+}

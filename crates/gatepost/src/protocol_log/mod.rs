@@ -1,0 +1,94 @@
+//! SMTP protocol logs: what was said on every connection, in Exchange's own format, for the sending and the receiving
+//! side each.
+//!
+//! ```text
+//!   connections ──rows──> buffer in memory ──every 100 ms──> Writer (a thread) ──> SmtpSend/SEND2026112508-1.LOG
+//! ```
+//!
+//! Invariants: mail never waits for a log, and never fails for one. What does not fit into the buffer is dropped and
+//! counted. Neither credentials nor content are in it.
+
+mod folder;
+mod session;
+mod writer;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use net::Transcript;
+use trace::protocol_log::LogType;
+
+use crate::config::ProtocolLog;
+use folder::Limits;
+use session::SessionLog;
+use writer::Log;
+
+/// The two logs of a node.
+pub(crate) struct ProtocolLogs {
+    send: Log,
+    receive: Log,
+    /// Whether sessions of clients are written down.
+    receive_wanted: Mutex<bool>,
+}
+
+impl ProtocolLogs {
+    /// `data` is the node's folder, where the logs are unless the settings say otherwise.
+    pub(crate) fn start(settings: &ProtocolLog, data: &Path) -> Self {
+        let folder = base(settings, data);
+        let limits = limits(settings);
+        Self {
+            send: Log::start(LogType::Send, folder.join("SmtpSend"), limits),
+            receive: Log::start(LogType::Receive, folder.join("SmtpReceive"), limits),
+            receive_wanted: Mutex::new(settings.receive),
+        }
+    }
+
+    /// Takes new settings over; the folder is that of the start.
+    pub(crate) fn configure(&self, settings: &ProtocolLog) {
+        self.send.limit(limits(settings));
+        self.receive.limit(limits(settings));
+        *self.receive_wanted.lock().unwrap_or_else(PoisonError::into_inner) = settings.receive;
+    }
+
+    /// Who writes down a connection to a destination.
+    pub(crate) fn send_session(&self, connector: &str, session: u64, remote: SocketAddr) -> Box<dyn Transcript> {
+        Box::new(SessionLog::sending(Arc::clone(&self.send.buffer), connector, session, remote))
+    }
+
+    /// Who writes down a client's connection, if anybody.
+    pub(crate) fn receive_session(
+        &self,
+        connector: &str,
+        session: u64,
+        client: SocketAddr,
+    ) -> Option<Box<dyn Transcript>> {
+        let wanted = *self.receive_wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.then(|| -> Box<dyn Transcript> {
+            Box::new(SessionLog::receiving(Arc::clone(&self.receive.buffer), connector, session, client))
+        })
+    }
+
+    /// Writes what is still in memory.
+    pub(crate) fn close(&self) {
+        self.send.close();
+        self.receive.close();
+    }
+}
+
+fn base(settings: &ProtocolLog, data: &Path) -> PathBuf {
+    match &settings.folder {
+        Some(folder) => folder.clone(),
+        None => data.join("protocol-log"),
+    }
+}
+
+fn limits(settings: &ProtocolLog) -> Limits {
+    Limits {
+        file_bytes: settings.file_size_max.bytes(),
+        folder_bytes: settings.folder_size_max.bytes(),
+        age: *settings.age_max,
+    }
+}

@@ -1,0 +1,120 @@
+//! One connection's rows.
+
+use std::{fmt::Write, net::SocketAddr, sync::Arc};
+
+use jiff::Timestamp;
+use net::{Disconnected, Line, Transcript};
+use protocol::tls::{Certificate, HandshakeFacts, Side, schannel};
+use trace::protocol_log::{RowKind, RowWriter};
+
+use super::writer::Buffer;
+
+/// A line is cut here.
+const LINE_CHARACTERS_MAX: usize = 1000;
+
+/// Context of a row that tells of a certificate, as Exchange writes it.
+const CERTIFICATE: &str = "Subject Issuer name Serial number Thumbprint Not before Not after Subject alternate names";
+
+pub(super) struct SessionLog {
+    buffer: Arc<Buffer>,
+    side: Side,
+    row: RowWriter,
+}
+
+impl SessionLog {
+    pub(super) fn sending(buffer: Arc<Buffer>, connector: &str, session: u64, remote: SocketAddr) -> Self {
+        Self { buffer, side: Side::Client, row: RowWriter::new(connector, session, &remote.to_string()) }
+    }
+
+    pub(super) fn receiving(buffer: Arc<Buffer>, connector: &str, session: u64, client: SocketAddr) -> Self {
+        Self { buffer, side: Side::Server, row: RowWriter::new(connector, session, &client.to_string()) }
+    }
+
+    fn put(&mut self, kind: RowKind, data: &str, context: &str) {
+        let row = &mut self.row;
+        self.buffer.append(|output| row.write(Timestamp::now(), kind, data, context, output));
+    }
+
+    fn note(&mut self, context: &str) {
+        self.put(RowKind::Information, "", context);
+    }
+
+    fn certificate(&mut self, facts: &HandshakeFacts) {
+        if let Some(leaf) = facts.certificates.first() {
+            let whose = match self.side {
+                Side::Client => "Remote certificate",
+                Side::Server => "Sending certificate",
+            };
+            self.put(RowKind::Information, &certificate_data(leaf), &format!("{whose} {CERTIFICATE}"));
+        }
+    }
+}
+
+impl Transcript for SessionLog {
+    fn write(&mut self, line: Line<'_>) {
+        match line {
+            Line::Connecting => self.note("attempting to connect"),
+            Line::Connected { local } => {
+                self.row.set_local(&local.to_string());
+                self.put(RowKind::Connect, "", "");
+            }
+            Line::ConnectFailed(reason) => self.note(&format!("Failed to connect. {reason}")),
+            Line::Sent(bytes) => self.put(RowKind::Sent, &said(bytes), ""),
+            Line::Received(bytes) => self.put(RowKind::Received, &said(bytes), ""),
+            Line::TlsStarted(facts) => {
+                self.certificate(facts);
+                let succeeded = schannel::negotiation_succeeded(self.side, facts);
+                self.note(&succeeded.unwrap_or_else(|| format!("TLS negotiation succeeded: {facts}")));
+            }
+            Line::TlsFailed { facts, reason } => {
+                self.certificate(facts);
+                self.note(&schannel::negotiation_failed(facts));
+                self.note(&format!("{facts}; {reason}"));
+            }
+            Line::Disconnected(how) => self.put(
+                RowKind::Disconnect,
+                "",
+                match how {
+                    Disconnected::Local => "Local",
+                    Disconnected::Remote => "Remote",
+                    Disconnected::RemoteReset => "Remote(ConnectionReset)",
+                },
+            ),
+        }
+    }
+}
+
+/// A line as it may stand in a log: nothing that steers a terminal, and no credentials.
+fn said(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let printable = text.chars().take(LINE_CHARACTERS_MAX);
+    let printable: String = printable.map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let mut words = printable.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some(verb), Some(mechanism)) if verb.eq_ignore_ascii_case("AUTH") => {
+            format!("AUTH {mechanism} <authentication response>")
+        }
+        _ => printable,
+    }
+}
+
+fn certificate_data(certificate: &Certificate) -> String {
+    let time = |seconds: i64| {
+        let at = Timestamp::from_second(seconds).unwrap_or_default();
+        format!("{at:.3}")
+    };
+    let mut data = String::new();
+    // Writing to a string cannot fail.
+    let _ = write!(
+        data,
+        "{} {} {} {} {} {} {}",
+        certificate.subject,
+        certificate.issuer,
+        certificate.serial,
+        certificate.thumbprint,
+        time(certificate.not_before_s),
+        time(certificate.not_after_s),
+        certificate.names.join(";")
+    );
+    data
+}

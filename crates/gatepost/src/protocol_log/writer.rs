@@ -1,0 +1,158 @@
+//! The thread that takes rows from memory to disk, and what becomes of them when it cannot.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use trace::protocol_log::LogType;
+
+use super::folder::{Folder, Limits};
+
+/// Rows are on disk after this time.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+/// Sooner, when so much has come together.
+const FLUSH_BYTES: usize = 256 * 1024;
+/// Beyond this, rows are dropped: the disk does not keep up, or cannot be written.
+const BUFFER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// After a fault, the disk is tried again this often.
+const FAULT_PAUSE: Duration = Duration::from_secs(3);
+
+/// Rows on their way to disk.
+#[derive(Default)]
+pub(super) struct Buffer {
+    shared: Mutex<Shared>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Shared {
+    rows: Vec<u8>,
+    dropped: u64,
+    limits: Option<Limits>,
+    closed: bool,
+}
+
+impl Buffer {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets `write` append one row.
+    pub(super) fn append(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut shared = self.lock();
+        if shared.rows.len() >= BUFFER_BYTES_MAX {
+            shared.dropped += 1;
+            return;
+        }
+        let before = shared.rows.len();
+        write(&mut shared.rows);
+        if before < FLUSH_BYTES && shared.rows.len() >= FLUSH_BYTES {
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// One log and its thread.
+pub(super) struct Log {
+    pub(super) buffer: Arc<Buffer>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Log {
+    pub(super) fn start(log_type: LogType, path: PathBuf, limits: Limits) -> Self {
+        let buffer = Arc::new(Buffer::default());
+        buffer.lock().limits = Some(limits);
+        let thread = {
+            let buffer = Arc::clone(&buffer);
+            let writer = Writer { folder: Folder::new(path, log_type), fault: None };
+            std::thread::Builder::new().name("protocol log".to_owned()).spawn(move || writer.run(&buffer))
+        };
+        if let Err(error) = &thread {
+            tracing::error!(%error, "failed to start the protocol log's thread; there will be no protocol log");
+        }
+        Self { buffer, thread: Mutex::new(thread.ok()) }
+    }
+
+    pub(super) fn limit(&self, limits: Limits) {
+        self.buffer.lock().limits = Some(limits);
+    }
+
+    pub(super) fn close(&self) {
+        self.buffer.lock().closed = true;
+        self.buffer.changed.notify_one();
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Writer {
+    folder: Folder,
+    fault: Option<Fault>,
+}
+
+/// Since when nothing can be written.
+struct Fault {
+    rows_lost: u64,
+    next_try: Instant,
+}
+
+impl Writer {
+    fn run(mut self, buffer: &Buffer) {
+        let mut rows = Vec::new();
+        loop {
+            let (limits, dropped, closed) = {
+                let waiting = buffer.changed.wait_timeout_while(buffer.lock(), FLUSH_INTERVAL, |shared| {
+                    !shared.closed && shared.rows.len() < FLUSH_BYTES
+                });
+                let (mut shared, _) = waiting.unwrap_or_else(PoisonError::into_inner);
+                std::mem::swap(&mut rows, &mut shared.rows);
+                (shared.limits, std::mem::take(&mut shared.dropped), shared.closed)
+            };
+            if let Some(limits) = limits {
+                self.write(&rows, dropped, &limits);
+            }
+            rows.clear();
+            rows.shrink_to(FLUSH_BYTES * 2);
+            if closed {
+                return;
+            }
+        }
+    }
+
+    fn write(&mut self, rows: &[u8], dropped: u64, limits: &Limits) {
+        if dropped > 0 {
+            tracing::warn!(rows = dropped, folder = %self.folder.path().display(), "the disk is too slow for the protocol log: rows dropped");
+        }
+        if rows.is_empty() {
+            return;
+        }
+        if let Some(fault) = self.fault.as_mut().filter(|fault| Instant::now() < fault.next_try) {
+            fault.rows_lost += count(rows);
+            return;
+        }
+        match (self.folder.append(rows, Timestamp::now(), limits), &mut self.fault) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(fault)) => {
+                tracing::info!(rows_lost = fault.rows_lost, folder = %self.folder.path().display(), "the protocol log is written again");
+                self.fault = None;
+            }
+            (Err(_), Some(fault)) => {
+                fault.rows_lost += count(rows);
+                fault.next_try = Instant::now() + FAULT_PAUSE;
+            }
+            (Err(error), None) => {
+                tracing::error!(%error, folder = %self.folder.path().display(), "failed to write the protocol log; mail goes on without it. Make room, or see to it that the folder can be written");
+                self.fault = Some(Fault { rows_lost: count(rows), next_try: Instant::now() + FAULT_PAUSE });
+            }
+        }
+    }
+}
+
+fn count(rows: &[u8]) -> u64 {
+    rows.iter().filter(|byte| **byte == b'\n').count() as u64
+}

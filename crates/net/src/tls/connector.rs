@@ -1,0 +1,197 @@
+//! The sending side's contexts: one for each combination of policy, trust and client certificate, made when it is first
+//! needed, with the sessions that its destinations offered to take up again.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use openssl::{
+    error::ErrorStack,
+    ex_data::Index,
+    ssl::{
+        Ssl, SslConnector, SslConnectorBuilder, SslFiletype, SslMethod, SslSession, SslSessionCacheMode, SslVerifyMode,
+        SslVersion,
+    },
+};
+use protocol::tls::{TlsPolicy, TlsVersion};
+
+use super::{TlsError, load_providers};
+
+/// How a connection is to be encrypted.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct TlsSettings {
+    pub policy: TlsPolicy,
+    /// The handshake fails where chain or name do not pass. Otherwise they are looked at and told of only (RFC 7435).
+    pub verify: bool,
+    /// Certificates to trust instead of the system's, PEM.
+    pub authorities: Option<PathBuf>,
+    /// Shown to a server that asks for it.
+    pub identity: Option<Identity>,
+}
+
+/// A certificate chain and its private key, both PEM.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Identity {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// The contexts of all connections of a node.
+#[derive(Default)]
+pub struct TlsContext(Mutex<HashMap<TlsSettings, Arc<Connector>>>);
+
+impl TlsContext {
+    /// Makes contexts anew from here on: certificates may have been replaced.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Whether connections can be made under these settings: certificates and keys are there and fit.
+    pub fn check(&self, settings: &TlsSettings) -> Result<(), TlsError> {
+        self.connector(settings).map(drop)
+    }
+
+    pub(crate) fn connector(&self, settings: &TlsSettings) -> Result<Arc<Connector>, TlsError> {
+        if let Some(connector) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(settings) {
+            return Ok(Arc::clone(connector));
+        }
+        // Made without the lock, since it reads files; whoever comes second replaces the first.
+        let connector = Arc::new(Connector::new(settings)?);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(settings.clone(), Arc::clone(&connector));
+        Ok(connector)
+    }
+}
+
+/// A context with the sessions that were made under it.
+pub(crate) struct Connector {
+    context: SslConnector,
+    sessions: Arc<Sessions>,
+}
+
+/// Where a session was made.
+type SessionKey = (String, SocketAddr);
+
+/// Sessions by destination. Bounded: when full, all go, at the price of one full handshake each.
+#[derive(Default)]
+struct Sessions(Mutex<HashMap<SessionKey, SslSession>>);
+
+const SESSIONS_MAX: usize = 1000;
+
+impl Sessions {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionKey, SslSession>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, key: SessionKey, session: SslSession) {
+        let mut sessions = self.lock();
+        if sessions.len() >= SESSIONS_MAX {
+            sessions.clear();
+        }
+        sessions.insert(key, session);
+    }
+
+    /// A ticket of TLS 1.3 should be used once only (RFC 8446 appendix C.4).
+    fn take(&self, key: &SessionKey) -> Option<SslSession> {
+        let mut sessions = self.lock();
+        let session = sessions.get(key)?.clone();
+        if session.protocol_version() == SslVersion::TLS1_3 {
+            sessions.remove(key);
+        }
+        Some(session)
+    }
+}
+
+/// Where a connection's [`SessionKey`] is kept for the callback.
+fn key_index() -> Result<Index<Ssl, SessionKey>, ErrorStack> {
+    static INDEX: OnceLock<Result<Index<Ssl, SessionKey>, ErrorStack>> = OnceLock::new();
+    INDEX.get_or_init(Ssl::new_ex_index).clone()
+}
+
+impl Connector {
+    fn new(settings: &TlsSettings) -> Result<Self, TlsError> {
+        load_providers()?;
+        let mut builder = under(&settings.policy)?;
+        builder.set_verify(if settings.verify { SslVerifyMode::PEER } else { SslVerifyMode::NONE });
+        trust(&mut builder, settings.authorities.as_deref())?;
+        if let Some(Identity { certificate, key }) = &settings.identity {
+            identify(&mut builder, certificate, key)?;
+        }
+        let sessions = Arc::new(Sessions::default());
+        let (kept, index) = (Arc::clone(&sessions), key_index()?);
+        builder.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+        builder.set_new_session_callback(move |ssl, session| {
+            if let Some(key) = ssl.ex_data(index) {
+                kept.keep(key.clone(), session);
+            }
+        });
+        Ok(Self { context: builder.build(), sessions })
+    }
+
+    /// A connection's state, with the session of an earlier one to take up again where there is one.
+    #[expect(unsafe_code, reason = "OpenSSL wants a session to be used with the context that it was made under")]
+    pub(super) fn open(&self, host: &str, address: SocketAddr) -> Result<Ssl, ErrorStack> {
+        let mut configuration = self.context.configure()?;
+        // SNI takes names only (RFC 6066 section 3).
+        if host.parse::<std::net::IpAddr>().is_ok() {
+            configuration = configuration.use_server_name_indication(false);
+        }
+        let mut ssl = configuration.into_ssl(host)?;
+        let key = (host.to_owned(), address);
+        if let Some(session) = self.sessions.take(&key) {
+            // SAFETY: `sessions` holds only what the callback of this very context was given.
+            unsafe { ssl.set_session(&session) }?;
+        }
+        ssl.set_ex_data(key_index()?, key);
+        Ok(ssl)
+    }
+
+    /// After a failure: a session that went stale must not fail twice.
+    pub(super) fn forget(&self, host: &str, address: SocketAddr) {
+        self.sessions.lock().remove(&(host.to_owned(), address));
+    }
+}
+
+/// A context that allows what the policy allows.
+pub(super) fn under(policy: &TlsPolicy) -> Result<SslConnectorBuilder, ErrorStack> {
+    let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+    builder.set_security_level(policy.security_level);
+    builder.set_min_proto_version(Some(version(policy.minimum)))?;
+    builder.set_max_proto_version(Some(version(policy.maximum)))?;
+    builder.set_cipher_list(&policy.ciphers)?;
+    builder.set_ciphersuites(&policy.suites)?;
+    builder.set_groups_list(&policy.groups)?;
+    Ok(builder)
+}
+
+fn version(version: TlsVersion) -> SslVersion {
+    match version {
+        TlsVersion::Tls10 => SslVersion::TLS1,
+        TlsVersion::Tls11 => SslVersion::TLS1_1,
+        TlsVersion::Tls12 => SslVersion::TLS1_2,
+        TlsVersion::Tls13 => SslVersion::TLS1_3,
+    }
+}
+
+/// The system's certificates are found where distributions keep them: a vendored OpenSSL does not know.
+fn trust(builder: &mut SslConnectorBuilder, authorities: Option<&Path>) -> Result<(), TlsError> {
+    let system = || openssl_probe::probe().cert_file;
+    let Some(path) = authorities.map(Path::to_owned).or_else(system) else { return Ok(()) };
+    builder.set_ca_file(&path).map_err(|source| TlsError::Authorities { path, source })
+}
+
+fn identify(builder: &mut SslConnectorBuilder, certificate: &Path, key: &Path) -> Result<(), TlsError> {
+    builder
+        .set_certificate_chain_file(certificate)
+        .map_err(|source| TlsError::Certificate { path: certificate.to_owned(), source })?;
+    builder
+        .set_private_key_file(key, SslFiletype::PEM)
+        .map_err(|source| TlsError::Key { path: key.to_owned(), source })?;
+    builder.check_private_key().map_err(|source| TlsError::Mismatch {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,176 @@
+//! Negotiates, as client and as server, and tells what was seen of it, whether it came about or not.
+
+use std::{net::SocketAddr, pin::Pin, time::Duration};
+
+use openssl::{
+    error::ErrorStack,
+    ssl::{Ssl, SslRef},
+    x509::X509VerifyResult,
+};
+use protocol::{
+    smtp::TlsSummary,
+    tls::{Alert, Certificate, CertificateFault, HandshakeFacts, Side},
+};
+use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
+use tokio_openssl::SslStream;
+
+use super::{Acceptor, connector::Connector, reason, summary, tap::Tap};
+
+/// Why no encryption came about.
+#[derive(Debug)]
+pub(crate) enum HandshakeError {
+    TimedOut,
+    /// OpenSSL's reason, or the socket's.
+    Failed(String),
+}
+
+/// What a handshake came to, and all that was seen of it.
+pub(crate) struct Handshake {
+    pub(crate) facts: HandshakeFacts,
+    pub(crate) result: Result<(SslStream<Tap>, TlsSummary), HandshakeError>,
+}
+
+/// Who alerts closes the connection at once, or never: so long is waited for it.
+const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
+
+/// Negotiates as client.
+pub(crate) async fn connect(
+    connector: &Connector,
+    host: &str,
+    address: SocketAddr,
+    socket: TcpStream,
+    limit: Duration,
+) -> Handshake {
+    let tap = Tap::new(socket, Side::Client);
+    let mut stream = match connector.open(host, address).and_then(|ssl| SslStream::new(ssl, tap)) {
+        Ok(stream) => stream,
+        Err(error) => return Handshake::not_begun(&error),
+    };
+    let result = timeout(limit, Pin::new(&mut stream).connect()).await;
+    let mut handshake = conclude(stream, result, Side::Client).await;
+    if handshake.result.is_err() {
+        connector.forget(host, address);
+    }
+    if let Ok((stream, _)) = &handshake.result {
+        let ssl = stream.ssl();
+        if handshake.facts.certificates.is_empty() && !handshake.facts.resumed {
+            handshake.facts.certificates = chain(ssl);
+        }
+        handshake.facts.certificate_fault = certificate_fault(ssl.verify_result());
+    }
+    handshake
+}
+
+/// Negotiates as server.
+pub(crate) async fn accept(acceptor: &Acceptor, socket: TcpStream, limit: Duration) -> Handshake {
+    let open = || SslStream::new(Ssl::new(acceptor.context())?, Tap::new(socket, Side::Server));
+    let mut stream = match open() {
+        Ok(stream) => stream,
+        Err(error) => return Handshake::not_begun(&error),
+    };
+    let result = timeout(limit, Pin::new(&mut stream).accept()).await;
+    conclude(stream, result, Side::Server).await
+}
+
+impl Handshake {
+    fn not_begun(error: &ErrorStack) -> Self {
+        Self { facts: HandshakeFacts::default(), result: Err(HandshakeError::Failed(reason(error))) }
+    }
+}
+
+async fn conclude(
+    mut stream: SslStream<Tap>,
+    result: Result<Result<(), openssl::ssl::Error>, tokio::time::error::Elapsed>,
+    here: Side,
+) -> Handshake {
+    let error = match result {
+        Ok(Ok(())) => {
+            let facts = HandshakeFacts { completed: true, ..stream.get_mut().take_facts() };
+            let summary = summary(stream.ssl());
+            return Handshake { facts, result: Ok((stream, summary)) };
+        }
+        Ok(Err(error)) => error,
+        Err(_) => {
+            stream.get_mut().silent();
+            return Handshake { facts: stream.get_mut().take_facts(), result: Err(HandshakeError::TimedOut) };
+        }
+    };
+    let verified = stream.ssl().verify_result();
+    let there = if here == Side::Client { Side::Server } else { Side::Client };
+    let tap = stream.get_mut();
+    if tap.facts().is_some_and(|facts| facts.alerts.iter().any(|alert| alert.by == there)) {
+        wait_for_close(tap).await;
+    }
+    tap.closing();
+    let mut facts = tap.take_facts();
+    if let Some(number) = error.ssl_error().and_then(alert_number) {
+        note_alert(&mut facts, there, number);
+    }
+    if here == Side::Client && verified != X509VerifyResult::OK {
+        facts.certificate_fault = certificate_fault(verified);
+    }
+    Handshake { facts, result: Err(HandshakeError::Failed(error_text(&error, verified))) }
+}
+
+/// Reads what still comes, for the tap to see how the other side closes.
+async fn wait_for_close(tap: &mut Tap) {
+    let mut ignored = [0; 512];
+    let drain = async { while tap.read(&mut ignored).await.is_ok_and(|count| count > 0) {} };
+    let _ = timeout(CLOSE_PATIENCE, drain).await;
+}
+
+fn error_text(error: &openssl::ssl::Error, verified: X509VerifyResult) -> String {
+    match (error.ssl_error(), error.io_error()) {
+        (Some(stack), _) if verified != X509VerifyResult::OK && reason(stack) == "certificate verify failed" => {
+            format!("certificate verify failed: {}", verified.error_string())
+        }
+        (Some(stack), _) => reason(stack),
+        (None, Some(io)) => io.to_string(),
+        (None, None) => "the other side closed the connection".to_owned(),
+    }
+}
+
+/// The alert that an error of OpenSSL tells of: its reasons from 1000 on are alerts received.
+fn alert_number(stack: &ErrorStack) -> Option<u8> {
+    let codes = stack.errors().iter().map(openssl::error::Error::reason_code);
+    codes.filter_map(|code| u8::try_from(code - 1000).ok()).next()
+}
+
+/// Adds an alert that was encrypted on the wire.
+fn note_alert(facts: &mut HandshakeFacts, by: Side, number: u8) {
+    let same = |alert: &&mut Alert| alert.by == by && alert.description.is_none_or(|known| known == number);
+    match facts.alerts.iter_mut().rev().find(same) {
+        Some(alert) => alert.description = Some(number),
+        None => facts.alerts.push(Alert { by, description: Some(number), fatal: true }),
+    }
+}
+
+/// In TLS 1.3 a client has finished before the server has judged its certificate: the refusal comes as an alert in
+/// place of the first answer. The facts are completed by it; OpenSSL's reason is returned.
+pub(crate) fn late_alert(facts: &mut HandshakeFacts, error: &std::io::Error) -> Option<String> {
+    let error = error.get_ref()?.downcast_ref::<openssl::ssl::Error>()?;
+    let stack = error.ssl_error()?;
+    let number = alert_number(stack)?;
+    note_alert(facts, Side::Server, number);
+    facts.completed = false;
+    Some(reason(stack))
+}
+
+fn chain(ssl: &SslRef) -> Vec<Certificate> {
+    let certificates = ssl.peer_cert_chain().into_iter().flatten();
+    certificates.filter_map(|certificate| Certificate::parse(&certificate.to_der().ok()?)).collect()
+}
+
+/// The codes are those of X509_STORE_CTX_get_error(3).
+fn certificate_fault(result: X509VerifyResult) -> Option<CertificateFault> {
+    match result.as_raw() {
+        0 => None,
+        10 => Some(CertificateFault::Expired),
+        9 => Some(CertificateFault::NotYetValid),
+        18 => Some(CertificateFault::SelfSigned),
+        2 | 19 | 20 | 21 | 27 | 28 => Some(CertificateFault::Untrusted),
+        62 | 64 => Some(CertificateFault::NameMismatch),
+        66..=68 => Some(CertificateFault::Weak),
+        _ => Some(CertificateFault::Invalid),
+    }
+}

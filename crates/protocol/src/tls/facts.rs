@@ -1,0 +1,192 @@
+//! Handshake facts: what both sides offered and chose, who alerted, and how it ended. "Not observed" is `None` or an
+//! empty list, and is never taken for "absent". Numbers are those on the wire; names are for people.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::CipherSuite;
+
+/// A version as it stands on the wire: 0x0301 is TLS 1.0.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WireVersion(pub u16);
+
+impl WireVersion {
+    pub const SSL30: Self = Self(0x0300);
+    pub const TLS10: Self = Self(0x0301);
+    pub const TLS11: Self = Self(0x0302);
+    pub const TLS12: Self = Self(0x0303);
+    pub const TLS13: Self = Self(0x0304);
+}
+
+impl fmt::Display for WireVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0x0002 | 0x0200 => f.write_str("SSL 2.0"),
+            0x0300 => f.write_str("SSL 3.0"),
+            0x0301..=0x0304 => write!(f, "TLS 1.{}", self.0 - 0x0301),
+            other => write!(f, "version 0x{other:04x}"),
+        }
+    }
+}
+
+/// One end of the connection that is encrypted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    Client,
+    Server,
+}
+
+/// One handshake as it was seen on the wire.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HandshakeFacts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_hello: Option<ClientHello>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_hello: Option<ServerHello>,
+    /// The server's chain, leaf first, where it was in the clear (up to TLS 1.2) or the library gave it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Certificate>,
+    /// Why the chain would not pass for the host's name; `None` where it passes or was not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_fault: Option<CertificateFault>,
+    /// The server asked for a client certificate, in the clear.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub client_certificate_requested: bool,
+    /// In the order in which they were sent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<Alert>,
+    /// An earlier session was taken up again: no certificate is sent then.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub resumed: bool,
+    /// Both sides have sent what ends the handshake.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub completed: bool,
+    /// How the connection ended, where it ended within the handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+    /// Bytes of the handshake from the client, and from the server.
+    pub client_bytes: u64,
+    pub server_bytes: u64,
+    /// From the first byte to the handshake's end, in milliseconds.
+    pub duration_ms: u64,
+    /// What was on the wire is no TLS: where the first fault is, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub malformed: Option<String>,
+}
+
+/// RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ClientHello {
+    /// All versions that the client would take: those of supported_versions, else every one up to legacy_version as far
+    /// as the hello tells (that one alone). Highest first, GREASE left out.
+    pub versions: Vec<WireVersion>,
+    /// In order of preference, GREASE and signalling values (TLS_FALLBACK_SCSV, renegotiation info) left out.
+    pub cipher_suites: Vec<CipherSuite>,
+    /// Numbers of the extensions in their order, GREASE left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extensions: Vec<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// supported_groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<u16>,
+    /// signature_algorithms.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signature_algorithms: Vec<u16>,
+    /// Bytes of the handshake message: some middleboxes fail on those over 256 or 512.
+    pub length_bytes: u32,
+}
+
+/// RFC 8446 section 4.1.3, RFC 5246 section 7.4.1.3.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ServerHello {
+    /// supported_versions where present, else legacy_version.
+    pub version: WireVersion,
+    pub cipher_suite: CipherSuite,
+    /// What the keys were exchanged with: the group of key_share, or of ServerKeyExchange.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_exchange: Option<KeyExchange>,
+    /// A HelloRetryRequest came before it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retried: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyExchange {
+    /// An elliptic curve or a finite field group by its number (IANA "TLS Supported Groups").
+    Group(u16),
+    /// Finite field Diffie-Hellman with a prime of so many bits, from the server (up to TLS 1.2).
+    DiffieHellman { prime_bits: u32 },
+}
+
+/// An X.509 certificate, as far as mail transport asks (RFC 5280). Times are seconds since 1970.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Certificate {
+    pub subject: String,
+    pub issuer: String,
+    /// Hexadecimal, upper case.
+    pub serial: String,
+    pub not_before_s: i64,
+    pub not_after_s: i64,
+    /// dNSName and iPAddress entries of subjectAltName.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// e.g. `RSA`, `EC P-256`, or the algorithm's object identifier.
+    pub key: String,
+    /// Modulus or curve; 0 where unknown.
+    pub key_bits: u32,
+    /// e.g. `sha1WithRSAEncryption`, or the object identifier.
+    pub signature: String,
+    /// SHA-1 over the whole certificate, hexadecimal, upper case: what Windows calls the thumbprint.
+    pub thumbprint: String,
+}
+
+/// Why a certificate would not pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateFault {
+    Expired,
+    NotYetValid,
+    SelfSigned,
+    /// Its issuer is not among those that this node trusts, or an intermediate certificate is missing.
+    Untrusted,
+    NameMismatch,
+    /// Key or signature below what is taken for safe, such as SHA-1 or RSA under 2048 bits.
+    Weak,
+    /// Anything else that makes it unfit.
+    Invalid,
+}
+
+/// RFC 8446 section 6.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Alert {
+    pub by: Side,
+    /// `None`: it was encrypted, and the library did not tell either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<u8>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fatal: bool,
+}
+
+/// Who ended the connection, and how.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ended {
+    pub by: Side,
+    pub how: Ending,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// FIN: an orderly end of the stream.
+    Fin,
+    /// RST.
+    Reset,
+    /// The other side waited for this one in vain.
+    Silence,
+}

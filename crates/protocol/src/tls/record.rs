@@ -1,0 +1,150 @@
+//! One side's bytes, cut into TLS records (RFC 8446 section 5.1) however TCP cut them.
+//!
+//! At most one record is held. Where the bytes are no record, the side is `foreign` for good: the first bytes of it are
+//! kept to show them, the rest is dropped.
+
+use super::{
+    Side,
+    text::{hex, is_printable, printable},
+};
+
+const HEADER: usize = 5;
+/// RFC 5246 section 6.2.3: 2^14 and what encryption may add.
+const FRAGMENT_MAX: usize = (1 << 14) + 2048;
+/// Of bytes that are no TLS, as many are shown to people.
+const SHOWN_MAX: usize = 80;
+
+pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
+pub(super) const ALERT: u8 = 21;
+pub(super) const HANDSHAKE: u8 = 22;
+pub(super) const APPLICATION_DATA: u8 = 23;
+
+#[derive(Debug)]
+pub(super) struct Records {
+    side: Side,
+    /// The record that is not whole yet; once foreign, the first bytes of what is no TLS.
+    pending: Vec<u8>,
+    /// Bytes of whole records.
+    passed: u64,
+    foreign: bool,
+}
+
+/// A whole record, its header included.
+#[derive(Debug)]
+pub(super) struct Record(Vec<u8>);
+
+impl Record {
+    /// RFC 5246 appendix E.2: an SSL 2.0 record with a ClientHello; no TLS content type has the high bit.
+    pub(super) fn is_ssl2(&self) -> bool {
+        self.0.first().is_some_and(|byte| byte & 0x80 != 0)
+    }
+
+    pub(super) fn content_type(&self) -> u8 {
+        self.0.first().copied().unwrap_or_default()
+    }
+
+    pub(super) fn body(&self) -> &[u8] {
+        let header = if self.is_ssl2() { 2 } else { HEADER };
+        self.0.get(header..).unwrap_or_default()
+    }
+}
+
+impl Records {
+    pub(super) fn new(side: Side) -> Self {
+        Self { side, pending: Vec::new(), passed: 0, foreign: false }
+    }
+
+    /// Takes as many bytes as the record that is under way wants, and gives it once it is whole.
+    pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Option<Record> {
+        if self.foreign {
+            self.keep_foreign(bytes);
+            return None;
+        }
+        let Some(wanted) = self.wanted() else { return self.turn_foreign() };
+        let (taken, rest) = bytes.split_at(bytes.len().min(wanted - self.pending.len()));
+        self.pending.extend_from_slice(taken);
+        *bytes = rest;
+        match self.wanted() {
+            None => self.turn_foreign(),
+            Some(wanted) if wanted > self.pending.len() => None,
+            Some(wanted) => {
+                self.passed += wanted as u64;
+                Some(Record(std::mem::take(&mut self.pending)))
+            }
+        }
+    }
+
+    /// No more is read of this side.
+    pub(super) fn close(&mut self) {
+        self.turn_foreign();
+        self.pending = Vec::new();
+    }
+
+    /// What people are shown of bytes that are no TLS; the more of them came, the more it says.
+    pub(super) fn fault(&self) -> Option<String> {
+        if !self.foreign {
+            return None;
+        }
+        let side = self.side;
+        let spoke = if side == Side::Server { "answered" } else { "spoke" };
+        // A port number, a banner or an HTTP request begins with at least this much text.
+        let is_text = self.pending.iter().take(3).all(|&byte| is_printable(byte));
+        Some(match (is_text, self.passed) {
+            (true, 0) => format!("the {side} {spoke} in the clear: \"{}\"", self.shown()),
+            (true, passed) => format!("the {side} went on in the clear after {passed} bytes: \"{}\"", self.shown()),
+            (false, 0) => format!("the {side} sent what is no TLS: {}", self.start()),
+            (false, passed) => format!("the {side} sent what is no TLS after {passed} bytes: {}", self.start()),
+        })
+    }
+
+    /// The length of the record that is under way, as far as it is known; `None`: this is no record.
+    fn wanted(&self) -> Option<usize> {
+        let start = self.pending.as_slice();
+        let &[first, ref rest @ ..] = start else { return Some(HEADER) };
+        let length = match first {
+            20..=24 if rest.first().is_none_or(|&major| major == 3) => match rest {
+                [_, _, high, low, ..] => usize::from(u16::from_be_bytes([*high, *low])) + HEADER,
+                _ => return Some(HEADER),
+            },
+            0x80.. if self.side == Side::Client && self.passed == 0 => ssl2_length(start)?,
+            _ => return None,
+        };
+        (length <= HEADER + FRAGMENT_MAX).then_some(length)
+    }
+
+    fn turn_foreign(&mut self) -> Option<Record> {
+        self.foreign = true;
+        self.pending.truncate(SHOWN_MAX);
+        None
+    }
+
+    fn keep_foreign(&mut self, bytes: &mut &[u8]) {
+        let room = SHOWN_MAX.saturating_sub(self.pending.len());
+        self.pending.extend(bytes.iter().take(room));
+        *bytes = &[];
+    }
+
+    /// The first line.
+    fn shown(&self) -> String {
+        let line = self.pending.split(|byte| matches!(byte, b'\r' | b'\n')).next();
+        printable(line.unwrap_or_default())
+    }
+
+    fn start(&self) -> String {
+        hex(self.pending.get(..16).unwrap_or(&self.pending), " ")
+    }
+}
+
+/// Two bytes of length, the message type (1: ClientHello), the version (2.0 or 3.x).
+fn ssl2_length(start: &[u8]) -> Option<usize> {
+    const SMALLEST: usize = 11;
+    match *start {
+        [_, _, kind, ..] if kind != 1 => None,
+        [_, _, _, major, ..] if !matches!(major, 0 | 2 | 3) => None,
+        [high, low, _, _, _, ..] => {
+            let length = 2 + usize::from(u16::from_be_bytes([high & 0x7f, low]));
+            (length >= SMALLEST).then_some(length)
+        }
+        _ => Some(HEADER),
+    }
+}
