@@ -1,1 +1,25 @@
-//! x
+//! The lab: mail servers that fail as real devices do, each a real TCP and TLS server on loopback.
+//!
+//! ```no_run
+//! use gatepost_lab::{Device, Options, Server};
+//!
+//! let server = Server::start(Device::Rc4Only, Options::default())?;
+//! println!("deliver to 127.0.0.1:{}", server.port());
+//! server.become_device(Device::StartTlsNotOffered); // as one repairs an appliance
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! It shares no code with the product: a fault in common would hide from every test. Each server has a thread for each
+//! connection, and ends with all of them when it is dropped. What varies between two devices of a kind (the words of
+//! the banner, when exactly it gives up) follows from [`Options::seed`].
+
+mod certificate;
+mod device;
+mod random;
+mod server;
+mod session;
+mod tls;
+
+pub use certificate::Identity;
+pub use device::Device;
+pub use server::{Message, Options, Server};

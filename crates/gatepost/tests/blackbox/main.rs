@@ -5,6 +5,7 @@
 
 mod crash;
 mod destinations;
+mod devices;
 mod dns;
 mod inbound;
 mod lifecycle;

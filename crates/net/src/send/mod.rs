@@ -34,6 +34,9 @@ use crate::{
 use record::Record;
 use stopwatch::Stopwatch;
 
+/// Where a command could not be written: what the destination said before it closed is there already, or never comes.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
 /// How long each phase may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timeouts {
@@ -233,9 +236,13 @@ impl Connection {
     }
 
     fn handshake_failed(&mut self, facts: HandshakeFacts, error: HandshakeError) -> FailureKind {
-        let kind = match error {
-            HandshakeError::TimedOut => timed_out(self.timeouts.handshake),
-            HandshakeError::Failed(detail) => FailureKind::HandshakeFailed { detail },
+        let by_server = facts.ended.filter(|ended| ended.by == Side::Server).map(|ended| ended.how);
+        let explained = !facts.alerts.is_empty() || facts.certificate_fault.is_some() || facts.malformed.is_some();
+        let kind = match (error, by_server) {
+            (HandshakeError::TimedOut, _) => timed_out(self.timeouts.handshake),
+            (HandshakeError::Failed(_), Some(Ending::Reset)) if !explained => FailureKind::ConnectionReset,
+            (HandshakeError::Failed(_), Some(Ending::Fin)) if !explained => FailureKind::ConnectionClosed,
+            (HandshakeError::Failed(detail), _) => FailureKind::HandshakeFailed { detail },
         };
         self.record.write(Line::TlsFailed { facts: &facts, reason: &kind.to_string() });
         self.record.ended = match facts.ended {
@@ -312,7 +319,11 @@ impl Connection {
             }
             let limit = self.timeouts.of(phase);
             if let Err(kind) = self.flush(limit).await {
-                return self.client.abandon(kind);
+                match self.read(LAST_WORDS).await {
+                    Ok(()) => continue,
+                    Err(why @ FailureKind::HandshakeFailed { .. }) => return self.client.abandon(why),
+                    Err(_) => return self.client.abandon(kind),
+                }
             }
             if action != Action::Read {
                 return action;
@@ -427,6 +438,13 @@ fn timed_out(limit: Duration) -> FailureKind {
 
 fn io_failure(error: &io::Error) -> FailureKind {
     use io::ErrorKind;
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<openssl::ssl::Error>()) {
+        return match tls::system_error(tls) {
+            Some(inner) => io_failure(&inner),
+            None if tls::is_eof(tls) => FailureKind::ConnectionClosed,
+            None => FailureKind::Local { detail: tls.to_string() },
+        };
+    }
     match error.kind() {
         ErrorKind::ConnectionRefused => FailureKind::ConnectionRefused,
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {

@@ -14,7 +14,7 @@ use openssl::{
     x509::{X509, X509NameBuilder, extension::SubjectAlternativeName},
 };
 
-use super::TlsError;
+use super::{TlsError, clear_errors};
 
 /// What the receiving side needs for STARTTLS.
 pub type Acceptor = SslAcceptor;
@@ -33,7 +33,9 @@ pub fn acceptor(certificate: &Path, key: &Path) -> Result<Acceptor, TlsError> {
         key: key.to_owned(),
         source,
     })?;
-    Ok(builder.build())
+    let acceptor = builder.build();
+    clear_errors();
+    Ok(acceptor)
 }
 
 /// Writes a self-signed certificate for `hostname` (P-256, ten years) unless both files are there.

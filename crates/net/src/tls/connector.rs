@@ -18,7 +18,7 @@ use openssl::{
 };
 use protocol::tls::{TlsPolicy, TlsVersion};
 
-use super::{TlsError, load_providers};
+use super::{TlsError, clear_errors, load_providers};
 
 /// How a connection is to be encrypted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -127,7 +127,9 @@ impl Connector {
                 kept.keep(key.clone(), session);
             }
         });
-        Ok(Self { context: builder.build(), sessions })
+        let context = builder.build();
+        clear_errors();
+        Ok(Self { context, sessions })
     }
 
     /// A connection's state, with the session of an earlier one to take up again where there is one.

@@ -41,6 +41,12 @@ pub enum TlsError {
 }
 
 /// Makes OpenSSL's old algorithms available. A cipher is still used only where a policy names it.
+/// OpenSSL leaves errors behind in its thread's queue even where it succeeds, such as for a default file that is not
+/// there. Left alone, they would be taken for the reason of the next failure (SSL_get_error(3)).
+fn clear_errors() {
+    drop(ErrorStack::get());
+}
+
 fn load_providers() -> Result<(), ErrorStack> {
     // Kept for the life of the process: a context that was made with them must not outlive them.
     static LOADED: OnceLock<Result<(Provider, Provider), ErrorStack>> = OnceLock::new();
@@ -55,6 +61,22 @@ fn load_providers() -> Result<(), ErrorStack> {
 fn reason(stack: &ErrorStack) -> String {
     let first = stack.errors().first().and_then(|error| error.reason());
     first.unwrap_or("unknown TLS error").to_owned()
+}
+
+/// The socket's error, which OpenSSL may have put among its own as "system library" with the errno (ERR_GET_LIB(3)).
+pub(crate) fn system_error(error: &openssl::ssl::Error) -> Option<std::io::Error> {
+    const ERR_SYSTEM_FLAG: u64 = 0x8000_0000;
+    if let Some(io) = error.io_error() {
+        return Some(io.raw_os_error().map_or_else(|| io.kind().into(), std::io::Error::from_raw_os_error));
+    }
+    let mut codes = error.ssl_error()?.errors().iter().map(openssl::error::Error::code);
+    let errno = codes.find(|code| code & ERR_SYSTEM_FLAG != 0)? & !ERR_SYSTEM_FLAG;
+    Some(std::io::Error::from_raw_os_error(i32::try_from(errno).ok()?))
+}
+
+/// True where the connection ended without a close_notify, in OpenSSL's two ways of saying so.
+pub(crate) fn is_eof(error: &openssl::ssl::Error) -> bool {
+    error.ssl_error().is_none_or(|stack| reason(stack) == "unexpected eof while reading")
 }
 
 fn summary(ssl: &SslRef) -> TlsSummary {

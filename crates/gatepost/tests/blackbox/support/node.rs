@@ -22,6 +22,7 @@ pub(crate) struct Setup {
     connector: String,
     retry: String,
     more: String,
+    files: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Setup {
@@ -49,8 +50,14 @@ impl Setup {
         self
     }
 
+    /// A file beside the configuration.
+    pub(crate) fn file(mut self, name: &'static str, content: &[u8]) -> Self {
+        self.files.push((name, content.to_vec()));
+        self
+    }
+
     pub(crate) fn configuration(&self, port: u16) -> String {
-        let Self { hosts, node, inbound, connector, retry, more } = self;
+        let Self { hosts, node, inbound, connector, retry, more, files: _ } = self;
         format!(
             "[node]\nname = \"edge-1\"\nhostname = \"edge.test\"\n{node}\n\
              [inbound]\nlisten = [\"127.0.0.1:{port}\"]\n{inbound}\n\
@@ -64,6 +71,9 @@ impl Setup {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         fs::write(folder.path().join("gatepost.toml"), self.configuration(port)).unwrap();
+        for (name, content) in &self.files {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
         let mut node = Node { folder, port, process: None };
         node.start();
         node
@@ -86,6 +96,7 @@ impl Node {
             connector: String::new(),
             retry: String::new(),
             more: String::new(),
+            files: Vec::new(),
         }
     }
 

@@ -1,0 +1,240 @@
+//! One device: a listening socket, a thread for each connection, and what came of them.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use openssl::ssl::SslContext;
+
+use crate::{
+    Device, Identity,
+    certificate::Authority,
+    random::Random,
+    session::{self, Triple},
+    tls,
+};
+
+/// How a device is set up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Two devices of a kind with the same seed behave the same.
+    pub seed: u64,
+    /// Port 0: a free one.
+    pub listen: SocketAddr,
+    /// What the banner and the certificate say.
+    pub host_name: String,
+    /// How long the slow banner takes, and how long greylisting defers.
+    pub delay: Duration,
+    /// Above this many connections at once, the one that limits them answers 421.
+    pub connections_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            host_name: "mail.onprem.test".to_owned(),
+            delay: Duration::from_secs(30),
+            connections_max: 2,
+        }
+    }
+}
+
+/// A message that a device took.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Message {
+    pub sender: String,
+    pub recipients: Vec<String>,
+    /// As it came, with dots unstuffed.
+    pub content: Vec<u8>,
+    /// TLS version and cipher in OpenSSL's words; `None`: in plaintext.
+    pub tls: Option<(String, String)>,
+}
+
+/// A device at work; stops when it is dropped.
+pub struct Server {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    accepting: Option<JoinHandle<()>>,
+}
+
+/// What all connections of a device share.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    role: Mutex<Role>,
+    authority: Mutex<Authority>,
+    pub(crate) stopping: AtomicBool,
+    accepted: AtomicU64,
+    /// Open connections, to be closed at the end.
+    open: Mutex<HashMap<u64, TcpStream>>,
+    messages: Mutex<Vec<Message>>,
+    log: Mutex<Vec<String>>,
+    /// When greylisting first saw whom.
+    pub(crate) greylist: Mutex<HashMap<Triple, Instant>>,
+}
+
+/// What it is just now.
+#[derive(Clone)]
+pub(crate) struct Role {
+    pub(crate) device: Device,
+    pub(crate) tls: SslContext,
+    pub(crate) random: Random,
+}
+
+impl Server {
+    pub fn start(device: Device, options: Options) -> io::Result<Self> {
+        let random = Random::new(options.seed);
+        let mut authority = Authority::new(random)?;
+        let tls = tls::context(device, &options.host_name, &mut authority)?;
+        let listener = TcpListener::bind(options.listen)?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            options,
+            role: Mutex::new(Role { device, tls, random }),
+            authority: Mutex::new(authority),
+            stopping: AtomicBool::new(false),
+            accepted: AtomicU64::new(0),
+            open: Mutex::default(),
+            messages: Mutex::default(),
+            log: Mutex::default(),
+            greylist: Mutex::default(),
+        });
+        let accepting = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || accept(&listener, &shared)
+        });
+        Ok(Self { shared, address, accepting: Some(accepting) })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub fn device(&self) -> Device {
+        lock(&self.shared.role).device
+    }
+
+    /// From now on, new connections meet another device.
+    pub fn become_device(&self, device: Device) -> io::Result<()> {
+        let tls = tls::context(device, &self.shared.options.host_name, &mut lock(&self.shared.authority))?;
+        let mut role = lock(&self.shared.role);
+        role.device = device;
+        role.tls = tls;
+        Ok(())
+    }
+
+    /// How many connections were accepted so far.
+    pub fn connections(&self) -> u64 {
+        self.shared.accepted.load(Ordering::Relaxed)
+    }
+
+    /// What was taken so far, in the order in which it came.
+    pub fn messages(&self) -> Vec<Message> {
+        lock(&self.shared.messages).clone()
+    }
+
+    pub fn messages_taken(&self) -> usize {
+        lock(&self.shared.messages).len()
+    }
+
+    /// What the device has to say about itself, a line for each event.
+    pub fn log(&self) -> Vec<String> {
+        lock(&self.shared.log).clone()
+    }
+
+    /// The authority that signs its certificate, in PEM.
+    pub fn authority_pem(&self) -> Vec<u8> {
+        lock(&self.shared.authority).certificate().to_pem().unwrap_or_default()
+    }
+
+    /// A certificate for a client, from the same authority.
+    pub fn client_identity(&self, name: &str) -> io::Result<Identity> {
+        Ok(lock(&self.shared.authority).identity_of(Device::Healthy, name)?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        // Wakes the thread that accepts.
+        let wake = match self.address.ip() {
+            address if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            address => address,
+        };
+        let _ = TcpStream::connect_timeout(&(wake, self.address.port()).into(), Duration::from_secs(1));
+        if let Some(accepting) = self.accepting.take() {
+            let _ = accepting.join();
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn role(&self) -> Role {
+        lock(&self.role).clone()
+    }
+
+    pub(crate) fn note(&self, line: String) {
+        lock(&self.log).push(line);
+    }
+
+    pub(crate) fn take(&self, message: Message) {
+        lock(&self.messages).push(message);
+    }
+
+    /// The connection is closed, or about to be.
+    pub(crate) fn forget(&self, number: u64) {
+        lock(&self.open).remove(&number);
+    }
+
+    /// Connections open now, this one included.
+    pub(crate) fn open_now(&self) -> usize {
+        lock(&self.open).len()
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+    let mut threads: HashMap<u64, JoinHandle<()>> = HashMap::new();
+    while let Ok((stream, client)) = listener.accept() {
+        if shared.stopping.load(Ordering::SeqCst) {
+            break;
+        }
+        let number = shared.accepted.fetch_add(1, Ordering::Relaxed);
+        if let Ok(clone) = stream.try_clone() {
+            lock(&shared.open).insert(number, clone);
+        }
+        let connection = Arc::clone(shared);
+        threads.insert(
+            number,
+            thread::spawn(move || {
+                if let Err(error) = session::run(stream, number, &connection) {
+                    connection.note(format!("{client}: {error}"));
+                }
+                connection.forget(number);
+            }),
+        );
+        threads.retain(|_, thread| !thread.is_finished());
+    }
+    for stream in lock(&shared.open).values() {
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+    for thread in threads.into_values() {
+        let _ = thread.join();
+    }
+}

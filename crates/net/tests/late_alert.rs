@@ -1,0 +1,47 @@
+//! In TLS 1.3 a server refuses a client's certificate after the client has finished: the refusal must be told as what it
+//! is, however the bytes and the close that follows them arrive.
+
+use std::{sync::Arc, time::Duration};
+
+use gatepost_net::{
+    send::{Connection, Options, Timeouts},
+    tls::{TlsContext, TlsSettings},
+};
+use lab::{Device, Server};
+use protocol::{
+    smtp::{FailureKind, Phase, client::TlsLevel},
+    tls::TlsPolicy,
+};
+
+const WAIT: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_client_certificate_is_always_told_as_such() {
+    let server = Server::start(Device::ClientCertificateRequired, lab::Options::default()).unwrap();
+    let settings = TlsSettings { policy: TlsPolicy::modern(), verify: false, authorities: None, identity: None };
+    let timeouts = Timeouts {
+        connect: WAIT,
+        banner: WAIT,
+        ehlo: WAIT,
+        starttls: WAIT,
+        handshake: WAIT,
+        mail: WAIT,
+        rcpt: WAIT,
+        data: WAIT,
+        content: WAIT,
+        end_of_data: WAIT,
+        quit: WAIT,
+    };
+    let options =
+        Options { hello: "edge.test".to_owned(), tls_level: TlsLevel::Require, tls: Arc::new(settings), timeouts };
+    let context = TlsContext::default();
+    for round in 0..300 {
+        let opened = Connection::open("localhost", server.address(), &options, &context, None).await;
+        let not_opened = opened.err().expect("refused");
+        let facts = not_opened.seen.handshake.expect("a handshake was seen");
+        let failure = not_opened.failure;
+        assert_eq!(failure.phase, Phase::Handshake, "round {round}: {failure:?}, {facts}");
+        assert!(matches!(failure.kind, FailureKind::HandshakeFailed { .. }), "round {round}: {failure:?}, {facts}");
+        assert!(facts.alerts.iter().any(|alert| alert.description == Some(116)), "round {round}: {facts}");
+    }
+}
