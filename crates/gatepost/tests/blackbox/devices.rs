@@ -42,12 +42,14 @@ fn deferred(node: &Node) -> (Value, Value) {
 fn each_device_stops_an_attempt_where_it_says() {
     let verify = "tls = \"verify\"\ntls_authorities = \"authority.pem\"\n";
     let large = &["--attach-type", "text/plain", "--attach", "@large.txt"][..];
-    // Device, settings, arguments to swaks, phase, kind, a fact of the handshake.
+    // Where in the handshake's facts, and what.
     type Fact = (&'static str, Value);
+    // Device, settings, arguments to swaks, phase, kind.
+    type Stop<'a> = (Device, &'a str, &'a [&'a str], &'a str, &'a str, Fact);
     let none: Fact = ("/none", Value::Null);
     let alert = |description: u8| -> Fact { ("/alerts/0/description", json!(description)) };
     let fault = |fault: &str| -> Fact { ("/certificate_fault", json!(fault)) };
-    let table: Vec<(Device, &str, &[&str], &str, &str, Fact)> = vec![
+    let table: Vec<Stop<'_>> = vec![
         (Device::Rc4Only, "", &[], "handshake", "handshake-failed", alert(70)),
         (Device::Rc4Only, "tls_policy = \"intermediate\"", &[], "handshake", "handshake-failed", alert(40)),
         (Device::Tls10Only, "", &[], "handshake", "handshake-failed", alert(70)),
