@@ -9,12 +9,16 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! Beside the devices it runs foreign mail servers: [`exim::Exim`], and whatever else [`peers::Peers`] holds.
+//!
 //! It shares no code with the product: a fault in common would hide from every test. Each server has a thread for each
 //! connection, and ends with all of them when it is dropped. What varies between two devices of a kind (the words of
 //! the banner, when exactly it gives up) follows from [`Options::seed`].
 
 mod certificate;
 mod device;
+pub mod exim;
+pub mod peers;
 mod random;
 mod server;
 mod session;

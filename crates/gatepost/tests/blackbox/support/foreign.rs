@@ -3,10 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    os::unix::{
-        fs::{PermissionsExt, chown},
-        process::CommandExt,
-    },
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
@@ -16,60 +13,36 @@ use std::{
     thread,
 };
 
+use lab::{
+    exim,
+    peers::{Peers, is_root},
+};
 use tempfile::TempDir;
 
 use super::{free_port, wait_for};
 
-/// Users that the programs insist on, and that this machine need not have.
-const PASSWD: &str = "postfix:x:4201:4201::/:/bin/false\nDebian-exim:x:4203:4203::/:/bin/false\n\
-                      nsd:x:4204:4204::/:/bin/false\n";
-const GROUP: &str = "postfix:x:4201:\npostdrop:x:4202:\nDebian-exim:x:4203:\nnsd:x:4204:\n";
-
-fn root() -> &'static Path {
-    static ROOT: OnceLock<PathBuf> = OnceLock::new();
-    ROOT.get_or_init(|| {
+fn peers() -> &'static Peers {
+    static PEERS: OnceLock<Peers> = OnceLock::new();
+    PEERS.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/root");
-        root.canonicalize().unwrap_or_else(|_| panic!("{} is missing; run ./test, which unpacks it", root.display()))
+        Peers::at(&root).unwrap_or_else(|_| panic!("{} is missing; run ./test, which unpacks it", root.display()))
     })
 }
 
-fn library(name: &str) -> String {
-    root().join("usr/lib/x86_64-linux-gnu").join(name).to_str().unwrap().to_owned()
+fn root() -> &'static Path {
+    peers().root()
 }
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-/// A command that finds its libraries, and dies with this process.
 fn foreign(program: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    let libraries = ["usr/lib/x86_64-linux-gnu", "usr/lib/postfix"].map(|path| root().join(path).display().to_string());
-    command.args(["--pdeathsig", "KILL", "--"]).arg(root().join(program)).env("LD_LIBRARY_PATH", libraries.join(":"));
-    command
+    peers().command(program)
 }
 
-/// Variables that let a program see users of its own, and believe that it became them where this process is not root.
 fn users(folder: &Path) -> Vec<(&'static str, String)> {
-    for (name, more) in [("passwd", PASSWD), ("group", GROUP)] {
-        let system = fs::read_to_string(Path::new("/etc").join(name)).unwrap();
-        fs::write(folder.join(name), system + more).unwrap();
-    }
-    let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
-    let mut preload = library("libnss_wrapper.so");
-    let mut variables = vec![("NSS_WRAPPER_PASSWD", file("passwd")), ("NSS_WRAPPER_GROUP", file("group"))];
-    if !is_root() {
-        preload = format!("{preload}:{}", library("libuid_wrapper.so"));
-        variables.extend([("UID_WRAPPER", "1".to_owned()), ("UID_WRAPPER_ROOT", "1".to_owned())]);
-    }
-    variables.push(("LD_PRELOAD", preload));
-    variables
+    peers().users(folder).unwrap()
 }
 
 fn give(path: &Path, user: u32, group: u32) {
-    if is_root() {
-        chown(path, Some(user), Some(group)).unwrap();
-    }
+    peers().give(path, user, group).unwrap();
 }
 
 /// A folder that other users may enter.
@@ -86,30 +59,8 @@ fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     (certificate, key)
 }
 
-/// Replaces both files by a certificate with an RSA key.
-fn rsa_certificate(certificate: &Path, key: &Path) {
-    let output = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=mail.onprem.test"])
-        .arg("-keyout")
-        .arg(key)
-        .arg("-out")
-        .arg(certificate)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
 fn wait_until_listening(port: u16, child: &mut Child, log: &Path) {
-    wait_for("a mail server", || {
-        if let Some(status) = child.try_wait().unwrap() {
-            panic!("it ended with {status}: {}", fs::read_to_string(log).unwrap_or_default());
-        }
-        let stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
-        stream.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
-        let mut banner = String::new();
-        BufReader::new(&stream).read_line(&mut banner).ok()?;
-        banner.starts_with("220").then_some(())
-    });
+    exim::wait_until_listening(port, child, log).unwrap();
 }
 
 /// All files of a Maildir, as they stand there: LF line ends and a few fields on top.
@@ -120,11 +71,17 @@ fn maildir(folder: &Path) -> Vec<Vec<u8>> {
     files.iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
+enum Process {
+    Child(Child),
+    /// Ends when it is dropped.
+    Exim(#[expect(dead_code, reason = "kept alive")] exim::Exim),
+}
+
 /// A mail server that keeps what it takes.
 pub(crate) struct MailServer {
     folder: TempDir,
     pub port: u16,
-    child: Child,
+    process: Process,
     mail: PathBuf,
     log: PathBuf,
 }
@@ -145,9 +102,11 @@ impl MailServer {
 
 impl Drop for MailServer {
     fn drop(&mut self) {
-        // Postfix's master ends its children at SIGTERM.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let _ = self.child.wait();
+        if let Process::Child(child) = &mut self.process {
+            // Postfix's master ends its children at SIGTERM.
+            let _ = Command::new("kill").arg(child.id().to_string()).status();
+            let _ = child.wait();
+        }
         if thread::panicking() {
             eprintln!("log of the mail server in {}:\n{}", self.folder.path().display(), self.log());
         }
@@ -203,7 +162,7 @@ impl Postfix {
             .unwrap();
         let log = path.join("log");
         wait_until_listening(port, &mut child, &log);
-        MailServer { folder, port, child, mail: path.join("mail/all"), log }
+        MailServer { folder, port, process: Process::Child(child), mail: path.join("mail/all"), log }
     }
 }
 
@@ -231,62 +190,28 @@ fn master(port: u16) -> String {
     text + "qmgr unix n - n 300 1 qmgr\n"
 }
 
+/// Exim that takes all mail.
 pub(crate) struct Exim;
 
 impl Exim {
-    /// Exim, whose TLS library is GnuTLS, that takes all mail.
     pub(crate) fn start() -> MailServer {
-        Self::start_with("")
+        Self::start_with(|peers, folder| exim::Exim::start(peers, folder, ""))
     }
 
-    /// Exim that speaks TLS 1.0 with RC4 and nothing else, as an old appliance does.
     pub(crate) fn start_with_rc4_only() -> MailServer {
-        let priority = "NONE:+VERS-TLS1.0:+ARCFOUR-128:+SHA1:+MD5:+RSA:+COMP-NULL:+SIGN-ALL:+GROUP-ALL";
-        Self::start_with(&format!("tls_require_ciphers = {priority}\n"))
+        Self::start_with(exim::Exim::start_with_rc4_only)
     }
 
-    fn start_with(settings: &str) -> MailServer {
-        let (folder, port) = (open_folder(), free_port());
-        let path = folder.path().to_path_buf();
-        let (certificate, key) = certificate(&path);
-        // With RC4, keys are exchanged by RSA.
-        rsa_certificate(&certificate, &key);
-        for name in ["spool", "log", "mail"] {
-            fs::create_dir(path.join(name)).unwrap();
-            give(&path.join(name), 4203, 4203);
+    fn start_with(start: impl Fn(Peers, &Path) -> std::io::Result<exim::Exim>) -> MailServer {
+        let folder = open_folder();
+        let exim = start(peers().clone(), folder.path()).unwrap();
+        MailServer {
+            port: exim.port(),
+            mail: exim.mail(),
+            log: folder.path().join("log/mainlog"),
+            process: Process::Exim(exim),
+            folder,
         }
-        for file in [&certificate, &key] {
-            give(file, 4203, 4203);
-        }
-        let configuration = format!(
-            "primary_hostname = mail.onprem.test\nspool_directory = {folder}/spool\nlog_file_path = {folder}/log/%slog\n\
-             local_interfaces = 127.0.0.1\ndaemon_smtp_ports = {port}\npid_file_path = {folder}/spool/pid\n\
-             exim_path = {program}\n\
-             tls_advertise_hosts = *\ntls_certificate = {certificate}\ntls_privatekey = {key}\n\
-             log_selector = +tls_cipher\nacl_smtp_rcpt = take\nacl_smtp_data = take\nmessage_size_limit = 60M\n\
-             smtputf8_advertise_hosts = *\naccept_8bitmime = true\ndsn_advertise_hosts = *\n\
-             host_lookup =\nrfc1413_hosts =\nkeep_environment = LD_LIBRARY_PATH:LD_PRELOAD:NSS_WRAPPER_PASSWD:NSS_WRAPPER_GROUP\n\
-             {settings}begin acl\ntake:\n accept\n\
-             begin routers\nall:\n driver = accept\n transport = maildir\n\
-             begin transports\nmaildir:\n driver = appendfile\n directory = {folder}/mail\n maildir_format\n\
-             user = Debian-exim\n group = Debian-exim\n",
-            folder = path.display(),
-            program = root().join("usr/sbin/exim4").display(),
-            certificate = certificate.display(),
-            key = key.display(),
-        );
-        let file = path.join("exim.conf");
-        fs::write(&file, configuration).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-        let mut child = foreign("usr/sbin/exim4")
-            .args(["-C", file.to_str().unwrap(), "-bdf"])
-            .envs(users(&path))
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(path.join("stderr")).unwrap())
-            .spawn()
-            .unwrap();
-        wait_until_listening(port, &mut child, &path.join("stderr"));
-        MailServer { folder, port, child, mail: path.join("mail"), log: path.join("log/mainlog") }
     }
 }
 

@@ -1,0 +1,164 @@
+//! Exim, whose TLS library is GnuTLS, as a destination that takes all mail: a foreign mail server for tests, and the
+//! old appliance of the RC4 case.
+
+use std::{
+    fs,
+    io::{self, BufRead, BufReader},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{Device, certificate::Authority, peers::Peers, random::Random};
+
+const PROGRAM: &str = "usr/sbin/exim4";
+const HOST_NAME: &str = "mail.onprem.test";
+/// Of Debian's user Debian-exim, as [`Peers::users`] names it.
+const USER: u32 = 4203;
+/// GnuTLS priority: TLS 1.0 with RC4 and nothing else, as an old appliance does.
+const RC4_ONLY: &str = "NONE:+VERS-TLS1.0:+ARCFOUR-128:+SHA1:+MD5:+RSA:+COMP-NULL:+SIGN-ALL:+GROUP-ALL";
+
+/// A running Exim; stops when it is dropped.
+pub struct Exim {
+    peers: Peers,
+    folder: PathBuf,
+    port: u16,
+    child: Child,
+}
+
+impl Exim {
+    /// Where programs are that can be Exim: `unpacked`, or this machine's own.
+    pub fn find(unpacked: &Path) -> Option<Peers> {
+        let unpacked = Peers::at(unpacked).ok().filter(|peers| peers.has(PROGRAM));
+        // An installed Exim becomes its own user, which only root may.
+        let installed = || Peers::at(Path::new("/")).ok().filter(|peers| peers.has(PROGRAM) && crate::peers::is_root());
+        unpacked.or_else(installed).filter(|peers| Self::version(peers).contains("GnuTLS"))
+    }
+
+    fn version(peers: &Peers) -> String {
+        let output = peers.command(PROGRAM).arg("-bV").output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    }
+
+    /// Speaks TLS 1.0 with RC4 only.
+    pub fn start_with_rc4_only(peers: Peers, folder: &Path) -> io::Result<Self> {
+        Self::start(peers, folder, &format!("tls_require_ciphers = {RC4_ONLY}\n"))
+    }
+
+    /// `settings` are lines for the main section of its configuration; `folder` is its own, and others may enter it.
+    pub fn start(peers: Peers, folder: &Path, settings: &str) -> io::Result<Self> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let identity = Authority::new(Random::new(1))?.identity_of(Device::Rc4Only, HOST_NAME)?;
+        fs::write(folder.join("certificate.pem"), identity.certificate_pem())?;
+        fs::write(folder.join("key.pem"), identity.key_pem())?;
+        for name in ["spool", "log", "mail"] {
+            fs::create_dir(folder.join(name))?;
+        }
+        for name in ["spool", "log", "mail", "certificate.pem", "key.pem"] {
+            peers.give(&folder.join(name), USER, USER)?;
+        }
+        let child = spawn(&peers, folder, port, &format!("tls_advertise_hosts = *\n{settings}"))?;
+        Ok(Self { peers, folder: folder.to_owned(), port, child })
+    }
+
+    /// Starts anew on the same port, without STARTTLS: as one repairs an appliance whose TLS nobody can use.
+    pub fn restart_without_tls(&mut self) -> io::Result<()> {
+        stop(&mut self.child);
+        self.child = spawn(&self.peers, &self.folder, self.port, "tls_advertise_hosts =\n")?;
+        Ok(())
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// A Maildir with what it took.
+    pub fn mail(&self) -> PathBuf {
+        self.folder.join("mail")
+    }
+
+    /// What it has to say about itself.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log/mainlog")).unwrap_or_default()
+    }
+}
+
+impl Drop for Exim {
+    fn drop(&mut self) {
+        stop(&mut self.child);
+    }
+}
+
+/// At SIGTERM it ends its children.
+fn stop(child: &mut Child) {
+    let _ = Command::new("kill").arg(child.id().to_string()).status();
+    let _ = child.wait();
+}
+
+fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &str) -> io::Result<Child> {
+    let file = folder.join("exim.conf");
+    fs::write(&file, configuration(peers, folder, port, settings))?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
+    let stderr = folder.join("stderr");
+    let mut child = peers
+        .command(PROGRAM)
+        .arg("-C")
+        .arg(&file)
+        .arg("-bdf")
+        .envs(peers.users(folder)?)
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(&stderr)?)
+        .spawn()?;
+    wait_until_listening(port, &mut child, &stderr)?;
+    Ok(child)
+}
+
+fn configuration(peers: &Peers, folder: &Path, port: u16, settings: &str) -> String {
+    format!(
+        "primary_hostname = {HOST_NAME}\nspool_directory = {folder}/spool\nlog_file_path = {folder}/log/%slog\n\
+         local_interfaces = 127.0.0.1\ndaemon_smtp_ports = {port}\npid_file_path = {folder}/spool/pid\n\
+         exim_path = {program}\n\
+         tls_certificate = {folder}/certificate.pem\ntls_privatekey = {folder}/key.pem\n\
+         log_selector = +tls_cipher\nacl_smtp_rcpt = take\nacl_smtp_data = take\nmessage_size_limit = 60M\n\
+         smtp_accept_max = 0\nsmtp_accept_queue_per_connection = 0\n\
+         smtputf8_advertise_hosts = *\naccept_8bitmime = true\ndsn_advertise_hosts = *\n\
+         host_lookup =\nrfc1413_hosts =\nkeep_environment = LD_LIBRARY_PATH:LD_PRELOAD:NSS_WRAPPER_PASSWD:NSS_WRAPPER_GROUP\n\
+         {settings}begin acl\ntake:\n accept\n\
+         begin routers\nall:\n driver = accept\n transport = maildir\n\
+         begin transports\nmaildir:\n driver = appendfile\n directory = {folder}/mail\n maildir_format\n\
+         user = Debian-exim\n group = Debian-exim\n",
+        folder = folder.display(),
+        program = peers.root().join(PROGRAM).display(),
+    )
+}
+
+/// Until a mail server says 220 there, or has ended.
+pub fn wait_until_listening(port: u16, child: &mut Child, log: &Path) -> io::Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait()? {
+            let log = fs::read_to_string(log).unwrap_or_default();
+            return Err(io::Error::other(format!("the mail server ended with {status}: {log}")));
+        }
+        if greets(port).unwrap_or(false) {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "the mail server did not answer within 30 seconds"))
+}
+
+fn greets(port: u16) -> io::Result<bool> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut banner = String::new();
+    BufReader::new(&stream).read_line(&mut banner)?;
+    Ok(banner.starts_with("220"))
+}

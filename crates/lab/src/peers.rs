@@ -1,0 +1,87 @@
+//! Foreign programs: as `./test` unpacks them under target/peers, or as they are installed. They run on loopback, in
+//! folders of their own, as nobody's service.
+
+use std::{
+    fs, io,
+    os::unix::fs::{MetadataExt, chown},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Users that the programs insist on, and that this machine need not have.
+const PASSWD: &str = "postfix:x:4201:4201::/:/bin/false\nDebian-exim:x:4203:4203::/:/bin/false\n\
+                      nsd:x:4204:4204::/:/bin/false\n";
+const GROUP: &str = "postfix:x:4201:\npostdrop:x:4202:\nDebian-exim:x:4203:\nnsd:x:4204:\n";
+
+/// A file tree with foreign programs.
+#[derive(Clone, Debug)]
+pub struct Peers {
+    root: PathBuf,
+}
+
+impl Peers {
+    /// Programs unpacked below `root`.
+    pub fn at(root: &Path) -> io::Result<Self> {
+        Ok(Self { root: root.canonicalize()? })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What is installed on this machine needs no help to find its libraries and users.
+    fn is_installed(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
+    fn library(&self, name: &str) -> String {
+        self.root.join("usr/lib/x86_64-linux-gnu").join(name).display().to_string()
+    }
+
+    pub fn has(&self, program: &str) -> bool {
+        self.root.join(program).exists()
+    }
+
+    /// A command that finds its libraries, and dies with this process.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(self.root.join(program));
+        if !self.is_installed() {
+            let libraries = ["usr/lib/x86_64-linux-gnu", "usr/lib/postfix"];
+            let libraries = libraries.map(|path| self.root.join(path).display().to_string());
+            command.env("LD_LIBRARY_PATH", libraries.join(":"));
+        }
+        command
+    }
+
+    /// Variables that let a program see users of its own, and believe that it became them where this process is not
+    /// root. The lists of users are written into `folder`.
+    pub fn users(&self, folder: &Path) -> io::Result<Vec<(&'static str, String)>> {
+        if self.is_installed() {
+            return Ok(Vec::new());
+        }
+        for (name, more) in [("passwd", PASSWD), ("group", GROUP)] {
+            let system = fs::read_to_string(Path::new("/etc").join(name))?;
+            fs::write(folder.join(name), system + more)?;
+        }
+        let file = |name: &str| folder.join(name).display().to_string();
+        let mut preload = self.library("libnss_wrapper.so");
+        let mut variables = vec![("NSS_WRAPPER_PASSWD", file("passwd")), ("NSS_WRAPPER_GROUP", file("group"))];
+        if !is_root() {
+            preload = format!("{preload}:{}", self.library("libuid_wrapper.so"));
+            variables.extend([("UID_WRAPPER", "1".to_owned()), ("UID_WRAPPER_ROOT", "1".to_owned())]);
+        }
+        variables.push(("LD_PRELOAD", preload));
+        Ok(variables)
+    }
+
+    /// Hands a file or folder to the user that a program becomes.
+    pub fn give(&self, path: &Path, user: u32, group: u32) -> io::Result<()> {
+        if is_root() { chown(path, Some(user), Some(group)) } else { Ok(()) }
+    }
+}
+
+/// True if this process is root's. A process owns what it finds of itself there (proc(5)).
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
