@@ -1,5 +1,6 @@
 //! The command line: reads the arguments and the configuration, and runs what was asked for.
 
+mod case;
 mod cli;
 mod config;
 mod fleet;
@@ -17,7 +18,7 @@ use jiff::Timestamp;
 use store::SqliteStore;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Arguments, Command, PolicyCommand};
+use cli::{Arguments, CaseCommand, Command, PolicyCommand};
 use config::{Config, LogFormat, LogLevel};
 
 fn main() -> ExitCode {
@@ -26,10 +27,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(std::io::stdout());
     if let Command::Config(command) = &arguments.command {
         cli::run_config(command, &arguments.config, &mut out)?;
         return Ok(out.flush()?);
+    }
+    if let Command::Case(command) = &arguments.command {
+        return run_case(command, &mut out);
     }
     let config = Config::load(&arguments.config)?;
     match &arguments.command {
@@ -37,7 +41,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             drop(out);
             serve(&arguments.config, config)
         }
-        Command::Config(_) => Ok(()),
+        Command::Config(_) | Command::Case(_) => Ok(()),
         Command::Policy(PolicyCommand::List { format }) => {
             let screen = cli::Screen::stdout(false, Timestamp::now());
             cli::list_policies(*format, &config, &screen, &mut out)?;
@@ -51,6 +55,21 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
+fn run_case(command: &CaseCommand, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
+    let screen = cli::Screen::stdout(false, Timestamp::now());
+    match command {
+        CaseCommand::List { format } => case::list(*format, &screen, out)?,
+        CaseCommand::Run { name, keep, format } => {
+            raise_descriptor_limit();
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let result = runtime.block_on(case::run(name, *keep, *format, &screen, out));
+            runtime.shutdown_background();
+            result?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
 async fn query(command: &Command, config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     let store = SqliteStore::attach(&config.node.data)?;
     let screen = cli::Screen::stdout(command.utc(), Timestamp::now());
@@ -59,7 +78,7 @@ async fn query(command: &Command, config: &Config, out: &mut impl Write) -> anyh
         Command::Trace(arguments) => cli::run_trace(arguments, &store, config, &screen, out).await,
         Command::Policy(PolicyCommand::Ledger(output)) => cli::run_ledger(*output, &store, &screen, out).await,
         Command::Rollout(command) => cli::run_rollout(command, &store, config, &screen, out).await,
-        Command::Serve | Command::Config(_) | Command::Policy(PolicyCommand::List { .. }) => Ok(()),
+        Command::Serve | Command::Config(_) | Command::Case(_) | Command::Policy(PolicyCommand::List { .. }) => Ok(()),
     };
     store.close().await;
     result

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{self, BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -32,15 +32,10 @@ pub struct Exim {
 impl Exim {
     /// Where programs are that can be Exim: `unpacked`, or this machine's own.
     pub fn find(unpacked: &Path) -> Option<Peers> {
-        let unpacked = Peers::at(unpacked).ok().filter(|peers| peers.has(PROGRAM));
+        let with_exim = |root: &Path| Peers::at(root).ok().filter(|peers| peers.has(PROGRAM));
         // An installed Exim becomes its own user, which only root may.
-        let installed = || Peers::at(Path::new("/")).ok().filter(|peers| peers.has(PROGRAM) && crate::peers::is_root());
-        unpacked.or_else(installed).filter(|peers| Self::version(peers).contains("GnuTLS"))
-    }
-
-    fn version(peers: &Peers) -> String {
-        let output = peers.command(PROGRAM).arg("-bV").output();
-        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+        let installed = || with_exim(Path::new("/")).filter(|peers| crate::peers::is_root() && has_gnutls(peers));
+        with_exim(unpacked).or_else(installed)
     }
 
     /// Speaks TLS 1.0 with RC4 only.
@@ -96,9 +91,15 @@ impl Drop for Exim {
     }
 }
 
-/// At SIGTERM it ends its children.
+/// Elsewhere than on Debian, Exim may be linked with OpenSSL.
+fn has_gnutls(peers: &Peers) -> bool {
+    let output = peers.command(PROGRAM).arg("-bV").output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("GnuTLS"))
+}
+
+/// With the processes that serve open connections, as when a machine is started anew.
 fn stop(child: &mut Child) {
-    let _ = Command::new("kill").arg(child.id().to_string()).status();
+    let _ = Command::new("kill").args(["-TERM", "--", &format!("-{}", child.id())]).status();
     let _ = child.wait();
 }
 
@@ -112,6 +113,7 @@ fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &str) -> io::Result<
         .arg("-C")
         .arg(&file)
         .arg("-bdf")
+        .process_group(0)
         .envs(peers.users(folder)?)
         .stdout(Stdio::null())
         .stderr(fs::File::create(&stderr)?)

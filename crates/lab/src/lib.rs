@@ -20,10 +20,12 @@ mod device;
 pub mod exim;
 pub mod peers;
 mod random;
+mod sender;
 mod server;
 mod session;
 mod tls;
 
 pub use certificate::Identity;
 pub use device::Device;
+pub use sender::send;
 pub use server::{Message, Options, Server};

@@ -70,6 +70,9 @@ Examples:
     /// Move the nodes from one TLS policy to another, a share at a time
     #[command(subcommand, after_help = ROLLOUT_HELP)]
     Rollout(RolloutCommand),
+    /// Play a story of stuck mail on this machine: real nodes, a real faulty server, real TLS
+    #[command(subcommand)]
+    Case(CaseCommand),
 }
 
 impl Command {
@@ -79,7 +82,9 @@ impl Command {
             Self::Trace(arguments) => arguments.output.utc,
             Self::Queue(QueueCommand::List { output, .. } | QueueCommand::Show { output, .. }) => output.utc,
             Self::Policy(PolicyCommand::Ledger(output)) | Self::Rollout(RolloutCommand::Status(output)) => output.utc,
-            Self::Serve | Self::Queue(_) | Self::Config(_) | Self::Policy(_) | Self::Rollout(_) => false,
+            Self::Serve | Self::Queue(_) | Self::Config(_) | Self::Policy(_) | Self::Rollout(_) | Self::Case(_) => {
+                false
+            }
         }
     }
 }
@@ -316,6 +321,42 @@ On the nodes that it moves, connectors whose tls_policy is the one of --from are
 --to. Nodes follow within two seconds, without a restart. A share is taken of the nodes that have
 reported within ten minutes, in the order of a hash of their names: a larger share has the nodes of
 a smaller one. At 100 per cent, nodes that are added later are moved too.";
+
+#[derive(Subcommand, Clone, PartialEq, Debug)]
+pub(crate) enum CaseCommand {
+    /// What can be played
+    #[command(after_help = "JSON: {\"cases\": [{\"case\", \"story\", \"nodes\", \"messages\", \"cause\"}]}")]
+    List {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Play one, to its end: an empty queue
+    #[command(after_help = CASE_HELP)]
+    Run {
+        /// As case list shows it
+        name: String,
+        /// Keep the data, to look at it with trace, queue, policy and rollout
+        #[arg(long)]
+        keep: bool,
+        /// How to print the report; progress goes to standard error
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+}
+
+const CASE_HELP: &str = "\
+Example:
+  gatepost case run rc4-queue --keep
+
+Everything listens on loopback only, and needs neither configuration nor privileges. The destination
+of rc4-queue is Exim with GnuTLS where it is on this machine (./test unpacks it), else a device of
+the lab. Retries are shortened from 15 minutes to seconds.
+
+JSON: {\"case\", \"cause\", \"destination\", \"sent\", \"delivered\", \"max_queued\", \"queued_at_repair\",
+\"attempts\": [{\"node\", \"policy\", \"stage\": \"broken\" or \"repaired\", \"tls_version\", \"cipher\", \"ok\",
+\"failed\", \"failure\"}], \"retry_s\", \"drained_s\", \"messages\": [{\"waited_s\", \"tries\"}], \"kept\"};
+tls_version and cipher are null where no handshake succeeded.";
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum RolloutCommand {

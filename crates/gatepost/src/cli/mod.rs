@@ -13,14 +13,14 @@ mod rollout;
 mod screen;
 mod show;
 mod standing;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod trace;
 
 use std::{env, io, process::ExitCode};
 
-pub(crate) use arguments::{Arguments, Command, PolicyCommand};
+pub(crate) use arguments::{Arguments, CaseCommand, Command, Format, PolicyCommand};
 pub(crate) use configuration::run as run_config;
 pub(crate) use policy::{ledger as run_ledger, list as list_policies};
 pub(crate) use queue::run as run_queue;

@@ -13,15 +13,13 @@ use delivery::backoff::BackOffPolicy;
 use jiff::Timestamp;
 use protocol::smtp::Failure;
 use store::{BackOff, Claim, ConnectorReport, Lease, Store};
-use tokio::{
-    sync::Notify,
-    time::{Instant, MissedTickBehavior},
-};
+use tokio::{sync::Notify, time::Instant};
 
 use super::{LANE_BYTES_MAX, LANE_JOBS_MAX, job::Job, worker};
 use crate::{config::Connector, node::Node};
 
-/// The store is asked for what has become due at least this often.
+/// The store is asked for what has become due this often, more or less: a wait that is drawn anew each time gives every
+/// node of a fleet the same chance, whereas with a fixed one the same node would always come first.
 const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
 /// Deliveries claimed at a time.
 const CLAIM_MAX: u32 = 400;
@@ -222,8 +220,7 @@ impl Lane {
     /// Claims what is due and starts workers, until the lane is closed and its workers are done.
     pub(super) async fn run<S: Store>(self: Arc<Self>, node: Arc<Node<S>>) {
         let mut workers = tokio::task::JoinSet::new();
-        let mut tick = tokio::time::interval(CLAIM_INTERVAL);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = Box::pin(tokio::time::sleep(Duration::ZERO));
         while !self.is_closed() {
             self.end_back_off(&node).await;
             self.give_back_if_backed_off(&node).await;
@@ -240,7 +237,10 @@ impl Lane {
                 () = self.attention.notified() => {}
                 Some(_) = workers.join_next(), if !workers.is_empty() => {}
                 // Retries become due with time alone.
-                _ = tick.tick() => self.due_in_store.store(true, Ordering::Relaxed),
+                () = &mut tick => {
+                    self.due_in_store.store(true, Ordering::Relaxed);
+                    tick.as_mut().reset(Instant::now() + CLAIM_INTERVAL.mul_f64(0.5 + node.random()));
+                }
             }
             self.connections.store(workers.len() as u32, Ordering::Relaxed);
         }
@@ -268,10 +268,11 @@ impl Lane {
             if !requested.is_ok_and(|at| at.is_some_and(|at| at >= began)) {
                 return;
             }
+            self.due_in_store.store(true, Ordering::Relaxed);
         }
-        // The count stays: the next failure waits longer.
+        // The count stays: the next failure waits longer. What is due is claimed in its turn, so that a node that fails
+        // is not the first at everything.
         self.shared().back_off = None;
-        self.due_in_store.store(true, Ordering::Relaxed);
     }
 
     async fn claim<S: Store>(&self, node: &Arc<Node<S>>) {

@@ -1,0 +1,89 @@
+//! Nodes on one store, in this process.
+
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use store::{SqliteStore, Store};
+
+use super::scenario::Scenario;
+use crate::{
+    config::Config,
+    fleet::{self, Change, Share},
+    node::Running,
+};
+
+pub(crate) struct Fleet {
+    pub store: SqliteStore,
+    nodes: Vec<Running<SqliteStore>>,
+}
+
+/// A plan is followed within a second or two; a machine that is busy may need longer.
+const PLAN_PATIENCE: Duration = Duration::from_secs(15);
+
+impl Fleet {
+    /// Nodes `mx1`, `mx2` and so on, whose connector leads to `host`. Their configurations and data are in `folder`.
+    pub(crate) async fn start(scenario: &Scenario, host: &str, folder: &Path) -> anyhow::Result<Self> {
+        let store = SqliteStore::open(&folder.join("data"), "case")?;
+        let mut fleet = Self { store, nodes: Vec::new() };
+        for number in 1..=scenario.nodes {
+            let name = format!("mx{number}");
+            let file = folder.join(format!("{name}.toml"));
+            fs::write(&file, configuration(scenario, &name, host))?;
+            let own = folder.join(&name);
+            fs::create_dir(&own)?;
+            let running = Running::start(Config::load(&file)?, fleet.store.clone(), &own).await;
+            fleet.nodes.push(running.with_context(|| format!("failed to start node {name}"))?);
+        }
+        // What the commands read when they are told nothing else.
+        fs::copy(folder.join("mx1.toml"), folder.join("gatepost.toml"))?;
+        if let Some((from, to, percent)) = scenario.rollout {
+            fleet.roll_out(from, to, percent).await?;
+        }
+        Ok(fleet)
+    }
+
+    async fn roll_out(&self, from: &str, to: &str, percent: u8) -> anyhow::Result<()> {
+        let Some(first) = self.nodes.first() else { return Ok(()) };
+        let change = Change::Set { from: from.to_owned(), to: to.to_owned(), share: Share::Percent(percent) };
+        let config = first.node.config.load_full();
+        let version = fleet::change(&self.store, &config, change, "case", Timestamp::now()).await?;
+        let deadline = tokio::time::Instant::now() + PLAN_PATIENCE;
+        while !self.store.reports().await?.iter().all(|report| report.plan_version == Some(version)) {
+            if tokio::time::Instant::now() > deadline {
+                bail!("the nodes did not follow the rollout plan within {} s", PLAN_PATIENCE.as_secs());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Where the nodes take mail.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().flat_map(|node| node.addresses.iter().copied()).collect()
+    }
+
+    pub(crate) async fn stop(self) {
+        for node in self.nodes {
+            node.stop(tokio::time::sleep(Duration::from_secs(10))).await;
+        }
+        self.store.close().await;
+    }
+}
+
+fn configuration(scenario: &Scenario, name: &str, host: &str) -> String {
+    let Scenario { retry, connector, .. } = scenario;
+    format!(
+        "# Made by gatepost case run {case}.\n\n\
+         [node]\nname = \"{name}\"\nhostname = \"{name}.gateway.test\"\n\n\
+         [inbound]\nlisten = [\"127.0.0.1:0\"]\n\n\
+         [[accepted_domain]]\nname = \"onprem.test\"\nconnector = \"onprem\"\n\n\
+         [[connector]]\nname = \"onprem\"\nhosts = [\"{host}\"]\n{connector}\
+         # Short, as everything here. Nothing is held back from a node that fails: retries are left to luck.\n\
+         timeouts = {{ banner = \"1s\", ehlo = \"1s\", starttls = \"1s\", content = \"2s\", end_of_data = \"2s\" }}\n\n\
+         [retry]\nschedule = [\"{retry}ms\"]\nexpire = \"1h\"\ndelay_notice = \"never\"\n\
+         back_off_first = \"100ms\"\nback_off_max = \"100ms\"\n",
+        case = scenario.name,
+        retry = retry.as_millis(),
+    )
+}

@@ -1,0 +1,83 @@
+//! Cases: a fleet of nodes, a destination that fails, mail, a repair, and what came of it. All of it is real: nodes,
+//! store, servers, TLS. Only waits are short.
+//!
+//! ```text
+//!   Scenario ──> Fleet (nodes on one store) ──mail──> Destination ──repaired──> queue drains ──> Report
+//!                  └──read every half second──> Tally ──> View
+//! ```
+
+mod destination;
+mod fleet;
+mod play;
+mod report;
+mod scenario;
+mod tally;
+mod view;
+
+use std::io::Write;
+
+use serde_json::json;
+
+pub(crate) use scenario::Scenario;
+
+use crate::cli::{
+    Format, Screen,
+    table::{Cell, Column, Table},
+};
+
+/// `gatepost case list`
+pub(crate) fn list(format: Format, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
+    let scenarios = Scenario::all();
+    if format == Format::Json {
+        let view = |scenario: &Scenario| {
+            json!({
+                "case": scenario.name,
+                "story": scenario.story,
+                "nodes": scenario.nodes,
+                "messages": scenario.messages,
+                "cause": scenario.cause,
+            })
+        };
+        let cases: Vec<_> = scenarios.iter().map(view).collect();
+        writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "cases": cases }))?)?;
+        return Ok(());
+    }
+    const COLUMNS: [Column; 4] =
+        [Column::whole("CASE"), Column::number("NODES"), Column::number("MESSAGES"), Column::cut("WHAT HAPPENS", 20)];
+    let row = |scenario: &Scenario| {
+        vec![
+            Cell::new(&scenario.name),
+            Cell::new(scenario.nodes.to_string()),
+            Cell::new(scenario.messages.to_string()),
+            Cell::new(&scenario.story),
+        ]
+    };
+    let rows: Vec<_> = scenarios.iter().map(row).collect();
+    Ok(Table::new(&COLUMNS, screen).write(&rows, out)?)
+}
+
+/// `gatepost case run NAME`
+pub(crate) async fn run(
+    name: &str,
+    keep: bool,
+    format: Format,
+    screen: &Screen,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
+    let scenario = Scenario::find(name)?;
+    let folder = play::Folder::new(&scenario.name, keep)?;
+    play::log_to(&folder.path().join("gatepost.log"))?;
+    let result = tokio::select! {
+        report = play::play(&scenario, folder.path(), screen) => report,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    let report = result?;
+    match format {
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report.json(folder.kept()))?)?,
+        Format::Table => {
+            report.write(screen, out)?;
+            folder.tell(out)?;
+        }
+    }
+    Ok(())
+}

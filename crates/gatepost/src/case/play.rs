@@ -1,0 +1,198 @@
+//! Plays a case from its beginning to an empty queue.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, interval, sleep},
+};
+
+use super::{
+    destination::Destination,
+    fleet::Fleet,
+    report::Report,
+    scenario::{STORY_RETRY, Scenario},
+    tally::Tally,
+    view::View,
+};
+use crate::cli::Screen;
+
+/// How often the store is read.
+const TICK: Duration = Duration::from_millis(500);
+/// A queue that is not empty after so many retries will not be.
+const DRAIN_RETRIES_MAX: u32 = 20;
+
+/// Where a case keeps its data.
+pub(crate) struct Folder {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Folder {
+    pub(crate) fn new(case: &str, keep: bool) -> anyhow::Result<Self> {
+        let now = Timestamp::now().strftime("%Y%m%d-%H%M%S");
+        let path = std::env::temp_dir().join(format!("gatepost-{case}-{now}-{}", std::process::id()));
+        fs::create_dir(&path).with_context(|| format!("failed to create {}", path.display()))?;
+        Ok(Self { path, keep })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn kept(&self) -> Option<&Path> {
+        self.keep.then_some(&self.path)
+    }
+
+    /// How to look at what was kept.
+    pub(crate) fn tell(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let Some(path) = self.kept() else {
+            return writeln!(out, "\nTo look at it with trace and queue, run it with --keep.");
+        };
+        let config = path.join("gatepost.toml");
+        writeln!(out, "\nKept in {}. Look at it:", path.display())?;
+        writeln!(out, "  export GATEPOST_CONFIG={}", config.display())?;
+        writeln!(out, "  gatepost trace --detail --limit 5")?;
+        writeln!(out, "  gatepost policy ledger")?;
+        writeln!(out, "  gatepost rollout status")?;
+        writeln!(out, "  less {}/mx?/protocol-log/SmtpSend/*.LOG", path.display())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// The nodes' own log goes to a file: the screen is for the case.
+pub(crate) fn log_to(file: &Path) -> anyhow::Result<()> {
+    let file = fs::File::create(file)?;
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::sync::Mutex::new(file));
+    subscriber.try_init().map_err(|error| anyhow::anyhow!("failed to start the log: {error}"))
+}
+
+pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) -> anyhow::Result<Report> {
+    let mut view = View::new(screen);
+    let mut destination = tokio::task::block_in_place(|| Destination::start(scenario, folder))?;
+    let fleet = Fleet::start(scenario, &destination.host(), folder).await?;
+    introduce(scenario, &destination, &mut view);
+    let is = destination.is();
+
+    let mut play = Play { scenario, fleet: &fleet, view: &mut view, most_queued: 0, repaired: None };
+    let sending = send_all(scenario, fleet.addresses());
+    play.watch_until(sending).await??;
+    play.watch_until(sleep(scenario.patience)).await?;
+
+    let before = Tally::read(&fleet.store, None).await?;
+    play.view.say(&format!("{} queued: the destination is repaired", before.queued));
+    tokio::task::block_in_place(|| destination.repair(scenario.repaired))?;
+    let repaired = Timestamp::now();
+    play.repaired = Some(repaired);
+    play.view.say("repaired; what waits goes with its next retry");
+    let began = Instant::now();
+    let tally = play.watch_until_empty().await?;
+    let (drained, most_queued) = (began.elapsed(), play.most_queued.max(before.queued));
+    view.finish();
+    fleet.stop().await;
+    Ok(Report {
+        scenario: scenario.clone(),
+        destination: is,
+        tally,
+        queued_at_repair: before.queued,
+        most_queued,
+        drained,
+    })
+}
+
+fn introduce(scenario: &Scenario, destination: &Destination, view: &mut View) {
+    let Scenario { nodes, messages, retry, .. } = scenario;
+    view.say(&format!("{nodes} nodes on one store; the destination is {}", destination.is()));
+    if let Some((from, to, percent)) = scenario.rollout {
+        view.say(&format!("rollout: {percent} % of the nodes go from the TLS policy \"{from}\" to \"{to}\""));
+    }
+    let shortened = STORY_RETRY.as_secs_f64() / retry.as_secs_f64();
+    view.say(&format!(
+        "{messages} messages come in; a deferred one is tried again after {} s instead of 15 minutes ({shortened:.0} times as fast)",
+        retry.as_secs_f64()
+    ));
+}
+
+struct Play<'a> {
+    scenario: &'a Scenario,
+    fleet: &'a Fleet,
+    view: &'a mut View,
+    most_queued: usize,
+    repaired: Option<Timestamp>,
+}
+
+impl Play<'_> {
+    async fn look(&mut self) -> anyhow::Result<Tally> {
+        let tally = Tally::read(&self.fleet.store, self.repaired).await?;
+        self.most_queued = self.most_queued.max(tally.queued);
+        self.view.show(&tally, self.scenario.messages);
+        Ok(tally)
+    }
+
+    async fn watch_until<T>(&mut self, event: impl Future<Output = T>) -> anyhow::Result<T> {
+        tokio::pin!(event);
+        let mut tick = interval(TICK);
+        loop {
+            tokio::select! {
+                result = &mut event => return Ok(result),
+                _ = tick.tick() => self.look().await?,
+            };
+        }
+    }
+
+    async fn watch_until_empty(&mut self) -> anyhow::Result<Tally> {
+        let patience = self.scenario.retry * DRAIN_RETRIES_MAX + Duration::from_secs(30);
+        let deadline = Instant::now() + patience;
+        loop {
+            let tally = self.look().await?;
+            if tally.queued == 0 {
+                return Ok(tally);
+            }
+            if Instant::now() > deadline {
+                bail!("{} messages are still queued {} s after the repair", tally.queued, patience.as_secs());
+            }
+            sleep(TICK).await;
+        }
+    }
+}
+
+/// Hands in one message after the other, to each node in turn.
+async fn send_all(scenario: &Scenario, nodes: Vec<std::net::SocketAddr>) -> anyhow::Result<()> {
+    let mut pace = interval(scenario.pace);
+    let mut sending = JoinSet::new();
+    for number in 1..=scenario.messages {
+        pace.tick().await;
+        let (node, content) = (nodes[number % nodes.len()], content(scenario, number));
+        sending.spawn_blocking(move || {
+            lab::send(node, "alice@partner.test", &format!("user{number}@onprem.test"), &content)
+        });
+    }
+    while let Some(sent) = sending.join_next().await {
+        sent?.context("a node did not take a message")?;
+    }
+    Ok(())
+}
+
+fn content(scenario: &Scenario, number: usize) -> String {
+    let Scenario { name, messages, message_bytes, .. } = scenario;
+    let line = "A line of a message that somebody waits for.\r\n";
+    format!(
+        "From: Alice <alice@partner.test>\r\nTo: user{number}@onprem.test\r\nSubject: Message {number} of {messages}\r\n\
+         Message-ID: <{number}.{name}@partner.test>\r\n\r\n{}",
+        line.repeat(message_bytes.div_ceil(line.len()))
+    )
+}

@@ -1,0 +1,167 @@
+//! What a case came to: for people beside what the story reported, for programs as JSON.
+
+use std::{collections::BTreeMap, io::Write, path::Path, time::Duration};
+
+use serde_json::json;
+
+use super::{
+    scenario::{RC4_QUEUE, STORY_RETRY, Scenario},
+    tally::{Stage, Tally, Way},
+};
+use crate::cli::{
+    Screen,
+    table::{Cell, Column, Table},
+};
+
+pub(crate) struct Report {
+    pub scenario: Scenario,
+    pub destination: String,
+    pub tally: Tally,
+    pub queued_at_repair: usize,
+    pub most_queued: usize,
+    /// From the repair to an empty queue.
+    pub drained: Duration,
+}
+
+impl Report {
+    pub(crate) fn json(&self, kept: Option<&Path>) -> serde_json::Value {
+        let attempts = self.tally.attempts.iter().map(|(group, attempts)| {
+            json!({
+                "node": group.node,
+                "policy": group.policy,
+                "stage": group.stage,
+                "tls_version": group.tls.as_ref().map(|tls| &tls.0),
+                "cipher": group.tls.as_ref().map(|tls| &tls.1),
+                "ok": attempts.ok,
+                "failed": attempts.failed,
+                "failure": attempts.failure,
+            })
+        });
+        json!({
+            "case": self.scenario.name,
+            "cause": self.scenario.cause,
+            "destination": self.destination,
+            "sent": self.tally.taken,
+            "delivered": self.tally.delivered(),
+            "max_queued": self.most_queued,
+            "queued_at_repair": self.queued_at_repair,
+            "attempts": attempts.collect::<Vec<_>>(),
+            "retry_s": self.scenario.retry.as_secs_f64(),
+            "drained_s": seconds(self.drained),
+            "messages": self.tally.ways.iter().map(|way| json!({
+                "waited_s": seconds(way.waited),
+                "tries": way.tries,
+            })).collect::<Vec<_>>(),
+            "kept": kept,
+        })
+    }
+
+    pub(crate) fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
+        let Self { scenario, tally, .. } = self;
+        writeln!(out, "{}: {}\nDestination: {}\n", scenario.name, scenario.story, self.destination)?;
+        self.write_attempts(screen, out)?;
+        writeln!(out)?;
+        self.write_waits(screen, out)?;
+        if scenario.name == RC4_QUEUE {
+            writeln!(out)?;
+            self.write_story(screen, out)?;
+        }
+        if tally.failed > 0 {
+            writeln!(out, "\n{} messages failed for good.", tally.failed)?;
+        }
+        Ok(())
+    }
+
+    fn write_attempts(&self, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
+        const COLUMNS: [Column; 7] = [
+            Column::whole("STAGE"),
+            Column::whole("NODE"),
+            Column::whole("POLICY"),
+            Column::whole("ENCRYPTION"),
+            Column::number("DELIVERED"),
+            Column::number("DEFERRED"),
+            Column::cut("BECAUSE", 16),
+        ];
+        let rows = self.tally.attempts.iter().map(|(group, attempts)| {
+            let encryption = match &group.tls {
+                Some((version, cipher)) => format!("{version} {cipher}"),
+                None if attempts.ok > 0 => "plaintext".to_owned(),
+                None => "none".to_owned(),
+            };
+            let stage = if group.stage == Stage::Broken { "broken" } else { "repaired" };
+            vec![
+                Cell::new(stage),
+                Cell::new(&group.node),
+                Cell::new(&group.policy),
+                Cell::new(encryption),
+                Cell::new(attempts.ok.to_string()),
+                Cell::new(attempts.failed.to_string()),
+                Cell::new(attempts.failure.as_deref().unwrap_or_default()),
+            ]
+        });
+        Table::new(&COLUMNS, screen).write(&rows.collect::<Vec<_>>(), out)
+    }
+
+    /// How many tries messages took, and how long they waited for it.
+    fn write_waits(&self, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
+        const COLUMNS: [Column; 5] = [
+            Column::number("TRIES"),
+            Column::number("MESSAGES"),
+            Column::number("WAITED"),
+            Column::whole("AT 15 MINUTES' RETRY"),
+            Column::whole(""),
+        ];
+        let mut by_tries: BTreeMap<u32, Vec<&Way>> = BTreeMap::new();
+        for way in &self.tally.ways {
+            by_tries.entry(way.tries).or_default().push(way);
+        }
+        let most = by_tries.values().map(Vec::len).max().unwrap_or(1);
+        let rows = by_tries.iter().map(|(tries, ways)| {
+            let longest = ways.iter().map(|way| way.waited).max().unwrap_or_default();
+            vec![
+                Cell::new(tries.to_string()),
+                Cell::new(ways.len().to_string()),
+                Cell::new(format!("up to {:.1} s", longest.as_secs_f64())),
+                Cell::new(format!("up to {}", self.scaled(longest))),
+                Cell::new("█".repeat((ways.len() * 30).div_ceil(most))),
+            ]
+        });
+        Table::new(&COLUMNS, screen).write(&rows.collect::<Vec<_>>(), out)
+    }
+
+    fn write_story(&self, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
+        const COLUMNS: [Column; 3] = [Column::whole(""), Column::whole("THE STORY"), Column::whole("HERE")];
+        let longest = self.tally.ways.iter().map(|way| way.waited).max().unwrap_or_default();
+        let tries = self.tally.ways.iter().map(|way| way.tries).max().unwrap_or_default();
+        let retry = self.scenario.retry.as_secs_f64();
+        let rows = [
+            ["a message is tried again", "after 15 minutes", &format!("after {retry} s")],
+            [
+                "messages waited",
+                "hours",
+                &format!("up to {:.1} s, which is {}", longest.as_secs_f64(), self.scaled(longest)),
+            ],
+            ["tries of one message", "not told", &format!("up to {tries}")],
+            ["queued at the repair", "about 200", &self.queued_at_repair.to_string()],
+            ["repair", "TLS 1.0 off: STARTTLS is gone", "STARTTLS is no longer offered"],
+            [
+                "queue empty",
+                "in less than 15 minutes",
+                &format!("in {:.1} s, which is {}", self.drained.as_secs_f64(), self.scaled(self.drained)),
+            ],
+        ];
+        let rows: Vec<Vec<Cell>> = rows.iter().map(|row| row.iter().map(Cell::new).collect()).collect();
+        Table::new(&COLUMNS, screen).write(&rows, out)
+    }
+
+    /// A wait as it would be with the story's retries.
+    fn scaled(&self, wait: Duration) -> String {
+        let minutes = wait.as_secs_f64() / self.scenario.retry.as_secs_f64() * STORY_RETRY.as_secs_f64() / 60.0;
+        if minutes < 60.0 { format!("{minutes:.0} min") } else { format!("{:.1} h", minutes / 60.0) }
+    }
+}
+
+/// To the millisecond.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_millis() as f64 / 1000.0
+}

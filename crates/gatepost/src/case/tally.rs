@@ -1,0 +1,105 @@
+//! What has happened so far, read from the store as any command would.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use store::{DeliveryRecord, State, Store, TraceQuery};
+use trace::{Attempt, Event, EventKind};
+
+/// Before the destination was repaired, or after.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Stage {
+    Broken,
+    Repaired,
+}
+
+/// What attempts are told apart by.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Group {
+    pub stage: Stage,
+    pub node: String,
+    pub policy: String,
+    /// TLS version and cipher; `None` where no handshake succeeded.
+    pub tls: Option<(String, String)>,
+}
+
+#[derive(Clone, Default, PartialEq, Debug)]
+pub(crate) struct Attempts {
+    pub ok: u64,
+    pub failed: u64,
+    /// The last failure, for people.
+    pub failure: Option<String>,
+}
+
+/// One message's way.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Way {
+    pub waited: Duration,
+    pub tries: u32,
+}
+
+#[derive(Clone, Default, PartialEq, Debug)]
+pub(crate) struct Tally {
+    pub taken: usize,
+    pub queued: usize,
+    pub attempts: BTreeMap<Group, Attempts>,
+    /// Of those that were delivered.
+    pub ways: Vec<Way>,
+    /// Of those that failed for good.
+    pub failed: usize,
+}
+
+impl Tally {
+    pub(crate) async fn read<S: Store>(store: &S, repaired: Option<Timestamp>) -> store::Result<Self> {
+        let mut tally = Self::default();
+        for record in store.trace(TraceQuery { limit: u32::MAX, ..TraceQuery::default() }).await? {
+            let events = store.events(record.message.network_message_id).await?;
+            tally.add(&record, &events, repaired);
+        }
+        Ok(tally)
+    }
+
+    fn add(&mut self, record: &DeliveryRecord, events: &[Event], repaired: Option<Timestamp>) {
+        self.taken += 1;
+        let mut tries = 0;
+        for event in events {
+            let Some(attempt) = event.kind.attempt() else { continue };
+            tries += 1;
+            // An attempt belongs to the time at which it began.
+            let began = event.at - Duration::from_millis(attempt.duration_ms);
+            let stage =
+                if repaired.is_some_and(|repaired| began >= repaired) { Stage::Repaired } else { Stage::Broken };
+            self.attempts.entry(group(stage, event, attempt)).or_default().add(&event.kind);
+        }
+        match (record.state, record.settled) {
+            (State::Delivered, Some(settled)) => {
+                let waited = settled.duration_since(record.message.received);
+                self.ways.push(Way { waited: Duration::try_from(waited).unwrap_or_default(), tries });
+            }
+            (State::Queued | State::Leased | State::Suspended, _) => self.queued += 1,
+            _ => self.failed += 1,
+        }
+    }
+
+    pub(crate) fn delivered(&self) -> usize {
+        self.ways.len()
+    }
+}
+
+impl Attempts {
+    fn add(&mut self, kind: &EventKind) {
+        match kind {
+            EventKind::Deferred { failure, .. } | EventKind::Failed { failure, .. } => {
+                self.failed += 1;
+                self.failure = Some(failure.summary());
+            }
+            _ => self.ok += 1,
+        }
+    }
+}
+
+fn group(stage: Stage, event: &Event, attempt: &Attempt) -> Group {
+    let tls = attempt.tls.as_ref().map(|tls| (tls.version.clone(), tls.cipher.clone()));
+    Group { stage, node: event.node.clone(), policy: attempt.tls_policy.clone(), tls }
+}

@@ -1,0 +1,140 @@
+//! A case while it is played: a view that is drawn anew on a terminal, plain lines otherwise.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
+use super::tally::{Stage, Tally};
+use crate::cli::{
+    Screen,
+    table::{Cell, Column, Table},
+};
+
+/// Plain lines come this often.
+const LINE_INTERVAL: Duration = Duration::from_secs(2);
+/// Steps of the queue's curve.
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+const CURVE_MAX: usize = 50;
+
+pub(crate) struct View {
+    screen: Screen,
+    terminal: bool,
+    began: Instant,
+    /// Lines drawn last, to be drawn over.
+    drawn: usize,
+    last_line: Option<Instant>,
+    queue: Vec<usize>,
+}
+
+impl View {
+    /// On standard error, so that a result on standard output stays clean.
+    pub(crate) fn new(screen: &Screen) -> Self {
+        Self {
+            screen: screen.clone(),
+            terminal: io::stderr().is_terminal(),
+            began: Instant::now(),
+            drawn: 0,
+            last_line: None,
+            queue: Vec::new(),
+        }
+    }
+
+    /// What happens now, in one line; it stays on the screen.
+    pub(crate) fn say(&mut self, text: &str) {
+        self.erase();
+        eprintln!("{:>4}s  {text}", self.began.elapsed().as_secs());
+        self.last_line = None;
+    }
+
+    pub(crate) fn show(&mut self, tally: &Tally, messages: usize) {
+        self.queue.push(tally.queued);
+        if self.terminal {
+            self.draw(tally, messages);
+        } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL) {
+            self.last_line = Some(Instant::now());
+            eprintln!("{:>4}s  {}; {}", self.began.elapsed().as_secs(), counts(tally, messages), by_node(tally));
+        }
+    }
+
+    /// The view goes; what was said stays.
+    pub(crate) fn finish(&mut self) {
+        self.erase();
+    }
+
+    fn erase(&mut self) {
+        if self.drawn > 0 {
+            eprint!("\x1b[{}A\x1b[J", self.drawn);
+            self.drawn = 0;
+        }
+    }
+
+    fn draw(&mut self, tally: &Tally, messages: usize) {
+        let mut text = Vec::new();
+        // Writing to memory cannot fail.
+        let _ = writeln!(text, "\n       {}", counts(tally, messages));
+        let _ = writeln!(text, "       queue {}\n", self.curve());
+        let _ = Table::new(&NODES, &self.screen).write(&rows(tally), &mut text);
+        self.erase();
+        self.drawn = text.iter().filter(|byte| **byte == b'\n').count();
+        let _ = io::stderr().write_all(&text);
+    }
+
+    /// The queue's length over time, the highest as a full bar.
+    fn curve(&self) -> String {
+        let most = self.queue.iter().copied().max().unwrap_or(0).max(1);
+        let step = self.queue.len().div_ceil(CURVE_MAX).max(1);
+        let bar = |part: &[usize]| BARS[part.iter().max().copied().unwrap_or(0) * (BARS.len() - 1) / most];
+        self.queue.chunks(step).map(bar).collect()
+    }
+}
+
+const NODES: [Column; 6] = [
+    Column::whole("NODE"),
+    Column::whole("POLICY"),
+    Column::number("ATTEMPTS"),
+    Column::number("DELIVERED"),
+    Column::number("DEFERRED"),
+    Column::cut("LAST FAILURE", 10),
+];
+
+fn counts(tally: &Tally, messages: usize) -> String {
+    format!("{} of {messages} taken, {} delivered, {} queued", tally.taken, tally.delivered(), tally.queued)
+}
+
+/// Attempts of each node under each policy: those that delivered, those that did not, and why.
+fn nodes(tally: &Tally) -> BTreeMap<(&str, &str), (u64, u64, Option<&str>)> {
+    let mut nodes: BTreeMap<(&str, &str), (u64, u64, Option<&str>)> = BTreeMap::new();
+    for (group, attempts) in &tally.attempts {
+        let node = nodes.entry((&group.node, &group.policy)).or_default();
+        node.0 += attempts.ok;
+        node.1 += attempts.failed;
+        // What failed before the repair is no longer of interest once it works.
+        if group.stage == Stage::Broken || attempts.failure.is_some() {
+            node.2 = attempts.failure.as_deref().or(node.2);
+        }
+    }
+    nodes
+}
+
+fn rows(tally: &Tally) -> Vec<Vec<Cell>> {
+    let row = |((node, policy), (ok, failed, failure)): ((&str, &str), (u64, u64, Option<&str>))| {
+        vec![
+            Cell::new(node),
+            Cell::new(policy),
+            Cell::new((ok + failed).to_string()),
+            Cell::new(ok.to_string()),
+            Cell::new(failed.to_string()),
+            Cell::new(failure.unwrap_or_default()),
+        ]
+    };
+    nodes(tally).into_iter().map(row).collect()
+}
+
+fn by_node(tally: &Tally) -> String {
+    let node = |((node, policy), (ok, failed, _)): ((&str, &str), (u64, u64, Option<&str>))| {
+        format!("{node} {policy} {ok} delivered {failed} deferred")
+    };
+    nodes(tally).into_iter().map(node).collect::<Vec<_>>().join(", ")
+}

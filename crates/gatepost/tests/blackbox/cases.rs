@@ -1,0 +1,111 @@
+//! `gatepost case`: the stories, played by the program itself, each to an empty queue.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+fn gatepost(arguments: &[&str]) -> (Value, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_gatepost")).args(arguments).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    (serde_json::from_slice(&output.stdout).unwrap(), stderr)
+}
+
+fn attempts<'a>(report: &'a Value, stage: &'a str) -> impl Iterator<Item = &'a Value> {
+    report["attempts"].as_array().unwrap().iter().filter(move |attempts| attempts["stage"] == stage)
+}
+
+fn sum<'a>(attempts: impl Iterator<Item = &'a Value>, key: &str) -> u64 {
+    attempts.map(|attempts| attempts[key].as_u64().unwrap()).sum()
+}
+
+/// The story that the product was born from, with a foreign mail server, real TLS 1.0 and real RC4.
+#[test]
+fn the_rc4_queue_grows_by_luck_and_drains_after_the_repair() {
+    let (report, progress) = gatepost(&["case", "run", "rc4-queue", "--format", "json", "--keep"]);
+    assert_eq!(report["destination"], "Exim with GnuTLS, set to TLS 1.0 with RC4 only");
+    assert_eq!((report["sent"].as_u64(), report["delivered"].as_u64()), (Some(200), Some(200)), "{report:#}");
+    assert!(report["max_queued"].as_u64() >= report["queued_at_repair"].as_u64());
+    assert!(report["queued_at_repair"].as_u64() > Some(0), "{report:#}");
+    // Before the repair, what works is TLS 1.0 with RC4 under legacy, and nothing else does.
+    let mut nodes = Vec::new();
+    for attempts in attempts(&report, "broken") {
+        let (ok, failed) = (attempts["ok"].as_u64().unwrap(), attempts["failed"].as_u64().unwrap());
+        let (policy, tls) = (attempts["policy"].as_str().unwrap(), (&attempts["tls_version"], &attempts["cipher"]));
+        if policy == "legacy" && ok == 0 {
+            // The destination was being started anew.
+            assert!(failed < 10 && tls.0.is_null(), "{attempts:#}");
+            continue;
+        }
+        nodes.push((attempts["node"].clone(), policy));
+        if policy == "legacy" {
+            assert!(ok > 0, "{attempts:#}");
+            assert_eq!(tls, (&"TLSv1".into(), &"RC4-SHA".into()));
+        } else {
+            assert!(policy == "modern" && ok == 0 && failed > 0, "{attempts:#}");
+            assert!(tls.0.is_null() && tls.1.is_null(), "{attempts:#}");
+        }
+    }
+    assert_eq!(nodes.len(), 4, "{report:#}");
+    assert_eq!(nodes.iter().filter(|(_, policy)| *policy == "modern").count(), 2);
+    // After it, all that waited goes, and no attempt fails.
+    let (before, after) = (sum(attempts(&report, "broken"), "ok"), sum(attempts(&report, "repaired"), "ok"));
+    assert!(before + after == 200 && after > 0, "{report:#}");
+    assert_eq!(sum(attempts(&report, "repaired"), "failed"), 0, "{report:#}");
+    assert!(attempts(&report, "repaired").all(|attempts| attempts["tls_version"].is_null()), "{report:#}");
+    assert_eq!(report["messages"].as_array().unwrap().len(), 200);
+    assert!(progress.contains("tried again after 5 s instead of 15 minutes (180 times as fast)"), "{progress}");
+    assert!(progress.contains(" queued; mx1 "), "{progress}");
+
+    // What was kept can be looked at.
+    let kept = report["kept"].as_str().unwrap();
+    let config = format!("{kept}/gatepost.toml");
+    let (ledger, _) = gatepost(&["--config", &config, "policy", "ledger", "--format", "json"]);
+    assert!(ledger["ledger"].as_array().unwrap().iter().any(|entry| entry["tls"]["cipher"] == "RC4-SHA"), "{ledger:#}");
+    let (trace, _) = gatepost(&["--config", &config, "trace", "--detail", "--format", "json"]);
+    let events = trace["messages"].as_array().unwrap().iter().flat_map(|row| row["events"].as_array().unwrap());
+    let failed: Vec<&Value> = events.filter(|event| event["event"] == "deferred").collect();
+    assert!(!failed.is_empty());
+    for event in failed {
+        let attempt = &event["attempt"];
+        assert_eq!(attempt["plan_version"], 1, "{attempt:#}");
+        if !attempt["handshake"].is_null() {
+            assert_eq!(attempt["tls_policy"], "modern", "{attempt:#}");
+            assert_eq!(attempt["handshake"]["alerts"][0]["description"], 40, "{attempt:#}");
+        }
+    }
+    std::fs::remove_dir_all(kept).unwrap();
+}
+
+#[test]
+fn every_case_is_listed_with_what_happens() {
+    let (list, _) = gatepost(&["case", "list", "--format", "json"]);
+    let cases = list["cases"].as_array().unwrap();
+    assert_eq!(cases[0]["case"], "rc4-queue");
+    // One for each faulty device.
+    assert_eq!(cases.len(), lab::Device::ALL.len());
+    let output = Command::new(env!("CARGO_BIN_EXE_gatepost")).args(["case", "run", "rc4"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.starts_with("gatepost: unknown case \"rc4\"; cases are: rc4-queue, "), "{error}");
+}
+
+fn device_case_drains(name: &str) {
+    let (report, _) = gatepost(&["case", "run", name, "--format", "json"]);
+    let delivered = report["delivered"].as_u64();
+    assert_eq!((report["sent"].as_u64(), delivered), (Some(20), Some(20)), "{name}: {report:#}");
+    assert!(sum(attempts(&report, "broken"), "failed") > 0, "{name}: {report:#}");
+    assert!(report["kept"].is_null());
+}
+
+#[test]
+fn a_device_is_a_case() {
+    device_case_drains("handshake-reset");
+}
+
+#[test]
+fn soak_every_device_is_a_case() {
+    for device in lab::Device::ALL.into_iter().filter(|device| *device != lab::Device::Healthy) {
+        device_case_drains(device.name());
+    }
+}
