@@ -7,8 +7,13 @@ PEERS_PACKAGES=(
     exim4-daemon-light exim4-base                  # a destination with another TLS library (GnuTLS)
     swaks libnet-ssleay-perl                       # a sender
     nsd                                            # a name server
+    gnutls-bin                                     # a TLS server with another library (GnuTLS)
+    tshark wireshark-common libwireshark-data      # captures packets, and says what is in them
     libnss-wrapper libuid-wrapper fakeroot libfakeroot  # let them find and become their users without the machine's help
 )
+
+# Unpacked by pip: a TLS server with a third library (tlslite-ng, in Python).
+PEERS_PYTHON=(tlslite-ng==0.8.2)
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 
@@ -75,10 +80,11 @@ need_cargo() {
 
 # Downloads foreign mail servers and tools and unpacks them under target/peers. Nothing is installed on the machine.
 unpack_peers() {
-    local stamp=target/peers/stamp wanted="${PEERS_PACKAGES[*]}"
+    local stamp=target/peers/stamp wanted="${PEERS_PACKAGES[*]} ${PEERS_PYTHON[*]}"
     if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$wanted" ]; then
         return
     fi
+    { have python3 && python3 -m pip --version >/dev/null 2>&1; } || apt_install python3 python3-pip
     have apt-get && have dpkg || die "the tests' mail servers are unpacked from Debian packages; this needs apt-get and dpkg"
     say "unpacking into target/peers: $wanted"
     as_root apt-get update -q
@@ -93,6 +99,7 @@ unpack_peers() {
     for package in target/peers/packages/*.deb; do
         dpkg-deb --extract "$package" "$PEERS_ROOT"
     done
+    python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --target target/peers/python "${PEERS_PYTHON[@]}"
     # A program with such a bit would not look at LD_LIBRARY_PATH.
     chmod -R u-s,g-s "$PEERS_ROOT"
     {

@@ -47,7 +47,7 @@ impl Peers {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(self.root.join(program));
         if !self.is_installed() {
-            let libraries = ["usr/lib/x86_64-linux-gnu", "usr/lib/postfix"];
+            let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/postfix"];
             let libraries = libraries.map(|path| self.root.join(path).display().to_string());
             command.env("LD_LIBRARY_PATH", libraries.join(":"));
         }

@@ -30,7 +30,7 @@ pub(crate) struct Handshake {
     pub(crate) result: Result<(SslStream<Tap>, TlsSummary), HandshakeError>,
 }
 
-/// Who alerts closes the connection at once, or never: so long is waited for it.
+/// Who sends or receives an alert closes the connection at once, or never: so long is waited for it.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Negotiates as client.
@@ -98,9 +98,7 @@ async fn conclude(
     let verified = stream.ssl().verify_result();
     let there = if here == Side::Client { Side::Server } else { Side::Client };
     let tap = stream.get_mut();
-    if tap.facts().is_some_and(|facts| facts.alerts.iter().any(|alert| alert.by == there)) {
-        wait_for_close(tap).await;
-    }
+    wait_for_close(tap).await;
     tap.closing();
     let mut facts = tap.take_facts();
     if let Some(number) = error.ssl_error().and_then(alert_number) {
@@ -112,7 +110,8 @@ async fn conclude(
     Handshake { facts, result: Err(HandshakeError::Failed(error_text(&error, verified))) }
 }
 
-/// Reads what still comes, for the tap to see how the other side closes.
+/// Reads what still comes, for the tap to see how the other side closes. To close with unread bytes would reset the
+/// connection, and might destroy our own alert before it is read.
 async fn wait_for_close(tap: &mut Tap) {
     let mut ignored = [0; 512];
     let drain = async { while tap.read(&mut ignored).await.is_ok_and(|count| count > 0) {} };

@@ -37,10 +37,6 @@ impl Tap {
         self.watch.take().map(|watch| watch.observer.into_facts()).unwrap_or_default()
     }
 
-    pub(crate) fn facts(&self) -> Option<&HandshakeFacts> {
-        self.watch.as_ref().map(|watch| watch.observer.facts())
-    }
-
     /// The other side was waited for in vain.
     pub(crate) fn silent(&mut self) {
         if let Some(watch) = &mut self.watch {

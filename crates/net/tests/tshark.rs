@@ -1,0 +1,307 @@
+//! Facts agree: what the sender says of a handshake is what tshark reads from a capture of the same connection.
+
+use std::{
+    collections::HashMap,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use gatepost_net::{
+    send::{Connection, Options, Seen, Timeouts},
+    tls::{TlsContext, TlsSettings},
+};
+use lab::{
+    Device, Server,
+    exim::Exim,
+    peers::{Peers, is_root},
+};
+use protocol::{
+    smtp::client::TlsLevel,
+    tls::{Ended, Ending, HandshakeFacts, Side, TlsPolicy, TlsVersion, WireVersion},
+};
+
+const WAIT: Duration = Duration::from_secs(1);
+
+fn peers() -> Peers {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/root");
+    Peers::at(&root).unwrap_or_else(|_| panic!("{} is missing; run ./test, which unpacks it", root.display()))
+}
+
+/// dumpcap on loopback, writing to a file.
+struct Capture {
+    file: PathBuf,
+    dumpcap: Child,
+}
+
+impl Capture {
+    fn start(folder: &Path) -> Self {
+        let file = folder.join("capture.pcapng");
+        let mut command = peers().command("usr/bin/dumpcap");
+        if !is_root() {
+            // Sniffing is root's; sudo forgets the libraries unless told.
+            let libraries =
+                command.get_envs().find(|(name, _)| *name == "LD_LIBRARY_PATH").unwrap().1.unwrap().to_owned();
+            command = Command::new("sudo");
+            let variable = format!("LD_LIBRARY_PATH={}", libraries.to_str().unwrap());
+            command.args(["-n", "env", &variable]).arg(peers().root().join("usr/bin/dumpcap"));
+        }
+        let log = folder.join("dumpcap.log");
+        let mut dumpcap = command
+            .args(["-q", "-i", "lo", "-f", "tcp", "-w"])
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // The file's first block is written when the capture has begun.
+        while !fs::metadata(&file).is_ok_and(|metadata| metadata.len() > 0) {
+            let log = || fs::read_to_string(&log).unwrap_or_default();
+            assert!(dumpcap.try_wait().unwrap().is_none(), "dumpcap ended (it needs root, or sudo): {}", log());
+            assert!(Instant::now() < deadline, "dumpcap did not begin: {}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        Self { file, dumpcap }
+    }
+
+    /// What tshark reads, by the client's port.
+    fn read(mut self, server_ports: &[u16]) -> HashMap<u16, Told> {
+        // Packets wait in the kernel for a while.
+        std::thread::sleep(Duration::from_millis(1500));
+        let kill = if is_root() { vec!["kill"] } else { vec!["sudo", "-n", "kill"] };
+        let id = self.dumpcap.id().to_string();
+        assert!(Command::new(kill[0]).args(&kill[1..]).args(["-INT", &id]).status().unwrap().success());
+        self.dumpcap.wait().unwrap();
+        let mut tshark = peers().command("usr/bin/tshark");
+        tshark.env("WIRESHARK_DATA_DIR", peers().root().join("usr/share/wireshark"));
+        tshark.arg("-r").arg(&self.file).args(["-T", "fields", "-E", "separator=|", "-E", "aggregator=,"]);
+        for port in server_ports {
+            tshark.args(["-d", &format!("tcp.port=={port},smtp")]);
+        }
+        for field in FIELDS {
+            tshark.args(["-e", field]);
+        }
+        let output = tshark.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut connections: HashMap<u16, Told> = HashMap::new();
+        for line in String::from_utf8(output.stdout).unwrap().lines() {
+            let fields: Vec<&str> = line.split('|').collect();
+            let (source, destination): (u16, u16) = (fields[0].parse().unwrap(), fields[1].parse().unwrap());
+            let side = if server_ports.contains(&source) { Side::Server } else { Side::Client };
+            let client = if side == Side::Client { source } else { destination };
+            connections.entry(client).or_default().add(side, &fields);
+        }
+        connections
+    }
+}
+
+/// They stand among the cipher suites and are none: TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746), TLS_FALLBACK_SCSV (RFC
+/// 7507).
+const SIGNALS: [u16; 2] = [0x00ff, 0x5600];
+
+const FIELDS: [&str; 10] = [
+    "tcp.srcport",
+    "tcp.dstport",
+    "tcp.flags.fin",
+    "tcp.flags.reset",
+    "tls.handshake.type",
+    "tls.handshake.version",
+    "tls.handshake.extensions.supported_version",
+    "tls.handshake.ciphersuite",
+    "tls.alert_message.level",
+    "tls.alert_message.desc",
+];
+
+/// What tshark says of a connection.
+#[derive(Clone, Default, PartialEq, Debug)]
+struct Told {
+    offered_suites: Vec<u16>,
+    version: Option<WireVersion>,
+    suite: Option<u16>,
+    /// Side, level, description.
+    alerts: Vec<(Side, u8, u8)>,
+    /// Who was the first to send FIN or RST, and which.
+    closed: Option<(Side, Ending)>,
+    server_spoke_tls: bool,
+}
+
+impl Told {
+    fn add(&mut self, side: Side, fields: &[&str]) {
+        let number = |text: &str| match text.strip_prefix("0x") {
+            Some(hex) => u16::from_str_radix(hex, 16).unwrap(),
+            None => text.parse().unwrap(),
+        };
+        let numbers = |field: &str| field.split(',').filter(|text| !text.is_empty()).map(number).collect::<Vec<u16>>();
+        let types = numbers(fields[4]);
+        if types.contains(&1) && self.offered_suites.is_empty() {
+            self.offered_suites = numbers(fields[7]);
+            self.offered_suites.retain(|suite| !SIGNALS.contains(suite));
+        }
+        if types.contains(&2) && self.version.is_none() {
+            let version = numbers(fields[6]).first().copied().or_else(|| numbers(fields[5]).first().copied());
+            self.version = version.map(WireVersion);
+            self.suite = numbers(fields[7]).first().copied();
+        }
+        self.server_spoke_tls |= side == Side::Server && (!types.is_empty() || !fields[9].is_empty());
+        let alerts = numbers(fields[8]).into_iter().zip(numbers(fields[9]));
+        self.alerts.extend(alerts.map(|(level, description)| (side, level as u8, description as u8)));
+        if self.closed.is_none() {
+            if fields[3] == "1" {
+                self.closed = Some((side, Ending::Reset));
+            } else if fields[2] == "1" {
+                self.closed = Some((side, Ending::Fin));
+            }
+        }
+    }
+}
+
+/// One connection to make.
+struct Try {
+    name: &'static str,
+    server: SocketAddr,
+    policy: TlsPolicy,
+    level: TlsLevel,
+    authorities: Option<PathBuf>,
+    /// The handshake comes about.
+    completes: bool,
+}
+
+async fn connect(attempt: &Try, context: &TlsContext) -> Seen {
+    let settings = TlsSettings {
+        policy: attempt.policy.clone(),
+        verify: attempt.level == TlsLevel::Verify,
+        authorities: attempt.authorities.clone(),
+        identity: None,
+    };
+    let timeouts = Timeouts {
+        connect: WAIT,
+        banner: WAIT,
+        ehlo: WAIT,
+        starttls: WAIT,
+        handshake: WAIT,
+        mail: WAIT,
+        rcpt: WAIT,
+        data: WAIT,
+        content: WAIT,
+        end_of_data: WAIT,
+        quit: WAIT,
+    };
+    let options =
+        Options { hello: "edge.test".to_owned(), tls_level: attempt.level, tls: Arc::new(settings), timeouts };
+    match Connection::open("localhost", attempt.server, &options, context, None).await {
+        Ok(mut connection) => {
+            let seen = connection.take_seen();
+            connection.quit().await;
+            seen
+        }
+        Err(not_opened) => not_opened.seen,
+    }
+}
+
+fn assert_agree(name: &str, facts: &HandshakeFacts, tshark: &Told) {
+    let offered = facts.client_hello.as_ref().map(|hello| &hello.cipher_suites);
+    let offered: Vec<u16> = offered.into_iter().flatten().map(|suite| suite.0).collect();
+    assert_eq!(offered, tshark.offered_suites, "{name}: suites offered");
+    let hello = facts.server_hello.as_ref();
+    assert_eq!(hello.map(|hello| hello.version), tshark.version, "{name}: version");
+    assert_eq!(hello.map(|hello| hello.cipher_suite.0), tshark.suite, "{name}: suite");
+    let level = |fatal: bool| if fatal { 2 } else { 1 };
+    let alerts = facts.alerts.iter().map(|alert| (alert.by, level(alert.fatal), alert.description.unwrap()));
+    let mut alerts: Vec<_> = alerts.collect();
+    // In TLS 1.3 most alerts are encrypted: only the two ends can read them.
+    if tshark.version == Some(WireVersion::TLS13) {
+        alerts.retain(|alert| tshark.alerts.contains(alert));
+    }
+    assert_eq!(alerts, tshark.alerts, "{name}: alerts");
+    match facts.ended {
+        // Nothing on the wire says silence; it is what there is not.
+        Some(Ended { by: Side::Server, how: Ending::Silence }) => {
+            assert!(!tshark.server_spoke_tls, "{name}: the server was not silent");
+            assert_eq!(tshark.closed, Some((Side::Client, Ending::Fin)), "{name}: who closed");
+        }
+        Some(Ended { by, how }) => assert_eq!(Some((by, how)), tshark.closed, "{name}: who closed"),
+        None => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_senders_facts_are_what_tshark_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let open_folder =
+        tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755)).tempdir().unwrap();
+    let options = lab::Options { host_name: "localhost".to_owned(), ..lab::Options::default() };
+    let device = |device| Server::start(device, options.clone()).unwrap();
+    let devices: HashMap<&str, Server> = Device::ALL.map(|kind| (kind.name(), device(kind))).into();
+    let exim = Exim::start_with_rc4_only(peers(), open_folder.path()).unwrap();
+    // The same authority signs for all: they have one seed, but keys are drawn.
+    let authority = |name: &str| {
+        let path = folder.path().join(format!("{name}.pem"));
+        fs::write(&path, devices[name].authority_pem()).unwrap();
+        Some(path)
+    };
+    let tls12 = TlsPolicy { name: "tls12".to_owned(), maximum: TlsVersion::Tls12, ..TlsPolicy::modern() };
+    let to = |name: &'static str, policy: TlsPolicy, completes| Try {
+        name,
+        server: devices[name].address(),
+        policy,
+        level: TlsLevel::Require,
+        authorities: None,
+        completes,
+    };
+    let verify = |name: &'static str, policy: TlsPolicy, completes| Try {
+        level: TlsLevel::Verify,
+        authorities: authority(name),
+        ..to(name, policy, completes)
+    };
+    let to_exim = |policy, completes| Try { name: "exim", server: exim.address(), ..to("rc4-only", policy, completes) };
+    let (modern, intermediate, legacy) = (TlsPolicy::modern, TlsPolicy::intermediate, TlsPolicy::legacy);
+    let tries = [
+        to("healthy", modern(), true),
+        to("healthy", tls12.clone(), true),
+        to("healthy", intermediate(), true),
+        to("healthy", legacy(), true),
+        verify("healthy", modern(), true),
+        verify("healthy", tls12.clone(), true),
+        to("rc4-only", modern(), false),
+        to("rc4-only", intermediate(), false),
+        to("rc4-only", legacy(), true),
+        to("tls10-only", modern(), false),
+        to("tls10-only", intermediate(), true),
+        to("aes-then-silence", legacy(), true),
+        to("handshake-reset", modern(), false),
+        to("handshake-swallowed", modern(), false),
+        verify("certificate-expired", tls12.clone(), false),
+        verify("certificate-self-signed", tls12.clone(), false),
+        verify("certificate-wrong-name", tls12.clone(), false),
+        verify("certificate-sha1", modern(), false),
+        to("client-certificate-required", tls12.clone(), false),
+        to("client-certificate-required", modern(), false),
+        to("weak-dh", modern(), false),
+        to("weak-dh", intermediate(), false),
+        to_exim(modern(), false),
+        to_exim(intermediate(), false),
+        to_exim(legacy(), true),
+    ];
+    let capture = Capture::start(folder.path());
+    let mut seen = Vec::new();
+    for attempt in &tries {
+        // A context for each: a session taken up again would hide what the next one is to show.
+        seen.push(connect(attempt, &TlsContext::default()).await);
+    }
+    let ports: Vec<u16> = devices.values().map(Server::port).chain([exim.port()]).collect();
+    let captured = capture.read(&ports);
+    for (attempt, seen) in tries.iter().zip(&seen) {
+        let name = format!("{} under {}", attempt.name, attempt.policy.name);
+        let facts = seen.handshake.as_deref().unwrap_or_else(|| panic!("{name}: no handshake was seen"));
+        let client = seen.local.unwrap().port();
+        let tshark = captured.get(&client).unwrap_or_else(|| panic!("{name}: not in the capture"));
+        assert_eq!(facts.completed, attempt.completes, "{name}: {facts}");
+        assert_agree(&name, facts, tshark);
+    }
+    assert!(tries.len() >= 20);
+}
