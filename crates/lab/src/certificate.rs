@@ -23,6 +23,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// RSA with 2048 bits, for a server of that name, from an authority of its own.
+    pub fn for_host(name: &str) -> std::io::Result<Self> {
+        Ok(Authority::new(Random::new(1))?.identity_of(Device::Healthy, name)?)
+    }
+
     pub fn certificate_pem(&self) -> Vec<u8> {
         self.certificate.to_pem().unwrap_or_default()
     }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Device, certificate::Authority, peers::Peers, random::Random};
+use crate::{Identity, peers::Peers};
 
 const PROGRAM: &str = "usr/sbin/exim4";
 const HOST_NAME: &str = "mail.onprem.test";
@@ -46,7 +46,7 @@ impl Exim {
     /// `settings` are lines for the main section of its configuration; `folder` is its own, and others may enter it.
     pub fn start(peers: Peers, folder: &Path, settings: &str) -> io::Result<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let identity = Authority::new(Random::new(1))?.identity_of(Device::Rc4Only, HOST_NAME)?;
+        let identity = Identity::for_host(HOST_NAME)?;
         fs::write(folder.join("certificate.pem"), identity.certificate_pem())?;
         fs::write(folder.join("key.pem"), identity.key_pem())?;
         for name in ["spool", "log", "mail"] {

@@ -9,6 +9,7 @@ mod destinations;
 mod devices;
 mod dns;
 mod inbound;
+mod interoperability;
 mod lifecycle;
 mod notices;
 mod peers;

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
+    net::{Shutdown, TcpListener, TcpStream},
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -118,6 +119,11 @@ pub(crate) struct Postfix;
 impl Postfix {
     /// Postfix that takes mail for onprem.test and partner.test, with STARTTLS.
     pub(crate) fn start() -> MailServer {
+        Self::start_with("")
+    }
+
+    /// With more lines for main.cf.
+    pub(crate) fn start_with(settings: &str) -> MailServer {
         let (folder, port) = (open_folder(), free_port());
         let path = folder.path().to_path_buf();
         let (certificate, key) = certificate(&path);
@@ -145,7 +151,7 @@ impl Postfix {
              mynetworks =\nalias_maps =\nvirtual_mailbox_domains = onprem.test, partner.test\nvirtual_mailbox_base = {folder_name}/mail\n\
              virtual_mailbox_maps = static:all/\nvirtual_uid_maps = static:4201\nvirtual_gid_maps = static:4202\n\
              message_size_limit = 60000000\nvirtual_mailbox_limit = 0\nsmtputf8_enable = yes\n\
-             smtpd_tls_security_level = may\nsmtpd_tls_loglevel = 1\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n",
+             smtpd_tls_security_level = may\nsmtpd_tls_loglevel = 1\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n{settings}",
             certificate.display(),
             key.display()
         );
@@ -213,6 +219,112 @@ impl Exim {
             folder,
         }
     }
+}
+
+/// A TLS server without SMTP, behind a few lines that speak SMTP as far as STARTTLS.
+pub(crate) struct GnuTlsServ {
+    _folder: TempDir,
+    pub port: u16,
+    child: Child,
+}
+
+impl GnuTlsServ {
+    /// `priority` is GnuTLS's word for what is allowed.
+    pub(crate) fn start(priority: &str) -> Self {
+        let (folder, tls_port) = (open_folder(), free_port());
+        let (certificate, key) = identity(folder.path());
+        let mut child = foreign("usr/bin/gnutls-serv")
+            .args(["--quiet", "--port", &tls_port.to_string(), "--priority", priority])
+            .arg("--x509certfile")
+            .arg(certificate)
+            .arg("--x509keyfile")
+            .arg(key)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(folder.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        wait_for("gnutls-serv", || {
+            let log = || fs::read_to_string(folder.path().join("log")).unwrap();
+            assert!(child.try_wait().unwrap().is_none(), "{}", log());
+            TcpStream::connect(("127.0.0.1", tls_port)).ok()
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                thread::spawn(move || starttls(client?, tls_port));
+            }
+        });
+        Self { _folder: folder, port, child }
+    }
+}
+
+impl Drop for GnuTlsServ {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Speaks SMTP up to STARTTLS, then hands everything on to `tls_port`.
+fn starttls(mut client: TcpStream, tls_port: u16) -> std::io::Result<()> {
+    client.write_all(b"220 mail.onprem.test ESMTP\r\n")?;
+    let mut lines = BufReader::new(client.try_clone()?).lines();
+    for reply in [&b"250-mail.onprem.test\r\n250 STARTTLS\r\n"[..], b"220 go ahead\r\n"] {
+        lines.next().transpose()?;
+        client.write_all(reply)?;
+    }
+    let mut server = TcpStream::connect(("127.0.0.1", tls_port))?;
+    let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_server);
+        to_server.shutdown(Shutdown::Write)
+    });
+    std::io::copy(&mut server, &mut client)?;
+    client.shutdown(Shutdown::Write)
+}
+
+/// tlslite-ng, in Python, which speaks SMTP as far as a message.
+pub(crate) struct TlsLite {
+    _folder: TempDir,
+    pub port: u16,
+    child: Child,
+}
+
+impl TlsLite {
+    /// `settings` are assignments to its HandshakeSettings, in Python.
+    pub(crate) fn start(settings: &str) -> Self {
+        let (folder, port) = (open_folder(), free_port());
+        let (certificate, key) = identity(folder.path());
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/blackbox/support/tlslite_server.py");
+        let mut child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--", "python3"])
+            .arg(script)
+            .args([&port.to_string(), certificate.to_str().unwrap(), key.to_str().unwrap(), settings])
+            .env("PYTHONPATH", root().parent().unwrap().join("python"))
+            .stderr(fs::File::create(folder.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        wait_until_listening(port, &mut child, &folder.path().join("log"));
+        Self { _folder: folder, port, child }
+    }
+}
+
+impl Drop for TlsLite {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Files with an RSA certificate and its key.
+fn identity(folder: &Path) -> (PathBuf, PathBuf) {
+    let identity = lab::Identity::for_host("mail.onprem.test").unwrap();
+    let (certificate, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+    fs::write(&certificate, identity.certificate_pem()).unwrap();
+    fs::write(&key, identity.key_pem()).unwrap();
+    (certificate, key)
 }
 
 /// A drain that counts.
