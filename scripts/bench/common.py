@@ -78,7 +78,7 @@ def fresh_folder(name):
 class Node:
     """A Gatepost node; `extra` is more of its configuration."""
 
-    def __init__(self, folder, connector="127.0.0.1:9", extra_inbound="", extra=""):
+    def __init__(self, folder, connector="127.0.0.1:9", extra_inbound="", extra="", tls="none"):
         self.port = free_port()
         self.configuration = folder / "gatepost.toml"
         self.configuration.write_text(f"""
@@ -94,7 +94,7 @@ connector = "onprem"
 [[connector]]
 name = "onprem"
 hosts = ["{connector}"]
-tls = "none"
+tls = "{tls}"
 {extra}
 """)
         self.log = open(folder / "node.log", "w")

@@ -159,6 +159,8 @@ impl Connector {
 /// A context that allows what the policy allows.
 pub(super) fn under(policy: &TlsPolicy) -> Result<SslConnectorBuilder, ErrorStack> {
     let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+    // One system call for a record, not two.
+    builder.set_read_ahead(true);
     builder.set_security_level(policy.security_level);
     builder.set_min_proto_version(Some(version(policy.minimum)))?;
     builder.set_max_proto_version(Some(version(policy.maximum)))?;
