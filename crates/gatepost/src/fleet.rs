@@ -34,7 +34,8 @@ pub(crate) struct Rollout {
 
 impl Rollout {
     pub(crate) fn moves(&self, node: &str) -> bool {
-        self.percent == Some(100) || self.nodes.iter().any(|moved| moved == node)
+        let all = self.percent == Some(100) && self.halted.is_none();
+        all || self.nodes.iter().any(|moved| moved == node)
     }
 
     /// Nobody is moved, nor will be.
@@ -156,7 +157,7 @@ pub(crate) fn plan(
         Change::Halt { reason } => match current {
             None => Err(Refused::Nothing("halt")),
             Some(Rollout { halted: Some(reason), .. }) => Err(Refused::HaltedAlready(reason.clone())),
-            Some(current) => Ok(Rollout { halted: Some(reason), ..current.clone() }),
+            Some(current) => Ok(halt(current, reason, nodes)),
         },
         Change::Resume => match current {
             None => Err(Refused::Nothing("resume")),
@@ -185,7 +186,7 @@ fn set(
         }
     }
     let (percent, moved) = match share {
-        Share::Percent(percent) => (Some(percent), chosen(nodes, percent)?),
+        Share::Percent(percent) => (Some(percent), chosen(nodes, percent, same)?),
         Share::Named(names) => (None, known(names, nodes)?),
     };
     let halted = same.and_then(|current| current.halted.clone());
@@ -200,16 +201,29 @@ fn set(
     Ok(planned)
 }
 
-/// The first so-many per cent in the order of their hashes; at least one where any are asked for.
-fn chosen(nodes: &[String], percent: u8) -> Result<Vec<String>, Refused> {
+/// Those that were moved when all were stay so, whoever came since.
+fn halt(current: &Rollout, reason: String, nodes: &[String]) -> Rollout {
+    let mut halted = current.clone();
+    let joined = nodes.iter().filter(|node| current.moves(node) && !current.nodes.contains(node));
+    halted.nodes.extend(joined.cloned());
+    halted.halted = Some(reason);
+    halted
+}
+
+/// The first so-many per cent in the order of their hashes; at least one where any are asked for. Unless the share is
+/// lowered, those that are moved already come first, also where they are not heard of just now.
+fn chosen(nodes: &[String], percent: u8, current: Option<&Rollout>) -> Result<Vec<String>, Refused> {
     if nodes.is_empty() && percent > 0 && percent < 100 {
         return Err(Refused::NoNodes);
     }
-    let mut ordered = nodes.to_vec();
-    ordered.sort_by_key(|node| (hash(node), node.clone()));
-    let count = (ordered.len() * usize::from(percent)).div_ceil(100);
-    ordered.truncate(count);
-    Ok(ordered)
+    let count = (nodes.len() * usize::from(percent)).div_ceil(100);
+    let raised = current.filter(|current| current.percent.unwrap_or(0) <= percent);
+    let mut chosen = raised.map(|current| current.nodes.clone()).unwrap_or_default();
+    let mut others: Vec<&String> = nodes.iter().filter(|node| !chosen.contains(node)).collect();
+    others.sort_by_key(|node| (hash(node), node.as_str()));
+    let missing = count.saturating_sub(chosen.len());
+    chosen.extend(others.into_iter().take(missing).cloned());
+    Ok(chosen)
 }
 
 fn known(names: Vec<String>, nodes: &[String]) -> Result<Vec<String>, Refused> {
@@ -238,6 +252,28 @@ mod tests {
 
     fn percent(current: Option<&Rollout>, percent: u8, nodes: &[String]) -> Result<Rollout, Refused> {
         plan(current, to_modern(Share::Percent(percent)), nodes, &["legacy".to_owned()])
+    }
+
+    #[test]
+    fn nodes_that_come_and_go_do_not_bring_moved_ones_back() {
+        let half = percent(None, 50, &names(4)).unwrap();
+        // Twice as many nodes, and one of the moved is not heard of.
+        let mut nodes = names(8);
+        nodes.retain(|node| *node != half.nodes[0]);
+        let more = percent(Some(&half), 60, &nodes).unwrap();
+        assert!(half.nodes.iter().all(|node| more.moves(node)), "{half:?} {more:?}");
+        assert_eq!(more.nodes.len(), 5);
+    }
+
+    #[test]
+    fn a_halt_holds_at_all_of_them_too() {
+        let all = percent(None, 100, &names(2)).unwrap();
+        assert!(all.moves("mx3"));
+        // mx3 has come, and is moved; whoever comes after the halt is not.
+        let halted = plan(Some(&all), Change::Halt { reason: "why".to_owned() }, &names(3), &[]).unwrap();
+        assert!(halted.moves("mx1") && halted.moves("mx3") && !halted.moves("mx4"), "{halted:?}");
+        let resumed = plan(Some(&halted), Change::Resume, &names(4), &[]).unwrap();
+        assert!(resumed.moves("mx4"));
     }
 
     #[test]

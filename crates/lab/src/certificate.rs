@@ -57,12 +57,9 @@ const DAY_SECONDS: i64 = 24 * 3600;
 impl Authority {
     pub(crate) fn new(mut random: Random) -> Result<Self, ErrorStack> {
         let key = new_key()?;
-        let says = Says {
-            name: "Gatepost lab authority",
-            valid_days: -400..3650,
-            digest: MessageDigest::sha256(),
-            authority: true,
-        };
+        // Two authorities are two by name as well.
+        let name = format!("Gatepost lab authority {}", random.between(1, 1_000_000));
+        let says = Says { name: &name, valid_days: -400..3650, digest: MessageDigest::sha256(), authority: true };
         let certificate = sign(&says, &key, None, &mut random)?;
         Ok(Self { identity: Identity { certificate, key }, random })
     }

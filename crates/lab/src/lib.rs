@@ -5,7 +5,7 @@
 //!
 //! let server = Server::start(Device::Rc4Only, Options::default())?;
 //! println!("deliver to 127.0.0.1:{}", server.port());
-//! server.become_device(Device::StartTlsNotOffered); // as one repairs an appliance
+//! server.become_device(Device::StartTlsNotOffered)?; // as one repairs an appliance
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!

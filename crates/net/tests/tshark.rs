@@ -1,5 +1,7 @@
 //! Facts agree: what the sender says of a handshake is what tshark reads from a capture of the same connection.
 
+#![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
+
 use std::{
     collections::HashMap,
     fs,

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
+use std::path::{Path, PathBuf};
+
 use gatepost_trace::protocol_log::{LogType, Row, RowKind, header, read, row, sessions};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -106,5 +108,39 @@ proptest! {
         prop_assert_eq!(text.matches('\n').count(), 1);
         prop_assert_eq!(read(text.as_bytes()).rows.len(), 1);
         read(&bytes);
+    }
+}
+
+/// Logs as others have published them. `shared` stands beside the repository; elsewhere GATEPOST_SHARED names it.
+fn sample(name: &str) -> Vec<u8> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let path =
+        std::env::var_os("GATEPOST_SHARED").map_or(beside, PathBuf::from).join("samples/exchange-logs").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("failed to read {}: {error}", path.display()))
+}
+
+#[test]
+fn published_logs_are_read_as_far_as_they_are_logs() {
+    let log = read(&sample("msdocs_smtpsend_unknowncredentials.log"));
+    assert_eq!((log.rows.len(), log.rows_skipped), (6, 0));
+    let sessions = sessions(log.rows);
+    assert_eq!((sessions.len(), sessions[0].id.as_str()), (1, "08D50D3D9730A8D2"));
+    let rows = &sessions[0].rows;
+    assert_eq!(rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), [16, 17, 18, 19, 20, 21]);
+    assert_eq!(rows[0].context, "Certificate subject");
+    assert_eq!(rows[0].data, "CN=*.domain.com, OU=Enterprise SSL Wildcard, OU=Contoso IT, O=Contoso Corporation");
+    assert_eq!(rows[5].context, "TLS negotiation failed with error UnknownCredentials");
+    assert_eq!(rows[5].at, "2017-10-07T04:42:56.804Z".parse().ok());
+    assert_eq!((rows[0].remote.as_str(), rows[0].kind), ("216.32.181.234:25", RowKind::Information));
+
+    // A template: words stand where time and session were, and one row has lost a field.
+    let log = read(&sample("msdocs_smtpsend_nocredentials_template.log"));
+    assert_eq!(log.rows.len() as u64 + log.rows_skipped, 7);
+    assert_eq!(log.rows.last().unwrap().context, "TLS negotiation failed with error NoCredentials");
+
+    // Logs of other kinds are none of this, and are not taken for it.
+    for name in ["msdocs_connectivity_service-not-active.log", "kinesis_msgtrk_2013_sanitised.log"] {
+        let log = read(&sample(name));
+        assert!(log.rows.is_empty() && log.rows_skipped > 0, "{name}: {:?}", log.rows.first());
     }
 }

@@ -65,13 +65,13 @@ pub(crate) async fn run(
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
     let scenario = Scenario::find(name)?;
-    let folder = play::Folder::new(&scenario.name, keep)?;
+    let mut folder = play::Folder::new(&scenario.name, keep)?;
     play::log_to(&folder.path().join("gatepost.log"))?;
     let result = tokio::select! {
         report = play::play(&scenario, folder.path(), screen) => report,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
-    let report = result?;
+    let report = result.map_err(|error| folder.keep_after(error))?;
     match format {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report.json(folder.kept()))?)?,
         Format::Table => {

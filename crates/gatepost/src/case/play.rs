@@ -51,6 +51,12 @@ impl Folder {
         self.keep.then_some(&self.path)
     }
 
+    /// What went wrong is in the nodes' log.
+    pub(crate) fn keep_after(&mut self, error: anyhow::Error) -> anyhow::Error {
+        self.keep = true;
+        error.context(format!("the case did not come to its end; its data and log are in {}", self.path.display()))
+    }
+
     /// How to look at what was kept.
     pub(crate) fn tell(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let Some(path) = self.kept() else {

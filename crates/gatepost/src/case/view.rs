@@ -111,9 +111,8 @@ fn nodes(tally: &Tally) -> BTreeMap<(&str, &str), (u64, u64, Option<&str>)> {
         node.0 += attempts.ok;
         node.1 += attempts.failed;
         // What failed before the repair is no longer of interest once it works.
-        if group.stage == Stage::Broken || attempts.failure.is_some() {
-            node.2 = attempts.failure.as_deref().or(node.2);
-        }
+        let works = group.stage == Stage::Repaired && attempts.ok > 0;
+        node.2 = attempts.failure.as_deref().or(node.2).filter(|_| !works);
     }
     nodes
 }

@@ -16,7 +16,7 @@ mod settings;
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -55,11 +55,14 @@ pub(crate) struct Node<S: Store> {
     pub store: S,
     pub config: ArcSwap<Config>,
     pub outbound: Outbound,
-    pub tls: TlsContext,
+    /// Put in place as a whole at a reload.
+    pub tls: ArcSwap<TlsContext>,
     pub protocol_logs: ProtocolLogs,
     pub tasks: Tasks,
     /// The rollout that this node follows, and its version.
     plan: ArcSwapOption<(u64, Rollout)>,
+    /// Version of a plan that cannot be followed; 0: none.
+    plan_refused: AtomicU64,
     routes: ArcSwap<Routes>,
     resolver: ArcSwap<Resolver>,
     random: RandomState,
@@ -155,7 +158,11 @@ async fn background<S: Store>(node: Arc<Node<S>>) {
     let mut plan = tokio::time::interval(PLAN_INTERVAL);
     loop {
         tokio::select! {
-            _ = plan.tick() => node.follow_plan().await,
+            _ = plan.tick() => {
+                if let Err(error) = node.follow_plan().await {
+                    tracing::warn!(%error, "failed to read the rollout plan; the last one stays in force");
+                }
+            }
             _ = report.tick() => node.report().await,
             _ = renew.tick() => renew_leases(&node).await,
             _ = review.tick() => review::run(&node).await,

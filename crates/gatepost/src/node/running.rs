@@ -4,7 +4,7 @@ use std::{
     hash::RandomState,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -55,7 +55,8 @@ impl<S: Store> Running<S> {
             hostname: config.node.hostname.clone(),
             store,
             outbound: Outbound::new(settled),
-            tls,
+            tls: ArcSwap::from_pointee(tls),
+            plan_refused: AtomicU64::new(0),
             protocol_logs: ProtocolLogs::start(&config.protocol_log, folder),
             tasks: Tasks::default(),
             plan: ArcSwapOption::empty(),
@@ -65,7 +66,7 @@ impl<S: Store> Running<S> {
             config: ArcSwap::from_pointee(config),
         });
         // Before the first attempt: a node that comes back must not fall back to the policy that it was moved from.
-        node.follow_plan().await;
+        node.follow_plan().await.context("failed to read the rollout plan")?;
         let settler = tokio::spawn(outbound::run_settler(Arc::clone(&node), settled_receiver));
         node.outbound.configure(&node, &node.config.load());
         let background = tokio::spawn(background(Arc::clone(&node)));
@@ -109,9 +110,10 @@ impl<S: Store> Running<S> {
         let node = &self.node;
         let new_settings = settings::settings(&config, &self.folder)?;
         let new_resolver = resolver(&config)?;
-        policy::check_certificates(&config, &TlsContext::default())?;
+        let tls = TlsContext::default();
+        policy::check_certificates(&config, &tls)?;
         let restart_needed = node.config.load().restart_needed(&config);
-        node.tls.forget();
+        node.tls.store(Arc::new(tls));
         node.protocol_logs.configure(&config.protocol_log);
         node.routes.store(Arc::new(routes(&config)));
         node.resolver.store(Arc::new(new_resolver));

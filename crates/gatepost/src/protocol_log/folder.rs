@@ -48,8 +48,8 @@ impl Folder {
         let fits = |current: &Current| current.hour == hour && current.bytes < limits.file_bytes;
         if !self.current.as_ref().is_some_and(fits) {
             self.current = None;
-            self.current = Some(self.begin(hour, now)?);
             self.prune(now, limits);
+            self.current = Some(self.begin(hour, now)?);
         }
         let Some(current) = &mut self.current else { return Ok(()) };
         current.bytes += rows.len() as u64;
@@ -75,7 +75,11 @@ impl Folder {
             match OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path) {
                 Ok(mut file) => {
                     let header = protocol_log::header(self.log_type, now);
-                    file.write_all(header.as_bytes())?;
+                    if let Err(error) = file.write_all(header.as_bytes()) {
+                        // A full disk would be left with an empty file at each try.
+                        let _ = fs::remove_file(&path);
+                        return Err(error);
+                    }
                     return Ok(Current { file, hour, bytes: header.len() as u64 });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -85,10 +89,9 @@ impl Folder {
         Err(io::Error::other("no file name is left for this hour"))
     }
 
-    /// Deletes what is too old or too much; never the file that is being written, nor files that are not this log's.
+    /// Deletes what is too old, and what leaves no room for another file; never files that are not this log's.
     fn prune(&self, now: Timestamp, limits: &Limits) {
-        let mut files = self.files();
-        files.pop();
+        let files = self.files();
         let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();
         let oldest = SystemTime::try_from(now).ok().and_then(|now| now.checked_sub(limits.age));
         for file in files {
@@ -166,7 +169,9 @@ mod tests {
         log.append(&row, much_later, &limits).unwrap();
         assert_eq!(names(&path).len(), 2, "{:?}", names(&path));
         // A new start does not write into an old file.
-        Folder::new(path.clone(), LogType::Send).append(&row, much_later, &limits).unwrap();
-        assert!(names(&path)[0].ends_with("-2.LOG"), "{:?}", names(&path));
+        for _ in 0..2 {
+            Folder::new(path.clone(), LogType::Send).append(&row, Timestamp::now(), &limits).unwrap();
+        }
+        assert_eq!(names(&path).iter().filter(|name| name.ends_with("-2.LOG")).count(), 1, "{:?}", names(&path));
     }
 }

@@ -45,7 +45,8 @@ impl SessionLog {
                 Side::Client => "Remote certificate",
                 Side::Server => "Sending certificate",
             };
-            self.put(RowKind::Information, &certificate_data(leaf), &format!("{whose} {CERTIFICATE}"));
+            let data = said(certificate_data(leaf).as_bytes());
+            self.put(RowKind::Information, &data, &format!("{whose} {CERTIFICATE}"));
         }
     }
 }
@@ -60,6 +61,7 @@ impl Transcript for SessionLog {
             }
             Line::ConnectFailed(reason) => self.note(&format!("Failed to connect. {reason}")),
             Line::Sent(bytes) => self.put(RowKind::Sent, &said(bytes), ""),
+            Line::Received(bytes) if self.side == Side::Server => self.put(RowKind::Received, &command(bytes), ""),
             Line::Received(bytes) => self.put(RowKind::Received, &said(bytes), ""),
             Line::TlsStarted(facts) => {
                 self.certificate(facts);
@@ -84,17 +86,24 @@ impl Transcript for SessionLog {
     }
 }
 
-/// A line as it may stand in a log: nothing that steers a terminal, and no credentials.
+/// A line as it may stand in a log: nothing that steers a terminal.
 fn said(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let printable = text.chars().take(LINE_CHARACTERS_MAX);
-    let printable: String = printable.map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    let mut words = printable.split_whitespace();
-    match (words.next(), words.next()) {
-        (Some(verb), Some(mechanism)) if verb.eq_ignore_ascii_case("AUTH") => {
-            format!("AUTH {mechanism} <authentication response>")
-        }
-        _ => printable,
+    text.chars().take(LINE_CHARACTERS_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// What a client may say. AUTH is not among them: credentials follow it.
+const VERBS: [&str; 13] =
+    ["EHLO", "HELO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP", "STARTTLS"];
+
+/// A client's line. One that is no command is credentials or content, sent without waiting for the reply that would have
+/// stopped it: it is counted, not shown.
+fn command(bytes: &[u8]) -> String {
+    let verb = bytes.split(|byte| !byte.is_ascii_alphabetic()).next().unwrap_or_default();
+    match VERBS.iter().any(|known| verb.eq_ignore_ascii_case(known.as_bytes())) {
+        true => said(bytes),
+        false if verb.eq_ignore_ascii_case(b"AUTH") => "AUTH <authentication response>".to_owned(),
+        false => format!("<unrecognized, {} bytes>", bytes.len()),
     }
 }
 

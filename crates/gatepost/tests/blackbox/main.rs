@@ -13,5 +13,7 @@ mod interoperability;
 mod lifecycle;
 mod notices;
 mod peers;
+mod protocol_log;
+mod rollout;
 mod support;
 mod tls;

@@ -8,7 +8,7 @@ use protocol::{
         EnhancedCode, Envelope, Reply, TlsSummary,
         server::{Session, Step},
     },
-    tls::HandshakeFacts,
+    tls::{Ended as HandshakeEnded, Ending, HandshakeFacts, Side},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -202,6 +202,11 @@ impl<R: Reception> Driver<R> {
         tracing::info!(client = %self.client, session = %format_args!("{:016X}", self.id), reason, %facts,
             "TLS handshake with a client failed");
         self.record.write(Line::TlsFailed { facts, reason });
+        self.record.ended = match facts.ended {
+            Some(HandshakeEnded { by: Side::Client, how: Ending::Reset }) => Disconnected::RemoteReset,
+            Some(HandshakeEnded { by: Side::Client, how: Ending::Fin }) => Disconnected::Remote,
+            _ => Disconnected::Local,
+        };
     }
 
     /// Reads more input. Content has time for each read, a command only once: a client that sends it byte by byte does
@@ -258,7 +263,7 @@ impl<R: Reception> Driver<R> {
     }
 
     fn hung_up(&mut self, error: Option<&io::Error>) -> Ended {
-        let reset = error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
+        let reset = error.is_some_and(|error| tls::io_kind(error) == io::ErrorKind::ConnectionReset);
         self.record.ended = if reset { Disconnected::RemoteReset } else { Disconnected::Remote };
         Ended::ByClient
     }
@@ -278,7 +283,8 @@ impl<R: Reception> Driver<R> {
         self.output.clear();
         match result {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Ended::ByClient),
+            Ok(Err(error)) => Err(self.hung_up(Some(&error))),
+            Err(_) => Err(Ended::ByClient),
         }
     }
 }

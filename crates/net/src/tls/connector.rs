@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use openssl::{
@@ -15,6 +16,7 @@ use openssl::{
         Ssl, SslConnector, SslConnectorBuilder, SslFiletype, SslMethod, SslSession, SslSessionCacheMode, SslVerifyMode,
         SslVersion,
     },
+    x509::store::X509StoreBuilder,
 };
 use protocol::tls::{TlsPolicy, TlsVersion};
 
@@ -44,11 +46,6 @@ pub struct Identity {
 pub struct TlsContext(Mutex<HashMap<TlsSettings, Arc<Connector>>>);
 
 impl TlsContext {
-    /// Makes contexts anew from here on: certificates may have been replaced.
-    pub fn forget(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
     /// Whether connections can be made under these settings: certificates and keys are there and fit.
     pub fn check(&self, settings: &TlsSettings) -> Result<(), TlsError> {
         self.connector(settings).map(drop)
@@ -97,10 +94,12 @@ impl Sessions {
     fn take(&self, key: &SessionKey) -> Option<SslSession> {
         let mut sessions = self.lock();
         let session = sessions.get(key)?.clone();
-        if session.protocol_version() == SslVersion::TLS1_3 {
+        // OpenSSL takes up an old session without a look at its age, nor at the certificate that it was made with.
+        let is_old = session.time() + session.timeout() < seconds_now();
+        if is_old || session.protocol_version() == SslVersion::TLS1_3 {
             sessions.remove(key);
         }
-        Some(session)
+        (!is_old).then_some(session)
     }
 }
 
@@ -135,12 +134,7 @@ impl Connector {
     /// A connection's state, with the session of an earlier one to take up again where there is one.
     #[expect(unsafe_code, reason = "OpenSSL wants a session to be used with the context that it was made under")]
     pub(super) fn open(&self, host: &str, address: SocketAddr) -> Result<Ssl, ErrorStack> {
-        let mut configuration = self.context.configure()?;
-        // SNI takes names only (RFC 6066 section 3).
-        if host.parse::<std::net::IpAddr>().is_ok() {
-            configuration = configuration.use_server_name_indication(false);
-        }
-        let mut ssl = configuration.into_ssl(host)?;
+        let mut ssl = self.context.configure()?.into_ssl(without_brackets(host))?;
         let key = (host.to_owned(), address);
         if let Some(session) = self.sessions.take(&key) {
             // SAFETY: `sessions` holds only what the callback of this very context was given.
@@ -164,10 +158,24 @@ pub(super) fn under(policy: &TlsPolicy) -> Result<SslConnectorBuilder, ErrorStac
     builder.set_security_level(policy.security_level);
     builder.set_min_proto_version(Some(version(policy.minimum)))?;
     builder.set_max_proto_version(Some(version(policy.maximum)))?;
-    builder.set_cipher_list(&policy.ciphers)?;
+    if !policy.ciphers.trim().is_empty() {
+        // Without certificate or without encryption, all else would be in vain.
+        builder.set_cipher_list(&format!("{}:!aNULL:!eNULL", policy.ciphers))?;
+    }
     builder.set_ciphersuites(&policy.suites)?;
     builder.set_groups_list(&policy.groups)?;
     Ok(builder)
+}
+
+/// Since 1970, as sessions count.
+fn seconds_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs() as i64)
+}
+
+/// The address of an address literal (RFC 5321 section 4.1.3); any other host as it is.
+fn without_brackets(host: &str) -> &str {
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    inner.strip_prefix("IPv6:").unwrap_or(inner)
 }
 
 fn version(version: TlsVersion) -> SslVersion {
@@ -182,6 +190,8 @@ fn version(version: TlsVersion) -> SslVersion {
 /// The system's certificates are found where distributions keep them: a vendored OpenSSL does not know.
 fn trust(builder: &mut SslConnectorBuilder, authorities: Option<&Path>) -> Result<(), TlsError> {
     let system = || openssl_probe::probe().cert_file;
+    // Instead of the system's, not beside them.
+    builder.set_cert_store(X509StoreBuilder::new()?.build());
     let Some(path) = authorities.map(Path::to_owned).or_else(system) else { return Ok(()) };
     builder.set_ca_file(&path).map_err(|source| TlsError::Authorities { path, source })
 }

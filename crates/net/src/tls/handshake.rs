@@ -33,6 +33,9 @@ pub(crate) struct Handshake {
 /// Who sends or receives an alert closes the connection at once, or never: so long is waited for it.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
+/// More certificates than this no real chain has.
+const CHAIN_MAX: usize = 32;
+
 /// Negotiates as client.
 pub(crate) async fn connect(
     connector: &Connector,
@@ -106,6 +109,9 @@ async fn conclude(
     }
     if here == Side::Client && verified != X509VerifyResult::OK {
         facts.certificate_fault = certificate_fault(verified);
+        if facts.certificates.is_empty() {
+            facts.certificates = chain(stream.ssl());
+        }
     }
     Handshake { facts, result: Err(HandshakeError::Failed(error_text(&error, verified))) }
 }
@@ -156,7 +162,7 @@ pub(crate) fn late_alert(facts: &mut HandshakeFacts, error: &std::io::Error) -> 
 }
 
 fn chain(ssl: &SslRef) -> Vec<Certificate> {
-    let certificates = ssl.peer_cert_chain().into_iter().flatten();
+    let certificates = ssl.peer_cert_chain().into_iter().flatten().take(CHAIN_MAX);
     certificates.filter_map(|certificate| Certificate::parse(&certificate.to_der().ok()?)).collect()
 }
 

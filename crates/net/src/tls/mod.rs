@@ -40,13 +40,13 @@ pub enum TlsError {
     OpenSsl(#[from] ErrorStack),
 }
 
-/// Makes OpenSSL's old algorithms available. A cipher is still used only where a policy names it.
 /// OpenSSL leaves errors behind in its thread's queue even where it succeeds, such as for a default file that is not
 /// there. Left alone, they would be taken for the reason of the next failure (SSL_get_error(3)).
 fn clear_errors() {
     drop(ErrorStack::get());
 }
 
+/// Makes OpenSSL's old algorithms available. A cipher is still used only where a policy names it.
 fn load_providers() -> Result<(), ErrorStack> {
     // Kept for the life of the process: a context that was made with them must not outlive them.
     static LOADED: OnceLock<Result<(Provider, Provider), ErrorStack>> = OnceLock::new();
@@ -72,6 +72,12 @@ pub(crate) fn system_error(error: &openssl::ssl::Error) -> Option<std::io::Error
     let mut codes = error.ssl_error()?.errors().iter().map(openssl::error::Error::code);
     let errno = codes.find(|code| code & ERR_SYSTEM_FLAG != 0)? & !ERR_SYSTEM_FLAG;
     Some(std::io::Error::from_raw_os_error(i32::try_from(errno).ok()?))
+}
+
+/// What kind of error it is, also where OpenSSL stands between.
+pub(crate) fn io_kind(error: &io::Error) -> io::ErrorKind {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<openssl::ssl::Error>()).and_then(system_error);
+    inner.map_or_else(|| error.kind(), |inner| inner.kind())
 }
 
 /// True where the connection ended without a close_notify, in OpenSSL's two ways of saying so.

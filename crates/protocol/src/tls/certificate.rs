@@ -17,6 +17,10 @@ use super::{
     text::{hex, printable},
 };
 
+/// Real certificates have fewer and shorter ones.
+const NAMES_MAX: usize = 100;
+const TEXT_CHARACTERS_MAX: usize = 500;
+
 impl Certificate {
     /// `None` where `der` is no certificate.
     pub fn parse(der: &[u8]) -> Option<Self> {
@@ -24,8 +28,8 @@ impl Certificate {
         let (key, key_bits) = key(certificate.public_key());
         let algorithm = &certificate.signature_algorithm.algorithm;
         Some(Self {
-            subject: name(certificate.subject()),
-            issuer: name(certificate.issuer()),
+            subject: cut(name(certificate.subject())),
+            issuer: cut(name(certificate.issuer())),
             serial: hex(&certificate.serial.to_bytes_be(), ""),
             not_before_s: certificate.validity().not_before.timestamp(),
             not_after_s: certificate.validity().not_after.timestamp(),
@@ -88,7 +92,17 @@ fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
             GeneralName::IPAddress(bytes) => address(bytes),
             _ => None,
         })
+        .take(NAMES_MAX)
+        .map(cut)
         .collect()
+}
+
+/// What a peer says of itself is kept with every attempt.
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(TEXT_CHARACTERS_MAX) {
+        text.truncate(end);
+    }
+    text
 }
 
 fn address(bytes: &[u8]) -> Option<String> {

@@ -32,6 +32,8 @@ struct Open {
     connection: Connection,
     session: u64,
     messages: u32,
+    /// As it was when the connection was opened.
+    connector: Arc<Connector>,
     under: Under,
     /// The failed attempt at TLS after which it goes on in the clear.
     plaintext_because: Option<NotOpened>,
@@ -45,6 +47,7 @@ struct Failed {
     seen: Seen,
     session: u64,
     under: Under,
+    plaintext_because: Option<Failure>,
 }
 
 /// Works for a lane until there is nothing to do for a while.
@@ -68,7 +71,7 @@ pub(super) async fn run<S: Store>(lane: Arc<Lane>, node: Arc<Node<S>>) {
 async fn work<S: Store>(
     lane: &Lane,
     node: &Arc<Node<S>>,
-    connector: &Connector,
+    connector: &Arc<Connector>,
     open: Option<Open>,
     job: Job,
     started: Instant,
@@ -78,8 +81,13 @@ async fn work<S: Store>(
         Hosts::SmartHosts(_) => None,
     };
     let under = node.tls_under(connector);
-    let fits =
-        |open: &Open| open.domain == domain && open.messages < connector.messages_per_connection && open.under == under;
+    // A reload may have changed whatever the connection rests on: host, level, policy, limits.
+    let fits = |open: &Open| {
+        open.domain == domain
+            && open.messages < connector.messages_per_connection
+            && open.under == under
+            && (Arc::ptr_eq(&open.connector, connector) || open.connector == *connector)
+    };
     let kept = match open {
         Some(open) if fits(&open) => Some(open),
         Some(open) => {
@@ -115,7 +123,7 @@ async fn work<S: Store>(
     if !failed_as_a_whole {
         lane.succeeded();
     }
-    results::record(node, job, delivered_over(connector, &mut current, sent, started)).await;
+    results::record(node, job, delivered_over(&mut current, sent, started)).await;
     current.connection.is_reusable().then_some(current)
 }
 
@@ -144,26 +152,21 @@ async fn not_connected<S: Store>(
     failed: Failed,
     started: Instant,
 ) {
-    let Failed { failure, seen, session, under } = failed;
+    let Failed { failure, seen, session, under, plaintext_because } = failed;
     // With MX, each domain has destinations of its own: one that fails says nothing of the others.
     if connector.hosts != Hosts::Mx && failure.scope() == Scope::Destination {
         lane.failed(&failure, &node.back_off_policy(), node.random());
     }
     let attempt = Attempt {
         destination: failure.destination.clone(),
-        plaintext_because: None,
+        plaintext_because,
         ..attempt(connector, &under, session, seen, started)
     };
     let results = vec![Err(failure); job.deliveries.len()];
     results::record(node, job.clone(), Attempted { attempt, results, offers_dsn: false, weakness: None }).await;
 }
 
-fn delivered_over(
-    connector: &Connector,
-    open: &mut Open,
-    results: Vec<Result<Reply, Failure>>,
-    started: Instant,
-) -> Attempted {
+fn delivered_over(open: &mut Open, results: Vec<Result<Reply, Failure>>, started: Instant) -> Attempted {
     let mut seen = open.connection.take_seen();
     if let Some(because) = &open.plaintext_because {
         seen.handshake.clone_from(&because.seen.handshake);
@@ -171,9 +174,9 @@ fn delivered_over(
     let attempt = Attempt {
         destination: Some(open.connection.destination().clone()),
         plaintext_because: open.plaintext_because.as_ref().map(|because| because.failure.clone()),
-        ..attempt(connector, &open.under, open.session, seen, started)
+        ..attempt(&open.connector, &open.under, open.session, seen, started)
     };
-    let weakness = weakness::of(connector.tls, &attempt);
+    let weakness = weakness::of(open.connector.tls, &attempt);
     Attempted { offers_dsn: open.connection.extensions().dsn, attempt, results, weakness }
 }
 
@@ -197,12 +200,14 @@ fn attempt(connector: &Connector, under: &Under, session: u64, seen: Seen, start
 /// is the one to tell of.
 async fn connect<S: Store>(
     node: &Arc<Node<S>>,
-    connector: &Connector,
+    connector: &Arc<Connector>,
     under: &Under,
     domain: Option<String>,
 ) -> Result<Open, Box<Failed>> {
-    let not_resolved =
-        |failure| Box::new(Failed { failure, seen: Seen::default(), session: next_session_id(), under: under.clone() });
+    let not_resolved = |failure| {
+        let (session, under) = (next_session_id(), under.clone());
+        Box::new(Failed { failure, seen: Seen::default(), session, under, plaintext_because: None })
+    };
     let mut worst: Option<Box<Failed>> = None;
     for (host, port) in hosts(node, connector, domain.as_deref()).await.map_err(not_resolved)? {
         let unresolved = Destination { host: host.clone(), port, address: None };
@@ -232,35 +237,43 @@ fn keep_furthest(worst: &mut Option<Box<Failed>>, failed: Box<Failed>) {
 /// One address; a second time in the clear where the handshake failed and the connector allows that.
 async fn open_address<S: Store>(
     node: &Arc<Node<S>>,
-    connector: &Connector,
+    connector: &Arc<Connector>,
     under: &Under,
     host: &str,
     address: SocketAddr,
 ) -> Result<Open, Box<Failed>> {
     let options = options(connector, under);
-    let not_opened = match open_connection(node, connector, host, address, &options).await {
-        (session, Ok(connection)) => {
-            let (under, domain) = (under.clone(), None);
-            return Ok(Open { connection, session, messages: 0, under, plaintext_because: None, domain });
-        }
-        (session, Err(not_opened)) => (session, not_opened),
+    let opened = |session, connection, plaintext_because| {
+        let (connector, under) = (Arc::clone(connector), under.clone());
+        Open { connection, session, messages: 0, connector, under, plaintext_because, domain: None }
     };
-    let allowed = connector.tls == config::TlsLevel::Opportunistic
-        && connector.on_handshake_failure == OnHandshakeFailure::Plaintext;
-    let failed =
-        |(session, NotOpened { failure, seen })| Box::new(Failed { failure, seen, session, under: under.clone() });
-    if !allowed || not_opened.1.failure.phase != Phase::Handshake {
-        return Err(failed((not_opened.0, *not_opened.1)));
+    let (session, first) = match open_connection(node, connector, host, address, &options).await {
+        (session, Ok(connection)) => return Ok(opened(session, connection, None)),
+        (session, Err(not_opened)) => (session, *not_opened),
+    };
+    if !may_go_on_in_the_clear(connector, &first.failure) {
+        let NotOpened { failure, seen } = first;
+        return Err(Box::new(Failed { failure, seen, session, under: under.clone(), plaintext_because: None }));
     }
-    tracing::warn!(connector = connector.name, failure = %not_opened.1.failure, "sending in the clear");
+    tracing::warn!(connector = connector.name, failure = %first.failure, "sending in the clear");
     let plain = Options { tls_level: TlsLevel::None, ..options };
     match open_connection(node, connector, host, address, &plain).await {
-        (session, Ok(connection)) => {
-            let (under, plaintext_because) = (under.clone(), Some(*not_opened.1));
-            Ok(Open { connection, session, messages: 0, under, plaintext_because, domain: None })
+        (session, Ok(connection)) => Ok(opened(session, connection, Some(first))),
+        (session, Err(second)) => {
+            // The handshake is what it all began with.
+            let seen = Seen { handshake: first.seen.handshake, ..second.seen };
+            let (failure, plaintext_because) = (second.failure, Some(first.failure));
+            Err(Box::new(Failed { failure, seen, session, under: under.clone(), plaintext_because }))
         }
-        (session, Err(not_opened)) => Err(failed((session, *not_opened))),
     }
+}
+
+/// Only for what happened between the two sides: a fault of this node's own set-up is no reason to give up encryption.
+fn may_go_on_in_the_clear(connector: &Connector, failure: &Failure) -> bool {
+    connector.tls == config::TlsLevel::Opportunistic
+        && connector.on_handshake_failure == OnHandshakeFailure::Plaintext
+        && failure.phase == Phase::Handshake
+        && !matches!(failure.kind, FailureKind::Local { .. })
 }
 
 /// A connection with a session of its own in the protocol log.
@@ -273,7 +286,7 @@ async fn open_connection<S: Store>(
 ) -> (u64, Result<Connection, Box<NotOpened>>) {
     let session = next_session_id();
     let logged = connector.protocol_log.then(|| node.protocol_logs.send_session(&connector.name, session, address));
-    (session, Connection::open(host, address, options, &node.tls, logged).await)
+    (session, Connection::open(host, address, options, &node.tls.load(), logged).await)
 }
 
 async fn hosts<S: Store>(

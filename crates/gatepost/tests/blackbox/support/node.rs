@@ -68,6 +68,11 @@ impl Setup {
     }
 
     pub(crate) fn start(self) -> Node {
+        self.start_with(|command| command)
+    }
+
+    /// By another command, made from the one that would start it.
+    pub(crate) fn start_with(self, make: impl Fn(Command) -> Command) -> Node {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         fs::write(folder.path().join("gatepost.toml"), self.configuration(port)).unwrap();
@@ -75,7 +80,7 @@ impl Setup {
             fs::write(folder.path().join(name), content).unwrap();
         }
         let mut node = Node { folder, port, process: None };
-        node.start();
+        node.start_with(make);
         node
     }
 }
@@ -116,8 +121,15 @@ impl Node {
 
     /// Starts the process and waits until it answers.
     pub(crate) fn start(&mut self) {
+        self.start_with(|command| command);
+    }
+
+    /// The same by another command, made from the one that would start it.
+    pub(crate) fn start_with(&mut self, make: impl Fn(Command) -> Command) {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let mut child = self.command().arg("serve").stderr(log).stdout(Stdio::null()).spawn().unwrap();
+        let mut command = self.command();
+        command.arg("serve");
+        let mut child = make(command).stderr(log).stdout(Stdio::null()).spawn().unwrap();
         let port = self.port;
         wait_for("the node", || {
             if let Some(status) = child.try_wait().unwrap() {

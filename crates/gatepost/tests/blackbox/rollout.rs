@@ -1,0 +1,138 @@
+//! A rollout as an operator drives it: nodes follow without a restart, and every attempt says what it was made under.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use lab::{Device, Options, Server};
+use serde_json::Value;
+
+use crate::support::{Node, swaks, wait_for};
+
+/// A command under another configuration than the node's.
+fn run_under(configuration: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    command.arg("--config").arg(configuration).args(arguments).output().unwrap()
+}
+
+fn last_attempt(node: &Node, recipient: &str) -> Value {
+    wait_for(&format!("an attempt for {recipient}"), || {
+        let row = node.trace().into_iter().find(|row| row["recipient"] == recipient)?;
+        let events = row["events"].as_array()?;
+        events.iter().rev().find(|event| !event["attempt"].is_null()).map(|event| event["attempt"].clone())
+    })
+}
+
+fn set(node: &Node, arguments: &[&str]) {
+    let output = node.run(&[&["rollout", "set", "--from", "old", "--to", "modern"], arguments].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let version = node.json(&["rollout", "status"])["version"].clone();
+    wait_for("the node to follow", || {
+        (node.json(&["rollout", "status"])["nodes"][0]["plan_version"] == version).then_some(())
+    });
+}
+
+#[test]
+fn a_node_follows_the_plan_and_goes_back() {
+    let server = Server::start(Device::Rc4Only, Options::default()).unwrap();
+    // A policy of one's own, and a back-off that does not hold the test up.
+    let node = Node::to_port(server.port())
+        .connector("tls_policy = \"old\"\n")
+        .retry("back_off_first = \"100ms\"\nback_off_max = \"100ms\"\n")
+        .more(
+            "[[tls_policy]]\nname = \"old\"\nminimum = \"1.0\"\nmaximum = \"1.2\"\nciphers = \"RC4-SHA\"\n\
+             security_level = 0\n",
+        )
+        .start();
+    let status = node.json(&["rollout", "status"]);
+    assert!(status["version"].is_null() && status["nodes"][0]["node"] == "edge-1", "{status:#}");
+
+    swaks(node.port, &["--to", "one@onprem.test"]);
+    node.wait_for_status("one@onprem.test", "Delivered");
+    let attempt = last_attempt(&node, "one@onprem.test");
+    assert_eq!((&attempt["tls_policy"], &attempt["tls"]["cipher"]), (&"old".into(), &"RC4-SHA".into()), "{attempt:#}");
+    assert!(attempt["plan_version"].is_null(), "{attempt:#}");
+    // One suite was allowed, and one was offered.
+    assert_eq!(attempt["handshake"]["client_hello"]["cipher_suites"], serde_json::json!([5]), "{attempt:#}");
+
+    set(&node, &["--percent", "100"]);
+    swaks(node.port, &["--to", "two@onprem.test"]);
+    node.wait_for_failure();
+    let attempt = last_attempt(&node, "two@onprem.test");
+    assert_eq!((&attempt["tls_policy"], &attempt["plan_version"]), (&"modern".into(), &1.into()), "{attempt:#}");
+
+    set(&node, &["--percent", "0"]);
+    assert!(node.run(&["queue", "retry", "--all"]).status.success());
+    node.wait_for_status("two@onprem.test", "Delivered");
+    let attempt = last_attempt(&node, "two@onprem.test");
+    assert_eq!((&attempt["tls_policy"], &attempt["plan_version"]), (&"old".into(), &2.into()), "{attempt:#}");
+
+    set(&node, &["--node", "edge-1"]);
+    // The plan outlives the process: a node that comes back does not fall back.
+    let mut node = node;
+    node.kill();
+    node.start();
+    swaks(node.port, &["--to", "three@onprem.test"]);
+    let attempt = last_attempt(&node, "three@onprem.test");
+    assert_eq!((&attempt["tls_policy"], &attempt["plan_version"]), (&"modern".into(), &3.into()), "{attempt:#}");
+
+    for (arguments, expected) in [
+        (&["--percent", "101"][..], "101 is not in 0..=100"),
+        (&["--node", "edge-2"], "no node called edge-2; the nodes that have reported lately are: edge-1"),
+    ] {
+        let output = node.run(&[&["rollout", "set", "--from", "old", "--to", "modern"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(expected));
+    }
+    let output = node.run(&["rollout", "set", "--from", "old", "--to", "newest", "--percent", "50"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        error.contains("unknown TLS policy \"newest\"; policies are: modern, intermediate, legacy, old"),
+        "{error}"
+    );
+    assert_eq!(node.json(&["rollout", "status"])["version"], 3);
+}
+
+/// A node that has not got the policy says so once, and stays as it is.
+#[test]
+fn a_plan_that_a_node_cannot_follow_is_not_followed() {
+    let server = Server::start(Device::Healthy, Options::default()).unwrap();
+    let node = Node::to_port(server.port()).file("more.toml", b"").start();
+    // Set from a machine whose configuration is newer.
+    let newer = std::fs::read_to_string(node.path("gatepost.toml")).unwrap();
+    let newer = format!("{newer}[[tls_policy]]\nname = \"newest\"\nminimum = \"1.3\"\n");
+    std::fs::write(node.path("more.toml"), newer).unwrap();
+    let more = node.path("more.toml");
+    let arguments = ["rollout", "set", "--from", "modern", "--to", "newest", "--percent", "100"];
+    let output = run_under(&more, &arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = || node.log().matches("cannot follow the rollout plan").count();
+    wait_for("the node to say so", || (told() > 0).then_some(()));
+    swaks(node.port, &["--to", "user@onprem.test"]);
+    node.wait_for_status("user@onprem.test", "Delivered");
+    let attempt = last_attempt(&node, "user@onprem.test");
+    assert!(attempt["tls_policy"] == "modern" && attempt["plan_version"].is_null(), "{attempt:#}");
+    assert!(node.json(&["rollout", "status"])["nodes"][0]["plan_version"].is_null());
+    assert_eq!(told(), 1, "{}", node.log());
+}
+
+#[test]
+fn a_faulty_policy_is_refused_with_its_place() {
+    let node = Node::to_port(9).start();
+    let file = node.path("faulty.toml");
+    let table = [
+        ("ciphers = \"RC5-SHA\"\nsecurity_level = 0\n", "ciphers: "),
+        ("ciphers = \"\"\n", "ciphers: "),
+        ("groups = \"X25518\"\n", "groups: "),
+        ("maximum = \"1.1\"\n", "minimum: the minimum, TLS 1.2, is above the maximum, TLS 1.1"),
+        ("suites = \"TLS_RC4\"\n", "suites: "),
+    ];
+    for (settings, expected) in table {
+        std::fs::write(&file, format!("[[tls_policy]]\nname = \"x\"\nminimum = \"1.2\"\n{settings}")).unwrap();
+        let output = run_under(&file, &["config", "check"]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{settings}: {error}");
+        assert!(error.contains(expected), "{settings}: {error}");
+    }
+}
