@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use jiff::{Timestamp, ToSpan};
 use protocol::smtp::{
-    Address, BodyType, Destination, Failure, FailureKind, Notify, Phase, Reply, Ret, ReversePath, TlsSummary,
+    Address, BodyType, Destination, EnhancedCode, Failure, FailureKind, Notify, Phase, Reply, Ret, ReversePath,
+    TlsSummary,
 };
-use trace::{Event, EventKind, Received};
+use trace::{Attempt, Event, EventKind, Received};
 use uuid::Uuid;
 
 use crate::*;
@@ -31,6 +32,8 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> S) {
     suspended_while_leased_stays_suspended(&make().await).await;
     lists_come_in_pages(&make().await).await;
     traces_are_found(&make().await).await;
+    traces_are_found_by_their_last_attempt(&make().await).await;
+    traces_come_in_pages(&make().await).await;
     reports_replace_each_other(&make().await).await;
     plans_replace_each_other_in_order(&make().await).await;
     weak_deliveries_are_counted_by_destination(&make().await).await;
@@ -389,6 +392,7 @@ async fn traces_are_found<S: Store>(store: &S) {
     second.message_id = Some("other@out.test".to_owned());
     accept(store, &second, None).await;
     let base = TraceQuery { limit: 10, ..TraceQuery::default() };
+    let subject = |wanted| TraceQuery { subject: Some(wanted), ..base.clone() };
     let text = |text: &str| Some(text.to_owned());
     let table = [
         (base.clone(), vec!["c@y.test", "a@x.test", "b@x.test"]),
@@ -401,13 +405,125 @@ async fn traces_are_found<S: Store>(store: &S) {
         (TraceQuery { network_message_id: Some(second.network_message_id), ..base.clone() }, vec!["c@y.test"]),
         (TraceQuery { since: Some(at(10)), ..base.clone() }, vec!["c@y.test"]),
         (TraceQuery { until: Some(at(10)), ..base.clone() }, vec!["a@x.test", "b@x.test"]),
-        (TraceQuery { state: Some(State::Delivered), ..base.clone() }, vec![]),
+        (TraceQuery { states: vec![State::Delivered], ..base.clone() }, vec![]),
+        (
+            TraceQuery { states: vec![State::Delivered, State::Queued], ..base.clone() },
+            vec!["c@y.test", "a@x.test", "b@x.test"],
+        ),
+        (TraceQuery { recipient: text("*@X.test"), ..base.clone() }, vec!["a@x.test", "b@x.test"]),
+        (TraceQuery { recipient: text("A@*"), ..base.clone() }, vec!["a@x.test"]),
+        (TraceQuery { recipient: text("_@x.test"), ..base.clone() }, vec![]),
+        (TraceQuery { recipient: text("%"), ..base.clone() }, vec![]),
+        (TraceQuery { from_ip: Some([192, 0, 2, 1].into()), ..base.clone() }, vec!["c@y.test", "a@x.test", "b@x.test"]),
+        (TraceQuery { from_ip: Some([192, 0, 2, 2].into()), ..base.clone() }, vec![]),
+        (TraceQuery { size_min: Some(5), ..base.clone() }, vec![]),
+        (TraceQuery { size_min: Some(4), size_max: Some(4), limit: 1, ..base.clone() }, vec!["c@y.test"]),
+        (TraceQuery { connector: text("c"), limit: 1, ..base.clone() }, vec!["c@y.test"]),
+        (TraceQuery { connector: text("d"), ..base.clone() }, vec![]),
+        (subject(SubjectMatch::Contains("r".to_owned())), vec!["c@y.test", "a@x.test", "b@x.test"]),
+        (subject(SubjectMatch::StartsWith("gr".to_owned())), vec!["c@y.test", "a@x.test", "b@x.test"]),
+        (subject(SubjectMatch::EndsWith("gr".to_owned())), vec![]),
+        (subject(SubjectMatch::Contains("%".to_owned())), vec![]),
     ];
     for (query, expected) in table {
         let rows = store.trace(query.clone()).await.expect("traced");
         let found: Vec<_> = rows.iter().map(|row| row.delivery.recipient.as_str()).collect();
         assert_eq!(found, expected, "{query:?}");
     }
+}
+
+fn attempt_to(last_octet: u8, tls: Option<&str>) -> Attempt {
+    Attempt {
+        connector: "c".to_owned(),
+        destination: Some(Destination {
+            host: "mail.x.test".to_owned(),
+            port: 25,
+            address: Some(([192, 0, 2, last_octet], 25).into()),
+        }),
+        local: None,
+        tls_policy: "legacy".to_owned(),
+        plan_version: None,
+        tls: tls.map(|cipher| TlsSummary { version: "TLSv1".to_owned(), cipher: cipher.to_owned() }),
+        handshake: None,
+        phases: vec![],
+        plaintext_because: None,
+        session: "00".to_owned(),
+        duration_ms: 1,
+    }
+}
+
+async fn traces_are_found_by_their_last_attempt<S: Store>(store: &S) {
+    let one = accept(store, &new_message(&["a@x.test"], 0), Some(lease("n", 100))).await;
+    let two = accept(store, &new_message(&["b@x.test"], 0), Some(lease("n", 100))).await;
+    accept(store, &new_message(&["c@x.test"], 0), None).await;
+    let tried = |attempt, failure: Failure| Event {
+        at: at(40),
+        node: "mx1".to_owned(),
+        message: Uuid::nil(),
+        recipient: None,
+        kind: EventKind::Deferred { attempt, failure, due: at(60) },
+    };
+    let reply = Reply::new(451, Some(EnhancedCode::new(4, 7, 1)), "later");
+    let rejected = Failure { reply: Some(reply), ..Failure::new(Phase::Rcpt, FailureKind::Rejected) };
+    for (accepted, failure, attempt) in
+        [(&one, failure(), attempt_to(1, None)), (&two, rejected, attempt_to(2, Some("RC4-SHA")))]
+    {
+        let outcome =
+            Outcome::Deferred { failure: failure.clone(), due: at(60), review: at(20_000), delay_notified: false };
+        let events = vec![tried(attempt, failure)];
+        settle_one(store, Settlement { events, ..settlement(accepted, 0, outcome) }).await;
+    }
+    let base = AttemptMatch::default();
+    let text = |text: &str| Some(text.to_owned());
+    let table = [
+        (AttemptMatch { to_ip: Some([192, 0, 2, 1].into()), ..base.clone() }, vec!["a@x.test"]),
+        (AttemptMatch { node: text("MX1"), ..base.clone() }, vec!["a@x.test", "b@x.test"]),
+        (AttemptMatch { node: text("mx"), ..base.clone() }, vec![]),
+        (AttemptMatch { tls_policy: text("legacy"), ..base.clone() }, vec!["a@x.test", "b@x.test"]),
+        (AttemptMatch { tls_version: text("TLSv1"), ..base.clone() }, vec!["b@x.test"]),
+        (AttemptMatch { tls_version: text("none"), ..base.clone() }, vec!["a@x.test"]),
+        (AttemptMatch { cipher: text("rc4-sha"), ..base.clone() }, vec!["b@x.test"]),
+        (AttemptMatch { cipher: text("RC4%"), ..base.clone() }, vec![]),
+        (AttemptMatch { code: text("451"), ..base.clone() }, vec!["b@x.test"]),
+        (AttemptMatch { code: text("4.7.1"), ..base.clone() }, vec!["b@x.test"]),
+        (AttemptMatch { code: text("45"), ..base }, vec![]),
+    ];
+    for (last_attempt, expected) in table {
+        let query = TraceQuery { last_attempt, limit: 10, ..TraceQuery::default() };
+        let rows = store.trace(query.clone()).await.expect("traced");
+        let found: Vec<_> = rows.iter().map(|row| row.delivery.recipient.as_str()).collect();
+        assert_eq!(found, expected, "{query:?}");
+    }
+    let rows = store.trace(TraceQuery { limit: 10, ..TraceQuery::default() }).await.expect("traced");
+    let last = LastAttempt {
+        node: "mx1".to_owned(),
+        tls_policy: "legacy".to_owned(),
+        tls: Some(("TLSv1".to_owned(), "RC4-SHA".to_owned())),
+        to_ip: Some([192, 0, 2, 2].into()),
+    };
+    assert_eq!(rows[1].last_attempt, Some(last));
+    assert_eq!(rows[2].last_attempt, None);
+}
+
+async fn traces_come_in_pages<S: Store>(store: &S) {
+    for (second, recipients) in [(3, &["d@x.test", "e@x.test"][..]), (1, &["a@x.test"]), (3, &["f@x.test"])] {
+        let mut message = new_message(recipients, 0);
+        message.received = at(second);
+        accept(store, &message, None).await;
+    }
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let rows = store.trace(TraceQuery { limit: 1, after, ..TraceQuery::default() }).await.expect("traced");
+        let Some(last) = rows.last() else { break };
+        after = Some(TraceCursor::from(last));
+        found.extend(rows.iter().map(|row| row.delivery.recipient.as_str().to_owned()));
+        // What comes in meanwhile is newer, and disturbs no page.
+        let mut late = new_message(&["late@x.test"], 0);
+        late.received = at(9);
+        accept(store, &late, None).await;
+    }
+    assert_eq!(found, ["d@x.test", "e@x.test", "f@x.test", "a@x.test"]);
 }
 
 async fn reports_replace_each_other<S: Store>(store: &S) {

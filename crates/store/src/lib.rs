@@ -15,9 +15,11 @@
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod search;
 mod sqlite;
 mod types;
 
+pub use search::*;
 pub use sqlite::SqliteStore;
 pub use types::*;
 

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use trace::Event;
 use uuid::Uuid;
 
+use crate::LastAttempt;
+
 /// A message's key in this store; ascending in order of acceptance.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct MessageKey(pub i64);
@@ -259,6 +261,8 @@ pub struct DeliveryRecord {
     pub reply: Option<Reply>,
     /// When it came to rest.
     pub settled: Option<Timestamp>,
+    /// `None`: it was not tried yet.
+    pub last_attempt: Option<LastAttempt>,
 }
 
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -314,18 +318,6 @@ pub struct MessageRecord {
     pub message: Message,
     pub deliveries: Vec<DeliveryRecord>,
     pub body_present: bool,
-}
-
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct TraceQuery {
-    pub sender: Option<String>,
-    pub recipient: Option<String>,
-    pub message_id: Option<String>,
-    pub network_message_id: Option<Uuid>,
-    pub state: Option<State>,
-    pub since: Option<Timestamp>,
-    pub until: Option<Timestamp>,
-    pub limit: u32,
 }
 
 /// A node's word on itself and on its connectors.

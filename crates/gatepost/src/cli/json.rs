@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 use protocol::smtp::{Address, BodyType, Failure, Reply, ReversePath};
 use serde::Serialize;
-use store::{Commanded, DeliveryRecord, MessageRecord, QueueCount, State};
+use store::{Commanded, DeliveryRecord, LastAttempt, MessageRecord, QueueCount, State};
 use trace::{Event, Waiting};
 use uuid::Uuid;
 
@@ -72,9 +72,32 @@ pub(crate) struct TraceView<'a> {
     /// The reply that ended it with delivery.
     reply: Option<&'a Reply>,
     settled: Option<Timestamp>,
+    /// Null: it was not tried yet.
+    last_attempt: Option<LastAttemptView<'a>>,
     /// Only where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<&'a [Event]>,
+}
+
+#[derive(Serialize)]
+struct LastAttemptView<'a> {
+    node: &'a str,
+    tls_policy: &'a str,
+    tls_version: Option<&'a str>,
+    cipher: Option<&'a str>,
+    to_ip: Option<IpAddr>,
+}
+
+impl<'a> From<&'a LastAttempt> for LastAttemptView<'a> {
+    fn from(attempt: &'a LastAttempt) -> Self {
+        Self {
+            node: &attempt.node,
+            tls_policy: &attempt.tls_policy,
+            tls_version: attempt.tls.as_ref().map(|tls| tls.0.as_str()),
+            cipher: attempt.tls.as_ref().map(|tls| tls.1.as_str()),
+            to_ip: attempt.to_ip,
+        }
+    }
 }
 
 impl<'a> TraceView<'a> {
@@ -84,6 +107,7 @@ impl<'a> TraceView<'a> {
             status: Status::from(record.state).name(),
             reply: record.reply.as_ref(),
             settled: record.settled,
+            last_attempt: record.last_attempt.as_ref().map(LastAttemptView::from),
             events,
         }
     }

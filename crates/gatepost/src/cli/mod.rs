@@ -6,6 +6,7 @@
 mod arguments;
 mod configuration;
 mod event;
+mod export;
 mod json;
 mod policy;
 mod queue;

@@ -120,7 +120,8 @@ impl Store for Fixed {
         }))
     }
     async fn trace(&self, query: TraceQuery) -> Result<Vec<DeliveryRecord>> {
-        let rows = self.records.iter().rev().filter(|record| query.state.is_none_or(|state| state == record.state));
+        let rows =
+            self.records.iter().rev().filter(|record| query.states.is_empty() || query.states.contains(&record.state));
         Ok(rows.take(query.limit as usize).cloned().collect())
     }
     async fn events(&self, message: Uuid) -> Result<Vec<Event>> {
@@ -180,6 +181,7 @@ fn record(number: u32) -> DeliveryRecord {
         suspended_by: None,
         reply: None,
         settled: None,
+        last_attempt: None,
     }
 }
 
@@ -435,7 +437,8 @@ fn trace_shows_status_and_why() {
     let ids: Vec<_> = pending["messages"].as_array().unwrap().iter().map(|row| row["state"].clone()).collect();
     assert_eq!(ids, ["suspended", "queued"], "newest first");
     let short = run("gatepost trace --limit 2", &store, None).unwrap();
-    assert!(short.ends_with("These are the newest 2. For more: --limit, or another --since and --until.\n"));
+    let end = short.lines().last().unwrap();
+    assert!(end.starts_with("These are the newest 2. The next ones: --after 17"), "{end}");
     assert_eq!(run("gatepost trace", &store_with(vec![]), None).unwrap(), "No message matches.\n");
 }
 
@@ -587,4 +590,42 @@ mail.onprem.test:25  onprem     legacy  plaintext      starttls-not-offered     
     assert_eq!(value["ledger"][0]["why"], "old-version");
     assert!(value["ledger"][1]["tls"].is_null());
     assert!(run("gatepost policy ledger", &Fixed::default(), None).unwrap().starts_with("Nothing was delivered"));
+}
+
+#[test]
+fn a_trace_that_cannot_be_meant_is_refused() {
+    let table = [
+        ("--since 2h --until 3h", "the time range is reversed: --since is 2026-07-30T10:00:00Z"),
+        ("--recipient *", "--recipient '*' means every message; leave it out, or say --since with at most 90d"),
+        ("--sender @* --since 91d", "--sender '*' means every message"),
+        ("--tls-version 1.4", "TLS versions are 1.0, 1.1, 1.2, 1.3, and none for plaintext"),
+        ("--subject a --subject-ends-with b", "cannot be used with"),
+        ("--after x", "take it from the last line of a page"),
+        ("--from-ip mail.test", "invalid value 'mail.test' for '--from-ip <IP>'"),
+        ("--colour red", "unexpected argument '--colour'"),
+        ("--status delivrd", "invalid value 'delivrd' for '--status <STATUS>'"),
+    ];
+    for (arguments, expected) in table {
+        let error = run(&format!("gatepost trace {arguments}"), &Fixed::default(), None).unwrap_err();
+        assert!(error.contains(expected), "{arguments}: {error}");
+    }
+    assert!(run("gatepost trace --recipient * --since 89d", &Fixed::default(), None).is_ok());
+}
+
+#[test]
+fn a_trace_as_exchange_onlines_csv() {
+    let mut second = record(1);
+    second.delivery.recipient = Address::parse("carol@onprem.test").unwrap();
+    second.state = State::Delivered;
+    let store = store_with(vec![record(1), second]);
+    let text = run("gatepost trace --format csv", &store, None).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("origin_timestamp_utc,sender_address,recipient_status,message_subject,total_bytes,"));
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(
+        lines[1].contains(",alice@example.org,\"carol@onprem.test##Receive, Send;bob@onprem.test##Receive\","),
+        "{text}"
+    );
+    let text = run("gatepost trace --format tracking-log", &store, None).unwrap();
+    assert!(text.contains("\r\n#Log-type: Message Tracking Log\r\n"), "{text}");
 }

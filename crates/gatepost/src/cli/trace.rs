@@ -3,22 +3,26 @@
 use std::{
     collections::HashMap,
     io::{self, Write},
+    time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use jiff::Timestamp;
-use store::{DeliveryRecord, Store, TraceQuery};
-use trace::Event;
+use store::{AttemptMatch, DeliveryKey, DeliveryRecord, State, Store, SubjectMatch, TraceCursor, TraceQuery};
+use trace::{
+    Event,
+    message_trace::{Encoding, EventWriter, Layout, SummaryWriter},
+};
 use uuid::Uuid;
 
 use super::{
-    arguments::{Format, Status, TraceArguments},
-    event, json,
+    arguments::{Status, TraceArguments, TraceEncoding, TraceFormat, cursor_text},
+    event, export, json,
     screen::Screen,
     standing::{self, Standing},
     table::{Cell, Column, Table},
 };
-use crate::config::Config;
+use crate::config::{ByteSize, Config};
 
 const COLUMNS: [Column; 7] = [
     Column::whole("RECEIVED"),
@@ -37,50 +41,151 @@ pub(crate) async fn run<S: Store>(
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let records = find(arguments, store, screen.now).await.context("failed to search the queue's history")?;
+    let query = query(arguments, screen.now)?;
+    if arguments.follow {
+        return follow(arguments, query, store, config, screen, out).await;
+    }
+    let records = store.trace(query).await.context("failed to search the queue's history")?;
     let standing = Standing::read(store, config, screen.now).await?;
+    let next = records.last().filter(|_| records.len() >= arguments.limit as usize).map(TraceCursor::from);
     let mut page = Page { store, standing, screen, events: HashMap::new() };
-    match arguments.output.format {
-        Format::Json => {
+    match arguments.format {
+        TraceFormat::Json => {
             let mut list = json::List::open("messages", out)?;
             for record in &records {
                 let events = if arguments.detail { Some(page.events_of(record).await?) } else { None };
                 list.push(&json::TraceView::new(record, &page.standing, events.as_deref()))?;
             }
-            list.close("")?;
+            let next = next.map_or_else(|| "null".to_owned(), |next| format!("\"{}\"", cursor_text(next)));
+            list.close(&format!(", \"next\": {next}"))?;
         }
-        Format::Table if arguments.detail => page.write_detail(&records, out).await?,
-        Format::Table => page.write_table(&records, out)?,
+        TraceFormat::Csv if !arguments.detail => write_summaries(&records, encoding(arguments), out)?,
+        TraceFormat::Csv => page.write_events(&records, Layout::ExtendedReport, encoding(arguments), out).await?,
+        TraceFormat::TrackingLog => page.write_events(&records, Layout::TrackingLog, encoding(arguments), out).await?,
+        TraceFormat::Table if arguments.detail => page.write_detail(&records, out).await?,
+        TraceFormat::Table => page.write_table(&records, out)?,
     }
-    if arguments.output.format == Format::Table {
-        write_count(&records, arguments.limit, out)?;
+    if arguments.format == TraceFormat::Table {
+        write_count(&records, next, out)?;
     }
     Ok(())
 }
 
-/// The newest records that match, newest first.
-async fn find<S: Store>(arguments: &TraceArguments, store: &S, now: Timestamp) -> store::Result<Vec<DeliveryRecord>> {
-    let message_id = arguments.message_id.as_ref();
-    let query = TraceQuery {
+fn encoding(arguments: &TraceArguments) -> Encoding {
+    match arguments.encoding {
+        TraceEncoding::Utf8 => Encoding::Utf8,
+        TraceEncoding::Utf16Le => Encoding::Utf16Le,
+    }
+}
+
+/// What to search for; an error where it cannot be meant.
+fn query(arguments: &TraceArguments, now: Timestamp) -> anyhow::Result<TraceQuery> {
+    let since = arguments.since.map(|since| since.timestamp(now));
+    let until = arguments.until.map(|until| until.timestamp(now));
+    if let (Some(since), Some(until)) = (since, until)
+        && since >= until
+    {
+        bail!("the time range is reversed: --since is {since}, and --until is {until}");
+    }
+    for (name, pattern) in [("--sender", &arguments.sender), ("--recipient", &arguments.recipient)] {
+        let is_anything = pattern.as_ref().is_some_and(|pattern| pattern.trim_matches(['*', '@']).is_empty());
+        let days = until.unwrap_or(now).duration_since(since.unwrap_or(Timestamp::UNIX_EPOCH)).as_hours() / 24;
+        if is_anything && days > WILDCARD_DAYS_MAX {
+            bail!("{name} '*' means every message; leave it out, or say --since with at most {WILDCARD_DAYS_MAX}d");
+        }
+    }
+    let subject = match arguments {
+        TraceArguments { subject: Some(text), .. } => Some(SubjectMatch::Contains(text.clone())),
+        TraceArguments { subject_starts_with: Some(text), .. } => Some(SubjectMatch::StartsWith(text.clone())),
+        TraceArguments { subject_ends_with: Some(text), .. } => Some(SubjectMatch::EndsWith(text.clone())),
+        _ => None,
+    };
+    let last = &arguments.last_attempt;
+    Ok(TraceQuery {
         sender: arguments.sender.clone(),
         recipient: arguments.recipient.clone(),
-        message_id: message_id.map(|id| id.trim_start_matches('<').trim_end_matches('>').to_owned()),
+        message_id: arguments.message_id.clone(),
         network_message_id: arguments.message,
-        state: None,
-        since: arguments.since.map(|since| since.timestamp(now)),
-        until: arguments.until.map(|until| until.timestamp(now)),
+        subject,
+        states: arguments.status.iter().flat_map(|status| status.states()).copied().collect(),
+        since,
+        until,
+        from_ip: arguments.from_ip,
+        size_min: arguments.size_min.map(ByteSize::bytes),
+        size_max: arguments.size_max.map(ByteSize::bytes),
+        connector: arguments.connector.clone(),
+        last_attempt: AttemptMatch {
+            to_ip: last.to_ip,
+            node: last.node.clone(),
+            tls_policy: last.policy.clone(),
+            tls_version: last.tls_version.clone(),
+            cipher: last.cipher.clone(),
+            code: last.code.clone(),
+        },
         limit: arguments.limit,
-    };
-    let Some(status) = arguments.status else {
-        return store.trace(query).await;
-    };
-    let mut records = Vec::new();
-    for state in status.states() {
-        records.extend(store.trace(TraceQuery { state: Some(*state), ..query.clone() }).await?);
+        after: arguments.after,
+    })
+}
+
+/// Longer than this, a pattern that fits everything is surely a mistake.
+const WILDCARD_DAYS_MAX: i64 = 90;
+
+/// How often the history is read for what is new.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Shows a row when a message comes in, and again when something has become of it.
+async fn follow<S: Store>(
+    arguments: &TraceArguments,
+    mut query: TraceQuery,
+    store: &S,
+    config: &Config,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    query.since = Some(query.since.unwrap_or(screen.now));
+    let mut known: HashMap<DeliveryKey, (State, u32)> = HashMap::new();
+    let mut table = Table::new(&COLUMNS, screen);
+    loop {
+        let now = Screen { now: Timestamp::now(), ..screen.clone() };
+        let mut records = store.trace(query.clone()).await.context("failed to search the queue's history")?;
+        // Oldest first: what is new stands at the bottom.
+        records.reverse();
+        let standing = Standing::read(store, config, now.now).await?;
+        let page = Page { store, standing, screen: &now, events: HashMap::new() };
+        let mut seen = HashMap::with_capacity(records.len());
+        let mut rows = Vec::new();
+        for record in &records {
+            // A lease is too short a state to be told of.
+            let state = if record.state == State::Leased { State::Queued } else { record.state };
+            let standing = (state, record.delivery.attempts);
+            if known.get(&record.delivery.key) != Some(&standing) {
+                match arguments.format {
+                    TraceFormat::Json => {
+                        writeln!(out, "{}", json::text(&json::TraceView::new(record, &page.standing, None))?)?;
+                    }
+                    TraceFormat::Table | TraceFormat::Csv | TraceFormat::TrackingLog => rows.push(page.row(record)),
+                }
+            }
+            seen.insert(record.delivery.key, standing);
+        }
+        known = seen;
+        if !rows.is_empty() {
+            table.write(&rows, out)?;
+        }
+        out.flush()?;
+        tokio::time::sleep(FOLLOW_INTERVAL).await;
     }
-    records.sort_by_key(|record| (std::cmp::Reverse(record.message.key), record.delivery.key));
-    records.truncate(arguments.limit as usize);
-    Ok(records)
+}
+
+/// Recipients of a message follow each other, and share a row.
+fn write_summaries(records: &[DeliveryRecord], encoding: Encoding, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut writer = SummaryWriter::new(out, encoding)?;
+    for message in records.chunk_by(|a, b| a.message.key == b.message.key) {
+        if let Some(summary) = export::summary(message) {
+            writer.write(&summary)?;
+        }
+    }
+    Ok(writer.flush()?)
 }
 
 struct Page<'a, S> {
@@ -101,6 +206,28 @@ impl<S: Store> Page<'_, S> {
         }
         let concerns = |event: &&Event| event.recipient.as_ref().is_none_or(|to| *to == record.delivery.recipient);
         Ok(self.events.get(&id).into_iter().flatten().filter(concerns).cloned().collect())
+    }
+
+    /// A row for each event. What concerns the whole message is told once.
+    async fn write_events(
+        &mut self,
+        records: &[DeliveryRecord],
+        layout: Layout,
+        encoding: Encoding,
+        out: &mut dyn Write,
+    ) -> anyhow::Result<()> {
+        let mut writer = EventWriter::new(out, layout, encoding, self.screen.now)?;
+        let mut last = None;
+        for record in records {
+            let is_first = last.replace(record.message.key) != Some(record.message.key);
+            for event in self.events_of(record).await? {
+                let told = event.recipient.is_none() && !is_first;
+                if let Some(row) = export::row(record, &event).filter(|_| !told) {
+                    writer.write(&row)?;
+                }
+            }
+        }
+        Ok(writer.flush()?)
     }
 
     fn write_table(&self, records: &[DeliveryRecord], out: &mut dyn Write) -> io::Result<()> {
@@ -151,12 +278,12 @@ pub(crate) fn sender(record: &DeliveryRecord) -> &str {
     record.message.sender.address().map_or("<>", |address| address.as_str())
 }
 
-fn write_count(records: &[DeliveryRecord], limit: u32, out: &mut dyn Write) -> io::Result<()> {
-    match records.len() {
-        0 => writeln!(out, "No message matches."),
-        count if count >= limit as usize => {
-            writeln!(out, "These are the newest {count}. For more: --limit, or another --since and --until.")
+fn write_count(records: &[DeliveryRecord], next: Option<TraceCursor>, out: &mut dyn Write) -> io::Result<()> {
+    match next {
+        _ if records.is_empty() => writeln!(out, "No message matches."),
+        Some(next) => {
+            writeln!(out, "These are the newest {}. The next ones: --after {}", records.len(), cursor_text(next))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }

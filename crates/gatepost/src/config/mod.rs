@@ -18,7 +18,7 @@ pub(crate) use error::ConfigErrors;
 pub(crate) use hosts::Hosts;
 pub(crate) use reference::reference;
 pub(crate) use settings::*;
-pub(crate) use units::{Deadline, Duration};
+pub(crate) use units::{ByteSize, Deadline, Duration};
 
 use error::Fault;
 

@@ -17,3 +17,4 @@ mod protocol_log;
 mod rollout;
 mod support;
 mod tls;
+mod trace;

@@ -2,8 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use ::trace::protocol_log::{LogType, Row, RowKind, Session, read, sessions};
 use lab::{Device, Options, Server};
-use trace::protocol_log::{LogType, Row, RowKind, Session, read, sessions};
 
 use crate::support::{Exim, Node, swaks, wait_for};
 

@@ -14,6 +14,7 @@ mod queue;
 mod read;
 mod row;
 mod schema;
+mod search;
 mod settle;
 mod writer;
 
@@ -234,7 +235,7 @@ impl Store for SqliteStore {
     }
 
     async fn trace(&self, query: TraceQuery) -> Result<Vec<DeliveryRecord>> {
-        self.0.readers.run(move |connection| read::trace(connection, &query)).await
+        self.0.readers.run(move |connection| search::trace(connection, &query)).await
     }
 
     async fn events(&self, message: Uuid) -> Result<Vec<Event>> {

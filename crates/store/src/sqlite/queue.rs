@@ -103,8 +103,8 @@ fn insert_deliveries(
 ) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO delivery (id, message, recipient, notify, orcpt, connector, state, due, review, lease_node,
-             lease_until)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             lease_until, received)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     for (delivery, key) in message.deliveries.iter().zip(&keys.deliveries) {
         insert.execute(params![
@@ -119,6 +119,7 @@ fn insert_deliveries(
             Millis(delivery.review),
             lease.map(|lease| lease.node.as_str()),
             lease.map(|lease| Millis(lease.until)),
+            Millis(message.received),
         ])?;
     }
     Ok(())

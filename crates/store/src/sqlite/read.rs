@@ -12,14 +12,12 @@ use trace::Event;
 use uuid::Uuid;
 
 use super::{
-    command::{conditions, push_address},
+    command::conditions,
     queue::body_id,
-    row::{self, Json, MESSAGE_COLUMNS, Millis, record_columns, state_number, store_error},
+    row::{self, Json, MESSAGE_COLUMNS, Millis, record_columns, store_error},
     schema::connect_reader,
 };
-use crate::{
-    DeliveryRecord, MessageKey, MessageRecord, NodeReport, QueueCount, QueueQuery, Result, StoreError, TraceQuery,
-};
+use crate::{DeliveryRecord, MessageKey, MessageRecord, NodeReport, QueueCount, QueueQuery, Result, StoreError};
 
 /// Reader connections, opened when they are needed.
 pub(super) struct Readers {
@@ -71,7 +69,7 @@ pub(super) fn reports(connection: &Connection) -> rusqlite::Result<Vec<NodeRepor
     select.query_map([], |row| row.get::<_, Json<NodeReport>>(0).map(|json| json.0))?.collect()
 }
 
-fn records(
+pub(super) fn records(
     connection: &Connection,
     condition: &str,
     parameters: &[Box<dyn ToSql>],
@@ -124,37 +122,6 @@ pub(super) fn message(connection: &Connection, id: Uuid) -> rusqlite::Result<Opt
 
 fn body_exists(connection: &Connection, message: MessageKey) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM body WHERE id = ?1")?.exists([body_id(message.0, 0)])
-}
-
-pub(super) fn trace(connection: &Connection, query: &TraceQuery) -> rusqlite::Result<Vec<DeliveryRecord>> {
-    let mut condition = String::from("1");
-    let mut parameters: Vec<Box<dyn ToSql>> = Vec::new();
-    for (column, wanted) in [("m.sender", &query.sender), ("d.recipient", &query.recipient)] {
-        if let Some(wanted) = wanted {
-            push_address(column, wanted, &mut condition, &mut parameters);
-        }
-    }
-    let mut push = |sql: &str, value: Box<dyn ToSql>| {
-        condition.push_str(sql);
-        parameters.push(value);
-    };
-    if let Some(id) = &query.message_id {
-        push(" AND m.message_id = ?", Box::new(id.trim_matches(['<', '>']).to_owned()));
-    }
-    if let Some(id) = query.network_message_id {
-        push(" AND m.network_message_id = ?", Box::new(id.as_bytes().to_vec()));
-    }
-    if let Some(state) = query.state {
-        push(" AND d.state = ?", Box::new(state_number(state)));
-    }
-    if let Some(since) = query.since {
-        push(" AND m.received >= ?", Box::new(Millis(since)));
-    }
-    if let Some(until) = query.until {
-        push(" AND m.received < ?", Box::new(Millis(until)));
-    }
-    push(" ORDER BY m.id DESC, d.id LIMIT ?", Box::new(query.limit));
-    records(connection, &condition, &parameters)
 }
 
 pub(super) fn retry_requested(connection: &Connection, connector: &str) -> rusqlite::Result<Option<Timestamp>> {

@@ -11,7 +11,7 @@ use rusqlite::{
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::{Delivery, DeliveryKey, DeliveryRecord, Lease, Message, MessageKey, State, StoreError};
+use crate::{Delivery, DeliveryKey, DeliveryRecord, LastAttempt, Lease, Message, MessageKey, State, StoreError};
 
 /// Milliseconds since 1970.
 pub(super) struct Millis(pub(super) Timestamp);
@@ -156,7 +156,7 @@ pub(super) fn delivery(row: &Row, first: usize) -> rusqlite::Result<Delivery> {
 pub(super) fn record_columns() -> String {
     format!(
         "{MESSAGE_COLUMNS}, {DELIVERY_COLUMNS}, d.state, d.due, d.review, d.lease_node, d.lease_until, \
-         d.suspended_by, d.reply, d.settled"
+         d.suspended_by, d.reply, d.settled, d.node, d.tls_policy, d.tls, d.remote"
     )
 }
 
@@ -179,7 +179,20 @@ pub(super) fn record(row: &Row) -> rusqlite::Result<DeliveryRecord> {
         suspended_by: row.get(at + 5)?,
         reply: row.get::<_, Option<Json<_>>>(at + 6)?.map(|json| json.0),
         settled: row.get::<_, Option<Millis>>(at + 7)?.map(|millis| millis.0),
+        last_attempt: last_attempt(row, at + 8)?,
     })
+}
+
+fn last_attempt(row: &Row, first: usize) -> rusqlite::Result<Option<LastAttempt>> {
+    let Some(node) = row.get::<_, Option<String>>(first)? else { return Ok(None) };
+    let tls: Option<String> = row.get(first + 2)?;
+    let pair = |tls: String| tls.split_once(' ').map(|(version, cipher)| (version.to_owned(), cipher.to_owned()));
+    Ok(Some(LastAttempt {
+        node,
+        tls_policy: row.get::<_, Option<String>>(first + 1)?.unwrap_or_default(),
+        tls: tls.and_then(pair),
+        to_ip: row.get::<_, Option<Parsed<IpAddr>>>(first + 3)?.map(|parsed| parsed.0),
+    }))
 }
 
 /// True if the error concerns the file rather than one statement.

@@ -11,7 +11,7 @@ use crate::{Result, StoreError};
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -72,6 +72,19 @@ const MIGRATIONS: [&str; 2] = [
         last INTEGER NOT NULL,
         PRIMARY KEY (host, port, connector, tls_policy, tls, why)
      ) WITHOUT ROWID;",
+    // For searches: a delivery's row says when its message was received, and what its last attempt was; tls is '' where
+    // there was none, code is such as ' 451 4.7.1 '.
+    "ALTER TABLE delivery ADD COLUMN received INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE delivery ADD COLUMN node TEXT;
+     ALTER TABLE delivery ADD COLUMN tls_policy TEXT;
+     ALTER TABLE delivery ADD COLUMN tls TEXT;
+     ALTER TABLE delivery ADD COLUMN remote TEXT;
+     ALTER TABLE delivery ADD COLUMN code TEXT;
+     UPDATE delivery SET received = (SELECT received FROM message WHERE message.id = delivery.message);
+     CREATE INDEX delivery_received ON delivery (received);
+     CREATE INDEX delivery_recipient ON delivery (recipient COLLATE NOCASE, received);
+     CREATE INDEX message_sender ON message (sender COLLATE NOCASE, received);
+     CREATE INDEX message_message_id ON message (message_id) WHERE message_id IS NOT NULL;",
 ];
 
 /// The version that this program writes.

@@ -1,6 +1,8 @@
 //! Results: one transaction for the state, its events, the bodies that nobody needs any more, and notices.
 
+use protocol::smtp::Reply;
 use rusqlite::{Connection, params};
+use trace::Event;
 
 use super::{
     fleet,
@@ -23,6 +25,7 @@ pub(super) fn settle(
             lost.push(settlement.delivery);
             continue;
         }
+        note_attempt(connection, settlement)?;
         for (notice, keys) in settlement.notices.iter().zip(notice_keys) {
             insert_message(connection, notice, keys, None)?;
         }
@@ -67,6 +70,28 @@ fn apply(connection: &Connection, node: &str, settlement: &Settlement) -> rusqli
             .execute(params![key, node, review.map(Millis), delay_notified])?,
     };
     Ok(changed > 0)
+}
+
+/// Puts the last attempt into the delivery's row, by which it is searched.
+fn note_attempt(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {
+    let tried = |event: &&Event| event.kind.attempt().is_some();
+    let Some(event) = settlement.events.iter().rev().find(tried) else { return Ok(()) };
+    let Some(attempt) = event.kind.attempt() else { return Ok(()) };
+    let tls = attempt.tls.as_ref().map(|tls| format!("{} {}", tls.version, tls.cipher)).unwrap_or_default();
+    let address = attempt.destination.as_ref().and_then(|destination| destination.address);
+    let reply = match &settlement.outcome {
+        Outcome::Delivered { reply, .. } => Some(reply),
+        Outcome::Deferred { failure, .. } | Outcome::Failed { failure, .. } => failure.reply.as_ref(),
+        Outcome::Returned { .. } => None,
+    };
+    let enhanced = |reply: &Reply| reply.enhanced.map(|code| format!("{code} ")).unwrap_or_default();
+    let code = reply.map(|reply| format!(" {} {}", reply.code, enhanced(reply)));
+    let mut update = connection.prepare_cached(
+        "UPDATE delivery SET node = ?2, tls_policy = ?3, tls = ?4, remote = ?5, code = ?6 WHERE id = ?1",
+    )?;
+    let remote = address.map(|address| address.ip().to_string());
+    update.execute(params![settlement.delivery.0, event.node, attempt.tls_policy, tls, remote, code])?;
+    Ok(())
 }
 
 /// Deletes a message's body once none of its deliveries can still be sent.

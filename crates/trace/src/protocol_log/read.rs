@@ -1,9 +1,8 @@
 //! Reads protocol logs as they come: cut, in UTF-8 or UTF-16, with fields missing at the end, several files in one. What
 //! cannot be read is counted, and the rest goes on.
 
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
-
 use super::{FIELDS, LogType, Row, RowKind};
+use crate::text;
 
 /// What a file held.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -17,7 +16,7 @@ pub struct Log {
 
 /// Reads a whole file.
 pub fn read(bytes: &[u8]) -> Log {
-    let text = decode(bytes);
+    let text = text::decode(bytes);
     let mut log = Log::default();
     let mut order: Vec<Option<usize>> = (0..FIELDS.len()).map(Some).collect();
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
@@ -68,18 +67,4 @@ fn row(record: &csv::StringRecord, order: &[Option<usize>]) -> Option<Row> {
         data: text(7),
         context: text(8),
     })
-}
-
-/// UTF-8 unless a mark, or zeros where ASCII in UTF-16 has them, say otherwise.
-fn decode(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
-    let encoding = Encoding::for_bom(bytes).map_or_else(|| guess(bytes), |(encoding, _)| encoding);
-    encoding.decode(bytes).0
-}
-
-fn guess(bytes: &[u8]) -> &'static Encoding {
-    match bytes {
-        [_, 0, _, 0, ..] => UTF_16LE,
-        [0, _, 0, _, ..] => UTF_16BE,
-        _ => UTF_8,
-    }
 }

@@ -1,0 +1,162 @@
+//! `gatepost trace` over real mail: filters, pages, files for other tools, and following.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Command, Stdio},
+};
+
+use ::trace::message_trace::{Column, Reader, Row};
+use lab::{Device, Options, Server};
+use serde_json::Value;
+
+use crate::support::{Node, swaks, wait_for};
+
+/// A node with one message delivered over TLS 1.3 and one that was deferred.
+fn node() -> (Node, Server) {
+    let server = Server::start(Device::Healthy, Options::default()).unwrap();
+    let node = Node::to_port(server.port())
+        .more("[[accepted_domain]]\nname = \"other.test\"\nconnector = \"dead\"\n[[connector]]\nname = \"dead\"\nhosts = [\"127.0.0.1:9\"]\n")
+        .start();
+    swaks(node.port, &["--to", "user@onprem.test", "--header", "Subject: Invoice 100%, \"paid\""]);
+    swaks(node.port, &["--to", "user@other.test,second@other.test", "--header", "Subject: Reminder"]);
+    node.wait_for_status("user@onprem.test", "Delivered");
+    wait_for("both to be deferred", || {
+        (node.queue().iter().filter(|row| !row["failure"].is_null()).count() == 2).then_some(())
+    });
+    (node, server)
+}
+
+fn found(node: &Node, arguments: &[&str]) -> Vec<String> {
+    let value = node.json(&[&["trace"], arguments].concat());
+    let rows = value["messages"].as_array().unwrap();
+    rows.iter().map(|row| row["recipient"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn filters_find_what_they_say() {
+    let (node, _server) = node();
+    let (one, two) = (&["user@onprem.test"][..], &["user@other.test", "second@other.test"][..]);
+    let table: &[(&[&str], &[&str])] = &[
+        (&["--recipient", "USER@*"], &["user@other.test", "user@onprem.test"]),
+        (&["--recipient", "@other.test"], two),
+        (&["--subject", "100%"], one),
+        (&["--subject-starts-with", "remind"], two),
+        (&["--subject-ends-with", "\"paid\""], one),
+        (&["--status", "delivered"], one),
+        (&["--status", "pending,failed"], two),
+        (&["--connector", "dead"], two),
+        (&["--node", "edge-1", "--tls-version", "1.3"], one),
+        (&["--cipher", "tls_aes_256_gcm_sha384"], one),
+        (&["--tls-version", "none"], two),
+        (&["--policy", "modern", "--code", "250"], one),
+        (&["--code", "2.0.0"], one),
+        (&["--to-ip", "127.0.0.1", "--from-ip", "127.0.0.1", "--status", "delivered"], one),
+        (&["--from-ip", "127.0.0.2"], &[]),
+        (&["--size-max", "10"], &[]),
+        (&["--since", "1h", "--size-min", "10", "--limit", "1"], &["user@other.test"]),
+        (&["--until", "1h"], &[]),
+    ];
+    for (arguments, expected) in table {
+        assert_eq!(found(&node, arguments), *expected, "{arguments:?}");
+    }
+    // Page by page, everything comes once.
+    let mut all = Vec::new();
+    let mut next: Option<String> = None;
+    loop {
+        let after: Vec<&str> = next.iter().flat_map(|next| ["--after", next.as_str()]).collect();
+        let page = node.json(&[&["trace", "--limit", "1"], &after[..]].concat());
+        all.extend(
+            page["messages"].as_array().unwrap().iter().map(|row| row["recipient"].as_str().unwrap().to_owned()),
+        );
+        next = page["next"].as_str().map(str::to_owned);
+        if next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(all, ["user@other.test", "second@other.test", "user@onprem.test"]);
+}
+
+fn export(node: &Node, arguments: &[&str]) -> Vec<u8> {
+    let output = node.run(&[&["trace"], arguments].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+fn rows(bytes: &[u8]) -> Vec<Row> {
+    Reader::new(bytes).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn files_are_what_other_tools_read() {
+    let (node, _server) = node();
+    // As a user's script would.
+    let script =
+        "import csv, json, sys; print(json.dumps(list(csv.DictReader(open(0, encoding='utf-16', newline='')))))";
+    let mut python =
+        Command::new("python3").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let csv = export(&node, &["--format", "csv", "--encoding", "utf-16le"]);
+    python.stdin.take().unwrap().write_all(&csv).unwrap();
+    let output = python.wait_with_output().unwrap();
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary.as_array().unwrap().len(), 2, "{summary:#}");
+    assert_eq!(summary[1]["message_subject"], "Invoice 100%, \"paid\"");
+    assert_eq!(summary[1]["recipient_status"], "user@onprem.test##Receive, Send");
+    assert_eq!(summary[0]["recipient_status"], "user@other.test##Receive, Defer;second@other.test##Receive, Defer");
+    assert_eq!(summary[0]["original_client_ip"], "127.0.0.1");
+
+    let extended = rows(&export(&node, &["--detail", "--format", "csv"]));
+    let events: Vec<(&str, &str)> =
+        extended.iter().map(|row| (&row[Column::EventId], &row[Column::RecipientAddress])).collect();
+    assert_eq!(
+        events,
+        [
+            ("RECEIVE", "user@other.test"),
+            ("DEFER", "user@other.test"),
+            ("DEFER", "second@other.test"),
+            ("RECEIVE", "user@onprem.test"),
+            ("SEND", "user@onprem.test"),
+        ]
+    );
+    let (deferred, sent) = (&extended[1], &extended[4]);
+    assert!(
+        deferred[Column::RecipientStatus].starts_with("[{LED=127.0.0.1:9: connection refused while connecting};{MSG="),
+        "{deferred:#?}"
+    );
+    assert!(sent[Column::CustomData].contains("S:TlsVersion=TLSv1.3;S:TlsCipher=TLS_AES_256_GCM_SHA384"), "{sent:#?}");
+    // Joins to the protocol log by the session.
+    let session = &sent[Column::SourceContext];
+    let log = node.path("data/protocol-log/SmtpSend");
+    wait_for("the session in the protocol log", || {
+        let files = std::fs::read_dir(&log).ok()?;
+        let mut texts = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        texts.any(|text| text.contains(&format!(",onprem,{session},"))).then_some(())
+    });
+    let tracking = rows(&export(&node, &["--format", "tracking-log"]));
+    assert_eq!(tracking.len(), extended.len());
+    assert_eq!(&tracking[0][Column::TransportTrafficType], "Email");
+}
+
+#[test]
+fn following_shows_mail_as_it_flows() {
+    let server = Server::start(Device::Healthy, Options::default()).unwrap();
+    let node = Node::to_port(server.port()).start();
+    let mut follow = node.command();
+    let mut follow = follow
+        .args(["trace", "--follow", "--format", "json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    swaks(node.port, &["--to", "user@onprem.test"]);
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let row = loop {
+        let row: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        if row["status"] == "Delivered" {
+            break row;
+        }
+    };
+    assert_eq!(row["recipient"], "user@onprem.test");
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+}

@@ -1,0 +1,116 @@
+//! Searching the history: a [`TraceQuery`] as SQL.
+//!
+//! Rows are found by one of four indexes (recipient, sender, Message-ID, time), and everything else is looked at row by
+//! row; what the last attempt was stands in the delivery's own row for that.
+
+use rusqlite::{Connection, ToSql};
+
+use super::{
+    read::records,
+    row::{Millis, state_number},
+};
+use crate::{AttemptMatch, DeliveryRecord, SubjectMatch, TraceQuery};
+
+/// SQL conditions with their parameters, in order.
+#[derive(Default)]
+struct Conditions {
+    sql: String,
+    parameters: Vec<Box<dyn ToSql>>,
+}
+
+impl Conditions {
+    fn push(&mut self, sql: &str, value: impl ToSql + 'static) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(sql);
+        self.parameters.push(Box::new(value));
+    }
+
+    fn push_if<T: ToSql + 'static>(&mut self, sql: &str, value: Option<T>) {
+        if let Some(value) = value {
+            self.push(sql, value);
+        }
+    }
+
+    /// An address, `@domain`, `<>`, or a pattern with `*`.
+    fn push_address(&mut self, column: &str, wanted: Option<&str>) {
+        let Some(wanted) = wanted else { return };
+        let wanted = wanted.trim_matches(['<', '>']);
+        if wanted.starts_with('@') || wanted.contains('*') {
+            let open = if wanted.starts_with('@') { "*" } else { "" };
+            self.push(&format!("{column} LIKE ? ESCAPE '\\'"), like(&format!("{open}{wanted}")));
+        } else {
+            self.push(&format!("{column} = ? COLLATE NOCASE"), wanted.to_owned());
+        }
+    }
+
+    fn push_attempt(&mut self, wanted: &AttemptMatch) {
+        self.push_if("d.remote = ?", wanted.to_ip.map(|ip| ip.to_string()));
+        self.push_if("d.node = ? COLLATE NOCASE", wanted.node.clone());
+        self.push_if("d.tls_policy = ? COLLATE NOCASE", wanted.tls_policy.clone());
+        // `TLSv1 RC4-SHA`; '' in plaintext.
+        match wanted.tls_version.as_deref() {
+            Some(none) if none.eq_ignore_ascii_case("none") => self.push("d.tls = ?", String::new()),
+            Some(version) => self.push("d.tls LIKE ? ESCAPE '\\'", like(&format!("{version} *"))),
+            None => {}
+        }
+        self.push_if("d.tls LIKE ? ESCAPE '\\'", wanted.cipher.as_ref().map(|cipher| like(&format!("* {cipher}"))));
+        // ` 451 4.7.1 `
+        self.push_if("d.code LIKE ? ESCAPE '\\'", wanted.code.as_ref().map(|code| like(&format!("* {code} *"))));
+    }
+
+    fn push_subject(&mut self, wanted: Option<&SubjectMatch>) {
+        let pattern = match wanted {
+            None => return,
+            Some(SubjectMatch::Contains(text)) => format!("%{}%", escaped(text)),
+            Some(SubjectMatch::StartsWith(text)) => format!("{}%", escaped(text)),
+            Some(SubjectMatch::EndsWith(text)) => format!("%{}", escaped(text)),
+        };
+        self.push("m.subject LIKE ? ESCAPE '\\'", pattern);
+    }
+}
+
+pub(super) fn trace(connection: &Connection, query: &TraceQuery) -> rusqlite::Result<Vec<DeliveryRecord>> {
+    let (condition, parameters) = condition(query);
+    records(connection, &condition, &parameters)
+}
+
+/// The whole of WHERE, with order and limit.
+pub(super) fn condition(query: &TraceQuery) -> (String, Vec<Box<dyn ToSql>>) {
+    let mut all = Conditions::default();
+    all.push_address("m.sender", query.sender.as_deref());
+    all.push_address("d.recipient", query.recipient.as_deref());
+    let message_id = query.message_id.as_ref().map(|id| id.trim_matches(['<', '>']).to_owned());
+    all.push_if("m.message_id = ?", message_id);
+    all.push_if("m.network_message_id = ?", query.network_message_id.map(|id| id.as_bytes().to_vec()));
+    all.push_subject(query.subject.as_ref());
+    if !query.states.is_empty() {
+        let states: Vec<String> = query.states.iter().map(|state| state_number(*state).to_string()).collect();
+        all.sql.push_str(&format!(" AND d.state IN ({})", states.join(", ")));
+    }
+    all.push_if("d.received >= ?", query.since.map(Millis));
+    all.push_if("d.received < ?", query.until.map(Millis));
+    all.push_if("m.client = ?", query.from_ip.map(|ip| ip.to_string()));
+    all.push_if("m.size >= ?", query.size_min.map(|size| size as i64));
+    all.push_if("m.size <= ?", query.size_max.map(|size| size as i64));
+    all.push_if("d.connector = ?", query.connector.clone());
+    all.push_attempt(&query.last_attempt);
+    if let Some(after) = query.after {
+        all.sql.push_str(" AND (d.received < ? OR (d.received = ? AND d.id > ?))");
+        all.parameters.extend([
+            Box::new(Millis(after.received)) as Box<dyn ToSql>,
+            Box::new(Millis(after.received)),
+            Box::new(after.delivery.0),
+        ]);
+    }
+    all.parameters.push(Box::new(query.limit));
+    (format!("1{} ORDER BY d.received DESC, d.id LIMIT ?", all.sql), all.parameters)
+}
+
+/// A pattern with `*` as LIKE has it.
+fn like(pattern: &str) -> String {
+    escaped(pattern).replace('*', "%")
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}

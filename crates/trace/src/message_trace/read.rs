@@ -1,0 +1,171 @@
+//! Reads extended reports and message tracking logs, a row at a time, in memory that does not grow with the file.
+//!
+//! Columns are found by their names, in any order: the file's `#Fields` line or its first row has them. Rows come as
+//! they stand, unsorted. What is no row is counted.
+
+use std::io::{self, Read};
+
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
+use super::{COLUMNS, NAMES, Row};
+use crate::text;
+
+/// Enough to tell the encoding, and more than a byte order mark.
+const BEGINNING_BYTES: usize = 64 * 1024;
+
+/// Rows that were none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RowsSkipped(pub u64);
+
+/// Reads one file.
+pub struct Reader<R: Read> {
+    csv: csv::Reader<Decoder<R>>,
+    /// Where each column of the file goes: 0 is the time.
+    order: Vec<Option<usize>>,
+    record: csv::StringRecord,
+    skipped: u64,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads as far as the names of the columns.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` where the file is neither an extended report nor a message tracking log.
+    pub fn new(file: R) -> io::Result<Self> {
+        let csv = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(Decoder::new(file)?);
+        let mut reader = Self { csv, order: Vec::new(), record: csv::StringRecord::new(), skipped: 0 };
+        while reader.order.is_empty() {
+            if !reader.csv.read_record(&mut reader.record)? || !reader.read_header() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "it is no message trace: neither date_time_utc nor #Fields: date-time names its columns",
+                ));
+            }
+        }
+        Ok(reader)
+    }
+
+    /// What was passed over so far.
+    pub fn skipped(&self) -> RowsSkipped {
+        RowsSkipped(self.skipped)
+    }
+
+    /// False where it is no header line.
+    fn read_header(&mut self) -> bool {
+        let first = self.record.get(0).unwrap_or_default().trim_start_matches('\u{feff}');
+        let names = match first.strip_prefix('#') {
+            None => first,
+            Some(header) => match header.split_once(':') {
+                Some((name, value)) if name.trim().eq_ignore_ascii_case("fields") => value.trim(),
+                _ => return true,
+            },
+        };
+        let names = std::iter::once(names).chain(self.record.iter().skip(1));
+        let order: Vec<Option<usize>> = names.map(place).collect();
+        let is_trace = order.contains(&Some(0)) && order.iter().flatten().count() > 3;
+        if is_trace {
+            self.order = order;
+        }
+        is_trace
+    }
+
+    fn row(&self) -> Option<Row> {
+        let mut row = Row::default();
+        for (value, place) in self.record.iter().zip(&self.order) {
+            match place {
+                None => {}
+                Some(0) => row.at = moment(value),
+                Some(column) => value.clone_into(&mut row.values[column - 1]),
+            }
+        }
+        // A row cut at its beginning, or a line of something else.
+        let has_event = !row[super::Column::EventId].is_empty();
+        (self.record.len() > 3 && has_event).then_some(row)
+    }
+}
+
+impl<R: Read> Iterator for Reader<R> {
+    type Item = io::Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.csv.read_record(&mut self.record) {
+                Ok(false) => return None,
+                Err(error) => match error.into_kind() {
+                    csv::ErrorKind::Io(error) => return Some(Err(error)),
+                    _ => self.skipped += 1,
+                },
+                // Files that were joined have headers in their midst.
+                Ok(true) if self.record.get(0).is_some_and(|first| first.starts_with('#')) => {
+                    self.read_header();
+                }
+                Ok(true) => match self.row() {
+                    Some(row) => return Some(Ok(row)),
+                    None => self.skipped += 1,
+                },
+            }
+        }
+    }
+}
+
+/// 0 for the time, 1 for the first other column.
+fn place(name: &str) -> Option<usize> {
+    let name = name.trim().trim_matches('"').to_ascii_lowercase().replace('-', "_");
+    if name == "date_time" || name == "date_time_utc" {
+        return Some(0);
+    }
+    let place = NAMES.iter().position(|(_, known)| *known == name)?;
+    debug_assert!(place < COLUMNS);
+    Some(place + 1)
+}
+
+/// ISO 8601; without a zone, UTC.
+fn moment(text: &str) -> Option<Timestamp> {
+    let text = text.trim().trim_start_matches('\u{feff}');
+    let local = || text.parse::<DateTime>().ok()?.to_zoned_datetime(TimeZone::UTC).ok();
+    text.parse().ok().or_else(|| local().map(|zoned| zoned.timestamp()))
+}
+
+/// The file as UTF-8.
+struct Decoder<R> {
+    file: R,
+    decoder: encoding_rs::Decoder,
+    input: Vec<u8>,
+    /// Of the input, what is decoded already.
+    taken: usize,
+    /// The file has no more.
+    ended: bool,
+    /// Nor has the decoder.
+    finished: bool,
+}
+
+impl<R: Read> Decoder<R> {
+    fn new(mut file: R) -> io::Result<Self> {
+        let mut input = Vec::new();
+        (&mut file).take(BEGINNING_BYTES as u64).read_to_end(&mut input)?;
+        let decoder = text::encoding(&input).new_decoder_with_bom_removal();
+        Ok(Self { file, decoder, input, taken: 0, ended: false, finished: false })
+    }
+}
+
+impl<R: Read> Read for Decoder<R> {
+    fn read(&mut self, output: &mut [u8]) -> io::Result<usize> {
+        while !self.finished && !output.is_empty() {
+            if self.taken == self.input.len() && !self.ended {
+                self.input.resize(BEGINNING_BYTES, 0);
+                let count = self.file.read(&mut self.input)?;
+                self.input.truncate(count);
+                self.taken = 0;
+                self.ended = count == 0;
+            }
+            let (result, read, written, _) = self.decoder.decode_to_utf8(&self.input[self.taken..], output, self.ended);
+            self.taken += read;
+            self.finished = self.ended && result == encoding_rs::CoderResult::InputEmpty;
+            if written > 0 {
+                return Ok(written);
+            }
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,164 @@
+//! Message traces as files: what is written reads back, and foreign ones are read as far as they go.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
+
+use std::path::{Path, PathBuf};
+
+use gatepost_trace::message_trace::{
+    Column, Encoding, EventWriter, Layout, Reader, Row, RowsSkipped, Summary, SummaryWriter,
+};
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn read(bytes: &[u8]) -> (Vec<Row>, RowsSkipped) {
+    let mut reader = Reader::new(bytes).unwrap();
+    let rows = reader.by_ref().map(Result::unwrap).collect();
+    (rows, reader.skipped())
+}
+
+fn write(rows: &[Row], layout: Layout, encoding: Encoding) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = EventWriter::new(&mut bytes, layout, encoding, at("2026-11-25T08:00:00Z")).unwrap();
+    rows.iter().for_each(|row| writer.write(row).unwrap());
+    writer.flush().unwrap();
+    drop(writer);
+    bytes
+}
+
+/// `shared` stands beside the repository; elsewhere GATEPOST_SHARED names it.
+fn sample(name: &str) -> Vec<u8> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let path = std::env::var_os("GATEPOST_SHARED").map_or(beside, PathBuf::from).join("samples").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("failed to read {}: {error}", path.display()))
+}
+
+#[test]
+fn the_extended_report_has_exchange_onlines_columns() {
+    let text = String::from_utf8(write(&[], Layout::ExtendedReport, Encoding::Utf8)).unwrap();
+    assert_eq!(
+        text,
+        "date_time_utc,client_ip,client_hostname,server_ip,server_hostname,source_context,connector_id,source,event_id,\
+         internal_message_id,message_id,network_message_id,recipient_address,recipient_status,total_bytes,\
+         recipient_count,related_recipient_address,reference,message_subject,sender_address,return_path,message_info,\
+         directionality,tenant_id,original_client_ip,original_server_ip,custom_data\r\n"
+    );
+}
+
+#[test]
+fn the_tracking_log_has_thirty_fields() {
+    let text = String::from_utf8(write(&[], Layout::TrackingLog, Encoding::Utf8)).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[2..4], ["#Log-type: Message Tracking Log", "#Date: 2026-11-25T08:00:00.000Z"]);
+    assert!(lines[4].starts_with("#Fields: date-time,client-ip,client-hostname,server-ip,"), "{}", lines[4]);
+    assert!(lines[4].ends_with(",custom-data,transport-traffic-type,log-id,schema-version"), "{}", lines[4]);
+    assert_eq!(lines[4].split(',').count(), 30);
+}
+
+#[test]
+fn the_summary_is_one_row_for_each_message() {
+    let summary = Summary {
+        received: at("2026-11-25T08:10:00.1239Z"),
+        sender: "alice@partner.test".to_owned(),
+        recipients: vec![("a@x.test".to_owned(), "Receive, Send"), ("b@x.test".to_owned(), "Receive, Fail")],
+        subject: "He said \"hello\", twice".to_owned(),
+        size_bytes: 4711,
+        message_id: "<1@partner.test>".to_owned(),
+        network_message_id: "01a212c3-5040-74c3-96da-d47bdb727c29".to_owned(),
+        client_ip: "192.0.2.1".to_owned(),
+        connector: "onprem".to_owned(),
+    };
+    let mut bytes = Vec::new();
+    let mut writer = SummaryWriter::new(&mut bytes, Encoding::Utf16Le).unwrap();
+    writer.write(&summary).unwrap();
+    writer.flush().unwrap();
+    drop(writer);
+    assert_eq!(bytes[..4], [0xff, 0xfe, b'o', 0]);
+    let units: Vec<u16> = bytes[2..].chunks(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
+    assert_eq!(
+        String::from_utf16(&units).unwrap(),
+        "origin_timestamp_utc,sender_address,recipient_status,message_subject,total_bytes,message_id,\
+         network_message_id,original_client_ip,directionality,connector_id,delivery_priority\r\n\
+         2026-11-25T08:10:00.123Z,alice@partner.test,\"a@x.test##Receive, Send;b@x.test##Receive, Fail\",\
+         \"He said \"\"hello\"\", twice\",4711,<1@partner.test>,01a212c3-5040-74c3-96da-d47bdb727c29,192.0.2.1,1,onprem,\
+         Normal\r\n"
+    );
+}
+
+#[test]
+fn columns_are_found_by_name_in_any_order_and_encoding() {
+    let text = "event_id,message_id,unheard_of,DATE_TIME_UTC,recipient_status\r\n\
+        Receive,<1@x>,?,2026-11-25T08:10:00.5Z,\"two\r\nlines, and a comma\"\r\n\
+        ,<2@x>,?,2026-11-25T08:10:00Z,no event\r\n\
+        DEFER,<3@x>,?,2026-11-25 08:09,\"[{LRT=};{LED=451 4.7.1 later}";
+    let units = |mark: &str| format!("{mark}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    for bytes in [text.as_bytes().to_vec(), format!("\u{feff}{text}").into_bytes(), units(""), units("\u{feff}")] {
+        let (rows, skipped) = read(&bytes);
+        assert_eq!((rows.len(), skipped), (2, RowsSkipped(1)), "{rows:?}");
+        assert_eq!((rows[0].at, &rows[0][Column::EventId]), (Some(at("2026-11-25T08:10:00.5Z")), "Receive"));
+        assert_eq!(&rows[0][Column::RecipientStatus], "two\r\nlines, and a comma");
+        // Cut within a quoted field, and without a zone.
+        assert_eq!((rows[1].at, &rows[1][Column::MessageId]), (Some(at("2026-11-25T08:09:00Z")), "<3@x>"));
+        assert_eq!(&rows[1][Column::RecipientStatus], "[{LRT=};{LED=451 4.7.1 later}");
+    }
+}
+
+#[test]
+fn what_is_no_trace_is_refused() {
+    for text in ["", "a,b,c\r\n1,2,3\r\n", "#Software: x\r\n#Fields: a,b\r\n", "date_time_utc\r\n"] {
+        let error = Reader::new(text.as_bytes()).err().unwrap();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{text}");
+        assert!(error.to_string().starts_with("it is no message trace"), "{error}");
+    }
+}
+
+/// A log of Exchange 2013, with 27 fields, as others have published it.
+#[test]
+fn a_published_tracking_log_is_read() {
+    let (rows, skipped) = read(&sample("exchange-logs/kinesis_msgtrk_2013_sanitised.log"));
+    assert!(!rows.is_empty());
+    assert_eq!(skipped, RowsSkipped(0));
+    for row in &rows {
+        assert!(row.at.is_some() && !row[Column::Source].is_empty(), "{row:?}");
+    }
+    assert!(rows.iter().any(|row| row[Column::SenderAddress].contains('@')), "{rows:#?}");
+}
+
+fn any_row() -> impl Strategy<Value = Row> {
+    const COLUMNS: [Column; 6] = [
+        Column::SourceContext,
+        Column::RecipientStatus,
+        Column::MessageSubject,
+        Column::CustomData,
+        Column::SenderAddress,
+        Column::ClientIp,
+    ];
+    let texts = prop::collection::vec("[ -~é日😀\"',;\r\n#]{0,30}", COLUMNS.len());
+    (0i64..4_000_000_000_000, texts).prop_map(|(milliseconds, texts)| {
+        let mut row = Row::default();
+        row.at = Timestamp::from_millisecond(milliseconds).ok();
+        row.set(Column::EventId, "SEND");
+        COLUMNS.into_iter().zip(texts).for_each(|(column, text)| row.set(column, text));
+        row
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_back(rows in prop::collection::vec(any_row(), 0..6), utf16: bool, log: bool) {
+        let encoding = if utf16 { Encoding::Utf16Le } else { Encoding::Utf8 };
+        let layout = if log { Layout::TrackingLog } else { Layout::ExtendedReport };
+        prop_assert_eq!(read(&write(&rows, layout, encoding)), (rows, RowsSkipped(0)));
+    }
+
+    #[test]
+    fn foreign_bytes_never_panic(head in "(#Fields: date-time|date_time_utc),event_id,source,a\r\n", rest: Vec<u8>) {
+        let bytes = [head.as_bytes(), &rest].concat();
+        if let Ok(reader) = Reader::new(bytes.as_slice()) {
+            reader.for_each(drop);
+        }
+    }
+}
