@@ -34,6 +34,7 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> S) {
     traces_are_found(&make().await).await;
     traces_are_found_by_their_last_attempt(&make().await).await;
     traces_come_in_pages(&make().await).await;
+    history_ends_where_mail_has_come_to_rest(&make().await).await;
     reports_replace_each_other(&make().await).await;
     plans_replace_each_other_in_order(&make().await).await;
     weak_deliveries_are_counted_by_destination(&make().await).await;
@@ -524,6 +525,37 @@ async fn traces_come_in_pages<S: Store>(store: &S) {
         accept(store, &late, None).await;
     }
     assert_eq!(found, ["d@x.test", "e@x.test", "f@x.test", "a@x.test"]);
+}
+
+async fn history_ends_where_mail_has_come_to_rest<S: Store>(store: &S) {
+    let mut kept = Vec::new();
+    // Delivered long ago twice, queued long ago, delivered lately; and one that has come to rest for one recipient only.
+    for (second, recipients, delivered_to) in [
+        (0, &["a@x.test"][..], 1),
+        (1, &["b@x.test"], 1),
+        (2, &["c@x.test"], 0),
+        (3, &["d@x.test", "e@x.test"], 1),
+        (500, &["f@x.test"], 1),
+    ] {
+        let mut new = new_message(recipients, 0);
+        new.received = at(second);
+        let accepted = accept(store, &new, Some(lease("n", 1000))).await;
+        for index in 0..delivered_to {
+            settle_one(store, settlement(&accepted, index, delivered())).await;
+        }
+        kept.push(new.network_message_id);
+    }
+    assert_eq!(store.forget(at(400), 1).await.expect("forgotten"), 1);
+    assert!(store.message(kept[0]).await.expect("read").is_none());
+    assert_eq!(store.forget(at(400), 10).await.expect("forgotten"), 1);
+    assert_eq!(store.forget(at(400), 10).await.expect("forgotten"), 0);
+    assert!(store.events(kept[1]).await.expect("read").is_empty());
+    for id in &kept[2..] {
+        assert!(store.message(*id).await.expect("read").is_some());
+        assert_eq!(store.events(*id).await.expect("read").len(), 1);
+    }
+    let rows = store.trace(TraceQuery { limit: 10, ..TraceQuery::default() }).await.expect("traced");
+    assert_eq!(rows.len(), 4);
 }
 
 async fn reports_replace_each_other<S: Store>(store: &S) {

@@ -109,6 +109,10 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Stores what this node knows of its connectors and that it is alive.
     fn report(&self, report: NodeReport) -> impl Future<Output = Result<()>> + Send;
 
+    /// Deletes up to `limit` messages that were received before, with their history, if none of their deliveries is in
+    /// the queue. Returns how many.
+    fn forget(&self, before: Timestamp, limit: u32) -> impl Future<Output = Result<u64>> + Send;
+
     /// Who runs, and how each node's connectors stand.
     fn reports(&self) -> impl Future<Output = Result<Vec<NodeReport>>> + Send;
 

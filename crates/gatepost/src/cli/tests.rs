@@ -83,6 +83,9 @@ impl Store for Fixed {
     async fn recover(&self, _: &str, _: Timestamp) -> Result<u64> {
         refused()
     }
+    async fn forget(&self, _: Timestamp, _: u32) -> Result<u64> {
+        refused()
+    }
     async fn expire_leases(&self, _: Timestamp) -> Result<u64> {
         refused()
     }

@@ -35,6 +35,7 @@ pub(crate) struct Config {
     pub dns: Dns,
     pub log: Log,
     pub protocol_log: ProtocolLog,
+    pub history: History,
 }
 
 /// This process.
@@ -495,6 +496,22 @@ impl Default for ProtocolLog {
             folder_size_max: ByteSize::mebibytes(250),
             age_max: Duration::hours(30 * 24),
         }
+    }
+}
+
+/// What is kept of mail that has come to rest, for traces.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct History {
+    /// Messages that were received longer ago, and are no longer in the queue, are deleted with their events.
+    pub keep: Duration,
+    /// Keep subjects. false: they are not written down at all, and cannot be searched for.
+    pub subjects: bool,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self { keep: Duration::hours(90 * 24), subjects: true }
     }
 }
 

@@ -6,6 +6,7 @@
 //! ```
 
 pub(crate) mod header;
+mod history;
 mod inbound;
 mod outbound;
 mod policy;
@@ -150,12 +151,13 @@ fn routes(config: &Config) -> Routes {
     Routes::new(config.accepted_domains.iter().map(|domain| (domain.name.clone(), domain.connector.clone())))
 }
 
-/// Renews leases, ends those of dead nodes, reviews what was not tried, and reports.
+/// Renews leases, ends those of dead nodes, reviews what was not tried, reports, and deletes old history.
 async fn background<S: Store>(node: Arc<Node<S>>) {
     let mut report = tokio::time::interval(REPORT_INTERVAL);
     let mut renew = tokio::time::interval(RENEW_INTERVAL);
     let mut review = tokio::time::interval(Duration::from_secs(5));
     let mut plan = tokio::time::interval(PLAN_INTERVAL);
+    let mut history = Box::pin(tokio::time::sleep(history::FIRST));
     loop {
         tokio::select! {
             _ = plan.tick() => {
@@ -166,6 +168,7 @@ async fn background<S: Store>(node: Arc<Node<S>>) {
             _ = report.tick() => node.report().await,
             _ = renew.tick() => renew_leases(&node).await,
             _ = review.tick() => review::run(&node).await,
+            () = &mut history => history::run(&node, history.as_mut()).await,
         }
     }
 }

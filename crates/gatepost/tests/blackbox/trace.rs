@@ -160,3 +160,17 @@ fn following_shows_mail_as_it_flows() {
     follow.kill().unwrap();
     follow.wait().unwrap();
 }
+
+#[test]
+fn old_history_is_deleted_and_subjects_can_be_withheld() {
+    let server = Server::start(Device::Healthy, Options::default()).unwrap();
+    let mut node = Node::to_port(server.port()).more("[history]\nkeep = \"7s\"\nsubjects = false\n").start();
+    swaks(node.port, &["--to", "user@onprem.test", "--header", "Subject: between us"]);
+    let row = node.wait_for_status("user@onprem.test", "Delivered");
+    assert!(row["subject"].is_null(), "{row:#}");
+    // Deletion begins five seconds after a start.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    node.kill();
+    node.start();
+    wait_for("the history to end", || node.trace().is_empty().then_some(()));
+}

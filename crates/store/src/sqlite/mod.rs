@@ -9,6 +9,7 @@
 
 mod command;
 mod fleet;
+mod history;
 mod lock;
 mod queue;
 mod read;
@@ -192,6 +193,13 @@ impl Store for SqliteStore {
         self.0.readers.run(move |connection| read::body(connection, message, sequence)).await
     }
 
+    async fn forget(&self, before: Timestamp, limit: u32) -> Result<u64> {
+        let forgotten = self.0.writer.run(move |connection| history::forget(connection, before, limit)).await?;
+        if forgotten > 0 {
+            self.0.writer.run(history::vacuum).await?;
+        }
+        Ok(forgotten)
+    }
     async fn report(&self, report: NodeReport) -> Result<()> {
         self.0.writer.run(move |connection| queue::report(connection, &report)).await
     }

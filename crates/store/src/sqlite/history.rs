@@ -1,0 +1,40 @@
+//! The end of history: what nobody needs to trace any more is deleted, and its room given back to the file system.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::row::Millis;
+
+/// Pages given back with each batch: a batch frees fewer, so that none are left for good.
+const VACUUM_PAGES: u32 = 2000;
+
+/// Deletes up to `limit` messages that were received before, and none of whose deliveries is in the queue. Returns how
+/// many.
+pub(super) fn forget(connection: &Connection, before: Timestamp, limit: u32) -> rusqlite::Result<u64> {
+    let mut select = connection.prepare_cached(
+        "SELECT DISTINCT d.message FROM delivery AS d WHERE d.received < ?1 AND NOT EXISTS (
+             SELECT 1 FROM delivery AS live WHERE live.message = d.message AND live.state <= 2
+         ) ORDER BY d.received LIMIT ?2",
+    )?;
+    let messages = select.query_map(params![Millis(before), limit], |row| row.get::<_, i64>(0))?;
+    let messages: Vec<i64> = messages.collect::<rusqlite::Result<_>>()?;
+    for message in &messages {
+        for sql in [
+            "DELETE FROM event WHERE message = ?1",
+            "DELETE FROM delivery WHERE message = ?1",
+            "DELETE FROM message WHERE id = ?1",
+        ] {
+            connection.prepare_cached(sql)?.execute([message])?;
+        }
+    }
+    Ok(messages.len() as u64)
+}
+
+/// Gives free pages at the file's end back.
+pub(super) fn vacuum(connection: &Connection) -> rusqlite::Result<()> {
+    let mut vacuum = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+    let mut rows = vacuum.query([])?;
+    // Each step frees a page.
+    while rows.next()?.is_some() {}
+    Ok(())
+}
