@@ -35,6 +35,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if let Command::Case(command) = &arguments.command {
         return run_case(command, &mut out);
     }
+    if let Command::Trace(trace) = &arguments.command
+        && trace.is_foreign()
+    {
+        cli::run_foreign_trace(trace, &cli::Screen::stdout(trace.utc, Timestamp::now()), &mut out)?;
+        return Ok(out.flush()?);
+    }
     let config = Config::load(&arguments.config)?;
     match &arguments.command {
         Command::Serve => {

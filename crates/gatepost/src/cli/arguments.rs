@@ -98,6 +98,7 @@ Examples:
   gatepost trace --since 1d --status pending --code 451 --node mx2
   gatepost trace --since 7d --recipient '*@onprem.test' --detail --format csv > report.csv
   gatepost trace --follow
+  gatepost trace --from-tracking-log MSGTRK20261125-1.LOG --status failed
 
 Status is Delivered, Pending, Failed, or Removed (by an operator). Case does not matter.
 
@@ -167,6 +168,12 @@ pub(crate) struct TraceArguments {
     /// Go on showing what comes in, and what becomes of it, until interrupted
     #[arg(long, conflicts_with_all = ["after", "until", "detail", "encoding"])]
     pub follow: bool,
+    /// Show what an extended message trace of Exchange Online tells (CSV), not this gateway's history; several times
+    #[arg(long, value_name = "FILE")]
+    pub from_message_trace: Vec<PathBuf>,
+    /// Show what message tracking logs of Exchange tell; several times
+    #[arg(long, value_name = "FILE")]
+    pub from_tracking_log: Vec<PathBuf>,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     pub format: TraceFormat,
@@ -176,6 +183,13 @@ pub(crate) struct TraceArguments {
     /// Show times in UTC, not in the local time zone
     #[arg(long)]
     pub utc: bool,
+}
+
+impl TraceArguments {
+    /// True if it is about other systems' files.
+    pub(crate) fn is_foreign(&self) -> bool {
+        !self.from_message_trace.is_empty() || !self.from_tracking_log.is_empty()
+    }
 }
 
 /// What the last attempt must have been.

@@ -7,6 +7,7 @@ mod arguments;
 mod configuration;
 mod event;
 mod export;
+mod foreign;
 mod json;
 mod policy;
 mod queue;
@@ -23,6 +24,7 @@ use std::{env, io, process::ExitCode};
 
 pub(crate) use arguments::{Arguments, CaseCommand, Command, Format, PolicyCommand};
 pub(crate) use configuration::run as run_config;
+pub(crate) use foreign::run as run_foreign_trace;
 pub(crate) use policy::{ledger as run_ledger, list as list_policies};
 pub(crate) use queue::run as run_queue;
 pub(crate) use rollout::run as run_rollout;

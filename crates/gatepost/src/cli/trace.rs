@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use store::{AttemptMatch, DeliveryKey, DeliveryRecord, State, Store, SubjectMatch, TraceCursor, TraceQuery};
 use trace::{
     Event,
-    message_trace::{Encoding, EventWriter, Layout, SummaryWriter},
+    message_trace::{Column as Field, Encoding, EventWriter, Layout, SummaryWriter},
 };
 use uuid::Uuid;
 
@@ -217,12 +217,17 @@ impl<S: Store> Page<'_, S> {
         out: &mut dyn Write,
     ) -> anyhow::Result<()> {
         let mut writer = EventWriter::new(out, layout, encoding, self.screen.now)?;
-        let mut last = None;
-        for record in records {
-            let is_first = last.replace(record.message.key) != Some(record.message.key);
-            for event in self.events_of(record).await? {
-                let told = event.recipient.is_none() && !is_first;
-                if let Some(row) = export::row(record, &event).filter(|_| !told) {
+        for message in records.chunk_by(|a, b| a.message.key == b.message.key) {
+            let recipients: Vec<&str> = message.iter().map(|record| record.delivery.recipient.as_str()).collect();
+            for (index, record) in message.iter().enumerate() {
+                for event in self.events_of(record).await? {
+                    let concerns_all = event.recipient.is_none();
+                    let Some(mut row) = export::row(record, &event).filter(|_| index == 0 || !concerns_all) else {
+                        continue;
+                    };
+                    if concerns_all {
+                        row.set(Field::RecipientAddress, recipients.join(";"));
+                    }
                     writer.write(&row)?;
                 }
             }

@@ -110,7 +110,7 @@ fn files_are_what_other_tools_read() {
     assert_eq!(
         events,
         [
-            ("RECEIVE", "user@other.test"),
+            ("RECEIVE", "user@other.test;second@other.test"),
             ("DEFER", "user@other.test"),
             ("DEFER", "second@other.test"),
             ("RECEIVE", "user@onprem.test"),
@@ -173,4 +173,43 @@ fn old_history_is_deleted_and_subjects_can_be_withheld() {
     node.kill();
     node.start();
     wait_for("the history to end", || node.trace().is_empty().then_some(()));
+}
+
+/// What the gateway wrote, and what others have published, in the same table.
+#[test]
+fn other_systems_files_are_shown() {
+    let (node, _server) = node();
+    let report = node.path("report.csv");
+    std::fs::write(&report, export(&node, &["--detail", "--format", "csv", "--encoding", "utf-16le"])).unwrap();
+    // From anywhere, without a configuration.
+    let read = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gatepost")).arg("trace").args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let file = report.to_str().unwrap();
+    let (code, text, _) = read(&["--from-message-trace", file, "--format", "json"]);
+    assert_eq!(code, Some(0));
+    let value: Value = serde_json::from_str(&text).unwrap();
+    let told: Vec<(&str, &str)> = value["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["recipient"].as_str().unwrap(), row["status"].as_str().unwrap()))
+        .collect();
+    let expected =
+        [("second@other.test", "Pending"), ("user@other.test", "Pending"), ("user@onprem.test", "Delivered")];
+    assert_eq!(told, expected);
+    let (_, text, _) = read(&["--from-message-trace", file, "--status", "pending", "--recipient", "second@*"]);
+    assert!(
+        text.contains("[{LED=127.0.0.1:9: connection refused") && text.contains("Read 5 rows; 0 were none."),
+        "{text}"
+    );
+
+    let (code, _, error) = read(&["--from-tracking-log", node.path("gatepost.toml").to_str().unwrap()]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("gatepost.toml: it is no message trace"), "{error}");
+    let (code, _, error) = read(&["--from-tracking-log", file, "--node", "mx1"]);
+    assert!(code == Some(2) && error.contains("files are filtered by --sender"), "{error}");
+    let (code, _, error) = read(&["--from-tracking-log", "/nonexistent"]);
+    assert!(code == Some(2) && error.contains("failed to read /nonexistent"), "{error}");
 }

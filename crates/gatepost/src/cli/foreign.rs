@@ -1,0 +1,305 @@
+//! `gatepost trace --from-…`: other systems' mail, read from their files, in the same tables.
+
+use std::{collections::HashMap, fs::File, io::Write, path::Path};
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use serde_json::json;
+use trace::message_trace::{Column as Field, Reader, Row};
+
+use super::{
+    arguments::{Status, TraceArguments, TraceFormat},
+    json,
+    screen::Screen,
+    table::{Cell, Column, Table},
+};
+
+/// What became of a message for one recipient, as far as the files tell.
+struct Traced {
+    received: Option<Timestamp>,
+    last: Option<Timestamp>,
+    status: Status,
+    sender: String,
+    recipient: String,
+    subject: String,
+    message_id: String,
+    network_message_id: String,
+    why: String,
+    events: Vec<Row>,
+}
+
+/// All messages of some files.
+#[derive(Default)]
+struct Files {
+    /// By message and recipient.
+    places: HashMap<(String, String), usize>,
+    traced: Vec<Traced>,
+    rows: u64,
+    skipped: u64,
+}
+
+/// The last word on a delivery; whatever else was logged of it tells how far it came.
+fn ending(event: &str) -> Option<Status> {
+    match event.to_ascii_uppercase().as_str() {
+        "DELIVER" | "SEND" | "SENDEXTERNAL" | "DUPLICATEDELIVER" => Some(Status::Delivered),
+        "FAIL" | "DELIVERFAIL" | "BADMAIL" | "DROP" | "POISONMESSAGE" => Some(Status::Failed),
+        _ => None,
+    }
+}
+
+impl Files {
+    fn read(&mut self, path: &Path, detail: bool) -> anyhow::Result<()> {
+        let file = File::open(path).with_context(|| format!("failed to read {}", path.display()))?;
+        let mut reader = Reader::new(file).with_context(|| format!("failed to read {}", path.display()))?;
+        for row in reader.by_ref() {
+            let row = row.with_context(|| format!("failed to read {}", path.display()))?;
+            self.rows += 1;
+            self.add(&row, detail);
+        }
+        self.skipped += reader.skipped().0;
+        Ok(())
+    }
+
+    fn add(&mut self, row: &Row, detail: bool) {
+        let id = [&row[Field::NetworkMessageId], &row[Field::MessageId]].into_iter().find(|id| !id.is_empty());
+        let Some(id) = id else { return };
+        let mut recipients: Vec<&str> = row[Field::RecipientAddress].split(';').collect();
+        recipients.sort_unstable();
+        recipients.dedup();
+        for recipient in recipients.into_iter().filter(|recipient| !recipient.is_empty()) {
+            let key = (id.to_ascii_lowercase(), recipient.to_ascii_lowercase());
+            let place = *self.places.entry(key).or_insert_with(|| {
+                self.traced.push(Traced::new(row, recipient));
+                self.traced.len() - 1
+            });
+            if let Some(traced) = self.traced.get_mut(place) {
+                traced.add(row, detail);
+            }
+        }
+    }
+}
+
+impl Traced {
+    fn new(row: &Row, recipient: &str) -> Self {
+        Self {
+            received: None,
+            last: None,
+            status: Status::Pending,
+            sender: row[Field::SenderAddress].to_owned(),
+            recipient: recipient.to_owned(),
+            subject: row[Field::MessageSubject].to_owned(),
+            message_id: row[Field::MessageId].to_owned(),
+            network_message_id: row[Field::NetworkMessageId].to_owned(),
+            why: String::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Rows come unsorted.
+    fn add(&mut self, row: &Row, detail: bool) {
+        self.received = [self.received, row.at].into_iter().flatten().min();
+        let is_later = row.at >= self.last;
+        let event = &row[Field::EventId];
+        match ending(event) {
+            Some(status) if is_later || self.status == Status::Pending => {
+                self.status = status;
+                row[Field::RecipientStatus].clone_into(&mut self.why);
+            }
+            None if event.eq_ignore_ascii_case("DEFER") && self.status == Status::Pending && is_later => {
+                row[Field::RecipientStatus].clone_into(&mut self.why);
+            }
+            _ => {}
+        }
+        self.last = self.last.max(row.at);
+        if detail {
+            self.events.push(row.clone());
+        }
+    }
+}
+
+/// The filters that make sense for a file; others are refused.
+struct Filter<'a> {
+    arguments: &'a TraceArguments,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+impl<'a> Filter<'a> {
+    fn new(arguments: &'a TraceArguments, now: Timestamp) -> anyhow::Result<Self> {
+        let TraceArguments { message, from_ip, size_min, size_max, connector, last_attempt, after, .. } = arguments;
+        let inapplicable = message.is_some()
+            || from_ip.is_some()
+            || size_min.is_some()
+            || size_max.is_some()
+            || connector.is_some()
+            || after.is_some()
+            || arguments.follow
+            || *last_attempt != Default::default();
+        if inapplicable {
+            bail!(
+                "files are filtered by --sender, --recipient, --subject, --subject-starts-with, --subject-ends-with, \
+                 --message-id, --status, --since and --until only"
+            );
+        }
+        let (since, until) = (arguments.since, arguments.until);
+        Ok(Self {
+            arguments,
+            since: since.map(|since| since.timestamp(now)),
+            until: until.map(|until| until.timestamp(now)),
+        })
+    }
+
+    fn passes(&self, traced: &Traced) -> bool {
+        let arguments = self.arguments;
+        let lower = |text: &str| text.to_lowercase();
+        let subject = lower(&traced.subject);
+        let matches = |wanted: &Option<String>, test: &dyn Fn(&str) -> bool| {
+            wanted.as_ref().is_none_or(|wanted| test(&lower(wanted)))
+        };
+        let id = traced.message_id.trim_matches(['<', '>']);
+        matches(&arguments.sender, &|wanted| address_matches(wanted, &lower(&traced.sender)))
+            && matches(&arguments.recipient, &|wanted| address_matches(wanted, &lower(&traced.recipient)))
+            && matches(&arguments.subject, &|wanted| subject.contains(wanted))
+            && matches(&arguments.subject_starts_with, &|wanted| subject.starts_with(wanted))
+            && matches(&arguments.subject_ends_with, &|wanted| subject.ends_with(wanted))
+            && matches(&arguments.message_id, &|wanted| lower(id) == wanted.trim_matches(['<', '>']))
+            && (arguments.status.is_empty() || arguments.status.contains(&traced.status))
+            && self.since.is_none_or(|since| traced.received.is_some_and(|at| at >= since))
+            && self.until.is_none_or(|until| traced.received.is_some_and(|at| at < until))
+    }
+}
+
+/// An address, `@domain`, or a pattern with `*`; both in lower case.
+fn address_matches(wanted: &str, address: &str) -> bool {
+    let wanted = wanted.trim_matches(['<', '>']);
+    let pattern = if wanted.starts_with('@') { format!("*{wanted}") } else { wanted.to_owned() };
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = address.strip_prefix(first) else { return false };
+    let mut last_is_open = false;
+    let mut any = false;
+    for part in parts {
+        any = true;
+        last_is_open = part.is_empty();
+        match rest.find(part) {
+            // The last part must stand at the end.
+            Some(_) if !part.is_empty() && pattern.ends_with(part) && rest.ends_with(part) => rest = "",
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.is_empty() || (any && last_is_open)
+}
+
+const COLUMNS: [Column; 7] = [
+    Column::whole("RECEIVED"),
+    Column::whole("STATUS"),
+    Column::cut("SENDER", 12),
+    Column::cut("RECIPIENT", 14),
+    Column::cut("SUBJECT", 8),
+    Column::cut("WHY", 24),
+    Column::cut("ID", 12),
+];
+
+/// Reads the files and shows what they tell, newest first.
+pub(crate) fn run(arguments: &TraceArguments, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
+    let filter = Filter::new(arguments, screen.now)?;
+    let mut files = Files::default();
+    for path in arguments.from_message_trace.iter().chain(&arguments.from_tracking_log) {
+        files.read(path, arguments.detail)?;
+    }
+    files.traced.retain(|traced| filter.passes(traced));
+    files.traced.sort_by(|a, b| b.received.cmp(&a.received).then_with(|| a.recipient.cmp(&b.recipient)));
+    files.traced.truncate(arguments.limit as usize);
+    match arguments.format {
+        TraceFormat::Json => {
+            let mut list = json::List::open("messages", out)?;
+            for traced in &files.traced {
+                list.push(&view(traced))?;
+            }
+            list.close(&format!(", \"rows\": {}, \"rows_skipped\": {}", files.rows, files.skipped))?;
+        }
+        TraceFormat::Table => write_table(&files, arguments.detail, screen, out)?,
+        TraceFormat::Csv | TraceFormat::TrackingLog => bail!("what is read from files is shown as a table or as json"),
+    }
+    Ok(())
+}
+
+fn view(traced: &Traced) -> serde_json::Value {
+    json!({
+        "received": traced.received,
+        "status": traced.status.name(),
+        "sender": traced.sender,
+        "recipient": traced.recipient,
+        "subject": traced.subject,
+        "message_id": traced.message_id,
+        "network_message_id": traced.network_message_id,
+        "why": traced.why,
+    })
+}
+
+fn write_table(files: &Files, detail: bool, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
+    let time = |at: Option<Timestamp>| at.map(|at| screen.time(at)).unwrap_or_default();
+    let cells = |traced: &Traced| {
+        vec![
+            Cell::new(time(traced.received)),
+            Cell::coloured(traced.status.name(), traced.status.colour()),
+            Cell::new(&traced.sender),
+            Cell::new(&traced.recipient),
+            Cell::new(&traced.subject),
+            Cell::new(&traced.why),
+            Cell::new(if traced.network_message_id.is_empty() {
+                &traced.message_id
+            } else {
+                &traced.network_message_id
+            }),
+        ]
+    };
+    if detail {
+        for traced in &files.traced {
+            Table::records(&COLUMNS, screen).write(&[cells(traced)], out)?;
+            let mut events: Vec<&Row> = traced.events.iter().collect();
+            events.sort_by_key(|event| event.at);
+            for event in events {
+                let parts =
+                    [Field::Source, Field::EventId, Field::ServerHostname, Field::ConnectorId, Field::RecipientStatus];
+                let said = parts.map(|part| &event[part]).into_iter().filter(|part| !part.is_empty());
+                let text = super::screen::clean(&said.collect::<Vec<_>>().join("  "));
+                writeln!(out, "  {}  {text}", time(event.at))?;
+            }
+            writeln!(out)?;
+        }
+    } else {
+        Table::new(&COLUMNS, screen).write(&files.traced.iter().map(cells).collect::<Vec<_>>(), out)?;
+    }
+    if files.traced.is_empty() {
+        writeln!(out, "No message matches.")?;
+    }
+    writeln!(out, "Read {} rows; {} were none.", files.rows, files.skipped)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_match_as_they_say() {
+        let table = [
+            ("a@x.test", "a@x.test", true),
+            ("a@x.test", "ba@x.test", false),
+            ("@x.test", "a@x.test", true),
+            ("@x.test", "a@sub.x.test", false),
+            ("a*", "abc@x.test", true),
+            ("*@x.test", "a@x.test", true),
+            ("a*@x.test", "abc@x.test", true),
+            ("a*c@*.test", "abc@x.test", true),
+            ("a*d@*.test", "abc@x.test", false),
+            ("*x.test", "a@x.test.example", false),
+            ("*", "a@x.test", true),
+        ];
+        for (wanted, address, expected) in table {
+            assert_eq!(address_matches(wanted, address), expected, "{wanted} {address}");
+        }
+    }
+}
