@@ -45,30 +45,79 @@ pub(crate) async fn run<S: Store>(
     if arguments.follow {
         return follow(arguments, query, store, config, screen, out).await;
     }
-    let records = store.trace(query).await.context("failed to search the queue's history")?;
     let standing = Standing::read(store, config, screen.now).await?;
-    let next = records.last().filter(|_| records.len() >= arguments.limit as usize).map(TraceCursor::from);
+    let mut pages = Pages { left: query.limit, query, next: None };
     let mut page = Page { store, standing, screen, events: HashMap::new() };
     match arguments.format {
         TraceFormat::Json => {
             let mut list = json::List::open("messages", out)?;
-            for record in &records {
-                let events = if arguments.detail { Some(page.events_of(record).await?) } else { None };
-                list.push(&json::TraceView::new(record, &page.standing, events.as_deref()))?;
+            while let Some(records) = pages.read(store).await? {
+                for record in &records {
+                    let events = if arguments.detail { Some(page.events_of(record).await?) } else { None };
+                    list.push(&json::TraceView::new(record, &page.standing, events.as_deref()))?;
+                }
             }
-            let next = next.map_or_else(|| "null".to_owned(), |next| format!("\"{}\"", cursor_text(next)));
+            let next = pages.next.map_or_else(|| "null".to_owned(), |next| format!("\"{}\"", cursor_text(next)));
             list.close(&format!(", \"next\": {next}"))?;
         }
-        TraceFormat::Csv if !arguments.detail => write_summaries(&records, encoding(arguments), out)?,
-        TraceFormat::Csv => page.write_events(&records, Layout::ExtendedReport, encoding(arguments), out).await?,
-        TraceFormat::TrackingLog => page.write_events(&records, Layout::TrackingLog, encoding(arguments), out).await?,
-        TraceFormat::Table if arguments.detail => page.write_detail(&records, out).await?,
-        TraceFormat::Table => page.write_table(&records, out)?,
-    }
-    if arguments.format == TraceFormat::Table {
-        write_count(&records, next, out)?;
+        TraceFormat::Csv if !arguments.detail => {
+            let mut writer = SummaryWriter::new(out, encoding(arguments))?;
+            while let Some(records) = pages.read(store).await? {
+                write_summaries(&records, &mut writer)?;
+            }
+            writer.flush()?;
+        }
+        TraceFormat::Csv | TraceFormat::TrackingLog => {
+            let is_log = arguments.format == TraceFormat::TrackingLog;
+            let layout = if is_log { Layout::TrackingLog } else { Layout::ExtendedReport };
+            let mut writer = EventWriter::new(out, layout, encoding(arguments), screen.now)?;
+            while let Some(records) = pages.read(store).await? {
+                page.write_events(&records, &mut writer).await?;
+            }
+            writer.flush()?;
+        }
+        TraceFormat::Table => {
+            // Columns are as wide as the whole of it needs.
+            let mut all = Vec::new();
+            while let Some(records) = pages.read(store).await? {
+                all.extend(records);
+            }
+            if arguments.detail {
+                page.write_detail(&all, out).await?;
+            } else {
+                page.write_table(&all, out)?;
+            }
+            write_count(&all, pages.next, out)?;
+        }
     }
     Ok(())
+}
+
+/// Records read at a time: memory does not grow with the length of an export.
+const PAGE_ROWS: u32 = 2000;
+
+/// What a search finds, a page at a time.
+struct Pages {
+    query: TraceQuery,
+    /// Rows that may still be shown.
+    left: u32,
+    /// Where those begin that are not shown any more; `None` while reading, and where there are none.
+    next: Option<TraceCursor>,
+}
+
+impl Pages {
+    async fn read<S: Store>(&mut self, store: &S) -> anyhow::Result<Option<Vec<DeliveryRecord>>> {
+        if self.left == 0 {
+            self.next = self.query.after;
+            return Ok(None);
+        }
+        self.query.limit = self.left.min(PAGE_ROWS);
+        let records = store.trace(self.query.clone()).await.context("failed to search the queue's history")?;
+        let is_last = records.len() < self.query.limit as usize;
+        self.left = if is_last { 0 } else { self.left - self.query.limit };
+        self.query.after = records.last().filter(|_| !is_last).map(TraceCursor::from);
+        Ok(Some(records))
+    }
 }
 
 fn encoding(arguments: &TraceArguments) -> Encoding {
@@ -178,14 +227,13 @@ async fn follow<S: Store>(
 }
 
 /// Recipients of a message follow each other, and share a row.
-fn write_summaries(records: &[DeliveryRecord], encoding: Encoding, out: &mut dyn Write) -> anyhow::Result<()> {
-    let mut writer = SummaryWriter::new(out, encoding)?;
+fn write_summaries<W: Write>(records: &[DeliveryRecord], writer: &mut SummaryWriter<W>) -> io::Result<()> {
     for message in records.chunk_by(|a, b| a.message.key == b.message.key) {
         if let Some(summary) = export::summary(message) {
             writer.write(&summary)?;
         }
     }
-    Ok(writer.flush()?)
+    Ok(())
 }
 
 struct Page<'a, S> {
@@ -209,14 +257,11 @@ impl<S: Store> Page<'_, S> {
     }
 
     /// A row for each event. What concerns the whole message is told once.
-    async fn write_events(
+    async fn write_events<W: Write>(
         &mut self,
         records: &[DeliveryRecord],
-        layout: Layout,
-        encoding: Encoding,
-        out: &mut dyn Write,
+        writer: &mut EventWriter<W>,
     ) -> anyhow::Result<()> {
-        let mut writer = EventWriter::new(out, layout, encoding, self.screen.now)?;
         for message in records.chunk_by(|a, b| a.message.key == b.message.key) {
             let recipients: Vec<&str> = message.iter().map(|record| record.delivery.recipient.as_str()).collect();
             for (index, record) in message.iter().enumerate() {
@@ -232,7 +277,7 @@ impl<S: Store> Page<'_, S> {
                 }
             }
         }
-        Ok(writer.flush()?)
+        Ok(())
     }
 
     fn write_table(&self, records: &[DeliveryRecord], out: &mut dyn Write) -> io::Result<()> {
