@@ -65,7 +65,7 @@ pub(crate) fn context(device: Device, host_name: &str, authority: &mut Authority
     builder.set_security_level(0);
     builder.set_certificate(&identity.certificate)?;
     builder.set_private_key(&identity.key)?;
-    builder.set_options(SslOptions::CIPHER_SERVER_PREFERENCE | SslOptions::NO_TICKET);
+    builder.set_options(SslOptions::CIPHER_SERVER_PREFERENCE);
     let (lowest, highest, ciphers) = match device {
         Device::Rc4Only => (SslVersion::TLS1, SslVersion::TLS1, "RC4-SHA:RC4-MD5:@SECLEVEL=0"),
         Device::AesThenSilence | Device::Tls10Only => {

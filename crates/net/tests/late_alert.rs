@@ -1,39 +1,19 @@
 //! In TLS 1.3 a server refuses a client's certificate after the client has finished: the refusal must be told as what it
 //! is, however the bytes and the close that follows them arrive.
 
-use std::{sync::Arc, time::Duration};
+mod common;
 
-use gatepost_net::{
-    send::{Connection, Options, Timeouts},
-    tls::{TlsContext, TlsSettings},
-};
+use gatepost_net::{send::Connection, tls::TlsContext};
 use lab::{Device, Server};
 use protocol::{
-    smtp::{FailureKind, Phase, client::TlsLevel},
+    smtp::{FailureKind, Phase},
     tls::TlsPolicy,
 };
-
-const WAIT: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_client_certificate_is_always_told_as_such() {
     let server = Server::start(Device::ClientCertificateRequired, lab::Options::default()).unwrap();
-    let settings = TlsSettings { policy: TlsPolicy::modern(), verify: false, authorities: None, identity: None };
-    let timeouts = Timeouts {
-        connect: WAIT,
-        banner: WAIT,
-        ehlo: WAIT,
-        starttls: WAIT,
-        handshake: WAIT,
-        mail: WAIT,
-        rcpt: WAIT,
-        data: WAIT,
-        content: WAIT,
-        end_of_data: WAIT,
-        quit: WAIT,
-    };
-    let options =
-        Options { hello: "edge.test".to_owned(), tls_level: TlsLevel::Require, tls: Arc::new(settings), timeouts };
+    let options = common::require(TlsPolicy::modern());
     let context = TlsContext::default();
     for round in 0..300 {
         let opened = Connection::open("localhost", server.address(), &options, &context, None).await;

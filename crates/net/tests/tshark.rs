@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
+mod common;
+
 use std::{
     collections::HashMap,
     fs,
@@ -13,7 +15,7 @@ use std::{
 };
 
 use gatepost_net::{
-    send::{Connection, Options, Seen, Timeouts},
+    send::{Connection, Options, Seen},
     tls::{TlsContext, TlsSettings},
 };
 use lab::{
@@ -180,19 +182,7 @@ async fn connect(attempt: &Try, context: &TlsContext) -> Seen {
         authorities: attempt.authorities.clone(),
         identity: None,
     };
-    let timeouts = Timeouts {
-        connect: WAIT,
-        banner: WAIT,
-        ehlo: WAIT,
-        starttls: WAIT,
-        handshake: WAIT,
-        mail: WAIT,
-        rcpt: WAIT,
-        data: WAIT,
-        content: WAIT,
-        end_of_data: WAIT,
-        quit: WAIT,
-    };
+    let timeouts = common::timeouts(WAIT);
     let options =
         Options { hello: "edge.test".to_owned(), tls_level: attempt.level, tls: Arc::new(settings), timeouts };
     match Connection::open("localhost", attempt.server, &options, context, None).await {

@@ -1,0 +1,39 @@
+//! What the tests of connections share.
+
+#![allow(dead_code, reason = "each test uses some of it")]
+
+use std::{sync::Arc, time::Duration};
+
+use gatepost_net::{
+    send::{Options, Timeouts},
+    tls::TlsSettings,
+};
+use protocol::{smtp::client::TlsLevel, tls::TlsPolicy};
+
+/// Each phase has so long.
+pub(crate) fn timeouts(wait: Duration) -> Timeouts {
+    Timeouts {
+        connect: wait,
+        banner: wait,
+        ehlo: wait,
+        starttls: wait,
+        handshake: wait,
+        mail: wait,
+        rcpt: wait,
+        data: wait,
+        content: wait,
+        end_of_data: wait,
+        quit: wait,
+    }
+}
+
+/// TLS under a policy, without a look at certificates.
+pub(crate) fn require(policy: TlsPolicy) -> Options {
+    let settings = TlsSettings { policy, verify: false, authorities: None, identity: None };
+    Options {
+        hello: "edge.test".to_owned(),
+        tls_level: TlsLevel::Require,
+        tls: Arc::new(settings),
+        timeouts: timeouts(Duration::from_secs(5)),
+    }
+}
