@@ -1,7 +1,8 @@
-//! What happened to mail: events; protocol logs and message traces with their readers and writers.
+//! What happened to mail: events; protocol logs, message traces and Postfix logs with their readers and writers.
 
 pub mod event;
 pub mod message_trace;
+pub mod postfix_log;
 pub mod protocol_log;
 mod text;
 

@@ -99,6 +99,7 @@ Examples:
   gatepost trace --since 7d --recipient '*@onprem.test' --detail --format csv > report.csv
   gatepost trace --follow
   gatepost trace --from-tracking-log MSGTRK20261125-1.LOG --status failed
+  gatepost trace --from-postfix-log /var/log/mail.log --recipient @onprem.test
 
 Status is Delivered, Pending, Failed, or Removed (by an operator). Case does not matter.
 
@@ -174,6 +175,9 @@ pub(crate) struct TraceArguments {
     /// Show what message tracking logs of Exchange tell; several times
     #[arg(long, value_name = "FILE")]
     pub from_tracking_log: Vec<PathBuf>,
+    /// Show what logs of Postfix tell; several times
+    #[arg(long, value_name = "FILE")]
+    pub from_postfix_log: Vec<PathBuf>,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     pub format: TraceFormat,
@@ -188,7 +192,7 @@ pub(crate) struct TraceArguments {
 impl TraceArguments {
     /// True if it is about other systems' files.
     pub(crate) fn is_foreign(&self) -> bool {
-        !self.from_message_trace.is_empty() || !self.from_tracking_log.is_empty()
+        !(self.from_message_trace.is_empty() && self.from_tracking_log.is_empty() && self.from_postfix_log.is_empty())
     }
 }
 

@@ -1,11 +1,19 @@
 //! `gatepost trace --from-…`: other systems' mail, read from their files, in the same tables.
 
-use std::{collections::HashMap, fs::File, io::Write, path::Path};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{BufReader, Write},
+    path::Path,
+};
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::json;
-use trace::message_trace::{Column as Field, Reader, Row};
+use trace::{
+    message_trace::{Column as Field, Reader, Row},
+    postfix_log,
+};
 
 use super::{
     arguments::{Status, TraceArguments, TraceFormat},
@@ -57,6 +65,22 @@ impl Files {
             self.add(&row, detail);
         }
         self.skipped += reader.skipped().0;
+        Ok(())
+    }
+
+    fn read_postfix(&mut self, path: &Path, screen: &Screen, detail: bool) -> anyhow::Result<()> {
+        let file = File::open(path).with_context(|| format!("failed to read {}", path.display()))?;
+        let mut reader = postfix_log::Reader::new(BufReader::new(file), screen.now, screen.zone.clone());
+        let before = self.rows;
+        for row in reader.by_ref() {
+            let row = row.with_context(|| format!("failed to read {}", path.display()))?;
+            self.rows += 1;
+            self.add(&row, detail);
+        }
+        if self.rows == before {
+            bail!("{}: no line of it tells of a delivery by Postfix", path.display());
+        }
+        self.skipped += reader.lines_skipped;
         Ok(())
     }
 
@@ -208,6 +232,9 @@ pub(crate) fn run(arguments: &TraceArguments, screen: &Screen, out: &mut dyn Wri
     for path in arguments.from_message_trace.iter().chain(&arguments.from_tracking_log) {
         files.read(path, arguments.detail)?;
     }
+    for path in &arguments.from_postfix_log {
+        files.read_postfix(path, screen, arguments.detail)?;
+    }
     files.traced.retain(|traced| filter.passes(traced));
     files.traced.sort_by(|a, b| b.received.cmp(&a.received).then_with(|| a.recipient.cmp(&b.recipient)));
     files.traced.truncate(arguments.limit as usize);
@@ -275,7 +302,7 @@ fn write_table(files: &Files, detail: bool, screen: &Screen, out: &mut dyn Write
     if files.traced.is_empty() {
         writeln!(out, "No message matches.")?;
     }
-    writeln!(out, "Read {} rows; {} were none.", files.rows, files.skipped)?;
+    writeln!(out, "Read {} rows; {} more told nothing.", files.rows, files.skipped)?;
     Ok(())
 }
 

@@ -201,7 +201,7 @@ fn other_systems_files_are_shown() {
     assert_eq!(told, expected);
     let (_, text, _) = read(&["--from-message-trace", file, "--status", "pending", "--recipient", "second@*"]);
     assert!(
-        text.contains("[{LED=127.0.0.1:9: connection refused") && text.contains("Read 5 rows; 0 were none."),
+        text.contains("[{LED=127.0.0.1:9: connection refused") && text.contains("Read 5 rows; 0 more told nothing."),
         "{text}"
     );
 
@@ -212,4 +212,27 @@ fn other_systems_files_are_shown() {
     assert!(code == Some(2) && error.contains("files are filtered by --sender"), "{error}");
     let (code, _, error) = read(&["--from-tracking-log", "/nonexistent"]);
     assert!(code == Some(2) && error.contains("failed to read /nonexistent"), "{error}");
+}
+
+/// The log of a real Postfix, which took one message of the gateway.
+#[test]
+fn a_postfix_log_is_shown() {
+    let postfix = crate::support::Postfix::start();
+    let node = Node::to_port(postfix.port).start();
+    swaks(node.port, &["--to", "user@onprem.test", "--header", "Message-ID: <1@partner.test>"]);
+    node.wait_for_status("user@onprem.test", "Delivered");
+    wait_for("Postfix to log the delivery", || postfix.log().contains("status=sent").then_some(()));
+    let log = node.path("mail.log");
+    std::fs::write(&log, postfix.log()).unwrap();
+    let arguments = ["trace", "--from-postfix-log", log.to_str().unwrap(), "--format", "json"];
+    let output = Command::new(env!("CARGO_BIN_EXE_gatepost")).args(arguments).output().unwrap();
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row = &value["messages"][0];
+    assert_eq!(row["status"], "Delivered", "{value:#}");
+    assert_eq!(row["sender"], "alice@partner.test");
+    assert_eq!((&row["recipient"], &row["message_id"]), (&"user@onprem.test".into(), &"<1@partner.test>".into()));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    let output = command.args(["trace", "--from-postfix-log"]).arg(node.path("gatepost.toml")).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no line of it tells of a delivery by Postfix"));
 }

@@ -1,0 +1,142 @@
+//! Postfix's log: single lines as others have published them with what they mean, and what a whole log tells.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use gatepost_trace::{
+    message_trace::Column,
+    postfix_log::{Reader, Record, read_line},
+};
+use jiff::{Timestamp, tz::TimeZone};
+
+/// `shared` stands beside the repository; elsewhere GATEPOST_SHARED names it.
+fn samples(folder: &str) -> PathBuf {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    std::env::var_os("GATEPOST_SHARED").map_or(beside, PathBuf::from).join("samples").join(folder)
+}
+
+fn now() -> Timestamp {
+    "2026-11-25T08:00:00Z".parse().unwrap()
+}
+
+/// `key: value` lines, quotes off; these files have no more of YAML than that.
+fn fields(text: &str) -> HashMap<String, String> {
+    let pairs = text.lines().filter_map(|line| line.trim_start().split_once(": "));
+    pairs.map(|(key, value)| (key.to_owned(), value.trim().trim_matches(['"', '\'']).to_owned())).collect()
+}
+
+#[test]
+fn published_lines_mean_what_they_are_said_to() {
+    let (mut deliveries, mut tls, mut removed) = (0, 0, 0);
+    for entry in fs::read_dir(samples("postfix-logs")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let expected = fields(&fs::read_to_string(&path).unwrap());
+        let want = |key: &str| expected.get(&format!("postfix_{key}")).map(String::as_str);
+        match Record::read(&expected["data"]) {
+            Some(Record::Delivery(delivery)) => {
+                deliveries += 1;
+                // Some of these files are about other fields.
+                assert_eq!(delivery.queue_id, want("queueid").unwrap_or(delivery.queue_id), "{name}");
+                assert_eq!(delivery.status, want("status").unwrap_or(delivery.status), "{name}");
+                let text = want("smtp_response").or(want("error_response")).unwrap_or(delivery.text);
+                assert_eq!(delivery.text, text, "{name}");
+            }
+            Some(Record::Tls { trust, host, address, port, version, cipher }) => {
+                tls += 1;
+                let told = [Some(trust), Some(host), Some(address), Some(version), Some(cipher)];
+                let keys = ["tls_trustlevel", "relay_hostname", "relay_ip", "tls_version", "tls_cipher"];
+                assert_eq!(told, keys.map(want), "{name}");
+                assert_eq!(Some(port.to_string().as_str()), want("relay_port"), "{name}");
+            }
+            Some(Record::Removed { queue_id }) => {
+                removed += 1;
+                assert_eq!((Some(queue_id), Some("removed")), (want("queueid"), want("message")), "{name}");
+            }
+            Some(_) | None => {}
+        }
+    }
+    assert!(deliveries >= 5 && tls >= 3 && removed >= 1, "{deliveries} deliveries, {tls} TLS, {removed} removed");
+}
+
+#[test]
+fn times_come_in_two_ways() {
+    let table = [
+        ("Jun 04 22:24:28 host postfix/qmgr[1]: x", Some("2026-06-04T22:24:28Z")),
+        ("Jun  4 22:24:28 host postfix/qmgr[1]: x", Some("2026-06-04T22:24:28Z")),
+        // Later in the year than now: of last year.
+        ("Dec 24 22:24:28 host postfix/qmgr[1]: x", Some("2025-12-24T22:24:28Z")),
+        ("2024-08-26T01:33:38.572449+02:00 host postfix/smtpd[1]: x", Some("2024-08-25T23:33:38.572449Z")),
+        ("Juni 4 22:24:28 host postfix/qmgr[1]: x", None),
+    ];
+    for (line, expected) in table {
+        let (at, body) = read_line(line, now(), &TimeZone::UTC).unwrap();
+        assert_eq!((at, body), (expected.map(|time| time.parse().unwrap()), "x"), "{line}");
+    }
+    for line in ["", "Jun 04 22:24:28 host sshd[1]: x", "Jun 04 22:24:28 host postfix[1]: x", "]: ", "[]: "] {
+        assert_eq!(read_line(line, now(), &TimeZone::UTC), None, "{line}");
+    }
+}
+
+const LOG: &str = "\
+Nov 25 07:00:00 mx postfix/smtpd[1]: 4F00A1: client=relay.test[192.0.2.9]
+Nov 25 07:00:00 mx postfix/cleanup[2]: 4F00A1: message-id=<1@partner.test>
+Nov 25 07:00:01 mx postfix/qmgr[3]: 4F00A1: from=<alice@partner.test>, size=4711, nrcpt=2 (queue active)
+Nov 25 07:00:02 mx postfix/smtp[4]: 4F00A1: to=<a@x.test>, relay=mail.x.test[192.0.2.1]:25, delay=2, delays=1/0/0/1, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 1)
+Nov 25 07:00:03 mx postfix/smtp[4]: 4F00A1: to=<b@x.test>, relay=none, delay=3, delays=1/0/2/0, dsn=4.4.1, status=deferred (connect to mail.x.test[192.0.2.1]:25: Connection refused)
+Nov 25 07:00:03 mx kernel: noise
+Nov 25 07:15:03 mx postfix/smtp[4]: 4F00A1: to=<b@x.test>, relay=mail.x.test[192.0.2.1]:25, delay=903, delays=900/0/2/1, dsn=5.1.1, status=bounced (host mail.x.test[192.0.2.1] said: 550 5.1.1 unknown (in reply to RCPT TO command))
+Nov 25 07:15:03 mx postfix/qmgr[3]: 4F00A1: removed
+";
+
+#[test]
+fn lines_of_a_message_are_put_together() {
+    let mut reader = Reader::new(LOG.as_bytes(), now(), TimeZone::UTC);
+    let rows: Vec<_> = reader.by_ref().map(Result::unwrap).collect();
+    let told: Vec<[&str; 3]> = rows
+        .iter()
+        .map(|row| [&row[Column::EventId], &row[Column::RecipientAddress], &row[Column::RecipientStatus]])
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ["RECEIVE", "a@x.test", ""],
+            ["SEND", "a@x.test", "2.0.0 250 2.0.0 Ok: queued as 1"],
+            ["RECEIVE", "b@x.test", ""],
+            ["DEFER", "b@x.test", "4.4.1 connect to mail.x.test[192.0.2.1]:25: Connection refused"],
+            [
+                "FAIL",
+                "b@x.test",
+                "5.1.1 host mail.x.test[192.0.2.1] said: 550 5.1.1 unknown (in reply to RCPT TO command)"
+            ],
+        ]
+    );
+    for row in &rows {
+        assert_eq!(&row[Column::SenderAddress], "alice@partner.test");
+        assert_eq!(&row[Column::MessageId], "<1@partner.test>");
+        assert_eq!(&row[Column::OriginalClientIp], "192.0.2.9");
+    }
+    assert_eq!(rows[2].at, Some("2026-11-25T07:00:00Z".parse().unwrap()));
+    assert_eq!(&rows[4][Column::ServerIp], "192.0.2.1");
+    assert_eq!(reader.lines_skipped, 1);
+}
+
+#[test]
+fn published_logs_are_read_to_their_end() {
+    for entry in fs::read_dir(samples("mta-logs")).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        Reader::new(bytes.as_slice(), now(), TimeZone::UTC).for_each(|row| drop(row.unwrap()));
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn foreign_lines_never_panic(line in "(Nov 25 07:00:00 mx postfix/smtp\\[4\\]: )?([0-9A-F]{6}: )?(to=<|status=|relay=|from=<|size=|\\PC|[\\[\\]<>:,() ]){0,12}") {
+        Reader::new(line.as_bytes(), now(), TimeZone::UTC).for_each(drop);
+    }
+}
