@@ -550,6 +550,13 @@ async fn history_ends_where_mail_has_come_to_rest<S: Store>(store: &S) {
     assert_eq!(store.forget(at(400), 10).await.expect("forgotten"), 1);
     assert_eq!(store.forget(at(400), 10).await.expect("forgotten"), 0);
     assert!(store.events(kept[1]).await.expect("read").is_empty());
+    let rows = store.trace(TraceQuery { limit: 10, ..TraceQuery::default() }).await.expect("traced");
+    let keys: Vec<MessageKey> = rows.iter().map(|row| row.message.key).collect();
+    let histories = store.histories(keys).await.expect("read");
+    for (row, history) in rows.iter().zip(&histories) {
+        assert_eq!(history.len(), 1);
+        assert_eq!(history[0].message, row.message.network_message_id);
+    }
     for id in &kept[2..] {
         assert!(store.message(*id).await.expect("read").is_some());
         assert_eq!(store.events(*id).await.expect("read").len(), 1);

@@ -154,6 +154,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// All events of a message in order.
     fn events(&self, message: Uuid) -> impl Future<Output = Result<Vec<Event>>> + Send;
 
+    /// The events of several messages: one list for each, in the order of the keys.
+    fn histories(&self, messages: Vec<MessageKey>) -> impl Future<Output = Result<Vec<Vec<Event>>>> + Send;
+
     /// An operator's command on queued deliveries. Returns how many it changed; leased ones are not removed.
     fn command(
         &self,

@@ -53,9 +53,10 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) async fn read<S: Store>(store: &S, repaired: Option<Timestamp>) -> store::Result<Self> {
         let mut tally = Self::default();
-        for record in store.trace(TraceQuery { limit: u32::MAX, ..TraceQuery::default() }).await? {
-            let events = store.events(record.message.network_message_id).await?;
-            tally.add(&record, &events, repaired);
+        let records = store.trace(TraceQuery { limit: u32::MAX, ..TraceQuery::default() }).await?;
+        let messages = records.iter().map(|record| record.message.key).collect();
+        for (record, events) in records.iter().zip(store.histories(messages).await?) {
+            tally.add(record, &events, repaired);
         }
         Ok(tally)
     }

@@ -76,7 +76,7 @@ pub(crate) struct TraceView<'a> {
     last_attempt: Option<LastAttemptView<'a>>,
     /// Only where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    events: Option<&'a [Event]>,
+    events: Option<Vec<&'a Event>>,
 }
 
 #[derive(Serialize)]
@@ -101,7 +101,7 @@ impl<'a> From<&'a LastAttempt> for LastAttemptView<'a> {
 }
 
 impl<'a> TraceView<'a> {
-    pub(crate) fn new(record: &'a DeliveryRecord, standing: &Standing<'_>, events: Option<&'a [Event]>) -> Self {
+    pub(crate) fn new(record: &'a DeliveryRecord, standing: &Standing<'_>, events: Option<Vec<&'a Event>>) -> Self {
         Self {
             delivery: DeliveryView::new(record, standing),
             status: Status::from(record.state).name(),

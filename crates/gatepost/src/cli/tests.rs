@@ -127,6 +127,17 @@ impl Store for Fixed {
             self.records.iter().rev().filter(|record| query.states.is_empty() || query.states.contains(&record.state));
         Ok(rows.take(query.limit as usize).cloned().collect())
     }
+    async fn histories(&self, messages: Vec<MessageKey>) -> Result<Vec<Vec<Event>>> {
+        let id = |key: &MessageKey| {
+            self.records
+                .iter()
+                .find(|record| record.message.key == *key)
+                .map(|record| record.message.network_message_id)
+        };
+        let history =
+            |key: &MessageKey| self.events.iter().filter(|event| Some(event.message) == id(key)).cloned().collect();
+        Ok(messages.iter().map(history).collect())
+    }
     async fn events(&self, message: Uuid) -> Result<Vec<Event>> {
         Ok(self.events.iter().filter(|event| event.message == message).cloned().collect())
     }

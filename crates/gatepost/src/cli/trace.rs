@@ -52,9 +52,12 @@ pub(crate) async fn run<S: Store>(
         TraceFormat::Json => {
             let mut list = json::List::open("messages", out)?;
             while let Some(records) = pages.read(store).await? {
+                if arguments.detail {
+                    page.read_events(&records).await?;
+                }
                 for record in &records {
-                    let events = if arguments.detail { Some(page.events_of(record).await?) } else { None };
-                    list.push(&json::TraceView::new(record, &page.standing, events.as_deref()))?;
+                    let events = arguments.detail.then(|| page.events_of(record).collect::<Vec<_>>());
+                    list.push(&json::TraceView::new(record, &page.standing, events))?;
                 }
             }
             let next = pages.next.map_or_else(|| "null".to_owned(), |next| format!("\"{}\"", cursor_text(next)));
@@ -72,7 +75,8 @@ pub(crate) async fn run<S: Store>(
             let layout = if is_log { Layout::TrackingLog } else { Layout::ExtendedReport };
             let mut writer = EventWriter::new(out, layout, encoding(arguments), screen.now)?;
             while let Some(records) = pages.read(store).await? {
-                page.write_events(&records, &mut writer).await?;
+                page.read_events(&records).await?;
+                page.write_events(&records, &mut writer)?;
             }
             writer.flush()?;
         }
@@ -240,34 +244,36 @@ struct Page<'a, S> {
     store: &'a S,
     standing: Standing<'a>,
     screen: &'a Screen,
-    /// Of the message read last: its recipients mostly follow each other.
+    /// Of the page that is shown, where they are wanted.
     events: HashMap<Uuid, Vec<Event>>,
 }
 
 impl<S: Store> Page<'_, S> {
+    /// Reads the events of all records at once.
+    async fn read_events(&mut self, records: &[DeliveryRecord]) -> anyhow::Result<()> {
+        let mut messages: Vec<_> =
+            records.iter().map(|record| (record.message.key, record.message.network_message_id)).collect();
+        messages.dedup();
+        let keys = messages.iter().map(|(key, _)| *key).collect();
+        let histories = self.store.histories(keys).await.context("failed to read the events")?;
+        self.events = messages.into_iter().map(|(_, id)| id).zip(histories).collect();
+        Ok(())
+    }
+
     /// The events of a record: its own, and those of the whole message.
-    async fn events_of(&mut self, record: &DeliveryRecord) -> anyhow::Result<Vec<Event>> {
-        let id = record.message.network_message_id;
-        if !self.events.contains_key(&id) {
-            let events = self.store.events(id).await.with_context(|| format!("failed to read the events of {id}"))?;
-            self.events = HashMap::from([(id, events)]);
-        }
-        let concerns = |event: &&Event| event.recipient.as_ref().is_none_or(|to| *to == record.delivery.recipient);
-        Ok(self.events.get(&id).into_iter().flatten().filter(concerns).cloned().collect())
+    fn events_of<'b>(&'b self, record: &'b DeliveryRecord) -> impl Iterator<Item = &'b Event> {
+        let events = self.events.get(&record.message.network_message_id).into_iter().flatten();
+        events.filter(|event| event.recipient.as_ref().is_none_or(|to| *to == record.delivery.recipient))
     }
 
     /// A row for each event. What concerns the whole message is told once.
-    async fn write_events<W: Write>(
-        &mut self,
-        records: &[DeliveryRecord],
-        writer: &mut EventWriter<W>,
-    ) -> anyhow::Result<()> {
+    fn write_events<W: Write>(&self, records: &[DeliveryRecord], writer: &mut EventWriter<W>) -> io::Result<()> {
         for message in records.chunk_by(|a, b| a.message.key == b.message.key) {
             let recipients: Vec<&str> = message.iter().map(|record| record.delivery.recipient.as_str()).collect();
             for (index, record) in message.iter().enumerate() {
-                for event in self.events_of(record).await? {
+                for event in self.events_of(record) {
                     let concerns_all = event.recipient.is_none();
-                    let Some(mut row) = export::row(record, &event).filter(|_| index == 0 || !concerns_all) else {
+                    let Some(mut row) = export::row(record, event).filter(|_| index == 0 || !concerns_all) else {
                         continue;
                     };
                     if concerns_all {
@@ -286,10 +292,11 @@ impl<S: Store> Page<'_, S> {
     }
 
     async fn write_detail(&mut self, records: &[DeliveryRecord], out: &mut dyn Write) -> anyhow::Result<()> {
+        self.read_events(records).await?;
         for record in records {
             Table::records(&COLUMNS, self.screen).write(&[self.row(record)], out)?;
-            for event in self.events_of(record).await? {
-                event::write(&event, self.screen, out)?;
+            for event in self.events_of(record) {
+                event::write(event, self.screen, out)?;
             }
             writeln!(out)?;
         }

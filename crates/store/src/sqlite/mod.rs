@@ -246,6 +246,9 @@ impl Store for SqliteStore {
         self.0.readers.run(move |connection| search::trace(connection, &query)).await
     }
 
+    async fn histories(&self, messages: Vec<MessageKey>) -> Result<Vec<Vec<Event>>> {
+        self.0.readers.run(move |connection| read::histories(connection, &messages)).await
+    }
     async fn events(&self, message: Uuid) -> Result<Vec<Event>> {
         self.0.readers.run(move |connection| read::events(connection, message)).await
     }

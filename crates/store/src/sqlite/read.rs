@@ -129,6 +129,15 @@ pub(super) fn retry_requested(connection: &Connection, connector: &str) -> rusql
     select.query_row([connector], |row| row.get::<_, Millis>(0)).optional().map(|at| at.map(|at| at.0))
 }
 
+pub(super) fn histories(connection: &Connection, messages: &[MessageKey]) -> rusqlite::Result<Vec<Vec<Event>>> {
+    let mut select = connection.prepare_cached("SELECT json FROM event WHERE message = ?1 ORDER BY id")?;
+    let mut history = |message: &MessageKey| {
+        let events = select.query_map([message.0], |row| row.get::<_, Json<Event>>(0))?;
+        events.map(|event| event.map(|json| json.0)).collect()
+    };
+    messages.iter().map(&mut history).collect()
+}
+
 pub(super) fn events(connection: &Connection, message: Uuid) -> rusqlite::Result<Vec<Event>> {
     let mut select = connection.prepare_cached(
         "SELECT e.json FROM event AS e JOIN message AS m ON m.id = e.message

@@ -95,7 +95,8 @@ pub(super) fn condition(query: &TraceQuery) -> (String, Vec<Box<dyn ToSql>>) {
     all.push_if("d.connector = ?", query.connector.clone());
     all.push_attempt(&query.last_attempt);
     if let Some(after) = query.after {
-        all.sql.push_str(" AND (d.received < ? OR (d.received = ? AND d.id > ?))");
+        // The first part is what the index is entered by.
+        all.sql.push_str(" AND d.received <= ? AND (d.received < ? OR d.id > ?)");
         all.parameters.extend([
             Box::new(Millis(after.received)) as Box<dyn ToSql>,
             Box::new(Millis(after.received)),
