@@ -108,7 +108,9 @@ JSON: {\"messages\": [{\"network_message_id\", \"message_id\", \"received\", \"s
 \"waiting\": {\"waits\", …, \"unblocked_by\"}, \"failure\": {\"phase\", \"kind\",
 \"reply\": {\"code\", \"enhanced\", \"text\"}, \"destination\"},
 \"status\", \"reply\", \"settled\", \"last_attempt\": {\"node\", \"tls_policy\", \"tls_version\", \"cipher\", \"to_ip\"},
-\"events\": […] with --detail}], \"next\": for --after, or null}. What does not apply is null.";
+\"events\": […] with --detail}], \"next\": for --after, or null}. What does not apply is null.
+With --from-…: {\"messages\": [{\"received\", \"status\", \"sender\", \"recipient\", \"subject\",
+\"message_id\", \"network_message_id\", \"why\"}], \"rows\", \"rows_skipped\"}.";
 
 /// Which messages to trace; all given conditions must hold.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
