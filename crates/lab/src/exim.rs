@@ -99,8 +99,16 @@ fn has_gnutls(peers: &Peers) -> bool {
 
 /// With the processes that serve open connections, as when a machine is started anew.
 fn stop(child: &mut Child) {
-    let _ = Command::new("kill").args(["-TERM", "--", &format!("-{}", child.id())]).status();
+    let group = format!("-{}", child.id());
+    let signal = |name: &str| Command::new("kill").args([name, "--", &group]).stderr(Stdio::null()).status();
+    let _ = signal("-TERM");
     let _ = child.wait();
+    // Whoever lives on would keep the port from the next one.
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while signal("-0").is_ok_and(|status| status.success()) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let _ = signal("-KILL");
 }
 
 fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &str) -> io::Result<Child> {
@@ -129,6 +137,7 @@ fn configuration(peers: &Peers, folder: &Path, port: u16, settings: &str) -> Str
          exim_path = {program}\n\
          tls_certificate = {folder}/certificate.pem\ntls_privatekey = {folder}/key.pem\n\
          log_selector = +tls_cipher\nacl_smtp_rcpt = take\nacl_smtp_data = take\nmessage_size_limit = 60M\n\
+         daemon_startup_retries = 60\ndaemon_startup_sleep = 1s\n\
          smtp_accept_max = 0\nsmtp_accept_queue_per_connection = 0\n\
          smtputf8_advertise_hosts = *\naccept_8bitmime = true\ndsn_advertise_hosts = *\n\
          host_lookup =\nrfc1413_hosts =\nkeep_environment = LD_LIBRARY_PATH:LD_PRELOAD:NSS_WRAPPER_PASSWD:NSS_WRAPPER_GROUP\n\
