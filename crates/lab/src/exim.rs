@@ -126,8 +126,12 @@ fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &str) -> io::Result<
         .stdout(Stdio::null())
         .stderr(fs::File::create(&stderr)?)
         .spawn()?;
-    wait_until_listening(port, &mut child, &stderr)?;
-    Ok(child)
+    let listening = wait_until_listening(port, &mut child, &stderr);
+    if listening.is_err() {
+        // The signal at its parent's death is lost to a process that changes its user.
+        stop(&mut child);
+    }
+    listening.map(|()| child)
 }
 
 fn configuration(peers: &Peers, folder: &Path, port: u16, settings: &str) -> String {
