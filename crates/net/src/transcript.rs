@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use protocol::tls::HandshakeFacts;
+use protocol::tls::{Ending, HandshakeFacts, Side};
 
 /// One thing that happened on a connection. Content of messages is never among them.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,17 @@ pub enum Disconnected {
     Remote,
     /// By the other side, with a reset.
     RemoteReset,
+}
+
+impl Disconnected {
+    /// How the other side ended a handshake; `None` if it did not.
+    pub(crate) fn within(facts: &HandshakeFacts, other: Side) -> Option<Self> {
+        match facts.ended.filter(|ended| ended.by == other)?.how {
+            Ending::Reset => Some(Self::RemoteReset),
+            Ending::Fin => Some(Self::Remote),
+            Ending::Silence => None,
+        }
+    }
 }
 
 /// Writes one connection down. Called in the order of what happened; must not block.

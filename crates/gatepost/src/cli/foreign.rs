@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io::{BufReader, Write},
+    io::{self, BufReader, Write},
     path::Path,
 };
 
@@ -59,11 +59,7 @@ impl Files {
     fn read(&mut self, path: &Path, detail: bool) -> anyhow::Result<()> {
         let file = File::open(path).with_context(|| format!("failed to read {}", path.display()))?;
         let mut reader = Reader::new(file).with_context(|| format!("failed to read {}", path.display()))?;
-        for row in reader.by_ref() {
-            let row = row.with_context(|| format!("failed to read {}", path.display()))?;
-            self.rows += 1;
-            self.add(&row, detail);
-        }
+        self.take(reader.by_ref(), path, detail)?;
         self.skipped += reader.skipped().0;
         Ok(())
     }
@@ -72,15 +68,20 @@ impl Files {
         let file = File::open(path).with_context(|| format!("failed to read {}", path.display()))?;
         let mut reader = postfix_log::Reader::new(BufReader::new(file), screen.now, screen.zone.clone());
         let before = self.rows;
-        for row in reader.by_ref() {
-            let row = row.with_context(|| format!("failed to read {}", path.display()))?;
-            self.rows += 1;
-            self.add(&row, detail);
-        }
+        self.take(reader.by_ref(), path, detail)?;
         if self.rows == before {
             bail!("{}: no line of it tells of a delivery by Postfix", path.display());
         }
         self.skipped += reader.lines_skipped;
+        Ok(())
+    }
+
+    fn take(&mut self, rows: impl Iterator<Item = io::Result<Row>>, path: &Path, detail: bool) -> anyhow::Result<()> {
+        for row in rows {
+            let row = row.with_context(|| format!("failed to read {}", path.display()))?;
+            self.rows += 1;
+            self.add(&row, detail);
+        }
         Ok(())
     }
 
@@ -194,25 +195,14 @@ impl<'a> Filter<'a> {
 }
 
 /// An address, `@domain`, or a pattern with `*`; both in lower case.
-fn address_matches(wanted: &str, address: &str) -> bool {
+fn address_matches<'a>(wanted: &str, address: &'a str) -> bool {
     let wanted = wanted.trim_matches(['<', '>']);
     let pattern = if wanted.starts_with('@') { format!("*{wanted}") } else { wanted.to_owned() };
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = address.strip_prefix(first) else { return false };
-    let mut last_is_open = false;
-    let mut any = false;
-    for part in parts {
-        any = true;
-        last_is_open = part.is_empty();
-        match rest.find(part) {
-            // The last part must stand at the end.
-            Some(_) if !part.is_empty() && pattern.ends_with(part) && rest.ends_with(part) => rest = "",
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.is_empty() || (any && last_is_open)
+    let Some((first, rest)) = pattern.split_once('*') else { return address == pattern };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    let inner = address.strip_prefix(first).and_then(|address| address.strip_suffix(last));
+    let find = |rest: &'a str, part: &str| rest.find(part).map(|at| &rest[at + part.len()..]);
+    inner.is_some_and(|inner| middle.split('*').try_fold(inner, find).is_some())
 }
 
 const COLUMNS: [Column; 7] = [
@@ -324,6 +314,8 @@ mod tests {
             ("a*d@*.test", "abc@x.test", false),
             ("*x.test", "a@x.test.example", false),
             ("*", "a@x.test", true),
+            ("a*b*b", "abb", true),
+            ("a*b*b", "ab", false),
         ];
         for (wanted, address, expected) in table {
             assert_eq!(address_matches(wanted, address), expected, "{wanted} {address}");

@@ -15,7 +15,10 @@ mod writer;
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use net::Transcript;
@@ -31,7 +34,7 @@ pub(crate) struct ProtocolLogs {
     send: Log,
     receive: Log,
     /// Whether sessions of clients are written down.
-    receive_wanted: Mutex<bool>,
+    receive_wanted: AtomicBool,
 }
 
 impl ProtocolLogs {
@@ -42,7 +45,7 @@ impl ProtocolLogs {
         Self {
             send: Log::start(LogType::Send, folder.join("SmtpSend"), limits),
             receive: Log::start(LogType::Receive, folder.join("SmtpReceive"), limits),
-            receive_wanted: Mutex::new(settings.receive),
+            receive_wanted: AtomicBool::new(settings.receive),
         }
     }
 
@@ -50,7 +53,7 @@ impl ProtocolLogs {
     pub(crate) fn configure(&self, settings: &ProtocolLog) {
         self.send.limit(limits(settings));
         self.receive.limit(limits(settings));
-        *self.receive_wanted.lock().unwrap_or_else(PoisonError::into_inner) = settings.receive;
+        self.receive_wanted.store(settings.receive, Ordering::Relaxed);
     }
 
     /// Who writes down a connection to a destination.
@@ -65,8 +68,7 @@ impl ProtocolLogs {
         session: u64,
         client: SocketAddr,
     ) -> Option<Box<dyn Transcript>> {
-        let wanted = *self.receive_wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        wanted.then(|| -> Box<dyn Transcript> {
+        self.receive_wanted.load(Ordering::Relaxed).then(|| -> Box<dyn Transcript> {
             Box::new(SessionLog::receiving(Arc::clone(&self.receive.buffer), connector, session, client))
         })
     }

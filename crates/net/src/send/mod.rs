@@ -18,7 +18,7 @@ use protocol::{
         Destination, Failure, FailureKind, Phase, PhaseTime, Reply, TlsSummary,
         client::{Action, Client, Extensions, TlsLevel, Transaction},
     },
-    tls::{Ended, Ending, HandshakeFacts, Side},
+    tls::{Ending, HandshakeFacts, Side},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -245,11 +245,7 @@ impl Connection {
             (HandshakeError::Failed(detail), _) => FailureKind::HandshakeFailed { detail },
         };
         self.record.write(Line::TlsFailed { facts: &facts, reason: &kind.to_string() });
-        self.record.ended = match facts.ended {
-            Some(Ended { by: Side::Server, how: Ending::Reset }) => Some(Disconnected::RemoteReset),
-            Some(Ended { by: Side::Server, how: Ending::Fin }) => Some(Disconnected::Remote),
-            _ => None,
-        };
+        self.record.ended = Disconnected::within(&facts, Side::Server);
         self.seen.handshake = Some(Arc::new(facts));
         kind
     }
@@ -438,12 +434,8 @@ fn timed_out(limit: Duration) -> FailureKind {
 
 fn io_failure(error: &io::Error) -> FailureKind {
     use io::ErrorKind;
-    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<openssl::ssl::Error>()) {
-        return match tls::system_error(tls) {
-            Some(inner) => io_failure(&inner),
-            None if tls::is_eof(tls) => FailureKind::ConnectionClosed,
-            None => FailureKind::Local { detail: tls.to_string() },
-        };
+    if let Some(inner) = tls::socket_error(error) {
+        return io_failure(&inner);
     }
     match error.kind() {
         ErrorKind::ConnectionRefused => FailureKind::ConnectionRefused,

@@ -8,7 +8,7 @@ use protocol::{
         EnhancedCode, Envelope, Reply, TlsSummary,
         server::{Session, Step},
     },
-    tls::{Ended as HandshakeEnded, Ending, HandshakeFacts, Side},
+    tls::{HandshakeFacts, Side},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -202,11 +202,7 @@ impl<R: Reception> Driver<R> {
         tracing::info!(client = %self.client, session = %format_args!("{:016X}", self.id), reason, %facts,
             "TLS handshake with a client failed");
         self.record.write(Line::TlsFailed { facts, reason });
-        self.record.ended = match facts.ended {
-            Some(HandshakeEnded { by: Side::Client, how: Ending::Reset }) => Disconnected::RemoteReset,
-            Some(HandshakeEnded { by: Side::Client, how: Ending::Fin }) => Disconnected::Remote,
-            _ => Disconnected::Local,
-        };
+        self.record.ended = Disconnected::within(facts, Side::Client).unwrap_or(Disconnected::Local);
     }
 
     /// Reads more input. Content has time for each read, a command only once: a client that sends it byte by byte does
@@ -263,7 +259,10 @@ impl<R: Reception> Driver<R> {
     }
 
     fn hung_up(&mut self, error: Option<&io::Error>) -> Ended {
-        let reset = error.is_some_and(|error| tls::io_kind(error) == io::ErrorKind::ConnectionReset);
+        let reset = error.is_some_and(|error| {
+            let kind = tls::socket_error(error).map_or_else(|| error.kind(), |inner| inner.kind());
+            kind == io::ErrorKind::ConnectionReset
+        });
         self.record.ended = if reset { Disconnected::RemoteReset } else { Disconnected::Remote };
         Ended::ByClient
     }

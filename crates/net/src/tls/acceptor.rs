@@ -10,11 +10,11 @@ use openssl::{
     hash::MessageDigest,
     nid::Nid,
     pkey::{PKey, Private},
-    ssl::{SslAcceptor, SslFiletype, SslMethod},
+    ssl::{SslAcceptor, SslMethod},
     x509::{X509, X509NameBuilder, extension::SubjectAlternativeName},
 };
 
-use super::{TlsError, clear_errors};
+use super::{TlsError, clear_errors, identify};
 
 /// What the receiving side needs for STARTTLS.
 pub type Acceptor = SslAcceptor;
@@ -26,17 +26,7 @@ pub fn acceptor(certificate: &Path, key: &Path) -> Result<Acceptor, TlsError> {
     builder.set_read_ahead(true);
     // Few clients come back, and each ticket is paid for by all.
     builder.set_num_tickets(1)?;
-    builder
-        .set_certificate_chain_file(certificate)
-        .map_err(|source| TlsError::Certificate { path: certificate.to_owned(), source })?;
-    builder
-        .set_private_key_file(key, SslFiletype::PEM)
-        .map_err(|source| TlsError::Key { path: key.to_owned(), source })?;
-    builder.check_private_key().map_err(|source| TlsError::Mismatch {
-        certificate: certificate.to_owned(),
-        key: key.to_owned(),
-        source,
-    })?;
+    identify(&mut builder, certificate, key)?;
     let acceptor = builder.build();
     clear_errors();
     Ok(acceptor)

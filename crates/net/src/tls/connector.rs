@@ -13,14 +13,13 @@ use openssl::{
     error::ErrorStack,
     ex_data::Index,
     ssl::{
-        Ssl, SslConnector, SslConnectorBuilder, SslFiletype, SslMethod, SslSession, SslSessionCacheMode, SslVerifyMode,
-        SslVersion,
+        Ssl, SslConnector, SslConnectorBuilder, SslMethod, SslSession, SslSessionCacheMode, SslVerifyMode, SslVersion,
     },
     x509::store::X509StoreBuilder,
 };
 use protocol::tls::{TlsPolicy, TlsVersion};
 
-use super::{TlsError, clear_errors, load_providers};
+use super::{TlsError, clear_errors, identify, load_providers};
 
 /// How a connection is to be encrypted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -194,18 +193,4 @@ fn trust(builder: &mut SslConnectorBuilder, authorities: Option<&Path>) -> Resul
     builder.set_cert_store(X509StoreBuilder::new()?.build());
     let Some(path) = authorities.map(Path::to_owned).or_else(system) else { return Ok(()) };
     builder.set_ca_file(&path).map_err(|source| TlsError::Authorities { path, source })
-}
-
-fn identify(builder: &mut SslConnectorBuilder, certificate: &Path, key: &Path) -> Result<(), TlsError> {
-    builder
-        .set_certificate_chain_file(certificate)
-        .map_err(|source| TlsError::Certificate { path: certificate.to_owned(), source })?;
-    builder
-        .set_private_key_file(key, SslFiletype::PEM)
-        .map_err(|source| TlsError::Key { path: key.to_owned(), source })?;
-    builder.check_private_key().map_err(|source| TlsError::Mismatch {
-        certificate: certificate.to_owned(),
-        key: key.to_owned(),
-        source,
-    })
 }

@@ -99,13 +99,12 @@ async fn conclude(
         }
     };
     let verified = stream.ssl().verify_result();
-    let there = if here == Side::Client { Side::Server } else { Side::Client };
     let tap = stream.get_mut();
     wait_for_close(tap).await;
     tap.closing();
     let mut facts = tap.take_facts();
     if let Some(number) = error.ssl_error().and_then(alert_number) {
-        note_alert(&mut facts, there, number);
+        note_alert(&mut facts, here.other(), number);
     }
     if here == Side::Client && verified != X509VerifyResult::OK {
         facts.certificate_fault = certificate_fault(verified);

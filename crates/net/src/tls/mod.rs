@@ -12,9 +12,17 @@ mod handshake;
 mod policy;
 mod tap;
 
-use std::{io, path::PathBuf, sync::OnceLock};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
-use openssl::{error::ErrorStack, provider::Provider, ssl::SslRef};
+use openssl::{
+    error::ErrorStack,
+    provider::Provider,
+    ssl::{SslContextBuilder, SslFiletype, SslRef},
+};
 use protocol::smtp::TlsSummary;
 
 pub use acceptor::{Acceptor, acceptor, ensure_self_signed};
@@ -63,26 +71,37 @@ fn reason(stack: &ErrorStack) -> String {
     first.unwrap_or("unknown TLS error").to_owned()
 }
 
-/// The socket's error, which OpenSSL may have put among its own as "system library" with the errno (ERR_GET_LIB(3)).
-pub(crate) fn system_error(error: &openssl::ssl::Error) -> Option<std::io::Error> {
+/// What happened to the socket, where OpenSSL stands between; `None` where the error is another, or not OpenSSL's. An end
+/// without close_notify is `UnexpectedEof`.
+pub(crate) fn socket_error(error: &io::Error) -> Option<io::Error> {
+    /// OpenSSL may put the errno among its own errors, as "system library" (ERR_GET_LIB(3)).
     const ERR_SYSTEM_FLAG: u64 = 0x8000_0000;
+    let error = error.get_ref()?.downcast_ref::<openssl::ssl::Error>()?;
     if let Some(io) = error.io_error() {
-        return Some(io.raw_os_error().map_or_else(|| io.kind().into(), std::io::Error::from_raw_os_error));
+        return Some(io.raw_os_error().map_or_else(|| io.kind().into(), io::Error::from_raw_os_error));
     }
-    let mut codes = error.ssl_error()?.errors().iter().map(openssl::error::Error::code);
-    let errno = codes.find(|code| code & ERR_SYSTEM_FLAG != 0)? & !ERR_SYSTEM_FLAG;
-    Some(std::io::Error::from_raw_os_error(i32::try_from(errno).ok()?))
+    let eof = || io::ErrorKind::UnexpectedEof.into();
+    let Some(stack) = error.ssl_error() else { return Some(eof()) };
+    let mut codes = stack.errors().iter().map(openssl::error::Error::code);
+    match codes.find(|code| code & ERR_SYSTEM_FLAG != 0) {
+        Some(code) => i32::try_from(code & !ERR_SYSTEM_FLAG).ok().map(io::Error::from_raw_os_error),
+        None => (reason(stack) == "unexpected eof while reading").then(eof),
+    }
 }
 
-/// What kind of error it is, also where OpenSSL stands between.
-pub(crate) fn io_kind(error: &io::Error) -> io::ErrorKind {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<openssl::ssl::Error>()).and_then(system_error);
-    inner.map_or_else(|| error.kind(), |inner| inner.kind())
-}
-
-/// True where the connection ended without a close_notify, in OpenSSL's two ways of saying so.
-pub(crate) fn is_eof(error: &openssl::ssl::Error) -> bool {
-    error.ssl_error().is_none_or(|stack| reason(stack) == "unexpected eof while reading")
+/// Sets certificate chain and key, both PEM.
+fn identify(builder: &mut SslContextBuilder, certificate: &Path, key: &Path) -> Result<(), TlsError> {
+    builder
+        .set_certificate_chain_file(certificate)
+        .map_err(|source| TlsError::Certificate { path: certificate.to_owned(), source })?;
+    builder
+        .set_private_key_file(key, SslFiletype::PEM)
+        .map_err(|source| TlsError::Key { path: key.to_owned(), source })?;
+    builder.check_private_key().map_err(|source| TlsError::Mismatch {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
+        source,
+    })
 }
 
 fn summary(ssl: &SslRef) -> TlsSummary {

@@ -40,7 +40,7 @@ impl Tap {
     /// The other side was waited for in vain.
     pub(crate) fn silent(&mut self) {
         if let Some(watch) = &mut self.watch {
-            watch.end(there(watch.here), Ending::Silence);
+            watch.end(watch.here.other(), Ending::Silence);
         }
     }
 
@@ -63,15 +63,8 @@ impl Watch {
 
     fn failed(&mut self, error: &io::Error) {
         if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) {
-            self.end(there(self.here), Ending::Reset);
+            self.end(self.here.other(), Ending::Reset);
         }
-    }
-}
-
-fn there(here: Side) -> Side {
-    match here {
-        Side::Client => Side::Server,
-        Side::Server => Side::Client,
     }
 }
 
@@ -81,7 +74,7 @@ impl AsyncRead for Tap {
         let before = buffer.filled().len();
         let result = ready!(Pin::new(&mut this.socket).poll_read(cx, buffer));
         if let Some(watch) = &mut this.watch {
-            let other = there(watch.here);
+            let other = watch.here.other();
             match &result {
                 Ok(()) if buffer.filled().len() == before => watch.end(other, Ending::Fin),
                 Ok(()) => watch.saw(other, &buffer.filled()[before..]),
