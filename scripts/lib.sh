@@ -12,8 +12,8 @@ PEERS_PACKAGES=(
     libnss-wrapper libuid-wrapper fakeroot libfakeroot  # let them find and become their users without the machine's help
 )
 
-# Unpacked by pip: a TLS server with a third library (tlslite-ng, in Python).
-PEERS_PYTHON=(tlslite-ng==0.8.2)
+# Unpacked by pip: a TLS server with a third library; Microsoft's client for Graph; what checks OpenAPI documents.
+PEERS_PYTHON=(tlslite-ng==0.8.2 msgraph-sdk==1.65.0 openapi-spec-validator==0.9.0)
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 
@@ -99,7 +99,7 @@ unpack_peers() {
     for package in target/peers/packages/*.deb; do
         dpkg-deb --extract "$package" "$PEERS_ROOT"
     done
-    python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --target target/peers/python "${PEERS_PYTHON[@]}"
+    python3 -m pip install -q --no-compile --no-warn-conflicts --disable-pip-version-check --root-user-action=ignore --target target/peers/python "${PEERS_PYTHON[@]}"
     # A program with such a bit would not look at LD_LIBRARY_PATH.
     chmod -R u-s,g-s "$PEERS_ROOT"
     {

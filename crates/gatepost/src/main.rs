@@ -1,5 +1,6 @@
 //! The command line: reads the arguments and the configuration, and runs what was asked for.
 
+mod api;
 mod case;
 mod cli;
 mod config;
@@ -32,6 +33,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         cli::run_config(command, &arguments.config, &mut out)?;
         return Ok(out.flush()?);
     }
+    if let Command::Api(command) = &arguments.command {
+        cli::run_api(command, &mut out)?;
+        return Ok(out.flush()?);
+    }
     if let Command::Case(command) = &arguments.command {
         return run_case(command, &mut out);
     }
@@ -47,7 +52,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             drop(out);
             serve(&arguments.config, config)
         }
-        Command::Config(_) | Command::Case(_) => Ok(()),
+        Command::Config(_) | Command::Case(_) | Command::Api(_) => Ok(()),
         Command::Policy(PolicyCommand::List { format }) => {
             let screen = cli::Screen::stdout(false, Timestamp::now());
             cli::list_policies(*format, &config, &screen, &mut out)?;
@@ -84,7 +89,11 @@ async fn query(command: &Command, config: &Config, out: &mut impl Write) -> anyh
         Command::Trace(arguments) => cli::run_trace(arguments, &store, config, &screen, out).await,
         Command::Policy(PolicyCommand::Ledger(output)) => cli::run_ledger(*output, &store, &screen, out).await,
         Command::Rollout(command) => cli::run_rollout(command, &store, config, &screen, out).await,
-        Command::Serve | Command::Config(_) | Command::Case(_) | Command::Policy(PolicyCommand::List { .. }) => Ok(()),
+        Command::Serve
+        | Command::Config(_)
+        | Command::Case(_)
+        | Command::Api(_)
+        | Command::Policy(PolicyCommand::List { .. }) => Ok(()),
     };
     store.close().await;
     result

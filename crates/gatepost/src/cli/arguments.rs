@@ -74,6 +74,9 @@ Examples:
     /// Play a story of stuck mail on this machine: real nodes, a real faulty server, real TLS
     #[command(subcommand)]
     Case(CaseCommand),
+    /// Make tokens for the HTTP API
+    #[command(subcommand)]
+    Api(ApiCommand),
 }
 
 impl Command {
@@ -83,9 +86,13 @@ impl Command {
             Self::Trace(arguments) => arguments.utc,
             Self::Queue(QueueCommand::List { output, .. } | QueueCommand::Show { output, .. }) => output.utc,
             Self::Policy(PolicyCommand::Ledger(output)) | Self::Rollout(RolloutCommand::Status(output)) => output.utc,
-            Self::Serve | Self::Queue(_) | Self::Config(_) | Self::Policy(_) | Self::Rollout(_) | Self::Case(_) => {
-                false
-            }
+            Self::Serve
+            | Self::Queue(_)
+            | Self::Config(_)
+            | Self::Policy(_)
+            | Self::Rollout(_)
+            | Self::Case(_)
+            | Self::Api(_) => false,
         }
     }
 }
@@ -114,7 +121,7 @@ With --from-…: {\"messages\": [{\"received\", \"status\", \"sender\", \"recipi
 
 /// Which messages to trace; all given conditions must hold.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
-pub(crate) struct TraceArguments {
+pub(crate) struct SearchArguments {
     /// Sender's address, @domain, <> for the null sender, or a pattern with *
     #[arg(long, value_name = "ADDRESS")]
     pub sender: Option<String>,
@@ -165,6 +172,13 @@ pub(crate) struct TraceArguments {
     /// The rows after those that were shown: what the end of a page says
     #[arg(long, value_name = "PLACE", value_parser = read_cursor)]
     pub after: Option<TraceCursor>,
+}
+
+/// What to trace, and how to show it.
+#[derive(Args, Clone, PartialEq, Debug, Default)]
+pub(crate) struct TraceArguments {
+    #[command(flatten)]
+    pub search: SearchArguments,
     /// All events of each, in order
     #[arg(long)]
     pub detail: bool,
@@ -231,7 +245,7 @@ fn read_tls_version(text: &str) -> Result<String, String> {
     }
 }
 
-fn read_cursor(text: &str) -> Result<TraceCursor, String> {
+pub(crate) fn read_cursor(text: &str) -> Result<TraceCursor, String> {
     let read = || {
         let (received, delivery) = text.split_once('-')?;
         let received = Timestamp::from_millisecond(received.parse().ok()?).ok()?;
@@ -521,6 +535,19 @@ JSON: {\"version\", \"at\", \"by\", \"from\", \"to\", \"percent\", \"halted\",
     },
     /// End a halt
     Resume,
+}
+
+#[derive(Subcommand, Clone, PartialEq, Debug)]
+pub(crate) enum ApiCommand {
+    /// Make a token, and print it with what the configuration is to say of it
+    #[command(after_help = "\
+Examples:
+  gatepost api token monitoring
+  curl -H 'Authorization: Bearer TOKEN' 'http://127.0.0.1:2580/api/v1/message-traces?since=2h&status=pending'")]
+    Token {
+        /// Whose it is, for the log of queries
+        name: String,
+    },
 }
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]

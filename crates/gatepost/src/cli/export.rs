@@ -34,7 +34,8 @@ fn status(record: &DeliveryRecord) -> &'static str {
     }
 }
 
-fn message_id(record: &DeliveryRecord) -> String {
+/// The Message-ID field, empty where there is none.
+pub(crate) fn message_id(record: &DeliveryRecord) -> String {
     record.message.message_id.as_ref().map(|id| format!("<{id}>")).unwrap_or_default()
 }
 

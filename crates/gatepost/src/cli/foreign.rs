@@ -16,7 +16,7 @@ use trace::{
 };
 
 use super::{
-    arguments::{Status, TraceArguments, TraceFormat},
+    arguments::{SearchArguments, Status, TraceArguments, TraceFormat},
     json,
     screen::Screen,
     table::{Cell, Column, Table},
@@ -151,7 +151,8 @@ struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     fn new(arguments: &'a TraceArguments, now: Timestamp) -> anyhow::Result<Self> {
-        let TraceArguments { message, from_ip, size_min, size_max, connector, last_attempt, after, .. } = arguments;
+        let SearchArguments { message, from_ip, size_min, size_max, connector, last_attempt, after, .. } =
+            &arguments.search;
         let inapplicable = message.is_some()
             || from_ip.is_some()
             || size_min.is_some()
@@ -166,7 +167,7 @@ impl<'a> Filter<'a> {
                  --message-id, --status, --since and --until only"
             );
         }
-        let (since, until) = (arguments.since, arguments.until);
+        let (since, until) = (arguments.search.since, arguments.search.until);
         Ok(Self {
             arguments,
             since: since.map(|since| since.timestamp(now)),
@@ -182,13 +183,13 @@ impl<'a> Filter<'a> {
             wanted.as_ref().is_none_or(|wanted| test(&lower(wanted)))
         };
         let id = traced.message_id.trim_matches(['<', '>']);
-        matches(&arguments.sender, &|wanted| address_matches(wanted, &lower(&traced.sender)))
-            && matches(&arguments.recipient, &|wanted| address_matches(wanted, &lower(&traced.recipient)))
-            && matches(&arguments.subject, &|wanted| subject.contains(wanted))
-            && matches(&arguments.subject_starts_with, &|wanted| subject.starts_with(wanted))
-            && matches(&arguments.subject_ends_with, &|wanted| subject.ends_with(wanted))
-            && matches(&arguments.message_id, &|wanted| lower(id) == wanted.trim_matches(['<', '>']))
-            && (arguments.status.is_empty() || arguments.status.contains(&traced.status))
+        matches(&arguments.search.sender, &|wanted| address_matches(wanted, &lower(&traced.sender)))
+            && matches(&arguments.search.recipient, &|wanted| address_matches(wanted, &lower(&traced.recipient)))
+            && matches(&arguments.search.subject, &|wanted| subject.contains(wanted))
+            && matches(&arguments.search.subject_starts_with, &|wanted| subject.starts_with(wanted))
+            && matches(&arguments.search.subject_ends_with, &|wanted| subject.ends_with(wanted))
+            && matches(&arguments.search.message_id, &|wanted| lower(id) == wanted.trim_matches(['<', '>']))
+            && (arguments.search.status.is_empty() || arguments.search.status.contains(&traced.status))
             && self.since.is_none_or(|since| traced.received.is_some_and(|at| at >= since))
             && self.until.is_none_or(|until| traced.received.is_some_and(|at| at < until))
     }
@@ -227,7 +228,7 @@ pub(crate) fn run(arguments: &TraceArguments, screen: &Screen, out: &mut dyn Wri
     }
     files.traced.retain(|traced| filter.passes(traced));
     files.traced.sort_by(|a, b| b.received.cmp(&a.received).then_with(|| a.recipient.cmp(&b.recipient)));
-    files.traced.truncate(arguments.limit as usize);
+    files.traced.truncate(arguments.search.limit as usize);
     match arguments.format {
         TraceFormat::Json => {
             let mut list = json::List::open("messages", out)?;

@@ -7,6 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 use protocol::smtp::{Address, BodyType, Failure, Reply, ReversePath};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use store::{Commanded, DeliveryRecord, LastAttempt, MessageRecord, QueueCount, State};
 use trace::{Event, Waiting};
@@ -15,30 +16,40 @@ use uuid::Uuid;
 use super::{arguments::Status, screen::is_unsafe, standing::Standing};
 
 /// One message for one recipient, as in `queue list`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct DeliveryView<'a> {
     network_message_id: Uuid,
     /// The Message-ID field without angle brackets.
     message_id: Option<&'a str>,
+    #[schemars(with = "String", extend("format" = "date-time"))]
     received: Timestamp,
     /// Empty: the null sender.
+    #[schemars(with = "String")]
     sender: &'a ReversePath,
+    #[schemars(with = "String")]
     recipient: &'a Address,
     subject: Option<&'a str>,
     size_bytes: u64,
     connector: &'a str,
+    #[schemars(schema_with = "state")]
     state: State,
-    /// Null for what is no longer in the queue.
+    /// When it is tried next; null for what is no longer in the queue.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     due: Option<Timestamp>,
     attempts: u32,
+    /// Why it is still in the queue.
     waiting: Option<WaitingView>,
+    /// The original cause: how the last attempt failed.
+    #[schemars(schema_with = "failure")]
     failure: Option<&'a Failure>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct WaitingView {
     #[serde(flatten)]
+    #[schemars(schema_with = "waiting")]
     waiting: Waiting,
+    /// What ends the wait.
     unblocked_by: String,
 }
 
@@ -64,22 +75,65 @@ impl<'a> DeliveryView<'a> {
 }
 
 /// A delivery with its end, as in `trace` and `queue show`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(crate) struct TraceView<'a> {
     #[serde(flatten)]
     delivery: DeliveryView<'a>,
     status: &'static str,
     /// The reply that ended it with delivery.
+    #[schemars(schema_with = "reply")]
     reply: Option<&'a Reply>,
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     settled: Option<Timestamp>,
     /// Null: it was not tried yet.
     last_attempt: Option<LastAttemptView<'a>>,
     /// Only where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
     events: Option<Vec<&'a Event>>,
 }
 
-#[derive(Serialize)]
+fn state(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": ["queued", "leased", "suspended", "delivered", "failed", "removed"] })
+}
+
+fn waiting(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "description": "`waits` says for what; the other keys, where it has more to say, are `until`, `limit`, `by`, \
+                        `node`, `connector`, `policy` and `last_seen`.",
+        "required": ["waits"],
+        "properties": { "waits": { "type": "string", "enum": [
+            "timer", "connector-limit", "connector-backed-off", "suspended", "leased", "no-route", "policy-forbids",
+            "no-node",
+        ] } },
+    })
+}
+
+fn reply(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["object", "null"],
+        "required": ["code"],
+        "properties": {
+            "code": { "type": "integer", "minimum": 200, "maximum": 599 },
+            "enhanced": { "type": ["string", "null"], "description": "RFC 3463, such as 4.7.1" },
+        },
+    })
+}
+
+fn failure(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["object", "null"],
+        "description": "Also with `reply`, `destination`, and what else the kind has to say.",
+        "required": ["phase", "kind"],
+        "properties": {
+            "phase": { "type": "string", "description": "Where the conversation stood, such as starttls or rcpt" },
+            "kind": { "type": "string", "description": "What went wrong, such as rejected or timed-out" },
+        },
+    })
+}
+
+#[derive(Serialize, JsonSchema)]
 struct LastAttemptView<'a> {
     node: &'a str,
     tls_policy: &'a str,

@@ -3,6 +3,7 @@
 //!
 //! Exit status: 0 fine, 2 bad usage, unreadable input or no such message.
 
+mod api;
 mod arguments;
 mod configuration;
 mod event;
@@ -13,6 +14,7 @@ mod policy;
 mod queue;
 mod rollout;
 mod screen;
+mod search;
 mod show;
 mod standing;
 pub(crate) mod table;
@@ -22,14 +24,20 @@ mod trace;
 
 use std::{env, io, process::ExitCode};
 
-pub(crate) use arguments::{Arguments, CaseCommand, Command, Format, PolicyCommand};
+pub(crate) use api::run as run_api;
+pub(crate) use arguments::{
+    Arguments, CaseCommand, Command, Format, PolicyCommand, SearchArguments, Status, cursor_text, read_cursor,
+};
 pub(crate) use configuration::run as run_config;
+pub(crate) use export::{message_id as message_id_field, row as event_row};
 pub(crate) use foreign::run as run_foreign_trace;
+pub(crate) use json::TraceView;
 pub(crate) use policy::{ledger as run_ledger, list as list_policies};
 pub(crate) use queue::run as run_queue;
 pub(crate) use rollout::run as run_rollout;
 pub(crate) use screen::Screen;
-pub(crate) use trace::run as run_trace;
+pub(crate) use standing::Standing;
+pub(crate) use trace::{run as run_trace, sender};
 
 use crate::config::ConfigErrors;
 

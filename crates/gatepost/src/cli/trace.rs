@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use jiff::Timestamp;
-use store::{AttemptMatch, DeliveryKey, DeliveryRecord, State, Store, SubjectMatch, TraceCursor, TraceQuery};
+use store::{DeliveryKey, DeliveryRecord, State, Store, TraceCursor, TraceQuery};
 use trace::{
     Event,
     message_trace::{Column as Field, Encoding, EventWriter, Layout, SummaryWriter},
@@ -22,7 +22,7 @@ use super::{
     standing::{self, Standing},
     table::{Cell, Column, Table},
 };
-use crate::config::{ByteSize, Config};
+use crate::config::Config;
 
 const COLUMNS: [Column; 7] = [
     Column::whole("RECEIVED"),
@@ -41,7 +41,7 @@ pub(crate) async fn run<S: Store>(
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let query = query(arguments, screen.now)?;
+    let query = arguments.search.query(screen.now)?;
     if arguments.follow {
         return follow(arguments, query, store, config, screen, out).await;
     }
@@ -130,58 +130,6 @@ fn encoding(arguments: &TraceArguments) -> Encoding {
         TraceEncoding::Utf16Le => Encoding::Utf16Le,
     }
 }
-
-/// What to search for; an error where it cannot be meant.
-fn query(arguments: &TraceArguments, now: Timestamp) -> anyhow::Result<TraceQuery> {
-    let since = arguments.since.map(|since| since.timestamp(now));
-    let until = arguments.until.map(|until| until.timestamp(now));
-    if let (Some(since), Some(until)) = (since, until)
-        && since >= until
-    {
-        bail!("the time range is reversed: --since is {since}, and --until is {until}");
-    }
-    for (name, pattern) in [("--sender", &arguments.sender), ("--recipient", &arguments.recipient)] {
-        let is_anything = pattern.as_ref().is_some_and(|pattern| pattern.trim_matches(['*', '@']).is_empty());
-        let days = until.unwrap_or(now).duration_since(since.unwrap_or(Timestamp::UNIX_EPOCH)).as_hours() / 24;
-        if is_anything && days > WILDCARD_DAYS_MAX {
-            bail!("{name} '*' means every message; leave it out, or say --since with at most {WILDCARD_DAYS_MAX}d");
-        }
-    }
-    let subject = match arguments {
-        TraceArguments { subject: Some(text), .. } => Some(SubjectMatch::Contains(text.clone())),
-        TraceArguments { subject_starts_with: Some(text), .. } => Some(SubjectMatch::StartsWith(text.clone())),
-        TraceArguments { subject_ends_with: Some(text), .. } => Some(SubjectMatch::EndsWith(text.clone())),
-        _ => None,
-    };
-    let last = &arguments.last_attempt;
-    Ok(TraceQuery {
-        sender: arguments.sender.clone(),
-        recipient: arguments.recipient.clone(),
-        message_id: arguments.message_id.clone(),
-        network_message_id: arguments.message,
-        subject,
-        states: arguments.status.iter().flat_map(|status| status.states()).copied().collect(),
-        since,
-        until,
-        from_ip: arguments.from_ip,
-        size_min: arguments.size_min.map(ByteSize::bytes),
-        size_max: arguments.size_max.map(ByteSize::bytes),
-        connector: arguments.connector.clone(),
-        last_attempt: AttemptMatch {
-            to_ip: last.to_ip,
-            node: last.node.clone(),
-            tls_policy: last.policy.clone(),
-            tls_version: last.tls_version.clone(),
-            cipher: last.cipher.clone(),
-            code: last.code.clone(),
-        },
-        limit: arguments.limit,
-        after: arguments.after,
-    })
-}
-
-/// Longer than this, a pattern that fits everything is surely a mistake.
-const WILDCARD_DAYS_MAX: i64 = 90;
 
 /// How often the history is read for what is new.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);

@@ -36,6 +36,7 @@ pub(super) fn check(text: &str) -> Vec<Fault> {
     walk.table(&SCHEMA, document.get_ref(), 0..0);
     walk.faults.extend(check_names(document.get_ref()));
     walk.faults.extend(check_certificates(document.get_ref()));
+    walk.faults.extend(check_api(document.get_ref()));
     // OpenSSL judges only what has the right types.
     if walk.faults.is_empty() {
         walk.faults.extend(check_policies(document.get_ref()));
@@ -138,6 +139,9 @@ fn check_text(format: &str, text: &str) -> Result<(), String> {
         // Empty stands for the default, which the machine or another setting gives.
         "host-name" if !text.is_empty() && !hosts::is_host_name(text) => Err(format!("\"{text}\" is no host name")),
         "name" if text.chars().any(char::is_control) => Err("a name has no control characters".to_owned()),
+        "sha256" if !(text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())) => {
+            Err("a SHA-256 has 64 hexadecimal digits; gatepost api token makes one".to_owned())
+        }
         "path" if text.is_empty() => Err("a path must not be empty".to_owned()),
         _ => Ok(()),
     }
@@ -239,6 +243,25 @@ fn check_certificate(table: &DeTable<'_>) -> Option<Fault> {
     }
 }
 
+/// Whoever is not on this machine needs a token.
+fn check_api(document: &DeTable<'_>) -> Vec<Fault> {
+    let mut tokens = names(document, "api_token", "name");
+    let mut faults = duplicates("API token", &mut tokens, |name| name.to_owned());
+    let listen = get(document, "api").and_then(|api| get(api.get_ref().as_table()?, "listen"));
+    let addresses = listen.and_then(|listen| listen.get_ref().as_array()).into_iter().flatten();
+    let is_open =
+        |address: &Named<'_>| address.name.parse().is_ok_and(|address: SocketAddr| !address.ip().is_loopback());
+    if tokens.is_empty() {
+        let open = addresses.filter_map(named).filter(is_open);
+        faults.extend(open.map(|address| {
+            let message =
+                format!("{} is not loopback, and needs an [[api_token]]: gatepost api token NAME", address.name);
+            Fault::new(address.span, message)
+        }));
+    }
+    faults
+}
+
 /// Whether OpenSSL can do what each policy says.
 fn check_policies(document: &DeTable<'_>) -> Vec<Fault> {
     tables(document, "tls_policy").flat_map(check_policy).collect()
@@ -316,7 +339,7 @@ fn article(type_name: &str) -> String {
 }
 
 /// All names, and before them the one that was probably meant.
-fn hint<'a>(wrong: &str, label: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
+pub(crate) fn hint<'a>(wrong: &str, label: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
     let all = format!("{label} {}", names.clone().collect::<Vec<_>>().join(", "));
     let alone = names.clone().nth(1).is_none();
     let near = names.map(|name| (distance(wrong, name), name)).min();
@@ -443,6 +466,14 @@ mod tests {
                     "4:8: port must be between 1 and 65535",
                     "5:8: rate: \"x\" is no rate, such as \"10/s\", \"600/min\" or \"5000/h\"",
                 ],
+            ),
+            (
+                "[api]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:2580\"]\n",
+                &["2:26: 0.0.0.0:2580 is not loopback, and needs an [[api_token]]: gatepost api token NAME"],
+            ),
+            (
+                "[[api_token]]\nname = \"a\"\nsha256 = \"12\"\n",
+                &["3:10: sha256: a SHA-256 has 64 hexadecimal digits; gatepost api token makes one"],
             ),
             // names
             ("[[connector]]\nname = \"\"\nhosts = [\"mx\"]\n", &["2:8: a connector's name must not be empty"]),

@@ -14,6 +14,7 @@ mod units;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use check::hint;
 pub(crate) use error::ConfigErrors;
 pub(crate) use hosts::Hosts;
 pub(crate) use reference::reference;

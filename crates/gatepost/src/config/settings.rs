@@ -36,6 +36,9 @@ pub(crate) struct Config {
     pub log: Log,
     pub protocol_log: ProtocolLog,
     pub history: History,
+    pub api: Api,
+    #[serde(rename = "api_token")]
+    pub api_tokens: Vec<ApiToken>,
 }
 
 /// This process.
@@ -515,6 +518,31 @@ impl Default for History {
     }
 }
 
+/// The HTTP API: message traces for programs. Its description in OpenAPI is at /api/v1/openapi.json.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Api {
+    /// IP addresses and ports to listen on. Empty: there is no API. Addresses other than loopback need an [[api_token]],
+    /// and speak HTTPS with the certificate of [inbound]. A change needs a restart.
+    #[schemars(schema_with = "socket_addresses")]
+    pub listen: Vec<SocketAddr>,
+}
+
+/// Who may ask the API. Once there is one, nobody is answered without a token. gatepost api token NAME makes one.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApiToken {
+    /// Whose it is, for the log of queries.
+    #[schemars(extend("format" = "name"), example = &"monitoring")]
+    pub name: String,
+    /// SHA-256 of the token, in hexadecimal: the token itself stands nowhere.
+    #[schemars(
+        extend("format" = "sha256"),
+        example = &"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )]
+    pub sha256: String,
+}
+
 fn socket_addresses(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "array", "items": { "type": "string", "format": "socket-address" } })
 }
@@ -552,6 +580,7 @@ impl Config {
             ("node.hostname", self.node.hostname != new.node.hostname),
             ("protocol_log.folder", self.protocol_log.folder != new.protocol_log.folder),
             ("inbound.listen", self.inbound.listen != new.inbound.listen),
+            ("api.listen", self.api.listen != new.api.listen),
         ]
         .into_iter()
         .filter_map(|(key, differs)| differs.then_some(key))

@@ -23,13 +23,14 @@ use tokio::{
 };
 
 use super::{Node, Tasks, background, inbound, outbound, outbound::Outbound, policy, routes, settings};
-use crate::{config::Config, protocol_log::ProtocolLogs};
+use crate::{api, config::Config, protocol_log::ProtocolLogs};
 
 /// A node at work.
 pub(crate) struct Running<S: Store> {
     pub node: Arc<Node<S>>,
     /// Where it listens, ports as the system gave them.
     pub addresses: Vec<SocketAddr>,
+    _api: api::Listeners,
     folder: PathBuf,
     listeners: JoinSet<()>,
     background: JoinHandle<()>,
@@ -72,9 +73,11 @@ impl<S: Store> Running<S> {
         let background = tokio::spawn(background(Arc::clone(&node)));
         node.report().await;
         let server = Arc::new(Server::new(inbound::Inbound(Arc::clone(&node)), settings_receiver, stopped));
+        let api = api::Listeners::start(&node, || settings::acceptor(&node.config.load(), folder)).await?;
         let mut running = Self {
             node,
             addresses: vec![],
+            _api: api,
             folder: folder.to_owned(),
             listeners: JoinSet::new(),
             background,

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use delivery::route::Routes;
 use net::{
     serve::{Limits, Settings},
-    tls,
+    tls::{self, Acceptor},
 };
 use protocol::smtp::server::{Policy, Recipients};
 
@@ -29,22 +29,19 @@ impl Recipients for Accepted {
 }
 
 /// Reads the certificate; where none is configured, the node makes one for itself in its data folder.
+pub(super) fn acceptor(config: &Config, data: &Path) -> anyhow::Result<Acceptor> {
+    if let (Some(certificate), Some(key)) = (&config.inbound.tls_certificate, &config.inbound.tls_key) {
+        return Ok(tls::acceptor(certificate, key)?);
+    }
+    let (certificate, key) = (data.join("self-signed.pem"), data.join("self-signed.key"));
+    tls::ensure_self_signed(&certificate, &key, &config.node.hostname)
+        .context("failed to make a self-signed certificate")?;
+    Ok(tls::acceptor(&certificate, &key)?)
+}
+
 pub(super) fn settings(config: &Config, data: &Path) -> anyhow::Result<Settings> {
     let inbound = &config.inbound;
-    let acceptor = if inbound.starttls {
-        let (certificate, key) = match (&inbound.tls_certificate, &inbound.tls_key) {
-            (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
-            _ => {
-                let (certificate, key) = (data.join("self-signed.pem"), data.join("self-signed.key"));
-                tls::ensure_self_signed(&certificate, &key, &config.node.hostname)
-                    .context("failed to make a self-signed certificate")?;
-                (certificate, key)
-            }
-        };
-        Some(tls::acceptor(&certificate, &key)?)
-    } else {
-        None
-    };
+    let acceptor = if inbound.starttls { Some(acceptor(config, data)?) } else { None };
     let postmaster_domain = config.accepted_domains.iter().map(|domain| &domain.name).find(|name| !name.contains('*'));
     let policy = Policy {
         hostname: config.node.hostname.clone(),

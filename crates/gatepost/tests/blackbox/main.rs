@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helper fails the test")]
 
+mod api;
 mod cases;
 mod crash;
 mod destinations;

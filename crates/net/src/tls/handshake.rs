@@ -75,6 +75,21 @@ pub(crate) async fn accept(acceptor: &Acceptor, socket: TcpStream, limit: Durati
     conclude(stream, result, Side::Server).await
 }
 
+/// Negotiates as server where nobody will ask how it went: for what is no mail.
+pub async fn accept_unobserved(
+    acceptor: &Acceptor,
+    socket: TcpStream,
+    limit: Duration,
+) -> Result<SslStream<TcpStream>, String> {
+    let open = || SslStream::new(Ssl::new(acceptor.context())?, socket);
+    let mut stream = open().map_err(|error| reason(&error))?;
+    match timeout(limit, Pin::new(&mut stream).accept()).await {
+        Ok(Ok(())) => Ok(stream),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("timed out".to_owned()),
+    }
+}
+
 impl Handshake {
     fn not_begun(error: &ErrorStack) -> Self {
         Self { facts: HandshakeFacts::default(), result: Err(HandshakeError::Failed(reason(error))) }

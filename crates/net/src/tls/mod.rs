@@ -27,6 +27,7 @@ use protocol::smtp::TlsSummary;
 
 pub use acceptor::{Acceptor, acceptor, ensure_self_signed};
 pub use connector::{Identity, TlsContext, TlsSettings};
+pub use handshake::accept_unobserved;
 pub(crate) use handshake::{HandshakeError, accept, connect, late_alert};
 pub use policy::{PolicyFault, check_policy};
 pub(crate) use tap::Tap;

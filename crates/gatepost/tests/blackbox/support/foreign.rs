@@ -285,6 +285,11 @@ fn starttls(mut client: TcpStream, tls_port: u16) -> std::io::Result<()> {
     client.shutdown(Shutdown::Write)
 }
 
+/// What pip unpacked beside the other peers.
+pub(crate) fn python_packages() -> PathBuf {
+    root().parent().unwrap().join("python")
+}
+
 /// tlslite-ng, in Python, which speaks SMTP as far as a message.
 pub(crate) struct TlsLite {
     _folder: TempDir,
@@ -302,7 +307,7 @@ impl TlsLite {
             .args(["--pdeathsig", "KILL", "--", "python3"])
             .arg(script)
             .args([&port.to_string(), certificate.to_str().unwrap(), key.to_str().unwrap(), settings])
-            .env("PYTHONPATH", root().parent().unwrap().join("python"))
+            .env("PYTHONPATH", python_packages())
             .stderr(fs::File::create(folder.path().join("log")).unwrap())
             .spawn()
             .unwrap();

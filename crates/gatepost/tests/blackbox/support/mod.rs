@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use foreign::{Exim, Postfix, SmtpSink, smtp_source, swaks};
+pub(crate) use foreign::{Exim, Postfix, SmtpSink, python_packages, smtp_source, swaks};
 pub(crate) use node::Node;
 
 pub(crate) fn free_port() -> u16 {

@@ -1,0 +1,80 @@
+//! What the API answers when it does not give what was asked for: one shape, that of OData and Graph.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// A refusal or a fault.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+/// As it is sent.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ErrorView<'a> {
+    error: ErrorFacts<'a>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ErrorFacts<'a> {
+    /// For programs, such as BadRequest.
+    code: &'a str,
+    /// For people.
+    message: &'a str,
+}
+
+impl ApiError {
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code: "BadRequest", message: message.into() }
+    }
+
+    pub(super) fn unauthorized(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, code: "InvalidAuthenticationToken", message: message.into() }
+    }
+
+    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::FORBIDDEN, code: "Forbidden", message: message.into() }
+    }
+
+    pub(super) fn not_found(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::NOT_FOUND, code: "NotFound", message: message.into() }
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        let message = "the API only reads: GET".to_owned();
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, code: "MethodNotAllowed", message }
+    }
+
+    pub(super) fn timed_out() -> Self {
+        let message = "the search took too long; narrow it, for example by time".to_owned();
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "Timeout", message }
+    }
+}
+
+/// The details are for this node's log: they may name files.
+impl From<store::StoreError> for ApiError {
+    fn from(error: store::StoreError) -> Self {
+        tracing::error!(%error, "the API failed to read the store");
+        let message = "the store could not be read; the node's log says why".to_owned();
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "InternalServerError", message }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = ErrorView { error: ErrorFacts { code: self.code, message: &self.message } };
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            // RFC 6750 section 3.
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

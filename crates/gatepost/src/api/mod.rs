@@ -1,0 +1,47 @@
+//! The HTTP API: message traces for programs, as the commands tell them, and in the shape of Microsoft Graph.
+//!
+//! ```text
+//!   connection ──serve──> admit (who asks?) ──> traces │ graph │ openapi ──> store
+//! ```
+//!
+//! Only what reads is here. A search shares nothing with the mail path but the store's readers.
+
+mod access;
+mod error;
+mod graph;
+mod openapi;
+mod serve;
+mod traces;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware, routing::get};
+use store::Store;
+
+use crate::node::Node;
+pub(crate) use access::hash;
+use error::ApiError;
+pub(crate) use serve::Listeners;
+
+/// Most rows of one answer, as Microsoft Graph has it.
+const ROWS_MAX: u32 = 5000;
+
+fn router<S: Store>(node: Arc<Node<S>>) -> Router {
+    let graph = || {
+        Router::new()
+            .route("/messageTraces", get(graph::list::<S>))
+            .route("/messageTraces/{id}/{call}", get(graph::details::<S>))
+    };
+    Router::new()
+        .route("/api/v1/message-traces", get(traces::list::<S>))
+        .route("/api/v1/message-traces/{id}/events", get(traces::events::<S>))
+        .route("/api/v1/openapi.json", get(openapi::serve))
+        .nest("/admin/exchange/tracing", graph())
+        // Scripts for Graph have the version in their base address.
+        .nest("/v1.0/admin/exchange/tracing", graph())
+        .nest("/beta/admin/exchange/tracing", graph())
+        .fallback(|| async { ApiError::not_found("there is nothing here; see /api/v1/openapi.json") })
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+        .layer(middleware::from_fn_with_state(Arc::clone(&node), access::admit::<S>))
+        .with_state(node)
+}

@@ -1,0 +1,205 @@
+//! The HTTP API, asked by foreign clients: Microsoft's own for Graph, and one that checks the answers against the
+//! OpenAPI document.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Command, Output},
+};
+
+use lab::{Device, Options, Server};
+use serde_json::Value;
+
+use crate::support::{Node, free_port, python_packages, swaks, wait_for};
+
+const TOKEN: &str = "gatepost_test";
+/// SHA-256 of [`TOKEN`].
+const HASH: &str = "a060ab00c55b81a4d47543b47a2119b5b7d7b218c64591971f12be8f2a138650";
+
+/// A node with an API, one message delivered and one deferred for two recipients.
+fn node(tokens: &str) -> (Node, Server, String) {
+    let server = Server::start(Device::Healthy, Options::default()).unwrap();
+    let port = free_port();
+    let node = Node::to_port(server.port())
+        .more("[[accepted_domain]]\nname = \"other.test\"\nconnector = \"dead\"\n")
+        .more("[[connector]]\nname = \"dead\"\nhosts = [\"127.0.0.1:9\"]\n")
+        .more(&format!("[api]\nlisten = [\"127.0.0.1:{port}\"]\n{tokens}"))
+        .start();
+    swaks(node.port, &["--to", "user@onprem.test", "--header", "Subject: Invoice & \"more\""]);
+    swaks(node.port, &["--to", "user@other.test,second@other.test", "--header", "Subject: Reminder"]);
+    node.wait_for_status("user@onprem.test", "Delivered");
+    for recipient in ["user@other.test", "second@other.test"] {
+        wait_for("it to be deferred", || {
+            node.queue().into_iter().find(|row| row["recipient"] == recipient && !row["failure"].is_null())
+        });
+    }
+    (node, server, format!("http://127.0.0.1:{port}"))
+}
+
+fn with_token() -> (Node, Server, String) {
+    node(&format!("[[api_token]]\nname = \"monitoring\"\nsha256 = \"{HASH}\"\n"))
+}
+
+fn python(script: &str, arguments: &[&str]) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/blackbox/support").join(script);
+    Command::new("python3").arg(script).args(arguments).env("PYTHONPATH", python_packages()).output().unwrap()
+}
+
+fn value(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Status and body of one request.
+fn get(address: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+    let (host, path) = address.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut request = format!("GET /{path} HTTP/1.0\r\n");
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        request.push_str(&format!("Host: {host}\r\n"));
+    }
+    headers.iter().for_each(|(name, value)| request.push_str(&format!("{name}: {value}\r\n")));
+    let mut stream = TcpStream::connect(host).unwrap();
+    stream.write_all(format!("{request}\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("{address}: {answer}")))
+}
+
+#[test]
+fn microsoft_s_client_for_graph_reads_the_traces() {
+    let (node, _server, base) = with_token();
+    let ask = |filter: &str, top| value(&python("graph_client.py", &[&format!("{base}/v1.0"), TOKEN, filter, top]));
+    let all = ask("", "1");
+    assert_eq!(all["pages"], 3, "{all:#}");
+    let rows = all["rows"].as_array().unwrap();
+    let recipients: Vec<&str> = rows.iter().map(|row| row["recipient"].as_str().unwrap()).collect();
+    assert_eq!(recipients, ["user@other.test", "second@other.test", "user@onprem.test"]);
+    assert_eq!([&rows[0]["status"], &rows[2]["status"]], ["pending", "delivered"]);
+    assert_eq!(rows[2]["subject"], "Invoice & \"more\"");
+    assert_eq!([&rows[2]["from"], &rows[2]["to"]], ["127.0.0.1", "127.0.0.1"]);
+    let known = node.trace().into_iter().find(|row| row["recipient"] == "user@onprem.test").unwrap();
+    assert_eq!(rows[2]["id"], known["network_message_id"]);
+    assert_eq!(rows[2]["size"], known["size_bytes"]);
+    assert_eq!(rows[2]["message_id"], format!("<{}>", known["message_id"].as_str().unwrap()));
+    let events = |row: &Value| -> Vec<String> {
+        row["events"].as_array().unwrap().iter().map(|event| event[0].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(events(&rows[2]), ["Receive", "Send external"]);
+    assert_eq!(events(&rows[0]), ["Receive", "Defer"]);
+    let data = rows[0]["events"][1][2].as_str().unwrap();
+    assert!(data.starts_with("<root><MEP Name=") && data.contains("LED=") && data.ends_with("</root>"), "{data}");
+
+    let some = ask("status eq 'pending' and startsWith(subject,'remind')", "100");
+    assert_eq!((some["pages"].as_u64(), some["rows"].as_array().unwrap().len()), (Some(1), 2));
+    assert_eq!(ask("status eq 'quarantined'", "100")["rows"], Value::Array(vec![]));
+    let refused = python("graph_client.py", &[&format!("{base}/v1.0"), TOKEN, "size eq 1", "1"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("eq on \"size\" is not supported"));
+    let unknown = python("graph_client.py", &[&base, "wrong", "", "1"]);
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("this token is not known here"));
+}
+
+#[test]
+fn the_openapi_document_is_valid_and_true() {
+    let (node, _server, base) = with_token();
+    let id = node.trace()[0]["network_message_id"].as_str().unwrap().to_owned();
+    let graph = "/admin/exchange/tracing/messageTraces";
+    let details = format!("{graph}/{{id}}/getDetailsByRecipient(recipientAddress='{{recipient}}')");
+    let list = "/api/v1/message-traces";
+    let samples = [
+        [list, list],
+        [list, &format!("{list}?limit=1&status=delivered")],
+        [&format!("{list}/{{id}}/events"), &format!("{list}/{id}/events")],
+        [graph, &format!("{graph}?$top=1")],
+        [&details, &format!("{graph}/{id}/getDetailsByRecipient(recipientAddress='user@other.test')")],
+    ];
+    let arguments = [&[base.as_str(), TOKEN, "/api/v1/openapi.json"], samples.as_flattened()].concat();
+    let checked = value(&python("openapi_check.py", &arguments));
+    assert_eq!(checked["checked"], samples.len());
+    let parameters = checked["parameters"].as_array().unwrap();
+    assert!(parameters.contains(&"tls_version".into()) && parameters.contains(&"after".into()), "{parameters:?}");
+}
+
+#[test]
+fn filters_pages_and_events_are_those_of_the_command_line() {
+    let (node, _server, base) = node("");
+    let list = |query: &str| get(&format!("{base}/api/v1/message-traces?{query}"), &[]).1;
+    let command = node.json(&["trace", "--recipient", "@other.test"]);
+    let mut answer = list("recipient=@other.test");
+    // Seconds until a retry are a matter of when one looks, times are not.
+    assert_eq!(answer["messages"].as_array_mut().unwrap().len(), 2);
+    assert_eq!(answer["messages"], command["messages"]);
+    let first = list("limit=2");
+    let next = first["next"].as_str().unwrap();
+    let second = list(&format!("limit=2&after={next}"));
+    assert_eq!(second["messages"].as_array().unwrap().len(), 1);
+    assert_eq!(second["next"], Value::Null);
+    let id = second["messages"][0]["network_message_id"].as_str().unwrap();
+    let (_, events) = get(&format!("{base}/api/v1/message-traces/{id}/events"), &[]);
+    assert_eq!(events["events"][1]["event"], "delivered");
+    assert_eq!(events["events"][1]["attempt"]["tls"]["version"], "TLSv1.3");
+    for (path, status, message) in [
+        ("/api/v1/message-traces?colour=red", 400, "unknown parameter \"colour\""),
+        ("/api/v1/message-traces?since=2h&until=3h", 400, "reversed"),
+        ("/api/v1/message-traces?sender=*", 400, "means every message"),
+        ("/api/v1/message-traces/1/events", 400, "no network message id"),
+        ("/api/v1/message-traces/018f0000-0000-7000-8000-000000000000/events", 404, "no message"),
+        ("/admin/exchange/tracing/messageTraces?$filter=a+or+b", 400, "or"),
+        ("/", 404, "openapi.json"),
+    ] {
+        let (code, body) = get(&format!("{base}{path}"), &[]);
+        assert_eq!(code, status, "{path}: {body}");
+        assert!(body["error"]["message"].as_str().unwrap().contains(message), "{path}: {body}");
+    }
+    // Who asked what is in the log.
+    let log = node.log();
+    assert!(log.contains("the API was asked") && log.contains("/api/v1/message-traces?sender=*"), "{log}");
+    let (code, _) = get(&format!("{base}/api/v1/message-traces"), &[("Host", "evil.example")]);
+    assert_eq!(code, 403);
+}
+
+#[test]
+fn a_token_is_made_and_taken_at_a_reload_and_asked_for_from_then_on() {
+    let (node, _server, base) = node("");
+    let address = format!("{base}/api/v1/message-traces");
+    assert_eq!(get(&address, &[]).0, 200);
+    let made = String::from_utf8(node.run(&["api", "token", "mon\"itoring"]).stdout).unwrap();
+    let token = made.lines().find_map(|line| line.strip_prefix("#   ")).unwrap();
+    let file = node.path("gatepost.toml");
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + &made).unwrap();
+    node.signal("-HUP");
+    wait_for("the token to be asked for", || (get(&address, &[]).0 == 401).then_some(()));
+    assert_eq!(get(&address, &[("Authorization", &format!("Bearer {token}"))]).0, 200);
+    assert_eq!(get(&address, &[("Authorization", &format!("Bearer {token}x"))]).0, 401);
+    assert!(node.log().contains(r#"mon\"itoring"#), "{}", node.log());
+}
+
+#[test]
+fn beyond_loopback_it_speaks_https_only() {
+    let server = Server::start(Device::Healthy, Options::default()).unwrap();
+    let port = free_port();
+    let node = Node::to_port(server.port())
+        .more(&format!("[api]\nlisten = [\"0.0.0.0:{port}\"]\n[[api_token]]\nname = \"a\"\nsha256 = \"{HASH}\"\n"))
+        .start();
+    let script = "import http.client, socket, ssl, sys; \
+        port, file, token = sys.argv[1:]; \
+        context = ssl.create_default_context(cafile=file); \
+        connection = http.client.HTTPSConnection('edge.test', int(port), context=context); \
+        raw = socket.create_connection(('127.0.0.1', int(port))); \
+        connection.sock = context.wrap_socket(raw, server_hostname='edge.test'); \
+        connection.request('GET', '/api/v1/message-traces', headers={'Authorization': 'Bearer ' + token}); \
+        print(connection.getresponse().read().decode())";
+    let certificate = node.path("data/self-signed.pem");
+    let asked = Command::new("python3")
+        .args(["-c", script, &port.to_string(), certificate.to_str().unwrap(), TOKEN])
+        .output()
+        .unwrap();
+    assert_eq!(value(&asked), serde_json::json!({"messages": [], "next": null}));
+    let mut plain = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    plain.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&answer));
+}
