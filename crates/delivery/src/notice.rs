@@ -227,7 +227,10 @@ impl Notice<'_> {
             (FailureKind::DnsFailure { .. }, _) => (4, 3),
             (FailureKind::ConnectionRefused | FailureKind::NetworkUnreachable, _) => (4, 1),
             (FailureKind::ConnectionReset | FailureKind::ConnectionClosed | FailureKind::TimedOut { .. }, _) => (4, 2),
-            (FailureKind::HandshakeFailed { .. } | FailureKind::StartTlsNotOffered, _) => (7, 5),
+            (
+                FailureKind::HandshakeFailed { .. } | FailureKind::StartTlsNotOffered | FailureKind::StartTlsMasked,
+                _,
+            ) => (7, 5),
             (FailureKind::ExtensionMissing { extension }, _) if extension == "SMTPUTF8" => (6, 7),
             (FailureKind::ExtensionMissing { .. }, _) => (6, 3),
             (FailureKind::TooLarge { .. }, _) => (3, 4),

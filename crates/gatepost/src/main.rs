@@ -7,6 +7,7 @@ mod config;
 mod fleet;
 mod node;
 mod protocol_log;
+mod why;
 
 use std::{
     io::{BufWriter, IsTerminal, Write},
@@ -27,7 +28,30 @@ fn main() -> ExitCode {
     cli::finish(run(&arguments))
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if let Command::Why(why) = &arguments.command {
+        return run_why(why, &arguments.config);
+    }
+    run_command(arguments).map(|()| ExitCode::SUCCESS)
+}
+
+/// Exit status 1 where there are findings.
+fn run_why(why: &cli::WhyArguments, config: &Path) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::new(std::io::stdout());
+    let screen = cli::Screen::stdout(why.output.utc, Timestamp::now());
+    let config = Config::load(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let found = runtime.block_on(async {
+        let store = SqliteStore::attach(&config.node.data)?;
+        let found = cli::run_why(why, &store, &screen, &mut out).await;
+        store.close().await;
+        found
+    })?;
+    out.flush()?;
+    Ok(ExitCode::from(u8::from(found)))
+}
+
+fn run_command(arguments: &Arguments) -> anyhow::Result<()> {
     let mut out = BufWriter::new(std::io::stdout());
     if let Command::Config(command) = &arguments.command {
         cli::run_config(command, &arguments.config, &mut out)?;
@@ -52,7 +76,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
             drop(out);
             serve(&arguments.config, config)
         }
-        Command::Config(_) | Command::Case(_) | Command::Api(_) => Ok(()),
+        Command::Config(_) | Command::Case(_) | Command::Api(_) | Command::Why(_) => Ok(()),
         Command::Policy(PolicyCommand::List { format }) => {
             let screen = cli::Screen::stdout(false, Timestamp::now());
             cli::list_policies(*format, &config, &screen, &mut out)?;
@@ -70,10 +94,10 @@ fn run_case(command: &CaseCommand, out: &mut (impl Write + Send)) -> anyhow::Res
     let screen = cli::Screen::stdout(false, Timestamp::now());
     match command {
         CaseCommand::List { format } => case::list(*format, &screen, out)?,
-        CaseCommand::Run { name, keep, format } => {
+        CaseCommand::Run { name, all: _, keep, format } => {
             raise_descriptor_limit();
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let result = runtime.block_on(case::run(name, *keep, *format, &screen, out));
+            let result = runtime.block_on(case::run(name.as_deref(), *keep, *format, &screen, out));
             runtime.shutdown_background();
             result?;
         }
@@ -93,6 +117,7 @@ async fn query(command: &Command, config: &Config, out: &mut impl Write) -> anyh
         | Command::Config(_)
         | Command::Case(_)
         | Command::Api(_)
+        | Command::Why(_)
         | Command::Policy(PolicyCommand::List { .. }) => Ok(()),
     };
     store.close().await;

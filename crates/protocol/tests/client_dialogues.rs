@@ -508,6 +508,12 @@ fn openings() {
             "S: 220 mx\nC: EHLO gw.test\nS: 250 mx\n! failed starttls: STARTTLS is required and not offered",
         ),
         (
+            "STARTTLS required and masked",
+            Require,
+            "S: 220 mx\nC: EHLO gw.test\nS: 250-mx\nS: 250 XXXXXXXA\n\
+             ! failed starttls: STARTTLS is required and masked as XXXXXXXA, as firewalls that inspect SMTP do",
+        ),
+        (
             "STARTTLS required, but no EHLO",
             Require,
             "S: 220 mx\nC: EHLO gw.test\nS: 502 what\nC: HELO gw.test\nS: 250 mx\n\

@@ -8,6 +8,7 @@
 
 mod destination;
 mod fleet;
+mod matrix;
 mod play;
 mod report;
 mod scenario;
@@ -56,28 +57,52 @@ pub(crate) fn list(format: Format, screen: &Screen, out: &mut dyn Write) -> anyh
     Ok(Table::new(&COLUMNS, screen).write(&rows, out)?)
 }
 
-/// `gatepost case run NAME`
+/// `gatepost case run NAME`, or all of them.
 pub(crate) async fn run(
-    name: &str,
+    name: Option<&str>,
     keep: bool,
     format: Format,
     screen: &Screen,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
+    let Some(name) = name else { return run_all(format, screen, out).await };
     let scenario = Scenario::find(name)?;
     let mut folder = play::Folder::new(&scenario.name, keep)?;
     play::log_to(&folder.path().join("gatepost.log"))?;
-    let result = tokio::select! {
-        report = play::play(&scenario, folder.path(), screen) => report,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-    };
-    let report = result.map_err(|error| folder.keep_after(error))?;
+    let report = play_one(&scenario, &mut folder, screen).await?;
     match format {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report.json(folder.kept()))?)?,
         Format::Table => {
             report.write(screen, out)?;
             folder.tell(out)?;
         }
+    }
+    Ok(())
+}
+
+async fn play_one(scenario: &Scenario, folder: &mut play::Folder, screen: &Screen) -> anyhow::Result<report::Report> {
+    let result = tokio::select! {
+        report = play::play(scenario, folder.path(), screen) => report,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    result.map_err(|error| folder.keep_after(error))
+}
+
+/// Plays every case, and shows which cause was named for which.
+async fn run_all(format: Format, screen: &Screen, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+    let log = play::Folder::new("all", false)?;
+    play::log_to(&log.path().join("gatepost.log"))?;
+    let mut reports = Vec::new();
+    for scenario in Scenario::all() {
+        let mut folder = play::Folder::new(&scenario.name, false)?;
+        reports.push(play_one(&scenario, &mut folder, screen).await?);
+    }
+    match format {
+        Format::Json => {
+            let cases: Vec<_> = reports.iter().map(|report| report.json(None)).collect();
+            writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "cases": cases }))?)?;
+        }
+        Format::Table => matrix::write(&reports, screen, out)?,
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
+use store::TraceQuery;
 use tokio::{
     task::JoinSet,
     time::{Instant, interval, sleep},
@@ -22,7 +23,7 @@ use super::{
     tally::Tally,
     view::View,
 };
-use crate::cli::Screen;
+use crate::{cli::Screen, why};
 
 /// How often the store is read.
 const TICK: Duration = Duration::from_millis(500);
@@ -100,6 +101,11 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
     play.watch_until(sleep(scenario.patience)).await?;
 
     let before = Tally::read(&fleet.store, None).await?;
+    let (evidence, _) = why::from_store(&fleet.store, TraceQuery::default()).await?;
+    let findings = diagnosis::diagnose(&evidence);
+    if let Some(first) = findings.first() {
+        play.view.say(&format!("named, before anything is repaired: {}", first.summary));
+    }
     play.view.say(&format!("{} queued: the destination is repaired", before.queued));
     tokio::task::block_in_place(|| destination.repair(scenario.repaired))?;
     let repaired = Timestamp::now();
@@ -117,6 +123,7 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
         queued_at_repair: before.queued,
         most_queued,
         drained,
+        findings,
     })
 }
 

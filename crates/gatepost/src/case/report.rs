@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, io::Write, path::Path, time::Duration};
 
+use diagnosis::Finding;
 use serde_json::json;
 
 use super::{
@@ -11,6 +12,7 @@ use super::{
 use crate::cli::{
     Screen,
     table::{Cell, Column, Table},
+    write_findings,
 };
 
 pub(crate) struct Report {
@@ -21,9 +23,19 @@ pub(crate) struct Report {
     pub most_queued: usize,
     /// From the repair to an empty queue.
     pub drained: Duration,
+    /// As they were before the repair.
+    pub findings: Vec<Finding>,
 }
 
+/// A finding below this is a guess.
+const ROOT_CAUSE: f64 = 0.5;
+
 impl Report {
+    /// The cause that was named, if one was with more than a guess.
+    pub(crate) fn named(&self) -> Option<&str> {
+        self.findings.first().filter(|finding| finding.confidence > ROOT_CAUSE).map(|finding| finding.cause)
+    }
+
     pub(crate) fn json(&self, kept: Option<&Path>) -> serde_json::Value {
         let attempts = self.tally.attempts.iter().map(|(group, attempts)| {
             json!({
@@ -52,6 +64,7 @@ impl Report {
                 "waited_s": seconds(way.waited),
                 "tries": way.tries,
             })).collect::<Vec<_>>(),
+            "findings": self.findings,
             "kept": kept,
         })
     }
@@ -60,6 +73,8 @@ impl Report {
         let Self { scenario, tally, .. } = self;
         writeln!(out, "{}: {}\nDestination: {}\n", scenario.name, scenario.story, self.destination)?;
         self.write_attempts(screen, out)?;
+        writeln!(out, "\nWhat gatepost why said before the repair:\n")?;
+        write_findings(self.findings.get(..1).unwrap_or_default(), screen, out)?;
         writeln!(out)?;
         self.write_waits(screen, out)?;
         if scenario.name == RC4_QUEUE {

@@ -51,6 +51,9 @@ Try it, with the configuration of `gatepost config example`:
     /// Tell what happened to messages, newest first: one row for each recipient
     #[command(after_help = TRACE_HELP)]
     Trace(Box<TraceArguments>),
+    /// Name what keeps mail from flowing: cause, whom it holds for, evidence, remedy
+    #[command(after_help = WHY_HELP)]
+    Why(Box<WhyArguments>),
     /// Look at the queue and act on what waits there
     #[command(
         subcommand,
@@ -84,6 +87,7 @@ impl Command {
     pub(crate) fn utc(&self) -> bool {
         match self {
             Self::Trace(arguments) => arguments.utc,
+            Self::Why(arguments) => arguments.output.utc,
             Self::Queue(QueueCommand::List { output, .. } | QueueCommand::Show { output, .. }) => output.utc,
             Self::Policy(PolicyCommand::Ledger(output)) | Self::Rollout(RolloutCommand::Status(output)) => output.utc,
             Self::Serve
@@ -286,6 +290,37 @@ pub(crate) enum TraceEncoding {
 /// As many as Exchange Online's Get-MessageTraceV2 gives when it is not told otherwise.
 const TRACE_ROWS: u32 = 1000;
 
+const WHY_HELP: &str = "\
+Examples:
+  gatepost why                               everything that is stuck
+  gatepost why onprem                        mail of one connector
+  gatepost why mail.onprem.test              mail to one host
+  gatepost why 01a2137e-b7ef-7443-bece-eb23c5d386a0
+                                             one message
+
+The root cause stands first. Whoever fails is held against whoever works, over node, TLS policy,
+address, cipher, size, domain and time at once.
+
+Exit status: 0 nothing wrong was found, 1 findings, 2 bad usage or unreadable input.
+
+JSON: {\"findings\": [{\"cause\", \"confidence\", \"scope\": {\"destination\", \"failed\", \"attempts\",
+\"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\", \"of_works\", \"p_value\"},
+\"works_with\"}, \"messages_pending\", \"first_seen\", \"last_seen\", \"summary\",
+\"evidence\": [{\"what\", \"source\", \"where\"}], \"remedy\": [{\"side\", \"action\"}], \"check\"}],
+\"read\": {\"attempts\", \"messages\", \"rows_skipped\"}}.";
+
+/// What to explain.
+#[derive(Args, Clone, PartialEq, Debug, Default)]
+pub(crate) struct WhyArguments {
+    /// A network message id, a connector, or a destination's host
+    pub what: Option<String>,
+    /// Messages received at or after: a time, or how long ago
+    #[arg(long, value_name = "TIME", default_value = "1d")]
+    pub since: Option<Moment>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
 /// How a result is printed.
 #[derive(Args, Clone, Copy, PartialEq, Debug, Default)]
 pub(crate) struct Output {
@@ -481,7 +516,11 @@ pub(crate) enum CaseCommand {
     #[command(after_help = CASE_HELP)]
     Run {
         /// As case list shows it
-        name: String,
+        #[arg(required_unless_present = "all")]
+        name: Option<String>,
+        /// Play all of them, and show which cause was named for which
+        #[arg(long, conflicts_with_all = ["name", "keep"])]
+        all: bool,
         /// Keep the data, to look at it with trace, queue, policy and rollout
         #[arg(long)]
         keep: bool,

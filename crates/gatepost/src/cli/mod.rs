@@ -1,7 +1,7 @@
 //! The command line: what may be asked, and how answers look. Results go to standard output, as tables for people or
 //! as JSON whose shapes are in [`json`]; faults go to standard error.
 //!
-//! Exit status: 0 fine, 2 bad usage, unreadable input or no such message.
+//! Exit status: 0 fine, 1 findings of `why`, 2 bad usage, unreadable input or no such message.
 
 mod api;
 mod arguments;
@@ -21,12 +21,14 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod why;
 
 use std::{env, io, process::ExitCode};
 
 pub(crate) use api::run as run_api;
 pub(crate) use arguments::{
-    Arguments, CaseCommand, Command, Format, PolicyCommand, SearchArguments, Status, cursor_text, read_cursor,
+    Arguments, CaseCommand, Command, Format, PolicyCommand, SearchArguments, Status, WhyArguments, cursor_text,
+    read_cursor,
 };
 pub(crate) use configuration::run as run_config;
 pub(crate) use export::{message_id as message_id_field, row as event_row};
@@ -38,6 +40,7 @@ pub(crate) use rollout::run as run_rollout;
 pub(crate) use screen::Screen;
 pub(crate) use standing::Standing;
 pub(crate) use trace::{run as run_trace, sender};
+pub(crate) use why::{run as run_why, write as write_findings};
 
 use crate::config::ConfigErrors;
 
@@ -49,8 +52,11 @@ fn operator() -> String {
 }
 
 /// Tells what went wrong, if anything, on standard error, and gives the exit status.
-pub(crate) fn finish(result: anyhow::Result<()>) -> ExitCode {
-    let Err(error) = result else { return ExitCode::SUCCESS };
+pub(crate) fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
+    let error = match result {
+        Ok(status) => return status,
+        Err(error) => error,
+    };
     // The reader of a pipe, such as head, has seen enough.
     if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;

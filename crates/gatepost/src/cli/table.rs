@@ -12,7 +12,8 @@ use std::io::{self, Write};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::screen::{Colour, Screen, clean};
+pub(crate) use super::screen::Colour;
+use super::screen::{Screen, clean};
 
 /// Cells between two columns.
 const GAP: usize = 2;

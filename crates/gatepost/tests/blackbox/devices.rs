@@ -77,7 +77,7 @@ fn each_device_stops_an_attempt_where_it_says() {
             "timed-out",
             ("/ended", json!({"by": "server", "how": "silence"})),
         ),
-        (Device::StartTlsMasked, "tls = \"require\"", &[], "starttls", "starttls-not-offered", none.clone()),
+        (Device::StartTlsMasked, "tls = \"require\"", &[], "starttls", "starttls-masked", none.clone()),
         (Device::StartTlsNotOffered, "tls = \"require\"", &[], "starttls", "starttls-not-offered", none.clone()),
         (Device::StartTlsRefused, "", &[], "starttls", "rejected", none.clone()),
         (Device::CertificateExpired, verify, &[], "handshake", "handshake-failed", fault("expired")),

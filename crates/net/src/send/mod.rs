@@ -383,7 +383,8 @@ impl Connection {
 
     /// Says QUIT where the destination still listens, so that its log shows an orderly end.
     async fn leave_after(&mut self, failure: &Failure) {
-        let answered = failure.reply.is_some() || failure.kind == FailureKind::StartTlsNotOffered;
+        let answered = failure.reply.is_some()
+            || matches!(failure.kind, FailureKind::StartTlsNotOffered | FailureKind::StartTlsMasked);
         if answered && !matches!(self.stream, Stream::Taken) {
             self.say_quit().await;
         }

@@ -78,6 +78,9 @@ pub enum FailureKind {
     /// The connector requires TLS and the destination does not offer STARTTLS.
     #[serde(rename = "starttls-not-offered")]
     StartTlsNotOffered,
+    /// The connector requires TLS, and a device between has written over the word STARTTLS.
+    #[serde(rename = "starttls-masked")]
+    StartTlsMasked,
     /// The destination lacks an extension without which the message would be damaged.
     ExtensionMissing {
         extension: String,
@@ -152,6 +155,7 @@ impl Failure {
             | FailureKind::TimedOut { .. }
             | FailureKind::HandshakeFailed { .. }
             | FailureKind::StartTlsNotOffered
+            | FailureKind::StartTlsMasked
             | FailureKind::BadReply { .. }
             | FailureKind::Local { .. } => false,
         }
@@ -216,6 +220,9 @@ impl fmt::Display for FailureKind {
             Self::TimedOut { after_s } => write!(f, "no answer within {after_s} s"),
             Self::HandshakeFailed { detail } => write!(f, "TLS handshake failed ({detail})"),
             Self::StartTlsNotOffered => f.write_str("STARTTLS is required and not offered"),
+            Self::StartTlsMasked => {
+                f.write_str("STARTTLS is required and masked as XXXXXXXA, as firewalls that inspect SMTP do")
+            }
             Self::ExtensionMissing { extension } => write!(f, "the destination does not offer {extension}"),
             Self::TooLarge { size_bytes, size_max_bytes } => {
                 write!(f, "{size_bytes} bytes are more than the {size_max_bytes} that the destination takes")

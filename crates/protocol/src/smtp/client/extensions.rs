@@ -10,6 +10,8 @@ pub struct Extensions {
     pub smtputf8: bool,
     pub dsn: bool,
     pub starttls: bool,
+    /// The word STARTTLS was written over, as firewalls that inspect SMTP do.
+    pub starttls_masked: bool,
     /// `SIZE`, and the limit in bytes where it names one (RFC 1870).
     pub size: Option<Option<u64>>,
 }
@@ -27,6 +29,8 @@ impl Extensions {
                 "SMTPUTF8" => extensions.smtputf8 = true,
                 "DSN" => extensions.dsn = true,
                 "STARTTLS" => extensions.starttls = true,
+                // Cisco's fixup writes X over what it does not know, and leaves the length.
+                "XXXXXXXA" | "XXXXXXXX" => extensions.starttls_masked = true,
                 // 0 means that no fixed limit is in force.
                 "SIZE" => {
                     let limit = words.next().and_then(|word| word.parse().ok()).filter(|limit| *limit > 0);

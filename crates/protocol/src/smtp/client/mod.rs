@@ -206,7 +206,9 @@ impl Client {
 
     fn greeted(&mut self) -> Option<Action> {
         if matches!(self.tls_level, TlsLevel::Require | TlsLevel::Verify) && !self.encrypted {
-            return Some(Action::Failed(Failure::new(Phase::StartTls, FailureKind::StartTlsNotOffered)));
+            let masked = self.extensions.starttls_masked;
+            let kind = if masked { FailureKind::StartTlsMasked } else { FailureKind::StartTlsNotOffered };
+            return Some(Action::Failed(Failure::new(Phase::StartTls, kind)));
         }
         self.state = State::Ready;
         None

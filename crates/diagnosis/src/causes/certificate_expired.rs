@@ -1,0 +1,24 @@
+//! `certificate-expired`: The certificate's notAfter has passed. Logs: "certificate has expired", Exchange
+//! CertificateExpired, 4.7.322.
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "certificate-expired",
+    does: "shows a certificate that has expired",
+    likelihood,
+    remedies: &[
+        (Side::Destination, "Renew the certificate, bind it to SMTP, and restart the service."),
+        (Side::Gateway, "Until then: tls = \"require\" encrypts without checking certificates."),
+    ],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    match () {
+        () if s.has(Sign::CertificateExpired) => 0.95,
+        () if s.has(Sign::CertificateNotYetValid) => 0.8,
+        () => 0.0,
+    }
+}

@@ -1,0 +1,17 @@
+//! `certificate-weak`: Signature or key is below what is taken for safe: SHA-1, RSA under 2048 bits. OpenSSL: "ca md
+//! too weak", "ee key too small".
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "certificate-weak",
+    does: "shows a certificate with a weak signature or key",
+    likelihood,
+    remedies: &[(Side::Destination, "Get a certificate signed with SHA-256 and a key of 2048 bits or more.")],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.has(Sign::CertificateWeak) { 0.93 } else { 0.0 }
+}

@@ -1,0 +1,30 @@
+//! `client-certificate-required`: The server asks for a client certificate and ends the handshake without one: alert
+//! 116 certificate_required, or 40 or 42 after CertificateRequest. With TLS 1.3 the alert comes when the client takes
+//! the handshake for done.
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "client-certificate-required",
+    does: "demands a client certificate",
+    likelihood,
+    remedies: &[
+        (Side::Gateway, "Give the connector a certificate that the destination knows: tls_certificate and tls_key."),
+        (Side::Destination, "Stop demanding one for mail, or trust the gateway's authority."),
+    ],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    match () {
+        () if s.has(Sign::ClientCertificateAsked)
+            && (s.has(Sign::AlertAboutCertificate) || s.has(Sign::AlertHandshakeFailure)) =>
+        {
+            0.95
+        }
+        () if s.has(Sign::ClientCertificateSaid) => 0.9,
+        () if s.has(Sign::AlertAboutCertificate) => 0.8,
+        () => 0.0,
+    }
+}

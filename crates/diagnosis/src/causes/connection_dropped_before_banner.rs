@@ -1,0 +1,30 @@
+//! `connection-dropped-before-banner`: TCP is established, then closed or reset before the 220: a firewall's filter,
+//! a deny list that does not speak, a crashed server. Logs: "lost connection while receiving the initial server
+//! greeting".
+
+use protocol::smtp::Phase;
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "connection-dropped-before-banner",
+    does: "drops connections before its banner",
+    likelihood,
+    remedies: &[
+        (
+            Side::Destination,
+            "Look into the log of its server or firewall for this gateway's addresses: something closes the connection by policy.",
+        ),
+        (Side::Network, "Check devices between that inspect SMTP."),
+    ],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.phase == Some(Phase::Banner) && s.signs.any(&[Sign::ConnectionReset, Sign::ConnectionClosed]) {
+        0.9
+    } else {
+        0.0
+    }
+}

@@ -1,0 +1,20 @@
+//! `connection-refused`: The address answers TCP with RST: no server listens on the port, or a firewall refuses.
+//! Logs: "Connection refused", Winsock 10061, Exchange 450 4.4.316.
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "connection-refused",
+    does: "refuses TCP connections",
+    likelihood,
+    remedies: &[
+        (Side::Destination, "Start the mail server, or let the firewall pass this gateway's addresses to its port."),
+        (Side::Gateway, "Check the connector's host and port."),
+    ],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.has(Sign::ConnectionRefused) || s.is_enhanced(4, 316) { 0.95 } else { 0.0 }
+}

@@ -1,0 +1,30 @@
+//! `connection-timed-out`: SYN is never answered: a firewall that drops, a wrong address, a host that is down. Logs:
+//! "Connection timed out", Winsock 10060, Exchange 450 4.4.315.
+
+use protocol::smtp::Phase;
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "connection-timed-out",
+    does: "does not answer TCP connections",
+    likelihood,
+    remedies: &[
+        (
+            Side::Network,
+            "Find what drops packets to that address and port: firewalls on both sides, routing, port 25 blocked by a provider.",
+        ),
+        (Side::Destination, "Check that the host is up and that the address is still its own."),
+    ],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    match s.phase {
+        Some(Phase::Connect) if s.has(Sign::TimedOut) => 0.95,
+        None if s.has(Sign::TimedOut) && !s.signs.any(&[Sign::HandshakeFailed, Sign::TlsEstablished]) => 0.6,
+        None if s.is_enhanced(4, 315) => 0.85,
+        _ => 0.0,
+    }
+}

@@ -1,0 +1,17 @@
+//! `dane-failed`: The TLSA records of the destination do not fit its certificate, or DNSSEC is broken (RFC 7672).
+//! Exchange: 4.7.323 tlsa-invalid, 4.7.324 dnssec-invalid.
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "dane-failed",
+    does: "fails DANE: its certificate does not fit its TLSA records",
+    likelihood,
+    remedies: &[(Side::Destination, "Publish the new certificate's TLSA record before it is used, and check DNSSEC.")],
+    check: Check::Dns,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.has(Sign::DaneFailed) || s.is_enhanced(7, 323) || s.is_enhanced(7, 324) { 0.92 } else { 0.0 }
+}

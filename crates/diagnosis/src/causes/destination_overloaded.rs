@@ -1,0 +1,25 @@
+//! `destination-overloaded`: The destination says that it cannot just now. Replies: 452 4.3.1 "insufficient system
+//! resources", 421 4.3.2, "server busy".
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "destination-overloaded",
+    does: "says that it is short of resources",
+    likelihood,
+    remedies: &[
+        (Side::Destination, "Free disk and memory (Exchange: back pressure), or stop what loads it."),
+        (Side::Gateway, "Lower the connector's concurrency meanwhile."),
+    ],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    match () {
+        () if s.has(Sign::Overloaded) && s.is_transient() => 0.85,
+        () if s.is_transient() && (s.is_enhanced(3, 1) || s.is_enhanced(3, 2)) => 0.75,
+        () if s.code == Some(421) => 0.5,
+        () => 0.0,
+    }
+}

@@ -1,0 +1,34 @@
+//! `handshake-reset`: The connection ends at the ClientHello, without an alert: RST or FIN from a firewall that
+//! dislikes the hello, or from a TLS library so old that it dies. Exchange says SocketError, and in 2015
+//! SuspiciousRemoteServerError.
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "handshake-reset",
+    does: "drops the connection at the TLS handshake",
+    likelihood,
+    remedies: &[
+        (Side::Network, "Look for a device that inspects TLS between the two, and exempt this flow."),
+        (
+            Side::Destination,
+            "Look into its log at that time; an old TLS library may fail on large or new ClientHellos.",
+        ),
+        (
+            Side::Gateway,
+            "A policy with an older highest version makes a smaller ClientHello; a probe finds the smallest change that works.",
+        ),
+    ],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    match () {
+        () if !s.is_in_handshake() || s.has(Sign::TlsEstablished) || s.has_alert() => 0.0,
+        () if s.has(Sign::ConnectionReset) && s.has(Sign::NoServerHello) => 0.9,
+        () if s.has(Sign::ConnectionClosed) && s.has(Sign::NoServerHello) => 0.85,
+        () if s.signs.any(&[Sign::ConnectionReset, Sign::ConnectionClosed]) => 0.55,
+        () => 0.0,
+    }
+}

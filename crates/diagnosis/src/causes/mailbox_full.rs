@@ -1,0 +1,16 @@
+//! `mailbox-full`: Replies: 452 or 552 with x.2.2, "quota exceeded".
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "mailbox-full",
+    does: "has full mailboxes",
+    likelihood,
+    remedies: &[(Side::Destination, "Make room in the mailbox, or raise its quota.")],
+    check: Check::Trace,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.has(Sign::MailboxFull) || s.is_enhanced(2, 2) { 0.95 } else { 0.0 }
+}

@@ -1,0 +1,20 @@
+//! `message-too-large`: The message is over a limit that SIZE announces or that the end of data meets. Replies: 552
+//! 5.3.4, 5.2.3.
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "message-too-large",
+    does: "does not take messages of this size",
+    likelihood,
+    remedies: &[
+        (Side::Destination, "Raise its size limit to that of the gateway."),
+        (Side::Gateway, "Lower inbound.size_max to the destination's limit, so that senders are told at once."),
+    ],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.has(Sign::TooLarge) || s.is_enhanced(3, 4) || s.is_enhanced(2, 3) { 0.95 } else { 0.0 }
+}

@@ -1,0 +1,20 @@
+//! `mta-sts-failed`: The MTA-STS policy of the domain does not fit its MX or certificate (RFC 8461). Exchange: 4.4.8,
+//! 4.7.5.
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "mta-sts-failed",
+    does: "fails its own MTA-STS policy",
+    likelihood,
+    remedies: &[(
+        Side::Destination,
+        "List all its MX hosts in the policy, and give each a certificate that is trusted and has its name.",
+    )],
+    check: Check::Dns,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.has(Sign::MtaStsFailed) || s.is_enhanced(4, 8) { 0.92 } else { 0.0 }
+}

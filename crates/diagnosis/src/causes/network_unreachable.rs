@@ -1,0 +1,20 @@
+//! `network-unreachable`: There is no route, or no IPv6 at all on one side. Logs: "Network is unreachable", "No route
+//! to host", Winsock 10051.
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "network-unreachable",
+    does: "cannot be reached over the network",
+    likelihood,
+    remedies: &[(
+        Side::Network,
+        "Mend the route to that address; where only IPv6 fails, take its address out of DNS or give this node IPv6.",
+    )],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.has(Sign::Unreachable) { 0.95 } else { 0.0 }
+}

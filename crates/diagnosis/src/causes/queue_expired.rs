@@ -1,0 +1,17 @@
+//! `queue-expired`: The message waited longer than the queue keeps mail. That is an end, not a cause: whatever failed
+//! before is.
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "queue-expired",
+    does: "was not reached until mail expired",
+    likelihood,
+    remedies: &[(Side::Gateway, "Look at the attempts before: gatepost trace --detail.")],
+    check: Check::Trace,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.has(Sign::Expired) || s.is_enhanced(4, 7) || s.is_enhanced(4, 300) { 0.4 } else { 0.0 }
+}

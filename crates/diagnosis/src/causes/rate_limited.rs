@@ -1,0 +1,24 @@
+//! `rate-limited`: The destination limits connections or messages from one client. Replies: 421 "too many
+//! connections", 450 4.7.x "rate", Exchange 4.7.230.
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "rate-limited",
+    does: "limits how much it takes from this gateway",
+    likelihood,
+    remedies: &[
+        (Side::Gateway, "Lower the connector's concurrency and rate below the limit."),
+        (Side::Destination, "Raise the limit for this gateway's addresses."),
+    ],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    match () {
+        () if s.signs.any(&[Sign::TooManyConnections, Sign::TooFast]) => 0.92,
+        () if s.is_enhanced(7, 230) || s.is_enhanced(7, 28) => 0.85,
+        () => 0.0,
+    }
+}

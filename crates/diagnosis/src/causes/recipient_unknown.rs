@@ -1,0 +1,27 @@
+//! `recipient-unknown`: The recipient does not exist there. Replies: 550 5.1.1, 5.1.10, Exchange 550 5.4.1 from its
+//! edge. A few are ordinary; many say that the domain has moved, or that its directory is broken.
+
+use protocol::smtp::Phase;
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "recipient-unknown",
+    does: "does not know recipients",
+    likelihood,
+    remedies: &[
+        (Side::Destination, "Check its directory: did accounts move, or is its recipient look-up broken?"),
+        (Side::Gateway, "Check that the domain's connector leads to the server that has its mailboxes."),
+    ],
+    check: Check::Trace,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    match () {
+        () if s.has(Sign::RecipientUnknown) => 0.95,
+        () if s.is_permanent() && (s.is_enhanced(1, 1) || s.is_enhanced(1, 10) || s.is_enhanced(1, 351)) => 0.95,
+        () if s.phase == Some(Phase::Rcpt) && matches!(s.code, Some(550 | 551 | 553)) => 0.55,
+        () => 0.0,
+    }
+}

@@ -1,0 +1,26 @@
+//! `rejected-by-policy`: The destination refuses by its own rules: content, sender, deny list. Replies: 5.7.1, 554
+//! after the content, "blocked using …".
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "rejected-by-policy",
+    does: "refuses mail by a policy of its own",
+    likelihood,
+    remedies: &[(
+        Side::Destination,
+        "Exempt this gateway from the rule: it relays, and its address is not the sender's.",
+    )],
+    check: Check::Trace,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    match () {
+        () if s.signs.any(&[Sign::RecipientUnknown, Sign::AuthenticationRequired, Sign::Greylisted]) => 0.0,
+        () if s.has(Sign::PolicyRejection) && s.code.is_some() => 0.85,
+        () if s.is_permanent() && s.is_enhanced(7, 1) => 0.7,
+        () if s.code == Some(554) => 0.5,
+        () => 0.0,
+    }
+}

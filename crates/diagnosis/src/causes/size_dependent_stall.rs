@@ -1,0 +1,26 @@
+//! `size-dependent-stall`: Small messages pass and large ones stall within the content: a path whose MTU is smaller
+//! than believed and whose ICMP is filtered, or a scanner that gives up. Told from a slow server by contrast over
+//! size.
+
+use protocol::smtp::Phase;
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "size-dependent-stall",
+    does: "stalls on large messages",
+    likelihood,
+    remedies: &[
+        (Side::Network, "Let ICMP \"fragmentation needed\" pass, or lower the MSS on the path (MSS clamping)."),
+        (Side::Destination, "Check scanners for time-outs on large messages."),
+    ],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    match s.phase {
+        Some(Phase::Data | Phase::EndOfData) if s.has(Sign::TimedOut) => 0.62,
+        _ => 0.0,
+    }
+}

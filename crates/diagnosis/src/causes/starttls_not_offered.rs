@@ -1,0 +1,24 @@
+//! `starttls-not-offered`: This gateway demands TLS, and EHLO's answer has no STARTTLS: no certificate on the server,
+//! or something between takes the line out.
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "starttls-not-offered",
+    does: "does not offer STARTTLS, which the connector demands",
+    likelihood,
+    remedies: &[
+        (
+            Side::Destination,
+            "Give its server a usable certificate and switch STARTTLS on (Exchange leaves the line out where the certificate is unfit).",
+        ),
+        (Side::Network, "Check that no firewall takes STARTTLS out of EHLO's answer."),
+        (Side::Gateway, "If it cannot be mended: tls = \"opportunistic\" for this connector."),
+    ],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.has(Sign::StartTlsNotOffered) && !s.has(Sign::StartTlsMasked) { 0.95 } else { 0.0 }
+}

@@ -1,0 +1,17 @@
+//! `starttls-required`: The destination refuses mail in the clear. Replies: 530 5.7.0 "must issue a STARTTLS command
+//! first", 451 5.7.3.
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "starttls-required",
+    does: "demands TLS, and this gateway speaks none",
+    likelihood,
+    remedies: &[(Side::Gateway, "Set tls = \"opportunistic\" or stricter on the connector.")],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.has(Sign::StartTlsRequiredThere) && !s.has(Sign::StartTlsRequiredHere) { 0.95 } else { 0.0 }
+}

@@ -1,0 +1,20 @@
+//! `weak-dh`: The server's Diffie-Hellman prime is so short that TLS libraries refuse it (Logjam). OpenSSL: "dh key
+//! too small".
+
+use super::{Cause, Check, Side, Symptom};
+use crate::signs::Sign;
+
+pub(super) const CAUSE: Cause = Cause {
+    id: "weak-dh",
+    does: "exchanges keys with a Diffie-Hellman prime that is too short",
+    likelihood,
+    remedies: &[
+        (Side::Destination, "Use a prime of 2048 bits or more, or ECDHE."),
+        (Side::Gateway, "A TLS policy without DHE suites, if the server has others."),
+    ],
+    check: Check::Probe,
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.has(Sign::WeakDh) { 0.95 } else { 0.0 }
+}

@@ -1,0 +1,325 @@
+//! Contrast: along which dimension failing and working attempts part, if along any. Over all dimensions at once, by
+//! Fisher's exact test, corrected for the number of ways in which one might have looked; never by a rule made for one
+//! story.
+
+use serde::{Serialize, Serializer};
+
+use crate::{
+    evidence::{Evidence, Record},
+    statistics::LnFactorials,
+};
+
+/// What attempts may differ in. Those that are names come first: [`Record::values`] is in this order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dimension {
+    TlsPolicy,
+    Node,
+    SourceAddress,
+    DestinationHost,
+    DestinationAddress,
+    TlsVersion,
+    Cipher,
+    RecipientDomain,
+    SenderDomain,
+    MessageSize,
+    Time,
+}
+
+/// How many dimensions are names.
+pub(crate) const DIMENSIONS: usize = 9;
+
+impl Dimension {
+    /// What explains more stands first: of two that part attempts equally well, it is told.
+    const ALL: [Self; 11] = [
+        Self::TlsPolicy,
+        Self::MessageSize,
+        Self::DestinationAddress,
+        Self::DestinationHost,
+        Self::SourceAddress,
+        Self::Node,
+        Self::Cipher,
+        Self::TlsVersion,
+        Self::RecipientDomain,
+        Self::SenderDomain,
+        Self::Time,
+    ];
+
+    fn is_name(self) -> bool {
+        (self as usize) < DIMENSIONS
+    }
+}
+
+/// Where failing and working attempts part.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Split {
+    /// Two where one does not part them.
+    #[serde(serialize_with = "joined")]
+    pub dimension: Vec<Dimension>,
+    pub fails: Vec<String>,
+    pub works: Vec<String>,
+    /// Attempts on the failing side that failed, and how many there are.
+    pub failed: u64,
+    pub of: u64,
+    /// Attempts on the working side that worked, and how many there are.
+    pub worked: u64,
+    pub of_works: u64,
+    /// Probability of such a split by chance, corrected for all splits that were tried.
+    pub p_value: f64,
+}
+
+/// `tls-policy`, or `node+recipient-domain`.
+fn joined<S: Serializer>(dimensions: &[Dimension], serializer: S) -> Result<S::Ok, S::Error> {
+    let name = |dimension: &Dimension| serde_json_name(*dimension);
+    serializer.collect_str(&dimensions.iter().map(name).collect::<Vec<_>>().join("+"))
+}
+
+/// The name as in JSON.
+pub(crate) fn serde_json_name(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::TlsPolicy => "tls-policy",
+        Dimension::Node => "node",
+        Dimension::SourceAddress => "source-address",
+        Dimension::DestinationHost => "destination-host",
+        Dimension::DestinationAddress => "destination-address",
+        Dimension::TlsVersion => "tls-version",
+        Dimension::Cipher => "cipher",
+        Dimension::RecipientDomain => "recipient-domain",
+        Dimension::SenderDomain => "sender-domain",
+        Dimension::MessageSize => "message-size",
+        Dimension::Time => "time",
+    }
+}
+
+impl Split {
+    /// From 0, no better than chance, to 1, a clean cut (Youden's J over the observed attempts).
+    pub fn sharpness(&self) -> f64 {
+        let missed = self.of_works - self.worked;
+        let (failed, worked) = (self.failed + missed, self.worked + (self.of - self.failed));
+        self.failed as f64 / failed.max(1) as f64 + self.worked as f64 / worked.max(1) as f64 - 1.0
+    }
+}
+
+/// A split is believed below this chance.
+const P_MAX: f64 = 0.01;
+/// A cut that leaves much on the wrong side explains nothing.
+const SHARPNESS_MIN: f64 = 0.7;
+/// From here on a second dimension has nothing to add.
+const SHARPNESS_CLEAN: f64 = 0.9;
+/// A second dimension must add this.
+const SHARPNESS_GAIN: f64 = 0.15;
+/// A dimension that so many attempts say nothing about says nothing.
+const OBSERVED_MIN: f64 = 0.8;
+/// With more values than this a name tells each attempt from each other, and so explains none.
+const VALUES_MAX: usize = 64;
+
+/// One side of a possible split.
+struct Tally {
+    value: u64,
+    failed: u64,
+    worked: u64,
+}
+
+/// Finds the split between some failing and some working attempts; `None`: there is none.
+pub(crate) fn contrast(
+    evidence: &Evidence,
+    failing: &[&Record],
+    working: &[&Record],
+    ln: &LnFactorials,
+) -> Option<Split> {
+    if failing.is_empty() || working.is_empty() {
+        return None;
+    }
+    let attempts = Attempts { evidence, failing, working, ln };
+    let tried = Dimension::ALL.len() as f64;
+    let single: Vec<Split> =
+        Dimension::ALL.into_iter().filter_map(|dimension| attempts.split(dimension, tried)).collect();
+    // Of equals the first: `min_by` keeps it.
+    let best = single.into_iter().filter(believable).min_by(|a, b| rank(a).total_cmp(&rank(b)));
+    if best.as_ref().is_some_and(|split| split.sharpness() >= SHARPNESS_CLEAN) {
+        return best;
+    }
+    let floor = best.as_ref().map_or(0.0, Split::sharpness) + SHARPNESS_GAIN;
+    let pairs = attempts.pairs().into_iter().filter(|split| believable(split) && split.sharpness() >= floor);
+    pairs.min_by(|a, b| rank(a).total_cmp(&rank(b))).or(best)
+}
+
+fn believable(split: &Split) -> bool {
+    split.p_value < P_MAX && split.sharpness() >= SHARPNESS_MIN
+}
+
+/// Sharper is better; equally sharp ones are told apart by the order of dimensions.
+fn rank(split: &Split) -> f64 {
+    -(split.sharpness() * 50.0).round()
+}
+
+struct Attempts<'a> {
+    evidence: &'a Evidence,
+    failing: &'a [&'a Record],
+    working: &'a [&'a Record],
+    ln: &'a LnFactorials,
+}
+
+impl Attempts<'_> {
+    fn split(&self, dimension: Dimension, tried: f64) -> Option<Split> {
+        match dimension {
+            Dimension::MessageSize => {
+                self.cut(dimension, |record| (record.message_bytes > 0).then_some(record.message_bytes), tried)
+            }
+            Dimension::Time => self.cut(dimension, |record| u64::try_from(record.at).ok(), tried),
+            named => {
+                let of = |record: &Record| u64::from(record.values[named as usize]);
+                let sides = self.tallies(of)?;
+                let name = |value: u64| self.evidence.name(value as u32).to_owned();
+                self.partition(vec![named], sides, name, tried)
+            }
+        }
+    }
+
+    /// Pairs of names, where each alone has few values.
+    fn pairs(&self) -> Vec<Split> {
+        let names: Vec<Dimension> = Dimension::ALL.into_iter().filter(|dimension| dimension.is_name()).collect();
+        let tried = (names.len() * (names.len() - 1) / 2 + Dimension::ALL.len()) as f64;
+        let mut splits = Vec::new();
+        for (index, a) in names.iter().enumerate() {
+            for b in &names[index + 1..] {
+                let of = |record: &Record| {
+                    let (a, b) = (record.values[*a as usize], record.values[*b as usize]);
+                    if a == 0 || b == 0 { 0 } else { u64::from(a) << 32 | u64::from(b) }
+                };
+                let name = |value: u64| {
+                    format!("{} with {}", self.evidence.name((value >> 32) as u32), self.evidence.name(value as u32))
+                };
+                let split = self.tallies(of).and_then(|sides| self.partition(vec![*a, *b], sides, name, tried));
+                splits.extend(split);
+            }
+        }
+        splits
+    }
+
+    /// By value; `None` where too little is observed, or nothing differs.
+    fn tallies(&self, of: impl Fn(&Record) -> u64) -> Option<Vec<Tally>> {
+        let mut tallies: std::collections::HashMap<u64, (u64, u64)> = std::collections::HashMap::new();
+        for (records, is_failing) in [(self.failing, true), (self.working, false)] {
+            let mut observed = 0;
+            for value in records.iter().map(|record| of(record)).filter(|value| *value != 0) {
+                observed += 1;
+                let tally = tallies.entry(value).or_default();
+                if is_failing {
+                    tally.0 += 1
+                } else {
+                    tally.1 += 1
+                }
+                if tallies.len() > VALUES_MAX {
+                    return None;
+                }
+            }
+            if (observed as f64) < OBSERVED_MIN * records.len() as f64 {
+                return None;
+            }
+        }
+        let tally = |(value, (failed, worked))| Tally { value, failed, worked };
+        (tallies.len() > 1).then(|| tallies.into_iter().map(tally).collect())
+    }
+
+    /// The best division of the values into those that fail and those that work: values in order of their share of
+    /// failures, cut where the halves differ most.
+    fn partition(
+        &self,
+        dimension: Vec<Dimension>,
+        mut sides: Vec<Tally>,
+        name: impl Fn(u64) -> String,
+        tried: f64,
+    ) -> Option<Split> {
+        let share = |tally: &Tally| tally.failed as f64 / (tally.failed + tally.worked) as f64;
+        sides.sort_by(|a, b| share(b).total_cmp(&share(a)).then(a.value.cmp(&b.value)));
+        let cut = self.best_cut(&sides)?;
+        // As many divisions of the values in two as there are.
+        let ways = 2_f64.powi(sides.len() as i32 - 1) - 1.0;
+        let (fails, works) = sides.split_at(cut);
+        let named = |side: &[Tally]| {
+            let mut names: Vec<String> = side.iter().map(|tally| name(tally.value)).collect();
+            names.sort();
+            names
+        };
+        Some(self.made(dimension, fails, works, (named(fails), named(works)), ways * tried))
+    }
+
+    /// Above or below a limit.
+    fn cut(&self, dimension: Dimension, of: impl Fn(&Record) -> Option<u64>, tried: f64) -> Option<Split> {
+        let read = |records: &[&Record]| -> Option<Vec<u64>> {
+            let values: Vec<u64> = records.iter().filter_map(|record| of(record)).collect();
+            (values.len() as f64 >= OBSERVED_MIN * records.len() as f64).then_some(values)
+        };
+        let mut points: Vec<(u64, bool)> = read(self.failing)?.into_iter().map(|value| (value, true)).collect();
+        points.extend(read(self.working)?.into_iter().map(|value| (value, false)));
+        // Failures stand on the side of the larger values: larger messages, later times.
+        points.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        let mut sides: Vec<Tally> = Vec::new();
+        for chunk in points.chunk_by(|a, b| a.0 == b.0) {
+            let failed = chunk.iter().filter(|point| point.1).count() as u64;
+            sides.push(Tally { value: chunk[0].0, failed, worked: chunk.len() as u64 - failed });
+        }
+        if sides.len() < 2 {
+            return None;
+        }
+        let cut = self.best_cut(&sides)?;
+        let ways = (sides.len() - 1) as f64;
+        let (fails, works) = sides.split_at(cut);
+        let (least, most) = (fails.last()?.value, works.first()?.value);
+        let names = match dimension {
+            Dimension::Time => (vec![format!("since {}", time(least))], vec![format!("until {}", time(most))]),
+            _ => (vec![format!("from {least} bytes")], vec![format!("up to {most} bytes")]),
+        };
+        Some(self.made(vec![dimension], fails, works, names, ways * tried))
+    }
+
+    /// Where to divide an ordered list, so that the halves differ most (Youden's J).
+    fn best_cut(&self, sides: &[Tally]) -> Option<usize> {
+        let (failed, worked) = sum(sides);
+        if failed == 0 || worked == 0 {
+            return None;
+        }
+        let (mut best, mut at, mut above) = (0.0, None, (0, 0));
+        for (index, tally) in sides.iter().enumerate().take(sides.len() - 1) {
+            above = (above.0 + tally.failed, above.1 + tally.worked);
+            let sharpness = above.0 as f64 / failed as f64 - above.1 as f64 / worked as f64;
+            if sharpness > best {
+                (best, at) = (sharpness, Some(index + 1));
+            }
+        }
+        at
+    }
+
+    fn made(
+        &self,
+        dimension: Vec<Dimension>,
+        fails: &[Tally],
+        works: &[Tally],
+        names: (Vec<String>, Vec<String>),
+        ways: f64,
+    ) -> Split {
+        let (failed, wrongly_worked) = sum(fails);
+        let (wrongly_failed, worked) = sum(works);
+        let p = self.ln.fisher(failed, wrongly_worked, failed + wrongly_failed, worked + wrongly_worked);
+        Split {
+            dimension,
+            fails: names.0,
+            works: names.1,
+            failed,
+            of: failed + wrongly_worked,
+            worked,
+            of_works: worked + wrongly_failed,
+            p_value: (p * ways).min(1.0),
+        }
+    }
+}
+
+fn time(milliseconds: u64) -> String {
+    let time = i64::try_from(milliseconds).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.map(|time| format!("{time:.0}")).unwrap_or_default()
+}
+
+fn sum(sides: &[Tally]) -> (u64, u64) {
+    sides.iter().fold((0, 0), |sum, tally| (sum.0 + tally.failed, sum.1 + tally.worked))
+}

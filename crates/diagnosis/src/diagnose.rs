@@ -1,0 +1,368 @@
+//! From evidence to findings.
+//!
+//! Attempts by one connector are looked at together. Each way of failing has a cause that explains it best; for each such
+//! cause the attempts that failed by it are held against those that worked.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use crate::{
+    causes::{self, CATALOGUE, Cause, Check},
+    contrast::{Dimension, Split, contrast},
+    evidence::{Evidence, Example, Place, Record},
+    finding::{Finding, Piece, Remedy, Scope},
+    statistics::LnFactorials,
+};
+
+/// No finding is surer: only a probe could say more.
+const CONFIDENCE_MAX: f64 = 0.99;
+/// Where so many of the messages are stuck, that they are is no accident.
+const STUCK_SHARE: f64 = 0.25;
+/// A finding above this is taken for a root cause.
+const ROOT_CAUSE: f64 = 0.5;
+/// What nearly all that works has in common, leaving room for noise.
+const NEARLY_ALL: f64 = 0.95;
+
+/// What keeps mail from flowing, the root cause first.
+pub fn diagnose(evidence: &Evidence) -> Vec<Finding> {
+    let causes = Causes::judge(evidence);
+    let endings = endings(evidence);
+    let ln = LnFactorials::up_to(evidence.len());
+    let mut groups: HashMap<u32, Vec<&Record>> = HashMap::new();
+    for record in &evidence.records {
+        groups.entry(record.group).or_default().push(record);
+    }
+    let mut findings: Vec<Finding> = Vec::new();
+    for (number, records) in groups {
+        let group = Group { evidence, causes: &causes, endings: &endings, ln: &ln, number, records };
+        findings.extend(group.findings());
+    }
+    findings.sort_by(|a, b| {
+        let is_root = |finding: &Finding| finding.confidence > ROOT_CAUSE;
+        (is_root(b).cmp(&is_root(a)))
+            .then(b.messages_pending.cmp(&a.messages_pending))
+            .then(b.confidence.total_cmp(&a.confidence))
+            .then(a.scope.destination.cmp(&b.scope.destination))
+    });
+    findings
+}
+
+/// The best cause of each symptom, by the symptom's number.
+struct Causes(Vec<(usize, f64)>);
+
+impl Causes {
+    fn judge(evidence: &Evidence) -> Self {
+        let symptoms = (1..).map_while(|number| evidence.symptoms.get(number));
+        Self(symptoms.map(|symptom| symptom.cause()).collect())
+    }
+
+    /// `None`: it worked.
+    fn of(&self, record: &Record) -> Option<(usize, f64)> {
+        self.0.get((record.symptom as usize).checked_sub(1)?).copied()
+    }
+}
+
+/// The last record of each delivery, by its index.
+fn endings(evidence: &Evidence) -> HashMap<u64, u32> {
+    let mut endings: HashMap<u64, u32> = HashMap::with_capacity(evidence.len().min(1 << 20));
+    for (index, record) in evidence.records.iter().enumerate().filter(|(_, record)| record.delivery != 0) {
+        let last = endings.entry(record.delivery).or_insert(index as u32);
+        if evidence.records[*last as usize].at <= record.at {
+            *last = index as u32;
+        }
+    }
+    endings
+}
+
+/// Attempts that are compared with each other.
+struct Group<'a> {
+    evidence: &'a Evidence,
+    causes: &'a Causes,
+    endings: &'a HashMap<u64, u32>,
+    ln: &'a LnFactorials,
+    number: u32,
+    records: Vec<&'a Record>,
+}
+
+/// How much of the mail a cause holds up.
+struct Stuck {
+    deliveries: u64,
+    share: f64,
+    /// Of those that have not failed for good.
+    pending: u64,
+}
+
+impl Group<'_> {
+    fn findings(&self) -> Vec<Finding> {
+        let mut by_cause: HashMap<usize, (Vec<&Record>, f64)> = HashMap::new();
+        let mut working = Vec::new();
+        for record in &self.records {
+            match self.causes.of(record) {
+                None => working.push(*record),
+                Some((cause, likelihood)) => {
+                    let entry = by_cause.entry(cause).or_default();
+                    entry.0.push(record);
+                    entry.1 += likelihood;
+                }
+            }
+        }
+        let finding = |(cause, (failing, sum)): (usize, (Vec<&Record>, f64))| {
+            let likelihood = sum / failing.len() as f64;
+            self.finding(cause, &failing, &working, likelihood)
+        };
+        by_cause.into_iter().map(finding).collect()
+    }
+
+    fn finding(&self, cause: usize, failing: &[&Record], working: &[&Record], likelihood: f64) -> Finding {
+        let split = contrast(self.evidence, failing, working, self.ln);
+        let (cause, likelihood) = self.refine(cause, failing, working, likelihood);
+        let stuck = self.stuck(failing);
+        let cause = &CATALOGUE[cause];
+        let confidence = confidence(cause, likelihood, failing.len(), working.len(), split.as_ref(), &stuck);
+        let scope = Scope {
+            destination: self.destination(failing),
+            connector: self.connector(failing),
+            failed: failing.len() as u64,
+            attempts: self.records.len() as u64,
+            works_with: self.works_with(working),
+            split,
+        };
+        let times = || failing.iter().map(|record| record.at).filter(|at| *at != i64::MIN);
+        let time = |at: Option<i64>| at.and_then(|at| Timestamp::from_millisecond(at).ok());
+        let example = self.examples(failing);
+        Finding {
+            cause: cause.id,
+            confidence: (confidence * 100.0).round() / 100.0,
+            messages_pending: stuck.pending,
+            first_seen: time(times().min()),
+            last_seen: time(times().max()),
+            summary: summary(cause, &scope, &stuck),
+            evidence: self.pieces(&scope, &example),
+            remedy: cause
+                .remedies
+                .iter()
+                .map(|(side, action)| Remedy { side: *side, action: (*action).to_owned() })
+                .collect(),
+            check: check(cause, &scope.destination),
+            scope,
+        }
+    }
+
+    /// Deliveries that this cause was the last word on. Where a source does not tell deliveries apart, each attempt counts
+    /// for one.
+    fn stuck(&self, failing: &[&Record]) -> Stuck {
+        let told: HashSet<u64> = failing.iter().map(|record| record.delivery).filter(|key| *key != 0).collect();
+        if told.is_empty() {
+            let deliveries = failing.len() as u64;
+            return Stuck { deliveries, share: deliveries as f64 / self.records.len() as f64, pending: 0 };
+        }
+        let cause_of = |record: &Record| self.causes.of(record).map(|judged| judged.0);
+        let this = failing.first().and_then(|record| cause_of(record));
+        let last = |key: &u64| self.endings.get(key).and_then(|index| self.evidence.records.get(*index as usize));
+        let held: Vec<&Record> = told.iter().filter_map(last).filter(|record| cause_of(record) == this).collect();
+        let is_pending = |record: &&&Record| {
+            let symptom = self.evidence.symptoms.get(record.symptom);
+            symptom.is_some_and(|symptom| symptom.code.is_none_or(|code| code < 500))
+        };
+        let all: HashSet<u64> = self.records.iter().map(|record| record.delivery).filter(|key| *key != 0).collect();
+        Stuck {
+            deliveries: held.len() as u64,
+            share: held.len() as f64 / all.len().max(1) as f64,
+            pending: held.iter().filter(is_pending).count() as u64,
+        }
+    }
+
+    /// What works tells why the rest fails: what it agreed on, and whether those that fail had offered that.
+    fn refine(&self, cause: usize, failing: &[&Record], working: &[&Record], likelihood: f64) -> (usize, f64) {
+        let (Some(cipher), Some(version)) = (causes::index("no-shared-cipher"), causes::index("no-shared-tls-version"))
+        else {
+            return (cause, likelihood);
+        };
+        let is_reset = Some(cause) == causes::index("handshake-reset");
+        if cause != cipher && cause != version && !is_reset {
+            return (cause, likelihood);
+        }
+        let offers: HashSet<u32> = failing.iter().map(|record| record.offer).filter(|offer| *offer != 0).collect();
+        let offers: Vec<_> = offers.into_iter().filter_map(|number| self.evidence.offers.get(number)).collect();
+        let agreed: Vec<_> = working.iter().filter_map(|record| self.evidence.agreed.get(record.agreed)).collect();
+        if offers.is_empty() || agreed.is_empty() {
+            return (cause, likelihood);
+        }
+        let nearly_all = |count: usize| count as f64 >= NEARLY_ALL * agreed.len() as f64;
+        let lacks_version =
+            agreed.iter().filter(|agreed| !offers.iter().any(|offer| offer.versions.contains(&agreed.0))).count();
+        let lacks_suite =
+            agreed.iter().filter(|agreed| !offers.iter().any(|offer| offer.suites.contains(&agreed.1))).count();
+        match (nearly_all(lacks_version), nearly_all(lacks_suite)) {
+            (true, false) => (version, likelihood.max(0.95)),
+            (false, true) => (cipher, likelihood.max(0.95)),
+            // Either change alone would not do; what the server said decides, and where it said nothing, the suite: a
+            // server that has it in a later version would have agreed on that.
+            (true, true) if is_reset => (cipher, 0.85),
+            (true, true) => (cause, likelihood.max(0.92)),
+            (false, false) => (cause, likelihood * 0.7),
+        }
+    }
+
+    /// Version and cipher of nearly all that works.
+    fn works_with(&self, working: &[&Record]) -> Option<String> {
+        let mut counts: HashMap<(u32, u32), usize> = HashMap::new();
+        for record in working {
+            let pair = (record.values[Dimension::TlsVersion as usize], record.values[Dimension::Cipher as usize]);
+            *counts.entry(pair).or_default() += 1;
+        }
+        let ((version, cipher), count) = counts.into_iter().max_by_key(|(pair, count)| (*count, *pair))?;
+        let is_common = version != 0 && count as f64 >= NEARLY_ALL * working.len() as f64;
+        is_common.then(|| format!("{} {}", self.evidence.name(version), self.evidence.name(cipher)))
+    }
+
+    fn connector(&self, failing: &[&Record]) -> Option<String> {
+        let is_connector = failing.iter().all(|record| record.destination != self.number);
+        (is_connector && self.number != 0).then(|| self.evidence.name(self.number).to_owned())
+    }
+
+    /// The host where all that fails goes to one; else the group.
+    fn destination(&self, failing: &[&Record]) -> String {
+        let hosts: HashSet<u32> = failing.iter().map(|record| record.destination).collect();
+        match hosts.iter().next() {
+            Some(host) if hosts.len() == 1 && *host != 0 => self.evidence.name(*host).to_owned(),
+            _ if self.number != 0 => self.evidence.name(self.number).to_owned(),
+            _ => "the destination".to_owned(),
+        }
+    }
+
+    /// Of the most frequent symptoms.
+    fn examples(&self, failing: &[&Record]) -> Vec<&Example> {
+        let mut counts: HashMap<u32, usize> = HashMap::new();
+        for record in failing {
+            *counts.entry(record.symptom).or_default() += 1;
+        }
+        let mut counts: Vec<(u32, usize)> = counts.into_iter().collect();
+        counts.sort_by_key(|(symptom, count)| (std::cmp::Reverse(*count), *symptom));
+        let examples = counts.iter().flat_map(|(symptom, _)| self.evidence.examples(self.number, *symptom));
+        examples.take(PIECES_MAX).collect()
+    }
+
+    fn pieces(&self, scope: &Scope, examples: &[&Example]) -> Vec<Piece> {
+        let mut pieces: Vec<Piece> = examples
+            .iter()
+            .map(|example| Piece {
+                what: example.text.clone(),
+                source: example.source,
+                place: example.place.as_ref().map(place).unwrap_or_default(),
+            })
+            .collect();
+        if let (Some(split), Some(first)) = (&scope.split, examples.first()) {
+            let place = format!("comparison of {} attempts", scope.attempts);
+            let piece = Piece {
+                what: format!("{} (by chance: {:.0e})", part(split), split.p_value),
+                source: first.source,
+                place,
+            };
+            pieces.insert(0, piece);
+        }
+        pieces
+    }
+}
+
+/// Enough to believe it, few enough to read.
+const PIECES_MAX: usize = 3;
+
+fn place(place: &Place) -> String {
+    match place {
+        Place::Session(id) => format!("session {id}"),
+        Place::Line { file, line } => format!("{file}:{line}"),
+        Place::Stream { file, stream } => format!("{file} stream {stream}"),
+        Place::Message(id) => format!("message {id}"),
+    }
+}
+
+fn confidence(
+    cause: &Cause,
+    likelihood: f64,
+    failing: usize,
+    working: usize,
+    split: Option<&Split>,
+    stuck: &Stuck,
+) -> f64 {
+    let n = failing as f64;
+    if cause.id == "unknown" {
+        return likelihood;
+    }
+    if let Some(split) = split {
+        let alone = likelihood * n / (n + 1.0);
+        return (alone + (1.0 - alone) * 0.7 * split.sharpness()).min(CONFIDENCE_MAX);
+    }
+    if working == 0 {
+        return (likelihood * (n + 2.0) / (n + 3.0)).min(CONFIDENCE_MAX);
+    }
+    // Some fail and some work, and nothing parts them: ordinary, unless much mail is stuck.
+    (likelihood * n / (n + 1.0) * (stuck.share / STUCK_SHARE).min(1.0)).min(CONFIDENCE_MAX)
+}
+
+fn summary(cause: &Cause, scope: &Scope, stuck: &Stuck) -> String {
+    let mut summary = format!("{} {}", scope.destination, cause.does);
+    match &scope.split {
+        Some(split) => summary.push_str(&format!(": {}", part(split))),
+        None if scope.failed == scope.attempts => summary.push_str(&format!(": all {} attempts failed", scope.failed)),
+        None => summary.push_str(&format!(": {} of {} attempts failed", scope.failed, scope.attempts)),
+    }
+    if let Some(works_with) = scope.works_with.as_ref().filter(|_| scope.split.is_some()) {
+        summary.push_str(&format!(", always with {works_with}"));
+    }
+    if stuck.deliveries > 0 {
+        summary.push_str(&format!("; {} held up by it", count(stuck.deliveries, "delivery", "deliveries")));
+    }
+    summary
+}
+
+fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// `96 of 96 attempts under the TLS policy modern failed, 104 of 104 under legacy worked`.
+fn part(split: &Split) -> String {
+    let dimensions = || split.dimension.iter().copied();
+    let (before, fails, works) = match split.dimension.as_slice() {
+        [Dimension::Time] => ("", list(&split.fails), list(&split.works)),
+        [Dimension::MessageSize] => ("of ", list(&split.fails), list(&split.works)),
+        _ => ("", list(&split.fails), list(&split.works)),
+    };
+    let label = dimensions().map(phrase).collect::<Vec<_>>().join(" and ");
+    let label = if label.is_empty() { label } else { format!("{label} ") };
+    format!(
+        "{} of {} attempts {before}{label}{fails} failed, {} of {} {before}{label}{works} worked",
+        split.failed, split.of, split.worked, split.of_works
+    )
+}
+
+/// Values for people; not all of many.
+fn list(values: &[String]) -> String {
+    const SHOWN_MAX: usize = 4;
+    let shown = values.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
+    if values.len() > SHOWN_MAX { format!("{shown} and {} more", values.len() - SHOWN_MAX) } else { shown }
+}
+
+/// Reads on after "attempts".
+fn phrase(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::TlsPolicy => "under the TLS policy",
+        Dimension::Node => "by node",
+        Dimension::SourceAddress => "from address",
+        Dimension::DestinationHost => "to host",
+        Dimension::DestinationAddress => "to address",
+        Dimension::TlsVersion => "with",
+        Dimension::Cipher => "with cipher",
+        Dimension::RecipientDomain => "for domain",
+        Dimension::SenderDomain => "from domain",
+        Dimension::MessageSize | Dimension::Time => "",
+    }
+}
+
+fn check(cause: &Cause, destination: &str) -> String {
+    match cause.check {
+        Check::Probe | Check::Dns => format!("gatepost probe {destination}"),
+        Check::Trace => "gatepost trace --since 1d --status pending,failed --detail".to_owned(),
+    }
+}

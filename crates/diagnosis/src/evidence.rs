@@ -1,0 +1,270 @@
+//! Evidence: attempts to deliver, whatever told of them, each a compact record.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+};
+
+use jiff::Timestamp;
+use protocol::{
+    smtp::{EnhancedCode, Phase},
+    tls::{CipherSuite, HandshakeFacts, WireVersion},
+};
+use serde::Serialize;
+
+use crate::{
+    contrast::{DIMENSIONS, Dimension},
+    intern::Interner,
+    signs::{Sign, Signs},
+};
+
+/// What tells of an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The gateway's own history.
+    Attempt,
+    ProtocolLog,
+    MessageTrace,
+    TrackingLog,
+    PostfixLog,
+    EximLog,
+    Capture,
+    Probe,
+    Dsn,
+    TlsReport,
+}
+
+/// Where to find it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// A session id, joins to the protocol log.
+    Session(String),
+    /// A file and a line from 1.
+    Line { file: String, line: u64 },
+    /// A stream of a capture.
+    Stream { file: String, stream: u64 },
+    /// A message's network message id, or what else names it.
+    Message(String),
+}
+
+/// How an attempt came out.
+#[derive(Clone, Debug)]
+pub enum Outcome<'a> {
+    Worked,
+    Failed {
+        phase: Option<Phase>,
+        /// What happened, beside what reply and handshake say.
+        signs: Signs,
+        code: Option<u16>,
+        enhanced: Option<EnhancedCode>,
+        /// The failure in words, for people.
+        text: &'a str,
+    },
+}
+
+/// One attempt as a source tells of it. What it does not tell is `None`.
+#[derive(Clone, Debug)]
+pub struct Observed<'a> {
+    pub source: Source,
+    pub at: Option<Timestamp>,
+    /// Message and recipient, in whatever words name them in this source.
+    pub delivery: Option<(&'a str, &'a str)>,
+    /// How mail leaves: attempts by one connector are compared with each other.
+    pub connector: Option<&'a str>,
+    pub node: Option<&'a str>,
+    pub source_address: Option<IpAddr>,
+    /// Host name and port.
+    pub destination: Option<(&'a str, u16)>,
+    pub destination_address: Option<IpAddr>,
+    pub tls_policy: Option<&'a str>,
+    /// What was agreed on, in OpenSSL's words.
+    pub tls: Option<(&'a str, &'a str)>,
+    pub handshake: Option<&'a HandshakeFacts>,
+    pub message_bytes: Option<u64>,
+    pub sender_domain: Option<&'a str>,
+    pub recipient_domain: Option<&'a str>,
+    pub outcome: Outcome<'a>,
+}
+
+impl Observed<'_> {
+    /// An attempt that worked, and of which nothing else is known.
+    pub fn by(source: Source) -> Self {
+        Self {
+            source,
+            at: None,
+            delivery: None,
+            connector: None,
+            node: None,
+            source_address: None,
+            destination: None,
+            destination_address: None,
+            tls_policy: None,
+            tls: None,
+            handshake: None,
+            message_bytes: None,
+            sender_domain: None,
+            recipient_domain: None,
+            outcome: Outcome::Worked,
+        }
+    }
+}
+
+/// How an attempt failed. Equal ones are judged once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Symptom {
+    pub phase: Option<Phase>,
+    pub code: Option<u16>,
+    pub enhanced: Option<EnhancedCode>,
+    pub signs: Signs,
+}
+
+/// A failing attempt in words, with where it stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Example {
+    pub source: Source,
+    pub place: Option<Place>,
+    pub text: String,
+}
+
+/// What a client's hello offered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Offer {
+    pub versions: Vec<WireVersion>,
+    pub suites: Vec<CipherSuite>,
+}
+
+/// An attempt. Numbers are those of the interners; 0: not observed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record {
+    /// Milliseconds since 1970; `i64::MIN`: not observed.
+    pub at: i64,
+    /// Hash of message and recipient; 0: not observed.
+    pub delivery: u64,
+    pub message_bytes: u64,
+    pub group: u32,
+    pub destination: u32,
+    pub values: [u32; DIMENSIONS],
+    /// 0: it worked.
+    pub symptom: u32,
+    pub offer: u32,
+    pub agreed: u32,
+}
+
+/// Examples kept of each symptom at each destination.
+const EXAMPLES_MAX: usize = 3;
+/// Symptoms of which examples are kept: foreign text must not fill the memory.
+const EXAMPLES_OF_MAX: usize = 10_000;
+
+/// Attempts, ready to be explained.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    pub(crate) records: Vec<Record>,
+    pub(crate) names: Interner<String>,
+    pub(crate) symptoms: Interner<Symptom>,
+    pub(crate) offers: Interner<Offer>,
+    pub(crate) agreed: Interner<(WireVersion, CipherSuite)>,
+    examples: std::collections::HashMap<(u32, u32), Vec<Example>>,
+    hasher: RandomState,
+}
+
+impl Evidence {
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Adds an attempt. `place` is asked where it is kept as an example.
+    pub fn add(&mut self, observed: &Observed<'_>, place: impl FnOnce() -> Option<Place>) {
+        let mut values = [0; DIMENSIONS];
+        let mut set = |dimension: Dimension, number: u32| values[dimension as usize] = number;
+        let names = &mut self.names;
+        let mut name = |text: Option<&str>| text.map_or(0, |text| names.number(text, || text.to_owned()));
+        set(Dimension::TlsPolicy, name(observed.tls_policy));
+        set(Dimension::Node, name(observed.node));
+        set(Dimension::TlsVersion, name(observed.tls.map(|tls| tls.0)));
+        set(Dimension::Cipher, name(observed.tls.map(|tls| tls.1)));
+        set(Dimension::SenderDomain, name(observed.sender_domain));
+        set(Dimension::RecipientDomain, name(observed.recipient_domain));
+        let mut address = |ip: Option<IpAddr>| ip.map_or(0, |ip| self.names.number(&ip, || ip.to_string()));
+        set(Dimension::SourceAddress, address(observed.source_address));
+        set(Dimension::DestinationAddress, address(observed.destination_address));
+        let host = observed.destination.map_or(0, |host| self.names.number(&host, || format!("{}:{}", host.0, host.1)));
+        set(Dimension::DestinationHost, host);
+        let connector = observed.connector.map(|name| self.names.number(&("connector", name), || name.to_owned()));
+        let group = connector.unwrap_or(if host == 0 { values[Dimension::RecipientDomain as usize] } else { host });
+        let symptom = self.symptom(observed);
+        if symptom != 0 {
+            self.keep_example(group, symptom, observed, place);
+        }
+        let (offer, agreed) = (self.offer(observed), self.agreed(observed));
+        self.records.push(Record {
+            at: observed.at.map_or(i64::MIN, Timestamp::as_millisecond),
+            delivery: observed.delivery.map_or(0, |delivery| self.hasher.hash_one(delivery) | 1),
+            message_bytes: observed.message_bytes.unwrap_or(0),
+            group,
+            destination: host,
+            values,
+            symptom,
+            offer,
+            agreed,
+        });
+    }
+
+    fn symptom(&mut self, observed: &Observed<'_>) -> u32 {
+        let Outcome::Failed { phase, signs, code, enhanced, .. } = observed.outcome else { return 0 };
+        let mut signs = signs.union(observed.handshake.map(Signs::of_handshake).unwrap_or_default());
+        if observed.tls.is_some() {
+            signs.add(Sign::TlsEstablished);
+        }
+        let symptom = Symptom { phase, code, enhanced, signs };
+        self.symptoms.number(&symptom, || symptom)
+    }
+
+    fn keep_example(
+        &mut self,
+        group: u32,
+        symptom: u32,
+        observed: &Observed<'_>,
+        place: impl FnOnce() -> Option<Place>,
+    ) {
+        let is_full = self.examples.len() >= EXAMPLES_OF_MAX && !self.examples.contains_key(&(group, symptom));
+        if is_full {
+            return;
+        }
+        let examples = self.examples.entry((group, symptom)).or_default();
+        let Outcome::Failed { text, .. } = observed.outcome else { return };
+        if examples.len() >= EXAMPLES_MAX || examples.iter().any(|known| known.text == text) {
+            return;
+        }
+        let mut text = text.to_owned();
+        if let Some(handshake) = observed.handshake {
+            text = format!("{text}: {handshake}");
+        }
+        examples.push(Example { source: observed.source, place: place(), text });
+    }
+
+    fn offer(&mut self, observed: &Observed<'_>) -> u32 {
+        let Some(hello) = observed.handshake.and_then(|facts| facts.client_hello.as_ref()) else { return 0 };
+        let make = || Offer { versions: hello.versions.clone(), suites: hello.cipher_suites.clone() };
+        self.offers.number(&(&hello.versions, &hello.cipher_suites), make)
+    }
+
+    fn agreed(&mut self, observed: &Observed<'_>) -> u32 {
+        let facts = observed.handshake.filter(|facts| facts.completed);
+        let Some(hello) = facts.and_then(|facts| facts.server_hello.as_ref()) else { return 0 };
+        let agreed = (hello.version, hello.cipher_suite);
+        self.agreed.number(&agreed, || agreed)
+    }
+
+    pub(crate) fn examples(&self, group: u32, symptom: u32) -> &[Example] {
+        self.examples.get(&(group, symptom)).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn name(&self, number: u32) -> &str {
+        self.names.get(number).map_or("", String::as_str)
+    }
+}

@@ -1,0 +1,72 @@
+//! Findings: a cause, how sure it is, whom it holds for, how that is known, and what to do.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::{contrast::Split, evidence::Source};
+
+/// What keeps mail from flowing.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Finding {
+    /// Id in the cause catalogue.
+    pub cause: &'static str,
+    /// From 0 to 1.
+    pub confidence: f64,
+    pub scope: Scope,
+    /// Messages whose last attempt failed by this, and which may still be delivered.
+    pub messages_pending: u64,
+    pub first_seen: Option<Timestamp>,
+    pub last_seen: Option<Timestamp>,
+    /// One sentence that an operator understands.
+    pub summary: String,
+    pub evidence: Vec<Piece>,
+    pub remedy: Vec<Remedy>,
+    /// The command that verifies it.
+    pub check: String,
+}
+
+/// Whom it holds for.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Scope {
+    /// Host and port, or the connector where it holds for all of its hosts.
+    pub destination: String,
+    /// By which the mail leaves, where the source tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connector: Option<String>,
+    /// Attempts that failed by it, and all attempts there.
+    pub failed: u64,
+    pub attempts: u64,
+    /// Where failing and working attempts part; absent where they do not, or all fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
+    /// What all that works has in common.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub works_with: Option<String>,
+}
+
+/// Something to look at.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Piece {
+    pub what: String,
+    pub source: Source,
+    /// Where to find it: a session, a file's line, a stream.
+    #[serde(rename = "where")]
+    pub place: String,
+}
+
+/// Something to do.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Remedy {
+    pub side: Side,
+    pub action: String,
+}
+
+/// Who can do it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    Destination,
+    Gateway,
+    Network,
+    Sender,
+}

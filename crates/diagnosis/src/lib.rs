@@ -1,0 +1,26 @@
+//! From evidence of deliveries to findings: what keeps mail from flowing, for whom, how that is known, and what to do.
+//!
+//! ```text
+//!   sources ──add──> Evidence ──symptoms──> causes ──contrast──> Finding
+//!   (store, logs,    (one compact           (one file   (which attempts fail,
+//!    captures, …)     record an attempt)     each)       and which work)
+//! ```
+//!
+//! Never reads a clock, a file or a socket. "Not observed" is never taken for "absent": what a source does not tell is
+//! `None`, and takes no part in a comparison.
+
+pub mod causes;
+mod contrast;
+mod diagnose;
+mod evidence;
+mod finding;
+mod intern;
+mod signs;
+pub mod sources;
+mod statistics;
+
+pub use contrast::{Dimension, Split};
+pub use diagnose::diagnose;
+pub use evidence::{Evidence, Observed, Outcome, Place, Source, Symptom};
+pub use finding::{Finding, Piece, Remedy, Scope, Side};
+pub use signs::{Sign, Signs};

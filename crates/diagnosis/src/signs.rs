@@ -1,0 +1,559 @@
+//! Signs: the yes-or-no facts that causes are told by. Whatever a source says, in its own words or in facts, comes down
+//! to a set of signs, a phase and a reply code; so each cause is judged once for each such combination, not once for each
+//! attempt.
+
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use protocol::{
+    smtp::{FailureKind, Phase},
+    tls::{Alert, CertificateFault, Ending, HandshakeFacts, KeyExchange, Side, WireVersion},
+};
+
+/// What was observed. The words are those of the side that makes the attempt.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Sign {
+    // How the connection, or the wait for it, ended.
+    DnsFailed,
+    HostNotFound,
+    ConnectionRefused,
+    TimedOut,
+    Unreachable,
+    ConnectionReset,
+    ConnectionClosed,
+    // STARTTLS.
+    StartTlsRequiredHere,
+    StartTlsRequiredThere,
+    StartTlsNotOffered,
+    StartTlsMasked,
+    StartTlsRefused,
+    // The handshake, as far as it came.
+    HandshakeFailed,
+    ServerHelloSeen,
+    NoServerHello,
+    AlertHandshakeFailure,
+    AlertProtocolVersion,
+    AlertInsufficientSecurity,
+    AlertAboutCertificate,
+    VersionNotSupportedHere,
+    NoSharedCipherSaid,
+    ClientCertificateAsked,
+    ClientCertificateSaid,
+    WeakDh,
+    TlsEstablished,
+    // The server's certificate.
+    CertificateExpired,
+    CertificateNotYetValid,
+    CertificateUntrusted,
+    CertificateNameMismatch,
+    CertificateWeak,
+    // What replies say.
+    Greylisted,
+    TooManyConnections,
+    TooFast,
+    Overloaded,
+    RecipientUnknown,
+    MailboxFull,
+    TooLarge,
+    PolicyRejection,
+    AuthenticationRequired,
+    MailLoop,
+    Expired,
+    DaneFailed,
+    MtaStsFailed,
+}
+
+/// A set of signs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Signs(u64);
+
+impl Signs {
+    pub fn has(self, sign: Sign) -> bool {
+        self.0 & (1 << sign as u8) != 0
+    }
+
+    pub fn any(self, signs: &[Sign]) -> bool {
+        signs.iter().any(|sign| self.has(*sign))
+    }
+
+    pub fn add(&mut self, sign: Sign) {
+        self.0 |= 1 << sign as u8;
+    }
+
+    pub fn and(mut self, sign: Sign) -> Self {
+        self.add(sign);
+        self
+    }
+
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What mail systems say of a failure, in replies and logs: Exchange, Postfix, Exim, Sendmail, and this gateway.
+    pub fn of_text(text: &str) -> Self {
+        let mut signs = Self::default();
+        for found in PHRASES.1.find_overlapping_iter(text) {
+            signs.add(PHRASES.0[found.pattern().as_usize()]);
+        }
+        signs
+    }
+
+    pub fn of_kind(kind: &FailureKind) -> Self {
+        let sign = match kind {
+            FailureKind::HostNotFound => Sign::HostNotFound,
+            FailureKind::DnsFailure { .. } => Sign::DnsFailed,
+            FailureKind::NullMx | FailureKind::Rejected | FailureKind::BadReply { .. } | FailureKind::Local { .. } => {
+                return Self::default();
+            }
+            FailureKind::ConnectionRefused => Sign::ConnectionRefused,
+            FailureKind::NetworkUnreachable => Sign::Unreachable,
+            FailureKind::ConnectionReset => Sign::ConnectionReset,
+            FailureKind::ConnectionClosed => Sign::ConnectionClosed,
+            FailureKind::TimedOut { .. } => Sign::TimedOut,
+            FailureKind::HandshakeFailed { detail } => return Self::of_text(detail).and(Sign::HandshakeFailed),
+            FailureKind::StartTlsNotOffered => {
+                return Self::default().and(Sign::StartTlsNotOffered).and(Sign::StartTlsRequiredHere);
+            }
+            FailureKind::StartTlsMasked => {
+                return Self::default().and(Sign::StartTlsMasked).and(Sign::StartTlsRequiredHere);
+            }
+            FailureKind::ExtensionMissing { .. } => return Self::default(),
+            FailureKind::TooLarge { .. } => Sign::TooLarge,
+            FailureKind::MailLoop => Sign::MailLoop,
+            FailureKind::Expired { cause } => {
+                let before = cause.as_deref().map(Self::of_kind).unwrap_or_default();
+                return before.and(Sign::Expired);
+            }
+        };
+        Self::default().and(sign)
+    }
+
+    pub fn of_handshake(facts: &HandshakeFacts) -> Self {
+        let mut signs = Self::default();
+        let seen = if facts.server_hello.is_some() { Sign::ServerHelloSeen } else { Sign::NoServerHello };
+        signs.add(seen);
+        if facts.completed {
+            signs.add(Sign::TlsEstablished);
+        } else {
+            signs.add(Sign::HandshakeFailed);
+        }
+        for alert in facts.alerts.iter().filter(|alert| alert.description != Some(Alert::CLOSE_NOTIFY)) {
+            if let Some(sign) = sign_of_alert(alert) {
+                signs.add(sign);
+            }
+        }
+        if let Some(ended) = facts.ended.filter(|ended| ended.by == Side::Server && !facts.completed) {
+            signs.add(match ended.how {
+                Ending::Fin => Sign::ConnectionClosed,
+                Ending::Reset => Sign::ConnectionReset,
+                Ending::Silence => Sign::TimedOut,
+            });
+        }
+        if facts.client_certificate_requested {
+            signs.add(Sign::ClientCertificateAsked);
+        }
+        let hello = facts.server_hello.as_ref();
+        if let Some(KeyExchange::DiffieHellman { prime_bits }) = hello.and_then(|hello| hello.key_exchange)
+            && prime_bits < DH_BITS_MIN
+        {
+            signs.add(Sign::WeakDh);
+        }
+        // A server that chose a version which was not offered: it speaks nothing else.
+        if let (Some(client), Some(server)) = (&facts.client_hello, hello)
+            && !facts.completed
+            && server.version < lowest(client.versions.iter().copied())
+        {
+            signs.add(Sign::VersionNotSupportedHere);
+        }
+        if let Some(sign) = facts.certificate_fault.and_then(sign_of_certificate) {
+            signs.add(sign);
+        }
+        signs
+    }
+
+    /// Where a conversation stood, for sources that tell it in words of their own.
+    pub fn phase_of_text(text: &str) -> Option<Phase> {
+        Phase::ALL.into_iter().find(|phase| text.contains(phase.doing()))
+    }
+}
+
+/// Below this, OpenSSL and GnuTLS refuse a Diffie-Hellman prime at their lowest sane settings (Logjam, 2015).
+const DH_BITS_MIN: u32 = 1024;
+
+fn lowest(versions: impl Iterator<Item = WireVersion>) -> WireVersion {
+    versions.min().unwrap_or(WireVersion(0))
+}
+
+/// RFC 8446 section 6.2.
+fn sign_of_alert(alert: &Alert) -> Option<Sign> {
+    match (alert.by, alert.description?) {
+        (Side::Server, Alert::HANDSHAKE_FAILURE) => Some(Sign::AlertHandshakeFailure),
+        (Side::Server, Alert::PROTOCOL_VERSION) => Some(Sign::AlertProtocolVersion),
+        (Side::Server, Alert::INSUFFICIENT_SECURITY) => Some(Sign::AlertInsufficientSecurity),
+        (Side::Client, Alert::PROTOCOL_VERSION) => Some(Sign::VersionNotSupportedHere),
+        // bad_certificate … unknown_ca, access_denied, certificate_required: about the client's certificate.
+        (Side::Server, 41..=46 | 48 | 49 | 116) => Some(Sign::AlertAboutCertificate),
+        _ => None,
+    }
+}
+
+fn sign_of_certificate(fault: CertificateFault) -> Option<Sign> {
+    match fault {
+        CertificateFault::Expired => Some(Sign::CertificateExpired),
+        CertificateFault::NotYetValid => Some(Sign::CertificateNotYetValid),
+        CertificateFault::SelfSigned | CertificateFault::Untrusted => Some(Sign::CertificateUntrusted),
+        CertificateFault::NameMismatch => Some(Sign::CertificateNameMismatch),
+        CertificateFault::Weak => Some(Sign::CertificateWeak),
+        CertificateFault::Invalid => None,
+    }
+}
+
+/// Phrases as servers and logs have them; letter case does not matter.
+const TEXTS: [(Sign, &[&str]); 34] = [
+    (
+        Sign::DnsFailed,
+        &[
+            "dns query failed",
+            "dns failure",
+            "name service error",
+            "host lookup did not complete",
+            "type=mx: host not found, try again",
+        ],
+    ),
+    (
+        Sign::HostNotFound,
+        &[
+            "host not found",
+            "nonexistent domain",
+            "nonexistentdomain",
+            "infonorecords",
+            "infodomainnonexistent",
+            "all relevant mx records point to non-existent hosts",
+            "unrouteable address",
+        ],
+    ),
+    (
+        Sign::ConnectionRefused,
+        &["connection refused", "socketconnectionrefused", "error code 10061", "error code: 10061"],
+    ),
+    (
+        Sign::TimedOut,
+        &["timed out", "no answer within", "timedout", "error code 10060", "error code: 10060", "fell silent"],
+    ),
+    (Sign::Unreachable, &["unreachable", "no route to host", "error code 10051", "error code: 10051"]),
+    (
+        Sign::ConnectionReset,
+        &[
+            "connection reset",
+            "connectionreset",
+            "reset the connection",
+            "error code 10054",
+            "error code: 10054",
+            "errno=104",
+        ],
+    ),
+    (
+        Sign::ConnectionClosed,
+        &[
+            "connection closed",
+            "closed connection",
+            "lost connection",
+            "dropped connection",
+            "disconnected abruptly",
+            "closed abruptly",
+            "server closed",
+            "unexpected eof",
+            "connection dropped",
+            "socketerror",
+            "peer did not send any tls",
+        ],
+    ),
+    (
+        Sign::StartTlsRequiredThere,
+        &[
+            "must issue a starttls",
+            "starttls is required to send mail",
+            "requires tls",
+            "tls required",
+            "encryption required",
+            "starttls first",
+        ],
+    ),
+    (
+        Sign::StartTlsRequiredHere,
+        &[
+            "starttls is required and not offered",
+            "tls is required, but was not offered",
+            "a tls session is required, but the server did not offer",
+        ],
+    ),
+    (
+        Sign::StartTlsNotOffered,
+        &[
+            "starttls is required and not offered",
+            "tls is required, but was not offered",
+            "did not offer tls",
+            "starttls-not-supported",
+            "starttls not offered",
+            "a tls session is required, but the server did not offer",
+        ],
+    ),
+    (Sign::StartTlsMasked, &["xxxxxxxa"]),
+    (Sign::StartTlsRefused, &["tls not available due to", "tls currently unavailable", "refused starttls"]),
+    (
+        Sign::HandshakeFailed,
+        &[
+            "tls negotiation failed",
+            "handshake failed",
+            "cannot start tls",
+            "ssl_connect error",
+            "(gnutls_handshake)",
+            "(ssl_connect)",
+            "tls error on connection",
+            "handshake failure",
+            "failed to establish appropriate tls channel",
+        ],
+    ),
+    (Sign::AlertHandshakeFailure, &["alert handshake failure", "handshake_failure", "alert number 40", "alert 40"]),
+    (Sign::AlertProtocolVersion, &["alert protocol version", "protocol_version", "alert number 70", "alert 70"]),
+    (Sign::AlertInsufficientSecurity, &["insufficient_security", "alert insufficient security", "alert number 71"]),
+    (
+        Sign::VersionNotSupportedHere,
+        &["unsupported protocol", "wrong version number", "version too low", "unsupported version packet"],
+    ),
+    (
+        Sign::NoSharedCipherSaid,
+        &[
+            "no shared cipher",
+            "no ciphers available",
+            "no supported cipher suites",
+            "no cipher match",
+            "algorithmmismatch",
+        ],
+    ),
+    (
+        Sign::ClientCertificateSaid,
+        &["peer did not return a certificate", "certificate_required", "certificate required", "client certificate"],
+    ),
+    (Sign::WeakDh, &["dh key too small", "prime of the server is not acceptable", "diffie-hellman prime"]),
+    (
+        Sign::CertificateExpired,
+        &[
+            "certificate has expired",
+            "certificateexpired",
+            "certificate-expired",
+            "certificate is expired",
+            "certificate expired",
+        ],
+    ),
+    (
+        Sign::CertificateUntrusted,
+        &[
+            "untrustedroot",
+            "is self-signed",
+            "self-signed certificate",
+            "self signed certificate",
+            "not from a trusted issuer",
+            "certificate-not-trusted",
+            "unable to get local issuer",
+            "unable to verify",
+            "untrusted issuer",
+        ],
+    ),
+    (
+        Sign::CertificateNameMismatch,
+        &[
+            "subjectmismatch",
+            "certificate-host-mismatch",
+            "hostname mismatch",
+            "the certificate is for another name",
+            "is for another name",
+            "does not match",
+            "certificate name mismatch",
+        ],
+    ),
+    (
+        Sign::CertificateWeak,
+        &["the certificate is weak", "ca md too weak", "ee key too small", "ca signature digest algorithm too weak"],
+    ),
+    (
+        Sign::Greylisted,
+        &["greylist", "graylist", "grey-list", "gray-list", "postgrey", "try again in", "first time sender"],
+    ),
+    (
+        Sign::TooManyConnections,
+        &[
+            "too many connections",
+            "too many concurrent",
+            "connection limit",
+            "maximum number of connections",
+            "too many sessions",
+            "concurrency limit",
+            "connections from your",
+        ],
+    ),
+    (
+        Sign::TooFast,
+        &[
+            "rate limit",
+            "rate-limit",
+            "ratelimit",
+            "too many messages",
+            "too fast",
+            "throttl",
+            "sending rate",
+            "too much mail",
+        ],
+    ),
+    (
+        Sign::Overloaded,
+        &[
+            "insufficient system resources",
+            "insufficient system storage",
+            "server busy",
+            "service not active",
+            "service not available",
+            "system resources",
+            "load too high",
+            "out of memory",
+            "resources temporarily unavailable",
+            "server too busy",
+            "try again later, load",
+        ],
+    ),
+    (
+        Sign::RecipientUnknown,
+        &[
+            "user unknown",
+            "unknown user",
+            "no such user",
+            "recipientnotfound",
+            "does not exist",
+            "unknown recipient",
+            "no mailbox here",
+            "mailbox unavailable",
+            "recipient address rejected: access denied",
+            "recipient unknown",
+            "no such recipient",
+            "invalid recipient",
+        ],
+    ),
+    (
+        Sign::MailboxFull,
+        &[
+            "mailbox full",
+            "mailbox is full",
+            "quota exceeded",
+            "over quota",
+            "overquota",
+            "quotaexceeded",
+            "storage limit",
+        ],
+    ),
+    (
+        Sign::TooLarge,
+        &[
+            "message size exceeds",
+            "message too large",
+            "size limit",
+            "exceeds fixed maximum",
+            "bytes are more than the",
+        ],
+    ),
+    (
+        Sign::PolicyRejection,
+        &[
+            "spam",
+            "blocked using",
+            "blacklist",
+            "blocklist",
+            "denylist",
+            "banned sending ip",
+            "poor reputation",
+            "policy reject",
+            "rejected by policy",
+            "content rejected",
+            "access denied",
+            "spf",
+            "dmarc",
+        ],
+    ),
+    (
+        Sign::AuthenticationRequired,
+        &[
+            "authentication required",
+            "authentication unsuccessful",
+            "cannot achieve exchange server authentication",
+            "client was not authenticated",
+            "relay access denied",
+            "relaying denied",
+            "unable to relay",
+            "not permitted to relay",
+        ],
+    ),
+    (Sign::MailLoop, &["hop count exceeded", "too many hops", "mail loop", "loops back to myself"]),
+];
+
+/// Phrases that came later than the catalogue's first printing.
+const MORE_TEXTS: [(Sign, &[&str]); 3] = [
+    (
+        Sign::Expired,
+        &[
+            "message expired",
+            "queue.expired",
+            "retry timeout exceeded",
+            "expired in the queue",
+            "retry time not reached for any host after a long failure period",
+        ],
+    ),
+    (Sign::DaneFailed, &["tlsa-invalid", "dnssec-invalid", "failed dane validation", "dane", "tlsa record"]),
+    (Sign::MtaStsFailed, &["mta-sts validation", "mta-sts policy", "sts-policy", "sts-webpki"]),
+];
+
+static PHRASES: LazyLock<(Vec<Sign>, AhoCorasick)> = LazyLock::new(|| {
+    let all = || TEXTS.iter().chain(&MORE_TEXTS).flat_map(|(sign, texts)| texts.iter().map(move |text| (*sign, *text)));
+    let searcher = AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::Standard)
+        .build(all().map(|(_, text)| text));
+    // The phrases are few and fixed: a test has built them.
+    let searcher = searcher.unwrap_or_else(|error| unreachable!("{error}"));
+    (all().map(|(sign, _)| sign).collect(), searcher)
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_real_systems_are_understood() {
+        use Sign::*;
+        let table: &[(&str, &[Sign])] = &[
+            ("450 4.4.316 Connection refused [Message=Socket error code 10061]", &[ConnectionRefused]),
+            ("451 4.4.0 TLS negotiation failed with error SocketError", &[ConnectionClosed, HandshakeFailed]),
+            (
+                "SMTPSEND.SuspiciousRemoteServerError; remote server disconnected abruptly; retry will be delayed",
+                &[ConnectionClosed],
+            ),
+            ("451 4.7.1 Greylisted, please try again later", &[Greylisted]),
+            ("421 4.7.0 mx Too many connections, try again later", &[TooManyConnections]),
+            ("Cannot start TLS: handshake failure", &[HandshakeFailed]),
+            ("TLS session: (gnutls_handshake): A TLS fatal alert has been received.", &[HandshakeFailed]),
+            ("550 5.1.1 <a@b>: Recipient address rejected: User unknown in local recipient table", &[RecipientUnknown]),
+            ("host mx[192.0.2.1] said: 452 4.2.2 Mailbox full (in reply to RCPT TO command)", &[MailboxFull]),
+            ("250 2.0.0 Ok: queued as 12345", &[]),
+        ];
+        for (text, expected) in table {
+            let expected = expected.iter().fold(Signs::default(), |signs, sign| signs.and(*sign));
+            assert_eq!(Signs::of_text(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_set_holds_each_sign() {
+        assert!((Sign::MtaStsFailed as u8) < 64);
+        let signs = Signs::default().and(Sign::DnsFailed).and(Sign::MtaStsFailed);
+        assert!(signs.has(Sign::DnsFailed) && signs.has(Sign::MtaStsFailed) && !signs.has(Sign::TimedOut));
+    }
+}

@@ -1,0 +1,3 @@
+//! Attempts from each kind of source.
+
+pub mod store;

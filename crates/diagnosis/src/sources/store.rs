@@ -1,0 +1,75 @@
+//! Attempts from the gateway's own events.
+
+use protocol::smtp::{Address, Failure};
+use trace::{Attempt, Event, EventKind};
+
+use crate::{
+    evidence::{Evidence, Observed, Outcome, Place, Source},
+    signs::Signs,
+};
+
+/// Adds what a message's events tell of attempts.
+pub fn add_history(evidence: &mut Evidence, events: &[Event]) {
+    let received = events.iter().find_map(|event| match &event.kind {
+        EventKind::Received(received) => Some(received),
+        _ => None,
+    });
+    let sender = received.and_then(|received| received.sender.address());
+    let message_bytes = received.map(|received| received.size_bytes);
+    for event in events {
+        add_event(evidence, event, sender, message_bytes);
+    }
+}
+
+/// Adds the attempt that an event is the result of, if it is of one.
+pub fn add_event(evidence: &mut Evidence, event: &Event, sender: Option<&Address>, message_bytes: Option<u64>) {
+    let Some(attempt) = event.kind.attempt() else { return };
+    let failure = match &event.kind {
+        EventKind::Deferred { failure, .. } | EventKind::Failed { failure, .. } => Some(failure),
+        _ => None,
+    };
+    let text = failure.map(|failure| failure.summary()).unwrap_or_default();
+    let message = event.message.to_string();
+    let destination = attempt.destination.as_ref();
+    let recipient = event.recipient.as_ref();
+    let observed = Observed {
+        at: Some(event.at),
+        delivery: recipient.map(|recipient| (message.as_str(), recipient.as_str())),
+        connector: Some(&attempt.connector),
+        node: Some(&event.node),
+        source_address: attempt.local.map(|local| local.ip()),
+        destination: destination.map(|destination| (destination.host.as_str(), destination.port)),
+        destination_address: destination.and_then(|destination| destination.address).map(|address| address.ip()),
+        tls_policy: Some(attempt.tls_policy.as_str()).filter(|policy| !policy.is_empty()),
+        tls: attempt.tls.as_ref().map(|tls| (tls.version.as_str(), tls.cipher.as_str())),
+        handshake: attempt.handshake.as_deref(),
+        message_bytes,
+        sender_domain: sender.map(domain),
+        recipient_domain: recipient.map(domain),
+        outcome: failure.map_or(Outcome::Worked, |failure| failed(failure, attempt, &text)),
+        ..Observed::by(Source::Attempt)
+    };
+    evidence.add(&observed, || Some(Place::Session(attempt.session.clone())));
+}
+
+fn domain(address: &Address) -> &str {
+    address.as_str().rsplit_once('@').map_or("", |(_, domain)| domain)
+}
+
+/// Why a delivery failed, as the sender saw it.
+fn failed<'a>(failure: &Failure, attempt: &Attempt, text: &'a str) -> Outcome<'a> {
+    let mut signs = Signs::of_kind(&failure.kind);
+    if let Some(reply) = &failure.reply {
+        signs = signs.union(Signs::of_text(&reply.text));
+    }
+    if let Some(before) = &attempt.plaintext_because {
+        signs = signs.union(Signs::of_kind(&before.kind));
+    }
+    Outcome::Failed {
+        phase: Some(failure.phase),
+        signs,
+        code: failure.reply.as_ref().map(|reply| reply.code),
+        enhanced: failure.reply.as_ref().and_then(|reply| reply.enhanced),
+        text,
+    }
+}

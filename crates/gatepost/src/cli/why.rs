@@ -1,0 +1,128 @@
+//! `gatepost why`: findings, the root cause first.
+
+use std::io::Write;
+
+use anyhow::{Context as _, bail};
+use diagnosis::{Finding, Side, diagnose};
+use serde_json::json;
+use store::{Store, TraceQuery};
+use unicode_width::UnicodeWidthStr;
+use uuid::Uuid;
+
+use super::{
+    arguments::{Format, WhyArguments},
+    screen::{Colour, Screen, clean},
+};
+use crate::why;
+
+/// True if something was found.
+pub(crate) async fn run<S: Store>(
+    arguments: &WhyArguments,
+    store: &S,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    let message = arguments.what.as_deref().and_then(|what| what.parse::<Uuid>().ok());
+    let mut query =
+        TraceQuery { since: arguments.since.map(|since| since.timestamp(screen.now)), ..TraceQuery::default() };
+    // Other mail of the same connector is what this message is held against.
+    let mut wanted = arguments.what.clone();
+    if let Some(id) = message {
+        let record = store.message(id).await.context("failed to read the message")?;
+        let Some(record) = record else { bail!("no message has the id {id}") };
+        query.connector = record.deliveries.first().map(|record| record.delivery.connector.clone());
+        query.since = query.since.map(|since| since.min(record.message.received));
+        wanted = None;
+    }
+    let (evidence, read) = why::from_store(store, query).await.context("failed to read the history")?;
+    let mut findings = diagnose(&evidence);
+    if let Some(wanted) = &wanted {
+        findings.retain(|finding| is_about(finding, wanted));
+    }
+    match arguments.output.format {
+        Format::Json => {
+            let value = json!({ "findings": findings, "read": read });
+            writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?;
+        }
+        Format::Table => {
+            write(&findings, screen, out)?;
+            if findings.is_empty() {
+                writeln!(out, "Nothing wrong was found in {} attempts of {} messages.", read.attempts, read.messages)?;
+            }
+        }
+    }
+    Ok(!findings.is_empty())
+}
+
+/// By connector, or by host with a port or without.
+fn is_about(finding: &Finding, wanted: &str) -> bool {
+    let destination = finding.scope.destination.as_str();
+    let host = destination.rsplit_once(':').map_or(destination, |(host, _)| host);
+    finding.scope.connector.as_deref() == Some(wanted)
+        || destination.eq_ignore_ascii_case(wanted)
+        || host.eq_ignore_ascii_case(wanted)
+}
+
+/// Findings for people.
+pub(crate) fn write(findings: &[Finding], screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
+    for (index, finding) in findings.iter().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
+        }
+        write_finding(index + 1, finding, screen, out)?;
+    }
+    Ok(())
+}
+
+fn write_finding(number: usize, finding: &Finding, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
+    let sure = finding.confidence * 100.0;
+    let title = format!("{number}. {}, {sure:.0} % sure", finding.cause);
+    writeln!(out, "{}", screen.paint(&title, Some(Colour::Bold)))?;
+    paragraph(&finding.summary, "   ", screen, out)?;
+    if let (Some(first), Some(last)) = (finding.first_seen, finding.last_seen) {
+        let seen =
+            format!("Seen from {} to {}; {} pending.", screen.time(first), screen.time(last), finding.messages_pending);
+        paragraph(&seen, "   ", screen, out)?;
+    }
+    if !finding.evidence.is_empty() {
+        writeln!(out, "\n   Evidence")?;
+        for piece in &finding.evidence {
+            paragraph(&format!("- {} ({})", piece.what, piece.place), "     ", screen, out)?;
+        }
+    }
+    writeln!(out, "\n   Remedy")?;
+    for remedy in &finding.remedy {
+        let side = match remedy.side {
+            Side::Destination => "destination",
+            Side::Gateway => "gateway",
+            Side::Network => "network",
+            Side::Sender => "sender",
+        };
+        paragraph(&format!("- {side}: {}", remedy.action), "     ", screen, out)?;
+    }
+    writeln!(out, "\n   Verify\n     {}", clean(&finding.check))
+}
+
+/// Lines longer than this are hard to read.
+const TEXT_WIDTH_MAX: usize = 100;
+
+/// Wrapped to the screen; what comes after the first line of a list item stands under its text.
+fn paragraph(text: &str, indent: &str, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
+    let width = screen.width.unwrap_or(TEXT_WIDTH_MAX).min(TEXT_WIDTH_MAX);
+    let hanging = if text.starts_with("- ") { "  " } else { "" };
+    let mut line = indent.to_owned();
+    let mut is_empty = true;
+    for word in clean(text).split(' ') {
+        if !is_empty && line.width() + 1 + word.width() > width {
+            writeln!(out, "{line}")?;
+            line = format!("{indent}{hanging}");
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    writeln!(out, "{line}")
+}
