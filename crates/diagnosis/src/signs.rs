@@ -166,7 +166,11 @@ impl Signs {
         {
             signs.add(Sign::VersionNotSupportedHere);
         }
-        if let Some(sign) = facts.certificate_fault.and_then(sign_of_certificate) {
+        // A fault that nobody took offence at keeps no mail from flowing.
+        let refused_here = facts.alerts.iter().any(|alert| {
+            alert.by == Side::Client && alert.description.is_none_or(|number| (41..=49).contains(&number))
+        });
+        if let Some(sign) = facts.certificate_fault.filter(|_| refused_here).and_then(sign_of_certificate) {
             signs.add(sign);
         }
         signs

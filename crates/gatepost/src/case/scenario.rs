@@ -75,7 +75,8 @@ impl Scenario {
 
     fn of_device(device: Device) -> Self {
         let connector = match device {
-            Device::AesThenSilence => "tls_policy = \"intermediate\"\n",
+            // A shared version, so that the cipher suite is what is missing.
+            Device::AesThenSilence | Device::Rc4Only => "tls_policy = \"intermediate\"\n",
             Device::StartTlsMasked | Device::StartTlsNotOffered => "tls = \"require\"\n",
             Device::CertificateExpired
             | Device::CertificateSelfSigned
