@@ -1,8 +1,9 @@
 //! Drives the protocol's state machines over sockets. OpenSSL and the name resolver live here.
 //!
 //! [`serve`] takes mail in and hands it to a [`serve::Reception`]; [`send`] takes one connection to a destination and
-//! passes transactions over it; [`resolve`] finds addresses.
+//! passes transactions over it; [`resolve`] finds addresses; [`probe`] finds out what a destination supports.
 
+pub mod probe;
 pub mod resolve;
 pub mod send;
 pub mod serve;

@@ -25,6 +25,9 @@ pub enum TlsVersion {
 }
 
 impl TlsVersion {
+    /// The oldest first.
+    pub const ALL: [Self; 4] = [Self::Tls10, Self::Tls11, Self::Tls12, Self::Tls13];
+
     pub fn on_the_wire(self) -> WireVersion {
         match self {
             Self::Tls10 => WireVersion::TLS10,

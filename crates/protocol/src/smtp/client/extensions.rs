@@ -1,9 +1,11 @@
 //! What a destination offers in its answer to EHLO.
 
+use serde::Serialize;
+
 use crate::smtp::Reply;
 
 /// Extensions that change what the client does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Extensions {
     pub pipelining: bool,
     pub eight_bit_mime: bool,
