@@ -32,6 +32,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Command::Why(why) = &arguments.command {
         return run_why(why, &arguments.config);
     }
+    if let Command::Probe(probe) = &arguments.command {
+        return run_probe(probe);
+    }
     run_command(arguments).map(|()| ExitCode::SUCCESS)
 }
 
@@ -49,6 +52,16 @@ fn run_why(why: &cli::WhyArguments, config: &Path) -> anyhow::Result<ExitCode> {
     })?;
     out.flush()?;
     Ok(ExitCode::from(u8::from(found)))
+}
+
+/// Exit status 1 where mail may have trouble.
+fn run_probe(arguments: &cli::ProbeArguments) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::new(std::io::stdout());
+    let screen = cli::Screen::stdout(arguments.output.utc, Timestamp::now());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let is_trouble = runtime.block_on(cli::run_probe(arguments, &screen, &mut out))?;
+    out.flush()?;
+    Ok(ExitCode::from(u8::from(is_trouble)))
 }
 
 fn run_command(arguments: &Arguments) -> anyhow::Result<()> {
@@ -76,7 +89,7 @@ fn run_command(arguments: &Arguments) -> anyhow::Result<()> {
             drop(out);
             serve(&arguments.config, config)
         }
-        Command::Config(_) | Command::Case(_) | Command::Api(_) | Command::Why(_) => Ok(()),
+        Command::Config(_) | Command::Case(_) | Command::Api(_) | Command::Why(_) | Command::Probe(_) => Ok(()),
         Command::Policy(PolicyCommand::List { format }) => {
             let screen = cli::Screen::stdout(false, Timestamp::now());
             cli::list_policies(*format, &config, &screen, &mut out)?;
@@ -118,6 +131,7 @@ async fn query(command: &Command, config: &Config, out: &mut impl Write) -> anyh
         | Command::Case(_)
         | Command::Api(_)
         | Command::Why(_)
+        | Command::Probe(_)
         | Command::Policy(PolicyCommand::List { .. }) => Ok(()),
     };
     store.close().await;

@@ -11,6 +11,7 @@ mod export;
 mod foreign;
 mod json;
 mod policy;
+mod probe;
 mod queue;
 mod rollout;
 mod screen;
@@ -27,14 +28,15 @@ use std::{env, io, process::ExitCode};
 
 pub(crate) use api::run as run_api;
 pub(crate) use arguments::{
-    Arguments, CaseCommand, Command, Format, PolicyCommand, SearchArguments, Status, WhyArguments, cursor_text,
-    read_cursor,
+    Arguments, CaseCommand, Command, Format, PolicyCommand, ProbeArguments, SearchArguments, Status, WhyArguments,
+    cursor_text, read_cursor,
 };
 pub(crate) use configuration::run as run_config;
 pub(crate) use export::{message_id as message_id_field, row as event_row};
 pub(crate) use foreign::run as run_foreign_trace;
 pub(crate) use json::TraceView;
 pub(crate) use policy::{ledger as run_ledger, list as list_policies};
+pub(crate) use probe::run as run_probe;
 pub(crate) use queue::run as run_queue;
 pub(crate) use rollout::run as run_rollout;
 pub(crate) use screen::Screen;

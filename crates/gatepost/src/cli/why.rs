@@ -107,7 +107,7 @@ fn write_finding(number: usize, finding: &Finding, screen: &Screen, out: &mut dy
 const TEXT_WIDTH_MAX: usize = 100;
 
 /// Wrapped to the screen; what comes after the first line of a list item stands under its text.
-fn paragraph(text: &str, indent: &str, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
+pub(super) fn paragraph(text: &str, indent: &str, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
     let width = screen.width.unwrap_or(TEXT_WIDTH_MAX).min(TEXT_WIDTH_MAX);
     let hanging = if text.starts_with("- ") { "  " } else { "" };
     let mut line = indent.to_owned();
