@@ -1,0 +1,281 @@
+//! From packets to flows: the table of connections, bounded, and what each packet is in its own.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+};
+
+use foldhash::fast::RandomState;
+
+use crate::{
+    dialogue::Dialogue,
+    fields::Fields,
+    file::Packet,
+    icmp,
+    ip::{self, Fragments, Parsed},
+    link::{self, LinkType},
+    note::{Note, Notes},
+    session::Session,
+    tcp::{
+        self, Analysis, Segment,
+        flow::{Flow, Hop, ends},
+    },
+};
+
+/// What is looked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Recognise packets that a router's or a mirror port's capture has twice, and set the second ones aside. Wireshark
+    /// takes them for retransmissions and duplicate acknowledgments.
+    pub set_duplicates_aside: bool,
+    /// Read what is said, and tell of sessions.
+    pub dialogues: bool,
+    /// Keep lines of content too.
+    pub show_content: bool,
+    /// Connections of these server ports are SMTP, however they begin.
+    pub smtp_ports: Vec<u16>,
+    /// Gather the fields of each packet, for filters.
+    pub fields: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { set_duplicates_aside: true, dialogues: true, show_content: false, smtp_ports: Vec::new(), fields: false }
+    }
+}
+
+/// TCP facts of one packet.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpFacts {
+    pub source: SocketAddr,
+    pub destination: SocketAddr,
+    /// As Wireshark's tcp.stream.
+    pub stream: u64,
+    pub flags: u16,
+    pub length: u32,
+    pub window: u16,
+    pub analysis: Analysis,
+    /// The same packet was seen a moment ago, on another link.
+    pub is_duplicate: bool,
+    /// It stands within an error of ICMP, which tells no more than addresses and ports.
+    pub is_quoted: bool,
+}
+
+/// Flows in memory; then the oldest closed ones give way, and after them the oldest.
+const FLOWS_MAX: usize = 50_000;
+/// Closed flows wait for late packets until so many others are closed.
+const LINGER: usize = 500;
+
+type Key = [SocketAddr; 2];
+
+/// Reads packets.
+pub struct Capture {
+    options: Options,
+    flows: HashMap<Key, Flow, RandomState>,
+    /// Closed flows whose sessions were not told yet, and those that were; the oldest first.
+    lingering: VecDeque<(Key, u64)>,
+    told: VecDeque<(Key, u64)>,
+    /// All flows by age.
+    ages: VecDeque<(Key, u64)>,
+    next_stream: u64,
+    fragments: Fragments,
+    notes: Notes,
+    pub fields: Fields,
+    finished: Vec<Session>,
+}
+
+impl Capture {
+    pub fn new(options: Options) -> Self {
+        let fields = Fields { is_wanted: options.fields, ..Fields::default() };
+        Self {
+            options,
+            flows: HashMap::with_hasher(RandomState::default()),
+            lingering: VecDeque::new(),
+            told: VecDeque::new(),
+            ages: VecDeque::new(),
+            next_stream: 0,
+            fragments: Fragments::default(),
+            notes: Notes::default(),
+            fields,
+            finished: Vec::new(),
+        }
+    }
+
+    /// Takes a packet; `None`: it has no TCP.
+    pub fn packet(&mut self, packet: &Packet<'_>) -> Option<TcpFacts> {
+        self.fields.clear();
+        let Some(network) = link::network(packet.link, packet.data) else {
+            if let LinkType::Other(_) = packet.link {
+                self.notes.add(Note::UnknownLinkType);
+            }
+            return None;
+        };
+        let frame = &packet.data[..packet.data.len() - network.len()];
+        match ip::parse(network, &mut self.fragments, &mut self.notes)? {
+            Parsed::Whole(header, payload) => self.segment(packet, frame, &header, payload),
+            Parsed::Reassembled(header, payload) => self.segment(packet, frame, &header, &payload),
+        }
+    }
+
+    fn segment(&mut self, packet: &Packet<'_>, frame: &[u8], header: &ip::Header, payload: &[u8]) -> Option<TcpFacts> {
+        if let ip::ICMP | ip::ICMP6 = header.protocol {
+            return self.quoted(packet, header, payload);
+        }
+        if header.protocol != ip::TCP {
+            return None;
+        }
+        let Some(segment) = tcp::parse(payload, header.length) else {
+            self.notes.add(Note::BadHeader);
+            return None;
+        };
+        let source = (header.source, segment.source_port);
+        let destination = (header.destination, segment.destination_port);
+        let (key, from) = ends(source, destination);
+        self.renew(key, from, &segment, packet.time_ns);
+        let flow = self.flows.get_mut(&key)?;
+        let hop = Hop { hops: header.hops, link: hash(frame) };
+        let is_duplicate =
+            self.options.set_duplicates_aside && flow.is_copy(from, header, hop, &segment, packet.time_ns);
+        let was_closed = flow.is_closed;
+        let analysis = if is_duplicate {
+            Analysis::default()
+        } else {
+            flow.see(from, &segment, packet.time_ns, &mut self.fields, &mut self.notes)
+        };
+        let facts = TcpFacts {
+            source: source.into(),
+            destination: destination.into(),
+            stream: flow.number,
+            flags: segment.flags,
+            length: segment.length,
+            window: segment.window,
+            analysis,
+            is_duplicate,
+            is_quoted: false,
+        };
+        if flow.is_closed && !was_closed {
+            let number = flow.number;
+            self.lingering.push_back((key, number));
+            self.tell_the_oldest();
+        }
+        Some(facts)
+    }
+
+    /// An error of ICMP about a packet of a connection.
+    fn quoted(&mut self, packet: &Packet<'_>, header: &ip::Header, payload: &[u8]) -> Option<TcpFacts> {
+        let (error, quoted) = icmp::error(header.protocol, payload)?;
+        let (inner, bytes) = ip::quoted(quoted)?;
+        if inner.protocol != ip::TCP {
+            return None;
+        }
+        let ports = (link::u16_at(bytes, 0)?, link::u16_at(bytes, 2)?);
+        let (source, destination) = ((inner.source, ports.0), (inner.destination, ports.1));
+        let (key, from) = ends(source, destination);
+        self.begin(key, packet.time_ns);
+        let flow = self.flows.get_mut(&key)?;
+        flow.heard_error(from, error);
+        Some(TcpFacts {
+            source: source.into(),
+            destination: destination.into(),
+            stream: flow.number,
+            flags: 0,
+            length: 0,
+            window: 0,
+            analysis: Analysis::default(),
+            is_duplicate: false,
+            is_quoted: true,
+        })
+    }
+
+    /// Makes the flow, or a new one where its ports are used again.
+    fn renew(&mut self, key: Key, from: usize, segment: &Segment<'_>, now_ns: i64) {
+        if let Some(flow) = self.flows.get(&key) {
+            if !flow.is_new_connection(from, segment) {
+                return;
+            }
+            if let Some(flow) = self.flows.remove(&key) {
+                self.tell(flow);
+            }
+        }
+        self.begin(key, now_ns);
+    }
+
+    /// Makes the flow if it is not there.
+    fn begin(&mut self, key: Key, now_ns: i64) {
+        if self.flows.contains_key(&key) {
+            return;
+        }
+        self.make_room();
+        let dialogue = self.options.dialogues.then(|| {
+            let mut dialogue = Box::new(Dialogue::new(self.options.show_content));
+            if key.iter().any(|end| self.options.smtp_ports.contains(&end.port())) {
+                dialogue.force_smtp();
+            }
+            dialogue
+        });
+        self.flows.insert(key, Flow::new(self.next_stream, key, now_ns, dialogue));
+        self.ages.push_back((key, self.next_stream));
+        self.next_stream += 1;
+    }
+
+    fn make_room(&mut self) {
+        while self.flows.len() >= FLOWS_MAX {
+            let oldest = self.told.pop_front().or_else(|| self.ages.pop_front());
+            let Some((key, number)) = oldest else { return };
+            if self.flows.get(&key).is_some_and(|flow| flow.number == number)
+                && let Some(flow) = self.flows.remove(&key)
+            {
+                if !flow.is_closed {
+                    self.notes.add(Note::FlowsForgotten);
+                }
+                self.tell(flow);
+            }
+        }
+        // What was forgotten by another way stands here still.
+        while self.ages.len() > 4 * FLOWS_MAX {
+            self.ages.retain(|(key, number)| self.flows.get(key).is_some_and(|flow| flow.number == *number));
+        }
+    }
+
+    fn tell_the_oldest(&mut self) {
+        if self.lingering.len() <= LINGER {
+            return;
+        }
+        let Some((key, number)) = self.lingering.pop_front() else { return };
+        let Some(flow) = self.flows.get_mut(&key).filter(|flow| flow.number == number) else { return };
+        if flow.dialogue.is_some() {
+            flow.finish(&mut self.notes);
+            self.finished.push(Session::of(flow));
+        }
+        self.told.push_back((key, number));
+    }
+
+    fn tell(&mut self, mut flow: Flow) {
+        if flow.dialogue.is_some() {
+            flow.finish(&mut self.notes);
+            self.finished.push(Session::of(&mut flow));
+        }
+    }
+
+    /// Sessions that are over; each is given once.
+    pub fn take_finished(&mut self) -> std::vec::Drain<'_, Session> {
+        self.finished.drain(..)
+    }
+
+    /// The end of the capture: the sessions that are left, and what was wrong.
+    pub fn finish(mut self) -> (Vec<Session>, Notes) {
+        self.fragments.finish(&mut self.notes);
+        let mut flows: Vec<Flow> = std::mem::take(&mut self.flows).into_values().collect();
+        flows.sort_by_key(|flow| flow.number);
+        for flow in flows {
+            self.tell(flow);
+        }
+        self.finished.sort_by_key(|session| session.stream);
+        (self.finished, self.notes)
+    }
+}
+
+/// FNV-1a: a link layer's header is short, and nothing rests on it but whether two differ.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}

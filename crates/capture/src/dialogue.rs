@@ -1,0 +1,599 @@
+//! What two sides say over one connection: SMTP on whatever port, STARTTLS and the handshake after it, TLS from the
+//! beginning. Takes bytes in order from anywhere: a capture's flows, or a socket.
+//!
+//! ```text
+//!   Unknown ──"220 …" or EHLO──> Smtp ──STARTTLS, 220──> Tls ──handshake over──> encrypted: nothing more is read
+//!      └──a ClientHello──────────────────────────────────^
+//!      └──anything else──> Other: nothing more is read
+//! ```
+//!
+//! Content of messages is counted and left out, unless it is asked for; so are credentials, always.
+
+use std::{collections::VecDeque, time::Duration};
+
+use protocol::{
+    smtp::Phase,
+    tls::{Ending, HandshakeFacts, Observer, Side},
+};
+use serde::Serialize;
+
+use crate::fields::{Fields, Records};
+
+/// One line, or what stands for it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Line {
+    #[serde(skip)]
+    pub at_ns: i64,
+    pub side: Side,
+    pub text: String,
+}
+
+/// What a conversation did that it should not.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Oddity {
+    /// A line ends with LF alone (RFC 5321 section 2.3.8 forbids it).
+    BareLineFeed,
+    /// EHLO's answer has XXXXXXXA where STARTTLS should stand.
+    #[serde(rename = "starttls-masked")]
+    StartTlsMasked,
+    /// The client said more before the handshake began: it may be injected (CVE-2011-0411).
+    CommandsBeforeHandshake,
+    /// A ClientHello where a command should be.
+    #[serde(rename = "hello-without-starttls")]
+    HelloWithoutStartTls,
+    HelloAnsweredByReset,
+    HelloAnsweredByFin,
+    HelloNeverAnswered,
+    /// The server chose a cipher suite that the client had not offered.
+    CipherNotOffered,
+    /// The handshake ended well, and not a byte followed it from the server.
+    SilentAfterHandshake,
+}
+
+/// What kind of conversation it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    #[default]
+    Unknown,
+    Smtp,
+    /// TLS without SMTP before it.
+    Tls,
+    Other,
+}
+
+/// What a phase took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Step {
+    pub phase: Phase,
+    pub duration_us: u64,
+}
+
+/// Lines kept of each conversation, and bytes of each line.
+const LINES_MAX: usize = 400;
+const LINE_BYTES_MAX: usize = 1000;
+/// A line longer than this is no SMTP.
+const LINE_MAX: usize = 64 * 1024;
+const PHASES_MAX: usize = 200;
+/// Commands that wait for their replies.
+const WAITING_MAX: usize = 1000;
+/// Bytes of a client whose DATA was not answered yet.
+const HELD_MAX: usize = 64 * 1024;
+
+/// A conversation, as far as it was heard.
+#[derive(Debug, Default)]
+pub struct Dialogue {
+    pub protocol: Protocol,
+    pub lines: Vec<Line>,
+    /// Lines that were not kept.
+    pub lines_left_out: u64,
+    pub phases: Vec<Step>,
+    /// When the handshake began.
+    pub handshake_ns: Option<i64>,
+    pub handshake: Option<HandshakeFacts>,
+    pub oddities: Vec<Oddity>,
+    /// Messages whose content went over, in the clear.
+    pub messages: u64,
+    show_content: bool,
+    /// The capture has only the client's packets.
+    pub is_one_sided: bool,
+    smtp: Smtp,
+    tls: Option<Box<Observer>>,
+    /// Only where single fields are asked for.
+    records: Option<Box<Records>>,
+    /// Bytes after a handshake that succeeded, from the server.
+    server_spoke_encrypted: bool,
+}
+
+/// State of SMTP in the clear.
+#[derive(Debug, Default)]
+struct Smtp {
+    client: Vec<u8>,
+    server: Vec<u8>,
+    mode: Mode,
+    /// What the server has yet to answer, with the time at which it was said.
+    waiting: VecDeque<(Command, i64)>,
+    content_bytes: u64,
+    /// A line of a reply came, and more are to come.
+    is_within_reply: bool,
+    /// When the content began.
+    content_ns: i64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Mode {
+    #[default]
+    Commands,
+    /// DATA was said: content comes if 354 does.
+    DataAsked,
+    Content,
+    /// So many bytes of BDAT, and then the next command.
+    Chunk(u64),
+    /// From AUTH to its last reply: whatever the client says may be a password.
+    Credentials,
+    /// STARTTLS was said: TLS comes if 220 does.
+    TlsAsked,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Command {
+    Banner,
+    Ehlo,
+    StartTls,
+    Auth,
+    Mail,
+    Rcpt,
+    Data,
+    EndOfData,
+    Quit,
+    Other,
+}
+
+impl Command {
+    fn phase(self) -> Option<Phase> {
+        match self {
+            Self::Banner => Some(Phase::Banner),
+            Self::Ehlo => Some(Phase::Ehlo),
+            Self::StartTls => Some(Phase::StartTls),
+            Self::Mail => Some(Phase::Mail),
+            Self::Rcpt => Some(Phase::Rcpt),
+            Self::Data => Some(Phase::Data),
+            Self::EndOfData => Some(Phase::EndOfData),
+            Self::Quit => Some(Phase::Quit),
+            Self::Auth | Self::Other => None,
+        }
+    }
+}
+
+impl Dialogue {
+    pub fn new(show_content: bool) -> Self {
+        Self { show_content, ..Self::default() }
+    }
+
+    /// SMTP whatever the first bytes are.
+    pub fn force_smtp(&mut self) {
+        self.protocol = Protocol::Smtp;
+    }
+
+    /// Nothing that comes can add anything.
+    pub fn is_deaf(&self) -> bool {
+        self.tls.is_none() && self.handshake.is_some() && self.server_spoke_encrypted
+    }
+
+    /// The connection was made, and its SYN was seen then.
+    pub fn connected(&mut self, syn_ns: i64, at_ns: i64) {
+        self.step(Phase::Connect, syn_ns, at_ns);
+        self.smtp.waiting.push_back((Command::Banner, at_ns));
+    }
+
+    /// Bytes in order.
+    pub fn bytes(&mut self, side: Side, bytes: &[u8], at_ns: i64, fields: &mut Fields) {
+        if self.protocol == Protocol::Unknown {
+            self.protocol = recognise(side, bytes);
+            if self.protocol == Protocol::Tls {
+                self.begin_tls(at_ns);
+            }
+        }
+        match self.protocol {
+            Protocol::Smtp if self.tls.is_none() && self.handshake.is_none() => self.smtp(side, bytes, at_ns, fields),
+            Protocol::Smtp | Protocol::Tls => self.encrypted(side, bytes, at_ns, fields),
+            // Other protocols have a STARTTLS of their own.
+            Protocol::Unknown | Protocol::Other if side == Side::Client && is_hello(bytes) => {
+                self.protocol = Protocol::Tls;
+                self.begin_tls(at_ns);
+                self.encrypted(side, bytes, at_ns, fields);
+            }
+            Protocol::Unknown | Protocol::Other => {}
+        }
+    }
+
+    /// Bytes that the capture lacks: lines are told anew after them.
+    pub fn missing(&mut self, side: Side, count: u32, at_ns: i64) {
+        if self.tls.is_some() || self.handshake.is_some() || self.protocol != Protocol::Smtp {
+            return;
+        }
+        match side {
+            Side::Client => {
+                self.smtp.client.clear();
+                match &mut self.smtp.mode {
+                    Mode::Chunk(left) => *left = left.saturating_sub(u64::from(count)),
+                    Mode::Content => {}
+                    mode => *mode = Mode::Commands,
+                }
+            }
+            Side::Server => self.smtp.server.clear(),
+        }
+        self.line(side, at_ns, format!("… {count} bytes that the capture lacks"));
+    }
+
+    /// One side ended the connection.
+    pub fn end(&mut self, side: Side, how: Ending, at_ns: i64) {
+        let Some(began_ns) = self.handshake_ns else { return };
+        if let Some(observer) = &mut self.tls {
+            observer.end(side, how, since(began_ns, at_ns));
+            self.take_facts_if_over(at_ns);
+        }
+    }
+
+    /// No more will come.
+    pub fn finish(&mut self) {
+        if let Some(observer) = self.tls.take() {
+            self.conclude(observer.into_facts());
+        }
+        let completed = self.handshake.as_ref().is_some_and(|facts| facts.completed);
+        if completed && !self.server_spoke_encrypted {
+            self.odd(Oddity::SilentAfterHandshake);
+        }
+        self.smtp = Smtp::default();
+    }
+
+    fn odd(&mut self, oddity: Oddity) {
+        if !self.oddities.contains(&oddity) {
+            self.oddities.push(oddity);
+        }
+    }
+
+    fn step(&mut self, phase: Phase, from_ns: i64, to_ns: i64) {
+        if self.phases.len() < PHASES_MAX {
+            self.phases.push(Step { phase, duration_us: since(from_ns, to_ns).as_micros() as u64 });
+        }
+    }
+
+    fn line(&mut self, side: Side, at_ns: i64, text: String) {
+        if self.lines.len() < LINES_MAX {
+            self.lines.push(Line { at_ns, side, text });
+        } else {
+            self.lines_left_out += 1;
+        }
+    }
+
+    fn begin_tls(&mut self, at_ns: i64) {
+        self.tls = Some(Box::default());
+        self.handshake_ns = Some(at_ns);
+        self.smtp = Smtp::default();
+    }
+
+    fn encrypted(&mut self, side: Side, bytes: &[u8], at_ns: i64, fields: &mut Fields) {
+        let Some(observer) = &mut self.tls else {
+            self.server_spoke_encrypted |= side == Side::Server;
+            return;
+        };
+        if fields.is_wanted {
+            self.records.get_or_insert_default().read(side, bytes, fields);
+        }
+        observer.observe(side, bytes, since(self.handshake_ns.unwrap_or(at_ns), at_ns));
+        self.take_facts_if_over(at_ns);
+    }
+
+    fn take_facts_if_over(&mut self, at_ns: i64) {
+        if self.tls.as_ref().is_some_and(|observer| observer.is_over())
+            && let Some(observer) = self.tls.take()
+        {
+            if let Some(began_ns) = self.handshake_ns {
+                self.step(Phase::Handshake, began_ns, at_ns);
+            }
+            self.conclude(observer.into_facts());
+        }
+    }
+
+    fn conclude(&mut self, facts: HandshakeFacts) {
+        if let (Some(client), Some(server)) = (&facts.client_hello, &facts.server_hello)
+            && !client.cipher_suites.contains(&server.cipher_suite)
+        {
+            self.odd(Oddity::CipherNotOffered);
+        }
+        let is_unanswered = facts.client_hello.is_some() && facts.server_bytes == 0;
+        match facts.ended.map(|ended| (ended.by, ended.how)) {
+            _ if !is_unanswered => {}
+            Some((Side::Server, Ending::Reset)) => self.odd(Oddity::HelloAnsweredByReset),
+            Some((Side::Server, Ending::Fin)) => self.odd(Oddity::HelloAnsweredByFin),
+            _ => self.odd(Oddity::HelloNeverAnswered),
+        }
+        self.handshake = Some(facts);
+    }
+
+    fn smtp(&mut self, side: Side, bytes: &[u8], at_ns: i64, fields: &mut Fields) {
+        match side {
+            Side::Server => self.server_bytes(bytes, at_ns, fields),
+            Side::Client => self.client_bytes(bytes, at_ns, fields),
+        }
+    }
+
+    fn server_bytes(&mut self, bytes: &[u8], at_ns: i64, fields: &mut Fields) {
+        let mut buffer = std::mem::take(&mut self.smtp.server);
+        buffer.extend_from_slice(bytes);
+        let mut rest = buffer.as_slice();
+        while let Some((line, after)) = self.cut_line(rest) {
+            rest = after;
+            self.reply_line(&line, at_ns, fields);
+            if self.tls.is_some() {
+                // What the server sent behind its 220 is TLS already, or nothing that belongs here.
+                let left = rest.to_vec();
+                if !left.is_empty() {
+                    self.encrypted(Side::Server, &left, at_ns, fields);
+                }
+                return;
+            }
+        }
+        if rest.len() > LINE_MAX {
+            self.protocol = Protocol::Other;
+            return;
+        }
+        let left = buffer.len() - rest.len();
+        buffer.drain(..left);
+        self.smtp.server = buffer;
+    }
+
+    fn reply_line(&mut self, line: &[u8], at_ns: i64, fields: &mut Fields) {
+        let text = String::from_utf8_lossy(line);
+        let code =
+            line.get(..3).and_then(|code| std::str::from_utf8(code).ok()).and_then(|code| code.parse::<u16>().ok());
+        let is_last = line.get(3) != Some(&b'-');
+        // A reply of many lines is one, in each packet.
+        if let Some(code) = code.filter(|_| !self.smtp.is_within_reply || fields.responses.is_empty()) {
+            fields.response(code);
+        }
+        self.smtp.is_within_reply = code.is_some() && !is_last;
+        if text.get(4..).is_some_and(|keyword| keyword.starts_with("XXXXXXXA")) {
+            self.odd(Oddity::StartTlsMasked);
+        }
+        self.line(Side::Server, at_ns, shortened(&text));
+        let (Some(code), true) = (code, is_last) else { return };
+        if self.smtp.mode == Mode::Credentials && code != 334 && code >= 235 && code != 250 {
+            self.smtp.mode = Mode::Commands;
+        }
+        let Some((command, said_ns)) = self.smtp.waiting.pop_front() else { return };
+        if let Some(phase) = command.phase() {
+            self.step(phase, said_ns, at_ns);
+        }
+        self.replied(command, code, at_ns, fields);
+    }
+
+    fn replied(&mut self, command: Command, code: u16, at_ns: i64, fields: &mut Fields) {
+        match (command, self.smtp.mode) {
+            (Command::StartTls, Mode::TlsAsked) if code == 220 => {
+                let early = std::mem::take(&mut self.smtp.client);
+                self.begin_tls(at_ns);
+                if !early.is_empty() {
+                    // A hello may overtake the reply in a capture; commands must not come here.
+                    if is_hello(&early) {
+                        self.encrypted(Side::Client, &early, at_ns, fields);
+                    } else {
+                        self.odd(Oddity::CommandsBeforeHandshake);
+                    }
+                }
+            }
+            (Command::Data, Mode::DataAsked) if code == 354 => {
+                self.smtp.mode = Mode::Content;
+                self.smtp.content_ns = at_ns;
+                self.heard_again(at_ns, fields);
+            }
+            (Command::StartTls | Command::Data, Mode::TlsAsked | Mode::DataAsked) => {
+                self.smtp.mode = Mode::Commands;
+                self.heard_again(at_ns, fields);
+            }
+            _ => {}
+        }
+    }
+
+    /// What the client said before the answer was known.
+    fn heard_again(&mut self, at_ns: i64, fields: &mut Fields) {
+        let held = std::mem::take(&mut self.smtp.client);
+        if !held.is_empty() {
+            self.client_bytes(&held, at_ns, fields);
+        }
+    }
+
+    fn client_bytes(&mut self, bytes: &[u8], at_ns: i64, fields: &mut Fields) {
+        if self.smtp.mode == Mode::Commands && self.smtp.client.is_empty() && is_hello(bytes) {
+            self.odd(Oddity::HelloWithoutStartTls);
+            self.begin_tls(at_ns);
+            return self.encrypted(Side::Client, bytes, at_ns, fields);
+        }
+        // Content is not copied.
+        let mut joined = std::mem::take(&mut self.smtp.client);
+        let mut rest = if joined.is_empty() {
+            bytes
+        } else {
+            joined.extend_from_slice(bytes);
+            joined.as_slice()
+        };
+        loop {
+            rest = match self.smtp.mode {
+                Mode::Content => self.content(rest, at_ns),
+                Mode::Chunk(left) => self.chunk(rest, left, at_ns),
+                // Nobody will be heard to answer.
+                Mode::DataAsked if self.is_one_sided => {
+                    self.smtp.mode = Mode::Content;
+                    self.smtp.content_ns = at_ns;
+                    rest
+                }
+                Mode::DataAsked | Mode::TlsAsked => {
+                    let held = rest.len().min(HELD_MAX);
+                    self.smtp.client = rest[..held].to_vec();
+                    return;
+                }
+                Mode::Commands | Mode::Credentials => match self.cut_line(rest) {
+                    Some((line, after)) => {
+                        self.command_line(&line, at_ns, fields);
+                        after
+                    }
+                    None => break,
+                },
+            };
+            if rest.is_empty() || self.tls.is_some() {
+                return;
+            }
+        }
+        if rest.len() > LINE_MAX {
+            self.protocol = Protocol::Other;
+        } else {
+            self.smtp.client = rest.to_vec();
+        }
+    }
+
+    /// Up to the end of the content; gives what is behind it, or what might be part of the end.
+    fn content<'a>(&mut self, bytes: &'a [u8], at_ns: i64) -> &'a [u8] {
+        const END: &[u8] = b"\r\n.\r\n";
+        let is_at_begin = self.smtp.content_bytes == 0;
+        let end = if is_at_begin && bytes.starts_with(b".\r\n") {
+            Some(3)
+        } else {
+            memchr::memmem::find(bytes, END).map(|at| at + END.len())
+        };
+        if self.show_content {
+            let shown = &bytes[..end.unwrap_or(bytes.len())];
+            for line in shown.split(|byte| *byte == b'\n') {
+                self.line(Side::Client, at_ns, shortened(&String::from_utf8_lossy(line)));
+            }
+        }
+        match end {
+            Some(end) => {
+                self.smtp.content_bytes += end as u64;
+                self.end_of_content(at_ns);
+                &bytes[end..]
+            }
+            None => {
+                // The end may be cut in two.
+                let kept = bytes.len().min(END.len() - 1);
+                self.smtp.content_bytes += (bytes.len() - kept) as u64;
+                self.smtp.client = bytes[bytes.len() - kept..].to_vec();
+                &[]
+            }
+        }
+    }
+
+    fn end_of_content(&mut self, at_ns: i64) {
+        let bytes = std::mem::take(&mut self.smtp.content_bytes);
+        self.messages += 1;
+        self.line(Side::Client, at_ns, format!("… {bytes} bytes of content"));
+        self.step(Phase::Data, self.smtp.content_ns, at_ns);
+        self.wait(Command::EndOfData, at_ns);
+        self.smtp.mode = Mode::Commands;
+    }
+
+    fn chunk<'a>(&mut self, bytes: &'a [u8], left: u64, at_ns: i64) -> &'a [u8] {
+        let here = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let left = left - here as u64;
+        self.smtp.mode = if left == 0 { Mode::Commands } else { Mode::Chunk(left) };
+        if self.show_content {
+            for line in bytes[..here].split(|byte| *byte == b'\n') {
+                self.line(Side::Client, at_ns, shortened(&String::from_utf8_lossy(line)));
+            }
+        }
+        &bytes[here..]
+    }
+
+    fn command_line(&mut self, line: &[u8], at_ns: i64, fields: &mut Fields) {
+        if self.smtp.mode == Mode::Credentials {
+            self.wait(Command::Auth, at_ns);
+            return self.line(Side::Client, at_ns, "… credentials".to_owned());
+        }
+        let text = String::from_utf8_lossy(line);
+        let (verb, parameter) = text.split_once(' ').unwrap_or((&text, ""));
+        fields.command(verb, parameter);
+        let (command, mode) = match verb.to_ascii_uppercase().as_str() {
+            "EHLO" | "HELO" | "LHLO" => (Command::Ehlo, Mode::Commands),
+            "STARTTLS" => (Command::StartTls, Mode::TlsAsked),
+            "AUTH" => (Command::Auth, Mode::Credentials),
+            "MAIL" => (Command::Mail, Mode::Commands),
+            "RCPT" => (Command::Rcpt, Mode::Commands),
+            "DATA" => (Command::Data, Mode::DataAsked),
+            "BDAT" => {
+                let size = parameter.split(' ').next().and_then(|size| size.parse().ok()).unwrap_or(0);
+                let is_last = parameter.to_ascii_uppercase().ends_with("LAST");
+                self.messages += u64::from(is_last);
+                let command = if is_last { Command::EndOfData } else { Command::Data };
+                (command, if size > 0 { Mode::Chunk(size) } else { Mode::Commands })
+            }
+            "QUIT" => (Command::Quit, Mode::Commands),
+            _ => (Command::Other, Mode::Commands),
+        };
+        self.smtp.mode = mode;
+        let shown = match (command, parameter.split_once(' ')) {
+            // What follows the mechanism may be a password.
+            (Command::Auth, Some((mechanism, _))) => format!("{verb} {mechanism} … credentials"),
+            _ => shortened(&text),
+        };
+        self.line(Side::Client, at_ns, shown);
+        self.wait(command, at_ns);
+    }
+
+    fn wait(&mut self, command: Command, at_ns: i64) {
+        if self.smtp.waiting.len() < WAITING_MAX {
+            self.smtp.waiting.push_back((command, at_ns));
+        }
+    }
+
+    /// The first line, without its end, and what is behind it.
+    fn cut_line<'a>(&mut self, bytes: &'a [u8]) -> Option<(Vec<u8>, &'a [u8])> {
+        let end = memchr::memchr(b'\n', bytes)?;
+        let line = match bytes[..end].strip_suffix(b"\r") {
+            Some(line) => line,
+            None => {
+                self.odd(Oddity::BareLineFeed);
+                &bytes[..end]
+            }
+        };
+        Some((line.to_vec(), &bytes[end + 1..]))
+    }
+}
+
+/// TLS record type (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
+/// By who speaks first, and how.
+fn recognise(side: Side, bytes: &[u8]) -> Protocol {
+    let ends_word = |at: usize| bytes.get(at).is_none_or(|byte| b" -\r\n".contains(byte));
+    let begins = |words: &[&[u8]]| {
+        words.iter().any(|word| {
+            bytes.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)) && ends_word(word.len())
+        })
+    };
+    match side {
+        _ if is_hello(bytes) => Protocol::Tls,
+        // The banner may have gone by before the capture began.
+        Side::Server if begins(&[b"220", b"250", b"421", b"554"]) => Protocol::Smtp,
+        Side::Client if begins(&[b"EHLO", b"HELO", b"LHLO"]) => Protocol::Smtp,
+        // A client may begin with anything: the server's answer tells what this is.
+        Side::Client => Protocol::Unknown,
+        Side::Server => Protocol::Other,
+    }
+}
+
+/// How TLS begins.
+fn is_hello(bytes: &[u8]) -> bool {
+    // The old form has a length, and then type and version (RFC 5246 appendix E.2).
+    matches!(bytes, [TLS_HANDSHAKE, 3, 0..=4, ..] | [0x80..=0xff, _, 1, 3, 0..=3, ..])
+}
+
+fn shortened(text: &str) -> String {
+    let text = text.trim_end_matches('\r');
+    let end = text.char_indices().map(|(at, _)| at).find(|at| *at >= LINE_BYTES_MAX);
+    end.map_or_else(|| text.to_owned(), |end| format!("{}…", &text[..end]))
+}
+
+fn since(from_ns: i64, to_ns: i64) -> Duration {
+    Duration::from_nanos(u64::try_from(to_ns.saturating_sub(from_ns)).unwrap_or(0))
+}

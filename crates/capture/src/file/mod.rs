@@ -1,0 +1,196 @@
+//! Capture files to packets: pcap and pcapng, gzip or not, as a stream.
+//!
+//! Packets are lent out of the buffer that the file is read into: nothing is copied, and memory does not grow.
+
+mod pcap;
+mod pcapng;
+
+use std::io::{self, BufReader, Read};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::{
+    link::LinkType,
+    note::{Note, Notes},
+};
+
+/// Why nothing could be read.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("it is no capture: neither pcap nor pcapng begins like this")]
+    NotACapture,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// One packet as it stands in the file.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// From 1, as Wireshark's frame.number.
+    pub number: u64,
+    /// Nanoseconds since 1970.
+    pub time_ns: i64,
+    pub link: LinkType,
+    /// Bytes on the wire; `data` may be shorter.
+    pub length: u32,
+    pub data: &'a [u8],
+}
+
+/// Larger than any packet that a capture has (Wireshark's limit is 256 KiB).
+const PACKET_MAX: usize = 1 << 20;
+const BUFFER_BYTES: usize = 4 << 20;
+
+/// Bytes of a file, a window of which is in memory.
+pub(crate) struct Input {
+    reader: Box<dyn Read>,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    is_over: bool,
+}
+
+impl Input {
+    fn new(reader: Box<dyn Read>) -> Self {
+        Self { reader, buffer: vec![0; BUFFER_BYTES], start: 0, end: 0, is_over: false }
+    }
+
+    /// The next `count` bytes, without taking them; fewer at the end of the file. An error of the reader is taken for its
+    /// end: what came before is good.
+    fn peek(&mut self, count: usize) -> &[u8] {
+        if self.end - self.start < count && !self.is_over {
+            self.fill(count);
+        }
+        &self.buffer[self.start..self.end.min(self.start + count)]
+    }
+
+    #[cold]
+    fn fill(&mut self, count: usize) {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if self.buffer.len() < count {
+            self.buffer.resize(count, 0);
+        }
+        while self.end < count && !self.is_over {
+            match self.reader.read(&mut self.buffer[self.end..]) {
+                Ok(0) => self.is_over = true,
+                Ok(read) => self.end += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => self.is_over = true,
+            }
+        }
+    }
+
+    fn skip(&mut self, count: usize) {
+        let here = count.min(self.end - self.start);
+        self.start += here;
+        let mut left = count - here;
+        while left > 0 && !self.is_over {
+            let piece = left.min(BUFFER_BYTES);
+            let got = self.peek(piece).len();
+            self.start += got;
+            left -= got;
+        }
+    }
+
+    /// Takes `count` bytes; `None` where the file ends before.
+    fn take(&mut self, count: usize) -> Option<&[u8]> {
+        if self.peek(count).len() < count {
+            return None;
+        }
+        let start = self.start;
+        self.start += count;
+        Some(&self.buffer[start..start + count])
+    }
+}
+
+/// Numbers in the file's byte order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Order {
+    Little,
+    Big,
+}
+
+impl Order {
+    fn u16(self, bytes: &[u8], at: usize) -> u16 {
+        let two = [bytes[at], bytes[at + 1]];
+        if self == Self::Little { u16::from_le_bytes(two) } else { u16::from_be_bytes(two) }
+    }
+
+    fn u32(self, bytes: &[u8], at: usize) -> u32 {
+        let four = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+        if self == Self::Little { u32::from_le_bytes(four) } else { u32::from_be_bytes(four) }
+    }
+}
+
+enum Format {
+    Pcap(pcap::Pcap),
+    Pcapng(pcapng::Pcapng),
+}
+
+/// Reads a capture from its beginning.
+pub struct Packets {
+    input: Input,
+    format: Format,
+    number: u64,
+    notes: Notes,
+}
+
+impl Packets {
+    /// Finds out what kind of file it is.
+    pub fn open(reader: impl Read + 'static) -> Result<Self, OpenError> {
+        let mut input = Input::new(Box::new(reader));
+        if input.peek(2) == [0x1f, 0x8b] {
+            input = Input::new(Box::new(MultiGzDecoder::new(BufReader::with_capacity(1 << 18, Rest(input)))));
+        }
+        let format = match pcap::Pcap::open(&mut input) {
+            Some(pcap) => Format::Pcap(pcap),
+            None if pcapng::is_pcapng(input.peek(12)) => Format::Pcapng(pcapng::Pcapng::default()),
+            None => return Err(OpenError::NotACapture),
+        };
+        Ok(Self { input, format, number: 0, notes: Notes::default() })
+    }
+
+    /// The next packet; `None` at the end of what can be read.
+    #[allow(clippy::should_implement_trait, reason = "packets are lent, which Iterator cannot")]
+    pub fn next(&mut self) -> Option<Packet<'_>> {
+        let raw = match &mut self.format {
+            Format::Pcap(pcap) => pcap.next(&mut self.input, &mut self.notes),
+            Format::Pcapng(pcapng) => pcapng.next(&mut self.input, &mut self.notes),
+        }?;
+        self.number += 1;
+        let data = &self.input.buffer[raw.start..raw.start + raw.captured];
+        Some(Packet { number: self.number, time_ns: raw.time_ns, link: raw.link, length: raw.length, data })
+    }
+
+    /// What was wrong with the file so far.
+    pub fn notes(&self) -> &Notes {
+        &self.notes
+    }
+}
+
+/// Where a packet stands in the buffer.
+struct Raw {
+    time_ns: i64,
+    link: LinkType,
+    length: u32,
+    start: usize,
+    captured: usize,
+}
+
+/// What an [`Input`] has left, as a reader.
+struct Rest(Input);
+
+impl Read for Rest {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let available = self.0.peek(into.len().min(BUFFER_BYTES));
+        let count = available.len();
+        into[..count].copy_from_slice(available);
+        self.0.skip(count);
+        Ok(count)
+    }
+}
+
+fn cut(notes: &mut Notes) {
+    notes.add(Note::FileCut);
+}

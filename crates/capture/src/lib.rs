@@ -1,0 +1,31 @@
+//! Packet captures to flows, SMTP dialogues and TLS handshake facts.
+//!
+//! ```text
+//!   file (pcap, pcapng, gzip) ──> Packet ──link, ip──> Segment ──tcp──> Flow ──in order──> Dialogue ──> Session
+//!                                    └──────────────filter: which packets pass──────────────┘
+//! ```
+//!
+//! Reading never fails on what a file holds: what can be read is, and [`Notes`] tell what could not. Memory is bounded, and
+//! does not grow with the length of a file nor with the number of connections that are over.
+
+mod capture;
+pub mod dialogue;
+pub mod fields;
+pub mod file;
+pub mod filter;
+mod icmp;
+mod ip;
+mod link;
+mod note;
+mod session;
+mod tcp;
+mod write;
+
+pub use capture::{Capture, Options, TcpFacts};
+pub use file::{OpenError, Packet, Packets};
+pub use filter::Filter;
+pub use link::LinkType;
+pub use note::{Note, Notes};
+pub use session::Session;
+pub use tcp::{Analysis, analysis::Counts};
+pub use write::Writer;

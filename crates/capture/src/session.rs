@@ -1,0 +1,83 @@
+//! The story of one connection, when it is over.
+
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+use protocol::tls::{Ended, HandshakeFacts};
+use serde::Serialize;
+
+use crate::{
+    dialogue::{Line, Oddity, Protocol, Step},
+    tcp::{analysis::Counts, flow::Flow},
+};
+
+/// One connection as the capture tells of it. Pairs are client's and server's.
+#[derive(Clone, Debug, Serialize)]
+pub struct Session {
+    /// As Wireshark's tcp.stream.
+    pub stream: u64,
+    pub client: SocketAddr,
+    pub server: SocketAddr,
+    pub protocol: Protocol,
+    pub first: Timestamp,
+    pub last: Timestamp,
+    pub packets: [u64; 2],
+    /// Of payload, as the packets say; bytes that were sent again count again.
+    pub bytes: [u64; 2],
+    /// Packets that stand in the capture twice, as from a router or a mirror port; they were set aside.
+    pub duplicates: u64,
+    pub analysis: Counts,
+    pub lines: Vec<Line>,
+    pub lines_left_out: u64,
+    pub messages: u64,
+    pub phases: Vec<Step>,
+    pub handshake: Option<HandshakeFacts>,
+    /// When the handshake began, counted from the first packet, in microseconds.
+    pub handshake_at_us: Option<u64>,
+    /// The first to send FIN or RST; `None`: still open when the capture ended.
+    pub ended: Option<Ended>,
+    pub oddities: Vec<Oddity>,
+    /// What each side's SYN says of the largest segment that it takes.
+    pub maximum_segment: [Option<u16>; 2],
+    pub largest_segment: [u32; 2],
+    /// What devices on the way said of its packets (ICMP), each once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub icmp_errors: Vec<String>,
+    /// Bytes that the capture lacks.
+    pub missing_bytes: u64,
+}
+
+impl Session {
+    pub(crate) fn of(flow: &mut Flow) -> Self {
+        let client = flow.client.unwrap_or(0);
+        let order = |pair: [u64; 2]| [pair[client], pair[1 - client]];
+        let dialogue = flow.dialogue.take().map(|dialogue| *dialogue).unwrap_or_default();
+        let time = |ns: i64| Timestamp::from_nanosecond(i128::from(ns)).unwrap_or(Timestamp::UNIX_EPOCH);
+        let handshake_at_us =
+            dialogue.handshake_ns.map(|at_ns| u64::try_from((at_ns - flow.first_ns) / 1000).unwrap_or(0));
+        Self {
+            stream: flow.number,
+            client: flow.ends[client],
+            server: flow.ends[1 - client],
+            protocol: dialogue.protocol,
+            first: time(flow.first_ns),
+            last: time(flow.last_ns),
+            packets: order(flow.packets),
+            bytes: order(flow.bytes),
+            duplicates: flow.duplicates,
+            analysis: flow.counts,
+            lines: dialogue.lines,
+            lines_left_out: dialogue.lines_left_out,
+            messages: dialogue.messages,
+            phases: dialogue.phases,
+            handshake: dialogue.handshake,
+            handshake_at_us,
+            ended: flow.ended,
+            oddities: dialogue.oddities,
+            maximum_segment: [flow.maximum_segment[client], flow.maximum_segment[1 - client]],
+            largest_segment: [flow.largest_segment[client], flow.largest_segment[1 - client]],
+            icmp_errors: std::mem::take(&mut flow.icmp_errors),
+            missing_bytes: flow.missing_bytes,
+        }
+    }
+}

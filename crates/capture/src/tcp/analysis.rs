@@ -1,0 +1,327 @@
+//! What sequence numbers tell of a segment, as Wireshark defines it: its user's guide, "TCP Analysis", and how tshark 4.0
+//! answers on captures. The names are those of the fields `tcp.analysis.…`.
+
+use serde::Serialize;
+
+use super::{Segment, flag, is_after};
+
+/// What is said of one segment: a set.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Analysis(u16);
+
+/// Bit and name of each.
+macro_rules! kinds {
+    ($($constant:ident $bit:literal $name:literal)*) => {
+        impl Analysis {
+            $(pub const $constant: Self = Self(1 << $bit);)*
+            /// Every kind with its name, as after `tcp.analysis.`.
+            pub const ALL: [(Self, &'static str); 14] = [$((Self::$constant, $name)),*];
+        }
+    };
+}
+
+kinds! {
+    RETRANSMISSION 0 "retransmission"
+    FAST_RETRANSMISSION 1 "fast_retransmission"
+    SPURIOUS_RETRANSMISSION 2 "spurious_retransmission"
+    OUT_OF_ORDER 3 "out_of_order"
+    LOST_SEGMENT 4 "lost_segment"
+    ACK_LOST_SEGMENT 5 "ack_lost_segment"
+    DUPLICATE_ACK 6 "duplicate_ack"
+    KEEP_ALIVE 7 "keep_alive"
+    KEEP_ALIVE_ACK 8 "keep_alive_ack"
+    ZERO_WINDOW 9 "zero_window"
+    ZERO_WINDOW_PROBE 10 "zero_window_probe"
+    ZERO_WINDOW_PROBE_ACK 11 "zero_window_probe_ack"
+    WINDOW_UPDATE 12 "window_update"
+    WINDOW_FULL 13 "window_full"
+}
+
+impl Analysis {
+    pub fn has(self, kind: Self) -> bool {
+        self.0 & kind.0 != 0
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    fn add(&mut self, kind: Self) {
+        self.0 |= kind.0;
+    }
+
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().filter(move |(kind, _)| self.has(*kind)).map(|(_, name)| name)
+    }
+}
+
+impl Serialize for Analysis {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.names())
+    }
+}
+
+/// How often each kind was seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts([u32; 14]);
+
+impl Counts {
+    pub(crate) fn add(&mut self, analysis: Analysis) {
+        if analysis.is_empty() {
+            return;
+        }
+        for (count, (kind, _)) in self.0.iter_mut().zip(Analysis::ALL) {
+            *count += u32::from(analysis.has(kind));
+        }
+    }
+
+    pub fn of(&self, kind: Analysis) -> u32 {
+        self.0.iter().zip(Analysis::ALL).find(|(_, (known, _))| *known == kind).map_or(0, |(count, _)| *count)
+    }
+
+    /// Those that were seen.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.0.iter().zip(Analysis::ALL).filter(|(count, _)| **count > 0).map(|(count, (_, name))| (name, *count))
+    }
+}
+
+impl Serialize for Counts {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+/// Segments that were not acknowledged yet are remembered up to this many; more have no use.
+const UNACKNOWLEDGED_MAX: usize = 256;
+/// A retransmission so soon after the duplicate acknowledgments is a fast one.
+const FAST_NS: i64 = 20_000_000;
+/// Out of order rather than sent again, where the round trip is not known.
+const OUT_OF_ORDER_NS: i64 = 3_000_000;
+
+/// What is known of one direction. Numbers are `None` until the first segment.
+#[derive(Clone, Debug, Default)]
+struct Direction {
+    base_sequence: Option<u32>,
+    /// The highest seen, of what comes next; and when it was.
+    next_sequence: Option<u32>,
+    next_sequence_ns: i64,
+    /// Up to where nothing is missing.
+    continuous: Option<u32>,
+    last_acknowledgment: Option<u32>,
+    last_acknowledgment_ns: i64,
+    duplicate_acknowledgments: u32,
+    window: u16,
+    /// `None`: the SYN was not seen.
+    window_scale: Option<Option<u8>>,
+    last: Analysis,
+    unacknowledged: Vec<(u32, u32)>,
+}
+
+/// What is known of a connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Analyzer {
+    directions: [Direction; 2],
+    syn_ns: Option<i64>,
+    round_trip_ns: Option<i64>,
+}
+
+impl Analyzer {
+    /// A SYN with another first number than the connection began with: the ports are used again.
+    pub(crate) fn is_new_connection(&self, from: usize, segment: &Segment<'_>) -> bool {
+        segment.flags & flag::SYN != 0
+            && self.directions[from].base_sequence.is_some_and(|base| base != segment.sequence)
+    }
+
+    /// Lets go what a closed connection does not need.
+    pub(crate) fn shrink(&mut self) {
+        for direction in &mut self.directions {
+            direction.unacknowledged = Vec::new();
+        }
+    }
+
+    pub(crate) fn see(&mut self, from: usize, segment: &Segment<'_>, now_ns: i64) -> Analysis {
+        self.time_handshake(segment, now_ns);
+        let round_trip_ns = self.round_trip_ns;
+        let [a, b] = &mut self.directions;
+        let (forward, reverse) = if from == 0 { (a, b) } else { (b, a) };
+        let seen = judge(forward, reverse, segment, now_ns, round_trip_ns);
+        remember(forward, reverse, segment, now_ns, seen);
+        seen
+    }
+
+    /// The first round trip: from the SYN to the acknowledgment that ends the handshake.
+    fn time_handshake(&mut self, segment: &Segment<'_>, now_ns: i64) {
+        match segment.flags & (flag::SYN | flag::ACK) {
+            flag::SYN => self.syn_ns = Some(now_ns),
+            flag::ACK if self.round_trip_ns.is_none() => {
+                self.round_trip_ns = self.syn_ns.map(|syn_ns| now_ns - syn_ns).filter(|time| *time > 0);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn judge(
+    forward: &mut Direction,
+    reverse: &mut Direction,
+    segment: &Segment<'_>,
+    now_ns: i64,
+    round_trip_ns: Option<i64>,
+) -> Analysis {
+    let Segment { sequence, acknowledgment, flags, window, length, .. } = *segment;
+    let is_syn = flags & flag::SYN != 0;
+    forward.base_sequence.get_or_insert(if is_syn { sequence } else { sequence.wrapping_sub(1) });
+    if is_syn {
+        forward.window_scale = Some(segment.window_scale);
+    }
+    let mut seen = Analysis::default();
+    let is_plain = flags & (flag::SYN | flag::FIN | flag::RST) == 0;
+    let is_next = forward.next_sequence == Some(sequence);
+    let is_same_acknowledgment = forward.last_acknowledgment == Some(acknowledgment);
+
+    if length == 1 && is_next && reverse.next_sequence.is_some() && reverse.window == 0 {
+        seen.add(Analysis::ZERO_WINDOW_PROBE);
+        return after_probe(forward, reverse, segment, seen);
+    }
+    if window == 0 && is_plain {
+        seen.add(Analysis::ZERO_WINDOW);
+    }
+    if let Some(next) = forward.next_sequence
+        && is_after(sequence, next)
+        && flags & flag::RST == 0
+    {
+        seen.add(Analysis::LOST_SEGMENT);
+    }
+    if length <= 1 && is_plain && forward.next_sequence.is_some_and(|next| sequence == next.wrapping_sub(1)) {
+        seen.add(Analysis::KEEP_ALIVE);
+    }
+    let is_pure = length == 0 && is_plain && is_next && is_same_acknowledgment;
+    if is_pure && window > 0 && window != forward.window {
+        seen.add(Analysis::WINDOW_UPDATE);
+    }
+    if length > 0 && is_plain && fills_window(reverse, segment) {
+        seen.add(Analysis::WINDOW_FULL);
+    }
+    if is_pure && window > 0 && window == forward.window && reverse.last.has(Analysis::KEEP_ALIVE) {
+        seen.add(Analysis::KEEP_ALIVE_ACK);
+        return after_probe(forward, reverse, segment, seen);
+    }
+    let answers_probe = reverse.last.has(Analysis::ZERO_WINDOW_PROBE);
+    let takes_probe = forward.last_acknowledgment.is_some_and(|last| acknowledgment == last.wrapping_add(1));
+    if length == 0
+        && window == 0
+        && forward.window == 0
+        && is_next
+        && is_plain
+        && answers_probe
+        && (is_same_acknowledgment || takes_probe)
+    {
+        seen.add(Analysis::ZERO_WINDOW_PROBE_ACK);
+        if takes_probe {
+            reverse.next_sequence = Some(acknowledgment);
+            reverse.continuous = Some(acknowledgment);
+        }
+        return after_probe(forward, reverse, segment, seen);
+    }
+    if is_pure && window > 0 && window == forward.window {
+        forward.duplicate_acknowledgments += 1;
+        seen.add(Analysis::DUPLICATE_ACK);
+    }
+    let mut seen = after_probe(forward, reverse, segment, seen);
+    if (length > 0 || flags & (flag::SYN | flag::FIN) != 0) && !seen.has(Analysis::KEEP_ALIVE) {
+        repeated(forward, reverse, segment, now_ns, round_trip_ns, &mut seen);
+    }
+    seen
+}
+
+/// What holds for probes too: new acknowledgments, and those of bytes that the capture lacks.
+fn after_probe(
+    forward: &mut Direction,
+    reverse: &mut Direction,
+    segment: &Segment<'_>,
+    mut seen: Analysis,
+) -> Analysis {
+    if forward.last_acknowledgment != Some(segment.acknowledgment) {
+        forward.duplicate_acknowledgments = 0;
+    }
+    if segment.flags & flag::ACK != 0
+        && let Some(continuous) = reverse.continuous
+        && is_after(segment.acknowledgment, continuous)
+    {
+        seen.add(Analysis::ACK_LOST_SEGMENT);
+        // Said once only.
+        reverse.continuous = reverse.next_sequence;
+    }
+    seen
+}
+
+/// The segment ends where the other side's window does.
+fn fills_window(reverse: &Direction, segment: &Segment<'_>) -> bool {
+    let (Some(scale), Some(acknowledged)) = (reverse.window_scale, reverse.last_acknowledgment) else { return false };
+    let window = u32::from(reverse.window) << scale.unwrap_or(0);
+    segment.sequence.wrapping_add(segment.length) == acknowledged.wrapping_add(window)
+}
+
+/// A segment that does not go beyond what was seen before: sent again, or overtaken on the way.
+fn repeated(
+    forward: &Direction,
+    reverse: &Direction,
+    segment: &Segment<'_>,
+    now_ns: i64,
+    round_trip_ns: Option<i64>,
+    seen: &mut Analysis,
+) {
+    let Segment { sequence, flags, length, .. } = *segment;
+    let Some(next) = forward.next_sequence else { return };
+    let end = sequence.wrapping_add(length);
+    // One byte before the end and longer than that one: a probe's byte with new ones after it.
+    let is_old = is_after(next, sequence) && !(length > 1 && sequence == next.wrapping_sub(1));
+    if length > 0
+        && reverse.last_acknowledgment.is_some_and(|acknowledged| acknowledged != 0 && !is_after(end, acknowledged))
+    {
+        seen.add(Analysis::SPURIOUS_RETRANSMISSION);
+        seen.add(Analysis::RETRANSMISSION);
+        return;
+    }
+    if !is_old {
+        return;
+    }
+    let is_asked_for = reverse.duplicate_acknowledgments >= 2 && reverse.last_acknowledgment == Some(sequence);
+    if is_asked_for && now_ns - reverse.last_acknowledgment_ns < FAST_NS {
+        seen.add(Analysis::FAST_RETRANSMISSION);
+        seen.add(Analysis::RETRANSMISSION);
+        return;
+    }
+    let counted = u32::from(flags & (flag::SYN | flag::FIN) != 0);
+    let is_soon = now_ns - forward.next_sequence_ns < round_trip_ns.unwrap_or(OUT_OF_ORDER_NS);
+    let is_known = forward.unacknowledged.contains(&(sequence, end.wrapping_add(counted)));
+    if is_soon && next != end.wrapping_add(counted) && !is_known {
+        seen.add(Analysis::OUT_OF_ORDER);
+    } else {
+        seen.add(Analysis::RETRANSMISSION);
+    }
+}
+
+fn remember(forward: &mut Direction, reverse: &mut Direction, segment: &Segment<'_>, now_ns: i64, seen: Analysis) {
+    let Segment { sequence, acknowledgment, flags, window, length, .. } = *segment;
+    let counted = u32::from(flags & (flag::SYN | flag::FIN) != 0);
+    let end = sequence.wrapping_add(length).wrapping_add(counted);
+    let is_probe = seen.has(Analysis::ZERO_WINDOW_PROBE);
+    if (length > 0 || counted > 0) && forward.unacknowledged.len() < UNACKNOWLEDGED_MAX {
+        forward.unacknowledged.push((sequence, end));
+    }
+    if forward.next_sequence.is_none_or(|next| is_after(end, next)) && !is_probe {
+        forward.next_sequence = Some(end);
+        forward.next_sequence_ns = now_ns;
+    }
+    if forward.continuous.is_none_or(|continuous| continuous == sequence) && !is_probe {
+        forward.continuous = forward.next_sequence;
+    }
+    forward.window = window;
+    forward.last = seen;
+    forward.last_acknowledgment = Some(acknowledgment);
+    forward.last_acknowledgment_ns = now_ns;
+    if !reverse.unacknowledged.is_empty() {
+        reverse.unacknowledged.retain(|(_, end)| is_after(*end, acknowledgment));
+    }
+}

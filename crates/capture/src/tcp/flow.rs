@@ -1,0 +1,289 @@
+//! One connection: who is client, what was said, how it ended.
+
+use std::net::{IpAddr, SocketAddr};
+
+use protocol::tls::{Ended, Ending, Side};
+
+use super::{
+    Segment,
+    analysis::{Analysis, Analyzer, Counts},
+    flag,
+    reassembly::{Piece, Reassembly},
+};
+use crate::{
+    dialogue::Dialogue,
+    fields::Fields,
+    ip,
+    note::{Note, Notes},
+};
+
+/// Servers of mail are known by these where the SYN was not seen.
+const SERVER_PORTS: [u16; 4] = [25, 465, 587, 2525];
+
+/// A segment as a router's or a mirror port's capture would have it twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Trail {
+    from: usize,
+    id: u16,
+    sequence: u32,
+    acknowledgment: u32,
+    flags: u16,
+    window: u16,
+    length: u32,
+}
+
+/// How many segments back a copy is looked for.
+const TRAIL_LENGTH: usize = 8;
+/// A copy comes within this time: a router is faster, and no sender repeats itself so soon.
+const COPY_NS: i64 = 5_000_000;
+
+const ICMP_ERRORS_MAX: usize = 8;
+
+/// What the two copies of a segment have on their links.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Hop {
+    pub hops: u8,
+    /// Of the frame before the IP packet: addresses of the link layer.
+    pub link: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub number: u64,
+    pub ends: [SocketAddr; 2],
+    /// Which end is the client; `None`: not known yet.
+    pub client: Option<usize>,
+    pub first_ns: i64,
+    pub last_ns: i64,
+    pub packets: [u64; 2],
+    pub bytes: [u64; 2],
+    pub duplicates: u64,
+    pub counts: Counts,
+    pub maximum_segment: [Option<u16>; 2],
+    pub largest_segment: [u32; 2],
+    pub missing_bytes: u64,
+    pub ended: Option<Ended>,
+    /// What ICMP said of its packets, each once.
+    pub icmp_errors: Vec<String>,
+    pub dialogue: Option<Box<Dialogue>>,
+    analyzer: Analyzer,
+    streams: [Reassembly; 2],
+    finished: [bool; 2],
+    pub is_closed: bool,
+    syn_ns: Option<i64>,
+    is_connected: bool,
+    trail: [Option<(Trail, Hop, i64)>; TRAIL_LENGTH],
+    trail_next: usize,
+}
+
+impl Flow {
+    pub(crate) fn new(number: u64, ends: [SocketAddr; 2], now_ns: i64, dialogue: Option<Box<Dialogue>>) -> Self {
+        Self {
+            number,
+            ends,
+            client: None,
+            first_ns: now_ns,
+            last_ns: now_ns,
+            packets: [0; 2],
+            bytes: [0; 2],
+            duplicates: 0,
+            counts: Counts::default(),
+            maximum_segment: [None; 2],
+            largest_segment: [0; 2],
+            missing_bytes: 0,
+            ended: None,
+            icmp_errors: Vec::new(),
+            dialogue,
+            analyzer: Analyzer::default(),
+            streams: Default::default(),
+            finished: [false; 2],
+            is_closed: false,
+            syn_ns: None,
+            is_connected: false,
+            trail: [None; TRAIL_LENGTH],
+            trail_next: 0,
+        }
+    }
+
+    pub(crate) fn is_new_connection(&self, from: usize, segment: &Segment<'_>) -> bool {
+        self.analyzer.is_new_connection(from, segment)
+    }
+
+    /// The same packet, seen a moment ago on another link.
+    pub(crate) fn is_copy(
+        &mut self,
+        from: usize,
+        header: &ip::Header,
+        hop: Hop,
+        segment: &Segment<'_>,
+        now_ns: i64,
+    ) -> bool {
+        let trail = Trail {
+            from,
+            id: header.id,
+            sequence: segment.sequence,
+            acknowledgment: segment.acknowledgment,
+            flags: segment.flags,
+            window: segment.window,
+            length: segment.length,
+        };
+        let is_copy = self.trail.iter().flatten().any(|(known, other, at_ns)| {
+            let is_elsewhere = other.hops.abs_diff(hop.hops) == 1 || (other.hops == hop.hops && other.link != hop.link);
+            *known == trail && is_elsewhere && (now_ns - at_ns).abs() < COPY_NS
+        });
+        if is_copy {
+            self.duplicates += 1;
+        } else {
+            self.trail[self.trail_next] = Some((trail, hop, now_ns));
+            self.trail_next = (self.trail_next + 1) % TRAIL_LENGTH;
+        }
+        is_copy
+    }
+
+    /// A device on the way speaks of a packet that `from` sent.
+    pub(crate) fn heard_error(&mut self, from: usize, error: String) {
+        self.client.get_or_insert(from);
+        if self.icmp_errors.len() < ICMP_ERRORS_MAX && !self.icmp_errors.contains(&error) {
+            self.icmp_errors.push(error);
+        }
+    }
+
+    pub(crate) fn see(
+        &mut self,
+        from: usize,
+        segment: &Segment<'_>,
+        now_ns: i64,
+        fields: &mut Fields,
+        notes: &mut Notes,
+    ) -> Analysis {
+        self.last_ns = now_ns;
+        self.packets[from] += 1;
+        self.bytes[from] += u64::from(segment.length);
+        self.largest_segment[from] = self.largest_segment[from].max(segment.length);
+        let seen = self.analyzer.see(from, segment, now_ns);
+        self.counts.add(seen);
+        self.greet(from, segment, now_ns);
+        if self.dialogue.is_some() {
+            self.carry(from, segment, now_ns, fields, notes);
+        }
+        self.part(from, segment, now_ns);
+        seen
+    }
+
+    /// Who opened it.
+    fn greet(&mut self, from: usize, segment: &Segment<'_>, now_ns: i64) {
+        let is_syn = segment.flags & flag::SYN != 0;
+        let is_ack = segment.flags & flag::ACK != 0;
+        if is_syn {
+            self.client = Some(if is_ack { 1 - from } else { from });
+            self.maximum_segment[from] = segment.maximum_segment;
+            self.streams[from].begin(segment.sequence);
+            if !is_ack {
+                self.syn_ns = Some(now_ns);
+            }
+        } else if let Some(syn_ns) = self.syn_ns
+            && is_ack
+            && !self.is_connected
+        {
+            self.is_connected = true;
+            if let Some(dialogue) = &mut self.dialogue {
+                dialogue.connected(syn_ns, now_ns);
+            }
+        }
+        if self.client.is_none() {
+            self.client = Some(self.likely_client());
+        }
+    }
+
+    /// The end with the less known port.
+    fn likely_client(&self) -> usize {
+        let [a, b] = self.ends.map(|end| end.port());
+        let is_server = |port: u16| SERVER_PORTS.contains(&port);
+        match (is_server(a), is_server(b)) {
+            (true, false) => 1,
+            (false, true) => 0,
+            _ => usize::from(a < b),
+        }
+    }
+
+    pub(crate) fn side(&self, from: usize) -> Side {
+        if self.client.is_none_or(|client| client == from) { Side::Client } else { Side::Server }
+    }
+
+    /// Payload to the dialogue, in order.
+    fn carry(&mut self, from: usize, segment: &Segment<'_>, now_ns: i64, fields: &mut Fields, notes: &mut Notes) {
+        let sides = [self.side(0), self.side(1)];
+        let Some(dialogue) = self.dialogue.as_deref_mut() else { return };
+        if dialogue.is_deaf() {
+            return;
+        }
+        dialogue.is_one_sided = self.packets[1 - from] == 0;
+        let mut missing = 0;
+        let mut hand = |side: Side, piece: Piece<'_>| match piece {
+            Piece::Bytes(bytes) => dialogue.bytes(side, bytes, now_ns, fields),
+            Piece::Missing(count) => {
+                missing += u64::from(count);
+                dialogue.missing(side, count, now_ns);
+            }
+        };
+        if segment.flags & flag::ACK != 0 {
+            self.streams[1 - from].acknowledged(segment.acknowledgment, &mut |piece| hand(sides[1 - from], piece));
+        }
+        // A keep-alive's byte is none of the stream's.
+        let is_syn = segment.flags & flag::SYN != 0;
+        if segment.length > 0 && !is_syn {
+            self.streams[from]
+                .push(segment.sequence, segment.payload, segment.length, &mut |piece| hand(sides[from], piece));
+        }
+        if missing > 0 {
+            self.missing_bytes += missing;
+            notes.add(Note::BytesMissing);
+        }
+    }
+
+    /// Ends, by FIN or RST.
+    fn part(&mut self, from: usize, segment: &Segment<'_>, now_ns: i64) {
+        let how = match segment.flags & (flag::FIN | flag::RST) {
+            0 => return,
+            flags if flags & flag::RST != 0 => Ending::Reset,
+            _ => Ending::Fin,
+        };
+        let by = self.side(from);
+        self.ended.get_or_insert(Ended { by, how });
+        if let Some(dialogue) = &mut self.dialogue {
+            dialogue.end(by, how, now_ns);
+        }
+        self.finished[from] = true;
+        self.is_closed |= how == Ending::Reset || self.finished == [true, true];
+    }
+
+    /// Gives out what waits for bytes that never came.
+    pub(crate) fn finish(&mut self, notes: &mut Notes) {
+        let sides = [self.side(0), self.side(1)];
+        if let Some(dialogue) = self.dialogue.as_deref_mut() {
+            let (last_ns, mut fields, mut missing) = (self.last_ns, Fields::default(), 0);
+            for (stream, side) in self.streams.iter_mut().zip(sides) {
+                stream.finish(&mut |piece| match piece {
+                    Piece::Bytes(bytes) => dialogue.bytes(side, bytes, last_ns, &mut fields),
+                    Piece::Missing(count) => {
+                        missing += u64::from(count);
+                        dialogue.missing(side, count, last_ns);
+                    }
+                });
+            }
+            dialogue.finish();
+            if missing > 0 {
+                self.missing_bytes += missing;
+                notes.add(Note::BytesMissing);
+            }
+        }
+        self.streams = Default::default();
+        self.analyzer.shrink();
+    }
+}
+
+/// The two ends in an order that does not depend on the direction; and which of them sends.
+pub(crate) fn ends(source: (IpAddr, u16), destination: (IpAddr, u16)) -> ([SocketAddr; 2], usize) {
+    let (a, b) = (SocketAddr::from(source), SocketAddr::from(destination));
+    if (a.ip(), a.port()) <= (b.ip(), b.port()) { ([a, b], 0) } else { ([b, a], 1) }
+}

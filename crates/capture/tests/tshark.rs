@@ -1,0 +1,210 @@
+//! The same answers as tshark, packet by packet, on captures that others have published.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use gatepost_capture::{Analysis, Capture, Filter, Options, Packets, filter::View};
+use lab::peers::Peers;
+
+const STORY: &str = "tcp.port == 25 and not tcp.analysis.retransmission and not tcp.analysis.duplicate_ack";
+
+fn peers() -> Peers {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/root");
+    Peers::at(&root).unwrap_or_else(|_| panic!("{} is missing; run ./test, which unpacks it", root.display()))
+}
+
+fn samples() -> Vec<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let folder = env::var_os("GATEPOST_SHARED").map_or_else(beside, PathBuf::from).join("samples/captures");
+    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}; say where it is with GATEPOST_SHARED", folder.display()))
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    assert!(files.len() > 20);
+    files
+}
+
+fn tshark(file: &Path, arguments: &[&str]) -> String {
+    let mut command = peers().command("usr/bin/tshark");
+    command.env("WIRESHARK_DATA_DIR", peers().root().join("usr/share/wireshark"));
+    let output = command.arg("-r").arg(file).arg("-n").args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What is said of one packet.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Told {
+    stream: Option<u64>,
+    length: Option<u32>,
+    analysis: BTreeSet<&'static str>,
+    commands: Vec<String>,
+    responses: Vec<u64>,
+    handshake_types: Vec<u64>,
+    versions: Vec<u64>,
+    suites: Vec<u64>,
+    alerts: Vec<u64>,
+}
+
+fn by_tshark(file: &Path) -> Vec<Told> {
+    const FIELDS: [&str; 8] = [
+        "tcp.stream",
+        "tcp.len",
+        "smtp.req.command",
+        "smtp.response.code",
+        "tls.handshake.type",
+        "tls.handshake.version",
+        "tls.handshake.ciphersuite",
+        "tls.alert_message.desc",
+    ];
+    let mut arguments = vec!["-T", "fields", "-E", "separator=|", "-E", "aggregator=,"];
+    let analysis: Vec<String> = Analysis::ALL.iter().map(|(_, name)| format!("tcp.analysis.{name}")).collect();
+    for field in FIELDS.into_iter().chain(analysis.iter().map(String::as_str)) {
+        arguments.extend(["-e", field]);
+    }
+    let number = |text: &str| match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).unwrap(),
+        None => text.parse().unwrap(),
+    };
+    let told = |line: &str| {
+        let fields: Vec<&str> = line.split('|').collect();
+        let texts = |index: usize| fields[index].split(',').filter(|text| !text.is_empty());
+        let numbers = |index: usize| -> Vec<u64> { texts(index).map(number).collect() };
+        let flags = Analysis::ALL.iter().enumerate().filter(|(index, _)| !fields[FIELDS.len() + index].is_empty());
+        Told {
+            stream: fields[0].parse().ok(),
+            length: fields[1].parse().ok(),
+            analysis: flags.map(|(_, (_, name))| *name).collect(),
+            commands: texts(2).map(str::to_owned).collect(),
+            responses: numbers(3),
+            handshake_types: numbers(4),
+            versions: numbers(5),
+            suites: numbers(6),
+            alerts: numbers(7),
+        }
+    };
+    tshark(file, &arguments).lines().map(told).collect()
+}
+
+fn options() -> Options {
+    Options { set_duplicates_aside: false, fields: true, ..Options::default() }
+}
+
+fn by_us(file: &Path) -> Vec<Told> {
+    let mut packets = Packets::open(fs::File::open(file).unwrap()).unwrap();
+    let mut capture = Capture::new(options());
+    let mut told = Vec::new();
+    while let Some(packet) = packets.next() {
+        let tcp = capture.packet(&packet);
+        let fields = &capture.fields;
+        told.push(Told {
+            stream: tcp.map(|tcp| tcp.stream),
+            length: tcp.filter(|tcp| !tcp.is_quoted).map(|tcp| tcp.length),
+            analysis: tcp.iter().flat_map(|tcp| tcp.analysis.names()).collect(),
+            // tshark knows commands by four letters.
+            commands: fields.commands.iter().map(|verb| verb.chars().take(4).collect()).collect(),
+            responses: fields.responses.iter().map(|code| u64::from(*code)).collect(),
+            handshake_types: fields.handshake_types.iter().map(|kind| u64::from(*kind)).collect(),
+            versions: fields.handshake_versions.iter().map(|version| u64::from(*version)).collect(),
+            suites: fields.cipher_suites.iter().map(|suite| u64::from(*suite)).collect(),
+            alerts: fields.alert_descriptions.iter().map(|alert| u64::from(*alert)).collect(),
+        });
+    }
+    told
+}
+
+fn passing(file: &Path, filter: &str) -> usize {
+    let filter = Filter::parse(filter).unwrap();
+    let mut packets = Packets::open(fs::File::open(file).unwrap()).unwrap();
+    let mut capture = Capture::new(options());
+    let (mut count, mut first_ns) = (0, None);
+    while let Some(packet) = packets.next() {
+        let first_ns = *first_ns.get_or_insert(packet.time_ns);
+        let tcp = capture.packet(&packet);
+        let view = View { packet: &packet, tcp: tcp.as_ref(), fields: &capture.fields, first_ns };
+        count += usize::from(filter.passes(&view));
+    }
+    count
+}
+
+/// Where the answers differ, and ours is right: see docs/reference/capture-differences.md. Part of a file's name, packets,
+/// and the section there.
+const DIFFERENCES: [(&str, &[usize], &str); 18] = [
+    ("bug-1045", &[13], "commands after content"),
+    ("smtp-out-of-order-commands", &[13, 15, 17], "letter case"),
+    ("bdat-bad-tail-next-mail", &[16], "BDAT"),
+    ("bdat-bad-tail-reply-queue", &[9, 13, 17], "BDAT"),
+    ("bdat-multichunk-inspection", &[18, 22, 42], "BDAT"),
+    ("bdat-multichunk-next-mail", &[13, 15, 25], "BDAT"),
+    ("data-rejected", &[11, 14], "DATA refused"),
+    ("errors-smtperr", &[149], "any port"),
+    ("long-command", &[19], "credentials"),
+    ("pipelined-rset-data-replies", &[7], "pipelining"),
+    ("smtp-pipelining.pcap", &[11], "pipelining"),
+    ("smtp-to-comma", &[11, 14], "DATA refused"),
+    ("fingerprint-alert", &[12], "out of order"),
+    ("mail-transactions-invalid", &[30, 33, 42, 45, 51, 54], "DATA refused"),
+    ("bdat-cmd-chunk-size-overflow", &[16], "BDAT"),
+    ("bdat-cmd-invalid", &[20], "BDAT"),
+    ("bdat-cmd-negative", &[16, 20], "BDAT"),
+    ("bdat-pipeline-8bitmime", &[9, 17], "BDAT"),
+];
+
+#[test]
+fn differences_are_explained() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/capture-differences.md");
+    let document = fs::read_to_string(document).unwrap();
+    for (_, _, section) in DIFFERENCES {
+        assert!(document.contains(&format!("## {section}\n")), "{section}");
+    }
+}
+
+#[test]
+fn every_packet_is_told_as_tshark_tells_it() {
+    let mut differences = Vec::new();
+    let (mut packets, mut known) = (0, 0);
+    for file in samples() {
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        let (theirs, ours) = (by_tshark(&file), by_us(&file));
+        assert_eq!(theirs.len(), ours.len(), "{name}: packets");
+        packets += ours.len();
+        for (index, (theirs, ours)) in theirs.iter().zip(&ours).enumerate() {
+            let is_known =
+                |(file, packets, _): &(&str, &[usize], &str)| name.contains(file) && packets.contains(&(index + 1));
+            let is_known = DIFFERENCES.iter().any(is_known);
+            known += usize::from(is_known && theirs != ours);
+            if theirs != ours && !is_known {
+                differences.push(format!("{name} packet {}:\n  tshark {theirs:?}\n  ours   {ours:?}", index + 1));
+            }
+        }
+    }
+    assert!(packets > 4000, "{packets}");
+    // None that is listed has gone away unnoticed.
+    assert_eq!(known, DIFFERENCES.iter().map(|(_, packets, _)| packets.len()).sum::<usize>());
+    assert!(differences.is_empty(), "{} of {packets}:\n{}", differences.len(), differences.join("\n"));
+}
+
+#[test]
+fn filters_let_pass_what_tshark_lets_pass() {
+    for file in samples() {
+        for filter in [
+            STORY,
+            "tcp.port == 25 && (tcp.flags.syn == 1 || tcp.flags.fin == 1)",
+            "tcp.len > 0 and ip.addr == 10.0.0.0/8",
+            "tcp.srcport in {25, 465, 1000..2000}",
+            "tcp.analysis.flags",
+            "tcp.flags == 0x0018 and not tcp.stream == 0",
+            "frame.len >= 100 and frame.number < 20",
+            "tcp.port != 25",
+            "frame.time_relative > 0.01 and tcp",
+        ] {
+            let theirs = tshark(&file, &["-Y", filter, "-T", "fields", "-e", "frame.number"]).lines().count();
+            assert_eq!(passing(&file, filter), theirs, "{} {filter}", file.display());
+        }
+    }
+}
