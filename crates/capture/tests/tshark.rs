@@ -191,20 +191,21 @@ fn every_packet_is_told_as_tshark_tells_it() {
 
 #[test]
 fn filters_let_pass_what_tshark_lets_pass() {
-    for file in samples() {
-        for filter in [
-            STORY,
-            "tcp.port == 25 && (tcp.flags.syn == 1 || tcp.flags.fin == 1)",
-            "tcp.len > 0 and ip.addr == 10.0.0.0/8",
-            "tcp.srcport in {25, 465, 1000..2000}",
-            "tcp.analysis.flags",
-            "tcp.flags == 0x0018 and not tcp.stream == 0",
-            "frame.len >= 100 and frame.number < 20",
-            "tcp.port != 25",
-            "frame.time_relative > 0.01 and tcp",
-        ] {
-            let theirs = tshark(&file, &["-Y", filter, "-T", "fields", "-e", "frame.number"]).lines().count();
-            assert_eq!(passing(&file, filter), theirs, "{} {filter}", file.display());
+    const FILTERS: [&str; 8] = [
+        "tcp.port == 25 && (tcp.flags.syn == 1 || tcp.flags.fin == 1)",
+        "tcp.len > 0 and ip.addr == 10.0.0.0/8",
+        "tcp.srcport in {25, 465, 1000..2000}",
+        "tcp.analysis.flags",
+        "tcp.flags == 0x0018 and not tcp.stream == 0",
+        "frame.len >= 100 and frame.number < 20",
+        "tcp.port != 25",
+        "frame.time_relative > 0.01 and tcp",
+    ];
+    for (index, file) in samples().iter().enumerate() {
+        // The story's on every file, and of the others one on each: tshark takes its time to start.
+        for filter in [STORY, FILTERS[index % FILTERS.len()]] {
+            let theirs = tshark(file, &["-Y", filter, "-T", "fields", "-e", "frame.number"]).lines().count();
+            assert_eq!(passing(file, filter), theirs, "{} {filter}", file.display());
         }
     }
 }
