@@ -71,12 +71,12 @@ impl<R: Read> Reader<R> {
     }
 
     fn row(&self) -> Option<Row> {
-        let mut row = Row::default();
-        for (value, place) in self.record.iter().zip(&self.order) {
+        let mut row = Row { text: self.record.as_slice().to_owned(), ..Row::default() };
+        for (field, place) in self.order.iter().enumerate() {
+            let (Some(place), Some(range)) = (place, self.record.range(field)) else { continue };
             match place {
-                None => {}
-                Some(0) => row.at = moment(value),
-                Some(column) => value.clone_into(&mut row.values[column - 1]),
+                0 => row.at = moment(&row.text[range]),
+                column => row.place(column - 1, range),
             }
         }
         // A row cut at its beginning, or a line of something else.
