@@ -124,7 +124,7 @@ impl Store for Fixed {
     }
     async fn trace(&self, query: TraceQuery) -> Result<Vec<DeliveryRecord>> {
         let rows =
-            self.records.iter().rev().filter(|record| query.states.is_empty() || query.states.contains(&record.state));
+            self.records.iter().rev().filter(|record| query.states.as_ref().is_none_or(|states| states.contains(&record.state)));
         Ok(rows.take(query.limit as usize).cloned().collect())
     }
     async fn histories(&self, messages: Vec<MessageKey>) -> Result<Vec<Vec<Event>>> {

@@ -160,7 +160,8 @@ fn query(arguments: &TraceArguments, now: Timestamp) -> anyhow::Result<TraceQuer
         message_id: arguments.message_id.clone(),
         network_message_id: arguments.message,
         subject,
-        states: arguments.status.iter().flat_map(|status| status.states()).copied().collect(),
+        states: (!arguments.status.is_empty())
+            .then(|| arguments.status.iter().flat_map(|status| status.states()).copied().collect()),
         since,
         until,
         from_ip: arguments.from_ip,
@@ -326,6 +327,8 @@ impl<S: Store> Page<'_, S> {
             Status::Pending => [waiting, failure].into_iter().flatten().collect::<Vec<_>>().join(": "),
             Status::Failed => failure.unwrap_or_default(),
             Status::Removed => "removed from the queue by an operator".to_owned(),
+            // A delivery of this gateway's is never in them.
+            Status::Expanded | Status::Quarantined | Status::FilteredAsSpam | Status::GettingStatus => String::new(),
         }
     }
 }

@@ -154,7 +154,7 @@ fn arrival<'a>(id: &'a str, text: &'a str) -> Option<Arrival<'a>> {
             Field::Value("T", subject) => arrival.subject = unescape(subject),
             Field::Value(key, value) => drop(arrival.facts.take(key, value)),
             Field::Word("for") => {
-                arrival.recipients = fields.rest;
+                arrival.recipients = fields.rest.trim_ascii();
                 break;
             }
             Field::Word(_) | Field::Reason(_) => {}

@@ -4,6 +4,7 @@
 //! Source: Microsoft's documentation of message trace and message tracking, as far as published files bear it out.
 
 mod read;
+mod status;
 mod write;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 use jiff::Timestamp;
 
 pub use read::{Reader, RowsSkipped};
+pub use status::Status;
 pub use write::{Encoding, EventWriter, Layout, Summary, SummaryWriter};
 
 /// A column of the extended report and of the message tracking log.

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
-use super::{COLUMNS, NAMES, Row};
+use super::{COLUMNS, Column, NAMES, Row};
 use crate::text;
 
 /// Enough to tell the encoding, and more than a byte order mark.
@@ -39,7 +39,7 @@ impl<R: Read> Reader<R> {
             if !reader.csv.read_record(&mut reader.record)? || !reader.read_header() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    "it is no message trace: neither date_time_utc nor #Fields: date-time names its columns",
+                    "it is no message trace: neither date_time_utc, #Fields: date-time nor Received names its columns",
                 ));
             }
         }
@@ -80,7 +80,7 @@ impl<R: Read> Reader<R> {
             }
         }
         // A row cut at its beginning, or a line of something else.
-        let has_event = !row[super::Column::EventId].is_empty();
+        let has_event = !row[Column::EventId].is_empty();
         (self.record.len() > 3 && has_event).then_some(row)
     }
 }
@@ -109,13 +109,29 @@ impl<R: Read> Iterator for Reader<R> {
     }
 }
 
+/// A list of messages, as Get-MessageTraceV2 gives it and Export-Csv writes it, has the time as `Received`, and names of
+/// its own. Its status stands where others have an event.
+const LIST_NAMES: [(&str, Column); 10] = [
+    ("senderaddress", Column::SenderAddress),
+    ("recipientaddress", Column::RecipientAddress),
+    ("subject", Column::MessageSubject),
+    ("status", Column::EventId),
+    ("toip", Column::ServerIp),
+    ("fromip", Column::OriginalClientIp),
+    ("size", Column::TotalBytes),
+    ("messageid", Column::MessageId),
+    ("messagetraceid", Column::NetworkMessageId),
+    ("connectorid", Column::ConnectorId),
+];
+
 /// 0 for the time, 1 for the first other column.
 fn place(name: &str) -> Option<usize> {
     let name = name.trim().trim_matches('"').to_ascii_lowercase().replace('-', "_");
-    if name == "date_time" || name == "date_time_utc" {
+    if name == "date_time" || name == "date_time_utc" || name == "received" {
         return Some(0);
     }
-    let place = NAMES.iter().position(|(_, known)| *known == name)?;
+    let listed = LIST_NAMES.iter().find(|(known, _)| *known == name).map(|(_, column)| *column as usize);
+    let place = listed.or_else(|| NAMES.iter().position(|(_, known)| *known == name))?;
     debug_assert!(place < COLUMNS);
     Some(place + 1)
 }
