@@ -102,7 +102,8 @@ mod tests {
         let table: [(&str, &[&str]); 5] =
             [("", &[]), ("a", &["a"]), ("a\nb\r\n", &["a", "b"]), ("\n\na", &["", "", "a"]), ("a\n\n", &["a", ""])];
         for (text, expected) in table {
-            let told: Vec<String> = lines(text.as_bytes()).into_iter().map(|line| String::from_utf8(line).unwrap()).collect();
+            let told: Vec<String> =
+                lines(text.as_bytes()).into_iter().map(|line| String::from_utf8(line).unwrap()).collect();
             assert_eq!(told, expected, "{text:?}");
         }
     }

@@ -90,9 +90,10 @@ fn nanoseconds(digits: &str) -> Option<i64> {
 fn civil(text: &str) -> Option<DateTime> {
     let bytes = text.as_bytes();
     let number = |from: usize, to: usize| -> Option<i16> {
-        bytes.get(from..to)?.iter().try_fold(0, |number: i16, byte| {
-            byte.is_ascii_digit().then(|| number * 10 + i16::from(byte - b'0'))
-        })
+        bytes
+            .get(from..to)?
+            .iter()
+            .try_fold(0, |number: i16, byte| byte.is_ascii_digit().then(|| number * 10 + i16::from(byte - b'0')))
     };
     let small = |from: usize| number(from, from + 2).and_then(|number| i8::try_from(number).ok());
     let separators = [bytes.get(4)?, bytes.get(7)?, bytes.get(10)?, bytes.get(13)?, bytes.get(16)?];

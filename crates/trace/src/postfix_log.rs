@@ -158,11 +158,8 @@ struct Message {
 impl<R: Read> Reader<R> {
     /// Times without a zone are in `zone`, and not after `now`.
     pub fn new(file: R, now: Timestamp, zone: TimeZone) -> Self {
-        let messages = Messages {
-            times: LogTimes::new(now, zone),
-            remembered: Remembered::new(),
-            ready: VecDeque::new(),
-        };
+        let messages =
+            Messages { times: LogTimes::new(now, zone), remembered: Remembered::new(), ready: VecDeque::new() };
         Self { lines: Lines::new(file), messages, lines_skipped: 0 }
     }
 }

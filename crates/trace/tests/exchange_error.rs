@@ -11,7 +11,10 @@ fn containers_of_two_generations() {
         mail] [LastAttemptedServerName=mail.x.test]};{MSG=};{FQDN=mail.x.test};{IP=192.0.2.1};{LRT=11/25/2026 8:00:00 AM}]. \
         OutboundProxyTargetIP: 192.0.2.7. OutboundProxyTargetHostName: proxy.x.test";
     let container = Container::read(new).unwrap();
-    assert_eq!((container.host, container.address, container.message), (Some("mail.x.test"), Some("192.0.2.1"), Some("")));
+    assert_eq!(
+        (container.host, container.address, container.message),
+        (Some("mail.x.test"), Some("192.0.2.1"), Some(""))
+    );
     assert_eq!((container.last_retry, container.cut), (Some("11/25/2026 8:00:00 AM"), false));
     assert_eq!((container.proxy_address, container.proxy_host), (Some("192.0.2.7"), Some("proxy.x.test")));
     assert!(container.last_error.unwrap().ends_with("[LastAttemptedServerName=mail.x.test]"));
@@ -21,7 +24,10 @@ fn containers_of_two_generations() {
     let container = Container::read(old).unwrap();
     assert_eq!((container.last_retry, container.host, container.message), (Some(""), Some(""), None));
     let links = container.links();
-    assert_eq!((links.len(), links[0].code, links[0].exceptions.as_slice()), (1, Some(550), ["RESOLVER.RST.AuthRequired"].as_slice()));
+    assert_eq!(
+        (links.len(), links[0].code, links[0].exceptions.as_slice()),
+        (1, Some(550), ["RESOLVER.RST.AuthRequired"].as_slice())
+    );
 
     for text in ["", "250 2.1.5 Recipient OK", "{", "[{LED", "{lower=x}", "[{}]"] {
         assert_eq!(Container::read(text), None, "{text}");
@@ -75,7 +81,8 @@ fn details_stand_in_brackets() {
     assert_eq!(found[0].detail("SmtpSecurity"), Some("-2;-2"));
     assert_eq!(found[0].details[4].value, "DB1PEPF.eop.test 2026-11-25T08:00:00.000Z 08DE1");
     assert_eq!((found[1].code, found[1].exceptions.as_slice()), (Some(451), ["SocketError"].as_slice()));
-    let found = links("450 4.4.316 Connection refused [Message=Socket error code 10061] [LastAttemptedIP=192.0.2.1:25]");
+    let found =
+        links("450 4.4.316 Connection refused [Message=Socket error code 10061] [LastAttemptedIP=192.0.2.1:25]");
     assert_eq!((found.len(), found[0].winsock), (1, Some(10061)));
     for name in ["UnknownCredentials", "NoCredentials", "SocketError", "TlsNegotiationFailed"] {
         assert_eq!(links(&format!("TLS negotiation failed with error {name}"))[0].exceptions, [name]);

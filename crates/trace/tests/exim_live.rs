@@ -75,7 +75,8 @@ fn a_real_log_is_read() {
     }
     let mut times = gatepost_trace::LogTimes::new(Timestamp::now(), TimeZone::UTC);
     let records = log.lines().filter_map(|line| Record::read(read_line(line, &mut times)?.1));
-    let error = records.into_iter().find_map(|record| if let Record::TlsError(error) = record { Some(error) } else { None });
+    let error =
+        records.into_iter().find_map(|record| if let Record::TlsError(error) = record { Some(error) } else { None });
     let error = error.unwrap();
     assert_eq!(error.facts.address, Some("127.0.0.1"), "{log}");
     assert!(!error.facts.text.is_empty(), "{log}");

@@ -63,7 +63,8 @@ fn an_arrival_tells_of_the_message() {
     let tls = facts.tls.unwrap();
     assert_eq!((tls.version, tls.bits), ("TLS1.2", Some(256)));
     assert_eq!(tls.cipher, "ECDHE_X25519__RSA_PSS_RSAE_SHA256__AES_256_GCM");
-    let Some(Record::Arrival(bounce)) = Record::read("1abcde-000123-XY <= <> R=1abcdd-000122-XY U=mail P=local S=1") else {
+    let Some(Record::Arrival(bounce)) = Record::read("1abcde-000123-XY <= <> R=1abcdd-000122-XY U=mail P=local S=1")
+    else {
         panic!()
     };
     assert_eq!((bounce.sender, bounce.facts.protocol), ("", Some("local")));
@@ -73,38 +74,101 @@ fn an_arrival_tells_of_the_message() {
 fn deliveries_say_what_became_of_them() {
     let id = "1abcde-000123-XY";
     let table = [
-        ("=> b@y.test R=dnslookup T=remote_smtp H=mx.y.test [2001:db8::1]:25 X=TLS1.3:TLS_AES_256_GCM_SHA384:256 CV=yes \
+        (
+            "=> b@y.test R=dnslookup T=remote_smtp H=mx.y.test [2001:db8::1]:25 X=TLS1.3:TLS_AES_256_GCM_SHA384:256 CV=yes \
           C=\"250 2.0.0 Ok: queued as \\\"1\\\"\" QT=1s",
-         Outcome::Delivered, "b@y.test", Some("mx.y.test"), None, "250 2.0.0 Ok: queued as \\\"1\\\""),
-        ("-> c@y.test R=dnslookup T=remote_smtp H=mx.y.test [192.0.2.1] C=\"250 ok\"",
-         Outcome::Delivered, "c@y.test", Some("mx.y.test"), None, "250 ok"),
-        (">> c@y.test R=a T=b H=mx.y.test [192.0.2.1] C=\"250 ok\"",
-         Outcome::CutThrough, "c@y.test", Some("mx.y.test"), None, "250 ok"),
+            Outcome::Delivered,
+            "b@y.test",
+            Some("mx.y.test"),
+            None,
+            "250 2.0.0 Ok: queued as \\\"1\\\"",
+        ),
+        (
+            "-> c@y.test R=dnslookup T=remote_smtp H=mx.y.test [192.0.2.1] C=\"250 ok\"",
+            Outcome::Delivered,
+            "c@y.test",
+            Some("mx.y.test"),
+            None,
+            "250 ok",
+        ),
+        (
+            ">> c@y.test R=a T=b H=mx.y.test [192.0.2.1] C=\"250 ok\"",
+            Outcome::CutThrough,
+            "c@y.test",
+            Some("mx.y.test"),
+            None,
+            "250 ok",
+        ),
         ("*> c@y.test R=a T=b", Outcome::Suppressed, "c@y.test", None, None, ""),
         ("=> alice <alice@x.test> R=local T=maildir", Outcome::Delivered, "alice@x.test", None, None, ""),
-        ("=> |/bin/procmail (alice@x.test) <alice@x.test> R=local T=pipe",
-         Outcome::Delivered, "alice@x.test", None, None, ""),
-        ("== b@y.test R=dnslookup T=remote_smtp defer (111): Connection refused",
-         Outcome::Deferred, "b@y.test", None, Some(111), "Connection refused"),
-        ("== b@y.test R=dnslookup T=remote_smtp defer (-53): retry time not reached for any host for 'y.test'",
-         Outcome::Deferred, "b@y.test", None, Some(-53), "retry time not reached for any host for 'y.test'"),
-        ("== b@y.test R=dnslookup T=remote_smtp defer (-45) H=mx.y.test [192.0.2.1]: SMTP error from remote mail server \
+        (
+            "=> |/bin/procmail (alice@x.test) <alice@x.test> R=local T=pipe",
+            Outcome::Delivered,
+            "alice@x.test",
+            None,
+            None,
+            "",
+        ),
+        (
+            "== b@y.test R=dnslookup T=remote_smtp defer (111): Connection refused",
+            Outcome::Deferred,
+            "b@y.test",
+            None,
+            Some(111),
+            "Connection refused",
+        ),
+        (
+            "== b@y.test R=dnslookup T=remote_smtp defer (-53): retry time not reached for any host for 'y.test'",
+            Outcome::Deferred,
+            "b@y.test",
+            None,
+            Some(-53),
+            "retry time not reached for any host for 'y.test'",
+        ),
+        (
+            "== b@y.test R=dnslookup T=remote_smtp defer (-45) H=mx.y.test [192.0.2.1]: SMTP error from remote mail server \
           after RCPT TO:<b@y.test>: 451 4.7.1 later",
-         Outcome::Deferred, "b@y.test", Some("mx.y.test"), Some(-45),
-         "SMTP error from remote mail server after RCPT TO:<b@y.test>: 451 4.7.1 later"),
-        ("== b@y.test R=a T=b H=mx.y.test [192.0.2.1]:25 defer (-37): TLS session: (gnutls_handshake): A TLS fatal alert \
+            Outcome::Deferred,
+            "b@y.test",
+            Some("mx.y.test"),
+            Some(-45),
+            "SMTP error from remote mail server after RCPT TO:<b@y.test>: 451 4.7.1 later",
+        ),
+        (
+            "== b@y.test R=a T=b H=mx.y.test [192.0.2.1]:25 defer (-37): TLS session: (gnutls_handshake): A TLS fatal alert \
           has been received.",
-         Outcome::Deferred, "b@y.test", Some("mx.y.test"), Some(-37),
-         "TLS session: (gnutls_handshake): A TLS fatal alert has been received."),
-        ("** b@y.test R=a T=b H=mx.y.test [192.0.2.1] X=TLS1.2:AES128-SHA:128 CV=no: SMTP error from remote mail server \
+            Outcome::Deferred,
+            "b@y.test",
+            Some("mx.y.test"),
+            Some(-37),
+            "TLS session: (gnutls_handshake): A TLS fatal alert has been received.",
+        ),
+        (
+            "** b@y.test R=a T=b H=mx.y.test [192.0.2.1] X=TLS1.2:AES128-SHA:128 CV=no: SMTP error from remote mail server \
           after RCPT TO:<b@y.test>: 550 5.1.1 unknown",
-         Outcome::Failed, "b@y.test", Some("mx.y.test"), None,
-         "SMTP error from remote mail server after RCPT TO:<b@y.test>: 550 5.1.1 unknown"),
+            Outcome::Failed,
+            "b@y.test",
+            Some("mx.y.test"),
+            None,
+            "SMTP error from remote mail server after RCPT TO:<b@y.test>: 550 5.1.1 unknown",
+        ),
         ("** b@y.test: Unrouteable address", Outcome::Failed, "b@y.test", None, None, "Unrouteable address"),
-        ("** b@y.test <list@x.test>: retry timeout exceeded",
-         Outcome::Failed, "b@y.test", None, None, "retry timeout exceeded"),
-        ("** \"b c\"@y.test F=<a@x.test>: all relevant MX records point to non-existent hosts",
-         Outcome::Failed, "\"b c\"@y.test", None, None, "all relevant MX records point to non-existent hosts"),
+        (
+            "** b@y.test <list@x.test>: retry timeout exceeded",
+            Outcome::Failed,
+            "b@y.test",
+            None,
+            None,
+            "retry timeout exceeded",
+        ),
+        (
+            "** \"b c\"@y.test F=<a@x.test>: all relevant MX records point to non-existent hosts",
+            Outcome::Failed,
+            "\"b c\"@y.test",
+            None,
+            None,
+            "all relevant MX records point to non-existent hosts",
+        ),
     ];
     for (text, outcome, recipient, host, errno, reason) in table {
         let line = format!("{id} {text}");
@@ -118,20 +182,28 @@ fn deliveries_say_what_became_of_them() {
 
 #[test]
 fn connections_that_came_to_nothing() {
-    let line = "TLS error on connection from mail.x.test (helo) [192.0.2.9]:4711 (gnutls_handshake): No supported cipher";
+    let line =
+        "TLS error on connection from mail.x.test (helo) [192.0.2.9]:4711 (gnutls_handshake): No supported cipher";
     let Some(Record::TlsError(error)) = Record::read(line) else { panic!("{:?}", Record::read(line)) };
     assert_eq!((error.id, error.facts.host, error.facts.address), (None, Some("mail.x.test"), Some("192.0.2.9")));
     assert_eq!((error.facts.port, error.facts.text), (Some(4711), "No supported cipher"));
     let line = "1abcde-000123-XY H=mx.y.test [192.0.2.1] TLS error on connection (gnutls_handshake): timed out";
     let Some(Record::TlsError(error)) = Record::read(line) else { panic!("{:?}", Record::read(line)) };
-    assert_eq!((error.id, error.facts.host, error.facts.text), (Some("1abcde-000123-XY"), Some("mx.y.test"), "timed out"));
+    assert_eq!(
+        (error.id, error.facts.host, error.facts.text),
+        (Some("1abcde-000123-XY"), Some("mx.y.test"), "timed out")
+    );
 }
 
 #[test]
 fn published_lines_mean_what_they_say() {
     let expected = [
         ("sales@toto.com.au", "info6@test.com", "No Such User Here"),
-        ("toto@toto.com", "info@test.com", "\"JunkMail rejected - test.com [1.2.3.4]:53343 is in an RBL: https://www.spamhaus.org/sbl/query/SBLCSS\""),
+        (
+            "toto@toto.com",
+            "info@test.com",
+            "\"JunkMail rejected - test.com [1.2.3.4]:53343 is in an RBL: https://www.spamhaus.org/sbl/query/SBLCSS\"",
+        ),
         ("tutu@titi.com.au", "info@toto.com.au", "SMTP AUTH is required for message submission on port 587"),
     ];
     let mut found = Vec::new();

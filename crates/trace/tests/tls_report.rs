@@ -17,14 +17,25 @@ fn published_reports_are_read() {
     assert_eq!(report.report_id, "5065427c-23d3-47ca-b6e0-946ea0e8c4be");
     assert_eq!(report.date_range.end_datetime, "2016-04-01T23:59:59Z".parse().ok());
     let policy = &report.policies[0];
-    assert_eq!((&policy.policy.policy_type, policy.policy.policy_domain.as_str()), (&PolicyType::Sts, "company-y.example"));
-    assert_eq!((policy.policy.mx_host.as_slice(), policy.policy.policy_string.len()), (["*.mail.company-y.example".to_owned()].as_slice(), 4));
+    assert_eq!(
+        (&policy.policy.policy_type, policy.policy.policy_domain.as_str()),
+        (&PolicyType::Sts, "company-y.example")
+    );
+    assert_eq!(
+        (policy.policy.mx_host.as_slice(), policy.policy.policy_string.len()),
+        (["*.mail.company-y.example".to_owned()].as_slice(), 4)
+    );
     let summary = policy.summary;
     assert_eq!((summary.total_successful_session_count, summary.total_failure_session_count), (5326, 303));
-    let details: Vec<_> = policy.failure_details.iter().map(|details| (&details.result_type, details.failed_session_count)).collect();
+    let details: Vec<_> =
+        policy.failure_details.iter().map(|details| (&details.result_type, details.failed_session_count)).collect();
     assert_eq!(
         details,
-        [(&ResultType::CertificateExpired, 100), (&ResultType::StarttlsNotSupported, 200), (&ResultType::ValidationFailure, 3)]
+        [
+            (&ResultType::CertificateExpired, 100),
+            (&ResultType::StarttlsNotSupported, 200),
+            (&ResultType::ValidationFailure, 3)
+        ]
     );
     assert_eq!(policy.failure_details[2].failure_reason_code, "X509_V_ERR_PROXY_PATH_LENGTH_EXCEEDED");
 
@@ -48,7 +59,10 @@ fn what_is_missing_or_strange_is_borne() {
             {"failure-details": [{"result-type": "new-one", "failed-session-count": -1, "unheard-of": {}}, {}]}]}"#).unwrap();
     assert_eq!((report.organization_name.as_str(), report.date_range.start_datetime), ("", None));
     assert_eq!(report.date_range.end_datetime, "2026-11-25T08:00:00Z".parse().ok());
-    assert_eq!((report.policies[0].policy.mx_host.as_slice(), &report.policies[0].policy.policy_type), (["mx.x.test".to_owned()].as_slice(), &PolicyType::Tlsa));
+    assert_eq!(
+        (report.policies[0].policy.mx_host.as_slice(), &report.policies[0].policy.policy_type),
+        (["mx.x.test".to_owned()].as_slice(), &PolicyType::Tlsa)
+    );
     assert_eq!(report.policies[0].summary.total_failure_session_count, 7);
     let details = &report.policies[1].failure_details;
     assert_eq!((details.len(), &details[0].result_type), (2, &ResultType::Other("new-one".to_owned())));

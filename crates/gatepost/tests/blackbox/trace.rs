@@ -236,3 +236,55 @@ fn a_postfix_log_is_shown() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no line of it tells of a delivery by Postfix"));
 }
+
+/// The log of a real Exim, which took one message of the gateway.
+#[test]
+fn an_exim_log_is_shown() {
+    let exim = crate::support::Exim::start();
+    let node = Node::to_port(exim.port).start();
+    swaks(node.port, &["--to", "user@onprem.test", "--header", "Message-ID: <1@partner.test>"]);
+    node.wait_for_status("user@onprem.test", "Delivered");
+    wait_for("Exim to log the delivery", || exim.log().contains("Completed").then_some(()));
+    let log = node.path("mainlog");
+    std::fs::write(&log, exim.log()).unwrap();
+    let read = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        let arguments = ["trace", "--from-exim-log"].iter().chain(arguments);
+        command.args(arguments).args(["--format", "json"]).output().unwrap()
+    };
+    let messages = |arguments: &[&str]| -> Value {
+        let value: Value = serde_json::from_slice(&read(arguments).stdout).unwrap();
+        value["messages"].clone()
+    };
+    let log = log.to_str().unwrap();
+    let row = &messages(&[log])[0];
+    assert_eq!(row["status"], "Delivered", "{row:#}");
+    assert_eq!(row["sender"], "alice@partner.test");
+    assert_eq!((&row["recipient"], &row["message_id"]), (&"user@onprem.test".into(), &"<1@partner.test>".into()));
+    assert_eq!(messages(&[log, "--status", "quarantined"]), serde_json::json!([]));
+    let output = read(&[node.path("gatepost.toml").to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no line of it tells of a delivery by Exim"));
+}
+
+/// Lists of messages have statuses that no event has.
+#[test]
+fn every_status_of_exchange_online_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list.csv");
+    let statuses = ["Delivered", "Pending", "Failed", "Quarantined", "FilteredAsSpam", "Expanded", "GettingStatus"];
+    let mut text = "MessageTraceId,MessageId,Received,SenderAddress,RecipientAddress,Subject,Status\r\n".to_owned();
+    for status in statuses {
+        text += &format!("{status},<{status}@x.test>,2026-11-25T08:10:00,a@x.test,b@x.test,Hello,{status}\r\n");
+    }
+    std::fs::write(&list, text).unwrap();
+    for status in statuses {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        let file = list.to_str().unwrap();
+        let output =
+            command.args(["trace", "--format", "json", "--status", status, "--from-message-trace", file]).output();
+        let value: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+        let found: Vec<_> = value["messages"].as_array().unwrap().iter().map(|row| row["status"].clone()).collect();
+        assert_eq!(found, [status]);
+    }
+}

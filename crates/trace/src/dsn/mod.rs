@@ -96,14 +96,16 @@ fn delivery_status(message: &Message<'_>) -> Option<String> {
     const SUBTYPES: [&str; 2] = ["delivery-status", "global-delivery-status"];
     let is_status = |subtype: &str| SUBTYPES.iter().any(|known| subtype.eq_ignore_ascii_case(known));
     let part = message.parts.iter().find(|part| {
-        part.content_type().is_some_and(|kind| kind.ctype().eq_ignore_ascii_case("message") && kind.subtype().is_some_and(is_status))
+        part.content_type()
+            .is_some_and(|kind| kind.ctype().eq_ignore_ascii_case("message") && kind.subtype().is_some_and(is_status))
     })?;
     Some(String::from_utf8_lossy(part.contents()).into_owned())
 }
 
 /// The text for people: plain where there is some, or what HTML says.
 fn texts(message: &Message<'_>) -> String {
-    let has_plain = message.parts.iter().any(|part| matches!(&part.body, PartType::Text(text) if !text.trim().is_empty()));
+    let has_plain =
+        message.parts.iter().any(|part| matches!(&part.body, PartType::Text(text) if !text.trim().is_empty()));
     let mut all = String::new();
     for part in &message.parts {
         match &part.body {
@@ -170,7 +172,7 @@ fn read_message(dsn: &mut Dsn, name: &str, value: &str) {
         "dsn-gateway" => dsn.dsn_gateway = typed(),
         "received-from-mta" => dsn.received_from_mta = typed(),
         "arrival-date" => dsn.arrival_date = Some(value.to_owned()),
-        _ => {},
+        _ => {}
     }
 }
 

@@ -56,7 +56,8 @@ fn exchange_2003(text: &str) -> Vec<Recipient> {
     let list = EXCHANGE_LISTS.iter().find_map(|heading| text.split_once(heading)).map(|(_, list)| list);
     let mut found: Vec<(&str, String)> = Vec::new();
     for line in list.unwrap_or_default().lines() {
-        let address = line.trim_start().split_once(" on ").map(|(address, _)| address).filter(|address| is_address(address));
+        let address =
+            line.trim_start().split_once(" on ").map(|(address, _)| address).filter(|address| is_address(address));
         match (address, found.last_mut()) {
             (Some(address), _) => found.push((address, String::new())),
             (None, Some((_, said))) => *said = format!("{said} {}", line.trim()),

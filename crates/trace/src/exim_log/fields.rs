@@ -118,7 +118,8 @@ fn word_length(text: &str) -> usize {
 /// `name (helo) [192.0.2.1]:4711`, of which parts may be missing.
 fn host_length(text: &str) -> usize {
     let bytes = text.as_bytes();
-    let Some(close) = address_start(text).and_then(|open| Some(open + memchr::memchr(b']', bytes.get(open..)?)?)) else {
+    let Some(close) = address_start(text).and_then(|open| Some(open + memchr::memchr(b']', bytes.get(open..)?)?))
+    else {
         return word_length(text);
     };
     let port = bytes.get(close + 1..).unwrap_or_default();
