@@ -8,10 +8,7 @@ use std::io::{self, Read};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use super::{COLUMNS, Column, NAMES, Row};
-use crate::text;
-
-/// Enough to tell the encoding, and more than a byte order mark.
-const BEGINNING_BYTES: usize = 64 * 1024;
+use crate::text::Decoder;
 
 /// Rows that were none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -141,47 +138,4 @@ fn moment(text: &str) -> Option<Timestamp> {
     let text = text.trim().trim_start_matches('\u{feff}');
     let local = || text.parse::<DateTime>().ok()?.to_zoned_datetime(TimeZone::UTC).ok();
     text.parse().ok().or_else(|| local().map(|zoned| zoned.timestamp()))
-}
-
-/// The file as UTF-8.
-struct Decoder<R> {
-    file: R,
-    decoder: encoding_rs::Decoder,
-    input: Vec<u8>,
-    /// Of the input, what is decoded already.
-    taken: usize,
-    /// The file has no more.
-    ended: bool,
-    /// Nor has the decoder.
-    finished: bool,
-}
-
-impl<R: Read> Decoder<R> {
-    fn new(mut file: R) -> io::Result<Self> {
-        let mut input = Vec::new();
-        (&mut file).take(BEGINNING_BYTES as u64).read_to_end(&mut input)?;
-        let decoder = text::encoding(&input).new_decoder_with_bom_removal();
-        Ok(Self { file, decoder, input, taken: 0, ended: false, finished: false })
-    }
-}
-
-impl<R: Read> Read for Decoder<R> {
-    fn read(&mut self, output: &mut [u8]) -> io::Result<usize> {
-        while !self.finished && !output.is_empty() {
-            if self.taken == self.input.len() && !self.ended {
-                self.input.resize(BEGINNING_BYTES, 0);
-                let count = self.file.read(&mut self.input)?;
-                self.input.truncate(count);
-                self.taken = 0;
-                self.ended = count == 0;
-            }
-            let (result, read, written, _) = self.decoder.decode_to_utf8(&self.input[self.taken..], output, self.ended);
-            self.taken += read;
-            self.finished = self.ended && result == encoding_rs::CoderResult::InputEmpty;
-            if written > 0 {
-                return Ok(written);
-            }
-        }
-        Ok(0)
-    }
 }
