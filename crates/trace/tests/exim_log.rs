@@ -152,6 +152,7 @@ fn deliveries_say_what_became_of_them() {
             None,
             "SMTP error from remote mail server after RCPT TO:<b@y.test>: 550 5.1.1 unknown",
         ),
+        ("=> :blackhole: <b@y.test> R=aliases", Outcome::Delivered, "b@y.test", None, None, ""),
         ("** b@y.test: Unrouteable address", Outcome::Failed, "b@y.test", None, None, "Unrouteable address"),
         (
             "** b@y.test <list@x.test>: retry timeout exceeded",

@@ -242,7 +242,8 @@ fn a_postfix_log_is_shown() {
 fn an_exim_log_is_shown() {
     let exim = crate::support::Exim::start();
     let node = Node::to_port(exim.port).start();
-    swaks(node.port, &["--to", "user@onprem.test", "--header", "Message-ID: <1@partner.test>"]);
+    // As swaks spells it, which replaces its own: of two, Exim logs the first, and Postfix the last.
+    swaks(node.port, &["--to", "user@onprem.test", "--header", "Message-Id: <1@partner.test>"]);
     node.wait_for_status("user@onprem.test", "Delivered");
     wait_for("Exim to log the delivery", || exim.log().contains("Completed").then_some(()));
     let log = node.path("mainlog");

@@ -60,6 +60,11 @@ impl<'a> Fields<'a> {
         Self { rest, reason_follows: false }
     }
 
+    /// Nothing but a reason.
+    pub(super) fn reason(rest: &'a str) -> Self {
+        Self { rest, reason_follows: true }
+    }
+
     /// Takes the first `end` bytes, and a colon after them as the beginning of the reason.
     fn take(&mut self, end: usize) -> &'a str {
         let (value, rest) = self.rest.split_at_checked(end).unwrap_or((self.rest, ""));

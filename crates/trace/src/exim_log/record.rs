@@ -165,16 +165,12 @@ fn arrival<'a>(id: &'a str, text: &'a str) -> Option<Arrival<'a>> {
 
 fn delivery<'a>(id: &'a str, outcome: Outcome, text: &'a str) -> Option<Delivery<'a>> {
     let (address, rest) = split_address(text)?;
-    let (address, rest) = address_with_colon(address, rest);
-    let (reason, rest) = rest;
-    let mut delivery =
-        Delivery { id, outcome, address: without_brackets(address), original: None, facts: Facts::default() };
-    if reason {
-        delivery.facts.text = rest;
-        return Some(delivery);
-    }
-    let mut fields = Fields::new(rest);
-    while let Some(field) = fields.next() {
+    // `** a@x.test: Unrouteable address`; but `:blackhole:` and its like are no addresses.
+    let before_reason = address.strip_suffix(':').filter(|_| !address.starts_with(':'));
+    let address = without_brackets(before_reason.unwrap_or(address));
+    let mut delivery = Delivery { id, outcome, address, original: None, facts: Facts::default() };
+    let fields = if before_reason.is_some() { Fields::reason(rest) } else { Fields::new(rest) };
+    for field in fields {
         match field {
             Field::Value("C", confirmation) => delivery.facts.text = confirmation,
             Field::Value(key, value) => drop(delivery.facts.take(key, value)),
@@ -189,15 +185,6 @@ fn delivery<'a>(id: &'a str, outcome: Outcome, text: &'a str) -> Option<Delivery
         }
     }
     Some(delivery)
-}
-
-/// `** a@x.test: Unrouteable address`: true where the rest is the reason.
-fn address_with_colon<'a>(address: &'a str, rest: &'a str) -> (&'a str, (bool, &'a str)) {
-    match address.strip_suffix(':') {
-        // A name of a list in `:include:`, or `:blackhole:`, is no address.
-        Some(bare) if !address.starts_with(':') => (bare, (true, rest)),
-        _ => (address, (false, rest)),
-    }
 }
 
 /// Lines about connections.
