@@ -2,10 +2,8 @@
 
 use std::io::{self, Read};
 
-/// What is read at once.
-const CHUNK_BYTES: usize = 256 * 1024;
-/// Longer lines are cut: no log has them.
-pub(crate) const LINE_BYTES_MAX: usize = 1024 * 1024;
+/// What is read at once, and the longest line; longer ones are cut. Mail servers write a few kilobytes at most.
+const LINE_BYTES_MAX: usize = 256 * 1024;
 
 /// Reads a file line by line.
 pub(crate) struct Lines<R> {
@@ -23,7 +21,7 @@ pub(crate) struct Lines<R> {
 
 impl<R: Read> Lines<R> {
     pub(crate) fn new(file: R) -> Self {
-        let buffer = vec![0; CHUNK_BYTES];
+        let buffer = vec![0; LINE_BYTES_MAX];
         Self { file, buffer, start: 0, end: 0, searched: 0, overlong: false, ended: false }
     }
 
@@ -31,7 +29,7 @@ impl<R: Read> Lines<R> {
     pub(crate) fn next(&mut self) -> io::Result<Option<&[u8]>> {
         loop {
             if let Some(line) = self.take_line() {
-                return Ok(Some(trim_end(&self.buffer[line])));
+                return Ok(Some(self.buffer[line].trim_ascii_end()));
             }
             if self.ended {
                 return Ok(None);
@@ -66,9 +64,6 @@ impl<R: Read> Lines<R> {
         self.end -= self.start;
         self.searched -= self.start;
         self.start = 0;
-        if self.end == self.buffer.len() {
-            self.buffer.resize((self.buffer.len() * 2).min(LINE_BYTES_MAX), 0);
-        }
         loop {
             match self.file.read(&mut self.buffer[self.end..]) {
                 Ok(0) => self.ended = true,
@@ -79,10 +74,6 @@ impl<R: Read> Lines<R> {
             return Ok(());
         }
     }
-}
-
-fn trim_end(line: &[u8]) -> &[u8] {
-    line.trim_ascii_end()
 }
 
 #[cfg(test)]
@@ -110,7 +101,7 @@ mod tests {
 
     #[test]
     fn overlong_lines_are_cut_and_the_next_is_whole() {
-        for length in [CHUNK_BYTES, LINE_BYTES_MAX - 1, LINE_BYTES_MAX + 1, 3 * LINE_BYTES_MAX] {
+        for length in [LINE_BYTES_MAX - 1, LINE_BYTES_MAX, LINE_BYTES_MAX + 1, 3 * LINE_BYTES_MAX] {
             let text = format!("a\n{}\nb\n", "x".repeat(length));
             let told = lines(text.as_bytes());
             let lengths: Vec<usize> = told.iter().map(Vec::len).collect();

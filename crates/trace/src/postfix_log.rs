@@ -6,7 +6,7 @@
 //! ```
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::VecDeque,
     io::{self, Read},
     net::IpAddr,
 };
@@ -17,7 +17,7 @@ use crate::{
     lines::Lines,
     log_time::LogTimes,
     message_trace::{Column, Row},
-    remembered::Remembered,
+    remembered::{Recipients, Remembered},
 };
 
 /// What a line says, without its time.
@@ -152,7 +152,7 @@ struct Message {
     message_id: String,
     client: String,
     size: String,
-    recipients: HashSet<Box<str>>,
+    recipients: Recipients,
 }
 
 impl<R: Read> Reader<R> {
@@ -204,9 +204,7 @@ impl Messages {
         row.set(Column::RecipientAddress, delivery.recipient);
         row.set(Column::TotalBytes, message.size.as_str());
         row.set(Column::OriginalClientIp, message.client.as_str());
-        let is_new = !message.recipients.contains(delivery.recipient);
-        let received = is_new.then(|| {
-            message.recipients.insert(delivery.recipient.into());
+        let received = message.recipients.insert(delivery.recipient).then(|| {
             let mut received = row.clone();
             received.at = message.since;
             received.set(Column::EventId, "RECEIVE");

@@ -1,6 +1,6 @@
 //! What is remembered of messages that a log has begun to tell of: by id, and no more than so many at a time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// When there are more, the oldest are forgotten: their deliveries are shown without sender and Message-ID.
 pub(crate) const MESSAGES_MAX: usize = 200_000;
@@ -44,6 +44,24 @@ impl<M: Default> Remembered<M> {
     }
 }
 
+/// Of one message. No server takes so many at once.
+const RECIPIENTS_MAX: usize = 100_000;
+
+/// The recipients that have been told of.
+#[derive(Default)]
+pub(crate) struct Recipients(HashSet<Box<str>>);
+
+impl Recipients {
+    pub(crate) fn contains(&self, recipient: &str) -> bool {
+        self.0.contains(recipient)
+    }
+
+    /// True where it is new; one too many is not remembered, and never new.
+    pub(crate) fn insert(&mut self, recipient: &str) -> bool {
+        self.0.len() < RECIPIENTS_MAX && !self.contains(recipient) && self.0.insert(recipient.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,6 +74,14 @@ mod tests {
         }
         assert_eq!(remembered.messages.len(), MESSAGES_MAX);
         assert_eq!((*remembered.entry("1"), *remembered.entry("0")), (1, 0));
+    }
+
+    #[test]
+    fn recipients_are_new_once_and_not_without_end() {
+        let mut recipients = Recipients::default();
+        assert!(recipients.insert("a@x.test") && !recipients.insert("a@x.test"));
+        let new = (0..2 * RECIPIENTS_MAX).filter(|number| recipients.insert(&number.to_string())).count();
+        assert_eq!(new, RECIPIENTS_MAX - 1);
     }
 
     /// A log of a year has millions of messages that came and went.

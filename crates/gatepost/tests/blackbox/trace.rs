@@ -289,3 +289,32 @@ fn every_status_of_exchange_online_is_shown() {
         assert_eq!(found, [status]);
     }
 }
+
+/// An alias is expanded into its members, and what a client was refused has no id.
+#[test]
+fn aliases_and_refusals_of_exim_are_told_apart() {
+    const LOG: &str = "\
+2026-11-25 07:00:00 1abcde-000123-XY <= a@x.test H=mx.x.test [192.0.2.9] P=esmtp S=1 id=1@x.test for list@y.test
+2026-11-25 07:00:01 1abcde-000123-XY => b@y.test <list@y.test> R=aliases T=smtp H=mx.y.test [192.0.2.1] C=\"250 ok\"
+2026-11-25 07:00:01 1abcde-000123-XY ** c@y.test <list@y.test>: Unrouteable address
+2026-11-25 07:00:02 1abcde-000123-XY Completed
+2026-11-25 07:00:03 H=mx.x.test [192.0.2.9] F=<a@x.test> rejected RCPT <nobody@y.test>: No such user
+";
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("mainlog");
+    std::fs::write(&log, LOG).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    let output = command.args(["trace", "--format", "json", "--from-exim-log"]).arg(log).output().unwrap();
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let messages = value["messages"].as_array().unwrap();
+    let mut told: Vec<_> =
+        messages.iter().map(|row| ["recipient", "status", "why"].map(|key| row[key].as_str().unwrap())).collect();
+    told.sort_unstable();
+    let expected = [
+        ["b@y.test", "Delivered", "250 ok"],
+        ["c@y.test", "Failed", "Unrouteable address"],
+        ["list@y.test", "Expanded", ""],
+        ["nobody@y.test", "Failed", "No such user"],
+    ];
+    assert_eq!(told, expected);
+}

@@ -11,7 +11,7 @@ mod fields;
 mod record;
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::VecDeque,
     io::{self, Read},
 };
 
@@ -21,7 +21,7 @@ use crate::{
     lines::Lines,
     log_time::LogTimes,
     message_trace::{Column, Row},
-    remembered::Remembered,
+    remembered::{Recipients, Remembered},
 };
 pub use fields::{Facts, Tls};
 pub use record::{Arrival, Delivery, Outcome, Record, Rejection, TlsError};
@@ -93,7 +93,7 @@ struct Message {
     /// What is the same in all its rows.
     row: Row,
     since: Option<Timestamp>,
-    recipients: HashSet<Box<str>>,
+    recipients: Recipients,
 }
 
 impl<R: Read> Reader<R> {
@@ -167,10 +167,9 @@ impl Messages {
 impl Message {
     /// The row of its receipt, where that has not been shown for this recipient.
     fn receive(&mut self, recipient: &str, at: Option<Timestamp>) -> Option<Row> {
-        if self.recipients.contains(recipient) {
+        if !self.recipients.insert(recipient) {
             return None;
         }
-        self.recipients.insert(recipient.into());
         let mut row = self.row.clone();
         row.at = at;
         row.set(Column::EventId, "RECEIVE");
