@@ -18,6 +18,7 @@ use crate::{
     log_time::LogTimes,
     message_trace::{Column, Row},
     remembered::{Recipients, Remembered},
+    text::{self, split_once},
 };
 
 /// What a line says, without its time.
@@ -57,7 +58,7 @@ impl<'a> Record<'a> {
         let id_length = body.bytes().position(|byte| !byte.is_ascii_alphanumeric())?;
         let (queue_id, rest) = body.split_at_checked(id_length)?;
         let Some(rest) = rest.strip_prefix(": ") else {
-            let (trust, rest) = body.split_once(" TLS connection established to ")?;
+            let (trust, rest) = split_once(body, " TLS connection established to ")?;
             return tls(trust, rest);
         };
         if queue_id.len() < 5 || queue_id == "NOQUEUE" {
@@ -95,7 +96,7 @@ fn tls<'a>(trust: &'a str, rest: &'a str) -> Option<Record<'a>> {
 
 /// Addresses may hold anything but end with `>, `; the text may hold anything.
 fn delivery<'a>(queue_id: &'a str, rest: &'a str) -> Option<Delivery<'a>> {
-    let (facts, said) = rest.split_once(" status=")?;
+    let (facts, said) = split_once(rest, " status=")?;
     let (status, text) = said.split_once(' ').unwrap_or((said, ""));
     let text = text.strip_prefix('(').unwrap_or(text);
     Some(Delivery {
@@ -109,15 +110,15 @@ fn delivery<'a>(queue_id: &'a str, rest: &'a str) -> Option<Delivery<'a>> {
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(before)?;
-    Some(rest.split_once(after).map_or(rest, |(inner, _)| inner))
+    let (_, rest) = split_once(text, before)?;
+    Some(split_once(rest, after).map_or(rest, |(inner, _)| inner))
 }
 
 /// A line's time, and what its process says; `None` where it is not Postfix's.
 ///
 /// Times are of the old syslog, which knows neither year nor zone, or of RFC 3339.
 pub fn read_line<'a>(line: &'a str, times: &mut LogTimes) -> Option<(Option<Timestamp>, &'a str)> {
-    let (head, body) = line.split_at_checked(line.find("]: ")?)?;
+    let (head, body) = split_once(line, "]: ")?;
     let (head, process) = head.rsplit_once(' ')?;
     let (program, _) = process.split_once('[')?;
     if !program.starts_with("postfix") || !program.contains('/') {
@@ -128,7 +129,7 @@ pub fn read_line<'a>(line: &'a str, times: &mut LogTimes) -> Option<(Option<Time
         Some(b'0'..=b'9') => times.iso(stamp.split(' ').next().unwrap_or_default()),
         _ => times.syslog(stamp),
     };
-    Some((at, body.strip_prefix("]: ")?))
+    Some((at, body))
 }
 
 /// Reads a log, a row for each attempt, and one for the receipt before the first of each recipient.
@@ -241,7 +242,7 @@ impl<R: Read> Iterator for Reader<R> {
             match self.lines.next() {
                 Ok(None) => return None,
                 Err(error) => return Some(Err(error)),
-                Ok(Some(line)) if self.messages.take(&String::from_utf8_lossy(line)) => {}
+                Ok(Some(line)) if self.messages.take(&text::lossy(line)) => {}
                 Ok(Some(_)) => self.lines_skipped += 1,
             }
         }

@@ -1,11 +1,25 @@
 //! Foreign text files in whatever encoding they come.
 
-use std::io::{self, Read};
+use std::{
+    borrow::Cow,
+    io::{self, Read},
+};
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 /// Enough to tell the encoding, and more than a byte order mark.
 const BEGINNING_BYTES: usize = 64 * 1024;
+
+/// As the standard library's, which takes longer for a text that is longer than a few letters.
+pub(crate) fn split_once<'a>(text: &'a str, at: &str) -> Option<(&'a str, &'a str)> {
+    let start = memchr::memmem::find(text.as_bytes(), at.as_bytes())?;
+    Some((text.get(..start)?, text.get(start + at.len()..)?))
+}
+
+/// Text of a line, whatever its bytes. Most lines are UTF-8, and to find that is quicker than to search for what is not.
+pub(crate) fn lossy(line: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed)
+}
 
 /// UTF-8 unless a mark, or zeros where ASCII in UTF-16 has them, say otherwise.
 fn encoding(beginning: &[u8]) -> &'static Encoding {

@@ -22,6 +22,7 @@ use crate::{
     log_time::LogTimes,
     message_trace::{Column, Row},
     remembered::{Recipients, Remembered},
+    text,
 };
 pub use fields::{Facts, Tls};
 pub use record::{Arrival, Delivery, Outcome, Record, Rejection, TlsError};
@@ -254,7 +255,7 @@ impl<R: Read> Iterator for Reader<R> {
             match self.lines.next() {
                 Ok(None) => return None,
                 Err(error) => return Some(Err(error)),
-                Ok(Some(line)) if self.messages.take(&String::from_utf8_lossy(line)) => {}
+                Ok(Some(line)) if self.messages.take(&text::lossy(line)) => {}
                 Ok(Some(_)) => self.lines_skipped += 1,
             }
         }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::fields::{Facts, Field, Fields, quoted_length, unescape};
+use crate::text::split_once;
 
 /// One line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -189,16 +190,11 @@ fn delivery<'a>(id: &'a str, outcome: Outcome, text: &'a str) -> Option<Delivery
 
 /// Lines about connections.
 fn without_id<'a>(text: &'a str, id: Option<&'a str>) -> Option<Record<'a>> {
-    if let Some((before, after)) = split_at_word(text, "TLS error on connection") {
+    if let Some((before, after)) = split_once(text, "TLS error on connection") {
         return Some(Record::TlsError(TlsError { id, facts: tls_error(before, after) }));
     }
-    let (before, after) = split_at_word(text, "rejected")?;
+    let (before, after) = split_once(text, "rejected")?;
     rejection(before, after).map(Record::Rejection)
-}
-
-fn split_at_word<'a>(text: &'a str, word: &str) -> Option<(&'a str, &'a str)> {
-    let at = memchr::memmem::find(text.as_bytes(), word.as_bytes())?;
-    Some((text.get(..at)?, text.get(at + word.len()..)?))
 }
 
 /// `H=host [ip] ` before it, or ` to host [ip]`, ` from host (helo) [ip]:port` behind; then `(function): reason`.
