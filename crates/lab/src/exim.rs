@@ -140,7 +140,7 @@ fn configuration(peers: &Peers, folder: &Path, port: u16, settings: &str) -> Str
          local_interfaces = 127.0.0.1\ndaemon_smtp_ports = {port}\npid_file_path = {folder}/spool/pid\n\
          exim_path = {program}\n\
          tls_certificate = {folder}/certificate.pem\ntls_privatekey = {folder}/key.pem\n\
-         log_selector = +tls_cipher\nacl_smtp_rcpt = take\nacl_smtp_data = take\nmessage_size_limit = 60M\n\
+         {log}acl_smtp_rcpt = take\nacl_smtp_data = take\nmessage_size_limit = 60M\n\
          daemon_startup_retries = 60\ndaemon_startup_sleep = 1s\n\
          smtp_accept_max = 0\nsmtp_accept_queue_per_connection = 0\n\
          smtputf8_advertise_hosts = *\naccept_8bitmime = true\ndsn_advertise_hosts = *\n\
@@ -149,6 +149,7 @@ fn configuration(peers: &Peers, folder: &Path, port: u16, settings: &str) -> Str
          begin routers\nall:\n driver = accept\n transport = maildir\n\
          begin transports\nmaildir:\n driver = appendfile\n directory = {folder}/mail\n maildir_format\n\
          user = Debian-exim\n group = Debian-exim\n",
+        log = if settings.contains("log_selector") { "" } else { "log_selector = +tls_cipher\n" },
         folder = folder.display(),
         program = peers.root().join(PROGRAM).display(),
     )

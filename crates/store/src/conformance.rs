@@ -406,9 +406,10 @@ async fn traces_are_found<S: Store>(store: &S) {
         (TraceQuery { network_message_id: Some(second.network_message_id), ..base.clone() }, vec!["c@y.test"]),
         (TraceQuery { since: Some(at(10)), ..base.clone() }, vec!["c@y.test"]),
         (TraceQuery { until: Some(at(10)), ..base.clone() }, vec!["a@x.test", "b@x.test"]),
-        (TraceQuery { states: vec![State::Delivered], ..base.clone() }, vec![]),
+        (TraceQuery { states: Some(vec![]), ..base.clone() }, vec![]),
+        (TraceQuery { states: Some(vec![State::Delivered]), ..base.clone() }, vec![]),
         (
-            TraceQuery { states: vec![State::Delivered, State::Queued], ..base.clone() },
+            TraceQuery { states: Some(vec![State::Delivered, State::Queued]), ..base.clone() },
             vec!["c@y.test", "a@x.test", "b@x.test"],
         ),
         (TraceQuery { recipient: text("*@X.test"), ..base.clone() }, vec!["a@x.test", "b@x.test"]),

@@ -19,7 +19,7 @@ pub struct TraceQuery {
     pub network_message_id: Option<Uuid>,
     pub subject: Option<SubjectMatch>,
     /// Empty: any.
-    pub states: Vec<State>,
+    pub states: Option<Vec<State>>,
     /// Received at or after.
     pub since: Option<Timestamp>,
     /// Received before.

@@ -1,9 +1,18 @@
-//! What happened to mail: events; protocol logs, message traces and Postfix logs with their readers and writers.
+//! What happened to mail: events; readers and writers of protocol logs and message traces; readers of what other mail
+//! servers write: logs, delivery status notifications, TLS reports, and errors as Exchange words them.
 
+pub mod dsn;
 pub mod event;
+pub mod exchange_error;
+pub mod exim_log;
+mod lines;
+mod log_time;
 pub mod message_trace;
 pub mod postfix_log;
 pub mod protocol_log;
+mod remembered;
 mod text;
+pub mod tls_report;
 
 pub use event::{Attempt, Event, EventKind, Received, Waiting};
+pub use log_time::LogTimes;

@@ -6,14 +6,20 @@
 //! ```
 
 use std::{
-    collections::{HashMap, VecDeque},
-    io::{self, BufRead},
+    collections::VecDeque,
+    io::{self, Read},
     net::IpAddr,
 };
 
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
 
-use crate::message_trace::{Column, Row};
+use crate::{
+    lines::Lines,
+    log_time::LogTimes,
+    message_trace::{Column, Row},
+    remembered::{Recipients, Remembered},
+    text::{self, split_once},
+};
 
 /// What a line says, without its time.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,12 +55,13 @@ pub struct Delivery<'a> {
 impl<'a> Record<'a> {
     /// Reads what follows `postfix/smtp[1234]: `; `None` for what tells nothing of a message.
     pub fn read(body: &'a str) -> Option<Self> {
-        if let Some((trust, rest)) = body.split_once(" TLS connection established to ") {
+        let id_length = body.bytes().position(|byte| !byte.is_ascii_alphanumeric())?;
+        let (queue_id, rest) = body.split_at_checked(id_length)?;
+        let Some(rest) = rest.strip_prefix(": ") else {
+            let (trust, rest) = split_once(body, " TLS connection established to ")?;
             return tls(trust, rest);
-        }
-        let (queue_id, rest) = body.split_once(": ")?;
-        let is_id = queue_id.len() >= 5 && queue_id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !is_id || queue_id == "NOQUEUE" {
+        };
+        if queue_id.len() < 5 || queue_id == "NOQUEUE" {
             return None;
         }
         if rest == "removed" {
@@ -89,7 +96,7 @@ fn tls<'a>(trust: &'a str, rest: &'a str) -> Option<Record<'a>> {
 
 /// Addresses may hold anything but end with `>, `; the text may hold anything.
 fn delivery<'a>(queue_id: &'a str, rest: &'a str) -> Option<Delivery<'a>> {
-    let (facts, said) = rest.split_once(" status=")?;
+    let (facts, said) = split_once(rest, " status=")?;
     let (status, text) = said.split_once(' ').unwrap_or((said, ""));
     let text = text.strip_prefix('(').unwrap_or(text);
     Some(Delivery {
@@ -103,58 +110,40 @@ fn delivery<'a>(queue_id: &'a str, rest: &'a str) -> Option<Delivery<'a>> {
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(before)?;
-    Some(rest.split_once(after).map_or(rest, |(inner, _)| inner))
+    let (_, rest) = split_once(text, before)?;
+    Some(split_once(rest, after).map_or(rest, |(inner, _)| inner))
 }
 
 /// A line's time, and what its process says; `None` where it is not Postfix's.
 ///
 /// Times are of the old syslog, which knows neither year nor zone, or of RFC 3339.
-pub fn read_line<'a>(line: &'a str, now: Timestamp, zone: &TimeZone) -> Option<(Option<Timestamp>, &'a str)> {
-    let (head, body) = line.split_once("]: ")?;
+pub fn read_line<'a>(line: &'a str, times: &mut LogTimes) -> Option<(Option<Timestamp>, &'a str)> {
+    let (head, body) = split_once(line, "]: ")?;
     let (head, process) = head.rsplit_once(' ')?;
     let (program, _) = process.split_once('[')?;
     if !program.starts_with("postfix") || !program.contains('/') {
         return None;
     }
     let stamp = head.trim_start_matches('\u{feff}');
-    let first = stamp.split(' ').next().unwrap_or_default();
-    let at = first.parse().ok().or_else(|| old_time(stamp, now, zone));
+    let at = match stamp.as_bytes().first() {
+        Some(b'0'..=b'9') => times.iso(stamp.split(' ').next().unwrap_or_default()),
+        _ => times.syslog(stamp),
+    };
     Some((at, body))
 }
 
-/// `Jun 04 22:24:28 host`: in the last twelve months.
-fn old_time(text: &str, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let mut words = text.split_whitespace();
-    let (month, day, time) = (words.next()?, words.next()?, words.next()?);
-    let month = MONTHS.find(month).filter(|at| month.len() == 3 && at % 3 == 0)? / 3 + 1;
-    let day: u8 = day.parse().ok()?;
-    let year = now.to_zoned_datetime(zone.clone()).year();
-    let in_year = |year: i16| {
-        let local: DateTime = format!("{year:04}-{month:02}-{day:02}T{time}").parse().ok()?;
-        Some(local.to_zoned_datetime(zone.clone()).ok()?.timestamp())
-    };
-    // A clock may be ahead of this one.
-    let is_past = |at: &Timestamp| at.duration_since(now).as_hours() < 24;
-    in_year(year).filter(is_past).or_else(|| in_year(year - 1))
-}
-
-/// Messages of which something is remembered at the same time. When there are more, the oldest are forgotten: their
-/// deliveries are shown without sender and Message-ID.
-const MESSAGES_MAX: usize = 200_000;
-
 /// Reads a log, a row for each attempt, and one for the receipt before the first of each recipient.
 pub struct Reader<R> {
-    file: R,
-    now: Timestamp,
-    zone: TimeZone,
-    line: Vec<u8>,
-    messages: HashMap<String, Message>,
-    order: VecDeque<String>,
-    ready: VecDeque<Row>,
+    lines: Lines<R>,
+    messages: Messages,
     /// Lines that were not Postfix's, or told nothing of a message.
     pub lines_skipped: u64,
+}
+
+struct Messages {
+    times: LogTimes,
+    remembered: Remembered<Message>,
+    ready: VecDeque<Row>,
 }
 
 #[derive(Default)]
@@ -164,40 +153,27 @@ struct Message {
     message_id: String,
     client: String,
     size: String,
-    recipients: Vec<String>,
+    recipients: Recipients,
 }
 
-impl<R: BufRead> Reader<R> {
+impl<R: Read> Reader<R> {
     /// Times without a zone are in `zone`, and not after `now`.
     pub fn new(file: R, now: Timestamp, zone: TimeZone) -> Self {
-        Self {
-            file,
-            now,
-            zone,
-            line: Vec::new(),
-            messages: HashMap::new(),
-            order: VecDeque::new(),
-            ready: VecDeque::new(),
-            lines_skipped: 0,
-        }
+        let messages =
+            Messages { times: LogTimes::new(now, zone), remembered: Remembered::new(), ready: VecDeque::new() };
+        Self { lines: Lines::new(file), messages, lines_skipped: 0 }
     }
+}
 
+impl Messages {
     fn message(&mut self, queue_id: &str, at: Option<Timestamp>) -> &mut Message {
-        if !self.messages.contains_key(queue_id) {
-            if self.messages.len() >= MESSAGES_MAX
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.messages.remove(&oldest);
-            }
-            self.order.push_back(queue_id.to_owned());
-        }
-        let message = self.messages.entry(queue_id.to_owned()).or_default();
+        let message = self.remembered.entry(queue_id);
         message.since = message.since.or(at);
         message
     }
 
     fn take(&mut self, line: &str) -> bool {
-        let Some((at, body)) = read_line(line, self.now, &self.zone) else { return false };
+        let Some((at, body)) = read_line(line, &mut self.times) else { return false };
         match Record::read(body) {
             Some(Record::Client { queue_id, client }) => {
                 self.message(queue_id, at).client = between(client, "[", "]").unwrap_or(client).to_owned();
@@ -212,7 +188,7 @@ impl<R: BufRead> Reader<R> {
             }
             Some(Record::Delivery(delivery)) => self.deliver(&delivery, at),
             Some(Record::Removed { queue_id }) => {
-                self.messages.remove(queue_id);
+                self.remembered.remove(queue_id);
             }
             Some(Record::Tls { .. }) | None => return false,
         }
@@ -229,9 +205,7 @@ impl<R: BufRead> Reader<R> {
         row.set(Column::RecipientAddress, delivery.recipient);
         row.set(Column::TotalBytes, message.size.as_str());
         row.set(Column::OriginalClientIp, message.client.as_str());
-        let is_new = !message.recipients.iter().any(|known| known == delivery.recipient);
-        let received = is_new.then(|| {
-            message.recipients.push(delivery.recipient.to_owned());
+        let received = message.recipients.insert(delivery.recipient).then(|| {
             let mut received = row.clone();
             received.at = message.since;
             received.set(Column::EventId, "RECEIVE");
@@ -257,25 +231,20 @@ fn event(status: &str) -> &'static str {
     }
 }
 
-impl<R: BufRead> Iterator for Reader<R> {
+impl<R: Read> Iterator for Reader<R> {
     type Item = io::Result<Row>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(row) = self.ready.pop_front() {
+            if let Some(row) = self.messages.ready.pop_front() {
                 return Some(Ok(row));
             }
-            let mut line = std::mem::take(&mut self.line);
-            line.clear();
-            match self.file.read_until(b'\n', &mut line) {
-                Ok(0) => return None,
+            match self.lines.next() {
+                Ok(None) => return None,
                 Err(error) => return Some(Err(error)),
-                Ok(_) => {}
+                Ok(Some(line)) if self.messages.take(&text::lossy(line)) => {}
+                Ok(Some(_)) => self.lines_skipped += 1,
             }
-            if !self.take(String::from_utf8_lossy(&line).trim_end()) {
-                self.lines_skipped += 1;
-            }
-            self.line = line;
         }
     }
 }

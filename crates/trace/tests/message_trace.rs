@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
-use std::path::{Path, PathBuf};
+mod samples;
 
 use gatepost_trace::message_trace::{
-    Column, Encoding, EventWriter, Layout, Reader, Row, RowsSkipped, Summary, SummaryWriter,
+    Column, Encoding, EventWriter, Layout, Reader, Row, RowsSkipped, Status, Summary, SummaryWriter,
 };
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -27,13 +27,6 @@ fn write(rows: &[Row], layout: Layout, encoding: Encoding) -> Vec<u8> {
     writer.flush().unwrap();
     drop(writer);
     bytes
-}
-
-/// `shared` stands beside the repository; elsewhere GATEPOST_SHARED names it.
-fn sample(name: &str) -> Vec<u8> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let path = std::env::var_os("GATEPOST_SHARED").map_or(beside, PathBuf::from).join("samples").join(name);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("failed to read {}: {error}", path.display()))
 }
 
 #[test]
@@ -106,6 +99,21 @@ fn columns_are_found_by_name_in_any_order_and_encoding() {
     }
 }
 
+/// As `Get-MessageTraceV2 | Export-Csv` writes it.
+#[test]
+fn a_list_of_messages_has_its_status_for_an_event() {
+    let text = "\"PSComputerName\",\"MessageTraceId\",\"MessageId\",\"Received\",\"SenderAddress\",\"RecipientAddress\",\
+        \"FromIP\",\"ToIP\",\"Subject\",\"Status\",\"Size\"\r\n\
+        \"x\",\"01a2\",\"<1@x>\",\"2026-11-25T08:10:00\",\"a@x\",\"b@x\",\"192.0.2.1\",,\"Hello, you\",\"FilteredAsSpam\",\"4711\"\r\n";
+    let (rows, skipped) = read(text.as_bytes());
+    assert_eq!((rows.len(), skipped), (1, RowsSkipped(0)));
+    let row = &rows[0];
+    assert_eq!(row.at, Some(at("2026-11-25T08:10:00Z")));
+    assert_eq!(Status::after_event(&row[Column::EventId]), Some(Status::FilteredAsSpam));
+    assert_eq!([&row[Column::NetworkMessageId], &row[Column::MessageSubject]], ["01a2", "Hello, you"]);
+    assert_eq!([&row[Column::OriginalClientIp], &row[Column::TotalBytes]], ["192.0.2.1", "4711"]);
+}
+
 #[test]
 fn what_is_no_trace_is_refused() {
     for text in ["", "a,b,c\r\n1,2,3\r\n", "#Software: x\r\n#Fields: a,b\r\n", "date_time_utc\r\n"] {
@@ -118,7 +126,7 @@ fn what_is_no_trace_is_refused() {
 /// A log of Exchange 2013, with 27 fields, as others have published it.
 #[test]
 fn a_published_tracking_log_is_read() {
-    let (rows, skipped) = read(&sample("exchange-logs/kinesis_msgtrk_2013_sanitised.log"));
+    let (rows, skipped) = read(&samples::read("exchange-logs/kinesis_msgtrk_2013_sanitised.log"));
     assert!(!rows.is_empty());
     assert_eq!(skipped, RowsSkipped(0));
     for row in &rows {

@@ -2,23 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
-use std::{
-    collections::HashMap,
-    fs,
-    path::{Path, PathBuf},
-};
+mod samples;
+
+use std::collections::HashMap;
 
 use gatepost_trace::{
+    LogTimes,
     message_trace::Column,
     postfix_log::{Reader, Record, read_line},
 };
 use jiff::{Timestamp, tz::TimeZone};
-
-/// `shared` stands beside the repository; elsewhere GATEPOST_SHARED names it.
-fn samples(folder: &str) -> PathBuf {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    std::env::var_os("GATEPOST_SHARED").map_or(beside, PathBuf::from).join("samples").join(folder)
-}
 
 fn now() -> Timestamp {
     "2026-11-25T08:00:00Z".parse().unwrap()
@@ -33,10 +26,8 @@ fn fields(text: &str) -> HashMap<String, String> {
 #[test]
 fn published_lines_mean_what_they_are_said_to() {
     let (mut deliveries, mut tls, mut removed) = (0, 0, 0);
-    for entry in fs::read_dir(samples("postfix-logs")).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let expected = fields(&fs::read_to_string(&path).unwrap());
+    for (name, bytes) in samples::folder("postfix-logs") {
+        let expected = fields(std::str::from_utf8(&bytes).unwrap());
         let want = |key: &str| expected.get(&format!("postfix_{key}")).map(String::as_str);
         match Record::read(&expected["data"]) {
             Some(Record::Delivery(delivery)) => {
@@ -66,6 +57,7 @@ fn published_lines_mean_what_they_are_said_to() {
 
 #[test]
 fn times_come_in_two_ways() {
+    let mut times = LogTimes::new(now(), TimeZone::UTC);
     let table = [
         ("Jun 04 22:24:28 host postfix/qmgr[1]: x", Some("2026-06-04T22:24:28Z")),
         ("Jun  4 22:24:28 host postfix/qmgr[1]: x", Some("2026-06-04T22:24:28Z")),
@@ -75,11 +67,11 @@ fn times_come_in_two_ways() {
         ("Juni 4 22:24:28 host postfix/qmgr[1]: x", None),
     ];
     for (line, expected) in table {
-        let (at, body) = read_line(line, now(), &TimeZone::UTC).unwrap();
+        let (at, body) = read_line(line, &mut times).unwrap();
         assert_eq!((at, body), (expected.map(|time| time.parse().unwrap()), "x"), "{line}");
     }
     for line in ["", "Jun 04 22:24:28 host sshd[1]: x", "Jun 04 22:24:28 host postfix[1]: x", "]: ", "[]: "] {
-        assert_eq!(read_line(line, now(), &TimeZone::UTC), None, "{line}");
+        assert_eq!(read_line(line, &mut times), None, "{line}");
     }
 }
 
@@ -128,8 +120,7 @@ fn lines_of_a_message_are_put_together() {
 
 #[test]
 fn published_logs_are_read_to_their_end() {
-    for entry in fs::read_dir(samples("mta-logs")).unwrap() {
-        let bytes = fs::read(entry.unwrap().path()).unwrap();
+    for (_, bytes) in samples::folder("mta-logs") {
         Reader::new(bytes.as_slice(), now(), TimeZone::UTC).for_each(|row| drop(row.unwrap()));
     }
 }

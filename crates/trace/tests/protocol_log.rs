@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
-use std::path::{Path, PathBuf};
+mod samples;
 
 use gatepost_trace::protocol_log::{LogType, Row, RowKind, header, read, row, sessions};
 use jiff::Timestamp;
@@ -111,12 +111,8 @@ proptest! {
     }
 }
 
-/// Logs as others have published them. `shared` stands beside the repository; elsewhere GATEPOST_SHARED names it.
 fn sample(name: &str) -> Vec<u8> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let path =
-        std::env::var_os("GATEPOST_SHARED").map_or(beside, PathBuf::from).join("samples/exchange-logs").join(name);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("failed to read {}: {error}", path.display()))
+    samples::read(&format!("exchange-logs/{name}"))
 }
 
 #[test]

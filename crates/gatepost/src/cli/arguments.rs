@@ -115,8 +115,10 @@ Examples:
   gatepost trace --follow
   gatepost trace --from-tracking-log MSGTRK20261125-1.LOG --status failed
   gatepost trace --from-postfix-log /var/log/mail.log --recipient @onprem.test
+  gatepost trace --from-exim-log /var/log/exim4/mainlog --status failed,pending
 
-Status is Delivered, Pending, Failed, or Removed (by an operator). Case does not matter.
+Status is Delivered, Pending, Failed, or Removed (by an operator); in files of others also Expanded, Quarantined,
+FilteredAsSpam, GettingStatus. Case does not matter.
 
 JSON: {\"messages\": [{\"network_message_id\", \"message_id\", \"received\", \"sender\", \"recipient\",
 \"subject\", \"size_bytes\", \"connector\", \"state\", \"due\", \"attempts\",
@@ -152,7 +154,7 @@ pub(crate) struct SearchArguments {
     #[arg(long, value_name = "TEXT", group = "subject_match")]
     pub subject_ends_with: Option<String>,
     /// Standing now; several with commas between
-    #[arg(long, value_enum, value_delimiter = ',')]
+    #[arg(long, value_enum, value_delimiter = ',', ignore_case = true)]
     pub status: Vec<Status>,
     /// Received at or after: a time, or how long ago, such as 2h or 3d
     #[arg(long, value_name = "TIME")]
@@ -202,6 +204,9 @@ pub(crate) struct TraceArguments {
     /// Show what logs of Postfix tell; several times
     #[arg(long, value_name = "FILE")]
     pub from_postfix_log: Vec<PathBuf>,
+    /// Show what main logs of Exim tell; several times
+    #[arg(long, value_name = "FILE")]
+    pub from_exim_log: Vec<PathBuf>,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     pub format: TraceFormat,
@@ -216,7 +221,8 @@ pub(crate) struct TraceArguments {
 impl TraceArguments {
     /// True if it is about other systems' files.
     pub(crate) fn is_foreign(&self) -> bool {
-        !(self.from_message_trace.is_empty() && self.from_tracking_log.is_empty() && self.from_postfix_log.is_empty())
+        let files = [&self.from_message_trace, &self.from_tracking_log, &self.from_postfix_log, &self.from_exim_log];
+        files.iter().any(|files| !files.is_empty())
     }
 }
 
@@ -388,6 +394,16 @@ pub(crate) enum Status {
     Failed,
     /// By an operator
     Removed,
+    /// Of a list or an alias: its members got it (in files of others)
+    Expanded,
+    /// (In files of others)
+    Quarantined,
+    /// (In files of others)
+    #[value(name = "filteredasspam", aliases = ["filtered-as-spam", "filtered as spam"])]
+    FilteredAsSpam,
+    /// Too new for its status to be known (in files of others)
+    #[value(name = "gettingstatus", aliases = ["getting-status", "getting status"])]
+    GettingStatus,
 }
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]

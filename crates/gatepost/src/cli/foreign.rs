@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io::{self, BufReader, Write},
+    io::{self, Write},
     path::Path,
 };
 
@@ -11,7 +11,8 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::json;
 use trace::{
-    message_trace::{Column as Field, Reader, Row},
+    exim_log,
+    message_trace::{self, Column as Field, Reader, Row},
     postfix_log,
 };
 
@@ -48,11 +49,22 @@ struct Files {
 
 /// The last word on a delivery; whatever else was logged of it tells how far it came.
 fn ending(event: &str) -> Option<Status> {
-    match event.to_ascii_uppercase().as_str() {
-        "DELIVER" | "SEND" | "SENDEXTERNAL" | "DUPLICATEDELIVER" => Some(Status::Delivered),
-        "FAIL" | "DELIVERFAIL" | "BADMAIL" | "DROP" | "POISONMESSAGE" => Some(Status::Failed),
-        _ => None,
-    }
+    message_trace::Status::after_event(event).map(Status::from)
+}
+
+/// Whom an event is about: what expands a list names its members, and tells of the list.
+fn concerned(row: &Row) -> &str {
+    let is_expansion = ending(&row[Field::EventId]) == Some(Status::Expanded);
+    let list = &row[Field::RelatedRecipientAddress];
+    if is_expansion && !list.is_empty() { list } else { &row[Field::RecipientAddress] }
+}
+
+/// What was refused never got an id, and is known by when and from whom it came.
+fn message_key(row: &Row) -> Option<String> {
+    let id = [&row[Field::NetworkMessageId], &row[Field::MessageId]].into_iter().find(|id| !id.is_empty());
+    let is_ending = ending(&row[Field::EventId]).is_some();
+    let refused = || is_ending.then(|| format!("{:?} {}", row.at, &row[Field::SenderAddress]));
+    id.map(str::to_ascii_lowercase).or_else(refused)
 }
 
 impl Files {
@@ -66,11 +78,23 @@ impl Files {
 
     fn read_postfix(&mut self, path: &Path, screen: &Screen, detail: bool) -> anyhow::Result<()> {
         let file = File::open(path).with_context(|| format!("failed to read {}", path.display()))?;
-        let mut reader = postfix_log::Reader::new(BufReader::new(file), screen.now, screen.zone.clone());
+        let mut reader = postfix_log::Reader::new(file, screen.now, screen.zone.clone());
         let before = self.rows;
         self.take(reader.by_ref(), path, detail)?;
         if self.rows == before {
             bail!("{}: no line of it tells of a delivery by Postfix", path.display());
+        }
+        self.skipped += reader.lines_skipped;
+        Ok(())
+    }
+
+    fn read_exim(&mut self, path: &Path, screen: &Screen, detail: bool) -> anyhow::Result<()> {
+        let file = File::open(path).with_context(|| format!("failed to read {}", path.display()))?;
+        let mut reader = exim_log::Reader::new(file, screen.now, screen.zone.clone());
+        let before = self.rows;
+        self.take(reader.by_ref(), path, detail)?;
+        if self.rows == before {
+            bail!("{}: no line of it tells of a delivery by Exim", path.display());
         }
         self.skipped += reader.lines_skipped;
         Ok(())
@@ -86,13 +110,12 @@ impl Files {
     }
 
     fn add(&mut self, row: &Row, detail: bool) {
-        let id = [&row[Field::NetworkMessageId], &row[Field::MessageId]].into_iter().find(|id| !id.is_empty());
-        let Some(id) = id else { return };
-        let mut recipients: Vec<&str> = row[Field::RecipientAddress].split(';').collect();
+        let Some(id) = message_key(row) else { return };
+        let mut recipients: Vec<&str> = concerned(row).split(';').collect();
         recipients.sort_unstable();
         recipients.dedup();
         for recipient in recipients.into_iter().filter(|recipient| !recipient.is_empty()) {
-            let key = (id.to_ascii_lowercase(), recipient.to_ascii_lowercase());
+            let key = (id.clone(), recipient.to_ascii_lowercase());
             let place = *self.places.entry(key).or_insert_with(|| {
                 self.traced.push(Traced::new(row, recipient));
                 self.traced.len() - 1
@@ -225,6 +248,9 @@ pub(crate) fn run(arguments: &TraceArguments, screen: &Screen, out: &mut dyn Wri
     }
     for path in &arguments.from_postfix_log {
         files.read_postfix(path, screen, arguments.detail)?;
+    }
+    for path in &arguments.from_exim_log {
+        files.read_exim(path, screen, arguments.detail)?;
     }
     files.traced.retain(|traced| filter.passes(traced));
     files.traced.sort_by(|a, b| b.received.cmp(&a.received).then_with(|| a.recipient.cmp(&b.recipient)));

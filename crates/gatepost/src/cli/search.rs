@@ -40,7 +40,8 @@ impl SearchArguments {
             message_id: self.message_id.clone(),
             network_message_id: self.message,
             subject,
-            states: self.status.iter().flat_map(|status| status.states()).copied().collect(),
+            states: (!self.status.is_empty())
+                .then(|| self.status.iter().flat_map(|status| status.states()).copied().collect()),
             since,
             until,
             from_ip: self.from_ip,

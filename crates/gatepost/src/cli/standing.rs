@@ -3,7 +3,7 @@
 use delivery::waiting;
 use jiff::Timestamp;
 use store::{ConnectorReport, DeliveryRecord, NodeReport, State, Store};
-use trace::Waiting;
+use trace::{Waiting, message_trace};
 
 use super::{
     arguments::Status,
@@ -103,14 +103,29 @@ impl From<State> for Status {
     }
 }
 
+impl From<message_trace::Status> for Status {
+    fn from(status: message_trace::Status) -> Self {
+        match status {
+            message_trace::Status::Delivered => Self::Delivered,
+            message_trace::Status::Pending => Self::Pending,
+            message_trace::Status::Failed => Self::Failed,
+            message_trace::Status::Quarantined => Self::Quarantined,
+            message_trace::Status::FilteredAsSpam => Self::FilteredAsSpam,
+            message_trace::Status::Expanded => Self::Expanded,
+            message_trace::Status::GettingStatus => Self::GettingStatus,
+        }
+    }
+}
+
 impl Status {
-    /// All states that have this status.
+    /// All states that have this status; none where only other systems have it.
     pub(crate) fn states(self) -> &'static [State] {
         match self {
             Self::Pending => &[State::Queued, State::Leased, State::Suspended],
             Self::Delivered => &[State::Delivered],
             Self::Failed => &[State::Failed],
             Self::Removed => &[State::Removed],
+            Self::Expanded | Self::Quarantined | Self::FilteredAsSpam | Self::GettingStatus => &[],
         }
     }
 
@@ -120,14 +135,18 @@ impl Status {
             Self::Pending => "Pending",
             Self::Failed => "Failed",
             Self::Removed => "Removed",
+            Self::Expanded => "Expanded",
+            Self::Quarantined => "Quarantined",
+            Self::FilteredAsSpam => "FilteredAsSpam",
+            Self::GettingStatus => "GettingStatus",
         }
     }
 
     pub(crate) fn colour(self) -> Colour {
         match self {
-            Self::Delivered => Colour::Green,
-            Self::Pending => Colour::Yellow,
-            Self::Failed | Self::Removed => Colour::Red,
+            Self::Delivered | Self::Expanded => Colour::Green,
+            Self::Pending | Self::GettingStatus => Colour::Yellow,
+            Self::Failed | Self::Removed | Self::Quarantined | Self::FilteredAsSpam => Colour::Red,
         }
     }
 }

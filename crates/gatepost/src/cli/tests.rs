@@ -123,8 +123,11 @@ impl Store for Fixed {
         }))
     }
     async fn trace(&self, query: TraceQuery) -> Result<Vec<DeliveryRecord>> {
-        let rows =
-            self.records.iter().rev().filter(|record| query.states.is_empty() || query.states.contains(&record.state));
+        let rows = self
+            .records
+            .iter()
+            .rev()
+            .filter(|record| query.states.as_ref().is_none_or(|states| states.contains(&record.state)));
         Ok(rows.take(query.limit as usize).cloned().collect())
     }
     async fn histories(&self, messages: Vec<MessageKey>) -> Result<Vec<Vec<Event>>> {
@@ -450,6 +453,15 @@ fn trace_shows_status_and_why() {
     let pending = json("gatepost trace --status pending --format json", &store);
     let ids: Vec<_> = pending["messages"].as_array().unwrap().iter().map(|row| row["state"].clone()).collect();
     assert_eq!(ids, ["suspended", "queued"], "newest first");
+    for (statuses, count) in [
+        ("Pending", 2),
+        ("quarantined", 0),
+        ("FilteredAsSpam,gettingstatus,Expanded", 0),
+        ("filtered-as-spam,delivered", 1),
+    ] {
+        let found = json(&format!("gatepost trace --status {statuses} --format json"), &store);
+        assert_eq!(found["messages"].as_array().unwrap().len(), count, "{statuses}");
+    }
     let short = run("gatepost trace --limit 2", &store, None).unwrap();
     let end = short.lines().last().unwrap();
     assert!(end.starts_with("These are the newest 2. The next ones: --after 17"), "{end}");

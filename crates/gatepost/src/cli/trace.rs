@@ -274,6 +274,8 @@ impl<S: Store> Page<'_, S> {
             Status::Pending => [waiting, failure].into_iter().flatten().collect::<Vec<_>>().join(": "),
             Status::Failed => failure.unwrap_or_default(),
             Status::Removed => "removed from the queue by an operator".to_owned(),
+            // A delivery of this gateway's is never in them.
+            Status::Expanded | Status::Quarantined | Status::FilteredAsSpam | Status::GettingStatus => String::new(),
         }
     }
 }

@@ -236,3 +236,85 @@ fn a_postfix_log_is_shown() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no line of it tells of a delivery by Postfix"));
 }
+
+/// The log of a real Exim, which took one message of the gateway.
+#[test]
+fn an_exim_log_is_shown() {
+    let exim = crate::support::Exim::start();
+    let node = Node::to_port(exim.port).start();
+    // As swaks spells it, which replaces its own: of two, Exim logs the first, and Postfix the last.
+    swaks(node.port, &["--to", "user@onprem.test", "--header", "Message-Id: <1@partner.test>"]);
+    node.wait_for_status("user@onprem.test", "Delivered");
+    wait_for("Exim to log the delivery", || exim.log().contains("Completed").then_some(()));
+    let log = node.path("mainlog");
+    std::fs::write(&log, exim.log()).unwrap();
+    let read = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        let arguments = ["trace", "--from-exim-log"].iter().chain(arguments);
+        command.args(arguments).args(["--format", "json"]).output().unwrap()
+    };
+    let messages = |arguments: &[&str]| -> Value {
+        let value: Value = serde_json::from_slice(&read(arguments).stdout).unwrap();
+        value["messages"].clone()
+    };
+    let log = log.to_str().unwrap();
+    let row = &messages(&[log])[0];
+    assert_eq!(row["status"], "Delivered", "{row:#}");
+    assert_eq!(row["sender"], "alice@partner.test");
+    assert_eq!((&row["recipient"], &row["message_id"]), (&"user@onprem.test".into(), &"<1@partner.test>".into()));
+    assert_eq!(messages(&[log, "--status", "quarantined"]), serde_json::json!([]));
+    let output = read(&[node.path("gatepost.toml").to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no line of it tells of a delivery by Exim"));
+}
+
+/// Lists of messages have statuses that no event has.
+#[test]
+fn every_status_of_exchange_online_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list.csv");
+    let statuses = ["Delivered", "Pending", "Failed", "Quarantined", "FilteredAsSpam", "Expanded", "GettingStatus"];
+    let mut text = "MessageTraceId,MessageId,Received,SenderAddress,RecipientAddress,Subject,Status\r\n".to_owned();
+    for status in statuses {
+        text += &format!("{status},<{status}@x.test>,2026-11-25T08:10:00,a@x.test,b@x.test,Hello,{status}\r\n");
+    }
+    std::fs::write(&list, text).unwrap();
+    for status in statuses {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        let file = list.to_str().unwrap();
+        let output =
+            command.args(["trace", "--format", "json", "--status", status, "--from-message-trace", file]).output();
+        let value: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+        let found: Vec<_> = value["messages"].as_array().unwrap().iter().map(|row| row["status"].clone()).collect();
+        assert_eq!(found, [status]);
+    }
+}
+
+/// An alias is expanded into its members, and what a client was refused has no id.
+#[test]
+fn aliases_and_refusals_of_exim_are_told_apart() {
+    const LOG: &str = "\
+2026-11-25 07:00:00 1abcde-000123-XY <= a@x.test H=mx.x.test [192.0.2.9] P=esmtp S=1 id=1@x.test for list@y.test
+2026-11-25 07:00:01 1abcde-000123-XY => b@y.test <list@y.test> R=aliases T=smtp H=mx.y.test [192.0.2.1] C=\"250 ok\"
+2026-11-25 07:00:01 1abcde-000123-XY ** c@y.test <list@y.test>: Unrouteable address
+2026-11-25 07:00:02 1abcde-000123-XY Completed
+2026-11-25 07:00:03 H=mx.x.test [192.0.2.9] F=<a@x.test> rejected RCPT <nobody@y.test>: No such user
+";
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("mainlog");
+    std::fs::write(&log, LOG).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    let output = command.args(["trace", "--format", "json", "--from-exim-log"]).arg(log).output().unwrap();
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let messages = value["messages"].as_array().unwrap();
+    let mut told: Vec<_> =
+        messages.iter().map(|row| ["recipient", "status", "why"].map(|key| row[key].as_str().unwrap())).collect();
+    told.sort_unstable();
+    let expected = [
+        ["b@y.test", "Delivered", "250 ok"],
+        ["c@y.test", "Failed", "Unrouteable address"],
+        ["list@y.test", "Expanded", ""],
+        ["nobody@y.test", "Failed", "No such user"],
+    ];
+    assert_eq!(told, expected);
+}

@@ -83,8 +83,8 @@ pub(super) fn condition(query: &TraceQuery) -> (String, Vec<Box<dyn ToSql>>) {
     all.push_if("m.message_id = ?", message_id);
     all.push_if("m.network_message_id = ?", query.network_message_id.map(|id| id.as_bytes().to_vec()));
     all.push_subject(query.subject.as_ref());
-    if !query.states.is_empty() {
-        let states: Vec<String> = query.states.iter().map(|state| state_number(*state).to_string()).collect();
+    if let Some(states) = &query.states {
+        let states: Vec<String> = states.iter().map(|state| state_number(*state).to_string()).collect();
         all.sql.push_str(&format!(" AND d.state IN ({})", states.join(", ")));
     }
     all.push_if("d.received >= ?", query.since.map(Millis));

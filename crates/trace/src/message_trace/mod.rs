@@ -4,13 +4,18 @@
 //! Source: Microsoft's documentation of message trace and message tracking, as far as published files bear it out.
 
 mod read;
+mod status;
 mod write;
 
-use std::ops::Index;
+use std::{
+    fmt,
+    ops::{Index, Range},
+};
 
 use jiff::Timestamp;
 
 pub use read::{Reader, RowsSkipped};
+pub use status::Status;
 pub use write::{Encoding, EventWriter, Layout, Summary, SummaryWriter};
 
 /// A column of the extended report and of the message tracking log.
@@ -85,16 +90,42 @@ const NAMES: [(Column, &str); COLUMNS] = [
 ];
 
 /// One event of one message. What a column says is text, as in the file; empty where it says nothing.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Default)]
 pub struct Row {
     /// `None` where the field is no time.
     pub at: Option<Timestamp>,
-    values: [String; COLUMNS],
+    /// What all columns say, in any order: rows are many, and one text costs less than 29.
+    text: String,
+    places: [Place; COLUMNS],
+}
+
+/// Where a column stands in its row's text.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    start: u32,
+    end: u32,
 }
 
 impl Row {
-    pub fn set(&mut self, column: Column, value: impl Into<String>) {
-        self.values[column as usize] = value.into();
+    /// What was set before stays in the text, unseen.
+    pub fn set(&mut self, column: Column, value: impl AsRef<str>) {
+        let start = self.text.len();
+        self.text.push_str(value.as_ref());
+        self.place(column as usize, start..self.text.len());
+    }
+
+    fn place(&mut self, column: usize, range: Range<usize>) {
+        // No row is so large that a number is cut here; were it, the column would say nothing.
+        let numbers = (u32::try_from(range.start), u32::try_from(range.end));
+        self.places[column] = if let (Ok(start), Ok(end)) = numbers { Place { start, end } } else { Place::default() };
+    }
+
+    fn values(&self) -> impl Iterator<Item = &str> {
+        self.places.iter().map(|place| self.text_at(*place))
+    }
+
+    fn text_at(&self, place: Place) -> &str {
+        self.text.get(place.start as usize..place.end as usize).unwrap_or_default()
     }
 }
 
@@ -102,7 +133,22 @@ impl Index<Column> for Row {
     type Output = str;
 
     fn index(&self, column: Column) -> &str {
-        &self.values[column as usize]
+        self.text_at(self.places[column as usize])
+    }
+}
+
+impl PartialEq for Row {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at && self.values().eq(other.values())
+    }
+}
+
+impl Eq for Row {}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said = NAMES.iter().map(|(column, name)| (name, &self[*column])).filter(|(_, value)| !value.is_empty());
+        f.debug_map().entry(&"at", &self.at).entries(said).finish()
     }
 }
 

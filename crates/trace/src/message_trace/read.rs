@@ -7,11 +7,8 @@ use std::io::{self, Read};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
-use super::{COLUMNS, NAMES, Row};
-use crate::text;
-
-/// Enough to tell the encoding, and more than a byte order mark.
-const BEGINNING_BYTES: usize = 64 * 1024;
+use super::{COLUMNS, Column, NAMES, Row};
+use crate::text::Decoder;
 
 /// Rows that were none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -39,7 +36,7 @@ impl<R: Read> Reader<R> {
             if !reader.csv.read_record(&mut reader.record)? || !reader.read_header() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    "it is no message trace: neither date_time_utc nor #Fields: date-time names its columns",
+                    "it is no message trace: neither date_time_utc, #Fields: date-time nor Received names its columns",
                 ));
             }
         }
@@ -71,16 +68,16 @@ impl<R: Read> Reader<R> {
     }
 
     fn row(&self) -> Option<Row> {
-        let mut row = Row::default();
-        for (value, place) in self.record.iter().zip(&self.order) {
+        let mut row = Row { text: self.record.as_slice().to_owned(), ..Row::default() };
+        for (field, place) in self.order.iter().enumerate() {
+            let (Some(place), Some(range)) = (place, self.record.range(field)) else { continue };
             match place {
-                None => {}
-                Some(0) => row.at = moment(value),
-                Some(column) => value.clone_into(&mut row.values[column - 1]),
+                0 => row.at = moment(&row.text[range]),
+                column => row.place(column - 1, range),
             }
         }
         // A row cut at its beginning, or a line of something else.
-        let has_event = !row[super::Column::EventId].is_empty();
+        let has_event = !row[Column::EventId].is_empty();
         (self.record.len() > 3 && has_event).then_some(row)
     }
 }
@@ -109,13 +106,29 @@ impl<R: Read> Iterator for Reader<R> {
     }
 }
 
+/// A list of messages, as Get-MessageTraceV2 gives it and Export-Csv writes it, has the time as `Received`, and names of
+/// its own. Its status stands where others have an event.
+const LIST_NAMES: [(&str, Column); 10] = [
+    ("senderaddress", Column::SenderAddress),
+    ("recipientaddress", Column::RecipientAddress),
+    ("subject", Column::MessageSubject),
+    ("status", Column::EventId),
+    ("toip", Column::ServerIp),
+    ("fromip", Column::OriginalClientIp),
+    ("size", Column::TotalBytes),
+    ("messageid", Column::MessageId),
+    ("messagetraceid", Column::NetworkMessageId),
+    ("connectorid", Column::ConnectorId),
+];
+
 /// 0 for the time, 1 for the first other column.
 fn place(name: &str) -> Option<usize> {
     let name = name.trim().trim_matches('"').to_ascii_lowercase().replace('-', "_");
-    if name == "date_time" || name == "date_time_utc" {
+    if name == "date_time" || name == "date_time_utc" || name == "received" {
         return Some(0);
     }
-    let place = NAMES.iter().position(|(_, known)| *known == name)?;
+    let listed = LIST_NAMES.iter().find(|(known, _)| *known == name).map(|(_, column)| *column as usize);
+    let place = listed.or_else(|| NAMES.iter().position(|(_, known)| *known == name))?;
     debug_assert!(place < COLUMNS);
     Some(place + 1)
 }
@@ -125,47 +138,4 @@ fn moment(text: &str) -> Option<Timestamp> {
     let text = text.trim().trim_start_matches('\u{feff}');
     let local = || text.parse::<DateTime>().ok()?.to_zoned_datetime(TimeZone::UTC).ok();
     text.parse().ok().or_else(|| local().map(|zoned| zoned.timestamp()))
-}
-
-/// The file as UTF-8.
-struct Decoder<R> {
-    file: R,
-    decoder: encoding_rs::Decoder,
-    input: Vec<u8>,
-    /// Of the input, what is decoded already.
-    taken: usize,
-    /// The file has no more.
-    ended: bool,
-    /// Nor has the decoder.
-    finished: bool,
-}
-
-impl<R: Read> Decoder<R> {
-    fn new(mut file: R) -> io::Result<Self> {
-        let mut input = Vec::new();
-        (&mut file).take(BEGINNING_BYTES as u64).read_to_end(&mut input)?;
-        let decoder = text::encoding(&input).new_decoder_with_bom_removal();
-        Ok(Self { file, decoder, input, taken: 0, ended: false, finished: false })
-    }
-}
-
-impl<R: Read> Read for Decoder<R> {
-    fn read(&mut self, output: &mut [u8]) -> io::Result<usize> {
-        while !self.finished && !output.is_empty() {
-            if self.taken == self.input.len() && !self.ended {
-                self.input.resize(BEGINNING_BYTES, 0);
-                let count = self.file.read(&mut self.input)?;
-                self.input.truncate(count);
-                self.taken = 0;
-                self.ended = count == 0;
-            }
-            let (result, read, written, _) = self.decoder.decode_to_utf8(&self.input[self.taken..], output, self.ended);
-            self.taken += read;
-            self.finished = self.ended && result == encoding_rs::CoderResult::InputEmpty;
-            if written > 0 {
-                return Ok(written);
-            }
-        }
-        Ok(0)
-    }
 }

@@ -104,7 +104,7 @@ impl<W: Write> EventWriter<W> {
 
     pub fn write(&mut self, row: &Row) -> io::Result<()> {
         self.csv.write_field(row.at.map(time).unwrap_or_default())?;
-        for value in &row.values[..self.columns] {
+        for value in row.values().take(self.columns) {
             self.csv.write_field(value)?;
         }
         Ok(self.csv.write_record(None::<&[u8]>)?)

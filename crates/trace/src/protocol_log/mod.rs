@@ -8,7 +8,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-pub use read::{Log, read};
+pub use read::{Log, Reader, read};
 pub use write::{RowWriter, header, row};
 
 /// Which side of SMTP the log is of.
@@ -19,7 +19,7 @@ pub enum LogType {
 }
 
 /// What a row is: the event field.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub enum RowKind {
     /// `+`
     Connect,
@@ -30,6 +30,7 @@ pub enum RowKind {
     /// `<`
     Received,
     /// `*`: a note; its text is in the context, and what it is about in the data.
+    #[default]
     Information,
 }
 
@@ -52,7 +53,7 @@ impl RowKind {
 }
 
 /// One row.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Row {
     /// `None` where the field is no time, as in logs that were cleaned before they were shown around.
     pub at: Option<Timestamp>,

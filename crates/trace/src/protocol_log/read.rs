@@ -1,8 +1,10 @@
 //! Reads protocol logs as they come: cut, in UTF-8 or UTF-16, with fields missing at the end, several files in one. What
 //! cannot be read is counted, and the rest goes on.
 
+use std::io::{self, Read};
+
 use super::{FIELDS, LogType, Row, RowKind};
-use crate::text;
+use crate::text::Decoder;
 
 /// What a file held.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -14,57 +16,100 @@ pub struct Log {
     pub rows_skipped: u64,
 }
 
-/// Reads a whole file.
+/// Reads a whole file that is in memory.
 pub fn read(bytes: &[u8]) -> Log {
-    let text = text::decode(bytes);
-    let mut log = Log::default();
-    let mut order: Vec<Option<usize>> = (0..FIELDS.len()).map(Some).collect();
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
-    for record in reader.records() {
-        let Ok(record) = record else {
-            log.rows_skipped += 1;
-            continue;
-        };
-        let first = record.get(0).unwrap_or_default().trim_start_matches('\u{feff}');
-        if let Some(header) = first.strip_prefix('#') {
-            let rest = record.iter().skip(1);
-            read_header(header, rest, &mut log, &mut order);
-        } else {
-            match row(&record, &order) {
-                Some(row) => log.rows.push(row),
-                None => log.rows_skipped += 1,
+    let Ok(mut reader) = Reader::new(bytes) else { return Log::default() };
+    let rows = reader.by_ref().map_while(Result::ok).collect();
+    Log { log_type: reader.log_type, rows, rows_skipped: reader.rows_skipped }
+}
+
+/// Reads a file of any size, a row at a time.
+pub struct Reader<R: Read> {
+    csv: csv::Reader<Decoder<R>>,
+    record: csv::StringRecord,
+    /// Where in a record each of the fields is.
+    order: [Option<usize>; FIELDS.len()],
+    /// As the last `#Log-type` says.
+    pub log_type: Option<LogType>,
+    /// Rows that are none: too few fields, or an event of another kind of log.
+    pub rows_skipped: u64,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads as much as tells the encoding.
+    pub fn new(file: R) -> io::Result<Self> {
+        Ok(Self {
+            csv: csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(Decoder::new(file)?),
+            record: csv::StringRecord::new(),
+            order: std::array::from_fn(Some),
+            log_type: None,
+            rows_skipped: 0,
+        })
+    }
+
+    /// Reads the next row into one that was used before; false at the end of the file. Whoever reads gigabytes spares
+    /// himself most of what a row costs.
+    pub fn read_row(&mut self, row: &mut Row) -> io::Result<bool> {
+        loop {
+            match self.csv.read_record(&mut self.record) {
+                Ok(false) => return Ok(false),
+                Ok(true) if self.is_header() => self.read_header(),
+                Ok(true) if self.fill(row).is_some() => return Ok(true),
+                Ok(true) => self.rows_skipped += 1,
+                Err(error) => match error.into_kind() {
+                    csv::ErrorKind::Io(error) => return Err(error),
+                    _ => self.rows_skipped += 1,
+                },
             }
         }
     }
-    log
-}
 
-fn read_header<'a>(first: &str, rest: impl Iterator<Item = &'a str>, log: &mut Log, order: &mut Vec<Option<usize>>) {
-    let Some((name, value)) = first.split_once(':') else { return };
-    match (name.trim().to_ascii_lowercase().as_str(), value.trim().to_ascii_lowercase()) {
-        ("fields", field) => {
-            let names: Vec<String> =
-                std::iter::once(field).chain(rest.map(|name| name.trim().to_ascii_lowercase())).collect();
-            *order = FIELDS.iter().map(|field| names.iter().position(|name| name == field)).collect();
+    fn is_header(&self) -> bool {
+        self.record.get(0).is_some_and(|first| first.trim_start_matches('\u{feff}').starts_with('#'))
+    }
+
+    fn read_header(&mut self) {
+        let mut words = self.record.iter().map(|word| word.trim_matches([' ', '\t', '\r', '\n', '\u{feff}', '#']));
+        let Some((name, value)) = words.next().and_then(|first| first.split_once(':')) else { return };
+        let value = value.trim().to_ascii_lowercase();
+        match name.trim().to_ascii_lowercase().as_str() {
+            "fields" => {
+                let names: Vec<String> =
+                    std::iter::once(value).chain(words.map(|name| name.to_ascii_lowercase())).collect();
+                self.order = FIELDS.map(|field| names.iter().position(|name| name == field));
+            }
+            "log-type" if value.contains("send") => self.log_type = Some(LogType::Send),
+            "log-type" if value.contains("receive") => self.log_type = Some(LogType::Receive),
+            _ => {}
         }
-        ("log-type", kind) if kind.contains("send") => log.log_type = Some(LogType::Send),
-        ("log-type", kind) if kind.contains("receive") => log.log_type = Some(LogType::Receive),
-        _ => {}
+    }
+
+    /// `None` where the record is no row.
+    fn fill(&self, row: &mut Row) -> Option<()> {
+        let field = |index: usize| self.order[index].and_then(|at| self.record.get(at));
+        let text = |index: usize| field(index).unwrap_or_default().trim_end_matches(['\r', '\n']);
+        row.at = field(0)?.trim_start_matches('\u{feff}').trim().parse().ok();
+        row.kind = RowKind::of(field(6)?.trim())?;
+        row.sequence = field(3)?.trim().parse().ok()?;
+        let session = field(2).filter(|id| !id.is_empty())?;
+        let fields = [&mut row.connector, &mut row.local, &mut row.remote, &mut row.data, &mut row.context];
+        for (field, value) in fields.into_iter().zip([1, 4, 5, 7, 8].map(text)) {
+            value.clone_into(field);
+        }
+        session.clone_into(&mut row.session);
+        Some(())
     }
 }
 
-fn row(record: &csv::StringRecord, order: &[Option<usize>]) -> Option<Row> {
-    let field = |index: usize| order.get(index).copied().flatten().and_then(|at| record.get(at));
-    let text = |index: usize| field(index).unwrap_or_default().trim_end_matches(['\r', '\n']).to_owned();
-    Some(Row {
-        at: field(0)?.trim_start_matches('\u{feff}').trim().parse().ok(),
-        connector: text(1),
-        session: field(2).filter(|id| !id.is_empty())?.to_owned(),
-        sequence: field(3)?.trim().parse().ok()?,
-        local: text(4),
-        remote: text(5),
-        kind: RowKind::of(field(6)?.trim())?,
-        data: text(7),
-        context: text(8),
-    })
+impl<R: Read> Iterator for Reader<R> {
+    type Item = io::Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut row = Row::default();
+        match self.read_row(&mut row) {
+            Ok(true) => Some(Ok(row)),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
 }

@@ -29,8 +29,6 @@ pub(super) struct Filter {
     query: TraceQuery,
     ge: Option<Timestamp>,
     le: Option<Timestamp>,
-    /// A status that mail in this gateway never has was asked for.
-    is_impossible: bool,
 }
 
 impl Filter {
@@ -54,8 +52,7 @@ impl Filter {
         self.le = None;
     }
 
-    /// `None`: nothing can match.
-    pub(super) fn query(self, now: Timestamp) -> Result<Option<TraceQuery>, String> {
+    pub(super) fn query(self, now: Timestamp) -> Result<TraceQuery, String> {
         let (Some(ge), le) = (self.ge, self.le.unwrap_or(now)) else {
             return Err("receivedDateTime needs both ge and le".to_owned());
         };
@@ -68,12 +65,9 @@ impl Filter {
         if now.duration_since(ge) > AGE_MAX {
             return Err("receivedDateTime may begin at most 90 days ago".to_owned());
         }
-        if self.is_impossible {
-            return Ok(None);
-        }
         // `until` is not part of the range, and times are kept in milliseconds.
         let until = le.saturating_add(SignedDuration::from_millis(1)).map_err(|error| error.to_string())?;
-        Ok(Some(TraceQuery { since: Some(ge), until: Some(until), ..self.query }))
+        Ok(TraceQuery { since: Some(ge), until: Some(until), ..self.query })
     }
 
     fn equal(&mut self, field: &str, value: &str) -> Result<(), String> {
@@ -96,17 +90,15 @@ impl Filter {
     }
 
     fn status(&mut self, value: &str) -> Result<(), String> {
-        if !self.query.states.is_empty() || self.is_impossible {
-            return Err(twice("status"));
-        }
-        match value.to_ascii_lowercase().as_str() {
-            "delivered" => self.query.states = vec![State::Delivered],
-            "pending" => self.query.states = vec![State::Queued, State::Leased, State::Suspended],
-            "failed" => self.query.states = vec![State::Failed, State::Removed],
-            "quarantined" | "filteredasspam" | "expanded" | "gettingstatus" | "recalled" => self.is_impossible = true,
+        let states = match value.to_ascii_lowercase().as_str() {
+            "delivered" => vec![State::Delivered],
+            "pending" => vec![State::Queued, State::Leased, State::Suspended],
+            "failed" => vec![State::Failed, State::Removed],
+            // Mail in this gateway is never that.
+            "quarantined" | "filteredasspam" | "expanded" | "gettingstatus" | "recalled" => Vec::new(),
             _ => return Err(format!("\"{value}\" is no status; delivered, pending and failed are")),
-        }
-        Ok(())
+        };
+        set(&mut self.query.states, states, "status")
     }
 
     fn time(&mut self, field: &str, operator: &str, value: &str) -> Result<(), String> {
@@ -274,23 +266,21 @@ mod tests {
 
     const TIMES: &str = "receivedDateTime ge 2026-11-20T00:00:00Z and receivedDateTime le 2026-11-25T00:00:00Z";
 
-    fn read(text: &str) -> Result<Option<TraceQuery>, String> {
+    fn read(text: &str) -> Result<TraceQuery, String> {
         Filter::parse(text)?.query("2026-11-25T12:00:00Z".parse().unwrap())
     }
 
     #[test]
     fn graph_s_own_filters_are_understood() {
-        let found =
-            read(&format!("{TIMES} and senderAddress eq 'o''neil@a.test' and Status EQ 'Delivered'")).unwrap().unwrap();
+        let found = read(&format!("{TIMES} and senderAddress eq 'o''neil@a.test' and Status EQ 'Delivered'")).unwrap();
         assert_eq!(found.sender.as_deref(), Some("o'neil@a.test"));
-        assert_eq!(found.states, [State::Delivered]);
+        assert_eq!(found.states, Some(vec![State::Delivered]));
         assert_eq!(found.since, Some("2026-11-20T00:00:00Z".parse().unwrap()));
         assert_eq!(found.until, Some("2026-11-25T00:00:00.001Z".parse().unwrap()));
-        let found =
-            read(&format!("(startswith(subject, 'Re: (a) and ') and ({TIMES})) and toIP eq '::1'")).unwrap().unwrap();
+        let found = read(&format!("(startswith(subject, 'Re: (a) and ') and ({TIMES})) and toIP eq '::1'")).unwrap();
         assert_eq!(found.subject, Some(SubjectMatch::StartsWith("Re: (a) and ".to_owned())));
         assert_eq!(found.last_attempt.to_ip, Some("::1".parse().unwrap()));
-        assert_eq!(read(&format!("status eq 'quarantined' and {TIMES}")), Ok(None));
+        assert_eq!(read(&format!("status eq 'quarantined' and {TIMES}")).unwrap().states, Some(vec![]));
     }
 
     #[test]

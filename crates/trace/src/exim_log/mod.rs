@@ -1,0 +1,263 @@
+//! Reads Exim's main log as far as it tells what became of messages: lines of one message id are put together.
+//!
+//! ```text
+//!   line ──read_line──> time, text ──Record::read──> Arrival, Delivery, Rejection, Completed, …
+//!                                      └──by message id──> Reader ──> rows as of a message trace
+//! ```
+//!
+//! Source: the chapter "Log files" of Exim's specification.
+
+mod fields;
+mod record;
+
+use std::{
+    collections::VecDeque,
+    io::{self, Read},
+};
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::{
+    lines::Lines,
+    log_time::LogTimes,
+    message_trace::{Column, Row},
+    remembered::{Recipients, Remembered},
+    text,
+};
+pub use fields::{Facts, Tls};
+pub use record::{Arrival, Delivery, Outcome, Record, Rejection, TlsError};
+
+/// A line's time, and what Exim says; `None` where the line is not Exim's.
+///
+/// The time is Exim's own, with milliseconds and zone or without, or that of a syslog, which both may stand before it.
+pub fn read_line<'a>(line: &'a str, times: &mut LogTimes) -> Option<(Option<Timestamp>, &'a str)> {
+    let line = line.trim_start_matches('\u{feff}');
+    let Some((at, text)) = own_time(line, times) else { return syslog_line(line, times) };
+    Some((at, without_process(text)))
+}
+
+/// `2026-11-25 08:00:01.250 +0100 `, of which only the first two words must be there.
+fn own_time<'a>(line: &'a str, times: &mut LogTimes) -> Option<(Option<Timestamp>, &'a str)> {
+    let bytes = line.as_bytes();
+    if !(bytes.first()?.is_ascii_digit() && bytes.get(4) == Some(&b'-') && bytes.get(10) == Some(&b' ')) {
+        return None;
+    }
+    let mut end = 11 + line.get(11..)?.find(' ')?;
+    let zone = line.get(end + 1..end + 6).map(str::as_bytes);
+    if let Some([b'+' | b'-', digits @ ..]) = zone
+        && digits.iter().all(u8::is_ascii_digit)
+    {
+        end += 6;
+    }
+    Some((times.iso(line.get(..end)?), line.get(end..)?.trim_start()))
+}
+
+/// `Jun 29 16:04:19 server exim[1234]: `, or with a time of ISO 8601; Exim's own time may follow.
+fn syslog_line<'a>(line: &'a str, times: &mut LogTimes) -> Option<(Option<Timestamp>, &'a str)> {
+    let (head, text) = line.split_once(": ")?;
+    let (stamp, program) = head.rsplit_once(' ')?;
+    if !program.starts_with("exim") {
+        return None;
+    }
+    if let Some((at, text)) = own_time(text, times) {
+        return Some((at, without_process(text)));
+    }
+    let at = match stamp.as_bytes().first() {
+        Some(b'0'..=b'9') => times.iso(stamp.split(' ').next().unwrap_or_default()),
+        _ => times.syslog(stamp),
+    };
+    Some((at, without_process(text)))
+}
+
+/// `[1234] ` stands there with `log_selector = +pid`.
+fn without_process(text: &str) -> &str {
+    let inner = text.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    inner.filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit())).map_or(text, |(_, rest)| rest)
+}
+
+/// Reads a log, a row for each attempt, and one for the receipt before the first of each recipient.
+pub struct Reader<R> {
+    lines: Lines<R>,
+    messages: Messages,
+    /// Lines that were not Exim's, or told nothing of a message.
+    pub lines_skipped: u64,
+}
+
+struct Messages {
+    times: LogTimes,
+    remembered: Remembered<Message>,
+    ready: VecDeque<Row>,
+}
+
+#[derive(Default)]
+struct Message {
+    /// What is the same in all its rows.
+    row: Row,
+    since: Option<Timestamp>,
+    recipients: Recipients,
+}
+
+impl<R: Read> Reader<R> {
+    /// Times without a zone are in `zone`, those without a year not after `now`.
+    pub fn new(file: R, now: Timestamp, zone: TimeZone) -> Self {
+        let messages =
+            Messages { times: LogTimes::new(now, zone), remembered: Remembered::new(), ready: VecDeque::new() };
+        Self { lines: Lines::new(file), messages, lines_skipped: 0 }
+    }
+}
+
+impl Messages {
+    /// False where the line tells nothing of a message.
+    fn take(&mut self, line: &str) -> bool {
+        let Some((at, text)) = read_line(line, &mut self.times) else { return false };
+        match Record::read(text) {
+            Some(Record::Arrival(arrival)) => self.arrive(&arrival, at),
+            Some(Record::Delivery(delivery)) => self.deliver(&delivery, at),
+            Some(Record::Rejection(rejection)) => return self.reject(&rejection, at),
+            Some(Record::Completed { id }) => self.remembered.remove(id),
+            Some(Record::TlsError(_)) | None => return false,
+        }
+        true
+    }
+
+    fn arrive(&mut self, arrival: &Arrival<'_>, at: Option<Timestamp>) {
+        let message = self.remembered.entry(arrival.id);
+        message.since = at;
+        message.row = message_row(arrival);
+        for recipient in arrival.recipients.split_ascii_whitespace() {
+            self.ready.extend(message.receive(recipient, at));
+        }
+    }
+
+    fn deliver(&mut self, delivery: &Delivery<'_>, at: Option<Timestamp>) {
+        let message = self.remembered.entry(delivery.id);
+        message.since = message.since.or(at);
+        if message.row[Column::NetworkMessageId].is_empty() {
+            message.row = id_row(delivery.id);
+        }
+        let since = message.since;
+        let recipient = delivery.recipient();
+        self.ready.extend(message.receive(delivery.original.unwrap_or(recipient), since));
+        if let Some(expanded) = message.expand(delivery, at) {
+            self.ready.extend([expanded]);
+            self.ready.extend(message.receive(recipient, since));
+        }
+        let mut row = message.row.clone();
+        row.at = at;
+        row.set(Column::EventId, event(delivery));
+        set_delivery(&mut row, delivery);
+        self.ready.push_back(row);
+    }
+
+    fn reject(&mut self, rejection: &Rejection<'_>, at: Option<Timestamp>) -> bool {
+        let Some(recipient) = rejection.recipient else { return false };
+        let mut row = Row::default();
+        row.at = at;
+        row.set(Column::Source, "SMTP");
+        row.set(Column::EventId, if rejection.is_temporary { "DEFER" } else { "FAIL" });
+        row.set(Column::SenderAddress, rejection.sender);
+        row.set(Column::RecipientAddress, recipient);
+        row.set(Column::OriginalClientIp, rejection.facts.address.unwrap_or_default());
+        row.set(Column::RecipientStatus, rejection.facts.text);
+        set_tls(&mut row, rejection.facts.tls.as_ref());
+        self.ready.push_back(row);
+        true
+    }
+}
+
+impl Message {
+    /// The row of its receipt, where that has not been shown for this recipient.
+    fn receive(&mut self, recipient: &str, at: Option<Timestamp>) -> Option<Row> {
+        if !self.recipients.insert(recipient) {
+            return None;
+        }
+        let mut row = self.row.clone();
+        row.at = at;
+        row.set(Column::EventId, "RECEIVE");
+        row.set(Column::RecipientAddress, recipient);
+        Some(row)
+    }
+
+    /// The row that says that an alias or a list stands for another address, where that is new.
+    fn expand(&mut self, delivery: &Delivery<'_>, at: Option<Timestamp>) -> Option<Row> {
+        let recipient = delivery.recipient();
+        let original = delivery.original.filter(|original| !original.eq_ignore_ascii_case(recipient))?;
+        if self.recipients.contains(recipient) {
+            return None;
+        }
+        let mut row = self.row.clone();
+        row.at = at;
+        row.set(Column::EventId, "EXPAND");
+        row.set(Column::Source, "ROUTING");
+        row.set(Column::RecipientAddress, recipient);
+        row.set(Column::RelatedRecipientAddress, original);
+        Some(row)
+    }
+}
+
+fn id_row(id: &str) -> Row {
+    let mut row = Row::default();
+    row.set(Column::Source, "SMTP");
+    row.set(Column::NetworkMessageId, id);
+    row
+}
+
+fn message_row(arrival: &Arrival<'_>) -> Row {
+    let mut row = id_row(arrival.id);
+    row.set(Column::SenderAddress, arrival.sender);
+    if !arrival.message_id.is_empty() {
+        row.set(Column::MessageId, format!("<{}>", arrival.message_id));
+    }
+    row.set(Column::MessageSubject, &arrival.subject);
+    row.set(Column::TotalBytes, arrival.size);
+    row.set(Column::OriginalClientIp, arrival.facts.address.unwrap_or_default());
+    row
+}
+
+fn set_delivery(row: &mut Row, delivery: &Delivery<'_>) {
+    let recipient = delivery.recipient();
+    row.set(Column::RecipientAddress, recipient);
+    if let Some(original) = delivery.original.filter(|original| *original != recipient) {
+        row.set(Column::RelatedRecipientAddress, original);
+    }
+    row.set(Column::RecipientStatus, delivery.facts.text);
+    row.set(Column::ServerHostname, delivery.facts.host.unwrap_or_default());
+    row.set(Column::ServerIp, delivery.facts.address.unwrap_or_default());
+    row.set(Column::ConnectorId, delivery.facts.transport.unwrap_or_default());
+    set_tls(row, delivery.facts.tls.as_ref());
+}
+
+fn set_tls(row: &mut Row, tls: Option<&Tls<'_>>) {
+    if let Some(tls) = tls {
+        row.set(Column::CustomData, format!("S:TlsVersion={};S:TlsCipher={}", tls.version, tls.cipher));
+    }
+}
+
+/// Exchange's name for it: what a local transport took is in a mailbox.
+fn event(delivery: &Delivery<'_>) -> &'static str {
+    match delivery.outcome {
+        Outcome::Deferred => "DEFER",
+        Outcome::Failed => "FAIL",
+        Outcome::Suppressed => "DROP",
+        Outcome::Delivered | Outcome::CutThrough if delivery.facts.address.is_none() => "DELIVER",
+        Outcome::Delivered | Outcome::CutThrough => "SEND",
+    }
+}
+
+impl<R: Read> Iterator for Reader<R> {
+    type Item = io::Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(row) = self.messages.ready.pop_front() {
+                return Some(Ok(row));
+            }
+            match self.lines.next() {
+                Ok(None) => return None,
+                Err(error) => return Some(Err(error)),
+                Ok(Some(line)) if self.messages.take(&text::lossy(line)) => {}
+                Ok(Some(_)) => self.lines_skipped += 1,
+            }
+        }
+    }
+}

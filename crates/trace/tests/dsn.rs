@@ -1,0 +1,202 @@
+//! Delivery status notifications: every published one, and what foreign bytes do.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
+
+mod samples;
+
+use std::collections::BTreeSet;
+
+use gatepost_trace::dsn::{Action, Dsn, Recipient, read};
+
+fn sample(name: &str) -> Dsn {
+    read(&samples::read(&format!("dsn/{name}.eml"))).unwrap_or_else(|| panic!("{name} is no notification"))
+}
+
+/// Recipient, action, status, type and beginning of the diagnostic code.
+fn told(recipient: &Recipient) -> String {
+    let action = recipient.action.map(|action| format!("{action:?}")).unwrap_or_default();
+    let status = recipient.status.map(|status| status.to_string()).unwrap_or_default();
+    let diagnostic = recipient.diagnostic_code.clone().unwrap_or_default();
+    let text: String = diagnostic.text.chars().take(60).collect();
+    format!("{} {action} {status} {}; {text}", recipient.final_recipient.as_ref().unwrap().text, diagnostic.kind)
+}
+
+#[test]
+fn published_notifications_mean_what_they_say() {
+    let mut wrong = Vec::new();
+    let files = samples::folder("dsn");
+    let names: BTreeSet<&str> = TABLE.iter().map(|(name, _)| *name).collect();
+    assert_eq!(files.len(), names.len());
+    for (file, bytes) in files {
+        let name = file.trim_end_matches(".eml");
+        let expected: Vec<&str> = TABLE.iter().filter(|(of, _)| *of == name).map(|(_, told)| *told).collect();
+        let found: Vec<String> = read(&bytes).unwrap_or_default().recipients.iter().map(told).collect();
+        if found != expected {
+            found.iter().for_each(|found| wrong.push(format!("    (\"{name}\", {found:?}),")));
+        }
+    }
+    assert!(wrong.is_empty(), "read otherwise:\n{}", wrong.join("\n"));
+}
+
+/// Checked by eye against the files; those of Exchange 2003, `office365-01` and `postfix-07` have no fields.
+const TABLE: &[(&str, &str)] = &[
+    (
+        "lhost-exchange2003-01",
+        "kijitora@example.jp Failed  ; The recipient name is not recognized MSEXCH:IMS:NNN:KIJITORA",
+    ),
+    (
+        "lhost-exchange2003-02",
+        "kijitora@example.co.jp Failed  ; The recipient name is not recognized The MTS-ID of the origi",
+    ),
+    (
+        "lhost-exchange2003-02",
+        "mikeneko@example.co.jp Failed  ; The recipient name is not recognized The MTS-ID of the origi",
+    ),
+    ("lhost-exchange2003-04", "kijitora@example.com Failed  ; Recipient Not Found MSEXCH:IMC:NEKO:KIJITORA:CAT"),
+    (
+        "lhost-exchange2003-05",
+        "kijitora@example.com Failed  ; The recipient name is not recognized The MTS-ID of the origi",
+    ),
+    (
+        "lhost-exchange2007-01",
+        "mikeneko@example.co.jp Failed 5.1.1 smtp; 550 5.1.1 RESOLVER.ADR.RecipNotFound; not found",
+    ),
+    (
+        "lhost-exchange2007-02",
+        "kijitora@example.edu Failed 5.2.2 smtp; 550 5.2.2 STOREDRV.Deliver: mailbox full. The following info",
+    ),
+    (
+        "lhost-exchange2007-04",
+        "neko-nyaan@example.jp Failed 5.7.1 smtp; 550 5.7.1 RESOLVER.RST.AuthRequired; authentication required",
+    ),
+    (
+        "lhost-exchange2007-05",
+        "gwang1@student.mlcsyd.nsw.edu.au Failed 4.4.7 smtp; 550 4.4.7 QUEUE.Expired; message expired",
+    ),
+    ("lhost-exchange2007-07", "kijitora@example.jp Failed 5.1.1 smtp; 550 5.1.1 RESOLVER.ADR.RecipNotFound; not found"),
+    (
+        "lhost-office365-01",
+        "kijitora@example.com Failed 5.1.10 smtp; 550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not fou",
+    ),
+    (
+        "lhost-office365-03",
+        "kijitora@example.com Failed 5.1.0 smtp; 550 5.1.0 192.0.2.222 is not allowed to send from <example.n",
+    ),
+    (
+        "lhost-office365-04",
+        "otsu-sakaba-hunter-neko-nyaaaaaaan@ezweb.ne.jp Failed 5.1.351 smtp; 550 5.1.351 Remote server returned unknown recipient or mail",
+    ),
+    ("lhost-office365-06", "neko@libsisimai.org Failed 5.4.312 smtp; 550 5.4.312 Message expired, DNS query failed"),
+    (
+        "lhost-office365-07",
+        "otsu-sakaba-hunter-neko-nyaaaaaaan@ezweb.ne.jp Failed 5.1.351 smtp; 550 5.1.351 Remote server returned unknown recipient or mail",
+    ),
+    (
+        "lhost-office365-09",
+        "azumakuniyuki@example.ne.jp Failed 5.1.351 smtp; 550 5.1.351 Remote server returned unknown recipient or mail",
+    ),
+    (
+        "lhost-office365-10",
+        "azumakuniyuki@example.ne.jp Failed 5.1.351 smtp; 550 5.1.351 Remote server returned unknown recipient or mail",
+    ),
+    (
+        "lhost-office365-12",
+        "kijitora@cr.neko.nyaan.jp Failed 5.2.2 smtp; 550 5.2.2 <kijitora@cr.neko.nyaan.jp>... Mailbox Full",
+    ),
+    (
+        "lhost-office365-13",
+        "kijitora-nyaan@neko.kyoto.example.jp Failed 5.1.10 smtp; 550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not fou",
+    ),
+    ("lhost-outlook-02", "kijitora@example.jp Failed 5.1.1 smtp; 550 5.1.1 <kijitora@example.jp>... User Unknown"),
+    (
+        "lhost-outlook-03",
+        "kijitora@example.jp Failed 5.5.0 smtp; 554 The mail could not be delivered to the recipient because",
+    ),
+    ("lhost-outlook-06", "kijitora@example.com Delayed 4.4.7 ; "),
+    ("lhost-outlook-07", "kijitora@example.com Failed 4.4.7 ; "),
+    (
+        "lhost-outlook-09",
+        "kijitora@example.org Failed 5.5.0 smtp; 550 domain [example.com] mismatches client ip 192.0.2.225.",
+    ),
+    (
+        "lhost-postfix-01",
+        "r@p351355.pool.example.ne.jp Failed 5.1.1 x-unix; procmail: Couldn't create \"/var/spool/mail/neko\" id: r.examp",
+    ),
+    ("lhost-postfix-03", "kijitora@example.net Failed 5.0.0 smtp; 550 Unknown user kijitora@example.net"),
+    ("lhost-postfix-04", "kijitora@example.co.jp Failed 5.1.1 smtp; 550 5.1.1 Address rejected kijitora@example.co.jp"),
+    (
+        "lhost-postfix-06",
+        "kijitora@neko.example.jp Failed 5.4.4 x-postfix; Host or domain name not found. Name service error for name=n",
+    ),
+    ("lhost-postfix-07", "kijitora@user.example.or.jp Failed  smtp; 550 <kijitora@user.example.or.jp>: User unknown"),
+    ("lhost-postfix-09", "kijitora@example.ne.jp Failed 4.3.2 smtp; 452 4.3.2 Connection rate limit exceeded."),
+    ("rhost-outlook-01", "kijitora@example.jp Failed 5.2.2 smtp; 550 5.2.2 <kijitora@example.jp>... Mailbox Full"),
+    (
+        "rhost-outlook-03",
+        "kijitora@example.jp Failed 5.5.0 smtp; 554 The mail could not be delivered to the recipient because",
+    ),
+    (
+        "rhost-outlook-04",
+        "sabineko@example.co.jp Failed 5.1.1 smtp; 550 5.1.1 <sabineko@example.co.jp>... User Unknown",
+    ),
+    (
+        "rhost-outlook-04",
+        "mikeneko@example.co.jp Failed 5.2.2 smtp; 550 5.2.2 <mikeneko@example.co.jp>... Mailbox Full",
+    ),
+    ("rhost-outlook-07", "kijitora@example.com Failed 4.4.7 ; "),
+    (
+        "rhost-outlook-08",
+        "kijitora@hotmail.example.com Failed 5.5.0 smtp; 550 Requested action not taken: mailbox unavailable (-000000",
+    ),
+];
+
+#[test]
+fn all_fields_are_read() {
+    let dsn = sample("lhost-office365-04");
+    assert_eq!(dsn.reporting_mta.unwrap().text, "SG2APC01HT247.mail.protection.outlook.com");
+    assert_eq!(dsn.received_from_mta.unwrap().kind, "dns");
+    assert_eq!(dsn.arrival_date.as_deref(), Some("Mon, 21 May 2018 05:07:54 +0000"));
+    let recipient = &dsn.recipients[0];
+    assert_eq!(recipient.remote_mta.as_ref().unwrap().text, "msmx.au.com");
+    assert_eq!(recipient.display_name.as_deref(), Some("otsu-sakaba-hunter-neko-nyaaaaaaan@ezweb.ne.jp"));
+    assert!(!dsn.from_prose && sample("lhost-exchange2003-01").from_prose);
+}
+
+#[test]
+fn fields_may_be_written_badly() {
+    let text = "Content-Type: message/delivery-status\r\n\r\nreporting-mta: mx\r\n\r\nFINAL-RECIPIENT: RFC822 ; a@x.test\r\n\
+        action: Delayed (soon)\r\nstatus: 4.4.7 (later)\r\nDiagnostic-Code: smtp;451 4.4.7\r\n  folded;\ttext\r\n\
+        Will-Retry-Until: tomorrow\r\n\r\nnonsense\r\n: x\r\n\r\nFinal-Recipient: b@x.test\r\nStatus: nothing";
+    let dsn = read(text.as_bytes()).unwrap();
+    let first = &dsn.recipients[0];
+    assert_eq!(dsn.recipients.len(), 2);
+    assert_eq!((first.action, first.will_retry_until.as_deref()), (Some(Action::Delayed), Some("tomorrow")));
+    assert_eq!(told(first), "a@x.test Delayed 4.4.7 smtp; 451 4.4.7 folded;\ttext");
+    assert_eq!(told(&dsn.recipients[1]), "b@x.test   ; ");
+    assert_eq!(dsn.reporting_mta.unwrap().text, "mx");
+}
+
+#[test]
+fn other_mail_is_none() {
+    for text in ["", "Subject: x\r\n\r\nHello <a@x.test>, how are you?\r\n"] {
+        assert_eq!(read(text.as_bytes()), None);
+    }
+}
+
+#[test]
+fn html_alone_tells_it_too() {
+    let text = "Content-Type: text/html\r\n\r\n<html><body><p>Delivery has failed</p><p>a@x.test<br>\r\nRemote Server returned \
+        '550 5.1.10 RESOLVER.ADR.RecipientNotFound; not found'</p></body></html>\r\n";
+    let dsn = read(text.as_bytes()).unwrap();
+    assert_eq!(
+        told(&dsn.recipients[0]),
+        "a@x.test Failed 5.1.10 smtp; 550 5.1.10 RESOLVER.ADR.RecipientNotFound; not found"
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn foreign_bytes_never_panic(head in "(Content-Type: (message/delivery-status|text/html|text/plain)\r\n\r\n)?", text in "(Final-Recipient: rfc822;|Action: |Status: 5|returned '|did not reach the following recipient\\(s\\):\n|a@x.test on |<a@x>: |\n|\\PC){0,20}", rest: Vec<u8>) {
+        read(&[head.as_bytes(), text.as_bytes(), &rest].concat());
+    }
+}

@@ -1,0 +1,12 @@
+//! Any bytes as a delivery status notification: no panic, and no notification without a recipient.
+//! `cargo +nightly fuzz run dsn` from the repository's root.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Some(dsn) = trace::dsn::read(bytes) {
+        assert!(!dsn.recipients.is_empty());
+    }
+});

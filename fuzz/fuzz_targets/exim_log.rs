@@ -1,0 +1,13 @@
+//! Any bytes as a main log of Exim: no panic, and each row has what is known of it.
+//! `cargo +nightly fuzz run exim_log` from the repository's root.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use trace::{exim_log::Reader, message_trace::Column};
+
+fuzz_target!(|bytes: &[u8]| {
+    for row in Reader::new(bytes, Default::default(), jiff::tz::TimeZone::UTC) {
+        assert!(!row.unwrap()[Column::EventId].is_empty());
+    }
+});
