@@ -17,6 +17,7 @@ mod row;
 mod schema;
 mod search;
 mod settle;
+mod withhold;
 mod writer;
 
 use std::{
@@ -88,7 +89,13 @@ impl SqliteStore {
     }
 
     fn start(connection: Connection, file: PathBuf, lock: Option<FolderLock>) -> Result<Self> {
-        let keys = Keys::read(&connection).map_err(|error| row::store_error(&error, &file))?;
+        let prepare = || -> rusqlite::Result<Keys> {
+            if withhold::is_wanted(&connection)? {
+                withhold::wipe_what_is_freed(&connection)?;
+            }
+            Keys::read(&connection)
+        };
+        let keys = prepare().map_err(|error| row::store_error(&error, &file))?;
         let readers = Readers::new(file.clone());
         let writer = Writer::start(connection, file)?;
         Ok(Self(Arc::new(Inner { writer, readers, keys, _lock: lock })))

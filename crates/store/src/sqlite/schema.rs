@@ -11,7 +11,7 @@ use crate::{Result, StoreError};
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -85,6 +85,9 @@ const MIGRATIONS: [&str; 3] = [
      CREATE INDEX delivery_recipient ON delivery (recipient COLLATE NOCASE, received);
      CREATE INDEX message_sender ON message (sender COLLATE NOCASE, received);
      CREATE INDEX message_message_id ON message (message_id) WHERE message_id IS NOT NULL;",
+    // 1: its addresses are to be withheld once it has come to rest; 2: they are.
+    "ALTER TABLE message ADD COLUMN withhold INTEGER NOT NULL DEFAULT 0;
+     CREATE INDEX message_to_withhold ON message (withhold) WHERE withhold = 1;",
 ];
 
 /// The version that this program writes.
