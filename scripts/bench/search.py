@@ -185,7 +185,7 @@ def report(arguments):
         *[f"| {name} | {100 * statistics.median(of):.0f} % |" for name, of in sorted(shares.items())
           if statistics.median(of) > 0.005],
         "",
-        "Searches run on two threads of their own at niceness 10: what bounds their cost to mail is the share of the",
+        "Searches run on two threads of their own at niceness 15: what bounds their cost to mail is the share of the",
         "processor that the scheduler leaves them. While one reads, the write-ahead log cannot begin anew, so that it is",
         "as long as what comes in during the longest search.",
         "",

@@ -93,6 +93,9 @@ const MIGRATIONS: [&str; 4] = [
 /// The version that this program writes.
 const VERSION: u32 = MIGRATIONS.len() as u32;
 
+/// The log's length is cut to this when it begins anew.
+const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
+
 /// Pieces of one body: up to 2^20, 256 GiB.
 pub(super) const BODY_PIECES_BITS: u32 = 20;
 
@@ -111,6 +114,8 @@ pub(super) fn connect(file: &Path) -> Result<Connection> {
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         // In pages: the log is moved into the file when it has grown by 32 MiB.
         connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
+        // A long search keeps it from that; what it grew to meanwhile is given back.
+        connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
     };

@@ -1,7 +1,7 @@
 //! Threads for searches: few, and behind the mail.
 //!
 //! A search reads for as long as a whole core lets it. On a node that is busy, mail would wait for it; so these threads
-//! have the lowest claim on the processor that still gets somewhere. What the mail path reads goes by
+//! have a low claim on the processor, though not the lowest: a search must end before its asker gives up. What the mail path reads goes by
 //! [`Readers`](super::read::Readers).
 
 use std::{
@@ -20,9 +20,9 @@ use crate::{Result, StoreError};
 
 /// Searches at once; others wait for their turn.
 const THREADS: usize = 2;
-/// As in nice(1).
+/// As in nice(1). With 10, a client that searches without pause slowed mail by a tenth.
 #[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 15;
 
 type Search = Box<dyn FnOnce(&mut Option<Connection>) + Send>;
 
