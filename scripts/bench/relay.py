@@ -21,6 +21,12 @@ from common import (
 )
 
 CEILING, POSTFIX, GATEPOST, SILENT = "no relay", "Postfix", "Gatepost", "Gatepost without protocol logs"
+# What --relays calls them: label, and what more their configuration says.
+GATEPOSTS = {
+    "gatepost": (GATEPOST, ""),
+    "gatepost-silent": (SILENT, "protocol_log = false\n[protocol_log]\nreceive = false"),
+    "gatepost-withholding": ("Gatepost withholding addresses", "[history]\naddresses = false"),
+}
 TLS_LOAD = GATEPOST_PROGRAM.parent / "examples/tls_load"
 
 
@@ -188,10 +194,9 @@ class Hop:
             if name == "postfix":
                 relay, label, messages = Postfix(own, self.sink.port, version and identity), POSTFIX, arguments.postfix_messages
             else:
-                silent = name == "gatepost-silent"
-                off = "protocol_log = false\n[protocol_log]\nreceive = false" if silent else ""
-                relay = Node(own, f"127.0.0.1:{self.sink.port}", extra_inbound=inbound, extra=off, tls=tls)
-                label, messages = SILENT if silent else GATEPOST, arguments.messages
+                label, extra = GATEPOSTS[name]
+                relay = Node(own, f"127.0.0.1:{self.sink.port}", extra_inbound=inbound, extra=extra, tls=tls)
+                messages = arguments.messages
             self.targets[label] = (relay.port, messages)
             self.processes.append(relay.process)
         self.results = {name: [] for name in self.targets}
@@ -304,7 +309,7 @@ def main():
     parser.add_argument("--reuse", action="store_true", help="several messages per inbound connection")
     parser.add_argument("--tls", action="store_true", help="TLS 1.3 and 1.2, on both hops")
     parser.add_argument("--protocol-log", action="store_true", help="Gatepost with its protocol logs beside Gatepost without")
-    parser.add_argument("--relays", default="postfix,gatepost", help="default: %(default)s")
+    parser.add_argument("--relays", default="postfix,gatepost", help=f"of postfix, {', '.join(GATEPOSTS)} (default: %(default)s)")
     parser.add_argument("--no-report", action="store_true", help="print only; leave docs/benchmarks alone")
     arguments = parser.parse_args()
     if arguments.protocol_log:

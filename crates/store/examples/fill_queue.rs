@@ -120,6 +120,7 @@ fn new_message(index: usize, now: Timestamp) -> NewMessage {
         size_bytes: BODY_BYTES as u64,
         client: Some([192, 0, 2, 1].into()),
         body: Body::Inline(Bytes::from_static(&BODY)),
+        withhold_addresses: false,
         deliveries: vec![delivery],
     }
 }

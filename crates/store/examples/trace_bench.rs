@@ -151,6 +151,7 @@ impl History {
             size_bytes: 2000 + (scatter(index) % 100_000) as u64,
             client: Some([192, 0, 2, (index % 250) as u8].into()),
             body: Body::Inline(Bytes::from_static(b"x")),
+            withhold_addresses: false,
             deliveries: vec![NewDelivery {
                 recipient: address(&recipient(index)),
                 notify: None,

@@ -53,6 +53,8 @@ pub struct NewMessage {
     pub client: Option<IpAddr>,
     /// CRLF lines, the gateway's own Received field first, no dot-stuffing, no final dot.
     pub body: Body,
+    /// Keep only the domains of its addresses once it has come to rest for all its recipients.
+    pub withhold_addresses: bool,
     pub deliveries: Vec<NewDelivery>,
 }
 

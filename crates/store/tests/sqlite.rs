@@ -27,6 +27,7 @@ fn message(body: &[u8]) -> NewMessage {
         size_bytes: body.len() as u64,
         client: None,
         body: Body::Inline(Bytes::copy_from_slice(body)),
+        withhold_addresses: false,
         deliveries: vec![NewDelivery {
             recipient: Address::parse("a@x.test").unwrap(),
             notify: None,

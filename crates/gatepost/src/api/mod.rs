@@ -4,7 +4,7 @@
 //!   connection ──serve──> admit (who asks?) ──> traces │ graph │ openapi ──> store
 //! ```
 //!
-//! Only what reads is here. A search shares nothing with the mail path but the store's readers.
+//! Only what reads is here. A search shares nothing with the mail path: the store has threads for searches.
 
 mod access;
 mod error;

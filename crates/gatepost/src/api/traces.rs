@@ -11,13 +11,13 @@ use clap::{Arg, CommandFactory, Parser, error::ContextKind};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{DeliveryRecord, Store, TraceCursor, TraceQuery};
+use store::Store;
 use trace::Event;
 use uuid::Uuid;
 
 use super::{ApiError, ROWS_MAX};
 use crate::{
-    cli::{SearchArguments, Standing, TraceView, cursor_text},
+    cli::{SearchArguments, Standing, TraceView, cursor_text, page},
     config::hint,
     node::Node,
 };
@@ -78,20 +78,6 @@ pub(super) async fn list<S: Store>(
     let standing = Standing::read(&node.store, &config, now).await?;
     let messages = records.iter().map(|record| TraceView::new(record, &standing, None)).collect();
     Ok(Json(Page { messages, next: next.map(cursor_text) }).into_response())
-}
-
-/// The rows that a query asks for, and where the next page begins, if there is one.
-pub(super) async fn page<S: Store>(
-    store: &S,
-    query: TraceQuery,
-) -> Result<(Vec<DeliveryRecord>, Option<TraceCursor>), ApiError> {
-    let limit = query.limit as usize;
-    // One more than is shown tells whether there are more.
-    let mut records = store.trace(TraceQuery { limit: query.limit.saturating_add(1), ..query }).await?;
-    let is_more = records.len() > limit;
-    records.truncate(limit);
-    let next = records.last().filter(|_| is_more).map(TraceCursor::from);
-    Ok((records, next))
 }
 
 pub(super) async fn events<S: Store>(

@@ -128,6 +128,8 @@ impl Store for Fixed {
             .iter()
             .rev()
             .filter(|record| query.states.as_ref().is_none_or(|states| states.contains(&record.state)));
+        // Keys descend here, in the order of the rows.
+        let rows = rows.filter(|record| query.after.is_none_or(|after| record.delivery.key < after.delivery));
         Ok(rows.take(query.limit as usize).cloned().collect())
     }
     async fn histories(&self, messages: Vec<MessageKey>) -> Result<Vec<Vec<Event>>> {
@@ -137,8 +139,10 @@ impl Store for Fixed {
                 .find(|record| record.message.key == *key)
                 .map(|record| record.message.network_message_id)
         };
-        let history =
-            |key: &MessageKey| self.events.iter().filter(|event| Some(event.message) == id(key)).cloned().collect();
+        let history = |key: &MessageKey| {
+            let id = id(key);
+            self.events.iter().filter(|event| Some(event.message) == id).cloned().collect()
+        };
         Ok(messages.iter().map(history).collect())
     }
     async fn events(&self, message: Uuid) -> Result<Vec<Event>> {
@@ -463,6 +467,8 @@ fn trace_shows_status_and_why() {
         assert_eq!(found["messages"].as_array().unwrap().len(), count, "{statuses}");
     }
     let short = run("gatepost trace --limit 2", &store, None).unwrap();
+    assert!(!run("gatepost trace --limit 5", &store, None).unwrap().contains("--after"), "there are no more");
+    assert_eq!(json("gatepost trace --limit 5 --format json", &store)["next"], serde_json::Value::Null);
     let end = short.lines().last().unwrap();
     assert!(end.starts_with("These are the newest 2. The next ones: --after 17"), "{end}");
     assert_eq!(run("gatepost trace", &store_with(vec![]), None).unwrap(), "No message matches.\n");
@@ -636,6 +642,49 @@ fn a_trace_that_cannot_be_meant_is_refused() {
         assert!(error.contains(expected), "{arguments}: {error}");
     }
     assert!(run("gatepost trace --recipient * --since 89d", &Fixed::default(), None).is_ok());
+}
+
+#[test]
+fn a_page_parts_no_message() {
+    // Three recipients each: the first page of 2000 records would end within a message.
+    let of_three = |number: u32| {
+        let mut record = record(number);
+        record.message.key = MessageKey((number / 3).into());
+        record.message.network_message_id = id(number / 3);
+        record.delivery.recipient = Address::parse(&format!("user{number}@onprem.test")).unwrap();
+        record
+    };
+    let mut store = store_with((0..2103).map(of_three).collect());
+    store.events = (0..701).map(received).collect();
+    let text = run("gatepost trace --format csv --limit 3000", &store, None).unwrap();
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    assert_eq!(lines.len(), 701);
+    assert!(lines.iter().all(|line| line.matches("##Receive").count() == 3));
+    let text = run("gatepost trace --detail --format csv --limit 3000", &store, None).unwrap();
+    assert_eq!(text.lines().skip(1).count(), 701, "the whole message's event is told once");
+    let whole = json("gatepost trace --format json --limit 2050", &store);
+    assert_eq!(whole["messages"].as_array().unwrap().len(), 2050);
+    assert!(whole["next"].as_str().unwrap().ends_with("-53"));
+}
+
+fn received(message: u32) -> Event {
+    let received = Received {
+        sender: ReversePath::Null,
+        recipients: 3,
+        size_bytes: 1,
+        from: None,
+        hello: String::new(),
+        tls: None,
+        handshake: None,
+        session: String::new(),
+    };
+    Event {
+        at: at(NOW),
+        node: "edge-1".to_owned(),
+        message: id(message),
+        recipient: None,
+        kind: EventKind::Received(received),
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::{
     arguments::{Status, TraceArguments, TraceEncoding, TraceFormat, cursor_text},
     event, export, json,
+    pages::Pages,
     screen::Screen,
     standing::{self, Standing},
     table::{Cell, Column, Table},
@@ -34,6 +35,8 @@ const COLUMNS: [Column; 7] = [
     Column::whole("ID"),
 ];
 
+const FAILED: &str = "failed to search the queue's history";
+
 pub(crate) async fn run<S: Store>(
     arguments: &TraceArguments,
     store: &S,
@@ -46,12 +49,12 @@ pub(crate) async fn run<S: Store>(
         return follow(arguments, query, store, config, screen, out).await;
     }
     let standing = Standing::read(store, config, screen.now).await?;
-    let mut pages = Pages { left: query.limit, query, next: None };
+    let mut pages = Pages::new(query);
     let mut page = Page { store, standing, screen, events: HashMap::new() };
     match arguments.format {
         TraceFormat::Json => {
             let mut list = json::List::open("messages", out)?;
-            while let Some(records) = pages.read(store).await? {
+            while let Some(records) = pages.read(store).await.context(FAILED)? {
                 if arguments.detail {
                     page.read_events(&records).await?;
                 }
@@ -65,7 +68,7 @@ pub(crate) async fn run<S: Store>(
         }
         TraceFormat::Csv if !arguments.detail => {
             let mut writer = SummaryWriter::new(out, encoding(arguments))?;
-            while let Some(records) = pages.read(store).await? {
+            while let Some(records) = pages.read(store).await.context(FAILED)? {
                 write_summaries(&records, &mut writer)?;
             }
             writer.flush()?;
@@ -74,7 +77,7 @@ pub(crate) async fn run<S: Store>(
             let is_log = arguments.format == TraceFormat::TrackingLog;
             let layout = if is_log { Layout::TrackingLog } else { Layout::ExtendedReport };
             let mut writer = EventWriter::new(out, layout, encoding(arguments), screen.now)?;
-            while let Some(records) = pages.read(store).await? {
+            while let Some(records) = pages.read(store).await.context(FAILED)? {
                 page.read_events(&records).await?;
                 page.write_events(&records, &mut writer)?;
             }
@@ -83,7 +86,7 @@ pub(crate) async fn run<S: Store>(
         TraceFormat::Table => {
             // Columns are as wide as the whole of it needs.
             let mut all = Vec::new();
-            while let Some(records) = pages.read(store).await? {
+            while let Some(records) = pages.read(store).await.context(FAILED)? {
                 all.extend(records);
             }
             if arguments.detail {
@@ -95,33 +98,6 @@ pub(crate) async fn run<S: Store>(
         }
     }
     Ok(())
-}
-
-/// Records read at a time: memory does not grow with the length of an export.
-const PAGE_ROWS: u32 = 2000;
-
-/// What a search finds, a page at a time.
-struct Pages {
-    query: TraceQuery,
-    /// Rows that may still be shown.
-    left: u32,
-    /// Where those begin that are not shown any more; `None` while reading, and where there are none.
-    next: Option<TraceCursor>,
-}
-
-impl Pages {
-    async fn read<S: Store>(&mut self, store: &S) -> anyhow::Result<Option<Vec<DeliveryRecord>>> {
-        if self.left == 0 {
-            self.next = self.query.after;
-            return Ok(None);
-        }
-        self.query.limit = self.left.min(PAGE_ROWS);
-        let records = store.trace(self.query.clone()).await.context("failed to search the queue's history")?;
-        let is_last = records.len() < self.query.limit as usize;
-        self.left = if is_last { 0 } else { self.left - self.query.limit };
-        self.query.after = records.last().filter(|_| !is_last).map(TraceCursor::from);
-        Ok(Some(records))
-    }
 }
 
 fn encoding(arguments: &TraceArguments) -> Encoding {
@@ -148,7 +124,7 @@ async fn follow<S: Store>(
     let mut table = Table::new(&COLUMNS, screen);
     loop {
         let now = Screen { now: Timestamp::now(), ..screen.clone() };
-        let mut records = store.trace(query.clone()).await.context("failed to search the queue's history")?;
+        let mut records = store.trace(query.clone()).await.context(FAILED)?;
         // Oldest first: what is new stands at the bottom.
         records.reverse();
         let standing = Standing::read(store, config, now.now).await?;

@@ -131,7 +131,7 @@ fn put(output: &mut String, line: std::fmt::Arguments<'_>) {
 mod tests {
     use std::path::Path;
 
-    use super::super::{AcceptedDomain, Config, Connector, Hosts, NamedPolicy, Version};
+    use super::super::{AcceptedDomain, ApiToken, Config, Connector, Hosts, NamedPolicy, Version};
     use super::*;
 
     fn parse(text: &str) -> Config {
@@ -168,10 +168,15 @@ mod tests {
         };
         let domain = AcceptedDomain { name: "onprem.test".to_owned(), connector: "onprem".to_owned() };
         let policy = NamedPolicy { name: "no-rc4".to_owned(), minimum: Version::Tls10, ..NamedPolicy::default() };
+        let token = ApiToken {
+            name: "monitoring".to_owned(),
+            sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".to_owned(),
+        };
         let expected = Config {
             accepted_domains: vec![domain],
             connectors: vec![connector],
             tls_policies: vec![policy],
+            api_tokens: vec![token],
             ..Config::default()
         };
         assert_eq!(config, expected);

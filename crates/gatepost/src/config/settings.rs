@@ -510,11 +510,14 @@ pub(crate) struct History {
     pub keep: Duration,
     /// Keep subjects. false: they are not written down at all, and cannot be searched for.
     pub subjects: bool,
+    /// Keep addresses. false: once a message has come to rest for all its recipients, only their domains and the
+    /// sender's are kept. Holds for what comes in from then on.
+    pub addresses: bool,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { keep: Duration::hours(90 * 24), subjects: true }
+        Self { keep: Duration::hours(90 * 24), subjects: true, addresses: true }
     }
 }
 

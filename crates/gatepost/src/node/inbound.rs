@@ -182,7 +182,7 @@ impl<S: Store> Sink<S> {
     fn into_message(self, body: Body, eight_bit: bool) -> NewMessage {
         let header = self.header.unwrap_or_default();
         let schedule = self.node.schedule();
-        let keep_subject = self.node.config.load().history.subjects;
+        let keep = self.node.config.load().history.clone();
         let utf8_addresses = self.envelope.sender.address().is_some_and(|address| address.needs_smtputf8())
             || self.envelope.recipients.iter().any(|recipient| recipient.address.needs_smtputf8());
         let review = schedule.first_review(self.now);
@@ -206,10 +206,11 @@ impl<S: Store> Sink<S> {
             ret: self.envelope.ret,
             envid: self.envelope.envid,
             message_id: header.message_id,
-            subject: header.subject.filter(|_| keep_subject),
+            subject: header.subject.filter(|_| keep.subjects),
             size_bytes: self.size_bytes,
             client: Some(self.facts.client.ip()),
             body,
+            withhold_addresses: !keep.addresses,
         }
     }
 }

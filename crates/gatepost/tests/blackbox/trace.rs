@@ -175,6 +175,41 @@ fn old_history_is_deleted_and_subjects_can_be_withheld() {
     wait_for("the history to end", || node.trace().is_empty().then_some(()));
 }
 
+#[test]
+fn withheld_addresses_are_nowhere_in_the_store() {
+    let server = Server::start(Device::Healthy, Options::default()).unwrap();
+    let mut node = Node::to_port(server.port())
+        .more("[history]\naddresses = false\n[protocol_log]\nreceive = false\n")
+        .connector("protocol_log = false")
+        .start();
+    // More than a page of the store, with the addresses on each.
+    let text = "From: zaphod@partner.test, to trillian@onprem.test\n".repeat(1000);
+    let to = "trillian@onprem.test,marvin@onprem.test";
+    swaks(node.port, &["--from", "zaphod@partner.test", "--to", to, "--body", &text]);
+    let row = node.wait_for_status("withheld-2@onprem.test", "Delivered");
+    assert_eq!(row["sender"], "withheld@partner.test");
+    let events: Vec<&Value> = row["events"].as_array().unwrap().iter().map(|event| &event["event"]).collect();
+    assert_eq!(events, ["received", "delivered"], "{row:#}");
+    node.signal("-TERM");
+    assert_eq!(node.wait(), Some(0));
+    let names = ["zaphod", "trillian", "marvin"];
+    let mut files = 0;
+    for file in std::fs::read_dir(node.path("data")).unwrap() {
+        let path = file.unwrap().path();
+        if !path.is_file() {
+            continue;
+        }
+        files += 1;
+        let bytes = std::fs::read(&path).unwrap().to_ascii_lowercase();
+        for name in names {
+            let found = bytes.windows(name.len()).filter(|window| *window == name.as_bytes()).count();
+            assert_eq!(found, 0, "{name} in {}", path.display());
+        }
+    }
+    assert!(files > 0);
+    assert_eq!(node.trace().len(), 2);
+}
+
 /// What the gateway wrote, and what others have published, in the same table.
 #[test]
 fn other_systems_files_are_shown() {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     queue::insert_events,
     row::{Millis, state_number},
-    settle::free_body,
+    settle::come_to_rest,
 };
 use crate::{Command, Commanded, MessageKey, Selection, State};
 
@@ -45,6 +45,9 @@ pub(super) fn run(
                     kind: event(command, by),
                 };
                 insert_events(connection, target.message, &[event])?;
+                if command == Command::Remove {
+                    come_to_rest(connection, target.message.0)?;
+                }
                 if command == Command::Retry {
                     retried.insert(target.connector);
                 }
@@ -99,9 +102,7 @@ fn apply(
         }
         (Command::Remove, State::Queued | State::Suspended) => {
             let removed = state_number(State::Removed);
-            update("UPDATE delivery SET state = ?2, settled = ?3 WHERE id = ?1", params![id, removed, Millis(now)])?;
-            free_body(connection, target.message.0)?;
-            Ok(Applied::Changed)
+            update("UPDATE delivery SET state = ?2, settled = ?3 WHERE id = ?1", params![id, removed, Millis(now)])
         }
         (Command::Retry | Command::Remove, State::Leased) => Ok(Applied::Leased),
         (Command::Retry, State::Suspended)

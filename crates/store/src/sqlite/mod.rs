@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   accept, settle, claim, … ──> channel ──> writer thread: takes all that waits, one transaction, one fsync ──> answers
-//!   list, events, read_body  ──> reader connections (they see the last commit, and never wait for the writer)
+//!   list, counts, read_body  ──> reader connections (they see the last commit, and never wait for the writer)
+//!   trace, events            ──> the same on a few threads that give way to all others
 //! ```
 //!
 //! Group commit needs no delay: what arrives while one transaction is synced to disk makes up the next.
@@ -16,7 +17,9 @@ mod read;
 mod row;
 mod schema;
 mod search;
+mod searchers;
 mod settle;
+mod withhold;
 mod writer;
 
 use std::{
@@ -40,6 +43,7 @@ use crate::{
 };
 use lock::FolderLock;
 use read::Readers;
+use searchers::Searchers;
 use writer::Writer;
 
 /// The store of a single node, or of a command beside it.
@@ -49,6 +53,7 @@ pub struct SqliteStore(Arc<Inner>);
 struct Inner {
     writer: Writer,
     readers: Readers,
+    searchers: Searchers,
     keys: Keys,
     /// Held by the process that serves from the folder.
     _lock: Option<FolderLock>,
@@ -88,10 +93,16 @@ impl SqliteStore {
     }
 
     fn start(connection: Connection, file: PathBuf, lock: Option<FolderLock>) -> Result<Self> {
-        let keys = Keys::read(&connection).map_err(|error| row::store_error(&error, &file))?;
-        let readers = Readers::new(file.clone());
+        let prepare = || -> rusqlite::Result<Keys> {
+            if withhold::is_wanted(&connection)? {
+                withhold::wipe_what_is_freed(&connection)?;
+            }
+            Keys::read(&connection)
+        };
+        let keys = prepare().map_err(|error| row::store_error(&error, &file))?;
+        let (readers, searchers) = (Readers::new(file.clone()), Searchers::new(file.clone()));
         let writer = Writer::start(connection, file)?;
-        Ok(Self(Arc::new(Inner { writer, readers, keys, _lock: lock })))
+        Ok(Self(Arc::new(Inner { writer, readers, searchers, keys, _lock: lock })))
     }
 
     /// Waits for what was handed over, moves the log into the file, and closes it.
@@ -200,6 +211,7 @@ impl Store for SqliteStore {
         }
         Ok(forgotten)
     }
+
     async fn report(&self, report: NodeReport) -> Result<()> {
         self.0.writer.run(move |connection| queue::report(connection, &report)).await
     }
@@ -243,14 +255,15 @@ impl Store for SqliteStore {
     }
 
     async fn trace(&self, query: TraceQuery) -> Result<Vec<DeliveryRecord>> {
-        self.0.readers.run(move |connection| search::trace(connection, &query)).await
+        self.0.searchers.run(move |connection| search::trace(connection, &query)).await
     }
 
     async fn histories(&self, messages: Vec<MessageKey>) -> Result<Vec<Vec<Event>>> {
-        self.0.readers.run(move |connection| read::histories(connection, &messages)).await
+        self.0.searchers.run(move |connection| read::histories(connection, &messages)).await
     }
+
     async fn events(&self, message: Uuid) -> Result<Vec<Event>> {
-        self.0.readers.run(move |connection| read::events(connection, message)).await
+        self.0.searchers.run(move |connection| read::events(connection, message)).await
     }
 
     async fn command(&self, command: Command, selection: Selection, by: &str, now: Timestamp) -> Result<Commanded> {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     row::{self, DELIVERY_COLUMNS, Json, MESSAGE_COLUMNS, Millis, notify_bits, ret_number},
     schema::BODY_PIECES_BITS,
+    withhold,
 };
 use crate::{Accepted, Body, BodyKey, Claim, Claimed, DeliveryKey, Lease, MessageKey, NewMessage, NodeReport};
 
@@ -66,9 +67,12 @@ pub(super) fn insert_message(
 ) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO message (id, network_message_id, received, sender, eight_bit, smtputf8, ret, envid, message_id,
-             subject, size, client)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             subject, size, client, withhold)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
+    if message.withhold_addresses {
+        withhold::wipe_what_is_freed(connection)?;
+    }
     insert.execute(params![
         keys.message.0,
         message.network_message_id.as_bytes().as_slice(),
@@ -82,6 +86,7 @@ pub(super) fn insert_message(
         message.subject,
         message.size_bytes as i64,
         message.client.map(|client| client.to_string()),
+        if message.withhold_addresses { withhold::WHEN_AT_REST } else { 0 },
     ])?;
     match &message.body {
         Body::Inline(bytes) => {
@@ -126,10 +131,16 @@ fn insert_deliveries(
 }
 
 pub(super) fn insert_events(connection: &Connection, message: MessageKey, events: &[Event]) -> rusqlite::Result<()> {
+    events.iter().try_for_each(|event| insert_event(connection, message, event))
+}
+
+pub(super) fn insert_event(
+    connection: &Connection,
+    message: MessageKey,
+    event: &impl serde::Serialize,
+) -> rusqlite::Result<()> {
     let mut insert = connection.prepare_cached("INSERT INTO event (message, json) VALUES (?1, ?2)")?;
-    for event in events {
-        insert.execute(params![message.0, Json(event)])?;
-    }
+    insert.execute(params![message.0, Json(event)])?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::{Result, StoreError};
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -85,10 +85,16 @@ const MIGRATIONS: [&str; 3] = [
      CREATE INDEX delivery_recipient ON delivery (recipient COLLATE NOCASE, received);
      CREATE INDEX message_sender ON message (sender COLLATE NOCASE, received);
      CREATE INDEX message_message_id ON message (message_id) WHERE message_id IS NOT NULL;",
+    // 1: its addresses are to be withheld once it has come to rest; 2: they are.
+    "ALTER TABLE message ADD COLUMN withhold INTEGER NOT NULL DEFAULT 0;
+     CREATE INDEX message_to_withhold ON message (withhold) WHERE withhold = 1;",
 ];
 
 /// The version that this program writes.
 const VERSION: u32 = MIGRATIONS.len() as u32;
+
+/// The log's length is cut to this when it begins anew.
+const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
 
 /// Pieces of one body: up to 2^20, 256 GiB.
 pub(super) const BODY_PIECES_BITS: u32 = 20;
@@ -108,6 +114,8 @@ pub(super) fn connect(file: &Path) -> Result<Connection> {
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         // In pages: the log is moved into the file when it has grown by 32 MiB.
         connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
+        // A long search keeps it from that; what it grew to meanwhile is given back.
+        connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
     };

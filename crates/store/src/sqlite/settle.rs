@@ -6,8 +6,9 @@ use trace::Event;
 
 use super::{
     fleet,
-    queue::{BACK_TO_QUEUE, delete_body, insert_events, insert_message},
+    queue::{BACK_TO_QUEUE, delete_body, insert_event, insert_events, insert_message},
     row::{Json, Millis, state_number},
+    withhold,
 };
 use crate::{Accepted, DeliveryKey, Outcome, Settlement, State};
 
@@ -20,11 +21,12 @@ pub(super) fn settle(
 ) -> rusqlite::Result<Vec<DeliveryKey>> {
     let mut lost = Vec::new();
     for (settlement, notice_keys) in settlements.iter().zip(accepted) {
-        insert_events(connection, settlement.message, &settlement.events)?;
         if !apply(connection, node, settlement)? {
+            insert_late_events(connection, settlement)?;
             lost.push(settlement.delivery);
             continue;
         }
+        insert_events(connection, settlement.message, &settlement.events)?;
         note_attempt(connection, settlement)?;
         for (notice, keys) in settlement.notices.iter().zip(notice_keys) {
             insert_message(connection, notice, keys, None)?;
@@ -33,10 +35,21 @@ pub(super) fn settle(
             fleet::note_weak(connection, weak)?;
         }
         if matches!(settlement.outcome, Outcome::Delivered { .. } | Outcome::Failed { .. }) {
-            free_body(connection, settlement.message.0)?;
+            come_to_rest(connection, settlement.message.0)?;
         }
     }
     Ok(lost)
+}
+
+/// Keeps what was seen of a delivery that another node holds, or has brought to rest.
+fn insert_late_events(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {
+    for event in &settlement.events {
+        match withhold::late(connection, settlement.message, settlement.delivery, event)? {
+            None => insert_event(connection, settlement.message, event)?,
+            Some(event) => insert_event(connection, settlement.message, &event)?,
+        }
+    }
+    Ok(())
 }
 
 /// False if this node does not hold the lease.
@@ -94,8 +107,12 @@ fn note_attempt(connection: &Connection, settlement: &Settlement) -> rusqlite::R
     Ok(())
 }
 
-/// Deletes a message's body once none of its deliveries can still be sent.
-pub(super) fn free_body(connection: &Connection, message: i64) -> rusqlite::Result<()> {
+/// Deletes what nobody needs of a message once none of its deliveries can still be sent. Its events come before.
+pub(super) fn come_to_rest(connection: &Connection, message: i64) -> rusqlite::Result<()> {
     let mut live = connection.prepare_cached("SELECT 1 FROM delivery WHERE message = ?1 AND state <= 2 LIMIT 1")?;
-    if live.exists([message])? { Ok(()) } else { delete_body(connection, message) }
+    if live.exists([message])? {
+        return Ok(());
+    }
+    delete_body(connection, message)?;
+    withhold::at_rest(connection, message)
 }

@@ -20,13 +20,9 @@ use serde::Serialize;
 use store::{DeliveryRecord, Store, TraceQuery};
 use uuid::Uuid;
 
-use super::{
-    ApiError, ROWS_MAX,
-    serve::Connection,
-    traces::{message_id, page},
-};
+use super::{ApiError, ROWS_MAX, serve::Connection, traces::message_id};
 use crate::{
-    cli::{Status, cursor_text, message_id_field, read_cursor, sender},
+    cli::{Status, cursor_text, message_id_field, page, read_cursor, sender},
     node::Node,
 };
 use filter::Filter;

@@ -289,6 +289,7 @@ pub(crate) fn notice_for<'a, S: Store>(
         size_bytes: built.bytes.len() as u64,
         client: None,
         body: Body::Inline(built.bytes.into()),
+        withhold_addresses: !node.config.load().history.addresses,
         deliveries: vec![NewDelivery {
             connector: node.connector_for(to),
             recipient: to.clone(),
