@@ -74,6 +74,10 @@ fn run_command(arguments: &Arguments) -> anyhow::Result<()> {
         cli::run_api(command, &mut out)?;
         return Ok(out.flush()?);
     }
+    if let Command::Capture(capture) = &arguments.command {
+        cli::run_capture(capture, &cli::Screen::stdout(capture.utc, Timestamp::now()), &mut out)?;
+        return Ok(out.flush()?);
+    }
     if let Command::Case(command) = &arguments.command {
         return run_case(command, &mut out);
     }
@@ -89,7 +93,12 @@ fn run_command(arguments: &Arguments) -> anyhow::Result<()> {
             drop(out);
             serve(&arguments.config, config)
         }
-        Command::Config(_) | Command::Case(_) | Command::Api(_) | Command::Why(_) | Command::Probe(_) => Ok(()),
+        Command::Config(_)
+        | Command::Case(_)
+        | Command::Api(_)
+        | Command::Why(_)
+        | Command::Probe(_)
+        | Command::Capture(_) => Ok(()),
         Command::Policy(PolicyCommand::List { format }) => {
             let screen = cli::Screen::stdout(false, Timestamp::now());
             cli::list_policies(*format, &config, &screen, &mut out)?;
@@ -132,6 +141,7 @@ async fn query(command: &Command, config: &Config, out: &mut impl Write) -> anyh
         | Command::Api(_)
         | Command::Why(_)
         | Command::Probe(_)
+        | Command::Capture(_)
         | Command::Policy(PolicyCommand::List { .. }) => Ok(()),
     };
     store.close().await;

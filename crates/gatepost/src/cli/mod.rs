@@ -5,6 +5,7 @@
 
 mod api;
 mod arguments;
+mod capture;
 mod configuration;
 mod event;
 mod export;
@@ -32,6 +33,7 @@ pub(crate) use arguments::{
     Arguments, CaseCommand, Command, Format, PolicyCommand, ProbeArguments, SearchArguments, Status, WhyArguments,
     cursor_text, read_cursor,
 };
+pub(crate) use capture::run as run_capture;
 pub(crate) use configuration::run as run_config;
 pub(crate) use export::{message_id as message_id_field, row as event_row};
 pub(crate) use foreign::run as run_foreign_trace;

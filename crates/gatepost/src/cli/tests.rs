@@ -227,7 +227,13 @@ fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String
             Line::Policy(PolicyCommand::List { format }) => super::list_policies(*format, &config, &screen, &mut out),
             Line::Policy(PolicyCommand::Ledger(output)) => super::run_ledger(*output, store, &screen, &mut out).await,
             Line::Rollout(command) => super::run_rollout(command, store, &config, &screen, &mut out).await,
-            Line::Serve | Line::Config(_) | Line::Case(_) | Line::Api(_) | Line::Why(_) | Line::Probe(_) => Ok(()),
+            Line::Serve
+            | Line::Config(_)
+            | Line::Case(_)
+            | Line::Api(_)
+            | Line::Why(_)
+            | Line::Probe(_)
+            | Line::Capture(_) => Ok(()),
         }
     });
     result.map(|()| String::from_utf8(out).unwrap()).map_err(|error| format!("{error:#}"))

@@ -1,0 +1,373 @@
+//! `gatepost capture`: what packet captures tell of mail: sessions, one session as a ladder, the packets that pass a
+//! filter.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+
+use anyhow::{Context as _, bail};
+use capture::{Capture, Counts, Filter, Notes, Options, Packets, Session, Writer, dialogue::Protocol, filter::View};
+use jiff::Timestamp;
+use protocol::tls::Side;
+
+use super::{
+    arguments::{CaptureArguments, CaptureFormat},
+    json,
+    screen::{Colour, Screen, clean},
+    table::{Cell, Column, Table},
+    why::paragraph,
+};
+
+const COLUMNS: [Column; 9] = [
+    Column::number("STREAM"),
+    Column::whole("BEGAN"),
+    Column::cut("CLIENT", 14),
+    Column::cut("SERVER", 14),
+    Column::number("PACKETS"),
+    Column::whole("SAYS"),
+    Column::cut("TLS", 16),
+    Column::cut("ENDED", 12),
+    Column::cut("SEEN", 12),
+];
+
+pub(crate) fn run(arguments: &CaptureArguments, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
+    let filter = match &arguments.filter {
+        Some(text) => Some(Filter::parse(text).map_err(|error| anyhow::anyhow!("--filter: {error}"))?),
+        None => None,
+    };
+    if arguments.stream.is_some() && arguments.files.len() > 1 {
+        bail!("--stream is one of one file");
+    }
+    let mut read = 0;
+    for path in &arguments.files {
+        if arguments.files.len() > 1 && arguments.format == CaptureFormat::Table {
+            writeln!(out, "{}", screen.paint(&clean(&path.display().to_string()), Some(Colour::Bold)))?;
+        }
+        match open(path) {
+            Ok(packets) => {
+                read_file(packets, arguments, filter.as_ref(), screen, out)?;
+                read += 1;
+            }
+            // The others are read all the same.
+            Err(error) => eprintln!("gatepost: failed to read {}: {error:#}", path.display()),
+        }
+    }
+    if read == 0 {
+        bail!("there was no capture to read");
+    }
+    Ok(())
+}
+
+/// Opens a file, or standard input for `-`.
+fn open(path: &Path) -> anyhow::Result<Packets> {
+    Ok(if path == Path::new("-") { Packets::open(io::stdin())? } else { Packets::open(File::open(path)?)? })
+}
+
+/// What came of one file, beside its sessions.
+struct Total {
+    packets: u64,
+    passed: u64,
+    sessions: u64,
+    notes: Notes,
+}
+
+fn read_file(
+    mut packets: Packets,
+    arguments: &CaptureArguments,
+    filter: Option<&Filter>,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let options = Options {
+        set_duplicates_aside: !arguments.keep_duplicates,
+        show_content: arguments.show_content,
+        smtp_ports: arguments.port.clone(),
+        fields: filter.is_some_and(Filter::needs_fields),
+        ..Options::default()
+    };
+    let mut capture = Capture::new(options);
+    let mut writer = arguments.write.as_deref().map(writer).transpose()?;
+    let mut shown = Shown::begin(arguments, screen, out)?;
+    let mut wanted = filter.is_some().then(std::collections::HashSet::new);
+    let (mut total, mut first_ns) = (Total { packets: 0, passed: 0, sessions: 0, notes: Notes::default() }, None);
+    while let Some(packet) = packets.next() {
+        total.packets += 1;
+        let first_ns = *first_ns.get_or_insert(packet.time_ns);
+        let tcp = capture.packet(&packet);
+        let is_duplicate = tcp.is_some_and(|tcp| tcp.is_duplicate);
+        let view = View { packet: &packet, tcp: tcp.as_ref(), fields: &capture.fields, first_ns };
+        if !is_duplicate && filter.is_none_or(|filter| filter.passes(&view)) {
+            total.passed += 1;
+            if let (Some(wanted), Some(tcp)) = (&mut wanted, tcp) {
+                wanted.insert(tcp.stream);
+            }
+            if let Some(writer) = &mut writer {
+                writer.write(&packet).context("failed to write the packets that pass")?;
+            }
+        }
+        for session in capture.take_finished() {
+            // What is told is forgotten.
+            if wanted.as_mut().is_none_or(|wanted| wanted.remove(&session.stream)) {
+                total.sessions += 1;
+                shown.session(&session)?;
+            }
+        }
+    }
+    if let Some(writer) = writer {
+        writer.finish().context("failed to write the packets that pass")?;
+    }
+    let (sessions, notes) = capture.finish();
+    total.notes = packets.notes().clone();
+    total.notes.0.extend(notes.0);
+    for session in
+        sessions.iter().filter(|session| wanted.as_ref().is_none_or(|wanted| wanted.contains(&session.stream)))
+    {
+        total.sessions += 1;
+        shown.session(session)?;
+    }
+    shown.end(&total)
+}
+
+fn writer(path: &Path) -> anyhow::Result<Writer<BufWriter<File>>> {
+    let file = File::create(path).with_context(|| format!("failed to write {}", path.display()))?;
+    Ok(Writer::new(BufWriter::new(file))?)
+}
+
+/// Rows are shown this many at a time.
+const ROWS: usize = 200;
+
+/// How sessions are shown.
+enum Shown<'a> {
+    Table { table: Table<'a>, rows: Vec<Vec<Cell>>, screen: &'a Screen, out: &'a mut dyn Write },
+    Ladder { stream: u64, found: bool, screen: &'a Screen, out: &'a mut dyn Write },
+    Json { list: json::List<'a>, stream: Option<u64> },
+    Csv { out: csv::Writer<&'a mut dyn Write>, stream: Option<u64> },
+}
+
+impl<'a> Shown<'a> {
+    fn begin(arguments: &CaptureArguments, screen: &'a Screen, out: &'a mut dyn Write) -> anyhow::Result<Self> {
+        Ok(match (arguments.format, arguments.stream) {
+            (CaptureFormat::Json, stream) => Self::Json { list: json::List::open("sessions", out)?, stream },
+            (CaptureFormat::Csv, stream) => {
+                let mut out = csv::Writer::from_writer(out);
+                out.write_record(CSV)?;
+                Self::Csv { out, stream }
+            }
+            (CaptureFormat::Table, Some(stream)) => Self::Ladder { stream, found: false, screen, out },
+            (CaptureFormat::Table, None) => {
+                Self::Table { table: Table::new(&COLUMNS, screen), rows: Vec::new(), screen, out }
+            }
+        })
+    }
+
+    fn session(&mut self, session: &Session) -> anyhow::Result<()> {
+        match self {
+            Self::Table { table, rows, screen, out } => {
+                rows.push(row(session, screen));
+                if rows.len() >= ROWS {
+                    table.write(&std::mem::take(rows), *out)?;
+                }
+            }
+            Self::Ladder { stream, found, screen, out } if *stream == session.stream => {
+                *found = true;
+                ladder(session, screen, *out)?;
+            }
+            Self::Json { list, stream } if stream.is_none_or(|stream| stream == session.stream) => {
+                list.push(session)?
+            }
+            Self::Csv { out, stream } if stream.is_none_or(|stream| stream == session.stream) => {
+                out.write_record(record(session))?;
+            }
+            Self::Ladder { .. } | Self::Json { .. } | Self::Csv { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn end(self, total: &Total) -> anyhow::Result<()> {
+        match self {
+            Self::Table { mut table, rows, screen, out } => {
+                table.write(&rows, out)?;
+                writeln!(
+                    out,
+                    "\n{} sessions; {} of {} packets pass. One of them as a ladder: --stream N",
+                    total.sessions, total.passed, total.packets
+                )?;
+                for (note, count) in &total.notes.0 {
+                    paragraph(&format!("Note: {note} ({count})."), "", screen, out)?;
+                }
+                Ok(())
+            }
+            Self::Ladder { found: true, .. } => Ok(()),
+            Self::Ladder { stream, .. } => bail!("there is no stream {stream} among those that pass"),
+            Self::Json { list, .. } => {
+                let notes = serde_json::to_string(&total.notes)?;
+                let rest =
+                    format!(", \"packets\": {}, \"passed\": {}, \"notes\": {notes}", total.packets, total.passed);
+                Ok(list.close(&rest)?)
+            }
+            Self::Csv { mut out, .. } => Ok(out.flush()?),
+        }
+    }
+}
+
+fn protocol_name(session: &Session) -> &'static str {
+    match session.protocol {
+        Protocol::Smtp => "SMTP",
+        Protocol::Tls => "TLS",
+        Protocol::Other => "other",
+        Protocol::Unknown => "nothing",
+    }
+}
+
+/// What was agreed on, or what became of the handshake.
+fn tls(session: &Session) -> (String, Option<Colour>) {
+    let Some(facts) = &session.handshake else {
+        let is_clear = session.protocol == Protocol::Smtp;
+        return (if is_clear { "in the clear".to_owned() } else { String::new() }, None);
+    };
+    match &facts.server_hello {
+        Some(hello) if facts.completed => (format!("{} {}", hello.version, hello.cipher_suite), Some(Colour::Green)),
+        _ => (format!("failed: {facts}"), Some(Colour::Red)),
+    }
+}
+
+fn ended(session: &Session) -> String {
+    session.ended.map_or_else(|| "open".to_owned(), |ended| ended.to_string())
+}
+
+fn counts(counts: &Counts) -> impl Iterator<Item = String> {
+    counts.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " ")))
+}
+
+fn odd(session: &Session) -> Vec<String> {
+    let oddities =
+        session.oddities.iter().filter_map(|oddity| serde_json::to_value(oddity).ok()?.as_str().map(str::to_owned));
+    oddities.chain(session.icmp_errors.iter().cloned()).collect()
+}
+
+fn row(session: &Session, screen: &Screen) -> Vec<Cell> {
+    let (tls, colour) = tls(session);
+    let mut seen = odd(session);
+    seen.extend(counts(&session.analysis));
+    if session.duplicates > 0 {
+        seen.push(format!("{} copies", session.duplicates));
+    }
+    let tls = colour.map_or_else(|| Cell::new(&tls), |colour| Cell::coloured(&tls, colour));
+    vec![
+        Cell::new(session.stream.to_string()),
+        Cell::new(screen.time(session.first)),
+        Cell::new(session.client.to_string()),
+        Cell::new(session.server.to_string()),
+        Cell::new((session.packets[0] + session.packets[1]).to_string()),
+        Cell::new(protocol_name(session)),
+        tls,
+        Cell::new(ended(session)),
+        Cell::new(seen.join(", ")),
+    ]
+}
+
+const CSV: [&str; 16] = [
+    "stream",
+    "first",
+    "last",
+    "client",
+    "server",
+    "protocol",
+    "client_packets",
+    "server_packets",
+    "client_bytes",
+    "server_bytes",
+    "messages",
+    "tls_version",
+    "cipher_suite",
+    "ended",
+    "duplicates",
+    "seen",
+];
+
+fn record(session: &Session) -> Vec<String> {
+    let hello = session.handshake.as_ref().and_then(|facts| facts.server_hello.as_ref());
+    let mut seen = odd(session);
+    seen.extend(counts(&session.analysis));
+    let time = |at: Timestamp| at.to_string();
+    vec![
+        session.stream.to_string(),
+        time(session.first),
+        time(session.last),
+        session.client.to_string(),
+        session.server.to_string(),
+        protocol_name(session).to_owned(),
+        session.packets[0].to_string(),
+        session.packets[1].to_string(),
+        session.bytes[0].to_string(),
+        session.bytes[1].to_string(),
+        session.messages.to_string(),
+        hello.map(|hello| hello.version.to_string()).unwrap_or_default(),
+        hello.map(|hello| hello.cipher_suite.to_string()).unwrap_or_default(),
+        ended(session),
+        session.duplicates.to_string(),
+        seen.join("; "),
+    ]
+}
+
+/// One session, who said what and when.
+fn ladder(session: &Session, screen: &Screen, out: &mut dyn Write) -> io::Result<()> {
+    let title =
+        format!("Stream {}: {} to {}, {}", session.stream, session.client, session.server, screen.time(session.first));
+    writeln!(out, "{}\n", screen.paint(&title, Some(Colour::Bold)))?;
+    writeln!(out, "{:>10}  CLIENT                               SERVER", "SECONDS")?;
+    let first_ns = session.first.as_nanosecond();
+    for line in &session.lines {
+        let seconds = (i128::from(line.at_ns) - first_ns) as f64 / 1e9;
+        let text = clean(&line.text);
+        match line.side {
+            Side::Client => writeln!(out, "{seconds:>10.6}  {text}")?,
+            Side::Server => writeln!(out, "{seconds:>10.6}      {} {text}", screen.paint("<──", Some(Colour::Green)))?,
+        }
+    }
+    if session.lines_left_out > 0 {
+        writeln!(out, "{:>10}  … {} more lines", "", session.lines_left_out)?;
+    }
+    if let Some(facts) = &session.handshake {
+        let seconds = session.handshake_at_us.unwrap_or(0) as f64 / 1e6;
+        let (_, colour) = tls(session);
+        writeln!(out, "{seconds:>10.6}  {}", screen.paint("── TLS handshake ──", colour))?;
+        paragraph(&facts.to_string(), "            ", screen, out)?;
+        for certificate in &facts.certificates {
+            paragraph(
+                &format!("certificate {} from {}", certificate.subject, certificate.issuer),
+                "            ",
+                screen,
+                out,
+            )?;
+        }
+    }
+    let last = (session.last.as_nanosecond() - first_ns) as f64 / 1e9;
+    writeln!(out, "{last:>10.6}  {}\n", ended(session))?;
+    let phases: Vec<String> = session
+        .phases
+        .iter()
+        .map(|step| format!("{} {:.1} ms", step.phase, step.duration_us as f64 / 1000.0))
+        .collect();
+    if !phases.is_empty() {
+        paragraph(&format!("Phases: {}.", phases.join(", ")), "", screen, out)?;
+    }
+    let seen: Vec<String> = odd(session).into_iter().chain(counts(&session.analysis)).collect();
+    if !seen.is_empty() {
+        paragraph(&format!("Seen: {}.", seen.join(", ")), "", screen, out)?;
+    }
+    if session.duplicates > 0 {
+        paragraph(
+            &format!("{} packets stand in the capture twice and were set aside.", session.duplicates),
+            "",
+            screen,
+            out,
+        )?;
+    }
+    if session.missing_bytes > 0 {
+        paragraph(&format!("The capture lacks {} bytes of it.", session.missing_bytes), "", screen, out)?;
+    }
+    Ok(())
+}
