@@ -128,3 +128,14 @@ proptest! {
         links(&text);
     }
 }
+
+/// Whoever sends a megabyte of beginnings waits no longer than for any other megabyte.
+#[test]
+fn beginnings_without_end_take_no_longer() {
+    for beginning in ["};{", "[", "{", "\"421 ", "'421 ", "-> ", "[Message=", "[Message=] ["] {
+        let text = format!("{{LED={}", beginning.repeat(1_000_000 / beginning.len()));
+        let started = std::time::Instant::now();
+        Container::read(&text).unwrap().links();
+        assert!(started.elapsed().as_secs() < 5, "{beginning}");
+    }
+}

@@ -452,6 +452,7 @@ pub(crate) enum Format {
 
 /// A message's standing in the words of Exchange Online's message trace.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Debug)]
+#[allow(clippy::enum_variant_names, reason = "GettingStatus is Exchange's own word")]
 pub(crate) enum Status {
     Delivered,
     Pending,

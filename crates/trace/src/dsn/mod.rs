@@ -155,7 +155,8 @@ fn blocks(text: &str) -> Vec<Vec<(String, String)>> {
             blocks.push(Vec::new());
         } else if line.starts_with([' ', '\t']) {
             if let Some((_, value)) = last.and_then(|block: &mut Vec<(String, String)>| block.last_mut()) {
-                *value = format!("{value} {}", line.trim());
+                value.push(' ');
+                value.push_str(line.trim());
             }
         } else if let (Some(block), Some((name, value))) = (last, line.split_once(':')) {
             block.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));

@@ -36,7 +36,7 @@ fn failed(address: &str, said: &str) -> Recipient {
 fn exchange_online(text: &str) -> Vec<Recipient> {
     const RETURNED: &str = "returned '";
     let mut found: Vec<Recipient> = Vec::new();
-    for (at, _) in text.match_indices(RETURNED) {
+    for (at, _) in text.match_indices(RETURNED).take(RECIPIENTS_MAX) {
         let before = text[..at].rsplit('\n').skip(1).map(str::trim).find(|line| !line.is_empty());
         let address = before.map(|line| line.split(['<', ' ']).next().unwrap_or_default());
         let said = text[at + RETURNED.len()..].split("'\n").next().unwrap_or_default();
@@ -60,7 +60,7 @@ fn exchange_2003(text: &str) -> Vec<Recipient> {
             line.trim_start().split_once(" on ").map(|(address, _)| address).filter(|address| is_address(address));
         match (address, found.last_mut()) {
             (Some(address), _) => found.push((address, String::new())),
-            (None, Some((_, said))) => *said = format!("{said} {}", line.trim()),
+            (None, Some((_, said))) => said.extend([" ", line.trim()]),
             (None, None) => {}
         }
     }

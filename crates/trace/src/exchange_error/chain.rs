@@ -34,14 +34,18 @@ impl<'a> Link<'a> {
     }
 }
 
-/// More are of no use to anybody.
+/// More are of no use to anybody; empty ones count too, as each costs a search of all that follows.
 const LINKS_MAX: usize = 32;
+
+/// `LastAttemptedServerName` is the longest known.
+const KEY_LENGTH_MAX: usize = 40;
 
 /// All causes, the outermost first.
 pub fn links(text: &str) -> Vec<Link<'_>> {
     let mut links = Vec::new();
     let mut waiting = vec![text];
-    while let Some(text) = waiting.pop() {
+    for _ in 0..LINKS_MAX {
+        let Some(text) = waiting.pop() else { break };
         let (part, rest) = split_chain(text);
         waiting.extend(rest);
         let (link, inner) = link(part.trim());
@@ -49,11 +53,7 @@ pub fn links(text: &str) -> Vec<Link<'_>> {
             links.push(link);
         }
         waiting.extend(inner);
-        if links.len() + waiting.len() > LINKS_MAX {
-            break;
-        }
     }
-    links.truncate(LINKS_MAX);
     links
 }
 
@@ -141,15 +141,17 @@ fn split_details(text: &str) -> (&str, Vec<Detail<'_>>) {
 
 /// Values have brackets of their own; the next detail, or the end, is after `] [` or `](`.
 fn detail_end(inner: &str) -> usize {
-    let ends = ["] [", "]("].map(|end| inner.find(end));
-    ends.into_iter().flatten().min().or_else(|| inner.rfind(']')).unwrap_or(inner.len())
+    let is_end = |at: &usize| inner[*at..].starts_with("] [") || inner[*at..].starts_with("](");
+    let end = inner.match_indices(']').map(|(at, _)| at).find(is_end);
+    end.or_else(|| inner.rfind(']')).unwrap_or(inner.len())
 }
 
 /// `[Message=`
 fn detail_key(text: &str) -> Option<&str> {
-    let (key, _) = text.strip_prefix('[')?.split_once('=')?;
-    let is_key = key.len() > 2 && key.bytes().all(|byte| byte.is_ascii_alphabetic());
-    is_key.then_some(key)
+    let text = text.strip_prefix('[')?;
+    let length = text.bytes().take(KEY_LENGTH_MAX + 1).position(|byte| !byte.is_ascii_alphabetic())?;
+    let (key, rest) = text.split_at_checked(length)?;
+    (length > 2 && rest.starts_with('=')).then_some(key)
 }
 
 /// Words that Exchange makes of several, as in `SocketError` and `RESOLVER.ADR.RecipNotFound`.

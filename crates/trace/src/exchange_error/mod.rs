@@ -33,6 +33,7 @@ pub struct Container<'a> {
 
 /// Between two fields, whose keys are upper-case letters.
 const SEPARATOR: &str = "};{";
+const KEY_LENGTH_MAX: usize = 8;
 const PROXY_ADDRESS: &str = "OutboundProxyTargetIP: ";
 const PROXY_HOST: &str = "OutboundProxyTargetHostName: ";
 
@@ -80,9 +81,10 @@ impl<'a> Container<'a> {
 
 /// `{LED=rest` is `LED` and `rest`; of keys nobody knows, too, as there may be more of them one day.
 fn split_key(text: &str) -> Option<(&str, &str)> {
-    let (key, rest) = text.strip_prefix('{')?.split_once('=')?;
-    let is_key = !key.is_empty() && key.len() <= 8 && key.bytes().all(|byte| byte.is_ascii_uppercase());
-    is_key.then_some((key, rest))
+    let text = text.strip_prefix('{')?;
+    let length = text.bytes().take(KEY_LENGTH_MAX + 1).position(|byte| !byte.is_ascii_uppercase())?;
+    let (key, rest) = text.split_at_checked(length)?;
+    Some((key, rest.strip_prefix('=')?)).filter(|_| length > 0)
 }
 
 /// Where the value ends, and the next key with what follows it. A value may hold whatever ends one, but no key.
@@ -103,7 +105,7 @@ fn last_value(text: &str) -> (&str, Option<&str>) {
 /// `}`, `};`, `};{`, `};{LR`
 fn is_beginning_of_field(text: &str) -> bool {
     match text.strip_prefix(SEPARATOR) {
-        Some(key) => key.len() <= 8 && key.bytes().all(|byte| byte.is_ascii_uppercase()),
+        Some(key) => key.len() <= KEY_LENGTH_MAX && key.bytes().all(|byte| byte.is_ascii_uppercase()),
         None => SEPARATOR.starts_with(text),
     }
 }
