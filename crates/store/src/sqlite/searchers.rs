@@ -20,7 +20,7 @@ use crate::{Result, StoreError};
 
 /// Searches at once; others wait for their turn.
 const THREADS: usize = 2;
-/// As in nice(1). With 10, a client that searches without pause slowed mail by a tenth.
+/// As in nice(1); see docs/benchmarks/search.md for what searches cost mail so.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 15;
 
