@@ -254,7 +254,7 @@ impl Attempts<'_> {
         let mut points: Vec<(u64, bool)> = read(self.failing)?.into_iter().map(|value| (value, true)).collect();
         points.extend(read(self.working)?.into_iter().map(|value| (value, false)));
         // Failures stand on the side of the larger values: larger messages, later times.
-        points.sort_unstable_by(|a, b| b.0.cmp(&a.0));
+        points.sort_unstable_by_key(|point| std::cmp::Reverse(point.0));
         let mut sides: Vec<Tally> = Vec::new();
         for chunk in points.chunk_by(|a, b| a.0 == b.0) {
             let failed = chunk.iter().filter(|point| point.1).count() as u64;

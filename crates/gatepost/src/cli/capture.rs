@@ -143,7 +143,7 @@ enum Shown<'a> {
     Table { table: Table<'a>, rows: Vec<Vec<Cell>>, screen: &'a Screen, out: &'a mut dyn Write },
     Ladder { stream: u64, found: bool, screen: &'a Screen, out: &'a mut dyn Write },
     Json { list: json::List<'a>, stream: Option<u64> },
-    Csv { out: csv::Writer<&'a mut dyn Write>, stream: Option<u64> },
+    Csv { out: Box<csv::Writer<&'a mut dyn Write>>, stream: Option<u64> },
 }
 
 impl<'a> Shown<'a> {
@@ -151,7 +151,7 @@ impl<'a> Shown<'a> {
         Ok(match (arguments.format, arguments.stream) {
             (CaptureFormat::Json, stream) => Self::Json { list: json::List::open("sessions", out)?, stream },
             (CaptureFormat::Csv, stream) => {
-                let mut out = csv::Writer::from_writer(out);
+                let mut out = Box::new(csv::Writer::from_writer(out));
                 out.write_record(CSV)?;
                 Self::Csv { out, stream }
             }
@@ -191,7 +191,7 @@ impl<'a> Shown<'a> {
                 table.write(&rows, out)?;
                 writeln!(
                     out,
-                    "\n{} sessions; {} of {} packets pass. One of them as a ladder: --stream N",
+                    "\nSessions: {}. Packets that pass: {} of {}. A session as a ladder: --stream N",
                     total.sessions, total.passed, total.packets
                 )?;
                 for (note, count) in &total.notes.0 {

@@ -57,6 +57,18 @@ fn the_rc4_queue_grows_by_luck_and_drains_after_the_repair() {
     assert!(progress.contains("tried again after 5 s instead of 15 minutes (180 times as fast)"), "{progress}");
     assert!(progress.contains(" queued; mx1 "), "{progress}");
 
+    // Before the repair it was named, with whom it holds for and what works.
+    let first = &report["findings"][0];
+    assert_eq!(first["cause"], "no-shared-cipher", "{first:#}");
+    assert!(first["confidence"].as_f64() > Some(0.9), "{first:#}");
+    let split = &first["scope"]["split"];
+    assert_eq!(
+        (&split["dimension"], &split["fails"][0], &split["works"][0]),
+        (&"tls-policy".into(), &"modern".into(), &"legacy".into()),
+        "{first:#}"
+    );
+    assert_eq!(first["scope"]["works_with"], "TLSv1 RC4-SHA");
+
     // What was kept can be looked at.
     let kept = report["kept"].as_str().unwrap();
     let config = format!("{kept}/gatepost.toml");
@@ -96,6 +108,14 @@ fn device_case_drains(name: &str) {
     assert_eq!((report["sent"].as_u64(), delivered), (Some(20), Some(20)), "{name}: {report:#}");
     assert!(sum(attempts(&report, "broken"), "failed") > 0, "{name}: {report:#}");
     assert!(report["kept"].is_null());
+    // Its cause was named before the repair, or it was said that none can be known.
+    let first = &report["findings"][0];
+    match report["cause"].as_str() {
+        Some(cause) => {
+            assert!(first["cause"] == cause && first["confidence"].as_f64() > Some(0.5), "{name}: {first:#}")
+        }
+        None => assert!(first["confidence"].as_f64() <= Some(0.5), "{name}: {first:#}"),
+    }
 }
 
 #[test]

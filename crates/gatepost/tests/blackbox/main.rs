@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helper fails the test")]
 
 mod api;
+mod capture;
 mod cases;
 mod crash;
 mod destinations;

@@ -1,0 +1,92 @@
+//! `gatepost capture` on captures that others have published, and on what is left of them.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+fn sample(name: &str) -> PathBuf {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    env::var_os("GATEPOST_SHARED").map_or(beside, PathBuf::from).join("samples/captures").join(name)
+}
+
+fn capture(file: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gatepost")).arg("capture").arg(file).args(arguments).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn json(file: &Path, arguments: &[&str]) -> Value {
+    serde_json::from_str(&text(&capture(file, &[arguments, &["--format", "json"]].concat()))).unwrap()
+}
+
+#[test]
+fn a_session_is_told_as_a_row_and_as_a_ladder() {
+    let file = sample("zeek-tls-smtp-starttls.pcap");
+    let table = text(&capture(&file, &["--utc"]));
+    assert!(table.contains("TLS 1.2 TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"), "{table}");
+    assert!(table.contains("Packets that pass: 37 of 37"), "{table}");
+    let ladder = text(&capture(&file, &["--stream", "0"]));
+    for line in ["<── 220 mx.google.com ESMTP", "STARTTLS", "certificate CN=mx.google.com", "server closed (FIN)"] {
+        assert!(ladder.contains(line), "{line}: {ladder}");
+    }
+    let sessions = json(&file, &[]);
+    let session = &sessions["sessions"][0];
+    assert_eq!((&session["client"], &session["protocol"]), (&"192.168.4.149:54170".into(), &"smtp".into()));
+    assert_eq!(session["handshake"]["server_hello"]["cipher_suite"], 0xc02f);
+    let csv = text(&capture(&file, &["--format", "csv"]));
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+}
+
+#[test]
+fn packets_that_pass_are_written_and_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = folder.path().join("out.pcapng");
+    let file = sample("suricata-bug-3616-smtp.pcap");
+    let filter = "tcp.port == 25 and not tcp.analysis.retransmission and not tcp.analysis.duplicate_ack";
+    let told = json(&file, &["--filter", filter, "--write", written.to_str().unwrap()]);
+    assert!(told["passed"].as_u64() > Some(10) && told["passed"].as_u64() < told["packets"].as_u64(), "{told}");
+    assert_eq!(json(&written, &[])["packets"], told["passed"]);
+    // From a pipe as well.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    command.args(["capture", "-", "--format", "json"]).stdin(Stdio::from(fs::File::open(&written).unwrap()));
+    let piped: Value = serde_json::from_str(&text(&command.output().unwrap())).unwrap();
+    assert_eq!(piped["packets"], told["passed"]);
+}
+
+#[test]
+fn half_a_file_gives_half_the_answers_and_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    let half = folder.path().join("half.pcap");
+    let bytes = fs::read(sample("zeek-tls-smtp-starttls.pcap")).unwrap();
+    fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
+    let told = json(&half, &[]);
+    assert_eq!(told["notes"]["file-cut"], 1, "{told}");
+    assert!(told["packets"].as_u64() > Some(10), "{told}");
+    let table = text(&capture(&half, &[]));
+    assert!(table.contains("Note: the file ends within a packet"), "{table}");
+}
+
+#[test]
+fn what_cannot_be_read_is_said_with_exit_status_2() {
+    let file = sample("zeek-tls-smtp-starttls.pcap");
+    for (file, arguments, message) in [
+        (file.clone(), &["--filter", "tcp.prt == 25"][..], "there is no field \"tcp.prt\" here; near are tcp.port"),
+        (file.clone(), &["--filter", "tcp.port == x"], "tcp.port cannot be compared with \"x\""),
+        (file.clone(), &["--filter", "(tcp"], "\")\" is missing"),
+        (file, &["--stream", "9"], "there is no stream 9"),
+        (Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"), &[], "neither pcap nor pcapng"),
+        (PathBuf::from("/nonexistent"), &[], "No such file"),
+    ] {
+        let output = capture(&file, arguments);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(message), "{arguments:?}: {error}");
+    }
+}
