@@ -341,6 +341,9 @@ pub(crate) struct CaptureArguments {
     /// Take packets that stand there twice as Wireshark does: for retransmissions
     #[arg(long)]
     pub keep_duplicates: bool,
+    /// Say only how many packets pass
+    #[arg(long, conflicts_with_all = ["stream", "format"])]
+    pub count: bool,
     /// Write the packets that pass to a file, pcapng
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,

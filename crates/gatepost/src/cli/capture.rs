@@ -85,11 +85,13 @@ fn read_file(
         show_content: arguments.show_content,
         smtp_ports: arguments.port.clone(),
         fields: filter.is_some_and(Filter::needs_fields),
+        // Headers suffice, unless the filter looks at what is said.
+        dialogues: !arguments.count || filter.is_some_and(Filter::needs_fields),
         ..Options::default()
     };
     let mut capture = Capture::new(options);
-    let mut writer = arguments.write.as_deref().map(writer).transpose()?;
     let mut shown = Shown::begin(arguments, screen, out)?;
+    let mut writer = arguments.write.as_deref().map(writer).transpose()?;
     let mut wanted = filter.is_some().then(std::collections::HashSet::new);
     let (mut total, mut first_ns) = (Total { packets: 0, passed: 0, sessions: 0, notes: Notes::default() }, None);
     while let Some(packet) = packets.next() {
@@ -140,6 +142,7 @@ const ROWS: usize = 200;
 
 /// How sessions are shown.
 enum Shown<'a> {
+    Count { out: &'a mut dyn Write },
     Table { table: Table<'a>, rows: Vec<Vec<Cell>>, screen: &'a Screen, out: &'a mut dyn Write },
     Ladder { stream: u64, found: bool, screen: &'a Screen, out: &'a mut dyn Write },
     Json { list: json::List<'a>, stream: Option<u64> },
@@ -149,6 +152,7 @@ enum Shown<'a> {
 impl<'a> Shown<'a> {
     fn begin(arguments: &CaptureArguments, screen: &'a Screen, out: &'a mut dyn Write) -> anyhow::Result<Self> {
         Ok(match (arguments.format, arguments.stream) {
+            _ if arguments.count => Self::Count { out },
             (CaptureFormat::Json, stream) => Self::Json { list: json::List::open("sessions", out)?, stream },
             (CaptureFormat::Csv, stream) => {
                 let mut out = Box::new(csv::Writer::from_writer(out));
@@ -180,7 +184,7 @@ impl<'a> Shown<'a> {
             Self::Csv { out, stream } if stream.is_none_or(|stream| stream == session.stream) => {
                 out.write_record(record(session))?;
             }
-            Self::Ladder { .. } | Self::Json { .. } | Self::Csv { .. } => {}
+            Self::Count { .. } | Self::Ladder { .. } | Self::Json { .. } | Self::Csv { .. } => {}
         }
         Ok(())
     }
@@ -199,6 +203,7 @@ impl<'a> Shown<'a> {
                 }
                 Ok(())
             }
+            Self::Count { out } => Ok(writeln!(out, "{}", total.passed)?),
             Self::Ladder { found: true, .. } => Ok(()),
             Self::Ladder { stream, .. } => bail!("there is no stream {stream} among those that pass"),
             Self::Json { list, .. } => {
