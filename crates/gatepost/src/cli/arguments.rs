@@ -19,10 +19,11 @@ use crate::config::{ByteSize, Duration};
   gatepost config example > gatepost.toml    a file to start from
   gatepost serve                             run a node
   gatepost queue list                        what waits, and why
+  gatepost why                               the root cause, with evidence and remedy
   gatepost trace --recipient user@onprem.test --detail
                                              what happened to someone's mail
 
-Exit status: 0 fine, 2 bad usage, unreadable input or no such message."
+Exit status: 0 fine, 1 findings (why, probe), 2 bad usage, unreadable input or no such message."
 )]
 pub(crate) struct Arguments {
     /// The configuration file
