@@ -106,6 +106,8 @@ const P_MAX: f64 = 0.01;
 const SHARPNESS_MIN: f64 = 0.7;
 /// From here on a second dimension has nothing to add.
 const SHARPNESS_CLEAN: f64 = 0.9;
+/// Of what came after a moment, so much must fail.
+const STILL_FAILS_MIN: f64 = 0.8;
 /// A second dimension must add this.
 const SHARPNESS_GAIN: f64 = 0.15;
 /// A dimension that so many attempts say nothing about says nothing.
@@ -145,7 +147,12 @@ pub(crate) fn contrast(
 }
 
 fn believable(split: &Split) -> bool {
-    split.p_value < P_MAX && split.sharpness() >= SHARPNESS_MIN
+    split.p_value < P_MAX && split.sharpness() >= SHARPNESS_MIN && !is_over(split)
+}
+
+/// "Since" means until now: where most works again, the trouble is past.
+fn is_over(split: &Split) -> bool {
+    split.dimension == [Dimension::Time] && (split.failed as f64) < STILL_FAILS_MIN * split.of as f64
 }
 
 /// Sharper is better; equally sharp ones are told apart by the order of dimensions.

@@ -38,6 +38,8 @@ pub enum Sign {
     AlertAboutCertificate,
     VersionNotSupportedHere,
     NoSharedCipherSaid,
+    /// Schannel's word where cipher suites or versions do not meet.
+    AlgorithmMismatch,
     ClientCertificateAsked,
     ClientCertificateSaid,
     WeakDh,
@@ -178,9 +180,25 @@ impl Signs {
 
     /// Where a conversation stood, for sources that tell it in words of their own.
     pub fn phase_of_text(text: &str) -> Option<Phase> {
-        Phase::ALL.into_iter().find(|phase| text.contains(phase.doing()))
+        let ours = Phase::ALL.into_iter().find(|phase| text.contains(phase.doing()));
+        ours.or_else(|| PHASES.into_iter().find(|(words, _)| text.contains(words)).map(|(_, phase)| phase))
     }
 }
+
+/// Phases in the words of Postfix and Exim.
+const PHASES: [(&str, Phase); 11] = [
+    ("receiving the initial server greeting", Phase::Banner),
+    ("performing the EHLO handshake", Phase::Ehlo),
+    ("performing the HELO handshake", Phase::Ehlo),
+    ("Cannot start TLS", Phase::Handshake),
+    ("TLS session:", Phase::Handshake),
+    ("(in reply to RCPT TO", Phase::Rcpt),
+    ("(in reply to MAIL FROM", Phase::Mail),
+    ("sending RCPT TO", Phase::Rcpt),
+    ("sending end of data", Phase::EndOfData),
+    ("sending message body", Phase::Data),
+    ("after initial connection", Phase::Banner),
+];
 
 /// Below this, OpenSSL and GnuTLS refuse a Diffie-Hellman prime at their lowest sane settings (Logjam, 2015).
 const DH_BITS_MIN: u32 = 1024;
@@ -328,13 +346,7 @@ const TEXTS: [(Sign, &[&str]); 34] = [
     ),
     (
         Sign::NoSharedCipherSaid,
-        &[
-            "no shared cipher",
-            "no ciphers available",
-            "no supported cipher suites",
-            "no cipher match",
-            "algorithmmismatch",
-        ],
+        &["no shared cipher", "no ciphers available", "no supported cipher suites", "no cipher match"],
     ),
     (
         Sign::ClientCertificateSaid,
@@ -499,8 +511,9 @@ const TEXTS: [(Sign, &[&str]); 34] = [
     (Sign::MailLoop, &["hop count exceeded", "too many hops", "mail loop", "loops back to myself"]),
 ];
 
-/// Phrases that came later than the catalogue's first printing.
-const MORE_TEXTS: [(Sign, &[&str]); 3] = [
+/// The rest of them.
+const MORE_TEXTS: [(Sign, &[&str]); 4] = [
+    (Sign::AlgorithmMismatch, &["algorithmmismatch", "do not possess a common algorithm"]),
     (
         Sign::Expired,
         &[

@@ -231,6 +231,31 @@ fn healthy_traffic_raises_no_alarm() {
 }
 
 #[test]
+fn an_outage_that_is_over_is_no_finding_since_then() {
+    // Refused for a while, and each message came through afterwards.
+    let mut evidence = Evidence::default();
+    for number in 0..200 {
+        if (100..120).contains(&number) {
+            add(&mut evidence, Try { number, failure: Some(refused()), ..Try::default() });
+        }
+    }
+    for number in 0..200 {
+        let late = number + if (100..120).contains(&number) { 300 } else { 0 };
+        let message = format!("message {number}");
+        let observed = Observed {
+            at: Some(start() + (late as i64).seconds()),
+            delivery: Some((&message, "user@onprem.test")),
+            connector: Some("onprem"),
+            destination: Some(("mail.onprem.test", 25)),
+            ..Observed::by(Source::Attempt)
+        };
+        evidence.add(&observed, || None);
+    }
+    let finding = first(&evidence);
+    assert!(finding.scope.split.is_none() && finding.confidence < 0.5, "{finding:#?}");
+}
+
+#[test]
 fn what_is_not_observed_takes_no_part() {
     // The policy is known of the attempts that worked only: it must not be taken for what parts them.
     let mut evidence = Evidence::default();

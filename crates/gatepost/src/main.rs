@@ -42,6 +42,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn run_why(why: &cli::WhyArguments, config: &Path) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(std::io::stdout());
     let screen = cli::Screen::stdout(why.output.utc, Timestamp::now());
+    if why.is_foreign() {
+        let found = cli::run_foreign_why(why, &screen, &mut out)?;
+        out.flush()?;
+        return Ok(ExitCode::from(u8::from(found)));
+    }
     let config = Config::load(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let found = runtime.block_on(async {

@@ -25,6 +25,7 @@ fn likelihood(s: &Symptom) -> f64 {
         () if s.signs.any(&[Sign::ServerHelloSeen, Sign::ClientCertificateAsked]) => 0.0,
         () if s.has(Sign::AlertInsufficientSecurity) => 0.8,
         () if s.has(Sign::AlertHandshakeFailure) => 0.75,
+        () if s.has(Sign::AlgorithmMismatch) => 0.6,
         () => 0.0,
     }
 }

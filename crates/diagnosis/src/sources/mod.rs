@@ -1,3 +1,5 @@
 //! Attempts from each kind of source.
 
+pub mod protocol_log;
+pub mod rows;
 pub mod store;

@@ -408,6 +408,8 @@ Examples:
   gatepost why                               everything that is stuck
   gatepost why onprem                        mail of one connector
   gatepost why mail.onprem.test              mail to one host
+  gatepost why --protocol-log SEND2026112512-1.LOG --protocol-log SEND2026112513-1.LOG
+                                             what Exchange's own logs tell
   gatepost why 01a2137e-b7ef-7443-bece-eb23c5d386a0
                                              one message
 
@@ -430,8 +432,32 @@ pub(crate) struct WhyArguments {
     /// Messages received at or after: a time, or how long ago
     #[arg(long, value_name = "TIME", default_value = "1d")]
     pub since: Option<Moment>,
+    /// Explain what protocol logs of the sending side tell, Exchange's or a node's, not this gateway's history; several
+    /// times, as all of these
+    #[arg(long, value_name = "FILE")]
+    pub protocol_log: Vec<PathBuf>,
+    /// What extended message traces of Exchange Online tell
+    #[arg(long, value_name = "FILE")]
+    pub message_trace: Vec<PathBuf>,
+    /// What message tracking logs of Exchange tell
+    #[arg(long, value_name = "FILE")]
+    pub tracking_log: Vec<PathBuf>,
+    /// What logs of Postfix tell
+    #[arg(long, value_name = "FILE")]
+    pub postfix_log: Vec<PathBuf>,
+    /// What logs of Exim tell
+    #[arg(long, value_name = "FILE")]
+    pub exim_log: Vec<PathBuf>,
     #[command(flatten)]
     pub output: Output,
+}
+
+impl WhyArguments {
+    /// True if it is about files.
+    pub(crate) fn is_foreign(&self) -> bool {
+        let files = [&self.protocol_log, &self.message_trace, &self.tracking_log, &self.postfix_log, &self.exim_log];
+        files.iter().any(|files| !files.is_empty())
+    }
 }
 
 /// How a result is printed.

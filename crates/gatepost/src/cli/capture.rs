@@ -87,7 +87,6 @@ fn read_file(
         fields: filter.is_some_and(Filter::needs_fields),
         // Headers suffice, unless the filter looks at what is said.
         dialogues: !arguments.count || filter.is_some_and(Filter::needs_fields),
-        ..Options::default()
     };
     let mut capture = Capture::new(options);
     let mut shown = Shown::begin(arguments, screen, out)?;

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use diagnosis::{Finding, Side, diagnose};
+use diagnosis::{Evidence, Finding, Side, Source, diagnose};
 use serde_json::json;
 use store::{Store, TraceQuery};
 use unicode_width::UnicodeWidthStr;
@@ -35,8 +35,36 @@ pub(crate) async fn run<S: Store>(
         wanted = None;
     }
     let (evidence, read) = why::from_store(store, query).await.context("failed to read the history")?;
-    let mut findings = diagnose(&evidence);
-    if let Some(wanted) = &wanted {
+    tell(&evidence, read, wanted.as_deref(), arguments, screen, out)
+}
+
+/// The same from files.
+pub(crate) fn run_foreign(arguments: &WhyArguments, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<bool> {
+    let mut files = why::Files::new(screen.now, screen.zone.clone());
+    files.add(Source::ProtocolLog, &arguments.protocol_log);
+    files.add(Source::MessageTrace, &arguments.message_trace);
+    files.add(Source::TrackingLog, &arguments.tracking_log);
+    files.add(Source::PostfixLog, &arguments.postfix_log);
+    files.add(Source::EximLog, &arguments.exim_log);
+    for skipped in &files.skipped {
+        eprintln!("gatepost: skipped {}", clean(skipped));
+    }
+    if files.evidence.is_empty() {
+        bail!("there was nothing to explain in any of the files");
+    }
+    tell(&files.evidence, files.read, arguments.what.as_deref(), arguments, screen, out)
+}
+
+fn tell(
+    evidence: &Evidence,
+    read: why::Read,
+    wanted: Option<&str>,
+    arguments: &WhyArguments,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    let mut findings = diagnose(evidence);
+    if let Some(wanted) = wanted {
         findings.retain(|finding| is_about(finding, wanted));
     }
     match arguments.output.format {

@@ -1,7 +1,11 @@
 //! Evidence for diagnosis, gathered from where it lies.
 
+mod files;
+
 use diagnosis::{Evidence, sources};
 use store::{Store, TraceQuery};
+
+pub(crate) use files::Files;
 
 /// Messages read at a time.
 const PAGE_ROWS: u32 = 2000;

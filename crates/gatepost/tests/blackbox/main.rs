@@ -20,3 +20,4 @@ mod rollout;
 mod support;
 mod tls;
 mod trace;
+mod why;

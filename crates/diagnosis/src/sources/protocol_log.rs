@@ -1,0 +1,317 @@
+//! Attempts from protocol logs of the sending side, Exchange's or this gateway's.
+//!
+//! A session is one connection: it is an attempt for each message that it carries, and one where it carries none. The
+//! phase is that of the last command; a session that ends by the other side's hand failed in it.
+
+use protocol::{
+    smtp::{EnhancedCode, Phase},
+    tls::schannel,
+};
+use trace::protocol_log::{Row, RowKind, Session};
+
+use crate::{
+    evidence::{Evidence, Observed, Outcome, Place, Source},
+    signs::{Sign, Signs},
+};
+
+/// Adds what a session tells; `file` is its name, for people, and `node` who wrote it, where that is known.
+pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>) {
+    let mut reading = Reading::new(session, file, node);
+    for row in &session.rows {
+        reading.row(row, evidence);
+    }
+    reading.end(evidence);
+}
+
+/// A session, as far as it was read.
+struct Reading<'a> {
+    session: &'a Session,
+    file: &'a str,
+    node: Option<&'a str>,
+    phase: Phase,
+    tls: Option<(String, String)>,
+    signs: Signs,
+    sender: Option<String>,
+    recipient: Option<String>,
+    message_bytes: Option<u64>,
+    /// What was noted last, for people.
+    last_note: String,
+    attempts: u32,
+    /// The other side ended it.
+    is_cut: bool,
+    is_quitting: bool,
+    has_failed: bool,
+}
+
+impl<'a> Reading<'a> {
+    fn new(session: &'a Session, file: &'a str, node: Option<&'a str>) -> Self {
+        Self {
+            session,
+            file,
+            node,
+            phase: Phase::Connect,
+            tls: None,
+            signs: Signs::default(),
+            sender: None,
+            recipient: None,
+            message_bytes: None,
+            last_note: String::new(),
+            attempts: 0,
+            is_cut: false,
+            is_quitting: false,
+            has_failed: false,
+        }
+    }
+
+    fn row(&mut self, row: &Row, evidence: &mut Evidence) {
+        match row.kind {
+            RowKind::Connect => self.phase = Phase::Banner,
+            RowKind::Sent => self.command(&row.data),
+            RowKind::Received => self.reply(row, evidence),
+            RowKind::Information => self.note(row),
+            RowKind::Disconnect => {
+                self.is_cut = row.context.starts_with("Remote");
+                self.signs = self.signs.union(Signs::of_text(&row.context));
+            }
+        }
+    }
+
+    fn command(&mut self, line: &str) {
+        let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
+        match verb.as_str() {
+            "EHLO" | "HELO" => self.phase = Phase::Ehlo,
+            "STARTTLS" => self.phase = Phase::StartTls,
+            "MAIL" => {
+                self.phase = Phase::Mail;
+                self.sender = address(line);
+                let size = line.split_ascii_whitespace().find_map(|word| word.strip_prefix("SIZE="));
+                self.message_bytes = size.and_then(|size| size.parse().ok());
+            }
+            "RCPT" => {
+                self.phase = Phase::Rcpt;
+                self.recipient = address(line);
+            }
+            "DATA" => self.phase = Phase::Data,
+            "BDAT" => self.phase = Phase::EndOfData,
+            "QUIT" => self.is_quitting = true,
+            _ => {}
+        }
+    }
+
+    fn reply(&mut self, row: &Row, evidence: &mut Evidence) {
+        let text = row.data.as_str();
+        let Some(code) = text.get(..3).and_then(|code| code.parse::<u16>().ok()) else { return };
+        if text.contains("XXXXXXXA") {
+            self.signs.add(Sign::StartTlsMasked);
+        }
+        if code >= 400 && !self.is_quitting {
+            let enhanced = text.get(4..).and_then(|rest| rest.split(' ').next()).and_then(enhanced);
+            self.fail(evidence, Signs::of_text(text), Some(code), enhanced, text);
+            return;
+        }
+        match (self.phase, code) {
+            (Phase::Banner, 220) => self.phase = Phase::Ehlo,
+            (Phase::StartTls, 220) => self.phase = Phase::Handshake,
+            (Phase::Data, 354) => self.phase = Phase::EndOfData,
+            (Phase::EndOfData, 200..=299) if self.recipient.is_some() => self.work(evidence),
+            _ => {}
+        }
+    }
+
+    fn note(&mut self, row: &Row) {
+        let text = row.context.as_str();
+        if let Some(negotiation) = schannel::read_negotiation(text) {
+            self.tls = Some((negotiation.version.to_string(), cipher(text)));
+            self.phase = Phase::Ehlo;
+            return;
+        }
+        let signs = Signs::of_text(text);
+        if signs != Signs::default() {
+            self.signs = self.signs.union(signs);
+            self.last_note = text.to_owned();
+        }
+        if signs.has(Sign::HandshakeFailed) || text.starts_with("TLS negotiation failed") {
+            self.phase = Phase::Handshake;
+            self.signs.add(Sign::HandshakeFailed);
+        }
+        // What the handshake's facts say where there was no answer.
+        if self.phase == Phase::Handshake && text.contains("offered ") && !text.contains("server chose") {
+            self.signs.add(Sign::NoServerHello);
+        }
+    }
+
+    fn end(&mut self, evidence: &mut Evidence) {
+        let is_broken = self.is_cut || self.phase == Phase::Handshake || !self.last_note.is_empty();
+        if self.has_failed || self.is_quitting || !is_broken {
+            return;
+        }
+        let mut signs = self.signs;
+        let is_explained =
+            signs.any(&[Sign::ConnectionReset, Sign::TimedOut, Sign::HandshakeFailed, Sign::ConnectionRefused]);
+        if self.is_cut && !is_explained {
+            signs.add(Sign::ConnectionClosed);
+        }
+        let text = if self.last_note.is_empty() {
+            format!("the connection was dropped while {}", self.phase.doing())
+        } else {
+            self.last_note.clone()
+        };
+        self.fail(evidence, signs, None, None, &text);
+    }
+
+    fn work(&mut self, evidence: &mut Evidence) {
+        self.phase = Phase::Mail;
+        self.add(evidence, Outcome::Worked);
+    }
+
+    fn fail(
+        &mut self,
+        evidence: &mut Evidence,
+        signs: Signs,
+        code: Option<u16>,
+        enhanced: Option<EnhancedCode>,
+        text: &str,
+    ) {
+        self.has_failed = true;
+        let outcome = Outcome::Failed { phase: Some(self.phase), signs, code, enhanced, text };
+        self.add(evidence, outcome);
+    }
+
+    fn add(&mut self, evidence: &mut Evidence, outcome: Outcome<'_>) {
+        self.attempts += 1;
+        let rows = &self.session.rows;
+        let find = |field: fn(&Row) -> &str| rows.iter().map(field).find(|text| !text.is_empty());
+        let remote = find(|row| &row.remote).and_then(host_and_port);
+        let local = find(|row| &row.local).and_then(|local| local.parse::<std::net::SocketAddr>().ok());
+        let observed = Observed {
+            at: rows.iter().find_map(|row| row.at),
+            connector: find(|row| &row.connector),
+            node: self.node,
+            source_address: local.map(|local| local.ip()),
+            destination: remote,
+            destination_address: remote.and_then(|(host, _)| host.trim_matches(['[', ']']).parse().ok()),
+            tls: self.tls.as_ref().map(|(version, cipher)| (version.as_str(), cipher.as_str())),
+            message_bytes: self.message_bytes,
+            sender_domain: self.sender.as_deref().and_then(domain),
+            recipient_domain: self.recipient.as_deref().and_then(domain),
+            outcome,
+            ..Observed::by(Source::ProtocolLog)
+        };
+        evidence.add(&observed, || Some(Place::Session(format!("{} in {}", self.session.id, self.file))));
+    }
+}
+
+/// The bulk cipher's name and strength: `CALG_RC4 128`.
+fn cipher(text: &str) -> String {
+    let after =
+        |words: &str| text.split_once(words).and_then(|(_, rest)| rest.split([' ', ',']).next()).unwrap_or_default();
+    format!("{} {}", after("bulk encryption algorithm "), after("with strength "))
+}
+
+fn enhanced(text: &str) -> Option<EnhancedCode> {
+    let mut parts = text.split('.');
+    let code = EnhancedCode {
+        class: parts.next()?.parse().ok()?,
+        subject: parts.next()?.parse().ok()?,
+        detail: parts.next()?.parse().ok()?,
+    };
+    parts.next().is_none().then_some(code)
+}
+
+fn address(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once('<')?;
+    rest.split_once('>').map(|(address, _)| address.to_owned())
+}
+
+fn domain(address: &str) -> Option<&str> {
+    address.rsplit_once('@').map(|(_, domain)| domain)
+}
+
+fn host_and_port(endpoint: &str) -> Option<(&str, u16)> {
+    let (host, port) = endpoint.rsplit_once(':')?;
+    Some((host, port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use trace::protocol_log::{read, sessions};
+
+    use super::*;
+    use crate::diagnose;
+
+    fn finding(rows: &[&str]) -> (&'static str, Evidence) {
+        let log = rows.iter().map(|row| format!("2026-11-25T12:00:00.000Z,out,08DF,{row}\r\n")).collect::<String>();
+        let mut evidence = Evidence::default();
+        for session in sessions(read(log.as_bytes()).rows) {
+            add_session(&mut evidence, &session, "SEND.LOG", None);
+        }
+        (diagnose(&evidence).first().map_or("nothing", |finding| finding.cause), evidence)
+    }
+
+    const BEGIN: [&str; 5] = [
+        "0,,192.0.2.1:25,*,,attempting to connect",
+        "1,10.0.0.1:5,192.0.2.1:25,+,,",
+        "2,10.0.0.1:5,192.0.2.1:25,<,220 mx ESMTP,",
+        "3,10.0.0.1:5,192.0.2.1:25,>,EHLO edge,",
+        "4,10.0.0.1:5,192.0.2.1:25,<,250  mx Hello STARTTLS,",
+    ];
+
+    #[test]
+    fn sessions_are_told_by_how_they_end() {
+        let row = |number: u32, rest: &str| format!("{number},10.0.0.1:5,192.0.2.1:25,{rest}");
+        let table: &[(&[&str], &str)] = &[
+            (
+                &[">,MAIL FROM:<a@b.test>,", ">,RCPT TO:<c@d.test>,", "<,250 ok,", "<,550 5.1.1 User unknown,"],
+                "recipient-unknown",
+            ),
+            (
+                &[
+                    ">,STARTTLS,",
+                    "<,220 ready,",
+                    "*,,TLS negotiation failed with error SocketError",
+                    "-,,Remote(SocketError)",
+                ],
+                "handshake-reset",
+            ),
+            (
+                &[
+                    ">,STARTTLS,",
+                    "<,220 ready,",
+                    "*,,\"offered TLS 1.2-1.3 with 14 suites; server sent alert 40 handshake_failure (fatal); server closed (FIN) after 1 ms; TLS handshake failed\"",
+                    "-,,Remote",
+                ],
+                "no-shared-cipher",
+            ),
+            (&[">,STARTTLS,", "<,454 4.7.0 TLS not available due to temporary reason,"], "starttls-refused"),
+            (
+                &[
+                    ">,STARTTLS,",
+                    "<,220 ready,",
+                    "*,,\"TLS protocol SP_PROT_TLS1_0_CLIENT negotiation succeeded using bulk encryption algorithm CALG_RC4 with strength 128 bits, MAC hash algorithm CALG_SHA1 with strength 160 bits and key exchange algorithm CALG_RSA_KEYX with strength 2048 bits\"",
+                    ">,MAIL FROM:<a@b.test>,",
+                    "<,250 ok,",
+                    ">,RCPT TO:<c@d.test>,",
+                    "<,250 ok,",
+                    ">,DATA,",
+                    "<,354 go,",
+                    "<,250 2.0.0 queued,",
+                    ">,QUIT,",
+                    "<,221 bye,",
+                    "-,,Local",
+                ],
+                "nothing",
+            ),
+        ];
+        for (rest, expected) in table {
+            let rest: Vec<String> = rest.iter().enumerate().map(|(at, rest)| row(5 + at as u32, rest)).collect();
+            let rows: Vec<&str> = BEGIN.into_iter().chain(rest.iter().map(String::as_str)).collect();
+            let (cause, evidence) = finding(&rows);
+            assert_eq!((cause, evidence.len()), (*expected, 1), "{rest:#?}");
+        }
+        let failed = [
+            "0,,192.0.2.1:25,*,,attempting to connect",
+            "1,,192.0.2.1:25,*,,\"Failed to connect. Winsock error code: 10061, Win32 error code: 10061\"",
+        ];
+        assert_eq!(finding(&failed).0, "connection-refused");
+    }
+}

@@ -1,0 +1,146 @@
+//! Attempts from rows of message traces and tracking logs, and from other systems' logs that are read into such rows.
+
+use protocol::smtp::EnhancedCode;
+use trace::{
+    exchange_error,
+    message_trace::{Column, Row},
+};
+
+use crate::{
+    evidence::{Evidence, Observed, Outcome, Place, Source},
+    signs::Signs,
+};
+
+/// Adds what a row tells of an attempt, if it does; `line` is its number in the file, from 1.
+pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, line: u64) {
+    let event = row[Column::EventId].to_ascii_uppercase();
+    let worked = matches!(event.as_str(), "SEND" | "SENDEXTERNAL" | "DELIVER");
+    if !worked && !matches!(event.as_str(), "DEFER" | "FAIL" | "SENDDEFER") {
+        return;
+    }
+    let status = if row[Column::RecipientStatus].is_empty() {
+        &row[Column::SourceContext]
+    } else {
+        &row[Column::RecipientStatus]
+    };
+    let data = &row[Column::CustomData];
+    let text = [status, custom(data, "TlsHandshake").unwrap_or_default()].join(" ");
+    let container = exchange_error::Container::read(status);
+    let words = container.as_ref().and_then(|container| container.last_error).unwrap_or(status);
+    let (code, enhanced) = codes(words);
+    let some = |column: Column| Some(&row[column]).filter(|text| !text.is_empty());
+    let host = some(Column::ServerHostname).or_else(|| container.as_ref().and_then(|container| container.host));
+    let address = some(Column::ServerIp).or_else(|| container.as_ref().and_then(|container| container.address));
+    let recipient = &row[Column::RecipientAddress];
+    let id =
+        some(Column::NetworkMessageId).or_else(|| some(Column::MessageId)).or_else(|| some(Column::InternalMessageId));
+    let tls = custom(data, "TlsVersion").zip(custom(data, "TlsCipher"));
+    let observed = Observed {
+        at: row.at,
+        delivery: id.map(|id| (id, recipient)),
+        connector: some(Column::ConnectorId),
+        node: some(Column::ClientHostname),
+        source_address: row[Column::ClientIp].parse().ok(),
+        destination: host.map(|host| (host, 25)),
+        destination_address: address.and_then(|address| address.parse().ok()),
+        tls_policy: custom(data, "TlsPolicy"),
+        tls,
+        message_bytes: row[Column::TotalBytes].parse().ok(),
+        sender_domain: domain(&row[Column::SenderAddress]),
+        recipient_domain: domain(recipient),
+        outcome: if worked {
+            Outcome::Worked
+        } else {
+            Outcome::Failed {
+                phase: Signs::phase_of_text(&text),
+                signs: Signs::of_text(&text),
+                code,
+                enhanced,
+                text: words,
+            }
+        },
+        ..Observed::by(source)
+    };
+    evidence.add(&observed, || Some(Place::Line { file: file.to_owned(), line }));
+}
+
+/// A value of custom data: `S:TlsPolicy=modern;…`.
+fn custom<'a>(data: &'a str, name: &str) -> Option<&'a str> {
+    data.split(';').find_map(|part| part.trim().strip_prefix("S:")?.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// The first reply in a text: `451 4.7.1 …`, wherever it stands.
+fn codes(text: &str) -> (Option<u16>, Option<EnhancedCode>) {
+    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || "<>()[]{}'\",;:=".contains(c)).collect();
+    let mut enhanced = words.iter().filter_map(|word| enhanced_code(word));
+    let code = words.iter().enumerate().find_map(|(at, word)| {
+        let code: u16 = word.parse().ok().filter(|code| (400..600).contains(code) && word.len() == 3)?;
+        // A number alone may be anything; with an enhanced code behind it, or at the beginning, it is a reply's.
+        let is_followed = words.get(at + 1).is_some_and(|next| enhanced_code(next).is_some());
+        (at == 0 || is_followed || words.get(at.wrapping_sub(1)).is_some_and(|before| *before == "said"))
+            .then_some(code)
+    });
+    (code, enhanced.next())
+}
+
+fn enhanced_code(word: &str) -> Option<EnhancedCode> {
+    let mut parts = word.trim_start_matches('#').split('.');
+    let class = parts.next()?.parse().ok().filter(|class| matches!(class, 2 | 4 | 5))?;
+    let (subject, detail) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    (parts.next().is_none() && subject < 10).then_some(EnhancedCode { class, subject, detail })
+}
+
+fn domain(address: &str) -> Option<&str> {
+    address.rsplit_once('@').map(|(_, domain)| domain).filter(|domain| !domain.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose;
+
+    #[test]
+    fn errors_of_many_systems_are_told() {
+        for (status, expected) in [
+            (
+                "[{LED=450 4.4.316 Connection refused [Message=Socket error code 10061]};{MSG=};{FQDN=mail.onprem.test};{IP=192.0.2.1};{LRT=2026-11-25T12:00:00Z}]",
+                "connection-refused",
+            ),
+            (
+                "[{LRT=11/25/2026 12:00:00 PM};{LED=451 4.4.0 TLS negotiation failed with error SocketError};{FQDN=mail.onprem.test};{IP=192.0.2.1}]",
+                "handshake-reset",
+            ),
+            (
+                "[{LED=450 4.4.317 Cannot connect to remote server [Message=CertificateExpired Expected Subject: a]};{MSG=};{FQDN=a};{IP=192.0.2.1}",
+                "certificate-expired",
+            ),
+            (
+                "host mx.test[192.0.2.1] said: 450 4.2.0 <a@b>: Recipient address rejected: Greylisted (in reply to RCPT TO command)",
+                "greylisted",
+            ),
+            ("SMTP error from remote mail server after RCPT TO:<a@b>: 550 5.1.1 User unknown", "recipient-unknown"),
+            (
+                "lost connection with mx.test[192.0.2.1] while receiving the initial server greeting",
+                "connection-dropped-before-banner",
+            ),
+            ("Cannot start TLS: handshake failure", "unknown"),
+        ] {
+            let mut row = Row::default();
+            row.set(Column::EventId, "DEFER");
+            row.set(Column::RecipientAddress, "user@onprem.test");
+            row.set(Column::MessageId, "<1@a>");
+            row.set(Column::RecipientStatus, status);
+            let mut evidence = Evidence::default();
+            add_row(&mut evidence, Source::TrackingLog, &row, "a.log", 3);
+            assert_eq!(diagnose(&evidence)[0].cause, expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn codes_are_found_where_they_stand() {
+        let code = |class, subject, detail| Some(EnhancedCode { class, subject, detail });
+        assert_eq!(codes("451 4.7.1 later"), (Some(451), code(4, 7, 1)));
+        assert_eq!(codes("host a said: 450 4.2.0 x"), (Some(450), code(4, 2, 0)));
+        assert_eq!(codes("took 450 ms to 10.0.0.1"), (None, None));
+    }
+}

@@ -1,0 +1,102 @@
+//! `gatepost why` and `gatepost probe` as an operator uses them: on a node whose mail is stuck, and on files.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use lab::{Device, Options, Server};
+use serde_json::Value;
+
+use crate::support::{Node, swaks, wait_for};
+
+fn gatepost(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gatepost")).args(arguments).output().unwrap()
+}
+
+fn value(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// A node whose destination speaks TLS 1.0 only, with one message stuck.
+fn stuck() -> (Node, Server) {
+    let server = Server::start(Device::Tls10Only, Options::default()).unwrap();
+    let node = Node::to_port(server.port()).start();
+    swaks(node.port, &["--to", "user@onprem.test"]);
+    wait_for("an attempt", || node.queue().iter().any(|row| !row["failure"].is_null()).then_some(()));
+    (node, server)
+}
+
+#[test]
+fn stuck_mail_is_named_from_the_history_and_from_each_file() {
+    let (node, _server) = stuck();
+    let why = |arguments: &[&str]| node.run(&[&["why", "--format", "json"], arguments].concat());
+    let id = node.queue()[0]["network_message_id"].as_str().unwrap().to_owned();
+    for what in [&[][..], &["onprem"], &["127.0.0.1"], &[id.as_str()]] {
+        let output = why(what);
+        assert_eq!(output.status.code(), Some(1), "{what:?}");
+        let first = &value(&output)["findings"][0];
+        assert_eq!(
+            (&first["cause"], &first["messages_pending"]),
+            (&"no-shared-tls-version".into(), &1.into()),
+            "{first:#}"
+        );
+    }
+    assert_eq!(why(&["elsewhere.test"]).status.code(), Some(0));
+    assert_eq!(why(&["01a2137e-b7ef-7443-bece-eb23c5d386a0"]).status.code(), Some(2));
+
+    let export = |name: &str, arguments: &[&str]| {
+        let path = node.path(name);
+        fs::write(&path, node.run(&[&["trace"], arguments].concat()).stdout).unwrap();
+        path
+    };
+    let trace = export("trace.csv", &["--detail", "--format", "csv"]);
+    let tracking = export("tracking.log", &["--format", "tracking-log"]);
+    let folder = node.path("data/protocol-log/SmtpSend");
+    let log = wait_for("the protocol log", || fs::read_dir(&folder).ok()?.next()?.ok().map(|entry| entry.path()));
+    let log = wait_for("its last line", || fs::read_to_string(&log).ok()?.contains(",-,").then(|| log.clone()));
+    for (option, file) in [("--message-trace", &trace), ("--tracking-log", &tracking), ("--protocol-log", &log)] {
+        // No configuration is needed, and what is no log is named and skipped.
+        let output = gatepost(&["why", option, file.to_str().unwrap(), option, "/nonexistent", "--format", "json"]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{option}: {error}");
+        assert!(error.contains("skipped /nonexistent"), "{error}");
+        assert_eq!(value(&output)["findings"][0]["cause"], "no-shared-tls-version", "{option}");
+    }
+    let nothing = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let output = gatepost(&["why", "--protocol-log", nothing.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+
+    let text = String::from_utf8(node.run(&["why"]).stdout).unwrap();
+    for part in ["1. no-shared-tls-version", "Evidence", "server sent alert 70", "Remedy", "gatepost probe 127.0.0.1:"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn healthy_mail_gives_no_finding_and_exit_status_0() {
+    let server = Server::start(Device::Healthy, Options::default()).unwrap();
+    let node = Node::to_port(server.port()).start();
+    swaks(node.port, &["--to", "user@onprem.test"]);
+    node.wait_for_status("user@onprem.test", "Delivered");
+    let output = node.run(&["why"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Nothing wrong was found in 1 attempts"));
+}
+
+#[test]
+fn a_probe_says_what_it_means_for_mail() {
+    let server = Server::start(Device::Rc4Only, Options::default()).unwrap();
+    let destination = format!("127.0.0.1:{}", server.port());
+    let output = gatepost(&["probe", &destination, "--pause", "1ms"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for part in ["It speaks TLS 1.0.", "only legacy does", "RC4-SHA", "EHLO answered", "none with mail"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let json = value(&gatepost(&["probe", &destination, "--pause", "1ms", "--format", "json"]));
+    assert_eq!(json["destinations"][0]["probed"]["versions"][0]["suites"][0]["name"], "RC4-SHA", "{json:#}");
+    assert_eq!(gatepost(&["probe", "localhost:x"]).status.code(), Some(2));
+}
