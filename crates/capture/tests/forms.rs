@@ -1,0 +1,215 @@
+//! The same packets in every form that a capture may have, and twice as a router would have them: the same sessions.
+
+#![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
+
+use std::{
+    env, fs,
+    io::{Cursor, Write},
+    path::{Path, PathBuf},
+};
+
+use flate2::{Compression, write::GzEncoder};
+use gatepost_capture::{Capture, Filter, LinkType, Note, Notes, Options, Packets, Session, Writer, filter::View};
+
+const STORY: &str = "tcp.port == 25 and not tcp.analysis.retransmission and not tcp.analysis.duplicate_ack";
+
+/// A packet of Ethernet.
+#[derive(Clone)]
+struct Frame {
+    time_ns: i64,
+    bytes: Vec<u8>,
+}
+
+fn sample(name: &str) -> Vec<Frame> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let path = env::var_os("GATEPOST_SHARED").map_or_else(beside, PathBuf::from).join("samples/captures").join(name);
+    let mut packets = Packets::open(fs::File::open(path).unwrap()).unwrap();
+    let mut frames = Vec::new();
+    while let Some(packet) = packets.next() {
+        assert_eq!(packet.link, LinkType::Ethernet);
+        frames.push(Frame { time_ns: packet.time_ns, bytes: packet.data.to_vec() });
+    }
+    assert!(frames.len() > 15);
+    frames
+}
+
+fn read(file: Vec<u8>, options: Options) -> (Vec<Session>, Notes, usize) {
+    let mut packets = Packets::open(Cursor::new(file)).unwrap();
+    let (mut capture, filter) = (Capture::new(options), Filter::parse(STORY).unwrap());
+    let (mut sessions, mut passed) = (Vec::new(), 0);
+    while let Some(packet) = packets.next() {
+        let tcp = capture.packet(&packet);
+        let view = View { packet: &packet, tcp: tcp.as_ref(), fields: &capture.fields, first_ns: 0 };
+        passed += usize::from(!tcp.is_some_and(|tcp| tcp.is_duplicate) && filter.passes(&view));
+        sessions.extend(capture.take_finished());
+    }
+    let mut notes = packets.notes().clone();
+    let (rest, more) = capture.finish();
+    notes.0.extend(more.0);
+    sessions.extend(rest);
+    (sessions, notes, passed)
+}
+
+/// What must be the same, whatever the form.
+fn told(sessions: &[Session]) -> String {
+    let session = |session: &Session| {
+        let mut session = session.clone();
+        session.duplicates = 0;
+        serde_json::to_string_pretty(&session).unwrap()
+    };
+    sessions.iter().map(session).collect()
+}
+
+#[derive(Clone, Copy)]
+struct Form {
+    is_big: bool,
+    is_nano: bool,
+    link: u32,
+}
+
+/// A frame of Ethernet in another link layer's clothes.
+fn dressed(frame: &Frame, link: u32) -> Vec<u8> {
+    let (kind, ip) = (&frame.bytes[12..14], &frame.bytes[14..]);
+    let mut bytes = match link {
+        // Null: the address family, here in network order.
+        0 => vec![0, 0, 0, 2],
+        // With a VLAN tag, and one more before it.
+        1 => [&frame.bytes[..12], &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 42], kind].concat(),
+        101 => vec![],
+        108 => vec![0, 0, 0, 2],
+        113 => [&[0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0], kind].concat(),
+        276 => [kind, &[0, 0, 0, 0, 0, 2, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0]].concat(),
+        _ => unreachable!(),
+    };
+    bytes.extend_from_slice(ip);
+    bytes
+}
+
+fn pcap(frames: &[Frame], form: Form) -> Vec<u8> {
+    let number = |value: u32| if form.is_big { value.to_be_bytes() } else { value.to_le_bytes() };
+    let magic = if form.is_nano { 0xa1b2_3c4d } else { 0xa1b2_c3d4 };
+    let mut file = number(magic).to_vec();
+    file.extend_from_slice(&[0; 16]);
+    file.extend_from_slice(&number(form.link));
+    for frame in frames {
+        let bytes = dressed(frame, form.link);
+        let fraction = frame.time_ns % 1_000_000_000 / if form.is_nano { 1 } else { 1000 };
+        for value in [(frame.time_ns / 1_000_000_000) as u32, fraction as u32, bytes.len() as u32, bytes.len() as u32] {
+            file.extend_from_slice(&number(value));
+        }
+        file.extend_from_slice(&bytes);
+    }
+    file
+}
+
+const SAMPLES: [&str; 2] = ["zeek-tls-smtp-starttls.pcap", "suricata-tls-tls-fingerprint-alert.pcap"];
+
+#[test]
+fn every_link_layer_and_byte_order_tells_the_same() {
+    for name in SAMPLES {
+        let frames = sample(name);
+        let plain = pcap(&frames, Form { is_big: false, is_nano: true, link: 101 });
+        let (sessions, notes, passed) = read(plain.clone(), Options::default());
+        assert!(!sessions.is_empty() && notes == Notes::default());
+        let expected = told(&sessions);
+        for link in [0, 1, 101, 108, 113, 276] {
+            for (is_big, is_nano) in [(false, false), (false, true), (true, false), (true, true)] {
+                let (other, notes, others) = read(pcap(&frames, Form { is_big, is_nano, link }), Options::default());
+                assert_eq!(notes, Notes::default(), "{name} {link}");
+                assert_eq!((told(&other), others), (expected.clone(), passed), "{name} link {link}");
+            }
+        }
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(&plain).unwrap();
+        assert_eq!(told(&read(gzip.finish().unwrap(), Options::default()).0), expected);
+    }
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let frames = sample(SAMPLES[0]);
+    let file = pcap(&frames, Form { is_big: false, is_nano: true, link: 276 });
+    let mut packets = Packets::open(Cursor::new(file.clone())).unwrap();
+    let mut out = Vec::new();
+    let mut writer = Writer::new(&mut out).unwrap();
+    while let Some(packet) = packets.next() {
+        writer.write(&packet).unwrap();
+    }
+    writer.finish().unwrap();
+    let (sessions, notes, _) = read(out, Options::default());
+    assert_eq!(notes, Notes::default());
+    assert_eq!(told(&sessions), told(&read(file, Options::default()).0));
+}
+
+/// As a router has it: in, and out again 20 µs later with other addresses and one hop less. The checksum is left as it is,
+/// since nobody looks.
+fn doubled(frames: &[Frame]) -> Vec<Frame> {
+    let out = |frame: &Frame| {
+        let mut bytes = frame.bytes.clone();
+        bytes[..6].copy_from_slice(&[2, 0, 0, 0, 0, 9]);
+        bytes[22] -= 1;
+        Frame { time_ns: frame.time_ns + 20_000, bytes }
+    };
+    frames.iter().flat_map(|frame| [frame.clone(), out(frame)]).collect()
+}
+
+#[test]
+fn copies_of_a_router_are_set_aside() {
+    for name in SAMPLES {
+        let frames = sample(name);
+        let file = |frames: &[Frame]| {
+            let mut out = Vec::new();
+            let mut writer = Writer::new(&mut out).unwrap();
+            for frame in frames {
+                let length = frame.bytes.len() as u32;
+                let packet = gatepost_capture::Packet {
+                    number: 0,
+                    time_ns: frame.time_ns,
+                    link: LinkType::Ethernet,
+                    length,
+                    data: &frame.bytes,
+                };
+                writer.write(&packet).unwrap();
+            }
+            writer.finish().unwrap();
+            out
+        };
+        let (once, _, passed) = read(file(&frames), Options::default());
+        let (twice, _, passed_twice) = read(file(&doubled(&frames)), Options::default());
+        assert_eq!((told(&once), passed), (told(&twice), passed_twice), "{name}");
+        let packets: u64 = once.iter().map(|session| session.packets[0] + session.packets[1]).sum();
+        assert_eq!(twice.iter().map(|session| session.duplicates).sum::<u64>(), packets, "{name}");
+        // Wireshark's way: the copies are retransmissions and duplicate acknowledgments.
+        let (kept, ..) = read(file(&doubled(&frames)), Options { set_duplicates_aside: false, ..Options::default() });
+        let again = kept[0].analysis.of(gatepost_capture::Analysis::RETRANSMISSION);
+        assert!(again > 5 && kept[0].duplicates == 0, "{name}: {again}");
+    }
+}
+
+#[test]
+fn a_file_cut_anywhere_tells_what_it_has() {
+    let frames = sample(SAMPLES[0]);
+    let whole = pcap(&frames, Form { is_big: false, is_nano: false, link: 1 });
+    let mut most = 0;
+    for length in (24..whole.len()).step_by(61) {
+        let (sessions, notes, _) = read(whole[..length].to_vec(), Options::default());
+        let packets: u64 = sessions.iter().map(|session| session.packets[0] + session.packets[1]).sum();
+        assert!(packets >= most, "{length}");
+        most = packets;
+        assert!(notes.count(Note::FileCut) <= 1 && notes.count(Note::FileDamaged) == 0, "{length}: {notes:?}");
+    }
+    assert!(most > 30);
+}
+
+proptest::proptest! {
+    /// Whatever is wrong with a file: it is read to some end.
+    #[test]
+    fn damaged_files_never_panic(changes in proptest::collection::vec((0usize..6000, proptest::num::u8::ANY), 1..30)) {
+        let mut file = pcap(&sample(SAMPLES[1]), Form { is_big: false, is_nano: false, link: 1 });
+        for (at, byte) in changes {
+            let at = 24 + at % (file.len() - 24);
+            file[at] = byte;
+        }
+        read(file, Options { fields: true, show_content: true, ..Options::default() });
+    }
+}
