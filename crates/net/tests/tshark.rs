@@ -238,6 +238,32 @@ fn sessions(file: &Path) -> HashMap<u16, Session> {
     sessions.into_iter().map(|session| (session.client.port(), session)).collect()
 }
 
+/// What the capture alone tells of each attempt that failed; a certificate is refused behind TLS 1.3's encryption, and
+/// silently: there nothing can be known.
+fn named_from_the_capture_alone(tries: &[Try], seen: &[Seen], sessions: &HashMap<u16, Session>) {
+    const CAUSES: [(&str, &str, &str); 9] = [
+        ("rc4-only", "modern", "no-shared-tls-version"),
+        ("rc4-only", "intermediate", "no-shared-cipher"),
+        ("tls10-only", "modern", "no-shared-tls-version"),
+        ("aes-then-silence", "legacy", "hang-after-handshake"),
+        ("handshake-reset", "modern", "handshake-reset"),
+        ("handshake-swallowed", "modern", "handshake-timeout"),
+        ("client-certificate-required", "tls12", "client-certificate-required"),
+        ("exim", "modern", "no-shared-cipher"),
+        ("exim", "intermediate", "no-shared-cipher"),
+    ];
+    for (attempt, seen) in tries.iter().zip(seen) {
+        let wanted = CAUSES.iter().find(|(name, policy, _)| (*name, *policy) == (attempt.name, &attempt.policy.name));
+        let Some((.., cause)) = wanted else { continue };
+        let mut evidence = diagnosis::Evidence::default();
+        let session = &sessions[&seen.local.unwrap().port()];
+        diagnosis::sources::capture::add_session(&mut evidence, session, "capture.pcapng");
+        let findings = diagnosis::diagnose(&evidence);
+        let named = findings.first().map(|finding| finding.cause);
+        assert_eq!(named, Some(*cause), "{} under {}: {session:#?}", attempt.name, attempt.policy.name);
+    }
+}
+
 /// The same handshake, seen by its sender and in a capture: the same facts, as far as they are in the clear.
 fn assert_same(name: &str, sender: &HandshakeFacts, captured: &HandshakeFacts) {
     let in_the_clear = |facts: &HandshakeFacts| {
@@ -340,4 +366,5 @@ async fn the_senders_facts_are_what_tshark_reads() {
         assert_same(&name, facts, session.handshake.as_ref().unwrap_or_else(|| panic!("{name}: {session:#?}")));
     }
     assert!(tries.len() >= 20);
+    named_from_the_capture_alone(&tries, &seen, &ours);
 }

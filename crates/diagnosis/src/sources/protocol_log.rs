@@ -5,7 +5,7 @@
 
 use protocol::{
     smtp::{EnhancedCode, Phase},
-    tls::schannel,
+    tls::{HandshakeFacts, schannel},
 };
 use trace::protocol_log::{Row, RowKind, Session};
 
@@ -16,8 +16,24 @@ use crate::{
 
 /// Adds what a session tells; `file` is its name, for people, and `node` who wrote it, where that is known.
 pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>) {
-    let mut reading = Reading::new(session, file, node);
-    for row in &session.rows {
+    let place = Place::Session(format!("{} in {file}", session.id));
+    let told = Told { source: Source::ProtocolLog, session, place, node, handshake: None };
+    read(evidence, &told);
+}
+
+/// A conversation in a log's rows, whatever it was read from.
+pub(super) struct Told<'a> {
+    pub source: Source,
+    pub session: &'a Session,
+    pub place: Place,
+    pub node: Option<&'a str>,
+    /// Where the source has the handshake itself.
+    pub handshake: Option<&'a HandshakeFacts>,
+}
+
+pub(super) fn read(evidence: &mut Evidence, told: &Told<'_>) {
+    let mut reading = Reading::new(told);
+    for row in &told.session.rows {
         reading.row(row, evidence);
     }
     reading.end(evidence);
@@ -25,9 +41,7 @@ pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str, node:
 
 /// A session, as far as it was read.
 struct Reading<'a> {
-    session: &'a Session,
-    file: &'a str,
-    node: Option<&'a str>,
+    told: &'a Told<'a>,
     phase: Phase,
     tls: Option<(String, String)>,
     signs: Signs,
@@ -44,11 +58,9 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(session: &'a Session, file: &'a str, node: Option<&'a str>) -> Self {
+    fn new(told: &'a Told<'a>) -> Self {
         Self {
-            session,
-            file,
-            node,
+            told,
             phase: Phase::Connect,
             tls: None,
             signs: Signs::default(),
@@ -72,6 +84,8 @@ impl<'a> Reading<'a> {
             RowKind::Disconnect => {
                 self.is_cut = row.context.starts_with("Remote");
                 self.signs = self.signs.union(Signs::of_text(&row.context));
+                // The other side was waited for in vain.
+                self.is_cut |= self.signs.has(Sign::TimedOut);
             }
         }
     }
@@ -179,14 +193,14 @@ impl<'a> Reading<'a> {
 
     fn add(&mut self, evidence: &mut Evidence, outcome: Outcome<'_>) {
         self.attempts += 1;
-        let rows = &self.session.rows;
+        let rows = &self.told.session.rows;
         let find = |field: fn(&Row) -> &str| rows.iter().map(field).find(|text| !text.is_empty());
         let remote = find(|row| &row.remote).and_then(host_and_port);
         let local = find(|row| &row.local).and_then(|local| local.parse::<std::net::SocketAddr>().ok());
         let observed = Observed {
             at: rows.iter().find_map(|row| row.at),
             connector: find(|row| &row.connector),
-            node: self.node,
+            node: self.told.node,
             source_address: local.map(|local| local.ip()),
             destination: remote,
             destination_address: remote.and_then(|(host, _)| host.trim_matches(['[', ']']).parse().ok()),
@@ -194,10 +208,11 @@ impl<'a> Reading<'a> {
             message_bytes: self.message_bytes,
             sender_domain: self.sender.as_deref().and_then(domain),
             recipient_domain: self.recipient.as_deref().and_then(domain),
+            handshake: self.told.handshake,
             outcome,
-            ..Observed::by(Source::ProtocolLog)
+            ..Observed::by(self.told.source)
         };
-        evidence.add(&observed, || Some(Place::Session(format!("{} in {}", self.session.id, self.file))));
+        evidence.add(&observed, || Some(self.told.place.clone()));
     }
 }
 

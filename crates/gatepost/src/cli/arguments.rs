@@ -410,6 +410,7 @@ Examples:
   gatepost why mail.onprem.test              mail to one host
   gatepost why --protocol-log SEND2026112512-1.LOG --protocol-log SEND2026112513-1.LOG
                                              what Exchange's own logs tell
+  gatepost why --capture edge.pcapng         what a packet capture tells
   gatepost why 01a2137e-b7ef-7443-bece-eb23c5d386a0
                                              one message
 
@@ -448,6 +449,9 @@ pub(crate) struct WhyArguments {
     /// What logs of Exim tell
     #[arg(long, value_name = "FILE")]
     pub exim_log: Vec<PathBuf>,
+    /// What packet captures tell
+    #[arg(long, value_name = "FILE")]
+    pub capture: Vec<PathBuf>,
     #[command(flatten)]
     pub output: Output,
 }
@@ -455,7 +459,14 @@ pub(crate) struct WhyArguments {
 impl WhyArguments {
     /// True if it is about files.
     pub(crate) fn is_foreign(&self) -> bool {
-        let files = [&self.protocol_log, &self.message_trace, &self.tracking_log, &self.postfix_log, &self.exim_log];
+        let files = [
+            &self.protocol_log,
+            &self.message_trace,
+            &self.tracking_log,
+            &self.postfix_log,
+            &self.exim_log,
+            &self.capture,
+        ];
         files.iter().any(|files| !files.is_empty())
     }
 }

@@ -46,6 +46,7 @@ pub(crate) fn run_foreign(arguments: &WhyArguments, screen: &Screen, out: &mut d
     files.add(Source::TrackingLog, &arguments.tracking_log);
     files.add(Source::PostfixLog, &arguments.postfix_log);
     files.add(Source::EximLog, &arguments.exim_log);
+    files.add(Source::Capture, &arguments.capture);
     for skipped in &files.skipped {
         eprintln!("gatepost: skipped {}", clean(skipped));
     }

@@ -51,6 +51,7 @@ impl Files {
         let name = path.display().to_string();
         match source {
             Source::ProtocolLog => self.protocol_log(file, path),
+            Source::Capture => self.capture(file, &name),
             Source::PostfixLog => {
                 let mut reader = postfix_log::Reader::new(file, self.now, self.zone.clone());
                 self.rows(source, reader.by_ref(), &name)?;
@@ -76,6 +77,21 @@ impl Files {
         for (index, row) in rows.enumerate() {
             // The header has the first line.
             sources::rows::add_row(&mut self.evidence, source, &row?, name, index as u64 + 2);
+        }
+        Ok(())
+    }
+
+    fn capture(&mut self, file: File, name: &str) -> anyhow::Result<()> {
+        let mut packets = capture::Packets::open(file)?;
+        let mut capture = capture::Capture::new(capture::Options::default());
+        while let Some(packet) = packets.next() {
+            capture.packet(&packet);
+            for session in capture.take_finished() {
+                sources::capture::add_session(&mut self.evidence, &session, name);
+            }
+        }
+        for session in capture.finish().0 {
+            sources::capture::add_session(&mut self.evidence, &session, name);
         }
         Ok(())
     }
