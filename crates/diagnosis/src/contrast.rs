@@ -10,8 +10,7 @@ use crate::{
 };
 
 /// What attempts may differ in. Those that are names come first: [`Record::values`] is in this order.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Dimension {
     TlsPolicy,
     Node,
@@ -45,6 +44,23 @@ impl Dimension {
         Self::Time,
     ];
 
+    /// The stable name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TlsPolicy => "tls-policy",
+            Self::Node => "node",
+            Self::SourceAddress => "source-address",
+            Self::DestinationHost => "destination-host",
+            Self::DestinationAddress => "destination-address",
+            Self::TlsVersion => "tls-version",
+            Self::Cipher => "cipher",
+            Self::RecipientDomain => "recipient-domain",
+            Self::SenderDomain => "sender-domain",
+            Self::MessageSize => "message-size",
+            Self::Time => "time",
+        }
+    }
+
     fn is_name(self) -> bool {
         (self as usize) < DIMENSIONS
     }
@@ -70,25 +86,7 @@ pub struct Split {
 
 /// `tls-policy`, or `node+recipient-domain`.
 fn joined<S: Serializer>(dimensions: &[Dimension], serializer: S) -> Result<S::Ok, S::Error> {
-    let name = |dimension: &Dimension| serde_json_name(*dimension);
-    serializer.collect_str(&dimensions.iter().map(name).collect::<Vec<_>>().join("+"))
-}
-
-/// The name as in JSON.
-pub(crate) fn serde_json_name(dimension: Dimension) -> &'static str {
-    match dimension {
-        Dimension::TlsPolicy => "tls-policy",
-        Dimension::Node => "node",
-        Dimension::SourceAddress => "source-address",
-        Dimension::DestinationHost => "destination-host",
-        Dimension::DestinationAddress => "destination-address",
-        Dimension::TlsVersion => "tls-version",
-        Dimension::Cipher => "cipher",
-        Dimension::RecipientDomain => "recipient-domain",
-        Dimension::SenderDomain => "sender-domain",
-        Dimension::MessageSize => "message-size",
-        Dimension::Time => "time",
-    }
+    serializer.collect_str(&dimensions.iter().map(|dimension| dimension.name()).collect::<Vec<_>>().join("+"))
 }
 
 impl Split {

@@ -323,18 +323,11 @@ fn count(number: u64, one: &str, many: &str) -> String {
 
 /// `96 of 96 attempts under the TLS policy modern failed, 104 of 104 under legacy worked`.
 fn part(split: &Split) -> String {
-    let dimensions = || split.dimension.iter().copied();
-    let (before, fails, works) = match split.dimension.as_slice() {
-        [Dimension::Time] => ("", list(&split.fails), list(&split.works)),
-        [Dimension::MessageSize] => ("of ", list(&split.fails), list(&split.works)),
-        _ => ("", list(&split.fails), list(&split.works)),
-    };
-    let label = dimensions().map(phrase).collect::<Vec<_>>().join(" and ");
-    let label = if label.is_empty() { label } else { format!("{label} ") };
-    format!(
-        "{} of {} attempts {before}{label}{fails} failed, {} of {} {before}{label}{works} worked",
-        split.failed, split.of, split.worked, split.of_works
-    )
+    let label = split.dimension.iter().map(|dimension| phrase(*dimension)).collect::<Vec<_>>().join(" and ");
+    let side = |values: &[String]| [label.as_str(), &list(values)].join(" ").trim_start().to_owned();
+    let Split { failed, of, worked, of_works, .. } = split;
+    let (fails, works) = (side(&split.fails), side(&split.works));
+    format!("{failed} of {of} attempts {fails} failed, {worked} of {of_works} {works} worked")
 }
 
 /// Values for people; not all of many.
@@ -356,7 +349,8 @@ fn phrase(dimension: Dimension) -> &'static str {
         Dimension::Cipher => "with cipher",
         Dimension::RecipientDomain => "for domain",
         Dimension::SenderDomain => "from domain",
-        Dimension::MessageSize | Dimension::Time => "",
+        Dimension::MessageSize => "of",
+        Dimension::Time => "",
     }
 }
 
