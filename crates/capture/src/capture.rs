@@ -243,8 +243,9 @@ impl Capture {
         }
         let Some((key, number)) = self.lingering.pop_front() else { return };
         let Some(flow) = self.flows.get_mut(&key).filter(|flow| flow.number == number) else { return };
-        if flow.dialogue.is_some() {
-            flow.finish(&mut self.notes);
+        let has_dialogue = flow.dialogue.is_some();
+        flow.finish(&mut self.notes);
+        if has_dialogue {
             self.finished.push(Session::of(flow));
         }
         self.told.push_back((key, number));

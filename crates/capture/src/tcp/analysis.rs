@@ -91,8 +91,6 @@ impl Serialize for Counts {
     }
 }
 
-/// Segments that were not acknowledged yet are remembered up to this many; more have no use.
-const UNACKNOWLEDGED_MAX: usize = 256;
 /// A retransmission so soon after the duplicate acknowledgments is a fast one.
 const FAST_NS: i64 = 20_000_000;
 /// Out of order rather than sent again, where the round trip is not known.
@@ -114,7 +112,6 @@ struct Direction {
     /// `None`: the SYN was not seen.
     window_scale: Option<Option<u8>>,
     last: Analysis,
-    unacknowledged: Vec<(u32, u32)>,
 }
 
 /// What is known of a connection.
@@ -128,15 +125,9 @@ pub(crate) struct Analyzer {
 impl Analyzer {
     /// A SYN with another first number than the connection began with: the ports are used again.
     pub(crate) fn is_new_connection(&self, from: usize, segment: &Segment<'_>) -> bool {
-        segment.flags & flag::SYN != 0
+        // A SYN with ACK and another number begins none, as tshark 4.0 has it.
+        segment.flags & (flag::SYN | flag::ACK) == flag::SYN
             && self.directions[from].base_sequence.is_some_and(|base| base != segment.sequence)
-    }
-
-    /// Lets go what a closed connection does not need.
-    pub(crate) fn shrink(&mut self) {
-        for direction in &mut self.directions {
-            direction.unacknowledged = Vec::new();
-        }
     }
 
     pub(crate) fn see(&mut self, from: usize, segment: &Segment<'_>, now_ns: i64) -> Analysis {
@@ -145,7 +136,7 @@ impl Analyzer {
         let [a, b] = &mut self.directions;
         let (forward, reverse) = if from == 0 { (a, b) } else { (b, a) };
         let seen = judge(forward, reverse, segment, now_ns, round_trip_ns);
-        remember(forward, reverse, segment, now_ns, seen);
+        remember(forward, segment, now_ns, seen);
         seen
     }
 
@@ -294,22 +285,18 @@ fn repeated(
     }
     let counted = u32::from(flags & (flag::SYN | flag::FIN) != 0);
     let is_soon = now_ns - forward.next_sequence_ns < round_trip_ns.unwrap_or(OUT_OF_ORDER_NS);
-    let is_known = forward.unacknowledged.contains(&(sequence, end.wrapping_add(counted)));
-    if is_soon && next != end.wrapping_add(counted) && !is_known {
+    if is_soon && next != end.wrapping_add(counted) {
         seen.add(Analysis::OUT_OF_ORDER);
     } else {
         seen.add(Analysis::RETRANSMISSION);
     }
 }
 
-fn remember(forward: &mut Direction, reverse: &mut Direction, segment: &Segment<'_>, now_ns: i64, seen: Analysis) {
+fn remember(forward: &mut Direction, segment: &Segment<'_>, now_ns: i64, seen: Analysis) {
     let Segment { sequence, acknowledgment, flags, window, length, .. } = *segment;
     let counted = u32::from(flags & (flag::SYN | flag::FIN) != 0);
     let end = sequence.wrapping_add(length).wrapping_add(counted);
     let is_probe = seen.has(Analysis::ZERO_WINDOW_PROBE);
-    if (length > 0 || counted > 0) && forward.unacknowledged.len() < UNACKNOWLEDGED_MAX {
-        forward.unacknowledged.push((sequence, end));
-    }
     if forward.next_sequence.is_none_or(|next| is_after(end, next)) && !is_probe {
         forward.next_sequence = Some(end);
         forward.next_sequence_ns = now_ns;
@@ -321,7 +308,4 @@ fn remember(forward: &mut Direction, reverse: &mut Direction, segment: &Segment<
     forward.last = seen;
     forward.last_acknowledgment = Some(acknowledgment);
     forward.last_acknowledgment_ns = now_ns;
-    if !reverse.unacknowledged.is_empty() {
-        reverse.unacknowledged.retain(|(_, end)| is_after(*end, acknowledgment));
-    }
 }

@@ -72,7 +72,8 @@ pub(crate) struct Flow {
     pub is_closed: bool,
     syn_ns: Option<i64>,
     is_connected: bool,
-    trail: [Option<(Trail, Hop, i64)>; TRAIL_LENGTH],
+    /// The last segments, of an open connection only.
+    trail: Vec<(Trail, Hop, i64)>,
     trail_next: usize,
 }
 
@@ -100,7 +101,7 @@ impl Flow {
             is_closed: false,
             syn_ns: None,
             is_connected: false,
-            trail: [None; TRAIL_LENGTH],
+            trail: Vec::new(),
             trail_next: 0,
         }
     }
@@ -127,14 +128,18 @@ impl Flow {
             window: segment.window,
             length: segment.length,
         };
-        let is_copy = self.trail.iter().flatten().any(|(known, other, at_ns)| {
+        let is_copy = self.trail.iter().any(|(known, other, at_ns)| {
             let is_elsewhere = other.hops.abs_diff(hop.hops) == 1 || (other.hops == hop.hops && other.link != hop.link);
             *known == trail && is_elsewhere && (now_ns - at_ns).abs() < COPY_NS
         });
         if is_copy {
             self.duplicates += 1;
         } else {
-            self.trail[self.trail_next] = Some((trail, hop, now_ns));
+            if self.trail.len() < TRAIL_LENGTH {
+                self.trail.push((trail, hop, now_ns));
+            } else {
+                self.trail[self.trail_next] = (trail, hop, now_ns);
+            }
             self.trail_next = (self.trail_next + 1) % TRAIL_LENGTH;
         }
         is_copy
@@ -278,7 +283,7 @@ impl Flow {
             }
         }
         self.streams = Default::default();
-        self.analyzer.shrink();
+        self.trail = Vec::new();
     }
 }
 
