@@ -4,10 +4,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use trace::{exim_log::Reader, message_trace::Column};
+use trace::{exim_log::reader, message_trace::Column};
 
 fuzz_target!(|bytes: &[u8]| {
-    for row in Reader::new(bytes, Default::default(), jiff::tz::TimeZone::UTC) {
+    for row in reader(bytes, Default::default(), jiff::tz::TimeZone::UTC) {
         assert!(!row.unwrap()[Column::EventId].is_empty());
     }
 });

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use crate::{
     dialogue::Dialogue,
     fields::Fields,
-    file::Packet,
+    file::{Packet, Packets},
     icmp,
     ip::{self, Fragments, Parsed},
     link::{self, LinkType},
@@ -232,7 +232,7 @@ impl Capture {
             }
         }
         // What was forgotten by another way stands here still.
-        while self.ages.len() > 4 * FLOWS_MAX {
+        if self.ages.len() > 4 * FLOWS_MAX {
             self.ages.retain(|(key, number)| self.flows.get(key).is_some_and(|flow| flow.number == *number));
         }
     }
@@ -243,19 +243,12 @@ impl Capture {
         }
         let Some((key, number)) = self.lingering.pop_front() else { return };
         let Some(flow) = self.flows.get_mut(&key).filter(|flow| flow.number == number) else { return };
-        let has_dialogue = flow.dialogue.is_some();
-        flow.finish(&mut self.notes);
-        if has_dialogue {
-            self.finished.push(Session::of(flow));
-        }
+        self.finished.extend(conclude(flow, &mut self.notes));
         self.told.push_back((key, number));
     }
 
     fn tell(&mut self, mut flow: Flow) {
-        if flow.dialogue.is_some() {
-            flow.finish(&mut self.notes);
-            self.finished.push(Session::of(&mut flow));
-        }
+        self.finished.extend(conclude(&mut flow, &mut self.notes));
     }
 
     /// Sessions that are over; each is given once.
@@ -274,6 +267,25 @@ impl Capture {
         self.finished.sort_by_key(|session| session.stream);
         (self.finished, self.notes)
     }
+}
+
+/// The session of a flow, unless it was told before or nobody listens.
+fn conclude(flow: &mut Flow, notes: &mut Notes) -> Option<Session> {
+    let is_told = flow.dialogue.is_none();
+    flow.finish(notes);
+    (!is_told).then(|| Session::of(flow))
+}
+
+/// Reads a whole capture, for its sessions alone; each is given when it is over. Returns what was wrong.
+pub fn sessions(mut packets: Packets, options: Options, mut each: impl FnMut(Session)) -> Notes {
+    let mut capture = Capture::new(options);
+    while let Some(packet) = packets.next() {
+        capture.packet(&packet);
+        capture.take_finished().for_each(&mut each);
+    }
+    let (rest, notes) = capture.finish();
+    rest.into_iter().for_each(each);
+    packets.notes().clone().with(notes)
 }
 
 /// FNV-1a: a link layer's header is short, and nothing rests on it but whether two differ.

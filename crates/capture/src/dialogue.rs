@@ -13,11 +13,11 @@ use std::{collections::VecDeque, time::Duration};
 
 use protocol::{
     smtp::Phase,
-    tls::{Ending, HandshakeFacts, Observer, Side},
+    tls::{Ending, HandshakeFacts, Observer, Side, record::HANDSHAKE},
 };
 use serde::Serialize;
 
-use crate::fields::{Fields, Records};
+use crate::fields::{Fields, TlsFields};
 
 /// One line, or what stands for it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -101,7 +101,7 @@ pub struct Dialogue {
     smtp: Smtp,
     tls: Option<Box<Observer>>,
     /// Only where single fields are asked for.
-    records: Option<Box<Records>>,
+    tls_fields: Option<Box<TlsFields>>,
     /// Bytes after a handshake that succeeded, from the server.
     server_spoke_encrypted: bool,
 }
@@ -280,7 +280,7 @@ impl Dialogue {
             return;
         };
         if fields.is_wanted {
-            self.records.get_or_insert_default().read(side, bytes, fields);
+            self.tls_fields.get_or_insert_default().read(side, bytes, fields);
         }
         observer.observe(side, bytes, since(self.handshake_ns.unwrap_or(at_ns), at_ns));
         self.take_facts_if_over(at_ns);
@@ -462,12 +462,7 @@ impl Dialogue {
         } else {
             memchr::memmem::find(bytes, END).map(|at| at + END.len())
         };
-        if self.show_content {
-            let shown = &bytes[..end.unwrap_or(bytes.len())];
-            for line in shown.split(|byte| *byte == b'\n') {
-                self.line(Side::Client, at_ns, shortened(&String::from_utf8_lossy(line)));
-            }
-        }
+        self.show(&bytes[..end.unwrap_or(bytes.len())], at_ns);
         match end {
             Some(end) => {
                 self.smtp.content_bytes += end as u64;
@@ -480,6 +475,15 @@ impl Dialogue {
                 self.smtp.content_bytes += (bytes.len() - kept) as u64;
                 self.smtp.client = bytes[bytes.len() - kept..].to_vec();
                 &[]
+            }
+        }
+    }
+
+    /// Content, where it is asked for.
+    fn show(&mut self, content: &[u8], at_ns: i64) {
+        if self.show_content {
+            for line in content.split(|byte| *byte == b'\n') {
+                self.line(Side::Client, at_ns, shortened(&String::from_utf8_lossy(line)));
             }
         }
     }
@@ -497,11 +501,7 @@ impl Dialogue {
         let here = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let left = left - here as u64;
         self.smtp.mode = if left == 0 { Mode::Commands } else { Mode::Chunk(left) };
-        if self.show_content {
-            for line in bytes[..here].split(|byte| *byte == b'\n') {
-                self.line(Side::Client, at_ns, shortened(&String::from_utf8_lossy(line)));
-            }
-        }
+        self.show(&bytes[..here], at_ns);
         &bytes[here..]
     }
 
@@ -560,9 +560,6 @@ impl Dialogue {
     }
 }
 
-/// TLS record type (RFC 8446 section 5.1).
-const TLS_HANDSHAKE: u8 = 22;
-
 /// By who speaks first, and how.
 fn recognise(side: Side, bytes: &[u8]) -> Protocol {
     let ends_word = |at: usize| bytes.get(at).is_none_or(|byte| b" -\r\n".contains(byte));
@@ -585,7 +582,7 @@ fn recognise(side: Side, bytes: &[u8]) -> Protocol {
 /// How TLS begins.
 fn is_hello(bytes: &[u8]) -> bool {
     // The old form has a length, and then type and version (RFC 5246 appendix E.2).
-    matches!(bytes, [TLS_HANDSHAKE, 3, 0..=4, ..] | [0x80..=0xff, _, 1, 3, 0..=3, ..])
+    matches!(bytes, [HANDSHAKE, 3, 0..=4, ..] | [0x80..=0xff, _, 1, 3, 0..=3, ..])
 }
 
 fn shortened(text: &str) -> String {

@@ -1,6 +1,9 @@
 //! What one packet completes, field by field, for filters: SMTP commands and replies, TLS records and handshake messages.
 
-use protocol::tls::Side;
+use protocol::tls::{
+    Side,
+    record::{ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, Records},
+};
 
 /// Values of one packet. Each may occur several times in it.
 #[derive(Debug, Default)]
@@ -50,66 +53,51 @@ impl Fields {
     }
 }
 
-const RECORD_HEADER: usize = 5;
-/// RFC 8446 section 5.2, with room for old expansions.
-const RECORD_MAX: usize = (1 << 14) + 2048;
-const CHANGE_CIPHER_SPEC: u8 = 20;
-const ALERT: u8 = 21;
-const HANDSHAKE: u8 = 22;
-const APPLICATION_DATA: u8 = 23;
 const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 const MESSAGE_MAX: usize = 256 * 1024;
 
-/// Cuts both sides' bytes into records and messages.
-#[derive(Debug, Default)]
-pub(crate) struct Records([Stream; 2]);
+/// Both sides' handshake, field by field.
+#[derive(Debug)]
+pub(crate) struct TlsFields {
+    client: Stream,
+    server: Stream,
+}
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Stream {
-    bytes: Vec<u8>,
+    records: Records,
     messages: Vec<u8>,
     is_encrypted: bool,
     is_foreign: bool,
-    has_begun: bool,
 }
 
-impl Records {
-    pub(crate) fn read(&mut self, side: Side, bytes: &[u8], fields: &mut Fields) {
-        let stream = &mut self.0[usize::from(side == Side::Server)];
-        if stream.is_foreign {
-            return;
-        }
-        stream.bytes.extend_from_slice(bytes);
-        let mut taken = stream.old_hello(fields);
-        while let Some(record) = stream.bytes.get(taken..).filter(|rest| rest.len() >= RECORD_HEADER) {
-            let length = usize::from(u16::from_be_bytes([record[3], record[4]]));
-            if !(CHANGE_CIPHER_SPEC..=APPLICATION_DATA).contains(&record[0]) || record[1] != 3 || length > RECORD_MAX {
-                stream.is_foreign = true;
-                break;
+impl Default for TlsFields {
+    fn default() -> Self {
+        let stream =
+            |side| Stream { records: Records::new(side), messages: Vec::new(), is_encrypted: false, is_foreign: false };
+        Self { client: stream(Side::Client), server: stream(Side::Server) }
+    }
+}
+
+impl TlsFields {
+    pub(crate) fn read(&mut self, side: Side, mut bytes: &[u8], fields: &mut Fields) {
+        let stream = if side == Side::Client { &mut self.client } else { &mut self.server };
+        while !bytes.is_empty() && !stream.is_foreign {
+            let Some(record) = stream.records.take(&mut bytes) else { continue };
+            fields.record_versions.extend(record.version().map(|version| version.0));
+            if record.is_ssl2() {
+                // A ClientHello in the old form: its type, and the version that it wants (RFC 5246 appendix E.2).
+                fields.handshake_types.extend(record.body().first());
+                fields.handshake_versions.extend(number(record.body(), 1));
+            } else {
+                stream.record(record.content_type(), record.body(), fields);
             }
-            let Some(body) = record.get(RECORD_HEADER..RECORD_HEADER + length) else { break };
-            fields.record_versions.push(u16::from_be_bytes([record[1], record[2]]));
-            let (kind, body) = (record[0], body.to_vec());
-            taken += RECORD_HEADER + length;
-            stream.record(kind, &body, fields);
         }
-        stream.bytes.drain(..taken.min(stream.bytes.len()));
     }
 }
 
 impl Stream {
-    /// A ClientHello in SSL 2.0's form (RFC 5246 appendix E.2): how long it is; 0 where it is none.
-    fn old_hello(&mut self, fields: &mut Fields) -> usize {
-        if std::mem::replace(&mut self.has_begun, true) {
-            return 0;
-        }
-        let [length @ 0x80..=0xff, low, CLIENT_HELLO, major, minor, ..] = self.bytes[..] else { return 0 };
-        fields.handshake_types.push(CLIENT_HELLO);
-        fields.handshake_versions.push(u16::from_be_bytes([major, minor]));
-        2 + usize::from(u16::from_be_bytes([length & 0x7f, low]))
-    }
-
     fn record(&mut self, kind: u8, body: &[u8], fields: &mut Fields) {
         match (kind, body) {
             (CHANGE_CIPHER_SPEC, _) => self.is_encrypted = true,

@@ -21,7 +21,7 @@ mod session;
 mod tcp;
 mod write;
 
-pub use capture::{Capture, Options, TcpFacts};
+pub use capture::{Capture, Options, TcpFacts, sessions};
 pub use file::{OpenError, Packet, Packets};
 pub use filter::Filter;
 pub use link::LinkType;

@@ -51,6 +51,15 @@ impl Notes {
         *self.0.entry(note).or_default() += 1;
     }
 
+    /// These and others, counted together.
+    #[must_use]
+    pub fn with(mut self, others: Self) -> Self {
+        for (note, count) in others.0 {
+            *self.0.entry(note).or_default() += count;
+        }
+        self
+    }
+
     pub fn count(&self, note: Note) -> u64 {
         self.0.get(&note).copied().unwrap_or(0)
     }

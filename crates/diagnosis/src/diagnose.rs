@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use crate::{
-    causes::{self, CATALOGUE, Cause, Check},
+    causes::{Cause, Check, HANDSHAKE_RESET, NO_SHARED_CIPHER, NO_SHARED_TLS_VERSION, UNKNOWN},
     contrast::{Dimension, Split, contrast},
     evidence::{Evidence, Example, Place, Record},
     finding::{Finding, Piece, Remedy, Scope},
@@ -19,8 +19,6 @@ use crate::{
 const CONFIDENCE_MAX: f64 = 0.99;
 /// Where so many of the messages are stuck, that they are is no accident.
 const STUCK_SHARE: f64 = 0.25;
-/// A finding above this is taken for a root cause.
-const ROOT_CAUSE: f64 = 0.5;
 /// What nearly all that works has in common, leaving room for noise.
 const NEARLY_ALL: f64 = 0.95;
 
@@ -39,8 +37,7 @@ pub fn diagnose(evidence: &Evidence) -> Vec<Finding> {
         findings.extend(group.findings());
     }
     findings.sort_by(|a, b| {
-        let is_root = |finding: &Finding| finding.confidence > ROOT_CAUSE;
-        (is_root(b).cmp(&is_root(a)))
+        (b.is_root_cause().cmp(&a.is_root_cause()))
             .then(b.messages_pending.cmp(&a.messages_pending))
             .then(b.confidence.total_cmp(&a.confidence))
             .then(a.scope.destination.cmp(&b.scope.destination))
@@ -49,7 +46,7 @@ pub fn diagnose(evidence: &Evidence) -> Vec<Finding> {
 }
 
 /// The best cause of each symptom, by the symptom's number.
-struct Causes(Vec<(usize, f64)>);
+struct Causes(Vec<(&'static Cause, f64)>);
 
 impl Causes {
     fn judge(evidence: &Evidence) -> Self {
@@ -58,7 +55,7 @@ impl Causes {
     }
 
     /// `None`: it worked.
-    fn of(&self, record: &Record) -> Option<(usize, f64)> {
+    fn of(&self, record: &Record) -> Option<(&'static Cause, f64)> {
         self.0.get((record.symptom as usize).checked_sub(1)?).copied()
     }
 }
@@ -85,6 +82,14 @@ struct Group<'a> {
     records: Vec<&'a Record>,
 }
 
+/// Attempts that failed by one cause.
+struct Failing<'a> {
+    cause: &'static Cause,
+    records: Vec<&'a Record>,
+    /// Their sum.
+    likelihoods: f64,
+}
+
 /// How much of the mail a cause holds up.
 struct Stuck {
     deliveries: u64,
@@ -95,30 +100,26 @@ struct Stuck {
 
 impl Group<'_> {
     fn findings(&self) -> Vec<Finding> {
-        let mut by_cause: HashMap<usize, (Vec<&Record>, f64)> = HashMap::new();
+        let mut by_cause: HashMap<&str, Failing<'_>> = HashMap::new();
         let mut working = Vec::new();
         for record in &self.records {
             match self.causes.of(record) {
                 None => working.push(*record),
                 Some((cause, likelihood)) => {
-                    let entry = by_cause.entry(cause).or_default();
-                    entry.0.push(record);
-                    entry.1 += likelihood;
+                    let new = || Failing { cause, records: Vec::new(), likelihoods: 0.0 };
+                    let failing = by_cause.entry(cause.id).or_insert_with(new);
+                    failing.records.push(record);
+                    failing.likelihoods += likelihood;
                 }
             }
         }
-        let finding = |(cause, (failing, sum)): (usize, (Vec<&Record>, f64))| {
-            let likelihood = sum / failing.len() as f64;
-            self.finding(cause, &failing, &working, likelihood)
-        };
-        by_cause.into_iter().map(finding).collect()
+        by_cause.values().map(|failing| self.finding(failing, &working)).collect()
     }
 
-    fn finding(&self, cause: usize, failing: &[&Record], working: &[&Record], likelihood: f64) -> Finding {
+    fn finding(&self, Failing { cause, records: failing, likelihoods }: &Failing<'_>, working: &[&Record]) -> Finding {
         let split = contrast(self.evidence, failing, working, self.ln);
-        let (cause, likelihood) = self.refine(cause, failing, working, likelihood);
-        let stuck = self.stuck(failing);
-        let cause = &CATALOGUE[cause];
+        let stuck = self.stuck(cause, failing);
+        let (cause, likelihood) = self.refine(cause, failing, working, likelihoods / failing.len() as f64);
         let confidence = confidence(cause, likelihood, failing.len(), working.len(), split.as_ref(), &stuck);
         let scope = Scope {
             destination: self.destination(failing),
@@ -151,16 +152,15 @@ impl Group<'_> {
 
     /// Deliveries that this cause was the last word on. Where a source does not tell deliveries apart, each attempt counts
     /// for one.
-    fn stuck(&self, failing: &[&Record]) -> Stuck {
+    fn stuck(&self, cause: &Cause, failing: &[&Record]) -> Stuck {
         let told: HashSet<u64> = failing.iter().map(|record| record.delivery).filter(|key| *key != 0).collect();
         if told.is_empty() {
             let deliveries = failing.len() as u64;
             return Stuck { deliveries, share: deliveries as f64 / self.records.len() as f64, pending: 0 };
         }
-        let cause_of = |record: &Record| self.causes.of(record).map(|judged| judged.0);
-        let this = failing.first().and_then(|record| cause_of(record));
+        let is_of_cause = |record: &&Record| self.causes.of(record).is_some_and(|(known, _)| known == cause);
         let last = |key: &u64| self.endings.get(key).and_then(|index| self.evidence.records.get(*index as usize));
-        let held: Vec<&Record> = told.iter().filter_map(last).filter(|record| cause_of(record) == this).collect();
+        let held: Vec<&Record> = told.iter().filter_map(last).filter(is_of_cause).collect();
         let is_pending = |record: &&&Record| {
             let symptom = self.evidence.symptoms.get(record.symptom);
             symptom.is_some_and(|symptom| symptom.code.is_none_or(|code| code < 500))
@@ -174,13 +174,15 @@ impl Group<'_> {
     }
 
     /// What works tells why the rest fails: what it agreed on, and whether those that fail had offered that.
-    fn refine(&self, cause: usize, failing: &[&Record], working: &[&Record], likelihood: f64) -> (usize, f64) {
-        let (Some(cipher), Some(version)) = (causes::index("no-shared-cipher"), causes::index("no-shared-tls-version"))
-        else {
-            return (cause, likelihood);
-        };
-        let is_reset = Some(cause) == causes::index("handshake-reset");
-        if cause != cipher && cause != version && !is_reset {
+    fn refine(
+        &self,
+        cause: &'static Cause,
+        failing: &[&Record],
+        working: &[&Record],
+        likelihood: f64,
+    ) -> (&'static Cause, f64) {
+        let is_reset = *cause == HANDSHAKE_RESET;
+        if !is_reset && *cause != NO_SHARED_CIPHER && *cause != NO_SHARED_TLS_VERSION {
             return (cause, likelihood);
         }
         let offers: HashSet<u32> = failing.iter().map(|record| record.offer).filter(|offer| *offer != 0).collect();
@@ -195,11 +197,11 @@ impl Group<'_> {
         let lacks_suite =
             agreed.iter().filter(|agreed| !offers.iter().any(|offer| offer.suites.contains(&agreed.1))).count();
         match (nearly_all(lacks_version), nearly_all(lacks_suite)) {
-            (true, false) => (version, likelihood.max(0.95)),
-            (false, true) => (cipher, likelihood.max(0.95)),
+            (true, false) => (&NO_SHARED_TLS_VERSION, likelihood.max(0.95)),
+            (false, true) => (&NO_SHARED_CIPHER, likelihood.max(0.95)),
             // Either change alone would not do; what the server said decides, and where it said nothing, the suite: a
             // server that has it in a later version would have agreed on that.
-            (true, true) if is_reset => (cipher, 0.85),
+            (true, true) if is_reset => (&NO_SHARED_CIPHER, 0.85),
             (true, true) => (cause, likelihood.max(0.92)),
             (false, false) => (cause, likelihood * 0.7),
         }
@@ -274,7 +276,6 @@ fn place(place: &Place) -> String {
         Place::Session(id) => format!("session {id}"),
         Place::Line { file, line } => format!("{file}:{line}"),
         Place::Stream { file, stream } => format!("{file} stream {stream}"),
-        Place::Message(id) => format!("message {id}"),
     }
 }
 
@@ -287,7 +288,7 @@ fn confidence(
     stuck: &Stuck,
 ) -> f64 {
     let n = failing as f64;
-    if cause.id == "unknown" {
+    if *cause == UNKNOWN {
         return likelihood;
     }
     if let Some(split) = split {

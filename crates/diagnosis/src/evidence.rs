@@ -44,8 +44,6 @@ pub enum Place {
     Line { file: String, line: u64 },
     /// A stream of a capture.
     Stream { file: String, stream: u64 },
-    /// A message's network message id, or what else names it.
-    Message(String),
 }
 
 /// How an attempt came out.

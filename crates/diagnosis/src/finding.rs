@@ -25,6 +25,15 @@ pub struct Finding {
     pub check: String,
 }
 
+/// A finding above this is taken for a root cause; below it is a guess.
+const ROOT_CAUSE: f64 = 0.5;
+
+impl Finding {
+    pub fn is_root_cause(&self) -> bool {
+        self.confidence > ROOT_CAUSE
+    }
+}
+
 /// Whom it holds for.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct Scope {
@@ -68,5 +77,4 @@ pub enum Side {
     Destination,
     Gateway,
     Network,
-    Sender,
 }

@@ -232,7 +232,7 @@ fn sign_of_certificate(fault: CertificateFault) -> Option<Sign> {
 }
 
 /// Phrases as servers and logs have them; letter case does not matter.
-const TEXTS: [(Sign, &[&str]); 34] = [
+const TEXTS: [(Sign, &[&str]); 38] = [
     (
         Sign::DnsFailed,
         &[
@@ -509,10 +509,6 @@ const TEXTS: [(Sign, &[&str]); 34] = [
         ],
     ),
     (Sign::MailLoop, &["hop count exceeded", "too many hops", "mail loop", "loops back to myself"]),
-];
-
-/// The rest of them.
-const MORE_TEXTS: [(Sign, &[&str]); 4] = [
     (Sign::AlgorithmMismatch, &["algorithmmismatch", "do not possess a common algorithm"]),
     (
         Sign::Expired,
@@ -529,7 +525,7 @@ const MORE_TEXTS: [(Sign, &[&str]); 4] = [
 ];
 
 static PHRASES: LazyLock<(Vec<Sign>, AhoCorasick)> = LazyLock::new(|| {
-    let all = || TEXTS.iter().chain(&MORE_TEXTS).flat_map(|(sign, texts)| texts.iter().map(move |text| (*sign, *text)));
+    let all = || TEXTS.iter().flat_map(|(sign, texts)| texts.iter().map(move |text| (*sign, *text)));
     let searcher = AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::Standard)

@@ -227,15 +227,12 @@ fn assert_agree(name: &str, facts: &HandshakeFacts, tshark: &Told) {
 
 /// What our own reader of captures tells, by the client's port.
 fn sessions(file: &Path) -> HashMap<u16, Session> {
-    let mut packets = Packets::open(fs::File::open(file).unwrap()).unwrap();
-    let mut capture = capture::Capture::new(capture::Options::default());
-    let mut sessions = Vec::new();
-    while let Some(packet) = packets.next() {
-        capture.packet(&packet);
-        sessions.extend(capture.take_finished());
-    }
-    sessions.extend(capture.finish().0);
-    sessions.into_iter().map(|session| (session.client.port(), session)).collect()
+    let packets = Packets::open(fs::File::open(file).unwrap()).unwrap();
+    let mut sessions = HashMap::new();
+    capture::sessions(packets, capture::Options::default(), |session| {
+        sessions.insert(session.client.port(), session);
+    });
+    sessions
 }
 
 /// What the capture alone tells of each attempt that failed; a certificate is refused behind TLS 1.3's encryption, and

@@ -73,14 +73,14 @@ fn read(kind: &str, file: File) -> io::Result<(u64, u64)> {
             Ok((rows, reader.rows_skipped))
         }
         "postfix-log" => {
-            let mut reader = postfix_log::Reader::new(file, now, zone);
+            let mut reader = postfix_log::reader(file, now, zone);
             for row in reader.by_ref() {
                 rows += u64::from(row?.at.is_some());
             }
             Ok((rows, reader.lines_skipped))
         }
         _ => {
-            let mut reader = exim_log::Reader::new(file, now, zone);
+            let mut reader = exim_log::reader(file, now, zone);
             for row in reader.by_ref() {
                 rows += u64::from(row?.at.is_some());
             }

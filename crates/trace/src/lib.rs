@@ -6,6 +6,7 @@ pub mod event;
 pub mod exchange_error;
 pub mod exim_log;
 mod lines;
+mod log_reader;
 mod log_time;
 pub mod message_trace;
 pub mod postfix_log;
@@ -15,4 +16,5 @@ mod text;
 pub mod tls_report;
 
 pub use event::{Attempt, Event, EventKind, Received, Waiting};
+pub use log_reader::LogReader;
 pub use log_time::LogTimes;

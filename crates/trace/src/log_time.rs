@@ -46,6 +46,14 @@ impl LogTimes {
         self.remembered(text, |times| times.old(text))
     }
 
+    /// The time before a syslog's line, of either kind; words may follow.
+    pub(crate) fn stamp(&mut self, stamp: &str) -> Option<Timestamp> {
+        match stamp.as_bytes().first() {
+            Some(b'0'..=b'9') => self.iso(stamp.split(' ').next().unwrap_or_default()),
+            _ => self.syslog(stamp),
+        }
+    }
+
     fn remembered(&mut self, text: &str, read: impl Fn(&Self) -> Option<Timestamp>) -> Option<Timestamp> {
         if self.text != text {
             self.second = read(self);

@@ -2,23 +2,19 @@
 //!
 //! ```text
 //!   line ──read_line──> time, process, body ──Record::read──> Client, MessageId, Active, Delivery, Tls, Removed
-//!                                                               └──by queue id──> Reader ──> rows as of a message trace
+//!                                                               └──by queue id──> LogReader ──> rows as of a message trace
 //! ```
 
-use std::{
-    collections::VecDeque,
-    io::{self, Read},
-    net::IpAddr,
-};
+use std::{io::Read, net::IpAddr};
 
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
-    lines::Lines,
+    log_reader::{LogReader, Messages, Take},
     log_time::LogTimes,
     message_trace::{Column, Row},
-    remembered::{Recipients, Remembered},
-    text::{self, split_once},
+    remembered::Recipients,
+    text::split_once,
 };
 
 /// What a line says, without its time.
@@ -125,25 +121,13 @@ pub fn read_line<'a>(line: &'a str, times: &mut LogTimes) -> Option<(Option<Time
         return None;
     }
     let stamp = head.trim_start_matches('\u{feff}');
-    let at = match stamp.as_bytes().first() {
-        Some(b'0'..=b'9') => times.iso(stamp.split(' ').next().unwrap_or_default()),
-        _ => times.syslog(stamp),
-    };
+    let at = times.stamp(stamp);
     Some((at, body))
 }
 
-/// Reads a log, a row for each attempt, and one for the receipt before the first of each recipient.
-pub struct Reader<R> {
-    lines: Lines<R>,
-    messages: Messages,
-    /// Lines that were not Postfix's, or told nothing of a message.
-    pub lines_skipped: u64,
-}
-
-struct Messages {
-    times: LogTimes,
-    remembered: Remembered<Message>,
-    ready: VecDeque<Row>,
+/// Reads a log. Times without a zone are in `zone`, those without a year not after `now`.
+pub fn reader<R: Read>(file: R, now: Timestamp, zone: TimeZone) -> LogReader<R> {
+    LogReader::new(file, Messages::<Message>::new(now, zone))
 }
 
 #[derive(Default)]
@@ -156,22 +140,7 @@ struct Message {
     recipients: Recipients,
 }
 
-impl<R: Read> Reader<R> {
-    /// Times without a zone are in `zone`, and not after `now`.
-    pub fn new(file: R, now: Timestamp, zone: TimeZone) -> Self {
-        let messages =
-            Messages { times: LogTimes::new(now, zone), remembered: Remembered::new(), ready: VecDeque::new() };
-        Self { lines: Lines::new(file), messages, lines_skipped: 0 }
-    }
-}
-
-impl Messages {
-    fn message(&mut self, queue_id: &str, at: Option<Timestamp>) -> &mut Message {
-        let message = self.remembered.entry(queue_id);
-        message.since = message.since.or(at);
-        message
-    }
-
+impl Take for Messages<Message> {
     fn take(&mut self, line: &str) -> bool {
         let Some((at, body)) = read_line(line, &mut self.times) else { return false };
         match Record::read(body) {
@@ -193,6 +162,18 @@ impl Messages {
             Some(Record::Tls { .. }) | None => return false,
         }
         true
+    }
+
+    fn next_row(&mut self) -> Option<Row> {
+        self.ready.pop_front()
+    }
+}
+
+impl Messages<Message> {
+    fn message(&mut self, queue_id: &str, at: Option<Timestamp>) -> &mut Message {
+        let message = self.remembered.entry(queue_id);
+        message.since = message.since.or(at);
+        message
     }
 
     fn deliver(&mut self, delivery: &Delivery<'_>, at: Option<Timestamp>) {
@@ -228,23 +209,5 @@ fn event(status: &str) -> &'static str {
         "sent" => "SEND",
         "deferred" => "DEFER",
         _ => "FAIL",
-    }
-}
-
-impl<R: Read> Iterator for Reader<R> {
-    type Item = io::Result<Row>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(row) = self.messages.ready.pop_front() {
-                return Some(Ok(row));
-            }
-            match self.lines.next() {
-                Ok(None) => return None,
-                Err(error) => return Some(Err(error)),
-                Ok(Some(line)) if self.messages.take(&text::lossy(line)) => {}
-                Ok(Some(_)) => self.lines_skipped += 1,
-            }
-        }
     }
 }

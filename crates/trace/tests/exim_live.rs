@@ -13,7 +13,7 @@ use std::{
 };
 
 use gatepost_trace::{
-    exim_log::{Reader, Record, read_line},
+    exim_log::{Record, read_line, reader},
     message_trace::{Column, Row},
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -61,7 +61,7 @@ fn a_real_log_is_read() {
     wait_for_log(&exim, "Completed");
     let log = wait_for_log(&exim, "TLS error on connection");
 
-    let mut reader = Reader::new(log.as_bytes(), Timestamp::now(), TimeZone::UTC);
+    let mut reader = reader(log.as_bytes(), Timestamp::now(), TimeZone::UTC);
     let rows: Vec<Row> = reader.by_ref().map(Result::unwrap).collect();
     let events: Vec<_> = rows.iter().map(|row| (&row[Column::EventId], &row[Column::RecipientAddress])).collect();
     assert_eq!(events[..2], [("RECEIVE", "a@x.test"), ("RECEIVE", "b@x.test")], "{log}");

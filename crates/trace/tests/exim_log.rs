@@ -7,7 +7,7 @@ mod samples;
 
 use gatepost_trace::{
     LogTimes,
-    exim_log::{Outcome, Reader, Record, read_line},
+    exim_log::{Outcome, Record, read_line, reader},
     message_trace::{Column, Row},
 };
 use jiff::{Timestamp, tz::TimeZone};
@@ -17,7 +17,7 @@ fn now() -> Timestamp {
 }
 
 fn rows(log: &str) -> Vec<Row> {
-    Reader::new(log.as_bytes(), now(), TimeZone::UTC).map(Result::unwrap).collect()
+    reader(log.as_bytes(), now(), TimeZone::UTC).map(Result::unwrap).collect()
 }
 
 /// Event, recipient, status of each row.
@@ -209,7 +209,7 @@ fn published_lines_mean_what_they_say() {
     ];
     let mut found = Vec::new();
     for (name, bytes) in samples::folder("mta-logs").iter().filter(|(name, _)| name.contains("exim")) {
-        let mut reader = Reader::new(bytes.as_slice(), now(), TimeZone::UTC);
+        let mut reader = reader(bytes.as_slice(), now(), TimeZone::UTC);
         let rows: Vec<Row> = reader.by_ref().map(Result::unwrap).collect();
         assert!(!rows.is_empty() && rows.iter().all(|row| row.at.is_some()), "{name}: {rows:?}");
         assert!(rows.iter().all(|row| &row[Column::EventId] == "FAIL"), "{name}: {rows:?}");
@@ -234,7 +234,7 @@ const LOG: &str = "\
 
 #[test]
 fn lines_of_a_message_are_put_together() {
-    let mut reader = Reader::new(LOG.as_bytes(), now(), TimeZone::UTC);
+    let mut reader = reader(LOG.as_bytes(), now(), TimeZone::UTC);
     let rows: Vec<Row> = reader.by_ref().map(Result::unwrap).collect();
     assert_eq!(
         told(&rows),
@@ -272,6 +272,6 @@ fn a_delivery_without_its_arrival_is_told() {
 proptest::proptest! {
     #[test]
     fn foreign_lines_never_panic(line in "(2026-11-25 07:00:00 )?(1abcde-000123-XY )?(<= |=> |== |\\*\\* |rejected |TLS error on connection |H=|C=\"|T=|X=|defer \\(|for |\\PC|[\\[\\]<>:,()\"\\\\ ]){0,14}") {
-        Reader::new(line.as_bytes(), now(), TimeZone::UTC).for_each(drop);
+        reader(line.as_bytes(), now(), TimeZone::UTC).for_each(drop);
     }
 }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use gatepost_trace::{
     LogTimes,
     message_trace::Column,
-    postfix_log::{Reader, Record, read_line},
+    postfix_log::{Record, read_line, reader},
 };
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -88,7 +88,7 @@ Nov 25 07:15:03 mx postfix/qmgr[3]: 4F00A1: removed
 
 #[test]
 fn lines_of_a_message_are_put_together() {
-    let mut reader = Reader::new(LOG.as_bytes(), now(), TimeZone::UTC);
+    let mut reader = reader(LOG.as_bytes(), now(), TimeZone::UTC);
     let rows: Vec<_> = reader.by_ref().map(Result::unwrap).collect();
     let told: Vec<[&str; 3]> = rows
         .iter()
@@ -121,13 +121,13 @@ fn lines_of_a_message_are_put_together() {
 #[test]
 fn published_logs_are_read_to_their_end() {
     for (_, bytes) in samples::folder("mta-logs") {
-        Reader::new(bytes.as_slice(), now(), TimeZone::UTC).for_each(|row| drop(row.unwrap()));
+        reader(bytes.as_slice(), now(), TimeZone::UTC).for_each(|row| drop(row.unwrap()));
     }
 }
 
 proptest::proptest! {
     #[test]
     fn foreign_lines_never_panic(line in "(Nov 25 07:00:00 mx postfix/smtp\\[4\\]: )?([0-9A-F]{6}: )?(to=<|status=|relay=|from=<|size=|\\PC|[\\[\\]<>:,() ]){0,12}") {
-        Reader::new(line.as_bytes(), now(), TimeZone::UTC).for_each(drop);
+        reader(line.as_bytes(), now(), TimeZone::UTC).for_each(drop);
     }
 }

@@ -1,6 +1,9 @@
 //! One connection: who is client, what was said, how it ended.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+};
 
 use protocol::tls::{Ended, Ending, Side};
 
@@ -73,8 +76,7 @@ pub(crate) struct Flow {
     syn_ns: Option<i64>,
     is_connected: bool,
     /// The last segments, of an open connection only.
-    trail: Vec<(Trail, Hop, i64)>,
-    trail_next: usize,
+    trail: VecDeque<(Trail, Hop, i64)>,
 }
 
 impl Flow {
@@ -101,8 +103,7 @@ impl Flow {
             is_closed: false,
             syn_ns: None,
             is_connected: false,
-            trail: Vec::new(),
-            trail_next: 0,
+            trail: VecDeque::new(),
         }
     }
 
@@ -135,12 +136,10 @@ impl Flow {
         if is_copy {
             self.duplicates += 1;
         } else {
-            if self.trail.len() < TRAIL_LENGTH {
-                self.trail.push((trail, hop, now_ns));
-            } else {
-                self.trail[self.trail_next] = (trail, hop, now_ns);
+            if self.trail.len() == TRAIL_LENGTH {
+                self.trail.pop_front();
             }
-            self.trail_next = (self.trail_next + 1) % TRAIL_LENGTH;
+            self.trail.push_back((trail, hop, now_ns));
         }
         is_copy
     }
@@ -224,13 +223,7 @@ impl Flow {
         }
         dialogue.is_one_sided = self.packets[1 - from] == 0;
         let mut missing = 0;
-        let mut hand = |side: Side, piece: Piece<'_>| match piece {
-            Piece::Bytes(bytes) => dialogue.bytes(side, bytes, now_ns, fields),
-            Piece::Missing(count) => {
-                missing += u64::from(count);
-                dialogue.missing(side, count, now_ns);
-            }
-        };
+        let mut hand = |side, piece: Piece<'_>| missing += hand_over(dialogue, side, piece, now_ns, fields);
         if segment.flags & flag::ACK != 0 {
             self.streams[1 - from].acknowledged(segment.acknowledgment, &mut |piece| hand(sides[1 - from], piece));
         }
@@ -240,8 +233,12 @@ impl Flow {
             self.streams[from]
                 .push(segment.sequence, segment.payload, segment.length, &mut |piece| hand(sides[from], piece));
         }
-        if missing > 0 {
-            self.missing_bytes += missing;
+        self.miss(missing, notes);
+    }
+
+    fn miss(&mut self, bytes: u64, notes: &mut Notes) {
+        if bytes > 0 {
+            self.missing_bytes += bytes;
             notes.add(Note::BytesMissing);
         }
     }
@@ -268,22 +265,27 @@ impl Flow {
         if let Some(dialogue) = self.dialogue.as_deref_mut() {
             let (last_ns, mut fields, mut missing) = (self.last_ns, Fields::default(), 0);
             for (stream, side) in self.streams.iter_mut().zip(sides) {
-                stream.finish(&mut |piece| match piece {
-                    Piece::Bytes(bytes) => dialogue.bytes(side, bytes, last_ns, &mut fields),
-                    Piece::Missing(count) => {
-                        missing += u64::from(count);
-                        dialogue.missing(side, count, last_ns);
-                    }
-                });
+                stream.finish(&mut |piece| missing += hand_over(dialogue, side, piece, last_ns, &mut fields));
             }
             dialogue.finish();
-            if missing > 0 {
-                self.missing_bytes += missing;
-                notes.add(Note::BytesMissing);
-            }
+            self.miss(missing, notes);
         }
         self.streams = Default::default();
-        self.trail = Vec::new();
+        self.trail = VecDeque::new();
+    }
+}
+
+/// A piece of what `side` said to the dialogue; how many bytes of it the capture lacks.
+fn hand_over(dialogue: &mut Dialogue, side: Side, piece: Piece<'_>, at_ns: i64, fields: &mut Fields) -> u64 {
+    match piece {
+        Piece::Bytes(bytes) => {
+            dialogue.bytes(side, bytes, at_ns, fields);
+            0
+        }
+        Piece::Missing(count) => {
+            dialogue.missing(side, count, at_ns);
+            u64::from(count)
+        }
     }
 }
 

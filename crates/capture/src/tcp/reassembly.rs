@@ -18,7 +18,7 @@ pub(crate) enum Piece<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reassembly {
     next: Option<u32>,
-    /// By distance from `origin`, so that they stand in order when numbers go round.
+    /// By sequence number. Numbers go round: [`Self::earliest`] knows which comes first.
     waiting: BTreeMap<u32, Vec<u8>>,
     waiting_bytes: usize,
 }
@@ -48,8 +48,7 @@ impl Reassembly {
 
     /// The other side has acknowledged up to here: what is missing before will not come.
     pub(crate) fn acknowledged(&mut self, acknowledgment: u32, out: &mut dyn FnMut(Piece<'_>)) {
-        let Some((first, _)) = self.waiting.first_key_value() else { return };
-        if is_after(acknowledgment, *first) {
+        if self.earliest().is_some_and(|first| is_after(acknowledgment, first)) {
             self.give_up(out);
         }
     }

@@ -61,8 +61,14 @@ pub(crate) enum Check {
     Trace,
 }
 
+// Causes that others are refined to.
+pub(crate) static HANDSHAKE_RESET: Cause = handshake_reset::CAUSE;
+pub(crate) static NO_SHARED_CIPHER: Cause = no_shared_cipher::CAUSE;
+pub(crate) static NO_SHARED_TLS_VERSION: Cause = no_shared_tls_version::CAUSE;
+pub(crate) static UNKNOWN: Cause = unknown::CAUSE;
+
 /// Of equally likely ones, the first is told: what is more particular stands first.
-pub const CATALOGUE: [Cause; 35] = [
+pub static CATALOGUE: [Cause; 35] = [
     dns_failure::CAUSE,
     connection_refused::CAUSE,
     connection_timed_out::CAUSE,
@@ -102,10 +108,10 @@ pub const CATALOGUE: [Cause; 35] = [
 
 impl Symptom {
     /// The cause that explains it best, and how likely it makes it.
-    pub(crate) fn cause(&self) -> (usize, f64) {
-        let judged = CATALOGUE.iter().map(|cause| (cause.likelihood)(self)).enumerate();
+    pub(crate) fn cause(&self) -> (&'static Cause, f64) {
+        let judged = CATALOGUE.iter().map(|cause| (cause, (cause.likelihood)(self)));
         // `max_by` keeps the last of equals, so the order is turned round.
-        judged.rev().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default()
+        judged.rev().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((&UNKNOWN, 0.0))
     }
 
     fn has(&self, sign: Sign) -> bool {
@@ -140,9 +146,10 @@ impl Symptom {
     }
 }
 
-/// Index of a cause in the catalogue.
-pub(crate) fn index(id: &str) -> Option<usize> {
-    CATALOGUE.iter().position(|cause| cause.id == id)
+impl PartialEq for Cause {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
 }
 
 #[cfg(test)]
@@ -152,7 +159,7 @@ mod tests {
     #[test]
     fn ids_are_unique_and_every_cause_tells_what_to_do() {
         for (place, cause) in CATALOGUE.iter().enumerate() {
-            assert_eq!(index(cause.id), Some(place));
+            assert_eq!(CATALOGUE.iter().position(|known| known == cause), Some(place));
             assert!(!cause.remedies.is_empty() && !cause.does.is_empty(), "{}", cause.id);
         }
     }

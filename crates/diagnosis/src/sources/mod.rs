@@ -4,3 +4,8 @@ pub mod capture;
 pub mod protocol_log;
 pub mod rows;
 pub mod store;
+
+/// Of an address as a source has it; `None` where it has none.
+fn domain(address: &str) -> Option<&str> {
+    address.rsplit_once('@').map(|(_, domain)| domain).filter(|domain| !domain.is_empty())
+}

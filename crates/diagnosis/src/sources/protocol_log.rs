@@ -9,6 +9,7 @@ use protocol::{
 };
 use trace::protocol_log::{Row, RowKind, Session};
 
+use super::domain;
 use crate::{
     evidence::{Evidence, Observed, Outcome, Place, Source},
     signs::{Sign, Signs},
@@ -119,7 +120,7 @@ impl<'a> Reading<'a> {
             self.signs.add(Sign::StartTlsMasked);
         }
         if code >= 400 && !self.is_quitting {
-            let enhanced = text.get(4..).and_then(|rest| rest.split(' ').next()).and_then(enhanced);
+            let enhanced = text.get(4..).and_then(EnhancedCode::parse_prefix).map(|(code, _)| code);
             self.fail(evidence, Signs::of_text(text), Some(code), enhanced, text);
             return;
         }
@@ -223,23 +224,9 @@ fn cipher(text: &str) -> String {
     format!("{} {}", after("bulk encryption algorithm "), after("with strength "))
 }
 
-fn enhanced(text: &str) -> Option<EnhancedCode> {
-    let mut parts = text.split('.');
-    let code = EnhancedCode {
-        class: parts.next()?.parse().ok()?,
-        subject: parts.next()?.parse().ok()?,
-        detail: parts.next()?.parse().ok()?,
-    };
-    parts.next().is_none().then_some(code)
-}
-
 fn address(line: &str) -> Option<String> {
     let (_, rest) = line.split_once('<')?;
     rest.split_once('>').map(|(address, _)| address.to_owned())
-}
-
-fn domain(address: &str) -> Option<&str> {
-    address.rsplit_once('@').map(|(_, domain)| domain)
 }
 
 fn host_and_port(endpoint: &str) -> Option<(&str, u16)> {

@@ -6,6 +6,7 @@ use trace::{
     message_trace::{Column, Row},
 };
 
+use super::domain;
 use crate::{
     evidence::{Evidence, Observed, Outcome, Place, Source},
     signs::Signs,
@@ -84,14 +85,9 @@ fn codes(text: &str) -> (Option<u16>, Option<EnhancedCode>) {
 }
 
 fn enhanced_code(word: &str) -> Option<EnhancedCode> {
-    let mut parts = word.trim_start_matches('#').split('.');
-    let class = parts.next()?.parse().ok().filter(|class| matches!(class, 2 | 4 | 5))?;
-    let (subject, detail) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    (parts.next().is_none() && subject < 10).then_some(EnhancedCode { class, subject, detail })
-}
-
-fn domain(address: &str) -> Option<&str> {
-    address.rsplit_once('@').map(|(_, domain)| domain).filter(|domain| !domain.is_empty())
+    let (code, _) = EnhancedCode::parse_prefix(word.trim_start_matches('#'))?;
+    // An address looks much the same.
+    (code.subject < 10).then_some(code)
 }
 
 #[cfg(test)]

@@ -44,16 +44,12 @@ pub fn add_event(evidence: &mut Evidence, event: &Event, sender: Option<&Address
         tls: attempt.tls.as_ref().map(|tls| (tls.version.as_str(), tls.cipher.as_str())),
         handshake: attempt.handshake.as_deref(),
         message_bytes,
-        sender_domain: sender.map(domain),
-        recipient_domain: recipient.map(domain),
+        sender_domain: sender.map(Address::domain),
+        recipient_domain: recipient.map(Address::domain),
         outcome: failure.map_or(Outcome::Worked, |failure| failed(failure, attempt, &text)),
         ..Observed::by(Source::Attempt)
     };
     evidence.add(&observed, || Some(Place::Session(attempt.session.clone())));
-}
-
-fn domain(address: &Address) -> &str {
-    address.as_str().rsplit_once('@').map_or("", |(_, domain)| domain)
 }
 
 /// Why a delivery failed, as the sender saw it.

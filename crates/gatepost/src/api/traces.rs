@@ -1,6 +1,6 @@
 //! `/api/v1/message-traces`: what `gatepost trace --format json` prints, searched by the same filters.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::{
     Json,
@@ -106,11 +106,12 @@ pub(super) fn parameter_name(argument: &Arg) -> String {
 }
 
 fn search(query: &str) -> Result<SearchArguments, ApiError> {
-    let known: Vec<String> = parameters().iter().map(parameter_name).collect();
+    // Asked for at each request.
+    static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| parameters().iter().map(parameter_name).collect());
     let mut line = Vec::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if !known.iter().any(|known| *known == name) {
-            let hint = hint(&name, "parameters are", known.iter().map(String::as_str));
+        if !NAMES.iter().any(|known| *known == name) {
+            let hint = hint(&name, "parameters are", NAMES.iter().map(String::as_str));
             return Err(ApiError::bad_request(format!("unknown parameter \"{name}\"; {hint}")));
         }
         line.push(format!("--{}={value}", name.replace('_', "-")));

@@ -27,13 +27,10 @@ pub(crate) struct Report {
     pub findings: Vec<Finding>,
 }
 
-/// A finding below this is a guess.
-const ROOT_CAUSE: f64 = 0.5;
-
 impl Report {
     /// The cause that was named, if one was with more than a guess.
     pub(crate) fn named(&self) -> Option<&str> {
-        self.findings.first().filter(|finding| finding.confidence > ROOT_CAUSE).map(|finding| finding.cause)
+        self.findings.first().filter(|finding| finding.is_root_cause()).map(|finding| finding.cause)
     }
 
     pub(crate) fn json(&self, kept: Option<&Path>) -> serde_json::Value {

@@ -15,9 +15,8 @@ use protocol::tls::Side;
 use super::{
     arguments::{CaptureArguments, CaptureFormat},
     json,
-    screen::{Colour, Screen, clean},
+    screen::{Colour, Screen, clean, paragraph},
     table::{Cell, Column, Table},
-    why::paragraph,
 };
 
 const COLUMNS: [Column; 9] = [
@@ -120,8 +119,7 @@ fn read_file(
         writer.finish().context("failed to write the packets that pass")?;
     }
     let (sessions, notes) = capture.finish();
-    total.notes = packets.notes().clone();
-    total.notes.0.extend(notes.0);
+    total.notes = packets.notes().clone().with(notes);
     for session in
         sessions.iter().filter(|session| wanted.as_ref().is_none_or(|wanted| wanted.contains(&session.stream)))
     {

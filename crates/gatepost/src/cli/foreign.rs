@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde_json::json;
 use trace::{
-    exim_log,
+    LogReader, exim_log,
     message_trace::{self, Column as Field, Reader, Row},
     postfix_log,
 };
@@ -67,34 +67,23 @@ fn message_key(row: &Row) -> Option<String> {
     id.map(str::to_ascii_lowercase).or_else(refused)
 }
 
+fn open(path: &Path) -> anyhow::Result<File> {
+    File::open(path).with_context(|| format!("failed to read {}", path.display()))
+}
+
 impl Files {
     fn read(&mut self, path: &Path, detail: bool) -> anyhow::Result<()> {
-        let file = File::open(path).with_context(|| format!("failed to read {}", path.display()))?;
-        let mut reader = Reader::new(file).with_context(|| format!("failed to read {}", path.display()))?;
+        let mut reader = Reader::new(open(path)?).with_context(|| format!("failed to read {}", path.display()))?;
         self.take(reader.by_ref(), path, detail)?;
         self.skipped += reader.skipped().0;
         Ok(())
     }
 
-    fn read_postfix(&mut self, path: &Path, screen: &Screen, detail: bool) -> anyhow::Result<()> {
-        let file = File::open(path).with_context(|| format!("failed to read {}", path.display()))?;
-        let mut reader = postfix_log::Reader::new(file, screen.now, screen.zone.clone());
+    fn read_log(&mut self, mut reader: LogReader<File>, path: &Path, server: &str, detail: bool) -> anyhow::Result<()> {
         let before = self.rows;
         self.take(reader.by_ref(), path, detail)?;
         if self.rows == before {
-            bail!("{}: no line of it tells of a delivery by Postfix", path.display());
-        }
-        self.skipped += reader.lines_skipped;
-        Ok(())
-    }
-
-    fn read_exim(&mut self, path: &Path, screen: &Screen, detail: bool) -> anyhow::Result<()> {
-        let file = File::open(path).with_context(|| format!("failed to read {}", path.display()))?;
-        let mut reader = exim_log::Reader::new(file, screen.now, screen.zone.clone());
-        let before = self.rows;
-        self.take(reader.by_ref(), path, detail)?;
-        if self.rows == before {
-            bail!("{}: no line of it tells of a delivery by Exim", path.display());
+            bail!("{}: no line of it tells of a delivery by {server}", path.display());
         }
         self.skipped += reader.lines_skipped;
         Ok(())
@@ -247,10 +236,12 @@ pub(crate) fn run(arguments: &TraceArguments, screen: &Screen, out: &mut dyn Wri
         files.read(path, arguments.detail)?;
     }
     for path in &arguments.from_postfix_log {
-        files.read_postfix(path, screen, arguments.detail)?;
+        let reader = postfix_log::reader(open(path)?, screen.now, screen.zone.clone());
+        files.read_log(reader, path, "Postfix", arguments.detail)?;
     }
     for path in &arguments.from_exim_log {
-        files.read_exim(path, screen, arguments.detail)?;
+        let reader = exim_log::reader(open(path)?, screen.now, screen.zone.clone());
+        files.read_log(reader, path, "Exim", arguments.detail)?;
     }
     files.traced.retain(|traced| filter.passes(traced));
     files.traced.sort_by(|a, b| b.received.cmp(&a.received).then_with(|| a.recipient.cmp(&b.recipient)));

@@ -38,7 +38,7 @@ pub(crate) use configuration::run as run_config;
 pub(crate) use export::{message_id as message_id_field, row as event_row};
 pub(crate) use foreign::run as run_foreign_trace;
 pub(crate) use json::TraceView;
-pub(crate) use pages::page;
+pub(crate) use pages::{Pages, page};
 pub(crate) use policy::{ledger as run_ledger, list as list_policies};
 pub(crate) use probe::run as run_probe;
 pub(crate) use queue::run as run_queue;

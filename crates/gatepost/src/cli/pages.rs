@@ -19,22 +19,22 @@ pub(crate) async fn page<S: Store>(store: &S, query: TraceQuery) -> Result<(Vec<
 }
 
 /// All that a query asks for, in pages that part no message.
-pub(super) struct Pages {
+pub(crate) struct Pages {
     query: TraceQuery,
     /// Rows that may still be read.
     left: u32,
     /// The last message of the page before, which may go on in the next.
     carried: Vec<DeliveryRecord>,
     /// Where those begin that are not shown any more; `None` while reading, and where there are none.
-    pub(super) next: Option<TraceCursor>,
+    pub(crate) next: Option<TraceCursor>,
 }
 
 impl Pages {
-    pub(super) fn new(query: TraceQuery) -> Self {
+    pub(crate) fn new(query: TraceQuery) -> Self {
         Self { left: query.limit, query, carried: Vec::new(), next: None }
     }
 
-    pub(super) async fn read<S: Store>(&mut self, store: &S) -> Result<Option<Vec<DeliveryRecord>>> {
+    pub(crate) async fn read<S: Store>(&mut self, store: &S) -> Result<Option<Vec<DeliveryRecord>>> {
         if self.left == 0 {
             return Ok(None);
         }

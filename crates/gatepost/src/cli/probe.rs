@@ -19,9 +19,8 @@ use serde_json::json;
 
 use super::{
     arguments::{Format, ProbeArguments},
-    screen::{Colour, Screen, clean},
+    screen::{Colour, Screen, clean, paragraph},
     table::{Cell, Column, Table},
-    why::paragraph,
 };
 
 const SMTP_PORT: u16 = 25;

@@ -3,6 +3,7 @@
 use std::{env, io, io::IsTerminal, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
+use unicode_width::UnicodeWidthStr;
 
 /// What the output may use.
 #[derive(Clone, Debug)]
@@ -105,6 +106,30 @@ pub(crate) fn clean(text: &str) -> String {
         c => c,
     };
     text.chars().map(safe).collect()
+}
+
+/// Lines longer than this are hard to read.
+const TEXT_WIDTH_MAX: usize = 100;
+
+/// Wrapped to the screen; what comes after the first line of a list item stands under its text.
+pub(crate) fn paragraph(text: &str, indent: &str, screen: &Screen, out: &mut dyn io::Write) -> io::Result<()> {
+    let width = screen.width.unwrap_or(TEXT_WIDTH_MAX).min(TEXT_WIDTH_MAX);
+    let hanging = if text.starts_with("- ") { "  " } else { "" };
+    let mut line = indent.to_owned();
+    let mut is_empty = true;
+    for word in clean(text).split(' ') {
+        if !is_empty && line.width() + 1 + word.width() > width {
+            writeln!(out, "{line}")?;
+            line = format!("{indent}{hanging}");
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    writeln!(out, "{line}")
 }
 
 #[cfg(test)]

@@ -6,12 +6,11 @@ use anyhow::{Context as _, bail};
 use diagnosis::{Evidence, Finding, Side, Source, diagnose};
 use serde_json::json;
 use store::{Store, TraceQuery};
-use unicode_width::UnicodeWidthStr;
 use uuid::Uuid;
 
 use super::{
     arguments::{Format, WhyArguments},
-    screen::{Colour, Screen, clean},
+    screen::{Colour, Screen, clean, paragraph},
 };
 use crate::why;
 
@@ -125,33 +124,8 @@ fn write_finding(number: usize, finding: &Finding, screen: &Screen, out: &mut dy
             Side::Destination => "destination",
             Side::Gateway => "gateway",
             Side::Network => "network",
-            Side::Sender => "sender",
         };
         paragraph(&format!("- {side}: {}", remedy.action), "     ", screen, out)?;
     }
     writeln!(out, "\n   Verify\n     {}", clean(&finding.check))
-}
-
-/// Lines longer than this are hard to read.
-const TEXT_WIDTH_MAX: usize = 100;
-
-/// Wrapped to the screen; what comes after the first line of a list item stands under its text.
-pub(super) fn paragraph(text: &str, indent: &str, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
-    let width = screen.width.unwrap_or(TEXT_WIDTH_MAX).min(TEXT_WIDTH_MAX);
-    let hanging = if text.starts_with("- ") { "  " } else { "" };
-    let mut line = indent.to_owned();
-    let mut is_empty = true;
-    for word in clean(text).split(' ') {
-        if !is_empty && line.width() + 1 + word.width() > width {
-            writeln!(out, "{line}")?;
-            line = format!("{indent}{hanging}");
-            is_empty = true;
-        }
-        if !is_empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_empty = false;
-    }
-    writeln!(out, "{line}")
 }

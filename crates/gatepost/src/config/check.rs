@@ -342,28 +342,13 @@ fn article(type_name: &str) -> String {
 pub(crate) fn hint<'a>(wrong: &str, label: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
     let all = format!("{label} {}", names.clone().collect::<Vec<_>>().join(", "));
     let alone = names.clone().nth(1).is_none();
-    let near = names.map(|name| (distance(wrong, name), name)).min();
+    let near = names.map(|name| (strsim::levenshtein(wrong, name), name)).min();
     match near {
         Some((distance, name)) if !alone && distance <= 2.max(name.len() / 3) && distance < name.chars().count() => {
             format!("did you mean \"{name}\"? {all}")
         }
         _ => all,
     }
-}
-
-/// Levenshtein distance in characters.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.chars().enumerate() {
-            let substituted = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.chars().count()]
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use anyhow::bail;
 use diagnosis::{Evidence, Source, sources};
 use jiff::{Timestamp, tz::TimeZone};
 use trace::{
-    exim_log, message_trace,
+    LogReader, exim_log, message_trace,
     message_trace::Row,
     postfix_log,
     protocol_log::{self, LogType, sessions},
@@ -52,18 +52,8 @@ impl Files {
         match source {
             Source::ProtocolLog => self.protocol_log(file, path),
             Source::Capture => self.capture(file, &name),
-            Source::PostfixLog => {
-                let mut reader = postfix_log::Reader::new(file, self.now, self.zone.clone());
-                self.rows(source, reader.by_ref(), &name)?;
-                self.read.rows_skipped += reader.lines_skipped;
-                Ok(())
-            }
-            Source::EximLog => {
-                let mut reader = exim_log::Reader::new(file, self.now, self.zone.clone());
-                self.rows(source, reader.by_ref(), &name)?;
-                self.read.rows_skipped += reader.lines_skipped;
-                Ok(())
-            }
+            Source::PostfixLog => self.log(source, postfix_log::reader(file, self.now, self.zone.clone()), &name),
+            Source::EximLog => self.log(source, exim_log::reader(file, self.now, self.zone.clone()), &name),
             _ => {
                 let mut reader = message_trace::Reader::new(file)?;
                 self.rows(source, reader.by_ref(), &name)?;
@@ -71,6 +61,12 @@ impl Files {
                 Ok(())
             }
         }
+    }
+
+    fn log(&mut self, source: Source, mut reader: LogReader<File>, name: &str) -> anyhow::Result<()> {
+        self.rows(source, reader.by_ref(), name)?;
+        self.read.rows_skipped += reader.lines_skipped;
+        Ok(())
     }
 
     fn rows(&mut self, source: Source, rows: impl Iterator<Item = io::Result<Row>>, name: &str) -> anyhow::Result<()> {
@@ -82,17 +78,10 @@ impl Files {
     }
 
     fn capture(&mut self, file: File, name: &str) -> anyhow::Result<()> {
-        let mut packets = capture::Packets::open(file)?;
-        let mut capture = capture::Capture::new(capture::Options::default());
-        while let Some(packet) = packets.next() {
-            capture.packet(&packet);
-            for session in capture.take_finished() {
-                sources::capture::add_session(&mut self.evidence, &session, name);
-            }
-        }
-        for session in capture.finish().0 {
+        let packets = capture::Packets::open(file)?;
+        capture::sessions(packets, capture::Options::default(), |session| {
             sources::capture::add_session(&mut self.evidence, &session, name);
-        }
+        });
         Ok(())
     }
 

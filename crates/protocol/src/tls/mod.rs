@@ -9,7 +9,7 @@ mod message;
 mod observer;
 mod policy;
 mod reader;
-mod record;
+pub mod record;
 pub mod schannel;
 mod suite;
 mod text;

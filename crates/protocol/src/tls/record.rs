@@ -4,7 +4,7 @@
 //! kept to show them, the rest is dropped.
 
 use super::{
-    Side,
+    Side, WireVersion,
     text::{hex, is_printable, printable},
 };
 
@@ -14,13 +14,14 @@ const FRAGMENT_MAX: usize = (1 << 14) + 2048;
 /// Of bytes that are no TLS, as many are shown to people.
 const SHOWN_MAX: usize = 80;
 
-pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
-pub(super) const ALERT: u8 = 21;
-pub(super) const HANDSHAKE: u8 = 22;
-pub(super) const APPLICATION_DATA: u8 = 23;
+pub const CHANGE_CIPHER_SPEC: u8 = 20;
+pub const ALERT: u8 = 21;
+pub const HANDSHAKE: u8 = 22;
+pub const APPLICATION_DATA: u8 = 23;
 
+/// Cuts one side's bytes into records.
 #[derive(Debug)]
-pub(super) struct Records {
+pub struct Records {
     side: Side,
     /// The record that is not whole yet; once foreign, the first bytes of what is no TLS.
     pending: Vec<u8>,
@@ -31,31 +32,37 @@ pub(super) struct Records {
 
 /// A whole record, its header included.
 #[derive(Debug)]
-pub(super) struct Record(Vec<u8>);
+pub struct Record(Vec<u8>);
 
 impl Record {
     /// RFC 5246 appendix E.2: an SSL 2.0 record with a ClientHello; no TLS content type has the high bit.
-    pub(super) fn is_ssl2(&self) -> bool {
+    pub fn is_ssl2(&self) -> bool {
         self.0.first().is_some_and(|byte| byte & 0x80 != 0)
     }
 
-    pub(super) fn content_type(&self) -> u8 {
+    pub fn content_type(&self) -> u8 {
         self.0.first().copied().unwrap_or_default()
     }
 
-    pub(super) fn body(&self) -> &[u8] {
+    /// legacy_record_version; `None`: an SSL 2.0 record has none.
+    pub fn version(&self) -> Option<WireVersion> {
+        let version = self.0.get(1..3).filter(|_| !self.is_ssl2())?;
+        Some(WireVersion(u16::from_be_bytes([version[0], version[1]])))
+    }
+
+    pub fn body(&self) -> &[u8] {
         let header = if self.is_ssl2() { 2 } else { HEADER };
         self.0.get(header..).unwrap_or_default()
     }
 }
 
 impl Records {
-    pub(super) fn new(side: Side) -> Self {
+    pub fn new(side: Side) -> Self {
         Self { side, pending: Vec::new(), passed: 0, foreign: false }
     }
 
     /// Takes as many bytes as the record that is under way wants, and gives it once it is whole.
-    pub(super) fn take(&mut self, bytes: &mut &[u8]) -> Option<Record> {
+    pub fn take(&mut self, bytes: &mut &[u8]) -> Option<Record> {
         if self.foreign {
             self.keep_foreign(bytes);
             return None;

@@ -1,8 +1,8 @@
 //! Threads for searches: few, and behind the mail.
 //!
 //! A search reads for as long as a whole core lets it. On a node that is busy, mail would wait for it; so these threads
-//! have a low claim on the processor, though not the lowest: a search must end before its asker gives up. What the mail path reads goes by
-//! [`Readers`](super::read::Readers).
+//! have a low claim on the processor, though not the lowest: a search must end before its asker gives up. What the mail
+//! path reads goes by [`Readers`](super::read::Readers).
 
 use std::{
     path::{Path, PathBuf},

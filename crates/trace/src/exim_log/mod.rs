@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   line ──read_line──> time, text ──Record::read──> Arrival, Delivery, Rejection, Completed, …
-//!                                      └──by message id──> Reader ──> rows as of a message trace
+//!                                      └──by message id──> LogReader ──> rows as of a message trace
 //! ```
 //!
 //! Source: the chapter "Log files" of Exim's specification.
@@ -10,19 +10,15 @@
 mod fields;
 mod record;
 
-use std::{
-    collections::VecDeque,
-    io::{self, Read},
-};
+use std::io::Read;
 
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
-    lines::Lines,
+    log_reader::{LogReader, Messages, Take},
     log_time::LogTimes,
     message_trace::{Column, Row},
-    remembered::{Recipients, Remembered},
-    text,
+    remembered::Recipients,
 };
 pub use fields::{Facts, Tls};
 pub use record::{Arrival, Delivery, Outcome, Record, Rejection, TlsError};
@@ -62,10 +58,7 @@ fn syslog_line<'a>(line: &'a str, times: &mut LogTimes) -> Option<(Option<Timest
     if let Some((at, text)) = own_time(text, times) {
         return Some((at, without_process(text)));
     }
-    let at = match stamp.as_bytes().first() {
-        Some(b'0'..=b'9') => times.iso(stamp.split(' ').next().unwrap_or_default()),
-        _ => times.syslog(stamp),
-    };
+    let at = times.stamp(stamp);
     Some((at, without_process(text)))
 }
 
@@ -75,18 +68,9 @@ fn without_process(text: &str) -> &str {
     inner.filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit())).map_or(text, |(_, rest)| rest)
 }
 
-/// Reads a log, a row for each attempt, and one for the receipt before the first of each recipient.
-pub struct Reader<R> {
-    lines: Lines<R>,
-    messages: Messages,
-    /// Lines that were not Exim's, or told nothing of a message.
-    pub lines_skipped: u64,
-}
-
-struct Messages {
-    times: LogTimes,
-    remembered: Remembered<Message>,
-    ready: VecDeque<Row>,
+/// Reads a log. Times without a zone are in `zone`, those without a year not after `now`.
+pub fn reader<R: Read>(file: R, now: Timestamp, zone: TimeZone) -> LogReader<R> {
+    LogReader::new(file, Messages::<Message>::new(now, zone))
 }
 
 #[derive(Default)]
@@ -97,17 +81,7 @@ struct Message {
     recipients: Recipients,
 }
 
-impl<R: Read> Reader<R> {
-    /// Times without a zone are in `zone`, those without a year not after `now`.
-    pub fn new(file: R, now: Timestamp, zone: TimeZone) -> Self {
-        let messages =
-            Messages { times: LogTimes::new(now, zone), remembered: Remembered::new(), ready: VecDeque::new() };
-        Self { lines: Lines::new(file), messages, lines_skipped: 0 }
-    }
-}
-
-impl Messages {
-    /// False where the line tells nothing of a message.
+impl Take for Messages<Message> {
     fn take(&mut self, line: &str) -> bool {
         let Some((at, text)) = read_line(line, &mut self.times) else { return false };
         match Record::read(text) {
@@ -120,6 +94,12 @@ impl Messages {
         true
     }
 
+    fn next_row(&mut self) -> Option<Row> {
+        self.ready.pop_front()
+    }
+}
+
+impl Messages<Message> {
     fn arrive(&mut self, arrival: &Arrival<'_>, at: Option<Timestamp>) {
         let message = self.remembered.entry(arrival.id);
         message.since = at;
@@ -241,23 +221,5 @@ fn event(delivery: &Delivery<'_>) -> &'static str {
         Outcome::Suppressed => "DROP",
         Outcome::Delivered | Outcome::CutThrough if delivery.facts.address.is_none() => "DELIVER",
         Outcome::Delivered | Outcome::CutThrough => "SEND",
-    }
-}
-
-impl<R: Read> Iterator for Reader<R> {
-    type Item = io::Result<Row>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some(row) = self.messages.ready.pop_front() {
-                return Some(Ok(row));
-            }
-            match self.lines.next() {
-                Ok(None) => return None,
-                Err(error) => return Some(Err(error)),
-                Ok(Some(line)) if self.messages.take(&text::lossy(line)) => {}
-                Ok(Some(_)) => self.lines_skipped += 1,
-            }
-        }
     }
 }

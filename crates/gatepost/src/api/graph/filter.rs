@@ -11,7 +11,7 @@ const SPAN_MAX: SignedDuration = SignedDuration::from_hours(10 * 24);
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 /// What may be asked for, and how.
-pub(super) const FIELDS: [(&str, &str); 9] = [
+const FIELDS: [(&str, &str); 9] = [
     ("fromIP", "eq"),
     ("id", "eq"),
     ("messageId", "eq"),
@@ -134,9 +134,13 @@ fn twice(field: &str) -> String {
     format!("{field} is there twice; it may have one value")
 }
 
+/// Every field with what it takes, for people.
+pub(super) fn fields() -> String {
+    FIELDS.map(|(name, takes)| format!("{name} ({takes})")).join(", ")
+}
+
 fn no_such(field: &str, operator: &str) -> String {
-    let fields = FIELDS.map(|(name, takes)| format!("{name} ({takes})")).join(", ");
-    format!("{operator} on \"{field}\" is not supported; fields are {fields}")
+    format!("{operator} on \"{field}\" is not supported; fields are {}", fields())
 }
 
 fn address(value: &str) -> Result<String, String> {

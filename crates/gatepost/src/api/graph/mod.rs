@@ -6,7 +6,7 @@
 mod detail;
 mod filter;
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -182,10 +182,7 @@ pub(super) async fn details<S: Store>(
 
 /// For OpenAPI: the fields of `$filter`, and what they take.
 pub(super) fn filter_help() -> String {
-    let fields: HashMap<&str, &str> = filter::FIELDS.into_iter().collect();
-    let mut names: Vec<_> = fields.into_iter().map(|(name, takes)| format!("{name} ({takes})")).collect();
-    names.sort();
-    format!("OData, clauses joined by `and`: {}. Without receivedDateTime: the last 48 hours.", names.join(", "))
+    format!("OData, clauses joined by `and`: {}. Without receivedDateTime: the last 48 hours.", filter::fields())
 }
 
 #[cfg(test)]

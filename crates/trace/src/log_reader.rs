@@ -1,0 +1,64 @@
+//! From a mail server's log to rows as of a message trace: what the readers of such logs have in common.
+
+use std::{
+    collections::VecDeque,
+    io::{self, Read},
+};
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::{lines::Lines, log_time::LogTimes, message_trace::Row, remembered::Remembered, text};
+
+/// Reads a log, a row for each attempt, and one for the receipt before the first of each recipient.
+pub struct LogReader<R> {
+    lines: Lines<R>,
+    messages: Box<dyn Take>,
+    /// Lines that were not this server's, or told nothing of a message.
+    pub lines_skipped: u64,
+}
+
+/// What is known of a log's messages, each an `M`.
+pub(crate) struct Messages<M> {
+    pub(crate) times: LogTimes,
+    pub(crate) remembered: Remembered<M>,
+    pub(crate) ready: VecDeque<Row>,
+}
+
+/// Puts lines together by message.
+pub(crate) trait Take {
+    /// False where the line tells nothing of a message.
+    fn take(&mut self, line: &str) -> bool;
+
+    fn next_row(&mut self) -> Option<Row>;
+}
+
+impl<M: Default> Messages<M> {
+    /// Times without a zone are in `zone`, those without a year not after `now`.
+    pub(crate) fn new(now: Timestamp, zone: TimeZone) -> Self {
+        Self { times: LogTimes::new(now, zone), remembered: Remembered::new(), ready: VecDeque::new() }
+    }
+}
+
+impl<R: Read> LogReader<R> {
+    pub(crate) fn new(file: R, messages: impl Take + 'static) -> Self {
+        Self { lines: Lines::new(file), messages: Box::new(messages), lines_skipped: 0 }
+    }
+}
+
+impl<R: Read> Iterator for LogReader<R> {
+    type Item = io::Result<Row>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(row) = self.messages.next_row() {
+                return Some(Ok(row));
+            }
+            match self.lines.next() {
+                Ok(None) => return None,
+                Err(error) => return Some(Err(error)),
+                Ok(Some(line)) if self.messages.take(&text::lossy(line)) => {}
+                Ok(Some(_)) => self.lines_skipped += 1,
+            }
+        }
+    }
+}
