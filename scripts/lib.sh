@@ -9,6 +9,7 @@ PEERS_PACKAGES=(
     nsd                                            # a name server
     gnutls-bin                                     # a TLS server with another library (GnuTLS)
     tshark wireshark-common libwireshark-data      # captures packets, and says what is in them
+    iproute2                                       # lays a wire in a network namespace
     libnss-wrapper libuid-wrapper fakeroot libfakeroot  # let them find and become their users without the machine's help
 )
 

@@ -96,6 +96,9 @@ const FAST_NS: i64 = 20_000_000;
 /// Out of order rather than sent again, where the round trip is not known.
 const OUT_OF_ORDER_NS: i64 = 3_000_000;
 
+/// As many duplicate acknowledgments as one likes: the other side knows more than the capture does.
+const UNSEEN: u32 = u32::MAX;
+
 /// What is known of one direction. Numbers are `None` until the first segment.
 #[derive(Clone, Debug, Default)]
 struct Direction {
@@ -109,6 +112,8 @@ struct Direction {
     last_acknowledgment_ns: i64,
     duplicate_acknowledgments: u32,
     window: u16,
+    /// No acknowledgment came since the SYN.
+    is_syn: bool,
     /// `None`: the SYN was not seen.
     window_scale: Option<Option<u8>>,
     last: Analysis,
@@ -131,12 +136,12 @@ impl Analyzer {
     }
 
     pub(crate) fn see(&mut self, from: usize, segment: &Segment<'_>, now_ns: i64) -> Analysis {
-        self.time_handshake(segment, now_ns);
         let round_trip_ns = self.round_trip_ns;
         let [a, b] = &mut self.directions;
         let (forward, reverse) = if from == 0 { (a, b) } else { (b, a) };
         let seen = judge(forward, reverse, segment, now_ns, round_trip_ns);
         remember(forward, segment, now_ns, seen);
+        self.time_handshake(segment, now_ns);
         seen
     }
 
@@ -162,6 +167,10 @@ fn judge(
     let Segment { sequence, acknowledgment, flags, window, length, .. } = *segment;
     let is_syn = flags & flag::SYN != 0;
     forward.base_sequence.get_or_insert(if is_syn { sequence } else { sequence.wrapping_sub(1) });
+    if flags & flag::ACK != 0 {
+        // The other side's numbers began somewhere before.
+        reverse.base_sequence.get_or_insert(acknowledgment.wrapping_sub(1));
+    }
     if is_syn {
         forward.window_scale = Some(segment.window_scale);
     }
@@ -172,7 +181,9 @@ fn judge(
 
     if length == 1 && is_next && reverse.next_sequence.is_some() && reverse.window == 0 {
         seen.add(Analysis::ZERO_WINDOW_PROBE);
-        return after_probe(forward, reverse, segment, seen);
+        let mut seen = after_probe(forward, reverse, segment, seen);
+        repeated(forward, reverse, segment, now_ns, round_trip_ns, &mut seen);
+        return seen;
     }
     if window == 0 && is_plain {
         seen.add(Analysis::ZERO_WINDOW);
@@ -198,24 +209,19 @@ fn judge(
         return after_probe(forward, reverse, segment, seen);
     }
     let answers_probe = reverse.last.has(Analysis::ZERO_WINDOW_PROBE);
-    let takes_probe = forward.last_acknowledgment.is_some_and(|last| acknowledgment == last.wrapping_add(1));
     if length == 0
         && window == 0
         && forward.window == 0
         && is_next
         && is_plain
         && answers_probe
-        && (is_same_acknowledgment || takes_probe)
+        && is_same_acknowledgment
     {
         seen.add(Analysis::ZERO_WINDOW_PROBE_ACK);
-        if takes_probe {
-            reverse.next_sequence = Some(acknowledgment);
-            reverse.continuous = Some(acknowledgment);
-        }
         return after_probe(forward, reverse, segment, seen);
     }
     if is_pure && window > 0 && window == forward.window {
-        forward.duplicate_acknowledgments += 1;
+        forward.duplicate_acknowledgments = forward.duplicate_acknowledgments.wrapping_add(1).max(1);
         seen.add(Analysis::DUPLICATE_ACK);
     }
     let mut seen = after_probe(forward, reverse, segment, seen);
@@ -239,8 +245,13 @@ fn after_probe(
         && let Some(continuous) = reverse.continuous
         && is_after(segment.acknowledgment, continuous)
     {
-        seen.add(Analysis::ACK_LOST_SEGMENT);
-        // Said once only.
+        let is_behind_the_last = reverse.continuous == reverse.next_sequence;
+        if !is_behind_the_last || reverse.duplicate_acknowledgments == 0 {
+            seen.add(Analysis::ACK_LOST_SEGMENT);
+        }
+        if is_behind_the_last {
+            reverse.duplicate_acknowledgments = UNSEEN;
+        }
         reverse.continuous = reverse.next_sequence;
     }
     seen
@@ -249,7 +260,9 @@ fn after_probe(
 /// The segment ends where the other side's window does.
 fn fills_window(reverse: &Direction, segment: &Segment<'_>) -> bool {
     let (Some(scale), Some(acknowledged)) = (reverse.window_scale, reverse.last_acknowledgment) else { return false };
-    let window = u32::from(reverse.window) << scale.unwrap_or(0);
+    // RFC 7323 section 2.2: the window of a SYN is as it stands.
+    let scale = if reverse.is_syn { 0 } else { scale.unwrap_or(0) };
+    let window = u32::from(reverse.window) << scale;
     segment.sequence.wrapping_add(segment.length) == acknowledged.wrapping_add(window)
 }
 
@@ -263,10 +276,7 @@ fn repeated(
     seen: &mut Analysis,
 ) {
     let Segment { sequence, flags, length, .. } = *segment;
-    let Some(next) = forward.next_sequence else { return };
     let end = sequence.wrapping_add(length);
-    // One byte before the end and longer than that one: a probe's byte with new ones after it.
-    let is_old = is_after(next, sequence) && !(length > 1 && sequence == next.wrapping_sub(1));
     if length > 0
         && reverse.last_acknowledgment.is_some_and(|acknowledged| acknowledged != 0 && !is_after(end, acknowledged))
     {
@@ -274,6 +284,9 @@ fn repeated(
         seen.add(Analysis::RETRANSMISSION);
         return;
     }
+    let Some(next) = forward.next_sequence else { return };
+    // One byte before the end and longer than that one: a probe's byte with new ones after it.
+    let is_old = is_after(next, sequence) && !(length > 1 && sequence == next.wrapping_sub(1));
     if !is_old {
         return;
     }
@@ -294,7 +307,8 @@ fn repeated(
 
 fn remember(forward: &mut Direction, segment: &Segment<'_>, now_ns: i64, seen: Analysis) {
     let Segment { sequence, acknowledgment, flags, window, length, .. } = *segment;
-    let counted = u32::from(flags & (flag::SYN | flag::FIN) != 0);
+    let is_syn = flags & flag::SYN != 0;
+    let counted = u32::from(is_syn || flags & flag::FIN != 0);
     let end = sequence.wrapping_add(length).wrapping_add(counted);
     let is_probe = seen.has(Analysis::ZERO_WINDOW_PROBE);
     if forward.next_sequence.is_none_or(|next| is_after(end, next)) && !is_probe {
@@ -305,6 +319,9 @@ fn remember(forward: &mut Direction, segment: &Segment<'_>, now_ns: i64, seen: A
         forward.continuous = forward.next_sequence;
     }
     forward.window = window;
+    if flags & (flag::SYN | flag::ACK) != 0 {
+        forward.is_syn = is_syn;
+    }
     forward.last = seen;
     forward.last_acknowledgment = Some(acknowledgment);
     forward.last_acknowledgment_ns = now_ns;

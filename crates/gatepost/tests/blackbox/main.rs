@@ -21,3 +21,4 @@ mod support;
 mod tls;
 mod trace;
 mod why;
+mod wire;
