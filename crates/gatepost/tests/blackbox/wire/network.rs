@@ -144,11 +144,8 @@ impl Network {
         ip("link set wire up");
         std::fs::write("/proc/sys/net/ipv4/conf/wire/route_localnet", "1").unwrap();
         ip("route add 127.0.0.2/32 dev wire src 127.0.0.1");
-        let state = State {
-            rule: Box::new(|_| Fate::Pass),
-            captured: Captured::default(),
-            last_packet: Instant::now(),
-        };
+        let state =
+            State { rule: Box::new(|_| Fate::Pass), captured: Captured::default(), last_packet: Instant::now() };
         let (state, is_over) = (Arc::new(Mutex::new(state)), Arc::new(AtomicBool::new(false)));
         let mut relay =
             Relay { device, state: Arc::clone(&state), servers: HashSet::new(), delayed: BTreeMap::new(), count: 0 };
