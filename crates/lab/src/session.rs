@@ -213,9 +213,10 @@ impl Session<'_> {
             }
         };
         let cipher = stream.ssl().current_cipher().map(|cipher| cipher.name()).unwrap_or_default();
+        let is_aes = cipher.contains("AES");
         self.tls = Some((stream.ssl().version_str().to_owned(), cipher.to_owned()));
         self.channel = Some(BufReader::new(Channel::Tls(Box::new(stream))));
-        if self.role.device == Device::AesThenSilence {
+        if self.role.device == Device::AesThenSilence && is_aes {
             self.swallow();
             return Ok(Next::Close);
         }

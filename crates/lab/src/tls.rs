@@ -68,8 +68,10 @@ pub(crate) fn context(device: Device, host_name: &str, authority: &mut Authority
     builder.set_options(SslOptions::CIPHER_SERVER_PREFERENCE);
     let (lowest, highest, ciphers) = match device {
         Device::Rc4Only => (SslVersion::TLS1, SslVersion::TLS1, "RC4-SHA:RC4-MD5:@SECLEVEL=0"),
-        Device::AesThenSilence | Device::Tls10Only => {
-            (SslVersion::TLS1, SslVersion::TLS1, "AES128-SHA:AES256-SHA:@SECLEVEL=0")
+        Device::Tls10Only => (SslVersion::TLS1, SslVersion::TLS1, "AES128-SHA:AES256-SHA:@SECLEVEL=0"),
+        // As Windows 2003: what it prefers is what it cannot do.
+        Device::AesThenSilence => {
+            (SslVersion::TLS1, SslVersion::TLS1, "AES128-SHA:AES256-SHA:DES-CBC3-SHA:RC4-SHA:@SECLEVEL=0")
         }
         Device::WeakDh => (SslVersion::TLS1, SslVersion::TLS1_2, "DHE:@SECLEVEL=0"),
         _ => (SslVersion::TLS1_2, SslVersion::TLS1_3, "ECDHE+AESGCM:@SECLEVEL=0"),

@@ -64,8 +64,8 @@ async fn a_hang_after_the_handshake_is_told_from_a_suite_that_works() {
     let all: Vec<_> = probed.versions.iter().flat_map(|support| &support.suites).collect();
     assert!(!all.is_empty(), "{probed:#?}");
     for suite in all {
-        let failure = suite.failure.as_ref();
-        assert_eq!(failure.map(|failure| failure.phase), Some(Phase::Ehlo), "{suite:#?}");
+        let hangs = suite.name.contains("AES").then_some(Phase::Ehlo);
+        assert_eq!(suite.failure.as_ref().map(|failure| failure.phase), hangs, "{suite:#?}");
     }
 }
 

@@ -190,8 +190,13 @@ async fn connect(attempt: &Try, context: &TlsContext) -> Seen {
         identity: None,
     };
     let timeouts = common::timeouts(WAIT);
-    let options =
-        Options { hello: "edge.test".to_owned(), tls_level: attempt.level, tls: Arc::new(settings), timeouts };
+    let options = Options {
+        hello: "edge.test".to_owned(),
+        tls_level: attempt.level,
+        tls: Arc::new(settings),
+        timeouts,
+        maximum_segment: None,
+    };
     match Connection::open("localhost", attempt.server, &options, context, None).await {
         Ok(mut connection) => {
             let seen = connection.take_seen();

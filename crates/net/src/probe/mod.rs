@@ -4,6 +4,7 @@
 //!
 //! Polite: one connection at a time, a pause between, each ended by QUIT, and a bound on how many there are.
 
+mod ladder;
 mod suites;
 mod variations;
 
@@ -24,6 +25,7 @@ use crate::{
     tls::{TlsContext, TlsSettings},
 };
 
+pub use ladder::{Change, Ladder, OldSuite, Rung, Trial, climb};
 pub use suites::{Suite, VersionSupport};
 pub use variations::Variation;
 
@@ -168,25 +170,34 @@ impl Prober<'_> {
         }
         self.connections += 1;
         let settings = TlsSettings { policy, verify: false, authorities: None, identity: None };
-        let options = Options {
-            hello: self.options.hello.clone(),
-            tls_level: TlsLevel::Opportunistic,
-            tls: Arc::new(settings),
-            timeouts: timeouts(self.options.timeout),
-        };
-        // A context of its own: no session is taken up again.
-        let context = TlsContext::default();
-        match Connection::open(host, self.address, &options, &context, None).await {
-            Ok(mut connection) => {
-                let shown =
-                    Shown { seen: connection.take_seen(), extensions: Some(*connection.extensions()), failure: None };
-                connection.quit().await;
-                shown
-            }
-            Err(not_opened) => {
-                let NotOpened { failure, seen } = *not_opened;
-                Shown { seen, extensions: None, failure: Some(failure) }
-            }
+        open(host, self.address, &options(self.options, TlsLevel::Opportunistic, settings)).await
+    }
+}
+
+fn options(probe: &ProbeOptions, tls_level: TlsLevel, settings: TlsSettings) -> Options {
+    Options {
+        hello: probe.hello.clone(),
+        tls_level,
+        tls: Arc::new(settings),
+        timeouts: timeouts(probe.timeout),
+        maximum_segment: None,
+    }
+}
+
+/// One connection, as far as a transaction could begin.
+async fn open(host: &str, address: SocketAddr, options: &Options) -> Shown {
+    // A context of its own: no session is taken up again.
+    let context = TlsContext::default();
+    match Connection::open(host, address, options, &context, None).await {
+        Ok(mut connection) => {
+            let shown =
+                Shown { seen: connection.take_seen(), extensions: Some(*connection.extensions()), failure: None };
+            connection.quit().await;
+            shown
+        }
+        Err(not_opened) => {
+            let NotOpened { failure, seen } = *not_opened;
+            Shown { seen, extensions: None, failure: Some(failure) }
         }
     }
 }

@@ -20,9 +20,10 @@ use protocol::{
     },
     tls::{Ending, HandshakeFacts, Side},
 };
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::timeout,
 };
 
@@ -79,6 +80,8 @@ pub struct Options {
     pub tls_level: TlsLevel,
     pub tls: Arc<TlsSettings>,
     pub timeouts: Timeouts,
+    /// Asks the other side for segments of at most so many bytes (RFC 9293 section 3.7.1). Unset: the kernel's choice.
+    pub maximum_segment: Option<u32>,
 }
 
 /// Where a message's content comes from, piece by piece.
@@ -136,7 +139,7 @@ impl Connection {
         let mut record = Record::new(transcript);
         let mut stopwatch = Stopwatch::start(Phase::Connect);
         record.write(Line::Connecting);
-        let stream = match connect(address, options.timeouts.connect).await {
+        let stream = match connect(address, options.timeouts.connect, options.maximum_segment).await {
             Ok(stream) => stream,
             Err(kind) => {
                 record.write(Line::ConnectFailed(&kind.to_string()));
@@ -407,8 +410,14 @@ impl Connection {
     }
 }
 
-async fn connect(address: SocketAddr, limit: Duration) -> Result<TcpStream, FailureKind> {
-    match timeout(limit, TcpStream::connect(address)).await {
+async fn connect(address: SocketAddr, limit: Duration, maximum_segment: Option<u32>) -> Result<TcpStream, FailureKind> {
+    let connecting = async {
+        let Some(bytes) = maximum_segment else { return TcpStream::connect(address).await };
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        SockRef::from(&socket).set_tcp_mss(bytes)?;
+        socket.connect(address).await
+    };
+    match timeout(limit, connecting).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(io_failure(&error)),
         Err(_) => Err(timed_out(limit)),

@@ -35,5 +35,6 @@ pub(crate) fn require(policy: TlsPolicy) -> Options {
         tls_level: TlsLevel::Require,
         tls: Arc::new(settings),
         timeouts: timeouts(Duration::from_secs(5)),
+        maximum_segment: None,
     }
 }

@@ -340,5 +340,6 @@ fn options(connector: &Connector, under: &Under) -> Options {
             end_of_data: *timeouts.end_of_data,
             quit: *timeouts.quit,
         },
+        maximum_segment: None,
     }
 }

@@ -244,8 +244,13 @@ fn connect(port: u16, policy: TlsPolicy, wait: Duration) -> Seen {
         end_of_data: wait,
         quit: wait,
     };
-    let options =
-        Options { hello: "edge.test".to_owned(), tls_level: TlsLevel::Require, tls: Arc::new(settings), timeouts };
+    let options = Options {
+        hello: "edge.test".to_owned(),
+        tls_level: TlsLevel::Require,
+        tls: Arc::new(settings),
+        timeouts,
+        maximum_segment: None,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let address = (FAR, port).into();

@@ -1,0 +1,256 @@
+//! From a connection that fails to one that works, by one change at a time, the smallest first. What stands between
+//! association and cause is an experiment: that the change helps is what proves what is wrong.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use protocol::{
+    smtp::{Failure, Phase, TlsSummary, client::TlsLevel},
+    tls::{HandshakeFacts, TlsPolicy, TlsVersion},
+};
+use tokio::time::sleep;
+
+use super::{ProbeOptions, Shown, open, options};
+use crate::{send::Seen, tls::TlsSettings};
+
+/// How mail goes to a destination: what is to be tried, and then changed.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    pub host: String,
+    /// In the order in which mail tries them; not empty.
+    pub addresses: Vec<SocketAddr>,
+    pub level: TlsLevel,
+    pub tls: TlsSettings,
+}
+
+/// One thing that differs from how mail goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    OtherAddress(SocketAddr),
+    SmallSegments,
+    SmallHello,
+    NoServerName,
+    UncheckedCertificate,
+    WithoutFiniteFieldDh,
+    WeakKeys,
+    With(OldSuite),
+    WithoutAes,
+    UpToTls12,
+    FromTls10,
+    /// Both are needed where a server has only this suite in only this version.
+    FromTls10With(OldSuite),
+    InTheClear,
+}
+
+/// Cipher suites that came before authenticated encryption.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OldSuite {
+    AesCbc,
+    TripleDes,
+    Rc4,
+}
+
+impl OldSuite {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AesCbc => "AES-CBC",
+            Self::TripleDes => "3DES",
+            Self::Rc4 => "RC4",
+        }
+    }
+
+    /// As ciphers(1) of OpenSSL has it.
+    fn class(self) -> &'static str {
+        match self {
+            Self::AesCbc => "AES",
+            Self::TripleDes => "3DES",
+            Self::Rc4 => "RC4",
+        }
+    }
+}
+
+impl Change {
+    /// For people: reads on after "works".
+    pub fn what(self) -> String {
+        match self {
+            Self::OtherAddress(address) => format!("at the host's other address {address}"),
+            Self::SmallSegments => format!("with TCP segments of at most {SMALL_SEGMENT} bytes"),
+            Self::SmallHello => "with a smaller ClientHello (one group only)".to_owned(),
+            Self::NoServerName => "without a server name in the ClientHello (SNI)".to_owned(),
+            Self::UncheckedCertificate => "without checking the certificate".to_owned(),
+            Self::WithoutFiniteFieldDh => "without finite-field Diffie-Hellman (DHE)".to_owned(),
+            Self::WeakKeys => "with weak keys and signatures allowed".to_owned(),
+            Self::With(suite) => format!("with {} offered too", suite.name()),
+            Self::WithoutAes => "without AES: RC4, 3DES and ChaCha20 only".to_owned(),
+            Self::UpToTls12 => "without TLS 1.3".to_owned(),
+            Self::FromTls10 => "with TLS 1.0 and 1.1 allowed".to_owned(),
+            Self::FromTls10With(suite) => format!("with TLS 1.0 and {} allowed", suite.name()),
+            Self::InTheClear => "without TLS, in the clear".to_owned(),
+        }
+    }
+}
+
+/// Passes every path: the default of RFC 9293 section 3.7.1 for IPv4.
+const SMALL_SEGMENT: u32 = 536;
+
+/// From the smallest change to the largest. None takes away what another one needs.
+const OF_TLS: [Change; 15] = [
+    Change::SmallSegments,
+    Change::SmallHello,
+    Change::NoServerName,
+    Change::UncheckedCertificate,
+    Change::WithoutFiniteFieldDh,
+    Change::UpToTls12,
+    Change::With(OldSuite::AesCbc),
+    Change::With(OldSuite::TripleDes),
+    Change::With(OldSuite::Rc4),
+    Change::WeakKeys,
+    Change::FromTls10,
+    Change::FromTls10With(OldSuite::AesCbc),
+    Change::FromTls10With(OldSuite::TripleDes),
+    Change::FromTls10With(OldSuite::Rc4),
+    Change::WithoutAes,
+];
+
+/// One connection, and what became of it.
+#[derive(Clone, Debug)]
+pub struct Rung {
+    /// `None`: as mail goes.
+    pub change: Option<Change>,
+    pub address: SocketAddr,
+    pub tls: Option<TlsSummary>,
+    pub handshake: Option<Arc<HandshakeFacts>>,
+    /// `None`: a transaction could have begun.
+    pub failure: Option<Failure>,
+}
+
+impl Rung {
+    fn of(change: Option<Change>, address: SocketAddr, shown: Shown) -> Self {
+        let Seen { tls, handshake, .. } = shown.seen;
+        Self { change, address, tls, handshake, failure: shown.failure }
+    }
+
+    pub fn works(&self) -> bool {
+        self.failure.is_none()
+    }
+}
+
+/// Where it begins, and each change that was tried; the last one may work.
+#[derive(Clone, Debug)]
+pub struct Ladder {
+    pub baseline: Rung,
+    pub rungs: Vec<Rung>,
+}
+
+impl Ladder {
+    /// The smallest change that works.
+    pub fn smallest(&self) -> Option<Change> {
+        self.rungs.last().filter(|rung| rung.works()).and_then(|rung| rung.change)
+    }
+}
+
+/// Connects as mail does, and where that fails, with one change after another until one works. `progress` hears of each.
+pub async fn climb(trial: &Trial, probe: &ProbeOptions, mut progress: impl FnMut(&str)) -> Option<Ladder> {
+    let (first, others) = trial.addresses.split_first()?;
+    progress("as mail goes");
+    let plain = options(probe, trial.level, trial.tls.clone());
+    let baseline = Rung::of(None, *first, open(&trial.host, *first, &plain).await);
+    let mut ladder = Ladder { baseline, rungs: Vec::new() };
+    for change in changes(&ladder.baseline, trial, others) {
+        progress(&change.what());
+        sleep(probe.pause).await;
+        let rung = trial.with(change, *first, probe).await;
+        let works = rung.works();
+        ladder.rungs.push(rung);
+        if works {
+            break;
+        }
+    }
+    Some(ladder)
+}
+
+/// What could help where the connection broke off.
+fn changes(baseline: &Rung, trial: &Trial, others: &[SocketAddr]) -> Vec<Change> {
+    let Some(failure) = &baseline.failure else { return Vec::new() };
+    let mut changes: Vec<Change> = others.iter().copied().map(Change::OtherAddress).collect();
+    if baseline.handshake.is_some() {
+        changes.extend(OF_TLS.into_iter().filter(|change| change.differs(trial)));
+    }
+    if (baseline.handshake.is_some() || failure.phase >= Phase::StartTls) && trial.level != TlsLevel::None {
+        changes.push(Change::InTheClear);
+    }
+    changes
+}
+
+impl Change {
+    /// What is so already is no change.
+    fn differs(self, trial: &Trial) -> bool {
+        let policy = &trial.tls.policy;
+        match self {
+            Self::UncheckedCertificate => trial.tls.verify,
+            // A certificate is not for the address.
+            Self::NoServerName => !trial.host.starts_with('[') && !trial.tls.verify,
+            _ => self.to(policy).is_none_or(|changed| changed != *policy),
+        }
+    }
+
+    /// The policy with this change; `None`: it is not one of the policy.
+    fn to(self, policy: &TlsPolicy) -> Option<TlsPolicy> {
+        let mut policy = policy.clone();
+        let add = |policy: &mut TlsPolicy, class: &str| policy.ciphers = with_class(&policy.ciphers, class);
+        match self {
+            Self::SmallHello => policy.groups = "P-256".to_owned(),
+            Self::WithoutFiniteFieldDh => policy.ciphers.push_str(":!kDHE"),
+            Self::WeakKeys => policy.security_level = 0,
+            Self::With(suite) => add(&mut policy, suite.class()),
+            Self::WithoutAes => policy.ciphers = "CHACHA20:RC4:3DES:!aNULL:!eNULL:!PSK:!SRP".to_owned(),
+            Self::UpToTls12 => policy.maximum = policy.maximum.min(TlsVersion::Tls12),
+            // OpenSSL takes the SHA-1 signatures of TLS 1.0 at level 0 only.
+            Self::FromTls10 => (policy.minimum, policy.security_level) = (TlsVersion::Tls10, 0),
+            Self::FromTls10With(suite) => {
+                add(&mut policy, suite.class());
+                return Self::FromTls10.to(&policy);
+            }
+            Self::OtherAddress(_)
+            | Self::SmallSegments
+            | Self::NoServerName
+            | Self::UncheckedCertificate
+            | Self::InTheClear => return None,
+        }
+        if let Self::With(OldSuite::Rc4 | OldSuite::TripleDes) = self {
+            policy.security_level = 0;
+        }
+        Some(policy)
+    }
+}
+
+/// Cipher suites with one class more, which may have been shut out for good ("!RC4").
+fn with_class(ciphers: &str, class: &str) -> String {
+    let out = format!("!{class}");
+    let kept: Vec<&str> = ciphers.split(':').filter(|word| *word != out).collect();
+    format!("{}:{class}:!aNULL:!eNULL:!PSK:!SRP", kept.join(":"))
+}
+
+impl Trial {
+    async fn with(&self, change: Change, first: SocketAddr, probe: &ProbeOptions) -> Rung {
+        let mut options = options(probe, self.level, self.tls.clone());
+        let mut tls = self.tls.clone();
+        if let Some(policy) = change.to(&tls.policy) {
+            tls.policy = policy;
+        }
+        let (mut host, mut address) = (self.host.clone(), first);
+        match change {
+            Change::OtherAddress(other) => address = other,
+            Change::SmallSegments => options.maximum_segment = Some(SMALL_SEGMENT),
+            // Literals are never sent as a server name (RFC 6066 section 3).
+            Change::NoServerName => host = format!("[{}]", first.ip()),
+            Change::UncheckedCertificate => {
+                tls.verify = false;
+                options.tls_level = TlsLevel::Require;
+            }
+            Change::InTheClear => options.tls_level = TlsLevel::None,
+            _ => {}
+        }
+        options.tls = Arc::new(tls);
+        Rung::of(Some(change), address, open(&host, address, &options).await)
+    }
+}
