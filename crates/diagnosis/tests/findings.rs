@@ -66,7 +66,7 @@ fn add(evidence: &mut Evidence, attempt: Try<'_>) {
         outcome,
         ..Observed::by(Source::Attempt)
     };
-    evidence.add(&observed, || Some(Place::Session("08DF".to_owned())));
+    evidence.add(&observed, || Some(Place::Session { id: "08DF".to_owned(), file: None }));
 }
 
 fn signs(all: &[Sign]) -> Signs {
