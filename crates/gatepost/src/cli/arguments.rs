@@ -452,11 +452,25 @@ pub(crate) struct WhyArguments {
     /// What packet captures tell
     #[arg(long, value_name = "FILE")]
     pub capture: Vec<PathBuf>,
+    /// Also write the findings as one HTML page, fit to be sent to the other side's administrator
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Also write a zip with that page and what stands behind it: JSON, message trace, protocol log, handshakes
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+    /// Show mail addresses in report and bundle; otherwise what stands before the @ is replaced
+    #[arg(long)]
+    pub show_addresses: bool,
     #[command(flatten)]
     pub output: Output,
 }
 
 impl WhyArguments {
+    /// True if files for others are to be written.
+    pub(crate) fn writes(&self) -> bool {
+        self.report.is_some() || self.bundle.is_some()
+    }
+
     /// True if it is about files.
     pub(crate) fn is_foreign(&self) -> bool {
         let files = [

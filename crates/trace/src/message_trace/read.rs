@@ -48,6 +48,11 @@ impl<R: Read> Reader<R> {
         RowsSkipped(self.skipped)
     }
 
+    /// The line that the last row begins on, counted from 1.
+    pub fn line(&self) -> u64 {
+        self.record.position().map_or(0, csv::Position::line)
+    }
+
     /// False where it is no header line.
     fn read_header(&mut self) -> bool {
         let first = self.record.get(0).unwrap_or_default().trim_start_matches('\u{feff}');

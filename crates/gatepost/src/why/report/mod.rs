@@ -1,0 +1,219 @@
+//! Findings as one HTML page that needs nothing else: for the administrator on the other side, for paper, for a ticket.
+//!
+//! Everything in it is escaped by the templates, and no address of a person stands in it unless that was asked for.
+
+mod evidence;
+mod picture;
+mod style;
+mod tls;
+mod who;
+
+use diagnosis::{Explained, Finding, Remedy, Side, causes};
+use jiff::{Timestamp, tz::TimeZone};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{Addresses, Excerpts, Gathered, Read};
+use crate::cli::clean;
+
+/// What a report tells.
+pub(crate) struct Report<'a> {
+    pub findings: &'a [Explained<'a>],
+    pub excerpts: Excerpts,
+    pub addresses: &'a Addresses,
+    pub read: Read,
+    pub sources: &'a [String],
+    /// Files that gave nothing, each with the reason.
+    pub skipped: &'a [String],
+    pub made: Timestamp,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(
+        findings: &'a [Explained<'a>],
+        gathered: &'a Gathered,
+        excerpts: Excerpts,
+        skipped: &'a [String],
+        made: Timestamp,
+    ) -> Self {
+        let Gathered { read, sources, addresses, .. } = gathered;
+        Self { findings, excerpts, addresses, read: *read, sources, skipped, made }
+    }
+
+    /// The whole page.
+    pub(crate) fn page(&self) -> String {
+        let first = self.findings.first();
+        let title = first.map_or_else(|| "Nothing wrong was found".to_owned(), |first| headline(&first.finding));
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta http-equiv="Content-Security-Policy" content=(style::policy());
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="referrer" content="no-referrer";
+                    title { (self.text(&title)) }
+                    style { (PreEscaped(style::STYLE)) }
+                }
+                body {
+                    main {
+                        @match first {
+                            Some(first) => (self.root_cause(first, &title)),
+                            None => (self.nothing(&title)),
+                        }
+                        (self.others())
+                        (self.about())
+                    }
+                }
+            }
+        };
+        page.into_string()
+    }
+
+    /// Foreign text as strangers may read it, and so that it cannot lie about its order.
+    fn text(&self, text: &str) -> String {
+        clean(&self.addresses.private(text))
+    }
+
+    fn nothing(&self, title: &str) -> Markup {
+        let Read { attempts, messages, .. } = self.read;
+        html! {
+            header {
+                h1 { (title) }
+                p.lead { "All is well in " (attempts) " attempts to deliver " (messages) " messages." }
+            }
+        }
+    }
+
+    fn root_cause(&self, explained: &Explained<'_>, title: &str) -> Markup {
+        let finding = &explained.finding;
+        html! {
+            header {
+                p.kicker { "Why mail is stuck" }
+                h1 { (self.text(title)) }
+                p.lead { (self.text(&detail(finding))) }
+                (self.key_figures(finding))
+            }
+            (self.who(explained))
+            (self.evidence(explained))
+            (self.tls(explained))
+            section {
+                h2 { "What to do" }
+                (remedies(&finding.remedy))
+            }
+            section {
+                h2 { "How to verify it" }
+                p { "Against the same destination, before and after the change:" }
+                pre { code { (self.text(&finding.check)) } }
+            }
+        }
+    }
+
+    fn key_figures(&self, finding: &Finding) -> Markup {
+        html! {
+            dl.figures {
+                div { dt { "Cause" } dd { (finding.cause) } }
+                div { dt { "Confidence" } dd { (sure(finding)) } }
+                div { dt { "Messages pending" } dd { (finding.messages_pending) } }
+                @if let (Some(first), Some(last)) = (finding.first_seen, finding.last_seen) {
+                    div { dt { "First seen" } dd { (moment(first)) } }
+                    div { dt { "Last seen" } dd { (moment(last)) } }
+                }
+            }
+        }
+    }
+
+    /// What was found beside the root cause, in short.
+    fn others(&self) -> Markup {
+        let others = self.findings.get(1..).unwrap_or_default();
+        html! {
+            @if !others.is_empty() {
+                section {
+                    h2 { "Also found" }
+                    @for explained in others { (self.other(&explained.finding)) }
+                }
+            }
+        }
+    }
+
+    fn other(&self, finding: &Finding) -> Markup {
+        html! {
+            article {
+                h3 { (self.text(&headline(finding))) }
+                p { (self.text(&detail(finding))) " " span.quiet { (finding.cause) ", " (sure(finding)) "." } }
+                (remedies(&finding.remedy))
+                p { "Verify: " code { (self.text(&finding.check)) } }
+            }
+        }
+    }
+
+    /// What it rests on, and when and by what it was made.
+    fn about(&self) -> Markup {
+        let Read { attempts, rows_skipped, .. } = self.read;
+        html! {
+            section.about {
+                h2 { "About this report" }
+                dl {
+                    dt { "Read" }
+                    dd {
+                        (attempts) " attempts to deliver, from"
+                        ul { @for source in self.sources { li { (self.text(source)) } } }
+                    }
+                    dt { "Skipped" }
+                    dd {
+                        @if rows_skipped == 0 && self.skipped.is_empty() { "Nothing." }
+                        @else { (rows_skipped) " lines that tell nothing of a message or could not be read." }
+                        @if !self.skipped.is_empty() { ul { @for skipped in self.skipped { li { (self.text(skipped)) } } } }
+                    }
+                    @if !self.excerpts.left_out.is_empty() {
+                        dt { "Left out" }
+                        dd { ul { @for part in &self.excerpts.left_out { li { (self.text(part)) "." } } } }
+                    }
+                    dt { "Privacy" }
+                    dd { (self.addresses.note()) " Content of messages is never in it." }
+                    dt { "Made" }
+                    dd { time datetime=(format!("{:.0}", self.made)) { (moment(self.made)) } " by Gatepost " (env!("CARGO_PKG_VERSION")) }
+                }
+            }
+        }
+    }
+}
+
+/// Who fails and by what, without numbers.
+fn headline(finding: &Finding) -> String {
+    let does = causes::CATALOGUE.iter().find(|cause| cause.id == finding.cause).map_or("fails", |cause| cause.does);
+    format!("{} {does}", finding.scope.destination)
+}
+
+/// The rest of the finding's sentence, as one of its own.
+fn detail(finding: &Finding) -> String {
+    let rest = finding.summary.strip_prefix(&headline(finding)).and_then(|rest| rest.strip_prefix(": "));
+    let rest = rest.unwrap_or(&finding.summary);
+    let mut letters = rest.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}
+
+fn sure(finding: &Finding) -> String {
+    let percent = format!("{:.0} % sure", finding.confidence * 100.0);
+    if finding.is_root_cause() { percent } else { format!("a guess, {percent}") }
+}
+
+fn remedies(remedies: &[Remedy]) -> Markup {
+    let sides = [(Side::Destination, "Destination"), (Side::Gateway, "Gateway"), (Side::Network, "Network")];
+    html! {
+        dl.sides {
+            @for (side, name) in sides {
+                @let actions: Vec<_> = remedies.iter().filter(|remedy| remedy.side == side).collect();
+                @if !actions.is_empty() {
+                    div { dt { (name) } @for remedy in actions { dd { (remedy.action) } } }
+                }
+            }
+        }
+    }
+}
+
+/// In UTC: a report is read in other time zones than it is made in.
+fn moment(at: Timestamp) -> String {
+    at.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
