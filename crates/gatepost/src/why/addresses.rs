@@ -72,6 +72,12 @@ impl Addresses {
         safe
     }
 
+    /// The same of a Message-ID: it looks like an address, and is one only where it begins with a mailbox's name.
+    pub(crate) fn private_id(&self, id: &str) -> String {
+        let is_known = |piece| matches!(piece, Piece::Address { local, .. } if self.known.contains(&local.to_lowercase()));
+        if pieces(id).any(is_known) { self.private(id) } else { id.to_owned() }
+    }
+
     /// What became of them, for people.
     pub(crate) fn note(&self) -> &'static str {
         if self.shown {

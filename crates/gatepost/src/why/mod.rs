@@ -59,7 +59,7 @@ impl Gathered {
 
     /// Adds the history of the messages that a query finds.
     pub(crate) async fn add_store<S: Store>(&mut self, store: &S, query: TraceQuery) -> store::Result<()> {
-        let since = query.since.map(|since| format!(" since {since:.0}")).unwrap_or_default();
+        let since = query.since.map(|since| format!(" since {}", report::moment(since))).unwrap_or_default();
         let mut pages = Pages::new(TraceQuery { limit: u32::MAX, ..query });
         while let Some(records) = pages.read(store).await? {
             for record in &records {

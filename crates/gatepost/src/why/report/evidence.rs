@@ -1,6 +1,6 @@
 //! What a finding rests on: its evidence in words, the newest attempts, and what was said in one of each kind.
 
-use diagnosis::{Attempt, Explained};
+use diagnosis::{Attempt, Explained, Finding};
 use jiff::{Timestamp, tz::TimeZone};
 use maud::{Markup, html};
 use trace::protocol_log::{RowKind, Session};
@@ -9,7 +9,7 @@ use super::Report;
 use crate::why::excerpts::session;
 
 /// Attempts of each kind in the table.
-const ATTEMPTS_MAX: usize = 5;
+const ATTEMPTS_MAX: usize = 3;
 /// Lines of a conversation: more belong into the bundle.
 const LINES_MAX: usize = 40;
 
@@ -19,9 +19,9 @@ impl Report<'_> {
         html! {
             section {
                 h2 { "Evidence" }
-                ul.pieces {
-                    @for piece in &explained.finding.evidence {
-                        li { (self.text(&piece.what)) " " span.quiet { (self.text(&piece.place)) } }
+                ul {
+                    @for (what, places) in pieces(&explained.finding) {
+                        li { (self.text(what)) " " span.quiet { (self.text(&places.join(", "))) } }
                     }
                 }
                 (self.attempts(&failing, &working))
@@ -33,45 +33,22 @@ impl Report<'_> {
     fn attempts(&self, failing: &[&Attempt], working: &[&Attempt]) -> Markup {
         let shown: Vec<&Attempt> =
             failing.iter().take(ATTEMPTS_MAX).chain(working.iter().take(ATTEMPTS_MAX)).copied().collect();
-        let has = |known: fn(&Attempt) -> bool| shown.iter().any(|attempt| known(attempt));
-        let (has_node, has_policy) = (has(|attempt| attempt.node.is_some()), has(|attempt| attempt.tls_policy.is_some()));
+        let columns: Vec<&Column> = COLUMNS.iter().filter(|column| column.tells(&shown)).collect();
         html! {
             @if !shown.is_empty() {
                 h3 { "The newest attempts" }
                 table.attempts {
-                    thead {
-                        tr {
-                            th scope="col" { "Time, UTC" }
-                            @if has_node { th scope="col" { "Node" } }
-                            @if has_policy { th scope="col" { "TLS policy" } }
-                            th scope="col" { "Destination" }
-                            th scope="col" { "Outcome" }
-                            th scope="col" { "Where" }
-                        }
-                    }
+                    thead { tr { @for Column { name, .. } in &columns { th scope="col" { (name) } } } }
                     tbody {
                         @for attempt in shown {
                             tr {
-                                td.time data-label="Time, UTC" { (time_of(attempt.at)) }
-                                @if has_node { td data-label="Node" { (self.text(attempt.node.as_deref().unwrap_or_default())) } }
-                                @if has_policy { td data-label="TLS policy" { (self.text(attempt.tls_policy.as_deref().unwrap_or_default())) } }
-                                td data-label="Destination" { (self.text(&destination(attempt))) }
-                                td data-label="Outcome" { (self.outcome(attempt)) }
-                                td.place data-label="Where" { (self.text(&attempt.place.as_ref().map(ToString::to_string).unwrap_or_default())) }
+                                @for Column { name, value, .. } in &columns {
+                                    td data-label=(name) { span { (self.text(&value(attempt))) } }
+                                }
                             }
                         }
                     }
                 }
-            }
-        }
-    }
-
-    fn outcome(&self, attempt: &Attempt) -> Markup {
-        let agreed = attempt.tls.as_ref().map(|(version, cipher)| format!(", {version} {cipher}")).unwrap_or_default();
-        html! {
-            @match &attempt.failure {
-                Some(failure) => { b { "Failed" } ": " (self.text(failure)) }
-                None => { b { "Worked" } (self.text(&agreed)) }
             }
         }
     }
@@ -113,6 +90,26 @@ impl Report<'_> {
     }
 }
 
+/// Each with where it stands. The comparison is left out: it has a section of its own.
+fn pieces(finding: &Finding) -> Vec<(&str, Vec<&str>)> {
+    let mut pieces: Vec<(&str, Vec<&str>)> = Vec::new();
+    for piece in finding.evidence.iter().skip(usize::from(finding.scope.split.is_some())) {
+        match pieces.iter_mut().find(|(what, _)| without_duration(what) == without_duration(&piece.what)) {
+            Some((_, places)) => places.push(&piece.place),
+            None => pieces.push((&piece.what, vec![&piece.place])),
+        }
+    }
+    pieces
+}
+
+/// What differs in nothing but how long it took is the same.
+fn without_duration(what: &str) -> String {
+    let is_number = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit());
+    let words: Vec<&str> = what.split(' ').collect();
+    let is_duration = |at: usize| words.get(at + 1) == Some(&"ms") && words.get(at).is_some_and(is_number);
+    words.iter().enumerate().filter(|(at, _)| !is_duration(*at)).map(|(_, word)| *word).collect::<Vec<_>>().join(" ")
+}
+
 /// Who spoke, in words where a sign would have to be learnt.
 fn sign(kind: RowKind) -> &'static str {
     match kind {
@@ -124,18 +121,63 @@ fn sign(kind: RowKind) -> &'static str {
     }
 }
 
+/// A column of the table of attempts.
+struct Column {
+    name: &'static str,
+    value: fn(&Attempt) -> String,
+    /// Left out where it is the same everywhere.
+    only_if_it_differs: bool,
+}
+
+const COLUMNS: [Column; 6] = [
+    Column { name: "Time, UTC", value: time, only_if_it_differs: false },
+    Column { name: "Node", value: |attempt| attempt.node.clone().unwrap_or_default(), only_if_it_differs: true },
+    Column { name: "TLS policy", value: |attempt| attempt.tls_policy.clone().unwrap_or_default(), only_if_it_differs: true },
+    Column { name: "Destination", value: destination, only_if_it_differs: true },
+    Column { name: "Outcome", value: outcome, only_if_it_differs: false },
+    Column { name: "Where", value: place, only_if_it_differs: false },
+];
+
+impl Column {
+    fn tells(&self, attempts: &[&Attempt]) -> bool {
+        let mut values = attempts.iter().map(|attempt| (self.value)(attempt));
+        let first = values.next();
+        !self.only_if_it_differs || values.any(|value| Some(value) != first)
+    }
+}
+
+fn time(attempt: &Attempt) -> String {
+    let text = |at: Timestamp| at.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string();
+    attempt.at.map(text).unwrap_or_default()
+}
+
 fn destination(attempt: &Attempt) -> String {
     let host = attempt.destination.as_ref().map(|(host, port)| format!("{host}:{port}"));
     match (host, attempt.destination_address) {
         (Some(host), Some(address)) if !host.contains(&address.to_string()) => format!("{host} ({address})"),
         (Some(host), _) => host,
-        (None, Some(address)) => address.to_string(),
-        (None, None) => String::new(),
+        (None, address) => address.map(|address| address.to_string()).unwrap_or_default(),
     }
 }
 
-fn time_of(at: Option<Timestamp>) -> String {
-    at.map(|at| at.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S").to_string()).unwrap_or_default()
+fn outcome(attempt: &Attempt) -> String {
+    match (&attempt.failure, &attempt.tls) {
+        (Some(failure), _) => format!("Failed: {}", without_host(failure)),
+        (None, Some((version, cipher))) => format!("Worked, {version} {cipher}"),
+        (None, None) => "Worked".to_owned(),
+    }
+}
+
+/// Without the destination that the gateway's own words begin with: `mail.onprem.test:25 [192.0.2.1]: `.
+fn without_host(failure: &str) -> &str {
+    match failure.split_once("]: ") {
+        Some((before, rest)) if before.split(' ').count() == 2 => rest,
+        _ => failure,
+    }
+}
+
+fn place(attempt: &Attempt) -> String {
+    attempt.place.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
 fn clock(at: Timestamp) -> String {

@@ -89,7 +89,7 @@ impl<'a> Report<'a> {
         let finding = &explained.finding;
         html! {
             header {
-                p.kicker { "Why mail is stuck" }
+                p.kicker { "Mail delivery report" }
                 h1 { (self.text(title)) }
                 p.lead { (self.text(&detail(finding))) }
                 (self.key_figures(finding))
@@ -116,8 +116,7 @@ impl<'a> Report<'a> {
                 div { dt { "Confidence" } dd { (sure(finding)) } }
                 div { dt { "Messages pending" } dd { (finding.messages_pending) } }
                 @if let (Some(first), Some(last)) = (finding.first_seen, finding.last_seen) {
-                    div { dt { "First seen" } dd { (moment(first)) } }
-                    div { dt { "Last seen" } dd { (moment(last)) } }
+                    div { dt { "Seen" } dd { (span(first, last)) } }
                 }
             }
         }
@@ -165,9 +164,12 @@ impl<'a> Report<'a> {
                         @else { (rows_skipped) " lines that tell nothing of a message or could not be read." }
                         @if !self.skipped.is_empty() { ul { @for skipped in self.skipped { li { (self.text(skipped)) } } } }
                     }
-                    @if !self.excerpts.left_out.is_empty() {
-                        dt { "Left out" }
-                        dd { ul { @for part in &self.excerpts.left_out { li { (self.text(part)) "." } } } }
+                    dt { "Left out" }
+                    dd {
+                        "All but the newest attempts: they are counted, and not quoted."
+                        @if !self.excerpts.left_out.is_empty() {
+                            ul { @for part in &self.excerpts.left_out { li { (self.text(part)) "." } } }
+                        }
                     }
                     dt { "Privacy" }
                     dd { (self.addresses.note()) " Content of messages is never in it." }
@@ -213,7 +215,22 @@ fn remedies(remedies: &[Remedy]) -> Markup {
     }
 }
 
+/// `2026-11-25 08:10:00 to 08:50:12 UTC`
+fn span(first: Timestamp, last: Timestamp) -> String {
+    let from = moment(first);
+    if from == moment(last) { from } else { format!("{} to {}", from.trim_end_matches(" UTC"), later(first, last)) }
+}
+
+/// Without the day where that is the same.
+fn later(first: Timestamp, last: Timestamp) -> String {
+    let (from, to) = (moment(first), moment(last));
+    match (from.split_once(' '), to.split_once(' ')) {
+        (Some((before, _)), Some((day, time))) if day == before => time.to_owned(),
+        _ => to,
+    }
+}
+
 /// In UTC: a report is read in other time zones than it is made in.
-fn moment(at: Timestamp) -> String {
+pub(super) fn moment(at: Timestamp) -> String {
     at.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

@@ -5,7 +5,7 @@ use diagnosis::Explained;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::moment;
+use super::{later, moment};
 
 /// Failing and working attempts side by side, on a scale on which `most` is the whole width.
 pub(super) fn bar(failed: u64, worked: u64, most: u64) -> Markup {
@@ -19,7 +19,7 @@ pub(super) fn bar(failed: u64, worked: u64, most: u64) -> Markup {
 }
 
 /// Columns of a time line.
-const COLUMNS: usize = 96;
+const COLUMNS: usize = 60;
 /// Their height.
 const HEIGHT: f64 = 40.0;
 
@@ -37,7 +37,7 @@ pub(super) fn time_line(explained: &Explained<'_>) -> Markup {
             div.lane { span { "Worked" } (lane("works", &worked, most)) }
             div.lane {
                 span {}
-                p.axis { time datetime=(format!("{first:.0}")) { (moment(*first)) } time datetime=(format!("{last:.0}")) { (moment(*last)) } }
+                p.axis { time datetime=(format!("{first:.0}")) { (moment(*first)) } time datetime=(format!("{last:.0}")) { (later(*first, *last)) } }
             }
             p.quiet { "One column is " (span_of(*first, *last)) "; the highest stands for " (most) @if most == 1 { " attempt." } @else { " attempts." } }
         }

@@ -16,7 +16,7 @@ impl Report<'_> {
                 h2 { "Who fails and who does not" }
                 @match &scope.split {
                     Some(split) => {
-                        p { (parting(split)) }
+                        (parting(split, scope.attempts))
                         (self.bars(&heading(&split.dimension), &explained.tallies()))
                     }
                     None => {
@@ -60,13 +60,27 @@ impl Report<'_> {
     }
 }
 
-fn parting(split: &Split) -> String {
+fn parting(split: &Split, attempts: u64) -> Markup {
     let names: Vec<&str> = split.dimension.iter().map(|dimension| name(*dimension)).collect();
-    format!(
-        "Failing and working attempts part by {}. By chance they would part so with a probability of {:.0e}.",
-        names.join(" together with "),
-        split.p_value
-    )
+    html! {
+        p {
+            "Of all that is known of " (attempts) " attempts, it is the " (names.join(" together with "))
+            " that parts those that fail from those that work. The probability that they part so by chance is "
+            (probability(split.p_value)) "."
+        }
+    }
+}
+
+/// As people write it: 0.004, or 4 × 10⁻⁸⁸.
+fn probability(p: f64) -> Markup {
+    let scientific = format!("{p:.0e}");
+    html! {
+        @match scientific.split_once("e-") {
+            _ if p >= 0.001 => (format!("{p:.3}")),
+            Some((digit, exponent)) => { (digit) " × 10" sup { "−" (exponent) } },
+            None => "below 10⁻³⁰⁰",
+        }
+    }
 }
 
 fn unparted(failed: u64, worked: u64) -> String {
