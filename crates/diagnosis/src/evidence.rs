@@ -242,13 +242,7 @@ impl Evidence {
         self.symptoms.number(&symptom, || symptom)
     }
 
-    fn keep_example(
-        &mut self,
-        group: u32,
-        symptom: u32,
-        observed: &Observed<'_>,
-        place: &impl Fn() -> Option<Place>,
-    ) {
+    fn keep_example(&mut self, group: u32, symptom: u32, observed: &Observed<'_>, place: &impl Fn() -> Option<Place>) {
         let is_full = self.examples.len() >= EXAMPLES_OF_MAX && !self.examples.contains_key(&(group, symptom));
         if is_full {
             return;
@@ -259,7 +253,9 @@ impl Evidence {
             return;
         }
         let mut text = text.to_owned();
-        if let Some(handshake) = observed.handshake {
+        // Some sources' words have it already.
+        let handshake = observed.handshake.map(ToString::to_string).filter(|handshake| !text.contains(handshake));
+        if let Some(handshake) = handshake {
             text = format!("{text}: {handshake}");
         }
         examples.push(Example { source: observed.source, place: place(), text });

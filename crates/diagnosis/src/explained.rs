@@ -82,7 +82,8 @@ impl<'a> Explained<'a> {
             counts.entry(value(record)).or_default().1 += 1;
         }
         let name = |numbers: &[u32]| {
-            let names = numbers.iter().map(|number| if *number == 0 { "not known" } else { self.evidence.name(*number) });
+            let names =
+                numbers.iter().map(|number| if *number == 0 { "not known" } else { self.evidence.name(*number) });
             names.collect::<Vec<_>>().join(" with ")
         };
         let tally = |(numbers, (failed, worked)): (Vec<u32>, _)| Tally { value: name(&numbers), failed, worked };

@@ -64,7 +64,9 @@ impl Addresses {
         let mut safe = String::with_capacity(text.len());
         for piece in pieces(text) {
             match piece {
-                Piece::Address { local, domain } => safe.push_str(&format!("{}@{domain}", self.substitute(local, domain))),
+                Piece::Address { local, domain } => {
+                    safe.push_str(&format!("{}@{domain}", self.substitute(local, domain)))
+                }
                 Piece::Word(word) if self.known.contains(&word.to_lowercase()) => safe.push_str("withheld"),
                 Piece::Word(text) | Piece::Between(text) => safe.push_str(text),
             }
@@ -74,7 +76,8 @@ impl Addresses {
 
     /// The same of a Message-ID: it looks like an address, and is one only where it begins with a mailbox's name.
     pub(crate) fn private_id(&self, id: &str) -> String {
-        let is_known = |piece| matches!(piece, Piece::Address { local, .. } if self.known.contains(&local.to_lowercase()));
+        let is_known =
+            |piece| matches!(piece, Piece::Address { local, .. } if self.known.contains(&local.to_lowercase()));
         if pieces(id).any(is_known) { self.private(id) } else { id.to_owned() }
     }
 
@@ -133,7 +136,11 @@ fn first_piece(text: &str) -> Option<Piece<'_>> {
         return Some(Piece::Address { local: &text[..length], domain });
     }
     // A quotation that is no address may well have one within.
-    Some(if length == 0 || first == '"' { Piece::Between(&text[..first.len_utf8()]) } else { Piece::Word(&text[..length]) })
+    Some(if length == 0 || first == '"' {
+        Piece::Between(&text[..first.len_utf8()])
+    } else {
+        Piece::Word(&text[..length])
+    })
 }
 
 fn span(text: &str, is_part: fn(char) -> bool) -> usize {

@@ -1,10 +1,14 @@
 //! A zip with the report and what stands behind it, for those who want to look further: with other tools, or with
 //! `gatepost why` on its files.
 
-use std::io::{Cursor, Write as _};
+use std::{
+    collections::BTreeMap,
+    io::{Cursor, Write as _},
+};
 
 use diagnosis::{Attempt, Finding};
 use jiff::{Timestamp, tz::TimeZone};
+use protocol::tls::HandshakeFacts;
 use serde_json::{Value, json};
 use trace::{
     message_trace::{Column, Encoding, EventWriter, Layout, Row},
@@ -51,20 +55,22 @@ fn entries(report: &Report<'_>) -> anyhow::Result<Vec<Entry>> {
     ];
     let mut add = |name, about, content: Vec<u8>| entries.push(Entry { name, about, content });
     if !report.excerpts.rows.is_empty() {
-        let about = "What happened to the messages concerned, in the columns of Exchange Online's extended report; no \
-                     subjects. Readable again: gatepost why --message-trace.";
+        let about = "What happened to the messages concerned, in the columns of Exchange Online's\n    \
+                     extended report; no subjects. Readable again: gatepost why --message-trace.";
         add("message-trace.csv", about, message_trace(report)?);
     }
     if !report.excerpts.sessions.is_empty() {
-        let about = "What was said in the sessions concerned, in the format of Exchange's protocol logs, below header \
-                     lines that begin with #. Readable again: gatepost why --protocol-log.";
+        let about = "What was said in the sessions concerned, in the format of Exchange's protocol logs,\n    \
+                     below header lines that begin with #. Readable again: gatepost why --protocol-log.";
         add("protocol-log.csv", about, protocol_log(report));
     }
-    let handshakes = handshakes(&attempts(report.findings));
+    let attempts = attempts(report.findings);
+    let (handshakes, suites) = (handshakes(&attempts), suites(&attempts));
     if !handshakes.is_empty() {
-        let about = "What both sides offered and chose in TLS, alerts, certificates, and how it ended; versions, \
-                     suites and groups by their IANA numbers.";
-        let value = private(json!({ "handshakes": handshakes }), report.addresses);
+        let about = "What both sides offered and chose in TLS, alerts, certificates, and how it ended;\n    \
+                     versions, suites and groups by their IANA numbers, with a list of the suites' names.";
+        let value = json!({ "cipher_suites": suites, "handshakes": handshakes });
+        let value = private(value, report.addresses);
         add("handshakes.json", about, serde_json::to_vec_pretty(&value)?);
     }
     Ok(entries)
@@ -136,6 +142,16 @@ fn handshakes(attempts: &[&Attempt]) -> Vec<Value> {
         }))
     };
     attempts.iter().filter_map(view).collect()
+}
+
+/// The names of the suites that occur, by their numbers.
+fn suites(attempts: &[&Attempt]) -> BTreeMap<u16, String> {
+    let facts = attempts.iter().filter_map(|attempt| attempt.handshake.as_ref());
+    let of = |facts: &HandshakeFacts| {
+        let offered = facts.client_hello.as_ref().map(|hello| hello.cipher_suites.clone()).unwrap_or_default();
+        offered.into_iter().chain(facts.server_hello.as_ref().map(|hello| hello.cipher_suite))
+    };
+    facts.flat_map(of).map(|suite| (suite.0, suite.to_string())).collect()
 }
 
 fn readme(report: &Report<'_>, entries: &[Entry]) -> String {

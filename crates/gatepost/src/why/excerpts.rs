@@ -55,11 +55,7 @@ pub(crate) fn attempts<'a>(findings: &[Explained<'a>]) -> Vec<&'a Attempt> {
 
 impl Excerpts {
     /// From the history, and from the protocol logs that this node writes into `folder`.
-    pub(crate) async fn from_store<S: Store>(
-        store: &S,
-        attempts: &[&Attempt],
-        folder: &Path,
-    ) -> store::Result<Self> {
+    pub(crate) async fn from_store<S: Store>(store: &S, attempts: &[&Attempt], folder: &Path) -> store::Result<Self> {
         let mut excerpts = Self::default();
         let ids = attempts.iter().filter_map(|attempt| attempt.message.as_ref()?.parse::<Uuid>().ok());
         for id in ids.collect::<BTreeSet<_>>() {
@@ -71,16 +67,17 @@ impl Excerpts {
                 excerpts.rows.extend(of.and_then(|delivery| event_row(delivery, &event)));
             }
         }
-        let wanted: HashSet<&str> = attempts.iter().filter_map(|attempt| session(attempt)).collect();
+        let ids: HashSet<String> = attempts.iter().filter_map(|attempt| session_id(attempt)).collect();
+        let wanted = ids.iter().map(String::as_str).collect();
         let oldest = attempts.iter().filter_map(|attempt| attempt.at).min();
         let since = oldest.and_then(|oldest| SystemTime::try_from(oldest).ok()).unwrap_or(SystemTime::UNIX_EPOCH);
         excerpts.own_logs(folder, &wanted, since);
-        let missing = wanted.len() - excerpts.sessions.len();
+        let missing = ids.len() - excerpts.sessions.len();
         if missing > 0 {
             excerpts.left_out.push(format!(
                 "{missing} of {} sessions are not in this node's protocol logs: another node has them, or they were \
                  deleted, or the log is off",
-                wanted.len()
+                ids.len()
             ));
         }
         Ok(excerpts.bounded())
@@ -108,7 +105,7 @@ impl Excerpts {
             let Ok(open) = File::open(file) else { continue };
             match source {
                 Source::ProtocolLog => rows.extend(rows_of(open, &wanted.sessions)),
-                Source::Capture => excerpts.capture(open, &wanted.numbers),
+                Source::Capture => excerpts.capture(open, file, &wanted.numbers),
                 Source::PostfixLog => excerpts.log(postfix_log::reader(open, now, zone.clone()), &wanted.numbers),
                 Source::EximLog => excerpts.log(exim_log::reader(open, now, zone.clone()), &wanted.numbers),
                 _ => excerpts.trace(open, &wanted.numbers),
@@ -118,12 +115,11 @@ impl Excerpts {
         excerpts.bounded()
     }
 
-
-    fn capture(&mut self, file: File, wanted: &HashSet<u64>) {
+    fn capture(&mut self, file: File, name: &str, wanted: &HashSet<u64>) {
         let Ok(packets) = capture::Packets::open(file) else { return };
         capture::sessions(packets, Options::default(), |session| {
             if wanted.contains(&session.stream) {
-                self.sessions.push(log_of(&session));
+                self.sessions.push(log_of(&session, name));
             }
         });
     }
@@ -164,11 +160,13 @@ impl Excerpts {
     }
 }
 
-/// The id of an attempt's session.
-pub(crate) fn session(attempt: &Attempt) -> Option<&str> {
+/// What an attempt's session is called among the excerpts, if it has one.
+pub(crate) fn session_id(attempt: &Attempt) -> Option<String> {
     match attempt.place.as_ref()? {
-        Place::Session { id, .. } => Some(id),
-        Place::Line { .. } | Place::Stream { .. } => None,
+        Place::Session { id, .. } => Some(id.clone()),
+        // Numbers are of one file only.
+        stream @ Place::Stream { .. } => Some(stream.to_string()),
+        Place::Line { .. } => None,
     }
 }
 
@@ -211,8 +209,8 @@ fn newest_files(folder: &Path, since: SystemTime) -> Vec<PathBuf> {
 }
 
 /// A session of a capture as a protocol log has it.
-fn log_of(session: &capture::Session) -> Session {
-    let id = session.stream.to_string();
+fn log_of(session: &capture::Session, file: &str) -> Session {
+    let id = Place::Stream { file: file.to_owned(), stream: session.stream }.to_string();
     let mut log = Session { id: id.clone(), rows: Vec::new() };
     let mut row = |at, kind, data: &str, context: String| {
         log.rows.push(protocol_log::Row {

@@ -109,7 +109,12 @@ impl Files {
         let node = path.ancestors().nth(3).and_then(|folder| folder.file_name()).and_then(|name| name.to_str());
         for session in sessions(rows) {
             session.rows.iter().for_each(|row| self.gathered.addresses.learn(&row.data));
-            sources::protocol_log::add_session(&mut self.gathered.evidence, &session, &path.display().to_string(), node);
+            sources::protocol_log::add_session(
+                &mut self.gathered.evidence,
+                &session,
+                &path.display().to_string(),
+                node,
+            );
         }
         Ok(())
     }

@@ -13,8 +13,8 @@ use store::{Store, TraceQuery};
 
 use crate::cli::Pages;
 pub(crate) use addresses::Addresses;
-pub(crate) use excerpts::{Excerpts, attempts};
 pub(crate) use bundle::bundle;
+pub(crate) use excerpts::{Excerpts, attempts};
 pub(crate) use files::Files;
 pub(crate) use output::write as write_file;
 pub(crate) use report::Report;

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use trace::protocol_log::{RowKind, Session};
 
 use super::Report;
-use crate::why::excerpts::session;
+use crate::why::excerpts::session_id;
 
 /// Attempts of each kind in the table.
 const ATTEMPTS_MAX: usize = 3;
@@ -19,13 +19,20 @@ impl Report<'_> {
         html! {
             section {
                 h2 { "Evidence" }
-                ul {
-                    @for (what, places) in pieces(&explained.finding) {
-                        li { (self.text(what)) " " span.quiet { (self.text(&places.join(", "))) } }
-                    }
-                }
+                (self.pieces(&explained.finding, usize::MAX))
                 (self.attempts(&failing, &working))
                 (self.conversations(&failing, &working))
+            }
+        }
+    }
+
+    /// The first of a finding's pieces of evidence.
+    pub(super) fn pieces(&self, finding: &Finding, most: usize) -> Markup {
+        html! {
+            ul {
+                @for (what, places) in pieces(finding).into_iter().take(most) {
+                    li { (self.text(what)) " " span.quiet { (self.text(&places.join(", "))) } }
+                }
             }
         }
     }
@@ -60,24 +67,23 @@ impl Report<'_> {
         html! {
             @if failed.is_some() || worked.is_some() {
                 h3 { "What was said" }
-                div.conversations {
-                    @if let Some(session) = failed { (self.lines("An attempt that failed", session)) }
-                    @if let Some(session) = worked { (self.lines("An attempt that worked", session)) }
-                }
+                div.conversations { (failed.unwrap_or_default()) (worked.unwrap_or_default()) }
             }
         }
     }
 
-    fn conversation(&self, attempt: &Attempt) -> Option<&Session> {
-        let id = session(attempt)?;
-        self.excerpts.sessions.iter().find(|session| session.id == id)
+    fn conversation(&self, attempt: &Attempt) -> Option<Markup> {
+        let id = session_id(attempt)?;
+        let session = self.excerpts.sessions.iter().find(|session| session.id == id)?;
+        let caption = if attempt.failure.is_some() { "An attempt that failed" } else { "An attempt that worked" };
+        Some(self.lines(caption, &place(attempt), session))
     }
 
-    fn lines(&self, caption: &str, session: &Session) -> Markup {
+    fn lines(&self, caption: &str, place: &str, session: &Session) -> Markup {
         let more = session.rows.len().saturating_sub(LINES_MAX);
         html! {
             figure {
-                figcaption { (caption) " " span.quiet { "session " (self.text(&session.id)) } }
+                figcaption { (caption) " " span.quiet { (self.text(place)) } }
                 pre {
                     @for row in session.rows.iter().take(LINES_MAX) {
                         span.quiet { (row.at.map(clock).unwrap_or_default()) } " " (sign(row.kind)) " "
@@ -132,7 +138,11 @@ struct Column {
 const COLUMNS: [Column; 6] = [
     Column { name: "Time, UTC", value: time, only_if_it_differs: false },
     Column { name: "Node", value: |attempt| attempt.node.clone().unwrap_or_default(), only_if_it_differs: true },
-    Column { name: "TLS policy", value: |attempt| attempt.tls_policy.clone().unwrap_or_default(), only_if_it_differs: true },
+    Column {
+        name: "TLS policy",
+        value: |attempt| attempt.tls_policy.clone().unwrap_or_default(),
+        only_if_it_differs: true,
+    },
     Column { name: "Destination", value: destination, only_if_it_differs: true },
     Column { name: "Outcome", value: outcome, only_if_it_differs: false },
     Column { name: "Where", value: place, only_if_it_differs: false },

@@ -103,7 +103,7 @@ impl<'a> Report<'a> {
             }
             section {
                 h2 { "How to verify it" }
-                p { "Against the same destination, before and after the change:" }
+                p { "Before a change, and after it:" }
                 pre { code { (self.text(&finding.check)) } }
             }
         }
@@ -139,7 +139,8 @@ impl<'a> Report<'a> {
         html! {
             article {
                 h3 { (self.text(&headline(finding))) }
-                p { (self.text(&detail(finding))) " " span.quiet { (finding.cause) ", " (sure(finding)) "." } }
+                p { (self.text(&detail(finding))) " " span.quiet { "Cause " (finding.cause) ", " (sure(finding)) "." } }
+                (self.pieces(finding, 1))
                 (remedies(&finding.remedy))
                 p { "Verify: " code { (self.text(&finding.check)) } }
             }
@@ -155,7 +156,7 @@ impl<'a> Report<'a> {
                 dl {
                     dt { "Read" }
                     dd {
-                        (attempts) " attempts to deliver, from"
+                        (attempts) @if attempts == 1 { " attempt" } @else { " attempts" } " to deliver, from"
                         ul { @for source in self.sources { li { (self.text(source)) } } }
                     }
                     dt { "Skipped" }
@@ -191,9 +192,12 @@ fn headline(finding: &Finding) -> String {
 fn detail(finding: &Finding) -> String {
     let rest = finding.summary.strip_prefix(&headline(finding)).and_then(|rest| rest.strip_prefix(": "));
     let rest = rest.unwrap_or(&finding.summary);
-    let mut letters = rest.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str())
+    capitalised(rest) + "."
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default() + letters.as_str()
 }
 
 fn sure(finding: &Finding) -> String {

@@ -28,6 +28,9 @@ pub(super) fn time_line(explained: &Explained<'_>) -> Markup {
     let (failing, working) = explained.times();
     let times = || failing.iter().chain(&working);
     let (Some(first), Some(last)) = (times().min(), times().max()) else { return html! {} };
+    if moment(*first) == moment(*last) {
+        return html! {};
+    }
     let (failed, worked) = (columns(&failing, *first, *last), columns(&working, *first, *last));
     let most = failed.iter().chain(&worked).copied().max().unwrap_or(1);
     html! {

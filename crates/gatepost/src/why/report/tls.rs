@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use protocol::tls::{Certificate, CipherSuite, HandshakeFacts, WireVersion};
 
-use super::{Report, moment};
+use super::{Report, capitalised, moment};
 
 /// Cipher suites in the table; those that matter come first.
 const SUITES_MAX: usize = 16;
@@ -16,15 +16,14 @@ const SUITES_MAX: usize = 16;
 const ENDINGS_MAX: usize = 5;
 
 /// Causes that lie in TLS although the handshake came to its end.
-const AFTER_HANDSHAKE: [&str; 2] = ["hang-after-handshake", "weak-dh"];
+const AFTER_HANDSHAKE: [&str; 3] = ["hang-after-handshake", "weak-dh", "client-certificate-required"];
 
 impl Report<'_> {
     pub(super) fn tls(&self, explained: &Explained<'_>) -> Markup {
         let (failing, working) = (facts(&explained.failing()), facts(&explained.working()));
         let cause = explained.finding.cause;
-        let is_of_tls = cause.starts_with("certificate-") || AFTER_HANDSHAKE.contains(&cause);
-        let has_fault = |facts: &&HandshakeFacts| !facts.completed || facts.certificate_fault.is_some();
-        if failing.is_empty() || !(is_of_tls || failing.iter().any(has_fault)) {
+        let is_of_tls = AFTER_HANDSHAKE.contains(&cause) || failing.iter().any(|facts| !facts.completed);
+        if failing.is_empty() || !is_of_tls {
             return html! {};
         }
         let (failed, worked) = (Agreement::of(&failing), Agreement::of(&working));
@@ -32,10 +31,10 @@ impl Report<'_> {
             section {
                 h2 { "TLS, side by side" }
                 p { (sentence(&failed, &worked)) }
+                @if let Some((facts, certificate)) = shown_certificate(&failing) { (self.certificate(facts, certificate)) }
                 (table(&failed, &worked))
                 h3 { "How the handshakes that failed ended" }
-                ul { @for (answer, count) in endings(&failing) { li { (self.text(&answer)) ", " (times(count)) } } }
-                @if let Some((facts, certificate)) = shown_certificate(&failing) { (self.certificate(facts, certificate)) }
+                ul { @for (answer, count) in endings(&failing) { li { (self.text(&capitalised(&answer))) ", " (times(count)) } } }
                 p.quiet {
                     "Read from the bytes of the newest handshakes: " (failing.len()) " that failed"
                     @if working.is_empty() { "." } @else { ", " (working.len()) " that worked." }
@@ -89,6 +88,10 @@ impl Agreement {
         agreement
     }
 
+    fn chosen(&self) -> Vec<String> {
+        [names(self.versions.chosen.keys()), names(self.suites.chosen.keys())].concat()
+    }
+
     fn is_empty(&self) -> bool {
         self.versions.offered.is_empty() && self.versions.chosen.is_empty()
     }
@@ -120,6 +123,11 @@ impl<T: Copy + Eq + Hash + Display> Choice<T> {
         *self.chosen.entry(value).or_default() += 1;
     }
 
+    /// How many were chosen here or there.
+    fn chosen_with(&self, other: &Self) -> usize {
+        self.chosen.len() + other.chosen.keys().filter(|value| !self.chosen.contains_key(value)).count()
+    }
+
     fn cell(&self, value: T) -> Markup {
         html! {
             @match self.chosen.get(&value) {
@@ -147,7 +155,9 @@ fn table(failed: &Agreement, worked: &Agreement) -> Markup {
     let mut versions = in_order(&failed.versions, &worked.versions);
     versions.sort_by_key(|version| std::cmp::Reverse(*version));
     let suites = in_order(&failed.suites, &worked.suites);
-    let more = suites.len().saturating_sub(SUITES_MAX);
+    // Where the two agreed, what else was offered is of no interest.
+    let shown = if failed.suites.chosen.is_empty() { SUITES_MAX } else { failed.suites.chosen_with(&worked.suites) };
+    let more = suites.len().saturating_sub(shown);
     let has_worked = !worked.is_empty();
     html! {
         table.tls {
@@ -169,7 +179,7 @@ fn table(failed: &Agreement, worked: &Agreement) -> Markup {
             }
             tbody {
                 tr { th scope="rowgroup" colspan=(if has_worked { 3 } else { 2 }) { "Cipher suite, by its IANA name" } }
-                @for suite in suites.into_iter().take(SUITES_MAX) {
+                @for suite in suites.into_iter().take(shown) {
                     tr {
                         th scope="row" { (suite) }
                         (failed.suites.cell(suite))
@@ -184,7 +194,7 @@ fn table(failed: &Agreement, worked: &Agreement) -> Markup {
 
 /// What the two have in common, and what is missing.
 fn sentence(failed: &Agreement, worked: &Agreement) -> String {
-    let chosen = [names(worked.versions.chosen.keys()), names(worked.suites.chosen.keys())].concat();
+    let chosen = worked.chosen();
     let lacking = [
         names(worked.versions.chosen.keys().filter(|version| !failed.versions.offered.contains(version))),
         names(worked.suites.chosen.keys().filter(|suite| !failed.suites.offered.contains(suite))),
@@ -192,7 +202,12 @@ fn sentence(failed: &Agreement, worked: &Agreement) -> String {
     .concat();
     match () {
         () if !failed.versions.chosen.is_empty() => {
-            "The destination did choose among what the sender offered: version and cipher suite are shared.".to_owned()
+            let also = match &chosen {
+                none if none.is_empty() => String::new(),
+                same if *same == failed.chosen() => ", as it did when it worked".to_owned(),
+                others => format!("; when it worked, {}", and(others)),
+            };
+            format!("They did agree: when it failed, the destination had chosen {}{also}.", and(&failed.chosen()))
         }
         () if chosen.is_empty() => "The destination chose nothing of what the sender offered, and no handshake that \
                                     worked tells what it would take; the probe below finds that out."
@@ -250,7 +265,8 @@ fn times(count: usize) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
-/// The newest of the failing handshakes that has one.
+/// That of the newest handshake that was given up for it.
 fn shown_certificate<'a>(failing: &[&'a HandshakeFacts]) -> Option<(&'a HandshakeFacts, &'a Certificate)> {
-    failing.iter().find_map(|facts| Some((*facts, facts.certificates.first()?)))
+    let given_up = failing.iter().filter(|facts| !facts.completed && facts.certificate_fault.is_some());
+    given_up.copied().find_map(|facts| Some((facts, facts.certificates.first()?)))
 }

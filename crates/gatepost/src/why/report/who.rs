@@ -3,7 +3,7 @@
 use diagnosis::{Dimension, Explained, Split, Tally};
 use maud::{Markup, html};
 
-use super::{Report, picture};
+use super::{Report, capitalised, picture};
 
 /// Bars for more values than this are no picture any more.
 const TALLIES_MAX: usize = 12;
@@ -91,9 +91,7 @@ fn unparted(failed: u64, worked: u64) -> String {
 }
 
 fn heading(dimensions: &[Dimension]) -> String {
-    let joined = dimensions.iter().map(|dimension| name(*dimension)).collect::<Vec<_>>().join(" with ");
-    let mut letters = joined.chars();
-    letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default() + letters.as_str()
+    capitalised(&dimensions.iter().map(|dimension| name(*dimension)).collect::<Vec<_>>().join(" with "))
 }
 
 fn name(dimension: Dimension) -> &'static str {
