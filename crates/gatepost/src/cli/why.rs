@@ -21,6 +21,7 @@ pub(crate) async fn run<S: Store>(
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
+    check(arguments)?;
     let message = arguments.what.as_deref().and_then(|what| what.parse::<Uuid>().ok());
     let mut query =
         TraceQuery { since: arguments.since.map(|since| since.timestamp(screen.now)), ..TraceQuery::default() };
@@ -48,6 +49,7 @@ pub(crate) async fn run<S: Store>(
 
 /// The same from files.
 pub(crate) fn run_foreign(arguments: &WhyArguments, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<bool> {
+    check(arguments)?;
     let mut files = why::Files::new(gathering(arguments), screen.now, screen.zone.clone());
     files.add(Source::ProtocolLog, &arguments.protocol_log);
     files.add(Source::MessageTrace, &arguments.message_trace);
@@ -69,6 +71,16 @@ pub(crate) fn run_foreign(arguments: &WhyArguments, screen: &Screen, out: &mut d
         write_files(&Report::new(&findings, gathered, excerpts, &files.skipped, screen.now), arguments)?;
     }
     Ok(!findings.is_empty())
+}
+
+/// What is wrong with the arguments is said before anything is read.
+fn check(arguments: &WhyArguments) -> anyhow::Result<()> {
+    match (&arguments.report, &arguments.bundle) {
+        (Some(report), Some(bundle)) if report == bundle => {
+            bail!("--report and --bundle are one file, {}: give each a name of its own", report.display())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn gathering(arguments: &WhyArguments) -> why::Gathered {

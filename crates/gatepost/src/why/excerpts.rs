@@ -11,7 +11,7 @@ use std::{
 
 use capture::Options;
 use diagnosis::{Attempt, Explained, Place, Source};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use protocol::tls::Side;
 use store::Store;
 use trace::{
@@ -232,7 +232,9 @@ fn log_of(session: &capture::Session, file: &str) -> Session {
         row(at, kind, &line.text, String::new());
     }
     if let Some(facts) = &session.handshake {
-        row(session.last, RowKind::Information, "", format!("TLS: {facts}"));
+        let after = SignedDuration::from_micros(session.handshake_at_us.unwrap_or(0).try_into().unwrap_or(0));
+        let at = session.first.checked_add(after).unwrap_or(session.last);
+        row(at, RowKind::Information, "", format!("TLS: {facts}"));
     }
     row(session.last, RowKind::Disconnect, "", session.ended.map(|ended| ended.to_string()).unwrap_or_default());
     log

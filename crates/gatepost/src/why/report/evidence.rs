@@ -86,8 +86,10 @@ impl Report<'_> {
                 figcaption { (caption) " " span.quiet { (self.text(place)) } }
                 pre {
                     @for row in session.rows.iter().take(LINES_MAX) {
-                        span.quiet { (row.at.map(clock).unwrap_or_default()) } " " (sign(row.kind)) " "
-                        (self.text(if row.data.is_empty() { &row.context } else { &row.data })) "\n"
+                        span.line {
+                            span.quiet { (row.at.map(clock).unwrap_or_default()) } " " (sign(row.kind)) " "
+                            (self.text(if row.data.is_empty() { &row.context } else { &row.data })) "\n"
+                        }
                     }
                     @if more > 0 { "… " (more) " more lines\n" }
                 }
@@ -120,7 +122,7 @@ fn without_duration(what: &str) -> String {
 fn sign(kind: RowKind) -> &'static str {
     match kind {
         RowKind::Connect => "connected",
-        RowKind::Disconnect => "ended",
+        RowKind::Disconnect => "ended:",
         RowKind::Sent => "→",
         RowKind::Received => "←",
         RowKind::Information => "·",

@@ -5,6 +5,8 @@
 mod evidence;
 mod picture;
 mod style;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod who;
 
