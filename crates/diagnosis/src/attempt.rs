@@ -67,6 +67,10 @@ impl Newest {
         Self { limit, attempts: HashMap::new() }
     }
 
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     pub(crate) fn add(&mut self, group: u32, symptom: u32, observed: &Observed<'_>, place: impl Fn() -> Option<Place>) {
         let is_full = self.attempts.len() >= WAYS_MAX && !self.attempts.contains_key(&(group, symptom));
         if self.limit == 0 || is_full {

@@ -274,6 +274,11 @@ impl Evidence {
         self.agreed.number(&agreed, || agreed)
     }
 
+    /// How many attempts of a kind are kept in full.
+    pub(crate) fn kept(&self) -> usize {
+        self.newest.limit()
+    }
+
     pub(crate) fn newest(&self, group: u32, symptom: u32) -> &[Attempt] {
         self.newest.of(group, symptom)
     }

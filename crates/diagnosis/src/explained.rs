@@ -52,6 +52,7 @@ impl<'a> Explained<'a> {
     fn newest(&self, symptoms: impl Iterator<Item = u32>) -> Vec<&'a Attempt> {
         let mut attempts: Vec<_> = symptoms.flat_map(|symptom| self.evidence.newest(self.group, symptom)).collect();
         attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
+        attempts.truncate(self.evidence.kept());
         attempts
     }
 

@@ -16,7 +16,10 @@ use trace::{
 };
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
-use super::{Addresses, Report, attempts, excerpts::ATTEMPTS_MAX};
+use super::{
+    Addresses, Report, attempts,
+    excerpts::{ATTEMPTS_MAX, FINDINGS_MAX},
+};
 
 /// One file of a bundle.
 struct Entry {
@@ -164,7 +167,8 @@ fn readme(report: &Report<'_>, entries: &[Entry]) -> String {
         text.push_str(&format!("{name}\n    {about}\n"));
     }
     text.push_str(&format!(
-        "\nOf each way of failing the newest {ATTEMPTS_MAX} attempts are quoted, and as many that worked.\n"
+        "\nOf each finding, up to the first {FINDINGS_MAX}, the newest {ATTEMPTS_MAX} attempts that failed are quoted, and as\n\
+         many that worked.\n"
     ));
     for part in &report.excerpts.left_out {
         text.push_str(&format!("Left out: {part}.\n"));

@@ -24,6 +24,8 @@ use crate::cli::event_row;
 
 /// Attempts that are shown of each finding, and as many that worked.
 pub(crate) const ATTEMPTS_MAX: usize = 25;
+/// Findings that are shown, and of which attempts are.
+pub(crate) const FINDINGS_MAX: usize = 20;
 /// Of the message trace.
 const ROWS_MAX: usize = 10_000;
 /// Of one session.
@@ -40,14 +42,11 @@ pub(crate) struct Excerpts {
     pub left_out: Vec<String>,
 }
 
-/// The attempts behind the findings, each once, the newest first.
+/// The attempts behind the first findings, each once, the newest first.
 pub(crate) fn attempts<'a>(findings: &[Explained<'a>]) -> Vec<&'a Attempt> {
-    let of = |finding: &Explained<'a>| {
-        let (failing, working) = (finding.failing(), finding.working());
-        failing.into_iter().take(ATTEMPTS_MAX).chain(working.into_iter().take(ATTEMPTS_MAX))
-    };
+    let of = |finding: &Explained<'a>| finding.failing().into_iter().chain(finding.working());
     let mut known = HashSet::new();
-    let mut attempts: Vec<&Attempt> = findings.iter().flat_map(of).collect();
+    let mut attempts: Vec<&Attempt> = findings.iter().take(FINDINGS_MAX).flat_map(of).collect();
     attempts.retain(|attempt| known.insert(std::ptr::from_ref::<Attempt>(attempt)));
     attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
     attempts
@@ -101,14 +100,19 @@ impl Excerpts {
     pub(crate) fn from_files(attempts: &[&Attempt], now: Timestamp, zone: &TimeZone) -> Self {
         let (mut excerpts, mut rows) = (Self::default(), Vec::new());
         for ((source, file), wanted) in by_file(attempts) {
-            // What cannot be read any more was told of when it was read first.
-            let Ok(open) = File::open(file) else { continue };
-            match source {
-                Source::ProtocolLog => rows.extend(rows_of(open, &wanted.sessions)),
-                Source::Capture => excerpts.capture(open, file, &wanted.numbers),
-                Source::PostfixLog => excerpts.log(postfix_log::reader(open, now, zone.clone()), &wanted.numbers),
-                Source::EximLog => excerpts.log(exim_log::reader(open, now, zone.clone()), &wanted.numbers),
-                _ => excerpts.trace(open, &wanted.numbers),
+            let before = excerpts.rows.len() + excerpts.sessions.len() + rows.len();
+            if let Ok(open) = File::open(file) {
+                match source {
+                    Source::ProtocolLog => rows.extend(rows_of(open, &wanted.sessions)),
+                    Source::Capture => excerpts.capture(open, file, &wanted.numbers),
+                    Source::PostfixLog => excerpts.log(postfix_log::reader(open, now, zone.clone()), &wanted.numbers),
+                    Source::EximLog => excerpts.log(exim_log::reader(open, now, zone.clone()), &wanted.numbers),
+                    _ => excerpts.trace(open, &wanted.numbers),
+                }
+            }
+            // A pipe, or a log that went its way meanwhile.
+            if excerpts.rows.len() + excerpts.sessions.len() + rows.len() == before {
+                excerpts.left_out.push(format!("what stands in {file}: it could not be read a second time"));
             }
         }
         excerpts.sessions.extend(sessions(rows));

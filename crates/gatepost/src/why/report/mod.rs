@@ -14,8 +14,11 @@ use diagnosis::{Explained, Finding, Remedy, Side, causes};
 use jiff::{Timestamp, tz::TimeZone};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Addresses, Excerpts, Gathered, Read};
+use super::{Addresses, Excerpts, Gathered, Read, excerpts::FINDINGS_MAX};
 use crate::cli::clean;
+
+/// Nobody reads a longer line.
+const TEXT_MAX: usize = 1000;
 
 /// What a report tells.
 pub(crate) struct Report<'a> {
@@ -74,7 +77,11 @@ impl<'a> Report<'a> {
 
     /// Foreign text as strangers may read it, and so that it cannot lie about its order.
     fn text(&self, text: &str) -> String {
-        clean(&self.addresses.private(text))
+        let text = clean(&self.addresses.private(text));
+        match text.char_indices().nth(TEXT_MAX) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        }
     }
 
     fn nothing(&self, title: &str) -> Markup {
@@ -127,11 +134,13 @@ impl<'a> Report<'a> {
     /// What was found beside the root cause, in short.
     fn others(&self) -> Markup {
         let others = self.findings.get(1..).unwrap_or_default();
+        let more = others.len().saturating_sub(FINDINGS_MAX - 1);
         html! {
             @if !others.is_empty() {
                 section {
                     h2 { "Also found" }
-                    @for explained in others { (self.other(&explained.finding)) }
+                    @for explained in others.iter().take(FINDINGS_MAX - 1) { (self.other(&explained.finding)) }
+                    @if more > 0 { p.quiet { "And " (more) " more." } }
                 }
             }
         }
