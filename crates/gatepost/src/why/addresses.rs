@@ -197,6 +197,23 @@ mod tests {
         assert_eq!(addresses.private("550 Alice: no such user, alice2"), "550 withheld: no such user, alice2");
     }
 
+    proptest::proptest! {
+        #[test]
+        fn nothing_else_changes(text in "([a-c.]|[<>\"'@ :\\\\]|\\PC){0,40}") {
+            let of = |piece: Piece<'_>| match piece {
+                Piece::Address { local, domain } => format!("{local}@{domain}"),
+                Piece::Word(text) | Piece::Between(text) => text.to_owned(),
+            };
+            proptest::prop_assert_eq!(pieces(&text).map(of).collect::<String>(), text);
+        }
+
+        #[test]
+        fn no_local_part_is_left(local in "[a-z0-9.+=_-]{6,20}", around in "[<>\"'( :;]") {
+            let text = format!("450 {around}{local}@onprem.test{around} no such user");
+            proptest::prop_assert!(!Addresses::default().private(&text).contains(&local));
+        }
+    }
+
     #[test]
     fn they_are_shown_where_that_is_wanted() {
         assert_eq!(Addresses::shown().private("<alice@partner.test>"), "<alice@partner.test>");
