@@ -12,7 +12,7 @@ use trace::{
     protocol_log::{self, LogType, sessions},
 };
 
-use super::Gathered;
+use super::{Gathered, report::counted};
 
 /// Evidence from files, and what was wrong with some of them.
 pub(crate) struct Files {
@@ -41,7 +41,7 @@ impl Files {
                 _ => Ok(()),
             });
             if attempts > 0 {
-                self.gathered.sources.push(format!("{} ({} attempts)", path.display(), attempts));
+                self.gathered.sources.push(format!("{} ({})", path.display(), counted(attempts as u64, "attempt")));
             }
             if let Err(error) = result {
                 self.skipped.push(format!("{}: {error:#}", path.display()));

@@ -75,7 +75,8 @@ impl Gathered {
             }
         }
         self.read.attempts = self.evidence.len() as u64;
-        self.sources.push(format!("the gateway's own history of {} messages{since}", self.read.messages));
+        self.sources
+            .push(format!("the gateway's own history of {}{since}", report::counted(self.read.messages, "message")));
         Ok(())
     }
 }

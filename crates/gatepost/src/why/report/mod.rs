@@ -85,11 +85,10 @@ impl<'a> Report<'a> {
     }
 
     fn nothing(&self, title: &str) -> Markup {
-        let Read { attempts, messages, .. } = self.read;
         html! {
             header {
                 h1 { (title) }
-                p.lead { "All is well in " (attempts) " attempts to deliver " (messages) " messages." }
+                p.lead { "All is well in what was read: " (counted(self.read.attempts, "attempt")) " to deliver." }
             }
         }
     }
@@ -167,13 +166,13 @@ impl<'a> Report<'a> {
                 dl {
                     dt { "Read" }
                     dd {
-                        (attempts) @if attempts == 1 { " attempt" } @else { " attempts" } " to deliver, from"
+                        (counted(attempts, "attempt")) " to deliver, from"
                         ul { @for source in self.sources { li { (self.text(source)) } } }
                     }
                     dt { "Skipped" }
                     dd {
                         @if rows_skipped == 0 && self.skipped.is_empty() { "Nothing." }
-                        @else { (rows_skipped) " lines that tell nothing of a message or could not be read." }
+                        @else { (counted(rows_skipped, "line")) " of no message, or beyond reading." }
                         @if !self.skipped.is_empty() { ul { @for skipped in self.skipped { li { (self.text(skipped)) } } } }
                     }
                     dt { "Left out" }
@@ -204,6 +203,11 @@ fn detail(finding: &Finding) -> String {
     let rest = finding.summary.strip_prefix(&headline(finding)).and_then(|rest| rest.strip_prefix(": "));
     let rest = rest.unwrap_or(&finding.summary);
     capitalised(rest) + "."
+}
+
+/// `1 attempt`, `2 attempts`
+pub(super) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn capitalised(text: &str) -> String {

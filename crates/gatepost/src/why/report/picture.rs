@@ -5,7 +5,7 @@ use diagnosis::Explained;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::{later, moment};
+use super::{counted, later, moment};
 
 /// Failing and working attempts side by side, on a scale on which `most` is the whole width.
 pub(super) fn bar(failed: u64, worked: u64, most: u64) -> Markup {
@@ -42,7 +42,7 @@ pub(super) fn time_line(explained: &Explained<'_>) -> Markup {
                 span {}
                 p.axis { time datetime=(format!("{first:.0}")) { (moment(*first)) } time datetime=(format!("{last:.0}")) { (later(*first, *last)) } }
             }
-            p.quiet { "One column is " (span_of(*first, *last)) "; the highest stands for " (most) @if most == 1 { " attempt." } @else { " attempts." } }
+            p.quiet { "One column is " (span_of(*first, *last)) "; the highest stands for " (counted(most, "attempt")) "." }
         }
     }
 }
@@ -65,7 +65,7 @@ fn lane(class: &str, counts: &[u64], most: u64) -> Markup {
     // What is there at all is seen.
     let height = |count: u64| (HEIGHT * count as f64 / most as f64).max(3.0);
     html! {
-        svg viewBox=(format!("0 0 {} {HEIGHT}", COLUMNS * 10)) preserveAspectRatio="none" role="img" aria-label=(format!("{count} attempts")) {
+        svg viewBox=(format!("0 0 {} {HEIGHT}", COLUMNS * 10)) preserveAspectRatio="none" role="img" aria-label=(counted(count, "attempt")) {
             @for (at, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
                 rect class=(class) x=(at * 10 + 1) y=(format!("{:.1}", HEIGHT - height(*count))) width="8" height=(format!("{:.1}", height(*count))) {}
             }
