@@ -37,7 +37,7 @@ fn main() {
         let (node, host) = (draw % 16, draw / 16 % 50);
         let fails = host < 10 && node < 8;
         let message = format!("01a2137e-b7ef-7443-bece-{number:012x}");
-        let session = || Some(Place::Session(format!("{number:016X}")));
+        let session = || Some(Place::Session { id: format!("{number:016X}"), file: None });
         let observed = Observed {
             at: Timestamp::from_millisecond(1_700_000_000_000 + number as i64).ok(),
             delivery: Some((&message, "user@onprem.example")),

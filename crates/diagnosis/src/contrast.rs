@@ -61,7 +61,7 @@ impl Dimension {
         }
     }
 
-    fn is_name(self) -> bool {
+    pub(crate) fn is_name(self) -> bool {
         (self as usize) < DIMENSIONS
     }
 }

@@ -3,14 +3,18 @@
 //! Attempts by one connector are looked at together. Each way of failing has a cause that explains it best; for each such
 //! cause the attempts that failed by it are held against those that worked.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    rc::Rc,
+};
 
 use jiff::Timestamp;
 
 use crate::{
     causes::{Cause, Check, HANDSHAKE_RESET, NO_SHARED_CIPHER, NO_SHARED_TLS_VERSION, UNKNOWN},
     contrast::{Dimension, Split, contrast},
-    evidence::{Evidence, Example, Place, Record},
+    evidence::{Evidence, Example, Record},
+    explained::Explained,
     finding::{Finding, Piece, Remedy, Scope},
     statistics::LnFactorials,
 };
@@ -24,6 +28,11 @@ const NEARLY_ALL: f64 = 0.95;
 
 /// What keeps mail from flowing, the root cause first.
 pub fn diagnose(evidence: &Evidence) -> Vec<Finding> {
+    explain(evidence).into_iter().map(|explained| explained.finding).collect()
+}
+
+/// The same, each with the attempts that it rests on.
+pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
     let causes = Causes::judge(evidence);
     let endings = endings(evidence);
     let ln = LnFactorials::up_to(evidence.len());
@@ -31,12 +40,12 @@ pub fn diagnose(evidence: &Evidence) -> Vec<Finding> {
     for record in &evidence.records {
         groups.entry(record.group).or_default().push(record);
     }
-    let mut findings: Vec<Finding> = Vec::new();
+    let mut findings: Vec<Explained<'_>> = Vec::new();
     for (number, records) in groups {
         let group = Group { evidence, causes: &causes, endings: &endings, ln: &ln, number, records };
         findings.extend(group.findings());
     }
-    findings.sort_by(|a, b| {
+    findings.sort_by(|Explained { finding: a, .. }, Explained { finding: b, .. }| {
         (b.is_root_cause().cmp(&a.is_root_cause()))
             .then(b.messages_pending.cmp(&a.messages_pending))
             .then(b.confidence.total_cmp(&a.confidence))
@@ -73,13 +82,13 @@ fn endings(evidence: &Evidence) -> HashMap<u64, u32> {
 }
 
 /// Attempts that are compared with each other.
-struct Group<'a> {
-    evidence: &'a Evidence,
+struct Group<'a, 'e> {
+    evidence: &'e Evidence,
     causes: &'a Causes,
     endings: &'a HashMap<u64, u32>,
     ln: &'a LnFactorials,
     number: u32,
-    records: Vec<&'a Record>,
+    records: Vec<&'e Record>,
 }
 
 /// Attempts that failed by one cause.
@@ -98,9 +107,9 @@ struct Stuck {
     pending: u64,
 }
 
-impl Group<'_> {
-    fn findings(&self) -> Vec<Finding> {
-        let mut by_cause: HashMap<&str, Failing<'_>> = HashMap::new();
+impl<'e> Group<'_, 'e> {
+    fn findings(&self) -> Vec<Explained<'e>> {
+        let mut by_cause: HashMap<&str, Failing<'e>> = HashMap::new();
         let mut working = Vec::new();
         for record in &self.records {
             match self.causes.of(record) {
@@ -113,7 +122,15 @@ impl Group<'_> {
                 }
             }
         }
-        by_cause.values().map(|failing| self.finding(failing, &working)).collect()
+        let working: Rc<[&'e Record]> = working.into();
+        let explained = |failing: Failing<'e>| Explained {
+            finding: self.finding(&failing, &working),
+            evidence: self.evidence,
+            group: self.number,
+            failing: failing.records,
+            working: Rc::clone(&working),
+        };
+        by_cause.into_values().map(explained).collect()
     }
 
     fn finding(&self, Failing { cause, records: failing, likelihoods }: &Failing<'_>, working: &[&Record]) -> Finding {
@@ -252,7 +269,7 @@ impl Group<'_> {
             .map(|example| Piece {
                 what: example.text.clone(),
                 source: example.source,
-                place: example.place.as_ref().map(place).unwrap_or_default(),
+                place: example.place.as_ref().map(ToString::to_string).unwrap_or_default(),
             })
             .collect();
         if let (Some(split), Some(first)) = (&scope.split, examples.first()) {
@@ -270,14 +287,6 @@ impl Group<'_> {
 
 /// Enough to believe it, few enough to read.
 const PIECES_MAX: usize = 3;
-
-fn place(place: &Place) -> String {
-    match place {
-        Place::Session(id) => format!("session {id}"),
-        Place::Line { file, line } => format!("{file}:{line}"),
-        Place::Stream { file, stream } => format!("{file} stream {stream}"),
-    }
-}
 
 fn confidence(
     cause: &Cause,

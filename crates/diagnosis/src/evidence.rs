@@ -1,6 +1,7 @@
 //! Evidence: attempts to deliver, whatever told of them, each a compact record.
 
 use std::{
+    fmt,
     hash::{BuildHasher, RandomState},
     net::IpAddr,
 };
@@ -13,6 +14,7 @@ use protocol::{
 use serde::Serialize;
 
 use crate::{
+    attempt::{Attempt, Newest},
     contrast::{DIMENSIONS, Dimension},
     intern::Interner,
     signs::{Sign, Signs},
@@ -36,14 +38,25 @@ pub enum Source {
 }
 
 /// Where to find it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Place {
-    /// A session id, joins to the protocol log.
-    Session(String),
+    /// A session id, joins to the protocol log; with the file where it was read from one.
+    Session { id: String, file: Option<String> },
     /// A file and a line from 1.
     Line { file: String, line: u64 },
     /// A stream of a capture.
     Stream { file: String, stream: u64 },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session { id, file: None } => write!(f, "session {id}"),
+            Self::Session { id, file: Some(file) } => write!(f, "session {id} in {file}"),
+            Self::Line { file, line } => write!(f, "{file}:{line}"),
+            Self::Stream { file, stream } => write!(f, "{file} stream {stream}"),
+        }
+    }
 }
 
 /// How an attempt came out.
@@ -164,9 +177,15 @@ pub struct Evidence {
     pub(crate) agreed: Interner<(WireVersion, CipherSuite)>,
     examples: std::collections::HashMap<(u32, u32), Vec<Example>>,
     hasher: RandomState,
+    newest: Newest,
 }
 
 impl Evidence {
+    /// Keeps so many attempts of each way of failing in full, and as many that worked.
+    pub fn keeping(attempts: usize) -> Self {
+        Self { newest: Newest::of_each(attempts), ..Self::default() }
+    }
+
     pub fn len(&self) -> usize {
         self.records.len()
     }
@@ -175,8 +194,8 @@ impl Evidence {
         self.records.is_empty()
     }
 
-    /// Adds an attempt. `place` is asked where it is kept as an example.
-    pub fn add(&mut self, observed: &Observed<'_>, place: impl FnOnce() -> Option<Place>) {
+    /// Adds an attempt. `place` is asked where it is kept as an example, or in full.
+    pub fn add(&mut self, observed: &Observed<'_>, place: impl Fn() -> Option<Place>) {
         let mut values = [0; DIMENSIONS];
         let mut set = |dimension: Dimension, number: u32| values[dimension as usize] = number;
         let names = &mut self.names;
@@ -196,8 +215,9 @@ impl Evidence {
         let group = connector.unwrap_or(if host == 0 { values[Dimension::RecipientDomain as usize] } else { host });
         let symptom = self.symptom(observed);
         if symptom != 0 {
-            self.keep_example(group, symptom, observed, place);
+            self.keep_example(group, symptom, observed, &place);
         }
+        self.newest.add(group, symptom, observed, place);
         let (offer, agreed) = (self.offer(observed), self.agreed(observed));
         self.records.push(Record {
             at: observed.at.map_or(i64::MIN, Timestamp::as_millisecond),
@@ -222,13 +242,7 @@ impl Evidence {
         self.symptoms.number(&symptom, || symptom)
     }
 
-    fn keep_example(
-        &mut self,
-        group: u32,
-        symptom: u32,
-        observed: &Observed<'_>,
-        place: impl FnOnce() -> Option<Place>,
-    ) {
+    fn keep_example(&mut self, group: u32, symptom: u32, observed: &Observed<'_>, place: &impl Fn() -> Option<Place>) {
         let is_full = self.examples.len() >= EXAMPLES_OF_MAX && !self.examples.contains_key(&(group, symptom));
         if is_full {
             return;
@@ -239,7 +253,9 @@ impl Evidence {
             return;
         }
         let mut text = text.to_owned();
-        if let Some(handshake) = observed.handshake {
+        // Some sources' words have it already.
+        let handshake = observed.handshake.map(ToString::to_string).filter(|handshake| !text.contains(handshake));
+        if let Some(handshake) = handshake {
             text = format!("{text}: {handshake}");
         }
         examples.push(Example { source: observed.source, place: place(), text });
@@ -256,6 +272,15 @@ impl Evidence {
         let Some(hello) = facts.and_then(|facts| facts.server_hello.as_ref()) else { return 0 };
         let agreed = (hello.version, hello.cipher_suite);
         self.agreed.number(&agreed, || agreed)
+    }
+
+    /// How many attempts of a kind are kept in full.
+    pub(crate) fn kept(&self) -> usize {
+        self.newest.limit()
+    }
+
+    pub(crate) fn newest(&self, group: u32, symptom: u32) -> &[Attempt] {
+        self.newest.of(group, symptom)
     }
 
     pub(crate) fn examples(&self, group: u32, symptom: u32) -> &[Example] {

@@ -9,18 +9,22 @@
 //! Never reads a clock, a file or a socket. "Not observed" is never taken for "absent": what a source does not tell is
 //! `None`, and takes no part in a comparison.
 
+mod attempt;
 pub mod causes;
 mod contrast;
 mod diagnose;
 mod evidence;
+mod explained;
 mod finding;
 mod intern;
 mod signs;
 pub mod sources;
 mod statistics;
 
+pub use attempt::Attempt;
 pub use contrast::{Dimension, Split};
-pub use diagnose::diagnose;
+pub use diagnose::{diagnose, explain};
 pub use evidence::{Evidence, Observed, Outcome, Place, Source, Symptom};
+pub use explained::{Explained, Tally};
 pub use finding::{Finding, Piece, Remedy, Scope, Side};
 pub use signs::{Sign, Signs};

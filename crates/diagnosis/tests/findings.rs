@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
-use gatepost_diagnosis::{Dimension, Evidence, Finding, Observed, Outcome, Place, Sign, Signs, Source, diagnose};
+use gatepost_diagnosis::{
+    Attempt, Dimension, Evidence, Finding, Observed, Outcome, Place, Sign, Signs, Source, Tally, diagnose, explain,
+};
 use jiff::{Timestamp, ToSpan};
 use protocol::smtp::{EnhancedCode, Phase};
 
@@ -66,7 +68,7 @@ fn add(evidence: &mut Evidence, attempt: Try<'_>) {
         outcome,
         ..Observed::by(Source::Attempt)
     };
-    evidence.add(&observed, || Some(Place::Session("08DF".to_owned())));
+    evidence.add(&observed, || Some(Place::Session { id: "08DF".to_owned(), file: None }));
 }
 
 fn signs(all: &[Sign]) -> Signs {
@@ -129,6 +131,28 @@ fn the_story_is_named_with_its_scope() {
     assert_eq!(finding.scope.works_with.as_deref(), Some("TLSv1 RC4-SHA"));
     assert_eq!(finding.messages_pending, split.failed);
     assert!(finding.summary.contains("always with TLSv1 RC4-SHA"), "{}", finding.summary);
+}
+
+#[test]
+fn a_finding_shows_its_attempts_and_counts_them_by_what_parts_them() {
+    let mut evidence = Evidence::keeping(3);
+    // The newest come first, as from a history that is read backwards.
+    for number in (0..40).rev() {
+        let policy = if number % 2 == 0 { "modern" } else { "legacy" };
+        let failure = (policy == "modern").then(no_cipher);
+        add(&mut evidence, Try { number, policy, failure, ..Try::default() });
+    }
+    let explained = explain(&evidence).into_iter().next().unwrap();
+    let tally = |value: &str, failed, worked| Tally { value: value.to_owned(), failed, worked };
+    assert_eq!(explained.tallies(), [tally("modern", 20, 0), tally("legacy", 0, 20)]);
+    let seconds = |attempts: Vec<&Attempt>| -> Vec<i64> {
+        attempts.iter().map(|attempt| attempt.at.unwrap().as_second() - start().as_second()).collect()
+    };
+    assert_eq!((seconds(explained.failing()), seconds(explained.working())), (vec![38, 36, 34], vec![39, 37, 35]));
+    assert!(explained.failing().iter().all(|attempt| attempt.failure.as_deref() == Some("it failed")));
+    let (failed, worked) = explained.times();
+    assert_eq!((failed.len(), worked.len(), explained.worked()), (20, 20, 20));
+    assert_eq!(vec![explained.finding.clone()], diagnose(&evidence));
 }
 
 #[test]

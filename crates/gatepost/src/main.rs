@@ -51,7 +51,7 @@ fn run_why(why: &cli::WhyArguments, config: &Path) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let found = runtime.block_on(async {
         let store = SqliteStore::attach(&config.node.data)?;
-        let found = cli::run_why(why, &store, &screen, &mut out).await;
+        let found = cli::run_why(why, &store, &config, &screen, &mut out).await;
         store.close().await;
         found
     })?;

@@ -15,6 +15,7 @@ pub struct LogReader<R> {
     messages: Box<dyn Take>,
     /// Lines that were not this server's, or told nothing of a message.
     pub lines_skipped: u64,
+    lines_read: u64,
 }
 
 /// What is known of a log's messages, each an `M`.
@@ -41,7 +42,12 @@ impl<M: Default> Messages<M> {
 
 impl<R: Read> LogReader<R> {
     pub(crate) fn new(file: R, messages: impl Take + 'static) -> Self {
-        Self { lines: Lines::new(file), messages: Box::new(messages), lines_skipped: 0 }
+        Self { lines: Lines::new(file), messages: Box::new(messages), lines_skipped: 0, lines_read: 0 }
+    }
+
+    /// The line that the last row is from, counted from 1.
+    pub fn line(&self) -> u64 {
+        self.lines_read
     }
 }
 
@@ -53,7 +59,9 @@ impl<R: Read> Iterator for LogReader<R> {
             if let Some(row) = self.messages.next_row() {
                 return Some(Ok(row));
             }
-            match self.lines.next() {
+            let line = self.lines.next();
+            self.lines_read += 1;
+            match line {
                 Ok(None) => return None,
                 Err(error) => return Some(Err(error)),
                 Ok(Some(line)) if self.messages.take(&text::lossy(line)) => {}

@@ -275,3 +275,16 @@ proptest::proptest! {
         reader(line.as_bytes(), now(), TimeZone::UTC).for_each(drop);
     }
 }
+
+#[test]
+fn rows_know_their_lines() {
+    let log = "noise\n\
+               2026-11-25 07:00:00 1abcde-000001-AB <= a@partner.test H=client [192.0.2.1] P=esmtp S=100\n\
+               2026-11-25 07:00:01 1abcde-000001-AB == b@onprem.test R=r T=t defer (111): Connection refused\n";
+    let mut reader = reader(log.as_bytes(), now(), TimeZone::UTC);
+    let mut lines = Vec::new();
+    while let Some(Ok(row)) = reader.next() {
+        lines.push((row[Column::EventId].to_owned(), reader.line()));
+    }
+    assert_eq!(lines.last().unwrap(), &("DEFER".to_owned(), 3), "{lines:?}");
+}

@@ -170,3 +170,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rows_know_their_lines() {
+    let rows = [Row::default(), Row::default(), Row::default()].map(|mut row| {
+        row.set(Column::EventId, "DEFER");
+        row
+    });
+    for (layout, first) in [(Layout::ExtendedReport, 2), (Layout::TrackingLog, 6)] {
+        let bytes = write(&rows, layout, Encoding::Utf8);
+        let unix = String::from_utf8(bytes.clone()).unwrap().replace("\r\n", "\n");
+        for file in [bytes.as_slice(), unix.as_bytes()] {
+            let mut reader = Reader::new(file).unwrap();
+            let lines: Vec<u64> = std::iter::from_fn(|| reader.next().map(|_| reader.line())).collect();
+            assert_eq!(lines, [first, first + 1, first + 2], "{layout:?}");
+        }
+    }
+}

@@ -17,7 +17,7 @@ use crate::{
 
 /// Adds what a session tells; `file` is its name, for people, and `node` who wrote it, where that is known.
 pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>) {
-    let place = Place::Session(format!("{} in {file}", session.id));
+    let place = Place::Session { id: session.id.clone(), file: Some(file.to_owned()) };
     let told = Told { source: Source::ProtocolLog, session, place, node, handshake: None };
     read(evidence, &told);
 }

@@ -49,7 +49,7 @@ pub fn add_event(evidence: &mut Evidence, event: &Event, sender: Option<&Address
         outcome: failure.map_or(Outcome::Worked, |failure| failed(failure, attempt, &text)),
         ..Observed::by(Source::Attempt)
     };
-    evidence.add(&observed, || Some(Place::Session(attempt.session.clone())));
+    evidence.add(&observed, || Some(Place::Session { id: attempt.session.clone(), file: None }));
 }
 
 /// Why a delivery failed, as the sender saw it.

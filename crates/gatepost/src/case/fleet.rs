@@ -77,6 +77,8 @@ fn configuration(scenario: &Scenario, name: &str, host: &str) -> String {
         "# Made by gatepost case run {case}.\n\n\
          [node]\nname = \"{name}\"\nhostname = \"{name}.gateway.test\"\n\n\
          [inbound]\nlisten = [\"127.0.0.1:0\"]\n\n\
+         # The place that it has in a case anyway: what a report of why quotes from.\n\
+         [protocol_log]\nfolder = \"{name}/protocol-log\"\n\n\
          [[accepted_domain]]\nname = \"onprem.test\"\nconnector = \"onprem\"\n\n\
          [[connector]]\nname = \"onprem\"\nhosts = [\"{host}\"]\n{connector}\
          # Short, as everything here. Nothing is held back from a node that fails: retries are left to luck.\n\

@@ -101,8 +101,9 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
     play.watch_until(sleep(scenario.patience)).await?;
 
     let before = Tally::read(&fleet.store, None).await?;
-    let (evidence, _) = why::from_store(&fleet.store, TraceQuery::default()).await?;
-    let findings = diagnosis::diagnose(&evidence);
+    let mut gathered = why::Gathered::for_findings();
+    gathered.add_store(&fleet.store, TraceQuery::default()).await?;
+    let findings = diagnosis::diagnose(&gathered.evidence);
     if let Some(first) = findings.first() {
         play.view.say(&format!("named, before anything is repaired: {}", first.summary));
     }

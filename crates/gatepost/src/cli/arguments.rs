@@ -413,6 +413,11 @@ Examples:
   gatepost why --capture edge.pcapng         what a packet capture tells
   gatepost why 01a2137e-b7ef-7443-bece-eb23c5d386a0
                                              one message
+  gatepost why onprem --report case.html --bundle case.zip
+                                             a page for the other side, and what stands behind it
+
+Report and bundle are made for strangers: of mail addresses they show the domain alone, unless
+--show-addresses is given, and never content or subjects. Files that exist are replaced.
 
 The root cause stands first. Whoever fails is held against whoever works, over node, TLS policy,
 address, cipher, size, domain and time at once.
@@ -427,6 +432,7 @@ JSON: {\"findings\": [{\"cause\", \"confidence\", \"scope\": {\"destination\", \
 
 /// What to explain.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
+#[command(group = clap::ArgGroup::new("files_for_others").multiple(true))]
 pub(crate) struct WhyArguments {
     /// A network message id, a connector, or a destination's host
     pub what: Option<String>,
@@ -452,11 +458,25 @@ pub(crate) struct WhyArguments {
     /// What packet captures tell
     #[arg(long, value_name = "FILE")]
     pub capture: Vec<PathBuf>,
+    /// Also write the findings as one HTML page, fit to be sent to the other side's administrator
+    #[arg(long, value_name = "FILE", group = "files_for_others")]
+    pub report: Option<PathBuf>,
+    /// Also write a zip with that page and what stands behind it: JSON, message trace, protocol log, handshakes
+    #[arg(long, value_name = "FILE", group = "files_for_others")]
+    pub bundle: Option<PathBuf>,
+    /// Show mail addresses in report and bundle; otherwise what stands before the @ is replaced
+    #[arg(long, requires = "files_for_others")]
+    pub show_addresses: bool,
     #[command(flatten)]
     pub output: Output,
 }
 
 impl WhyArguments {
+    /// True if files for others are to be written.
+    pub(crate) fn writes(&self) -> bool {
+        self.report.is_some() || self.bundle.is_some()
+    }
+
     /// True if it is about files.
     pub(crate) fn is_foreign(&self) -> bool {
         let files = [

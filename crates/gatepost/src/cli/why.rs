@@ -3,8 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use diagnosis::{Evidence, Finding, Side, Source, diagnose};
-use serde_json::json;
+use diagnosis::{Explained, Finding, Side, Source, explain};
 use store::{Store, TraceQuery};
 use uuid::Uuid;
 
@@ -12,20 +11,22 @@ use super::{
     arguments::{Format, WhyArguments},
     screen::{Colour, Screen, clean, paragraph},
 };
-use crate::why;
+use crate::{config::Config, protocol_log, why, why::Report};
 
 /// True if something was found.
 pub(crate) async fn run<S: Store>(
     arguments: &WhyArguments,
     store: &S,
+    config: &Config,
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
+    check(arguments)?;
     let message = arguments.what.as_deref().and_then(|what| what.parse::<Uuid>().ok());
     let mut query =
         TraceQuery { since: arguments.since.map(|since| since.timestamp(screen.now)), ..TraceQuery::default() };
     // Other mail of the same connector is what this message is held against.
-    let mut wanted = arguments.what.clone();
+    let mut wanted = arguments.what.as_deref();
     if let Some(id) = message {
         let record = store.message(id).await.context("failed to read the message")?;
         let Some(record) = record else { bail!("no message has the id {id}") };
@@ -33,13 +34,23 @@ pub(crate) async fn run<S: Store>(
         query.since = query.since.map(|since| since.min(record.message.received));
         wanted = None;
     }
-    let (evidence, read) = why::from_store(store, query).await.context("failed to read the history")?;
-    tell(&evidence, read, wanted.as_deref(), arguments, screen, out)
+    let mut gathered = gathering(arguments);
+    gathered.add_store(store, query).await.context("failed to read the history")?;
+    let findings = findings(&gathered, wanted);
+    tell(&findings, gathered.read, arguments, screen, out)?;
+    if arguments.writes() {
+        let folder = protocol_log::send_folder(&config.protocol_log, &config.node.data);
+        let excerpts = why::Excerpts::from_store(store, &why::attempts(&findings), &folder).await;
+        let excerpts = excerpts.context("failed to read the history of the messages concerned")?;
+        write_files(&Report::new(&findings, &gathered, excerpts, &[], screen.now), arguments)?;
+    }
+    Ok(!findings.is_empty())
 }
 
 /// The same from files.
 pub(crate) fn run_foreign(arguments: &WhyArguments, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<bool> {
-    let mut files = why::Files::new(screen.now, screen.zone.clone());
+    check(arguments)?;
+    let mut files = why::Files::new(gathering(arguments), screen.now, screen.zone.clone());
     files.add(Source::ProtocolLog, &arguments.protocol_log);
     files.add(Source::MessageTrace, &arguments.message_trace);
     files.add(Source::TrackingLog, &arguments.tracking_log);
@@ -49,37 +60,74 @@ pub(crate) fn run_foreign(arguments: &WhyArguments, screen: &Screen, out: &mut d
     for skipped in &files.skipped {
         eprintln!("gatepost: skipped {}", clean(skipped));
     }
-    if files.evidence.is_empty() {
+    let gathered = &files.gathered;
+    if gathered.evidence.is_empty() {
         bail!("there was nothing to explain in any of the files");
     }
-    tell(&files.evidence, files.read, arguments.what.as_deref(), arguments, screen, out)
+    let findings = findings(gathered, arguments.what.as_deref());
+    tell(&findings, gathered.read, arguments, screen, out)?;
+    if arguments.writes() {
+        let excerpts = why::Excerpts::from_files(&why::attempts(&findings), screen.now, &screen.zone);
+        write_files(&Report::new(&findings, gathered, excerpts, &files.skipped, screen.now), arguments)?;
+    }
+    Ok(!findings.is_empty())
+}
+
+/// What is wrong with the arguments is said before anything is read.
+fn check(arguments: &WhyArguments) -> anyhow::Result<()> {
+    match (&arguments.report, &arguments.bundle) {
+        (Some(report), Some(bundle)) if report == bundle => {
+            bail!("--report and --bundle are one file, {}: give each a name of its own", report.display())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn gathering(arguments: &WhyArguments) -> why::Gathered {
+    match (arguments.writes(), arguments.show_addresses) {
+        (false, _) => why::Gathered::for_findings(),
+        (true, true) => why::Gathered::for_report(why::Addresses::shown()),
+        (true, false) => why::Gathered::for_report(why::Addresses::default()),
+    }
+}
+
+fn findings<'a>(gathered: &'a why::Gathered, wanted: Option<&str>) -> Vec<Explained<'a>> {
+    let mut findings = explain(&gathered.evidence);
+    if let Some(wanted) = wanted {
+        findings.retain(|explained| is_about(&explained.finding, wanted));
+    }
+    findings
 }
 
 fn tell(
-    evidence: &Evidence,
+    explained: &[Explained<'_>],
     read: why::Read,
-    wanted: Option<&str>,
     arguments: &WhyArguments,
     screen: &Screen,
     out: &mut dyn Write,
-) -> anyhow::Result<bool> {
-    let mut findings = diagnose(evidence);
-    if let Some(wanted) = wanted {
-        findings.retain(|finding| is_about(finding, wanted));
-    }
+) -> anyhow::Result<()> {
+    let findings: Vec<&Finding> = explained.iter().map(|explained| &explained.finding).collect();
     match arguments.output.format {
-        Format::Json => {
-            let value = json!({ "findings": findings, "read": read });
-            writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?;
-        }
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&why::json(&findings, read))?)?,
         Format::Table => {
-            write(&findings, screen, out)?;
+            write(findings.iter().copied(), screen, out)?;
             if findings.is_empty() {
                 writeln!(out, "Nothing wrong was found in {} attempts of {} messages.", read.attempts, read.messages)?;
             }
         }
     }
-    Ok(!findings.is_empty())
+    Ok(())
+}
+
+/// What is for others.
+fn write_files(report: &Report<'_>, arguments: &WhyArguments) -> anyhow::Result<()> {
+    if let Some(path) = &arguments.report {
+        why::write_file(path, report.page().as_bytes())?;
+    }
+    if let Some(path) = &arguments.bundle {
+        why::write_file(path, &why::bundle(report)?)?;
+    }
+    Ok(())
 }
 
 /// By connector, or by host with a port or without.
@@ -92,8 +140,12 @@ fn is_about(finding: &Finding, wanted: &str) -> bool {
 }
 
 /// Findings for people.
-pub(crate) fn write(findings: &[Finding], screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
-    for (index, finding) in findings.iter().enumerate() {
+pub(crate) fn write<'a>(
+    findings: impl IntoIterator<Item = &'a Finding>,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    for (index, finding) in findings.into_iter().enumerate() {
         if index > 0 {
             writeln!(out)?;
         }

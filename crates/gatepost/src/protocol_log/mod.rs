@@ -43,7 +43,7 @@ impl ProtocolLogs {
         let folder = base(settings, data);
         let limits = limits(settings);
         Self {
-            send: Log::start(LogType::Send, folder.join("SmtpSend"), limits),
+            send: Log::start(LogType::Send, send_folder(settings, data), limits),
             receive: Log::start(LogType::Receive, folder.join("SmtpReceive"), limits),
             receive_wanted: AtomicBool::new(settings.receive),
         }
@@ -78,6 +78,11 @@ impl ProtocolLogs {
         self.send.close();
         self.receive.close();
     }
+}
+
+/// Where the sessions with destinations are written down.
+pub(crate) fn send_folder(settings: &ProtocolLog, data: &Path) -> PathBuf {
+    base(settings, data).join("SmtpSend")
 }
 
 fn base(settings: &ProtocolLog, data: &Path) -> PathBuf {

@@ -3,21 +3,20 @@
 use std::{fs::File, io, path::Path};
 
 use anyhow::bail;
-use diagnosis::{Evidence, Source, sources};
+use diagnosis::{Source, sources};
 use jiff::{Timestamp, tz::TimeZone};
 use trace::{
     LogReader, exim_log, message_trace,
-    message_trace::Row,
+    message_trace::{Column, Row},
     postfix_log,
     protocol_log::{self, LogType, sessions},
 };
 
-use super::Read;
+use super::{Gathered, report::counted};
 
 /// Evidence from files, and what was wrong with some of them.
 pub(crate) struct Files {
-    pub evidence: Evidence,
-    pub read: Read,
+    pub gathered: Gathered,
     /// Files that gave nothing, each with the reason.
     pub skipped: Vec<String>,
     /// For logs whose times name no year, or no zone.
@@ -26,25 +25,29 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(crate) fn new(now: Timestamp, zone: TimeZone) -> Self {
-        Self { evidence: Evidence::default(), read: Read::default(), skipped: Vec::new(), now, zone }
+    pub(crate) fn new(gathered: Gathered, now: Timestamp, zone: TimeZone) -> Self {
+        Self { gathered, skipped: Vec::new(), now, zone }
     }
 
     /// Reads files of one kind.
     pub(crate) fn add(&mut self, source: Source, paths: &[impl AsRef<Path>]) {
         for path in paths.iter().map(AsRef::as_ref) {
-            let before = self.evidence.len();
+            let before = self.gathered.evidence.len();
             let result =
                 File::open(path).map_err(anyhow::Error::from).and_then(|file| self.read_file(source, file, path));
-            let result = result.and_then(|()| match self.evidence.len() {
-                now if now == before => bail!("no attempt to deliver is in it"),
+            let attempts = self.gathered.evidence.len() - before;
+            let result = result.and_then(|()| match attempts {
+                0 => bail!("no attempt to deliver is in it"),
                 _ => Ok(()),
             });
+            if attempts > 0 {
+                self.gathered.sources.push(format!("{} ({})", path.display(), counted(attempts as u64, "attempt")));
+            }
             if let Err(error) = result {
                 self.skipped.push(format!("{}: {error:#}", path.display()));
             }
         }
-        self.read.attempts = self.evidence.len() as u64;
+        self.gathered.read.attempts = self.gathered.evidence.len() as u64;
     }
 
     fn read_file(&mut self, source: Source, file: File, path: &Path) -> anyhow::Result<()> {
@@ -56,23 +59,32 @@ impl Files {
             Source::EximLog => self.log(source, exim_log::reader(file, self.now, self.zone.clone()), &name),
             _ => {
                 let mut reader = message_trace::Reader::new(file)?;
-                self.rows(source, reader.by_ref(), &name)?;
-                self.read.rows_skipped += reader.skipped().0;
+                self.rows(source, &mut reader, message_trace::Reader::line, &name)?;
+                self.gathered.read.rows_skipped += reader.skipped().0;
                 Ok(())
             }
         }
     }
 
     fn log(&mut self, source: Source, mut reader: LogReader<File>, name: &str) -> anyhow::Result<()> {
-        self.rows(source, reader.by_ref(), name)?;
-        self.read.rows_skipped += reader.lines_skipped;
+        self.rows(source, &mut reader, LogReader::line, name)?;
+        self.gathered.read.rows_skipped += reader.lines_skipped;
         Ok(())
     }
 
-    fn rows(&mut self, source: Source, rows: impl Iterator<Item = io::Result<Row>>, name: &str) -> anyhow::Result<()> {
-        for (index, row) in rows.enumerate() {
-            // The header has the first line.
-            sources::rows::add_row(&mut self.evidence, source, &row?, name, index as u64 + 2);
+    fn rows<R: Iterator<Item = io::Result<Row>>>(
+        &mut self,
+        source: Source,
+        reader: &mut R,
+        line: fn(&R) -> u64,
+        name: &str,
+    ) -> anyhow::Result<()> {
+        while let Some(row) = reader.next() {
+            let row = row?;
+            for column in [Column::SenderAddress, Column::RecipientAddress] {
+                self.gathered.addresses.learn(&row[column]);
+            }
+            sources::rows::add_row(&mut self.gathered.evidence, source, &row, name, line(reader));
         }
         Ok(())
     }
@@ -80,7 +92,8 @@ impl Files {
     fn capture(&mut self, file: File, name: &str) -> anyhow::Result<()> {
         let packets = capture::Packets::open(file)?;
         capture::sessions(packets, capture::Options::default(), |session| {
-            sources::capture::add_session(&mut self.evidence, &session, name);
+            session.lines.iter().for_each(|line| self.gathered.addresses.learn(&line.text));
+            sources::capture::add_session(&mut self.gathered.evidence, &session, name);
         });
         Ok(())
     }
@@ -88,14 +101,20 @@ impl Files {
     fn protocol_log(&mut self, file: File, path: &Path) -> anyhow::Result<()> {
         let mut reader = protocol_log::Reader::new(file)?;
         let rows = reader.by_ref().collect::<io::Result<Vec<_>>>()?;
-        self.read.rows_skipped += reader.rows_skipped;
+        self.gathered.read.rows_skipped += reader.rows_skipped;
         if reader.log_type == Some(LogType::Receive) {
             bail!("it is a log of the receiving side; the sender's tells why mail is stuck");
         }
         // A node's logs lie in folders of its own: mx1/protocol-log/SmtpSend/….
         let node = path.ancestors().nth(3).and_then(|folder| folder.file_name()).and_then(|name| name.to_str());
         for session in sessions(rows) {
-            sources::protocol_log::add_session(&mut self.evidence, &session, &path.display().to_string(), node);
+            session.rows.iter().for_each(|row| self.gathered.addresses.learn(&row.data));
+            sources::protocol_log::add_session(
+                &mut self.gathered.evidence,
+                &session,
+                &path.display().to_string(),
+                node,
+            );
         }
         Ok(())
     }

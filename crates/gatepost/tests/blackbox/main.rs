@@ -16,6 +16,7 @@ mod lifecycle;
 mod notices;
 mod peers;
 mod protocol_log;
+mod report;
 mod rollout;
 mod support;
 mod tls;

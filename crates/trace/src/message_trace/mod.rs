@@ -114,6 +114,15 @@ impl Row {
         self.place(column as usize, start..self.text.len());
     }
 
+    /// The same row with other values.
+    pub fn map(&self, value: impl Fn(Column, &str) -> String) -> Self {
+        let mut row = Self { at: self.at, ..Self::default() };
+        for (column, _) in NAMES {
+            row.set(column, value(column, &self[column]));
+        }
+        row
+    }
+
     fn place(&mut self, column: usize, range: Range<usize>) {
         // No row is so large that a number is cut here; were it, the column would say nothing.
         let numbers = (u32::try_from(range.start), u32::try_from(range.end));

@@ -21,6 +21,8 @@ pub struct Reader<R: Read> {
     order: Vec<Option<usize>>,
     record: csv::StringRecord,
     skipped: u64,
+    /// 1 where lines end with CRLF: a record is over at its CR, and its LF is not counted yet when the next one begins.
+    uncounted: u64,
 }
 
 impl<R: Read> Reader<R> {
@@ -31,13 +33,16 @@ impl<R: Read> Reader<R> {
     /// `InvalidData` where the file is neither an extended report nor a message tracking log.
     pub fn new(file: R) -> io::Result<Self> {
         let csv = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(Decoder::new(file)?);
-        let mut reader = Self { csv, order: Vec::new(), record: csv::StringRecord::new(), skipped: 0 };
+        let mut reader = Self { csv, order: Vec::new(), record: csv::StringRecord::new(), skipped: 0, uncounted: 0 };
         while reader.order.is_empty() {
             if !reader.csv.read_record(&mut reader.record)? || !reader.read_header() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
                     "it is no message trace: neither date_time_utc, #Fields: date-time nor Received names its columns",
                 ));
+            }
+            if reader.csv.position().line() == 1 {
+                reader.uncounted = 1;
             }
         }
         Ok(reader)
@@ -46,6 +51,11 @@ impl<R: Read> Reader<R> {
     /// What was passed over so far.
     pub fn skipped(&self) -> RowsSkipped {
         RowsSkipped(self.skipped)
+    }
+
+    /// The line that the last row begins on, counted from 1.
+    pub fn line(&self) -> u64 {
+        self.record.position().map_or(0, csv::Position::line) + self.uncounted
     }
 
     /// False where it is no header line.
