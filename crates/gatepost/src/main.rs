@@ -121,10 +121,13 @@ fn run_case(command: &CaseCommand, out: &mut (impl Write + Send)) -> anyhow::Res
     let screen = cli::Screen::stdout(false, Timestamp::now());
     match command {
         CaseCommand::List { format } => case::list(*format, &screen, out)?,
-        CaseCommand::Run { name, all: _, keep, format } => {
+        CaseCommand::Run { name, all: _, defended, keep, format } => {
             raise_descriptor_limit();
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let result = runtime.block_on(case::run(name.as_deref(), *keep, *format, &screen, out));
+            let result = match name {
+                Some(name) if *defended => runtime.block_on(case::run_defended(name, *keep, *format, &screen, out)),
+                _ => runtime.block_on(case::run(name.as_deref(), *keep, *format, &screen, out)),
+            };
             runtime.shutdown_background();
             result?;
         }

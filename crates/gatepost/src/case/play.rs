@@ -23,7 +23,11 @@ use super::{
     tally::Tally,
     view::View,
 };
-use crate::{cli::Screen, why};
+use crate::{
+    cli::Screen,
+    fleet::{self as rollouts, Rollout},
+    why,
+};
 
 /// How often the store is read.
 const TICK: Duration = Duration::from_millis(500);
@@ -95,13 +99,15 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
     introduce(scenario, &destination, &mut view);
     let is = destination.is();
 
-    let mut play = Play { scenario, fleet: &fleet, view: &mut view, most_queued: 0, repaired: None };
+    let began = Instant::now();
+    let mut play =
+        Play { scenario, fleet: &fleet, view: &mut view, began, queue: Vec::new(), halted: None, repaired: None };
     let sending = send_all(scenario, fleet.addresses());
     play.watch_until(sending).await??;
     play.watch_until(sleep(scenario.patience)).await?;
 
     let before = Tally::read(&fleet.store, None).await?;
-    let (evidence, _) = why::from_store(&fleet.store, TraceQuery::default()).await?;
+    let (evidence, _) = why::from_store(&fleet.store, TraceQuery { limit: u32::MAX, ..TraceQuery::default() }).await?;
     let findings = diagnosis::diagnose(&evidence);
     if let Some(first) = findings.first() {
         play.view.say(&format!("named, before anything is repaired: {}", first.summary));
@@ -113,7 +119,8 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
     play.view.say("repaired; what waits goes with its next retry");
     let began = Instant::now();
     let tally = play.watch_until_empty().await?;
-    let (drained, most_queued) = (began.elapsed(), play.most_queued.max(before.queued));
+    let drained = began.elapsed();
+    let Play { queue, halted, .. } = play;
     view.finish();
     fleet.stop().await;
     Ok(Report {
@@ -121,7 +128,9 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
         destination: is,
         tally,
         queued_at_repair: before.queued,
-        most_queued,
+        most_queued: queue.iter().copied().max().unwrap_or(0).max(before.queued),
+        queue,
+        halted,
         drained,
         findings,
     })
@@ -144,16 +153,41 @@ struct Play<'a> {
     scenario: &'a Scenario,
     fleet: &'a Fleet,
     view: &'a mut View,
-    most_queued: usize,
+    began: Instant,
+    /// Its length at each look.
+    queue: Vec<usize>,
+    halted: Option<Halted>,
     repaired: Option<Timestamp>,
+}
+
+/// A rollout that has halted itself.
+pub(crate) struct Halted {
+    /// Since mail began to come in.
+    pub after: Duration,
+    /// Messages that had come in.
+    pub taken: usize,
+    pub rollout: Rollout,
 }
 
 impl Play<'_> {
     async fn look(&mut self) -> anyhow::Result<Tally> {
         let tally = Tally::read(&self.fleet.store, self.repaired).await?;
-        self.most_queued = self.most_queued.max(tally.queued);
+        self.queue.push(tally.queued);
+        self.look_at_rollout(tally.taken).await?;
         self.view.show(&tally, self.scenario.messages);
         Ok(tally)
+    }
+
+    async fn look_at_rollout(&mut self, taken: usize) -> anyhow::Result<()> {
+        if !self.scenario.defended || self.halted.is_some() {
+            return Ok(());
+        }
+        let Some((_, rollout)) = rollouts::in_force(&self.fleet.store).await? else { return Ok(()) };
+        if let Some(reason) = &rollout.halted {
+            self.view.say(&format!("the rollout has halted itself: {reason}"));
+            self.halted = Some(Halted { after: self.began.elapsed(), taken, rollout });
+        }
+        Ok(())
     }
 
     async fn watch_until<T>(&mut self, event: impl Future<Output = T>) -> anyhow::Result<T> {

@@ -682,6 +682,9 @@ pub(crate) enum CaseCommand {
         /// Play all of them, and show which cause was named for which
         #[arg(long, conflicts_with_all = ["name", "keep"])]
         all: bool,
+        /// Play it a second time with a rollout that defends itself, and show both
+        #[arg(long, conflicts_with = "all")]
+        defended: bool,
         /// Keep the data, to look at it with trace, queue, policy and rollout
         #[arg(long)]
         keep: bool,

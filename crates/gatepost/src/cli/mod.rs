@@ -43,7 +43,7 @@ pub(crate) use policy::{ledger as run_ledger, list as list_policies};
 pub(crate) use probe::run as run_probe;
 pub(crate) use queue::run as run_queue;
 pub(crate) use rollout::run as run_rollout;
-pub(crate) use screen::Screen;
+pub(crate) use screen::{Screen, paragraph};
 pub(crate) use standing::Standing;
 pub(crate) use trace::{run as run_trace, sender};
 pub(crate) use why::{run as run_why, run_foreign as run_foreign_why, write as write_findings};

@@ -517,6 +517,7 @@ fn why_a_delivery_waits() {
             connections: 20,
             connections_max: 20,
             limited: limited.map(str::to_owned),
+            under_policy: None,
             backed_off: backed_off.map(|until| BackOff {
                 since: at(NOW),
                 began: at(NOW),

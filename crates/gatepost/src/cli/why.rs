@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use diagnosis::{Evidence, Finding, Side, Source, diagnose};
+use diagnosis::{Evidence, Finding, Source, diagnose};
 use serde_json::json;
 use store::{Store, TraceQuery};
 use uuid::Uuid;
@@ -22,8 +22,8 @@ pub(crate) async fn run<S: Store>(
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
     let message = arguments.what.as_deref().and_then(|what| what.parse::<Uuid>().ok());
-    let mut query =
-        TraceQuery { since: arguments.since.map(|since| since.timestamp(screen.now)), ..TraceQuery::default() };
+    let since = arguments.since.map(|since| since.timestamp(screen.now));
+    let mut query = TraceQuery { since, limit: u32::MAX, ..TraceQuery::default() };
     // Other mail of the same connector is what this message is held against.
     let mut wanted = arguments.what.clone();
     if let Some(id) = message {
@@ -120,12 +120,7 @@ fn write_finding(number: usize, finding: &Finding, screen: &Screen, out: &mut dy
     }
     writeln!(out, "\n   Remedy")?;
     for remedy in &finding.remedy {
-        let side = match remedy.side {
-            Side::Destination => "destination",
-            Side::Gateway => "gateway",
-            Side::Network => "network",
-        };
-        paragraph(&format!("- {side}: {}", remedy.action), "     ", screen, out)?;
+        paragraph(&format!("- {}: {}", remedy.side, remedy.action), "     ", screen, out)?;
     }
     writeln!(out, "\n   Verify\n     {}", clean(&finding.check))
 }

@@ -1,12 +1,14 @@
 //! Evidence for diagnosis, gathered from where it lies.
 
 mod files;
+mod rollout;
 
 use diagnosis::{Evidence, sources};
 use store::{Store, TraceQuery};
 
 use crate::cli::Pages;
 pub(crate) use files::Files;
+pub(crate) use rollout::trouble_of;
 
 /// What was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
@@ -19,7 +21,7 @@ pub(crate) struct Read {
 /// Reads the history of the messages that a query finds.
 pub(crate) async fn from_store<S: Store>(store: &S, query: TraceQuery) -> store::Result<(Evidence, Read)> {
     let (mut evidence, mut read) = (Evidence::default(), Read::default());
-    let mut pages = Pages::new(TraceQuery { limit: u32::MAX, ..query });
+    let mut pages = Pages::new(query);
     while let Some(records) = pages.read(store).await? {
         // Recipients of a message follow each other.
         let mut keys: Vec<_> = records.iter().map(|record| record.message.key).collect();
