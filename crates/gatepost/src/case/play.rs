@@ -140,7 +140,8 @@ fn introduce(scenario: &Scenario, destination: &Destination, view: &mut View) {
     let Scenario { nodes, messages, retry, .. } = scenario;
     view.say(&format!("{nodes} nodes on one store; the destination is {}", destination.is()));
     if let Some((from, to, percent)) = scenario.rollout {
-        view.say(&format!("rollout: {percent} % of the nodes go from the TLS policy \"{from}\" to \"{to}\""));
+        let defended = if scenario.defended { ", and the rollout defends itself" } else { "" };
+        view.say(&format!("rollout: {percent} % of the nodes go from the TLS policy \"{from}\" to \"{to}\"{defended}"));
     }
     let shortened = STORY_RETRY.as_secs_f64() / retry.as_secs_f64();
     view.say(&format!(

@@ -662,7 +662,12 @@ Examples:
 On the nodes that it moves, connectors whose tls_policy is the one of --from are under the one of
 --to. Nodes follow within two seconds, without a restart. A share is taken of the nodes that have
 reported within ten minutes, in the order of a hash of their names: a larger share has the nodes of
-a smaller one. At 100 per cent, nodes that are added later are moved too.";
+a smaller one. At 100 per cent, nodes that are added later are moved too.
+
+A rollout halts itself where a destination works under the old policy and fails under the new one,
+and says so in its status. Where all nodes are moved already, half of them go back. Until it is
+decided, mail is left to the nodes whose policy works. rollout resume goes on; the rollout does not
+halt itself for that destination again. [rollout] self_defence = false turns all that off.";
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum CaseCommand {
@@ -697,21 +702,26 @@ pub(crate) enum CaseCommand {
 const CASE_HELP: &str = "\
 Example:
   gatepost case run rc4-queue --keep
+  gatepost case run rc4-queue --defended
 
 Everything listens on loopback only, and needs neither configuration nor privileges. The destination
 of rc4-queue is Exim with GnuTLS where it is on this machine (./test unpacks it), else a device of
 the lab. Retries are shortened from 15 minutes to seconds.
 
+With --defended it is played twice: as it is, where nodes do nothing about the rollout by themselves,
+and with [rollout] self_defence on.
+
 JSON: {\"case\", \"cause\", \"destination\", \"sent\", \"delivered\", \"max_queued\", \"queued_at_repair\",
-\"attempts\": [{\"node\", \"policy\", \"stage\": \"broken\" or \"repaired\", \"tls_version\", \"cipher\", \"ok\",
+\"queue\": its length every half second, \"halted\": {\"after_s\", \"taken\", \"reason\", \"trouble\"} or null, \"attempts\": [{\"node\", \"policy\", \"stage\": \"broken\" or \"repaired\", \"tls_version\", \"cipher\", \"ok\",
 \"failed\", \"failure\"}], \"retry_s\", \"drained_s\", \"messages\": [{\"waited_s\", \"tries\"}], \"kept\"};
-tls_version and cipher are null where no handshake succeeded.";
+tls_version and cipher are null where no handshake succeeded. With --defended: {\"plain\", \"defended\"}.";
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum RolloutCommand {
     /// The plan in force, and which node is under which policy
     #[command(after_help = "\
-JSON: {\"version\", \"at\", \"by\", \"from\", \"to\", \"percent\", \"halted\",
+JSON: {\"version\", \"at\", \"by\", \"from\", \"to\", \"percent\", \"halted\": why,
+\"trouble\": {\"destination\", \"cause\", \"remedy\": […], \"check\"} where it halted itself, \"accepted\": [destination],
 \"nodes\": [{\"node\", \"moved\", \"plan_version\", \"last_seen\"}]}; all but nodes are null without a plan.")]
     Status(Output),
     /// Move a share of the nodes, or nodes by name; the rest goes back
@@ -736,7 +746,7 @@ JSON: {\"version\", \"at\", \"by\", \"from\", \"to\", \"percent\", \"halted\",
         #[arg(long, value_name = "REASON", default_value = "by an operator")]
         because: String,
     },
-    /// End a halt
+    /// End a halt, and accept the trouble that the rollout halted itself for
     Resume,
 }
 
