@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use diagnosis::Finding;
 use jiff::Timestamp;
-use store::Store;
+use store::{PolicyResults, Store};
 use tokio::time::{Instant, sleep};
 
 use super::Node;
@@ -35,20 +35,29 @@ pub(super) async fn run<S: Store>(node: Arc<Node<S>>) {
 
 async fn look<S: Store>(node: &Arc<Node<S>>) -> anyhow::Result<()> {
     let Some(plan) = node.plan.load_full() else { return Ok(()) };
-    let (is_on, is_over) = (node.config.load().rollout.self_defence, plan.1.halted.is_some() || plan.1.is_idle());
-    let now = Timestamp::now();
-    let since = now - WINDOW;
-    // The history is read only where this node itself saw the new policy fail.
-    if !is_on || is_over || !has_failed(node, &plan.1.to, since) {
+    let is_on = node.config.load().rollout.self_defence;
+    if !is_on || plan.1.halted.is_some() || plan.1.is_idle() {
         return Ok(());
     }
-    let Some(finding) = why::trouble_of(&node.store, &plan.1, since).await? else { return Ok(()) };
-    halt(node, &plan, finding, now).await
+    let now = Timestamp::now();
+    let since = now - WINDOW;
+    for connector in failing(node, &plan.1, since) {
+        if let Some(finding) = why::trouble_of(&node.store, &plan.1, &connector, since).await? {
+            return halt(node, &plan, finding, now).await;
+        }
+    }
+    Ok(())
 }
 
-fn has_failed<S: Store>(node: &Node<S>, policy: &str, since: Timestamp) -> bool {
-    let results = node.outbound.reports().into_iter().filter_map(|report| report.under_policy);
-    results.into_iter().any(|results| results.policy == policy && results.failed >= Some(since))
+/// The connectors that the rollout moves, and for which the new policy has failed on this node since: the history is read
+/// for no others.
+fn failing<S: Store>(node: &Node<S>, rollout: &Rollout, since: Timestamp) -> Vec<String> {
+    let config = node.config.load();
+    let is_moved = |name: &str| config.connector(name).is_some_and(|connector| connector.tls_policy == rollout.from);
+    let fails = |results: &PolicyResults| results.policy == rollout.to && results.failed >= Some(since);
+    let reports = node.outbound.reports().into_iter();
+    let failing = reports.filter(|report| report.under_policy.as_ref().is_some_and(fails) && is_moved(&report.name));
+    failing.map(|report| report.name).collect()
 }
 
 async fn halt<S: Store>(node: &Node<S>, plan: &(u64, Rollout), finding: Finding, now: Timestamp) -> anyhow::Result<()> {

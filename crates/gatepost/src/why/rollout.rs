@@ -1,6 +1,6 @@
 //! Whether a rollout breaks a destination: it works under the old TLS policy and fails under the new one.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
 use diagnosis::{Dimension, Finding, diagnose};
 use jiff::Timestamp;
@@ -11,37 +11,24 @@ use crate::fleet::Rollout;
 
 /// Messages that failed under the new policy: where they went is looked at.
 const FAILING_MAX: u32 = 100;
-/// Destinations looked at, and messages of each: few enough to be nothing beside the mail.
+/// Addresses looked at, and messages of each: few enough to be nothing beside the mail.
 const DESTINATIONS_MAX: usize = 8;
 const MESSAGES_MAX: u32 = 300;
 /// A rollout is looked at again and again: less is left to chance than in one diagnosis.
 const CHANCE_MAX: f64 = 0.001;
 
-/// What speaks against a rollout in messages that were received since, if anything does.
+/// What speaks against a rollout in a connector's messages that were received since, if anything does.
 pub(crate) async fn trouble_of<S: Store>(
     store: &S,
     rollout: &Rollout,
+    connector: &str,
     since: Timestamp,
 ) -> anyhow::Result<Option<Finding>> {
-    let failing = TraceQuery {
-        states: Some(vec![State::Queued, State::Leased]),
-        since: Some(since),
-        last_attempt: AttemptMatch { tls_policy: Some(rollout.to.clone()), ..AttemptMatch::default() },
-        limit: FAILING_MAX,
-        ..TraceQuery::default()
-    };
-    let destination = |record: &store::DeliveryRecord| {
-        let address = record.last_attempt.as_ref()?.to_ip?;
-        Some((record.delivery.connector.clone(), address))
-    };
-    let destinations: BTreeSet<_> = store.trace(failing).await?.iter().filter_map(destination).collect();
-    for (connector, address) in destinations.into_iter().take(DESTINATIONS_MAX) {
+    for address in failing(store, rollout, connector, since).await? {
         let query = TraceQuery {
-            connector: Some(connector),
-            since: Some(since),
             last_attempt: AttemptMatch { to_ip: Some(address), ..AttemptMatch::default() },
             limit: MESSAGES_MAX,
-            ..TraceQuery::default()
+            ..received(connector, since)
         };
         let (evidence, _) = from_store(store, query).await?;
         // As long as it takes, no other task of the node has this thread.
@@ -51,6 +38,35 @@ pub(crate) async fn trouble_of<S: Store>(
         }
     }
     Ok(None)
+}
+
+fn received(connector: &str, since: Timestamp) -> TraceQuery {
+    TraceQuery { connector: Some(connector.to_owned()), since: Some(since), ..TraceQuery::default() }
+}
+
+/// Where messages wait, or were lost, that failed under the new policy: the most frequent addresses.
+async fn failing<S: Store>(
+    store: &S,
+    rollout: &Rollout,
+    connector: &str,
+    since: Timestamp,
+) -> store::Result<Vec<IpAddr>> {
+    let query = TraceQuery {
+        states: Some(vec![State::Queued, State::Leased, State::Failed]),
+        last_attempt: AttemptMatch { tls_policy: Some(rollout.to.clone()), ..AttemptMatch::default() },
+        limit: FAILING_MAX,
+        ..received(connector, since)
+    };
+    let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+    for attempt in store.trace(query).await?.into_iter().filter_map(|record| record.last_attempt) {
+        if let Some(address) = attempt.to_ip {
+            *counts.entry(address).or_default() += 1;
+        }
+    }
+    let mut addresses: Vec<IpAddr> = counts.keys().copied().collect();
+    addresses.sort_by_key(|address| (Reverse(counts.get(address)), *address));
+    addresses.truncate(DESTINATIONS_MAX);
+    Ok(addresses)
 }
 
 fn speaks_against(rollout: &Rollout, finding: &Finding) -> bool {
