@@ -98,6 +98,7 @@ impl Command {
             Self::Probe(arguments) => arguments.output.utc,
             Self::Capture(arguments) => arguments.utc,
             Self::Queue(QueueCommand::List { output, .. } | QueueCommand::Show { output, .. }) => output.utc,
+            Self::Policy(PolicyCommand::Impact(ImpactArguments { output, .. })) => output.utc,
             Self::Policy(PolicyCommand::Ledger(output)) | Self::Rollout(RolloutCommand::Status(output)) => output.utc,
             Self::Serve
             | Self::Queue(_)
@@ -642,7 +643,38 @@ JSON: {\"policies\": [{\"name\", \"minimum\", \"maximum\", \"ciphers\", \"suites
     /// What went to which destination in plaintext or below the policy "modern", and why
     #[command(after_help = LEDGER_HELP)]
     Ledger(Output),
+    /// Which destinations would break under a policy, foreseen from the handshakes of the history
+    #[command(after_help = IMPACT_HELP)]
+    Impact(ImpactArguments),
 }
+
+#[derive(Args, Clone, PartialEq, Debug)]
+pub(crate) struct ImpactArguments {
+    /// Name of a TLS policy, as policy list shows it
+    pub policy: String,
+    /// How many days of history to look at
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub days: u32,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+const IMPACT_HELP: &str = "\
+Examples:
+  gatepost policy impact modern
+  gatepost policy impact no-rc4 --days 7 --format json
+
+A destination breaks if it has refused an offer that has all that the policy offers, has failed
+under the policy itself, or has chosen an older version than was offered and than the policy allows.
+It works if it has agreed on a version and a suite that the policy has. A server that chose another
+suite may have those of the policy too: that is undecided, and a probe finds it out. Of several
+handshakes the latest that decides is believed. Certificates are not judged.
+
+Exit status: 0 nothing would break, 1 something would, 2 bad usage.
+
+JSON: {\"policy\", \"since\", \"days\": looked at, \"queued\": messages, \"plaintext\": messages, \"undecided\": messages,
+\"destinations\": [{\"host\", \"port\", \"connector\", \"verdict\": \"breaks\", \"undecided\" or \"works\", \"effect\": \"queued\"
+or \"plaintext\" where it breaks, \"because\", \"messages\", \"messages_a_day\", \"check\"}]}.";
 
 const LEDGER_HELP: &str = "\
 One row for each destination, policy and result. Why is one of: starttls-not-offered, configured

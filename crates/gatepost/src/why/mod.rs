@@ -1,6 +1,7 @@
 //! Evidence for diagnosis, gathered from where it lies.
 
 mod files;
+mod impact;
 mod rollout;
 
 use diagnosis::{Evidence, sources};
@@ -8,6 +9,7 @@ use store::{Store, TraceQuery};
 
 use crate::cli::Pages;
 pub(crate) use files::Files;
+pub(crate) use impact::{Impact, impact};
 pub(crate) use rollout::trouble_of;
 
 /// What was read.
