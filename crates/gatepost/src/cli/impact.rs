@@ -125,7 +125,10 @@ impl Report<'_> {
     }
 
     fn summary(&self) -> String {
-        let days = format!("the last {}", count(self.days.round() as u64, "day", "days"));
+        let days = match self.days.round() as u64 {
+            1 => "the last day".to_owned(),
+            days => format!("the last {days} days"),
+        };
         let part = |impacts: Vec<&Impact>, what: &str| {
             let hosts = impacts.len() as u64;
             let messages = count(messages(impacts.into_iter()), "message", "messages");

@@ -81,9 +81,11 @@ fn add_attempt(server: &mut Server, event: &Event, attempt: &Attempt, config: &C
         _ => true,
     };
     let fell_back = attempt.plaintext_because.is_some();
+    // Where TLS is required, mail that was not encrypted was not delivered either.
+    let in_the_clear = || attempt.tls.is_none() && settings(config, &attempt.connector).tls == TlsLevel::Opportunistic;
     match &attempt.handshake {
         Some(facts) => server.add(facts, works && !fell_back, event.at),
-        None if works && settings(config, &attempt.connector).tls != TlsLevel::None => server.add_plaintext(event.at),
+        None if works && in_the_clear() => server.add_plaintext(event.at),
         None => {}
     }
 }
