@@ -1,5 +1,7 @@
 //! Findings: a cause, how sure it is, whom it holds for, how that is known, and what to do.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -77,4 +79,15 @@ pub enum Side {
     Destination,
     Gateway,
     Network,
+}
+
+/// As in JSON.
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Destination => "destination",
+            Self::Gateway => "gateway",
+            Self::Network => "network",
+        })
+    }
 }

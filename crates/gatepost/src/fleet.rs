@@ -18,7 +18,7 @@ use store::{NodeReport, Store, StoredPlan};
 use crate::config::Config;
 
 /// A move of the fleet, or of a part of it, from one TLS policy to another.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Rollout {
     pub from: String,
     pub to: String,
@@ -30,6 +30,24 @@ pub(crate) struct Rollout {
     /// Why no further node may be moved; `None` while it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halted: Option<String>,
+    /// What it halted itself for; `None` where an operator halted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// Destinations whose trouble an operator has accepted by resuming: it does not halt itself for them again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<String>,
+}
+
+/// A destination that works under the old policy and fails under the new one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(crate) struct Trouble {
+    pub destination: String,
+    /// Id in the cause catalogue.
+    pub cause: String,
+    /// What each side can do.
+    pub remedy: Vec<String>,
+    /// The command that verifies it.
+    pub check: String,
 }
 
 impl Rollout {
@@ -145,6 +163,20 @@ pub(crate) async fn change<S: Store>(
     }
 }
 
+/// Halts version `version` of the plan for a reason that the fleet found by itself. `None`: the plan has changed since.
+pub(crate) async fn halt_itself<S: Store>(
+    store: &S,
+    (version, rollout): &(u64, Rollout),
+    reason: String,
+    trouble: Trouble,
+    by: &str,
+    now: Timestamp,
+) -> anyhow::Result<Option<u64>> {
+    let nodes = members(&store.reports().await?, now);
+    let halted = Rollout { trouble: Some(trouble), ..keep_some(halt(rollout, reason, &nodes), &nodes) };
+    Ok(store.replace_plan(Some(*version), serde_json::to_string(&halted)?, by, now).await?)
+}
+
 /// The plan after a change. `nodes` are those that have reported lately; `in_use` are the policies that connectors name.
 pub(crate) fn plan(
     current: Option<&Rollout>,
@@ -162,7 +194,7 @@ pub(crate) fn plan(
         Change::Resume => match current {
             None => Err(Refused::Nothing("resume")),
             Some(Rollout { halted: None, .. }) => Err(Refused::NotHalted),
-            Some(current) => Ok(Rollout { halted: None, ..current.clone() }),
+            Some(current) => Ok(resume(current.clone())),
         },
     }
 }
@@ -190,7 +222,9 @@ fn set(
         Share::Named(names) => (None, known(names, nodes)?),
     };
     let halted = same.and_then(|current| current.halted.clone());
-    let planned = Rollout { from, to, percent, nodes: moved, halted };
+    let trouble = same.and_then(|current| current.trouble.clone());
+    let accepted = same.map(|current| current.accepted.clone()).unwrap_or_default();
+    let planned = Rollout { from, to, percent, nodes: moved, halted, trouble, accepted };
     if let (Some(reason), Some(current)) = (&planned.halted, same) {
         let more: Vec<String> =
             nodes.iter().filter(|node| planned.moves(node) && !current.moves(node)).cloned().collect();
@@ -208,6 +242,22 @@ fn halt(current: &Rollout, reason: String, nodes: &[String]) -> Rollout {
     halted.nodes.extend(joined.cloned());
     halted.halted = Some(reason);
     halted
+}
+
+/// A fleet that is moved as a whole has nobody left whose policy works: half of it goes back, those that were moved last.
+fn keep_some(mut halted: Rollout, nodes: &[String]) -> Rollout {
+    if nodes.iter().all(|node| halted.moves(node)) {
+        halted.nodes.retain(|node| nodes.contains(node));
+        halted.nodes.truncate(nodes.len() / 2);
+    }
+    halted
+}
+
+/// Whoever resumes knows of the trouble that it was halted for.
+fn resume(mut rollout: Rollout) -> Rollout {
+    rollout.halted = None;
+    rollout.accepted.extend(rollout.trouble.take().map(|trouble| trouble.destination));
+    rollout
 }
 
 /// The first so-many per cent in the order of their hashes; at least one where any are asked for. Unless the share is
@@ -274,6 +324,30 @@ mod tests {
         assert!(halted.moves("mx1") && halted.moves("mx3") && !halted.moves("mx4"), "{halted:?}");
         let resumed = plan(Some(&halted), Change::Resume, &names(4), &[]).unwrap();
         assert!(resumed.moves("mx4"));
+    }
+
+    #[test]
+    fn a_fleet_that_halts_itself_keeps_nodes_under_the_old_policy() {
+        let (half, all) = (percent(None, 50, &names(4)).unwrap(), percent(None, 100, &names(4)).unwrap());
+        let halted = |rollout: &Rollout| keep_some(halt(rollout, "why".to_owned(), &names(4)), &names(4));
+        assert_eq!(halted(&half).nodes, half.nodes, "nobody is moved where somebody is left");
+        assert_eq!(halted(&all).nodes, half.nodes, "the last half goes back");
+        assert!(plan(Some(&halted(&all)), Change::Resume, &names(4), &[]).unwrap().moves("mx9"));
+        let alone = percent(None, 100, &names(1)).unwrap();
+        assert!(!keep_some(halt(&alone, "why".to_owned(), &names(1)), &names(1)).moves("mx1"));
+    }
+
+    #[test]
+    fn whoever_resumes_accepts_the_trouble() {
+        let destination = "mail.onprem.test:25".to_owned();
+        let trouble = Trouble { destination, cause: String::new(), remedy: vec![], check: String::new() };
+        let half = percent(None, 50, &names(4)).unwrap();
+        let halted = Rollout { halted: Some("why".to_owned()), trouble: Some(trouble), ..half };
+        // Fewer nodes: still halted, for the same.
+        assert_eq!(percent(Some(&halted), 25, &names(4)).unwrap().trouble, halted.trouble);
+        let resumed = plan(Some(&halted), Change::Resume, &names(4), &[]).unwrap();
+        assert_eq!((resumed.halted, resumed.trouble), (None, None));
+        assert_eq!(resumed.accepted, ["mail.onprem.test:25"]);
     }
 
     #[test]

@@ -35,6 +35,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Command::Probe(probe) = &arguments.command {
         return run_probe(probe);
     }
+    if let Command::Policy(PolicyCommand::Impact(impact)) = &arguments.command {
+        return run_impact(impact, &arguments.config);
+    }
     run_command(arguments).map(|()| ExitCode::SUCCESS)
 }
 
@@ -57,6 +60,22 @@ fn run_why(why: &cli::WhyArguments, config: &Path) -> anyhow::Result<ExitCode> {
     })?;
     out.flush()?;
     Ok(ExitCode::from(u8::from(found)))
+}
+
+/// Exit status 1 where something would break.
+fn run_impact(arguments: &cli::ImpactArguments, config: &Path) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::new(std::io::stdout());
+    let screen = cli::Screen::stdout(arguments.output.utc, Timestamp::now());
+    let config = Config::load(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let breaks = runtime.block_on(async {
+        let store = SqliteStore::attach(&config.node.data)?;
+        let breaks = cli::run_impact(arguments, &store, &config, &screen, &mut out).await;
+        store.close().await;
+        breaks
+    })?;
+    out.flush()?;
+    Ok(ExitCode::from(u8::from(breaks)))
 }
 
 /// Exit status 1 where mail may have trouble.
@@ -121,10 +140,13 @@ fn run_case(command: &CaseCommand, out: &mut (impl Write + Send)) -> anyhow::Res
     let screen = cli::Screen::stdout(false, Timestamp::now());
     match command {
         CaseCommand::List { format } => case::list(*format, &screen, out)?,
-        CaseCommand::Run { name, all: _, keep, format } => {
+        CaseCommand::Run { name, all: _, defended, keep, format } => {
             raise_descriptor_limit();
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let result = runtime.block_on(case::run(name.as_deref(), *keep, *format, &screen, out));
+            let result = match name {
+                Some(name) if *defended => runtime.block_on(case::run_defended(name, *keep, *format, &screen, out)),
+                _ => runtime.block_on(case::run(name.as_deref(), *keep, *format, &screen, out)),
+            };
             runtime.shutdown_background();
             result?;
         }
@@ -147,7 +169,7 @@ async fn query(command: &Command, config: &Config, out: &mut impl Write) -> anyh
         | Command::Why(_)
         | Command::Probe(_)
         | Command::Capture(_)
-        | Command::Policy(PolicyCommand::List { .. }) => Ok(()),
+        | Command::Policy(PolicyCommand::List { .. } | PolicyCommand::Impact(_)) => Ok(()),
     };
     store.close().await;
     result

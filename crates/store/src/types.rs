@@ -79,7 +79,8 @@ pub struct Lease {
 #[derive(Clone, Debug)]
 pub struct Claim {
     pub connector: String,
-    pub now: Timestamp,
+    /// Now, or some time ago to leave to other nodes what has become due since.
+    pub due_by: Timestamp,
     pub limit: u32,
     pub lease: Lease,
 }
@@ -345,6 +346,30 @@ pub struct ConnectorReport {
     /// Set while all destinations failed as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backed_off: Option<BackOff>,
+    /// What came of its TLS policy; `None` before the first attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_policy: Option<PolicyResults>,
+}
+
+/// What attempts of one node by one connector came to under a TLS policy.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PolicyResults {
+    pub policy: String,
+    /// The last time that a conversation came about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worked: Option<Timestamp>,
+    /// The first failure from STARTTLS on since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
+    /// The last such failure, whatever worked since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Timestamp>,
+}
+
+impl PolicyResults {
+    pub fn new(policy: &str) -> Self {
+        Self { policy: policy.to_owned(), worked: None, failing_since: None, failed: None }
+    }
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

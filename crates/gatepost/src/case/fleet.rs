@@ -72,7 +72,7 @@ impl Fleet {
 }
 
 fn configuration(scenario: &Scenario, name: &str, host: &str) -> String {
-    let Scenario { retry, connector, .. } = scenario;
+    let Scenario { retry, connector, defended, .. } = scenario;
     format!(
         "# Made by gatepost case run {case}.\n\n\
          [node]\nname = \"{name}\"\nhostname = \"{name}.gateway.test\"\n\n\
@@ -81,10 +81,12 @@ fn configuration(scenario: &Scenario, name: &str, host: &str) -> String {
          [protocol_log]\nfolder = \"{name}/protocol-log\"\n\n\
          [[accepted_domain]]\nname = \"onprem.test\"\nconnector = \"onprem\"\n\n\
          [[connector]]\nname = \"onprem\"\nhosts = [\"{host}\"]\n{connector}\
-         # Short, as everything here. Nothing is held back from a node that fails: retries are left to luck.\n\
+         # Short, as everything here. Nothing is held back from a node that fails: retries are left to luck, or to\n\
+         # self-defence.\n\
          timeouts = {{ banner = \"1s\", ehlo = \"1s\", starttls = \"1s\", content = \"2s\", end_of_data = \"2s\" }}\n\n\
          [retry]\nschedule = [\"{retry}ms\"]\nexpire = \"1h\"\ndelay_notice = \"never\"\n\
-         back_off_first = \"100ms\"\nback_off_max = \"100ms\"\n",
+         back_off_first = \"100ms\"\nback_off_max = \"100ms\"\n\n\
+         [rollout]\nself_defence = {defended}\n",
         case = scenario.name,
         retry = retry.as_millis(),
     )

@@ -6,6 +6,8 @@
 //!                  └──read every half second──> Tally ──> View
 //! ```
 
+mod comparison;
+mod curve;
 mod destination;
 mod fleet;
 mod matrix;
@@ -75,6 +77,37 @@ pub(crate) async fn run(
         Format::Table => {
             report.write(screen, out)?;
             folder.tell(out)?;
+        }
+    }
+    Ok(())
+}
+
+/// `gatepost case run NAME --defended`: the same beside a rollout that defends itself.
+pub(crate) async fn run_defended(
+    name: &str,
+    keep: bool,
+    format: Format,
+    screen: &Screen,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
+    let plain = Scenario::find(name)?;
+    let defended = plain.defended()?;
+    let mut folders = [play::Folder::new(name, keep)?, play::Folder::new(&format!("{name}-defended"), keep)?];
+    play::log_to(&folders[1].path().join("gatepost.log"))?;
+    let mut reports = Vec::new();
+    for (scenario, folder) in [plain, defended].iter().zip(&mut folders) {
+        reports.push(play_one(scenario, folder, screen).await?);
+    }
+    let [plain, defended] = <[_; 2]>::try_from(reports).map_err(|_| anyhow::anyhow!("a case was not played"))?;
+    let comparison = comparison::Comparison { plain, defended };
+    match format {
+        Format::Json => {
+            let kept = [folders[0].kept(), folders[1].kept()];
+            writeln!(out, "{}", serde_json::to_string_pretty(&comparison.json(kept))?)?;
+        }
+        Format::Table => {
+            comparison.write(screen, out)?;
+            folders[1].tell(out)?;
         }
     }
     Ok(())

@@ -23,7 +23,11 @@ use super::{
     tally::Tally,
     view::View,
 };
-use crate::{cli::Screen, why};
+use crate::{
+    cli::Screen,
+    fleet::{self as rollouts, Rollout},
+    why,
+};
 
 /// How often the store is read.
 const TICK: Duration = Duration::from_millis(500);
@@ -95,14 +99,16 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
     introduce(scenario, &destination, &mut view);
     let is = destination.is();
 
-    let mut play = Play { scenario, fleet: &fleet, view: &mut view, most_queued: 0, repaired: None };
+    let began = Instant::now();
+    let mut play =
+        Play { scenario, fleet: &fleet, view: &mut view, began, queue: Vec::new(), halted: None, repaired: None };
     let sending = send_all(scenario, fleet.addresses());
     play.watch_until(sending).await??;
     play.watch_until(sleep(scenario.patience)).await?;
 
     let before = Tally::read(&fleet.store, None).await?;
     let mut gathered = why::Gathered::for_findings();
-    gathered.add_store(&fleet.store, TraceQuery::default()).await?;
+    gathered.add_store(&fleet.store, TraceQuery { limit: u32::MAX, ..TraceQuery::default() }).await?;
     let findings = diagnosis::diagnose(&gathered.evidence);
     if let Some(first) = findings.first() {
         play.view.say(&format!("named, before anything is repaired: {}", first.summary));
@@ -114,7 +120,8 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
     play.view.say("repaired; what waits goes with its next retry");
     let began = Instant::now();
     let tally = play.watch_until_empty().await?;
-    let (drained, most_queued) = (began.elapsed(), play.most_queued.max(before.queued));
+    let drained = began.elapsed();
+    let Play { queue, halted, .. } = play;
     view.finish();
     fleet.stop().await;
     Ok(Report {
@@ -122,7 +129,9 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
         destination: is,
         tally,
         queued_at_repair: before.queued,
-        most_queued,
+        most_queued: queue.iter().copied().max().unwrap_or(0).max(before.queued),
+        queue,
+        halted,
         drained,
         findings,
     })
@@ -132,7 +141,8 @@ fn introduce(scenario: &Scenario, destination: &Destination, view: &mut View) {
     let Scenario { nodes, messages, retry, .. } = scenario;
     view.say(&format!("{nodes} nodes on one store; the destination is {}", destination.is()));
     if let Some((from, to, percent)) = scenario.rollout {
-        view.say(&format!("rollout: {percent} % of the nodes go from the TLS policy \"{from}\" to \"{to}\""));
+        let defended = if scenario.defended { ", and the rollout defends itself" } else { "" };
+        view.say(&format!("rollout: {percent} % of the nodes go from the TLS policy \"{from}\" to \"{to}\"{defended}"));
     }
     let shortened = STORY_RETRY.as_secs_f64() / retry.as_secs_f64();
     view.say(&format!(
@@ -145,16 +155,41 @@ struct Play<'a> {
     scenario: &'a Scenario,
     fleet: &'a Fleet,
     view: &'a mut View,
-    most_queued: usize,
+    began: Instant,
+    /// Its length at each look.
+    queue: Vec<usize>,
+    halted: Option<Halted>,
     repaired: Option<Timestamp>,
+}
+
+/// A rollout that has halted itself.
+pub(crate) struct Halted {
+    /// Since mail began to come in.
+    pub after: Duration,
+    /// Messages that had come in.
+    pub taken: usize,
+    pub rollout: Rollout,
 }
 
 impl Play<'_> {
     async fn look(&mut self) -> anyhow::Result<Tally> {
         let tally = Tally::read(&self.fleet.store, self.repaired).await?;
-        self.most_queued = self.most_queued.max(tally.queued);
+        self.queue.push(tally.queued);
+        self.look_at_rollout(tally.taken).await?;
         self.view.show(&tally, self.scenario.messages);
         Ok(tally)
+    }
+
+    async fn look_at_rollout(&mut self, taken: usize) -> anyhow::Result<()> {
+        if !self.scenario.defended || self.halted.is_some() {
+            return Ok(());
+        }
+        let Some((_, rollout)) = rollouts::in_force(&self.fleet.store).await? else { return Ok(()) };
+        if let Some(reason) = &rollout.halted {
+            self.view.say(&format!("the rollout has halted itself: {reason}"));
+            self.halted = Some(Halted { after: self.began.elapsed(), taken, rollout });
+        }
+        Ok(())
     }
 
     async fn watch_until<T>(&mut self, event: impl Future<Output = T>) -> anyhow::Result<T> {

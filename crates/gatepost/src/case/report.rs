@@ -6,6 +6,7 @@ use diagnosis::Finding;
 use serde_json::json;
 
 use super::{
+    play::Halted,
     scenario::{RC4_QUEUE, STORY_RETRY, Scenario},
     tally::{Stage, Tally, Way},
 };
@@ -21,6 +22,9 @@ pub(crate) struct Report {
     pub tally: Tally,
     pub queued_at_repair: usize,
     pub most_queued: usize,
+    /// The queue's length every half second.
+    pub queue: Vec<usize>,
+    pub halted: Option<Halted>,
     /// From the repair to an empty queue.
     pub drained: Duration,
     /// As they were before the repair.
@@ -54,6 +58,13 @@ impl Report {
             "delivered": self.tally.delivered(),
             "max_queued": self.most_queued,
             "queued_at_repair": self.queued_at_repair,
+            "queue": self.queue,
+            "halted": self.halted.as_ref().map(|halted| json!({
+                "after_s": seconds(halted.after),
+                "taken": halted.taken,
+                "reason": halted.rollout.halted,
+                "trouble": halted.rollout.trouble,
+            })),
             "attempts": attempts.collect::<Vec<_>>(),
             "retry_s": self.scenario.retry.as_secs_f64(),
             "drained_s": seconds(self.drained),
@@ -167,7 +178,7 @@ impl Report {
     }
 
     /// A wait as it would be with the story's retries.
-    fn scaled(&self, wait: Duration) -> String {
+    pub(crate) fn scaled(&self, wait: Duration) -> String {
         let minutes = wait.as_secs_f64() / self.scenario.retry.as_secs_f64() * STORY_RETRY.as_secs_f64() / 60.0;
         if minutes < 60.0 { format!("{minutes:.0} min") } else { format!("{:.1} h", minutes / 60.0) }
     }

@@ -28,6 +28,8 @@ pub(crate) struct Scenario {
     pub connector: &'static str,
     /// From one TLS policy to another, with the share of the fleet.
     pub rollout: Option<(&'static str, &'static str, u8)>,
+    /// The rollout defends itself.
+    pub defended: bool,
     /// Bytes of each message.
     pub message_bytes: usize,
     /// Id of the cause in the catalogue.
@@ -54,6 +56,17 @@ impl Scenario {
         }
     }
 
+    /// The same with a rollout that defends itself.
+    pub(crate) fn defended(&self) -> anyhow::Result<Self> {
+        if self.rollout.is_none() {
+            bail!(
+                "there is no rollout in the case \"{}\" that could defend itself; there is one in {RC4_QUEUE}",
+                self.name
+            );
+        }
+        Ok(Self { defended: true, ..self.clone() })
+    }
+
     fn rc4_queue() -> Self {
         Self {
             name: RC4_QUEUE.to_owned(),
@@ -68,6 +81,7 @@ impl Scenario {
             repaired: Device::StartTlsNotOffered,
             connector: "tls_policy = \"legacy\"\n",
             rollout: Some(("legacy", "modern", 50)),
+            defended: false,
             message_bytes: 2000,
             cause: Device::Rc4Only.cause(),
         }
@@ -97,6 +111,7 @@ impl Scenario {
             repaired: Device::Healthy,
             connector,
             rollout: None,
+            defended: false,
             message_bytes: if device == Device::LargeMessagesStall { 4_000_000 } else { 2000 },
             cause: device.cause(),
         }

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::tally::{Stage, Tally};
+use super::{
+    curve,
+    tally::{Stage, Tally},
+};
 use crate::cli::{
     Screen,
     table::{Cell, Column, Table},
@@ -14,8 +17,7 @@ use crate::cli::{
 
 /// Plain lines come this often.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
-/// Steps of the queue's curve.
-const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// Longest curve of the queue, in characters.
 const CURVE_MAX: usize = 50;
 
 pub(crate) struct View {
@@ -72,21 +74,15 @@ impl View {
 
     fn draw(&mut self, tally: &Tally, messages: usize) {
         let mut text = Vec::new();
+        let most = self.queue.iter().copied().max().unwrap_or(0);
+        let step = self.queue.len().div_ceil(CURVE_MAX);
         // Writing to memory cannot fail.
         let _ = writeln!(text, "\n       {}", counts(tally, messages));
-        let _ = writeln!(text, "       queue {}\n", self.curve());
+        let _ = writeln!(text, "       queue {}\n", curve::draw(&self.queue, most, step));
         let _ = Table::new(&NODES, &self.screen).write(&rows(tally), &mut text);
         self.erase();
         self.drawn = text.iter().filter(|byte| **byte == b'\n').count();
         let _ = io::stderr().write_all(&text);
-    }
-
-    /// The queue's length over time, the highest as a full bar.
-    fn curve(&self) -> String {
-        let most = self.queue.iter().copied().max().unwrap_or(0).max(1);
-        let step = self.queue.len().div_ceil(CURVE_MAX).max(1);
-        let bar = |part: &[usize]| BARS[part.iter().max().copied().unwrap_or(0) * (BARS.len() - 1) / most];
-        self.queue.chunks(step).map(bar).collect()
     }
 }
 

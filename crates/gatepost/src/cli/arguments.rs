@@ -98,6 +98,7 @@ impl Command {
             Self::Probe(arguments) => arguments.output.utc,
             Self::Capture(arguments) => arguments.utc,
             Self::Queue(QueueCommand::List { output, .. } | QueueCommand::Show { output, .. }) => output.utc,
+            Self::Policy(PolicyCommand::Impact(ImpactArguments { output, .. })) => output.utc,
             Self::Policy(PolicyCommand::Ledger(output)) | Self::Rollout(RolloutCommand::Status(output)) => output.utc,
             Self::Serve
             | Self::Queue(_)
@@ -662,7 +663,38 @@ JSON: {\"policies\": [{\"name\", \"minimum\", \"maximum\", \"ciphers\", \"suites
     /// What went to which destination in plaintext or below the policy "modern", and why
     #[command(after_help = LEDGER_HELP)]
     Ledger(Output),
+    /// Which destinations would break under a policy, foreseen from the handshakes of the history
+    #[command(after_help = IMPACT_HELP)]
+    Impact(ImpactArguments),
 }
+
+#[derive(Args, Clone, PartialEq, Debug)]
+pub(crate) struct ImpactArguments {
+    /// Name of a TLS policy, as policy list shows it
+    pub policy: String,
+    /// How many days of history to look at
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub days: u32,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+const IMPACT_HELP: &str = "\
+Examples:
+  gatepost policy impact modern
+  gatepost policy impact no-rc4 --days 7 --format json
+
+A destination breaks if it has refused an offer that has all that the policy offers, has failed
+under the policy itself, or has chosen an older version than was offered and than the policy allows.
+It works if it has agreed on a version and a suite that the policy has. A server that chose another
+suite may have those of the policy too: that is undecided, and a probe finds it out. Of several
+handshakes the latest that decides is believed. Certificates are not judged.
+
+Exit status: 0 nothing would break, 1 something would, 2 bad usage.
+
+JSON: {\"policy\", \"since\", \"days\": looked at, \"queued\": messages, \"plaintext\": messages, \"undecided\": messages,
+\"destinations\": [{\"host\", \"port\", \"connector\", \"verdict\": \"breaks\", \"undecided\" or \"works\", \"effect\": \"queued\"
+or \"plaintext\" where it breaks, \"because\", \"messages\", \"messages_a_day\", \"check\"}]}.";
 
 const LEDGER_HELP: &str = "\
 One row for each destination, policy and result. Why is one of: starttls-not-offered, configured
@@ -682,7 +714,12 @@ Examples:
 On the nodes that it moves, connectors whose tls_policy is the one of --from are under the one of
 --to. Nodes follow within two seconds, without a restart. A share is taken of the nodes that have
 reported within ten minutes, in the order of a hash of their names: a larger share has the nodes of
-a smaller one. At 100 per cent, nodes that are added later are moved too.";
+a smaller one. At 100 per cent, nodes that are added later are moved too.
+
+A rollout halts itself where a destination works under the old policy and fails under the new one,
+and says so in its status. Where all nodes are moved already, half of them go back. Until it is
+decided, mail is left to the nodes whose policy works. rollout resume goes on; the rollout does not
+halt itself for that destination again. [rollout] self_defence = false turns all that off.";
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum CaseCommand {
@@ -702,6 +739,9 @@ pub(crate) enum CaseCommand {
         /// Play all of them, and show which cause was named for which
         #[arg(long, conflicts_with_all = ["name", "keep"])]
         all: bool,
+        /// Play it a second time with a rollout that defends itself, and show both
+        #[arg(long, conflicts_with = "all")]
+        defended: bool,
         /// Keep the data, to look at it with trace, queue, policy and rollout
         #[arg(long)]
         keep: bool,
@@ -714,21 +754,26 @@ pub(crate) enum CaseCommand {
 const CASE_HELP: &str = "\
 Example:
   gatepost case run rc4-queue --keep
+  gatepost case run rc4-queue --defended
 
 Everything listens on loopback only, and needs neither configuration nor privileges. The destination
 of rc4-queue is Exim with GnuTLS where it is on this machine (./test unpacks it), else a device of
 the lab. Retries are shortened from 15 minutes to seconds.
 
+With --defended it is played twice: as it is, where nodes do nothing about the rollout by themselves,
+and with [rollout] self_defence on.
+
 JSON: {\"case\", \"cause\", \"destination\", \"sent\", \"delivered\", \"max_queued\", \"queued_at_repair\",
-\"attempts\": [{\"node\", \"policy\", \"stage\": \"broken\" or \"repaired\", \"tls_version\", \"cipher\", \"ok\",
+\"queue\": its length every half second, \"halted\": {\"after_s\", \"taken\", \"reason\", \"trouble\"} or null, \"attempts\": [{\"node\", \"policy\", \"stage\": \"broken\" or \"repaired\", \"tls_version\", \"cipher\", \"ok\",
 \"failed\", \"failure\"}], \"retry_s\", \"drained_s\", \"messages\": [{\"waited_s\", \"tries\"}], \"kept\"};
-tls_version and cipher are null where no handshake succeeded.";
+tls_version and cipher are null where no handshake succeeded. With --defended: {\"plain\", \"defended\"}.";
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum RolloutCommand {
     /// The plan in force, and which node is under which policy
     #[command(after_help = "\
-JSON: {\"version\", \"at\", \"by\", \"from\", \"to\", \"percent\", \"halted\",
+JSON: {\"version\", \"at\", \"by\", \"from\", \"to\", \"percent\", \"halted\": why,
+\"trouble\": {\"destination\", \"cause\", \"remedy\": […], \"check\"} where it halted itself, \"accepted\": [destination],
 \"nodes\": [{\"node\", \"moved\", \"plan_version\", \"last_seen\"}]}; all but nodes are null without a plan.")]
     Status(Output),
     /// Move a share of the nodes, or nodes by name; the rest goes back
@@ -753,7 +798,7 @@ JSON: {\"version\", \"at\", \"by\", \"from\", \"to\", \"percent\", \"halted\",
         #[arg(long, value_name = "REASON", default_value = "by an operator")]
         because: String,
     },
-    /// End a halt
+    /// End a halt, and accept the trouble that the rollout halted itself for
     Resume,
 }
 

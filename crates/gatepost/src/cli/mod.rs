@@ -1,7 +1,7 @@
 //! The command line: what may be asked, and how answers look. Results go to standard output, as tables for people or
 //! as JSON whose shapes are in [`json`]; faults go to standard error.
 //!
-//! Exit status: 0 fine, 1 findings of `why`, 2 bad usage, unreadable input or no such message.
+//! Exit status: 0 fine, 1 findings of `why`, trouble in `probe`, mail that would break in `policy impact`, 2 bad usage, unreadable input or no such message.
 
 mod api;
 mod arguments;
@@ -10,6 +10,7 @@ mod configuration;
 mod event;
 mod export;
 mod foreign;
+mod impact;
 mod json;
 mod pages;
 mod policy;
@@ -30,20 +31,21 @@ use std::{env, io, process::ExitCode};
 
 pub(crate) use api::run as run_api;
 pub(crate) use arguments::{
-    Arguments, CaseCommand, Command, Format, PolicyCommand, ProbeArguments, SearchArguments, Status, WhyArguments,
-    cursor_text, read_cursor,
+    Arguments, CaseCommand, Command, Format, ImpactArguments, PolicyCommand, ProbeArguments, SearchArguments, Status,
+    WhyArguments, cursor_text, read_cursor,
 };
 pub(crate) use capture::run as run_capture;
 pub(crate) use configuration::run as run_config;
 pub(crate) use export::{message_id as message_id_field, row as event_row};
 pub(crate) use foreign::run as run_foreign_trace;
+pub(crate) use impact::run as run_impact;
 pub(crate) use json::TraceView;
 pub(crate) use pages::{Pages, page};
 pub(crate) use policy::{ledger as run_ledger, list as list_policies};
 pub(crate) use probe::run as run_probe;
 pub(crate) use queue::run as run_queue;
 pub(crate) use rollout::run as run_rollout;
-pub(crate) use screen::{Screen, clean};
+pub(crate) use screen::{Screen, clean, paragraph};
 pub(crate) use standing::Standing;
 pub(crate) use trace::{run as run_trace, sender};
 pub(crate) use why::{run as run_why, run_foreign as run_foreign_why, write as write_findings};

@@ -8,12 +8,12 @@ use store::{NodeReport, Store, StoredPlan};
 use super::{
     arguments::{Format, RolloutCommand},
     operator,
-    screen::{Colour, Screen},
+    screen::{Colour, Screen, clean, paragraph},
     table::{Cell, Column, Table},
 };
 use crate::{
     config::Config,
-    fleet::{self, Change, Rollout, Share},
+    fleet::{self, Change, Rollout, Share, Trouble},
 };
 
 pub(crate) async fn run<S: Store>(
@@ -79,6 +79,8 @@ impl Status {
             "to": rollout.map(|rollout| &rollout.to),
             "percent": rollout.and_then(|rollout| rollout.percent),
             "halted": rollout.and_then(|rollout| rollout.halted.as_ref()),
+            "trouble": rollout.and_then(|rollout| rollout.trouble.as_ref()),
+            "accepted": rollout.map(|rollout| &rollout.accepted),
             "nodes": self.nodes.iter().map(node).collect::<Vec<_>>(),
         })
     }
@@ -86,7 +88,10 @@ impl Status {
     fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
         match &self.plan {
             None => writeln!(out, "No rollout: every node is under the policies that its configuration names.\n")?,
-            Some((stored, rollout)) => writeln!(out, "{}\n", summary(stored, rollout, screen))?,
+            Some((stored, rollout)) => {
+                writeln!(out, "{}\n", summary(stored, rollout, screen))?;
+                write_halt(rollout, screen, out)?;
+            }
         }
         const COLUMNS: [Column; 4] =
             [Column::cut("NODE", 8), Column::whole("MOVED"), Column::whole("FOLLOWS"), Column::whole("LAST SEEN")];
@@ -115,17 +120,39 @@ impl Status {
 }
 
 fn summary(stored: &StoredPlan, rollout: &Rollout, screen: &Screen) -> String {
-    let Rollout { from, to, percent, nodes, halted } = rollout;
-    let share = match percent {
+    let share = match rollout.percent {
         Some(percent) => format!("{percent} %"),
-        None => format!("nodes {}", nodes.join(", ")),
+        None => format!("nodes {}", rollout.nodes.join(", ")),
     };
-    let halted = halted.as_ref().map(|reason| format!("\nHALTED: {reason}. To go on: gatepost rollout resume"));
+    let (from, to) = (&rollout.from, &rollout.to);
     format!(
-        "Rollout from {from} to {to}: {share}. Version {}, set {} by {}.{}",
+        "Rollout from {from} to {to}: {share}. Version {}, set {} by {}.",
         stored.version,
         screen.time(stored.at),
-        stored.by,
-        halted.unwrap_or_default()
+        stored.by
     )
+}
+
+/// Why it is halted, and what can be done about it.
+fn write_halt(rollout: &Rollout, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
+    let Rollout { from, to, halted: Some(reason), trouble, .. } = rollout else { return Ok(()) };
+    let Some(Trouble { destination, cause, remedy, check }) = trouble else {
+        return writeln!(out, "HALTED: {}. To go on: gatepost rollout resume\n", clean(reason));
+    };
+    let title = format!("HALTED BY ITSELF for {} ({cause})", clean(destination));
+    writeln!(out, "{}", screen.paint(&title, Some(Colour::Bold)))?;
+    paragraph(&format!("{reason}."), "   ", screen, out)?;
+    writeln!(out, "\n   Remedy")?;
+    for remedy in remedy {
+        paragraph(&format!("- {remedy}"), "     ", screen, out)?;
+    }
+    let commands = [
+        ("All nodes back", format!("gatepost rollout set --from {from} --to {to} --percent 0")),
+        ("Go on all the same; it does not halt for this destination again", "gatepost rollout resume".to_owned()),
+        ("Verify", clean(check)),
+    ];
+    for (title, command) in commands {
+        writeln!(out, "\n   {title}\n     {command}")?;
+    }
+    writeln!(out)
 }

@@ -226,6 +226,9 @@ fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String
             Line::Trace(arguments) => super::run_trace(arguments, store, &config, &screen, &mut out).await,
             Line::Policy(PolicyCommand::List { format }) => super::list_policies(*format, &config, &screen, &mut out),
             Line::Policy(PolicyCommand::Ledger(output)) => super::run_ledger(*output, store, &screen, &mut out).await,
+            Line::Policy(PolicyCommand::Impact(arguments)) => {
+                super::run_impact(arguments, store, &config, &screen, &mut out).await.map(drop)
+            }
             Line::Rollout(command) => super::run_rollout(command, store, &config, &screen, &mut out).await,
             Line::Serve
             | Line::Config(_)
@@ -517,6 +520,7 @@ fn why_a_delivery_waits() {
             connections: 20,
             connections_max: 20,
             limited: limited.map(str::to_owned),
+            under_policy: None,
             backed_off: backed_off.map(|until| BackOff {
                 since: at(NOW),
                 began: at(NOW),

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use diagnosis::{Explained, Finding, Side, Source, explain};
+use diagnosis::{Explained, Finding, Source, explain};
 use store::{Store, TraceQuery};
 use uuid::Uuid;
 
@@ -23,8 +23,8 @@ pub(crate) async fn run<S: Store>(
 ) -> anyhow::Result<bool> {
     check(arguments)?;
     let message = arguments.what.as_deref().and_then(|what| what.parse::<Uuid>().ok());
-    let mut query =
-        TraceQuery { since: arguments.since.map(|since| since.timestamp(screen.now)), ..TraceQuery::default() };
+    let since = arguments.since.map(|since| since.timestamp(screen.now));
+    let mut query = TraceQuery { since, limit: u32::MAX, ..TraceQuery::default() };
     // Other mail of the same connector is what this message is held against.
     let mut wanted = arguments.what.as_deref();
     if let Some(id) = message {
@@ -172,12 +172,7 @@ fn write_finding(number: usize, finding: &Finding, screen: &Screen, out: &mut dy
     }
     writeln!(out, "\n   Remedy")?;
     for remedy in &finding.remedy {
-        let side = match remedy.side {
-            Side::Destination => "destination",
-            Side::Gateway => "gateway",
-            Side::Network => "network",
-        };
-        paragraph(&format!("- {side}: {}", remedy.action), "     ", screen, out)?;
+        paragraph(&format!("- {}: {}", remedy.side, remedy.action), "     ", screen, out)?;
     }
     writeln!(out, "\n   Verify\n     {}", clean(&finding.check))
 }

@@ -31,6 +31,7 @@ pub(crate) struct Config {
     #[serde(rename = "tls_policy")]
     pub tls_policies: Vec<NamedPolicy>,
     pub retry: Retry,
+    pub rollout: Rollout,
     pub notices: Notices,
     pub dns: Dns,
     pub log: Log,
@@ -406,6 +407,23 @@ impl Default for Retry {
             back_off_first: Duration::seconds(15),
             back_off_max: Duration::minutes(5),
         }
+    }
+}
+
+/// What nodes do about a rollout of a TLS policy by themselves, see gatepost rollout --help.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Rollout {
+    /// Halt a rollout whose new policy fails where the old one works, and leave mail to the nodes whose policy works.
+    pub self_defence: bool,
+    /// How long a node leaves what is due to the others then; after that it tries by itself, whether they are there or
+    /// not.
+    pub leave_for: Duration,
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self { self_defence: true, leave_for: Duration::minutes(1) }
     }
 }
 

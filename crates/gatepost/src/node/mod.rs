@@ -2,14 +2,16 @@
 //!
 //! ```text
 //!   inbound ──> store.accept ──> outbound ──> store.settle
-//!                     review, lease renewal and reports beside them
+//!                     review, lease renewal, reports, and the rollout's self-defence beside them
 //! ```
 
+mod defence;
 pub(crate) mod header;
 mod history;
 mod inbound;
 mod outbound;
 mod policy;
+mod preference;
 mod review;
 mod running;
 mod serve;
@@ -164,6 +166,7 @@ async fn background<S: Store>(node: Arc<Node<S>>) {
                 if let Err(error) = node.follow_plan().await {
                     tracing::warn!(%error, "failed to read the rollout plan; the last one stays in force");
                 }
+                preference::update(&node).await;
             }
             _ = report.tick() => node.report().await,
             _ = renew.tick() => renew_leases(&node).await,

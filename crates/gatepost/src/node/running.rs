@@ -22,7 +22,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{Node, Tasks, background, inbound, outbound, outbound::Outbound, policy, routes, settings};
+use super::{Node, Tasks, background, defence, inbound, outbound, outbound::Outbound, policy, routes, settings};
 use crate::{api, config::Config, protocol_log::ProtocolLogs};
 
 /// A node at work.
@@ -34,6 +34,7 @@ pub(crate) struct Running<S: Store> {
     folder: PathBuf,
     listeners: JoinSet<()>,
     background: JoinHandle<()>,
+    defence: JoinHandle<()>,
     settler: JoinHandle<()>,
     stop: watch::Sender<bool>,
     settings: watch::Sender<Settings>,
@@ -71,6 +72,7 @@ impl<S: Store> Running<S> {
         let settler = tokio::spawn(outbound::run_settler(Arc::clone(&node), settled_receiver));
         node.outbound.configure(&node, &node.config.load());
         let background = tokio::spawn(background(Arc::clone(&node)));
+        let defence = tokio::spawn(defence::run(Arc::clone(&node)));
         node.report().await;
         let server = Arc::new(Server::new(inbound::Inbound(Arc::clone(&node)), settings_receiver, stopped));
         let api = api::Listeners::start(&node, || settings::acceptor(&node.config.load(), folder)).await?;
@@ -81,6 +83,7 @@ impl<S: Store> Running<S> {
             folder: folder.to_owned(),
             listeners: JoinSet::new(),
             background,
+            defence,
             settler,
             stop,
             settings,
@@ -137,6 +140,7 @@ impl<S: Store> Running<S> {
             tracing::warn!("stopped with messages under way; their leases are taken back at the next start");
         }
         self.background.abort();
+        self.defence.abort();
         self.settler.abort();
         self.node.protocol_logs.close();
     }

@@ -4,8 +4,10 @@ mod addresses;
 mod bundle;
 mod excerpts;
 mod files;
+mod impact;
 mod output;
 mod report;
+mod rollout;
 
 use diagnosis::{Evidence, Finding, sources};
 use serde_json::{Value, json};
@@ -16,8 +18,10 @@ pub(crate) use addresses::Addresses;
 pub(crate) use bundle::bundle;
 pub(crate) use excerpts::{Excerpts, attempts};
 pub(crate) use files::Files;
+pub(crate) use impact::{Impact, impact};
 pub(crate) use output::write as write_file;
 pub(crate) use report::Report;
+pub(crate) use rollout::trouble_of;
 
 /// What was read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
@@ -60,7 +64,7 @@ impl Gathered {
     /// Adds the history of the messages that a query finds.
     pub(crate) async fn add_store<S: Store>(&mut self, store: &S, query: TraceQuery) -> store::Result<()> {
         let since = query.since.map(|since| format!(" since {}", report::moment(since))).unwrap_or_default();
-        let mut pages = Pages::new(TraceQuery { limit: u32::MAX, ..query });
+        let mut pages = Pages::new(query);
         while let Some(records) = pages.read(store).await? {
             for record in &records {
                 self.addresses.learn(record.message.sender.as_str());

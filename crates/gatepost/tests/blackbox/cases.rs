@@ -34,7 +34,7 @@ fn the_rc4_queue_grows_by_luck_and_drains_after_the_repair() {
         let (policy, tls) = (attempts["policy"].as_str().unwrap(), (&attempts["tls_version"], &attempts["cipher"]));
         if policy == "legacy" && ok == 0 {
             // The destination was being started anew.
-            assert!(failed < 10 && tls.0.is_null(), "{attempts:#}");
+            assert!(failed < 40 && tls.0.is_null(), "{attempts:#}");
             continue;
         }
         nodes.push((attempts["node"].clone(), policy));
@@ -87,6 +87,44 @@ fn the_rc4_queue_grows_by_luck_and_drains_after_the_repair() {
         }
     }
     std::fs::remove_dir_all(kept).unwrap();
+}
+
+/// The same story with a rollout that defends itself: the queue does not grow beyond the first wave.
+#[test]
+fn the_rc4_queue_does_not_grow_where_the_rollout_defends_itself() {
+    let (both, progress) = gatepost(&["case", "run", "rc4-queue", "--defended", "--format", "json", "--keep"]);
+    let (plain, defended) = (&both["plain"], &both["defended"]);
+    assert!(plain["halted"].is_null(), "{plain:#}");
+    for report in [plain, defended] {
+        assert_eq!((report["sent"].as_u64(), report["delivered"].as_u64()), (Some(200), Some(200)), "{report:#}");
+    }
+    let halted = &defended["halted"];
+    assert!(halted["after_s"].as_f64() < Some(15.0), "{defended:#}");
+    assert_eq!(halted["trouble"]["cause"], "no-shared-cipher", "{halted:#}");
+    let reason = halted["reason"].as_str().unwrap();
+    assert!(reason.contains("under the TLS policy modern failed") && reason.contains("always with TLSv1 RC4-SHA"));
+    assert!(progress.contains("the rollout has halted itself: "), "{progress}");
+    let most = |report: &Value| report["max_queued"].as_u64().unwrap();
+    assert!(most(defended) * 2 < most(plain), "{} and {}", most(defended), most(plain));
+
+    // Whatever failed under modern was delivered under legacy with the next try, and the first wave was all that failed.
+    let late = defended["messages"].as_array().unwrap().iter().filter(|way| way["tries"] != 1).count() as u64;
+    let failed = sum(attempts(defended, "broken").filter(|attempts| attempts["policy"] == "modern"), "failed");
+    assert!(failed > 0 && failed == late, "{defended:#}");
+    assert!(
+        defended["messages"].as_array().unwrap().iter().all(|way| way["tries"].as_u64() <= Some(2)),
+        "{defended:#}"
+    );
+    assert_eq!(sum(attempts(defended, "broken").filter(|attempts| attempts["policy"] == "modern"), "ok"), 0);
+
+    // Those that were moved stay so, and the others keep the old policy.
+    let config = format!("{}/gatepost.toml", defended["kept"].as_str().unwrap());
+    let (status, _) = gatepost(&["--config", &config, "rollout", "status", "--format", "json"]);
+    let moved = status["nodes"].as_array().unwrap().iter().filter(|node| node["moved"] == true).count();
+    assert!(status["version"] == 2 && moved == 2, "{status:#}");
+    for report in [plain, defended] {
+        std::fs::remove_dir_all(report["kept"].as_str().unwrap()).unwrap();
+    }
 }
 
 #[test]

@@ -94,6 +94,64 @@ fn a_node_follows_the_plan_and_goes_back() {
     assert_eq!(node.json(&["rollout", "status"])["version"], 3);
 }
 
+/// One node, all of it moved: what worked before and fails now speaks against the new policy.
+#[test]
+fn a_rollout_that_breaks_a_destination_halts_itself() {
+    let server = Server::start(Device::Rc4Only, Options::default()).unwrap();
+    let node = Node::to_port(server.port())
+        .connector("tls_policy = \"legacy\"\n")
+        .retry("back_off_first = \"100ms\"\nback_off_max = \"100ms\"\n")
+        .start();
+    let send = |name: &str, count: usize| {
+        for number in 1..=count {
+            swaks(node.port, &["--to", &format!("{name}{number}@onprem.test")]);
+        }
+    };
+    let status = || node.json(&["rollout", "status"]);
+    send("before", 20);
+    node.wait_until_empty();
+    let output = node.run(&["rollout", "set", "--from", "legacy", "--to", "modern", "--percent", "100"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    wait_for("the node to follow", || (status()["nodes"][0]["plan_version"] == 1).then_some(()));
+    send("after", 8);
+    let halted = wait_for("the rollout to halt itself", || Some(status()).filter(|status| !status["halted"].is_null()));
+    let reason = halted["halted"].as_str().unwrap();
+    assert!(
+        reason.contains("under the TLS policy modern failed, 20 of 20 under the TLS policy legacy worked"),
+        "{reason}"
+    );
+    let destination = format!("127.0.0.1:{}", server.port());
+    assert_eq!(halted["trouble"]["destination"], *destination, "{halted:#}");
+    assert_eq!(halted["trouble"]["check"], format!("gatepost probe {destination}"));
+    // There was nobody left under the old policy.
+    assert!(halted["by"] == "node edge-1" && halted["nodes"][0]["moved"] == false, "{halted:#}");
+    assert!(node.log().contains("the rollout has halted itself"), "{}", node.log());
+    let text = String::from_utf8(node.run(&["rollout", "status"]).stdout).unwrap();
+    for expected in
+        [&format!("HALTED BY ITSELF for {destination}"), "--from legacy --to modern --percent 0", "rollout resume"]
+    {
+        assert!(text.contains(expected), "{text}");
+    }
+    let output = node.run(&["rollout", "set", "--from", "legacy", "--to", "modern", "--percent", "100"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the rollout is halted"));
+    wait_for("the node to go back", || (status()["nodes"][0]["plan_version"] == 2).then_some(()));
+    assert!(node.run(&["queue", "retry", "--all"]).status.success());
+    node.wait_until_empty();
+
+    // The operator knows better: it goes on, and does not halt for the same again.
+    assert!(node.run(&["rollout", "resume"]).status.success());
+    let resumed =
+        wait_for("the node to move", || Some(status()).filter(|status| status["nodes"][0]["plan_version"] == 3));
+    assert!(resumed["nodes"][0]["moved"] == true && resumed["accepted"][0] == *destination, "{resumed:#}");
+    send("resumed", 8);
+    wait_for("all to fail", || {
+        (node.queue().iter().filter(|row| !row["failure"].is_null()).count() == 8).then_some(())
+    });
+    // Two looks later.
+    std::thread::sleep(std::time::Duration::from_secs(7));
+    assert!(status()["halted"].is_null(), "{:#}", status());
+}
+
 /// A node that has not got the policy says so once, and stays as it is.
 #[test]
 fn a_plan_that_a_node_cannot_follow_is_not_followed() {

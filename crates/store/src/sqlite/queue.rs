@@ -147,7 +147,7 @@ pub(super) fn insert_event(
 pub(super) const CLAIM_WHERE: &str = "d.state = 0 AND d.connector = ?1 AND d.due <= ?2 ORDER BY d.due LIMIT ?3";
 
 pub(super) fn claim(connection: &Connection, claim: &Claim) -> rusqlite::Result<Vec<Claimed>> {
-    let parameters = params![claim.connector, Millis(claim.now), claim.limit];
+    let parameters = params![claim.connector, Millis(claim.due_by), claim.limit];
     lease_where(connection, CLAIM_WHERE, parameters, &claim.lease)
 }
 

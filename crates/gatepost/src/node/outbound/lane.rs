@@ -12,11 +12,14 @@ use std::{
 use delivery::backoff::BackOffPolicy;
 use jiff::Timestamp;
 use protocol::smtp::Failure;
-use store::{BackOff, Claim, ConnectorReport, Lease, Store};
+use store::{BackOff, Claim, ConnectorReport, Lease, PolicyResults, Store};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{LANE_BYTES_MAX, LANE_JOBS_MAX, job::Job, worker};
-use crate::{config::Connector, node::Node};
+use crate::{
+    config::Connector,
+    node::{Node, preference},
+};
 
 /// The store is asked for what has become due this often, more or less: a wait that is drawn anew each time gives every
 /// node of a fleet the same chance, whereas with a fixed one the same node would always come first.
@@ -49,6 +52,9 @@ struct Shared {
     /// In a row, and since when.
     failures: u32,
     failing_since: Option<Timestamp>,
+    under_policy: Option<PolicyResults>,
+    /// The TLS policy of those nodes that what is due is left to for a while.
+    left_to: Option<String>,
 }
 
 impl Lane {
@@ -63,6 +69,8 @@ impl Lane {
                 back_off: None,
                 failures: 0,
                 failing_since: None,
+                under_policy: None,
+                left_to: None,
             }),
             job: Notify::new(),
             attention: Notify::new(),
@@ -101,6 +109,26 @@ impl Lane {
             && shared.jobs.len() < LANE_JOBS_MAX
             && shared.bytes < LANE_BYTES_MAX
             && shared.back_off.is_none()
+            && shared.left_to.is_none()
+    }
+
+    /// Keeps what an attempt under a TLS policy came to, for the fleet to compare.
+    pub(super) fn note_policy(&self, policy: &str, works: bool) {
+        preference::note(&mut self.shared().under_policy, policy, works, Timestamp::now());
+    }
+
+    /// From now on what is due is left to nodes under that policy, or to none.
+    pub(super) fn leave_to(&self, policy: Option<String>) {
+        let mut shared = self.shared();
+        if shared.left_to == policy {
+            return;
+        }
+        let connector = &shared.connector.name;
+        match &policy {
+            Some(policy) => tracing::warn!(connector, policy, "mail is left to nodes whose TLS policy works"),
+            None => tracing::info!(connector, "mail is no longer left to other nodes"),
+        }
+        shared.left_to = policy;
     }
 
     pub(super) fn push(&self, job: Job) {
@@ -214,6 +242,7 @@ impl Lane {
             connections_max,
             limited,
             backed_off: shared.back_off.clone(),
+            under_policy: shared.under_policy.clone(),
         }
     }
 
@@ -276,9 +305,11 @@ impl Lane {
     }
 
     async fn claim<S: Store>(&self, node: &Arc<Node<S>>) {
+        // What has been due for long enough is taken all the same.
+        let left_for = self.shared().left_to.as_ref().map_or(Duration::ZERO, |_| *node.config.load().rollout.leave_for);
         let claim = Claim {
             connector: self.connector().name.clone(),
-            now: Timestamp::now(),
+            due_by: Timestamp::now().checked_sub(left_for).unwrap_or(Timestamp::MIN),
             limit: CLAIM_MAX,
             lease: Lease { node: node.name.clone(), until: node.lease_end() },
         };

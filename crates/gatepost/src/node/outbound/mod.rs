@@ -24,7 +24,7 @@ use store::{ConnectorReport, DeliveryKey, NewMessage, Store};
 use tokio::sync::mpsc;
 
 use super::Node;
-use crate::config::Config;
+use crate::config::{Config, Connector};
 
 pub(crate) use job::Job;
 pub(crate) use lane::Lane;
@@ -142,6 +142,11 @@ impl Outbound {
 
     pub(crate) fn reports(&self) -> Vec<ConnectorReport> {
         self.lanes().values().map(|lane| lane.report()).collect()
+    }
+
+    /// Has each lane leave what is due to nodes under the TLS policy that `better` names, if any.
+    pub(super) fn leave_to(&self, better: impl Fn(&Connector) -> Option<String>) {
+        self.lanes().values().for_each(|lane| lane.leave_to(better(&lane.connector())));
     }
 
     pub(crate) fn close(&self) {

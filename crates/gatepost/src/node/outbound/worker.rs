@@ -123,6 +123,10 @@ async fn work<S: Store>(
     if !failed_as_a_whole {
         lane.succeeded();
     }
+    // What goes in the clear tells nothing good of the policy.
+    if current.plaintext_because.is_none() {
+        lane.note_policy(&current.under.tls.policy.name, !failed_as_a_whole);
+    }
     results::record(node, job, delivered_over(&mut current, sent, started)).await;
     current.connection.is_reusable().then_some(current)
 }
@@ -157,6 +161,9 @@ async fn not_connected<S: Store>(
     if connector.hosts != Hosts::Mx && failure.scope() == Scope::Destination {
         lane.failed(&failure, &node.back_off_policy(), node.random());
     }
+    if is_of_tls(&failure, &seen) {
+        lane.note_policy(&under.tls.policy.name, false);
+    }
     let attempt = Attempt {
         destination: failure.destination.clone(),
         plaintext_because,
@@ -164,6 +171,11 @@ async fn not_connected<S: Store>(
     };
     let results = vec![Err(failure); job.deliveries.len()];
     results::record(node, job.clone(), Attempted { attempt, results, offers_dsn: false, weakness: None }).await;
+}
+
+/// Whether another TLS policy might have fared better: the destination was reached, and failed from STARTTLS on.
+fn is_of_tls(failure: &Failure, seen: &Seen) -> bool {
+    matches!(failure.phase, Phase::StartTls | Phase::Handshake) || seen.tls.is_some()
 }
 
 fn delivered_over(open: &mut Open, results: Vec<Result<Reply, Failure>>, started: Instant) -> Attempted {

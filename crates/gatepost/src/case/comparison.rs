@@ -1,0 +1,73 @@
+//! A case beside itself: with a rollout that goes on whatever happens, and with one that defends itself.
+
+use std::{io::Write, path::Path, time::Duration};
+
+use serde_json::json;
+
+use super::{curve, report::Report};
+use crate::cli::{
+    Screen, paragraph,
+    table::{Cell, Column, Table},
+};
+
+pub(crate) struct Comparison {
+    pub plain: Report,
+    pub defended: Report,
+}
+
+/// Longest curve of the queue, in characters.
+const CURVE_MAX: usize = 40;
+
+impl Comparison {
+    pub(crate) fn json(&self, kept: [Option<&Path>; 2]) -> serde_json::Value {
+        json!({ "plain": self.plain.json(kept[0]), "defended": self.defended.json(kept[1]) })
+    }
+
+    pub(crate) fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
+        let scenario = &self.plain.scenario;
+        writeln!(out, "{}: {}\nDestination: {}\n", scenario.name, scenario.story, self.plain.destination)?;
+        const COLUMNS: [Column; 3] =
+            [Column::whole(""), Column::whole("THE ROLLOUT GOES ON"), Column::whole("IT DEFENDS ITSELF")];
+        Table::new(&COLUMNS, screen).write(&self.rows(), out)?;
+        match self.defended.halted.as_ref().and_then(|halted| halted.rollout.halted.as_deref()) {
+            Some(reason) => {
+                writeln!(out, "\nWhy it halted:")?;
+                paragraph(&format!("{reason}."), "  ", screen, out)?;
+            }
+            None => writeln!(out, "\nIt did not halt: nothing that it saw spoke against it.")?,
+        }
+        Ok(())
+    }
+
+    fn rows(&self) -> Vec<Vec<Cell>> {
+        let both = [&self.plain, &self.defended];
+        let most = both.iter().map(|report| report.most_queued).max().unwrap_or(0);
+        let step = both.iter().map(|report| report.queue.len()).max().unwrap_or(0).div_ceil(CURVE_MAX);
+        let row = |title: &str, tell: &dyn Fn(&Report) -> String| {
+            vec![Cell::new(title), Cell::new(tell(&self.plain)), Cell::new(tell(&self.defended))]
+        };
+        vec![
+            row("the queue over time", &|report| curve::draw(&report.queue, most, step)),
+            row("the most that was queued", &|report| report.most_queued.to_string()),
+            row("queued at the repair", &|report| report.queued_at_repair.to_string()),
+            row("late: deferred at least once", &|report| {
+                format!("{} of {}", report.tally.ways.iter().filter(|way| way.tries > 1).count(), report.tally.taken)
+            }),
+            row("the longest wait", &|report| {
+                let longest = report.tally.ways.iter().map(|way| way.waited).max().unwrap_or_default();
+                format!("{}, which is {}", tenths(longest), report.scaled(longest))
+            }),
+            row("attempts that failed", &|report| {
+                report.tally.attempts.values().map(|attempts| attempts.failed).sum::<u64>().to_string()
+            }),
+            row("the rollout halted", &|report| match &report.halted {
+                Some(halted) => format!("after {}, {} messages", tenths(halted.after), halted.taken),
+                None => "never".to_owned(),
+            }),
+        ]
+    }
+}
+
+fn tenths(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}

@@ -1,0 +1,219 @@
+//! `gatepost policy impact`: which destinations would break if a policy went live.
+
+use std::io::Write;
+
+use anyhow::{Context as _, bail};
+use diagnosis::{Offer, Verdict};
+use jiff::{Timestamp, ToSpan};
+use serde_json::json;
+use store::Store;
+
+use super::{
+    arguments::{Format, ImpactArguments},
+    screen::{Colour, Screen, clean, paragraph},
+    table::{Cell, Column, Table},
+};
+use crate::{
+    config::Config,
+    why::{self, Impact},
+};
+
+/// True if something would break.
+pub(crate) async fn run<S: Store>(
+    arguments: &ImpactArguments,
+    store: &S,
+    config: &Config,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    let offer = offer(config, &arguments.policy)?;
+    let hours = i64::from(arguments.days) * 24;
+    let since = screen.now.checked_sub(hours.hours()).context("so many days ago there was no calendar")?;
+    let (impacts, first) = why::impact(store, config, &offer, since).await.context("failed to read the history")?;
+    let report = Report { policy: &arguments.policy, since, days: days(first, since, screen.now), impacts };
+    match arguments.output.format {
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report.json())?)?,
+        Format::Table => report.write(screen, out)?,
+    }
+    Ok(report.of(Verdict::Breaks).next().is_some())
+}
+
+fn offer(config: &Config, name: &str) -> anyhow::Result<Offer> {
+    let Some(policy) = config.policy(name) else {
+        let known: Vec<String> = config.policies().map(|policy| policy.name).collect();
+        bail!("unknown TLS policy \"{name}\"; policies are: {}", known.join(", "));
+    };
+    let hello = net::tls::offer(&policy)?.with_context(|| format!("OpenSSL offers nothing under \"{name}\""))?;
+    Ok(Offer::of_policy(&hello, policy.security_level))
+}
+
+/// The history may be younger than what was asked for; not under one day, so that one message an hour ago is not 24 a day.
+fn days(first: Option<Timestamp>, since: Timestamp, now: Timestamp) -> f64 {
+    let began = first.unwrap_or(since).max(since);
+    (now.duration_since(began).as_secs_f64() / 86_400.0).max(1.0)
+}
+
+struct Report<'a> {
+    policy: &'a str,
+    since: Timestamp,
+    /// That there is history of.
+    days: f64,
+    impacts: Vec<Impact>,
+}
+
+impl Report<'_> {
+    fn of(&self, verdict: Verdict) -> impl Iterator<Item = &Impact> {
+        self.impacts.iter().filter(move |impact| impact.foresight.verdict == verdict)
+    }
+
+    fn breaking(&self, in_plaintext: bool) -> impl Iterator<Item = &Impact> {
+        self.of(Verdict::Breaks).filter(move |impact| impact.in_plaintext == in_plaintext)
+    }
+
+    /// To a tenth.
+    fn a_day(&self, impact: &Impact) -> f64 {
+        (impact.messages as f64 / self.days * 10.0).round() / 10.0
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let destination = |impact: &Impact| {
+            let breaks = impact.foresight.verdict == Verdict::Breaks;
+            json!({
+                "host": impact.host,
+                "port": impact.port,
+                "connector": impact.connector,
+                "verdict": impact.foresight.verdict,
+                "effect": breaks.then_some(if impact.in_plaintext { "plaintext" } else { "queued" }),
+                "because": impact.foresight.because,
+                "messages": impact.messages,
+                "messages_a_day": self.a_day(impact),
+                "check": probe(impact),
+            })
+        };
+        json!({
+            "policy": self.policy,
+            "since": self.since,
+            "days": (self.days * 10.0).round() / 10.0,
+            "queued": messages(self.breaking(false)),
+            "plaintext": messages(self.breaking(true)),
+            "undecided": messages(self.of(Verdict::Undecided)),
+            "destinations": self.impacts.iter().map(destination).collect::<Vec<_>>(),
+        })
+    }
+
+    fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
+        if self.impacts.is_empty() {
+            writeln!(out, "No destination was tried since {}.", screen.time(self.since))?;
+            return Ok(());
+        }
+        let sections = [
+            ("BREAKS: its mail would have been queued", self.breaking(false).collect::<Vec<_>>(), Colour::Red),
+            ("LOSES ENCRYPTION: its mail would have gone in plaintext", self.breaking(true).collect(), Colour::Red),
+            (
+                "NOT DECIDED by what was seen: a probe finds it out",
+                self.of(Verdict::Undecided).collect(),
+                Colour::Yellow,
+            ),
+            ("KEEPS WORKING", self.of(Verdict::Works).collect(), Colour::Green),
+        ];
+        paragraph(&self.summary(), "", screen, out)?;
+        for (title, impacts, colour) in sections.into_iter().filter(|section| !section.1.is_empty()) {
+            writeln!(out, "\n{}", screen.paint(title, Some(colour)))?;
+            self.table(&impacts, screen, out)?;
+        }
+        Ok(())
+    }
+
+    fn summary(&self) -> String {
+        let days = match self.days.round() as u64 {
+            1 => "the last day".to_owned(),
+            days => format!("the last {days} days"),
+        };
+        let part = |impacts: Vec<&Impact>, what: &str| {
+            let hosts = impacts.len() as u64;
+            let messages = count(messages(impacts.into_iter()), "message", "messages");
+            (hosts > 0).then(|| format!("{what} {messages} to {}", count(hosts, "destination", "destinations")))
+        };
+        let parts: Vec<String> =
+            [part(self.breaking(false).collect(), "queued"), part(self.breaking(true).collect(), "sent in plaintext")]
+                .into_iter()
+                .flatten()
+                .collect();
+        let undecided = match part(self.of(Verdict::Undecided).collect(), "Not decided:") {
+            Some(undecided) => format!(" {undecided}."),
+            None => String::new(),
+        };
+        match parts.is_empty() {
+            true => format!("In {days} the policy {} would have broken nothing that was seen.{undecided}", self.policy),
+            false => format!("In {days} the policy {} would have {}.{undecided}", self.policy, parts.join(", and ")),
+        }
+    }
+
+    fn table(&self, impacts: &[&Impact], screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
+        const COLUMNS: [Column; 5] = [
+            Column::cut("DESTINATION", 16),
+            Column::cut("CONNECTOR", 8),
+            Column::number("MESSAGES"),
+            Column::number("A DAY"),
+            Column::cut("THE SERVER", 20),
+        ];
+        let row = |impact: &&Impact| {
+            let probe = format!("; {}", probe(impact));
+            let check = if impact.foresight.verdict == Verdict::Undecided { probe.as_str() } else { "" };
+            vec![
+                Cell::new(format!("{}:{}", impact.host, impact.port)),
+                Cell::new(&impact.connector),
+                Cell::new(grouped(impact.messages)),
+                Cell::new(format!("{:.1}", self.a_day(impact))),
+                Cell::new(format!("{}{check}", impact.foresight.because)),
+            ]
+        };
+        Table::new(&COLUMNS, screen).write(&impacts.iter().map(row).collect::<Vec<_>>(), out)
+    }
+}
+
+fn probe(impact: &Impact) -> String {
+    clean(&format!("gatepost probe {}:{}", impact.host, impact.port))
+}
+
+fn messages<'a>(impacts: impl Iterator<Item = &'a Impact>) -> u64 {
+    impacts.map(|impact| impact.messages).sum()
+}
+
+fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { many })
+}
+
+/// `1,204`
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped() {
+        for (number, expected) in [(0, "0"), (204, "204"), (1204, "1,204"), (1_000_000, "1,000,000")] {
+            assert_eq!(grouped(number), expected);
+        }
+    }
+
+    #[test]
+    fn a_young_history_counts_for_what_there_is() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let ago = |hours: i64| now - hours.hours();
+        assert_eq!(days(Some(ago(48)), ago(720), now), 2.0);
+        assert_eq!(days(Some(ago(1)), ago(720), now), 1.0);
+        assert_eq!(days(None, ago(720), now), 30.0);
+    }
+}

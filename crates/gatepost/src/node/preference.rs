@@ -1,0 +1,206 @@
+//! Who sends while a rollout is under way: a node whose TLS policy fails leaves what is due to nodes whose policy works.
+//!
+//! ```text
+//!   attempts ──note──> PolicyResults ──report──> store ──read by every node──> better ──> Lane::leave_to
+//! ```
+//!
+//! Leaving means to claim what has been due for a while, and to hand over what has just come in. It ends when those nodes
+//! report no longer, and mail is taken after that while in any case: it never starves. Only policies that the plan in
+//! force gives to the nodes that report them are preferred, so a retired one never is.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use store::{NodeReport, PolicyResults, Store};
+
+use super::Node;
+use crate::{
+    config::{Connector, Hosts},
+    fleet::Rollout,
+};
+
+/// A node that has not reported for this long is not counted on.
+const REPORTED_WITHIN: Duration = Duration::from_secs(10);
+/// So long after the last failure a policy is given another chance: the destination may have changed. Longer than the
+/// usual wait for a retry, which would else be up to luck again.
+const FAILS_FOR: Duration = Duration::from_secs(3600);
+
+/// Adds one attempt to what is known of a policy. Nothing is carried over from one policy to another.
+pub(super) fn note(results: &mut Option<PolicyResults>, policy: &str, works: bool, now: Timestamp) {
+    if results.as_ref().is_none_or(|results| results.policy != policy) {
+        *results = Some(PolicyResults::new(policy));
+    }
+    let Some(results) = results else { return };
+    if works {
+        results.worked = Some(now);
+        results.failing_since = None;
+    } else {
+        results.failing_since.get_or_insert(now);
+        results.failed = Some(now);
+    }
+}
+
+/// Compares this node's policies with those of the fleet, and has its connectors act on it.
+pub(super) async fn update<S: Store>(node: &Arc<Node<S>>) {
+    let is_on = node.config.load().rollout.self_defence;
+    let plan = node.plan.load_full().filter(|plan| is_on && !plan.1.is_idle());
+    let Some(plan) = plan else { return node.outbound.leave_to(|_| None) };
+    let reports = match node.store.reports().await {
+        Ok(reports) => reports,
+        Err(error) => return tracing::warn!(%error, "failed to read how other nodes fare"),
+    };
+    let now = Timestamp::now();
+    node.outbound.leave_to(|connector| {
+        let policy = node.tls_under(connector).tls.policy.name.clone();
+        better(connector, &policy, &plan.1, &reports, now)
+    });
+}
+
+/// The policy of those nodes that deliver by this connector while it fails under `policy`.
+fn better(
+    connector: &Connector,
+    policy: &str,
+    plan: &Rollout,
+    reports: &[NodeReport],
+    now: Timestamp,
+) -> Option<String> {
+    // With MX there are many destinations, and one that fails says nothing of the others.
+    if connector.hosts == Hosts::Mx {
+        return None;
+    }
+    let results: Vec<&PolicyResults> = reports
+        .iter()
+        .filter(|report| report.at + REPORTED_WITHIN >= now)
+        .filter_map(|report| results_under_plan(report, connector, plan))
+        .collect();
+    let (own, others): (Vec<&PolicyResults>, Vec<_>) =
+        results.into_iter().partition(|results| results.policy == policy);
+    let failing_since = failing_since(&own, now)?;
+    let works = |results: &&PolicyResults| results.failing_since.is_none() && results.worked >= Some(failing_since);
+    others.into_iter().find(works).map(|results| results.policy.clone())
+}
+
+/// What a node reports, if it was under the policy that the plan gives to it.
+fn results_under_plan<'a>(report: &'a NodeReport, connector: &Connector, plan: &Rollout) -> Option<&'a PolicyResults> {
+    let reported = report.connectors.iter().find(|reported| reported.name == connector.name)?;
+    let planned = plan.policy_on(&report.node, &connector.tls_policy);
+    reported.under_policy.as_ref().filter(|results| results.policy == planned)
+}
+
+/// Since when a policy fails on all nodes that have it. `None`: it works on one of them, or has not failed lately.
+fn failing_since(own: &[&PolicyResults], now: Timestamp) -> Option<Timestamp> {
+    let worked = own.iter().filter_map(|results| results.worked).max();
+    let failed = own.iter().filter_map(|results| results.failed).max()?;
+    let since = own.iter().filter_map(|results| results.failing_since).filter(|since| Some(*since) > worked).min()?;
+    (failed + FAILS_FOR > now).then_some(since)
+}
+
+#[cfg(test)]
+mod tests {
+    use store::ConnectorReport;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn connector() -> Connector {
+        Connector {
+            name: "onprem".to_owned(),
+            hosts: Hosts::SmartHosts(vec![]),
+            tls_policy: "legacy".to_owned(),
+            ..Connector::default()
+        }
+    }
+
+    fn plan(percent: u8, nodes: &[&str]) -> Rollout {
+        let nodes = nodes.iter().map(ToString::to_string).collect();
+        Rollout {
+            from: "legacy".to_owned(),
+            to: "modern".to_owned(),
+            percent: Some(percent),
+            nodes,
+            ..Rollout::default()
+        }
+    }
+
+    /// A node that has reported just now what its attempts came to: when, and whether it worked.
+    fn report(node: &str, policy: &str, attempts: &[(i64, bool)]) -> NodeReport {
+        let mut under_policy = None;
+        for (second, works) in attempts {
+            note(&mut under_policy, policy, *works, at(*second));
+        }
+        let connector = ConnectorReport {
+            name: "onprem".to_owned(),
+            connections: 0,
+            connections_max: 20,
+            limited: None,
+            backed_off: None,
+            under_policy,
+        };
+        NodeReport { node: node.to_owned(), at: at(100), connectors: vec![connector], plan_version: Some(1) }
+    }
+
+    fn better_at(second: i64, plan: &Rollout, reports: &[NodeReport]) -> Option<String> {
+        better(&connector(), "modern", plan, reports, at(second))
+    }
+
+    #[test]
+    fn mail_is_left_to_the_policy_that_works() {
+        let half = plan(50, &["mx1"]);
+        let failing = report("mx1", "modern", &[(0, true), (10, false), (20, false)]);
+        let working = report("mx2", "legacy", &[(15, true)]);
+        let both = [failing.clone(), working.clone()];
+        assert_eq!(better_at(101, &half, &both).as_deref(), Some("legacy"));
+        // The other side has nothing to leave.
+        assert_eq!(better(&connector(), "legacy", &half, &both, at(101)), None);
+        let cases = [
+            ("it has not worked since", report("mx2", "legacy", &[(9, true)])),
+            ("it fails too", report("mx2", "legacy", &[(15, true), (16, false)])),
+            ("it was not tried", report("mx2", "legacy", &[])),
+            ("it is the same policy, and works", report("mx2", "modern", &[(30, true)])),
+        ];
+        for (why, other) in cases {
+            assert_eq!(better_at(101, &half, &[failing.clone(), other]), None, "{why}");
+        }
+        let recovered = report("mx1", "modern", &[(10, false), (20, true)]);
+        assert_eq!(better_at(101, &half, &[recovered, working]), None);
+    }
+
+    #[test]
+    fn nobody_is_waited_for_who_is_gone() {
+        let half = plan(50, &["mx1"]);
+        let both = [report("mx1", "modern", &[(10, false)]), report("mx2", "legacy", &[(15, true)])];
+        assert!(better_at(110, &half, &both).is_some());
+        assert!(better_at(111, &half, &both).is_none());
+    }
+
+    #[test]
+    fn a_failure_of_long_ago_is_tried_anew() {
+        let half = plan(50, &["mx1"]);
+        let now = 10 + FAILS_FOR.as_secs() as i64;
+        let mut both = [report("mx1", "modern", &[(10, false)]), report("mx2", "legacy", &[(15, true)])];
+        both.iter_mut().for_each(|report| report.at = at(now));
+        assert!(better_at(now - 1, &half, &both).is_some());
+        assert!(better_at(now, &half, &both).is_none());
+    }
+
+    #[test]
+    fn a_retired_policy_is_never_preferred() {
+        let both = [report("mx1", "modern", &[(10, false)]), report("mx2", "legacy", &[(15, true)])];
+        // All nodes are to be under modern; mx2 does not follow yet, or cannot.
+        assert_eq!(better_at(101, &plan(100, &["mx1", "mx2"]), &both), None);
+        assert_eq!(better_at(101, &plan(100, &[]), &both), None);
+        // All back: nor is the new one.
+        let both = [report("mx1", "modern", &[(15, true)]), report("mx2", "legacy", &[(10, false)])];
+        assert_eq!(better(&connector(), "legacy", &plan(0, &[]), &both, at(101)), None);
+    }
+
+    #[test]
+    fn with_mx_nothing_is_left() {
+        let mx = Connector { hosts: Hosts::Mx, ..connector() };
+        let both = [report("mx1", "modern", &[(10, false)]), report("mx2", "legacy", &[(15, true)])];
+        assert_eq!(better(&mx, "modern", &plan(50, &["mx1"]), &both, at(101)), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! Whether a rollout breaks a destination: it works under the old TLS policy and fails under the new one.
+
+use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
+
+use diagnosis::{Dimension, Finding, diagnose};
+use jiff::Timestamp;
+use store::{AttemptMatch, State, Store, TraceQuery};
+
+use super::Gathered;
+use crate::fleet::Rollout;
+
+/// Messages that failed under the new policy: where they went is looked at.
+const FAILING_MAX: u32 = 100;
+/// Addresses looked at, and messages of each: few enough to be nothing beside the mail.
+const DESTINATIONS_MAX: usize = 8;
+const MESSAGES_MAX: u32 = 300;
+/// A rollout is looked at again and again: less is left to chance than in one diagnosis.
+const CHANCE_MAX: f64 = 0.001;
+
+/// What speaks against a rollout in a connector's messages that were received since, if anything does.
+pub(crate) async fn trouble_of<S: Store>(
+    store: &S,
+    rollout: &Rollout,
+    connector: &str,
+    since: Timestamp,
+) -> anyhow::Result<Option<Finding>> {
+    for address in failing(store, rollout, connector, since).await? {
+        let query = TraceQuery {
+            last_attempt: AttemptMatch { to_ip: Some(address), ..AttemptMatch::default() },
+            limit: MESSAGES_MAX,
+            ..received(connector, since)
+        };
+        let mut gathered = Gathered::for_findings();
+        gathered.add_store(store, query).await?;
+        // As long as it takes, no other task of the node has this thread.
+        let findings = tokio::task::spawn_blocking(move || diagnose(&gathered.evidence)).await?;
+        if let Some(finding) = findings.into_iter().find(|finding| speaks_against(rollout, finding)) {
+            return Ok(Some(finding));
+        }
+    }
+    Ok(None)
+}
+
+fn received(connector: &str, since: Timestamp) -> TraceQuery {
+    TraceQuery { connector: Some(connector.to_owned()), since: Some(since), ..TraceQuery::default() }
+}
+
+/// Where messages wait, or were lost, that failed under the new policy: the most frequent addresses.
+async fn failing<S: Store>(
+    store: &S,
+    rollout: &Rollout,
+    connector: &str,
+    since: Timestamp,
+) -> store::Result<Vec<IpAddr>> {
+    let query = TraceQuery {
+        states: Some(vec![State::Queued, State::Leased, State::Failed]),
+        last_attempt: AttemptMatch { tls_policy: Some(rollout.to.clone()), ..AttemptMatch::default() },
+        limit: FAILING_MAX,
+        ..received(connector, since)
+    };
+    let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+    for attempt in store.trace(query).await?.into_iter().filter_map(|record| record.last_attempt) {
+        if let Some(address) = attempt.to_ip {
+            *counts.entry(address).or_default() += 1;
+        }
+    }
+    let mut addresses: Vec<IpAddr> = counts.keys().copied().collect();
+    addresses.sort_by_key(|address| (Reverse(counts.get(address)), *address));
+    addresses.truncate(DESTINATIONS_MAX);
+    Ok(addresses)
+}
+
+fn speaks_against(rollout: &Rollout, finding: &Finding) -> bool {
+    let Some(split) = &finding.scope.split else { return false };
+    split.dimension == [Dimension::TlsPolicy]
+        && split.p_value <= CHANCE_MAX
+        && split.fails.contains(&rollout.to)
+        && split.works.contains(&rollout.from)
+        && !rollout.accepted.contains(&finding.scope.destination)
+}
