@@ -9,6 +9,7 @@
 mod acceptor;
 mod connector;
 mod handshake;
+mod https;
 mod policy;
 mod tap;
 
@@ -29,6 +30,7 @@ pub use acceptor::{Acceptor, acceptor, ensure_self_signed};
 pub use connector::{Identity, TlsContext, TlsSettings};
 pub use handshake::accept_unobserved;
 pub(crate) use handshake::{HandshakeError, accept, connect, late_alert};
+pub(crate) use https::https_connector;
 pub use policy::{PolicyFault, check_policy};
 pub(crate) use tap::Tap;
 
