@@ -18,9 +18,11 @@ mod intern;
 mod signs;
 pub mod sources;
 mod statistics;
+mod unexplained;
 
 pub use contrast::{Dimension, Split};
 pub use diagnose::diagnose;
 pub use evidence::{Evidence, Observed, Outcome, Place, Source, Symptom};
 pub use finding::{Finding, Piece, Remedy, Scope, Side};
 pub use signs::{Sign, Signs};
+pub use unexplained::unexplained;

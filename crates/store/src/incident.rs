@@ -47,8 +47,9 @@ pub struct Pending {
     pub messages: u64,
     /// Of those, how many were tried.
     pub tried: u64,
-    /// When the oldest was received.
+    /// When the oldest was received, and the oldest of those that were not tried.
     pub oldest: Timestamp,
+    pub oldest_untried: Option<Timestamp>,
 }
 
 /// A call of the webhook that has not been taken yet.

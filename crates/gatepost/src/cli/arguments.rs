@@ -72,6 +72,9 @@ Examples:
   gatepost queue suspend --sender @spam.test --recipient user@onprem.test"
     )]
     Queue(QueueCommand),
+    /// Look at incidents: mail that is or was stuck, as the watch over the queue noted it
+    #[command(subcommand)]
+    Incident(IncidentCommand),
     /// Check and explain the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -99,6 +102,7 @@ impl Command {
             Self::Capture(arguments) => arguments.utc,
             Self::Queue(QueueCommand::List { output, .. } | QueueCommand::Show { output, .. }) => output.utc,
             Self::Policy(PolicyCommand::Ledger(output)) | Self::Rollout(RolloutCommand::Status(output)) => output.utc,
+            Self::Incident(IncidentCommand::List { output, .. } | IncidentCommand::Show { output, .. }) => output.utc,
             Self::Serve
             | Self::Queue(_)
             | Self::Config(_)
@@ -735,6 +739,28 @@ JSON: {\"version\", \"at\", \"by\", \"from\", \"to\", \"percent\", \"halted\",
     },
     /// End a halt
     Resume,
+}
+
+#[derive(Subcommand, Clone, PartialEq, Debug)]
+pub(crate) enum IncidentCommand {
+    /// Incidents, open ones first
+    #[command(after_help = "\
+JSON: {\"incidents\": [{\"id\", \"connector\", \"destination\", \"cause\", \"node\", \"opened\", \"last_seen\", \"closed\",
+\"closed_because\", \"messages_pending\", \"messages_pending_peak\", \"oldest\", \"finding\"}]}; closed is null where it is
+open, finding is as in gatepost why.")]
+    List {
+        /// Most incidents to show
+        #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// One incident with its root cause, evidence and remedy
+    Show {
+        id: Uuid,
+        #[command(flatten)]
+        output: Output,
+    },
 }
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]

@@ -3,14 +3,16 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use diagnosis::{Evidence, Finding, Side, Source, diagnose};
+use diagnosis::{Evidence, Finding, Source, diagnose};
 use serde_json::json;
 use store::{Store, TraceQuery};
 use uuid::Uuid;
 
 use super::{
     arguments::{Format, WhyArguments},
-    screen::{Colour, Screen, clean, paragraph},
+    finding::FindingView,
+    incident,
+    screen::{Screen, clean},
 };
 use crate::why;
 
@@ -34,7 +36,13 @@ pub(crate) async fn run<S: Store>(
         wanted = None;
     }
     let (evidence, read) = why::from_store(store, query).await.context("failed to read the history")?;
-    tell(&evidence, read, wanted.as_deref(), arguments, screen, out)
+    let found = tell(&evidence, read, wanted.as_deref(), arguments, screen, out)?;
+    if arguments.output.format == Format::Table
+        && let Some(open) = incident::open_in_words(store).await.context("failed to read the incidents")?
+    {
+        writeln!(out, "\n{open}")?;
+    }
+    Ok(found)
 }
 
 /// The same from files.
@@ -97,35 +105,9 @@ pub(crate) fn write(findings: &[Finding], screen: &Screen, out: &mut dyn Write) 
         if index > 0 {
             writeln!(out)?;
         }
-        write_finding(index + 1, finding, screen, out)?;
+        let finding = FindingView::from(finding);
+        finding.write_title(index + 1, screen, out)?;
+        finding.write(screen, out)?;
     }
     Ok(())
-}
-
-fn write_finding(number: usize, finding: &Finding, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
-    let sure = finding.confidence * 100.0;
-    let title = format!("{number}. {}, {sure:.0} % sure", finding.cause);
-    writeln!(out, "{}", screen.paint(&title, Some(Colour::Bold)))?;
-    paragraph(&finding.summary, "   ", screen, out)?;
-    if let (Some(first), Some(last)) = (finding.first_seen, finding.last_seen) {
-        let seen =
-            format!("Seen from {} to {}; {} pending.", screen.time(first), screen.time(last), finding.messages_pending);
-        paragraph(&seen, "   ", screen, out)?;
-    }
-    if !finding.evidence.is_empty() {
-        writeln!(out, "\n   Evidence")?;
-        for piece in &finding.evidence {
-            paragraph(&format!("- {} ({})", piece.what, piece.place), "     ", screen, out)?;
-        }
-    }
-    writeln!(out, "\n   Remedy")?;
-    for remedy in &finding.remedy {
-        let side = match remedy.side {
-            Side::Destination => "destination",
-            Side::Gateway => "gateway",
-            Side::Network => "network",
-        };
-        paragraph(&format!("- {side}: {}", remedy.action), "     ", screen, out)?;
-    }
-    writeln!(out, "\n   Verify\n     {}", clean(&finding.check))
 }

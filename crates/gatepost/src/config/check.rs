@@ -37,6 +37,7 @@ pub(super) fn check(text: &str) -> Vec<Fault> {
     walk.faults.extend(check_names(document.get_ref()));
     walk.faults.extend(check_certificates(document.get_ref()));
     walk.faults.extend(check_api(document.get_ref()));
+    walk.faults.extend(check_watch(document.get_ref()));
     // OpenSSL judges only what has the right types.
     if walk.faults.is_empty() {
         walk.faults.extend(check_policies(document.get_ref()));
@@ -142,6 +143,7 @@ fn check_text(format: &str, text: &str) -> Result<(), String> {
         "sha256" if !(text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())) => {
             Err("a SHA-256 has 64 hexadecimal digits; gatepost api token makes one".to_owned())
         }
+        "webhook" => net::webhook::Url::parse(text).map(drop),
         "path" if text.is_empty() => Err("a path must not be empty".to_owned()),
         _ => Ok(()),
     }
@@ -260,6 +262,16 @@ fn check_api(document: &DeTable<'_>) -> Vec<Fault> {
         }));
     }
     faults
+}
+
+/// Calls of the webhook are always signed.
+fn check_watch(document: &DeTable<'_>) -> Option<Fault> {
+    let watch = get(document, "watch")?.get_ref().as_table()?;
+    match (get(watch, "webhook"), get(watch, "secret_file")) {
+        (Some(webhook), None) => Some(Fault::new(webhook.span(), "webhook needs secret_file beside it")),
+        (None, Some(file)) => Some(Fault::new(file.span(), "secret_file needs webhook beside it")),
+        (Some(_), Some(_)) | (None, None) => None,
+    }
 }
 
 /// Whether OpenSSL can do what each policy says.

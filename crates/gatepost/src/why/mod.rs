@@ -1,11 +1,13 @@
 //! Evidence for diagnosis, gathered from where it lies.
 
+mod connector;
 mod files;
 
 use diagnosis::{Evidence, sources};
 use store::{Store, TraceQuery};
 
 use crate::cli::Pages;
+pub(crate) use connector::of_connector;
 pub(crate) use files::Files;
 
 /// What was read.

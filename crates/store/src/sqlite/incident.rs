@@ -25,7 +25,8 @@ pub(super) fn pending(connection: &Connection, untried_before: Timestamp) -> rus
              SELECT connector, message, received, 1 FROM delivery INDEXED BY delivery_suspended
              WHERE state = 2 AND failure IS NOT NULL
          )
-         SELECT connector, count(DISTINCT message), count(DISTINCT iif(tried, message, NULL)), min(received)
+         SELECT connector, count(DISTINCT message), count(DISTINCT iif(tried, message, NULL)), min(received),
+             min(iif(tried, NULL, received))
          FROM waiting GROUP BY connector ORDER BY connector",
     )?;
     let pending = select.query_map([Millis(untried_before)], |row| {
@@ -34,6 +35,7 @@ pub(super) fn pending(connection: &Connection, untried_before: Timestamp) -> rus
             messages: row.get::<_, i64>(1)? as u64,
             tried: row.get::<_, i64>(2)? as u64,
             oldest: row.get::<_, Millis>(3)?.0,
+            oldest_untried: row.get::<_, Option<Millis>>(4)?.map(|at| at.0),
         })
     })?;
     pending.collect()
