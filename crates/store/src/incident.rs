@@ -1,6 +1,8 @@
 //! Incidents: mail that is stuck, from when a review found it to when it flows again, and what is still to be told of
 //! them.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -38,6 +40,16 @@ pub enum Closed {
     NothingPending,
     /// Mail is held up still, but by another cause, which has an incident of its own.
     CauseChanged,
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MailFlows => "mail-flows",
+            Self::NothingPending => "nothing-pending",
+            Self::CauseChanged => "cause-changed",
+        })
+    }
 }
 
 /// What waits for one connector: deliveries that failed for now, and such as have waited without an attempt.

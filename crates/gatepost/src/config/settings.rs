@@ -531,14 +531,12 @@ pub(crate) struct Watch {
     /// for a minute without an attempt.
     #[schemars(range(min = 1))]
     pub messages: u32,
-    /// Or where one has been pending for so long; not where that lies in its recipient or in itself, such as a full
-    /// mailbox. Holds for connectors of accepted domains: servers of foreign senders fail every day.
+    /// Or where one has been pending for so long. Not where that lies in the message or its recipient, such as a full
+    /// mailbox, nor for connectors of no accepted domain: servers of foreign senders fail every day.
     pub oldest: Duration,
-    /// A root cause that is so sure, in per cent, opens an incident at once, however few messages it holds up; not where
-    /// it passes by itself, such as greylisting, nor where it lies in a message. 100: never at once. Holds for
-    /// connectors of accepted domains.
-    #[schemars(range(min = 50, max = 100))]
-    pub confidence: u32,
+    /// Or for so long by a root cause that is known. Not where it passes by itself, such as greylisting; else as above.
+    /// The default passes over the restart of a mail server.
+    pub oldest_named: Duration,
     /// Time between two looks at the queue, by whichever node of the fleet.
     pub interval: Duration,
     /// Where to post each incident that opens or closes, as the Standard Webhooks specification has it: https, or http
@@ -562,7 +560,7 @@ impl Default for Watch {
         Self {
             messages: 200,
             oldest: Duration::hours(1),
-            confidence: 80,
+            oldest_named: Duration::minutes(5),
             interval: Duration::seconds(10),
             webhook: None,
             secret_file: None,

@@ -1,6 +1,11 @@
 //! Which incidents are to be open: a pure decision. What an operator wants to be woken by, and why, is in
 //! docs/decisions/0013-watching.md.
 
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
 use diagnosis::{Finding, unexplained};
 use jiff::{SignedDuration, Timestamp};
 use store::{Closed, Incident, Pending};
@@ -8,10 +13,10 @@ use uuid::Uuid;
 
 use crate::config::Watch;
 
-/// Lie in a message or in its recipient: others go through. They open nothing at once, and may wait for long.
+/// Lie in a message or in its recipient: others go through, and it may wait for long.
 const OF_ONE_MESSAGE: [&str; 6] =
     ["recipient-unknown", "mailbox-full", "message-too-large", "rejected-by-policy", "mail-loop", "queue-expired"];
-/// Pass by themselves, as a rule. They open nothing at once.
+/// Pass by themselves, as a rule.
 const PASSING: [&str; 3] = ["greylisted", "rate-limited", "destination-overloaded"];
 const UNKNOWN: &str = "unknown";
 
@@ -72,7 +77,7 @@ fn to_be_open(watch: &Watch, facts: &Facts<'_>, open: &[&Incident]) -> Vec<Findi
     let named = held.iter().filter(|finding| finding.cause != UNKNOWN);
     // What is open stays so until nothing is held up by it: its end must not be told before.
     let mut causes: Vec<&Finding> = Vec::new();
-    for finding in named.filter(|finding| is_open(finding.cause) || facts.opens_at_once(watch, finding)) {
+    for finding in named.filter(|finding| is_open(finding.cause) || facts.is_named_for_long(watch, finding)) {
         if !causes.iter().any(|known| known.cause == finding.cause) {
             causes.push(finding);
         }
@@ -89,26 +94,26 @@ fn to_be_open(watch: &Watch, facts: &Facts<'_>, open: &[&Incident]) -> Vec<Findi
 }
 
 impl Facts<'_> {
-    fn opens_at_once(&self, watch: &Watch, finding: &Finding) -> bool {
+    fn is_named_for_long(&self, watch: &Watch, finding: &Finding) -> bool {
         self.is_of_accepted_domain
-            && finding.confidence * 100.0 >= f64::from(watch.confidence)
+            && finding.is_root_cause()
             && !OF_ONE_MESSAGE.contains(&finding.cause)
             && !PASSING.contains(&finding.cause)
+            && finding.pending_since.is_some_and(|since| self.is_older(since, *watch.oldest_named))
     }
 
     /// Too many are pending, or one for too long. What is open already closes at half the number, lest it flap.
     fn is_past_threshold(&self, watch: &Watch, held: &[&Finding], is_open: bool) -> bool {
         let Some(pending) = self.pending else { return false };
         let messages_max = if is_open { watch.messages.div_ceil(2) } else { watch.messages };
-        pending.messages >= u64::from(messages_max) || self.oldest_is_past(watch, pending, held)
-    }
-
-    fn oldest_is_past(&self, watch: &Watch, pending: &Pending, held: &[&Finding]) -> bool {
-        let oldest = SignedDuration::try_from(*watch.oldest).unwrap_or(SignedDuration::MAX);
-        let is_old = |since: Timestamp| self.now.duration_since(since) >= oldest;
         let tried = held.iter().filter(|finding| !OF_ONE_MESSAGE.contains(&finding.cause));
         let mut since = tried.filter_map(|finding| finding.pending_since).chain(pending.oldest_untried);
-        self.is_of_accepted_domain && since.any(is_old)
+        pending.messages >= u64::from(messages_max)
+            || (self.is_of_accepted_domain && since.any(|since| self.is_older(since, *watch.oldest)))
+    }
+
+    fn is_older(&self, since: Timestamp, age: Duration) -> bool {
+        self.now.duration_since(since) >= SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX)
     }
 
     fn unexplained(&self, held: &[&Finding]) -> Finding {

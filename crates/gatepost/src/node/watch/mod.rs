@@ -10,6 +10,8 @@
 
 mod judge;
 mod telling;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod webhook;
 
@@ -59,7 +61,7 @@ async fn review_always<S: Store>(node: Arc<Node<S>>) {
 
 /// Looks at each connector where something is pending, or was.
 async fn review<S: Store>(node: &Arc<Node<S>>) -> store::Result<()> {
-    let (now, config) = (Timestamp::now(), node.config.load_full());
+    let (now, config) = (now(), node.config.load_full());
     let Some(turn) = node.store.take_watch(&node.name, now, *config.watch.interval).await? else { return Ok(()) };
     let pending = node.store.pending(now - UNTRIED_AFTER).await?;
     let mut open = node.store.incidents(OPEN_MAX).await?;
@@ -73,6 +75,12 @@ async fn review<S: Store>(node: &Arc<Node<S>>) -> store::Result<()> {
         verdict.add(review_connector(node, &config, connector, pending, &open, now).await?);
     }
     note(node, &config, turn, verdict, now).await
+}
+
+/// In milliseconds, as the store keeps it: all who tell of an incident are to name the same time.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
 async fn review_connector<S: Store>(

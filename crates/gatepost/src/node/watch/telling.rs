@@ -69,7 +69,7 @@ pub(super) fn log(incident: &Incident) {
     match incident.closed {
         None => tracing::warn!(incident = %id, connector, destination, cause, pending, summary, "incident opened"),
         Some((_, because)) => {
-            tracing::info!(incident = %id, connector, destination, cause, pending_peak, ?because, "incident closed");
+            tracing::info!(incident = %id, connector, destination, cause, pending_peak, %because, "incident closed");
         }
     }
 }
