@@ -425,7 +425,7 @@ Exit status: 0 nothing wrong was found, 1 findings, 2 bad usage or unreadable in
 
 JSON: {\"findings\": [{\"cause\", \"confidence\", \"scope\": {\"destination\", \"failed\", \"attempts\",
 \"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\", \"of_works\", \"p_value\"},
-\"works_with\"}, \"messages_pending\", \"first_seen\", \"last_seen\", \"summary\",
+\"works_with\"}, \"messages_pending\", \"pending_since\", \"first_seen\", \"last_seen\", \"summary\",
 \"evidence\": [{\"what\", \"source\", \"where\"}], \"remedy\": [{\"side\", \"action\"}], \"check\"}],
 \"read\": {\"attempts\", \"messages\", \"rows_skipped\"}}.";
 

@@ -389,7 +389,7 @@ mod tests {
             (
                 "[inbuond]\n",
                 &["1:2: unknown key \"inbuond\"; did you mean \"inbound\"? keys here are: \
-                node, inbound, accepted_domain, connector, tls_policy, retry, notices, dns, log, protocol_log, history, api, api_token"],
+                node, inbound, accepted_domain, connector, tls_policy, retry, notices, dns, log, protocol_log, history, watch, api, api_token"],
             ),
             ("[dns]\nx = 1\n", &["2:1: unknown key \"x\"; keys here are: servers, timeout"]),
             ("[[connector]]\nname = \"a\"\n", &["1:1: the key \"hosts\" is missing"]),
@@ -490,6 +490,12 @@ mod tests {
                 &["5:8: accepted domain \"A.TEST\" is here a second time"],
             ),
             ("[[accepted_domain]]\nname = \"a@b\"\nconnector = \"internet\"\n", &["2:8: name: \"a@b\" is no domain"]),
+            ("[watch]\nwebhook = \"https://a.test/\"\n", &["2:11: webhook needs secret_file beside it"]),
+            ("[watch]\nsecret_file = \"s\"\n", &["2:15: secret_file needs webhook beside it"]),
+            (
+                "[watch]\nsecret_file = \"s\"\nwebhook = \"http://a.test/\"\n",
+                &["3:11: webhook: http:// goes to this machine only; others need https://"],
+            ),
         ];
         for (text, expected) in table {
             assert_eq!(messages(text), *expected, "{text}");

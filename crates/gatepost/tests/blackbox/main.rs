@@ -20,4 +20,5 @@ mod rollout;
 mod support;
 mod tls;
 mod trace;
+mod watch;
 mod why;

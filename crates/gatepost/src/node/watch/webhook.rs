@@ -19,11 +19,11 @@ const AGAIN: Duration = Duration::from_secs(60);
 const CALLS_MAX: u32 = 1;
 /// Waits after the first attempt, the second, and so on. The last one repeats.
 const WAITS: [Duration; 6] = [
+    Duration::from_secs(1),
     Duration::from_secs(5),
-    Duration::from_secs(15),
-    Duration::from_secs(60),
-    Duration::from_secs(5 * 60),
-    Duration::from_secs(15 * 60),
+    Duration::from_secs(30),
+    Duration::from_secs(2 * 60),
+    Duration::from_secs(10 * 60),
     Duration::from_secs(3600),
 ];
 /// After about a day, whoever was to be told knows it from elsewhere.
