@@ -20,7 +20,7 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
             let sure = guess.confidence * 100.0;
             summary.push_str(&format!("; likeliest is {} ({sure:.0} % sure): {}", guess.cause, guess.summary));
         }
-        None => summary.push_str("; no attempt to deliver them has failed"),
+        None => summary.push_str("; there is no failed attempt to learn from"),
     }
     Finding {
         cause: UNKNOWN.id,

@@ -92,27 +92,37 @@ async fn review_connector<S: Store>(
     now: Timestamp,
 ) -> store::Result<Verdict> {
     let read = why::of_connector(&node.store, connector, now - EVIDENCE_AGE_MAX).await?;
+    let Some(findings) = findings(connector, read.evidence, config.history.addresses).await else {
+        // Nothing is known, which is not to say that nothing is wrong.
+        return Ok(Verdict::default());
+    };
     let facts = Facts {
         connector,
         pending,
-        findings: findings(connector, read.evidence, config.history.addresses).await,
+        findings,
         last_delivered: read.last_delivered,
-        is_of_accepted_domain: config.accepted_domains.iter().any(|domain| domain.connector == connector),
+        is_of_accepted_domain: is_of_accepted_domain(config, connector),
         node: &node.name,
         now,
     };
     Ok(judge(&config.watch, &facts, open))
 }
 
-async fn findings(connector: &str, evidence: Evidence, keep_addresses: bool) -> Vec<Finding> {
-    let mut findings = thread::giving_way(move || diagnose(&evidence)).await.unwrap_or_default();
+/// Or was, before it was taken out of the configuration with mail still waiting.
+fn is_of_accepted_domain(config: &Config, connector: &str) -> bool {
+    config.accepted_domains.iter().any(|domain| domain.connector == connector) || config.connector(connector).is_none()
+}
+
+/// `None` if there was no diagnosis.
+async fn findings(connector: &str, evidence: Evidence, keep_addresses: bool) -> Option<Vec<Finding>> {
+    let mut findings = thread::giving_way(move || diagnose(&evidence)).await?;
     // A message may have recipients by other connectors too.
     findings.retain(|finding| finding.scope.connector.as_deref() == Some(connector));
     if !keep_addresses {
         let pieces = findings.iter_mut().flat_map(|finding| &mut finding.evidence);
         pieces.filter(|piece| piece.what.contains('@')).for_each(|piece| piece.what = "withheld".to_owned());
     }
-    findings
+    Some(findings)
 }
 
 /// Stores what was decided, and tells of it.
