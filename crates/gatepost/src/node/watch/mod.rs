@@ -56,6 +56,7 @@ async fn review_always<S: Store>(node: Arc<Node<S>>) {
             tracing::warn!(%error, "failed to review what is pending; trying again");
         }
         last_took = began.elapsed();
+        tracing::debug!(milliseconds = last_took.as_millis() as u64, "reviewed what is pending");
     }
 }
 
