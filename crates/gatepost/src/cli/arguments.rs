@@ -20,6 +20,7 @@ use crate::config::{ByteSize, Duration};
   gatepost serve                             run a node
   gatepost queue list                        what waits, and why
   gatepost why                               the root cause, with evidence and remedy
+  gatepost incident list                     mail that is stuck or was, as the node noted it
   gatepost trace --recipient user@onprem.test --detail
                                              what happened to someone's mail
 
@@ -72,7 +73,7 @@ Examples:
   gatepost queue suspend --sender @spam.test --recipient user@onprem.test"
     )]
     Queue(QueueCommand),
-    /// Look at incidents: mail that is or was stuck, as the watch over the queue noted it
+    /// Look at incidents: mail that is stuck or was, as the watch over the queue noted it
     #[command(subcommand)]
     Incident(IncidentCommand),
     /// Check and explain the configuration
