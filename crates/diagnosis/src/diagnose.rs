@@ -15,7 +15,7 @@ use crate::{
     contrast::{Dimension, Split, contrast},
     evidence::{Evidence, Example, Record},
     explained::Explained,
-    finding::{Finding, Piece, Remedy, Scope},
+    finding::{Finding, Piece, Scope},
     statistics::LnFactorials,
 };
 
@@ -105,6 +105,8 @@ struct Stuck {
     share: f64,
     /// Of those that have not failed for good.
     pending: u64,
+    /// When the first of these failed for the first time.
+    pending_since: Option<i64>,
 }
 
 impl<'e> Group<'_, 'e> {
@@ -153,15 +155,12 @@ impl<'e> Group<'_, 'e> {
             cause: cause.id,
             confidence: (confidence * 100.0).round() / 100.0,
             messages_pending: stuck.pending,
+            pending_since: time(stuck.pending_since),
             first_seen: time(times().min()),
             last_seen: time(times().max()),
             summary: summary(cause, &scope, &stuck),
             evidence: self.pieces(&scope, &example),
-            remedy: cause
-                .remedies
-                .iter()
-                .map(|(side, action)| Remedy { side: *side, action: (*action).to_owned() })
-                .collect(),
+            remedy: cause.remedies(),
             check: check(cause, &scope.destination),
             scope,
         }
@@ -173,7 +172,8 @@ impl<'e> Group<'_, 'e> {
         let told: HashSet<u64> = failing.iter().map(|record| record.delivery).filter(|key| *key != 0).collect();
         if told.is_empty() {
             let deliveries = failing.len() as u64;
-            return Stuck { deliveries, share: deliveries as f64 / self.records.len() as f64, pending: 0 };
+            let share = deliveries as f64 / self.records.len() as f64;
+            return Stuck { deliveries, share, pending: 0, pending_since: None };
         }
         let is_of_cause = |record: &&Record| self.causes.of(record).is_some_and(|(known, _)| known == cause);
         let last = |key: &u64| self.endings.get(key).and_then(|index| self.evidence.records.get(*index as usize));
@@ -182,11 +182,14 @@ impl<'e> Group<'_, 'e> {
             let symptom = self.evidence.symptoms.get(record.symptom);
             symptom.is_some_and(|symptom| symptom.code.is_none_or(|code| code < 500))
         };
+        let pending: HashSet<u64> = held.iter().filter(is_pending).map(|record| record.delivery).collect();
+        let failed = failing.iter().filter(|record| pending.contains(&record.delivery) && record.at != i64::MIN);
         let all: HashSet<u64> = self.records.iter().map(|record| record.delivery).filter(|key| *key != 0).collect();
         Stuck {
             deliveries: held.len() as u64,
             share: held.len() as f64 / all.len().max(1) as f64,
-            pending: held.iter().filter(is_pending).count() as u64,
+            pending: pending.len() as u64,
+            pending_since: failed.map(|record| record.at).min(),
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Finding {
     pub scope: Scope,
     /// Messages whose last attempt failed by this, and which may still be delivered.
     pub messages_pending: u64,
+    /// When the first of those failed for the first time.
+    pub pending_since: Option<Timestamp>,
     pub first_seen: Option<Timestamp>,
     pub last_seen: Option<Timestamp>,
     /// One sentence that an operator understands.

@@ -21,6 +21,7 @@ mod intern;
 mod signs;
 pub mod sources;
 mod statistics;
+mod unexplained;
 
 pub use attempt::Attempt;
 pub use contrast::{Dimension, Split};
@@ -30,3 +31,4 @@ pub use explained::{Explained, Tally};
 pub use finding::{Finding, Piece, Remedy, Scope, Side};
 pub use foresight::{Foresight, Offer, Server, Verdict};
 pub use signs::{Sign, Signs};
+pub use unexplained::unexplained;

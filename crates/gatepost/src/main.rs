@@ -128,7 +128,7 @@ fn run_command(arguments: &Arguments) -> anyhow::Result<()> {
             cli::list_policies(*format, &config, &screen, &mut out)?;
             Ok(out.flush()?)
         }
-        Command::Queue(_) | Command::Trace(_) | Command::Policy(_) | Command::Rollout(_) => {
+        Command::Queue(_) | Command::Trace(_) | Command::Policy(_) | Command::Rollout(_) | Command::Incident(_) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(query(&arguments.command, &config, &mut out))?;
             Ok(out.flush()?)
@@ -161,6 +161,7 @@ async fn query(command: &Command, config: &Config, out: &mut impl Write) -> anyh
         Command::Queue(command) => cli::run_queue(command, &store, config, &screen, out).await,
         Command::Trace(arguments) => cli::run_trace(arguments, &store, config, &screen, out).await,
         Command::Policy(PolicyCommand::Ledger(output)) => cli::run_ledger(*output, &store, &screen, out).await,
+        Command::Incident(command) => cli::run_incident(command, &store, &screen, out).await,
         Command::Rollout(command) => cli::run_rollout(command, &store, config, &screen, out).await,
         Command::Serve
         | Command::Config(_)

@@ -1,7 +1,8 @@
 //! Drives the protocol's state machines over sockets. OpenSSL and the name resolver live here.
 //!
 //! [`serve`] takes mail in and hands it to a [`serve::Reception`]; [`send`] takes one connection to a destination and
-//! passes transactions over it; [`resolve`] finds addresses; [`probe`] finds out what a destination supports.
+//! passes transactions over it; [`resolve`] finds addresses; [`probe`] finds out what a destination supports;
+//! [`webhook`] tells other systems of events over HTTPS.
 
 pub mod probe;
 pub mod resolve;
@@ -10,5 +11,6 @@ pub mod serve;
 mod stream;
 pub mod tls;
 mod transcript;
+pub mod webhook;
 
 pub use transcript::{Disconnected, Line, Transcript};

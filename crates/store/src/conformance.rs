@@ -1,5 +1,7 @@
 //! The store's contract as checks on the trait alone, so that every implementation passes the same.
 
+mod incidents;
+
 use std::collections::HashSet;
 
 use bytes::Bytes;
@@ -40,6 +42,11 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> S) {
     reports_replace_each_other(&make().await).await;
     plans_replace_each_other_in_order(&make().await).await;
     weak_deliveries_are_counted_by_destination(&make().await).await;
+    incidents::pending_is_what_failed_or_has_waited(&make().await).await;
+    incidents::what_was_tried_last_is_read_first(&make().await).await;
+    incidents::the_watch_is_one_node_s_at_a_time(&make().await).await;
+    incidents::an_incident_is_open_once(&make().await).await;
+    incidents::calls_are_made_in_order_until_they_are_taken(&make().await).await;
 }
 
 fn at(second: i64) -> Timestamp {

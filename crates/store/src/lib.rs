@@ -15,15 +15,17 @@
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod incident;
 mod search;
 mod sqlite;
 mod types;
 
+pub use incident::*;
 pub use search::*;
 pub use sqlite::SqliteStore;
 pub use types::*;
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -156,6 +158,47 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// The events of several messages: one list for each, in the order of the keys.
     fn histories(&self, messages: Vec<MessageKey>) -> impl Future<Output = Result<Vec<Vec<Event>>>> + Send;
+
+    /// What waits in the queue, by connector. Deliveries without an attempt count if they were received before, those
+    /// that an operator suspended if they have failed before. Gives way to mail, as the next one does.
+    fn pending(&self, untried_before: Timestamp) -> impl Future<Output = Result<Vec<Pending>>> + Send;
+
+    /// Up to `limit` messages of a connector that wait after a failure, those tried last first.
+    fn deferred(&self, connector: &str, limit: u32) -> impl Future<Output = Result<Vec<MessageKey>>> + Send;
+
+    /// Gives the fleet's watch to this node for one review, if nobody had it within `interval`. Returns the turn's
+    /// number.
+    fn take_watch(
+        &self,
+        node: &str,
+        now: Timestamp,
+        interval: Duration,
+    ) -> impl Future<Output = Result<Option<u64>>> + Send;
+
+    /// Stores incidents as a review left them, in this order, and what is to be told of them; one transaction. False if
+    /// the turn has passed to another review: nothing was changed then.
+    fn note_incidents(
+        &self,
+        turn: u64,
+        incidents: Vec<Incident>,
+        calls: Vec<WebhookCall>,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Open incidents first, then those that were closed last.
+    fn incidents(&self, limit: u32) -> impl Future<Output = Result<Vec<Incident>>> + Send;
+
+    fn incident(&self, id: Uuid) -> impl Future<Output = Result<Option<Incident>>> + Send;
+
+    /// Calls that are due, the first of each incident only; they are due again at `again` if they are not settled.
+    fn claim_calls(
+        &self,
+        now: Timestamp,
+        again: Timestamp,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<WebhookCall>>> + Send;
+
+    /// After an attempt: the call is due again then, or is over.
+    fn settle_call(&self, id: Uuid, due: Option<Timestamp>) -> impl Future<Output = Result<()>> + Send;
 
     /// An operator's command on queued deliveries. Returns how many it changed; leased ones are not removed.
     fn command(

@@ -37,7 +37,11 @@ mod starttls_required;
 mod unknown;
 mod weak_dh;
 
-use crate::{evidence::Symptom, finding::Side, signs::Sign};
+use crate::{
+    evidence::Symptom,
+    finding::{Remedy, Side},
+    signs::Sign,
+};
 use protocol::smtp::Phase;
 
 /// A named reason why delivery fails.
@@ -105,6 +109,12 @@ pub static CATALOGUE: [Cause; 35] = [
     queue_expired::CAUSE,
     unknown::CAUSE,
 ];
+
+impl Cause {
+    pub(crate) fn remedies(&self) -> Vec<Remedy> {
+        self.remedies.iter().map(|(side, action)| Remedy { side: *side, action: (*action).to_owned() }).collect()
+    }
+}
 
 impl Symptom {
     /// The cause that explains it best, and how likely it makes it.

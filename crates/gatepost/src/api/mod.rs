@@ -1,7 +1,8 @@
-//! The HTTP API: message traces for programs, as the commands tell them, and in the shape of Microsoft Graph.
+//! The HTTP API: message traces and incidents for programs, as the commands tell them; traces also in the shape of
+//! Microsoft Graph.
 //!
 //! ```text
-//!   connection ──serve──> admit (who asks?) ──> traces │ graph │ openapi ──> store
+//!   connection ──serve──> admit (who asks?) ──> traces │ incidents │ graph │ openapi ──> store
 //! ```
 //!
 //! Only what reads is here. A search shares nothing with the mail path: the store has threads for searches.
@@ -9,6 +10,7 @@
 mod access;
 mod error;
 mod graph;
+mod incidents;
 mod openapi;
 mod serve;
 mod traces;
@@ -35,6 +37,8 @@ fn router<S: Store>(node: Arc<Node<S>>) -> Router {
     Router::new()
         .route("/api/v1/message-traces", get(traces::list::<S>))
         .route("/api/v1/message-traces/{id}/events", get(traces::events::<S>))
+        .route("/api/v1/incidents", get(incidents::list::<S>))
+        .route("/api/v1/incidents/{id}", get(incidents::show::<S>))
         .route("/api/v1/openapi.json", get(openapi::serve))
         .nest("/admin/exchange/tracing", graph())
         // Scripts for Graph have the version in their base address.

@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use super::{
     error::ErrorView,
     graph::{self, Collection, Detail, MessageTrace},
+    incidents::Incidents,
     traces::{History, Page, parameter_name, parameters},
 };
+use crate::cli::IncidentView;
 
 pub(super) async fn serve() -> Json<Value> {
     Json(document())
@@ -33,6 +35,17 @@ fn document() -> Value {
             "summary": "All that happened to one message, in order",
             "parameters": [path_parameter("id", "The network message id")],
             "responses": responses(&mut schemas, |schemas| schemas.subschema_for::<History<'_>>().to_value()),
+        } },
+        "/api/v1/incidents": { "get": {
+            "operationId": "listIncidents",
+            "summary": "Mail that is or was stuck, with its root cause; open incidents first",
+            "responses": responses(&mut schemas, |schemas| schemas.subschema_for::<Incidents<'_>>().to_value()),
+        } },
+        "/api/v1/incidents/{id}": { "get": {
+            "operationId": "showIncident",
+            "summary": "One incident",
+            "parameters": [path_parameter("id", "The incident's id")],
+            "responses": responses(&mut schemas, |schemas| schemas.subschema_for::<IncidentView<'_>>().to_value()),
         } },
         "/admin/exchange/tracing/messageTraces": { "get": {
             "operationId": "listGraphMessageTraces",
@@ -59,7 +72,7 @@ fn document() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "Gatepost",
-            "description": "Message traces of an inbound mail gateway.",
+            "description": "Message traces and incidents of an inbound mail gateway.",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "Apache-2.0 OR MIT" },
         },

@@ -20,6 +20,7 @@ use crate::config::{ByteSize, Duration};
   gatepost serve                             run a node
   gatepost queue list                        what waits, and why
   gatepost why                               the root cause, with evidence and remedy
+  gatepost incident list                     mail that is stuck or was, as the node noted it
   gatepost trace --recipient user@onprem.test --detail
                                              what happened to someone's mail
 
@@ -72,6 +73,9 @@ Examples:
   gatepost queue suspend --sender @spam.test --recipient user@onprem.test"
     )]
     Queue(QueueCommand),
+    /// Look at incidents: mail that is stuck or was, as the watch over the queue noted it
+    #[command(subcommand)]
+    Incident(IncidentCommand),
     /// Check and explain the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -100,6 +104,7 @@ impl Command {
             Self::Queue(QueueCommand::List { output, .. } | QueueCommand::Show { output, .. }) => output.utc,
             Self::Policy(PolicyCommand::Impact(ImpactArguments { output, .. })) => output.utc,
             Self::Policy(PolicyCommand::Ledger(output)) | Self::Rollout(RolloutCommand::Status(output)) => output.utc,
+            Self::Incident(IncidentCommand::List { output, .. } | IncidentCommand::Show { output, .. }) => output.utc,
             Self::Serve
             | Self::Queue(_)
             | Self::Config(_)
@@ -427,7 +432,7 @@ Exit status: 0 nothing wrong was found, 1 findings, 2 bad usage or unreadable in
 
 JSON: {\"findings\": [{\"cause\", \"confidence\", \"scope\": {\"destination\", \"failed\", \"attempts\",
 \"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\", \"of_works\", \"p_value\"},
-\"works_with\"}, \"messages_pending\", \"first_seen\", \"last_seen\", \"summary\",
+\"works_with\"}, \"messages_pending\", \"pending_since\", \"first_seen\", \"last_seen\", \"summary\",
 \"evidence\": [{\"what\", \"source\", \"where\"}], \"remedy\": [{\"side\", \"action\"}], \"check\"}],
 \"read\": {\"attempts\", \"messages\", \"rows_skipped\"}}.";
 
@@ -800,6 +805,28 @@ JSON: {\"version\", \"at\", \"by\", \"from\", \"to\", \"percent\", \"halted\": w
     },
     /// End a halt, and accept the trouble that the rollout halted itself for
     Resume,
+}
+
+#[derive(Subcommand, Clone, PartialEq, Debug)]
+pub(crate) enum IncidentCommand {
+    /// Incidents, open ones first
+    #[command(after_help = "\
+JSON: {\"incidents\": [{\"id\", \"connector\", \"destination\", \"cause\", \"node\", \"opened\", \"last_seen\", \"closed\",
+\"closed_because\", \"messages_pending\", \"messages_pending_peak\", \"oldest\", \"finding\"}]}; closed is null where it is
+open, finding is as in gatepost why.")]
+    List {
+        /// Most incidents to show
+        #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// One incident with its root cause, evidence and remedy
+    Show {
+        id: Uuid,
+        #[command(flatten)]
+        output: Output,
+    },
 }
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     arguments::{Filter, Format, QueueCommand, QueueState, Selected},
-    json, operator,
+    incident, json, operator,
     screen::Screen,
     show,
     standing::{self, Standing},
@@ -125,6 +125,9 @@ async fn list_table<S: Store>(
             writeln!(out, "\n{listed} of {} in the queue.", deliveries(all))?;
             write_counts(&counts, screen, out)?;
         }
+    }
+    if let Some(open) = incident::open_in_words(store).await? {
+        writeln!(out, "\n{open}")?;
     }
     Ok(())
 }

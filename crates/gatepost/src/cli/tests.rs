@@ -1,6 +1,9 @@
 //! What the commands print, over a store that is a handful of values.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use clap::Parser;
@@ -27,6 +30,7 @@ struct Fixed {
     commands: Arc<Mutex<Vec<(Command, Selection)>>>,
     plans: Arc<Mutex<Vec<StoredPlan>>>,
     ledger: Vec<LedgerEntry>,
+    incidents: Vec<Incident>,
 }
 
 /// What the command line never asks for.
@@ -148,6 +152,30 @@ impl Store for Fixed {
     async fn events(&self, message: Uuid) -> Result<Vec<Event>> {
         Ok(self.events.iter().filter(|event| event.message == message).cloned().collect())
     }
+    async fn pending(&self, _: Timestamp) -> Result<Vec<Pending>> {
+        refused()
+    }
+    async fn deferred(&self, _: &str, _: u32) -> Result<Vec<MessageKey>> {
+        refused()
+    }
+    async fn take_watch(&self, _: &str, _: Timestamp, _: Duration) -> Result<Option<u64>> {
+        refused()
+    }
+    async fn note_incidents(&self, _: u64, _: Vec<Incident>, _: Vec<WebhookCall>) -> Result<bool> {
+        refused()
+    }
+    async fn incidents(&self, limit: u32) -> Result<Vec<Incident>> {
+        Ok(self.incidents.iter().take(limit as usize).cloned().collect())
+    }
+    async fn incident(&self, id: Uuid) -> Result<Option<Incident>> {
+        Ok(self.incidents.iter().find(|incident| incident.id == id).cloned())
+    }
+    async fn claim_calls(&self, _: Timestamp, _: Timestamp, _: u32) -> Result<Vec<WebhookCall>> {
+        refused()
+    }
+    async fn settle_call(&self, _: Uuid, _: Option<Timestamp>) -> Result<()> {
+        refused()
+    }
     async fn command(&self, command: Command, selection: Selection, _: &str, _: Timestamp) -> Result<Commanded> {
         self.commands.lock().unwrap().push((command, selection));
         Ok(Commanded { changed: 2, leased: 1 })
@@ -230,6 +258,7 @@ fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String
                 super::run_impact(arguments, store, &config, &screen, &mut out).await.map(drop)
             }
             Line::Rollout(command) => super::run_rollout(command, store, &config, &screen, &mut out).await,
+            Line::Incident(command) => super::run_incident(command, store, &screen, &mut out).await,
             Line::Serve
             | Line::Config(_)
             | Line::Case(_)
@@ -713,4 +742,87 @@ fn a_trace_as_exchange_onlines_csv() {
     );
     let text = run("gatepost trace --format tracking-log", &store, None).unwrap();
     assert!(text.contains("\r\n#Log-type: Message Tracking Log\r\n"), "{text}");
+}
+
+fn incident(number: u32) -> Incident {
+    let finding = serde_json::json!({
+        "cause": "no-shared-cipher",
+        "confidence": 0.97,
+        "summary": "mail.onprem.test:25 agrees on no cipher suite: all 104 attempts failed",
+        "messages_pending": 96,
+        "evidence": [{ "what": "server sent alert 40\u{1b}[31m", "source": "attempt", "where": "session 08DF" }],
+        "remedy": [{ "side": "destination", "action": "Enable AES." }],
+        "check": "gatepost probe mail.onprem.test:25",
+    });
+    Incident {
+        id: id(number),
+        connector: "onprem".to_owned(),
+        destination: "mail.onprem.test:25".to_owned(),
+        cause: "no-shared-cipher".to_owned(),
+        node: "mx1".to_owned(),
+        opened: at("2026-07-30T09:05:00Z"),
+        last_seen: at("2026-07-30T11:59:55Z"),
+        closed: None,
+        pending: 96,
+        pending_peak: 104,
+        oldest: Some(at("2026-07-30T09:00:00Z")),
+        finding: finding.to_string(),
+    }
+}
+
+#[test]
+fn incidents_as_a_table_one_in_full_and_as_json() {
+    let closed = Incident { closed: Some((at("2026-07-30T10:00:00Z"), Closed::MailFlows)), ..incident(2) };
+    let store = Fixed { incidents: vec![incident(1), closed], ..store_with(vec![record(1)]) };
+    assert_eq!(
+        run("gatepost incident list --utc", &store, None).unwrap(),
+        "\
+ID                                    STATE   CONNECTOR  DESTINATION          CAUSE             OPENED                      \
+PENDING  PEAK
+00000000-0000-0000-0000-000000000001  open    onprem     mail.onprem.test:25  no-shared-cipher  2026-07-30 09:05:00 \
++00:00       96   104
+00000000-0000-0000-0000-000000000002  closed  onprem     mail.onprem.test:25  no-shared-cipher  2026-07-30 09:05:00 \
++00:00       96   104
+"
+    );
+    assert_eq!(
+        run(&format!("gatepost incident show {}", id(1)), &store, None).unwrap(),
+        "\
+Incident 00000000-0000-0000-0000-000000000001: no-shared-cipher
+  Connector     onprem
+  Destination   mail.onprem.test:25
+  Opened        2026-07-30 09:05:00 +00:00 by mx1
+  State         open, last seen 5s ago
+  Pending       96 messages, 104 at the most
+  Oldest        received 2026-07-30 09:00:00 +00:00 (3h ago)
+
+1. no-shared-cipher, 97 % sure
+   mail.onprem.test:25 agrees on no cipher suite: all 104 attempts failed
+
+   Evidence
+     - server sent alert 40\u{fffd}[31m (session 08DF)
+
+   Remedy
+     - destination: Enable AES.
+
+   Verify
+     gatepost probe mail.onprem.test:25
+"
+    );
+    let shown = run(&format!("gatepost incident show {}", id(2)), &store, None).unwrap();
+    assert!(shown.contains("closed 2026-07-30 10:00:00 +00:00: mail flows again"), "{shown}");
+    let value = json("gatepost incident list --format json --limit 1", &store);
+    assert_eq!(value["incidents"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&value["incidents"][0]["closed"], &value["incidents"][0]["messages_pending"]),
+        (&().into(), &96.into())
+    );
+    let one = json(&format!("gatepost incident show {} --format json", id(2)), &store);
+    assert_eq!((&one["closed_because"], &one["finding"]["confidence"]), (&"mail-flows".into(), &0.97.into()));
+    let error = run(&format!("gatepost incident show {}", id(9)), &store, None).unwrap_err();
+    assert!(error.contains("there is no incident 0000"), "{error}");
+    // Who looks at the queue is told.
+    let queue = run("gatepost queue list", &store, None).unwrap();
+    assert!(queue.ends_with(&format!("An incident is open for onprem: gatepost incident show {}\n", id(1))), "{queue}");
+    assert_eq!(run("gatepost incident list", &store_with(vec![]), None).unwrap(), "No incident was noted.\n");
 }

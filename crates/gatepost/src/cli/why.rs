@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::{
     arguments::{Format, WhyArguments},
-    screen::{Colour, Screen, clean, paragraph},
+    finding::FindingView,
+    incident,
+    screen::{Screen, clean},
 };
 use crate::{config::Config, protocol_log, why, why::Report};
 
@@ -43,6 +45,11 @@ pub(crate) async fn run<S: Store>(
         let excerpts = why::Excerpts::from_store(store, &why::attempts(&findings), &folder).await;
         let excerpts = excerpts.context("failed to read the history of the messages concerned")?;
         write_files(&Report::new(&findings, &gathered, excerpts, &[], screen.now), arguments)?;
+    }
+    if arguments.output.format == Format::Table
+        && let Some(open) = incident::open_in_words(store).await.context("failed to read the incidents")?
+    {
+        writeln!(out, "\n{open}")?;
     }
     Ok(!findings.is_empty())
 }
@@ -149,30 +156,9 @@ pub(crate) fn write<'a>(
         if index > 0 {
             writeln!(out)?;
         }
-        write_finding(index + 1, finding, screen, out)?;
+        let finding = FindingView::from(finding);
+        finding.write_title(index + 1, screen, out)?;
+        finding.write(screen, out)?;
     }
     Ok(())
-}
-
-fn write_finding(number: usize, finding: &Finding, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
-    let sure = finding.confidence * 100.0;
-    let title = format!("{number}. {}, {sure:.0} % sure", finding.cause);
-    writeln!(out, "{}", screen.paint(&title, Some(Colour::Bold)))?;
-    paragraph(&finding.summary, "   ", screen, out)?;
-    if let (Some(first), Some(last)) = (finding.first_seen, finding.last_seen) {
-        let seen =
-            format!("Seen from {} to {}; {} pending.", screen.time(first), screen.time(last), finding.messages_pending);
-        paragraph(&seen, "   ", screen, out)?;
-    }
-    if !finding.evidence.is_empty() {
-        writeln!(out, "\n   Evidence")?;
-        for piece in &finding.evidence {
-            paragraph(&format!("- {} ({})", piece.what, piece.place), "     ", screen, out)?;
-        }
-    }
-    writeln!(out, "\n   Remedy")?;
-    for remedy in &finding.remedy {
-        paragraph(&format!("- {}: {}", remedy.side, remedy.action), "     ", screen, out)?;
-    }
-    writeln!(out, "\n   Verify\n     {}", clean(&finding.check))
 }

@@ -37,6 +37,7 @@ pub(super) fn check(text: &str) -> Vec<Fault> {
     walk.faults.extend(check_names(document.get_ref()));
     walk.faults.extend(check_certificates(document.get_ref()));
     walk.faults.extend(check_api(document.get_ref()));
+    walk.faults.extend(check_watch(document.get_ref()));
     // OpenSSL judges only what has the right types.
     if walk.faults.is_empty() {
         walk.faults.extend(check_policies(document.get_ref()));
@@ -142,6 +143,7 @@ fn check_text(format: &str, text: &str) -> Result<(), String> {
         "sha256" if !(text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())) => {
             Err("a SHA-256 has 64 hexadecimal digits; gatepost api token makes one".to_owned())
         }
+        "webhook" => net::webhook::Url::parse(text).map(drop),
         "path" if text.is_empty() => Err("a path must not be empty".to_owned()),
         _ => Ok(()),
     }
@@ -262,6 +264,16 @@ fn check_api(document: &DeTable<'_>) -> Vec<Fault> {
     faults
 }
 
+/// Calls of the webhook are always signed.
+fn check_watch(document: &DeTable<'_>) -> Option<Fault> {
+    let watch = get(document, "watch")?.get_ref().as_table()?;
+    match (get(watch, "webhook"), get(watch, "secret_file")) {
+        (Some(webhook), None) => Some(Fault::new(webhook.span(), "webhook needs secret_file beside it")),
+        (None, Some(file)) => Some(Fault::new(file.span(), "secret_file needs webhook beside it")),
+        (Some(_), Some(_)) | (None, None) => None,
+    }
+}
+
 /// Whether OpenSSL can do what each policy says.
 fn check_policies(document: &DeTable<'_>) -> Vec<Fault> {
     tables(document, "tls_policy").flat_map(check_policy).collect()
@@ -377,7 +389,7 @@ mod tests {
             (
                 "[inbuond]\n",
                 &["1:2: unknown key \"inbuond\"; did you mean \"inbound\"? keys here are: \
-                node, inbound, accepted_domain, connector, tls_policy, retry, rollout, notices, dns, log, protocol_log, history, api, api_token"],
+                node, inbound, accepted_domain, connector, tls_policy, retry, rollout, notices, dns, log, protocol_log, history, watch, api, api_token"],
             ),
             ("[dns]\nx = 1\n", &["2:1: unknown key \"x\"; keys here are: servers, timeout"]),
             ("[[connector]]\nname = \"a\"\n", &["1:1: the key \"hosts\" is missing"]),
@@ -478,6 +490,12 @@ mod tests {
                 &["5:8: accepted domain \"A.TEST\" is here a second time"],
             ),
             ("[[accepted_domain]]\nname = \"a@b\"\nconnector = \"internet\"\n", &["2:8: name: \"a@b\" is no domain"]),
+            ("[watch]\nwebhook = \"https://a.test/\"\n", &["2:11: webhook needs secret_file beside it"]),
+            ("[watch]\nsecret_file = \"s\"\n", &["2:15: secret_file needs webhook beside it"]),
+            (
+                "[watch]\nsecret_file = \"s\"\nwebhook = \"http://a.test/\"\n",
+                &["3:11: webhook: http:// goes to this machine only; others need https://"],
+            ),
         ];
         for (text, expected) in table {
             assert_eq!(messages(text), *expected, "{text}");

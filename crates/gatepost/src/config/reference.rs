@@ -91,6 +91,7 @@ fn type_name(schema: &Value) -> String {
         Some("host") => "host or host:port",
         Some("host-name") => "host name",
         Some("socket-address") => "address:port",
+        Some("webhook") => "URL",
         _ if has_type(schema, "boolean") => "true or false",
         _ if has_type(schema, "integer") => return format!("integer, {} or more", schema["minimum"]),
         _ => "string",

@@ -37,6 +37,7 @@ pub(crate) struct Config {
     pub log: Log,
     pub protocol_log: ProtocolLog,
     pub history: History,
+    pub watch: Watch,
     pub api: Api,
     #[serde(rename = "api_token")]
     pub api_tokens: Vec<ApiToken>,
@@ -536,6 +537,53 @@ pub(crate) struct History {
 impl Default for History {
     fn default() -> Self {
         Self { keep: Duration::hours(90 * 24), subjects: true, addresses: true }
+    }
+}
+
+/// Watching the queue: mail that is stuck opens an incident with its root cause, and closes it when it flows again.
+/// gatepost incident list shows them, the log tells of them, and so does a webhook.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Watch {
+    /// An incident opens where so many messages are pending for one connector: they failed for now, or have waited
+    /// for a minute without an attempt.
+    #[schemars(range(min = 1))]
+    pub messages: u32,
+    /// Or where one has been pending for so long. Not where that lies in the message or its recipient, such as a full
+    /// mailbox, nor for connectors of no accepted domain: servers of foreign senders fail every day.
+    pub oldest: Duration,
+    /// Or for so long by a root cause that is known. Not where it passes by itself, such as greylisting; else as above.
+    /// The default passes over the restart of a mail server.
+    pub oldest_named: Duration,
+    /// Time between two looks at the queue, by whichever node of the fleet.
+    pub interval: Duration,
+    /// Where to post each incident that opens or closes, as the Standard Webhooks specification has it: https, or http
+    /// to this machine.
+    #[schemars(extend("format" = "webhook"), example = &"https://alerts.example/gatepost")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<String>,
+    /// File with the secret that calls of the webhook are signed with, such as openssl rand -base64 32 makes; the two
+    /// are set together.
+    #[schemars(with = "Option<String>", extend("format" = "path"), example = &"webhook.secret")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_file: Option<PathBuf>,
+    /// Certificates of authorities to trust for the webhook, in PEM. Unset: those of the system.
+    #[schemars(with = "Option<String>", extend("format" = "path"), example = &"tls/office-ca.pem")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_authorities: Option<PathBuf>,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            messages: 200,
+            oldest: Duration::hours(1),
+            oldest_named: Duration::minutes(5),
+            interval: Duration::seconds(10),
+            webhook: None,
+            secret_file: None,
+            tls_authorities: None,
+        }
     }
 }
 

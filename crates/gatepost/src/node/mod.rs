@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   inbound ──> store.accept ──> outbound ──> store.settle
-//!                     review, lease renewal, reports, and the rollout's self-defence beside them
+//!       review, lease renewal, reports, the watch over the queue and the rollout's self-defence beside them
 //! ```
 
 mod defence;
@@ -16,6 +16,7 @@ mod review;
 mod running;
 mod serve;
 mod settings;
+mod watch;
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -26,7 +27,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use delivery::{backoff::BackOffPolicy, route::Routes, schedule::Schedule};
 use jiff::Timestamp;
-use net::{resolve::Resolver, tls::TlsContext};
+use net::{resolve::Resolver, tls::TlsContext, webhook::Webhook};
 use protocol::smtp::Address;
 use store::{Lease, NodeReport, Store};
 
@@ -61,6 +62,8 @@ pub(crate) struct Node<S: Store> {
     /// Put in place as a whole at a reload.
     pub tls: ArcSwap<TlsContext>,
     pub protocol_logs: ProtocolLogs,
+    /// Who is told of incidents.
+    webhook: ArcSwapOption<Webhook>,
     pub tasks: Tasks,
     /// The rollout that this node follows, and its version.
     plan: ArcSwapOption<(u64, Rollout)>,

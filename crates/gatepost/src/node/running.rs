@@ -22,7 +22,9 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{Node, Tasks, background, defence, inbound, outbound, outbound::Outbound, policy, routes, settings};
+use super::{
+    Node, Tasks, background, defence, inbound, outbound, outbound::Outbound, policy, routes, settings, watch as watching,
+};
 use crate::{api, config::Config, protocol_log::ProtocolLogs};
 
 /// A node at work.
@@ -31,6 +33,7 @@ pub(crate) struct Running<S: Store> {
     /// Where it listens, ports as the system gave them.
     pub addresses: Vec<SocketAddr>,
     _api: api::Listeners,
+    _watch: JoinSet<()>,
     folder: PathBuf,
     listeners: JoinSet<()>,
     background: JoinHandle<()>,
@@ -59,6 +62,7 @@ impl<S: Store> Running<S> {
             outbound: Outbound::new(settled),
             tls: ArcSwap::from_pointee(tls),
             plan_refused: AtomicU64::new(0),
+            webhook: ArcSwapOption::new(watching::webhook(&config)?.map(Arc::new)),
             protocol_logs: ProtocolLogs::start(&config.protocol_log, folder),
             tasks: Tasks::default(),
             plan: ArcSwapOption::empty(),
@@ -77,6 +81,7 @@ impl<S: Store> Running<S> {
         let server = Arc::new(Server::new(inbound::Inbound(Arc::clone(&node)), settings_receiver, stopped));
         let api = api::Listeners::start(&node, || settings::acceptor(&node.config.load(), folder)).await?;
         let mut running = Self {
+            _watch: watching::start(&node),
             node,
             addresses: vec![],
             _api: api,
@@ -118,8 +123,10 @@ impl<S: Store> Running<S> {
         let new_resolver = resolver(&config)?;
         let tls = TlsContext::default();
         policy::check_certificates(&config, &tls)?;
+        let new_webhook = watching::webhook(&config)?;
         let restart_needed = node.config.load().restart_needed(&config);
         node.tls.store(Arc::new(tls));
+        node.webhook.store(new_webhook.map(Arc::new));
         node.protocol_logs.configure(&config.protocol_log);
         node.routes.store(Arc::new(routes(&config)));
         node.resolver.store(Arc::new(new_resolver));

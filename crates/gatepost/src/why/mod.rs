@@ -2,6 +2,7 @@
 
 mod addresses;
 mod bundle;
+mod connector;
 mod excerpts;
 mod files;
 mod impact;
@@ -16,6 +17,7 @@ use store::{Store, TraceQuery};
 use crate::cli::Pages;
 pub(crate) use addresses::Addresses;
 pub(crate) use bundle::bundle;
+pub(crate) use connector::of_connector;
 pub(crate) use excerpts::{Excerpts, attempts};
 pub(crate) use files::Files;
 pub(crate) use impact::{Impact, impact};

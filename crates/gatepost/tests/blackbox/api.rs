@@ -24,6 +24,7 @@ fn node(tokens: &str) -> (Node, Server, String) {
     let node = Node::to_port(server.port())
         .more("[[accepted_domain]]\nname = \"other.test\"\nconnector = \"dead\"\n")
         .more("[[connector]]\nname = \"dead\"\nhosts = [\"127.0.0.1:9\"]\n")
+        .more("[watch]\ninterval = \"100ms\"\noldest_named = \"1ms\"\n")
         .more(&format!("[api]\nlisten = [\"127.0.0.1:{port}\"]\n{tokens}"))
         .start();
     swaks(node.port, &["--to", "user@onprem.test", "--header", "Subject: Invoice & \"more\""]);
@@ -105,6 +106,11 @@ fn microsoft_s_client_for_graph_reads_the_traces() {
 fn the_openapi_document_is_valid_and_true() {
     let (node, _server, base) = with_token();
     let id = node.trace()[0]["network_message_id"].as_str().unwrap().to_owned();
+    let incidents = wait_for("an incident", || {
+        let listed = node.json(&["incident", "list"]);
+        listed["incidents"][0]["id"].is_string().then_some(listed)
+    });
+    let incident = incidents["incidents"][0]["id"].as_str().unwrap();
     let graph = "/admin/exchange/tracing/messageTraces";
     let details = format!("{graph}/{{id}}/getDetailsByRecipient(recipientAddress='{{recipient}}')");
     let list = "/api/v1/message-traces";
@@ -112,6 +118,8 @@ fn the_openapi_document_is_valid_and_true() {
         [list, list],
         [list, &format!("{list}?limit=1&status=delivered")],
         [&format!("{list}/{{id}}/events"), &format!("{list}/{id}/events")],
+        ["/api/v1/incidents", "/api/v1/incidents"],
+        ["/api/v1/incidents/{id}", &format!("/api/v1/incidents/{incident}")],
         [graph, &format!("{graph}?$top=1")],
         [&details, &format!("{graph}/{id}/getDetailsByRecipient(recipientAddress='user@other.test')")],
     ];
@@ -146,6 +154,8 @@ fn filters_pages_and_events_are_those_of_the_command_line() {
         ("/api/v1/message-traces?sender=*", 400, "means every message"),
         ("/api/v1/message-traces/1/events", 400, "no network message id"),
         ("/api/v1/message-traces/018f0000-0000-7000-8000-000000000000/events", 404, "no message"),
+        ("/api/v1/incidents/1", 400, "no incident's id"),
+        ("/api/v1/incidents/018f0000-0000-7000-8000-000000000000", 404, "no incident"),
         ("/admin/exchange/tracing/messageTraces?$filter=a+or+b", 400, "or"),
         ("/", 404, "openapi.json"),
     ] {

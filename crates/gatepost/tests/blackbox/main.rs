@@ -22,5 +22,6 @@ mod rollout;
 mod support;
 mod tls;
 mod trace;
+mod watch;
 mod why;
 mod wire;

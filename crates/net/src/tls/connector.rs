@@ -187,7 +187,7 @@ fn version(version: TlsVersion) -> SslVersion {
 }
 
 /// The system's certificates are found where distributions keep them: a vendored OpenSSL does not know.
-fn trust(builder: &mut SslConnectorBuilder, authorities: Option<&Path>) -> Result<(), TlsError> {
+pub(super) fn trust(builder: &mut SslConnectorBuilder, authorities: Option<&Path>) -> Result<(), TlsError> {
     let system = || openssl_probe::probe().cert_file;
     // Instead of the system's, not beside them.
     builder.set_cert_store(X509StoreBuilder::new()?.build());

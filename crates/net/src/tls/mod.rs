@@ -10,6 +10,7 @@ mod acceptor;
 mod connector;
 mod handshake;
 mod offer;
+mod https;
 mod policy;
 mod tap;
 
@@ -31,6 +32,7 @@ pub use connector::{Identity, TlsContext, TlsSettings};
 pub use handshake::accept_unobserved;
 pub(crate) use handshake::{HandshakeError, accept, connect, late_alert};
 pub use offer::offer;
+pub(crate) use https::https_connector;
 pub use policy::{PolicyFault, check_policy};
 pub(crate) use tap::Tap;
 

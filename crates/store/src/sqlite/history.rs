@@ -27,7 +27,14 @@ pub(super) fn forget(connection: &Connection, before: Timestamp, limit: u32) -> 
             connection.prepare_cached(sql)?.execute([message])?;
         }
     }
+    forget_incidents(connection, before)?;
     Ok(messages.len() as u64)
+}
+
+/// Those that were closed before. They are few.
+fn forget_incidents(connection: &Connection, before: Timestamp) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM incident WHERE closed < ?1")?.execute([Millis(before)])?;
+    Ok(())
 }
 
 /// Gives free pages at the file's end back.

@@ -3,7 +3,7 @@
 //! ```text
 //!   accept, settle, claim, … ──> channel ──> writer thread: takes all that waits, one transaction, one fsync ──> answers
 //!   list, counts, read_body  ──> reader connections (they see the last commit, and never wait for the writer)
-//!   trace, events            ──> the same on a few threads that give way to all others
+//!   trace, events, pending   ──> the same on a few threads that give way to all others
 //! ```
 //!
 //! Group commit needs no delay: what arrives while one transaction is synced to disk makes up the next.
@@ -11,6 +11,7 @@
 mod command;
 mod fleet;
 mod history;
+mod incident;
 mod lock;
 mod queue;
 mod read;
@@ -28,6 +29,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -37,9 +39,9 @@ use trace::Event;
 use uuid::Uuid;
 
 use crate::{
-    Accepted, BodyKey, Claim, Claimed, Command, Commanded, DeliveryKey, DeliveryRecord, Lease, LedgerEntry, MessageKey,
-    MessageRecord, NewMessage, NodeReport, QueueCount, QueueQuery, Result, Selection, Settlement, Store, StoreError,
-    StoredPlan, TraceQuery,
+    Accepted, BodyKey, Claim, Claimed, Command, Commanded, DeliveryKey, DeliveryRecord, Incident, Lease, LedgerEntry,
+    MessageKey, MessageRecord, NewMessage, NodeReport, Pending, QueueCount, QueueQuery, Result, Selection, Settlement,
+    Store, StoreError, StoredPlan, TraceQuery, WebhookCall,
 };
 use lock::FolderLock;
 use read::Readers;
@@ -264,6 +266,45 @@ impl Store for SqliteStore {
 
     async fn events(&self, message: Uuid) -> Result<Vec<Event>> {
         self.0.searchers.run(move |connection| read::events(connection, message)).await
+    }
+
+    async fn pending(&self, untried_before: Timestamp) -> Result<Vec<Pending>> {
+        self.0.searchers.run(move |connection| incident::pending(connection, untried_before)).await
+    }
+
+    async fn deferred(&self, connector: &str, limit: u32) -> Result<Vec<MessageKey>> {
+        let connector = connector.to_owned();
+        self.0.searchers.run(move |connection| incident::deferred(connection, &connector, limit)).await
+    }
+
+    async fn take_watch(&self, node: &str, now: Timestamp, interval: Duration) -> Result<Option<u64>> {
+        let node = node.to_owned();
+        self.0.writer.run(move |connection| incident::take_watch(connection, &node, now, interval)).await
+    }
+
+    async fn note_incidents(&self, turn: u64, incidents: Vec<Incident>, calls: Vec<WebhookCall>) -> Result<bool> {
+        self.0.writer.run(move |connection| incident::note(connection, turn, &incidents, &calls)).await
+    }
+
+    async fn incidents(&self, limit: u32) -> Result<Vec<Incident>> {
+        self.0.readers.run(move |connection| incident::list(connection, limit)).await
+    }
+
+    async fn incident(&self, id: Uuid) -> Result<Option<Incident>> {
+        self.0.readers.run(move |connection| incident::find(connection, id)).await
+    }
+
+    async fn claim_calls(&self, now: Timestamp, again: Timestamp, limit: u32) -> Result<Vec<WebhookCall>> {
+        let claim = move |connection: &Connection| incident::claim_calls(connection, now, again, limit);
+        // Most of the time there is none, and the writer is not asked for nothing.
+        match self.0.readers.run(move |connection| incident::has_due_call(connection, now)).await? {
+            true => self.0.writer.run(claim).await,
+            false => Ok(Vec::new()),
+        }
+    }
+
+    async fn settle_call(&self, id: Uuid, due: Option<Timestamp>) -> Result<()> {
+        self.0.writer.run(move |connection| incident::settle_call(connection, id, due)).await
     }
 
     async fn command(&self, command: Command, selection: Selection, by: &str, now: Timestamp) -> Result<Commanded> {

@@ -11,7 +11,7 @@ use crate::{Result, StoreError};
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -88,6 +88,34 @@ const MIGRATIONS: [&str; 4] = [
     // 1: its addresses are to be withheld once it has come to rest; 2: they are.
     "ALTER TABLE message ADD COLUMN withhold INTEGER NOT NULL DEFAULT 0;
      CREATE INDEX message_to_withhold ON message (withhold) WHERE withhold = 1;",
+    // The watch has one row: whose turn it was last. Calls are made in the order of their keys.
+    "CREATE TABLE incident (
+        id BLOB PRIMARY KEY,
+        connector TEXT NOT NULL,
+        destination TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        node TEXT NOT NULL,
+        opened INTEGER NOT NULL,
+        last_seen INTEGER NOT NULL,
+        closed INTEGER,
+        closed_because TEXT,
+        pending INTEGER NOT NULL,
+        pending_peak INTEGER NOT NULL,
+        oldest INTEGER,
+        finding TEXT NOT NULL
+     );
+     CREATE UNIQUE INDEX incident_open ON incident (connector, cause) WHERE closed IS NULL;
+     CREATE INDEX incident_closed ON incident (closed);
+     CREATE TABLE webhook_call (
+        key INTEGER PRIMARY KEY AUTOINCREMENT,
+        id BLOB NOT NULL UNIQUE,
+        incident BLOB NOT NULL,
+        body TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        due INTEGER NOT NULL
+     );
+     CREATE TABLE watch (id INTEGER PRIMARY KEY CHECK (id = 1), turn INTEGER NOT NULL, at INTEGER NOT NULL,
+        node TEXT NOT NULL);",
 ];
 
 /// The version that this program writes.

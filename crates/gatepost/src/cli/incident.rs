@@ -1,0 +1,195 @@
+//! `gatepost incident`: mail that is or was stuck, as the watch over the queue noted it.
+
+use std::io::Write;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::Value;
+use store::{Closed, Incident, Store};
+use uuid::Uuid;
+
+use super::{
+    arguments::{Format, IncidentCommand},
+    finding::FindingView,
+    json,
+    screen::{Colour, Screen},
+    table::{Cell, Column, Table},
+};
+
+/// One incident. Every key is always there; what does not apply is null.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct IncidentView<'a> {
+    id: Uuid,
+    connector: &'a str,
+    /// Host and port, or the connector where it holds for several hosts.
+    destination: &'a str,
+    /// Id in the cause catalogue.
+    cause: &'a str,
+    /// The node that opened it.
+    node: &'a str,
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    opened: Timestamp,
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    last_seen: Timestamp,
+    /// Null: it is open.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    closed: Option<Timestamp>,
+    #[schemars(schema_with = "closed_because")]
+    closed_because: Option<Closed>,
+    /// Of the connector, when it was last seen or closed.
+    messages_pending: u64,
+    messages_pending_peak: u64,
+    /// When the oldest of them was received.
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    oldest: Option<Timestamp>,
+    /// As in `gatepost why --format json`, when it was last seen.
+    #[schemars(schema_with = "finding")]
+    finding: Value,
+}
+
+fn closed_because(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "null"], "enum": ["mail-flows", "nothing-pending", "cause-changed", null] })
+}
+
+fn finding(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "description": "Also with `scope`, `evidence`, `remedy`, `check` and times.",
+        "required": ["cause", "confidence", "summary"],
+        "properties": {
+            "cause": { "type": "string" },
+            "confidence": { "type": "number", "minimum": 0, "maximum": 1 },
+            "summary": { "type": "string" },
+        },
+    })
+}
+
+impl<'a> From<&'a Incident> for IncidentView<'a> {
+    fn from(incident: &'a Incident) -> Self {
+        Self {
+            id: incident.id,
+            connector: &incident.connector,
+            destination: &incident.destination,
+            cause: &incident.cause,
+            node: &incident.node,
+            opened: incident.opened,
+            last_seen: incident.last_seen,
+            closed: incident.closed.map(|(at, _)| at),
+            closed_because: incident.closed.map(|(_, because)| because),
+            messages_pending: incident.pending,
+            messages_pending_peak: incident.pending_peak,
+            oldest: incident.oldest,
+            finding: serde_json::from_str(&incident.finding).unwrap_or_default(),
+        }
+    }
+}
+
+pub(crate) async fn run<S: Store>(
+    command: &IncidentCommand,
+    store: &S,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    match command {
+        IncidentCommand::List { limit, output } => {
+            let incidents = store.incidents(*limit).await.context("failed to read the incidents")?;
+            match output.format {
+                Format::Table => list(&incidents, screen, out),
+                Format::Json => {
+                    let mut list = json::List::open("incidents", out)?;
+                    incidents.iter().try_for_each(|incident| list.push(&IncidentView::from(incident)))?;
+                    Ok(list.close("")?)
+                }
+            }
+        }
+        IncidentCommand::Show { id, output } => {
+            let incident = store.incident(*id).await.context("failed to read the incident")?;
+            let incident = incident.with_context(|| format!("there is no incident {id}"))?;
+            match output.format {
+                Format::Table => show(&incident, screen, out),
+                Format::Json => Ok(writeln!(out, "{}", json::text(&IncidentView::from(&incident))?)?),
+            }
+        }
+    }
+}
+
+fn list(incidents: &[Incident], screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
+    const COLUMNS: [Column; 8] = [
+        Column::whole("ID"),
+        Column::whole("STATE"),
+        Column::cut("CONNECTOR", 9),
+        Column::cut("DESTINATION", 12),
+        Column::whole("CAUSE"),
+        Column::whole("OPENED"),
+        Column::number("PENDING"),
+        Column::number("PEAK"),
+    ];
+    if incidents.is_empty() {
+        return Ok(writeln!(out, "No incident was noted.")?);
+    }
+    let rows = incidents.iter().map(|incident| {
+        let state = match incident.closed {
+            None => Cell::coloured("open", Colour::Red),
+            Some(_) => Cell::new("closed"),
+        };
+        vec![
+            Cell::new(incident.id.to_string()),
+            state,
+            Cell::new(&incident.connector),
+            Cell::new(&incident.destination),
+            Cell::new(&incident.cause),
+            Cell::new(screen.time(incident.opened)),
+            Cell::new(incident.pending.to_string()),
+            Cell::new(incident.pending_peak.to_string()),
+        ]
+    });
+    Ok(Table::new(&COLUMNS, screen).write(&rows.collect::<Vec<_>>(), out)?)
+}
+
+fn show(incident: &Incident, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
+    let title = format!("Incident {}: {}", incident.id, incident.cause);
+    writeln!(out, "{}", screen.paint(&super::screen::clean(&title), Some(Colour::Bold)))?;
+    let mut field = |name: &str, value: String| writeln!(out, "  {name:<14}{}", super::screen::clean(&value));
+    field("Connector", incident.connector.clone())?;
+    field("Destination", incident.destination.clone())?;
+    field("Opened", format!("{} by {}", screen.time(incident.opened), incident.node))?;
+    field("State", state(incident, screen))?;
+    let (pending, peak) = (incident.pending, incident.pending_peak);
+    field("Pending", format!("{pending} messages, {peak} at the most"))?;
+    if let Some(oldest) = incident.oldest {
+        field("Oldest", format!("received {} ({} ago)", screen.time(oldest), screen.age(oldest)))?;
+    }
+    writeln!(out)?;
+    let finding: FindingView = serde_json::from_str(&incident.finding).unwrap_or_default();
+    finding.write_title(1, screen, out)?;
+    Ok(finding.write(screen, out)?)
+}
+
+fn state(incident: &Incident, screen: &Screen) -> String {
+    match incident.closed {
+        None => format!("open, last seen {} ago", screen.age(incident.last_seen)),
+        Some((at, because)) => {
+            let because = match because {
+                Closed::MailFlows => "mail flows again",
+                Closed::NothingPending => "nothing is held up by it any more, though nothing was delivered either",
+                Closed::CauseChanged => "mail is held up by another cause now, which has an incident of its own",
+            };
+            format!("closed {}: {because}", screen.time(at))
+        }
+    }
+}
+
+/// For those who look at the queue or ask why: `None` where nothing is open.
+pub(crate) async fn open_in_words<S: Store>(store: &S) -> store::Result<Option<String>> {
+    /// More are not counted.
+    const LOOKED_AT_MAX: u32 = 1000;
+    let incidents = store.incidents(LOOKED_AT_MAX).await?;
+    let open: Vec<&Incident> = incidents.iter().filter(|incident| incident.closed.is_none()).collect();
+    Ok(match open.as_slice() {
+        [] => None,
+        [one] => Some(format!("An incident is open for {}: gatepost incident show {}", one.connector, one.id)),
+        several => Some(format!("{} incidents are open: gatepost incident list", several.len())),
+    })
+}

@@ -1,0 +1,167 @@
+//! Which incidents are to be open: a pure decision. What an operator wants to be woken by, and why, is in
+//! docs/decisions/0013-watching.md.
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use diagnosis::{Finding, unexplained};
+use jiff::{SignedDuration, Timestamp};
+use store::{Closed, Incident, Pending};
+use uuid::Uuid;
+
+use crate::config::Watch;
+
+/// Lie in a message or in its recipient: others go through, and it may wait for long.
+const OF_ONE_MESSAGE: [&str; 6] =
+    ["recipient-unknown", "mailbox-full", "message-too-large", "rejected-by-policy", "mail-loop", "queue-expired"];
+/// Pass by themselves, as a rule.
+const PASSING: [&str; 3] = ["greylisted", "rate-limited", "destination-overloaded"];
+const UNKNOWN: &str = "unknown";
+
+/// What is known of one connector.
+pub(super) struct Facts<'a> {
+    pub connector: &'a str,
+    /// `None`: nothing is pending.
+    pub pending: Option<&'a Pending>,
+    /// Root causes first.
+    pub findings: Vec<Finding>,
+    pub last_delivered: Option<Timestamp>,
+    /// Else it carries mail to foreign servers, such as notices.
+    pub is_of_accepted_domain: bool,
+    pub node: &'a str,
+    pub now: Timestamp,
+}
+
+/// What becomes of incidents.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct Verdict {
+    pub opened: Vec<Incident>,
+    /// Open before and still.
+    pub seen: Vec<Incident>,
+    pub closed: Vec<Incident>,
+}
+
+impl Verdict {
+    pub(super) fn add(&mut self, other: Self) {
+        self.opened.extend(other.opened);
+        self.seen.extend(other.seen);
+        self.closed.extend(other.closed);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.opened.is_empty() && self.seen.is_empty() && self.closed.is_empty()
+    }
+}
+
+/// `open`: the connector's incidents that are open.
+pub(super) fn judge(watch: &Watch, facts: &Facts<'_>, open: &[&Incident]) -> Verdict {
+    let causes = to_be_open(watch, facts, open);
+    let mut verdict = Verdict::default();
+    for finding in &causes {
+        match open.iter().find(|incident| incident.cause == finding.cause) {
+            Some(incident) => verdict.seen.push(facts.incident(finding, (*incident).clone())),
+            None => verdict.opened.push(facts.incident(finding, facts.new_incident(finding))),
+        }
+    }
+    let gone = open.iter().filter(|incident| !causes.iter().any(|finding| finding.cause == incident.cause));
+    verdict.closed = gone.map(|incident| facts.close(incident, !causes.is_empty())).collect();
+    verdict
+}
+
+/// A finding for each incident that is to be open.
+fn to_be_open(watch: &Watch, facts: &Facts<'_>, open: &[&Incident]) -> Vec<Finding> {
+    let is_open = |cause: &str| open.iter().any(|incident| incident.cause == cause);
+    let held: Vec<&Finding> = facts.findings.iter().filter(|finding| finding.messages_pending > 0).collect();
+    let named = held.iter().filter(|finding| finding.cause != UNKNOWN);
+    // What is open stays so until nothing is held up by it: its end must not be told before.
+    let mut causes: Vec<&Finding> = Vec::new();
+    for finding in named.filter(|finding| is_open(finding.cause) || facts.is_named_for_long(watch, finding)) {
+        if !causes.iter().any(|known| known.cause == finding.cause) {
+            causes.push(finding);
+        }
+    }
+    if !facts.is_past_threshold(watch, &held, is_open(UNKNOWN)) {
+        return causes.into_iter().cloned().collect();
+    }
+    match held.iter().find(|finding| finding.is_root_cause()) {
+        Some(root) if !causes.iter().any(|known| known.cause == root.cause) => causes.push(root),
+        None if causes.is_empty() => return vec![facts.unexplained(&held)],
+        Some(_) | None => {}
+    }
+    causes.into_iter().cloned().collect()
+}
+
+impl Facts<'_> {
+    fn is_named_for_long(&self, watch: &Watch, finding: &Finding) -> bool {
+        self.is_of_accepted_domain
+            && finding.is_root_cause()
+            && !OF_ONE_MESSAGE.contains(&finding.cause)
+            && !PASSING.contains(&finding.cause)
+            && finding.pending_since.is_some_and(|since| self.is_older(since, *watch.oldest_named))
+    }
+
+    /// Too many are pending, or one for too long. What is open already closes at half the number, lest it flap.
+    fn is_past_threshold(&self, watch: &Watch, held: &[&Finding], is_open: bool) -> bool {
+        let Some(pending) = self.pending else { return false };
+        let messages_max = if is_open { watch.messages.div_ceil(2) } else { watch.messages };
+        let tried = held.iter().filter(|finding| !OF_ONE_MESSAGE.contains(&finding.cause));
+        let mut since = tried.filter_map(|finding| finding.pending_since).chain(pending.oldest_untried);
+        pending.messages >= u64::from(messages_max)
+            || (self.is_of_accepted_domain && since.any(|since| self.is_older(since, *watch.oldest)))
+    }
+
+    fn is_older(&self, since: Timestamp, age: Duration) -> bool {
+        self.now.duration_since(since) >= SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX)
+    }
+
+    fn unexplained(&self, held: &[&Finding]) -> Finding {
+        let guesses: Vec<Finding> = held.iter().map(|finding| (*finding).clone()).collect();
+        let messages = self.pending.map_or(0, |pending| pending.messages);
+        unexplained(self.connector, messages, self.pending.map(|pending| pending.oldest), &guesses)
+    }
+
+    fn new_incident(&self, finding: &Finding) -> Incident {
+        Incident {
+            id: Uuid::now_v7(),
+            connector: self.connector.to_owned(),
+            destination: String::new(),
+            cause: finding.cause.to_owned(),
+            node: self.node.to_owned(),
+            opened: self.now,
+            last_seen: self.now,
+            closed: None,
+            pending: 0,
+            pending_peak: 0,
+            oldest: None,
+            finding: String::new(),
+        }
+    }
+
+    /// The incident as it stands now.
+    fn incident(&self, finding: &Finding, before: Incident) -> Incident {
+        let pending = self.pending.map_or(0, |pending| pending.messages);
+        Incident {
+            destination: finding.scope.destination.clone(),
+            last_seen: self.now,
+            pending,
+            pending_peak: before.pending_peak.max(pending),
+            oldest: self.pending.map(|pending| pending.oldest),
+            finding: serde_json::to_string(finding).unwrap_or_default(),
+            ..before
+        }
+    }
+
+    fn close(&self, incident: &Incident, others_are_open: bool) -> Incident {
+        let flows = self.last_delivered.is_some_and(|at| at >= incident.opened);
+        let because = match () {
+            () if others_are_open => Closed::CauseChanged,
+            () if flows => Closed::MailFlows,
+            () => Closed::NothingPending,
+        };
+        let pending = self.pending.map_or(0, |pending| pending.messages);
+        let oldest = self.pending.map(|pending| pending.oldest);
+        Incident { closed: Some((self.now, because)), pending, oldest, ..incident.clone() }
+    }
+}

@@ -1,0 +1,81 @@
+//! A webhook's address: https, or http to this machine.
+
+use std::net::IpAddr;
+
+use hyper::Uri;
+
+/// What is needed of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Url {
+    pub(super) is_https: bool,
+    /// For the look-up: without the brackets of an IPv6 address.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// For the Host field.
+    pub(super) authority: String,
+    /// With the query.
+    pub(super) path: String,
+}
+
+impl Url {
+    /// The error reads on after what the text was given for.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let no_url = || format!("\"{text}\" is no URL such as \"https://alerts.example/hook\"");
+        let uri: Uri = text.parse().map_err(|_| no_url())?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(no_url()) };
+        if authority.as_str().contains('@') {
+            return Err("a user name or password in a URL ends up in logs; calls are signed instead".to_owned());
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let is_https = match scheme {
+            "https" => true,
+            "http" if is_loopback(&host) => false,
+            "http" => return Err("http:// goes to this machine only; others need https://".to_owned()),
+            _ => return Err(no_url()),
+        };
+        if host.is_empty() {
+            return Err(no_url());
+        }
+        Ok(Self {
+            is_https,
+            port: authority.port_u16().unwrap_or(if is_https { 443 } else { 80 }),
+            authority: authority.to_string(),
+            path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+            host,
+        })
+    }
+}
+
+pub(super) fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_https_leaves_this_machine() {
+        let parts = |text: &str| Url::parse(text).map(|url| (url.is_https, url.host, url.port, url.path));
+        let is = |https, host: &str, port, path: &str| Ok((https, host.to_owned(), port, path.to_owned()));
+        assert_eq!(parts("https://alerts.example/a?b=c"), is(true, "alerts.example", 443, "/a?b=c"));
+        assert_eq!(parts("https://[2001:db8::1]:8443"), is(true, "2001:db8::1", 8443, "/"));
+        assert_eq!(parts("http://127.0.0.1:8080/hook"), is(false, "127.0.0.1", 8080, "/hook"));
+        assert_eq!(parts("http://[::1]/"), is(false, "::1", 80, "/"));
+        assert_eq!(parts("http://localhost/x"), is(false, "localhost", 80, "/x"));
+        for (text, because) in [
+            ("http://alerts.example/", "need https://"),
+            ("http://127.0.0.1.alerts.example/", "need https://"),
+            ("ftp://127.0.0.1/", "is no URL"),
+            ("https://user:word@alerts.example/", "ends up in logs"),
+            ("/hook", "is no URL"),
+            ("https://", "is no URL"),
+            ("alerts.example", "is no URL"),
+            ("https://a b/", "is no URL"),
+            ("", "is no URL"),
+        ] {
+            let error = parts(text).unwrap_err();
+            assert!(error.contains(because), "{text}: {error}");
+        }
+    }
+}

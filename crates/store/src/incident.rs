@@ -1,0 +1,78 @@
+//! Incidents: mail that is stuck, from when a review found it to when it flows again, and what is still to be told of
+//! them.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Stuck mail of one connector, by one cause. One of them is open at a time in the whole fleet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Incident {
+    pub id: Uuid,
+    pub connector: String,
+    /// Host and port, or the connector where it holds for several of its hosts.
+    pub destination: String,
+    /// Id in the cause catalogue.
+    pub cause: String,
+    /// Who opened it.
+    pub node: String,
+    pub opened: Timestamp,
+    pub last_seen: Timestamp,
+    pub closed: Option<(Timestamp, Closed)>,
+    /// Messages of the connector that were pending when it was last seen, and the most there were.
+    pub pending: u64,
+    pub pending_peak: u64,
+    /// When the oldest of them was received.
+    pub oldest: Option<Timestamp>,
+    /// The finding when it was last seen, in JSON: opaque here.
+    pub finding: String,
+}
+
+/// Why an incident is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Closed {
+    /// No message is held up by it any more, and others were delivered since.
+    MailFlows,
+    /// No message is held up by it any more: they were removed or have expired, and none was delivered.
+    NothingPending,
+    /// Mail is held up still, but by another cause, which has an incident of its own.
+    CauseChanged,
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MailFlows => "mail-flows",
+            Self::NothingPending => "nothing-pending",
+            Self::CauseChanged => "cause-changed",
+        })
+    }
+}
+
+/// What waits for one connector: deliveries that failed for now, and such as have waited without an attempt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pending {
+    pub connector: String,
+    pub messages: u64,
+    /// Of those, how many were tried.
+    pub tried: u64,
+    /// When the oldest was received, and the oldest of those that were not tried.
+    pub oldest: Timestamp,
+    pub oldest_untried: Option<Timestamp>,
+}
+
+/// A call of the webhook that has not been taken yet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WebhookCall {
+    /// The same at each attempt, so that a receiver can tell a second one from a second event.
+    pub id: Uuid,
+    /// Calls of one incident are made in their order.
+    pub incident: Uuid,
+    /// JSON, as it is sent.
+    pub body: String,
+    pub attempts: u32,
+    pub due: Timestamp,
+}
