@@ -20,7 +20,7 @@ use super::{
     fleet::Fleet,
     report::Report,
     scenario::{STORY_RETRY, Scenario},
-    tally::Tally,
+    tally::{Repair, Tally},
     view::View,
 };
 use crate::{
@@ -101,7 +101,7 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
 
     let began = Instant::now();
     let mut play =
-        Play { scenario, fleet: &fleet, view: &mut view, began, queue: Vec::new(), halted: None, repaired: None };
+        Play { scenario, fleet: &fleet, view: &mut view, began, queue: Vec::new(), halted: None, repair: None };
     let sending = send_all(scenario, fleet.addresses());
     play.watch_until(sending).await??;
     play.watch_until(sleep(scenario.patience)).await?;
@@ -114,9 +114,9 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
         play.view.say(&format!("named, before anything is repaired: {}", first.summary));
     }
     play.view.say(&format!("{} queued: the destination is repaired", before.queued));
+    let repair_began = Timestamp::now();
     tokio::task::block_in_place(|| destination.repair(scenario.repaired))?;
-    let repaired = Timestamp::now();
-    play.repaired = Some(repaired);
+    play.repair = Some(Repair { began: repair_began, ended: Timestamp::now() });
     play.view.say("repaired; what waits goes with its next retry");
     let began = Instant::now();
     let tally = play.watch_until_empty().await?;
@@ -159,7 +159,7 @@ struct Play<'a> {
     /// Its length at each look.
     queue: Vec<usize>,
     halted: Option<Halted>,
-    repaired: Option<Timestamp>,
+    repair: Option<Repair>,
 }
 
 /// A rollout that has halted itself.
@@ -173,7 +173,7 @@ pub(crate) struct Halted {
 
 impl Play<'_> {
     async fn look(&mut self) -> anyhow::Result<Tally> {
-        let tally = Tally::read(&self.fleet.store, self.repaired).await?;
+        let tally = Tally::read(&self.fleet.store, self.repair).await?;
         self.queue.push(tally.queued);
         self.look_at_rollout(tally.taken).await?;
         self.view.show(&tally, self.scenario.messages);

@@ -50,18 +50,32 @@ pub(crate) struct Tally {
     pub failed: usize,
 }
 
+/// While the destination is started anew.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repair {
+    pub began: Timestamp,
+    pub ended: Timestamp,
+}
+
+impl Repair {
+    /// What works while it goes on is of the repaired server; what fails is of its being away.
+    fn is_of(self, attempt_began: Timestamp, works: bool) -> bool {
+        attempt_began >= if works { self.began } else { self.ended }
+    }
+}
+
 impl Tally {
-    pub(crate) async fn read<S: Store>(store: &S, repaired: Option<Timestamp>) -> store::Result<Self> {
+    pub(crate) async fn read<S: Store>(store: &S, repair: Option<Repair>) -> store::Result<Self> {
         let mut tally = Self::default();
         let records = store.trace(TraceQuery { limit: u32::MAX, ..TraceQuery::default() }).await?;
         let messages = records.iter().map(|record| record.message.key).collect();
         for (record, events) in records.iter().zip(store.histories(messages).await?) {
-            tally.add(record, &events, repaired);
+            tally.add(record, &events, repair);
         }
         Ok(tally)
     }
 
-    fn add(&mut self, record: &DeliveryRecord, events: &[Event], repaired: Option<Timestamp>) {
+    fn add(&mut self, record: &DeliveryRecord, events: &[Event], repair: Option<Repair>) {
         self.taken += 1;
         let mut tries = 0;
         for event in events {
@@ -69,8 +83,11 @@ impl Tally {
             tries += 1;
             // An attempt belongs to the time at which it began.
             let began = event.at - Duration::from_millis(attempt.duration_ms);
-            let stage =
-                if repaired.is_some_and(|repaired| began >= repaired) { Stage::Repaired } else { Stage::Broken };
+            let works = !matches!(event.kind, EventKind::Deferred { .. } | EventKind::Failed { .. });
+            let stage = match repair {
+                Some(repair) if repair.is_of(began, works) => Stage::Repaired,
+                _ => Stage::Broken,
+            };
             self.attempts.entry(group(stage, event, attempt)).or_default().add(&event.kind);
         }
         match (record.state, record.settled) {

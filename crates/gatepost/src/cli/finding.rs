@@ -41,10 +41,8 @@ struct RemedyView {
 impl From<&Finding> for FindingView {
     fn from(finding: &Finding) -> Self {
         let piece = |piece: &diagnosis::Piece| PieceView { what: piece.what.clone(), place: piece.place.clone() };
-        let remedy = |remedy: &diagnosis::Remedy| RemedyView {
-            side: remedy.side.to_string(),
-            action: remedy.action.clone(),
-        };
+        let remedy =
+            |remedy: &diagnosis::Remedy| RemedyView { side: remedy.side.to_string(), action: remedy.action.clone() };
         Self {
             cause: finding.cause.to_owned(),
             confidence: finding.confidence,

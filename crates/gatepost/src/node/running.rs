@@ -23,7 +23,8 @@ use tokio::{
 };
 
 use super::{
-    Node, Tasks, background, defence, inbound, outbound, outbound::Outbound, policy, routes, settings, watch as watching,
+    Node, Tasks, background, defence, inbound, outbound, outbound::Outbound, policy, routes, settings,
+    watch as watching,
 };
 use crate::{api, config::Config, protocol_log::ProtocolLogs};
 

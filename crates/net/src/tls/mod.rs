@@ -9,8 +9,8 @@
 mod acceptor;
 mod connector;
 mod handshake;
-mod offer;
 mod https;
+mod offer;
 mod policy;
 mod tap;
 
@@ -31,8 +31,8 @@ pub use acceptor::{Acceptor, acceptor, ensure_self_signed};
 pub use connector::{Identity, TlsContext, TlsSettings};
 pub use handshake::accept_unobserved;
 pub(crate) use handshake::{HandshakeError, accept, connect, late_alert};
-pub use offer::offer;
 pub(crate) use https::https_connector;
+pub use offer::offer;
 pub use policy::{PolicyFault, check_policy};
 pub(crate) use tap::Tap;
 

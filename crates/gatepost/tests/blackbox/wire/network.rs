@@ -91,8 +91,7 @@ pub(super) struct Captured {
 pub(super) struct Packets(Vec<(Duration, Vec<u8>)>);
 
 impl Packets {
-    fn add(&mut self, packet: &[u8]) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    fn add(&mut self, now: Duration, packet: &[u8]) {
         self.0.push((now, packet.to_vec()));
     }
 
@@ -256,11 +255,13 @@ impl Relay {
             state.last_packet = Instant::now();
             let fate = (state.rule)(&segment);
             if fate != Fate::Unseen {
+                // One time for all: what is told rests on it.
+                let now = since_1970();
                 let captured = &mut state.captured;
                 let near = if by_client { &mut captured.client } else { &mut captured.server };
-                near.add(&packet);
-                captured.router.add(&packet);
-                captured.before_router.add(&packet);
+                near.add(now, &packet);
+                captured.router.add(now, &packet);
+                captured.before_router.add(now, &packet);
             }
             fate
         };
@@ -288,17 +289,22 @@ impl Relay {
         let sum = checksum(&packet[..20], 0).to_be_bytes();
         packet[10..12].copy_from_slice(&sum);
         if is_seen {
+            let now = since_1970();
             let mut state = self.state.lock().unwrap();
             let captured = &mut state.captured;
             let near = if by_client { &mut captured.server } else { &mut captured.client };
-            near.add(&packet);
-            captured.router.add(&packet);
+            near.add(now, &packet);
+            captured.router.add(now, &packet);
         }
         if by_client {
             exchange_addresses(&mut packet);
         }
         self.device.write_all(&packet).unwrap();
     }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()
 }
 
 fn port(packet: &[u8], at: usize) -> u16 {
