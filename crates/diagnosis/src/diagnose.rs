@@ -162,6 +162,7 @@ impl<'e> Group<'_, 'e> {
             evidence: self.pieces(&scope, &example),
             remedy: cause.remedies(),
             check: check(cause, &scope.destination),
+            experiment: None,
             scope,
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use protocol::{
-    smtp::{EnhancedCode, Phase},
+    smtp::{EnhancedCode, Failure, Phase},
     tls::{CipherSuite, HandshakeFacts, WireVersion},
 };
 use serde::Serialize;
@@ -72,6 +72,23 @@ pub enum Outcome<'a> {
         /// The failure in words, for people.
         text: &'a str,
     },
+}
+
+impl<'a> Outcome<'a> {
+    /// Of a failure as our own sender has it; `text` is the same for people.
+    pub fn of(failure: &Failure, text: &'a str) -> Self {
+        let mut signs = Signs::of_kind(&failure.kind);
+        if let Some(reply) = &failure.reply {
+            signs = signs.union(Signs::of_text(&reply.text));
+        }
+        Self::Failed {
+            phase: Some(failure.phase),
+            signs,
+            code: failure.reply.as_ref().map(|reply| reply.code),
+            enhanced: failure.reply.as_ref().and_then(|reply| reply.enhanced),
+            text,
+        }
+    }
 }
 
 /// One attempt as a source tells of it. What it does not tell is `None`.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     attempt::Attempt,
-    contrast::Split,
+    contrast::{Dimension, Split},
     evidence::{Evidence, Record},
     finding::Finding,
 };
@@ -36,6 +36,16 @@ impl<'a> Explained<'a> {
     /// How many attempts of the group worked.
     pub fn worked(&self) -> u64 {
         self.working.len() as u64
+    }
+
+    /// The TLS policy under which most attempts failed, where that is known.
+    pub fn failing_policy(&self) -> Option<&'a str> {
+        let mut counts: HashMap<u32, u64> = HashMap::new();
+        for record in &self.failing {
+            *counts.entry(record.values[Dimension::TlsPolicy as usize]).or_default() += 1;
+        }
+        let (number, _) = counts.into_iter().filter(|(number, _)| *number != 0).max_by_key(|(_, count)| *count)?;
+        Some(self.evidence.name(number))
     }
 
     /// Attempts that failed by this cause, as far as they were kept, the newest first.

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{contrast::Split, evidence::Source};
+use crate::{contrast::Split, evidence::Source, experiment::Experiment};
 
 /// What keeps mail from flowing.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -27,6 +27,9 @@ pub struct Finding {
     pub remedy: Vec<Remedy>,
     /// The command that verifies it.
     pub check: String,
+    /// What a probe showed, where one was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Experiment>,
 }
 
 /// A finding above this is taken for a root cause; below it is a guess.

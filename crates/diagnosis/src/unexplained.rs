@@ -40,6 +40,7 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
         evidence: guesses.iter().flat_map(|guess| &guess.evidence).take(PIECES_MAX).cloned().collect(),
         remedy: UNKNOWN.remedies(),
         check: format!("gatepost queue list --connector {connector}"),
+        experiment: None,
     }
 }
 

@@ -45,13 +45,15 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn run_why(why: &cli::WhyArguments, config: &Path) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(std::io::stdout());
     let screen = cli::Screen::stdout(why.output.utc, Timestamp::now());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if why.is_foreign() {
-        let found = cli::run_foreign_why(why, &screen, &mut out)?;
+        // Files need no configuration; where there is one, it says how mail goes.
+        let config = Config::load(config).ok();
+        let found = runtime.block_on(cli::run_foreign_why(why, config.as_ref(), &screen, &mut out))?;
         out.flush()?;
         return Ok(ExitCode::from(u8::from(found)));
     }
     let config = Config::load(config)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let found = runtime.block_on(async {
         let store = SqliteStore::attach(&config.node.data)?;
         let found = cli::run_why(why, &store, &config, &screen, &mut out).await;

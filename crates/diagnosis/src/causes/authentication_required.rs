@@ -16,6 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Gateway, "Check that the connector leads to port 25, not to a submission port."),
     ],
     check: Check::Probe,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -15,6 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Gateway, "Lengthen timeouts.banner of the connector (RFC 5321 asks for 5 minutes)."),
     ],
     check: Check::Probe,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

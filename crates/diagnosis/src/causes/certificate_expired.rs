@@ -2,7 +2,7 @@
 //! CertificateExpired, 4.7.322.
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "certificate-expired",
@@ -13,6 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Gateway, "Until then: tls = \"require\" encrypts without checking certificates."),
     ],
     check: Check::Probe,
+    cured_by: &[Aspect::Certificate],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -2,7 +2,7 @@
 //! SubjectMismatch, 4.7.325 certificate-host-mismatch.
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "certificate-name-mismatch",
@@ -13,6 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Gateway, "Name the destination in the connector as its certificate does."),
     ],
     check: Check::Probe,
+    cured_by: &[Aspect::Certificate],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

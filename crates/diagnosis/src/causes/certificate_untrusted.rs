@@ -2,7 +2,7 @@
 //! authority, or a missing intermediate certificate. Exchange: UntrustedRoot.
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "certificate-untrusted",
@@ -13,6 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Gateway, "For a private authority: name it in tls_authorities of the connector."),
     ],
     check: Check::Probe,
+    cured_by: &[Aspect::Certificate],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

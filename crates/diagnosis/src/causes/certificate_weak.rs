@@ -2,7 +2,7 @@
 //! too weak", "ee key too small".
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "certificate-weak",
@@ -10,6 +10,7 @@ pub(super) const CAUSE: Cause = Cause {
     likelihood,
     remedies: &[(Side::Destination, "Get a certificate signed with SHA-256 and a key of 2048 bits or more.")],
     check: Check::Probe,
+    cured_by: &[Aspect::KeyStrength, Aspect::Certificate],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

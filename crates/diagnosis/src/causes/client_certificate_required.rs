@@ -14,6 +14,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Destination, "Stop demanding one for mail, or trust the gateway's authority."),
     ],
     check: Check::Probe,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -19,6 +19,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Network, "Check devices between that inspect SMTP."),
     ],
     check: Check::Probe,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

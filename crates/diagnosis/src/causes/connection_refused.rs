@@ -2,7 +2,7 @@
 //! Logs: "Connection refused", Winsock 10061, Exchange 450 4.4.316.
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "connection-refused",
@@ -13,6 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Gateway, "Check the connector's host and port."),
     ],
     check: Check::Probe,
+    cured_by: &[Aspect::Address],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

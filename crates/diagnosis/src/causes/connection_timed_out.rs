@@ -4,7 +4,7 @@
 use protocol::smtp::Phase;
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "connection-timed-out",
@@ -18,6 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Destination, "Check that the host is up and that the address is still its own."),
     ],
     check: Check::Probe,
+    cured_by: &[Aspect::Address],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -10,6 +10,7 @@ pub(super) const CAUSE: Cause = Cause {
     likelihood,
     remedies: &[(Side::Destination, "Publish the new certificate's TLSA record before it is used, and check DNSSEC.")],
     check: Check::Dns,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

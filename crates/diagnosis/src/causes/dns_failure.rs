@@ -16,6 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Destination, "Publish MX and address records, and check that its name servers answer."),
     ],
     check: Check::Dns,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -18,6 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Gateway, "Nothing: the mail goes through at a later attempt. A shorter first retry helps."),
     ],
     check: Check::Trace,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -3,7 +3,7 @@
 //! SuspiciousRemoteServerError.
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "handshake-reset",
@@ -21,6 +21,7 @@ pub(super) const CAUSE: Cause = Cause {
         ),
     ],
     check: Check::Probe,
+    cured_by: &[Aspect::Version, Aspect::Cipher, Aspect::ClientHello, Aspect::ServerName, Aspect::PacketSize],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

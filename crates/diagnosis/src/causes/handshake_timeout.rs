@@ -4,7 +4,7 @@
 use protocol::smtp::Phase;
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "handshake-timeout",
@@ -15,6 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Destination, "Look into its log: does it see the ClientHello at all?"),
     ],
     check: Check::Probe,
+    cured_by: &[Aspect::PacketSize, Aspect::ClientHello, Aspect::ServerName, Aspect::Version],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -4,7 +4,7 @@
 use protocol::smtp::Phase;
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "hang-after-handshake",
@@ -18,6 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Gateway, "A TLS policy without that cipher suite for this connector."),
     ],
     check: Check::Probe,
+    cured_by: &[Aspect::Cipher, Aspect::Version],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

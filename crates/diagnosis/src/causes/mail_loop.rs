@@ -15,6 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Gateway, "Check the connector: its host must not be an MX of the domain that leads here."),
     ],
     check: Check::Trace,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

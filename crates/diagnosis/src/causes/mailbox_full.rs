@@ -9,6 +9,7 @@ pub(super) const CAUSE: Cause = Cause {
     likelihood,
     remedies: &[(Side::Destination, "Make room in the mailbox, or raise its quota.")],
     check: Check::Trace,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -13,6 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Gateway, "Lower inbound.size_max to the destination's limit, so that senders are told at once."),
     ],
     check: Check::Probe,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

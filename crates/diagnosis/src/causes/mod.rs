@@ -39,6 +39,7 @@ mod weak_dh;
 
 use crate::{
     evidence::Symptom,
+    experiment::Aspect,
     finding::{Remedy, Side},
     signs::Sign,
 };
@@ -55,6 +56,8 @@ pub struct Cause {
     pub(crate) likelihood: fn(&Symptom) -> f64,
     pub(crate) remedies: &'static [(Side, &'static str)],
     pub(crate) check: Check,
+    /// Changes on this side that help where it is the cause. Empty: none that a probe could make.
+    pub(crate) cured_by: &'static [Aspect],
 }
 
 /// What verifies a cause.

@@ -13,6 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
         "List all its MX hosts in the policy, and give each a certificate that is trusted and has its name.",
     )],
     check: Check::Dns,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

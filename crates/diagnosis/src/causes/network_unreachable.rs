@@ -2,7 +2,7 @@
 //! to host", Winsock 10051.
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "network-unreachable",
@@ -13,6 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
         "Mend the route to that address; where only IPv6 fails, take its address out of DNS or give this node IPv6.",
     )],
     check: Check::Probe,
+    cured_by: &[Aspect::Address],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -3,7 +3,7 @@
 //! confirm.
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "no-shared-cipher",
@@ -17,6 +17,7 @@ pub(super) const CAUSE: Cause = Cause {
         ),
     ],
     check: Check::Probe,
+    cured_by: &[Aspect::Cipher],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -3,7 +3,7 @@
 //! send 40 instead.
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "no-shared-tls-version",
@@ -17,6 +17,7 @@ pub(super) const CAUSE: Cause = Cause {
         ),
     ],
     check: Check::Probe,
+    cured_by: &[Aspect::Version],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

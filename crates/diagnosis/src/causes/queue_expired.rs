@@ -10,6 +10,7 @@ pub(super) const CAUSE: Cause = Cause {
     likelihood,
     remedies: &[(Side::Gateway, "Look at the attempts before: gatepost trace --detail.")],
     check: Check::Trace,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -13,6 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Destination, "Raise the limit for this gateway's addresses."),
     ],
     check: Check::Probe,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

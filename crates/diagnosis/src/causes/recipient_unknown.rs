@@ -15,6 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Gateway, "Check that the domain's connector leads to the server that has its mailboxes."),
     ],
     check: Check::Trace,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

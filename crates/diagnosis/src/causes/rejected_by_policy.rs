@@ -13,6 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
         "Exempt this gateway from the rule: it relays, and its address is not the sender's.",
     )],
     check: Check::Trace,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -5,7 +5,7 @@
 use protocol::smtp::Phase;
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "size-dependent-stall",
@@ -16,6 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Destination, "Check scanners for time-outs on large messages."),
     ],
     check: Check::Probe,
+    cured_by: &[Aspect::PacketSize],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

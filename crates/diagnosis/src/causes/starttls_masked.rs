@@ -2,7 +2,7 @@
 //! and its kin) masks what it does not know.
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "starttls-masked",
@@ -13,6 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
         "Switch SMTP inspection off (Cisco: no fixup protocol smtp, no inspect esmtp) on the device before the destination.",
     )],
     check: Check::Probe,
+    cured_by: &[Aspect::Encryption],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -2,7 +2,7 @@
 //! or something between takes the line out.
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "starttls-not-offered",
@@ -17,6 +17,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Gateway, "If it cannot be mended: tls = \"opportunistic\" for this connector."),
     ],
     check: Check::Probe,
+    cured_by: &[Aspect::Encryption],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -4,7 +4,7 @@
 use protocol::smtp::Phase;
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "starttls-refused",
@@ -12,6 +12,7 @@ pub(super) const CAUSE: Cause = Cause {
     likelihood,
     remedies: &[(Side::Destination, "Mend its certificate and key, or stop offering STARTTLS.")],
     check: Check::Probe,
+    cured_by: &[Aspect::Encryption],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -10,6 +10,7 @@ pub(super) const CAUSE: Cause = Cause {
     likelihood,
     remedies: &[(Side::Gateway, "Set tls = \"opportunistic\" or stricter on the connector.")],
     check: Check::Probe,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -12,6 +12,7 @@ pub(super) const CAUSE: Cause = Cause {
         "Look at the evidence, and take a capture at the gateway if it does not tell: gatepost capture.",
     )],
     check: Check::Probe,
+    cured_by: &[],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

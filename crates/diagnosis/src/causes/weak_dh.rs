@@ -2,7 +2,7 @@
 //! too small".
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use crate::{experiment::Aspect, signs::Sign};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "weak-dh",
@@ -13,6 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
         (Side::Gateway, "A TLS policy without DHE suites, if the server has others."),
     ],
     check: Check::Probe,
+    cured_by: &[Aspect::KeyStrength, Aspect::Cipher],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -54,18 +54,11 @@ pub fn add_event(evidence: &mut Evidence, event: &Event, sender: Option<&Address
 
 /// Why a delivery failed, as the sender saw it.
 fn failed<'a>(failure: &Failure, attempt: &Attempt, text: &'a str) -> Outcome<'a> {
-    let mut signs = Signs::of_kind(&failure.kind);
-    if let Some(reply) = &failure.reply {
-        signs = signs.union(Signs::of_text(&reply.text));
-    }
-    if let Some(before) = &attempt.plaintext_because {
-        signs = signs.union(Signs::of_kind(&before.kind));
-    }
-    Outcome::Failed {
-        phase: Some(failure.phase),
-        signs,
-        code: failure.reply.as_ref().map(|reply| reply.code),
-        enhanced: failure.reply.as_ref().and_then(|reply| reply.enhanced),
-        text,
+    let outcome = Outcome::of(failure, text);
+    match (outcome, &attempt.plaintext_because) {
+        (Outcome::Failed { phase, signs, code, enhanced, text }, Some(before)) => {
+            Outcome::Failed { phase, signs: signs.union(Signs::of_kind(&before.kind)), code, enhanced, text }
+        }
+        (outcome, _) => outcome,
     }
 }

@@ -419,6 +419,7 @@ Examples:
   gatepost why --capture edge.pcapng         what a packet capture tells
   gatepost why 01a2137e-b7ef-7443-bece-eb23c5d386a0
                                              one message
+  gatepost why onprem --probe                and put to the test: what is the smallest change that works?
   gatepost why onprem --report case.html --bundle case.zip
                                              a page for the other side, and what stands behind it
 
@@ -433,7 +434,8 @@ Exit status: 0 nothing wrong was found, 1 findings, 2 bad usage or unreadable in
 JSON: {\"findings\": [{\"cause\", \"confidence\", \"scope\": {\"destination\", \"failed\", \"attempts\",
 \"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\", \"of_works\", \"p_value\"},
 \"works_with\"}, \"messages_pending\", \"pending_since\", \"first_seen\", \"last_seen\", \"summary\",
-\"evidence\": [{\"what\", \"source\", \"where\"}], \"remedy\": [{\"side\", \"action\"}], \"check\"}],
+\"evidence\": [{\"what\", \"source\", \"where\"}], \"remedy\": [{\"side\", \"action\"}], \"check\",
+\"experiment\": {\"verdict\", \"because\", \"steps\": [{\"what\", \"works\", \"detail\"}], \"smallest_change\"}}],
 \"read\": {\"attempts\", \"messages\", \"rows_skipped\"}}.";
 
 /// What to explain.
@@ -464,6 +466,13 @@ pub(crate) struct WhyArguments {
     /// What packet captures tell
     #[arg(long, value_name = "FILE")]
     pub capture: Vec<PathBuf>,
+    /// Put the leading findings to the test: connect as mail goes, and then with one change at a time until one works. No
+    /// mail is sent
+    #[arg(long)]
+    pub probe: bool,
+    /// Longest wait for each answer to a probe; 10s unless given
+    #[arg(long, value_name = "DURATION", requires = "probe")]
+    pub probe_timeout: Option<Duration>,
     /// Also write the findings as one HTML page, fit to be sent to the other side's administrator
     #[arg(long, value_name = "FILE", group = "files_for_others")]
     pub report: Option<PathBuf>,

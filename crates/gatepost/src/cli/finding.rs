@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use diagnosis::Finding;
+use diagnosis::{Experiment, Finding};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -21,6 +21,22 @@ pub(crate) struct FindingView {
     evidence: Vec<PieceView>,
     remedy: Vec<RemedyView>,
     check: String,
+    experiment: Option<ExperimentView>,
+}
+
+#[derive(Deserialize, Clone, PartialEq, Debug, Default)]
+#[serde(default)]
+struct ExperimentView {
+    verdict: String,
+    steps: Vec<StepView>,
+}
+
+#[derive(Deserialize, Clone, PartialEq, Debug, Default)]
+#[serde(default)]
+struct StepView {
+    what: String,
+    works: bool,
+    detail: String,
 }
 
 #[derive(Deserialize, Clone, PartialEq, Debug, Default)]
@@ -53,7 +69,19 @@ impl From<&Finding> for FindingView {
             evidence: finding.evidence.iter().map(piece).collect(),
             remedy: finding.remedy.iter().map(remedy).collect(),
             check: finding.check.clone(),
+            experiment: finding.experiment.as_ref().map(ExperimentView::from),
         }
+    }
+}
+
+impl From<&Experiment> for ExperimentView {
+    fn from(experiment: &Experiment) -> Self {
+        let step = |step: &diagnosis::experiment::Step| StepView {
+            what: step.what.clone(),
+            works: step.works,
+            detail: step.detail.clone(),
+        };
+        Self { verdict: experiment.verdict.to_string(), steps: experiment.steps.iter().map(step).collect() }
     }
 }
 
@@ -80,6 +108,13 @@ impl FindingView {
             writeln!(out, "\n   Evidence")?;
             for piece in &self.evidence {
                 paragraph(&format!("- {} ({})", piece.what, piece.place), "     ", screen, out)?;
+            }
+        }
+        if let Some(experiment) = &self.experiment {
+            writeln!(out, "\n   Probe: {}", clean(&experiment.verdict))?;
+            for step in &experiment.steps {
+                let works = if step.works { "works" } else { "fails" };
+                paragraph(&format!("- {works} {}: {}", step.what, step.detail), "     ", screen, out)?;
             }
         }
         writeln!(out, "\n   Remedy")?;

@@ -45,7 +45,7 @@ pub(crate) use incident::{IncidentView, run as run_incident};
 pub(crate) use json::TraceView;
 pub(crate) use pages::{Pages, page};
 pub(crate) use policy::{ledger as run_ledger, list as list_policies};
-pub(crate) use probe::run as run_probe;
+pub(crate) use probe::{Progress, host_and_port, run as run_probe};
 pub(crate) use queue::run as run_queue;
 pub(crate) use rollout::run as run_rollout;
 pub(crate) use screen::{Screen, clean, paragraph};

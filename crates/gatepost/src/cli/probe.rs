@@ -60,7 +60,7 @@ pub(crate) async fn run(arguments: &ProbeArguments, screen: &Screen, out: &mut d
     Ok(told.iter().flatten().any(|judgement| judgement.is_trouble))
 }
 
-fn host_and_port(text: &str) -> anyhow::Result<(String, u16)> {
+pub(crate) fn host_and_port(text: &str) -> anyhow::Result<(String, u16)> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         let ip = address.ip();
         return Ok((if ip.is_ipv6() { format!("[IPv6:{ip}]") } else { format!("[{ip}]") }, address.port()));
@@ -78,23 +78,23 @@ fn host_and_port(text: &str) -> anyhow::Result<(String, u16)> {
 }
 
 /// What is being tried, on a terminal.
-struct Progress {
-    address: SocketAddr,
+pub(crate) struct Progress {
+    what: String,
     is_shown: bool,
 }
 
 impl Progress {
-    fn new(address: SocketAddr) -> Self {
-        Self { address, is_shown: std::io::stderr().is_terminal() }
+    pub(crate) fn new(what: impl ToString) -> Self {
+        Self { what: what.to_string(), is_shown: std::io::stderr().is_terminal() }
     }
 
-    fn show(&self, step: &str) {
+    pub(crate) fn show(&self, step: &str) {
         if self.is_shown {
-            eprint!("\r\x1b[K{}: {step} …", self.address);
+            eprint!("\r\x1b[K{}: {step} …", self.what);
         }
     }
 
-    fn clear(&self) {
+    pub(crate) fn clear(&self) {
         if self.is_shown {
             eprint!("\r\x1b[K");
         }

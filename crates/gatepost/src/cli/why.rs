@@ -38,7 +38,10 @@ pub(crate) async fn run<S: Store>(
     }
     let mut gathered = gathering(arguments);
     gathered.add_store(store, query).await.context("failed to read the history")?;
-    let findings = findings(&gathered, wanted);
+    let mut findings = findings(&gathered, wanted);
+    if arguments.probe {
+        probe(&mut findings, Some(config), arguments).await;
+    }
     tell(&findings, gathered.read, arguments, screen, out)?;
     if arguments.writes() {
         let folder = protocol_log::send_folder(&config.protocol_log, &config.node.data);
@@ -55,7 +58,12 @@ pub(crate) async fn run<S: Store>(
 }
 
 /// The same from files.
-pub(crate) fn run_foreign(arguments: &WhyArguments, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<bool> {
+pub(crate) async fn run_foreign(
+    arguments: &WhyArguments,
+    config: Option<&Config>,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
     check(arguments)?;
     let mut files = why::Files::new(gathering(arguments), screen.now, screen.zone.clone());
     files.add(Source::ProtocolLog, &arguments.protocol_log);
@@ -71,13 +79,26 @@ pub(crate) fn run_foreign(arguments: &WhyArguments, screen: &Screen, out: &mut d
     if gathered.evidence.is_empty() {
         bail!("there was nothing to explain in any of the files");
     }
-    let findings = findings(gathered, arguments.what.as_deref());
+    let mut findings = findings(gathered, arguments.what.as_deref());
+    if arguments.probe {
+        probe(&mut findings, config, arguments).await;
+    }
     tell(&findings, gathered.read, arguments, screen, out)?;
     if arguments.writes() {
         let excerpts = why::Excerpts::from_files(&why::attempts(&findings), screen.now, &screen.zone);
         write_files(&Report::new(&findings, gathered, excerpts, &files.skipped, screen.now), arguments)?;
     }
     Ok(!findings.is_empty())
+}
+
+/// Puts findings to the test, and their order by it.
+async fn probe(findings: &mut [Explained<'_>], config: Option<&Config>, arguments: &WhyArguments) {
+    let prober = why::Prober { config, timeout: arguments.probe_timeout.map(|timeout| *timeout) };
+    for untried in prober.try_all(findings).await {
+        eprintln!("gatepost: {}", clean(&untried));
+    }
+    // A refuted one steps back; the rest keeps its order.
+    findings.sort_by_key(|explained| !explained.finding.is_root_cause());
 }
 
 /// What is wrong with the arguments is said before anything is read.

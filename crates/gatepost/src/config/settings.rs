@@ -6,7 +6,10 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use protocol::tls::{TlsPolicy, TlsVersion};
+use protocol::{
+    smtp::client,
+    tls::{TlsPolicy, TlsVersion},
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -233,6 +236,17 @@ pub(crate) enum TlsLevel {
     Require,
     /// Always, and only to a destination whose certificate is valid, trusted, and names the host that was looked up.
     Verify,
+}
+
+impl From<TlsLevel> for client::TlsLevel {
+    fn from(level: TlsLevel) -> Self {
+        match level {
+            TlsLevel::None => Self::None,
+            TlsLevel::Opportunistic => Self::Opportunistic,
+            TlsLevel::Require => Self::Require,
+            TlsLevel::Verify => Self::Verify,
+        }
+    }
 }
 
 /// A TLS policy: which versions, cipher suites and groups may be agreed on with destinations. "modern", "intermediate"

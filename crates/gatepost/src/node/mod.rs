@@ -10,7 +10,7 @@ pub(crate) mod header;
 mod history;
 mod inbound;
 mod outbound;
-mod policy;
+pub(crate) mod policy;
 mod preference;
 mod review;
 mod running;

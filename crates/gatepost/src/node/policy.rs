@@ -82,7 +82,7 @@ impl<S: Store> Node<S> {
     }
 }
 
-fn tls_settings(connector: &Connector, policy: TlsPolicy) -> TlsSettings {
+pub(crate) fn tls_settings(connector: &Connector, policy: TlsPolicy) -> TlsSettings {
     let identity = match (&connector.tls_certificate, &connector.tls_key) {
         (Some(certificate), Some(key)) => Some(Identity { certificate: certificate.clone(), key: key.clone() }),
         _ => None,

@@ -7,6 +7,7 @@ mod excerpts;
 mod files;
 mod impact;
 mod output;
+mod probe;
 mod report;
 mod rollout;
 
@@ -22,6 +23,7 @@ pub(crate) use excerpts::{Excerpts, attempts};
 pub(crate) use files::Files;
 pub(crate) use impact::{Impact, impact};
 pub(crate) use output::write as write_file;
+pub(crate) use probe::Prober;
 pub(crate) use report::Report;
 pub(crate) use rollout::trouble_of;
 

@@ -100,3 +100,28 @@ fn a_probe_says_what_it_means_for_mail() {
     assert_eq!(json["destinations"][0]["probed"]["versions"][0]["suites"][0]["name"], "RC4-SHA", "{json:#}");
     assert_eq!(gatepost(&["probe", "localhost:x"]).status.code(), Some(2));
 }
+
+#[test]
+fn a_probe_confirms_a_finding_by_the_smallest_change_that_works_and_refutes_it_after_the_repair() {
+    let (node, server) = stuck();
+    let why = |format: &str| node.run(&["why", "onprem", "--probe", "--probe-timeout", "2s", "--format", format]);
+    let first = value(&why("json"))["findings"][0].clone();
+    let experiment = &first["experiment"];
+    assert_eq!(experiment["verdict"], "confirmed", "{first:#}");
+    assert_eq!(experiment["smallest_change"], "with TLS 1.0 and AES-CBC allowed", "{first:#}");
+    assert!(first["confidence"].as_f64() >= Some(0.98), "{first:#}");
+    let steps = experiment["steps"].as_array().unwrap();
+    assert!(steps.len() > 5 && steps.iter().filter(|step| step["works"] == true).count() == 1, "{first:#}");
+    assert_eq!(first["evidence"][0]["source"], "probe");
+    let text = String::from_utf8(why("table").stdout).unwrap();
+    for part in ["Probe: confirmed", "- fails as mail goes, under the policy modern", "works with TLS 1.0 and AES-CBC"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+
+    server.become_device(Device::Healthy).unwrap();
+    let first = value(&why("json"))["findings"][0].clone();
+    assert_eq!(first["experiment"]["verdict"], "refuted", "{first:#}");
+    assert!(first["confidence"].as_f64() < Some(0.5), "{first:#}");
+    assert!(first["experiment"]["because"].as_str().unwrap().contains("works just as mail goes"), "{first:#}");
+}

@@ -332,12 +332,7 @@ fn options(connector: &Connector, under: &Under) -> Options {
     let timeouts = &connector.timeouts;
     Options {
         hello: connector.hello.clone(),
-        tls_level: match connector.tls {
-            config::TlsLevel::None => TlsLevel::None,
-            config::TlsLevel::Opportunistic => TlsLevel::Opportunistic,
-            config::TlsLevel::Require => TlsLevel::Require,
-            config::TlsLevel::Verify => TlsLevel::Verify,
-        },
+        tls_level: connector.tls.into(),
         tls: Arc::clone(&under.tls),
         timeouts: Timeouts {
             connect: *timeouts.connect,

@@ -3,6 +3,7 @@
 //! Everything in it is escaped by the templates, and no address of a person stands in it unless that was asked for.
 
 mod evidence;
+mod experiment;
 mod picture;
 mod style;
 #[cfg(test)]
@@ -105,6 +106,7 @@ impl<'a> Report<'a> {
             (self.who(explained))
             (self.evidence(explained))
             (self.tls(explained))
+            (self.experiment(finding))
             section {
                 h2 { "What to do" }
                 (remedies(&finding.remedy))

@@ -21,6 +21,7 @@ use std::{
 use ::capture;
 use lab::{Device, Server};
 use net::{
+    probe::{Change, ProbeOptions, Trial, climb},
     send::{Connection, Options, Seen, Timeouts},
     tls::{TlsContext, TlsSettings},
 };
@@ -228,6 +229,10 @@ fn tls12() -> TlsPolicy {
     TlsPolicy { name: "tls12".to_owned(), maximum: TlsVersion::Tls12, ..TlsPolicy::modern() }
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
 /// One handshake of our own sender through the wire.
 fn connect(port: u16, policy: TlsPolicy, wait: Duration) -> Seen {
     let settings = TlsSettings { policy, verify: false, authorities: None, identity: None };
@@ -251,8 +256,7 @@ fn connect(port: u16, policy: TlsPolicy, wait: Duration) -> Seen {
         timeouts,
         maximum_segment: None,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    runtime().block_on(async {
         let address = (FAR, port).into();
         match Connection::open("localhost", address, &options, &TlsContext::default(), None).await {
             Ok(mut connection) => {
@@ -326,4 +330,26 @@ fn the_senders_facts_are_those_of_the_capture_though_packets_are_lost() {
         assert_same(&format!("{name}, reset"), &facts, session_of_reset.handshake.as_ref().unwrap());
         assert_eq!(named(&session_of_reset), Some("handshake-reset"), "{name}: {session_of_reset:#?}");
     }
+}
+
+/// Nothing but an experiment tells a path that swallows long packets from a server that is silent.
+#[test]
+fn smaller_packets_are_the_smallest_change_where_long_ones_are_swallowed() {
+    if !in_own_namespace("wire::smaller_packets_are_the_smallest_change_where_long_ones_are_swallowed") {
+        return;
+    }
+    let network = Network::start();
+    let exim = Exim::start();
+    let trial = Trial {
+        host: "localhost".to_owned(),
+        addresses: vec![(FAR, exim.port).into()],
+        level: TlsLevel::Require,
+        tls: TlsSettings { policy: tls12(), verify: false, authorities: None, identity: None },
+    };
+    let swallow = |segment: &Segment<'_>| if segment.length > 700 { Fate::Drop } else { Fate::Pass };
+    let probe = ProbeOptions { timeout: Duration::from_secs(2), ..ProbeOptions::default() };
+    let (_, ladder) = network.play(swallow, || runtime().block_on(climb(&trial, &probe, |_| ())).unwrap());
+    assert_eq!(ladder.smallest(), Some(Change::SmallSegments), "{ladder:#?}");
+    let (_, ladder) = network.play(|_| Fate::Pass, || runtime().block_on(climb(&trial, &probe, |_| ())).unwrap());
+    assert!(ladder.baseline.works());
 }
