@@ -319,6 +319,7 @@ fn summary(cause: &Cause, scope: &Scope, stuck: &Stuck) -> String {
     let mut summary = format!("{} {}", scope.destination, cause.does);
     match &scope.split {
         Some(split) => summary.push_str(&format!(": {}", part(split))),
+        None if scope.attempts == 1 => summary.push_str(": the only attempt failed"),
         None if scope.failed == scope.attempts => summary.push_str(&format!(": all {} attempts failed", scope.failed)),
         None => summary.push_str(&format!(": {} of {} attempts failed", scope.failed, scope.attempts)),
     }

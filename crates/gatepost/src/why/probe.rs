@@ -13,7 +13,10 @@ use net::{
     resolve::Resolver,
     tls::TlsSettings,
 };
-use protocol::{smtp::client::TlsLevel, tls::TlsPolicy};
+use protocol::{
+    smtp::{Failure, client::TlsLevel},
+    tls::TlsPolicy,
+};
 
 use crate::{
     cli::{Progress, host_and_port},
@@ -126,7 +129,8 @@ fn judge(explained: &mut Explained<'_>, trial: &Trial, ladder: &Ladder, policy: 
 
 fn step(rung: &Rung, policy: &str) -> Step {
     let detail = match (&rung.failure, &rung.tls) {
-        (Some(failure), _) => failure.summary(),
+        // Where, is said once.
+        (Some(failure), _) => Failure { destination: None, ..failure.clone() }.summary(),
         (None, Some(tls)) => format!("{} {}", tls.version, tls.cipher),
         (None, None) => "in the clear".to_owned(),
     };
