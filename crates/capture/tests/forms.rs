@@ -125,6 +125,95 @@ fn every_link_layer_and_byte_order_tells_the_same() {
     }
 }
 
+/// An interface of a pcapng file: its link layer, the option if_tsresol, and what if_tsoffset takes from each time.
+struct Interface {
+    link: u32,
+    resolution: Option<u8>,
+    offset_s: u64,
+}
+
+const INTERFACES: [Interface; 4] = [
+    Interface { link: 1, resolution: None, offset_s: 0 },
+    Interface { link: 101, resolution: Some(9), offset_s: 1000 },
+    Interface { link: 113, resolution: Some(0x80 | 20), offset_s: 0 },
+    Interface { link: 276, resolution: Some(3), offset_s: 1_300_000_000 },
+];
+
+/// A section with all interfaces, which take the packets in turn, and with blocks of other kinds between.
+fn pcapng_section(frames: &[(usize, &Frame)], is_big: bool) -> Vec<u8> {
+    let four = |value: u32| if is_big { value.to_be_bytes() } else { value.to_le_bytes() };
+    let two = |value: u16| if is_big { value.to_be_bytes() } else { value.to_le_bytes() };
+    let block = |kind: u32, body: Vec<u8>| {
+        let mut body = body;
+        body.resize(body.len().next_multiple_of(4), 0);
+        let length = four(body.len() as u32 + 12);
+        [&four(kind)[..], &length, &body, &length].concat()
+    };
+    let section = [&four(0x1a2b_3c4d)[..], &two(1), &two(0), &[0xff; 8]].concat();
+    let mut file = block(0x0a0d_0d0a, section);
+    for interface in &INTERFACES {
+        let mut body = [&two(interface.link as u16)[..], &two(0), &four(0)].concat();
+        body.extend([&two(2)[..], &two(3), b"eth", &[0]].concat());
+        if let Some(resolution) = interface.resolution {
+            body.extend([&two(9)[..], &two(1), &[resolution, 0, 0, 0]].concat());
+        }
+        if interface.offset_s > 0 {
+            let offset = interface.offset_s;
+            let offset = if is_big { offset.to_be_bytes() } else { offset.to_le_bytes() };
+            body.extend([&two(14)[..], &two(8), &offset].concat());
+        }
+        body.extend([0; 4]);
+        file.extend(block(1, body));
+    }
+    for (index, frame) in frames {
+        let number = index % INTERFACES.len();
+        let interface = &INTERFACES[number];
+        let units: i128 = match interface.resolution {
+            None => 1_000_000,
+            Some(power) if power & 0x80 != 0 => 1 << (power & 0x7f),
+            Some(power) => 10_i128.pow(power.into()),
+        };
+        let ns = i128::from(frame.time_ns) - i128::from(interface.offset_s) * 1_000_000_000;
+        let time = (ns * units / 1_000_000_000) as u64;
+        let bytes = dressed(frame, interface.link);
+        let (high, low) = (four((time >> 32) as u32), four(time as u32));
+        let length = four(bytes.len() as u32);
+        // An obsolete packet block now and then, and interface statistics, which nobody needs.
+        let is_old = index % 5 == 3;
+        let head = if is_old { [two(number as u16), two(0)].concat() } else { four(number as u32).to_vec() };
+        file.extend(block(if is_old { 2 } else { 6 }, [&head[..], &high, &low, &length, &length, &bytes].concat()));
+        if index % 7 == 0 {
+            file.extend(block(5, [four(number as u32), high, low].concat()));
+        }
+    }
+    file
+}
+
+#[test]
+fn interfaces_and_sections_of_pcapng_each_have_their_own_link_clock_and_byte_order() {
+    for name in SAMPLES {
+        let frames: Vec<Frame> = sample(name)
+            .into_iter()
+            // What the coarsest clock, of milliseconds, can tell; and what the one of 2^-20 s tells of it.
+            .map(|frame| Frame { time_ns: frame.time_ns / 125_000_000 * 125_000_000, ..frame })
+            .collect();
+        let numbered: Vec<(usize, &Frame)> = frames.iter().enumerate().collect();
+        let (first, second) = numbered.split_at(frames.len() / 2);
+        let file = [pcapng_section(first, true), pcapng_section(second, false)].concat();
+        let mut packets = Packets::open(Cursor::new(file.clone())).unwrap();
+        let mut times = Vec::new();
+        while let Some(packet) = packets.next() {
+            times.push(packet.time_ns);
+        }
+        assert_eq!(times, frames.iter().map(|frame| frame.time_ns).collect::<Vec<_>>(), "{name}");
+        let plain = pcap(&frames, Form { is_big: false, is_nano: true, link: 101 });
+        let (expected, _, passed) = read(plain, Options::default());
+        let (sessions, notes, others) = read(file, Options::default());
+        assert_eq!(notes, Notes::default(), "{name}");
+        assert_eq!((told(&sessions), others), (told(&expected), passed), "{name}");
+    }
+}
+
 #[test]
 fn what_is_written_is_read_again() {
     let frames = sample(SAMPLES[0]);
