@@ -80,7 +80,8 @@ impl Scenario {
             patience: Duration::from_secs(2),
             repaired: Device::StartTlsNotOffered,
             connector: "tls_policy = \"legacy\"\n",
-            rollout: Some(("legacy", "modern", 50)),
+            // TLS 1.0 stays: RC4 alone is taken away.
+            rollout: Some(("legacy", "intermediate", 50)),
             defended: false,
             message_bytes: 2000,
             cause: Device::Rc4Only.cause(),

@@ -42,12 +42,12 @@ fn the_rc4_queue_grows_by_luck_and_drains_after_the_repair() {
             assert!(ok > 0, "{attempts:#}");
             assert_eq!(tls, (&"TLSv1".into(), &"RC4-SHA".into()));
         } else {
-            assert!(policy == "modern" && ok == 0 && failed > 0, "{attempts:#}");
+            assert!(policy == "intermediate" && ok == 0 && failed > 0, "{attempts:#}");
             assert!(tls.0.is_null() && tls.1.is_null(), "{attempts:#}");
         }
     }
     assert_eq!(nodes.len(), 4, "{report:#}");
-    assert_eq!(nodes.iter().filter(|(_, policy)| *policy == "modern").count(), 2);
+    assert_eq!(nodes.iter().filter(|(_, policy)| *policy == "intermediate").count(), 2);
     // After it, all that waited goes, and no attempt fails.
     let (before, after) = (sum(attempts(&report, "broken"), "ok"), sum(attempts(&report, "repaired"), "ok"));
     assert!(before + after == 200 && after > 0, "{report:#}");
@@ -64,7 +64,7 @@ fn the_rc4_queue_grows_by_luck_and_drains_after_the_repair() {
     let split = &first["scope"]["split"];
     assert_eq!(
         (&split["dimension"], &split["fails"][0], &split["works"][0]),
-        (&"tls-policy".into(), &"modern".into(), &"legacy".into()),
+        (&"tls-policy".into(), &"intermediate".into(), &"legacy".into()),
         "{first:#}"
     );
     assert_eq!(first["scope"]["works_with"], "TLSv1 RC4-SHA");
@@ -82,7 +82,7 @@ fn the_rc4_queue_grows_by_luck_and_drains_after_the_repair() {
         let attempt = &event["attempt"];
         assert_eq!(attempt["plan_version"], 1, "{attempt:#}");
         if !attempt["handshake"].is_null() {
-            assert_eq!(attempt["tls_policy"], "modern", "{attempt:#}");
+            assert_eq!(attempt["tls_policy"], "intermediate", "{attempt:#}");
             assert_eq!(attempt["handshake"]["alerts"][0]["description"], 40, "{attempt:#}");
         }
     }
@@ -102,20 +102,22 @@ fn the_rc4_queue_does_not_grow_where_the_rollout_defends_itself() {
     assert!(halted["after_s"].as_f64() < Some(15.0), "{defended:#}");
     assert_eq!(halted["trouble"]["cause"], "no-shared-cipher", "{halted:#}");
     let reason = halted["reason"].as_str().unwrap();
-    assert!(reason.contains("under the TLS policy modern failed") && reason.contains("always with TLSv1 RC4-SHA"));
+    assert!(
+        reason.contains("under the TLS policy intermediate failed") && reason.contains("always with TLSv1 RC4-SHA")
+    );
     assert!(progress.contains("the rollout has halted itself: "), "{progress}");
     let most = |report: &Value| report["max_queued"].as_u64().unwrap();
     assert!(most(defended) * 2 < most(plain), "{} and {}", most(defended), most(plain));
 
-    // Whatever failed under modern was delivered under legacy with the next try, and the first wave was all that failed.
+    // Whatever failed under intermediate was delivered under legacy with the next try, and the first wave was all that failed.
     let late = defended["messages"].as_array().unwrap().iter().filter(|way| way["tries"] != 1).count() as u64;
-    let failed = sum(attempts(defended, "broken").filter(|attempts| attempts["policy"] == "modern"), "failed");
+    let failed = sum(attempts(defended, "broken").filter(|attempts| attempts["policy"] == "intermediate"), "failed");
     assert!(failed > 0 && failed == late, "{defended:#}");
     assert!(
         defended["messages"].as_array().unwrap().iter().all(|way| way["tries"].as_u64() <= Some(2)),
         "{defended:#}"
     );
-    assert_eq!(sum(attempts(defended, "broken").filter(|attempts| attempts["policy"] == "modern"), "ok"), 0);
+    assert_eq!(sum(attempts(defended, "broken").filter(|attempts| attempts["policy"] == "intermediate"), "ok"), 0);
 
     // Those that were moved stay so, and the others keep the old policy.
     let config = format!("{}/gatepost.toml", defended["kept"].as_str().unwrap());
