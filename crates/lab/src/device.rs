@@ -23,10 +23,19 @@ pub enum Device {
     SlowBanner,
     DropAfterData,
     LargeMessagesStall,
+    DropBeforeBanner,
+    StartTlsDemanded,
+    AuthenticationDemanded,
+    Overloaded,
+    BlockList,
+    RecipientUnknown,
+    MailboxFull,
+    MessageTooLarge,
+    MailLoop,
 }
 
 impl Device {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 29] = [
         Self::Healthy,
         Self::Rc4Only,
         Self::AesThenSilence,
@@ -47,6 +56,15 @@ impl Device {
         Self::SlowBanner,
         Self::DropAfterData,
         Self::LargeMessagesStall,
+        Self::DropBeforeBanner,
+        Self::StartTlsDemanded,
+        Self::AuthenticationDemanded,
+        Self::Overloaded,
+        Self::BlockList,
+        Self::RecipientUnknown,
+        Self::MailboxFull,
+        Self::MessageTooLarge,
+        Self::MailLoop,
     ];
 
     pub fn name(self) -> &'static str {
@@ -130,6 +148,53 @@ impl Device {
                 "takes small messages, and falls silent within large ones",
                 Some("size-dependent-stall"),
             ),
+            Self::DropBeforeBanner => (
+                "drop-before-banner",
+                "takes connections, and closes them before a word",
+                Some("connection-dropped-before-banner"),
+            ),
+            Self::StartTlsDemanded => {
+                ("starttls-demanded", "refuses mail in the clear with 530", Some("starttls-required"))
+            }
+            Self::AuthenticationDemanded => (
+                "authentication-demanded",
+                "refuses mail without authentication with 530",
+                Some("authentication-required"),
+            ),
+            Self::Overloaded => {
+                ("overloaded", "has no room left, and says so with 452", Some("destination-overloaded"))
+            }
+            Self::BlockList => {
+                ("block-list", "refuses this client, which stands on a block list", Some("rejected-by-policy"))
+            }
+            Self::RecipientUnknown => ("recipient-unknown", "knows none of the recipients", Some("recipient-unknown")),
+            Self::MailboxFull => ("mailbox-full", "defers mail for mailboxes that are full", Some("mailbox-full")),
+            Self::MessageTooLarge => {
+                ("message-too-large", "takes no message of more than 1,000 bytes", Some("message-too-large"))
+            }
+            Self::MailLoop => ("mail-loop", "finds that each message has gone in a circle", Some("mail-loop")),
+        }
+    }
+
+    /// Mail that it refuses is not tried again.
+    pub fn refuses_for_good(self) -> bool {
+        ["MAIL", "RCPT", "."].iter().any(|verb| self.refusal(verb, false).is_some_and(|reply| reply.starts_with('5')))
+    }
+
+    /// How it refuses a command, in its own words.
+    pub(crate) fn refusal(self, verb: &str, is_encrypted: bool) -> Option<&'static str> {
+        match (self, verb) {
+            (Self::StartTlsDemanded, "MAIL") if !is_encrypted => Some("530 5.7.0 Must issue a STARTTLS command first"),
+            (Self::AuthenticationDemanded, "MAIL") => Some("530 5.7.0 Authentication required"),
+            (Self::Overloaded, "MAIL") => Some("452 4.3.1 Insufficient system storage"),
+            (Self::MessageTooLarge, "MAIL") => Some("552 5.3.4 Message size exceeds fixed maximum message size"),
+            (Self::BlockList, "RCPT") => {
+                Some("554 5.7.1 Service unavailable; client host blocked using zen.example, see https://zen.example/q")
+            }
+            (Self::RecipientUnknown, "RCPT") => Some("550 5.1.1 User unknown in local recipient table"),
+            (Self::MailboxFull, "RCPT") => Some("452 4.2.2 The mailbox is over its quota"),
+            (Self::MailLoop, ".") => Some("554 5.4.6 Too many hops: this message is in a mail loop"),
+            _ => None,
         }
     }
 }

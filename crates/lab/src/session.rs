@@ -108,6 +108,7 @@ impl Session<'_> {
                 self.reply(&format!("421 4.7.0 {host} Too many connections, try again later"))?;
                 return Ok(false);
             }
+            Device::DropBeforeBanner => return Ok(false),
             Device::SlowBanner => self.pause(self.shared.options.delay),
             _ => {}
         }
@@ -123,7 +124,12 @@ impl Session<'_> {
 
     fn command(&mut self, line: &str) -> io::Result<Next> {
         let verb: String = line.chars().take_while(char::is_ascii_alphabetic).collect();
-        match verb.to_ascii_uppercase().as_str() {
+        let verb = verb.to_ascii_uppercase();
+        if let Some(refusal) = self.role.device.refusal(&verb, self.tls.is_some()) {
+            self.reply(refusal)?;
+            return Ok(Next::Command);
+        }
+        match verb.as_str() {
             "EHLO" => self.ehlo()?,
             "HELO" => self.reply(&format!("250 {}", self.shared.options.host_name.clone()))?,
             "STARTTLS" => return self.start_tls(),
@@ -248,6 +254,10 @@ impl Session<'_> {
         if self.role.device == Device::DropAfterData {
             self.reset()?;
             return Ok(Next::Close);
+        }
+        if let Some(refusal) = self.role.device.refusal(".", self.tls.is_some()) {
+            self.reply(refusal)?;
+            return Ok(Next::Command);
         }
         let message = Message {
             sender: self.sender.take().unwrap_or_default(),

@@ -92,6 +92,7 @@ impl Scenario {
         let connector = match device {
             // A shared version, so that the cipher suite is what is missing.
             Device::AesThenSilence | Device::Rc4Only => "tls_policy = \"intermediate\"\n",
+            Device::StartTlsDemanded => "tls = \"none\"\n",
             Device::StartTlsMasked | Device::StartTlsNotOffered => "tls = \"require\"\n",
             Device::CertificateExpired
             | Device::CertificateSelfSigned
