@@ -71,7 +71,7 @@ fn custom<'a>(data: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The first reply in a text: `451 4.7.1 …`, wherever it stands.
-fn codes(text: &str) -> (Option<u16>, Option<EnhancedCode>) {
+pub(super) fn codes(text: &str) -> (Option<u16>, Option<EnhancedCode>) {
     let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || "<>()[]{}'\",;:=".contains(c)).collect();
     let mut enhanced = words.iter().filter_map(|word| enhanced_code(word));
     let code = words.iter().enumerate().find_map(|(at, word)| {

@@ -466,6 +466,12 @@ pub(crate) struct WhyArguments {
     /// What packet captures tell
     #[arg(long, value_name = "FILE")]
     pub capture: Vec<PathBuf>,
+    /// What delivery status notifications (bounces) tell: mails, as files
+    #[arg(long, value_name = "FILE")]
+    pub dsn: Vec<PathBuf>,
+    /// What TLS reports (RFC 8460) tell: JSON, in gzip too, or the mail that brought it
+    #[arg(long, value_name = "FILE")]
+    pub tls_report: Vec<PathBuf>,
     /// Put the leading findings to the test: connect as mail goes, and then with one change at a time until one works. No
     /// mail is sent
     #[arg(long)]
@@ -501,6 +507,8 @@ impl WhyArguments {
             &self.postfix_log,
             &self.exim_log,
             &self.capture,
+            &self.dsn,
+            &self.tls_report,
         ];
         files.iter().any(|files| !files.is_empty())
     }

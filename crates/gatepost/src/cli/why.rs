@@ -72,6 +72,8 @@ pub(crate) async fn run_foreign(
     files.add(Source::PostfixLog, &arguments.postfix_log);
     files.add(Source::EximLog, &arguments.exim_log);
     files.add(Source::Capture, &arguments.capture);
+    files.add(Source::Dsn, &arguments.dsn);
+    files.add(Source::TlsReport, &arguments.tls_report);
     for skipped in &files.skipped {
         eprintln!("gatepost: skipped {}", clean(skipped));
     }

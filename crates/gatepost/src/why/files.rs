@@ -1,8 +1,12 @@
 //! Evidence from files of other systems. What cannot be read is told and skipped, and the rest is used.
 
-use std::{fs::File, io, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use diagnosis::{Source, sources};
 use jiff::{Timestamp, tz::TimeZone};
 use trace::{
@@ -55,6 +59,8 @@ impl Files {
         match source {
             Source::ProtocolLog => self.protocol_log(file, path),
             Source::Capture => self.capture(file, &name),
+            Source::Dsn => self.notification(file, &name),
+            Source::TlsReport => self.tls_report(file, &name),
             Source::PostfixLog => self.log(source, postfix_log::reader(file, self.now, self.zone.clone()), &name),
             Source::EximLog => self.log(source, exim_log::reader(file, self.now, self.zone.clone()), &name),
             _ => {
@@ -89,6 +95,22 @@ impl Files {
         Ok(())
     }
 
+    fn notification(&mut self, file: File, name: &str) -> anyhow::Result<()> {
+        let dsn = trace::dsn::read(&whole(file)?).context("it is no delivery status notification")?;
+        for recipient in &dsn.recipients {
+            let addresses = recipient.final_recipient.iter().chain(&recipient.original_recipient);
+            addresses.for_each(|address| self.gathered.addresses.learn(&address.text));
+        }
+        sources::dsn::add_notification(&mut self.gathered.evidence, &dsn, name);
+        Ok(())
+    }
+
+    fn tls_report(&mut self, file: File, name: &str) -> anyhow::Result<()> {
+        let report = trace::tls_report::read(&whole(file)?)?;
+        sources::tls_report::add_report(&mut self.gathered.evidence, &report, name);
+        Ok(())
+    }
+
     fn capture(&mut self, file: File, name: &str) -> anyhow::Result<()> {
         let packets = capture::Packets::open(file)?;
         capture::sessions(packets, capture::Options::default(), |session| {
@@ -118,4 +140,12 @@ impl Files {
         }
         Ok(())
     }
+}
+
+/// Mails and reports are read whole, if they are no larger than any of them is.
+fn whole(file: File) -> anyhow::Result<Vec<u8>> {
+    const BYTES_MAX: u64 = 64 << 20;
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -125,3 +125,39 @@ fn a_probe_confirms_a_finding_by_the_smallest_change_that_works_and_refutes_it_a
     assert!(first["confidence"].as_f64() < Some(0.5), "{first:#}");
     assert!(first["experiment"]["because"].as_str().unwrap().contains("works just as mail goes"), "{first:#}");
 }
+
+/// Notices and reports that others have published.
+#[test]
+fn notices_and_tls_reports_are_evidence_too() {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let samples = std::env::var_os("GATEPOST_SHARED").map_or_else(beside, Into::into).join("samples");
+    let all = |folder: &str| {
+        let entries = fs::read_dir(samples.join(folder)).unwrap();
+        let mut files: Vec<String> = entries.map(|entry| entry.unwrap().path().to_str().unwrap().to_owned()).collect();
+        files.sort();
+        files
+    };
+    let why = |option: &str, files: &[String]| {
+        let arguments: Vec<&str> = files.iter().flat_map(|file| [option, file]).collect();
+        gatepost(&[&["why", "--format", "json"], arguments.as_slice()].concat())
+    };
+    let causes = |output: &Output| -> Vec<String> {
+        let findings = value(output)["findings"].as_array().unwrap().clone();
+        findings.iter().map(|finding| finding["cause"].as_str().unwrap().to_owned()).collect()
+    };
+    let output = why("--dsn", &all("dsn"));
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let named = causes(&output);
+    assert!(named.iter().any(|cause| cause == "recipient-unknown"), "{named:?}");
+    let unknown = named.iter().filter(|cause| *cause == "unknown").count();
+    assert!(unknown * 2 < named.len(), "{named:?}");
+
+    let output = why("--tls-report", &all("tlsrpt"));
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let named = causes(&output);
+    assert!(named.iter().any(|cause| cause == "certificate-expired"), "{named:?}");
+    // What is no such file is named, and the rest is used.
+    let output = why("--tls-report", &[all("tlsrpt").remove(0), all("dsn").remove(0)]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("skipped"));
+    assert_eq!(output.status.code(), Some(1));
+}

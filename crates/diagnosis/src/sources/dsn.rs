@@ -1,0 +1,54 @@
+//! Attempts from delivery status notifications (RFC 3464): the last word on each recipient.
+
+use jiff::{Timestamp, fmt::rfc2822};
+use trace::dsn::{Action, Dsn, Recipient, Typed};
+
+use super::{domain, rows::codes};
+use crate::{
+    evidence::{Evidence, Observed, Outcome, Place, Source},
+    signs::Signs,
+};
+
+/// Adds what a notification tells of each recipient.
+pub fn add_notification(evidence: &mut Evidence, dsn: &Dsn, file: &str) {
+    for recipient in &dsn.recipients {
+        add_recipient(evidence, dsn, recipient, file);
+    }
+}
+
+fn add_recipient(evidence: &mut Evidence, dsn: &Dsn, recipient: &Recipient, file: &str) {
+    let diagnostic = recipient.diagnostic_code.as_ref().map(|code| code.text.as_str()).unwrap_or_default();
+    let (code, enhanced) = codes(diagnostic);
+    let outcome = match recipient.action {
+        Some(Action::Delivered | Action::Relayed) => Outcome::Worked,
+        // A list's members have notifications of their own.
+        Some(Action::Expanded) => return,
+        Some(Action::Failed | Action::Delayed) | None => Outcome::Failed {
+            phase: Signs::phase_of_text(diagnostic),
+            signs: Signs::of_text(diagnostic),
+            code,
+            enhanced: enhanced.or(recipient.status),
+            text: diagnostic,
+        },
+    };
+    let address = recipient.final_recipient.as_ref().or(recipient.original_recipient.as_ref());
+    let address = address.map(|address| address.text.as_str()).unwrap_or_default();
+    // What is no name of a host, such as `local`, names no destination.
+    let host = |mta: &Option<Typed>| mta.as_ref().map(|mta| mta.text.clone()).filter(|host| host.contains('.'));
+    let remote = host(&recipient.remote_mta);
+    let node = host(&dsn.reporting_mta);
+    let observed = Observed {
+        at: recipient.last_attempt_date.as_deref().or(dsn.arrival_date.as_deref()).and_then(time),
+        delivery: Some((dsn.original_envelope_id.as_deref().unwrap_or(file), address)),
+        node: node.as_deref(),
+        destination: remote.as_deref().map(|host| (host, 25)),
+        recipient_domain: domain(address),
+        outcome,
+        ..Observed::by(Source::Dsn)
+    };
+    evidence.add(&observed, || Some(Place::Line { file: file.to_owned(), line: 1 }));
+}
+
+fn time(date: &str) -> Option<Timestamp> {
+    rfc2822::parse(date).ok().map(|zoned| zoned.timestamp())
+}
