@@ -134,24 +134,30 @@ fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &str) -> io::Result<
     listening.map(|()| child)
 }
 
+/// What `settings` set stands in the place of what is set here: Exim refuses to be told twice.
 fn configuration(peers: &Peers, folder: &Path, port: u16, settings: &str) -> String {
-    format!(
+    let main = format!(
         "primary_hostname = {HOST_NAME}\nspool_directory = {folder}/spool\nlog_file_path = {folder}/log/%slog\n\
          local_interfaces = 127.0.0.1\ndaemon_smtp_ports = {port}\npid_file_path = {folder}/spool/pid\n\
          exim_path = {program}\n\
          tls_certificate = {folder}/certificate.pem\ntls_privatekey = {folder}/key.pem\n\
-         {log}acl_smtp_rcpt = take\nacl_smtp_data = take\nmessage_size_limit = 60M\n\
+         log_selector = +tls_cipher\nacl_smtp_rcpt = take\nacl_smtp_data = take\nmessage_size_limit = 60M\n\
          daemon_startup_retries = 60\ndaemon_startup_sleep = 1s\n\
          smtp_accept_max = 0\nsmtp_accept_queue_per_connection = 0\n\
          smtputf8_advertise_hosts = *\naccept_8bitmime = true\ndsn_advertise_hosts = *\n\
-         host_lookup =\nrfc1413_hosts =\nkeep_environment = LD_LIBRARY_PATH:LD_PRELOAD:NSS_WRAPPER_PASSWD:NSS_WRAPPER_GROUP\n\
-         {settings}begin acl\ntake:\n accept\n\
+         host_lookup =\nrfc1413_hosts =\nkeep_environment = LD_LIBRARY_PATH:LD_PRELOAD:NSS_WRAPPER_PASSWD:NSS_WRAPPER_GROUP\n",
+        folder = folder.display(),
+        program = peers.root().join(PROGRAM).display(),
+    );
+    let option = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    let is_set = |line: &&str| settings.lines().any(|setting| option(setting) == option(line));
+    let main: String = main.lines().filter(|line| !is_set(line)).map(|line| format!("{line}\n")).collect();
+    format!(
+        "{main}{settings}begin acl\ntake:\n accept\n\
          begin routers\nall:\n driver = accept\n transport = maildir\n\
          begin transports\nmaildir:\n driver = appendfile\n directory = {folder}/mail\n maildir_format\n\
          user = Debian-exim\n group = Debian-exim\n",
-        log = if settings.contains("log_selector") { "" } else { "log_selector = +tls_cipher\n" },
         folder = folder.display(),
-        program = peers.root().join(PROGRAM).display(),
     )
 }
 

@@ -47,7 +47,7 @@ fn give(path: &Path, user: u32, group: u32) {
 }
 
 /// A folder that other users may enter.
-fn open_folder() -> TempDir {
+pub(crate) fn open_folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     folder
@@ -201,14 +201,19 @@ pub(crate) struct Exim;
 
 impl Exim {
     pub(crate) fn start() -> MailServer {
-        Self::start_with(|peers, folder| exim::Exim::start(peers, folder, ""))
+        Self::start_with("")
+    }
+
+    /// With more lines for the main section of its configuration.
+    pub(crate) fn start_with(settings: &str) -> MailServer {
+        Self::started(|peers, folder| exim::Exim::start(peers, folder, settings))
     }
 
     pub(crate) fn start_with_rc4_only() -> MailServer {
-        Self::start_with(exim::Exim::start_with_rc4_only)
+        Self::started(exim::Exim::start_with_rc4_only)
     }
 
-    fn start_with(start: impl Fn(Peers, &Path) -> std::io::Result<exim::Exim>) -> MailServer {
+    fn started(start: impl Fn(Peers, &Path) -> std::io::Result<exim::Exim>) -> MailServer {
         let folder = open_folder();
         let exim = start(peers().clone(), folder.path()).unwrap();
         MailServer {
