@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Identity, peers::Peers};
+use crate::{
+    Identity,
+    peers::{Peers, with_settings},
+};
 
 const PROGRAM: &str = "usr/sbin/exim4";
 const HOST_NAME: &str = "mail.onprem.test";
@@ -134,7 +137,6 @@ fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &str) -> io::Result<
     listening.map(|()| child)
 }
 
-/// What `settings` set stands in the place of what is set here: Exim refuses to be told twice.
 fn configuration(peers: &Peers, folder: &Path, port: u16, settings: &str) -> String {
     let main = format!(
         "primary_hostname = {HOST_NAME}\nspool_directory = {folder}/spool\nlog_file_path = {folder}/log/%slog\n\
@@ -149,11 +151,9 @@ fn configuration(peers: &Peers, folder: &Path, port: u16, settings: &str) -> Str
         folder = folder.display(),
         program = peers.root().join(PROGRAM).display(),
     );
-    let option = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
-    let is_set = |line: &&str| settings.lines().any(|setting| option(setting) == option(line));
-    let main: String = main.lines().filter(|line| !is_set(line)).map(|line| format!("{line}\n")).collect();
+    let main = with_settings(&main, settings);
     format!(
-        "{main}{settings}begin acl\ntake:\n accept\n\
+        "{main}begin acl\ntake:\n accept\n\
          begin routers\nall:\n driver = accept\n transport = maildir\n\
          begin transports\nmaildir:\n driver = appendfile\n directory = {folder}/mail\n maildir_format\n\
          user = Debian-exim\n group = Debian-exim\n",

@@ -361,6 +361,52 @@ mod tests {
                 ],
                 "no-shared-cipher",
             ),
+            // Said at once: each reply belongs to its own command, and what follows from a refusal is none of its own.
+            (
+                &[
+                    ">,MAIL FROM:<a@b.test>,",
+                    ">,RCPT TO:<c@d.test>,",
+                    ">,DATA,",
+                    "<,250 ok,",
+                    "<,550 Unrouteable address,",
+                    "<,503-All RCPT commands were rejected with this error:,",
+                    "<,503 Valid RCPT command must precede DATA,",
+                    ">,QUIT,",
+                    "<,221 bye,",
+                    "-,,Local",
+                ],
+                "recipient-unknown",
+            ),
+            // The reply to QUIT takes no message.
+            (
+                &[
+                    ">,MAIL FROM:<a@b.test>,",
+                    "<,250 ok,",
+                    ">,RCPT TO:<c@d.test>,",
+                    "<,250 ok,",
+                    ">,DATA,",
+                    "<,354 go,",
+                    "<,550 Message size exceeds maximum permitted,",
+                    ">,QUIT,",
+                    "<,221 bye,",
+                    "-,,Local",
+                ],
+                "message-too-large",
+            ),
+            (&["*,,STARTTLS is required and not offered", ">,QUIT,", "<,221 bye,", "-,,Local"], "starttls-not-offered"),
+            // This side closes without a QUIT: no answer came.
+            (
+                &[
+                    ">,MAIL FROM:<a@b.test>,",
+                    "<,250 ok,",
+                    ">,RCPT TO:<c@d.test>,",
+                    "<,250 ok,",
+                    ">,DATA,",
+                    "<,354 go,",
+                    "-,,Local",
+                ],
+                "size-dependent-stall",
+            ),
             (&[">,STARTTLS,", "<,454 4.7.0 TLS not available due to temporary reason,"], "starttls-refused"),
             (
                 &[

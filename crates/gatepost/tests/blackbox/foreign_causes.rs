@@ -9,7 +9,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::Duration,
 };
@@ -319,28 +319,31 @@ fn foreign_servers_are_named_for_what_is_wrong_with_them() {
         ("exim-size", exim("message_size_limit = 10K\n"), None, large, "message-too-large"),
         ("exim-size-unsaid", exim(size), None, large, "message-too-large"),
     ];
-    // All at once: most of a start is waiting.
-    let (_servers, cases): (Vec<MailServer>, Vec<Case>) = thread::scope(|scope| {
+    thread::scope(|scope| {
+        // All at once: most of a start is waiting. A server ends with the thread that started it.
         let start = |(name, foreign, trusted, messages, cause): Row| {
-            let connector = trusted.map(|certificate| files.verify(certificate)).unwrap_or_default();
+            let ((started, port), (running, ended)) = (mpsc::channel(), mpsc::channel::<()>());
             scope.spawn(move || {
                 let server = foreign.start(name);
-                let case = Case::new(name, server.port, &connector, Cause(cause)).messages(messages);
-                (server, case)
-            })
+                started.send(server.port).unwrap();
+                ended.recv()
+            });
+            let connector = trusted.map(|certificate| files.verify(certificate)).unwrap_or_default();
+            let case = move |port| Case::new(name, port, &connector, Cause(cause)).messages(messages);
+            (running, port, case)
         };
         let starting: Vec<_> = table.into_iter().map(start).collect();
-        starting.into_iter().map(|starting| starting.join().unwrap()).unzip()
-    });
-    let node = node(&cases);
-    check(&node, &cases);
+        let cases: Vec<Case> = starting.iter().map(|(_, port, case)| case(port.recv().unwrap())).collect();
+        let node = node(&cases);
+        check(&node, &cases);
 
-    // Greylisting lets mail pass at its next try: then nothing is stuck, and nothing is to be mended.
-    assert!(node.run(&["queue", "retry", "--connector", GREYLISTING]).status.success());
-    node.wait_for_status(&format!("user@{GREYLISTING}.test"), "Delivered");
-    let history = findings(node.command().args(["why", GREYLISTING]));
-    let sure = first(&history, GREYLISTING)["confidence"].as_f64();
-    assert!(sure.is_none_or(|sure| sure <= 0.5), "{history:#?}");
+        // Greylisting lets mail pass at its next try: then nothing is stuck, and nothing is to be mended.
+        assert!(node.run(&["queue", "retry", "--connector", GREYLISTING]).status.success());
+        node.wait_for_status(&format!("user@{GREYLISTING}.test"), "Delivered");
+        let history = findings(node.command().args(["why", GREYLISTING]));
+        let sure = first(&history, GREYLISTING)["confidence"].as_f64();
+        assert!(sure.is_none_or(|sure| sure <= 0.5), "{history:#?}");
+    });
 }
 
 #[test]

@@ -16,7 +16,7 @@ use std::{
 
 use lab::{
     exim,
-    peers::{Peers, is_root},
+    peers::{Peers, is_root, with_settings},
 };
 use tempfile::TempDir;
 
@@ -151,11 +151,11 @@ impl Postfix {
              mynetworks =\nalias_maps =\nvirtual_mailbox_domains = onprem.test, partner.test\nvirtual_mailbox_base = {folder_name}/mail\n\
              virtual_mailbox_maps = static:all/\nvirtual_uid_maps = static:4201\nvirtual_gid_maps = static:4202\n\
              message_size_limit = 60000000\nvirtual_mailbox_limit = 0\nsmtputf8_enable = yes\n\
-             smtpd_tls_security_level = may\nsmtpd_tls_loglevel = 1\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n{settings}",
+             smtpd_tls_security_level = may\nsmtpd_tls_loglevel = 1\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n",
             certificate.display(),
             key.display()
         );
-        fs::write(path.join("etc/main.cf"), main).unwrap();
+        fs::write(path.join("etc/main.cf"), with_settings(&main, settings)).unwrap();
         fs::write(path.join("etc/master.cf"), master(port)).unwrap();
         let mut child = foreign("usr/lib/postfix/sbin/master")
             .args(["-c", path.join("etc").to_str().unwrap(), "-d"])
