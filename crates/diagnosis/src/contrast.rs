@@ -113,6 +113,10 @@ const OBSERVED_MIN: f64 = 0.8;
 /// With more values than this a name tells each attempt from each other, and so explains none.
 const VALUES_MAX: usize = 64;
 
+/// Where nearly all fails by other causes, nothing tells what this one holds for: whatever parts the others from what works
+/// would part it as well.
+const OWN_SHARE_MIN: f64 = 0.2;
+
 /// One side of a possible split.
 struct Tally {
     value: u64,
@@ -120,17 +124,19 @@ struct Tally {
     worked: u64,
 }
 
-/// Finds the split between some failing and some working attempts; `None`: there is none.
+/// Finds the split between some failing and some working attempts, beside others that fail by other causes; `None`: there
+/// is none.
 pub(crate) fn contrast(
     evidence: &Evidence,
     failing: &[&Record],
+    others: &[&Record],
     working: &[&Record],
     ln: &LnFactorials,
 ) -> Option<Split> {
     if failing.is_empty() || working.is_empty() {
         return None;
     }
-    let attempts = Attempts { evidence, failing, working, ln };
+    let attempts = Attempts { evidence, failing, others, working, ln };
     let tried = Dimension::ALL.len() as f64;
     let single: Vec<Split> =
         Dimension::ALL.into_iter().filter_map(|dimension| attempts.split(dimension, tried)).collect();
@@ -161,6 +167,7 @@ fn rank(split: &Split) -> f64 {
 struct Attempts<'a> {
     evidence: &'a Evidence,
     failing: &'a [&'a Record],
+    others: &'a [&'a Record],
     working: &'a [&'a Record],
     ln: &'a LnFactorials,
 }
@@ -176,7 +183,7 @@ impl Attempts<'_> {
                 let of = |record: &Record| u64::from(record.values[named as usize]);
                 let sides = self.tallies(of)?;
                 let name = |value: u64| self.evidence.name(value as u32).to_owned();
-                self.partition(vec![named], sides, name, tried)
+                self.partition(vec![named], of, sides, name, tried)
             }
         }
     }
@@ -195,7 +202,7 @@ impl Attempts<'_> {
                 let name = |value: u64| {
                     format!("{} with {}", self.evidence.name((value >> 32) as u32), self.evidence.name(value as u32))
                 };
-                let split = self.tallies(of).and_then(|sides| self.partition(vec![*a, *b], sides, name, tried));
+                let split = self.tallies(of).and_then(|sides| self.partition(vec![*a, *b], of, sides, name, tried));
                 splits.extend(split);
             }
         }
@@ -232,6 +239,7 @@ impl Attempts<'_> {
     fn partition(
         &self,
         dimension: Vec<Dimension>,
+        of: impl Fn(&Record) -> u64,
         mut sides: Vec<Tally>,
         name: impl Fn(u64) -> String,
         tried: f64,
@@ -242,6 +250,9 @@ impl Attempts<'_> {
         // As many divisions of the values in two as there are.
         let ways = 2_f64.powi(sides.len() as i32 - 1) - 1.0;
         let (fails, works) = sides.split_at(cut);
+        if !self.is_own(fails, |record| fails.iter().any(|tally| tally.value == of(record))) {
+            return None;
+        }
         let named = |side: &[Tally]| {
             let mut names: Vec<String> = side.iter().map(|tally| name(tally.value)).collect();
             names.sort();
@@ -272,11 +283,20 @@ impl Attempts<'_> {
         let ways = (sides.len() - 1) as f64;
         let (fails, works) = sides.split_at(cut);
         let (least, most) = (fails.last()?.value, works.first()?.value);
+        if !self.is_own(fails, |record| of(record).is_some_and(|value| value >= least)) {
+            return None;
+        }
         let names = match dimension {
             Dimension::Time => (vec![format!("since {}", time(least))], vec![format!("until {}", time(most))]),
             _ => (vec![format!("from {least} bytes")], vec![format!("up to {most} bytes")]),
         };
         Some(self.made(vec![dimension], fails, works, names, ways * tried))
+    }
+
+    /// Of what fails on that side, enough fails by this cause.
+    fn is_own(&self, fails: &[Tally], is_there: impl Fn(&Record) -> bool) -> bool {
+        let (failed, others) = (sum(fails).0 as f64, self.others.iter().filter(|record| is_there(record)).count());
+        failed >= OWN_SHARE_MIN * (failed + others as f64)
     }
 
     /// Where to divide an ordered list, so that the halves differ most (Youden's J).

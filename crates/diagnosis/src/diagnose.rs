@@ -136,7 +136,9 @@ impl<'e> Group<'_, 'e> {
     }
 
     fn finding(&self, Failing { cause, records: failing, likelihoods }: &Failing<'_>, working: &[&Record]) -> Finding {
-        let split = contrast(self.evidence, failing, working, self.ln);
+        let fails_otherwise = |record: &&&Record| self.causes.of(record).is_some_and(|(known, _)| known != *cause);
+        let others: Vec<&Record> = self.records.iter().filter(fails_otherwise).copied().collect();
+        let split = contrast(self.evidence, failing, &others, working, self.ln);
         let stuck = self.stuck(cause, failing);
         let (cause, likelihood) = self.refine(cause, failing, working, likelihoods / failing.len() as f64);
         let confidence = confidence(cause, likelihood, failing.len(), working.len(), split.as_ref(), &stuck);

@@ -98,7 +98,29 @@ impl Signs {
         for found in PHRASES.1.find_overlapping_iter(text) {
             signs.add(PHRASES.0[found.pattern().as_usize()]);
         }
-        signs
+        signs.of_handshake_in_words(text)
+    }
+
+    /// Where a text has a failed handshake's facts in this gateway's words, as its logs and traces do, it tells as much as
+    /// the facts themselves ([`Self::of_handshake`]).
+    fn of_handshake_in_words(mut self, text: &str) -> Self {
+        if !text.contains("offered TLS ") && !text.contains("offered up to ") {
+            return self;
+        }
+        let Some((_, chosen)) = text.split_once("server chose ") else { return self.and(Sign::NoServerHello) };
+        let prime = chosen.split_once("key exchange DHE ").and_then(|(_, bits)| bits.split(' ').next()?.parse().ok());
+        if prime.is_some_and(|bits: u32| bits < DH_BITS_MIN) {
+            self.add(Sign::WeakDh);
+        }
+        // A fault that nobody took offence at is told as well.
+        let alert =
+            text.split_once("client sent alert ").and_then(|(_, number)| number.split(' ').next()?.parse().ok());
+        if !alert.is_some_and(is_about_certificate) && !text.contains("verify failed") {
+            for sign in CERTIFICATE_FAULTS {
+                self.0 &= !(1 << sign as u8);
+            }
+        }
+        self.and(Sign::ServerHelloSeen)
     }
 
     pub fn of_kind(kind: &FailureKind) -> Self {
@@ -169,9 +191,10 @@ impl Signs {
             signs.add(Sign::VersionNotSupportedHere);
         }
         // A fault that nobody took offence at keeps no mail from flowing.
-        let refused_here = facts.alerts.iter().any(|alert| {
-            alert.by == Side::Client && alert.description.is_none_or(|number| (41..=49).contains(&number))
-        });
+        let refused_here = facts
+            .alerts
+            .iter()
+            .any(|alert| alert.by == Side::Client && alert.description.is_none_or(is_about_certificate));
         if let Some(sign) = facts.certificate_fault.filter(|_| refused_here).and_then(sign_of_certificate) {
             signs.add(sign);
         }
@@ -202,6 +225,19 @@ const PHASES: [(&str, Phase); 11] = [
 
 /// Below this, OpenSSL and GnuTLS refuse a Diffie-Hellman prime at their lowest sane settings (Logjam, 2015).
 const DH_BITS_MIN: u32 = 1024;
+
+const CERTIFICATE_FAULTS: [Sign; 5] = [
+    Sign::CertificateExpired,
+    Sign::CertificateNotYetValid,
+    Sign::CertificateUntrusted,
+    Sign::CertificateNameMismatch,
+    Sign::CertificateWeak,
+];
+
+/// no_certificate … access_denied.
+fn is_about_certificate(alert: u8) -> bool {
+    (41..=49).contains(&alert)
+}
 
 fn lowest(versions: impl Iterator<Item = WireVersion>) -> WireVersion {
     versions.min().unwrap_or(WireVersion(0))
@@ -444,6 +480,7 @@ const TEXTS: [(Sign, &[&str]); 38] = [
             "user unknown",
             "unknown user",
             "no such user",
+            "no such person",
             "recipientnotfound",
             "does not exist",
             "unknown recipient",

@@ -28,6 +28,12 @@ impl Identity {
         Ok(Authority::new(Random::new(1))?.identity_of(Device::Healthy, name)?)
     }
 
+    /// What `device` shows where it is asked for that name, and the certificate of the authority behind it, in PEM.
+    pub fn shown_by(device: Device, name: &str) -> std::io::Result<(Self, Vec<u8>)> {
+        let mut authority = Authority::new(Random::new(1))?;
+        Ok((authority.identity_of(device, name)?, authority.certificate().to_pem()?))
+    }
+
     pub fn certificate_pem(&self) -> Vec<u8> {
         self.certificate.to_pem().unwrap_or_default()
     }

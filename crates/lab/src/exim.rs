@@ -12,7 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Identity, peers::Peers};
+use crate::{
+    Identity,
+    peers::{Peers, with_settings},
+};
 
 const PROGRAM: &str = "usr/sbin/exim4";
 const HOST_NAME: &str = "mail.onprem.test";
@@ -135,23 +138,26 @@ fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &str) -> io::Result<
 }
 
 fn configuration(peers: &Peers, folder: &Path, port: u16, settings: &str) -> String {
-    format!(
+    let main = format!(
         "primary_hostname = {HOST_NAME}\nspool_directory = {folder}/spool\nlog_file_path = {folder}/log/%slog\n\
          local_interfaces = 127.0.0.1\ndaemon_smtp_ports = {port}\npid_file_path = {folder}/spool/pid\n\
          exim_path = {program}\n\
          tls_certificate = {folder}/certificate.pem\ntls_privatekey = {folder}/key.pem\n\
-         {log}acl_smtp_rcpt = take\nacl_smtp_data = take\nmessage_size_limit = 60M\n\
+         log_selector = +tls_cipher\nacl_smtp_rcpt = take\nacl_smtp_data = take\nmessage_size_limit = 60M\n\
          daemon_startup_retries = 60\ndaemon_startup_sleep = 1s\n\
          smtp_accept_max = 0\nsmtp_accept_queue_per_connection = 0\n\
          smtputf8_advertise_hosts = *\naccept_8bitmime = true\ndsn_advertise_hosts = *\n\
-         host_lookup =\nrfc1413_hosts =\nkeep_environment = LD_LIBRARY_PATH:LD_PRELOAD:NSS_WRAPPER_PASSWD:NSS_WRAPPER_GROUP\n\
-         {settings}begin acl\ntake:\n accept\n\
+         host_lookup =\nrfc1413_hosts =\nkeep_environment = LD_LIBRARY_PATH:LD_PRELOAD:NSS_WRAPPER_PASSWD:NSS_WRAPPER_GROUP\n",
+        folder = folder.display(),
+        program = peers.root().join(PROGRAM).display(),
+    );
+    let main = with_settings(&main, settings);
+    format!(
+        "{main}begin acl\ntake:\n accept\n\
          begin routers\nall:\n driver = accept\n transport = maildir\n\
          begin transports\nmaildir:\n driver = appendfile\n directory = {folder}/mail\n maildir_format\n\
          user = Debian-exim\n group = Debian-exim\n",
-        log = if settings.contains("log_selector") { "" } else { "log_selector = +tls_cipher\n" },
         folder = folder.display(),
-        program = peers.root().join(PROGRAM).display(),
     )
 }
 

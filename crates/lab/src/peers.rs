@@ -81,6 +81,15 @@ impl Peers {
     }
 }
 
+/// Lines of a configuration, such as `option = value`, where `settings` stand in the place of what they set too: Exim
+/// refuses to be told twice, and Postfix warns of it so often that its log daemon, which logs to itself, can come to a halt.
+pub fn with_settings(lines: &str, settings: &str) -> String {
+    let option = |line: &str| line.split([' ', '=']).next().unwrap_or_default().to_owned();
+    let is_set = |line: &&str| settings.lines().any(|setting| option(setting) == option(line));
+    let kept: String = lines.lines().filter(|line| !is_set(line)).map(|line| format!("{line}\n")).collect();
+    kept + settings
+}
+
 /// True if this process is root's. A process owns what it finds of itself there (proc(5)).
 pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)

@@ -14,6 +14,8 @@ pub enum Line<'a> {
     },
     /// Why no connection came about, for people.
     ConnectFailed(&'a str),
+    /// Why this side says no more of it, though the other side answers, for people.
+    GivenUp(&'a str),
     /// One line that this side sent, without CRLF.
     Sent(&'a [u8]),
     /// One line from the other side, without its line end.

@@ -21,6 +21,8 @@ pub(super) const CAUSE: Cause = Cause {
 fn likelihood(s: &Symptom) -> f64 {
     match () {
         () if s.has(Sign::RecipientUnknown) => 0.95,
+        // "Unrouteable address" is Exim's word to whom it refuses; in its own log it is about the next host.
+        () if s.phase == Some(Phase::Rcpt) && s.is_permanent() && s.has(Sign::HostNotFound) => 0.93,
         () if s.is_permanent() && (s.is_enhanced(1, 1) || s.is_enhanced(1, 10) || s.is_enhanced(1, 351)) => 0.95,
         () if s.phase == Some(Phase::Rcpt) && matches!(s.code, Some(550 | 551 | 553)) => 0.55,
         () => 0.0,

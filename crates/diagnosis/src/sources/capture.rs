@@ -67,9 +67,13 @@ fn rows(session: &Session) -> Vec<protocol_log::Row> {
         }
         Some(facts) if facts.completed => {
             // What followed is encrypted.
-            for (kind, text) in
-                [(Kind::Sent, "RCPT TO:<…>"), (Kind::Sent, "BDAT"), (Kind::Received, "250 …"), (Kind::Sent, "QUIT")]
-            {
+            for (kind, text) in [
+                (Kind::Sent, "RCPT TO:<…>"),
+                (Kind::Received, "250 …"),
+                (Kind::Sent, "BDAT … LAST"),
+                (Kind::Received, "250 …"),
+                (Kind::Sent, "QUIT"),
+            ] {
                 rows.push(row(kind, text, ""));
             }
         }

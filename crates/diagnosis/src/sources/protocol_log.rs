@@ -3,6 +3,8 @@
 //! A session is one connection: it is an attempt for each message that it carries, and one where it carries none. The
 //! phase is that of the last command; a session that ends by the other side's hand failed in it.
 
+use std::collections::VecDeque;
+
 use protocol::{
     smtp::{EnhancedCode, Phase},
     tls::{HandshakeFacts, schannel},
@@ -44,6 +46,10 @@ pub(super) fn read(evidence: &mut Evidence, told: &Told<'_>) {
 struct Reading<'a> {
     told: &'a Told<'a>,
     phase: Phase,
+    /// Commands that were not answered yet: a client may say several at once (RFC 2920).
+    unanswered: VecDeque<Phase>,
+    /// A reply that refuses, as far as its lines were read.
+    refusal: String,
     tls: Option<(String, String)>,
     signs: Signs,
     sender: Option<String>,
@@ -55,7 +61,9 @@ struct Reading<'a> {
     /// The other side ended it.
     is_cut: bool,
     is_quitting: bool,
+    /// Of the message that is under way, or of the connection before the first one.
     has_failed: bool,
+    has_recipient: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -63,6 +71,8 @@ impl<'a> Reading<'a> {
         Self {
             told,
             phase: Phase::Connect,
+            unanswered: VecDeque::new(),
+            refusal: String::new(),
             tls: None,
             signs: Signs::default(),
             sender: None,
@@ -73,6 +83,7 @@ impl<'a> Reading<'a> {
             is_cut: false,
             is_quitting: false,
             has_failed: false,
+            has_recipient: false,
         }
     }
 
@@ -81,11 +92,15 @@ impl<'a> Reading<'a> {
             RowKind::Connect => self.phase = Phase::Banner,
             RowKind::Sent => self.command(&row.data),
             RowKind::Received => self.reply(row, evidence),
-            RowKind::Information => self.note(row),
+            RowKind::Information => self.note(row, evidence),
             RowKind::Disconnect => {
                 self.is_cut = row.context.starts_with("Remote");
                 self.signs = self.signs.union(Signs::of_text(&row.context));
-                // The other side was waited for in vain.
+                // The other side was waited for in vain: who gives up closes without a QUIT.
+                let waits = !self.unanswered.is_empty() || matches!(self.phase, Phase::Banner | Phase::EndOfData);
+                if row.context.starts_with("Local") && waits && !self.is_quitting && !self.has_failed {
+                    self.signs.add(Sign::TimedOut);
+                }
                 self.is_cut |= self.signs.has(Sign::TimedOut);
             }
         }
@@ -93,24 +108,37 @@ impl<'a> Reading<'a> {
 
     fn command(&mut self, line: &str) {
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
-        match verb.as_str() {
-            "EHLO" | "HELO" => self.phase = Phase::Ehlo,
-            "STARTTLS" => self.phase = Phase::StartTls,
+        let phase = match verb.as_str() {
+            "EHLO" | "HELO" => Phase::Ehlo,
+            "STARTTLS" => Phase::StartTls,
             "MAIL" => {
-                self.phase = Phase::Mail;
                 self.sender = address(line);
                 let size = line.split_ascii_whitespace().find_map(|word| word.strip_prefix("SIZE="));
                 self.message_bytes = size.and_then(|size| size.parse().ok());
+                (self.has_failed, self.has_recipient) = (false, false);
+                Phase::Mail
             }
             "RCPT" => {
-                self.phase = Phase::Rcpt;
                 self.recipient = address(line);
+                Phase::Rcpt
             }
-            "DATA" => self.phase = Phase::Data,
-            "BDAT" => self.phase = Phase::EndOfData,
-            "QUIT" => self.is_quitting = true,
-            _ => {}
+            "BDAT" if line.to_ascii_uppercase().ends_with(" LAST") => Phase::EndOfData,
+            "DATA" | "BDAT" => Phase::Data,
+            "RSET" => Phase::Mail,
+            "QUIT" => {
+                self.is_quitting = true;
+                Phase::Quit
+            }
+            _ => return,
+        };
+        // These begin anew: what is unanswered before them was lost from the log.
+        if matches!(phase, Phase::Ehlo | Phase::StartTls) {
+            self.unanswered.clear();
         }
+        if self.unanswered.is_empty() && phase != Phase::Quit {
+            self.phase = phase;
+        }
+        self.unanswered.push_back(phase);
     }
 
     fn reply(&mut self, row: &Row, evidence: &mut Evidence) {
@@ -119,21 +147,61 @@ impl<'a> Reading<'a> {
         if text.contains("XXXXXXXA") {
             self.signs.add(Sign::StartTlsMasked);
         }
-        if code >= 400 && !self.is_quitting {
-            let enhanced = text.get(4..).and_then(EnhancedCode::parse_prefix).map(|(code, _)| code);
-            self.fail(evidence, Signs::of_text(text), Some(code), enhanced, text);
+        let is_last_line = text.as_bytes().get(3) != Some(&b'-');
+        if code >= 400 {
+            let rest = text.get(3..).unwrap_or_default().trim_start_matches(['-', ' ']);
+            if !self.refusal.is_empty() {
+                self.refusal.push(' ');
+                self.refusal.push_str(rest);
+            } else {
+                self.refusal = format!("{code} {rest}");
+            }
+        }
+        if !is_last_line {
             return;
         }
-        match (self.phase, code) {
+        // Where nothing is unanswered: the banner, or the reply to a message, whose end is not in the log.
+        let answered = self.unanswered.pop_front().unwrap_or(self.phase);
+        if code >= 400 {
+            self.refused(answered, code, evidence);
+        } else {
+            self.accepted(answered, code, evidence);
+        }
+        if let Some(next) = self.unanswered.front().filter(|next| **next != Phase::Quit) {
+            self.phase = *next;
+        }
+    }
+
+    fn accepted(&mut self, answered: Phase, code: u16, evidence: &mut Evidence) {
+        match (answered, code) {
             (Phase::Banner, 220) => self.phase = Phase::Ehlo,
             (Phase::StartTls, 220) => self.phase = Phase::Handshake,
-            (Phase::Data, 354) => self.phase = Phase::EndOfData,
+            (Phase::Rcpt, 200..=299) => self.has_recipient = true,
+            (Phase::Data, 354) => {
+                self.unanswered.clear();
+                self.phase = Phase::EndOfData;
+            }
             (Phase::EndOfData, 200..=299) if self.recipient.is_some() => self.work(evidence),
             _ => {}
         }
     }
 
-    fn note(&mut self, row: &Row) {
+    fn refused(&mut self, answered: Phase, code: u16, evidence: &mut Evidence) {
+        let text = std::mem::take(&mut self.refusal);
+        // Without recipients there is nothing to take: that tells nothing new.
+        let follows = answered == Phase::Data && self.has_failed && !self.has_recipient;
+        if answered == Phase::Quit || follows || (self.is_quitting && self.unanswered.is_empty()) {
+            return;
+        }
+        self.phase = answered;
+        let enhanced = text.get(4..).and_then(EnhancedCode::parse_prefix).map(|(code, _)| code);
+        self.fail(evidence, Signs::of_text(&text), Some(code), enhanced, &text);
+        if answered == Phase::EndOfData {
+            self.phase = Phase::Mail;
+        }
+    }
+
+    fn note(&mut self, row: &Row, evidence: &mut Evidence) {
         let text = row.context.as_str();
         if let Some(negotiation) = schannel::read_negotiation(text) {
             self.tls = Some((negotiation.version.to_string(), cipher(text)));
@@ -141,6 +209,13 @@ impl<'a> Reading<'a> {
             return;
         }
         let signs = Signs::of_text(text);
+        // What this side does not put up with: the conversation goes on, or ends in good order.
+        let demands_tls = signs.any(&[Sign::StartTlsNotOffered, Sign::StartTlsMasked]);
+        if demands_tls || signs.has(Sign::TooLarge) {
+            self.phase = if demands_tls { Phase::StartTls } else { Phase::Mail };
+            self.fail(evidence, signs, None, None, text);
+            return;
+        }
         if signs != Signs::default() {
             self.signs = self.signs.union(signs);
             self.last_note = text.to_owned();
@@ -149,13 +224,14 @@ impl<'a> Reading<'a> {
             self.phase = Phase::Handshake;
             self.signs.add(Sign::HandshakeFailed);
         }
-        // What the handshake's facts say where there was no answer.
-        if self.phase == Phase::Handshake && text.contains("offered ") && !text.contains("server chose") {
-            self.signs.add(Sign::NoServerHello);
-        }
     }
 
     fn end(&mut self, evidence: &mut Evidence) {
+        // A log that is cut within a reply.
+        if let Some(code) = self.refusal.get(..3).and_then(|code| code.parse().ok()) {
+            let answered = self.unanswered.pop_front().unwrap_or(self.phase);
+            self.refused(answered, code, evidence);
+        }
         let is_broken = self.is_cut || self.phase == Phase::Handshake || !self.last_note.is_empty();
         if self.has_failed || self.is_quitting || !is_broken {
             return;
@@ -167,7 +243,8 @@ impl<'a> Reading<'a> {
             signs.add(Sign::ConnectionClosed);
         }
         let text = if self.last_note.is_empty() {
-            format!("the connection was dropped while {}", self.phase.doing())
+            let how = if signs.has(Sign::TimedOut) { "no answer came" } else { "the connection was dropped" };
+            format!("{how} while {}", self.phase.doing())
         } else {
             self.last_note.clone()
         };
@@ -283,6 +360,52 @@ mod tests {
                     "-,,Remote",
                 ],
                 "no-shared-cipher",
+            ),
+            // Said at once: each reply belongs to its own command, and what follows from a refusal is none of its own.
+            (
+                &[
+                    ">,MAIL FROM:<a@b.test>,",
+                    ">,RCPT TO:<c@d.test>,",
+                    ">,DATA,",
+                    "<,250 ok,",
+                    "<,550 Unrouteable address,",
+                    "<,503-All RCPT commands were rejected with this error:,",
+                    "<,503 Valid RCPT command must precede DATA,",
+                    ">,QUIT,",
+                    "<,221 bye,",
+                    "-,,Local",
+                ],
+                "recipient-unknown",
+            ),
+            // The reply to QUIT takes no message.
+            (
+                &[
+                    ">,MAIL FROM:<a@b.test>,",
+                    "<,250 ok,",
+                    ">,RCPT TO:<c@d.test>,",
+                    "<,250 ok,",
+                    ">,DATA,",
+                    "<,354 go,",
+                    "<,550 Message size exceeds maximum permitted,",
+                    ">,QUIT,",
+                    "<,221 bye,",
+                    "-,,Local",
+                ],
+                "message-too-large",
+            ),
+            (&["*,,STARTTLS is required and not offered", ">,QUIT,", "<,221 bye,", "-,,Local"], "starttls-not-offered"),
+            // This side closes without a QUIT: no answer came.
+            (
+                &[
+                    ">,MAIL FROM:<a@b.test>,",
+                    "<,250 ok,",
+                    ">,RCPT TO:<c@d.test>,",
+                    "<,250 ok,",
+                    ">,DATA,",
+                    "<,354 go,",
+                    "-,,Local",
+                ],
+                "size-dependent-stall",
             ),
             (&[">,STARTTLS,", "<,454 4.7.0 TLS not available due to temporary reason,"], "starttls-refused"),
             (

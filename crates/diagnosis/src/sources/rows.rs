@@ -81,7 +81,15 @@ pub(super) fn codes(text: &str) -> (Option<u16>, Option<EnhancedCode>) {
         (at == 0 || is_followed || words.get(at.wrapping_sub(1)).is_some_and(|before| *before == "said"))
             .then_some(code)
     });
-    (code, enhanced.next())
+    (code.or_else(|| quoted(text)), enhanced.next())
+}
+
+/// A reply without an enhanced code, after a colon: `… after RCPT TO:<a@b>: 550 No such person`.
+fn quoted(text: &str) -> Option<u16> {
+    text.split(": ").skip(1).find_map(|quoted| {
+        let (code, _) = quoted.split_once([' ', '-']).filter(|(code, _)| code.len() == 3)?;
+        code.parse().ok().filter(|code| (400..600).contains(code))
+    })
 }
 
 fn enhanced_code(word: &str) -> Option<EnhancedCode> {
@@ -138,5 +146,6 @@ mod tests {
         assert_eq!(codes("451 4.7.1 later"), (Some(451), code(4, 7, 1)));
         assert_eq!(codes("host a said: 450 4.2.0 x"), (Some(450), code(4, 2, 0)));
         assert_eq!(codes("took 450 ms to 10.0.0.1"), (None, None));
+        assert_eq!(codes("rejected while sending RCPT TO: 550 No such person"), (Some(550), None));
     }
 }

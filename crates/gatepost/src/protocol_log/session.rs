@@ -60,6 +60,7 @@ impl Transcript for SessionLog {
                 self.put(RowKind::Connect, "", "");
             }
             Line::ConnectFailed(reason) => self.note(&format!("Failed to connect. {reason}")),
+            Line::GivenUp(reason) => self.note(reason),
             Line::Sent(bytes) => self.put(RowKind::Sent, &said(bytes), ""),
             Line::Received(bytes) if self.side == Side::Server => self.put(RowKind::Received, &command(bytes), ""),
             Line::Received(bytes) => self.put(RowKind::Received, &said(bytes), ""),

@@ -10,6 +10,7 @@ mod crash;
 mod destinations;
 mod devices;
 mod dns;
+mod foreign_causes;
 mod impact;
 mod inbound;
 mod interoperability;

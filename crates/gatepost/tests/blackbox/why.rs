@@ -56,12 +56,24 @@ fn stuck_mail_is_named_from_the_history_and_from_each_file() {
     let folder = node.path("data/protocol-log/SmtpSend");
     let log = wait_for("the protocol log", || fs::read_dir(&folder).ok()?.next()?.ok().map(|entry| entry.path()));
     let log = wait_for("its last line", || fs::read_to_string(&log).ok()?.contains(",-,").then(|| log.clone()));
-    for (option, file) in [("--message-trace", &trace), ("--tracking-log", &tracking), ("--protocol-log", &log)] {
-        // No configuration is needed, and what is no log is named and skipped.
-        let output = gatepost(&["why", option, file.to_str().unwrap(), option, "/nonexistent", "--format", "json"]);
+    let garbage = node.path("garbage");
+    fs::write(&garbage, (0..=255).cycle().take(100_000).collect::<Vec<u8>>()).unwrap();
+    let name = |path: &Path| path.to_str().unwrap().to_owned();
+    for (option, file, other_kind) in
+        [("--message-trace", &trace, &log), ("--tracking-log", &tracking, &log), ("--protocol-log", &log, &trace)]
+    {
+        // No configuration is needed, and what is not what it should be is named and skipped.
+        let wrong = ["/nonexistent".to_owned(), name(&garbage), name(other_kind)];
+        let mut arguments = vec!["why", option, file.to_str().unwrap(), "--format", "json"];
+        wrong.iter().for_each(|file| arguments.extend([option, file]));
+        let output = gatepost(&arguments);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{option}: {error}");
-        assert!(error.contains("skipped /nonexistent"), "{error}");
+        for file in &wrong {
+            assert!(error.contains(&format!("skipped {file}")), "{option} {file}: {error}");
+            // Alone, there is nothing to tell from it.
+            assert_eq!(gatepost(&["why", option, file]).status.code(), Some(2), "{option} {file}");
+        }
         assert_eq!(value(&output)["findings"][0]["cause"], "no-shared-tls-version", "{option}");
     }
     let nothing = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");

@@ -262,7 +262,10 @@ impl Connection {
         self.stopwatch = Stopwatch::start(Phase::Mail);
         let results = match self.client.begin(transaction, &mut self.output) {
             Ok(()) => self.converse(content).await,
-            Err(failure) => vec![Err(failure); transaction.recipients.len()],
+            Err(failure) => {
+                self.record.write(Line::GivenUp(&failure.kind.to_string()));
+                vec![Err(failure); transaction.recipients.len()]
+            }
         };
         self.finish_phase();
         results.into_iter().map(|result| result.map_err(|failure| failure.at(&self.destination))).collect()
@@ -386,9 +389,11 @@ impl Connection {
 
     /// Says QUIT where the destination still listens, so that its log shows an orderly end.
     async fn leave_after(&mut self, failure: &Failure) {
-        let answered = failure.reply.is_some()
-            || matches!(failure.kind, FailureKind::StartTlsNotOffered | FailureKind::StartTlsMasked);
-        if answered && !matches!(self.stream, Stream::Taken) {
+        let given_up = matches!(failure.kind, FailureKind::StartTlsNotOffered | FailureKind::StartTlsMasked);
+        if given_up {
+            self.record.write(Line::GivenUp(&failure.kind.to_string()));
+        }
+        if (given_up || failure.reply.is_some()) && !matches!(self.stream, Stream::Taken) {
             self.say_quit().await;
         }
     }

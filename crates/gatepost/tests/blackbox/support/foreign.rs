@@ -16,7 +16,7 @@ use std::{
 
 use lab::{
     exim,
-    peers::{Peers, is_root},
+    peers::{Peers, is_root, with_settings},
 };
 use tempfile::TempDir;
 
@@ -47,7 +47,7 @@ fn give(path: &Path, user: u32, group: u32) {
 }
 
 /// A folder that other users may enter.
-fn open_folder() -> TempDir {
+pub(crate) fn open_folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     folder
@@ -151,11 +151,11 @@ impl Postfix {
              mynetworks =\nalias_maps =\nvirtual_mailbox_domains = onprem.test, partner.test\nvirtual_mailbox_base = {folder_name}/mail\n\
              virtual_mailbox_maps = static:all/\nvirtual_uid_maps = static:4201\nvirtual_gid_maps = static:4202\n\
              message_size_limit = 60000000\nvirtual_mailbox_limit = 0\nsmtputf8_enable = yes\n\
-             smtpd_tls_security_level = may\nsmtpd_tls_loglevel = 1\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n{settings}",
+             smtpd_tls_security_level = may\nsmtpd_tls_loglevel = 1\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n",
             certificate.display(),
             key.display()
         );
-        fs::write(path.join("etc/main.cf"), main).unwrap();
+        fs::write(path.join("etc/main.cf"), with_settings(&main, settings)).unwrap();
         fs::write(path.join("etc/master.cf"), master(port)).unwrap();
         let mut child = foreign("usr/lib/postfix/sbin/master")
             .args(["-c", path.join("etc").to_str().unwrap(), "-d"])
@@ -201,14 +201,19 @@ pub(crate) struct Exim;
 
 impl Exim {
     pub(crate) fn start() -> MailServer {
-        Self::start_with(|peers, folder| exim::Exim::start(peers, folder, ""))
+        Self::start_with("")
+    }
+
+    /// With more lines for the main section of its configuration.
+    pub(crate) fn start_with(settings: &str) -> MailServer {
+        Self::started(|peers, folder| exim::Exim::start(peers, folder, settings))
     }
 
     pub(crate) fn start_with_rc4_only() -> MailServer {
-        Self::start_with(exim::Exim::start_with_rc4_only)
+        Self::started(exim::Exim::start_with_rc4_only)
     }
 
-    fn start_with(start: impl Fn(Peers, &Path) -> std::io::Result<exim::Exim>) -> MailServer {
+    fn started(start: impl Fn(Peers, &Path) -> std::io::Result<exim::Exim>) -> MailServer {
         let folder = open_folder();
         let exim = start(peers().clone(), folder.path()).unwrap();
         MailServer {
