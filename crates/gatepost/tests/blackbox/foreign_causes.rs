@@ -364,6 +364,7 @@ fn devices_are_named_from_each_file_alone() {
         let connector = match device {
             // A shared version, so that the cipher suite is what is missing.
             Device::AesThenSilence | Device::Rc4Only => "tls_policy = \"intermediate\"\n".to_owned(),
+            Device::StartTlsDemanded => "tls = \"none\"\n".to_owned(),
             Device::StartTlsMasked | Device::StartTlsNotOffered => "tls = \"require\"\n".to_owned(),
             Device::CertificateExpired
             | Device::CertificateSelfSigned
