@@ -211,7 +211,7 @@ fn log() -> String {
 fn of_log(log: &[u8]) -> Vec<Finding> {
     let mut evidence = Evidence::default();
     for session in protocol_log::sessions(protocol_log::read(log).rows) {
-        sources::protocol_log::add_session(&mut evidence, &session, "SEND.LOG", Some("mx1"));
+        sources::protocol_log::add_session(&mut evidence, &session, "SEND.LOG", Some("mx1"), None);
     }
     diagnose(&evidence)
 }

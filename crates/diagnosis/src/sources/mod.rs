@@ -2,6 +2,7 @@
 
 pub mod capture;
 pub mod dsn;
+pub mod join;
 pub mod protocol_log;
 pub mod rows;
 pub mod store;

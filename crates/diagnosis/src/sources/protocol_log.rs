@@ -17,10 +17,17 @@ use crate::{
     signs::{Sign, Signs},
 };
 
-/// Adds what a session tells; `file` is its name, for people, and `node` who wrote it, where that is known.
-pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>) {
+/// Adds what a session tells; `file` is its name, for people, and `node` who wrote it, where that is known. `handshake` is
+/// that of the same connection, where a capture has it.
+pub fn add_session(
+    evidence: &mut Evidence,
+    session: &Session,
+    file: &str,
+    node: Option<&str>,
+    handshake: Option<&HandshakeFacts>,
+) {
     let place = Place::Session { id: session.id.clone(), file: Some(file.to_owned()) };
-    let told = Told { source: Source::ProtocolLog, session, place, node, handshake: None };
+    let told = Told { source: Source::ProtocolLog, session, place, node, handshake };
     read(evidence, &told);
 }
 
@@ -322,7 +329,7 @@ mod tests {
         let log = rows.iter().map(|row| format!("2026-11-25T12:00:00.000Z,out,08DF,{row}\r\n")).collect::<String>();
         let mut evidence = Evidence::default();
         for session in sessions(read(log.as_bytes()).rows) {
-            add_session(&mut evidence, &session, "SEND.LOG", None);
+            add_session(&mut evidence, &session, "SEND.LOG", None, None);
         }
         (diagnose(&evidence).first().map_or("nothing", |finding| finding.cause), evidence)
     }

@@ -436,7 +436,7 @@ JSON: {\"findings\": [{\"cause\", \"confidence\", \"scope\": {\"destination\", \
 \"works_with\"}, \"messages_pending\", \"pending_since\", \"first_seen\", \"last_seen\", \"summary\",
 \"evidence\": [{\"what\", \"source\", \"where\"}], \"remedy\": [{\"side\", \"action\"}], \"check\",
 \"experiment\": {\"verdict\", \"because\", \"steps\": [{\"what\", \"works\", \"detail\"}], \"smallest_change\"}}],
-\"read\": {\"attempts\", \"messages\", \"rows_skipped\"}}.";
+\"read\": {\"attempts\", \"messages\", \"rows_skipped\", \"sessions_joined\"}}.";
 
 /// What to explain.
 #[derive(Args, Clone, PartialEq, Debug, Default)]

@@ -66,12 +66,11 @@ pub(crate) async fn run_foreign(
 ) -> anyhow::Result<bool> {
     check(arguments)?;
     let mut files = why::Files::new(gathering(arguments), screen.now, screen.zone.clone());
-    files.add(Source::ProtocolLog, &arguments.protocol_log);
+    files.add_joined(&arguments.capture, &arguments.protocol_log);
     files.add(Source::MessageTrace, &arguments.message_trace);
     files.add(Source::TrackingLog, &arguments.tracking_log);
     files.add(Source::PostfixLog, &arguments.postfix_log);
     files.add(Source::EximLog, &arguments.exim_log);
-    files.add(Source::Capture, &arguments.capture);
     files.add(Source::Dsn, &arguments.dsn);
     files.add(Source::TlsReport, &arguments.tls_report);
     for skipped in &files.skipped {

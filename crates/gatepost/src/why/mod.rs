@@ -33,6 +33,8 @@ pub(crate) struct Read {
     pub attempts: u64,
     pub messages: u64,
     pub rows_skipped: u64,
+    /// Sessions of protocol logs that captures had too.
+    pub sessions_joined: u64,
 }
 
 /// The documented JSON of findings.
