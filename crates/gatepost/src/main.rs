@@ -43,51 +43,46 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Exit status 1 where there are findings.
 fn run_why(why: &cli::WhyArguments, config: &Path) -> anyhow::Result<ExitCode> {
-    let mut out = BufWriter::new(std::io::stdout());
     let screen = cli::Screen::stdout(why.output.utc, Timestamp::now());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    if why.is_foreign() {
-        // Files need no configuration; where there is one, it says how mail goes.
-        let config = Config::load(config).ok();
-        let found = runtime.block_on(cli::run_foreign_why(why, config.as_ref(), &screen, &mut out))?;
-        out.flush()?;
-        return Ok(ExitCode::from(u8::from(found)));
-    }
-    let config = Config::load(config)?;
-    let found = runtime.block_on(async {
+    finding(async |out| {
+        if why.is_foreign() {
+            // Files need no configuration; where there is one, it says how mail goes.
+            let config = Config::load(config).ok();
+            return cli::run_foreign_why(why, config.as_ref(), &screen, out).await;
+        }
+        let config = Config::load(config)?;
         let store = SqliteStore::attach(&config.node.data)?;
-        let found = cli::run_why(why, &store, &config, &screen, &mut out).await;
+        let found = cli::run_why(why, &store, &config, &screen, out).await;
         store.close().await;
         found
-    })?;
-    out.flush()?;
-    Ok(ExitCode::from(u8::from(found)))
+    })
 }
 
 /// Exit status 1 where something would break.
 fn run_impact(arguments: &cli::ImpactArguments, config: &Path) -> anyhow::Result<ExitCode> {
-    let mut out = BufWriter::new(std::io::stdout());
     let screen = cli::Screen::stdout(arguments.output.utc, Timestamp::now());
     let config = Config::load(config)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let breaks = runtime.block_on(async {
+    finding(async |out| {
         let store = SqliteStore::attach(&config.node.data)?;
-        let breaks = cli::run_impact(arguments, &store, &config, &screen, &mut out).await;
+        let breaks = cli::run_impact(arguments, &store, &config, &screen, out).await;
         store.close().await;
         breaks
-    })?;
-    out.flush()?;
-    Ok(ExitCode::from(u8::from(breaks)))
+    })
 }
 
 /// Exit status 1 where mail may have trouble.
 fn run_probe(arguments: &cli::ProbeArguments) -> anyhow::Result<ExitCode> {
-    let mut out = BufWriter::new(std::io::stdout());
     let screen = cli::Screen::stdout(arguments.output.utc, Timestamp::now());
+    finding(async |out| cli::run_probe(arguments, &screen, out).await)
+}
+
+/// Runs a command that may find something: exit status 1 if it does, 0 if not.
+fn finding(command: impl AsyncFnOnce(&mut dyn Write) -> anyhow::Result<bool>) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::new(std::io::stdout());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let is_trouble = runtime.block_on(cli::run_probe(arguments, &screen, &mut out))?;
+    let found = runtime.block_on(command(&mut out))?;
     out.flush()?;
-    Ok(ExitCode::from(u8::from(is_trouble)))
+    Ok(ExitCode::from(u8::from(found)))
 }
 
 fn run_command(arguments: &Arguments) -> anyhow::Result<()> {

@@ -19,7 +19,7 @@ use std::{
 use capture::{Packets, Session};
 use facts::assert_same;
 use gatepost_net::{
-    send::{Connection, Options, Seen},
+    send::{Connection, Options, Seen, Timeouts},
     tls::{TlsContext, TlsSettings},
 };
 use lab::{
@@ -189,7 +189,7 @@ async fn connect(attempt: &Try, context: &TlsContext) -> Seen {
         authorities: attempt.authorities.clone(),
         identity: None,
     };
-    let timeouts = common::timeouts(WAIT);
+    let timeouts = Timeouts::each(WAIT);
     let options = Options {
         hello: "edge.test".to_owned(),
         tls_level: attempt.level,

@@ -79,17 +79,16 @@ impl Files {
         self.gathered.read.attempts = self.gathered.evidence.len() as u64;
     }
 
+    /// Keeps a capture's sessions until the logs were read.
     fn hold(&mut self, path: &Path) -> anyhow::Result<()> {
         let name = path.display().to_string();
-        let packets = capture::Packets::open(File::open(path)?)?;
         let mut sessions = 0;
-        capture::sessions(packets, capture::Options::default(), |session| {
-            session.lines.iter().for_each(|line| self.gathered.addresses.learn(&line.text));
+        self.sessions(File::open(path)?, |files, session| {
             sessions += 1;
-            if let Some(session) = self.captured.keep(session, &name) {
-                sources::capture::add_session(&mut self.gathered.evidence, &session, &name);
+            if let Some(session) = files.captured.keep(session, &name) {
+                sources::capture::add_session(&mut files.gathered.evidence, &session, &name);
             }
-        });
+        })?;
         if sessions == 0 {
             bail!("no attempt to deliver is in it");
         }
@@ -155,10 +154,16 @@ impl Files {
     }
 
     fn capture(&mut self, file: File, name: &str) -> anyhow::Result<()> {
+        self.sessions(file, |files, session| {
+            sources::capture::add_session(&mut files.gathered.evidence, &session, name);
+        })
+    }
+
+    fn sessions(&mut self, file: File, mut each: impl FnMut(&mut Self, capture::Session)) -> anyhow::Result<()> {
         let packets = capture::Packets::open(file)?;
         capture::sessions(packets, capture::Options::default(), |session| {
             session.lines.iter().for_each(|line| self.gathered.addresses.learn(&line.text));
-            sources::capture::add_session(&mut self.gathered.evidence, &session, name);
+            each(self, session);
         });
         Ok(())
     }

@@ -203,17 +203,5 @@ async fn open(host: &str, address: SocketAddr, options: &Options) -> Shown {
 }
 
 fn timeouts(each: Duration) -> Timeouts {
-    Timeouts {
-        connect: each,
-        banner: each,
-        ehlo: each,
-        starttls: each,
-        handshake: each,
-        mail: each,
-        rcpt: each,
-        data: each,
-        content: each,
-        end_of_data: each,
-        quit: each.min(Duration::from_secs(1)),
-    }
+    Timeouts { quit: each.min(Duration::from_secs(1)), ..Timeouts::each(each) }
 }

@@ -56,6 +56,25 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
+    /// The same for each phase.
+    pub fn each(wait: Duration) -> Self {
+        Self {
+            connect: wait,
+            banner: wait,
+            ehlo: wait,
+            starttls: wait,
+            handshake: wait,
+            mail: wait,
+            rcpt: wait,
+            data: wait,
+            content: wait,
+            end_of_data: wait,
+            quit: wait,
+        }
+    }
+}
+
+impl Timeouts {
     fn of(&self, phase: Phase) -> Duration {
         match phase {
             Phase::Resolve | Phase::Connect => self.connect,

@@ -10,23 +10,6 @@ use gatepost_net::{
 };
 use protocol::{smtp::client::TlsLevel, tls::TlsPolicy};
 
-/// Each phase has so long.
-pub(crate) fn timeouts(wait: Duration) -> Timeouts {
-    Timeouts {
-        connect: wait,
-        banner: wait,
-        ehlo: wait,
-        starttls: wait,
-        handshake: wait,
-        mail: wait,
-        rcpt: wait,
-        data: wait,
-        content: wait,
-        end_of_data: wait,
-        quit: wait,
-    }
-}
-
 /// TLS under a policy, without a look at certificates.
 pub(crate) fn require(policy: TlsPolicy) -> Options {
     let settings = TlsSettings { policy, verify: false, authorities: None, identity: None };
@@ -34,7 +17,7 @@ pub(crate) fn require(policy: TlsPolicy) -> Options {
         hello: "edge.test".to_owned(),
         tls_level: TlsLevel::Require,
         tls: Arc::new(settings),
-        timeouts: timeouts(Duration::from_secs(5)),
+        timeouts: Timeouts::each(Duration::from_secs(5)),
         maximum_segment: None,
     }
 }

@@ -236,24 +236,11 @@ fn runtime() -> tokio::runtime::Runtime {
 /// One handshake of our own sender through the wire.
 fn connect(port: u16, policy: TlsPolicy, wait: Duration) -> Seen {
     let settings = TlsSettings { policy, verify: false, authorities: None, identity: None };
-    let timeouts = Timeouts {
-        connect: wait,
-        banner: wait,
-        ehlo: wait,
-        starttls: wait,
-        handshake: wait,
-        mail: wait,
-        rcpt: wait,
-        data: wait,
-        content: wait,
-        end_of_data: wait,
-        quit: wait,
-    };
     let options = Options {
         hello: "edge.test".to_owned(),
         tls_level: TlsLevel::Require,
         tls: Arc::new(settings),
-        timeouts,
+        timeouts: Timeouts::each(wait),
         maximum_segment: None,
     };
     runtime().block_on(async {
