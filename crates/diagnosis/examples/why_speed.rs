@@ -40,7 +40,8 @@ fn main() {
         let session = || Some(Place::Session { id: format!("{number:016X}"), file: None });
         let observed = Observed {
             at: Timestamp::from_millisecond(1_700_000_000_000 + number as i64).ok(),
-            delivery: Some((&message, "user@onprem.example")),
+            message: Some(&message),
+            recipient: Some("user@onprem.example"),
             connector: Some(&hosts[host]),
             node: Some(&nodes[node]),
             destination: Some((&hosts[host], 25)),

@@ -272,11 +272,7 @@ impl<'e> Group<'_, 'e> {
     fn pieces(&self, scope: &Scope, examples: &[&Example]) -> Vec<Piece> {
         let mut pieces: Vec<Piece> = examples
             .iter()
-            .map(|example| Piece {
-                what: example.text.clone(),
-                source: example.source,
-                place: example.place.as_ref().map(ToString::to_string).unwrap_or_default(),
-            })
+            .map(|example| Piece { what: example.text.clone(), source: example.source, place: example.place.clone() })
             .collect();
         if let (Some(split), Some(first)) = (&scope.split, examples.first()) {
             let place = format!("comparison of {} attempts", scope.attempts);

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use jiff::Timestamp;
@@ -17,6 +17,7 @@ use crate::{
     attempt::{Attempt, Newest},
     contrast::{DIMENSIONS, Dimension},
     intern::Interner,
+    join::{Joined, Joining, Met},
     signs::{Sign, Signs},
 };
 
@@ -59,6 +60,20 @@ impl fmt::Display for Place {
     }
 }
 
+/// Where an attempt is told of, for people.
+pub fn in_words(places: &[(Source, Place)]) -> String {
+    places.iter().map(|(_, place)| place.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Between client and server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Connection {
+    pub client: SocketAddr,
+    pub server: SocketAddr,
+    /// When it was made, or the earliest that the source knows of it.
+    pub began: Timestamp,
+}
+
 /// How an attempt came out.
 #[derive(Clone, Debug)]
 pub enum Outcome<'a> {
@@ -96,8 +111,14 @@ impl<'a> Outcome<'a> {
 pub struct Observed<'a> {
     pub source: Source,
     pub at: Option<Timestamp>,
-    /// Message and recipient, in whatever words name them in this source.
-    pub delivery: Option<(&'a str, &'a str)>,
+    /// A session id that joins to protocol logs.
+    pub session: Option<&'a str>,
+    pub connection: Option<Connection>,
+    /// In whatever words name it in this source.
+    pub message: Option<&'a str>,
+    pub recipient: Option<&'a str>,
+    /// The header field (RFC 5322 section 3.6.4), which names a message in all systems.
+    pub message_id: Option<&'a str>,
     /// How mail leaves: attempts by one connector are compared with each other.
     pub connector: Option<&'a str>,
     pub node: Option<&'a str>,
@@ -121,7 +142,11 @@ impl Observed<'_> {
         Self {
             source,
             at: None,
-            delivery: None,
+            session: None,
+            connection: None,
+            message: None,
+            recipient: None,
+            message_id: None,
             connector: None,
             node: None,
             source_address: None,
@@ -151,7 +176,8 @@ pub struct Symptom {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Example {
     pub source: Source,
-    pub place: Option<Place>,
+    /// Where it stands, in words; empty where nothing tells.
+    pub place: String,
     pub text: String,
 }
 
@@ -195,6 +221,9 @@ pub struct Evidence {
     examples: std::collections::HashMap<(u32, u32), Vec<Example>>,
     hasher: RandomState,
     newest: Newest,
+    told: u64,
+    /// `None`: what is added is of one source.
+    joining: Option<Box<Joining>>,
 }
 
 impl Evidence {
@@ -211,8 +240,55 @@ impl Evidence {
         self.records.is_empty()
     }
 
+    /// What is added from now on is of several sources, which may tell of the same attempts: those become one. Until
+    /// [`Evidence::joined`] attempts wait here, those of the last source excepted.
+    pub fn join(&mut self) {
+        self.joining.get_or_insert_default();
+    }
+
+    /// A capture's session, for the logs of its connection that are added after it.
+    /// Given back where nothing is joined, or no more can be held.
+    pub fn hold(&mut self, session: capture::Session, file: &str) -> Option<capture::Session> {
+        let Some(joining) = &mut self.joining else { return Some(session) };
+        let rest = joining.hold_session(session, file);
+        self.told += u64::from(rest.is_none());
+        rest
+    }
+
+    /// No further source follows the one that is added now: of it, nothing has to wait.
+    pub fn last_source(&mut self) {
+        if let Some(joining) = &mut self.joining {
+            joining.is_last_source = true;
+        }
+    }
+
+    /// All sources were added.
+    pub fn joined(&mut self) -> Joined {
+        let Some(joining) = self.joining.take() else { return Joined::default() };
+        joining.finish(self)
+    }
+
+    /// How many attempts sources told of, those that were told of twice counted twice.
+    pub fn told(&self) -> u64 {
+        self.told
+    }
+
     /// Adds an attempt. `place` is asked where it is kept as an example, or in full.
     pub fn add(&mut self, observed: &Observed<'_>, place: impl Fn() -> Option<Place>) {
+        self.told += 1;
+        let places = || place().map(|place| (observed.source, place)).into_iter().collect::<Vec<_>>();
+        match self.joining.as_mut().map(|joining| joining.meet(observed, places)) {
+            None | Some(Met::Nobody) => self.record(observed, places),
+            Some(Met::Complete(attempt)) => self.record_attempt(&attempt),
+            Some(Met::Held) => {}
+        }
+    }
+
+    pub(crate) fn record_attempt(&mut self, attempt: &Attempt) {
+        self.record(&attempt.observed(), || attempt.places.clone());
+    }
+
+    fn record(&mut self, observed: &Observed<'_>, places: impl Fn() -> Vec<(Source, Place)>) {
         let mut values = [0; DIMENSIONS];
         let mut set = |dimension: Dimension, number: u32| values[dimension as usize] = number;
         let names = &mut self.names;
@@ -232,13 +308,13 @@ impl Evidence {
         let group = connector.unwrap_or(if host == 0 { values[Dimension::RecipientDomain as usize] } else { host });
         let symptom = self.symptom(observed);
         if symptom != 0 {
-            self.keep_example(group, symptom, observed, &place);
+            self.keep_example(group, symptom, observed, &places);
         }
-        self.newest.add(group, symptom, observed, place);
+        self.newest.add(group, symptom, observed, places);
         let (offer, agreed) = (self.offer(observed), self.agreed(observed));
         self.records.push(Record {
             at: observed.at.map_or(i64::MIN, Timestamp::as_millisecond),
-            delivery: observed.delivery.map_or(0, |delivery| self.hasher.hash_one(delivery) | 1),
+            delivery: observed.message.map_or(0, |message| self.hasher.hash_one((message, observed.recipient)) | 1),
             message_bytes: observed.message_bytes.unwrap_or(0),
             group,
             destination: host,
@@ -259,7 +335,13 @@ impl Evidence {
         self.symptoms.number(&symptom, || symptom)
     }
 
-    fn keep_example(&mut self, group: u32, symptom: u32, observed: &Observed<'_>, place: &impl Fn() -> Option<Place>) {
+    fn keep_example(
+        &mut self,
+        group: u32,
+        symptom: u32,
+        observed: &Observed<'_>,
+        places: &impl Fn() -> Vec<(Source, Place)>,
+    ) {
         let is_full = self.examples.len() >= EXAMPLES_OF_MAX && !self.examples.contains_key(&(group, symptom));
         if is_full {
             return;
@@ -279,7 +361,7 @@ impl Evidence {
         if let Some(handshake) = handshake {
             text = format!("{text}: {handshake}");
         }
-        examples.push(Example { source: observed.source, place: place(), text });
+        examples.push(Example { source: observed.source, place: in_words(&places()), text });
     }
 
     fn offer(&mut self, observed: &Observed<'_>) -> u32 {

@@ -57,7 +57,8 @@ fn add(evidence: &mut Evidence, attempt: Try<'_>) {
     };
     let observed = Observed {
         at: Some(start() + (attempt.number as i64).seconds()),
-        delivery: Some((&message, "user@onprem.test")),
+        message: Some(&message),
+        recipient: Some("user@onprem.test"),
         connector: Some("onprem"),
         node: Some(attempt.node),
         destination: Some(("mail.onprem.test", 25)),
@@ -149,7 +150,12 @@ fn a_finding_shows_its_attempts_and_counts_them_by_what_parts_them() {
         attempts.iter().map(|attempt| attempt.at.unwrap().as_second() - start().as_second()).collect()
     };
     assert_eq!((seconds(explained.failing()), seconds(explained.working())), (vec![38, 36, 34], vec![39, 37, 35]));
-    assert!(explained.failing().iter().all(|attempt| attempt.failure.as_deref() == Some("it failed")));
+    assert!(
+        explained
+            .failing()
+            .iter()
+            .all(|attempt| attempt.failure.as_ref().is_some_and(|failed| failed.text == "it failed"))
+    );
     let (failed, worked) = explained.times();
     assert_eq!((failed.len(), worked.len(), explained.worked()), (20, 20, 20));
     assert_eq!(vec![explained.finding.clone()], diagnose(&evidence));
@@ -268,7 +274,8 @@ fn an_outage_that_is_over_is_no_finding_since_then() {
         let message = format!("message {number}");
         let observed = Observed {
             at: Some(start() + (late as i64).seconds()),
-            delivery: Some((&message, "user@onprem.test")),
+            message: Some(&message),
+            recipient: Some("user@onprem.test"),
             connector: Some("onprem"),
             destination: Some(("mail.onprem.test", 25)),
             ..Observed::by(Source::Attempt)
@@ -287,7 +294,8 @@ fn what_is_not_observed_takes_no_part() {
         let failure = (number % 2 == 0).then(no_cipher);
         let message = format!("{number}");
         let observed = Observed {
-            delivery: Some((&message, "user")),
+            message: Some(&message),
+            recipient: Some("user"),
             connector: Some("c"),
             tls_policy: failure.is_none().then_some("legacy"),
             outcome: match failure {

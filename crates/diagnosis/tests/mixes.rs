@@ -66,7 +66,8 @@ fn add(evidence: &mut Evidence, attempt: Try<'_>) {
     });
     let observed = Observed {
         at: Some(start + (attempt.number as i64).seconds()),
-        delivery: Some((&message, "user")),
+        message: Some(&message),
+        recipient: Some("user"),
         connector: Some(attempt.connector),
         destination: Some((attempt.host, 25)),
         tls_policy: Some(attempt.policy),
@@ -211,7 +212,7 @@ fn log() -> String {
 fn of_log(log: &[u8]) -> Vec<Finding> {
     let mut evidence = Evidence::default();
     for session in protocol_log::sessions(protocol_log::read(log).rows) {
-        sources::protocol_log::add_session(&mut evidence, &session, "SEND.LOG", Some("mx1"), None);
+        sources::protocol_log::add_session(&mut evidence, &session, "SEND.LOG", Some("mx1"));
     }
     diagnose(&evidence)
 }

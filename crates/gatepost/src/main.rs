@@ -45,14 +45,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn run_why(why: &cli::WhyArguments, config: &Path) -> anyhow::Result<ExitCode> {
     let screen = cli::Screen::stdout(why.output.utc, Timestamp::now());
     finding(async |out| {
-        if why.is_foreign() {
+        if !why.reads_history() {
             // Files need no configuration; where there is one, it says how mail goes.
             let config = Config::load(config).ok();
-            return cli::run_foreign_why(why, config.as_ref(), &screen, out).await;
+            return cli::run_why(why, None::<&SqliteStore>, config.as_ref(), &screen, out).await;
         }
         let config = Config::load(config)?;
         let store = SqliteStore::attach(&config.node.data)?;
-        let found = cli::run_why(why, &store, &config, &screen, out).await;
+        let found = cli::run_why(why, Some(&store), Some(&config), &screen, out).await;
         store.close().await;
         found
     })

@@ -14,12 +14,25 @@ use crate::{
     signs::Signs,
 };
 
-/// Adds what a session tells, if it is of mail.
-pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str) {
+/// As [`add_session`]; where several sources are joined, once those were added that may tell of the same connection.
+pub fn hold_session(evidence: &mut Evidence, session: Session, file: &str) {
+    if is_mail(&session)
+        && let Some(session) = evidence.hold(session, file)
+    {
+        add_session(evidence, &session, file);
+    }
+}
+
+fn is_mail(session: &Session) -> bool {
     let has_spoken = session.protocol == Protocol::Smtp;
     // Nothing was said: a connection that did not come about, or no banner.
     let is_silent = session.protocol == Protocol::Unknown && MAIL_PORTS.contains(&session.server.port());
-    if !has_spoken && !is_silent {
+    has_spoken || is_silent
+}
+
+/// Adds what a session tells, if it is of mail.
+pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str) {
+    if !is_mail(session) {
         return;
     }
     let rows = rows(session);

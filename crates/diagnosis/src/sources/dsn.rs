@@ -37,9 +37,13 @@ fn add_recipient(evidence: &mut Evidence, dsn: &Dsn, recipient: &Recipient, file
     let host = |mta: &Option<Typed>| mta.as_ref().map(|mta| mta.text.clone()).filter(|host| host.contains('.'));
     let remote = host(&recipient.remote_mta);
     let node = host(&dsn.reporting_mta);
+    let ids = [&dsn.original_message_id, &dsn.original_envelope_id];
+    let message = ids.into_iter().flatten().next().map_or(file, String::as_str);
     let observed = Observed {
         at: recipient.last_attempt_date.as_deref().or(dsn.arrival_date.as_deref()).and_then(time),
-        delivery: Some((dsn.original_envelope_id.as_deref().unwrap_or(file), address)),
+        message: Some(message),
+        recipient: Some(address).filter(|address| !address.is_empty()),
+        message_id: dsn.original_message_id.as_deref(),
         node: node.as_deref(),
         destination: remote.as_deref().map(|host| (host, 25)),
         recipient_domain: domain(address),

@@ -2,7 +2,6 @@
 
 pub mod capture;
 pub mod dsn;
-pub mod join;
 pub mod protocol_log;
 pub mod rows;
 pub mod store;

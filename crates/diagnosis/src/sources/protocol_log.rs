@@ -3,8 +3,9 @@
 //! A session is one connection: it is an attempt for each message that it carries, and one where it carries none. The
 //! phase is that of the last command; a session that ends by the other side's hand failed in it.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, net::SocketAddr};
 
+use jiff::Timestamp;
 use protocol::{
     smtp::{EnhancedCode, Phase},
     tls::{HandshakeFacts, schannel},
@@ -13,21 +14,14 @@ use trace::protocol_log::{Row, RowKind, Session};
 
 use super::domain;
 use crate::{
-    evidence::{Evidence, Observed, Outcome, Place, Source},
+    evidence::{Connection, Evidence, Observed, Outcome, Place, Source},
     signs::{Sign, Signs},
 };
 
-/// Adds what a session tells; `file` is its name, for people, and `node` who wrote it, where that is known. `handshake` is
-/// that of the same connection, where a capture has it.
-pub fn add_session(
-    evidence: &mut Evidence,
-    session: &Session,
-    file: &str,
-    node: Option<&str>,
-    handshake: Option<&HandshakeFacts>,
-) {
+/// Adds what a session tells; `file` is its name, for people, and `node` who wrote it, where that is known.
+pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>) {
     let place = Place::Session { id: session.id.clone(), file: Some(file.to_owned()) };
-    let told = Told { source: Source::ProtocolLog, session, place, node, handshake };
+    let told = Told { source: Source::ProtocolLog, session, place, node, handshake: None };
     read(evidence, &told);
 }
 
@@ -52,6 +46,8 @@ pub(super) fn read(evidence: &mut Evidence, told: &Told<'_>) {
 /// A session, as far as it was read.
 struct Reading<'a> {
     told: &'a Told<'a>,
+    /// Of the last row that was read.
+    at: Option<Timestamp>,
     phase: Phase,
     /// Commands that were not answered yet: a client may say several at once (RFC 2920).
     unanswered: VecDeque<Phase>,
@@ -77,6 +73,7 @@ impl<'a> Reading<'a> {
     fn new(told: &'a Told<'a>) -> Self {
         Self {
             told,
+            at: None,
             phase: Phase::Connect,
             unanswered: VecDeque::new(),
             refusal: String::new(),
@@ -95,6 +92,7 @@ impl<'a> Reading<'a> {
     }
 
     fn row(&mut self, row: &Row, evidence: &mut Evidence) {
+        self.at = row.at.or(self.at);
         match row.kind {
             RowKind::Connect => self.phase = Phase::Banner,
             RowKind::Sent => self.command(&row.data),
@@ -281,9 +279,16 @@ impl<'a> Reading<'a> {
         let rows = &self.told.session.rows;
         let find = |field: fn(&Row) -> &str| rows.iter().map(field).find(|text| !text.is_empty());
         let remote = find(|row| &row.remote).and_then(host_and_port);
-        let local = find(|row| &row.local).and_then(|local| local.parse::<std::net::SocketAddr>().ok());
+        let local = find(|row| &row.local).and_then(|local| local.parse::<SocketAddr>().ok());
+        let server = find(|row| &row.remote).and_then(|remote| remote.parse::<SocketAddr>().ok());
+        let began = rows.iter().find_map(|row| row.at);
+        let connection =
+            local.zip(server).zip(began).map(|((client, server), began)| Connection { client, server, began });
         let observed = Observed {
-            at: rows.iter().find_map(|row| row.at),
+            at: self.at,
+            session: Some(self.told.session.id.as_str()).filter(|_| self.told.source == Source::ProtocolLog),
+            connection,
+            recipient: self.recipient.as_deref(),
             connector: find(|row| &row.connector),
             node: self.told.node,
             source_address: local.map(|local| local.ip()),
@@ -329,7 +334,7 @@ mod tests {
         let log = rows.iter().map(|row| format!("2026-11-25T12:00:00.000Z,out,08DF,{row}\r\n")).collect::<String>();
         let mut evidence = Evidence::default();
         for session in sessions(read(log.as_bytes()).rows) {
-            add_session(&mut evidence, &session, "SEND.LOG", None, None);
+            add_session(&mut evidence, &session, "SEND.LOG", None);
         }
         (diagnose(&evidence).first().map_or("nothing", |finding| finding.cause), evidence)
     }

@@ -38,7 +38,10 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
     let tls = custom(data, "TlsVersion").zip(custom(data, "TlsCipher"));
     let observed = Observed {
         at: row.at,
-        delivery: id.map(|id| (id, recipient)),
+        session: session(&row[Column::SourceContext]),
+        message: id,
+        recipient: some(Column::RecipientAddress),
+        message_id: some(Column::MessageId),
         connector: some(Column::ConnectorId),
         node: some(Column::ClientHostname),
         source_address: row[Column::ClientIp].parse().ok(),
@@ -63,6 +66,12 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
         ..Observed::by(source)
     };
     evidence.add(&observed, || Some(Place::Line { file: file.to_owned(), line }));
+}
+
+/// Exchange and this gateway begin a session's context with its id, 16 hex digits: `08D5F1B2E8E1A8C3;250 2.6.0 …`.
+fn session(context: &str) -> Option<&str> {
+    let (id, _) = context.split_once(';').unwrap_or((context, ""));
+    (id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
 }
 
 /// A value of custom data: `S:TlsPolicy=modern;…`.

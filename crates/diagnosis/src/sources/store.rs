@@ -1,15 +1,16 @@
 //! Attempts from the gateway's own events.
 
+use jiff::SignedDuration;
 use protocol::smtp::{Address, Failure};
 use trace::{Attempt, Event, EventKind};
 
 use crate::{
-    evidence::{Evidence, Observed, Outcome, Place, Source},
+    evidence::{Connection, Evidence, Observed, Outcome, Place, Source},
     signs::Signs,
 };
 
-/// Adds what a message's events tell of attempts.
-pub fn add_history(evidence: &mut Evidence, events: &[Event]) {
+/// Adds what a message's events tell of attempts. `message_id` is the header field, where it has one.
+pub fn add_history(evidence: &mut Evidence, events: &[Event], message_id: Option<&str>) {
     let received = events.iter().find_map(|event| match &event.kind {
         EventKind::Received(received) => Some(received),
         _ => None,
@@ -17,12 +18,18 @@ pub fn add_history(evidence: &mut Evidence, events: &[Event]) {
     let sender = received.and_then(|received| received.sender.address());
     let message_bytes = received.map(|received| received.size_bytes);
     for event in events {
-        add_event(evidence, event, sender, message_bytes);
+        add_event(evidence, event, sender, message_bytes, message_id);
     }
 }
 
 /// Adds the attempt that an event is the result of, if it is of one.
-pub fn add_event(evidence: &mut Evidence, event: &Event, sender: Option<&Address>, message_bytes: Option<u64>) {
+fn add_event(
+    evidence: &mut Evidence,
+    event: &Event,
+    sender: Option<&Address>,
+    message_bytes: Option<u64>,
+    message_id: Option<&str>,
+) {
     let Some(attempt) = event.kind.attempt() else { return };
     let failure = match &event.kind {
         EventKind::Deferred { failure, .. } | EventKind::Failed { failure, .. } => Some(failure),
@@ -34,7 +41,11 @@ pub fn add_event(evidence: &mut Evidence, event: &Event, sender: Option<&Address
     let recipient = event.recipient.as_ref();
     let observed = Observed {
         at: Some(event.at),
-        delivery: recipient.map(|recipient| (message.as_str(), recipient.as_str())),
+        session: Some(&attempt.session),
+        connection: connection(event, attempt),
+        message: recipient.map(|_| message.as_str()),
+        recipient: recipient.map(Address::as_str),
+        message_id,
         connector: Some(&attempt.connector),
         node: Some(&event.node),
         source_address: attempt.local.map(|local| local.ip()),
@@ -50,6 +61,12 @@ pub fn add_event(evidence: &mut Evidence, event: &Event, sender: Option<&Address
         ..Observed::by(Source::Attempt)
     };
     evidence.add(&observed, || Some(Place::Session { id: attempt.session.clone(), file: None }));
+}
+
+fn connection(event: &Event, attempt: &Attempt) -> Option<Connection> {
+    let (client, server) = (attempt.local?, attempt.destination.as_ref()?.address?);
+    let began = event.at.checked_sub(SignedDuration::from_millis(attempt.duration_ms.try_into().ok()?)).ok()?;
+    Some(Connection { client, server, began })
 }
 
 /// Why a delivery failed, as the sender saw it.

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use diagnosis::Source;
 use jiff::{Timestamp, civil, tz::TimeZone};
 use store::{DeliveryKey, TraceCursor};
 use uuid::Uuid;
@@ -417,6 +418,8 @@ Examples:
   gatepost why --protocol-log SEND2026112512-1.LOG --protocol-log SEND2026112513-1.LOG
                                              what Exchange's own logs tell
   gatepost why --capture edge.pcapng         what a packet capture tells
+  gatepost why --capture edge.pcapng --with-history
+                                             the same, and what this gateway knows of the same attempts
   gatepost why 01a2137e-b7ef-7443-bece-eb23c5d386a0
                                              one message
   gatepost why onprem --probe                and put to the test: what is the smallest change that works?
@@ -436,7 +439,8 @@ JSON: {\"findings\": [{\"cause\", \"confidence\", \"scope\": {\"destination\", \
 \"works_with\"}, \"messages_pending\", \"pending_since\", \"first_seen\", \"last_seen\", \"summary\",
 \"evidence\": [{\"what\", \"source\", \"where\"}], \"remedy\": [{\"side\", \"action\"}], \"check\",
 \"experiment\": {\"verdict\", \"because\", \"steps\": [{\"what\", \"works\", \"detail\"}], \"smallest_change\"}}],
-\"read\": {\"attempts\", \"messages\", \"rows_skipped\", \"sessions_joined\"}}.";
+\"read\": {\"attempts\", \"messages\", \"rows_skipped\", \"attempts_joined\",
+\"clocks\": [{\"capture\", \"log\", \"ahead_ms\"}]}}.";
 
 /// What to explain.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
@@ -472,6 +476,9 @@ pub(crate) struct WhyArguments {
     /// What TLS reports (RFC 8460) tell: JSON, in gzip too, or the mail that brought it
     #[arg(long, value_name = "FILE")]
     pub tls_report: Vec<PathBuf>,
+    /// Beside the files, this gateway's own history as well
+    #[arg(long)]
+    pub with_history: bool,
     /// Put the leading findings to the test: connect as mail goes, and then with one change at a time until one works. No
     /// mail is sent
     #[arg(long)]
@@ -498,19 +505,24 @@ impl WhyArguments {
         self.report.is_some() || self.bundle.is_some()
     }
 
-    /// True if it is about files.
-    pub(crate) fn is_foreign(&self) -> bool {
+    /// The files to be read, by what they are. Those come first that complete what follows.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (Source, &[PathBuf])> {
         let files = [
-            &self.protocol_log,
-            &self.message_trace,
-            &self.tracking_log,
-            &self.postfix_log,
-            &self.exim_log,
-            &self.capture,
-            &self.dsn,
-            &self.tls_report,
+            (Source::Capture, &self.capture),
+            (Source::ProtocolLog, &self.protocol_log),
+            (Source::PostfixLog, &self.postfix_log),
+            (Source::EximLog, &self.exim_log),
+            (Source::TrackingLog, &self.tracking_log),
+            (Source::MessageTrace, &self.message_trace),
+            (Source::Dsn, &self.dsn),
+            (Source::TlsReport, &self.tls_report),
         ];
-        files.iter().any(|files| !files.is_empty())
+        files.into_iter().filter(|(_, files)| !files.is_empty()).map(|(source, files)| (source, files.as_slice()))
+    }
+
+    /// True if the gateway's own history is asked for.
+    pub(crate) fn reads_history(&self) -> bool {
+        self.with_history || self.sources().next().is_none()
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) use rollout::run as run_rollout;
 pub(crate) use screen::{Screen, clean, paragraph};
 pub(crate) use standing::Standing;
 pub(crate) use trace::{run as run_trace, sender};
-pub(crate) use why::{run as run_why, run_foreign as run_foreign_why, write as write_findings};
+pub(crate) use why::{run as run_why, write as write_findings};
 
 use crate::config::ConfigErrors;
 

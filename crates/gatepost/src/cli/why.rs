@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use diagnosis::{Explained, Finding, Source, explain};
+use diagnosis::{Explained, Finding, explain};
 use store::{Store, TraceQuery};
 use uuid::Uuid;
 
@@ -15,41 +15,54 @@ use super::{
 };
 use crate::{config::Config, protocol_log, why, why::Report};
 
-/// True if something was found.
+/// True if something was found. `store` has the gateway's own history, where that is asked for.
 pub(crate) async fn run<S: Store>(
     arguments: &WhyArguments,
-    store: &S,
-    config: &Config,
+    store: Option<&S>,
+    config: Option<&Config>,
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
     check(arguments)?;
-    let message = arguments.what.as_deref().and_then(|what| what.parse::<Uuid>().ok());
-    let since = arguments.since.map(|since| since.timestamp(screen.now));
-    let mut query = TraceQuery { since, limit: u32::MAX, ..TraceQuery::default() };
-    // Other mail of the same connector is what this message is held against.
+    let mut files = why::Files::new(gathering(arguments), screen.now, screen.zone.clone());
+    if arguments.sources().count() + usize::from(store.is_some()) > 1 {
+        files.gathered.evidence.join();
+    }
+    for (source, paths) in arguments.sources() {
+        files.add(source, paths);
+    }
     let mut wanted = arguments.what.as_deref();
-    if let Some(id) = message {
-        let record = store.message(id).await.context("failed to read the message")?;
-        let Some(record) = record else { bail!("no message has the id {id}") };
-        query.connector = record.deliveries.first().map(|record| record.delivery.connector.clone());
-        query.since = query.since.map(|since| since.min(record.message.received));
-        wanted = None;
+    if let Some(store) = store {
+        files.gathered.evidence.last_source();
+        wanted = add_history(&mut files.gathered, store, arguments, screen).await?;
     }
-    let mut gathered = gathering(arguments);
-    gathered.add_store(store, query).await.context("failed to read the history")?;
-    let mut findings = findings(&gathered, wanted);
+    let notes = files.gathered.finish();
+    let skipped = files.skipped.iter().map(|skipped| format!("skipped {skipped}"));
+    for note in skipped.chain(notes) {
+        eprintln!("gatepost: {}", clean(&note));
+    }
+    let gathered = &files.gathered;
+    if store.is_none() && gathered.evidence.is_empty() {
+        bail!("there was nothing to explain in any of the files");
+    }
+    let mut findings = findings(gathered, wanted);
     if arguments.probe {
-        probe(&mut findings, Some(config), arguments).await;
+        probe(&mut findings, config, arguments).await;
     }
-    tell(&findings, gathered.read, arguments, screen, out)?;
+    tell(&findings, &gathered.read, arguments, screen, out)?;
     if arguments.writes() {
-        let folder = protocol_log::send_folder(&config.protocol_log, &config.node.data);
-        let excerpts = why::Excerpts::from_store(store, &why::attempts(&findings), &folder).await;
-        let excerpts = excerpts.context("failed to read the history of the messages concerned")?;
-        write_files(&Report::new(&findings, &gathered, excerpts, &[], screen.now), arguments)?;
+        let attempts = why::attempts(&findings);
+        let mut excerpts = why::Excerpts::default();
+        excerpts.add_files(&attempts, screen.now, &screen.zone);
+        if let (Some(store), Some(config)) = (store, config) {
+            let folder = protocol_log::send_folder(&config.protocol_log, &config.node.data);
+            let added = excerpts.add_store(store, &attempts, &folder).await;
+            added.context("failed to read the history of the messages concerned")?;
+        }
+        write_files(&Report::new(&findings, gathered, excerpts, &files.skipped, screen.now), arguments)?;
     }
     if arguments.output.format == Format::Table
+        && let Some(store) = store
         && let Some(open) = incident::open_in_words(store).await.context("failed to read the incidents")?
     {
         writeln!(out, "\n{open}")?;
@@ -57,39 +70,26 @@ pub(crate) async fn run<S: Store>(
     Ok(!findings.is_empty())
 }
 
-/// The same from files.
-pub(crate) async fn run_foreign(
-    arguments: &WhyArguments,
-    config: Option<&Config>,
+/// Adds the gateway's own history; what is asked about, unless it was a message.
+async fn add_history<'a, S: Store>(
+    gathered: &mut why::Gathered,
+    store: &S,
+    arguments: &'a WhyArguments,
     screen: &Screen,
-    out: &mut dyn Write,
-) -> anyhow::Result<bool> {
-    check(arguments)?;
-    let mut files = why::Files::new(gathering(arguments), screen.now, screen.zone.clone());
-    files.add_joined(&arguments.capture, &arguments.protocol_log);
-    files.add(Source::MessageTrace, &arguments.message_trace);
-    files.add(Source::TrackingLog, &arguments.tracking_log);
-    files.add(Source::PostfixLog, &arguments.postfix_log);
-    files.add(Source::EximLog, &arguments.exim_log);
-    files.add(Source::Dsn, &arguments.dsn);
-    files.add(Source::TlsReport, &arguments.tls_report);
-    for skipped in &files.skipped {
-        eprintln!("gatepost: skipped {}", clean(skipped));
+) -> anyhow::Result<Option<&'a str>> {
+    let mut wanted = arguments.what.as_deref();
+    let since = arguments.since.map(|since| since.timestamp(screen.now));
+    let mut query = TraceQuery { since, limit: u32::MAX, ..TraceQuery::default() };
+    // Other mail of the same connector is what this message is held against.
+    if let Some(id) = wanted.and_then(|what| what.parse::<Uuid>().ok()) {
+        let record = store.message(id).await.context("failed to read the message")?;
+        let Some(record) = record else { bail!("no message has the id {id}") };
+        query.connector = record.deliveries.first().map(|record| record.delivery.connector.clone());
+        query.since = query.since.map(|since| since.min(record.message.received));
+        wanted = None;
     }
-    let gathered = &files.gathered;
-    if gathered.evidence.is_empty() {
-        bail!("there was nothing to explain in any of the files");
-    }
-    let mut findings = findings(gathered, arguments.what.as_deref());
-    if arguments.probe {
-        probe(&mut findings, config, arguments).await;
-    }
-    tell(&findings, gathered.read, arguments, screen, out)?;
-    if arguments.writes() {
-        let excerpts = why::Excerpts::from_files(&why::attempts(&findings), screen.now, &screen.zone);
-        write_files(&Report::new(&findings, gathered, excerpts, &files.skipped, screen.now), arguments)?;
-    }
-    Ok(!findings.is_empty())
+    gathered.add_store(store, query).await.context("failed to read the history")?;
+    Ok(wanted)
 }
 
 /// Puts findings to the test, and their order by it.
@@ -130,7 +130,7 @@ fn findings<'a>(gathered: &'a why::Gathered, wanted: Option<&str>) -> Vec<Explai
 
 fn tell(
     explained: &[Explained<'_>],
-    read: why::Read,
+    read: &why::Read,
     arguments: &WhyArguments,
     screen: &Screen,
     out: &mut dyn Write,

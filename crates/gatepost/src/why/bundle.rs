@@ -81,7 +81,7 @@ fn entries(report: &Report<'_>) -> anyhow::Result<Vec<Entry>> {
 
 fn findings(report: &Report<'_>) -> anyhow::Result<Vec<u8>> {
     let findings: Vec<&Finding> = report.findings.iter().map(|explained| &explained.finding).collect();
-    let value = private(super::json(&findings, report.read), report.addresses);
+    let value = private(super::json(&findings, &report.read), report.addresses);
     let mut content = serde_json::to_vec_pretty(&value)?;
     content.push(b'\n');
     Ok(content)
@@ -134,13 +134,13 @@ fn handshakes(attempts: &[&Attempt]) -> Vec<Value> {
         Some(json!({
             "at": attempt.at,
             "worked": attempt.failure.is_none(),
-            "failure": attempt.failure,
+            "failure": attempt.failure.as_ref().map(|failed| &failed.text),
             "node": attempt.node,
             "tls_policy": attempt.tls_policy,
             "destination": attempt.destination.as_ref().map(|(host, port)| format!("{host}:{port}")),
             "destination_address": attempt.destination_address,
             "source": attempt.source,
-            "where": attempt.place.as_ref().map(ToString::to_string),
+            "where": diagnosis::in_words(&attempt.places),
             "facts": facts,
         }))
     };

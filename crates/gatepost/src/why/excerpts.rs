@@ -53,9 +53,13 @@ pub(crate) fn attempts<'a>(findings: &[Explained<'a>]) -> Vec<&'a Attempt> {
 }
 
 impl Excerpts {
-    /// From the history, and from the protocol logs that this node writes into `folder`.
-    pub(crate) async fn from_store<S: Store>(store: &S, attempts: &[&Attempt], folder: &Path) -> store::Result<Self> {
-        let mut excerpts = Self::default();
+    /// Adds what the history has, and the protocol logs that this node writes into `folder`.
+    pub(crate) async fn add_store<S: Store>(
+        &mut self,
+        store: &S,
+        attempts: &[&Attempt],
+        folder: &Path,
+    ) -> store::Result<()> {
         let ids = attempts.iter().filter_map(|attempt| attempt.message.as_ref()?.parse::<Uuid>().ok());
         for id in ids.collect::<BTreeSet<_>>() {
             let Some(record) = store.message(id).await? else { continue };
@@ -63,26 +67,31 @@ impl Excerpts {
                 let of = record.deliveries.iter().find(|delivery| {
                     event.recipient.as_ref().is_none_or(|recipient| *recipient == delivery.delivery.recipient)
                 });
-                excerpts.rows.extend(of.and_then(|delivery| event_row(delivery, &event)));
+                self.rows.extend(of.and_then(|delivery| event_row(delivery, &event)));
             }
         }
-        let ids: HashSet<String> = attempts.iter().filter_map(|attempt| session_id(attempt)).collect();
-        let wanted = ids.iter().map(String::as_str).collect();
+        let own = attempts.iter().flat_map(|attempt| &attempt.places).filter_map(|(_, place)| match place {
+            Place::Session { id, file: None } => Some(id.as_str()),
+            _ => None,
+        });
+        let wanted: HashSet<&str> = own.collect();
         let oldest = attempts.iter().filter_map(|attempt| attempt.at).min();
         let since = oldest.and_then(|oldest| SystemTime::try_from(oldest).ok()).unwrap_or(SystemTime::UNIX_EPOCH);
-        excerpts.own_logs(folder, &wanted, since);
-        let missing = ids.len() - excerpts.sessions.len();
+        let found = self.own_logs(folder, &wanted, since);
+        let missing = wanted.len() - found;
         if missing > 0 {
-            excerpts.left_out.push(format!(
+            self.left_out.push(format!(
                 "{missing} of {} sessions are not in this node's protocol logs: another node has them, or they were \
                  deleted, or the log is off",
-                ids.len()
+                wanted.len()
             ));
         }
-        Ok(excerpts.bounded())
+        self.bound();
+        Ok(())
     }
 
-    fn own_logs(&mut self, folder: &Path, wanted: &HashSet<&str>, since: SystemTime) {
+    /// How many of the sessions there are.
+    fn own_logs(&mut self, folder: &Path, wanted: &HashSet<&str>, since: SystemTime) -> usize {
         let mut left = LOGS_BYTES_MAX;
         let mut rows = Vec::new();
         for path in newest_files(folder, since) {
@@ -93,30 +102,33 @@ impl Excerpts {
             left = left.saturating_sub(bytes);
         }
         // A session may go on in the next file.
-        self.sessions = sessions(rows);
+        let found = sessions(rows);
+        let count = found.len();
+        self.sessions.extend(found);
+        count
     }
 
-    /// From the files that attempts were read from.
-    pub(crate) fn from_files(attempts: &[&Attempt], now: Timestamp, zone: &TimeZone) -> Self {
-        let (mut excerpts, mut rows) = (Self::default(), Vec::new());
+    /// Adds what stands in the files that attempts were read from.
+    pub(crate) fn add_files(&mut self, attempts: &[&Attempt], now: Timestamp, zone: &TimeZone) {
+        let mut rows = Vec::new();
         for ((source, file), wanted) in by_file(attempts) {
-            let before = excerpts.rows.len() + excerpts.sessions.len() + rows.len();
+            let before = self.rows.len() + self.sessions.len() + rows.len();
             if let Ok(open) = File::open(file) {
                 match source {
                     Source::ProtocolLog => rows.extend(rows_of(open, &wanted.sessions)),
-                    Source::Capture => excerpts.capture(open, file, &wanted.numbers),
-                    Source::PostfixLog => excerpts.log(postfix_log::reader(open, now, zone.clone()), &wanted.numbers),
-                    Source::EximLog => excerpts.log(exim_log::reader(open, now, zone.clone()), &wanted.numbers),
-                    _ => excerpts.trace(open, &wanted.numbers),
+                    Source::Capture => self.capture(open, file, &wanted.numbers),
+                    Source::PostfixLog => self.log(postfix_log::reader(open, now, zone.clone()), &wanted.numbers),
+                    Source::EximLog => self.log(exim_log::reader(open, now, zone.clone()), &wanted.numbers),
+                    _ => self.trace(open, &wanted.numbers),
                 }
             }
             // A pipe, or a log that went its way meanwhile.
-            if excerpts.rows.len() + excerpts.sessions.len() + rows.len() == before {
-                excerpts.left_out.push(format!("what stands in {file}: it could not be read a second time"));
+            if self.rows.len() + self.sessions.len() + rows.len() == before {
+                self.left_out.push(format!("what stands in {file}: it could not be read a second time"));
             }
         }
-        excerpts.sessions.extend(sessions(rows));
-        excerpts.bounded()
+        self.sessions.extend(sessions(rows));
+        self.bound();
     }
 
     fn capture(&mut self, file: File, name: &str, wanted: &HashSet<u64>) {
@@ -145,13 +157,17 @@ impl Excerpts {
         }
     }
 
-    fn bounded(mut self) -> Self {
+    fn bound(&mut self) {
         self.rows.sort_by_key(|row| std::cmp::Reverse(row.at));
         if self.rows.len() > ROWS_MAX {
             let more = self.rows.len() - ROWS_MAX;
             self.left_out.push(format!("{more} rows of the message trace: only the newest {ROWS_MAX} are here"));
             self.rows.truncate(ROWS_MAX);
         }
+        // The history and a file may have the same.
+        self.rows.dedup();
+        let mut known = HashSet::new();
+        self.sessions.retain(|session| known.insert(session.id.clone()));
         self.sessions.sort_by_key(|session| std::cmp::Reverse(session.rows.first().and_then(|row| row.at)));
         for session in &mut self.sessions {
             if session.rows.len() > LINES_MAX {
@@ -160,18 +176,18 @@ impl Excerpts {
                 session.rows.truncate(LINES_MAX);
             }
         }
-        self
     }
 }
 
-/// What an attempt's session is called among the excerpts, if it has one.
-pub(crate) fn session_id(attempt: &Attempt) -> Option<String> {
-    match attempt.place.as_ref()? {
+/// What an attempt's session is called among the excerpts, by each source that has one.
+pub(crate) fn session_ids(attempt: &Attempt) -> Vec<String> {
+    let id = |(_, place): &(Source, Place)| match place {
         Place::Session { id, .. } => Some(id.clone()),
         // Numbers are of one file only.
-        stream @ Place::Stream { .. } => Some(stream.to_string()),
+        Place::Stream { .. } => Some(place.to_string()),
         Place::Line { .. } => None,
-    }
+    };
+    attempt.places.iter().filter_map(id).collect()
 }
 
 /// What is wanted of a file: sessions by their ids, lines or streams by their numbers.
@@ -199,15 +215,15 @@ fn without_credentials(line: String) -> String {
 
 fn by_file<'a>(attempts: &[&'a Attempt]) -> HashMap<(Source, &'a str), Wanted<'a>> {
     let mut files: HashMap<_, Wanted<'_>> = HashMap::new();
-    for attempt in attempts {
-        match &attempt.place {
-            Some(Place::Session { id, file: Some(file) }) => {
-                files.entry((attempt.source, file.as_str())).or_default().sessions.insert(id);
+    for (source, place) in attempts.iter().flat_map(|attempt| &attempt.places) {
+        match place {
+            Place::Session { id, file: Some(file) } => {
+                files.entry((*source, file.as_str())).or_default().sessions.insert(id);
             }
-            Some(Place::Line { file, line: number } | Place::Stream { file, stream: number }) => {
-                files.entry((attempt.source, file.as_str())).or_default().numbers.insert(*number);
+            Place::Line { file, line: number } | Place::Stream { file, stream: number } => {
+                files.entry((*source, file.as_str())).or_default().numbers.insert(*number);
             }
-            Some(Place::Session { file: None, .. }) | None => {}
+            Place::Session { file: None, .. } => {}
         }
     }
     files

@@ -7,10 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use diagnosis::{
-    Source,
-    sources::{self, join::Captured},
-};
+use diagnosis::{Source, sources};
 use jiff::{Timestamp, tz::TimeZone};
 use trace::{
     LogReader, exim_log, message_trace,
@@ -29,71 +26,31 @@ pub(crate) struct Files {
     /// For logs whose times name no year, or no zone.
     pub now: Timestamp,
     pub zone: TimeZone,
-    /// Sessions of captures that wait for a log of the same connection.
-    captured: Captured,
 }
 
 impl Files {
     pub(crate) fn new(gathered: Gathered, now: Timestamp, zone: TimeZone) -> Self {
-        Self { gathered, skipped: Vec::new(), now, zone, captured: Captured::default() }
+        Self { gathered, skipped: Vec::new(), now, zone }
     }
 
     /// Reads files of one kind.
     pub(crate) fn add(&mut self, source: Source, paths: &[impl AsRef<Path>]) {
         for path in paths.iter().map(AsRef::as_ref) {
-            let before = self.gathered.evidence.len();
+            let before = self.gathered.evidence.told();
             let result =
                 File::open(path).map_err(anyhow::Error::from).and_then(|file| self.read_file(source, file, path));
-            let attempts = self.gathered.evidence.len() - before;
+            let attempts = self.gathered.evidence.told() - before;
             let result = result.and_then(|()| match attempts {
                 0 => bail!("no attempt to deliver is in it"),
                 _ => Ok(()),
             });
             if attempts > 0 {
-                self.gathered.sources.push(format!("{} ({})", path.display(), counted(attempts as u64, "attempt")));
+                self.gathered.sources.push(format!("{} ({})", path.display(), counted(attempts, "attempt")));
             }
             if let Err(error) = result {
                 self.skipped.push(format!("{}: {error:#}", path.display()));
             }
         }
-        self.gathered.read.attempts = self.gathered.evidence.len() as u64;
-    }
-
-    /// Adds captures and protocol logs. A connection that both tell of is one attempt: the log's words, the capture's
-    /// handshake.
-    pub(crate) fn add_joined(&mut self, captures: &[impl AsRef<Path>], logs: &[impl AsRef<Path>]) {
-        if captures.is_empty() || logs.is_empty() {
-            self.add(Source::ProtocolLog, logs);
-            self.add(Source::Capture, captures);
-            return;
-        }
-        for path in captures.iter().map(AsRef::as_ref) {
-            if let Err(error) = self.hold(path) {
-                self.skipped.push(format!("{}: {error:#}", path.display()));
-            }
-        }
-        self.add(Source::ProtocolLog, logs);
-        for (session, file) in std::mem::take(&mut self.captured).rest() {
-            sources::capture::add_session(&mut self.gathered.evidence, &session, &file);
-        }
-        self.gathered.read.attempts = self.gathered.evidence.len() as u64;
-    }
-
-    /// Keeps a capture's sessions until the logs were read.
-    fn hold(&mut self, path: &Path) -> anyhow::Result<()> {
-        let name = path.display().to_string();
-        let mut sessions = 0;
-        self.sessions(File::open(path)?, |files, session| {
-            sessions += 1;
-            if let Some(session) = files.captured.keep(session, &name) {
-                sources::capture::add_session(&mut files.gathered.evidence, &session, &name);
-            }
-        })?;
-        if sessions == 0 {
-            bail!("no attempt to deliver is in it");
-        }
-        self.gathered.sources.push(format!("{name} ({})", counted(sessions, "session")));
-        Ok(())
     }
 
     fn read_file(&mut self, source: Source, file: File, path: &Path) -> anyhow::Result<()> {
@@ -154,16 +111,10 @@ impl Files {
     }
 
     fn capture(&mut self, file: File, name: &str) -> anyhow::Result<()> {
-        self.sessions(file, |files, session| {
-            sources::capture::add_session(&mut files.gathered.evidence, &session, name);
-        })
-    }
-
-    fn sessions(&mut self, file: File, mut each: impl FnMut(&mut Self, capture::Session)) -> anyhow::Result<()> {
         let packets = capture::Packets::open(file)?;
         capture::sessions(packets, capture::Options::default(), |session| {
             session.lines.iter().for_each(|line| self.gathered.addresses.learn(&line.text));
-            each(self, session);
+            sources::capture::hold_session(&mut self.gathered.evidence, session, name);
         });
         Ok(())
     }
@@ -179,14 +130,11 @@ impl Files {
         let node = path.ancestors().nth(3).and_then(|folder| folder.file_name()).and_then(|name| name.to_str());
         for session in sessions(rows) {
             session.rows.iter().for_each(|row| self.gathered.addresses.learn(&row.data));
-            let captured = self.captured.take(&session);
-            self.gathered.read.sessions_joined += u64::from(captured.is_some());
             sources::protocol_log::add_session(
                 &mut self.gathered.evidence,
                 &session,
                 &path.display().to_string(),
                 node,
-                captured.as_ref().and_then(|captured| captured.handshake.as_ref()),
             );
         }
         Ok(())

@@ -11,7 +11,7 @@ mod probe;
 mod report;
 mod rollout;
 
-use diagnosis::{Evidence, Finding, sources};
+use diagnosis::{Clock, Evidence, Finding, Joined, sources};
 use serde_json::{Value, json};
 use store::{Store, TraceQuery};
 
@@ -28,17 +28,19 @@ pub(crate) use report::Report;
 pub(crate) use rollout::trouble_of;
 
 /// What was read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize)]
 pub(crate) struct Read {
     pub attempts: u64,
     pub messages: u64,
     pub rows_skipped: u64,
-    /// Sessions of protocol logs that captures had too.
-    pub sessions_joined: u64,
+    /// Attempts that several sources told of.
+    pub attempts_joined: u64,
+    /// Clocks that differ by more than a second.
+    pub clocks: Vec<Clock>,
 }
 
 /// The documented JSON of findings.
-pub(crate) fn json(findings: &[&Finding], read: Read) -> Value {
+pub(crate) fn json(findings: &[&Finding], read: &Read) -> Value {
     json!({ "findings": findings, "read": read })
 }
 
@@ -77,16 +79,34 @@ impl Gathered {
                 self.addresses.learn(record.delivery.recipient.as_str());
             }
             // Recipients of a message follow each other.
-            let mut keys: Vec<_> = records.iter().map(|record| record.message.key).collect();
-            keys.dedup();
+            let mut messages: Vec<_> = records.iter().map(|record| &record.message).collect();
+            messages.dedup_by_key(|message| message.key);
+            let keys: Vec<_> = messages.iter().map(|message| message.key).collect();
             self.read.messages += keys.len() as u64;
-            for history in store.histories(keys).await? {
-                sources::store::add_history(&mut self.evidence, &history);
+            for (history, message) in store.histories(keys).await?.iter().zip(messages) {
+                sources::store::add_history(&mut self.evidence, history, message.message_id.as_deref());
             }
         }
-        self.read.attempts = self.evidence.len() as u64;
         self.sources
             .push(format!("the gateway's own history of {}{since}", report::counted(self.read.messages, "message")));
         Ok(())
+    }
+    /// All was added. What has to be said of it is for people.
+    pub(crate) fn finish(&mut self) -> Vec<String> {
+        let Joined { attempts, alone, clocks } = self.evidence.joined();
+        let mut notes: Vec<String> = clocks.iter().map(ToString::to_string).collect();
+        if alone > 0 {
+            notes.push(format!(
+                "{} were too many to be compared with what other sources tell",
+                report::counted(alone, "attempt")
+            ));
+        }
+        self.read = Read {
+            attempts: self.evidence.len() as u64,
+            attempts_joined: attempts,
+            clocks,
+            ..std::mem::take(&mut self.read)
+        };
+        notes
     }
 }

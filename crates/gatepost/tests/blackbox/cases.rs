@@ -95,7 +95,48 @@ fn the_rc4_queue_grows_by_luck_and_drains_after_the_repair() {
         }
     }
     assert!(cut < 40, "{cut} attempts failed for another reason than the handshake");
+    assert_joined(kept, &config);
     std::fs::remove_dir_all(kept).unwrap();
+}
+
+/// The nodes' protocol logs and the message trace tell of what the history has: nothing counts twice.
+fn assert_joined(kept: &str, config: &str) {
+    let csv = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+        .args(["--config", config, "trace", "--detail", "--format", "csv"])
+        .output()
+        .unwrap();
+    let trace = format!("{kept}/trace.csv");
+    std::fs::write(&trace, csv.stdout).unwrap();
+    let mut logs = Vec::new();
+    for node in 1..=4 {
+        let folder = std::fs::read_dir(format!("{kept}/mx{node}/protocol-log/SmtpSend")).unwrap();
+        logs.extend(folder.map(|entry| entry.unwrap().path().display().to_string()));
+    }
+    let files = logs.iter().flat_map(|log| ["--protocol-log", log]).chain(["--message-trace", &trace]);
+    let files: Vec<&str> = files.collect();
+    let why = |more: &[&str]| found(&[&["--config", config, "why", "--format", "json"], more].concat());
+    let (history, together) = (why(&[]), why(&[&["--with-history"], files.as_slice()].concat()));
+    let without_history = why(&files);
+    let count = |found: &Value, key: &str| found["read"][key].as_u64().unwrap();
+    let attempts = count(&history, "attempts");
+    for joined in [&together, &without_history] {
+        assert_eq!(count(joined, "attempts_joined"), attempts, "{}", joined["read"]);
+        // A connection that was cut between two messages is in the log only: the next one took its place.
+        let cut = count(joined, "attempts") - attempts;
+        assert!(cut < 20, "{}", joined["read"]);
+        let (first, own) = (&joined["findings"][0], &history["findings"][0]);
+        assert_eq!((&first["cause"], &first["scope"]["split"]), (&own["cause"], &own["scope"]["split"]), "{first:#}");
+        assert_eq!(first["messages_pending"], own["messages_pending"], "{first:#}");
+        let place = first["evidence"][1]["where"].as_str().unwrap();
+        assert!(place.contains("SEND") && place.contains("trace.csv:"), "{place}");
+    }
+}
+
+/// Exit status 1: there are findings.
+fn found(arguments: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_gatepost")).args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// The same story with a rollout that defends itself: the queue does not grow beyond the first wave.

@@ -12,6 +12,8 @@ use protocol::smtp::EnhancedCode;
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Dsn {
     pub original_envelope_id: Option<String>,
+    /// `Message-ID` of the mail that it is about, without the angle brackets, where that is returned with it.
+    pub original_message_id: Option<String>,
     pub reporting_mta: Option<Typed>,
     pub dsn_gateway: Option<Typed>,
     pub received_from_mta: Option<Typed>,
@@ -89,7 +91,23 @@ pub fn read(bytes: &[u8]) -> Option<Dsn> {
         dsn.recipients = prose::recipients(&texts(&message));
         dsn.from_prose = true;
     }
+    dsn.original_message_id = returned_message_id(&message);
     (!dsn.recipients.is_empty()).then_some(dsn)
+}
+
+/// Of the part that returns the mail, or its header only (RFC 3462 section 2).
+fn returned_message_id(message: &Message<'_>) -> Option<String> {
+    message.parts.iter().find_map(|part| match &part.body {
+        PartType::Message(returned) => returned.message_id().map(str::to_owned),
+        PartType::Text(header) if is_header(part) => {
+            MessageParser::default().parse(header.as_bytes())?.message_id().map(str::to_owned)
+        }
+        _ => None,
+    })
+}
+
+fn is_header(part: &mail_parser::MessagePart<'_>) -> bool {
+    part.content_type().and_then(|kind| kind.subtype()).is_some_and(|kind| kind.eq_ignore_ascii_case("rfc822-headers"))
 }
 
 fn delivery_status(message: &Message<'_>) -> Option<String> {

@@ -1,12 +1,12 @@
 //! What a finding rests on: its evidence in words, the newest attempts, and what was said in one of each kind.
 
-use diagnosis::{Attempt, Explained, Finding};
+use diagnosis::{Attempt, Explained, Finding, in_words};
 use jiff::{Timestamp, tz::TimeZone};
 use maud::{Markup, html};
 use trace::protocol_log::{RowKind, Session};
 
 use super::Report;
-use crate::why::excerpts::session_id;
+use crate::why::excerpts::session_ids;
 
 /// Attempts of each kind in the table.
 const ATTEMPTS_MAX: usize = 3;
@@ -73,8 +73,8 @@ impl Report<'_> {
     }
 
     fn conversation(&self, attempt: &Attempt) -> Option<Markup> {
-        let id = session_id(attempt)?;
-        let session = self.excerpts.sessions.iter().find(|session| session.id == id)?;
+        let find = |id: String| self.excerpts.sessions.iter().find(|session| session.id == id);
+        let session = session_ids(attempt).into_iter().find_map(find)?;
         let caption = if attempt.failure.is_some() { "An attempt that failed" } else { "An attempt that worked" };
         Some(self.lines(caption, &place(attempt), session))
     }
@@ -174,7 +174,7 @@ fn destination(attempt: &Attempt) -> String {
 
 fn outcome(attempt: &Attempt) -> String {
     match (&attempt.failure, &attempt.tls) {
-        (Some(failure), _) => format!("Failed: {}", without_host(failure)),
+        (Some(failure), _) => format!("Failed: {}", without_host(&failure.text)),
         (None, Some((version, cipher))) => format!("Worked, {version} {cipher}"),
         (None, None) => "Worked".to_owned(),
     }
@@ -189,7 +189,7 @@ fn without_host(failure: &str) -> &str {
 }
 
 fn place(attempt: &Attempt) -> String {
-    attempt.place.as_ref().map(ToString::to_string).unwrap_or_default()
+    in_words(&attempt.places)
 }
 
 fn clock(at: Timestamp) -> String {

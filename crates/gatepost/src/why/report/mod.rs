@@ -42,7 +42,7 @@ impl<'a> Report<'a> {
         made: Timestamp,
     ) -> Self {
         let Gathered { read, sources, addresses, .. } = gathered;
-        Self { findings, excerpts, addresses, read: *read, sources, skipped, made }
+        Self { findings, excerpts, addresses, read: read.clone(), sources, skipped, made }
     }
 
     /// The whole page.
@@ -161,7 +161,7 @@ impl<'a> Report<'a> {
 
     /// What it rests on, and when and by what it was made.
     fn about(&self) -> Markup {
-        let Read { attempts, rows_skipped, .. } = self.read;
+        let Read { attempts, rows_skipped, attempts_joined, ref clocks, .. } = self.read;
         html! {
             section.about {
                 h2 { "About this report" }
@@ -170,6 +170,13 @@ impl<'a> Report<'a> {
                     dd {
                         (counted(attempts, "attempt")) " to deliver, from"
                         ul { @for source in self.sources { li { (self.text(source)) } } }
+                    }
+                    @if attempts_joined > 0 {
+                        dt { "Joined" }
+                        dd {
+                            "What several of these tell of one attempt, " (counted(attempts_joined, "time")) "."
+                            @if !clocks.is_empty() { ul { @for clock in clocks { li { (self.text(&clock.to_string())) } } } }
+                        }
                     }
                     dt { "Skipped" }
                     dd {

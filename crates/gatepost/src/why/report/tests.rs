@@ -54,7 +54,8 @@ fn evidence(host: &str, text: &str) -> Evidence {
         let failed = Outcome::Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text };
         let observed = Observed {
             at: Timestamp::from_second(1_764_072_000 + number as i64).ok(),
-            delivery: Some((&number.to_string(), "bob@onprem.test")),
+            message: Some(&number.to_string()),
+            recipient: Some("bob@onprem.test"),
             node: Some(host),
             destination: Some((host, 25)),
             tls_policy: Some(if fails { "modern" } else { "legacy" }),
@@ -72,7 +73,7 @@ fn page(evidence: &Evidence, addresses: &Addresses, said: &str) -> String {
     let findings = explain(evidence);
     let ids: Vec<Session> = attempts(&findings)
         .iter()
-        .filter_map(|attempt| crate::why::excerpts::session_id(attempt))
+        .flat_map(|attempt| crate::why::excerpts::session_ids(attempt))
         .map(|id| {
             let row = protocol_log::Row { kind: RowKind::Received, data: said.to_owned(), ..Default::default() };
             Session { id, rows: vec![row] }
