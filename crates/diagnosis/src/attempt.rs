@@ -149,7 +149,7 @@ impl Failed {
     fn completed_by(self, other: Self) -> Self {
         Self {
             phase: self.phase.or(other.phase),
-            signs: if self.signs == Signs::default() { other.signs } else { self.signs },
+            signs: if self.signs.are_silent() { self.signs.union(other.signs) } else { self.signs },
             code: self.code.or(other.code),
             enhanced: self.enhanced.or(other.enhanced),
             text: self.text,

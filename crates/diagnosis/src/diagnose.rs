@@ -13,9 +13,10 @@ use jiff::Timestamp;
 use crate::{
     causes::{Cause, Check, HANDSHAKE_RESET, NO_SHARED_CIPHER, NO_SHARED_TLS_VERSION, UNKNOWN},
     contrast::{Dimension, Split, contrast},
-    evidence::{Evidence, Example, Record},
+    evidence::{Evidence, Example, Record, Symptom},
     explained::Explained,
     finding::{Finding, Piece, Scope},
+    signs::Sign,
     statistics::LnFactorials,
 };
 
@@ -101,7 +102,8 @@ struct Failing<'a> {
 
 /// How much of the mail a cause holds up.
 struct Stuck {
-    deliveries: u64,
+    /// `None` where the source does not tell deliveries apart.
+    deliveries: Option<u64>,
     share: f64,
     /// Of those that have not failed for good.
     pending: u64,
@@ -144,7 +146,7 @@ impl<'e> Group<'_, 'e> {
         let confidence = confidence(cause, likelihood, failing.len(), working.len(), split.as_ref(), &stuck);
         let scope = Scope {
             destination: self.destination(failing),
-            connector: self.connector(failing),
+            connector: self.connector(),
             failed: failing.len() as u64,
             attempts: self.records.len() as u64,
             works_with: self.works_with(working),
@@ -174,22 +176,23 @@ impl<'e> Group<'_, 'e> {
     fn stuck(&self, cause: &Cause, failing: &[&Record]) -> Stuck {
         let told: HashSet<u64> = failing.iter().map(|record| record.delivery).filter(|key| *key != 0).collect();
         if told.is_empty() {
-            let deliveries = failing.len() as u64;
-            let share = deliveries as f64 / self.records.len() as f64;
-            return Stuck { deliveries, share, pending: 0, pending_since: None };
+            let share = failing.len() as f64 / self.records.len() as f64;
+            return Stuck { deliveries: None, share, pending: 0, pending_since: None };
         }
         let is_of_cause = |record: &&Record| self.causes.of(record).is_some_and(|(known, _)| known == cause);
         let last = |key: &u64| self.endings.get(key).and_then(|index| self.evidence.records.get(*index as usize));
         let held: Vec<&Record> = told.iter().filter_map(last).filter(is_of_cause).collect();
         let is_pending = |record: &&&Record| {
             let symptom = self.evidence.symptoms.get(record.symptom);
-            symptom.is_some_and(|symptom| symptom.code.is_none_or(|code| code < 500))
+            let tries_on =
+                |symptom: &Symptom| symptom.code.is_none_or(|code| code < 500) && !symptom.signs.has(Sign::GivenUp);
+            symptom.is_some_and(tries_on)
         };
         let pending: HashSet<u64> = held.iter().filter(is_pending).map(|record| record.delivery).collect();
         let failed = failing.iter().filter(|record| pending.contains(&record.delivery) && record.at != i64::MIN);
         let all: HashSet<u64> = self.records.iter().map(|record| record.delivery).filter(|key| *key != 0).collect();
         Stuck {
-            deliveries: held.len() as u64,
+            deliveries: Some(held.len() as u64),
             share: held.len() as f64 / all.len().max(1) as f64,
             pending: pending.len() as u64,
             pending_since: failed.map(|record| record.at).min(),
@@ -242,9 +245,8 @@ impl<'e> Group<'_, 'e> {
         is_common.then(|| format!("{} {}", self.evidence.name(version), self.evidence.name(cipher)))
     }
 
-    fn connector(&self, failing: &[&Record]) -> Option<String> {
-        let is_connector = failing.iter().all(|record| record.destination != self.number);
-        (is_connector && self.number != 0).then(|| self.evidence.name(self.number).to_owned())
+    fn connector(&self) -> Option<String> {
+        self.evidence.is_connector(self.number).then(|| self.evidence.name(self.number).to_owned())
     }
 
     /// The host where all that fails goes to one; else the group.
@@ -324,8 +326,8 @@ fn summary(cause: &Cause, scope: &Scope, stuck: &Stuck) -> String {
     if let Some(works_with) = scope.works_with.as_ref().filter(|_| scope.split.is_some()) {
         summary.push_str(&format!(", always with {works_with}"));
     }
-    if stuck.deliveries > 0 {
-        summary.push_str(&format!("; {} held up by it", count(stuck.deliveries, "delivery", "deliveries")));
+    if let Some(deliveries) = stuck.deliveries.filter(|deliveries| *deliveries > 0) {
+        summary.push_str(&format!("; {} held up by it", count(deliveries, "delivery", "deliveries")));
     }
     summary
 }

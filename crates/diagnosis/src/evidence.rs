@@ -1,6 +1,7 @@
 //! Evidence: attempts to deliver, whatever told of them, each a compact record.
 
 use std::{
+    collections::{BTreeSet, HashMap},
     fmt,
     hash::{BuildHasher, RandomState},
     net::{IpAddr, SocketAddr},
@@ -218,7 +219,8 @@ pub struct Evidence {
     pub(crate) symptoms: Interner<Symptom>,
     pub(crate) offers: Interner<Offer>,
     pub(crate) agreed: Interner<(WireVersion, CipherSuite)>,
-    examples: std::collections::HashMap<(u32, u32), Vec<Example>>,
+    connectors: BTreeSet<u32>,
+    examples: HashMap<(u32, u32), Vec<Example>>,
     hasher: RandomState,
     newest: Newest,
     told: u64,
@@ -305,7 +307,10 @@ impl Evidence {
         let host = observed.destination.map_or(0, |host| self.names.number(&host, || format!("{}:{}", host.0, host.1)));
         set(Dimension::DestinationHost, host);
         let connector = observed.connector.map(|name| self.names.number(&("connector", name), || name.to_owned()));
-        let group = connector.unwrap_or(if host == 0 { values[Dimension::RecipientDomain as usize] } else { host });
+        self.connectors.extend(connector);
+        // A TLS report counts by domain what worked, and by host what failed.
+        let is_by_domain = host == 0 || observed.source == Source::TlsReport;
+        let group = connector.unwrap_or(if is_by_domain { values[Dimension::RecipientDomain as usize] } else { host });
         let symptom = self.symptom(observed);
         if symptom != 0 {
             self.keep_example(group, symptom, observed, &places);
@@ -388,6 +393,11 @@ impl Evidence {
 
     pub(crate) fn examples(&self, group: u32, symptom: u32) -> &[Example] {
         self.examples.get(&(group, symptom)).map_or(&[], Vec::as_slice)
+    }
+
+    /// True if a group's number is a connector's, not a host's or a domain's.
+    pub(crate) fn is_connector(&self, group: u32) -> bool {
+        self.connectors.contains(&group)
     }
 
     pub(crate) fn name(&self, number: u32) -> &str {

@@ -64,6 +64,9 @@ pub enum Sign {
     Expired,
     DaneFailed,
     MtaStsFailed,
+    // What the sender makes of it.
+    /// It tries no more, whatever the reply was.
+    GivenUp,
 }
 
 /// A set of signs.
@@ -86,6 +89,11 @@ impl Signs {
     pub fn and(mut self, sign: Sign) -> Self {
         self.add(sign);
         self
+    }
+
+    /// True if nothing tells why.
+    pub fn are_silent(self) -> bool {
+        self.0 & !(1 << Sign::GivenUp as u8) == 0
     }
 
     pub fn union(self, other: Self) -> Self {

@@ -1,7 +1,6 @@
 //! `unknown`: None of the others, said honestly: a wrong name costs an operator a day.
 
 use super::{Cause, Check, Side, Symptom};
-use crate::signs::Signs;
 
 pub(super) const CAUSE: Cause = Cause {
     id: "unknown",
@@ -16,5 +15,5 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn likelihood(s: &Symptom) -> f64 {
-    if s.signs == Signs::default() && s.code.is_none() && s.phase.is_none() { 0.05 } else { 0.3 }
+    if s.signs.are_silent() && s.code.is_none() && s.phase.is_none() { 0.05 } else { 0.3 }
 }

@@ -6,7 +6,7 @@ use trace::dsn::{Action, Dsn, Recipient, Typed};
 use super::{domain, rows::codes};
 use crate::{
     evidence::{Evidence, Observed, Outcome, Place, Source},
-    signs::Signs,
+    signs::{Sign, Signs},
 };
 
 /// Adds what a notification tells of each recipient.
@@ -23,9 +23,12 @@ fn add_recipient(evidence: &mut Evidence, dsn: &Dsn, recipient: &Recipient, file
         Some(Action::Delivered | Action::Relayed) => Outcome::Worked,
         // A list's members have notifications of their own.
         Some(Action::Expanded) => return,
-        Some(Action::Failed | Action::Delayed) | None => Outcome::Failed {
+        action @ (Some(Action::Failed | Action::Delayed) | None) => Outcome::Failed {
             phase: Signs::phase_of_text(diagnostic),
-            signs: Signs::of_text(diagnostic),
+            signs: match action {
+                Some(Action::Failed) => Signs::of_text(diagnostic).and(Sign::GivenUp),
+                _ => Signs::of_text(diagnostic),
+            },
             code,
             enhanced: enhanced.or(recipient.status),
             text: diagnostic,
@@ -55,4 +58,30 @@ fn add_recipient(evidence: &mut Evidence, dsn: &Dsn, recipient: &Recipient, file
 
 fn time(date: &str) -> Option<Timestamp> {
     rfc2822::parse(date).ok().map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose;
+
+    #[test]
+    fn what_was_given_up_does_not_wait() {
+        for (action, pending) in [("failed", 0), ("delayed", 1)] {
+            let mail = format!(
+                "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\
+                 Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.a.test\r\n\r\n\
+                 Final-Recipient: rfc822; bob@onprem.test\r\nAction: {action}\r\nStatus: 4.4.1\r\n\
+                 Diagnostic-Code: smtp; 451 4.4.1 connection refused\r\n\r\n--b\r\n\
+                 Content-Type: text/rfc822-headers\r\n\r\nMessage-ID: <1@a.test>\r\n\r\n--b--\r\n"
+            );
+            let dsn = trace::dsn::read(mail.as_bytes()).unwrap();
+            assert_eq!(dsn.original_message_id.as_deref(), Some("1@a.test"));
+            let mut evidence = Evidence::default();
+            add_notification(&mut evidence, &dsn, "bounce.eml");
+            let findings = diagnose(&evidence);
+            assert_eq!((findings[0].cause, findings[0].messages_pending), ("connection-refused", pending), "{action}");
+            assert_eq!(findings[0].scope.connector, None);
+        }
+    }
 }

@@ -9,7 +9,7 @@ use trace::{
 use super::domain;
 use crate::{
     evidence::{Evidence, Observed, Outcome, Place, Source},
-    signs::Signs,
+    signs::{Sign, Signs},
 };
 
 /// Adds what a row tells of an attempt, if it does; `line` is its number in the file, from 1.
@@ -57,7 +57,7 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
         } else {
             Outcome::Failed {
                 phase: Signs::phase_of_text(&text),
-                signs: Signs::of_text(&text),
+                signs: if event == "FAIL" { Signs::of_text(&text).and(Sign::GivenUp) } else { Signs::of_text(&text) },
                 code,
                 enhanced,
                 text: words,

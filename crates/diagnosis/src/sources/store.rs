@@ -6,7 +6,7 @@ use trace::{Attempt, Event, EventKind};
 
 use crate::{
     evidence::{Connection, Evidence, Observed, Outcome, Place, Source},
-    signs::Signs,
+    signs::{Sign, Signs},
 };
 
 /// Adds what a message's events tell of attempts. `message_id` is the header field, where it has one.
@@ -36,6 +36,7 @@ fn add_event(
         _ => None,
     };
     let text = failure.map(|failure| failure.summary()).unwrap_or_default();
+    let is_given_up = matches!(event.kind, EventKind::Failed { .. });
     let message = event.message.to_string();
     let destination = attempt.destination.as_ref();
     let recipient = event.recipient.as_ref();
@@ -57,7 +58,7 @@ fn add_event(
         message_bytes,
         sender_domain: sender.map(Address::domain),
         recipient_domain: recipient.map(Address::domain),
-        outcome: failure.map_or(Outcome::Worked, |failure| failed(failure, attempt, &text)),
+        outcome: failure.map_or(Outcome::Worked, |failure| failed(failure, attempt, &text, is_given_up)),
         ..Observed::by(Source::Attempt)
     };
     evidence.add(&observed, || Some(Place::Session { id: attempt.session.clone(), file: None }));
@@ -70,12 +71,15 @@ fn connection(event: &Event, attempt: &Attempt) -> Option<Connection> {
 }
 
 /// Why a delivery failed, as the sender saw it.
-fn failed<'a>(failure: &Failure, attempt: &Attempt, text: &'a str) -> Outcome<'a> {
-    let outcome = Outcome::of(failure, text);
-    match (outcome, &attempt.plaintext_because) {
-        (Outcome::Failed { phase, signs, code, enhanced, text }, Some(before)) => {
-            Outcome::Failed { phase, signs: signs.union(Signs::of_kind(&before.kind)), code, enhanced, text }
+fn failed<'a>(failure: &Failure, attempt: &Attempt, text: &'a str, is_given_up: bool) -> Outcome<'a> {
+    let mut outcome = Outcome::of(failure, text);
+    if let Outcome::Failed { signs, .. } = &mut outcome {
+        if let Some(before) = &attempt.plaintext_because {
+            *signs = signs.union(Signs::of_kind(&before.kind));
         }
-        (outcome, _) => outcome,
+        if is_given_up {
+            signs.add(Sign::GivenUp);
+        }
     }
+    outcome
 }

@@ -14,13 +14,14 @@ const SESSIONS_MAX: u64 = 10_000;
 /// Adds the sessions of a report, those that worked and those that failed.
 pub fn add_report(evidence: &mut Evidence, report: &TlsReport, file: &str) {
     for policy in &report.policies {
-        let host = policy.policy.mx_host.first();
         let worked = policy.summary.total_successful_session_count;
-        add(evidence, report, policy, host, &Observed::by(Source::TlsReport), worked, file);
+        add(evidence, report, policy, &Observed::by(Source::TlsReport), worked, file);
         for details in &policy.failure_details {
-            let host = Some(&details.receiving_mx_hostname).filter(|host| !host.is_empty()).or(host);
+            // The policy's own hosts may be patterns, and any of several.
+            let host = Some(details.receiving_mx_hostname.as_str()).filter(|host| !host.is_empty());
             let text = text(details);
             let failed = Observed {
+                destination: host.map(|host| (host, 25)),
                 source_address: details.sending_mta_ip.parse().ok(),
                 destination_address: details.receiving_ip.parse().ok(),
                 outcome: Outcome::Failed {
@@ -32,7 +33,7 @@ pub fn add_report(evidence: &mut Evidence, report: &TlsReport, file: &str) {
                 },
                 ..Observed::by(Source::TlsReport)
             };
-            add(evidence, report, policy, host, &failed, details.failed_session_count.max(1), file);
+            add(evidence, report, policy, &failed, details.failed_session_count.max(1), file);
         }
     }
 }
@@ -41,14 +42,12 @@ fn add(
     evidence: &mut Evidence,
     report: &TlsReport,
     policy: &PolicyReport,
-    host: Option<&String>,
     observed: &Observed<'_>,
     sessions: u64,
     file: &str,
 ) {
     let observed = Observed {
         at: report.date_range.start_datetime,
-        destination: host.map(|host| (host.as_str(), 25)),
         recipient_domain: Some(policy.policy.policy_domain.as_str()).filter(|domain| !domain.is_empty()),
         ..observed.clone()
     };
@@ -81,5 +80,36 @@ fn signs(result: &ResultType) -> Signs {
             signs.and(Sign::MtaStsFailed)
         }
         ResultType::ValidationFailure | ResultType::Other(_) => signs.and(Sign::HandshakeFailed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnose;
+
+    #[test]
+    fn what_worked_and_what_failed_are_held_against_each_other() {
+        let report = br#"{
+            "organization-name": "Others", "report-id": "1",
+            "date-range": {"start-datetime": "2026-11-24T00:00:00Z", "end-datetime": "2026-11-24T23:59:59Z"},
+            "policies": [{
+                "policy": {"policy-type": "sts", "policy-domain": "onprem.test", "mx-host": ["*.onprem.test"]},
+                "summary": {"total-successful-session-count": 90, "total-failure-session-count": 10},
+                "failure-details": [{
+                    "result-type": "certificate-expired", "receiving-mx-hostname": "mx2.onprem.test",
+                    "failed-session-count": 10
+                }]
+            }]
+        }"#;
+        let report = trace::tls_report::read(report).unwrap();
+        let mut evidence = Evidence::default();
+        add_report(&mut evidence, &report, "report.json");
+        let findings = diagnose(&evidence);
+        let scope = &findings[0].scope;
+        assert_eq!((findings.len(), findings[0].cause), (1, "certificate-expired"));
+        assert_eq!((scope.destination.as_str(), scope.failed, scope.attempts), ("mx2.onprem.test:25", 10, 100));
+        assert_eq!(scope.connector, None);
+        assert!(!findings[0].summary.contains("held up"), "{}", findings[0].summary);
     }
 }
