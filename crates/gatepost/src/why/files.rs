@@ -128,15 +128,10 @@ impl Files {
         }
         // A node's logs lie in folders of its own: mx1/protocol-log/SmtpSend/….
         let node = path.ancestors().nth(3).and_then(|folder| folder.file_name()).and_then(|name| name.to_str());
-        for session in sessions(rows) {
-            session.rows.iter().for_each(|row| self.gathered.addresses.learn(&row.data));
-            sources::protocol_log::add_session(
-                &mut self.gathered.evidence,
-                &session,
-                &path.display().to_string(),
-                node,
-            );
-        }
+        let sessions = sessions(rows);
+        let said = sessions.iter().flat_map(|session| &session.rows);
+        said.for_each(|row| self.gathered.addresses.learn(&row.data));
+        sources::protocol_log::add_log(&mut self.gathered.evidence, &sessions, &path.display().to_string(), node);
         Ok(())
     }
 }
