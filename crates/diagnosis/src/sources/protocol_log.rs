@@ -109,6 +109,8 @@ struct Reading<'a> {
     /// Of the message that is under way, or of the connection before the first one.
     has_failed: bool,
     has_recipient: bool,
+    /// What was said before the end was lost from the log.
+    lacks_last_words: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -130,6 +132,7 @@ impl<'a> Reading<'a> {
             is_quitting: false,
             has_failed: false,
             has_recipient: false,
+            lacks_last_words: lacks_last_words(&told.session.rows),
         }
     }
 
@@ -145,7 +148,8 @@ impl<'a> Reading<'a> {
                 self.signs = self.signs.union(Signs::of_text(&row.context));
                 // The other side was waited for in vain: who gives up closes without a QUIT.
                 let waits = !self.unanswered.is_empty() || matches!(self.phase, Phase::Banner | Phase::EndOfData);
-                if row.context.starts_with("Local") && waits && !self.is_quitting && !self.has_failed {
+                let gives_up = row.context.starts_with("Local") && !self.is_quitting && !self.has_failed;
+                if gives_up && waits && !self.lacks_last_words {
                     self.signs.add(Sign::TimedOut);
                 }
                 self.is_cut |= self.signs.has(Sign::TimedOut);
@@ -280,7 +284,9 @@ impl<'a> Reading<'a> {
             self.refused(answered, code, evidence);
         }
         let is_broken = self.is_cut || self.phase == Phase::Handshake || !self.last_note.is_empty();
-        if self.has_failed || self.is_quitting || !is_broken {
+        // Where it stopped is not known then, unless something was noted.
+        let is_known = !self.lacks_last_words || !self.last_note.is_empty() || self.phase == Phase::Handshake;
+        if self.has_failed || self.is_quitting || !is_broken || !is_known {
             return;
         }
         let mut signs = self.signs;
@@ -346,6 +352,11 @@ impl<'a> Reading<'a> {
         };
         evidence.add(&observed, || Some(self.told.place.clone()));
     }
+}
+
+/// Lines of a session are numbered; captures' are not.
+fn lacks_last_words(rows: &[Row]) -> bool {
+    rows.last_chunk().is_some_and(|[before, last]| last.sequence > before.sequence + 1)
 }
 
 /// The bulk cipher's name and strength: `CALG_RC4 128`.
@@ -504,5 +515,11 @@ mod tests {
         };
         assert_eq!(log("00.300"), ["connection-timed-out"]);
         assert_eq!(log("20.000").len(), 2);
+    }
+    #[test]
+    fn where_a_session_stopped_is_not_known_if_its_last_words_were_lost() {
+        let end = |number: u32| format!("{number},10.0.0.1:5,192.0.2.1:25,-,,Remote(ConnectionReset)");
+        let attempts = |number| finding(&[&BEGIN[..], &[end(number).as_str()]].concat()).1.len();
+        assert_eq!((attempts(5), attempts(6)), (1, 0));
     }
 }
