@@ -38,6 +38,14 @@ pub struct Step {
     pub detail: String,
 }
 
+/// How mail goes from one node.
+#[derive(Clone, Debug)]
+pub struct ByNode<'a> {
+    pub node: &'a str,
+    pub step: Step,
+    pub observed: Observed<'a>,
+}
+
 /// What an experiment says of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -69,6 +77,9 @@ pub struct Experiment {
     pub because: String,
     /// How mail goes first, then one change at a time; the last one may work.
     pub steps: Vec<Step>,
+    /// How mail goes from each node that was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<Step>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smallest_change: Option<String>,
 }
@@ -88,12 +99,16 @@ impl Finding {
         CATALOGUE.iter().find(|cause| cause.id == self.cause)
     }
 
-    /// Takes an experiment into account. `baseline` is the connection made as mail goes; `steps` begin with it; `place` says
-    /// where, and under what.
-    pub fn try_by(&mut self, baseline: &Observed<'_>, steps: Vec<Step>, place: &str) {
+    /// Takes an experiment into account. `baseline` is the connection made from here as mail goes; `steps` begin with it;
+    /// `place` says where, and under what.
+    pub fn try_by(&mut self, baseline: &Observed<'_>, steps: Vec<Step>, nodes: Vec<ByNode<'_>>, place: &str) {
         let Some(cause) = self.known_cause() else { return };
         let cure = steps.iter().skip(1).find(|step| step.works);
-        let (verdict, because) = self.verdict(cause, baseline, &steps, cure);
+        let is_so_here = steps.first().is_some_and(|step| !step.works) && cause_of(baseline) == Some(cause.id);
+        let (verdict, mut because) = match cause.by_nodes(&nodes).filter(|_| !is_so_here) {
+            Some(verdict) => (verdict, from_here(&steps)),
+            None => self.verdict(cause, baseline, &steps, cure),
+        };
         let is_foretold = cure.is_some_and(|step| cause.cures(step));
         self.confidence = match verdict {
             Verdict::Confirmed if is_foretold => self.confidence.max(CONFIRMED),
@@ -102,10 +117,15 @@ impl Finding {
             Verdict::Undecided => self.confidence,
         };
         self.confidence = (self.confidence * 100.0).round() / 100.0;
-        let smallest_change = cure.map(|step| step.what.clone());
+        because.push_str(&in_words(&nodes));
+        // Where all works there is nothing to change.
+        let working = nodes.iter().find(|by| by.step.works).filter(|_| verdict != Verdict::Refuted);
+        let other_node = working.map(|by| format!("from node {}", by.node));
+        let smallest_change = cure.map(|step| step.what.clone()).or(other_node);
+        let nodes = nodes.into_iter().map(|by| by.step).collect();
         let piece = Piece { what: because.clone(), source: Source::Probe, place: place.to_owned() };
         self.evidence.insert(0, piece);
-        self.experiment = Some(Experiment { verdict, because, steps, smallest_change });
+        self.experiment = Some(Experiment { verdict, because, steps, nodes, smallest_change });
     }
 
     fn verdict(
@@ -154,7 +174,41 @@ impl Step {
     }
 }
 
+/// What a probe from here did, in a sentence.
+fn from_here(steps: &[Step]) -> String {
+    steps.first().map_or_else(String::new, |step| {
+        let does = if step.works { "works just as mail goes" } else { "fails" };
+        format!("A probe from here {does} ({}).", step.detail)
+    })
+}
+
+/// Which nodes reach the destination, and which do not, in a sentence.
+fn in_words(nodes: &[ByNode<'_>]) -> String {
+    let those = |works: bool| nodes.iter().filter(|by| by.step.works == works).collect::<Vec<_>>();
+    let names = |those: &[&ByNode<'_>]| those.iter().map(|by| by.node).collect::<Vec<_>>().join(", ");
+    let (working, failing) = (those(true), those(false));
+    match (working.as_slice(), failing.as_slice()) {
+        ([], []) => String::new(),
+        (working, []) => format!(" As mail goes from {} now, it works.", names(working)),
+        ([], [first, ..]) => format!(" As mail goes from {} now, it fails ({}).", names(&failing), first.step.detail),
+        (working, [first, ..]) => {
+            let (works, fails) = (names(working), names(&failing));
+            format!(" As mail goes from {works} now, it works; from {fails} it fails ({}).", first.step.detail)
+        }
+    }
+}
+
 impl Cause {
+    /// What nodes tell, where the probe from here does not show this cause. `None`: nothing, or no more than that probe.
+    fn by_nodes(&self, nodes: &[ByNode<'_>]) -> Option<Verdict> {
+        let mut failing = nodes.iter().filter(|by| !by.step.works);
+        if failing.any(|by| cause_of(&by.observed) == Some(self.id)) {
+            return Some(Verdict::Confirmed);
+        }
+        let all_work = nodes.iter().all(|by| by.step.works);
+        (!nodes.is_empty()).then_some(if all_work { Verdict::Refuted } else { Verdict::Undecided })
+    }
+
     fn cures(&self, step: &Step) -> bool {
         step.aspects.iter().any(|aspect| self.cured_by.contains(aspect))
     }
@@ -230,10 +284,37 @@ mod tests {
         ];
         for (index, (dimension, baseline, steps, verdict, confidence)) in table.into_iter().enumerate() {
             let mut finding = finding("no-shared-cipher", dimension);
-            finding.try_by(&baseline, steps, "mail.test");
+            finding.try_by(&baseline, steps, Vec::new(), "mail.test");
             let experiment = finding.experiment.as_ref().unwrap();
             assert_eq!((experiment.verdict, finding.confidence), (verdict, confidence), "{index}: {experiment:?}");
             assert_eq!(finding.evidence[0].source, Source::Probe);
+        }
+    }
+
+    #[test]
+    fn nodes_tell_what_a_probe_from_here_cannot() {
+        use Verdict::{Confirmed, Refuted, Undecided};
+        let by = |node, sign: Option<Sign>| ByNode {
+            node,
+            step: step(&[], sign.is_none()),
+            observed: sign.map_or_else(|| Observed::by(Source::Probe), failed),
+        };
+        let (cipher, refused) = (Some(Sign::NoSharedCipherSaid), Some(Sign::ConnectionRefused));
+        let here = |works| (if works { Observed::by(Source::Probe) } else { failed(Sign::NoSharedCipherSaid) }, works);
+        let table = [
+            (here(true), vec![by("mx1", None), by("mx2", cipher)], Confirmed, Some("from node mx1")),
+            (here(true), vec![by("mx1", None), by("mx2", refused)], Undecided, Some("from node mx1")),
+            (here(true), vec![by("mx1", None), by("mx2", None)], Refuted, None),
+            (here(false), vec![by("mx1", None), by("mx2", None)], Confirmed, Some("from node mx1")),
+            (here(false), vec![by("mx1", cipher), by("mx2", refused)], Confirmed, None),
+        ];
+        for (index, ((baseline, works), nodes, verdict, smallest)) in table.into_iter().enumerate() {
+            let mut finding = finding("no-shared-cipher", Some(Dimension::Node));
+            finding.try_by(&baseline, vec![step(&[], works)], nodes, "mail.test");
+            let experiment = finding.experiment.as_ref().unwrap();
+            assert_eq!(experiment.verdict, verdict, "{index}: {experiment:?}");
+            assert_eq!(experiment.smallest_change.as_deref(), smallest, "{index}");
+            assert_eq!(experiment.nodes.len(), 2);
         }
     }
 

@@ -5,6 +5,7 @@ mod case;
 mod cli;
 mod config;
 mod fleet;
+mod inquiry;
 mod node;
 mod protocol_log;
 mod why;

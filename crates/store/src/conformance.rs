@@ -47,6 +47,29 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> S) {
     incidents::the_watch_is_one_node_s_at_a_time(&make().await).await;
     incidents::an_incident_is_open_once(&make().await).await;
     incidents::calls_are_made_in_order_until_they_are_taken(&make().await).await;
+    inquiries_are_taken_once_and_answered(&make().await).await;
+}
+
+async fn inquiries_are_taken_once_and_answered<S: Store>(store: &S) {
+    let ask = |node: &str, second| Inquiry {
+        id: Uuid::now_v7(),
+        node: node.to_owned(),
+        at: at(second),
+        question: "{}".to_owned(),
+    };
+    let asked = [ask("a", 1), ask("a", 100), ask("b", 100), ask("a", 101)];
+    store.ask(asked.to_vec(), at(101)).await.expect("asked");
+    let take = async |limit| store.take_inquiries("a", at(90), limit).await.expect("taken");
+    assert_eq!(take(1).await, [asked[1].clone()]);
+    assert_eq!(take(9).await, [asked[3].clone()]);
+    assert_eq!(take(9).await, []);
+    store.answer(asked[1].id, "{\"works\": true}".to_owned()).await.expect("answered");
+    let ids = vec![asked[3].id, asked[1].id];
+    let expected = [(asked[1].id, "{\"works\": true}".to_owned())];
+    assert_eq!(store.answers(ids.clone()).await.expect("read"), expected);
+    // Hours later nobody waits any more.
+    store.ask(Vec::new(), at(90_000)).await.expect("asked");
+    assert_eq!(store.answers(ids).await.expect("read"), []);
 }
 
 fn at(second: i64) -> Timestamp {

@@ -16,11 +16,13 @@
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod incident;
+mod inquiry;
 mod search;
 mod sqlite;
 mod types;
 
 pub use incident::*;
+pub use inquiry::*;
 pub use search::*;
 pub use sqlite::SqliteStore;
 pub use types::*;
@@ -199,6 +201,22 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// After an attempt: the call is due again then, or is over.
     fn settle_call(&self, id: Uuid, due: Option<Timestamp>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Asks nodes; old questions are forgotten.
+    fn ask(&self, inquiries: Vec<Inquiry>, now: Timestamp) -> impl Future<Output = Result<()>> + Send;
+
+    /// Questions to a node that were asked since then, the oldest first. Each is taken once.
+    fn take_inquiries(
+        &self,
+        node: &str,
+        since: Timestamp,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Inquiry>>> + Send;
+
+    fn answer(&self, id: Uuid, answer: String) -> impl Future<Output = Result<()>> + Send;
+
+    /// The answers that are there already.
+    fn answers(&self, ids: Vec<Uuid>) -> impl Future<Output = Result<Vec<(Uuid, String)>>> + Send;
 
     /// An operator's command on queued deliveries. Returns how many it changed; leased ones are not removed.
     fn command(

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use diagnosis::Explained;
 use jiff::Timestamp;
 use store::TraceQuery;
 use tokio::{
@@ -25,6 +26,7 @@ use super::{
 };
 use crate::{
     cli::Screen,
+    config::Config,
     fleet::{self as rollouts, Rollout},
     why,
 };
@@ -109,9 +111,10 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
     let before = Tally::read(&fleet.store, None).await?;
     let mut gathered = why::Gathered::for_findings();
     gathered.add_store(&fleet.store, TraceQuery { limit: u32::MAX, ..TraceQuery::default() }).await?;
-    let findings = diagnosis::diagnose(&gathered.evidence);
-    if let Some(first) = findings.first() {
-        play.view.say(&format!("named, before anything is repaired: {}", first.summary));
+    let mut findings = diagnosis::explain(&gathered.evidence);
+    if let Some(first) = findings.first_mut() {
+        play.view.say(&format!("named, before anything is repaired: {}", first.finding.summary));
+        play.put_to_the_test(first, folder).await?;
     }
     play.view.say(&format!("{} queued: the destination is repaired", before.queued));
     let repair_began = Timestamp::now();
@@ -133,7 +136,7 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
         queue,
         halted,
         drained,
-        findings,
+        findings: findings.into_iter().map(|explained| explained.finding).collect(),
     })
 }
 
@@ -150,6 +153,8 @@ fn introduce(scenario: &Scenario, destination: &Destination, view: &mut View) {
         retry.as_secs_f64()
     ));
 }
+
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 struct Play<'a> {
     scenario: &'a Scenario,
@@ -172,6 +177,23 @@ pub(crate) struct Halted {
 }
 
 impl Play<'_> {
+    /// Where nodes differ, what fails is tried from each of them, and then with one change at a time.
+    async fn put_to_the_test(&mut self, explained: &mut Explained<'_>, folder: &Path) -> anyhow::Result<()> {
+        if self.scenario.rollout.is_none() || self.scenario.defended {
+            return Ok(());
+        }
+        let config = Config::load(&folder.join("gatepost.toml"))?;
+        let prober =
+            why::Prober { fleet: Some(&self.fleet.store), config: Some(&config), timeout: Some(PROBE_TIMEOUT) };
+        for untried in prober.try_all(std::slice::from_mut(explained)).await {
+            self.view.say(&untried);
+        }
+        if let Some(experiment) = &explained.finding.experiment {
+            self.view.say(&format!("put to the test, and {}: {}", experiment.verdict, experiment.because));
+        }
+        Ok(())
+    }
+
     async fn look(&mut self) -> anyhow::Result<Tally> {
         let tally = Tally::read(&self.fleet.store, self.repair).await?;
         self.queue.push(tally.queued);

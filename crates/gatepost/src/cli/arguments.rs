@@ -438,7 +438,8 @@ JSON: {\"findings\": [{\"cause\", \"confidence\", \"scope\": {\"destination\", \
 \"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\", \"of_works\", \"p_value\"},
 \"works_with\"}, \"messages_pending\", \"pending_since\", \"first_seen\", \"last_seen\", \"summary\",
 \"evidence\": [{\"what\", \"source\", \"where\"}], \"remedy\": [{\"side\", \"action\"}], \"check\",
-\"experiment\": {\"verdict\", \"because\", \"steps\": [{\"what\", \"works\", \"detail\"}], \"smallest_change\"}}],
+\"experiment\": {\"verdict\", \"because\", \"steps\": [{\"what\", \"works\", \"detail\"}],
+\"nodes\": [{\"what\", \"works\", \"detail\"}], \"smallest_change\"}}],
 \"read\": {\"attempts\", \"messages\", \"rows_skipped\", \"attempts_joined\",
 \"clocks\": [{\"capture\", \"log\", \"ahead_ms\"}]}}.";
 

@@ -29,6 +29,7 @@ pub(crate) struct FindingView {
 struct ExperimentView {
     verdict: String,
     steps: Vec<StepView>,
+    nodes: Vec<StepView>,
 }
 
 #[derive(Deserialize, Clone, PartialEq, Debug, Default)]
@@ -81,7 +82,11 @@ impl From<&Experiment> for ExperimentView {
             works: step.works,
             detail: step.detail.clone(),
         };
-        Self { verdict: experiment.verdict.to_string(), steps: experiment.steps.iter().map(step).collect() }
+        Self {
+            verdict: experiment.verdict.to_string(),
+            steps: experiment.steps.iter().map(step).collect(),
+            nodes: experiment.nodes.iter().map(step).collect(),
+        }
     }
 }
 
@@ -112,7 +117,7 @@ impl FindingView {
         }
         if let Some(experiment) = &self.experiment {
             writeln!(out, "\n   Probe: {}", clean(&experiment.verdict))?;
-            for step in &experiment.steps {
+            for step in experiment.steps.iter().chain(&experiment.nodes) {
                 let works = if step.works { "works" } else { "fails" };
                 paragraph(&format!("- {works} {}: {}", step.what, step.detail), "     ", screen, out)?;
             }

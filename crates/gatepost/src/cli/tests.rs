@@ -176,6 +176,18 @@ impl Store for Fixed {
     async fn settle_call(&self, _: Uuid, _: Option<Timestamp>) -> Result<()> {
         refused()
     }
+    async fn ask(&self, _: Vec<Inquiry>, _: Timestamp) -> Result<()> {
+        refused()
+    }
+    async fn take_inquiries(&self, _: &str, _: Timestamp, _: u32) -> Result<Vec<Inquiry>> {
+        refused()
+    }
+    async fn answer(&self, _: Uuid, _: String) -> Result<()> {
+        refused()
+    }
+    async fn answers(&self, _: Vec<Uuid>) -> Result<Vec<(Uuid, String)>> {
+        refused()
+    }
     async fn command(&self, command: Command, selection: Selection, _: &str, _: Timestamp) -> Result<Commanded> {
         self.commands.lock().unwrap().push((command, selection));
         Ok(Commanded { changed: 2, leased: 1 })

@@ -47,7 +47,7 @@ pub(crate) async fn run<S: Store>(
     }
     let mut findings = findings(gathered, wanted);
     if arguments.probe {
-        probe(&mut findings, config, arguments).await;
+        probe(&mut findings, store, config, arguments).await;
     }
     tell(&findings, &gathered.read, arguments, screen, out)?;
     if arguments.writes() {
@@ -93,8 +93,13 @@ async fn add_history<'a, S: Store>(
 }
 
 /// Puts findings to the test, and their order by it.
-async fn probe(findings: &mut [Explained<'_>], config: Option<&Config>, arguments: &WhyArguments) {
-    let prober = why::Prober { config, timeout: arguments.probe_timeout.map(|timeout| *timeout) };
+async fn probe<S: Store>(
+    findings: &mut [Explained<'_>],
+    store: Option<&S>,
+    config: Option<&Config>,
+    arguments: &WhyArguments,
+) {
+    let prober = why::Prober { fleet: store, config, timeout: arguments.probe_timeout.map(|timeout| *timeout) };
     for untried in prober.try_all(findings).await {
         eprintln!("gatepost: {}", clean(&untried));
     }

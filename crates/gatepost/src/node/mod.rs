@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!   inbound ──> store.accept ──> outbound ──> store.settle
-//!       review, lease renewal, reports, the watch over the queue and the rollout's self-defence beside them
+//!       review, lease renewal, reports, the watch over the queue, the rollout's self-defence and answers to operators'
+//!       inquiries beside them
 //! ```
 
 mod defence;
 pub(crate) mod header;
 mod history;
 mod inbound;
+mod inquiry;
 mod outbound;
 pub(crate) mod policy;
 mod preference;

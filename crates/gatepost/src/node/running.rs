@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::{
-    Node, Tasks, background, defence, inbound, outbound, outbound::Outbound, policy, routes, settings,
+    Node, Tasks, background, defence, inbound, inquiry, outbound, outbound::Outbound, policy, routes, settings,
     watch as watching,
 };
 use crate::{api, config::Config, protocol_log::ProtocolLogs};
@@ -34,7 +34,8 @@ pub(crate) struct Running<S: Store> {
     /// Where it listens, ports as the system gave them.
     pub addresses: Vec<SocketAddr>,
     _api: api::Listeners,
-    _watch: JoinSet<()>,
+    /// What ends with the node, wherever it is.
+    _beside: JoinSet<()>,
     folder: PathBuf,
     listeners: JoinSet<()>,
     background: JoinHandle<()>,
@@ -81,8 +82,10 @@ impl<S: Store> Running<S> {
         node.report().await;
         let server = Arc::new(Server::new(inbound::Inbound(Arc::clone(&node)), settings_receiver, stopped));
         let api = api::Listeners::start(&node, || settings::acceptor(&node.config.load(), folder)).await?;
+        let mut beside = watching::start(&node);
+        beside.spawn(inquiry::answer_always(Arc::clone(&node)));
         let mut running = Self {
-            _watch: watching::start(&node),
+            _beside: beside,
             node,
             addresses: vec![],
             _api: api,

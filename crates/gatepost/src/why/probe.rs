@@ -6,7 +6,7 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context as _, anyhow};
 use diagnosis::{
     Explained, Observed, Outcome, Source,
-    experiment::{Aspect, Step},
+    experiment::{Aspect, ByNode, Step},
 };
 use net::{
     probe::{Change, Ladder, OldSuite, ProbeOptions, Rung, Trial, climb},
@@ -14,28 +14,32 @@ use net::{
     tls::TlsSettings,
 };
 use protocol::{
-    smtp::{Failure, client::TlsLevel},
-    tls::TlsPolicy,
+    smtp::{Failure, TlsSummary, client::TlsLevel},
+    tls::{HandshakeFacts, TlsPolicy},
 };
+use store::Store;
 
 use crate::{
-    cli::{Progress, host_and_port},
+    cli::{Progress, clean, host_and_port},
     config::{Config, Connector, Hosts},
+    inquiry::{self, Answer, Question, Tried},
     node::policy::tls_settings,
 };
 
 /// Findings that are tried: the leading ones.
 const TRIED_MAX: usize = 3;
 
-/// How to probe.
-pub(crate) struct Prober<'a> {
+/// How to probe. `S`: the store through which nodes are asked.
+pub(crate) struct Prober<'a, S> {
+    /// Without it, a probe is made from here only.
+    pub fleet: Option<&'a S>,
     /// Without one, mail is taken to go as it does under the policy modern.
     pub config: Option<&'a Config>,
     /// Longest wait for each answer, where the usual one does not do.
     pub timeout: Option<Duration>,
 }
 
-impl Prober<'_> {
+impl<S: Store> Prober<'_, S> {
     /// Tries the leading findings of which a connection can tell. What could not be tried is returned in words.
     pub(crate) async fn try_all(&self, findings: &mut [Explained<'_>]) -> Vec<String> {
         let mut untried = Vec::new();
@@ -66,11 +70,39 @@ impl Prober<'_> {
         let mut options = ProbeOptions { hello, ..ProbeOptions::default() };
         options.timeout = self.timeout.unwrap_or(options.timeout);
         let progress = Progress::new(&trial.host);
+        progress.show("as mail goes from each node");
+        let answers = self.ask(connector.as_ref(), &trial.host, port, options.timeout).await?;
         let ladder = climb(&trial, &options, |step| progress.show(step)).await;
         progress.clear();
         let ladder = ladder.with_context(|| format!("{} has no address", trial.host))?;
-        judge(explained, &trial, &ladder, &name);
+        judge(explained, &trial, &ladder, &answers, &name);
         Ok(())
+    }
+
+    /// How mail goes from each node; what keeps one from telling is told.
+    async fn ask(
+        &self,
+        connector: Option<&Connector>,
+        host: &str,
+        port: u16,
+        timeout: Duration,
+    ) -> anyhow::Result<Vec<(String, Tried)>> {
+        let (Some(store), Some(connector)) = (self.fleet, connector) else { return Ok(Vec::new()) };
+        let timeout_ms = timeout.as_millis().try_into().unwrap_or(u64::MAX);
+        let question = Question { connector: connector.name.clone(), host: host.to_owned(), port, timeout_ms };
+        let mut tried = Vec::new();
+        for (node, answer) in inquiry::ask_all(store, &question).await.context("failed to ask the nodes")? {
+            let why = match answer {
+                Some(Answer::Tried(answer)) => {
+                    tried.push((node, answer));
+                    continue;
+                }
+                Some(Answer::Refused(why)) => why,
+                None => "no answer came".to_owned(),
+            };
+            eprintln!("gatepost: node {} did not try {}: {}", clean(&node), clean(host), clean(&why));
+        }
+        Ok(tried)
     }
 
     /// Under which most attempts failed, as far as it is known here.
@@ -111,34 +143,74 @@ fn without_configuration(cause: &str, policy: TlsPolicy) -> (TlsLevel, TlsSettin
     (level, TlsSettings { policy, verify, authorities: None, identity: None })
 }
 
-fn judge(explained: &mut Explained<'_>, trial: &Trial, ladder: &Ladder, policy: &str) {
+fn judge(explained: &mut Explained<'_>, trial: &Trial, ladder: &Ladder, answers: &[(String, Tried)], policy: &str) {
     let baseline = &ladder.baseline;
-    let text = baseline.failure.as_ref().map(|failure| failure.summary()).unwrap_or_default();
-    let observed = Observed {
-        destination: Some((&trial.host, baseline.address.port())),
-        destination_address: Some(baseline.address.ip()),
-        tls: baseline.tls.as_ref().map(|tls| (tls.version.as_str(), tls.cipher.as_str())),
-        handshake: baseline.handshake.as_deref(),
-        outcome: baseline.failure.as_ref().map_or(Outcome::Worked, |failure| Outcome::of(failure, &text)),
-        ..Observed::by(Source::Probe)
-    };
+    let text = baseline.failure.as_ref().map(Failure::summary).unwrap_or_default();
     let steps = std::iter::once(baseline).chain(&ladder.rungs).map(|rung| step(rung, policy)).collect();
+    let texts: Vec<String> =
+        answers.iter().map(|(_, tried)| tried.failure.as_ref().map(Failure::summary).unwrap_or_default()).collect();
+    let nodes = answers.iter().zip(&texts).map(|((node, tried), text)| by_node(node, tried, trial, text)).collect();
     let place = format!("{} at {}, policy {policy}", trial.host, baseline.address);
-    explained.finding.try_by(&observed, steps, &place);
+    explained.finding.try_by(&Seen::of(baseline).observed(trial, &text), steps, nodes, &place);
+}
+
+fn by_node<'a>(node: &'a str, tried: &'a Tried, trial: &'a Trial, text: &'a str) -> ByNode<'a> {
+    let Tried { tls_policy, address, tls, handshake, failure } = tried;
+    let seen =
+        Seen { address: *address, tls: tls.as_ref(), handshake: handshake.as_deref(), failure: failure.as_ref() };
+    let step = Step {
+        what: format!("as mail goes from node {node}, under its policy {tls_policy}"),
+        aspects: &[],
+        works: failure.is_none(),
+        detail: seen.detail(),
+    };
+    let observed = Observed { node: Some(node), tls_policy: Some(tls_policy), ..seen.observed(trial, text) };
+    ByNode { node, step, observed }
+}
+
+/// What one connection showed.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    address: Option<SocketAddr>,
+    tls: Option<&'a TlsSummary>,
+    handshake: Option<&'a HandshakeFacts>,
+    failure: Option<&'a Failure>,
+}
+
+impl<'a> Seen<'a> {
+    fn of(rung: &'a Rung) -> Self {
+        let Rung { address, tls, handshake, failure, .. } = rung;
+        let (tls, handshake, failure) = (tls.as_ref(), handshake.as_deref(), failure.as_ref());
+        Self { address: Some(*address), tls, handshake, failure }
+    }
+
+    fn observed(self, trial: &'a Trial, text: &'a str) -> Observed<'a> {
+        Observed {
+            destination: self.address.map(|address| (trial.host.as_str(), address.port())),
+            destination_address: self.address.map(|address| address.ip()),
+            tls: self.tls.map(|tls| (tls.version.as_str(), tls.cipher.as_str())),
+            handshake: self.handshake,
+            outcome: self.failure.map_or(Outcome::Worked, |failure| Outcome::of(failure, text)),
+            ..Observed::by(Source::Probe)
+        }
+    }
+
+    fn detail(self) -> String {
+        match (self.failure, self.tls) {
+            // Where, is said once.
+            (Some(failure), _) => Failure { destination: None, ..failure.clone() }.summary(),
+            (None, Some(tls)) => format!("{} {}", tls.version, tls.cipher),
+            (None, None) => "in the clear".to_owned(),
+        }
+    }
 }
 
 fn step(rung: &Rung, policy: &str) -> Step {
-    let detail = match (&rung.failure, &rung.tls) {
-        // Where, is said once.
-        (Some(failure), _) => Failure { destination: None, ..failure.clone() }.summary(),
-        (None, Some(tls)) => format!("{} {}", tls.version, tls.cipher),
-        (None, None) => "in the clear".to_owned(),
-    };
     Step {
         what: rung.change.map_or_else(|| format!("as mail goes, under the policy {policy}"), Change::what),
         aspects: rung.change.map_or(&[], aspects),
         works: rung.works(),
-        detail,
+        detail: Seen::of(rung).detail(),
     }
 }
 

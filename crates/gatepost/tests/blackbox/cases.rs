@@ -68,6 +68,23 @@ fn the_rc4_queue_grows_by_luck_and_drains_after_the_repair() {
         "{first:#}"
     );
     assert_eq!(first["scope"]["works_with"], "TLSv1 RC4-SHA");
+    // And put to the test: from each node, and with one change at a time.
+    let experiment = &first["experiment"];
+    assert_eq!(
+        (&experiment["verdict"], &experiment["smallest_change"]),
+        (&"confirmed".into(), &"with RC4 offered too".into())
+    );
+    let from_nodes: Vec<bool> = nodes
+        .iter()
+        .map(|(node, policy)| {
+            let what = format!("as mail goes from node {}, under its policy {policy}", node.as_str().unwrap());
+            let step = experiment["nodes"].as_array().unwrap().iter().find(|step| step["what"] == *what);
+            let works = step.unwrap_or_else(|| panic!("{what}: {experiment:#}"))["works"].as_bool().unwrap();
+            assert_eq!(works, *policy == "legacy", "{what}: {experiment:#}");
+            works
+        })
+        .collect();
+    assert_eq!(from_nodes.len(), 4);
 
     // What was kept can be looked at.
     let kept = report["kept"].as_str().unwrap();

@@ -125,6 +125,10 @@ fn a_probe_confirms_a_finding_by_the_smallest_change_that_works_and_refutes_it_a
     let steps = experiment["steps"].as_array().unwrap();
     assert!(steps.len() > 5 && steps.iter().filter(|step| step["works"] == true).count() == 1, "{first:#}");
     assert_eq!(first["evidence"][0]["source"], "probe");
+    // The node itself was asked as well.
+    let nodes = experiment["nodes"].as_array().unwrap();
+    let said = (nodes.len(), &nodes[0]["works"], nodes[0]["what"].as_str().unwrap());
+    assert!(matches!(said, (1, Value::Bool(false), what) if what.ends_with("under its policy modern")), "{said:?}");
     let text = String::from_utf8(why("table").stdout).unwrap();
     for part in ["Probe: confirmed", "- fails as mail goes, under the policy modern", "works with TLS 1.0 and AES-CBC"]
     {

@@ -148,12 +148,18 @@ impl Ladder {
     }
 }
 
+/// Connects as mail does, to the first address; `None` if there is none.
+pub async fn try_once(trial: &Trial, probe: &ProbeOptions) -> Option<Rung> {
+    let first = *trial.addresses.first()?;
+    let plain = options(probe, trial.level, trial.tls.clone());
+    Some(Rung::of(None, first, open(&trial.host, first, &plain).await))
+}
+
 /// Connects as mail does, and where that fails, with one change after another until one works. `progress` hears of each.
 pub async fn climb(trial: &Trial, probe: &ProbeOptions, mut progress: impl FnMut(&str)) -> Option<Ladder> {
     let (first, others) = trial.addresses.split_first()?;
     progress("as mail goes");
-    let plain = options(probe, trial.level, trial.tls.clone());
-    let baseline = Rung::of(None, *first, open(&trial.host, *first, &plain).await);
+    let baseline = try_once(trial, probe).await?;
     let mut ladder = Ladder { baseline, rungs: Vec::new() };
     for change in changes(&ladder.baseline, trial, others) {
         progress(&change.what());

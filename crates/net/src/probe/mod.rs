@@ -25,7 +25,7 @@ use crate::{
     tls::{TlsContext, TlsSettings},
 };
 
-pub use ladder::{Change, Ladder, OldSuite, Rung, Trial, climb};
+pub use ladder::{Change, Ladder, OldSuite, Rung, Trial, climb, try_once};
 pub use suites::{Suite, VersionSupport};
 pub use variations::Variation;
 

@@ -12,6 +12,7 @@ mod command;
 mod fleet;
 mod history;
 mod incident;
+mod inquiry;
 mod lock;
 mod queue;
 mod read;
@@ -39,9 +40,9 @@ use trace::Event;
 use uuid::Uuid;
 
 use crate::{
-    Accepted, BodyKey, Claim, Claimed, Command, Commanded, DeliveryKey, DeliveryRecord, Incident, Lease, LedgerEntry,
-    MessageKey, MessageRecord, NewMessage, NodeReport, Pending, QueueCount, QueueQuery, Result, Selection, Settlement,
-    Store, StoreError, StoredPlan, TraceQuery, WebhookCall,
+    Accepted, BodyKey, Claim, Claimed, Command, Commanded, DeliveryKey, DeliveryRecord, Incident, Inquiry, Lease,
+    LedgerEntry, MessageKey, MessageRecord, NewMessage, NodeReport, Pending, QueueCount, QueueQuery, Result, Selection,
+    Settlement, Store, StoreError, StoredPlan, TraceQuery, WebhookCall,
 };
 use lock::FolderLock;
 use read::Readers;
@@ -301,6 +302,27 @@ impl Store for SqliteStore {
             true => self.0.writer.run(claim).await,
             false => Ok(Vec::new()),
         }
+    }
+
+    async fn ask(&self, inquiries: Vec<Inquiry>, now: Timestamp) -> Result<()> {
+        self.0.writer.run(move |connection| inquiry::ask(connection, &inquiries, now)).await
+    }
+
+    async fn take_inquiries(&self, node: &str, since: Timestamp, limit: u32) -> Result<Vec<Inquiry>> {
+        let (node, asked) = (node.to_owned(), node.to_owned());
+        // Most of the time there is none, and the writer is not asked for nothing.
+        match self.0.readers.run(move |connection| inquiry::has_new(connection, &asked, since)).await? {
+            true => self.0.writer.run(move |connection| inquiry::take(connection, &node, since, limit)).await,
+            false => Ok(Vec::new()),
+        }
+    }
+
+    async fn answer(&self, id: Uuid, answer: String) -> Result<()> {
+        self.0.writer.run(move |connection| inquiry::answer(connection, id, &answer)).await
+    }
+
+    async fn answers(&self, ids: Vec<Uuid>) -> Result<Vec<(Uuid, String)>> {
+        self.0.readers.run(move |connection| inquiry::answers(connection, &ids)).await
     }
 
     async fn settle_call(&self, id: Uuid, due: Option<Timestamp>) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::{Result, StoreError};
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -116,6 +116,15 @@ const MIGRATIONS: [&str; 5] = [
      );
      CREATE TABLE watch (id INTEGER PRIMARY KEY CHECK (id = 1), turn INTEGER NOT NULL, at INTEGER NOT NULL,
         node TEXT NOT NULL);",
+    // What nodes are asked to find out; rows of the past hour.
+    "CREATE TABLE inquiry (
+        id BLOB PRIMARY KEY,
+        node TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        question TEXT NOT NULL,
+        is_taken INTEGER NOT NULL DEFAULT 0,
+        answer TEXT
+     ) WITHOUT ROWID;",
 ];
 
 /// The version that this program writes.

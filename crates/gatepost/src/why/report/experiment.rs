@@ -20,7 +20,7 @@ impl Report<'_> {
                 table {
                     thead { tr { th scope="col" { "Connection" } th scope="col" { "Result" } th scope="col" { "Detail" } } }
                     tbody {
-                        @for step in &experiment.steps {
+                        @for step in experiment.steps.iter().chain(&experiment.nodes) {
                             tr {
                                 td { (self.text(&step.what)) }
                                 td { span.key.fails[!step.works] {} (if step.works { "works" } else { "fails" }) }
