@@ -34,7 +34,7 @@ pub(crate) struct Question {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Answer {
-    Tried(Tried),
+    Tried(Box<Tried>),
     /// Why the node could not try, in words.
     Refused(String),
 }

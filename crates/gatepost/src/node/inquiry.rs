@@ -64,7 +64,7 @@ async fn try_out<S: Store>(node: &Node<S>, question: &str) -> Answer {
     };
     let addresses = match node.resolver().addresses(&question.host).await {
         Ok(addresses) => addresses.into_iter().map(|ip| SocketAddr::new(ip, question.port)).collect(),
-        Err(kind) => return Answer::Tried(failed(kind)),
+        Err(kind) => return Answer::Tried(Box::new(failed(kind))),
     };
     let trial = Trial { host: question.host, addresses, level: connector.tls.into(), tls: (*tls).clone() };
     let options = ProbeOptions {
@@ -76,5 +76,6 @@ async fn try_out<S: Store>(node: &Node<S>, question: &str) -> Answer {
         return Answer::Refused("the host has no address".to_owned());
     };
     let (tls, handshake) = (rung.tls, rung.handshake);
-    Answer::Tried(Tried { tls_policy, address: Some(rung.address), tls, handshake, failure: rung.failure })
+    let (address, failure) = (Some(rung.address), rung.failure);
+    Answer::Tried(Box::new(Tried { tls_policy, address, tls, handshake, failure }))
 }

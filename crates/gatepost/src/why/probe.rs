@@ -94,7 +94,7 @@ impl<S: Store> Prober<'_, S> {
         for (node, answer) in inquiry::ask_all(store, &question).await.context("failed to ask the nodes")? {
             let why = match answer {
                 Some(Answer::Tried(answer)) => {
-                    tried.push((node, answer));
+                    tried.push((node, *answer));
                     continue;
                 }
                 Some(Answer::Refused(why)) => why,
