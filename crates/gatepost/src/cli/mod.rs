@@ -33,8 +33,7 @@ use std::{env, io, process::ExitCode};
 
 pub(crate) use api::run as run_api;
 pub(crate) use arguments::{
-    Arguments, CaseCommand, Command, Format, ImpactArguments, PolicyCommand, ProbeArguments, SearchArguments, Status,
-    WhyArguments, cursor_text, read_cursor,
+    Arguments, CaseCommand, Command, Format, PolicyCommand, SearchArguments, Status, cursor_text, read_cursor,
 };
 pub(crate) use capture::run as run_capture;
 pub(crate) use configuration::run as run_config;

@@ -1,0 +1,124 @@
+//! Arguments of `gatepost queue`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use uuid::Uuid;
+
+use super::{Format, Output};
+
+#[derive(Subcommand, Clone, PartialEq, Debug)]
+pub(crate) enum QueueCommand {
+    /// List waiting deliveries by due time: one row for each recipient, and why it waits
+    #[command(after_help = LIST_HELP)]
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show all about one message: envelope, deliveries, what each waits for, events
+    #[command(after_help = SHOW_HELP)]
+    Show {
+        /// Network message id, as queue list shows it
+        id: Uuid,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Make deliveries due now
+    #[command(after_help = ACT_HELP)]
+    Retry(Selected),
+    /// Keep deliveries in the queue without trying them, until resumed; their age still counts
+    #[command(after_help = ACT_HELP)]
+    Suspend(Selected),
+    /// End a suspension
+    #[command(after_help = ACT_HELP)]
+    Resume(Selected),
+    /// Delete deliveries from the queue, without a notice to the sender
+    #[command(after_help = ACT_HELP)]
+    Remove {
+        #[command(flatten)]
+        selected: Selected,
+        /// Remove even if that means more than one message
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Write a message in the queue as a file (RFC 5322, .eml)
+    #[command(after_help = "Example:\n  gatepost queue export ID --output message.eml")]
+    Export {
+        /// Network message id, as queue list shows it
+        id: Uuid,
+        /// Where to; without it, to standard output
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+const LIST_HELP: &str = "\
+Examples:
+  gatepost queue list
+  gatepost queue list --recipient @onprem.test --state suspended
+
+JSON: {\"deliveries\": [{\"network_message_id\", \"message_id\", \"received\", \"sender\", \"recipient\",
+\"subject\", \"size_bytes\", \"connector\", \"state\", \"due\", \"attempts\",
+\"waiting\": {\"waits\", …, \"unblocked_by\"}, \"failure\": {\"phase\", \"kind\",
+\"reply\": {\"code\", \"enhanced\", \"text\"}, \"destination\"}}],
+\"counts\": [{\"connector\", \"state\", \"deliveries\", \"due\"}]}. What does not apply is null.
+The counts are of the whole queue.";
+
+const SHOW_HELP: &str = "\
+JSON: {\"message\": {\"network_message_id\", \"message_id\", \"received\", \"sender\",
+\"subject\", \"size_bytes\", \"client\", \"body_type\", \"smtputf8\", \"content_kept\"},
+\"deliveries\": [as of gatepost trace],
+\"events\": [{\"at\", \"node\", \"message\", \"recipient\", \"event\", …}]}.";
+
+const ACT_HELP: &str = "\
+Name what to act on by conditions, of which all must hold, or by --all.
+
+Examples:
+  gatepost queue retry --message 0198f3c2-7f5a-7c11-9d3e-2b1f6a5c4d3e
+  gatepost queue suspend --connector onprem --recipient user@onprem.test
+
+What a node is delivering at this moment is not removed. JSON: {\"changed\": 3, \"leased\": 0}.";
+
+/// Which deliveries in the queue; all given conditions must hold.
+#[derive(Args, Clone, PartialEq, Debug, Default)]
+#[group(multiple = true)]
+pub(crate) struct Filter {
+    /// Network message id
+    #[arg(long, value_name = "ID")]
+    pub message: Option<Uuid>,
+    /// Connector's name
+    #[arg(long, value_name = "NAME")]
+    pub connector: Option<String>,
+    /// Recipient's address, or @domain
+    #[arg(long, value_name = "ADDRESS")]
+    pub recipient: Option<String>,
+    /// Sender's address, or @domain
+    #[arg(long, value_name = "ADDRESS")]
+    pub sender: Option<String>,
+    /// Standing in the queue
+    #[arg(long, value_enum)]
+    pub state: Option<QueueState>,
+}
+
+/// What a command acts on: never everything by mere omission.
+#[derive(Args, Clone, PartialEq, Debug, Default)]
+pub(crate) struct Selected {
+    #[command(flatten)]
+    pub filter: Filter,
+    /// Everything in the queue
+    #[arg(long, conflicts_with = "Filter")]
+    pub all: bool,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Debug)]
+pub(crate) enum QueueState {
+    Queued,
+    /// A node is delivering it
+    Leased,
+    Suspended,
+}

@@ -1,0 +1,227 @@
+//! Arguments of `gatepost trace`, which the HTTP API's filters follow.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use store::{DeliveryKey, TraceCursor};
+use uuid::Uuid;
+
+use super::Moment;
+use crate::config::ByteSize;
+
+pub(super) const TRACE_HELP: &str = "\
+Examples:
+  gatepost trace --since 2h --status pending
+  gatepost trace --sender @partner.example --since '2026-07-30 08:00' --until '2026-07-30 12:00'
+  gatepost trace --message-id abc@partner.example --detail
+  gatepost trace --since 1d --status pending --code 451 --node mx2
+  gatepost trace --since 7d --recipient '*@onprem.test' --detail --format csv > report.csv
+  gatepost trace --follow
+  gatepost trace --from-tracking-log MSGTRK20261125-1.LOG --status failed
+  gatepost trace --from-postfix-log /var/log/mail.log --recipient @onprem.test
+  gatepost trace --from-exim-log /var/log/exim4/mainlog --status failed,pending
+
+Status is Delivered, Pending, Failed, or Removed (by an operator); in files of others also Expanded, Quarantined,
+FilteredAsSpam, GettingStatus. Case does not matter.
+
+JSON: {\"messages\": [{\"network_message_id\", \"message_id\", \"received\", \"sender\", \"recipient\",
+\"subject\", \"size_bytes\", \"connector\", \"state\", \"due\", \"attempts\",
+\"waiting\": {\"waits\", …, \"unblocked_by\"}, \"failure\": {\"phase\", \"kind\",
+\"reply\": {\"code\", \"enhanced\", \"text\"}, \"destination\"},
+\"status\", \"reply\", \"settled\", \"last_attempt\": {\"node\", \"tls_policy\", \"tls_version\", \"cipher\", \"to_ip\"},
+\"events\": […] with --detail}], \"next\": for --after, or null}. What does not apply is null.
+With --from-…: {\"messages\": [{\"received\", \"status\", \"sender\", \"recipient\", \"subject\",
+\"message_id\", \"network_message_id\", \"why\"}], \"rows\", \"rows_skipped\"}.";
+
+/// Which messages to trace; all given conditions must hold.
+#[derive(Args, Clone, PartialEq, Debug, Default)]
+pub(crate) struct SearchArguments {
+    /// Sender's address, @domain, <> for the null sender, or a pattern with *
+    #[arg(long, value_name = "ADDRESS")]
+    pub sender: Option<String>,
+    /// Recipient's address, @domain, or a pattern with *
+    #[arg(long, value_name = "ADDRESS")]
+    pub recipient: Option<String>,
+    /// Message-ID header field, angle brackets or not
+    #[arg(long, value_name = "MESSAGE-ID")]
+    pub message_id: Option<String>,
+    /// Network message id, as queue list shows it
+    #[arg(long, value_name = "ID")]
+    pub message: Option<Uuid>,
+    /// Text that the subject contains
+    #[arg(long, value_name = "TEXT", group = "subject_match")]
+    pub subject: Option<String>,
+    /// Text that the subject starts with
+    #[arg(long, value_name = "TEXT", group = "subject_match")]
+    pub subject_starts_with: Option<String>,
+    /// Text that the subject ends with
+    #[arg(long, value_name = "TEXT", group = "subject_match")]
+    pub subject_ends_with: Option<String>,
+    /// Standing now; several with commas between
+    #[arg(long, value_enum, value_delimiter = ',', ignore_case = true)]
+    pub status: Vec<Status>,
+    /// Received at or after: a time, or how long ago, such as 2h or 3d
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+    /// Received before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+    /// Address of the client that handed it in
+    #[arg(long, value_name = "IP")]
+    pub from_ip: Option<IpAddr>,
+    /// At least so large, such as 10MiB
+    #[arg(long, value_name = "SIZE")]
+    pub size_min: Option<ByteSize>,
+    /// At most so large
+    #[arg(long, value_name = "SIZE")]
+    pub size_max: Option<ByteSize>,
+    /// Connector's name
+    #[arg(long, value_name = "NAME")]
+    pub connector: Option<String>,
+    #[command(flatten)]
+    pub last_attempt: LastAttemptArguments,
+    /// At most so many rows
+    #[arg(long, value_name = "N", default_value_t = TRACE_ROWS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// The rows after those that were shown: what the end of a page says
+    #[arg(long, value_name = "PLACE", value_parser = read_cursor)]
+    pub after: Option<TraceCursor>,
+}
+
+/// What to trace, and how to show it.
+#[derive(Args, Clone, PartialEq, Debug, Default)]
+pub(crate) struct TraceArguments {
+    #[command(flatten)]
+    pub search: SearchArguments,
+    /// All events of each, in order
+    #[arg(long)]
+    pub detail: bool,
+    /// Go on showing what comes in, and what becomes of it, until interrupted
+    #[arg(long, conflicts_with_all = ["after", "until", "detail", "encoding"])]
+    pub follow: bool,
+    /// Show what an extended message trace of Exchange Online tells (CSV), not this gateway's history; several times
+    #[arg(long, value_name = "FILE")]
+    pub from_message_trace: Vec<PathBuf>,
+    /// Show what message tracking logs of Exchange tell; several times
+    #[arg(long, value_name = "FILE")]
+    pub from_tracking_log: Vec<PathBuf>,
+    /// Show what logs of Postfix tell; several times
+    #[arg(long, value_name = "FILE")]
+    pub from_postfix_log: Vec<PathBuf>,
+    /// Show what main logs of Exim tell; several times
+    #[arg(long, value_name = "FILE")]
+    pub from_exim_log: Vec<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: TraceFormat,
+    /// Of csv and tracking-log
+    #[arg(long, value_enum, default_value_t)]
+    pub encoding: TraceEncoding,
+    /// Show times in UTC, not in the local time zone
+    #[arg(long)]
+    pub utc: bool,
+}
+
+impl TraceArguments {
+    /// True if it is about other systems' files.
+    pub(crate) fn is_foreign(&self) -> bool {
+        let files = [&self.from_message_trace, &self.from_tracking_log, &self.from_postfix_log, &self.from_exim_log];
+        files.iter().any(|files| !files.is_empty())
+    }
+}
+
+/// What the last attempt must have been.
+#[derive(Args, Clone, PartialEq, Debug, Default)]
+pub(crate) struct LastAttemptArguments {
+    /// Last attempt: address that it was made to
+    #[arg(long, value_name = "IP")]
+    pub to_ip: Option<IpAddr>,
+    /// Last attempt: node that made it
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Last attempt: TLS policy
+    #[arg(long, value_name = "POLICY")]
+    pub policy: Option<String>,
+    /// Last attempt: TLS version that was agreed on, 1.0 to 1.3, or none
+    #[arg(long, value_name = "VERSION", value_parser = read_tls_version)]
+    pub tls_version: Option<String>,
+    /// Last attempt: cipher that was agreed on, such as RC4-SHA
+    #[arg(long, value_name = "CIPHER")]
+    pub cipher: Option<String>,
+    /// Last attempt: reply code, such as 451, or enhanced code, such as 4.7.1
+    #[arg(long, value_name = "CODE")]
+    pub code: Option<String>,
+}
+
+/// In OpenSSL's words.
+fn read_tls_version(text: &str) -> Result<String, String> {
+    match text.to_ascii_lowercase().trim_start_matches("tls").trim_start_matches(['v', ' ']) {
+        "1" | "1.0" => Ok("TLSv1".to_owned()),
+        version @ ("1.1" | "1.2" | "1.3") => Ok(format!("TLSv{version}")),
+        "none" => Ok("none".to_owned()),
+        _ => Err("TLS versions are 1.0, 1.1, 1.2, 1.3, and none for plaintext".to_owned()),
+    }
+}
+
+pub(crate) fn read_cursor(text: &str) -> Result<TraceCursor, String> {
+    let read = || {
+        let (received, delivery) = text.split_once('-')?;
+        let received = Timestamp::from_millisecond(received.parse().ok()?).ok()?;
+        Some(TraceCursor { received, delivery: DeliveryKey(delivery.parse().ok()?) })
+    };
+    read().ok_or_else(|| "take it from the last line of a page".to_owned())
+}
+
+/// As [`read_cursor`] reads it.
+pub(crate) fn cursor_text(cursor: TraceCursor) -> String {
+    format!("{}-{}", cursor.received.as_millisecond(), cursor.delivery.0)
+}
+
+/// How a trace is printed.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Debug, Default)]
+pub(crate) enum TraceFormat {
+    /// For people
+    #[default]
+    Table,
+    /// For programs; all times in UTC
+    Json,
+    /// Exchange Online's enhanced summary; with --detail its extended report, a row for each event
+    Csv,
+    /// Exchange's message tracking log, a row for each event
+    TrackingLog,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Debug, Default)]
+pub(crate) enum TraceEncoding {
+    #[default]
+    #[value(name = "utf-8")]
+    Utf8,
+    /// With a byte order mark, as Microsoft's scripts expect
+    #[value(name = "utf-16le")]
+    Utf16Le,
+}
+
+/// As many as Exchange Online's Get-MessageTraceV2 gives when it is not told otherwise.
+const TRACE_ROWS: u32 = 1000;
+
+/// A message's standing in the words of Exchange Online's message trace.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Debug)]
+#[allow(clippy::enum_variant_names, reason = "GettingStatus is Exchange's own word")]
+pub(crate) enum Status {
+    Delivered,
+    Pending,
+    Failed,
+    /// By an operator
+    Removed,
+    /// Of a list or an alias: its members got it (in files of others)
+    Expanded,
+    /// (In files of others)
+    Quarantined,
+    /// (In files of others)
+    #[value(name = "filteredasspam", aliases = ["filtered-as-spam", "filtered as spam"])]
+    FilteredAsSpam,
+    /// Too new for its status to be known (in files of others)
+    #[value(name = "gettingstatus", aliases = ["getting-status", "getting status"])]
+    GettingStatus,
+}
