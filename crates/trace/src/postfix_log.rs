@@ -4,6 +4,8 @@
 //!   line ──read_line──> time, process, body ──Record::read──> Client, MessageId, Active, Delivery, Tls, Removed
 //!                                                               └──by queue id──> LogReader ──> rows as of a message trace
 //! ```
+//!
+//! What smtp(8) says of TLS names no message: it goes with the process's next delivery to the same server.
 
 use std::{io::Read, net::IpAddr};
 
@@ -13,7 +15,7 @@ use crate::{
     log_reader::{LogReader, Messages, Take},
     log_time::LogTimes,
     message_trace::{Column, Row},
-    remembered::Recipients,
+    remembered::{Recipients, Remembered},
     text::split_once,
 };
 
@@ -30,6 +32,8 @@ pub enum Record<'a> {
     Delivery(Delivery<'a>),
     /// smtp: what was agreed on with a server.
     Tls { trust: &'a str, host: &'a str, address: &'a str, port: u16, version: &'a str, cipher: &'a str },
+    /// smtp: what went wrong with TLS, as it says it, and with which server where it says so.
+    TlsTrouble { relay: Option<&'a str>, text: &'a str },
     /// qmgr.
     Removed { queue_id: &'a str },
 }
@@ -53,9 +57,11 @@ impl<'a> Record<'a> {
     pub fn read(body: &'a str) -> Option<Self> {
         let id_length = body.bytes().position(|byte| !byte.is_ascii_alphanumeric())?;
         let (queue_id, rest) = body.split_at_checked(id_length)?;
-        let Some(rest) = rest.strip_prefix(": ") else {
-            let (trust, rest) = split_once(body, " TLS connection established to ")?;
-            return tls(trust, rest);
+        let Some(rest) = rest.strip_prefix(": ").filter(|_| queue_id != "warning") else {
+            return match split_once(body, " TLS connection established to ") {
+                Some((trust, rest)) => tls(trust, rest),
+                None => tls_trouble(body),
+            };
         };
         if queue_id.len() < 5 || queue_id == "NOQUEUE" {
             return None;
@@ -90,6 +96,23 @@ fn tls<'a>(trust: &'a str, rest: &'a str) -> Option<Record<'a>> {
     Some(Record::Tls { trust: trust.trim(), host, address, port, version, cipher })
 }
 
+fn tls_trouble(body: &str) -> Option<Record<'_>> {
+    if let Some(text) = body.strip_prefix("warning: ").filter(|text| text.starts_with("TLS library problem: ")) {
+        return Some(Record::TlsTrouble { relay: None, text });
+    }
+    let (_, rest) =
+        [" verification failed for ", "SSL_connect error to "].iter().find_map(|words| split_once(body, words))?;
+    let (relay, _) = split_once(rest, ": ")?;
+    Some(Record::TlsTrouble { relay: Some(relay), text: body })
+}
+
+/// A server as smtp(8) names it: `mail.example.com[192.0.2.1]:25`.
+fn relay(text: &str) -> (&str, Option<IpAddr>, Option<&str>) {
+    let (host, rest) = text.split_once('[').unwrap_or((text, ""));
+    let (address, port) = rest.split_once("]:").map_or((rest, None), |(address, port)| (address, Some(port)));
+    (host, address.trim_end_matches(']').parse().ok(), port)
+}
+
 /// Addresses may hold anything but end with `>, `; the text may hold anything.
 fn delivery<'a>(queue_id: &'a str, rest: &'a str) -> Option<Delivery<'a>> {
     let (facts, said) = split_once(rest, " status=")?;
@@ -110,24 +133,87 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     Some(split_once(rest, after).map_or(rest, |(inner, _)| inner))
 }
 
-/// A line's time, and what its process says; `None` where it is not Postfix's.
+/// A line of one of Postfix's processes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Line<'a> {
+    pub at: Option<Timestamp>,
+    /// Such as `1234`.
+    pub process_id: &'a str,
+    pub body: &'a str,
+}
+
+/// `None` where it is not Postfix's.
 ///
 /// Times are of the old syslog, which knows neither year nor zone, or of RFC 3339.
-pub fn read_line<'a>(line: &'a str, times: &mut LogTimes) -> Option<(Option<Timestamp>, &'a str)> {
+pub fn read_line<'a>(line: &'a str, times: &mut LogTimes) -> Option<Line<'a>> {
     let (head, body) = split_once(line, "]: ")?;
     let (head, process) = head.rsplit_once(' ')?;
-    let (program, _) = process.split_once('[')?;
+    let (program, process_id) = process.split_once('[')?;
     if !program.starts_with("postfix") || !program.contains('/') {
         return None;
     }
     let stamp = head.trim_start_matches('\u{feff}');
-    let at = times.stamp(stamp);
-    Some((at, body))
+    Some(Line { at: times.stamp(stamp), process_id, body })
 }
 
 /// Reads a log. Times without a zone are in `zone`, those without a year not after `now`.
 pub fn reader<R: Read>(file: R, now: Timestamp, zone: TimeZone) -> LogReader<R> {
-    LogReader::new(file, Messages::<Message>::new(now, zone))
+    LogReader::new(file, Log { messages: Messages::new(now, zone), tls: Remembered::new() })
+}
+
+struct Log {
+    messages: Messages<Message>,
+    /// By process id.
+    tls: Remembered<TlsTold>,
+}
+
+/// What a process said of TLS on its way to a server.
+#[derive(Default)]
+struct TlsTold {
+    relay: String,
+    /// Version and cipher that were agreed on.
+    agreed: Option<(String, String)>,
+    /// What went wrong, in words.
+    trouble: String,
+    /// It went with a delivery: what follows is of another connection.
+    is_told: bool,
+}
+
+/// Nobody reads more of what went wrong.
+const TROUBLE_BYTES_MAX: usize = 1000;
+
+impl TlsTold {
+    fn agree(&mut self, relay: String, version: &str, cipher: &str) {
+        self.begin(relay);
+        self.agreed = Some((version.to_owned(), cipher.to_owned()));
+    }
+
+    fn fail(&mut self, relay: Option<&str>, text: &str) {
+        self.begin(relay.unwrap_or(&self.relay).to_owned());
+        if self.trouble.len() < TROUBLE_BYTES_MAX {
+            let separator = if self.trouble.is_empty() { "" } else { ", " };
+            // It ends a value of custom data.
+            self.trouble += &(separator.to_owned() + &text.replace(';', ","));
+        }
+    }
+
+    fn begin(&mut self, relay: String) {
+        if self.is_told || self.relay != relay {
+            *self = Self { relay, ..Self::default() };
+        }
+    }
+
+    fn set(&mut self, row: &mut Row) {
+        self.is_told = true;
+        let mut data = Vec::new();
+        if let Some((version, cipher)) = &self.agreed {
+            data.push(format!("S:TlsVersion={version};S:TlsCipher={cipher}"));
+        }
+        if !self.trouble.is_empty() {
+            data.push(format!("S:TlsHandshake={}", self.trouble));
+        }
+        row.set(Column::CustomData, data.join(";"));
+    }
 }
 
 #[derive(Default)]
@@ -140,9 +226,9 @@ struct Message {
     recipients: Recipients,
 }
 
-impl Take for Messages<Message> {
+impl Take for Log {
     fn take(&mut self, line: &str) -> bool {
-        let Some((at, body)) = read_line(line, &mut self.times) else { return false };
+        let Some(Line { at, process_id, body }) = read_line(line, &mut self.messages.times) else { return false };
         match Record::read(body) {
             Some(Record::Client { queue_id, client }) => {
                 self.message(queue_id, at).client = between(client, "[", "]").unwrap_or(client).to_owned();
@@ -155,28 +241,36 @@ impl Take for Messages<Message> {
                 sender.clone_into(&mut message.sender);
                 message.size = size_bytes.to_string();
             }
-            Some(Record::Delivery(delivery)) => self.deliver(&delivery, at),
+            Some(Record::Delivery(delivery)) => self.deliver(&delivery, process_id, at),
             Some(Record::Removed { queue_id }) => {
-                self.remembered.remove(queue_id);
+                self.messages.remembered.remove(queue_id);
             }
-            Some(Record::Tls { .. }) | None => return false,
+            Some(Record::Tls { host, address, port, version, cipher, .. }) => {
+                self.tls.entry(process_id).agree(format!("{host}[{address}]:{port}"), version, cipher);
+                return false;
+            }
+            Some(Record::TlsTrouble { relay, text }) => {
+                self.tls.entry(process_id).fail(relay, text);
+                return false;
+            }
+            None => return false,
         }
         true
     }
 
     fn next_row(&mut self) -> Option<Row> {
-        self.ready.pop_front()
+        self.messages.ready.pop_front()
     }
 }
 
-impl Messages<Message> {
+impl Log {
     fn message(&mut self, queue_id: &str, at: Option<Timestamp>) -> &mut Message {
-        let message = self.remembered.entry(queue_id);
+        let message = self.messages.remembered.entry(queue_id);
         message.since = message.since.or(at);
         message
     }
 
-    fn deliver(&mut self, delivery: &Delivery<'_>, at: Option<Timestamp>) {
+    fn deliver(&mut self, delivery: &Delivery<'_>, process_id: &str, at: Option<Timestamp>) {
         let message = self.message(delivery.queue_id, at);
         let mut row = Row::default();
         row.set(Column::Source, "SMTP");
@@ -195,11 +289,30 @@ impl Messages<Message> {
         row.at = at;
         row.set(Column::EventId, event(delivery.status));
         row.set(Column::RecipientStatus, format!("{} {}", delivery.dsn, delivery.text).trim());
-        row.set(Column::ServerHostname, delivery.relay.split('[').next().unwrap_or_default());
-        let address = between(delivery.relay, "[", "]").and_then(|address| address.parse::<IpAddr>().ok());
+        let (host, address, port) = relay(delivery.server());
+        row.set(Column::ServerHostname, host);
         row.set(Column::ServerIp, address.map(|address| address.to_string()).unwrap_or_default());
-        self.ready.extend(received);
-        self.ready.push_back(row);
+        let told = self.tls.entry(process_id);
+        if told.relay == delivery.server() {
+            told.set(&mut row);
+        }
+        if let Some(port) = port.filter(|port| *port != "25") {
+            let data = [&row[Column::CustomData], &format!("S:DestinationPort={port}")].join(";");
+            row.set(Column::CustomData, data.trim_start_matches(';'));
+        }
+        self.messages.ready.extend(received);
+        self.messages.ready.push_back(row);
+    }
+}
+
+impl<'a> Delivery<'a> {
+    /// That which was tried, also where none was reached.
+    fn server(&self) -> &'a str {
+        let connecting = self.text.strip_prefix("connect to ").and_then(|rest| split_once(rest, ": "));
+        match connecting {
+            Some((server, _)) if self.relay == "none" => server,
+            _ => self.relay,
+        }
     }
 }
 

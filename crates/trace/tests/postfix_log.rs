@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use gatepost_trace::{
     LogTimes,
     message_trace::Column,
-    postfix_log::{Record, read_line, reader},
+    postfix_log::{Line, Record, read_line, reader},
 };
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -67,7 +67,7 @@ fn times_come_in_two_ways() {
         ("Juni 4 22:24:28 host postfix/qmgr[1]: x", None),
     ];
     for (line, expected) in table {
-        let (at, body) = read_line(line, &mut times).unwrap();
+        let Line { at, body, .. } = read_line(line, &mut times).unwrap();
         assert_eq!((at, body), (expected.map(|time| time.parse().unwrap()), "x"), "{line}");
     }
     for line in ["", "Jun 04 22:24:28 host sshd[1]: x", "Jun 04 22:24:28 host postfix[1]: x", "]: ", "[]: "] {
@@ -130,4 +130,38 @@ proptest::proptest! {
     fn foreign_lines_never_panic(line in "(Nov 25 07:00:00 mx postfix/smtp\\[4\\]: )?([0-9A-F]{6}: )?(to=<|status=|relay=|from=<|size=|\\PC|[\\[\\]<>:,() ]){0,12}") {
         reader(line.as_bytes(), now(), TimeZone::UTC).for_each(drop);
     }
+}
+
+#[test]
+fn what_a_process_says_of_tls_goes_with_its_next_delivery_to_that_server() {
+    let line = |process: u32, text: &str| format!("Nov 25 07:00:00 mx postfix/smtp[{process}]: {text}\n");
+    let to = |id: &str, relay: &str| format!("{id}: to=<{id}@x.test>, relay={relay}, dsn=4.7.5, status=deferred (x)");
+    let log = [
+        line(1, "Untrusted TLS connection established to a[192.0.2.1]:25: TLSv1 with cipher RC4-SHA (128/128 bits)"),
+        line(2, "SSL_connect error to b[192.0.2.2]:2525: -1"),
+        line(2, "warning: TLS library problem: error:0A0: alert handshake failure;x"),
+        line(1, &to("AAAAA1", "a[192.0.2.1]:25")),
+        line(2, &to("AAAAA2", "b[192.0.2.2]:2525")),
+        // By another process, and by the same one to another server.
+        line(3, &to("AAAAA3", "a[192.0.2.1]:25")),
+        line(1, &to("AAAAA4", "c[192.0.2.3]:25")),
+        // Another connection: what was said before is over.
+        line(2, "Trusted TLS connection established to b[192.0.2.2]:2525: TLSv1.3 with cipher X (256/256 bits)"),
+        line(2, &to("AAAAA5", "b[192.0.2.2]:2525")),
+    ];
+    let reader = reader(std::io::Cursor::new(log.concat()), now(), TimeZone::UTC);
+    let rows = reader.map(Result::unwrap).filter(|row| &row[Column::EventId] == "DEFER");
+    let data: Vec<String> = rows.map(|row| row[Column::CustomData].to_owned()).collect();
+    let trouble =
+        "SSL_connect error to b[192.0.2.2]:2525: -1, TLS library problem: error:0A0: alert handshake failure,x";
+    assert_eq!(
+        data,
+        [
+            "S:TlsVersion=TLSv1;S:TlsCipher=RC4-SHA".to_owned(),
+            format!("S:TlsHandshake={trouble};S:DestinationPort=2525"),
+            String::new(),
+            String::new(),
+            "S:TlsVersion=TLSv1.3;S:TlsCipher=X;S:DestinationPort=2525".to_owned(),
+        ]
+    );
 }

@@ -25,7 +25,8 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
         &row[Column::RecipientStatus]
     };
     let data = &row[Column::CustomData];
-    let text = [status, custom(data, "TlsHandshake").unwrap_or_default()].join(" ");
+    let handshake = custom(data, "TlsHandshake");
+    let text = [status, handshake.unwrap_or_default()].join(" ");
     let container = exchange_error::Container::read(status);
     let words = container.as_ref().and_then(|container| container.last_error).unwrap_or(status);
     let (code, enhanced) = codes(words);
@@ -33,8 +34,10 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
     let host = some(Column::ServerHostname).or_else(|| container.as_ref().and_then(|container| container.host));
     let address = some(Column::ServerIp).or_else(|| container.as_ref().and_then(|container| container.address));
     let recipient = &row[Column::RecipientAddress];
+    let told = handshake.map_or_else(|| words.to_owned(), |handshake| format!("{words}: {handshake}"));
     let id =
         some(Column::NetworkMessageId).or_else(|| some(Column::MessageId)).or_else(|| some(Column::InternalMessageId));
+    let port = custom(data, "DestinationPort").and_then(|port| port.parse().ok()).unwrap_or(25);
     let tls = custom(data, "TlsVersion").zip(custom(data, "TlsCipher"));
     let observed = Observed {
         at: row.at,
@@ -45,7 +48,7 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
         connector: some(Column::ConnectorId),
         node: some(Column::ClientHostname),
         source_address: row[Column::ClientIp].parse().ok(),
-        destination: host.map(|host| (host, 25)),
+        destination: host.map(|host| (host, port)),
         destination_address: address.and_then(|address| address.parse().ok()),
         tls_policy: custom(data, "TlsPolicy"),
         tls,
@@ -60,7 +63,7 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
                 signs: if event == "FAIL" { Signs::of_text(&text).and(Sign::GivenUp) } else { Signs::of_text(&text) },
                 code,
                 enhanced,
-                text: words,
+                text: &told,
             }
         },
         ..Observed::by(source)

@@ -11,6 +11,7 @@ mod destinations;
 mod devices;
 mod dns;
 mod foreign_causes;
+mod foreign_senders;
 mod impact;
 mod inbound;
 mod interoperability;

@@ -183,6 +183,7 @@ fn master(port: u16) -> String {
         ("trace", "0", "bounce"),
         ("proxymap", "-", "proxymap"),
         ("virtual", "-", "virtual"),
+        ("smtp", "-", "smtp"),
         ("retry", "-", "error"),
         ("error", "-", "error"),
         ("anvil", "1", "anvil"),
