@@ -50,6 +50,8 @@ pub enum Sign {
     CertificateUntrusted,
     CertificateNameMismatch,
     CertificateWeak,
+    /// By this side, for a reason that is not known.
+    CertificateRefused,
     // What replies say.
     Greylisted,
     TooManyConnections,
@@ -123,10 +125,14 @@ impl Signs {
         // A fault that nobody took offence at is told as well.
         let alert =
             text.split_once("client sent alert ").and_then(|(_, number)| number.split(' ').next()?.parse().ok());
-        if !alert.is_some_and(is_about_certificate) && !text.contains("verify failed") {
+        let refusal = alert.filter(|alert| is_about_certificate(*alert));
+        if refusal.is_none() && !text.contains("verify failed") {
             for sign in CERTIFICATE_FAULTS {
                 self.0 &= !(1 << sign as u8);
             }
+        }
+        if let Some(alert) = refusal.filter(|_| !self.any(&CERTIFICATE_FAULTS)) {
+            self.add(sign_of_refusal(alert));
         }
         self.and(Sign::ServerHelloSeen)
     }
@@ -199,12 +205,15 @@ impl Signs {
             signs.add(Sign::VersionNotSupportedHere);
         }
         // A fault that nobody took offence at keeps no mail from flowing.
-        let refused_here = facts
+        let refusal = facts
             .alerts
             .iter()
-            .any(|alert| alert.by == Side::Client && alert.description.is_none_or(is_about_certificate));
-        if let Some(sign) = facts.certificate_fault.filter(|_| refused_here).and_then(sign_of_certificate) {
-            signs.add(sign);
+            .find(|alert| alert.by == Side::Client && alert.description.is_none_or(is_about_certificate));
+        if let Some(Alert { description, .. }) = refusal {
+            let fault = facts.certificate_fault.and_then(sign_of_certificate);
+            if let Some(sign) = fault.or(description.map(sign_of_refusal)) {
+                signs.add(sign);
+            }
         }
         signs
     }
@@ -272,6 +281,15 @@ fn sign_of_certificate(fault: CertificateFault) -> Option<Sign> {
         CertificateFault::NameMismatch => Some(Sign::CertificateNameMismatch),
         CertificateFault::Weak => Some(Sign::CertificateWeak),
         CertificateFault::Invalid => None,
+    }
+}
+
+/// What the alert tells by which this side refused a certificate that nobody else saw.
+fn sign_of_refusal(alert: u8) -> Sign {
+    match alert {
+        45 => Sign::CertificateExpired,
+        48 => Sign::CertificateUntrusted,
+        _ => Sign::CertificateRefused,
     }
 }
 

@@ -95,7 +95,7 @@ fn rows(session: &Session) -> Vec<protocol_log::Row> {
             let waited = if unanswered { "; timed out" } else { "" };
             rows.push(row(Kind::Information, "", &format!("TLS negotiation failed: {facts}{waited}")));
         }
-        None => {}
+        None => rows.extend(demanded_starttls(session).map(|note| row(Kind::Information, "", note))),
     }
     let how = match by_server {
         Some(Ending::Reset) => "Remote(ConnectionReset)",
@@ -105,6 +105,23 @@ fn rows(session: &Session) -> Vec<protocol_log::Row> {
     };
     rows.push(row(Kind::Disconnect, "", how));
     rows
+}
+
+/// A client that leaves after the answer to EHLO, and had no use for what it offers: it wanted STARTTLS.
+fn demanded_starttls(session: &Session) -> Option<&'static str> {
+    let by = |side: Side| session.lines.iter().filter(move |line| line.side == side).map(|line| line.text.as_str());
+    let says = |words: &[&str], text: &str| {
+        words.iter().any(|word| text.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word)))
+    };
+    let began = by(Side::Client).any(|text| says(&["MAIL", "STARTTLS", "AUTH", "HELO"], text));
+    let is_answered =
+        by(Side::Client).any(|text| says(&["EHLO"], text)) && by(Side::Server).any(|text| says(&["250 "], text));
+    let offers = |word: &str| by(Side::Server).any(|text| text.to_ascii_uppercase().ends_with(word));
+    match () {
+        () if began || !is_answered || offers("STARTTLS") => None,
+        () if offers("XXXXXXXA") => Some("STARTTLS is required and masked as XXXXXXXA"),
+        () => Some("STARTTLS is required and not offered"),
+    }
 }
 
 /// The client gave up waiting: it said the last word, or there was none.

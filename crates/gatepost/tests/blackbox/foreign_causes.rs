@@ -14,12 +14,12 @@ use std::{
     time::Duration,
 };
 
-use lab::{Device, Identity, Options, Server};
+use lab::{Device, Dumpcap, Identity, Options, Server};
 use serde_json::Value;
 
 use crate::support::{
     Exim, Node, Postfix,
-    foreign::{MailServer, open_folder},
+    foreign::{MailServer, open_folder, peers},
     wait_for,
 };
 
@@ -33,6 +33,16 @@ enum Named {
 }
 
 use Named::{Cause, Guess};
+
+impl Named {
+    fn fits(self, finding: &Value) -> bool {
+        let confidence = finding["confidence"].as_f64().unwrap_or(0.0);
+        match self {
+            Cause(cause) => finding["cause"] == cause && confidence > 0.5,
+            Guess(cause) => finding["cause"] == cause && confidence <= 0.5,
+        }
+    }
+}
 
 /// One way to be stuck.
 struct Case {
@@ -83,9 +93,9 @@ impl Case {
 }
 
 /// One node for all cases, each with a connector of its own, when each message has met its destination.
-fn node(cases: &[Case]) -> Node {
+fn node(cases: &[&Case]) -> Node {
     // Nothing listens on the port of the connector that each node of the tests has.
-    let node = Node::to_port(9).more(&cases.iter().map(Case::tables).collect::<String>()).start();
+    let node = Node::to_port(9).more(&cases.iter().map(|case| case.tables()).collect::<String>()).start();
     for case in cases {
         case.send(&node);
     }
@@ -117,7 +127,7 @@ fn first<'a>(findings: &'a [Value], connector: &str) -> &'a Value {
 }
 
 /// Compares what each source names with what it must, and shows all of it where one is wrong.
-fn check(node: &Node, cases: &[Case]) {
+fn check(node: &Node, cases: &[&Case]) {
     let why = |option: &str, files: &[&Path]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
         command.arg("why");
@@ -154,10 +164,7 @@ fn check(node: &Node, cases: &[Case]) {
             let named = case.named;
             let first = first(findings, &case.name);
             let confidence = first["confidence"].as_f64().unwrap_or(0.0);
-            let is_as_wanted = match named {
-                Cause(cause) => first["cause"] == cause && confidence > 0.5,
-                Guess(cause) => first["cause"] == cause && confidence <= 0.5,
-            };
+            let is_as_wanted = named.fits(first);
             is_right &= is_as_wanted;
             let mark = if is_as_wanted { "" } else { "WRONG " };
             let (cause, evidence) = (&first["cause"], &first["evidence"][0]["what"]);
@@ -334,6 +341,7 @@ fn foreign_servers_are_named_for_what_is_wrong_with_them() {
         };
         let starting: Vec<_> = table.into_iter().map(start).collect();
         let cases: Vec<Case> = starting.iter().map(|(_, port, case)| case(port.recv().unwrap())).collect();
+        let cases: Vec<&Case> = cases.iter().collect();
         let node = node(&cases);
         check(&node, &cases);
 
@@ -346,12 +354,17 @@ fn foreign_servers_are_named_for_what_is_wrong_with_them() {
     });
 }
 
-#[test]
-fn devices_are_named_from_each_file_alone() {
-    let mut servers = Vec::new();
-    let mut cases = Vec::new();
-    let folder = tempfile::tempdir().unwrap();
-    for device in Device::ALL.into_iter().filter(|device| *device != Device::Healthy) {
+/// A device before the node, and its case.
+struct Faulty {
+    _server: Server,
+    case: Case,
+    /// By a capture alone. `None`: the fault is behind encryption, or nothing shows that the connection is for mail.
+    captured: Option<Named>,
+}
+
+impl Faulty {
+    /// `clear`: mail goes there without TLS.
+    fn start(device: Device, clear: bool, folder: &Path) -> Self {
         let options = Options {
             host_name: "localhost".to_owned(),
             delay: Duration::from_secs(20),
@@ -359,12 +372,12 @@ fn devices_are_named_from_each_file_alone() {
             ..Options::default()
         };
         let server = Server::start(device, options).unwrap();
-        let authority = folder.path().join(format!("{}.pem", device.name()));
+        let authority = folder.join(format!("{}.pem", device.name()));
         fs::write(&authority, server.authority_pem()).unwrap();
         let connector = match device {
+            _ if clear => "tls = \"none\"\n".to_owned(),
             // A shared version, so that the cipher suite is what is missing.
             Device::AesThenSilence | Device::Rc4Only => "tls_policy = \"intermediate\"\n".to_owned(),
-            Device::StartTlsDemanded => "tls = \"none\"\n".to_owned(),
             Device::StartTlsMasked | Device::StartTlsNotOffered => "tls = \"require\"\n".to_owned(),
             Device::CertificateExpired
             | Device::CertificateSelfSigned
@@ -373,10 +386,75 @@ fn devices_are_named_from_each_file_alone() {
             _ => String::new(),
         };
         let named = device.cause().map_or(Guess("unknown"), Cause);
-        let case = Case::new(device.name(), server.port(), &connector, named);
-        cases.push(if device == Device::LargeMessagesStall { case.messages(&[4_000_000; 3]) } else { case });
-        servers.push(server);
+        let name = format!("{}{}", device.name(), if clear { "-in-the-clear" } else { "" });
+        let case = Case::new(&name, server.port(), &connector, named);
+        let case = if device == Device::LargeMessagesStall { case.messages(&[4_000_000; 3]) } else { case };
+        let captured = if clear { Some(named) } else { captured(device, named) };
+        Self { _server: server, case, captured }
     }
+}
+
+/// What a capture tells of a device where mail goes under TLS as far as the device lets it.
+fn captured(device: Device, named: Named) -> Option<Named> {
+    match device {
+        // The client's alert says no more than that it did not like the certificate.
+        Device::CertificateWrongName | Device::CertificateSha1 => Some(Guess("unknown")),
+        // TLS 1.3 asks for it behind encryption.
+        Device::ClientCertificateRequired => None,
+        // Nothing is said, and the port is none of mail's.
+        Device::SlowBanner | Device::DropBeforeBanner => None,
+        device if FAULTY_IN_SMTP.contains(&device) => None,
+        _ => Some(named),
+    }
+}
+
+/// What they do comes after the handshake.
+const FAULTY_IN_SMTP: [Device; 10] = [
+    Device::Greylisting,
+    Device::DropAfterData,
+    Device::LargeMessagesStall,
+    Device::AuthenticationDemanded,
+    Device::Overloaded,
+    Device::BlockList,
+    Device::RecipientUnknown,
+    Device::MailboxFull,
+    Device::MessageTooLarge,
+    Device::MailLoop,
+];
+
+#[test]
+fn devices_are_named_from_each_file_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = |device: Device, clear| Faulty::start(device, clear, folder.path());
+    let faulty = Device::ALL.into_iter().filter(|device| *device != Device::Healthy);
+    // It demands what it is not given.
+    let encrypted = faulty.map(|device| start(device, device == Device::StartTlsDemanded));
+    let devices: Vec<Faulty> = encrypted.chain(FAULTY_IN_SMTP.map(|device| start(device, true))).collect();
+    let ports: Vec<u16> = devices.iter().map(|device| device.case.port).collect();
+    let capture = Dumpcap::start(peers(), folder.path(), &ports).unwrap();
+    let cases: Vec<&Case> = devices.iter().map(|device| &device.case).collect();
     let node = node(&cases);
     check(&node, &cases);
+    check_capture(&capture.stop().unwrap(), &devices);
+}
+
+/// A capture knows no connector: its findings are found by their port.
+fn check_capture(file: &Path, devices: &[Faulty]) {
+    let mut why = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    let findings = findings(why.args(["why", "--capture"]).arg(file));
+    let (mut table, mut is_right) = (String::new(), true);
+    for Faulty { case, captured: named, .. } in devices {
+        let port = format!(":{}", case.port);
+        let is_meant =
+            |finding: &&Value| finding["scope"]["destination"].as_str().is_some_and(|host| host.ends_with(&port));
+        let first = findings.iter().find(is_meant);
+        let is_as_wanted = match (first, named) {
+            (Some(first), Some(named)) => named.fits(first),
+            (first, named) => first.is_none() && named.is_none(),
+        };
+        is_right &= is_as_wanted;
+        let mark = if is_as_wanted { "" } else { "WRONG " };
+        writeln!(table, "{mark}{} by capture: {first:?}; {named:?}", case.name).unwrap();
+    }
+    assert!(is_right, "{table}");
 }
