@@ -11,6 +11,29 @@ use crate::{
 
 /// Adds what a message's events tell of attempts. `message_id` is the header field, where it has one.
 pub fn add_history(evidence: &mut Evidence, events: &[Event], message_id: Option<&str>) {
+    add(evidence, events, message_id, failure_of_delivery);
+}
+
+/// The same, judged by encryption: what was delivered in the clear because TLS had failed, failed by that.
+pub fn add_encryption(evidence: &mut Evidence, events: &[Event], message_id: Option<&str>) {
+    add(evidence, events, message_id, |event| {
+        failure_of_delivery(event).or_else(|| event.kind.attempt()?.plaintext_because.as_ref())
+    });
+}
+
+fn failure_of_delivery(event: &Event) -> Option<&Failure> {
+    match &event.kind {
+        EventKind::Deferred { failure, .. } | EventKind::Failed { failure, .. } => Some(failure),
+        _ => None,
+    }
+}
+
+fn add(
+    evidence: &mut Evidence,
+    events: &[Event],
+    message_id: Option<&str>,
+    failure: impl Fn(&Event) -> Option<&Failure>,
+) {
     let received = events.iter().find_map(|event| match &event.kind {
         EventKind::Received(received) => Some(received),
         _ => None,
@@ -18,7 +41,7 @@ pub fn add_history(evidence: &mut Evidence, events: &[Event], message_id: Option
     let sender = received.and_then(|received| received.sender.address());
     let message_bytes = received.map(|received| received.size_bytes);
     for event in events {
-        add_event(evidence, event, sender, message_bytes, message_id);
+        add_event(evidence, event, sender, message_bytes, message_id, failure(event));
     }
 }
 
@@ -29,13 +52,10 @@ fn add_event(
     sender: Option<&Address>,
     message_bytes: Option<u64>,
     message_id: Option<&str>,
+    failure: Option<&Failure>,
 ) {
     let Some(attempt) = event.kind.attempt() else { return };
-    let failure = match &event.kind {
-        EventKind::Deferred { failure, .. } | EventKind::Failed { failure, .. } => Some(failure),
-        _ => None,
-    };
-    let text = failure.map(|failure| failure.summary()).unwrap_or_default();
+    let text = failure.map(Failure::summary).unwrap_or_default();
     let is_given_up = matches!(event.kind, EventKind::Failed { .. });
     let message = event.message.to_string();
     let destination = attempt.destination.as_ref();

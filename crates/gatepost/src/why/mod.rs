@@ -14,6 +14,7 @@ mod rollout;
 use diagnosis::{Clock, Evidence, Finding, Joined, sources};
 use serde_json::{Value, json};
 use store::{Store, TraceQuery};
+use trace::Event;
 
 use crate::cli::Pages;
 pub(crate) use addresses::Addresses;
@@ -71,6 +72,16 @@ impl Gathered {
 
     /// Adds the history of the messages that a query finds.
     pub(crate) async fn add_store<S: Store>(&mut self, store: &S, query: TraceQuery) -> store::Result<()> {
+        self.add_store_by(store, query, sources::store::add_history).await
+    }
+
+    /// The same, each message's events by `add`.
+    async fn add_store_by<S: Store>(
+        &mut self,
+        store: &S,
+        query: TraceQuery,
+        add: fn(&mut Evidence, &[Event], Option<&str>),
+    ) -> store::Result<()> {
         let since = query.since.map(|since| format!(" since {}", report::moment(since))).unwrap_or_default();
         let mut pages = Pages::new(query);
         while let Some(records) = pages.read(store).await? {
@@ -84,7 +95,7 @@ impl Gathered {
             let keys: Vec<_> = messages.iter().map(|message| message.key).collect();
             self.read.messages += keys.len() as u64;
             for (history, message) in store.histories(keys).await?.iter().zip(messages) {
-                sources::store::add_history(&mut self.evidence, history, message.message_id.as_deref());
+                add(&mut self.evidence, history, message.message_id.as_deref());
             }
         }
         self.sources

@@ -1,10 +1,15 @@
-//! Whether a rollout breaks a destination: it works under the old TLS policy and fails under the new one.
+//! Whether a rollout breaks a destination: it works under the old TLS policy and fails under the new one, or mail to it is
+//! encrypted under the old one and goes in the clear under the new one.
 
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
-use diagnosis::{Dimension, Finding, diagnose};
+use diagnosis::{
+    Dimension, Evidence, Finding, Scope, diagnose,
+    sources::store::{add_encryption, add_history},
+};
 use jiff::Timestamp;
 use store::{AttemptMatch, State, Store, TraceQuery};
+use trace::Event;
 
 use super::Gathered;
 use crate::fleet::Rollout;
@@ -30,38 +35,66 @@ pub(crate) async fn trouble_of<S: Store>(
             limit: MESSAGES_MAX,
             ..received(connector, since)
         };
-        let mut gathered = Gathered::for_findings();
-        gathered.add_store(store, query).await?;
-        // As long as it takes, no other task of the node has this thread.
-        let findings = tokio::task::spawn_blocking(move || diagnose(&gathered.evidence)).await?;
-        if let Some(finding) = findings.into_iter().find(|finding| speaks_against(rollout, finding)) {
+        if let Some(finding) = look(store, rollout, query.clone(), add_history).await? {
             return Ok(Some(finding));
+        }
+        if let Some(finding) = look(store, rollout, query, add_encryption).await? {
+            return Ok(Some(unencrypted(rollout, finding)));
         }
     }
     Ok(None)
+}
+
+async fn look<S: Store>(
+    store: &S,
+    rollout: &Rollout,
+    query: TraceQuery,
+    add: fn(&mut Evidence, &[Event], Option<&str>),
+) -> anyhow::Result<Option<Finding>> {
+    let mut gathered = Gathered::for_findings();
+    gathered.add_store_by(store, query, add).await?;
+    // As long as it takes, no other task of the node has this thread.
+    let findings = tokio::task::spawn_blocking(move || diagnose(&gathered.evidence)).await?;
+    Ok(findings.into_iter().find(|finding| speaks_against(rollout, finding)))
+}
+
+/// In words, where mail flows and only its encryption is lost.
+fn unencrypted(rollout: &Rollout, mut finding: Finding) -> Finding {
+    let Scope { destination, failed, works_with, split, .. } = &finding.scope;
+    let with = works_with.as_ref().map(|with| format!(", always with {with}")).unwrap_or_default();
+    let worked = split.as_ref().map_or(0, |split| split.worked);
+    finding.summary = format!(
+        "mail to {destination} goes in the clear under the TLS policy {to}, since the handshake fails there ({failed} \
+         attempts, {cause}); under {from} it was encrypted ({worked} attempts{with})",
+        to = rollout.to,
+        from = rollout.from,
+        cause = finding.cause,
+    );
+    finding
 }
 
 fn received(connector: &str, since: Timestamp) -> TraceQuery {
     TraceQuery { connector: Some(connector.to_owned()), since: Some(since), ..TraceQuery::default() }
 }
 
-/// Where messages wait, or were lost, that failed under the new policy: the most frequent addresses.
+/// Where messages wait, or were lost, that failed under the new policy, or went in the clear: the most frequent addresses.
 async fn failing<S: Store>(
     store: &S,
     rollout: &Rollout,
     connector: &str,
     since: Timestamp,
 ) -> store::Result<Vec<IpAddr>> {
-    let query = TraceQuery {
-        states: Some(vec![State::Queued, State::Leased, State::Failed]),
-        last_attempt: AttemptMatch { tls_policy: Some(rollout.to.clone()), ..AttemptMatch::default() },
-        limit: FAILING_MAX,
-        ..received(connector, since)
-    };
+    let under = AttemptMatch { tls_policy: Some(rollout.to.clone()), ..AttemptMatch::default() };
+    let in_the_clear = AttemptMatch { tls_version: Some("none".to_owned()), ..under.clone() };
     let mut counts: HashMap<IpAddr, usize> = HashMap::new();
-    for attempt in store.trace(query).await?.into_iter().filter_map(|record| record.last_attempt) {
-        if let Some(address) = attempt.to_ip {
-            *counts.entry(address).or_default() += 1;
+    for (states, last_attempt) in
+        [(vec![State::Queued, State::Leased, State::Failed], under), (vec![State::Delivered], in_the_clear)]
+    {
+        let query = TraceQuery { states: Some(states), last_attempt, limit: FAILING_MAX, ..received(connector, since) };
+        for attempt in store.trace(query).await?.into_iter().filter_map(|record| record.last_attempt) {
+            if let Some(address) = attempt.to_ip {
+                *counts.entry(address).or_default() += 1;
+            }
         }
     }
     let mut addresses: Vec<IpAddr> = counts.keys().copied().collect();

@@ -152,6 +152,41 @@ fn a_rollout_that_breaks_a_destination_halts_itself() {
     assert!(status()["halted"].is_null(), "{:#}", status());
 }
 
+/// Mail flows on in the clear, and nothing fails: what is lost is the encryption.
+#[test]
+fn a_rollout_that_costs_a_destination_its_encryption_halts_itself() {
+    let server = Server::start(Device::Rc4Only, Options::default()).unwrap();
+    let node = Node::to_port(server.port())
+        .connector("tls_policy = \"legacy\"\non_handshake_failure = \"plaintext\"\n")
+        .start();
+    let send = |name: &str, count: usize| {
+        for number in 1..=count {
+            swaks(node.port, &["--to", &format!("{name}{number}@onprem.test")]);
+        }
+        node.wait_until_empty();
+    };
+    let status = || node.json(&["rollout", "status"]);
+    send("before", 20);
+    let output = node.run(&["rollout", "set", "--from", "legacy", "--to", "intermediate", "--percent", "100"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    wait_for("the node to follow", || (status()["nodes"][0]["plan_version"] == 1).then_some(()));
+    send("after", 8);
+    assert!(node.trace().iter().all(|row| row["status"] == "Delivered"));
+    let halted = wait_for("the rollout to halt itself", || Some(status()).filter(|status| !status["halted"].is_null()));
+    let destination = format!("127.0.0.1:{}", server.port());
+    assert_eq!(
+        halted["halted"],
+        format!(
+            "mail to {destination} goes in the clear under the TLS policy intermediate, since the handshake fails there \
+             (8 attempts, no-shared-cipher); under legacy it was encrypted (20 attempts, always with TLSv1 RC4-SHA)"
+        )
+    );
+    assert_eq!(halted["trouble"]["cause"], "no-shared-cipher", "{halted:#}");
+    // To those who ask why mail is stuck, nothing is.
+    let output = node.run(&["why", "--format", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 /// A node that has not got the policy says so once, and stays as it is.
 #[test]
 fn a_plan_that_a_node_cannot_follow_is_not_followed() {

@@ -123,9 +123,13 @@ async fn work<S: Store>(
     if !failed_as_a_whole {
         lane.succeeded();
     }
-    // What goes in the clear tells nothing good of the policy.
-    if current.plaintext_because.is_none() {
-        lane.note_policy(&current.under.tls.policy.name, !failed_as_a_whole);
+    match &current.plaintext_because {
+        None => lane.note_policy(&current.under.tls.policy.name, !failed_as_a_whole),
+        // Mail flows, and its protection is lost: to the policy that is a failure.
+        Some(because) if is_of_tls(&because.failure, &because.seen) => {
+            lane.note_policy(&current.under.tls.policy.name, false);
+        }
+        Some(_) => {}
     }
     results::record(node, job, delivered_over(&mut current, sent, started)).await;
     current.connection.is_reusable().then_some(current)
