@@ -226,7 +226,7 @@ impl Signs {
 }
 
 /// Phases in the words of Postfix and Exim.
-const PHASES: [(&str, Phase); 11] = [
+const PHASES: [(&str, Phase); 18] = [
     ("receiving the initial server greeting", Phase::Banner),
     ("performing the EHLO handshake", Phase::Ehlo),
     ("performing the HELO handshake", Phase::Ehlo),
@@ -238,6 +238,13 @@ const PHASES: [(&str, Phase); 11] = [
     ("sending end of data", Phase::EndOfData),
     ("sending message body", Phase::Data),
     ("after initial connection", Phase::Banner),
+    ("in response to initial connection", Phase::Banner),
+    ("in response to EHLO", Phase::Ehlo),
+    ("after MAIL FROM", Phase::Mail),
+    ("after pipelined MAIL FROM", Phase::Mail),
+    ("after RCPT TO", Phase::Rcpt),
+    ("after end of data", Phase::EndOfData),
+    ("in response to end of data", Phase::EndOfData),
 ];
 
 /// Below this, OpenSSL and GnuTLS refuse a Diffie-Hellman prime at their lowest sane settings (Logjam, 2015).
@@ -329,6 +336,8 @@ const TEXTS: [(Sign, &[&str]); 38] = [
     (
         Sign::ConnectionReset,
         &[
+            // GnuTLS, of a read that failed.
+            "error in the pull function",
             "connection reset",
             "connectionreset",
             "reset the connection",
@@ -384,7 +393,15 @@ const TEXTS: [(Sign, &[&str]); 38] = [
         ],
     ),
     (Sign::StartTlsMasked, &["xxxxxxxa"]),
-    (Sign::StartTlsRefused, &["tls not available due to", "tls currently unavailable", "refused starttls"]),
+    (
+        Sign::StartTlsRefused,
+        &[
+            "tls not available due to",
+            "tls currently unavailable",
+            "refused starttls",
+            "an attempt to start tls failed",
+        ],
+    ),
     (
         Sign::HandshakeFailed,
         &[
@@ -399,8 +416,27 @@ const TEXTS: [(Sign, &[&str]); 38] = [
             "failed to establish appropriate tls channel",
         ],
     ),
-    (Sign::AlertHandshakeFailure, &["alert handshake failure", "handshake_failure", "alert number 40", "alert 40"]),
-    (Sign::AlertProtocolVersion, &["alert protocol version", "protocol_version", "alert number 70", "alert 70"]),
+    // The last of each is Exim's, of an alert by the name that GnuTLS gives it.
+    (
+        Sign::AlertHandshakeFailure,
+        &[
+            "alert handshake failure",
+            "handshake_failure",
+            "alert number 40",
+            "alert 40",
+            "(gnutls_handshake): handshake failed",
+        ],
+    ),
+    (
+        Sign::AlertProtocolVersion,
+        &[
+            "alert protocol version",
+            "protocol_version",
+            "alert number 70",
+            "alert 70",
+            "(gnutls_handshake): error in protocol version",
+        ],
+    ),
     (Sign::AlertInsufficientSecurity, &["insufficient_security", "alert insufficient security", "alert number 71"]),
     (
         Sign::VersionNotSupportedHere,

@@ -48,6 +48,11 @@ impl Exim {
 
     /// `settings` are lines for the main section of its configuration; `folder` is its own, and others may enter it.
     pub fn start(peers: Peers, folder: &Path, settings: &str) -> io::Result<Self> {
+        Self::start_relaying(peers, folder, settings, &Relay::default())
+    }
+
+    /// The same, relaying some domains to other servers.
+    pub fn start_relaying(peers: Peers, folder: &Path, settings: &str, relay: &Relay) -> io::Result<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let identity = Identity::for_host(HOST_NAME)?;
         fs::write(folder.join("certificate.pem"), identity.certificate_pem())?;
@@ -58,14 +63,14 @@ impl Exim {
         for name in ["spool", "log", "mail", "certificate.pem", "key.pem"] {
             peers.give(&folder.join(name), USER, USER)?;
         }
-        let child = spawn(&peers, folder, port, &format!("tls_advertise_hosts = *\n{settings}"))?;
+        let child = spawn(&peers, folder, port, &format!("tls_advertise_hosts = *\n{settings}"), relay)?;
         Ok(Self { peers, folder: folder.to_owned(), port, child })
     }
 
     /// Starts anew on the same port, without STARTTLS: as one repairs an appliance whose TLS nobody can use.
     pub fn restart_without_tls(&mut self) -> io::Result<()> {
         stop(&mut self.child);
-        self.child = spawn(&self.peers, &self.folder, self.port, "tls_advertise_hosts =\n")?;
+        self.child = spawn(&self.peers, &self.folder, self.port, "tls_advertise_hosts =\n", &Relay::default())?;
         Ok(())
     }
 
@@ -114,9 +119,9 @@ fn stop(child: &mut Child) {
     let _ = signal("-KILL");
 }
 
-fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &str) -> io::Result<Child> {
+fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &str, relay: &Relay) -> io::Result<Child> {
     let file = folder.join("exim.conf");
-    fs::write(&file, configuration(peers, folder, port, settings))?;
+    fs::write(&file, configuration(peers, folder, port, settings, relay))?;
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
     let stderr = folder.join("stderr");
     let mut child = peers
@@ -137,7 +142,28 @@ fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &str) -> io::Result<
     listening.map(|()| child)
 }
 
-fn configuration(peers: &Peers, folder: &Path, port: u16, settings: &str) -> String {
+/// Mail that goes on to other servers.
+#[derive(Default)]
+pub struct Relay {
+    /// Domain and port on this host.
+    pub routes: Vec<(String, u16)>,
+    /// Lines for the transport, smtp.
+    pub transport: String,
+}
+
+impl Relay {
+    fn router(&self) -> String {
+        if self.routes.is_empty() {
+            return String::new();
+        }
+        let routes: Vec<String> =
+            self.routes.iter().map(|(domain, port)| format!("{domain} localhost::{port} byname")).collect();
+        let routes = routes.join("; ");
+        format!("relay:\n driver = manualroute\n transport = smtp\n self = send\n route_list = {routes}\n no_more\n")
+    }
+}
+
+fn configuration(peers: &Peers, folder: &Path, port: u16, settings: &str, relay: &Relay) -> String {
     let main = format!(
         "primary_hostname = {HOST_NAME}\nspool_directory = {folder}/spool\nlog_file_path = {folder}/log/%slog\n\
          local_interfaces = 127.0.0.1\ndaemon_smtp_ports = {port}\npid_file_path = {folder}/spool/pid\n\
@@ -154,10 +180,13 @@ fn configuration(peers: &Peers, folder: &Path, port: u16, settings: &str) -> Str
     let main = with_settings(&main, settings);
     format!(
         "{main}begin acl\ntake:\n accept\n\
-         begin routers\nall:\n driver = accept\n transport = maildir\n\
+         begin routers\n{router}all:\n driver = accept\n transport = maildir\n\
          begin transports\nmaildir:\n driver = appendfile\n directory = {folder}/mail\n maildir_format\n\
-         user = Debian-exim\n group = Debian-exim\n",
+         user = Debian-exim\n group = Debian-exim\n\
+         smtp:\n driver = smtp\n{transport}begin retry\n* * F,2h,10m\n",
         folder = folder.display(),
+        router = relay.router(),
+        transport = relay.transport,
     )
 }
 

@@ -288,3 +288,12 @@ fn rows_know_their_lines() {
     }
     assert_eq!(lines.last().unwrap(), &("DEFER".to_owned(), 3), "{lines:?}");
 }
+
+#[test]
+fn a_host_may_stand_behind_a_system_s_error() {
+    let line = "2026-11-25 07:00:01 1abcde-000001-AB == b@x.test R=r T=t defer (110): Connection timed out \
+                H=mail.x.test [192.0.2.1]:2525: SMTP timeout after initial connection\n";
+    let row = reader(line.as_bytes(), now(), TimeZone::UTC).map(Result::unwrap).last().unwrap();
+    assert_eq!((&row[Column::ServerHostname], &row[Column::ServerIp]), ("mail.x.test", "192.0.2.1"));
+    assert_eq!(&row[Column::CustomData], "S:DestinationPort=2525");
+}

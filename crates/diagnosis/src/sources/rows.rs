@@ -45,7 +45,8 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
         message: id,
         recipient: some(Column::RecipientAddress),
         message_id: some(Column::MessageId),
-        connector: some(Column::ConnectorId),
+        // One transport of Exim's leads to all hosts.
+        connector: some(Column::ConnectorId).filter(|_| source != Source::EximLog),
         node: some(Column::ClientHostname),
         source_address: row[Column::ClientIp].parse().ok(),
         destination: host.map(|host| (host, port)),

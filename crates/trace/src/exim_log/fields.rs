@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::text::split_once;
+
 /// TLS as Exim's `X=` tells it: `TLS1.2:ECDHE-RSA-AES256-GCM-SHA384:256`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tls<'a> {
@@ -188,6 +190,14 @@ impl<'a> Facts<'a> {
             _ => return false,
         }
         true
+    }
+
+    /// A system's error comes before the host that it is about: `defer (110): Connection timed out H=a [192.0.2.1]: …`.
+    pub(super) fn take_host_of_reason(&mut self, reason: &'a str) {
+        let Some((_, rest)) = split_once(reason, " H=").filter(|_| self.host.is_none()) else { return };
+        if let Some(host) = rest.get(..host_length(rest)) {
+            self.take_host(host.strip_suffix(':').unwrap_or(host));
+        }
     }
 
     pub(super) fn take_host(&mut self, host: &'a str) {

@@ -205,7 +205,14 @@ fn set_delivery(row: &mut Row, delivery: &Delivery<'_>) {
     row.set(Column::ServerIp, delivery.facts.address.unwrap_or_default());
     row.set(Column::ConnectorId, delivery.facts.transport.unwrap_or_default());
     set_tls(row, delivery.facts.tls.as_ref());
+    if let Some(port) = delivery.facts.port.filter(|port| *port != SMTP_PORT) {
+        let data = [&row[Column::CustomData], &format!("S:DestinationPort={port}")].join(";");
+        row.set(Column::CustomData, data.trim_start_matches(';'));
+    }
 }
+
+/// RFC 5321 section 4.5.4.2.
+const SMTP_PORT: u16 = 25;
 
 fn set_tls(row: &mut Row, tls: Option<&Tls<'_>>) {
     if let Some(tls) = tls {

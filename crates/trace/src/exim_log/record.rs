@@ -175,7 +175,10 @@ fn delivery<'a>(id: &'a str, outcome: Outcome, text: &'a str) -> Option<Delivery
         match field {
             Field::Value("C", confirmation) => delivery.facts.text = confirmation,
             Field::Value(key, value) => drop(delivery.facts.take(key, value)),
-            Field::Reason(reason) => delivery.facts.text = reason,
+            Field::Reason(reason) => {
+                delivery.facts.text = reason;
+                delivery.facts.take_host_of_reason(reason);
+            }
             // `defer (111): …`, and between them a host where one is to blame.
             Field::Word(word) if word.starts_with('(') && delivery.facts.errno.is_none() => {
                 delivery.facts.errno = word.trim_matches(['(', ')']).parse().ok();

@@ -214,6 +214,10 @@ impl Exim {
         Self::started(exim::Exim::start_with_rc4_only)
     }
 
+    pub(crate) fn start_relaying(settings: &str, relay: &exim::Relay) -> MailServer {
+        Self::started(|peers, folder| exim::Exim::start_relaying(peers, folder, settings, relay))
+    }
+
     fn started(start: impl Fn(Peers, &Path) -> std::io::Result<exim::Exim>) -> MailServer {
         let folder = open_folder();
         let exim = start(peers().clone(), folder.path()).unwrap();
