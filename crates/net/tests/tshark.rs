@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
 mod common;
+#[path = "../../capture/tests/common/dumpcap.rs"]
+mod dumpcap;
 #[path = "../../capture/tests/common/facts.rs"]
 mod facts;
 
@@ -11,22 +13,18 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use capture::{Packets, Session};
+use dumpcap::Dumpcap;
 use facts::assert_same;
 use gatepost_net::{
     send::{Connection, Options, Seen, Timeouts},
     tls::{TlsContext, TlsSettings},
 };
-use lab::{
-    Device, Server,
-    exim::Exim,
-    peers::{Peers, is_root},
-};
+use lab::{Device, Server, exim::Exim, peers::Peers};
 use protocol::{
     smtp::client::TlsLevel,
     tls::{Ended, Ending, HandshakeFacts, Side, TlsPolicy, TlsVersion, WireVersion},
@@ -39,76 +37,34 @@ fn peers() -> Peers {
     Peers::at(&root).unwrap_or_else(|_| panic!("{} is missing; run ./test, which unpacks it", root.display()))
 }
 
-/// dumpcap on loopback, writing to a file.
-struct Capture {
-    file: PathBuf,
-    dumpcap: Child,
+/// Packets of these ports only: whatever else goes over loopback would take the room.
+fn capture_ports(folder: &Path, ports: &[u16]) -> Dumpcap {
+    let filter: Vec<String> = ports.iter().map(|port| format!("tcp port {port}")).collect();
+    Dumpcap::start(&peers(), folder, &filter.join(" or "))
 }
 
-impl Capture {
-    /// Packets of these ports only: whatever else goes over loopback would take the room.
-    fn start(folder: &Path, ports: &[u16]) -> Self {
-        let file = folder.join("capture.pcapng");
-        let mut command = peers().command("usr/bin/dumpcap");
-        if !is_root() {
-            // Sniffing is root's; sudo forgets the libraries unless told.
-            let libraries =
-                command.get_envs().find(|(name, _)| *name == "LD_LIBRARY_PATH").unwrap().1.unwrap().to_owned();
-            command = Command::new("sudo");
-            let variable = format!("LD_LIBRARY_PATH={}", libraries.to_str().unwrap());
-            command.args(["-n", "env", &variable]).arg(peers().root().join("usr/bin/dumpcap"));
-        }
-        let filter: Vec<String> = ports.iter().map(|port| format!("tcp port {port}")).collect();
-        let filter = filter.join(" or ");
-        let log = folder.join("dumpcap.log");
-        let mut dumpcap = command
-            .args(["-q", "-i", "lo", "-f", &filter, "-w"])
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        // The file's first block is written when the capture has begun.
-        while !fs::metadata(&file).is_ok_and(|metadata| metadata.len() > 0) {
-            let log = || fs::read_to_string(&log).unwrap_or_default();
-            assert!(dumpcap.try_wait().unwrap().is_none(), "dumpcap ended (it needs root, or sudo): {}", log());
-            assert!(Instant::now() < deadline, "dumpcap did not begin: {}", log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        std::thread::sleep(Duration::from_millis(200));
-        Self { file, dumpcap }
+/// What tshark reads, by the client's port.
+fn told_by_tshark(file: &Path, server_ports: &[u16]) -> HashMap<u16, Told> {
+    let mut tshark = peers().command("usr/bin/tshark");
+    tshark.env("WIRESHARK_DATA_DIR", peers().root().join("usr/share/wireshark"));
+    tshark.arg("-r").arg(file).args(["-T", "fields", "-E", "separator=|", "-E", "aggregator=,"]);
+    for port in server_ports {
+        tshark.args(["-d", &format!("tcp.port=={port},smtp")]);
     }
-
-    /// What tshark reads, by the client's port.
-    fn read(mut self, server_ports: &[u16]) -> HashMap<u16, Told> {
-        // Packets wait in the kernel for a while.
-        std::thread::sleep(Duration::from_millis(1500));
-        let kill = if is_root() { vec!["kill"] } else { vec!["sudo", "-n", "kill"] };
-        let id = self.dumpcap.id().to_string();
-        assert!(Command::new(kill[0]).args(&kill[1..]).args(["-INT", &id]).status().unwrap().success());
-        self.dumpcap.wait().unwrap();
-        let mut tshark = peers().command("usr/bin/tshark");
-        tshark.env("WIRESHARK_DATA_DIR", peers().root().join("usr/share/wireshark"));
-        tshark.arg("-r").arg(&self.file).args(["-T", "fields", "-E", "separator=|", "-E", "aggregator=,"]);
-        for port in server_ports {
-            tshark.args(["-d", &format!("tcp.port=={port},smtp")]);
-        }
-        for field in FIELDS {
-            tshark.args(["-e", field]);
-        }
-        let output = tshark.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let mut connections: HashMap<u16, Told> = HashMap::new();
-        for line in String::from_utf8(output.stdout).unwrap().lines() {
-            let fields: Vec<&str> = line.split('|').collect();
-            let (source, destination): (u16, u16) = (fields[0].parse().unwrap(), fields[1].parse().unwrap());
-            let side = if server_ports.contains(&source) { Side::Server } else { Side::Client };
-            let client = if side == Side::Client { source } else { destination };
-            connections.entry(client).or_default().add(side, &fields);
-        }
-        connections
+    for field in FIELDS {
+        tshark.args(["-e", field]);
     }
+    let output = tshark.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut connections: HashMap<u16, Told> = HashMap::new();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let fields: Vec<&str> = line.split('|').collect();
+        let (source, destination): (u16, u16) = (fields[0].parse().unwrap(), fields[1].parse().unwrap());
+        let side = if server_ports.contains(&source) { Side::Server } else { Side::Client };
+        let client = if side == Side::Client { source } else { destination };
+        connections.entry(client).or_default().add(side, &fields);
+    }
+    connections
 }
 
 /// They stand among the cipher suites and are none: TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746), TLS_FALLBACK_SCSV (RFC
@@ -328,14 +284,14 @@ async fn the_senders_facts_are_what_tshark_reads() {
         to_exim(legacy(), true),
     ];
     let ports: Vec<u16> = devices.values().map(Server::port).chain([exim.port()]).collect();
-    let capture = Capture::start(folder.path(), &ports);
+    let dumpcap = capture_ports(folder.path(), &ports);
     let mut seen = Vec::new();
     for attempt in &tries {
         // A context for each: a session taken up again would hide what the next one is to show.
         seen.push(connect(attempt, &TlsContext::default()).await);
     }
-    let file = capture.file.clone();
-    let captured = capture.read(&ports);
+    let file = dumpcap.stop();
+    let captured = told_by_tshark(&file, &ports);
     let ours = sessions(&file);
     for (attempt, seen) in tries.iter().zip(&seen) {
         let name = format!("{} under {}", attempt.name, attempt.policy.name);

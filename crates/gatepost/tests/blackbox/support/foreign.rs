@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use super::{free_port, wait_for};
 
-fn peers() -> &'static Peers {
+pub(crate) fn peers() -> &'static Peers {
     static PEERS: OnceLock<Peers> = OnceLock::new();
     PEERS.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/root");
