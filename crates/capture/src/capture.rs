@@ -78,6 +78,8 @@ pub struct Capture {
     /// All flows by age.
     ages: VecDeque<(Key, u64)>,
     next_stream: u64,
+    /// Of the last packet.
+    now_ns: i64,
     fragments: Fragments,
     notes: Notes,
     pub fields: Fields,
@@ -94,6 +96,7 @@ impl Capture {
             told: VecDeque::new(),
             ages: VecDeque::new(),
             next_stream: 0,
+            now_ns: i64::MIN,
             fragments: Fragments::default(),
             notes: Notes::default(),
             fields,
@@ -104,6 +107,7 @@ impl Capture {
     /// Takes a packet; `None`: it has no TCP.
     pub fn packet(&mut self, packet: &Packet<'_>) -> Option<TcpFacts> {
         self.fields.clear();
+        self.now_ns = self.now_ns.max(packet.time_ns);
         let Some(network) = link::network(packet.link, packet.data) else {
             if let LinkType::Other(_) = packet.link {
                 self.notes.add(Note::UnknownLinkType);
@@ -243,12 +247,12 @@ impl Capture {
         }
         let Some((key, number)) = self.lingering.pop_front() else { return };
         let Some(flow) = self.flows.get_mut(&key).filter(|flow| flow.number == number) else { return };
-        self.finished.extend(conclude(flow, &mut self.notes));
+        self.finished.extend(conclude(flow, self.now_ns, &mut self.notes));
         self.told.push_back((key, number));
     }
 
     fn tell(&mut self, mut flow: Flow) {
-        self.finished.extend(conclude(&mut flow, &mut self.notes));
+        self.finished.extend(conclude(&mut flow, self.now_ns, &mut self.notes));
     }
 
     /// Sessions that are over; each is given once.
@@ -270,9 +274,9 @@ impl Capture {
 }
 
 /// The session of a flow, unless it was told before or nobody listens.
-fn conclude(flow: &mut Flow, notes: &mut Notes) -> Option<Session> {
+fn conclude(flow: &mut Flow, now_ns: i64, notes: &mut Notes) -> Option<Session> {
     let is_told = flow.dialogue.is_none();
-    flow.finish(notes);
+    flow.finish(now_ns, notes);
     (!is_told).then(|| Session::of(flow))
 }
 

@@ -13,11 +13,14 @@ use std::{collections::VecDeque, time::Duration};
 
 use protocol::{
     smtp::Phase,
-    tls::{Ending, HandshakeFacts, Observer, Side, record::HANDSHAKE},
+    tls::{Alert, Ended, Ending, HandshakeFacts, Observer, Side, WireVersion, record::HANDSHAKE},
 };
 use serde::Serialize;
 
-use crate::fields::{Fields, TlsFields};
+use crate::{
+    fields::{Fields, TlsFields},
+    tcp::turns::is_alert,
+};
 
 /// One line, or what stands for it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -230,6 +233,9 @@ impl Dialogue {
     /// One side ended the connection.
     pub fn end(&mut self, side: Side, how: Ending, at_ns: i64) {
         let Some(began_ns) = self.handshake_ns else { return };
+        if let Some(facts) = self.handshake.as_mut().filter(|facts| !facts.completed) {
+            facts.ended.get_or_insert(Ended { by: side, how });
+        }
         if let Some(observer) = &mut self.tls {
             observer.end(side, how, since(began_ns, at_ns));
             self.take_facts_if_over(at_ns);
@@ -276,7 +282,9 @@ impl Dialogue {
 
     fn encrypted(&mut self, side: Side, bytes: &[u8], at_ns: i64, fields: &mut Fields) {
         let Some(observer) = &mut self.tls else {
-            self.server_spoke_encrypted |= side == Side::Server;
+            if side == Side::Server && !self.server_spoke_encrypted {
+                self.first_answer(bytes);
+            }
             return;
         };
         if fields.is_wanted {
@@ -284,6 +292,19 @@ impl Dialogue {
         }
         observer.observe(side, bytes, since(self.handshake_ns.unwrap_or(at_ns), at_ns));
         self.take_facts_if_over(at_ns);
+    }
+
+    /// In TLS 1.3 a client has finished before the server has judged its certificate: the refusal comes as an alert in
+    /// place of the first answer.
+    fn first_answer(&mut self, bytes: &[u8]) {
+        self.server_spoke_encrypted = true;
+        let is_13 = |facts: &HandshakeFacts| {
+            facts.server_hello.as_ref().is_some_and(|hello| hello.version >= WireVersion::TLS13)
+        };
+        let late = |facts: &&mut HandshakeFacts| facts.completed && is_13(facts) && is_alert(bytes);
+        let Some(facts) = self.handshake.as_mut().filter(late) else { return };
+        facts.alerts.push(Alert { by: Side::Server, description: None, fatal: false });
+        facts.completed = !facts.client_certificate_requested;
     }
 
     fn take_facts_if_over(&mut self, at_ns: i64) {

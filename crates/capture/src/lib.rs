@@ -27,5 +27,9 @@ pub use filter::Filter;
 pub use link::LinkType;
 pub use note::{Note, Notes};
 pub use session::Session;
-pub use tcp::{Analysis, analysis::Counts};
+pub use tcp::{
+    Analysis,
+    analysis::Counts,
+    turns::{Turn, Turns},
+};
 pub use write::Writer;

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     dialogue::{Line, Oddity, Protocol, Step},
-    tcp::{analysis::Counts, flow::Flow},
+    tcp::{analysis::Counts, flow::Flow, turns::Turns},
 };
 
 /// One connection as the capture tells of it. Pairs are client's and server's.
@@ -21,6 +21,8 @@ pub struct Session {
     pub protocol: Protocol,
     pub first: Timestamp,
     pub last: Timestamp,
+    /// The client's SYN is in the capture.
+    pub has_begin: bool,
     pub packets: [u64; 2],
     /// Of payload, as the packets say; bytes that were sent again count again.
     pub bytes: [u64; 2],
@@ -37,6 +39,7 @@ pub struct Session {
     /// The first to send FIN or RST; `None`: still open when the capture ended.
     pub ended: Option<Ended>,
     pub oddities: Vec<Oddity>,
+    pub turns: Turns,
     /// What each side's SYN says of the largest segment that it takes.
     pub maximum_segment: [Option<u16>; 2],
     pub largest_segment: [u32; 2],
@@ -62,6 +65,7 @@ impl Session {
             protocol: dialogue.protocol,
             first: time(flow.first_ns),
             last: time(flow.last_ns),
+            has_begin: flow.syn_ns.is_some(),
             packets: order(flow.packets),
             bytes: order(flow.bytes),
             duplicates: flow.duplicates,
@@ -74,6 +78,7 @@ impl Session {
             handshake_at_us,
             ended: flow.ended,
             oddities: dialogue.oddities,
+            turns: std::mem::take(&mut flow.turns),
             maximum_segment: [flow.maximum_segment[client], flow.maximum_segment[1 - client]],
             largest_segment: [flow.largest_segment[client], flow.largest_segment[1 - client]],
             icmp_errors: std::mem::take(&mut flow.icmp_errors),

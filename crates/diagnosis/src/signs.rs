@@ -28,6 +28,8 @@ pub enum Sign {
     StartTlsNotOffered,
     StartTlsMasked,
     StartTlsRefused,
+    /// Only a capture says so: a client may have other reasons to leave.
+    LeftWithoutStartTls,
     // The handshake, as far as it came.
     HandshakeFailed,
     ServerHelloSeen,
@@ -36,6 +38,9 @@ pub enum Sign {
     AlertProtocolVersion,
     AlertInsufficientSecurity,
     AlertAboutCertificate,
+    AlertEncrypted,
+    /// It was this side that broke it off, by an alert.
+    AlertHere,
     VersionNotSupportedHere,
     NoSharedCipherSaid,
     /// Schannel's word where cipher suites or versions do not meet.
@@ -50,8 +55,6 @@ pub enum Sign {
     CertificateUntrusted,
     CertificateNameMismatch,
     CertificateWeak,
-    /// By this side, for a reason that is not known.
-    CertificateRefused,
     // What replies say.
     Greylisted,
     TooManyConnections,
@@ -117,6 +120,9 @@ impl Signs {
         if !text.contains("offered TLS ") && !text.contains("offered up to ") {
             return self;
         }
+        if text.contains("server sent an encrypted alert") {
+            self.add(Sign::AlertEncrypted);
+        }
         let Some((_, chosen)) = text.split_once("server chose ") else { return self.and(Sign::NoServerHello) };
         let prime = chosen.split_once("key exchange DHE ").and_then(|(_, bits)| bits.split(' ').next()?.parse().ok());
         if prime.is_some_and(|bits: u32| bits < DH_BITS_MIN) {
@@ -125,14 +131,13 @@ impl Signs {
         // A fault that nobody took offence at is told as well.
         let alert =
             text.split_once("client sent alert ").and_then(|(_, number)| number.split(' ').next()?.parse().ok());
-        let refusal = alert.filter(|alert| is_about_certificate(*alert));
-        if refusal.is_none() && !text.contains("verify failed") {
+        if !alert.is_some_and(is_about_certificate) && !text.contains("verify failed") {
             for sign in CERTIFICATE_FAULTS {
                 self.0 &= !(1 << sign as u8);
             }
         }
-        if let Some(alert) = refusal.filter(|_| !self.any(&CERTIFICATE_FAULTS)) {
-            self.add(sign_of_refusal(alert));
+        if alert.is_some() || text.contains("client sent an encrypted alert") {
+            self = self.union(signs_of_own_alert(alert));
         }
         self.and(Sign::ServerHelloSeen)
     }
@@ -177,9 +182,7 @@ impl Signs {
             signs.add(Sign::HandshakeFailed);
         }
         for alert in facts.alerts.iter().filter(|alert| alert.description != Some(Alert::CLOSE_NOTIFY)) {
-            if let Some(sign) = sign_of_alert(alert) {
-                signs.add(sign);
-            }
+            signs = signs.union(signs_of_alert(alert));
         }
         if let Some(ended) = facts.ended.filter(|ended| ended.by == Side::Server && !facts.completed) {
             signs.add(match ended.how {
@@ -205,15 +208,12 @@ impl Signs {
             signs.add(Sign::VersionNotSupportedHere);
         }
         // A fault that nobody took offence at keeps no mail from flowing.
-        let refusal = facts
+        let refused_here = facts
             .alerts
             .iter()
-            .find(|alert| alert.by == Side::Client && alert.description.is_none_or(is_about_certificate));
-        if let Some(Alert { description, .. }) = refusal {
-            let fault = facts.certificate_fault.and_then(sign_of_certificate);
-            if let Some(sign) = fault.or(description.map(sign_of_refusal)) {
-                signs.add(sign);
-            }
+            .any(|alert| alert.by == Side::Client && alert.description.is_none_or(is_about_certificate));
+        if let Some(sign) = facts.certificate_fault.filter(|_| refused_here).and_then(sign_of_certificate) {
+            signs.add(sign);
         }
         signs
     }
@@ -268,15 +268,28 @@ fn lowest(versions: impl Iterator<Item = WireVersion>) -> WireVersion {
 }
 
 /// RFC 8446 section 6.2.
-fn sign_of_alert(alert: &Alert) -> Option<Sign> {
-    match (alert.by, alert.description?) {
-        (Side::Server, Alert::HANDSHAKE_FAILURE) => Some(Sign::AlertHandshakeFailure),
-        (Side::Server, Alert::PROTOCOL_VERSION) => Some(Sign::AlertProtocolVersion),
-        (Side::Server, Alert::INSUFFICIENT_SECURITY) => Some(Sign::AlertInsufficientSecurity),
-        (Side::Client, Alert::PROTOCOL_VERSION) => Some(Sign::VersionNotSupportedHere),
+fn signs_of_alert(alert: &Alert) -> Signs {
+    let sign = match (alert.by, alert.description) {
+        (Side::Client, description) => return signs_of_own_alert(description),
+        (Side::Server, None) => Sign::AlertEncrypted,
+        (Side::Server, Some(Alert::HANDSHAKE_FAILURE)) => Sign::AlertHandshakeFailure,
+        (Side::Server, Some(Alert::PROTOCOL_VERSION)) => Sign::AlertProtocolVersion,
+        (Side::Server, Some(Alert::INSUFFICIENT_SECURITY)) => Sign::AlertInsufficientSecurity,
         // bad_certificate … unknown_ca, access_denied, certificate_required: about the client's certificate.
-        (Side::Server, 41..=46 | 48 | 49 | 116) => Some(Sign::AlertAboutCertificate),
-        _ => None,
+        (Side::Server, Some(41..=46 | 48 | 49 | 116)) => Sign::AlertAboutCertificate,
+        (Side::Server, Some(_)) => return Signs::default(),
+    };
+    Signs::default().and(sign)
+}
+
+/// What the client says of the server, which is all that a capture may have of its reasons.
+fn signs_of_own_alert(description: Option<u8>) -> Signs {
+    let signs = Signs::default().and(Sign::AlertHere);
+    match description {
+        Some(Alert::PROTOCOL_VERSION) => signs.and(Sign::VersionNotSupportedHere),
+        Some(Alert::CERTIFICATE_EXPIRED) => signs.and(Sign::CertificateExpired),
+        Some(Alert::UNKNOWN_CA) => signs.and(Sign::CertificateUntrusted),
+        _ => signs,
     }
 }
 
@@ -291,17 +304,8 @@ fn sign_of_certificate(fault: CertificateFault) -> Option<Sign> {
     }
 }
 
-/// What the alert tells by which this side refused a certificate that nobody else saw.
-fn sign_of_refusal(alert: u8) -> Sign {
-    match alert {
-        45 => Sign::CertificateExpired,
-        48 => Sign::CertificateUntrusted,
-        _ => Sign::CertificateRefused,
-    }
-}
-
 /// Phrases as servers and logs have them; letter case does not matter.
-const TEXTS: [(Sign, &[&str]); 38] = [
+const TEXTS: [(Sign, &[&str]); 39] = [
     (
         Sign::DnsFailed,
         &[
@@ -393,6 +397,7 @@ const TEXTS: [(Sign, &[&str]); 38] = [
         ],
     ),
     (Sign::StartTlsMasked, &["xxxxxxxa"]),
+    (Sign::LeftWithoutStartTls, &["the client left where no starttls was offered"]),
     (
         Sign::StartTlsRefused,
         &[

@@ -17,7 +17,6 @@
 
 mod certificate;
 mod device;
-mod dumpcap;
 pub mod exim;
 pub mod peers;
 mod random;
@@ -28,6 +27,5 @@ mod tls;
 
 pub use certificate::Identity;
 pub use device::Device;
-pub use dumpcap::Dumpcap;
 pub use sender::send;
 pub use server::{Message, Options, Server};

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
 mod common;
+#[path = "../../capture/tests/common/dumpcap.rs"]
+mod dumpcap;
 #[path = "../../capture/tests/common/facts.rs"]
 mod facts;
 
@@ -16,12 +18,13 @@ use std::{
 };
 
 use capture::{Packets, Session};
+use dumpcap::Dumpcap;
 use facts::assert_same;
 use gatepost_net::{
     send::{Connection, Options, Seen, Timeouts},
     tls::{TlsContext, TlsSettings},
 };
-use lab::{Device, Dumpcap, Server, exim::Exim, peers::Peers};
+use lab::{Device, Server, exim::Exim, peers::Peers};
 use protocol::{
     smtp::client::TlsLevel,
     tls::{Ended, Ending, HandshakeFacts, Side, TlsPolicy, TlsVersion, WireVersion},
@@ -34,8 +37,14 @@ fn peers() -> Peers {
     Peers::at(&root).unwrap_or_else(|_| panic!("{} is missing; run ./test, which unpacks it", root.display()))
 }
 
+/// Packets of these ports only: whatever else goes over loopback would take the room.
+fn capture_ports(folder: &Path, ports: &[u16]) -> Dumpcap {
+    let filter: Vec<String> = ports.iter().map(|port| format!("tcp port {port}")).collect();
+    Dumpcap::start(&peers(), folder, &filter.join(" or "))
+}
+
 /// What tshark reads, by the client's port.
-fn read(file: &Path, server_ports: &[u16]) -> HashMap<u16, Told> {
+fn told_by_tshark(file: &Path, server_ports: &[u16]) -> HashMap<u16, Told> {
     let mut tshark = peers().command("usr/bin/tshark");
     tshark.env("WIRESHARK_DATA_DIR", peers().root().join("usr/share/wireshark"));
     tshark.arg("-r").arg(file).args(["-T", "fields", "-E", "separator=|", "-E", "aggregator=,"]);
@@ -275,14 +284,14 @@ async fn the_senders_facts_are_what_tshark_reads() {
         to_exim(legacy(), true),
     ];
     let ports: Vec<u16> = devices.values().map(Server::port).chain([exim.port()]).collect();
-    let capture = Dumpcap::start(&peers(), folder.path(), &ports).unwrap();
+    let dumpcap = capture_ports(folder.path(), &ports);
     let mut seen = Vec::new();
     for attempt in &tries {
         // A context for each: a session taken up again would hide what the next one is to show.
         seen.push(connect(attempt, &TlsContext::default()).await);
     }
-    let file = capture.stop().unwrap();
-    let captured = read(&file, &ports);
+    let file = dumpcap.stop();
+    let captured = told_by_tshark(&file, &ports);
     let ours = sessions(&file);
     for (attempt, seen) in tries.iter().zip(&seen) {
         let name = format!("{} under {}", attempt.name, attempt.policy.name);

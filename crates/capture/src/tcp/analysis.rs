@@ -46,6 +46,18 @@ impl Analysis {
         self.0 == 0
     }
 
+    /// It brings nothing that was not sent before.
+    pub fn is_repetition(self) -> bool {
+        const REPETITIONS: [Analysis; 5] = [
+            Analysis::RETRANSMISSION,
+            Analysis::FAST_RETRANSMISSION,
+            Analysis::SPURIOUS_RETRANSMISSION,
+            Analysis::KEEP_ALIVE,
+            Analysis::ZERO_WINDOW_PROBE,
+        ];
+        REPETITIONS.into_iter().any(|kind| self.has(kind))
+    }
+
     fn add(&mut self, kind: Self) {
         self.0 |= kind.0;
     }

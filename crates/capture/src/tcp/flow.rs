@@ -12,6 +12,7 @@ use super::{
     analysis::{Analysis, Analyzer, Counts},
     flag,
     reassembly::{Piece, Reassembly},
+    turns::{Turns, is_alert},
 };
 use crate::{
     dialogue::Dialogue,
@@ -69,11 +70,14 @@ pub(crate) struct Flow {
     /// What ICMP said of its packets, each once.
     pub icmp_errors: Vec<String>,
     pub dialogue: Option<Box<Dialogue>>,
+    pub turns: Turns,
+    /// When somebody spoke last; `None`: nobody did yet.
+    last_word_ns: Option<i64>,
     analyzer: Analyzer,
     streams: [Reassembly; 2],
     finished: [bool; 2],
     pub is_closed: bool,
-    syn_ns: Option<i64>,
+    pub syn_ns: Option<i64>,
     is_connected: bool,
     /// The last segments, of an open connection only.
     trail: VecDeque<(Trail, Hop, i64)>,
@@ -97,6 +101,8 @@ impl Flow {
             ended: None,
             icmp_errors: Vec::new(),
             dialogue,
+            turns: Turns::default(),
+            last_word_ns: None,
             analyzer: Analyzer::default(),
             streams: Default::default(),
             finished: [false; 2],
@@ -168,10 +174,35 @@ impl Flow {
         self.counts.add(seen);
         self.greet(from, segment, now_ns);
         if self.dialogue.is_some() {
+            let was_encrypted = self.is_encrypted();
             self.carry(from, segment, now_ns, fields, notes);
+            if self.is_encrypted() && !was_encrypted {
+                self.turns = Turns::default();
+                self.last_word_ns = Some(now_ns);
+            } else if segment.length > 0 && !seen.is_repetition() && segment.flags & flag::SYN == 0 {
+                self.speak(from, segment, now_ns);
+            }
         }
         self.part(from, segment, now_ns);
         seen
+    }
+
+    /// The handshake is over.
+    fn is_encrypted(&self) -> bool {
+        self.dialogue.as_ref().is_some_and(|dialogue| dialogue.handshake.is_some())
+    }
+
+    fn speak(&mut self, from: usize, segment: &Segment<'_>, now_ns: i64) {
+        if !(self.is_encrypted() && is_alert(segment.payload)) {
+            self.turns.add(self.side(from), u64::from(segment.length));
+            self.last_word_ns = Some(now_ns);
+        }
+    }
+
+    /// The connection ends, or the capture.
+    fn fall_silent(&mut self, now_ns: i64) {
+        let since_ns = self.last_word_ns.unwrap_or(self.first_ns);
+        self.turns.silence_us = u64::try_from(now_ns.saturating_sub(since_ns) / 1000).unwrap_or(0);
     }
 
     /// Who opened it.
@@ -251,7 +282,10 @@ impl Flow {
             _ => Ending::Fin,
         };
         let by = self.side(from);
-        self.ended.get_or_insert(Ended { by, how });
+        if self.ended.is_none() {
+            self.fall_silent(now_ns);
+            self.ended = Some(Ended { by, how });
+        }
         if let Some(dialogue) = &mut self.dialogue {
             dialogue.end(by, how, now_ns);
         }
@@ -259,8 +293,12 @@ impl Flow {
         self.is_closed |= how == Ending::Reset || self.finished == [true, true];
     }
 
-    /// Gives out what waits for bytes that never came.
-    pub(crate) fn finish(&mut self, notes: &mut Notes) {
+    /// Gives out what waits for bytes that never came. `now_ns` is the time of the last packet of all.
+    pub(crate) fn finish(&mut self, now_ns: i64, notes: &mut Notes) {
+        if self.ended.is_none() {
+            self.fall_silent(now_ns);
+        }
+        self.turns.end_turn();
         let sides = [self.side(0), self.side(1)];
         if let Some(dialogue) = self.dialogue.as_deref_mut() {
             let (last_ns, mut fields, mut missing) = (self.last_ns, Fields::default(), 0);

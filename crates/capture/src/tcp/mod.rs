@@ -3,6 +3,7 @@
 pub(crate) mod analysis;
 pub(crate) mod flow;
 pub(crate) mod reassembly;
+pub(crate) mod turns;
 
 use crate::link::{u16_at, u32_at};
 

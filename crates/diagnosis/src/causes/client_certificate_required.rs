@@ -25,6 +25,7 @@ fn likelihood(s: &Symptom) -> f64 {
             0.95
         }
         () if s.has(Sign::ClientCertificateSaid) => 0.9,
+        () if s.has(Sign::ClientCertificateAsked) && s.has(Sign::AlertEncrypted) => 0.85,
         () if s.has(Sign::AlertAboutCertificate) => 0.8,
         () => 0.0,
     }

@@ -27,8 +27,8 @@ pub(super) const CAUSE: Cause = Cause {
 fn likelihood(s: &Symptom) -> f64 {
     match () {
         () if !s.is_in_handshake() || s.has(Sign::TlsEstablished) || s.has_alert() => 0.0,
-        // It was this side that ended it.
-        () if s.has(Sign::CertificateRefused) => 0.0,
+        // This side refused, and the other one took its leave.
+        () if s.has(Sign::AlertHere) => 0.0,
         () if s.has(Sign::ConnectionReset) && s.has(Sign::NoServerHello) => 0.9,
         () if s.has(Sign::ConnectionClosed) && s.has(Sign::NoServerHello) => 0.85,
         () if s.signs.any(&[Sign::ConnectionReset, Sign::ConnectionClosed]) => 0.55,

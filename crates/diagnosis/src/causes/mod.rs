@@ -155,6 +155,7 @@ impl Symptom {
             Sign::AlertProtocolVersion,
             Sign::AlertInsufficientSecurity,
             Sign::AlertAboutCertificate,
+            Sign::AlertEncrypted,
         ])
     }
 }

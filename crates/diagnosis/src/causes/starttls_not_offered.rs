@@ -21,5 +21,11 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn likelihood(s: &Symptom) -> f64 {
-    if s.has(Sign::StartTlsNotOffered) && !s.has(Sign::StartTlsMasked) { 0.95 } else { 0.0 }
+    match () {
+        () if s.has(Sign::StartTlsMasked) => 0.0,
+        () if s.has(Sign::StartTlsNotOffered) => 0.95,
+        // Most that leave so demand TLS; some only look whether somebody is there.
+        () if s.has(Sign::LeftWithoutStartTls) => 0.7,
+        () => 0.0,
+    }
 }

@@ -1,17 +1,22 @@
 //! Attempts from captures: what is in the clear is read as a protocol log would have it, and the handshake is there as it
-//! was. What is encrypted is not observed: a session that goes on after its handshake is taken for one that worked.
+//! was. What is encrypted is not observed: of that only its rhythm is told.
+
+mod certificate;
+mod encrypted;
+
+use std::{net::IpAddr, time::Duration};
 
 use capture::{
     Session,
     dialogue::{Line, Oddity, Protocol},
 };
-use protocol::tls::{Ending, Side};
-use trace::protocol_log;
+use protocol::tls::{Ending, HandshakeFacts, Side};
+use trace::protocol_log::{self, Row, RowKind};
 
 use super::protocol_log::{Told, read};
 use crate::{
-    evidence::{Evidence, Place, Source},
-    signs::Signs,
+    evidence::{Connection, Evidence, Observed, Outcome, Place, Source},
+    signs::Sign,
 };
 
 /// As [`add_session`]; where several sources are joined, once those were added that may tell of the same connection.
@@ -35,13 +40,19 @@ pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str) {
     if !is_mail(session) {
         return;
     }
-    let rows = rows(session);
+    let place = Place::Stream { file: file.to_owned(), stream: session.stream };
+    let facts = session.handshake.as_ref().map(|facts| certificate::judged(facts, session.first));
+    let facts = facts.as_deref();
+    if let Some(facts) = facts.filter(|facts| facts.completed) {
+        add_encrypted(evidence, session, facts, &place);
+        return;
+    }
     let told = Told {
         source: Source::Capture,
-        session: &protocol_log::Session { id: session.stream.to_string(), rows },
-        place: Place::Stream { file: file.to_owned(), stream: session.stream },
+        session: &protocol_log::Session { id: session.stream.to_string(), rows: rows(session, facts) },
+        place,
         node: None,
-        handshake: session.handshake.as_ref(),
+        handshake: facts,
     };
     read(evidence, &told);
 }
@@ -49,10 +60,47 @@ pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str) {
 /// Where a connection that says nothing was meant for mail.
 const MAIL_PORTS: [u16; 2] = [25, 2525];
 
-/// The session as a log of its client would have it.
-fn rows(session: &Session) -> Vec<protocol_log::Row> {
-    use protocol_log::RowKind as Kind;
-    let row = |kind: Kind, data: &str, context: &str| protocol_log::Row {
+/// Who ends a connection after so long a silence has waited in vain; people's servers are asked more patience than that.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The client gave up waiting, or waits still.
+fn has_waited(session: &Session) -> bool {
+    cut_by_server(session).is_none() && Duration::from_micros(session.turns.silence_us) >= PATIENCE
+}
+
+fn cut_by_server(session: &Session) -> Option<Sign> {
+    let ended = session.ended.filter(|ended| ended.by == Side::Server)?;
+    Some(if ended.how == Ending::Reset { Sign::ConnectionReset } else { Sign::ConnectionClosed })
+}
+
+fn add_encrypted(evidence: &mut Evidence, session: &Session, facts: &HandshakeFacts, place: &Place) {
+    let (client, server, first) = (session.client, session.server, session.first);
+    let host = match server.ip() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    };
+    let observed = Observed {
+        at: Some(first),
+        connection: Some(Connection { client, server, began: first }),
+        source_address: Some(client.ip()),
+        destination: Some((&host, server.port())),
+        destination_address: Some(server.ip()),
+        handshake: Some(facts),
+        ..Observed::by(Source::Capture)
+    };
+    for bytes in encrypted::messages(session) {
+        let worked = Observed { message_bytes: Some(bytes), outcome: Outcome::Worked, ..observed.clone() };
+        evidence.add(&worked, || Some(place.clone()));
+    }
+    if let Some(outcome) = encrypted::failure(session, facts) {
+        let message_bytes = Some(encrypted::unanswered(session)).filter(|bytes| *bytes > 0);
+        evidence.add(&Observed { message_bytes, outcome, ..observed }, || Some(place.clone()));
+    }
+}
+
+/// The session as a log of its client would have it, as far as it was in the clear.
+fn rows(session: &Session, facts: Option<&HandshakeFacts>) -> Vec<Row> {
+    let row = |kind: RowKind, data: &str, context: &str| Row {
         at: Some(session.first),
         session: session.stream.to_string(),
         local: session.client.to_string(),
@@ -60,73 +108,81 @@ fn rows(session: &Session) -> Vec<protocol_log::Row> {
         kind,
         data: data.to_owned(),
         context: context.to_owned(),
-        ..protocol_log::Row::default()
+        ..Row::default()
     };
-    let by_server = session.ended.filter(|ended| ended.by == Side::Server).map(|ended| ended.how);
-    // A SYN that was answered by RST, or not at all.
+    let note = |text: &str| row(RowKind::Information, "", text);
+    // Nobody answered, or nobody listened.
     if session.packets[1] == 0 || (session.bytes == [0, 0] && session.phases.is_empty()) {
-        let refused = by_server == Some(Ending::Reset);
-        return vec![row(Kind::Information, "", if refused { "connection refused" } else { "timed out" })];
+        return not_connected(session).map(note).into_iter().collect();
     }
-    let mut rows = vec![row(Kind::Connect, "", "")];
+    // A handshake that was under way when the capture ended.
+    if facts.is_some() && session.ended.is_none() && !has_waited(session) {
+        return Vec::new();
+    }
+    let mut rows = vec![row(RowKind::Connect, "", "")];
     for Line { side, text, .. } in &session.lines {
-        let kind = if *side == Side::Client { Kind::Sent } else { Kind::Received };
+        let kind = if *side == Side::Client { RowKind::Sent } else { RowKind::Received };
         rows.push(row(kind, text, ""));
     }
-    match &session.handshake {
-        Some(facts) if facts.completed && session.oddities.contains(&Oddity::SilentAfterHandshake) => {
-            rows.push(row(Kind::Sent, "EHLO …", ""));
-            rows.push(row(Kind::Information, "", "fell silent"));
-        }
-        Some(facts) if facts.completed => {
-            // What followed is encrypted.
-            for (kind, text) in [
-                (Kind::Sent, "RCPT TO:<…>"),
-                (Kind::Received, "250 …"),
-                (Kind::Sent, "BDAT … LAST"),
-                (Kind::Received, "250 …"),
-                (Kind::Sent, "QUIT"),
-            ] {
-                rows.push(row(kind, text, ""));
-            }
-        }
-        Some(facts) => {
-            let unanswered = session.oddities.contains(&Oddity::HelloNeverAnswered);
-            let waited = if unanswered { "; timed out" } else { "" };
-            rows.push(row(Kind::Information, "", &format!("TLS negotiation failed: {facts}{waited}")));
-        }
-        None => rows.extend(demanded_starttls(session).map(|note| row(Kind::Information, "", note))),
+    // How it went on from there is not known.
+    if session.lines_left_out > 0 {
+        return rows;
     }
-    let how = match by_server {
-        Some(Ending::Reset) => "Remote(ConnectionReset)",
-        Some(_) => "Remote",
-        None if Signs::default() == silence(session) => "Local",
-        None => "Local, timed out",
-    };
-    rows.push(row(Kind::Disconnect, "", how));
+    rows.extend(left_early(session).map(note));
+    if let Some(facts) = facts {
+        let has_waited = has_waited(session) && facts.alerts.is_empty();
+        let waited = if has_waited { "; timed out" } else { "" };
+        rows.push(note(&format!("TLS negotiation failed: {facts}{waited}")));
+    }
+    rows.extend(ending(session).map(|how| row(RowKind::Disconnect, "", how)));
     rows
 }
 
-/// A client that leaves after the answer to EHLO, and had no use for what it offers: it wanted STARTTLS.
-fn demanded_starttls(session: &Session) -> Option<&'static str> {
-    let by = |side: Side| session.lines.iter().filter(move |line| line.side == side).map(|line| line.text.as_str());
-    let says = |words: &[&str], text: &str| {
-        words.iter().any(|word| text.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word)))
-    };
-    let began = by(Side::Client).any(|text| says(&["MAIL", "STARTTLS", "AUTH", "HELO"], text));
-    let is_answered =
-        by(Side::Client).any(|text| says(&["EHLO"], text)) && by(Side::Server).any(|text| says(&["250 "], text));
-    let offers = |word: &str| by(Side::Server).any(|text| text.to_ascii_uppercase().ends_with(word));
+/// What became of a SYN. `None`: there was none, or its answer was still to come.
+fn not_connected(session: &Session) -> Option<&str> {
+    let has_payload = session.bytes != [0, 0];
+    if !session.has_begin || has_payload {
+        return None;
+    }
+    let told = |words: &str| session.icmp_errors.iter().find(|error| error.contains(words));
     match () {
-        () if began || !is_answered || offers("STARTTLS") => None,
-        () if offers("XXXXXXXA") => Some("STARTTLS is required and masked as XXXXXXXA"),
-        () => Some("STARTTLS is required and not offered"),
+        () if cut_by_server(session) == Some(Sign::ConnectionReset) => Some("connection refused"),
+        // As the client's system has it: no service listens.
+        () if told("port unreachable").is_some() => Some("connection refused"),
+        () if told("unreachable").is_some() => told("unreachable").map(String::as_str),
+        () => has_waited(session).then_some("timed out"),
     }
 }
 
-/// The client gave up waiting: it said the last word, or there was none.
-fn silence(session: &Session) -> Signs {
-    let waits =
-        session.lines.last().is_none_or(|line| line.side == Side::Client && !line.text.eq_ignore_ascii_case("quit"));
-    if waits && session.handshake.is_none() { Signs::of_text("timed out") } else { Signs::default() }
+/// A client that has mail to send, and is content with what it hears, does not leave after EHLO.
+fn left_early(session: &Session) -> Option<&'static str> {
+    let said = |by: Side| session.lines.iter().filter(move |line| line.side == by).map(|line| line.text.as_str());
+    let is_verb = |line: &str, verbs: &[&str]| {
+        let verb = line.split(' ').next().unwrap_or_default();
+        verbs.iter().any(|known| known.eq_ignore_ascii_case(verb))
+    };
+    let only_greeted = said(Side::Client).all(|line| is_verb(line, &["EHLO", "HELO", "RSET", "NOOP", "QUIT"]));
+    let is_heard = said(Side::Client).any(|line| is_verb(line, &["EHLO"]))
+        && said(Side::Server).any(|line| line.starts_with("250"))
+        && said(Side::Server).all(|line| line.starts_with('2'));
+    let has_left = said(Side::Client).any(|line| is_verb(line, &["QUIT"]))
+        || session.ended.is_some_and(|ended| ended.by == Side::Client);
+    let offers_tls =
+        said(Side::Server).any(|line| line.get(4..).is_some_and(|word| word.trim().eq_ignore_ascii_case("STARTTLS")));
+    match () {
+        () if !only_greeted || !is_heard || !has_left || offers_tls => None,
+        () if session.oddities.contains(&Oddity::StartTlsMasked) => {
+            Some("the client left where STARTTLS is masked as XXXXXXXA")
+        }
+        () => Some("the client left where no STARTTLS was offered"),
+    }
+}
+
+/// Who ended it. `None`: the client did, and did not wait for anything; or nobody has yet.
+fn ending(session: &Session) -> Option<&'static str> {
+    match cut_by_server(session) {
+        Some(Sign::ConnectionReset) => Some("Remote(ConnectionReset)"),
+        Some(_) => Some("Remote"),
+        None => has_waited(session).then_some("Local"),
+    }
 }

@@ -261,7 +261,7 @@ impl<'a> Reading<'a> {
         }
         let signs = Signs::of_text(text);
         // What this side does not put up with: the conversation goes on, or ends in good order.
-        let demands_tls = signs.any(&[Sign::StartTlsNotOffered, Sign::StartTlsMasked]);
+        let demands_tls = signs.any(&[Sign::StartTlsNotOffered, Sign::StartTlsMasked, Sign::LeftWithoutStartTls]);
         if demands_tls || signs.has(Sign::TooLarge) {
             self.phase = if demands_tls { Phase::StartTls } else { Phase::Mail };
             self.fail(evidence, signs, None, None, text);

@@ -8,6 +8,7 @@ mod capture;
 mod cases;
 mod crash;
 mod destinations;
+mod device_causes;
 mod devices;
 mod dns;
 mod foreign_causes;

@@ -62,7 +62,7 @@ pub struct HandshakeFacts {
     /// Why the chain would not pass for the host's name; `None` where it passes or was not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_fault: Option<CertificateFault>,
-    /// The server asked for a client certificate, in the clear.
+    /// The server asked for a client certificate: in the clear, or the client answered that it has none.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub client_certificate_requested: bool,
     /// In the order in which they were sent.

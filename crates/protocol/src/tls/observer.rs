@@ -25,6 +25,10 @@ const ALERTS_MAX: usize = 16;
 /// The least that a Finished of TLS 1.3 takes: header, SHA-256, content type, the short tag of a CCM_8 suite.
 const FINISHED_MIN: usize = 4 + 32 + 1 + 8;
 
+/// A client's Certificate in TLS 1.3 that has none: header, empty context, empty list, content type. Nothing else in a
+/// handshake is as long.
+const NO_CERTIFICATE: usize = 4 + 1 + 3 + 1;
+
 /// Watches one handshake.
 #[derive(Debug)]
 pub struct Observer {
@@ -198,13 +202,15 @@ impl Observer {
     fn application_data(&mut self, by: Side, length: usize) {
         let Some(hello) = self.facts.server_hello.as_ref().filter(|_| self.is_tls13()) else { return };
         // Level, description and content type: nothing else in a handshake is as short, so this is an alert.
-        if length == 3 + hello.cipher_suite.tag_bytes() && (by == Side::Server || self.server.application_data) {
+        let tag = hello.cipher_suite.tag_bytes();
+        if length == 3 + tag && (by == Side::Server || self.server.application_data) {
             return self.push_alert(Alert { by, description: None, fatal: false });
         }
         match by {
             Side::Server => self.server.application_data = true,
-            Side::Client if self.server.application_data && length >= FINISHED_MIN => self.complete(),
-            Side::Client => {}
+            Side::Client if !self.server.application_data => {}
+            Side::Client if length >= FINISHED_MIN => self.complete(),
+            Side::Client => self.facts.client_certificate_requested |= length == NO_CERTIFICATE + tag,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the tests share: a node, foreign mail servers, scripted destinations, and waiting.
 
+#[path = "../../../../capture/tests/common/dumpcap.rs"]
+pub(crate) mod dumpcap;
 pub(crate) mod foreign;
 pub(crate) mod node;
 pub(crate) mod script;

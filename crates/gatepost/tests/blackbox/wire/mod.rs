@@ -5,7 +5,7 @@
 mod common;
 #[path = "../../../../capture/tests/common/facts.rs"]
 mod facts;
-mod network;
+pub(crate) mod network;
 
 use std::{
     collections::BTreeSet,

@@ -34,7 +34,7 @@ const NEAR: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const INSIDE: &str = "GATEPOST_TEST_IN_NAMESPACE";
 
 /// Runs the calling test once more in a network namespace. True there; false outside, when all is done.
-pub(super) fn in_own_namespace(test: &str) -> bool {
+pub(crate) fn in_own_namespace(test: &str) -> bool {
     if env::var_os(INSIDE).is_some() {
         return true;
     }
@@ -49,6 +49,12 @@ pub(super) fn in_own_namespace(test: &str) -> bool {
         .unwrap();
     assert!(status.success(), "{test} failed in its namespace");
     false
+}
+
+/// ip(8), in this process's namespace.
+pub(crate) fn ip(arguments: &str) {
+    let output = peers().command("bin/ip").args(arguments.split(' ')).output().unwrap();
+    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// What becomes of a packet.
@@ -132,10 +138,6 @@ impl Network {
     /// Of this process's namespace; see [`in_own_namespace`].
     pub(super) fn start() -> Self {
         let device = device("wire");
-        let ip = |arguments: &str| {
-            let output = peers().command("bin/ip").args(arguments.split(' ')).output().unwrap();
-            assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
-        };
         ip("link set lo up");
         // The whole of 127.0.0.0/8 is here, until it is said that only one address is.
         ip("address del 127.0.0.1/8 dev lo");
