@@ -96,6 +96,10 @@ impl Signs {
         self
     }
 
+    pub fn and_if(self, is_so: bool, sign: Sign) -> Self {
+        if is_so { self.and(sign) } else { self }
+    }
+
     /// True if nothing tells why.
     pub fn are_silent(self) -> bool {
         self.0 & !(1 << Sign::GivenUp as u8) == 0

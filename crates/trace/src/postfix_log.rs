@@ -14,7 +14,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use crate::{
     log_reader::{LogReader, Messages, Take},
     log_time::LogTimes,
-    message_trace::{Column, Row},
+    message_trace::{Column, CustomData, Row},
     remembered::{Recipients, Remembered},
     text::split_once,
 };
@@ -107,9 +107,9 @@ fn tls_trouble(body: &str) -> Option<Record<'_>> {
 }
 
 /// A server as smtp(8) names it: `mail.example.com[192.0.2.1]:25`.
-fn relay(text: &str) -> (&str, Option<IpAddr>, Option<&str>) {
+fn relay(text: &str) -> (&str, Option<IpAddr>, Option<u16>) {
     let (host, rest) = text.split_once('[').unwrap_or((text, ""));
-    let (address, port) = rest.split_once("]:").map_or((rest, None), |(address, port)| (address, Some(port)));
+    let (address, port) = rest.split_once("]:").map_or((rest, None), |(address, port)| (address, port.parse().ok()));
     (host, address.trim_end_matches(']').parse().ok(), port)
 }
 
@@ -203,16 +203,14 @@ impl TlsTold {
         }
     }
 
-    fn set(&mut self, row: &mut Row) {
+    fn tell(&mut self, data: &mut CustomData) {
         self.is_told = true;
-        let mut data = Vec::new();
         if let Some((version, cipher)) = &self.agreed {
-            data.push(format!("S:TlsVersion={version};S:TlsCipher={cipher}"));
+            data.add_tls(version, cipher);
         }
         if !self.trouble.is_empty() {
-            data.push(format!("S:TlsHandshake={}", self.trouble));
+            data.add("TlsHandshake", &self.trouble);
         }
-        row.set(Column::CustomData, data.join(";"));
     }
 }
 
@@ -292,14 +290,12 @@ impl Log {
         let (host, address, port) = relay(delivery.server());
         row.set(Column::ServerHostname, host);
         row.set(Column::ServerIp, address.map(|address| address.to_string()).unwrap_or_default());
-        let told = self.tls.entry(process_id);
+        let (told, mut data) = (self.tls.entry(process_id), CustomData::default());
         if told.relay == delivery.server() {
-            told.set(&mut row);
+            told.tell(&mut data);
         }
-        if let Some(port) = port.filter(|port| *port != "25") {
-            let data = [&row[Column::CustomData], &format!("S:DestinationPort={port}")].join(";");
-            row.set(Column::CustomData, data.trim_start_matches(';'));
-        }
+        data.add_port(port);
+        row.set(Column::CustomData, data);
         self.messages.ready.extend(received);
         self.messages.ready.push_back(row);
     }

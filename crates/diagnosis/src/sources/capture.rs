@@ -4,7 +4,7 @@
 mod certificate;
 mod encrypted;
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use capture::{
     Session,
@@ -13,7 +13,7 @@ use capture::{
 use protocol::tls::{Ending, HandshakeFacts, Side};
 use trace::protocol_log::{self, Row, RowKind};
 
-use super::protocol_log::{Told, read};
+use super::protocol_log::{Told, host_and_port, read};
 use crate::{
     evidence::{Connection, Evidence, Observed, Outcome, Place, Source},
     signs::Sign,
@@ -75,15 +75,12 @@ fn cut_by_server(session: &Session) -> Option<Sign> {
 
 fn add_encrypted(evidence: &mut Evidence, session: &Session, facts: &HandshakeFacts, place: &Place) {
     let (client, server, first) = (session.client, session.server, session.first);
-    let host = match server.ip() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
-    };
+    let endpoint = server.to_string();
     let observed = Observed {
         at: Some(first),
         connection: Some(Connection { client, server, began: first }),
         source_address: Some(client.ip()),
-        destination: Some((&host, server.port())),
+        destination: host_and_port(&endpoint),
         destination_address: Some(server.ip()),
         handshake: Some(facts),
         ..Observed::by(Source::Capture)

@@ -25,10 +25,7 @@ fn add_recipient(evidence: &mut Evidence, dsn: &Dsn, recipient: &Recipient, file
         Some(Action::Expanded) => return,
         action @ (Some(Action::Failed | Action::Delayed) | None) => Outcome::Failed {
             phase: Signs::phase_of_text(diagnostic),
-            signs: match action {
-                Some(Action::Failed) => Signs::of_text(diagnostic).and(Sign::GivenUp),
-                _ => Signs::of_text(diagnostic),
-            },
+            signs: Signs::of_text(diagnostic).and_if(action == Some(Action::Failed), Sign::GivenUp),
             code,
             enhanced: enhanced.or(recipient.status),
             text: diagnostic,

@@ -326,9 +326,10 @@ impl<'a> Reading<'a> {
         self.attempts += 1;
         let rows = &self.told.session.rows;
         let find = |field: fn(&Row) -> &str| rows.iter().map(field).find(|text| !text.is_empty());
-        let remote = find(|row| &row.remote).and_then(host_and_port);
+        let endpoint = find(|row| &row.remote);
+        let remote = endpoint.and_then(host_and_port);
         let local = find(|row| &row.local).and_then(|local| local.parse::<SocketAddr>().ok());
-        let server = find(|row| &row.remote).and_then(|remote| remote.parse::<SocketAddr>().ok());
+        let server = endpoint.and_then(|endpoint| endpoint.parse::<SocketAddr>().ok());
         let began = rows.iter().find_map(|row| row.at);
         let connection =
             local.zip(server).zip(began).map(|((client, server), began)| Connection { client, server, began });
@@ -371,7 +372,7 @@ fn address(line: &str) -> Option<String> {
     rest.split_once('>').map(|(address, _)| address.to_owned())
 }
 
-fn host_and_port(endpoint: &str) -> Option<(&str, u16)> {
+pub(super) fn host_and_port(endpoint: &str) -> Option<(&str, u16)> {
     let (host, port) = endpoint.rsplit_once(':')?;
     Some((host, port.parse().ok()?))
 }
@@ -502,6 +503,7 @@ mod tests {
         ];
         assert_eq!(finding(&failed).0, "connection-refused");
     }
+
     #[test]
     fn an_address_that_is_passed_over_is_no_attempt() {
         let log = |second: &str| {
@@ -516,6 +518,7 @@ mod tests {
         assert_eq!(log("00.300"), ["connection-timed-out"]);
         assert_eq!(log("20.000").len(), 2);
     }
+
     #[test]
     fn where_a_session_stopped_is_not_known_if_its_last_words_were_lost() {
         let end = |number: u32| format!("{number},10.0.0.1:5,192.0.2.1:25,-,,Remote(ConnectionReset)");

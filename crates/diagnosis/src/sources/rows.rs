@@ -1,9 +1,11 @@
 //! Attempts from rows of message traces and tracking logs, and from other systems' logs that are read into such rows.
 
+use std::borrow::Cow;
+
 use protocol::smtp::EnhancedCode;
 use trace::{
     exchange_error,
-    message_trace::{Column, Row},
+    message_trace::{Column, Row, custom_value},
 };
 
 use super::domain;
@@ -25,7 +27,7 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
         &row[Column::RecipientStatus]
     };
     let data = &row[Column::CustomData];
-    let handshake = custom(data, "TlsHandshake");
+    let handshake = custom_value(data, "TlsHandshake");
     let text = [status, handshake.unwrap_or_default()].join(" ");
     let container = exchange_error::Container::read(status);
     let words = container.as_ref().and_then(|container| container.last_error).unwrap_or(status);
@@ -34,11 +36,11 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
     let host = some(Column::ServerHostname).or_else(|| container.as_ref().and_then(|container| container.host));
     let address = some(Column::ServerIp).or_else(|| container.as_ref().and_then(|container| container.address));
     let recipient = &row[Column::RecipientAddress];
-    let told = handshake.map_or_else(|| words.to_owned(), |handshake| format!("{words}: {handshake}"));
+    let told = handshake.map_or(Cow::Borrowed(words), |handshake| format!("{words}: {handshake}").into());
     let id =
         some(Column::NetworkMessageId).or_else(|| some(Column::MessageId)).or_else(|| some(Column::InternalMessageId));
-    let port = custom(data, "DestinationPort").and_then(|port| port.parse().ok()).unwrap_or(25);
-    let tls = custom(data, "TlsVersion").zip(custom(data, "TlsCipher"));
+    let port = custom_value(data, "DestinationPort").and_then(|port| port.parse().ok()).unwrap_or(25);
+    let tls = custom_value(data, "TlsVersion").zip(custom_value(data, "TlsCipher"));
     let observed = Observed {
         at: row.at,
         session: session(&row[Column::SourceContext]),
@@ -51,7 +53,7 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
         source_address: row[Column::ClientIp].parse().ok(),
         destination: host.map(|host| (host, port)),
         destination_address: address.and_then(|address| address.parse().ok()),
-        tls_policy: custom(data, "TlsPolicy"),
+        tls_policy: custom_value(data, "TlsPolicy"),
         tls,
         message_bytes: row[Column::TotalBytes].parse().ok(),
         sender_domain: domain(&row[Column::SenderAddress]),
@@ -61,7 +63,7 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
         } else {
             Outcome::Failed {
                 phase: Signs::phase_of_text(&text),
-                signs: if event == "FAIL" { Signs::of_text(&text).and(Sign::GivenUp) } else { Signs::of_text(&text) },
+                signs: Signs::of_text(&text).and_if(event == "FAIL", Sign::GivenUp),
                 code,
                 enhanced,
                 text: &told,
@@ -76,11 +78,6 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
 fn session(context: &str) -> Option<&str> {
     let (id, _) = context.split_once(';').unwrap_or((context, ""));
     (id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
-}
-
-/// A value of custom data: `S:TlsPolicy=modern;…`.
-fn custom<'a>(data: &'a str, name: &str) -> Option<&'a str> {
-    data.split(';').find_map(|part| part.trim().strip_prefix("S:")?.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// The first reply in a text: `451 4.7.1 …`, wherever it stands.

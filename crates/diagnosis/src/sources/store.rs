@@ -56,7 +56,6 @@ fn add_event(
 ) {
     let Some(attempt) = event.kind.attempt() else { return };
     let text = failure.map(Failure::summary).unwrap_or_default();
-    let is_given_up = matches!(event.kind, EventKind::Failed { .. });
     let message = event.message.to_string();
     let destination = attempt.destination.as_ref();
     let recipient = event.recipient.as_ref();
@@ -78,7 +77,7 @@ fn add_event(
         message_bytes,
         sender_domain: sender.map(Address::domain),
         recipient_domain: recipient.map(Address::domain),
-        outcome: failure.map_or(Outcome::Worked, |failure| failed(failure, attempt, &text, is_given_up)),
+        outcome: failure.map_or(Outcome::Worked, |failure| failed(failure, event, attempt, &text)),
         ..Observed::by(Source::Attempt)
     };
     evidence.add(&observed, || Some(Place::Session { id: attempt.session.clone(), file: None }));
@@ -91,15 +90,13 @@ fn connection(event: &Event, attempt: &Attempt) -> Option<Connection> {
 }
 
 /// Why a delivery failed, as the sender saw it.
-fn failed<'a>(failure: &Failure, attempt: &Attempt, text: &'a str, is_given_up: bool) -> Outcome<'a> {
+fn failed<'a>(failure: &Failure, event: &Event, attempt: &Attempt, text: &'a str) -> Outcome<'a> {
     let mut outcome = Outcome::of(failure, text);
     if let Outcome::Failed { signs, .. } = &mut outcome {
         if let Some(before) = &attempt.plaintext_because {
             *signs = signs.union(Signs::of_kind(&before.kind));
         }
-        if is_given_up {
-            signs.add(Sign::GivenUp);
-        }
+        *signs = signs.and_if(matches!(event.kind, EventKind::Failed { .. }), Sign::GivenUp);
     }
     outcome
 }

@@ -3,7 +3,7 @@
 use store::{DeliveryRecord, State};
 use trace::{
     Attempt, Event, EventKind, Received,
-    message_trace::{Column, Row, Summary},
+    message_trace::{Column, CustomData, Row, Summary},
 };
 
 use super::trace::sender;
@@ -114,8 +114,11 @@ fn set_received(row: &mut Row, received: &Received, event: &Event) {
     row.set(Column::ConnectorId, format!("{}\\Inbound", event.node));
     row.set(Column::RecipientCount, received.recipients.to_string());
     row.set(Column::TotalBytes, received.size_bytes.to_string());
-    let tls = received.tls.as_ref().map(|tls| format!("S:TlsVersion={};S:TlsCipher={}", tls.version, tls.cipher));
-    row.set(Column::CustomData, tls.unwrap_or_default());
+    let mut data = CustomData::default();
+    if let Some(tls) = &received.tls {
+        data.add_tls(&tls.version, &tls.cipher);
+    }
+    row.set(Column::CustomData, data);
 }
 
 fn set_attempt(row: &mut Row, attempt: &Attempt, event: &Event) {
@@ -127,15 +130,16 @@ fn set_attempt(row: &mut Row, attempt: &Attempt, event: &Event) {
     }
     row.set(Column::SourceContext, attempt.session.clone());
     row.set(Column::ConnectorId, attempt.connector.clone());
-    let mut data = format!("S:TlsPolicy={}", attempt.tls_policy);
+    let mut data = CustomData::default();
+    data.add("TlsPolicy", &attempt.tls_policy);
     if let Some(version) = attempt.plan_version {
-        data.push_str(&format!(";S:RolloutPlan={version}"));
+        data.add("RolloutPlan", version);
     }
     if let Some(tls) = &attempt.tls {
-        data.push_str(&format!(";S:TlsVersion={};S:TlsCipher={}", tls.version, tls.cipher));
+        data.add_tls(&tls.version, &tls.cipher);
     }
     if let Some(facts) = attempt.handshake.as_ref().filter(|facts| !facts.completed) {
-        data.push_str(&format!(";S:TlsHandshake={}", facts.to_string().replace(';', ",")));
+        data.add("TlsHandshake", facts.to_string().replace(';', ","));
     }
     row.set(Column::CustomData, data);
 }

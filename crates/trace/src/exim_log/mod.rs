@@ -17,7 +17,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use crate::{
     log_reader::{LogReader, Messages, Take},
     log_time::LogTimes,
-    message_trace::{Column, Row},
+    message_trace::{Column, CustomData, Row},
     remembered::Recipients,
 };
 pub use fields::{Facts, Tls};
@@ -139,7 +139,7 @@ impl Messages<Message> {
         row.set(Column::RecipientAddress, recipient);
         row.set(Column::OriginalClientIp, rejection.facts.address.unwrap_or_default());
         row.set(Column::RecipientStatus, rejection.facts.text);
-        set_tls(&mut row, rejection.facts.tls.as_ref());
+        set_custom_data(&mut row, rejection.facts.tls.as_ref(), None);
         self.ready.push_back(row);
         true
     }
@@ -204,20 +204,16 @@ fn set_delivery(row: &mut Row, delivery: &Delivery<'_>) {
     row.set(Column::ServerHostname, delivery.facts.host.unwrap_or_default());
     row.set(Column::ServerIp, delivery.facts.address.unwrap_or_default());
     row.set(Column::ConnectorId, delivery.facts.transport.unwrap_or_default());
-    set_tls(row, delivery.facts.tls.as_ref());
-    if let Some(port) = delivery.facts.port.filter(|port| *port != SMTP_PORT) {
-        let data = [&row[Column::CustomData], &format!("S:DestinationPort={port}")].join(";");
-        row.set(Column::CustomData, data.trim_start_matches(';'));
-    }
+    set_custom_data(row, delivery.facts.tls.as_ref(), delivery.facts.port);
 }
 
-/// RFC 5321 section 4.5.4.2.
-const SMTP_PORT: u16 = 25;
-
-fn set_tls(row: &mut Row, tls: Option<&Tls<'_>>) {
+fn set_custom_data(row: &mut Row, tls: Option<&Tls<'_>>, destination_port: Option<u16>) {
+    let mut data = CustomData::default();
     if let Some(tls) = tls {
-        row.set(Column::CustomData, format!("S:TlsVersion={};S:TlsCipher={}", tls.version, tls.cipher));
+        data.add_tls(tls.version, tls.cipher);
     }
+    data.add_port(destination_port);
+    row.set(Column::CustomData, data);
 }
 
 /// Exchange's name for it: what a local transport took is in a mailbox.

@@ -3,6 +3,7 @@
 //!
 //! Source: Microsoft's documentation of message trace and message tracking, as far as published files bear it out.
 
+mod custom_data;
 mod read;
 mod status;
 mod write;
@@ -14,6 +15,7 @@ use std::{
 
 use jiff::Timestamp;
 
+pub use custom_data::{CustomData, custom_value};
 pub use read::{Reader, RowsSkipped};
 pub use status::Status;
 pub use write::{Encoding, EventWriter, Layout, Summary, SummaryWriter};
