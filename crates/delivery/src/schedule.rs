@@ -38,7 +38,7 @@ impl Schedule {
     }
 
     /// The same for a delivery whose delay notice may have been sent.
-    pub(crate) fn next_review(&self, received: Timestamp, delay_notified: bool) -> Timestamp {
+    pub fn next_review(&self, received: Timestamp, delay_notified: bool) -> Timestamp {
         let expires = self.expires_at(received);
         match self.delay_notice {
             Some(delay) if !delay_notified => later(received, delay).min(expires),

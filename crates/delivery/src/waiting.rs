@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use trace::Waiting;
+use trace::{Doing, Waiting};
 
 /// How a waiting delivery stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +20,8 @@ pub struct Facts<'a> {
     pub due: Timestamp,
     /// Node and end of the lease.
     pub lease: Option<(&'a str, Timestamp)>,
+    /// What its attempt is doing, as the node reports it.
+    pub doing: Option<&'a Doing>,
     pub suspended_by: Option<&'a str>,
     pub connector: &'a str,
     pub connector_exists: bool,
@@ -43,7 +45,11 @@ pub fn waiting(facts: &Facts, now: Timestamp) -> Waiting {
     if let (Standing::Leased, Some((node, until))) = (facts.standing, facts.lease)
         && until > now
     {
-        return Waiting::Leased { node: node.to_owned(), until };
+        // A node that holds more than it has connections for is not delivering all of it.
+        return match (facts.doing, facts.limited) {
+            (None, Some(limit)) => Waiting::ConnectorLimit { limit: limit.to_owned() },
+            (doing, _) => Waiting::Leased { node: node.to_owned(), until, doing: doing.cloned() },
+        };
     }
     if !facts.connector_exists {
         return Waiting::NoRoute { connector: facts.connector.to_owned() };
@@ -75,6 +81,7 @@ mod tests {
             standing: Standing::Queued,
             due: t(900),
             lease: None,
+            doing: None,
             suspended_by: None,
             connector: "c",
             connector_exists: true,
@@ -90,6 +97,10 @@ mod tests {
             (Facts { due: t(2000), backed_off_until: Some(t(1100)), ..base }, "timer"),
             (Facts { standing: Standing::Suspended, suspended_by: Some("eve"), ..base }, "suspended"),
             (Facts { standing: Standing::Leased, lease: Some(("n", t(1100))), ..base }, "leased"),
+            (
+                Facts { standing: Standing::Leased, lease: Some(("n", t(1100))), limited: Some("x"), ..base },
+                "connector-limit",
+            ),
             (Facts { standing: Standing::Leased, lease: Some(("n", t(900))), ..base }, "timer"),
             (Facts { connector_exists: false, due: t(2000), ..base }, "no-route"),
             (Facts { node_last_seen: Some(t(969)), backed_off_until: Some(t(1100)), ..base }, "no-node"),

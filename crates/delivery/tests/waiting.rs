@@ -25,6 +25,7 @@ fn due() -> Facts<'static> {
         standing: Standing::Queued,
         due: ago(Duration::from_secs(1)),
         lease: None,
+        doing: None,
         suspended_by: None,
         connector: "onprem",
         connector_exists: true,

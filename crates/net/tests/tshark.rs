@@ -152,6 +152,7 @@ async fn connect(attempt: &Try, context: &TlsContext) -> Seen {
         tls: Arc::new(settings),
         timeouts,
         maximum_segment: None,
+        progress: Arc::default(),
     };
     match Connection::open("localhost", attempt.server, &options, context, None).await {
         Ok(mut connection) => {

@@ -186,7 +186,8 @@ async fn claims(rounds: usize, folders: &[&str]) -> Result<()> {
         let now = start + (round as i64).seconds();
         for (store, claim_times, settle_times) in &mut stores {
             let lease = Lease { node: NODE.to_owned(), until: now + 1.hours() };
-            let claim = Claim { connector: CONNECTOR.to_owned(), due_by: now, limit: CLAIM_LIMIT, lease };
+            let claim =
+                Claim { connector: CONNECTOR.to_owned(), due_by: now, limit: CLAIM_LIMIT, messages: u32::MAX, lease };
             let begin = Instant::now();
             let claimed = store.claim(claim).await?;
             let claim_time = begin.elapsed();

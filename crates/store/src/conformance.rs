@@ -130,7 +130,7 @@ async fn accept<S: Store>(store: &S, message: &NewMessage, lease: Option<Lease>)
 }
 
 fn claim(node: &str, now: i64, limit: u32) -> Claim {
-    Claim { connector: "c".to_owned(), due_by: at(now), limit, lease: lease(node, now + 100) }
+    Claim { connector: "c".to_owned(), due_by: at(now), limit, messages: u32::MAX, lease: lease(node, now + 100) }
 }
 
 async fn claim_keys<S: Store>(store: &S, node: &str, now: i64, limit: u32) -> Vec<DeliveryKey> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use protocol::smtp::{Address, BodyType, Destination, Failure, Notify, Reply, Ret, ReversePath, TlsSummary};
 use serde::{Deserialize, Serialize};
-use trace::Event;
+use trace::{Doing, Event};
 use uuid::Uuid;
 
 use crate::LastAttempt;
@@ -81,7 +81,10 @@ pub struct Claim {
     pub connector: String,
     /// Now, or some time ago to leave to other nodes what has become due since.
     pub due_by: Timestamp,
+    /// Deliveries at most.
     pub limit: u32,
+    /// Messages at most, each with those of its deliveries that come within the limit.
+    pub messages: u32,
     pub lease: Lease,
 }
 
@@ -236,6 +239,12 @@ pub enum Outcome {
         review: Option<Timestamp>,
         delay_notified: bool,
     },
+    /// No attempt was made, and none is made before `due`. The failure is the one for which others of the same
+    /// destination wait; it becomes the cause where the delivery has none of its own.
+    Postponed {
+        due: Timestamp,
+        failure: Option<Failure>,
+    },
 }
 
 /// Where a delivery stands.
@@ -349,6 +358,18 @@ pub struct ConnectorReport {
     /// What came of its TLS policy; `None` before the first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub under_policy: Option<PolicyResults>,
+    /// Attempts that have lasted for a while, the longest first; not all of them where there are many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub running: Vec<RunningAttempt>,
+}
+
+/// An attempt that has not ended yet.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RunningAttempt {
+    /// Network message id.
+    pub message: Uuid,
+    #[serde(flatten)]
+    pub doing: Doing,
 }
 
 /// What attempts of one node by one connector came to under a TLS policy.

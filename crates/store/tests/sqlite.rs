@@ -41,7 +41,7 @@ fn message(body: &[u8]) -> NewMessage {
 
 fn claim(limit: u32) -> Claim {
     let lease = Lease { node: "n".to_owned(), until: Timestamp::MAX };
-    Claim { connector: "c".to_owned(), due_by: Timestamp::now(), limit, lease }
+    Claim { connector: "c".to_owned(), due_by: Timestamp::now(), limit, messages: u32::MAX, lease }
 }
 
 fn open_error(folder: &Path) -> StoreError {

@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use protocol::{
-    smtp::{Address, Destination, Failure, PhaseTime, Reply, ReversePath, TlsSummary},
+    smtp::{Address, Destination, Failure, Phase, PhaseTime, Reply, ReversePath, TlsSummary},
     tls::HandshakeFacts,
 };
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,12 @@ pub enum EventKind {
         attempt: Option<Attempt>,
         failure: Failure,
     },
+    /// One host of its connector failed, and the next one was tried: the result of that follows. Tells of all recipients
+    /// that the attempt carried, and stands once for them.
+    HostFailed {
+        attempt: Attempt,
+        failure: Failure,
+    },
     /// Its node stopped between lease and result. If the attempt had sent its final dot, a duplicate is possible.
     Interrupted {
         leased_by: String,
@@ -84,6 +90,7 @@ impl EventKind {
             Self::Delivered { .. } => "delivered",
             Self::Deferred { .. } => "deferred",
             Self::Failed { .. } => "failed",
+            Self::HostFailed { .. } => "host-failed",
             Self::Interrupted { .. } => "interrupted",
             Self::Notified { .. } => "notified",
             Self::Suspended { .. } => "suspended",
@@ -98,8 +105,20 @@ impl EventKind {
     /// The attempt that it is the result of.
     pub fn attempt(&self) -> Option<&Attempt> {
         match self {
-            Self::Delivered { attempt, .. } | Self::Deferred { attempt, .. } => Some(attempt),
+            Self::Delivered { attempt, .. } | Self::Deferred { attempt, .. } | Self::HostFailed { attempt, .. } => {
+                Some(attempt)
+            }
             Self::Failed { attempt, .. } => attempt.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Why its attempt failed; `None` where it worked, or was none.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Deferred { failure, .. } | Self::Failed { failure, .. } | Self::HostFailed { failure, .. } => {
+                Some(failure)
+            }
             _ => None,
         }
     }
@@ -169,6 +188,26 @@ pub enum NoticeAction {
     Relayed,
 }
 
+/// What an attempt under way is doing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Doing {
+    pub phase: Phase,
+    /// When the phase began.
+    pub since: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Destination>,
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.phase.doing())?;
+        match &self.destination {
+            Some(destination) => write!(f, " ({destination})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Why a delivery is still in the queue. Closed: every waiting delivery is in exactly one of these.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "waits", rename_all = "kebab-case")]
@@ -192,6 +231,9 @@ pub enum Waiting {
     Leased {
         node: String,
         until: Timestamp,
+        /// What the attempt is doing; `None` where it began a moment ago.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        doing: Option<Doing>,
     },
     /// No connector for it in the configuration.
     NoRoute {
@@ -232,7 +274,7 @@ impl Waiting {
                 format!("the destination answering again, tried at {until}; or now: gatepost queue retry")
             }
             Self::Suspended { .. } => "gatepost queue resume".to_owned(),
-            Self::Leased { node, until } => format!("the result of {node}, or its lease ending at {until}"),
+            Self::Leased { node, .. } => format!("the result of {node}, or the end of its lease"),
             Self::NoRoute { connector } => format!("a [[connector]] named \"{connector}\" in the configuration"),
             Self::PolicyForbids { policy } => format!("the destination's TLS, or the policy \"{policy}\", changing"),
             Self::NoNode { .. } => "a node being started: gatepost serve".to_owned(),
@@ -247,7 +289,10 @@ impl fmt::Display for Waiting {
             Self::ConnectorLimit { limit } => write!(f, "connector at its limit ({limit})"),
             Self::ConnectorBackedOff { until } => write!(f, "connector backed off until {until}"),
             Self::Suspended { by } => write!(f, "suspended by {by}"),
-            Self::Leased { node, until } => write!(f, "being delivered by {node}, lease until {until}"),
+            Self::Leased { node, doing: Some(doing), .. } => {
+                write!(f, "{node} has been {doing} since {}", doing.since)
+            }
+            Self::Leased { node, until, doing: None } => write!(f, "being delivered by {node}, lease until {until}"),
             Self::NoRoute { connector } => write!(f, "no connector \"{connector}\""),
             Self::PolicyForbids { policy } => write!(f, "TLS policy \"{policy}\" forbids it"),
             Self::NoNode { last_seen: Some(at) } => write!(f, "no node running (last seen {at})"),

@@ -11,21 +11,14 @@ use crate::{
 
 /// Adds what a message's events tell of attempts. `message_id` is the header field, where it has one.
 pub fn add_history(evidence: &mut Evidence, events: &[Event], message_id: Option<&str>) {
-    add(evidence, events, message_id, failure_of_delivery);
+    add(evidence, events, message_id, |event| event.kind.failure());
 }
 
 /// The same, judged by encryption: what was delivered in the clear because TLS had failed, failed by that.
 pub fn add_encryption(evidence: &mut Evidence, events: &[Event], message_id: Option<&str>) {
     add(evidence, events, message_id, |event| {
-        failure_of_delivery(event).or_else(|| event.kind.attempt()?.plaintext_because.as_ref())
+        event.kind.failure().or_else(|| event.kind.attempt()?.plaintext_because.as_ref())
     });
-}
-
-fn failure_of_delivery(event: &Event) -> Option<&Failure> {
-    match &event.kind {
-        EventKind::Deferred { failure, .. } | EventKind::Failed { failure, .. } => Some(failure),
-        _ => None,
-    }
 }
 
 fn add(

@@ -83,7 +83,7 @@ impl Tally {
             tries += 1;
             // An attempt belongs to the time at which it began.
             let began = event.at - Duration::from_millis(attempt.duration_ms);
-            let works = !matches!(event.kind, EventKind::Deferred { .. } | EventKind::Failed { .. });
+            let works = event.kind.failure().is_none();
             let stage = match repair {
                 Some(repair) if repair.is_of(began, works) => Stage::Repaired,
                 _ => Stage::Broken,
@@ -107,12 +107,12 @@ impl Tally {
 
 impl Attempts {
     fn add(&mut self, kind: &EventKind) {
-        match kind {
-            EventKind::Deferred { failure, .. } | EventKind::Failed { failure, .. } => {
+        match kind.failure() {
+            Some(failure) => {
                 self.failed += 1;
                 self.failure = Some(failure.summary());
             }
-            _ => self.ok += 1,
+            None => self.ok += 1,
         }
     }
 }

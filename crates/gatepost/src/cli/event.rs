@@ -49,6 +49,9 @@ fn describe(kind: &EventKind, screen: &Screen) -> String {
             format!("failed {}: {failure}", describe_attempt(attempt))
         }
         EventKind::Failed { attempt: None, failure } => format!("failed: {failure}"),
+        EventKind::HostFailed { attempt, failure } => {
+            format!("host failed {}: {failure}; the next host was tried", describe_attempt(attempt))
+        }
         EventKind::Interrupted { leased_by } => {
             format!("interrupted: {leased_by} stopped before the result; if it had sent it all, it may arrive twice")
         }

@@ -55,7 +55,7 @@ pub(crate) fn row(record: &DeliveryRecord, event: &Event) -> Option<Row> {
             row.set(Column::RecipientStatus, reply.to_string());
             ("SMTP", "SEND")
         }
-        EventKind::Deferred { attempt, failure, .. } => {
+        EventKind::Deferred { attempt, failure, .. } | EventKind::HostFailed { attempt, failure } => {
             set_attempt(&mut row, attempt, event);
             row.set(Column::RecipientStatus, last_error(&failure.summary(), Some(attempt), event));
             ("SMTP", "DEFER")

@@ -54,7 +54,7 @@ struct WaitingView {
 }
 
 impl<'a> DeliveryView<'a> {
-    pub(crate) fn new(record: &'a DeliveryRecord, standing: &Standing<'_>) -> Self {
+    pub(crate) fn new(record: &'a DeliveryRecord, standing: &'a Standing<'_>) -> Self {
         let waiting = standing.waiting(record);
         Self {
             network_message_id: record.message.network_message_id,
@@ -69,7 +69,7 @@ impl<'a> DeliveryView<'a> {
             due: waiting.is_some().then_some(record.due),
             attempts: record.delivery.attempts,
             waiting: waiting.map(|waiting| WaitingView { unblocked_by: waiting.unblocked_by(), waiting }),
-            failure: record.delivery.failure.as_ref(),
+            failure: standing.cause(record),
         }
     }
 }
@@ -155,7 +155,7 @@ impl<'a> From<&'a LastAttempt> for LastAttemptView<'a> {
 }
 
 impl<'a> TraceView<'a> {
-    pub(crate) fn new(record: &'a DeliveryRecord, standing: &Standing<'_>, events: Option<Vec<&'a Event>>) -> Self {
+    pub(crate) fn new(record: &'a DeliveryRecord, standing: &'a Standing<'_>, events: Option<Vec<&'a Event>>) -> Self {
         Self {
             delivery: DeliveryView::new(record, standing),
             status: Status::from(record.state).name(),
@@ -206,7 +206,7 @@ struct EnvelopeView<'a> {
 }
 
 impl<'a> MessageView<'a> {
-    pub(crate) fn new(record: &'a MessageRecord, standing: &Standing<'_>, events: &'a [Event]) -> Self {
+    pub(crate) fn new(record: &'a MessageRecord, standing: &'a Standing<'_>, events: &'a [Event]) -> Self {
         let message = &record.message;
         Self {
             message: EnvelopeView {

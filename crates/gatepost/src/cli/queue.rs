@@ -142,7 +142,7 @@ fn row(record: &DeliveryRecord, standing: &Standing<'_>, screen: &Screen) -> Vec
         Cell::new(&record.delivery.connector),
         Cell::new(record.delivery.attempts.to_string()),
         Cell::new(waiting.unwrap_or_default()),
-        Cell::new(record.delivery.failure.as_ref().map(|failure| failure.summary()).unwrap_or_default()),
+        Cell::new(standing.cause(record).map(|failure| failure.summary()).unwrap_or_default()),
     ]
 }
 

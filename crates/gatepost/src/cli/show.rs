@@ -87,7 +87,7 @@ impl Sheet<'_> {
         if let Some(reply) = &record.reply {
             self.field("Reply", &reply.to_string())?;
         }
-        if let Some(failure) = &record.delivery.failure {
+        if let Some(failure) = standing.cause(record) {
             self.failure(failure)?;
         }
         writeln!(self.out)

@@ -2,8 +2,9 @@
 
 use delivery::waiting;
 use jiff::Timestamp;
+use protocol::smtp::Failure;
 use store::{ConnectorReport, DeliveryRecord, NodeReport, State, Store};
-use trace::{Waiting, message_trace};
+use trace::{Doing, Waiting, message_trace};
 
 use super::{
     arguments::Status,
@@ -39,6 +40,7 @@ impl<'a> Standing<'a> {
             standing,
             due: record.due,
             lease: record.lease.as_ref().map(|lease| (lease.node.as_str(), lease.until)),
+            doing: self.doing(record),
             suspended_by: record.suspended_by.as_deref(),
             connector,
             connector_exists: self.config.connector(connector).is_some(),
@@ -47,6 +49,26 @@ impl<'a> Standing<'a> {
             node_last_seen: self.reports.iter().map(|report| report.at).max(),
         };
         Some(waiting::waiting(&facts, self.now))
+    }
+
+    /// The original cause: how the last attempt failed, or why the connector is paused for which it waits.
+    pub(crate) fn cause<'b>(&'b self, record: &'b DeliveryRecord) -> Option<&'b Failure> {
+        let connector = record.delivery.connector.as_str();
+        let paused = || {
+            let failure = |report: &'b ConnectorReport| report.backed_off.as_ref().map(|back_off| &back_off.failure);
+            let waits = record.state == State::Queued && self.backed_off_until(connector).is_some();
+            self.reports_on(connector).find_map(failure).filter(|_| waits)
+        };
+        record.delivery.failure.as_ref().or_else(paused)
+    }
+
+    /// What its attempt is doing, where that has lasted for a while.
+    fn doing(&self, record: &DeliveryRecord) -> Option<&Doing> {
+        let node = &record.lease.as_ref()?.node;
+        let report = self.reports.iter().find(|report| report.node == *node)?;
+        let connector = report.connectors.iter().find(|report| report.name == record.delivery.connector)?;
+        let running = connector.running.iter().find(|running| running.message == record.message.network_message_id)?;
+        Some(&running.doing)
     }
 
     /// When the first node tries it again; `None` if any node does not hold it back.
@@ -71,6 +93,7 @@ pub(crate) fn short(waiting: &Waiting, screen: &Screen) -> String {
         Waiting::ConnectorLimit { .. } => "connector at its limit".to_owned(),
         Waiting::ConnectorBackedOff { until } => format!("connector backed off, {}", screen.until(*until)),
         Waiting::Suspended { by } => format!("suspended by {by}"),
+        Waiting::Leased { doing: Some(doing), .. } => format!("{}: {}", screen.age(doing.since), doing),
         Waiting::Leased { node, .. } => format!("being delivered by {node}"),
         Waiting::NoRoute { connector } => format!("no connector \"{connector}\""),
         Waiting::PolicyForbids { policy } => format!("TLS policy \"{policy}\" forbids it"),
@@ -81,6 +104,7 @@ pub(crate) fn short(waiting: &Waiting, screen: &Screen) -> String {
 /// The time that its texts name, if any.
 pub(crate) fn time_named(waiting: &Waiting) -> Option<Timestamp> {
     match waiting {
+        Waiting::Leased { doing: Some(doing), .. } => Some(doing.since),
         Waiting::Timer { until } | Waiting::ConnectorBackedOff { until } | Waiting::Leased { until, .. } => {
             Some(*until)
         }

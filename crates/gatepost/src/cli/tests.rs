@@ -562,6 +562,7 @@ fn why_a_delivery_waits() {
             connections_max: 20,
             limited: limited.map(str::to_owned),
             under_policy: None,
+            running: vec![],
             backed_off: backed_off.map(|until| BackOff {
                 since: at(NOW),
                 began: at(NOW),

@@ -243,7 +243,7 @@ impl<S: Store> Page<'_, S> {
     /// Pending: what it waits for, and the original cause. Otherwise how it ended.
     fn why(&self, record: &DeliveryRecord) -> String {
         let waiting = self.standing.waiting(record).map(|waiting| standing::short(&waiting, self.screen));
-        let failure = record.delivery.failure.as_ref().map(|failure| failure.summary());
+        let failure = self.standing.cause(record).map(|failure| failure.summary());
         let reply = record.reply.as_ref().map(|reply| reply.to_string());
         match Status::from(record.state) {
             Status::Delivered => reply.unwrap_or_default(),

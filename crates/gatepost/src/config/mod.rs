@@ -19,7 +19,7 @@ pub(crate) use error::ConfigErrors;
 pub(crate) use hosts::Hosts;
 pub(crate) use reference::reference;
 pub(crate) use settings::*;
-pub(crate) use units::{ByteSize, Deadline, Duration};
+pub(crate) use units::{ByteSize, Deadline, Duration, Rate};
 
 use error::Fault;
 

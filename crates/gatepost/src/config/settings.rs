@@ -187,6 +187,10 @@ pub(crate) struct Connector {
     /// Most connections open at once, from one node.
     #[schemars(range(min = 1))]
     pub concurrency: u32,
+    /// Maximum number of connections open at once to the hosts of one recipient domain, from one node. Holds for
+    /// hosts = ["mx"], so that a slow domain leaves connections to the others.
+    #[schemars(range(min = 1))]
+    pub domain_concurrency: u32,
     /// Most messages sent in a span of time, from one node. Unset: no limit.
     #[schemars(example = &"600/min")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,6 +219,7 @@ impl Default for Connector {
             tls_certificate: None,
             tls_key: None,
             concurrency: 20,
+            domain_concurrency: 5,
             rate: None,
             messages_per_connection: 100,
             hello: String::new(),
@@ -351,11 +356,13 @@ pub(crate) enum OnHandshakeFailure {
     Plaintext,
 }
 
-/// Longest waits for a destination, phase by phase. The defaults are those of RFC 5321 section 4.5.3.2, except where
+/// Longest waits for a destination, phase by phase; each is for a whole reply, however slowly it comes. The defaults are those of RFC 5321 section 4.5.3.2, except where
 /// that would hold a connection for nothing.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Timeouts {
+    /// For the attempt as a whole, from the first lookup to the last byte of the message, over all hosts and addresses.
+    pub attempt: Duration,
     /// For the connection to one address.
     pub connect: Duration,
     /// For the first reply.
@@ -381,6 +388,7 @@ pub(crate) struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            attempt: Duration::minutes(30),
             connect: Duration::seconds(30),
             banner: Duration::minutes(5),
             ehlo: Duration::minutes(5),

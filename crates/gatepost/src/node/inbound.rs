@@ -10,11 +10,14 @@ use net::{
     serve::{MessageSink, Reception, SessionFacts},
 };
 use protocol::smtp::{BodyType, EnhancedCode, Envelope, Reply};
-use store::{Body, BodyKey, INLINE_BODY_BYTES_MAX, Lease, NewDelivery, NewMessage, Store, StoreError};
+use store::{Body, BodyKey, INLINE_BODY_BYTES_MAX, NewDelivery, NewMessage, Store, StoreError};
 use trace::{Event, EventKind, Received};
 use uuid::Uuid;
 
-use super::{Node, header, outbound::Job};
+use super::{
+    Node, header,
+    outbound::{Job, Term, give_back},
+};
 
 /// Takes the messages of all sessions of a node.
 pub(crate) struct Inbound<S: Store>(pub(crate) Arc<Node<S>>);
@@ -145,11 +148,15 @@ impl<S: Store> Sink<S> {
         let id = self.id;
         let event = self.event();
         let message = self.into_message(body, eight_bit);
-        let lease =
-            node.outbound.room_for(&message).then(|| Lease { node: node.name.clone(), until: node.lease_end() });
+        let term = Term::from_now();
+        let lease = node.outbound.room_for(&message).then(|| node.lease());
         let leased = lease.is_some();
         match node.store.accept(message.clone(), lease, vec![event]).await {
-            Ok(accepted) if leased => node.outbound.offer(Job::of_accepted(message, &accepted)),
+            Ok(accepted) if leased => {
+                for job in node.outbound.offer(Job::of_accepted(message, &accepted, term)) {
+                    give_back(&node, &job).await;
+                }
+            }
             Ok(_) => node.outbound.wake(&message),
             Err(error) => {
                 tracing::warn!(%error, message = %id, "failed to accept a message");

@@ -38,14 +38,12 @@ use crate::{
     fleet::Rollout,
     protocol_log::ProtocolLogs,
 };
-use outbound::Outbound;
+use outbound::{LEASE, Outbound, Term};
 
 pub(crate) use policy::Under;
 pub(crate) use running::Running;
 pub(crate) use serve::serve;
 
-/// How long a node holds what it has claimed without renewing.
-const LEASE: Duration = Duration::from_secs(300);
 /// Leases are renewed with much time to spare.
 const RENEW_INTERVAL: Duration = Duration::from_secs(60);
 /// Nodes report this often; one that has not for 30 s is taken for dead by those who look.
@@ -92,11 +90,6 @@ impl Tasks {
 }
 
 impl<S: Store> Node<S> {
-    /// A lease taken now ends then.
-    pub(crate) fn lease_end(&self) -> Timestamp {
-        Timestamp::now() + LEASE
-    }
-
     pub(crate) fn resolver(&self) -> Resolver {
         Resolver::clone(&self.resolver.load())
     }
@@ -138,7 +131,7 @@ impl<S: Store> Node<S> {
     }
 
     fn lease(&self) -> Lease {
-        Lease { node: self.name.clone(), until: self.lease_end() }
+        Lease { node: self.name.clone(), until: Timestamp::now() + LEASE }
     }
 
     async fn report(&self) {
@@ -182,11 +175,18 @@ async fn background<S: Store>(node: Arc<Node<S>>) {
 }
 
 async fn renew_leases<S: Store>(node: &Arc<Node<S>>) {
-    let held = node.outbound.held().all();
-    if !held.is_empty()
-        && let Err(error) = node.store.renew(node.lease(), held).await
-    {
-        tracing::warn!(%error, "failed to renew leases");
+    let held = node.outbound.held().keys();
+    if !held.is_empty() {
+        let term = Term::from_now();
+        match node.store.renew(node.lease(), held.clone()).await {
+            Ok(lost) => {
+                if !lost.is_empty() {
+                    tracing::warn!(deliveries = lost.len(), "lost leases: other nodes deliver these now");
+                }
+                node.outbound.held().renewed(&held, &lost, term);
+            }
+            Err(error) => tracing::warn!(%error, "failed to renew leases"),
+        }
     }
     match node.store.expire_leases(Timestamp::now()).await {
         Ok(0) => {}

@@ -138,6 +138,7 @@ mod tests {
             limited: None,
             backed_off: None,
             under_policy,
+            running: vec![],
         };
         NodeReport { node: node.to_owned(), at: at(100), connectors: vec![connector], plan_version: Some(1) }
     }

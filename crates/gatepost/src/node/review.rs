@@ -1,5 +1,5 @@
-//! Looks at deliveries whose time for a notice or for giving up has come, whether they were tried or not: behind a
-//! connector that is backed off, mail must not wait in silence.
+//! Reviews deliveries whose time for a notice or for giving up has come, whether they were tried or not: behind a
+//! connector that is paused, or in a lane whose workers are all busy, mail must not wait in silence.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use trace::{Event, EventKind, event::NoticeAction};
 
 use super::{
     Node, header,
-    outbound::{Settled, notice_for},
+    outbound::{Job, Settled, Term, Ticket, notice_for},
 };
 
 /// Deliveries reviewed at a time.
@@ -19,7 +19,8 @@ const REVIEW_MAX: u32 = 200;
 
 /// Reviews all that is due for it.
 pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
-    loop {
+    while node.outbound.recording().works() {
+        let term = Term::from_now();
         let claimed = match node.store.claim_for_review(node.lease(), Timestamp::now(), REVIEW_MAX).await {
             Ok(claimed) if claimed.is_empty() => return,
             Ok(claimed) => claimed,
@@ -29,13 +30,23 @@ pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
             }
         };
         for Claimed { message, deliveries } in claimed {
-            node.outbound.held().add(deliveries.iter().map(|delivery| delivery.key));
-            let first = node.store.read_body(message.key, 0).await.unwrap_or_default().unwrap_or_default();
-            let header = header::section(&first);
-            let settle = |delivery| review(node, &message, delivery, header);
-            node.outbound.settle(Settled(deliveries.iter().map(settle).collect())).await;
+            let ticket = Arc::new(Ticket::new(term));
+            node.outbound.held().add(deliveries.iter().map(|delivery| delivery.key), &ticket);
+            settle(node, &message, &deliveries).await;
         }
     }
+}
+
+/// Reviews a job that this node holds and has not begun.
+pub(super) async fn review_leased<S: Store>(node: &Arc<Node<S>>, job: &Job) {
+    settle(node, &job.message, &job.deliveries).await;
+}
+
+async fn settle<S: Store>(node: &Arc<Node<S>>, message: &Message, deliveries: &[Delivery]) {
+    let first = node.store.read_body(message.key, 0).await.unwrap_or_default().unwrap_or_default();
+    let header = header::section(&first);
+    let settle = |delivery| review(node, message, delivery, header);
+    node.outbound.settle(Settled(deliveries.iter().map(settle).collect())).await;
 }
 
 fn review<S: Store>(node: &Arc<Node<S>>, message: &Message, delivery: &Delivery, header: &[u8]) -> Settlement {

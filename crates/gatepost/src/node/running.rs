@@ -28,6 +28,10 @@ use super::{
 };
 use crate::{api, config::Config, protocol_log::ProtocolLogs};
 
+/// A shutdown waits so long for attempts; those that have not sent their final dot by then are stopped, and their mail
+/// goes back to the queue.
+const ATTEMPT_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A node at work.
 pub(crate) struct Running<S: Store> {
     pub node: Arc<Node<S>>,
@@ -159,8 +163,15 @@ impl<S: Store> Running<S> {
     async fn finish(&mut self) {
         while self.listeners.join_next().await.is_some() {}
         self.node.outbound.close();
-        self.node.tasks.finish().await;
-        while !self.node.outbound.held().all().is_empty() {
+        let mut tasks = std::pin::pin!(self.node.tasks.finish());
+        tokio::select! {
+            () = &mut tasks => {}
+            () = tokio::time::sleep(ATTEMPT_PATIENCE) => {
+                self.node.outbound.cut();
+                tasks.await;
+            }
+        }
+        while !self.node.outbound.held().is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

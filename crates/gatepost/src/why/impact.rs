@@ -6,7 +6,7 @@ use diagnosis::{Foresight, Offer, Server, Verdict};
 use jiff::Timestamp;
 use protocol::smtp::Scope;
 use store::{Store, TraceQuery};
-use trace::{Attempt, Event, EventKind};
+use trace::{Attempt, Event};
 
 use crate::{
     cli::Pages,
@@ -74,12 +74,7 @@ fn add_message(seen: &mut HashMap<Key, Seen>, history: &[Event], config: &Config
 }
 
 fn add_attempt(server: &mut Server, event: &Event, attempt: &Attempt, config: &Config) {
-    let works = match &event.kind {
-        EventKind::Deferred { failure, .. } | EventKind::Failed { failure, .. } => {
-            failure.scope() != Scope::Destination
-        }
-        _ => true,
-    };
+    let works = event.kind.failure().is_none_or(|failure| failure.scope() != Scope::Destination);
     let fell_back = attempt.plaintext_because.is_some();
     // Where TLS is required, mail that was not encrypted was not delivered either.
     let in_the_clear = || attempt.tls.is_none() && settings(config, &attempt.connector).tls == TlsLevel::Opportunistic;

@@ -18,6 +18,7 @@ mod inbound;
 mod interoperability;
 mod lifecycle;
 mod notices;
+mod outbound;
 mod peers;
 mod protocol_log;
 mod report;

@@ -181,6 +181,7 @@ fn options(probe: &ProbeOptions, tls_level: TlsLevel, settings: TlsSettings) -> 
         tls: Arc::new(settings),
         timeouts: timeouts(probe.timeout),
         maximum_segment: None,
+        progress: Arc::default(),
     }
 }
 

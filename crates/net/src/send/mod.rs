@@ -1,6 +1,8 @@
 //! One connection to a destination: connect, greet, encrypt, and pass transactions over it, each phase with its own
 //! time-out (RFC 5321 section 4.5.3.2).
 
+mod content;
+mod progress;
 mod record;
 mod stopwatch;
 
@@ -24,7 +26,7 @@ use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::{
@@ -32,6 +34,7 @@ use crate::{
     stream::Stream,
     tls::{self, HandshakeError, TlsContext, TlsError, TlsSettings},
 };
+pub use progress::{Now, Progress};
 use record::Record;
 use stopwatch::Stopwatch;
 
@@ -101,6 +104,8 @@ pub struct Options {
     pub timeouts: Timeouts,
     /// Asks the other side for segments of at most so many bytes (RFC 9293 section 3.7.1). Unset: the kernel's choice.
     pub maximum_segment: Option<u32>,
+    /// Shows others how far the conversation has come.
+    pub progress: Arc<Progress>,
 }
 
 /// Where a message's content comes from, piece by piece.
@@ -139,6 +144,7 @@ pub struct Connection {
     stopwatch: Stopwatch,
     record: Record,
     timeouts: Timeouts,
+    progress: Arc<Progress>,
 }
 
 /// Output is written in pieces of about this size while a message is sent.
@@ -158,6 +164,7 @@ impl Connection {
         let mut record = Record::new(transcript);
         let mut stopwatch = Stopwatch::start(Phase::Connect);
         record.write(Line::Connecting);
+        options.progress.connecting_to(&destination);
         let stream = match connect(address, options.timeouts.connect, options.maximum_segment).await {
             Ok(stream) => stream,
             Err(kind) => {
@@ -183,6 +190,7 @@ impl Connection {
             stopwatch,
             record,
             timeouts: options.timeouts,
+            progress: Arc::clone(&options.progress),
         };
         match connection.greet(context, &options.tls).await {
             Ok(()) => {
@@ -241,6 +249,7 @@ impl Connection {
             return Err(failed(FailureKind::Local { detail: "the destination has no address".to_owned() }));
         };
         let limit = self.timeouts.handshake;
+        self.progress.enter(Phase::Handshake);
         let handshake = tls::connect(&connector, &self.destination.host, address, plain, limit).await;
         self.stopwatch.sent(handshake.facts.client_bytes);
         self.stopwatch.received(handshake.facts.server_bytes);
@@ -279,6 +288,7 @@ impl Connection {
     /// Passes one message over the connection: one result for each recipient, in order.
     pub async fn send(&mut self, transaction: &Transaction, content: &mut impl Content) -> Vec<Result<Reply, Failure>> {
         self.stopwatch = Stopwatch::start(Phase::Mail);
+        self.progress.sending_to(&self.destination);
         let results = match self.client.begin(transaction, &mut self.output) {
             Ok(()) => self.converse(content).await,
             Err(failure) => {
@@ -290,57 +300,23 @@ impl Connection {
         results.into_iter().map(|result| result.map_err(|failure| failure.at(&self.destination))).collect()
     }
 
-    async fn converse(&mut self, content: &mut impl Content) -> Vec<Result<Reply, Failure>> {
-        loop {
-            let action = match self.next_action().await {
-                Action::Content => match self.send_content(content).await {
-                    Ok(()) => continue,
-                    Err(kind) => self.client.abandon(kind),
-                },
-                action => action,
-            };
-            match action {
-                Action::Done(results) => return results,
-                // The machine answers a begun transaction with nothing but its results.
-                other => debug_assert!(matches!(other, Action::Read), "{other:?} within a transaction"),
-            }
-        }
-    }
-
-    /// Sends the message up to and including the final dot.
-    async fn send_content(&mut self, content: &mut impl Content) -> Result<(), FailureKind> {
-        loop {
-            match content.next().await {
-                Ok(Some(piece)) => {
-                    for part in piece.chunks(OUTPUT_BYTES) {
-                        self.client.content(part, &mut self.output);
-                        self.record.skip(&self.output);
-                        if self.output.len() >= OUTPUT_BYTES {
-                            self.flush(self.timeouts.content).await?;
-                        }
-                    }
-                }
-                Ok(None) => break,
-                // Without the final dot nothing is delivered; the connection is closed.
-                Err(detail) => return Err(FailureKind::Local { detail }),
-            }
-        }
-        self.client.end_content(&mut self.output);
-        self.record.skip(&self.output);
-        Ok(())
-    }
-
-    /// Writes what there is to write and reads until the machine wants something else than reading.
+    /// Writes what there is to write and reads until the machine wants something else than reading. The time limit is
+    /// for each reply as a whole: one that comes byte by byte is no reason to wait longer.
     async fn next_action(&mut self) -> Action {
+        let mut replies = None;
+        let mut deadline = Instant::now();
         loop {
             let action = self.client.handle(&mut self.input, &mut self.output);
             let phase = self.client.phase();
             if matches!(action, Action::Read | Action::StartTls | Action::Content) {
-                self.seen.phases.extend(self.stopwatch.enter(phase));
+                self.enter(phase);
             }
             let limit = self.timeouts.of(phase);
+            if replies.replace(self.client.replies_handled()) != Some(self.client.replies_handled()) {
+                deadline = Instant::now() + limit;
+            }
             if let Err(kind) = self.flush(limit).await {
-                match self.read(LAST_WORDS).await {
+                match self.read(LAST_WORDS, Instant::now() + LAST_WORDS).await {
                     Ok(()) => continue,
                     Err(why @ FailureKind::HandshakeFailed { .. }) => return self.client.abandon(why),
                     Err(_) => return self.client.abandon(kind),
@@ -349,16 +325,24 @@ impl Connection {
             if action != Action::Read {
                 return action;
             }
-            if let Err(kind) = self.read(limit).await {
+            if let Err(kind) = self.read(limit, deadline).await {
                 return self.client.abandon(kind);
             }
         }
     }
 
-    async fn read(&mut self, limit: Duration) -> Result<(), FailureKind> {
+    fn enter(&mut self, phase: Phase) {
+        if let Some(before) = self.stopwatch.enter(phase) {
+            self.seen.phases.push(before);
+        }
+        self.progress.enter(phase);
+    }
+
+    /// Reads more until `deadline`, which is `limit` after the wait began.
+    async fn read(&mut self, limit: Duration, deadline: Instant) -> Result<(), FailureKind> {
         self.input.reserve(4096);
         let known = self.input.len();
-        match timeout(limit, self.stream.read_buf(&mut self.input)).await {
+        match timeout_at(deadline, self.stream.read_buf(&mut self.input)).await {
             Ok(Ok(0)) => {
                 self.record.ended = Some(Disconnected::Remote);
                 Err(FailureKind::ConnectionClosed)
@@ -428,7 +412,7 @@ impl Connection {
         let limit = self.timeouts.quit;
         self.client.quit(&mut self.output);
         if self.flush(limit).await.is_ok() {
-            let _ = self.read(limit).await;
+            let _ = self.read(limit, Instant::now() + limit).await;
         }
         let _ = timeout(limit, self.stream.shutdown()).await;
     }

@@ -19,5 +19,6 @@ pub(crate) fn require(policy: TlsPolicy) -> Options {
         tls: Arc::new(settings),
         timeouts: Timeouts::each(Duration::from_secs(5)),
         maximum_segment: None,
+        progress: Arc::default(),
     }
 }

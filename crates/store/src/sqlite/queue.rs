@@ -148,7 +148,7 @@ pub(super) const CLAIM_WHERE: &str = "d.state = 0 AND d.connector = ?1 AND d.due
 
 pub(super) fn claim(connection: &Connection, claim: &Claim) -> rusqlite::Result<Vec<Claimed>> {
     let parameters = params![claim.connector, Millis(claim.due_by), claim.limit];
-    lease_where(connection, CLAIM_WHERE, parameters, &claim.lease)
+    lease_where(connection, CLAIM_WHERE, parameters, claim.messages, &claim.lease)
 }
 
 pub(super) fn claim_for_review(
@@ -158,13 +158,14 @@ pub(super) fn claim_for_review(
     limit: u32,
 ) -> rusqlite::Result<Vec<Claimed>> {
     let condition = "d.state = 0 AND d.review <= ?1 ORDER BY d.review LIMIT ?2";
-    lease_where(connection, condition, params![Millis(now), limit], lease)
+    lease_where(connection, condition, params![Millis(now), limit], u32::MAX, lease)
 }
 
 fn lease_where(
     connection: &Connection,
     condition: &str,
     parameters: &[&dyn rusqlite::ToSql],
+    messages: u32,
     lease: &Lease,
 ) -> rusqlite::Result<Vec<Claimed>> {
     let sql = format!(
@@ -179,6 +180,7 @@ fn lease_where(
         let key = MessageKey(found.get(0)?);
         let delivery = row::delivery(found, 12)?;
         match positions.get(&key) {
+            None if claimed.len() >= messages as usize => break,
             None => {
                 positions.insert(key, claimed.len());
                 claimed.push(Claimed { message: row::message(found)?, deliveries: vec![delivery] });

@@ -81,6 +81,11 @@ fn apply(connection: &Connection, node: &str, settlement: &Settlement) -> rusqli
                  {HELD}"
             ))?
             .execute(params![key, node, review.map(Millis), delay_notified])?,
+        Outcome::Postponed { due, failure } => connection
+            .prepare_cached(&format!(
+                "UPDATE delivery SET state = {BACK_TO_QUEUE}, due = ?3, failure = coalesce(failure, ?4), {HELD}"
+            ))?
+            .execute(params![key, node, Millis(*due), failure.as_ref().map(Json)])?,
     };
     Ok(changed > 0)
 }
@@ -95,7 +100,7 @@ fn note_attempt(connection: &Connection, settlement: &Settlement) -> rusqlite::R
     let reply = match &settlement.outcome {
         Outcome::Delivered { reply, .. } => Some(reply),
         Outcome::Deferred { failure, .. } | Outcome::Failed { failure, .. } => failure.reply.as_ref(),
-        Outcome::Returned { .. } => None,
+        Outcome::Returned { .. } | Outcome::Postponed { .. } => None,
     };
     let enhanced = |reply: &Reply| reply.enhanced.map(|code| format!("{code} ")).unwrap_or_default();
     let code = reply.map(|reply| format!(" {} {}", reply.code, enhanced(reply)));

@@ -56,7 +56,7 @@ fn name(kind: &EventKind) -> &'static str {
     match kind {
         EventKind::Received(_) => "Receive",
         EventKind::Delivered { .. } => "Send external",
-        EventKind::Deferred { .. } => "Defer",
+        EventKind::Deferred { .. } | EventKind::HostFailed { .. } => "Defer",
         EventKind::Failed { .. } | EventKind::Removed { .. } => "Fail",
         _ => "Submit",
     }
@@ -71,7 +71,9 @@ fn describe(event: &Event, row: &Row) -> String {
             format!("Message received by: {}{}", event.node, tls.unwrap_or_default())
         }
         EventKind::Delivered { .. } => format!("Message sent to {server} by {}: {status}", event.node),
-        EventKind::Deferred { .. } | EventKind::Failed { .. } => format!("Reason: {status}"),
+        EventKind::Deferred { .. } | EventKind::HostFailed { .. } | EventKind::Failed { .. } => {
+            format!("Reason: {status}")
+        }
         EventKind::Notified { .. } => "A notice was made for the sender".to_owned(),
         _ => row[Column::SourceContext].to_owned(),
     }

@@ -1,26 +1,34 @@
 //! One message with those of its deliveries that go over one connection.
 
 use bytes::Bytes;
+use delivery::schedule::Schedule;
+use jiff::Timestamp;
 use net::send::Content;
 use protocol::smtp::{Recipient, client::Transaction};
 use std::sync::Arc;
 use store::{Accepted, Body, Claimed, Delivery, DeliveryKey, Message, MessageKey, NewMessage, Store};
 
+use super::lease::{Term, Ticket};
+
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub message: Arc<Message>,
-    /// At least one; all of the same connector.
+    /// At least one; all of the same connector, and behind MX of the same domain.
     pub deliveries: Vec<Delivery>,
+    /// The recipients' domain, where MX records decide.
+    pub domain: Option<String>,
     /// The content, where it is still in memory.
     pub body: Option<Bytes>,
+    pub ticket: Arc<Ticket>,
 }
 
 impl Job {
-    pub(crate) fn of_claimed(claimed: Claimed) -> Self {
-        Self { message: Arc::new(claimed.message), deliveries: claimed.deliveries, body: None }
+    pub(crate) fn of_claimed(claimed: Claimed, term: Term) -> Self {
+        let (message, ticket) = (Arc::new(claimed.message), Arc::new(Ticket::new(term)));
+        Self { message, deliveries: claimed.deliveries, domain: None, body: None, ticket }
     }
 
-    pub(crate) fn of_accepted(message: NewMessage, accepted: &Accepted) -> Self {
+    pub(crate) fn of_accepted(message: NewMessage, accepted: &Accepted, term: Term) -> Self {
         let body = match message.body {
             Body::Inline(bytes) => Some(bytes),
             Body::Stored(_) => None,
@@ -50,11 +58,36 @@ impl Job {
             size_bytes: message.size_bytes,
             client: message.client,
         };
-        Self { message: Arc::new(message), deliveries, body }
+        Self { message: Arc::new(message), deliveries, domain: None, body, ticket: Arc::new(Ticket::new(term)) }
+    }
+
+    /// A job for each domain: behind MX each has hosts of its own.
+    pub(super) fn split_by_domain(self) -> Vec<Self> {
+        let mut jobs: Vec<Self> = Vec::new();
+        for delivery in self.deliveries {
+            let domain = delivery.recipient.domain_key();
+            match jobs.iter_mut().find(|job| job.domain.as_ref() == Some(&domain)) {
+                Some(job) => job.deliveries.push(delivery),
+                None => jobs.push(Self {
+                    message: Arc::clone(&self.message),
+                    deliveries: vec![delivery],
+                    domain: Some(domain),
+                    body: self.body.clone(),
+                    ticket: Arc::clone(&self.ticket),
+                }),
+            }
+        }
+        jobs
     }
 
     pub(crate) fn keys(&self) -> impl Iterator<Item = DeliveryKey> {
         self.deliveries.iter().map(|delivery| delivery.key)
+    }
+
+    /// When the first of its deliveries must be looked at whether it was tried or not.
+    pub(super) fn review_at(&self, schedule: &Schedule) -> Timestamp {
+        let review = |delivery: &Delivery| schedule.next_review(self.message.received, delivery.delay_notified);
+        self.deliveries.iter().map(review).min().unwrap_or(Timestamp::MAX)
     }
 
     /// What it costs to keep in memory.
@@ -80,20 +113,37 @@ impl Job {
     }
 
     pub(crate) fn content<S: Store>(&self, store: &S) -> JobContent<S> {
-        match &self.body {
-            Some(bytes) => JobContent::Memory(Some(bytes.clone())),
-            None => JobContent::Stored { store: store.clone(), message: self.message.key, sequence: 0 },
-        }
+        let source = match &self.body {
+            Some(bytes) => Source::Memory(Some(bytes.clone())),
+            None => Source::Stored { store: store.clone(), message: self.message.key, sequence: 0 },
+        };
+        JobContent { source, ticket: Arc::clone(&self.ticket) }
     }
 }
 
-/// Reads a message's content from memory or piece by piece from the store.
-pub(crate) enum JobContent<S> {
+/// Reads a message's content from memory or piece by piece from the store. The final dot follows its end, so that a
+/// lease which may have ended is an error there.
+pub(crate) struct JobContent<S> {
+    source: Source<S>,
+    ticket: Arc<Ticket>,
+}
+
+enum Source<S> {
     Memory(Option<Bytes>),
     Stored { store: S, message: MessageKey, sequence: u32 },
 }
 
 impl<S: Store> Content for JobContent<S> {
+    async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        let piece = self.source.next().await?;
+        if piece.is_none() && !self.ticket.is_valid() {
+            return Err("the lease ended before the message was sent".to_owned());
+        }
+        Ok(piece)
+    }
+}
+
+impl<S: Store> Source<S> {
     async fn next(&mut self) -> Result<Option<Bytes>, String> {
         match self {
             Self::Memory(bytes) => Ok(bytes.take()),

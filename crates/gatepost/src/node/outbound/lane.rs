@@ -1,7 +1,7 @@
-//! The mail of one connector on its way out: a queue in memory, its workers, its limits, and its back-off.
+//! The mail of one connector on its way out: its jobs in memory, its workers, its limits, and its back-off.
 
 use std::{
-    collections::VecDeque,
+    collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -11,23 +11,33 @@ use std::{
 
 use delivery::backoff::BackOffPolicy;
 use jiff::Timestamp;
-use protocol::smtp::Failure;
-use store::{BackOff, Claim, ConnectorReport, Lease, PolicyResults, Store};
+use net::send::Progress;
+use protocol::smtp::{Address, Failure};
+use store::{BackOff, Claim, ConnectorReport, PolicyResults, RunningAttempt, Store};
 use tokio::{sync::Notify, time::Instant};
+use trace::Doing;
+use uuid::Uuid;
 
-use super::{LANE_BYTES_MAX, LANE_JOBS_MAX, job::Job, worker};
+use super::{
+    Recording,
+    job::Job,
+    jobs::Jobs,
+    lease::{Term, Ticket},
+    results, worker,
+};
 use crate::{
-    config::Connector,
-    node::{Node, preference},
+    config::{Connector, Hosts},
+    node::{Node, preference, review},
 };
 
-/// The store is asked for what has become due this often, more or less: a wait that is drawn anew each time gives every
+/// The store is asked for what has become due this often, more or less: a wait that is drawn again each time gives every
 /// node of a fleet the same chance, whereas with a fixed one the same node would always come first.
 const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
-/// Deliveries claimed at a time.
-const CLAIM_MAX: u32 = 400;
-/// With no more jobs than this in the queue, more are claimed.
-const JOBS_LOW: usize = 100;
+/// Deliveries to a domain that has too many in memory already are left for about this long.
+const CROWDED_FOR: Duration = Duration::from_secs(5);
+/// Attempts that have lasted for so long are reported, and no more than so many.
+const REPORTED_AFTER: Duration = Duration::from_secs(1);
+const REPORTED_MAX: usize = 100;
 
 pub(crate) struct Lane {
     shared: Mutex<Shared>,
@@ -38,18 +48,18 @@ pub(crate) struct Lane {
     /// The store may have more that is due.
     due_in_store: AtomicBool,
     connections: AtomicU32,
-    closed: AtomicBool,
+    recording: Arc<Recording>,
 }
 
 struct Shared {
     connector: Arc<Connector>,
-    jobs: VecDeque<Job>,
-    bytes: usize,
+    state: State,
+    jobs: Jobs,
     idle_workers: u32,
-    /// The earliest moment at which the next message may be sent, under a rate limit.
-    next_slot: Instant,
-    back_off: Option<BackOff>,
-    /// In a row, and since when.
+    /// By number of the attempt.
+    running: HashMap<u64, Running>,
+    attempts: u64,
+    /// Failures in a row, and since when.
     failures: u32,
     failing_since: Option<Timestamp>,
     under_policy: Option<PolicyResults>,
@@ -57,16 +67,47 @@ struct Shared {
     left_to: Option<String>,
 }
 
+enum State {
+    Open,
+    /// All destinations failed as a whole: nothing is tried for a while.
+    BackedOff(BackOff),
+    /// The connector is gone, or the node stops: nothing is begun any more.
+    Closed,
+}
+
+/// An attempt that has not ended.
+struct Running {
+    message: Uuid,
+    began: Instant,
+    progress: Arc<Progress>,
+    ticket: Arc<Ticket>,
+}
+
+/// Ends the attempt's entry when it is dropped.
+pub(super) struct Attempting<'a> {
+    lane: &'a Lane,
+    number: u64,
+    domain: Option<String>,
+}
+
+impl Drop for Attempting<'_> {
+    fn drop(&mut self) {
+        let mut shared = self.lane.shared();
+        shared.running.remove(&self.number);
+        shared.jobs.ended(self.domain.as_deref());
+    }
+}
+
 impl Lane {
-    pub(super) fn new(connector: Connector) -> Self {
+    pub(super) fn new(connector: Connector, recording: Arc<Recording>) -> Self {
         Self {
             shared: Mutex::new(Shared {
                 connector: Arc::new(connector),
-                jobs: VecDeque::new(),
-                bytes: 0,
+                state: State::Open,
+                jobs: Jobs::default(),
                 idle_workers: 0,
-                next_slot: Instant::now(),
-                back_off: None,
+                running: HashMap::new(),
+                attempts: 0,
                 failures: 0,
                 failing_since: None,
                 under_policy: None,
@@ -76,7 +117,7 @@ impl Lane {
             attention: Notify::new(),
             due_in_store: AtomicBool::new(true),
             connections: AtomicU32::new(0),
-            closed: AtomicBool::new(false),
+            recording,
         }
     }
 
@@ -84,9 +125,20 @@ impl Lane {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn configure(&self, connector: Connector) {
-        self.shared().connector = Arc::new(connector);
+    /// Everybody looks again: at new limits, at what is due now, at a lane that was closed.
+    pub(super) fn wake_all(&self) {
+        self.due_in_store.store(true, Ordering::Relaxed);
         self.attention.notify_one();
+        self.job.notify_waiters();
+    }
+
+    pub(super) fn configure(&self, connector: Connector) {
+        {
+            let mut shared = self.shared();
+            shared.jobs.reconfigured(&connector);
+            shared.connector = Arc::new(connector);
+        }
+        self.wake_all();
     }
 
     pub(super) fn connector(&self) -> Arc<Connector> {
@@ -94,22 +146,27 @@ impl Lane {
     }
 
     pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-        self.attention.notify_one();
-        self.job.notify_waiters();
+        self.shared().state = State::Closed;
+        self.wake_all();
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Relaxed)
+    /// Stops the attempts that have not sent their final dot.
+    pub(super) fn cut(&self) {
+        self.shared().running.values().for_each(|running| running.ticket.shut_down());
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    fn is_closed(&self) -> bool {
+        matches!(self.shared().state, State::Closed)
+    }
+
+    /// True if a message to this recipient that was just accepted could be sent at once.
+    pub(super) fn has_room(&self, recipient: &Address) -> bool {
         let shared = self.shared();
-        !self.is_closed()
-            && shared.jobs.len() < LANE_JOBS_MAX
-            && shared.bytes < LANE_BYTES_MAX
-            && shared.back_off.is_none()
+        let domain = (shared.connector.hosts == Hosts::Mx).then(|| recipient.domain_key());
+        matches!(shared.state, State::Open)
+            && self.recording.works()
             && shared.left_to.is_none()
+            && shared.jobs.have_room(&shared.connector, domain.as_deref())
     }
 
     /// Keeps what an attempt under a TLS policy came to, for the fleet to compare.
@@ -125,16 +182,23 @@ impl Lane {
         }
         let connector = &shared.connector.name;
         match &policy {
-            Some(policy) => tracing::warn!(connector, policy, "mail is left to nodes whose TLS policy works"),
-            None => tracing::info!(connector, "mail is no longer left to other nodes"),
+            Some(policy) => tracing::warn!(connector, policy, "leaving mail to nodes whose TLS policy works"),
+            None => tracing::info!(connector, "no longer leaving mail to other nodes"),
         }
         shared.left_to = policy;
     }
 
-    pub(super) fn push(&self, job: Job) {
+    /// Takes a message in, split by domain behind MX. Returns the jobs that must go back to the store.
+    pub(super) fn push(&self, job: Job) -> Vec<Job> {
+        let mut refused = Vec::new();
         let mut shared = self.shared();
-        shared.bytes += job.bytes();
-        shared.jobs.push_back(job);
+        if matches!(shared.state, State::Closed) {
+            return vec![job];
+        }
+        let jobs = if shared.connector.hosts == Hosts::Mx { job.split_by_domain() } else { vec![job] };
+        for job in jobs {
+            refused.extend(shared.jobs.push(job).err());
+        }
         let idle = shared.jobs.len() <= shared.idle_workers as usize;
         drop(shared);
         if idle {
@@ -142,6 +206,7 @@ impl Lane {
         } else {
             self.attention.notify_one();
         }
+        refused
     }
 
     pub(super) fn wake(&self) {
@@ -150,78 +215,86 @@ impl Lane {
         }
     }
 
-    /// Takes the next job; `None` where there is none, or the lane is backed off.
-    fn pop(&self) -> Option<Job> {
+    /// Takes the next job; `None` where none may start.
+    fn pop(&self, open_to: Option<&str>) -> Option<Job> {
         let mut shared = self.shared();
-        if shared.back_off.is_some() {
+        if !matches!(shared.state, State::Open) || !self.recording.works() {
             return None;
         }
-        let job = shared.jobs.pop_front()?;
-        shared.bytes -= job.bytes();
-        // Claimed anew before the workers run dry.
-        if shared.jobs.len() == JOBS_LOW && self.due_in_store.load(Ordering::Relaxed) {
+        let connector = Arc::clone(&shared.connector);
+        let job = shared.jobs.pop(&connector, open_to)?;
+        // Claimed again before the workers run dry.
+        if shared.jobs.len() == super::jobs::JOBS_LOW && self.due_in_store.load(Ordering::Relaxed) {
             self.attention.notify_one();
         }
         Some(job)
     }
 
     /// Waits for a job, at most `patience`; `None` when the worker should close its connection.
-    pub(super) async fn next_job(&self, patience: Duration) -> Option<Job> {
-        if let Some(job) = self.pop() {
+    pub(super) async fn next_job(&self, patience: Duration, open_to: Option<&str>) -> Option<Job> {
+        if let Some(job) = self.pop(open_to) {
             return Some(job);
         }
         let deadline = Instant::now() + patience;
         self.shared().idle_workers += 1;
         let job = loop {
             let changed = self.job.notified();
-            if let Some(job) = self.pop() {
+            if let Some(job) = self.pop(open_to) {
                 break Some(job);
             }
-            if self.is_closed() || tokio::time::timeout_at(deadline, changed).await.is_err() {
-                break self.pop();
+            let slot = {
+                let shared = self.shared();
+                shared.jobs.slot_waited_for(&shared.connector)
+            };
+            if self.is_closed() || Instant::now() >= deadline {
+                break None;
             }
+            let _ = tokio::time::timeout_at(slot.map_or(deadline, |slot| slot.min(deadline)), changed).await;
         };
         self.shared().idle_workers -= 1;
         job
     }
 
-    /// Waits until the rate limit lets one more message go.
-    pub(super) async fn wait_for_slot(&self) {
-        let slot = {
-            let mut shared = self.shared();
-            let Some(rate) = shared.connector.rate else { return };
-            let slot = shared.next_slot.max(Instant::now());
-            shared.next_slot = slot + rate.per.duration() / rate.messages.max(1);
-            slot
+    /// An attempt for a job that was popped begins.
+    pub(super) fn attempting(&self, job: &Job, progress: &Arc<Progress>) -> Attempting<'_> {
+        let mut shared = self.shared();
+        shared.attempts += 1;
+        let number = shared.attempts;
+        let running = Running {
+            message: job.message.network_message_id,
+            began: Instant::now(),
+            progress: Arc::clone(progress),
+            ticket: Arc::clone(&job.ticket),
         };
-        tokio::time::sleep_until(slot).await;
+        shared.running.insert(number, running);
+        Attempting { lane: self, number, domain: job.domain.clone() }
     }
 
-    /// A destination answered: whatever held the connector up is over.
-    pub(super) fn succeeded(&self) {
+    /// A destination answered: whatever held the connector up, or the domain, is over.
+    pub(super) fn succeeded(&self, domain: Option<&str>) {
         let mut shared = self.shared();
         shared.failures = 0;
         let was_failing = shared.failing_since.take().is_some();
-        if shared.back_off.take().is_some() || was_failing {
+        let was_backed_off = matches!(shared.state, State::BackedOff(_));
+        if was_backed_off {
+            shared.state = State::Open;
+        }
+        if was_backed_off || was_failing {
             tracing::info!(connector = shared.connector.name, "connector works again");
+        }
+        if let Some(domain) = domain {
+            shared.jobs.domain_works(domain);
         }
     }
 
-    /// All destinations failed as a whole: nothing is tried for a while.
-    pub(super) fn failed(&self, failure: &Failure, policy: &BackOffPolicy, jitter: f64) {
+    /// All destinations of the connector, or of the domain behind MX, failed as a whole: nothing is tried for a while.
+    pub(super) fn failed(&self, domain: Option<&str>, failure: &Failure, policy: &BackOffPolicy, jitter: f64) {
         let mut shared = self.shared();
-        // Workers that fail side by side tell of one failure, not of many in a row.
-        if shared.back_off.is_some() {
-            return;
+        match domain {
+            Some(domain) => shared.jobs.domain_failed(domain, failure, policy, jitter),
+            None => shared.back_off(failure, policy, jitter),
         }
-        shared.failures += 1;
-        let now = Timestamp::now();
-        let delay = policy.delay(shared.failures, jitter);
-        let since = shared.failing_since.unwrap_or(now);
-        shared.failing_since = Some(since);
-        let until = now.checked_add(delay).unwrap_or(now);
-        tracing::warn!(connector = shared.connector.name, %failure, %until, "connector backed off");
-        shared.back_off = Some(BackOff { since, began: now, until, failure: failure.clone() });
+        drop(shared);
         self.attention.notify_one();
     }
 
@@ -229,20 +302,25 @@ impl Lane {
         let shared = self.shared();
         let connections = self.connections.load(Ordering::Relaxed);
         let connections_max = shared.connector.concurrency;
-        let limited = if shared.next_slot > Instant::now() + CLAIM_INTERVAL {
+        let limited = if shared.jobs.is_rate_limited(&shared.connector, CLAIM_INTERVAL) {
             shared.connector.rate.map(|rate| format!("rate {rate}"))
         } else if connections >= connections_max && !shared.jobs.is_empty() {
             Some(format!("concurrency {connections_max}"))
         } else {
             None
         };
+        let backed_off = match &shared.state {
+            State::BackedOff(back_off) => Some(back_off.clone()),
+            State::Open | State::Closed => None,
+        };
         ConnectorReport {
             name: shared.connector.name.clone(),
             connections,
             connections_max,
             limited,
-            backed_off: shared.back_off.clone(),
+            backed_off,
             under_policy: shared.under_policy.clone(),
+            running: shared.running(),
         }
     }
 
@@ -251,9 +329,9 @@ impl Lane {
         let mut workers = tokio::task::JoinSet::new();
         let mut tick = Box::pin(tokio::time::sleep(Duration::ZERO));
         while !self.is_closed() {
-            self.end_back_off(&node).await;
-            self.give_back_if_backed_off(&node).await;
-            if self.wants_more() && self.due_in_store.load(Ordering::Relaxed) {
+            self.end_pauses();
+            self.put_aside(&node).await;
+            if self.due_in_store.load(Ordering::Relaxed) {
                 self.claim(&node).await;
             }
             while self.wants_worker(workers.len()) {
@@ -269,82 +347,166 @@ impl Lane {
                 () = &mut tick => {
                     self.due_in_store.store(true, Ordering::Relaxed);
                     tick.as_mut().reset(Instant::now() + CLAIM_INTERVAL.mul_f64(0.5 + node.random()));
+                    self.end_pauses_on_request(&node).await;
+                    self.review(&node).await;
                 }
             }
             self.connections.store(workers.len() as u32, Ordering::Relaxed);
         }
+        // At once: other nodes, or another connector, need not wait for what is under way here.
+        self.give_back_all(&node).await;
         while workers.join_next().await.is_some() {}
-        self.give_back(&node).await;
-    }
-
-    fn wants_more(&self) -> bool {
-        let shared = self.shared();
-        shared.back_off.is_none() && shared.jobs.len() <= JOBS_LOW && shared.bytes < LANE_BYTES_MAX
     }
 
     fn wants_worker(&self, workers: usize) -> bool {
         let shared = self.shared();
-        shared.back_off.is_none()
-            && shared.jobs.len() > shared.idle_workers as usize
+        let idle = shared.idle_workers as usize;
+        matches!(shared.state, State::Open)
+            && self.recording.works()
             && workers < shared.connector.concurrency as usize
+            && shared.jobs.startable(&shared.connector, idle + 1) > idle
     }
 
-    /// A back-off ends with its time, or when an operator asks for a retry.
-    async fn end_back_off<S: Store>(&self, node: &Arc<Node<S>>) {
-        let Some(BackOff { began, until, .. }) = self.shared().back_off.clone() else { return };
-        if until > Timestamp::now() {
-            let requested = node.store.retry_requested(&self.connector().name).await;
-            if !requested.is_ok_and(|at| at.is_some_and(|at| at >= began)) {
+    /// Back-offs and the pauses of domains end with their time. The count of failures stays: the next pause is longer.
+    /// What is due is claimed in its turn, so that a node that fails is not the first at everything.
+    fn end_pauses(&self) {
+        let mut shared = self.shared();
+        let now = Timestamp::now();
+        if matches!(&shared.state, State::BackedOff(back_off) if back_off.until <= now) {
+            shared.state = State::Open;
+        }
+        if shared.jobs.end_pauses(|pause| pause.until <= now) {
+            self.job.notify_waiters();
+        }
+    }
+
+    /// So do those that are older than an operator's wish to try again.
+    async fn end_pauses_on_request<S: Store>(&self, node: &Arc<Node<S>>) {
+        let connector = {
+            let shared = self.shared();
+            if matches!(shared.state, State::Open) && !shared.jobs.has_pauses() {
                 return;
             }
-            self.due_in_store.store(true, Ordering::Relaxed);
+            shared.connector.name.clone()
+        };
+        let Ok(Some(requested)) = node.store.retry_requested(&connector).await else { return };
+        let mut shared = self.shared();
+        if matches!(&shared.state, State::BackedOff(back_off) if back_off.began <= requested) {
+            shared.state = State::Open;
         }
-        // The count stays: the next failure waits longer. What is due is claimed in its turn, so that a node that fails
-        // is not the first at everything.
-        self.shared().back_off = None;
+        shared.jobs.end_pauses(|pause| pause.began <= requested);
+        drop(shared);
+        self.wake_all();
     }
 
     async fn claim<S: Store>(&self, node: &Arc<Node<S>>) {
-        // What has been due for long enough is taken all the same.
+        let wanted = {
+            let shared = self.shared();
+            let open = matches!(shared.state, State::Open) && self.recording.works();
+            shared.jobs.wanted(&shared.connector).filter(|_| open)
+        };
+        let Some((limit, messages)) = wanted else { return };
+        // What has been due for long enough is taken anyway.
         let left_for = self.shared().left_to.as_ref().map_or(Duration::ZERO, |_| *node.config.load().rollout.leave_for);
+        let term = Term::from_now();
         let claim = Claim {
             connector: self.connector().name.clone(),
             due_by: Timestamp::now().checked_sub(left_for).unwrap_or(Timestamp::MIN),
-            limit: CLAIM_MAX,
-            lease: Lease { node: node.name.clone(), until: node.lease_end() },
+            limit,
+            messages,
+            lease: node.lease(),
         };
         self.due_in_store.store(false, Ordering::Relaxed);
-        match node.store.claim(claim).await {
-            Ok(claimed) => {
-                let count: usize = claimed.iter().map(|claimed| claimed.deliveries.len()).sum();
-                if count >= CLAIM_MAX as usize {
-                    self.due_in_store.store(true, Ordering::Relaxed);
-                }
-                for claimed in claimed {
-                    let job = Job::of_claimed(claimed);
-                    node.outbound.held().add(job.keys());
-                    self.push(job);
-                }
-            }
-            Err(error) => tracing::warn!(%error, "failed to claim deliveries; trying again"),
-        }
-    }
-
-    async fn give_back_if_backed_off<S: Store>(&self, node: &Arc<Node<S>>) {
-        if self.shared().back_off.is_some() {
-            self.give_back(node).await;
-        }
-    }
-
-    /// Returns everything in the queue to the store as it was.
-    async fn give_back<S: Store>(&self, node: &Arc<Node<S>>) {
-        let jobs = {
-            let mut shared = self.shared();
-            shared.bytes = 0;
-            std::mem::take(&mut shared.jobs)
+        let claimed = match node.store.claim(claim).await {
+            Ok(claimed) => claimed,
+            Err(error) => return tracing::warn!(%error, "failed to claim deliveries; trying again"),
         };
-        for job in jobs {
-            super::results::give_back(node, &job).await;
+        let count: usize = claimed.iter().map(|claimed| claimed.deliveries.len()).sum();
+        if count >= limit as usize {
+            self.due_in_store.store(true, Ordering::Relaxed);
+            self.attention.notify_one();
         }
+        for claimed in claimed {
+            let job = Job::of_claimed(claimed, term);
+            node.outbound.held().add(job.keys(), &job.ticket);
+            for crowded in self.push(job) {
+                self.postpone_crowded(node, &crowded).await;
+            }
+        }
+    }
+
+    /// Its domain has enough jobs in memory: what is due for other domains gets its turn.
+    async fn postpone_crowded<S: Store>(&self, node: &Arc<Node<S>>, job: &Job) {
+        if self.is_closed() {
+            return results::give_back(node, job).await;
+        }
+        let wait = CROWDED_FOR.mul_f64(1.0 + 2.0 * node.random());
+        let due = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
+        results::postpone(node, job, due, None).await;
+    }
+
+    /// Hands back what is not to be tried now: while the connector is backed off, while a domain is paused, and what
+    /// this node may no longer hold.
+    async fn put_aside<S: Store>(&self, node: &Arc<Node<S>>) {
+        let (postponed, returned) = {
+            let mut shared = self.shared();
+            let all = matches!(shared.state, State::BackedOff(_));
+            (shared.jobs.take_paused(), shared.jobs.take_if(|job| all || !job.ticket.is_valid()))
+        };
+        for postponed in postponed {
+            results::postpone(node, &postponed.job, postponed.due, postponed.failure).await;
+        }
+        for job in returned {
+            results::give_back(node, &job).await;
+        }
+    }
+
+    /// Reviews jobs whose time for a notice or for giving up comes while they wait here.
+    async fn review<S: Store>(&self, node: &Arc<Node<S>>) {
+        let (schedule, now) = (node.schedule(), Timestamp::now());
+        let due = self.shared().jobs.take_if(|job| job.review_at(&schedule) <= now);
+        for job in due {
+            review::review_leased(node, &job).await;
+        }
+    }
+
+    /// Returns everything in memory to the store as it was.
+    async fn give_back_all<S: Store>(&self, node: &Arc<Node<S>>) {
+        let jobs = self.shared().jobs.take_all();
+        for job in jobs {
+            results::give_back(node, &job).await;
+        }
+    }
+}
+
+impl Shared {
+    fn back_off(&mut self, failure: &Failure, policy: &BackOffPolicy, jitter: f64) {
+        // Workers that fail side by side are one failure, not many in a row.
+        if !matches!(self.state, State::Open) {
+            return;
+        }
+        self.failures += 1;
+        let now = Timestamp::now();
+        let delay = policy.delay(self.failures, jitter);
+        let since = self.failing_since.unwrap_or(now);
+        self.failing_since = Some(since);
+        let until = now.checked_add(delay).unwrap_or(now);
+        tracing::warn!(connector = self.connector.name, %failure, %until, "connector paused: its destinations fail");
+        self.state = State::BackedOff(BackOff { since, began: now, until, failure: failure.clone() });
+    }
+
+    /// Attempts that last, the longest first.
+    fn running(&self) -> Vec<RunningAttempt> {
+        let (now, wall) = (Instant::now(), Timestamp::now());
+        let mut lasting: Vec<&Running> =
+            self.running.values().filter(|running| now.duration_since(running.began) >= REPORTED_AFTER).collect();
+        lasting.sort_by_key(|running| running.began);
+        let report = |running: &Running| {
+            let doing = running.progress.now();
+            let since = wall.checked_sub(now.duration_since(doing.since)).unwrap_or(wall);
+            let doing = Doing { phase: doing.phase, since, destination: doing.destination };
+            RunningAttempt { message: running.message, doing }
+        };
+        lasting.into_iter().take(REPORTED_MAX).map(report).collect()
     }
 }

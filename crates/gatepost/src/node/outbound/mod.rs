@@ -6,21 +6,28 @@
 //!   store  ──claim──────┘
 //! ```
 //!
-//! Invariant: everything in a lane's queue or in a worker's hands is leased by this node, counted in [`Held`], and its
-//! lease is renewed until it is settled.
+//! Invariants: everything in a lane's memory or in a worker's hands is leased by this node, counted in [`Held`], and its
+//! lease is renewed until it is settled. Nothing is begun under a lease that may have ended, nor while results cannot be
+//! recorded.
 
+mod connect;
 mod job;
+mod jobs;
 mod lane;
+mod lease;
 mod results;
 mod weakness;
 mod worker;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use store::{ConnectorReport, DeliveryKey, NewMessage, Store};
+use store::{ConnectorReport, NewMessage, Store};
 use tokio::sync::mpsc;
 
 use super::Node;
@@ -28,45 +35,48 @@ use crate::config::{Config, Connector};
 
 pub(crate) use job::Job;
 pub(crate) use lane::Lane;
-pub(crate) use results::{Settled, notice_for, run_settler};
+pub(crate) use lease::{Held, LEASE, Term, Ticket};
+pub(crate) use results::{Settled, give_back, notice_for, run_settler};
 
-/// Messages kept in memory for one lane; what comes beyond waits in the store.
-const LANE_JOBS_MAX: usize = 1000;
-/// Content kept in memory for one lane.
-const LANE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Whether results reach the store. While they do not, nothing is begun: what is sent then would be sent again.
+#[derive(Debug)]
+pub(crate) struct Recording(AtomicBool);
+
+impl Recording {
+    pub(crate) fn works(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// The sending side of a node.
 pub(crate) struct Outbound {
     lanes: Mutex<HashMap<String, Arc<Lane>>>,
     held: Held,
     settled: mpsc::Sender<Settled>,
-}
-
-/// The deliveries whose leases this node must renew.
-#[derive(Default)]
-pub(crate) struct Held(Mutex<std::collections::HashSet<DeliveryKey>>);
-
-impl Held {
-    fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::HashSet<DeliveryKey>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn add(&self, keys: impl IntoIterator<Item = DeliveryKey>) {
-        self.lock().extend(keys);
-    }
-
-    pub(crate) fn remove(&self, key: DeliveryKey) {
-        self.lock().remove(&key);
-    }
-
-    pub(crate) fn all(&self) -> Vec<DeliveryKey> {
-        self.lock().iter().copied().collect()
-    }
+    recording: Arc<Recording>,
 }
 
 impl Outbound {
     pub(crate) fn new(settled: mpsc::Sender<Settled>) -> Self {
-        Self { lanes: Mutex::default(), held: Held::default(), settled }
+        let recording = Arc::new(Recording(AtomicBool::new(true)));
+        Self { lanes: Mutex::default(), held: Held::default(), settled, recording }
+    }
+
+    pub(crate) fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// Results were stored, or could not be.
+    pub(crate) fn note_recording(&self, works: bool) {
+        if self.recording.0.swap(works, Ordering::Relaxed) == works {
+            return;
+        }
+        if works {
+            tracing::info!("results can be recorded again; sending goes on");
+            self.lanes().values().for_each(|lane| lane.wake_all());
+        } else {
+            tracing::error!("results cannot be recorded; no delivery is begun until one has been");
+        }
     }
 
     pub(crate) fn held(&self) -> &Held {
@@ -93,7 +103,7 @@ impl Outbound {
             match lanes.get(&name) {
                 Some(lane) => lane.configure(connector),
                 None => {
-                    let lane = Arc::new(Lane::new(connector));
+                    let lane = Arc::new(Lane::new(connector, Arc::clone(&self.recording)));
                     lanes.insert(name, Arc::clone(&lane));
                     let node = Arc::clone(node);
                     node.tasks.spawn({
@@ -109,17 +119,18 @@ impl Outbound {
     pub(crate) fn room_for(&self, message: &NewMessage) -> bool {
         let Some(first) = message.deliveries.first() else { return false };
         message.deliveries.iter().all(|delivery| delivery.connector == first.connector)
-            && self.lanes().get(&first.connector).is_some_and(|lane| lane.has_room())
+            && self.lanes().get(&first.connector).is_some_and(|lane| lane.has_room(&first.recipient))
     }
 
-    /// Hands over what was just accepted with a lease.
-    pub(crate) fn offer(&self, job: Job) {
-        self.held.add(job.keys());
+    /// Hands over what was just accepted with a lease. Returns the jobs that must go back to the store: the
+    /// configuration has changed meanwhile, or there is no room any more.
+    #[must_use]
+    pub(crate) fn offer(&self, job: Job) -> Vec<Job> {
+        self.held.add(job.keys(), &job.ticket);
         let lane = job.deliveries.first().and_then(|delivery| self.lanes().get(&delivery.connector).cloned());
         match lane {
             Some(lane) => lane.push(job),
-            // The configuration changed in between; the lease ends by itself.
-            None => job.keys().for_each(|key| self.held.remove(key)),
+            None => vec![job],
         }
     }
 
@@ -151,5 +162,10 @@ impl Outbound {
 
     pub(crate) fn close(&self) {
         self.lanes().values().for_each(|lane| lane.close());
+    }
+
+    /// Stops the attempts that have not sent their final dot; their deliveries go back to the queue.
+    pub(crate) fn cut(&self) {
+        self.lanes().values().for_each(|lane| lane.cut());
     }
 }

@@ -23,6 +23,8 @@ use crate::node::{Node, header};
 pub(crate) struct Attempted {
     pub attempt: Attempt,
     pub results: Vec<Result<Reply, Failure>>,
+    /// The hosts that failed before the one that the attempt came to.
+    pub failed_hosts: Vec<(Attempt, Failure)>,
     /// The destination makes notices of its own (RFC 3461).
     pub offers_dsn: bool,
     /// Why what was delivered had less protection than the modern policy asks for, if so.
@@ -62,12 +64,15 @@ async fn record_until_stored<S: Store>(node: &Arc<Node<S>>, settlements: Vec<Set
     let mut wait = std::time::Duration::from_millis(100);
     loop {
         match node.store.settle(&node.name, settlements.clone()).await {
-            Ok(lost) if lost.is_empty() => return,
             Ok(lost) => {
-                tracing::warn!(deliveries = lost.len(), "results came after their lease had ended");
+                node.outbound.note_recording(true);
+                if !lost.is_empty() {
+                    tracing::warn!(deliveries = lost.len(), "results came after their lease had ended");
+                }
                 return;
             }
             Err(error) => {
+                node.outbound.note_recording(false);
                 tracing::error!(%error, deliveries = settlements.len(), "failed to record results; trying again");
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(std::time::Duration::from_secs(5));
@@ -78,7 +83,7 @@ async fn record_until_stored<S: Store>(node: &Arc<Node<S>>, settlements: Vec<Set
 
 /// Decides about every delivery of a job after an attempt.
 pub(super) async fn record<S: Store>(node: &Arc<Node<S>>, job: Job, attempted: Attempted) {
-    let Attempted { attempt, results, offers_dsn, weakness } = attempted;
+    let Attempted { attempt, results, failed_hosts, offers_dsn, weakness } = attempted;
     let mut settlements = Vec::with_capacity(results.len());
     let header = original_header(node, &job, &results, offers_dsn).await;
     for (delivery, result) in job.deliveries.iter().zip(results) {
@@ -91,20 +96,42 @@ pub(super) async fn record<S: Store>(node: &Arc<Node<S>>, job: Job, attempted: A
             Err(failure) => context.failed(attempt.clone(), failure),
         });
     }
+    if let Some(first) = settlements.first_mut() {
+        let failed = failed_hosts.into_iter().map(|(attempt, failure)| Event {
+            at: Timestamp::now(),
+            node: node.name.clone(),
+            message: job.message.network_message_id,
+            recipient: None,
+            kind: EventKind::HostFailed { attempt, failure },
+        });
+        first.events.splice(0..0, failed);
+    }
     node.outbound.settle(Settled(settlements)).await;
 }
 
 /// Returns a job to the queue as it was.
-pub(super) async fn give_back<S: Store>(node: &Arc<Node<S>>, job: &Job) {
-    let settlement = |delivery: &Delivery| Settlement {
+pub(crate) async fn give_back<S: Store>(node: &Arc<Node<S>>, job: &Job) {
+    let outcome = |delivery: &Delivery| Outcome::Returned { review: None, delay_notified: delivery.delay_notified };
+    put_back(node, job, outcome).await;
+}
+
+/// Returns a job to the queue, not to be tried before `due`: others wait for the same failure, if any.
+pub(super) async fn postpone<S: Store>(node: &Arc<Node<S>>, job: &Job, due: Timestamp, failure: Option<Failure>) {
+    put_back(node, job, |_| Outcome::Postponed { due, failure: failure.clone() }).await;
+}
+
+/// Without an attempt. What other nodes hold by now is theirs.
+async fn put_back<S: Store>(node: &Arc<Node<S>>, job: &Job, outcome: impl Fn(&Delivery) -> Outcome) {
+    let held = job.deliveries.iter().filter(|delivery| !job.ticket.has_lost(delivery.key));
+    let settlements = held.map(|delivery| Settlement {
         delivery: delivery.key,
         message: job.message.key,
-        outcome: Outcome::Returned { review: None, delay_notified: delivery.delay_notified },
+        outcome: outcome(delivery),
         events: vec![],
         notices: vec![],
         weak: None,
-    };
-    node.outbound.settle(Settled(job.deliveries.iter().map(settlement).collect())).await;
+    });
+    node.outbound.settle(Settled(settlements.collect())).await;
 }
 
 fn weak_delivery(attempt: &Attempt, weakness: Option<Weakness>) -> Option<WeakDelivery> {

@@ -45,6 +45,14 @@ impl Destination {
         Self::listen(TcpListener::bind(("127.0.0.1", port)).unwrap(), |_, line| usual(line))
     }
 
+    /// One that takes everything at that listener, except where `answer` has something to say.
+    pub(crate) fn listening(
+        listener: TcpListener,
+        answer: impl Fn(u32, &str) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen(listener, move |number, line| answer(number, line).unwrap_or_else(|| usual(line)))
+    }
+
     fn listen(listener: TcpListener, answer: impl Fn(u32, &str) -> Answer + Send + Sync + 'static) -> Self {
         let port = listener.local_addr().unwrap().port();
         let (connections, heard) = (Arc::<AtomicU32>::default(), Arc::<Mutex<Vec<String>>>::default());

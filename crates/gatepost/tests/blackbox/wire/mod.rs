@@ -242,6 +242,7 @@ fn connect(port: u16, policy: TlsPolicy, wait: Duration) -> Seen {
         tls: Arc::new(settings),
         timeouts: Timeouts::each(wait),
         maximum_segment: None,
+        progress: Arc::default(),
     };
     runtime().block_on(async {
         let address = (FAR, port).into();

@@ -67,6 +67,7 @@ pub struct Client {
     reset_first: bool,
     /// The destination said 421 or stopped speaking SMTP: no further transaction.
     ended: bool,
+    replies_handled: u64,
 }
 
 enum State {
@@ -95,7 +96,13 @@ impl Client {
             replies: ReplyParser::default(),
             reset_first: false,
             ended: false,
+            replies_handled: 0,
         }
+    }
+
+    /// How many whole replies have come so far: each of them has a time limit of its own.
+    pub fn replies_handled(&self) -> u64 {
+        self.replies_handled
     }
 
     /// What the conversation waits for.
@@ -148,6 +155,7 @@ impl Client {
     }
 
     fn handle_reply(&mut self, reply: Reply, output: &mut Vec<u8>) -> Option<Action> {
+        self.replies_handled += 1;
         if reply.code == 421 {
             self.ended = true;
         }
@@ -265,6 +273,28 @@ impl Client {
     pub fn content(&mut self, piece: &[u8], output: &mut Vec<u8>) {
         if let State::Content(_, encoder) = &mut self.state {
             encoder.encode(piece, output);
+        }
+    }
+
+    /// Takes a reply that came before the content had ended, if a whole one is there: the destination accepts no more
+    /// of it. Without the final dot nothing is delivered, and the connection is of no further use.
+    pub fn reply_within_content(&mut self, input: &mut BytesMut) -> Option<Action> {
+        if !matches!(self.state, State::Content(..)) {
+            return None;
+        }
+        let reply = match self.replies.parse(input) {
+            Ok(None) => return None,
+            Ok(Some(reply)) if reply.code >= 400 => reply,
+            Ok(Some(reply)) => {
+                let detail = format!("{} before the content had ended", reply.code);
+                return Some(self.abandon(FailureKind::BadReply { detail }));
+            }
+            Err(error) => return Some(self.abandon(FailureKind::BadReply { detail: error.to_string() })),
+        };
+        self.ended = true;
+        match std::mem::replace(&mut self.state, State::Closed) {
+            State::Content(progress, _) => Some(Action::Done(progress.broken(Failure::rejected(Phase::Data, reply)))),
+            _ => None,
         }
     }
 

@@ -1,0 +1,283 @@
+//! The jobs of one lane in memory, and which of them may start next: the connector's rate, and what holds for each
+//! recipient domain where MX records decide.
+//!
+//! A job is never counted as under way while it waits for a limit: it stays here, and what is beyond the bounds stays
+//! in the store, where other nodes, `queue retry` and a new configuration find it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use delivery::backoff::BackOffPolicy;
+use jiff::Timestamp;
+use protocol::smtp::Failure;
+use tokio::time::Instant;
+
+use super::job::Job;
+use crate::config::{Connector, Hosts, Rate};
+
+/// Messages kept in memory for one lane; what comes beyond waits in the store.
+const JOBS_MAX: usize = 1000;
+/// Behind MX, of all domains together. Most of these come from the store, without their content.
+const MX_JOBS_MAX: usize = 5000;
+/// Behind MX, of one domain: one that is slow leaves room for the others.
+const DOMAIN_JOBS_MAX: usize = 300;
+/// Content kept in memory for one lane.
+const BYTES_MAX: usize = 32 * 1024 * 1024;
+/// With no more jobs than this that could start, more are claimed.
+pub(super) const JOBS_LOW: usize = 100;
+/// Deliveries claimed at a time. Behind MX a claim fits into what one domain may have.
+const CLAIM_MAX: u32 = 400;
+const MX_CLAIM_MAX: u32 = (DOMAIN_JOBS_MAX - JOBS_LOW) as u32;
+/// Under a rate limit, jobs are held for slots within this time.
+const SLOTS_AHEAD: Duration = Duration::from_secs(2);
+/// Domains of which something is remembered; beyond, those that have rested longest are forgotten.
+const DOMAINS_MAX: usize = 10_000;
+
+#[derive(Default)]
+pub(super) struct Jobs {
+    waiting: VecDeque<Job>,
+    bytes: usize,
+    domains: HashMap<String, Domain>,
+    /// The earliest moment at which the next message may be sent, under a rate limit.
+    next_slot: Option<Instant>,
+}
+
+/// What is known of one recipient domain.
+#[derive(Default)]
+struct Domain {
+    waiting: usize,
+    running: u32,
+    /// In a row.
+    failures: u32,
+    pause: Option<Pause>,
+}
+
+/// All hosts of the domain failed: none of its mail is tried before `until`.
+#[derive(Clone)]
+pub(super) struct Pause {
+    pub began: Timestamp,
+    pub until: Timestamp,
+    failure: Failure,
+}
+
+/// A job that is not to be tried before `due`, and for which failure.
+pub(super) struct Postponed {
+    pub job: Job,
+    pub due: Timestamp,
+    pub failure: Option<Failure>,
+}
+
+impl Jobs {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The next slot under the rate limit, if jobs wait for it.
+    pub(super) fn slot_waited_for(&self, connector: &Connector) -> Option<Instant> {
+        self.next_slot.filter(|_| connector.rate.is_some() && !self.waiting.is_empty())
+    }
+
+    pub(super) fn is_rate_limited(&self, connector: &Connector, within: Duration) -> bool {
+        connector.rate.is_some() && self.next_slot.is_some_and(|slot| slot > Instant::now() + within)
+    }
+
+    /// True if a message that was just accepted could be sent at once.
+    pub(super) fn have_room(&self, connector: &Connector, domain: Option<&str>) -> bool {
+        let max = if connector.hosts == Hosts::Mx { MX_JOBS_MAX } else { JOBS_MAX };
+        let has_room = |domain: &Domain| domain.waiting < DOMAIN_JOBS_MAX && domain.failures == 0;
+        self.waiting.len() < max
+            && self.bytes < BYTES_MAX
+            && self.waiting.len() < self.slots(connector.rate)
+            && domain.and_then(|domain| self.domains.get(domain)).is_none_or(has_room)
+    }
+
+    /// How many deliveries, of how many messages, are to be claimed now; `None`: there is enough to do.
+    pub(super) fn wanted(&self, connector: &Connector) -> Option<(u32, u32)> {
+        let messages = self.slots(connector.rate).saturating_sub(self.waiting.len());
+        if messages == 0 || self.bytes >= BYTES_MAX {
+            return None;
+        }
+        let messages = u32::try_from(messages).unwrap_or(u32::MAX);
+        match connector.hosts {
+            Hosts::SmartHosts(_) => (self.waiting.len() <= JOBS_LOW).then_some((CLAIM_MAX, messages)),
+            Hosts::Mx => (self.waiting.len() < MX_JOBS_MAX && self.startable(connector, JOBS_LOW + 1) <= JOBS_LOW)
+                .then_some((MX_CLAIM_MAX, messages)),
+        }
+    }
+
+    /// How many messages the rate limit lets go within a moment.
+    fn slots(&self, rate: Option<Rate>) -> usize {
+        let Some(rate) = rate else { return usize::MAX };
+        let horizon = Instant::now() + SLOTS_AHEAD;
+        let next = self.next_slot.unwrap_or_else(Instant::now).max(Instant::now());
+        match horizon.checked_duration_since(next) {
+            Some(ahead) => 1 + (ahead.as_nanos() / interval(rate).as_nanos().max(1)) as usize,
+            None => 0,
+        }
+    }
+
+    /// Jobs that could start if there were workers, counted up to `enough`.
+    pub(super) fn startable(&self, connector: &Connector, enough: usize) -> usize {
+        match connector.hosts {
+            Hosts::SmartHosts(_) => self.waiting.len(),
+            Hosts::Mx => self.waiting.iter().filter(|job| self.may_start(job, connector)).take(enough).count(),
+        }
+    }
+
+    fn may_start(&self, job: &Job, connector: &Connector) -> bool {
+        let Some(domain) = job.domain.as_deref().and_then(|domain| self.domains.get(domain)) else { return true };
+        // While it fails, one attempt finds out whether it works again.
+        let running_max = if domain.failures > 0 { 1 } else { connector.domain_concurrency };
+        domain.pause.is_none() && domain.running < running_max
+    }
+
+    /// Takes a job in, or gives back one that is too many of its domain.
+    pub(super) fn push(&mut self, job: Job) -> Result<(), Job> {
+        if let Some(name) = &job.domain {
+            if !self.domains.contains_key(name) {
+                self.forget_domains();
+            }
+            let domain = self.domains.entry(name.clone()).or_default();
+            if domain.waiting >= DOMAIN_JOBS_MAX {
+                return Err(job);
+            }
+            domain.waiting += 1;
+        }
+        self.bytes += job.bytes();
+        self.waiting.push_back(job);
+        Ok(())
+    }
+
+    /// Takes the next job that may start: one for the domain whose connection is open, else the first.
+    pub(super) fn pop(&mut self, connector: &Connector, open_to: Option<&str>) -> Option<Job> {
+        let now = Instant::now();
+        if connector.rate.is_some() && self.next_slot.is_some_and(|slot| slot > now) {
+            return None;
+        }
+        let for_open = |job: &Job| open_to.is_some() && job.domain.as_deref() == open_to;
+        let position = match connector.hosts {
+            Hosts::SmartHosts(_) => (!self.waiting.is_empty()).then_some(0),
+            Hosts::Mx => {
+                let mut startable = self.waiting.iter().enumerate().filter(|(_, job)| self.may_start(job, connector));
+                let first = startable.next();
+                let fits = first.into_iter().chain(startable).find(|(_, job)| for_open(job));
+                fits.or(first).map(|(position, _)| position)
+            }
+        }?;
+        let job = self.waiting.remove(position)?;
+        self.bytes -= job.bytes();
+        if let Some(domain) = self.domain(&job) {
+            domain.waiting -= 1;
+            domain.running += 1;
+        }
+        self.next_slot = connector.rate.map(|rate| self.next_slot.unwrap_or(now).max(now) + interval(rate));
+        Some(job)
+    }
+
+    fn domain(&mut self, job: &Job) -> Option<&mut Domain> {
+        job.domain.as_ref().and_then(|name| self.domains.get_mut(name))
+    }
+
+    /// The attempt of a job that was popped has ended.
+    pub(super) fn ended(&mut self, domain: Option<&str>) {
+        let Some(name) = domain else { return };
+        if let Some(domain) = self.domains.get_mut(name) {
+            domain.running -= 1;
+            if domain.running == 0 && domain.waiting == 0 && domain.failures == 0 {
+                self.domains.remove(name);
+            }
+        }
+    }
+
+    pub(super) fn domain_works(&mut self, name: &str) {
+        if let Some(domain) = self.domains.get_mut(name) {
+            domain.failures = 0;
+            domain.pause = None;
+        }
+    }
+
+    /// All hosts of a domain failed. Attempts that fail side by side count as one.
+    pub(super) fn domain_failed(&mut self, name: &str, failure: &Failure, policy: &BackOffPolicy, jitter: f64) {
+        let domain = self.domains.entry(name.to_owned()).or_default();
+        if domain.pause.is_some() {
+            return;
+        }
+        domain.failures += 1;
+        let now = Timestamp::now();
+        let until = now.checked_add(policy.delay(domain.failures, jitter)).unwrap_or(now);
+        domain.pause = Some(Pause { began: now, until, failure: failure.clone() });
+    }
+
+    /// Ends the pauses for which something holds; true if one has ended.
+    pub(super) fn end_pauses(&mut self, is_over: impl Fn(&Pause) -> bool) -> bool {
+        let ended = self.domains.values_mut().filter(|domain| domain.pause.as_ref().is_some_and(&is_over));
+        ended.map(|domain| domain.pause = None).count() > 0
+    }
+
+    pub(super) fn has_pauses(&self) -> bool {
+        self.domains.values().any(|domain| domain.pause.is_some())
+    }
+
+    /// Takes out the jobs of domains that are paused.
+    pub(super) fn take_paused(&mut self) -> Vec<Postponed> {
+        if !self.has_pauses() {
+            return Vec::new();
+        }
+        let pauses: HashMap<String, Pause> =
+            self.domains.iter().filter_map(|(name, domain)| Some((name.clone(), domain.pause.clone()?))).collect();
+        let taken = self.take_if(|job| job.domain.as_ref().is_some_and(|domain| pauses.contains_key(domain)));
+        let postponed = taken.into_iter().filter_map(|job| {
+            let pause = pauses.get(job.domain.as_ref()?)?.clone();
+            Some(Postponed { job, due: pause.until, failure: Some(pause.failure) })
+        });
+        postponed.collect()
+    }
+
+    /// Takes out the jobs for which something holds.
+    pub(super) fn take_if(&mut self, mut wanted: impl FnMut(&Job) -> bool) -> Vec<Job> {
+        if !self.waiting.iter().any(&mut wanted) {
+            return Vec::new();
+        }
+        let (taken, kept): (VecDeque<Job>, VecDeque<Job>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(wanted);
+        self.waiting = kept;
+        for job in &taken {
+            self.bytes -= job.bytes();
+            if let Some(domain) = self.domain(job) {
+                domain.waiting -= 1;
+            }
+        }
+        taken.into()
+    }
+
+    pub(super) fn take_all(&mut self) -> Vec<Job> {
+        self.take_if(|_| true)
+    }
+
+    /// A new configuration: a slot far ahead was the old rate's.
+    pub(super) fn reconfigured(&mut self, connector: &Connector) {
+        let latest = connector.rate.map(|rate| Instant::now() + interval(rate));
+        self.next_slot = self.next_slot.zip(latest).map(|(slot, latest)| slot.min(latest));
+    }
+
+    /// Keeps the number of remembered domains bounded.
+    fn forget_domains(&mut self) {
+        if self.domains.len() < DOMAINS_MAX {
+            return;
+        }
+        self.domains.retain(|_, domain| domain.running > 0 || domain.waiting > 0 || domain.pause.is_some());
+        if self.domains.len() >= DOMAINS_MAX {
+            self.domains.retain(|_, domain| domain.running > 0 || domain.waiting > 0);
+        }
+    }
+}
+
+fn interval(rate: Rate) -> Duration {
+    rate.per.duration() / rate.messages.max(1)
+}

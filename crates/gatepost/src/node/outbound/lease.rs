@@ -1,0 +1,199 @@
+//! The leases that this node holds, as it knows of them: until when it may rely on each, and which it has lost.
+//!
+//! A node that relies on a lease which another node may hold by now sends mail twice. So it counts from the moment
+//! *before* it asked the store, on a clock that goes on while the machine sleeps, and leaves a margin.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use net::send::Progress;
+use rustix::time::{ClockId, clock_gettime};
+use store::DeliveryKey;
+use tokio::{sync::Notify, time::Instant};
+
+/// How long a node holds what it has claimed without renewing.
+pub(crate) const LEASE: Duration = Duration::from_secs(300);
+/// In the last part of a lease no attempt is begun and no final dot is sent.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// The end of leases that are asked for now, in milliseconds of the clock that counts since the machine was started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Term(u64);
+
+impl Term {
+    /// To be taken before the store is asked.
+    pub(crate) fn from_now() -> Self {
+        Self(now_ms() + LEASE.as_millis() as u64)
+    }
+}
+
+fn now_ms() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
+/// Why an attempt is stopped before its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stop {
+    /// Another node may hold some of its leases.
+    Lost,
+    /// The node is to stop.
+    ShutDown,
+    /// It has taken as long as an attempt may.
+    Deadline,
+}
+
+/// The leases of one job.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    term: AtomicU64,
+    shut_down: AtomicBool,
+    /// Deliveries that are no longer this node's.
+    lost: Mutex<Vec<DeliveryKey>>,
+    changed: Notify,
+}
+
+impl Ticket {
+    pub(crate) fn new(term: Term) -> Self {
+        Self {
+            term: AtomicU64::new(term.0),
+            shut_down: AtomicBool::new(false),
+            lost: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    /// True while no other node can hold any of its leases.
+    pub(crate) fn is_valid(&self) -> bool {
+        now_ms() + (MARGIN.as_millis() as u64) < self.term.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_lost(&self, key: DeliveryKey) -> bool {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
+    }
+
+    /// Has its attempt stopped, if that has not sent the final dot.
+    pub(super) fn shut_down(&self) {
+        self.shut_down.store(true, Ordering::Relaxed);
+        self.changed.notify_waiters();
+    }
+
+    fn lose(&self, key: DeliveryKey) {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).push(key);
+        self.term.store(0, Ordering::Relaxed);
+        self.changed.notify_waiters();
+    }
+
+    fn extend(&self, term: Term) {
+        // One that has lost a lease stays lost.
+        let extend = |before| (before != 0).then_some(term.0.max(before));
+        let _ = self.term.fetch_update(Ordering::Relaxed, Ordering::Relaxed, extend);
+    }
+
+    /// Returns when its attempt must be stopped; never once the final dot may be out, since stopping would then make a
+    /// duplicate.
+    pub(super) async fn stopped(&self, progress: &Progress, deadline: Instant) -> Stop {
+        loop {
+            let changed = self.changed.notified();
+            let stop = if !self.is_valid() {
+                Some(Stop::Lost)
+            } else if self.shut_down.load(Ordering::Relaxed) {
+                Some(Stop::ShutDown)
+            } else if Instant::now() >= deadline {
+                Some(Stop::Deadline)
+            } else {
+                None
+            };
+            match stop {
+                Some(_) if progress.is_past_content() => return std::future::pending().await,
+                Some(stop) => return stop,
+                None => {}
+            }
+            let term = Duration::from_millis(self.term.load(Ordering::Relaxed).saturating_sub(now_ms()));
+            let ends = Instant::now() + term.saturating_sub(MARGIN) + Duration::from_millis(10);
+            let _ = tokio::time::timeout_at(deadline.min(ends), changed).await;
+        }
+    }
+}
+
+/// All leases that must be renewed, and to whose job each belongs.
+#[derive(Default)]
+pub(crate) struct Held(Mutex<HashMap<DeliveryKey, Arc<Ticket>>>);
+
+impl Held {
+    fn lock(&self) -> MutexGuard<'_, HashMap<DeliveryKey, Arc<Ticket>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, keys: impl IntoIterator<Item = DeliveryKey>, ticket: &Arc<Ticket>) {
+        self.lock().extend(keys.into_iter().map(|key| (key, Arc::clone(ticket))));
+    }
+
+    pub(crate) fn remove(&self, key: DeliveryKey) {
+        self.lock().remove(&key);
+    }
+
+    pub(crate) fn keys(&self) -> Vec<DeliveryKey> {
+        self.lock().keys().copied().collect()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// The store has renewed `asked` until `term`, but for `lost`.
+    pub(crate) fn renewed(&self, asked: &[DeliveryKey], lost: &[DeliveryKey], term: Term) {
+        let mut held = self.lock();
+        for key in lost {
+            if let Some(ticket) = held.remove(key) {
+                ticket.lose(*key);
+            }
+        }
+        for key in asked {
+            if let Some(ticket) = held.get(key) {
+                ticket.extend(term);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_lease_ends_its_job_and_no_other() {
+        let held = Held::default();
+        let tickets = [(); 2].map(|()| Arc::new(Ticket::new(Term::from_now())));
+        held.add([DeliveryKey(1), DeliveryKey(2)], &tickets[0]);
+        held.add([DeliveryKey(3)], &tickets[1]);
+        held.renewed(&held.keys(), &[DeliveryKey(2)], Term::from_now());
+        assert!(!tickets[0].is_valid() && tickets[1].is_valid());
+        assert!(tickets[0].has_lost(DeliveryKey(2)) && !tickets[0].has_lost(DeliveryKey(1)));
+        let mut left = held.keys();
+        left.sort();
+        assert_eq!(left, [DeliveryKey(1), DeliveryKey(3)]);
+        // Renewing the rest does not bring the job back.
+        held.renewed(&held.keys(), &[], Term::from_now());
+        assert!(!tickets[0].is_valid());
+    }
+
+    #[test]
+    fn nothing_is_begun_in_the_last_part_of_a_lease() {
+        let in_s = |seconds: u64| Ticket::new(Term(now_ms() + seconds * 1000)).is_valid();
+        assert!(in_s(MARGIN.as_secs() + 5) && !in_s(MARGIN.as_secs() - 1) && !in_s(0));
+    }
+
+    #[tokio::test]
+    async fn an_attempt_is_stopped_at_its_deadline() {
+        let ticket = Ticket::new(Term::from_now());
+        let deadline = Instant::now() + Duration::from_millis(20);
+        assert_eq!(ticket.stopped(&Progress::default(), deadline).await, Stop::Deadline);
+    }
+}
