@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use gatepost_delivery::waiting::{Facts, Standing, waiting};
 use jiff::Timestamp;
+use protocol::smtp::Phase;
+use trace::Doing;
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_800_000_000).unwrap()
@@ -35,6 +37,10 @@ fn due() -> Facts<'static> {
     }
 }
 
+/// An attempt that has lasted for a while: without one, a node at its limit is not delivering all that it holds.
+static DOING: LazyLock<Doing> =
+    LazyLock::new(|| Doing { phase: Phase::EndOfData, since: ago(Duration::from_secs(9)), destination: None });
+
 type Hold = fn(&mut Facts<'static>);
 
 /// Reasons with what makes them hold, the strongest first.
@@ -45,6 +51,7 @@ const REASONS: [(&str, Hold); 7] = [
     }),
     ("leased", |facts| {
         facts.lease = Some(("edge-1", later(60)));
+        facts.doing = Some(&DOING);
         if facts.standing != Standing::Suspended {
             facts.standing = Standing::Leased;
         }

@@ -10,7 +10,7 @@ use std::{error::Error, path::Path, time::Instant};
 
 use bytes::Bytes;
 use gatepost_store::{
-    Body, Claim, Lease, NewDelivery, NewMessage, Outcome, Settlement, SqliteStore, Store as _, StoreError,
+    Body, Claim, Lease, Leave, NewDelivery, NewMessage, Outcome, Settlement, SqliteStore, Store as _, StoreError,
 };
 use jiff::{Timestamp, ToSpan as _};
 use protocol::smtp::{Address, BodyType, Failure, FailureKind, Phase, ReversePath};
@@ -186,8 +186,14 @@ async fn claims(rounds: usize, folders: &[&str]) -> Result<()> {
         let now = start + (round as i64).seconds();
         for (store, claim_times, settle_times) in &mut stores {
             let lease = Lease { node: NODE.to_owned(), until: now + 1.hours() };
-            let claim =
-                Claim { connector: CONNECTOR.to_owned(), due_by: now, limit: CLAIM_LIMIT, messages: u32::MAX, lease };
+            let claim = Claim {
+                connector: CONNECTOR.to_owned(),
+                due_by: now,
+                limit: CLAIM_LIMIT,
+                messages: u32::MAX,
+                leave: Leave::default(),
+                lease,
+            };
             let begin = Instant::now();
             let claimed = store.claim(claim).await?;
             let claim_time = begin.elapsed();

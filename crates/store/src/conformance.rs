@@ -22,6 +22,9 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> S) {
     claims_take_what_is_due_in_order(&make().await).await;
     claims_exclude_each_other(&make().await).await;
     a_message_is_claimed_with_its_recipients(&make().await).await;
+    claims_are_limited_in_messages(&make().await).await;
+    domains_are_left_for_a_while(&make().await).await;
+    what_is_postponed_was_not_tried(&make().await).await;
     results_are_recorded(&make().await).await;
     a_lost_lease_settles_nothing(&make().await).await;
     leases_are_renewed_and_end(&make().await).await;
@@ -130,7 +133,14 @@ async fn accept<S: Store>(store: &S, message: &NewMessage, lease: Option<Lease>)
 }
 
 fn claim(node: &str, now: i64, limit: u32) -> Claim {
-    Claim { connector: "c".to_owned(), due_by: at(now), limit, messages: u32::MAX, lease: lease(node, now + 100) }
+    Claim {
+        connector: "c".to_owned(),
+        due_by: at(now),
+        limit,
+        messages: u32::MAX,
+        leave: Leave::default(),
+        lease: lease(node, now + 100),
+    }
 }
 
 async fn claim_keys<S: Store>(store: &S, node: &str, now: i64, limit: u32) -> Vec<DeliveryKey> {
@@ -236,6 +246,45 @@ async fn a_message_is_claimed_with_its_recipients<S: Store>(store: &S) {
     assert_eq!(claimed.len(), 2);
     let keys: Vec<_> = claimed[0].deliveries.iter().map(|delivery| delivery.key).collect();
     assert_eq!((claimed[0].message.key, keys), (accepted.message, accepted.deliveries));
+}
+
+async fn claims_are_limited_in_messages<S: Store>(store: &S) {
+    for _ in 0..3 {
+        accept(store, &new_message(&["a@x.test", "b@x.test"], 0), None).await;
+    }
+    let claimed = store.claim(Claim { messages: 2, ..claim("n", 1, 10) }).await.expect("claimed");
+    assert_eq!(claimed.iter().map(|claimed| claimed.deliveries.len()).collect::<Vec<_>>(), [2, 2]);
+    assert_eq!(claim_keys(store, "n", 1, 1).await.len(), 1);
+}
+
+/// Deliveries to domains that are left do not hide what is due after them.
+async fn domains_are_left_for_a_while<S: Store>(store: &S) {
+    let left = accept(store, &new_message(&["a@Left.test", "b@left.test"], 10), None).await;
+    let other = accept(store, &new_message(&["c@other.test"], 20), None).await;
+    let leave = |due_by| Leave { domains: vec!["left.test".to_owned()], due_by: at(due_by) };
+    let keys = async |due_by, limit| {
+        let claimed = store.claim(Claim { leave: leave(due_by), ..claim("n", 30, limit) }).await.expect("claimed");
+        claimed.iter().flat_map(|claimed| claimed.deliveries.iter().map(|delivery| delivery.key)).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(9, 1).await, other.deliveries);
+    assert_eq!(keys(9, 10).await, []);
+    assert_eq!(keys(10, 10).await, left.deliveries);
+}
+
+async fn what_is_postponed_was_not_tried<S: Store>(store: &S) {
+    let new = new_message(&["a@x.test", "b@x.test"], 0);
+    let accepted = accept(store, &new, Some(lease("n", 100))).await;
+    let postponed = |failure| Outcome::Postponed { due: at(60), failure };
+    let settlements = [(0, postponed(Some(failure()))), (1, postponed(None))]
+        .map(|(index, outcome)| Settlement { events: vec![], ..settlement(&accepted, index, outcome) });
+    assert_eq!(store.settle("n", settlements.to_vec()).await.expect("settled"), vec![]);
+    let deliveries = record(store, &new).await.deliveries;
+    for delivery in &deliveries {
+        assert_eq!((delivery.state, delivery.due, delivery.delivery.attempts), (State::Queued, at(60), 0));
+    }
+    assert_eq!((&deliveries[0].delivery.failure, &deliveries[1].delivery.failure), (&Some(failure()), &None));
+    assert_eq!(claim_keys(store, "n", 59, 10).await.len(), 0);
+    assert_eq!(claim_keys(store, "n", 60, 10).await.len(), 2);
 }
 
 async fn results_are_recorded<S: Store>(store: &S) {

@@ -1,6 +1,6 @@
 //! What goes into the store and comes out of it.
 
-use std::{fmt, net::IpAddr};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -85,7 +85,23 @@ pub struct Claim {
     pub limit: u32,
     /// Messages at most, each with those of its deliveries that come within the limit.
     pub messages: u32,
+    pub leave: Leave,
     pub lease: Lease,
+}
+
+/// Recipient domains whose deliveries are left to other nodes for a while.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Leave {
+    /// Keys as [`Address::domain_key`] makes them.
+    pub domains: Vec<String>,
+    /// What was due by then is taken anyway.
+    pub due_by: Timestamp,
+}
+
+impl Default for Leave {
+    fn default() -> Self {
+        Self { domains: Vec::new(), due_by: Timestamp::MIN }
+    }
 }
 
 /// What `accept` made, in the order of [`NewMessage::deliveries`].
@@ -358,6 +374,9 @@ pub struct ConnectorReport {
     /// What came of its TLS policy; `None` before the first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub under_policy: Option<PolicyResults>,
+    /// The same behind MX for each recipient domain that fails on some node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub domains_under_policy: BTreeMap<String, PolicyResults>,
     /// Attempts that have lasted for a while, the longest first; not all of them where there are many.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub running: Vec<RunningAttempt>,

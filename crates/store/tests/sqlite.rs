@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use gatepost_store::{
-    self as store, Body, Claim, Lease, NewDelivery, NewMessage, SqliteStore, Store, StoreError, conformance,
+    self as store, Body, Claim, Lease, Leave, NewDelivery, NewMessage, SqliteStore, Store, StoreError, conformance,
 };
 use jiff::Timestamp;
 use protocol::smtp::{Address, BodyType, ReversePath};
@@ -41,7 +41,14 @@ fn message(body: &[u8]) -> NewMessage {
 
 fn claim(limit: u32) -> Claim {
     let lease = Lease { node: "n".to_owned(), until: Timestamp::MAX };
-    Claim { connector: "c".to_owned(), due_by: Timestamp::now(), limit, messages: u32::MAX, lease }
+    Claim {
+        connector: "c".to_owned(),
+        due_by: Timestamp::now(),
+        limit,
+        messages: u32::MAX,
+        leave: Leave::default(),
+        lease,
+    }
 }
 
 fn open_error(folder: &Path) -> StoreError {

@@ -1,5 +1,7 @@
 //! Attempts from the gateway's own events.
 
+use std::collections::HashSet;
+
 use jiff::SignedDuration;
 use protocol::smtp::{Address, Failure};
 use trace::{Attempt, Event, EventKind};
@@ -14,8 +16,29 @@ pub fn add_history(evidence: &mut Evidence, events: &[Event], message_id: Option
     add(evidence, events, message_id, |event| event.kind.failure());
 }
 
-/// The same, judged by encryption: what was delivered in the clear because TLS had failed, failed by that.
-pub fn add_encryption(evidence: &mut Evidence, events: &[Event], message_id: Option<&str>) {
+/// Attempts judged by encryption: mail that was delivered in plaintext because TLS had failed, failed by that. A connection
+/// counts once, however many messages went over it: it had one handshake. Where TLS was not offered, or not wanted,
+/// nothing can be said of it.
+#[derive(Debug, Default)]
+pub struct Encryption {
+    /// Node and session of the connections that were counted.
+    connections: HashSet<(String, String)>,
+}
+
+impl Encryption {
+    pub fn add(&mut self, evidence: &mut Evidence, events: &[Event], message_id: Option<&str>) {
+        let mut counts = |event: &Event| {
+            let Some(attempt) = event.kind.attempt() else { return true };
+            let tried_tls = attempt.tls.is_some() || attempt.plaintext_because.is_some();
+            let failed = event.kind.failure().is_some();
+            failed || (tried_tls && self.connections.insert((event.node.clone(), attempt.session.clone())))
+        };
+        let counted: Vec<Event> = events.iter().filter(|event| counts(event)).cloned().collect();
+        add_by_encryption(evidence, &counted, message_id);
+    }
+}
+
+fn add_by_encryption(evidence: &mut Evidence, events: &[Event], message_id: Option<&str>) {
     add(evidence, events, message_id, |event| {
         event.kind.failure().or_else(|| event.kind.attempt()?.plaintext_because.as_ref())
     });

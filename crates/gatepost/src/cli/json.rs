@@ -101,7 +101,7 @@ fn waiting(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "description": "`waits` says for what; the other keys, where it has more to say, are `until`, `limit`, `by`, \
-                        `node`, `connector`, `policy` and `last_seen`.",
+                        `node`, `doing`, `connector`, `policy` and `last_seen`.",
         "required": ["waits"],
         "properties": { "waits": { "type": "string", "enum": [
             "timer", "connector-limit", "connector-backed-off", "suspended", "leased", "no-route", "policy-forbids",

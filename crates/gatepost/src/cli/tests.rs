@@ -562,6 +562,7 @@ fn why_a_delivery_waits() {
             connections_max: 20,
             limited: limited.map(str::to_owned),
             under_policy: None,
+            domains_under_policy: Default::default(),
             running: vec![],
             backed_off: backed_off.map(|until| BackOff {
                 since: at(NOW),

@@ -8,12 +8,12 @@
 //! report no longer, and mail is taken after that while in any case: it never starves. Only policies that the plan in
 //! force gives to the nodes that report them are preferred, so a retired one never is.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use store::{NodeReport, PolicyResults, Store};
+use store::{ConnectorReport, NodeReport, PolicyResults, Store};
 
-use super::Node;
+use super::{Node, outbound::LeftTo};
 use crate::{
     config::{Connector, Hosts},
     fleet::Rollout,
@@ -44,47 +44,73 @@ pub(super) fn note(results: &mut Option<PolicyResults>, policy: &str, works: boo
 pub(super) async fn update<S: Store>(node: &Arc<Node<S>>) {
     let is_on = node.config.load().rollout.self_defence;
     let plan = node.plan.load_full().filter(|plan| is_on && !plan.1.is_idle());
-    let Some(plan) = plan else { return node.outbound.leave_to(|_| None) };
+    let Some(plan) = plan else { return node.outbound.leave_to(|_| Default::default()) };
     let reports = match node.store.reports().await {
         Ok(reports) => reports,
-        Err(error) => return tracing::warn!(%error, "failed to read how other nodes fare"),
+        Err(error) => return tracing::warn!(%error, "failed to read what other nodes report"),
     };
     let now = Timestamp::now();
     node.outbound.leave_to(|connector| {
         let policy = node.tls_under(connector).tls.policy.name.clone();
-        better(connector, &policy, &plan.1, &reports, now)
+        let compared = Compared { connector, policy: &policy, plan: &plan.1, reports: &reports, now };
+        compared.left_to()
     });
 }
 
-/// The policy of those nodes that deliver by this connector while it fails under `policy`.
-fn better(
-    connector: &Connector,
-    policy: &str,
-    plan: &Rollout,
-    reports: &[NodeReport],
+/// One connector's results on all nodes that have reported lately.
+struct Compared<'a> {
+    connector: &'a Connector,
+    /// This node's.
+    policy: &'a str,
+    plan: &'a Rollout,
+    reports: &'a [NodeReport],
     now: Timestamp,
-) -> Option<String> {
-    // With MX there are many destinations, and one that fails says nothing of the others.
-    if connector.hosts == Hosts::Mx {
-        return None;
-    }
-    let results: Vec<&PolicyResults> = reports
-        .iter()
-        .filter(|report| report.at + REPORTED_WITHIN >= now)
-        .filter_map(|report| results_under_plan(report, connector, plan))
-        .collect();
-    let (own, others): (Vec<&PolicyResults>, Vec<_>) =
-        results.into_iter().partition(|results| results.policy == policy);
-    let failing_since = failing_since(&own, now)?;
-    let works = |results: &&PolicyResults| results.failing_since.is_none() && results.worked >= Some(failing_since);
-    others.into_iter().find(works).map(|results| results.policy.clone())
 }
 
-/// What a node reports, if it was under the policy that the plan gives to it.
-fn results_under_plan<'a>(report: &'a NodeReport, connector: &Connector, plan: &Rollout) -> Option<&'a PolicyResults> {
-    let reported = report.connectors.iter().find(|reported| reported.name == connector.name)?;
-    let planned = plan.policy_on(&report.node, &connector.tls_policy);
-    reported.under_policy.as_ref().filter(|results| results.policy == planned)
+impl Compared<'_> {
+    /// To whom mail is left, and the domains behind MX that fail on some node. There each domain has destinations of its
+    /// own, and one that fails says nothing of the others.
+    fn left_to(&self) -> (LeftTo, BTreeSet<String>) {
+        if self.connector.hosts != Hosts::Mx {
+            return (LeftTo { all: self.better(None), ..LeftTo::default() }, BTreeSet::new());
+        }
+        let domains =
+            self.fresh().flat_map(|report| self.reported(report)).flat_map(|report| &report.domains_under_policy);
+        let failing: BTreeSet<String> =
+            domains.filter(|(_, results)| results.failing_since.is_some()).map(|(domain, _)| domain.clone()).collect();
+        let better = |domain: &String| Some((domain.clone(), self.better(Some(domain))?));
+        (LeftTo { all: None, domains: failing.iter().filter_map(better).collect() }, failing)
+    }
+
+    /// The policy of those nodes that deliver, by this connector or to this domain, while it fails under this node's.
+    fn better(&self, domain: Option<&str>) -> Option<String> {
+        let results: Vec<&PolicyResults> =
+            self.fresh().filter_map(|report| self.results_under_plan(report, domain)).collect();
+        let (own, others): (Vec<&PolicyResults>, Vec<_>) =
+            results.into_iter().partition(|results| results.policy == self.policy);
+        let failing_since = failing_since(&own, self.now)?;
+        let works = |results: &&PolicyResults| results.failing_since.is_none() && results.worked >= Some(failing_since);
+        others.into_iter().find(works).map(|results| results.policy.clone())
+    }
+
+    fn fresh(&self) -> impl Iterator<Item = &NodeReport> {
+        self.reports.iter().filter(|report| report.at + REPORTED_WITHIN >= self.now)
+    }
+
+    fn reported<'b>(&self, report: &'b NodeReport) -> Option<&'b ConnectorReport> {
+        report.connectors.iter().find(|reported| reported.name == self.connector.name)
+    }
+
+    /// What a node reports, if it was under the policy that the plan gives to it.
+    fn results_under_plan<'b>(&self, report: &'b NodeReport, domain: Option<&str>) -> Option<&'b PolicyResults> {
+        let reported = self.reported(report)?;
+        let results = match domain {
+            Some(domain) => reported.domains_under_policy.get(domain),
+            None => reported.under_policy.as_ref(),
+        };
+        let planned = self.plan.policy_on(&report.node, &self.connector.tls_policy);
+        results.filter(|results| results.policy == planned)
+    }
 }
 
 /// Since when a policy fails on all nodes that have it. `None`: it works on one of them, or has not failed lately.
@@ -97,8 +123,6 @@ fn failing_since(own: &[&PolicyResults], now: Timestamp) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use store::ConnectorReport;
-
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -138,6 +162,7 @@ mod tests {
             limited: None,
             backed_off: None,
             under_policy,
+            domains_under_policy: Default::default(),
             running: vec![],
         };
         NodeReport { node: node.to_owned(), at: at(100), connectors: vec![connector], plan_version: Some(1) }
@@ -145,6 +170,16 @@ mod tests {
 
     fn better_at(second: i64, plan: &Rollout, reports: &[NodeReport]) -> Option<String> {
         better(&connector(), "modern", plan, reports, at(second))
+    }
+
+    fn better(
+        connector: &Connector,
+        policy: &str,
+        plan: &Rollout,
+        reports: &[NodeReport],
+        now: Timestamp,
+    ) -> Option<String> {
+        Compared { connector, policy, plan, reports, now }.left_to().0.all
     }
 
     #[test]
@@ -198,10 +233,36 @@ mod tests {
         assert_eq!(better(&connector(), "legacy", &plan(0, &[]), &both, at(101)), None);
     }
 
+    /// Behind MX one domain that fails says nothing of the others.
     #[test]
-    fn with_mx_nothing_is_left() {
+    fn behind_mx_mail_is_left_by_domain() {
         let mx = Connector { hosts: Hosts::Mx, ..connector() };
-        let both = [report("mx1", "modern", &[(10, false)]), report("mx2", "legacy", &[(15, true)])];
-        assert_eq!(better(&mx, "modern", &plan(50, &["mx1"]), &both, at(101)), None);
+        let with_domains = |node: &str, policy: &str, domains: &[(&str, &[(i64, bool)])]| {
+            let mut reported = report(node, policy, &[(10, false)]);
+            let results = |attempts: &[(i64, bool)]| report(node, policy, attempts).connectors.remove(0).under_policy;
+            reported.connectors[0].domains_under_policy = domains
+                .iter()
+                .filter_map(|(domain, attempts)| Some((domain.to_string(), results(attempts)?)))
+                .collect();
+            reported
+        };
+        let both = [
+            with_domains(
+                "mx1",
+                "modern",
+                &[("a.test", &[(10, false)]), ("b.test", &[(10, false)]), ("c.test", &[(12, true)])],
+            ),
+            with_domains(
+                "mx2",
+                "legacy",
+                &[("a.test", &[(15, true)]), ("b.test", &[(15, false)]), ("c.test", &[(15, true)])],
+            ),
+        ];
+        let plan = plan(50, &["mx1"]);
+        let compared = Compared { connector: &mx, policy: "modern", plan: &plan, reports: &both, now: at(101) };
+        let (left_to, watched) = compared.left_to();
+        assert_eq!(left_to.all, None);
+        assert_eq!(left_to.domains.into_iter().collect::<Vec<_>>(), [("a.test".to_owned(), "legacy".to_owned())]);
+        assert_eq!(watched.into_iter().collect::<Vec<_>>(), ["a.test", "b.test"]);
     }
 }

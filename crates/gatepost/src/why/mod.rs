@@ -80,7 +80,7 @@ impl Gathered {
         &mut self,
         store: &S,
         query: TraceQuery,
-        add: fn(&mut Evidence, &[Event], Option<&str>),
+        mut add: impl FnMut(&mut Evidence, &[Event], Option<&str>),
     ) -> store::Result<()> {
         let since = query.since.map(|since| format!(" since {}", report::moment(since))).unwrap_or_default();
         let mut pages = Pages::new(query);

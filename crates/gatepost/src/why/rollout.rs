@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
 use diagnosis::{
     Dimension, Evidence, Finding, Scope, diagnose,
-    sources::store::{add_encryption, add_history},
+    sources::store::{Encryption, add_history},
 };
 use jiff::Timestamp;
 use store::{AttemptMatch, State, Store, TraceQuery};
@@ -38,7 +38,9 @@ pub(crate) async fn trouble_of<S: Store>(
         if let Some(finding) = look(store, rollout, query.clone(), add_history).await? {
             return Ok(Some(finding));
         }
-        if let Some(finding) = look(store, rollout, query, add_encryption).await? {
+        let mut encryption = Encryption::default();
+        let add = |evidence: &mut Evidence, events: &[Event], id: Option<&str>| encryption.add(evidence, events, id);
+        if let Some(finding) = look(store, rollout, query, add).await? {
             return Ok(Some(unencrypted(rollout, finding)));
         }
     }
@@ -49,7 +51,7 @@ async fn look<S: Store>(
     store: &S,
     rollout: &Rollout,
     query: TraceQuery,
-    add: fn(&mut Evidence, &[Event], Option<&str>),
+    add: impl FnMut(&mut Evidence, &[Event], Option<&str>),
 ) -> anyhow::Result<Option<Finding>> {
     let mut gathered = Gathered::for_findings();
     gathered.add_store_by(store, query, add).await?;

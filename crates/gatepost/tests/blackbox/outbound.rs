@@ -310,3 +310,69 @@ fn a_silent_destination_does_not_hold_up_a_shutdown() {
     let queue = node.queue();
     assert_eq!((queue.len(), &queue[0]["state"]), (1, &"queued".into()), "{queue:#?}");
 }
+
+/// Holds the database's write lock until it is killed: results cannot be recorded meanwhile.
+fn lock_database(node: &Node) -> std::process::Child {
+    let file = node.path("data/gatepost.db");
+    let script = "import sqlite3, sys, time\n\
+                  c = sqlite3.connect(sys.argv[1], timeout=30, isolation_level=None)\n\
+                  c.execute('BEGIN IMMEDIATE'); print('locked', flush=True); time.sleep(600)";
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", "python3", "-c", script]).arg(file);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut told = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut told).unwrap();
+    child
+}
+
+/// What is sent while results cannot be recorded would be sent again after a crash.
+#[test]
+fn nothing_is_begun_while_results_cannot_be_recorded() {
+    let destination = Destination::taking(|_, line| {
+        if line == "." {
+            thread::sleep(Duration::from_millis(100));
+        }
+        None
+    });
+    let node = Node::to_port(destination.port).connector("concurrency = 2").start();
+    for _ in 0..300 {
+        send(&node);
+    }
+    let mut lock = lock_database(&node);
+    let stopped = wait_for("the node to stop sending", || {
+        let before = delivered(&destination);
+        thread::sleep(Duration::from_secs(1));
+        (delivered(&destination) == before).then_some(before)
+    });
+    assert!(stopped < 300, "all of it was sent");
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(delivered(&destination), stopped);
+    lock.kill().unwrap();
+    lock.wait().unwrap();
+    node.wait_until_empty();
+    assert_eq!(delivered(&destination), 300);
+}
+
+/// Another node has taken over what this one was about to send.
+#[test]
+fn soak_a_lost_lease_stops_its_attempt() {
+    let destination = Destination::taking(|_, line| line.starts_with("RCPT").then_some(Silence));
+    let node = Node::to_port(destination.port).start();
+    send(&node);
+    wait_for("the attempt", || destination.heard().iter().any(|line| line.starts_with("RCPT")).then_some(()));
+    let script = "import sqlite3, sys\n\
+                  c = sqlite3.connect(sys.argv[1], timeout=30)\n\
+                  c.execute(\"UPDATE delivery SET lease_node = 'edge-2', lease_until = lease_until + 3600000\"); c.commit()";
+    let done = std::process::Command::new("python3").args(["-c", script]).arg(node.path("data/gatepost.db")).status();
+    assert!(done.unwrap().success());
+    // Leases are renewed every minute.
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while !node.log().contains("lost leases") {
+        assert!(Instant::now() < deadline, "the loss was not noticed");
+        thread::sleep(Duration::from_millis(200));
+    }
+    thread::sleep(Duration::from_secs(1));
+    let row = node.queue().remove(0);
+    assert_eq!((&row["state"], &row["attempts"]), (&"leased".into(), &0.into()), "{row:#}");
+    assert!(row["failure"].is_null(), "{row:#}");
+}

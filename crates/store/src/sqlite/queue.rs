@@ -1,8 +1,10 @@
 //! Into the queue and out of it: accept, claim, leases.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use protocol::smtp::{Address, BodyType};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 use trace::{Event, EventKind};
 use uuid::Uuid;
 
@@ -11,7 +13,7 @@ use super::{
     schema::BODY_PIECES_BITS,
     withhold,
 };
-use crate::{Accepted, Body, BodyKey, Claim, Claimed, DeliveryKey, Lease, MessageKey, NewMessage, NodeReport};
+use crate::{Accepted, Body, BodyKey, Claim, Claimed, DeliveryKey, Lease, Leave, MessageKey, NewMessage, NodeReport};
 
 /// Keys for a message and its deliveries; a body that was written before has chosen the message's.
 pub(super) fn keys_for(
@@ -144,11 +146,37 @@ pub(super) fn insert_event(
     Ok(())
 }
 
-pub(super) const CLAIM_WHERE: &str = "d.state = 0 AND d.connector = ?1 AND d.due <= ?2 ORDER BY d.due LIMIT ?3";
+pub(super) const CLAIM_WHERE: &str = "d.state = 0 AND d.connector = ?1 AND d.due <= ?2 ORDER BY d.due";
 
 pub(super) fn claim(connection: &Connection, claim: &Claim) -> rusqlite::Result<Vec<Claimed>> {
-    let parameters = params![claim.connector, Millis(claim.due_by), claim.limit];
-    lease_where(connection, CLAIM_WHERE, parameters, claim.messages, &claim.lease)
+    let parameters = params![claim.connector, Millis(claim.due_by)];
+    let mut messages = HashSet::new();
+    let mut deliveries = 0;
+    lease_where(connection, CLAIM_WHERE, parameters, &claim.lease, |found| {
+        if is_left(&claim.leave, found)? {
+            return Ok(Take::Skip);
+        }
+        messages.insert(found.get::<_, i64>(0)?);
+        deliveries += 1;
+        let enough = deliveries > claim.limit || messages.len() > claim.messages as usize;
+        Ok(if enough { Take::Stop } else { Take::Take })
+    })
+}
+
+/// What becomes of a row that was found.
+enum Take {
+    Take,
+    Skip,
+    Stop,
+}
+
+/// True if a row's delivery is left to other nodes.
+fn is_left(leave: &Leave, found: &Row) -> rusqlite::Result<bool> {
+    if leave.domains.is_empty() || found.get::<_, Millis>("due")?.0 <= leave.due_by {
+        return Ok(false);
+    }
+    let recipient = Address::parse(&found.get::<_, String>("recipient")?);
+    Ok(recipient.is_ok_and(|recipient| leave.domains.contains(&recipient.domain_key())))
 }
 
 pub(super) fn claim_for_review(
@@ -158,18 +186,18 @@ pub(super) fn claim_for_review(
     limit: u32,
 ) -> rusqlite::Result<Vec<Claimed>> {
     let condition = "d.state = 0 AND d.review <= ?1 ORDER BY d.review LIMIT ?2";
-    lease_where(connection, condition, params![Millis(now), limit], u32::MAX, lease)
+    lease_where(connection, condition, params![Millis(now), limit], lease, |_| Ok(Take::Take))
 }
 
 fn lease_where(
     connection: &Connection,
     condition: &str,
     parameters: &[&dyn rusqlite::ToSql],
-    messages: u32,
     lease: &Lease,
+    mut take: impl FnMut(&Row) -> rusqlite::Result<Take>,
 ) -> rusqlite::Result<Vec<Claimed>> {
     let sql = format!(
-        "SELECT {MESSAGE_COLUMNS}, {DELIVERY_COLUMNS} FROM delivery AS d JOIN message AS m ON m.id = d.message
+        "SELECT {MESSAGE_COLUMNS}, {DELIVERY_COLUMNS}, d.due FROM delivery AS d JOIN message AS m ON m.id = d.message
          WHERE {condition}"
     );
     let mut select = connection.prepare_cached(&sql)?;
@@ -177,10 +205,14 @@ fn lease_where(
     let mut claimed: Vec<Claimed> = Vec::new();
     let mut positions = std::collections::HashMap::new();
     while let Some(found) = rows.next()? {
+        match take(found)? {
+            Take::Take => {}
+            Take::Skip => continue,
+            Take::Stop => break,
+        }
         let key = MessageKey(found.get(0)?);
         let delivery = row::delivery(found, 12)?;
         match positions.get(&key) {
-            None if claimed.len() >= messages as usize => break,
             None => {
                 positions.insert(key, claimed.len());
                 claimed.push(Claimed { message: row::message(found)?, deliveries: vec![delivery] });

@@ -1,7 +1,7 @@
 //! The mail of one connector on its way out: its jobs in memory, its workers, its limits, and its back-off.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -13,7 +13,7 @@ use delivery::backoff::BackOffPolicy;
 use jiff::Timestamp;
 use net::send::Progress;
 use protocol::smtp::{Address, Failure};
-use store::{BackOff, Claim, ConnectorReport, PolicyResults, RunningAttempt, Store};
+use store::{BackOff, Claim, ConnectorReport, Leave, RunningAttempt, Store};
 use tokio::{sync::Notify, time::Instant};
 use trace::Doing;
 use uuid::Uuid;
@@ -23,11 +23,12 @@ use super::{
     job::Job,
     jobs::Jobs,
     lease::{Term, Ticket},
+    policies::{LeftTo, Policies},
     results, worker,
 };
 use crate::{
     config::{Connector, Hosts},
-    node::{Node, preference, review},
+    node::{Node, review},
 };
 
 /// The store is asked for what has become due this often, more or less: a wait that is drawn again each time gives every
@@ -62,9 +63,7 @@ struct Shared {
     /// Failures in a row, and since when.
     failures: u32,
     failing_since: Option<Timestamp>,
-    under_policy: Option<PolicyResults>,
-    /// The TLS policy of those nodes that what is due is left to for a while.
-    left_to: Option<String>,
+    policies: Policies,
 }
 
 enum State {
@@ -110,8 +109,7 @@ impl Lane {
                 attempts: 0,
                 failures: 0,
                 failing_since: None,
-                under_policy: None,
-                left_to: None,
+                policies: Policies::default(),
             }),
             job: Notify::new(),
             attention: Notify::new(),
@@ -165,27 +163,29 @@ impl Lane {
         let domain = (shared.connector.hosts == Hosts::Mx).then(|| recipient.domain_key());
         matches!(shared.state, State::Open)
             && self.recording.works()
-            && shared.left_to.is_none()
+            && !shared.policies.leaves(domain.as_deref())
             && shared.jobs.have_room(&shared.connector, domain.as_deref())
     }
 
     /// Keeps what an attempt under a TLS policy came to, for the fleet to compare.
-    pub(super) fn note_policy(&self, policy: &str, works: bool) {
-        preference::note(&mut self.shared().under_policy, policy, works, Timestamp::now());
+    pub(super) fn note_policy(&self, domain: Option<&str>, policy: &str, works: bool) {
+        self.shared().policies.note(domain, policy, works);
     }
 
-    /// From now on what is due is left to nodes under that policy, or to none.
-    pub(super) fn leave_to(&self, policy: Option<String>) {
+    /// From now on what is due is left to nodes under these policies. `watched` are domains that fail on some node.
+    pub(super) fn leave_to(&self, left_to: LeftTo, watched: BTreeSet<String>) {
         let mut shared = self.shared();
-        if shared.left_to == policy {
+        shared.policies.watch(watched);
+        let connector = shared.connector.name.clone();
+        if shared.policies.left_to == left_to {
             return;
         }
-        let connector = &shared.connector.name;
-        match &policy {
-            Some(policy) => tracing::warn!(connector, policy, "leaving mail to nodes whose TLS policy works"),
-            None => tracing::info!(connector, "no longer leaving mail to other nodes"),
+        if left_to == LeftTo::default() {
+            tracing::info!(connector, "no longer leaving mail to other nodes");
+        } else {
+            tracing::warn!(connector, ?left_to, "leaving mail to nodes whose TLS policy works");
         }
-        shared.left_to = policy;
+        shared.policies.left_to = left_to;
     }
 
     /// Takes a message in, split by domain behind MX. Returns the jobs that must go back to the store.
@@ -319,7 +319,8 @@ impl Lane {
             connections_max,
             limited,
             backed_off,
-            under_policy: shared.under_policy.clone(),
+            under_policy: shared.policies.all.clone(),
+            domains_under_policy: shared.policies.report(),
             running: shared.running(),
         }
     }
@@ -406,14 +407,17 @@ impl Lane {
             shared.jobs.wanted(&shared.connector).filter(|_| open)
         };
         let Some((limit, messages)) = wanted else { return };
+        let LeftTo { all, domains } = self.shared().policies.left_to.clone();
         // What has been due for long enough is taken anyway.
-        let left_for = self.shared().left_to.as_ref().map_or(Duration::ZERO, |_| *node.config.load().rollout.leave_for);
-        let term = Term::from_now();
+        let leave_for = *node.config.load().rollout.leave_for;
+        let (now, term) = (Timestamp::now(), Term::from_now());
+        let due_by = |leave: bool| if leave { now.checked_sub(leave_for).unwrap_or(Timestamp::MIN) } else { now };
         let claim = Claim {
             connector: self.connector().name.clone(),
-            due_by: Timestamp::now().checked_sub(left_for).unwrap_or(Timestamp::MIN),
+            due_by: due_by(all.is_some()),
             limit,
             messages,
+            leave: Leave { domains: domains.into_keys().collect(), due_by: due_by(true) },
             lease: node.lease(),
         };
         self.due_in_store.store(false, Ordering::Relaxed);

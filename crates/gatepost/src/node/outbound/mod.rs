@@ -15,12 +15,13 @@ mod job;
 mod jobs;
 mod lane;
 mod lease;
+mod policies;
 mod results;
 mod weakness;
 mod worker;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -36,6 +37,7 @@ use crate::config::{Config, Connector};
 pub(crate) use job::Job;
 pub(crate) use lane::Lane;
 pub(crate) use lease::{Held, LEASE, Term, Ticket};
+pub(crate) use policies::LeftTo;
 pub(crate) use results::{Settled, give_back, notice_for, run_settler};
 
 /// Whether results reach the store. While they do not, nothing is begun: what is sent then would be sent again.
@@ -75,7 +77,7 @@ impl Outbound {
             tracing::info!("results can be recorded again; sending goes on");
             self.lanes().values().for_each(|lane| lane.wake_all());
         } else {
-            tracing::error!("results cannot be recorded; no delivery is begun until one has been");
+            tracing::warn!("results are not recorded in time; no delivery is begun until they are");
         }
     }
 
@@ -155,9 +157,13 @@ impl Outbound {
         self.lanes().values().map(|lane| lane.report()).collect()
     }
 
-    /// Has each lane leave what is due to nodes under the TLS policy that `better` names, if any.
-    pub(super) fn leave_to(&self, better: impl Fn(&Connector) -> Option<String>) {
-        self.lanes().values().for_each(|lane| lane.leave_to(better(&lane.connector())));
+    /// Has each lane leave what is due to nodes under the TLS policies that `better` names, and report on the domains
+    /// that it names.
+    pub(super) fn leave_to(&self, better: impl Fn(&Connector) -> (LeftTo, BTreeSet<String>)) {
+        for lane in self.lanes().values() {
+            let (left_to, watched) = better(&lane.connector());
+            lane.leave_to(left_to, watched);
+        }
     }
 
     pub(crate) fn close(&self) {

@@ -59,11 +59,22 @@ pub(crate) async fn run_settler<S: Store>(node: Arc<Node<S>>, mut settled: mpsc:
     }
 }
 
+/// Where results take longer to be recorded, nothing is begun meanwhile.
+const RECORDED_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// A full disk passes; giving up would deliver a second time.
 async fn record_until_stored<S: Store>(node: &Arc<Node<S>>, settlements: Vec<Settlement>) {
     let mut wait = std::time::Duration::from_millis(100);
     loop {
-        match node.store.settle(&node.name, settlements.clone()).await {
+        let mut settle = std::pin::pin!(node.store.settle(&node.name, settlements.clone()));
+        let result = match tokio::time::timeout(RECORDED_WITHIN, &mut settle).await {
+            Ok(result) => result,
+            Err(_) => {
+                node.outbound.note_recording(false);
+                settle.await
+            }
+        };
+        match result {
             Ok(lost) => {
                 node.outbound.note_recording(true);
                 if !lost.is_empty() {

@@ -149,14 +149,15 @@ async fn sent_over<S: Store>(
 ) -> Option<Box<Open>> {
     let failed_as_a_whole =
         results.iter().all(|result| result.as_ref().is_err_and(|failure| failure.scope() == Scope::Destination));
+    let domain = open.domain.as_deref();
     if !failed_as_a_whole {
-        lane.succeeded(open.domain.as_deref());
+        lane.succeeded(domain);
     }
     match &open.plaintext_because {
-        None => lane.note_policy(&open.under.tls.policy.name, !failed_as_a_whole),
+        None => lane.note_policy(domain, &open.under.tls.policy.name, !failed_as_a_whole),
         // Mail flows, and its protection is lost: to the policy that is a failure.
         Some(because) if is_of_tls(&because.failure, &because.seen) => {
-            lane.note_policy(&open.under.tls.policy.name, false);
+            lane.note_policy(domain, &open.under.tls.policy.name, false);
         }
         Some(_) => {}
     }
@@ -179,7 +180,7 @@ async fn record_failure<S: Store>(
         lane.failed(job.domain.as_deref(), &failure, &node.back_off_policy(), node.random());
     }
     if is_of_tls(&failure, &seen) {
-        lane.note_policy(&under.tls.policy.name, false);
+        lane.note_policy(job.domain.as_deref(), &under.tls.policy.name, false);
     }
     let attempt = Attempt {
         destination: failure.destination.clone(),
