@@ -11,6 +11,7 @@
 
 mod job;
 mod lane;
+mod reach;
 mod results;
 mod weakness;
 mod worker;
@@ -28,7 +29,7 @@ use crate::config::{Config, Connector};
 
 pub(crate) use job::Job;
 pub(crate) use lane::Lane;
-pub(crate) use results::{Settled, notice_for, run_settler};
+pub(crate) use results::{Settled, run_settler};
 
 /// Messages kept in memory for one lane; what comes beyond waits in the store.
 const LANE_JOBS_MAX: usize = 1000;

@@ -227,7 +227,8 @@ async fn connect<S: Store>(
     let mut worst: Option<Box<Failed>> = None;
     for (host, port) in hosts(node, connector, domain.as_deref()).await.map_err(not_resolved)? {
         let unresolved = Destination { host: host.clone(), port, address: None };
-        let addresses = match node.resolver().addresses(&host).await {
+        let found = node.resolver().addresses(&host).await;
+        let addresses = match found.and_then(|found| node.permitted(connector, domain.as_deref(), found)) {
             Ok(addresses) => interleave(addresses),
             Err(kind) => {
                 keep_furthest(&mut worst, not_resolved(Failure::new(Phase::Resolve, kind).at(&unresolved)));
@@ -245,7 +246,9 @@ async fn connect<S: Store>(
 }
 
 fn keep_furthest(worst: &mut Option<Box<Failed>>, failed: Box<Failed>) {
-    if worst.as_ref().is_none_or(|worst| failed.failure.phase > worst.failure.phase) {
+    // What may work later comes before what never will.
+    let rank = |failure: &Failure| (!failure.is_permanent(), failure.phase);
+    if worst.as_ref().is_none_or(|worst| rank(&failed.failure) > rank(&worst.failure)) {
         *worst = Some(failed);
     }
 }
