@@ -59,8 +59,7 @@ fn events_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 "recipient": { "type": "string", "description": "Absent where it tells of the whole message" },
                 "event": { "type": "string", "enum": [
                     "received", "delivered", "deferred", "failed", "interrupted", "notified", "notice-withheld",
-                    "suspended", "resumed",
-                    "retried", "removed",
+                    "suspended", "resumed", "retried", "removed",
                 ] },
             },
         },

@@ -95,7 +95,10 @@ impl Reply {
         if json_bytes(&self.text) <= KEPT_BYTES_MAX {
             return self;
         }
-        let (first, last) = self.text.rsplit_once('\n').unwrap_or(("", &self.text));
+        let Some((first, last)) = self.text.rsplit_once('\n') else {
+            self.text = cut(&self.text, KEPT_BYTES_MAX);
+            return self;
+        };
         let last = cut(last, KEPT_LINE_BYTES_MAX);
         // A line break takes two bytes of JSON.
         let mut room = KEPT_BYTES_MAX.saturating_sub(json_bytes(&last) + 2);
@@ -106,9 +109,7 @@ impl Reply {
             kept.push_str(&line);
             kept.push('\n');
         }
-        // A reply of one long line has no lines before it.
-        let omitted = if self.text.contains('\n') { lines.count() } else { 0 };
-        self.lines_omitted = u32::try_from(omitted).unwrap_or(u32::MAX);
+        self.lines_omitted = u32::try_from(lines.count()).unwrap_or(u32::MAX);
         self.text = kept + &last;
         self
     }
@@ -184,6 +185,12 @@ mod tests {
         assert_eq!((reply.code, reply.enhanced), (550, Some(EnhancedCode::new(5, 7, 1))));
         let omitted = reply.lines_omitted;
         assert!(reply.to_string().contains(&format!(" / ({omitted} more lines) / line 127 ")), "{reply}");
+    }
+
+    #[test]
+    fn a_long_line_is_cut() {
+        let reply = shortened(&"x".repeat(4000));
+        assert_eq!((reply.text, reply.lines_omitted), (format!("{}…", "x".repeat(1021)), 0));
     }
 
     #[test]
