@@ -331,7 +331,7 @@ fn owed(settlement: Settlement, action: NoticeAction, since: i64) -> Settlement 
 }
 
 /// A notice about the failure of deliveries, of which one address gets two after second 1,000.
-fn telling(message: MessageKey, deliveries: Vec<DeliveryKey>, to: &str) -> Telling {
+fn notice_of(message: MessageKey, deliveries: Vec<DeliveryKey>, to: &str) -> Telling {
     let notice = NewMessage { sender: ReversePath::Null, ..new_message(&[to], 0) };
     Telling { message, action: NoticeAction::Failed, deliveries, notice, sent_max: 2, sent_after: at(1_000) }
 }
@@ -359,7 +359,7 @@ async fn one_notice_tells_of_all_that_failed<S: Store>(store: &S) {
     assert_eq!(deliveries, [(NoticeAction::Failed, first), (NoticeAction::Delayed, third)]);
     assert_eq!(found[0].message, record(store, &new).await.message);
 
-    let telling = telling(accepted.message, vec![first, third], "s@out.test");
+    let telling = notice_of(accepted.message, vec![first, third], "s@out.test");
     assert_eq!(store.tell("n", telling.clone(), at(2_000)).await.expect("told"), Told::Queued);
     assert_eq!(store.tell("m", telling.clone(), at(2_000)).await.expect("told"), Told::Nothing, "it was told already");
     let notice = record(store, &telling.notice).await;
@@ -375,7 +375,7 @@ async fn notices_to_one_address_are_limited<S: Store>(store: &S) {
         let new = new_message(&["a@x.test"], 0);
         let accepted = accept(store, &new, Some(lease("n", 100))).await;
         settle_one(store, owed(settlement(&accepted, 0, failed()), NoticeAction::Failed, 50)).await;
-        let told = telling(accepted.message, accepted.deliveries, to);
+        let told = notice_of(accepted.message, accepted.deliveries, to);
         let told = Telling { sent_after: at(now - 1_000), ..told };
         (store.tell("n", told, at(now)).await.expect("told"), events_of(store, &new).await)
     };
@@ -393,7 +393,7 @@ async fn a_body_is_kept_until_the_sender_is_told<S: Store>(store: &S) {
     settle_one(store, owed(settlement(&accepted, 0, failed()), NoticeAction::Failed, 50)).await;
     assert!(record(store, &new).await.body_present, "the notice quotes its header");
     assert_eq!(store.forget(at(1_000_000), 10).await.expect("forgotten"), 0);
-    let telling = telling(accepted.message, accepted.deliveries, "s@out.test");
+    let telling = notice_of(accepted.message, accepted.deliveries, "s@out.test");
     store.tell("n", telling, at(60)).await.expect("told");
     assert!(!record(store, &new).await.body_present);
 }
