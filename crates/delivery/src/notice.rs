@@ -1,6 +1,6 @@
 //! Builds delivery status notifications: multipart/report with a part for people, one for machines (RFC 3464, RFC 6533
-//! for UTF-8 addresses), and the header of the original. Only the header is ever returned: content would make every
-//! forged sender the target of somebody else's attachments.
+//! for UTF-8 addresses), and a few header fields of the original. Anybody can forge a sender, so a notice is small
+//! whatever the original was: no content, few fields, and a bounded list of recipients.
 
 use std::fmt::Write as _;
 
@@ -52,8 +52,14 @@ pub struct NoticeMessage {
     pub smtputf8: bool,
 }
 
-/// More of the original's header than this helps nobody.
-const ORIGINAL_BYTES_MAX: usize = 16 * 1024;
+/// By these fields a sender recognises the original.
+const ORIGINAL_FIELDS: [&str; 6] = ["from", "to", "cc", "subject", "date", "message-id"];
+/// Most that is returned of the original's header.
+const ORIGINAL_BYTES_MAX: usize = 4 * 1024;
+/// Recipients that a notice lists; of more it gives the number.
+const RECIPIENTS_MAX: usize = 100;
+/// Most characters of a destination's answer for one recipient.
+const DIAGNOSTIC_CHARACTERS_MAX: usize = 400;
 
 /// Which characters the parts may hold.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,7 +96,7 @@ impl Form {
 
 impl Notice<'_> {
     pub fn build(&self) -> NoticeMessage {
-        let global = self.to.needs_smtputf8() || self.recipients.iter().any(|r| r.address.needs_smtputf8());
+        let global = self.to.needs_smtputf8() || self.listed().iter().any(|r| r.address.needs_smtputf8());
         let form = if global { Form::Global } else { Form::Ascii };
         let boundary = format!("=_{}", self.id.simple());
         let header = String::from_utf8_lossy(&clean_header(self.original_headers)).into_owned();
@@ -110,6 +116,10 @@ impl Notice<'_> {
         }
         let _ = write!(text, "\r\n--{boundary}--\r\n");
         NoticeMessage { eight_bit: !text.is_ascii(), smtputf8: self.to.needs_smtputf8(), bytes: text.into_bytes() }
+    }
+
+    fn listed(&self) -> &[NoticeRecipient<'_>] {
+        self.recipients.get(..RECIPIENTS_MAX).unwrap_or(&self.recipients)
     }
 
     fn header(&self, boundary: &str, form: Form) -> String {
@@ -140,19 +150,18 @@ impl Notice<'_> {
                 "Your message was passed on to a server that sends no reports of its own, for:\r\n"
             }
         });
-        for recipient in &self.recipients {
-            let _ = write!(text, "\r\n    <{}>\r\n", recipient.address);
-            if let Some(destination) = recipient.destination {
-                paragraph(&mut text, &format!("Server: {destination}"));
+        for alike in self.listed().chunk_by(|one, next| one.details() == next.details()) {
+            text.push_str("\r\n");
+            for recipient in alike {
+                let _ = write!(text, "    <{}>\r\n", recipient.address);
             }
-            if let Some(failure) = recipient.failure {
-                paragraph(&mut text, &format!("Reason: {}", reason(failure)));
-            }
-            if let Some(reply) = recipient.reply.or(recipient.failure.and_then(|failure| failure.reply.as_ref())) {
-                paragraph(&mut text, &format!("The server said: {reply}"));
-            }
-            if let Some(until) = recipient.retry_until {
-                paragraph(&mut text, &format!("It will be tried until {}.", date(until)));
+            alike.iter().take(1).flat_map(NoticeRecipient::details).for_each(|line| paragraph(&mut text, &line));
+        }
+        match self.recipients.len() - self.listed().len() {
+            0 => {}
+            1 => text.push_str("\r\n    and 1 more recipient\r\n"),
+            more => {
+                let _ = write!(text, "\r\n    and {more} more recipients\r\n");
             }
         }
         text.push_str(match self.action {
@@ -172,7 +181,7 @@ impl Notice<'_> {
             field(&mut text, "Original-Envelope-Id", &readable_xtext(envid));
         }
         field(&mut text, "Arrival-Date", &date(self.received));
-        for recipient in &self.recipients {
+        for recipient in self.listed() {
             text.push_str("\r\n");
             self.recipient_fields(&mut text, recipient, form);
         }
@@ -196,13 +205,13 @@ impl Notice<'_> {
         if let Some(destination) = recipient.destination {
             field(text, "Remote-MTA", &format!("dns;{}", destination.host));
         }
-        let reply = recipient.reply.or(recipient.failure.and_then(|failure| failure.reply.as_ref()));
-        match (reply, recipient.failure) {
-            (Some(reply), _) => field(text, "Diagnostic-Code", &format!("smtp;{}", ascii(&reply.to_string()))),
-            (None, Some(failure)) => {
-                field(text, "Diagnostic-Code", &format!("X-Gatepost;{}", ascii(&failure.to_string())));
-            }
-            (None, None) => {}
+        let diagnostic = match (recipient.said(), recipient.failure) {
+            (Some(reply), _) => Some(format!("smtp;{reply}")),
+            (None, Some(failure)) => Some(format!("X-Gatepost;{failure}")),
+            (None, None) => None,
+        };
+        if let Some(diagnostic) = diagnostic {
+            field(text, "Diagnostic-Code", &ascii(&shortened(&diagnostic)));
         }
         if let Some(at) = recipient.last_attempt {
             field(text, "Last-Attempt-Date", &date(at));
@@ -237,11 +246,12 @@ impl Notice<'_> {
             (FailureKind::BadReply { .. }, _) => (5, 0),
             (FailureKind::Local { .. }, _) => (3, 0),
             (FailureKind::MailLoop, _) => (4, 6),
+            // Unable to route.
+            (FailureKind::AddressNotAllowed { .. }, _) => (4, 4),
             (FailureKind::Expired { .. }, _) => (4, 7),
         };
         let expired = recipient.failure.is_some_and(|failure| matches!(failure.kind, FailureKind::Expired { .. }));
-        let reply = recipient.reply.or(recipient.failure.and_then(|failure| failure.reply.as_ref()));
-        match (reply.and_then(|reply| reply.enhanced), recipient.failure) {
+        match (recipient.said().and_then(|reply| reply.enhanced), recipient.failure) {
             (Some(code), _) if code.class == class && !expired => code,
             (_, Some(failure)) => {
                 let (subject, detail) = of_kind(failure);
@@ -249,6 +259,34 @@ impl Notice<'_> {
             }
             (_, None) => EnhancedCode::new(class, 0, 0),
         }
+    }
+}
+
+impl NoticeRecipient<'_> {
+    /// The destination's answer, wherever it stands.
+    fn said(&self) -> Option<&Reply> {
+        self.reply.or(self.failure.and_then(|failure| failure.reply.as_ref()))
+    }
+
+    /// What people are told of it, besides the address.
+    fn details(&self) -> Vec<String> {
+        [
+            self.destination.map(|destination| format!("Server: {destination}")),
+            self.failure.map(|failure| format!("Reason: {}", reason(failure))),
+            self.said().map(|reply| format!("The server said: {}", shortened(&reply.to_string()))),
+            self.retry_until.map(|until| format!("It will be tried until {}.", date(until))),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// One recipient's part of a notice is small, whatever the destination says.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(DIAGNOSTIC_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -347,18 +385,19 @@ fn decode_xtext(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Whole fields of the original's header up to the limit, with nothing in them but text, tabs and CRLF. What follows
-/// the first empty line is content.
+/// The first of each of the [`ORIGINAL_FIELDS`] as far as there is room, with nothing in them but text, tabs and CRLF.
+/// What follows the first empty line is content.
 fn clean_header(header: &[u8]) -> Vec<u8> {
     let lines = header.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let lines: Vec<&[u8]> = lines.take_while(|line| !line.is_empty()).collect();
-    let mut cleaned = Vec::with_capacity(header.len().min(ORIGINAL_BYTES_MAX));
+    let mut wanted = ORIGINAL_FIELDS.to_vec();
+    let mut cleaned = Vec::new();
     for field in lines.chunk_by(|_, next| next.starts_with(b" ") || next.starts_with(b"\t")) {
-        if field.iter().any(|line| line.len() > 998) {
+        let Some(known) = wanted.iter().position(|name| has_name(field[0], name)) else { continue };
+        wanted.remove(known);
+        let bytes = field.iter().map(|line| line.len() + 2).sum::<usize>();
+        if field.iter().any(|line| line.len() > 998) || cleaned.len() + bytes > ORIGINAL_BYTES_MAX {
             continue;
-        }
-        if cleaned.len() + field.iter().map(|line| line.len() + 2).sum::<usize>() > ORIGINAL_BYTES_MAX {
-            break;
         }
         for line in field {
             cleaned
@@ -367,6 +406,12 @@ fn clean_header(header: &[u8]) -> Vec<u8> {
         }
     }
     cleaned
+}
+
+/// White space before the colon is an old form (RFC 5322 section 4.5).
+fn has_name(line: &[u8], name: &str) -> bool {
+    let colon = line.iter().position(|byte| *byte == b':');
+    colon.is_some_and(|colon| line[..colon].trim_ascii_end().eq_ignore_ascii_case(name.as_bytes()))
 }
 
 #[cfg(test)]
@@ -457,5 +502,42 @@ mod tests {
             prop_assert_eq!(message.parts.len(), 4);
             prop_assert_eq!(message.header_values("Subject").count(), 1);
         }
+    }
+
+    /// What a forged sender gets for one message to very many recipients that an unhelpful destination refuses.
+    #[test]
+    fn a_notice_is_small_whatever_it_is_about() {
+        let failure = rejected(&"nobody here, ".repeat(1000));
+        let (to, address) = (Address::parse("s@out.test").unwrap(), Address::parse("user@onprem.test").unwrap());
+        let recipient = NoticeRecipient {
+            address: &address,
+            orcpt: None,
+            failure: Some(&failure),
+            reply: None,
+            destination: failure.destination.as_ref(),
+            last_attempt: None,
+            retry_until: None,
+        };
+        let header = format!("X-Filler: y\r\n{}Subject: hello\r\nReceived: x\r\n", "To: a@b\r\n".repeat(10_000));
+        let built = Notice {
+            action: NoticeAction::Failed,
+            reporting_mta: "edge.test",
+            to: &to,
+            envid: None,
+            received: Timestamp::UNIX_EPOCH,
+            now: Timestamp::UNIX_EPOCH,
+            id: Uuid::from_u128(7),
+            recipients: vec![recipient; 1000],
+            original_headers: header.as_bytes(),
+        }
+        .build();
+        let text = String::from_utf8(built.bytes).unwrap();
+        assert!(text.len() < 64 * 1024, "{} bytes", text.len());
+        let count = |what: &str| text.matches(what).count();
+        assert_eq!((count("Final-Recipient:"), count("and 900 more recipients"), count("Reason:")), (100, 1, 1));
+        assert_eq!(
+            (count("\r\nTo: a@b"), count("\r\nSubject: hello"), count("X-Filler"), count("Received:")),
+            (1, 1, 0, 0)
+        );
     }
 }

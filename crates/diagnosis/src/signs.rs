@@ -150,9 +150,11 @@ impl Signs {
         let sign = match kind {
             FailureKind::HostNotFound => Sign::HostNotFound,
             FailureKind::DnsFailure { .. } => Sign::DnsFailed,
-            FailureKind::NullMx | FailureKind::Rejected | FailureKind::BadReply { .. } | FailureKind::Local { .. } => {
-                return Self::default();
-            }
+            FailureKind::NullMx
+            | FailureKind::Rejected
+            | FailureKind::BadReply { .. }
+            | FailureKind::AddressNotAllowed { .. }
+            | FailureKind::Local { .. } => return Self::default(),
             FailureKind::ConnectionRefused => Sign::ConnectionRefused,
             FailureKind::NetworkUnreachable => Sign::Unreachable,
             FailureKind::ConnectionReset => Sign::ConnectionReset,

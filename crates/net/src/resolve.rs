@@ -14,7 +14,15 @@ use hickory_resolver::{
         rr::{RData, RecordType},
     },
 };
-use protocol::smtp::FailureKind;
+use protocol::{
+    kept::cut,
+    smtp::{FailureKind, address::address_literal},
+};
+
+/// The longest host name (RFC 1035 section 2.3.4). A label's strange octets are written with four characters each.
+const HOST_BYTES_MAX: usize = 255;
+/// More than this is not kept of what name servers are blamed for.
+const DETAIL_BYTES_MAX: usize = 200;
 
 /// One MX record.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,7 +53,7 @@ impl Resolver {
 
     /// The IPv6 and IPv4 addresses of a host, in the order in which to try them.
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, FailureKind> {
-        if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
+        if let Some(address) = host.parse().ok().or_else(|| address_literal(host)) {
             return Ok(vec![address]);
         }
         match self.0.lookup_ip(absolute(host)).await {
@@ -70,7 +78,7 @@ impl Resolver {
         let exchangers = found.answers().iter().filter_map(|record| match &record.data {
             RData::MX(mx) => Some(MailExchanger {
                 preference: mx.preference,
-                host: mx.exchange.to_utf8().trim_end_matches('.').to_owned(),
+                host: cut(mx.exchange.to_utf8().trim_end_matches('.'), HOST_BYTES_MAX),
             }),
             _ => None,
         });
@@ -102,6 +110,6 @@ fn failure(error: &NetError) -> FailureKind {
             FailureKind::DnsFailure { detail: format!("the name server answered {}", none.response_code) }
         }
         NetError::Timeout => FailureKind::DnsFailure { detail: "no name server answered in time".to_owned() },
-        other => FailureKind::DnsFailure { detail: other.to_string() },
+        other => FailureKind::DnsFailure { detail: cut(&other.to_string(), DETAIL_BYTES_MAX) },
     }
 }

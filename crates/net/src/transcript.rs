@@ -20,6 +20,10 @@ pub enum Line<'a> {
     Sent(&'a [u8]),
     /// One line from the other side, without its line end.
     Received(&'a [u8]),
+    /// So many lines of the other side's reply, which said too much.
+    Omitted {
+        lines: u32,
+    },
     /// Encrypted from here on.
     TlsStarted(&'a HandshakeFacts),
     /// The handshake failed; the text is the TLS library's reason.

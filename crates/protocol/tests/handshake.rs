@@ -503,6 +503,7 @@ fn agreed(version: WireVersion, suite: u16, key_exchange: Option<KeyExchange>, k
         not_before_s: 0,
         not_after_s: 0,
         names: vec![],
+        names_omitted: 0,
         key: "RSA".to_owned(),
         key_bits,
         signature: "sha1WithRSAEncryption".to_owned(),

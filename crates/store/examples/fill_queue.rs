@@ -90,7 +90,7 @@ async fn accept_and_defer(
             message: accepted.message,
             outcome: Outcome::Deferred { failure, due, review: now + 23.hours(), delay_notified: false },
             events: vec![event(now, id, Some(recipient), kind)],
-            notices: vec![],
+            notice: None,
             weak: None,
         });
     }
@@ -210,7 +210,7 @@ async fn claims(rounds: usize, folders: &[&str]) -> Result<()> {
                         delay_notified: false,
                     },
                     events: vec![],
-                    notices: vec![],
+                    notice: None,
                     weak: None,
                 })
                 .collect();

@@ -128,7 +128,7 @@ impl History {
                 message: accepted.message,
                 outcome: Outcome::Delivered { reply, at: at + 60.minutes() },
                 events: vec![deferred(15), deferred(30), deferred(45), event(at + 60.minutes(), delivered)],
-                notices: vec![],
+                notice: None,
                 weak: None,
             });
         }

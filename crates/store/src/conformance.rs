@@ -10,7 +10,7 @@ use protocol::smtp::{
     Address, BodyType, Destination, EnhancedCode, Failure, FailureKind, Notify, Phase, Reply, Ret, ReversePath,
     TlsSummary,
 };
-use trace::{Attempt, Event, EventKind, Received};
+use trace::{Attempt, Event, EventKind, Received, event::NoticeAction};
 use uuid::Uuid;
 
 use crate::*;
@@ -31,7 +31,9 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> S) {
     a_node_recovers_its_own(&make().await).await;
     bodies_live_as_long_as_they_are_needed(&make().await).await;
     large_bodies_come_back_piece_by_piece(&make().await).await;
-    notices_come_with_their_failure(&make().await).await;
+    one_notice_tells_of_all_that_failed(&make().await).await;
+    notices_to_one_address_are_limited(&make().await).await;
+    a_body_is_kept_until_the_sender_is_told(&make().await).await;
     reviews_come_when_due(&make().await).await;
     commands_do_what_they_say(&make().await).await;
     suspended_while_leased_stays_suspended(&make().await).await;
@@ -158,7 +160,7 @@ fn settlement(accepted: &Accepted, index: usize, outcome: Outcome) -> Settlement
         message: accepted.message,
         outcome,
         events: vec![],
-        notices: vec![],
+        notice: None,
         weak: None,
     }
 }
@@ -373,17 +375,76 @@ async fn large_bodies_come_back_piece_by_piece<S: Store>(store: &S) {
     assert_eq!(store.read_body(MessageKey(unwanted.0), 0).await.expect("read"), None);
 }
 
-async fn notices_come_with_their_failure<S: Store>(store: &S) {
+fn owed(settlement: Settlement, action: NoticeAction, since: i64) -> Settlement {
+    Settlement { notice: Some(Owed { action, since: at(since) }), ..settlement }
+}
+
+/// A notice about the failure of deliveries, of which one address gets two after second 1,000.
+fn notice_of(message: MessageKey, deliveries: Vec<DeliveryKey>, to: &str) -> Telling {
+    let notice = NewMessage { sender: ReversePath::Null, ..new_message(&[to], 0) };
+    Telling { message, action: NoticeAction::Failed, deliveries, notice, sent_max: 2, sent_after: at(1_000) }
+}
+
+async fn events_of<S: Store>(store: &S, message: &NewMessage) -> Vec<&'static str> {
+    let events = store.events(message.network_message_id).await.expect("read");
+    events.iter().map(|event| event.kind.name()).collect()
+}
+
+async fn one_notice_tells_of_all_that_failed<S: Store>(store: &S) {
+    let new = new_message(&["a@x.test", "b@x.test", "c@x.test", "d@x.test"], 500);
+    let accepted = accept(store, &new, None).await;
+    assert_eq!(claim_keys(store, "n", 500, 3).await, accepted.deliveries[..3]);
+    let untold = async |now, waited_since| store.untold(at(now), at(waited_since), 10).await.expect("read");
+    settle_one(store, owed(settlement(&accepted, 0, failed()), NoticeAction::Failed, 600)).await;
+    assert_eq!(untold(600, 0).await, vec![], "two are being sent, one is due");
+    assert_eq!(untold(600, 600).await.len(), 1, "it has waited for the others long enough");
+    settle_one(store, settlement(&accepted, 1, delivered())).await;
+    settle_one(store, owed(settlement(&accepted, 2, deferred(9_000)), NoticeAction::Delayed, 601)).await;
+    assert_eq!(untold(601, 0).await, vec![], "one is due for its first attempt");
+    let found = untold(499, 0).await;
+    let deliveries: Vec<_> =
+        found[0].deliveries.iter().map(|(action, record)| (*action, record.delivery.key)).collect();
+    let [first, _, third, _] = accepted.deliveries[..] else { panic!("four deliveries") };
+    assert_eq!(deliveries, [(NoticeAction::Failed, first), (NoticeAction::Delayed, third)]);
+    assert_eq!(found[0].message, record(store, &new).await.message);
+
+    let telling = notice_of(accepted.message, vec![first, third], "s@out.test");
+    assert_eq!(store.tell("n", telling.clone(), at(2_000)).await.expect("told"), Told::Queued);
+    assert_eq!(store.tell("m", telling.clone(), at(2_000)).await.expect("told"), Told::Nothing, "it was told already");
+    let notice = record(store, &telling.notice).await;
+    assert_eq!((&notice.message.sender, notice.deliveries[0].state), (&ReversePath::Null, State::Queued));
+    assert!(notice.body_present);
+    assert_eq!(events_of(store, &new).await, ["received", "notified"], "the third is owed another notice");
+    let left: Vec<_> = untold(499, 0).await[0].deliveries.iter().map(|(action, _)| *action).collect();
+    assert_eq!(left, [NoticeAction::Delayed]);
+}
+
+async fn notices_to_one_address_are_limited<S: Store>(store: &S) {
+    let tell = async |to: &str, now: i64| {
+        let new = new_message(&["a@x.test"], 0);
+        let accepted = accept(store, &new, Some(lease("n", 100))).await;
+        settle_one(store, owed(settlement(&accepted, 0, failed()), NoticeAction::Failed, 50)).await;
+        let told = notice_of(accepted.message, accepted.deliveries, to);
+        let told = Telling { sent_after: at(now - 1_000), ..told };
+        (store.tell("n", told, at(now)).await.expect("told"), events_of(store, &new).await)
+    };
+    assert_eq!(tell("s@out.test", 2_000).await.0, Told::Queued);
+    assert_eq!(tell("S@Out.Test", 2_500).await.0, Told::Queued);
+    assert_eq!(tell("s@out.test", 2_999).await, (Told::Withheld, vec!["received", "notice-withheld"]));
+    assert_eq!(tell("another@out.test", 2_999).await.0, Told::Queued);
+    assert_eq!(tell("s@out.test", 3_001).await.0, Told::Queued, "the first was sent long enough ago");
+    assert_eq!(tell("s@out.test", 3_002).await.0, Told::Withheld);
+}
+
+async fn a_body_is_kept_until_the_sender_is_told<S: Store>(store: &S) {
     let new = new_message(&["a@x.test"], 0);
     let accepted = accept(store, &new, Some(lease("n", 100))).await;
-    let mut notice = new_message(&["sender@out.test"], 0);
-    notice.sender = ReversePath::Null;
-    let mut settlement = settlement(&accepted, 0, failed());
-    settlement.notices = vec![notice.clone()];
-    settle_one(store, settlement).await;
-    let record = record(store, &notice).await;
-    assert_eq!((&record.message.sender, record.deliveries[0].state), (&ReversePath::Null, State::Queued));
-    assert!(record.body_present);
+    settle_one(store, owed(settlement(&accepted, 0, failed()), NoticeAction::Failed, 50)).await;
+    assert!(record(store, &new).await.body_present, "the notice quotes its header");
+    assert_eq!(store.forget(at(1_000_000), 10).await.expect("forgotten"), 0);
+    let telling = notice_of(accepted.message, accepted.deliveries, "s@out.test");
+    store.tell("n", telling, at(60)).await.expect("told");
+    assert!(!record(store, &new).await.body_present);
 }
 
 async fn reviews_come_when_due<S: Store>(store: &S) {

@@ -11,7 +11,7 @@
 //!
 //! Invariants: what `accept` returned for is durable. Only the node whose lease is unexpired settles a delivery.
 //! Every change of state is written in one transaction with the events that tell of it. A body exists as long as one
-//! of its deliveries may still be sent.
+//! of its deliveries may still be sent, or its sender is to be told of one.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -96,10 +96,23 @@ pub trait Store: Clone + Send + Sync + 'static {
         deliveries: Vec<DeliveryKey>,
     ) -> impl Future<Output = Result<Vec<DeliveryKey>>> + Send;
 
-    /// Records results, frees bodies that nobody needs, and queues notices; one transaction for the whole call. Returns
+    /// Records results and the notices that are owed, and frees bodies that nobody needs; one transaction. Returns
     /// the deliveries whose lease this node had lost: nothing was changed for them, though their events are kept.
     fn settle(&self, node: &str, settlements: Vec<Settlement>)
     -> impl Future<Output = Result<Vec<DeliveryKey>>> + Send;
+
+    /// Up to `limit` messages whose senders are to be told something now: nothing else of the message is being sent or
+    /// due for its first attempt at `now`, so that one notice tells all, or a notice has been owed since `waited_since`.
+    fn untold(
+        &self,
+        now: Timestamp,
+        waited_since: Timestamp,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Untold>>> + Send;
+
+    /// Queues a notice with its events, or withholds it where its address has had too many. Nodes may try the same at
+    /// once; it happens once.
+    fn tell(&self, node: &str, telling: Telling, at: Timestamp) -> impl Future<Output = Result<Told>> + Send;
 
     /// Takes back what this node had leased before it stopped, with an `Interrupted` event each. Returns how many.
     fn recover(&self, node: &str, now: Timestamp) -> impl Future<Output = Result<u64>> + Send;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use protocol::smtp::{Address, BodyType, Destination, Failure, Notify, Reply, Ret, ReversePath, TlsSummary};
 use serde::{Deserialize, Serialize};
-use trace::{Doing, Event};
+use trace::{Doing, Event, event::NoticeAction};
 use uuid::Uuid;
 
 use crate::LastAttempt;
@@ -158,10 +158,47 @@ pub struct Settlement {
     pub message: MessageKey,
     pub outcome: Outcome,
     pub events: Vec<Event>,
-    /// Notices to queue with it.
-    pub notices: Vec<NewMessage>,
+    /// What the sender is to be told of it.
+    pub notice: Option<Owed>,
     /// Where it went out with less protection than the modern policy asks for.
     pub weak: Option<WeakDelivery>,
+}
+
+/// A notice that a message's sender has not been sent yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Owed {
+    pub action: NoticeAction,
+    pub since: Timestamp,
+}
+
+/// A message whose sender is to be told of some of its deliveries.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Untold {
+    pub message: Message,
+    /// In the order of acceptance.
+    pub deliveries: Vec<(NoticeAction, DeliveryRecord)>,
+}
+
+/// One notice about deliveries of one message.
+#[derive(Clone, Debug)]
+pub struct Telling {
+    pub message: MessageKey,
+    pub action: NoticeAction,
+    pub deliveries: Vec<DeliveryKey>,
+    pub notice: NewMessage,
+    /// No more notices than `sent_max` go to one address after `sent_after`.
+    pub sent_max: u32,
+    pub sent_after: Timestamp,
+}
+
+/// What became of a notice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Told {
+    Queued,
+    /// Its address has had as many notices as it may. The deliveries have an event that says so.
+    Withheld,
+    /// Another node was first.
+    Nothing,
 }
 
 /// One delivery below the policy `modern`, for the ledger.

@@ -66,6 +66,10 @@ pub enum EventKind {
         action: NoticeAction,
         notice: Uuid,
     },
+    /// A notice about this delivery was not sent: the sender's address has had as many as one may get.
+    NoticeWithheld {
+        action: NoticeAction,
+    },
     Suspended {
         by: String,
     },
@@ -93,6 +97,7 @@ impl EventKind {
             Self::HostFailed { .. } => "host-failed",
             Self::Interrupted { .. } => "interrupted",
             Self::Notified { .. } => "notified",
+            Self::NoticeWithheld { .. } => "notice-withheld",
             Self::Suspended { .. } => "suspended",
             Self::Resumed { .. } => "resumed",
             Self::Retried { .. } => "retried",

@@ -58,8 +58,8 @@ fn events_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 "message": { "type": "string", "format": "uuid", "description": "The network message id" },
                 "recipient": { "type": "string", "description": "Absent where it tells of the whole message" },
                 "event": { "type": "string", "enum": [
-                    "received", "delivered", "deferred", "failed", "interrupted", "notified", "suspended", "resumed",
-                    "retried", "removed",
+                    "received", "delivered", "deferred", "failed", "interrupted", "notified", "notice-withheld",
+                    "suspended", "resumed", "retried", "removed",
                 ] },
             },
         },

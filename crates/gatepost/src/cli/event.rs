@@ -56,17 +56,24 @@ fn describe(kind: &EventKind, screen: &Screen) -> String {
             format!("interrupted: {leased_by} stopped before the result; if it had sent it all, it may arrive twice")
         }
         EventKind::Notified { action, notice } => {
-            let action = match action {
-                NoticeAction::Failed => "failed",
-                NoticeAction::Delayed => "delayed",
-                NoticeAction::Relayed => "relayed",
-            };
-            format!("notice to the sender ({action}): message {notice}")
+            format!("notice to the sender ({}): message {notice}", action_name(*action))
+        }
+        EventKind::NoticeWithheld { action } => {
+            let action = action_name(*action);
+            format!("notice to the sender ({action}) withheld: too many to that address, see [notices] per_sender")
         }
         EventKind::Suspended { by } => format!("suspended by {by}"),
         EventKind::Resumed { by } => format!("resumed by {by}"),
         EventKind::Retried { by } => format!("made due now by {by}"),
         EventKind::Removed { by } => format!("removed by {by}"),
+    }
+}
+
+fn action_name(action: NoticeAction) -> &'static str {
+    match action {
+        NoticeAction::Failed => "failed",
+        NoticeAction::Delayed => "delayed",
+        NoticeAction::Relayed => "relayed",
     }
 }
 

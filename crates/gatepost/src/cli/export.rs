@@ -76,6 +76,7 @@ pub(crate) fn row(record: &DeliveryRecord, event: &Event) -> Option<Row> {
             ("ADMIN", "FAIL")
         }
         EventKind::Interrupted { .. }
+        | EventKind::NoticeWithheld { .. }
         | EventKind::Suspended { .. }
         | EventKind::Resumed { .. }
         | EventKind::Retried { .. } => return None,

@@ -16,6 +16,7 @@ use toml::{
 use super::{
     error::Fault,
     hosts::{self, SmartHost},
+    network::Network,
     settings::{Config, INTERNET, NamedPolicy},
     units::{ByteSize, Deadline, Duration, Rate},
 };
@@ -133,6 +134,7 @@ fn check_text(format: &str, text: &str) -> Result<(), String> {
         "size" => text.parse::<ByteSize>().map(drop),
         "rate" => text.parse::<Rate>().map(drop),
         "host" => text.parse::<SmartHost>().map(drop),
+        "network" => text.parse::<Network>().map(drop),
         "socket-address" => text.parse::<SocketAddr>().map(drop).map_err(|_| {
             format!("\"{text}\" is no IP address with a port, such as \"127.0.0.1:2525\" or \"[::1]:2525\"")
         }),
@@ -389,7 +391,7 @@ mod tests {
             (
                 "[inbuond]\n",
                 &["1:2: unknown key \"inbuond\"; did you mean \"inbound\"? keys here are: \
-                node, inbound, accepted_domain, connector, tls_policy, retry, rollout, notices, dns, log, protocol_log, history, watch, api, api_token"],
+                node, inbound, accepted_domain, connector, internet, tls_policy, retry, rollout, notices, dns, log, protocol_log, history, watch, api, api_token"],
             ),
             ("[dns]\nx = 1\n", &["2:1: unknown key \"x\"; keys here are: servers, timeout"]),
             ("[[connector]]\nname = \"a\"\n", &["1:1: the key \"hosts\" is missing"]),
@@ -471,6 +473,10 @@ mod tests {
             (
                 "[[api_token]]\nname = \"a\"\nsha256 = \"12\"\n",
                 &["3:10: sha256: a SHA-256 has 64 hexadecimal digits; gatepost api token makes one"],
+            ),
+            (
+                "[internet]\nallow = [\"10.0.0.1/8\"]\n",
+                &["2:10: each of allow: \"10.0.0.1/8\" is an address within a network; write \"10.0.0.0/8\""],
             ),
             // names
             ("[[connector]]\nname = \"\"\nhosts = [\"mx\"]\n", &["2:8: a connector's name must not be empty"]),

@@ -8,6 +8,7 @@
 mod check;
 mod error;
 mod hosts;
+mod network;
 mod reference;
 mod settings;
 mod units;
@@ -68,6 +69,9 @@ impl Config {
         for domain in &mut self.accepted_domains {
             domain.name = domain_key(&domain.name);
         }
+        for name in &mut self.notices.sender_domains {
+            *name = domain_key(name);
+        }
         for connector in &mut self.connectors {
             for path in [&mut connector.tls_authorities, &mut connector.tls_certificate, &mut connector.tls_key] {
                 *path = path.as_ref().map(|path: &PathBuf| folder.join(path));
@@ -80,7 +84,7 @@ impl Config {
     }
 }
 
-/// An accepted domain in the form that look-ups compare; `*.` before it stays.
+/// A domain in the form that look-ups compare; `*.` before it stays.
 fn domain_key(name: &str) -> String {
     let key = protocol::smtp::address::domain_key;
     name.strip_prefix("*.").map_or_else(|| key(name), |parent| format!("*.{}", key(parent)))

@@ -85,6 +85,7 @@ fn type_name(schema: &Value) -> String {
         Some("duration") => "duration",
         Some("deadline") => "duration or \"never\"",
         Some("size") => "size",
+        Some("network") => "address or address/prefix length",
         Some("rate") => "messages/s, messages/min or messages/h",
         Some("path") => "path",
         Some("domain") => "domain",

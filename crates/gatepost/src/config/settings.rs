@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     hosts::Hosts,
-    units::{ByteSize, Deadline, Duration, Rate},
+    network::Network,
+    units::{ByteSize, Deadline, Duration, Period, Rate},
 };
 
 /// Name of the built-in connector that delivers by MX; no other connector may have it.
@@ -31,6 +32,7 @@ pub(crate) struct Config {
     pub accepted_domains: Vec<AcceptedDomain>,
     #[serde(rename = "connector")]
     pub connectors: Vec<Connector>,
+    pub internet: Internet,
     #[serde(rename = "tls_policy")]
     pub tls_policies: Vec<NamedPolicy>,
     pub retry: Retry,
@@ -227,6 +229,18 @@ impl Default for Connector {
             timeouts: Timeouts::default(),
         }
     }
+}
+
+/// The built-in connector "internet": it delivers by MX, notices above all.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Internet {
+    /// Networks outside the public internet that mail to foreign domains may go to, such as "127.0.0.0/8" for tests.
+    /// A stranger chooses the domain of a sender, and so where notices go. Mail to private, loopback and other special
+    /// addresses therefore fails unless a network here contains the address. This also holds for a [[connector]] with
+    /// hosts = ["mx"] and domains that are not accepted.
+    #[schemars(example = &["10.0.0.0/8"])]
+    pub allow: Vec<Network>,
 }
 
 /// What a connector does about TLS.
@@ -450,15 +464,40 @@ impl Default for Rollout {
     }
 }
 
-/// Failure and delay notices (RFC 3464).
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+/// Failure and delay notices (RFC 3464). Anybody can forge a sender, so that a notice may go to somebody who wrote
+/// nothing. One notice tells of all recipients of a message, and has no content of it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Notices {
+    /// Send notices. With false, senders are told nothing; traces still show what became of their mail.
+    pub enabled: bool,
+    /// Domains whose senders are sent notices; "*.partner.test" means all its subdomains. Empty: all domains.
+    #[schemars(schema_with = "domains", example = &["partner.test"])]
+    pub sender_domains: Vec<String>,
+    /// Most notices to one address in a span of time, counted for all nodes together. Further ones are withheld, and
+    /// the trace says so.
+    pub per_sender: Rate,
+    /// Networks of clients that may ask to be told of success (NOTIFY=SUCCESS, RFC 3461). Others are told only by
+    /// destinations that make such notices themselves.
+    #[schemars(example = &["192.0.2.0/24"])]
+    pub success_to: Vec<Network>,
     /// Name of the [[connector]] by which notices leave for senders outside the accepted domains, such as a smart host
     /// for outgoing mail. Unset: the built-in connector "internet", straight to the sender's domain by MX.
     #[schemars(example = &"outgoing")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connector: Option<String>,
+}
+
+impl Default for Notices {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            sender_domains: Vec::new(),
+            per_sender: Rate { messages: 20, per: Period::Hour },
+            success_to: Vec::new(),
+            connector: None,
+        }
+    }
 }
 
 /// How names are looked up.
@@ -636,6 +675,10 @@ pub(crate) struct ApiToken {
 
 fn socket_addresses(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "array", "items": { "type": "string", "format": "socket-address" } })
+}
+
+fn domains(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "items": { "type": "string", "format": "domain" } })
 }
 
 fn socket_addresses_required(_: &mut SchemaGenerator) -> Schema {

@@ -11,6 +11,7 @@ pub(crate) mod header;
 mod history;
 mod inbound;
 mod inquiry;
+mod notices;
 mod outbound;
 pub(crate) mod policy;
 mod preference;
@@ -50,6 +51,9 @@ const RENEW_INTERVAL: Duration = Duration::from_secs(60);
 const REPORT_INTERVAL: Duration = Duration::from_secs(2);
 /// A new rollout plan is followed within this time.
 const PLAN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How soon senders are told once there is something to tell.
+const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all parts of a node share.
 pub(crate) struct Node<S: Store> {
@@ -151,11 +155,13 @@ fn routes(config: &Config) -> Routes {
     Routes::new(config.accepted_domains.iter().map(|domain| (domain.name.clone(), domain.connector.clone())))
 }
 
-/// Renews leases, ends those of dead nodes, reviews what was not tried, reports, and deletes old history.
+/// Renews leases, ends those of dead nodes, reviews what was not tried, notifies senders, reports, and deletes old
+/// history.
 async fn background<S: Store>(node: Arc<Node<S>>) {
     let mut report = tokio::time::interval(REPORT_INTERVAL);
     let mut renew = tokio::time::interval(RENEW_INTERVAL);
     let mut review = tokio::time::interval(Duration::from_secs(5));
+    let mut notices = tokio::time::interval(NOTICE_INTERVAL);
     let mut plan = tokio::time::interval(PLAN_INTERVAL);
     let mut history = Box::pin(tokio::time::sleep(history::FIRST));
     loop {
@@ -169,6 +175,7 @@ async fn background<S: Store>(node: Arc<Node<S>>) {
             _ = report.tick() => node.report().await,
             _ = renew.tick() => renew_leases(&node).await,
             _ = review.tick() => review::run(&node).await,
+            _ = notices.tick() => notices::run(&node).await,
             () = &mut history => history::run(&node, history.as_mut()).await,
         }
     }

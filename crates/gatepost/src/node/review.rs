@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use delivery::verdict::{self, Review, Situation};
 use jiff::Timestamp;
-use protocol::smtp::Failure;
 use store::{Claimed, Delivery, Message, Outcome, Settlement, Store};
 use trace::{Event, EventKind, event::NoticeAction};
 
 use super::{
-    Node, header,
-    outbound::{Job, Settled, Term, Ticket, notice_for},
+    Node,
+    outbound::{Job, Settled, Term, Ticket},
 };
 
 /// Deliveries reviewed at a time.
@@ -43,13 +42,11 @@ pub(super) async fn review_leased<S: Store>(node: &Arc<Node<S>>, job: &Job) {
 }
 
 async fn settle<S: Store>(node: &Arc<Node<S>>, message: &Message, deliveries: &[Delivery]) {
-    let first = node.store.read_body(message.key, 0).await.unwrap_or_default().unwrap_or_default();
-    let header = header::section(&first);
-    let settle = |delivery| review(node, message, delivery, header);
+    let settle = |delivery| review(node, message, delivery);
     node.outbound.settle(Settled(deliveries.iter().map(settle).collect())).await;
 }
 
-fn review<S: Store>(node: &Arc<Node<S>>, message: &Message, delivery: &Delivery, header: &[u8]) -> Settlement {
+fn review<S: Store>(node: &Arc<Node<S>>, message: &Message, delivery: &Delivery) -> Settlement {
     let schedule = node.schedule();
     let now = Timestamp::now();
     let situation = Situation {
@@ -69,25 +66,16 @@ fn review<S: Store>(node: &Arc<Node<S>>, message: &Message, delivery: &Delivery,
         recipient: Some(delivery.recipient.clone()),
         kind,
     };
-    let notice = |action, failure: Option<&Failure>| {
-        notice_for(node, message, delivery, header, action, |recipient| {
-            recipient.failure = failure;
-            recipient.destination = failure.and_then(|failure| failure.destination.as_ref());
-            recipient.retry_until = (action == NoticeAction::Delayed).then(|| schedule.expires_at(message.received));
-        })
-    };
-    let (outcome, mut events, action, notice) = match verdict::review(&situation, delivery.failure.as_ref()) {
+    let (outcome, events, notice) = match verdict::review(&situation, delivery.failure.as_ref()) {
         Review::Keep { review, delay_notice, delay_notified } => {
-            let notice = if delay_notice { notice(NoticeAction::Delayed, delivery.failure.as_ref()) } else { None };
-            (Outcome::Returned { review: Some(review), delay_notified }, vec![], NoticeAction::Delayed, notice)
+            let outcome = Outcome::Returned { review: Some(review), delay_notified };
+            (outcome, vec![], delay_notice.then_some(NoticeAction::Delayed))
         }
-        Review::Fail { failure, notice: wanted } => {
-            let notice = if wanted { notice(NoticeAction::Failed, Some(&failure)) } else { None };
+        Review::Fail { failure, notice } => {
             let failed = event(EventKind::Failed { attempt: None, failure: failure.clone() });
-            (Outcome::Failed { failure, at: now }, vec![failed], NoticeAction::Failed, notice)
+            (Outcome::Failed { failure, at: now }, vec![failed], notice.then_some(NoticeAction::Failed))
         }
     };
-    events.extend(notice.iter().map(|notice| event(EventKind::Notified { action, notice: notice.network_message_id })));
-    let notices = notice.into_iter().collect();
-    Settlement { delivery: delivery.key, message: message.key, outcome, events, notices, weak: None }
+    let notice = notice.and_then(|action| node.owed(message, action));
+    Settlement { delivery: delivery.key, message: message.key, outcome, events, notice, weak: None }
 }

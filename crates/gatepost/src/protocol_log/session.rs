@@ -64,6 +64,7 @@ impl Transcript for SessionLog {
             Line::Sent(bytes) => self.put(RowKind::Sent, &said(bytes), ""),
             Line::Received(bytes) if self.side == Side::Server => self.put(RowKind::Received, &command(bytes), ""),
             Line::Received(bytes) => self.put(RowKind::Received, &said(bytes), ""),
+            Line::Omitted { lines } => self.note(&format!("{lines} lines of the reply are not shown")),
             Line::TlsStarted(facts) => {
                 self.certificate(facts);
                 let succeeded = schannel::negotiation_succeeded(self.side, facts);

@@ -1,9 +1,12 @@
-//! Cuts what goes over a connection into the lines of its transcript, and leaves content out.
+//! Cuts what goes over a connection into the lines of its transcript, and leaves content out. A destination may say as
+//! much as it likes; of each reply the first lines and the last one are written down.
 
 use crate::{Disconnected, Line, Transcript};
 
-/// A line that does not end is cut here; the reply parser gives up long before.
-const LINE_BYTES_MAX: usize = 8192;
+/// A line is cut here. RFC 5321 section 4.5.3.1.5 allows 512 octets.
+const LINE_BYTES_MAX: usize = 512;
+/// Lines of one reply that are written down, besides its last.
+const REPLY_BYTES_MAX: usize = 1024;
 
 /// One connection's transcript; costs nothing where nobody writes one.
 pub(super) struct Record {
@@ -12,13 +15,16 @@ pub(super) struct Record {
     skipped: usize,
     /// The beginning of a line whose end has not come yet.
     pub(super) heard: Vec<u8>,
+    /// Of the reply that is being read: bytes written down, and lines left out.
+    written: usize,
+    omitted: u32,
     /// How the other side ended it; `None` while it has not.
     pub(super) ended: Option<Disconnected>,
 }
 
 impl Record {
     pub(super) fn new(transcript: Option<Box<dyn Transcript>>) -> Self {
-        Self { transcript, skipped: 0, heard: Vec::new(), ended: None }
+        Self { transcript, skipped: 0, heard: Vec::new(), written: 0, omitted: 0, ended: None }
     }
 
     pub(super) fn write(&mut self, line: Line<'_>) {
@@ -43,14 +49,32 @@ impl Record {
     }
 
     pub(super) fn received(&mut self, bytes: &[u8]) {
-        let Some(transcript) = &mut self.transcript else { return };
+        if self.transcript.is_none() {
+            return;
+        }
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.heard.extend_from_slice(piece);
-            if self.heard.ends_with(b"\n") || self.heard.len() > LINE_BYTES_MAX {
-                transcript.write(Line::Received(self.heard.trim_ascii_end()));
-                self.heard.clear();
+            let room = LINE_BYTES_MAX.saturating_sub(self.heard.len());
+            self.heard.extend_from_slice(piece.get(..room).unwrap_or(piece));
+            if piece.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.heard);
+                self.received_line(line.trim_ascii_end());
             }
         }
+    }
+
+    fn received_line(&mut self, line: &[u8]) {
+        // RFC 5321 section 4.2.1: a hyphen behind the code says that more lines follow.
+        let is_last = line.get(3) != Some(&b'-');
+        if !is_last && self.written + line.len() > REPLY_BYTES_MAX {
+            self.omitted = self.omitted.saturating_add(1);
+            return;
+        }
+        match std::mem::take(&mut self.omitted) {
+            0 => {}
+            lines => self.write(Line::Omitted { lines }),
+        }
+        self.write(Line::Received(line));
+        self.written = if is_last { 0 } else { self.written + line.len() };
     }
 
     /// There is no end to tell of a connection that never was.
@@ -61,6 +85,10 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        let unfinished = std::mem::take(&mut self.heard);
+        if !unfinished.is_empty() {
+            self.received_line(&unfinished);
+        }
         let ended = self.ended.unwrap_or(Disconnected::Local);
         self.write(Line::Disconnected(ended));
     }

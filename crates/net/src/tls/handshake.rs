@@ -33,9 +33,6 @@ pub(crate) struct Handshake {
 /// Who sends or receives an alert closes the connection at once, or never: so long is waited for it.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
-/// More certificates than this no real chain has.
-const CHAIN_MAX: usize = 32;
-
 /// Negotiates as client.
 pub(crate) async fn connect(
     connector: &Connector,
@@ -176,8 +173,8 @@ pub(crate) fn late_alert(facts: &mut HandshakeFacts, error: &std::io::Error) -> 
 }
 
 fn chain(ssl: &SslRef) -> Vec<Certificate> {
-    let certificates = ssl.peer_cert_chain().into_iter().flatten().take(CHAIN_MAX);
-    certificates.filter_map(|certificate| Certificate::parse(&certificate.to_der().ok()?)).collect()
+    let certificates = ssl.peer_cert_chain().into_iter().flatten();
+    Certificate::parse_chain(certificates.filter_map(|certificate| certificate.to_der().ok()))
 }
 
 /// The codes are those of X509_STORE_CTX_get_error(3).

@@ -1,6 +1,6 @@
 //! Mail addresses as they stand in envelopes (RFC 5321 section 4.1.2, RFC 6531 for UTF-8).
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,16 @@ pub fn domain_key(domain: &str) -> String {
     idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_lowercase())
 }
 
+/// The address in a literal such as `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 section 4.1.3). The tag may be in
+/// any letter case, and may be missing.
+pub fn address_literal(domain: &str) -> Option<IpAddr> {
+    let literal = domain.strip_prefix('[')?.strip_suffix(']')?;
+    match literal.split_at_checked("IPv6:".len()) {
+        Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => address.parse().ok().map(IpAddr::V6),
+        _ => literal.parse().ok(),
+    }
+}
+
 fn is_local_part(local: &str) -> bool {
     match local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(quoted) => is_quoted_content(quoted),
@@ -114,9 +124,8 @@ fn is_quoted_content(quoted: &str) -> bool {
 }
 
 fn is_domain(domain: &str) -> bool {
-    if let Some(literal) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        let address = literal.strip_prefix("IPv6:").unwrap_or(literal);
-        return address.parse::<std::net::IpAddr>().is_ok();
+    if domain.starts_with('[') {
+        return address_literal(domain).is_some();
     }
     domain.split('.').all(|label| {
         !label.is_empty()

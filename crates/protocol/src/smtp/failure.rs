@@ -1,6 +1,9 @@
 //! Why an attempt failed: phase, kind and the destination's words, each apart. Never prose as state.
 
-use std::{fmt, net::SocketAddr};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +97,10 @@ pub enum FailureKind {
     BadReply {
         detail: String,
     },
+    /// A stranger chose the destination, and all its addresses are outside the public internet. This one is the first.
+    AddressNotAllowed {
+        address: IpAddr,
+    },
     /// Something on this node: no file descriptors, no memory, a store that cannot read the message.
     Local {
         detail: String,
@@ -144,6 +151,7 @@ impl Failure {
             | FailureKind::ExtensionMissing { .. }
             | FailureKind::TooLarge { .. }
             | FailureKind::MailLoop
+            | FailureKind::AddressNotAllowed { .. }
             | FailureKind::Expired { .. } => true,
             // A domain that does not exist may be a mistake of its name servers; the queue's lifetime bounds the wait.
             FailureKind::HostNotFound
@@ -169,6 +177,7 @@ impl Failure {
                 | FailureKind::ExtensionMissing { .. }
                 | FailureKind::TooLarge { .. }
                 | FailureKind::MailLoop
+                | FailureKind::AddressNotAllowed { .. }
                 | FailureKind::Expired { .. }
                 | FailureKind::Local { .. },
                 _,
@@ -228,6 +237,9 @@ impl fmt::Display for FailureKind {
                 write!(f, "{size_bytes} bytes are more than the {size_max_bytes} that the destination takes")
             }
             Self::BadReply { detail } => write!(f, "the answer is not SMTP ({detail})"),
+            Self::AddressNotAllowed { address } => {
+                write!(f, "{address} is not a public internet address, and [internet] allow does not list it")
+            }
             Self::Local { detail } => write!(f, "local trouble ({detail})"),
             Self::MailLoop => f.write_str("this host is the domain's own mail exchanger, the mail would loop"),
             Self::Expired { cause: Some(cause) } => write!(f, "expired in the queue, last attempt: {cause}"),

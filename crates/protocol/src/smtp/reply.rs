@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kept::{cut, json_bytes};
+
 /// `class.subject.detail` (RFC 3463).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -68,11 +70,48 @@ pub struct Reply {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enhanced: Option<EnhancedCode>,
     pub text: String,
+    /// Lines that were left out before the last one, see [`Reply::shortened`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lines_omitted: u32,
 }
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// Most of a reply's text that is kept, as bytes of JSON. History stores it twice, in the event and in the queue.
+const KEPT_BYTES_MAX: usize = 1024;
+/// Most of one line, where the reply is longer than that.
+const KEPT_LINE_BYTES_MAX: usize = 400;
 
 impl Reply {
     pub fn new(code: u16, enhanced: Option<EnhancedCode>, text: impl Into<String>) -> Self {
-        Self { code, enhanced, text: text.into() }
+        Self { code, enhanced, text: text.into(), lines_omitted: 0 }
+    }
+
+    /// The reply with no more text than history keeps: the first lines and the last one. Foreign servers choose how
+    /// much they say; nobody may fill the disk with it. Code and enhanced code stay exact.
+    pub fn shortened(mut self) -> Self {
+        if json_bytes(&self.text) <= KEPT_BYTES_MAX {
+            return self;
+        }
+        let Some((first, last)) = self.text.rsplit_once('\n') else {
+            self.text = cut(&self.text, KEPT_BYTES_MAX);
+            return self;
+        };
+        let last = cut(last, KEPT_LINE_BYTES_MAX);
+        // A line break takes two bytes of JSON.
+        let mut room = KEPT_BYTES_MAX.saturating_sub(json_bytes(&last) + 2);
+        let mut kept = String::new();
+        let mut lines = first.split('\n').map(|line| cut(line, KEPT_LINE_BYTES_MAX)).peekable();
+        while let Some(line) = lines.next_if(|line| json_bytes(line) + 2 <= room) {
+            room -= json_bytes(&line) + 2;
+            kept.push_str(&line);
+            kept.push('\n');
+        }
+        self.lines_omitted = u32::try_from(lines.count()).unwrap_or(u32::MAX);
+        self.text = kept + &last;
+        self
     }
 
     pub fn is_positive(&self) -> bool {
@@ -108,6 +147,60 @@ impl fmt::Display for Reply {
         if let Some(enhanced) = self.enhanced {
             write!(f, " {enhanced}")?;
         }
-        write!(f, " {}", self.text.replace('\n', " / "))
+        match self.text.rsplit_once('\n') {
+            Some((first, last)) if self.lines_omitted > 0 => {
+                let (first, omitted) = (first.replace('\n', " / "), self.lines_omitted);
+                write!(f, " {first} / ({omitted} more lines) / {last}")
+            }
+            None if self.lines_omitted > 0 => write!(f, " ({} more lines) / {}", self.lines_omitted, self.text),
+            _ => write!(f, " {}", self.text.replace('\n', " / ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shortened(text: &str) -> Reply {
+        Reply::new(550, Some(EnhancedCode::new(5, 7, 1)), text).shortened()
+    }
+
+    #[test]
+    fn what_real_servers_say_is_kept_whole() {
+        for text in ["", "no such user", "a\nb\nc", &"x".repeat(1024), &format!("{}\nend", "line\n".repeat(150))] {
+            let reply = shortened(text);
+            assert_eq!((reply.text.as_str(), reply.lines_omitted), (text, 0));
+        }
+    }
+
+    #[test]
+    fn the_worst_reply_keeps_its_first_lines_and_its_last() {
+        let lines: Vec<String> = (0..128).map(|number| format!("line {number} {}", "x".repeat(80))).collect();
+        let reply = shortened(&lines.join("\n"));
+        let kept: Vec<&str> = reply.text.split('\n').collect();
+        assert!(kept.len() > 5 && kept.starts_with(&[lines[0].as_str(), lines[1].as_str()]), "{kept:?}");
+        assert_eq!(kept.last(), Some(&lines[127].as_str()));
+        assert_eq!(kept.len() as u32 + reply.lines_omitted, 128);
+        assert_eq!((reply.code, reply.enhanced), (550, Some(EnhancedCode::new(5, 7, 1))));
+        let omitted = reply.lines_omitted;
+        assert!(reply.to_string().contains(&format!(" / ({omitted} more lines) / line 127 ")), "{reply}");
+    }
+
+    #[test]
+    fn a_long_line_is_cut() {
+        let reply = shortened(&"x".repeat(4000));
+        assert_eq!((reply.text, reply.lines_omitted), (format!("{}…", "x".repeat(1021)), 0));
+    }
+
+    #[test]
+    fn whatever_is_said_takes_no_more_room() {
+        for piece in ["x", "\"", "\\", "é", "\u{fffd}", "\n", "a\n", "\u{1}", "\u{10ffff}"] {
+            for count in [1, 511, 1000, 4096, 512 * 1024] {
+                let reply = shortened(&piece.repeat(count));
+                assert!(json_bytes(&reply.text) <= 1024, "{piece:?} × {count}: {} bytes", json_bytes(&reply.text));
+                assert_eq!(reply.clone().shortened().text, reply.text, "what is kept is kept whole");
+            }
+        }
     }
 }

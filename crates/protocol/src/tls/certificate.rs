@@ -16,27 +16,45 @@ use super::{
     message::bit_length,
     text::{hex, printable},
 };
+use crate::kept::{self, json_bytes};
 
-/// Real certificates have fewer and shorter ones.
-const NAMES_MAX: usize = 100;
-const TEXT_CHARACTERS_MAX: usize = 500;
+/// More is not kept of what a peer says of itself: it is stored with every attempt. Bytes of JSON.
+const TEXT_BYTES_MAX: usize = 160;
+const NAMES_BYTES_MAX: usize = 512;
+/// RFC 5280 section 4.1.2.2 allows 20 octets.
+const SERIAL_BYTES_MAX: usize = 20;
+/// Certificates of a chain that are kept: the leaf, two that lead to the root, and the root.
+const CHAIN_MAX: usize = 4;
 
 impl Certificate {
+    /// As much of a chain as is kept, leaf first. What is not a certificate is left out.
+    pub fn parse_chain<D: AsRef<[u8]>>(chain: impl IntoIterator<Item = D>) -> Vec<Self> {
+        let certificates = chain.into_iter().take(CHAIN_MAX).filter_map(|der| Self::parse(der.as_ref()));
+        let mut certificates: Vec<Self> = certificates.collect();
+        // Nobody asks which hosts an authority's own certificate is for.
+        certificates.iter_mut().skip(1).for_each(|certificate| certificate.names.clear());
+        certificates
+    }
+
     /// `None` where `der` is no certificate.
     pub fn parse(der: &[u8]) -> Option<Self> {
         let (_, certificate) = parse_x509_certificate(der).ok()?;
         let (key, key_bits) = key(certificate.public_key());
         let algorithm = &certificate.signature_algorithm.algorithm;
+        let signature = oid2sn(algorithm, oid_registry()).map_or_else(|_| algorithm.to_id_string(), str::to_owned);
+        let serial = certificate.serial.to_bytes_be();
+        let (names, names_omitted) = alternative_names(&certificate);
         Some(Self {
             subject: cut(name(certificate.subject())),
             issuer: cut(name(certificate.issuer())),
-            serial: hex(&certificate.serial.to_bytes_be(), ""),
+            serial: hex(serial.get(..SERIAL_BYTES_MAX).unwrap_or(&serial), ""),
             not_before_s: certificate.validity().not_before.timestamp(),
             not_after_s: certificate.validity().not_after.timestamp(),
-            names: alternative_names(&certificate),
-            key,
+            names,
+            names_omitted,
+            key: cut(key),
             key_bits,
-            signature: oid2sn(algorithm, oid_registry()).map_or_else(|_| algorithm.to_id_string(), str::to_owned),
+            signature: cut(signature),
             thumbprint: hex(&Sha1::digest(der), ""),
         })
     }
@@ -83,26 +101,31 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
-    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
+/// The first names, and how many more there are.
+fn alternative_names(certificate: &X509Certificate<'_>) -> (Vec<String>, u32) {
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return (Vec::new(), 0) };
     let names = extension.value.general_names.iter();
-    names
-        .filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some(printable(name.as_bytes())),
-            GeneralName::IPAddress(bytes) => address(bytes),
-            _ => None,
-        })
-        .take(NAMES_MAX)
-        .map(cut)
-        .collect()
+    let names = names.filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some(cut(printable(name.as_bytes()))),
+        GeneralName::IPAddress(bytes) => address(bytes),
+        _ => None,
+    });
+    let (mut kept, mut omitted, mut room) = (Vec::new(), 0, NAMES_BYTES_MAX);
+    for name in names {
+        // With quotation marks and comma.
+        let bytes = json_bytes(&name) + 3;
+        if omitted == 0 && bytes <= room {
+            room -= bytes;
+            kept.push(name);
+        } else {
+            omitted += 1;
+        }
+    }
+    (kept, omitted)
 }
 
-/// What a peer says of itself is kept with every attempt.
-fn cut(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(TEXT_CHARACTERS_MAX) {
-        text.truncate(end);
-    }
-    text
+fn cut(text: String) -> String {
+    kept::cut(&text, TEXT_BYTES_MAX)
 }
 
 fn address(bytes: &[u8]) -> Option<String> {
@@ -182,6 +205,7 @@ mod tests {
             not_before_s: 1795599414,
             not_after_s: 2110959414,
             names: ["mail.onprem.test", "192.0.2.1", "2001:db8::1"].map(str::to_owned).to_vec(),
+            names_omitted: 0,
             key: "EC P-384".to_owned(),
             key_bits: 384,
             signature: "ecdsa-with-SHA256".to_owned(),

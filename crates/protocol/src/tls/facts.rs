@@ -145,6 +145,9 @@ pub struct Certificate {
     /// dNSName and iPAddress entries of subjectAltName.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
+    /// Further such entries.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub names_omitted: u32,
     /// e.g. `RSA`, `EC P-256`, or the algorithm's object identifier.
     pub key: String,
     /// Modulus or curve; 0 where unknown.
@@ -153,6 +156,10 @@ pub struct Certificate {
     pub signature: String,
     /// SHA-1 over the whole certificate, hexadecimal, upper case: what Windows calls the thumbprint.
     pub thumbprint: String,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Why a certificate would not pass.

@@ -26,8 +26,10 @@ const RETRY_RANDOM: [u8; 32] = [
     0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
-/// More certificates than this no real chain has.
-const CHAIN_MAX: usize = 32;
+/// Entries of one list in a hello that are kept: more than any client has, and a bound on what history stores of it.
+const LIST_MAX: usize = 200;
+/// The longest host name (RFC 1035 section 2.3.4).
+const SERVER_NAME_BYTES_MAX: usize = 255;
 
 /// RFC 8701: 0x0a0a, 0x1a1a and so on mean nothing.
 fn is_grease(number: u16) -> bool {
@@ -40,7 +42,7 @@ fn is_signal(number: u16) -> bool {
 }
 
 fn meaningful(numbers: Reader<'_>) -> impl Iterator<Item = u16> {
-    numbers.numbers().filter(|&number| !is_grease(number))
+    numbers.numbers().filter(|&number| !is_grease(number)).take(LIST_MAX)
 }
 
 fn suites(numbers: impl Iterator<Item = u16>) -> Vec<CipherSuite> {
@@ -70,7 +72,8 @@ pub(super) fn client_hello(body: &[u8]) -> Option<ClientHello> {
         signature_algorithms: Vec::new(),
         length_bytes: body.len() as u32 + 4,
     };
-    for (number, content) in extensions(&mut reader).filter(|(number, _)| !is_grease(*number)) {
+    let extensions = extensions(&mut reader).filter(|(number, _)| !is_grease(*number));
+    for (number, content) in extensions.take(LIST_MAX) {
         hello.extensions.push(number);
         // One that does not parse says nothing; the next may.
         let _ = client_extension(&mut hello, number, content);
@@ -84,7 +87,8 @@ fn client_extension(hello: &mut ClientHello, number: u16, mut content: Reader<'_
         SERVER_NAME => {
             let mut list = content.vector16()?;
             if list.u8()? == 0 {
-                hello.server_name = Some(printable(list.vector16()?.rest()));
+                let name = list.vector16()?.rest();
+                hello.server_name = Some(printable(name.get(..SERVER_NAME_BYTES_MAX).unwrap_or(name)));
             }
         }
         SUPPORTED_GROUPS => hello.groups = meaningful(content.vector16()?).collect(),
@@ -106,7 +110,7 @@ pub(super) fn ssl2_client_hello(body: &[u8]) -> Option<ClientHello> {
     let suites_length = reader.u16()?;
     let _session_and_challenge_length = reader.bytes(4)?;
     let specs = reader.bytes(suites_length.into())?.chunks_exact(3);
-    let numbers = specs.filter(|spec| spec[0] == 0).map(|spec| u16::from_be_bytes([spec[1], spec[2]]));
+    let numbers = specs.filter(|spec| spec[0] == 0).map(|spec| u16::from_be_bytes([spec[1], spec[2]])).take(LIST_MAX);
     Some(ClientHello {
         versions: vec![version],
         cipher_suites: suites(numbers),
@@ -184,5 +188,5 @@ pub(super) fn bit_length(number: &[u8]) -> u32 {
 pub(super) fn certificates(body: &[u8]) -> Vec<Certificate> {
     let mut list = Reader::new(body).vector24().unwrap_or(Reader::new(&[]));
     let entries = std::iter::from_fn(|| list.vector24());
-    entries.take(CHAIN_MAX).filter_map(|der| Certificate::parse(der.rest())).collect()
+    Certificate::parse_chain(entries.map(|der| der.rest()))
 }

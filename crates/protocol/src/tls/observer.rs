@@ -21,7 +21,7 @@ use super::{
 /// No handshake message that is in use comes near.
 const MESSAGE_MAX: usize = 256 * 1024;
 /// A peer may send any number of warnings.
-const ALERTS_MAX: usize = 16;
+const ALERTS_MAX: usize = 8;
 /// The least that a Finished of TLS 1.3 takes: header, SHA-256, content type, the short tag of a CCM_8 suite.
 const FINISHED_MIN: usize = 4 + 32 + 1 + 8;
 

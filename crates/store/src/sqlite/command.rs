@@ -102,7 +102,10 @@ fn apply(
         }
         (Command::Remove, State::Queued | State::Suspended) => {
             let removed = state_number(State::Removed);
-            update("UPDATE delivery SET state = ?2, settled = ?3 WHERE id = ?1", params![id, removed, Millis(now)])
+            update(
+                "UPDATE delivery SET state = ?2, settled = ?3, owed = NULL WHERE id = ?1",
+                params![id, removed, Millis(now)],
+            )
         }
         (Command::Retry | Command::Remove, State::Leased) => Ok(Applied::Leased),
         (Command::Retry, State::Suspended)

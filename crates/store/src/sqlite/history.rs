@@ -13,7 +13,7 @@ const VACUUM_PAGES: u32 = 2000;
 pub(super) fn forget(connection: &Connection, before: Timestamp, limit: u32) -> rusqlite::Result<u64> {
     let mut select = connection.prepare_cached(
         "SELECT DISTINCT d.message FROM delivery AS d WHERE d.received < ?1 AND NOT EXISTS (
-             SELECT 1 FROM delivery AS live WHERE live.message = d.message AND live.state <= 2
+             SELECT 1 FROM delivery AS live WHERE live.message = d.message AND (live.state <= 2 OR live.owed IS NOT NULL)
          ) ORDER BY d.received LIMIT ?2",
     )?;
     let messages = select.query_map(params![Millis(before), limit], |row| row.get::<_, i64>(0))?;

@@ -14,6 +14,7 @@ mod history;
 mod incident;
 mod inquiry;
 mod lock;
+mod notice;
 mod queue;
 mod read;
 mod row;
@@ -42,7 +43,7 @@ use uuid::Uuid;
 use crate::{
     Accepted, BodyKey, Claim, Claimed, Command, Commanded, DeliveryKey, DeliveryRecord, Incident, Inquiry, Lease,
     LedgerEntry, MessageKey, MessageRecord, NewMessage, NodeReport, Pending, QueueCount, QueueQuery, Result, Selection,
-    Settlement, Store, StoreError, StoredPlan, TraceQuery, WebhookCall,
+    Settlement, Store, StoreError, StoredPlan, Telling, Told, TraceQuery, Untold, WebhookCall,
 };
 use lock::FolderLock;
 use read::Readers;
@@ -182,16 +183,18 @@ impl Store for SqliteStore {
 
     async fn settle(&self, node: &str, settlements: Vec<Settlement>) -> Result<Vec<DeliveryKey>> {
         let node = node.to_owned();
-        let accepted: Vec<Vec<Accepted>> = settlements
-            .iter()
-            .map(|settlement| {
-                let keys = |notice: &NewMessage| {
-                    queue::keys_for(notice, || self.0.keys.message(), |count| self.0.keys.deliveries(count))
-                };
-                settlement.notices.iter().map(keys).collect()
-            })
-            .collect();
-        self.0.writer.run(move |connection| settle::settle(connection, &node, &settlements, &accepted)).await
+        self.0.writer.run(move |connection| settle::settle(connection, &node, &settlements)).await
+    }
+
+    async fn untold(&self, now: Timestamp, waited_since: Timestamp, limit: u32) -> Result<Vec<Untold>> {
+        self.0.readers.run(move |connection| notice::untold(connection, now, waited_since, limit)).await
+    }
+
+    async fn tell(&self, node: &str, telling: Telling, at: Timestamp) -> Result<Told> {
+        let node = node.to_owned();
+        let new_deliveries = |count| self.0.keys.deliveries(count);
+        let keys = queue::keys_for(&telling.notice, || self.0.keys.message(), new_deliveries);
+        self.0.writer.run(move |connection| notice::tell(connection, &node, &telling, &keys, at)).await
     }
 
     async fn recover(&self, node: &str, now: Timestamp) -> Result<u64> {

@@ -11,7 +11,7 @@ use crate::{Result, StoreError};
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -125,6 +125,13 @@ const MIGRATIONS: [&str; 6] = [
         is_taken INTEGER NOT NULL DEFAULT 0,
         answer TEXT
      ) WITHOUT ROWID;",
+    // What the sender is to be told of a delivery, and since when. Notices of the past hour are counted by address.
+    "ALTER TABLE delivery ADD COLUMN owed INTEGER;
+     ALTER TABLE delivery ADD COLUMN owed_since INTEGER;
+     CREATE INDEX delivery_owed ON delivery (message, owed_since) WHERE owed IS NOT NULL;
+     CREATE TABLE notice_sent (address TEXT NOT NULL, at INTEGER NOT NULL);
+     CREATE INDEX notice_sent_address ON notice_sent (address, at);
+     CREATE INDEX notice_sent_at ON notice_sent (at);",
 ];
 
 /// The version that this program writes.

@@ -1,26 +1,24 @@
-//! Results: one transaction for the state, its events, the bodies that nobody needs any more, and notices.
+//! Results: one transaction for the state, its events, the bodies that nobody needs any more, and the notices owed.
 
 use protocol::smtp::Reply;
 use rusqlite::{Connection, params};
 use trace::Event;
 
 use super::{
-    fleet,
-    queue::{BACK_TO_QUEUE, delete_body, insert_event, insert_events, insert_message},
+    fleet, notice,
+    queue::{BACK_TO_QUEUE, delete_body, insert_event, insert_events},
     row::{Json, Millis, state_number},
     withhold,
 };
-use crate::{Accepted, DeliveryKey, Outcome, Settlement, State};
+use crate::{DeliveryKey, Outcome, Settlement, State};
 
-/// `accepted` has the keys for each settlement's notices.
 pub(super) fn settle(
     connection: &Connection,
     node: &str,
     settlements: &[Settlement],
-    accepted: &[Vec<Accepted>],
 ) -> rusqlite::Result<Vec<DeliveryKey>> {
     let mut lost = Vec::new();
-    for (settlement, notice_keys) in settlements.iter().zip(accepted) {
+    for settlement in settlements {
         if !apply(connection, node, settlement)? {
             insert_late_events(connection, settlement)?;
             lost.push(settlement.delivery);
@@ -28,8 +26,8 @@ pub(super) fn settle(
         }
         insert_events(connection, settlement.message, &settlement.events)?;
         note_attempt(connection, settlement)?;
-        for (notice, keys) in settlement.notices.iter().zip(notice_keys) {
-            insert_message(connection, notice, keys, None)?;
+        if let Some(owed) = settlement.notice {
+            notice::owe(connection, settlement.delivery, owed)?;
         }
         if let Some(weak) = &settlement.weak {
             fleet::note_weak(connection, weak)?;
@@ -112,9 +110,11 @@ fn note_attempt(connection: &Connection, settlement: &Settlement) -> rusqlite::R
     Ok(())
 }
 
-/// Deletes what nobody needs of a message once none of its deliveries can still be sent. Its events come before.
+/// Deletes what nobody needs of a message once none of its deliveries can still be sent, and its sender knows of all.
+/// Its events come before.
 pub(super) fn come_to_rest(connection: &Connection, message: i64) -> rusqlite::Result<()> {
-    let mut live = connection.prepare_cached("SELECT 1 FROM delivery WHERE message = ?1 AND state <= 2 LIMIT 1")?;
+    let mut live = connection
+        .prepare_cached("SELECT 1 FROM delivery WHERE message = ?1 AND (state <= 2 OR owed IS NOT NULL) LIMIT 1")?;
     if live.exists([message])? {
         return Ok(());
     }

@@ -39,7 +39,8 @@ fn is_for(certificate: &Certificate, name: &str) -> bool {
     // Where there are other names, the common one does not count.
     match certificate.names.as_slice() {
         [] => common_name.is_some_and(is_name),
-        names => names.iter().any(|known| is_name(known)),
+        // Of very many names only the first are kept: the one may be among the others.
+        names => certificate.names_omitted > 0 || names.iter().any(|known| is_name(known)),
     }
 }
 
@@ -65,6 +66,7 @@ mod tests {
             not_before_s: 100,
             not_after_s: 300,
             names: vec!["mail.onprem.test".to_owned()],
+            names_omitted: 0,
             key: "RSA".to_owned(),
             key_bits: 2048,
             signature: "sha256WithRSAEncryption".to_owned(),
@@ -103,6 +105,7 @@ mod tests {
             (named(&["*.onprem.test"]), Some("MAIL.onprem.test"), None),
             (named(&["*.test"]), name, Some(CertificateFault::NameMismatch)),
             (named(&["www.onprem.test"]), name, Some(CertificateFault::NameMismatch)),
+            (Certificate { names_omitted: 1, ..named(&["www.onprem.test"]) }, name, None),
             (named(&[]), name, None),
             (Certificate { not_after_s: 199, ..certificate() }, name, Some(CertificateFault::Expired)),
             (Certificate { not_before_s: 201, ..certificate() }, name, Some(CertificateFault::NotYetValid)),

@@ -90,7 +90,8 @@ impl<S: Store> Way<'_, S> {
     /// One host. Of its addresses that fail, the one that came furthest speaks for the host.
     async fn connect_to(&self, host: &str, port: u16, addresses_left: &mut usize) -> Result<Open, Box<Failed>> {
         let unresolved = Destination { host: host.to_owned(), port, address: None };
-        let addresses = match self.node.resolver().addresses(host).await {
+        let found = self.node.resolver().addresses(host).await;
+        let addresses = match found.and_then(|found| self.node.permitted(self.connector, self.domain, found)) {
             Ok(addresses) => interleave(addresses),
             Err(kind) => {
                 return Err(Box::new(self.not_resolved(Failure::new(Phase::Resolve, kind).at(&unresolved))));
@@ -102,7 +103,7 @@ impl<S: Store> Way<'_, S> {
             match self.open_address(host, SocketAddr::new(address, port)).await {
                 Ok(open) => return Ok(open),
                 Err(failed) => {
-                    if furthest.as_ref().is_none_or(|furthest| failed.failure.phase > furthest.failure.phase) {
+                    if furthest.as_ref().is_none_or(|furthest| rank(&failed) > rank(furthest)) {
                         furthest = Some(failed);
                     }
                 }
@@ -188,9 +189,14 @@ impl<S: Store> Way<'_, S> {
     }
 }
 
-/// The failure that came furthest is the one to report; among equals the first.
+/// What may work later comes before what never will, and what came further before what did not.
+fn rank(failed: &Failed) -> (bool, Phase) {
+    (!failed.failure.is_permanent(), failed.failure.phase)
+}
+
+/// Of failures of the same rank, the first is reported.
 fn not_connected(mut failed_hosts: Vec<Failed>, none: impl FnOnce() -> Failed) -> Box<NotConnected> {
-    let furthest = failed_hosts.iter().enumerate().rev().max_by_key(|(_, failed)| failed.failure.phase);
+    let furthest = failed_hosts.iter().enumerate().rev().max_by_key(|(_, failed)| rank(failed));
     let furthest = furthest.map(|(index, _)| index).map(|index| failed_hosts.remove(index));
     Box::new(NotConnected { furthest: furthest.unwrap_or_else(none), failed_hosts })
 }

@@ -16,6 +16,7 @@ mod jobs;
 mod lane;
 mod lease;
 mod policies;
+mod reach;
 mod results;
 mod weakness;
 mod worker;
@@ -38,7 +39,7 @@ pub(crate) use job::Job;
 pub(crate) use lane::Lane;
 pub(crate) use lease::{Held, LEASE, Term, Ticket};
 pub(crate) use policies::LeftTo;
-pub(crate) use results::{Settled, give_back, notice_for, run_settler};
+pub(crate) use results::{Settled, give_back, run_settler};
 
 /// Whether results reach the store. While they do not, nothing is begun: what is sent then would be sent again.
 #[derive(Debug)]

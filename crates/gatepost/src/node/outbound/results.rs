@@ -1,23 +1,17 @@
-//! What an attempt came to: decides about each delivery, writes its events and notices, and hands all of it to the
-//! settler, which records many results in one transaction.
+//! What an attempt came to: decides about each delivery, writes its events, notes what its sender is to be told, and
+//! hands all of it to the settler, which records many results in one transaction.
 
 use std::sync::Arc;
 
-use delivery::{
-    notice::{Notice, NoticeRecipient},
-    verdict::{self, Decision, Situation},
-};
+use delivery::verdict::{self, Decision, Situation};
 use jiff::Timestamp;
-use protocol::smtp::{BodyType, Failure, Notify, Reply, ReversePath};
-use store::{
-    Body, Delivery, DeliveryKey, Message, NewDelivery, NewMessage, Outcome, Settlement, Store, WeakDelivery, Weakness,
-};
+use protocol::smtp::{Failure, Reply};
+use store::{Delivery, DeliveryKey, Message, Outcome, Settlement, Store, WeakDelivery, Weakness};
 use tokio::sync::mpsc;
 use trace::{Attempt, Event, EventKind, event::NoticeAction};
-use uuid::Uuid;
 
 use super::job::Job;
-use crate::node::{Node, header};
+use crate::node::Node;
 
 /// One attempt with a result for each of the job's deliveries, in order.
 pub(crate) struct Attempted {
@@ -47,14 +41,9 @@ pub(crate) async fn run_settler<S: Store>(node: Arc<Node<S>>, mut settled: mpsc:
             }
         }
         let keys: Vec<DeliveryKey> = settlements.iter().map(|settlement| settlement.delivery).collect();
-        let notices: Vec<NewMessage> =
-            settlements.iter().flat_map(|settlement| settlement.notices.iter().cloned()).collect();
         record_until_stored(&node, settlements).await;
         for key in keys {
             node.outbound.held().remove(key);
-        }
-        for notice in &notices {
-            node.outbound.wake(notice);
         }
     }
 }
@@ -96,9 +85,8 @@ async fn record_until_stored<S: Store>(node: &Arc<Node<S>>, settlements: Vec<Set
 pub(super) async fn record<S: Store>(node: &Arc<Node<S>>, job: Job, attempted: Attempted) {
     let Attempted { attempt, results, failed_hosts, offers_dsn, weakness } = attempted;
     let mut settlements = Vec::with_capacity(results.len());
-    let header = original_header(node, &job, &results, offers_dsn).await;
     for (delivery, result) in job.deliveries.iter().zip(results) {
-        let context = Context { node, message: &job.message, delivery, header: &header };
+        let context = Context { node, message: &job.message, delivery };
         settlements.push(match result {
             Ok(reply) => Settlement {
                 weak: weak_delivery(&attempt, weakness),
@@ -139,7 +127,7 @@ async fn put_back<S: Store>(node: &Arc<Node<S>>, job: &Job, outcome: impl Fn(&De
         message: job.message.key,
         outcome: outcome(delivery),
         events: vec![],
-        notices: vec![],
+        notice: None,
         weak: None,
     });
     node.outbound.settle(Settled(settlements.collect())).await;
@@ -156,48 +144,18 @@ fn weak_delivery(attempt: &Attempt, weakness: Option<Weakness>) -> Option<WeakDe
     })
 }
 
-/// The header of the original, which notices quote; read only where one is likely.
-async fn original_header<S: Store>(
-    node: &Arc<Node<S>>,
-    job: &Job,
-    results: &[Result<Reply, Failure>],
-    offers_dsn: bool,
-) -> Vec<u8> {
-    let sender_is_null = job.message.sender.address().is_none();
-    let all_fine = results.iter().all(Result::is_ok);
-    let success_wanted =
-        !offers_dsn && job.deliveries.iter().any(|delivery| delivery.notify.is_some_and(|n| n.on_success()));
-    if sender_is_null || (all_fine && !success_wanted) {
-        return Vec::new();
-    }
-    let first = match &job.body {
-        Some(bytes) => Some(bytes.clone()),
-        None => node.store.read_body(job.message.key, 0).await.unwrap_or_default(),
-    };
-    header::section(&first.unwrap_or_default()).to_vec()
-}
-
 /// One delivery whose fate is to be decided.
 struct Context<'a, S: Store> {
     node: &'a Arc<Node<S>>,
     message: &'a Message,
     delivery: &'a Delivery,
-    header: &'a [u8],
 }
 
 impl<S: Store> Context<'_, S> {
     fn delivered(&self, attempt: Attempt, reply: Reply, offers_dsn: bool) -> Settlement {
-        let now = Timestamp::now();
-        let action = verdict::success_notice(self.delivery.notify, &self.message.sender, offers_dsn);
-        let notice = action.and_then(|action| {
-            self.notice(action, |recipient| {
-                recipient.reply = Some(&reply);
-                recipient.last_attempt = Some(now);
-                recipient.destination = attempt.destination.as_ref();
-            })
-        });
-        let event = EventKind::Delivered { attempt: attempt.clone(), reply: reply.clone() };
-        self.settlement(Outcome::Delivered { reply: reply.clone(), at: now }, event, notice)
+        let notice = verdict::success_notice(self.delivery.notify, &self.message.sender, offers_dsn);
+        let event = EventKind::Delivered { attempt, reply: reply.clone() };
+        self.settlement(Outcome::Delivered { reply, at: Timestamp::now() }, event, notice)
     }
 
     fn failed(&self, attempt: Attempt, failure: Failure) -> Settlement {
@@ -214,56 +172,25 @@ impl<S: Store> Context<'_, S> {
         };
         match verdict::after_failure(&situation, failure.clone()) {
             Decision::Retry { due, review, delay_notice, delay_notified } => {
-                let retry_until = schedule.expires_at(self.message.received);
-                let notice = if delay_notice { self.delay_notice(&failure, retry_until) } else { None };
+                let notice = delay_notice.then_some(NoticeAction::Delayed);
                 let outcome = Outcome::Deferred { failure: failure.clone(), due, review, delay_notified };
                 self.settlement(outcome, EventKind::Deferred { attempt, failure, due }, notice)
             }
             Decision::Fail { failure, notice } => {
-                let notice = if notice { self.failure_notice(&failure) } else { None };
+                let notice = notice.then_some(NoticeAction::Failed);
                 let outcome = Outcome::Failed { failure: failure.clone(), at: situation.now };
                 self.settlement(outcome, EventKind::Failed { attempt: Some(attempt), failure }, notice)
             }
         }
     }
 
-    fn delay_notice(&self, failure: &Failure, retry_until: Timestamp) -> Option<(NoticeAction, NewMessage)> {
-        self.notice(NoticeAction::Delayed, |recipient| {
-            recipient.failure = Some(failure);
-            recipient.last_attempt = Some(Timestamp::now());
-            recipient.destination = failure.destination.as_ref();
-            recipient.retry_until = Some(retry_until);
-        })
-    }
-
-    fn failure_notice(&self, failure: &Failure) -> Option<(NoticeAction, NewMessage)> {
-        self.notice(NoticeAction::Failed, |recipient| {
-            recipient.failure = Some(failure);
-            recipient.last_attempt = Some(Timestamp::now());
-            recipient.reply = failure.reply.as_ref();
-            recipient.destination = failure.destination.as_ref();
-        })
-    }
-
-    fn notice<'b>(
-        &'b self,
-        action: NoticeAction,
-        fill: impl FnOnce(&mut NoticeRecipient<'b>),
-    ) -> Option<(NoticeAction, NewMessage)> {
-        notice_for(self.node, self.message, self.delivery, self.header, action, fill).map(|notice| (action, notice))
-    }
-
-    fn settlement(&self, outcome: Outcome, kind: EventKind, notice: Option<(NoticeAction, NewMessage)>) -> Settlement {
-        let mut events = vec![self.event(kind)];
-        if let Some((action, message)) = &notice {
-            events.push(self.event(EventKind::Notified { action: *action, notice: message.network_message_id }));
-        }
+    fn settlement(&self, outcome: Outcome, kind: EventKind, notice: Option<NoticeAction>) -> Settlement {
         Settlement {
             delivery: self.delivery.key,
             message: self.message.key,
             outcome,
-            events,
-            notices: notice.into_iter().map(|(_, message)| message).collect(),
+            events: vec![self.event(kind)],
+            notice: notice.and_then(|action| self.node.owed(self.message, action)),
             weak: None,
         }
     }
@@ -277,65 +204,4 @@ impl<S: Store> Context<'_, S> {
             kind,
         }
     }
-}
-
-/// A notice about one delivery, ready for the queue.
-pub(crate) fn notice_for<'a, S: Store>(
-    node: &Node<S>,
-    message: &'a Message,
-    delivery: &'a Delivery,
-    header: &'a [u8],
-    action: NoticeAction,
-    fill: impl FnOnce(&mut NoticeRecipient<'a>),
-) -> Option<NewMessage> {
-    let to = message.sender.address()?;
-    let now = Timestamp::now();
-    let id = Uuid::now_v7();
-    let mut recipient = NoticeRecipient {
-        address: &delivery.recipient,
-        orcpt: delivery.orcpt.as_deref(),
-        failure: None,
-        reply: None,
-        destination: None,
-        last_attempt: None,
-        retry_until: None,
-    };
-    fill(&mut recipient);
-    let notice = Notice {
-        action,
-        reporting_mta: &node.hostname,
-        to,
-        envid: message.envid.as_deref(),
-        received: message.received,
-        now,
-        id,
-        recipients: vec![recipient],
-        original_headers: header,
-    };
-    let built = notice.build();
-    let seen = header::read(header::section(&built.bytes));
-    Some(NewMessage {
-        network_message_id: id,
-        received: now,
-        sender: ReversePath::Null,
-        body_type: if built.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
-        smtputf8: built.smtputf8,
-        ret: None,
-        envid: None,
-        message_id: seen.message_id,
-        subject: seen.subject,
-        size_bytes: built.bytes.len() as u64,
-        client: None,
-        body: Body::Inline(built.bytes.into()),
-        withhold_addresses: !node.config.load().history.addresses,
-        deliveries: vec![NewDelivery {
-            connector: node.connector_for(to),
-            recipient: to.clone(),
-            // A notice is never answered by another (RFC 3461 section 6.2).
-            notify: Some(Notify::Never),
-            orcpt: None,
-            due: now,
-            review: node.schedule().first_review(now),
-        }],
-    })
 }

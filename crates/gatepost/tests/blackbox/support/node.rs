@@ -167,6 +167,12 @@ impl Node {
         wait_for("the node to end", || child.try_wait().unwrap()).code()
     }
 
+    /// Bytes in the protocol log of what was said with destinations.
+    pub(crate) fn logged_bytes(&self) -> u64 {
+        let files = fs::read_dir(self.path("data/protocol-log/SmtpSend")).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }

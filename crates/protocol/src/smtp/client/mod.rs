@@ -159,6 +159,8 @@ impl Client {
         if reply.code == 421 {
             self.ended = true;
         }
+        // All lines of an answer to EHLO count; of any other it is kept what history has room for.
+        let reply = if matches!(self.state, State::Ehlo) && reply.code == 250 { reply } else { reply.shortened() };
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Banner if reply.code == 220 => {
                 self.say_ehlo(output);

@@ -58,7 +58,7 @@ impl ReplyParser {
                     Some((enhanced, rest)) => (Some(enhanced), rest.to_owned()),
                     None => (None, text),
                 };
-                self.partial = Some(Reply { code, enhanced, text });
+                self.partial = Some(Reply::new(code, enhanced, text));
             }
             Some(reply) if reply.code != code => return Err(ReplyError::CodeChanged),
             Some(reply) => {

@@ -1,0 +1,177 @@
+//! Tells senders what became of their mail (RFC 3464). What is to be told is in the store from the moment that a result
+//! is recorded; here it is gathered, so that one notice tells of all recipients of a message, and put into the queue.
+//!
+//! Anybody can forge a sender. The address that gets a notice may be a victim's, so notices are few and small: see
+//! docs/decisions/0017-notices-to-strangers.md.
+
+use std::{sync::Arc, time::Duration};
+
+use delivery::{
+    notice::{Notice, NoticeMessage, NoticeRecipient},
+    route::Routes,
+};
+use jiff::Timestamp;
+use protocol::smtp::{Address, BodyType, Notify, ReversePath};
+use store::{
+    Body, DeliveryKey, DeliveryRecord, Message, NewDelivery, NewMessage, Owed, Result, Store, Telling, Told, Untold,
+};
+use trace::event::NoticeAction;
+use uuid::Uuid;
+
+use super::{Node, header};
+
+/// How long a notice waits for results of the same message's other deliveries.
+const WAIT_FOR_OTHERS: Duration = Duration::from_secs(300);
+/// Messages whose deliveries are in memory at a time.
+const MESSAGES_MAX: u32 = 5;
+
+impl<S: Store> Node<S> {
+    /// What is to be noted down for a sender who is to be told of something; `None` where the settings are against it.
+    pub(super) fn owed(&self, message: &Message, action: NoticeAction) -> Option<Owed> {
+        let config = self.config.load();
+        let notices = &config.notices;
+        let sender = message.sender.address()?;
+        let names = notices.sender_domains.iter().map(|name| (name.clone(), String::new()));
+        let is_wanted = notices.sender_domains.is_empty() || Routes::new(names).accepts(&sender.domain_key());
+        // Nobody authenticates here, so that only the network tells who may ask for news of success.
+        let is_trusted = || message.client.is_some_and(|client| notices.success_to.iter().any(|n| n.contains(client)));
+        let may_be_told = action != NoticeAction::Relayed || is_trusted();
+        (notices.enabled && is_wanted && may_be_told).then(|| Owed { action, since: Timestamp::now() })
+    }
+}
+
+/// Tells everything that is to be told now.
+pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
+    loop {
+        match tell_some(node).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return tracing::warn!(%error, "failed to notify senders; trying again"),
+        }
+    }
+}
+
+/// False if nothing was told.
+async fn tell_some<S: Store>(node: &Arc<Node<S>>) -> Result<bool> {
+    let now = Timestamp::now();
+    let mut has_told = false;
+    for untold in node.store.untold(now, now - WAIT_FOR_OTHERS, MESSAGES_MAX).await? {
+        has_told |= tell_sender(node, &untold).await?;
+    }
+    Ok(has_told)
+}
+
+/// One notice for each action; false if another node was first.
+async fn tell_sender<S: Store>(node: &Arc<Node<S>>, untold: &Untold) -> Result<bool> {
+    let message = &untold.message;
+    let Some(to) = message.sender.address() else { return Ok(false) };
+    let content = node.store.read_body(message.key, 0).await?.unwrap_or_default();
+    let header = header::section(&content);
+    let mut has_told = false;
+    for action in [NoticeAction::Failed, NoticeAction::Delayed, NoticeAction::Relayed] {
+        let of_action = untold.deliveries.iter().filter(|(owed, _)| *owed == action);
+        let deliveries: Vec<&DeliveryRecord> = of_action.map(|(_, delivery)| delivery).collect();
+        if !deliveries.is_empty() {
+            let keys = deliveries.iter().map(|delivery| delivery.delivery.key).collect();
+            let notice = notice(node, message, to, action, &deliveries, header);
+            has_told |= tell(node, message, action, keys, notice).await? != Told::Nothing;
+        }
+    }
+    Ok(has_told)
+}
+
+async fn tell<S: Store>(
+    node: &Arc<Node<S>>,
+    message: &Message,
+    action: NoticeAction,
+    deliveries: Vec<DeliveryKey>,
+    notice: NewMessage,
+) -> Result<Told> {
+    let limit = node.config.load().notices.per_sender;
+    let now = Timestamp::now();
+    let telling = Telling {
+        message: message.key,
+        action,
+        deliveries,
+        notice: notice.clone(),
+        sent_max: limit.messages,
+        sent_after: now - limit.per.duration(),
+    };
+    let told = node.store.tell(&node.name, telling, now).await?;
+    match told {
+        Told::Queued => node.outbound.wake(&notice),
+        Told::Withheld => {
+            let id = message.network_message_id;
+            tracing::info!(message = %id, %limit, "notice withheld: its address has had as many as [notices] per_sender allows");
+        }
+        Told::Nothing => {}
+    }
+    Ok(told)
+}
+
+/// A notice about deliveries of one message, ready for the queue.
+fn notice<S: Store>(
+    node: &Node<S>,
+    message: &Message,
+    to: &Address,
+    action: NoticeAction,
+    deliveries: &[&DeliveryRecord],
+    header: &[u8],
+) -> NewMessage {
+    let (now, id) = (Timestamp::now(), Uuid::now_v7());
+    let retry_until = (action == NoticeAction::Delayed).then(|| node.schedule().expires_at(message.received));
+    let notice = Notice {
+        action,
+        reporting_mta: &node.hostname,
+        to,
+        envid: message.envid.as_deref(),
+        received: message.received,
+        now,
+        id,
+        recipients: deliveries.iter().map(|record| recipient(record, retry_until)).collect(),
+        original_headers: header,
+    };
+    new_message(node, to, now, id, notice.build())
+}
+
+fn recipient(record: &DeliveryRecord, retry_until: Option<Timestamp>) -> NoticeRecipient<'_> {
+    let failure = record.delivery.failure.as_ref();
+    NoticeRecipient {
+        address: &record.delivery.recipient,
+        orcpt: record.delivery.orcpt.as_deref(),
+        // What failed before it was delivered is over.
+        failure: failure.filter(|_| record.reply.is_none()),
+        reply: record.reply.as_ref(),
+        destination: failure.and_then(|failure| failure.destination.as_ref()).filter(|_| record.reply.is_none()),
+        last_attempt: record.settled.filter(|_| record.last_attempt.is_some()),
+        retry_until,
+    }
+}
+
+fn new_message<S: Store>(node: &Node<S>, to: &Address, now: Timestamp, id: Uuid, built: NoticeMessage) -> NewMessage {
+    let seen = header::read(header::section(&built.bytes));
+    NewMessage {
+        network_message_id: id,
+        received: now,
+        sender: ReversePath::Null,
+        body_type: if built.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
+        smtputf8: built.smtputf8,
+        ret: None,
+        envid: None,
+        message_id: seen.message_id,
+        subject: seen.subject,
+        size_bytes: built.bytes.len() as u64,
+        client: None,
+        body: Body::Inline(built.bytes.into()),
+        withhold_addresses: !node.config.load().history.addresses,
+        deliveries: vec![NewDelivery {
+            connector: node.connector_for(to),
+            recipient: to.clone(),
+            // A notice is never answered by another (RFC 3461 section 6.2).
+            notify: Some(Notify::Never),
+            orcpt: None,
+            due: now,
+            review: node.schedule().first_review(now),
+        }],
+    }
+}
