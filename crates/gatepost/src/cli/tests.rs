@@ -173,6 +173,12 @@ impl Store for Fixed {
     async fn claim_calls(&self, _: Timestamp, _: Timestamp, _: u32) -> Result<Vec<WebhookCall>> {
         refused()
     }
+    async fn untold(&self, _: Timestamp, _: Timestamp, _: u32) -> Result<Vec<Untold>> {
+        refused()
+    }
+    async fn tell(&self, _: &str, _: Telling, _: Timestamp) -> Result<Told> {
+        refused()
+    }
     async fn settle_call(&self, _: Uuid, _: Option<Timestamp>) -> Result<()> {
         refused()
     }
