@@ -5,6 +5,7 @@
 
 mod api;
 mod arguments;
+mod backup;
 mod capture;
 mod configuration;
 mod event;
@@ -32,6 +33,7 @@ mod why;
 use std::{env, io, process::ExitCode};
 
 pub(crate) use api::run as run_api;
+pub(crate) use backup::{backup as run_backup, restore as run_restore};
 pub(crate) use arguments::{
     Arguments, CaseCommand, Command, Format, PolicyCommand, SearchArguments, Status, cursor_text, read_cursor,
 };

@@ -10,7 +10,7 @@ use net::{
     serve::{MessageSink, Reception, SessionFacts},
 };
 use protocol::smtp::{BodyType, EnhancedCode, Envelope, Reply};
-use store::{Body, BodyKey, INLINE_BODY_BYTES_MAX, Lease, NewDelivery, NewMessage, Store, StoreError};
+use store::{Body, BodyKey, INLINE_BODY_BYTES_MAX, Lease, NewDelivery, NewMessage, Room, Store, StoreError};
 use trace::{Event, EventKind, Received};
 use uuid::Uuid;
 
@@ -34,6 +34,9 @@ impl<S: Store> Reception for Inbound<S> {
     }
 
     async fn open(&self, facts: &SessionFacts, envelope: Envelope, content: &mut Vec<u8>) -> Result<Sink<S>, Reply> {
+        if self.0.store.room() == Room::Short {
+            return Err(refusal(&StoreError::Full));
+        }
         let now = Timestamp::now();
         let id = Uuid::now_v7();
         let only_recipient = match envelope.recipients.as_slice() {
@@ -152,7 +155,8 @@ impl<S: Store> Sink<S> {
             Ok(accepted) if leased => node.outbound.offer(Job::of_accepted(message, &accepted)),
             Ok(_) => node.outbound.wake(&message),
             Err(error) => {
-                tracing::warn!(%error, message = %id, "failed to accept a message");
+                // Why the store takes nothing is in the log already, once.
+                tracing::debug!(%error, message = %id, "failed to accept a message");
                 return refusal(&error);
             }
         }
@@ -223,6 +227,9 @@ fn refusal(error: &StoreError) -> Reply {
         | StoreError::Newer { .. }
         | StoreError::Damaged { .. }
         | StoreError::Missing { .. }
+        | StoreError::Lost { .. }
+        | StoreError::Gone { .. }
+        | StoreError::Unreadable { .. }
         | StoreError::Other(_) => {
             Reply::new(451, Some(EnhancedCode::new(4, 3, 0)), "The message could not be stored, try again later")
         }

@@ -6,6 +6,7 @@
 //!       inquiries beside them
 //! ```
 
+mod clock;
 mod defence;
 pub(crate) mod header;
 mod history;
@@ -165,6 +166,7 @@ async fn background<S: Store>(node: Arc<Node<S>>) {
     let mut review = tokio::time::interval(Duration::from_secs(5));
     let mut plan = tokio::time::interval(PLAN_INTERVAL);
     let mut history = Box::pin(tokio::time::sleep(history::FIRST));
+    let mut clock = clock::Watch::start();
     loop {
         tokio::select! {
             _ = plan.tick() => {
@@ -173,7 +175,10 @@ async fn background<S: Store>(node: Arc<Node<S>>) {
                 }
                 preference::update(&node).await;
             }
-            _ = report.tick() => node.report().await,
+            _ = report.tick() => {
+                clock.look(&node).await;
+                node.report().await;
+            }
             _ = renew.tick() => renew_leases(&node).await,
             _ = review.tick() => review::run(&node).await,
             () = &mut history => history::run(&node, history.as_mut()).await,
