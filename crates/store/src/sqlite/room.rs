@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicU8, Ordering},
+        atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -41,6 +41,8 @@ pub(super) struct Gauge {
     /// Only the node that serves takes the reserve; all give it up.
     serves: bool,
     queued: AtomicI64,
+    /// The reserve's size, as it was last seen.
+    reserve: AtomicU64,
     counted: Mutex<Instant>,
     room: AtomicU8,
 }
@@ -54,6 +56,7 @@ impl Gauge {
             unit: (total / 32).clamp(UNIT_BYTES_MIN, UNIT_BYTES_MAX),
             serves,
             queued: AtomicI64::new(0),
+            reserve: AtomicU64::new(fs::metadata(folder.join(RESERVE)).map_or(0, |metadata| metadata.len())),
             counted: Mutex::new(Instant::now()),
             room: AtomicU8::new(number(Room::Enough)),
         }
@@ -79,19 +82,21 @@ impl Gauge {
         Ok(())
     }
 
-    /// Before a file can be opened on a disk that is full, there must be room for its index in memory.
-    pub(super) fn prepare(&self) {
-        if disk(&self.folder).is_some_and(|disk| disk.free < self.unit) {
-            self.give_up_reserve();
+    /// What is free on the disk, if that is known; gives the reserve up where others have left too little. To be called
+    /// before the store is opened: its index needs room.
+    pub(super) fn prepare(&self) -> Option<u64> {
+        let free = disk(&self.folder)?.free;
+        if free >= self.unit {
+            return Some(free);
         }
+        if self.give_up_reserve() { disk(&self.folder).map(|disk| disk.free) } else { Some(free) }
     }
 
     /// Looks at the disk, a microsecond's work where it has much room.
     pub(super) fn measure(&self, connection: &Connection) -> Room {
         let before = self.room();
-        self.prepare();
-        let Some(disk) = disk(&self.folder) else { return before };
-        let (now, spare, needed) = self.judge(before, &disk, connection);
+        let Some(free) = self.prepare() else { return before };
+        let (now, spare, needed) = self.judge(before, free, connection);
         if before != now {
             self.room.store(number(now), Ordering::Relaxed);
             self.tell(before, now, spare, needed);
@@ -99,25 +104,28 @@ impl Gauge {
         now
     }
 
-    fn judge(&self, before: Room, disk: &Disk, connection: &Connection) -> (Room, u64, u64) {
-        let owed = (2 * self.unit).saturating_sub(self.reserve_bytes());
-        let spare_on_disk = disk.free.saturating_sub(owed);
+    /// The room, what is spare of it, and what the queue needs of that.
+    fn judge(&self, before: Room, free: u64, connection: &Connection) -> (Room, u64, u64) {
+        let unit = self.unit;
+        let owed = (2 * unit).saturating_sub(self.reserve.load(Ordering::Relaxed));
+        let spare_on_disk = free.saturating_sub(owed);
         let queued = self.queued.load(Ordering::Relaxed).max(0) as u64;
-        let needed = 2 * self.unit + queued * DELIVERY_BYTES;
+        let needed = 2 * unit + queued * DELIVERY_BYTES;
         if self.serves && owed > 0 && spare_on_disk >= needed {
             self.take_reserve();
         }
-        if spare_on_disk >= needed + 4 * self.unit {
+        // Not to and fro with every message.
+        let slack = |worse: bool| if worse { unit / 2 } else { 0 };
+        let tight_slack = slack(before != Room::Enough);
+        if spare_on_disk >= needed + 4 * unit + tight_slack {
             return (Room::Enough, spare_on_disk, needed);
         }
         let free_pages: u32 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0)).unwrap_or(0);
         let spare = spare_on_disk + u64::from(free_pages) * u64::from(PAGE_BYTES);
-        // Not to and fro with every message.
-        let needed_again = needed + if before == Room::Short { self.unit / 2 } else { 0 };
-        let room = if spare < needed_again {
-            self.count_again(connection);
+        let room = if spare < needed + slack(before == Room::Short) {
+            self.look_again(connection);
             Room::Short
-        } else if spare < needed + 2 * self.unit || spare_on_disk < 4 * self.unit {
+        } else if spare < needed + 2 * unit + tight_slack || spare_on_disk < 4 * unit + tight_slack {
             Room::Tight
         } else {
             Room::Enough
@@ -125,10 +133,12 @@ impl Gauge {
         (room, spare, needed)
     }
 
-    fn count_again(&self, connection: &Connection) {
+    /// What other processes may have changed.
+    fn look_again(&self, connection: &Connection) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         if counted.elapsed() >= COUNT_INTERVAL {
             *counted = Instant::now();
+            self.reserve.store(self.reserve_bytes(), Ordering::Relaxed);
             if let Err(error) = self.count_queue(connection) {
                 tracing::debug!(%error, "failed to count the queue");
             }
@@ -154,19 +164,29 @@ impl Gauge {
     /// True if there was one.
     pub(super) fn give_up_reserve(&self) -> bool {
         let path = self.folder.join(RESERVE);
-        let had = self.reserve_bytes() > 0;
-        if had && OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(0)).is_ok() {
+        let given = self.reserve_bytes() > 0
+            && OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(0)).is_ok();
+        if given {
+            self.reserve.store(0, Ordering::Relaxed);
             tracing::warn!(file = %path.display(), "the disk is full: the reserve was given up");
         }
-        had
+        given
     }
 
     fn take_reserve(&self) {
         let path = self.folder.join(RESERVE);
-        let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
-        if let Err(error) = options.and_then(|file| allocate(&file, 2 * self.unit)) {
-            tracing::debug!(%error, "there is no reserve on this disk");
-            let _ = fs::remove_file(&path);
+        let bytes = 2 * self.unit;
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        match file.and_then(|file| allocate(&file, bytes)) {
+            Ok(()) => self.reserve.store(bytes, Ordering::Relaxed),
+            Err(error) => {
+                let _ = fs::remove_file(&path);
+                // A file system that cannot do it is not asked again.
+                if error.kind() == io::ErrorKind::Unsupported {
+                    self.reserve.store(bytes, Ordering::Relaxed);
+                }
+                tracing::debug!(%error, "there is no reserve on this disk");
+            }
         }
     }
 }
