@@ -36,9 +36,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = || Config::load(&arguments.config);
     let screen = cli::Screen::stdout(arguments.command.utc(), Timestamp::now());
     match &arguments.command {
-        Command::Serve { accept_loss } => {
-            serve(&arguments.config, config()?, *accept_loss).map(|()| ExitCode::SUCCESS)
-        }
+        Command::Serve { accept_loss } => serve(&arguments.config, config()?, *accept_loss).map(|()| ExitCode::SUCCESS),
         Command::Restore(backup) => {
             let config = config()?;
             write(|out| cli::run_restore(backup, &config, &screen, out))

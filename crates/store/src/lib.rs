@@ -57,7 +57,9 @@ pub enum StoreError {
     )]
     Lost { what: String },
     /// The files that this process has open are no longer those of the data folder.
-    #[error("{file} was moved, removed or replaced under the running process ({detail}); put it back, or restart the node")]
+    #[error(
+        "{file} was moved, removed or replaced under the running process ({detail}); put it back, or restart the node"
+    )]
     Gone { file: String, detail: String },
     #[error("{file} cannot be read ({detail}); run this command as the user that the node runs as")]
     Unreadable { file: String, detail: String },

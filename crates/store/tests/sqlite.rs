@@ -354,7 +354,10 @@ async fn a_backup_comes_back_suspended() {
     let leased = store.claim(claim(1)).await.unwrap();
     let (file, bytes) = store.backup(&path("backup")).await.unwrap();
     assert_eq!(std::fs::metadata(&file).unwrap().len(), bytes);
-    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions()) & 0o777, 0o600);
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions()) & 0o777,
+        0o600
+    );
     // What comes later is not in it; a later backup takes its place.
     store.accept(message(b"later"), None, vec![]).await.unwrap();
     let error = store.backup(&path("data")).await.unwrap_err();

@@ -37,7 +37,9 @@ pub(crate) async fn backup(
     end_progress();
     match arguments.format {
         Format::Json => writeln!(out, "{}", json!({ "file": file, "bytes": bytes }))?,
-        Format::Table => writeln!(out, "Backup complete and checked: {}, {} MiB.", file.display(), bytes.div_ceil(1 << 20))?,
+        Format::Table => {
+            writeln!(out, "Backup complete and checked: {}, {} MiB.", file.display(), bytes.div_ceil(1 << 20))?
+        }
     }
     Ok(())
 }

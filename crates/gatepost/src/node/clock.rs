@@ -60,7 +60,8 @@ mod tests {
     fn only_a_clock_that_was_set_back_is_noticed() {
         let (wall, instant) = (Timestamp::UNIX_EPOCH, Instant::now());
         let seconds = Duration::from_secs;
-        for (wall_later, later, set_back) in [(2, 2, false), (5000, 2, false), (0, 4, false), (0, 6, true), (-2400, 2, true)]
+        for (wall_later, later, set_back) in
+            [(2, 2, false), (5000, 2, false), (0, 4, false), (0, 6, true), (-2400, 2, true)]
         {
             let mut watch = Watch { last: (wall, instant) };
             let now = Timestamp::from_second(wall_later).unwrap();

@@ -68,7 +68,9 @@ fn a_backup_is_restored_suspended() {
     // New mail is not held.
     let count = queue.len();
     assert!(Client::connect(node.port).send_message("after the restore").starts_with("250"));
-    wait_for("new mail to pass", || (node.queue().len() == count && destination.heard().contains(&".".to_owned())).then_some(()));
+    wait_for("new mail to pass", || {
+        (node.queue().len() == count && destination.heard().contains(&".".to_owned())).then_some(())
+    });
     assert!(node.run(&["queue", "resume", "--all"]).status.success());
     node.wait_until_empty();
 }

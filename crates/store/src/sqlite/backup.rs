@@ -158,8 +158,7 @@ fn suspend(new: &Path, now: Timestamp) -> Result<Restored> {
     schema::migrate(&mut connection, new)?;
     let transaction = connection.transaction().map_err(fault)?;
     queue::end_all_leases(&transaction, now).map_err(fault)?;
-    let commanded =
-        command::run(&transaction, Command::Suspend, &Selection::default(), RESTORE, now).map_err(fault)?;
+    let commanded = command::run(&transaction, Command::Suspend, &Selection::default(), RESTORE, now).map_err(fault)?;
     transaction.commit().map_err(fault)?;
     connection.close().map_err(|(_, error)| fault(error))?;
     sync(new)?;

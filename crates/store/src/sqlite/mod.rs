@@ -45,8 +45,8 @@ use uuid::Uuid;
 
 use crate::{
     Accepted, BodyKey, Claim, Claimed, Command, Commanded, DeliveryKey, DeliveryRecord, Incident, Inquiry, Lease,
-    LedgerEntry, MessageKey, MessageRecord, NewMessage, NodeReport, Outcome, Pending, QueueCount, QueueQuery, Result, Room,
-    Selection, Settlement, Store, StoreError, StoredPlan, TraceQuery, WebhookCall,
+    LedgerEntry, MessageKey, MessageRecord, NewMessage, NodeReport, Outcome, Pending, QueueCount, QueueQuery, Result,
+    Room, Selection, Settlement, Store, StoreError, StoredPlan, TraceQuery, WebhookCall,
 };
 pub use backup::Restored;
 use lock::{FolderLock, Left};
@@ -163,8 +163,9 @@ impl SqliteStore {
 
     /// Records results in one transaction.
     async fn settle_together(&self, node: &str, settlements: Arc<[Settlement]>) -> Result<Vec<DeliveryKey>> {
-        let keys =
-            |notice: &NewMessage| queue::keys_for(notice, || self.0.keys.message(), |count| self.0.keys.deliveries(count));
+        let keys = |notice: &NewMessage| {
+            queue::keys_for(notice, || self.0.keys.message(), |count| self.0.keys.deliveries(count))
+        };
         let accepted: Vec<Vec<Accepted>> =
             settlements.iter().map(|settlement| settlement.notices.iter().map(keys).collect()).collect();
         let (node, recorded, gauge) = (node.to_owned(), Arc::clone(&settlements), Arc::clone(&self.0.gauge));
@@ -184,10 +185,8 @@ impl SqliteStore {
 
 /// Tells why there is nothing to attach to, if so.
 fn find(folder: &Path, file: &Path) -> Result<()> {
-    let unreadable = |error: &io::Error| StoreError::Unreadable {
-        file: file.display().to_string(),
-        detail: error.to_string(),
-    };
+    let unreadable =
+        |error: &io::Error| StoreError::Unreadable { file: file.display().to_string(), detail: error.to_string() };
     match fs::metadata(file) {
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -295,8 +295,8 @@ pub(super) fn follow_clock(
         let attempts_max = if attempts == last { i64::MAX } else { attempts as i64 };
         pulled += pull.execute(params![Millis(now), Millis(latest), attempts as i64, attempts_max])?;
     }
-    let mut shorten = connection
-        .prepare_cached("UPDATE delivery SET lease_until = ?1 WHERE state = 1 AND lease_until > ?1")?;
+    let mut shorten =
+        connection.prepare_cached("UPDATE delivery SET lease_until = ?1 WHERE state = 1 AND lease_until > ?1")?;
     shorten.execute([Millis(lease_end)])?;
     connection.prepare_cached("UPDATE webhook_call SET due = ?1 WHERE due > ?1")?.execute([Millis(now)])?;
     Ok(pulled as u64)

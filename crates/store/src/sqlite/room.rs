@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   free on the disk + free in the file:   … logs stop ………… new mail is refused ………… the reserve is given up …
-//!   unit = 1/32 of the disk, at most 32 MiB      └ + 2 units ┘      └ 2 units + 16 KiB for each delivery ┘
+//!   unit = 1/32 of the disk, at most 32 MiB      └ + 2 units ┘      └ 2 units + 8 KiB for each delivery ┘
 //! ```
 //!
 //! The reserve is a file that only takes room. Where others have filled the disk, it is given up, so that deliveries can
@@ -30,7 +30,7 @@ const RESERVE: &str = "reserve";
 const UNIT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 const UNIT_BYTES_MIN: u64 = 256 * 1024;
 /// What a delivery in the queue may yet write: an attempt with its event, and a notice that is queued itself.
-const DELIVERY_BYTES: u64 = 16 * 1024;
+const DELIVERY_BYTES: u64 = 8 * 1024;
 /// Other processes change the queue, too: while it matters, it is counted this often.
 const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -210,8 +210,7 @@ struct Disk {
 /// `None` where the file system does not say.
 fn disk(folder: &Path) -> Option<Disk> {
     let found = rustix::fs::statvfs(folder).ok()?;
-    (found.f_blocks > 0)
-        .then(|| Disk { total: found.f_blocks * found.f_frsize, free: found.f_bavail * found.f_frsize })
+    (found.f_blocks > 0).then(|| Disk { total: found.f_blocks * found.f_frsize, free: found.f_bavail * found.f_frsize })
 }
 
 fn number(room: Room) -> u8 {
