@@ -392,22 +392,32 @@ async fn a_backup_comes_back_suspended() {
 /// Writers go on at full speed: the copy is of one moment, and ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_ends_while_mail_flows() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    };
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(&folder.path().join("data"), "n").unwrap();
-    for _ in 0..200 {
-        store.accept(message(&[b'x'; 10_000]), None, vec![]).await.unwrap();
-    }
-    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let writer = tokio::spawn({
-        let (store, stop) = (store.clone(), std::sync::Arc::clone(&stop));
-        async move {
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+    let batch = (0..2000).map(|_| store.accept(message(&[b'x'; 10_000]), None, vec![]));
+    assert!(futures_join(batch.collect()).await.iter().all(Result::is_ok));
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let writers = (0..32).map(|_| {
+        let (store, stop, count) = (store.clone(), Arc::clone(&stop), Arc::clone(&count));
+        tokio::spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
                 store.accept(message(&[b'x'; 10_000]), None, vec![]).await.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
             }
-        }
+        })
     });
+    let writers: Vec<_> = writers.collect();
+    let started = std::time::Instant::now();
     let (_, bytes) = store.backup(&folder.path().join("backup")).await.unwrap();
-    assert!(bytes > 2_000_000, "{bytes}");
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    writer.await.unwrap();
+    let (duration, written) = (started.elapsed(), count.load(Ordering::Relaxed));
+    stop.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert!(bytes > 20_000_000, "{bytes}");
+    println!("{bytes} bytes in {duration:?}, beside {written} messages that were accepted meanwhile");
 }

@@ -144,6 +144,8 @@ fn takes_mail(node: &Node) -> bool {
 fn a_disk_filled_by_the_queue_drains() {
     if in_own_mounts("disk::a_disk_filled_by_the_queue_drains") {
         fill_and_drain(30, 24_000);
+        // Too large to be kept in memory: written piece by piece.
+        fill_and_drain(30, 600_000);
     }
 }
 
@@ -190,7 +192,7 @@ fn fill_and_drain(mebibytes: u32, message_bytes: usize) {
     let mut node = Node::to_port(port).data(&disk.data()).retry(RETRY).start();
     let mut accepted = fill_by_mail(&node, message_bytes);
     let free = disk.free();
-    assert!(accepted > 100, "only {accepted} accepted");
+    assert!(accepted > 10, "only {accepted} accepted");
     // Retries go on and on.
     thread::sleep(Duration::from_secs(5));
     all_commands_work(&node);
@@ -206,7 +208,7 @@ fn fill_and_drain(mebibytes: u32, message_bytes: usize) {
     // What the log had taken is free again.
     accepted += fill_by_mail(&node, message_bytes);
     let destination = Destination::on(port);
-    wait_for("the first deliveries", || (destination.heard().len() > 100).then_some(()));
+    wait_for("the first deliveries", || (destination.heard().len() > 10).then_some(()));
     node.signal("-TERM");
     assert_eq!(node.wait(), Some(0));
     node.start();
