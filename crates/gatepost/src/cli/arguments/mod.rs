@@ -66,7 +66,7 @@ Signals: SIGTERM and SIGINT finish what is in flight and stop; SIGHUP reads the 
 Try it, with the configuration of `gatepost config example`:
   swaks --server 127.0.0.1:2525 --to user@onprem.test")]
     Serve {
-        /// Start though the store of the data folder is missing, empty or incomplete; the mail in it is lost
+        /// Start even if the store in the data folder is missing, empty or incomplete; the mail in it is lost
         #[arg(long)]
         accept_loss: bool,
     },
