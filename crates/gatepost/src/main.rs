@@ -36,7 +36,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = || Config::load(&arguments.config);
     let screen = cli::Screen::stdout(arguments.command.utc(), Timestamp::now());
     match &arguments.command {
-        Command::Serve => serve(&arguments.config, config()?).map(|()| ExitCode::SUCCESS),
+        Command::Serve { accept_loss } => serve(&arguments.config, config()?, *accept_loss).map(|()| ExitCode::SUCCESS),
+        Command::Restore(backup) => {
+            let config = config()?;
+            write(|out| cli::run_restore(backup, &config, &screen, out))
+        }
         Command::Case(command) => write(|out| run_case(command, &screen, out)),
         Command::Config(command) => write(|out| cli::run_config(command, &arguments.config, out)),
         Command::Api(command) => write(|out| cli::run_api(command, out)),
@@ -97,13 +101,15 @@ async fn act(
     out: &mut Out,
 ) -> anyhow::Result<()> {
     match command {
+        Command::Backup(backup) => cli::run_backup(backup, store, out).await,
         Command::Queue(command) => cli::run_queue(command, store, config, screen, out).await,
         Command::Trace(arguments) => cli::run_trace(arguments, store, config, screen, out).await,
         Command::Policy(PolicyCommand::Ledger(output)) => cli::run_ledger(*output, store, screen, out).await,
         Command::Incident(command) => cli::run_incident(command, store, screen, out).await,
         Command::Rollout(command) => cli::run_rollout(command, store, config, screen, out).await,
         // They need no store.
-        Command::Serve
+        Command::Serve { .. }
+        | Command::Restore(_)
         | Command::Config(_)
         | Command::Case(_)
         | Command::Api(_)
@@ -130,11 +136,11 @@ fn run_case(command: &CaseCommand, screen: &cli::Screen, out: &mut Out) -> anyho
     }
 }
 
-fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
+fn serve(path: &Path, config: Config, accept_loss: bool) -> anyhow::Result<()> {
     start_logging(&config);
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(node::serve(path, config));
+    let result = runtime.block_on(node::serve(path, config, accept_loss));
     // Whatever was still under way when patience ended does not hold the process.
     runtime.shutdown_background();
     result

@@ -28,6 +28,7 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> S) {
     results_are_recorded(&make().await).await;
     a_lost_lease_settles_nothing(&make().await).await;
     leases_are_renewed_and_end(&make().await).await;
+    a_clock_that_was_set_back_leaves_nothing_waiting(&make().await).await;
     a_node_recovers_its_own(&make().await).await;
     bodies_live_as_long_as_they_are_needed(&make().await).await;
     large_bodies_come_back_piece_by_piece(&make().await).await;
@@ -313,8 +314,12 @@ async fn a_lost_lease_settles_nothing<S: Store>(store: &S) {
     let new = new_message(&["a@x.test"], 0);
     let accepted = accept(store, &new, Some(lease("other", 100))).await;
     let mut late = settlement(&accepted, 0, delivered());
-    late.events = vec![received(&new)];
-    assert_eq!(settle_one(store, late).await, accepted.deliveries);
+    let kind = EventKind::Interrupted { leased_by: "n".to_owned() };
+    late.events = vec![Event { kind, ..received(&new) }];
+    // Settling again changes nothing.
+    for _ in 0..2 {
+        assert_eq!(settle_one(store, late.clone()).await, accepted.deliveries);
+    }
     let record = record(store, &new).await;
     assert_eq!((record.deliveries[0].state, record.body_present), (State::Leased, true));
     assert_eq!(store.events(new.network_message_id).await.expect("read").len(), 2, "what was seen is kept");
@@ -333,6 +338,27 @@ async fn leases_are_renewed_and_end<S: Store>(store: &S) {
     let events = store.events(new.network_message_id).await.expect("read");
     let interrupted = EventKind::Interrupted { leased_by: "n".to_owned() };
     assert!(events.iter().any(|event| event.kind == interrupted), "{events:?}");
+}
+
+async fn a_clock_that_was_set_back_leaves_nothing_waiting<S: Store>(store: &S) {
+    let minutes = |count: i64| at(10_000 + 60 * count);
+    let (new, tried) = (new_message(&["a@x.test"], 10_000 + 40 * 60), new_message(&["a@x.test", "b@x.test"], 0));
+    accept(store, &new, None).await;
+    let accepted = accept(store, &tried, Some(lease("n", 100))).await;
+    // After one attempt 15 minutes are allowed: the one waits for the clock, the other waits rightly.
+    let waits = [55, 14].into_iter().enumerate().map(|(index, minute)| {
+        let Outcome::Deferred { failure, review, delay_notified, .. } = deferred(0) else { unreachable!() };
+        settlement(&accepted, index, Outcome::Deferred { failure, due: minutes(minute), review, delay_notified })
+    });
+    store.settle("n", waits.collect()).await.expect("settled");
+    let leased = new_message(&["c@x.test"], 0);
+    accept(store, &leased, Some(lease("dead", 10_000 + 45 * 60))).await;
+    let schedule = vec![Duration::from_secs(15 * 60), Duration::from_secs(3600)];
+    assert_eq!(store.follow_clock(minutes(0), schedule, minutes(5)).await.expect("followed"), 2);
+    assert_eq!(record(store, &new).await.deliveries[0].due, minutes(0));
+    let due: Vec<_> = record(store, &tried).await.deliveries.iter().map(|delivery| delivery.due).collect();
+    assert_eq!(due, [minutes(0), minutes(14)]);
+    assert_eq!(store.expire_leases(minutes(6)).await.expect("expired"), 1, "a dead node's lease ends in time");
 }
 
 async fn a_node_recovers_its_own<S: Store>(store: &S) {

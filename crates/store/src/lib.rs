@@ -24,7 +24,7 @@ mod types;
 pub use incident::*;
 pub use inquiry::*;
 pub use search::*;
-pub use sqlite::SqliteStore;
+pub use sqlite::{Restored, SqliteStore};
 pub use types::*;
 
 use std::{future::Future, time::Duration};
@@ -38,7 +38,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// No room to write. Nothing was changed, and it works again by itself when there is room.
-    #[error("the disk is full")]
+    #[error("the disk of the data folder is full; make room there")]
     Full,
     /// Another process serves from this data folder.
     #[error("the data folder {folder} is held by another process ({holder}); stop it, or choose another [node] data")]
@@ -50,6 +50,19 @@ pub enum StoreError {
     /// The file is not there and was not to be made.
     #[error("there is no store at {file}; start a node there first: gatepost serve")]
     Missing { file: String },
+    /// The folder had a store, and what is left of it is not all.
+    #[error(
+        "{what}; put it back, or restore a backup (gatepost restore FOLDER). To go on without it, and lose the mail \
+         that was in it: gatepost serve --accept-loss"
+    )]
+    Lost { what: String },
+    /// The files that this process has open are no longer those of the data folder.
+    #[error(
+        "{file} was moved, removed or replaced under the running process ({detail}); put it back, or restart the node"
+    )]
+    Gone { file: String, detail: String },
+    #[error("{file} cannot be read ({detail}); run this command as the user that the node runs as")]
+    Unreadable { file: String, detail: String },
     #[error("{0}")]
     Other(String),
 }
@@ -61,6 +74,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Writes one piece of a body that is too large for [`Body::Inline`]. Pieces come in order, from 0.
     /// Durable no later than the `accept` that names the body.
     fn append_body(&self, body: BodyKey, sequence: u32, bytes: Bytes) -> impl Future<Output = Result<()>> + Send;
+
+    /// How much room there is, as far as is known without asking.
+    fn room(&self) -> Room;
 
     /// A key for a body that will be written piece by piece. Unaccepted bodies are swept when their node starts.
     fn new_body(&self) -> BodyKey;
@@ -119,6 +135,16 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Ends the leases that died with other nodes, with an `Interrupted` event each. Returns how many.
     fn expire_leases(&self, now: Timestamp) -> impl Future<Output = Result<u64>> + Send;
+
+    /// After the clock was set back, nothing waits until it has caught up: deliveries become due that would wait longer
+    /// than `waits` after their 1st, 2nd, … attempt (the last repeats), leases end by `lease_end`, webhook calls are due.
+    /// Returns how many deliveries became due.
+    fn follow_clock(
+        &self,
+        now: Timestamp,
+        waits: Vec<Duration>,
+        lease_end: Timestamp,
+    ) -> impl Future<Output = Result<u64>> + Send;
 
     /// Piece `sequence` of a body, from 0; `None` after the last. An inline body is one piece.
     fn read_body(&self, message: MessageKey, sequence: u32) -> impl Future<Output = Result<Option<Bytes>>> + Send;

@@ -23,6 +23,16 @@ pub struct DeliveryKey(pub i64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct BodyKey(pub i64);
 
+/// How much room there is to write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Room {
+    Enough,
+    /// What can be done without, such as logs, is not written.
+    Tight,
+    /// New mail is refused. What is queued can still be settled.
+    Short,
+}
+
 /// Where a message's content is.
 #[derive(Clone, Debug)]
 pub enum Body {

@@ -34,7 +34,7 @@ fn message(body: &[u8]) -> NewMessage {
             orcpt: None,
             connector: "c".to_owned(),
             due: now,
-            review: Timestamp::MAX,
+            review: now + std::time::Duration::from_secs(3600),
         }],
     }
 }
@@ -228,4 +228,203 @@ fn the_queue_is_claimed_by_index() {
         let plan = plan(sql);
         assert!(plan.contains(index) && !plan.contains("TEMP B-TREE") && !plan.contains("SCAN d"), "{sql}\n{plan}");
     }
+}
+
+#[tokio::test]
+async fn commands_that_read_write_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path(), "n").unwrap();
+    store.accept(message(b"one"), None, vec![]).await.unwrap();
+    let log = folder.path().join("gatepost.db-wal");
+    let before = std::fs::read(&log).unwrap();
+    let command = SqliteStore::attach(folder.path()).unwrap();
+    assert_eq!(command.counts().await.unwrap().len(), 1);
+    command.close().await;
+    assert_eq!(std::fs::read(&log).unwrap(), before, "attaching to a store and reading wrote to its log");
+    drop(store);
+}
+
+#[tokio::test]
+async fn opening_a_store_again_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    SqliteStore::open(folder.path(), "n").unwrap().close().await;
+    let file = std::fs::read(folder.path().join("gatepost.db")).unwrap();
+    let store = SqliteStore::open(folder.path(), "n").unwrap();
+    assert_eq!(std::fs::metadata(folder.path().join("gatepost.db-wal")).unwrap().len(), 0);
+    store.close().await;
+    assert_eq!(std::fs::read(folder.path().join("gatepost.db")).unwrap(), file);
+}
+
+#[tokio::test]
+async fn a_store_that_was_moved_or_removed_takes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let aside = folder.path().join("aside");
+    for file in ["", "gatepost.db", "gatepost.db-wal"] {
+        let store = SqliteStore::open(&data, "n").unwrap();
+        let lease = Lease { node: "n".to_owned(), until: Timestamp::MAX };
+        let kept = store.accept(message(b"kept"), Some(lease), vec![]).await.unwrap();
+        std::fs::rename(data.join(file), &aside).unwrap();
+        for error in [
+            store.accept(message(b"lost"), None, vec![]).await.unwrap_err(),
+            store.settle("n", vec![delivered(&kept)]).await.unwrap_err(),
+            store.claim(claim(1)).await.unwrap_err(),
+        ] {
+            assert!(matches!(error, StoreError::Gone { .. }), "{file}: {error}");
+        }
+        // Another file in its place is not the store.
+        if file.is_empty() {
+            std::fs::create_dir(&data).unwrap();
+        }
+        std::fs::write(data.join("gatepost.db"), b"").unwrap();
+        assert!(store.accept(message(b"lost"), None, vec![]).await.is_err());
+        std::fs::remove_file(data.join("gatepost.db")).unwrap();
+        if file == "gatepost.db-wal" {
+            continue;
+        }
+        if file.is_empty() {
+            std::fs::remove_dir(&data).unwrap();
+        }
+        std::fs::rename(&aside, data.join(file)).unwrap();
+        assert_eq!(store.settle("n", vec![delivered(&kept)]).await.unwrap(), [], "{file}: put back, it works again");
+        store.close().await;
+        std::fs::remove_dir_all(&data).unwrap();
+    }
+}
+
+fn delivered(accepted: &store::Accepted) -> store::Settlement {
+    let reply = protocol::smtp::Reply::new(250, None, "taken");
+    store::Settlement {
+        delivery: accepted.deliveries[0],
+        message: accepted.message,
+        outcome: store::Outcome::Delivered { reply, at: Timestamp::now() },
+        events: vec![],
+        notices: vec![],
+        weak: None,
+    }
+}
+
+/// A store that was not closed: its files as they were before, brought back.
+async fn left_open(folder: &Path) {
+    let store = SqliteStore::open(folder, "n").unwrap();
+    store.accept(message(b"in the log"), None, vec![]).await.unwrap();
+    let files = ["gatepost.db", "gatepost.db-wal", "lock"].map(|name| folder.join(name));
+    let kept = files.clone().map(|path| std::fs::read(path).unwrap());
+    store.close().await;
+    files.iter().zip(kept).for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
+}
+
+#[tokio::test]
+async fn a_used_folder_without_its_store_is_refused() {
+    for (name, loss) in [("gatepost.db", "missing"), ("gatepost.db", "empty"), ("gatepost.db-wal", "missing")] {
+        let folder = tempfile::tempdir().unwrap();
+        left_open(folder.path()).await;
+        match loss {
+            "empty" => std::fs::write(folder.path().join(name), b"").unwrap(),
+            _ => std::fs::remove_file(folder.path().join(name)).unwrap(),
+        }
+        for error in [open_error(folder.path()), SqliteStore::attach(folder.path()).map(|_| ()).unwrap_err()] {
+            assert!(matches!(error, StoreError::Lost { .. }), "{error}");
+            assert!(error.to_string().contains(&format!("{name} is {loss}")), "{error}");
+        }
+        let store = SqliteStore::open_despite_loss(folder.path(), "n").unwrap();
+        assert_eq!(store.counts().await.unwrap(), [], "{name} {loss}");
+        store.accept(message(b"new"), None, vec![]).await.unwrap();
+        store.close().await;
+        SqliteStore::open(folder.path(), "n").unwrap().close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_another_used_as_well_is_no_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("lost+found")).unwrap();
+    std::fs::write(folder.path().join("lock"), b"").unwrap();
+    SqliteStore::open(folder.path(), "n").unwrap().close().await;
+    // After an orderly end nothing is in the log.
+    std::fs::remove_file(folder.path().join("gatepost.db-wal")).unwrap();
+    SqliteStore::open(folder.path(), "n").unwrap().close().await;
+    // An older version's.
+    std::fs::write(folder.path().join("lock"), b"node n, process 1\n").unwrap();
+    std::fs::remove_file(folder.path().join("gatepost.db-wal")).unwrap();
+    SqliteStore::open(folder.path(), "n").unwrap().close().await;
+}
+
+#[tokio::test]
+async fn a_backup_comes_back_suspended() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let store = SqliteStore::open(&path("data"), "n").unwrap();
+    for _ in 0..3 {
+        store.accept(message(b"queued"), None, vec![]).await.unwrap();
+    }
+    let leased = store.claim(claim(1)).await.unwrap();
+    let (file, bytes) = store.backup(&path("backup")).await.unwrap();
+    assert_eq!(std::fs::metadata(&file).unwrap().len(), bytes);
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions()) & 0o777,
+        0o600
+    );
+    // What comes later is not in it; a later backup takes its place.
+    store.accept(message(b"later"), None, vec![]).await.unwrap();
+    let error = store.backup(&path("data")).await.unwrap_err();
+    assert!(error.to_string().contains("is a data folder"), "{error}");
+    let error = SqliteStore::restore(&path("backup"), &path("data"), Timestamp::now()).unwrap_err();
+    assert!(matches!(error, StoreError::Held { .. }), "{error}");
+    store.close().await;
+    let error = SqliteStore::restore(&path("backup"), &path("data"), Timestamp::now()).unwrap_err();
+    assert!(error.to_string().contains("is there already"), "{error}");
+
+    let restored = SqliteStore::restore(&path("backup"), &path("restored"), Timestamp::now()).unwrap();
+    assert_eq!(restored.suspended, 3);
+    let store = SqliteStore::open(&path("restored"), "n").unwrap();
+    assert_eq!(store.claim(claim(10)).await.unwrap(), []);
+    let waiting = store.list(store::QueueQuery { limit: 10, ..Default::default() }).await.unwrap();
+    assert!(waiting.iter().all(|row| row.suspended_by.as_deref() == Some("gatepost restore")), "{waiting:?}");
+    let events = store.events(leased[0].message.network_message_id).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.kind.name()).collect::<Vec<_>>(), ["interrupted", "suspended"]);
+    let all = store::Selection::default();
+    let resumed = store.command(store::Command::Resume, all, "admin", Timestamp::now()).await.unwrap();
+    assert_eq!(resumed.changed, 3);
+    assert_eq!(store.claim(claim(10)).await.unwrap().len(), 3);
+    // A damaged backup is refused, and leaves nothing behind.
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[8192..].fill(0x5a);
+    std::fs::write(&file, bytes).unwrap();
+    let error = SqliteStore::restore(&path("backup"), &path("again"), Timestamp::now()).unwrap_err();
+    assert!(error.to_string().contains("damaged"), "{error}");
+    assert!(!path("again").join("gatepost.db").exists() && !path("again").join("gatepost.db.restored").exists());
+}
+
+/// Writers go on at full speed: the copy is of one moment, and ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_ends_while_mail_flows() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("data"), "n").unwrap();
+    let batch = (0..2000).map(|_| store.accept(message(&[b'x'; 10_000]), None, vec![]));
+    assert!(futures_join(batch.collect()).await.iter().all(Result::is_ok));
+    let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let writers = (0..32).map(|_| {
+        let (store, stop, count) = (store.clone(), Arc::clone(&stop), Arc::clone(&count));
+        tokio::spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                store.accept(message(&[b'x'; 10_000]), None, vec![]).await.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let started = std::time::Instant::now();
+    let (_, bytes) = store.backup(&folder.path().join("backup")).await.unwrap();
+    let (duration, written) = (started.elapsed(), count.load(Ordering::Relaxed));
+    stop.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert!(bytes > 20_000_000, "{bytes}");
+    println!("{bytes} bytes in {duration:?}, beside {written} messages that were accepted meanwhile");
 }

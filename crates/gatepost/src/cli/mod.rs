@@ -5,6 +5,7 @@
 
 mod api;
 mod arguments;
+mod backup;
 mod capture;
 mod configuration;
 mod event;
@@ -35,6 +36,7 @@ pub(crate) use api::run as run_api;
 pub(crate) use arguments::{
     Arguments, CaseCommand, Command, Format, PolicyCommand, SearchArguments, Status, cursor_text, read_cursor,
 };
+pub(crate) use backup::{backup as run_backup, restore as run_restore};
 pub(crate) use capture::run as run_capture;
 pub(crate) use configuration::run as run_config;
 pub(crate) use export::{message_id as message_id_field, row as event_row};

@@ -42,6 +42,12 @@ impl Store for Fixed {
     async fn append_body(&self, _: BodyKey, _: u32, _: Bytes) -> Result<()> {
         refused()
     }
+    fn room(&self) -> store::Room {
+        store::Room::Enough
+    }
+    async fn follow_clock(&self, _: Timestamp, _: Vec<std::time::Duration>, _: Timestamp) -> Result<u64> {
+        refused()
+    }
     fn new_body(&self) -> BodyKey {
         BodyKey(0)
     }
@@ -277,7 +283,9 @@ fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String
             }
             Line::Rollout(command) => super::run_rollout(command, store, &config, &screen, &mut out).await,
             Line::Incident(command) => super::run_incident(command, store, &screen, &mut out).await,
-            Line::Serve
+            Line::Serve { .. }
+            | Line::Backup(_)
+            | Line::Restore(_)
             | Line::Config(_)
             | Line::Case(_)
             | Line::Api(_)

@@ -1,9 +1,10 @@
-//! Deletes history that is older than the configuration keeps, a little at a time beside the mail.
+//! Deletes history that is older than the configuration keeps, a little at a time beside the mail. Where the disk is so
+//! full that new mail is refused, the oldest goes before its time.
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use store::Store;
+use store::{Room, Store};
 use tokio::time::{Instant, Sleep};
 
 use super::Node;
@@ -14,19 +15,27 @@ const BATCH: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(200);
 /// When nothing was left to delete.
 const INTERVAL: Duration = Duration::from_secs(600);
+/// When the disk has little room, so that pages that have become free are given back to it.
+const INTERVAL_TIGHT: Duration = Duration::from_secs(2);
 /// After a start, mail comes first.
 pub(super) const FIRST: Duration = Duration::from_secs(5);
 
 /// Deletes one batch, and sets the clock for the next.
 pub(super) async fn run<S: Store>(node: &Arc<Node<S>>, clock: std::pin::Pin<&mut Sleep>) {
     let keep = *node.config.load().history.keep;
-    let deleted = match Timestamp::now().checked_sub(keep) {
+    let is_short = node.store.room() == Room::Short;
+    let before = if is_short { Ok(Timestamp::now()) } else { Timestamp::now().checked_sub(keep) };
+    let deleted = match before {
         Ok(before) => node.store.forget(before, BATCH).await,
         Err(_) => Ok(0),
     };
     let wait = match deleted {
-        Ok(0) => INTERVAL,
+        Ok(0) if node.store.room() == Room::Enough => INTERVAL,
+        Ok(0) => INTERVAL_TIGHT,
         Ok(messages) => {
+            if is_short {
+                tracing::warn!(messages, "deleted the oldest history before its time: the disk is nearly full");
+            }
             tracing::debug!(messages, "deleted history");
             PAUSE
         }

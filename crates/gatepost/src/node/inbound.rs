@@ -10,7 +10,7 @@ use net::{
     serve::{MessageSink, Reception, SessionFacts},
 };
 use protocol::smtp::{BodyType, EnhancedCode, Envelope, Reply};
-use store::{Body, BodyKey, INLINE_BODY_BYTES_MAX, NewDelivery, NewMessage, Store, StoreError};
+use store::{Body, BodyKey, INLINE_BODY_BYTES_MAX, NewDelivery, NewMessage, Room, Store, StoreError};
 use trace::{Event, EventKind, Received};
 use uuid::Uuid;
 
@@ -37,6 +37,9 @@ impl<S: Store> Reception for Inbound<S> {
     }
 
     async fn open(&self, facts: &SessionFacts, envelope: Envelope, content: &mut Vec<u8>) -> Result<Sink<S>, Reply> {
+        if self.0.store.room() == Room::Short {
+            return Err(refusal(&StoreError::Full));
+        }
         let now = Timestamp::now();
         let id = Uuid::now_v7();
         let only_recipient = match envelope.recipients.as_slice() {
@@ -159,7 +162,8 @@ impl<S: Store> Sink<S> {
             }
             Ok(_) => node.outbound.wake(&message),
             Err(error) => {
-                tracing::warn!(%error, message = %id, "failed to accept a message");
+                // Why the store takes nothing is in the log already, once.
+                tracing::debug!(%error, message = %id, "failed to accept a message");
                 return refusal(&error);
             }
         }
@@ -230,6 +234,9 @@ fn refusal(error: &StoreError) -> Reply {
         | StoreError::Newer { .. }
         | StoreError::Damaged { .. }
         | StoreError::Missing { .. }
+        | StoreError::Lost { .. }
+        | StoreError::Gone { .. }
+        | StoreError::Unreadable { .. }
         | StoreError::Other(_) => {
             Reply::new(451, Some(EnhancedCode::new(4, 3, 0)), "The message could not be stored, try again later")
         }

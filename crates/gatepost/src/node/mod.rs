@@ -6,6 +6,7 @@
 //!       inquiries beside them
 //! ```
 
+mod clock;
 mod defence;
 pub(crate) mod header;
 mod history;
@@ -164,6 +165,7 @@ async fn background<S: Store>(node: Arc<Node<S>>) {
     let mut notices = tokio::time::interval(NOTICE_INTERVAL);
     let mut plan = tokio::time::interval(PLAN_INTERVAL);
     let mut history = Box::pin(tokio::time::sleep(history::FIRST));
+    let mut clock = clock::Watch::start();
     loop {
         tokio::select! {
             _ = plan.tick() => {
@@ -172,7 +174,10 @@ async fn background<S: Store>(node: Arc<Node<S>>) {
                 }
                 preference::update(&node).await;
             }
-            _ = report.tick() => node.report().await,
+            _ = report.tick() => {
+                clock.look(&node).await;
+                node.report().await;
+            }
             _ = renew.tick() => renew_leases(&node).await,
             _ = review.tick() => review::run(&node).await,
             _ = notices.tick() => notices::run(&node).await,

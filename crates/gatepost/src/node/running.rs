@@ -16,14 +16,14 @@ use net::{
     serve::{Server, Settings, listen},
     tls::TlsContext,
 };
-use store::Store;
+use store::{Room, Store};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
 
 use super::{
-    Node, Tasks, background, defence, inbound, inquiry, outbound, outbound::Outbound, policy, routes, settings,
+    Node, Tasks, background, clock, defence, inbound, inquiry, outbound, outbound::Outbound, policy, routes, settings,
     watch as watching,
 };
 use crate::{api, config::Config, protocol_log::ProtocolLogs};
@@ -56,6 +56,11 @@ impl<S: Store> Running<S> {
         if recovered > 0 {
             tracing::warn!(deliveries = recovered, "took back deliveries that were under way when this node stopped");
         }
+        clock::follow(&store, &config).await?;
+        let logs_give_way = {
+            let store = store.clone();
+            move || store.room() != Room::Enough
+        };
         let tls = TlsContext::default();
         policy::check_certificates(&config, &tls)?;
         let (settled, settled_receiver) = mpsc::channel(4096);
@@ -69,7 +74,7 @@ impl<S: Store> Running<S> {
             tls: ArcSwap::from_pointee(tls),
             plan_refused: AtomicU64::new(0),
             webhook: ArcSwapOption::new(watching::webhook(&config)?.map(Arc::new)),
-            protocol_logs: ProtocolLogs::start(&config.protocol_log, folder),
+            protocol_logs: ProtocolLogs::start(&config.protocol_log, folder, logs_give_way),
             tasks: Tasks::default(),
             plan: ArcSwapOption::empty(),
             routes: ArcSwap::from_pointee(routes(&config)),

@@ -12,9 +12,10 @@ use crate::config::Config;
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a node until SIGTERM or SIGINT; SIGHUP reads the configuration anew.
-pub(crate) async fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
+pub(crate) async fn serve(path: &Path, config: Config, accept_loss: bool) -> anyhow::Result<()> {
     let folder = config.node.data.clone();
-    let store = SqliteStore::open(&folder, &config.node.name)?;
+    let open = if accept_loss { SqliteStore::open_despite_loss } else { SqliteStore::open };
+    let store = open(&folder, &config.node.name)?;
     let running = Running::start(config, store.clone(), &folder).await?;
     tracing::info!(node = running.node.name, data = %folder.display(), "node is ready");
     until_told_to_stop(&running, path).await?;

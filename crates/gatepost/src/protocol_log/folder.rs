@@ -19,6 +19,19 @@ pub(super) struct Limits {
     pub(super) age: Duration,
 }
 
+/// Each log has no more than this share of its disk, or this many bytes.
+const DISK_SHARE: u64 = 16;
+const DISK_SHARE_BYTES_MIN: u64 = 1024 * 1024;
+
+impl Limits {
+    fn on_disk_of(&self, folder: &Path) -> Self {
+        let total = rustix::fs::statvfs(folder).map_or(0, |disk| disk.f_blocks * disk.f_frsize);
+        let share = if total == 0 { u64::MAX } else { (total / DISK_SHARE).max(DISK_SHARE_BYTES_MIN) };
+        let folder_bytes = self.folder_bytes.min(share);
+        Self { folder_bytes, file_bytes: self.file_bytes.min(folder_bytes / 4), age: self.age }
+    }
+}
+
 /// A log's folder, with the file that is being written.
 pub(super) struct Folder {
     path: PathBuf,
@@ -44,6 +57,7 @@ impl Folder {
 
     /// Appends whole rows. After an error the next call begins a new file.
     pub(super) fn append(&mut self, rows: &[u8], now: Timestamp, limits: &Limits) -> io::Result<()> {
+        let limits = &limits.on_disk_of(&self.path);
         let hour = now.to_zoned_datetime(TimeZone::UTC).strftime("%Y%m%d%H").to_string();
         let fits = |current: &Current| current.hour == hour && current.bytes < limits.file_bytes;
         if !self.current.as_ref().is_some_and(fits) {

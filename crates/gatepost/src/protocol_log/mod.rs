@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Invariants: mail never waits for a log, and never fails for one. What does not fit into the buffer is dropped and
-//! counted. Neither credentials nor content are in it.
+//! counted. A disk that fills up is left to the mail. Neither credentials nor content are in it.
 
 mod folder;
 mod session;
@@ -29,6 +29,9 @@ use folder::Limits;
 use session::SessionLog;
 use writer::Log;
 
+/// Whether logs are not written for now.
+type GivesWay = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// The two logs of a node.
 pub(crate) struct ProtocolLogs {
     send: Log,
@@ -38,13 +41,20 @@ pub(crate) struct ProtocolLogs {
 }
 
 impl ProtocolLogs {
-    /// `data` is the node's folder, where the logs are unless the settings say otherwise.
-    pub(crate) fn start(settings: &ProtocolLog, data: &Path) -> Self {
+    /// `data` is the node's folder, where the logs are unless the settings say otherwise. There, nothing is written
+    /// while `gives_way` says that the disk has little room.
+    pub(crate) fn start(
+        settings: &ProtocolLog,
+        data: &Path,
+        gives_way: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
         let folder = base(settings, data);
         let limits = limits(settings);
+        let is_with_mail = settings.folder.is_none();
+        let gives_way: GivesWay = Arc::new(move || is_with_mail && gives_way());
         Self {
-            send: Log::start(LogType::Send, send_folder(settings, data), limits),
-            receive: Log::start(LogType::Receive, folder.join("SmtpReceive"), limits),
+            send: Log::start(LogType::Send, send_folder(settings, data), limits, Arc::clone(&gives_way)),
+            receive: Log::start(LogType::Receive, folder.join("SmtpReceive"), limits, gives_way),
             receive_wanted: AtomicBool::new(settings.receive),
         }
     }

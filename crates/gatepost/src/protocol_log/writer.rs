@@ -1,6 +1,7 @@
 //! The thread that takes rows from memory to disk, and what becomes of them when it cannot.
 
 use std::{
+    io,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread::JoinHandle,
@@ -10,7 +11,10 @@ use std::{
 use jiff::Timestamp;
 use trace::protocol_log::LogType;
 
-use super::folder::{Folder, Limits};
+use super::{
+    GivesWay,
+    folder::{Folder, Limits},
+};
 
 /// Rows are on disk after this time.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
@@ -63,12 +67,12 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) fn start(log_type: LogType, path: PathBuf, limits: Limits) -> Self {
+    pub(super) fn start(log_type: LogType, path: PathBuf, limits: Limits, gives_way: GivesWay) -> Self {
         let buffer = Arc::new(Buffer::default());
         buffer.lock().limits = Some(limits);
         let thread = {
             let buffer = Arc::clone(&buffer);
-            let writer = Writer { folder: Folder::new(path, log_type), fault: None };
+            let writer = Writer { folder: Folder::new(path, log_type), gives_way, fault: None };
             std::thread::Builder::new().name("protocol log".to_owned()).spawn(move || writer.run(&buffer))
         };
         if let Err(error) = &thread {
@@ -92,6 +96,7 @@ impl Log {
 
 struct Writer {
     folder: Folder,
+    gives_way: GivesWay,
     fault: Option<Fault>,
 }
 
@@ -135,7 +140,11 @@ impl Writer {
             fault.rows_lost += count(rows);
             return;
         }
-        match (self.folder.append(rows, Timestamp::now(), limits), &mut self.fault) {
+        let appended = match (self.gives_way)() {
+            true => Err(io::Error::new(io::ErrorKind::StorageFull, "what is left of the disk is kept for mail")),
+            false => self.folder.append(rows, Timestamp::now(), limits),
+        };
+        match (appended, &mut self.fault) {
             (Ok(()), None) => {}
             (Ok(()), Some(fault)) => {
                 tracing::info!(rows_lost = fault.rows_lost, folder = %self.folder.path().display(), "the protocol log is written again");

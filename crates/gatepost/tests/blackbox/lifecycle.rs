@@ -1,10 +1,10 @@
 //! Start, reload, stop, and what stands in the way of each.
 
-use std::{fs, process::Command, thread, time::Duration};
+use std::{fs, thread, time::Duration};
 
 use crate::support::{
     Node,
-    script::{Client, Destination, Say},
+    script::{Client, Destination},
     wait_for,
 };
 
@@ -105,46 +105,4 @@ fn a_store_that_cannot_be_used_is_refused_with_the_reason() {
     }
     fs::write(&file, good).unwrap();
     node.start();
-}
-
-/// A small file system of its own, in a mount name space of its own, fills up and is given room again.
-#[test]
-fn a_full_disk_is_told_and_passes() {
-    let destination = Destination::taking(|_, line| line.starts_with("MAIL").then_some(Say("450 4.3.0 not now")));
-    let mut node = Node::to_port(destination.port).start();
-    node.signal("-TERM");
-    node.wait();
-    let (data, port) = (node.path("data"), node.port);
-    let mut served = Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c"])
-        .arg("mount -t tmpfs -o size=48m tmpfs \"$1\" && dd if=/dev/zero of=\"$1/ballast\" bs=1M count=30 2>/dev/null && \
-              { while [ -e \"$1/ballast\" ]; do [ -e \"$2\" ] && rm \"$1/ballast\"; sleep 0.1; done & } && \
-              exec \"$3\" --config \"$4\" serve")
-        .arg("sh")
-        .arg(&data)
-        .arg(node.path("make-room"))
-        .arg(env!("CARGO_BIN_EXE_gatepost"))
-        .arg(node.path("gatepost.toml"))
-        .stderr(fs::File::create(node.path("log")).unwrap())
-        .spawn()
-        .unwrap();
-    wait_for("the node", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
-    let send = || {
-        let mut client = Client::connect(port);
-        client.begin_content();
-        client.send(format!("{}\r\n", "x".repeat(998)).repeat(500).as_bytes());
-        client.say(".")
-    };
-    let mut taken = 0;
-    let refused = wait_for("a full disk", || {
-        let reply = send();
-        taken += u32::from(reply.starts_with("250"));
-        (!reply.starts_with("250")).then_some(reply)
-    });
-    assert!(refused.starts_with("452 4.3.1"), "{refused}");
-    assert!(taken > 0);
-    fs::write(node.path("make-room"), "").unwrap();
-    wait_for("room again", || send().starts_with("250").then_some(()));
-    served.kill().unwrap();
-    served.wait().unwrap();
 }

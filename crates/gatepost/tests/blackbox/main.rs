@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helper fails the test")]
 
 mod api;
+mod backup;
 mod capture;
 mod cases;
 mod crash;
 mod destinations;
 mod device_causes;
 mod devices;
+mod disk;
 mod dns;
 mod foreign_causes;
 mod foreign_senders;

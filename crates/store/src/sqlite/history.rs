@@ -3,10 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::row::Millis;
-
-/// Pages given back with each batch: a batch frees fewer, so that none are left for good.
-const VACUUM_PAGES: u32 = 2000;
+use super::{row::Millis, schema::PAGE_BYTES};
 
 /// Deletes up to `limit` messages that were received before, and none of whose deliveries is in the queue. Returns how
 /// many.
@@ -37,9 +34,11 @@ fn forget_incidents(connection: &Connection, before: Timestamp) -> rusqlite::Res
     Ok(())
 }
 
-/// Gives free pages at the file's end back.
-pub(super) fn vacuum(connection: &Connection) -> rusqlite::Result<()> {
-    let mut vacuum = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+/// Gives free pages at the file's end back, so many that the log has room for those that are moved. A batch of history
+/// frees fewer, so that none are left for good.
+pub(super) fn vacuum(connection: &Connection, bytes_max: u32) -> rusqlite::Result<()> {
+    let pages = bytes_max / PAGE_BYTES;
+    let mut vacuum = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({pages})"))?;
     let mut rows = vacuum.query([])?;
     // Each step frees a page.
     while rows.next()?.is_some() {}

@@ -8,6 +8,7 @@
 //!
 //! Group commit needs no delay: what arrives while one transaction is synced to disk makes up the next.
 
+mod backup;
 mod command;
 mod fleet;
 mod history;
@@ -15,8 +16,10 @@ mod incident;
 mod inquiry;
 mod lock;
 mod notice;
+mod place;
 mod queue;
 mod read;
+mod room;
 mod row;
 mod schema;
 mod search;
@@ -26,6 +29,7 @@ mod withhold;
 mod writer;
 
 use std::{
+    fs, io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -42,13 +46,16 @@ use uuid::Uuid;
 
 use crate::{
     Accepted, BodyKey, Claim, Claimed, Command, Commanded, DeliveryKey, DeliveryRecord, Incident, Inquiry, Lease,
-    LedgerEntry, MessageKey, MessageRecord, NewMessage, NodeReport, Pending, QueueCount, QueueQuery, Result, Selection,
-    Settlement, Store, StoreError, StoredPlan, Telling, Told, TraceQuery, Untold, WebhookCall,
+    LedgerEntry, MessageKey, MessageRecord, NewMessage, NodeReport, Outcome, Pending, QueueCount, QueueQuery, Result,
+    Room, Selection, Settlement, Store, StoreError, StoredPlan, Telling, Told, TraceQuery, Untold, WebhookCall,
 };
-use lock::FolderLock;
+pub use backup::Restored;
+use lock::{FolderLock, Left};
+use place::Place;
 use read::Readers;
+use room::Gauge;
 use searchers::Searchers;
-use writer::Writer;
+use writer::{Opened, Writer};
 
 /// The store of a single node, or of a command beside it.
 #[derive(Clone)]
@@ -59,8 +66,8 @@ struct Inner {
     readers: Readers,
     searchers: Searchers,
     keys: Keys,
-    /// Held by the process that serves from the folder.
-    _lock: Option<FolderLock>,
+    gauge: Arc<Gauge>,
+    file: PathBuf,
 }
 
 /// Keys are given out in memory: only the process that holds the folder's lock accepts messages.
@@ -73,40 +80,74 @@ const FILE_NAME: &str = "gatepost.db";
 
 impl SqliteStore {
     /// Opens a node's store: takes the data folder's lock, makes folder and file where they are missing, and brings an
-    /// older schema forward.
+    /// older schema forward. A folder that has lost its store is refused.
     pub fn open(folder: &Path, node: &str) -> Result<Self> {
+        Self::open_or(folder, node, Err)
+    }
+
+    /// The same where an operator has said that what was lost is to be done without.
+    pub fn open_despite_loss(folder: &Path, node: &str) -> Result<Self> {
+        let file = folder.join(FILE_NAME);
+        Self::open_or(folder, node, |loss| {
+            tracing::warn!("{loss}: going on without it");
+            place::set_aside(&file).map_err(|error| lock::failed("set aside", &file, &error))
+        })
+    }
+
+    fn open_or(folder: &Path, node: &str, on_loss: impl FnOnce(StoreError) -> Result<()>) -> Result<Self> {
         lock::create_folder(folder)?;
-        let lock = FolderLock::take(folder, node)?;
+        let (mut lock, left) = FolderLock::take(folder, node)?;
         let file = folder.join(FILE_NAME);
-        lock::create_private_file(&file)?;
-        let mut connection = schema::connect(&file)?;
-        schema::migrate(&mut connection, &file)?;
-        schema::sweep_uploads(&connection).map_err(|error| row::store_error(&error, &file))?;
-        Self::start(connection, file, Some(lock))
-    }
-
-    /// Opens the store of a node for commands, whether the node runs or not.
-    pub fn attach(folder: &Path) -> Result<Self> {
-        let file = folder.join(FILE_NAME);
-        if !file.exists() {
-            return Err(StoreError::Missing { file: file.display().to_string() });
+        place::lost(folder, &file, left).map_or(Ok(()), on_loss)?;
+        let gauge = Arc::new(Gauge::new(folder, true));
+        gauge.prepare();
+        // One of no bytes was begun by an older version, and never used.
+        if fs::metadata(&file).map_or(true, |metadata| metadata.len() == 0) {
+            schema::create(&file)?;
         }
-        let connection = schema::connect(&file)?;
-        schema::check(&connection, &file)?;
-        Self::start(connection, file, None)
-    }
-
-    fn start(connection: Connection, file: PathBuf, lock: Option<FolderLock>) -> Result<Self> {
+        let mut connection = schema::connect(&file, gauge.unit())?;
+        schema::migrate(&mut connection, &file)?;
         let prepare = || -> rusqlite::Result<Keys> {
-            if withhold::is_wanted(&connection)? {
-                withhold::wipe_what_is_freed(&connection)?;
-            }
+            schema::sweep_uploads(&connection)?;
+            gauge.count_queue(&connection)?;
+            wipe_if_wanted(&connection)?;
             Keys::read(&connection)
         };
         let keys = prepare().map_err(|error| row::store_error(&error, &file))?;
+        let mut opened = Some(Opened { place: Place::of(&file)?, connection });
+        lock.mark_open();
+        let open = move || opened.take().ok_or_else(|| StoreError::Other("the store is closed".to_owned()));
+        Self::start(open, file, gauge, keys, Some(lock))
+    }
+
+    /// Opens the store of a node for commands, whether the node runs or not. Nothing is written until a command does.
+    pub fn attach(folder: &Path) -> Result<Self> {
+        let file = folder.join(FILE_NAME);
+        find(folder, &file)?;
+        let reader = schema::connect_reader(&file).map_err(|error| row::store_error(&error, &file))?;
+        schema::check(&reader, &file)?;
+        let gauge = Arc::new(Gauge::new(folder, false));
+        let (unit, path) = (gauge.unit(), file.clone());
+        let open = move || {
+            let connection = schema::connect(&path, unit)?;
+            schema::check(&connection, &path)?;
+            wipe_if_wanted(&connection).map_err(|error| row::store_error(&error, &path))?;
+            Ok(Opened { place: Place::of(&path)?, connection })
+        };
+        // No command accepts mail.
+        Self::start(open, file, gauge, Keys { message: AtomicI64::new(0), delivery: AtomicI64::new(0) }, None)
+    }
+
+    fn start(
+        open: impl FnMut() -> Result<Opened> + Send + 'static,
+        file: PathBuf,
+        gauge: Arc<Gauge>,
+        keys: Keys,
+        lock: Option<FolderLock>,
+    ) -> Result<Self> {
         let (readers, searchers) = (Readers::new(file.clone()), Searchers::new(file.clone()));
-        let writer = Writer::start(connection, file)?;
-        Ok(Self(Arc::new(Inner { writer, readers, searchers, keys, _lock: lock })))
+        let writer = Writer::start(open, file.clone(), Arc::clone(&gauge), lock)?;
+        Ok(Self(Arc::new(Inner { writer, readers, searchers, keys, gauge, file })))
     }
 
     /// Waits for what was handed over, moves the log into the file, and closes it.
@@ -120,6 +161,44 @@ impl SqliteStore {
         let limit = move |connection: &Connection| connection.pragma_update(None, "max_page_count", pages);
         self.0.writer.run(limit).await
     }
+
+    /// Records results in one transaction.
+    async fn settle_together(&self, node: &str, settlements: Arc<[Settlement]>) -> Result<Vec<DeliveryKey>> {
+        let (node, recorded, gauge) = (node.to_owned(), Arc::clone(&settlements), Arc::clone(&self.0.gauge));
+        let settle = move |connection: &Connection| {
+            settle::settle(connection, &node, &recorded, gauge.room() == Room::Short)
+        };
+        let lost = self.0.writer.run(settle).await?;
+        let has_ended = |settlement: &&Settlement| {
+            matches!(settlement.outcome, Outcome::Delivered { .. } | Outcome::Failed { .. })
+                && !lost.contains(&settlement.delivery)
+        };
+        self.0.gauge.queue_changed(-(settlements.iter().filter(has_ended).count() as i64));
+        Ok(lost)
+    }
+}
+
+/// Tells why there is nothing to attach to, if so.
+fn find(folder: &Path, file: &Path) -> Result<()> {
+    let unreadable =
+        |error: &io::Error| StoreError::Unreadable { file: file.display().to_string(), detail: error.to_string() };
+    match fs::metadata(file) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(unreadable(&error)),
+    }
+    if let Some(loss) = place::lost(folder, file, Left::read(folder)) {
+        return Err(loss);
+    }
+    if !file.exists() {
+        return Err(StoreError::Missing { file: file.display().to_string() });
+    }
+    // Not by opening it: closing it again would end this process's locks on it.
+    rustix::fs::access(file, rustix::fs::Access::READ_OK).map_err(|error| unreadable(&error.into()))
+}
+
+fn wipe_if_wanted(connection: &Connection) -> rusqlite::Result<()> {
+    if withhold::is_wanted(connection)? { withhold::wipe_what_is_freed(connection) } else { Ok(()) }
 }
 
 impl Keys {
@@ -143,6 +222,10 @@ impl Keys {
 }
 
 impl Store for SqliteStore {
+    fn room(&self) -> Room {
+        self.0.gauge.room()
+    }
+
     fn new_body(&self) -> BodyKey {
         BodyKey(self.0.keys.message().0)
     }
@@ -150,7 +233,7 @@ impl Store for SqliteStore {
     async fn append_body(&self, body: BodyKey, sequence: u32, bytes: Bytes) -> Result<()> {
         let weight = bytes.len();
         let append = move |connection: &Connection| queue::append_body(connection, body, sequence, &bytes);
-        self.0.writer.run_weighing(weight, append).await
+        self.0.writer.run_new_mail(weight, append).await
     }
 
     async fn discard_body(&self, body: BodyKey) -> Result<()> {
@@ -160,12 +243,13 @@ impl Store for SqliteStore {
     async fn accept(&self, message: NewMessage, lease: Option<Lease>, events: Vec<Event>) -> Result<Accepted> {
         let accepted = queue::keys_for(&message, || self.0.keys.message(), |count| self.0.keys.deliveries(count));
         let keys = accepted.clone();
-        let weight = queue::weight(&message);
+        let (weight, deliveries) = (queue::weight(&message), message.deliveries.len());
         let accept = move |connection: &Connection| {
             queue::insert_message(connection, &message, &keys, lease.as_ref())?;
             queue::insert_events(connection, keys.message, &events)
         };
-        self.0.writer.run_weighing(weight, accept).await?;
+        self.0.writer.run_new_mail(weight, accept).await?;
+        self.0.gauge.queue_changed(deliveries as i64);
         Ok(accepted)
     }
 
@@ -182,8 +266,18 @@ impl Store for SqliteStore {
     }
 
     async fn settle(&self, node: &str, settlements: Vec<Settlement>) -> Result<Vec<DeliveryKey>> {
-        let node = node.to_owned();
-        self.0.writer.run(move |connection| settle::settle(connection, &node, &settlements)).await
+        let settlements: Arc<[Settlement]> = settlements.into();
+        match self.settle_together(node, Arc::clone(&settlements)).await {
+            // One by one where there is no room for all at once: the first make room for the others.
+            Err(StoreError::Full) if settlements.len() > 1 => {
+                let mut lost = Vec::new();
+                for settlement in settlements.iter() {
+                    lost.extend(self.settle_together(node, Arc::new([settlement.clone()])).await?);
+                }
+                Ok(lost)
+            }
+            result => result,
+        }
     }
 
     async fn untold(&self, now: Timestamp, waited_since: Timestamp, limit: u32) -> Result<Vec<Untold>> {
@@ -194,7 +288,9 @@ impl Store for SqliteStore {
         let node = node.to_owned();
         let new_deliveries = |count| self.0.keys.deliveries(count);
         let keys = queue::keys_for(&telling.notice, || self.0.keys.message(), new_deliveries);
-        self.0.writer.run(move |connection| notice::tell(connection, &node, &telling, &keys, at)).await
+        let told = self.0.writer.run(move |connection| notice::tell(connection, &node, &telling, &keys, at)).await?;
+        self.0.gauge.queue_changed(i64::from(told == Told::Queued));
+        Ok(told)
     }
 
     async fn recover(&self, node: &str, now: Timestamp) -> Result<u64> {
@@ -206,14 +302,19 @@ impl Store for SqliteStore {
         self.0.writer.run(move |connection| queue::expire_leases(connection, now)).await
     }
 
+    async fn follow_clock(&self, now: Timestamp, waits: Vec<Duration>, lease_end: Timestamp) -> Result<u64> {
+        self.0.writer.run(move |connection| queue::follow_clock(connection, now, &waits, lease_end)).await
+    }
+
     async fn read_body(&self, message: MessageKey, sequence: u32) -> Result<Option<Bytes>> {
         self.0.readers.run(move |connection| read::body(connection, message, sequence)).await
     }
 
     async fn forget(&self, before: Timestamp, limit: u32) -> Result<u64> {
         let forgotten = self.0.writer.run(move |connection| history::forget(connection, before, limit)).await?;
-        if forgotten > 0 {
-            self.0.writer.run(history::vacuum).await?;
+        if forgotten > 0 || self.room() != Room::Enough {
+            let bytes_max = self.0.gauge.unit() / 2;
+            self.0.writer.run(move |connection| history::vacuum(connection, bytes_max)).await?;
         }
         Ok(forgotten)
     }

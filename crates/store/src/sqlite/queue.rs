@@ -1,6 +1,6 @@
 //! Into the queue and out of it: accept, claim, leases.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use jiff::Timestamp;
 use protocol::smtp::{Address, BodyType};
@@ -256,6 +256,11 @@ pub(super) fn expire_leases(connection: &Connection, now: Timestamp) -> rusqlite
     end_leases(connection, "d.lease_until < ?1", params![Millis(now)], now)
 }
 
+/// Whoever held them, in a store that was brought back from a backup.
+pub(super) fn end_all_leases(connection: &Connection, now: Timestamp) -> rusqlite::Result<u64> {
+    end_leases(connection, "TRUE", params![], now)
+}
+
 fn end_leases(
     connection: &Connection,
     condition: &str,
@@ -299,6 +304,34 @@ fn end_leases(
         insert_events(connection, lease.message, &[event])?;
     }
     Ok(ended.len() as u64)
+}
+
+/// Retries are spread by a tenth of their wait, and clocks of nodes are not quite the same.
+const WAIT_SLACK: f64 = 1.2;
+
+/// See [`follow_clock`](crate::Store::follow_clock). Reads all of the queue.
+pub(super) fn follow_clock(
+    connection: &Connection,
+    now: Timestamp,
+    waits: &[Duration],
+    lease_end: Timestamp,
+) -> rusqlite::Result<u64> {
+    let last = waits.len();
+    let mut pull = connection.prepare_cached(
+        "UPDATE delivery SET due = ?1 WHERE state = 0 AND due > ?2 AND attempts >= ?3 AND attempts <= ?4",
+    )?;
+    let mut pulled = 0;
+    // What was not tried waits for nothing.
+    for (attempts, wait) in [Duration::ZERO].iter().chain(waits).enumerate() {
+        let latest = now.checked_add(wait.mul_f64(WAIT_SLACK) + Duration::from_secs(5)).unwrap_or(Timestamp::MAX);
+        let attempts_max = if attempts == last { i64::MAX } else { attempts as i64 };
+        pulled += pull.execute(params![Millis(now), Millis(latest), attempts as i64, attempts_max])?;
+    }
+    let mut shorten =
+        connection.prepare_cached("UPDATE delivery SET lease_until = ?1 WHERE state = 1 AND lease_until > ?1")?;
+    shorten.execute([Millis(lease_end)])?;
+    connection.prepare_cached("UPDATE webhook_call SET due = ?1 WHERE due > ?1")?.execute([Millis(now)])?;
+    Ok(pulled as u64)
 }
 
 /// Where a lease goes when it ends: back to the queue, unless an operator suspended the delivery meanwhile.

@@ -233,5 +233,6 @@ fn disk_is_full(file: &str) -> bool {
     let probe = Path::new(file).with_extension("probe");
     let written = std::fs::write(&probe, [0; 16 * 1024]);
     let _ = std::fs::remove_file(&probe);
-    written.is_err_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    written.is_err_and(|error| matches!(error.kind(), StorageFull | QuotaExceeded))
 }

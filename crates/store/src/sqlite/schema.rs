@@ -1,10 +1,14 @@
 //! Tables, their versions, and how a connection is set up. See docs/decisions/0002-sqlite-settings.md for the settings.
 
-use std::{path::Path, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
-use super::row::store_error;
+use super::{
+    lock,
+    place::{beside, log_of},
+    row::store_error,
+};
 use crate::{Result, StoreError};
 
 /// "Gate" in ASCII: tells this file from other programs' (PRAGMA application_id).
@@ -137,43 +141,102 @@ const MIGRATIONS: [&str; 7] = [
 /// The version that this program writes.
 const VERSION: u32 = MIGRATIONS.len() as u32;
 
-/// The log's length is cut to this when it begins anew.
-const WAL_BYTES_KEPT: u32 = 64 * 1024 * 1024;
+pub(super) const PAGE_BYTES: u32 = 8192;
 
 /// Pieces of one body: up to 2^20, 256 GiB.
 pub(super) const BODY_PIECES_BITS: u32 = 20;
 
-/// Opens the file with the settings that hold for every connection that writes.
-pub(super) fn connect(file: &Path) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+/// Makes the file of a new store, whole or not at all: it gets its name once all tables are in it.
+pub(super) fn create(file: &Path) -> Result<()> {
+    let new = beside(file, ".new");
+    let remove = || [new.clone(), beside(&new, "-journal"), log_of(&new), beside(&new, "-shm")].map(fs::remove_file);
+    let _ = remove();
+    let create = || {
+        lock::create_private_file(&new)?;
+        let mut connection = Connection::open_with_flags(&new, FLAGS).map_err(|error| store_error(&error, file))?;
+        prepare_new(&connection).map_err(|error| store_error(&error, file))?;
+        migrate(&mut connection, file)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(|error| store_error(&error, file))?;
+        connection.close().map_err(|(_, error)| store_error(&error, file))
+    };
+    create().inspect_err(|_| drop(remove()))?;
+    fs::rename(&new, file).map_err(|error| lock::failed("rename", &new, &error))?;
+    file.parent().map_or(Ok(()), lock::sync_folder)
+}
+
+/// What a file takes only while it is empty; later, setting it again would write to the file at each start.
+fn prepare_new(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")
+}
+
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// Opens the file with the settings that hold for every connection that writes. The log is moved into the file when it
+/// has grown by `log_bytes`.
+pub(super) fn connect(file: &Path, log_bytes: u32) -> Result<Connection> {
     let open = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(file, flags)?;
-        // Before anything else: a new file takes these only while it is empty.
-        connection.pragma_update(None, "page_size", 8192)?;
-        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        let connection = Connection::open_with_flags(file, FLAGS)?;
+        keep_log(&connection)?;
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "cache_size", -32 * 1024)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
-        // In pages: the log is moved into the file when it has grown by 32 MiB.
-        connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
+        connection.pragma_update(None, "wal_autocheckpoint", log_bytes / PAGE_BYTES)?;
         // A long search keeps it from that; what it grew to meanwhile is given back.
-        connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)?;
+        connection.pragma_update(None, "journal_size_limit", 2 * log_bytes)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
     };
     open().map_err(|error| store_error(&error, file))
 }
 
+/// The log stays beside the file, so that one that is missing was deleted by others; and who only reads writes nothing
+/// when it ends.
+fn keep_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
+}
+
 /// A connection that only reads.
 pub(super) fn connect_reader(file: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(file, flags)?;
+    let connection = Connection::open_with_flags(file, FLAGS)?;
+    keep_log(&connection)?;
     connection.busy_timeout(Duration::from_secs(10))?;
+    // The first look opens log and index; both must be made if no node runs.
+    match connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())) {
+        Ok(()) => configure_reader(connection),
+        Err(error) if cannot_write(&error) && fs::metadata(log_of(file)).map_or(true, |log| log.len() == 0) => {
+            configure_reader(connect_unchanging(file)?)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A connection for one long read, which may write to other files.
+pub(super) fn connect_snapshot(file: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(file, FLAGS)?;
+    keep_log(&connection)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    Ok(connection)
+}
+
+fn configure_reader(connection: Connection) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -4 * 1024)?;
     Ok(connection)
+}
+
+fn cannot_write(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
+    error.sqlite_error_code().is_some_and(|code| matches!(code, CannotOpen | DiskFull | ReadOnly | SystemIoFailure))
+}
+
+/// Reads the file alone, where the disk takes no files beside it and no log has anything newer.
+fn connect_unchanging(file: &Path) -> rusqlite::Result<Connection> {
+    let path = file.display().to_string().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("file:{path}?immutable=1"), flags)
 }
 
 /// The file's version, once it is known to be ours and not from the future.
@@ -226,6 +289,10 @@ pub(super) fn check(connection: &Connection, file: &Path) -> Result<()> {
 
 /// Deletes what large messages had left behind that were never accepted.
 pub(super) fn sweep_uploads(connection: &Connection) -> rusqlite::Result<()> {
+    // Deleting from an empty table would write all the same.
+    if !connection.prepare("SELECT 1 FROM upload LIMIT 1")?.exists([])? {
+        return Ok(());
+    }
     connection.execute_batch(&format!(
         "DELETE FROM body WHERE id IN (
              SELECT body.id FROM upload JOIN body

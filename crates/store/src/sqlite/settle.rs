@@ -2,7 +2,7 @@
 
 use protocol::smtp::Reply;
 use rusqlite::{Connection, params};
-use trace::Event;
+use trace::{Event, EventKind};
 
 use super::{
     fleet, notice,
@@ -12,10 +12,12 @@ use super::{
 };
 use crate::{DeliveryKey, Outcome, Settlement, State};
 
+/// With `sparing`, what may come again and again takes no more room than once.
 pub(super) fn settle(
     connection: &Connection,
     node: &str,
     settlements: &[Settlement],
+    sparing: bool,
 ) -> rusqlite::Result<Vec<DeliveryKey>> {
     let mut lost = Vec::new();
     for settlement in settlements {
@@ -24,7 +26,10 @@ pub(super) fn settle(
             lost.push(settlement.delivery);
             continue;
         }
-        insert_events(connection, settlement.message, &settlement.events)?;
+        match sparing {
+            true => insert_events_sparingly(connection, settlement)?,
+            false => insert_events(connection, settlement.message, &settlement.events)?,
+        }
         note_attempt(connection, settlement)?;
         if let Some(owed) = settlement.notice {
             notice::owe(connection, settlement.delivery, owed)?;
@@ -39,11 +44,34 @@ pub(super) fn settle(
     Ok(lost)
 }
 
-/// Keeps what was seen of a delivery that another node holds, or has brought to rest.
+/// Of a delivery's deferrals, the last one takes the place of the one before: a queue that fills the disk would go on
+/// growing with each retry.
+fn insert_events_sparingly(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {
+    let mut replace = connection.prepare_cached(
+        "UPDATE event SET json = ?2 WHERE id = (
+             SELECT max(id) FROM event WHERE message = ?1 AND json ->> '$.event' = 'deferred'
+             AND json ->> '$.recipient' IS ?3
+         )",
+    )?;
+    for event in &settlement.events {
+        let recipient = event.recipient.as_ref().map(|recipient| recipient.as_str());
+        let is_replaced = matches!(event.kind, EventKind::Deferred { .. })
+            && replace.execute(params![settlement.message.0, Json(event), recipient])? > 0;
+        if !is_replaced {
+            insert_event(connection, settlement.message, event)?;
+        }
+    }
+    Ok(())
+}
+
+/// Keeps what was seen of a delivery that another node holds, or has brought to rest; once, though it be settled again.
 fn insert_late_events(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {
+    let mut known = connection.prepare_cached("SELECT 1 FROM event WHERE message = ?1 AND json = ?2")?;
     for event in &settlement.events {
         match withhold::late(connection, settlement.message, settlement.delivery, event)? {
+            None if known.exists(params![settlement.message.0, Json(event)])? => {}
             None => insert_event(connection, settlement.message, event)?,
+            Some(event) if known.exists(params![settlement.message.0, Json(&event)])? => {}
             Some(event) => insert_event(connection, settlement.message, &event)?,
         }
     }

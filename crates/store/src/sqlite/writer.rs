@@ -1,17 +1,30 @@
-//! The thread that writes: group commit, and what to do when the disk is full.
+//! The thread that writes: group commit, and what to do when the disk is full or the store is gone.
+//!
+//! ```text
+//!   batch ──> is the store where it was? ──> is there room? no: new mail is refused ──> one transaction
+//!     full all the same: the reserve is given up, the log moved into the file, and all but new mail tried once more
+//! ```
 
 use std::{
     path::PathBuf,
-    sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    },
     thread::JoinHandle,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
-use super::row::{is_fatal_to_transaction, store_error};
-use crate::{Result, StoreError};
+use super::{
+    lock::FolderLock,
+    place::Place,
+    room::Gauge,
+    row::{is_fatal_to_transaction, store_error},
+};
+use crate::{Result, Room, StoreError};
 
 /// Commands in one transaction at most.
 const BATCH_COMMANDS_MAX: usize = 512;
@@ -19,19 +32,21 @@ const BATCH_COMMANDS_MAX: usize = 512;
 const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Commands that wait for the writer; beyond, callers wait.
 const WAITING_MAX: usize = 4096;
+/// A fault that lasts is logged this often.
+const FAULT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One thing to do within a transaction.
 trait Job: Send {
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
     /// Called once, after the transaction is durable or has failed.
     fn answer(self: Box<Self>, outcome: Result<()>);
-    /// Content in bytes.
-    fn weight(&self) -> usize;
+    /// Content of new mail in bytes; `None`: it is not new mail.
+    fn new_mail(&self) -> Option<usize>;
 }
 
 struct Task<F, T> {
     work: F,
-    weight: usize,
+    new_mail: Option<usize>,
     result: Option<T>,
     answer: oneshot::Sender<Result<T>>,
 }
@@ -49,8 +64,8 @@ impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Job for Task<F, 
         let _ = answer.send(outcome.and_then(|()| result.ok_or_else(missing)));
     }
 
-    fn weight(&self) -> usize {
-        self.weight
+    fn new_mail(&self) -> Option<usize> {
+        self.new_mail
     }
 }
 
@@ -61,12 +76,24 @@ pub(super) struct Writer {
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What the thread writes with.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) place: Place,
+}
+
 impl Writer {
-    pub(super) fn start(connection: Connection, file: PathBuf) -> Result<Self> {
+    /// `open` is called when there is something to write, until it has succeeded. The lock is held until the thread ends.
+    pub(super) fn start(
+        open: impl FnMut() -> Result<Opened> + Send + 'static,
+        file: PathBuf,
+        gauge: Arc<Gauge>,
+        lock: Option<FolderLock>,
+    ) -> Result<Self> {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         let thread = std::thread::Builder::new()
             .name("store writer".to_owned())
-            .spawn(move || write(connection, file, receiver))
+            .spawn(move || WriterThread { file, gauge, told: None }.run(open, &receiver, lock))
             .map_err(|error| StoreError::Other(format!("failed to start the writer thread: {error}")))?;
         Ok(Self {
             sender: std::sync::Mutex::new(Some(sender)),
@@ -80,19 +107,27 @@ impl Writer {
         &self,
         work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.run_weighing(0, work).await
+        self.submit(None, work).await
     }
 
-    /// The same for work that carries so many bytes of content.
-    pub(super) async fn run_weighing<T: Send + 'static>(
+    /// The same for new mail of so many bytes: it is refused while the disk is short of room.
+    pub(super) async fn run_new_mail<T: Send + 'static>(
         &self,
-        weight: usize,
+        bytes: usize,
+        work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.submit(Some(bytes), work).await
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        new_mail: Option<usize>,
         work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let closed = || StoreError::Other("the store is closed".to_owned());
         let _permit: SemaphorePermit = self.waiting.acquire().await.map_err(|_| closed())?;
         let (answer, answered) = oneshot::channel();
-        let task = Box::new(Task { work, weight, result: None, answer });
+        let task = Box::new(Task { work, new_mail, result: None, answer });
         {
             let sender = self.sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             sender.as_ref().ok_or_else(closed)?.send(task).map_err(|_| closed())?;
@@ -109,46 +144,136 @@ impl Writer {
     }
 }
 
-fn write(connection: Connection, file: PathBuf, receiver: Receiver<Box<dyn Job>>) {
-    while let Ok(first) = receiver.recv() {
-        let batch = fill_batch(first, &receiver);
-        let started = Instant::now();
-        let count = batch.len();
-        commit(&connection, &file, batch);
-        tracing::trace!(commands = count, duration_us = started.elapsed().as_micros() as u64, "committed");
+type Batch = Vec<Box<dyn Job>>;
+
+struct WriterThread {
+    file: PathBuf,
+    gauge: Arc<Gauge>,
+    /// The fault that was logged last, and when.
+    told: Option<(String, Instant)>,
+}
+
+impl WriterThread {
+    fn run(
+        mut self,
+        mut open: impl FnMut() -> Result<Opened>,
+        receiver: &Receiver<Box<dyn Job>>,
+        lock: Option<FolderLock>,
+    ) {
+        let mut opened: Option<Opened> = None;
+        while let Ok(first) = receiver.recv() {
+            let batch = self.fill_batch(first, receiver);
+            let opened = match &mut opened {
+                Some(opened) => opened,
+                None => match open() {
+                    Ok(new) => opened.insert(new),
+                    Err(error) => {
+                        self.fail(batch, &error);
+                        continue;
+                    }
+                },
+            };
+            let (started, count) = (Instant::now(), batch.len());
+            self.write(opened, batch);
+            tracing::trace!(commands = count, duration_us = started.elapsed().as_micros() as u64, "committed");
+        }
+        let Some(mut lock) = lock else {
+            if let Some(opened) = opened {
+                empty_log(&opened.connection);
+            }
+            return;
+        };
+        let opened = opened.map_or_else(open, Ok);
+        if opened.is_ok_and(|opened| opened.place.check().is_ok() && empty_log(&opened.connection)) {
+            lock.mark_closed();
+        }
     }
-    if let Err(error) = connection.pragma_update(None, "wal_checkpoint", "TRUNCATE") {
+
+    fn fill_batch(&self, first: Box<dyn Job>, receiver: &Receiver<Box<dyn Job>>) -> Batch {
+        // The log of a small disk has no room for much at once.
+        let bytes_max = BATCH_BYTES_MAX.min(self.gauge.unit() as usize / 2);
+        let mut bytes = first.new_mail().unwrap_or(0);
+        let mut batch = vec![first];
+        while batch.len() < BATCH_COMMANDS_MAX && bytes < bytes_max {
+            match receiver.try_recv() {
+                Ok(job) => {
+                    bytes += job.new_mail().unwrap_or(0);
+                    batch.push(job);
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        batch
+    }
+
+    fn write(&mut self, opened: &Opened, mut batch: Batch) {
+        if let Err(error) = opened.place.check() {
+            return self.fail(batch, &error);
+        }
+        if self.gauge.measure(&opened.connection) == Room::Short {
+            batch = refuse_new_mail(batch);
+        }
+        self.commit(opened, batch, true);
+    }
+
+    /// Runs all jobs in one transaction. Where one of them fails by a fault of its own, all is undone and each runs in a
+    /// transaction of its own, so that none suffers for another.
+    fn commit(&mut self, opened: &Opened, mut batch: Batch, may_make_room: bool) {
+        if batch.is_empty() {
+            return;
+        }
+        let Err(error) = try_commit(&opened.connection, &mut batch) else {
+            // A store that was moved away meanwhile has it, but nobody will find it there.
+            return match opened.place.check() {
+                Ok(()) => batch.into_iter().for_each(|job| job.answer(Ok(()))),
+                Err(error) => self.fail(batch, &error),
+            };
+        };
+        let stored = store_error(&error, &self.file);
+        if matches!(stored, StoreError::Full) && may_make_room {
+            self.gauge.give_up_reserve();
+            move_log(&opened.connection);
+            self.commit(opened, refuse_new_mail(batch), false);
+        } else if batch.len() == 1 || is_fatal_to_transaction(&error) {
+            self.fail(batch, &stored);
+        } else {
+            batch.into_iter().for_each(|job| self.commit(opened, vec![job], may_make_room));
+        }
+    }
+
+    fn fail(&mut self, batch: Batch, error: &StoreError) {
+        let text = error.to_string();
+        let is_told = |(told, at): &(String, Instant)| *told == text && at.elapsed() < FAULT_INTERVAL;
+        if !self.told.as_ref().is_some_and(is_told) {
+            tracing::error!(%error, "failed to write to the store");
+            self.told = Some((text, Instant::now()));
+        }
+        batch.into_iter().for_each(|job| job.answer(Err(error.clone())));
+    }
+}
+
+/// Answers new mail that there is no room for it; returns the rest.
+fn refuse_new_mail(batch: Batch) -> Batch {
+    let (refused, rest): (Batch, Batch) = batch.into_iter().partition(|job| job.new_mail().is_some());
+    refused.into_iter().for_each(|job| job.answer(Err(StoreError::Full)));
+    rest
+}
+
+/// So that the log begins anew and needs no more room.
+fn move_log(connection: &Connection) {
+    let moved = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
+    if let Err(error) = moved {
+        tracing::debug!(%error, "failed to move the log into the file");
+    }
+}
+
+/// Moves all of the log into the file; true if nothing is left in it.
+fn empty_log(connection: &Connection) -> bool {
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    if let Err(error) = &busy {
         tracing::debug!(%error, "the log stays beside the file until the next start");
     }
-}
-
-fn fill_batch(first: Box<dyn Job>, receiver: &Receiver<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
-    let mut bytes = first.weight();
-    let mut batch = vec![first];
-    while batch.len() < BATCH_COMMANDS_MAX && bytes < BATCH_BYTES_MAX {
-        match receiver.try_recv() {
-            Ok(job) => {
-                bytes += job.weight();
-                batch.push(job);
-            }
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-        }
-    }
-    batch
-}
-
-/// Runs all jobs in one transaction. Where one of them fails by a fault of its own, all is undone and each runs in a
-/// transaction of its own, so that none suffers for another.
-fn commit(connection: &Connection, file: &std::path::Path, mut batch: Vec<Box<dyn Job>>) {
-    match try_commit(connection, &mut batch) {
-        Ok(()) => batch.into_iter().for_each(|job| job.answer(Ok(()))),
-        Err(error) if batch.len() == 1 || is_fatal_to_transaction(&error) => {
-            let error = store_error(&error, file);
-            tracing::error!(%error, "failed to write to the store");
-            batch.into_iter().for_each(|job| job.answer(Err(error.clone())));
-        }
-        Err(_) => batch.into_iter().for_each(|job| commit(connection, file, vec![job])),
-    }
+    busy.is_ok_and(|busy| busy == 0)
 }
 
 fn try_commit(connection: &Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {

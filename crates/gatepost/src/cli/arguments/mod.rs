@@ -1,5 +1,6 @@
 //! What the command line accepts, and its help: a file for each command that has many arguments.
 
+mod backup;
 mod capture;
 mod case;
 mod moment;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+pub(crate) use backup::*;
 pub(crate) use capture::*;
 pub(crate) use case::*;
 pub(crate) use moment::*;
@@ -63,7 +65,11 @@ Signals: SIGTERM and SIGINT finish what is in flight and stop; SIGHUP reads the 
 
 Try it, with the configuration of `gatepost config example`:
   swaks --server 127.0.0.1:2525 --to user@onprem.test")]
-    Serve,
+    Serve {
+        /// Start even if the store in the data folder is missing, empty or incomplete; the mail in it is lost
+        #[arg(long)]
+        accept_loss: bool,
+    },
     /// Tell what happened to messages, newest first: one row for each recipient
     #[command(after_help = TRACE_HELP)]
     Trace(Box<TraceArguments>),
@@ -87,6 +93,12 @@ Examples:
   gatepost queue suspend --sender @spam.test --recipient user@onprem.test"
     )]
     Queue(QueueCommand),
+    /// Copy queue and history to a folder, while the node runs or not
+    #[command(after_help = BACKUP_HELP)]
+    Backup(BackupArguments),
+    /// Put a backup into the data folder; its queue stays suspended until you resume it
+    #[command(after_help = RESTORE_HELP)]
+    Restore(BackupArguments),
     /// Look at incidents: mail that is stuck or was, as the watch over the queue noted it
     #[command(subcommand)]
     Incident(IncidentCommand),
@@ -119,7 +131,9 @@ impl Command {
             Self::Policy(PolicyCommand::Impact(ImpactArguments { output, .. })) => output.utc,
             Self::Policy(PolicyCommand::Ledger(output)) | Self::Rollout(RolloutCommand::Status(output)) => output.utc,
             Self::Incident(IncidentCommand::List { output, .. } | IncidentCommand::Show { output, .. }) => output.utc,
-            Self::Serve
+            Self::Serve { .. }
+            | Self::Backup(_)
+            | Self::Restore(_)
             | Self::Queue(_)
             | Self::Config(_)
             | Self::Policy(_)

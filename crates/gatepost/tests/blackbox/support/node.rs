@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
@@ -26,6 +26,12 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
+    /// Where the data folder is, unless beside the configuration.
+    pub(crate) fn data(mut self, folder: &Path) -> Self {
+        self.node.push_str(&format!("data = {folder:?}\n"));
+        self
+    }
+
     /// More keys for `[inbound]`.
     pub(crate) fn inbound(mut self, toml: &str) -> Self {
         self.inbound.push_str(toml);

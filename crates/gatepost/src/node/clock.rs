@@ -1,0 +1,72 @@
+//! The system's clock when it is set back: whatever was to wait for a moment would wait until the clock is there again.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use store::Store;
+use tokio::time::Instant;
+
+use super::{LEASE, Node};
+use crate::config::Config;
+
+/// Less is set right in small steps all the time, and harms nothing.
+const STEP_MIN: Duration = Duration::from_secs(5);
+
+/// Holds the system's clock against one that is never set.
+pub(super) struct Watch {
+    last: (Timestamp, Instant),
+}
+
+impl Watch {
+    pub(super) fn start() -> Self {
+        Self { last: (Timestamp::now(), Instant::now()) }
+    }
+
+    /// To be called every few seconds.
+    pub(super) async fn look<S: Store>(&mut self, node: &Arc<Node<S>>) {
+        if !self.was_set_back(Timestamp::now(), Instant::now()) {
+            return;
+        }
+        tracing::warn!("the system's clock was set back: deliveries that would wait for it are due now");
+        if let Err(error) = follow(&node.store, &node.config.load()).await {
+            tracing::error!(%error, "failed to make deliveries due after the clock was set back");
+        }
+    }
+
+    fn was_set_back(&mut self, now: Timestamp, instant: Instant) -> bool {
+        let (before, since) = std::mem::replace(&mut self.last, (now, instant));
+        let expected = before.checked_add(instant.saturating_duration_since(since));
+        expected.is_ok_and(|expected| now.checked_add(STEP_MIN).is_ok_and(|latest| latest < expected))
+    }
+}
+
+/// Ends all waits that are longer than the configuration allows. At the start of a node, too: the clock may have been
+/// set while none ran.
+pub(super) async fn follow<S: Store>(store: &S, config: &Config) -> store::Result<()> {
+    let now = Timestamp::now();
+    let waits = config.retry.schedule.iter().map(|interval| **interval).collect();
+    let deliveries = store.follow_clock(now, waits, now.checked_add(LEASE).unwrap_or(Timestamp::MAX)).await?;
+    if deliveries > 0 {
+        tracing::warn!(deliveries, "made due what would have waited longer than [retry] schedule says");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clock_that_was_set_back_is_noticed() {
+        let (wall, instant) = (Timestamp::UNIX_EPOCH, Instant::now());
+        let seconds = Duration::from_secs;
+        for (wall_later, later, set_back) in
+            [(2, 2, false), (5000, 2, false), (0, 4, false), (0, 6, true), (-2400, 2, true)]
+        {
+            let mut watch = Watch { last: (wall, instant) };
+            let now = Timestamp::from_second(wall_later).unwrap();
+            assert_eq!(watch.was_set_back(now, instant + seconds(later)), set_back, "{wall_later} {later}");
+            assert!(!watch.was_set_back(now, instant + seconds(later)), "told once");
+        }
+    }
+}
