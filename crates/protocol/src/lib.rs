@@ -4,4 +4,5 @@
 //! in microseconds, and every dialogue can be replayed at every split of its bytes.
 
 pub mod smtp;
+pub mod text;
 pub mod tls;
