@@ -7,7 +7,8 @@ use net::serve::Prefixes;
 use tokio::task::AbortHandle;
 
 const CONNECTIONS_MAX: usize = 100;
-const CONNECTIONS_PER_CLIENT_MAX: usize = 20;
+/// Enough for a proxy on the same machine, by which all come.
+const CONNECTIONS_PER_CLIENT_MAX: usize = 50;
 
 pub(super) struct Places {
     prefixes: Prefixes,
