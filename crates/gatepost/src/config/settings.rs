@@ -87,9 +87,8 @@ pub(crate) struct Inbound {
     /// A session with this many refused or unknown commands is closed.
     #[schemars(range(min = 1))]
     pub errors_max: u32,
-    /// Maximum number of commands between two messages that bring neither nearer: NOOP, RSET, VRFY, HELP, a repeated
-    /// EHLO or recipient, an empty BDAT. Gatepost then closes the session. A message that is accepted starts the count
-    /// again.
+    /// Maximum number of commands that do nothing for a message: NOOP, RSET, VRFY, HELP, a repeated EHLO or recipient,
+    /// an empty BDAT. Gatepost then closes the session. Each message that it accepts starts the count again.
     #[schemars(range(min = 1))]
     pub junk_commands_max: u32,
     /// Maximum number of sessions open at once. Gatepost keeps a tenth of them for clients that have no session yet.

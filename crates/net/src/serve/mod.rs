@@ -223,7 +223,7 @@ impl<R: Reception> Server<R> {
         let settings = self.settings.borrow();
         let Some(counted) = self.clients.count(client.ip(), settings.limits) else {
             if let Some(refused) = self.clients.complain() {
-                tracing::info!(%client, refused, "too many connections; refused this one and those before it");
+                tracing::info!(%client, refused, "refused connections: too many are open");
             }
             return write_once(&socket, b"421 4.7.0 Too many connections, try again later\r\n");
         };

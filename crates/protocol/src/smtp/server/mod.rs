@@ -36,7 +36,7 @@ pub struct Policy {
     pub body_line_max: usize,
     /// Faults of the client in one session.
     pub errors_max: u32,
-    /// Commands between two messages that bring neither nearer, such as NOOP.
+    /// Commands since the last message that do nothing for one, such as NOOP.
     pub junk_commands_max: u32,
     pub starttls: bool,
     pub command_timeout: Duration,
@@ -385,7 +385,7 @@ impl Session {
         self.junk(output)
     }
 
-    /// Counts a command that brings no message nearer, and closes when there were too many.
+    /// Counts a command that does nothing for a message, and closes when there were too many.
     fn junk(&mut self, output: &mut Vec<u8>) -> Option<Step> {
         self.junk_commands += 1;
         if self.junk_commands < self.policy.junk_commands_max {
