@@ -42,6 +42,7 @@ fn run<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
         recipients_max: 3,
         body_line_max: 40,
         errors_max: 6,
+        junk_commands_max: 6,
         starttls: false,
         command_timeout: Duration::from_secs(1),
         data_timeout: Duration::from_secs(1),
@@ -60,7 +61,7 @@ fn run<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
             }
             match step {
                 Step::Read => break,
-                Step::Content => {}
+                Step::Content | Step::Write => {}
                 Step::Begin(envelope) => {
                     assert!(under_way.replace((envelope, Vec::new())).is_none());
                     session.begin(Ok(()), &mut outcome.output);

@@ -61,7 +61,8 @@ def open_connections(port, count, kind):
 def measure_once(count, kind, arguments):
     """Resident memory in KiB: without connections, with them, and the highest ever."""
     folder = fresh_folder("idle")
-    limits = f'connections_max = {count + 100}\nconnections_per_client_max = {count + 100}\ncommand_timeout = "1h"'
+    # A tenth of connections_max is kept for clients that have no connection yet.
+    limits = f'connections_max = {2 * count + 100}\nconnections_per_client_max = {count + 100}\ncommand_timeout = "1h"'
     node = Node(folder, extra_inbound=limits)
     time.sleep(1)
     before = node.resident_kib()

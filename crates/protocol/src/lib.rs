@@ -5,4 +5,5 @@
 
 pub mod kept;
 pub mod smtp;
+pub mod text;
 pub mod tls;

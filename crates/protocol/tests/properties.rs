@@ -13,7 +13,16 @@ use support::{Event, Options, Outcome, Server, replay};
 
 /// Small limits, so that random input reaches them.
 fn options(starttls: bool) -> Options {
-    Options { starttls, size_max: 200, line_max: 40, recipients_max: 3, errors_max: 6, ..Options::default() }
+    let (recipients_max, errors_max, junk_commands_max) = (3, 6, 6);
+    Options {
+        starttls,
+        size_max: 200,
+        line_max: 40,
+        recipients_max,
+        errors_max,
+        junk_commands_max,
+        ..Options::default()
+    }
 }
 
 /// Bytes that are likely to mean something.
@@ -171,6 +180,16 @@ fn converse(pieces: &[&[u8]], tls: TlsLevel) -> (Vec<u8>, Vec<String>) {
         results.push(format!("{done:?}"));
     }
     (output, results)
+}
+
+/// Commands that are answered at no cost to the client, such as recipients beyond the limit.
+#[test]
+fn replies_to_a_client_that_only_sends_are_bounded() {
+    let mut server = Server::new(&options(false));
+    server.feed(b"EHLO client.test\r\nMAIL FROM:<a@client.test>\r\n");
+    let recipients: String = (0..4000).map(|number| format!("RCPT TO:<u{number}@onprem.test>\r\n")).collect();
+    server.feed(recipients.as_bytes());
+    assert_eq!(server.outcome.text().matches("452 4.5.3").count(), 3997);
 }
 
 proptest! {

@@ -4,7 +4,8 @@
 //! A dialogue is lines of these kinds:
 //!
 //! - `# ` and empty lines say something to the reader.
-//! - `@starttls`, `@size-max 1000`, `@line-max 998`, `@recipients-max 100`, `@errors-max 10`, `@no-postmaster`,
+//! - `@starttls`, `@size-max 1000`, `@line-max 998`, `@recipients-max 100`, `@errors-max 10`, `@junk-max 100`,
+//!   `@no-postmaster`,
 //!   `@refuse 452 4.3.1 text` (the answer when a message begins), `@finish 451 4.3.0 text` (the answer at its end).
 //! - `C: ` is what the client sends, with CRLF behind it unless a backslash ends it. `\r \n \x00 \\` are escapes, and
 //!   `\*3000{x}` is an `x` 3000 times.
@@ -67,6 +68,7 @@ fn direct(options: &mut Options, directive: &str, value: &str, place: &str) {
         "@line-max" => options.line_max = number() as usize,
         "@recipients-max" => options.recipients_max = number() as usize,
         "@errors-max" => options.errors_max = number(),
+        "@junk-max" => options.junk_commands_max = number(),
         "@no-postmaster" => options.postmaster = false,
         "@refuse" => options.refuse = Some(reply(value, place)),
         "@finish" => options.finish = reply(value, place),

@@ -1,17 +1,18 @@
 //! Who may ask, and the log of who asked what.
 
 use std::{
-    net::IpAddr,
+    net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::{
     extract::{Extension, Request, State},
-    http::{HeaderMap, header},
+    http::{HeaderMap, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use protocol::text::steers;
 use sha2::{Digest, Sha256};
 use store::Store;
 
@@ -31,8 +32,8 @@ pub(super) async fn admit<S: Store>(
     next: Next,
 ) -> Response {
     let began = Instant::now();
-    let asked = request.uri().clone();
-    let (who, response) = match who(&node.config.load().api_tokens, &connection, request.headers()) {
+    let asked = request.uri().to_string().replace(steers, "\u{fffd}");
+    let (who, response) = match who(&node.config.load().api_tokens, &connection, request.uri(), request.headers()) {
         Ok(who) => {
             let answer = tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await;
             (who, answer.unwrap_or_else(|_| ApiError::timed_out().into_response()))
@@ -42,7 +43,7 @@ pub(super) async fn admit<S: Store>(
     tracing::info!(
         who,
         client = %connection.client,
-        %asked,
+        asked,
         status = response.status().as_u16(),
         milliseconds = began.elapsed().as_millis() as u64,
         "the API was asked"
@@ -51,14 +52,16 @@ pub(super) async fn admit<S: Store>(
 }
 
 /// The name of the token's holder.
-fn who(tokens: &[ApiToken], connection: &Connection, headers: &HeaderMap) -> Result<String, ApiError> {
+fn who(tokens: &[ApiToken], connection: &Connection, asked: &Uri, headers: &HeaderMap) -> Result<String, ApiError> {
     if tokens.is_empty() {
         // Tokens may have been taken away by a reload.
         if !connection.here.ip().is_loopback() {
             return Err(ApiError::unauthorized("no [[api_token]] is configured"));
         }
         // A page in this machine's browser may be made to name this address as its own host (DNS rebinding).
-        if !headers.get(header::HOST).is_none_or(|host| host.to_str().is_ok_and(is_local)) {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let named = asked.authority().is_none_or(|host| is_local(host.as_str()));
+        if !named || !hosts.all(|host| host.to_str().is_ok_and(is_local)) {
             return Err(ApiError::forbidden("without tokens the API answers only to localhost"));
         }
         return Ok(NOBODY.to_owned());
@@ -79,14 +82,23 @@ pub(crate) fn hash(token: &str) -> String {
     Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// True for `localhost` and loopback addresses, with a port or not.
+/// True for `localhost` and loopback addresses, with a port or not, and nothing else beside them.
 fn is_local(host: &str) -> bool {
-    let without_port = match host.strip_prefix('[') {
-        Some(literal) => literal.split_once(']').map_or("", |(address, _)| address),
-        None => host.split_once(':').map_or(host, |(name, _)| name),
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if is_port(port) => name,
+        _ => host,
     };
-    without_port.eq_ignore_ascii_case("localhost")
-        || without_port.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(literal) => literal.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()),
+        None => {
+            name.eq_ignore_ascii_case("localhost")
+                || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+        }
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -102,7 +114,8 @@ mod tests {
         let connection =
             Connection { client: "192.0.2.9:1".parse().unwrap(), here: here.parse().unwrap(), is_tls: false };
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
-        who(&tokens, &connection, &headers).map_err(|error| error.into_response().status().as_u16())
+        who(&tokens, &connection, &Uri::from_static("/"), &headers)
+            .map_err(|error| error.into_response().status().as_u16())
     }
 
     #[test]
@@ -123,9 +136,31 @@ mod tests {
         for host in ["localhost", "LOCALHOST:2580", "127.0.0.1:2580", "[::1]:2580"] {
             assert_eq!(asks(&[], LOCAL, &[(header::HOST, host)]), Ok(NOBODY.to_owned()), "{host}");
         }
-        for host in ["evil.example", "127.0.0.1.evil.example:2580", "192.0.2.1", "[", ""] {
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example:2580",
+            "localhost:2580.evil",
+            "127.0.0.1:2580@evil",
+            "evil@localhost",
+            "evil@127.0.0.1:2580",
+            "localhost:",
+            "localhost:65536",
+            "localhost:+1",
+            "localhost:1:2",
+            "localhost/",
+            "localhost.",
+            "[::1]evil",
+            "[::1]:evil",
+            "[127.0.0.1]",
+            "::1",
+            "192.0.2.1",
+            "[",
+            "",
+        ] {
             assert_eq!(asks(&[], LOCAL, &[(header::HOST, host)]), Err(403), "{host}");
         }
+        let twice = [(header::HOST, "localhost"), (header::HOST, "evil.example")];
+        assert_eq!(asks(&[], LOCAL, &twice), Err(403));
         assert_eq!(asks(&[], REMOTE, &[(header::HOST, "localhost")]), Err(401));
     }
 }

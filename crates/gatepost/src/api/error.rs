@@ -71,6 +71,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = ErrorView { error: ErrorFacts { code: self.code, message: &self.message } };
         let mut response = (self.status, Json(body)).into_response();
+        if matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            // Those who may not ask hold no connection.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             // RFC 6750 section 3.
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

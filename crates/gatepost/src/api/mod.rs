@@ -12,6 +12,7 @@ mod error;
 mod graph;
 mod incidents;
 mod openapi;
+mod places;
 mod serve;
 mod traces;
 

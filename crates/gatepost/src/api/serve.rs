@@ -1,6 +1,12 @@
-//! Connections of the API: plain HTTP on loopback, HTTPS elsewhere; few at a time, and none that says nothing.
+//! Connections of the API: plain HTTP on loopback, HTTPS elsewhere. No client can keep others out, whatever it leaves
+//! undone: each part of a conversation has its time, and so has the whole.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use axum::{Extension, Router};
@@ -8,20 +14,32 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use net::tls::{self, Acceptor};
+use net::{
+    serve::Prefixes,
+    tls::{self, Acceptor},
+};
 use store::Store;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::watch,
     task::JoinSet,
+    time::{sleep, timeout},
 };
 
+use super::places::Places;
 use crate::node::Node;
 
-const CONNECTIONS_MAX: usize = 100;
-/// Longest wait for a TLS handshake, and for a request's header.
+/// Longest wait for a TLS handshake, and for a request's header, the next one on the same connection included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The system gives a connection up whose client takes nothing of an answer for so long.
+const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// After this time a connection takes no further request.
+const AGE_MAX: Duration = Duration::from_secs(60);
+/// For the last answer of such a connection.
+const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of a request's header.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// What a listener rests where it cannot accept, as when descriptors are used up.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -35,45 +53,67 @@ pub(super) struct Connection {
 }
 
 /// The API's listening sockets; dropped, they close with all their connections.
-pub(crate) struct Listeners(#[expect(dead_code, reason = "held for its end")] JoinSet<()>);
+pub(crate) struct Listeners {
+    _tasks: JoinSet<()>,
+    /// `None`: all addresses are loopback.
+    acceptor: Option<watch::Sender<Acceptor>>,
+}
 
 impl Listeners {
     /// `acceptor` is asked for where an address is not loopback.
     pub(crate) async fn start<S: Store>(
         node: &Arc<Node<S>>,
+        prefixes: Prefixes,
         acceptor: impl Fn() -> anyhow::Result<Acceptor>,
     ) -> anyhow::Result<Self> {
         let mut tasks = JoinSet::new();
         let listen = node.config.load().api.listen.clone();
-        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let is_tls = |address: &SocketAddr| !address.ip().is_loopback();
+        let acceptor = listen.iter().any(is_tls).then(acceptor).transpose()?.map(watch::Sender::new);
+        let places = Arc::new(Mutex::new(Places::new(prefixes)));
         for address in listen {
             let listener = TcpListener::bind(address).await.with_context(|| {
                 format!("failed to listen on {address} ([api] listen): is another server running there?")
             })?;
             let address = listener.local_addr()?;
-            let acceptor = if address.ip().is_loopback() { None } else { Some(acceptor()?) };
+            let acceptor = acceptor.as_ref().filter(|_| is_tls(&address)).map(watch::Sender::subscribe);
             tracing::info!(%address, tls = acceptor.is_some(), "listening for the API");
-            tasks.spawn(accept(listener, super::router(Arc::clone(node)), acceptor, Arc::clone(&connections)));
+            tasks.spawn(accept(listener, super::router(Arc::clone(node)), acceptor, Arc::clone(&places)));
         }
-        Ok(Self(tasks))
+        Ok(Self { _tasks: tasks, acceptor })
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.acceptor.is_some()
+    }
+
+    /// Takes another certificate for the connections to come.
+    pub(crate) fn renew(&self, certificate: Acceptor) {
+        if let Some(acceptor) = &self.acceptor {
+            acceptor.send_replace(certificate);
+        }
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, acceptor: Option<Acceptor>, connections: Arc<Semaphore>) {
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    acceptor: Option<watch::Receiver<Acceptor>>,
+    places: Arc<Mutex<Places>>,
+) {
     let mut tasks = JoinSet::new();
-    while let Ok(permit) = Arc::clone(&connections).acquire_owned().await {
+    loop {
+        let accepted = listener.accept().await;
         while tasks.try_join_next().is_some() {}
-        match listener.accept().await {
+        match accepted {
             Ok((socket, client)) => {
-                let (router, acceptor) = (router.clone(), acceptor.clone());
-                tasks.spawn(async move {
-                    converse(socket, client, router, acceptor).await;
-                    drop(permit);
-                });
+                let acceptor = acceptor.as_ref().map(|acceptor| acceptor.borrow().clone());
+                let connection = tasks.spawn(converse(socket, client, router.clone(), acceptor));
+                places.lock().unwrap_or_else(PoisonError::into_inner).take(client.ip(), connection);
             }
             Err(error) => {
                 tracing::warn!(%error, "failed to accept a connection to the API");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }
@@ -81,6 +121,9 @@ async fn accept(listener: TcpListener, router: Router, acceptor: Option<Acceptor
 
 async fn converse(socket: TcpStream, client: SocketAddr, router: Router, acceptor: Option<Acceptor>) {
     let Ok(here) = socket.local_addr() else { return };
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&socket, STALL_TIMEOUT.as_millis() as u32) {
+        tracing::debug!(%client, %error, "no limit for a client of the API that does not read");
+    }
     let router = router.layer(Extension(Connection { client, here, is_tls: acceptor.is_some() }));
     match acceptor {
         None => answer(socket, router).await,
@@ -93,9 +136,18 @@ async fn converse(socket: TcpStream, client: SocketAddr, router: Router, accepto
 
 async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
     let mut server = hyper::server::conn::http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT);
-    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "a connection to the API broke");
+    server.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT).max_buf_size(HEADER_BYTES_MAX);
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Ok(ended),
+        () = sleep(AGE_MAX) => {
+            connection.as_mut().graceful_shutdown();
+            timeout(LAST_ANSWER_TIMEOUT, connection).await
+        }
+    };
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection to the API broke"),
+        Err(_) => tracing::debug!("a client of the API did not take its answer in time"),
     }
 }

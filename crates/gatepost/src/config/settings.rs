@@ -89,16 +89,37 @@ pub(crate) struct Inbound {
     /// A session with this many refused or unknown commands is closed.
     #[schemars(range(min = 1))]
     pub errors_max: u32,
-    /// Most sessions open at once.
+    /// Maximum number of commands that do nothing for a message: NOOP, RSET, VRFY, HELP, a repeated EHLO or recipient,
+    /// an empty BDAT. Gatepost then closes the session. Each message that it accepts starts the count again.
+    #[schemars(range(min = 1))]
+    pub junk_commands_max: u32,
+    /// Maximum number of sessions open at once. Gatepost keeps a tenth of them for clients that have no session yet.
     #[schemars(range(min = 1))]
     pub connections_max: u32,
-    /// Most sessions open at once from one client address.
+    /// Maximum number of sessions open at once from one client, on all addresses of listen together.
     #[schemars(range(min = 1))]
     pub connections_per_client_max: u32,
-    /// Longest wait for a client's next command (RFC 5321 section 4.5.3.2.7).
+    /// Number of leading bits (1 to 32) of an IPv4 address that stand for one client. 24 counts a whole network
+    /// of 256 addresses as one client. Requires a restart.
+    #[schemars(range(min = 1, max = 32))]
+    pub client_prefix_ipv4: u32,
+    /// Number of leading bits (1 to 128) of an IPv6 address that stand for one client. One customer usually has a
+    /// /64 or a larger network, and can use all its addresses. Requires a restart.
+    #[schemars(range(min = 1, max = 128))]
+    pub client_prefix_ipv6: u32,
+    /// Maximum age of a session. An older session can begin no further message, and its client must connect again. The
+    /// content of one message may take as long.
+    pub session_max: Duration,
+    /// Maximum wait for a client's next command (RFC 5321 section 4.5.3.2.7).
     pub command_timeout: Duration,
-    /// Longest wait for the next bytes of a message's content.
+    /// Maximum wait for the next bytes of a message's content. Bytes that come more slowly than data_rate_min use up
+    /// this time, too.
     pub data_timeout: Duration,
+    /// Minimum number of bytes in a second that content must have, averaged over data_timeout.
+    pub data_rate_min: ByteSize,
+    /// Maximum memory for the content of messages that all sessions are receiving. Gatepost writes content beyond it to
+    /// the data folder at once, as it does with large messages.
+    pub content_memory_max: ByteSize,
     /// A message with more Received fields than this goes in a circle and is refused (RFC 5321 section 6.3).
     #[schemars(range(min = 1))]
     pub hops_max: u32,
@@ -123,10 +144,16 @@ impl Default for Inbound {
             recipients_max: 1000,
             line_max: ByteSize::kibibytes(64),
             errors_max: 20,
+            junk_commands_max: 100,
             connections_max: 10_000,
             connections_per_client_max: 200,
+            client_prefix_ipv4: 32,
+            client_prefix_ipv6: 64,
+            session_max: Duration::hours(1),
             command_timeout: Duration::minutes(5),
             data_timeout: Duration::minutes(5),
+            data_rate_min: ByteSize::of_bytes(500),
+            content_memory_max: ByteSize::mebibytes(256),
             hops_max: 50,
             starttls: true,
             tls_certificate: None,
@@ -714,6 +741,8 @@ impl Config {
             ("node.hostname", self.node.hostname != new.node.hostname),
             ("protocol_log.folder", self.protocol_log.folder != new.protocol_log.folder),
             ("inbound.listen", self.inbound.listen != new.inbound.listen),
+            ("inbound.client_prefix_ipv4", self.inbound.client_prefix_ipv4 != new.inbound.client_prefix_ipv4),
+            ("inbound.client_prefix_ipv6", self.inbound.client_prefix_ipv6 != new.inbound.client_prefix_ipv6),
             ("api.listen", self.api.listen != new.api.listen),
         ]
         .into_iter()

@@ -96,6 +96,10 @@ pub(crate) struct ByteSize(u64);
 const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 impl ByteSize {
+    pub(crate) const fn of_bytes(count: u64) -> Self {
+        Self(count)
+    }
+
     pub(crate) const fn kibibytes(count: u64) -> Self {
         Self(count << 10)
     }

@@ -3,6 +3,7 @@
 use jiff::{Timestamp, tz::TimeZone};
 use mail_parser::{HeaderValue, MessageParser};
 use net::serve::SessionFacts;
+use protocol::text::steers;
 use uuid::Uuid;
 
 /// What the trace shows of a header, and what tells of a loop.
@@ -35,6 +36,11 @@ pub(crate) fn section(message: &[u8]) -> &[u8] {
         Some(end) => &message[..end + 2],
         None => message,
     }
+}
+
+/// True once a message's header section has ended.
+pub(crate) fn is_whole(message: &[u8]) -> bool {
+    section(message).len() < message.len()
 }
 
 /// Looks through a header section.
@@ -80,7 +86,7 @@ fn fields(header: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn message_id(value: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(value.trim_ascii());
     let text = text.trim_start_matches('<').trim_end_matches('>');
-    let text: String = text.chars().filter(|c| !c.is_control()).take(MESSAGE_ID_CHARACTERS_MAX).collect();
+    let text: String = text.chars().filter(|c| !steers(*c)).take(MESSAGE_ID_CHARACTERS_MAX).collect();
     (!text.is_empty()).then_some(text)
 }
 
@@ -90,7 +96,7 @@ fn subject(field: &[u8], value: &[u8]) -> Option<String> {
     } else {
         String::from_utf8_lossy(value.trim_ascii()).into_owned()
     };
-    let text: String = decoded.replace("\r\n", "").chars().filter(|c| !c.is_control() || *c == '\t').collect();
+    let text: String = decoded.replace("\r\n", "").chars().filter(|c| !steers(*c) || *c == '\t').collect();
     Some(text.chars().take(SUBJECT_CHARACTERS_MAX).collect())
 }
 
@@ -149,6 +155,8 @@ mod tests {
             ("\r\nSubject: body\r\n", None, None, 0),
             ("no colon here\r\nSubject: x\r\n", Some("x"), None, 0),
             ("Subject: a\x1b[31mb\r\n\r\n", Some("a[31mb"), None, 0),
+            ("Subject: a\u{202e}b\u{9b}c\r\nMessage-ID: <a\u{2066}@b>\r\n\r\n", Some("abc"), Some("a@b"), 0),
+            ("Subject: =?utf-8?q?a=E2=80=AEb?=\r\n\r\n", Some("ab"), None, 0),
         ];
         for (message, subject, message_id, hops) in table {
             let seen = read(section(message.as_bytes()));

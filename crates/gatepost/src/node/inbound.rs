@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::{
     Node, header,
+    held::Held,
     outbound::{Job, Term, give_back},
 };
 
@@ -58,6 +59,7 @@ impl<S: Store> Reception for Inbound<S> {
             size_bytes: 0,
             header: None,
             stored: None,
+            held: Held::nothing(&self.0.content_memory),
         })
     }
 }
@@ -76,18 +78,34 @@ pub(crate) struct Sink<S: Store> {
     header: Option<header::Seen>,
     /// Set once the content is too large to be kept in memory: its key, and the number of pieces written.
     stored: Option<(BodyKey, u32)>,
+    /// What it holds in memory.
+    held: Held,
 }
+
+/// Where memory is short, content goes into the store in pieces of this size: smaller ones would cost the store more
+/// than they save.
+const PIECE_BYTES_MIN: usize = 16 * 1024;
 
 impl<S: Store> MessageSink for Sink<S> {
     async fn write(&mut self, content: &mut Vec<u8>) -> Result<(), Reply> {
-        if content.len() < INLINE_BODY_BYTES_MAX {
+        let held = self.held.set(content.capacity()) as u64;
+        let is_short = held > self.node.config.load().inbound.content_memory_max.bytes();
+        let piece_bytes = if is_short { PIECE_BYTES_MIN } else { INLINE_BODY_BYTES_MAX };
+        if content.len() < piece_bytes {
             return Ok(());
         }
+        // The header is read in the first piece: where it is not whole yet, there is no memory to wait for its end.
+        if is_short && self.header.is_none() && !header::is_whole(content) && content.len() < INLINE_BODY_BYTES_MAX {
+            return Err(Reply::new(452, Some(EnhancedCode::new(4, 3, 1)), "Insufficient memory, try again later"));
+        }
         self.read_header(content)?;
-        self.store_piece(std::mem::take(content)).await
+        let stored = self.store_piece(std::mem::take(content)).await;
+        self.held.set(0);
+        stored
     }
 
     async fn finish(mut self, content: Vec<u8>, eight_bit: bool) -> Reply {
+        self.held.set(content.capacity());
         if let Err(reply) = self.read_header(&content) {
             self.discard().await;
             return reply;
@@ -146,8 +164,10 @@ impl<S: Store> Sink<S> {
         written.map_err(|error| refusal(&error))
     }
 
-    async fn accept(self, body: Body, eight_bit: bool) -> Reply {
+    async fn accept(mut self, body: Body, eight_bit: bool) -> Reply {
         let node = Arc::clone(&self.node);
+        // Held until the store has it.
+        let _held = std::mem::replace(&mut self.held, Held::nothing(&node.content_memory));
         let id = self.id;
         let event = self.event();
         let message = self.into_message(body, eight_bit);

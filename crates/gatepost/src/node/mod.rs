@@ -9,6 +9,7 @@
 mod clock;
 mod defence;
 pub(crate) mod header;
+mod held;
 mod history;
 mod inbound;
 mod inquiry;
@@ -24,7 +25,10 @@ mod watch;
 
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize},
+    },
     time::Duration,
 };
 
@@ -70,6 +74,8 @@ pub(crate) struct Node<S: Store> {
     /// Who is told of incidents.
     webhook: ArcSwapOption<Webhook>,
     pub tasks: Tasks,
+    /// Bytes of content that sessions hold in memory.
+    content_memory: Arc<AtomicUsize>,
     /// The rollout that this node follows, and its version.
     plan: ArcSwapOption<(u64, Rollout)>,
     /// Version of a plan that cannot be followed; 0: none.

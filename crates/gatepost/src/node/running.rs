@@ -37,7 +37,7 @@ pub(crate) struct Running<S: Store> {
     pub node: Arc<Node<S>>,
     /// Where it listens, ports as the system gave them.
     pub addresses: Vec<SocketAddr>,
-    _api: api::Listeners,
+    api: api::Listeners,
     /// What ends with the node, wherever it is.
     _beside: JoinSet<()>,
     folder: PathBuf,
@@ -76,6 +76,7 @@ impl<S: Store> Running<S> {
             webhook: ArcSwapOption::new(watching::webhook(&config)?.map(Arc::new)),
             protocol_logs: ProtocolLogs::start(&config.protocol_log, folder, logs_give_way),
             tasks: Tasks::default(),
+            content_memory: Arc::default(),
             plan: ArcSwapOption::empty(),
             routes: ArcSwap::from_pointee(routes(&config)),
             resolver: ArcSwap::from_pointee(resolver(&config)?),
@@ -89,15 +90,16 @@ impl<S: Store> Running<S> {
         let background = tokio::spawn(background(Arc::clone(&node)));
         let defence = tokio::spawn(defence::run(Arc::clone(&node)));
         node.report().await;
-        let server = Arc::new(Server::new(inbound::Inbound(Arc::clone(&node)), settings_receiver, stopped));
-        let api = api::Listeners::start(&node, || settings::acceptor(&node.config.load(), folder)).await?;
+        let prefixes = settings::prefixes(&node.config.load());
+        let server = Arc::new(Server::new(inbound::Inbound(Arc::clone(&node)), settings_receiver, prefixes, stopped));
+        let api = api::Listeners::start(&node, prefixes, || settings::acceptor(&node.config.load(), folder)).await?;
         let mut beside = watching::start(&node);
         beside.spawn(inquiry::answer_always(Arc::clone(&node)));
         let mut running = Self {
             _beside: beside,
             node,
             addresses: vec![],
-            _api: api,
+            api,
             folder: folder.to_owned(),
             listeners: JoinSet::new(),
             background,
@@ -133,6 +135,7 @@ impl<S: Store> Running<S> {
     pub(crate) fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
         let node = &self.node;
         let new_settings = settings::settings(&config, &self.folder)?;
+        let new_certificate = self.api.is_tls().then(|| settings::acceptor(&config, &self.folder)).transpose()?;
         let new_resolver = resolver(&config)?;
         let tls = TlsContext::default();
         policy::check_certificates(&config, &tls)?;
@@ -146,6 +149,9 @@ impl<S: Store> Running<S> {
         node.outbound.configure(node, &config);
         node.config.store(Arc::new(config));
         self.settings.send_replace(new_settings);
+        if let Some(certificate) = new_certificate {
+            self.api.renew(certificate);
+        }
         Ok(restart_needed)
     }
 

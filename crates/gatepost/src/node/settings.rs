@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use anyhow::Context as _;
 use delivery::route::Routes;
 use net::{
-    serve::{Limits, Settings},
+    serve::{Limits, Prefixes, Settings},
     tls::{self, Acceptor},
 };
 use protocol::smtp::server::{Policy, Recipients};
@@ -49,6 +49,7 @@ pub(super) fn settings(config: &Config, data: &Path) -> anyhow::Result<Settings>
         recipients_max: inbound.recipients_max as usize,
         body_line_max: inbound.line_max.bytes() as usize,
         errors_max: inbound.errors_max,
+        junk_commands_max: inbound.junk_commands_max,
         starttls: acceptor.is_some(),
         command_timeout: *inbound.command_timeout,
         data_timeout: *inbound.data_timeout,
@@ -57,6 +58,13 @@ pub(super) fn settings(config: &Config, data: &Path) -> anyhow::Result<Settings>
     let limits = Limits {
         connections_max: inbound.connections_max as usize,
         connections_per_client_max: inbound.connections_per_client_max as usize,
+        session_max: *inbound.session_max,
+        data_rate_min: inbound.data_rate_min.bytes(),
     };
     Ok(Settings { policy: Arc::new(policy), limits, acceptor })
+}
+
+/// What counts as one client.
+pub(super) fn prefixes(config: &Config) -> Prefixes {
+    Prefixes { ipv4: config.inbound.client_prefix_ipv4, ipv6: config.inbound.client_prefix_ipv6 }
 }

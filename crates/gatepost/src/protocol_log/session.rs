@@ -4,7 +4,10 @@ use std::{fmt::Write, net::SocketAddr, sync::Arc};
 
 use jiff::Timestamp;
 use net::{Disconnected, Line, Transcript};
-use protocol::tls::{Certificate, HandshakeFacts, Side, schannel};
+use protocol::{
+    text::steers,
+    tls::{Certificate, HandshakeFacts, Side, schannel},
+};
 use trace::protocol_log::{RowKind, RowWriter};
 
 use super::writer::Buffer;
@@ -91,7 +94,7 @@ impl Transcript for SessionLog {
 /// A line as it may stand in a log: nothing that steers a terminal.
 fn said(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    text.chars().take(LINE_CHARACTERS_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().take(LINE_CHARACTERS_MAX).map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// What a client may say. AUTH is not among them: credentials follow it.

@@ -2,10 +2,12 @@
 //! OpenAPI document.
 
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpStream,
     path::Path,
     process::{Command, Output},
+    time::Duration,
 };
 
 use lab::{Device, Options, Server};
@@ -166,8 +168,57 @@ fn filters_pages_and_events_are_those_of_the_command_line() {
     // Who asked what is in the log.
     let log = node.log();
     assert!(log.contains("the API was asked") && log.contains("/api/v1/message-traces?sender=*"), "{log}");
-    let (code, _) = get(&format!("{base}/api/v1/message-traces"), &[("Host", "evil.example")]);
-    assert_eq!(code, 403);
+    for host in ["evil.example", "localhost:2580.evil", "127.0.0.1:2580@evil"] {
+        let (code, _) = get(&format!("{base}/api/v1/message-traces"), &[("Host", host)]);
+        assert_eq!(code, 403, "{host}");
+    }
+}
+
+/// Clients that ask for much and read nothing cost others nothing, however many they are.
+#[test]
+fn clients_that_never_read_keep_nobody_out() {
+    let (node, _server, base) = node("");
+    let host = base.strip_prefix("http://").unwrap();
+    let request = format!("GET /api/v1/openapi.json HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let deaf = || {
+        let mut stream = TcpStream::connect(host).unwrap();
+        rustix::net::sockopt::set_socket_recv_buffer_size(&stream, 4096).unwrap();
+        // More than both ends' buffers hold.
+        stream.write_all(request.repeat(100).as_bytes()).unwrap();
+        stream
+    };
+    let open = || fs::read_dir(format!("/proc/{}/fd", node.process_id())).unwrap().count();
+    let before = open();
+    let clients: Vec<TcpStream> = (0..120).map(|_| deaf()).collect();
+    let mut client = TcpStream::connect(host).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    client.write_all(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    // Nor do they stay for ever.
+    wait_for("the connections to be given up", || (open() < before + 20).then_some(()));
+    drop(clients);
+}
+
+/// Whoever may not ask holds no connection, and writes nothing into the log that is not what it seems.
+#[test]
+fn a_refused_client_is_closed_and_shows_in_the_log_as_it_is() {
+    let (node, _server, base) = with_token();
+    let host = base.strip_prefix("http://").unwrap();
+    let mut client = TcpStream::connect(host).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    client.write_all(format!("GET /\u{202e}gnp HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("the connection to be closed");
+    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    let mut client = TcpStream::connect(host).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    client.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("the connection to be closed");
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("connection: close"), "{answer}");
+    assert!(!node.log().contains('\u{202e}'), "{}", node.log());
 }
 
 #[test]
@@ -212,4 +263,29 @@ fn beyond_loopback_it_speaks_https_only() {
     let mut answer = Vec::new();
     let _ = plain.read_to_end(&mut answer);
     assert!(!answer.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&answer));
+}
+
+/// SIGHUP gives the API its new certificate, as it does SMTP.
+#[test]
+fn a_reload_renews_the_certificate() {
+    let server = Server::start(Device::Healthy, Options::default()).unwrap();
+    let port = free_port();
+    let node = Node::to_port(server.port())
+        .more(&format!("[api]\nlisten = [\"0.0.0.0:{port}\"]\n[[api_token]]\nname = \"a\"\nsha256 = \"{HASH}\"\n"))
+        .start();
+    let other = Node::to_port(server.port()).start();
+    let shown = || {
+        let script = "import ssl, sys; print(ssl.get_server_certificate(('127.0.0.1', int(sys.argv[1]))))";
+        let output = Command::new("python3").args(["-c", script, &port.to_string()]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let before = shown();
+    for name in ["data/self-signed.key", "data/self-signed.pem"] {
+        fs::copy(other.path(name), node.path(name)).unwrap();
+    }
+    node.signal("-HUP");
+    let renewed = fs::read_to_string(other.path("data/self-signed.pem")).unwrap();
+    assert_ne!(before, renewed.trim());
+    wait_for("the new certificate", || (shown() == renewed.trim()).then_some(()));
 }

@@ -25,6 +25,7 @@ mod peers;
 mod protocol_log;
 mod report;
 mod rollout;
+mod strangers;
 mod support;
 mod tls;
 mod trace;

@@ -12,11 +12,15 @@ use protocol::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    sync::watch,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 
-use super::{MessageSink, Reception, SessionFacts, clients::Counted, record::Record};
+use super::{
+    Limits, MessageSink, Reception, SessionFacts,
+    clients::Counted,
+    patience::{CONTENT_GRACE, Lapse, Patience},
+    record::Record,
+};
 use crate::{
     Disconnected, Line,
     stream::Stream,
@@ -28,7 +32,8 @@ pub(super) struct Driver<R: Reception> {
     pub(super) session: Session,
     pub(super) acceptor: Option<Acceptor>,
     pub(super) reception: R,
-    pub(super) stop: watch::Receiver<bool>,
+    pub(super) patience: Patience,
+    pub(super) limits: Limits,
     pub(super) id: u64,
     pub(super) client: SocketAddr,
     pub(super) record: Record,
@@ -38,8 +43,12 @@ pub(super) struct Driver<R: Reception> {
     pub(super) output: Vec<u8>,
     pub(super) content: Vec<u8>,
     pub(super) sink: Option<R::Sink>,
-    /// When the command that is being read must be whole.
+    /// When the command that is being read must be whole, or more content must have come.
     pub(super) deadline: Instant,
+    /// When the session begins no further message.
+    pub(super) end: Instant,
+    /// When the content under way must be whole.
+    pub(super) content_end: Option<Instant>,
     pub(super) counted: Counted,
 }
 
@@ -56,20 +65,20 @@ pub(super) struct Kept {
     pub(super) session: Session,
     pub(super) id: u64,
     pub(super) record: Record,
+    pub(super) end: Instant,
 }
 
 /// Bytes read at once: a common message with its commands, yet little for a thousand sessions.
 const READ_BYTES: usize = 16 * 1024;
-/// Replies are held back while commands are pipelined, up to this many bytes.
-const OUTPUT_BYTES_MAX: usize = 16 * 1024;
 /// A session that says nothing for so long is parked.
 const PARK_AFTER: Duration = Duration::from_secs(3);
 
+/// For a client to take the last words of a session, or its end under TLS.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Why a session is not driven any further.
 enum Ended {
-    ByMachine,
-    ByClient,
-    Stopped,
+    Closed,
     Idle,
 }
 
@@ -80,10 +89,8 @@ impl<R: Reception> Driver<R> {
         if let Err(Ended::Idle) = ended {
             return self.into_idle();
         }
-        if let Some(sink) = self.sink.take() {
-            sink.discard().await;
-        }
-        let _ = timeout(Duration::from_secs(5), self.stream.shutdown()).await;
+        self.discard().await;
+        let _ = timeout(LAST_WORDS_TIMEOUT, self.stream.shutdown()).await;
         None
     }
 
@@ -93,8 +100,8 @@ impl<R: Reception> Driver<R> {
         Some(Idle {
             socket: socket.into(),
             client: self.client,
-            session: Box::new(Kept { session: self.session, id: self.id, record: self.record }),
-            deadline: self.deadline,
+            session: Box::new(Kept { session: self.session, id: self.id, record: self.record, end: self.end }),
+            deadline: self.deadline.min(self.end),
         })
     }
 
@@ -107,28 +114,28 @@ impl<R: Reception> Driver<R> {
                     self.flush().await?;
                     self.read().await?;
                 }
-                Step::Begin(envelope) => self.begin(envelope).await,
+                Step::Write => self.flush().await?,
+                Step::Begin(envelope) => self.begin(envelope).await?,
                 Step::Content => self.store_content().await,
                 Step::End => self.finish().await,
-                Step::Abort => {
-                    self.content.clear();
-                    if let Some(sink) = self.sink.take() {
-                        sink.discard().await;
-                    }
-                }
+                Step::Abort => self.discard().await,
                 Step::StartTls => self.start_tls().await?,
                 Step::Close => {
                     self.flush().await?;
-                    return Err(Ended::ByMachine);
+                    return Err(Ended::Closed);
                 }
-            }
-            if self.output.len() >= OUTPUT_BYTES_MAX {
-                self.flush().await?;
             }
         }
     }
 
-    async fn begin(&mut self, envelope: Envelope) {
+    async fn begin(&mut self, envelope: Envelope) -> Result<(), Ended> {
+        let now = Instant::now();
+        if self.patience.is_stopping() {
+            return Err(self.dismiss(Session::shut_down).await);
+        }
+        if now >= self.end {
+            return Err(self.dismiss(Session::expire).await);
+        }
         let facts = SessionFacts {
             id: self.id,
             client: self.client,
@@ -146,6 +153,9 @@ impl<R: Reception> Driver<R> {
             Err(reply) => Err(reply),
         };
         self.session.begin(verdict, &mut self.output);
+        self.deadline = now + self.session.timeout();
+        self.content_end = Some(now + self.limits.session_max);
+        Ok(())
     }
 
     async fn store_content(&mut self) {
@@ -153,12 +163,21 @@ impl<R: Reception> Driver<R> {
             self.content.clear();
             return;
         };
-        if let Err(reply) = sink.write(&mut self.content).await {
-            self.content.clear();
+        let began = Instant::now();
+        let written = sink.write(&mut self.content).await;
+        // The client is not to blame for the time that the store takes.
+        self.deadline += began.elapsed();
+        if let Err(reply) = written {
             self.session.fail_content(reply);
-            if let Some(sink) = self.sink.take() {
-                sink.discard().await;
-            }
+            self.discard().await;
+        }
+    }
+
+    /// Drops the message under way, and its memory.
+    async fn discard(&mut self) {
+        self.content = Vec::new();
+        if let Some(sink) = self.sink.take() {
+            sink.discard().await;
         }
     }
 
@@ -175,9 +194,14 @@ impl<R: Reception> Driver<R> {
         self.flush().await?;
         self.input.clear();
         let (Some(acceptor), Ok(plain)) = (&self.acceptor, self.stream.take_plain()) else {
-            return Err(Ended::ByMachine);
+            return Err(Ended::Closed);
         };
-        let handshake = tls::accept(acceptor, plain, self.session.timeout()).await;
+        // The handshake keeps its own time, so that it can say what it saw.
+        let handshake = tls::accept(acceptor, plain, self.session.timeout());
+        let Ok(handshake) = self.patience.hear(self.end + self.session.timeout(), Duration::ZERO, handshake).await
+        else {
+            return Err(Ended::Closed);
+        };
         match handshake.result {
             Ok((stream, summary)) => {
                 self.record.write(Line::TlsStarted(&handshake.facts));
@@ -189,7 +213,7 @@ impl<R: Reception> Driver<R> {
             }
             Err(error) => {
                 self.handshake_failed(&handshake.facts, &error);
-                Err(Ended::ByClient)
+                Err(Ended::Closed)
             }
         }
     }
@@ -205,15 +229,22 @@ impl<R: Reception> Driver<R> {
         self.record.ended = Disconnected::within(facts, Side::Client).unwrap_or(Disconnected::Local);
     }
 
-    /// Reads more input. Content has time for each read, a command only once: a client that sends it byte by byte does
-    /// not hold the connection.
+    /// Reads more input. A command has one deadline, however its bytes come; content has one that moves with its bytes.
     async fn read(&mut self) -> Result<(), Ended> {
-        let within_command = !self.input.is_empty() || self.session.is_within_long_line();
-        if !within_command || self.session.in_message() {
-            self.deadline = Instant::now() + self.session.timeout();
+        if self.session.in_message() {
+            return self.read_content().await;
         }
-        if within_command || self.session.in_message() {
-            return self.read_until_deadline().await;
+        let now = Instant::now();
+        let after_content = self.content_end.take().is_some();
+        let within_command = !self.input.is_empty() || self.session.is_within_long_line();
+        if after_content || !within_command {
+            self.deadline = now + self.session.timeout();
+        }
+        if now >= self.end {
+            return Err(self.dismiss(Session::expire).await);
+        }
+        if within_command {
+            return self.read_more(self.deadline, Duration::ZERO).await.map(|_| ());
         }
         // Between commands no buffers are kept.
         self.input = BytesMut::new();
@@ -221,40 +252,41 @@ impl<R: Reception> Driver<R> {
         self.read_when_idle().await
     }
 
+    /// What comes puts the deadline off by the time that it may take at the slowest rate, up to the full patience.
+    async fn read_content(&mut self) -> Result<(), Ended> {
+        let limit = self.content_end.map_or(self.deadline, |end| end.min(self.deadline));
+        let count = self.read_more(limit, CONTENT_GRACE).await?;
+        let allowed = Duration::from_secs_f64(count as f64 / self.limits.data_rate_min.max(1) as f64);
+        self.deadline = (self.deadline + allowed).min(Instant::now() + self.session.timeout());
+        Ok(())
+    }
+
+    async fn read_more(&mut self, limit: Instant, grace: Duration) -> Result<usize, Ended> {
+        self.input.reserve(READ_BYTES);
+        let read = self.patience.hear(limit, grace, self.stream.read_buf(&mut self.input)).await;
+        match read {
+            Ok(Ok(0)) => Err(self.hung_up(None)),
+            Ok(Ok(count)) => Ok(count),
+            Ok(Err(error)) => Err(self.hung_up(Some(&error))),
+            Err(lapse) => Err(self.lapsed(lapse).await),
+        }
+    }
+
     async fn read_when_idle(&mut self) -> Result<(), Ended> {
         let may_park = self.session.is_idle() && self.tls.is_none();
-        let patience = if may_park { self.deadline.min(Instant::now() + PARK_AFTER) } else { self.deadline };
+        let until = self.deadline.min(self.end);
+        let patience = if may_park { until.min(Instant::now() + PARK_AFTER) } else { until };
         let mut first = [0; 1024];
-        let mut stop = self.stop.clone();
-        let read = tokio::select! {
-            read = timeout_at(patience, self.stream.read(&mut first)) => Some(read),
-            _ = stop.wait_for(|stop| *stop) => None,
-        };
-        match read {
-            Some(Ok(Ok(0))) => Err(self.hung_up(None)),
-            Some(Ok(Err(error))) => Err(self.hung_up(Some(&error))),
-            Some(Ok(Ok(count))) => {
+        match self.patience.hear(patience, Duration::ZERO, self.stream.read(&mut first)).await {
+            Ok(Ok(0)) => Err(self.hung_up(None)),
+            Ok(Ok(count)) => {
                 self.input.reserve(READ_BYTES);
                 self.input.extend_from_slice(&first[..count]);
                 Ok(())
             }
-            Some(Err(_)) if patience < self.deadline => Err(Ended::Idle),
-            Some(Err(_)) => self.time_out().await,
-            None => {
-                self.session.shut_down(&mut self.output);
-                self.flush().await?;
-                Err(Ended::Stopped)
-            }
-        }
-    }
-
-    async fn read_until_deadline(&mut self) -> Result<(), Ended> {
-        self.input.reserve(READ_BYTES);
-        match timeout_at(self.deadline, self.stream.read_buf(&mut self.input)).await {
-            Ok(Ok(0)) => Err(self.hung_up(None)),
             Ok(Err(error)) => Err(self.hung_up(Some(&error))),
-            Ok(Ok(_)) => Ok(()),
-            Err(_) => self.time_out().await,
+            Err(Lapse::TimedOut) if patience < until => Err(Ended::Idle),
+            Err(lapse) => Err(self.lapsed(lapse).await),
         }
     }
 
@@ -264,26 +296,40 @@ impl<R: Reception> Driver<R> {
             kind == io::ErrorKind::ConnectionReset
         });
         self.record.ended = if reset { Disconnected::RemoteReset } else { Disconnected::Remote };
-        Ended::ByClient
+        Ended::Closed
     }
 
-    async fn time_out(&mut self) -> Result<(), Ended> {
-        self.session.timed_out(&mut self.output);
-        self.flush().await?;
-        Err(Ended::ByMachine)
+    async fn lapsed(&mut self, lapse: Lapse) -> Ended {
+        let is_over = !self.session.in_message() && Instant::now() >= self.end;
+        match lapse {
+            Lapse::TimedOut if is_over => self.dismiss(Session::expire).await,
+            Lapse::TimedOut => self.dismiss(Session::timed_out).await,
+            Lapse::Stopped => self.dismiss(Session::shut_down).await,
+        }
+    }
+
+    /// Says a last word, if the client takes it.
+    async fn dismiss(&mut self, last_word: fn(&mut Session, &mut Vec<u8>)) -> Ended {
+        last_word(&mut self.session, &mut self.output);
+        let _ = self.write_output(LAST_WORDS_TIMEOUT).await;
+        Ended::Closed
     }
 
     async fn flush(&mut self) -> Result<(), Ended> {
+        self.write_output(self.session.timeout()).await
+    }
+
+    async fn write_output(&mut self, limit: Duration) -> Result<(), Ended> {
         if self.output.is_empty() {
             return Ok(());
         }
         self.record.said(&mut self.session, &self.output);
-        let result = timeout(self.session.timeout(), self.stream.write_all(&self.output)).await;
+        let result = self.patience.say(Instant::now() + limit, self.stream.write_all(&self.output)).await;
         self.output.clear();
         match result {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.hung_up(Some(&error))),
-            Err(_) => Err(Ended::ByClient),
+            Err(_) => Err(Ended::Closed),
         }
     }
 }

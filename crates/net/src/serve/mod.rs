@@ -9,6 +9,7 @@
 mod clients;
 mod driver;
 mod park;
+mod patience;
 mod record;
 
 use std::{
@@ -48,8 +49,10 @@ use tokio::{
 
 use crate::{Transcript, stream::Stream, tls::Acceptor};
 use clients::Clients;
+pub use clients::Prefixes;
 use driver::{Driver, Idle, Kept};
 use park::{Parked, ParkingLot, SWEEP_INTERVAL};
+use patience::Patience;
 use record::Record;
 
 /// What a session has learnt about its client by the time a message begins.
@@ -94,11 +97,16 @@ pub trait MessageSink: Send {
     fn discard(self) -> impl Future<Output = ()> + Send;
 }
 
-/// How many connections there may be.
+/// How many connections there may be, and what they may cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
+    /// A tenth of them is kept for clients that have no connection yet.
     pub connections_max: usize,
     pub connections_per_client_max: usize,
+    /// After this time a session begins no message; the content of one message may take as long.
+    pub session_max: Duration,
+    /// Bytes of content in a second: a client that sends less uses up the policy's `data_timeout`.
+    pub data_rate_min: u64,
 }
 
 /// What new sessions run under; replaced as a whole when the configuration is reloaded.
@@ -155,11 +163,16 @@ fn watch_readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 impl<R: Reception> Server<R> {
-    pub fn new(reception: R, settings: watch::Receiver<Settings>, stop: watch::Receiver<bool>) -> Self {
-        Self { reception, settings, stop, clients: Arc::default() }
+    pub fn new(
+        reception: R,
+        settings: watch::Receiver<Settings>,
+        prefixes: Prefixes,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self { reception, settings, stop, clients: Arc::new(Clients::new(prefixes)) }
     }
 
-    /// Serves one listener until told to stop, then waits for the sessions that have a message under way.
+    /// Serves one listener until told to stop, then waits for messages under way as [`patience`] says.
     pub async fn run(&self, listener: Listener) -> io::Result<()> {
         let mut sessions: JoinSet<Option<Idle>> = JoinSet::new();
         let mut lot = ParkingLot::open(Arc::clone(&self.clients))?;
@@ -209,7 +222,9 @@ impl<R: Reception> Server<R> {
     fn admit(&self, socket: OwnedFd, client: SocketAddr, lot: &mut ParkingLot) {
         let settings = self.settings.borrow();
         let Some(counted) = self.clients.count(client.ip(), settings.limits) else {
-            tracing::info!(%client, "connection refused: too many connections");
+            if let Some(refused) = self.clients.complain() {
+                tracing::info!(%client, refused, "refused connections: too many are open");
+            }
             return write_once(&socket, b"421 4.7.0 Too many connections, try again later\r\n");
         };
         let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
@@ -227,14 +242,15 @@ impl<R: Reception> Server<R> {
             Ok(stream) => stream,
             Err(error) => return tracing::warn!(%client, %error, "failed to go on with a connection"),
         };
-        let Kept { session, id, record } = match parked.session {
+        let limits = settings.limits;
+        let Kept { session, id, record, end } = match parked.session {
             Some(session) => *session,
             None => {
                 let (mut session, id) = (Session::new(Arc::clone(&settings.policy), client.ip()), next_session_id());
                 let local = stream.local_addr().ok();
                 let transcript = self.reception.transcript(id, client);
                 let record = Record::open(transcript, local, &mut session, &settings.policy.banner());
-                Kept { session, id, record }
+                Kept { session, id, record, end: Instant::now() + limits.session_max }
             }
         };
         let driver = Driver {
@@ -242,7 +258,8 @@ impl<R: Reception> Server<R> {
             session,
             acceptor: settings.acceptor,
             reception: self.reception.clone(),
-            stop: self.stop.clone(),
+            patience: Patience::new(self.stop.clone()),
+            limits,
             id,
             client,
             record,
@@ -253,6 +270,8 @@ impl<R: Reception> Server<R> {
             content: Vec::new(),
             sink: None,
             deadline: Instant::now(),
+            end,
+            content_end: None,
             counted,
         };
         sessions.spawn(driver.run());

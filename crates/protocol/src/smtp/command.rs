@@ -4,6 +4,7 @@ use super::{
     Address, BodyType, EnhancedCode, Notify, Reply, Ret, ReversePath,
     dsn::{ENVID_BYTES_MAX, ORCPT_BYTES_MAX, is_orcpt, is_xtext, parse_notify, parse_ret},
 };
+use crate::text::steers;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
@@ -64,10 +65,11 @@ fn syntax(text: &str) -> Reply {
 
 /// Reads one command line without its CRLF; the error is the reply to it.
 pub fn parse(line: &[u8]) -> Result<Command, Reply> {
-    if line.iter().any(|byte| *byte < 32 && *byte != b'\t' || *byte == 127) {
+    let line = std::str::from_utf8(line).map_err(|_| refuse(501, 5, 2, "A command has octets that are not UTF-8"))?;
+    // Arguments go into header fields, logs and the history, and this is the one place where all of them come in.
+    if line.chars().any(|c| c != '\t' && steers(c)) {
         return Err(refuse(501, 5, 2, "A command has a control character in it"));
     }
-    let line = std::str::from_utf8(line).map_err(|_| refuse(501, 5, 2, "A command has octets that are not UTF-8"))?;
     let (verb, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
     let rest = rest.trim();
     let alone = |command: Command| {
@@ -96,9 +98,10 @@ fn hello(argument: &str) -> Result<String, Reply> {
     if name.is_empty() || name.len() > 255 {
         return Err(syntax("EHLO and HELO need the client's host name"));
     }
-    // The name goes into Received fields, where brackets and semicolons would mean something.
-    if name.chars().any(|c| "()<>;\"\\,".contains(c)) {
-        return Err(syntax("The argument is no host name"));
+    // The name goes into Received fields, where brackets and semicolons would mean something. A host name outside ASCII
+    // is sent as A-labels (RFC 6531 section 3.7.1).
+    if !name.is_ascii() || name.chars().any(|c| "()<>;\"\\,".contains(c)) {
+        return Err(syntax("The argument is not a host name"));
     }
     Ok(name.to_owned())
 }
@@ -265,6 +268,10 @@ mod tests {
             ("FOO", 500),
             ("EHLO", 501),
             ("EHLO a(b)", 501),
+            ("EHLO m\u{fc}ller.test", 501),
+            ("EHLO a\u{202e}b", 501),
+            ("MAIL FROM:<a\u{9b}31m@b>", 501),
+            ("NOOP \u{2066}", 501),
             ("MAIL", 501),
             ("MAIL FROM:a@b", 501),
             ("MAIL FROM:<a@b>SIZE=1", 501),

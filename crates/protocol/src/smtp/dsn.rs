@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::steers;
+
 /// How much of the message a failure notice returns: `RET=FULL` or `RET=HDRS` (RFC 3461 section 4.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -96,12 +98,19 @@ pub fn is_xtext(text: &str) -> bool {
     true
 }
 
-/// True for `addr-type;xtext`. With SMTPUTF8 the address may be UTF-8 itself (RFC 6533 section 3).
+/// True for `addr-type;xtext`. An address of the type utf-8 may be UTF-8 itself (RFC 6533 section 3).
 pub fn is_orcpt(value: &str) -> bool {
     let Some((kind, address)) = value.split_once(';') else { return false };
     let kind_ok = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let ascii_ok = address.is_ascii() || kind.eq_ignore_ascii_case("utf-8");
     let ascii: String = address.chars().filter(char::is_ascii).collect();
-    kind_ok && !address.is_empty() && is_xtext(&ascii) && !address.chars().any(char::is_control)
+    kind_ok && ascii_ok && !address.is_empty() && is_xtext(&ascii) && !address.chars().any(steers)
+}
+
+/// An ORCPT value in ASCII, as a server without SMTPUTF8 and a notice take it: `\x{E9}` for é (RFC 6533 section 3).
+pub fn orcpt_in_ascii(value: &str) -> String {
+    let encoded = |c: char| if c.is_ascii() { c.into() } else { format!("\\x{{{:X}}}", u32::from(c)) };
+    value.chars().map(encoded).collect()
 }
 
 #[cfg(test)]
@@ -118,9 +127,17 @@ mod tests {
         for (text, ok) in [("a+3Db", true), ("a+3db", false), ("a+3", false), ("a=b", false), ("a b", false)] {
             assert_eq!(is_xtext(text), ok, "{text}");
         }
-        for (text, ok) in [("rfc822;a@b", true), ("utf-8;ü@b", true), ("a@b", false), (";a", false), ("rfc822;", false)]
-        {
+        for (text, ok) in [
+            ("rfc822;a@b", true),
+            ("utf-8;ü@b", true),
+            ("rfc822;ü@b", false),
+            ("utf-8;a\u{202e}@b", false),
+            ("a@b", false),
+            (";a", false),
+            ("rfc822;", false),
+        ] {
             assert_eq!(is_orcpt(text), ok, "{text}");
         }
+        assert_eq!(orcpt_in_ascii("utf-8;j\u{f6}rg+40\u{1f4e7}"), "utf-8;j\\x{F6}rg+40\\x{1F4E7}");
     }
 }

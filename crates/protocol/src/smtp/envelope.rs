@@ -24,7 +24,7 @@ pub struct Recipient {
     pub address: Address,
     /// `None`: the client said nothing, and nothing is said to the next server.
     pub notify: Option<Notify>,
-    /// `ORCPT=` as sent, `addr-type;xtext` (RFC 3461 section 4.2).
+    /// `ORCPT=`, `addr-type;xtext` in ASCII (RFC 3461 section 4.2, RFC 6533 section 3).
     pub orcpt: Option<String>,
 }
 

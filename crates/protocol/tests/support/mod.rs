@@ -16,6 +16,9 @@ use gatepost_protocol::smtp::{
     server::{Policy, Recipients, Session, Step},
 };
 
+/// A client that reads nothing makes the machine keep no more than this: replies up to a limit, and the last of them.
+const OUTPUT_BYTES_MAX: usize = 10 * 1024;
+
 /// What differs from one conversation to the next.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -24,6 +27,7 @@ pub(crate) struct Options {
     pub(crate) line_max: usize,
     pub(crate) recipients_max: usize,
     pub(crate) errors_max: u32,
+    pub(crate) junk_commands_max: u32,
     pub(crate) postmaster: bool,
     /// The answer to [`Step::Begin`], if not Ok.
     pub(crate) refuse: Option<Reply>,
@@ -39,6 +43,7 @@ impl Default for Options {
             line_max: 998,
             recipients_max: 100,
             errors_max: 10,
+            junk_commands_max: 100,
             postmaster: true,
             refuse: None,
             finish: Reply::new(250, Some(EnhancedCode::new(2, 0, 0)), "queued"),
@@ -113,6 +118,7 @@ impl Server {
             recipients_max: options.recipients_max,
             body_line_max: options.line_max,
             errors_max: options.errors_max,
+            junk_commands_max: options.junk_commands_max,
             starttls: options.starttls,
             command_timeout: Duration::from_secs(300),
             data_timeout: Duration::from_secs(180),
@@ -149,8 +155,10 @@ impl Server {
         // Every step consumes something or changes the state: more steps than this are an endless loop.
         let steps_max = 4 * self.input.len() + 8;
         for _ in 0..steps_max {
-            let mut content = Vec::new();
-            let step = self.session.handle(&mut self.input, &mut self.outcome.output, &mut content);
+            let (mut output, mut content) = (Vec::new(), Vec::new());
+            let step = self.session.handle(&mut self.input, &mut output, &mut content);
+            assert!(output.len() <= OUTPUT_BYTES_MAX, "{} bytes of output at once", output.len());
+            self.outcome.output.extend_from_slice(&output);
             assert!(content.len() <= self.fed, "more content than input");
             match &mut self.under_way {
                 Some((_, kept)) => kept.extend_from_slice(&content),
@@ -158,6 +166,7 @@ impl Server {
             }
             match step {
                 Step::Read => return,
+                Step::Write => assert!(!output.is_empty(), "nothing to write"),
                 Step::Content => assert!(self.under_way.is_some(), "content without a message"),
                 Step::Begin(envelope) => self.begin(envelope),
                 Step::End => self.end(),

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use jiff::Timestamp;
+use protocol::text::steers;
 use schemars::JsonSchema;
 use serde::Serialize;
 use store::DeliveryRecord;
@@ -113,7 +114,7 @@ fn escape(text: &str, xml: &mut String) {
             '\t' | '\n' | '\r' => {
                 let _ = write!(xml, "&#{};", u32::from(c));
             }
-            c if c.is_control() => xml.push('\u{fffd}'),
+            c if steers(c) => xml.push('\u{fffd}'),
             c => xml.push(c),
         }
     }
@@ -155,8 +156,8 @@ mod tests {
     #[test]
     fn data_is_xml_whatever_a_server_said() {
         let mut row = Row::default();
-        row.set(Column::RecipientStatus, "451 <a> & \"b\"\r\n\u{1}");
-        let expected = "<root><MEP Name=\"RecipientStatus\" String=\"451 &lt;a&gt; &amp; &quot;b&quot;&#13;&#10;\u{fffd}\"/></root>";
+        row.set(Column::RecipientStatus, "451 <a> & \"b\"\r\n\u{1}\u{202e}");
+        let expected = "<root><MEP Name=\"RecipientStatus\" String=\"451 &lt;a&gt; &amp; &quot;b&quot;&#13;&#10;\u{fffd}\u{fffd}\"/></root>";
         assert_eq!(xml(&row), expected);
     }
 }

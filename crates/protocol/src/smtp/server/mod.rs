@@ -20,6 +20,7 @@ use bytes::{Buf, BytesMut};
 use super::{
     Address, Envelope, Recipient, Reply,
     command::{self, Command, ForwardPath, Mail, Rcpt, refuse},
+    dsn::{ORCPT_BYTES_MAX, orcpt_in_ascii},
 };
 use content::{Bdat, Data};
 
@@ -35,6 +36,8 @@ pub struct Policy {
     pub body_line_max: usize,
     /// Faults of the client in one session.
     pub errors_max: u32,
+    /// Commands since the last message that do nothing for one, such as NOOP.
+    pub junk_commands_max: u32,
     pub starttls: bool,
     pub command_timeout: Duration,
     pub data_timeout: Duration,
@@ -61,6 +64,8 @@ pub trait Recipients: Send + Sync {
 pub enum Step {
     /// Read more bytes into the input.
     Read,
+    /// Write the output, which has become large, then call [`Session::handle`] again.
+    Write,
     /// A message begins: make room for it, then call [`Session::begin`].
     Begin(Envelope),
     /// Content was appended: store or keep it, then call [`Session::handle`] again.
@@ -91,6 +96,8 @@ pub struct Session {
     encrypted: bool,
     eight_bit: bool,
     errors: u32,
+    /// Since the last message was taken.
+    junk_commands: u32,
     /// Bytes dropped of a command line that is too long.
     overlong_bytes: u32,
     /// Command lines that nobody took yet; `None` unless they are asked for.
@@ -124,6 +131,8 @@ enum Via {
 
 /// RFC 5321 section 4.5.3.1.4 asks for 512; parameters of extensions need more.
 const COMMAND_BYTES_MAX: usize = 2048;
+/// Replies to pipelined commands are collected up to this many bytes: a client that does not read them costs no more.
+const OUTPUT_BYTES_MAX: usize = 8 * 1024;
 /// A client that sends this much without a line's end is not speaking SMTP.
 const OVERLONG_BYTES_MAX: u32 = 64 * 1024;
 
@@ -136,6 +145,7 @@ impl Session {
             encrypted: false,
             eight_bit: false,
             errors: 0,
+            junk_commands: 0,
             overlong_bytes: 0,
             heard: None,
             state: State::Ready,
@@ -207,7 +217,17 @@ impl Session {
 
     /// Appends what a client hears that was silent for too long.
     pub fn timed_out(&mut self, output: &mut Vec<u8>) {
-        refuse(421, 4, 2, "Idle for too long, closing connection").write_to(output);
+        let text = match self.in_message() {
+            true => "The message takes too long, closing connection",
+            false => "Idle for too long, closing connection",
+        };
+        refuse(421, 4, 2, text).write_to(output);
+        self.state = State::Closed;
+    }
+
+    /// Appends what a client hears whose session has lasted as long as a session may.
+    pub fn expire(&mut self, output: &mut Vec<u8>) {
+        refuse(421, 4, 2, "The session has lasted too long, connect again").write_to(output);
         self.state = State::Closed;
     }
 
@@ -244,6 +264,9 @@ impl Session {
             };
             if let Some(step) = step {
                 return step;
+            }
+            if output.len() >= OUTPUT_BYTES_MAX {
+                return Step::Write;
             }
         }
     }
@@ -315,16 +338,16 @@ impl Session {
             Command::Ehlo(name) => return self.greeted(name, true, output),
             Command::Helo(name) => return self.greeted(name, false, output),
             Command::Mail(mail) => self.handle_mail(*mail, output),
-            Command::Rcpt(rcpt) => self.handle_rcpt(*rcpt, output),
+            Command::Rcpt(rcpt) => return self.handle_rcpt(*rcpt, output),
             Command::Data => return self.open(Via::Data, output),
             Command::Bdat(size, last) => return self.handle_bdat(size, last, output),
             Command::Rset => {
                 output.extend_from_slice(reply::RESET);
-                return self.reset();
+                return self.junk(output).or_else(|| self.reset());
             }
-            Command::Noop => output.extend_from_slice(reply::OK),
-            Command::Vrfy => output.extend_from_slice(reply::CANNOT_VERIFY),
-            Command::Help => output.extend_from_slice(reply::HELP),
+            Command::Noop => return self.answer_junk(reply::OK, output),
+            Command::Vrfy => return self.answer_junk(reply::CANNOT_VERIFY, output),
+            Command::Help => return self.answer_junk(reply::HELP, output),
             Command::Quit => {
                 output.extend_from_slice(reply::BYE);
                 return Some(self.abort_and_close());
@@ -352,8 +375,24 @@ impl Session {
         } else {
             output.extend_from_slice(format!("250 {}\r\n", self.policy.hostname).as_bytes());
         }
-        self.hello = Some(Box::new(Hello { name, extended }));
-        self.reset()
+        let again = self.hello.replace(Box::new(Hello { name, extended })).is_some();
+        let closed = if again { self.junk(output) } else { None };
+        closed.or_else(|| self.reset())
+    }
+
+    fn answer_junk(&mut self, reply: &[u8], output: &mut Vec<u8>) -> Option<Step> {
+        output.extend_from_slice(reply);
+        self.junk(output)
+    }
+
+    /// Counts a command that does nothing for a message, and closes when there were too many.
+    fn junk(&mut self, output: &mut Vec<u8>) -> Option<Step> {
+        self.junk_commands += 1;
+        if self.junk_commands < self.policy.junk_commands_max {
+            return None;
+        }
+        refuse(421, 7, 0, "Too many commands without a message, closing connection").write_to(output);
+        Some(self.abort_and_close())
     }
 
     /// Forgets the transaction; content that had begun is void.
@@ -399,9 +438,10 @@ impl Session {
         }
     }
 
-    fn handle_rcpt(&mut self, rcpt: Rcpt, output: &mut Vec<u8>) {
+    fn handle_rcpt(&mut self, rcpt: Rcpt, output: &mut Vec<u8>) -> Option<Step> {
         let State::Envelope(envelope) = &mut self.state else {
-            return self.fault(refuse(503, 5, 1, "Send MAIL first"), output);
+            self.fault(refuse(503, 5, 1, "Send MAIL first"), output);
+            return None;
         };
         match judge_recipient(&self.policy, envelope, rcpt) {
             Ok(Some(recipient)) => {
@@ -409,11 +449,12 @@ impl Session {
                 output.extend_from_slice(reply::RECIPIENT_OK);
             }
             // Named twice, kept once.
-            Ok(None) => output.extend_from_slice(reply::RECIPIENT_OK),
+            Ok(None) => return self.answer_junk(reply::RECIPIENT_OK, output),
             // A client that has more recipients than fit comes again with the rest: no fault.
             Err(reply) if reply.code == 452 => reply.write_to(output),
             Err(reply) => self.fault(reply, output),
         }
+        None
     }
 
     fn open(&mut self, via: Via, output: &mut Vec<u8>) -> Option<Step> {
@@ -436,6 +477,10 @@ impl Session {
     }
 
     fn handle_bdat(&mut self, size: u64, last: bool, output: &mut Vec<u8>) -> Option<Step> {
+        let is_empty = size == 0 && !last;
+        if let Some(closed) = is_empty.then(|| self.junk(output)).flatten() {
+            return Some(closed);
+        }
         let can_open = matches!(&self.state, State::Envelope(envelope) if !envelope.recipients.is_empty());
         if can_open {
             return self.open(Via::Bdat { size, last }, output);
@@ -483,6 +528,9 @@ impl Session {
     pub fn finish(&mut self, reply: Reply, output: &mut Vec<u8>) {
         if matches!(self.state, State::Ending) {
             self.state = State::Ready;
+            if reply.is_positive() {
+                self.junk_commands = 0;
+            }
             reply.write_to(output);
         }
     }
@@ -529,6 +577,14 @@ fn judge_recipient(policy: &Policy, envelope: &Envelope, rcpt: Rcpt) -> Result<O
     if address.needs_smtputf8() && !envelope.smtputf8 {
         return Err(refuse(553, 6, 7, "A UTF-8 address needs the SMTPUTF8 parameter"));
     }
+    if let Some(orcpt) = &rcpt.orcpt {
+        if !orcpt.is_ascii() && !envelope.smtputf8 {
+            return Err(refuse(553, 6, 7, "A UTF-8 ORCPT needs the SMTPUTF8 parameter"));
+        }
+        if orcpt_in_ascii(orcpt).len() > ORCPT_BYTES_MAX {
+            return Err(refuse(501, 5, 4, "ORCPT is too long"));
+        }
+    }
     if !policy.recipients.accepts(&address.domain_key()) {
         return Err(refuse(550, 7, 1, format!("<{address}>: relay access denied, the domain is not accepted here")));
     }
@@ -542,7 +598,7 @@ fn judge_recipient(policy: &Policy, envelope: &Envelope, rcpt: Rcpt) -> Result<O
     if envelope.recipients.len() >= policy.recipients_max {
         return Err(refuse(452, 5, 3, "Too many recipients, send the message again to the rest"));
     }
-    Ok(Some(Recipient { address, notify: rcpt.notify, orcpt: rcpt.orcpt }))
+    Ok(Some(Recipient { address, notify: rcpt.notify, orcpt: rcpt.orcpt.map(|orcpt| orcpt_in_ascii(&orcpt)) }))
 }
 
 fn is_bdat(line: &[u8]) -> bool {
