@@ -299,7 +299,7 @@ fn delivered(accepted: &store::Accepted) -> store::Settlement {
         message: accepted.message,
         outcome: store::Outcome::Delivered { reply, at: Timestamp::now() },
         events: vec![],
-        notices: vec![],
+        notice: None,
         weak: None,
     }
 }
