@@ -10,6 +10,7 @@
 
 mod command;
 mod fleet;
+mod fold;
 mod history;
 mod incident;
 mod inquiry;
@@ -41,8 +42,8 @@ use uuid::Uuid;
 
 use crate::{
     Accepted, BodyKey, Claim, Claimed, Command, Commanded, DeliveryKey, DeliveryRecord, Incident, Inquiry, Lease,
-    LedgerEntry, MessageKey, MessageRecord, NewMessage, NodeReport, Pending, QueueCount, QueueQuery, Result, Selection,
-    Settlement, Store, StoreError, StoredPlan, TraceQuery, WebhookCall,
+    LedgerEntry, MessageKey, MessageRecord, NewMessage, NodeReport, Pending, QueueCount, QueueQuery, QueueRow, Result,
+    Selection, Settlement, Store, StoreError, StoredPlan, TraceQuery, WebhookCall,
 };
 use lock::FolderLock;
 use read::Readers;
@@ -251,6 +252,19 @@ impl Store for SqliteStore {
 
     async fn counts(&self) -> Result<Vec<QueueCount>> {
         self.0.readers.run(read::counts).await
+    }
+
+    async fn fold_queue<T: Send + 'static>(
+        &self,
+        selection: Selection,
+        start: T,
+        step: fn(&mut T, &QueueRow<'_>),
+    ) -> Result<T> {
+        self.0.searchers.run(move |connection| fold::fold(connection, &selection, start, step)).await
+    }
+
+    async fn ids_between(&self, first: Uuid, last: Uuid, limit: u32) -> Result<Vec<Uuid>> {
+        self.0.readers.run(move |connection| fold::ids_between(connection, first, last, limit)).await
     }
 
     async fn message(&self, id: Uuid) -> Result<Option<MessageRecord>> {
