@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use axum::{Extension, Router};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -17,7 +16,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::node::Node;
+use crate::{config::why_not_listening, node::Node};
 
 const CONNECTIONS_MAX: usize = 100;
 /// Longest wait for a TLS handshake, and for a request's header.
@@ -47,9 +46,9 @@ impl Listeners {
         let listen = node.config.load().api.listen.clone();
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         for address in listen {
-            let listener = TcpListener::bind(address).await.with_context(|| {
-                format!("failed to listen on {address} ([api] listen): is another server running there?")
-            })?;
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(|error| anyhow::anyhow!("{}", why_not_listening(address, "[api] listen", &error)))?;
             let address = listener.local_addr()?;
             let acceptor = if address.ip().is_loopback() { None } else { Some(acceptor()?) };
             tracing::info!(%address, tls = acceptor.is_some(), "listening for the API");

@@ -6,16 +6,21 @@
 mod api;
 mod arguments;
 mod capture;
+mod cause;
 mod configuration;
 mod event;
 mod export;
 mod finding;
 mod foreign;
+mod groups;
+mod ids;
 mod impact;
 mod incident;
 mod json;
 mod pages;
 mod policy;
+#[cfg(test)]
+mod printed_commands;
 mod probe;
 mod queue;
 mod rollout;

@@ -1,7 +1,10 @@
 //! Why deliveries wait just now: the queue's word, the nodes' reports and the configuration, taken together.
 
+use std::collections::{HashMap, HashSet};
+
 use delivery::waiting;
 use jiff::Timestamp;
+use protocol::smtp::Failure;
 use store::{ConnectorReport, DeliveryRecord, NodeReport, State, Store};
 use trace::{Waiting, message_trace};
 
@@ -49,6 +52,18 @@ impl<'a> Standing<'a> {
         Some(waiting::waiting(&facts, self.now))
     }
 
+    /// The last failure of each connector that all nodes hold back.
+    pub(crate) fn paused(&self) -> HashMap<String, Failure> {
+        let names: HashSet<&str> =
+            self.reports.iter().flat_map(|report| &report.connectors).map(|report| report.name.as_str()).collect();
+        let held_back = names.into_iter().filter(|name| self.backed_off_until(name).is_some());
+        let last = |name: &str| {
+            let rests = self.reports_on(name).filter_map(|report| report.backed_off.as_ref());
+            rests.max_by_key(|rest| rest.began).map(|rest| (name.to_owned(), rest.failure.clone()))
+        };
+        held_back.filter_map(last).collect()
+    }
+
     /// When the first node tries it again; `None` if any node does not hold it back.
     fn backed_off_until(&self, connector: &str) -> Option<Timestamp> {
         let until = |report: &ConnectorReport| report.backed_off.as_ref().map(|back_off| back_off.until);
@@ -67,9 +82,14 @@ impl<'a> Standing<'a> {
 /// In a few words, for a table.
 pub(crate) fn short(waiting: &Waiting, screen: &Screen) -> String {
     match waiting {
-        Waiting::Timer { until } => format!("retry {}", screen.until(*until)),
+        Waiting::Timer { until } => match screen.until(*until).as_str() {
+            "now" => "due now".to_owned(),
+            then => format!("next attempt {then}"),
+        },
         Waiting::ConnectorLimit { .. } => "connector at its limit".to_owned(),
-        Waiting::ConnectorBackedOff { until } => format!("connector backed off, {}", screen.until(*until)),
+        Waiting::ConnectorBackedOff { until } => {
+            format!("connector paused, next attempt {}", screen.until(*until))
+        }
         Waiting::Suspended { by } => format!("suspended by {by}"),
         Waiting::Leased { node, .. } => format!("being delivered by {node}"),
         Waiting::NoRoute { connector } => format!("no connector \"{connector}\""),

@@ -6,6 +6,7 @@
 mod api;
 mod capture;
 mod cases;
+mod config_check;
 mod crash;
 mod destinations;
 mod device_causes;
@@ -17,6 +18,7 @@ mod impact;
 mod inbound;
 mod interoperability;
 mod lifecycle;
+mod next_steps;
 mod notices;
 mod peers;
 mod protocol_log;
