@@ -63,8 +63,8 @@ JSON: {\"deliveries\": [{\"network_message_id\", \"message_id\", \"received\", \
 \"counts\": [{\"connector\", \"state\", \"deliveries\", \"due\"}]}. What does not apply is null.
 The counts are of the deliveries that the conditions select.
 
-With --by: {\"by\", \"groups\": [{\"group\", \"what\", \"messages\", \"deliveries\", \"oldest\", \"due\",
-\"example\", \"command\"}], \"messages\", \"deliveries\"}. The group is the value of --cause, --connector or
+With --by: {\"groups\": [{\"group\", \"what\", \"messages\", \"deliveries\", \"oldest\", \"due\",
+\"example\", \"command\"}], \"by\", \"deliveries\"}. The group is the value of --cause, --connector or
 --destination; the command lists the deliveries of the group.";
 
 const SHOW_HELP: &str = "\
