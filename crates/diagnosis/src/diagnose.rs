@@ -4,16 +4,18 @@
 //! cause the attempts that failed by it are held against those that worked.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet},
     rc::Rc,
 };
 
 use jiff::Timestamp;
+use trace::NextStep;
 
 use crate::{
     causes::{Cause, Check, HANDSHAKE_RESET, NO_SHARED_CIPHER, NO_SHARED_TLS_VERSION, UNKNOWN},
     contrast::{Dimension, Split, contrast},
-    evidence::{Evidence, Example, Record, Symptom},
+    evidence::{Evidence, Example, Record, Source, Symptom},
     explained::Explained,
     finding::{Finding, Piece, Scope},
     signs::Sign,
@@ -165,7 +167,7 @@ impl<'e> Group<'_, 'e> {
             summary: summary(cause, &scope, &stuck),
             evidence: self.pieces(&scope, &example),
             remedy: cause.remedies(),
-            check: check(cause, &scope.destination),
+            check: self.check(cause, failing, &example).to_string(),
             experiment: None,
             scope,
         }
@@ -259,6 +261,28 @@ impl<'e> Group<'_, 'e> {
         }
     }
 
+    /// What shows the cause, or else the attempts where they were read.
+    fn check(&self, cause: &Cause, failing: &[&Record], examples: &[&Example]) -> NextStep {
+        let host = match cause.check {
+            Check::Probe | Check::Dns => self.frequent_host(failing),
+            Check::Trace => None,
+        };
+        match host {
+            Some(host) => NextStep::Probe(host.to_owned()),
+            None => look_at(examples.first().copied(), self.connector().as_deref()),
+        }
+    }
+
+    /// The host that most of these went to, if any is known.
+    fn frequent_host(&self, failing: &[&Record]) -> Option<&str> {
+        let mut counts: HashMap<u32, usize> = HashMap::new();
+        for host in failing.iter().map(|record| record.destination).filter(|host| *host != 0) {
+            *counts.entry(host).or_default() += 1;
+        }
+        let (host, _) = counts.into_iter().max_by_key(|(host, count)| (*count, Reverse(*host)))?;
+        Some(self.evidence.name(host))
+    }
+
     /// Of the most frequent symptoms.
     fn examples(&self, failing: &[&Record]) -> Vec<&Example> {
         let mut counts: HashMap<u32, usize> = HashMap::new();
@@ -266,7 +290,7 @@ impl<'e> Group<'_, 'e> {
             *counts.entry(record.symptom).or_default() += 1;
         }
         let mut counts: Vec<(u32, usize)> = counts.into_iter().collect();
-        counts.sort_by_key(|(symptom, count)| (std::cmp::Reverse(*count), *symptom));
+        counts.sort_by_key(|(symptom, count)| (Reverse(*count), *symptom));
         let examples = counts.iter().flat_map(|(symptom, _)| self.evidence.examples(self.number, *symptom));
         examples.take(PIECES_MAX).collect()
     }
@@ -369,9 +393,21 @@ fn phrase(dimension: Dimension) -> &'static str {
     }
 }
 
-fn check(cause: &Cause, destination: &str) -> String {
-    match cause.check {
-        Check::Probe | Check::Dns => format!("gatepost probe {destination}"),
-        Check::Trace => "gatepost trace --since 1d --status pending,failed --detail".to_owned(),
+/// The attempts themselves, where they were read.
+fn look_at(example: Option<&Example>, connector: Option<&str>) -> NextStep {
+    let own = NextStep::trace_failures(connector);
+    let Some((source, file)) = example.and_then(|example| Some((example.source, example.file.clone()?))) else {
+        return own;
+    };
+    match source {
+        Source::Attempt | Source::Probe => own,
+        Source::ProtocolLog => NextStep::WhyFile { option: "--protocol-log", file },
+        Source::MessageTrace => NextStep::TraceFile { option: "--from-message-trace", file },
+        Source::TrackingLog => NextStep::TraceFile { option: "--from-tracking-log", file },
+        Source::PostfixLog => NextStep::TraceFile { option: "--from-postfix-log", file },
+        Source::EximLog => NextStep::TraceFile { option: "--from-exim-log", file },
+        Source::Capture => NextStep::Capture { file },
+        Source::Dsn => NextStep::WhyFile { option: "--dsn", file },
+        Source::TlsReport => NextStep::WhyFile { option: "--tls-report", file },
     }
 }

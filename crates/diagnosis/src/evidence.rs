@@ -61,6 +61,15 @@ impl fmt::Display for Place {
     }
 }
 
+impl Place {
+    fn file(&self) -> Option<&str> {
+        match self {
+            Self::Session { file, .. } => file.as_deref(),
+            Self::Line { file, .. } | Self::Stream { file, .. } => Some(file),
+        }
+    }
+}
+
 /// Where an attempt is told of, for people.
 pub fn in_words(places: &[(Source, Place)]) -> String {
     places.iter().map(|(_, place)| place.to_string()).collect::<Vec<_>>().join(", ")
@@ -73,6 +82,11 @@ pub struct Connection {
     pub server: SocketAddr,
     /// When it was made, or the earliest that the source knows of it.
     pub began: Timestamp,
+}
+
+/// `host:port` as a probe reads it back: an IPv6 address is in brackets.
+fn with_port((host, port): (&str, u16)) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// How an attempt came out.
@@ -179,6 +193,8 @@ pub(crate) struct Example {
     pub source: Source,
     /// Where it stands, in words; empty where nothing tells.
     pub place: String,
+    /// The file that `source` read it from.
+    pub file: Option<String>,
     pub text: String,
 }
 
@@ -304,7 +320,7 @@ impl Evidence {
         let mut address = |ip: Option<IpAddr>| ip.map_or(0, |ip| self.names.number(&ip, || ip.to_string()));
         set(Dimension::SourceAddress, address(observed.source_address));
         set(Dimension::DestinationAddress, address(observed.destination_address));
-        let host = observed.destination.map_or(0, |host| self.names.number(&host, || format!("{}:{}", host.0, host.1)));
+        let host = observed.destination.map_or(0, |host| self.names.number(&host, || with_port(host)));
         set(Dimension::DestinationHost, host);
         let connector = observed.connector.map(|name| self.names.number(&("connector", name), || name.to_owned()));
         self.connectors.extend(connector);
@@ -366,7 +382,10 @@ impl Evidence {
         if let Some(handshake) = handshake {
             text = format!("{text}: {handshake}");
         }
-        examples.push(Example { source: observed.source, place: in_words(&places()), text });
+        let (source, places) = (observed.source, places());
+        let own = places.iter().find(|(of, _)| *of == source);
+        let file = own.and_then(|(_, place)| place.file()).map(str::to_owned);
+        examples.push(Example { source, place: in_words(&places), file, text });
     }
 
     fn offer(&mut self, observed: &Observed<'_>) -> u32 {

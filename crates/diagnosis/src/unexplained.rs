@@ -1,6 +1,7 @@
 //! Mail that waits without a root cause, said honestly.
 
 use jiff::Timestamp;
+use trace::NextStep;
 
 use crate::{
     causes::UNKNOWN,
@@ -39,7 +40,7 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
         summary: format!("{messages_pending} messages are pending for {connector}, and no root cause is known; {seen}"),
         evidence: guesses.iter().flat_map(|guess| &guess.evidence).take(PIECES_MAX).cloned().collect(),
         remedy: UNKNOWN.remedies(),
-        check: format!("gatepost queue list --connector {connector}"),
+        check: NextStep::QueueList(vec![("--connector", connector.to_owned())]).to_string(),
         experiment: None,
     }
 }

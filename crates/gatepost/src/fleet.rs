@@ -14,6 +14,7 @@ use anyhow::{Context as _, bail};
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 use store::{NodeReport, Store, StoredPlan};
+use trace::NextStep;
 
 use crate::config::Config;
 
@@ -92,7 +93,7 @@ pub(crate) enum Refused {
     UnknownNodes { unknown: Vec<String>, known: Vec<String> },
     #[error("no node has reported lately, so that there is no share to take; start the nodes first")]
     NoNodes,
-    #[error("the rollout is halted ({reason}), and this would move {}; first: gatepost rollout resume", List(.more))]
+    #[error("the rollout is halted ({reason}), and this would move {}; first: {}", List(.more), NextStep::RolloutResume)]
     Halted { reason: String, more: Vec<String> },
     #[error(
         "the rollout from \"{from}\" to \"{to}\" is under way, and there is one at a time; \
@@ -159,7 +160,7 @@ pub(crate) async fn change<S: Store>(
     let rollout = plan(current.as_ref().map(|(_, rollout)| rollout), change, &nodes, &in_use)?;
     match store.replace_plan(before, serde_json::to_string(&rollout)?, by, now).await? {
         Some(version) => Ok(version),
-        None => bail!("somebody else changed the rollout plan just now; look at it with: gatepost rollout status"),
+        None => bail!("somebody else changed the rollout plan just now; look at it: {}", NextStep::RolloutStatus),
     }
 }
 

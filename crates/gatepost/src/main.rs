@@ -22,13 +22,16 @@ use store::SqliteStore;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Arguments, CaseCommand, Command, PolicyCommand};
-use config::{Config, LogFormat, LogLevel};
+use config::{Config, Examined, LogFormat, LogLevel, Purpose};
 
 /// Where results go.
 type Out = BufWriter<Stdout>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(file) = arguments.named_configuration() {
+        trace::next_step::name_configuration(&file.display().to_string());
+    }
     cli::finish(run(&arguments))
 }
 
@@ -36,13 +39,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = || Config::load(&arguments.config);
     let screen = cli::Screen::stdout(arguments.command.utc(), Timestamp::now());
     match &arguments.command {
-        Command::Serve { accept_loss } => serve(&arguments.config, config()?, *accept_loss).map(|()| ExitCode::SUCCESS),
+        Command::Serve { accept_loss } => serve(&arguments.config, *accept_loss).map(|()| ExitCode::SUCCESS),
         Command::Restore(backup) => {
             let config = config()?;
             write(|out| cli::run_restore(backup, &config, &screen, out))
         }
         Command::Case(command) => write(|out| run_case(command, &screen, out)),
-        Command::Config(command) => write(|out| cli::run_config(command, &arguments.config, out)),
+        Command::Config(command) => finding(async |out| cli::run_config(command, &arguments.config, out)),
         Command::Api(command) => write(|out| cli::run_api(command, out)),
         Command::Capture(capture) => write(|out| cli::run_capture(capture, &screen, out)),
         Command::Policy(PolicyCommand::List { format }) => {
@@ -50,7 +53,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             write(|out| cli::list_policies(*format, &config, &screen, out))
         }
         Command::Trace(trace) if trace.is_foreign() => write(|out| cli::run_foreign_trace(trace, &screen, out)),
-        Command::Probe(probe) => finding(async |out| cli::run_probe(probe, &screen, out).await),
+        Command::Probe(probe) => {
+            // Hosts need no configuration; where there is one, a connector may be named.
+            let config = config().ok();
+            finding(async |out| cli::run_probe(probe, config.as_ref(), &screen, out).await)
+        }
         Command::Why(why) if !why.reads_history() => {
             // Files need no configuration; where there is one, it says how mail goes.
             let config = config().ok();
@@ -136,8 +143,11 @@ fn run_case(command: &CaseCommand, screen: &cli::Screen, out: &mut Out) -> anyho
     }
 }
 
-fn serve(path: &Path, config: Config, accept_loss: bool) -> anyhow::Result<()> {
+fn serve(path: &Path, accept_loss: bool) -> anyhow::Result<()> {
+    let Examined { config, warnings } = Config::examine(path, Purpose::Serve);
+    let config = config?;
     start_logging(&config);
+    warnings.messages().for_each(|warning| tracing::warn!("{warning}"));
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(node::serve(path, config, accept_loss));

@@ -1,5 +1,6 @@
 //! The store's contract as checks on the trait alone, so that every implementation passes the same.
 
+mod fold;
 mod incidents;
 
 use std::collections::HashSet;
@@ -39,6 +40,8 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> S) {
     commands_do_what_they_say(&make().await).await;
     suspended_while_leased_stays_suspended(&make().await).await;
     lists_come_in_pages(&make().await).await;
+    fold::one_pass_meets_what_waits(&make().await).await;
+    fold::ids_are_found_by_their_beginning(&make().await).await;
     traces_are_found(&make().await).await;
     traces_are_found_by_their_last_attempt(&make().await).await;
     traces_come_in_pages(&make().await).await;

@@ -15,12 +15,14 @@
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod fold;
 mod incident;
 mod inquiry;
 mod search;
 mod sqlite;
 mod types;
 
+pub use fold::QueueRow;
 pub use incident::*;
 pub use inquiry::*;
 pub use search::*;
@@ -31,7 +33,7 @@ use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use trace::Event;
+use trace::{Event, NextStep};
 use uuid::Uuid;
 
 /// Why the store did not do what it was asked.
@@ -48,7 +50,7 @@ pub enum StoreError {
     #[error("{file} is damaged ({detail}); restore it from a backup, or move it away to start with an empty queue")]
     Damaged { file: String, detail: String },
     /// The file is not there and was not to be made.
-    #[error("there is no store at {file}; start a node there first: gatepost serve")]
+    #[error("there is no store at {file}; start a node there first: {}", NextStep::Serve)]
     Missing { file: String },
     /// The folder had a store, and what is left of it is not all.
     #[error(
@@ -187,6 +189,18 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// How many deliveries are in the queue, by connector and state.
     fn counts(&self) -> impl Future<Output = Result<Vec<QueueCount>>> + Send;
+
+    /// Folds what waits and is selected into one value, in the order of acceptance: the deliveries of a message follow each
+    /// other. One pass, whatever the length of queue and history. Gives way to mail.
+    fn fold_queue<T: Send + 'static>(
+        &self,
+        selection: Selection,
+        start: T,
+        step: fn(&mut T, &QueueRow<'_>),
+    ) -> impl Future<Output = Result<T>> + Send;
+
+    /// Network message ids from the first to the last of these, in order.
+    fn ids_between(&self, first: Uuid, last: Uuid, limit: u32) -> impl Future<Output = Result<Vec<Uuid>>> + Send;
 
     /// One message with all its deliveries, whatever their state.
     fn message(&self, id: Uuid) -> impl Future<Output = Result<Option<MessageRecord>>> + Send;

@@ -14,6 +14,8 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::NextStep;
+
 /// One row of a message's history.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Event {
@@ -270,19 +272,32 @@ impl Waiting {
         }
     }
 
+    /// What an operator can do about it: the command for this message, or for its connector.
+    pub fn next_step(&self, message: Uuid, connector: &str) -> Option<NextStep> {
+        match self {
+            Self::Timer { .. } => Some(NextStep::RetryMessage(message)),
+            Self::ConnectorBackedOff { .. } => Some(NextStep::RetryConnector(connector.to_owned())),
+            Self::Suspended { .. } => Some(NextStep::ResumeMessage(message)),
+            Self::NoNode { .. } => Some(NextStep::Serve),
+            Self::ConnectorLimit { .. } | Self::Leased { .. } | Self::NoRoute { .. } | Self::PolicyForbids { .. } => {
+                None
+            }
+        }
+    }
+
     /// What ends the wait, for people.
     pub fn unblocked_by(&self) -> String {
         match self {
-            Self::Timer { until } => format!("the retry at {until}; or now: gatepost queue retry"),
-            Self::ConnectorLimit { limit } => format!("a delivery before it ending; the limit is {limit}"),
+            Self::Timer { until } => format!("the next attempt at {until}"),
+            Self::ConnectorLimit { limit } => format!("the end of a delivery before it; the limit is {limit}"),
             Self::ConnectorBackedOff { until } => {
-                format!("the destination answering again, tried at {until}; or now: gatepost queue retry")
+                format!("an answer of the destination, which is tried at {until}")
             }
-            Self::Suspended { .. } => "gatepost queue resume".to_owned(),
+            Self::Suspended { .. } => "an operator who resumes it".to_owned(),
             Self::Leased { node, .. } => format!("the result of {node}, or the end of its lease"),
             Self::NoRoute { connector } => format!("a [[connector]] named \"{connector}\" in the configuration"),
             Self::PolicyForbids { policy } => format!("the destination's TLS, or the policy \"{policy}\", changing"),
-            Self::NoNode { .. } => "a node being started: gatepost serve".to_owned(),
+            Self::NoNode { .. } => "the start of a node".to_owned(),
         }
     }
 }
@@ -290,9 +305,9 @@ impl Waiting {
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Timer { until } => write!(f, "retry at {until}"),
+            Self::Timer { until } => write!(f, "next attempt at {until}"),
             Self::ConnectorLimit { limit } => write!(f, "connector at its limit ({limit})"),
-            Self::ConnectorBackedOff { until } => write!(f, "connector backed off until {until}"),
+            Self::ConnectorBackedOff { until } => write!(f, "connector paused until {until}"),
             Self::Suspended { by } => write!(f, "suspended by {by}"),
             Self::Leased { node, doing: Some(doing), .. } => {
                 write!(f, "{node} has been {doing} since {}", doing.since)

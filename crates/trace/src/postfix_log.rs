@@ -288,7 +288,10 @@ impl Log {
         row.set(Column::EventId, event(delivery.status));
         row.set(Column::RecipientStatus, format!("{} {}", delivery.dsn, delivery.text).trim());
         let (host, address, port) = relay(delivery.server());
-        row.set(Column::ServerHostname, host);
+        // No server was reached, nor even found: this is not a host of that name.
+        if host != "none" {
+            row.set(Column::ServerHostname, host);
+        }
         row.set(Column::ServerIp, address.map(|address| address.to_string()).unwrap_or_default());
         let (told, mut data) = (self.tls.entry(process_id), CustomData::default());
         if told.relay == delivery.server() {

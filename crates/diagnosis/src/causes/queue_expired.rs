@@ -8,7 +8,10 @@ pub(super) const CAUSE: Cause = Cause {
     id: "queue-expired",
     does: "was not reached until mail expired",
     likelihood,
-    remedies: &[(Side::Gateway, "Look at the attempts before: gatepost trace --detail.")],
+    remedies: &[(
+        Side::Gateway,
+        "Look at the attempts before the message expired: `gatepost trace --status failed --detail`.",
+    )],
     check: Check::Trace,
     cured_by: &[],
 };

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
 use axum::{Extension, Router};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -28,7 +27,7 @@ use tokio::{
 };
 
 use super::places::Places;
-use crate::node::Node;
+use crate::{config::why_not_listening, node::Node};
 
 /// Longest wait for a TLS handshake, and for a request's header, the next one on the same connection included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,9 +71,9 @@ impl Listeners {
         let acceptor = listen.iter().any(is_tls).then(acceptor).transpose()?.map(watch::Sender::new);
         let places = Arc::new(Mutex::new(Places::new(prefixes)));
         for address in listen {
-            let listener = TcpListener::bind(address).await.with_context(|| {
-                format!("failed to listen on {address} ([api] listen): is another server running there?")
-            })?;
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(|error| anyhow::anyhow!("{}", why_not_listening(address, "[api] listen", &error)))?;
             let address = listener.local_addr()?;
             let acceptor = acceptor.as_ref().filter(|_| is_tls(&address)).map(watch::Sender::subscribe);
             tracing::info!(%address, tls = acceptor.is_some(), "listening for the API");

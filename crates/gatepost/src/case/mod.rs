@@ -45,8 +45,12 @@ pub(crate) fn list(format: Format, screen: &Screen, out: &mut dyn Write) -> anyh
         writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "cases": cases }))?)?;
         return Ok(());
     }
-    const COLUMNS: [Column; 4] =
-        [Column::whole("CASE"), Column::number("NODES"), Column::number("MESSAGES"), Column::cut("WHAT HAPPENS", 20)];
+    const COLUMNS: [Column; 4] = [
+        Column::whole("CASE"),
+        Column::number("NODES"),
+        Column::number("MESSAGES"),
+        Column::wrapped("WHAT HAPPENS", 20),
+    ];
     let row = |scenario: &Scenario| {
         vec![
             Cell::new(&scenario.name),

@@ -15,6 +15,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, interval, sleep},
 };
+use trace::NextStep;
 
 use super::{
     destination::Destination,
@@ -72,9 +73,11 @@ impl Folder {
         let config = path.join("gatepost.toml");
         writeln!(out, "\nKept in {}. Look at it:", path.display())?;
         writeln!(out, "  export GATEPOST_CONFIG={}", config.display())?;
-        writeln!(out, "  gatepost trace --detail --limit 5")?;
-        writeln!(out, "  gatepost policy ledger")?;
-        writeln!(out, "  gatepost rollout status")?;
+        for step in
+            [NextStep::QueueListBy("cause"), NextStep::TraceNewest(5), NextStep::PolicyLedger, NextStep::RolloutStatus]
+        {
+            writeln!(out, "  {step}")?;
+        }
         writeln!(out, "  less {}/mx?/protocol-log/SmtpSend/*.LOG", path.display())
     }
 }

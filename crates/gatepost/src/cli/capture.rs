@@ -22,13 +22,13 @@ use super::{
 const COLUMNS: [Column; 9] = [
     Column::number("STREAM"),
     Column::whole("BEGAN"),
-    Column::cut("CLIENT", 14),
+    Column::cut("CLIENT", 14).spare(1),
     Column::cut("SERVER", 14),
-    Column::number("PACKETS"),
-    Column::whole("SAYS"),
-    Column::cut("TLS", 16),
+    Column::number("PACKETS").spare(2),
+    Column::whole("SAYS").spare(3),
+    Column::cut("TLS", 14),
     Column::cut("ENDED", 12),
-    Column::cut("SEEN", 12),
+    Column::wrapped("SEEN", 12),
 ];
 
 pub(crate) fn run(arguments: &CaptureArguments, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -259,7 +259,7 @@ fn row(session: &Session, screen: &Screen) -> Vec<Cell> {
     let tls = colour.map_or_else(|| Cell::new(&tls), |colour| Cell::coloured(&tls, colour));
     vec![
         Cell::new(session.stream.to_string()),
-        Cell::new(screen.time(session.first)),
+        Cell::time(session.first, screen),
         Cell::new(session.client.to_string()),
         Cell::new(session.server.to_string()),
         Cell::new((session.packets[0] + session.packets[1]).to_string()),

@@ -1,40 +1,72 @@
 //! `gatepost config`: check, show, explain.
 
-use std::{fs::File, io::Write, path::Path};
+use std::{io::Write, path::Path};
 
-use anyhow::Context;
+use serde_json::json;
 
-use super::arguments::{ConfigCommand, ConfigFormat};
-use crate::config::{self, Config};
+use super::{
+    arguments::{ConfigCommand, ConfigFormat, Format},
+    screen::counted,
+};
+use crate::config::{self, Config, ConfigErrors, Examined, Purpose};
 
-pub(crate) fn run(command: &ConfigCommand, path: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+/// True if a check found errors.
+pub(crate) fn run(command: &ConfigCommand, path: &Path, out: &mut dyn Write) -> anyhow::Result<bool> {
     match command {
-        ConfigCommand::Check => check(path, out),
+        ConfigCommand::Check { format } => return check(path, *format, out),
         ConfigCommand::Show { format } => {
             let config = Config::load(path)?;
             match format {
                 ConfigFormat::Toml => write!(out, "{}", toml::to_string_pretty(&config)?)?,
                 ConfigFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(&config)?)?,
             }
-            Ok(())
         }
-        ConfigCommand::Reference => Ok(write!(out, "{}", config::reference())?),
-        ConfigCommand::Example => Ok(write!(out, "{}", config::EXAMPLE)?),
+        ConfigCommand::Reference => write!(out, "{}", config::reference())?,
+        ConfigCommand::Example => write!(out, "{}", config::EXAMPLE)?,
     }
+    Ok(false)
 }
 
-fn check(path: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
-    let config = Config::load(path)?;
-    let files = [("tls_certificate", &config.inbound.tls_certificate), ("tls_key", &config.inbound.tls_key)];
-    for (key, file) in files {
-        if let Some(file) = file {
-            File::open(file).with_context(|| format!("{}: inbound.{key}: {}", path.display(), file.display()))?;
+fn check(path: &Path, format: Format, out: &mut dyn Write) -> anyhow::Result<bool> {
+    let Examined { config, warnings } = Config::examine(path, Purpose::Check);
+    let errors = config.as_ref().err();
+    // A file that is not there is bad usage, and no finding about it.
+    if let Some(errors) = errors.filter(|errors| errors.is_unreadable()) {
+        return Err(errors.clone().into());
+    }
+    match format {
+        Format::Json => {
+            let errors = errors.map(ConfigErrors::views).unwrap_or_default();
+            let all = json!({ "errors": errors, "warnings": warnings.views() });
+            writeln!(out, "{}", serde_json::to_string_pretty(&all)?)?;
+        }
+        Format::Table => {
+            let sections = [(errors, "error", "errors"), (Some(&warnings), "warning", "warnings")];
+            for (faults, one, many) in sections {
+                if let Some(faults) = faults.filter(|faults| !faults.is_empty()) {
+                    writeln!(out, "{}:\n{faults}\n", counted(faults.len() as u64, one, many))?;
+                }
+            }
+            write_result(path, config.as_ref(), warnings.is_empty(), out)?;
         }
     }
-    let (domains, connectors) = (config.accepted_domains.len(), config.connectors.len());
-    writeln!(out, "{}: ok (accepted domains: {domains}, connectors: {connectors})", path.display())?;
-    if domains == 0 {
-        writeln!(out, "Note: without an [[accepted_domain]] every recipient is refused.")?;
+    Ok(config.is_err())
+}
+
+fn write_result(
+    path: &Path,
+    config: Result<&Config, &ConfigErrors>,
+    is_without_warnings: bool,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    let path = path.display();
+    match config {
+        Err(_) => writeln!(out, "{path}: not usable; correct the errors"),
+        Ok(config) => {
+            let domains = counted(config.accepted_domains.len() as u64, "accepted domain", "accepted domains");
+            let connectors = counted(config.connectors.len() as u64, "connector", "connectors");
+            let state = if is_without_warnings { "ok" } else { "ok, with warnings" };
+            writeln!(out, "{path}: {state} ({domains}, {connectors})")
+        }
     }
-    Ok(())
 }

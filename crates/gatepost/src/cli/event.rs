@@ -5,20 +5,20 @@ use std::io::{self, Write};
 use protocol::smtp::{PhaseTime, TlsSummary};
 use trace::{Attempt, Event, EventKind, Received, event::NoticeAction};
 
-use super::screen::{Screen, clean, size};
+use super::screen::{Screen, size, wrapped};
 
 /// Time, node, recipient and what happened, in one line; under it what was seen of TLS, and the time of each phase.
 pub(crate) fn write(event: &Event, screen: &Screen, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "  {}", line(event, screen))?;
+    wrapped(&line(event, screen), "  ", "      ", screen, out)?;
     let (handshake, attempt) = match &event.kind {
         EventKind::Received(received) => (received.handshake.as_deref(), None),
         kind => (kind.attempt().and_then(|attempt| attempt.handshake.as_deref()), kind.attempt()),
     };
     if let Some(facts) = handshake {
-        writeln!(out, "      TLS: {}", clean(&facts.to_string()))?;
+        wrapped(&format!("TLS: {facts}"), "      ", "        ", screen, out)?;
     }
     if let Some(attempt) = attempt {
-        writeln!(out, "      {}", clean(&circumstances(attempt)))?;
+        wrapped(&circumstances(attempt), "      ", "        ", screen, out)?;
     }
     Ok(())
 }
@@ -34,8 +34,7 @@ fn circumstances(attempt: &Attempt) -> String {
 
 fn line(event: &Event, screen: &Screen) -> String {
     let recipient = event.recipient.as_ref().map(|recipient| format!("{recipient}: ")).unwrap_or_default();
-    let text = clean(&format!("{}  {recipient}{}", event.node, describe(&event.kind, screen)));
-    format!("{}  {text}", screen.time(event.at))
+    format!("{}  {}  {recipient}{}", screen.time(event.at), event.node, describe(&event.kind, screen))
 }
 
 fn describe(kind: &EventKind, screen: &Screen) -> String {
@@ -43,7 +42,7 @@ fn describe(kind: &EventKind, screen: &Screen) -> String {
         EventKind::Received(received) => describe_received(received),
         EventKind::Delivered { attempt, reply } => format!("delivered {}: {reply}", describe_attempt(attempt)),
         EventKind::Deferred { attempt, failure, due } => {
-            format!("deferred {}: {failure}; due again {}", describe_attempt(attempt), screen.time(*due))
+            format!("deferred {}: {failure}; next attempt {}", describe_attempt(attempt), screen.time(*due))
         }
         EventKind::Failed { attempt: Some(attempt), failure } => {
             format!("failed {}: {failure}", describe_attempt(attempt))
@@ -64,7 +63,7 @@ fn describe(kind: &EventKind, screen: &Screen) -> String {
         }
         EventKind::Suspended { by } => format!("suspended by {by}"),
         EventKind::Resumed { by } => format!("resumed by {by}"),
-        EventKind::Retried { by } => format!("made due now by {by}"),
+        EventKind::Retried { by } => format!("retry requested by {by}"),
         EventKind::Removed { by } => format!("removed by {by}"),
     }
 }

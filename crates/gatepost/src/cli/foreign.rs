@@ -19,7 +19,7 @@ use trace::{
 use super::{
     arguments::{SearchArguments, Status, TraceArguments, TraceFormat},
     json,
-    screen::Screen,
+    screen::{Screen, counted, wrapped},
     table::{Cell, Column, Table},
 };
 
@@ -221,10 +221,10 @@ fn address_matches<'a>(wanted: &str, address: &'a str) -> bool {
 const COLUMNS: [Column; 7] = [
     Column::whole("RECEIVED"),
     Column::whole("STATUS"),
-    Column::cut("SENDER", 12),
+    Column::cut("SENDER", 12).spare(1),
     Column::cut("RECIPIENT", 14),
-    Column::cut("SUBJECT", 8),
-    Column::cut("WHY", 24),
+    Column::cut("SUBJECT", 8).spare(2),
+    Column::cut("WHY", 16),
     Column::cut("ID", 12),
 ];
 
@@ -274,10 +274,10 @@ fn view(traced: &Traced) -> serde_json::Value {
 }
 
 fn write_table(files: &Files, detail: bool, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
-    let time = |at: Option<Timestamp>| at.map(|at| screen.time(at)).unwrap_or_default();
+    let time = |at: Option<Timestamp>| at.map_or_else(|| Cell::new(""), |at| Cell::time(at, screen));
     let cells = |traced: &Traced| {
         vec![
-            Cell::new(time(traced.received)),
+            time(traced.received),
             Cell::coloured(traced.status.name(), traced.status.colour()),
             Cell::new(&traced.sender),
             Cell::new(&traced.recipient),
@@ -299,8 +299,9 @@ fn write_table(files: &Files, detail: bool, screen: &Screen, out: &mut dyn Write
                 let parts =
                     [Field::Source, Field::EventId, Field::ServerHostname, Field::ConnectorId, Field::RecipientStatus];
                 let said = parts.map(|part| &event[part]).into_iter().filter(|part| !part.is_empty());
-                let text = super::screen::clean(&said.collect::<Vec<_>>().join("  "));
-                writeln!(out, "  {}  {text}", time(event.at))?;
+                let at = event.at.map(|at| screen.time(at)).unwrap_or_default();
+                let text = format!("{at}  {}", said.collect::<Vec<_>>().join("  "));
+                wrapped(&text, "  ", "      ", screen, out)?;
             }
             writeln!(out)?;
         }
@@ -308,9 +309,10 @@ fn write_table(files: &Files, detail: bool, screen: &Screen, out: &mut dyn Write
         Table::new(&COLUMNS, screen).write(&files.traced.iter().map(cells).collect::<Vec<_>>(), out)?;
     }
     if files.traced.is_empty() {
-        writeln!(out, "No message matches.")?;
+        writeln!(out, "No messages match.")?;
     }
-    writeln!(out, "Read {} rows; {} more told nothing.", files.rows, files.skipped)?;
+    let (read, skipped) = (counted(files.rows, "event", "events"), counted(files.skipped, "line", "lines"));
+    writeln!(out, "{read} read, {skipped} not recognised.")?;
     Ok(())
 }
 

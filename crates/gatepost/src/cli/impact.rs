@@ -7,10 +7,11 @@ use diagnosis::{Offer, Verdict};
 use jiff::{Timestamp, ToSpan};
 use serde_json::json;
 use store::Store;
+use trace::NextStep;
 
 use super::{
     arguments::{Format, ImpactArguments},
-    screen::{Colour, Screen, clean, paragraph},
+    screen::{Colour, Screen, clean, counted, grouped, paragraph},
     table::{Cell, Column, Table},
 };
 use crate::{
@@ -131,8 +132,8 @@ impl Report<'_> {
         };
         let part = |impacts: Vec<&Impact>, what: &str| {
             let hosts = impacts.len() as u64;
-            let messages = count(messages(impacts.into_iter()), "message", "messages");
-            (hosts > 0).then(|| format!("{what} {messages} to {}", count(hosts, "destination", "destinations")))
+            let messages = counted(messages(impacts.into_iter()), "message", "messages");
+            (hosts > 0).then(|| format!("{what} {messages} to {}", counted(hosts, "destination", "destinations")))
         };
         let parts: Vec<String> =
             [part(self.breaking(false).collect(), "queued"), part(self.breaking(true).collect(), "sent in plaintext")]
@@ -155,7 +156,7 @@ impl Report<'_> {
             Column::cut("CONNECTOR", 8),
             Column::number("MESSAGES"),
             Column::number("A DAY"),
-            Column::cut("THE SERVER", 20),
+            Column::wrapped("THE SERVER", 20),
         ];
         let row = |impact: &&Impact| {
             let probe = format!("; {}", probe(impact));
@@ -173,40 +174,16 @@ impl Report<'_> {
 }
 
 fn probe(impact: &Impact) -> String {
-    clean(&format!("gatepost probe {}:{}", impact.host, impact.port))
+    clean(&NextStep::Probe(format!("{}:{}", impact.host, impact.port)).to_string())
 }
 
 fn messages<'a>(impacts: impl Iterator<Item = &'a Impact>) -> u64 {
     impacts.map(|impact| impact.messages).sum()
 }
 
-fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(number), if number == 1 { one } else { many })
-}
-
-/// `1,204`
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digits_are_grouped() {
-        for (number, expected) in [(0, "0"), (204, "204"), (1204, "1,204"), (1_000_000, "1,000,000")] {
-            assert_eq!(grouped(number), expected);
-        }
-    }
 
     #[test]
     fn a_young_history_counts_for_what_there_is() {

@@ -2,19 +2,20 @@
 
 use std::io::Write;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 use store::{Closed, Incident, Store};
+use trace::NextStep;
 use uuid::Uuid;
 
 use super::{
-    arguments::{Format, IncidentCommand},
+    arguments::{Format, Id, IncidentCommand},
     finding::FindingView,
     json,
-    screen::{Colour, Screen},
+    screen::{Colour, Screen, counted, wrapped},
     table::{Cell, Column, Table},
 };
 
@@ -86,6 +87,9 @@ impl<'a> From<&'a Incident> for IncidentView<'a> {
     }
 }
 
+/// More are not counted, nor found by a part of their id.
+const LOOKED_AT_MAX: u32 = 1000;
+
 pub(crate) async fn run<S: Store>(
     command: &IncidentCommand,
     store: &S,
@@ -105,8 +109,7 @@ pub(crate) async fn run<S: Store>(
             }
         }
         IncidentCommand::Show { id, output } => {
-            let incident = store.incident(*id).await.context("failed to read the incident")?;
-            let incident = incident.with_context(|| format!("there is no incident {id}"))?;
+            let incident = find(*id, store).await?;
             match output.format {
                 Format::Table => show(&incident, screen, out),
                 Format::Json => Ok(writeln!(out, "{}", json::text(&IncidentView::from(&incident))?)?),
@@ -115,19 +118,33 @@ pub(crate) async fn run<S: Store>(
     }
 }
 
+async fn find<S: Store>(id: Id, store: &S) -> anyhow::Result<Incident> {
+    const FAILED: &str = "failed to read the incident";
+    if let Some(whole) = id.whole() {
+        return store.incident(whole).await.context(FAILED)?.with_context(|| format!("there is no incident {id}"));
+    }
+    let mut incidents = store.incidents(LOOKED_AT_MAX).await.context(FAILED)?;
+    incidents.retain(|incident| id.includes(incident.id));
+    match incidents.len() {
+        0 => bail!("there is no incident whose id begins with {id}"),
+        1 => Ok(incidents.remove(0)),
+        _ => bail!("several incidents have ids that begin with {id}; give more of the id"),
+    }
+}
+
 fn list(incidents: &[Incident], screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
     const COLUMNS: [Column; 8] = [
         Column::whole("ID"),
         Column::whole("STATE"),
-        Column::cut("CONNECTOR", 9),
-        Column::cut("DESTINATION", 12),
-        Column::whole("CAUSE"),
+        Column::cut("CONNECTOR", 9).spare(3),
+        Column::cut("DESTINATION", 15).spare(1),
+        Column::cut("CAUSE", 16),
         Column::whole("OPENED"),
         Column::number("PENDING"),
-        Column::number("PEAK"),
+        Column::number("PEAK").spare(2),
     ];
     if incidents.is_empty() {
-        return Ok(writeln!(out, "No incident was noted.")?);
+        return Ok(writeln!(out, "No incidents.")?);
     }
     let rows = incidents.iter().map(|incident| {
         let state = match incident.closed {
@@ -135,12 +152,12 @@ fn list(incidents: &[Incident], screen: &Screen, out: &mut dyn Write) -> anyhow:
             Some(_) => Cell::new("closed"),
         };
         vec![
-            Cell::new(incident.id.to_string()),
+            Cell::id(incident.id),
             state,
             Cell::new(&incident.connector),
             Cell::new(&incident.destination),
             Cell::new(&incident.cause),
-            Cell::new(screen.time(incident.opened)),
+            Cell::time(incident.opened, screen),
             Cell::new(incident.pending.to_string()),
             Cell::new(incident.pending_peak.to_string()),
         ]
@@ -151,13 +168,13 @@ fn list(incidents: &[Incident], screen: &Screen, out: &mut dyn Write) -> anyhow:
 fn show(incident: &Incident, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
     let title = format!("Incident {}: {}", incident.id, incident.cause);
     writeln!(out, "{}", screen.paint(&super::screen::clean(&title), Some(Colour::Bold)))?;
-    let mut field = |name: &str, value: String| writeln!(out, "  {name:<14}{}", super::screen::clean(&value));
+    let mut field = |name: &str, value: String| wrapped(&value, &format!("  {name:<14}"), &" ".repeat(16), screen, out);
     field("Connector", incident.connector.clone())?;
     field("Destination", incident.destination.clone())?;
     field("Opened", format!("{} by {}", screen.time(incident.opened), incident.node))?;
     field("State", state(incident, screen))?;
     let (pending, peak) = (incident.pending, incident.pending_peak);
-    field("Pending", format!("{pending} messages, {peak} at the most"))?;
+    field("Pending", format!("{} (peak {peak})", counted(pending, "message", "messages")))?;
     if let Some(oldest) = incident.oldest {
         field("Oldest", format!("received {} ({} ago)", screen.time(oldest), screen.age(oldest)))?;
     }
@@ -183,13 +200,11 @@ fn state(incident: &Incident, screen: &Screen) -> String {
 
 /// For those who look at the queue or ask why: `None` where nothing is open.
 pub(crate) async fn open_in_words<S: Store>(store: &S) -> store::Result<Option<String>> {
-    /// More are not counted.
-    const LOOKED_AT_MAX: u32 = 1000;
     let incidents = store.incidents(LOOKED_AT_MAX).await?;
     let open: Vec<&Incident> = incidents.iter().filter(|incident| incident.closed.is_none()).collect();
     Ok(match open.as_slice() {
         [] => None,
-        [one] => Some(format!("An incident is open for {}: gatepost incident show {}", one.connector, one.id)),
-        several => Some(format!("{} incidents are open: gatepost incident list", several.len())),
+        [one] => Some(format!("An incident is open for {}: {}", one.connector, NextStep::IncidentShow(one.id))),
+        several => Some(format!("{} incidents are open: {}", several.len(), NextStep::IncidentList)),
     })
 }

@@ -51,6 +51,15 @@ struct WaitingView {
     waiting: Waiting,
     /// What ends the wait.
     unblocked_by: String,
+    /// What an operator can do about it: a command. Null: nothing.
+    command: Option<String>,
+}
+
+impl WaitingView {
+    fn new(waiting: Waiting, record: &DeliveryRecord) -> Self {
+        let next_step = waiting.next_step(record.message.network_message_id, &record.delivery.connector);
+        Self { unblocked_by: waiting.unblocked_by(), command: next_step.map(|step| step.to_string()), waiting }
+    }
 }
 
 impl<'a> DeliveryView<'a> {
@@ -68,7 +77,7 @@ impl<'a> DeliveryView<'a> {
             state: record.state,
             due: waiting.is_some().then_some(record.due),
             attempts: record.delivery.attempts,
-            waiting: waiting.map(|waiting| WaitingView { unblocked_by: waiting.unblocked_by(), waiting }),
+            waiting: waiting.map(|waiting| WaitingView::new(waiting, record)),
             failure: standing.cause(record),
         }
     }

@@ -48,7 +48,7 @@ fn table(config: &Config, screen: &Screen, out: &mut dyn Write) -> std::io::Resu
         Column::whole("POLICY"),
         Column::whole("VERSIONS"),
         Column::cut("CIPHERS UP TO TLS 1.2", 20),
-        Column::cut("CONNECTORS", 10),
+        Column::wrapped("CONNECTORS", 10),
     ];
     let rows = config.policies().map(|policy| {
         vec![
@@ -81,12 +81,12 @@ pub(crate) async fn ledger<S: Store>(
 fn ledger_table(ledger: &[LedgerEntry], screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
     const COLUMNS: [Column; 8] = [
         Column::cut("DESTINATION", 12),
-        Column::cut("CONNECTOR", 8),
-        Column::whole("POLICY"),
+        Column::cut("CONNECTOR", 8).spare(2),
+        Column::cut("POLICY", 8).spare(3),
         Column::cut("ENCRYPTION", 9),
         Column::whole("WHY"),
         Column::number("DELIVERIES"),
-        Column::whole("FIRST"),
+        Column::whole("FIRST").spare(2),
         Column::whole("LAST"),
     ];
     let ago = |at| format!("{} ago", screen.age(at));

@@ -22,27 +22,22 @@ use super::{
     screen::{Colour, Screen, clean, paragraph},
     table::{Cell, Column, Table},
 };
+use crate::config::{Config, Hosts, SmartHost};
 
 const SMTP_PORT: u16 = 25;
 const DNS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// True if mail would have trouble there.
-pub(crate) async fn run(arguments: &ProbeArguments, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<bool> {
-    let (host, port) = host_and_port(&arguments.destination)?;
+pub(crate) async fn run(
+    arguments: &ProbeArguments,
+    config: Option<&Config>,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
     let resolver = Resolver::new(&[], DNS_TIMEOUT).map_err(anyhow::Error::msg)?;
-    let addresses = resolver.addresses(&host).await.map_err(|kind| anyhow::anyhow!("{host}: {kind}"))?;
-    let options = ProbeOptions { timeout: *arguments.timeout, pause: *arguments.pause, ..ProbeOptions::default() };
     let mut all = Vec::new();
-    for address in addresses.into_iter().map(|ip| SocketAddr::new(ip, port)) {
-        let progress = Progress::new(address);
-        let probed = probe(&host, address, &options, |step| progress.show(step)).await;
-        progress.clear();
-        // As mail would, on to the next address where one cannot be connected to.
-        let is_connected = probed.failure.as_ref().is_none_or(|failure| failure.phase > Phase::Connect);
-        all.push(probed);
-        if is_connected && !arguments.all_addresses {
-            break;
-        }
+    for (host, port) in hosts(&arguments.destination, config)? {
+        all.extend(probe_host(&host, port, &resolver, arguments).await?);
     }
     let told: Vec<Vec<Judgement>> = all.iter().map(|probed| judge(probed, screen.now.as_second())).collect();
     match arguments.output.format {
@@ -60,6 +55,45 @@ pub(crate) async fn run(arguments: &ProbeArguments, screen: &Screen, out: &mut d
     Ok(told.iter().flatten().any(|judgement| judgement.is_trouble))
 }
 
+/// The smart hosts of a connector, or the host that is named.
+fn hosts(destination: &str, config: Option<&Config>) -> anyhow::Result<Vec<(String, u16)>> {
+    let Some(connector) = config.and_then(|config| config.connector(destination)) else {
+        return Ok(vec![host_and_port(destination)?]);
+    };
+    match &connector.hosts {
+        Hosts::SmartHosts(hosts) => hosts
+            .iter()
+            .map(|host| {
+                host_and_port(&SmartHost { port: host.port.or(Some(connector.port)), ..host.clone() }.to_string())
+            })
+            .collect(),
+        Hosts::Mx => bail!("connector \"{destination}\" delivers to the MX of each domain; name one of these hosts"),
+    }
+}
+
+async fn probe_host(
+    host: &str,
+    port: u16,
+    resolver: &Resolver,
+    arguments: &ProbeArguments,
+) -> anyhow::Result<Vec<Probed>> {
+    let addresses = resolver.addresses(host).await.map_err(|kind| anyhow::anyhow!("{host}: {kind}"))?;
+    let options = ProbeOptions { timeout: *arguments.timeout, pause: *arguments.pause, ..ProbeOptions::default() };
+    let mut all = Vec::new();
+    for address in addresses.into_iter().map(|ip| SocketAddr::new(ip, port)) {
+        let progress = Progress::new(address);
+        let probed = probe(host, address, &options, |step| progress.show(step)).await;
+        progress.clear();
+        // As mail would, on to the next address where one cannot be connected to.
+        let is_connected = probed.failure.as_ref().is_none_or(|failure| failure.phase > Phase::Connect);
+        all.push(probed);
+        if is_connected && !arguments.all_addresses {
+            break;
+        }
+    }
+    Ok(all)
+}
+
 pub(crate) fn host_and_port(text: &str) -> anyhow::Result<(String, u16)> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         let ip = address.ip();
@@ -67,7 +101,7 @@ pub(crate) fn host_and_port(text: &str) -> anyhow::Result<(String, u16)> {
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') => {
-            (host, port.parse().with_context(|| format!("\"{port}\" is no port"))?)
+            (host, port.parse().with_context(|| format!("\"{port}\" is not a port"))?)
         }
         _ => (text, SMTP_PORT),
     };
@@ -242,7 +276,7 @@ fn write(probed: &Probed, told: &[Judgement], screen: &Screen, out: &mut dyn Wri
 
 fn write_versions(probed: &Probed, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
     const COLUMNS: [Column; 4] =
-        [Column::whole("VERSION"), Column::whole("CIPHER SUITE"), Column::whole("ORDER"), Column::cut("THEN", 20)];
+        [Column::whole("VERSION"), Column::whole("CIPHER SUITE"), Column::whole("ORDER"), Column::wrapped("THEN", 20)];
     let mut rows = Vec::new();
     for support in &probed.versions {
         let order = match support.server_prefers {
@@ -288,7 +322,7 @@ fn write_certificate(leaf: &Certificate, screen: &Screen, out: &mut dyn Write) -
 
 fn write_variations(probed: &Probed, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
     const COLUMNS: [Column; 4] =
-        [Column::whole("HELLO WITH"), Column::number("BYTES"), Column::whole("WORKS"), Column::cut("BECAUSE", 20)];
+        [Column::whole("HELLO WITH"), Column::number("BYTES"), Column::whole("WORKS"), Column::wrapped("BECAUSE", 20)];
     let rows: Vec<_> = probed
         .variations
         .iter()

@@ -3,13 +3,16 @@
 use std::{collections::HashSet, fs::File, io::Write, path::Path};
 
 use anyhow::{Context, bail};
+use protocol::smtp::Failure;
 use store::{Command, Commanded, DeliveryRecord, QueueCount, QueueQuery, Selection, State, Store};
+use trace::NextStep;
 use uuid::Uuid;
 
 use super::{
-    arguments::{Filter, Format, QueueCommand, QueueState, Selected},
-    incident, json, operator,
-    screen::Screen,
+    arguments::{By, Filter, Format, ListArguments, ListFilter, QueueCommand, QueueState, Selected},
+    groups::{self, Summary, Wanted},
+    ids, incident, json, operator,
+    screen::{Screen, counted, grouped},
     show,
     standing::{self, Standing},
     table::{Cell, Column, Table},
@@ -20,14 +23,17 @@ use crate::config::Config;
 /// Deliveries read at a time, so that memory stays bounded however long the queue.
 const PAGE: u32 = 500;
 
+/// More rows than this are too many to read one by one.
+const ROWS_MANY: u64 = 20;
+
 const COLUMNS: [Column; 8] = [
     Column::whole("ID"),
     Column::number("AGE"),
-    Column::cut("SENDER", 12),
-    Column::cut("RECIPIENT", 14),
-    Column::cut("CONNECTOR", 9),
-    Column::number("TRIES"),
-    Column::cut("WAITS", 16),
+    Column::cut("SENDER", 12).spare(1),
+    Column::cut("RECIPIENT", 12),
+    Column::cut("CONNECTOR", 9).spare(2),
+    Column::number("ATTEMPTS").spare(3),
+    Column::cut("WAITS", 19),
     Column::cut("CAUSE", 20),
 ];
 
@@ -39,16 +45,21 @@ pub(crate) async fn run<S: Store>(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     match command {
-        QueueCommand::List { filter, output } => {
+        QueueCommand::List(arguments) => {
             let standing = Standing::read(store, config, screen.now).await?;
-            match output.format {
-                Format::Table => list_table(filter, store, &standing, screen, out).await,
-                Format::Json => list_json(filter, store, &standing, out).await,
+            let selection = arguments.filter.selection(store).await?;
+            let wanted = Wanted::new(&arguments.more, &standing, screen.now);
+            let list = List { arguments, store, standing, selection, wanted, screen };
+            match (arguments.by, arguments.output.format) {
+                (Some(by), format) => list.grouped(by, format, out).await,
+                (None, Format::Table) => list.table(out).await,
+                (None, Format::Json) => list.json(out).await,
             }
         }
         QueueCommand::Show { id, output } => {
-            let record = store.message(*id).await?.with_context(|| no_such_message(*id))?;
-            let events = store.events(*id).await?;
+            let id = ids::message(*id, store).await?;
+            let record = store.message(id).await?.with_context(|| no_such_message(id))?;
+            let events = store.events(id).await?;
             let standing = Standing::read(store, config, screen.now).await?;
             match output.format {
                 Format::Table => show::write(&record, &events, &standing, screen, out)?,
@@ -65,7 +76,10 @@ pub(crate) async fn run<S: Store>(
             }
             act(Command::Remove, selected, store, screen, out).await
         }
-        QueueCommand::Export { id, output } => export(*id, output.as_deref(), store, out).await,
+        QueueCommand::Export { id, output } => {
+            let id = ids::message(*id, store).await?;
+            export(id, output.as_deref(), store, out).await
+        }
     }
 }
 
@@ -98,90 +112,134 @@ impl<'a, S: Store> Pages<'a, S> {
     }
 }
 
-async fn list_table<S: Store>(
-    filter: &Filter,
-    store: &S,
-    standing: &Standing<'_>,
-    screen: &Screen,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let mut table = Table::new(&COLUMNS, screen);
-    let mut pages = Pages::new(filter.selection(), store);
-    let mut listed = 0;
-    loop {
-        let page = pages.next().await?;
-        if page.is_empty() {
-            break;
-        }
-        listed += page.len();
-        let rows: Vec<_> = page.iter().map(|record| row(record, standing, screen)).collect();
-        table.write(&rows, out)?;
-    }
-    let counts = store.counts().await?;
-    match (listed, counts.iter().map(|count| count.deliveries).sum::<u64>()) {
-        (0, 0) => writeln!(out, "The queue is empty.")?,
-        (0, all) => writeln!(out, "Nothing in the queue matches; it holds {}.", deliveries(all))?,
-        (listed, all) => {
-            writeln!(out, "\n{listed} of {} in the queue.", deliveries(all))?;
-            write_counts(&counts, screen, out)?;
-        }
-    }
-    if let Some(open) = incident::open_in_words(store).await? {
-        writeln!(out, "\n{open}")?;
-    }
-    Ok(())
+/// `queue list` with all that it needs.
+struct List<'a, S> {
+    arguments: &'a ListArguments,
+    store: &'a S,
+    standing: Standing<'a>,
+    selection: Selection,
+    wanted: Wanted,
+    screen: &'a Screen,
 }
 
-fn row(record: &DeliveryRecord, standing: &Standing<'_>, screen: &Screen) -> Vec<Cell> {
-    let waiting = standing.waiting(record).map(|waiting| standing::short(&waiting, screen));
-    vec![
-        Cell::new(record.message.network_message_id.to_string()),
-        Cell::new(screen.age(record.message.received)),
-        Cell::new(sender(record)),
-        Cell::new(record.delivery.recipient.as_str()),
-        Cell::new(&record.delivery.connector),
-        Cell::new(record.delivery.attempts.to_string()),
-        Cell::new(waiting.unwrap_or_default()),
-        Cell::new(standing.cause(record).map(|failure| failure.summary()).unwrap_or_default()),
-    ]
+impl<S: Store> List<'_, S> {
+    /// The next page of what is wanted; `None` after the last.
+    async fn page(&self, pages: &mut Pages<'_, S>) -> anyhow::Result<Option<Vec<DeliveryRecord>>> {
+        let mut page = pages.next().await?;
+        if page.is_empty() {
+            return Ok(None);
+        }
+        page.retain(|record| {
+            let DeliveryRecord { message, delivery, .. } = record;
+            self.wanted.includes(&delivery.connector, message.received, delivery.failure.as_ref())
+        });
+        Ok(Some(page))
+    }
+
+    fn row(&self, record: &DeliveryRecord) -> Vec<Cell> {
+        let waiting = self.standing.waiting(record).map(|waiting| standing::short(&waiting, self.screen));
+        let delivery = &record.delivery;
+        // What was never tried waits for what its connector met.
+        let failure = self.wanted.failure(&delivery.connector, delivery.failure.as_ref());
+        let cause = failure.map(Failure::summary).unwrap_or_default();
+        let short =
+            failure.map(|failure| Failure { destination: None, ..failure.clone() }.summary()).unwrap_or_default();
+        vec![
+            Cell::id(record.message.network_message_id),
+            Cell::new(self.screen.age(record.message.received)),
+            Cell::new(sender(record)),
+            Cell::new(delivery.recipient.as_str()),
+            Cell::new(&delivery.connector),
+            Cell::new(delivery.attempts.to_string()),
+            Cell::new(waiting.unwrap_or_default()),
+            Cell::new(cause).or_short(short),
+        ]
+    }
+
+    /// What was selected, in one pass.
+    async fn summary(&self, by: Option<By>) -> anyhow::Result<Summary> {
+        let (selection, wanted) = (self.selection.clone(), self.wanted.clone());
+        Summary::read(self.store, selection, wanted, by, self.screen.now).await.context("failed to read the queue")
+    }
+
+    async fn table(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let mut table = Table::new(&COLUMNS, self.screen);
+        let mut pages = Pages::new(self.selection.clone(), self.store);
+        let mut listed = 0;
+        while let Some(page) = self.page(&mut pages).await? {
+            listed += page.len() as u64;
+            let rows: Vec<_> = page.iter().map(|record| self.row(record)).collect();
+            table.write(&rows, out)?;
+        }
+        let all = self.all().await?;
+        match (listed, all) {
+            (0, 0) => writeln!(out, "The queue is empty.")?,
+            (0, all) => writeln!(out, "No deliveries match; the queue holds {}.", deliveries(all))?,
+            (listed, all) => {
+                writeln!(out, "\n{} of {} in the queue.", grouped(listed), deliveries(all))?;
+                write_counts(&self.summary(None).await?.counts, self.screen, out)?;
+            }
+        }
+        if listed > ROWS_MANY {
+            writeln!(out, "\nOne row per cause instead: {}", NextStep::QueueListBy("cause"))?;
+        }
+        self.write_open_incidents(out).await
+    }
+
+    async fn grouped(&self, by: By, format: Format, out: &mut dyn Write) -> anyhow::Result<()> {
+        let summary = self.summary(Some(by)).await?;
+        let conditions = groups::conditions(&self.arguments.filter, &self.arguments.more);
+        if format == Format::Json {
+            return Ok(summary.write_json(&conditions, out)?);
+        }
+        match (summary.counts.is_empty(), self.all().await?) {
+            (true, 0) => writeln!(out, "The queue is empty.")?,
+            (true, all) => writeln!(out, "No deliveries match; the queue holds {}.", deliveries(all))?,
+            (false, _) => summary.write(&conditions, self.screen, out)?,
+        }
+        self.write_open_incidents(out).await
+    }
+
+    /// How many deliveries the whole queue holds.
+    async fn all(&self) -> store::Result<u64> {
+        Ok(self.store.counts().await?.iter().map(|count| count.deliveries).sum())
+    }
+
+    async fn write_open_incidents(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        if let Some(open) = incident::open_in_words(self.store).await? {
+            writeln!(out, "\n{open}")?;
+        }
+        Ok(())
+    }
+
+    async fn json(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let mut pages = Pages::new(self.selection.clone(), self.store);
+        let mut list = json::List::open("deliveries", out)?;
+        while let Some(page) = self.page(&mut pages).await? {
+            page.iter().try_for_each(|record| list.push(&json::DeliveryView::new(record, &self.standing)))?;
+        }
+        let counts = self.summary(None).await?.counts;
+        let counts = json::text(&counts.iter().map(json::CountView::from).collect::<Vec<_>>())?;
+        Ok(list.close(&format!(",\n\"counts\": {counts}"))?)
+    }
 }
 
 fn deliveries(count: u64) -> String {
-    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
+    counted(count, "delivery", "deliveries")
 }
 
 fn write_counts(counts: &[QueueCount], screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
     const COLUMNS: [Column; 4] =
-        [Column::whole("CONNECTOR"), Column::whole("STATE"), Column::number("DELIVERIES"), Column::whole("NEXT DUE")];
+        [Column::cut("CONNECTOR", 9), Column::whole("STATE"), Column::number("DELIVERIES"), Column::whole("NEXT DUE")];
     let rows = counts.iter().map(|count| {
         vec![
             Cell::new(&count.connector),
             Cell::new(standing::state_name(count.state)),
-            Cell::new(count.deliveries.to_string()),
+            Cell::new(grouped(count.deliveries)),
             Cell::new(count.due.map(|due| screen.until(due)).unwrap_or_default()),
         ]
     });
     Table::new(&COLUMNS, screen).write(&rows.collect::<Vec<_>>(), out)
-}
-
-async fn list_json<S: Store>(
-    filter: &Filter,
-    store: &S,
-    standing: &Standing<'_>,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let mut pages = Pages::new(filter.selection(), store);
-    let mut list = json::List::open("deliveries", out)?;
-    loop {
-        let page = pages.next().await?;
-        if page.is_empty() {
-            break;
-        }
-        page.iter().try_for_each(|record| list.push(&json::DeliveryView::new(record, standing)))?;
-    }
-    let counts = store.counts().await?;
-    let counts = json::text(&counts.iter().map(json::CountView::from).collect::<Vec<_>>())?;
-    Ok(list.close(&format!(",\n\"counts\": {counts}"))?)
 }
 
 async fn act<S: Store>(
@@ -191,8 +249,10 @@ async fn act<S: Store>(
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let commanded = store.command(command, selected.selection()?, &operator(), screen.now).await?;
-    if let (Commanded { changed: 0, leased: 0 }, Some(id)) = (commanded, selected.filter.message) {
+    let selection = selected.selection(store).await?;
+    let message = selection.message;
+    let commanded = store.command(command, selection, &operator(), screen.now).await?;
+    if let (Commanded { changed: 0, leased: 0 }, Some(id)) = (commanded, message) {
         store.message(id).await?.with_context(|| no_such_message(id))?;
     }
     match selected.format {
@@ -210,18 +270,18 @@ fn describe(command: Command, Commanded { changed, leased }: Commanded) -> Strin
         Command::Remove => "removed",
     };
     match (changed, leased) {
-        (0, 0) => "Nothing in the queue was to be changed.".to_owned(),
+        (0, 0) => "No deliveries to change.".to_owned(),
         (changed, 0) => format!("{} {done}.", deliveries(changed)),
         (changed, leased) => {
             let left = deliveries(leased);
-            format!("{} {done}; {left} left alone: a node is delivering at this moment.", deliveries(changed))
+            format!("{} {done}; {left} not changed, because a node is delivering now.", deliveries(changed))
         }
     }
 }
 
 /// Removing cannot be undone: more than one message needs a second word.
 async fn refuse_several<S: Store>(selected: &Selected, store: &S) -> anyhow::Result<()> {
-    let mut pages = Pages::new(selected.selection()?, store);
+    let mut pages = Pages::new(selected.selection(store).await?, store);
     let mut messages = HashSet::new();
     loop {
         let page = pages.next().await?;
@@ -230,7 +290,8 @@ async fn refuse_several<S: Store>(selected: &Selected, store: &S) -> anyhow::Res
         }
         messages.extend(page.iter().map(|record| record.message.network_message_id));
         if messages.len() > 1 {
-            bail!("this means more than one message; look with queue list, then say --yes to remove them");
+            let list = NextStep::QueueList(groups::conditions(&selected.filter, &ListFilter::default()));
+            bail!("this would remove more than one message: check with `{list}`, then add --yes");
         }
     }
 }
@@ -256,9 +317,9 @@ async fn export<S: Store>(id: Uuid, path: Option<&Path>, store: &S, out: &mut dy
 }
 
 impl Filter {
-    fn selection(&self) -> Selection {
-        Selection {
-            message: self.message,
+    async fn selection<S: Store>(&self, store: &S) -> anyhow::Result<Selection> {
+        Ok(Selection {
+            message: ids::named(self.message, store).await?,
             connector: self.connector.clone(),
             recipient: self.recipient.clone(),
             sender: self.sender.clone(),
@@ -267,14 +328,14 @@ impl Filter {
                 QueueState::Leased => State::Leased,
                 QueueState::Suspended => State::Suspended,
             }),
-        }
+        })
     }
 }
 
 impl Selected {
     /// Refuses what selects nothing, so that nobody acts on the whole queue by mere omission.
-    fn selection(&self) -> anyhow::Result<Selection> {
-        let selection = self.filter.selection();
+    async fn selection<S: Store>(&self, store: &S) -> anyhow::Result<Selection> {
+        let selection = self.filter.selection(store).await?;
         if selection == Selection::default() && !self.all {
             bail!("name what to act on: --message, --connector, --recipient, --sender or --state; or --all");
         }

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use serde_json::json;
 use store::{NodeReport, Store, StoredPlan};
+use trace::NextStep;
 
 use super::{
     arguments::{Format, RolloutCommand},
@@ -89,7 +90,8 @@ impl Status {
         match &self.plan {
             None => writeln!(out, "No rollout: every node is under the policies that its configuration names.\n")?,
             Some((stored, rollout)) => {
-                writeln!(out, "{}\n", summary(stored, rollout, screen))?;
+                paragraph(&summary(stored, rollout, screen), "", screen, out)?;
+                writeln!(out)?;
                 write_halt(rollout, screen, out)?;
             }
         }
@@ -137,7 +139,7 @@ fn summary(stored: &StoredPlan, rollout: &Rollout, screen: &Screen) -> String {
 fn write_halt(rollout: &Rollout, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
     let Rollout { from, to, halted: Some(reason), trouble, .. } = rollout else { return Ok(()) };
     let Some(Trouble { destination, cause, remedy, check }) = trouble else {
-        return writeln!(out, "HALTED: {}. To go on: gatepost rollout resume\n", clean(reason));
+        return writeln!(out, "HALTED: {}. To go on: {}\n", clean(reason), NextStep::RolloutResume);
     };
     let title = format!("HALTED BY ITSELF for {} ({cause})", clean(destination));
     writeln!(out, "{}", screen.paint(&title, Some(Colour::Bold)))?;
@@ -146,9 +148,10 @@ fn write_halt(rollout: &Rollout, screen: &Screen, out: &mut dyn Write) -> std::i
     for remedy in remedy {
         paragraph(&format!("- {remedy}"), "     ", screen, out)?;
     }
+    let back = NextStep::RolloutBack { from: from.clone(), to: to.clone() };
     let commands = [
-        ("All nodes back", format!("gatepost rollout set --from {from} --to {to} --percent 0")),
-        ("Go on all the same; it does not halt for this destination again", "gatepost rollout resume".to_owned()),
+        ("All nodes back", back.to_string()),
+        ("Go on anyway; the rollout does not halt for this destination again", NextStep::RolloutResume.to_string()),
         ("Verify", clean(check)),
     ];
     for (title, command) in commands {

@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 /// What the output may use.
 #[derive(Clone, Debug)]
 pub(crate) struct Screen {
-    /// Columns of the terminal; `None`: not a terminal, and nothing is cut.
+    /// Columns of the terminal, or what COLUMNS says; `None`: neither, and nothing is cut or wrapped.
     pub width: Option<usize>,
     pub colour: bool,
     pub zone: TimeZone,
@@ -31,7 +31,7 @@ impl Screen {
         let size = rustix::termios::tcgetwinsize(&stdout).ok();
         let columns = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
         Self {
-            width: if terminal { columns.or(Some(80)) } else { None },
+            width: if terminal { columns.or(Some(80)) } else { columns_named() },
             // https://no-color.org
             colour: terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
             zone: if utc { TimeZone::UTC } else { TimeZone::system() },
@@ -42,6 +42,17 @@ impl Screen {
     /// Date and time to the second, with the zone's offset.
     pub(crate) fn time(&self, at: Timestamp) -> String {
         at.to_zoned_datetime(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+    }
+
+    /// The same where there is little room: of today the time, of this year the day and the time, else the date.
+    pub(crate) fn short_time(&self, at: Timestamp) -> String {
+        let (at, now) = (at.to_zoned_datetime(self.zone.clone()), self.now.to_zoned_datetime(self.zone.clone()));
+        let format = match (at.year() == now.year(), at.day_of_year() == now.day_of_year()) {
+            (true, true) => "%H:%M:%S",
+            (true, false) => "%m-%d %H:%M",
+            (false, _) => "%Y-%m-%d",
+        };
+        at.strftime(format).to_string()
     }
 
     /// `text` with `at`, which stands there in UTC, in this screen's zone.
@@ -74,6 +85,14 @@ impl Screen {
     }
 }
 
+/// Less than this is no width that a table or a text could have.
+const WIDTH_MIN: usize = 20;
+
+/// COLUMNS, as whoever pipes the output may set it.
+fn columns_named() -> Option<usize> {
+    env::var("COLUMNS").ok()?.trim().parse().ok().filter(|columns| *columns >= WIDTH_MIN)
+}
+
 /// The span in its largest whole unit.
 fn short(duration: Duration) -> String {
     match duration.as_secs() {
@@ -82,6 +101,24 @@ fn short(duration: Duration) -> String {
         seconds @ 3600..172_800 => format!("{}h", seconds / 3600),
         seconds => format!("{}d", seconds / 86_400),
     }
+}
+
+/// Such as `1 message` and `1,204 messages`.
+pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(number), if number == 1 { one } else { many })
+}
+
+/// Such as `1,204`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }
 
 /// Such as `10.2 KiB`.
@@ -115,21 +152,60 @@ const TEXT_WIDTH_MAX: usize = 100;
 pub(crate) fn paragraph(text: &str, indent: &str, screen: &Screen, out: &mut dyn io::Write) -> io::Result<()> {
     let width = screen.width.unwrap_or(TEXT_WIDTH_MAX).min(TEXT_WIDTH_MAX);
     let hanging = if text.starts_with("- ") { "  " } else { "" };
-    let mut line = indent.to_owned();
-    let mut is_empty = true;
-    for word in clean(text).split(' ') {
-        if !is_empty && line.width() + 1 + word.width() > width {
-            writeln!(out, "{line}")?;
-            line = format!("{indent}{hanging}");
-            is_empty = true;
-        }
-        if !is_empty {
+    write_wrapped(text, indent, &format!("{indent}{hanging}"), width, out)
+}
+
+/// A text behind `first`; further lines, where the screen is too narrow for one, stand behind `rest`.
+pub(crate) fn wrapped(text: &str, first: &str, rest: &str, screen: &Screen, out: &mut dyn io::Write) -> io::Result<()> {
+    write_wrapped(text, first, rest, screen.width.unwrap_or(usize::MAX), out)
+}
+
+fn write_wrapped(text: &str, first: &str, rest: &str, width: usize, out: &mut dyn io::Write) -> io::Result<()> {
+    for (index, line) in lines(text, first.width(), rest.width(), width).iter().enumerate() {
+        writeln!(out, "{}{line}", if index == 0 { first } else { rest })?;
+    }
+    Ok(())
+}
+
+/// The lines of a text behind margins of `first` cells, and then `rest`. Breaks between words only, and never inside a
+/// command in backticks: it is to be pasted.
+pub(crate) fn lines(text: &str, first: usize, rest: usize, width: usize) -> Vec<String> {
+    let (mut lines, mut line, mut used) = (Vec::new(), String::new(), first);
+    for (index, word) in words(&clean(text)).into_iter().enumerate() {
+        let is_begun = index > 0 && !line.is_empty();
+        if is_begun && used + 1 + word.width() > width {
+            lines.push(std::mem::take(&mut line));
+            used = rest;
+        } else if is_begun {
             line.push(' ');
+            used += 1;
         }
         line.push_str(word);
-        is_empty = false;
+        used += word.width();
     }
-    writeln!(out, "{line}")
+    lines.push(line);
+    lines
+}
+
+/// What is between spaces; a number and its unit count as one word, and so does all that is in backticks.
+fn words(text: &str) -> Vec<&str> {
+    let (mut words, mut start, mut is_quoted) = (Vec::new(), 0, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '`' => is_quoted = !is_quoted && text[at + 1..].contains('`'),
+            ' ' if !is_quoted && !is_number(&text[start..at]) => {
+                words.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    words.push(&text[start..]);
+    words
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
 #[cfg(test)]
@@ -153,6 +229,35 @@ mod tests {
             ("2026-07-30T12:12:30Z", "0s", "in 12m"),
         ] {
             assert_eq!((screen().age(at(then)).as_str(), screen().until(at(then)).as_str()), (age, until), "{then}");
+        }
+    }
+
+    #[test]
+    fn text_breaks_between_words_and_commands_stay_whole() {
+        let narrow = Screen { width: Some(24), ..screen() };
+        let mut out = Vec::new();
+        wrapped("Try again: `gatepost queue list --by cause`, or wait for it.", "  A  ", "     ", &narrow, &mut out)
+            .unwrap();
+        paragraph("- one `unclosed two three four five", "", &narrow, &mut out).unwrap();
+        paragraph("it received about 2.3 KiB of it", "", &narrow, &mut out).unwrap();
+        let expected = "  A  Try again:\n     `gatepost queue list --by cause`,\n     or wait for it.\n\
+            - one `unclosed two\n  three four five\n\
+            it received about\n2.3 KiB of it\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn short_times_name_the_year_where_it_is_another() {
+        let at = |text: &str| screen().short_time(text.parse().unwrap());
+        assert_eq!(at("2026-07-30T11:00:00.5Z"), "13:00:00");
+        assert_eq!(at("2026-07-29T11:00:00Z"), "07-29 13:00");
+        assert_eq!(at("2025-07-30T11:00:00Z"), "2025-07-30");
+    }
+
+    #[test]
+    fn digits_are_grouped() {
+        for (number, expected) in [(0, "0"), (204, "204"), (1204, "1,204"), (1_000_000, "1,000,000")] {
+            assert_eq!(grouped(number), expected);
         }
     }
 

@@ -1,6 +1,6 @@
 //! From the arguments of a search, as the command line and the API take them, to what the store looks for.
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use store::{AttemptMatch, SubjectMatch, TraceQuery};
 
@@ -33,12 +33,16 @@ impl SearchArguments {
             Self { subject_ends_with: Some(text), .. } => Some(SubjectMatch::EndsWith(text.clone())),
             _ => None,
         };
+        let message = match self.message {
+            Some(id) => Some(id.whole().with_context(|| format!("{id} is only the beginning of an id"))?),
+            None => None,
+        };
         let last = &self.last_attempt;
         Ok(TraceQuery {
             sender: self.sender.clone(),
             recipient: self.recipient.clone(),
             message_id: self.message_id.clone(),
-            network_message_id: self.message,
+            network_message_id: message,
             subject,
             states: (!self.status.is_empty())
                 .then(|| self.status.iter().flat_map(|status| status.states()).copied().collect()),

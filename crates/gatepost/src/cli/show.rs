@@ -9,7 +9,7 @@ use trace::Event;
 use super::{
     arguments::Status,
     event,
-    screen::{Colour, Screen, clean, size},
+    screen::{Colour, Screen, clean, size, wrapped},
     standing::{self, Standing},
 };
 
@@ -44,7 +44,10 @@ impl Sheet<'_> {
 
     /// Writes nothing for an empty value.
     fn field(&mut self, name: &str, value: &str) -> io::Result<()> {
-        if value.is_empty() { Ok(()) } else { writeln!(self.out, "  {name:<14}{}", clean(value)) }
+        if value.is_empty() {
+            return Ok(());
+        }
+        wrapped(value, &format!("  {name:<14}"), &" ".repeat(16), self.screen, self.out)
     }
 
     fn envelope(&mut self, record: &MessageRecord) -> io::Result<()> {
@@ -74,11 +77,17 @@ impl Sheet<'_> {
         let status_text = if status == Status::Pending { format!("{name} ({state})") } else { name.to_owned() };
         self.field("Status", &status_text)?;
         self.field("Connector", &record.delivery.connector)?;
-        self.field("Tries", &record.delivery.attempts.to_string())?;
+        self.field("Attempts", &record.delivery.attempts.to_string())?;
         if let Some(waiting) = standing.waiting(record) {
             let at = standing::time_named(&waiting);
             self.field("Waits", &self.screen.with_local_time(&waiting.to_string(), at))?;
             self.field("Unblocked by", &self.screen.with_local_time(&waiting.unblocked_by(), at))?;
+            let step = waiting.next_step(record.message.network_message_id, &record.delivery.connector);
+            if let Some(step) = step {
+                // On a line of its own, and as far to the left as can be: it is to be pasted.
+                self.field("Act now", "with this command:")?;
+                writeln!(self.out, "    {}", clean(&step.to_string()))?;
+            }
             self.field("Due", &format!("{} ({})", self.screen.time(record.due), self.screen.until(record.due)))?;
         }
         if let Some(settled) = record.settled {

@@ -1,5 +1,7 @@
 //! Why deliveries wait just now: the queue's word, the nodes' reports and the configuration, taken together.
 
+use std::collections::{HashMap, HashSet};
+
 use delivery::waiting;
 use jiff::Timestamp;
 use protocol::smtp::Failure;
@@ -17,6 +19,8 @@ pub(crate) struct Standing<'a> {
     reports: Vec<NodeReport>,
     config: &'a Config,
     now: Timestamp,
+    /// By connector.
+    paused: HashMap<String, Failure>,
 }
 
 /// What an older report says of connectors is no longer believed.
@@ -24,7 +28,9 @@ const REPORT_AGE_SECONDS_MAX: i64 = 60;
 
 impl<'a> Standing<'a> {
     pub(crate) async fn read<S: Store>(store: &S, config: &'a Config, now: Timestamp) -> store::Result<Self> {
-        Ok(Self { reports: store.reports().await?, config, now })
+        let mut standing = Self { reports: store.reports().await?, config, now, paused: HashMap::new() };
+        standing.paused = standing.failures_of_paused();
+        Ok(standing)
     }
 
     /// `None`: it is no longer in the queue.
@@ -51,15 +57,15 @@ impl<'a> Standing<'a> {
         Some(waiting::waiting(&facts, self.now))
     }
 
-    /// The original cause: how the last attempt failed, or why the connector is paused for which it waits.
+    /// The original cause: how the last attempt failed, or the failure of the paused connector that it waits for.
     pub(crate) fn cause<'b>(&'b self, record: &'b DeliveryRecord) -> Option<&'b Failure> {
-        let connector = record.delivery.connector.as_str();
-        let paused = || {
-            let failure = |report: &'b ConnectorReport| report.backed_off.as_ref().map(|back_off| &back_off.failure);
-            let waits = record.state == State::Queued && self.backed_off_until(connector).is_some();
-            self.reports_on(connector).find_map(failure).filter(|_| waits)
-        };
+        let paused = || self.paused.get(&record.delivery.connector).filter(|_| record.state == State::Queued);
         record.delivery.failure.as_ref().or_else(paused)
+    }
+
+    /// The last failure of each connector that all nodes hold back.
+    pub(crate) fn paused(&self) -> &HashMap<String, Failure> {
+        &self.paused
     }
 
     /// What its attempt is doing, where that has lasted for a while.
@@ -69,6 +75,17 @@ impl<'a> Standing<'a> {
         let connector = report.connectors.iter().find(|report| report.name == record.delivery.connector)?;
         let running = connector.running.iter().find(|running| running.message == record.message.network_message_id)?;
         Some(&running.doing)
+    }
+
+    fn failures_of_paused(&self) -> HashMap<String, Failure> {
+        let names: HashSet<&str> =
+            self.reports.iter().flat_map(|report| &report.connectors).map(|report| report.name.as_str()).collect();
+        let held_back = names.into_iter().filter(|name| self.backed_off_until(name).is_some());
+        let last = |name: &str| {
+            let rests = self.reports_on(name).filter_map(|report| report.backed_off.as_ref());
+            rests.max_by_key(|rest| rest.began).map(|rest| (name.to_owned(), rest.failure.clone()))
+        };
+        held_back.filter_map(last).collect()
     }
 
     /// When the first node tries it again; `None` if any node does not hold it back.
@@ -89,9 +106,14 @@ impl<'a> Standing<'a> {
 /// In a few words, for a table.
 pub(crate) fn short(waiting: &Waiting, screen: &Screen) -> String {
     match waiting {
-        Waiting::Timer { until } => format!("retry {}", screen.until(*until)),
+        Waiting::Timer { until } => match screen.until(*until).as_str() {
+            "now" => "due now".to_owned(),
+            then => format!("next attempt {then}"),
+        },
         Waiting::ConnectorLimit { .. } => "connector at its limit".to_owned(),
-        Waiting::ConnectorBackedOff { until } => format!("connector backed off, {}", screen.until(*until)),
+        Waiting::ConnectorBackedOff { until } => {
+            format!("connector paused, next attempt {}", screen.until(*until))
+        }
         Waiting::Suspended { by } => format!("suspended by {by}"),
         Waiting::Leased { doing: Some(doing), .. } => format!("{}: {}", screen.age(doing.since), doing),
         Waiting::Leased { node, .. } => format!("being delivered by {node}"),

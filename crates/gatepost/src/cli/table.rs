@@ -3,20 +3,27 @@
 //! The layout is chosen by the first page of rows and kept for those that follow, so that long results stream:
 //!
 //! ```text
-//!   no terminal ────────────> rows, nothing cut
-//!   it fits, or can be cut ─> rows, long texts end in …
-//!   too narrow for that ────> records: one line for each field, nothing cut
+//!   no terminal, no COLUMNS ─> rows, nothing cut
+//!   it fits ─────────────────> rows; first times are shortened, then long texts end in …, then ids are shortened,
+//!                              then columns are left out that are not needed to act
+//!   too narrow for that ─────> records: a line for each field, nothing cut
 //! ```
 
 use std::io::{self, Write};
 
+use jiff::Timestamp;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use uuid::Uuid;
 
 pub(crate) use super::screen::Colour;
-use super::screen::{Screen, clean};
+use super::screen::{Screen, clean, lines};
 
 /// Cells between two columns.
 const GAP: usize = 2;
+
+/// Characters of an id that are shown where there is little room: the time of its making and some more, which is enough
+/// to find it by.
+const SHORT_ID: usize = 18;
 
 /// One column's title and how far it may be cut.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +32,10 @@ pub(crate) struct Column {
     /// `None`: never cut.
     pub width_min: Option<usize>,
     pub align: Align,
+    /// Left out where the screen is narrow; the highest number first.
+    spare: u8,
+    /// Goes on in further lines instead of being cut; for the last column.
+    is_wrapped: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,15 +47,25 @@ pub(crate) enum Align {
 impl Column {
     /// A column whose texts are always shown whole.
     pub(crate) const fn whole(title: &'static str) -> Self {
-        Self { title, width_min: None, align: Align::Left }
+        Self { title, width_min: None, align: Align::Left, spare: 0, is_wrapped: false }
     }
 
     pub(crate) const fn number(title: &'static str) -> Self {
-        Self { title, width_min: None, align: Align::Right }
+        Self { align: Align::Right, ..Self::whole(title) }
     }
 
     pub(crate) const fn cut(title: &'static str, width_min: usize) -> Self {
-        Self { title, width_min: Some(width_min), align: Align::Left }
+        Self { width_min: Some(width_min), ..Self::whole(title) }
+    }
+
+    /// A last column whose long texts go on in further lines.
+    pub(crate) const fn wrapped(title: &'static str, width_min: usize) -> Self {
+        Self { is_wrapped: true, ..Self::cut(title, width_min) }
+    }
+
+    /// The same, left out where the screen is too narrow: those with the highest number first.
+    pub(crate) const fn spare(self, number: u8) -> Self {
+        Self { spare: number, ..self }
     }
 }
 
@@ -52,23 +73,64 @@ impl Column {
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     text: String,
+    /// For times and ids, where there is little room.
+    short: Option<Short>,
     colour: Option<Colour>,
+}
+
+#[derive(Clone, Debug)]
+enum Short {
+    Time(String),
+    Id(String),
+    Text(String),
 }
 
 impl Cell {
     pub(crate) fn new(text: impl AsRef<str>) -> Self {
-        Self { text: clean(text.as_ref()), colour: None }
+        Self { text: clean(text.as_ref()), short: None, colour: None }
     }
 
     pub(crate) fn coloured(text: impl AsRef<str>, colour: Colour) -> Self {
         Self { colour: Some(colour), ..Self::new(text) }
     }
+
+    pub(crate) fn time(at: Timestamp, screen: &Screen) -> Self {
+        Self { short: Some(Short::Time(screen.short_time(at))), ..Self::new(screen.time(at)) }
+    }
+
+    pub(crate) fn id(id: Uuid) -> Self {
+        let text = id.to_string();
+        Self { short: Some(Short::Id(text[..SHORT_ID].to_owned())), ..Self::new(text) }
+    }
+
+    /// The same with other words for where there is little room.
+    pub(crate) fn or_short(self, short: impl AsRef<str>) -> Self {
+        Self { short: Some(Short::Text(clean(short.as_ref()))), ..self }
+    }
+
+    fn text(&self, fit: &Fit) -> &str {
+        match &self.short {
+            Some(Short::Time(short) | Short::Text(short)) if fit.short_times => short,
+            Some(Short::Id(short)) if fit.short_ids => short,
+            Some(_) | None => &self.text,
+        }
+    }
+}
+
+/// What is done to fit.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Fit {
+    short_times: bool,
+    short_ids: bool,
+    /// Columns with this number or a higher one are left out; 0: none.
+    without_spare: u8,
+    /// Width of each column that is shown, by its index.
+    widths: Vec<Option<usize>>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Layout {
-    /// Width of each column.
-    Rows(Vec<usize>),
+    Rows(Fit),
     Records,
 }
 
@@ -92,51 +154,93 @@ impl<'a> Table<'a> {
 
     /// Prints a page of rows, each with a cell per column.
     pub(crate) fn write(&mut self, rows: &[Vec<Cell>], out: &mut dyn Write) -> io::Result<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        if self.layout.is_none() {
-            let layout = self.choose(rows);
-            if let Layout::Rows(widths) = &layout {
-                let titles = self.columns.iter().map(|column| Cell::coloured(column.title, Colour::Bold));
-                self.write_row(&titles.collect::<Vec<_>>(), widths, out)?;
-            }
-            self.layout = Some(layout);
-        }
+        self.begin(rows, out)?;
         match &self.layout {
-            Some(Layout::Rows(widths)) => rows.iter().try_for_each(|row| self.write_row(row, widths, out)),
+            Some(Layout::Rows(fit)) => rows.iter().try_for_each(|row| self.write_row(row, fit, out)),
             Some(Layout::Records) | None => rows.iter().try_for_each(|row| self.write_record(row, out)),
         }
     }
 
-    fn choose(&self, rows: &[Vec<Cell>]) -> Layout {
-        let width = |index: usize, column: &Column| {
-            let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.text.width());
-            cells.max().unwrap_or(0).max(column.title.width())
-        };
-        let mut widths: Vec<usize> =
-            self.columns.iter().enumerate().map(|(index, column)| width(index, column)).collect();
-        let Some(screen_width) = self.screen.width else {
-            return Layout::Rows(widths);
-        };
-        while widths.iter().sum::<usize>() + GAP * (widths.len() - 1) > screen_width {
-            let can_be_cut =
-                |(index, column): &(usize, &Column)| column.width_min.is_some_and(|min| widths[*index] > min);
-            let widest = self.columns.iter().enumerate().filter(can_be_cut).max_by_key(|(index, _)| widths[*index]);
-            match widest {
-                Some((index, _)) => widths[index] -= 1,
-                None => return Layout::Records,
-            }
+    /// The same, with a line of its own behind each row, which is never cut: a command to paste.
+    pub(crate) fn write_with_notes(
+        &mut self,
+        rows: &[Vec<Cell>],
+        notes: &[String],
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        self.begin(rows, out)?;
+        for (row, note) in rows.iter().zip(notes) {
+            self.write(std::slice::from_ref(row), out)?;
+            writeln!(out, "  {}", clean(note))?;
         }
-        Layout::Rows(widths)
+        Ok(())
     }
 
-    fn write_row(&self, row: &[Cell], widths: &[usize], out: &mut dyn Write) -> io::Result<()> {
-        let mut pending = 0;
-        for ((cell, column), width) in row.iter().zip(self.columns).zip(widths) {
+    /// Chooses the layout and prints the titles, if that was not done yet.
+    fn begin(&mut self, rows: &[Vec<Cell>], out: &mut dyn Write) -> io::Result<()> {
+        if self.layout.is_none() && !rows.is_empty() {
+            let layout = self.choose(rows);
+            if let Layout::Rows(fit) = &layout {
+                let titles = self.columns.iter().map(|column| Cell::coloured(column.title, Colour::Bold));
+                self.write_row(&titles.collect::<Vec<_>>(), fit, out)?;
+            }
+            self.layout = Some(layout);
+        }
+        Ok(())
+    }
+
+    /// The first way to fit that is enough.
+    fn choose(&self, rows: &[Vec<Cell>]) -> Layout {
+        let whole = self.measured(Fit::default(), rows);
+        let Some(width) = self.screen.width.filter(|width| whole.total() > *width) else {
+            return Layout::Rows(whole);
+        };
+        let short_times = Fit { short_times: true, ..Fit::default() };
+        let short = Fit { short_ids: true, ..short_times.clone() };
+        let spares = self.columns.iter().map(|column| column.spare).max().unwrap_or(0);
+        let narrower = (1..=spares).rev().map(|without_spare| Fit { without_spare, ..short.clone() });
+        let ways = [short_times, short.clone()].into_iter().chain(narrower);
+        ways.into_iter().find_map(|fit| self.cut(fit, rows, width)).map_or(Layout::Records, Layout::Rows)
+    }
+
+    /// Takes from the widest column that may be cut until all fit, if they can.
+    fn cut(&self, fit: Fit, rows: &[Vec<Cell>], width: usize) -> Option<Fit> {
+        let mut fit = self.measured(fit, rows);
+        while fit.total() > width {
+            let can_be_cut = |(index, column): &(usize, &Column)| {
+                column.width_min.is_some_and(|min| fit.widths[*index].is_some_and(|width| width > min))
+            };
+            let widest = self.columns.iter().enumerate().filter(can_be_cut).max_by_key(|(index, _)| fit.widths[*index]);
+            let (index, _) = widest?;
+            fit.widths[index] = fit.widths[index].map(|width| width - 1);
+        }
+        Some(fit)
+    }
+
+    /// The widths that all of it needs.
+    fn measured(&self, fit: Fit, rows: &[Vec<Cell>]) -> Fit {
+        let width = |(index, column): (usize, &Column)| {
+            let is_left_out = fit.without_spare > 0 && column.spare >= fit.without_spare;
+            let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.text(&fit).width());
+            (!is_left_out).then(|| cells.max().unwrap_or(0).max(column.title.width()))
+        };
+        let widths = self.columns.iter().enumerate().map(width).collect();
+        Fit { widths, ..fit }
+    }
+
+    fn write_row(&self, row: &[Cell], fit: &Fit, out: &mut dyn Write) -> io::Result<()> {
+        let (mut pending, mut more) = (0, Vec::new());
+        for ((cell, column), width) in row.iter().zip(self.columns).zip(&fit.widths) {
+            let Some(width) = *width else { continue };
             let text = match (self.screen.width, column.width_min) {
-                (Some(_), Some(_)) => cut(&cell.text, *width),
-                (Some(_), None) | (None, _) => cell.text.clone(),
+                (Some(_), Some(_)) if column.is_wrapped => {
+                    let mut lines = lines(cell.text(fit), 0, 0, width).into_iter();
+                    let first = lines.next().unwrap_or_default();
+                    more.extend(lines);
+                    first
+                }
+                (Some(_), Some(_)) => cut(cell.text(fit), width),
+                (Some(_), None) | (None, _) => cell.text(fit).to_owned(),
             };
             let blank = width.saturating_sub(text.width());
             let (before, after) = match column.align {
@@ -146,7 +250,11 @@ impl<'a> Table<'a> {
             write!(out, "{}{}", " ".repeat(pending + before), self.screen.paint(&text, cell.colour))?;
             pending = after + GAP;
         }
-        writeln!(out)
+        writeln!(out)?;
+        // The last column begins where all that is before it ends.
+        let last = fit.widths.iter().flatten().last().copied().unwrap_or(0);
+        let margin = " ".repeat(fit.total() - last);
+        more.iter().try_for_each(|line| writeln!(out, "{margin}{line}"))
     }
 
     /// Titles to the left, an empty line at the end.
@@ -155,9 +263,25 @@ impl<'a> Table<'a> {
         for (cell, column) in row.iter().zip(self.columns).filter(|(cell, _)| !cell.text.is_empty()) {
             let blank = " ".repeat(width - column.title.width() + GAP);
             let title = self.screen.paint(column.title, Some(Colour::Bold));
-            writeln!(out, "{title}{blank}{}", self.screen.paint(&cell.text, cell.colour))?;
+            let margin = width + GAP;
+            let lines = lines(&cell.text, margin, margin, self.screen.width.unwrap_or(usize::MAX));
+            for (index, line) in lines.iter().enumerate() {
+                let text = self.screen.paint(line, cell.colour);
+                match index {
+                    0 => writeln!(out, "{title}{blank}{text}")?,
+                    _ => writeln!(out, "{}{text}", " ".repeat(margin))?,
+                }
+            }
         }
         writeln!(out)
+    }
+}
+
+impl Fit {
+    /// The width of a row.
+    fn total(&self) -> usize {
+        let shown = self.widths.iter().flatten();
+        shown.clone().sum::<usize>() + GAP * shown.count().saturating_sub(1)
     }
 }
 
@@ -203,11 +327,43 @@ mod tests {
             (Some(40), "ID  TRIES  CAUSE\na1      4  connection refused\nb2     12  greylisted\n"),
             (Some(22), "ID  TRIES  CAUSE\na1      4  connection…\nb2     12  greylisted\n"),
             (Some(19), "ID  TRIES  CAUSE\na1      4  connect…\nb2     12  greylis…\n"),
-            (Some(18), "ID     a1\nTRIES  4\nCAUSE  connection refused\n\nID     b2\nTRIES  12\nCAUSE  greylisted\n\n"),
+            (
+                Some(18),
+                "ID     a1\nTRIES  4\nCAUSE  connection\n       refused\n\nID     b2\nTRIES  12\nCAUSE  greylisted\n\n",
+            ),
         ] {
             assert_eq!(printed(width, false, &[&page]), expected, "{width:?}");
         }
         assert_eq!(printed(Some(40), false, &[&[]]), "");
+    }
+
+    #[test]
+    fn narrow_tables_shorten_leave_out_and_wrap() {
+        const COLUMNS: [Column; 4] = [
+            Column::whole("ID"),
+            Column::whole("AT"),
+            Column::cut("SUBJECT", 8).spare(1),
+            Column::wrapped("CAUSE", 12),
+        ];
+        let printed = |width: usize| {
+            let now = "2026-07-30T12:00:00Z".parse().unwrap();
+            let screen = Screen { width: Some(width), colour: false, zone: TimeZone::UTC, now };
+            let id = Uuid::from_u128(0x0198_f3c2_7f5a_7c11_9d3e_2b1f_6a5c_4d3e);
+            let cause = Cell::new("mail.test: no answer within 30 s").or_short("no answer within 30 s");
+            let row = vec![Cell::id(id), Cell::time(now, &screen), Cell::new("Figures"), cause];
+            let mut out = Vec::new();
+            Table::new(&COLUMNS, &screen).write(&[row], &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert!(printed(120).contains("2026-07-30 12:00:00 +00:00  Figures  mail.test: no"), "{}", printed(120));
+        assert!(printed(80).contains("2b1f6a5c4d3e  12:00:00  Figures  no answer within"), "{}", printed(80));
+        let narrow = "\
+ID                  AT        CAUSE
+0198f3c2-7f5a-7c11  12:00:00  no answer
+                              within 30 s
+";
+        assert_eq!(printed(43), narrow);
+        assert!(printed(30).starts_with("ID       0198f3c2-7f5a-7c11-9d3e-2b1f6a5c4d3e\n"), "{}", printed(30));
     }
 
     #[test]

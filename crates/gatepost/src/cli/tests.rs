@@ -123,6 +123,33 @@ impl Store for Fixed {
         let deliveries = self.records.len() as u64;
         Ok(vec![QueueCount { connector: "onprem".to_owned(), state: State::Queued, deliveries, due }])
     }
+    async fn fold_queue<T: Send + 'static>(
+        &self,
+        selection: Selection,
+        mut value: T,
+        step: fn(&mut T, &QueueRow<'_>),
+    ) -> Result<T> {
+        let wanted = |record: &&DeliveryRecord| {
+            selection.connector.as_ref().is_none_or(|connector| *connector == record.delivery.connector)
+        };
+        for record in self.records.iter().filter(wanted) {
+            let row = QueueRow {
+                message: record.message.key,
+                network_message_id: record.message.network_message_id,
+                connector: &record.delivery.connector,
+                state: record.state,
+                received: record.message.received,
+                due: record.due,
+                failure: record.delivery.failure.as_ref(),
+            };
+            step(&mut value, &row);
+        }
+        Ok(value)
+    }
+    async fn ids_between(&self, first: Uuid, last: Uuid, limit: u32) -> Result<Vec<Uuid>> {
+        let ids = self.records.iter().map(|record| record.message.network_message_id);
+        Ok(ids.filter(|id| (first..=last).contains(id)).take(limit as usize).collect())
+    }
     async fn message(&self, id: Uuid) -> Result<Option<MessageRecord>> {
         let of = |record: &&DeliveryRecord| record.message.network_message_id == id;
         let deliveries: Vec<_> = self.records.iter().filter(of).cloned().collect();
@@ -307,8 +334,9 @@ fn the_queue_as_a_table() {
     assert_eq!(
         text,
         "\
-ID                                    AGE  SENDER             RECIPIENT        CONNECTOR  TRIES  WAITS         CAUSE
-00000000-0000-0000-0000-000000000001   3h  alice@example.org  bob@onprem.test  onprem         4  retry in 12m  \
+ID                                    AGE  SENDER             RECIPIENT        CONNECTOR  ATTEMPTS  WAITS                \
+CAUSE
+00000000-0000-0000-0000-000000000001   3h  alice@example.org  bob@onprem.test  onprem            4  next attempt in 12m  \
 mail.onprem.test:25 [192.0.2.25]: rejected while sending RCPT TO: 451 4.3.0 mailbox busy / later
 
 1 of 1 delivery in the queue.
@@ -319,23 +347,82 @@ onprem     queued           1  in 12m
     let wide = run("gatepost queue list", &store_with(vec![record(1)]), Some(150)).unwrap();
     assert!(wide.lines().all(|line| line.chars().count() <= 150) && wide.contains('…'), "{wide}");
     let narrow = run("gatepost queue list", &store_with(vec![record(1)]), Some(80)).unwrap();
-    assert!(narrow.contains("WAITS      retry in 12m\nCAUSE      mail.onprem.test:25 [192.0.2.25]"), "{narrow}");
+    let row: Vec<&str> = narrow.lines().take(2).collect();
+    assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+    assert!(
+        row[0].starts_with("ID                  AGE  ") && row[1].starts_with("00000000-0000-0000   3h  "),
+        "{narrow}"
+    );
 }
 
 #[test]
 fn an_empty_queue_says_so() {
     assert_eq!(run("gatepost queue list", &store_with(vec![]), None).unwrap(), "The queue is empty.\n");
     let text = run(&format!("gatepost queue list --message {}", id(9)), &store_with(vec![record(1)]), None).unwrap();
-    assert_eq!(text, "Nothing in the queue matches; it holds 1 delivery.\n");
+    assert_eq!(text, "No deliveries match; the queue holds 1 delivery.\n");
 }
 
 #[test]
 fn long_queues_are_read_page_by_page() {
     let store = store_with((1..=1203).map(record).collect());
     let text = run("gatepost queue list", &store, None).unwrap();
-    assert!(text.contains("\n1203 of 1203 deliveries in the queue.\n"));
+    assert!(text.contains("\n1,203 of 1,203 deliveries in the queue.\n"));
     assert_eq!(text.lines().filter(|line| line.starts_with("00000000-")).count(), 1203);
+    assert!(text.ends_with("\nOne row per cause instead: gatepost queue list --by cause\n"));
     assert_eq!(json("gatepost queue list --format json", &store)["deliveries"].as_array().unwrap().len(), 1203);
+}
+
+#[test]
+fn one_cause_is_one_row() {
+    let mut records: Vec<_> = (1..=62).map(record).collect();
+    for (number, record) in records.iter_mut().enumerate() {
+        let text = format!("greylisted, try again in {} seconds", number + 7);
+        record.delivery.failure.as_mut().unwrap().reply.as_mut().unwrap().text = text;
+    }
+    // Another recipient of the same message, and one that was not tried yet.
+    records.push(DeliveryRecord { message: records[61].message.clone(), ..record(63) });
+    records[62].delivery.failure = records[0].delivery.failure.clone();
+    records.push(record(64));
+    records[63].delivery.failure = None;
+    records[63].delivery.connector = "other".to_owned();
+    let store = store_with(records);
+    let text = run("gatepost queue list --by cause", &store, Some(80)).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "MESSAGES  OLDEST  NEXT    EXAMPLE             CAUSE");
+    assert!(lines[1].starts_with("      62      3h  in 12m  00000000-0000-0000  rejected while sending"), "{text}");
+    let commands: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("  gatepost ")).collect();
+    assert!(commands[0].starts_with("queue list --cause rcpt-451-4.3.0-"), "{text}");
+    assert_eq!(commands[1], "queue list --cause untried");
+    assert!(
+        text.contains("\n64 deliveries in 2 groups.\n") && lines.iter().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+
+    // The command lists what the row counts.
+    let listed = run(&format!("gatepost {}", commands[0]), &store, None).unwrap();
+    assert!(listed.contains("\n63 of 64 deliveries in the queue.\n"), "{listed}");
+    let counts = json("gatepost queue list --connector other --format json", &store)["counts"].clone();
+    assert_eq!((&counts[0]["connector"], &counts[0]["deliveries"]), (&"other".into(), &1.into()), "{counts}");
+    assert_eq!(counts.as_array().unwrap().len(), 1, "filtered lists have filtered counts");
+
+    let value = json("gatepost queue list --by connector --format json", &store);
+    assert_eq!((&value["groups"][0]["group"], &value["groups"][0]["messages"]), (&"onprem".into(), &62.into()));
+    assert_eq!(value["groups"][1]["command"], "gatepost queue list --connector other");
+    let ages = json("gatepost queue list --by age --format json", &store);
+    assert_eq!(ages["groups"][0]["command"], "gatepost queue list --older-than 1h --younger-than 4h");
+    let old = run("gatepost queue list --older-than 4h", &store, None).unwrap();
+    assert_eq!(old, "No deliveries match; the queue holds 64 deliveries.\n");
+}
+
+#[test]
+fn a_shortened_id_is_enough() {
+    let mut other = record(2);
+    other.message.network_message_id = "0198f3c2-7f5a-7c11-9d3e-2b1f6a5c4d3e".parse().unwrap();
+    let store = store_with(vec![record(1), other]);
+    let text = run("gatepost queue show 0198f3c2-7f5a-7c11", &store, None).unwrap();
+    assert!(text.starts_with("Message 0198f3c2-7f5a-7c11-9d3e-2b1f6a5c4d3e\n"), "{text}");
+    let error = run("gatepost queue show ffffffff", &store, None).unwrap_err();
+    assert_eq!(error, "there is no message whose id begins with ffffffff");
 }
 
 #[test]
@@ -357,7 +444,8 @@ fn the_queue_as_json() {
             "waiting": {
                 "waits": "timer",
                 "until": "2026-07-30T12:12:30Z",
-                "unblocked_by": "the retry at 2026-07-30T12:12:30Z; or now: gatepost queue retry",
+                "unblocked_by": "the next attempt at 2026-07-30T12:12:30Z",
+                "command": "gatepost queue retry --message 00000000-0000-0000-0000-000000000001",
             },
             "failure": {
                 "phase": "rcpt",
@@ -418,9 +506,11 @@ Message 00000000-0000-0000-0000-000000000001
 Delivery to bob@onprem.test
   Status        Pending (queued)
   Connector     onprem
-  Tries         4
-  Waits         retry at 2026-07-30 12:12:30 +00:00
-  Unblocked by  the retry at 2026-07-30 12:12:30 +00:00; or now: gatepost queue retry
+  Attempts      4
+  Waits         next attempt at 2026-07-30 12:12:30 +00:00
+  Unblocked by  the next attempt at 2026-07-30 12:12:30 +00:00
+  Act now       with this command:
+    gatepost queue retry --message 00000000-0000-0000-0000-000000000001
   Due           2026-07-30 12:12:30 +00:00 (in 12m)
   Cause         rejected
   Phase         rcpt (sending RCPT TO)
@@ -431,7 +521,8 @@ Delivery to bob@onprem.test
   Reply text    later
 
 Events
-  2026-07-30 09:00:00 +00:00  edge-1  received from 192.0.2.7 (client.example), 10.2 KiB, 1 recipient
+  2026-07-30 09:00:00 +00:00  edge-1  received from 192.0.2.7 (client.example),
+      10.2 KiB, 1 recipient
 "
     );
     let value = json(&format!("gatepost queue show {} --format json", id(1)), &store);
@@ -466,7 +557,7 @@ fn export_writes_the_content_as_it_is() {
 fn commands_reach_the_store() {
     let store = store_with(vec![record(1), record(2)]);
     let text = run("gatepost queue suspend --connector onprem", &store, None).unwrap();
-    assert_eq!(text, "2 deliveries suspended; 1 delivery left alone: a node is delivering at this moment.\n");
+    assert_eq!(text, "2 deliveries suspended; 1 delivery not changed, because a node is delivering now.\n");
     let selection = Selection { connector: Some("onprem".to_owned()), ..Selection::default() };
     assert_eq!(*store.commands.lock().unwrap(), [(Command::Suspend, selection)]);
     assert_eq!(
@@ -489,7 +580,9 @@ fn commands_refuse_to_act_without_a_selection() {
 fn removing_several_messages_needs_a_second_word() {
     let store = store_with(vec![record(1), record(2)]);
     let error = run("gatepost queue remove --all", &store, None).unwrap_err();
-    assert!(error.contains("more than one message") && error.contains("--yes"), "{error}");
+    assert_eq!(error, "this would remove more than one message: check with `gatepost queue list`, then add --yes");
+    let error = run("gatepost queue remove --connector onprem --state queued", &store, None).unwrap_err();
+    assert!(error.contains("`gatepost queue list --connector onprem --state queued`"), "{error}");
     assert!(store.commands.lock().unwrap().is_empty());
     run(&format!("gatepost queue remove --message {}", id(1)), &store, None).unwrap();
     run("gatepost queue remove --all --yes", &store, None).unwrap();
@@ -509,7 +602,7 @@ fn trace_shows_status_and_why() {
     ]);
     let text = run("gatepost trace", &store, None).unwrap();
     for (number, words) in [
-        (1, ["Pending", "retry in 12m: mail.onprem.test:25 [192.0.2.25]: rejected"]),
+        (1, ["Pending", "next attempt in 12m: mail.onprem.test:25 [192.0.2.25]: rejected"]),
         (2, ["Delivered", "250 queued as 4F"]),
         (3, ["Failed", "451 4.3.0 mailbox busy"]),
         (4, ["Removed", "removed from the queue by an operator"]),
@@ -534,8 +627,8 @@ fn trace_shows_status_and_why() {
     assert!(!run("gatepost trace --limit 5", &store, None).unwrap().contains("--after"), "there are no more");
     assert_eq!(json("gatepost trace --limit 5 --format json", &store)["next"], serde_json::Value::Null);
     let end = short.lines().last().unwrap();
-    assert!(end.starts_with("These are the newest 2. The next ones: --after 17"), "{end}");
-    assert_eq!(run("gatepost trace", &store_with(vec![]), None).unwrap(), "No message matches.\n");
+    assert!(end.starts_with("Showing 2 rows; there are more. Next page: --after 17"), "{end}");
+    assert_eq!(run("gatepost trace", &store_with(vec![]), None).unwrap(), "No messages match.\n");
 }
 
 #[test]
@@ -821,7 +914,7 @@ Incident 00000000-0000-0000-0000-000000000001: no-shared-cipher
   Destination   mail.onprem.test:25
   Opened        2026-07-30 09:05:00 +00:00 by mx1
   State         open, last seen 5s ago
-  Pending       96 messages, 104 at the most
+  Pending       96 messages (peak 104)
   Oldest        received 2026-07-30 09:00:00 +00:00 (3h ago)
 
 1. no-shared-cipher, 97 % sure
@@ -852,5 +945,5 @@ Incident 00000000-0000-0000-0000-000000000001: no-shared-cipher
     // Who looks at the queue is told.
     let queue = run("gatepost queue list", &store, None).unwrap();
     assert!(queue.ends_with(&format!("An incident is open for onprem: gatepost incident show {}\n", id(1))), "{queue}");
-    assert_eq!(run("gatepost incident list", &store_with(vec![]), None).unwrap(), "No incident was noted.\n");
+    assert_eq!(run("gatepost incident list", &store_with(vec![]), None).unwrap(), "No incidents.\n");
 }

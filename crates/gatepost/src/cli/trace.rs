@@ -16,10 +16,10 @@ use trace::{
 use uuid::Uuid;
 
 use super::{
-    arguments::{Status, TraceArguments, TraceEncoding, TraceFormat, cursor_text},
-    event, export, json,
+    arguments::{Id, SearchArguments, Status, TraceArguments, TraceEncoding, TraceFormat, cursor_text},
+    event, export, ids, json,
     pages::Pages,
-    screen::Screen,
+    screen::{Screen, counted},
     standing::{self, Standing},
     table::{Cell, Column, Table},
 };
@@ -28,10 +28,10 @@ use crate::config::Config;
 const COLUMNS: [Column; 7] = [
     Column::whole("RECEIVED"),
     Column::whole("STATUS"),
-    Column::cut("SENDER", 12),
+    Column::cut("SENDER", 12).spare(1),
     Column::cut("RECIPIENT", 14),
-    Column::cut("SUBJECT", 8),
-    Column::cut("WHY", 24),
+    Column::cut("SUBJECT", 8).spare(2),
+    Column::cut("WHY", 16),
     Column::whole("ID"),
 ];
 
@@ -44,7 +44,9 @@ pub(crate) async fn run<S: Store>(
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let query = arguments.search.query(screen.now)?;
+    let message = ids::named(arguments.search.message, store).await?;
+    let search = SearchArguments { message: message.map(Id::from), ..arguments.search.clone() };
+    let query = search.query(screen.now)?;
     if arguments.follow {
         return follow(arguments, query, store, config, screen, out).await;
     }
@@ -230,13 +232,13 @@ impl<S: Store> Page<'_, S> {
     fn row(&self, record: &DeliveryRecord) -> Vec<Cell> {
         let status = Status::from(record.state);
         vec![
-            Cell::new(self.screen.time(record.message.received)),
+            Cell::time(record.message.received, self.screen),
             Cell::coloured(status.name(), status.colour()),
             Cell::new(sender(record)),
             Cell::new(record.delivery.recipient.as_str()),
             Cell::new(record.message.subject.as_deref().unwrap_or_default()),
             Cell::new(self.why(record)),
-            Cell::new(record.message.network_message_id.to_string()),
+            Cell::id(record.message.network_message_id),
         ]
     }
 
@@ -263,9 +265,10 @@ pub(crate) fn sender(record: &DeliveryRecord) -> &str {
 
 fn write_count(records: &[DeliveryRecord], next: Option<TraceCursor>, out: &mut dyn Write) -> io::Result<()> {
     match next {
-        _ if records.is_empty() => writeln!(out, "No message matches."),
+        _ if records.is_empty() => writeln!(out, "No messages match."),
         Some(next) => {
-            writeln!(out, "These are the newest {}. The next ones: --after {}", records.len(), cursor_text(next))
+            let rows = counted(records.len() as u64, "row", "rows");
+            writeln!(out, "Showing {rows}; there are more. Next page: --after {}", cursor_text(next))
         }
         None => Ok(()),
     }

@@ -5,12 +5,11 @@ use std::io::Write;
 use anyhow::{Context as _, bail};
 use diagnosis::{Explained, Finding, explain};
 use store::{Store, TraceQuery};
-use uuid::Uuid;
 
 use super::{
-    arguments::{Format, WhyArguments},
+    arguments::{Format, Id, WhyArguments},
     finding::FindingView,
-    incident,
+    ids, incident,
     screen::{Screen, clean},
 };
 use crate::{config::Config, protocol_log, why, why::Report};
@@ -81,7 +80,8 @@ async fn add_history<'a, S: Store>(
     let since = arguments.since.map(|since| since.timestamp(screen.now));
     let mut query = TraceQuery { since, limit: u32::MAX, ..TraceQuery::default() };
     // Other mail of the same connector is what this message is held against.
-    if let Some(id) = wanted.and_then(|what| what.parse::<Uuid>().ok()) {
+    if let Some(id) = wanted.and_then(as_id) {
+        let id = ids::message(id, store).await?;
         let record = store.message(id).await.context("failed to read the message")?;
         let Some(record) = record else { bail!("no message has the id {id}") };
         query.connector = record.deliveries.first().map(|record| record.delivery.connector.clone());
@@ -90,6 +90,12 @@ async fn add_history<'a, S: Store>(
     }
     gathered.add_store(store, query).await.context("failed to read the history")?;
     Ok(wanted)
+}
+
+/// A message's id or its beginning, which has dashes where a host that looks the same would rarely have one.
+fn as_id(what: &str) -> Option<Id> {
+    let id: Id = what.parse().ok()?;
+    (id.whole().is_some() || what.as_bytes().get(8) == Some(&b'-')).then_some(id)
 }
 
 /// Puts findings to the test, and their order by it.

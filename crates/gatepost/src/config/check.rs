@@ -12,12 +12,15 @@ use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
+use trace::NextStep;
 
 use super::{
     error::Fault,
     hosts::{self, SmartHost},
     network::Network,
+    place::get,
     settings::{Config, INTERNET, NamedPolicy},
+    spelling::{hint, hint_among},
     units::{ByteSize, Deadline, Duration, Rate},
 };
 
@@ -143,7 +146,7 @@ fn check_text(format: &str, text: &str) -> Result<(), String> {
         "host-name" if !text.is_empty() && !hosts::is_host_name(text) => Err(format!("\"{text}\" is no host name")),
         "name" if text.chars().any(char::is_control) => Err("a name has no control characters".to_owned()),
         "sha256" if !(text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())) => {
-            Err("a SHA-256 has 64 hexadecimal digits; gatepost api token makes one".to_owned())
+            Err(format!("a SHA-256 has 64 hexadecimal digits; to make one: {}", NextStep::ApiToken))
         }
         "webhook" => net::webhook::Url::parse(text).map(drop),
         "path" if text.is_empty() => Err("a path must not be empty".to_owned()),
@@ -203,6 +206,9 @@ fn check_names(document: &DeTable<'_>) -> Vec<Fault> {
     faults
 }
 
+/// The built-in policy that gives nothing up.
+const MODERN: &str = "modern";
+
 fn check_policy_names(document: &DeTable<'_>) -> Vec<Fault> {
     let built_in = TlsPolicy::built_in().map(|policy| policy.name);
     let mut policies = names(document, "tls_policy", "name");
@@ -219,7 +225,8 @@ fn check_policy_names(document: &DeTable<'_>) -> Vec<Fault> {
     let known = || built_in.iter().map(String::as_str).chain(policies.iter().map(|policy| policy.name));
     for Named { name, span } in names(document, "connector", "tls_policy") {
         if !known().any(|policy| policy == name) {
-            let hint = hint(name, "TLS policies are:", known());
+            // Whether one of the file's own is weaker than what was meant is not known here.
+            let hint = hint_among(name, "TLS policies are:", known(), [MODERN].into_iter());
             faults.push(Fault::new(span, format!("unknown TLS policy \"{name}\"; {hint}")));
         }
     }
@@ -230,7 +237,11 @@ fn check_policy_names(document: &DeTable<'_>) -> Vec<Fault> {
 fn duplicates(what: &str, names: &mut Vec<Named<'_>>, key: impl Fn(&str) -> String) -> Vec<Fault> {
     let mut seen = HashSet::new();
     let repeated = names.extract_if(.., |named| !seen.insert(key(named.name)));
-    repeated.map(|Named { name, span }| Fault::new(span, format!("{what} \"{name}\" is here a second time"))).collect()
+    repeated
+        .map(|Named { name, span }| {
+            Fault::new(span, format!("{what} \"{name}\" is defined twice; remove or rename one"))
+        })
+        .collect()
 }
 
 /// Certificate and key are of use only together.
@@ -259,7 +270,7 @@ fn check_api(document: &DeTable<'_>) -> Vec<Fault> {
         let open = addresses.filter_map(named).filter(is_open);
         faults.extend(open.map(|address| {
             let message =
-                format!("{} is not loopback, and needs an [[api_token]]: gatepost api token NAME", address.name);
+                format!("{} is not loopback, and needs an [[api_token]]: {}", address.name, NextStep::ApiToken);
             Fault::new(address.span, message)
         }));
     }
@@ -307,10 +318,6 @@ fn tables<'a, 'i>(document: &'a DeTable<'i>, array: &str) -> impl Iterator<Item 
     tables.into_iter().flat_map(|tables| tables.iter()).filter_map(|table| table.get_ref().as_table())
 }
 
-fn get<'a, 'i>(table: &'a DeTable<'i>, key: &str) -> Option<&'a Spanned<DeValue<'i>>> {
-    table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
-}
-
 /// True if the schema allows values of that JSON type.
 pub(super) fn has_type(schema: &Value, name: &str) -> bool {
     match &schema["type"] {
@@ -350,19 +357,6 @@ fn expected(schema: &Value) -> &'static str {
 fn article(type_name: &str) -> String {
     let article = if type_name.starts_with(['a', 'i', 'o']) { "an" } else { "a" };
     format!("{article} {type_name}")
-}
-
-/// All names, and before them the one that was probably meant.
-pub(crate) fn hint<'a>(wrong: &str, label: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
-    let all = format!("{label} {}", names.clone().collect::<Vec<_>>().join(", "));
-    let alone = names.clone().nth(1).is_none();
-    let near = names.map(|name| (strsim::levenshtein(wrong, name), name)).min();
-    match near {
-        Some((distance, name)) if !alone && distance <= 2.max(name.len() / 3) && distance < name.chars().count() => {
-            format!("did you mean \"{name}\"? {all}")
-        }
-        _ => all,
-    }
 }
 
 #[cfg(test)]
@@ -468,11 +462,11 @@ mod tests {
             ),
             (
                 "[api]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:2580\"]\n",
-                &["2:26: 0.0.0.0:2580 is not loopback, and needs an [[api_token]]: gatepost api token NAME"],
+                &["2:26: 0.0.0.0:2580 is not loopback, and needs an [[api_token]]: gatepost api token monitoring"],
             ),
             (
                 "[[api_token]]\nname = \"a\"\nsha256 = \"12\"\n",
-                &["3:10: sha256: a SHA-256 has 64 hexadecimal digits; gatepost api token makes one"],
+                &["3:10: sha256: a SHA-256 has 64 hexadecimal digits; to make one: gatepost api token monitoring"],
             ),
             (
                 "[internet]\nallow = [\"10.0.0.1/8\"]\n",
@@ -485,7 +479,7 @@ mod tests {
                 &["2:8: the name \"internet\" belongs to the built-in connector"],
             ),
             ("[notices]\nconnector = \"out\"\n", &["2:13: unknown connector \"out\"; there is no [[connector]]"]),
-            (&format!("{connector}{connector}"), &["5:8: connector \"onprem\" is here a second time"]),
+            (&format!("{connector}{connector}"), &["5:8: connector \"onprem\" is defined twice; remove or rename one"]),
             (
                 &format!("{connector}[[accepted_domain]]\nname = \"a.test\"\nconnector = \"onprm\"\n"),
                 &["6:13: unknown connector \"onprm\"; connectors are: onprem"],
@@ -493,7 +487,7 @@ mod tests {
             (
                 "[[accepted_domain]]\nname = \"a.test\"\nconnector = \"internet\"\n\
                 [[accepted_domain]]\nname = \"A.TEST\"\nconnector = \"internet\"\n",
-                &["5:8: accepted domain \"A.TEST\" is here a second time"],
+                &["5:8: accepted domain \"A.TEST\" is defined twice; remove or rename one"],
             ),
             ("[[accepted_domain]]\nname = \"a@b\"\nconnector = \"internet\"\n", &["2:8: name: \"a@b\" is no domain"]),
             ("[watch]\nwebhook = \"https://a.test/\"\n", &["2:11: webhook needs secret_file beside it"]),

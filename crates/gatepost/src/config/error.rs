@@ -2,6 +2,7 @@
 
 use std::{fmt, io, ops::Range, path::Path, string::FromUtf8Error};
 
+use trace::NextStep;
 use unicode_width::UnicodeWidthStr;
 
 /// One fault, before its place is known as line and column.
@@ -24,7 +25,7 @@ impl From<toml::de::Error> for Fault {
     }
 }
 
-/// All that is wrong with a configuration file, in the order of the file. At least one.
+/// All that is wrong with a configuration file, in the order of the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ConfigErrors(Vec<ConfigError>);
 
@@ -59,9 +60,10 @@ impl ConfigErrors {
     }
 
     pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
+        let example = || NextStep::ConfigExample { file: path.display().to_string() };
         let hint = match error.kind() {
-            io::ErrorKind::NotFound => "; to make one: gatepost config example > gatepost.toml",
-            _ => "",
+            io::ErrorKind::NotFound => format!("; to make one: {}", example()),
+            _ => String::new(),
         };
         Self::without_place(path, format!("failed to read the configuration: {error}{hint}"))
     }
@@ -69,6 +71,41 @@ impl ConfigErrors {
     pub(super) fn not_utf8(path: &Path, error: &FromUtf8Error) -> Self {
         let at = error.utf8_error().valid_up_to();
         Self::without_place(path, format!("the configuration is not UTF-8 (byte {at})"))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True if the file could not be read at all.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.0.iter().any(|error| error.place.is_none())
+    }
+
+    /// Each in one line, without the quoted one of the file.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|error| match &error.place {
+            Some(Place { line, column, .. }) => format!("{}:{line}:{column}: {}", error.file, error.message),
+            None => format!("{}: {}", error.file, error.message),
+        })
+    }
+
+    /// As `config check --format json` shows them.
+    pub(crate) fn views(&self) -> Vec<serde_json::Value> {
+        let view = |error: &ConfigError| {
+            let place = error.place.as_ref();
+            serde_json::json!({
+                "file": error.file,
+                "line": place.map(|place| place.line),
+                "column": place.map(|place| place.column),
+                "message": error.message,
+            })
+        };
+        self.0.iter().map(view).collect()
     }
 
     fn without_place(path: &Path, message: String) -> Self {

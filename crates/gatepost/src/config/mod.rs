@@ -7,36 +7,61 @@
 
 mod check;
 mod error;
+mod examine;
 mod hosts;
+mod listen;
 mod network;
+mod place;
 mod reference;
 mod settings;
+mod spelling;
 mod units;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use check::hint;
 pub(crate) use error::ConfigErrors;
-pub(crate) use hosts::Hosts;
+pub(crate) use examine::Purpose;
+pub(crate) use hosts::{Hosts, SmartHost};
+pub(crate) use listen::why_not as why_not_listening;
 pub(crate) use reference::reference;
 pub(crate) use settings::*;
+pub(crate) use spelling::hint;
 pub(crate) use units::{ByteSize, Deadline, Duration, Rate};
 
 use error::Fault;
+use examine::{Findings, examine};
+use jiff::Timestamp;
+use place::Place;
 
 /// A short commented file to start from: loopback only.
 pub(crate) const EXAMPLE: &str = include_str!("example.toml");
 
+/// A configuration that was looked at with all that it names.
+pub(crate) struct Examined {
+    /// `Err`: it cannot be used.
+    pub config: Result<Config, ConfigErrors>,
+    /// What works otherwise than was probably meant.
+    pub warnings: ConfigErrors,
+}
+
 impl Config {
     /// Reads the file. Every fault in it is in the error.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigErrors> {
-        match std::fs::read(path) {
-            Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => Self::parse(&text, path),
-                Err(error) => Err(ConfigErrors::not_utf8(path, &error)),
-            },
-            Err(error) => Err(ConfigErrors::unreadable(path, &error)),
-        }
+        Self::parse(&read(path)?, path)
+    }
+
+    /// Reads the file and looks at all that it names: files, folders, addresses.
+    pub(crate) fn examine(path: &Path, purpose: Purpose) -> Examined {
+        let nothing = || ConfigErrors::new(path, "", Vec::new());
+        let read = read(path).and_then(|text| Ok((Self::parse(&text, path)?, text)));
+        let (config, text) = match read {
+            Ok(read) => read,
+            Err(errors) => return Examined { config: Err(errors), warnings: nothing() },
+        };
+        let Findings { errors, warnings } = examine(&config, &Place::new(&text), purpose, Timestamp::now());
+        let warnings = ConfigErrors::new(path, &text, warnings);
+        let config = if errors.is_empty() { Ok(config) } else { Err(ConfigErrors::new(path, &text, errors)) };
+        Examined { config, warnings }
     }
 
     /// Reads `text` as if it stood in the file `path`, to whose folder relative paths are joined.
@@ -82,6 +107,11 @@ impl Config {
         }
         self
     }
+}
+
+fn read(path: &Path) -> Result<String, ConfigErrors> {
+    let bytes = std::fs::read(path).map_err(|error| ConfigErrors::unreadable(path, &error))?;
+    String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(path, &error))
 }
 
 /// A domain in the form that look-ups compare; `*.` before it stays.

@@ -7,6 +7,7 @@ use diagnosis::Finding;
 use jiff::Timestamp;
 use store::{PolicyResults, Store};
 use tokio::time::{Instant, sleep};
+use trace::NextStep;
 
 use super::Node;
 use crate::{
@@ -67,7 +68,8 @@ async fn halt<S: Store>(node: &Node<S>, plan: &(u64, Rollout), finding: Finding,
     let version = fleet::halt_itself(&node.store, plan, reason.clone(), trouble, &by, now).await?;
     // Another node may have been first, or an operator.
     if let Some(version) = version {
-        tracing::error!(version, destination, cause, reason, "the rollout has halted itself: gatepost rollout status");
+        let next_step = NextStep::RolloutStatus;
+        tracing::error!(version, destination, cause, reason, %next_step, "the rollout has halted itself");
     }
     Ok(())
 }

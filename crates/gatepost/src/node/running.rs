@@ -26,7 +26,11 @@ use super::{
     Node, Tasks, background, clock, defence, inbound, inquiry, outbound, outbound::Outbound, policy, routes, settings,
     watch as watching,
 };
-use crate::{api, config::Config, protocol_log::ProtocolLogs};
+use crate::{
+    api,
+    config::{Config, why_not_listening},
+    protocol_log::ProtocolLogs,
+};
 
 /// A shutdown waits so long for attempts; those that have not sent their final dot by then are stopped, and their mail
 /// goes back to the queue.
@@ -116,9 +120,8 @@ impl<S: Store> Running<S> {
         let config = self.node.config.load_full();
         for address in config.inbound.listen.iter().copied() {
             let opened = listen(address).and_then(|listener| Ok((listener.address()?, listener)));
-            let (address, listener) = opened.with_context(|| {
-                format!("failed to listen on {address} ([inbound] listen): is another server running there?")
-            })?;
+            let (address, listener) = opened
+                .map_err(|error| anyhow::anyhow!("{}", why_not_listening(address, "[inbound] listen", &error)))?;
             tracing::info!(%address, "listening for SMTP");
             let server = Arc::clone(server);
             self.addresses.push(address);

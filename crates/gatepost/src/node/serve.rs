@@ -6,7 +6,7 @@ use store::{SqliteStore, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Running;
-use crate::config::Config;
+use crate::config::{Config, Examined, Purpose};
 
 /// What a shutdown waits for messages under way.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(60);
@@ -55,7 +55,9 @@ async fn until_told_to_stop<S: Store>(running: &Running<S>, path: &Path) -> anyh
 }
 
 fn reload<S: Store>(running: &Running<S>, path: &Path) {
-    match Config::load(path).map_err(anyhow::Error::from).and_then(|config| running.reload(config)) {
+    let Examined { config, warnings } = Config::examine(path, Purpose::Serve);
+    warnings.messages().for_each(|warning| tracing::warn!("{warning}"));
+    match config.map_err(anyhow::Error::from).and_then(|config| running.reload(config)) {
         Ok(restart_needed) if restart_needed.is_empty() => tracing::info!("configuration reloaded"),
         Ok(restart_needed) => tracing::warn!(
             keys = restart_needed.join(", "),

@@ -236,7 +236,8 @@ fn other_systems_files_are_shown() {
     assert_eq!(told, expected);
     let (_, text, _) = read(&["--from-message-trace", file, "--status", "pending", "--recipient", "second@*"]);
     assert!(
-        text.contains("[{LED=127.0.0.1:9: connection refused") && text.contains("Read 5 rows; 0 more told nothing."),
+        text.contains("[{LED=127.0.0.1:9: connection refused")
+            && text.contains("5 events read, 0 lines not recognised."),
         "{text}"
     );
 

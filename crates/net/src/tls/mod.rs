@@ -8,6 +8,7 @@
 
 mod acceptor;
 mod connector;
+mod files;
 mod handshake;
 mod https;
 mod offer;
@@ -29,27 +30,28 @@ use protocol::smtp::TlsSummary;
 
 pub use acceptor::{Acceptor, acceptor, ensure_self_signed};
 pub use connector::{Identity, TlsContext, TlsSettings};
+pub use files::{Certificates, PrivateKey, Validity, read_certificates, read_private_key};
 pub use handshake::accept_unobserved;
 pub(crate) use handshake::{HandshakeError, accept, connect, late_alert};
 pub(crate) use https::https_connector;
 pub use offer::offer;
-pub use policy::{PolicyFault, check_policy};
+pub use policy::{PolicyFault, check_policy, policy_warnings};
 pub(crate) use tap::Tap;
 
 /// Why TLS could not be set up on this node.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("failed to read certificate {path}: {source}")]
+    #[error("failed to read certificate {path}: {}", reason(.source))]
     Certificate { path: PathBuf, source: ErrorStack },
-    #[error("failed to read private key {path}: {source}")]
+    #[error("failed to read private key {path}: {}", reason(.source))]
     Key { path: PathBuf, source: ErrorStack },
-    #[error("failed to read the trusted certificates in {path}: {source}")]
+    #[error("failed to read the trusted certificates in {path}: {}", reason(.source))]
     Authorities { path: PathBuf, source: ErrorStack },
-    #[error("the private key {key} does not belong to the certificate {certificate}: {source}")]
+    #[error("the private key {key} does not belong to the certificate {certificate}")]
     Mismatch { certificate: PathBuf, key: PathBuf, source: ErrorStack },
     #[error("failed to write {path}: {source}")]
     Write { path: PathBuf, source: io::Error },
-    #[error("OpenSSL: {0}")]
+    #[error("OpenSSL: {}", reason(.0))]
     OpenSsl(#[from] ErrorStack),
 }
 

@@ -4,7 +4,7 @@
 use openssl::ssl::{SslContextBuilder, SslMethod};
 use protocol::tls::{TlsPolicy, TlsVersion};
 
-use super::{connector::under, load_providers, reason};
+use super::{connector::under, load_providers, offer, reason};
 
 /// One fault of a policy, at one of its settings.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,14 +58,50 @@ pub fn check_policy(policy: &TlsPolicy) -> Vec<PolicyFault> {
     }
     // What the parts do not show, such as a list whose exclusions leave nothing.
     if faults.is_empty()
-        && let Err(error) = under(policy)
+        && let Some(fault) = check_offer(policy)
     {
-        faults.push(PolicyFault {
-            setting: "ciphers",
-            message: format!("nothing is left to offer ({})", reason(&error)),
-        });
+        faults.push(fault);
     }
     faults
+}
+
+/// What the policy says and OpenSSL silently does not do.
+pub fn policy_warnings(policy: &TlsPolicy) -> Vec<PolicyFault> {
+    let is_kept_from_old = policy.minimum < TlsVersion::Tls12 && policy.maximum >= TlsVersion::Tls12;
+    if !is_kept_from_old || policy.security_level == 0 {
+        return Vec::new();
+    }
+    let message = format!(
+        "the minimum, {}, has no effect: at security_level {} OpenSSL uses TLS 1.2 or newer only; set security_level = 0 \
+         to reach servers with older versions, or minimum = \"1.2\"",
+        policy.minimum, policy.security_level
+    );
+    vec![PolicyFault { setting: "minimum", message }]
+}
+
+/// Whether anything is left to offer.
+fn check_offer(policy: &TlsPolicy) -> Option<PolicyFault> {
+    if let Err(error) = under(policy) {
+        let message = format!("nothing is left to offer ({})", reason(&error));
+        return Some(PolicyFault { setting: "ciphers", message });
+    }
+    // OpenSSL counts the hash of TLS 1.0 and 1.1 as too weak for any level but 0 (SSL_CTX_set_security_level(3)).
+    if policy.maximum < TlsVersion::Tls12 && policy.security_level > 0 {
+        let message = format!(
+            "{} and older cannot be used at security_level {}: every handshake would fail; set security_level = 0, or \
+             maximum = \"1.2\" or newer",
+            policy.maximum, policy.security_level
+        );
+        return Some(PolicyFault { setting: "maximum", message });
+    }
+    match offer(policy) {
+        Ok(Some(_)) | Err(_) => None,
+        Ok(None) => {
+            let level = policy.security_level;
+            let message = format!("none of these may be offered at security_level {level}; lower it, or name others");
+            Some(PolicyFault { setting: "ciphers", message })
+        }
+    }
 }
 
 const CIPHERS_HELP: &str =
@@ -115,32 +151,17 @@ fn is_known_group(word: &str) -> bool {
     context().is_some_and(|mut context| context.set_groups_list(word).is_ok())
 }
 
-/// Names that people most often mean.
-const COMMON: [&str; 24] = [
+/// Names that people most often mean. Only those with forward secrecy and authenticated encryption: a guess at what was
+/// meant must never make a policy weaker.
+const COMMON: [&str; 8] = [
     "ECDHE-ECDSA-AES128-GCM-SHA256",
     "ECDHE-ECDSA-AES256-GCM-SHA384",
     "ECDHE-ECDSA-CHACHA20-POLY1305",
     "ECDHE-RSA-AES128-GCM-SHA256",
     "ECDHE-RSA-AES256-GCM-SHA384",
     "ECDHE-RSA-CHACHA20-POLY1305",
-    "ECDHE-RSA-AES128-SHA",
-    "ECDHE-RSA-AES256-SHA",
     "DHE-RSA-AES128-GCM-SHA256",
     "DHE-RSA-AES256-GCM-SHA384",
-    "DHE-RSA-AES128-SHA",
-    "DHE-RSA-AES256-SHA",
-    "AES128-GCM-SHA256",
-    "AES256-GCM-SHA384",
-    "AES128-SHA256",
-    "AES256-SHA256",
-    "AES128-SHA",
-    "AES256-SHA",
-    "DES-CBC3-SHA",
-    "RC4-SHA",
-    "RC4-MD5",
-    "HIGH",
-    "MEDIUM",
-    "COMPLEMENTOFALL",
 ];
 
 /// The name that was probably meant: the one with which the word has the longest beginning in common.
@@ -164,6 +185,24 @@ mod tests {
         }
     }
 
+    fn legacy_at(security_level: u32) -> TlsPolicy {
+        TlsPolicy { security_level, ..TlsPolicy::legacy() }
+    }
+
+    #[test]
+    fn a_minimum_without_effect_is_warned_of() {
+        let warned = |level| policy_warnings(&legacy_at(level)).iter().map(|fault| fault.setting).collect::<Vec<_>>();
+        assert_eq!((warned(0), warned(1)), (vec![], vec!["minimum"]));
+        assert_eq!(check_policy(&legacy_at(1)), vec![]);
+    }
+
+    #[test]
+    fn a_guess_never_names_anything_weak() {
+        for word in ["RC4", "RC4-SHAA", "DES-CBC3-SH", "AES256-SH", "MEDIU", "NUL", "EXP-RC4"] {
+            assert_eq!(near_cipher(word), "", "{word}");
+        }
+    }
+
     #[test]
     fn faults_are_told_at_their_setting() {
         let modern = TlsPolicy::modern;
@@ -171,7 +210,17 @@ mod tests {
             (
                 TlsPolicy { ciphers: "AES256-SHA:RC4-SHAA".to_owned(), ..modern() },
                 "ciphers",
-                "RC4-SHAA\"; did you mean \"RC4-SHA\"?",
+                "RC4-SHAA\"; names are those",
+            ),
+            (
+                TlsPolicy { ciphers: "ECDHE-RSA-AES256-GCM-SHA".to_owned(), ..modern() },
+                "ciphers",
+                "did you mean \"ECDHE-RSA-AES256-GCM-SHA384\"?",
+            ),
+            (
+                TlsPolicy { minimum: TlsVersion::Tls10, maximum: TlsVersion::Tls10, ..legacy_at(2) },
+                "maximum",
+                "TLS 1.0 and older cannot be used at security_level 2",
             ),
             (TlsPolicy { ciphers: "ALL:!RC44".to_owned(), ..modern() }, "ciphers", "\"!RC44\""),
             (TlsPolicy { ciphers: String::new(), ..modern() }, "ciphers", "no cipher is named"),

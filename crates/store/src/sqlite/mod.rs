@@ -11,6 +11,7 @@
 mod backup;
 mod command;
 mod fleet;
+mod fold;
 mod history;
 mod incident;
 mod inquiry;
@@ -46,8 +47,8 @@ use uuid::Uuid;
 
 use crate::{
     Accepted, BodyKey, Claim, Claimed, Command, Commanded, DeliveryKey, DeliveryRecord, Incident, Inquiry, Lease,
-    LedgerEntry, MessageKey, MessageRecord, NewMessage, NodeReport, Outcome, Pending, QueueCount, QueueQuery, Result,
-    Room, Selection, Settlement, Store, StoreError, StoredPlan, Telling, Told, TraceQuery, Untold, WebhookCall,
+    LedgerEntry, MessageKey, MessageRecord, NewMessage, NodeReport, Outcome, Pending, QueueCount, QueueQuery, QueueRow,
+    Result, Room, Selection, Settlement, Store, StoreError, StoredPlan, Telling, Told, TraceQuery, Untold, WebhookCall,
 };
 pub use backup::Restored;
 use lock::{FolderLock, Left};
@@ -165,9 +166,8 @@ impl SqliteStore {
     /// Records results in one transaction.
     async fn settle_together(&self, node: &str, settlements: Arc<[Settlement]>) -> Result<Vec<DeliveryKey>> {
         let (node, recorded, gauge) = (node.to_owned(), Arc::clone(&settlements), Arc::clone(&self.0.gauge));
-        let settle = move |connection: &Connection| {
-            settle::settle(connection, &node, &recorded, gauge.room() == Room::Short)
-        };
+        let settle =
+            move |connection: &Connection| settle::settle(connection, &node, &recorded, gauge.room() == Room::Short);
         let lost = self.0.writer.run(settle).await?;
         let has_ended = |settlement: &&Settlement| {
             matches!(settlement.outcome, Outcome::Delivered { .. } | Outcome::Failed { .. })
@@ -355,6 +355,19 @@ impl Store for SqliteStore {
 
     async fn counts(&self) -> Result<Vec<QueueCount>> {
         self.0.readers.run(read::counts).await
+    }
+
+    async fn fold_queue<T: Send + 'static>(
+        &self,
+        selection: Selection,
+        start: T,
+        step: fn(&mut T, &QueueRow<'_>),
+    ) -> Result<T> {
+        self.0.searchers.run(move |connection| fold::fold(connection, &selection, start, step)).await
+    }
+
+    async fn ids_between(&self, first: Uuid, last: Uuid, limit: u32) -> Result<Vec<Uuid>> {
+        self.0.readers.run(move |connection| fold::ids_between(connection, first, last, limit)).await
     }
 
     async fn message(&self, id: Uuid) -> Result<Option<MessageRecord>> {

@@ -3,6 +3,7 @@
 mod backup;
 mod capture;
 mod case;
+mod id;
 mod moment;
 mod policy;
 mod probe;
@@ -10,14 +11,14 @@ mod queue;
 mod trace;
 mod why;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use uuid::Uuid;
 
 pub(crate) use backup::*;
 pub(crate) use capture::*;
 pub(crate) use case::*;
+pub(crate) use id::*;
 pub(crate) use moment::*;
 pub(crate) use policy::*;
 pub(crate) use probe::*;
@@ -34,13 +35,14 @@ pub(crate) use why::*;
     after_help = "Examples:
   gatepost config example > gatepost.toml    a file to start from
   gatepost serve                             run a node
-  gatepost queue list                        what waits, and why
+  gatepost queue list --by cause             what waits, one row per cause
   gatepost why                               the root cause, with evidence and remedy
   gatepost incident list                     mail that is stuck or was, as the node noted it
   gatepost trace --recipient user@onprem.test --detail
                                              what happened to someone's mail
 
-Exit status: 0 fine, 1 findings (why, probe), 2 bad usage, unreadable input or no such message."
+Exit status: 0 fine, 1 findings (why, probe) or errors (config check), 2 bad usage, unreadable input or
+no such message."
 )]
 pub(crate) struct Arguments {
     /// The configuration file
@@ -48,8 +50,8 @@ pub(crate) struct Arguments {
         long,
         global = true,
         value_name = "FILE",
-        env = "GATEPOST_CONFIG",
-        default_value = "gatepost.toml",
+        env = CONFIGURATION_VARIABLE,
+        default_value = CONFIGURATION,
         hide_env_values = true
     )]
     pub config: PathBuf,
@@ -87,6 +89,7 @@ Try it, with the configuration of `gatepost config example`:
         subcommand,
         after_help = "\
 Examples:
+  gatepost queue list --by cause             what waits, one row per cause
   gatepost queue list --connector onprem     what waits for a connector, and why
   gatepost queue show ID                     everything about one message
   gatepost queue retry --connector onprem    try all of it now
@@ -119,6 +122,18 @@ Examples:
     Api(ApiCommand),
 }
 
+/// The configuration file where nobody names one.
+const CONFIGURATION: &str = "gatepost.toml";
+const CONFIGURATION_VARIABLE: &str = "GATEPOST_CONFIG";
+
+impl Arguments {
+    /// The configuration file, if the command line names one: what is pasted next has to name it as well.
+    pub(crate) fn named_configuration(&self) -> Option<&Path> {
+        let default = std::env::var_os(CONFIGURATION_VARIABLE).unwrap_or_else(|| CONFIGURATION.into());
+        (self.config.as_os_str() != default).then_some(self.config.as_path())
+    }
+}
+
 impl Command {
     /// True if it is to show times in UTC.
     pub(crate) fn utc(&self) -> bool {
@@ -127,7 +142,8 @@ impl Command {
             Self::Why(arguments) => arguments.output.utc,
             Self::Probe(arguments) => arguments.output.utc,
             Self::Capture(arguments) => arguments.utc,
-            Self::Queue(QueueCommand::List { output, .. } | QueueCommand::Show { output, .. }) => output.utc,
+            Self::Queue(QueueCommand::List(list)) => list.output.utc,
+            Self::Queue(QueueCommand::Show { output, .. }) => output.utc,
             Self::Policy(PolicyCommand::Impact(ImpactArguments { output, .. })) => output.utc,
             Self::Policy(PolicyCommand::Ledger(output)) | Self::Rollout(RolloutCommand::Status(output)) => output.utc,
             Self::Incident(IncidentCommand::List { output, .. } | IncidentCommand::Show { output, .. }) => output.utc,
@@ -180,7 +196,8 @@ open, finding is as in gatepost why.")]
     },
     /// One incident with its root cause, evidence and remedy
     Show {
-        id: Uuid,
+        /// The incident's id, or its first digits, as incident list shows it
+        id: Id,
         #[command(flatten)]
         output: Output,
     },
@@ -201,8 +218,13 @@ Examples:
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum ConfigCommand {
-    /// Check the file; every fault is told with its line and column
-    Check,
+    /// Check the file and all that it names; show every fault with its line and column
+    #[command(after_help = CHECK_HELP)]
+    Check {
+        /// How to print the result
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
     /// Print what is in force: the file, with all defaults filled in
     Show {
         /// How to print it
@@ -215,6 +237,15 @@ pub(crate) enum ConfigCommand {
     #[command(after_help = "Example:\n  gatepost config example > gatepost.toml")]
     Example,
 }
+
+const CHECK_HELP: &str = "\
+Checks as the user who runs it: certificates, keys and other files, the data folder, the addresses to
+listen on, connectors that lead back to this node. Run it as the user of the service. Nothing is sent.
+
+Exit status: 0 no errors, there may be warnings, 1 errors, 2 no such file or bad usage.
+
+JSON: {\"errors\": [{\"file\", \"line\", \"column\", \"message\"}], \"warnings\": [the same]}; line and column
+are null where there is no place.";
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Debug, Default)]
 pub(crate) enum ConfigFormat {

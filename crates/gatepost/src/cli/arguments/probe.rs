@@ -9,6 +9,7 @@ pub(super) const PROBE_HELP: &str = "\
 Examples:
   gatepost probe mail.onprem.test
   gatepost probe 192.0.2.25:2525 --format json
+  gatepost probe onprem                      the smart hosts of a connector
 
 It makes some dozens of connections, one at a time, each as mail would make it and none with mail:
 one for each cipher suite that the destination has, and some with one thing changed. Needs no
@@ -24,8 +25,8 @@ JSON: {\"destinations\": [{\"probed\": {\"host\", \"address\", \"starttls\", \"e
 /// What to probe, and how.
 #[derive(Args, Clone, PartialEq, Debug)]
 pub(crate) struct ProbeArguments {
-    /// Host name or IP address, with a port or for port 25
-    #[arg(value_name = "HOST[:PORT]")]
+    /// Host name or IP address, with a port (default: 25), or a connector's name
+    #[arg(value_name = "HOST[:PORT]|CONNECTOR")]
     pub destination: String,
     /// Probe every address of the host, not only the first that can be connected to
     #[arg(long)]

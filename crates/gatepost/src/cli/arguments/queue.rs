@@ -3,25 +3,20 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use uuid::Uuid;
 
-use super::{Format, Output};
+use super::{Format, Id, Output};
+use crate::config::Duration;
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum QueueCommand {
-    /// List waiting deliveries by due time: one row for each recipient, and why it waits
+    /// List waiting deliveries by due time, one row per recipient, or group them
     #[command(after_help = LIST_HELP)]
-    List {
-        #[command(flatten)]
-        filter: Filter,
-        #[command(flatten)]
-        output: Output,
-    },
+    List(ListArguments),
     /// Show all about one message: envelope, deliveries, what each waits for, events
     #[command(after_help = SHOW_HELP)]
     Show {
-        /// Network message id, as queue list shows it
-        id: Uuid,
+        /// Network message id, or its first digits, as queue list shows it
+        id: Id,
         #[command(flatten)]
         output: Output,
     },
@@ -46,8 +41,8 @@ pub(crate) enum QueueCommand {
     /// Write a message in the queue as a file (RFC 5322, .eml)
     #[command(after_help = "Example:\n  gatepost queue export ID --output message.eml")]
     Export {
-        /// Network message id, as queue list shows it
-        id: Uuid,
+        /// Network message id, or its first digits, as queue list shows it
+        id: Id,
         /// Where to; without it, to standard output
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
@@ -57,14 +52,20 @@ pub(crate) enum QueueCommand {
 const LIST_HELP: &str = "\
 Examples:
   gatepost queue list
+  gatepost queue list --by cause             one row per cause, and the command that lists its messages
   gatepost queue list --recipient @onprem.test --state suspended
+  gatepost queue list --older-than 4h --by destination
 
 JSON: {\"deliveries\": [{\"network_message_id\", \"message_id\", \"received\", \"sender\", \"recipient\",
 \"subject\", \"size_bytes\", \"connector\", \"state\", \"due\", \"attempts\",
-\"waiting\": {\"waits\", …, \"unblocked_by\"}, \"failure\": {\"phase\", \"kind\",
+\"waiting\": {\"waits\", …, \"unblocked_by\", \"command\"}, \"failure\": {\"phase\", \"kind\",
 \"reply\": {\"code\", \"enhanced\", \"text\"}, \"destination\"}}],
 \"counts\": [{\"connector\", \"state\", \"deliveries\", \"due\"}]}. What does not apply is null.
-The counts are of the whole queue.";
+The counts are of the deliveries that the conditions select.
+
+With --by: {\"groups\": [{\"group\", \"what\", \"messages\", \"deliveries\", \"oldest\", \"due\",
+\"example\", \"command\"}], \"by\", \"deliveries\"}. The group is the value of --cause, --connector or
+--destination; the command lists the deliveries of the group.";
 
 const SHOW_HELP: &str = "\
 JSON: {\"message\": {\"network_message_id\", \"message_id\", \"received\", \"sender\",
@@ -81,13 +82,56 @@ Examples:
 
 What a node is delivering at this moment is not removed. JSON: {\"changed\": 3, \"leased\": 0}.";
 
+/// What to list, and how.
+#[derive(Args, Clone, PartialEq, Debug, Default)]
+pub(crate) struct ListArguments {
+    #[command(flatten)]
+    pub filter: Filter,
+    #[command(flatten)]
+    pub more: ListFilter,
+    /// Show one row per group instead of one per recipient
+    #[arg(long, value_enum, value_name = "DIMENSION")]
+    pub by: Option<By>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Conditions that only a list has.
+#[derive(Args, Clone, PartialEq, Debug, Default)]
+pub(crate) struct ListFilter {
+    /// Cause of the wait, as --by cause shows it
+    #[arg(long, value_name = "CAUSE")]
+    pub cause: Option<String>,
+    /// Host and port of the last attempt, as --by destination shows them
+    #[arg(long, value_name = "HOST:PORT")]
+    pub destination: Option<String>,
+    /// Received at least this long ago, such as 4h
+    #[arg(long, value_name = "DURATION")]
+    pub older_than: Option<Duration>,
+    /// Received less than this long ago
+    #[arg(long, value_name = "DURATION")]
+    pub younger_than: Option<Duration>,
+}
+
+/// What the deliveries of a group have in common.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum By {
+    /// How the last attempt failed
+    Cause,
+    Connector,
+    /// Host and port of the last attempt
+    Destination,
+    /// Time since the message was received
+    Age,
+}
+
 /// Which deliveries in the queue; all given conditions must hold.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
 #[group(multiple = true)]
 pub(crate) struct Filter {
-    /// Network message id
+    /// Network message id, or its first digits
     #[arg(long, value_name = "ID")]
-    pub message: Option<Uuid>,
+    pub message: Option<Id>,
     /// Connector's name
     #[arg(long, value_name = "NAME")]
     pub connector: Option<String>,
@@ -97,7 +141,7 @@ pub(crate) struct Filter {
     /// Sender's address, or @domain
     #[arg(long, value_name = "ADDRESS")]
     pub sender: Option<String>,
-    /// Standing in the queue
+    /// State in the queue
     #[arg(long, value_enum)]
     pub state: Option<QueueState>,
 }

@@ -5,9 +5,8 @@ use std::{net::IpAddr, path::PathBuf};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use store::{DeliveryKey, TraceCursor};
-use uuid::Uuid;
 
-use super::Moment;
+use super::{Id, Moment};
 use crate::config::ByteSize;
 
 pub(super) const TRACE_HELP: &str = "\
@@ -27,7 +26,7 @@ FilteredAsSpam, GettingStatus. Case does not matter.
 
 JSON: {\"messages\": [{\"network_message_id\", \"message_id\", \"received\", \"sender\", \"recipient\",
 \"subject\", \"size_bytes\", \"connector\", \"state\", \"due\", \"attempts\",
-\"waiting\": {\"waits\", …, \"unblocked_by\"}, \"failure\": {\"phase\", \"kind\",
+\"waiting\": {\"waits\", …, \"unblocked_by\", \"command\"}, \"failure\": {\"phase\", \"kind\",
 \"reply\": {\"code\", \"enhanced\", \"text\"}, \"destination\"},
 \"status\", \"reply\", \"settled\", \"last_attempt\": {\"node\", \"tls_policy\", \"tls_version\", \"cipher\", \"to_ip\"},
 \"events\": […] with --detail}], \"next\": for --after, or null}. What does not apply is null.
@@ -46,9 +45,9 @@ pub(crate) struct SearchArguments {
     /// Message-ID header field, angle brackets or not
     #[arg(long, value_name = "MESSAGE-ID")]
     pub message_id: Option<String>,
-    /// Network message id, as queue list shows it
+    /// Network message id, or its first digits, as queue list shows it
     #[arg(long, value_name = "ID")]
-    pub message: Option<Uuid>,
+    pub message: Option<Id>,
     /// Text that the subject contains
     #[arg(long, value_name = "TEXT", group = "subject_match")]
     pub subject: Option<String>,

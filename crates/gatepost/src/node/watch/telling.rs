@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use store::{Closed, Incident, WebhookCall};
+use trace::NextStep;
 use uuid::Uuid;
 
 /// What the webhook is sent. Every key is always there; what does not apply is null.
@@ -56,7 +57,7 @@ pub(super) fn call(incident: &Incident, node: &str, now: Timestamp) -> WebhookCa
         messages_pending_peak: incident.pending_peak,
         oldest: incident.oldest,
         finding: serde_json::from_str(&incident.finding).unwrap_or_default(),
-        command: format!("gatepost incident show {}", incident.id),
+        command: NextStep::IncidentShow(incident.id).to_string(),
     };
     let body = serde_json::to_string(&body).unwrap_or_default();
     WebhookCall { id, incident: incident.id, body, attempts: 0, due: now }
