@@ -40,7 +40,7 @@ impl Wanted {
             destination: filter.destination.clone(),
             received_until: filter.older_than.map(ago),
             received_after: filter.younger_than.map(ago),
-            paused: standing.paused(),
+            paused: standing.paused().clone(),
         }
     }
 
