@@ -44,3 +44,8 @@ pub(super) fn vacuum(connection: &Connection, bytes_max: u32) -> rusqlite::Resul
     while rows.next()?.is_some() {}
     Ok(())
 }
+
+/// Moves as much of the log into the file as readers allow.
+pub(super) fn move_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}

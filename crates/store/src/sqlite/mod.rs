@@ -315,6 +315,8 @@ impl Store for SqliteStore {
         if forgotten > 0 || self.room() != Room::Enough {
             let bytes_max = self.0.gauge.unit() / 2;
             self.0.writer.run(move |connection| history::vacuum(connection, bytes_max)).await?;
+            // The file becomes shorter only when the log is moved into it.
+            self.0.readers.run(history::move_log).await?;
         }
         Ok(forgotten)
     }

@@ -19,6 +19,7 @@ use rusqlite::Connection;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use super::{
+    history,
     lock::FolderLock,
     place::Place,
     room::Gauge,
@@ -232,7 +233,10 @@ impl WriterThread {
         let stored = store_error(&error, &self.file);
         if matches!(stored, StoreError::Full) && may_make_room {
             self.gauge.give_up_reserve();
-            move_log(&opened.connection);
+            // So that the log begins again and needs no more room.
+            if let Err(error) = history::move_log(&opened.connection) {
+                tracing::debug!(%error, "failed to move the log into the file");
+            }
             self.commit(opened, refuse_new_mail(batch), false);
         } else if batch.len() == 1 || is_fatal_to_transaction(&error) {
             self.fail(batch, &stored);
@@ -257,14 +261,6 @@ fn refuse_new_mail(batch: Batch) -> Batch {
     let (refused, rest): (Batch, Batch) = batch.into_iter().partition(|job| job.new_mail().is_some());
     refused.into_iter().for_each(|job| job.answer(Err(StoreError::Full)));
     rest
-}
-
-/// So that the log begins anew and needs no more room.
-fn move_log(connection: &Connection) {
-    let moved = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1));
-    if let Err(error) = moved {
-        tracing::debug!(%error, "failed to move the log into the file");
-    }
 }
 
 /// Moves all of the log into the file; true if nothing is left in it.
