@@ -91,8 +91,8 @@ pub struct Dialogue {
     pub lines: Vec<Line>,
     /// Lines that were not kept.
     pub lines_left_out: u64,
-    /// Memory that the lines take, about.
-    lines_bytes: usize,
+    /// Bytes of all lines' texts.
+    text_bytes: usize,
     pub phases: Vec<Step>,
     /// When the handshake began.
     pub handshake_ns: Option<i64>,
@@ -187,7 +187,10 @@ impl Dialogue {
             let facts = observer.facts();
             facts.client_bytes.saturating_add(facts.server_bytes).min(OBSERVER_BYTES)
         });
-        self.lines_bytes + self.smtp.client.len() + self.smtp.server.len() + observed as usize
+        let lists = self.lines.capacity() * size_of::<Line>()
+            + self.phases.capacity() * size_of::<Step>()
+            + self.smtp.waiting.capacity() * size_of::<(Command, i64)>();
+        lists + self.text_bytes + self.smtp.client.capacity() + self.smtp.server.capacity() + observed as usize
     }
 
     /// Nothing that comes can add anything.
@@ -279,7 +282,7 @@ impl Dialogue {
 
     fn line(&mut self, side: Side, at_ns: i64, text: String) {
         if self.lines.len() < LINES_MAX {
-            self.lines_bytes += size_of::<Line>() + text.len();
+            self.text_bytes += text.len();
             self.lines.push(Line { at_ns, side, text });
         } else {
             self.lines_left_out += 1;
