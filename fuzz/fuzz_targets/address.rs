@@ -1,5 +1,4 @@
 //! Any text as an address: no panic, and what is an address stays the same one through a command.
-//! `cargo +nightly fuzz run address` from the repository's root.
 
 #![no_main]
 

@@ -1,5 +1,4 @@
 //! Any bytes as a capture: no panic, no hang, and sessions are told once.
-//! `cargo +nightly fuzz run capture` from the repository's root.
 
 #![no_main]
 

@@ -1,5 +1,4 @@
 //! A whole conversation with a destination that says anything: no panic, one result for each recipient.
-//! `cargo +nightly fuzz run client_session` from the repository's root.
 
 #![no_main]
 

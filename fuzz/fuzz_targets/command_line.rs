@@ -1,5 +1,4 @@
 //! Any line as a command: no panic, and a refusal is a reply that can be sent.
-//! `cargo +nightly fuzz run command_line` from the repository's root.
 
 #![no_main]
 

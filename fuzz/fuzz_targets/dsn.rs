@@ -1,5 +1,4 @@
 //! Any bytes as a delivery status notification: no panic, and no notification without a recipient.
-//! `cargo +nightly fuzz run dsn` from the repository's root.
 
 #![no_main]
 

@@ -1,5 +1,4 @@
 //! Any text as an error of Exchange's: no panic, and a container that is cut tells a part of what the whole one does.
-//! `cargo +nightly fuzz run exchange_error` from the repository's root.
 
 #![no_main]
 

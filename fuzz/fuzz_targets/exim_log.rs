@@ -1,5 +1,4 @@
 //! Any bytes as a main log of Exim: no panic, and each row has what is known of it.
-//! `cargo +nightly fuzz run exim_log` from the repository's root.
 
 #![no_main]
 

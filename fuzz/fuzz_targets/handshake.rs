@@ -1,10 +1,10 @@
 //! Any bytes as both sides of a TLS handshake, whole and byte by byte: no panic, and the same facts.
-//! `cargo +nightly fuzz run handshake` from the repository's root.
 
 #![no_main]
 
 use std::time::Duration;
 
+use gatepost_fuzz::pieces;
 use libfuzzer_sys::fuzz_target;
 use protocol::tls::{
     HandshakeFacts, Observer, Side,
@@ -17,19 +17,6 @@ fn run<'a>(pieces: impl Iterator<Item = (Side, &'a [u8])>) -> HandshakeFacts {
         observer.observe(side, bytes, Duration::ZERO);
     }
     observer.into_facts()
-}
-
-/// Each piece begins with a byte that tells its side and length: 0 to 127 of the client, the rest of the server; the
-/// length counts in steps of 8.
-fn pieces(mut bytes: &[u8]) -> Vec<(Side, &[u8])> {
-    let mut pieces = Vec::new();
-    while let Some((&head, rest)) = bytes.split_first() {
-        let side = if head < 128 { Side::Client } else { Side::Server };
-        let (piece, rest) = rest.split_at(rest.len().min(usize::from(head & 127) * 8));
-        pieces.push((side, piece));
-        bytes = rest;
-    }
-    pieces
 }
 
 fuzz_target!(|bytes: &[u8]| {

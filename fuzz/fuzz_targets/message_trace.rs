@@ -1,5 +1,4 @@
 //! Any bytes as an extended report or a message tracking log: no panic, and what was read is written and reads back.
-//! `cargo +nightly fuzz run message_trace` from the repository's root.
 
 #![no_main]
 

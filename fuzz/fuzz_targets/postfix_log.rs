@@ -1,5 +1,4 @@
 //! Any bytes as a log of Postfix: no panic, and each row has what is known of it.
-//! `cargo +nightly fuzz run postfix_log` from the repository's root.
 
 #![no_main]
 

@@ -1,5 +1,4 @@
 //! Any bytes as a protocol log: no panic, and the rows that were read are written and read back the same.
-//! `cargo +nightly fuzz run protocol_log` from the repository's root.
 
 #![no_main]
 

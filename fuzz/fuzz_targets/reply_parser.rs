@@ -1,5 +1,4 @@
 //! Any bytes as replies, whole and byte by byte: no panic, and the same replies.
-//! `cargo +nightly fuzz run reply_parser` from the repository's root.
 
 #![no_main]
 

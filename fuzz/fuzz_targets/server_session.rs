@@ -1,5 +1,4 @@
 //! A whole session with a client that sends anything, whole and byte by byte: no panic, and the same outcome.
-//! `cargo +nightly fuzz run server_session` from the repository's root.
 
 #![no_main]
 

@@ -1,5 +1,4 @@
 //! Any bytes as a TLS report, as JSON, gzip or mail: no panic, and what was read is written and reads back the same.
-//! `cargo +nightly fuzz run tls_report` from the repository's root.
 
 #![no_main]
 

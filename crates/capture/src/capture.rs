@@ -63,6 +63,8 @@ pub struct TcpFacts {
 
 /// Flows in memory; then the oldest closed ones give way, and after them the oldest.
 const FLOWS_MAX: usize = 50_000;
+/// Memory that all flows hold together, about; more, and the oldest give way.
+const HELD_BYTES_MAX: usize = 512 << 20;
 /// Closed flows wait for late packets until so many others are closed.
 const LINGER: usize = 500;
 
@@ -77,6 +79,8 @@ pub struct Capture {
     told: VecDeque<(Key, u64)>,
     /// All flows by age.
     ages: VecDeque<(Key, u64)>,
+    /// The sum of what the flows hold.
+    held_bytes: usize,
     next_stream: u64,
     /// Of the last packet.
     now_ns: i64,
@@ -95,6 +99,7 @@ impl Capture {
             lingering: VecDeque::new(),
             told: VecDeque::new(),
             ages: VecDeque::new(),
+            held_bytes: 0,
             next_stream: 0,
             now_ns: i64::MIN,
             fragments: Fragments::default(),
@@ -146,6 +151,7 @@ impl Capture {
         } else {
             flow.see(from, &segment, packet.time_ns, &mut self.fields, &mut self.notes)
         };
+        count_held(&mut self.held_bytes, flow);
         let facts = TcpFacts {
             source: source.into(),
             destination: destination.into(),
@@ -161,6 +167,11 @@ impl Capture {
             let number = flow.number;
             self.lingering.push_back((key, number));
             self.tell_the_oldest();
+        }
+        while self.held_bytes > HELD_BYTES_MAX
+            && let Some(oldest) = self.ages.pop_front()
+        {
+            self.forget(oldest);
         }
         Some(facts)
     }
@@ -223,21 +234,29 @@ impl Capture {
     }
 
     fn make_room(&mut self) {
-        while self.flows.len() >= FLOWS_MAX {
-            let oldest = self.told.pop_front().or_else(|| self.ages.pop_front());
-            let Some((key, number)) = oldest else { return };
-            if self.flows.get(&key).is_some_and(|flow| flow.number == number)
-                && let Some(flow) = self.flows.remove(&key)
-            {
-                if !flow.is_closed {
-                    self.notes.add(Note::FlowsForgotten);
-                }
-                self.tell(flow);
+        while self.flows.len() >= FLOWS_MAX
+            && let Some(oldest) = self.told.pop_front().or_else(|| self.ages.pop_front())
+        {
+            self.forget(oldest);
+        }
+        // Flows that were forgotten in another way stand here still.
+        let is_known = |(key, number): &(Key, u64)| self.flows.get(key).is_some_and(|flow| flow.number == *number);
+        for queue in [&mut self.ages, &mut self.told] {
+            if queue.len() > 2 * self.flows.len() + LINGER {
+                queue.retain(is_known);
             }
         }
-        // What was forgotten by another way stands here still.
-        if self.ages.len() > 4 * FLOWS_MAX {
-            self.ages.retain(|(key, number)| self.flows.get(key).is_some_and(|flow| flow.number == *number));
+    }
+
+    fn forget(&mut self, (key, number): (Key, u64)) {
+        if self.flows.get(&key).is_none_or(|flow| flow.number != number) {
+            return;
+        }
+        if let Some(flow) = self.flows.remove(&key) {
+            if !flow.is_closed {
+                self.notes.add(Note::FlowsForgotten);
+            }
+            self.tell(flow);
         }
     }
 
@@ -248,10 +267,12 @@ impl Capture {
         let Some((key, number)) = self.lingering.pop_front() else { return };
         let Some(flow) = self.flows.get_mut(&key).filter(|flow| flow.number == number) else { return };
         self.finished.extend(conclude(flow, self.now_ns, &mut self.notes));
+        count_held(&mut self.held_bytes, flow);
         self.told.push_back((key, number));
     }
 
     fn tell(&mut self, mut flow: Flow) {
+        self.held_bytes -= flow.counted_bytes;
         self.finished.extend(conclude(&mut flow, self.now_ns, &mut self.notes));
     }
 
@@ -271,6 +292,13 @@ impl Capture {
         self.finished.sort_by_key(|session| session.stream);
         (self.finished, self.notes)
     }
+}
+
+/// Adds to a sum what a flow holds now, for what it held when it was counted last.
+fn count_held(sum: &mut usize, flow: &mut Flow) {
+    let held = flow.held_bytes();
+    *sum = *sum - flow.counted_bytes + held;
+    flow.counted_bytes = held;
 }
 
 /// The session of a flow, unless it was told before or nobody listens.
@@ -295,4 +323,77 @@ pub fn sessions(mut packets: Packets, options: Options, mut each: impl FnMut(Ses
 /// FNV-1a: a link layer's header is short, and nothing rests on it but whether two differ.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A packet from 10.0.0.1 to 10.0.0.2, port 25, without a link layer.
+    fn packet(port: u16, sequence: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, ip::TCP, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        bytes[2..4].copy_from_slice(&(40 + payload.len() as u16).to_be_bytes());
+        bytes.extend_from_slice(&port.to_be_bytes());
+        bytes.extend_from_slice(&25u16.to_be_bytes());
+        bytes.extend_from_slice(&sequence.to_be_bytes());
+        bytes.extend_from_slice(&[0, 0, 0, 0, 0x50, flags, 1, 0, 0, 0, 0, 0]);
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    fn give(capture: &mut Capture, data: &[u8]) {
+        capture.packet(&Packet { number: 1, time_ns: 0, link: LinkType::RawIp, length: data.len() as u32, data });
+    }
+
+    const SYN: u8 = 2;
+    const RST: u8 = 4;
+    const ACK: u8 = 16;
+
+    #[test]
+    fn connections_that_are_over_leave_nothing_behind() {
+        let mut capture = Capture::new(Options::default());
+        for connection in 0..20_000u32 {
+            let port = 10_000 + (connection % 1000) as u16;
+            give(&mut capture, &packet(port, connection, SYN, b""));
+            give(&mut capture, &packet(port, connection + 1, RST, b""));
+            capture.take_finished();
+        }
+        let queues = [&capture.ages, &capture.told, &capture.lingering].map(VecDeque::len);
+        assert!(queues.into_iter().all(|length| length <= 3 * 1000 + LINGER), "{queues:?}");
+        assert_eq!(capture.notes, Notes::default());
+    }
+
+    /// Each flow has bytes behind a hole that is never filled.
+    #[test]
+    fn all_flows_together_hold_no_more_than_they_may() {
+        let mut capture = Capture::new(Options::default());
+        let (payload, flows) = (vec![b'x'; 40_000], 3000u16);
+        let mut most = 0;
+        for port in 0..flows {
+            give(&mut capture, &packet(port, 0, SYN, b""));
+            for part in 0..6 {
+                give(&mut capture, &packet(port, 1000 + part * 40_000, ACK, &payload));
+                most = most.max(capture.held_bytes);
+            }
+        }
+        assert!(most > HELD_BYTES_MAX / 2 && most <= HELD_BYTES_MAX, "{most}");
+        assert!(capture.notes.count(Note::FlowsForgotten) > 0);
+        let (sessions, notes) = capture.finish();
+        assert_eq!(sessions.len(), usize::from(flows));
+        assert_eq!(notes.count(Note::BytesMissing), u64::from(flows));
+    }
+
+    /// Every byte in a segment of its own, the last one first.
+    #[test]
+    fn tiny_segments_in_any_order_are_put_together() {
+        let said = format!("EHLO {}\r\n", "x".repeat(60_000));
+        let mut capture = Capture::new(Options { smtp_ports: vec![25], ..Options::default() });
+        give(&mut capture, &packet(1, 0, SYN, b""));
+        for (at, byte) in said.bytes().enumerate().rev() {
+            give(&mut capture, &packet(1, 1 + at as u32, ACK, &[byte]));
+        }
+        let (sessions, notes) = capture.finish();
+        assert!(sessions[0].lines[0].text.starts_with("EHLO xxx"), "{:?}", sessions[0].lines);
+        assert_eq!(notes, Notes::default());
+    }
 }

@@ -76,13 +76,13 @@ pub struct Step {
 /// Lines kept of each conversation, and bytes of each line.
 const LINES_MAX: usize = 400;
 const LINE_BYTES_MAX: usize = 1000;
-/// A line longer than this is no SMTP.
+/// A line longer than this is no SMTP. As much is held of a client whose DATA or STARTTLS was not answered yet.
 const LINE_MAX: usize = 64 * 1024;
 const PHASES_MAX: usize = 200;
 /// Commands that wait for their replies.
 const WAITING_MAX: usize = 1000;
-/// Bytes of a client whose DATA was not answered yet.
-const HELD_MAX: usize = 64 * 1024;
+/// An observer of a handshake keeps no more than this of its bytes.
+const OBSERVER_BYTES: u64 = 1 << 20;
 
 /// A conversation, as far as it was heard.
 #[derive(Debug, Default)]
@@ -91,6 +91,8 @@ pub struct Dialogue {
     pub lines: Vec<Line>,
     /// Lines that were not kept.
     pub lines_left_out: u64,
+    /// Bytes of all lines' texts.
+    text_bytes: usize,
     pub phases: Vec<Step>,
     /// When the handshake began.
     pub handshake_ns: Option<i64>,
@@ -177,6 +179,18 @@ impl Dialogue {
     /// SMTP whatever the first bytes are.
     pub fn force_smtp(&mut self) {
         self.protocol = Protocol::Smtp;
+    }
+
+    /// Memory that is held, about.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let observed = self.tls.as_ref().map_or(0, |observer| {
+            let facts = observer.facts();
+            facts.client_bytes.saturating_add(facts.server_bytes).min(OBSERVER_BYTES)
+        });
+        let lists = self.lines.capacity() * size_of::<Line>()
+            + self.phases.capacity() * size_of::<Step>()
+            + self.smtp.waiting.capacity() * size_of::<(Command, i64)>();
+        lists + self.text_bytes + self.smtp.client.capacity() + self.smtp.server.capacity() + observed as usize
     }
 
     /// Nothing that comes can add anything.
@@ -268,6 +282,7 @@ impl Dialogue {
 
     fn line(&mut self, side: Side, at_ns: i64, text: String) {
         if self.lines.len() < LINES_MAX {
+            self.text_bytes += text.len();
             self.lines.push(Line { at_ns, side, text });
         } else {
             self.lines_left_out += 1;
@@ -344,6 +359,11 @@ impl Dialogue {
     fn server_bytes(&mut self, bytes: &[u8], at_ns: i64, fields: &mut Fields) {
         let mut buffer = std::mem::take(&mut self.smtp.server);
         buffer.extend_from_slice(bytes);
+        // What was there before is searched once only, however small the pieces are.
+        if buffer.len() <= LINE_MAX && memchr::memchr(b'\n', bytes).is_none() {
+            self.smtp.server = buffer;
+            return;
+        }
         let mut rest = buffer.as_slice();
         while let Some((line, after)) = self.cut_line(rest) {
             rest = after;
@@ -432,6 +452,9 @@ impl Dialogue {
             self.begin_tls(at_ns);
             return self.encrypted(Side::Client, bytes, at_ns, fields);
         }
+        if self.completes_nothing(bytes) {
+            return self.hold(bytes);
+        }
         // Content is not copied.
         let mut joined = std::mem::take(&mut self.smtp.client);
         let mut rest = if joined.is_empty() {
@@ -450,11 +473,7 @@ impl Dialogue {
                     self.smtp.content_ns = at_ns;
                     rest
                 }
-                Mode::DataAsked | Mode::TlsAsked => {
-                    let held = rest.len().min(HELD_MAX);
-                    self.smtp.client = rest[..held].to_vec();
-                    return;
-                }
+                Mode::DataAsked | Mode::TlsAsked => return self.hold(rest),
                 Mode::Commands | Mode::Credentials => match self.cut_line(rest) {
                     Some((line, after)) => {
                         self.command_line(&line, at_ns, fields);
@@ -467,10 +486,26 @@ impl Dialogue {
                 return;
             }
         }
-        if rest.len() > LINE_MAX {
+        self.hold(rest);
+    }
+
+    /// These bytes end no line, or nothing is read before the server has answered.
+    fn completes_nothing(&self, bytes: &[u8]) -> bool {
+        match self.smtp.mode {
+            Mode::TlsAsked => true,
+            Mode::DataAsked => !self.is_one_sided,
+            Mode::Commands | Mode::Credentials => memchr::memchr(b'\n', bytes).is_none(),
+            Mode::Content | Mode::Chunk(_) => false,
+        }
+    }
+
+    /// Keeps what the client said for later.
+    fn hold(&mut self, bytes: &[u8]) {
+        let room = LINE_MAX.saturating_sub(self.smtp.client.len());
+        self.smtp.client.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if bytes.len() > room && matches!(self.smtp.mode, Mode::Commands | Mode::Credentials) {
             self.protocol = Protocol::Other;
-        } else {
-            self.smtp.client = rest.to_vec();
+            self.smtp.client = Vec::new();
         }
     }
 

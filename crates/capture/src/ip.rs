@@ -153,14 +153,17 @@ pub(crate) struct Fragments {
 
 #[derive(Default)]
 struct Pieces {
-    /// Offset and bytes, as they came.
+    /// Offset and bytes, by offset.
     pieces: Vec<(usize, Vec<u8>)>,
+    bytes: usize,
     total: Option<usize>,
 }
 
 /// Packets that wait for fragments at one time: the oldest give way.
 const WAITING_MAX: usize = 256;
+/// Fragments of one packet, and their bytes, those that overlap counted twice: further ones are left out.
 const PIECES_MAX: usize = 128;
+const BYTES_MAX: usize = 2 * DATAGRAM_MAX;
 /// What IP can say.
 const DATAGRAM_MAX: usize = 65_535;
 
@@ -183,13 +186,10 @@ impl Fragments {
             }
         }
         let pieces = self.waiting.entry(key).or_default();
-        if fragment.offset + payload.len() > DATAGRAM_MAX || pieces.pieces.len() >= PIECES_MAX {
+        if !pieces.add(fragment, payload) {
+            notes.add(Note::FragmentsLeftOut);
             return None;
         }
-        if !fragment.more {
-            pieces.total = Some(fragment.offset + payload.len());
-        }
-        pieces.pieces.push((fragment.offset, payload.to_vec()));
         let whole = pieces.whole()?;
         self.waiting.remove(&key);
         self.order.retain(|waiting| *waiting != key);
@@ -205,22 +205,37 @@ impl Fragments {
 }
 
 impl Pieces {
-    fn whole(&mut self) -> Option<Vec<u8>> {
+    /// False where the fragment cannot be, or is one too many.
+    fn add(&mut self, fragment: &Fragment, payload: &[u8]) -> bool {
+        let end = fragment.offset + payload.len();
+        if end > DATAGRAM_MAX || self.pieces.len() >= PIECES_MAX || self.bytes + payload.len() > BYTES_MAX {
+            return false;
+        }
+        if !fragment.more {
+            self.total = Some(end);
+        }
+        self.bytes += payload.len();
+        // Of bytes that overlap, the first ones stay.
+        let place = self.pieces.partition_point(|(offset, _)| *offset <= fragment.offset);
+        self.pieces.insert(place, (fragment.offset, payload.to_vec()));
+        true
+    }
+
+    fn whole(&self) -> Option<Vec<u8>> {
         let total = self.total?;
-        self.pieces.sort_by_key(|(offset, _)| *offset);
+        let reach = self.pieces.iter().try_fold(0, |reach, (offset, bytes)| {
+            // Beyond that, a hole.
+            (*offset <= reach).then(|| reach.max(offset + bytes.len()))
+        })?;
+        if reach < total {
+            return None;
+        }
         let mut whole = Vec::with_capacity(total);
         for (offset, bytes) in &self.pieces {
-            // A hole.
-            if *offset > whole.len() {
-                return None;
-            }
-            // Of bytes that overlap, the first ones stay.
             whole.extend_from_slice(bytes.get(whole.len() - offset..).unwrap_or_default());
         }
-        (whole.len() >= total).then(|| {
-            whole.truncate(total);
-            whole
-        })
+        whole.truncate(total);
+        Some(whole)
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Note {
     BadHeader,
     /// Fragments of IP packets whose other fragments are missing.
     FragmentsIncomplete,
+    /// Fragments beyond what one packet may have: too many, too long, or at places that cannot be.
+    FragmentsLeftOut,
     /// Bytes of a conversation that the capture lacks.
     BytesMissing,
     /// Flows were forgotten while they were open, to bound memory.
@@ -35,6 +37,7 @@ impl fmt::Display for Note {
             Self::UnknownLinkType => "packets of a link type that is not known here",
             Self::BadHeader => "packets with headers of IP or TCP that cannot be",
             Self::FragmentsIncomplete => "fragments of IP packets without the others",
+            Self::FragmentsLeftOut => "fragments of IP packets that were left out: too many of one packet, or too long",
             Self::BytesMissing => "places where the capture lacks bytes of a conversation",
             Self::FlowsForgotten => "open flows that were forgotten to bound memory",
         })

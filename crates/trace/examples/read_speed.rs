@@ -70,7 +70,7 @@ fn read(kind: &str, file: File) -> io::Result<(u64, u64)> {
             while reader.read_row(&mut row)? {
                 rows += u64::from(row.at.is_some());
             }
-            Ok((rows, reader.rows_skipped))
+            Ok((rows, reader.rows_skipped()))
         }
         "postfix-log" => {
             let mut reader = postfix_log::reader(file, now, zone);

@@ -1,6 +1,7 @@
 //! What happened to mail: events; readers and writers of protocol logs and message traces; readers of what other mail
 //! servers write: logs, delivery status notifications, TLS reports, and errors as Exchange words them.
 
+mod cell;
 pub mod dsn;
 pub mod event;
 pub mod exchange_error;
@@ -12,10 +13,12 @@ pub mod message_trace;
 pub mod next_step;
 pub mod postfix_log;
 pub mod protocol_log;
+mod records;
 mod remembered;
 mod text;
 pub mod tls_report;
 
+pub use cell::is_unsafe;
 pub use event::{Attempt, Doing, Event, EventKind, Received, Waiting};
 pub use log_reader::LogReader;
 pub use log_time::LogTimes;

@@ -2,8 +2,12 @@
 
 use std::io::{self, Read};
 
-/// What is read at once, and the longest line; longer ones are cut. Mail servers write a few kilobytes at most.
-const LINE_BYTES_MAX: usize = 256 * 1024;
+/// A longer line is left out. Mail servers write a few kilobytes at most, and Exchange a row for each thousand recipients.
+pub(crate) const LINE_BYTES_MAX: usize = 1 << 20;
+/// The buffer at first; lines that need more are rare.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// No text has a line as long: the file is something else, and may never end.
+const LINE_BYTES_ABSURD: usize = 16 << 20;
 
 /// Reads a file line by line.
 pub(crate) struct Lines<R> {
@@ -14,49 +18,72 @@ pub(crate) struct Lines<R> {
     end: usize,
     /// Up to where no line end is, as is known already.
     searched: usize,
-    /// The rest of a line that was cut is passed over.
-    overlong: bool,
+    /// Bytes of a line that is too long, as many as were left out so far.
+    left_out: usize,
     ended: bool,
+}
+
+/// One line of a file.
+pub(crate) enum Line<'a> {
+    /// With its end, unless the file ends before.
+    Whole(&'a [u8]),
+    /// It is longer than [`LINE_BYTES_MAX`], and was left out.
+    TooLong,
 }
 
 impl<R: Read> Lines<R> {
     pub(crate) fn new(file: R) -> Self {
-        let buffer = vec![0; LINE_BYTES_MAX];
-        Self { file, buffer, start: 0, end: 0, searched: 0, overlong: false, ended: false }
+        let buffer = vec![0; BUFFER_BYTES];
+        Self { file, buffer, start: 0, end: 0, searched: 0, left_out: 0, ended: false }
     }
 
-    /// The next line without its end; `None` at the file's end.
-    pub(crate) fn next(&mut self) -> io::Result<Option<&[u8]>> {
-        loop {
-            if let Some(line) = self.take_line() {
-                return Ok(Some(self.buffer[line].trim_ascii_end()));
-            }
+    /// The next line; `None` at the file's end.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading, and `InvalidData` where a line is so long that the file cannot be text.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        while !self.has_line() {
             if self.ended {
-                return Ok(None);
+                return Ok(self.take(self.end));
+            }
+            if self.end - self.start > LINE_BYTES_MAX || self.left_out > 0 {
+                self.leave_out()?;
             }
             self.fill()?;
         }
+        Ok(self.take(self.searched + 1))
     }
 
-    fn take_line(&mut self) -> Option<std::ops::Range<usize>> {
-        loop {
-            let found = memchr::memchr(b'\n', &self.buffer[self.searched..self.end]).map(|at| self.searched + at);
-            let is_full = self.end - self.start >= LINE_BYTES_MAX;
-            let (end, next) = match found {
-                Some(at) => (at, at + 1),
-                None if is_full || (self.ended && self.start < self.end) => (self.end, self.end),
-                None => {
-                    self.searched = self.end;
-                    return None;
-                }
-            };
-            let line = self.start..end;
-            (self.start, self.searched) = (next, next);
-            let is_rest = std::mem::replace(&mut self.overlong, found.is_none() && !self.ended);
-            if !is_rest {
-                return Some(line);
-            }
+    /// Searches for a line end; `searched` is its place, or the end of what there is.
+    fn has_line(&mut self) -> bool {
+        let found = memchr::memchr(b'\n', &self.buffer[self.searched..self.end]);
+        self.searched = found.map_or(self.end, |at| self.searched + at);
+        found.is_some()
+    }
+
+    /// Gives out what stands before `end`.
+    fn take(&mut self, end: usize) -> Option<Line<'_>> {
+        let line = self.start..end;
+        (self.start, self.searched) = (end, end);
+        let is_too_long = std::mem::take(&mut self.left_out) > 0 || line.len() > LINE_BYTES_MAX + 2;
+        match line.is_empty() {
+            _ if is_too_long => Some(Line::TooLong),
+            true => None,
+            false => Some(Line::Whole(&self.buffer[line])),
         }
+    }
+
+    /// Drops what is here of a line that is too long.
+    fn leave_out(&mut self) -> io::Result<()> {
+        self.left_out += self.end - self.start;
+        self.start = self.end;
+        if self.left_out > LINE_BYTES_ABSURD {
+            let megabytes = LINE_BYTES_ABSURD >> 20;
+            let message = format!("not a text file: it has a line of more than {megabytes} MiB");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        Ok(())
     }
 
     fn fill(&mut self) -> io::Result<()> {
@@ -64,6 +91,9 @@ impl<R: Read> Lines<R> {
         self.end -= self.start;
         self.searched -= self.start;
         self.start = 0;
+        if self.end == self.buffer.len() {
+            self.buffer.resize(2 * self.end, 0);
+        }
         loop {
             match self.file.read(&mut self.buffer[self.end..]) {
                 Ok(0) => self.ended = true,
@@ -80,10 +110,14 @@ impl<R: Read> Lines<R> {
 mod tests {
     use super::*;
 
-    fn lines(file: impl Read) -> Vec<Vec<u8>> {
+    /// Each line without its end; `None` for those that are too long.
+    fn lines(file: impl Read) -> Vec<Option<String>> {
         let (mut lines, mut all) = (Lines::new(file), Vec::new());
         while let Some(line) = lines.next().unwrap() {
-            all.push(line.to_vec());
+            all.push(match line {
+                Line::Whole(bytes) => Some(String::from_utf8(bytes.trim_ascii_end().to_vec()).unwrap()),
+                Line::TooLong => None,
+            });
         }
         all
     }
@@ -93,20 +127,30 @@ mod tests {
         let table: [(&str, &[&str]); 5] =
             [("", &[]), ("a", &["a"]), ("a\nb\r\n", &["a", "b"]), ("\n\na", &["", "", "a"]), ("a\n\n", &["a", ""])];
         for (text, expected) in table {
-            let told: Vec<String> =
-                lines(text.as_bytes()).into_iter().map(|line| String::from_utf8(line).unwrap()).collect();
-            assert_eq!(told, expected, "{text:?}");
+            let read: Vec<String> = lines(text.as_bytes()).into_iter().flatten().collect();
+            assert_eq!(read, expected, "{text:?}");
         }
     }
 
     #[test]
-    fn overlong_lines_are_cut_and_the_next_is_whole() {
-        for length in [LINE_BYTES_MAX - 1, LINE_BYTES_MAX, LINE_BYTES_MAX + 1, 3 * LINE_BYTES_MAX] {
-            let text = format!("a\n{}\nb\n", "x".repeat(length));
-            let told = lines(text.as_bytes());
-            let lengths: Vec<usize> = told.iter().map(Vec::len).collect();
-            assert_eq!(lengths, [1, length.min(LINE_BYTES_MAX), 1]);
-            assert_eq!(told[2], b"b");
+    fn a_line_that_is_too_long_is_left_out_and_the_next_is_whole() {
+        for length in [LINE_BYTES_MAX - 1, LINE_BYTES_MAX, LINE_BYTES_MAX + 2, 3 * LINE_BYTES_MAX] {
+            let long = "x".repeat(length);
+            for text in [format!("a\n{long}\nb\n"), format!("a\n{long}\nb\n{long}")] {
+                let long = (length <= LINE_BYTES_MAX).then(|| long.clone());
+                let mut expected = vec![Some("a".to_owned()), long.clone(), Some("b".to_owned())];
+                if !text.ends_with('\n') {
+                    expected.push(long);
+                }
+                assert!(lines(text.as_bytes()) == expected, "{length}");
+            }
         }
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_given_up() {
+        let mut lines = Lines::new(io::repeat(0));
+        assert_eq!(lines.next().err().map(|error| error.kind()), Some(io::ErrorKind::InvalidData));
+        assert!(lines.buffer.len() <= 2 * LINE_BYTES_MAX);
     }
 }

@@ -7,13 +7,19 @@ use std::{
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::{lines::Lines, log_time::LogTimes, message_trace::Row, remembered::Remembered, text};
+use crate::{
+    lines::{Line, Lines},
+    log_time::LogTimes,
+    message_trace::Row,
+    remembered::Remembered,
+    text,
+};
 
 /// Reads a log, a row for each attempt, and one for the receipt before the first of each recipient.
 pub struct LogReader<R> {
     lines: Lines<R>,
     messages: Box<dyn Take>,
-    /// Lines that were not this server's, or told nothing of a message.
+    /// Lines that were not this server's, told nothing of a message, or were too long.
     pub lines_skipped: u64,
     lines_read: u64,
 }
@@ -64,7 +70,7 @@ impl<R: Read> Iterator for LogReader<R> {
             match line {
                 Ok(None) => return None,
                 Err(error) => return Some(Err(error)),
-                Ok(Some(line)) if self.messages.take(&text::lossy(line)) => {}
+                Ok(Some(Line::Whole(line))) if self.messages.take(&text::lossy(line.trim_ascii_end())) => {}
                 Ok(Some(_)) => self.lines_skipped += 1,
             }
         }

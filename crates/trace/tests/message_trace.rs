@@ -144,7 +144,7 @@ fn any_row() -> impl Strategy<Value = Row> {
         Column::SenderAddress,
         Column::ClientIp,
     ];
-    let texts = prop::collection::vec("[ -~é日😀\"',;\r\n#]{0,30}", COLUMNS.len());
+    let texts = prop::collection::vec("[ -~é日😀\"',;#]{0,30}|'*[=@+-][ -~]{0,5}", COLUMNS.len());
     (0i64..4_000_000_000_000, texts).prop_map(|(milliseconds, texts)| {
         let mut row = Row::default();
         row.at = Timestamp::from_millisecond(milliseconds).ok();
@@ -186,4 +186,79 @@ fn rows_know_their_lines() {
             assert_eq!(lines, [first, first + 1, first + 2], "{layout:?}");
         }
     }
+}
+
+/// Of 20 rows one has a quote that nothing closes.
+#[test]
+fn an_unmatched_quote_hides_its_own_row_only() {
+    let head = "date_time_utc,event_id,message_id,message_subject,recipient_address\r\n";
+    let list = "\"Received\",\"Status\",\"MessageId\",\"Subject\",\"RecipientAddress\"\n";
+    for (head, time) in [(head, "2026-11-25T08:10:00.000Z"), (list, "11/25/2026 8:10:00 AM")] {
+        let row = |number: u32| match number {
+            4 => format!("{time},Failed,<4@x>,\"Re: an unmatched quote,a@x\r\n"),
+            // Two in one row are no matter.
+            9 => format!("{time},Failed,<9@x>,\"in \"\"quotes\"\", and\r\ntwo lines\",a@x\r\n"),
+            number => format!("{time},Failed,<{number}@x>,subject {number},\"a@x;b@x\"\r\n"),
+        };
+        let file = head.to_owned() + &(0..20).map(row).collect::<String>();
+        let (rows, skipped) = read(file.as_bytes());
+        assert_eq!((rows.len(), skipped), (19, RowsSkipped(1)), "{time}");
+        let ids: Vec<_> = rows.iter().map(|row| row[Column::MessageId].to_owned()).collect();
+        assert_eq!(ids[3..6], ["<3@x>", "<5@x>", "<6@x>"]);
+        assert_eq!(&rows[8][Column::MessageSubject], "in \"quotes\", and\r\ntwo lines");
+        // Lines are counted on.
+        let mut reader = Reader::new(file.as_bytes()).unwrap();
+        let lines: Vec<u64> = std::iter::from_fn(|| reader.next().map(|_| reader.line())).collect();
+        assert_eq!(lines[3..10], [5, 7, 8, 9, 10, 11, 13]);
+    }
+}
+
+/// A quote in the last row before another file's header.
+#[test]
+fn a_header_ends_a_quote_that_nothing_closes() {
+    let file = "#Fields: date-time,event-id,message-id,source\n2026-11-25T08:10:00Z,SEND,<1@x>,\"SMTP\n\
+        #Software: x\n#Fields: event-id,date-time,message-id,source\nSEND,2026-11-25T08:10:00Z,<2@x>,SMTP\n";
+    let (rows, skipped) = read(file.as_bytes());
+    assert_eq!((rows.len(), skipped), (1, RowsSkipped(1)));
+    assert_eq!(&rows[0][Column::MessageId], "<2@x>");
+}
+
+#[test]
+fn a_row_beyond_all_measure_is_counted_and_the_next_is_read() {
+    let row = |number: u32, subject: &str| format!("2026-11-25T08:10:00Z,SEND,<{number}@x>,SMTP,{subject}\n");
+    let head = "#Fields: date-time,event-id,message-id,source,message-subject\n".to_owned();
+    let long = "x".repeat(2 << 20);
+    let lines = "x\n".repeat(1 << 20);
+    for subject in [long.clone(), format!("\"{long}\""), format!("\"{lines}\"")] {
+        let file = head.clone() + &row(1, "a") + &row(2, &subject) + &row(3, "b");
+        let (rows, RowsSkipped(skipped)) = read(file.as_bytes());
+        assert_eq!(rows.len(), 2);
+        assert!(skipped >= 1);
+        assert_eq!(&rows[1][Column::MessageId], "<3@x>");
+    }
+}
+
+/// Such as /dev/zero, in whatever encoding it is taken for.
+#[test]
+fn a_file_without_an_end_is_given_up() {
+    for byte in [0, b'x', b'"', b','] {
+        let error = Reader::new(std::io::repeat(byte)).err().unwrap();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    }
+}
+
+#[test]
+fn written_rows_are_lines_that_steer_no_terminal_and_compute_nothing() {
+    let mut row = Row::default();
+    row.set(Column::EventId, "SEND");
+    row.set(Column::MessageSubject, "=HYPERLINK(\"http://x\")");
+    row.set(Column::RecipientStatus, "250 \u{1b}[2J\u{9b}2J\r\nok\u{202e}");
+    let bytes = write(&[row], Layout::ExtendedReport, Encoding::Utf8);
+    let text = String::from_utf8(bytes.clone()).unwrap();
+    assert_eq!(text.lines().count(), 2);
+    assert!(text.contains(",\"'=HYPERLINK("), "{text}");
+    assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{text}");
+    let (rows, _) = read(&bytes);
+    assert_eq!(&rows[0][Column::MessageSubject], "=HYPERLINK(\"http://x\")");
+    assert_eq!(&rows[0][Column::RecipientStatus], "250 \u{fffd}[2J\u{fffd}2J  ok\u{fffd}");
 }

@@ -165,3 +165,15 @@ fn what_a_process_says_of_tls_goes_with_its_next_delivery_to_that_server() {
         ]
     );
 }
+
+#[test]
+fn a_line_beyond_all_measure_is_counted_and_the_next_is_read() {
+    let line = "Nov 25 07:00:00 mx postfix/smtp[1]: 4F00A1: to=<a@x.test>, relay=mx.x.test[192.0.2.1]:25, delay=1, \
+                dsn=4.4.2, status=deferred (lost connection)\n";
+    let long = format!("{} {}\n", line.trim_end(), "x".repeat(2 << 20));
+    let file = [line, &long, line].concat();
+    let mut log = reader(file.as_bytes(), now(), TimeZone::UTC);
+    let events: Vec<_> = log.by_ref().map(|row| row.unwrap()[Column::EventId].to_owned()).collect();
+    assert_eq!(events.iter().filter(|event| *event == "DEFER").count(), 2, "{events:?}");
+    assert_eq!((log.lines_skipped, log.line()), (1, 4));
+}

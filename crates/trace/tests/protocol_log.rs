@@ -74,7 +74,7 @@ fn any_row() -> impl Strategy<Value = Row> {
         RowKind::Received,
         RowKind::Information,
     ]);
-    let text = "[ -~é日\"',#]{0,40}";
+    let text = "[ -~é日\"',#]{0,40}|'*[=@+-][ -~]{0,5}";
     (0i64..4_000_000_000_000, text, "[0-9A-F]{16}", any::<u32>(), kind, text, text).prop_map(
         |(at, connector, session, sequence, kind, data, context)| Row {
             at: Timestamp::from_millisecond(at).ok(),
@@ -139,4 +139,28 @@ fn published_logs_are_read_as_far_as_they_are_logs() {
         let log = read(&sample(name));
         assert!(log.rows.is_empty() && log.rows_skipped > 0, "{name}: {:?}", log.rows.first());
     }
+}
+
+#[test]
+fn an_unmatched_quote_hides_its_own_row_only() {
+    let row = |number: u32, data: &str| format!("2019-03-21T13:01:06.525Z,a,08D6ADF43C7A1C11,{number},,,<,{data},\r\n");
+    let file = header(LogType::Send, Timestamp::UNIX_EPOCH)
+        + &row(0, "220 a")
+        + &row(1, "\"250 b")
+        + &row(2, "\"250 c, d\"")
+        + &row(3, "250 e")
+        + &row(4, "\"250 unmatched")
+        + &header(LogType::Receive, Timestamp::UNIX_EPOCH)
+        + &row(5, "250 f");
+    let log = read(file.as_bytes());
+    assert_eq!(log.rows.iter().map(|row| row.sequence).collect::<Vec<_>>(), [0, 2, 3, 5]);
+    assert_eq!((log.rows_skipped, log.log_type), (2, Some(LogType::Receive)));
+}
+
+#[test]
+fn a_row_beyond_all_measure_is_counted_and_the_next_is_read() {
+    let row = |data: &str| format!("2019-03-21T13:01:06.525Z,a,08D6ADF43C7A1C11,0,,,<,{data},\n");
+    let file = row("220 a") + &row(&"x".repeat(2 << 20)) + &row("220 b");
+    let log = read(file.as_bytes());
+    assert_eq!((log.rows.len(), log.rows_skipped), (2, 1));
 }

@@ -81,6 +81,8 @@ pub(crate) struct Flow {
     is_connected: bool,
     /// The last segments, of an open connection only.
     trail: VecDeque<(Trail, Hop, i64)>,
+    /// What [`Flow::held_bytes`] said when the table of flows asked last.
+    pub counted_bytes: usize,
 }
 
 impl Flow {
@@ -110,7 +112,14 @@ impl Flow {
             syn_ns: None,
             is_connected: false,
             trail: VecDeque::new(),
+            counted_bytes: 0,
         }
+    }
+
+    /// Memory that is held beside the flow itself, about.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let said = self.dialogue.as_ref().map_or(0, |dialogue| dialogue.held_bytes());
+        said + self.streams.iter().map(Reassembly::held_bytes).sum::<usize>()
     }
 
     pub(crate) fn is_new_connection(&self, from: usize, segment: &Segment<'_>) -> bool {

@@ -6,6 +6,10 @@ use super::is_after;
 
 /// Bytes that wait for others before them; more, and the hole is given up.
 const WAITING_MAX: usize = 256 * 1024;
+/// What a segment that waits takes beside its bytes.
+const SEGMENT_BYTES: usize = 80;
+/// Half of all sequence numbers: what is closer than this lies ahead.
+const HALF: u32 = 1 << 31;
 
 /// What comes out.
 pub(crate) enum Piece<'a> {
@@ -24,6 +28,11 @@ pub(crate) struct Reassembly {
 }
 
 impl Reassembly {
+    /// Memory that is held, about.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.waiting_bytes + self.waiting.len() * SEGMENT_BYTES
+    }
+
     /// The SYN's number: the first byte has the next one.
     pub(crate) fn begin(&mut self, sequence: u32) {
         self.next.get_or_insert(sequence.wrapping_add(1));
@@ -48,7 +57,7 @@ impl Reassembly {
 
     /// The other side has acknowledged up to here: what is missing before will not come.
     pub(crate) fn acknowledged(&mut self, acknowledgment: u32, out: &mut dyn FnMut(Piece<'_>)) {
-        if self.earliest().is_some_and(|first| is_after(acknowledgment, first)) {
+        while self.earliest().is_some_and(|first| is_after(acknowledgment, first)) {
             self.give_up(out);
         }
     }
@@ -88,8 +97,9 @@ impl Reassembly {
 
     /// The earliest of what waits; the map's order is that of the numbers, which go round once in a while.
     fn earliest(&self) -> Option<u32> {
-        let next = self.next?;
-        self.waiting.keys().copied().min_by_key(|sequence| sequence.wrapping_sub(next) as i32)
+        let farthest_behind = self.next?.wrapping_add(HALF);
+        let mut keys = self.waiting.range(farthest_behind..).chain(self.waiting.range(..farthest_behind));
+        keys.next().map(|(sequence, _)| *sequence)
     }
 
     fn drain(&mut self, out: &mut dyn FnMut(Piece<'_>)) {

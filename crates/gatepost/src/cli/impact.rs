@@ -33,7 +33,7 @@ pub(crate) async fn run<S: Store>(
     let (impacts, first) = why::impact(store, config, &offer, since).await.context("failed to read the history")?;
     let report = Report { policy: &arguments.policy, since, days: days(first, since, screen.now), impacts };
     match arguments.output.format {
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report.json())?)?,
+        Format::Json => writeln!(out, "{}", super::json::pretty(&report.json())?)?,
         Format::Table => report.write(screen, out)?,
     }
     Ok(report.of(Verdict::Breaks).next().is_some())

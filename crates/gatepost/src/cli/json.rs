@@ -10,10 +10,10 @@ use protocol::smtp::{Address, BodyType, Failure, Reply, ReversePath};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use store::{Commanded, DeliveryRecord, LastAttempt, MessageRecord, QueueCount, State};
-use trace::{Event, Waiting};
+use trace::{Event, Waiting, is_unsafe};
 use uuid::Uuid;
 
-use super::{arguments::Status, screen::is_unsafe, standing::Standing};
+use super::{arguments::Status, standing::Standing};
 
 /// One message for one recipient, as in `queue list`.
 #[derive(Serialize, JsonSchema)]
@@ -275,13 +275,37 @@ impl<'a> List<'a> {
 
 /// Compact JSON in which characters that steer a terminal are escaped.
 pub(crate) fn text(value: &impl Serialize) -> io::Result<String> {
-    let json = serde_json::to_string(value)?;
-    if !json.contains(is_unsafe) {
-        return Ok(json);
+    Ok(escaped(serde_json::to_string(value)?))
+}
+
+/// The same over several lines.
+pub(crate) fn pretty(value: &impl Serialize) -> io::Result<String> {
+    Ok(escaped(serde_json::to_string_pretty(value)?))
+}
+
+/// Such characters occur only within strings, and all of them are in the basic plane. Line ends are the layout's: those
+/// of strings are escaped already.
+fn escaped(json: String) -> String {
+    let has_to_go = |c: char| is_unsafe(c) && c != '\n';
+    if !json.contains(has_to_go) {
+        return json;
     }
-    // They occur only within strings, and all of them are in the basic plane.
     let escape = |c: char| {
-        if is_unsafe(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
+        if has_to_go(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
     };
-    Ok(json.chars().map(escape).collect())
+    json.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_escaped_without_loss() {
+        let foreign = serde_json::json!({ "a": ["\u{1b}[2J\u{7f}\u{9b}2J\u{202e}\u{61c}\r\n", "日é😀"] });
+        for text in [text(&foreign).unwrap(), pretty(&foreign).unwrap()] {
+            assert!(!text.contains(|c: char| is_unsafe(c) && c != '\n'), "{text:?}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), foreign);
+        }
+    }
 }

@@ -48,7 +48,7 @@ pub(crate) use export::{message_id as message_id_field, row as event_row};
 pub(crate) use foreign::run as run_foreign_trace;
 pub(crate) use impact::run as run_impact;
 pub(crate) use incident::{IncidentView, run as run_incident};
-pub(crate) use json::TraceView;
+pub(crate) use json::{TraceView, pretty as pretty_json};
 pub(crate) use pages::{Pages, page};
 pub(crate) use policy::{ledger as run_ledger, list as list_policies};
 pub(crate) use probe::{Progress, host_and_port, run as run_probe};

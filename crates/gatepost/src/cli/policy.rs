@@ -69,7 +69,7 @@ pub(crate) async fn ledger<S: Store>(
 ) -> anyhow::Result<()> {
     let ledger = store.ledger().await.context("failed to read the ledger")?;
     match output.format {
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "ledger": ledger }))?)?,
+        Format::Json => writeln!(out, "{}", super::json::pretty(&json!({ "ledger": ledger }))?)?,
         Format::Table if ledger.is_empty() => {
             writeln!(out, "Nothing was delivered in plaintext or below the policy \"modern\".")?;
         }

@@ -44,7 +44,7 @@ pub(crate) async fn run(
         Format::Json => {
             let views: Vec<_> =
                 all.iter().zip(&told).map(|(probed, told)| json!({ "probed": probed, "summary": told })).collect();
-            writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "destinations": views }))?)?;
+            writeln!(out, "{}", super::json::pretty(&json!({ "destinations": views }))?)?;
         }
         Format::Table => {
             for (probed, told) in all.iter().zip(&told) {

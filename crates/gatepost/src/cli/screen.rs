@@ -3,6 +3,7 @@
 use std::{env, io, io::IsTerminal, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
+use trace::is_unsafe;
 use unicode_width::UnicodeWidthStr;
 
 /// What the output may use.
@@ -128,11 +129,6 @@ pub(crate) fn size(bytes: u64) -> String {
         Some((unit, factor)) => format!("{:.1} {unit}", bytes as f64 / factor as f64),
         None => format!("{bytes} bytes"),
     }
-}
-
-/// True for characters that steer a terminal, or turn the direction of text, and so can lie about what stands there.
-pub(crate) fn is_unsafe(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Foreign text made safe to print in a line.

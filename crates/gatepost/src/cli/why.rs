@@ -148,7 +148,7 @@ fn tell(
 ) -> anyhow::Result<()> {
     let findings: Vec<&Finding> = explained.iter().map(|explained| &explained.finding).collect();
     match arguments.output.format {
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&why::json(&findings, read))?)?,
+        Format::Json => writeln!(out, "{}", super::json::pretty(&why::json(&findings, read))?)?,
         Format::Table => {
             write(findings.iter().copied(), screen, out)?;
             if findings.is_empty() {

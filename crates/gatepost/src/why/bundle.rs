@@ -20,6 +20,7 @@ use super::{
     Addresses, Report, attempts,
     excerpts::{ATTEMPTS_MAX, FINDINGS_MAX},
 };
+use crate::cli::pretty_json;
 
 /// One file of a bundle.
 struct Entry {
@@ -74,7 +75,7 @@ fn entries(report: &Report<'_>) -> anyhow::Result<Vec<Entry>> {
                      versions, suites and groups by their IANA numbers, with a list of the suites' names.";
         let value = json!({ "cipher_suites": suites, "handshakes": handshakes });
         let value = private(value, report.addresses);
-        add("handshakes.json", about, serde_json::to_vec_pretty(&value)?);
+        add("handshakes.json", about, pretty_json(&value)?.into_bytes());
     }
     Ok(entries)
 }
@@ -82,9 +83,7 @@ fn entries(report: &Report<'_>) -> anyhow::Result<Vec<Entry>> {
 fn findings(report: &Report<'_>) -> anyhow::Result<Vec<u8>> {
     let findings: Vec<&Finding> = report.findings.iter().map(|explained| &explained.finding).collect();
     let value = private(super::json(&findings, &report.read), report.addresses);
-    let mut content = serde_json::to_vec_pretty(&value)?;
-    content.push(b'\n');
-    Ok(content)
+    Ok((pretty_json(&value)? + "\n").into_bytes())
 }
 
 /// With every text in it as strangers may read it.

@@ -122,7 +122,7 @@ impl Files {
     fn protocol_log(&mut self, file: File, path: &Path) -> anyhow::Result<()> {
         let mut reader = protocol_log::Reader::new(file)?;
         let rows = reader.by_ref().collect::<io::Result<Vec<_>>>()?;
-        self.gathered.read.rows_skipped += reader.rows_skipped;
+        self.gathered.read.rows_skipped += reader.rows_skipped();
         if reader.log_type == Some(LogType::Receive) {
             bail!("it is a log of the receiving side; the sender's tells why mail is stuck");
         }
@@ -140,6 +140,9 @@ impl Files {
 fn whole(file: File) -> anyhow::Result<Vec<u8>> {
     const BYTES_MAX: u64 = 64 << 20;
     let mut bytes = Vec::new();
-    file.take(BYTES_MAX).read_to_end(&mut bytes)?;
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        bail!("larger than {} MiB: no notification or report is", BYTES_MAX >> 20);
+    }
     Ok(bytes)
 }

@@ -28,6 +28,8 @@ pub struct Records {
     /// Bytes of whole records.
     passed: u64,
     foreign: bool,
+    /// Length of `pending` when its fault was described last: describing it for each byte that follows would take long.
+    described: Option<usize>,
 }
 
 /// A whole record, its header included.
@@ -58,7 +60,7 @@ impl Record {
 
 impl Records {
     pub fn new(side: Side) -> Self {
-        Self { side, pending: Vec::new(), passed: 0, foreign: false }
+        Self { side, pending: Vec::new(), passed: 0, foreign: false, described: None }
     }
 
     /// Takes as many bytes as the record that is under way wants, and gives it once it is whole.
@@ -87,9 +89,10 @@ impl Records {
         self.pending = Vec::new();
     }
 
-    /// What people are shown of bytes that are no TLS; the more of them came, the more it says.
-    pub(super) fn fault(&self) -> Option<String> {
-        if !self.foreign {
+    /// What people are shown of bytes that are not TLS; the more of them came, the more it says. `None`: there are none, or no
+    /// more than before.
+    pub(super) fn fault(&mut self) -> Option<String> {
+        if !self.foreign || self.described.replace(self.pending.len()) == Some(self.pending.len()) {
             return None;
         }
         let side = self.side;

@@ -8,21 +8,22 @@ use std::io::{self, Read};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use super::{COLUMNS, Column, NAMES, Row};
-use crate::text::Decoder;
+use crate::{
+    cell::unguarded,
+    records::{Record, Records},
+};
 
-/// Rows that were none.
+/// Rows that could not be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RowsSkipped(pub u64);
 
 /// Reads one file.
 pub struct Reader<R: Read> {
-    csv: csv::Reader<Decoder<R>>,
+    records: Records<R>,
     /// Where each column of the file goes: 0 is the time.
     order: Vec<Option<usize>>,
-    record: csv::StringRecord,
+    record: Record,
     skipped: u64,
-    /// 1 where lines end with CRLF: a record is over at its CR, and its LF is not counted yet when the next one begins.
-    uncounted: u64,
 }
 
 impl<R: Read> Reader<R> {
@@ -32,17 +33,14 @@ impl<R: Read> Reader<R> {
     ///
     /// `InvalidData` where the file is neither an extended report nor a message tracking log.
     pub fn new(file: R) -> io::Result<Self> {
-        let csv = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(Decoder::new(file)?);
-        let mut reader = Self { csv, order: Vec::new(), record: csv::StringRecord::new(), skipped: 0, uncounted: 0 };
+        let mut reader =
+            Self { records: Records::new(file)?, order: Vec::new(), record: Record::default(), skipped: 0 };
         while reader.order.is_empty() {
-            if !reader.csv.read_record(&mut reader.record)? || !reader.read_header() {
+            if !reader.records.read(&mut reader.record, |_| false)? || !reader.read_header() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
                     "it is no message trace: neither date_time_utc, #Fields: date-time nor Received names its columns",
                 ));
-            }
-            if reader.csv.position().line() == 1 {
-                reader.uncounted = 1;
             }
         }
         Ok(reader)
@@ -50,12 +48,12 @@ impl<R: Read> Reader<R> {
 
     /// What was passed over so far.
     pub fn skipped(&self) -> RowsSkipped {
-        RowsSkipped(self.skipped)
+        RowsSkipped(self.skipped + self.records.lost)
     }
 
     /// The line that the last row begins on, counted from 1.
     pub fn line(&self) -> u64 {
-        self.record.position().map_or(0, csv::Position::line) + self.uncounted
+        self.records.line
     }
 
     /// False where it is no header line.
@@ -78,12 +76,16 @@ impl<R: Read> Reader<R> {
     }
 
     fn row(&self) -> Option<Row> {
-        let mut row = Row { text: self.record.as_slice().to_owned(), ..Row::default() };
+        let mut row = Row { text: self.record.text().to_owned(), ..Row::default() };
         for (field, place) in self.order.iter().enumerate() {
             let (Some(place), Some(range)) = (place, self.record.range(field)) else { continue };
+            let cell = self.record.get(field).unwrap_or_default();
             match place {
-                0 => row.at = moment(&row.text[range]),
-                column => row.place(column - 1, range),
+                0 => row.at = moment(cell),
+                column => {
+                    let text = unguarded(cell);
+                    row.place(column - 1, range.start + text.start..range.start + text.end);
+                }
             }
         }
         // A row cut at its beginning, or a line of something else.
@@ -97,12 +99,9 @@ impl<R: Read> Iterator for Reader<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            match self.csv.read_record(&mut self.record) {
+            match self.records.read(&mut self.record, |line| looks_like_row(&self.order, line)) {
                 Ok(false) => return None,
-                Err(error) => match error.into_kind() {
-                    csv::ErrorKind::Io(error) => return Some(Err(error)),
-                    _ => self.skipped += 1,
-                },
+                Err(error) => return Some(Err(error)),
                 // Files that were joined have headers in their midst.
                 Ok(true) if self.record.get(0).is_some_and(|first| first.starts_with('#')) => {
                     self.read_header();
@@ -114,6 +113,15 @@ impl<R: Read> Iterator for Reader<R> {
             }
         }
     }
+}
+
+/// Whether a line is more likely a row than a part of a text in quotes: it has a time in the time's place, or an event and
+/// as many fields as the header.
+fn looks_like_row(order: &[Option<usize>], line: &Record) -> bool {
+    let field = |place: usize| line.get(order.iter().position(|known| *known == Some(place))?);
+    let has_event = || field(Column::EventId as usize + 1).is_some_and(|event| !event.is_empty());
+    let has_time = field(0).and_then(moment).is_some();
+    line.is_header() || (line.len() > 3 && (has_time || (line.len() == order.len() && has_event())))
 }
 
 /// A list of messages, as Get-MessageTraceV2 gives it and Export-Csv writes it, has the time as `Received`, and names of

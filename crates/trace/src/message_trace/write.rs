@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 
 use super::{NAMES, Row};
+use crate::cell::guarded;
 
 /// Which file it is to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,7 +106,7 @@ impl<W: Write> EventWriter<W> {
     pub fn write(&mut self, row: &Row) -> io::Result<()> {
         self.csv.write_field(row.at.map(time).unwrap_or_default())?;
         for value in row.values().take(self.columns) {
-            self.csv.write_field(value)?;
+            self.csv.write_field(guarded(value).as_ref())?;
         }
         Ok(self.csv.write_record(None::<&[u8]>)?)
     }
@@ -159,11 +160,11 @@ impl<W: Write> SummaryWriter<W> {
         // Everything here is inbound (1), and of one priority.
         Ok(self.0.write_record([
             time(summary.received).as_str(),
-            &summary.sender,
-            &recipients,
-            &summary.subject,
+            &guarded(&summary.sender),
+            &guarded(&recipients),
+            &guarded(&summary.subject),
             &summary.size_bytes.to_string(),
-            &summary.message_id,
+            &guarded(&summary.message_id),
             &summary.network_message_id,
             &summary.client_ip,
             "1",

@@ -4,7 +4,10 @@
 use std::io::{self, Read};
 
 use super::{FIELDS, LogType, Row, RowKind};
-use crate::text::Decoder;
+use crate::{
+    cell::unguarded,
+    records::{Record, Records},
+};
 
 /// What a file held.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -12,7 +15,7 @@ pub struct Log {
     /// As the last `#Log-type` says.
     pub log_type: Option<LogType>,
     pub rows: Vec<Row>,
-    /// Rows that are none: too few fields, or an event of another kind of log.
+    /// Rows that could not be read: too few fields, too long, or an event of another kind of log.
     pub rows_skipped: u64,
 }
 
@@ -20,46 +23,50 @@ pub struct Log {
 pub fn read(bytes: &[u8]) -> Log {
     let Ok(mut reader) = Reader::new(bytes) else { return Log::default() };
     let rows = reader.by_ref().map_while(Result::ok).collect();
-    Log { log_type: reader.log_type, rows, rows_skipped: reader.rows_skipped }
+    Log { log_type: reader.log_type, rows, rows_skipped: reader.rows_skipped() }
 }
 
 /// Reads a file of any size, a row at a time.
 pub struct Reader<R: Read> {
-    csv: csv::Reader<Decoder<R>>,
-    record: csv::StringRecord,
+    records: Records<R>,
+    record: Record,
     /// Where in a record each of the fields is.
     order: [Option<usize>; FIELDS.len()],
     /// As the last `#Log-type` says.
     pub log_type: Option<LogType>,
-    /// Rows that are none: too few fields, or an event of another kind of log.
-    pub rows_skipped: u64,
+    skipped: u64,
 }
 
 impl<R: Read> Reader<R> {
     /// Reads as much as tells the encoding.
     pub fn new(file: R) -> io::Result<Self> {
         Ok(Self {
-            csv: csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(Decoder::new(file)?),
-            record: csv::StringRecord::new(),
+            records: Records::new(file)?,
+            record: Record::default(),
             order: std::array::from_fn(Some),
             log_type: None,
-            rows_skipped: 0,
+            skipped: 0,
         })
+    }
+
+    /// Rows that could not be read so far: too few fields, too long, or an event of another kind of log.
+    pub fn rows_skipped(&self) -> u64 {
+        self.skipped + self.records.lost
     }
 
     /// Reads the next row into one that was used before; false at the end of the file. Whoever reads gigabytes spares
     /// himself most of what a row costs.
     pub fn read_row(&mut self, row: &mut Row) -> io::Result<bool> {
         loop {
-            match self.csv.read_record(&mut self.record) {
-                Ok(false) => return Ok(false),
-                Ok(true) if self.is_header() => self.read_header(),
-                Ok(true) if self.fill(row).is_some() => return Ok(true),
-                Ok(true) => self.rows_skipped += 1,
-                Err(error) => match error.into_kind() {
-                    csv::ErrorKind::Io(error) => return Err(error),
-                    _ => self.rows_skipped += 1,
-                },
+            if !self.records.read(&mut self.record, |line| looks_like_row(&self.order, line))? {
+                return Ok(false);
+            }
+            if self.is_header() {
+                self.read_header();
+            } else if self.fill(row).is_some() {
+                return Ok(true);
+            } else {
+                self.skipped += 1;
             }
         }
     }
@@ -87,7 +94,10 @@ impl<R: Read> Reader<R> {
     /// `None` where the record is no row.
     fn fill(&self, row: &mut Row) -> Option<()> {
         let field = |index: usize| self.order[index].and_then(|at| self.record.get(at));
-        let text = |index: usize| field(index).unwrap_or_default().trim_end_matches(['\r', '\n']);
+        let text = |index: usize| {
+            let cell = field(index).unwrap_or_default().trim_end_matches(['\r', '\n']);
+            &cell[unguarded(cell)]
+        };
         row.at = field(0)?.trim_start_matches('\u{feff}').trim().parse().ok();
         row.kind = RowKind::of(field(6)?.trim())?;
         row.sequence = field(3)?.trim().parse().ok()?;
@@ -99,6 +109,13 @@ impl<R: Read> Reader<R> {
         session.clone_into(&mut row.session);
         Some(())
     }
+}
+
+/// Whether a line is more likely a row than a part of a text in quotes: it has a number and an event in their places.
+fn looks_like_row(order: &[Option<usize>; FIELDS.len()], line: &Record) -> bool {
+    let field = |index: usize| line.get(order[index]?).map(str::trim);
+    let is_numbered = field(3).is_some_and(|number| number.parse::<u32>().is_ok());
+    line.is_header() || (is_numbered && field(6).and_then(RowKind::of).is_some())
 }
 
 impl<R: Read> Iterator for Reader<R> {

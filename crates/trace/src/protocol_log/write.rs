@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{FIELDS, LogType, Row, RowKind};
+use crate::cell::{guarded, is_formula};
 
 /// The lines that a file begins with.
 pub fn header(log_type: LogType, at: Timestamp) -> String {
@@ -104,16 +105,16 @@ fn write_time(at: Timestamp, output: &mut Vec<u8>) {
     output.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest), b'Z']);
 }
 
-/// Control characters, line ends among them, become spaces: a row is a line. A field that begins with # would make its
-/// row a header, were it the first.
+/// What is no text of a line becomes a space or a sign for it, and a formula is guarded. A field that begins with # would
+/// make its row a header, were it the first.
 fn write_field(field: &str, output: &mut Vec<u8>) {
-    let plain = |c: char| !c.is_control() && c != ',' && c != '"';
-    if field.chars().all(plain) && !field.starts_with('#') {
+    let is_plain = |c: char| (' '..='~').contains(&c) && c != ',' && c != '"';
+    if field.chars().all(is_plain) && !field.starts_with('#') && !is_formula(field) {
         output.extend_from_slice(field.as_bytes());
         return;
     }
-    let field: String = field.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let field = guarded(field);
     let quoted = field.contains([',', '"']) || field.starts_with('#');
-    let text = if quoted { format!("\"{}\"", field.replace('"', "\"\"")) } else { field };
+    let text = if quoted { format!("\"{}\"", field.replace('"', "\"\"")).into() } else { field };
     output.extend_from_slice(text.as_bytes());
 }

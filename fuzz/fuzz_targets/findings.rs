@@ -1,0 +1,42 @@
+//! Any bytes as a file of any kind, through to findings: no panic, and each finding is about attempts.
+
+#![no_main]
+
+use std::io::Cursor;
+
+use capture::{Options, Packets};
+use diagnosis::{Evidence, Source, diagnose, sources};
+use jiff::{Timestamp, tz::TimeZone};
+use libfuzzer_sys::fuzz_target;
+use trace::{dsn, exim_log, message_trace, postfix_log, protocol_log, tls_report};
+
+fuzz_target!(|bytes: &[u8]| {
+    let (mut evidence, now) = (Evidence::default(), Timestamp::UNIX_EPOCH);
+    evidence.join();
+    for row in postfix_log::reader(bytes, now, TimeZone::UTC).flatten() {
+        sources::rows::add_row(&mut evidence, Source::PostfixLog, &row, "file", 1);
+    }
+    for row in exim_log::reader(bytes, now, TimeZone::UTC).flatten() {
+        sources::rows::add_row(&mut evidence, Source::EximLog, &row, "file", 1);
+    }
+    for row in message_trace::Reader::new(bytes).into_iter().flatten().flatten() {
+        sources::rows::add_row(&mut evidence, Source::TrackingLog, &row, "file", 1);
+    }
+    let sessions = protocol_log::sessions(protocol_log::read(bytes).rows);
+    sources::protocol_log::add_log(&mut evidence, &sessions, "file", None);
+    if let Some(dsn) = dsn::read(bytes) {
+        sources::dsn::add_notification(&mut evidence, &dsn, "file");
+    }
+    if let Ok(report) = tls_report::read(bytes) {
+        sources::tls_report::add_report(&mut evidence, &report, "file");
+    }
+    if let Ok(packets) = Packets::open(Cursor::new(bytes.to_vec())) {
+        capture::sessions(packets, Options::default(), |session| {
+            sources::capture::hold_session(&mut evidence, session, "file");
+        });
+    }
+    evidence.joined();
+    for finding in diagnose(&evidence) {
+        assert!(!finding.summary.is_empty() && finding.scope.attempts > 0);
+    }
+});
