@@ -60,14 +60,14 @@ impl Peers {
         if self.is_installed() {
             return Ok(Vec::new());
         }
-        for (name, more) in [("passwd", PASSWD), ("group", GROUP)] {
+        for (name, ours) in [("passwd", PASSWD), ("group", GROUP)] {
             let system = fs::read_to_string(Path::new("/etc").join(name))?;
-            fs::write(folder.join(name), system + more)?;
+            fs::write(folder.join(name), instead(ours, &system))?;
         }
         let file = |name: &str| folder.join(name).display().to_string();
         let mut preload = self.library("libnss_wrapper.so");
         let mut variables = vec![("NSS_WRAPPER_PASSWD", file("passwd")), ("NSS_WRAPPER_GROUP", file("group"))];
-        if !is_root() {
+        if !is_root_of_all() {
             preload = format!("{preload}:{}", self.library("libuid_wrapper.so"));
             variables.extend([("UID_WRAPPER", "1".to_owned()), ("UID_WRAPPER_ROOT", "1".to_owned())]);
         }
@@ -77,8 +77,23 @@ impl Peers {
 
     /// Hands a file or folder to the user that a program becomes.
     pub fn give(&self, path: &Path, user: u32, group: u32) -> io::Result<()> {
-        if is_root() { chown(path, Some(user), Some(group)) } else { Ok(()) }
+        if is_root_of_all() { chown(path, Some(user), Some(group)) } else { Ok(()) }
     }
+}
+
+/// Lines of passwd(5) or group(5): ours, and those of the system that have neither a name nor a number of ours. Where the
+/// same mail server is installed as well, its user has another number than the files that ours are given.
+fn instead(ours: &str, system: &str) -> String {
+    fn key(line: &str) -> (Option<&str>, Option<&str>) {
+        let mut fields = line.split(':');
+        (fields.next(), fields.nth(1))
+    }
+    let is_ours = |line: &&str| {
+        let (name, number) = key(line);
+        ours.lines().map(key).any(|(ours, its_number)| name == ours || number == its_number)
+    };
+    let others = system.lines().filter(|line| !is_ours(line)).map(|line| format!("{line}\n"));
+    ours.to_owned() + &others.collect::<String>()
 }
 
 /// Lines of a configuration, such as `option = value`, where `settings` stand in the place of what they set too: Exim
@@ -93,4 +108,27 @@ pub fn with_settings(lines: &str, settings: &str) -> String {
 /// True if this process is root's. A process owns what it finds of itself there (proc(5)).
 pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+/// True if this process is root's and there are other users to become: in a user namespace there may be none
+/// (user_namespaces(7)).
+fn is_root_of_all() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    is_root() && map.lines().any(|line| line.split_whitespace().last().is_some_and(|count| count != "1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_of_installed_servers_give_way() {
+        let system = "root:x:0:0:root:/root:/bin/bash\npostfix:x:101:102::/var/spool/postfix:/usr/sbin/nologin\n\
+                      someone:x:4203:4203::/:/bin/sh\n+::::::\n";
+        let users = instead(PASSWD, system);
+        let of = |name: &str| users.lines().filter(|line| line.starts_with(name)).collect::<Vec<_>>();
+        assert_eq!(of("postfix:"), ["postfix:x:4201:4201::/:/bin/false"]);
+        assert_eq!(of("root:"), ["root:x:0:0:root:/root:/bin/bash"]);
+        assert_eq!(of("someone:"), [""; 0]);
+    }
 }
