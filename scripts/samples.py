@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Records the files under samples/ again, from real servers and clients: those that ./test unpacks under target/peers.
 
-As root:  unshare --net python3 scripts/samples.py
+As root:  unshare --net python3 scripts/samples.py [captures|dsn]
 
 The network namespace makes port 25 and the documentation addresses (RFC 5737) free to use.
 """
@@ -43,7 +43,7 @@ def ip(arguments):
 
 
 class Exim:
-    """Accepts all mail, but rejects refused@… and bounces mail for nobody@…."""
+    """Accepts all mail, but rejects refused@…. It relays mail for nobody@… to itself, rejects it there, and sends a bounce."""
 
     def __init__(self, settings=""):
         self.folder = Path(tempfile.mkdtemp())
@@ -89,19 +89,26 @@ begin acl
 recipient:
  deny local_parts = refused
   message = 5.1.1 there is no such user here
+ deny local_parts = nobody
+  hosts = {SERVER}
+  message = 5.1.1 there is no such user here
  accept
 content:
  accept
 begin routers
-bounced:
- driver = redirect
+relayed:
+ driver = manualroute
  local_parts = nobody
- allow_fail
- data = :fail: 5.1.1 there is no such user here
+ route_list = * {SERVER} byname
+ self = send
+ transport = smtp
 all:
  driver = accept
  transport = maildir
 begin transports
+smtp:
+ driver = smtp
+ interface = {SERVER}
 maildir:
  driver = appendfile
  directory = {self.folder}/mail
@@ -228,14 +235,7 @@ def bounce():
     exim.stop()
 
 
-def main():
-    for folder in ["captures", "dsn"]:
-        (SAMPLES / folder).mkdir(parents=True, exist_ok=True)
-    ip("link set lo mtu 1500 up")
-    for address in [SERVER, CLIENT]:
-        ip(f"address add {address}/32 dev lo")
-    # Clients that cannot be told their address take this one.
-    ip(f"route change local {SERVER} dev lo table local src {CLIENT}")
+def captures():
     file = record("plain.pcap", plain)
     repeat_a_segment(file, SAMPLES / "captures/plain-repeated.pcap")
     record("starttls-tls12.pcap", lambda: swaks("--tls"), f"tls_require_ciphers = {TLS12}")
@@ -244,7 +244,21 @@ def main():
     record("no-shared-cipher.pcap", lambda: swaks("--tls"), f"tls_require_ciphers = {RC4_ONLY}")
     asks = f"tls_require_ciphers = {TLS12}\ntls_try_verify_hosts = *\ntls_verify_certificates = FOLDER/certificate.pem"
     record("client-certificate.pcap", lambda: swaks("--tls"), asks)
-    bounce()
+
+
+def main():
+    for folder in ["captures", "dsn"]:
+        (SAMPLES / folder).mkdir(parents=True, exist_ok=True)
+    ip("link set lo mtu 1500 up")
+    for address in [SERVER, CLIENT]:
+        ip(f"address add {address}/32 dev lo")
+    # Clients that cannot be told their address take this one.
+    ip(f"route change local {SERVER} dev lo table local src {CLIENT}")
+    wanted = sys.argv[1:] or ["captures", "dsn"]
+    if "captures" in wanted:
+        captures()
+    if "dsn" in wanted:
+        bounce()
 
 
 main()

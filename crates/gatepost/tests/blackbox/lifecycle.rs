@@ -1,6 +1,8 @@
 //! Start, reload, stop, and what stands in the way of each.
 
-use std::{fs, process::Command, thread, time::Duration};
+use std::{fs, thread, time::Duration};
+
+use lab::namespace::unshare;
 
 use crate::support::{
     Node,
@@ -109,14 +111,14 @@ fn a_store_that_cannot_be_used_is_refused_with_the_reason() {
 
 /// A small file system of its own, in a mount name space of its own, fills up and is given room again.
 #[test]
-fn a_full_disk_is_told_and_passes() {
+fn namespace_a_full_disk_is_told_and_passes() {
     let destination = Destination::taking(|_, line| line.starts_with("MAIL").then_some(Say("450 4.3.0 not now")));
     let mut node = Node::to_port(destination.port).start();
     node.signal("-TERM");
     node.wait();
     let (data, port) = (node.path("data"), node.port);
-    let mut served = Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c"])
+    let mut served = unshare(&["--mount"])
+        .args(["sh", "-c"])
         .arg("mount -t tmpfs -o size=48m tmpfs \"$1\" && dd if=/dev/zero of=\"$1/ballast\" bs=1M count=30 2>/dev/null && \
               { while [ -e \"$1/ballast\" ]; do [ -e \"$2\" ] && rm \"$1/ballast\"; sleep 0.1; done & } && \
               exec \"$3\" --config \"$4\" serve")
