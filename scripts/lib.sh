@@ -110,7 +110,8 @@ declare -A LEFT_OUT=()
 leave_out_what_cannot_run() {
     have_corpus || LEFT_OUT[corpus_]="they read files that others have published, and ${GATEPOST_SHARED:-../shared}/samples does not exist (set GATEPOST_SHARED to the folder that has samples)"
     have_namespaces || LEFT_OUT[namespace_]="they need network and mount namespaces, which this user cannot make (run ./test as root)"
-    have_namespaces && [ -w /dev/net/tun ] || LEFT_OUT[tun_]="they need a network namespace and /dev/net/tun, which this user cannot use (run ./test as root)"
+    [ "$(id -u)" -eq 0 ] || LEFT_OUT[root_]="they start Exim, which needs root (run ./test as root)"
+    [ "$(id -u)" -eq 0 ] && have_namespaces && [ -w /dev/net/tun ] || LEFT_OUT[tun_]="they need root, a network namespace and /dev/net/tun (run ./test as root)"
 }
 
 # A filter in nextest's language: all that can run.

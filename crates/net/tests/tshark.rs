@@ -235,8 +235,8 @@ fn named_from_the_capture_alone(tries: &[Try], seen: &[Seen], sessions: &HashMap
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn namespace_the_senders_facts_are_what_tshark_reads() {
-    if !in_own_network("namespace_the_senders_facts_are_what_tshark_reads") {
+async fn root_the_senders_facts_are_what_tshark_reads() {
+    if !in_own_network("root_the_senders_facts_are_what_tshark_reads") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

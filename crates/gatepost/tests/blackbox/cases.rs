@@ -26,7 +26,7 @@ fn sum<'a>(attempts: impl Iterator<Item = &'a Value>, key: &str) -> u64 {
 
 /// The story that the product was born from, with a foreign mail server, real TLS 1.0 and real RC4.
 #[test]
-fn the_rc4_queue_grows_by_luck_and_drains_after_the_repair() {
+fn root_the_rc4_queue_grows_by_luck_and_drains_after_the_repair() {
     let (report, progress) = gatepost(&["case", "run", "rc4-queue", "--format", "json", "--keep"]);
     assert_eq!(report["destination"], "Exim with GnuTLS, set to TLS 1.0 with RC4 only");
     assert_eq!((report["sent"].as_u64(), report["delivered"].as_u64()), (Some(200), Some(200)), "{report:#}");
@@ -163,7 +163,7 @@ fn found(arguments: &[&str]) -> Value {
 
 /// The same story with a rollout that defends itself: the queue does not grow beyond the first wave.
 #[test]
-fn the_rc4_queue_does_not_grow_where_the_rollout_defends_itself() {
+fn root_the_rc4_queue_does_not_grow_where_the_rollout_defends_itself() {
     let (both, progress) = gatepost(&["case", "run", "rc4-queue", "--defended", "--format", "json", "--keep"]);
     let (plain, defended) = (&both["plain"], &both["defended"]);
     assert!(plain["halted"].is_null(), "{plain:#}");

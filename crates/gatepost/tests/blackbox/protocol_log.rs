@@ -42,7 +42,7 @@ fn assert_is_in_order(session: &Session) {
 }
 
 #[test]
-fn both_sides_are_written_down_without_content() {
+fn root_both_sides_are_written_down_without_content() {
     let exim = Exim::start_with_rc4_only();
     let node = Node::to_port(exim.port).connector("tls_policy = \"legacy\"\n").start();
     swaks(node.port, &["--to", "user@onprem.test", "--tls", "--body", "a secret between two", "--auth-hide-password"]);
@@ -89,7 +89,7 @@ fn both_sides_are_written_down_without_content() {
 }
 
 #[test]
-fn a_failed_handshake_is_worded_as_schannel_would() {
+fn root_a_failed_handshake_is_worded_as_schannel_would() {
     let exim = Exim::start_with_rc4_only();
     let node = Node::to_port(exim.port).start();
     swaks(node.port, &["--to", "user@onprem.test"]);
