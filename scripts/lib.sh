@@ -95,6 +95,12 @@ need_test_tools() {
     fi
 }
 
+# Mail servers become users of their own, who must reach the programs.
+need_reachable_peers() {
+    [ "$(id -u)" -ne 0 ] || setpriv --reuid 65534 --regid 65534 --clear-groups test -x "$REPOSITORY/$PEERS_ROOT/usr" ||
+        die "other users cannot enter $REPOSITORY, and the foreign mail servers become other users; move the clone out of folders that only root may enter, such as /root"
+}
+
 have_corpus() { [ -d "${GATEPOST_SHARED:-../shared}/samples" ]; }
 
 # Root makes them as root; anybody else needs user namespaces.
