@@ -1,6 +1,7 @@
 # Shared by ./run, ./test and ./bench. Source it from a script that stands in the repository's root.
 # shellcheck shell=bash
 
+REPOSITORY=$PWD
 PEERS_ROOT=target/peers/root
 PEERS_PACKAGES=(
     postfix                                        # a destination; smtp-source and smtp-sink to send and drain load
@@ -31,7 +32,7 @@ as_root() {
     elif have sudo; then
         sudo "$@"
     else
-        die "this needs root: $*. Run it yourself, or install sudo."
+        die "this needs root: $*; run that as root, then run this again"
     fi
 }
 
@@ -79,6 +80,82 @@ need_cargo() {
     version_at_least "$found" "$needed" || die "Rust $needed or newer is needed, and cargo is still $found; look at: command -v cargo"
 }
 
+# Beside the build tools: small programs of Debian's that the tests call, and the test runner.
+need_test_tools() {
+    local missing=()
+    have setpriv && have unshare || missing+=(util-linux)
+    have mount || missing+=(mount)
+    have openssl || missing+=(openssl)
+    # Not the shell's own.
+    type -P kill >/dev/null || missing+=(procps)
+    [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
+    if ! cargo nextest --version >/dev/null 2>&1; then
+        say "installing cargo-nextest (builds from source, some minutes)"
+        cargo install --locked cargo-nextest
+    fi
+}
+
+# Mail servers become users of their own, who must reach the programs.
+need_reachable_peers() {
+    [ "$(id -u)" -ne 0 ] || setpriv --reuid 65534 --regid 65534 --clear-groups test -x "$REPOSITORY/$PEERS_ROOT/usr" ||
+        die "other users cannot enter $REPOSITORY, and the foreign mail servers become other users; move the clone out of folders that only root may enter, such as /root"
+}
+
+have_corpus() { [ -d "${GATEPOST_SHARED:-../shared}/samples" ]; }
+
+# Root makes them as root; anybody else needs user namespaces.
+have_namespaces() {
+    local user=()
+    [ "$(id -u)" -eq 0 ] || user=(--map-root-user)
+    unshare "${user[@]}" --net --mount -- mount -t tmpfs tmpfs /mnt 2>/dev/null
+}
+
+# Prefixes of names of tests that cannot run here, and why.
+declare -A LEFT_OUT=()
+
+leave_out_what_cannot_run() {
+    have_corpus || LEFT_OUT[corpus_]="they read files that others have published, and ${GATEPOST_SHARED:-../shared}/samples does not exist (set GATEPOST_SHARED to the folder that has samples)"
+    have_namespaces || LEFT_OUT[namespace_]="they need network and mount namespaces, which this user cannot make (run ./test as root)"
+    [ "$(id -u)" -eq 0 ] || LEFT_OUT[root_]="they start Exim, which needs root (run ./test as root)"
+    [ "$(id -u)" -eq 0 ] && have_namespaces && [ -w /dev/net/tun ] || LEFT_OUT[tun_]="they need root, a network namespace and /dev/net/tun (run ./test as root)"
+}
+
+# A filter in nextest's language: all that can run.
+filterset() {
+    local prefix filter="all()"
+    for prefix in "${!LEFT_OUT[@]}"; do filter+=" - test(/(^|::)$prefix/)"; done
+    echo "$filter"
+}
+
+# Runs them, and says at the end which ones it left out. Takes further arguments of nextest.
+run_tests() {
+    local status=0
+    leave_out_what_cannot_run
+    cargo nextest run --workspace --locked -E "$(filterset)" "$@" || status=$?
+    list_what_was_left_out
+    return "$status"
+}
+
+# Their full names, one a line.
+tests_named() {
+    cargo nextest list --workspace --locked --cargo-quiet --message-format oneline -E "test(/(^|::)$1/)" 2>/dev/null
+}
+
+list_what_was_left_out() {
+    local prefix
+    for prefix in "${!LEFT_OUT[@]}"; do
+        say "not run: the tests named $prefix…, because ${LEFT_OUT[$prefix]}:"
+        tests_named "$prefix" | sed 's/^/    /' >&2
+    done
+}
+
+# apt-get with lists of its own, so that it needs no root and changes nothing on the machine.
+private_apt_get() {
+    local folder=$REPOSITORY/target/peers/apt
+    mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
+    apt-get -q -o Dir::State::Lists="$folder/lists" -o Dir::Cache="$folder/cache" -o APT::Sandbox::User=root "$@"
+}
+
 # Downloads foreign mail servers and tools and unpacks them under target/peers. Nothing is installed on the machine.
 unpack_peers() {
     local stamp=target/peers/stamp wanted="${PEERS_PACKAGES[*]} ${PEERS_PYTHON[*]}"
@@ -88,14 +165,13 @@ unpack_peers() {
     { have python3 && python3 -m pip --version >/dev/null 2>&1; } || apt_install python3 python3-pip
     have apt-get && have dpkg || die "the tests' mail servers are unpacked from Debian packages; this needs apt-get and dpkg"
     say "unpacking into target/peers: $wanted"
-    as_root apt-get update -q
     rm -rf target/peers
     mkdir -p target/peers/packages "$PEERS_ROOT"
+    private_apt_get update
     local packages
     packages=$(with_missing_libraries "${PEERS_PACKAGES[@]}")
-    # apt's own unprivileged user may not be allowed to write here.
     # shellcheck disable=SC2086
-    (cd target/peers/packages && apt-get download -q -o APT::Sandbox::User=root $packages)
+    (cd target/peers/packages && private_apt_get download $packages)
     local package
     for package in target/peers/packages/*.deb; do
         dpkg-deb --extract "$package" "$PEERS_ROOT"
@@ -116,7 +192,7 @@ with_missing_libraries() {
         printf '%s\n' "$@"
         # One at a time: mail servers exclude each other.
         for package in "$@"; do
-            apt-get install --simulate --no-install-recommends "$package" 2>/dev/null | awk '$1 == "Inst" && $2 ~ /^(lib|perl)/ { print $2 }'
+            private_apt_get install --simulate --no-install-recommends "$package" 2>/dev/null | awk '$1 == "Inst" && $2 ~ /^(lib|perl)/ { print $2 }'
         done
     } | sort -u
 }

@@ -125,7 +125,8 @@ smtp_tls_security_level = encrypt
         """Gives it its users; and, without root, lets it believe that it became them."""
         for name, users in [("passwd", "postfix:x:4201:4201::/:/bin/false\n"), ("group", "postfix:x:4201:\npostdrop:x:4202:\n")]:
             with open(f"/etc/{name}") as system:
-                (folder / name).write_text(system.read() + users)
+                # The first line counts: the machine may have a user postfix of its own.
+                (folder / name).write_text(users + system.read())
         environment = peer_environment() | {
             "LD_PRELOAD": library("libnss_wrapper.so"),
             "NSS_WRAPPER_PASSWD": str(folder / "passwd"),

@@ -2,14 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
+mod common;
+
 use std::{
-    env, fs,
+    fs,
     io::{Cursor, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use flate2::{Compression, write::GzEncoder};
-use gatepost_capture::{Capture, Filter, LinkType, Note, Notes, Options, Packets, Session, Writer, filter::View};
+use gatepost_capture::{
+    self as capture, Capture, Filter, LinkType, Note, Notes, Options, Packets, Session, Writer, filter::View,
+};
 
 const STORY: &str = "tcp.port == 25 and not tcp.analysis.retransmission and not tcp.analysis.duplicate_ack";
 
@@ -20,9 +24,26 @@ struct Frame {
     bytes: Vec<u8>,
 }
 
+/// The project's own captures.
+const SAMPLES: [&str; 3] = ["plain.pcap", "starttls-tls12.pcap", "no-shared-cipher.pcap"];
+
 fn sample(name: &str) -> Vec<Frame> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let path = env::var_os("GATEPOST_SHARED").map_or_else(beside, PathBuf::from).join("samples/captures").join(name);
+    frames(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples/captures").join(name))
+}
+
+fn samples() -> Vec<Vec<Frame>> {
+    SAMPLES.map(sample).into()
+}
+
+/// Captures that others have published.
+fn published() -> Vec<Vec<Frame>> {
+    let folder = common::published_captures();
+    ["zeek-tls-smtp-starttls.pcap", "suricata-tls-tls-fingerprint-alert.pcap"]
+        .map(|name| frames(&folder.join(name)))
+        .into()
+}
+
+fn frames(path: &Path) -> Vec<Frame> {
     let mut packets = Packets::open(fs::File::open(path).unwrap()).unwrap();
     let mut frames = Vec::new();
     while let Some(packet) = packets.next() {
@@ -102,12 +123,20 @@ fn pcap(frames: &[Frame], form: Form) -> Vec<u8> {
     file
 }
 
-const SAMPLES: [&str; 2] = ["zeek-tls-smtp-starttls.pcap", "suricata-tls-tls-fingerprint-alert.pcap"];
-
 #[test]
 fn every_link_layer_and_byte_order_tells_the_same() {
-    for name in SAMPLES {
-        let frames = sample(name);
+    assert_every_link_layer_and_byte_order_tells_the_same(samples());
+}
+
+#[test]
+fn corpus_every_form_tells_the_same() {
+    assert_every_link_layer_and_byte_order_tells_the_same(published());
+    assert_interfaces_and_sections_have_their_own_clocks(published());
+    assert_copies_are_set_aside(published());
+}
+
+fn assert_every_link_layer_and_byte_order_tells_the_same(captures: Vec<Vec<Frame>>) {
+    for frames in captures {
         let plain = pcap(&frames, Form { is_big: false, is_nano: true, link: 101 });
         let (sessions, notes, passed) = read(plain.clone(), Options::default());
         assert!(!sessions.is_empty() && notes == Notes::default());
@@ -115,8 +144,8 @@ fn every_link_layer_and_byte_order_tells_the_same() {
         for link in [0, 1, 101, 108, 113, 276] {
             for (is_big, is_nano) in [(false, false), (false, true), (true, false), (true, true)] {
                 let (other, notes, others) = read(pcap(&frames, Form { is_big, is_nano, link }), Options::default());
-                assert_eq!(notes, Notes::default(), "{name} {link}");
-                assert_eq!((told(&other), others), (expected.clone(), passed), "{name} link {link}");
+                assert_eq!(notes, Notes::default(), "link {link}");
+                assert_eq!((told(&other), others), (expected.clone(), passed), "link {link}");
             }
         }
         let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
@@ -191,8 +220,12 @@ fn pcapng_section(frames: &[(usize, &Frame)], is_big: bool) -> Vec<u8> {
 
 #[test]
 fn interfaces_and_sections_of_pcapng_each_have_their_own_link_clock_and_byte_order() {
-    for name in SAMPLES {
-        let frames: Vec<Frame> = sample(name)
+    assert_interfaces_and_sections_have_their_own_clocks(samples());
+}
+
+fn assert_interfaces_and_sections_have_their_own_clocks(captures: Vec<Vec<Frame>>) {
+    for frames in captures {
+        let frames: Vec<Frame> = frames
             .into_iter()
             // What the coarsest clock, of milliseconds, can tell; and what the one of 2^-20 s tells of it.
             .map(|frame| Frame { time_ns: frame.time_ns / 125_000_000 * 125_000_000, ..frame })
@@ -205,12 +238,12 @@ fn interfaces_and_sections_of_pcapng_each_have_their_own_link_clock_and_byte_ord
         while let Some(packet) = packets.next() {
             times.push(packet.time_ns);
         }
-        assert_eq!(times, frames.iter().map(|frame| frame.time_ns).collect::<Vec<_>>(), "{name}");
+        assert_eq!(times, frames.iter().map(|frame| frame.time_ns).collect::<Vec<_>>());
         let plain = pcap(&frames, Form { is_big: false, is_nano: true, link: 101 });
         let (expected, _, passed) = read(plain, Options::default());
         let (sessions, notes, others) = read(file, Options::default());
-        assert_eq!(notes, Notes::default(), "{name}");
-        assert_eq!((told(&sessions), others), (told(&expected), passed), "{name}");
+        assert_eq!(notes, Notes::default());
+        assert_eq!((told(&sessions), others), (told(&expected), passed));
     }
 }
 
@@ -244,8 +277,11 @@ fn doubled(frames: &[Frame]) -> Vec<Frame> {
 
 #[test]
 fn copies_of_a_router_are_set_aside() {
-    for name in SAMPLES {
-        let frames = sample(name);
+    assert_copies_are_set_aside(samples());
+}
+
+fn assert_copies_are_set_aside(captures: Vec<Vec<Frame>>) {
+    for frames in captures {
         let file = |frames: &[Frame]| {
             let mut out = Vec::new();
             let mut writer = Writer::new(&mut out).unwrap();
@@ -265,13 +301,13 @@ fn copies_of_a_router_are_set_aside() {
         };
         let (once, _, passed) = read(file(&frames), Options::default());
         let (twice, _, passed_twice) = read(file(&doubled(&frames)), Options::default());
-        assert_eq!((told(&once), passed), (told(&twice), passed_twice), "{name}");
+        assert_eq!((told(&once), passed), (told(&twice), passed_twice));
         let packets: u64 = once.iter().map(|session| session.packets[0] + session.packets[1]).sum();
-        assert_eq!(twice.iter().map(|session| session.duplicates).sum::<u64>(), packets, "{name}");
+        assert_eq!(twice.iter().map(|session| session.duplicates).sum::<u64>(), packets);
         // Wireshark's way: the copies are retransmissions and duplicate acknowledgments.
         let (kept, ..) = read(file(&doubled(&frames)), Options { set_duplicates_aside: false, ..Options::default() });
         let again = kept[0].analysis.of(gatepost_capture::Analysis::RETRANSMISSION);
-        assert!(again > 5 && kept[0].duplicates == 0, "{name}: {again}");
+        assert!(again > 5 && kept[0].duplicates == 0, "{again}");
     }
 }
 

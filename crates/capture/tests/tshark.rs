@@ -1,28 +1,33 @@
-//! The same answers as tshark, packet by packet, on captures that others have published.
+//! The same answers as tshark, packet by packet, on the project's own captures and on those that others have published.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
 mod common;
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
-use common::{by_tshark, by_us, options, tshark};
+use common::{by_tshark, by_us, options, published_captures, tshark};
 use gatepost_capture::{self as capture, Capture, Filter, Packets, filter::View};
 
 const STORY: &str = "tcp.port == 25 and not tcp.analysis.retransmission and not tcp.analysis.duplicate_ack";
 
 fn samples() -> Vec<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let folder = env::var_os("GATEPOST_SHARED").map_or_else(beside, PathBuf::from).join("samples/captures");
-    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
-        .unwrap_or_else(|error| panic!("{}: {error}; say where it is with GATEPOST_SHARED", folder.display()))
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples/captures"))
+}
+
+fn published() -> Vec<PathBuf> {
+    let files = files(&published_captures());
     assert!(files.len() > 20);
+    files
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
     files
 }
 
@@ -74,9 +79,24 @@ fn differences_are_explained() {
 
 #[test]
 fn every_packet_is_told_as_tshark_tells_it() {
+    let (packets, known) = assert_as_tshark(samples());
+    assert!(packets > 180, "{packets}");
+    assert_eq!(known, 0);
+}
+
+#[test]
+fn corpus_every_packet_is_told_as_tshark_tells_it() {
+    let (packets, known) = assert_as_tshark(published());
+    assert!(packets > 4000, "{packets}");
+    // None that is listed has gone away unnoticed.
+    assert_eq!(known, DIFFERENCES.iter().map(|(_, packets, _)| packets.len()).sum::<usize>());
+}
+
+/// How many packets there were, and how many of the differences that are explained.
+fn assert_as_tshark(files: Vec<PathBuf>) -> (usize, usize) {
     let mut differences = Vec::new();
     let (mut packets, mut known) = (0, 0);
-    for file in samples() {
+    for file in files {
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
         let (theirs, ours) = (by_tshark(&file, &[]), by_us(&file));
         assert_eq!(theirs.len(), ours.len(), "{name}: packets");
@@ -91,14 +111,21 @@ fn every_packet_is_told_as_tshark_tells_it() {
             }
         }
     }
-    assert!(packets > 4000, "{packets}");
-    // None that is listed has gone away unnoticed.
-    assert_eq!(known, DIFFERENCES.iter().map(|(_, packets, _)| packets.len()).sum::<usize>());
     assert!(differences.is_empty(), "{} of {packets}:\n{}", differences.len(), differences.join("\n"));
+    (packets, known)
 }
 
 #[test]
 fn filters_let_pass_what_tshark_lets_pass() {
+    assert_filters_as_tshark(samples());
+}
+
+#[test]
+fn corpus_filters_let_pass_what_tshark_lets_pass() {
+    assert_filters_as_tshark(published());
+}
+
+fn assert_filters_as_tshark(files: Vec<PathBuf>) {
     const FILTERS: [&str; 8] = [
         "tcp.port == 25 && (tcp.flags.syn == 1 || tcp.flags.fin == 1)",
         "tcp.len > 0 and ip.addr == 10.0.0.0/8",
@@ -109,7 +136,7 @@ fn filters_let_pass_what_tshark_lets_pass() {
         "tcp.port != 25",
         "frame.time_relative > 0.01 and tcp",
     ];
-    for (index, file) in samples().iter().enumerate() {
+    for (index, file) in files.iter().enumerate() {
         // The story's on every file, and of the others one on each: tshark takes its time to start.
         for filter in [STORY, FILTERS[index % FILTERS.len()]] {
             let theirs = tshark(file, &["-Y", filter, "-T", "fields", "-e", "frame.number"]).lines().count();

@@ -336,7 +336,7 @@ impl Captured {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, fs::File, path::PathBuf};
+    use std::{fs::File, path::Path};
 
     use trace::protocol_log;
 
@@ -347,9 +347,8 @@ mod tests {
     };
 
     fn captured() -> Session {
-        let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-        let samples = env::var_os("GATEPOST_SHARED").map_or_else(beside, PathBuf::from).join("samples/captures");
-        let file = File::open(samples.join("zeek-tls-smtp-starttls.pcap")).unwrap();
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples/captures/no-shared-cipher.pcap");
+        let file = File::open(file).unwrap();
         let mut sessions = Vec::new();
         let packets = capture::Packets::open(file).unwrap();
         capture::sessions(packets, capture::Options::default(), |session| sessions.push(session));

@@ -130,6 +130,8 @@ async fn act(
 fn run_case(command: &CaseCommand, screen: &cli::Screen, out: &mut Out) -> anyhow::Result<()> {
     match command {
         CaseCommand::List { format } => case::list(*format, screen, out),
+        CaseCommand::Device { name, listen } => case::device(*name, *listen, out),
+        CaseCommand::Send { recipient, from, server } => case::send(*server, from, recipient, out),
         CaseCommand::Run { name, all: _, defended, keep, format } => {
             raise_descriptor_limit();
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

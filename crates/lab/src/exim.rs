@@ -36,9 +36,11 @@ impl Exim {
     /// Where programs are that can be Exim: `unpacked`, or this machine's own.
     pub fn find(unpacked: &Path) -> Option<Peers> {
         let with_exim = |root: &Path| Peers::at(root).ok().filter(|peers| peers.has(PROGRAM));
-        // An installed Exim becomes its own user, which only root may.
-        let installed = || with_exim(Path::new("/")).filter(|peers| crate::peers::is_root() && has_gnutls(peers));
-        with_exim(unpacked).or_else(installed)
+        // It becomes its own user, and reads no configuration that is not root's.
+        if !crate::peers::is_root_of_all() {
+            return None;
+        }
+        with_exim(unpacked).or_else(|| with_exim(Path::new("/")).filter(has_gnutls))
     }
 
     /// Speaks TLS 1.0 with RC4 only.

@@ -18,6 +18,7 @@
 mod certificate;
 mod device;
 pub mod exim;
+pub mod namespace;
 pub mod peers;
 mod random;
 mod sender;

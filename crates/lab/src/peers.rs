@@ -8,10 +8,9 @@ use std::{
     process::Command,
 };
 
-/// Users that the programs insist on, and that this machine need not have.
-const PASSWD: &str = "postfix:x:4201:4201::/:/bin/false\nDebian-exim:x:4203:4203::/:/bin/false\n\
-                      nsd:x:4204:4204::/:/bin/false\n";
-const GROUP: &str = "postfix:x:4201:\npostdrop:x:4202:\nDebian-exim:x:4203:\nnsd:x:4204:\n";
+/// Users and groups that the programs insist on, and that this machine need not have.
+const USERS: [(&str, u32); 3] = [("postfix", 4201), ("Debian-exim", 4203), ("nsd", 4204)];
+const GROUPS: [(&str, u32); 4] = [("postfix", 4201), ("postdrop", 4202), ("Debian-exim", 4203), ("nsd", 4204)];
 
 /// A file tree with foreign programs.
 #[derive(Clone, Debug)]
@@ -60,14 +59,15 @@ impl Peers {
         if self.is_installed() {
             return Ok(Vec::new());
         }
-        for (name, more) in [("passwd", PASSWD), ("group", GROUP)] {
+        let (passwd, group) = lists();
+        for (name, ours) in [("passwd", passwd), ("group", group)] {
             let system = fs::read_to_string(Path::new("/etc").join(name))?;
-            fs::write(folder.join(name), system + more)?;
+            fs::write(folder.join(name), instead(&ours, &system))?;
         }
         let file = |name: &str| folder.join(name).display().to_string();
         let mut preload = self.library("libnss_wrapper.so");
         let mut variables = vec![("NSS_WRAPPER_PASSWD", file("passwd")), ("NSS_WRAPPER_GROUP", file("group"))];
-        if !is_root() {
+        if !is_root_of_all() {
             preload = format!("{preload}:{}", self.library("libuid_wrapper.so"));
             variables.extend([("UID_WRAPPER", "1".to_owned()), ("UID_WRAPPER_ROOT", "1".to_owned())]);
         }
@@ -77,8 +77,45 @@ impl Peers {
 
     /// Hands a file or folder to the user that a program becomes.
     pub fn give(&self, path: &Path, user: u32, group: u32) -> io::Result<()> {
-        if is_root() { chown(path, Some(user), Some(group)) } else { Ok(()) }
+        if is_root_of_all() { chown(path, Some(user), Some(group)) } else { Ok(()) }
     }
+}
+
+/// The number by which a program knows one of its users or groups. Who is not root cannot give files away: there all users
+/// are this one, so that the programs find files of their own.
+pub fn number(user: u32) -> u32 {
+    if is_root_of_all() { user } else { fs::metadata("/proc/self").map_or(user, |metadata| metadata.uid()) }
+}
+
+/// The same for groups, but for that of Postfix's setgid programs, which must be another.
+pub fn group_number(group: u32) -> u32 {
+    const POSTDROP: u32 = 4202;
+    if is_root_of_all() || group == POSTDROP {
+        return group;
+    }
+    fs::metadata("/proc/self").map_or(group, |metadata| metadata.gid())
+}
+
+/// Lines of passwd(5) and group(5).
+fn lists() -> (String, String) {
+    let user = |&(name, id): &(&str, u32)| format!("{name}:x:{}:{}::/:/bin/false\n", number(id), group_number(id));
+    let group = |&(name, id): &(&str, u32)| format!("{name}:x:{}:\n", group_number(id));
+    (USERS.iter().map(user).collect(), GROUPS.iter().map(group).collect())
+}
+
+/// Lines of passwd(5) or group(5): ours, and those of the system that have neither a name nor a number of ours. Where the
+/// same mail server is installed as well, its user has another number than the files that ours are given.
+fn instead(ours: &str, system: &str) -> String {
+    fn key(line: &str) -> (Option<&str>, Option<&str>) {
+        let mut fields = line.split(':');
+        (fields.next(), fields.nth(1))
+    }
+    let is_ours = |line: &&str| {
+        let (name, number) = key(line);
+        ours.lines().map(key).any(|(ours, its_number)| name == ours || number == its_number)
+    };
+    let others = system.lines().filter(|line| !is_ours(line)).map(|line| format!("{line}\n"));
+    ours.to_owned() + &others.collect::<String>()
 }
 
 /// Lines of a configuration, such as `option = value`, where `settings` stand in the place of what they set too: Exim
@@ -93,4 +130,28 @@ pub fn with_settings(lines: &str, settings: &str) -> String {
 /// True if this process is root's. A process owns what it finds of itself there (proc(5)).
 pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+/// True if this process is root's and there are other users to become: in a user namespace there may be none
+/// (user_namespaces(7)).
+pub(crate) fn is_root_of_all() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    is_root() && map.lines().any(|line| line.split_whitespace().last().is_some_and(|count| count != "1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_of_installed_servers_give_way() {
+        let system = "root:x:0:0:root:/root:/bin/bash\npostfix:x:101:102::/var/spool/postfix:/usr/sbin/nologin\n\
+                      someone:x:4203:4203::/:/bin/sh\n+::::::\n";
+        let ours = "postfix:x:4201:4201::/:/bin/false\nDebian-exim:x:4203:4203::/:/bin/false\n";
+        let users = instead(ours, system);
+        let of = |name: &str| users.lines().filter(|line| line.starts_with(name)).collect::<Vec<_>>();
+        assert_eq!(of("postfix:"), ["postfix:x:4201:4201::/:/bin/false"]);
+        assert_eq!(of("root:"), ["root:x:0:0:root:/root:/bin/bash"]);
+        assert_eq!(of("someone:"), [""; 0]);
+    }
 }

@@ -3,7 +3,7 @@
 
 mod capture;
 
-use std::{fmt::Write, time::Duration};
+use std::{fmt::Write, path::Path, time::Duration};
 
 use gatepost_protocol::tls::{
     Certificate, CertificateFault, CipherSuite, ClientHello, Ending, HandshakeFacts, KeyExchange, Observer,
@@ -57,9 +57,46 @@ fn told(facts: &HandshakeFacts) -> String {
     told
 }
 
-/// A capture, which of its connections, whether STARTTLS comes first.
+/// A capture, which of its connections, whether STARTTLS comes first, and what is seen of the handshake.
+type Case = (&'static str, usize, bool, &'static str);
+
+/// Recorded by the project.
 #[rustfmt::skip]
-const CAPTURES: &[(&str, usize, bool, &str)] = &[
+const OWN: &[Case] = &[
+    ("starttls-tls12.pcap", 0, true, "\
+TLS 1.2, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, key exchange x25519
+hello: 30 suites, 10 extensions, 10 groups, 20 signatures, 512 bytes, -
+CN=mail.onprem.test: 3B880DC9BC70BB3BC515E8CB3DD7E26AC541644D, RSA 2048, sha256WithRSAEncryption, of 1
+610 and 1300 bytes
+"),
+    ("starttls-tls13.pcap", 0, true, "\
+TLS 1.3, TLS_AES_256_GCM_SHA384, key exchange x25519
+hello: 30 suites, 10 extensions, 10 groups, 20 signatures, 512 bytes, -
+597 and 1380 bytes
+"),
+    ("starttls-rc4.pcap", 0, true, "\
+TLS 1.0, TLS_RSA_WITH_RC4_128_SHA, key exchange RSA 2048 bits
+hello: 2 suites, 5 extensions, 0 groups, 0 signatures, 77 bytes, -
+CN=mail.onprem.test: 63335F61CFFF5B3B61A116DEDE2E27D92CA1F2E5, RSA 2048, sha256WithRSAEncryption, of 1
+396 and 991 bytes
+"),
+    ("no-shared-cipher.pcap", 0, true, "\
+offered TLS 1.0-1.3 with 30 suites; server sent alert 40 handshake_failure (fatal); unfinished after 12 ms
+hello: 30 suites, 10 extensions, 10 groups, 20 signatures, 512 bytes, -
+517 and 7 bytes
+"),
+    ("client-certificate.pcap", 0, true, "\
+TLS 1.2, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384, key exchange x25519
+hello: 30 suites, 10 extensions, 10 groups, 20 signatures, 512 bytes, -
+CN=mail.onprem.test: 0C46D7BA8FCA481C2E62DB83F532FE814B884A2D, RSA 2048, sha256WithRSAEncryption, of 1
+client certificate requested
+622 and 1379 bytes
+"),
+];
+
+/// Published by others.
+#[rustfmt::skip]
+const PUBLISHED: &[Case] = &[
     ("zeek-tls-tls1.2.pcap", 0, false, "\
 TLS 1.2, TLS_RSA_WITH_RC4_128_MD5, key exchange RSA 2048 bits
 hello: 79 suites, 5 extensions, 25 groups, 16 signatures, 317 bytes, -
@@ -157,15 +194,24 @@ hello: 27 suites, 6 extensions, 4 groups, 15 signatures, 171 bytes, -
 "),
 ];
 
-fn captured(name: &str, flow: usize, starttls: bool) -> Pieces {
-    let flow = capture::read(name).swap_remove(flow);
+fn captured(folder: &Path, &(name, flow, starttls, _): &Case) -> Pieces {
+    let flow = capture::read(folder, name).swap_remove(flow);
     if starttls { flow.after_starttls().pieces } else { flow.pieces }
 }
 
 #[test]
 fn captures_tell_their_facts() {
-    for &(name, flow, starttls, expected) in CAPTURES {
-        let pieces = captured(name, flow, starttls);
+    assert_facts(&capture::own(), OWN);
+}
+
+#[test]
+fn corpus_captures_tell_their_facts() {
+    assert_facts(&capture::published(), PUBLISHED);
+}
+
+fn assert_facts(folder: &Path, cases: &[Case]) {
+    for case @ &(name, flow, _, expected) in cases {
+        let pieces = captured(folder, case);
         let observer = whole(&pieces);
         assert_eq!(told(observer.facts()), expected, "{name} {flow}");
         assert_eq!(bytewise(&pieces).facts(), observer.facts(), "{name} {flow}");
@@ -200,8 +246,17 @@ fn assert_grows(short: &HandshakeFacts, long: &HandshakeFacts) {
 
 #[test]
 fn a_handshake_that_is_cut_short_tells_the_beginning() {
-    let all = CAPTURES.iter().map(|&(name, flow, starttls, _)| captured(name, flow, starttls));
-    for pieces in all.chain(made().into_iter().map(|made| made.pieces)) {
+    let own = OWN.iter().map(|case| captured(&capture::own(), case));
+    assert_beginnings(own.chain(made().into_iter().map(|made| made.pieces)));
+}
+
+#[test]
+fn corpus_a_handshake_that_is_cut_short_tells_the_beginning() {
+    assert_beginnings(PUBLISHED.iter().map(|case| captured(&capture::published(), case)));
+}
+
+fn assert_beginnings(handshakes: impl Iterator<Item = Pieces>) {
+    for pieces in handshakes {
         let facts = whole(&pieces).into_facts();
         let mut observer = Observer::default();
         for (side, byte) in pieces.iter().flat_map(|(side, bytes)| bytes.chunks(1).map(|byte| (*side, byte))) {
@@ -213,7 +268,7 @@ fn a_handshake_that_is_cut_short_tells_the_beginning() {
 
 #[test]
 fn one_side_alone_tells_its_part() {
-    let flow = capture::read("zeek-tls-ecdhe.pcap").swap_remove(0);
+    let flow = capture::read(&capture::own(), "starttls-tls12.pcap").swap_remove(0).after_starttls();
     let both = whole(&flow.pieces).into_facts();
     let client = whole(&flow.side(Side::Client).pieces).into_facts();
     let server = whole(&flow.side(Side::Server).pieces).into_facts();
@@ -603,7 +658,7 @@ fn junk() -> impl Strategy<Value = Pieces> {
 
 /// Bytes that once made sense, with some of them changed.
 fn damaged() -> impl Strategy<Value = Pieces> {
-    let all: Vec<Pieces> = CAPTURES.iter().map(|&(name, flow, starttls, _)| captured(name, flow, starttls)).collect();
+    let all: Vec<Pieces> = OWN.iter().map(|case| captured(&capture::own(), case)).collect();
     let changes =
         prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 0..8);
     (prop::sample::select(all), changes).prop_map(|(mut pieces, changes)| {

@@ -2,20 +2,16 @@
 
 use std::{borrow::Cow, ops::Range};
 
-/// True for characters that steer a terminal, or turn the direction of text, and so can lie about what stands there.
-pub fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
+use protocol::text::steers;
 
 /// Takes what could steer a terminal out of a text, and makes one line of it.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unsafe) {
+    if !text.contains(steers) {
         return Cow::Borrowed(text);
     }
     let safe = |c: char| match c {
         '\n' | '\r' | '\t' => ' ',
-        c if is_unsafe(c) => char::REPLACEMENT_CHARACTER,
+        c if steers(c) => char::REPLACEMENT_CHARACTER,
         c => c,
     };
     Cow::Owned(text.chars().map(safe).collect())

@@ -18,7 +18,6 @@ mod remembered;
 mod text;
 pub mod tls_report;
 
-pub use cell::is_unsafe;
 pub use event::{Attempt, Doing, Event, EventKind, Received, Waiting};
 pub use log_reader::LogReader;
 pub use log_time::LogTimes;

@@ -22,7 +22,7 @@ fn told(recipient: &Recipient) -> String {
 }
 
 #[test]
-fn published_notifications_mean_what_they_say() {
+fn corpus_published_notifications_mean_what_they_say() {
     let mut wrong = Vec::new();
     let files = samples::folder("dsn");
     let names: BTreeSet<&str> = TABLE.iter().map(|(name, _)| *name).collect();
@@ -152,14 +152,30 @@ const TABLE: &[(&str, &str)] = &[
 
 #[test]
 fn all_fields_are_read() {
-    let dsn = sample("lhost-office365-04");
-    assert_eq!(dsn.reporting_mta.unwrap().text, "SG2APC01HT247.mail.protection.outlook.com");
+    let dsn = read(&samples::own("dsn/exchange-online.eml")).unwrap();
+    assert_eq!(dsn.reporting_mta.unwrap().text, "EDGE1.prod.partner.test");
     assert_eq!(dsn.received_from_mta.unwrap().kind, "dns");
-    assert_eq!(dsn.arrival_date.as_deref(), Some("Mon, 21 May 2018 05:07:54 +0000"));
+    assert_eq!(dsn.arrival_date.as_deref(), Some("Wed, 25 Nov 2026 07:59:58 +0000"));
     let recipient = &dsn.recipients[0];
-    assert_eq!(recipient.remote_mta.as_ref().unwrap().text, "msmx.au.com");
-    assert_eq!(recipient.display_name.as_deref(), Some("otsu-sakaba-hunter-neko-nyaaaaaaan@ezweb.ne.jp"));
-    assert!(!dsn.from_prose && sample("lhost-exchange2003-01").from_prose);
+    assert_eq!(recipient.remote_mta.as_ref().unwrap().text, "mail.onprem.test");
+    assert_eq!(recipient.display_name.as_deref(), Some("Bob Jones"));
+    let expected =
+        "bob.jones@onprem.test Failed 5.1.10 smtp; 550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient bob.jon";
+    assert_eq!(told(recipient), expected);
+    assert!(!dsn.from_prose);
+}
+
+/// A real one, of Exim.
+#[test]
+fn exims_notice_is_read() {
+    let dsn = read(&samples::own("dsn/exim.eml")).unwrap();
+    assert_eq!(dsn.reporting_mta.as_ref().unwrap().text, "mail.onprem.test");
+    assert_eq!(told(&dsn.recipients[0]), "nobody@onprem.test Failed 5.0.0 smtp; 550 5.1.1 there is no such user here");
+}
+
+#[test]
+fn corpus_prose_is_known_from_fields() {
+    assert!(!sample("lhost-office365-04").from_prose && sample("lhost-exchange2003-01").from_prose);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn wait_for_log(exim: &Exim, text: &str) -> String {
 }
 
 #[test]
-fn a_real_log_is_read() {
+fn root_a_real_log_is_read() {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let selector = "log_selector = +tls_cipher +subject +received_recipients +millisec +pid\nlog_timezone = true\n";

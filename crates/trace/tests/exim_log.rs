@@ -197,7 +197,7 @@ fn connections_that_came_to_nothing() {
 }
 
 #[test]
-fn published_lines_mean_what_they_say() {
+fn corpus_published_lines_mean_what_they_say() {
     let expected = [
         ("sales@toto.com.au", "info6@test.com", "No Such User Here"),
         (

@@ -125,7 +125,7 @@ fn what_is_no_trace_is_refused() {
 
 /// A log of Exchange 2013, with 27 fields, as others have published it.
 #[test]
-fn a_published_tracking_log_is_read() {
+fn corpus_a_published_tracking_log_is_read() {
     let (rows, skipped) = read(&samples::read("exchange-logs/kinesis_msgtrk_2013_sanitised.log"));
     assert!(!rows.is_empty());
     assert_eq!(skipped, RowsSkipped(0));

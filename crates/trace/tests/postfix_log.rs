@@ -24,7 +24,7 @@ fn fields(text: &str) -> HashMap<String, String> {
 }
 
 #[test]
-fn published_lines_mean_what_they_are_said_to() {
+fn corpus_published_lines_mean_what_they_are_said_to() {
     let (mut deliveries, mut tls, mut removed) = (0, 0, 0);
     for (name, bytes) in samples::folder("postfix-logs") {
         let expected = fields(std::str::from_utf8(&bytes).unwrap());
@@ -119,7 +119,7 @@ fn lines_of_a_message_are_put_together() {
 }
 
 #[test]
-fn published_logs_are_read_to_their_end() {
+fn corpus_published_logs_are_read_to_their_end() {
     for (_, bytes) in samples::folder("mta-logs") {
         reader(bytes.as_slice(), now(), TimeZone::UTC).for_each(|row| drop(row.unwrap()));
     }

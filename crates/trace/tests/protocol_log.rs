@@ -116,7 +116,7 @@ fn sample(name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn published_logs_are_read_as_far_as_they_are_logs() {
+fn corpus_published_logs_are_read_as_far_as_they_are_logs() {
     let log = read(&sample("msdocs_smtpsend_unknowncredentials.log"));
     assert_eq!((log.rows.len(), log.rows_skipped), (6, 0));
     let sessions = sessions(log.rows);

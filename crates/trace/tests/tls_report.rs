@@ -1,4 +1,4 @@
-//! TLS reports: published ones, and what tolerance means.
+//! TLS reports: what is read from them, and what tolerance means.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
@@ -10,8 +10,41 @@ fn sample(name: &str) -> TlsReport {
     read(&samples::read(&format!("tlsrpt/resources_tlsrpt_{name}"))).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+fn own(name: &str) -> TlsReport {
+    read(&samples::own(&format!("tlsrpt/{name}"))).unwrap()
+}
+
 #[test]
-fn published_reports_are_read() {
+fn all_fields_are_read() {
+    let report = own("report.json");
+    assert_eq!(
+        (report.organization_name.as_str(), report.contact_info.as_str()),
+        ("Partner", "tls-reports@partner.test")
+    );
+    assert_eq!(report.report_id, "2026-11-24-onprem.test");
+    assert_eq!(report.date_range.start_datetime, "2026-11-24T00:00:00Z".parse().ok());
+    let [first, second] = report.policies.as_slice() else { panic!("{report:#?}") };
+    assert_eq!((&first.policy.policy_type, first.policy.policy_domain.as_str()), (&PolicyType::Sts, "onprem.test"));
+    assert_eq!(
+        (first.policy.mx_host.as_slice(), first.policy.policy_string.len()),
+        (["mail.onprem.test".to_owned()].as_slice(), 4)
+    );
+    let summary = first.summary;
+    assert_eq!((summary.total_successful_session_count, summary.total_failure_session_count), (812, 104));
+    let [expired, revoked] = first.failure_details.as_slice() else { panic!("{first:#?}") };
+    assert_eq!((&expired.result_type, expired.failed_session_count), (&ResultType::CertificateExpired, 100));
+    assert_eq!((&revoked.result_type, revoked.failed_session_count), (&ResultType::ValidationFailure, 4));
+    assert_eq!(revoked.failure_reason_code, "X509_V_ERR_CERT_REVOKED");
+    assert_eq!(second.policy.policy_type, PolicyType::NoPolicyFound);
+}
+
+#[test]
+fn a_mail_has_the_same_report_in_it() {
+    assert_eq!(own("report.eml"), own("report.json"));
+}
+
+#[test]
+fn corpus_published_reports_are_read() {
     let report = sample("rpt01.json");
     assert_eq!(report.organization_name, "Company-X");
     assert_eq!(report.report_id, "5065427c-23d3-47ca-b6e0-946ea0e8c4be");
@@ -45,7 +78,7 @@ fn published_reports_are_read() {
 }
 
 #[test]
-fn mails_have_the_same_reports_in_them() {
+fn corpus_mails_have_the_same_reports_in_them() {
     // One is gzipped, one is not.
     assert_eq!(sample("rpt01.eml"), sample("rpt01.json"));
     assert_eq!(sample("rpt02.eml"), sample("rpt02.json"));

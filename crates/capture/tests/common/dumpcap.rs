@@ -1,4 +1,4 @@
-//! dumpcap, which records what goes over loopback.
+//! dumpcap, which records what goes over loopback. In a network namespace of the test's own anybody may record.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lab::peers::{Peers, is_root};
+use lab::peers::Peers;
 
 /// A capture that goes on.
 pub(crate) struct Dumpcap {
@@ -20,7 +20,8 @@ impl Dumpcap {
     /// Packets that pass the filter, in the words of pcap-filter(7), into a file of the folder.
     pub(crate) fn start(peers: &Peers, folder: &Path, filter: &str) -> Self {
         let (file, log) = (folder.join("capture.pcapng"), folder.join("dumpcap.log"));
-        let mut child = dumpcap(peers)
+        let mut child = peers
+            .command("usr/bin/dumpcap")
             // Whoever sends much at once must not overrun the kernel's buffer: 64 MiB.
             .args(["-q", "-i", "lo", "-B", "64", "-f", filter, "-w"])
             .arg(&file)
@@ -32,7 +33,7 @@ impl Dumpcap {
         // The file's first block is written when the capture has begun.
         while !fs::metadata(&file).is_ok_and(|metadata| metadata.len() > 0) {
             let log = || fs::read_to_string(&log).unwrap_or_default();
-            assert!(child.try_wait().unwrap().is_none(), "dumpcap ended (it needs root, or sudo): {}", log());
+            assert!(child.try_wait().unwrap().is_none(), "dumpcap ended: {}", log());
             assert!(Instant::now() < deadline, "dumpcap did not begin: {}", log());
             thread::sleep(Duration::from_millis(20));
         }
@@ -44,23 +45,9 @@ impl Dumpcap {
     pub(crate) fn stop(mut self) -> PathBuf {
         // Packets wait in the kernel for a while.
         thread::sleep(Duration::from_millis(1500));
-        let kill = if is_root() { vec!["kill"] } else { vec!["sudo", "-n", "kill"] };
         let id = self.child.id().to_string();
-        assert!(Command::new(kill[0]).args(&kill[1..]).args(["-INT", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
         self.child.wait().unwrap();
         self.file
     }
-}
-
-fn dumpcap(peers: &Peers) -> Command {
-    let command = peers.command("usr/bin/dumpcap");
-    if is_root() {
-        return command;
-    }
-    // Sniffing is root's; sudo forgets the libraries unless told.
-    let libraries = command.get_envs().find(|(name, _)| *name == "LD_LIBRARY_PATH").unwrap().1.unwrap();
-    let variable = format!("LD_LIBRARY_PATH={}", libraries.to_str().unwrap());
-    let mut sudo = Command::new("sudo");
-    sudo.args(["-n", "env", &variable]).arg(peers.root().join("usr/bin/dumpcap"));
-    sudo
 }

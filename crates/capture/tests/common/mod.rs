@@ -2,7 +2,11 @@
 
 #![allow(dead_code, reason = "each test uses some of it")]
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use lab::peers::Peers;
 
@@ -11,6 +15,12 @@ use super::capture::{Analysis, Capture, Options, Packets};
 pub(crate) fn peers() -> Peers {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/root");
     Peers::at(&root).unwrap_or_else(|_| panic!("{} is missing; run ./test, which unpacks it", root.display()))
+}
+
+/// Captures that others have published: `shared` stands beside the repository, or where GATEPOST_SHARED says.
+pub(crate) fn published_captures() -> PathBuf {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    env::var_os("GATEPOST_SHARED").map_or_else(beside, PathBuf::from).join("samples/captures")
 }
 
 pub(crate) fn tshark(file: &Path, arguments: &[&str]) -> String {

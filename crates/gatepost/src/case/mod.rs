@@ -6,6 +6,7 @@
 //!                  └──read every half second──> Tally ──> View
 //! ```
 
+mod by_hand;
 mod comparison;
 mod curve;
 mod destination;
@@ -21,6 +22,7 @@ use std::io::Write;
 
 use serde_json::json;
 
+pub(crate) use by_hand::{device, send};
 pub(crate) use scenario::Scenario;
 
 use crate::cli::{

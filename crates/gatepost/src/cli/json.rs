@@ -6,11 +6,14 @@ use std::{
 };
 
 use jiff::Timestamp;
-use protocol::smtp::{Address, BodyType, Failure, Reply, ReversePath};
+use protocol::{
+    smtp::{Address, BodyType, Failure, Reply, ReversePath},
+    text::steers,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use store::{Commanded, DeliveryRecord, LastAttempt, MessageRecord, QueueCount, State};
-use trace::{Event, Waiting, is_unsafe};
+use trace::{Event, Waiting};
 use uuid::Uuid;
 
 use super::{arguments::Status, standing::Standing};
@@ -286,7 +289,7 @@ pub(crate) fn pretty(value: &impl Serialize) -> io::Result<String> {
 /// Such characters occur only within strings, and all of them are in the basic plane. Line ends are the layout's: those
 /// of strings are escaped already.
 fn escaped(json: String) -> String {
-    let has_to_go = |c: char| is_unsafe(c) && c != '\n';
+    let has_to_go = |c: char| steers(c) && c != '\n';
     if !json.contains(has_to_go) {
         return json;
     }
@@ -304,7 +307,7 @@ mod tests {
     fn what_steers_a_terminal_is_escaped_without_loss() {
         let foreign = serde_json::json!({ "a": ["\u{1b}[2J\u{7f}\u{9b}2J\u{202e}\u{61c}\r\n", "日é😀"] });
         for text in [text(&foreign).unwrap(), pretty(&foreign).unwrap()] {
-            assert!(!text.contains(|c: char| is_unsafe(c) && c != '\n'), "{text:?}");
+            assert!(!text.contains(|c: char| steers(c) && c != '\n'), "{text:?}");
             assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), foreign);
         }
     }

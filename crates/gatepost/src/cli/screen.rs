@@ -3,7 +3,7 @@
 use std::{env, io, io::IsTerminal, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
-use trace::is_unsafe;
+use protocol::text::steers;
 use unicode_width::UnicodeWidthStr;
 
 /// What the output may use.
@@ -135,7 +135,7 @@ pub(crate) fn size(bytes: u64) -> String {
 pub(crate) fn clean(text: &str) -> String {
     let safe = |c: char| match c {
         '\n' | '\r' | '\t' => ' ',
-        c if is_unsafe(c) => '\u{fffd}',
+        c if steers(c) => '\u{fffd}',
         c => c,
     };
     text.chars().map(safe).collect()

@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     io::Read,
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use capture::Options;
@@ -32,6 +32,9 @@ const ROWS_MAX: usize = 10_000;
 const LINES_MAX: usize = 400;
 /// What is read of a node's own protocol logs, the newest first.
 const LOGS_BYTES_MAX: u64 = 256 << 20;
+/// How long before the note of its attempt a session's last line may be on disk: the store may be slow, the session may go
+/// on in the next file, and clocks differ.
+const LOG_MARGIN: Duration = Duration::from_secs(3600);
 
 /// Rows and sessions, newest first.
 #[derive(Debug, Default)]
@@ -76,8 +79,7 @@ impl Excerpts {
         });
         let wanted: HashSet<&str> = own.collect();
         let oldest = attempts.iter().filter_map(|attempt| attempt.at).min();
-        let since = oldest.and_then(|oldest| SystemTime::try_from(oldest).ok()).unwrap_or(SystemTime::UNIX_EPOCH);
-        let found = self.own_logs(folder, &wanted, since);
+        let found = self.own_logs(folder, &wanted, written_since(oldest));
         let missing = wanted.len() - found;
         if missing > 0 {
             self.left_out.push(format!(
@@ -229,6 +231,13 @@ fn by_file<'a>(attempts: &[&'a Attempt]) -> HashMap<(Source, &'a str), Wanted<'a
     files
 }
 
+/// When the log of the oldest attempt was written, at the earliest. An attempt is noted when it is over, and its last line
+/// is often on disk before that.
+fn written_since(oldest: Option<Timestamp>) -> SystemTime {
+    let since = oldest.and_then(|oldest| SystemTime::try_from(oldest).ok()?.checked_sub(LOG_MARGIN));
+    since.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
 /// The newest first, without those that were last written before a time.
 fn newest_files(folder: &Path, since: SystemTime) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -283,5 +292,19 @@ mod tests {
         let rows = rows_of(log.as_bytes(), &HashSet::from(["A"]));
         let said: Vec<&str> = rows.iter().map(|row| row.data.as_str()).collect();
         assert_eq!(said, ["AUTH PLAIN …", "AUTH LOGIN"]);
+    }
+
+    #[test]
+    fn a_log_written_before_its_attempt_was_noted_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let noted = Timestamp::now();
+        let write = |name: &str, seconds_before: u64| {
+            let file = File::create(folder.path().join(name)).unwrap();
+            file.set_modified(SystemTime::try_from(noted).unwrap() - Duration::from_secs(seconds_before)).unwrap();
+        };
+        write("SEND2026112508-1.LOG", 2);
+        write("SEND2026112408-1.LOG", 86_400);
+        let files = newest_files(folder.path(), written_since(Some(noted)));
+        assert_eq!(files, [folder.path().join("SEND2026112508-1.LOG")]);
     }
 }

@@ -1,7 +1,7 @@
-//! `gatepost capture` on captures that others have published, and on what is left of them.
+//! `gatepost capture` on the project's own captures, and on what is left of them.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -9,8 +9,7 @@ use std::{
 use serde_json::Value;
 
 fn sample(name: &str) -> PathBuf {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    env::var_os("GATEPOST_SHARED").map_or(beside, PathBuf::from).join("samples/captures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples/captures").join(name)
 }
 
 fn capture(file: &Path, arguments: &[&str]) -> Output {
@@ -28,18 +27,23 @@ fn json(file: &Path, arguments: &[&str]) -> Value {
 
 #[test]
 fn a_session_is_told_as_a_row_and_as_a_ladder() {
-    let file = sample("zeek-tls-smtp-starttls.pcap");
+    let file = sample("starttls-tls12.pcap");
     let table = text(&capture(&file, &["--utc"]));
-    assert!(table.contains("TLS 1.2 TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"), "{table}");
-    assert!(table.contains("Packets that pass: 37 of 37"), "{table}");
+    assert!(table.contains("TLS 1.2 TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"), "{table}");
+    assert!(table.contains("Packets that pass: 30 of 30"), "{table}");
     let ladder = text(&capture(&file, &["--stream", "0"]));
-    for line in ["<── 220 mx.google.com ESMTP", "STARTTLS", "certificate CN=mx.google.com", "server closed (FIN)"] {
+    for line in [
+        "<── 220 mail.onprem.test ESMTP",
+        "STARTTLS",
+        "certificate CN=mail.onprem.test",
+        "client reset the connection (RST)",
+    ] {
         assert!(ladder.contains(line), "{line}: {ladder}");
     }
     let sessions = json(&file, &[]);
     let session = &sessions["sessions"][0];
-    assert_eq!((&session["client"], &session["protocol"]), (&"192.168.4.149:54170".into(), &"smtp".into()));
-    assert_eq!(session["handshake"]["server_hello"]["cipher_suite"], 0xc02f);
+    assert_eq!((&session["client"], &session["protocol"]), (&"192.0.2.10:42119".into(), &"smtp".into()));
+    assert_eq!(session["handshake"]["server_hello"]["cipher_suite"], 0xc030);
     let csv = text(&capture(&file, &["--format", "csv"]));
     assert_eq!(csv.lines().count(), 2, "{csv}");
 }
@@ -48,7 +52,7 @@ fn a_session_is_told_as_a_row_and_as_a_ladder() {
 fn packets_that_pass_are_written_and_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let written = folder.path().join("out.pcapng");
-    let file = sample("suricata-bug-3616-smtp.pcap");
+    let file = sample("plain-repeated.pcap");
     let filter = "tcp.port == 25 and not tcp.analysis.retransmission and not tcp.analysis.duplicate_ack";
     let told = json(&file, &["--filter", filter, "--write", written.to_str().unwrap()]);
     assert!(told["passed"].as_u64() > Some(10) && told["passed"].as_u64() < told["packets"].as_u64(), "{told}");
@@ -64,7 +68,7 @@ fn packets_that_pass_are_written_and_read_again() {
 fn half_a_file_gives_half_the_answers_and_a_note() {
     let folder = tempfile::tempdir().unwrap();
     let half = folder.path().join("half.pcap");
-    let bytes = fs::read(sample("zeek-tls-smtp-starttls.pcap")).unwrap();
+    let bytes = fs::read(sample("starttls-tls12.pcap")).unwrap();
     fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
     let told = json(&half, &[]);
     assert_eq!(told["notes"]["file-cut"], 1, "{told}");
@@ -75,7 +79,7 @@ fn half_a_file_gives_half_the_answers_and_a_note() {
 
 #[test]
 fn what_cannot_be_read_is_said_with_exit_status_2() {
-    let file = sample("zeek-tls-smtp-starttls.pcap");
+    let file = sample("starttls-tls12.pcap");
     for (file, arguments, message) in [
         (file.clone(), &["--filter", "tcp.prt == 25"][..], "there is no field \"tcp.prt\" here; near are tcp.port"),
         (file.clone(), &["--filter", "tcp.port == x"], "tcp.port cannot be compared with \"x\""),

@@ -1,8 +1,13 @@
 //! `gatepost case`: the stories, played by the program itself, each to an empty queue.
 
-use std::process::Command;
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
 
 use serde_json::Value;
+
+use crate::support::Node;
 
 fn gatepost(arguments: &[&str]) -> (Value, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_gatepost")).args(arguments).output().unwrap();
@@ -21,7 +26,7 @@ fn sum<'a>(attempts: impl Iterator<Item = &'a Value>, key: &str) -> u64 {
 
 /// The story that the product was born from, with a foreign mail server, real TLS 1.0 and real RC4.
 #[test]
-fn the_rc4_queue_grows_by_luck_and_drains_after_the_repair() {
+fn root_the_rc4_queue_grows_by_luck_and_drains_after_the_repair() {
     let (report, progress) = gatepost(&["case", "run", "rc4-queue", "--format", "json", "--keep"]);
     assert_eq!(report["destination"], "Exim with GnuTLS, set to TLS 1.0 with RC4 only");
     assert_eq!((report["sent"].as_u64(), report["delivered"].as_u64()), (Some(200), Some(200)), "{report:#}");
@@ -158,7 +163,7 @@ fn found(arguments: &[&str]) -> Value {
 
 /// The same story with a rollout that defends itself: the queue does not grow beyond the first wave.
 #[test]
-fn the_rc4_queue_does_not_grow_where_the_rollout_defends_itself() {
+fn root_the_rc4_queue_does_not_grow_where_the_rollout_defends_itself() {
     let (both, progress) = gatepost(&["case", "run", "rc4-queue", "--defended", "--format", "json", "--keep"]);
     let (plain, defended) = (&both["plain"], &both["defended"]);
     assert!(plain["halted"].is_null(), "{plain:#}");
@@ -237,4 +242,37 @@ fn soak_every_device_is_a_case() {
     for device in lab::Device::ALL.into_iter().filter(|device| *device != lab::Device::Healthy) {
         device_case_drains(device.name());
     }
+}
+
+/// README's first mail: a device and a message, started by hand.
+#[test]
+fn a_device_and_a_message_by_hand() {
+    let mut device = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_gatepost")])
+        .args(["case", "device", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut printed = BufReader::new(device.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let first = printed.next().unwrap();
+    let address = first.strip_prefix("healthy listens on ").and_then(|rest| rest.split_once(": ")).expect(&first).0;
+    let node = Node::to(&[address]).start();
+    let send = |recipient: &str| {
+        let server = format!("127.0.0.1:{}", node.port);
+        Command::new(env!("CARGO_BIN_EXE_gatepost"))
+            .args(["case", "send", recipient, "--server", &server])
+            .output()
+            .unwrap()
+    };
+    let output = send("someone@onprem.test");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    node.wait_for_status("someone@onprem.test", "Delivered");
+    let second = printed.next().unwrap();
+    assert!(second.starts_with("accepted a message from sender@partner.test to someone@onprem.test, "), "{second}");
+    let output = send("someone@elsewhere.test");
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("did not accept the message: 550 "), "{error}");
+    device.kill().unwrap();
+    device.wait().unwrap();
 }

@@ -127,8 +127,8 @@ fn cases(folder: &Path) -> (Vec<Server>, Vec<Case>) {
 }
 
 #[test]
-fn devices_are_named_from_each_source_alone() {
-    if !in_own_namespace("device_causes::devices_are_named_from_each_source_alone") {
+fn namespace_devices_are_named_from_each_source_alone() {
+    if !in_own_namespace("device_causes::namespace_devices_are_named_from_each_source_alone") {
         return;
     }
     ip("link set lo up");

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lab::namespace::unshare;
 use tempfile::TempDir;
 
 use crate::support::{
@@ -26,9 +27,8 @@ fn in_own_mounts(test: &str) -> bool {
     if env::var_os(INSIDE).is_some() {
         return true;
     }
-    let user: &[&str] = if rustix::process::getuid().is_root() { &[] } else { &["--map-root-user"] };
-    let mut command = Command::new("unshare");
-    command.args(user).args(["--mount", "--"]).arg(env::current_exe().unwrap());
+    let mut command = unshare(&["--mount"]);
+    command.arg(env::current_exe().unwrap());
     let status = command.args([test, "--exact", "--nocapture"]).env(INSIDE, "1").status().unwrap();
     assert!(status.success(), "{test} failed in a mount namespace of its own, which needs root or user namespaces");
     false
@@ -141,8 +141,8 @@ fn takes_mail(node: &Node) -> bool {
 }
 
 #[test]
-fn a_disk_filled_by_the_queue_drains() {
-    if in_own_mounts("disk::a_disk_filled_by_the_queue_drains") {
+fn namespace_a_disk_filled_by_the_queue_drains() {
+    if in_own_mounts("disk::namespace_a_disk_filled_by_the_queue_drains") {
         fill_and_drain(30, 24_000);
         // Too large to be kept in memory: written piece by piece.
         fill_and_drain(30, 600_000);
@@ -151,16 +151,16 @@ fn a_disk_filled_by_the_queue_drains() {
 
 /// Small messages leave more behind in the history than their content takes.
 #[test]
-fn a_disk_filled_by_small_messages_drains() {
-    if in_own_mounts("disk::a_disk_filled_by_small_messages_drains") {
+fn namespace_a_disk_filled_by_small_messages_drains() {
+    if in_own_mounts("disk::namespace_a_disk_filled_by_small_messages_drains") {
         fill_and_drain(12, 300);
     }
 }
 
 /// Each message in the queue is followed by a notice, which waits there as well.
 #[test]
-fn a_full_disk_has_room_for_notices_of_delay() {
-    if !in_own_mounts("disk::a_full_disk_has_room_for_notices_of_delay") {
+fn namespace_a_full_disk_has_room_for_notices_of_delay() {
+    if !in_own_mounts("disk::namespace_a_full_disk_has_room_for_notices_of_delay") {
         return;
     }
     let (disk, port) = (Disk::new(12), free_port());
@@ -224,8 +224,8 @@ fn fill_and_drain(mebibytes: u32, message_bytes: usize) {
 }
 
 #[test]
-fn a_disk_filled_by_others_is_lived_through() {
-    if !in_own_mounts("disk::a_disk_filled_by_others_is_lived_through") {
+fn namespace_a_disk_filled_by_others_is_lived_through() {
+    if !in_own_mounts("disk::namespace_a_disk_filled_by_others_is_lived_through") {
         return;
     }
     let (disk, port) = (Disk::new(30), free_port());
@@ -251,8 +251,8 @@ fn a_disk_filled_by_others_is_lived_through() {
 }
 
 #[test]
-fn a_node_starts_on_a_full_disk() {
-    if !in_own_mounts("disk::a_node_starts_on_a_full_disk") {
+fn namespace_a_node_starts_on_a_full_disk() {
+    if !in_own_mounts("disk::namespace_a_node_starts_on_a_full_disk") {
         return;
     }
     let (disk, port) = (Disk::new(30), free_port());
@@ -322,11 +322,7 @@ fn nothing_is_accepted_into_a_store_that_is_gone() {
 }
 
 #[test]
-fn a_store_that_may_not_be_read_is_called_so() {
-    if !rustix::process::getuid().is_root() {
-        println!("not run: it needs root, to become another user");
-        return;
-    }
+fn root_a_store_that_may_not_be_read_is_called_so() {
     let destination = Destination::taking(|_, _| None);
     let node = Node::to_port(destination.port).start();
     // Everything up to the data folder may be read by anybody.

@@ -289,7 +289,7 @@ impl Foreign {
 }
 
 #[test]
-fn foreign_servers_are_named_for_what_is_wrong_with_them() {
+fn root_foreign_servers_are_named_for_what_is_wrong_with_them() {
     let files = Files::make();
     let exim = |settings: &str| Foreign::Exim(settings.to_owned());
     let postfix = |settings: &str| Foreign::Postfix(settings.to_owned());

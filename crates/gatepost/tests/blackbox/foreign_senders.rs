@@ -153,7 +153,7 @@ fn postfix_s_log_tells_what_is_wrong_with_devices() {
 }
 
 #[test]
-fn exim_s_log_tells_what_is_wrong_with_devices() {
+fn root_exim_s_log_tells_what_is_wrong_with_devices() {
     let folder = open_folder();
     let destinations: Vec<Destination> = Device::ALL.into_iter().map(Destination::start).collect();
     let mut authorities = String::new();

@@ -47,7 +47,7 @@ fn row(table: &mut String, server: &str, port: u16) {
 }
 
 #[test]
-fn the_table_in_the_documents_is_what_is_measured() {
+fn root_the_table_in_the_documents_is_what_is_measured() {
     let mut table = format!("| server | {} |\n| --- | --- | --- | --- |\n", POLICIES.join(" | "));
     row(&mut table, "Exim (GnuTLS), as it comes", Exim::start().port);
     row(&mut table, "Exim (GnuTLS), TLS 1.0 with RC4 only", Exim::start_with_rc4_only().port);

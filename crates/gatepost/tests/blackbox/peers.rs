@@ -23,7 +23,7 @@ fn swaks_to_postfix_with_tls() {
 }
 
 #[test]
-fn swaks_to_exim_with_tls() {
+fn root_swaks_to_exim_with_tls() {
     arrives_with_tls_on_both_sides(&Exim::start(), "(TLS1.3) tls TLS_");
 }
 
@@ -94,7 +94,7 @@ fn content_to_postfix_is_kept_to_the_byte() {
 }
 
 #[test]
-fn content_to_exim_is_kept_to_the_byte() {
+fn root_content_to_exim_is_kept_to_the_byte() {
     content_is_kept_to_the_byte(&Exim::start());
 }
 

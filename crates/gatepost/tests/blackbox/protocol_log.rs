@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use ::trace::protocol_log::{LogType, Row, RowKind, Session, read, sessions};
-use lab::{Device, Options, Server};
+use lab::{Device, Options, Server, namespace::unshare};
 
 use crate::support::{Exim, Node, swaks, wait_for};
 
@@ -42,7 +42,7 @@ fn assert_is_in_order(session: &Session) {
 }
 
 #[test]
-fn both_sides_are_written_down_without_content() {
+fn root_both_sides_are_written_down_without_content() {
     let exim = Exim::start_with_rc4_only();
     let node = Node::to_port(exim.port).connector("tls_policy = \"legacy\"\n").start();
     swaks(node.port, &["--to", "user@onprem.test", "--tls", "--body", "a secret between two", "--auth-hide-password"]);
@@ -89,7 +89,7 @@ fn both_sides_are_written_down_without_content() {
 }
 
 #[test]
-fn a_failed_handshake_is_worded_as_schannel_would() {
+fn root_a_failed_handshake_is_worded_as_schannel_would() {
     let exim = Exim::start_with_rc4_only();
     let node = Node::to_port(exim.port).start();
     swaks(node.port, &["--to", "user@onprem.test"]);
@@ -167,7 +167,7 @@ fn a_folder_that_cannot_be_written_is_told_once_and_mail_goes_on() {
 
 /// A file system of 64 KiB.
 #[test]
-fn a_full_disk_is_told_once_and_mail_goes_on() {
+fn namespace_a_full_disk_is_told_once_and_mail_goes_on() {
     let server = Server::start(Device::Healthy, Options::default()).unwrap();
     let mut node = Node::to_port(server.port()).more("[protocol_log]\nfolder = \"small\"\n").start();
     node.signal("-TERM");
@@ -193,9 +193,9 @@ fn a_full_disk_is_told_once_and_mail_goes_on() {
 
 /// The command in a mount namespace of its own, where `folder` is a small file system.
 fn in_small_disk(program: &Command, folder: &Path) -> Command {
-    let mut command = Command::new("unshare");
+    let mut command = unshare(&["--mount"]);
     let script = format!("mount -t tmpfs -o size=64k tmpfs {} && exec \"$0\" \"$@\"", folder.display());
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]).arg(program.get_program());
+    command.args(["sh", "-c", &script]).arg(program.get_program());
     command.args(program.get_args());
     command
 }

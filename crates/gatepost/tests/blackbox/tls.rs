@@ -9,7 +9,7 @@ use crate::support::{Exim, Node, swaks, wait_for};
 
 /// The story that the product was born from: one destination, TLS 1.0 with RC4, before two policies.
 #[test]
-fn rc4_is_reached_under_legacy_alone() {
+fn root_rc4_is_reached_under_legacy_alone() {
     let server = Exim::start_with_rc4_only();
     for policy in ["modern", "intermediate"] {
         let node = Node::to_port(server.port).connector(&format!("tls_policy = \"{policy}\"")).start();
@@ -31,7 +31,7 @@ fn rc4_is_reached_under_legacy_alone() {
 
 /// A connector may choose delivery over encryption; the history says that it did, and why.
 #[test]
-fn plaintext_after_a_failed_handshake_is_recorded() {
+fn root_plaintext_after_a_failed_handshake_is_recorded() {
     let server = Exim::start_with_rc4_only();
     let node = Node::to_port(server.port).connector("on_handshake_failure = \"plaintext\"").start();
     swaks(node.port, &["--to", "user@onprem.test"]);

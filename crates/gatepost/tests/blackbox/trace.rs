@@ -275,7 +275,7 @@ fn a_postfix_log_is_shown() {
 
 /// The log of a real Exim, which took one message of the gateway.
 #[test]
-fn an_exim_log_is_shown() {
+fn root_an_exim_log_is_shown() {
     let exim = crate::support::Exim::start();
     let node = Node::to_port(exim.port).start();
     // As swaks spells it, which replaces its own: of two, Exim logs the first, and Postfix the last.

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -142,11 +142,20 @@ fn a_probe_confirms_a_finding_by_the_smallest_change_that_works_and_refutes_it_a
     assert!(first["experiment"]["because"].as_str().unwrap().contains("works just as mail goes"), "{first:#}");
 }
 
-/// Notices and reports that others have published.
 #[test]
 fn notices_and_tls_reports_are_evidence_too() {
+    assert_notices_and_tls_reports(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples"));
+}
+
+/// Those that others have published.
+#[test]
+fn corpus_notices_and_tls_reports_are_evidence_too() {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let samples = std::env::var_os("GATEPOST_SHARED").map_or_else(beside, Into::into).join("samples");
+    let shared: PathBuf = std::env::var_os("GATEPOST_SHARED").map_or_else(beside, Into::into);
+    assert_notices_and_tls_reports(&shared.join("samples"));
+}
+
+fn assert_notices_and_tls_reports(samples: &Path) {
     let all = |folder: &str| {
         let entries = fs::read_dir(samples.join(folder)).unwrap();
         let mut files: Vec<String> = entries.map(|entry| entry.unwrap().path().to_str().unwrap().to_owned()).collect();

@@ -30,17 +30,20 @@ impl Flow {
     }
 }
 
-/// `shared` stands beside the repository; elsewhere GATEPOST_SHARED tells where it is.
-fn shared() -> PathBuf {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    std::env::var_os("GATEPOST_SHARED").map_or(beside, PathBuf::from)
+/// Where captures lie that the project recorded.
+pub(crate) fn own() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples/captures")
 }
 
-pub(crate) fn read(name: &str) -> Vec<Flow> {
-    let path = shared().join("samples/captures").join(name);
-    let bytes = std::fs::read(&path).unwrap_or_else(|error| {
-        panic!("failed to read {}: {error}; GATEPOST_SHARED names the folder `shared`", path.display())
-    });
+/// Where captures lie that others have published: `shared` stands beside the repository, or where GATEPOST_SHARED says.
+pub(crate) fn published() -> PathBuf {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    std::env::var_os("GATEPOST_SHARED").map_or_else(beside, PathBuf::from).join("samples/captures")
+}
+
+pub(crate) fn read(folder: &Path, name: &str) -> Vec<Flow> {
+    let path = folder.join(name);
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("failed to read {}: {error}", path.display()));
     let mut flows = Flows::default();
     let link = u32::from_le_bytes(bytes[20..24].try_into().expect("as many bytes"));
     assert_eq!(bytes[..4], [0xd4, 0xc3, 0xb2, 0xa1], "a little-endian pcap: {name}");

@@ -1,4 +1,5 @@
-//! Files that others have published. `shared` stands beside the repository; elsewhere GATEPOST_SHARED names it.
+//! Sample files: the project's own, and those that others have published. The latter are under `shared` beside the
+//! repository, or where GATEPOST_SHARED says; only tests named corpus_… read them.
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test uses some of it, and fails with it")]
 
@@ -7,9 +8,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// A file of the project's own.
+pub(crate) fn own(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples").join(name);
+    fs::read(&path).unwrap_or_else(|error| panic!("failed to read {}: {error}", path.display()))
+}
+
 pub(crate) fn path(name: &str) -> PathBuf {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    std::env::var_os("GATEPOST_SHARED").map_or(beside, PathBuf::from).join("samples").join(name)
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    std::env::var_os("GATEPOST_SHARED").map_or_else(beside, PathBuf::from).join("samples").join(name)
 }
 
 pub(crate) fn read(name: &str) -> Vec<u8> {

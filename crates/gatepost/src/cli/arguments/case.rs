@@ -1,6 +1,12 @@
 //! Arguments of `gatepost case`.
 
-use clap::Subcommand;
+use std::net::SocketAddr;
+
+use clap::{
+    Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use lab::Device;
 
 use super::Format;
 
@@ -32,7 +38,42 @@ pub(crate) enum CaseCommand {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Start one mail server of the lab, healthy or faulty, to deliver to by hand
+    #[command(after_help = DEVICE_HELP)]
+    Device {
+        /// Name of the device
+        #[arg(default_value = "healthy", value_parser = device(), hide_possible_values = true)]
+        name: Device,
+        /// Address and port to listen on
+        #[arg(long, default_value = "127.0.0.1:2600")]
+        listen: SocketAddr,
+    },
+    /// Send one test message to a server, such as a node on this machine
+    Send {
+        /// Address of the recipient
+        recipient: String,
+        /// Address of the sender
+        #[arg(long, default_value = "sender@partner.test")]
+        from: String,
+        /// Address and port of the server
+        #[arg(long, default_value = "127.0.0.1:2525")]
+        server: SocketAddr,
+    },
 }
+
+/// Reads a device's name; a wrong one is answered with all of them.
+fn device() -> impl TypedValueParser<Value = Device> {
+    let names = PossibleValuesParser::new(Device::ALL.map(Device::name));
+    names.try_map(|name| Device::from_name(&name).ok_or("no such device"))
+}
+
+const DEVICE_HELP: &str = "\
+Example:
+  gatepost case device
+  gatepost case device rc4-only --listen 127.0.0.1:2601
+
+The device prints a line for each message that it accepts and for each handshake that fails. A wrong
+name lists all devices.";
 
 const CASE_HELP: &str = "\
 Example:

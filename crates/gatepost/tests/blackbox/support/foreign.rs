@@ -16,7 +16,7 @@ use std::{
 
 use lab::{
     exim,
-    peers::{Peers, is_root, with_settings},
+    peers::{Peers, group_number, is_root, number, with_settings},
 };
 use tempfile::TempDir;
 
@@ -131,7 +131,7 @@ impl Postfix {
             fs::create_dir(path.join(name)).unwrap();
         }
         give(&path.join("data"), 4201, 4202);
-        give(&path.join("mail"), 4201, 4202);
+        give(&path.join("mail"), 4201, 4201);
         for name in
             "active bounce corrupt defer deferred flush hold incoming private public saved trace maildrop".split(' ')
         {
@@ -142,6 +142,7 @@ impl Postfix {
         let environment = users(&path);
         let names: Vec<_> = environment.iter().map(|(name, _)| *name).chain(["LD_LIBRARY_PATH"]).collect();
         let (folder_name, root, names) = (path.display(), root().display(), names.join(" "));
+        let (user, group) = (number(4201), group_number(4201));
         let main = format!(
             "compatibility_level = 3.6\nqueue_directory = {folder_name}/queue\ndata_directory = {folder_name}/data\n\
              daemon_directory = {root}/usr/lib/postfix/sbin\ncommand_directory = {root}/usr/sbin\n\
@@ -149,7 +150,7 @@ impl Postfix {
              import_environment = MAIL_CONFIG {names}\nmaillog_file = {folder_name}/log\nmaillog_file_prefixes = {folder_name}\nsmtpd_peername_lookup = no\nsmtpd_tls_received_header = yes\n\
              inet_interfaces = 127.0.0.1\ninet_protocols = ipv4\nmyhostname = mail.onprem.test\nmydestination =\n\
              mynetworks =\nalias_maps =\nvirtual_mailbox_domains = onprem.test, partner.test\nvirtual_mailbox_base = {folder_name}/mail\n\
-             virtual_mailbox_maps = static:all/\nvirtual_uid_maps = static:4201\nvirtual_gid_maps = static:4202\n\
+             virtual_mailbox_maps = static:all/\nvirtual_uid_maps = static:{user}\nvirtual_gid_maps = static:{group}\n\
              message_size_limit = 60000000\nvirtual_mailbox_limit = 0\nsmtputf8_enable = yes\n\
              smtpd_tls_security_level = may\nsmtpd_tls_loglevel = 1\nsmtpd_tls_cert_file = {}\nsmtpd_tls_key_file = {}\n",
             certificate.display(),

@@ -159,8 +159,8 @@ fn assert_as_tshark(folder: &Path, scenario: &Scenario, seen: &mut BTreeSet<&'st
 }
 
 #[test]
-fn packets_of_bad_wires_are_told_as_tshark_tells_them() {
-    if !in_own_namespace("wire::packets_of_bad_wires_are_told_as_tshark_tells_them") {
+fn tun_packets_of_bad_wires_are_told_as_tshark_tells_them() {
+    if !in_own_namespace("wire::tun_packets_of_bad_wires_are_told_as_tshark_tells_them") {
         return;
     }
     let network = Network::start();
@@ -191,8 +191,8 @@ fn packets_of_bad_wires_are_told_as_tshark_tells_them() {
 
 /// What stands in a capture twice is set aside, and what is left is told as if nothing were.
 #[test]
-fn a_routers_copies_are_set_aside_though_packets_are_lost() {
-    if !in_own_namespace("wire::a_routers_copies_are_set_aside_though_packets_are_lost") {
+fn tun_a_routers_copies_are_set_aside_though_packets_are_lost() {
+    if !in_own_namespace("wire::tun_a_routers_copies_are_set_aside_though_packets_are_lost") {
         return;
     }
     let network = Network::start();
@@ -274,8 +274,8 @@ fn named(session: &capture::Session) -> Option<&'static str> {
 }
 
 #[test]
-fn the_senders_facts_are_those_of_the_capture_though_packets_are_lost() {
-    if !in_own_namespace("wire::the_senders_facts_are_those_of_the_capture_though_packets_are_lost") {
+fn tun_the_senders_facts_are_those_of_the_capture_though_packets_are_lost() {
+    if !in_own_namespace("wire::tun_the_senders_facts_are_those_of_the_capture_though_packets_are_lost") {
         return;
     }
     let network = Network::start();
@@ -322,8 +322,8 @@ fn the_senders_facts_are_those_of_the_capture_though_packets_are_lost() {
 
 /// Nothing but an experiment tells a path that swallows long packets from a server that is silent.
 #[test]
-fn smaller_packets_are_the_smallest_change_where_long_ones_are_swallowed() {
-    if !in_own_namespace("wire::smaller_packets_are_the_smallest_change_where_long_ones_are_swallowed") {
+fn tun_smaller_packets_are_the_smallest_change_where_long_ones_are_swallowed() {
+    if !in_own_namespace("wire::tun_smaller_packets_are_the_smallest_change_where_long_ones_are_swallowed") {
         return;
     }
     let network = Network::start();

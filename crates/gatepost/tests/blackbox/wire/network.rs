@@ -4,13 +4,11 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    env,
     fs::{File, OpenOptions},
     io::{Read, Write},
     net::Ipv4Addr,
     os::fd::AsFd,
     path::Path,
-    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -19,7 +17,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use lab::peers::is_root;
+use lab::namespace::run_in_own_network;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     ioctl::{Setter, ioctl, opcode},
@@ -31,24 +29,12 @@ use super::common::peers;
 pub(super) const FAR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 const NEAR: Ipv4Addr = Ipv4Addr::LOCALHOST;
-const INSIDE: &str = "GATEPOST_TEST_IN_NAMESPACE";
 
 /// Runs the calling test once more in a network namespace. True there; false outside, when all is done.
 pub(crate) fn in_own_namespace(test: &str) -> bool {
-    if env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let user: &[&str] = if is_root() { &[] } else { &["--map-root-user"] };
-    let status = Command::new("unshare")
-        .args(user)
-        .args(["--net", "--"])
-        .arg(env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture"])
-        .env(INSIDE, "1")
-        .status()
-        .unwrap();
-    assert!(status.success(), "{test} failed in its namespace");
-    false
+    let ended = run_in_own_network(test).unwrap();
+    assert!(ended.is_none_or(|status| status.success()), "{test} failed in its namespace");
+    ended.is_none()
 }
 
 /// ip(8), in this process's namespace.
