@@ -1,13 +1,16 @@
 """Mail from a source through a relay to a sink: smtp-source and smtp-sink, or the lab's own, which support STARTTLS."""
 
 import os
+import resource
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import world
 from common import GATEPOST, IS_ROOT, free_port, peer, peer_environment, start, wait_until_listening
 
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 LOAD = GATEPOST.parent / "examples/load"
 
 
@@ -37,6 +40,12 @@ class Sink:
             if whole:
                 self.messages = int(whole[-1].rsplit(b"=", 1)[-1])
             time.sleep(0.005)
+
+    def seconds(self):
+        """Processor time so far of the sink, and of all sources that have ended."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        sources = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS + sources.ru_utime + sources.ru_stime
 
     def wait_for(self, expected, since):
         """Waits until so many messages have arrived; returns when the last one did."""

@@ -94,7 +94,9 @@ class Hop:
 
     def _round(self, target, flushes):
         if not target.group:
-            return Round(*self._send(target, target.messages), 0, 0, 0)
+            before = self.sink.seconds()
+            rates = self._send(target, target.messages)
+            return Round(*rates, 1000 * (self.sink.seconds() - before) / target.messages, 0, 0)
         flushes.begin(target.group)
         before = target.group.seconds()
         with meter.PeakMemory(target.group) as memory:

@@ -57,6 +57,8 @@ def costs(targets):
         "| at msg/s | synced before 250 |",
         "|---|---:|---:|---:|---:|---:|---|",
     ]
+    load = median(one.cpu_ms for one in targets[0].rounds)
+    lines.append(f"| source and sink alone | {load:.3f} | | | | | |")
     for target in targets[1:]:
         column = lambda name: [getattr(one, name) for one in target.rounds]
         high = f"{median(paced[2] for paced in target.paced):.1f}" if target.paced else ""
@@ -82,7 +84,8 @@ def method(hops, connections, flushes_are, arguments):
         "",
         "- *Accepted*: until the source had its last 250. *End to end*: until the sink had counted the last message.",
         "- *The ceiling*: the same with no relay between. Source, relay and sink share the machine's cores.",
-        "- *CPU time*: user and system time of all processes of the relay, those that have ended included.",
+        "- *CPU time*: user and system time of all processes of the relay, those that have ended included; that of source and "
+        "sink comes on top.",
         f"- *Disk flushes*: {flushes_are}.",
         "- *Peak memory*: the proportional set size (PSS) of all its processes, sampled twice a second.",
         f"- *99th percentile*: from the final dot to the reply, at a fixed rate of half of the relay's own median, whether it keeps "

@@ -118,6 +118,7 @@ impl<R: Reception> Driver<R> {
                 }
                 Step::StartTls => self.start_tls().await?,
                 Step::Close => {
+                    self.stream.cork();
                     self.flush().await?;
                     return Err(Ended::ByMachine);
                 }
@@ -234,7 +235,9 @@ impl<R: Reception> Driver<R> {
             Some(Ok(Ok(0))) => Err(self.hung_up(None)),
             Some(Ok(Err(error))) => Err(self.hung_up(Some(&error))),
             Some(Ok(Ok(count))) => {
-                self.input.reserve(READ_BYTES);
+                if count == first.len() {
+                    self.input.reserve(READ_BYTES);
+                }
                 self.input.extend_from_slice(&first[..count]);
                 Ok(())
             }
