@@ -6,10 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from common import IS_ROOT, PEERS, library, peer_environment
+from common import IS_ROOT, PEERS, REPOSITORY, library, peer_environment
 
 INSIDE = "GATEPOST_BENCH_WORLD"
 # Servers insist on their users; each has a group of its own, with the same number.
@@ -39,7 +38,8 @@ def destination():
 
 
 def _furnish():
-    folder = Path(tempfile.mkdtemp(prefix="gatepost-bench-"))
+    folder = REPOSITORY / "target/bench/world"
+    folder.mkdir(parents=True, exist_ok=True)
     _run("mount", "-t", "tmpfs", "-o", "mode=0755", "none", folder)
     for name, numbers in [("passwd", USERS), ("group", GROUPS)]:
         (folder / name).write_text(_with_users(name, numbers))

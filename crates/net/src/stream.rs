@@ -38,8 +38,7 @@ impl Stream {
             Self::Tls(stream) => stream.get_ref().socket(),
             Self::Taken => return,
         };
-        // Elsewhere than on Linux, or on a broken connection, the packets stay apart.
-        #[cfg(target_os = "linux")]
+        // On a broken connection it does not matter.
         let _ = rustix::net::sockopt::set_tcp_cork(socket, true);
     }
 }

@@ -1,6 +1,6 @@
 //! Sends messages at a fixed rate, whether the other end keeps up or not (an open loop), and prints how long the replies
 //! to the final dot took: median and 99th percentile in milliseconds, messages that were accepted, that failed, and
-//! that began late because all sessions were busy.
+//! that began late because all sessions, or the processors, were busy.
 
 use std::{
     sync::{
