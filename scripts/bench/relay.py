@@ -1,218 +1,137 @@
-"""Relay throughput: source -> relay -> sink, for Gatepost, for Postfix, and with no relay between.
+"""Relay throughput and its cost: source -> relay -> sink, for Gatepost, other mail servers, and with no relay between.
 
-Source and sink are smtp-source and smtp-sink; with --tls those of the lab, which speak STARTTLS. With --protocol-log,
+Source and sink are smtp-source and smtp-sink; with --tls those of the lab, which support STARTTLS. With --protocol-log,
 Gatepost with its protocol logs is measured beside Gatepost without.
 
-The rounds are interleaved, so that whatever else the machine does hits all alike. Both relays stay up for all rounds.
-A relay's round ends when smtp-sink has counted its last message.
+All relays stay up for all rounds, and the rounds are interleaved, so that whatever else the machine does affects all of
+them alike. A relay's round ends when the sink has counted its last message. Afterwards each relay gets mail at half of
+its own median rate, for the time that its replies to the final dot take.
+
+As root, the servers run in private mount and network namespaces with real users.
 """
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
-import threading
-import time
+from dataclasses import dataclass
 
-from common import (
-    GATEPOST as GATEPOST_PROGRAM, IS_ROOT, Node, REPOSITORY, PEERS, fresh_folder, free_port, library, machine, peer, peer_environment, start, stop,
-    wait_until_listening,
-)
+import meter
+import relays
+import world
+from common import Node, REPOSITORY, fresh_folder, machine, stop
+from flow import Sink, run_paced, run_round
+from order import syncs_before_reply
+from relay_report import report
 
-CEILING, POSTFIX, GATEPOST, SILENT = "no relay", "Postfix", "Gatepost", "Gatepost without protocol logs"
+CEILING = "no relay"
 # What --relays calls them: label, and what more their configuration says.
 GATEPOSTS = {
-    "gatepost": (GATEPOST, ""),
-    "gatepost-silent": (SILENT, "protocol_log = false\n[protocol_log]\nreceive = false"),
+    "gatepost": ("Gatepost", ""),
+    "gatepost-silent": ("Gatepost without protocol logs", "protocol_log = false\n[protocol_log]\nreceive = false"),
     "gatepost-withholding": ("Gatepost withholding addresses", "[history]\naddresses = false"),
 }
-TLS_LOAD = GATEPOST_PROGRAM.parent / "examples/tls_load"
 
 
-class Sink:
-    """smtp-sink, or the lab's. It counts on its standard output: `sess=1 quit=1 mesg=1\\r`, or `1\\n`."""
+@dataclass
+class Round:
+    """One round of one relay; per message where nothing else is said."""
 
-    def __init__(self, version=None, identity=None):
-        self.port = free_port()
-        self.messages = 0
-        user = ["-u", "nobody"] if IS_ROOT else []
-        command = [peer("smtp-sink"), "-c", *user, f"127.0.0.1:{self.port}", "1024"]
-        if version:
-            command = [TLS_LOAD, "sink", f"127.0.0.1:{self.port}", version, *identity]
-        self.process = start(command, stdout=subprocess.PIPE, env=peer_environment())
-        threading.Thread(target=self._count, daemon=True).start()
-        wait_until_listening(self.port, self.process, "the sink")
-
-    def _count(self):
-        rest = b""
-        # Looking 200 times a second is exact to 5 ms and costs the sink nothing.
-        while piece := os.read(self.process.stdout.fileno(), 1 << 16):
-            *whole, rest = (rest + piece).replace(b"\n", b"\r").split(b"\r")
-            if whole:
-                self.messages = int(whole[-1].rsplit(b"=", 1)[-1])
-            time.sleep(0.005)
+    accepted: float
+    end_to_end: float
+    cpu_ms: float
+    flushes: float
+    memory_mib: float
 
 
-class Postfix:
-    """Postfix as unpacked, with its defaults, relaying all mail to one host. Its queue is durable by design."""
+class Target:
+    """What the source sends to: a relay with all of its processes in one group, or the sink itself."""
 
-    def __init__(self, folder, relay_host, identity=None):
-        self.port = free_port()
-        configuration, queue = folder / "etc", folder / "queue"
-        for path in [configuration, queue, folder / "data"]:
-            path.mkdir()
-        names = "active bounce corrupt defer deferred flush hold incoming private public saved trace maildrop pid"
-        for name in names.split():
-            (queue / name).mkdir()
-        environment = self._environment(folder)
-        (configuration / "main.cf").write_text(f"""
-compatibility_level = 3.6
-queue_directory = {queue}
-data_directory = {folder}/data
-daemon_directory = {PEERS}/usr/lib/postfix/sbin
-command_directory = {PEERS}/usr/sbin
-shlib_directory = {PEERS}/usr/lib/postfix
-meta_directory = {configuration}
-import_environment = MAIL_CONFIG {" ".join(name for name in environment if name != "PATH")}
-maillog_file = {folder}/log
-maillog_file_prefixes = {folder}
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-myhostname = postfix.test
-mydestination =
-mynetworks = 127.0.0.0/8
-alias_maps =
-relayhost = [127.0.0.1]:{relay_host}
-{self._tls(*identity) if identity else ""}
-""")
-        (configuration / "master.cf").write_text(f"""
-{self.port} inet n - n - - smtpd
-postlog unix-dgram n - n - 1 postlogd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-retry unix - - n - - error
-error unix - - n - - error
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-""")
-        if IS_ROOT:
-            for path in [folder / "data", *queue.iterdir()]:
-                os.chown(path, 4201, 4202)
-            os.chown(queue / "pid", 0, 0)
-        self.process = start([PEERS / "usr/lib/postfix/sbin/master", "-c", configuration, "-d"], env=environment)
-        wait_until_listening(self.port, self.process, "Postfix")
+    def __init__(self, name, address, messages, process=None, group=None):
+        self.name, self.address, self.messages = name, address, messages
+        self.process, self.group = process, group
+        self.rounds, self.paced, self.syncs_first = [], [], None
 
-    @staticmethod
-    def _tls(certificate, key):
-        return f"""
-smtpd_tls_security_level = may
-smtpd_tls_cert_file = {certificate}
-smtpd_tls_key_file = {key}
-smtp_tls_security_level = encrypt
-"""
-
-    @staticmethod
-    def _environment(folder):
-        """Gives it its users; and, without root, lets it believe that it became them."""
-        for name, users in [("passwd", "postfix:x:4201:4201::/:/bin/false\n"), ("group", "postfix:x:4201:\npostdrop:x:4202:\n")]:
-            with open(f"/etc/{name}") as system:
-                # The first line counts: the machine may have a user postfix of its own.
-                (folder / name).write_text(users + system.read())
-        environment = peer_environment() | {
-            "LD_PRELOAD": library("libnss_wrapper.so"),
-            "NSS_WRAPPER_PASSWD": str(folder / "passwd"),
-            "NSS_WRAPPER_GROUP": str(folder / "group"),
-        }
-        if not IS_ROOT:
-            environment["LD_PRELOAD"] += ":" + library("libuid_wrapper.so")
-            environment |= {"UID_WRAPPER": "1", "UID_WRAPPER_ROOT": "1"}
-        return environment
-
-
-def source(port, messages, version, arguments):
-    """The command line of smtp-source, or of the lab's."""
-    if version:
-        per_connection = messages if arguments.reuse else 1
-        return [TLS_LOAD, "source", f"127.0.0.1:{port}", version, arguments.sessions, messages, arguments.size, per_connection]
-    reuse = ["-d"] if arguments.reuse else []
-    return [
-        peer("smtp-source"), *reuse, "-s", arguments.sessions, "-l", arguments.size, "-m", messages,
-        "-f", "sender@partner.test", "-t", "user@onprem.test", f"127.0.0.1:{port}",
-    ]
-
-
-def flushes(folder):
-    """Cache flushes that the folder's disk has done so far; 0 where the kernel does not tell."""
-    device = os.stat(folder).st_dev
-    try:
-        with open(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat") as file:
-            return int(file.read().split()[15])
-    except (OSError, IndexError):
-        return 0
-
-
-def run_round(port, messages, sink, version, folder, arguments):
-    """Messages per second accepted, and end to end, and disk flushes."""
-    expected = sink.messages + messages
-    flushes_before = flushes(folder)
-    begin = time.monotonic()
-    subprocess.run(list(map(str, source(port, messages, version, arguments))), env=peer_environment(), check=True)
-    accepted = time.monotonic()
-    last, last_at = sink.messages, accepted
-    while sink.messages < expected:
-        time.sleep(0.005)
-        if sink.messages != last:
-            last, last_at = sink.messages, time.monotonic()
-        if time.monotonic() - last_at > 60:
-            raise SystemExit(f"error: {expected - last} of {messages} messages have not arrived after a minute of silence")
-    end = time.monotonic()
-    return messages / (accepted - begin), messages / (end - begin), flushes(folder) - flushes_before
+    def stop(self):
+        if self.process:
+            stop(self.process, seconds=10)
+            self.group.kill()
 
 
 class Hop:
     """A sink with the relays before it, all under one TLS version or none."""
 
     def __init__(self, version, folder, identity, arguments):
-        self.version = version
+        self.version, self.arguments = version, arguments
         folder.mkdir()
         self.sink = Sink(version, identity)
-        self.targets = {CEILING: (self.sink.port, arguments.messages)}
-        self.processes = [self.sink.process]
-        tls = "require" if version else "none"
-        inbound = 'tls_certificate = "{}"\ntls_key = "{}"'.format(*identity) if version else ""
-        for name in arguments.relays.split(","):
+        self.targets = [Target(CEILING, self.sink.address, arguments.messages)]
+        for name in arguments.relays:
             own = folder / name
             own.mkdir()
-            if name == "postfix":
-                relay, label, messages = Postfix(own, self.sink.port, version and identity), POSTFIX, arguments.postfix_messages
-            else:
-                label, extra = GATEPOSTS[name]
-                relay = Node(own, f"127.0.0.1:{self.sink.port}", extra_inbound=inbound, extra=extra, tls=tls)
-                messages = arguments.messages
-            self.targets[label] = (relay.port, messages)
-            self.processes.append(relay.process)
-        self.results = {name: [] for name in self.targets}
+            # The servers' users must be able to enter.
+            own.chmod(0o755)
+            self.targets.append(self._relay(name, own, version and identity))
 
-    def run(self, number, folder, arguments):
-        for name, (port, messages) in self.targets.items():
-            accepted, end_to_end, flushed = run_round(port, messages, self.sink, self.version, folder, arguments)
-            self.results[name].append((accepted, end_to_end, flushed / messages))
-            tls = f", TLS {self.version}" if self.version else ""
-            print(f"round {number}{tls}, {name}: {accepted:,.0f} msg/s accepted, {end_to_end:,.0f} msg/s end to end, "
-                  f"{flushed:,} disk flushes", file=sys.stderr, flush=True)
+    def _relay(self, name, folder, identity):
+        group = meter.group(f"{name}-{self.version or 'plain'}")
+        messages = self.arguments.messages
+        with group.starting():
+            if name in GATEPOSTS:
+                label, extra = GATEPOSTS[name]
+                inbound = 'tls_certificate = "{}"\ntls_key = "{}"'.format(*identity) if identity else ""
+                tls = "require" if identity else "none"
+                relay = Node(folder, self.sink.address, extra_inbound=inbound, extra=extra, tls=tls)
+            else:
+                relay = relays.FOREIGN[name](folder, self.sink.port, identity)
+                label, messages = relay.name, max(int(messages * relay.share), 100)
+        return Target(label, f"127.0.0.1:{relay.port}", messages, relay.process, group)
+
+    def run(self, number, flushes):
+        for target in self.targets:
+            target.rounds.append(self._round(target, flushes))
+            self._tell(f"round {number}", target, "{0.accepted:,.0f} msg/s accepted, {0.end_to_end:,.0f} end to end, "
+                       "{0.cpu_ms:.3f} ms CPU, {0.flushes:.2f} flushes".format(target.rounds[-1]))
+
+    def _round(self, target, flushes):
+        if not target.group:
+            before = self.sink.seconds()
+            rates = self._send(target, target.messages)
+            return Round(*rates, 1000 * (self.sink.seconds() - before) / target.messages, 0, 0)
+        flushes.begin(target.group)
+        before = target.group.seconds()
+        with meter.PeakMemory(target.group) as memory:
+            rates = self._send(target, target.messages)
+        used = target.group.seconds() - before
+        return Round(*rates, 1000 * used / target.messages, flushes.count() / target.messages, memory.mebibytes)
+
+    def pace(self, number):
+        for target in self.targets[1:]:
+            rate = statistics.median(round.end_to_end for round in target.rounds) / 2
+            paced = run_paced(target.address, rate, self.arguments.paced_seconds, self.sink, self.version, self.arguments)
+            target.paced.append((rate, *paced))
+            self._tell(f"paced {number}", target, "{:,.0f} msg/s: median {:.1f} ms, 99th percentile {:.1f} ms, {} failed, "
+                       "{} late".format(*target.paced[-1]))
+
+    def warm_up(self):
+        """Not counted: servers start processes, and JavaScript is compiled."""
+        for target in self.targets:
+            self._send(target, target.messages // 4)
+
+    def look_at_order(self):
+        for target in self.targets[1:]:
+            target.syncs_first = syncs_before_reply(target.group, lambda: self._send(target, 1))
+
+    def _send(self, target, messages):
+        return run_round(target.address, messages, self.sink, self.version, self.arguments)
+
+    def _tell(self, what, target, text):
+        tls = f", TLS {self.version}" if self.version else ""
+        print(f"{what}{tls}, {target.name}: {text}", file=sys.stderr, flush=True)
 
     def stop(self):
-        for process in reversed(self.processes):
-            stop(process)
+        for target in reversed(self.targets):
+            target.stop()
+        stop(self.sink.process)
 
 
 def measure(arguments):
@@ -221,12 +140,24 @@ def measure(arguments):
     identity = make_identity(folder) if arguments.tls else None
     versions = ["1.3", "1.2"] if arguments.tls else [None]
     hops = [Hop(version, folder / (version or "plain"), identity, arguments) for version in versions]
-    for number in range(1, arguments.rounds + 1):
+    flushes = meter.flush_counter(folder)
+    try:
         for hop in hops:
-            hop.run(number, folder, arguments)
-    for hop in hops:
-        hop.stop()
-    return {hop.version: hop.results for hop in hops}, machine(folder)
+            hop.warm_up()
+        if not arguments.tls:
+            hops[0].look_at_order()
+        for number in range(1, arguments.rounds + 1):
+            for hop in hops:
+                hop.run(number, flushes)
+        for number in range(1, arguments.paced_rounds + 1):
+            for hop in hops:
+                hop.pace(number)
+    finally:
+        flushes.close()
+        for hop in hops:
+            hop.stop()
+    facts = [*machine(folder), f"- {world.description()}", *relays.versions(arguments.relays), *arguments.left_out]
+    return hops, facts, flushes.what
 
 
 def make_identity(folder):
@@ -237,85 +168,43 @@ def make_identity(folder):
     return [made / "self-signed.pem", made / "self-signed.key"]
 
 
-def table(results):
-    medians = {name: [statistics.median(column) for column in zip(*rows)] for name, rows in results.items()}
-    lines = [
-        "| | accepted, msg/s | end to end, msg/s | lowest … highest | × Postfix | of the ceiling | disk flushes per message |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for name, (accepted, end_to_end, flushed) in medians.items():
-        rates = [row[1] for row in results[name]]
-        times = f"{end_to_end / medians[POSTFIX][1]:.1f}" if POSTFIX in medians else ""
-        share = f"{100 * end_to_end / medians[CEILING][1]:.0f} %"
-        lines.append(f"| {name} | {accepted:,.0f} | {end_to_end:,.0f} | {min(rates):,.0f} … {max(rates):,.0f} | {times} "
-                     f"| {share} | {flushed:.3f} |")
-    return lines
-
-
-def report(results, facts, arguments):
-    stamp = (PEERS / "../stamp").read_text()
-    postfix = stamp.split("postfix\t")[1].split()[0]
-    connections = "one connection for many messages" if arguments.reuse else "a new connection for each message"
-    on_both = "with TLS on both hops, no session resumed" if arguments.tls else "without TLS"
-    title = "# Cost of the protocol logs" if arguments.protocol_log else "# Relay throughput"
-    lines = [
-        title + (" with TLS" if arguments.tls else ""),
-        "",
-        f"Source → relay → sink, all on one machine over loopback {on_both}; relays write each message",
-        "to disk (fsync) before they answer 250. Written by the command:",
-        "",
-        f"    {arguments.command}",
-        "",
-    ]
-    for version, rounds in results.items():
-        if version:
-            lines += [f"## TLS {version}", ""]
-        lines += [*table(rounds), ""]
-    if arguments.protocol_log:
-        lines += [cost(results[None]), ""]
-    lines += [
-        f"Medians of {arguments.rounds} interleaved rounds of {arguments.messages:,} messages ({arguments.postfix_messages:,} for "
-        f"Postfix) of {arguments.size:,} bytes,",
-        f"{arguments.sessions} sessions, {connections}. *Accepted*: until the source had its last 250. *End to",
-        "end*: until the sink had counted the last message. *The ceiling*: the same with no relay between.",
-        "",
-        *facts,
-        f"- Postfix {postfix} with its defaults, relayhost = the sink",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def cost(results):
-    """Rounds are paired: each has the two measured one after the other."""
-    pairs = zip(results[GATEPOST], results[SILENT])
-    costs = [100 * (1 - with_logs[1] / without[1]) for with_logs, without in pairs]
-    return (f"With the logs of both sides on, throughput is {statistics.median(costs):.1f} % lower (median of the rounds, "
-            f"{min(costs):.1f} … {max(costs):.1f} %).")
-
-
 def report_name(arguments):
     if arguments.protocol_log:
         return "protocol-log.md"
     return f"relay{'-tls' if arguments.tls else ''}{'-reuse' if arguments.reuse else ''}.md"
 
 
-def main():
+def arguments_of_the_command_line():
     parser = argparse.ArgumentParser(prog="./bench relay", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--messages", type=int, default=20_000, help="per round (default: %(default)s)")
-    parser.add_argument("--postfix-messages", type=int, default=5_000, help="per round of Postfix (default: %(default)s)")
-    parser.add_argument("--sessions", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=5, help="of each relay (default: %(default)s)")
+    parser.add_argument("--messages", type=int, default=20_000,
+                        help="per round of Gatepost; slower relays get a fixed share of it (default: %(default)s)")
+    parser.add_argument("--sessions", type=int, default=50, help="at once (default: %(default)s)")
     parser.add_argument("--size", type=int, default=10 * 1024, help="bytes of a message's body (default: %(default)s)")
     parser.add_argument("--reuse", action="store_true", help="several messages per inbound connection")
     parser.add_argument("--tls", action="store_true", help="TLS 1.3 and 1.2, on both hops")
     parser.add_argument("--protocol-log", action="store_true", help="Gatepost with its protocol logs beside Gatepost without")
-    parser.add_argument("--relays", default="postfix,gatepost", help=f"of postfix, {', '.join(GATEPOSTS)} (default: %(default)s)")
+    names = [*relays.FOREIGN, *GATEPOSTS]
+    parser.add_argument("--relays", default="postfix,exim,haraka,gatepost", help=f"of {', '.join(names)} (default: %(default)s)")
+    parser.add_argument("--paced-rounds", type=int, default=3, help="at half speed, of each relay (default: %(default)s)")
+    parser.add_argument("--paced-seconds", type=float, default=8, help="of each of these (default: %(default)s)")
     parser.add_argument("--no-report", action="store_true", help="print only; leave docs/benchmarks alone")
     arguments = parser.parse_args()
     if arguments.protocol_log:
         arguments.relays = "gatepost,gatepost-silent"
+    arguments.relays = arguments.relays.split(",")
+    if unknown := set(arguments.relays) - set(names):
+        parser.error(f"unknown relay {', '.join(sorted(unknown))}; choose from {', '.join(names)}")
     arguments.command = " ".join(["./bench relay", *sys.argv[1:]])
+    return arguments
+
+
+def main():
+    arguments = arguments_of_the_command_line()
+    world.enter()
+    reasons = {name: relays.missing(name) for name in arguments.relays}
+    arguments.relays = [name for name in arguments.relays if not reasons[name]]
+    arguments.left_out = [f"- {reason}" for reason in reasons.values() if reason]
     text = report(*measure(arguments), arguments)
     print(text)
     if not arguments.no_report:

@@ -19,7 +19,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from common import Node, REPOSITORY, fresh_folder, free_port, machine, start, stop
-from relay import Sink, run_round
+from flow import Sink, run_round
 from trace import fill
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -116,7 +116,7 @@ def measure(arguments):
     sink, port = Sink(), free_port()
     node = Node(folder, f"127.0.0.1:{sink.port}", extra=f'[api]\nlisten = ["127.0.0.1:{port}"]\n')
     url = f"http://127.0.0.1:{port}/api/v1/message-traces"
-    relay = lambda: run_round(node.port, arguments.relayed, sink, None, folder, arguments)[1]
+    relay = lambda: run_round(f"127.0.0.1:{node.port}", arguments.relayed, sink, None, arguments)[1]
     relay()
     pairs, answers, shares = [], [], defaultdict(list)
 

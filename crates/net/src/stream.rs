@@ -29,6 +29,18 @@ impl Stream {
             Self::Tls(_) | Self::Taken => Err(io::Error::other("the connection is encrypted already")),
         }
     }
+
+    /// What is written from now on goes out together, at the latest with [`shutdown`](tokio::io::AsyncWriteExt::shutdown):
+    /// the last reply, the end of TLS and that of the connection in one packet instead of three.
+    pub(crate) fn cork(&self) {
+        let socket = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().socket(),
+            Self::Taken => return,
+        };
+        // On a broken connection it does not matter.
+        let _ = rustix::net::sockopt::set_tcp_cork(socket, true);
+    }
 }
 
 fn taken<T>() -> Poll<io::Result<T>> {

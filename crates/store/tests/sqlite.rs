@@ -55,6 +55,16 @@ fn open_error(folder: &Path) -> StoreError {
     SqliteStore::open(folder, "n").map(|_| ()).unwrap_err()
 }
 
+/// `.cargo/config.toml` has the settings; without them each commit would sync more than it must.
+#[test]
+fn sqlite_is_compiled_with_the_settings_of_this_repository() {
+    let connection = rusqlite::Connection::open_in_memory().unwrap();
+    let mut options = connection.prepare("PRAGMA compile_options").unwrap();
+    let options: Vec<String> =
+        options.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap();
+    assert!(options.iter().any(|option| option == "DEFAULT_MEMSTATUS=0"), "{options:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_the_contract() {
     let folders = std::sync::Mutex::new(Vec::new());

@@ -1,6 +1,6 @@
 //! One connection's rows.
 
-use std::{fmt::Write, net::SocketAddr, sync::Arc};
+use std::{borrow::Cow, fmt::Write, net::SocketAddr, sync::Arc};
 
 use jiff::Timestamp;
 use net::{Disconnected, Line, Transcript};
@@ -48,8 +48,8 @@ impl SessionLog {
                 Side::Client => "Remote certificate",
                 Side::Server => "Sending certificate",
             };
-            let data = said(certificate_data(leaf).as_bytes());
-            self.put(RowKind::Information, &data, &format!("{whose} {CERTIFICATE}"));
+            let data = certificate_data(leaf);
+            self.put(RowKind::Information, &said(data.as_bytes()), &format!("{whose} {CERTIFICATE}"));
         }
     }
 }
@@ -92,7 +92,13 @@ impl Transcript for SessionLog {
 }
 
 /// A line as it may stand in a log: nothing that steers a terminal.
-fn said(bytes: &[u8]) -> String {
+fn said(bytes: &[u8]) -> Cow<'_, str> {
+    if bytes.len() <= LINE_CHARACTERS_MAX
+        && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return Cow::Borrowed(text);
+    }
     let text = String::from_utf8_lossy(bytes);
     text.chars().take(LINE_CHARACTERS_MAX).map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
@@ -103,12 +109,12 @@ const VERBS: [&str; 13] =
 
 /// A client's line. One that is no command is credentials or content, sent without waiting for the reply that would have
 /// stopped it: it is counted, not shown.
-fn command(bytes: &[u8]) -> String {
+fn command(bytes: &[u8]) -> Cow<'_, str> {
     let verb = bytes.split(|byte| !byte.is_ascii_alphabetic()).next().unwrap_or_default();
     match VERBS.iter().any(|known| verb.eq_ignore_ascii_case(known.as_bytes())) {
         true => said(bytes),
-        false if verb.eq_ignore_ascii_case(b"AUTH") => "AUTH <authentication response>".to_owned(),
-        false => format!("<unrecognized, {} bytes>", bytes.len()),
+        false if verb.eq_ignore_ascii_case(b"AUTH") => "AUTH <authentication response>".into(),
+        false => format!("<unrecognized, {} bytes>", bytes.len()).into(),
     }
 }
 
@@ -131,4 +137,26 @@ fn certificate_data(certificate: &Certificate) -> String {
         certificate.names.join(";")
     );
     data
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stands_in_a_log_as_it_was_unless_it_could_steer_a_terminal() {
+        let long = "x".repeat(LINE_CHARACTERS_MAX + 1);
+        let table = [
+            ("250 2.1.0 OK", "250 2.1.0 OK"),
+            ("250 gr\u{fc}n", "250 gr\u{fc}n"),
+            ("250 \u{1b}[2J", "250 \u{fffd}[2J"),
+            (&long, &long[..LINE_CHARACTERS_MAX]),
+        ];
+        for (line, expected) in table {
+            assert_eq!(said(line.as_bytes()), expected);
+        }
+        assert_eq!(said(b"250 \xff"), "250 \u{fffd}");
+        assert_eq!(command(b"AUTH PLAIN c2VjcmV0"), "AUTH <authentication response>");
+        assert_eq!(command(b"c2VjcmV0"), "<unrecognized, 8 bytes>");
+    }
 }

@@ -121,6 +121,7 @@ impl<R: Reception> Driver<R> {
                 Step::Abort => self.discard().await,
                 Step::StartTls => self.start_tls().await?,
                 Step::Close => {
+                    self.stream.cork();
                     self.flush().await?;
                     return Err(Ended::Closed);
                 }
@@ -280,7 +281,9 @@ impl<R: Reception> Driver<R> {
         match self.patience.hear(patience, Duration::ZERO, self.stream.read(&mut first)).await {
             Ok(Ok(0)) => Err(self.hung_up(None)),
             Ok(Ok(count)) => {
-                self.input.reserve(READ_BYTES);
+                if count == first.len() {
+                    self.input.reserve(READ_BYTES);
+                }
                 self.input.extend_from_slice(&first[..count]);
                 Ok(())
             }

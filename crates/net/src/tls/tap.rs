@@ -32,6 +32,10 @@ impl Tap {
         Self { socket, watch: Some(Box::new(watch)) }
     }
 
+    pub(crate) fn socket(&self) -> &TcpStream {
+        &self.socket
+    }
+
     /// Ends the watch.
     pub(crate) fn take_facts(&mut self) -> HandshakeFacts {
         self.watch.take().map(|watch| watch.observer.into_facts()).unwrap_or_default()
