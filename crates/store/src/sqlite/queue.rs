@@ -154,17 +154,17 @@ pub(super) fn claim(connection: &Connection, claim: &Claim) -> rusqlite::Result<
     let mut deliveries = 0;
     lease_where(connection, CLAIM_WHERE, parameters, &claim.lease, |found| {
         if is_left(&claim.leave, found)? {
-            return Ok(Take::Skip);
+            return Ok(Found::Skip);
         }
         messages.insert(found.get::<_, i64>(0)?);
         deliveries += 1;
         let enough = deliveries > claim.limit || messages.len() > claim.messages as usize;
-        Ok(if enough { Take::Stop } else { Take::Take })
+        Ok(if enough { Found::Stop } else { Found::Take })
     })
 }
 
 /// What becomes of a row that was found.
-enum Take {
+enum Found {
     Take,
     Skip,
     Stop,
@@ -186,7 +186,7 @@ pub(super) fn claim_for_review(
     limit: u32,
 ) -> rusqlite::Result<Vec<Claimed>> {
     let condition = "d.state = 0 AND d.review <= ?1 ORDER BY d.review LIMIT ?2";
-    lease_where(connection, condition, params![Millis(now), limit], lease, |_| Ok(Take::Take))
+    lease_where(connection, condition, params![Millis(now), limit], lease, |_| Ok(Found::Take))
 }
 
 fn lease_where(
@@ -194,7 +194,7 @@ fn lease_where(
     condition: &str,
     parameters: &[&dyn rusqlite::ToSql],
     lease: &Lease,
-    mut take: impl FnMut(&Row) -> rusqlite::Result<Take>,
+    mut take: impl FnMut(&Row) -> rusqlite::Result<Found>,
 ) -> rusqlite::Result<Vec<Claimed>> {
     let sql = format!(
         "SELECT {MESSAGE_COLUMNS}, {DELIVERY_COLUMNS}, d.due FROM delivery AS d JOIN message AS m ON m.id = d.message
@@ -206,9 +206,9 @@ fn lease_where(
     let mut positions = std::collections::HashMap::new();
     while let Some(found) = rows.next()? {
         match take(found)? {
-            Take::Take => {}
-            Take::Skip => continue,
-            Take::Stop => break,
+            Found::Take => {}
+            Found::Skip => continue,
+            Found::Stop => break,
         }
         let key = MessageKey(found.get(0)?);
         let delivery = row::delivery(found, 12)?;
