@@ -31,6 +31,8 @@ pub enum NextStep {
     TraceFailures {
         connector: Option<String>,
     },
+    /// What happened to mail for a recipient.
+    TraceRecipient(String),
     /// The newest few messages with all their events.
     TraceNewest(u32),
     /// Mail in a file of another system; the option that reads it, such as `--from-postfix-log`.
@@ -93,6 +95,7 @@ impl NextStep {
                 all.extend(connector.iter().flat_map(|connector| ["--connector".to_owned(), connector.clone()]));
                 all
             }
+            Self::TraceRecipient(recipient) => words(&["trace", "--recipient", recipient]),
             Self::TraceNewest(count) => words(&["trace", "--detail", "--limit", &count.to_string()]),
             Self::TraceFile { option, file } => {
                 words(&["trace", option, file, "--status", "pending,failed", "--detail"])
@@ -123,6 +126,7 @@ impl NextStep {
             | Self::RetryConnector(_)
             | Self::ResumeMessage(_)
             | Self::TraceFailures { .. }
+            | Self::TraceRecipient(_)
             | Self::TraceNewest(_)
             | Self::ProbeConnector(_)
             | Self::IncidentList
@@ -148,6 +152,7 @@ impl NextStep {
         let (connector, file) = ("onprem".to_owned(), file.to_owned());
         vec![
             Self::Serve,
+            Self::TraceRecipient("someone@onprem.test".to_owned()),
             Self::QueueList(vec![("--connector", connector.clone()), ("--state", "suspended".to_owned())]),
             Self::QueueList(vec![("--cause", "connection-refused".to_owned())]),
             Self::QueueList(vec![("--destination", "mail.onprem.test:25".to_owned())]),

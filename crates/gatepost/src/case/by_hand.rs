@@ -5,6 +5,7 @@ use std::{io::Write, net::SocketAddr, thread, time::Duration};
 use anyhow::Context;
 use jiff::Timestamp;
 use lab::{Device, Message, Options, Server};
+use trace::NextStep;
 
 /// How often new messages are looked for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -47,6 +48,6 @@ pub(crate) fn send(server: SocketAddr, sender: &str, recipient: &str, out: &mut 
         now.as_nanosecond(),
     );
     lab::send(server, sender, recipient, &content).with_context(|| format!("{server} did not accept the message"))?;
-    writeln!(out, "{server} accepted the message. Follow it with: gatepost trace --recipient {recipient}")?;
+    writeln!(out, "{server} accepted the message. Next step: {}", NextStep::TraceRecipient(recipient.to_owned()))?;
     Ok(())
 }

@@ -216,7 +216,7 @@ impl Look<'_> {
             self.error(&["node", "data"], format!("data: {fault}"));
         }
         if let Some(Err(fault)) = self.config.protocol_log.folder.as_deref().map(check_folder) {
-            self.error(&["protocol_log", "folder"], format!("folder: {fault}"));
+            self.warn(&["protocol_log", "folder"], format!("folder: {fault}"));
         }
     }
 

@@ -1,5 +1,5 @@
-//! `kill -9` at random moments under load: every message that was answered 250 arrives, and a second copy only where
-//! the history says that an attempt was interrupted.
+//! `kill -9`, SIGTERM and SIGHUP at random moments under load: every message that was answered 250 arrives, and a second
+//! copy only where the history says that an attempt was interrupted.
 
 use std::{
     collections::HashMap,
@@ -116,15 +116,38 @@ fn excused(node: &Node) -> HashMap<String, bool> {
 
 #[test]
 fn what_was_answered_250_survives_kill_9() {
-    kill_under_load(100);
+    disturb_under_load(100, kill);
 }
 
 #[test]
 fn soak_what_was_answered_250_survives_kill_9() {
-    kill_under_load(400);
+    disturb_under_load(400, kill);
 }
 
-fn kill_under_load(kills: u32) {
+/// Whatever is under way ends in an orderly way, and nothing is sent twice.
+#[test]
+fn soak_what_was_answered_250_survives_sigterm() {
+    let twice = disturb_under_load(50, |node| {
+        node.signal("-TERM");
+        assert_eq!(node.wait(), Some(0));
+        node.start();
+    });
+    assert_eq!(twice, 0);
+}
+
+#[test]
+fn soak_what_was_answered_250_survives_sighup() {
+    let twice = disturb_under_load(500, |node| node.signal("-HUP"));
+    assert_eq!(twice, 0);
+}
+
+fn kill(node: &mut Node) {
+    node.kill();
+    node.start();
+}
+
+/// Disturbs a node so often while mail flows. Returns how many messages came more than once.
+fn disturb_under_load(times: u32, disturb: impl Fn(&mut Node)) -> usize {
     let taken: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
     let mut node = Node::to_port(start_sink(Arc::clone(&taken))).retry("schedule = [\"1s\"]").start();
     let port = node.port;
@@ -142,14 +165,13 @@ fn kill_under_load(kills: u32) {
     let senders: Vec<_> = senders.collect();
     let seed = std::process::id();
     let mut random = u64::from(seed) | 1;
-    for _ in 0..kills {
+    for _ in 0..times {
         // xorshift: spread enough to hit every moment of a message's life.
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
         thread::sleep(Duration::from_millis(20 + random % 200));
-        node.kill();
-        node.start();
+        disturb(&mut node);
     }
     stop.store(true, Ordering::Relaxed);
     senders.into_iter().for_each(|sender| sender.join().unwrap());
@@ -163,7 +185,7 @@ fn kill_under_load(kills: u32) {
         thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(missing(), 0, "of {} messages answered 250, with seed {seed}", answered.len());
-    assert!(answered.len() > kills as usize, "only {} messages went through: the load was too light", answered.len());
+    assert!(answered.len() > times as usize, "only {} messages went through: the load was too light", answered.len());
     // What is under way settles before the history is read.
     node.wait_until_empty();
     let excused = excused(&node);
@@ -172,5 +194,6 @@ fn kill_under_load(kills: u32) {
     for (subject, count) in &twice {
         assert_eq!(excused.get(*subject), Some(&true), "{subject} came {count} times, with seed {seed}");
     }
-    println!("{kills} kills, {} messages answered 250, all arrived, {} more than once", answered.len(), twice.len());
+    println!("{times} times, {} messages answered 250, all arrived, {} more than once", answered.len(), twice.len());
+    twice.len()
 }

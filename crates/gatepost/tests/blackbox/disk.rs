@@ -165,7 +165,11 @@ fn namespace_a_full_disk_has_room_for_notices_of_delay() {
     }
     let (disk, port) = (Disk::new(12), free_port());
     let retry = format!("{RETRY}delay_notice = \"15s\"\n");
-    let node = Node::to_port(port).data(&disk.data()).retry(&retry).more("[notices]\nconnector = \"onprem\"\n").start();
+    let node = Node::to_port(port)
+        .data(&disk.data())
+        .retry(&retry)
+        .more("[notices]\nconnector = \"onprem\"\nper_sender = \"100000/h\"\n")
+        .start();
     let accepted = fill_by_mail(&node, 1000);
     let started = Instant::now();
     while node.queue().len() < 2 * accepted {

@@ -19,7 +19,9 @@ use super::{
 use crate::kept::{self, json_bytes};
 
 /// More is not kept of what a peer says of itself: it is stored with every attempt. Bytes of JSON.
-const TEXT_BYTES_MAX: usize = 160;
+const TEXT_BYTES_MAX: usize = 320;
+/// Of the authorities above the leaf.
+const CHAIN_TEXT_BYTES_MAX: usize = 128;
 const NAMES_BYTES_MAX: usize = 512;
 /// RFC 5280 section 4.1.2.2 allows 20 octets.
 const SERIAL_BYTES_MAX: usize = 20;
@@ -32,7 +34,12 @@ impl Certificate {
         let certificates = chain.into_iter().take(CHAIN_MAX).filter_map(|der| Self::parse(der.as_ref()));
         let mut certificates: Vec<Self> = certificates.collect();
         // Nobody asks which hosts an authority's own certificate is for.
-        certificates.iter_mut().skip(1).for_each(|certificate| certificate.names.clear());
+        for authority in certificates.iter_mut().skip(1) {
+            authority.names.clear();
+            for text in [&mut authority.subject, &mut authority.issuer, &mut authority.key, &mut authority.signature] {
+                *text = kept::cut(text, CHAIN_TEXT_BYTES_MAX);
+            }
+        }
         certificates
     }
 
