@@ -41,7 +41,7 @@ pub(super) async fn run<S: Store>(node: &Arc<Node<S>>, clock: std::pin::Pin<&mut
         }
         Err(error) => {
             tracing::warn!(%error, "failed to delete old history; trying again");
-            INTERVAL
+            if node.store.room() == Room::Enough { INTERVAL } else { INTERVAL_TIGHT }
         }
     };
     clock.reset(Instant::now() + wait);

@@ -127,11 +127,15 @@ impl<S: Store> MessageSink for Sink<S> {
     }
 
     async fn discard(self) {
-        if let Some((key, _)) = self.stored
-            && let Err(error) = self.node.store.discard_body(key).await
-        {
-            tracing::warn!(%error, "failed to discard a message that was not completed; swept at the next start");
+        if let Some((key, _)) = self.stored {
+            discard(&self.node, key).await;
         }
+    }
+}
+
+async fn discard<S: Store>(node: &Node<S>, key: BodyKey) {
+    if let Err(error) = node.store.discard_body(key).await {
+        tracing::warn!(%error, "failed to discard a message that was not accepted; swept at the next start");
     }
 }
 
@@ -171,6 +175,10 @@ impl<S: Store> Sink<S> {
         let id = self.id;
         let event = self.event();
         let message = self.into_message(body, eight_bit);
+        let stored = match message.body {
+            Body::Stored(key) => Some(key),
+            Body::Inline(_) => None,
+        };
         let term = Term::from_now();
         let lease = node.outbound.room_for(&message).then(|| node.lease());
         let leased = lease.is_some();
@@ -184,6 +192,9 @@ impl<S: Store> Sink<S> {
             Err(error) => {
                 // Why the store takes nothing is in the log already, once.
                 tracing::debug!(%error, message = %id, "failed to accept a message");
+                if let Some(key) = stored {
+                    discard(&node, key).await;
+                }
                 return refusal(&error);
             }
         }

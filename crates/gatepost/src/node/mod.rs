@@ -57,6 +57,8 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(2);
 /// A new rollout plan is followed within this time.
 const PLAN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Deliveries whose time for a notice or for giving up has come are looked for this often.
+const REVIEW_INTERVAL: Duration = Duration::from_secs(5);
 /// How soon senders are told once there is something to tell.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -162,13 +164,10 @@ fn routes(config: &Config) -> Routes {
     Routes::new(config.accepted_domains.iter().map(|domain| (domain.name.clone(), domain.connector.clone())))
 }
 
-/// Renews leases, ends those of dead nodes, reviews what was not tried, notifies senders, reports, and deletes old
-/// history.
+/// Renews leases, ends those of dead nodes, reports, and deletes old history: nothing that may take long.
 async fn background<S: Store>(node: Arc<Node<S>>) {
     let mut report = tokio::time::interval(REPORT_INTERVAL);
     let mut renew = tokio::time::interval(RENEW_INTERVAL);
-    let mut review = tokio::time::interval(Duration::from_secs(5));
-    let mut notices = tokio::time::interval(NOTICE_INTERVAL);
     let mut plan = tokio::time::interval(PLAN_INTERVAL);
     let mut history = Box::pin(tokio::time::sleep(history::FIRST));
     let mut clock = clock::Watch::start();
@@ -185,10 +184,26 @@ async fn background<S: Store>(node: Arc<Node<S>>) {
                 node.report().await;
             }
             _ = renew.tick() => renew_leases(&node).await,
-            _ = review.tick() => review::run(&node).await,
-            _ = notices.tick() => notices::run(&node).await,
             () = &mut history => history::run(&node, history.as_mut()).await,
         }
+    }
+}
+
+/// Reviews what was not tried.
+async fn review_always<S: Store>(node: Arc<Node<S>>) {
+    let mut tick = tokio::time::interval(REVIEW_INTERVAL);
+    loop {
+        tick.tick().await;
+        review::run(&node).await;
+    }
+}
+
+/// Tells senders what they are owed.
+async fn notify_always<S: Store>(node: Arc<Node<S>>) {
+    let mut tick = tokio::time::interval(NOTICE_INTERVAL);
+    loop {
+        tick.tick().await;
+        notices::run(&node).await;
     }
 }
 

@@ -94,7 +94,8 @@ async fn tell<S: Store>(
         action,
         deliveries,
         notice: notice.clone(),
-        sent_max: limit.messages,
+        // The settings may have changed since the notice was owed.
+        sent_max: if node.owed(message, action).is_some() { limit.messages } else { 0 },
         sent_after: now - limit.per.duration(),
     };
     let told = node.store.tell(&node.name, telling, now).await?;
@@ -102,7 +103,7 @@ async fn tell<S: Store>(
         Told::Queued => node.outbound.wake(&notice),
         Told::Withheld => {
             let id = message.network_message_id;
-            tracing::info!(message = %id, %limit, "notice withheld: its address has had as many as [notices] per_sender allows");
+            tracing::info!(message = %id, %limit, "notice withheld: [notices] does not allow it, or not so many to one address");
         }
         Told::Nothing => {}
     }

@@ -13,7 +13,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use net::{
     resolve::Resolver,
-    serve::{Server, Settings, listen},
+    serve::{Listener, Server, Settings, listen},
     tls::TlsContext,
 };
 use store::{Room, Store};
@@ -23,8 +23,8 @@ use tokio::{
 };
 
 use super::{
-    Node, Tasks, background, clock, defence, inbound, inquiry, outbound, outbound::Outbound, policy, routes, settings,
-    watch as watching,
+    Node, Tasks, background, clock, defence, inbound, inquiry, notify_always, outbound, outbound::Outbound, policy,
+    review_always, routes, settings, watch as watching,
 };
 use crate::{
     api,
@@ -87,18 +87,22 @@ impl<S: Store> Running<S> {
             random: RandomState::new(),
             config: ArcSwap::from_pointee(config),
         });
-        // Before the first attempt: a node that comes back must not fall back to the policy that it was moved from.
+        // Before the first attempt: a node that cannot listen ends at once, and must have nothing under way.
+        let listeners = open_listeners(&node.config.load())?;
+        let prefixes = settings::prefixes(&node.config.load());
+        let api = api::Listeners::start(&node, prefixes, || settings::acceptor(&node.config.load(), folder)).await?;
+        // Before the first attempt, too: a node that comes back must not fall back to the policy that it was moved from.
         node.follow_plan().await.context("failed to read the rollout plan")?;
         let settler = tokio::spawn(outbound::run_settler(Arc::clone(&node), settled_receiver));
         node.outbound.configure(&node, &node.config.load());
         let background = tokio::spawn(background(Arc::clone(&node)));
         let defence = tokio::spawn(defence::run(Arc::clone(&node)));
         node.report().await;
-        let prefixes = settings::prefixes(&node.config.load());
         let server = Arc::new(Server::new(inbound::Inbound(Arc::clone(&node)), settings_receiver, prefixes, stopped));
-        let api = api::Listeners::start(&node, prefixes, || settings::acceptor(&node.config.load(), folder)).await?;
         let mut beside = watching::start(&node);
         beside.spawn(inquiry::answer_always(Arc::clone(&node)));
+        beside.spawn(review_always(Arc::clone(&node)));
+        beside.spawn(notify_always(Arc::clone(&node)));
         let mut running = Self {
             _beside: beside,
             node,
@@ -112,16 +116,12 @@ impl<S: Store> Running<S> {
             stop,
             settings,
         };
-        running.listen(&server)?;
+        running.listen(&server, listeners);
         Ok(running)
     }
 
-    fn listen(&mut self, server: &Arc<Server<inbound::Inbound<S>>>) -> anyhow::Result<()> {
-        let config = self.node.config.load_full();
-        for address in config.inbound.listen.iter().copied() {
-            let opened = listen(address).and_then(|listener| Ok((listener.address()?, listener)));
-            let (address, listener) = opened
-                .map_err(|error| anyhow::anyhow!("{}", why_not_listening(address, "[inbound] listen", &error)))?;
+    fn listen(&mut self, server: &Arc<Server<inbound::Inbound<S>>>, listeners: Vec<(SocketAddr, Listener)>) {
+        for (address, listener) in listeners {
             tracing::info!(%address, "listening for SMTP");
             let server = Arc::clone(server);
             self.addresses.push(address);
@@ -131,7 +131,6 @@ impl<S: Store> Running<S> {
                 }
             });
         }
-        Ok(())
     }
 
     /// Takes a new configuration over as a whole, or not at all. Returns the keys that need a restart.
@@ -189,6 +188,15 @@ impl<S: Store> Running<S> {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// With the addresses where they listen, ports as the system gave them.
+fn open_listeners(config: &Config) -> anyhow::Result<Vec<(SocketAddr, Listener)>> {
+    let open = |address: SocketAddr| {
+        let opened = listen(address).and_then(|listener| Ok((listener.address()?, listener)));
+        opened.map_err(|error| anyhow::anyhow!("{}", why_not_listening(address, "[inbound] listen", &error)))
+    };
+    config.inbound.listen.iter().copied().map(open).collect()
 }
 
 fn resolver(config: &Config) -> anyhow::Result<Resolver> {

@@ -376,3 +376,31 @@ fn soak_a_lost_lease_stops_its_attempt() {
     assert_eq!((&row["state"], &row["attempts"]), (&"leased".into(), &0.into()), "{row:#}");
     assert!(row["failure"].is_null(), "{row:#}");
 }
+
+/// A destination that says more than it was asked and resets the connection: the last word counts, and nothing spins.
+#[test]
+fn a_last_word_before_a_reset_is_the_result() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut input = [0; 4096];
+            for reply in ["220 odd.test\r\n", "250 odd.test\r\n"] {
+                stream.write_all(reply.as_bytes()).unwrap();
+                assert!(stream.read(&mut input).unwrap() > 0);
+            }
+            stream.write_all(b"250 ok\r\n421 4.3.2 bye\r\n").unwrap();
+            let reset = Some(Duration::ZERO);
+            rustix::net::sockopt::set_socket_linger(&stream, reset).unwrap();
+        }
+    });
+    let node = Node::to_port(port).connector("[connector.timeouts]\nattempt = \"5s\"").start();
+    send(&node);
+    let row = node.wait_for_failure();
+    assert!(
+        ["rejected", "connection-reset", "connection-closed"].contains(&row["failure"]["kind"].as_str().unwrap()),
+        "{row:#}"
+    );
+    assert!(!node.log().contains("fault of the program"), "{}", node.log());
+}

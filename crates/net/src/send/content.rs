@@ -27,7 +27,12 @@ enum Event {
 }
 
 impl Connection {
-    pub(super) async fn converse(&mut self, content: &mut impl Content) -> Vec<Result<Reply, Failure>> {
+    /// One result for each of so many recipients.
+    pub(super) async fn converse(
+        &mut self,
+        recipients: usize,
+        content: &mut impl Content,
+    ) -> Vec<Result<Reply, Failure>> {
         loop {
             let action = match self.next_action().await {
                 Action::Content => match self.send_content(content).await {
@@ -37,11 +42,15 @@ impl Connection {
                 },
                 action => action,
             };
-            match action {
-                Action::Done(results) => return results,
-                // The machine answers a begun transaction with nothing but its results.
-                other => debug_assert!(matches!(other, Action::Read), "{other:?} within a transaction"),
-            }
+            return match action {
+                Action::Done(results) => results,
+                Action::Failed(failure) => vec![Err(failure); recipients],
+                // The machine answers a begun transaction with nothing but its results; should it not, nothing was
+                // delivered.
+                Action::Read | Action::StartTls | Action::Ready | Action::Content | Action::Closed => {
+                    vec![Err(Failure::new(self.client.phase(), FailureKind::ConnectionClosed)); recipients]
+                }
+            };
         }
     }
 

@@ -290,7 +290,7 @@ impl Connection {
         self.stopwatch = Stopwatch::start(Phase::Mail);
         self.progress.sending_to(&self.destination);
         let results = match self.client.begin(transaction, &mut self.output) {
-            Ok(()) => self.converse(content).await,
+            Ok(()) => self.converse(transaction.recipients.len(), content).await,
             Err(failure) => {
                 self.record.write(Line::GivenUp(&failure.kind.to_string()));
                 vec![Err(failure); transaction.recipients.len()]
@@ -316,6 +316,10 @@ impl Connection {
                 deadline = Instant::now() + limit;
             }
             if let Err(kind) = self.flush(limit).await {
+                // What the machine has decided stands, whatever could not be written after it.
+                if !matches!(action, Action::Read | Action::StartTls | Action::Content | Action::Ready) {
+                    return action;
+                }
                 match self.read(LAST_WORDS, Instant::now() + LAST_WORDS).await {
                     Ok(()) => continue,
                     Err(why @ FailureKind::HandshakeFailed { .. }) => return self.client.abandon(why),

@@ -158,9 +158,13 @@ fn suspend(new: &Path, now: Timestamp) -> Result<Restored> {
     schema::migrate(&mut connection, new)?;
     let transaction = connection.transaction().map_err(fault)?;
     queue::end_all_leases(&transaction, now).map_err(fault)?;
-    let commanded = command::run(&transaction, Command::Suspend, &Selection::default(), RESTORE, now).map_err(fault)?;
+    command::run(&transaction, Command::Suspend, &Selection::default(), RESTORE, now).map_err(fault)?;
+    // Senders may have been told since the backup was made.
+    transaction.execute_batch("UPDATE delivery SET owed = NULL, owed_since = NULL").map_err(fault)?;
+    let count = "SELECT count(*) FROM delivery WHERE state = 2";
+    let suspended: i64 = transaction.query_row(count, [], |row| row.get(0)).map_err(fault)?;
     transaction.commit().map_err(fault)?;
     connection.close().map_err(|(_, error)| fault(error))?;
     sync(new)?;
-    Ok(Restored { suspended: commanded.changed })
+    Ok(Restored { suspended: suspended as u64 })
 }

@@ -35,6 +35,13 @@ pub(super) fn owe(connection: &Connection, delivery: DeliveryKey, owed: Owed) ->
     Ok(())
 }
 
+pub(super) fn owe_nothing(connection: &Connection, delivery: DeliveryKey) -> rusqlite::Result<()> {
+    let mut update = connection
+        .prepare_cached("UPDATE delivery SET owed = NULL, owed_since = NULL WHERE id = ?1 AND owed IS NOT NULL")?;
+    update.execute([delivery.0])?;
+    Ok(())
+}
+
 pub(super) fn untold(
     connection: &Connection,
     now: Timestamp,

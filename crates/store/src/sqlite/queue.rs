@@ -50,8 +50,10 @@ pub(super) fn append_body(connection: &Connection, body: BodyKey, sequence: u32,
 }
 
 pub(super) fn discard_body(connection: &Connection, body: BodyKey) -> rusqlite::Result<()> {
-    delete_body(connection, body.0)?;
-    connection.prepare_cached("DELETE FROM upload WHERE message = ?1")?.execute([body.0])?;
+    // Not one that was accepted after all, though its caller heard of an error.
+    if connection.prepare_cached("DELETE FROM upload WHERE message = ?1")?.execute([body.0])? > 0 {
+        delete_body(connection, body.0)?;
+    }
     Ok(())
 }
 

@@ -77,7 +77,11 @@ impl Gauge {
     }
 
     pub(super) fn count_queue(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut count = connection.prepare_cached("SELECT count(*) FROM delivery WHERE state IN (0, 1, 2)")?;
+        // Each state has an index of its own.
+        let mut count = connection.prepare_cached(
+            "SELECT (SELECT count(*) FROM delivery WHERE state = 0) + (SELECT count(*) FROM delivery WHERE state = 1)
+                 + (SELECT count(*) FROM delivery WHERE state = 2)",
+        )?;
         self.queued.store(count.query_row([], |row| row.get(0))?, Ordering::Relaxed);
         Ok(())
     }
@@ -122,8 +126,8 @@ impl Gauge {
         }
         let free_pages: u32 = connection.pragma_query_value(None, "freelist_count", |row| row.get(0)).unwrap_or(0);
         let spare = spare_on_disk + u64::from(free_pages) * u64::from(PAGE_BYTES);
+        self.look_again(connection);
         let room = if spare < needed + slack(before == Room::Short) {
-            self.look_again(connection);
             Room::Short
         } else if spare < needed + 2 * unit + tight_slack || spare_on_disk < 4 * unit + tight_slack {
             Room::Tight

@@ -31,13 +31,17 @@ pub(super) fn settle(
             false => insert_events(connection, settlement.message, &settlement.events)?,
         }
         note_attempt(connection, settlement)?;
-        if let Some(owed) = settlement.notice {
-            notice::owe(connection, settlement.delivery, owed)?;
+        let has_ended = matches!(settlement.outcome, Outcome::Delivered { .. } | Outcome::Failed { .. });
+        match settlement.notice {
+            Some(owed) => notice::owe(connection, settlement.delivery, owed)?,
+            // Nobody needs to hear any more that it is late.
+            None if has_ended => notice::owe_nothing(connection, settlement.delivery)?,
+            None => {}
         }
         if let Some(weak) = &settlement.weak {
             fleet::note_weak(connection, weak)?;
         }
-        if matches!(settlement.outcome, Outcome::Delivered { .. } | Outcome::Failed { .. }) {
+        if has_ended {
             come_to_rest(connection, settlement.message.0)?;
         }
     }
@@ -53,7 +57,7 @@ fn insert_events_sparingly(connection: &Connection, settlement: &Settlement) -> 
              AND json ->> '$.recipient' IS ?3
          )",
     )?;
-    for event in &settlement.events {
+    for event in settlement.events.iter().filter(|event| !matches!(event.kind, EventKind::HostFailed { .. })) {
         let recipient = event.recipient.as_ref().map(|recipient| recipient.as_str());
         let is_replaced = matches!(event.kind, EventKind::Deferred { .. })
             && replace.execute(params![settlement.message.0, Json(event), recipient])? > 0;

@@ -199,11 +199,12 @@ impl Lane {
         for job in jobs {
             refused.extend(shared.jobs.push(job).err());
         }
-        let idle = shared.jobs.len() <= shared.idle_workers as usize;
+        let (idle, waiting) = (shared.idle_workers as usize, shared.jobs.len());
         drop(shared);
-        if idle {
+        if idle > 0 {
             self.job.notify_one();
-        } else {
+        }
+        if waiting > idle {
             self.attention.notify_one();
         }
         refused
@@ -241,6 +242,9 @@ impl Lane {
             let changed = self.job.notified();
             if let Some(job) = self.pop(open_to) {
                 break Some(job);
+            }
+            if self.due_in_store.load(Ordering::Relaxed) {
+                self.attention.notify_one();
             }
             let slot = {
                 let shared = self.shared();
@@ -343,7 +347,11 @@ impl Lane {
             }
             tokio::select! {
                 () = self.attention.notified() => {}
-                Some(_) = workers.join_next(), if !workers.is_empty() => {}
+                Some(ended) = workers.join_next(), if !workers.is_empty() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a delivery ended by a fault of the program; it is tried again");
+                    }
+                }
                 // Retries become due with time alone.
                 () = &mut tick => {
                     self.due_in_store.store(true, Ordering::Relaxed);
@@ -373,10 +381,11 @@ impl Lane {
     fn end_pauses(&self) {
         let mut shared = self.shared();
         let now = Timestamp::now();
-        if matches!(&shared.state, State::BackedOff(back_off) if back_off.until <= now) {
+        // One that began in the future was begun before the clock was set back.
+        if matches!(&shared.state, State::BackedOff(back_off) if back_off.until <= now || back_off.began > now) {
             shared.state = State::Open;
         }
-        if shared.jobs.end_pauses(|pause| pause.until <= now) {
+        if shared.jobs.end_pauses(|pause| pause.until <= now || pause.began > now) {
             self.job.notify_waiters();
         }
     }
@@ -455,7 +464,10 @@ impl Lane {
         let (postponed, returned) = {
             let mut shared = self.shared();
             let all = matches!(shared.state, State::BackedOff(_));
-            (shared.jobs.take_paused(), shared.jobs.take_if(|job| all || !job.ticket.is_valid()))
+            // A reload may have brought MX records, or done away with them.
+            let by_domain = shared.connector.hosts == Hosts::Mx;
+            let returned = |job: &Job| all || !job.ticket.is_valid() || job.domain.is_some() != by_domain;
+            (shared.jobs.take_paused(), shared.jobs.take_if(returned))
         };
         for postponed in postponed {
             results::postpone(node, &postponed.job, postponed.due, postponed.failure).await;

@@ -135,8 +135,20 @@ impl Held {
         self.lock().extend(keys.into_iter().map(|key| (key, Arc::clone(ticket))));
     }
 
-    pub(crate) fn remove(&self, key: DeliveryKey) {
-        self.lock().remove(&key);
+    /// The tickets under which some deliveries are held.
+    pub(crate) fn tickets(&self, keys: &[DeliveryKey]) -> Vec<(DeliveryKey, Arc<Ticket>)> {
+        let held = self.lock();
+        keys.iter().filter_map(|key| Some((*key, Arc::clone(held.get(key)?)))).collect()
+    }
+
+    /// Deliveries that were held under these tickets are settled. One that was leased again meanwhile stays.
+    pub(crate) fn remove(&self, settled: &[(DeliveryKey, Arc<Ticket>)]) {
+        let mut held = self.lock();
+        for (key, ticket) in settled {
+            if held.get(key).is_some_and(|now| Arc::ptr_eq(now, ticket)) {
+                held.remove(key);
+            }
+        }
     }
 
     pub(crate) fn keys(&self) -> Vec<DeliveryKey> {
@@ -182,6 +194,18 @@ mod tests {
         // Renewing the rest does not bring the job back.
         held.renewed(&held.keys(), &[], Term::from_now());
         assert!(!tickets[0].is_valid());
+    }
+
+    /// A delivery that went back to the queue may be leased again before its result is known to be stored.
+    #[test]
+    fn a_lease_that_was_taken_again_is_kept() {
+        let held = Held::default();
+        let tickets = [(); 2].map(|()| Arc::new(Ticket::new(Term::from_now())));
+        held.add([DeliveryKey(1), DeliveryKey(2)], &tickets[0]);
+        let settled = held.tickets(&[DeliveryKey(1), DeliveryKey(2), DeliveryKey(3)]);
+        held.add([DeliveryKey(2)], &tickets[1]);
+        held.remove(&settled);
+        assert_eq!(held.keys(), [DeliveryKey(2)]);
     }
 
     #[test]

@@ -41,10 +41,9 @@ pub(crate) async fn run_settler<S: Store>(node: Arc<Node<S>>, mut settled: mpsc:
             }
         }
         let keys: Vec<DeliveryKey> = settlements.iter().map(|settlement| settlement.delivery).collect();
+        let held = node.outbound.held().tickets(&keys);
         record_until_stored(&node, settlements).await;
-        for key in keys {
-            node.outbound.held().remove(key);
-        }
+        node.outbound.held().remove(&held);
     }
 }
 

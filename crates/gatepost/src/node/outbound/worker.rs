@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use net::send::{Progress, Seen};
 use protocol::smtp::{Failure, FailureKind, Phase, Reply, Scope};
-use store::Store;
+use store::{DeliveryKey, Store};
 use tokio::time::Instant;
 use trace::Attempt;
 
@@ -44,6 +44,21 @@ pub(super) async fn run<S: Store>(lane: Arc<Lane>, node: Arc<Node<S>>) {
     }
 }
 
+/// Lets the leases of a job end where its worker is stopped by a fault of the program.
+struct Unwinding<'a, S: Store> {
+    node: &'a Arc<Node<S>>,
+    keys: Vec<DeliveryKey>,
+}
+
+impl<S: Store> Drop for Unwinding<'_, S> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let held = self.node.outbound.held();
+            held.remove(&held.tickets(&self.keys));
+        }
+    }
+}
+
 /// Sends one job; returns the connection where it can serve another.
 async fn work<S: Store>(
     lane: &Lane,
@@ -53,6 +68,7 @@ async fn work<S: Store>(
     progress: &Arc<Progress>,
 ) -> Option<Box<Open>> {
     let _attempting = lane.attempting(&job, progress);
+    let _unwinding = Unwinding { node, keys: job.keys().collect() };
     progress.resolving();
     let connector = lane.connector();
     let under = node.tls_under(&connector);
