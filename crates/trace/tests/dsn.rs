@@ -216,3 +216,11 @@ proptest::proptest! {
         read(&[head.as_bytes(), text.as_bytes(), &rest].concat());
     }
 }
+
+/// Found by fuzzing: a mail within a mail that ends where the outer one's parts do.
+#[test]
+fn mails_within_each_other_that_end_too_early_are_read() {
+    let text = "Content-Type:multipart/\n boundary=-\n\n---Content-Type:message/rfc822\n\n\
+        Content-Type:message/rfc822\n\n\n-----";
+    assert_eq!(read(text.as_bytes()), None);
+}

@@ -117,3 +117,11 @@ proptest::proptest! {
         let _ = read(&[head.as_bytes(), &rest].concat());
     }
 }
+
+/// Found by fuzzing: a mail within a mail that ends where the outer one's parts do.
+#[test]
+fn mails_within_each_other_that_end_too_early_are_read() {
+    let text = "Content-Type:multipart/\n boundary=-\n\n---Content-Type:message/rfc822\n\n\
+        Content-Type:message/rfc822\n\n\n-----";
+    assert!(matches!(read(text.as_bytes()), Err(Error::NoReport)));
+}
