@@ -11,7 +11,7 @@ use lab::{Device, Options, Server};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Node, free_port, node::Setup, swaks, wait_for};
+use crate::support::{Node, free_port, node::Setup, script::Client, swaks, wait_for};
 
 const SECRET: &str = "whsec_c2VjcmV0IG9mIHR3ZW50eS1mb3VyIGJ5dGVz\n";
 /// All that would take minutes takes a moment.
@@ -193,8 +193,14 @@ fn ordinary_mail_opens_none_and_too_much_of_it_one_that_is_unknown() {
     fs::write(&file, text).unwrap();
     node.signal("-HUP");
     wait_for("the reload", || node.log().contains("configuration reloaded").then_some(()));
+    // Over one connection: all of them must wait at once, and swaks takes its time to start.
+    let mut client = Client::connect(node.port);
+    client.say("EHLO client.test");
     for number in 5..8 {
-        swaks(node.port, &["--to", "user@onprem.test", "--from", &format!("sender-{number}@partner.test")]);
+        client.say(&format!("MAIL FROM:<sender-{number}@partner.test>"));
+        client.say("RCPT TO:<user@onprem.test>");
+        client.say("DATA");
+        assert!(client.say("Subject: test\r\n\r\ntext\r\n.").starts_with("250"));
     }
     let opened = receiver.wait_for_calls(1).swap_remove(0);
     let cause = opened["body"]["cause"].as_str().unwrap();
