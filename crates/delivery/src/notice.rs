@@ -268,7 +268,7 @@ impl NoticeRecipient<'_> {
         self.reply.or(self.failure.and_then(|failure| failure.reply.as_ref()))
     }
 
-    /// What people are told of it, besides the address.
+    /// The text for people, apart from the address.
     fn details(&self) -> Vec<String> {
         [
             self.destination.map(|destination| format!("Server: {destination}")),

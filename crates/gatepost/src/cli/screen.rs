@@ -89,7 +89,7 @@ impl Screen {
 /// Less than this is no width that a table or a text could have.
 const WIDTH_MIN: usize = 20;
 
-/// COLUMNS, as whoever pipes the output may set it.
+/// COLUMNS, which the user may set for output into a pipe.
 fn columns_named() -> Option<usize> {
     env::var("COLUMNS").ok()?.trim().parse().ok().filter(|columns| *columns >= WIDTH_MIN)
 }

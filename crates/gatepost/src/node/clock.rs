@@ -12,7 +12,7 @@ use crate::config::Config;
 /// Less is set right in small steps all the time, and harms nothing.
 const STEP_MIN: Duration = Duration::from_secs(5);
 
-/// Holds the system's clock against one that is never set.
+/// Compares the system's clock with one that is never set.
 pub(super) struct Watch {
     last: (Timestamp, Instant),
 }

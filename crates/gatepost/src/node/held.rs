@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// What one message holds. Whoever drops it gives its bytes back.
+/// The share of one message. Dropping it gives its bytes back.
 pub(super) struct Held {
     total: Arc<AtomicUsize>,
     bytes: usize,

@@ -26,7 +26,7 @@ const WAIT_FOR_OTHERS: Duration = Duration::from_secs(300);
 const MESSAGES_MAX: u32 = 5;
 
 impl<S: Store> Node<S> {
-    /// What is to be noted down for a sender who is to be told of something; `None` where the settings are against it.
+    /// The notice that a sender is owed; `None` if the settings forbid it.
     pub(super) fn owed(&self, message: &Message, action: NoticeAction) -> Option<Owed> {
         let config = self.config.load();
         let notices = &config.notices;

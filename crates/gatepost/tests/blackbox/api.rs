@@ -201,7 +201,7 @@ fn clients_that_never_read_keep_nobody_out() {
     drop(clients);
 }
 
-/// Whoever may not ask holds no connection, and writes nothing into the log that is not what it seems.
+/// A client without access holds no connection, and writes nothing misleading into the log.
 #[test]
 fn a_refused_client_is_closed_and_shows_in_the_log_as_it_is() {
     let (node, _server, base) = with_token();

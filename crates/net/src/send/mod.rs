@@ -75,9 +75,7 @@ impl Timeouts {
             quit: wait,
         }
     }
-}
 
-impl Timeouts {
     fn of(&self, phase: Phase) -> Duration {
         match phase {
             Phase::Resolve | Phase::Connect => self.connect,

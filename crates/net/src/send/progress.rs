@@ -34,7 +34,7 @@ impl Progress {
         self.lock().clone()
     }
 
-    /// True once the final dot may be out: whoever stops the attempt then may cause a duplicate.
+    /// True once the final dot may be out: stopping the attempt then may cause a duplicate.
     pub fn is_past_content(&self) -> bool {
         self.lock().phase >= Phase::EndOfData
     }
