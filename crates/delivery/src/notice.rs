@@ -235,7 +235,13 @@ impl Notice<'_> {
             (FailureKind::NullMx, _) => (1, 10),
             (FailureKind::DnsFailure { .. }, _) => (4, 3),
             (FailureKind::ConnectionRefused | FailureKind::NetworkUnreachable, _) => (4, 1),
-            (FailureKind::ConnectionReset | FailureKind::ConnectionClosed | FailureKind::TimedOut { .. }, _) => (4, 2),
+            (
+                FailureKind::ConnectionReset
+                | FailureKind::ConnectionClosed
+                | FailureKind::TlsBroken { .. }
+                | FailureKind::TimedOut { .. },
+                _,
+            ) => (4, 2),
             (
                 FailureKind::HandshakeFailed { .. } | FailureKind::StartTlsNotOffered | FailureKind::StartTlsMasked,
                 _,

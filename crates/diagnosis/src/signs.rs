@@ -158,7 +158,7 @@ impl Signs {
             FailureKind::ConnectionRefused => Sign::ConnectionRefused,
             FailureKind::NetworkUnreachable => Sign::Unreachable,
             FailureKind::ConnectionReset => Sign::ConnectionReset,
-            FailureKind::ConnectionClosed => Sign::ConnectionClosed,
+            FailureKind::ConnectionClosed | FailureKind::TlsBroken { .. } => Sign::ConnectionClosed,
             FailureKind::TimedOut { .. } => Sign::TimedOut,
             FailureKind::HandshakeFailed { detail } => return Self::of_text(detail).and(Sign::HandshakeFailed),
             FailureKind::StartTlsNotOffered => {

@@ -185,7 +185,7 @@ fn configuration(peers: &Peers, folder: &Path, port: u16, settings: &str, relay:
          begin routers\n{router}all:\n driver = accept\n transport = maildir\n\
          begin transports\nmaildir:\n driver = appendfile\n directory = {folder}/mail\n maildir_format\n\
          user = Debian-exim\n group = Debian-exim\n\
-         smtp:\n driver = smtp\n{transport}begin retry\n* * F,2h,10m\n",
+         smtp:\n driver = smtp\n port = 25\n{transport}begin retry\n* * F,2h,10m\n",
         folder = folder.display(),
         router = relay.router(),
         transport = relay.transport,

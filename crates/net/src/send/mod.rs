@@ -457,6 +457,9 @@ fn io_failure(error: &io::Error) -> FailureKind {
     if let Some(inner) = tls::socket_error(error) {
         return io_failure(&inner);
     }
+    if let Some(detail) = tls::broken(error) {
+        return FailureKind::TlsBroken { detail };
+    }
     match error.kind() {
         ErrorKind::ConnectionRefused => FailureKind::ConnectionRefused,
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {

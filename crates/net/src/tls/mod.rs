@@ -96,6 +96,12 @@ pub(crate) fn socket_error(error: &io::Error) -> Option<io::Error> {
     }
 }
 
+/// Why OpenSSL could not read on, where that is no fault of the socket: a record that is none, an alert.
+pub(crate) fn broken(error: &io::Error) -> Option<String> {
+    let error = error.get_ref()?.downcast_ref::<openssl::ssl::Error>()?;
+    error.ssl_error().map(reason)
+}
+
 /// Sets certificate chain and key, both PEM.
 fn identify(builder: &mut SslContextBuilder, certificate: &Path, key: &Path) -> Result<(), TlsError> {
     builder

@@ -78,6 +78,10 @@ pub enum FailureKind {
     HandshakeFailed {
         detail: String,
     },
+    /// After the handshake came what is no TLS, or an alert. A mail server that is stopped may write its 421 in plaintext.
+    TlsBroken {
+        detail: String,
+    },
     /// The connector requires TLS and the destination does not offer STARTTLS.
     #[serde(rename = "starttls-not-offered")]
     StartTlsNotOffered,
@@ -162,6 +166,7 @@ impl Failure {
             | FailureKind::ConnectionClosed
             | FailureKind::TimedOut { .. }
             | FailureKind::HandshakeFailed { .. }
+            | FailureKind::TlsBroken { .. }
             | FailureKind::StartTlsNotOffered
             | FailureKind::StartTlsMasked
             | FailureKind::BadReply { .. }
@@ -228,6 +233,7 @@ impl fmt::Display for FailureKind {
             Self::ConnectionClosed => f.write_str("connection closed by the destination"),
             Self::TimedOut { after_s } => write!(f, "no answer within {after_s} s"),
             Self::HandshakeFailed { detail } => write!(f, "TLS handshake failed ({detail})"),
+            Self::TlsBroken { detail } => write!(f, "the encrypted connection broke ({detail})"),
             Self::StartTlsNotOffered => f.write_str("STARTTLS is required and not offered"),
             Self::StartTlsMasked => {
                 f.write_str("STARTTLS is required and masked as XXXXXXXA, as firewalls that inspect SMTP do")
