@@ -1,14 +1,8 @@
 //! The command line: reads the arguments and the configuration, and runs what was asked for.
 
-mod api;
 mod case;
 mod cli;
-mod config;
-mod fleet;
-mod inquiry;
-mod node;
-mod protocol_log;
-mod why;
+mod prober;
 
 use std::{
     io::{self, BufWriter, IsTerminal, Stdout, Write},
@@ -22,7 +16,7 @@ use store::SqliteStore;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Arguments, CaseCommand, Command, PolicyCommand};
-use config::{Config, Examined, LogFormat, LogLevel, Purpose};
+use node::config::{Config, Examined, LogFormat, LogLevel, Purpose};
 
 /// Where results go.
 type Out = BufWriter<Stdout>;
@@ -152,7 +146,7 @@ fn serve(path: &Path, accept_loss: bool) -> anyhow::Result<()> {
     warnings.messages().for_each(|warning| tracing::warn!("{warning}"));
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(node::serve(path, config, accept_loss));
+    let result = runtime.block_on(node::serve(path, config, accept_loss, console::Listeners::start));
     // Whatever was still under way when patience ended does not hold the process.
     runtime.shutdown_background();
     result

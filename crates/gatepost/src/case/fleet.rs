@@ -4,14 +4,14 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
+use node::{
+    Running,
+    config::Config,
+    fleet::{self, Change, Share},
+};
 use store::{SqliteStore, Store};
 
 use super::scenario::Scenario;
-use crate::{
-    config::Config,
-    fleet::{self, Change, Share},
-    node::Running,
-};
 
 pub(crate) struct Fleet {
     pub store: SqliteStore,
@@ -32,7 +32,8 @@ impl Fleet {
             fs::write(&file, configuration(scenario, &name, host))?;
             let own = folder.join(&name);
             fs::create_dir(&own)?;
-            let running = Running::start(Config::load(&file)?, fleet.store.clone(), &own).await;
+            let running =
+                Running::start(Config::load(&file)?, fleet.store.clone(), &own, console::Listeners::start).await;
             fleet.nodes.push(running.with_context(|| format!("failed to start node {name}"))?);
         }
         // What the commands read when they are told nothing else.

@@ -10,6 +10,10 @@ use std::{
 use anyhow::{Context as _, bail};
 use diagnosis::Explained;
 use jiff::Timestamp;
+use node::{
+    config::Config,
+    fleet::{self as rollouts, Rollout},
+};
 use store::TraceQuery;
 use tokio::{
     task::JoinSet,
@@ -25,12 +29,7 @@ use super::{
     tally::{Repair, Tally},
     view::View,
 };
-use crate::{
-    cli::Screen,
-    config::Config,
-    fleet::{self as rollouts, Rollout},
-    why,
-};
+use crate::cli::Screen;
 
 /// How often the store is read.
 const TICK: Duration = Duration::from_millis(500);
@@ -112,7 +111,7 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
     play.watch_until(sleep(scenario.patience)).await?;
 
     let before = Tally::read(&fleet.store, None).await?;
-    let mut gathered = why::Gathered::for_findings();
+    let mut gathered = insight::Gathered::for_findings();
     gathered.add_store(&fleet.store, TraceQuery { limit: u32::MAX, ..TraceQuery::default() }).await?;
     let mut findings = diagnosis::explain(&gathered.evidence);
     if let Some(first) = findings.first_mut() {
@@ -186,8 +185,11 @@ impl Play<'_> {
             return Ok(());
         }
         let config = Config::load(&folder.join("gatepost.toml"))?;
-        let prober =
-            why::Prober { fleet: Some(&self.fleet.store), config: Some(&config), timeout: Some(PROBE_TIMEOUT) };
+        let prober = crate::prober::Prober {
+            fleet: Some(&self.fleet.store),
+            config: Some(&config),
+            timeout: Some(PROBE_TIMEOUT),
+        };
         for untried in prober.try_all(std::slice::from_mut(explained)).await {
             self.view.say(&untried);
         }

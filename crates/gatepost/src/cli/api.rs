@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::arguments::ApiCommand;
-use crate::api::hash;
+use console::hash;
 
 /// So that a token is known for one where it turns up, by people and by programs that look for leaks.
 const PREFIX: &str = "gatepost_";

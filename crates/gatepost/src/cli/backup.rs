@@ -14,7 +14,7 @@ use super::{
     arguments::{BackupArguments, Format},
     screen::Screen,
 };
-use crate::config::Config;
+use node::config::Config;
 
 /// How often progress is shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);

@@ -9,12 +9,12 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use capture::{Capture, Counts, Filter, Notes, Options, Packets, Session, Writer, dialogue::Protocol, filter::View};
+use insight::json;
 use jiff::Timestamp;
 use protocol::tls::Side;
 
 use super::{
     arguments::{CaptureArguments, CaptureFormat},
-    json,
     screen::{Colour, Screen, clean, paragraph},
     table::{Cell, Column, Table},
 };

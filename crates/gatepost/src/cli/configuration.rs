@@ -8,7 +8,7 @@ use super::{
     arguments::{ConfigCommand, ConfigFormat, Format},
     screen::counted,
 };
-use crate::config::{self, Config, ConfigErrors, Examined, Purpose};
+use node::config::{self, Config, ConfigErrors, Examined, Purpose};
 
 /// True if a check found errors.
 pub(crate) fn run(command: &ConfigCommand, path: &Path, out: &mut dyn Write) -> anyhow::Result<bool> {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use insight::{Status, json};
 use jiff::Timestamp;
 use serde_json::json;
 use trace::{
@@ -17,10 +18,10 @@ use trace::{
 };
 
 use super::{
-    arguments::{SearchArguments, Status, TraceArguments, TraceFormat},
-    json,
+    arguments::{SearchArguments, TraceArguments, TraceFormat},
     screen::{Screen, counted, wrapped},
     table::{Cell, Column, Table},
+    waiting,
 };
 
 /// What became of a message for one recipient, as far as the files tell.
@@ -278,7 +279,7 @@ fn write_table(files: &Files, detail: bool, screen: &Screen, out: &mut dyn Write
     let cells = |traced: &Traced| {
         vec![
             time(traced.received),
-            Cell::coloured(traced.status.name(), traced.status.colour()),
+            Cell::coloured(traced.status.name(), waiting::colour(traced.status)),
             Cell::new(&traced.sender),
             Cell::new(&traced.recipient),
             Cell::new(&traced.subject),

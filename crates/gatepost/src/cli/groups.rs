@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
 };
 
+use insight::{WaitReasons, json};
 use jiff::Timestamp;
 use protocol::smtp::{Destination, Failure};
 use serde_json::json;
@@ -15,9 +16,7 @@ use uuid::Uuid;
 use super::{
     arguments::{By, Filter, ListFilter},
     cause::{Cause, UNTRIED},
-    json,
     screen::{Screen, counted, grouped},
-    standing::Standing,
     table::{Cell, Column, Table},
 };
 
@@ -33,14 +32,14 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    pub(crate) fn new(filter: &ListFilter, standing: &Standing<'_>, now: Timestamp) -> Self {
-        let ago = |duration: crate::config::Duration| now.checked_sub(*duration).unwrap_or(Timestamp::MIN);
+    pub(crate) fn new(filter: &ListFilter, reasons: &WaitReasons<'_>, now: Timestamp) -> Self {
+        let ago = |duration: node::config::Duration| now.checked_sub(*duration).unwrap_or(Timestamp::MIN);
         Self {
             cause: filter.cause.clone(),
             destination: filter.destination.clone(),
             received_until: filter.older_than.map(ago),
             received_after: filter.younger_than.map(ago),
-            paused: standing.paused().clone(),
+            paused: reasons.paused().clone(),
         }
     }
 

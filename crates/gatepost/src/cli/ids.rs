@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use store::Store;
 use uuid::Uuid;
 
-use super::arguments::Id;
+use insight::Id;
 
 /// The message that is meant. A whole id is taken as it is, whether there is such a message or not.
 pub(crate) async fn message<S: Store>(id: Id, store: &S) -> anyhow::Result<Uuid> {

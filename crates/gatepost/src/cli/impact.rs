@@ -4,7 +4,9 @@ use std::io::Write;
 
 use anyhow::{Context as _, bail};
 use diagnosis::{Offer, Verdict};
+use insight::Impact;
 use jiff::{Timestamp, ToSpan};
+use node::config::Config;
 use serde_json::json;
 use store::Store;
 use trace::NextStep;
@@ -13,10 +15,6 @@ use super::{
     arguments::{Format, ImpactArguments},
     screen::{Colour, Screen, clean, counted, grouped, paragraph},
     table::{Cell, Column, Table},
-};
-use crate::{
-    config::Config,
-    why::{self, Impact},
 };
 
 /// True if something would break.
@@ -30,10 +28,10 @@ pub(crate) async fn run<S: Store>(
     let offer = offer(config, &arguments.policy)?;
     let hours = i64::from(arguments.days) * 24;
     let since = screen.now.checked_sub(hours.hours()).context("so many days ago there was no calendar")?;
-    let (impacts, first) = why::impact(store, config, &offer, since).await.context("failed to read the history")?;
+    let (impacts, first) = insight::impact(store, config, &offer, since).await.context("failed to read the history")?;
     let report = Report { policy: &arguments.policy, since, days: days(first, since, screen.now), impacts };
     match arguments.output.format {
-        Format::Json => writeln!(out, "{}", super::json::pretty(&report.json())?)?,
+        Format::Json => writeln!(out, "{}", insight::json::pretty(&report.json())?)?,
         Format::Table => report.write(screen, out)?,
     }
     Ok(report.of(Verdict::Breaks).next().is_some())

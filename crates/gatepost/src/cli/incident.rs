@@ -3,89 +3,19 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use jiff::Timestamp;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Serialize;
-use serde_json::Value;
+use insight::{
+    Id, json,
+    views::{FindingView, IncidentView},
+};
 use store::{Closed, Incident, Store};
 use trace::NextStep;
-use uuid::Uuid;
 
 use super::{
-    arguments::{Format, Id, IncidentCommand},
-    finding::FindingView,
-    json,
+    arguments::{Format, IncidentCommand},
+    finding,
     screen::{Colour, Screen, counted, wrapped},
     table::{Cell, Column, Table},
 };
-
-/// One incident. Every key is always there; what does not apply is null.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct IncidentView<'a> {
-    id: Uuid,
-    connector: &'a str,
-    /// Host and port, or the connector where it holds for several hosts.
-    destination: &'a str,
-    /// Id in the cause catalogue.
-    cause: &'a str,
-    /// The node that opened it.
-    node: &'a str,
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    opened: Timestamp,
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    last_seen: Timestamp,
-    /// Null: it is open.
-    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
-    closed: Option<Timestamp>,
-    #[schemars(schema_with = "closed_because")]
-    closed_because: Option<Closed>,
-    /// Of the connector, when it was last seen or closed.
-    messages_pending: u64,
-    messages_pending_peak: u64,
-    /// When the oldest of them was received.
-    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
-    oldest: Option<Timestamp>,
-    /// As in `gatepost why --format json`, when it was last seen.
-    #[schemars(schema_with = "finding")]
-    finding: Value,
-}
-
-fn closed_because(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": ["string", "null"], "enum": ["mail-flows", "nothing-pending", "cause-changed", null] })
-}
-
-fn finding(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "description": "Also with `scope`, `evidence`, `remedy`, `check` and times.",
-        "required": ["cause", "confidence", "summary"],
-        "properties": {
-            "cause": { "type": "string" },
-            "confidence": { "type": "number", "minimum": 0, "maximum": 1 },
-            "summary": { "type": "string" },
-        },
-    })
-}
-
-impl<'a> From<&'a Incident> for IncidentView<'a> {
-    fn from(incident: &'a Incident) -> Self {
-        Self {
-            id: incident.id,
-            connector: &incident.connector,
-            destination: &incident.destination,
-            cause: &incident.cause,
-            node: &incident.node,
-            opened: incident.opened,
-            last_seen: incident.last_seen,
-            closed: incident.closed.map(|(at, _)| at),
-            closed_because: incident.closed.map(|(_, because)| because),
-            messages_pending: incident.pending,
-            messages_pending_peak: incident.pending_peak,
-            oldest: incident.oldest,
-            finding: serde_json::from_str(&incident.finding).unwrap_or_default(),
-        }
-    }
-}
 
 /// More are not counted, nor found by a part of their id.
 const LOOKED_AT_MAX: u32 = 1000;
@@ -180,8 +110,8 @@ fn show(incident: &Incident, screen: &Screen, out: &mut dyn Write) -> anyhow::Re
     }
     writeln!(out)?;
     let finding: FindingView = serde_json::from_str(&incident.finding).unwrap_or_default();
-    finding.write_title(1, screen, out)?;
-    Ok(finding.write(screen, out)?)
+    finding::write_title(&finding, 1, screen, out)?;
+    Ok(finding::write(&finding, screen, out)?)
 }
 
 fn state(incident: &Incident, screen: &Screen) -> String {

@@ -1,5 +1,5 @@
 //! The command line: what may be asked, and how answers look. Results go to standard output, as tables for people or
-//! as JSON whose shapes are in [`json`]; faults go to standard error.
+//! as JSON whose shapes are in [`insight::views`]; faults go to standard error.
 //!
 //! Exit status: 0 fine, 1 findings of `why`, trouble in `probe`, mail that would break in `policy impact`, 2 bad usage, unreadable input or no such message.
 
@@ -10,56 +10,49 @@ mod capture;
 mod cause;
 mod configuration;
 mod event;
-mod export;
 mod finding;
 mod foreign;
 mod groups;
 mod ids;
 mod impact;
 mod incident;
-mod json;
-mod pages;
+mod output;
 mod policy;
 #[cfg(test)]
 mod printed_commands;
 mod probe;
+#[cfg(test)]
+mod questions;
 mod queue;
 mod rollout;
 mod screen;
-mod search;
 mod show;
-mod standing;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod waiting;
 mod why;
 
 use std::{env, io, process::ExitCode};
 
 pub(crate) use api::run as run_api;
-pub(crate) use arguments::{
-    Arguments, CaseCommand, Command, Format, PolicyCommand, SearchArguments, Status, cursor_text, read_cursor,
-};
+pub(crate) use arguments::{Arguments, CaseCommand, Command, Format, PolicyCommand};
 pub(crate) use backup::{backup as run_backup, restore as run_restore};
 pub(crate) use capture::run as run_capture;
 pub(crate) use configuration::run as run_config;
-pub(crate) use export::{message_id as message_id_field, row as event_row};
 pub(crate) use foreign::run as run_foreign_trace;
 pub(crate) use impact::run as run_impact;
-pub(crate) use incident::{IncidentView, run as run_incident};
-pub(crate) use json::{TraceView, pretty as pretty_json};
-pub(crate) use pages::{Pages, page};
+pub(crate) use incident::run as run_incident;
 pub(crate) use policy::{ledger as run_ledger, list as list_policies};
 pub(crate) use probe::{Progress, host_and_port, run as run_probe};
 pub(crate) use queue::run as run_queue;
 pub(crate) use rollout::run as run_rollout;
 pub(crate) use screen::{Screen, clean, paragraph};
-pub(crate) use standing::Standing;
-pub(crate) use trace::{run as run_trace, sender};
+pub(crate) use trace::run as run_trace;
 pub(crate) use why::{run as run_why, write as write_findings};
 
-use crate::config::ConfigErrors;
+use node::config::ConfigErrors;
 
 /// Who gives a command, for events and plans.
 fn operator() -> String {

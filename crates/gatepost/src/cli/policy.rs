@@ -12,7 +12,7 @@ use super::{
     screen::{Screen, clean},
     table::{Cell, Column, Table},
 };
-use crate::config::Config;
+use node::config::Config;
 
 pub(crate) fn list(format: Format, config: &Config, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
     match format {
@@ -69,7 +69,7 @@ pub(crate) async fn ledger<S: Store>(
 ) -> anyhow::Result<()> {
     let ledger = store.ledger().await.context("failed to read the ledger")?;
     match output.format {
-        Format::Json => writeln!(out, "{}", super::json::pretty(&json!({ "ledger": ledger }))?)?,
+        Format::Json => writeln!(out, "{}", insight::json::pretty(&json!({ "ledger": ledger }))?)?,
         Format::Table if ledger.is_empty() => {
             writeln!(out, "Nothing was delivered in plaintext or below the policy \"modern\".")?;
         }

@@ -22,7 +22,7 @@ use super::{
     screen::{Colour, Screen, clean, paragraph},
     table::{Cell, Column, Table},
 };
-use crate::config::{Config, Hosts, SmartHost};
+use node::config::{Config, Hosts, SmartHost};
 
 const SMTP_PORT: u16 = 25;
 const DNS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,7 +44,7 @@ pub(crate) async fn run(
         Format::Json => {
             let views: Vec<_> =
                 all.iter().zip(&told).map(|(probed, told)| json!({ "probed": probed, "summary": told })).collect();
-            writeln!(out, "{}", super::json::pretty(&json!({ "destinations": views }))?)?;
+            writeln!(out, "{}", insight::json::pretty(&json!({ "destinations": views }))?)?;
         }
         Format::Table => {
             for (probed, told) in all.iter().zip(&told) {

@@ -3,6 +3,8 @@
 use std::{collections::HashSet, fs::File, io::Write, path::Path};
 
 use anyhow::{Context, bail};
+use insight::{WaitReasons, export::sender, json, views};
+use node::config::Config;
 use protocol::smtp::Failure;
 use store::{Command, Commanded, DeliveryRecord, QueueCount, QueueQuery, Selection, State, Store};
 use trace::NextStep;
@@ -11,14 +13,12 @@ use uuid::Uuid;
 use super::{
     arguments::{By, Filter, Format, ListArguments, ListFilter, QueueCommand, QueueState, Selected},
     groups::{self, Summary, Wanted},
-    ids, incident, json, operator,
+    ids, incident, operator,
     screen::{Screen, counted, grouped},
     show,
-    standing::{self, Standing},
     table::{Cell, Column, Table},
-    trace::sender,
+    waiting,
 };
-use crate::config::Config;
 
 /// Deliveries read at a time, so that memory stays bounded however long the queue.
 const PAGE: u32 = 500;
@@ -46,10 +46,10 @@ pub(crate) async fn run<S: Store>(
 ) -> anyhow::Result<()> {
     match command {
         QueueCommand::List(arguments) => {
-            let standing = Standing::read(store, config, screen.now).await?;
+            let reasons = WaitReasons::read(store, config, screen.now).await?;
             let selection = arguments.filter.selection(store).await?;
-            let wanted = Wanted::new(&arguments.more, &standing, screen.now);
-            let list = List { arguments, store, standing, selection, wanted, screen };
+            let wanted = Wanted::new(&arguments.more, &reasons, screen.now);
+            let list = List { arguments, store, reasons, selection, wanted, screen };
             match (arguments.by, arguments.output.format) {
                 (Some(by), format) => list.grouped(by, format, out).await,
                 (None, Format::Table) => list.table(out).await,
@@ -60,10 +60,10 @@ pub(crate) async fn run<S: Store>(
             let id = ids::message(*id, store).await?;
             let record = store.message(id).await?.with_context(|| no_such_message(id))?;
             let events = store.events(id).await?;
-            let standing = Standing::read(store, config, screen.now).await?;
+            let reasons = WaitReasons::read(store, config, screen.now).await?;
             match output.format {
-                Format::Table => show::write(&record, &events, &standing, screen, out)?,
-                Format::Json => writeln!(out, "{}", json::text(&json::MessageView::new(&record, &standing, &events))?)?,
+                Format::Table => show::write(&record, &events, &reasons, screen, out)?,
+                Format::Json => writeln!(out, "{}", json::text(&views::MessageView::new(&record, &reasons, &events))?)?,
             }
             Ok(())
         }
@@ -116,7 +116,7 @@ impl<'a, S: Store> Pages<'a, S> {
 struct List<'a, S> {
     arguments: &'a ListArguments,
     store: &'a S,
-    standing: Standing<'a>,
+    reasons: WaitReasons<'a>,
     selection: Selection,
     wanted: Wanted,
     screen: &'a Screen,
@@ -137,7 +137,7 @@ impl<S: Store> List<'_, S> {
     }
 
     fn row(&self, record: &DeliveryRecord) -> Vec<Cell> {
-        let waiting = self.standing.waiting(record).map(|waiting| standing::short(&waiting, self.screen));
+        let waiting = self.reasons.waiting(record).map(|waiting| waiting::short(&waiting, self.screen));
         let delivery = &record.delivery;
         // What was never tried waits for what its connector met.
         let failure = self.wanted.failure(&delivery.connector, delivery.failure.as_ref());
@@ -216,10 +216,10 @@ impl<S: Store> List<'_, S> {
         let mut pages = Pages::new(self.selection.clone(), self.store);
         let mut list = json::List::open("deliveries", out)?;
         while let Some(page) = self.page(&mut pages).await? {
-            page.iter().try_for_each(|record| list.push(&json::DeliveryView::new(record, &self.standing)))?;
+            page.iter().try_for_each(|record| list.push(&views::DeliveryView::new(record, &self.reasons)))?;
         }
         let counts = self.summary(None).await?.counts;
-        let counts = json::text(&counts.iter().map(json::CountView::from).collect::<Vec<_>>())?;
+        let counts = json::text(&counts.iter().map(views::CountView::from).collect::<Vec<_>>())?;
         Ok(list.close(&format!(",\n\"counts\": {counts}"))?)
     }
 }
@@ -234,7 +234,7 @@ fn write_counts(counts: &[QueueCount], screen: &Screen, out: &mut dyn Write) -> 
     let rows = counts.iter().map(|count| {
         vec![
             Cell::new(&count.connector),
-            Cell::new(standing::state_name(count.state)),
+            Cell::new(insight::state_name(count.state)),
             Cell::new(grouped(count.deliveries)),
             Cell::new(count.due.map(|due| screen.until(due)).unwrap_or_default()),
         ]
@@ -256,7 +256,7 @@ async fn act<S: Store>(
         store.message(id).await?.with_context(|| no_such_message(id))?;
     }
     match selected.format {
-        Format::Json => writeln!(out, "{}", json::text(&json::CommandedView::from(commanded))?)?,
+        Format::Json => writeln!(out, "{}", json::text(&views::CommandedView::from(commanded))?)?,
         Format::Table => writeln!(out, "{}", describe(command, commanded))?,
     }
     Ok(())

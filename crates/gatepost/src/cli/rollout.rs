@@ -12,7 +12,7 @@ use super::{
     screen::{Colour, Screen, clean, paragraph},
     table::{Cell, Column, Table},
 };
-use crate::{
+use node::{
     config::Config,
     fleet::{self, Change, Rollout, Share, Trouble},
 };

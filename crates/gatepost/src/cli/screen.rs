@@ -3,7 +3,7 @@
 use std::{env, io, io::IsTerminal, time::Duration};
 
 use jiff::{Timestamp, tz::TimeZone};
-use protocol::text::steers;
+pub(crate) use protocol::text::clean;
 use unicode_width::UnicodeWidthStr;
 
 /// What the output may use.
@@ -129,16 +129,6 @@ pub(crate) fn size(bytes: u64) -> String {
         Some((unit, factor)) => format!("{:.1} {unit}", bytes as f64 / factor as f64),
         None => format!("{bytes} bytes"),
     }
-}
-
-/// Foreign text made safe to print in a line.
-pub(crate) fn clean(text: &str) -> String {
-    let safe = |c: char| match c {
-        '\n' | '\r' | '\t' => ' ',
-        c if steers(c) => '\u{fffd}',
-        c => c,
-    };
-    text.chars().map(safe).collect()
 }
 
 /// Lines longer than this are hard to read.

@@ -2,28 +2,28 @@
 
 use std::io::{self, Write};
 
+use insight::{Status, WaitReasons};
 use protocol::smtp::{BodyType, Failure};
 use store::{DeliveryRecord, MessageRecord};
 use trace::Event;
 
 use super::{
-    arguments::Status,
     event,
     screen::{Colour, Screen, clean, size, wrapped},
-    standing::{self, Standing},
+    waiting,
 };
 
 pub(crate) fn write(
     record: &MessageRecord,
     events: &[Event],
-    standing: &Standing<'_>,
+    reasons: &WaitReasons<'_>,
     screen: &Screen,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let mut sheet = Sheet { screen, out };
     sheet.envelope(record)?;
     for delivery in &record.deliveries {
-        sheet.delivery(delivery, standing)?;
+        sheet.delivery(delivery, reasons)?;
     }
     sheet.title("Events")?;
     for event in events {
@@ -70,16 +70,16 @@ impl Sheet<'_> {
         writeln!(self.out)
     }
 
-    fn delivery(&mut self, record: &DeliveryRecord, standing: &Standing<'_>) -> io::Result<()> {
+    fn delivery(&mut self, record: &DeliveryRecord, reasons: &WaitReasons<'_>) -> io::Result<()> {
         let status = Status::from(record.state);
         self.title(&format!("Delivery to {}", record.delivery.recipient))?;
-        let (name, state) = (status.name(), standing::state_name(record.state));
+        let (name, state) = (status.name(), insight::state_name(record.state));
         let status_text = if status == Status::Pending { format!("{name} ({state})") } else { name.to_owned() };
         self.field("Status", &status_text)?;
         self.field("Connector", &record.delivery.connector)?;
         self.field("Attempts", &record.delivery.attempts.to_string())?;
-        if let Some(waiting) = standing.waiting(record) {
-            let at = standing::time_named(&waiting);
+        if let Some(waiting) = reasons.waiting(record) {
+            let at = waiting::time_named(&waiting);
             self.field("Waits", &self.screen.with_local_time(&waiting.to_string(), at))?;
             self.field("Unblocked by", &self.screen.with_local_time(&waiting.unblocked_by(), at))?;
             let step = waiting.next_step(record.message.network_message_id, &record.delivery.connector);
@@ -96,7 +96,7 @@ impl Sheet<'_> {
         if let Some(reply) = &record.reply {
             self.field("Reply", &reply.to_string())?;
         }
-        if let Some(failure) = standing.cause(record) {
+        if let Some(failure) = reasons.cause(record) {
             self.failure(failure)?;
         }
         writeln!(self.out)

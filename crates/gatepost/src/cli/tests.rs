@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use clap::Parser;
+use insight::WaitReasons;
 use jiff::{Timestamp, tz::TimeZone};
 use protocol::smtp::{
     Address, BodyType, Destination, EnhancedCode, Failure, FailureKind, Phase, Reply, ReversePath, TlsSummary,
@@ -15,8 +16,8 @@ use store::*;
 use trace::{Event, EventKind, Received, Waiting};
 use uuid::Uuid;
 
-use super::{Arguments, Command as Line, PolicyCommand, Screen, standing::Standing};
-use crate::config::Config;
+use super::{Arguments, Command as Line, PolicyCommand, Screen};
+use node::config::Config;
 
 const NOW: &str = "2026-07-30T12:00:00Z";
 
@@ -290,7 +291,7 @@ fn store_with(records: Vec<DeliveryRecord>) -> Fixed {
 }
 
 fn config() -> Config {
-    Config::parse(crate::config::EXAMPLE, "gatepost.toml".as_ref()).unwrap()
+    Config::parse(node::config::EXAMPLE, "gatepost.toml".as_ref()).unwrap()
 }
 
 /// Runs a command line; gives what it printed, or its error.
@@ -700,8 +701,8 @@ fn why_a_delivery_waits() {
     ] {
         let store = Fixed { reports, ..Fixed::default() };
         let (config, runtime) = (config(), tokio::runtime::Builder::new_current_thread().build().unwrap());
-        let standing = runtime.block_on(Standing::read(&store, &config, at(NOW))).unwrap();
-        assert_eq!(standing.waiting(record).as_ref().map(Waiting::name), Some(expected));
+        let reasons = runtime.block_on(WaitReasons::read(&store, &config, at(NOW))).unwrap();
+        assert_eq!(reasons.waiting(record).as_ref().map(Waiting::name), Some(expected));
     }
 }
 

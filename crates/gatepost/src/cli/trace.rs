@@ -7,6 +7,12 @@ use std::{
 };
 
 use anyhow::Context;
+use insight::{
+    Id, Pages, Search, Status, WaitReasons, cursor_text,
+    export::{self, sender},
+    json,
+    views::TraceView,
+};
 use jiff::Timestamp;
 use store::{DeliveryKey, DeliveryRecord, State, Store, TraceCursor, TraceQuery};
 use trace::{
@@ -16,14 +22,13 @@ use trace::{
 use uuid::Uuid;
 
 use super::{
-    arguments::{Id, SearchArguments, Status, TraceArguments, TraceEncoding, TraceFormat, cursor_text},
-    event, export, ids, json,
-    pages::Pages,
+    arguments::{TraceArguments, TraceEncoding, TraceFormat},
+    event, ids,
     screen::{Screen, counted},
-    standing::{self, Standing},
     table::{Cell, Column, Table},
+    waiting,
 };
-use crate::config::Config;
+use node::config::Config;
 
 const COLUMNS: [Column; 7] = [
     Column::whole("RECEIVED"),
@@ -45,14 +50,14 @@ pub(crate) async fn run<S: Store>(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let message = ids::named(arguments.search.message, store).await?;
-    let search = SearchArguments { message: message.map(Id::from), ..arguments.search.clone() };
+    let search = Search { message: message.map(Id::from), ..arguments.search.search() };
     let query = search.query(screen.now)?;
     if arguments.follow {
         return follow(arguments, query, store, config, screen, out).await;
     }
-    let standing = Standing::read(store, config, screen.now).await?;
+    let reasons = WaitReasons::read(store, config, screen.now).await?;
     let mut pages = Pages::new(query);
-    let mut page = Page { store, standing, screen, events: HashMap::new() };
+    let mut page = Page { store, reasons, screen, events: HashMap::new() };
     match arguments.format {
         TraceFormat::Json => {
             let mut list = json::List::open("messages", out)?;
@@ -62,7 +67,7 @@ pub(crate) async fn run<S: Store>(
                 }
                 for record in &records {
                     let events = arguments.detail.then(|| page.events_of(record).collect::<Vec<_>>());
-                    list.push(&json::TraceView::new(record, &page.standing, events))?;
+                    list.push(&TraceView::new(record, &page.reasons, events))?;
                 }
             }
             let next = pages.next.map_or_else(|| "null".to_owned(), |next| format!("\"{}\"", cursor_text(next)));
@@ -129,8 +134,8 @@ async fn follow<S: Store>(
         let mut records = store.trace(query.clone()).await.context(FAILED)?;
         // Oldest first: what is new stands at the bottom.
         records.reverse();
-        let standing = Standing::read(store, config, now.now).await?;
-        let page = Page { store, standing, screen: &now, events: HashMap::new() };
+        let reasons = WaitReasons::read(store, config, now.now).await?;
+        let page = Page { store, reasons, screen: &now, events: HashMap::new() };
         let mut seen = HashMap::with_capacity(records.len());
         let mut rows = Vec::new();
         for record in &records {
@@ -140,7 +145,7 @@ async fn follow<S: Store>(
             if known.get(&record.delivery.key) != Some(&standing) {
                 match arguments.format {
                     TraceFormat::Json => {
-                        writeln!(out, "{}", json::text(&json::TraceView::new(record, &page.standing, None))?)?;
+                        writeln!(out, "{}", json::text(&TraceView::new(record, &page.reasons, None))?)?;
                     }
                     TraceFormat::Table | TraceFormat::Csv | TraceFormat::TrackingLog => rows.push(page.row(record)),
                 }
@@ -168,7 +173,7 @@ fn write_summaries<W: Write>(records: &[DeliveryRecord], writer: &mut SummaryWri
 
 struct Page<'a, S> {
     store: &'a S,
-    standing: Standing<'a>,
+    reasons: WaitReasons<'a>,
     screen: &'a Screen,
     /// Of the page that is shown, where they are wanted.
     events: HashMap<Uuid, Vec<Event>>,
@@ -233,7 +238,7 @@ impl<S: Store> Page<'_, S> {
         let status = Status::from(record.state);
         vec![
             Cell::time(record.message.received, self.screen),
-            Cell::coloured(status.name(), status.colour()),
+            Cell::coloured(status.name(), waiting::colour(status)),
             Cell::new(sender(record)),
             Cell::new(record.delivery.recipient.as_str()),
             Cell::new(record.message.subject.as_deref().unwrap_or_default()),
@@ -244,8 +249,8 @@ impl<S: Store> Page<'_, S> {
 
     /// Pending: what it waits for, and the original cause. Otherwise how it ended.
     fn why(&self, record: &DeliveryRecord) -> String {
-        let waiting = self.standing.waiting(record).map(|waiting| standing::short(&waiting, self.screen));
-        let failure = self.standing.cause(record).map(|failure| failure.summary());
+        let waiting = self.reasons.waiting(record).map(|waiting| waiting::short(&waiting, self.screen));
+        let failure = self.reasons.cause(record).map(|failure| failure.summary());
         let reply = record.reply.as_ref().map(|reply| reply.to_string());
         match Status::from(record.state) {
             Status::Delivered => reply.unwrap_or_default(),
@@ -256,11 +261,6 @@ impl<S: Store> Page<'_, S> {
             Status::Expanded | Status::Quarantined | Status::FilteredAsSpam | Status::GettingStatus => String::new(),
         }
     }
-}
-
-/// The sender for people: `<>` where it is the null sender.
-pub(crate) fn sender(record: &DeliveryRecord) -> &str {
-    record.message.sender.address().map_or("<>", |address| address.as_str())
 }
 
 fn write_count(records: &[DeliveryRecord], next: Option<TraceCursor>, out: &mut dyn Write) -> io::Result<()> {

@@ -4,15 +4,15 @@ use std::io::Write;
 
 use anyhow::{Context as _, bail};
 use diagnosis::{Explained, Finding, explain};
+use insight::{Id, Report, views::FindingView};
+use node::{config::Config, protocol_log};
 use store::{Store, TraceQuery};
 
 use super::{
-    arguments::{Format, Id, WhyArguments},
-    finding::FindingView,
-    ids, incident,
+    arguments::{Format, WhyArguments},
+    finding, ids, incident,
     screen::{Screen, clean},
 };
-use crate::{config::Config, protocol_log, why, why::Report};
 
 /// True if something was found. `store` has the gateway's own history, where that is asked for.
 pub(crate) async fn run<S: Store>(
@@ -23,7 +23,7 @@ pub(crate) async fn run<S: Store>(
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
     check(arguments)?;
-    let mut files = why::Files::new(gathering(arguments), screen.now, screen.zone.clone());
+    let mut files = insight::Files::new(gathering(arguments), screen.now, screen.zone.clone());
     if arguments.sources().count() + usize::from(store.is_some()) > 1 {
         files.gathered.evidence.join();
     }
@@ -50,8 +50,8 @@ pub(crate) async fn run<S: Store>(
     }
     tell(&findings, &gathered.read, arguments, screen, out)?;
     if arguments.writes() {
-        let attempts = why::attempts(&findings);
-        let mut excerpts = why::Excerpts::default();
+        let attempts = insight::attempts(&findings);
+        let mut excerpts = insight::Excerpts::default();
         excerpts.add_files(&attempts, screen.now, &screen.zone);
         if let (Some(store), Some(config)) = (store, config) {
             let folder = protocol_log::send_folder(&config.protocol_log, &config.node.data);
@@ -71,7 +71,7 @@ pub(crate) async fn run<S: Store>(
 
 /// Adds the gateway's own history; what is asked about, unless it was a message.
 async fn add_history<'a, S: Store>(
-    gathered: &mut why::Gathered,
+    gathered: &mut insight::Gathered,
     store: &S,
     arguments: &'a WhyArguments,
     screen: &Screen,
@@ -105,7 +105,8 @@ async fn probe<S: Store>(
     config: Option<&Config>,
     arguments: &WhyArguments,
 ) {
-    let prober = why::Prober { fleet: store, config, timeout: arguments.probe_timeout.map(|timeout| *timeout) };
+    let prober =
+        crate::prober::Prober { fleet: store, config, timeout: arguments.probe_timeout.map(|timeout| *timeout) };
     for untried in prober.try_all(findings).await {
         eprintln!("gatepost: {}", clean(&untried));
     }
@@ -123,15 +124,15 @@ fn check(arguments: &WhyArguments) -> anyhow::Result<()> {
     }
 }
 
-fn gathering(arguments: &WhyArguments) -> why::Gathered {
+fn gathering(arguments: &WhyArguments) -> insight::Gathered {
     match (arguments.writes(), arguments.show_addresses) {
-        (false, _) => why::Gathered::for_findings(),
-        (true, true) => why::Gathered::for_report(why::Addresses::shown()),
-        (true, false) => why::Gathered::for_report(why::Addresses::default()),
+        (false, _) => insight::Gathered::for_findings(),
+        (true, true) => insight::Gathered::for_report(insight::Addresses::shown()),
+        (true, false) => insight::Gathered::for_report(insight::Addresses::default()),
     }
 }
 
-fn findings<'a>(gathered: &'a why::Gathered, wanted: Option<&str>) -> Vec<Explained<'a>> {
+fn findings<'a>(gathered: &'a insight::Gathered, wanted: Option<&str>) -> Vec<Explained<'a>> {
     let mut findings = explain(&gathered.evidence);
     if let Some(wanted) = wanted {
         findings.retain(|explained| is_about(&explained.finding, wanted));
@@ -141,14 +142,14 @@ fn findings<'a>(gathered: &'a why::Gathered, wanted: Option<&str>) -> Vec<Explai
 
 fn tell(
     explained: &[Explained<'_>],
-    read: &why::Read,
+    read: &insight::Read,
     arguments: &WhyArguments,
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let findings: Vec<&Finding> = explained.iter().map(|explained| &explained.finding).collect();
     match arguments.output.format {
-        Format::Json => writeln!(out, "{}", super::json::pretty(&why::json(&findings, read))?)?,
+        Format::Json => writeln!(out, "{}", insight::json::pretty(&insight::findings_json(&findings, read))?)?,
         Format::Table => {
             write(findings.iter().copied(), screen, out)?;
             if findings.is_empty() {
@@ -162,10 +163,10 @@ fn tell(
 /// What is for others.
 fn write_files(report: &Report<'_>, arguments: &WhyArguments) -> anyhow::Result<()> {
     if let Some(path) = &arguments.report {
-        why::write_file(path, report.page().as_bytes())?;
+        super::output::write(path, report.page().as_bytes())?;
     }
     if let Some(path) = &arguments.bundle {
-        why::write_file(path, &why::bundle(report)?)?;
+        super::output::write(path, &insight::bundle(report)?)?;
     }
     Ok(())
 }
@@ -189,9 +190,9 @@ pub(crate) fn write<'a>(
         if index > 0 {
             writeln!(out)?;
         }
-        let finding = FindingView::from(finding);
-        finding.write_title(index + 1, screen, out)?;
-        finding.write(screen, out)?;
+        let view = FindingView::from(finding);
+        finding::write_title(&view, index + 1, screen, out)?;
+        finding::write(&view, screen, out)?;
     }
     Ok(())
 }

@@ -3,8 +3,6 @@
 mod backup;
 mod capture;
 mod case;
-mod id;
-mod moment;
 mod policy;
 mod probe;
 mod queue;
@@ -14,12 +12,11 @@ mod why;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use insight::Id;
 
 pub(crate) use backup::*;
 pub(crate) use capture::*;
 pub(crate) use case::*;
-pub(crate) use id::*;
-pub(crate) use moment::*;
 pub(crate) use policy::*;
 pub(crate) use probe::*;
 pub(crate) use queue::*;

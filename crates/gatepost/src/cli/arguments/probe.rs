@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::Output;
-use crate::config::Duration;
+use node::config::Duration;
 
 pub(super) const PROBE_HELP: &str = "\
 Examples:

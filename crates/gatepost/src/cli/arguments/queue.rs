@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{Format, Id, Output};
-use crate::config::Duration;
+use super::{Format, Output};
+use insight::Id;
+use node::config::Duration;
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum QueueCommand {

@@ -1,13 +1,15 @@
-//! Arguments of `gatepost trace`, which the HTTP API's filters follow.
+//! Arguments of `gatepost trace`, in a search the HTTP API's parameters are the same.
 
 use std::{net::IpAddr, path::PathBuf};
 
-use clap::{Args, ValueEnum};
-use jiff::Timestamp;
-use store::{DeliveryKey, TraceCursor};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+use store::{AttemptMatch, SubjectMatch, TraceCursor};
 
-use super::{Id, Moment};
-use crate::config::ByteSize;
+use insight::{Id, Moment, Search, Status, read_cursor, read_tls_version};
+use node::config::ByteSize;
 
 pub(super) const TRACE_HELP: &str = "\
 Examples:
@@ -58,7 +60,7 @@ pub(crate) struct SearchArguments {
     #[arg(long, value_name = "TEXT", group = "subject_match")]
     pub subject_ends_with: Option<String>,
     /// Standing now; several with commas between
-    #[arg(long, value_enum, value_delimiter = ',', ignore_case = true)]
+    #[arg(long, value_delimiter = ',', ignore_case = true, value_parser = status_parser())]
     pub status: Vec<Status>,
     /// Received at or after: a time, or how long ago, such as 2h or 3d
     #[arg(long, value_name = "TIME")]
@@ -81,7 +83,7 @@ pub(crate) struct SearchArguments {
     #[command(flatten)]
     pub last_attempt: LastAttemptArguments,
     /// At most so many rows
-    #[arg(long, value_name = "N", default_value_t = TRACE_ROWS, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = Search::ROWS, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
     /// The rows after those that were shown: what the end of a page says
     #[arg(long, value_name = "PLACE", value_parser = read_cursor)]
@@ -153,30 +155,6 @@ pub(crate) struct LastAttemptArguments {
     pub code: Option<String>,
 }
 
-/// In OpenSSL's words.
-fn read_tls_version(text: &str) -> Result<String, String> {
-    match text.to_ascii_lowercase().trim_start_matches("tls").trim_start_matches(['v', ' ']) {
-        "1" | "1.0" => Ok("TLSv1".to_owned()),
-        version @ ("1.1" | "1.2" | "1.3") => Ok(format!("TLSv{version}")),
-        "none" => Ok("none".to_owned()),
-        _ => Err("TLS versions are 1.0, 1.1, 1.2, 1.3, and none for plaintext".to_owned()),
-    }
-}
-
-pub(crate) fn read_cursor(text: &str) -> Result<TraceCursor, String> {
-    let read = || {
-        let (received, delivery) = text.split_once('-')?;
-        let received = Timestamp::from_millisecond(received.parse().ok()?).ok()?;
-        Some(TraceCursor { received, delivery: DeliveryKey(delivery.parse().ok()?) })
-    };
-    read().ok_or_else(|| "take it from the last line of a page".to_owned())
-}
-
-/// As [`read_cursor`] reads it.
-pub(crate) fn cursor_text(cursor: TraceCursor) -> String {
-    format!("{}-{}", cursor.received.as_millisecond(), cursor.delivery.0)
-}
-
 /// How a trace is printed.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Debug, Default)]
 pub(crate) enum TraceFormat {
@@ -201,26 +179,47 @@ pub(crate) enum TraceEncoding {
     Utf16Le,
 }
 
-/// As many as Exchange Online's Get-MessageTraceV2 gives when it is not told otherwise.
-const TRACE_ROWS: u32 = 1000;
+/// The names of statuses, with help for those that need it.
+fn status_parser() -> impl TypedValueParser<Value = Status> {
+    let value = |status: Status| {
+        let value = PossibleValue::new(status.lower_case_name()).aliases(status.aliases());
+        status.about().into_iter().fold(value, PossibleValue::help)
+    };
+    PossibleValuesParser::new(Status::ALL.map(value)).try_map(|name| name.parse::<Status>())
+}
 
-/// A message's standing in the words of Exchange Online's message trace.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Debug)]
-#[allow(clippy::enum_variant_names, reason = "GettingStatus is Exchange's own word")]
-pub(crate) enum Status {
-    Delivered,
-    Pending,
-    Failed,
-    /// By an operator
-    Removed,
-    /// Of a list or an alias: its members got it (in files of others)
-    Expanded,
-    /// (In files of others)
-    Quarantined,
-    /// (In files of others)
-    #[value(name = "filteredasspam", aliases = ["filtered-as-spam", "filtered as spam"])]
-    FilteredAsSpam,
-    /// Too new for its status to be known (in files of others)
-    #[value(name = "gettingstatus", aliases = ["getting-status", "getting status"])]
-    GettingStatus,
+impl SearchArguments {
+    pub(crate) fn search(&self) -> Search {
+        let subject = match self {
+            Self { subject: Some(text), .. } => Some(SubjectMatch::Contains(text.clone())),
+            Self { subject_starts_with: Some(text), .. } => Some(SubjectMatch::StartsWith(text.clone())),
+            Self { subject_ends_with: Some(text), .. } => Some(SubjectMatch::EndsWith(text.clone())),
+            _ => None,
+        };
+        let last = self.last_attempt.clone();
+        Search {
+            sender: self.sender.clone(),
+            recipient: self.recipient.clone(),
+            message_id: self.message_id.clone(),
+            message: self.message,
+            subject,
+            status: self.status.clone(),
+            since: self.since,
+            until: self.until,
+            from_ip: self.from_ip,
+            size_min: self.size_min,
+            size_max: self.size_max,
+            connector: self.connector.clone(),
+            last_attempt: AttemptMatch {
+                to_ip: last.to_ip,
+                node: last.node,
+                tls_policy: last.policy,
+                tls_version: last.tls_version,
+                cipher: last.cipher,
+                code: last.code,
+            },
+            limit: self.limit,
+            after: self.after,
+        }
+    }
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use diagnosis::Source;
 
-use super::{Moment, Output};
-use crate::config::Duration;
+use super::Output;
+use insight::Moment;
+use node::config::Duration;
 
 pub(super) const WHY_HELP: &str = "\
 Examples:

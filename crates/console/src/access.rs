@@ -1,0 +1,166 @@
+//! Who may ask, and the log of who asked what.
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{Extension, Request, State},
+    http::{HeaderMap, Uri, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use protocol::text::steers;
+use sha2::{Digest, Sha256};
+use store::Store;
+
+use super::{error::ApiError, serve::Connection};
+use node::{Node, config::ApiToken};
+
+/// Longest wait for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Whoever asks without a token, where none is needed.
+const NOBODY: &str = "this machine";
+
+pub(super) async fn admit<S: Store>(
+    State(node): State<Arc<Node<S>>>,
+    Extension(connection): Extension<Connection>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let began = Instant::now();
+    let asked = request.uri().to_string().replace(steers, "\u{fffd}");
+    let (who, response) = match who(&node.config.load().api_tokens, &connection, request.uri(), request.headers()) {
+        Ok(who) => {
+            let answer = tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await;
+            (who, answer.unwrap_or_else(|_| ApiError::timed_out().into_response()))
+        }
+        Err(error) => ("nobody known".to_owned(), error.into_response()),
+    };
+    tracing::info!(
+        who,
+        client = %connection.client,
+        asked,
+        status = response.status().as_u16(),
+        milliseconds = began.elapsed().as_millis() as u64,
+        "the API was asked"
+    );
+    response
+}
+
+/// The name of the token's holder.
+fn who(tokens: &[ApiToken], connection: &Connection, asked: &Uri, headers: &HeaderMap) -> Result<String, ApiError> {
+    if tokens.is_empty() {
+        // Tokens may have been taken away by a reload.
+        if !connection.here.ip().is_loopback() {
+            return Err(ApiError::unauthorized("no [[api_token]] is configured"));
+        }
+        // A page in this machine's browser may be made to name this address as its own host (DNS rebinding).
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let named = asked.authority().is_none_or(|host| is_local(host.as_str()));
+        if !named || !hosts.all(|host| host.to_str().is_ok_and(is_local)) {
+            return Err(ApiError::forbidden("without tokens the API answers only to localhost"));
+        }
+        return Ok(NOBODY.to_owned());
+    }
+    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    let token = value.ok_or_else(|| ApiError::unauthorized("this needs a token: Authorization: Bearer …"))?;
+    // Who times this comparison learns of a hash, which helps nobody to find the token.
+    let hash = hash(token);
+    let holder = tokens.iter().find(|known| known.sha256.eq_ignore_ascii_case(&hash));
+    holder.map(|token| token.name.clone()).ok_or_else(|| ApiError::unauthorized("this token is not known here"))
+}
+
+/// As [`ApiToken::sha256`] has it.
+pub fn hash(token: &str) -> String {
+    Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// True for `localhost` and loopback addresses, with a port or not, and nothing else beside them.
+fn is_local(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if is_port(port) => name,
+        _ => host,
+    };
+    match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(literal) => literal.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()),
+        None => {
+            name.eq_ignore_ascii_case("localhost")
+                || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+        }
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REMOTE: &str = "192.0.2.1:443";
+    const LOCAL: &str = "127.0.0.1:2580";
+
+    fn asks(tokens: &[&str], here: &str, headers: &[(header::HeaderName, &str)]) -> Result<String, u16> {
+        let tokens: Vec<_> =
+            tokens.iter().map(|token| ApiToken { name: format!("holder of {token}"), sha256: hash(token) }).collect();
+        let connection =
+            Connection { client: "192.0.2.9:1".parse().unwrap(), here: here.parse().unwrap(), is_tls: false };
+        let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+        who(&tokens, &connection, &Uri::from_static("/"), &headers)
+            .map_err(|error| error.into_response().status().as_u16())
+    }
+
+    #[test]
+    fn only_a_holder_of_a_token_is_answered_where_there_are_tokens() {
+        let authorized = |value| [(header::AUTHORIZATION, value)];
+        for here in [LOCAL, REMOTE] {
+            assert_eq!(asks(&["a", "b"], here, &authorized("Bearer b")), Ok("holder of b".to_owned()));
+            assert_eq!(asks(&["a"], here, &authorized("bearer  a")), Ok("holder of a".to_owned()));
+            for wrong in ["Bearer c", "Bearer", "a", "Basic a", "Bearer "] {
+                assert_eq!(asks(&["a"], here, &authorized(wrong)), Err(401), "{wrong}");
+            }
+            assert_eq!(asks(&["a"], here, &[]), Err(401));
+        }
+    }
+
+    #[test]
+    fn without_tokens_only_this_machine_is_answered() {
+        for host in ["localhost", "LOCALHOST:2580", "127.0.0.1:2580", "[::1]:2580"] {
+            assert_eq!(asks(&[], LOCAL, &[(header::HOST, host)]), Ok(NOBODY.to_owned()), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example:2580",
+            "localhost:2580.evil",
+            "127.0.0.1:2580@evil",
+            "evil@localhost",
+            "evil@127.0.0.1:2580",
+            "localhost:",
+            "localhost:65536",
+            "localhost:+1",
+            "localhost:1:2",
+            "localhost/",
+            "localhost.",
+            "[::1]evil",
+            "[::1]:evil",
+            "[127.0.0.1]",
+            "::1",
+            "192.0.2.1",
+            "[",
+            "",
+        ] {
+            assert_eq!(asks(&[], LOCAL, &[(header::HOST, host)]), Err(403), "{host}");
+        }
+        let twice = [(header::HOST, "localhost"), (header::HOST, "evil.example")];
+        assert_eq!(asks(&[], LOCAL, &twice), Err(403));
+        assert_eq!(asks(&[], REMOTE, &[(header::HOST, "localhost")]), Err(401));
+    }
+}

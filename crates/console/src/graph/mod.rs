@@ -1,0 +1,236 @@
+//! Message traces in the shape of Microsoft Graph (v1.0, `exchangeMessageTrace`), so that scripts written for Exchange
+//! Online run against Gatepost with another base address.
+//!
+//! <https://learn.microsoft.com/en-us/graph/api/messagetracingroot-list-messagetraces>
+
+mod detail;
+mod filter;
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Extension, OriginalUri, Path, RawQuery, State},
+    http::{HeaderMap, Uri, header},
+    response::{IntoResponse, Response},
+};
+use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::Serialize;
+use store::{DeliveryRecord, Store, TraceQuery};
+use uuid::Uuid;
+
+use super::{ApiError, ROWS_MAX, serve::Connection, traces::message_id};
+use insight::{
+    Search, Status, cursor_text,
+    export::{message_id as message_id_field, sender},
+    page, read_cursor,
+};
+use node::Node;
+
+use filter::Filter;
+
+/// What a page has when `$top` does not say.
+const ROWS: u32 = 1000;
+/// How far back a search goes that names no time.
+const DEFAULT_WINDOW: SignedDuration = SignedDuration::from_hours(48);
+
+/// One message for one recipient: the resource `exchangeMessageTrace`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MessageTrace<'a> {
+    /// The network message id.
+    id: Uuid,
+    sender_address: &'a str,
+    recipient_address: &'a str,
+    /// The Message-ID field.
+    message_id: String,
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    received_date_time: Timestamp,
+    subject: &'a str,
+    status: &'static str,
+    /// In bytes.
+    size: i32,
+    #[serde(rename = "fromIP")]
+    from_ip: Option<String>,
+    #[serde(rename = "toIP")]
+    to_ip: Option<String>,
+}
+
+impl<'a> From<&'a DeliveryRecord> for MessageTrace<'a> {
+    fn from(record: &'a DeliveryRecord) -> Self {
+        let message = &record.message;
+        let to_ip = record.last_attempt.as_ref().and_then(|attempt| attempt.to_ip);
+        Self {
+            id: message.network_message_id,
+            sender_address: sender(record),
+            recipient_address: record.delivery.recipient.as_str(),
+            message_id: message_id_field(record),
+            received_date_time: message.received,
+            subject: message.subject.as_deref().unwrap_or_default(),
+            status: match Status::from(record.state) {
+                Status::Delivered => "delivered",
+                Status::Pending => "pending",
+                // Graph has no word for what an operator removed.
+                Status::Failed | Status::Removed => "failed",
+                Status::Expanded => "expanded",
+                Status::Quarantined => "quarantined",
+                Status::FilteredAsSpam => "filteredAsSpam",
+                Status::GettingStatus => "gettingStatus",
+            },
+            // Graph's Int32.
+            size: message.size_bytes.try_into().unwrap_or(i32::MAX),
+            from_ip: message.client.map(|ip| ip.to_string()),
+            to_ip: to_ip.map(|ip| ip.to_string()),
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Collection<T> {
+    value: Vec<T>,
+    /// Address of the next page; absent on the last.
+    #[serde(rename = "@odata.nextLink", skip_serializing_if = "Option::is_none")]
+    next_link: Option<String>,
+}
+
+pub(super) use detail::Detail;
+
+pub(super) async fn list<S: Store>(
+    State(node): State<Arc<Node<S>>>,
+    Extension(connection): Extension<Connection>,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let asked = Asked::read(query.as_deref().unwrap_or_default(), Timestamp::now())?;
+    let query = asked.query.clone();
+    let (records, next) = page(&node.store, query).await?;
+    let next_link = next.map(|next| next_link(&uri, &headers, &connection, &asked, &cursor_text(next)));
+    Ok(Json(Collection { value: records.iter().map(MessageTrace::from).collect(), next_link }).into_response())
+}
+
+/// Reads a `$filter` with its time range.
+pub fn read_filter(text: &str, now: Timestamp) -> Result<Search, String> {
+    Filter::parse(text)?.search(now)
+}
+
+/// What a request asks for.
+#[derive(Debug)]
+struct Asked {
+    /// With the time range, where it was the default: the next page must have the same.
+    filter: String,
+    top: u32,
+    query: TraceQuery,
+}
+
+impl Asked {
+    fn read(query: &str, now: Timestamp) -> Result<Self, ApiError> {
+        let (mut filter, mut top, mut after) = (String::new(), ROWS, None);
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "$filter" => filter = value.into_owned(),
+                "$top" => {
+                    let number = value.parse().ok().filter(|top| (1..=ROWS_MAX).contains(top));
+                    top = number.ok_or_else(|| ApiError::bad_request(format!("$top is from 1 to {ROWS_MAX}")))?;
+                }
+                "$skiptoken" => {
+                    let cursor = read_cursor(&value);
+                    after = Some(cursor.map_err(|_| ApiError::bad_request("$skiptoken is not one of this API"))?);
+                }
+                name if name.starts_with('$') => {
+                    let message = format!("{name} is not supported; $filter, $top and $skiptoken are");
+                    return Err(ApiError::bad_request(message));
+                }
+                // As OData has it, what does not begin with $ is the client's own.
+                _ => {}
+            }
+        }
+        let mut read = Filter::parse(&filter).map_err(ApiError::bad_request)?;
+        if read.has_no_time() {
+            read.since(now - DEFAULT_WINDOW);
+            let window = format!("receivedDateTime ge {} and receivedDateTime le {now}", now - DEFAULT_WINDOW);
+            filter = if filter.trim().is_empty() { window } else { format!("({filter}) and {window}") };
+        }
+        let search = Search { limit: top, after, ..read.search(now).map_err(ApiError::bad_request)? };
+        let query = search.query(now).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        Ok(Self { filter, top, query })
+    }
+}
+
+/// Absolute, as clients follow it; the host is what the client called this node.
+fn next_link(uri: &Uri, headers: &HeaderMap, connection: &Connection, asked: &Asked, next: &str) -> String {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_tls = connection.is_tls || text("x-forwarded-proto") == Some("https");
+    let scheme = if is_tls { "https" } else { "http" };
+    let host = text(header::HOST.as_str()).map_or_else(|| connection.here.to_string(), str::to_owned);
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("$filter", &asked.filter)
+        .append_pair("$top", &asked.top.to_string())
+        .append_pair("$skiptoken", next)
+        .finish();
+    format!("{scheme}://{host}{}?{query}", uri.path())
+}
+
+pub(super) async fn details<S: Store>(
+    State(node): State<Arc<Node<S>>>,
+    Path((id, call)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let id = message_id(&id)?;
+    let recipient = detail::recipient(&call).ok_or_else(|| {
+        ApiError::not_found("there is getDetailsByRecipient(recipientAddress='…') here, and nothing else")
+    })?;
+    let no_message = || ApiError::not_found(format!("no message {id} for {recipient}"));
+    let record = node.store.message(id).await?.ok_or_else(no_message)?;
+    let is_meant = |delivery: &&DeliveryRecord| delivery.delivery.recipient.as_str().eq_ignore_ascii_case(&recipient);
+    let delivery = record.deliveries.iter().find(is_meant).ok_or_else(no_message)?;
+    let events = node.store.events(id).await?;
+    let value = events.iter().filter_map(|event| Detail::new(delivery, event)).collect();
+    Ok(Json(Collection { value, next_link: None }).into_response())
+}
+
+/// For OpenAPI: the fields of `$filter`, and what they take.
+pub(super) fn filter_help() -> String {
+    format!("OData, clauses joined by `and`: {}. Without receivedDateTime: the last 48 hours.", filter::fields())
+}
+
+#[cfg(test)]
+mod tests {
+    use store::State;
+
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-11-25T12:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn a_page_names_the_next_one_by_what_was_asked() {
+        let asked = Asked::read("$filter=status+eq+%27failed%27&$top=2&client-request-id=1", now()).unwrap();
+        let query = asked.query.clone();
+        assert_eq!((asked.top, query.limit, query.since), (2, 2, Some(now() - DEFAULT_WINDOW)));
+        assert_eq!(query.states, Some(vec![State::Failed, State::Removed]));
+        let connection =
+            Connection { client: "127.0.0.1:1".parse().unwrap(), here: "127.0.0.1:2".parse().unwrap(), is_tls: true };
+        let headers = [(header::HOST, "mail.test".parse().unwrap())].into_iter().collect();
+        let uri = "/v1.0/admin/exchange/tracing/messageTraces?$top=2".parse().unwrap();
+        let link = next_link(&uri, &headers, &connection, &asked, "5-7");
+        let (address, query) = link.split_once('?').unwrap();
+        assert_eq!(address, "https://mail.test/v1.0/admin/exchange/tracing/messageTraces");
+        let next = Asked::read(query, now()).unwrap();
+        assert_eq!(next.filter, asked.filter);
+        let next = next.query;
+        assert_eq!(
+            (next.since, next.states, next.limit),
+            (Some(now() - DEFAULT_WINDOW), asked.query.states.clone(), 2)
+        );
+        assert_eq!(next.after.map(cursor_text).as_deref(), Some("5-7"));
+    }
+
+    #[test]
+    fn what_is_not_supported_is_refused() {
+        for query in ["$top=0", "$top=5001", "$top=x", "$skiptoken=x", "$orderby=size", "$filter=x"] {
+            assert!(Asked::read(query, now()).is_err(), "{query}");
+        }
+    }
+}

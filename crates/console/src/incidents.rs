@@ -1,0 +1,38 @@
+//! `/api/v1/incidents`: what `gatepost incident --format json` prints.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+use store::Store;
+use uuid::Uuid;
+
+use super::{ApiError, ROWS_MAX};
+use insight::views::IncidentView;
+use node::Node;
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Incidents<'a> {
+    /// Open ones first, then those that were closed last.
+    incidents: Vec<IncidentView<'a>>,
+}
+
+pub(super) async fn list<S: Store>(State(node): State<Arc<Node<S>>>) -> Result<Response, ApiError> {
+    let incidents = node.store.incidents(ROWS_MAX).await?;
+    Ok(Json(Incidents { incidents: incidents.iter().map(IncidentView::from).collect() }).into_response())
+}
+
+pub(super) async fn show<S: Store>(
+    State(node): State<Arc<Node<S>>>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let known: Uuid = id.parse().map_err(|_| ApiError::bad_request(format!("\"{id}\" is no incident's id")))?;
+    let incident = node.store.incident(known).await?;
+    let incident = incident.ok_or_else(|| ApiError::not_found(format!("there is no incident {id}")))?;
+    Ok(Json(IncidentView::from(&incident)).into_response())
+}

@@ -1,0 +1,84 @@
+//! `/api/v1/message-traces`: what `gatepost trace --format json` prints, searched by the same filters.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use insight::{WaitReasons, cursor_text, page, views::TraceView};
+use jiff::Timestamp;
+use node::Node;
+use schemars::JsonSchema;
+use serde::Serialize;
+use store::Store;
+use trace::Event;
+use uuid::Uuid;
+
+use super::{ApiError, parameters::read_parameters};
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Page<'a> {
+    /// Newest first.
+    messages: Vec<TraceView<'a>>,
+    /// For `after`: where the next page begins; null on the last.
+    next: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct History<'a> {
+    /// In order.
+    #[schemars(schema_with = "events_schema")]
+    events: &'a [Event],
+}
+
+fn events_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "description": "With more keys, depending on the event: `attempt`, `reply`, `failure` and others.",
+            "required": ["at", "node", "message", "event"],
+            "properties": {
+                "at": { "type": "string", "format": "date-time" },
+                "node": { "type": "string", "description": "Who saw it" },
+                "message": { "type": "string", "format": "uuid", "description": "The network message id" },
+                "recipient": { "type": "string", "description": "Absent where it tells of the whole message" },
+                "event": { "type": "string", "enum": [
+                    "received", "delivered", "deferred", "failed", "interrupted", "notified", "notice-withheld",
+                    "suspended", "resumed", "retried", "removed",
+                ] },
+            },
+        },
+    })
+}
+
+pub(super) async fn list<S: Store>(
+    State(node): State<Arc<Node<S>>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let now = Timestamp::now();
+    let search = read_parameters(query.as_deref().unwrap_or_default()).map_err(ApiError::bad_request)?;
+    let query = search.query(now).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let (records, next) = page(&node.store, query).await?;
+    let config = node.config.load();
+    let reasons = WaitReasons::read(&node.store, &**config, now).await?;
+    let messages = records.iter().map(|record| TraceView::new(record, &reasons, None)).collect();
+    Ok(Json(Page { messages, next: next.map(cursor_text) }).into_response())
+}
+
+pub(super) async fn events<S: Store>(
+    State(node): State<Arc<Node<S>>>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let events = node.store.events(message_id(&id)?).await?;
+    if events.is_empty() {
+        return Err(ApiError::not_found(format!("no message has the id {id}")));
+    }
+    Ok(Json(History { events: &events }).into_response())
+}
+
+pub(super) fn message_id(text: &str) -> Result<Uuid, ApiError> {
+    text.parse().map_err(|_| ApiError::bad_request(format!("\"{text}\" is no network message id")))
+}

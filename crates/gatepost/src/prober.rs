@@ -1,0 +1,231 @@
+//! Findings put to the test: connections to the destination, as mail goes, and then with one change at a time until one
+//! works.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use diagnosis::{
+    Explained, Observed, Outcome, Source,
+    experiment::{Aspect, ByNode, Step},
+};
+use net::{
+    probe::{Change, Ladder, OldSuite, ProbeOptions, Rung, Trial, climb},
+    resolve::Resolver,
+    tls::TlsSettings,
+};
+use node::{
+    config::{Config, Connector, Hosts},
+    inquiry::{self, Answer, Question, Tried},
+    policy::tls_settings,
+};
+use protocol::{
+    smtp::{Failure, TlsSummary, client::TlsLevel},
+    tls::{HandshakeFacts, TlsPolicy},
+};
+use store::Store;
+
+use crate::cli::{Progress, clean, host_and_port};
+
+/// Findings that are tried: the leading ones.
+const TRIED_MAX: usize = 3;
+
+/// How to probe. `S`: the store through which nodes are asked.
+pub(crate) struct Prober<'a, S> {
+    /// Without it, a probe is made from here only.
+    pub fleet: Option<&'a S>,
+    /// Without one, mail is taken to go as it does under the policy modern.
+    pub config: Option<&'a Config>,
+    /// Longest wait for each answer, where the usual one does not do.
+    pub timeout: Option<Duration>,
+}
+
+impl<S: Store> Prober<'_, S> {
+    /// Tries the leading findings of which a connection can tell. What could not be tried is returned in words.
+    pub(crate) async fn try_all(&self, findings: &mut [Explained<'_>]) -> Vec<String> {
+        let mut untried = Vec::new();
+        let leading = findings.iter_mut().filter(|explained| explained.finding.can_be_tried()).take(TRIED_MAX);
+        for explained in leading {
+            if let Err(error) = self.try_one(explained).await {
+                untried.push(format!("{} was not probed: {error:#}", explained.finding.scope.destination));
+            }
+        }
+        untried
+    }
+
+    async fn try_one(&self, explained: &mut Explained<'_>) -> anyhow::Result<()> {
+        let connector = explained.finding.scope.connector.as_deref();
+        let connector = connector.and_then(|name| self.config.and_then(|config| config.connector(name)));
+        let (host, port) = destination(explained, connector.as_ref())?;
+        let policy = self.policy(explained, connector.as_ref());
+        let name = policy.name.clone();
+        let (level, tls) = match &connector {
+            Some(connector) => (connector.tls.into(), tls_settings(connector, policy)),
+            None => without_configuration(explained.finding.cause, policy),
+        };
+        let addresses = self.resolver()?.addresses(&host).await.map_err(|kind| anyhow!("{host}: {kind}"))?;
+        let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+        let trial = Trial { host, addresses, level, tls };
+        let hello = self.config.map_or("localhost", |config| &config.node.hostname);
+        let hello = connector.as_ref().map_or(hello, |connector| &connector.hello).to_owned();
+        let mut options = ProbeOptions { hello, ..ProbeOptions::default() };
+        options.timeout = self.timeout.unwrap_or(options.timeout);
+        let progress = Progress::new(&trial.host);
+        progress.show("as mail goes from each node");
+        let answers = self.ask(connector.as_ref(), &trial.host, port, options.timeout).await?;
+        let ladder = climb(&trial, &options, |step| progress.show(step)).await;
+        progress.clear();
+        let ladder = ladder.with_context(|| format!("{} has no address", trial.host))?;
+        judge(explained, &trial, &ladder, &answers, &name);
+        Ok(())
+    }
+
+    /// How mail goes from each node; what keeps one from telling is told.
+    async fn ask(
+        &self,
+        connector: Option<&Connector>,
+        host: &str,
+        port: u16,
+        timeout: Duration,
+    ) -> anyhow::Result<Vec<(String, Tried)>> {
+        let (Some(store), Some(connector)) = (self.fleet, connector) else { return Ok(Vec::new()) };
+        let timeout_ms = timeout.as_millis().try_into().unwrap_or(u64::MAX);
+        let question = Question { connector: connector.name.clone(), host: host.to_owned(), port, timeout_ms };
+        let mut tried = Vec::new();
+        for (node, answer) in inquiry::ask_all(store, &question).await.context("failed to ask the nodes")? {
+            let why = match answer {
+                Some(Answer::Tried(answer)) => {
+                    tried.push((node, *answer));
+                    continue;
+                }
+                Some(Answer::Refused(why)) => why,
+                None => "no answer came".to_owned(),
+            };
+            eprintln!("gatepost: node {} did not try {}: {}", clean(&node), clean(host), clean(&why));
+        }
+        Ok(tried)
+    }
+
+    /// Under which most attempts failed, as far as it is known here.
+    fn policy(&self, explained: &Explained<'_>, connector: Option<&Connector>) -> TlsPolicy {
+        let named = |name: &str| match self.config {
+            Some(config) => config.policy(name),
+            None => TlsPolicy::built_in().into_iter().find(|policy| policy.name == name),
+        };
+        let failing = explained.failing_policy().and_then(named);
+        failing.or_else(|| named(&connector?.tls_policy)).unwrap_or_else(TlsPolicy::modern)
+    }
+
+    fn resolver(&self) -> anyhow::Result<Resolver> {
+        let dns = self.config.map(|config| config.dns.clone()).unwrap_or_default();
+        Resolver::new(&dns.servers, *dns.timeout).map_err(anyhow::Error::msg)
+    }
+}
+
+/// The finding's host, or the first one of its connector.
+fn destination(explained: &Explained<'_>, connector: Option<&Connector>) -> anyhow::Result<(String, u16)> {
+    let destination = explained.finding.scope.destination.as_str();
+    match connector {
+        Some(connector) if connector.name == destination => match &connector.hosts {
+            Hosts::SmartHosts(hosts) => {
+                let first = hosts.first().context("its connector has no host")?;
+                Ok((first.host.clone(), first.port.unwrap_or(connector.port)))
+            }
+            Hosts::Mx => Err(anyhow!("its connector delivers by MX: name a host")),
+        },
+        _ => host_and_port(destination),
+    }
+}
+
+/// Mail that fails for a certificate is mail that asks for one; other mail that is stuck insists on TLS at least.
+fn without_configuration(cause: &str, policy: TlsPolicy) -> (TlsLevel, TlsSettings) {
+    let verify = cause.starts_with("certificate-");
+    let level = if verify { TlsLevel::Verify } else { TlsLevel::Require };
+    (level, TlsSettings { policy, verify, authorities: None, identity: None })
+}
+
+fn judge(explained: &mut Explained<'_>, trial: &Trial, ladder: &Ladder, answers: &[(String, Tried)], policy: &str) {
+    let baseline = &ladder.baseline;
+    let text = baseline.failure.as_ref().map(Failure::summary).unwrap_or_default();
+    let steps = std::iter::once(baseline).chain(&ladder.rungs).map(|rung| step(rung, policy)).collect();
+    let texts: Vec<String> =
+        answers.iter().map(|(_, tried)| tried.failure.as_ref().map(Failure::summary).unwrap_or_default()).collect();
+    let nodes = answers.iter().zip(&texts).map(|((node, tried), text)| by_node(node, tried, trial, text)).collect();
+    let place = format!("{} at {}, policy {policy}", trial.host, baseline.address);
+    explained.finding.try_by(&Seen::of(baseline).observed(trial, &text), steps, nodes, &place);
+}
+
+fn by_node<'a>(node: &'a str, tried: &'a Tried, trial: &'a Trial, text: &'a str) -> ByNode<'a> {
+    let Tried { tls_policy, address, tls, handshake, failure } = tried;
+    let seen =
+        Seen { address: *address, tls: tls.as_ref(), handshake: handshake.as_deref(), failure: failure.as_ref() };
+    let step = Step {
+        what: format!("as mail goes from node {node}, under its policy {tls_policy}"),
+        aspects: &[],
+        works: failure.is_none(),
+        detail: seen.detail(),
+    };
+    let observed = Observed { node: Some(node), tls_policy: Some(tls_policy), ..seen.observed(trial, text) };
+    ByNode { node, step, observed }
+}
+
+/// What one connection showed.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    address: Option<SocketAddr>,
+    tls: Option<&'a TlsSummary>,
+    handshake: Option<&'a HandshakeFacts>,
+    failure: Option<&'a Failure>,
+}
+
+impl<'a> Seen<'a> {
+    fn of(rung: &'a Rung) -> Self {
+        let Rung { address, tls, handshake, failure, .. } = rung;
+        let (tls, handshake, failure) = (tls.as_ref(), handshake.as_deref(), failure.as_ref());
+        Self { address: Some(*address), tls, handshake, failure }
+    }
+
+    fn observed(self, trial: &'a Trial, text: &'a str) -> Observed<'a> {
+        Observed {
+            destination: self.address.map(|address| (trial.host.as_str(), address.port())),
+            destination_address: self.address.map(|address| address.ip()),
+            tls: self.tls.map(|tls| (tls.version.as_str(), tls.cipher.as_str())),
+            handshake: self.handshake,
+            outcome: self.failure.map_or(Outcome::Worked, |failure| Outcome::of(failure, text)),
+            ..Observed::by(Source::Probe)
+        }
+    }
+
+    fn detail(self) -> String {
+        match (self.failure, self.tls) {
+            // Where, is said once.
+            (Some(failure), _) => Failure { destination: None, ..failure.clone() }.summary(),
+            (None, Some(tls)) => format!("{} {}", tls.version, tls.cipher),
+            (None, None) => "in the clear".to_owned(),
+        }
+    }
+}
+
+fn step(rung: &Rung, policy: &str) -> Step {
+    Step {
+        what: rung.change.map_or_else(|| format!("as mail goes, under the policy {policy}"), Change::what),
+        aspects: rung.change.map_or(&[], aspects),
+        works: rung.works(),
+        detail: Seen::of(rung).detail(),
+    }
+}
+
+/// What a change touches, and so what it tells of.
+fn aspects(change: Change) -> &'static [Aspect] {
+    match change {
+        Change::OtherAddress(_) => &[Aspect::Address],
+        Change::SmallSegments => &[Aspect::PacketSize],
+        Change::SmallHello => &[Aspect::ClientHello],
+        Change::NoServerName => &[Aspect::ServerName],
+        Change::UncheckedCertificate => &[Aspect::Certificate],
+        Change::WithoutFiniteFieldDh | Change::WeakKeys => &[Aspect::KeyStrength],
+        Change::With(OldSuite::AesCbc | OldSuite::TripleDes | OldSuite::Rc4) | Change::WithoutAes => &[Aspect::Cipher],
+        Change::UpToTls12 | Change::FromTls10 => &[Aspect::Version],
+        Change::FromTls10With(_) => &[Aspect::Version, Aspect::Cipher],
+        Change::InTheClear => &[Aspect::Encryption],
+    }
+}

@@ -1,0 +1,193 @@
+//! A zip with the report and what stands behind it, for those who want to look further: with other tools, or with
+//! `gatepost why` on its files.
+
+use std::{
+    collections::BTreeMap,
+    io::{Cursor, Write as _},
+};
+
+use diagnosis::{Attempt, Finding};
+use jiff::{Timestamp, tz::TimeZone};
+use protocol::tls::HandshakeFacts;
+use serde_json::{Value, json};
+use trace::{
+    message_trace::{Column, Encoding, EventWriter, Layout, Row},
+    protocol_log::{self, LogType},
+};
+use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
+
+use super::{
+    Addresses, Report, attempts,
+    excerpts::{ATTEMPTS_MAX, FINDINGS_MAX},
+};
+use crate::json::pretty as pretty_json;
+
+/// One file of a bundle.
+struct Entry {
+    name: &'static str,
+    /// For the file that tells of all of them.
+    about: &'static str,
+    content: Vec<u8>,
+}
+
+/// The zip's bytes.
+pub fn bundle(report: &Report<'_>) -> anyhow::Result<Vec<u8>> {
+    let entries = entries(report)?;
+    let readme = readme(report, &entries);
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .last_modified_time(modified(report.made))
+        .unix_permissions(0o644);
+    let files = entries.iter().map(|entry| (entry.name, entry.content.as_slice()));
+    for (name, content) in std::iter::once(("README.txt", readme.as_bytes())).chain(files) {
+        zip.start_file(name, options)?;
+        zip.write_all(content)?;
+    }
+    Ok(zip.finish()?.into_inner())
+}
+
+/// What there is something to write into.
+fn entries(report: &Report<'_>) -> anyhow::Result<Vec<Entry>> {
+    let mut entries = vec![
+        Entry { name: "report.html", about: "The report, for people.", content: report.page().into_bytes() },
+        Entry {
+            name: "findings.json",
+            about: "The findings, as gatepost why --format json has them.",
+            content: findings(report)?,
+        },
+    ];
+    let mut add = |name, about, content: Vec<u8>| entries.push(Entry { name, about, content });
+    if !report.excerpts.rows.is_empty() {
+        let about = "What happened to the messages concerned, in the columns of Exchange Online's\n    \
+                     extended report; no subjects. Readable again: gatepost why --message-trace.";
+        add("message-trace.csv", about, message_trace(report)?);
+    }
+    if !report.excerpts.sessions.is_empty() {
+        let about = "What was said in the sessions concerned, in the format of Exchange's protocol logs,\n    \
+                     below header lines that begin with #. Readable again: gatepost why --protocol-log.";
+        add("protocol-log.csv", about, protocol_log(report));
+    }
+    let attempts = attempts(report.findings);
+    let (handshakes, suites) = (handshakes(&attempts), suites(&attempts));
+    if !handshakes.is_empty() {
+        let about = "What both sides offered and chose in TLS, alerts, certificates, and how it ended;\n    \
+                     versions, suites and groups by their IANA numbers, with a list of the suites' names.";
+        let value = json!({ "cipher_suites": suites, "handshakes": handshakes });
+        let value = private(value, report.addresses);
+        add("handshakes.json", about, pretty_json(&value)?.into_bytes());
+    }
+    Ok(entries)
+}
+
+fn findings(report: &Report<'_>) -> anyhow::Result<Vec<u8>> {
+    let findings: Vec<&Finding> = report.findings.iter().map(|explained| &explained.finding).collect();
+    let value = private(super::findings_json(&findings, &report.read), report.addresses);
+    Ok((pretty_json(&value)? + "\n").into_bytes())
+}
+
+/// With every text in it as strangers may read it.
+fn private(value: Value, addresses: &Addresses) -> Value {
+    match value {
+        Value::String(text) => Value::String(addresses.private(&text)),
+        Value::Array(values) => values.into_iter().map(|value| private(value, addresses)).collect(),
+        Value::Object(values) => values.into_iter().map(|(key, value)| (key, private(value, addresses))).collect(),
+        other => other,
+    }
+}
+
+fn message_trace(report: &Report<'_>) -> anyhow::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let mut writer = EventWriter::new(&mut content, Layout::ExtendedReport, Encoding::Utf8, report.made)?;
+    for row in &report.excerpts.rows {
+        writer.write(&private_row(row, report.addresses))?;
+    }
+    writer.flush()?;
+    drop(writer);
+    Ok(content)
+}
+
+fn private_row(row: &Row, addresses: &Addresses) -> Row {
+    row.map(|column, value| match column {
+        // Content, even of what is shown with addresses.
+        Column::MessageSubject => String::new(),
+        // Not an address, but what both sides find the message by.
+        Column::MessageId => addresses.private_id(value),
+        _ => addresses.private(value),
+    })
+}
+
+fn protocol_log(report: &Report<'_>) -> Vec<u8> {
+    let mut content = protocol_log::header(LogType::Send, report.made);
+    for row in report.excerpts.sessions.iter().flat_map(|session| &session.rows) {
+        let private = |text: &String| report.addresses.private(text);
+        let (data, context) = (private(&row.data), private(&row.context));
+        content.push_str(&protocol_log::row(&protocol_log::Row { data, context, ..row.clone() }));
+    }
+    content.into_bytes()
+}
+
+fn handshakes(attempts: &[&Attempt]) -> Vec<Value> {
+    let view = |attempt: &&Attempt| {
+        let facts = attempt.handshake.as_ref()?;
+        Some(json!({
+            "at": attempt.at,
+            "worked": attempt.failure.is_none(),
+            "failure": attempt.failure.as_ref().map(|failed| &failed.text),
+            "node": attempt.node,
+            "tls_policy": attempt.tls_policy,
+            "destination": attempt.destination.as_ref().map(|(host, port)| format!("{host}:{port}")),
+            "destination_address": attempt.destination_address,
+            "source": attempt.source,
+            "where": diagnosis::in_words(&attempt.places),
+            "facts": facts,
+        }))
+    };
+    attempts.iter().filter_map(view).collect()
+}
+
+/// The names of the suites that occur, by their numbers.
+fn suites(attempts: &[&Attempt]) -> BTreeMap<u16, String> {
+    let facts = attempts.iter().filter_map(|attempt| attempt.handshake.as_ref());
+    let of = |facts: &HandshakeFacts| {
+        let offered = facts.client_hello.as_ref().map(|hello| hello.cipher_suites.clone()).unwrap_or_default();
+        offered.into_iter().chain(facts.server_hello.as_ref().map(|hello| hello.cipher_suite))
+    };
+    facts.flat_map(of).map(|suite| (suite.0, suite.to_string())).collect()
+}
+
+fn readme(report: &Report<'_>, entries: &[Entry]) -> String {
+    let mut text = format!(
+        "Why mail is stuck: findings and what stands behind them\nMade {:.0} by Gatepost {}. All times are in UTC.\n\n",
+        report.made,
+        env!("CARGO_PKG_VERSION")
+    );
+    for Entry { name, about, .. } in entries {
+        text.push_str(&format!("{name}\n    {about}\n"));
+    }
+    text.push_str(&format!(
+        "\nOf each finding, up to the first {FINDINGS_MAX}, the newest {ATTEMPTS_MAX} attempts that failed are quoted, and as\n\
+         many that worked.\n"
+    ));
+    for part in &report.excerpts.left_out {
+        text.push_str(&format!("Left out: {part}.\n"));
+    }
+    text.push_str(&format!("{} Content of messages is never in it.\n", report.addresses.note()));
+    text.replace('\n', "\r\n")
+}
+
+/// Zip knows no time zones: in UTC, as all of it.
+fn modified(at: Timestamp) -> DateTime {
+    let at = at.to_zoned_datetime(TimeZone::UTC);
+    let part = |number: i8| u8::try_from(number).unwrap_or(0);
+    let year = u16::try_from(at.year()).unwrap_or(1980);
+    DateTime::from_date_and_time(
+        year,
+        part(at.month()),
+        part(at.day()),
+        part(at.hour()),
+        part(at.minute()),
+        part(at.second()),
+    )
+    .unwrap_or_default()
+}

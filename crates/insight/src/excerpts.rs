@@ -1,0 +1,305 @@
+//! What stands behind findings, word for word: the rows and sessions of the attempts that were kept in full. Read again
+//! from where it lies, since there is much more of it than anybody wants to see.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use capture::Options;
+use diagnosis::{Attempt, Explained, Place, Source};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use protocol::tls::Side;
+use store::Store;
+use trace::{
+    exim_log, message_trace, postfix_log,
+    protocol_log::{self, RowKind, Session, sessions},
+};
+use uuid::Uuid;
+
+use crate::export::row as event_row;
+
+/// Attempts that are shown of each finding, and as many that worked.
+pub(crate) const ATTEMPTS_MAX: usize = 25;
+/// Findings that are shown, and of which attempts are.
+pub(crate) const FINDINGS_MAX: usize = 20;
+/// Of the message trace.
+const ROWS_MAX: usize = 10_000;
+/// Of one session.
+const LINES_MAX: usize = 400;
+/// What is read of a node's own protocol logs, the newest first.
+const LOGS_BYTES_MAX: u64 = 256 << 20;
+/// How long before the note of its attempt a session's last line may be on disk: the store may be slow, the session may go
+/// on in the next file, and clocks differ.
+const LOG_MARGIN: Duration = Duration::from_secs(3600);
+
+/// Rows and sessions, newest first.
+#[derive(Debug, Default)]
+pub struct Excerpts {
+    pub rows: Vec<message_trace::Row>,
+    pub sessions: Vec<Session>,
+    /// What is not among them, for people.
+    pub left_out: Vec<String>,
+}
+
+/// The attempts behind the first findings, each once, the newest first.
+pub fn attempts<'a>(findings: &[Explained<'a>]) -> Vec<&'a Attempt> {
+    let of = |finding: &Explained<'a>| finding.failing().into_iter().chain(finding.working());
+    let mut known = HashSet::new();
+    let mut attempts: Vec<&Attempt> = findings.iter().take(FINDINGS_MAX).flat_map(of).collect();
+    attempts.retain(|attempt| known.insert(std::ptr::from_ref::<Attempt>(attempt)));
+    attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
+    attempts
+}
+
+impl Excerpts {
+    /// Adds what the history has, and the protocol logs that this node writes into `folder`.
+    pub async fn add_store<S: Store>(&mut self, store: &S, attempts: &[&Attempt], folder: &Path) -> store::Result<()> {
+        let ids = attempts.iter().filter_map(|attempt| attempt.message.as_ref()?.parse::<Uuid>().ok());
+        for id in ids.collect::<BTreeSet<_>>() {
+            let Some(record) = store.message(id).await? else { continue };
+            for event in store.events(id).await? {
+                let of = record.deliveries.iter().find(|delivery| {
+                    event.recipient.as_ref().is_none_or(|recipient| *recipient == delivery.delivery.recipient)
+                });
+                self.rows.extend(of.and_then(|delivery| event_row(delivery, &event)));
+            }
+        }
+        let own = attempts.iter().flat_map(|attempt| &attempt.places).filter_map(|(_, place)| match place {
+            Place::Session { id, file: None } => Some(id.as_str()),
+            _ => None,
+        });
+        let wanted: HashSet<&str> = own.collect();
+        let oldest = attempts.iter().filter_map(|attempt| attempt.at).min();
+        let found = self.own_logs(folder, &wanted, written_since(oldest));
+        let missing = wanted.len() - found;
+        if missing > 0 {
+            self.left_out.push(format!(
+                "{missing} of {} sessions are not in this node's protocol logs: another node has them, or they were \
+                 deleted, or the log is off",
+                wanted.len()
+            ));
+        }
+        self.bound();
+        Ok(())
+    }
+
+    /// How many of the sessions there are.
+    fn own_logs(&mut self, folder: &Path, wanted: &HashSet<&str>, since: SystemTime) -> usize {
+        let mut left = LOGS_BYTES_MAX;
+        let mut rows = Vec::new();
+        for path in newest_files(folder, since) {
+            let Ok(file) = File::open(&path) else { continue };
+            let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+            // A log that is cut at the limit loses its last line.
+            rows.extend(rows_of(file.take(left), wanted));
+            left = left.saturating_sub(bytes);
+        }
+        // A session may go on in the next file.
+        let found = sessions(rows);
+        let count = found.len();
+        self.sessions.extend(found);
+        count
+    }
+
+    /// Adds what stands in the files that attempts were read from.
+    pub fn add_files(&mut self, attempts: &[&Attempt], now: Timestamp, zone: &TimeZone) {
+        let mut rows = Vec::new();
+        for ((source, file), wanted) in by_file(attempts) {
+            let before = self.rows.len() + self.sessions.len() + rows.len();
+            if let Ok(open) = File::open(file) {
+                match source {
+                    Source::ProtocolLog => rows.extend(rows_of(open, &wanted.sessions)),
+                    Source::Capture => self.capture(open, file, &wanted.numbers),
+                    Source::PostfixLog => self.log(postfix_log::reader(open, now, zone.clone()), &wanted.numbers),
+                    Source::EximLog => self.log(exim_log::reader(open, now, zone.clone()), &wanted.numbers),
+                    _ => self.trace(open, &wanted.numbers),
+                }
+            }
+            // A pipe, or a log that went its way meanwhile.
+            if self.rows.len() + self.sessions.len() + rows.len() == before {
+                self.left_out.push(format!("what stands in {file}: it could not be read a second time"));
+            }
+        }
+        self.sessions.extend(sessions(rows));
+        self.bound();
+    }
+
+    fn capture(&mut self, file: File, name: &str, wanted: &HashSet<u64>) {
+        let Ok(packets) = capture::Packets::open(file) else { return };
+        capture::sessions(packets, Options::default(), |session| {
+            if wanted.contains(&session.stream) {
+                self.sessions.push(log_of(&session, name));
+            }
+        });
+    }
+
+    fn log(&mut self, mut reader: trace::LogReader<File>, wanted: &HashSet<u64>) {
+        while let Some(Ok(row)) = reader.next() {
+            if wanted.contains(&reader.line()) {
+                self.rows.push(row);
+            }
+        }
+    }
+
+    fn trace(&mut self, file: File, wanted: &HashSet<u64>) {
+        let Ok(mut reader) = message_trace::Reader::new(file) else { return };
+        while let Some(Ok(row)) = reader.next() {
+            if wanted.contains(&reader.line()) {
+                self.rows.push(row);
+            }
+        }
+    }
+
+    fn bound(&mut self) {
+        self.rows.sort_by_key(|row| std::cmp::Reverse(row.at));
+        if self.rows.len() > ROWS_MAX {
+            let more = self.rows.len() - ROWS_MAX;
+            self.left_out.push(format!("{more} rows of the message trace: only the newest {ROWS_MAX} are here"));
+            self.rows.truncate(ROWS_MAX);
+        }
+        // The history and a file may have the same.
+        self.rows.dedup();
+        let mut known = HashSet::new();
+        self.sessions.retain(|session| known.insert(session.id.clone()));
+        self.sessions.sort_by_key(|session| std::cmp::Reverse(session.rows.first().and_then(|row| row.at)));
+        for session in &mut self.sessions {
+            if session.rows.len() > LINES_MAX {
+                let more = session.rows.len() - LINES_MAX;
+                self.left_out.push(format!("{more} lines of session {}", session.id));
+                session.rows.truncate(LINES_MAX);
+            }
+        }
+    }
+}
+
+/// What an attempt's session is called among the excerpts, by each source that has one.
+pub(crate) fn session_ids(attempt: &Attempt) -> Vec<String> {
+    let id = |(_, place): &(Source, Place)| match place {
+        Place::Session { id, .. } => Some(id.clone()),
+        // Numbers are of one file only.
+        Place::Stream { .. } => Some(place.to_string()),
+        Place::Line { .. } => None,
+    };
+    attempt.places.iter().filter_map(id).collect()
+}
+
+/// What is wanted of a file: sessions by their ids, lines or streams by their numbers.
+#[derive(Default)]
+struct Wanted<'a> {
+    sessions: HashSet<&'a str>,
+    numbers: HashSet<u64>,
+}
+
+/// The rows of the sessions that are wanted.
+fn rows_of(file: impl Read, wanted: &HashSet<&str>) -> Vec<protocol_log::Row> {
+    let Ok(reader) = protocol_log::Reader::new(file) else { return Vec::new() };
+    let rows = reader.map_while(Result::ok).filter(|row| wanted.contains(row.session.as_str()));
+    rows.map(|row| protocol_log::Row { data: without_credentials(row.data), ..row }).collect()
+}
+
+/// Some systems write down what follows the mechanism of AUTH (RFC 4954).
+fn without_credentials(line: String) -> String {
+    let mut words = line.split(' ');
+    match (words.next(), words.next(), words.next()) {
+        (Some(verb), Some(mechanism), Some(_)) if verb.eq_ignore_ascii_case("AUTH") => format!("{verb} {mechanism} …"),
+        _ => line,
+    }
+}
+
+fn by_file<'a>(attempts: &[&'a Attempt]) -> HashMap<(Source, &'a str), Wanted<'a>> {
+    let mut files: HashMap<_, Wanted<'_>> = HashMap::new();
+    for (source, place) in attempts.iter().flat_map(|attempt| &attempt.places) {
+        match place {
+            Place::Session { id, file: Some(file) } => {
+                files.entry((*source, file.as_str())).or_default().sessions.insert(id);
+            }
+            Place::Line { file, line: number } | Place::Stream { file, stream: number } => {
+                files.entry((*source, file.as_str())).or_default().numbers.insert(*number);
+            }
+            Place::Session { file: None, .. } => {}
+        }
+    }
+    files
+}
+
+/// When the log of the oldest attempt was written, at the earliest. An attempt is noted when it is over, and its last line
+/// is often on disk before that.
+fn written_since(oldest: Option<Timestamp>) -> SystemTime {
+    let since = oldest.and_then(|oldest| SystemTime::try_from(oldest).ok()?.checked_sub(LOG_MARGIN));
+    since.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// The newest first, without those that were last written before a time.
+fn newest_files(folder: &Path, since: SystemTime) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let modified = |entry: fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
+    let mut files: Vec<_> = entries.filter_map(modified).filter(|(modified, _)| *modified >= since).collect();
+    files.sort();
+    files.into_iter().rev().map(|(_, path)| path).collect()
+}
+
+/// A session of a capture as a protocol log has it.
+fn log_of(session: &capture::Session, file: &str) -> Session {
+    let id = Place::Stream { file: file.to_owned(), stream: session.stream }.to_string();
+    let mut log = Session { id: id.clone(), rows: Vec::new() };
+    let mut row = |at, kind, data: &str, context: String| {
+        log.rows.push(protocol_log::Row {
+            at: Some(at),
+            session: id.clone(),
+            sequence: log.rows.len() as u32,
+            local: session.client.to_string(),
+            remote: session.server.to_string(),
+            kind,
+            data: data.to_owned(),
+            context,
+            ..protocol_log::Row::default()
+        });
+    };
+    row(session.first, RowKind::Connect, "", String::new());
+    for line in &session.lines {
+        let at = Timestamp::from_nanosecond(i128::from(line.at_ns)).unwrap_or(session.first);
+        let kind = if line.side == Side::Client { RowKind::Sent } else { RowKind::Received };
+        row(at, kind, &line.text, String::new());
+    }
+    if let Some(facts) = &session.handshake {
+        let after = SignedDuration::from_micros(session.handshake_at_us.unwrap_or(0).try_into().unwrap_or(0));
+        let at = session.first.checked_add(after).unwrap_or(session.last);
+        row(at, RowKind::Information, "", format!("TLS: {facts}"));
+    }
+    row(session.last, RowKind::Disconnect, "", session.ended.map(|ended| ended.to_string()).unwrap_or_default());
+    log
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wanted_sessions_are_quoted_without_credentials() {
+        let log = "#Fields: date-time,connector-id,session-id,sequence-number,local-endpoint,remote-endpoint,event,data,context\r\n\
+                   2026-11-25T12:00:00.000Z,out,A,0,,192.0.2.1:25,>,AUTH PLAIN AGFsaWNlAHNlY3JldA==,\r\n\
+                   2026-11-25T12:00:00.000Z,out,B,0,,192.0.2.1:25,>,EHLO other,\r\n\
+                   2026-11-25T12:00:01.000Z,out,A,1,,192.0.2.1:25,>,AUTH LOGIN,\r\n";
+        let rows = rows_of(log.as_bytes(), &HashSet::from(["A"]));
+        let said: Vec<&str> = rows.iter().map(|row| row.data.as_str()).collect();
+        assert_eq!(said, ["AUTH PLAIN …", "AUTH LOGIN"]);
+    }
+
+    #[test]
+    fn a_log_written_before_its_attempt_was_noted_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let noted = Timestamp::now();
+        let write = |name: &str, seconds_before: u64| {
+            let file = File::create(folder.path().join(name)).unwrap();
+            file.set_modified(SystemTime::try_from(noted).unwrap() - Duration::from_secs(seconds_before)).unwrap();
+        };
+        write("SEND2026112508-1.LOG", 2);
+        write("SEND2026112408-1.LOG", 86_400);
+        let files = newest_files(folder.path(), written_since(Some(noted)));
+        assert_eq!(files, [folder.path().join("SEND2026112508-1.LOG")]);
+    }
+}

@@ -1,0 +1,158 @@
+//! Records and events as rows of Exchange's trace files. What the gateway cannot know stays empty.
+
+use store::{DeliveryRecord, State};
+use trace::{
+    Attempt, Event, EventKind, Received,
+    message_trace::{Column, CustomData, Row, Summary},
+};
+
+/// The sender for people: `<>` where it is the null sender.
+pub fn sender(record: &DeliveryRecord) -> &str {
+    record.message.sender.address().map_or("<>", |address| address.as_str())
+}
+
+/// One message of the enhanced summary, from its records.
+pub fn summary(records: &[DeliveryRecord]) -> Option<Summary> {
+    let first = records.first()?;
+    let recipient = |record: &DeliveryRecord| (record.delivery.recipient.as_str().to_owned(), status(record));
+    Some(Summary {
+        received: first.message.received,
+        sender: sender(first).to_owned(),
+        recipients: records.iter().map(recipient).collect(),
+        subject: first.message.subject.clone().unwrap_or_default(),
+        size_bytes: first.message.size_bytes,
+        message_id: message_id(first),
+        network_message_id: first.message.network_message_id.to_string(),
+        client_ip: first.message.client.map(|ip| ip.to_string()).unwrap_or_default(),
+        connector: first.delivery.connector.clone(),
+    })
+}
+
+fn status(record: &DeliveryRecord) -> &'static str {
+    match record.state {
+        State::Delivered => "Receive, Send",
+        State::Failed | State::Removed => "Receive, Fail",
+        State::Queued | State::Leased | State::Suspended if record.last_attempt.is_some() => "Receive, Defer",
+        State::Queued | State::Leased | State::Suspended => "Receive",
+    }
+}
+
+/// The Message-ID field, empty where there is none.
+pub fn message_id(record: &DeliveryRecord) -> String {
+    record.message.message_id.as_ref().map(|id| format!("<{id}>")).unwrap_or_default()
+}
+
+/// An event as Exchange would log it; `None` for what Exchange has no event for.
+pub fn row(record: &DeliveryRecord, event: &Event) -> Option<Row> {
+    let mut row = message_columns(record);
+    row.at = Some(event.at);
+    let recipient = event.recipient.as_ref().unwrap_or(&record.delivery.recipient);
+    row.set(Column::RecipientAddress, recipient.as_str());
+    let (source, name) = match &event.kind {
+        EventKind::Received(received) => {
+            set_received(&mut row, received, event);
+            ("SMTP", "RECEIVE")
+        }
+        EventKind::Delivered { attempt, reply } => {
+            set_attempt(&mut row, attempt, event);
+            row.set(Column::RecipientStatus, reply.to_string());
+            ("SMTP", "SEND")
+        }
+        EventKind::Deferred { attempt, failure, .. } | EventKind::HostFailed { attempt, failure } => {
+            set_attempt(&mut row, attempt, event);
+            row.set(Column::RecipientStatus, last_error(&failure.summary(), Some(attempt), event));
+            ("SMTP", "DEFER")
+        }
+        EventKind::Failed { attempt, failure } => {
+            if let Some(attempt) = attempt {
+                set_attempt(&mut row, attempt, event);
+            }
+            row.set(Column::RecipientStatus, last_error(&failure.summary(), attempt.as_ref(), event));
+            ("SMTP", "FAIL")
+        }
+        EventKind::Notified { notice, .. } => {
+            row.set(Column::Reference, notice.to_string());
+            ("DSN", "DSN")
+        }
+        EventKind::Removed { by } => {
+            row.set(Column::SourceContext, format!("removed by {by}"));
+            ("ADMIN", "FAIL")
+        }
+        EventKind::Interrupted { .. }
+        | EventKind::NoticeWithheld { .. }
+        | EventKind::Suspended { .. }
+        | EventKind::Resumed { .. }
+        | EventKind::Retried { .. } => return None,
+    };
+    row.set(Column::Source, source);
+    row.set(Column::EventId, name);
+    Some(row)
+}
+
+/// What all events of a message have in common.
+fn message_columns(record: &DeliveryRecord) -> Row {
+    let mut row = Row::default();
+    let message = &record.message;
+    let client = message.client.map(|ip| ip.to_string()).unwrap_or_default();
+    row.set(Column::InternalMessageId, message.key.0.to_string());
+    row.set(Column::MessageId, message_id(record));
+    row.set(Column::NetworkMessageId, message.network_message_id.to_string());
+    row.set(Column::TotalBytes, message.size_bytes.to_string());
+    row.set(Column::RecipientCount, "1");
+    row.set(Column::MessageSubject, message.subject.clone().unwrap_or_default());
+    row.set(Column::SenderAddress, sender(record));
+    row.set(Column::ReturnPath, sender(record));
+    row.set(Column::MessageInfo, format!("{:.3}", message.received));
+    row.set(Column::Directionality, "Incoming");
+    row.set(Column::OriginalClientIp, client);
+    row.set(Column::TransportTrafficType, "Email");
+    row
+}
+
+fn set_received(row: &mut Row, received: &Received, event: &Event) {
+    row.set(Column::ClientIp, received.from.map(|ip| ip.to_string()).unwrap_or_default());
+    row.set(Column::ClientHostname, received.hello.clone());
+    row.set(Column::ServerHostname, event.node.clone());
+    // Joins to the protocol log.
+    row.set(Column::SourceContext, format!("{};{:.3};0", received.session, event.at));
+    row.set(Column::ConnectorId, format!("{}\\Inbound", event.node));
+    row.set(Column::RecipientCount, received.recipients.to_string());
+    row.set(Column::TotalBytes, received.size_bytes.to_string());
+    let mut data = CustomData::default();
+    if let Some(tls) = &received.tls {
+        data.add_tls(&tls.version, &tls.cipher);
+    }
+    row.set(Column::CustomData, data);
+}
+
+fn set_attempt(row: &mut Row, attempt: &Attempt, event: &Event) {
+    row.set(Column::ClientIp, attempt.local.map(|local| local.ip().to_string()).unwrap_or_default());
+    row.set(Column::ClientHostname, event.node.clone());
+    if let Some(destination) = &attempt.destination {
+        row.set(Column::ServerHostname, destination.host.clone());
+        row.set(Column::ServerIp, destination.address.map(|address| address.ip().to_string()).unwrap_or_default());
+    }
+    row.set(Column::SourceContext, attempt.session.clone());
+    row.set(Column::ConnectorId, attempt.connector.clone());
+    let mut data = CustomData::default();
+    data.add("TlsPolicy", &attempt.tls_policy);
+    if let Some(version) = attempt.plan_version {
+        data.add("RolloutPlan", version);
+    }
+    if let Some(tls) = &attempt.tls {
+        data.add_tls(&tls.version, &tls.cipher);
+    }
+    if let Some(facts) = attempt.handshake.as_ref().filter(|facts| !facts.completed) {
+        data.add("TlsHandshake", facts.to_string().replace(';', ","));
+    }
+    row.set(Column::CustomData, data);
+}
+
+/// The container that Exchange puts a failure into.
+fn last_error(text: &str, attempt: Option<&Attempt>, event: &Event) -> String {
+    let destination = attempt.and_then(|attempt| attempt.destination.as_ref());
+    let host = destination.map(|destination| destination.host.as_str()).unwrap_or_default();
+    let address = destination.and_then(|destination| destination.address);
+    let ip = address.map(|address| address.ip().to_string()).unwrap_or_default();
+    format!("[{{LED={text}}};{{MSG=}};{{FQDN={host}}};{{IP={ip}}};{{LRT={:.3}}}]", event.at)
+}

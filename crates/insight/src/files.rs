@@ -1,0 +1,148 @@
+//! Evidence from files of other systems. What cannot be read is told and skipped, and the rest is used.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
+
+use anyhow::{Context as _, bail};
+use diagnosis::{Source, sources};
+use jiff::{Timestamp, tz::TimeZone};
+use trace::{
+    LogReader, exim_log, message_trace,
+    message_trace::{Column, Row},
+    postfix_log,
+    protocol_log::{self, LogType, sessions},
+};
+
+use super::{Gathered, report::counted};
+
+/// Evidence from files, and what was wrong with some of them.
+pub struct Files {
+    pub gathered: Gathered,
+    /// Files that gave nothing, each with the reason.
+    pub skipped: Vec<String>,
+    /// For logs whose times name no year, or no zone.
+    pub now: Timestamp,
+    pub zone: TimeZone,
+}
+
+impl Files {
+    pub fn new(gathered: Gathered, now: Timestamp, zone: TimeZone) -> Self {
+        Self { gathered, skipped: Vec::new(), now, zone }
+    }
+
+    /// Reads files of one kind.
+    pub fn add(&mut self, source: Source, paths: &[impl AsRef<Path>]) {
+        for path in paths.iter().map(AsRef::as_ref) {
+            let before = self.gathered.evidence.told();
+            let result =
+                File::open(path).map_err(anyhow::Error::from).and_then(|file| self.read_file(source, file, path));
+            let attempts = self.gathered.evidence.told() - before;
+            let result = result.and_then(|()| match attempts {
+                0 => bail!("no attempt to deliver is in it"),
+                _ => Ok(()),
+            });
+            if attempts > 0 {
+                self.gathered.sources.push(format!("{} ({})", path.display(), counted(attempts, "attempt")));
+            }
+            if let Err(error) = result {
+                self.skipped.push(format!("{}: {error:#}", path.display()));
+            }
+        }
+    }
+
+    fn read_file(&mut self, source: Source, file: File, path: &Path) -> anyhow::Result<()> {
+        let name = path.display().to_string();
+        match source {
+            Source::ProtocolLog => self.protocol_log(file, path),
+            Source::Capture => self.capture(file, &name),
+            Source::Dsn => self.notification(file, &name),
+            Source::TlsReport => self.tls_report(file, &name),
+            Source::PostfixLog => self.log(source, postfix_log::reader(file, self.now, self.zone.clone()), &name),
+            Source::EximLog => self.log(source, exim_log::reader(file, self.now, self.zone.clone()), &name),
+            _ => {
+                let mut reader = message_trace::Reader::new(file)?;
+                self.rows(source, &mut reader, message_trace::Reader::line, &name)?;
+                self.gathered.read.rows_skipped += reader.skipped().0;
+                Ok(())
+            }
+        }
+    }
+
+    fn log(&mut self, source: Source, mut reader: LogReader<File>, name: &str) -> anyhow::Result<()> {
+        self.rows(source, &mut reader, LogReader::line, name)?;
+        self.gathered.read.rows_skipped += reader.lines_skipped;
+        Ok(())
+    }
+
+    fn rows<R: Iterator<Item = io::Result<Row>>>(
+        &mut self,
+        source: Source,
+        reader: &mut R,
+        line: fn(&R) -> u64,
+        name: &str,
+    ) -> anyhow::Result<()> {
+        while let Some(row) = reader.next() {
+            let row = row?;
+            for column in [Column::SenderAddress, Column::RecipientAddress] {
+                self.gathered.addresses.learn(&row[column]);
+            }
+            sources::rows::add_row(&mut self.gathered.evidence, source, &row, name, line(reader));
+        }
+        Ok(())
+    }
+
+    fn notification(&mut self, file: File, name: &str) -> anyhow::Result<()> {
+        let dsn = trace::dsn::read(&whole(file)?).context("it is no delivery status notification")?;
+        for recipient in &dsn.recipients {
+            let addresses = recipient.final_recipient.iter().chain(&recipient.original_recipient);
+            addresses.for_each(|address| self.gathered.addresses.learn(&address.text));
+        }
+        sources::dsn::add_notification(&mut self.gathered.evidence, &dsn, name);
+        Ok(())
+    }
+
+    fn tls_report(&mut self, file: File, name: &str) -> anyhow::Result<()> {
+        let report = trace::tls_report::read(&whole(file)?)?;
+        sources::tls_report::add_report(&mut self.gathered.evidence, &report, name);
+        Ok(())
+    }
+
+    fn capture(&mut self, file: File, name: &str) -> anyhow::Result<()> {
+        let packets = capture::Packets::open(file)?;
+        capture::sessions(packets, capture::Options::default(), |session| {
+            session.lines.iter().for_each(|line| self.gathered.addresses.learn(&line.text));
+            sources::capture::hold_session(&mut self.gathered.evidence, session, name);
+        });
+        Ok(())
+    }
+
+    fn protocol_log(&mut self, file: File, path: &Path) -> anyhow::Result<()> {
+        let mut reader = protocol_log::Reader::new(file)?;
+        let rows = reader.by_ref().collect::<io::Result<Vec<_>>>()?;
+        self.gathered.read.rows_skipped += reader.rows_skipped();
+        if reader.log_type == Some(LogType::Receive) {
+            bail!("it is a log of the receiving side; the sender's tells why mail is stuck");
+        }
+        // A node's logs lie in folders of its own: mx1/protocol-log/SmtpSend/….
+        let node = path.ancestors().nth(3).and_then(|folder| folder.file_name()).and_then(|name| name.to_str());
+        let sessions = sessions(rows);
+        let said = sessions.iter().flat_map(|session| &session.rows);
+        said.for_each(|row| self.gathered.addresses.learn(&row.data));
+        sources::protocol_log::add_log(&mut self.gathered.evidence, &sessions, &path.display().to_string(), node);
+        Ok(())
+    }
+}
+
+/// Mails and reports are read whole, if they are no larger than any of them is.
+fn whole(file: File) -> anyhow::Result<Vec<u8>> {
+    const BYTES_MAX: u64 = 64 << 20;
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        bail!("larger than {} MiB: no notification or report is", BYTES_MAX >> 20);
+    }
+    Ok(bytes)
+}

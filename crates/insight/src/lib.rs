@@ -1,0 +1,46 @@
+//! Questions to the history, to files and to the fleet, and their answers as views that can be serialised.
+//!
+//! ```text
+//!   Search ──> store ──> views: deliveries, messages, incidents, rows of an export
+//!   history, files, connectors ──> Gathered ──diagnosis──> findings ──> report, bundle
+//! ```
+//!
+//! Nothing here parses a command line, serves HTTP or prints: callers decide what to show and where.
+
+mod addresses;
+mod bundle;
+mod connector;
+mod connectors;
+mod excerpts;
+pub mod export;
+mod files;
+mod gathered;
+mod id;
+mod impact;
+pub mod json;
+mod moment;
+mod pages;
+mod report;
+mod rollout;
+mod search;
+mod status;
+pub mod units;
+pub mod views;
+mod waiting;
+
+pub use addresses::Addresses;
+pub use bundle::bundle;
+pub use connector::{OfConnector, of_connector};
+pub use connectors::{ConnectorTls, Connectors};
+pub use excerpts::{Excerpts, attempts};
+pub use files::Files;
+pub use gathered::{Gathered, Read, findings_json};
+pub use id::Id;
+pub use impact::{Impact, impact};
+pub use moment::Moment;
+pub use pages::{Pages, page};
+pub use report::Report;
+pub use rollout::{Moved, trouble_of};
+pub use search::{Search, cursor_text, read_cursor, read_tls_version};
+pub use status::{Status, state_name};
+pub use waiting::WaitReasons;

@@ -1,0 +1,61 @@
+//! Reading what a search finds a page at a time.
+
+use std::mem;
+
+use store::{DeliveryRecord, Result, Store, TraceCursor, TraceQuery};
+
+/// Records read at a time: memory does not grow with the length of an export.
+const PAGE_ROWS: u32 = 2000;
+
+/// The rows that a query asks for, and where the next page begins, if there is one.
+pub async fn page<S: Store>(store: &S, query: TraceQuery) -> Result<(Vec<DeliveryRecord>, Option<TraceCursor>)> {
+    let limit = query.limit as usize;
+    // One more than is shown tells whether there are more.
+    let mut records = store.trace(TraceQuery { limit: query.limit.saturating_add(1), ..query }).await?;
+    let is_more = records.len() > limit;
+    records.truncate(limit);
+    let next = records.last().filter(|_| is_more).map(TraceCursor::from);
+    Ok((records, next))
+}
+
+/// All that a query asks for, in pages that part no message.
+pub struct Pages {
+    query: TraceQuery,
+    /// Rows that may still be read.
+    left: u32,
+    /// The last message of the page before, which may go on in the next.
+    carried: Vec<DeliveryRecord>,
+    /// Where those begin that are not shown any more; `None` while reading, and where there are none.
+    pub next: Option<TraceCursor>,
+}
+
+impl Pages {
+    pub fn new(query: TraceQuery) -> Self {
+        Self { left: query.limit, query, carried: Vec::new(), next: None }
+    }
+
+    pub async fn read<S: Store>(&mut self, store: &S) -> Result<Option<Vec<DeliveryRecord>>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let limit = self.left.min(PAGE_ROWS);
+        let (records, next) = page(store, TraceQuery { limit, ..self.query.clone() }).await?;
+        self.query.after = next;
+        self.left = if next.is_some() { self.left - limit } else { 0 };
+        let mut whole = mem::take(&mut self.carried);
+        whole.extend(records);
+        if self.left == 0 {
+            self.next = next;
+        } else {
+            self.carried = whole.split_off(last_message(&whole));
+        }
+        Ok(Some(whole))
+    }
+}
+
+/// Where the records of the last message begin.
+fn last_message(records: &[DeliveryRecord]) -> usize {
+    let Some(last) = records.last() else { return 0 };
+    let other = records.iter().rposition(|record| record.message.key != last.message.key);
+    other.map_or(0, |other| other + 1)
+}

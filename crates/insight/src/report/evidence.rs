@@ -1,0 +1,197 @@
+//! What a finding rests on: its evidence in words, the newest attempts, and what was said in one of each kind.
+
+use diagnosis::{Attempt, Explained, Finding, in_words};
+use jiff::{Timestamp, tz::TimeZone};
+use maud::{Markup, html};
+use trace::protocol_log::{RowKind, Session};
+
+use super::Report;
+use crate::excerpts::session_ids;
+
+/// Attempts of each kind in the table.
+const ATTEMPTS_MAX: usize = 3;
+/// Lines of a conversation: more belong into the bundle.
+const LINES_MAX: usize = 40;
+
+impl Report<'_> {
+    pub(super) fn evidence(&self, explained: &Explained<'_>) -> Markup {
+        let (failing, working) = (explained.failing(), explained.working());
+        html! {
+            section {
+                h2 { "Evidence" }
+                (self.pieces(&explained.finding, usize::MAX))
+                (self.attempts(&failing, &working))
+                (self.conversations(&failing, &working))
+            }
+        }
+    }
+
+    /// The first of a finding's pieces of evidence.
+    pub(super) fn pieces(&self, finding: &Finding, most: usize) -> Markup {
+        html! {
+            ul {
+                @for (what, places) in pieces(finding).into_iter().take(most) {
+                    li { (self.text(what)) " " span.quiet { (self.text(&places.join(", "))) } }
+                }
+            }
+        }
+    }
+
+    fn attempts(&self, failing: &[&Attempt], working: &[&Attempt]) -> Markup {
+        let shown: Vec<&Attempt> =
+            failing.iter().take(ATTEMPTS_MAX).chain(working.iter().take(ATTEMPTS_MAX)).copied().collect();
+        let columns: Vec<&Column> = COLUMNS.iter().filter(|column| column.tells(&shown)).collect();
+        html! {
+            @if !shown.is_empty() {
+                h3 { "The newest attempts" }
+                table.attempts {
+                    thead { tr { @for Column { name, .. } in &columns { th scope="col" { (name) } } } }
+                    tbody {
+                        @for attempt in shown {
+                            tr {
+                                @for Column { name, value, .. } in &columns {
+                                    td data-label=(name) { span { (self.text(&value(attempt))) } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The newest of each kind that was written down.
+    fn conversations(&self, failing: &[&Attempt], working: &[&Attempt]) -> Markup {
+        let find = |attempts: &[&Attempt]| attempts.iter().find_map(|attempt| self.conversation(attempt));
+        let (failed, worked) = (find(failing), find(working));
+        html! {
+            @if failed.is_some() || worked.is_some() {
+                h3 { "What was said" }
+                div.conversations { (failed.unwrap_or_default()) (worked.unwrap_or_default()) }
+            }
+        }
+    }
+
+    fn conversation(&self, attempt: &Attempt) -> Option<Markup> {
+        let find = |id: String| self.excerpts.sessions.iter().find(|session| session.id == id);
+        let session = session_ids(attempt).into_iter().find_map(find)?;
+        let caption = if attempt.failure.is_some() { "An attempt that failed" } else { "An attempt that worked" };
+        Some(self.lines(caption, &place(attempt), session))
+    }
+
+    fn lines(&self, caption: &str, place: &str, session: &Session) -> Markup {
+        let more = session.rows.len().saturating_sub(LINES_MAX);
+        html! {
+            figure {
+                figcaption { (caption) " " span.quiet { (self.text(place)) } }
+                pre {
+                    @for row in session.rows.iter().take(LINES_MAX) {
+                        span.line {
+                            span.quiet { (row.at.map(clock).unwrap_or_default()) } " " (sign(row.kind)) " "
+                            (self.text(if row.data.is_empty() { &row.context } else { &row.data })) "\n"
+                        }
+                    }
+                    @if more > 0 { "… " (more) " more lines\n" }
+                }
+            }
+        }
+    }
+}
+
+/// Each with where it stands. The comparison is left out: it has a section of its own.
+fn pieces(finding: &Finding) -> Vec<(&str, Vec<&str>)> {
+    let mut pieces: Vec<(&str, Vec<&str>)> = Vec::new();
+    for piece in finding.evidence.iter().skip(usize::from(finding.scope.split.is_some())) {
+        match pieces.iter_mut().find(|(what, _)| without_duration(what) == without_duration(&piece.what)) {
+            Some((_, places)) => places.push(&piece.place),
+            None => pieces.push((&piece.what, vec![&piece.place])),
+        }
+    }
+    pieces
+}
+
+/// What differs in nothing but how long it took is the same.
+fn without_duration(what: &str) -> String {
+    let is_number = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit());
+    let words: Vec<&str> = what.split(' ').collect();
+    let is_duration = |at: usize| words.get(at + 1) == Some(&"ms") && words.get(at).is_some_and(is_number);
+    words.iter().enumerate().filter(|(at, _)| !is_duration(*at)).map(|(_, word)| *word).collect::<Vec<_>>().join(" ")
+}
+
+/// Who spoke, in words where a sign would have to be learnt.
+fn sign(kind: RowKind) -> &'static str {
+    match kind {
+        RowKind::Connect => "connected",
+        RowKind::Disconnect => "ended:",
+        RowKind::Sent => "→",
+        RowKind::Received => "←",
+        RowKind::Information => "·",
+    }
+}
+
+/// A column of the table of attempts.
+struct Column {
+    name: &'static str,
+    value: fn(&Attempt) -> String,
+    /// Left out where it is the same everywhere.
+    only_if_it_differs: bool,
+}
+
+const COLUMNS: [Column; 6] = [
+    Column { name: "Time, UTC", value: time, only_if_it_differs: false },
+    Column { name: "Node", value: |attempt| attempt.node.clone().unwrap_or_default(), only_if_it_differs: true },
+    Column {
+        name: "TLS policy",
+        value: |attempt| attempt.tls_policy.clone().unwrap_or_default(),
+        only_if_it_differs: true,
+    },
+    Column { name: "Destination", value: destination, only_if_it_differs: true },
+    Column { name: "Outcome", value: outcome, only_if_it_differs: false },
+    Column { name: "Where", value: place, only_if_it_differs: false },
+];
+
+impl Column {
+    fn tells(&self, attempts: &[&Attempt]) -> bool {
+        let mut values = attempts.iter().map(|attempt| (self.value)(attempt));
+        let first = values.next();
+        !self.only_if_it_differs || values.any(|value| Some(value) != first)
+    }
+}
+
+fn time(attempt: &Attempt) -> String {
+    let text = |at: Timestamp| at.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string();
+    attempt.at.map(text).unwrap_or_default()
+}
+
+fn destination(attempt: &Attempt) -> String {
+    let host = attempt.destination.as_ref().map(|(host, port)| format!("{host}:{port}"));
+    match (host, attempt.destination_address) {
+        (Some(host), Some(address)) if !host.contains(&address.to_string()) => format!("{host} ({address})"),
+        (Some(host), _) => host,
+        (None, address) => address.map(|address| address.to_string()).unwrap_or_default(),
+    }
+}
+
+fn outcome(attempt: &Attempt) -> String {
+    match (&attempt.failure, &attempt.tls) {
+        (Some(failure), _) => format!("Failed: {}", without_host(&failure.text)),
+        (None, Some((version, cipher))) => format!("Worked, {version} {cipher}"),
+        (None, None) => "Worked".to_owned(),
+    }
+}
+
+/// Without the destination that the gateway's own words begin with: `mail.onprem.test:25 [192.0.2.1]: `.
+fn without_host(failure: &str) -> &str {
+    match failure.split_once("]: ") {
+        Some((before, rest)) if before.split(' ').count() == 2 => rest,
+        _ => failure,
+    }
+}
+
+fn place(attempt: &Attempt) -> String {
+    in_words(&attempt.places)
+}
+
+fn clock(at: Timestamp) -> String {
+    at.to_zoned_datetime(TimeZone::UTC).strftime("%H:%M:%S%.3f").to_string()
+}

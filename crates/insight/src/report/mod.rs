@@ -1,0 +1,264 @@
+//! Findings as one HTML page that needs nothing else: for the administrator on the other side, for paper, for a ticket.
+//!
+//! Everything in it is escaped by the templates, and no address of a person stands in it unless that was asked for.
+
+mod evidence;
+mod experiment;
+mod picture;
+mod style;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod who;
+
+use diagnosis::{Explained, Finding, Remedy, Side, causes};
+use jiff::{Timestamp, tz::TimeZone};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{Addresses, Excerpts, Gathered, Read, excerpts::FINDINGS_MAX};
+use protocol::text::clean;
+
+/// Nobody reads a longer line.
+const TEXT_MAX: usize = 1000;
+
+/// What a report tells.
+pub struct Report<'a> {
+    pub findings: &'a [Explained<'a>],
+    pub excerpts: Excerpts,
+    pub addresses: &'a Addresses,
+    pub read: Read,
+    pub sources: &'a [String],
+    /// Files that gave nothing, each with the reason.
+    pub skipped: &'a [String],
+    pub made: Timestamp,
+}
+
+impl<'a> Report<'a> {
+    pub fn new(
+        findings: &'a [Explained<'a>],
+        gathered: &'a Gathered,
+        excerpts: Excerpts,
+        skipped: &'a [String],
+        made: Timestamp,
+    ) -> Self {
+        let Gathered { read, sources, addresses, .. } = gathered;
+        Self { findings, excerpts, addresses, read: read.clone(), sources, skipped, made }
+    }
+
+    /// The whole page.
+    pub fn page(&self) -> String {
+        let first = self.findings.first();
+        let title = first.map_or_else(|| "Nothing wrong was found".to_owned(), |first| headline(&first.finding));
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta http-equiv="Content-Security-Policy" content=(style::policy());
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    meta name="referrer" content="no-referrer";
+                    title { (self.text(&title)) }
+                    style { (PreEscaped(style::STYLE)) }
+                }
+                body {
+                    main {
+                        @match first {
+                            Some(first) => (self.root_cause(first, &title)),
+                            None => (self.nothing(&title)),
+                        }
+                        (self.others())
+                        (self.about())
+                    }
+                }
+            }
+        };
+        page.into_string()
+    }
+
+    /// Foreign text as strangers may read it, and so that it cannot lie about its order.
+    fn text(&self, text: &str) -> String {
+        let text = clean(&self.addresses.private(text));
+        match text.char_indices().nth(TEXT_MAX) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text,
+        }
+    }
+
+    fn nothing(&self, title: &str) -> Markup {
+        html! {
+            header {
+                h1 { (title) }
+                p.lead { "All is well in what was read: " (counted(self.read.attempts, "attempt")) " to deliver." }
+            }
+        }
+    }
+
+    fn root_cause(&self, explained: &Explained<'_>, title: &str) -> Markup {
+        let finding = &explained.finding;
+        html! {
+            header {
+                p.kicker { "Mail delivery report" }
+                h1 { (self.text(title)) }
+                p.lead { (self.text(&detail(finding))) }
+                (self.key_figures(finding))
+            }
+            (self.who(explained))
+            (self.evidence(explained))
+            (self.tls(explained))
+            (self.experiment(finding))
+            section {
+                h2 { "What to do" }
+                (remedies(&finding.remedy))
+            }
+            section {
+                h2 { "How to verify it" }
+                p { "Before a change, and after it:" }
+                pre { code { (self.text(&finding.check)) } }
+            }
+        }
+    }
+
+    fn key_figures(&self, finding: &Finding) -> Markup {
+        html! {
+            dl.figures {
+                div { dt { "Cause" } dd { (finding.cause) } }
+                div { dt { "Confidence" } dd { (sure(finding)) } }
+                div { dt { "Messages pending" } dd { (finding.messages_pending) } }
+                @if let (Some(first), Some(last)) = (finding.first_seen, finding.last_seen) {
+                    div { dt { "Seen" } dd { (span(first, last)) } }
+                }
+            }
+        }
+    }
+
+    /// What was found beside the root cause, in short.
+    fn others(&self) -> Markup {
+        let others = self.findings.get(1..).unwrap_or_default();
+        let more = others.len().saturating_sub(FINDINGS_MAX - 1);
+        html! {
+            @if !others.is_empty() {
+                section {
+                    h2 { "Also found" }
+                    @for explained in others.iter().take(FINDINGS_MAX - 1) { (self.other(&explained.finding)) }
+                    @if more > 0 { p.quiet { "And " (more) " more." } }
+                }
+            }
+        }
+    }
+
+    fn other(&self, finding: &Finding) -> Markup {
+        html! {
+            article {
+                h3 { (self.text(&headline(finding))) }
+                p { (self.text(&detail(finding))) " " span.quiet { "Cause " (finding.cause) ", " (sure(finding)) "." } }
+                (self.pieces(finding, 1))
+                (remedies(&finding.remedy))
+                p { "Verify: " code { (self.text(&finding.check)) } }
+            }
+        }
+    }
+
+    /// What it rests on, and when and by what it was made.
+    fn about(&self) -> Markup {
+        let Read { attempts, rows_skipped, attempts_joined, ref clocks, .. } = self.read;
+        html! {
+            section.about {
+                h2 { "About this report" }
+                dl {
+                    dt { "Read" }
+                    dd {
+                        (counted(attempts, "attempt")) " to deliver, from"
+                        ul { @for source in self.sources { li { (self.text(source)) } } }
+                    }
+                    @if attempts_joined > 0 {
+                        dt { "Joined" }
+                        dd {
+                            "What several of these tell of one attempt, " (counted(attempts_joined, "time")) "."
+                            @if !clocks.is_empty() { ul { @for clock in clocks { li { (self.text(&clock.to_string())) } } } }
+                        }
+                    }
+                    dt { "Skipped" }
+                    dd {
+                        @if rows_skipped == 0 && self.skipped.is_empty() { "Nothing." }
+                        @else { (counted(rows_skipped, "line")) " of no message, or beyond reading." }
+                        @if !self.skipped.is_empty() { ul { @for skipped in self.skipped { li { (self.text(skipped)) } } } }
+                    }
+                    dt { "Left out" }
+                    dd {
+                        "All but the newest attempts: they are counted, and not quoted."
+                        @if !self.excerpts.left_out.is_empty() {
+                            ul { @for part in &self.excerpts.left_out { li { (self.text(part)) "." } } }
+                        }
+                    }
+                    dt { "Privacy" }
+                    dd { (self.addresses.note()) " Content of messages is never in it." }
+                    dt { "Made" }
+                    dd { time datetime=(format!("{:.0}", self.made)) { (moment(self.made)) } " by Gatepost " (env!("CARGO_PKG_VERSION")) }
+                }
+            }
+        }
+    }
+}
+
+/// Who fails and by what, without numbers.
+fn headline(finding: &Finding) -> String {
+    let does = causes::CATALOGUE.iter().find(|cause| cause.id == finding.cause).map_or("fails", |cause| cause.does);
+    format!("{} {does}", finding.scope.destination)
+}
+
+/// The rest of the finding's sentence, as one of its own.
+fn detail(finding: &Finding) -> String {
+    let rest = finding.summary.strip_prefix(&headline(finding)).and_then(|rest| rest.strip_prefix(": "));
+    let rest = rest.unwrap_or(&finding.summary);
+    capitalised(rest) + "."
+}
+
+/// `1 attempt`, `2 attempts`
+pub(super) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default() + letters.as_str()
+}
+
+fn sure(finding: &Finding) -> String {
+    let percent = format!("{:.0} % sure", finding.confidence * 100.0);
+    if finding.is_root_cause() { percent } else { format!("a guess, {percent}") }
+}
+
+fn remedies(remedies: &[Remedy]) -> Markup {
+    let sides = [(Side::Destination, "Destination"), (Side::Gateway, "Gateway"), (Side::Network, "Network")];
+    html! {
+        dl.sides {
+            @for (side, name) in sides {
+                @let actions: Vec<_> = remedies.iter().filter(|remedy| remedy.side == side).collect();
+                @if !actions.is_empty() {
+                    div { dt { (name) } @for remedy in actions { dd { (remedy.action) } } }
+                }
+            }
+        }
+    }
+}
+
+/// `2026-11-25 08:10:00 to 08:50:12 UTC`
+fn span(first: Timestamp, last: Timestamp) -> String {
+    let from = moment(first);
+    if from == moment(last) { from } else { format!("{} to {}", from.trim_end_matches(" UTC"), later(first, last)) }
+}
+
+/// Without the day where that is the same.
+fn later(first: Timestamp, last: Timestamp) -> String {
+    let (from, to) = (moment(first), moment(last));
+    match (from.split_once(' '), to.split_once(' ')) {
+        (Some((before, _)), Some((day, time))) if day == before => time.to_owned(),
+        _ => to,
+    }
+}
+
+/// In UTC: a report is read in other time zones than it is made in.
+pub(super) fn moment(at: Timestamp) -> String {
+    at.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}

@@ -1,0 +1,159 @@
+//! What the page says of made-up cases, hostile ones among them.
+
+use diagnosis::{Evidence, Observed, Outcome, Place, Sign, Signs, Source, explain};
+use jiff::Timestamp;
+use protocol::{
+    smtp::Phase,
+    tls::{Alert, CipherSuite, ClientHello, HandshakeFacts, ServerHello, Side, WireVersion},
+};
+use trace::protocol_log::{self, RowKind, Session};
+
+use super::*;
+use crate::{attempts, bundle};
+
+const HOSTILE: &str = "</pre><script>alert(1)</script><img src=x onerror=\"alert(2)\">' \u{202e}&lt;";
+
+fn now() -> Timestamp {
+    "2026-11-25T12:00:00Z".parse().unwrap()
+}
+
+fn facts(versions: &[WireVersion], suites: &[u16], works: bool) -> HandshakeFacts {
+    let suites: Vec<CipherSuite> = suites.iter().map(|number| CipherSuite(*number)).collect();
+    let chosen = works.then_some(ServerHello {
+        version: WireVersion::TLS10,
+        cipher_suite: CipherSuite(5),
+        key_exchange: None,
+        retried: false,
+    });
+    let alert = Alert { by: Side::Server, description: Some(Alert::HANDSHAKE_FAILURE), fatal: true };
+    HandshakeFacts {
+        client_hello: Some(ClientHello {
+            versions: versions.to_vec(),
+            cipher_suites: suites,
+            extensions: Vec::new(),
+            server_name: None,
+            groups: Vec::new(),
+            signature_algorithms: Vec::new(),
+            length_bytes: 200,
+        }),
+        server_hello: chosen,
+        alerts: if works { Vec::new() } else { vec![alert] },
+        completed: works,
+        ..HandshakeFacts::default()
+    }
+}
+
+/// 20 attempts under the policy `modern` that fail, with `text`, and 20 under `legacy` that work.
+fn evidence(host: &str, text: &str) -> Evidence {
+    let mut evidence = Evidence::keeping(25);
+    let modern = facts(&[WireVersion::TLS12, WireVersion::TLS10], &[0xc02f], false);
+    let legacy = facts(&[WireVersion::TLS12, WireVersion::TLS10], &[0xc02f, 5], true);
+    for number in 0..40u64 {
+        let fails = number % 2 == 0;
+        let signs = Signs::default().and(Sign::HandshakeFailed).and(Sign::AlertHandshakeFailure);
+        let failed = Outcome::Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text };
+        let observed = Observed {
+            at: Timestamp::from_second(1_764_072_000 + number as i64).ok(),
+            message: Some(&number.to_string()),
+            recipient: Some("bob@onprem.test"),
+            node: Some(host),
+            destination: Some((host, 25)),
+            tls_policy: Some(if fails { "modern" } else { "legacy" }),
+            handshake: Some(if fails { &modern } else { &legacy }),
+            outcome: if fails { failed } else { Outcome::Worked },
+            ..Observed::by(Source::Attempt)
+        };
+        evidence.add(&observed, || Some(Place::Session { id: format!("{number:016X}"), file: None }));
+    }
+    evidence
+}
+
+/// The page, and what a zip holds.
+fn page(evidence: &Evidence, addresses: &Addresses, said: &str) -> String {
+    let findings = explain(evidence);
+    let ids: Vec<Session> = attempts(&findings)
+        .iter()
+        .flat_map(|attempt| crate::excerpts::session_ids(attempt))
+        .map(|id| {
+            let row = protocol_log::Row { kind: RowKind::Received, data: said.to_owned(), ..Default::default() };
+            Session { id, rows: vec![row] }
+        })
+        .collect();
+    let report = Report {
+        findings: &findings,
+        excerpts: Excerpts { sessions: ids, left_out: vec![said.to_owned()], ..Excerpts::default() },
+        addresses,
+        read: Read { attempts: 40, ..Read::default() },
+        sources: &[said.to_owned()],
+        skipped: &[said.to_owned()],
+        made: now(),
+    };
+    assert!(bundle(&report).is_ok());
+    report.page()
+}
+
+/// The names of a page's tags, as a browser would see them begin.
+fn tags(page: &str) -> Vec<&str> {
+    let names = page.split('<').skip(1).map(|tag| tag.split([' ', '>']).next().unwrap_or_default());
+    names.collect()
+}
+
+#[test]
+fn a_page_tells_who_fails_what_each_side_offered_and_what_to_do() {
+    let evidence = evidence("mail.onprem.test", "TLS handshake failed");
+    let page = page(&evidence, &Addresses::default(), "220 ready");
+    for part in [
+        "<h1>mail.onprem.test:25 has no TLS cipher suite in common with this gateway</h1>",
+        "it is the TLS policy",
+        "<th scope=\"row\">modern</th><td>20</td><td>0</td>",
+        "<th scope=\"row\">legacy</th><td>0</td><td>20</td>",
+        "aria-label=\"20 attempts\"",
+        "2025-11-25 12:00:38.000",
+        "session 0000000000000026",
+        "220 ready",
+        "When it works, the destination chooses TLS 1.0 and TLS_RSA_WITH_RC4_128_SHA. When it failed, the sender had \
+         not offered TLS_RSA_WITH_RC4_128_SHA.",
+        "<td class=\"quiet\">not offered</td><td><b>chosen</b>, 20 times</td>",
+        "Server sent alert 40 handshake_failure (fatal), 20 times",
+        "gatepost probe mail.onprem.test:25",
+        "2026-11-25 12:00:00 UTC",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+}
+
+#[test]
+fn foreign_text_stays_text() {
+    let expected = page(&evidence("mail.onprem.test", "a"), &Addresses::default(), "a");
+    let page = page(&evidence(HOSTILE, HOSTILE), &Addresses::default(), HOSTILE);
+    assert_eq!(tags(&page).into_iter().filter(|tag| ["script", "img", "/script"].contains(tag)).count(), 0, "{page}");
+    assert!(!page.contains('\u{202e}') && page.contains("&lt;script&gt;"), "{page}");
+    // The same elements as without: nothing was opened, nothing closed.
+    let of = |page: &str, tag: &str| tags(page).into_iter().filter(|known| *known == tag).count();
+    for tag in ["pre", "/pre", "h1", "table", "section", "/section", "style", "li"] {
+        assert_eq!(of(&page, tag), of(&expected, tag), "{tag}");
+    }
+}
+
+#[test]
+fn nobody_is_named_unless_it_is_wanted() {
+    let evidence = evidence("mail.onprem.test", "450 alice: <bob@onprem.test> unknown");
+    let mut addresses = Addresses::default();
+    addresses.learn("<alice@partner.test>");
+    let text = page(&evidence, &addresses, "MAIL FROM:<alice@partner.test>");
+    assert!(!text.contains("alice") && !text.contains("bob"), "{text}");
+    assert!(text.contains("450 withheld: &lt;withheld-1@onprem.test&gt; unknown"), "{text}");
+    let text = page(&evidence, &Addresses::shown(), "MAIL FROM:<alice@partner.test>");
+    assert!(text.contains("450 alice: &lt;bob@onprem.test&gt;") && text.contains("alice@partner.test"), "{text}");
+}
+
+#[test]
+fn the_policy_lets_in_the_style_and_nothing_else() {
+    let page = page(&evidence("mail.onprem.test", "a"), &Addresses::default(), "a");
+    let style = page.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>")).unwrap().0;
+    assert_eq!(style, style::STYLE);
+    assert!(page.contains(&format!("content=\"{}\"", style::policy())), "{page}");
+    for part in ["url(", "@import", " src=", " href=", " style="] {
+        assert!(!page.contains(part), "{part}");
+    }
+}

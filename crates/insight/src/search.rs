@@ -1,0 +1,144 @@
+//! A search of the history. The command line reads it from arguments, the HTTP API from parameters and Graph from
+//! `$filter`; what it means is said once, here.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use store::{AttemptMatch, DeliveryKey, SubjectMatch, TraceCursor, TraceQuery};
+
+use crate::{Id, Moment, Status, units::ByteSize};
+
+/// Which messages to look for. All conditions that are set must hold.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Search {
+    /// An address, `@domain`, `<>` for the null sender, or a pattern with `*`.
+    pub sender: Option<String>,
+    /// An address, `@domain`, or a pattern with `*`.
+    pub recipient: Option<String>,
+    /// The Message-ID field, with or without angle brackets.
+    pub message_id: Option<String>,
+    /// The network message id.
+    pub message: Option<Id>,
+    pub subject: Option<SubjectMatch>,
+    /// Empty: any.
+    pub status: Vec<Status>,
+    /// Received at or after.
+    pub since: Option<Moment>,
+    /// Received before.
+    pub until: Option<Moment>,
+    /// The client that sent it.
+    pub from_ip: Option<IpAddr>,
+    pub size_min: Option<ByteSize>,
+    pub size_max: Option<ByteSize>,
+    pub connector: Option<String>,
+    pub last_attempt: AttemptMatch,
+    /// Rows.
+    pub limit: u32,
+    pub after: Option<TraceCursor>,
+}
+
+/// Why a search cannot be meant.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SearchError {
+    #[error("the time range is reversed: --since is {since}, and --until is {until}")]
+    Reversed { since: Timestamp, until: Timestamp },
+    #[error("{option} '*' means every message; leave it out, or say --since with at most {WILDCARD_DAYS_MAX}d")]
+    Everything { option: &'static str },
+    #[error("{0} is only the beginning of an id")]
+    PartOfId(Id),
+}
+
+/// Longer than this, a pattern that fits everything is surely a mistake.
+const WILDCARD_DAYS_MAX: i64 = 90;
+
+impl Default for Search {
+    fn default() -> Self {
+        Self {
+            sender: None,
+            recipient: None,
+            message_id: None,
+            message: None,
+            subject: None,
+            status: Vec::new(),
+            since: None,
+            until: None,
+            from_ip: None,
+            size_min: None,
+            size_max: None,
+            connector: None,
+            last_attempt: AttemptMatch::default(),
+            limit: Self::ROWS,
+            after: None,
+        }
+    }
+}
+
+impl Search {
+    /// Rows where nothing is said: as many as Get-MessageTraceV2 of Exchange Online gives.
+    pub const ROWS: u32 = 1000;
+
+    /// What the store is asked.
+    pub fn query(&self, now: Timestamp) -> Result<TraceQuery, SearchError> {
+        let since = self.since.map(|since| since.timestamp(now));
+        let until = self.until.map(|until| until.timestamp(now));
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            return Err(SearchError::Reversed { since, until });
+        }
+        for (option, pattern) in [("--sender", &self.sender), ("--recipient", &self.recipient)] {
+            let is_anything = pattern.as_ref().is_some_and(|pattern| pattern.trim_matches(['*', '@']).is_empty());
+            let days = until.unwrap_or(now).duration_since(since.unwrap_or(Timestamp::UNIX_EPOCH)).as_hours() / 24;
+            if is_anything && days > WILDCARD_DAYS_MAX {
+                return Err(SearchError::Everything { option });
+            }
+        }
+        let message = match self.message {
+            Some(id) => Some(id.whole().ok_or(SearchError::PartOfId(id))?),
+            None => None,
+        };
+        let states = self.status.iter().flat_map(|status| status.states()).copied();
+        Ok(TraceQuery {
+            sender: self.sender.clone(),
+            recipient: self.recipient.clone(),
+            message_id: self.message_id.clone(),
+            network_message_id: message,
+            subject: self.subject.clone(),
+            states: (!self.status.is_empty()).then(|| states.collect()),
+            since,
+            until,
+            from_ip: self.from_ip,
+            size_min: self.size_min.map(ByteSize::bytes),
+            size_max: self.size_max.map(ByteSize::bytes),
+            connector: self.connector.clone(),
+            last_attempt: self.last_attempt.clone(),
+            limit: self.limit,
+            after: self.after,
+        })
+    }
+}
+
+/// A TLS version as people write it, in OpenSSL's words.
+pub fn read_tls_version(text: &str) -> Result<String, String> {
+    match text.to_ascii_lowercase().trim_start_matches("tls").trim_start_matches(['v', ' ']) {
+        "1" | "1.0" => Ok("TLSv1".to_owned()),
+        version @ ("1.1" | "1.2" | "1.3") => Ok(format!("TLSv{version}")),
+        "none" => Ok("none".to_owned()),
+        _ => Err("TLS versions are 1.0, 1.1, 1.2, 1.3, and none for plaintext".to_owned()),
+    }
+}
+
+/// Where a page begins, as [`cursor_text`] writes it.
+pub fn read_cursor(text: &str) -> Result<TraceCursor, String> {
+    let read = || {
+        let (received, delivery) = text.split_once('-')?;
+        let received = Timestamp::from_millisecond(received.parse().ok()?).ok()?;
+        Some(TraceCursor { received, delivery: DeliveryKey(delivery.parse().ok()?) })
+    };
+    read().ok_or_else(|| "take it from the last line of a page".to_owned())
+}
+
+/// As [`read_cursor`] reads it.
+pub fn cursor_text(cursor: TraceCursor) -> String {
+    format!("{}-{}", cursor.received.as_millisecond(), cursor.delivery.0)
+}

@@ -1,0 +1,9 @@
+//! Answers as JSON: what the command line prints, the API sends, and programs read back.
+
+mod delivery;
+mod finding;
+mod incident;
+
+pub use delivery::{CommandedView, CountView, DeliveryView, MessageView, TraceView};
+pub use finding::{ExperimentView, FindingView, PieceView, RemedyView, StepView};
+pub use incident::IncidentView;

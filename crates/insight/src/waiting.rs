@@ -1,0 +1,100 @@
+//! Why deliveries wait just now: the queue's word, the nodes' reports and the configuration, taken together.
+
+use std::collections::{HashMap, HashSet};
+
+use delivery::waiting;
+use jiff::Timestamp;
+use protocol::smtp::Failure;
+use store::{ConnectorReport, DeliveryRecord, NodeReport, State, Store};
+use trace::{Doing, Waiting};
+
+use crate::Connectors;
+
+/// What all nodes last said, and what is configured.
+pub struct WaitReasons<'a> {
+    reports: Vec<NodeReport>,
+    connectors: &'a dyn Connectors,
+    now: Timestamp,
+    /// By connector.
+    paused: HashMap<String, Failure>,
+}
+
+/// What an older report says of connectors is no longer believed.
+const REPORT_AGE_SECONDS_MAX: i64 = 60;
+
+impl<'a> WaitReasons<'a> {
+    pub async fn read<S: Store>(store: &S, connectors: &'a dyn Connectors, now: Timestamp) -> store::Result<Self> {
+        let mut reasons = Self { reports: store.reports().await?, connectors, now, paused: HashMap::new() };
+        reasons.paused = reasons.failures_of_paused();
+        Ok(reasons)
+    }
+
+    /// `None`: it is no longer in the queue.
+    pub fn waiting(&self, record: &DeliveryRecord) -> Option<Waiting> {
+        let queued_as = match record.state {
+            State::Queued => waiting::Standing::Queued,
+            State::Leased => waiting::Standing::Leased,
+            State::Suspended => waiting::Standing::Suspended,
+            State::Delivered | State::Failed | State::Removed => return None,
+        };
+        let connector = record.delivery.connector.as_str();
+        let facts = waiting::Facts {
+            standing: queued_as,
+            due: record.due,
+            lease: record.lease.as_ref().map(|lease| (lease.node.as_str(), lease.until)),
+            doing: self.doing(record),
+            suspended_by: record.suspended_by.as_deref(),
+            connector,
+            connector_exists: self.connectors.exists(connector),
+            backed_off_until: self.backed_off_until(connector),
+            limited: self.reports_on(connector).find_map(|report| report.limited.as_deref()),
+            node_last_seen: self.reports.iter().map(|report| report.at).max(),
+        };
+        Some(waiting::waiting(&facts, self.now))
+    }
+
+    /// The original cause: how the last attempt failed, or the failure of the paused connector that it waits for.
+    pub fn cause<'b>(&'b self, record: &'b DeliveryRecord) -> Option<&'b Failure> {
+        let paused = || self.paused.get(&record.delivery.connector).filter(|_| record.state == State::Queued);
+        record.delivery.failure.as_ref().or_else(paused)
+    }
+
+    /// The last failure of each connector that all nodes hold back.
+    pub fn paused(&self) -> &HashMap<String, Failure> {
+        &self.paused
+    }
+
+    /// What its attempt is doing, where that has lasted for a while.
+    fn doing(&self, record: &DeliveryRecord) -> Option<&Doing> {
+        let node = &record.lease.as_ref()?.node;
+        let report = self.reports.iter().find(|report| report.node == *node)?;
+        let connector = report.connectors.iter().find(|report| report.name == record.delivery.connector)?;
+        let running = connector.running.iter().find(|running| running.message == record.message.network_message_id)?;
+        Some(&running.doing)
+    }
+
+    fn failures_of_paused(&self) -> HashMap<String, Failure> {
+        let names: HashSet<&str> =
+            self.reports.iter().flat_map(|report| &report.connectors).map(|report| report.name.as_str()).collect();
+        let held_back = names.into_iter().filter(|name| self.backed_off_until(name).is_some());
+        let last = |name: &str| {
+            let rests = self.reports_on(name).filter_map(|report| report.backed_off.as_ref());
+            rests.max_by_key(|rest| rest.began).map(|rest| (name.to_owned(), rest.failure.clone()))
+        };
+        held_back.filter_map(last).collect()
+    }
+
+    /// When the first node tries it again; `None` if any node does not hold it back.
+    fn backed_off_until(&self, connector: &str) -> Option<Timestamp> {
+        let until = |report: &ConnectorReport| report.backed_off.as_ref().map(|back_off| back_off.until);
+        let all: Option<Vec<Timestamp>> = self.reports_on(connector).map(until).collect();
+        all?.into_iter().min().filter(|until| *until > self.now)
+    }
+
+    /// What the running nodes last said of that connector.
+    fn reports_on(&self, name: &str) -> impl Iterator<Item = &ConnectorReport> {
+        let is_fresh = |report: &&NodeReport| self.now.duration_since(report.at).as_secs() <= REPORT_AGE_SECONDS_MAX;
+        let fresh = self.reports.iter().filter(is_fresh);
+        fresh.flat_map(|report| &report.connectors).filter(move |report| report.name == name)
+    }
+}

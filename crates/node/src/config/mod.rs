@@ -1,0 +1,176 @@
+//! The configuration: one TOML file, whose settings, defaults and documentation have one source ([`settings`]).
+//!
+//! ```text
+//!   text ──parse──> document ──check──> every fault with its place ──> ConfigErrors
+//!                       └──────────────> Config, names and paths filled in
+//! ```
+
+mod check;
+mod error;
+mod examine;
+mod hosts;
+mod listen;
+mod network;
+mod place;
+mod reference;
+mod settings;
+mod spelling;
+
+use std::path::{Path, PathBuf};
+
+pub use error::ConfigErrors;
+pub use examine::Purpose;
+pub use hosts::{Hosts, SmartHost};
+pub use insight::units::{ByteSize, Deadline, Duration, Rate};
+pub use listen::why_not as why_not_listening;
+pub use reference::reference;
+pub use settings::*;
+pub use spelling::hint;
+
+use error::Fault;
+use examine::{Findings, examine};
+use jiff::Timestamp;
+use place::Place;
+
+/// A short commented file to start from: loopback only.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
+/// A configuration that was looked at with all that it names.
+pub struct Examined {
+    /// `Err`: it cannot be used.
+    pub config: Result<Config, ConfigErrors>,
+    /// What works otherwise than was probably meant.
+    pub warnings: ConfigErrors,
+}
+
+impl Config {
+    /// Reads the file. Every fault in it is in the error.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        Self::parse(&read(path)?, path)
+    }
+
+    /// Reads the file and looks at all that it names: files, folders, addresses.
+    pub fn examine(path: &Path, purpose: Purpose) -> Examined {
+        let nothing = || ConfigErrors::new(path, "", Vec::new());
+        let read = read(path).and_then(|text| Ok((Self::parse(&text, path)?, text)));
+        let (config, text) = match read {
+            Ok(read) => read,
+            Err(errors) => return Examined { config: Err(errors), warnings: nothing() },
+        };
+        let Findings { errors, warnings } = examine(&config, &Place::new(&text), purpose, Timestamp::now());
+        let warnings = ConfigErrors::new(path, &text, warnings);
+        let config = if errors.is_empty() { Ok(config) } else { Err(ConfigErrors::new(path, &text, errors)) };
+        Examined { config, warnings }
+    }
+
+    /// Reads `text` as if it stood in the file `path`, to whose folder relative paths are joined.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigErrors> {
+        let faults = check::check(text);
+        if !faults.is_empty() {
+            return Err(ConfigErrors::new(path, text, faults));
+        }
+        // The check has seen all of it already: what fails here is a rule that only the types know.
+        match toml::from_str::<Self>(text) {
+            Ok(config) => Ok(config.completed(path.parent().unwrap_or(Path::new("")))),
+            Err(error) => Err(ConfigErrors::new(path, text, vec![Fault::from(error)])),
+        }
+    }
+
+    /// Fills in what the file leaves to the machine and to other settings.
+    fn completed(mut self, folder: &Path) -> Self {
+        let machine = host_name();
+        for name in [&mut self.node.name, &mut self.node.hostname] {
+            if name.is_empty() {
+                name.clone_from(&machine);
+            }
+        }
+        self.node.data = folder.join(&self.node.data);
+        let inbound = [&mut self.inbound.tls_certificate, &mut self.inbound.tls_key];
+        let watch = [&mut self.watch.secret_file, &mut self.watch.tls_authorities];
+        for path in inbound.into_iter().chain(watch).chain([&mut self.protocol_log.folder]) {
+            *path = path.as_ref().map(|path: &PathBuf| folder.join(path));
+        }
+        for domain in &mut self.accepted_domains {
+            domain.name = domain_key(&domain.name);
+        }
+        for name in &mut self.notices.sender_domains {
+            *name = domain_key(name);
+        }
+        for connector in &mut self.connectors {
+            for path in [&mut connector.tls_authorities, &mut connector.tls_certificate, &mut connector.tls_key] {
+                *path = path.as_ref().map(|path: &PathBuf| folder.join(path));
+            }
+            if connector.hello.is_empty() {
+                connector.hello.clone_from(&self.node.hostname);
+            }
+        }
+        self
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigErrors> {
+    let bytes = std::fs::read(path).map_err(|error| ConfigErrors::unreadable(path, &error))?;
+    String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(path, &error))
+}
+
+/// A domain in the form that look-ups compare; `*.` before it stays.
+fn domain_key(name: &str) -> String {
+    let key = protocol::smtp::address::domain_key;
+    name.strip_prefix("*.").map_or_else(|| key(name), |parent| format!("*.{}", key(parent)))
+}
+
+/// The machine's host name, or `localhost` where it has none that SMTP could say.
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if hosts::is_host_name(&name) { name } else { "localhost".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Config {
+        Config::parse(text, Path::new("/etc/gatepost/gatepost.toml")).unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    #[test]
+    fn the_example_is_a_valid_file() {
+        let config = parse(EXAMPLE);
+        assert!(config.inbound.listen.iter().all(|address| address.ip().is_loopback()));
+        assert_eq!(config.accepted_domains[0].connector, config.connectors[0].name);
+        assert_eq!(config.connectors[0].hosts, Hosts::SmartHosts(vec!["127.0.0.1:2600".parse().unwrap()]));
+    }
+
+    #[test]
+    fn names_and_paths_are_filled_in() {
+        let config = parse(
+            "[node]\nhostname = \"mx.example\"\n[inbound]\ntls_certificate = \"a.pem\"\ntls_key = \"/b.pem\"\n\
+             [[accepted_domain]]\nname = \"ONPREM.Test\"\nconnector = \"c\"\n\
+             [[accepted_domain]]\nname = \"*.Bücher.test\"\nconnector = \"c\"\n\
+             [[connector]]\nname = \"c\"\nhosts = [\"mx\"]\n",
+        );
+        assert!(!config.node.name.is_empty());
+        assert_eq!(config.node.data, Path::new("/etc/gatepost/data"));
+        assert_eq!(config.inbound.tls_certificate.as_deref(), Some(Path::new("/etc/gatepost/a.pem")));
+        assert_eq!(config.inbound.tls_key.as_deref(), Some(Path::new("/b.pem")));
+        assert_eq!(config.accepted_domains[0].name, "onprem.test");
+        assert_eq!(config.accepted_domains[1].name, "*.xn--bcher-kva.test");
+        assert_eq!(config.connectors[0].hello, "mx.example");
+        assert_eq!(config.connector(INTERNET).map(|connector| connector.hello), Some("mx.example".to_owned()));
+        assert_eq!(config.connector("none"), None);
+    }
+
+    #[test]
+    fn what_is_shown_reads_back() {
+        let config = parse(EXAMPLE);
+        assert_eq!(parse(&toml::to_string_pretty(&config).unwrap()), config);
+    }
+
+    #[test]
+    fn some_changes_need_a_restart() {
+        let old = parse("[node]\nname = \"a\"\n");
+        let new = parse("[node]\nname = \"b\"\n[inbound]\nlisten = [\"127.0.0.1:2526\"]\n[retry]\nexpire = \"2h\"\n");
+        assert_eq!(old.restart_needed(&new), ["node.name", "inbound.listen"]);
+        assert!(old.restart_needed(&old).is_empty());
+    }
+}

@@ -1,0 +1,81 @@
+//! Answers what an operator asks this node: how mail goes from here. One connection for each question, and no mail.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use net::probe::{ProbeOptions, Trial, try_once};
+use protocol::smtp::{Failure, Phase};
+use store::{Inquiry, Store};
+use tokio::{task::JoinSet, time::timeout};
+
+use super::{ANSWERED_WITHIN, Answer, LOOK_INTERVAL, Question, Tried};
+use crate::Node;
+
+/// Questions that are answered at a time; others wait.
+const AT_A_TIME_MAX: usize = 4;
+
+/// Answers for as long as the node runs.
+pub(crate) async fn answer_always<S: Store>(node: Arc<Node<S>>) {
+    let mut look = tokio::time::interval(LOOK_INTERVAL);
+    let mut answering = JoinSet::new();
+    loop {
+        look.tick().await;
+        while answering.try_join_next().is_some() {}
+        let room = AT_A_TIME_MAX - answering.len();
+        // Whoever asked before that waits no more.
+        let since = Timestamp::now() - ANSWERED_WITHIN;
+        match node.store.take_inquiries(&node.name, since, room as u32).await {
+            Ok(inquiries) => inquiries.into_iter().for_each(|inquiry| {
+                answering.spawn(answer(Arc::clone(&node), inquiry));
+            }),
+            Err(error) => tracing::warn!(%error, "failed to read what this node is asked"),
+        }
+    }
+}
+
+async fn answer<S: Store>(node: Arc<Node<S>>, Inquiry { id, question, .. }: Inquiry) {
+    let tried = timeout(ANSWERED_WITHIN, try_out(&node, &question)).await;
+    let answer = match tried {
+        Ok(answer) => answer,
+        Err(_) => Answer::Refused(format!("no result within {} s", ANSWERED_WITHIN.as_secs())),
+    };
+    let Ok(answer) = serde_json::to_string(&answer) else { return };
+    if let Err(error) = node.store.answer(id, answer).await {
+        tracing::warn!(%error, "failed to answer what this node was asked");
+    }
+}
+
+async fn try_out<S: Store>(node: &Node<S>, question: &str) -> Answer {
+    let Ok(question) = serde_json::from_str::<Question>(question) else {
+        return Answer::Refused("it does not know the question".to_owned());
+    };
+    let Some(connector) = node.config.load().connector(&question.connector) else {
+        return Answer::Refused(format!("it has no connector \"{}\"", question.connector));
+    };
+    tracing::info!(connector = connector.name, host = question.host, "trying a destination, as an operator asked");
+    let tls = node.tls_under(&connector).tls;
+    let tls_policy = tls.policy.name.clone();
+    let failed = |kind| Tried {
+        tls_policy: tls_policy.clone(),
+        address: None,
+        tls: None,
+        handshake: None,
+        failure: Some(Failure::new(Phase::Resolve, kind)),
+    };
+    let addresses = match node.resolver().addresses(&question.host).await {
+        Ok(addresses) => addresses.into_iter().map(|ip| SocketAddr::new(ip, question.port)).collect(),
+        Err(kind) => return Answer::Tried(Box::new(failed(kind))),
+    };
+    let trial = Trial { host: question.host, addresses, level: connector.tls.into(), tls: (*tls).clone() };
+    let options = ProbeOptions {
+        hello: connector.hello,
+        timeout: Duration::from_millis(question.timeout_ms),
+        ..ProbeOptions::default()
+    };
+    let Some(rung) = try_once(&trial, &options).await else {
+        return Answer::Refused("the host has no address".to_owned());
+    };
+    let (tls, handshake) = (rung.tls, rung.handshake);
+    let (address, failure) = (Some(rung.address), rung.failure);
+    Answer::Tried(Box::new(Tried { tls_policy, address, tls, handshake, failure }))
+}

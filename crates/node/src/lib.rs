@@ -1,0 +1,232 @@
+//! A node: takes mail in, keeps it in the store, sends it on, until it is told to stop.
+//!
+//! ```text
+//!   inbound ──> store.accept ──> outbound ──> store.settle
+//!       review, lease renewal, reports, the watch over the queue, the rollout's self-defence and answers to operators'
+//!       inquiries beside them
+//! ```
+
+mod clock;
+pub mod config;
+mod defence;
+pub mod fleet;
+mod header;
+mod held;
+mod history;
+mod inbound;
+pub mod inquiry;
+mod notices;
+mod outbound;
+pub mod policy;
+mod preference;
+pub mod protocol_log;
+mod review;
+mod running;
+mod serve;
+mod settings;
+mod watch;
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize},
+    },
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use delivery::{backoff::BackOffPolicy, route::Routes, schedule::Schedule};
+use jiff::Timestamp;
+use net::{resolve::Resolver, tls::TlsContext, webhook::Webhook};
+use protocol::smtp::Address;
+use store::{Lease, NodeReport, Store};
+
+use crate::{
+    config::{Config, Deadline, INTERNET},
+    fleet::Rollout,
+    protocol_log::ProtocolLogs,
+};
+use outbound::{LEASE, Outbound, Term};
+
+pub use policy::Under;
+pub use running::{Console, MakeAcceptor, Running};
+pub use serve::serve;
+
+/// Leases are renewed with much time to spare.
+const RENEW_INTERVAL: Duration = Duration::from_secs(60);
+/// Nodes report this often; one that has not for 30 s is taken for dead by those who look.
+const REPORT_INTERVAL: Duration = Duration::from_secs(2);
+/// A new rollout plan is followed within this time.
+const PLAN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Deliveries whose time for a notice or for giving up has come are looked for this often.
+const REVIEW_INTERVAL: Duration = Duration::from_secs(5);
+/// How soon senders are told once there is something to tell.
+const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What all parts of a node share.
+pub struct Node<S: Store> {
+    pub name: String,
+    /// The name in banner, Received fields and notices.
+    pub(crate) hostname: String,
+    pub store: S,
+    pub config: ArcSwap<Config>,
+    pub(crate) outbound: Outbound,
+    /// Put in place as a whole at a reload.
+    pub(crate) tls: ArcSwap<TlsContext>,
+    pub(crate) protocol_logs: ProtocolLogs,
+    /// Who is told of incidents.
+    webhook: ArcSwapOption<Webhook>,
+    pub(crate) tasks: Tasks,
+    /// Bytes of content that sessions hold in memory.
+    content_memory: Arc<AtomicUsize>,
+    /// The rollout that this node follows, and its version.
+    plan: ArcSwapOption<(u64, Rollout)>,
+    /// Version of a plan that cannot be followed; 0: none.
+    plan_refused: AtomicU64,
+    routes: ArcSwap<Routes>,
+    resolver: ArcSwap<Resolver>,
+    random: RandomState,
+}
+
+/// Tasks that a shutdown waits for.
+#[derive(Default)]
+pub(crate) struct Tasks(std::sync::Mutex<tokio::task::JoinSet<()>>);
+
+impl Tasks {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).spawn(task);
+    }
+
+    async fn finish(&self) {
+        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+impl<S: Store> Node<S> {
+    pub(crate) fn resolver(&self) -> Resolver {
+        Resolver::clone(&self.resolver.load())
+    }
+
+    /// The connector by which mail for an address leaves; notices to foreign senders have one of their own.
+    pub fn connector_for(&self, address: &Address) -> String {
+        if let Some(connector) = self.routes.load().connector_for(&address.domain_key()) {
+            return connector.to_owned();
+        }
+        self.config.load().notices.connector.clone().unwrap_or_else(|| INTERNET.to_owned())
+    }
+
+    pub fn schedule(&self) -> Schedule {
+        let config = self.config.load();
+        Schedule {
+            intervals: config.retry.schedule.iter().map(|interval| **interval).collect(),
+            expire: *config.retry.expire,
+            delay_notice: match &config.retry.delay_notice {
+                Deadline::After(delay) => Some(**delay),
+                Deadline::Never => None,
+            },
+        }
+    }
+
+    pub fn back_off_policy(&self) -> BackOffPolicy {
+        let config = self.config.load();
+        BackOffPolicy { first: *config.retry.back_off_first, max: *config.retry.back_off_max }
+    }
+
+    /// Spreads load; nothing secret rests on it.
+    pub fn random_u32(&self) -> u32 {
+        static COUNTER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        self.random.hash_one(COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) as u32
+    }
+
+    /// From 0 to 1.
+    pub fn random(&self) -> f64 {
+        f64::from(self.random_u32()) / f64::from(u32::MAX)
+    }
+
+    fn lease(&self) -> Lease {
+        Lease { node: self.name.clone(), until: Timestamp::now() + LEASE }
+    }
+
+    async fn report(&self) {
+        let report = NodeReport {
+            node: self.name.clone(),
+            at: Timestamp::now(),
+            connectors: self.outbound.reports(),
+            plan_version: self.plan.load().as_ref().map(|plan| plan.0),
+        };
+        if let Err(error) = self.store.report(report).await {
+            tracing::warn!(%error, "failed to report this node's state");
+        }
+    }
+}
+
+fn routes(config: &Config) -> Routes {
+    Routes::new(config.accepted_domains.iter().map(|domain| (domain.name.clone(), domain.connector.clone())))
+}
+
+/// Renews leases, ends those of dead nodes, reports, and deletes old history: nothing that may take long.
+async fn background<S: Store>(node: Arc<Node<S>>) {
+    let mut report = tokio::time::interval(REPORT_INTERVAL);
+    let mut renew = tokio::time::interval(RENEW_INTERVAL);
+    let mut plan = tokio::time::interval(PLAN_INTERVAL);
+    let mut history = Box::pin(tokio::time::sleep(history::FIRST));
+    let mut clock = clock::Watch::start();
+    loop {
+        tokio::select! {
+            _ = plan.tick() => {
+                if let Err(error) = node.follow_plan().await {
+                    tracing::warn!(%error, "failed to read the rollout plan; the last one stays in force");
+                }
+                preference::update(&node).await;
+            }
+            _ = report.tick() => {
+                clock.look(&node).await;
+                node.report().await;
+            }
+            _ = renew.tick() => renew_leases(&node).await,
+            () = &mut history => history::run(&node, history.as_mut()).await,
+        }
+    }
+}
+
+/// Reviews what was not tried.
+async fn review_always<S: Store>(node: Arc<Node<S>>) {
+    let mut tick = tokio::time::interval(REVIEW_INTERVAL);
+    loop {
+        tick.tick().await;
+        review::run(&node).await;
+    }
+}
+
+/// Tells senders what they are owed.
+async fn notify_always<S: Store>(node: Arc<Node<S>>) {
+    let mut tick = tokio::time::interval(NOTICE_INTERVAL);
+    loop {
+        tick.tick().await;
+        notices::run(&node).await;
+    }
+}
+
+async fn renew_leases<S: Store>(node: &Arc<Node<S>>) {
+    let held = node.outbound.held().keys();
+    if !held.is_empty() {
+        let term = Term::from_now();
+        match node.store.renew(node.lease(), held.clone()).await {
+            Ok(lost) => {
+                if !lost.is_empty() {
+                    tracing::warn!(deliveries = lost.len(), "lost leases: other nodes deliver these now");
+                }
+                node.outbound.held().renewed(&held, &lost, term);
+            }
+            Err(error) => tracing::warn!(%error, "failed to renew leases"),
+        }
+    }
+    match node.store.expire_leases(Timestamp::now()).await {
+        Ok(0) => {}
+        Ok(expired) => tracing::warn!(deliveries = expired, "took over deliveries whose lease had ended"),
+        Err(error) => tracing::warn!(%error, "failed to look for leases that ended"),
+    }
+}

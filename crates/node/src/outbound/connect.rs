@@ -1,0 +1,234 @@
+//! Connects to a connector's destinations: its hosts in order, each with its addresses, until one is ready for mail.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use net::{
+    resolve::MailExchanger,
+    send::{Connection, NotOpened, Options, Progress, Seen, Timeouts, interleave},
+    serve::next_session_id,
+};
+use protocol::smtp::{Destination, Failure, FailureKind, Phase, client::TlsLevel};
+use store::Store;
+
+use crate::{
+    Node, Under,
+    config::{self, Connector, Hosts, OnHandshakeFailure},
+};
+
+/// Addresses tried in one attempt, of one host and in all: one whose hosts are all dead must end while others wait.
+const HOST_ADDRESSES_MAX: usize = 3;
+const ADDRESSES_MAX: usize = 8;
+
+/// A connection with what its attempts have in common.
+pub(super) struct Open {
+    pub connection: Connection,
+    pub session: u64,
+    pub messages: u32,
+    /// As it was when the connection was opened.
+    pub connector: Arc<Connector>,
+    pub under: Under,
+    /// The failed attempt at TLS after which it goes on in plaintext.
+    pub plaintext_because: Option<NotOpened>,
+    /// The domain that it was opened for, where MX decides.
+    pub domain: Option<String>,
+    /// The hosts that failed before this one.
+    pub failed_hosts: Vec<Failed>,
+}
+
+/// What a connection was tried under, and what came of it.
+pub(super) struct Failed {
+    pub failure: Failure,
+    pub seen: Seen,
+    pub session: u64,
+    pub under: Under,
+    pub plaintext_because: Option<Failure>,
+}
+
+/// No host is ready for mail.
+pub(super) struct NotConnected {
+    /// The one that came furthest.
+    pub furthest: Failed,
+    /// The others.
+    pub failed_hosts: Vec<Failed>,
+}
+
+/// What an attempt goes by.
+pub(super) struct Way<'a, S: Store> {
+    pub node: &'a Arc<Node<S>>,
+    pub connector: &'a Arc<Connector>,
+    pub under: &'a Under,
+    /// The recipients' domain, where MX decides.
+    pub domain: Option<&'a str>,
+    pub progress: &'a Arc<Progress>,
+}
+
+impl<S: Store> Way<'_, S> {
+    /// Tries the connector's hosts in order, each with some of its addresses.
+    pub(super) async fn connect(&self) -> Result<Open, Box<NotConnected>> {
+        self.progress.resolving();
+        let mut failed_hosts = Vec::new();
+        let hosts = match self.hosts().await {
+            Ok(hosts) => hosts,
+            Err(failure) => return Err(not_connected(vec![self.not_resolved(failure)], || self.host_not_found())),
+        };
+        let mut addresses_left = ADDRESSES_MAX;
+        for (host, port) in hosts {
+            if addresses_left == 0 {
+                break;
+            }
+            match self.connect_to(&host, port, &mut addresses_left).await {
+                Ok(open) => {
+                    let domain = self.domain.map(str::to_owned);
+                    return Ok(Open { domain, failed_hosts, ..open });
+                }
+                Err(failed) => failed_hosts.push(*failed),
+            }
+        }
+        Err(not_connected(failed_hosts, || self.host_not_found()))
+    }
+
+    /// One host. Of its addresses that fail, the one that came furthest speaks for the host.
+    async fn connect_to(&self, host: &str, port: u16, addresses_left: &mut usize) -> Result<Open, Box<Failed>> {
+        let unresolved = Destination { host: host.to_owned(), port, address: None };
+        let found = self.node.resolver().addresses(host).await;
+        let addresses = match found.and_then(|found| self.node.permitted(self.connector, self.domain, found)) {
+            Ok(addresses) => interleave(addresses),
+            Err(kind) => {
+                return Err(Box::new(self.not_resolved(Failure::new(Phase::Resolve, kind).at(&unresolved))));
+            }
+        };
+        let mut furthest: Option<Box<Failed>> = None;
+        for address in addresses.into_iter().take(HOST_ADDRESSES_MAX.min(*addresses_left)) {
+            *addresses_left -= 1;
+            match self.open_address(host, SocketAddr::new(address, port)).await {
+                Ok(open) => return Ok(open),
+                Err(failed) => {
+                    if furthest.as_ref().is_none_or(|furthest| rank(&failed) > rank(furthest)) {
+                        furthest = Some(failed);
+                    }
+                }
+            }
+        }
+        Err(furthest.unwrap_or_else(|| Box::new(self.host_not_found())))
+    }
+
+    fn not_resolved(&self, failure: Failure) -> Failed {
+        let (session, under) = (next_session_id(), self.under.clone());
+        Failed { failure, seen: Seen::default(), session, under, plaintext_because: None }
+    }
+
+    fn host_not_found(&self) -> Failed {
+        self.not_resolved(Failure::new(Phase::Resolve, FailureKind::HostNotFound))
+    }
+
+    /// One address; a second time in plaintext where the handshake failed and the connector allows that.
+    async fn open_address(&self, host: &str, address: SocketAddr) -> Result<Open, Box<Failed>> {
+        let options = options(self.connector, self.under, self.progress);
+        let opened = |session, connection, plaintext_because| {
+            let (connector, under) = (Arc::clone(self.connector), self.under.clone());
+            let (messages, domain, failed_hosts) = (0, None, Vec::new());
+            Open { connection, session, messages, connector, under, plaintext_because, domain, failed_hosts }
+        };
+        let (session, first) = match self.open_connection(host, address, &options).await {
+            (session, Ok(connection)) => return Ok(opened(session, connection, None)),
+            (session, Err(not_opened)) => (session, *not_opened),
+        };
+        let under = self.under.clone();
+        if !may_go_on_in_plaintext(self.connector, &first.failure) {
+            let NotOpened { failure, seen } = first;
+            return Err(Box::new(Failed { failure, seen, session, under, plaintext_because: None }));
+        }
+        tracing::warn!(connector = self.connector.name, failure = %first.failure, "sending in plaintext");
+        let plain = Options { tls_level: TlsLevel::None, ..options };
+        match self.open_connection(host, address, &plain).await {
+            (session, Ok(connection)) => Ok(opened(session, connection, Some(first))),
+            (session, Err(second)) => {
+                // The handshake is what it all began with.
+                let seen = Seen { handshake: first.seen.handshake, ..second.seen };
+                let (failure, plaintext_because) = (second.failure, Some(first.failure));
+                Err(Box::new(Failed { failure, seen, session, under, plaintext_because }))
+            }
+        }
+    }
+
+    /// A connection with a session of its own in the protocol log.
+    async fn open_connection(
+        &self,
+        host: &str,
+        address: SocketAddr,
+        options: &Options,
+    ) -> (u64, Result<Connection, Box<NotOpened>>) {
+        let (node, connector) = (self.node, self.connector);
+        let session = next_session_id();
+        let logged = connector.protocol_log.then(|| node.protocol_logs.send_session(&connector.name, session, address));
+        (session, Connection::open(host, address, options, &node.tls.load(), logged).await)
+    }
+
+    async fn hosts(&self) -> Result<Vec<(String, u16)>, Failure> {
+        let (node, connector) = (self.node, self.connector);
+        let failed = |kind| Failure::new(Phase::Resolve, kind);
+        match (&connector.hosts, self.domain) {
+            (Hosts::SmartHosts(hosts), _) => {
+                Ok(hosts.iter().map(|host| (host.host.clone(), host.port.unwrap_or(connector.port))).collect())
+            }
+            (Hosts::Mx, Some(literal)) if literal.starts_with('[') => Ok(vec![(literal.to_owned(), connector.port)]),
+            (Hosts::Mx, Some(domain)) => {
+                let at = Destination { host: domain.to_owned(), port: connector.port, address: None };
+                let records = node.resolver().mail_exchangers(domain).await.map_err(|kind| failed(kind).at(&at))?;
+                let records = records
+                    .into_iter()
+                    .map(|MailExchanger { preference, host }| delivery::route::Mx { preference, host })
+                    .collect();
+                let own = [node.hostname.as_str(), connector.hello.as_str()];
+                let ordered = delivery::route::order_mx(records, domain, &own, || node.random_u32());
+                let ordered = ordered.map_err(|kind| failed(kind).at(&at))?;
+                Ok(ordered.into_iter().map(|host| (host, connector.port)).collect())
+            }
+            (Hosts::Mx, None) => Err(failed(FailureKind::HostNotFound)),
+        }
+    }
+}
+
+/// What may work later comes before what never will, and what came further before what did not.
+fn rank(failed: &Failed) -> (bool, Phase) {
+    (!failed.failure.is_permanent(), failed.failure.phase)
+}
+
+/// Of failures of the same rank, the first is reported.
+fn not_connected(mut failed_hosts: Vec<Failed>, none: impl FnOnce() -> Failed) -> Box<NotConnected> {
+    let furthest = failed_hosts.iter().enumerate().rev().max_by_key(|(_, failed)| rank(failed));
+    let furthest = furthest.map(|(index, _)| index).map(|index| failed_hosts.remove(index));
+    Box::new(NotConnected { furthest: furthest.unwrap_or_else(none), failed_hosts })
+}
+
+/// Only for what happened between the two sides: a fault of this node's own set-up is no reason to give up encryption.
+fn may_go_on_in_plaintext(connector: &Connector, failure: &Failure) -> bool {
+    connector.tls == config::TlsLevel::Opportunistic
+        && connector.on_handshake_failure == OnHandshakeFailure::Plaintext
+        && failure.phase == Phase::Handshake
+        && !matches!(failure.kind, FailureKind::Local { .. })
+}
+
+fn options(connector: &Connector, under: &Under, progress: &Arc<Progress>) -> Options {
+    let timeouts = &connector.timeouts;
+    Options {
+        hello: connector.hello.clone(),
+        tls_level: connector.tls.into(),
+        tls: Arc::clone(&under.tls),
+        timeouts: Timeouts {
+            connect: *timeouts.connect,
+            banner: *timeouts.banner,
+            ehlo: *timeouts.ehlo,
+            starttls: *timeouts.starttls,
+            handshake: *timeouts.starttls,
+            mail: *timeouts.mail,
+            rcpt: *timeouts.rcpt,
+            data: *timeouts.data,
+            content: *timeouts.content,
+            end_of_data: *timeouts.end_of_data,
+            quit: *timeouts.quit,
+        },
+        maximum_segment: None,
+        progress: Arc::clone(progress),
+    }
+}

@@ -1,0 +1,529 @@
+//! The mail of one connector on its way out: its jobs in memory, its workers, its limits, and its back-off.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use delivery::backoff::BackOffPolicy;
+use jiff::Timestamp;
+use net::send::Progress;
+use protocol::smtp::{Address, Failure};
+use store::{BackOff, Claim, ConnectorReport, Leave, RunningAttempt, Store};
+use tokio::{sync::Notify, time::Instant};
+use trace::Doing;
+use uuid::Uuid;
+
+use super::{
+    Recording,
+    job::Job,
+    jobs::Jobs,
+    lease::{Term, Ticket},
+    policies::{LeftTo, Policies},
+    results, worker,
+};
+use crate::{
+    Node,
+    config::{Connector, Hosts},
+    review,
+};
+
+/// The store is asked for what has become due this often, more or less: a wait that is drawn again each time gives every
+/// node of a fleet the same chance, whereas with a fixed one the same node would always come first.
+const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
+/// Deliveries to a domain that has too many in memory already are left for about this long.
+const CROWDED_FOR: Duration = Duration::from_secs(5);
+/// Attempts that have lasted for so long are reported, and no more than so many.
+const REPORTED_AFTER: Duration = Duration::from_secs(1);
+const REPORTED_MAX: usize = 100;
+
+pub(crate) struct Lane {
+    shared: Mutex<Shared>,
+    /// Wakes a worker: there is a job.
+    job: Notify,
+    /// Wakes the loop that claims, starts workers and ends back-offs.
+    attention: Notify,
+    /// The store may have more that is due.
+    due_in_store: AtomicBool,
+    connections: AtomicU32,
+    recording: Arc<Recording>,
+}
+
+struct Shared {
+    connector: Arc<Connector>,
+    state: State,
+    jobs: Jobs,
+    idle_workers: u32,
+    /// By number of the attempt.
+    running: HashMap<u64, Running>,
+    attempts: u64,
+    /// Failures in a row, and since when.
+    failures: u32,
+    failing_since: Option<Timestamp>,
+    policies: Policies,
+}
+
+enum State {
+    Open,
+    /// All destinations failed as a whole: nothing is tried for a while.
+    BackedOff(BackOff),
+    /// The connector is gone, or the node stops: nothing is begun any more.
+    Closed,
+}
+
+/// An attempt that has not ended.
+struct Running {
+    message: Uuid,
+    began: Instant,
+    progress: Arc<Progress>,
+    ticket: Arc<Ticket>,
+}
+
+/// Ends the attempt's entry when it is dropped.
+pub(super) struct Attempting<'a> {
+    lane: &'a Lane,
+    number: u64,
+    domain: Option<String>,
+}
+
+impl Drop for Attempting<'_> {
+    fn drop(&mut self) {
+        let mut shared = self.lane.shared();
+        shared.running.remove(&self.number);
+        shared.jobs.ended(self.domain.as_deref());
+    }
+}
+
+impl Lane {
+    pub(super) fn new(connector: Connector, recording: Arc<Recording>) -> Self {
+        Self {
+            shared: Mutex::new(Shared {
+                connector: Arc::new(connector),
+                state: State::Open,
+                jobs: Jobs::default(),
+                idle_workers: 0,
+                running: HashMap::new(),
+                attempts: 0,
+                failures: 0,
+                failing_since: None,
+                policies: Policies::default(),
+            }),
+            job: Notify::new(),
+            attention: Notify::new(),
+            due_in_store: AtomicBool::new(true),
+            connections: AtomicU32::new(0),
+            recording,
+        }
+    }
+
+    fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everybody looks again: at new limits, at what is due now, at a lane that was closed.
+    pub(super) fn wake_all(&self) {
+        self.due_in_store.store(true, Ordering::Relaxed);
+        self.attention.notify_one();
+        self.job.notify_waiters();
+    }
+
+    pub(super) fn configure(&self, connector: Connector) {
+        {
+            let mut shared = self.shared();
+            shared.jobs.reconfigured(&connector);
+            shared.connector = Arc::new(connector);
+        }
+        self.wake_all();
+    }
+
+    pub(super) fn connector(&self) -> Arc<Connector> {
+        Arc::clone(&self.shared().connector)
+    }
+
+    pub(super) fn close(&self) {
+        self.shared().state = State::Closed;
+        self.wake_all();
+    }
+
+    /// Stops the attempts that have not sent their final dot.
+    pub(super) fn cut(&self) {
+        self.shared().running.values().for_each(|running| running.ticket.shut_down());
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.shared().state, State::Closed)
+    }
+
+    /// True if a message to this recipient that was just accepted could be sent at once.
+    pub(super) fn has_room(&self, recipient: &Address) -> bool {
+        let shared = self.shared();
+        let domain = (shared.connector.hosts == Hosts::Mx).then(|| recipient.domain_key());
+        matches!(shared.state, State::Open)
+            && self.recording.works()
+            && !shared.policies.leaves(domain.as_deref())
+            && shared.jobs.have_room(&shared.connector, domain.as_deref())
+    }
+
+    /// Keeps what an attempt under a TLS policy came to, for the fleet to compare.
+    pub(super) fn note_policy(&self, domain: Option<&str>, policy: &str, works: bool) {
+        self.shared().policies.note(domain, policy, works);
+    }
+
+    /// From now on what is due is left to nodes under these policies. `watched` are domains that fail on some node.
+    pub(super) fn leave_to(&self, left_to: LeftTo, watched: BTreeSet<String>) {
+        let mut shared = self.shared();
+        shared.policies.watch(watched);
+        let connector = shared.connector.name.clone();
+        if shared.policies.left_to == left_to {
+            return;
+        }
+        if left_to == LeftTo::default() {
+            tracing::info!(connector, "no longer leaving mail to other nodes");
+        } else {
+            tracing::warn!(connector, ?left_to, "leaving mail to nodes whose TLS policy works");
+        }
+        shared.policies.left_to = left_to;
+    }
+
+    /// Takes a message in, split by domain behind MX. Returns the jobs that must go back to the store.
+    pub(super) fn push(&self, job: Job) -> Vec<Job> {
+        let mut refused = Vec::new();
+        let mut shared = self.shared();
+        if matches!(shared.state, State::Closed) {
+            return vec![job];
+        }
+        let jobs = if shared.connector.hosts == Hosts::Mx { job.split_by_domain() } else { vec![job] };
+        for job in jobs {
+            refused.extend(shared.jobs.push(job).err());
+        }
+        let (idle, waiting) = (shared.idle_workers as usize, shared.jobs.len());
+        drop(shared);
+        if idle > 0 {
+            self.job.notify_one();
+        }
+        if waiting > idle {
+            self.attention.notify_one();
+        }
+        refused
+    }
+
+    pub(super) fn wake(&self) {
+        if !self.due_in_store.swap(true, Ordering::Relaxed) {
+            self.attention.notify_one();
+        }
+    }
+
+    /// Takes the next job; `None` where none may start.
+    fn pop(&self, open_to: Option<&str>) -> Option<Job> {
+        let mut shared = self.shared();
+        if !matches!(shared.state, State::Open) || !self.recording.works() {
+            return None;
+        }
+        let connector = Arc::clone(&shared.connector);
+        let job = shared.jobs.pop(&connector, open_to)?;
+        // Claimed again before the workers run dry.
+        if shared.jobs.len() == super::jobs::JOBS_LOW && self.due_in_store.load(Ordering::Relaxed) {
+            self.attention.notify_one();
+        }
+        Some(job)
+    }
+
+    /// Waits for a job, at most `patience`; `None` when the worker should close its connection.
+    pub(super) async fn next_job(&self, patience: Duration, open_to: Option<&str>) -> Option<Job> {
+        if let Some(job) = self.pop(open_to) {
+            return Some(job);
+        }
+        let deadline = Instant::now() + patience;
+        self.shared().idle_workers += 1;
+        let job = loop {
+            let changed = self.job.notified();
+            if let Some(job) = self.pop(open_to) {
+                break Some(job);
+            }
+            if self.due_in_store.load(Ordering::Relaxed) {
+                self.attention.notify_one();
+            }
+            let slot = {
+                let shared = self.shared();
+                shared.jobs.slot_waited_for(&shared.connector)
+            };
+            if self.is_closed() || Instant::now() >= deadline {
+                break None;
+            }
+            let _ = tokio::time::timeout_at(slot.map_or(deadline, |slot| slot.min(deadline)), changed).await;
+        };
+        self.shared().idle_workers -= 1;
+        job
+    }
+
+    /// An attempt for a job that was popped begins.
+    pub(super) fn attempting(&self, job: &Job, progress: &Arc<Progress>) -> Attempting<'_> {
+        let mut shared = self.shared();
+        shared.attempts += 1;
+        let number = shared.attempts;
+        let running = Running {
+            message: job.message.network_message_id,
+            began: Instant::now(),
+            progress: Arc::clone(progress),
+            ticket: Arc::clone(&job.ticket),
+        };
+        shared.running.insert(number, running);
+        Attempting { lane: self, number, domain: job.domain.clone() }
+    }
+
+    /// A destination answered: whatever held the connector up, or the domain, is over.
+    pub(super) fn succeeded(&self, domain: Option<&str>) {
+        let mut shared = self.shared();
+        shared.failures = 0;
+        let was_failing = shared.failing_since.take().is_some();
+        let was_backed_off = matches!(shared.state, State::BackedOff(_));
+        if was_backed_off {
+            shared.state = State::Open;
+        }
+        if was_backed_off || was_failing {
+            tracing::info!(connector = shared.connector.name, "connector works again");
+        }
+        if let Some(domain) = domain {
+            shared.jobs.domain_works(domain);
+        }
+    }
+
+    /// All destinations of the connector, or of the domain behind MX, failed as a whole: nothing is tried for a while.
+    pub(super) fn failed(&self, domain: Option<&str>, failure: &Failure, policy: &BackOffPolicy, jitter: f64) {
+        let mut shared = self.shared();
+        match domain {
+            Some(domain) => shared.jobs.domain_failed(domain, failure, policy, jitter),
+            None => shared.back_off(failure, policy, jitter),
+        }
+        drop(shared);
+        self.attention.notify_one();
+    }
+
+    pub(super) fn report(&self) -> ConnectorReport {
+        let shared = self.shared();
+        let connections = self.connections.load(Ordering::Relaxed);
+        let connections_max = shared.connector.concurrency;
+        let limited = if shared.jobs.is_rate_limited(&shared.connector, CLAIM_INTERVAL) {
+            shared.connector.rate.map(|rate| format!("rate {rate}"))
+        } else if connections >= connections_max && !shared.jobs.is_empty() {
+            Some(format!("concurrency {connections_max}"))
+        } else {
+            None
+        };
+        let backed_off = match &shared.state {
+            State::BackedOff(back_off) => Some(back_off.clone()),
+            State::Open | State::Closed => None,
+        };
+        ConnectorReport {
+            name: shared.connector.name.clone(),
+            connections,
+            connections_max,
+            limited,
+            backed_off,
+            under_policy: shared.policies.all.clone(),
+            domains_under_policy: shared.policies.report(),
+            running: shared.running(),
+        }
+    }
+
+    /// Claims what is due and starts workers, until the lane is closed and its workers are done.
+    pub(super) async fn run<S: Store>(self: Arc<Self>, node: Arc<Node<S>>) {
+        let mut workers = tokio::task::JoinSet::new();
+        let mut tick = Box::pin(tokio::time::sleep(Duration::ZERO));
+        while !self.is_closed() {
+            self.end_pauses();
+            self.put_aside(&node).await;
+            if self.due_in_store.load(Ordering::Relaxed) {
+                self.claim(&node).await;
+            }
+            while self.wants_worker(workers.len()) {
+                workers.spawn(worker::run(Arc::clone(&self), Arc::clone(&node)));
+                self.connections.store(workers.len() as u32, Ordering::Relaxed);
+                // The new worker takes a job before another one is judged necessary.
+                tokio::task::yield_now().await;
+            }
+            tokio::select! {
+                () = self.attention.notified() => {}
+                Some(ended) = workers.join_next(), if !workers.is_empty() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a delivery ended by a fault of the program; it is tried again");
+                    }
+                }
+                // Retries become due with time alone.
+                () = &mut tick => {
+                    self.due_in_store.store(true, Ordering::Relaxed);
+                    tick.as_mut().reset(Instant::now() + CLAIM_INTERVAL.mul_f64(0.5 + node.random()));
+                    self.end_pauses_on_request(&node).await;
+                    self.review(&node).await;
+                }
+            }
+            self.connections.store(workers.len() as u32, Ordering::Relaxed);
+        }
+        // At once: other nodes, or another connector, need not wait for what is under way here.
+        self.give_back_all(&node).await;
+        while workers.join_next().await.is_some() {}
+    }
+
+    fn wants_worker(&self, workers: usize) -> bool {
+        let shared = self.shared();
+        let idle = shared.idle_workers as usize;
+        matches!(shared.state, State::Open)
+            && self.recording.works()
+            && workers < shared.connector.concurrency as usize
+            && shared.jobs.startable(&shared.connector, idle + 1) > idle
+    }
+
+    /// Back-offs and the pauses of domains end with their time. The count of failures stays: the next pause is longer.
+    /// What is due is claimed in its turn, so that a node that fails is not the first at everything.
+    fn end_pauses(&self) {
+        let mut shared = self.shared();
+        let now = Timestamp::now();
+        // One that began in the future was begun before the clock was set back.
+        if matches!(&shared.state, State::BackedOff(back_off) if back_off.until <= now || back_off.began > now) {
+            shared.state = State::Open;
+        }
+        if shared.jobs.end_pauses(|pause| pause.until <= now || pause.began > now) {
+            self.job.notify_waiters();
+        }
+    }
+
+    /// So do those that are older than an operator's wish to try again.
+    async fn end_pauses_on_request<S: Store>(&self, node: &Arc<Node<S>>) {
+        let connector = {
+            let shared = self.shared();
+            if matches!(shared.state, State::Open) && !shared.jobs.has_pauses() {
+                return;
+            }
+            shared.connector.name.clone()
+        };
+        let Ok(Some(requested)) = node.store.retry_requested(&connector).await else { return };
+        let mut shared = self.shared();
+        if matches!(&shared.state, State::BackedOff(back_off) if back_off.began <= requested) {
+            shared.state = State::Open;
+        }
+        shared.jobs.end_pauses(|pause| pause.began <= requested);
+        drop(shared);
+        self.wake_all();
+    }
+
+    async fn claim<S: Store>(&self, node: &Arc<Node<S>>) {
+        let wanted = {
+            let shared = self.shared();
+            let open = matches!(shared.state, State::Open) && self.recording.works();
+            shared.jobs.wanted(&shared.connector).filter(|_| open)
+        };
+        let Some((limit, messages)) = wanted else { return };
+        let LeftTo { all, domains } = self.shared().policies.left_to.clone();
+        // What has been due for long enough is taken anyway.
+        let leave_for = *node.config.load().rollout.leave_for;
+        let (now, term) = (Timestamp::now(), Term::from_now());
+        let due_by = |leave: bool| if leave { now.checked_sub(leave_for).unwrap_or(Timestamp::MIN) } else { now };
+        let claim = Claim {
+            connector: self.connector().name.clone(),
+            due_by: due_by(all.is_some()),
+            limit,
+            messages,
+            leave: Leave { domains: domains.into_keys().collect(), due_by: due_by(true) },
+            lease: node.lease(),
+        };
+        self.due_in_store.store(false, Ordering::Relaxed);
+        let claimed = match node.store.claim(claim).await {
+            Ok(claimed) => claimed,
+            Err(error) => return tracing::warn!(%error, "failed to claim deliveries; trying again"),
+        };
+        let count: usize = claimed.iter().map(|claimed| claimed.deliveries.len()).sum();
+        if count >= limit as usize {
+            self.due_in_store.store(true, Ordering::Relaxed);
+            self.attention.notify_one();
+        }
+        for claimed in claimed {
+            let job = Job::of_claimed(claimed, term);
+            node.outbound.held().add(job.keys(), &job.ticket);
+            for crowded in self.push(job) {
+                self.postpone_crowded(node, &crowded).await;
+            }
+        }
+    }
+
+    /// Its domain has enough jobs in memory: what is due for other domains gets its turn.
+    async fn postpone_crowded<S: Store>(&self, node: &Arc<Node<S>>, job: &Job) {
+        if self.is_closed() {
+            return results::give_back(node, job).await;
+        }
+        let wait = CROWDED_FOR.mul_f64(1.0 + 2.0 * node.random());
+        let due = Timestamp::now().checked_add(wait).unwrap_or(Timestamp::MAX);
+        results::postpone(node, job, due, None).await;
+    }
+
+    /// Hands back what is not to be tried now: while the connector is backed off, while a domain is paused, and what
+    /// this node may no longer hold.
+    async fn put_aside<S: Store>(&self, node: &Arc<Node<S>>) {
+        let (postponed, returned) = {
+            let mut shared = self.shared();
+            let all = matches!(shared.state, State::BackedOff(_));
+            // A reload may have brought MX records, or done away with them.
+            let by_domain = shared.connector.hosts == Hosts::Mx;
+            let returned = |job: &Job| all || !job.ticket.is_valid() || job.domain.is_some() != by_domain;
+            (shared.jobs.take_paused(), shared.jobs.take_if(returned))
+        };
+        for postponed in postponed {
+            results::postpone(node, &postponed.job, postponed.due, postponed.failure).await;
+        }
+        for job in returned {
+            results::give_back(node, &job).await;
+        }
+    }
+
+    /// Reviews jobs whose time for a notice or for giving up comes while they wait here.
+    async fn review<S: Store>(&self, node: &Arc<Node<S>>) {
+        let (schedule, now) = (node.schedule(), Timestamp::now());
+        let due = self.shared().jobs.take_if(|job| job.review_at(&schedule) <= now);
+        for job in due {
+            review::review_leased(node, &job).await;
+        }
+    }
+
+    /// Returns everything in memory to the store as it was.
+    async fn give_back_all<S: Store>(&self, node: &Arc<Node<S>>) {
+        let jobs = self.shared().jobs.take_all();
+        for job in jobs {
+            results::give_back(node, &job).await;
+        }
+    }
+}
+
+impl Shared {
+    fn back_off(&mut self, failure: &Failure, policy: &BackOffPolicy, jitter: f64) {
+        // Workers that fail side by side are one failure, not many in a row.
+        if !matches!(self.state, State::Open) {
+            return;
+        }
+        self.failures += 1;
+        let now = Timestamp::now();
+        let delay = policy.delay(self.failures, jitter);
+        let since = self.failing_since.unwrap_or(now);
+        self.failing_since = Some(since);
+        let until = now.checked_add(delay).unwrap_or(now);
+        tracing::warn!(connector = self.connector.name, %failure, %until, "connector paused: its destinations fail");
+        self.state = State::BackedOff(BackOff { since, began: now, until, failure: failure.clone() });
+    }
+
+    /// Attempts that last, the longest first.
+    fn running(&self) -> Vec<RunningAttempt> {
+        let (now, wall) = (Instant::now(), Timestamp::now());
+        let mut lasting: Vec<&Running> =
+            self.running.values().filter(|running| now.duration_since(running.began) >= REPORTED_AFTER).collect();
+        lasting.sort_by_key(|running| running.began);
+        let report = |running: &Running| {
+            let doing = running.progress.now();
+            let since = wall.checked_sub(now.duration_since(doing.since)).unwrap_or(wall);
+            let doing = Doing { phase: doing.phase, since, destination: doing.destination };
+            RunningAttempt { message: running.message, doing }
+        };
+        lasting.into_iter().take(REPORTED_MAX).map(report).collect()
+    }
+}

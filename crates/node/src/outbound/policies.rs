@@ -1,0 +1,92 @@
+//! What attempts under a TLS policy came to, and whether mail is left to nodes under another one: for the connector as a
+//! whole, and behind MX for each recipient domain, since each has servers of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use store::PolicyResults;
+
+use crate::preference;
+
+/// Domains of which results are kept. Only a rollout needs them.
+const DOMAINS_MAX: usize = 1000;
+/// Domains that are reported to other nodes.
+const REPORTED_MAX: usize = 100;
+
+/// The TLS policies of those nodes that what is due is left to for a while.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct LeftTo {
+    /// All of it.
+    pub all: Option<String>,
+    /// By recipient domain.
+    pub domains: BTreeMap<String, String>,
+}
+
+#[derive(Default)]
+pub(super) struct Policies {
+    pub(super) all: Option<PolicyResults>,
+    domains: BTreeMap<String, PolicyResults>,
+    /// Domains that fail on some node of the fleet, so that every node reports how they fare.
+    watched: BTreeSet<String>,
+    pub(super) left_to: LeftTo,
+}
+
+impl Policies {
+    pub(super) fn note(&mut self, domain: Option<&str>, policy: &str, works: bool) {
+        let now = Timestamp::now();
+        preference::note(&mut self.all, policy, works, now);
+        let Some(domain) = domain else { return };
+        if self.domains.len() >= DOMAINS_MAX && !self.domains.contains_key(domain) {
+            self.domains.retain(|_, results| results.failing_since.is_some());
+            if self.domains.len() >= DOMAINS_MAX {
+                return;
+            }
+        }
+        let mut results = self.domains.remove(domain);
+        preference::note(&mut results, policy, works, now);
+        self.domains.extend(results.map(|results| (domain.to_owned(), results)));
+    }
+
+    /// True if mail to this domain is left to other nodes.
+    pub(super) fn leaves(&self, domain: Option<&str>) -> bool {
+        self.left_to.all.is_some() || domain.is_some_and(|domain| self.left_to.domains.contains_key(domain))
+    }
+
+    pub(super) fn watch(&mut self, domains: BTreeSet<String>) {
+        self.watched = domains;
+    }
+
+    /// Domains that fail here, and those that fail elsewhere.
+    pub(super) fn report(&self) -> BTreeMap<String, PolicyResults> {
+        let is_told = |(domain, results): &(&String, &PolicyResults)| {
+            results.failing_since.is_some() || self.watched.contains(*domain)
+        };
+        let told = self.domains.iter().filter(is_told).take(REPORTED_MAX);
+        told.map(|(domain, results)| (domain.clone(), results.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_is_reported_and_what_works_where_it_is_asked_for() {
+        let mut policies = Policies::default();
+        policies.note(Some("a.test"), "modern", false);
+        policies.note(Some("b.test"), "modern", true);
+        policies.note(Some("c.test"), "modern", true);
+        policies.watch(BTreeSet::from(["c.test".to_owned()]));
+        assert_eq!(policies.report().into_keys().collect::<Vec<_>>(), ["a.test", "c.test"]);
+    }
+
+    #[test]
+    fn the_domains_that_are_remembered_are_bounded() {
+        let mut policies = Policies::default();
+        for number in 0..2 * DOMAINS_MAX {
+            policies.note(Some(&number.to_string()), "modern", number % 2 == 0);
+        }
+        assert!(policies.domains.len() <= DOMAINS_MAX);
+        assert!(policies.report().len() <= REPORTED_MAX);
+    }
+}

@@ -1,0 +1,39 @@
+//! Where mail may go when a stranger chose the destination: to the public internet, and not into this organisation's own
+//! network. A forged sender, or an MX record that points there, would have notices knock at any door.
+
+use std::net::IpAddr;
+
+use protocol::smtp::FailureKind;
+use store::Store;
+
+use crate::{
+    Node,
+    config::{Connector, Hosts, INTERNET},
+};
+
+impl<S: Store> Node<S> {
+    /// Those of a host's addresses that mail for `domain` may go to by this connector. Where there are none, the failure
+    /// names the first that is refused.
+    pub(super) fn permitted(
+        &self,
+        connector: &Connector,
+        domain: Option<&str>,
+        found: Vec<IpAddr>,
+    ) -> Result<Vec<IpAddr>, FailureKind> {
+        let is_accepted = |domain| self.routes.load().accepts(domain);
+        let is_ours = connector.name != INTERNET && domain.is_none_or(is_accepted);
+        if connector.hosts != Hosts::Mx || is_ours {
+            return Ok(found);
+        }
+        let config = self.config.load();
+        let is_allowed = |address: &IpAddr| {
+            net::public::is_public(*address) || config.internet.allow.iter().any(|network| network.contains(*address))
+        };
+        let refused = found.iter().copied().find(|address| !is_allowed(address));
+        let permitted: Vec<IpAddr> = found.into_iter().filter(is_allowed).collect();
+        match refused {
+            Some(address) if permitted.is_empty() => Err(FailureKind::AddressNotAllowed { address }),
+            _ => Ok(permitted),
+        }
+    }
+}

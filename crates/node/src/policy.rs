@@ -1,0 +1,106 @@
+//! Which TLS policy holds on this node: what the configuration names, unless the fleet's rollout has moved the node.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use net::tls::{Identity, TlsContext, TlsSettings};
+use protocol::tls::TlsPolicy;
+use store::Store;
+
+use super::Node;
+use crate::{
+    config::{Config, Connector, TlsLevel},
+    fleet::{self, Rollout},
+};
+
+/// What a connection is encrypted under.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Under {
+    pub tls: Arc<TlsSettings>,
+    /// Version of the plan that was followed.
+    pub plan_version: Option<u64>,
+}
+
+impl<S: Store> Node<S> {
+    pub fn tls_under(&self, connector: &Connector) -> Under {
+        let plan = self.plan.load();
+        let config = self.config.load();
+        let named = connector.tls_policy.as_str();
+        let moved = plan.as_ref().map_or(named, |plan| plan.1.policy_on(&self.name, named));
+        // A reload may have taken the policy away.
+        let policy = config.policy(moved).or_else(|| config.policy(named));
+        let tls = tls_settings(connector, policy.unwrap_or_else(TlsPolicy::modern));
+        Under { tls: Arc::new(tls), plan_version: plan.as_ref().map(|plan| plan.0) }
+    }
+
+    /// Takes over the latest plan in the store. One that this node cannot follow is told of once, and the last one stays
+    /// in force; the error is the store's.
+    pub(super) async fn follow_plan(&self) -> store::Result<()> {
+        let Some(stored) = self.store.plan().await? else { return Ok(()) };
+        let is_known = self.plan.load().as_ref().is_some_and(|plan| plan.0 == stored.version)
+            || self.plan_refused.load(Ordering::Relaxed) == stored.version;
+        if is_known {
+            return Ok(());
+        }
+        let rollout = match fleet::read(&stored).and_then(|rollout| self.can_follow(&rollout).map(|()| rollout)) {
+            Ok(rollout) => rollout,
+            Err(error) => {
+                self.plan_refused.store(stored.version, Ordering::Relaxed);
+                tracing::error!(
+                    version = stored.version,
+                    error = format!("{error:#}"),
+                    "this node cannot follow the rollout plan; it stays with the one that it follows"
+                );
+                return Ok(());
+            }
+        };
+        tracing::info!(
+            version = stored.version,
+            from = rollout.from,
+            to = rollout.to,
+            moved = rollout.moves(&self.name),
+            halted = rollout.halted,
+            "following a new rollout plan"
+        );
+        self.plan.store(Some(Arc::new((stored.version, rollout))));
+        self.report().await;
+        Ok(())
+    }
+
+    /// Whether the policy is there, and every connector's certificates can be used under it.
+    fn can_follow(&self, rollout: &Rollout) -> anyhow::Result<()> {
+        if !rollout.moves(&self.name) {
+            return Ok(());
+        }
+        let config = self.config.load();
+        let Some(policy) = config.policy(&rollout.to) else {
+            anyhow::bail!("its configuration has no TLS policy \"{}\"", rollout.to);
+        };
+        for connector in config.connectors.iter().filter(|connector| connector.tls_policy == rollout.from) {
+            check_connector(connector, policy.clone(), &self.tls.load())?;
+        }
+        Ok(())
+    }
+}
+
+pub fn tls_settings(connector: &Connector, policy: TlsPolicy) -> TlsSettings {
+    let identity = match (&connector.tls_certificate, &connector.tls_key) {
+        (Some(certificate), Some(key)) => Some(Identity { certificate: certificate.clone(), key: key.clone() }),
+        _ => None,
+    };
+    let verify = connector.tls == TlsLevel::Verify;
+    TlsSettings { policy, verify, authorities: connector.tls_authorities.clone(), identity }
+}
+
+/// Certificates and keys of connectors that cannot be used: found when the configuration is read, not when mail waits.
+pub(super) fn check_certificates(config: &Config, context: &TlsContext) -> anyhow::Result<()> {
+    for connector in config.connectors.iter().chain([&config.internet()]) {
+        check_connector(connector, config.policy(&connector.tls_policy).unwrap_or_else(TlsPolicy::modern), context)?;
+    }
+    Ok(())
+}
+
+/// What is checked is also made, and is ready when the first message needs it.
+fn check_connector(connector: &Connector, policy: TlsPolicy, context: &TlsContext) -> anyhow::Result<()> {
+    let checked = context.check(&tls_settings(connector, policy));
+    checked.map_err(|error| anyhow::anyhow!("connector \"{}\": {error}", connector.name))
+}

@@ -1,0 +1,102 @@
+//! SMTP protocol logs: what was said on every connection, in Exchange's own format, for the sending and the receiving
+//! side each.
+//!
+//! ```text
+//!   connections ──rows──> buffer in memory ──every 100 ms──> Writer (a thread) ──> SmtpSend/SEND2026112508-1.LOG
+//! ```
+//!
+//! Invariants: mail never waits for a log, and never fails for one. What does not fit into the buffer is dropped and
+//! counted. A disk that fills up is left to the mail. Neither credentials nor content are in it.
+
+mod folder;
+mod session;
+mod writer;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use net::Transcript;
+use trace::protocol_log::LogType;
+
+use crate::config::ProtocolLog;
+use folder::Limits;
+use session::SessionLog;
+use writer::Log;
+
+/// Whether logs are not written for now.
+type GivesWay = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// The two logs of a node.
+pub struct ProtocolLogs {
+    send: Log,
+    receive: Log,
+    /// Whether sessions of clients are written down.
+    receive_wanted: AtomicBool,
+}
+
+impl ProtocolLogs {
+    /// `data` is the node's folder, where the logs are unless the settings say otherwise. There, nothing is written
+    /// while `gives_way` says that the disk has little room.
+    pub fn start(settings: &ProtocolLog, data: &Path, gives_way: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        let folder = base(settings, data);
+        let limits = limits(settings);
+        let is_with_mail = settings.folder.is_none();
+        let gives_way: GivesWay = Arc::new(move || is_with_mail && gives_way());
+        Self {
+            send: Log::start(LogType::Send, send_folder(settings, data), limits, Arc::clone(&gives_way)),
+            receive: Log::start(LogType::Receive, folder.join("SmtpReceive"), limits, gives_way),
+            receive_wanted: AtomicBool::new(settings.receive),
+        }
+    }
+
+    /// Takes new settings over; the folder is that of the start.
+    pub fn configure(&self, settings: &ProtocolLog) {
+        self.send.limit(limits(settings));
+        self.receive.limit(limits(settings));
+        self.receive_wanted.store(settings.receive, Ordering::Relaxed);
+    }
+
+    /// Who writes down a connection to a destination.
+    pub fn send_session(&self, connector: &str, session: u64, remote: SocketAddr) -> Box<dyn Transcript> {
+        Box::new(SessionLog::sending(Arc::clone(&self.send.buffer), connector, session, remote))
+    }
+
+    /// Who writes down a client's connection, if anybody.
+    pub fn receive_session(&self, connector: &str, session: u64, client: SocketAddr) -> Option<Box<dyn Transcript>> {
+        self.receive_wanted.load(Ordering::Relaxed).then(|| -> Box<dyn Transcript> {
+            Box::new(SessionLog::receiving(Arc::clone(&self.receive.buffer), connector, session, client))
+        })
+    }
+
+    /// Writes what is still in memory.
+    pub fn close(&self) {
+        self.send.close();
+        self.receive.close();
+    }
+}
+
+/// Where the sessions with destinations are written down.
+pub fn send_folder(settings: &ProtocolLog, data: &Path) -> PathBuf {
+    base(settings, data).join("SmtpSend")
+}
+
+fn base(settings: &ProtocolLog, data: &Path) -> PathBuf {
+    match &settings.folder {
+        Some(folder) => folder.clone(),
+        None => data.join("protocol-log"),
+    }
+}
+
+fn limits(settings: &ProtocolLog) -> Limits {
+    Limits {
+        file_bytes: settings.file_size_max.bytes(),
+        folder_bytes: settings.folder_size_max.bytes(),
+        age: *settings.age_max,
+    }
+}

@@ -1,0 +1,220 @@
+//! A node from its start to its stop, whoever tells it when: the process's signals, or a case that plays a fleet.
+
+use std::{
+    hash::RandomState,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use jiff::Timestamp;
+use net::{
+    resolve::Resolver,
+    serve::{Listener, Prefixes, Server, Settings, listen},
+    tls::{Acceptor, TlsContext},
+};
+use store::{Room, Store};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{
+    Node, Tasks, background, clock, defence, inbound, inquiry, notify_always, outbound, outbound::Outbound, policy,
+    review_always, routes, settings, watch as watching,
+};
+use crate::{
+    config::{Config, why_not_listening},
+    protocol_log::ProtocolLogs,
+};
+
+/// A shutdown waits so long for attempts; those that have not sent their final dot by then are stopped, and their mail
+/// goes back to the queue.
+const ATTEMPT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Reads the node's certificate, or makes one.
+pub type MakeAcceptor<'a> = dyn Fn() -> anyhow::Result<Acceptor> + 'a;
+
+/// What a node serves beside the mail, on listeners of its own. It ends when it is dropped.
+pub trait Console {
+    /// True if a listener needs the node's certificate.
+    fn is_tls(&self) -> bool;
+
+    /// Uses another certificate for the connections to come.
+    fn renew(&self, certificate: Acceptor);
+}
+
+/// A node at work.
+pub struct Running<S: Store> {
+    pub node: Arc<Node<S>>,
+    /// Where it listens, ports as the system gave them.
+    pub addresses: Vec<SocketAddr>,
+    console: Box<dyn Console>,
+    /// What ends with the node, wherever it is.
+    _beside: JoinSet<()>,
+    folder: PathBuf,
+    listeners: JoinSet<()>,
+    background: JoinHandle<()>,
+    defence: JoinHandle<()>,
+    settler: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    settings: watch::Sender<Settings>,
+}
+
+impl<S: Store> Running<S> {
+    /// Starts a node on a store that is open. `folder` holds what the node makes for itself.
+    pub async fn start<C: Console + 'static>(
+        config: Config,
+        store: S,
+        folder: &Path,
+        console: impl AsyncFnOnce(&Arc<Node<S>>, Prefixes, &MakeAcceptor<'_>) -> anyhow::Result<C>,
+    ) -> anyhow::Result<Self> {
+        let recovered = store.recover(&config.node.name, Timestamp::now()).await?;
+        if recovered > 0 {
+            tracing::warn!(deliveries = recovered, "took back deliveries that were under way when this node stopped");
+        }
+        clock::follow(&store, &config).await?;
+        let logs_give_way = {
+            let store = store.clone();
+            move || store.room() != Room::Enough
+        };
+        let tls = TlsContext::default();
+        policy::check_certificates(&config, &tls)?;
+        let (settled, settled_receiver) = mpsc::channel(4096);
+        let (stop, stopped) = watch::channel(false);
+        let (settings, settings_receiver) = watch::channel(settings::settings(&config, folder)?);
+        let node = Arc::new(Node {
+            name: config.node.name.clone(),
+            hostname: config.node.hostname.clone(),
+            store,
+            outbound: Outbound::new(settled),
+            tls: ArcSwap::from_pointee(tls),
+            plan_refused: AtomicU64::new(0),
+            webhook: ArcSwapOption::new(watching::webhook(&config)?.map(Arc::new)),
+            protocol_logs: ProtocolLogs::start(&config.protocol_log, folder, logs_give_way),
+            tasks: Tasks::default(),
+            content_memory: Arc::default(),
+            plan: ArcSwapOption::empty(),
+            routes: ArcSwap::from_pointee(routes(&config)),
+            resolver: ArcSwap::from_pointee(resolver(&config)?),
+            random: RandomState::new(),
+            config: ArcSwap::from_pointee(config),
+        });
+        // Before the first attempt: a node that cannot listen ends at once, and must have nothing under way.
+        let listeners = open_listeners(&node.config.load())?;
+        let prefixes = settings::prefixes(&node.config.load());
+        let console = console(&node, prefixes, &|| settings::acceptor(&node.config.load(), folder)).await?;
+        // Before the first attempt, too: a node that comes back must not fall back to the policy that it was moved from.
+        node.follow_plan().await.context("failed to read the rollout plan")?;
+        let settler = tokio::spawn(outbound::run_settler(Arc::clone(&node), settled_receiver));
+        node.outbound.configure(&node, &node.config.load());
+        let background = tokio::spawn(background(Arc::clone(&node)));
+        let defence = tokio::spawn(defence::run(Arc::clone(&node)));
+        node.report().await;
+        let server = Arc::new(Server::new(inbound::Inbound(Arc::clone(&node)), settings_receiver, prefixes, stopped));
+        let mut beside = watching::start(&node);
+        beside.spawn(inquiry::answer::answer_always(Arc::clone(&node)));
+        beside.spawn(review_always(Arc::clone(&node)));
+        beside.spawn(notify_always(Arc::clone(&node)));
+        let mut running = Self {
+            _beside: beside,
+            node,
+            addresses: vec![],
+            console: Box::new(console),
+            folder: folder.to_owned(),
+            listeners: JoinSet::new(),
+            background,
+            defence,
+            settler,
+            stop,
+            settings,
+        };
+        running.listen(&server, listeners);
+        Ok(running)
+    }
+
+    fn listen(&mut self, server: &Arc<Server<inbound::Inbound<S>>>, listeners: Vec<(SocketAddr, Listener)>) {
+        for (address, listener) in listeners {
+            tracing::info!(%address, "listening for SMTP");
+            let server = Arc::clone(server);
+            self.addresses.push(address);
+            self.listeners.spawn(async move {
+                if let Err(error) = server.run(listener).await {
+                    tracing::error!(%address, %error, "stopped listening");
+                }
+            });
+        }
+    }
+
+    /// Takes a new configuration over as a whole, or not at all. Returns the keys that need a restart.
+    pub fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
+        let node = &self.node;
+        let new_settings = settings::settings(&config, &self.folder)?;
+        let new_certificate = self.console.is_tls().then(|| settings::acceptor(&config, &self.folder)).transpose()?;
+        let new_resolver = resolver(&config)?;
+        let tls = TlsContext::default();
+        policy::check_certificates(&config, &tls)?;
+        let new_webhook = watching::webhook(&config)?;
+        let restart_needed = node.config.load().restart_needed(&config);
+        node.tls.store(Arc::new(tls));
+        node.webhook.store(new_webhook.map(Arc::new));
+        node.protocol_logs.configure(&config.protocol_log);
+        node.routes.store(Arc::new(routes(&config)));
+        node.resolver.store(Arc::new(new_resolver));
+        node.outbound.configure(node, &config);
+        node.config.store(Arc::new(config));
+        self.settings.send_replace(new_settings);
+        if let Some(certificate) = new_certificate {
+            self.console.renew(certificate);
+        }
+        Ok(restart_needed)
+    }
+
+    /// Lets what is under way come to its end: sessions with a message, attempts, results. Until `patience` is over.
+    pub async fn stop(mut self, patience: impl Future<Output = ()>) {
+        let _ = self.stop.send(true);
+        let finished = tokio::select! {
+            () = self.finish() => true,
+            () = patience => false,
+        };
+        if !finished {
+            tracing::warn!("stopped with messages under way; their leases are taken back at the next start");
+        }
+        self.background.abort();
+        self.defence.abort();
+        self.settler.abort();
+        self.node.protocol_logs.close();
+    }
+
+    async fn finish(&mut self) {
+        while self.listeners.join_next().await.is_some() {}
+        self.node.outbound.close();
+        let mut tasks = std::pin::pin!(self.node.tasks.finish());
+        tokio::select! {
+            () = &mut tasks => {}
+            () = tokio::time::sleep(ATTEMPT_PATIENCE) => {
+                self.node.outbound.cut();
+                tasks.await;
+            }
+        }
+        while !self.node.outbound.held().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// With the addresses where they listen, ports as the system gave them.
+fn open_listeners(config: &Config) -> anyhow::Result<Vec<(SocketAddr, Listener)>> {
+    let open = |address: SocketAddr| {
+        let opened = listen(address).and_then(|listener| Ok((listener.address()?, listener)));
+        opened.map_err(|error| anyhow::anyhow!("{}", why_not_listening(address, "[inbound] listen", &error)))
+    };
+    config.inbound.listen.iter().copied().map(open).collect()
+}
+
+fn resolver(config: &Config) -> anyhow::Result<Resolver> {
+    Resolver::new(&config.dns.servers, *config.dns.timeout).map_err(anyhow::Error::msg)
+}

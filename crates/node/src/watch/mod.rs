@@ -1,0 +1,151 @@
+//! Watching the queue: what is stuck opens an incident, which closes when mail flows again.
+//!
+//! ```text
+//!   take the fleet's turn ──> pending? ──> evidence ──diagnose──> findings ──judge──> incidents ──> store, log
+//!                                                                                         └─calls──> webhook
+//! ```
+//!
+//! One node reviews at a time. What it decides is stored in one transaction, if the turn is still its own: no incident
+//! is opened, or told of, twice. Nothing on the mail path waits for any of this.
+
+mod judge;
+mod telling;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod webhook;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use diagnosis::{Evidence, Finding, diagnose};
+use jiff::Timestamp;
+use store::{Incident, Pending, Store};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use super::Node;
+use crate::config::Config;
+use judge::{Facts, Verdict, judge};
+pub(super) use webhook::from_config as webhook;
+
+/// A delivery that has waited so long without an attempt is pending; before that, it is on its way.
+const UNTRIED_AFTER: Duration = Duration::from_secs(60);
+/// What is held against each other is as old at most, as `gatepost why` has it.
+const EVIDENCE_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// More incidents than this are not open at a time: there is one for each connector and cause.
+const OPEN_MAX: u32 = 1000;
+/// Of the time, reviews take a part of this at most, however long the queue.
+const PAUSE_FACTOR: u32 = 10;
+
+/// Begins to watch; ends when it is dropped.
+pub(super) fn start<S: Store>(node: &Arc<Node<S>>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(review_always(Arc::clone(node)));
+    tasks.spawn(webhook::run(Arc::clone(node)));
+    tasks
+}
+
+async fn review_always<S: Store>(node: Arc<Node<S>>) {
+    let mut last_took = Duration::ZERO;
+    loop {
+        sleep((*node.config.load().watch.interval).max(last_took * PAUSE_FACTOR)).await;
+        let began = Instant::now();
+        if let Err(error) = review(&node).await {
+            tracing::warn!(%error, "failed to review what is pending; trying again");
+        }
+        last_took = began.elapsed();
+        tracing::debug!(milliseconds = last_took.as_millis() as u64, "reviewed what is pending");
+    }
+}
+
+/// Looks at each connector where something is pending, or was.
+async fn review<S: Store>(node: &Arc<Node<S>>) -> store::Result<()> {
+    let (now, config) = (now(), node.config.load_full());
+    let Some(turn) = node.store.take_watch(&node.name, now, *config.watch.interval).await? else { return Ok(()) };
+    let pending = node.store.pending(now - UNTRIED_AFTER).await?;
+    let mut open = node.store.incidents(OPEN_MAX).await?;
+    open.retain(|incident| incident.closed.is_none());
+    let connectors: BTreeSet<&str> = pending.iter().map(|pending| pending.connector.as_str()).collect();
+    let connectors = connectors.into_iter().chain(open.iter().map(|incident| incident.connector.as_str()));
+    let mut verdict = Verdict::default();
+    for connector in connectors.collect::<BTreeSet<_>>() {
+        let pending = pending.iter().find(|pending| pending.connector == connector);
+        let open: Vec<&Incident> = open.iter().filter(|incident| incident.connector == connector).collect();
+        verdict.add(review_connector(node, &config, connector, pending, &open, now).await?);
+    }
+    note(node, &config, turn, verdict, now).await
+}
+
+/// In milliseconds, as the store keeps it: all who tell of an incident are to name the same time.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
+
+async fn review_connector<S: Store>(
+    node: &Arc<Node<S>>,
+    config: &Config,
+    connector: &str,
+    pending: Option<&Pending>,
+    open: &[&Incident],
+    now: Timestamp,
+) -> store::Result<Verdict> {
+    let read = insight::of_connector(&node.store, connector, now - EVIDENCE_AGE_MAX).await?;
+    let Some(findings) = findings(connector, read.evidence, config.history.addresses).await else {
+        // Nothing is known, which is not to say that nothing is wrong.
+        return Ok(Verdict::default());
+    };
+    let facts = Facts {
+        connector,
+        pending,
+        findings,
+        last_delivered: read.last_delivered,
+        is_of_accepted_domain: is_of_accepted_domain(config, connector),
+        node: &node.name,
+        now,
+    };
+    Ok(judge(&config.watch, &facts, open))
+}
+
+/// Or was, before it was taken out of the configuration with mail still waiting.
+fn is_of_accepted_domain(config: &Config, connector: &str) -> bool {
+    config.accepted_domains.iter().any(|domain| domain.connector == connector) || config.connector(connector).is_none()
+}
+
+/// `None` if there was no diagnosis.
+async fn findings(connector: &str, evidence: Evidence, keep_addresses: bool) -> Option<Vec<Finding>> {
+    let mut findings = thread::giving_way(move || diagnose(&evidence)).await?;
+    // A message may have recipients by other connectors too.
+    findings.retain(|finding| finding.scope.connector.as_deref() == Some(connector));
+    if !keep_addresses {
+        let pieces = findings.iter_mut().flat_map(|finding| &mut finding.evidence);
+        pieces.filter(|piece| piece.what.contains('@')).for_each(|piece| piece.what = "withheld".to_owned());
+    }
+    Some(findings)
+}
+
+/// Stores what was decided, and tells of it.
+async fn note<S: Store>(
+    node: &Arc<Node<S>>,
+    config: &Config,
+    turn: u64,
+    verdict: Verdict,
+    now: Timestamp,
+) -> store::Result<()> {
+    if verdict.is_empty() {
+        return Ok(());
+    }
+    let told = || verdict.closed.iter().chain(&verdict.opened);
+    let calls = match config.watch.webhook {
+        Some(_) => told().map(|incident| telling::call(incident, &node.name, now)).collect(),
+        None => Vec::new(),
+    };
+    // What is closed makes room for what is opened.
+    let incidents = [&verdict.closed, &verdict.seen, &verdict.opened].into_iter().flatten().cloned().collect();
+    if node.store.note_incidents(turn, incidents, calls).await? {
+        told().for_each(telling::log);
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Makes the webhook's calls: each until it is taken, in bounded time and number. What was not taken is in the store,
+//! and any node of the fleet goes on with it.
+
+use std::{fs, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use net::webhook::{Secret, Url, Webhook};
+use store::{Store, WebhookCall};
+use tokio::time::sleep;
+
+use crate::{Node, config::Config};
+
+/// How often is looked for calls that are due.
+const POLL: Duration = Duration::from_secs(1);
+/// A call that was begun and not settled, because its node died, is made again after this; longer than a call may take.
+const AGAIN: Duration = Duration::from_secs(60);
+/// Calls taken at a time.
+const CALLS_MAX: u32 = 1;
+/// Waits after the first attempt, the second, and so on. The last one repeats.
+const WAITS: [Duration; 6] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(2 * 60),
+    Duration::from_secs(10 * 60),
+    Duration::from_secs(3600),
+];
+/// After about a day, whoever was to be told knows it from elsewhere.
+const ATTEMPTS_MAX: u32 = 30;
+
+/// The webhook that a configuration names, with its secret read.
+pub(crate) fn from_config(config: &Config) -> anyhow::Result<Option<Webhook>> {
+    let (Some(url), Some(file)) = (&config.watch.webhook, &config.watch.secret_file) else { return Ok(None) };
+    let url = Url::parse(url).map_err(anyhow::Error::msg).context("[watch] webhook")?;
+    let in_file = || format!("[watch] secret_file {}", file.display());
+    let secret = fs::read_to_string(file).with_context(in_file)?;
+    let secret = Secret::parse(&secret).with_context(in_file)?;
+    Ok(Some(Webhook::new(url, secret, config.watch.tls_authorities.as_deref()).context("[watch] webhook")?))
+}
+
+pub(super) async fn run<S: Store>(node: Arc<Node<S>>) {
+    loop {
+        match call_what_is_due(&node).await {
+            Ok(0) => sleep(POLL).await,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "failed to read or write the webhook's calls; trying again");
+                sleep(POLL).await;
+            }
+        }
+    }
+}
+
+/// Returns how many there were.
+async fn call_what_is_due<S: Store>(node: &Node<S>) -> store::Result<usize> {
+    let Some(webhook) = node.webhook.load_full() else { return Ok(0) };
+    let now = Timestamp::now();
+    let calls = node.store.claim_calls(now, now + AGAIN, CALLS_MAX).await?;
+    for call in &calls {
+        let id = call.id.to_string();
+        let result = webhook.call(&node.resolver(), &id, call.body.clone(), Timestamp::now()).await;
+        let due = match result {
+            Ok(()) => None,
+            Err(error) => after_failure(call, &error.to_string()),
+        };
+        node.store.settle_call(call.id, due).await?;
+    }
+    Ok(calls.len())
+}
+
+/// When it is made again; `None`: no more.
+fn after_failure(call: &WebhookCall, error: &str) -> Option<Timestamp> {
+    let attempts = call.attempts + 1;
+    if attempts >= ATTEMPTS_MAX {
+        tracing::error!(call = %call.id, incident = %call.incident, attempts, error, "gave up calling the webhook");
+        return None;
+    }
+    tracing::warn!(call = %call.id, incident = %call.incident, attempts, error, "the webhook was not taken; calling again");
+    let wait = WAITS.get(call.attempts as usize).or(WAITS.last()).copied().unwrap_or(AGAIN);
+    Some(Timestamp::now() + wait)
+}
