@@ -17,9 +17,9 @@ use insight::views::IncidentView;
 use node::Node;
 
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Incidents<'a> {
+pub(super) struct Incidents {
     /// Open ones first, then those that were closed last.
-    incidents: Vec<IncidentView<'a>>,
+    incidents: Vec<IncidentView>,
 }
 
 pub(super) async fn list<S: Store>(State(node): State<Arc<Node<S>>>) -> Result<Response, ApiError> {

@@ -19,9 +19,9 @@ use uuid::Uuid;
 use super::{ApiError, parameters::read_parameters};
 
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Page<'a> {
+pub(super) struct Page {
     /// Newest first.
-    messages: Vec<TraceView<'a>>,
+    messages: Vec<TraceView>,
     /// For `after`: where the next page begins; null on the last.
     next: Option<String>,
 }
@@ -29,29 +29,8 @@ pub(super) struct Page<'a> {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct History<'a> {
     /// In order.
-    #[schemars(schema_with = "events_schema")]
+    #[schemars(schema_with = "insight::views::schema::events")]
     events: &'a [Event],
-}
-
-fn events_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({
-        "type": "array",
-        "items": {
-            "type": "object",
-            "description": "With more keys, depending on the event: `attempt`, `reply`, `failure` and others.",
-            "required": ["at", "node", "message", "event"],
-            "properties": {
-                "at": { "type": "string", "format": "date-time" },
-                "node": { "type": "string", "description": "Who saw it" },
-                "message": { "type": "string", "format": "uuid", "description": "The network message id" },
-                "recipient": { "type": "string", "description": "Absent where it tells of the whole message" },
-                "event": { "type": "string", "enum": [
-                    "received", "delivered", "deferred", "failed", "interrupted", "notified", "notice-withheld",
-                    "suspended", "resumed", "retried", "removed",
-                ] },
-            },
-        },
-    })
 }
 
 pub(super) async fn list<S: Store>(

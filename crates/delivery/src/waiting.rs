@@ -7,7 +7,7 @@ use trace::{Doing, Waiting};
 
 /// How a waiting delivery stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standing {
+pub enum QueueState {
     Queued,
     Leased,
     Suspended,
@@ -16,7 +16,7 @@ pub enum Standing {
 /// All that decides why a delivery waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    pub standing: Standing,
+    pub state: QueueState,
     pub due: Timestamp,
     /// Node and end of the lease.
     pub lease: Option<(&'a str, Timestamp)>,
@@ -39,10 +39,10 @@ const NODE_SILENT: Duration = Duration::from_secs(30);
 /// connector at a limit; about to be taken.
 pub fn waiting(facts: &Facts, now: Timestamp) -> Waiting {
     let timer = Waiting::Timer { until: facts.due };
-    if facts.standing == Standing::Suspended {
+    if facts.state == QueueState::Suspended {
         return Waiting::Suspended { by: facts.suspended_by.unwrap_or("unknown").to_owned() };
     }
-    if let (Standing::Leased, Some((node, until))) = (facts.standing, facts.lease)
+    if let (QueueState::Leased, Some((node, until))) = (facts.state, facts.lease)
         && until > now
     {
         // A node that holds more than it has connections for is not delivering all of it.
@@ -78,7 +78,7 @@ mod tests {
         let now = Timestamp::from_second(1000).unwrap();
         let t = |seconds| Timestamp::from_second(seconds).unwrap();
         let base = Facts {
-            standing: Standing::Queued,
+            state: QueueState::Queued,
             due: t(900),
             lease: None,
             doing: None,
@@ -95,13 +95,13 @@ mod tests {
             (Facts { limited: Some("concurrency 20"), ..base }, "connector-limit"),
             (Facts { backed_off_until: Some(t(1100)), limited: Some("x"), ..base }, "connector-backed-off"),
             (Facts { due: t(2000), backed_off_until: Some(t(1100)), ..base }, "timer"),
-            (Facts { standing: Standing::Suspended, suspended_by: Some("eve"), ..base }, "suspended"),
-            (Facts { standing: Standing::Leased, lease: Some(("n", t(1100))), ..base }, "leased"),
+            (Facts { state: QueueState::Suspended, suspended_by: Some("eve"), ..base }, "suspended"),
+            (Facts { state: QueueState::Leased, lease: Some(("n", t(1100))), ..base }, "leased"),
             (
-                Facts { standing: Standing::Leased, lease: Some(("n", t(1100))), limited: Some("x"), ..base },
+                Facts { state: QueueState::Leased, lease: Some(("n", t(1100))), limited: Some("x"), ..base },
                 "connector-limit",
             ),
-            (Facts { standing: Standing::Leased, lease: Some(("n", t(900))), ..base }, "timer"),
+            (Facts { state: QueueState::Leased, lease: Some(("n", t(900))), ..base }, "timer"),
             (Facts { connector_exists: false, due: t(2000), ..base }, "no-route"),
             (Facts { node_last_seen: Some(t(969)), backed_off_until: Some(t(1100)), ..base }, "no-node"),
             (Facts { node_last_seen: None, ..base }, "no-node"),

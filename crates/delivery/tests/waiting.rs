@@ -4,7 +4,7 @@
 
 use std::{sync::LazyLock, time::Duration};
 
-use gatepost_delivery::waiting::{Facts, Standing, waiting};
+use gatepost_delivery::waiting::{Facts, QueueState, waiting};
 use jiff::Timestamp;
 use protocol::smtp::Phase;
 use trace::Doing;
@@ -25,7 +25,7 @@ fn ago(duration: Duration) -> Timestamp {
 /// About to be taken.
 fn due() -> Facts<'static> {
     Facts {
-        standing: Standing::Queued,
+        state: QueueState::Queued,
         due: ago(Duration::from_secs(1)),
         lease: None,
         doing: None,
@@ -47,14 +47,14 @@ type Hold = fn(&mut Facts<'static>);
 /// Reasons with what makes them hold, the strongest first.
 const REASONS: [(&str, Hold); 7] = [
     ("suspended", |facts| {
-        facts.standing = Standing::Suspended;
+        facts.state = QueueState::Suspended;
         facts.suspended_by = Some("eve");
     }),
     ("leased", |facts| {
         facts.lease = Some(("edge-1", later(60)));
         facts.doing = Some(&DOING);
-        if facts.standing != Standing::Suspended {
-            facts.standing = Standing::Leased;
+        if facts.state != QueueState::Suspended {
+            facts.state = QueueState::Leased;
         }
     }),
     ("no-route", |facts| facts.connector_exists = false),
@@ -79,7 +79,7 @@ fn the_strongest_reason_is_told() {
 #[test]
 fn where_each_reason_begins_and_ends() {
     let (second, nanosecond) = (Duration::from_secs(1), Duration::from_nanos(1));
-    let leased = |until| Facts { standing: Standing::Leased, lease: Some(("edge-1", until)), ..due() };
+    let leased = |until| Facts { state: QueueState::Leased, lease: Some(("edge-1", until)), ..due() };
     let seen = |age| Facts { node_last_seen: Some(ago(age)), limited: Some("x"), ..due() };
     let backed_off = Facts { backed_off_until: Some(later(30)), ..due() };
     for (facts, expected) in [
@@ -87,9 +87,9 @@ fn where_each_reason_begins_and_ends() {
         // A lease that has ended is anybody's.
         (leased(now()), "timer"),
         (Facts { backed_off_until: Some(later(30)), ..leased(now()) }, "connector-backed-off"),
-        (Facts { standing: Standing::Leased, lease: None, ..due() }, "timer"),
+        (Facts { state: QueueState::Leased, lease: None, ..due() }, "timer"),
         // A lease left over from before does not hold a queued delivery.
-        (Facts { standing: Standing::Queued, ..leased(later(60)) }, "timer"),
+        (Facts { state: QueueState::Queued, ..leased(later(60)) }, "timer"),
         (Facts { due: now(), ..backed_off }, "connector-backed-off"),
         (Facts { due: now() + nanosecond, ..backed_off }, "timer"),
         (seen(30 * second), "connector-limit"),

@@ -9,7 +9,7 @@
 
 mod addresses;
 mod bundle;
-mod connector;
+mod connector_evidence;
 mod connectors;
 mod excerpts;
 pub mod export;
@@ -20,6 +20,8 @@ mod impact;
 pub mod json;
 mod moment;
 mod pages;
+mod queue_cause;
+mod queue_groups;
 mod report;
 mod rollout;
 mod search;
@@ -30,7 +32,7 @@ mod waiting;
 
 pub use addresses::Addresses;
 pub use bundle::bundle;
-pub use connector::{OfConnector, of_connector};
+pub use connector_evidence::{OfConnector, of_connector};
 pub use connectors::{ConnectorTls, Connectors};
 pub use excerpts::{Excerpts, attempts};
 pub use files::Files;
@@ -39,6 +41,7 @@ pub use id::Id;
 pub use impact::{Impact, impact};
 pub use moment::Moment;
 pub use pages::{Pages, page};
+pub use queue_groups::{By, Conditions, GroupView, Summary, Wanted};
 pub use report::Report;
 pub use rollout::{Moved, trouble_of};
 pub use search::{Search, cursor_text, read_cursor, read_tls_version};

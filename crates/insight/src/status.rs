@@ -2,10 +2,12 @@
 
 use std::str::FromStr;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use store::State;
 use trace::message_trace;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[allow(clippy::enum_variant_names, reason = "GettingStatus is Exchange's own word")]
 pub enum Status {
     Delivered,

@@ -31,15 +31,15 @@ impl<'a> WaitReasons<'a> {
 
     /// `None`: it is no longer in the queue.
     pub fn waiting(&self, record: &DeliveryRecord) -> Option<Waiting> {
-        let queued_as = match record.state {
-            State::Queued => waiting::Standing::Queued,
-            State::Leased => waiting::Standing::Leased,
-            State::Suspended => waiting::Standing::Suspended,
+        let state = match record.state {
+            State::Queued => waiting::QueueState::Queued,
+            State::Leased => waiting::QueueState::Leased,
+            State::Suspended => waiting::QueueState::Suspended,
             State::Delivered | State::Failed | State::Removed => return None,
         };
         let connector = record.delivery.connector.as_str();
         let facts = waiting::Facts {
-            standing: queued_as,
+            state,
             due: record.due,
             lease: record.lease.as_ref().map(|lease| (lease.node.as_str(), lease.until)),
             doing: self.doing(record),

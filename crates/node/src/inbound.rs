@@ -15,8 +15,9 @@ use trace::{Event, EventKind, Received};
 use uuid::Uuid;
 
 use super::{
-    Node, header,
-    held::Held,
+    Node,
+    content_memory::Held,
+    header,
     outbound::{Job, Term, give_back},
 };
 

@@ -8,10 +8,10 @@
 
 mod clock;
 pub mod config;
+mod content_memory;
 mod defence;
 pub mod fleet;
 mod header;
-mod held;
 mod history;
 mod inbound;
 pub mod inquiry;

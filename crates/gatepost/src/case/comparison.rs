@@ -4,7 +4,7 @@ use std::{io::Write, path::Path, time::Duration};
 
 use serde_json::json;
 
-use super::{curve, report::Report};
+use super::{queue_length, report::Report};
 use crate::cli::{
     Screen, paragraph,
     table::{Cell, Column, Table},
@@ -47,7 +47,7 @@ impl Comparison {
             vec![Cell::new(title), Cell::new(tell(&self.plain)), Cell::new(tell(&self.defended))]
         };
         vec![
-            row("the queue over time", &|report| curve::draw(&report.queue, most, step)),
+            row("the queue over time", &|report| queue_length::draw(&report.queue, most, step)),
             row("the most that was queued", &|report| report.most_queued.to_string()),
             row("queued at the repair", &|report| report.queued_at_repair.to_string()),
             row("late: deferred at least once", &|report| {

@@ -8,11 +8,11 @@
 
 mod by_hand;
 mod comparison;
-mod curve;
 mod destination;
 mod fleet;
 mod matrix;
 mod play;
+mod queue_length;
 mod report;
 mod scenario;
 mod tally;

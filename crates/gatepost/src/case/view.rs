@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    curve,
+    queue_length,
     tally::{Stage, Tally},
 };
 use crate::cli::{
@@ -78,7 +78,7 @@ impl View {
         let step = self.queue.len().div_ceil(CURVE_MAX);
         // Writing to memory cannot fail.
         let _ = writeln!(text, "\n       {}", counts(tally, messages));
-        let _ = writeln!(text, "       queue {}\n", curve::draw(&self.queue, most, step));
+        let _ = writeln!(text, "       queue {}\n", queue_length::draw(&self.queue, most, step));
         let _ = Table::new(&NODES, &self.screen).write(&rows(tally), &mut text);
         self.erase();
         self.drawn = text.iter().filter(|byte| **byte == b'\n').count();

@@ -7,7 +7,6 @@ mod api;
 mod arguments;
 mod backup;
 mod capture;
-mod cause;
 mod configuration;
 mod event;
 mod finding;

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, fs::File, io::Write, path::Path};
 
 use anyhow::{Context, bail};
-use insight::{WaitReasons, export::sender, json, views};
+use insight::{By, Summary, WaitReasons, Wanted, export::sender, json, views};
 use node::config::Config;
 use protocol::smtp::Failure;
 use store::{Command, Commanded, DeliveryRecord, QueueCount, QueueQuery, Selection, State, Store};
@@ -11,9 +11,8 @@ use trace::NextStep;
 use uuid::Uuid;
 
 use super::{
-    arguments::{By, Filter, Format, ListArguments, ListFilter, QueueCommand, QueueState, Selected},
-    groups::{self, Summary, Wanted},
-    ids, incident, operator,
+    arguments::{Filter, Format, ListArguments, ListFilter, QueueCommand, QueueState, Selected},
+    groups, ids, incident, operator,
     screen::{Screen, counted, grouped},
     show,
     table::{Cell, Column, Table},
@@ -48,10 +47,10 @@ pub(crate) async fn run<S: Store>(
         QueueCommand::List(arguments) => {
             let reasons = WaitReasons::read(store, config, screen.now).await?;
             let selection = arguments.filter.selection(store).await?;
-            let wanted = Wanted::new(&arguments.more, &reasons, screen.now);
+            let wanted = Wanted::new(&arguments.more.conditions(), &reasons, screen.now);
             let list = List { arguments, store, reasons, selection, wanted, screen };
             match (arguments.by, arguments.output.format) {
-                (Some(by), format) => list.grouped(by, format, out).await,
+                (Some(by), format) => list.grouped(by.into(), format, out).await,
                 (None, Format::Table) => list.table(out).await,
                 (None, Format::Json) => list.json(out).await,
             }
@@ -63,7 +62,7 @@ pub(crate) async fn run<S: Store>(
             let reasons = WaitReasons::read(store, config, screen.now).await?;
             match output.format {
                 Format::Table => show::write(&record, &events, &reasons, screen, out)?,
-                Format::Json => writeln!(out, "{}", json::text(&views::MessageView::new(&record, &reasons, &events))?)?,
+                Format::Json => writeln!(out, "{}", json::text(&views::MessageView::new(&record, &reasons, events))?)?,
             }
             Ok(())
         }
@@ -190,12 +189,12 @@ impl<S: Store> List<'_, S> {
         let summary = self.summary(Some(by)).await?;
         let conditions = groups::conditions(&self.arguments.filter, &self.arguments.more);
         if format == Format::Json {
-            return Ok(summary.write_json(&conditions, out)?);
+            return Ok(groups::write_json(&summary.views(&conditions), by, out)?);
         }
         match (summary.counts.is_empty(), self.all().await?) {
             (true, 0) => writeln!(out, "The queue is empty.")?,
             (true, all) => writeln!(out, "No deliveries match; the queue holds {}.", deliveries(all))?,
-            (false, _) => summary.write(&conditions, self.screen, out)?,
+            (false, _) => groups::write(&summary.views(&conditions), by, self.screen, out)?,
         }
         self.write_open_incidents(out).await
     }

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use clap::Parser;
-use insight::WaitReasons;
+use insight::{GroupView, WaitReasons, views};
 use jiff::{Timestamp, tz::TimeZone};
 use protocol::smtp::{
     Address, BodyType, Destination, EnhancedCode, Failure, FailureKind, Phase, Reply, ReversePath, TlsSummary,
@@ -947,4 +947,30 @@ Incident 00000000-0000-0000-0000-000000000001: no-shared-cipher
     let queue = run("gatepost queue list", &store, None).unwrap();
     assert!(queue.ends_with(&format!("An incident is open for onprem: gatepost incident show {}\n", id(1))), "{queue}");
     assert_eq!(run("gatepost incident list", &store_with(vec![]), None).unwrap(), "No incidents.\n");
+}
+
+/// What is printed, read into a view and written again.
+fn assert_read_back<T: serde::de::DeserializeOwned + serde::Serialize>(items: &serde_json::Value) {
+    let items = items.as_array().unwrap();
+    assert!(!items.is_empty());
+    for item in items {
+        let view: T = serde_json::from_value(item.clone()).unwrap();
+        assert_eq!(serde_json::to_value(view).unwrap(), *item);
+    }
+}
+
+#[test]
+fn views_read_back_what_is_printed() {
+    let mut delivered = record(2);
+    delivered.state = State::Delivered;
+    let mut store = store_with(vec![record(1), delivered]);
+    store.events = vec![received(1), received(2)];
+    store.incidents = vec![incident(1)];
+    assert_read_back::<views::DeliveryView>(&json("gatepost queue list --format json", &store)["deliveries"]);
+    assert_read_back::<views::CountView>(&json("gatepost queue list --format json", &store)["counts"]);
+    assert_read_back::<GroupView>(&json("gatepost queue list --by age --format json", &store)["groups"]);
+    assert_read_back::<views::TraceView>(&json("gatepost trace --detail --format json", &store)["messages"]);
+    assert_read_back::<views::IncidentView>(&json("gatepost incident list --format json", &store)["incidents"]);
+    let shown = json(&format!("gatepost queue show {} --format json", id(1)), &store);
+    assert_read_back::<views::MessageView>(&serde_json::json!([shown]));
 }

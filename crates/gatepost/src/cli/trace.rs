@@ -66,7 +66,7 @@ pub(crate) async fn run<S: Store>(
                     page.read_events(&records).await?;
                 }
                 for record in &records {
-                    let events = arguments.detail.then(|| page.events_of(record).collect::<Vec<_>>());
+                    let events = arguments.detail.then(|| page.events_of(record).cloned().collect());
                     list.push(&TraceView::new(record, &page.reasons, events))?;
                 }
             }

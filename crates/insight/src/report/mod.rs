@@ -2,6 +2,7 @@
 //!
 //! Everything in it is escaped by the templates, and no address of a person stands in it unless that was asked for.
 
+mod difference;
 mod evidence;
 mod experiment;
 mod picture;
@@ -9,7 +10,6 @@ mod style;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod who;
 
 use diagnosis::{Explained, Finding, Remedy, Side, causes};
 use jiff::{Timestamp, tz::TimeZone};

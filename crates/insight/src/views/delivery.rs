@@ -4,52 +4,53 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 use protocol::smtp::{Address, BodyType, Failure, Reply, ReversePath};
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use store::{Commanded, DeliveryRecord, LastAttempt, MessageRecord, QueueCount, State};
 use trace::{Event, Waiting};
 use uuid::Uuid;
 
+use super::schema;
 use crate::{Status, WaitReasons};
 
 /// One message for one recipient, as in `queue list`.
-#[derive(Serialize, JsonSchema)]
-pub struct DeliveryView<'a> {
-    network_message_id: Uuid,
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveryView {
+    pub network_message_id: Uuid,
     /// The Message-ID field without angle brackets.
-    message_id: Option<&'a str>,
-    #[schemars(with = "String", extend("format" = "date-time"))]
-    received: Timestamp,
+    pub message_id: Option<String>,
+    #[schemars(schema_with = "schema::time")]
+    pub received: Timestamp,
     /// Empty: the null sender.
     #[schemars(with = "String")]
-    sender: &'a ReversePath,
+    pub sender: ReversePath,
     #[schemars(with = "String")]
-    recipient: &'a Address,
-    subject: Option<&'a str>,
-    size_bytes: u64,
-    connector: &'a str,
-    #[schemars(schema_with = "state")]
-    state: State,
+    pub recipient: Address,
+    pub subject: Option<String>,
+    pub size_bytes: u64,
+    pub connector: String,
+    #[schemars(schema_with = "schema::state")]
+    pub state: State,
     /// When it is tried next; null for what is no longer in the queue.
-    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
-    due: Option<Timestamp>,
-    attempts: u32,
+    #[schemars(schema_with = "schema::time_or_null")]
+    pub due: Option<Timestamp>,
+    pub attempts: u32,
     /// Why it is still in the queue.
-    waiting: Option<WaitingView>,
+    pub waiting: Option<WaitingView>,
     /// The original cause: how the last attempt failed.
-    #[schemars(schema_with = "failure")]
-    failure: Option<&'a Failure>,
+    #[schemars(schema_with = "schema::failure")]
+    pub failure: Option<Failure>,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct WaitingView {
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct WaitingView {
     #[serde(flatten)]
-    #[schemars(schema_with = "waiting")]
-    waiting: Waiting,
+    #[schemars(schema_with = "schema::waiting")]
+    pub waiting: Waiting,
     /// What ends the wait.
-    unblocked_by: String,
+    pub unblocked_by: String,
     /// What an operator can do about it: a command. Null: nothing.
-    command: Option<String>,
+    pub command: Option<String>,
 }
 
 impl WaitingView {
@@ -59,113 +60,73 @@ impl WaitingView {
     }
 }
 
-impl<'a> DeliveryView<'a> {
-    pub fn new(record: &'a DeliveryRecord, reasons: &'a WaitReasons<'_>) -> Self {
+impl DeliveryView {
+    pub fn new(record: &DeliveryRecord, reasons: &WaitReasons<'_>) -> Self {
         let waiting = reasons.waiting(record);
         Self {
             network_message_id: record.message.network_message_id,
-            message_id: record.message.message_id.as_deref(),
+            message_id: record.message.message_id.clone(),
             received: record.message.received,
-            sender: &record.message.sender,
-            recipient: &record.delivery.recipient,
-            subject: record.message.subject.as_deref(),
+            sender: record.message.sender.clone(),
+            recipient: record.delivery.recipient.clone(),
+            subject: record.message.subject.clone(),
             size_bytes: record.message.size_bytes,
-            connector: &record.delivery.connector,
+            connector: record.delivery.connector.clone(),
             state: record.state,
             due: waiting.is_some().then_some(record.due),
             attempts: record.delivery.attempts,
             waiting: waiting.map(|waiting| WaitingView::new(waiting, record)),
-            failure: reasons.cause(record),
+            failure: reasons.cause(record).cloned(),
         }
     }
 }
 
 /// A delivery with its end, as in `trace` and `queue show`.
-#[derive(Serialize, JsonSchema)]
-pub struct TraceView<'a> {
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TraceView {
     #[serde(flatten)]
-    delivery: DeliveryView<'a>,
-    status: &'static str,
+    pub delivery: DeliveryView,
+    pub status: Status,
     /// The reply that ended it with delivery.
-    #[schemars(schema_with = "reply")]
-    reply: Option<&'a Reply>,
-    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
-    settled: Option<Timestamp>,
+    #[schemars(schema_with = "schema::reply")]
+    pub reply: Option<Reply>,
+    #[schemars(schema_with = "schema::time_or_null")]
+    pub settled: Option<Timestamp>,
     /// Null: it was not tried yet.
-    last_attempt: Option<LastAttemptView<'a>>,
+    pub last_attempt: Option<LastAttemptView>,
     /// Only where asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
-    events: Option<Vec<&'a Event>>,
+    pub events: Option<Vec<Event>>,
 }
 
-fn state(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "string", "enum": ["queued", "leased", "suspended", "delivered", "failed", "removed"] })
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct LastAttemptView {
+    pub node: String,
+    pub tls_policy: String,
+    pub tls_version: Option<String>,
+    pub cipher: Option<String>,
+    pub to_ip: Option<IpAddr>,
 }
 
-fn waiting(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "description": "`waits` says for what; the other keys, where it has more to say, are `until`, `limit`, `by`, \
-                        `node`, `doing`, `connector`, `policy` and `last_seen`.",
-        "required": ["waits"],
-        "properties": { "waits": { "type": "string", "enum": [
-            "timer", "connector-limit", "connector-backed-off", "suspended", "leased", "no-route", "policy-forbids",
-            "no-node",
-        ] } },
-    })
-}
-
-fn reply(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": ["object", "null"],
-        "required": ["code"],
-        "properties": {
-            "code": { "type": "integer", "minimum": 200, "maximum": 599 },
-            "enhanced": { "type": ["string", "null"], "description": "RFC 3463, such as 4.7.1" },
-        },
-    })
-}
-
-fn failure(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": ["object", "null"],
-        "description": "Also with `reply`, `destination`, and what else the kind has to say.",
-        "required": ["phase", "kind"],
-        "properties": {
-            "phase": { "type": "string", "description": "Where the conversation stood, such as starttls or rcpt" },
-            "kind": { "type": "string", "description": "What went wrong, such as rejected or timed-out" },
-        },
-    })
-}
-
-#[derive(Serialize, JsonSchema)]
-struct LastAttemptView<'a> {
-    node: &'a str,
-    tls_policy: &'a str,
-    tls_version: Option<&'a str>,
-    cipher: Option<&'a str>,
-    to_ip: Option<IpAddr>,
-}
-
-impl<'a> From<&'a LastAttempt> for LastAttemptView<'a> {
-    fn from(attempt: &'a LastAttempt) -> Self {
+impl From<&LastAttempt> for LastAttemptView {
+    fn from(attempt: &LastAttempt) -> Self {
         Self {
-            node: &attempt.node,
-            tls_policy: &attempt.tls_policy,
-            tls_version: attempt.tls.as_ref().map(|tls| tls.0.as_str()),
-            cipher: attempt.tls.as_ref().map(|tls| tls.1.as_str()),
+            node: attempt.node.clone(),
+            tls_policy: attempt.tls_policy.clone(),
+            tls_version: attempt.tls.as_ref().map(|tls| tls.0.clone()),
+            cipher: attempt.tls.as_ref().map(|tls| tls.1.clone()),
             to_ip: attempt.to_ip,
         }
     }
 }
 
-impl<'a> TraceView<'a> {
-    pub fn new(record: &'a DeliveryRecord, reasons: &'a WaitReasons<'_>, events: Option<Vec<&'a Event>>) -> Self {
+impl TraceView {
+    pub fn new(record: &DeliveryRecord, reasons: &WaitReasons<'_>, events: Option<Vec<Event>>) -> Self {
         Self {
             delivery: DeliveryView::new(record, reasons),
-            status: Status::from(record.state).name(),
-            reply: record.reply.as_ref(),
+            status: Status::from(record.state),
+            reply: record.reply.clone(),
             settled: record.settled,
             last_attempt: record.last_attempt.as_ref().map(LastAttemptView::from),
             events,
@@ -174,53 +135,59 @@ impl<'a> TraceView<'a> {
 }
 
 /// One line of `counts`.
-#[derive(Serialize)]
-pub struct CountView<'a> {
-    connector: &'a str,
-    state: State,
-    deliveries: u64,
-    due: Option<Timestamp>,
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CountView {
+    pub connector: String,
+    #[schemars(schema_with = "schema::state")]
+    pub state: State,
+    pub deliveries: u64,
+    #[schemars(schema_with = "schema::time_or_null")]
+    pub due: Option<Timestamp>,
 }
 
-impl<'a> From<&'a QueueCount> for CountView<'a> {
-    fn from(count: &'a QueueCount) -> Self {
-        Self { connector: &count.connector, state: count.state, deliveries: count.deliveries, due: count.due }
+impl From<&QueueCount> for CountView {
+    fn from(count: &QueueCount) -> Self {
+        Self { connector: count.connector.clone(), state: count.state, deliveries: count.deliveries, due: count.due }
     }
 }
 
 /// The whole of `queue show`.
-#[derive(Serialize)]
-pub struct MessageView<'a> {
-    message: EnvelopeView<'a>,
-    deliveries: Vec<TraceView<'a>>,
-    events: &'a [Event],
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct MessageView {
+    pub message: EnvelopeView,
+    pub deliveries: Vec<TraceView>,
+    #[schemars(schema_with = "schema::events")]
+    pub events: Vec<Event>,
 }
 
-#[derive(Serialize)]
-struct EnvelopeView<'a> {
-    network_message_id: Uuid,
-    message_id: Option<&'a str>,
-    received: Timestamp,
-    sender: &'a ReversePath,
-    subject: Option<&'a str>,
-    size_bytes: u64,
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EnvelopeView {
+    pub network_message_id: Uuid,
+    pub message_id: Option<String>,
+    #[schemars(schema_with = "schema::time")]
+    pub received: Timestamp,
+    #[schemars(with = "String")]
+    pub sender: ReversePath,
+    pub subject: Option<String>,
+    pub size_bytes: u64,
     /// Null: made by the gateway itself.
-    client: Option<IpAddr>,
-    body_type: BodyType,
+    pub client: Option<IpAddr>,
+    #[schemars(with = "String")]
+    pub body_type: BodyType,
     smtputf8: bool,
-    content_kept: bool,
+    pub content_kept: bool,
 }
 
-impl<'a> MessageView<'a> {
-    pub fn new(record: &'a MessageRecord, reasons: &'a WaitReasons<'_>, events: &'a [Event]) -> Self {
+impl MessageView {
+    pub fn new(record: &MessageRecord, reasons: &WaitReasons<'_>, events: Vec<Event>) -> Self {
         let message = &record.message;
         Self {
             message: EnvelopeView {
                 network_message_id: message.network_message_id,
-                message_id: message.message_id.as_deref(),
+                message_id: message.message_id.clone(),
                 received: message.received,
-                sender: &message.sender,
-                subject: message.subject.as_deref(),
+                sender: message.sender.clone(),
+                subject: message.subject.clone(),
                 size_bytes: message.size_bytes,
                 client: message.client,
                 body_type: message.body_type,
@@ -234,10 +201,10 @@ impl<'a> MessageView<'a> {
 }
 
 /// The result of retry, suspend, resume and remove.
-#[derive(Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CommandedView {
-    changed: u64,
-    leased: u64,
+    pub changed: u64,
+    pub leased: u64,
 }
 
 impl From<Commanded> for CommandedView {

@@ -3,6 +3,7 @@
 mod delivery;
 mod finding;
 mod incident;
+pub mod schema;
 
 pub use delivery::{CommandedView, CountView, DeliveryView, MessageView, TraceView};
 pub use finding::{ExperimentView, FindingView, PieceView, RemedyView, StepView};

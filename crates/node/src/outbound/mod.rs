@@ -16,7 +16,7 @@ mod jobs;
 mod lane;
 mod lease;
 mod policies;
-mod reach;
+mod public_only;
 mod results;
 mod weakness;
 mod worker;

@@ -114,6 +114,17 @@ pub(crate) struct ListFilter {
     pub younger_than: Option<Duration>,
 }
 
+impl ListFilter {
+    pub(crate) fn conditions(&self) -> insight::Conditions {
+        insight::Conditions {
+            cause: self.cause.clone(),
+            destination: self.destination.clone(),
+            older_than: self.older_than.map(|duration| *duration),
+            younger_than: self.younger_than.map(|duration| *duration),
+        }
+    }
+}
+
 /// What the deliveries of a group have in common.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum By {
@@ -124,6 +135,17 @@ pub(crate) enum By {
     Destination,
     /// Time since the message was received
     Age,
+}
+
+impl From<By> for insight::By {
+    fn from(by: By) -> Self {
+        match by {
+            By::Cause => Self::Cause,
+            By::Connector => Self::Connector,
+            By::Destination => Self::Destination,
+            By::Age => Self::Age,
+        }
+    }
 }
 
 /// Which deliveries in the queue; all given conditions must hold.

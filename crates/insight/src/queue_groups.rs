@@ -1,0 +1,301 @@
+//! What waits, in groups, read in one pass. The same pass counts what a list's conditions select.
+
+use std::{collections::HashMap, time::Duration};
+
+use jiff::Timestamp;
+use protocol::smtp::{Destination, Failure};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use store::{MessageKey, QueueCount, QueueRow, Selection, State, Store};
+use trace::NextStep;
+use uuid::Uuid;
+
+use crate::{
+    WaitReasons,
+    queue_cause::{Cause, UNTRIED},
+    views::schema,
+};
+
+/// What the deliveries of a group have in common.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum By {
+    /// How the last attempt failed.
+    Cause,
+    Connector,
+    /// Host and port of the last attempt.
+    Destination,
+    /// Time since the message was received.
+    Age,
+}
+
+impl By {
+    /// As JSON has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cause => "cause",
+            Self::Connector => "connector",
+            Self::Destination => "destination",
+            Self::Age => "age",
+        }
+    }
+}
+
+/// Conditions that look at more than the store selects by. All that are set must hold.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Conditions {
+    /// As the groups by cause name it.
+    pub cause: Option<String>,
+    /// Host and port.
+    pub destination: Option<String>,
+    pub older_than: Option<Duration>,
+    pub younger_than: Option<Duration>,
+}
+
+/// Conditions beyond what the store selects by.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    cause: Option<String>,
+    destination: Option<String>,
+    received_until: Option<Timestamp>,
+    received_after: Option<Timestamp>,
+    /// The last failure of each paused connector: what its untried mail waits for.
+    paused: HashMap<String, Failure>,
+}
+
+impl Wanted {
+    pub fn new(conditions: &Conditions, reasons: &WaitReasons<'_>, now: Timestamp) -> Self {
+        let ago = |duration: Duration| now.checked_sub(duration).unwrap_or(Timestamp::MIN);
+        Self {
+            cause: conditions.cause.clone(),
+            destination: conditions.destination.clone(),
+            received_until: conditions.older_than.map(ago),
+            received_after: conditions.younger_than.map(ago),
+            paused: reasons.paused().clone(),
+        }
+    }
+
+    pub fn includes(&self, connector: &str, received: Timestamp, failure: Option<&Failure>) -> bool {
+        let failure = self.failure(connector, failure);
+        self.received_until.is_none_or(|until| received <= until)
+            && self.received_after.is_none_or(|after| received > after)
+            && self.cause.as_ref().is_none_or(|cause| Cause::of(failure).id == *cause)
+            && self.destination.as_ref().is_none_or(|wanted| destination(failure).eq_ignore_ascii_case(wanted))
+    }
+
+    /// The delivery's own last failure, or else that of its connector while it is paused.
+    pub fn failure<'a>(&'a self, connector: &str, own: Option<&'a Failure>) -> Option<&'a Failure> {
+        own.or_else(|| self.paused.get(connector))
+    }
+}
+
+fn destination(failure: Option<&Failure>) -> String {
+    let with_port = |to: &Destination| format!("{}:{}", to.host, to.port);
+    match failure {
+        None => UNTRIED.to_owned(),
+        Some(failure) => failure.destination.as_ref().map_or_else(|| "none".to_owned(), with_port),
+    }
+}
+
+/// Deliveries that have something in common.
+#[derive(Clone, Debug)]
+struct Group {
+    /// In words.
+    what: String,
+    messages: u64,
+    deliveries: u64,
+    /// The deliveries of a message follow each other.
+    last: MessageKey,
+    oldest: Timestamp,
+    /// When the first of them is tried next; `None`: all are leased or suspended.
+    due: Option<Timestamp>,
+    example: Uuid,
+}
+
+/// One group. Every key is always there; what does not apply is null.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct GroupView {
+    /// For the option that selects it, such as `--cause`.
+    pub group: String,
+    /// In words.
+    pub what: String,
+    pub messages: u64,
+    pub deliveries: u64,
+    /// When the oldest was received.
+    #[schemars(schema_with = "schema::time")]
+    pub oldest: Timestamp,
+    /// When the first of them is tried next; null: all are leased or suspended.
+    #[schemars(schema_with = "schema::time_or_null")]
+    pub due: Option<Timestamp>,
+    /// A message's network message id.
+    pub example: Uuid,
+    /// Lists its deliveries.
+    pub command: String,
+}
+
+/// What a pass over the queue found.
+#[derive(Debug)]
+pub struct Summary {
+    wanted: Wanted,
+    by: Option<By>,
+    now: Timestamp,
+    groups: HashMap<String, Group>,
+    /// Deliveries that follow each other often failed alike.
+    last_cause: Option<(Failure, Cause)>,
+    pub counts: Vec<QueueCount>,
+}
+
+impl Summary {
+    pub async fn read<S: Store>(
+        store: &S,
+        selection: Selection,
+        wanted: Wanted,
+        by: Option<By>,
+        now: Timestamp,
+    ) -> store::Result<Self> {
+        let empty = Self { wanted, by, now, groups: HashMap::new(), last_cause: None, counts: Vec::new() };
+        let mut summary = store.fold_queue(selection, empty, Self::add).await?;
+        summary.counts.sort_by(|a, b| (&a.connector, a.state as u8).cmp(&(&b.connector, b.state as u8)));
+        Ok(summary)
+    }
+
+    fn add(&mut self, row: &QueueRow<'_>) {
+        if !self.wanted.includes(row.connector, row.received, row.failure) {
+            return;
+        }
+        self.count(row);
+        let Some(by) = self.by else { return };
+        let failure = self.wanted.failure(row.connector, row.failure).cloned();
+        let (key, what) = match by {
+            By::Cause => {
+                let cause = self.cause(failure);
+                (cause.id, cause.words)
+            }
+            By::Connector => (row.connector.to_owned(), row.connector.to_owned()),
+            By::Destination => (destination(failure.as_ref()), destination(failure.as_ref())),
+            By::Age => {
+                let age = Age::of(row.received, self.now);
+                (age.what.to_owned(), age.what.to_owned())
+            }
+        };
+        let due = (row.state == State::Queued).then_some(row.due);
+        let new = || Group {
+            what,
+            messages: 1,
+            deliveries: 0,
+            last: row.message,
+            oldest: row.received,
+            due,
+            example: row.network_message_id,
+        };
+        let group = self.groups.entry(key).or_insert_with(new);
+        group.deliveries += 1;
+        group.messages += u64::from(group.last != row.message);
+        group.last = row.message;
+        group.oldest = group.oldest.min(row.received);
+        group.due = [group.due, due].into_iter().flatten().min();
+    }
+
+    fn count(&mut self, row: &QueueRow<'_>) {
+        let is_same = |count: &&mut QueueCount| count.connector == row.connector && count.state == row.state;
+        match self.counts.iter_mut().find(is_same) {
+            Some(count) => {
+                count.deliveries += 1;
+                count.due = count.due.min(Some(row.due));
+            }
+            None => self.counts.push(QueueCount {
+                connector: row.connector.to_owned(),
+                state: row.state,
+                deliveries: 1,
+                due: Some(row.due),
+            }),
+        }
+    }
+
+    fn cause(&mut self, failure: Option<Failure>) -> Cause {
+        match (&self.last_cause, failure) {
+            (_, None) => Cause::of(None),
+            (Some((known, cause)), Some(failure)) if *known == failure => cause.clone(),
+            (_, Some(failure)) => {
+                let cause = Cause::of(Some(&failure));
+                self.last_cause = Some((failure, cause.clone()));
+                cause
+            }
+        }
+    }
+
+    /// The largest first; ages from the oldest on. `conditions` are the options that selected all of them.
+    pub fn views(&self, conditions: &[(&'static str, String)]) -> Vec<GroupView> {
+        let view = |(key, group): (&str, &Group)| GroupView {
+            group: key.to_owned(),
+            what: group.what.clone(),
+            messages: group.messages,
+            deliveries: group.deliveries,
+            oldest: group.oldest,
+            due: group.due,
+            example: group.example,
+            command: self.command(key, conditions).to_string(),
+        };
+        self.sorted().into_iter().map(view).collect()
+    }
+
+    /// The command that lists the deliveries of a group.
+    fn command(&self, key: &str, conditions: &[(&'static str, String)]) -> NextStep {
+        let own = match self.by {
+            Some(By::Connector) => vec![("--connector", key.to_owned())],
+            Some(By::Destination) => vec![("--destination", key.to_owned())],
+            Some(By::Age) => Age::named(key).conditions(),
+            Some(By::Cause) | None => vec![("--cause", key.to_owned())],
+        };
+        let others = conditions.iter().filter(|(option, _)| own.iter().all(|(own, _)| own != option));
+        NextStep::QueueList(others.cloned().chain(own.clone()).collect())
+    }
+
+    /// The largest first; ages from the oldest on.
+    fn sorted(&self) -> Vec<(&str, &Group)> {
+        let mut groups: Vec<(&str, &Group)> = self.groups.iter().map(|(key, group)| (key.as_str(), group)).collect();
+        match self.by {
+            Some(By::Age) => groups.sort_by_key(|(_, group)| group.oldest),
+            _ => groups.sort_by(|(a_key, a), (b_key, b)| b.messages.cmp(&a.messages).then(a_key.cmp(b_key))),
+        }
+        groups
+    }
+}
+
+/// A span of ages, from `over` on and below `under`.
+#[derive(Clone, Copy)]
+struct Age {
+    what: &'static str,
+    over: Option<(&'static str, i64)>,
+    under: Option<(&'static str, i64)>,
+}
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+const AGES: [Age; 5] = [
+    Age { what: "under 5 minutes", over: None, under: Some(("5m", 5 * MINUTE)) },
+    Age { what: "5 minutes to 1 hour", over: Some(("5m", 5 * MINUTE)), under: Some(("1h", HOUR)) },
+    Age { what: "1 to 4 hours", over: Some(("1h", HOUR)), under: Some(("4h", 4 * HOUR)) },
+    Age { what: "4 to 24 hours", over: Some(("4h", 4 * HOUR)), under: Some(("24h", DAY)) },
+    Age { what: "1 day or more", over: Some(("24h", DAY)), under: None },
+];
+
+impl Age {
+    fn of(received: Timestamp, now: Timestamp) -> Self {
+        let age = now.duration_since(received).as_secs();
+        let [.., last] = AGES;
+        AGES.into_iter().find(|span| span.under.is_some_and(|(_, under)| age < under)).unwrap_or(last)
+    }
+
+    fn named(what: &str) -> Self {
+        let [.., last] = AGES;
+        AGES.into_iter().find(|span| span.what == what).unwrap_or(last)
+    }
+
+    fn conditions(self) -> Vec<(&'static str, String)> {
+        let option =
+            |option: &'static str, bound: Option<(&str, i64)>| bound.map(|(text, _)| (option, text.to_owned()));
+        [option("--older-than", self.over), option("--younger-than", self.under)].into_iter().flatten().collect()
+    }
+}

@@ -1,0 +1,89 @@
+//! JSON Schemas of types that other crates own.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+pub fn time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "date-time" })
+}
+
+pub fn time_or_null(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "null"], "format": "date-time" })
+}
+
+pub fn state(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": ["queued", "leased", "suspended", "delivered", "failed", "removed"] })
+}
+
+pub fn waiting(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "description": "`waits` says for what; the other keys, where it has more to say, are `until`, `limit`, `by`, \
+                        `node`, `doing`, `connector`, `policy` and `last_seen`.",
+        "required": ["waits"],
+        "properties": { "waits": { "type": "string", "enum": [
+            "timer", "connector-limit", "connector-backed-off", "suspended", "leased", "no-route", "policy-forbids",
+            "no-node",
+        ] } },
+    })
+}
+
+pub fn reply(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["object", "null"],
+        "required": ["code"],
+        "properties": {
+            "code": { "type": "integer", "minimum": 200, "maximum": 599 },
+            "enhanced": { "type": ["string", "null"], "description": "RFC 3463, such as 4.7.1" },
+        },
+    })
+}
+
+pub fn failure(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["object", "null"],
+        "description": "Also with `reply`, `destination`, and what else the kind has to say.",
+        "required": ["phase", "kind"],
+        "properties": {
+            "phase": { "type": "string", "description": "Where the conversation stood, such as starttls or rcpt" },
+            "kind": { "type": "string", "description": "What went wrong, such as rejected or timed-out" },
+        },
+    })
+}
+
+pub fn closed_because(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "null"], "enum": ["mail-flows", "nothing-pending", "cause-changed", null] })
+}
+
+pub fn finding(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "description": "Also with `scope`, `evidence`, `remedy`, `check` and times.",
+        "required": ["cause", "confidence", "summary"],
+        "properties": {
+            "cause": { "type": "string" },
+            "confidence": { "type": "number", "minimum": 0, "maximum": 1 },
+            "summary": { "type": "string" },
+        },
+    })
+}
+
+pub fn events(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "description": "With more keys, depending on the event: `attempt`, `reply`, `failure` and others.",
+            "required": ["at", "node", "message", "event"],
+            "properties": {
+                "at": { "type": "string", "format": "date-time" },
+                "node": { "type": "string", "description": "Who saw it" },
+                "message": { "type": "string", "format": "uuid", "description": "The network message id" },
+                "recipient": { "type": "string", "description": "Absent where it tells of the whole message" },
+                "event": { "type": "string", "enum": [
+                    "received", "delivered", "deferred", "failed", "interrupted", "notified", "notice-withheld",
+                    "suspended", "resumed", "retried", "removed",
+                ] },
+            },
+        },
+    })
+}
