@@ -1,0 +1,91 @@
+//! The settings and their defaults. The doc comments here are the text of `gatepost config reference`, and the schema
+//! derived from here is what a file is checked against: one source for all three.
+//!
+//! Invariant: a [`Config`] that came out of [`Config::parse`](Config::parse) has no empty names, no dangling
+//! names and no duplicates.
+
+mod connector;
+mod inbound;
+mod node;
+mod observe;
+mod queue;
+mod tls_policy;
+
+use protocol::tls::TlsPolicy;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use connector::{Connector, Internet, OnHandshakeFailure, Timeouts, TlsLevel};
+pub use inbound::{AcceptedDomain, Inbound};
+pub use node::Node;
+pub use observe::{Api, ApiToken, History, Log, LogFormat, LogLevel, ProtocolLog, Watch};
+pub use queue::{Dns, Notices, Retry, Rollout};
+pub use tls_policy::{NamedPolicy, Version};
+
+/// Name of the built-in connector that delivers by MX; no other connector may have it.
+pub const INTERNET: &str = "internet";
+
+/// The whole file.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub node: Node,
+    pub inbound: Inbound,
+    #[serde(rename = "accepted_domain")]
+    pub accepted_domains: Vec<AcceptedDomain>,
+    #[serde(rename = "connector")]
+    pub connectors: Vec<Connector>,
+    pub internet: Internet,
+    #[serde(rename = "tls_policy")]
+    pub tls_policies: Vec<NamedPolicy>,
+    pub retry: Retry,
+    pub rollout: Rollout,
+    pub notices: Notices,
+    pub dns: Dns,
+    pub log: Log,
+    pub protocol_log: ProtocolLog,
+    pub history: History,
+    pub watch: Watch,
+    pub api: Api,
+    #[serde(rename = "api_token")]
+    pub api_tokens: Vec<ApiToken>,
+}
+
+impl Config {
+    /// The connector of that name, the built-in one included.
+    pub fn connector(&self, name: &str) -> Option<Connector> {
+        let configured = self.connectors.iter().find(|connector| connector.name == name);
+        configured.cloned().or_else(|| (name == INTERNET).then(|| self.internet()))
+    }
+
+    /// The built-in connector, which delivers by MX.
+    pub fn internet(&self) -> Connector {
+        Connector { hello: self.node.hostname.clone(), ..Connector::default() }
+    }
+
+    /// The TLS policies that may be named: the built-in ones, and those of the file.
+    pub fn policies(&self) -> impl Iterator<Item = TlsPolicy> {
+        TlsPolicy::built_in().into_iter().chain(self.tls_policies.iter().map(NamedPolicy::policy))
+    }
+
+    pub fn policy(&self, name: &str) -> Option<TlsPolicy> {
+        self.policies().find(|policy| policy.name == name)
+    }
+
+    /// The keys that differ in `new` and take effect only when the process starts again.
+    pub fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
+        [
+            ("node.name", self.node.name != new.node.name),
+            ("node.data", self.node.data != new.node.data),
+            ("node.hostname", self.node.hostname != new.node.hostname),
+            ("protocol_log.folder", self.protocol_log.folder != new.protocol_log.folder),
+            ("inbound.listen", self.inbound.listen != new.inbound.listen),
+            ("inbound.client_prefix_ipv4", self.inbound.client_prefix_ipv4 != new.inbound.client_prefix_ipv4),
+            ("inbound.client_prefix_ipv6", self.inbound.client_prefix_ipv6 != new.inbound.client_prefix_ipv6),
+            ("api.listen", self.api.listen != new.api.listen),
+        ]
+        .into_iter()
+        .filter_map(|(key, differs)| differs.then_some(key))
+        .collect()
+    }
+}
