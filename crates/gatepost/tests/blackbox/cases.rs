@@ -108,9 +108,10 @@ fn root_the_rc4_queue_grows_by_luck_and_drains_after_the_repair() {
             assert_eq!(attempt["tls_policy"], "intermediate", "{event:#}");
             assert_eq!(attempt["handshake"]["alerts"][0]["description"], 40, "{event:#}");
         } else {
-            // The destination was being started anew: connections were refused, and those that were open were cut, wherever they were.
+            // While the destination restarted, it refused connections and cut open ones wherever they were. On a busy
+            // machine it may need longer than the case's short timeouts.
             assert!(
-                ["connection-refused", "connection-reset", "connection-closed", "tls-broken"]
+                ["connection-refused", "connection-reset", "connection-closed", "tls-broken", "timed-out"]
                     .contains(&event["failure"]["kind"].as_str().unwrap()),
                 "{event:#}"
             );
