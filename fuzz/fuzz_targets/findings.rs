@@ -14,13 +14,13 @@ fuzz_target!(|bytes: &[u8]| {
     let (mut evidence, now) = (Evidence::default(), Timestamp::UNIX_EPOCH);
     evidence.join();
     for row in postfix_log::reader(bytes, now, TimeZone::UTC).flatten() {
-        sources::rows::add_row(&mut evidence, Source::PostfixLog, &row, "file", 1);
+        sources::trace_rows::add_row(&mut evidence, Source::PostfixLog, &row, "file", 1);
     }
     for row in exim_log::reader(bytes, now, TimeZone::UTC).flatten() {
-        sources::rows::add_row(&mut evidence, Source::EximLog, &row, "file", 1);
+        sources::trace_rows::add_row(&mut evidence, Source::EximLog, &row, "file", 1);
     }
     for row in message_trace::Reader::new(bytes).into_iter().flatten().flatten() {
-        sources::rows::add_row(&mut evidence, Source::TrackingLog, &row, "file", 1);
+        sources::trace_rows::add_row(&mut evidence, Source::TrackingLog, &row, "file", 1);
     }
     let sessions = protocol_log::sessions(protocol_log::read(bytes).rows);
     sources::protocol_log::add_log(&mut evidence, &sessions, "file", None);

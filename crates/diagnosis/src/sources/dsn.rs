@@ -3,11 +3,8 @@
 use jiff::{Timestamp, fmt::rfc2822};
 use trace::dsn::{Action, Dsn, Recipient, Typed};
 
-use super::{domain, rows::codes};
-use crate::{
-    evidence::{Evidence, Observed, Outcome, Place, Source},
-    signs::{Sign, Signs},
-};
+use super::words::{codes, domain};
+use crate::evidence::{Evidence, Observed, Outcome, Place, Sign, Signs, Source};
 
 /// Adds what a notification tells of each recipient.
 pub fn add_notification(evidence: &mut Evidence, dsn: &Dsn, file: &str) {

@@ -15,11 +15,8 @@ use protocol::{
 };
 use trace::protocol_log::{Row, RowKind, Session};
 
-use super::domain;
-use crate::{
-    evidence::{Connection, Evidence, Observed, Outcome, Place, Source},
-    signs::{Sign, Signs},
-};
+use super::words::domain;
+use crate::evidence::{Connection, Evidence, Observed, Outcome, Place, Sign, Signs, Source};
 
 /// From one address of a host to the next.
 const NEXT_ADDRESS_WITHIN: SignedDuration = SignedDuration::from_secs(1);

@@ -3,10 +3,7 @@
 use protocol::smtp::Phase;
 use trace::tls_report::{FailureDetails, PolicyReport, ResultType, TlsReport};
 
-use crate::{
-    evidence::{Evidence, Observed, Outcome, Place, Source},
-    signs::{Sign, Signs},
-};
+use crate::evidence::{Evidence, Observed, Outcome, Place, Sign, Signs, Source};
 
 /// Sessions taken of one count; a report may claim any number.
 const SESSIONS_MAX: u64 = 10_000;

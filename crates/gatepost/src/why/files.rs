@@ -89,7 +89,7 @@ impl Files {
             for column in [Column::SenderAddress, Column::RecipientAddress] {
                 self.gathered.addresses.learn(&row[column]);
             }
-            sources::rows::add_row(&mut self.gathered.evidence, source, &row, name, line(reader));
+            sources::trace_rows::add_row(&mut self.gathered.evidence, source, &row, name, line(reader));
         }
         Ok(())
     }

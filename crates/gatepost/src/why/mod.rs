@@ -72,7 +72,7 @@ impl Gathered {
 
     /// Adds the history of the messages that a query finds.
     pub(crate) async fn add_store<S: Store>(&mut self, store: &S, query: TraceQuery) -> store::Result<()> {
-        self.add_store_by(store, query, sources::store::add_history).await
+        self.add_store_by(store, query, sources::history::add_history).await
     }
 
     /// The same, each message's events by `add`.

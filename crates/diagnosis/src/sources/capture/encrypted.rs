@@ -7,11 +7,8 @@ use protocol::{
     tls::{HandshakeFacts, Side, WireVersion},
 };
 
-use super::{cut_by_server, has_waited};
-use crate::{
-    evidence::Outcome,
-    signs::{Sign, Signs},
-};
+use super::ending::{cut_by_server, has_waited};
+use crate::evidence::{Outcome, Sign, Signs};
 
 /// QUIT is no longer, though the client may not wait for its answer.
 const GOODBYE_BYTES_MAX: u64 = 100;

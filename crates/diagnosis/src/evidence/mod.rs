@@ -1,225 +1,41 @@
 //! Evidence: attempts to deliver, whatever told of them, each a compact record.
 
+mod attempt;
+mod captured;
+mod dimension;
+mod intern;
+mod joining;
+mod newest;
+mod record;
+mod signs;
+mod source;
+
 use std::{
     collections::{BTreeSet, HashMap},
-    fmt,
     hash::{BuildHasher, RandomState},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
 };
 
 use jiff::Timestamp;
-use protocol::{
-    smtp::{EnhancedCode, Failure, Phase},
-    tls::{CipherSuite, HandshakeFacts, WireVersion},
-};
-use serde::Serialize;
+use protocol::tls::{CipherSuite, WireVersion};
 
-use crate::{
-    attempt::{Attempt, Newest},
-    contrast::{DIMENSIONS, Dimension},
-    intern::Interner,
-    join::{Joined, Joining, Met},
-    signs::{Sign, Signs},
-};
-
-/// What tells of an attempt.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// The gateway's own history.
-    Attempt,
-    ProtocolLog,
-    MessageTrace,
-    TrackingLog,
-    PostfixLog,
-    EximLog,
-    Capture,
-    Probe,
-    Dsn,
-    TlsReport,
-}
-
-/// Where to find it.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Place {
-    /// A session id, joins to the protocol log; with the file where it was read from one.
-    Session { id: String, file: Option<String> },
-    /// A file and a line from 1.
-    Line { file: String, line: u64 },
-    /// A stream of a capture.
-    Stream { file: String, stream: u64 },
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Session { id, file: None } => write!(f, "session {id}"),
-            Self::Session { id, file: Some(file) } => write!(f, "session {id} in {file}"),
-            Self::Line { file, line } => write!(f, "{file}:{line}"),
-            Self::Stream { file, stream } => write!(f, "{file} stream {stream}"),
-        }
-    }
-}
-
-impl Place {
-    fn file(&self) -> Option<&str> {
-        match self {
-            Self::Session { file, .. } => file.as_deref(),
-            Self::Line { file, .. } | Self::Stream { file, .. } => Some(file),
-        }
-    }
-}
-
-/// Where an attempt is told of, for people.
-pub fn in_words(places: &[(Source, Place)]) -> String {
-    places.iter().map(|(_, place)| place.to_string()).collect::<Vec<_>>().join(", ")
-}
-
-/// Between client and server.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Connection {
-    pub client: SocketAddr,
-    pub server: SocketAddr,
-    /// When it was made, or the earliest that the source knows of it.
-    pub began: Timestamp,
-}
+pub use attempt::{Attempt, Connection, Failed, Observed, Outcome};
+pub use captured::Clock;
+use dimension::DIMENSIONS;
+pub use dimension::Dimension;
+use intern::Interner;
+pub use joining::Joined;
+pub(crate) use joining::Joining;
+use joining::Met;
+use newest::Newest;
+pub use record::Symptom;
+pub(crate) use record::{Example, Offer, Record};
+pub use signs::{Sign, Signs};
+pub use source::{Place, Source, in_words};
 
 /// `host:port` as a probe reads it back: an IPv6 address is in brackets.
 fn with_port((host, port): (&str, u16)) -> String {
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
-
-/// How an attempt came out.
-#[derive(Clone, Debug)]
-pub enum Outcome<'a> {
-    Worked,
-    Failed {
-        phase: Option<Phase>,
-        /// What happened, beside what reply and handshake say.
-        signs: Signs,
-        code: Option<u16>,
-        enhanced: Option<EnhancedCode>,
-        /// The failure in words, for people.
-        text: &'a str,
-    },
-}
-
-impl<'a> Outcome<'a> {
-    /// Of a failure as our own sender has it; `text` is the same for people.
-    pub fn of(failure: &Failure, text: &'a str) -> Self {
-        let mut signs = Signs::of_kind(&failure.kind);
-        if let Some(reply) = &failure.reply {
-            signs = signs.union(Signs::of_text(&reply.text));
-        }
-        Self::Failed {
-            phase: Some(failure.phase),
-            signs,
-            code: failure.reply.as_ref().map(|reply| reply.code),
-            enhanced: failure.reply.as_ref().and_then(|reply| reply.enhanced),
-            text,
-        }
-    }
-}
-
-/// One attempt as a source tells of it. What it does not tell is `None`.
-#[derive(Clone, Debug)]
-pub struct Observed<'a> {
-    pub source: Source,
-    pub at: Option<Timestamp>,
-    /// A session id that joins to protocol logs.
-    pub session: Option<&'a str>,
-    pub connection: Option<Connection>,
-    /// In whatever words name it in this source.
-    pub message: Option<&'a str>,
-    pub recipient: Option<&'a str>,
-    /// The header field (RFC 5322 section 3.6.4), which names a message in all systems.
-    pub message_id: Option<&'a str>,
-    /// How mail leaves: attempts by one connector are compared with each other.
-    pub connector: Option<&'a str>,
-    pub node: Option<&'a str>,
-    pub source_address: Option<IpAddr>,
-    /// Host name and port.
-    pub destination: Option<(&'a str, u16)>,
-    pub destination_address: Option<IpAddr>,
-    pub tls_policy: Option<&'a str>,
-    /// What was agreed on, in OpenSSL's words.
-    pub tls: Option<(&'a str, &'a str)>,
-    pub handshake: Option<&'a HandshakeFacts>,
-    pub message_bytes: Option<u64>,
-    pub sender_domain: Option<&'a str>,
-    pub recipient_domain: Option<&'a str>,
-    pub outcome: Outcome<'a>,
-}
-
-impl Observed<'_> {
-    /// An attempt that worked, and of which nothing else is known.
-    pub fn by(source: Source) -> Self {
-        Self {
-            source,
-            at: None,
-            session: None,
-            connection: None,
-            message: None,
-            recipient: None,
-            message_id: None,
-            connector: None,
-            node: None,
-            source_address: None,
-            destination: None,
-            destination_address: None,
-            tls_policy: None,
-            tls: None,
-            handshake: None,
-            message_bytes: None,
-            sender_domain: None,
-            recipient_domain: None,
-            outcome: Outcome::Worked,
-        }
-    }
-}
-
-/// How an attempt failed. Equal ones are judged once.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Symptom {
-    pub phase: Option<Phase>,
-    pub code: Option<u16>,
-    pub enhanced: Option<EnhancedCode>,
-    pub signs: Signs,
-}
-
-/// A failing attempt in words, with where it stands.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Example {
-    pub source: Source,
-    /// Where it stands, in words; empty where nothing tells.
-    pub place: String,
-    /// The file that `source` read it from.
-    pub file: Option<String>,
-    pub text: String,
-}
-
-/// What a client's hello offered.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Offer {
-    pub versions: Vec<WireVersion>,
-    pub suites: Vec<CipherSuite>,
-}
-
-/// An attempt. Numbers are those of the interners; 0: not observed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Record {
-    /// Milliseconds since 1970; `i64::MIN`: not observed.
-    pub at: i64,
-    /// Hash of message and recipient; 0: not observed.
-    pub delivery: u64,
-    pub message_bytes: u64,
-    pub group: u32,
-    pub destination: u32,
-    pub values: [u32; DIMENSIONS],
-    /// 0: it worked.
-    pub symptom: u32,
-    pub offer: u32,
-    pub agreed: u32,
 }
 
 /// Examples kept of each symptom at each destination.
@@ -280,10 +96,9 @@ impl Evidence {
         }
     }
 
-    /// All sources were added.
-    pub fn joined(&mut self) -> Joined {
-        let Some(joining) = self.joining.take() else { return Joined::default() };
-        joining.finish(self)
+    /// All sources were added: what waited for others is given back.
+    pub(crate) fn end_joining(&mut self) -> Option<Joining> {
+        self.joining.take().map(|joining| *joining)
     }
 
     /// How many attempts sources told of, those that were told of twice counted twice.

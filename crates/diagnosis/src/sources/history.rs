@@ -6,10 +6,7 @@ use jiff::SignedDuration;
 use protocol::smtp::{Address, Failure};
 use trace::{Attempt, Event, EventKind};
 
-use crate::{
-    evidence::{Connection, Evidence, Observed, Outcome, Place, Source},
-    signs::{Sign, Signs},
-};
+use crate::evidence::{Connection, Evidence, Observed, Outcome, Place, Sign, Signs, Source};
 
 /// Adds what a message's events tell of attempts. `message_id` is the header field, where it has one.
 pub fn add_history(evidence: &mut Evidence, events: &[Event], message_id: Option<&str>) {

@@ -7,11 +7,10 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::finding::Finding;
 use crate::{
-    attempt::Attempt,
-    contrast::{Dimension, Split},
-    evidence::{Evidence, Record},
-    finding::Finding,
+    comparison::Split,
+    evidence::{Attempt, Dimension, Evidence, Record},
 };
 
 #[derive(Clone, Debug)]

@@ -1,18 +1,115 @@
-//! Attempts in full, for those who want to look at some of them. Of each way of failing the newest are kept, and of those
-//! that worked: a million attempts leave no more behind than a few thousand.
+//! An attempt as a source tells of it, and in full.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use protocol::{
-    smtp::{EnhancedCode, Phase},
+    smtp::{EnhancedCode, Failure, Phase},
     tls::HandshakeFacts,
 };
 
-use crate::{
-    evidence::{Connection, Observed, Outcome, Place, Source},
+use super::{
     signs::Signs,
+    source::{Place, Source},
 };
+
+/// Between client and server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Connection {
+    pub client: SocketAddr,
+    pub server: SocketAddr,
+    /// When it was made, or the earliest that the source knows of it.
+    pub began: Timestamp,
+}
+
+/// How an attempt came out.
+#[derive(Clone, Debug)]
+pub enum Outcome<'a> {
+    Worked,
+    Failed {
+        phase: Option<Phase>,
+        /// What happened, beside what reply and handshake say.
+        signs: Signs,
+        code: Option<u16>,
+        enhanced: Option<EnhancedCode>,
+        /// The failure in words, for people.
+        text: &'a str,
+    },
+}
+
+impl<'a> Outcome<'a> {
+    /// Of a failure as our own sender has it; `text` is the same for people.
+    pub fn of(failure: &Failure, text: &'a str) -> Self {
+        let mut signs = Signs::of_kind(&failure.kind);
+        if let Some(reply) = &failure.reply {
+            signs = signs.union(Signs::of_text(&reply.text));
+        }
+        Self::Failed {
+            phase: Some(failure.phase),
+            signs,
+            code: failure.reply.as_ref().map(|reply| reply.code),
+            enhanced: failure.reply.as_ref().and_then(|reply| reply.enhanced),
+            text,
+        }
+    }
+}
+
+/// One attempt as a source tells of it. What it does not tell is `None`.
+#[derive(Clone, Debug)]
+pub struct Observed<'a> {
+    pub source: Source,
+    pub at: Option<Timestamp>,
+    /// A session id that joins to protocol logs.
+    pub session: Option<&'a str>,
+    pub connection: Option<Connection>,
+    /// In whatever words name it in this source.
+    pub message: Option<&'a str>,
+    pub recipient: Option<&'a str>,
+    /// The header field (RFC 5322 section 3.6.4), which names a message in all systems.
+    pub message_id: Option<&'a str>,
+    /// How mail leaves: attempts by one connector are compared with each other.
+    pub connector: Option<&'a str>,
+    pub node: Option<&'a str>,
+    pub source_address: Option<IpAddr>,
+    /// Host name and port.
+    pub destination: Option<(&'a str, u16)>,
+    pub destination_address: Option<IpAddr>,
+    pub tls_policy: Option<&'a str>,
+    /// What was agreed on, in OpenSSL's words.
+    pub tls: Option<(&'a str, &'a str)>,
+    pub handshake: Option<&'a HandshakeFacts>,
+    pub message_bytes: Option<u64>,
+    pub sender_domain: Option<&'a str>,
+    pub recipient_domain: Option<&'a str>,
+    pub outcome: Outcome<'a>,
+}
+
+impl Observed<'_> {
+    /// An attempt that worked, and of which nothing else is known.
+    pub fn by(source: Source) -> Self {
+        Self {
+            source,
+            at: None,
+            session: None,
+            connection: None,
+            message: None,
+            recipient: None,
+            message_id: None,
+            connector: None,
+            node: None,
+            source_address: None,
+            destination: None,
+            destination_address: None,
+            tls_policy: None,
+            tls: None,
+            handshake: None,
+            message_bytes: None,
+            sender_domain: None,
+            recipient_domain: None,
+            outcome: Outcome::Worked,
+        }
+    }
+}
 
 /// One attempt as its source tells of it, or its sources. What they do not tell is `None`.
 #[derive(Clone, Debug)]
@@ -154,53 +251,5 @@ impl Failed {
             enhanced: self.enhanced.or(other.enhanced),
             text: self.text,
         }
-    }
-}
-
-/// Ways of failing of which attempts are kept: foreign text must not fill the memory.
-const WAYS_MAX: usize = 1000;
-
-/// The newest attempts by group and symptom.
-#[derive(Debug, Default)]
-pub(crate) struct Newest {
-    /// Of each; 0: none are wanted.
-    limit: usize,
-    attempts: HashMap<(u32, u32), Vec<Attempt>>,
-}
-
-impl Newest {
-    pub(crate) fn of_each(limit: usize) -> Self {
-        Self { limit, attempts: HashMap::new() }
-    }
-
-    pub(crate) fn limit(&self) -> usize {
-        self.limit
-    }
-
-    pub(crate) fn add(
-        &mut self,
-        group: u32,
-        symptom: u32,
-        observed: &Observed<'_>,
-        places: impl Fn() -> Vec<(Source, Place)>,
-    ) {
-        let is_full = self.attempts.len() >= WAYS_MAX && !self.attempts.contains_key(&(group, symptom));
-        if self.limit == 0 || is_full {
-            return;
-        }
-        let attempts = self.attempts.entry((group, symptom)).or_default();
-        if attempts.len() < self.limit {
-            attempts.push(Attempt::of(observed, places()));
-            return;
-        }
-        if let Some(oldest) = attempts.iter_mut().min_by_key(|attempt| attempt.at)
-            && oldest.at < observed.at
-        {
-            *oldest = Attempt::of(observed, places());
-        }
-    }
-
-    pub(crate) fn of(&self, group: u32, symptom: u32) -> &[Attempt] {
-        self.attempts.get(&(group, symptom)).map_or(&[], Vec::as_slice)
     }
 }

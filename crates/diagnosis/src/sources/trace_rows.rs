@@ -2,17 +2,13 @@
 
 use std::borrow::Cow;
 
-use protocol::smtp::EnhancedCode;
 use trace::{
     exchange_error,
     message_trace::{Column, Row, custom_value},
 };
 
-use super::domain;
-use crate::{
-    evidence::{Evidence, Observed, Outcome, Place, Source},
-    signs::{Sign, Signs},
-};
+use super::words::{codes, domain};
+use crate::evidence::{Evidence, Observed, Outcome, Place, Sign, Signs, Source};
 
 /// Adds what a row tells of an attempt, if it does; `line` is its number in the file, from 1.
 pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, line: u64) {
@@ -80,34 +76,6 @@ fn session(context: &str) -> Option<&str> {
     (id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
 }
 
-/// The first reply in a text: `451 4.7.1 …`, wherever it stands.
-pub(super) fn codes(text: &str) -> (Option<u16>, Option<EnhancedCode>) {
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || "<>()[]{}'\",;:=".contains(c)).collect();
-    let mut enhanced = words.iter().filter_map(|word| enhanced_code(word));
-    let code = words.iter().enumerate().find_map(|(at, word)| {
-        let code: u16 = word.parse().ok().filter(|code| (400..600).contains(code) && word.len() == 3)?;
-        // A number alone may be anything; with an enhanced code behind it, or at the beginning, it is a reply's.
-        let is_followed = words.get(at + 1).is_some_and(|next| enhanced_code(next).is_some());
-        (at == 0 || is_followed || words.get(at.wrapping_sub(1)).is_some_and(|before| *before == "said"))
-            .then_some(code)
-    });
-    (code.or_else(|| quoted(text)), enhanced.next())
-}
-
-/// A reply without an enhanced code, after a colon: `… after RCPT TO:<a@b>: 550 No such person`.
-fn quoted(text: &str) -> Option<u16> {
-    text.split(": ").skip(1).find_map(|quoted| {
-        let (code, _) = quoted.split_once([' ', '-']).filter(|(code, _)| code.len() == 3)?;
-        code.parse().ok().filter(|code| (400..600).contains(code))
-    })
-}
-
-fn enhanced_code(word: &str) -> Option<EnhancedCode> {
-    let (code, _) = EnhancedCode::parse_prefix(word.trim_start_matches('#'))?;
-    // An address looks much the same.
-    (code.subject < 10).then_some(code)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,14 +116,5 @@ mod tests {
             add_row(&mut evidence, Source::TrackingLog, &row, "a.log", 3);
             assert_eq!(diagnose(&evidence)[0].cause, expected, "{status}");
         }
-    }
-
-    #[test]
-    fn codes_are_found_where_they_stand() {
-        let code = |class, subject, detail| Some(EnhancedCode { class, subject, detail });
-        assert_eq!(codes("451 4.7.1 later"), (Some(451), code(4, 7, 1)));
-        assert_eq!(codes("host a said: 450 4.2.0 x"), (Some(450), code(4, 2, 0)));
-        assert_eq!(codes("took 450 ms to 10.0.0.1"), (None, None));
-        assert_eq!(codes("rejected while sending RCPT TO: 550 No such person"), (Some(550), None));
     }
 }
