@@ -57,7 +57,7 @@ fn main() {
             } else {
                 Outcome::Worked
             },
-            ..Observed::by(Source::Attempt)
+            ..Observed::by(Source::History)
         };
         evidence.add(&observed, session);
     }

@@ -67,7 +67,7 @@ fn add(evidence: &mut Evidence, attempt: Try<'_>) {
         message_bytes: Some(attempt.bytes),
         recipient_domain: Some(attempt.domain),
         outcome,
-        ..Observed::by(Source::Attempt)
+        ..Observed::by(Source::History)
     };
     evidence.add(&observed, || Some(Place::Session { id: "08DF".to_owned(), file: None }));
 }
@@ -278,7 +278,7 @@ fn an_outage_that_is_over_is_no_finding_since_then() {
             recipient: Some("user@onprem.test"),
             connector: Some("onprem"),
             destination: Some(("mail.onprem.test", 25)),
-            ..Observed::by(Source::Attempt)
+            ..Observed::by(Source::History)
         };
         evidence.add(&observed, || None);
     }

@@ -73,7 +73,7 @@ fn add(evidence: &mut Evidence, attempt: Try<'_>) {
         tls_policy: Some(attempt.policy),
         recipient_domain: Some(attempt.domain),
         outcome,
-        ..Observed::by(Source::Attempt)
+        ..Observed::by(Source::History)
     };
     evidence.add(&observed, || None);
 }
@@ -242,7 +242,7 @@ fn of_trace(trace: &[u8]) -> Vec<Finding> {
     let mut evidence = Evidence::default();
     let Ok(reader) = message_trace::Reader::new(trace) else { return Vec::new() };
     for (row, line) in reader.map_while(Result::ok).zip(1..) {
-        sources::trace_rows::add_row(&mut evidence, Source::MessageTrace, &row, "trace.csv", line);
+        sources::trace_rows::add_row(&mut evidence, &message_trace::MESSAGE_TRACE, &row, "trace.csv", line);
     }
     diagnose(&evidence)
 }

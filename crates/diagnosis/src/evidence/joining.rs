@@ -12,6 +12,7 @@ use std::{collections::HashMap, net::IpAddr};
 
 use capture::Session;
 use protocol::smtp::Phase;
+use trace::foreign::Detail;
 
 use super::{
     attempt::{Attempt, Observed, Outcome},
@@ -206,11 +207,13 @@ fn together(a: Attempt, b: Attempt) -> Attempt {
 
 fn rank(source: Source) -> u8 {
     match source {
-        Source::Attempt => 0,
+        Source::History => 0,
         Source::ProtocolLog => 1,
-        Source::PostfixLog | Source::EximLog => 2,
-        Source::TrackingLog => 3,
-        Source::MessageTrace => 4,
+        Source::Log(format) => match format.detail {
+            Detail::Attempts => 2,
+            Detail::Events => 3,
+            Detail::Summaries => 4,
+        },
         Source::Dsn => 5,
         Source::Capture | Source::Probe | Source::TlsReport => 6,
     }

@@ -2,23 +2,42 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use trace::ForeignFormat;
 
 /// What tells of an attempt.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Source {
-    /// The gateway's own history.
-    Attempt,
+    /// The gateway's own.
+    History,
     ProtocolLog,
-    MessageTrace,
-    TrackingLog,
-    PostfixLog,
-    EximLog,
+    /// A log of another system, or its message trace.
+    Log(&'static ForeignFormat),
     Capture,
     Probe,
     Dsn,
     TlsReport,
+}
+
+impl Source {
+    /// The stable name, as in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::History => "attempt",
+            Self::ProtocolLog => "protocol-log",
+            Self::Log(format) => format.name,
+            Self::Capture => "capture",
+            Self::Probe => "probe",
+            Self::Dsn => "dsn",
+            Self::TlsReport => "tls-report",
+        }
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 /// Where to find it.

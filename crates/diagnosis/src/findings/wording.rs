@@ -71,12 +71,9 @@ pub(super) fn look_at(example: Option<&Example>, connector: Option<&str>) -> Nex
         return own;
     };
     match source {
-        Source::Attempt | Source::Probe => own,
+        Source::History | Source::Probe => own,
         Source::ProtocolLog => NextStep::WhyFile { option: "--protocol-log", file },
-        Source::MessageTrace => NextStep::TraceFile { option: "--from-message-trace", file },
-        Source::TrackingLog => NextStep::TraceFile { option: "--from-tracking-log", file },
-        Source::PostfixLog => NextStep::TraceFile { option: "--from-postfix-log", file },
-        Source::EximLog => NextStep::TraceFile { option: "--from-exim-log", file },
+        Source::Log(format) => NextStep::TraceFile { format, file },
         Source::Capture => NextStep::Capture { file },
         Source::Dsn => NextStep::WhyFile { option: "--dsn", file },
         Source::TlsReport => NextStep::WhyFile { option: "--tls-report", file },

@@ -91,7 +91,7 @@ fn add_event(
         sender_domain: sender.map(Address::domain),
         recipient_domain: recipient.map(Address::domain),
         outcome: failure.map_or(Outcome::Worked, |failure| failed(failure, event, attempt, &text)),
-        ..Observed::by(Source::Attempt)
+        ..Observed::by(Source::History)
     };
     evidence.add(&observed, || Some(Place::Session { id: attempt.session.clone(), file: None }));
 }

@@ -105,6 +105,7 @@ mod tests {
         assert_eq!(finding.evidence[0].place, "session 08DF4B497AB3A13A in SEND.LOG, edge.pcap stream 0");
     }
 
+    const MESSAGE_TRACE: Source = Source::Log(&trace::message_trace::MESSAGE_TRACE);
     const SESSION: &str = "08DF4B497AB3A13A";
 
     fn at(second: i64) -> Option<Timestamp> {
@@ -127,7 +128,7 @@ mod tests {
         let mut evidence = Evidence::default();
         evidence.join();
         for observed in observed {
-            if observed.source == Source::Attempt {
+            if observed.source == Source::History {
                 evidence.last_source();
             }
             evidence.add(observed, || None);
@@ -138,14 +139,15 @@ mod tests {
 
     #[test]
     fn what_is_of_one_attempt_is_found_by_session_message_and_time() {
-        use Source::{Attempt, Dsn, MessageTrace, ProtocolLog, TrackingLog};
+        use Source::{Dsn, History, ProtocolLog};
+        const TRACKING_LOG: Source = Source::Log(&trace::message_trace::TRACKING_LOG);
         let session = |observed| Observed { session: Some(SESSION), ..observed };
         let recipient = |recipient, observed| Observed { recipient: Some(recipient), ..observed };
         let id = |id, observed| Observed { message_id: Some(id), ..observed };
         let host = |name, observed| Observed { destination: Some((name, 25)), destination_address: None, ..observed };
         let log = failed(ProtocolLog, 0);
-        let trace = |second| of_message(MessageTrace, second, "<1@a.test>");
-        let history = |second| of_message(Attempt, second, "0192-uuid");
+        let trace = |second| of_message(MESSAGE_TRACE, second, "<1@a.test>");
+        let history = |second| of_message(History, second, "0192-uuid");
         let worked = Observed { outcome: Outcome::Worked, ..trace(1) };
         let table: &[(&str, Vec<Observed<'_>>, (usize, u64))] = &[
             ("session", vec![session(log.clone()), session(trace(9))], (1, 1)),
@@ -156,7 +158,7 @@ mod tests {
             ("message, much later", vec![trace(0), id("1@a.test", history(900))], (2, 0)),
             ("another message", vec![trace(0), id("2@a.test", history(2))], (2, 0)),
             ("another recipient", vec![trace(0), recipient("eve@a.test", id("1@a.test", history(2)))], (2, 0)),
-            ("envelope", vec![recipient("bob@onprem.test", log.clone()), of_message(TrackingLog, 3, "<1@a>")], (1, 1)),
+            ("envelope", vec![recipient("bob@onprem.test", log.clone()), of_message(TRACKING_LOG, 3, "<1@a>")], (1, 1)),
             ("another hop", vec![host("a.test", trace(0)), host("b.test", id("1@a.test", history(1)))], (2, 0)),
             (
                 "hop unknown",
@@ -186,7 +188,7 @@ mod tests {
         let reset = Outcome::Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text };
         let log = Observed { session: Some(SESSION), outcome: reset, ..failed(Source::ProtocolLog, 0) };
         let policy = Some("modern");
-        let trace = of_message(Source::MessageTrace, 1, "<1@a.test>");
+        let trace = of_message(MESSAGE_TRACE, 1, "<1@a.test>");
         evidence.add(&log, || None);
         evidence.add(&Observed { session: Some(SESSION), tls_policy: policy, ..trace }, || None);
         evidence.joined();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use trace::{
-    exchange_error,
+    ForeignFormat, exchange_error,
     message_trace::{Column, Row, custom_value},
 };
 
@@ -11,7 +11,7 @@ use super::words::{codes, domain};
 use crate::evidence::{Evidence, Observed, Outcome, Place, Sign, Signs, Source};
 
 /// Adds what a row tells of an attempt, if it does; `line` is its number in the file, from 1.
-pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, line: u64) {
+pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Row, file: &str, line: u64) {
     let event = row[Column::EventId].to_ascii_uppercase();
     let worked = matches!(event.as_str(), "SEND" | "SENDEXTERNAL" | "DELIVER");
     if !worked && !matches!(event.as_str(), "DEFER" | "FAIL" | "SENDDEFER") {
@@ -43,8 +43,7 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
         message: id,
         recipient: some(Column::RecipientAddress),
         message_id: some(Column::MessageId),
-        // One transport of Exim's leads to all hosts.
-        connector: some(Column::ConnectorId).filter(|_| source != Source::EximLog),
+        connector: some(Column::ConnectorId).filter(|_| format.has_connectors),
         node: some(Column::ClientHostname),
         source_address: row[Column::ClientIp].parse().ok(),
         destination: host.map(|host| (host, port)),
@@ -65,7 +64,7 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
                 text: &told,
             }
         },
-        ..Observed::by(source)
+        ..Observed::by(Source::Log(format))
     };
     evidence.add(&observed, || Some(Place::Line { file: file.to_owned(), line }));
 }
@@ -113,7 +112,7 @@ mod tests {
             row.set(Column::MessageId, "<1@a>");
             row.set(Column::RecipientStatus, status);
             let mut evidence = Evidence::default();
-            add_row(&mut evidence, Source::TrackingLog, &row, "a.log", 3);
+            add_row(&mut evidence, &trace::message_trace::TRACKING_LOG, &row, "a.log", 3);
             assert_eq!(diagnose(&evidence)[0].cause, expected, "{status}");
         }
     }

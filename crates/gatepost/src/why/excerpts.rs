@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use protocol::tls::Side;
 use store::Store;
 use trace::{
-    exim_log, message_trace, postfix_log,
+    ForeignFormat, message_trace,
     protocol_log::{self, RowKind, Session, sessions},
 };
 use uuid::Uuid;
@@ -119,9 +119,9 @@ impl Excerpts {
                 match source {
                     Source::ProtocolLog => rows.extend(rows_of(open, &wanted.sessions)),
                     Source::Capture => self.capture(open, file, &wanted.numbers),
-                    Source::PostfixLog => self.log(postfix_log::reader(open, now, zone.clone()), &wanted.numbers),
-                    Source::EximLog => self.log(exim_log::reader(open, now, zone.clone()), &wanted.numbers),
-                    _ => self.trace(open, &wanted.numbers),
+                    Source::Log(format) => self.log(format, open, now, zone, &wanted.numbers),
+                    // Nothing of these can be quoted by rows or sessions.
+                    Source::History | Source::Probe | Source::Dsn | Source::TlsReport => {}
                 }
             }
             // A pipe, or a log that went its way meanwhile.
@@ -142,18 +142,10 @@ impl Excerpts {
         });
     }
 
-    fn log(&mut self, mut reader: trace::LogReader<File>, wanted: &HashSet<u64>) {
-        while let Some(Ok(row)) = reader.next() {
-            if wanted.contains(&reader.line()) {
-                self.rows.push(row);
-            }
-        }
-    }
-
-    fn trace(&mut self, file: File, wanted: &HashSet<u64>) {
-        let Ok(mut reader) = message_trace::Reader::new(file) else { return };
-        while let Some(Ok(row)) = reader.next() {
-            if wanted.contains(&reader.line()) {
+    fn log(&mut self, format: &ForeignFormat, file: File, now: Timestamp, zone: &TimeZone, wanted: &HashSet<u64>) {
+        let Ok(mut rows) = format.read(file, now, zone) else { return };
+        while let Some(Ok(row)) = rows.next() {
+            if wanted.contains(&rows.line()) {
                 self.rows.push(row);
             }
         }

@@ -4,6 +4,7 @@ mod backup;
 mod capture;
 mod case;
 mod id;
+mod log_files;
 mod moment;
 mod policy;
 mod probe;

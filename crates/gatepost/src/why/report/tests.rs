@@ -61,7 +61,7 @@ fn evidence(host: &str, text: &str) -> Evidence {
             tls_policy: Some(if fails { "modern" } else { "legacy" }),
             handshake: Some(if fails { &modern } else { &legacy }),
             outcome: if fails { failed } else { Outcome::Worked },
-            ..Observed::by(Source::Attempt)
+            ..Observed::by(Source::History)
         };
         evidence.add(&observed, || Some(Place::Session { id: format!("{number:016X}"), file: None }));
     }
