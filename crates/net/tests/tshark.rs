@@ -169,7 +169,7 @@ async fn connect(attempt: &Try, context: &TlsContext) -> Seen {
             connection.quit().await;
             seen
         }
-        Err(not_opened) => not_opened.seen,
+        Err(not_opened) => not_opened.1,
     }
 }
 

@@ -1,6 +1,9 @@
-//! An attempt as a source tells of it, and in full.
+//! An attempt as a source tells of it, or as several do.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
+};
 
 use jiff::Timestamp;
 use protocol::{
@@ -22,69 +25,53 @@ pub struct Connection {
     pub began: Timestamp,
 }
 
-/// How an attempt came out.
+/// One attempt. What is not told of it is `None`. It borrows from its source until it is kept.
 #[derive(Clone, Debug)]
-pub enum Outcome<'a> {
-    Worked,
-    Failed {
-        phase: Option<Phase>,
-        /// What happened, beside what reply and handshake say.
-        signs: Signs,
-        code: Option<u16>,
-        enhanced: Option<EnhancedCode>,
-        /// The failure in words, for people.
-        text: &'a str,
-    },
-}
-
-impl<'a> Outcome<'a> {
-    /// Of a failure as our own sender has it; `text` is the same for people.
-    pub fn of(failure: &Failure, text: &'a str) -> Self {
-        let mut signs = Signs::of_kind(&failure.kind);
-        if let Some(reply) = &failure.reply {
-            signs = signs.union(Signs::of_text(&reply.text));
-        }
-        Self::Failed {
-            phase: Some(failure.phase),
-            signs,
-            code: failure.reply.as_ref().map(|reply| reply.code),
-            enhanced: failure.reply.as_ref().and_then(|reply| reply.enhanced),
-            text,
-        }
-    }
-}
-
-/// One attempt as a source tells of it. What it does not tell is `None`.
-#[derive(Clone, Debug)]
-pub struct Observed<'a> {
+pub struct Attempt<'a> {
+    /// Of several, the one that knows most of it.
     pub source: Source,
     pub at: Option<Timestamp>,
     /// A session id that joins to protocol logs.
-    pub session: Option<&'a str>,
+    pub session: Option<Cow<'a, str>>,
     pub connection: Option<Connection>,
     /// In whatever words name it in this source.
-    pub message: Option<&'a str>,
-    pub recipient: Option<&'a str>,
+    pub message: Option<Cow<'a, str>>,
+    pub recipient: Option<Cow<'a, str>>,
     /// The header field (RFC 5322 section 3.6.4), which names a message in all systems.
-    pub message_id: Option<&'a str>,
+    pub message_id: Option<Cow<'a, str>>,
     /// How mail leaves: attempts by one connector are compared with each other.
-    pub connector: Option<&'a str>,
-    pub node: Option<&'a str>,
+    pub connector: Option<Cow<'a, str>>,
+    pub node: Option<Cow<'a, str>>,
     pub source_address: Option<IpAddr>,
     /// Host name and port.
-    pub destination: Option<(&'a str, u16)>,
+    pub destination: Option<(Cow<'a, str>, u16)>,
     pub destination_address: Option<IpAddr>,
-    pub tls_policy: Option<&'a str>,
+    pub tls_policy: Option<Cow<'a, str>>,
     /// What was agreed on, in OpenSSL's words.
-    pub tls: Option<(&'a str, &'a str)>,
-    pub handshake: Option<&'a HandshakeFacts>,
+    pub tls: Option<(Cow<'a, str>, Cow<'a, str>)>,
+    pub handshake: Option<Cow<'a, HandshakeFacts>>,
     pub message_bytes: Option<u64>,
-    pub sender_domain: Option<&'a str>,
-    pub recipient_domain: Option<&'a str>,
-    pub outcome: Outcome<'a>,
+    pub sender_domain: Option<Cow<'a, str>>,
+    pub recipient_domain: Option<Cow<'a, str>>,
+    /// `None`: it worked.
+    pub failure: Option<Failed<'a>>,
+    /// Where to find it, in each source that tells of it; only of attempts that are kept.
+    pub places: Vec<(Source, Place)>,
 }
 
-impl Observed<'_> {
+/// How an attempt failed.
+#[derive(Clone, Debug)]
+pub struct Failed<'a> {
+    pub phase: Option<Phase>,
+    /// What happened, beside what reply and handshake say.
+    pub signs: Signs,
+    pub code: Option<u16>,
+    pub enhanced: Option<EnhancedCode>,
+    /// In words, for people.
+    pub text: Cow<'a, str>,
+}
+
+impl Attempt<'_> {
     /// An attempt that worked, and of which nothing else is known.
     pub fn by(source: Source) -> Self {
         Self {
@@ -106,111 +93,34 @@ impl Observed<'_> {
             message_bytes: None,
             sender_domain: None,
             recipient_domain: None,
-            outcome: Outcome::Worked,
-        }
-    }
-}
-
-/// One attempt as its source tells of it, or its sources. What they do not tell is `None`.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// The one that knows most of it.
-    pub source: Source,
-    pub at: Option<Timestamp>,
-    pub session: Option<String>,
-    pub connection: Option<Connection>,
-    /// In whatever words name it in this source.
-    pub message: Option<String>,
-    pub recipient: Option<String>,
-    pub message_id: Option<String>,
-    pub connector: Option<String>,
-    pub node: Option<String>,
-    pub source_address: Option<IpAddr>,
-    /// Host name and port.
-    pub destination: Option<(String, u16)>,
-    pub destination_address: Option<IpAddr>,
-    pub tls_policy: Option<String>,
-    /// What was agreed on, in OpenSSL's words.
-    pub tls: Option<(String, String)>,
-    pub handshake: Option<HandshakeFacts>,
-    pub message_bytes: Option<u64>,
-    pub sender_domain: Option<String>,
-    pub recipient_domain: Option<String>,
-    /// `None`: it worked.
-    pub failure: Option<Failed>,
-    /// Where to find it, in each source that tells of it.
-    pub places: Vec<(Source, Place)>,
-}
-
-/// How an attempt failed; see [`Outcome::Failed`].
-#[derive(Clone, Debug)]
-pub struct Failed {
-    pub phase: Option<Phase>,
-    pub signs: Signs,
-    pub code: Option<u16>,
-    pub enhanced: Option<EnhancedCode>,
-    /// In words, for people.
-    pub text: String,
-}
-
-impl Attempt {
-    pub(crate) fn of(observed: &Observed<'_>, places: Vec<(Source, Place)>) -> Self {
-        let owned = |text: Option<&str>| text.map(str::to_owned);
-        Self {
-            source: observed.source,
-            at: observed.at,
-            session: owned(observed.session),
-            connection: observed.connection,
-            message: owned(observed.message),
-            recipient: owned(observed.recipient),
-            message_id: owned(observed.message_id),
-            connector: owned(observed.connector),
-            node: owned(observed.node),
-            source_address: observed.source_address,
-            destination: observed.destination.map(|(host, port)| (host.to_owned(), port)),
-            destination_address: observed.destination_address,
-            tls_policy: owned(observed.tls_policy),
-            tls: observed.tls.map(|(version, cipher)| (version.to_owned(), cipher.to_owned())),
-            handshake: observed.handshake.cloned(),
-            message_bytes: observed.message_bytes,
-            sender_domain: owned(observed.sender_domain),
-            recipient_domain: owned(observed.recipient_domain),
-            failure: match observed.outcome {
-                Outcome::Failed { phase, signs, code, enhanced, text } => {
-                    Some(Failed { phase, signs, code, enhanced, text: text.to_owned() })
-                }
-                Outcome::Worked => None,
-            },
-            places,
+            failure: None,
+            places: Vec::new(),
         }
     }
 
-    pub(crate) fn observed(&self) -> Observed<'_> {
-        Observed {
+    /// To be kept, with the places where it is told of.
+    pub(super) fn kept(&self, places: Vec<(Source, Place)>) -> Attempt<'static> {
+        Attempt {
             source: self.source,
             at: self.at,
-            session: self.session.as_deref(),
+            session: self.session.as_ref().map(owned),
             connection: self.connection,
-            message: self.message.as_deref(),
-            recipient: self.recipient.as_deref(),
-            message_id: self.message_id.as_deref(),
-            connector: self.connector.as_deref(),
-            node: self.node.as_deref(),
+            message: self.message.as_ref().map(owned),
+            recipient: self.recipient.as_ref().map(owned),
+            message_id: self.message_id.as_ref().map(owned),
+            connector: self.connector.as_ref().map(owned),
+            node: self.node.as_ref().map(owned),
             source_address: self.source_address,
-            destination: self.destination.as_ref().map(|(host, port)| (host.as_str(), *port)),
+            destination: self.destination.as_ref().map(|(host, port)| (owned(host), *port)),
             destination_address: self.destination_address,
-            tls_policy: self.tls_policy.as_deref(),
-            tls: self.tls.as_ref().map(|(version, cipher)| (version.as_str(), cipher.as_str())),
-            handshake: self.handshake.as_ref(),
+            tls_policy: self.tls_policy.as_ref().map(owned),
+            tls: self.tls.as_ref().map(|(version, cipher)| (owned(version), owned(cipher))),
+            handshake: self.handshake.as_deref().map(|facts| Cow::Owned(facts.clone())),
             message_bytes: self.message_bytes,
-            sender_domain: self.sender_domain.as_deref(),
-            recipient_domain: self.recipient_domain.as_deref(),
-            outcome: match &self.failure {
-                Some(Failed { phase, signs, code, enhanced, text }) => {
-                    Outcome::Failed { phase: *phase, signs: *signs, code: *code, enhanced: *enhanced, text }
-                }
-                None => Outcome::Worked,
-            },
+            sender_domain: self.sender_domain.as_ref().map(owned),
+            recipient_domain: self.recipient_domain.as_ref().map(owned),
+            failure: self.failure.as_ref().map(Failed::kept),
+            places,
         }
     }
 
@@ -242,7 +152,32 @@ impl Attempt {
     }
 }
 
-impl Failed {
+impl<'a> Failed<'a> {
+    /// Of a failure as our own sender has it; `text` is the same for people.
+    pub fn of(failure: &Failure, text: impl Into<Cow<'a, str>>) -> Self {
+        let mut signs = Signs::of_kind(&failure.kind);
+        if let Some(reply) = &failure.reply {
+            signs = signs.union(Signs::of_text(&reply.text));
+        }
+        Self {
+            phase: Some(failure.phase),
+            signs,
+            code: failure.reply.as_ref().map(|reply| reply.code),
+            enhanced: failure.reply.as_ref().and_then(|reply| reply.enhanced),
+            text: text.into(),
+        }
+    }
+
+    fn kept(&self) -> Failed<'static> {
+        Failed {
+            phase: self.phase,
+            signs: self.signs,
+            code: self.code,
+            enhanced: self.enhanced,
+            text: owned(&self.text),
+        }
+    }
+
     fn completed_by(self, other: Self) -> Self {
         Self {
             phase: self.phase.or(other.phase),
@@ -252,4 +187,8 @@ impl Failed {
             text: self.text,
         }
     }
+}
+
+fn owned(text: &Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(text.clone().into_owned())
 }

@@ -8,7 +8,7 @@ use protocol::tls::HandshakeFacts;
 use serde::Serialize;
 
 use super::{
-    attempt::{Connection, Observed},
+    attempt::{Attempt, Connection},
     source::{Place, Source},
 };
 
@@ -69,16 +69,16 @@ impl Captured {
     /// The handshake of the connection that an attempt went by, of several the nearest in time.
     pub(super) fn find(
         &mut self,
-        observed: &Observed<'_>,
+        attempt: &Attempt<'_>,
         places: impl Fn() -> Vec<(Source, Place)>,
     ) -> Option<(Option<HandshakeFacts>, Place)> {
-        let Connection { client, server, began } = observed.connection?;
+        let Connection { client, server, began } = attempt.connection?;
         let sessions = self.sessions.get_mut(&(client, server))?;
         let near = sessions.iter_mut().filter(|captured| apart(began, captured.session.first) <= APART_MAX);
         let captured = near.min_by_key(|captured| apart(began, captured.session.first))?;
         // A connection counts once, whatever it carries. Only a protocol log tells when one began.
         if !captured.is_told
-            && observed.source == Source::ProtocolLog
+            && attempt.source == Source::ProtocolLog
             && let [(_, Place::Session { file: Some(log), .. })] = places().as_slice()
         {
             let ahead = captured.session.first.duration_since(began).as_millis();

@@ -8,14 +8,14 @@
 //!   history (the last source) ──meet─────────────────────────────────────── completed ──> Evidence
 //! ```
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{borrow::Cow, collections::HashMap, net::IpAddr};
 
 use capture::Session;
 use protocol::smtp::Phase;
 use trace::foreign::Detail;
 
 use super::{
-    attempt::{Attempt, Observed, Outcome},
+    attempt::Attempt,
     captured::{APART_MAX, Captured, Clock, HELD_MAX, apart},
     source::{Place, Source},
 };
@@ -37,7 +37,7 @@ pub(crate) enum Met {
     /// It waits for further sources.
     Held,
     /// No further source follows.
-    Complete(Box<Attempt>),
+    Complete(Box<Attempt<'static>>),
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ pub(crate) struct Joining {
 
 #[derive(Debug)]
 struct Held {
-    attempt: Attempt,
+    attempt: Attempt<'static>,
     /// It went into another one.
     is_told: bool,
     /// Others went into it.
@@ -72,7 +72,7 @@ impl Joining {
     }
 
     /// Completes an attempt by what is known of it. `places` is asked if it is needed.
-    pub(crate) fn meet(&mut self, observed: &Observed<'_>, places: impl Fn() -> Vec<(Source, Place)>) -> Met {
+    pub(crate) fn meet(&mut self, observed: &Attempt<'_>, places: impl Fn() -> Vec<(Source, Place)>) -> Met {
         let index = self.find(observed);
         let captured = self.captured.find(observed, &places);
         let is_known = index.is_some() || captured.is_some();
@@ -82,9 +82,9 @@ impl Joining {
         if !is_known && (self.is_last_source || !can_be_met) {
             return Met::Nobody;
         }
-        let mut attempt = Attempt::of(observed, places());
+        let mut attempt = observed.kept(places());
         if let Some((handshake, place)) = captured {
-            attempt.handshake = attempt.handshake.or(handshake);
+            attempt.handshake = attempt.handshake.or(handshake.map(Cow::Owned));
             attempt.places.push((Source::Capture, place));
         }
         if let Some(index) = index {
@@ -102,12 +102,12 @@ impl Joining {
         Met::Held
     }
 
-    fn hold(&mut self, attempt: Attempt, is_joined: bool) {
+    fn hold(&mut self, attempt: Attempt<'static>, is_joined: bool) {
         let index = self.held.len();
         if let Some(session) = &attempt.session {
-            self.by_session.entry(session.clone()).or_default().push(index);
+            self.by_session.entry(session.to_string()).or_default().push(index);
         }
-        let names = names(&attempt.observed());
+        let names = names(&attempt);
         if let (true, Some(recipient)) = (names.is_empty(), &attempt.recipient) {
             self.by_recipient.entry(recipient.to_ascii_lowercase()).or_default().push(index);
         }
@@ -118,8 +118,8 @@ impl Joining {
     }
 
     /// The attempt that another source tells of: of the same session, or else of the same message at the same time.
-    fn find(&self, observed: &Observed<'_>) -> Option<usize> {
-        let of_session = observed.session.and_then(|session| self.by_session.get(session));
+    fn find(&self, observed: &Attempt<'_>) -> Option<usize> {
+        let of_session = observed.session.as_deref().and_then(|session| self.by_session.get(session));
         let fits = |index: &&usize| is_other(&self.held[**index].attempt, observed);
         // Several messages may go by one session, and one message to several recipients.
         let rank = |index: &&usize| {
@@ -143,7 +143,7 @@ impl Joining {
     }
 
     /// What nobody else told of stands alone: attempts, and sessions of captures with their files.
-    pub(crate) fn finish(self) -> (Joined, Vec<Attempt>, impl Iterator<Item = (Session, String)>) {
+    pub(crate) fn finish(self) -> (Joined, Vec<Attempt<'static>>, impl Iterator<Item = (Session, String)>) {
         let untold = self.held.into_iter().filter(|held| !held.is_told).map(|held| held.attempt).collect();
         let joined = Joined { attempts: self.attempts, alone: self.alone, clocks: self.captured.clocks() };
         (joined, untold, self.captured.rest())
@@ -151,25 +151,25 @@ impl Joining {
 }
 
 /// What names message and recipient across systems.
-fn names(observed: &Observed<'_>) -> Vec<(String, String)> {
-    let Some(recipient) = observed.recipient.map(str::to_ascii_lowercase) else { return Vec::new() };
+fn names(observed: &Attempt<'_>) -> Vec<(String, String)> {
+    let Some(recipient) = observed.recipient.as_deref().map(str::to_ascii_lowercase) else { return Vec::new() };
     let bare = |id: &str| id.trim_matches(['<', '>', ' ']).to_ascii_lowercase();
-    let ids = [observed.message, observed.message_id].into_iter().flatten().map(bare);
+    let ids = [&observed.message, &observed.message_id].into_iter().flatten().map(|id| bare(id));
     let mut names: Vec<_> = ids.map(|id| (id, recipient.clone())).collect();
     names.dedup();
     names
 }
 
 /// Another source that tells of an attempt with the same outcome.
-fn is_other(attempt: &Attempt, observed: &Observed<'_>) -> bool {
-    let failed = matches!(observed.outcome, Outcome::Failed { .. });
+fn is_other(attempt: &Attempt<'_>, observed: &Attempt<'_>) -> bool {
     let sources = attempt.places.iter().map(|(source, _)| *source).chain([attempt.source]);
-    attempt.failure.is_some() == failed && sources.into_iter().all(|source| source != observed.source)
+    attempt.failure.is_some() == observed.failure.is_some()
+        && sources.into_iter().all(|source| source != observed.source)
 }
 
 /// Within a session: 0 for the same recipient, 1 where one of them tells none, 2 for another one who shares its fate.
-fn of_recipient(attempt: &Attempt, observed: &Observed<'_>) -> Option<u8> {
-    match (&attempt.recipient, observed.recipient) {
+fn of_recipient(attempt: &Attempt<'_>, observed: &Attempt<'_>) -> Option<u8> {
+    match (&attempt.recipient, &observed.recipient) {
         (Some(held), Some(recipient)) if held.eq_ignore_ascii_case(recipient) => Some(0),
         (None, _) | (_, None) => Some(1),
         // A recipient is refused for reasons of its own.
@@ -179,24 +179,25 @@ fn of_recipient(attempt: &Attempt, observed: &Observed<'_>) -> Option<u8> {
 }
 
 /// A message passes several servers: an attempt is one server's to reach the next.
-fn is_same_hop(held: &Held, observed: &Observed<'_>) -> bool {
-    let host =
-        |destination: Option<(&str, u16)>| destination.map(|(host, _)| host.trim_end_matches('.').to_ascii_lowercase());
-    let held = held.attempt.observed();
+fn is_same_hop(held: &Held, observed: &Attempt<'_>) -> bool {
+    let host = |attempt: &Attempt<'_>| {
+        attempt.destination.as_ref().map(|(host, _)| host.trim_end_matches('.').to_ascii_lowercase())
+    };
+    let held = &held.attempt;
     match (held.destination_address, observed.destination_address) {
         (Some(held), Some(address)) => return held == address,
         _ if [held.source, observed.source].contains(&Source::Dsn) => {}
-        _ => return host(held.destination).is_some_and(|name| Some(name) == host(observed.destination)),
+        _ => return host(held).is_some_and(|name| Some(name) == host(observed)),
     }
     // A bounce names the server that refused, or none.
-    match (host(held.destination), host(observed.destination)) {
+    match (host(held), host(observed)) {
         (Some(held), Some(host)) => held == host || held.parse::<IpAddr>().is_ok() || host.parse::<IpAddr>().is_ok(),
         _ => true,
     }
 }
 
 /// The words of the source that knows most, completed by the other.
-fn together(a: Attempt, b: Attempt) -> Attempt {
+fn together(a: Attempt<'static>, b: Attempt<'static>) -> Attempt<'static> {
     let (first, second) = if rank(a.source) <= rank(b.source) { (a, b) } else { (b, a) };
     let named = second.tls.clone().filter(|_| first.source == Source::ProtocolLog);
     let mut attempt = first.completed_by(second);

@@ -11,6 +11,7 @@ mod signs;
 mod source;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap},
     hash::{BuildHasher, RandomState},
     net::IpAddr,
@@ -19,7 +20,7 @@ use std::{
 use jiff::Timestamp;
 use protocol::tls::{CipherSuite, WireVersion};
 
-pub use attempt::{Attempt, Connection, Failed, Observed, Outcome};
+pub use attempt::{Attempt, Connection, Failed};
 pub use captured::Clock;
 use dimension::DIMENSIONS;
 pub use dimension::Dimension;
@@ -107,51 +108,54 @@ impl Evidence {
     }
 
     /// Adds an attempt. `place` is asked where it is kept as an example, or in full.
-    pub fn add(&mut self, observed: &Observed<'_>, place: impl Fn() -> Option<Place>) {
+    pub fn add(&mut self, attempt: &Attempt<'_>, place: impl Fn() -> Option<Place>) {
         self.told += 1;
-        let places = || place().map(|place| (observed.source, place)).into_iter().collect::<Vec<_>>();
-        match self.joining.as_mut().map(|joining| joining.meet(observed, places)) {
-            None | Some(Met::Nobody) => self.record(observed, places),
-            Some(Met::Complete(attempt)) => self.record_attempt(&attempt),
+        let places = || place().map(|place| (attempt.source, place)).into_iter().collect::<Vec<_>>();
+        match self.joining.as_mut().map(|joining| joining.meet(attempt, places)) {
+            None | Some(Met::Nobody) => self.record(attempt, places),
+            Some(Met::Complete(attempt)) => self.record_kept(&attempt),
             Some(Met::Held) => {}
         }
     }
 
-    pub(crate) fn record_attempt(&mut self, attempt: &Attempt) {
-        self.record(&attempt.observed(), || attempt.places.clone());
+    pub(crate) fn record_kept(&mut self, attempt: &Attempt<'static>) {
+        self.record(attempt, || attempt.places.clone());
     }
 
-    fn record(&mut self, observed: &Observed<'_>, places: impl Fn() -> Vec<(Source, Place)>) {
+    fn record(&mut self, attempt: &Attempt<'_>, places: impl Fn() -> Vec<(Source, Place)>) {
         let mut values = [0; DIMENSIONS];
         let mut set = |dimension: Dimension, number: u32| values[dimension as usize] = number;
         let names = &mut self.names;
-        let mut name = |text: Option<&str>| text.map_or(0, |text| names.number(text, || text.to_owned()));
-        set(Dimension::TlsPolicy, name(observed.tls_policy));
-        set(Dimension::Node, name(observed.node));
-        set(Dimension::TlsVersion, name(observed.tls.map(|tls| tls.0)));
-        set(Dimension::Cipher, name(observed.tls.map(|tls| tls.1)));
-        set(Dimension::SenderDomain, name(observed.sender_domain));
-        set(Dimension::RecipientDomain, name(observed.recipient_domain));
+        let mut name =
+            |text: Option<&Cow<'_, str>>| text.map_or(0, |text| names.number(text.as_ref(), || text.to_string()));
+        set(Dimension::TlsPolicy, name(attempt.tls_policy.as_ref()));
+        set(Dimension::Node, name(attempt.node.as_ref()));
+        set(Dimension::TlsVersion, name(attempt.tls.as_ref().map(|tls| &tls.0)));
+        set(Dimension::Cipher, name(attempt.tls.as_ref().map(|tls| &tls.1)));
+        set(Dimension::SenderDomain, name(attempt.sender_domain.as_ref()));
+        set(Dimension::RecipientDomain, name(attempt.recipient_domain.as_ref()));
         let mut address = |ip: Option<IpAddr>| ip.map_or(0, |ip| self.names.number(&ip, || ip.to_string()));
-        set(Dimension::SourceAddress, address(observed.source_address));
-        set(Dimension::DestinationAddress, address(observed.destination_address));
-        let host = observed.destination.map_or(0, |host| self.names.number(&host, || with_port(host)));
+        set(Dimension::SourceAddress, address(attempt.source_address));
+        set(Dimension::DestinationAddress, address(attempt.destination_address));
+        let host = attempt.destination.as_ref().map(|(host, port)| (host.as_ref(), *port));
+        let host = host.map_or(0, |host| self.names.number(&host, || with_port(host)));
         set(Dimension::DestinationHost, host);
-        let connector = observed.connector.map(|name| self.names.number(&("connector", name), || name.to_owned()));
+        let connector = attempt.connector.as_deref();
+        let connector = connector.map(|name| self.names.number(&("connector", name), || name.to_owned()));
         self.connectors.extend(connector);
         // A TLS report counts by domain what worked, and by host what failed.
-        let is_by_domain = host == 0 || observed.source == Source::TlsReport;
+        let is_by_domain = host == 0 || attempt.source == Source::TlsReport;
         let group = connector.unwrap_or(if is_by_domain { values[Dimension::RecipientDomain as usize] } else { host });
-        let symptom = self.symptom(observed);
+        let symptom = self.symptom(attempt);
         if symptom != 0 {
-            self.keep_example(group, symptom, observed, &places);
+            self.keep_example(group, symptom, attempt, &places);
         }
-        self.newest.add(group, symptom, observed, places);
-        let (offer, agreed) = (self.offer(observed), self.agreed(observed));
+        self.newest.add(group, symptom, attempt, places);
+        let (offer, agreed) = (self.offer(attempt), self.agreed(attempt));
         self.records.push(Record {
-            at: observed.at.map_or(i64::MIN, Timestamp::as_millisecond),
-            delivery: observed.message.map_or(0, |message| self.hasher.hash_one((message, observed.recipient)) | 1),
-            message_bytes: observed.message_bytes.unwrap_or(0),
+            at: attempt.at.map_or(i64::MIN, Timestamp::as_millisecond),
+            delivery: self.delivery(attempt),
+            message_bytes: attempt.message_bytes.unwrap_or(0),
             group,
             destination: host,
             values,
@@ -161,13 +165,18 @@ impl Evidence {
         });
     }
 
-    fn symptom(&mut self, observed: &Observed<'_>) -> u32 {
-        let Outcome::Failed { phase, signs, code, enhanced, .. } = observed.outcome else { return 0 };
-        let mut signs = signs.union(observed.handshake.map(Signs::of_handshake).unwrap_or_default());
-        if observed.tls.is_some() {
+    fn delivery(&self, attempt: &Attempt<'_>) -> u64 {
+        let hash = |message: &str| self.hasher.hash_one((message, attempt.recipient.as_deref())) | 1;
+        attempt.message.as_deref().map_or(0, hash)
+    }
+
+    fn symptom(&mut self, attempt: &Attempt<'_>) -> u32 {
+        let Some(Failed { phase, signs, code, enhanced, .. }) = &attempt.failure else { return 0 };
+        let mut signs = signs.union(attempt.handshake.as_deref().map(Signs::of_handshake).unwrap_or_default());
+        if attempt.tls.is_some() {
             signs.add(Sign::TlsEstablished);
         }
-        let symptom = Symptom { phase, code, enhanced, signs };
+        let symptom = Symptom { phase: *phase, code: *code, enhanced: *enhanced, signs };
         self.symptoms.number(&symptom, || symptom)
     }
 
@@ -175,7 +184,7 @@ impl Evidence {
         &mut self,
         group: u32,
         symptom: u32,
-        observed: &Observed<'_>,
+        attempt: &Attempt<'_>,
         places: &impl Fn() -> Vec<(Source, Place)>,
     ) {
         let is_full = self.examples.len() >= EXAMPLES_OF_MAX && !self.examples.contains_key(&(group, symptom));
@@ -183,7 +192,7 @@ impl Evidence {
             return;
         }
         let examples = self.examples.entry((group, symptom)).or_default();
-        let Outcome::Failed { text, .. } = observed.outcome else { return };
+        let Some(text) = attempt.failure.as_ref().map(|failed| failed.text.as_ref()) else { return };
         // What follows the text is the handshake's, which differs by its times at least.
         let is_same = |known: &Example| {
             known.text.strip_prefix(text).is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
@@ -193,24 +202,25 @@ impl Evidence {
         }
         let mut text = text.to_owned();
         // Some sources' words have it already.
-        let handshake = observed.handshake.map(ToString::to_string).filter(|handshake| !text.contains(handshake));
+        let handshake =
+            attempt.handshake.as_deref().map(ToString::to_string).filter(|handshake| !text.contains(handshake));
         if let Some(handshake) = handshake {
             text = format!("{text}: {handshake}");
         }
-        let (source, places) = (observed.source, places());
+        let (source, places) = (attempt.source, places());
         let own = places.iter().find(|(of, _)| *of == source);
         let file = own.and_then(|(_, place)| place.file()).map(str::to_owned);
         examples.push(Example { source, place: in_words(&places), file, text });
     }
 
-    fn offer(&mut self, observed: &Observed<'_>) -> u32 {
-        let Some(hello) = observed.handshake.and_then(|facts| facts.client_hello.as_ref()) else { return 0 };
+    fn offer(&mut self, attempt: &Attempt<'_>) -> u32 {
+        let Some(hello) = attempt.handshake.as_ref().and_then(|facts| facts.client_hello.as_ref()) else { return 0 };
         let make = || Offer { versions: hello.versions.clone(), suites: hello.cipher_suites.clone() };
         self.offers.number(&(&hello.versions, &hello.cipher_suites), make)
     }
 
-    fn agreed(&mut self, observed: &Observed<'_>) -> u32 {
-        let facts = observed.handshake.filter(|facts| facts.completed);
+    fn agreed(&mut self, attempt: &Attempt<'_>) -> u32 {
+        let facts = attempt.handshake.as_ref().filter(|facts| facts.completed);
         let Some(hello) = facts.and_then(|facts| facts.server_hello.as_ref()) else { return 0 };
         let agreed = (hello.version, hello.cipher_suite);
         self.agreed.number(&agreed, || agreed)
@@ -221,7 +231,7 @@ impl Evidence {
         self.newest.limit()
     }
 
-    pub(crate) fn newest(&self, group: u32, symptom: u32) -> &[Attempt] {
+    pub(crate) fn newest(&self, group: u32, symptom: u32) -> &[Attempt<'static>] {
         self.newest.of(group, symptom)
     }
 

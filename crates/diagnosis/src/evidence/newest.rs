@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::{
-    attempt::{Attempt, Observed},
+    attempt::Attempt,
     source::{Place, Source},
 };
 
@@ -16,7 +16,7 @@ const WAYS_MAX: usize = 1000;
 pub(crate) struct Newest {
     /// Of each; 0: none are wanted.
     limit: usize,
-    attempts: HashMap<(u32, u32), Vec<Attempt>>,
+    attempts: HashMap<(u32, u32), Vec<Attempt<'static>>>,
 }
 
 impl Newest {
@@ -32,7 +32,7 @@ impl Newest {
         &mut self,
         group: u32,
         symptom: u32,
-        observed: &Observed<'_>,
+        attempt: &Attempt<'_>,
         places: impl Fn() -> Vec<(Source, Place)>,
     ) {
         let is_full = self.attempts.len() >= WAYS_MAX && !self.attempts.contains_key(&(group, symptom));
@@ -41,17 +41,17 @@ impl Newest {
         }
         let attempts = self.attempts.entry((group, symptom)).or_default();
         if attempts.len() < self.limit {
-            attempts.push(Attempt::of(observed, places()));
+            attempts.push(attempt.kept(places()));
             return;
         }
-        if let Some(oldest) = attempts.iter_mut().min_by_key(|attempt| attempt.at)
-            && oldest.at < observed.at
+        if let Some(oldest) = attempts.iter_mut().min_by_key(|kept| kept.at)
+            && oldest.at < attempt.at
         {
-            *oldest = Attempt::of(observed, places());
+            *oldest = attempt.kept(places());
         }
     }
 
-    pub(crate) fn of(&self, group: u32, symptom: u32) -> &[Attempt] {
+    pub(crate) fn of(&self, group: u32, symptom: u32) -> &[Attempt<'static>] {
         self.attempts.get(&(group, symptom)).map_or(&[], Vec::as_slice)
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 pub use crate::causes::Aspect;
-use crate::evidence::Observed;
+use crate::evidence::Attempt;
 
 /// One connection of an experiment.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -24,7 +24,7 @@ pub struct Step {
 pub struct ByNode<'a> {
     pub node: &'a str,
     pub step: Step,
-    pub observed: Observed<'a>,
+    pub attempt: Attempt<'a>,
 }
 
 /// What an experiment says of a finding.

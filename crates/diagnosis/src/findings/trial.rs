@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     causes::{CATALOGUE, Cause, Check},
-    evidence::{Dimension, Evidence, Observed, Source},
+    evidence::{Attempt, Dimension, Evidence, Source},
 };
 
 /// Confirmed by a change of the kind that the cause foretells.
@@ -27,7 +27,7 @@ impl Finding {
 
     /// Takes an experiment into account. `baseline` is the connection made from here as mail goes; `steps` begin with it;
     /// `place` says where, and under what.
-    pub fn try_by(&mut self, baseline: &Observed<'_>, steps: Vec<Step>, nodes: Vec<ByNode<'_>>, place: &str) {
+    pub fn try_by(&mut self, baseline: &Attempt<'_>, steps: Vec<Step>, nodes: Vec<ByNode<'_>>, place: &str) {
         let Some(cause) = self.known_cause() else { return };
         let cure = steps.iter().skip(1).find(|step| step.works);
         let is_so_here = steps.first().is_some_and(|step| !step.works) && cause_of(baseline) == Some(cause.id);
@@ -54,13 +54,7 @@ impl Finding {
         self.experiment = Some(Experiment { verdict, because, steps, nodes, smallest_change });
     }
 
-    fn verdict(
-        &self,
-        cause: &Cause,
-        baseline: &Observed<'_>,
-        steps: &[Step],
-        cure: Option<&Step>,
-    ) -> (Verdict, String) {
+    fn verdict(&self, cause: &Cause, baseline: &Attempt<'_>, steps: &[Step], cure: Option<&Step>) -> (Verdict, String) {
         let detail = steps.first().map(|step| step.detail.as_str()).unwrap_or_default();
         if steps.first().is_some_and(|step| step.works) {
             return match self.varies_with_the_sender() {
@@ -121,7 +115,7 @@ impl Cause {
     /// What nodes tell, where the probe from here does not show this cause. `None`: nothing, or no more than that probe.
     fn by_nodes(&self, nodes: &[ByNode<'_>]) -> Option<Verdict> {
         let mut failing = nodes.iter().filter(|by| !by.step.works);
-        if failing.any(|by| cause_of(&by.observed) == Some(self.id)) {
+        if failing.any(|by| cause_of(&by.attempt) == Some(self.id)) {
             return Some(Verdict::Confirmed);
         }
         let all_work = nodes.iter().all(|by| by.step.works);
@@ -134,9 +128,9 @@ impl Cause {
 }
 
 /// What a single attempt would be taken for.
-fn cause_of(observed: &Observed<'_>) -> Option<&'static str> {
+fn cause_of(attempt: &Attempt<'_>) -> Option<&'static str> {
     let mut evidence = Evidence::default();
-    evidence.add(observed, || None);
+    evidence.add(attempt, || None);
     diagnose(&evidence).first().map(|finding| finding.cause)
 }
 
@@ -148,7 +142,7 @@ mod tests {
     use crate::{
         causes::Aspect,
         comparison::Split,
-        evidence::{Outcome, Sign, Signs},
+        evidence::{Failed, Sign, Signs},
         unexplained,
     };
 
@@ -156,11 +150,12 @@ mod tests {
         Step { what: "with a change".to_owned(), aspects, works, detail: "some detail".to_owned() }
     }
 
-    fn failed(sign: Sign) -> Observed<'static> {
+    fn failed(sign: Sign) -> Attempt<'static> {
         let mut signs = Signs::default();
         signs.add(sign);
-        let outcome = Outcome::Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text: "no" };
-        Observed { outcome, ..Observed::by(Source::Probe) }
+        let text = "no".into();
+        let failure = Some(Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text });
+        Attempt { failure, ..Attempt::by(Source::Probe) }
     }
 
     fn finding(cause: &'static str, dimension: Option<Dimension>) -> Finding {
@@ -182,7 +177,7 @@ mod tests {
     fn a_change_makes_or_breaks_a_cause() {
         use Verdict::{Confirmed, Refuted, Undecided};
         let cipher = || failed(Sign::NoSharedCipherSaid);
-        let worked = || Observed::by(Source::Probe);
+        let worked = || Attempt::by(Source::Probe);
         let fails =
             |cure: &'static [Aspect]| vec![step(&[], false), step(&[Aspect::PacketSize], false), step(cure, true)];
         let policy = Some(Dimension::TlsPolicy);
@@ -216,10 +211,10 @@ mod tests {
         let by = |node, sign: Option<Sign>| ByNode {
             node,
             step: step(&[], sign.is_none()),
-            observed: sign.map_or_else(|| Observed::by(Source::Probe), failed),
+            attempt: sign.map_or_else(|| Attempt::by(Source::Probe), failed),
         };
         let (cipher, refused) = (Some(Sign::NoSharedCipherSaid), Some(Sign::ConnectionRefused));
-        let here = |works| (if works { Observed::by(Source::Probe) } else { failed(Sign::NoSharedCipherSaid) }, works);
+        let here = |works| (if works { Attempt::by(Source::Probe) } else { failed(Sign::NoSharedCipherSaid) }, works);
         let table = [
             (here(true), vec![by("mx1", None), by("mx2", cipher)], Confirmed, Some("from node mx1")),
             (here(true), vec![by("mx1", None), by("mx2", refused)], Undecided, Some("from node mx1")),

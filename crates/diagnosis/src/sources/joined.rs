@@ -9,7 +9,7 @@ impl Evidence {
         let Some(joining) = self.end_joining() else { return Joined::default() };
         let (joined, attempts, sessions) = joining.finish();
         for attempt in attempts {
-            self.record_attempt(&attempt);
+            self.record_kept(&attempt);
         }
         for (session, file) in sessions {
             add_session(self, &session, &file);
@@ -20,7 +20,7 @@ impl Evidence {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::File, path::Path, time::Duration};
+    use std::{borrow::Cow, fs::File, path::Path, time::Duration};
 
     use capture::Session;
     use jiff::Timestamp;
@@ -29,7 +29,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        evidence::{Observed, Outcome, Sign, Signs, Source},
+        evidence::{Attempt, Failed, Sign, Signs, Source},
         sources::{capture as captures, protocol_log as logs},
     };
 
@@ -113,18 +113,18 @@ mod tests {
     }
 
     /// What a source tells of a failing attempt.
-    fn failed(source: Source, second: i64) -> Observed<'static> {
-        let text = "generic";
-        let outcome = Outcome::Failed { phase: None, signs: Signs::default(), code: Some(451), enhanced: None, text };
+    fn failed(source: Source, second: i64) -> Attempt<'static> {
+        let text = "generic".into();
+        let failure = Some(Failed { phase: None, signs: Signs::default(), code: Some(451), enhanced: None, text });
         let destination_address = Some([192, 0, 2, 1].into());
-        Observed { at: at(second), destination_address, outcome, ..Observed::by(source) }
+        Attempt { at: at(second), destination_address, failure, ..Attempt::by(source) }
     }
 
-    fn of_message(source: Source, second: i64, message: &'static str) -> Observed<'static> {
-        Observed { message: Some(message), recipient: Some("Bob@onprem.test"), ..failed(source, second) }
+    fn of_message(source: Source, second: i64, message: &'static str) -> Attempt<'static> {
+        Attempt { message: Some(message.into()), recipient: Some("Bob@onprem.test".into()), ..failed(source, second) }
     }
 
-    fn join(observed: &[Observed<'_>]) -> (usize, u64) {
+    fn join(observed: &[Attempt<'_>]) -> (usize, u64) {
         let mut evidence = Evidence::default();
         evidence.join();
         for observed in observed {
@@ -141,15 +141,19 @@ mod tests {
     fn what_is_of_one_attempt_is_found_by_session_message_and_time() {
         use Source::{Dsn, History, ProtocolLog};
         const TRACKING_LOG: Source = Source::Log(&trace::message_trace::TRACKING_LOG);
-        let session = |observed| Observed { session: Some(SESSION), ..observed };
-        let recipient = |recipient, observed| Observed { recipient: Some(recipient), ..observed };
-        let id = |id, observed| Observed { message_id: Some(id), ..observed };
-        let host = |name, observed| Observed { destination: Some((name, 25)), destination_address: None, ..observed };
+        let session = |observed| Attempt { session: Some(SESSION.into()), ..observed };
+        let recipient = |recipient: &'static str, observed| Attempt { recipient: Some(recipient.into()), ..observed };
+        let id = |id: &'static str, observed| Attempt { message_id: Some(id.into()), ..observed };
+        let host = |name: &'static str, observed| Attempt {
+            destination: Some((name.into(), 25)),
+            destination_address: None,
+            ..observed
+        };
         let log = failed(ProtocolLog, 0);
         let trace = |second| of_message(MESSAGE_TRACE, second, "<1@a.test>");
         let history = |second| of_message(History, second, "0192-uuid");
-        let worked = Observed { outcome: Outcome::Worked, ..trace(1) };
-        let table: &[(&str, Vec<Observed<'_>>, (usize, u64))] = &[
+        let worked = Attempt { failure: None, ..trace(1) };
+        let table: &[(&str, Vec<Attempt<'_>>, (usize, u64))] = &[
             ("session", vec![session(log.clone()), session(trace(9))], (1, 1)),
             ("session of three", vec![session(log.clone()), session(trace(9)), session(history(9))], (1, 1)),
             ("another session", vec![session(log.clone()), trace(9)], (2, 0)),
@@ -162,14 +166,10 @@ mod tests {
             ("another hop", vec![host("a.test", trace(0)), host("b.test", id("1@a.test", history(1)))], (2, 0)),
             (
                 "hop unknown",
-                vec![Observed { destination_address: None, ..trace(0) }, id("1@a.test", history(1))],
+                vec![Attempt { destination_address: None, ..trace(0) }, id("1@a.test", history(1))],
                 (2, 0),
             ),
-            (
-                "bounce",
-                vec![trace(0), Observed { destination_address: None, ..of_message(Dsn, 5, "1@a.test") }],
-                (1, 1),
-            ),
+            ("bounce", vec![trace(0), Attempt { destination_address: None, ..of_message(Dsn, 5, "1@a.test") }], (1, 1)),
             ("one source", vec![trace(0), trace(0)], (2, 0)),
             // One message to two recipients by one session, which failed for both.
             ("recipients", vec![session(log), session(trace(1)), session(recipient("eve@a.test", trace(1)))], (2, 2)),
@@ -184,19 +184,19 @@ mod tests {
         let mut evidence = Evidence::keeping(1);
         evidence.join();
         let signs = Signs::default().and(Sign::ConnectionReset);
-        let text = "reset";
-        let reset = Outcome::Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text };
-        let log = Observed { session: Some(SESSION), outcome: reset, ..failed(Source::ProtocolLog, 0) };
+        let text = "reset".into();
+        let reset = Some(Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text });
+        let log = Attempt { session: Some(SESSION.into()), failure: reset, ..failed(Source::ProtocolLog, 0) };
         let policy = Some("modern");
         let trace = of_message(MESSAGE_TRACE, 1, "<1@a.test>");
         evidence.add(&log, || None);
-        evidence.add(&Observed { session: Some(SESSION), tls_policy: policy, ..trace }, || None);
+        evidence.add(&Attempt { session: Some(SESSION.into()), tls_policy: policy.map(Cow::from), ..trace }, || None);
         evidence.joined();
         let finding = &crate::explain(&evidence)[0];
         assert_eq!((finding.finding.cause, finding.finding.messages_pending), ("handshake-reset", 1));
         let attempt = finding.failing()[0];
         assert_eq!((attempt.source, attempt.tls_policy.as_deref()), (Source::ProtocolLog, policy));
         let failure = attempt.failure.as_ref().unwrap();
-        assert_eq!((failure.text.as_str(), failure.code), ("reset", Some(451)));
+        assert_eq!((failure.text.as_ref(), failure.code), ("reset", Some(451)));
     }
 }

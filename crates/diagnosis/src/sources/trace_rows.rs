@@ -8,7 +8,7 @@ use trace::{
 };
 
 use super::words::{codes, domain};
-use crate::evidence::{Evidence, Observed, Outcome, Place, Sign, Signs, Source};
+use crate::evidence::{Attempt, Evidence, Failed, Place, Sign, Signs, Source};
 
 /// Adds what a row tells of an attempt, if it does; `line` is its number in the file, from 1.
 pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Row, file: &str, line: u64) {
@@ -29,6 +29,7 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
     let words = container.as_ref().and_then(|container| container.last_error).unwrap_or(status);
     let (code, enhanced) = codes(words);
     let some = |column: Column| Some(&row[column]).filter(|text| !text.is_empty());
+    let cow = |column: Column| some(column).map(Cow::from);
     let host = some(Column::ServerHostname).or_else(|| container.as_ref().and_then(|container| container.host));
     let address = some(Column::ServerIp).or_else(|| container.as_ref().and_then(|container| container.address));
     let recipient = &row[Column::RecipientAddress];
@@ -37,36 +38,32 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
         some(Column::NetworkMessageId).or_else(|| some(Column::MessageId)).or_else(|| some(Column::InternalMessageId));
     let port = custom_value(data, "DestinationPort").and_then(|port| port.parse().ok()).unwrap_or(25);
     let tls = custom_value(data, "TlsVersion").zip(custom_value(data, "TlsCipher"));
-    let observed = Observed {
+    let attempt = Attempt {
         at: row.at,
-        session: session(&row[Column::SourceContext]),
-        message: id,
-        recipient: some(Column::RecipientAddress),
-        message_id: some(Column::MessageId),
-        connector: some(Column::ConnectorId).filter(|_| format.has_connectors),
-        node: some(Column::ClientHostname),
+        session: session(&row[Column::SourceContext]).map(Cow::from),
+        message: id.map(Cow::from),
+        recipient: cow(Column::RecipientAddress),
+        message_id: cow(Column::MessageId),
+        connector: cow(Column::ConnectorId).filter(|_| format.has_connectors),
+        node: cow(Column::ClientHostname),
         source_address: row[Column::ClientIp].parse().ok(),
-        destination: host.map(|host| (host, port)),
+        destination: host.map(|host| (host.into(), port)),
         destination_address: address.and_then(|address| address.parse().ok()),
-        tls_policy: custom_value(data, "TlsPolicy"),
-        tls,
+        tls_policy: custom_value(data, "TlsPolicy").map(Cow::from),
+        tls: tls.map(|(version, cipher)| (version.into(), cipher.into())),
         message_bytes: row[Column::TotalBytes].parse().ok(),
-        sender_domain: domain(&row[Column::SenderAddress]),
-        recipient_domain: domain(recipient),
-        outcome: if worked {
-            Outcome::Worked
-        } else {
-            Outcome::Failed {
-                phase: Signs::phase_of_text(&text),
-                signs: Signs::of_text(&text).and_if(event == "FAIL", Sign::GivenUp),
-                code,
-                enhanced,
-                text: &told,
-            }
-        },
-        ..Observed::by(Source::Log(format))
+        sender_domain: domain(&row[Column::SenderAddress]).map(Cow::from),
+        recipient_domain: domain(recipient).map(Cow::from),
+        failure: (!worked).then(|| Failed {
+            phase: Signs::phase_of_text(&text),
+            signs: Signs::of_text(&text).and_if(event == "FAIL", Sign::GivenUp),
+            code,
+            enhanced,
+            text: told,
+        }),
+        ..Attempt::by(Source::Log(format))
     };
-    evidence.add(&observed, || Some(Place::Line { file: file.to_owned(), line }));
+    evidence.add(&attempt, || Some(Place::Line { file: file.to_owned(), line }));
 }
 
 /// Exchange and this gateway begin a session's context with its id, 16 hex digits: `08D5F1B2E8E1A8C3;250 2.6.0 …`.

@@ -46,11 +46,11 @@ pub(crate) struct Excerpts {
 }
 
 /// The attempts behind the first findings, each once, the newest first.
-pub(crate) fn attempts<'a>(findings: &[Explained<'a>]) -> Vec<&'a Attempt> {
+pub(crate) fn attempts<'a>(findings: &[Explained<'a>]) -> Vec<&'a Attempt<'static>> {
     let of = |finding: &Explained<'a>| finding.failing().into_iter().chain(finding.working());
     let mut known = HashSet::new();
-    let mut attempts: Vec<&Attempt> = findings.iter().take(FINDINGS_MAX).flat_map(of).collect();
-    attempts.retain(|attempt| known.insert(std::ptr::from_ref::<Attempt>(attempt)));
+    let mut attempts: Vec<&Attempt<'_>> = findings.iter().take(FINDINGS_MAX).flat_map(of).collect();
+    attempts.retain(|attempt| known.insert(std::ptr::from_ref(*attempt)));
     attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
     attempts
 }
@@ -60,7 +60,7 @@ impl Excerpts {
     pub(crate) async fn add_store<S: Store>(
         &mut self,
         store: &S,
-        attempts: &[&Attempt],
+        attempts: &[&Attempt<'_>],
         folder: &Path,
     ) -> store::Result<()> {
         let ids = attempts.iter().filter_map(|attempt| attempt.message.as_ref()?.parse::<Uuid>().ok());
@@ -111,7 +111,7 @@ impl Excerpts {
     }
 
     /// Adds what stands in the files that attempts were read from.
-    pub(crate) fn add_files(&mut self, attempts: &[&Attempt], now: Timestamp, zone: &TimeZone) {
+    pub(crate) fn add_files(&mut self, attempts: &[&Attempt<'_>], now: Timestamp, zone: &TimeZone) {
         let mut rows = Vec::new();
         for ((source, file), wanted) in by_file(attempts) {
             let before = self.rows.len() + self.sessions.len() + rows.len();
@@ -174,7 +174,7 @@ impl Excerpts {
 }
 
 /// What an attempt's session is called among the excerpts, by each source that has one.
-pub(crate) fn session_ids(attempt: &Attempt) -> Vec<String> {
+pub(crate) fn session_ids(attempt: &Attempt<'_>) -> Vec<String> {
     let id = |(_, place): &(Source, Place)| match place {
         Place::Session { id, .. } => Some(id.clone()),
         // Numbers are of one file only.
@@ -207,7 +207,7 @@ fn without_credentials(line: String) -> String {
     }
 }
 
-fn by_file<'a>(attempts: &[&'a Attempt]) -> HashMap<(Source, &'a str), Wanted<'a>> {
+fn by_file<'a>(attempts: &[&'a Attempt<'_>]) -> HashMap<(Source, &'a str), Wanted<'a>> {
     let mut files: HashMap<_, Wanted<'_>> = HashMap::new();
     for (source, place) in attempts.iter().flat_map(|attempt| &attempt.places) {
         match place {

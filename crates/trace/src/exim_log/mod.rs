@@ -27,7 +27,7 @@ pub use record::{Arrival, Delivery, Outcome, Record, Rejection, TlsError};
 /// One transport leads to all hosts.
 pub static FORMAT: ForeignFormat = ForeignFormat {
     name: "exim-log",
-    why_help: "What main logs of Exim tell",
+    why_help: "What logs of Exim tell",
     trace_help: "Show what main logs of Exim tell; several times",
     open,
     detail: Detail::Attempts,

@@ -1,4 +1,4 @@
-//! The kinds of logs of other mail systems. A new one is its reader, its line in this table, and a fuzz target: options,
+//! The kinds of logs of other mail systems. A new kind is a reader, a line in this table, and a fuzz target: options,
 //! evidence and printed commands go by the table.
 
 mod format;

@@ -6,12 +6,14 @@ mod clear;
 mod encrypted;
 mod ending;
 
+use std::borrow::Cow;
+
 use capture::{Session, dialogue::Protocol};
 use protocol::tls::HandshakeFacts;
 use trace::protocol_log;
 
 use super::protocol_log::{Told, host_and_port, read};
-use crate::evidence::{Connection, Evidence, Observed, Outcome, Place, Source};
+use crate::evidence::{Attempt, Connection, Evidence, Place, Source};
 
 /// As [`add_session`]; where several sources are joined, once those were added that may tell of the same connection.
 pub fn hold_session(evidence: &mut Evidence, session: Session, file: &str) {
@@ -57,21 +59,21 @@ const MAIL_PORTS: [u16; 2] = [25, 2525];
 fn add_encrypted(evidence: &mut Evidence, session: &Session, facts: &HandshakeFacts, place: &Place) {
     let (client, server, first) = (session.client, session.server, session.first);
     let endpoint = server.to_string();
-    let observed = Observed {
+    let attempt = Attempt {
         at: Some(first),
         connection: Some(Connection { client, server, began: first }),
         source_address: Some(client.ip()),
-        destination: host_and_port(&endpoint),
+        destination: host_and_port(&endpoint).map(|(host, port)| (host.into(), port)),
         destination_address: Some(server.ip()),
-        handshake: Some(facts),
-        ..Observed::by(Source::Capture)
+        handshake: Some(Cow::Borrowed(facts)),
+        ..Attempt::by(Source::Capture)
     };
     for bytes in encrypted::messages(session) {
-        let worked = Observed { message_bytes: Some(bytes), outcome: Outcome::Worked, ..observed.clone() };
+        let worked = Attempt { message_bytes: Some(bytes), ..attempt.clone() };
         evidence.add(&worked, || Some(place.clone()));
     }
-    if let Some(outcome) = encrypted::failure(session, facts) {
+    if let Some(failure) = encrypted::failure(session, facts) {
         let message_bytes = Some(encrypted::unanswered(session)).filter(|bytes| *bytes > 0);
-        evidence.add(&Observed { message_bytes, outcome, ..observed }, || Some(place.clone()));
+        evidence.add(&Attempt { message_bytes, failure: Some(failure), ..attempt }, || Some(place.clone()));
     }
 }

@@ -252,7 +252,7 @@ fn connect(port: u16, policy: TlsPolicy, wait: Duration) -> Seen {
                 connection.quit().await;
                 seen
             }
-            Err(not_opened) => not_opened.seen,
+            Err(not_opened) => not_opened.1,
         }
     })
 }
