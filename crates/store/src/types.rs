@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use protocol::smtp::{Address, BodyType, Destination, Failure, Notify, Reply, Ret, ReversePath, TlsSummary};
+use protocol::smtp::{Address, Destination, Envelope, Failure, Notify, Reply, TlsSummary};
 use serde::{Deserialize, Serialize};
 use trace::{Doing, Event, event::NoticeAction};
 use uuid::Uuid;
@@ -49,11 +49,7 @@ pub const INLINE_BODY_BYTES_MAX: usize = 256 * 1024;
 pub struct NewMessage {
     pub network_message_id: Uuid,
     pub received: Timestamp,
-    pub sender: ReversePath,
-    pub body_type: BodyType,
-    pub smtputf8: bool,
-    pub ret: Option<Ret>,
-    pub envid: Option<String>,
+    pub envelope: Envelope,
     /// The Message-ID field without angle brackets.
     pub message_id: Option<String>,
     /// Decoded (RFC 2047), at most 256 characters.
@@ -127,11 +123,7 @@ pub struct Message {
     pub key: MessageKey,
     pub network_message_id: Uuid,
     pub received: Timestamp,
-    pub sender: ReversePath,
-    pub body_type: BodyType,
-    pub smtputf8: bool,
-    pub ret: Option<Ret>,
-    pub envid: Option<String>,
+    pub envelope: Envelope,
     pub subject: Option<String>,
     pub message_id: Option<String>,
     pub size_bytes: u64,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use clap::Parser;
 use jiff::{Timestamp, tz::TimeZone};
 use protocol::smtp::{
-    Address, BodyType, Destination, EnhancedCode, Failure, FailureKind, Phase, Reply, ReversePath, TlsSummary,
+    Address, BodyType, Destination, EnhancedCode, Envelope, Failure, FailureKind, Phase, Reply, ReversePath, TlsSummary,
 };
 use store::*;
 use trace::{Event, EventKind, Received, Waiting};
@@ -254,11 +254,13 @@ fn record(number: u32) -> DeliveryRecord {
             key: MessageKey(number.into()),
             network_message_id: id(number),
             received: at("2026-07-30T09:00:00Z"),
-            sender: ReversePath::Address(Address::parse("alice@example.org").unwrap()),
-            body_type: BodyType::EightBitMime,
-            smtputf8: false,
-            ret: None,
-            envid: None,
+            envelope: Envelope {
+                sender: ReversePath::Address(Address::parse("alice@example.org").unwrap()),
+                body_type: BodyType::EightBitMime,
+                smtputf8: false,
+                ret: None,
+                envid: None,
+            },
             subject: Some("Re: \x1b]0;owned\x07 numbers".to_owned()),
             message_id: Some("m1@example.org".to_owned()),
             size_bytes: 10_445,

@@ -260,7 +260,7 @@ impl<S: Store> Page<'_, S> {
 
 /// The sender for people: `<>` where it is the null sender.
 pub(crate) fn sender(record: &DeliveryRecord) -> &str {
-    record.message.sender.address().map_or("<>", |address| address.as_str())
+    record.message.envelope.sender.address().map_or("<>", |address| address.as_str())
 }
 
 fn write_count(records: &[DeliveryRecord], next: Option<TraceCursor>, out: &mut dyn Write) -> io::Result<()> {

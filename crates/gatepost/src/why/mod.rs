@@ -86,7 +86,7 @@ impl Gathered {
         let mut pages = Pages::new(query);
         while let Some(records) = pages.read(store).await? {
             for record in &records {
-                self.addresses.learn(record.message.sender.as_str());
+                self.addresses.learn(record.message.envelope.sender.as_str());
                 self.addresses.learn(record.delivery.recipient.as_str());
             }
             // Recipients of a message follow each other.

@@ -17,8 +17,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use protocol::{
     smtp::{
-        Destination, Failure, FailureKind, Phase, PhaseTime, Reply, TlsSummary,
-        client::{Action, Client, Extensions, TlsLevel, Transaction},
+        Destination, Failure, FailureKind, Phase, PhaseTime, Reply, TlsSummary, Transaction,
+        client::{Action, Client, Extensions, TlsLevel},
     },
     tls::{Ending, HandshakeFacts, Side},
 };

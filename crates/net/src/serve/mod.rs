@@ -27,7 +27,7 @@ use std::{
 use bytes::BytesMut;
 use protocol::{
     smtp::{
-        Envelope, Reply, TlsSummary,
+        Reply, TlsSummary, Transaction,
         server::{Policy, Session},
     },
     tls::HandshakeFacts,
@@ -79,7 +79,7 @@ pub trait Reception: Clone + Send + Sync + 'static {
     fn open(
         &self,
         facts: &SessionFacts,
-        envelope: Envelope,
+        transaction: Transaction,
         content: &mut Vec<u8>,
     ) -> impl Future<Output = Result<Self::Sink, Reply>> + Send;
 }

@@ -18,10 +18,9 @@ use bytes::BytesMut;
 
 pub use extensions::Extensions;
 pub use reply_parser::{ReplyError, ReplyParser};
-pub use transaction::Transaction;
 
-use super::{Failure, FailureKind, Phase, Reply, data::DotEncoder};
-use transaction::Progress;
+use super::{Failure, FailureKind, Phase, Reply, Transaction, data::DotEncoder};
+use transaction::{Progress, check};
 
 /// How a connector wants its connections encrypted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -234,7 +233,7 @@ impl Client {
 
     /// Starts a transaction. An error is one for all its recipients, and leaves the conversation ready.
     pub fn begin(&mut self, transaction: &Transaction, output: &mut Vec<u8>) -> Result<(), Failure> {
-        transaction.check(&self.extensions)?;
+        check(transaction, &self.extensions)?;
         let mut progress = Box::new(Progress::new(transaction, &self.extensions));
         if std::mem::take(&mut self.reset_first) {
             progress.reset(output);
