@@ -149,7 +149,7 @@ fn received(message: &NewMessage) -> Received {
         recipients: 1,
         size_bytes: message.size_bytes,
         from: None,
-        hello: "client.test".to_owned(),
+        ehlo_name: "client.test".to_owned(),
         tls: None,
         handshake: None,
         session: "0000000000000000".to_owned(),

@@ -109,7 +109,7 @@ impl History {
                 recipients: 1,
                 size_bytes: message.size_bytes,
                 from: message.client,
-                hello: "client.test".to_owned(),
+                ehlo_name: "client.test".to_owned(),
                 tls: None,
                 handshake: None,
                 session: format!("{index:016X}"),

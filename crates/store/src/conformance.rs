@@ -128,7 +128,7 @@ fn received(message: &NewMessage) -> Event {
         recipients: 1,
         size_bytes: 4,
         from: None,
-        hello: "client.test".to_owned(),
+        ehlo_name: "client.test".to_owned(),
         tls: None,
         handshake: None,
         session: "00".to_owned(),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use protocol::smtp::{Address, Destination, Envelope, Failure, Notify, Reply, TlsSummary};
 use serde::{Deserialize, Serialize};
-use trace::{Doing, Event, event::NoticeAction};
+use trace::{Doing, Event, Limit, event::NoticeAction};
 use uuid::Uuid;
 
 use crate::LastAttempt;
@@ -406,7 +406,7 @@ pub struct ConnectorReport {
     pub connections_max: u32,
     /// Why no more is being sent just now, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limited: Option<String>,
+    pub limited: Option<Limit>,
     /// Set while all destinations failed as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backed_off: Option<BackOff>,

@@ -7,6 +7,7 @@ pub mod event;
 pub mod exchange_error;
 pub mod exim_log;
 pub mod foreign;
+mod limit;
 mod lines;
 mod log_reader;
 mod log_time;
@@ -21,6 +22,7 @@ pub mod tls_report;
 
 pub use event::{Attempt, Doing, Event, EventKind, Received, Waiting};
 pub use foreign::ForeignFormat;
+pub use limit::Limit;
 pub use log_reader::LogReader;
 pub use log_time::LogTimes;
 pub use next_step::NextStep;

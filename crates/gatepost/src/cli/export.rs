@@ -108,7 +108,7 @@ fn message_columns(record: &DeliveryRecord) -> Row {
 
 fn set_received(row: &mut Row, received: &Received, event: &Event) {
     row.set(Column::ClientIp, received.from.map(|ip| ip.to_string()).unwrap_or_default());
-    row.set(Column::ClientHostname, received.hello.clone());
+    row.set(Column::ClientHostname, received.ehlo_name.clone());
     row.set(Column::ServerHostname, event.node.clone());
     // Joins to the protocol log.
     row.set(Column::SourceContext, format!("{};{:.3};0", received.session, event.at));

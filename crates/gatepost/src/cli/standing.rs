@@ -51,7 +51,7 @@ impl<'a> Standing<'a> {
             connector,
             connector_exists: self.config.connector(connector).is_some(),
             backed_off_until: self.backed_off_until(connector),
-            limited: self.reports_on(connector).find_map(|report| report.limited.as_deref()),
+            limited: self.reports_on(connector).find_map(|report| report.limited.as_ref()),
             node_last_seen: self.reports.iter().map(|report| report.at).max(),
         };
         Some(waiting::waiting(&facts, self.now))

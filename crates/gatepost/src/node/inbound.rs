@@ -213,7 +213,7 @@ impl<S: Store> Sink<S> {
             recipients: self.transaction.recipients.len() as u32,
             size_bytes: self.size_bytes,
             from: Some(self.facts.client.ip()),
-            hello: self.facts.hello.clone(),
+            ehlo_name: self.facts.ehlo_name.clone(),
             tls: self.facts.tls.clone(),
             handshake: self.facts.handshake.clone(),
             session: format!("{:016X}", self.facts.id),

@@ -63,7 +63,7 @@ async fn try_out<S: Store>(node: &Node<S>, question: &str) -> Answer {
     };
     let trial = Trial { host: question.host, addresses, level: connector.tls.into(), tls: (*tls).clone() };
     let options = ProbeOptions {
-        hello: connector.hello,
+        ehlo_name: connector.hello,
         timeout: Duration::from_millis(question.timeout_ms),
         ..ProbeOptions::default()
     };

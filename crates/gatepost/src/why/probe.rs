@@ -66,9 +66,9 @@ impl<S: Store> Prober<'_, S> {
         let addresses = self.resolver()?.addresses(&host).await.map_err(|kind| anyhow!("{host}: {kind}"))?;
         let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
         let trial = Trial { host, addresses, level, tls };
-        let hello = self.config.map_or("localhost", |config| &config.node.hostname);
-        let hello = connector.as_ref().map_or(hello, |connector| &connector.hello).to_owned();
-        let mut options = ProbeOptions { hello, ..ProbeOptions::default() };
+        let own = self.config.map_or("localhost", |config| &config.node.hostname);
+        let ehlo_name = connector.as_ref().map_or(own, |connector| &connector.hello).to_owned();
+        let mut options = ProbeOptions { ehlo_name, ..ProbeOptions::default() };
         options.timeout = self.timeout.unwrap_or(options.timeout);
         let progress = Progress::new(&trial.host);
         progress.show("as mail goes from each node");

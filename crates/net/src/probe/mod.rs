@@ -32,8 +32,7 @@ pub use variations::Variation;
 /// How to probe.
 #[derive(Clone, Debug)]
 pub struct ProbeOptions {
-    /// The name for EHLO.
-    pub hello: String,
+    pub ehlo_name: String,
     /// Longest wait in each phase.
     pub timeout: Duration,
     /// From one connection to the next.
@@ -45,7 +44,7 @@ pub struct ProbeOptions {
 impl Default for ProbeOptions {
     fn default() -> Self {
         Self {
-            hello: "localhost".to_owned(),
+            ehlo_name: "localhost".to_owned(),
             timeout: Duration::from_secs(10),
             pause: Duration::from_millis(50),
             connections_max: 200,
@@ -168,7 +167,7 @@ impl Prober<'_> {
 
 fn options(probe: &ProbeOptions, tls_level: TlsLevel, settings: TlsSettings) -> Options {
     Options {
-        hello: probe.hello.clone(),
+        ehlo_name: probe.ehlo_name.clone(),
         tls_level,
         tls: Arc::new(settings),
         timeouts: timeouts(probe.timeout),

@@ -96,8 +96,7 @@ impl Timeouts {
 /// How to talk to a destination.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The name for EHLO.
-    pub hello: String,
+    pub ehlo_name: String,
     pub tls_level: TlsLevel,
     pub tls: Arc<TlsSettings>,
     pub timeouts: Timeouts,
@@ -206,7 +205,7 @@ impl Connection {
         }
         let mut connection = Self {
             stream: Stream::Plain(stream),
-            client: Client::new(options.hello.as_str(), options.tls_level),
+            client: Client::new(options.ehlo_name.as_str(), options.tls_level),
             input: BytesMut::new(),
             output: Vec::new(),
             destination,

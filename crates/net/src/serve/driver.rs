@@ -140,7 +140,7 @@ impl<R: Reception> Driver<R> {
         let facts = SessionFacts {
             id: self.id,
             client: self.client,
-            hello: self.session.hello().to_owned(),
+            ehlo_name: self.session.ehlo_name().to_owned(),
             extended: self.session.extended(),
             tls: self.tls.clone(),
             handshake: self.handshake.clone(),

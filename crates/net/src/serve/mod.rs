@@ -61,7 +61,7 @@ pub struct SessionFacts {
     /// Session id; 16 hex digits when printed.
     pub id: u64,
     pub client: SocketAddr,
-    pub hello: String,
+    pub ehlo_name: String,
     /// EHLO rather than HELO.
     pub extended: bool,
     pub tls: Option<TlsSummary>,

@@ -212,7 +212,7 @@ fn may_go_on_in_plaintext(connector: &Connector, failure: &Failure) -> bool {
 fn options(connector: &Connector, under: &Under, progress: &Arc<Progress>) -> Options {
     let timeouts = &connector.timeouts;
     Options {
-        hello: connector.hello.clone(),
+        ehlo_name: connector.hello.clone(),
         tls_level: connector.tls.into(),
         tls: Arc::clone(&under.tls),
         timeouts: Timeouts {

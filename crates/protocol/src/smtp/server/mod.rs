@@ -157,7 +157,7 @@ impl Session {
     }
 
     /// What the client said in EHLO or HELO; empty before.
-    pub fn hello(&self) -> &str {
+    pub fn ehlo_name(&self) -> &str {
         self.hello.as_ref().map_or("", |hello| &hello.name)
     }
 
