@@ -5,20 +5,16 @@
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use protocol::smtp::{
-    Address, BodyType, FailureKind, Recipient, ReversePath,
-    client::{Action, Client, TlsLevel, Transaction},
+    Address, Envelope, FailureKind, Recipient, ReversePath, Transaction,
+    client::{Action, Client, TlsLevel},
 };
 
 fn run<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<String>) {
     let recipient = |text: &str| Recipient { address: Address::parse(text).expect("valid"), notify: None, orcpt: None };
     let transaction = Transaction {
-        sender: ReversePath::Null,
+        envelope: Envelope::from(ReversePath::Null),
+        size_bytes: Some(12),
         recipients: vec![recipient("a@a.test"), recipient("b@a.test")],
-        size_bytes: 12,
-        body_type: BodyType::SevenBit,
-        smtputf8: false,
-        ret: None,
-        envid: None,
     };
     let mut client = Client::new("gw.test", TlsLevel::None);
     let (mut input, mut output, mut results, mut begun) = (BytesMut::new(), Vec::new(), Vec::new(), 0);

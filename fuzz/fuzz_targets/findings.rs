@@ -5,22 +5,18 @@
 use std::io::Cursor;
 
 use capture::{Options, Packets};
-use diagnosis::{Evidence, Source, diagnose, sources};
+use diagnosis::{Evidence, diagnose, sources};
 use jiff::{Timestamp, tz::TimeZone};
 use libfuzzer_sys::fuzz_target;
-use trace::{dsn, exim_log, message_trace, postfix_log, protocol_log, tls_report};
+use trace::{dsn, foreign::FORMATS, protocol_log, tls_report};
 
 fuzz_target!(|bytes: &[u8]| {
     let (mut evidence, now) = (Evidence::default(), Timestamp::UNIX_EPOCH);
     evidence.join();
-    for row in postfix_log::reader(bytes, now, TimeZone::UTC).flatten() {
-        sources::rows::add_row(&mut evidence, Source::PostfixLog, &row, "file", 1);
-    }
-    for row in exim_log::reader(bytes, now, TimeZone::UTC).flatten() {
-        sources::rows::add_row(&mut evidence, Source::EximLog, &row, "file", 1);
-    }
-    for row in message_trace::Reader::new(bytes).into_iter().flatten().flatten() {
-        sources::rows::add_row(&mut evidence, Source::TrackingLog, &row, "file", 1);
+    for format in FORMATS {
+        for row in format.read(bytes, now, &TimeZone::UTC).into_iter().flatten().flatten() {
+            sources::trace_rows::add_row(&mut evidence, format, &row, "file", 1);
+        }
     }
     let sessions = protocol_log::sessions(protocol_log::read(bytes).rows);
     sources::protocol_log::add_log(&mut evidence, &sessions, "file", None);

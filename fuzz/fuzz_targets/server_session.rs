@@ -11,7 +11,7 @@ use std::{
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use protocol::smtp::{
-    Envelope, Reply,
+    Transaction, Reply,
     server::{Policy, Recipients, Session, Step},
 };
 
@@ -30,7 +30,7 @@ impl Recipients for OneDomain {
 #[derive(PartialEq, Debug, Default)]
 struct Outcome {
     output: Vec<u8>,
-    messages: Vec<(Envelope, Vec<u8>)>,
+    messages: Vec<(Transaction, Vec<u8>)>,
     closed: bool,
 }
 
@@ -61,8 +61,8 @@ fn run<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
             match step {
                 Step::Read => break,
                 Step::Content | Step::Write => {}
-                Step::Begin(envelope) => {
-                    assert!(under_way.replace((envelope, Vec::new())).is_none());
+                Step::Begin(transaction) => {
+                    assert!(under_way.replace((transaction, Vec::new())).is_none());
                     session.begin(Ok(()), &mut outcome.output);
                 }
                 Step::End => {

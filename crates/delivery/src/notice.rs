@@ -5,7 +5,9 @@
 use std::fmt::Write as _;
 
 use jiff::{Timestamp, tz::TimeZone};
-use protocol::smtp::{Address, Destination, EnhancedCode, Failure, FailureKind, Phase, Reply};
+use protocol::smtp::{
+    Address, BodyType, Destination, EnhancedCode, Envelope, Failure, FailureKind, Phase, Reply, ReversePath,
+};
 use trace::event::NoticeAction;
 use uuid::Uuid;
 
@@ -46,10 +48,10 @@ pub struct NoticeRecipient<'a> {
 /// A notice ready to be queued.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NoticeMessage {
+    /// From the null sender.
+    pub envelope: Envelope,
     /// CRLF lines.
     pub bytes: Vec<u8>,
-    pub eight_bit: bool,
-    pub smtputf8: bool,
 }
 
 /// By these fields a sender recognises the original.
@@ -115,7 +117,12 @@ impl Notice<'_> {
             );
         }
         let _ = write!(text, "\r\n--{boundary}--\r\n");
-        NoticeMessage { eight_bit: !text.is_ascii(), smtputf8: self.to.needs_smtputf8(), bytes: text.into_bytes() }
+        let envelope = Envelope {
+            body_type: if text.is_ascii() { BodyType::SevenBit } else { BodyType::EightBitMime },
+            smtputf8: self.to.needs_smtputf8(),
+            ..Envelope::from(ReversePath::Null)
+        };
+        NoticeMessage { envelope, bytes: text.into_bytes() }
     }
 
     fn listed(&self) -> &[NoticeRecipient<'_>] {
@@ -480,7 +487,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line:?} is missing in\n{text}");
         }
-        assert!(!built.eight_bit && !built.smtputf8);
+        assert_eq!(built.envelope, Envelope::from(ReversePath::Null));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use trace::{Doing, Waiting};
+use trace::{Doing, Limit, Waiting};
 
 /// How a waiting delivery stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,7 +27,7 @@ pub struct Facts<'a> {
     pub connector_exists: bool,
     pub backed_off_until: Option<Timestamp>,
     /// The limit that its connector runs into, where it does.
-    pub limited: Option<&'a str>,
+    pub limited: Option<&'a Limit>,
     /// The newest report of any node.
     pub node_last_seen: Option<Timestamp>,
 }
@@ -47,7 +47,7 @@ pub fn waiting(facts: &Facts, now: Timestamp) -> Waiting {
     {
         // A node that holds more than it has connections for is not delivering all of it.
         return match (facts.doing, facts.limited) {
-            (None, Some(limit)) => Waiting::ConnectorLimit { limit: limit.to_owned() },
+            (None, Some(limit)) => Waiting::ConnectorLimit { limit: limit.clone() },
             (doing, _) => Waiting::Leased { node: node.to_owned(), until, doing: doing.cloned() },
         };
     }
@@ -64,7 +64,7 @@ pub fn waiting(facts: &Facts, now: Timestamp) -> Waiting {
         return Waiting::ConnectorBackedOff { until };
     }
     match facts.limited {
-        Some(limit) => Waiting::ConnectorLimit { limit: limit.to_owned() },
+        Some(limit) => Waiting::ConnectorLimit { limit: limit.clone() },
         None => timer,
     }
 }
@@ -89,16 +89,17 @@ mod tests {
             limited: None,
             node_last_seen: Some(t(999)),
         };
+        let limit = &Limit::Concurrency(20);
         let table = [
             (Facts { due: t(2000), ..base }, "timer"),
             (base, "timer"),
-            (Facts { limited: Some("concurrency 20"), ..base }, "connector-limit"),
-            (Facts { backed_off_until: Some(t(1100)), limited: Some("x"), ..base }, "connector-backed-off"),
+            (Facts { limited: Some(limit), ..base }, "connector-limit"),
+            (Facts { backed_off_until: Some(t(1100)), limited: Some(limit), ..base }, "connector-backed-off"),
             (Facts { due: t(2000), backed_off_until: Some(t(1100)), ..base }, "timer"),
             (Facts { state: QueueState::Suspended, suspended_by: Some("eve"), ..base }, "suspended"),
             (Facts { state: QueueState::Leased, lease: Some(("n", t(1100))), ..base }, "leased"),
             (
-                Facts { state: QueueState::Leased, lease: Some(("n", t(1100))), limited: Some("x"), ..base },
+                Facts { state: QueueState::Leased, lease: Some(("n", t(1100))), limited: Some(limit), ..base },
                 "connector-limit",
             ),
             (Facts { state: QueueState::Leased, lease: Some(("n", t(900))), ..base }, "timer"),

@@ -11,7 +11,7 @@ use gatepost_delivery::notice::{Notice, NoticeMessage, NoticeRecipient};
 use jiff::Timestamp;
 use mail_parser::{MessageParser, MimeHeaders};
 use proptest::prelude::*;
-use protocol::smtp::{Address, Destination, EnhancedCode, Failure, FailureKind, Phase, Reply};
+use protocol::smtp::{Address, BodyType, Destination, EnhancedCode, Failure, FailureKind, Phase, Reply};
 use support::{Report, names, value};
 use trace::event::NoticeAction;
 use uuid::Uuid;
@@ -88,8 +88,12 @@ fn build(
         .build()
 }
 
+fn is_eight_bit(built: &NoticeMessage) -> bool {
+    built.envelope.body_type == BodyType::EightBitMime
+}
+
 fn read(built: &NoticeMessage) -> Report {
-    assert_eq!(built.eight_bit, !built.bytes.is_ascii());
+    assert_eq!(is_eight_bit(built), !built.bytes.is_ascii());
     Report::read(&built.bytes, &format!("=_{}", ID.simple()))
 }
 
@@ -340,7 +344,7 @@ fn utf8_addresses() {
         assert_eq!(report.parts[1].content_type(), content_type, "{to} {recipient}");
         assert_eq!(value(&report.status()[1], "Final-Recipient"), final_recipient);
         assert_eq!(value(&report.header, "To"), format!("<{to}>"));
-        assert_eq!(built.smtputf8, smtputf8, "{to} {recipient}");
+        assert_eq!(built.envelope.smtputf8, smtputf8, "{to} {recipient}");
     }
 }
 
@@ -381,7 +385,7 @@ fn an_eight_bit_header_is_returned_in_the_form_of_the_notice() {
         assert_eq!(report.parts[2].content_type(), content_type);
         assert_eq!(value(&report.parts[2].header, "Content-Transfer-Encoding"), encoding);
         assert_eq!(report.parts[2].text(), returned);
-        assert_eq!((built.eight_bit, built.smtputf8), (encoding == "8bit", false));
+        assert_eq!((is_eight_bit(&built), built.envelope.smtputf8), (encoding == "8bit", false));
     }
 }
 

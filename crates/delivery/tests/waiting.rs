@@ -7,7 +7,7 @@ use std::{sync::LazyLock, time::Duration};
 use gatepost_delivery::waiting::{Facts, QueueState, waiting};
 use jiff::Timestamp;
 use protocol::smtp::Phase;
-use trace::Doing;
+use trace::{Doing, Limit};
 use uuid::Uuid;
 
 fn now() -> Timestamp {
@@ -42,6 +42,8 @@ fn due() -> Facts<'static> {
 static DOING: LazyLock<Doing> =
     LazyLock::new(|| Doing { phase: Phase::EndOfData, since: ago(Duration::from_secs(9)), destination: None });
 
+static LIMIT: Limit = Limit::Concurrency(20);
+
 type Hold = fn(&mut Facts<'static>);
 
 /// Reasons with what makes them hold, the strongest first.
@@ -61,7 +63,7 @@ const REASONS: [(&str, Hold); 7] = [
     ("timer", |facts| facts.due = later(600)),
     ("no-node", |facts| facts.node_last_seen = None),
     ("connector-backed-off", |facts| facts.backed_off_until = Some(later(30))),
-    ("connector-limit", |facts| facts.limited = Some("concurrency 20")),
+    ("connector-limit", |facts| facts.limited = Some(&LIMIT)),
 ];
 
 /// Of all that hold the strongest is told; where none holds, a node is about to take it.
@@ -80,7 +82,7 @@ fn the_strongest_reason_is_told() {
 fn where_each_reason_begins_and_ends() {
     let (second, nanosecond) = (Duration::from_secs(1), Duration::from_nanos(1));
     let leased = |until| Facts { state: QueueState::Leased, lease: Some(("edge-1", until)), ..due() };
-    let seen = |age| Facts { node_last_seen: Some(ago(age)), limited: Some("x"), ..due() };
+    let seen = |age| Facts { node_last_seen: Some(ago(age)), limited: Some(&LIMIT), ..due() };
     let backed_off = Facts { backed_off_until: Some(later(30)), ..due() };
     for (facts, expected) in [
         (leased(now() + nanosecond), "leased"),

@@ -1,8 +1,8 @@
 //! Explains a number of attempts, made up, and prints what it took as JSON: `why_speed ATTEMPTS`.
 
-use std::{fs, time::Instant};
+use std::{borrow::Cow, fs, time::Instant};
 
-use gatepost_diagnosis::{Evidence, Observed, Outcome, Place, Sign, Signs, Source, diagnose};
+use gatepost_diagnosis::{Attempt, Evidence, Failed, Place, Sign, Signs, Source, diagnose};
 use jiff::Timestamp;
 use protocol::{
     smtp::Phase,
@@ -38,28 +38,29 @@ fn main() {
         let fails = host < 10 && node < 8;
         let message = format!("01a2137e-b7ef-7443-bece-{number:012x}");
         let session = || Some(Place::Session { id: format!("{number:016X}"), file: None });
-        let observed = Observed {
+        let attempt = Attempt {
             at: Timestamp::from_millisecond(1_700_000_000_000 + number as i64).ok(),
-            message: Some(&message),
-            recipient: Some("user@onprem.example"),
-            connector: Some(&hosts[host]),
-            node: Some(&nodes[node]),
-            destination: Some((&hosts[host], 25)),
-            tls_policy: Some(if node < 8 { "modern" } else { "legacy" }),
-            tls: (!fails).then_some(("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256")),
-            handshake: fails.then_some(&failing),
+            message: Some((&message).into()),
+            recipient: Some("user@onprem.example".into()),
+            connector: Some((&hosts[host]).into()),
+            node: Some((&nodes[node]).into()),
+            destination: Some(((&hosts[host]).into(), 25)),
+            tls_policy: Some(if node < 8 { "modern" } else { "legacy" }.into()),
+            tls: (!fails).then(|| ("TLSv1.2".into(), "ECDHE-RSA-AES128-GCM-SHA256".into())),
+            handshake: fails.then_some(Cow::Borrowed(&failing)),
             message_bytes: Some(1000 + draw as u64 % 100_000),
-            sender_domain: Some("partner.example"),
-            recipient_domain: Some("onprem.example"),
-            outcome: if fails {
-                let text = "TLS handshake failed (alert handshake failure) while negotiating TLS";
-                Outcome::Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text }
-            } else {
-                Outcome::Worked
-            },
-            ..Observed::by(Source::Attempt)
+            sender_domain: Some("partner.example".into()),
+            recipient_domain: Some("onprem.example".into()),
+            failure: fails.then(|| Failed {
+                phase: Some(Phase::Handshake),
+                signs,
+                code: None,
+                enhanced: None,
+                text: "TLS handshake failed (alert handshake failure) while negotiating TLS".into(),
+            }),
+            ..Attempt::by(Source::History)
         };
-        evidence.add(&observed, session);
+        evidence.add(&attempt, session);
     }
     let gathered = began.elapsed();
     let findings = diagnose(&evidence);

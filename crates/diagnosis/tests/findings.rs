@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
 use gatepost_diagnosis::{
-    Attempt, Dimension, Evidence, Finding, Observed, Outcome, Place, Sign, Signs, Source, Tally, diagnose, explain,
+    Attempt, Dimension, Evidence, Failed, Finding, Place, Sign, Signs, Source, Tally, diagnose, explain,
 };
 use jiff::{Timestamp, ToSpan};
 use protocol::smtp::{EnhancedCode, Phase};
@@ -49,27 +49,28 @@ fn start() -> Timestamp {
 
 fn add(evidence: &mut Evidence, attempt: Try<'_>) {
     let message = format!("message {}", attempt.number);
-    let outcome = match attempt.failure {
-        None => Outcome::Worked,
-        Some((phase, signs, code, enhanced)) => {
-            Outcome::Failed { phase: Some(phase), signs, code, enhanced, text: "it failed" }
-        }
-    };
-    let observed = Observed {
+    let failure = attempt.failure.map(|(phase, signs, code, enhanced)| Failed {
+        phase: Some(phase),
+        signs,
+        code,
+        enhanced,
+        text: "it failed".into(),
+    });
+    let attempt = Attempt {
         at: Some(start() + (attempt.number as i64).seconds()),
-        message: Some(&message),
-        recipient: Some("user@onprem.test"),
-        connector: Some("onprem"),
-        node: Some(attempt.node),
-        destination: Some(("mail.onprem.test", 25)),
-        tls_policy: Some(attempt.policy),
-        tls: (attempt.failure.is_none() && attempt.policy == "legacy").then_some(("TLSv1", "RC4-SHA")),
+        message: Some(message.into()),
+        recipient: Some("user@onprem.test".into()),
+        connector: Some("onprem".into()),
+        node: Some(attempt.node.into()),
+        destination: Some(("mail.onprem.test".into(), 25)),
+        tls_policy: Some(attempt.policy.into()),
+        tls: (attempt.failure.is_none() && attempt.policy == "legacy").then(|| ("TLSv1".into(), "RC4-SHA".into())),
         message_bytes: Some(attempt.bytes),
-        recipient_domain: Some(attempt.domain),
-        outcome,
-        ..Observed::by(Source::Attempt)
+        recipient_domain: Some(attempt.domain.into()),
+        failure,
+        ..Attempt::by(Source::History)
     };
-    evidence.add(&observed, || Some(Place::Session { id: "08DF".to_owned(), file: None }));
+    evidence.add(&attempt, || Some(Place::Session { id: "08DF".to_owned(), file: None }));
 }
 
 fn signs(all: &[Sign]) -> Signs {
@@ -146,7 +147,7 @@ fn a_finding_shows_its_attempts_and_counts_them_by_what_parts_them() {
     let explained = explain(&evidence).into_iter().next().unwrap();
     let tally = |value: &str, failed, worked| Tally { value: value.to_owned(), failed, worked };
     assert_eq!(explained.tallies(), [tally("modern", 20, 0), tally("legacy", 0, 20)]);
-    let seconds = |attempts: Vec<&Attempt>| -> Vec<i64> {
+    let seconds = |attempts: Vec<&Attempt<'_>>| -> Vec<i64> {
         attempts.iter().map(|attempt| attempt.at.unwrap().as_second() - start().as_second()).collect()
     };
     assert_eq!((seconds(explained.failing()), seconds(explained.working())), (vec![38, 36, 34], vec![39, 37, 35]));
@@ -272,15 +273,15 @@ fn an_outage_that_is_over_is_no_finding_since_then() {
     for number in 0..200 {
         let late = number + if (100..120).contains(&number) { 300 } else { 0 };
         let message = format!("message {number}");
-        let observed = Observed {
+        let attempt = Attempt {
             at: Some(start() + (late as i64).seconds()),
-            message: Some(&message),
-            recipient: Some("user@onprem.test"),
-            connector: Some("onprem"),
-            destination: Some(("mail.onprem.test", 25)),
-            ..Observed::by(Source::Attempt)
+            message: Some(message.into()),
+            recipient: Some("user@onprem.test".into()),
+            connector: Some("onprem".into()),
+            destination: Some(("mail.onprem.test".into(), 25)),
+            ..Attempt::by(Source::History)
         };
-        evidence.add(&observed, || None);
+        evidence.add(&attempt, || None);
     }
     let finding = first(&evidence);
     assert!(finding.scope.split.is_none() && finding.confidence < 0.5, "{finding:#?}");
@@ -293,20 +294,21 @@ fn what_is_not_observed_takes_no_part() {
     for number in 0..40 {
         let failure = (number % 2 == 0).then(no_cipher);
         let message = format!("{number}");
-        let observed = Observed {
-            message: Some(&message),
-            recipient: Some("user"),
-            connector: Some("c"),
-            tls_policy: failure.is_none().then_some("legacy"),
-            outcome: match failure {
-                Some((phase, signs, ..)) => {
-                    Outcome::Failed { phase: Some(phase), signs, code: None, enhanced: None, text: "" }
-                }
-                None => Outcome::Worked,
-            },
-            ..Observed::by(Source::ProtocolLog)
+        let attempt = Attempt {
+            message: Some(message.into()),
+            recipient: Some("user".into()),
+            connector: Some("c".into()),
+            tls_policy: failure.is_none().then(|| "legacy".into()),
+            failure: failure.map(|(phase, signs, ..)| Failed {
+                phase: Some(phase),
+                signs,
+                code: None,
+                enhanced: None,
+                text: "".into(),
+            }),
+            ..Attempt::by(Source::ProtocolLog)
         };
-        evidence.add(&observed, || None);
+        evidence.add(&attempt, || None);
     }
     assert_eq!(first(&evidence).scope.split, None);
     assert!(diagnose(&Evidence::default()).is_empty());

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
-use gatepost_diagnosis::{Dimension, Evidence, Finding, Observed, Outcome, Sign, Signs, Source, diagnose, sources};
+use gatepost_diagnosis::{Attempt, Dimension, Evidence, Failed, Finding, Sign, Signs, Source, diagnose, sources};
 use jiff::{Timestamp, ToSpan};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use protocol::smtp::{EnhancedCode, Phase};
@@ -57,25 +57,25 @@ const TRY: Try<'_> =
 fn add(evidence: &mut Evidence, attempt: Try<'_>) {
     let start: Timestamp = "2026-11-25T12:00:00Z".parse().unwrap();
     let message = attempt.number.to_string();
-    let outcome = attempt.failure.map_or(Outcome::Worked, |(phase, signs, code, enhanced)| Outcome::Failed {
+    let failure = attempt.failure.map(|(phase, signs, code, enhanced)| Failed {
         phase: Some(phase),
         signs,
         code,
         enhanced,
-        text: "it failed",
+        text: "it failed".into(),
     });
-    let observed = Observed {
+    let attempt = Attempt {
         at: Some(start + (attempt.number as i64).seconds()),
-        message: Some(&message),
-        recipient: Some("user"),
-        connector: Some(attempt.connector),
-        destination: Some((attempt.host, 25)),
-        tls_policy: Some(attempt.policy),
-        recipient_domain: Some(attempt.domain),
-        outcome,
-        ..Observed::by(Source::Attempt)
+        message: Some(message.into()),
+        recipient: Some("user".into()),
+        connector: Some(attempt.connector.into()),
+        destination: Some((attempt.host.into(), 25)),
+        tls_policy: Some(attempt.policy.into()),
+        recipient_domain: Some(attempt.domain.into()),
+        failure,
+        ..Attempt::by(Source::History)
     };
-    evidence.add(&observed, || None);
+    evidence.add(&attempt, || None);
 }
 
 /// What is surer than not.
@@ -242,7 +242,7 @@ fn of_trace(trace: &[u8]) -> Vec<Finding> {
     let mut evidence = Evidence::default();
     let Ok(reader) = message_trace::Reader::new(trace) else { return Vec::new() };
     for (row, line) in reader.map_while(Result::ok).zip(1..) {
-        sources::rows::add_row(&mut evidence, Source::MessageTrace, &row, "trace.csv", line);
+        sources::trace_rows::add_row(&mut evidence, &message_trace::MESSAGE_TRACE, &row, "trace.csv", line);
     }
     diagnose(&evidence)
 }

@@ -1,26 +1,27 @@
 //! Findings put to the test: connections to the destination, as mail goes, and then with one change at a time until one
 //! works.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use diagnosis::{
-    Explained, Observed, Outcome, Source,
+    Attempt, Explained, Failed, Source,
     experiment::{Aspect, ByNode, Step},
 };
 use net::{
-    probe::{Change, Ladder, OldSuite, ProbeOptions, Rung, Trial, climb},
+    probe::{Change, Ladder, OldSuite, ProbeOptions, Trial, climb},
     resolve::Resolver,
+    send::{ConnectionResult, Seen},
     tls::TlsSettings,
 };
 use node::{
     config::{Config, Connector, Hosts},
-    inquiry::{self, Answer, Question, Tried},
+    inquiry::{self, Answer, Question},
     policy::tls_settings,
 };
 use protocol::{
-    smtp::{Failure, TlsSummary, client::TlsLevel},
-    tls::{HandshakeFacts, TlsPolicy},
+    smtp::{Failure, client::TlsLevel},
+    tls::TlsPolicy,
 };
 use store::Store;
 
@@ -65,9 +66,9 @@ impl<S: Store> Prober<'_, S> {
         let addresses = self.resolver()?.addresses(&host).await.map_err(|kind| anyhow!("{host}: {kind}"))?;
         let addresses = addresses.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
         let trial = Trial { host, addresses, level, tls };
-        let hello = self.config.map_or("localhost", |config| &config.node.hostname);
-        let hello = connector.as_ref().map_or(hello, |connector| &connector.hello).to_owned();
-        let mut options = ProbeOptions { hello, ..ProbeOptions::default() };
+        let own = self.config.map_or("localhost", |config| &config.node.hostname);
+        let ehlo_name = connector.as_ref().map_or(own, |connector| &connector.hello).to_owned();
+        let mut options = ProbeOptions { ehlo_name, ..ProbeOptions::default() };
         options.timeout = self.timeout.unwrap_or(options.timeout);
         let progress = Progress::new(&trial.host);
         progress.show("as mail goes from each node");
@@ -86,15 +87,15 @@ impl<S: Store> Prober<'_, S> {
         host: &str,
         port: u16,
         timeout: Duration,
-    ) -> anyhow::Result<Vec<(String, Tried)>> {
+    ) -> anyhow::Result<Vec<ByNodeResult>> {
         let (Some(store), Some(connector)) = (self.fleet, connector) else { return Ok(Vec::new()) };
         let timeout_ms = timeout.as_millis().try_into().unwrap_or(u64::MAX);
         let question = Question { connector: connector.name.clone(), host: host.to_owned(), port, timeout_ms };
         let mut tried = Vec::new();
         for (node, answer) in inquiry::ask_all(store, &question).await.context("failed to ask the nodes")? {
             let why = match answer {
-                Some(Answer::Tried(answer)) => {
-                    tried.push((node, *answer));
+                Some(Answer::Tried { tls_policy, result }) => {
+                    tried.push(ByNodeResult { node, tls_policy, result: *result });
                     continue;
                 }
                 Some(Answer::Refused(why)) => why,
@@ -143,74 +144,65 @@ fn without_configuration(cause: &str, policy: TlsPolicy) -> (TlsLevel, TlsSettin
     (level, TlsSettings { policy, verify, authorities: None, identity: None })
 }
 
-fn judge(explained: &mut Explained<'_>, trial: &Trial, ladder: &Ladder, answers: &[(String, Tried)], policy: &str) {
+fn judge(explained: &mut Explained<'_>, trial: &Trial, ladder: &Ladder, answers: &[ByNodeResult], policy: &str) {
     let baseline = &ladder.baseline;
-    let text = baseline.failure.as_ref().map(Failure::summary).unwrap_or_default();
-    let steps = std::iter::once(baseline).chain(&ladder.rungs).map(|rung| step(rung, policy)).collect();
-    let texts: Vec<String> =
-        answers.iter().map(|(_, tried)| tried.failure.as_ref().map(Failure::summary).unwrap_or_default()).collect();
-    let nodes = answers.iter().zip(&texts).map(|((node, tried), text)| by_node(node, tried, trial, text)).collect();
-    let place = format!("{} at {}, policy {policy}", trial.host, baseline.address);
-    explained.finding.try_by(&Seen::of(baseline).observed(trial, &text), steps, nodes, &place);
+    let as_mail_goes = Step {
+        what: format!("as mail goes, under the policy {policy}"),
+        aspects: &[],
+        works: baseline.works(),
+        detail: detail(baseline),
+    };
+    let changed = |(change, result): &(Change, ConnectionResult)| Step {
+        what: change.what(),
+        aspects: aspects(*change),
+        works: result.works(),
+        detail: detail(result),
+    };
+    let steps = std::iter::once(as_mail_goes).chain(ladder.changes.iter().map(changed)).collect();
+    let nodes = answers.iter().map(|answer| by_node(answer, trial)).collect();
+    let address = baseline.seen.address.map(|address| format!(" at {address}")).unwrap_or_default();
+    let place = format!("{}{address}, policy {policy}", trial.host);
+    explained.finding.try_by(&attempt(baseline, trial), steps, nodes, &place);
 }
 
-fn by_node<'a>(node: &'a str, tried: &'a Tried, trial: &'a Trial, text: &'a str) -> ByNode<'a> {
-    let Tried { tls_policy, address, tls, handshake, failure } = tried;
-    let seen =
-        Seen { address: *address, tls: tls.as_ref(), handshake: handshake.as_deref(), failure: failure.as_ref() };
+/// How mail goes from a node.
+struct ByNodeResult {
+    node: String,
+    tls_policy: String,
+    result: ConnectionResult,
+}
+
+fn by_node<'a>(answer: &'a ByNodeResult, trial: &'a Trial) -> ByNode<'a> {
+    let ByNodeResult { node, tls_policy, result } = answer;
     let step = Step {
         what: format!("as mail goes from node {node}, under its policy {tls_policy}"),
         aspects: &[],
-        works: failure.is_none(),
-        detail: seen.detail(),
+        works: result.works(),
+        detail: detail(result),
     };
-    let observed = Observed { node: Some(node), tls_policy: Some(tls_policy), ..seen.observed(trial, text) };
-    ByNode { node, step, observed }
+    let (name, policy) = (Some(node.into()), Some(tls_policy.into()));
+    ByNode { node, step, attempt: Attempt { node: name, tls_policy: policy, ..attempt(result, trial) } }
 }
 
-/// What one connection showed.
-#[derive(Clone, Copy)]
-struct Seen<'a> {
-    address: Option<SocketAddr>,
-    tls: Option<&'a TlsSummary>,
-    handshake: Option<&'a HandshakeFacts>,
-    failure: Option<&'a Failure>,
-}
-
-impl<'a> Seen<'a> {
-    fn of(rung: &'a Rung) -> Self {
-        let Rung { address, tls, handshake, failure, .. } = rung;
-        let (tls, handshake, failure) = (tls.as_ref(), handshake.as_deref(), failure.as_ref());
-        Self { address: Some(*address), tls, handshake, failure }
-    }
-
-    fn observed(self, trial: &'a Trial, text: &'a str) -> Observed<'a> {
-        Observed {
-            destination: self.address.map(|address| (trial.host.as_str(), address.port())),
-            destination_address: self.address.map(|address| address.ip()),
-            tls: self.tls.map(|tls| (tls.version.as_str(), tls.cipher.as_str())),
-            handshake: self.handshake,
-            outcome: self.failure.map_or(Outcome::Worked, |failure| Outcome::of(failure, text)),
-            ..Observed::by(Source::Probe)
-        }
-    }
-
-    fn detail(self) -> String {
-        match (self.failure, self.tls) {
-            // Where, is said once.
-            (Some(failure), _) => Failure { destination: None, ..failure.clone() }.summary(),
-            (None, Some(tls)) => format!("{} {}", tls.version, tls.cipher),
-            (None, None) => "in the clear".to_owned(),
-        }
+fn attempt<'a>(result: &'a ConnectionResult, trial: &'a Trial) -> Attempt<'a> {
+    let Seen { address, tls, handshake, .. } = &result.seen;
+    Attempt {
+        destination: address.map(|address| (Cow::from(&trial.host), address.port())),
+        destination_address: address.map(|address| address.ip()),
+        tls: tls.as_ref().map(|tls| (Cow::from(&tls.version), Cow::from(&tls.cipher))),
+        handshake: handshake.as_deref().map(Cow::Borrowed),
+        failure: result.failure.as_ref().map(|failure| Failed::of(failure, failure.summary())),
+        ..Attempt::by(Source::Probe)
     }
 }
 
-fn step(rung: &Rung, policy: &str) -> Step {
-    Step {
-        what: rung.change.map_or_else(|| format!("as mail goes, under the policy {policy}"), Change::what),
-        aspects: rung.change.map_or(&[], aspects),
-        works: rung.works(),
-        detail: Seen::of(rung).detail(),
+/// What was agreed on, or how it failed.
+fn detail(result: &ConnectionResult) -> String {
+    match (&result.failure, &result.seen.tls) {
+        // Where, is said once.
+        (Some(failure), _) => Failure { destination: None, ..failure.clone() }.summary(),
+        (None, Some(tls)) => format!("{} {}", tls.version, tls.cipher),
+        (None, None) => "in the clear".to_owned(),
     }
 }
 

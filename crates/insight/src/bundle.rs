@@ -127,8 +127,8 @@ fn protocol_log(report: &Report<'_>) -> Vec<u8> {
     content.into_bytes()
 }
 
-fn handshakes(attempts: &[&Attempt]) -> Vec<Value> {
-    let view = |attempt: &&Attempt| {
+fn handshakes(attempts: &[&Attempt<'_>]) -> Vec<Value> {
+    let view = |attempt: &&Attempt<'_>| {
         let facts = attempt.handshake.as_ref()?;
         Some(json!({
             "at": attempt.at,
@@ -147,8 +147,8 @@ fn handshakes(attempts: &[&Attempt]) -> Vec<Value> {
 }
 
 /// The names of the suites that occur, by their numbers.
-fn suites(attempts: &[&Attempt]) -> BTreeMap<u16, String> {
-    let facts = attempts.iter().filter_map(|attempt| attempt.handshake.as_ref());
+fn suites(attempts: &[&Attempt<'_>]) -> BTreeMap<u16, String> {
+    let facts = attempts.iter().filter_map(|attempt| attempt.handshake.as_deref());
     let of = |facts: &HandshakeFacts| {
         let offered = facts.client_hello.as_ref().map(|hello| hello.cipher_suites.clone()).unwrap_or_default();
         offered.into_iter().chain(facts.server_hello.as_ref().map(|hello| hello.cipher_suite))

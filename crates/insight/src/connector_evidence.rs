@@ -47,7 +47,7 @@ async fn add<S: Store>(store: &S, evidence: &mut Evidence, messages: Vec<Message
             break;
         }
         for history in store.histories(page.to_vec()).await? {
-            sources::store::add_history(evidence, &history, None);
+            sources::history::add_history(evidence, &history, None);
         }
     }
     Ok(())

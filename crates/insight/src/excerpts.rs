@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use protocol::tls::Side;
 use store::Store;
 use trace::{
-    exim_log, message_trace, postfix_log,
+    ForeignFormat, message_trace,
     protocol_log::{self, RowKind, Session, sessions},
 };
 use uuid::Uuid;
@@ -46,18 +46,23 @@ pub struct Excerpts {
 }
 
 /// The attempts behind the first findings, each once, the newest first.
-pub fn attempts<'a>(findings: &[Explained<'a>]) -> Vec<&'a Attempt> {
+pub fn attempts<'a>(findings: &[Explained<'a>]) -> Vec<&'a Attempt<'static>> {
     let of = |finding: &Explained<'a>| finding.failing().into_iter().chain(finding.working());
     let mut known = HashSet::new();
-    let mut attempts: Vec<&Attempt> = findings.iter().take(FINDINGS_MAX).flat_map(of).collect();
-    attempts.retain(|attempt| known.insert(std::ptr::from_ref::<Attempt>(attempt)));
+    let mut attempts: Vec<&Attempt<'_>> = findings.iter().take(FINDINGS_MAX).flat_map(of).collect();
+    attempts.retain(|attempt| known.insert(std::ptr::from_ref(*attempt)));
     attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
     attempts
 }
 
 impl Excerpts {
     /// Adds what the history has, and the protocol logs that this node writes into `folder`.
-    pub async fn add_store<S: Store>(&mut self, store: &S, attempts: &[&Attempt], folder: &Path) -> store::Result<()> {
+    pub async fn add_store<S: Store>(
+        &mut self,
+        store: &S,
+        attempts: &[&Attempt<'_>],
+        folder: &Path,
+    ) -> store::Result<()> {
         let ids = attempts.iter().filter_map(|attempt| attempt.message.as_ref()?.parse::<Uuid>().ok());
         for id in ids.collect::<BTreeSet<_>>() {
             let Some(record) = store.message(id).await? else { continue };
@@ -106,7 +111,7 @@ impl Excerpts {
     }
 
     /// Adds what stands in the files that attempts were read from.
-    pub fn add_files(&mut self, attempts: &[&Attempt], now: Timestamp, zone: &TimeZone) {
+    pub fn add_files(&mut self, attempts: &[&Attempt<'_>], now: Timestamp, zone: &TimeZone) {
         let mut rows = Vec::new();
         for ((source, file), wanted) in by_file(attempts) {
             let before = self.rows.len() + self.sessions.len() + rows.len();
@@ -114,9 +119,9 @@ impl Excerpts {
                 match source {
                     Source::ProtocolLog => rows.extend(rows_of(open, &wanted.sessions)),
                     Source::Capture => self.capture(open, file, &wanted.numbers),
-                    Source::PostfixLog => self.log(postfix_log::reader(open, now, zone.clone()), &wanted.numbers),
-                    Source::EximLog => self.log(exim_log::reader(open, now, zone.clone()), &wanted.numbers),
-                    _ => self.trace(open, &wanted.numbers),
+                    Source::Log(format) => self.log(format, open, now, zone, &wanted.numbers),
+                    // Nothing of these can be quoted by rows or sessions.
+                    Source::History | Source::Probe | Source::Dsn | Source::TlsReport => {}
                 }
             }
             // A pipe, or a log that went its way meanwhile.
@@ -137,18 +142,10 @@ impl Excerpts {
         });
     }
 
-    fn log(&mut self, mut reader: trace::LogReader<File>, wanted: &HashSet<u64>) {
-        while let Some(Ok(row)) = reader.next() {
-            if wanted.contains(&reader.line()) {
-                self.rows.push(row);
-            }
-        }
-    }
-
-    fn trace(&mut self, file: File, wanted: &HashSet<u64>) {
-        let Ok(mut reader) = message_trace::Reader::new(file) else { return };
-        while let Some(Ok(row)) = reader.next() {
-            if wanted.contains(&reader.line()) {
+    fn log(&mut self, format: &ForeignFormat, file: File, now: Timestamp, zone: &TimeZone, wanted: &HashSet<u64>) {
+        let Ok(mut rows) = format.read(file, now, zone) else { return };
+        while let Some(Ok(row)) = rows.next() {
+            if wanted.contains(&rows.line()) {
                 self.rows.push(row);
             }
         }
@@ -177,7 +174,7 @@ impl Excerpts {
 }
 
 /// What an attempt's session is called among the excerpts, by each source that has one.
-pub(crate) fn session_ids(attempt: &Attempt) -> Vec<String> {
+pub(crate) fn session_ids(attempt: &Attempt<'_>) -> Vec<String> {
     let id = |(_, place): &(Source, Place)| match place {
         Place::Session { id, .. } => Some(id.clone()),
         // Numbers are of one file only.
@@ -210,7 +207,7 @@ fn without_credentials(line: String) -> String {
     }
 }
 
-fn by_file<'a>(attempts: &[&'a Attempt]) -> HashMap<(Source, &'a str), Wanted<'a>> {
+fn by_file<'a>(attempts: &[&'a Attempt<'_>]) -> HashMap<(Source, &'a str), Wanted<'a>> {
     let mut files: HashMap<_, Wanted<'_>> = HashMap::new();
     for (source, place) in attempts.iter().flat_map(|attempt| &attempt.places) {
         match place {

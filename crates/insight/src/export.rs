@@ -8,7 +8,7 @@ use trace::{
 
 /// The sender for people: `<>` where it is the null sender.
 pub fn sender(record: &DeliveryRecord) -> &str {
-    record.message.sender.address().map_or("<>", |address| address.as_str())
+    record.message.envelope.sender.address().map_or("<>", |address| address.as_str())
 }
 
 /// One message of the enhanced summary, from its records.
@@ -111,7 +111,7 @@ fn message_columns(record: &DeliveryRecord) -> Row {
 
 fn set_received(row: &mut Row, received: &Received, event: &Event) {
     row.set(Column::ClientIp, received.from.map(|ip| ip.to_string()).unwrap_or_default());
-    row.set(Column::ClientHostname, received.hello.clone());
+    row.set(Column::ClientHostname, received.ehlo_name.clone());
     row.set(Column::ServerHostname, event.node.clone());
     // Joins to the protocol log.
     row.set(Column::SourceContext, format!("{};{:.3};0", received.session, event.at));

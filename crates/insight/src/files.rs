@@ -10,9 +10,8 @@ use anyhow::{Context as _, bail};
 use diagnosis::{Source, sources};
 use jiff::{Timestamp, tz::TimeZone};
 use trace::{
-    LogReader, exim_log, message_trace,
-    message_trace::{Column, Row},
-    postfix_log,
+    ForeignFormat,
+    message_trace::Column,
     protocol_log::{self, LogType, sessions},
 };
 
@@ -60,37 +59,21 @@ impl Files {
             Source::Capture => self.capture(file, &name),
             Source::Dsn => self.notification(file, &name),
             Source::TlsReport => self.tls_report(file, &name),
-            Source::PostfixLog => self.log(source, postfix_log::reader(file, self.now, self.zone.clone()), &name),
-            Source::EximLog => self.log(source, exim_log::reader(file, self.now, self.zone.clone()), &name),
-            _ => {
-                let mut reader = message_trace::Reader::new(file)?;
-                self.rows(source, &mut reader, message_trace::Reader::line, &name)?;
-                self.gathered.read.rows_skipped += reader.skipped().0;
-                Ok(())
-            }
+            Source::Log(format) => self.log(format, file, &name),
+            Source::History | Source::Probe => bail!("this is not read from files"),
         }
     }
 
-    fn log(&mut self, source: Source, mut reader: LogReader<File>, name: &str) -> anyhow::Result<()> {
-        self.rows(source, &mut reader, LogReader::line, name)?;
-        self.gathered.read.rows_skipped += reader.lines_skipped;
-        Ok(())
-    }
-
-    fn rows<R: Iterator<Item = io::Result<Row>>>(
-        &mut self,
-        source: Source,
-        reader: &mut R,
-        line: fn(&R) -> u64,
-        name: &str,
-    ) -> anyhow::Result<()> {
-        while let Some(row) = reader.next() {
+    fn log(&mut self, format: &'static ForeignFormat, file: File, name: &str) -> anyhow::Result<()> {
+        let mut rows = format.read(file, self.now, &self.zone)?;
+        while let Some(row) = rows.next() {
             let row = row?;
             for column in [Column::SenderAddress, Column::RecipientAddress] {
                 self.gathered.addresses.learn(&row[column]);
             }
-            sources::rows::add_row(&mut self.gathered.evidence, source, &row, name, line(reader));
+            sources::trace_rows::add_row(&mut self.gathered.evidence, format, &row, name, rows.line());
         }
+        self.gathered.read.rows_skipped += rows.skipped();
         Ok(())
     }
 

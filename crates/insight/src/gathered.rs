@@ -51,7 +51,7 @@ impl Gathered {
 
     /// Adds the history of the messages that a query finds.
     pub async fn add_store<S: Store>(&mut self, store: &S, query: TraceQuery) -> store::Result<()> {
-        self.add_store_by(store, query, sources::store::add_history).await
+        self.add_store_by(store, query, sources::history::add_history).await
     }
 
     /// The same, each message's events by `add`.
@@ -65,7 +65,7 @@ impl Gathered {
         let mut pages = Pages::new(query);
         while let Some(records) = pages.read(store).await? {
             for record in &records {
-                self.addresses.learn(record.message.sender.as_str());
+                self.addresses.learn(record.message.envelope.sender.as_str());
                 self.addresses.learn(record.delivery.recipient.as_str());
             }
             // Recipients of a message follow each other.

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
 use diagnosis::{
     Dimension, Evidence, Finding, Scope, diagnose,
-    sources::store::{Encryption, add_history},
+    sources::history::{Encryption, add_history},
 };
 use jiff::Timestamp;
 use store::{AttemptMatch, State, Store, TraceQuery};

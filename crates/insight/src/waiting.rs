@@ -47,7 +47,7 @@ impl<'a> WaitReasons<'a> {
             connector,
             connector_exists: self.connectors.exists(connector),
             backed_off_until: self.backed_off_until(connector),
-            limited: self.reports_on(connector).find_map(|report| report.limited.as_deref()),
+            limited: self.reports_on(connector).find_map(|report| report.limited.as_ref()),
             node_last_seen: self.reports.iter().map(|report| report.at).max(),
         };
         Some(waiting::waiting(&facts, self.now))

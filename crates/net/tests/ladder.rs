@@ -62,5 +62,5 @@ async fn another_address_is_tried_first() {
     let (bad, good) = (bad.unwrap(), good.unwrap());
     let ladder = climb_at(vec![bad.address(), good.address()], TlsPolicy::modern(), None).await;
     assert_eq!(ladder.smallest(), Some(Change::OtherAddress(good.address())));
-    assert_eq!(ladder.rungs.len(), 1);
+    assert_eq!(ladder.changes.len(), 1);
 }

@@ -17,9 +17,8 @@ async fn a_refused_client_certificate_is_always_told_as_such() {
     let context = TlsContext::default();
     for round in 0..300 {
         let opened = Connection::open("localhost", server.address(), &options, &context, None).await;
-        let not_opened = opened.err().expect("refused");
-        let facts = not_opened.seen.handshake.expect("a handshake was seen");
-        let failure = not_opened.failure;
+        let (failure, seen) = *opened.err().expect("refused");
+        let facts = seen.handshake.expect("a handshake was seen");
         assert_eq!(failure.phase, Phase::Handshake, "round {round}: {failure:?}, {facts}");
         assert!(matches!(failure.kind, FailureKind::HandshakeFailed { .. }), "round {round}: {failure:?}, {facts}");
         assert!(facts.alerts.iter().any(|alert| alert.description == Some(116)), "round {round}: {facts}");

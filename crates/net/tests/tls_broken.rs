@@ -47,7 +47,7 @@ async fn plaintext_within_tls_is_the_destinations_fault() {
     let options = common::require(TlsPolicy::intermediate());
     let opened = Connection::open("localhost", address, &options, &TlsContext::default(), None).await;
     assert!(server.join().unwrap().is_some(), "the server said all it was to say");
-    let failure = opened.err().expect("broken").failure;
+    let failure = opened.err().expect("broken").0;
     assert_eq!(failure.phase, Phase::Ehlo, "{failure:?}");
     // OpenSSL's words depend on the version of TLS.
     assert!(matches!(failure.kind, FailureKind::TlsBroken { .. }), "{failure:?}");

@@ -156,7 +156,7 @@ async fn connect(attempt: &Try, context: &TlsContext) -> Seen {
     };
     let timeouts = Timeouts::each(WAIT);
     let options = Options {
-        hello: "edge.test".to_owned(),
+        ehlo_name: "edge.test".to_owned(),
         tls_level: attempt.level,
         tls: Arc::new(settings),
         timeouts,
@@ -169,7 +169,7 @@ async fn connect(attempt: &Try, context: &TlsContext) -> Seen {
             connection.quit().await;
             seen
         }
-        Err(not_opened) => not_opened.seen,
+        Err(not_opened) => not_opened.1,
     }
 }
 

@@ -138,7 +138,7 @@ pub(crate) fn received_field(
     let date = jiff::fmt::rfc2822::to_string(&now.to_zoned_datetime(TimeZone::UTC)).unwrap_or_default();
     format!(
         "Received: from {hello} ({client})\r\n\tby {hostname} (Gatepost) with {protocol}\r\n\tid {id}{tls}{recipient};\r\n\t{date}\r\n",
-        hello = facts.hello,
+        hello = facts.ehlo_name,
     )
 }
 

@@ -9,7 +9,7 @@ use net::{
     Transcript,
     serve::{MessageSink, Reception, SessionFacts},
 };
-use protocol::smtp::{BodyType, EnhancedCode, Envelope, Reply};
+use protocol::smtp::{BodyType, EnhancedCode, Envelope, Reply, Transaction};
 use store::{Body, BodyKey, INLINE_BODY_BYTES_MAX, NewDelivery, NewMessage, Room, Store, StoreError};
 use trace::{Event, EventKind, Received};
 use uuid::Uuid;
@@ -38,22 +38,28 @@ impl<S: Store> Reception for Inbound<S> {
         self.0.protocol_logs.receive_session(&connector, id, client)
     }
 
-    async fn open(&self, facts: &SessionFacts, envelope: Envelope, content: &mut Vec<u8>) -> Result<Sink<S>, Reply> {
+    async fn open(
+        &self,
+        facts: &SessionFacts,
+        transaction: Transaction,
+        content: &mut Vec<u8>,
+    ) -> Result<Sink<S>, Reply> {
         if self.0.store.room() == Room::Short {
             return Err(refusal(&StoreError::Full));
         }
         let now = Timestamp::now();
         let id = Uuid::now_v7();
-        let only_recipient = match envelope.recipients.as_slice() {
+        let only_recipient = match transaction.recipients.as_slice() {
             [recipient] => Some(recipient.address.as_str()),
             _ => None,
         };
-        let received = header::received_field(facts, &self.0.hostname, id, envelope.smtputf8, only_recipient, now);
+        let received =
+            header::received_field(facts, &self.0.hostname, id, transaction.envelope.smtputf8, only_recipient, now);
         content.extend_from_slice(received.as_bytes());
         Ok(Sink {
             node: Arc::clone(&self.0),
             facts: facts.clone(),
-            envelope,
+            transaction,
             id,
             now,
             received_bytes: received.len(),
@@ -69,7 +75,7 @@ impl<S: Store> Reception for Inbound<S> {
 pub(crate) struct Sink<S: Store> {
     node: Arc<Node<S>>,
     facts: SessionFacts,
-    envelope: Envelope,
+    transaction: Transaction,
     id: Uuid,
     now: Timestamp,
     received_bytes: usize,
@@ -204,11 +210,11 @@ impl<S: Store> Sink<S> {
 
     fn event(&self) -> Event {
         let received = Received {
-            sender: self.envelope.sender.clone(),
-            recipients: self.envelope.recipients.len() as u32,
+            sender: self.transaction.envelope.sender.clone(),
+            recipients: self.transaction.recipients.len() as u32,
             size_bytes: self.size_bytes,
             from: Some(self.facts.client.ip()),
-            hello: self.facts.hello.clone(),
+            ehlo_name: self.facts.ehlo_name.clone(),
             tls: self.facts.tls.clone(),
             handshake: self.facts.handshake.clone(),
             session: format!("{:016X}", self.facts.id),
@@ -226,10 +232,17 @@ impl<S: Store> Sink<S> {
         let header = self.header.unwrap_or_default();
         let schedule = self.node.schedule();
         let keep = self.node.config.load().history.clone();
-        let utf8_addresses = self.envelope.sender.address().is_some_and(|address| address.needs_smtputf8())
-            || self.envelope.recipients.iter().any(|recipient| recipient.address.needs_smtputf8());
+        let utf8_addresses = self.transaction.envelope.sender.address().is_some_and(|address| address.needs_smtputf8())
+            || self.transaction.recipients.iter().any(|recipient| recipient.address.needs_smtputf8());
+        let envelope = Envelope {
+            // What the content is counts, not what the client forgot to declare.
+            body_type: if eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
+            // The extension is asked of the destination only where something needs it.
+            smtputf8: utf8_addresses || (self.transaction.envelope.smtputf8 && header.eight_bit),
+            ..self.transaction.envelope
+        };
         let review = schedule.first_review(self.now);
-        let deliveries = self.envelope.recipients.into_iter().map(|recipient| NewDelivery {
+        let deliveries = self.transaction.recipients.into_iter().map(|recipient| NewDelivery {
             connector: self.node.connector_for(&recipient.address),
             recipient: recipient.address,
             notify: recipient.notify,
@@ -241,13 +254,7 @@ impl<S: Store> Sink<S> {
             network_message_id: self.id,
             received: self.now,
             deliveries: deliveries.collect(),
-            sender: self.envelope.sender,
-            // What the content is counts, not what the client forgot to declare.
-            body_type: if eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
-            // The extension is asked of the destination only where something needs it.
-            smtputf8: utf8_addresses || (self.envelope.smtputf8 && header.eight_bit),
-            ret: self.envelope.ret,
-            envid: self.envelope.envid,
+            envelope,
             message_id: header.message_id,
             subject: header.subject.filter(|_| keep.subjects),
             size_bytes: self.size_bytes,

@@ -11,7 +11,7 @@ use delivery::{
     route::Routes,
 };
 use jiff::Timestamp;
-use protocol::smtp::{Address, BodyType, Notify, ReversePath};
+use protocol::smtp::{Address, Notify};
 use store::{
     Body, DeliveryKey, DeliveryRecord, Message, NewDelivery, NewMessage, Owed, Result, Store, Telling, Told, Untold,
 };
@@ -30,7 +30,7 @@ impl<S: Store> Node<S> {
     pub(super) fn owed(&self, message: &Message, action: NoticeAction) -> Option<Owed> {
         let config = self.config.load();
         let notices = &config.notices;
-        let sender = message.sender.address()?;
+        let sender = message.envelope.sender.address()?;
         let names = notices.sender_domains.iter().map(|name| (name.clone(), String::new()));
         let is_wanted = notices.sender_domains.is_empty() || Routes::new(names).accepts(&sender.domain_key());
         // Nobody authenticates here, so that only the network tells who may ask for news of success.
@@ -64,7 +64,7 @@ async fn tell_some<S: Store>(node: &Arc<Node<S>>) -> Result<bool> {
 /// One notice for each action; false if another node was first.
 async fn tell_sender<S: Store>(node: &Arc<Node<S>>, untold: &Untold) -> Result<bool> {
     let message = &untold.message;
-    let Some(to) = message.sender.address() else { return Ok(false) };
+    let Some(to) = message.envelope.sender.address() else { return Ok(false) };
     let content = node.store.read_body(message.key, 0).await?.unwrap_or_default();
     let header = header::section(&content);
     let mut has_told = false;
@@ -125,7 +125,7 @@ fn notice<S: Store>(
         action,
         reporting_mta: &node.hostname,
         to,
-        envid: message.envid.as_deref(),
+        envid: message.envelope.envid.as_deref(),
         received: message.received,
         now,
         id,
@@ -154,11 +154,7 @@ fn new_message<S: Store>(node: &Node<S>, to: &Address, now: Timestamp, id: Uuid,
     NewMessage {
         network_message_id: id,
         received: now,
-        sender: ReversePath::Null,
-        body_type: if built.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
-        smtputf8: built.smtputf8,
-        ret: None,
-        envid: None,
+        envelope: built.envelope,
         message_id: seen.message_id,
         subject: seen.subject,
         size_bytes: built.bytes.len() as u64,

@@ -56,7 +56,7 @@ fn review<S: Store>(node: &Arc<Node<S>>, message: &Message, delivery: &Delivery)
         attempts: delivery.attempts,
         delay_notified: delivery.delay_notified,
         notify: delivery.notify,
-        sender: &message.sender,
+        sender: &message.envelope.sender,
         jitter: node.random(),
     };
     let event = |kind| Event {

@@ -6,8 +6,8 @@
 
 use bytes::BytesMut;
 use gatepost_protocol::smtp::{
-    Address, BodyType, Failure, FailureKind, Notify, Phase, Recipient, Reply, Ret, ReversePath,
-    client::{Action, Client, TlsLevel, Transaction},
+    Address, BodyType, Envelope, Failure, FailureKind, Notify, Phase, Recipient, Reply, Ret, ReversePath, Transaction,
+    client::{Action, Client, TlsLevel},
 };
 
 #[derive(Clone)]
@@ -22,13 +22,9 @@ struct Setup {
 fn transaction(recipients: &[&str]) -> Transaction {
     let recipient = |text: &&str| Recipient { address: address(text), notify: None, orcpt: None };
     Transaction {
-        sender: ReversePath::Address(address("a@x.test")),
+        envelope: Envelope::from(ReversePath::Address(address("a@x.test"))),
+        size_bytes: Some(23),
         recipients: recipients.iter().map(recipient).collect(),
-        size_bytes: 23,
-        body_type: BodyType::SevenBit,
-        smtputf8: false,
-        ret: None,
-        envid: None,
     }
 }
 
@@ -634,18 +630,19 @@ fn a_connection_that_breaks_spares_what_was_decided() {
 #[test]
 fn extensions_are_used_only_where_offered() {
     let dsn = changed(|transaction| {
-        (transaction.ret, transaction.envid) = (Some(Ret::Headers), Some("q+2B1".to_owned()));
+        let envelope = &mut transaction.envelope;
+        (envelope.ret, envelope.envid) = (Some(Ret::Headers), Some("q+2B1".to_owned()));
         transaction.recipients[0].notify = Some(Notify::On { success: true, failure: false, delay: true });
         transaction.recipients[0].orcpt = Some("rfc822;b+40y.test".to_owned());
     });
     let never = changed(|transaction| {
-        transaction.ret = Some(Ret::Full);
+        transaction.envelope.ret = Some(Ret::Full);
         transaction.recipients[0].notify = Some(Notify::Never);
     });
-    let eight_bit = changed(|transaction| transaction.body_type = BodyType::EightBitMime);
-    let utf8 = changed(|transaction| transaction.smtputf8 = true);
+    let eight_bit = changed(|transaction| transaction.envelope.body_type = BodyType::EightBitMime);
+    let utf8 = changed(|transaction| transaction.envelope.smtputf8 = true);
     let plain = level(TlsLevel::None);
-    let null = changed(|transaction| transaction.sender = ReversePath::Null);
+    let null = changed(|transaction| transaction.envelope.sender = ReversePath::Null);
     // Keywords, MAIL, RCPT.
     let used: &[(&Setup, &[&str], &str, &str)] = &[
         (&plain, &[], "<a@x.test>", "<b@y.test>"),

@@ -4,8 +4,8 @@ mod support;
 
 use bytes::BytesMut;
 use gatepost_protocol::smtp::{
-    Address, BodyType, FailureKind, Recipient, ReversePath,
-    client::{Action, Client, ReplyParser, TlsLevel, Transaction},
+    Address, Envelope, FailureKind, Recipient, ReversePath, Transaction,
+    client::{Action, Client, ReplyParser, TlsLevel},
     command,
 };
 use proptest::prelude::*;
@@ -92,7 +92,7 @@ fn cut<'a>(bytes: &'a [u8], positions: &[usize]) -> Vec<&'a [u8]> {
 fn check_outcome(outcome: &Outcome, fed: usize) {
     let kept: usize = outcome.messages.iter().map(|message| message.content.len()).sum();
     assert!(kept <= fed, "{kept} bytes of content of {fed}");
-    assert_eq!(outcome.count(Event::Begin), outcome.envelopes.len());
+    assert_eq!(outcome.count(Event::Begin), outcome.transactions.len());
     assert_eq!(outcome.count(Event::End), outcome.messages.len());
     assert!(outcome.count(Event::End) + outcome.count(Event::Abort) <= outcome.count(Event::Begin));
     for message in &outcome.messages {
@@ -136,13 +136,9 @@ fn converse(pieces: &[&[u8]], tls: TlsLevel) -> (Vec<u8>, Vec<String>) {
     let address = |text: &str| Address::parse(text).expect("an address");
     let recipient = |text: &str| Recipient { address: address(text), notify: None, orcpt: None };
     let transaction = Transaction {
-        sender: ReversePath::Null,
+        envelope: Envelope::from(ReversePath::Null),
+        size_bytes: Some(10),
         recipients: vec![recipient("b@x.test"), recipient("c@x.test")],
-        size_bytes: 10,
-        body_type: BodyType::SevenBit,
-        smtputf8: false,
-        ret: None,
-        envid: None,
     };
     let mut client = Client::new("gw.test", tls);
     let (mut input, mut output, mut results) = (BytesMut::new(), Vec::new(), Vec::new());

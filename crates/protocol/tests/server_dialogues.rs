@@ -111,9 +111,9 @@ fn unescape(text: &str, place: &str) -> Vec<u8> {
 }
 
 fn describe(message: &Message) -> String {
-    let envelope = &message.envelope;
+    let envelope = &message.transaction.envelope;
     let mut line = format!("M: <{}>", envelope.sender);
-    if envelope.body == BodyType::EightBitMime {
+    if envelope.body_type == BodyType::EightBitMime {
         line.push_str(" BODY=8BITMIME");
     }
     if envelope.smtputf8 {
@@ -127,7 +127,7 @@ fn describe(message: &Message) -> String {
     if let Some(envid) = &envelope.envid {
         line.push_str(&format!(" ENVID={envid}"));
     }
-    for recipient in &envelope.recipients {
+    for recipient in &message.transaction.recipients {
         line.push_str(&format!(" -> <{}>", recipient.address));
         match recipient.notify {
             None => {}

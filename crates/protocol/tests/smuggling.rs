@@ -70,7 +70,7 @@ fn a_false_end_is_refused_and_nothing_behind_it_is_executed() {
         at_every_split(&data(false_end), |outcome, how| {
             let case = format!("{} {how}", false_end.escape_ascii());
             assert_eq!(outcome.events, [Event::Begin, Event::Abort, Event::Close], "{case}");
-            assert_eq!(outcome.envelopes.len(), 1, "{case}");
+            assert_eq!(outcome.transactions.len(), 1, "{case}");
             assert_eq!(outcome.messages, [], "{case}");
             let text = outcome.text();
             let replies: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("354")).skip(1).collect();
@@ -104,7 +104,7 @@ fn within_a_chunk_nothing_is_an_end() {
         let refused = FALSE_ENDS.contains(false_end);
         at_every_split(&bytes, |outcome, how| {
             let case = format!("{} {how}", false_end.escape_ascii());
-            assert_eq!(outcome.envelopes.len(), 1, "{case}");
+            assert_eq!(outcome.transactions.len(), 1, "{case}");
             if refused {
                 assert_eq!(outcome.events, [Event::Begin, Event::Abort, Event::Close], "{case}");
                 assert!(outcome.text().contains("\r\n550 5.6.0 "), "{case}");

@@ -13,7 +13,7 @@ use gatepost_store::{
     Body, Claim, Lease, Leave, NewDelivery, NewMessage, Outcome, Settlement, SqliteStore, Store as _, StoreError,
 };
 use jiff::{Timestamp, ToSpan as _};
-use protocol::smtp::{Address, BodyType, Failure, FailureKind, Phase, ReversePath};
+use protocol::smtp::{Address, BodyType, Envelope, Failure, FailureKind, Phase, ReversePath};
 use tokio::task::JoinSet;
 use trace::{Attempt, Event, EventKind, Received};
 use uuid::Uuid;
@@ -110,11 +110,13 @@ fn new_message(index: usize, now: Timestamp) -> NewMessage {
     NewMessage {
         network_message_id: Uuid::now_v7(),
         received: now,
-        sender: ReversePath::Address(address(&format!("sender{index}@partner.test"))),
-        body_type: BodyType::EightBitMime,
-        smtputf8: false,
-        ret: None,
-        envid: None,
+        envelope: Envelope {
+            sender: ReversePath::Address(address(&format!("sender{index}@partner.test"))),
+            body_type: BodyType::EightBitMime,
+            smtputf8: false,
+            ret: None,
+            envid: None,
+        },
         message_id: Some(format!("{index}@partner.test")),
         subject: Some(format!("Message {index}")),
         size_bytes: BODY_BYTES as u64,
@@ -143,11 +145,11 @@ fn address(text: &str) -> Address {
 
 fn received(message: &NewMessage) -> Received {
     Received {
-        sender: message.sender.clone(),
+        sender: message.envelope.sender.clone(),
         recipients: 1,
         size_bytes: message.size_bytes,
         from: None,
-        hello: "client.test".to_owned(),
+        ehlo_name: "client.test".to_owned(),
         tls: None,
         handshake: None,
         session: "0000000000000000".to_owned(),

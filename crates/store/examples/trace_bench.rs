@@ -15,7 +15,7 @@ use gatepost_store::{
 };
 use jiff::{Timestamp, ToSpan as _};
 use protocol::smtp::{
-    Address, BodyType, Destination, EnhancedCode, Failure, FailureKind, Phase, Reply, ReversePath, TlsSummary,
+    Address, Destination, EnhancedCode, Envelope, Failure, FailureKind, Phase, Reply, ReversePath, TlsSummary,
 };
 use tokio::task::JoinSet;
 use trace::{Attempt, Event, EventKind, Received};
@@ -105,11 +105,11 @@ impl History {
             let (id, to) = (message.network_message_id, message.deliveries[0].recipient.clone());
             let event = |at, kind| Event { at, node: NODE.to_owned(), message: id, recipient: Some(to.clone()), kind };
             let received = Received {
-                sender: message.sender.clone(),
+                sender: message.envelope.sender.clone(),
                 recipients: 1,
                 size_bytes: message.size_bytes,
                 from: message.client,
-                hello: "client.test".to_owned(),
+                ehlo_name: "client.test".to_owned(),
                 tls: None,
                 handshake: None,
                 session: format!("{index:016X}"),
@@ -141,11 +141,7 @@ impl History {
         NewMessage {
             network_message_id: network_message_id(index),
             received,
-            sender: ReversePath::try_from(sender(index)).expect("an address"),
-            body_type: BodyType::SevenBit,
-            smtputf8: false,
-            ret: None,
-            envid: None,
+            envelope: Envelope::from(ReversePath::try_from(sender(index)).expect("an address")),
             message_id: Some(format!("{index}@partner.test")),
             subject: Some(format!("Order {} of customer {}", scatter(index) % 100_000, index % 1000)),
             size_bytes: 2000 + (scatter(index) % 100_000) as u64,

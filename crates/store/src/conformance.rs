@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use jiff::{Timestamp, ToSpan};
 use protocol::smtp::{
-    Address, BodyType, Destination, EnhancedCode, Failure, FailureKind, Notify, Phase, Reply, Ret, ReversePath,
-    TlsSummary,
+    Address, BodyType, Destination, EnhancedCode, Envelope, Failure, FailureKind, Notify, Phase, Reply, Ret,
+    ReversePath, TlsSummary,
 };
 use trace::{Attempt, Event, EventKind, Received, event::NoticeAction};
 use uuid::Uuid;
@@ -105,11 +105,13 @@ fn new_message(recipients: &[&str], due: i64) -> NewMessage {
     NewMessage {
         network_message_id: Uuid::now_v7(),
         received: at(0),
-        sender: ReversePath::Address(address("sender@out.test")),
-        body_type: BodyType::EightBitMime,
-        smtputf8: true,
-        ret: Some(Ret::Headers),
-        envid: Some("envid".to_owned()),
+        envelope: Envelope {
+            sender: ReversePath::Address(address("sender@out.test")),
+            body_type: BodyType::EightBitMime,
+            smtputf8: true,
+            ret: Some(Ret::Headers),
+            envid: Some("envid".to_owned()),
+        },
         message_id: Some("id@out.test".to_owned()),
         subject: Some("Grüße".to_owned()),
         size_bytes: 4,
@@ -122,11 +124,11 @@ fn new_message(recipients: &[&str], due: i64) -> NewMessage {
 
 fn received(message: &NewMessage) -> Event {
     let kind = EventKind::Received(Received {
-        sender: message.sender.clone(),
+        sender: message.envelope.sender.clone(),
         recipients: 1,
         size_bytes: 4,
         from: None,
-        hello: "client.test".to_owned(),
+        ehlo_name: "client.test".to_owned(),
         tls: None,
         handshake: None,
         session: "00".to_owned(),
@@ -195,9 +197,9 @@ async fn accepted_mail_is_there<S: Store>(store: &S) {
     let record = record(store, &new).await;
     let message = &record.message;
     assert_eq!(message.key, accepted.message);
-    assert_eq!((message.received, &message.sender), (new.received, &new.sender));
-    assert_eq!((message.body_type, message.smtputf8, message.ret), (new.body_type, true, new.ret));
-    assert_eq!((&message.envid, &message.message_id, &message.subject), (&new.envid, &new.message_id, &new.subject));
+    assert_eq!((message.received, &message.envelope.sender), (new.received, &new.envelope.sender));
+    assert_eq!(message.envelope, new.envelope);
+    assert_eq!((&message.message_id, &message.subject), (&new.message_id, &new.subject));
     assert_eq!((message.size_bytes, message.client), (4, new.client));
     let keys: Vec<_> = record.deliveries.iter().map(|delivery| delivery.delivery.key).collect();
     assert_eq!(keys, accepted.deliveries);
@@ -410,7 +412,7 @@ fn owed(settlement: Settlement, action: NoticeAction, since: i64) -> Settlement 
 
 /// A notice about the failure of deliveries, of which one address gets two after second 1,000.
 fn notice_of(message: MessageKey, deliveries: Vec<DeliveryKey>, to: &str) -> Telling {
-    let notice = NewMessage { sender: ReversePath::Null, ..new_message(&[to], 0) };
+    let notice = NewMessage { envelope: Envelope::from(ReversePath::Null), ..new_message(&[to], 0) };
     Telling { message, action: NoticeAction::Failed, deliveries, notice, sent_max: 2, sent_after: at(1_000) }
 }
 
@@ -441,7 +443,7 @@ async fn one_notice_tells_of_all_that_failed<S: Store>(store: &S) {
     assert_eq!(store.tell("n", telling.clone(), at(2_000)).await.expect("told"), Told::Queued);
     assert_eq!(store.tell("m", telling.clone(), at(2_000)).await.expect("told"), Told::Nothing, "it was told already");
     let notice = record(store, &telling.notice).await;
-    assert_eq!((&notice.message.sender, notice.deliveries[0].state), (&ReversePath::Null, State::Queued));
+    assert_eq!((&notice.message.envelope.sender, notice.deliveries[0].state), (&ReversePath::Null, State::Queued));
     assert!(notice.body_present);
     assert_eq!(events_of(store, &new).await, ["received", "notified"], "the third is owed another notice");
     let left: Vec<_> = untold(499, 0).await[0].deliveries.iter().map(|(action, _)| *action).collect();
@@ -560,7 +562,7 @@ async fn traces_are_found<S: Store>(store: &S) {
     let first = new_message(&["a@x.test", "b@x.test"], 0);
     accept(store, &first, None).await;
     let mut second = new_message(&["c@y.test"], 0);
-    second.sender = ReversePath::Null;
+    second.envelope.sender = ReversePath::Null;
     second.received = at(0) + 10.seconds();
     second.message_id = Some("other@out.test".to_owned());
     accept(store, &second, None).await;
@@ -783,7 +785,7 @@ async fn addresses_are_withheld_at_rest<S: Store>(store: &S) {
     store.command(Command::Remove, selection, "operator", at(60)).await.expect("removed");
 
     let record = record(store, &new).await;
-    assert_eq!(record.message.sender.as_str(), "withheld@out.test");
+    assert_eq!(record.message.envelope.sender.as_str(), "withheld@out.test");
     let recipients: Vec<&str> = record.deliveries.iter().map(|row| row.delivery.recipient.as_str()).collect();
     assert_eq!(recipients, ["withheld-1@x.test", "withheld-2@x.test", "withheld-3@y.test"]);
     let words = |number| format!("<withheld-{number}@X.TEST> from withheld@out.test");
@@ -802,11 +804,11 @@ async fn addresses_are_withheld_at_rest<S: Store>(store: &S) {
     assert_eq!(store.trace(query("kim@x.test")).await.expect("traced").len(), 0);
 
     let mut notice = withholding(&["lee@x.test"]);
-    notice.sender = ReversePath::Null;
+    notice.envelope.sender = ReversePath::Null;
     let accepted = accept(store, &notice, Some(lease("n", 100))).await;
     settle_one(store, settlement(&accepted, 0, delivered())).await;
     let notice = store.message(notice.network_message_id).await.expect("read").expect("the notice is there");
-    assert_eq!(notice.message.sender, ReversePath::Null);
+    assert_eq!(notice.message.envelope.sender, ReversePath::Null);
 }
 
 async fn what_comes_late_brings_no_address_back<S: Store>(store: &S) {

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use protocol::smtp::{Address, BodyType, Destination, Failure, Notify, Reply, Ret, ReversePath, TlsSummary};
+use protocol::smtp::{Address, Destination, Envelope, Failure, Notify, Reply, TlsSummary};
 use serde::{Deserialize, Serialize};
-use trace::{Doing, Event, event::NoticeAction};
+use trace::{Doing, Event, Limit, event::NoticeAction};
 use uuid::Uuid;
 
 use crate::LastAttempt;
@@ -49,11 +49,7 @@ pub const INLINE_BODY_BYTES_MAX: usize = 256 * 1024;
 pub struct NewMessage {
     pub network_message_id: Uuid,
     pub received: Timestamp,
-    pub sender: ReversePath,
-    pub body_type: BodyType,
-    pub smtputf8: bool,
-    pub ret: Option<Ret>,
-    pub envid: Option<String>,
+    pub envelope: Envelope,
     /// The Message-ID field without angle brackets.
     pub message_id: Option<String>,
     /// Decoded (RFC 2047), at most 256 characters.
@@ -127,11 +123,7 @@ pub struct Message {
     pub key: MessageKey,
     pub network_message_id: Uuid,
     pub received: Timestamp,
-    pub sender: ReversePath,
-    pub body_type: BodyType,
-    pub smtputf8: bool,
-    pub ret: Option<Ret>,
-    pub envid: Option<String>,
+    pub envelope: Envelope,
     pub subject: Option<String>,
     pub message_id: Option<String>,
     pub size_bytes: u64,
@@ -414,7 +406,7 @@ pub struct ConnectorReport {
     pub connections_max: u32,
     /// Why no more is being sent just now, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limited: Option<String>,
+    pub limited: Option<Limit>,
     /// Set while all destinations failed as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backed_off: Option<BackOff>,

@@ -9,7 +9,7 @@ use gatepost_store::{
     self as store, Body, Claim, Lease, Leave, NewDelivery, NewMessage, SqliteStore, Store, StoreError, conformance,
 };
 use jiff::Timestamp;
-use protocol::smtp::{Address, BodyType, ReversePath};
+use protocol::smtp::{Address, Envelope, ReversePath};
 use uuid::Uuid;
 
 fn message(body: &[u8]) -> NewMessage {
@@ -17,11 +17,7 @@ fn message(body: &[u8]) -> NewMessage {
     NewMessage {
         network_message_id: Uuid::now_v7(),
         received: now,
-        sender: ReversePath::Null,
-        body_type: BodyType::SevenBit,
-        smtputf8: false,
-        ret: None,
-        envid: None,
+        envelope: Envelope::from(ReversePath::Null),
         message_id: None,
         subject: None,
         size_bytes: body.len() as u64,

@@ -14,7 +14,7 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::NextStep;
+use crate::{Limit, NextStep};
 
 /// One row of a message's history.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -141,8 +141,8 @@ pub struct Received {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<IpAddr>,
     /// What the client said in EHLO or HELO.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub hello: String,
+    #[serde(default, rename = "hello", skip_serializing_if = "String::is_empty")]
+    pub ehlo_name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSummary>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -225,7 +225,7 @@ pub enum Waiting {
     },
     /// Due, but the connector runs as many connections, or sends as fast, as it may.
     ConnectorLimit {
-        limit: String,
+        limit: Limit,
     },
     /// The connector's destinations failed as a whole; nothing is tried before that time.
     ConnectorBackedOff {

@@ -8,10 +8,11 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
+    foreign::Rows,
     lines::{Line, Lines},
     log_time::LogTimes,
     message_trace::Row,
-    remembered::Remembered,
+    open_messages::OpenMessages,
     text,
 };
 
@@ -27,7 +28,7 @@ pub struct LogReader<R> {
 /// What is known of a log's messages, each an `M`.
 pub(crate) struct Messages<M> {
     pub(crate) times: LogTimes,
-    pub(crate) remembered: Remembered<M>,
+    pub(crate) open: OpenMessages<M>,
     pub(crate) ready: VecDeque<Row>,
 }
 
@@ -42,7 +43,7 @@ pub(crate) trait Take {
 impl<M: Default> Messages<M> {
     /// Times without a zone are in `zone`, those without a year not after `now`.
     pub(crate) fn new(now: Timestamp, zone: TimeZone) -> Self {
-        Self { times: LogTimes::new(now, zone), remembered: Remembered::new(), ready: VecDeque::new() }
+        Self { times: LogTimes::new(now, zone), open: OpenMessages::new(), ready: VecDeque::new() }
     }
 }
 
@@ -50,10 +51,15 @@ impl<R: Read> LogReader<R> {
     pub(crate) fn new(file: R, messages: impl Take + 'static) -> Self {
         Self { lines: Lines::new(file), messages: Box::new(messages), lines_skipped: 0, lines_read: 0 }
     }
+}
 
-    /// The line that the last row is from, counted from 1.
-    pub fn line(&self) -> u64 {
+impl<R: Read> Rows for LogReader<R> {
+    fn line(&self) -> u64 {
         self.lines_read
+    }
+
+    fn skipped(&self) -> u64 {
+        self.lines_skipped
     }
 }
 

@@ -7,6 +7,8 @@ use std::{fmt, sync::OnceLock};
 
 use uuid::Uuid;
 
+use crate::foreign::{FORMATS, ForeignFormat};
+
 /// The configuration file that the operator named on the command line: the next command needs it as well.
 static CONFIGURATION: OnceLock<String> = OnceLock::new();
 
@@ -35,9 +37,9 @@ pub enum NextStep {
     TraceRecipient(String),
     /// The newest few messages with all their events.
     TraceNewest(u32),
-    /// Mail in a file of another system; the option that reads it, such as `--from-postfix-log`.
+    /// Mail in a log of another system.
     TraceFile {
-        option: &'static str,
+        format: &'static ForeignFormat,
         file: String,
     },
     /// Findings in a file of another system; the option that reads it, such as `--dsn`.
@@ -97,8 +99,9 @@ impl NextStep {
             }
             Self::TraceRecipient(recipient) => words(&["trace", "--recipient", recipient]),
             Self::TraceNewest(count) => words(&["trace", "--detail", "--limit", &count.to_string()]),
-            Self::TraceFile { option, file } => {
-                words(&["trace", option, file, "--status", "pending,failed", "--detail"])
+            Self::TraceFile { format, file } => {
+                let option = format!("--from-{}", format.name);
+                words(&["trace", &option, file, "--status", "pending,failed", "--detail"])
             }
             Self::WhyFile { option, file } => words(&["why", option, file]),
             Self::Capture { file } => words(&["capture", file]),
@@ -150,7 +153,7 @@ impl NextStep {
     #[doc(hidden)]
     pub fn examples(id: Uuid, file: &str) -> Vec<Self> {
         let (connector, file) = ("onprem".to_owned(), file.to_owned());
-        vec![
+        let mut steps = vec![
             Self::Serve,
             Self::TraceRecipient("someone@onprem.test".to_owned()),
             Self::QueueList(vec![("--connector", connector.clone()), ("--state", "suspended".to_owned())]),
@@ -165,10 +168,6 @@ impl NextStep {
             Self::TraceFailures { connector: Some(connector.clone()) },
             Self::TraceFailures { connector: None },
             Self::TraceNewest(5),
-            Self::TraceFile { option: "--from-postfix-log", file: file.clone() },
-            Self::TraceFile { option: "--from-exim-log", file: file.clone() },
-            Self::TraceFile { option: "--from-message-trace", file: file.clone() },
-            Self::TraceFile { option: "--from-tracking-log", file: file.clone() },
             Self::WhyFile { option: "--protocol-log", file: file.clone() },
             Self::WhyFile { option: "--dsn", file: file.clone() },
             Self::WhyFile { option: "--tls-report", file: file.clone() },
@@ -184,9 +183,11 @@ impl NextStep {
             Self::RolloutResume,
             Self::RolloutBack { from: "legacy".to_owned(), to: "modern".to_owned() },
             Self::ConfigCheck,
-            Self::ConfigExample { file },
+            Self::ConfigExample { file: file.clone() },
             Self::ApiToken,
-        ]
+        ];
+        steps.extend(FORMATS.into_iter().map(|format| Self::TraceFile { format, file: file.clone() }));
+        steps
     }
 }
 

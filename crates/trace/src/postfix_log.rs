@@ -7,17 +7,35 @@
 //!
 //! What smtp(8) says of TLS names no message: it goes with the process's next delivery to the same server.
 
-use std::{io::Read, net::IpAddr};
+use std::{
+    io::{self, Read},
+    net::IpAddr,
+};
 
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
+    foreign::{Detail, ForeignFormat, Rows},
     log_reader::{LogReader, Messages, Take},
     log_time::LogTimes,
     message_trace::{Column, CustomData, Row},
-    remembered::{Recipients, Remembered},
+    open_messages::{OpenMessages, Recipients},
     text::split_once,
 };
+
+pub static FORMAT: ForeignFormat = ForeignFormat {
+    name: "postfix-log",
+    why_help: "What logs of Postfix tell",
+    trace_help: "Show what logs of Postfix tell; several times",
+    open,
+    detail: Detail::Attempts,
+    server: Some("Postfix"),
+    has_connectors: true,
+};
+
+fn open<'a>(file: Box<dyn Read + 'a>, now: Timestamp, zone: TimeZone) -> io::Result<Box<dyn Rows + 'a>> {
+    Ok(Box::new(reader(file, now, zone)))
+}
 
 /// What a line says, without its time.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -158,13 +176,13 @@ pub fn read_line<'a>(line: &'a str, times: &mut LogTimes) -> Option<Line<'a>> {
 
 /// Reads a log. Times without a zone are in `zone`, those without a year not after `now`.
 pub fn reader<R: Read>(file: R, now: Timestamp, zone: TimeZone) -> LogReader<R> {
-    LogReader::new(file, Log { messages: Messages::new(now, zone), tls: Remembered::new() })
+    LogReader::new(file, Log { messages: Messages::new(now, zone), tls: OpenMessages::new() })
 }
 
 struct Log {
     messages: Messages<Message>,
     /// By process id.
-    tls: Remembered<TlsTold>,
+    tls: OpenMessages<TlsTold>,
 }
 
 /// What a process said of TLS on its way to a server.
@@ -241,7 +259,7 @@ impl Take for Log {
             }
             Some(Record::Delivery(delivery)) => self.deliver(&delivery, process_id, at),
             Some(Record::Removed { queue_id }) => {
-                self.messages.remembered.remove(queue_id);
+                self.messages.open.remove(queue_id);
             }
             Some(Record::Tls { host, address, port, version, cipher, .. }) => {
                 self.tls.entry(process_id).agree(format!("{host}[{address}]:{port}"), version, cipher);
@@ -263,7 +281,7 @@ impl Take for Log {
 
 impl Log {
     fn message(&mut self, queue_id: &str, at: Option<Timestamp>) -> &mut Message {
-        let message = self.messages.remembered.entry(queue_id);
+        let message = self.messages.open.entry(queue_id);
         message.since = message.since.or(at);
         message
     }

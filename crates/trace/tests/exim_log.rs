@@ -8,6 +8,7 @@ mod samples;
 use gatepost_trace::{
     LogTimes,
     exim_log::{Outcome, Record, read_line, reader},
+    foreign::Rows as _,
     message_trace::{Column, Row},
 };
 use jiff::{Timestamp, tz::TimeZone};

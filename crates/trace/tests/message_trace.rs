@@ -4,6 +4,7 @@
 
 mod samples;
 
+use gatepost_trace::foreign::Rows as _;
 use gatepost_trace::message_trace::{
     Column, Encoding, EventWriter, Layout, Reader, Row, RowsSkipped, Status, Summary, SummaryWriter,
 };

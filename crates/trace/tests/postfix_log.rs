@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use gatepost_trace::{
     LogTimes,
+    foreign::Rows as _,
     message_trace::Column,
     postfix_log::{Line, Record, read_line, reader},
 };

@@ -1,8 +1,7 @@
 //! `certificate-expired`: The certificate's notAfter has passed. Logs: "certificate has expired", Exchange
 //! CertificateExpired, 4.7.322.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::{experiment::Aspect, signs::Sign};
+use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "certificate-expired",

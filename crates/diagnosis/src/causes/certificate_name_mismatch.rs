@@ -1,8 +1,7 @@
 //! `certificate-name-mismatch`: No name in the certificate is that of the host that was looked up. Exchange:
 //! SubjectMismatch, 4.7.325 certificate-host-mismatch.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::{experiment::Aspect, signs::Sign};
+use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "certificate-name-mismatch",

@@ -1,8 +1,7 @@
 //! `certificate-untrusted`: The chain does not end at an authority that this gateway trusts: self-signed, a private
 //! authority, or a missing intermediate certificate. Exchange: UntrustedRoot.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::{experiment::Aspect, signs::Sign};
+use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "certificate-untrusted",

@@ -1,8 +1,7 @@
 //! `certificate-weak`: Signature or key is below what is taken for safe: SHA-1, RSA under 2048 bits. OpenSSL: "ca md
 //! too weak", "ee key too small".
 
-use super::{Cause, Check, Side, Symptom};
-use crate::{experiment::Aspect, signs::Sign};
+use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "certificate-weak",

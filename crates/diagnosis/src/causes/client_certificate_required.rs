@@ -2,8 +2,7 @@
 //! 116 certificate_required, or 40 or 42 after CertificateRequest. With TLS 1.3 the alert comes when the client takes
 //! the handshake for done.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "client-certificate-required",

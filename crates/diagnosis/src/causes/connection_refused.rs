@@ -1,8 +1,7 @@
 //! `connection-refused`: The address answers TCP with RST: no server listens on the port, or a firewall refuses.
 //! Logs: "Connection refused", Winsock 10061, Exchange 450 4.4.316.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::{experiment::Aspect, signs::Sign};
+use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "connection-refused",

@@ -3,8 +3,7 @@
 
 use protocol::smtp::Phase;
 
-use super::{Cause, Check, Side, Symptom};
-use crate::{experiment::Aspect, signs::Sign};
+use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "connection-timed-out",

@@ -1,8 +1,7 @@
 //! `dane-failed`: The TLSA records of the destination do not fit its certificate, or DNSSEC is broken (RFC 7672).
 //! Exchange: 4.7.323 tlsa-invalid, 4.7.324 dnssec-invalid.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "dane-failed",

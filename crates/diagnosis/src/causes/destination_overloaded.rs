@@ -1,8 +1,7 @@
 //! `destination-overloaded`: The destination says that it cannot just now. Replies: 452 4.3.1 "insufficient system
 //! resources", 421 4.3.2, "server busy".
 
-use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "destination-overloaded",

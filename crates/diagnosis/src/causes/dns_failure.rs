@@ -4,8 +4,7 @@
 
 use protocol::smtp::Phase;
 
-use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "dns-failure",

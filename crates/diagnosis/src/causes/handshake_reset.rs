@@ -2,8 +2,7 @@
 //! dislikes the hello, or from a TLS library so old that it dies. Exchange says SocketError, and in 2015
 //! SuspiciousRemoteServerError.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::{experiment::Aspect, signs::Sign};
+use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "handshake-reset",

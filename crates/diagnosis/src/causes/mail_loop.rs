@@ -1,7 +1,6 @@
 //! `mail-loop`: The message came by here before: 554 5.4.6, Exchange 5.4.14 "hop count exceeded".
 
-use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "mail-loop",

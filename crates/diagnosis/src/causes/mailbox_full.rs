@@ -1,7 +1,6 @@
 //! `mailbox-full`: Replies: 452 or 552 with x.2.2, "quota exceeded".
 
-use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "mailbox-full",

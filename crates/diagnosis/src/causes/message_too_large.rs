@@ -1,8 +1,7 @@
 //! `message-too-large`: The message is over a limit that SIZE announces or that the end of data meets. Replies: 552
 //! 5.3.4, 5.2.3.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "message-too-large",

@@ -3,6 +3,7 @@
 
 mod authentication_required;
 mod banner_timeout;
+mod cause;
 mod certificate_expired;
 mod certificate_name_mismatch;
 mod certificate_untrusted;
@@ -37,36 +38,9 @@ mod starttls_required;
 mod unknown;
 mod weak_dh;
 
-use crate::{
-    evidence::Symptom,
-    experiment::Aspect,
-    finding::{Remedy, Side},
-    signs::Sign,
-};
-use protocol::smtp::Phase;
-
-/// A named reason why delivery fails.
-#[derive(Clone, Copy, Debug)]
-pub struct Cause {
-    /// Stable, kebab-case, as in JSON.
-    pub id: &'static str,
-    /// Reads on after the destination's name.
-    pub does: &'static str,
-    /// How sure one such failure alone makes us, from 0 to 1.
-    pub(crate) likelihood: fn(&Symptom) -> f64,
-    pub(crate) remedies: &'static [(Side, &'static str)],
-    pub(crate) check: Check,
-    /// Changes on this side that help where it is the cause. Empty: none that a probe could make.
-    pub(crate) cured_by: &'static [Aspect],
-}
-
-/// What verifies a cause.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Check {
-    Probe,
-    Dns,
-    Trace,
-}
+use crate::evidence::Symptom;
+pub(crate) use cause::Check;
+pub use cause::{Aspect, Cause, Remedy, Side};
 
 // Causes that others are refined to.
 pub(crate) static HANDSHAKE_RESET: Cause = handshake_reset::CAUSE;
@@ -113,56 +87,12 @@ pub static CATALOGUE: [Cause; 35] = [
     unknown::CAUSE,
 ];
 
-impl Cause {
-    pub(crate) fn remedies(&self) -> Vec<Remedy> {
-        self.remedies.iter().map(|(side, action)| Remedy { side: *side, action: (*action).to_owned() }).collect()
-    }
-}
-
 impl Symptom {
     /// The cause that explains it best, and how likely it makes it.
     pub(crate) fn cause(&self) -> (&'static Cause, f64) {
         let judged = CATALOGUE.iter().map(|cause| (cause, (cause.likelihood)(self)));
         // `max_by` keeps the last of equals, so the order is turned round.
         judged.rev().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((&UNKNOWN, 0.0))
-    }
-
-    fn has(&self, sign: Sign) -> bool {
-        self.signs.has(sign)
-    }
-
-    /// Subject and detail of the enhanced code (RFC 3463), whatever its class: a queue turns 4 into 5 in the end.
-    fn is_enhanced(&self, subject: u16, detail: u16) -> bool {
-        self.enhanced.is_some_and(|code| (code.subject, code.detail) == (subject, detail))
-    }
-
-    /// Not refused for good, as far as is known.
-    fn is_transient(&self) -> bool {
-        self.code.is_none_or(|code| code < 500)
-    }
-
-    fn is_permanent(&self) -> bool {
-        self.code.is_some_and(|code| code >= 500)
-    }
-
-    fn is_in_handshake(&self) -> bool {
-        self.phase == Some(Phase::Handshake) || (self.phase.is_none() && self.has(Sign::HandshakeFailed))
-    }
-
-    fn has_alert(&self) -> bool {
-        self.signs.any(&[
-            Sign::AlertHandshakeFailure,
-            Sign::AlertProtocolVersion,
-            Sign::AlertInsufficientSecurity,
-            Sign::AlertAboutCertificate,
-            Sign::AlertEncrypted,
-        ])
-    }
-}
-
-impl PartialEq for Cause {
-    fn eq(&self, other: &Self) -> bool {
-        self.id == other.id
     }
 }
 

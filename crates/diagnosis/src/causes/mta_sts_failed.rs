@@ -1,8 +1,7 @@
 //! `mta-sts-failed`: The MTA-STS policy of the domain does not fit its MX or certificate (RFC 8461). Exchange: 4.4.8,
 //! 4.7.5.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "mta-sts-failed",

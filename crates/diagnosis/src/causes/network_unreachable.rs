@@ -1,8 +1,7 @@
 //! `network-unreachable`: There is no route, or no IPv6 at all on one side. Logs: "Network is unreachable", "No route
 //! to host", Winsock 10051.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::{experiment::Aspect, signs::Sign};
+use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "network-unreachable",

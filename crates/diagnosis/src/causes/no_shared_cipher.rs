@@ -2,8 +2,7 @@
 //! without a ServerHello. Logs: "no shared cipher". Alert 40 has other reasons too, so contrast or a probe must
 //! confirm.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::{experiment::Aspect, signs::Sign};
+use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "no-shared-cipher",

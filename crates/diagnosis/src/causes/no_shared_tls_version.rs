@@ -2,8 +2,7 @@
 //! or a ServerHello older than all that was offered. Logs: "unsupported protocol", "version too low". Some servers
 //! send 40 instead.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::{experiment::Aspect, signs::Sign};
+use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "no-shared-tls-version",

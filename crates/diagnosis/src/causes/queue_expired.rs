@@ -1,8 +1,7 @@
 //! `queue-expired`: The message waited longer than the queue keeps mail. That is an end, not a cause: whatever failed
 //! before is.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "queue-expired",

@@ -1,8 +1,7 @@
 //! `rate-limited`: The destination limits connections or messages from one client. Replies: 421 "too many
 //! connections", 450 4.7.x "rate", Exchange 4.7.230.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "rate-limited",

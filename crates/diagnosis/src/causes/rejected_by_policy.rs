@@ -1,8 +1,7 @@
 //! `rejected-by-policy`: The destination refuses by its own rules: content, sender, deny list. Replies: 5.7.1, 554
 //! after the content, "blocked using …".
 
-use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "rejected-by-policy",

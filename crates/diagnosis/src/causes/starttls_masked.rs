@@ -1,8 +1,7 @@
 //! `starttls-masked`: EHLO's answer has XXXXXXXA in STARTTLS's place: a firewall that inspects SMTP (Cisco's fixup
 //! and its kin) masks what it does not know.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::{experiment::Aspect, signs::Sign};
+use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "starttls-masked",

@@ -1,8 +1,7 @@
 //! `starttls-not-offered`: This gateway demands TLS, and EHLO's answer has no STARTTLS: no certificate on the server,
 //! or something between takes the line out.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::{experiment::Aspect, signs::Sign};
+use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "starttls-not-offered",

@@ -1,8 +1,7 @@
 //! `starttls-required`: The destination refuses mail in the clear. Replies: 530 5.7.0 "must issue a STARTTLS command
 //! first", 451 5.7.3.
 
-use super::{Cause, Check, Side, Symptom};
-use crate::signs::Sign;
+use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "starttls-required",

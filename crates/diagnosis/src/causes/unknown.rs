@@ -1,6 +1,6 @@
 //! `unknown`: None of the others, said honestly: a wrong name costs an operator a day.
 
-use super::{Cause, Check, Side, Symptom};
+use super::cause::{Cause, Check, Side, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "unknown",

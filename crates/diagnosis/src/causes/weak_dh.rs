@@ -1,8 +1,7 @@
 //! `weak-dh`: The server's Diffie-Hellman prime is so short that TLS libraries refuse it (Logjam). OpenSSL: "dh key
 //! too small".
 
-use super::{Cause, Check, Side, Symptom};
-use crate::{experiment::Aspect, signs::Sign};
+use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "weak-dh",

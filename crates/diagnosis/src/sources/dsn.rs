@@ -1,13 +1,12 @@
 //! Attempts from delivery status notifications (RFC 3464): the last word on each recipient.
 
+use std::borrow::Cow;
+
 use jiff::{Timestamp, fmt::rfc2822};
 use trace::dsn::{Action, Dsn, Recipient, Typed};
 
-use super::{domain, rows::codes};
-use crate::{
-    evidence::{Evidence, Observed, Outcome, Place, Source},
-    signs::{Sign, Signs},
-};
+use super::words::{codes, domain};
+use crate::evidence::{Attempt, Evidence, Failed, Place, Sign, Signs, Source};
 
 /// Adds what a notification tells of each recipient.
 pub fn add_notification(evidence: &mut Evidence, dsn: &Dsn, file: &str) {
@@ -19,17 +18,17 @@ pub fn add_notification(evidence: &mut Evidence, dsn: &Dsn, file: &str) {
 fn add_recipient(evidence: &mut Evidence, dsn: &Dsn, recipient: &Recipient, file: &str) {
     let diagnostic = recipient.diagnostic_code.as_ref().map(|code| code.text.as_str()).unwrap_or_default();
     let (code, enhanced) = codes(diagnostic);
-    let outcome = match recipient.action {
-        Some(Action::Delivered | Action::Relayed) => Outcome::Worked,
+    let failure = match recipient.action {
+        Some(Action::Delivered | Action::Relayed) => None,
         // A list's members have notifications of their own.
         Some(Action::Expanded) => return,
-        action @ (Some(Action::Failed | Action::Delayed) | None) => Outcome::Failed {
+        action @ (Some(Action::Failed | Action::Delayed) | None) => Some(Failed {
             phase: Signs::phase_of_text(diagnostic),
             signs: Signs::of_text(diagnostic).and_if(action == Some(Action::Failed), Sign::GivenUp),
             code,
             enhanced: enhanced.or(recipient.status),
-            text: diagnostic,
-        },
+            text: diagnostic.into(),
+        }),
     };
     let address = recipient.final_recipient.as_ref().or(recipient.original_recipient.as_ref());
     let address = address.map(|address| address.text.as_str()).unwrap_or_default();
@@ -39,18 +38,18 @@ fn add_recipient(evidence: &mut Evidence, dsn: &Dsn, recipient: &Recipient, file
     let node = host(&dsn.reporting_mta);
     let ids = [&dsn.original_message_id, &dsn.original_envelope_id];
     let message = ids.into_iter().flatten().next().map_or(file, String::as_str);
-    let observed = Observed {
+    let attempt = Attempt {
         at: recipient.last_attempt_date.as_deref().or(dsn.arrival_date.as_deref()).and_then(time),
-        message: Some(message),
-        recipient: Some(address).filter(|address| !address.is_empty()),
-        message_id: dsn.original_message_id.as_deref(),
-        node: node.as_deref(),
-        destination: remote.as_deref().map(|host| (host, 25)),
-        recipient_domain: domain(address),
-        outcome,
-        ..Observed::by(Source::Dsn)
+        message: Some(message.into()),
+        recipient: Some(address).filter(|address| !address.is_empty()).map(Cow::from),
+        message_id: dsn.original_message_id.as_ref().map(Cow::from),
+        node: node.map(Cow::from),
+        destination: remote.map(|host| (host.into(), 25)),
+        recipient_domain: domain(address).map(Cow::from),
+        failure,
+        ..Attempt::by(Source::Dsn)
     };
-    evidence.add(&observed, || Some(Place::Line { file: file.to_owned(), line: 1 }));
+    evidence.add(&attempt, || Some(Place::Line { file: file.to_owned(), line: 1 }));
 }
 
 fn time(date: &str) -> Option<Timestamp> {

@@ -4,6 +4,7 @@
 //! phase is that of the last command; a session that ends by the other side's hand failed in it.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, VecDeque},
     net::SocketAddr,
 };
@@ -15,11 +16,8 @@ use protocol::{
 };
 use trace::protocol_log::{Row, RowKind, Session};
 
-use super::domain;
-use crate::{
-    evidence::{Connection, Evidence, Observed, Outcome, Place, Source},
-    signs::{Sign, Signs},
-};
+use super::words::domain;
+use crate::evidence::{Attempt, Connection, Evidence, Failed, Place, Sign, Signs, Source};
 
 /// From one address of a host to the next.
 const NEXT_ADDRESS_WITHIN: SignedDuration = SignedDuration::from_secs(1);
@@ -306,7 +304,7 @@ impl<'a> Reading<'a> {
 
     fn work(&mut self, evidence: &mut Evidence) {
         self.phase = Phase::Mail;
-        self.add(evidence, Outcome::Worked);
+        self.add(evidence, None);
     }
 
     fn fail(
@@ -318,11 +316,11 @@ impl<'a> Reading<'a> {
         text: &str,
     ) {
         self.has_failed = true;
-        let outcome = Outcome::Failed { phase: Some(self.phase), signs, code, enhanced, text };
-        self.add(evidence, outcome);
+        let text = text.into();
+        self.add(evidence, Some(Failed { phase: Some(self.phase), signs, code, enhanced, text }));
     }
 
-    fn add(&mut self, evidence: &mut Evidence, outcome: Outcome<'_>) {
+    fn add(&mut self, evidence: &mut Evidence, failure: Option<Failed<'_>>) {
         self.attempts += 1;
         let rows = &self.told.session.rows;
         let find = |field: fn(&Row) -> &str| rows.iter().map(field).find(|text| !text.is_empty());
@@ -333,25 +331,25 @@ impl<'a> Reading<'a> {
         let began = rows.iter().find_map(|row| row.at);
         let connection =
             local.zip(server).zip(began).map(|((client, server), began)| Connection { client, server, began });
-        let observed = Observed {
+        let attempt = Attempt {
             at: self.at,
-            session: Some(self.told.session.id.as_str()).filter(|_| self.told.source == Source::ProtocolLog),
+            session: Some(Cow::from(&self.told.session.id)).filter(|_| self.told.source == Source::ProtocolLog),
             connection,
-            recipient: self.recipient.as_deref(),
-            connector: find(|row| &row.connector),
-            node: self.told.node,
+            recipient: self.recipient.as_ref().map(Cow::from),
+            connector: find(|row| &row.connector).map(Cow::from),
+            node: self.told.node.map(Cow::from),
             source_address: local.map(|local| local.ip()),
-            destination: remote,
+            destination: remote.map(|(host, port)| (host.into(), port)),
             destination_address: remote.and_then(|(host, _)| host.trim_matches(['[', ']']).parse().ok()),
-            tls: self.tls.as_ref().map(|(version, cipher)| (version.as_str(), cipher.as_str())),
+            tls: self.tls.as_ref().map(|(version, cipher)| (version.into(), cipher.into())),
             message_bytes: self.message_bytes,
-            sender_domain: self.sender.as_deref().and_then(domain),
-            recipient_domain: self.recipient.as_deref().and_then(domain),
-            handshake: self.told.handshake,
-            outcome,
-            ..Observed::by(self.told.source)
+            sender_domain: self.sender.as_deref().and_then(domain).map(Cow::from),
+            recipient_domain: self.recipient.as_deref().and_then(domain).map(Cow::from),
+            handshake: self.told.handshake.map(Cow::Borrowed),
+            failure,
+            ..Attempt::by(self.told.source)
         };
-        evidence.add(&observed, || Some(self.told.place.clone()));
+        evidence.add(&attempt, || Some(self.told.place.clone()));
     }
 }
 

@@ -1,12 +1,11 @@
 //! Sessions from TLS reports (RFC 8460): what others saw of a domain's servers, counted.
 
+use std::borrow::Cow;
+
 use protocol::smtp::Phase;
 use trace::tls_report::{FailureDetails, PolicyReport, ResultType, TlsReport};
 
-use crate::{
-    evidence::{Evidence, Observed, Outcome, Place, Source},
-    signs::{Sign, Signs},
-};
+use crate::evidence::{Attempt, Evidence, Failed, Place, Sign, Signs, Source};
 
 /// Sessions taken of one count; a report may claim any number.
 const SESSIONS_MAX: u64 = 10_000;
@@ -15,23 +14,22 @@ const SESSIONS_MAX: u64 = 10_000;
 pub fn add_report(evidence: &mut Evidence, report: &TlsReport, file: &str) {
     for policy in &report.policies {
         let worked = policy.summary.total_successful_session_count;
-        add(evidence, report, policy, &Observed::by(Source::TlsReport), worked, file);
+        add(evidence, report, policy, &Attempt::by(Source::TlsReport), worked, file);
         for details in &policy.failure_details {
             // The policy's own hosts may be patterns, and any of several.
             let host = Some(details.receiving_mx_hostname.as_str()).filter(|host| !host.is_empty());
-            let text = text(details);
-            let failed = Observed {
-                destination: host.map(|host| (host, 25)),
+            let failed = Attempt {
+                destination: host.map(|host| (host.into(), 25)),
                 source_address: details.sending_mta_ip.parse().ok(),
                 destination_address: details.receiving_ip.parse().ok(),
-                outcome: Outcome::Failed {
+                failure: Some(Failed {
                     phase: Some(phase(&details.result_type)),
                     signs: signs(&details.result_type).union(Signs::of_text(&details.failure_reason_code)),
                     code: None,
                     enhanced: None,
-                    text: &text,
-                },
-                ..Observed::by(Source::TlsReport)
+                    text: text(details).into(),
+                }),
+                ..Attempt::by(Source::TlsReport)
             };
             add(evidence, report, policy, &failed, details.failed_session_count.max(1), file);
         }
@@ -42,17 +40,17 @@ fn add(
     evidence: &mut Evidence,
     report: &TlsReport,
     policy: &PolicyReport,
-    observed: &Observed<'_>,
+    attempt: &Attempt<'_>,
     sessions: u64,
     file: &str,
 ) {
-    let observed = Observed {
+    let attempt = Attempt {
         at: report.date_range.start_datetime,
-        recipient_domain: Some(policy.policy.policy_domain.as_str()).filter(|domain| !domain.is_empty()),
-        ..observed.clone()
+        recipient_domain: Some(Cow::from(&policy.policy.policy_domain)).filter(|domain| !domain.is_empty()),
+        ..attempt.clone()
     };
     for _ in 0..sessions.min(SESSIONS_MAX) {
-        evidence.add(&observed, || Some(Place::Line { file: file.to_owned(), line: 1 }));
+        evidence.add(&attempt, || Some(Place::Line { file: file.to_owned(), line: 1 }));
     }
 }
 

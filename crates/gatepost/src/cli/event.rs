@@ -77,9 +77,9 @@ fn action_name(action: NoticeAction) -> &'static str {
 }
 
 fn describe_received(received: &Received) -> String {
-    let from = match (received.from, received.hello.as_str()) {
+    let from = match (received.from, received.ehlo_name.as_str()) {
         (Some(address), "") => format!("received from {address}"),
-        (Some(address), hello) => format!("received from {address} ({hello})"),
+        (Some(address), name) => format!("received from {address} ({name})"),
         (None, _) => "made by the gateway".to_owned(),
     };
     let plural = if received.recipients == 1 { "" } else { "s" };

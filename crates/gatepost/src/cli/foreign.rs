@@ -1,20 +1,14 @@
 //! `gatepost trace --from-…`: other systems' mail, read from their files, in the same tables.
 
-use std::{
-    collections::HashMap,
-    fs::File,
-    io::{self, Write},
-    path::Path,
-};
+use std::{collections::HashMap, fs::File, io::Write, path::Path};
 
 use anyhow::{Context as _, bail};
 use insight::{Status, json};
 use jiff::Timestamp;
 use serde_json::json;
 use trace::{
-    LogReader, exim_log,
-    message_trace::{self, Column as Field, Reader, Row},
-    postfix_log,
+    ForeignFormat,
+    message_trace::{self, Column as Field, Row},
 };
 
 use super::{
@@ -68,35 +62,29 @@ fn message_key(row: &Row) -> Option<String> {
     id.map(str::to_ascii_lowercase).or_else(refused)
 }
 
-fn open(path: &Path) -> anyhow::Result<File> {
-    File::open(path).with_context(|| format!("failed to read {}", path.display()))
-}
-
 impl Files {
-    fn read(&mut self, path: &Path, detail: bool) -> anyhow::Result<()> {
-        let mut reader = Reader::new(open(path)?).with_context(|| format!("failed to read {}", path.display()))?;
-        self.take(reader.by_ref(), path, detail)?;
-        self.skipped += reader.skipped().0;
-        Ok(())
-    }
-
-    fn read_log(&mut self, mut reader: LogReader<File>, path: &Path, server: &str, detail: bool) -> anyhow::Result<()> {
+    fn read(
+        &mut self,
+        format: &ForeignFormat,
+        path: &Path,
+        arguments: &TraceArguments,
+        screen: &Screen,
+    ) -> anyhow::Result<()> {
+        let failed = || format!("failed to read {}", path.display());
+        let file = File::open(path).with_context(failed)?;
+        let mut rows = format.read(file, screen.now, &screen.zone).with_context(failed)?;
         let before = self.rows;
-        self.take(reader.by_ref(), path, detail)?;
-        if self.rows == before {
-            bail!("{}: no line of it tells of a delivery by {server}", path.display());
-        }
-        self.skipped += reader.lines_skipped;
-        Ok(())
-    }
-
-    fn take(&mut self, rows: impl Iterator<Item = io::Result<Row>>, path: &Path, detail: bool) -> anyhow::Result<()> {
-        for row in rows {
-            let row = row.with_context(|| format!("failed to read {}", path.display()))?;
+        for row in rows.by_ref() {
             self.rows += 1;
-            self.add(&row, detail);
+            self.add(&row.with_context(failed)?, arguments.detail);
         }
-        Ok(())
+        self.skipped += rows.skipped();
+        match format.server {
+            Some(server) if self.rows == before => {
+                bail!("{}: no line of it tells of a delivery by {server}", path.display())
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn add(&mut self, row: &Row, detail: bool) {
@@ -233,16 +221,10 @@ const COLUMNS: [Column; 7] = [
 pub(crate) fn run(arguments: &TraceArguments, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
     let filter = Filter::new(arguments, screen.now)?;
     let mut files = Files::default();
-    for path in arguments.from_message_trace.iter().chain(&arguments.from_tracking_log) {
-        files.read(path, arguments.detail)?;
-    }
-    for path in &arguments.from_postfix_log {
-        let reader = postfix_log::reader(open(path)?, screen.now, screen.zone.clone());
-        files.read_log(reader, path, "Postfix", arguments.detail)?;
-    }
-    for path in &arguments.from_exim_log {
-        let reader = exim_log::reader(open(path)?, screen.now, screen.zone.clone());
-        files.read_log(reader, path, "Exim", arguments.detail)?;
+    for (format, paths) in arguments.logs.by_format() {
+        for path in paths {
+            files.read(format, path, arguments, screen)?;
+        }
     }
     files.traced.retain(|traced| filter.passes(traced));
     files.traced.sort_by(|a, b| b.received.cmp(&a.received).then_with(|| a.recipient.cmp(&b.recipient)));

@@ -54,15 +54,15 @@ impl Sheet<'_> {
         let message = &record.message;
         let received = format!("{} ({} ago)", self.screen.time(message.received), self.screen.age(message.received));
         let client = message.client.map_or("the gateway itself".to_owned(), |client| client.to_string());
-        let body_type = match message.body_type {
+        let body_type = match message.envelope.body_type {
             BodyType::SevenBit => "",
             BodyType::EightBitMime => ", 8BITMIME",
         };
-        let utf8 = if message.smtputf8 { ", SMTPUTF8" } else { "" };
+        let utf8 = if message.envelope.smtputf8 { ", SMTPUTF8" } else { "" };
         let content = if record.body_present { "in the queue" } else { "deleted: no delivery needs it any more" };
         self.title(&format!("Message {}", message.network_message_id))?;
         self.field("Received", &format!("{received} from {client}"))?;
-        self.field("Sender", message.sender.address().map_or("<>", |address| address.as_str()))?;
+        self.field("Sender", message.envelope.sender.address().map_or("<>", |address| address.as_str()))?;
         self.field("Subject", message.subject.as_deref().unwrap_or_default())?;
         self.field("Message-ID", message.message_id.as_deref().unwrap_or_default())?;
         self.field("Size", &format!("{}{body_type}{utf8}", size(message.size_bytes)))?;

@@ -10,7 +10,7 @@ use clap::Parser;
 use insight::{GroupView, WaitReasons, views};
 use jiff::{Timestamp, tz::TimeZone};
 use protocol::smtp::{
-    Address, BodyType, Destination, EnhancedCode, Failure, FailureKind, Phase, Reply, ReversePath, TlsSummary,
+    Address, BodyType, Destination, EnhancedCode, Envelope, Failure, FailureKind, Phase, Reply, ReversePath, TlsSummary,
 };
 use store::*;
 use trace::{Event, EventKind, Received, Waiting};
@@ -255,11 +255,13 @@ fn record(number: u32) -> DeliveryRecord {
             key: MessageKey(number.into()),
             network_message_id: id(number),
             received: at("2026-07-30T09:00:00Z"),
-            sender: ReversePath::Address(Address::parse("alice@example.org").unwrap()),
-            body_type: BodyType::EightBitMime,
-            smtputf8: false,
-            ret: None,
-            envid: None,
+            envelope: Envelope {
+                sender: ReversePath::Address(Address::parse("alice@example.org").unwrap()),
+                body_type: BodyType::EightBitMime,
+                smtputf8: false,
+                ret: None,
+                envid: None,
+            },
             subject: Some("Re: \x1b]0;owned\x07 numbers".to_owned()),
             message_id: Some("m1@example.org".to_owned()),
             size_bytes: 10_445,
@@ -486,7 +488,7 @@ fn one_message_in_full() {
             recipients: 1,
             size_bytes: 10_445,
             from: Some("192.0.2.7".parse().unwrap()),
-            hello: "client.example".to_owned(),
+            ehlo_name: "client.example".to_owned(),
             tls: None,
             handshake: None,
             session: String::new(),
@@ -668,7 +670,7 @@ fn why_a_delivery_waits() {
             name: "onprem".to_owned(),
             connections: 20,
             connections_max: 20,
-            limited: limited.map(str::to_owned),
+            limited: limited.map(|text| text.to_owned().into()),
             under_policy: None,
             domains_under_policy: Default::default(),
             running: vec![],
@@ -834,7 +836,7 @@ fn received(message: u32) -> Event {
         recipients: 3,
         size_bytes: 1,
         from: None,
-        hello: String::new(),
+        ehlo_name: String::new(),
         tls: None,
         handshake: None,
         session: String::new(),

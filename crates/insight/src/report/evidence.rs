@@ -37,8 +37,8 @@ impl Report<'_> {
         }
     }
 
-    fn attempts(&self, failing: &[&Attempt], working: &[&Attempt]) -> Markup {
-        let shown: Vec<&Attempt> =
+    fn attempts(&self, failing: &[&Attempt<'_>], working: &[&Attempt<'_>]) -> Markup {
+        let shown: Vec<&Attempt<'_>> =
             failing.iter().take(ATTEMPTS_MAX).chain(working.iter().take(ATTEMPTS_MAX)).copied().collect();
         let columns: Vec<&Column> = COLUMNS.iter().filter(|column| column.tells(&shown)).collect();
         html! {
@@ -61,8 +61,8 @@ impl Report<'_> {
     }
 
     /// The newest of each kind that was written down.
-    fn conversations(&self, failing: &[&Attempt], working: &[&Attempt]) -> Markup {
-        let find = |attempts: &[&Attempt]| attempts.iter().find_map(|attempt| self.conversation(attempt));
+    fn conversations(&self, failing: &[&Attempt<'_>], working: &[&Attempt<'_>]) -> Markup {
+        let find = |attempts: &[&Attempt<'_>]| attempts.iter().find_map(|attempt| self.conversation(attempt));
         let (failed, worked) = (find(failing), find(working));
         html! {
             @if failed.is_some() || worked.is_some() {
@@ -72,7 +72,7 @@ impl Report<'_> {
         }
     }
 
-    fn conversation(&self, attempt: &Attempt) -> Option<Markup> {
+    fn conversation(&self, attempt: &Attempt<'_>) -> Option<Markup> {
         let find = |id: String| self.excerpts.sessions.iter().find(|session| session.id == id);
         let session = session_ids(attempt).into_iter().find_map(find)?;
         let caption = if attempt.failure.is_some() { "An attempt that failed" } else { "An attempt that worked" };
@@ -132,17 +132,21 @@ fn sign(kind: RowKind) -> &'static str {
 /// A column of the table of attempts.
 struct Column {
     name: &'static str,
-    value: fn(&Attempt) -> String,
+    value: fn(&Attempt<'_>) -> String,
     /// Left out where it is the same everywhere.
     only_if_it_differs: bool,
 }
 
 const COLUMNS: [Column; 6] = [
     Column { name: "Time, UTC", value: time, only_if_it_differs: false },
-    Column { name: "Node", value: |attempt| attempt.node.clone().unwrap_or_default(), only_if_it_differs: true },
+    Column {
+        name: "Node",
+        value: |attempt| attempt.node.as_deref().unwrap_or_default().to_owned(),
+        only_if_it_differs: true,
+    },
     Column {
         name: "TLS policy",
-        value: |attempt| attempt.tls_policy.clone().unwrap_or_default(),
+        value: |attempt| attempt.tls_policy.as_deref().unwrap_or_default().to_owned(),
         only_if_it_differs: true,
     },
     Column { name: "Destination", value: destination, only_if_it_differs: true },
@@ -151,19 +155,19 @@ const COLUMNS: [Column; 6] = [
 ];
 
 impl Column {
-    fn tells(&self, attempts: &[&Attempt]) -> bool {
+    fn tells(&self, attempts: &[&Attempt<'_>]) -> bool {
         let mut values = attempts.iter().map(|attempt| (self.value)(attempt));
         let first = values.next();
         !self.only_if_it_differs || values.any(|value| Some(value) != first)
     }
 }
 
-fn time(attempt: &Attempt) -> String {
+fn time(attempt: &Attempt<'_>) -> String {
     let text = |at: Timestamp| at.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string();
     attempt.at.map(text).unwrap_or_default()
 }
 
-fn destination(attempt: &Attempt) -> String {
+fn destination(attempt: &Attempt<'_>) -> String {
     let host = attempt.destination.as_ref().map(|(host, port)| format!("{host}:{port}"));
     match (host, attempt.destination_address) {
         (Some(host), Some(address)) if !host.contains(&address.to_string()) => format!("{host} ({address})"),
@@ -172,7 +176,7 @@ fn destination(attempt: &Attempt) -> String {
     }
 }
 
-fn outcome(attempt: &Attempt) -> String {
+fn outcome(attempt: &Attempt<'_>) -> String {
     match (&attempt.failure, &attempt.tls) {
         (Some(failure), _) => format!("Failed: {}", without_host(&failure.text)),
         (None, Some((version, cipher))) => format!("Worked, {version} {cipher}"),
@@ -188,7 +192,7 @@ fn without_host(failure: &str) -> &str {
     }
 }
 
-fn place(attempt: &Attempt) -> String {
+fn place(attempt: &Attempt<'_>) -> String {
     in_words(&attempt.places)
 }
 

@@ -1,6 +1,8 @@
 //! What the page says of made-up cases, hostile ones among them.
 
-use diagnosis::{Evidence, Observed, Outcome, Place, Sign, Signs, Source, explain};
+use std::borrow::Cow;
+
+use diagnosis::{Attempt, Evidence, Failed, Place, Sign, Signs, Source, explain};
 use jiff::Timestamp;
 use protocol::{
     smtp::Phase,
@@ -51,19 +53,19 @@ fn evidence(host: &str, text: &str) -> Evidence {
     for number in 0..40u64 {
         let fails = number % 2 == 0;
         let signs = Signs::default().and(Sign::HandshakeFailed).and(Sign::AlertHandshakeFailure);
-        let failed = Outcome::Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text };
-        let observed = Observed {
+        let failed = Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text: text.into() };
+        let attempt = Attempt {
             at: Timestamp::from_second(1_764_072_000 + number as i64).ok(),
-            message: Some(&number.to_string()),
-            recipient: Some("bob@onprem.test"),
-            node: Some(host),
-            destination: Some((host, 25)),
-            tls_policy: Some(if fails { "modern" } else { "legacy" }),
-            handshake: Some(if fails { &modern } else { &legacy }),
-            outcome: if fails { failed } else { Outcome::Worked },
-            ..Observed::by(Source::Attempt)
+            message: Some(number.to_string().into()),
+            recipient: Some("bob@onprem.test".into()),
+            node: Some(host.into()),
+            destination: Some((host.into(), 25)),
+            tls_policy: Some(if fails { "modern" } else { "legacy" }.into()),
+            handshake: Some(Cow::Borrowed(if fails { &modern } else { &legacy })),
+            failure: fails.then_some(failed),
+            ..Attempt::by(Source::History)
         };
-        evidence.add(&observed, || Some(Place::Session { id: format!("{number:016X}"), file: None }));
+        evidence.add(&attempt, || Some(Place::Session { id: format!("{number:016X}"), file: None }));
     }
     evidence
 }

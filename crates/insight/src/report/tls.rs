@@ -62,8 +62,8 @@ impl Report<'_> {
     }
 }
 
-fn facts<'a>(attempts: &[&'a Attempt]) -> Vec<&'a HandshakeFacts> {
-    attempts.iter().filter_map(|attempt| attempt.handshake.as_ref()).collect()
+fn facts<'a>(attempts: &[&'a Attempt<'_>]) -> Vec<&'a HandshakeFacts> {
+    attempts.iter().filter_map(|attempt| attempt.handshake.as_deref()).collect()
 }
 
 /// What was offered and chosen in some handshakes.

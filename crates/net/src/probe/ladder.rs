@@ -4,13 +4,13 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use protocol::{
-    smtp::{Failure, Phase, TlsSummary, client::TlsLevel},
-    tls::{HandshakeFacts, TlsPolicy, TlsVersion},
+    smtp::{Phase, client::TlsLevel},
+    tls::{TlsPolicy, TlsVersion},
 };
 use tokio::time::sleep;
 
-use super::{ProbeOptions, Shown, open, options};
-use crate::{send::Seen, tls::TlsSettings};
+use super::{ProbeOptions, open, options};
+use crate::{send::ConnectionResult, tls::TlsSettings};
 
 /// How mail goes to a destination: what is to be tried, and then changed.
 #[derive(Clone, Debug)]
@@ -111,48 +111,25 @@ const OF_TLS: [Change; 15] = [
     Change::WithoutAes,
 ];
 
-/// One connection, and what became of it.
-#[derive(Clone, Debug)]
-pub struct Rung {
-    /// `None`: as mail goes.
-    pub change: Option<Change>,
-    pub address: SocketAddr,
-    pub tls: Option<TlsSummary>,
-    pub handshake: Option<Arc<HandshakeFacts>>,
-    /// `None`: a transaction could have begun.
-    pub failure: Option<Failure>,
-}
-
-impl Rung {
-    fn of(change: Option<Change>, address: SocketAddr, shown: Shown) -> Self {
-        let Seen { tls, handshake, .. } = shown.seen;
-        Self { change, address, tls, handshake, failure: shown.failure }
-    }
-
-    pub fn works(&self) -> bool {
-        self.failure.is_none()
-    }
-}
-
-/// Where it begins, and each change that was tried; the last one may work.
+/// Where it begins, and each change that was tried with what came of it; the last one may work.
 #[derive(Clone, Debug)]
 pub struct Ladder {
-    pub baseline: Rung,
-    pub rungs: Vec<Rung>,
+    pub baseline: ConnectionResult,
+    pub changes: Vec<(Change, ConnectionResult)>,
 }
 
 impl Ladder {
     /// The smallest change that works.
     pub fn smallest(&self) -> Option<Change> {
-        self.rungs.last().filter(|rung| rung.works()).and_then(|rung| rung.change)
+        self.changes.last().filter(|(_, result)| result.works()).map(|(change, _)| *change)
     }
 }
 
 /// Connects as mail does, to the first address; `None` if there is none.
-pub async fn try_once(trial: &Trial, probe: &ProbeOptions) -> Option<Rung> {
+pub async fn try_once(trial: &Trial, probe: &ProbeOptions) -> Option<ConnectionResult> {
     let first = *trial.addresses.first()?;
     let plain = options(probe, trial.level, trial.tls.clone());
-    Some(Rung::of(None, first, open(&trial.host, first, &plain).await))
+    Some(open(&trial.host, first, &plain).await)
 }
 
 /// Connects as mail does, and where that fails, with one change after another until one works. `progress` hears of each.
@@ -160,13 +137,13 @@ pub async fn climb(trial: &Trial, probe: &ProbeOptions, mut progress: impl FnMut
     let (first, others) = trial.addresses.split_first()?;
     progress("as mail goes");
     let baseline = try_once(trial, probe).await?;
-    let mut ladder = Ladder { baseline, rungs: Vec::new() };
+    let mut ladder = Ladder { baseline, changes: Vec::new() };
     for change in changes(&ladder.baseline, trial, others) {
         progress(&change.what());
         sleep(probe.pause).await;
-        let rung = trial.with(change, *first, probe).await;
-        let works = rung.works();
-        ladder.rungs.push(rung);
+        let result = trial.with(change, *first, probe).await;
+        let works = result.works();
+        ladder.changes.push((change, result));
         if works {
             break;
         }
@@ -175,13 +152,13 @@ pub async fn climb(trial: &Trial, probe: &ProbeOptions, mut progress: impl FnMut
 }
 
 /// What could help where the connection broke off.
-fn changes(baseline: &Rung, trial: &Trial, others: &[SocketAddr]) -> Vec<Change> {
+fn changes(baseline: &ConnectionResult, trial: &Trial, others: &[SocketAddr]) -> Vec<Change> {
     let Some(failure) = &baseline.failure else { return Vec::new() };
     let mut changes: Vec<Change> = others.iter().copied().map(Change::OtherAddress).collect();
-    if baseline.handshake.is_some() {
+    if baseline.seen.handshake.is_some() {
         changes.extend(OF_TLS.into_iter().filter(|change| change.differs(trial)));
     }
-    if (baseline.handshake.is_some() || failure.phase >= Phase::StartTls) && trial.level != TlsLevel::None {
+    if (baseline.seen.handshake.is_some() || failure.phase >= Phase::StartTls) && trial.level != TlsLevel::None {
         changes.push(Change::InTheClear);
     }
     changes
@@ -237,7 +214,7 @@ fn with_class(ciphers: &str, class: &str) -> String {
 }
 
 impl Trial {
-    async fn with(&self, change: Change, first: SocketAddr, probe: &ProbeOptions) -> Rung {
+    async fn with(&self, change: Change, first: SocketAddr, probe: &ProbeOptions) -> ConnectionResult {
         let mut options = options(probe, self.level, self.tls.clone());
         let mut tls = self.tls.clone();
         if let Some(policy) = change.to(&tls.policy) {
@@ -257,6 +234,6 @@ impl Trial {
             _ => {}
         }
         options.tls = Arc::new(tls);
-        Rung::of(Some(change), address, open(&host, address, &options).await)
+        open(&host, address, &options).await
     }
 }

@@ -21,19 +21,18 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::{
-    send::{Connection, NotOpened, Options, Seen, Timeouts},
+    send::{Connection, ConnectionResult, Options, Timeouts},
     tls::{TlsContext, TlsSettings},
 };
 
-pub use ladder::{Change, Ladder, OldSuite, Rung, Trial, climb, try_once};
+pub use ladder::{Change, Ladder, OldSuite, Trial, climb, try_once};
 pub use suites::{Suite, VersionSupport};
 pub use variations::Variation;
 
 /// How to probe.
 #[derive(Clone, Debug)]
 pub struct ProbeOptions {
-    /// The name for EHLO.
-    pub hello: String,
+    pub ehlo_name: String,
     /// Longest wait in each phase.
     pub timeout: Duration,
     /// From one connection to the next.
@@ -45,7 +44,7 @@ pub struct ProbeOptions {
 impl Default for ProbeOptions {
     fn default() -> Self {
         Self {
-            hello: "localhost".to_owned(),
+            ehlo_name: "localhost".to_owned(),
             timeout: Duration::from_secs(10),
             pause: Duration::from_millis(50),
             connections_max: 200,
@@ -92,14 +91,6 @@ pub enum StartTls {
     Refused,
 }
 
-/// What one connection showed.
-pub(crate) struct Shown {
-    pub seen: Seen,
-    pub extensions: Option<Extensions>,
-    /// `None`: it came to an answer to the second EHLO.
-    pub failure: Option<Failure>,
-}
-
 /// Makes connections to one destination, and counts them.
 pub(crate) struct Prober<'a> {
     host: &'a str,
@@ -143,7 +134,7 @@ pub async fn probe(host: &str, address: SocketAddr, options: &ProbeOptions, mut 
     probed
 }
 
-fn starttls(first: &Shown) -> StartTls {
+fn starttls(first: &ConnectionResult) -> StartTls {
     match (&first.failure, first.extensions) {
         (Some(Failure { phase: Phase::StartTls, kind: FailureKind::Rejected, .. }), _) => StartTls::Refused,
         _ if first.seen.handshake.is_some() => StartTls::Offered,
@@ -164,7 +155,7 @@ impl Prober<'_> {
     }
 
     /// One connection under a policy, greeted as `host`.
-    pub(crate) async fn connect(&mut self, policy: TlsPolicy, host: &str) -> Shown {
+    pub(crate) async fn connect(&mut self, policy: TlsPolicy, host: &str) -> ConnectionResult {
         if self.connections > 0 {
             sleep(self.options.pause).await;
         }
@@ -176,7 +167,7 @@ impl Prober<'_> {
 
 fn options(probe: &ProbeOptions, tls_level: TlsLevel, settings: TlsSettings) -> Options {
     Options {
-        hello: probe.hello.clone(),
+        ehlo_name: probe.ehlo_name.clone(),
         tls_level,
         tls: Arc::new(settings),
         timeouts: timeouts(probe.timeout),
@@ -186,19 +177,18 @@ fn options(probe: &ProbeOptions, tls_level: TlsLevel, settings: TlsSettings) -> 
 }
 
 /// One connection, as far as a transaction could begin.
-async fn open(host: &str, address: SocketAddr, options: &Options) -> Shown {
+async fn open(host: &str, address: SocketAddr, options: &Options) -> ConnectionResult {
     // A context of its own: no session is taken up again.
     let context = TlsContext::default();
     match Connection::open(host, address, options, &context, None).await {
         Ok(mut connection) => {
-            let shown =
-                Shown { seen: connection.take_seen(), extensions: Some(*connection.extensions()), failure: None };
+            let (seen, extensions) = (connection.take_seen(), Some(*connection.extensions()));
             connection.quit().await;
-            shown
+            ConnectionResult { seen, extensions, failure: None }
         }
         Err(not_opened) => {
-            let NotOpened { failure, seen } = *not_opened;
-            Shown { seen, extensions: None, failure: Some(failure) }
+            let (failure, seen) = *not_opened;
+            ConnectionResult { seen, extensions: None, failure: Some(failure) }
         }
     }
 }

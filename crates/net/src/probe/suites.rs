@@ -76,8 +76,8 @@ impl Prober<'_> {
         let mut support = VersionSupport { version, suites: Vec::new(), server_prefers: None, refusal: None };
         let mut without: Vec<String> = Vec::new();
         while let Some(policy) = policy(version, &without).filter(|_| !self.is_exhausted()) {
-            let shown = self.connect(policy, self.host).await;
-            let hello = shown.seen.handshake.as_ref().and_then(|facts| facts.server_hello.clone());
+            let result = self.connect(policy, self.host).await;
+            let hello = result.seen.handshake.as_ref().and_then(|facts| facts.server_hello.clone());
             // Some servers answer with an older version than all that was offered.
             let hello = hello.filter(|hello| hello.version == version.on_the_wire());
             let picked = hello.map(|hello| hello.cipher_suite).map(|suite| (suite, openssl_name(suite)));
@@ -85,10 +85,10 @@ impl Prober<'_> {
                 // A server that picks what it was not offered would go on for ever.
                 Some((suite, name)) if !without.contains(&name) => {
                     without.push(name.clone());
-                    support.suites.push(Suite { suite, name, failure: shown.failure });
+                    support.suites.push(Suite { suite, name, failure: result.failure });
                 }
                 _ => {
-                    support.refusal = shown.failure;
+                    support.refusal = result.failure;
                     break;
                 }
             }
@@ -107,8 +107,8 @@ impl Prober<'_> {
         } else {
             policy.ciphers = both;
         }
-        let shown = self.connect(policy, self.host).await;
-        let hello = shown.seen.handshake?.server_hello.clone()?;
+        let result = self.connect(policy, self.host).await;
+        let hello = result.seen.handshake?.server_hello.clone()?;
         Some(hello.cipher_suite == first.suite)
     }
 
@@ -133,8 +133,8 @@ impl Prober<'_> {
                 ciphers: "ECDHE:!aNULL:!eNULL:@SECLEVEL=0".to_owned(),
                 ..everything()
             };
-            let shown = self.connect(policy, self.host).await;
-            if shown.failure.is_none_or(|failure| !is_of_handshake(&failure)) && shown.seen.tls.is_some() {
+            let result = self.connect(policy, self.host).await;
+            if result.failure.is_none_or(|failure| !is_of_handshake(&failure)) && result.seen.tls.is_some() {
                 agreed.push(group);
             }
         }

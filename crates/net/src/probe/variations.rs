@@ -54,14 +54,14 @@ impl Prober<'_> {
     }
 
     async fn vary(&mut self, name: &'static str, what: &'static str, policy: TlsPolicy, host: &str) -> Variation {
-        let shown = self.connect(policy, host).await;
-        let hello = shown.seen.handshake.as_ref().and_then(|facts| facts.client_hello.as_ref());
+        let result = self.connect(policy, host).await;
+        let hello = result.seen.handshake.as_ref().and_then(|facts| facts.client_hello.as_ref());
         Variation {
             name,
             what,
-            works: shown.failure.is_none() && shown.seen.tls.is_some(),
+            works: result.failure.is_none() && result.seen.tls.is_some(),
             hello_bytes: hello.map(|hello| hello.length_bytes),
-            failure: shown.failure,
+            failure: result.failure,
         }
     }
 }

@@ -17,11 +17,12 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use protocol::{
     smtp::{
-        Destination, Failure, FailureKind, Phase, PhaseTime, Reply, TlsSummary,
-        client::{Action, Client, Extensions, TlsLevel, Transaction},
+        Destination, Failure, FailureKind, Phase, PhaseTime, Reply, TlsSummary, Transaction,
+        client::{Action, Client, Extensions, TlsLevel},
     },
     tls::{Ending, HandshakeFacts, Side},
 };
+use serde::{Deserialize, Serialize};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -95,8 +96,7 @@ impl Timeouts {
 /// How to talk to a destination.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The name for EHLO.
-    pub hello: String,
+    pub ehlo_name: String,
     pub tls_level: TlsLevel,
     pub tls: Arc<TlsSettings>,
     pub timeouts: Timeouts,
@@ -113,22 +113,46 @@ pub trait Content: Send {
 }
 
 /// What was seen of a connection, whether it came about or not.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Seen {
+    /// The destination's. `None`: none was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<SocketAddr>,
+    #[serde(skip)]
     pub local: Option<SocketAddr>,
     /// What was agreed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSummary>,
     /// `None`: it came to no handshake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handshake: Option<Arc<HandshakeFacts>>,
     /// In their order.
+    #[serde(skip)]
     pub phases: Vec<PhaseTime>,
 }
 
-/// Why a connection is not ready for mail, and what was seen of it.
-#[derive(Clone, Debug)]
-pub struct NotOpened {
-    pub failure: Failure,
+/// What came of a connection that carries no mail. Nodes tell it to each other, as JSON.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ConnectionResult {
+    #[serde(flatten)]
     pub seen: Seen,
+    /// What the answer to EHLO offers, where that was heard.
+    #[serde(skip)]
+    pub extensions: Option<Extensions>,
+    /// `None`: a transaction could have begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+impl ConnectionResult {
+    /// No address was found to connect to.
+    pub fn not_resolved(kind: FailureKind) -> Self {
+        Self { seen: Seen::default(), extensions: None, failure: Some(Failure::new(Phase::Resolve, kind)) }
+    }
+
+    pub fn works(&self) -> bool {
+        self.failure.is_none()
+    }
 }
 
 /// A greeted connection, ready for transactions.
@@ -150,14 +174,14 @@ const OUTPUT_BYTES: usize = 32 * 1024;
 
 impl Connection {
     /// Connects to one address of a host, greets it, and encrypts as the options ask. The transcript gets everything
-    /// but content.
+    /// but content. Where it is not ready for mail: why, and what was seen of it.
     pub async fn open(
         host: &str,
         address: SocketAddr,
         options: &Options,
         context: &TlsContext,
         transcript: Option<Box<dyn Transcript>>,
-    ) -> Result<Self, Box<NotOpened>> {
+    ) -> Result<Self, Box<(Failure, Seen)>> {
         let destination = Destination { host: host.to_owned(), port: address.port(), address: Some(address) };
         let mut record = Record::new(transcript);
         let mut stopwatch = Stopwatch::start(Phase::Connect);
@@ -168,8 +192,9 @@ impl Connection {
             Err(kind) => {
                 record.write(Line::ConnectFailed(&kind.to_string()));
                 record.not_connected();
-                let seen = Seen { phases: stopwatch.stop().into_iter().collect(), ..Seen::default() };
-                return Err(Box::new(NotOpened { failure: Failure::new(Phase::Connect, kind).at(&destination), seen }));
+                let phases = stopwatch.stop().into_iter().collect();
+                let seen = Seen { address: Some(address), phases, ..Seen::default() };
+                return Err(Box::new((Failure::new(Phase::Connect, kind).at(&destination), seen)));
             }
         };
         // Commands are small and answered at once; waiting to fill packets only adds delay.
@@ -180,11 +205,11 @@ impl Connection {
         }
         let mut connection = Self {
             stream: Stream::Plain(stream),
-            client: Client::new(options.hello.as_str(), options.tls_level),
+            client: Client::new(options.ehlo_name.as_str(), options.tls_level),
             input: BytesMut::new(),
             output: Vec::new(),
             destination,
-            seen: Seen { local, ..Seen::default() },
+            seen: Seen { address: Some(address), local, ..Seen::default() },
             stopwatch,
             record,
             timeouts: options.timeouts,
@@ -199,7 +224,7 @@ impl Connection {
                 connection.finish_phase();
                 connection.leave_after(&failure).await;
                 let failure = failure.at(&connection.destination);
-                Err(Box::new(NotOpened { failure, seen: std::mem::take(&mut connection.seen) }))
+                Err(Box::new((failure, std::mem::take(&mut connection.seen))))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 use bytes::BytesMut;
 use protocol::{
     smtp::{
-        EnhancedCode, Envelope, Reply, TlsSummary,
+        EnhancedCode, Reply, TlsSummary, Transaction,
         server::{Session, Step},
     },
     tls::{HandshakeFacts, Side},
@@ -115,7 +115,7 @@ impl<R: Reception> Driver<R> {
                     self.read().await?;
                 }
                 Step::Write => self.flush().await?,
-                Step::Begin(envelope) => self.begin(envelope).await?,
+                Step::Begin(transaction) => self.begin(transaction).await?,
                 Step::Content => self.store_content().await,
                 Step::End => self.finish().await,
                 Step::Abort => self.discard().await,
@@ -129,7 +129,7 @@ impl<R: Reception> Driver<R> {
         }
     }
 
-    async fn begin(&mut self, envelope: Envelope) -> Result<(), Ended> {
+    async fn begin(&mut self, transaction: Transaction) -> Result<(), Ended> {
         let now = Instant::now();
         if self.patience.is_stopping() {
             return Err(self.dismiss(Session::shut_down).await);
@@ -140,13 +140,13 @@ impl<R: Reception> Driver<R> {
         let facts = SessionFacts {
             id: self.id,
             client: self.client,
-            hello: self.session.hello().to_owned(),
+            ehlo_name: self.session.ehlo_name().to_owned(),
             extended: self.session.extended(),
             tls: self.tls.clone(),
             handshake: self.handshake.clone(),
         };
         self.content.clear();
-        let verdict = match self.reception.open(&facts, envelope, &mut self.content).await {
+        let verdict = match self.reception.open(&facts, transaction, &mut self.content).await {
             Ok(sink) => {
                 self.sink = Some(sink);
                 Ok(())

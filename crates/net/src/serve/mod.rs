@@ -27,7 +27,7 @@ use std::{
 use bytes::BytesMut;
 use protocol::{
     smtp::{
-        Envelope, Reply, TlsSummary,
+        Reply, TlsSummary, Transaction,
         server::{Policy, Session},
     },
     tls::HandshakeFacts,
@@ -61,7 +61,7 @@ pub struct SessionFacts {
     /// Session id; 16 hex digits when printed.
     pub id: u64,
     pub client: SocketAddr,
-    pub hello: String,
+    pub ehlo_name: String,
     /// EHLO rather than HELO.
     pub extended: bool,
     pub tls: Option<TlsSummary>,
@@ -79,7 +79,7 @@ pub trait Reception: Clone + Send + Sync + 'static {
     fn open(
         &self,
         facts: &SessionFacts,
-        envelope: Envelope,
+        transaction: Transaction,
         content: &mut Vec<u8>,
     ) -> impl Future<Output = Result<Self::Sink, Reply>> + Send;
 }

@@ -14,7 +14,7 @@ use protocol::{smtp::client::TlsLevel, tls::TlsPolicy};
 pub(crate) fn require(policy: TlsPolicy) -> Options {
     let settings = TlsSettings { policy, verify: false, authorities: None, identity: None };
     Options {
-        hello: "edge.test".to_owned(),
+        ehlo_name: "edge.test".to_owned(),
         tls_level: TlsLevel::Require,
         tls: Arc::new(settings),
         timeouts: Timeouts::each(Duration::from_secs(5)),

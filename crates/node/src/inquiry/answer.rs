@@ -3,12 +3,14 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use net::probe::{ProbeOptions, Trial, try_once};
-use protocol::smtp::{Failure, Phase};
+use net::{
+    probe::{ProbeOptions, Trial, try_once},
+    send::ConnectionResult,
+};
 use store::{Inquiry, Store};
 use tokio::{task::JoinSet, time::timeout};
 
-use super::{ANSWERED_WITHIN, Answer, LOOK_INTERVAL, Question, Tried};
+use super::{ANSWERED_WITHIN, Answer, LOOK_INTERVAL, Question};
 use crate::Node;
 
 /// Questions that are answered at a time; others wait.
@@ -54,28 +56,19 @@ async fn try_out<S: Store>(node: &Node<S>, question: &str) -> Answer {
     };
     tracing::info!(connector = connector.name, host = question.host, "trying a destination, as an operator asked");
     let tls = node.tls_under(&connector).tls;
-    let tls_policy = tls.policy.name.clone();
-    let failed = |kind| Tried {
-        tls_policy: tls_policy.clone(),
-        address: None,
-        tls: None,
-        handshake: None,
-        failure: Some(Failure::new(Phase::Resolve, kind)),
-    };
+    let tried = |result| Answer::Tried { tls_policy: tls.policy.name.clone(), result: Box::new(result) };
     let addresses = match node.resolver().addresses(&question.host).await {
         Ok(addresses) => addresses.into_iter().map(|ip| SocketAddr::new(ip, question.port)).collect(),
-        Err(kind) => return Answer::Tried(Box::new(failed(kind))),
+        Err(kind) => return tried(ConnectionResult::not_resolved(kind)),
     };
     let trial = Trial { host: question.host, addresses, level: connector.tls.into(), tls: (*tls).clone() };
     let options = ProbeOptions {
-        hello: connector.hello,
+        ehlo_name: connector.hello,
         timeout: Duration::from_millis(question.timeout_ms),
         ..ProbeOptions::default()
     };
-    let Some(rung) = try_once(&trial, &options).await else {
-        return Answer::Refused("the host has no address".to_owned());
-    };
-    let (tls, handshake) = (rung.tls, rung.handshake);
-    let (address, failure) = (Some(rung.address), rung.failure);
-    Answer::Tried(Box::new(Tried { tls_policy, address, tls, handshake, failure }))
+    match try_once(&trial, &options).await {
+        Some(result) => tried(result),
+        None => Answer::Refused("the host has no address".to_owned()),
+    }
 }

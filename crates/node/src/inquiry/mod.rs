@@ -3,13 +3,10 @@
 
 pub(crate) mod answer;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use protocol::{
-    smtp::{Failure, TlsSummary},
-    tls::HandshakeFacts,
-};
+use net::send::ConnectionResult;
 use serde::{Deserialize, Serialize};
 use store::{Inquiry, Store};
 use tokio::time::{Instant, sleep};
@@ -36,24 +33,13 @@ pub struct Question {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
-    Tried(Box<Tried>),
+    Tried {
+        tls_policy: String,
+        #[serde(flatten)]
+        result: Box<ConnectionResult>,
+    },
     /// Why the node could not try, in words.
     Refused(String),
-}
-
-/// What came of a node's connection.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Tried {
-    pub tls_policy: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<SocketAddr>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<TlsSummary>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handshake: Option<Arc<HandshakeFacts>>,
-    /// `None`: it works.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Failure>,
 }
 
 /// Asks all nodes that live. Each comes with its answer, or with `None` where none came in time.
@@ -81,4 +67,20 @@ pub async fn ask_all<S: Store>(store: &S, question: &Question) -> anyhow::Result
         serde_json::from_str(json).ok()
     };
     Ok(asked.into_iter().map(|inquiry| (inquiry.node, answer(inquiry.id))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nodes of other versions read them.
+    #[test]
+    fn answers_are_written_as_ever() {
+        let failed = r#"{"tried":{"tls_policy":"modern","address":"192.0.2.1:25","failure":{"phase":"connect","kind":"connection-refused"}}}"#;
+        let worked = r#"{"tried":{"tls_policy":"legacy","address":"[2001:db8::1]:25","tls":{"version":"TLSv1","cipher":"RC4-SHA"}}}"#;
+        for text in [failed, worked, r#"{"refused":"the host has no address"}"#] {
+            let answer: Answer = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&answer).unwrap(), text);
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use net::{
     resolve::MailExchanger,
-    send::{Connection, NotOpened, Options, Progress, Seen, Timeouts, interleave},
+    send::{Connection, Options, Progress, Seen, Timeouts, interleave},
     serve::next_session_id,
 };
 use protocol::smtp::{Destination, Failure, FailureKind, Phase, client::TlsLevel};
@@ -28,7 +28,7 @@ pub(super) struct Open {
     pub connector: Arc<Connector>,
     pub under: Under,
     /// The failed attempt at TLS after which it goes on in plaintext.
-    pub plaintext_because: Option<NotOpened>,
+    pub plaintext_because: Option<(Failure, Seen)>,
     /// The domain that it was opened for, where MX decides.
     pub domain: Option<String>,
     /// The hosts that failed before this one.
@@ -131,22 +131,22 @@ impl<S: Store> Way<'_, S> {
         };
         let (session, first) = match self.open_connection(host, address, &options).await {
             (session, Ok(connection)) => return Ok(opened(session, connection, None)),
-            (session, Err(not_opened)) => (session, *not_opened),
+            (session, Err(first)) => (session, *first),
         };
         let under = self.under.clone();
-        if !may_go_on_in_plaintext(self.connector, &first.failure) {
-            let NotOpened { failure, seen } = first;
+        let (failure, seen) = first;
+        if !may_go_on_in_plaintext(self.connector, &failure) {
             return Err(Box::new(Failed { failure, seen, session, under, plaintext_because: None }));
         }
-        tracing::warn!(connector = self.connector.name, failure = %first.failure, "sending in plaintext");
+        tracing::warn!(connector = self.connector.name, %failure, "sending in plaintext");
         let plain = Options { tls_level: TlsLevel::None, ..options };
         match self.open_connection(host, address, &plain).await {
-            (session, Ok(connection)) => Ok(opened(session, connection, Some(first))),
+            (session, Ok(connection)) => Ok(opened(session, connection, Some((failure, seen)))),
             (session, Err(second)) => {
                 // The handshake is what it all began with.
-                let seen = Seen { handshake: first.seen.handshake, ..second.seen };
-                let (failure, plaintext_because) = (second.failure, Some(first.failure));
-                Err(Box::new(Failed { failure, seen, session, under, plaintext_because }))
+                let (second, seen_second) = *second;
+                let seen = Seen { handshake: seen.handshake, ..seen_second };
+                Err(Box::new(Failed { failure: second, seen, session, under, plaintext_because: Some(failure) }))
             }
         }
     }
@@ -157,7 +157,7 @@ impl<S: Store> Way<'_, S> {
         host: &str,
         address: SocketAddr,
         options: &Options,
-    ) -> (u64, Result<Connection, Box<NotOpened>>) {
+    ) -> (u64, Result<Connection, Box<(Failure, Seen)>>) {
         let (node, connector) = (self.node, self.connector);
         let session = next_session_id();
         let logged = connector.protocol_log.then(|| node.protocol_logs.send_session(&connector.name, session, address));
@@ -212,7 +212,7 @@ fn may_go_on_in_plaintext(connector: &Connector, failure: &Failure) -> bool {
 fn options(connector: &Connector, under: &Under, progress: &Arc<Progress>) -> Options {
     let timeouts = &connector.timeouts;
     Options {
-        hello: connector.hello.clone(),
+        ehlo_name: connector.hello.clone(),
         tls_level: connector.tls.into(),
         tls: Arc::clone(&under.tls),
         timeouts: Timeouts {

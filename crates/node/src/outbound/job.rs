@@ -4,7 +4,7 @@ use bytes::Bytes;
 use delivery::schedule::Schedule;
 use jiff::Timestamp;
 use net::send::Content;
-use protocol::smtp::{Recipient, client::Transaction};
+use protocol::smtp::{Recipient, Transaction};
 use std::sync::Arc;
 use store::{Accepted, Body, Claimed, Delivery, DeliveryKey, Message, MessageKey, NewMessage, Store};
 
@@ -48,11 +48,7 @@ impl Job {
             key: accepted.message,
             network_message_id: message.network_message_id,
             received: message.received,
-            sender: message.sender,
-            body_type: message.body_type,
-            smtputf8: message.smtputf8,
-            ret: message.ret,
-            envid: message.envid,
+            envelope: message.envelope,
             subject: message.subject,
             message_id: message.message_id,
             size_bytes: message.size_bytes,
@@ -102,13 +98,9 @@ impl Job {
             orcpt: delivery.orcpt.clone(),
         });
         Transaction {
-            sender: self.message.sender.clone(),
+            envelope: self.message.envelope.clone(),
+            size_bytes: Some(self.message.size_bytes),
             recipients: recipients.collect(),
-            size_bytes: self.message.size_bytes,
-            body_type: self.message.body_type,
-            smtputf8: self.message.smtputf8,
-            ret: self.message.ret,
-            envid: self.message.envid.clone(),
         }
     }
 

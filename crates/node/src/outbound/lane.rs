@@ -15,7 +15,7 @@ use net::send::Progress;
 use protocol::smtp::{Address, Failure};
 use store::{BackOff, Claim, ConnectorReport, Leave, RunningAttempt, Store};
 use tokio::{sync::Notify, time::Instant};
-use trace::Doing;
+use trace::{Doing, Limit};
 use uuid::Uuid;
 
 use super::{
@@ -308,9 +308,12 @@ impl Lane {
         let connections = self.connections.load(Ordering::Relaxed);
         let connections_max = shared.connector.concurrency;
         let limited = if shared.jobs.is_rate_limited(&shared.connector, CLAIM_INTERVAL) {
-            shared.connector.rate.map(|rate| format!("rate {rate}"))
+            shared
+                .connector
+                .rate
+                .map(|rate| Limit::Rate { messages: rate.messages, per_s: rate.per.duration().as_secs() })
         } else if connections >= connections_max && !shared.jobs.is_empty() {
-            Some(format!("concurrency {connections_max}"))
+            Some(Limit::Concurrency(connections_max))
         } else {
             None
         };

@@ -152,7 +152,7 @@ struct Context<'a, S: Store> {
 
 impl<S: Store> Context<'_, S> {
     fn delivered(&self, attempt: Attempt, reply: Reply, offers_dsn: bool) -> Settlement {
-        let notice = verdict::success_notice(self.delivery.notify, &self.message.sender, offers_dsn);
+        let notice = verdict::success_notice(self.delivery.notify, &self.message.envelope.sender, offers_dsn);
         let event = EventKind::Delivered { attempt, reply: reply.clone() };
         self.settlement(Outcome::Delivered { reply, at: Timestamp::now() }, event, notice)
     }
@@ -166,7 +166,7 @@ impl<S: Store> Context<'_, S> {
             attempts: self.delivery.attempts,
             delay_notified: self.delivery.delay_notified,
             notify: self.delivery.notify,
-            sender: &self.message.sender,
+            sender: &self.message.envelope.sender,
             jitter: self.node.random(),
         };
         match verdict::after_failure(&situation, failure.clone()) {

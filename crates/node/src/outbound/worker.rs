@@ -169,7 +169,7 @@ async fn sent_over<S: Store>(
     match &open.plaintext_because {
         None => lane.note_policy(domain, &open.under.tls.policy.name, !failed_as_a_whole),
         // Mail flows, and its protection is lost: to the policy that is a failure.
-        Some(because) if is_of_tls(&because.failure, &because.seen) => {
+        Some((failure, seen)) if is_of_tls(failure, seen) => {
             lane.note_policy(domain, &open.under.tls.policy.name, false);
         }
         Some(_) => {}
@@ -211,13 +211,13 @@ fn is_of_tls(failure: &Failure, seen: &Seen) -> bool {
 
 fn delivered_over(open: &mut Open, results: Vec<Result<Reply, Failure>>, started: Instant) -> Attempted {
     let mut seen = open.connection.take_seen();
-    if let Some(because) = &open.plaintext_because {
-        seen.handshake.clone_from(&because.seen.handshake);
+    if let Some((_, before)) = &open.plaintext_because {
+        seen.handshake.clone_from(&before.handshake);
     }
     let failed_hosts = host_failures(&open.connector, std::mem::take(&mut open.failed_hosts), started);
     let attempt = Attempt {
         destination: Some(open.connection.destination().clone()),
-        plaintext_because: open.plaintext_because.as_ref().map(|because| because.failure.clone()),
+        plaintext_because: open.plaintext_because.as_ref().map(|(failure, _)| failure.clone()),
         ..attempt_of(&open.connector, &open.under, open.session, seen, started)
     };
     let weakness = weakness::of(open.connector.tls, &attempt);

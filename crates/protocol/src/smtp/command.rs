@@ -1,7 +1,7 @@
 //! SMTP commands as a client sends them (RFC 5321 section 4.1, RFC 1870, 3030, 3207, 3461, 6152, 6531).
 
 use super::{
-    Address, BodyType, EnhancedCode, Notify, Reply, Ret, ReversePath,
+    Address, BodyType, EnhancedCode, Envelope, Notify, Reply, ReversePath,
     dsn::{ENVID_BYTES_MAX, ORCPT_BYTES_MAX, is_orcpt, is_xtext, parse_notify, parse_ret},
 };
 use crate::text::steers;
@@ -25,19 +25,10 @@ pub enum Command {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mail {
-    pub sender: ReversePath,
+    pub envelope: Envelope,
     pub size_bytes: Option<u64>,
-    pub body: Option<BodyType>,
-    pub smtputf8: bool,
-    pub ret: Option<Ret>,
-    pub envid: Option<String>,
-}
-
-impl Mail {
-    /// True if a parameter was given, which HELO does not allow.
-    pub fn has_parameters(&self) -> bool {
-        self.size_bytes.is_some() || self.body.is_some() || self.smtputf8 || self.ret.is_some() || self.envid.is_some()
-    }
+    /// HELO does not allow any.
+    pub has_parameters: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -150,25 +141,29 @@ fn address(path: &str) -> Result<Address, Reply> {
 fn mail(argument: &str) -> Result<Mail, Reply> {
     let (path, parameters) = split_path(argument)?;
     let sender = if path.is_empty() { ReversePath::Null } else { ReversePath::Address(address(path)?) };
-    let mut mail = Mail { sender, size_bytes: None, body: None, smtputf8: false, ret: None, envid: None };
-    for (name, value) in parse_parameters(parameters)? {
+    let parameters = parse_parameters(parameters)?;
+    let has_parameters = !parameters.is_empty();
+    let (mut envelope, mut size_bytes) = (Envelope::from(sender), None);
+    for (name, value) in parameters {
         match (name.as_str(), value) {
-            ("SIZE", Some(value)) => mail.size_bytes = Some(number(value)?),
-            ("BODY", Some(value)) if value.eq_ignore_ascii_case("7BIT") => mail.body = Some(BodyType::SevenBit),
-            ("BODY", Some(value)) if value.eq_ignore_ascii_case("8BITMIME") => mail.body = Some(BodyType::EightBitMime),
+            ("SIZE", Some(value)) => size_bytes = Some(number(value)?),
+            ("BODY", Some(value)) if value.eq_ignore_ascii_case("7BIT") => envelope.body_type = BodyType::SevenBit,
+            ("BODY", Some(value)) if value.eq_ignore_ascii_case("8BITMIME") => {
+                envelope.body_type = BodyType::EightBitMime;
+            }
             ("BODY", _) => return Err(refuse(555, 6, 1, "BODY is 7BIT or 8BITMIME")),
-            ("SMTPUTF8", None) => mail.smtputf8 = true,
+            ("SMTPUTF8", None) => envelope.smtputf8 = true,
             ("RET", Some(value)) => {
-                mail.ret = Some(parse_ret(value).ok_or_else(|| syntax("RET is FULL or HDRS"))?);
+                envelope.ret = Some(parse_ret(value).ok_or_else(|| syntax("RET is FULL or HDRS"))?);
             }
             ("ENVID", Some(value)) if !value.is_empty() && value.len() <= ENVID_BYTES_MAX && is_xtext(value) => {
-                mail.envid = Some(value.to_owned());
+                envelope.envid = Some(value.to_owned());
             }
             ("ENVID", _) => return Err(syntax("ENVID is xtext of at most 100 octets")),
             _ => return Err(unknown_parameter("MAIL", &name)),
         }
     }
-    Ok(mail)
+    Ok(Mail { envelope, size_bytes, has_parameters })
 }
 
 fn rcpt(argument: &str) -> Result<Rcpt, Reply> {
@@ -248,9 +243,9 @@ mod tests {
         assert_eq!(ok("ehlo mx.test"), Command::Ehlo("mx.test".into()));
         assert_eq!(ok("BDAT 10 last"), Command::Bdat(10, true));
         let Command::Mail(mail) = ok("MAIL FROM:<a@b> SIZE=10 body=8bitmime RET=HDRS ENVID=x+3D") else { panic!() };
-        assert_eq!((mail.size_bytes, mail.body), (Some(10), Some(BodyType::EightBitMime)));
+        assert_eq!((mail.size_bytes, mail.envelope.body_type), (Some(10), BodyType::EightBitMime));
         let Command::Mail(mail) = ok("mail from: <>") else { panic!() };
-        assert_eq!(mail.sender, ReversePath::Null);
+        assert_eq!(mail.envelope.sender, ReversePath::Null);
         for (line, address) in [
             ("RCPT TO:<a@b.test>", "a@b.test"),
             ("RCPT TO:<@x,@y:a@b.test>", "a@b.test"),

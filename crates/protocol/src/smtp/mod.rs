@@ -13,7 +13,7 @@ pub mod server;
 
 pub use address::{Address, ReversePath};
 pub use dsn::{Notify, Ret};
-pub use envelope::{BodyType, Envelope, Recipient};
+pub use envelope::{BodyType, Envelope, Recipient, Transaction};
 pub use failure::{Destination, Failure, FailureKind, Scope, TlsSummary};
 pub use phase::{Phase, PhaseTime};
 pub use reply::{EnhancedCode, Reply};

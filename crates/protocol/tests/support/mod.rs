@@ -12,7 +12,7 @@ use std::{
 
 use bytes::BytesMut;
 use gatepost_protocol::smtp::{
-    EnhancedCode, Envelope, Reply,
+    EnhancedCode, Reply, Transaction,
     server::{Policy, Recipients, Session, Step},
 };
 
@@ -79,14 +79,14 @@ pub(crate) enum Event {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) output: Vec<u8>,
-    pub(crate) envelopes: Vec<Envelope>,
+    pub(crate) transactions: Vec<Transaction>,
     pub(crate) messages: Vec<Message>,
     pub(crate) events: Vec<Event>,
 }
 
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Message {
-    pub(crate) envelope: Envelope,
+    pub(crate) transaction: Transaction,
     pub(crate) content: Vec<u8>,
     pub(crate) eight_bit: bool,
 }
@@ -106,7 +106,7 @@ pub(crate) struct Server {
     options: Options,
     input: BytesMut,
     fed: usize,
-    under_way: Option<(Envelope, Vec<u8>)>,
+    under_way: Option<(Transaction, Vec<u8>)>,
     pub(crate) outcome: Outcome,
 }
 
@@ -168,7 +168,7 @@ impl Server {
                 Step::Read => return,
                 Step::Write => assert!(!output.is_empty(), "nothing to write"),
                 Step::Content => assert!(self.under_way.is_some(), "content without a message"),
-                Step::Begin(envelope) => self.begin(envelope),
+                Step::Begin(transaction) => self.begin(transaction),
                 Step::End => self.end(),
                 Step::Abort => {
                     self.outcome.events.push(Event::Abort);
@@ -189,27 +189,27 @@ impl Server {
         panic!("{steps_max} steps without an end");
     }
 
-    fn begin(&mut self, envelope: Envelope) {
+    fn begin(&mut self, transaction: Transaction) {
         assert!(self.under_way.is_none(), "a message begins within another");
-        assert!(!envelope.recipients.is_empty(), "a message begins without recipients");
+        assert!(!transaction.recipients.is_empty(), "a message begins without recipients");
         self.outcome.events.push(Event::Begin);
-        self.outcome.envelopes.push(envelope.clone());
+        self.outcome.transactions.push(transaction.clone());
         let verdict = match &self.options.refuse {
             Some(reply) => Err(reply.clone()),
             None => Ok(()),
         };
         if verdict.is_ok() {
-            self.under_way = Some((envelope, Vec::new()));
+            self.under_way = Some((transaction, Vec::new()));
         }
         self.session.begin(verdict, &mut self.outcome.output);
     }
 
     fn end(&mut self) {
         self.outcome.events.push(Event::End);
-        let (envelope, content) = self.under_way.take().expect("an end without a message");
+        let (transaction, content) = self.under_way.take().expect("an end without a message");
         assert!(content.len() <= self.fed, "more content than input");
         let eight_bit = self.session.saw_eight_bit();
-        self.outcome.messages.push(Message { envelope, content, eight_bit });
+        self.outcome.messages.push(Message { transaction, content, eight_bit });
         self.session.finish(self.options.finish.clone(), &mut self.outcome.output);
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, path::Path};
 
 use jiff::Timestamp;
-use protocol::smtp::{BodyType, Notify, Ret};
+use protocol::smtp::{BodyType, Envelope, Notify, Ret};
 use rusqlite::{
     ErrorCode, Row,
     types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef},
@@ -116,20 +116,26 @@ pub(super) const MESSAGE_COLUMNS: &str = "m.id, m.network_message_id, m.received
 const MESSAGE_COLUMN_COUNT: usize = 12;
 
 pub(super) fn message(row: &Row) -> rusqlite::Result<Message> {
-    let ret: Option<u8> = row.get(6)?;
     Ok(Message {
         key: MessageKey(row.get(0)?),
         network_message_id: Uuid::from_bytes(row.get(1)?),
         received: row.get::<_, Millis>(2)?.0,
+        envelope: envelope(row)?,
+        message_id: row.get(8)?,
+        subject: row.get(9)?,
+        size_bytes: row.get::<_, i64>(10)? as u64,
+        client: row.get::<_, Option<Parsed<IpAddr>>>(11)?.map(|parsed| parsed.0),
+    })
+}
+
+fn envelope(row: &Row) -> rusqlite::Result<Envelope> {
+    let ret: Option<u8> = row.get(6)?;
+    Ok(Envelope {
         sender: row.get::<_, TryText<_>>(3)?.0,
         body_type: if row.get(4)? { BodyType::EightBitMime } else { BodyType::SevenBit },
         smtputf8: row.get(5)?,
         ret: ret.map(|ret| if ret == 0 { Ret::Full } else { Ret::Headers }),
         envid: row.get(7)?,
-        message_id: row.get(8)?,
-        subject: row.get(9)?,
-        size_bytes: row.get::<_, i64>(10)? as u64,
-        client: row.get::<_, Option<Parsed<IpAddr>>>(11)?.map(|parsed| parsed.0),
     })
 }
 

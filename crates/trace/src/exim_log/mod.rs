@@ -10,18 +10,34 @@
 mod fields;
 mod record;
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
+    foreign::{Detail, ForeignFormat, Rows},
     log_reader::{LogReader, Messages, Take},
     log_time::LogTimes,
     message_trace::{Column, CustomData, Row},
-    remembered::Recipients,
+    open_messages::Recipients,
 };
 pub use fields::{Facts, Tls};
 pub use record::{Arrival, Delivery, Outcome, Record, Rejection, TlsError};
+
+/// One transport leads to all hosts.
+pub static FORMAT: ForeignFormat = ForeignFormat {
+    name: "exim-log",
+    why_help: "What logs of Exim tell",
+    trace_help: "Show what main logs of Exim tell; several times",
+    open,
+    detail: Detail::Attempts,
+    server: Some("Exim"),
+    has_connectors: false,
+};
+
+fn open<'a>(file: Box<dyn Read + 'a>, now: Timestamp, zone: TimeZone) -> io::Result<Box<dyn Rows + 'a>> {
+    Ok(Box::new(reader(file, now, zone)))
+}
 
 /// A line's time, and what Exim says; `None` where the line is not Exim's.
 ///
@@ -88,7 +104,7 @@ impl Take for Messages<Message> {
             Some(Record::Arrival(arrival)) => self.arrive(&arrival, at),
             Some(Record::Delivery(delivery)) => self.deliver(&delivery, at),
             Some(Record::Rejection(rejection)) => return self.reject(&rejection, at),
-            Some(Record::Completed { id }) => self.remembered.remove(id),
+            Some(Record::Completed { id }) => self.open.remove(id),
             Some(Record::TlsError(_)) | None => return false,
         }
         true
@@ -101,7 +117,7 @@ impl Take for Messages<Message> {
 
 impl Messages<Message> {
     fn arrive(&mut self, arrival: &Arrival<'_>, at: Option<Timestamp>) {
-        let message = self.remembered.entry(arrival.id);
+        let message = self.open.entry(arrival.id);
         message.since = at;
         message.row = message_row(arrival);
         for recipient in arrival.recipients.split_ascii_whitespace() {
@@ -110,7 +126,7 @@ impl Messages<Message> {
     }
 
     fn deliver(&mut self, delivery: &Delivery<'_>, at: Option<Timestamp>) {
-        let message = self.remembered.entry(delivery.id);
+        let message = self.open.entry(delivery.id);
         message.since = message.since.or(at);
         if message.row[Column::NetworkMessageId].is_empty() {
             message.row = id_row(delivery.id);

@@ -16,7 +16,7 @@ use std::{
 use jiff::Timestamp;
 
 pub use custom_data::{CustomData, custom_value};
-pub use read::{Reader, RowsSkipped};
+pub use read::{MESSAGE_TRACE, Reader, RowsSkipped, TRACKING_LOG};
 pub use status::Status;
 pub use write::{Encoding, EventWriter, Layout, Summary, SummaryWriter};
 

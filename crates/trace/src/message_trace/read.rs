@@ -10,8 +10,34 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use super::{COLUMNS, Column, NAMES, Row};
 use crate::{
     cell::unguarded,
+    foreign::{Detail, ForeignFormat, Rows},
     records::{Record, Records},
 };
+
+pub static MESSAGE_TRACE: ForeignFormat = ForeignFormat {
+    name: "message-trace",
+    why_help: "What extended message traces of Exchange Online tell",
+    trace_help: "Show what an extended message trace of Exchange Online tells (CSV), not this gateway's history; several \
+                 times",
+    open,
+    detail: Detail::Summaries,
+    server: None,
+    has_connectors: true,
+};
+
+pub static TRACKING_LOG: ForeignFormat = ForeignFormat {
+    name: "tracking-log",
+    why_help: "What message tracking logs of Exchange tell",
+    trace_help: "Show what message tracking logs of Exchange tell; several times",
+    open,
+    detail: Detail::Events,
+    server: None,
+    has_connectors: true,
+};
+
+fn open<'a>(file: Box<dyn Read + 'a>, _: Timestamp, _: TimeZone) -> io::Result<Box<dyn Rows + 'a>> {
+    Ok(Box::new(Reader::new(file)?))
+}
 
 /// Rows that could not be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -51,11 +77,6 @@ impl<R: Read> Reader<R> {
         RowsSkipped(self.skipped + self.records.lost)
     }
 
-    /// The line that the last row begins on, counted from 1.
-    pub fn line(&self) -> u64 {
-        self.records.line
-    }
-
     /// False where it is no header line.
     fn read_header(&mut self) -> bool {
         let first = self.record.get(0).unwrap_or_default().trim_start_matches('\u{feff}');
@@ -91,6 +112,16 @@ impl<R: Read> Reader<R> {
         // A row cut at its beginning, or a line of something else.
         let has_event = !row[Column::EventId].is_empty();
         (self.record.len() > 3 && has_event).then_some(row)
+    }
+}
+
+impl<R: Read> Rows for Reader<R> {
+    fn line(&self) -> u64 {
+        self.records.line
+    }
+
+    fn skipped(&self) -> u64 {
+        self.skipped().0
     }
 }
 

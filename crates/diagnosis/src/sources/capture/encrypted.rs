@@ -7,11 +7,8 @@ use protocol::{
     tls::{HandshakeFacts, Side, WireVersion},
 };
 
-use super::{cut_by_server, has_waited};
-use crate::{
-    evidence::Outcome,
-    signs::{Sign, Signs},
-};
+use super::ending::{cut_by_server, has_waited};
+use crate::evidence::{Failed, Sign, Signs};
 
 /// QUIT is no longer, though the client may not wait for its answer.
 const GOODBYE_BYTES_MAX: u64 = 100;
@@ -39,7 +36,7 @@ pub(super) fn unanswered(session: &Session) -> u64 {
 }
 
 /// How it failed, if it did.
-pub(super) fn failure(session: &Session, facts: &HandshakeFacts) -> Option<Outcome<'static>> {
+pub(super) fn failure(session: &Session, facts: &HandshakeFacts) -> Option<Failed<'static>> {
     let (said, unanswered) = (session.turns.client_bytes.len(), unanswered(session));
     let is_unheard = session.turns.by_server == 0 && said <= 1;
     match cut_by_server(session) {
@@ -60,8 +57,8 @@ pub(super) fn failure(session: &Session, facts: &HandshakeFacts) -> Option<Outco
     }
 }
 
-fn failed(phase: Option<Phase>, sign: Sign, text: &'static str) -> Option<Outcome<'static>> {
-    Some(Outcome::Failed { phase, signs: Signs::default().and(sign), code: None, enhanced: None, text })
+fn failed(phase: Option<Phase>, sign: Sign, text: &'static str) -> Option<Failed<'static>> {
+    Some(Failed { phase, signs: Signs::default().and(sign), code: None, enhanced: None, text: text.into() })
 }
 
 fn is_tls13(facts: &HandshakeFacts) -> bool {

@@ -3,6 +3,7 @@
 mod backup;
 mod capture;
 mod case;
+mod log_files;
 mod policy;
 mod probe;
 mod queue;

@@ -1,6 +1,6 @@
 //! Arguments of `gatepost trace`, in a search the HTTP API's parameters are the same.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::net::IpAddr;
 
 use clap::{
     Args, ValueEnum,
@@ -8,6 +8,7 @@ use clap::{
 };
 use store::{AttemptMatch, SubjectMatch, TraceCursor};
 
+use super::log_files::LogFiles;
 use insight::{Id, Moment, Search, Status, read_cursor, read_tls_version};
 use node::config::ByteSize;
 
@@ -101,18 +102,8 @@ pub(crate) struct TraceArguments {
     /// Go on showing what comes in, and what becomes of it, until interrupted
     #[arg(long, conflicts_with_all = ["after", "until", "detail", "encoding"])]
     pub follow: bool,
-    /// Show what an extended message trace of Exchange Online tells (CSV), not this gateway's history; several times
-    #[arg(long, value_name = "FILE")]
-    pub from_message_trace: Vec<PathBuf>,
-    /// Show what message tracking logs of Exchange tell; several times
-    #[arg(long, value_name = "FILE")]
-    pub from_tracking_log: Vec<PathBuf>,
-    /// Show what logs of Postfix tell; several times
-    #[arg(long, value_name = "FILE")]
-    pub from_postfix_log: Vec<PathBuf>,
-    /// Show what main logs of Exim tell; several times
-    #[arg(long, value_name = "FILE")]
-    pub from_exim_log: Vec<PathBuf>,
+    #[command(flatten)]
+    pub logs: LogFiles<true>,
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     pub format: TraceFormat,
@@ -127,8 +118,7 @@ pub(crate) struct TraceArguments {
 impl TraceArguments {
     /// True if it is about other systems' files.
     pub(crate) fn is_foreign(&self) -> bool {
-        let files = [&self.from_message_trace, &self.from_tracking_log, &self.from_postfix_log, &self.from_exim_log];
-        files.iter().any(|files| !files.is_empty())
+        !self.logs.is_empty()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use diagnosis::Source;
 
-use super::Output;
+use super::{Output, log_files::LogFiles};
 use insight::Moment;
 use node::config::Duration;
 
@@ -55,18 +55,8 @@ pub(crate) struct WhyArguments {
     /// times, as all of these
     #[arg(long, value_name = "FILE")]
     pub protocol_log: Vec<PathBuf>,
-    /// What extended message traces of Exchange Online tell
-    #[arg(long, value_name = "FILE")]
-    pub message_trace: Vec<PathBuf>,
-    /// What message tracking logs of Exchange tell
-    #[arg(long, value_name = "FILE")]
-    pub tracking_log: Vec<PathBuf>,
-    /// What logs of Postfix tell
-    #[arg(long, value_name = "FILE")]
-    pub postfix_log: Vec<PathBuf>,
-    /// What logs of Exim tell
-    #[arg(long, value_name = "FILE")]
-    pub exim_log: Vec<PathBuf>,
+    #[command(flatten)]
+    pub logs: LogFiles<false>,
     /// What packet captures tell
     #[arg(long, value_name = "FILE")]
     pub capture: Vec<PathBuf>,
@@ -107,17 +97,12 @@ impl WhyArguments {
 
     /// The files to be read, by what they are. Those come first that complete what follows.
     pub(crate) fn sources(&self) -> impl Iterator<Item = (Source, &[PathBuf])> {
-        let files = [
-            (Source::Capture, &self.capture),
-            (Source::ProtocolLog, &self.protocol_log),
-            (Source::PostfixLog, &self.postfix_log),
-            (Source::EximLog, &self.exim_log),
-            (Source::TrackingLog, &self.tracking_log),
-            (Source::MessageTrace, &self.message_trace),
-            (Source::Dsn, &self.dsn),
-            (Source::TlsReport, &self.tls_report),
-        ];
-        files.into_iter().filter(|(_, files)| !files.is_empty()).map(|(source, files)| (source, files.as_slice()))
+        let mut logs: Vec<_> = self.logs.by_format().collect();
+        logs.sort_by_key(|(format, _)| format.detail);
+        let logs = logs.into_iter().map(|(format, files)| (Source::Log(format), files));
+        let first = [(Source::Capture, self.capture.as_slice()), (Source::ProtocolLog, &self.protocol_log)];
+        let last = [(Source::Dsn, self.dsn.as_slice()), (Source::TlsReport, &self.tls_report)];
+        first.into_iter().chain(logs).chain(last).filter(|(_, files)| !files.is_empty())
     }
 
     /// True if the gateway's own history is asked for.

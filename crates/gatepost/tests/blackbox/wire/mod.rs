@@ -237,7 +237,7 @@ fn runtime() -> tokio::runtime::Runtime {
 fn connect(port: u16, policy: TlsPolicy, wait: Duration) -> Seen {
     let settings = TlsSettings { policy, verify: false, authorities: None, identity: None };
     let options = Options {
-        hello: "edge.test".to_owned(),
+        ehlo_name: "edge.test".to_owned(),
         tls_level: TlsLevel::Require,
         tls: Arc::new(settings),
         timeouts: Timeouts::each(wait),
@@ -252,7 +252,7 @@ fn connect(port: u16, policy: TlsPolicy, wait: Duration) -> Seen {
                 connection.quit().await;
                 seen
             }
-            Err(not_opened) => not_opened.seen,
+            Err(not_opened) => not_opened.1,
         }
     })
 }

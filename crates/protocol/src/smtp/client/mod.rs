@@ -18,10 +18,9 @@ use bytes::BytesMut;
 
 pub use extensions::Extensions;
 pub use reply_parser::{ReplyError, ReplyParser};
-pub use transaction::Transaction;
 
-use super::{Failure, FailureKind, Phase, Reply, data::DotEncoder};
-use transaction::Progress;
+use super::{Failure, FailureKind, Phase, Reply, Transaction, data::DotEncoder};
+use transaction::{Progress, check};
 
 /// How a connector wants its connections encrypted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -58,7 +57,7 @@ pub enum Action {
 /// One conversation with one destination.
 pub struct Client {
     state: State,
-    hello: String,
+    ehlo_name: String,
     tls_level: TlsLevel,
     encrypted: bool,
     extensions: Extensions,
@@ -85,11 +84,11 @@ enum State {
 }
 
 impl Client {
-    /// A machine for a connection that was just made. `hello` is the name for EHLO.
-    pub fn new(hello: impl Into<String>, tls_level: TlsLevel) -> Self {
+    /// A machine for a connection that was just made.
+    pub fn new(ehlo_name: impl Into<String>, tls_level: TlsLevel) -> Self {
         Self {
             state: State::Banner,
-            hello: hello.into(),
+            ehlo_name: ehlo_name.into(),
             tls_level,
             encrypted: false,
             extensions: Extensions::default(),
@@ -190,7 +189,7 @@ impl Client {
     }
 
     fn say_ehlo(&mut self, output: &mut Vec<u8>) {
-        output.extend_from_slice(format!("EHLO {}\r\n", self.hello).as_bytes());
+        output.extend_from_slice(format!("EHLO {}\r\n", self.ehlo_name).as_bytes());
         self.state = State::Ehlo;
     }
 
@@ -207,7 +206,7 @@ impl Client {
         // Servers from before ESMTP; over TLS there is none.
         if reply.is_permanent() && !self.encrypted {
             self.extensions = Extensions::default();
-            output.extend_from_slice(format!("HELO {}\r\n", self.hello).as_bytes());
+            output.extend_from_slice(format!("HELO {}\r\n", self.ehlo_name).as_bytes());
             self.state = State::Helo;
             return None;
         }
@@ -234,7 +233,7 @@ impl Client {
 
     /// Starts a transaction. An error is one for all its recipients, and leaves the conversation ready.
     pub fn begin(&mut self, transaction: &Transaction, output: &mut Vec<u8>) -> Result<(), Failure> {
-        transaction.check(&self.extensions)?;
+        check(transaction, &self.extensions)?;
         let mut progress = Box::new(Progress::new(transaction, &self.extensions));
         if std::mem::take(&mut self.reset_first) {
             progress.reset(output);

@@ -4,42 +4,27 @@
 use std::collections::VecDeque;
 
 use crate::smtp::{
-    BodyType, Failure, FailureKind, Notify, Phase, Recipient, Reply, Ret, ReversePath, client::Extensions,
+    BodyType, Failure, FailureKind, Notify, Phase, Recipient, Reply, Ret, Transaction, client::Extensions,
 };
 
-/// What one transaction carries.
-#[derive(Clone, Debug)]
-pub struct Transaction {
-    pub sender: ReversePath,
-    /// At least one.
-    pub recipients: Vec<Recipient>,
-    pub size_bytes: u64,
-    pub body_type: BodyType,
-    /// Addresses or header fields are UTF-8.
-    pub smtputf8: bool,
-    pub ret: Option<Ret>,
-    pub envid: Option<String>,
-}
-
-impl Transaction {
-    /// What the destination must offer, lest the message be damaged or refused after it was sent.
-    pub(super) fn check(&self, extensions: &Extensions) -> Result<(), Failure> {
-        let missing = |extension: &str| {
-            Err(Failure::new(Phase::Mail, FailureKind::ExtensionMissing { extension: extension.to_owned() }))
-        };
-        if self.smtputf8 && !extensions.smtputf8 {
-            return missing("SMTPUTF8");
+/// What the destination must offer, lest the message be damaged or refused after it was sent.
+pub(super) fn check(transaction: &Transaction, extensions: &Extensions) -> Result<(), Failure> {
+    let Transaction { envelope, size_bytes, .. } = transaction;
+    let missing = |extension: &str| {
+        Err(Failure::new(Phase::Mail, FailureKind::ExtensionMissing { extension: extension.to_owned() }))
+    };
+    if envelope.smtputf8 && !extensions.smtputf8 {
+        return missing("SMTPUTF8");
+    }
+    if envelope.body_type == BodyType::EightBitMime && !extensions.eight_bit_mime {
+        return missing("8BITMIME");
+    }
+    match (extensions.size, *size_bytes) {
+        (Some(Some(size_max)), Some(size_bytes)) if size_bytes > size_max => {
+            let kind = FailureKind::TooLarge { size_bytes, size_max_bytes: size_max };
+            Err(Failure::new(Phase::Mail, kind))
         }
-        if self.body_type == BodyType::EightBitMime && !extensions.eight_bit_mime {
-            return missing("8BITMIME");
-        }
-        match extensions.size {
-            Some(Some(size_max)) if self.size_bytes > size_max => {
-                let kind = FailureKind::TooLarge { size_bytes: self.size_bytes, size_max_bytes: size_max };
-                Err(Failure::new(Phase::Mail, kind))
-            }
-            _ => Ok(()),
-        }
+        _ => Ok(()),
     }
 }
 
@@ -213,23 +198,24 @@ fn is_421(failure: &Failure) -> bool {
 }
 
 fn mail_command(transaction: &Transaction, extensions: &Extensions) -> Vec<u8> {
-    let mut line = format!("MAIL FROM:<{}>", transaction.sender);
-    if extensions.size.is_some() {
-        line.push_str(&format!(" SIZE={}", transaction.size_bytes));
+    let Transaction { envelope, size_bytes, .. } = transaction;
+    let mut line = format!("MAIL FROM:<{}>", envelope.sender);
+    if let Some(size_bytes) = size_bytes.filter(|_| extensions.size.is_some()) {
+        line.push_str(&format!(" SIZE={size_bytes}"));
     }
-    if extensions.eight_bit_mime && transaction.body_type == BodyType::EightBitMime {
+    if extensions.eight_bit_mime && envelope.body_type == BodyType::EightBitMime {
         line.push_str(" BODY=8BITMIME");
     }
-    if transaction.smtputf8 {
+    if envelope.smtputf8 {
         line.push_str(" SMTPUTF8");
     }
     if extensions.dsn {
-        match transaction.ret {
+        match envelope.ret {
             Some(Ret::Full) => line.push_str(" RET=FULL"),
             Some(Ret::Headers) => line.push_str(" RET=HDRS"),
             None => {}
         }
-        if let Some(envid) = &transaction.envid {
+        if let Some(envid) = &envelope.envid {
             line.push_str(&format!(" ENVID={envid}"));
         }
     }

@@ -18,7 +18,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use bytes::{Buf, BytesMut};
 
 use super::{
-    Address, Envelope, Recipient, Reply,
+    Address, Recipient, Reply, Transaction,
     command::{self, Command, ForwardPath, Mail, Rcpt, refuse},
     dsn::{ORCPT_BYTES_MAX, orcpt_in_ascii},
 };
@@ -67,7 +67,7 @@ pub enum Step {
     /// Write the output, which has become large, then call [`Session::handle`] again.
     Write,
     /// A message begins: make room for it, then call [`Session::begin`].
-    Begin(Envelope),
+    Begin(Transaction),
     /// Content was appended: store or keep it, then call [`Session::handle`] again.
     Content,
     /// The message is whole; what is left in `content` is its end. Make it durable, then call [`Session::finish`].
@@ -113,7 +113,7 @@ struct Hello {
 enum State {
     Ready,
     /// MAIL was taken; recipients may still be missing.
-    Envelope(Box<Envelope>),
+    Envelope(Box<Transaction>),
     /// The driver has [`Step::Begin`] and owes [`Session::begin`].
     Opening(Via),
     Data(Box<Data>),
@@ -157,7 +157,7 @@ impl Session {
     }
 
     /// What the client said in EHLO or HELO; empty before.
-    pub fn hello(&self) -> &str {
+    pub fn ehlo_name(&self) -> &str {
         self.hello.as_ref().map_or("", |hello| &hello.name)
     }
 
@@ -411,22 +411,16 @@ impl Session {
         if let Some(refusal) = refusal {
             return self.fault(refusal, output);
         }
-        self.state = State::Envelope(Box::new(Envelope {
-            sender: mail.sender,
-            recipients: Vec::new(),
-            body: mail.body.unwrap_or_default(),
-            smtputf8: mail.smtputf8,
-            ret: mail.ret,
-            envid: mail.envid,
-        }));
+        let Mail { envelope, size_bytes, .. } = mail;
+        self.state = State::Envelope(Box::new(Transaction { envelope, size_bytes, recipients: Vec::new() }));
         output.extend_from_slice(reply::SENDER_OK);
     }
 
     fn refusal_of_mail(&self, mail: &Mail) -> Option<Reply> {
-        if mail.has_parameters() && !self.extended() {
+        if mail.has_parameters && !self.extended() {
             return Some(refuse(555, 5, 4, "MAIL parameters need EHLO"));
         }
-        if mail.sender.address().is_some_and(Address::needs_smtputf8) && !mail.smtputf8 {
+        if mail.envelope.sender.address().is_some_and(Address::needs_smtputf8) && !mail.envelope.smtputf8 {
             return Some(refuse(553, 6, 7, "A UTF-8 address needs the SMTPUTF8 parameter"));
         }
         let size_max = self.policy.size_max;
@@ -439,13 +433,13 @@ impl Session {
     }
 
     fn handle_rcpt(&mut self, rcpt: Rcpt, output: &mut Vec<u8>) -> Option<Step> {
-        let State::Envelope(envelope) = &mut self.state else {
+        let State::Envelope(transaction) = &mut self.state else {
             self.fault(refuse(503, 5, 1, "Send MAIL first"), output);
             return None;
         };
-        match judge_recipient(&self.policy, envelope, rcpt) {
+        match judge_recipient(&self.policy, transaction, rcpt) {
             Ok(Some(recipient)) => {
-                envelope.recipients.push(recipient);
+                transaction.recipients.push(recipient);
                 output.extend_from_slice(reply::RECIPIENT_OK);
             }
             // Named twice, kept once.
@@ -459,9 +453,9 @@ impl Session {
 
     fn open(&mut self, via: Via, output: &mut Vec<u8>) -> Option<Step> {
         match std::mem::replace(&mut self.state, State::Ready) {
-            State::Envelope(envelope) if !envelope.recipients.is_empty() => {
+            State::Envelope(transaction) if !transaction.recipients.is_empty() => {
                 self.state = State::Opening(via);
-                Some(Step::Begin(*envelope))
+                Some(Step::Begin(*transaction))
             }
             state => {
                 let reply = match &state {
@@ -481,7 +475,7 @@ impl Session {
         if let Some(closed) = is_empty.then(|| self.junk(output)).flatten() {
             return Some(closed);
         }
-        let can_open = matches!(&self.state, State::Envelope(envelope) if !envelope.recipients.is_empty());
+        let can_open = matches!(&self.state, State::Envelope(transaction) if !transaction.recipients.is_empty());
         if can_open {
             return self.open(Via::Bdat { size, last }, output);
         }
@@ -565,7 +559,7 @@ enum Line {
 }
 
 /// `None` for one that is named already.
-fn judge_recipient(policy: &Policy, envelope: &Envelope, rcpt: Rcpt) -> Result<Option<Recipient>, Reply> {
+fn judge_recipient(policy: &Policy, transaction: &Transaction, rcpt: Rcpt) -> Result<Option<Recipient>, Reply> {
     let address = match rcpt.to {
         ForwardPath::Address(address) => address,
         ForwardPath::Postmaster => {
@@ -574,11 +568,11 @@ fn judge_recipient(policy: &Policy, envelope: &Envelope, rcpt: Rcpt) -> Result<O
             address.ok_or_else(|| refuse(550, 1, 1, "There is no postmaster here"))?
         }
     };
-    if address.needs_smtputf8() && !envelope.smtputf8 {
+    if address.needs_smtputf8() && !transaction.envelope.smtputf8 {
         return Err(refuse(553, 6, 7, "A UTF-8 address needs the SMTPUTF8 parameter"));
     }
     if let Some(orcpt) = &rcpt.orcpt {
-        if !orcpt.is_ascii() && !envelope.smtputf8 {
+        if !orcpt.is_ascii() && !transaction.envelope.smtputf8 {
             return Err(refuse(553, 6, 7, "A UTF-8 ORCPT needs the SMTPUTF8 parameter"));
         }
         if orcpt_in_ascii(orcpt).len() > ORCPT_BYTES_MAX {
@@ -592,10 +586,10 @@ fn judge_recipient(policy: &Policy, envelope: &Envelope, rcpt: Rcpt) -> Result<O
     if address.local_part().contains(['%', '!', '@']) {
         return Err(refuse(550, 7, 1, format!("<{address}>: relay access denied, the local part names a route")));
     }
-    if envelope.recipients.iter().any(|recipient| recipient.address == address) {
+    if transaction.recipients.iter().any(|recipient| recipient.address == address) {
         return Ok(None);
     }
-    if envelope.recipients.len() >= policy.recipients_max {
+    if transaction.recipients.len() >= policy.recipients_max {
         return Err(refuse(452, 5, 3, "Too many recipients, send the message again to the rest"));
     }
     Ok(Some(Recipient { address, notify: rcpt.notify, orcpt: rcpt.orcpt.map(|orcpt| orcpt_in_ascii(&orcpt)) }))

@@ -1,102 +1,17 @@
-//! Attempts from captures: what is in the clear is read as a protocol log would have it, and the handshake is there as it
-//! was. What is encrypted is not observed: of that only its rhythm is told.
-
-mod certificate;
-mod encrypted;
-
-use std::time::Duration;
+//! What a session has in the clear, as a log of its client would have it.
 
 use capture::{
     Session,
-    dialogue::{Line, Oddity, Protocol},
+    dialogue::{Line, Oddity},
 };
-use protocol::tls::{Ending, HandshakeFacts, Side};
-use trace::protocol_log::{self, Row, RowKind};
+use protocol::tls::{HandshakeFacts, Side};
+use trace::protocol_log::{Row, RowKind};
 
-use super::protocol_log::{Told, host_and_port, read};
-use crate::{
-    evidence::{Connection, Evidence, Observed, Outcome, Place, Source},
-    signs::Sign,
-};
-
-/// As [`add_session`]; where several sources are joined, once those were added that may tell of the same connection.
-pub fn hold_session(evidence: &mut Evidence, session: Session, file: &str) {
-    if is_mail(&session)
-        && let Some(session) = evidence.hold(session, file)
-    {
-        add_session(evidence, &session, file);
-    }
-}
-
-fn is_mail(session: &Session) -> bool {
-    let has_spoken = session.protocol == Protocol::Smtp;
-    // Nothing was said: a connection that did not come about, or no banner.
-    let is_silent = session.protocol == Protocol::Unknown && MAIL_PORTS.contains(&session.server.port());
-    has_spoken || is_silent
-}
-
-/// Adds what a session tells, if it is of mail.
-pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str) {
-    if !is_mail(session) {
-        return;
-    }
-    let place = Place::Stream { file: file.to_owned(), stream: session.stream };
-    let facts = session.handshake.as_ref().map(|facts| certificate::judged(facts, session.first));
-    let facts = facts.as_deref();
-    if let Some(facts) = facts.filter(|facts| facts.completed) {
-        add_encrypted(evidence, session, facts, &place);
-        return;
-    }
-    let told = Told {
-        source: Source::Capture,
-        session: &protocol_log::Session { id: session.stream.to_string(), rows: rows(session, facts) },
-        place,
-        node: None,
-        handshake: facts,
-    };
-    read(evidence, &told);
-}
-
-/// Where a connection that says nothing was meant for mail.
-const MAIL_PORTS: [u16; 2] = [25, 2525];
-
-/// Who ends a connection after so long a silence has waited in vain; people's servers are asked more patience than that.
-const PATIENCE: Duration = Duration::from_millis(500);
-
-/// The client gave up waiting, or waits still.
-fn has_waited(session: &Session) -> bool {
-    cut_by_server(session).is_none() && Duration::from_micros(session.turns.silence_us) >= PATIENCE
-}
-
-fn cut_by_server(session: &Session) -> Option<Sign> {
-    let ended = session.ended.filter(|ended| ended.by == Side::Server)?;
-    Some(if ended.how == Ending::Reset { Sign::ConnectionReset } else { Sign::ConnectionClosed })
-}
-
-fn add_encrypted(evidence: &mut Evidence, session: &Session, facts: &HandshakeFacts, place: &Place) {
-    let (client, server, first) = (session.client, session.server, session.first);
-    let endpoint = server.to_string();
-    let observed = Observed {
-        at: Some(first),
-        connection: Some(Connection { client, server, began: first }),
-        source_address: Some(client.ip()),
-        destination: host_and_port(&endpoint),
-        destination_address: Some(server.ip()),
-        handshake: Some(facts),
-        ..Observed::by(Source::Capture)
-    };
-    for bytes in encrypted::messages(session) {
-        let worked = Observed { message_bytes: Some(bytes), outcome: Outcome::Worked, ..observed.clone() };
-        evidence.add(&worked, || Some(place.clone()));
-    }
-    if let Some(outcome) = encrypted::failure(session, facts) {
-        let message_bytes = Some(encrypted::unanswered(session)).filter(|bytes| *bytes > 0);
-        evidence.add(&Observed { message_bytes, outcome, ..observed }, || Some(place.clone()));
-    }
-}
+use super::ending::{cut_by_server, has_waited};
+use crate::evidence::Sign;
 
 /// The session as a log of its client would have it, as far as it was in the clear.
-fn rows(session: &Session, facts: Option<&HandshakeFacts>) -> Vec<Row> {
+pub(super) fn rows(session: &Session, facts: Option<&HandshakeFacts>) -> Vec<Row> {
     let row = |kind: RowKind, data: &str, context: &str| Row {
         at: Some(session.first),
         session: session.stream.to_string(),

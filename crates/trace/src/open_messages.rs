@@ -1,18 +1,17 @@
-//! What is remembered of messages that a log has begun to tell of: by id, and no more than so many at a time.
+//! Messages that a log has begun to tell of and that are not complete yet: by id, and no more than so many at a time.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// When there are more, the oldest are forgotten: their deliveries are shown without sender and Message-ID.
 pub(crate) const MESSAGES_MAX: usize = 200_000;
 
-/// Messages that are not complete yet.
-pub(crate) struct Remembered<M> {
+pub(crate) struct OpenMessages<M> {
     messages: HashMap<Box<str>, M>,
     /// In which they came; ids that were removed since stand in it too.
     order: VecDeque<Box<str>>,
 }
 
-impl<M: Default> Remembered<M> {
+impl<M: Default> OpenMessages<M> {
     pub(crate) fn new() -> Self {
         Self { messages: HashMap::new(), order: VecDeque::new() }
     }
@@ -68,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_oldest_are_forgotten() {
-        let mut remembered: Remembered<u32> = Remembered::new();
+        let mut remembered: OpenMessages<u32> = OpenMessages::new();
         for id in 0..=MESSAGES_MAX {
             *remembered.entry(&id.to_string()) = 1;
         }
@@ -87,7 +86,7 @@ mod tests {
     /// A log of a year has millions of messages that came and went.
     #[test]
     fn nothing_is_kept_of_what_is_complete() {
-        let mut remembered: Remembered<u32> = Remembered::new();
+        let mut remembered: OpenMessages<u32> = OpenMessages::new();
         for id in 0..100_000 {
             remembered.entry(&id.to_string());
             remembered.remove(&id.to_string());

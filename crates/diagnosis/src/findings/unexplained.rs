@@ -3,10 +3,8 @@
 use jiff::Timestamp;
 use trace::NextStep;
 
-use crate::{
-    causes::UNKNOWN,
-    finding::{Finding, Scope},
-};
+use super::finding::{Finding, Scope};
+use crate::causes::UNKNOWN;
 
 /// Pieces of evidence shown, of all guesses together.
 const PIECES_MAX: usize = 5;

@@ -1,102 +1,13 @@
-//! Contrast: along which dimension failing and working attempts part, if along any. Over all dimensions at once, by
+//! Comparison: along which dimension failing and working attempts part, if along any. Over all dimensions at once, by
 //! Fisher's exact test, corrected for the number of ways in which one might have looked; never by a rule made for one
 //! story.
 
-use serde::{Serialize, Serializer};
+mod split;
+mod statistics;
 
-use crate::{
-    evidence::{Evidence, Record},
-    statistics::LnFactorials,
-};
-
-/// What attempts may differ in. Those that are names come first: [`Record::values`] is in this order.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Dimension {
-    TlsPolicy,
-    Node,
-    SourceAddress,
-    DestinationHost,
-    DestinationAddress,
-    TlsVersion,
-    Cipher,
-    RecipientDomain,
-    SenderDomain,
-    MessageSize,
-    Time,
-}
-
-/// How many dimensions are names.
-pub(crate) const DIMENSIONS: usize = 9;
-
-impl Dimension {
-    /// What explains more stands first: of two that part attempts equally well, it is told.
-    const ALL: [Self; 11] = [
-        Self::TlsPolicy,
-        Self::MessageSize,
-        Self::DestinationAddress,
-        Self::DestinationHost,
-        Self::SourceAddress,
-        Self::Node,
-        Self::Cipher,
-        Self::TlsVersion,
-        Self::RecipientDomain,
-        Self::SenderDomain,
-        Self::Time,
-    ];
-
-    /// The stable name, as in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::TlsPolicy => "tls-policy",
-            Self::Node => "node",
-            Self::SourceAddress => "source-address",
-            Self::DestinationHost => "destination-host",
-            Self::DestinationAddress => "destination-address",
-            Self::TlsVersion => "tls-version",
-            Self::Cipher => "cipher",
-            Self::RecipientDomain => "recipient-domain",
-            Self::SenderDomain => "sender-domain",
-            Self::MessageSize => "message-size",
-            Self::Time => "time",
-        }
-    }
-
-    pub(crate) fn is_name(self) -> bool {
-        (self as usize) < DIMENSIONS
-    }
-}
-
-/// Where failing and working attempts part.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Split {
-    /// Two where one does not part them.
-    #[serde(serialize_with = "joined")]
-    pub dimension: Vec<Dimension>,
-    pub fails: Vec<String>,
-    pub works: Vec<String>,
-    /// Attempts on the failing side that failed, and how many there are.
-    pub failed: u64,
-    pub of: u64,
-    /// Attempts on the working side that worked, and how many there are.
-    pub worked: u64,
-    pub of_works: u64,
-    /// Probability of such a split by chance, corrected for all splits that were tried.
-    pub p_value: f64,
-}
-
-/// `tls-policy`, or `node+recipient-domain`.
-fn joined<S: Serializer>(dimensions: &[Dimension], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&dimensions.iter().map(|dimension| dimension.name()).collect::<Vec<_>>().join("+"))
-}
-
-impl Split {
-    /// From 0, no better than chance, to 1, a clean cut (Youden's J over the observed attempts).
-    pub fn sharpness(&self) -> f64 {
-        let missed = self.of_works - self.worked;
-        let (failed, worked) = (self.failed + missed, self.worked + (self.of - self.failed));
-        self.failed as f64 / failed.max(1) as f64 + self.worked as f64 / worked.max(1) as f64 - 1.0
-    }
-}
+use crate::evidence::{Dimension, Evidence, Record};
+pub use split::Split;
+pub(crate) use statistics::LnFactorials;
 
 /// A split is believed below this chance.
 const P_MAX: f64 = 0.01;

@@ -1,88 +1,14 @@
-//! Experiments: contrast shows association; that a single change helps, or that none is needed, makes or breaks a cause.
+//! A finding put to the test: what an experiment says of its cause.
 
-use std::fmt;
-
-use serde::Serialize;
-
-use crate::{
-    causes::{CATALOGUE, Cause, Check},
-    contrast::Dimension,
+use super::{
     diagnose::diagnose,
-    evidence::{Evidence, Observed, Source},
+    experiment::{ByNode, Experiment, Step, Verdict},
     finding::{Finding, Piece},
 };
-
-/// What a change touches.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Aspect {
-    Address,
-    PacketSize,
-    ClientHello,
-    ServerName,
-    Certificate,
-    KeyStrength,
-    Cipher,
-    Version,
-    Encryption,
-}
-
-/// One connection of an experiment.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Step {
-    /// The change, as it reads on after "works"; of the first step, how mail goes.
-    pub what: String,
-    #[serde(skip)]
-    pub aspects: &'static [Aspect],
-    pub works: bool,
-    /// What was agreed on, or how it failed.
-    pub detail: String,
-}
-
-/// How mail goes from one node.
-#[derive(Clone, Debug)]
-pub struct ByNode<'a> {
-    pub node: &'a str,
-    pub step: Step,
-    pub observed: Observed<'a>,
-}
-
-/// What an experiment says of a finding.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// It fails in the same way, and no change of another kind helps.
-    Confirmed,
-    /// It works just as mail goes.
-    Refuted,
-    /// It fails in another way, or a change helps that has nothing to do with this cause, or this node is not among those
-    /// that fail.
-    Undecided,
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Confirmed => "confirmed",
-            Self::Refuted => "refuted",
-            Self::Undecided => "undecided",
-        })
-    }
-}
-
-/// From how mail goes to the smallest change that works.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Experiment {
-    pub verdict: Verdict,
-    /// For people: why this verdict.
-    pub because: String,
-    /// How mail goes first, then one change at a time; the last one may work.
-    pub steps: Vec<Step>,
-    /// How mail goes from each node that was asked.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub nodes: Vec<Step>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub smallest_change: Option<String>,
-}
+use crate::{
+    causes::{CATALOGUE, Cause, Check},
+    evidence::{Attempt, Dimension, Evidence, Source},
+};
 
 /// Confirmed by a change of the kind that the cause foretells.
 const CONFIRMED: f64 = 0.98;
@@ -101,7 +27,7 @@ impl Finding {
 
     /// Takes an experiment into account. `baseline` is the connection made from here as mail goes; `steps` begin with it;
     /// `place` says where, and under what.
-    pub fn try_by(&mut self, baseline: &Observed<'_>, steps: Vec<Step>, nodes: Vec<ByNode<'_>>, place: &str) {
+    pub fn try_by(&mut self, baseline: &Attempt<'_>, steps: Vec<Step>, nodes: Vec<ByNode<'_>>, place: &str) {
         let Some(cause) = self.known_cause() else { return };
         let cure = steps.iter().skip(1).find(|step| step.works);
         let is_so_here = steps.first().is_some_and(|step| !step.works) && cause_of(baseline) == Some(cause.id);
@@ -128,13 +54,7 @@ impl Finding {
         self.experiment = Some(Experiment { verdict, because, steps, nodes, smallest_change });
     }
 
-    fn verdict(
-        &self,
-        cause: &Cause,
-        baseline: &Observed<'_>,
-        steps: &[Step],
-        cure: Option<&Step>,
-    ) -> (Verdict, String) {
+    fn verdict(&self, cause: &Cause, baseline: &Attempt<'_>, steps: &[Step], cure: Option<&Step>) -> (Verdict, String) {
         let detail = steps.first().map(|step| step.detail.as_str()).unwrap_or_default();
         if steps.first().is_some_and(|step| step.works) {
             return match self.varies_with_the_sender() {
@@ -167,13 +87,6 @@ impl Finding {
     }
 }
 
-impl Step {
-    /// Where the trouble is gone round, nothing is said of what it is.
-    fn goes_round(&self) -> bool {
-        self.aspects.iter().all(|aspect| matches!(aspect, Aspect::Address | Aspect::Encryption))
-    }
-}
-
 /// What a probe from here did, in a sentence.
 fn from_here(steps: &[Step]) -> String {
     steps.first().map_or_else(String::new, |step| {
@@ -202,7 +115,7 @@ impl Cause {
     /// What nodes tell, where the probe from here does not show this cause. `None`: nothing, or no more than that probe.
     fn by_nodes(&self, nodes: &[ByNode<'_>]) -> Option<Verdict> {
         let mut failing = nodes.iter().filter(|by| !by.step.works);
-        if failing.any(|by| cause_of(&by.observed) == Some(self.id)) {
+        if failing.any(|by| cause_of(&by.attempt) == Some(self.id)) {
             return Some(Verdict::Confirmed);
         }
         let all_work = nodes.iter().all(|by| by.step.works);
@@ -215,9 +128,9 @@ impl Cause {
 }
 
 /// What a single attempt would be taken for.
-fn cause_of(observed: &Observed<'_>) -> Option<&'static str> {
+fn cause_of(attempt: &Attempt<'_>) -> Option<&'static str> {
     let mut evidence = Evidence::default();
-    evidence.add(observed, || None);
+    evidence.add(attempt, || None);
     diagnose(&evidence).first().map(|finding| finding.cause)
 }
 
@@ -227,9 +140,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        contrast::Split,
-        evidence::Outcome,
-        signs::{Sign, Signs},
+        causes::Aspect,
+        comparison::Split,
+        evidence::{Failed, Sign, Signs},
         unexplained,
     };
 
@@ -237,11 +150,12 @@ mod tests {
         Step { what: "with a change".to_owned(), aspects, works, detail: "some detail".to_owned() }
     }
 
-    fn failed(sign: Sign) -> Observed<'static> {
+    fn failed(sign: Sign) -> Attempt<'static> {
         let mut signs = Signs::default();
         signs.add(sign);
-        let outcome = Outcome::Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text: "no" };
-        Observed { outcome, ..Observed::by(Source::Probe) }
+        let text = "no".into();
+        let failure = Some(Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text });
+        Attempt { failure, ..Attempt::by(Source::Probe) }
     }
 
     fn finding(cause: &'static str, dimension: Option<Dimension>) -> Finding {
@@ -263,7 +177,7 @@ mod tests {
     fn a_change_makes_or_breaks_a_cause() {
         use Verdict::{Confirmed, Refuted, Undecided};
         let cipher = || failed(Sign::NoSharedCipherSaid);
-        let worked = || Observed::by(Source::Probe);
+        let worked = || Attempt::by(Source::Probe);
         let fails =
             |cure: &'static [Aspect]| vec![step(&[], false), step(&[Aspect::PacketSize], false), step(cure, true)];
         let policy = Some(Dimension::TlsPolicy);
@@ -297,10 +211,10 @@ mod tests {
         let by = |node, sign: Option<Sign>| ByNode {
             node,
             step: step(&[], sign.is_none()),
-            observed: sign.map_or_else(|| Observed::by(Source::Probe), failed),
+            attempt: sign.map_or_else(|| Attempt::by(Source::Probe), failed),
         };
         let (cipher, refused) = (Some(Sign::NoSharedCipherSaid), Some(Sign::ConnectionRefused));
-        let here = |works| (if works { Observed::by(Source::Probe) } else { failed(Sign::NoSharedCipherSaid) }, works);
+        let here = |works| (if works { Attempt::by(Source::Probe) } else { failed(Sign::NoSharedCipherSaid) }, works);
         let table = [
             (here(true), vec![by("mx1", None), by("mx2", cipher)], Confirmed, Some("from node mx1")),
             (here(true), vec![by("mx1", None), by("mx2", refused)], Undecided, Some("from node mx1")),

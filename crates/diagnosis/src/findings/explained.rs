@@ -7,11 +7,10 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::finding::Finding;
 use crate::{
-    attempt::Attempt,
-    contrast::{Dimension, Split},
-    evidence::{Evidence, Record},
-    finding::Finding,
+    comparison::Split,
+    evidence::{Attempt, Dimension, Evidence, Record},
 };
 
 #[derive(Clone, Debug)]
@@ -49,17 +48,17 @@ impl<'a> Explained<'a> {
     }
 
     /// Attempts that failed by this cause, as far as they were kept, the newest first.
-    pub fn failing(&self) -> Vec<&'a Attempt> {
+    pub fn failing(&self) -> Vec<&'a Attempt<'static>> {
         let symptoms: BTreeSet<u32> = self.failing.iter().map(|record| record.symptom).collect();
         self.newest(symptoms.into_iter())
     }
 
     /// Attempts of the same group that worked, as far as they were kept, the newest first.
-    pub fn working(&self) -> Vec<&'a Attempt> {
+    pub fn working(&self) -> Vec<&'a Attempt<'static>> {
         self.newest(std::iter::once(0))
     }
 
-    fn newest(&self, symptoms: impl Iterator<Item = u32>) -> Vec<&'a Attempt> {
+    fn newest(&self, symptoms: impl Iterator<Item = u32>) -> Vec<&'a Attempt<'static>> {
         let mut attempts: Vec<_> = symptoms.flat_map(|symptom| self.evidence.newest(self.group, symptom)).collect();
         attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
         attempts.truncate(self.evidence.kept());

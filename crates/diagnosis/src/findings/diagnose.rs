@@ -12,14 +12,15 @@ use std::{
 use jiff::Timestamp;
 use trace::NextStep;
 
-use crate::{
-    causes::{Cause, Check, HANDSHAKE_RESET, NO_SHARED_CIPHER, NO_SHARED_TLS_VERSION, UNKNOWN},
-    contrast::{Dimension, Split, contrast},
-    evidence::{Evidence, Example, Record, Source, Symptom},
+use super::{
     explained::Explained,
     finding::{Finding, Piece, Scope},
-    signs::Sign,
-    statistics::LnFactorials,
+    wording::{look_at, part, summary},
+};
+use crate::{
+    causes::{Cause, Check, HANDSHAKE_RESET, NO_SHARED_CIPHER, NO_SHARED_TLS_VERSION, UNKNOWN},
+    comparison::{LnFactorials, Split, contrast},
+    evidence::{Dimension, Evidence, Example, Record, Sign, Symptom},
 };
 
 /// No finding is surer: only a probe could say more.
@@ -164,7 +165,7 @@ impl<'e> Group<'_, 'e> {
             pending_since: time(stuck.pending_since),
             first_seen: time(times().min()),
             last_seen: time(times().max()),
-            summary: summary(cause, &scope, &stuck),
+            summary: summary(cause, &scope, stuck.deliveries),
             evidence: self.pieces(&scope, &example),
             remedy: cause.remedies(),
             check: self.check(cause, failing, &example).to_string(),
@@ -337,77 +338,4 @@ fn confidence(
     }
     // Some fail and some work, and nothing parts them: ordinary, unless much mail is stuck.
     (likelihood * n / (n + 1.0) * (stuck.share / STUCK_SHARE).min(1.0)).min(CONFIDENCE_MAX)
-}
-
-fn summary(cause: &Cause, scope: &Scope, stuck: &Stuck) -> String {
-    let mut summary = format!("{} {}", scope.destination, cause.does);
-    match &scope.split {
-        Some(split) => summary.push_str(&format!(": {}", part(split))),
-        None if scope.attempts == 1 => summary.push_str(": the only attempt failed"),
-        None if scope.failed == scope.attempts => summary.push_str(&format!(": all {} attempts failed", scope.failed)),
-        None => summary.push_str(&format!(": {} of {} attempts failed", scope.failed, scope.attempts)),
-    }
-    if let Some(works_with) = scope.works_with.as_ref().filter(|_| scope.split.is_some()) {
-        summary.push_str(&format!(", always with {works_with}"));
-    }
-    if let Some(deliveries) = stuck.deliveries.filter(|deliveries| *deliveries > 0) {
-        summary.push_str(&format!("; {} held up by it", count(deliveries, "delivery", "deliveries")));
-    }
-    summary
-}
-
-fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
-/// `96 of 96 attempts under the TLS policy modern failed, 104 of 104 under legacy worked`.
-fn part(split: &Split) -> String {
-    let label = split.dimension.iter().map(|dimension| phrase(*dimension)).collect::<Vec<_>>().join(" and ");
-    let side = |values: &[String]| [label.as_str(), &list(values)].join(" ").trim_start().to_owned();
-    let Split { failed, of, worked, of_works, .. } = split;
-    let (fails, works) = (side(&split.fails), side(&split.works));
-    format!("{failed} of {of} attempts {fails} failed, {worked} of {of_works} {works} worked")
-}
-
-/// Values for people; not all of many.
-fn list(values: &[String]) -> String {
-    const SHOWN_MAX: usize = 4;
-    let shown = values.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
-    if values.len() > SHOWN_MAX { format!("{shown} and {} more", values.len() - SHOWN_MAX) } else { shown }
-}
-
-/// Reads on after "attempts".
-fn phrase(dimension: Dimension) -> &'static str {
-    match dimension {
-        Dimension::TlsPolicy => "under the TLS policy",
-        Dimension::Node => "by node",
-        Dimension::SourceAddress => "from address",
-        Dimension::DestinationHost => "to host",
-        Dimension::DestinationAddress => "to address",
-        Dimension::TlsVersion => "with",
-        Dimension::Cipher => "with cipher",
-        Dimension::RecipientDomain => "for domain",
-        Dimension::SenderDomain => "from domain",
-        Dimension::MessageSize => "of",
-        Dimension::Time => "",
-    }
-}
-
-/// The attempts themselves, where they were read.
-fn look_at(example: Option<&Example>, connector: Option<&str>) -> NextStep {
-    let own = NextStep::trace_failures(connector);
-    let Some((source, file)) = example.and_then(|example| Some((example.source, example.file.clone()?))) else {
-        return own;
-    };
-    match source {
-        Source::Attempt | Source::Probe => own,
-        Source::ProtocolLog => NextStep::WhyFile { option: "--protocol-log", file },
-        Source::MessageTrace => NextStep::TraceFile { option: "--from-message-trace", file },
-        Source::TrackingLog => NextStep::TraceFile { option: "--from-tracking-log", file },
-        Source::PostfixLog => NextStep::TraceFile { option: "--from-postfix-log", file },
-        Source::EximLog => NextStep::TraceFile { option: "--from-exim-log", file },
-        Source::Capture => NextStep::Capture { file },
-        Source::Dsn => NextStep::WhyFile { option: "--dsn", file },
-        Source::TlsReport => NextStep::WhyFile { option: "--tls-report", file },
-    }
 }

@@ -1,15 +1,12 @@
 //! Attempts from the gateway's own events.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use jiff::SignedDuration;
 use protocol::smtp::{Address, Failure};
-use trace::{Attempt, Event, EventKind};
+use trace::{Event, EventKind};
 
-use crate::{
-    evidence::{Connection, Evidence, Observed, Outcome, Place, Source},
-    signs::{Sign, Signs},
-};
+use crate::evidence::{Attempt, Connection, Evidence, Failed, Place, Sign, Signs, Source};
 
 /// Adds what a message's events tell of attempts. `message_id` is the header field, where it has one.
 pub fn add_history(evidence: &mut Evidence, events: &[Event], message_id: Option<&str>) {
@@ -70,49 +67,45 @@ fn add_event(
     message_id: Option<&str>,
     failure: Option<&Failure>,
 ) {
-    let Some(attempt) = event.kind.attempt() else { return };
-    let text = failure.map(Failure::summary).unwrap_or_default();
-    let message = event.message.to_string();
-    let destination = attempt.destination.as_ref();
+    let Some(recorded) = event.kind.attempt() else { return };
+    let destination = recorded.destination.as_ref();
     let recipient = event.recipient.as_ref();
-    let observed = Observed {
+    let attempt = Attempt {
         at: Some(event.at),
-        session: Some(&attempt.session),
-        connection: connection(event, attempt),
-        message: recipient.map(|_| message.as_str()),
-        recipient: recipient.map(Address::as_str),
-        message_id,
-        connector: Some(&attempt.connector),
-        node: Some(&event.node),
-        source_address: attempt.local.map(|local| local.ip()),
-        destination: destination.map(|destination| (destination.host.as_str(), destination.port)),
+        session: Some(Cow::from(&recorded.session)),
+        connection: connection(event, recorded),
+        message: recipient.map(|_| event.message.to_string().into()),
+        recipient: recipient.map(|recipient| recipient.as_str().into()),
+        message_id: message_id.map(Cow::from),
+        connector: Some(Cow::from(&recorded.connector)),
+        node: Some(Cow::from(&event.node)),
+        source_address: recorded.local.map(|local| local.ip()),
+        destination: destination.map(|destination| (Cow::from(&destination.host), destination.port)),
         destination_address: destination.and_then(|destination| destination.address).map(|address| address.ip()),
-        tls_policy: Some(attempt.tls_policy.as_str()).filter(|policy| !policy.is_empty()),
-        tls: attempt.tls.as_ref().map(|tls| (tls.version.as_str(), tls.cipher.as_str())),
-        handshake: attempt.handshake.as_deref(),
+        tls_policy: Some(Cow::from(&recorded.tls_policy)).filter(|policy| !policy.is_empty()),
+        tls: recorded.tls.as_ref().map(|tls| (Cow::from(&tls.version), Cow::from(&tls.cipher))),
+        handshake: recorded.handshake.as_deref().map(Cow::Borrowed),
         message_bytes,
-        sender_domain: sender.map(Address::domain),
-        recipient_domain: recipient.map(Address::domain),
-        outcome: failure.map_or(Outcome::Worked, |failure| failed(failure, event, attempt, &text)),
-        ..Observed::by(Source::Attempt)
+        sender_domain: sender.map(|sender| sender.domain().into()),
+        recipient_domain: recipient.map(|recipient| recipient.domain().into()),
+        failure: failure.map(|failure| failed(failure, event, recorded)),
+        ..Attempt::by(Source::History)
     };
-    evidence.add(&observed, || Some(Place::Session { id: attempt.session.clone(), file: None }));
+    evidence.add(&attempt, || Some(Place::Session { id: recorded.session.clone(), file: None }));
 }
 
-fn connection(event: &Event, attempt: &Attempt) -> Option<Connection> {
+fn connection(event: &Event, attempt: &trace::Attempt) -> Option<Connection> {
     let (client, server) = (attempt.local?, attempt.destination.as_ref()?.address?);
     let began = event.at.checked_sub(SignedDuration::from_millis(attempt.duration_ms.try_into().ok()?)).ok()?;
     Some(Connection { client, server, began })
 }
 
 /// Why a delivery failed, as the sender saw it.
-fn failed<'a>(failure: &Failure, event: &Event, attempt: &Attempt, text: &'a str) -> Outcome<'a> {
-    let mut outcome = Outcome::of(failure, text);
-    if let Outcome::Failed { signs, .. } = &mut outcome {
-        if let Some(before) = &attempt.plaintext_because {
-            *signs = signs.union(Signs::of_kind(&before.kind));
-        }
-        *signs = signs.and_if(matches!(event.kind, EventKind::Failed { .. }), Sign::GivenUp);
+fn failed(failure: &Failure, event: &Event, attempt: &trace::Attempt) -> Failed<'static> {
+    let mut failed = Failed::of(failure, failure.summary());
+    if let Some(before) = &attempt.plaintext_because {
+        failed.signs = failed.signs.union(Signs::of_kind(&before.kind));
     }
-    outcome
+    failed.signs = failed.signs.and_if(matches!(event.kind, EventKind::Failed { .. }), Sign::GivenUp);
+    failed
 }

@@ -1,114 +1,16 @@
-//! Signs: the yes-or-no facts that causes are told by. Whatever a source says, in its own words or in facts, comes down
-//! to a set of signs, a phase and a reply code; so each cause is judged once for each such combination, not once for each
-//! attempt.
+//! Signs and phases in the words of mail systems: Exchange, Postfix, Exim, Sendmail, and this gateway.
 
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use protocol::{
-    smtp::{FailureKind, Phase},
-    tls::{Alert, CertificateFault, Ending, HandshakeFacts, KeyExchange, Side, WireVersion},
+use protocol::smtp::Phase;
+
+use super::{
+    handshake::{DH_BITS_MIN, is_about_certificate, signs_of_own_alert},
+    sign::{Sign, Signs},
 };
 
-/// What was observed. The words are those of the side that makes the attempt.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u8)]
-pub enum Sign {
-    // How the connection, or the wait for it, ended.
-    DnsFailed,
-    HostNotFound,
-    ConnectionRefused,
-    TimedOut,
-    Unreachable,
-    ConnectionReset,
-    ConnectionClosed,
-    // STARTTLS.
-    StartTlsRequiredHere,
-    StartTlsRequiredThere,
-    StartTlsNotOffered,
-    StartTlsMasked,
-    StartTlsRefused,
-    /// Only a capture says so: a client may have other reasons to leave.
-    LeftWithoutStartTls,
-    // The handshake, as far as it came.
-    HandshakeFailed,
-    ServerHelloSeen,
-    NoServerHello,
-    AlertHandshakeFailure,
-    AlertProtocolVersion,
-    AlertInsufficientSecurity,
-    AlertAboutCertificate,
-    AlertEncrypted,
-    /// It was this side that broke it off, by an alert.
-    AlertHere,
-    VersionNotSupportedHere,
-    NoSharedCipherSaid,
-    /// Schannel's word where cipher suites or versions do not meet.
-    AlgorithmMismatch,
-    ClientCertificateAsked,
-    ClientCertificateSaid,
-    WeakDh,
-    TlsEstablished,
-    // The server's certificate.
-    CertificateExpired,
-    CertificateNotYetValid,
-    CertificateUntrusted,
-    CertificateNameMismatch,
-    CertificateWeak,
-    // What replies say.
-    Greylisted,
-    TooManyConnections,
-    TooFast,
-    Overloaded,
-    RecipientUnknown,
-    MailboxFull,
-    TooLarge,
-    PolicyRejection,
-    AuthenticationRequired,
-    MailLoop,
-    Expired,
-    DaneFailed,
-    MtaStsFailed,
-    // What the sender makes of it.
-    /// It tries no more, whatever the reply was.
-    GivenUp,
-}
-
-/// A set of signs.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Signs(u64);
-
 impl Signs {
-    pub fn has(self, sign: Sign) -> bool {
-        self.0 & (1 << sign as u8) != 0
-    }
-
-    pub fn any(self, signs: &[Sign]) -> bool {
-        signs.iter().any(|sign| self.has(*sign))
-    }
-
-    pub fn add(&mut self, sign: Sign) {
-        self.0 |= 1 << sign as u8;
-    }
-
-    pub fn and(mut self, sign: Sign) -> Self {
-        self.add(sign);
-        self
-    }
-
-    pub fn and_if(self, is_so: bool, sign: Sign) -> Self {
-        if is_so { self.and(sign) } else { self }
-    }
-
-    /// True if nothing tells why.
-    pub fn are_silent(self) -> bool {
-        self.0 & !(1 << Sign::GivenUp as u8) == 0
-    }
-
-    pub fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
     /// What mail systems say of a failure, in replies and logs: Exchange, Postfix, Exim, Sendmail, and this gateway.
     pub fn of_text(text: &str) -> Self {
         let mut signs = Self::default();
@@ -136,92 +38,12 @@ impl Signs {
         let alert =
             text.split_once("client sent alert ").and_then(|(_, number)| number.split(' ').next()?.parse().ok());
         if !alert.is_some_and(is_about_certificate) && !text.contains("verify failed") {
-            for sign in CERTIFICATE_FAULTS {
-                self.0 &= !(1 << sign as u8);
-            }
+            self = CERTIFICATE_FAULTS.into_iter().fold(self, Self::without);
         }
         if alert.is_some() || text.contains("client sent an encrypted alert") {
             self = self.union(signs_of_own_alert(alert));
         }
         self.and(Sign::ServerHelloSeen)
-    }
-
-    pub fn of_kind(kind: &FailureKind) -> Self {
-        let sign = match kind {
-            FailureKind::HostNotFound => Sign::HostNotFound,
-            FailureKind::DnsFailure { .. } => Sign::DnsFailed,
-            FailureKind::NullMx
-            | FailureKind::Rejected
-            | FailureKind::BadReply { .. }
-            | FailureKind::AddressNotAllowed { .. }
-            | FailureKind::Local { .. } => return Self::default(),
-            FailureKind::ConnectionRefused => Sign::ConnectionRefused,
-            FailureKind::NetworkUnreachable => Sign::Unreachable,
-            FailureKind::ConnectionReset => Sign::ConnectionReset,
-            FailureKind::ConnectionClosed | FailureKind::TlsBroken { .. } => Sign::ConnectionClosed,
-            FailureKind::TimedOut { .. } => Sign::TimedOut,
-            FailureKind::HandshakeFailed { detail } => return Self::of_text(detail).and(Sign::HandshakeFailed),
-            FailureKind::StartTlsNotOffered => {
-                return Self::default().and(Sign::StartTlsNotOffered).and(Sign::StartTlsRequiredHere);
-            }
-            FailureKind::StartTlsMasked => {
-                return Self::default().and(Sign::StartTlsMasked).and(Sign::StartTlsRequiredHere);
-            }
-            FailureKind::ExtensionMissing { .. } => return Self::default(),
-            FailureKind::TooLarge { .. } => Sign::TooLarge,
-            FailureKind::MailLoop => Sign::MailLoop,
-            FailureKind::Expired { cause } => {
-                let before = cause.as_deref().map(Self::of_kind).unwrap_or_default();
-                return before.and(Sign::Expired);
-            }
-        };
-        Self::default().and(sign)
-    }
-
-    pub fn of_handshake(facts: &HandshakeFacts) -> Self {
-        let mut signs = Self::default();
-        let seen = if facts.server_hello.is_some() { Sign::ServerHelloSeen } else { Sign::NoServerHello };
-        signs.add(seen);
-        if facts.completed {
-            signs.add(Sign::TlsEstablished);
-        } else {
-            signs.add(Sign::HandshakeFailed);
-        }
-        for alert in facts.alerts.iter().filter(|alert| alert.description != Some(Alert::CLOSE_NOTIFY)) {
-            signs = signs.union(signs_of_alert(alert));
-        }
-        if let Some(ended) = facts.ended.filter(|ended| ended.by == Side::Server && !facts.completed) {
-            signs.add(match ended.how {
-                Ending::Fin => Sign::ConnectionClosed,
-                Ending::Reset => Sign::ConnectionReset,
-                Ending::Silence => Sign::TimedOut,
-            });
-        }
-        if facts.client_certificate_requested {
-            signs.add(Sign::ClientCertificateAsked);
-        }
-        let hello = facts.server_hello.as_ref();
-        if let Some(KeyExchange::DiffieHellman { prime_bits }) = hello.and_then(|hello| hello.key_exchange)
-            && prime_bits < DH_BITS_MIN
-        {
-            signs.add(Sign::WeakDh);
-        }
-        // A server that chose a version which was not offered: it speaks nothing else.
-        if let (Some(client), Some(server)) = (&facts.client_hello, hello)
-            && !facts.completed
-            && server.version < lowest(client.versions.iter().copied())
-        {
-            signs.add(Sign::VersionNotSupportedHere);
-        }
-        // A fault that nobody took offence at keeps no mail from flowing.
-        let refused_here = facts
-            .alerts
-            .iter()
-            .any(|alert| alert.by == Side::Client && alert.description.is_none_or(is_about_certificate));
-        if let Some(sign) = facts.certificate_fault.filter(|_| refused_here).and_then(sign_of_certificate) {
-            signs.add(sign);
-        }
-        signs
     }
 
     /// Where a conversation stood, for sources that tell it in words of their own.
@@ -253,9 +75,6 @@ const PHASES: [(&str, Phase); 18] = [
     ("in response to end of data", Phase::EndOfData),
 ];
 
-/// Below this, OpenSSL and GnuTLS refuse a Diffie-Hellman prime at their lowest sane settings (Logjam, 2015).
-const DH_BITS_MIN: u32 = 1024;
-
 const CERTIFICATE_FAULTS: [Sign; 5] = [
     Sign::CertificateExpired,
     Sign::CertificateNotYetValid,
@@ -263,52 +82,6 @@ const CERTIFICATE_FAULTS: [Sign; 5] = [
     Sign::CertificateNameMismatch,
     Sign::CertificateWeak,
 ];
-
-/// no_certificate … access_denied.
-fn is_about_certificate(alert: u8) -> bool {
-    (41..=49).contains(&alert)
-}
-
-fn lowest(versions: impl Iterator<Item = WireVersion>) -> WireVersion {
-    versions.min().unwrap_or(WireVersion(0))
-}
-
-/// RFC 8446 section 6.2.
-fn signs_of_alert(alert: &Alert) -> Signs {
-    let sign = match (alert.by, alert.description) {
-        (Side::Client, description) => return signs_of_own_alert(description),
-        (Side::Server, None) => Sign::AlertEncrypted,
-        (Side::Server, Some(Alert::HANDSHAKE_FAILURE)) => Sign::AlertHandshakeFailure,
-        (Side::Server, Some(Alert::PROTOCOL_VERSION)) => Sign::AlertProtocolVersion,
-        (Side::Server, Some(Alert::INSUFFICIENT_SECURITY)) => Sign::AlertInsufficientSecurity,
-        // bad_certificate … unknown_ca, access_denied, certificate_required: about the client's certificate.
-        (Side::Server, Some(41..=46 | 48 | 49 | 116)) => Sign::AlertAboutCertificate,
-        (Side::Server, Some(_)) => return Signs::default(),
-    };
-    Signs::default().and(sign)
-}
-
-/// What the client says of the server, which is all that a capture may have of its reasons.
-fn signs_of_own_alert(description: Option<u8>) -> Signs {
-    let signs = Signs::default().and(Sign::AlertHere);
-    match description {
-        Some(Alert::PROTOCOL_VERSION) => signs.and(Sign::VersionNotSupportedHere),
-        Some(Alert::CERTIFICATE_EXPIRED) => signs.and(Sign::CertificateExpired),
-        Some(Alert::UNKNOWN_CA) => signs.and(Sign::CertificateUntrusted),
-        _ => signs,
-    }
-}
-
-fn sign_of_certificate(fault: CertificateFault) -> Option<Sign> {
-    match fault {
-        CertificateFault::Expired => Some(Sign::CertificateExpired),
-        CertificateFault::NotYetValid => Some(Sign::CertificateNotYetValid),
-        CertificateFault::SelfSigned | CertificateFault::Untrusted => Some(Sign::CertificateUntrusted),
-        CertificateFault::NameMismatch => Some(Sign::CertificateNameMismatch),
-        CertificateFault::Weak => Some(Sign::CertificateWeak),
-        CertificateFault::Invalid => None,
-    }
-}
 
 /// Phrases as servers and logs have them; letter case does not matter.
 const TEXTS: [(Sign, &[&str]); 39] = [
@@ -677,12 +450,5 @@ mod tests {
             let expected = expected.iter().fold(Signs::default(), |signs, sign| signs.and(*sign));
             assert_eq!(Signs::of_text(text), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn a_set_holds_each_sign() {
-        assert!((Sign::MtaStsFailed as u8) < 64);
-        let signs = Signs::default().and(Sign::DnsFailed).and(Sign::MtaStsFailed);
-        assert!(signs.has(Sign::DnsFailed) && signs.has(Sign::MtaStsFailed) && !signs.has(Sign::TimedOut));
     }
 }

@@ -1,11 +1,10 @@
 //! Findings: a cause, how sure it is, whom it holds for, how that is known, and what to do.
 
-use std::fmt;
-
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::{contrast::Split, evidence::Source, experiment::Experiment};
+use super::experiment::Experiment;
+use crate::{causes::Remedy, comparison::Split, evidence::Source};
 
 /// What keeps mail from flowing.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -68,31 +67,4 @@ pub struct Piece {
     /// Where to find it: a session, a file's line, a stream.
     #[serde(rename = "where")]
     pub place: String,
-}
-
-/// Something to do.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct Remedy {
-    pub side: Side,
-    pub action: String,
-}
-
-/// Who can do it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Side {
-    Destination,
-    Gateway,
-    Network,
-}
-
-/// As in JSON.
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Destination => "destination",
-            Self::Gateway => "gateway",
-            Self::Network => "network",
-        })
-    }
 }

@@ -2,20 +2,16 @@
 
 use std::borrow::Cow;
 
-use protocol::smtp::EnhancedCode;
 use trace::{
-    exchange_error,
+    ForeignFormat, exchange_error,
     message_trace::{Column, Row, custom_value},
 };
 
-use super::domain;
-use crate::{
-    evidence::{Evidence, Observed, Outcome, Place, Source},
-    signs::{Sign, Signs},
-};
+use super::words::{codes, domain};
+use crate::evidence::{Attempt, Evidence, Failed, Place, Sign, Signs, Source};
 
 /// Adds what a row tells of an attempt, if it does; `line` is its number in the file, from 1.
-pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, line: u64) {
+pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Row, file: &str, line: u64) {
     let event = row[Column::EventId].to_ascii_uppercase();
     let worked = matches!(event.as_str(), "SEND" | "SENDEXTERNAL" | "DELIVER");
     if !worked && !matches!(event.as_str(), "DEFER" | "FAIL" | "SENDDEFER") {
@@ -33,6 +29,7 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
     let words = container.as_ref().and_then(|container| container.last_error).unwrap_or(status);
     let (code, enhanced) = codes(words);
     let some = |column: Column| Some(&row[column]).filter(|text| !text.is_empty());
+    let cow = |column: Column| some(column).map(Cow::from);
     let host = some(Column::ServerHostname).or_else(|| container.as_ref().and_then(|container| container.host));
     let address = some(Column::ServerIp).or_else(|| container.as_ref().and_then(|container| container.address));
     let recipient = &row[Column::RecipientAddress];
@@ -41,71 +38,38 @@ pub fn add_row(evidence: &mut Evidence, source: Source, row: &Row, file: &str, l
         some(Column::NetworkMessageId).or_else(|| some(Column::MessageId)).or_else(|| some(Column::InternalMessageId));
     let port = custom_value(data, "DestinationPort").and_then(|port| port.parse().ok()).unwrap_or(25);
     let tls = custom_value(data, "TlsVersion").zip(custom_value(data, "TlsCipher"));
-    let observed = Observed {
+    let attempt = Attempt {
         at: row.at,
-        session: session(&row[Column::SourceContext]),
-        message: id,
-        recipient: some(Column::RecipientAddress),
-        message_id: some(Column::MessageId),
-        // One transport of Exim's leads to all hosts.
-        connector: some(Column::ConnectorId).filter(|_| source != Source::EximLog),
-        node: some(Column::ClientHostname),
+        session: session(&row[Column::SourceContext]).map(Cow::from),
+        message: id.map(Cow::from),
+        recipient: cow(Column::RecipientAddress),
+        message_id: cow(Column::MessageId),
+        connector: cow(Column::ConnectorId).filter(|_| format.has_connectors),
+        node: cow(Column::ClientHostname),
         source_address: row[Column::ClientIp].parse().ok(),
-        destination: host.map(|host| (host, port)),
+        destination: host.map(|host| (host.into(), port)),
         destination_address: address.and_then(|address| address.parse().ok()),
-        tls_policy: custom_value(data, "TlsPolicy"),
-        tls,
+        tls_policy: custom_value(data, "TlsPolicy").map(Cow::from),
+        tls: tls.map(|(version, cipher)| (version.into(), cipher.into())),
         message_bytes: row[Column::TotalBytes].parse().ok(),
-        sender_domain: domain(&row[Column::SenderAddress]),
-        recipient_domain: domain(recipient),
-        outcome: if worked {
-            Outcome::Worked
-        } else {
-            Outcome::Failed {
-                phase: Signs::phase_of_text(&text),
-                signs: Signs::of_text(&text).and_if(event == "FAIL", Sign::GivenUp),
-                code,
-                enhanced,
-                text: &told,
-            }
-        },
-        ..Observed::by(source)
+        sender_domain: domain(&row[Column::SenderAddress]).map(Cow::from),
+        recipient_domain: domain(recipient).map(Cow::from),
+        failure: (!worked).then(|| Failed {
+            phase: Signs::phase_of_text(&text),
+            signs: Signs::of_text(&text).and_if(event == "FAIL", Sign::GivenUp),
+            code,
+            enhanced,
+            text: told,
+        }),
+        ..Attempt::by(Source::Log(format))
     };
-    evidence.add(&observed, || Some(Place::Line { file: file.to_owned(), line }));
+    evidence.add(&attempt, || Some(Place::Line { file: file.to_owned(), line }));
 }
 
 /// Exchange and this gateway begin a session's context with its id, 16 hex digits: `08D5F1B2E8E1A8C3;250 2.6.0 …`.
 fn session(context: &str) -> Option<&str> {
     let (id, _) = context.split_once(';').unwrap_or((context, ""));
     (id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
-}
-
-/// The first reply in a text: `451 4.7.1 …`, wherever it stands.
-pub(super) fn codes(text: &str) -> (Option<u16>, Option<EnhancedCode>) {
-    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || "<>()[]{}'\",;:=".contains(c)).collect();
-    let mut enhanced = words.iter().filter_map(|word| enhanced_code(word));
-    let code = words.iter().enumerate().find_map(|(at, word)| {
-        let code: u16 = word.parse().ok().filter(|code| (400..600).contains(code) && word.len() == 3)?;
-        // A number alone may be anything; with an enhanced code behind it, or at the beginning, it is a reply's.
-        let is_followed = words.get(at + 1).is_some_and(|next| enhanced_code(next).is_some());
-        (at == 0 || is_followed || words.get(at.wrapping_sub(1)).is_some_and(|before| *before == "said"))
-            .then_some(code)
-    });
-    (code.or_else(|| quoted(text)), enhanced.next())
-}
-
-/// A reply without an enhanced code, after a colon: `… after RCPT TO:<a@b>: 550 No such person`.
-fn quoted(text: &str) -> Option<u16> {
-    text.split(": ").skip(1).find_map(|quoted| {
-        let (code, _) = quoted.split_once([' ', '-']).filter(|(code, _)| code.len() == 3)?;
-        code.parse().ok().filter(|code| (400..600).contains(code))
-    })
-}
-
-fn enhanced_code(word: &str) -> Option<EnhancedCode> {
-    let (code, _) = EnhancedCode::parse_prefix(word.trim_start_matches('#'))?;
-    // An address looks much the same.
-    (code.subject < 10).then_some(code)
 }
 
 #[cfg(test)]
@@ -145,17 +109,8 @@ mod tests {
             row.set(Column::MessageId, "<1@a>");
             row.set(Column::RecipientStatus, status);
             let mut evidence = Evidence::default();
-            add_row(&mut evidence, Source::TrackingLog, &row, "a.log", 3);
+            add_row(&mut evidence, &trace::message_trace::TRACKING_LOG, &row, "a.log", 3);
             assert_eq!(diagnose(&evidence)[0].cause, expected, "{status}");
         }
-    }
-
-    #[test]
-    fn codes_are_found_where_they_stand() {
-        let code = |class, subject, detail| Some(EnhancedCode { class, subject, detail });
-        assert_eq!(codes("451 4.7.1 later"), (Some(451), code(4, 7, 1)));
-        assert_eq!(codes("host a said: 450 4.2.0 x"), (Some(450), code(4, 2, 0)));
-        assert_eq!(codes("took 450 ms to 10.0.0.1"), (None, None));
-        assert_eq!(codes("rejected while sending RCPT TO: 550 No such person"), (Some(550), None));
     }
 }

@@ -1,0 +1,118 @@
+//! A cause, how it is told by symptoms, and what to do about it.
+
+use std::fmt;
+
+use protocol::smtp::Phase;
+use serde::Serialize;
+
+pub(super) use crate::evidence::{Sign, Symptom};
+
+/// A named reason why delivery fails.
+#[derive(Clone, Copy, Debug)]
+pub struct Cause {
+    /// Stable, kebab-case, as in JSON.
+    pub id: &'static str,
+    /// Reads on after the destination's name.
+    pub does: &'static str,
+    /// How sure one such failure alone makes us, from 0 to 1.
+    pub(crate) likelihood: fn(&Symptom) -> f64,
+    pub(crate) remedies: &'static [(Side, &'static str)],
+    pub(crate) check: Check,
+    /// Changes on this side that help where it is the cause. Empty: none that a probe could make.
+    pub(crate) cured_by: &'static [Aspect],
+}
+
+/// What verifies a cause.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Check {
+    Probe,
+    Dns,
+    Trace,
+}
+
+/// What a change touches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Aspect {
+    Address,
+    PacketSize,
+    ClientHello,
+    ServerName,
+    Certificate,
+    KeyStrength,
+    Cipher,
+    Version,
+    Encryption,
+}
+
+/// Something to do.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Remedy {
+    pub side: Side,
+    pub action: String,
+}
+
+/// Who can do it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    Destination,
+    Gateway,
+    Network,
+}
+
+/// As in JSON.
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Destination => "destination",
+            Self::Gateway => "gateway",
+            Self::Network => "network",
+        })
+    }
+}
+
+impl Cause {
+    pub(crate) fn remedies(&self) -> Vec<Remedy> {
+        self.remedies.iter().map(|(side, action)| Remedy { side: *side, action: (*action).to_owned() }).collect()
+    }
+}
+
+impl PartialEq for Cause {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Symptom {
+    pub(super) fn has(&self, sign: Sign) -> bool {
+        self.signs.has(sign)
+    }
+
+    /// Subject and detail of the enhanced code (RFC 3463), whatever its class: a queue turns 4 into 5 in the end.
+    pub(super) fn is_enhanced(&self, subject: u16, detail: u16) -> bool {
+        self.enhanced.is_some_and(|code| (code.subject, code.detail) == (subject, detail))
+    }
+
+    /// Not refused for good, as far as is known.
+    pub(super) fn is_transient(&self) -> bool {
+        self.code.is_none_or(|code| code < 500)
+    }
+
+    pub(super) fn is_permanent(&self) -> bool {
+        self.code.is_some_and(|code| code >= 500)
+    }
+
+    pub(super) fn is_in_handshake(&self) -> bool {
+        self.phase == Some(Phase::Handshake) || (self.phase.is_none() && self.has(Sign::HandshakeFailed))
+    }
+
+    pub(super) fn has_alert(&self) -> bool {
+        self.signs.any(&[
+            Sign::AlertHandshakeFailure,
+            Sign::AlertProtocolVersion,
+            Sign::AlertInsufficientSecurity,
+            Sign::AlertAboutCertificate,
+            Sign::AlertEncrypted,
+        ])
+    }
+}

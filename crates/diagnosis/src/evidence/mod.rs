@@ -1,0 +1,250 @@
+//! Evidence: attempts to deliver, whatever told of them, each a compact record.
+
+mod attempt;
+mod captured;
+mod dimension;
+mod intern;
+mod joining;
+mod newest;
+mod record;
+mod signs;
+mod source;
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    hash::{BuildHasher, RandomState},
+    net::IpAddr,
+};
+
+use jiff::Timestamp;
+use protocol::tls::{CipherSuite, WireVersion};
+
+pub use attempt::{Attempt, Connection, Failed};
+pub use captured::Clock;
+use dimension::DIMENSIONS;
+pub use dimension::Dimension;
+use intern::Interner;
+pub use joining::Joined;
+pub(crate) use joining::Joining;
+use joining::Met;
+use newest::Newest;
+pub use record::Symptom;
+pub(crate) use record::{Example, Offer, Record};
+pub use signs::{Sign, Signs};
+pub use source::{Place, Source, in_words};
+
+/// `host:port` as a probe reads it back: an IPv6 address is in brackets.
+fn with_port((host, port): (&str, u16)) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Examples kept of each symptom at each destination.
+const EXAMPLES_MAX: usize = 3;
+/// Symptoms of which examples are kept: foreign text must not fill the memory.
+const EXAMPLES_OF_MAX: usize = 10_000;
+
+/// Attempts, ready to be explained.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    pub(crate) records: Vec<Record>,
+    pub(crate) names: Interner<String>,
+    pub(crate) symptoms: Interner<Symptom>,
+    pub(crate) offers: Interner<Offer>,
+    pub(crate) agreed: Interner<(WireVersion, CipherSuite)>,
+    connectors: BTreeSet<u32>,
+    examples: HashMap<(u32, u32), Vec<Example>>,
+    hasher: RandomState,
+    newest: Newest,
+    told: u64,
+    /// `None`: what is added is of one source.
+    joining: Option<Box<Joining>>,
+}
+
+impl Evidence {
+    /// Keeps so many attempts of each way of failing in full, and as many that worked.
+    pub fn keeping(attempts: usize) -> Self {
+        Self { newest: Newest::of_each(attempts), ..Self::default() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// What is added from now on is of several sources, which may tell of the same attempts: those become one. Until
+    /// [`Evidence::joined`] attempts wait here, those of the last source excepted.
+    pub fn join(&mut self) {
+        self.joining.get_or_insert_default();
+    }
+
+    /// A capture's session, for the logs of its connection that are added after it.
+    /// Given back where nothing is joined, or no more can be held.
+    pub fn hold(&mut self, session: capture::Session, file: &str) -> Option<capture::Session> {
+        let Some(joining) = &mut self.joining else { return Some(session) };
+        let rest = joining.hold_session(session, file);
+        self.told += u64::from(rest.is_none());
+        rest
+    }
+
+    /// No further source follows the one that is added now: of it, nothing has to wait.
+    pub fn last_source(&mut self) {
+        if let Some(joining) = &mut self.joining {
+            joining.is_last_source = true;
+        }
+    }
+
+    /// All sources were added: what waited for others is given back.
+    pub(crate) fn end_joining(&mut self) -> Option<Joining> {
+        self.joining.take().map(|joining| *joining)
+    }
+
+    /// How many attempts sources told of, those that were told of twice counted twice.
+    pub fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// Adds an attempt. `place` is asked where it is kept as an example, or in full.
+    pub fn add(&mut self, attempt: &Attempt<'_>, place: impl Fn() -> Option<Place>) {
+        self.told += 1;
+        let places = || place().map(|place| (attempt.source, place)).into_iter().collect::<Vec<_>>();
+        match self.joining.as_mut().map(|joining| joining.meet(attempt, places)) {
+            None | Some(Met::Nobody) => self.record(attempt, places),
+            Some(Met::Complete(attempt)) => self.record_kept(&attempt),
+            Some(Met::Held) => {}
+        }
+    }
+
+    pub(crate) fn record_kept(&mut self, attempt: &Attempt<'static>) {
+        self.record(attempt, || attempt.places.clone());
+    }
+
+    fn record(&mut self, attempt: &Attempt<'_>, places: impl Fn() -> Vec<(Source, Place)>) {
+        let mut values = [0; DIMENSIONS];
+        let mut set = |dimension: Dimension, number: u32| values[dimension as usize] = number;
+        let names = &mut self.names;
+        let mut name =
+            |text: Option<&Cow<'_, str>>| text.map_or(0, |text| names.number(text.as_ref(), || text.to_string()));
+        set(Dimension::TlsPolicy, name(attempt.tls_policy.as_ref()));
+        set(Dimension::Node, name(attempt.node.as_ref()));
+        set(Dimension::TlsVersion, name(attempt.tls.as_ref().map(|tls| &tls.0)));
+        set(Dimension::Cipher, name(attempt.tls.as_ref().map(|tls| &tls.1)));
+        set(Dimension::SenderDomain, name(attempt.sender_domain.as_ref()));
+        set(Dimension::RecipientDomain, name(attempt.recipient_domain.as_ref()));
+        let mut address = |ip: Option<IpAddr>| ip.map_or(0, |ip| self.names.number(&ip, || ip.to_string()));
+        set(Dimension::SourceAddress, address(attempt.source_address));
+        set(Dimension::DestinationAddress, address(attempt.destination_address));
+        let host = attempt.destination.as_ref().map(|(host, port)| (host.as_ref(), *port));
+        let host = host.map_or(0, |host| self.names.number(&host, || with_port(host)));
+        set(Dimension::DestinationHost, host);
+        let connector = attempt.connector.as_deref();
+        let connector = connector.map(|name| self.names.number(&("connector", name), || name.to_owned()));
+        self.connectors.extend(connector);
+        // A TLS report counts by domain what worked, and by host what failed.
+        let is_by_domain = host == 0 || attempt.source == Source::TlsReport;
+        let group = connector.unwrap_or(if is_by_domain { values[Dimension::RecipientDomain as usize] } else { host });
+        let symptom = self.symptom(attempt);
+        if symptom != 0 {
+            self.keep_example(group, symptom, attempt, &places);
+        }
+        self.newest.add(group, symptom, attempt, places);
+        let (offer, agreed) = (self.offer(attempt), self.agreed(attempt));
+        self.records.push(Record {
+            at: attempt.at.map_or(i64::MIN, Timestamp::as_millisecond),
+            delivery: self.delivery(attempt),
+            message_bytes: attempt.message_bytes.unwrap_or(0),
+            group,
+            destination: host,
+            values,
+            symptom,
+            offer,
+            agreed,
+        });
+    }
+
+    fn delivery(&self, attempt: &Attempt<'_>) -> u64 {
+        let hash = |message: &str| self.hasher.hash_one((message, attempt.recipient.as_deref())) | 1;
+        attempt.message.as_deref().map_or(0, hash)
+    }
+
+    fn symptom(&mut self, attempt: &Attempt<'_>) -> u32 {
+        let Some(Failed { phase, signs, code, enhanced, .. }) = &attempt.failure else { return 0 };
+        let mut signs = signs.union(attempt.handshake.as_deref().map(Signs::of_handshake).unwrap_or_default());
+        if attempt.tls.is_some() {
+            signs.add(Sign::TlsEstablished);
+        }
+        let symptom = Symptom { phase: *phase, code: *code, enhanced: *enhanced, signs };
+        self.symptoms.number(&symptom, || symptom)
+    }
+
+    fn keep_example(
+        &mut self,
+        group: u32,
+        symptom: u32,
+        attempt: &Attempt<'_>,
+        places: &impl Fn() -> Vec<(Source, Place)>,
+    ) {
+        let is_full = self.examples.len() >= EXAMPLES_OF_MAX && !self.examples.contains_key(&(group, symptom));
+        if is_full {
+            return;
+        }
+        let examples = self.examples.entry((group, symptom)).or_default();
+        let Some(text) = attempt.failure.as_ref().map(|failed| failed.text.as_ref()) else { return };
+        // What follows the text is the handshake's, which differs by its times at least.
+        let is_same = |known: &Example| {
+            known.text.strip_prefix(text).is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
+        };
+        if examples.len() >= EXAMPLES_MAX || examples.iter().any(is_same) {
+            return;
+        }
+        let mut text = text.to_owned();
+        // Some sources' words have it already.
+        let handshake =
+            attempt.handshake.as_deref().map(ToString::to_string).filter(|handshake| !text.contains(handshake));
+        if let Some(handshake) = handshake {
+            text = format!("{text}: {handshake}");
+        }
+        let (source, places) = (attempt.source, places());
+        let own = places.iter().find(|(of, _)| *of == source);
+        let file = own.and_then(|(_, place)| place.file()).map(str::to_owned);
+        examples.push(Example { source, place: in_words(&places), file, text });
+    }
+
+    fn offer(&mut self, attempt: &Attempt<'_>) -> u32 {
+        let Some(hello) = attempt.handshake.as_ref().and_then(|facts| facts.client_hello.as_ref()) else { return 0 };
+        let make = || Offer { versions: hello.versions.clone(), suites: hello.cipher_suites.clone() };
+        self.offers.number(&(&hello.versions, &hello.cipher_suites), make)
+    }
+
+    fn agreed(&mut self, attempt: &Attempt<'_>) -> u32 {
+        let facts = attempt.handshake.as_ref().filter(|facts| facts.completed);
+        let Some(hello) = facts.and_then(|facts| facts.server_hello.as_ref()) else { return 0 };
+        let agreed = (hello.version, hello.cipher_suite);
+        self.agreed.number(&agreed, || agreed)
+    }
+
+    /// How many attempts of a kind are kept in full.
+    pub(crate) fn kept(&self) -> usize {
+        self.newest.limit()
+    }
+
+    pub(crate) fn newest(&self, group: u32, symptom: u32) -> &[Attempt<'static>] {
+        self.newest.of(group, symptom)
+    }
+
+    pub(crate) fn examples(&self, group: u32, symptom: u32) -> &[Example] {
+        self.examples.get(&(group, symptom)).map_or(&[], Vec::as_slice)
+    }
+
+    /// True if a group's number is a connector's, not a host's or a domain's.
+    pub(crate) fn is_connector(&self, group: u32) -> bool {
+        self.connectors.contains(&group)
+    }
+
+    pub(crate) fn name(&self, number: u32) -> &str {
+        self.names.get(number).map_or("", String::as_str)
+    }
+}
