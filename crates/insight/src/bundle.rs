@@ -138,7 +138,7 @@ fn handshakes(attempts: &[&Attempt<'_>]) -> Vec<Value> {
             "tls_policy": attempt.tls_policy,
             "destination": attempt.destination.as_ref().map(|(host, port)| format!("{host}:{port}")),
             "destination_address": attempt.destination_address,
-            "source": attempt.source,
+            "source": attempt.source.name(),
             "where": diagnosis::in_words(&attempt.places),
             "facts": facts,
         }))

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use store::{Store, TraceQuery};
 use trace::Event;
 
-use crate::{Addresses, Pages, excerpts, report};
+use crate::{Addresses, Pages, excerpts, report, views::FindingView};
 
 /// What was read.
 #[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize)]
@@ -21,7 +21,8 @@ pub struct Read {
 
 /// The documented JSON of findings.
 pub fn findings_json(findings: &[&Finding], read: &Read) -> Value {
-    json!({ "findings": findings, "read": read })
+    let views: Vec<FindingView> = findings.iter().map(|finding| FindingView::from(*finding)).collect();
+    json!({ "findings": views, "read": read })
 }
 
 /// Evidence, and where it is from.

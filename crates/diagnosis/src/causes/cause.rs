@@ -3,7 +3,6 @@
 use std::fmt;
 
 use protocol::smtp::Phase;
-use serde::Serialize;
 
 pub(super) use crate::evidence::{Sign, Symptom};
 
@@ -45,15 +44,14 @@ pub enum Aspect {
 }
 
 /// Something to do.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Remedy {
     pub side: Side,
     pub action: String,
 }
 
 /// Who can do it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Side {
     Destination,
     Gateway,

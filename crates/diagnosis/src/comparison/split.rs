@@ -1,14 +1,11 @@
 //! A split: where failing and working attempts part, and how clearly.
 
-use serde::{Serialize, Serializer};
-
 use crate::evidence::Dimension;
 
 /// Where failing and working attempts part.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Split {
     /// Two where one does not part them.
-    #[serde(serialize_with = "joined")]
     pub dimension: Vec<Dimension>,
     pub fails: Vec<String>,
     pub works: Vec<String>,
@@ -22,12 +19,12 @@ pub struct Split {
     pub p_value: f64,
 }
 
-/// `tls-policy`, or `node+recipient-domain`.
-fn joined<S: Serializer>(dimensions: &[Dimension], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&dimensions.iter().map(|dimension| dimension.name()).collect::<Vec<_>>().join("+"))
-}
-
 impl Split {
+    /// `tls-policy`, or `node+recipient-domain`.
+    pub fn dimension_name(&self) -> String {
+        self.dimension.iter().map(|dimension| dimension.name()).collect::<Vec<_>>().join("+")
+    }
+
     /// From 0, no better than chance, to 1, a clean cut (Youden's J over the observed attempts).
     pub fn sharpness(&self) -> f64 {
         let missed = self.of_works - self.worked;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
 use trace::ForeignFormat;
 
 /// What tells of an attempt.
@@ -31,12 +30,6 @@ impl Source {
             Self::Dsn => "dsn",
             Self::TlsReport => "tls-report",
         }
-    }
-}
-
-impl Serialize for Source {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
     }
 }
 

@@ -2,17 +2,14 @@
 
 use std::fmt;
 
-use serde::Serialize;
-
 pub use crate::causes::Aspect;
 use crate::evidence::Attempt;
 
 /// One connection of an experiment.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Step {
     /// The change, as it reads on after "works"; of the first step, how mail goes.
     pub what: String,
-    #[serde(skip)]
     pub aspects: &'static [Aspect],
     pub works: bool,
     /// What was agreed on, or how it failed.
@@ -28,8 +25,7 @@ pub struct ByNode<'a> {
 }
 
 /// What an experiment says of a finding.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// It fails in the same way, and no change of another kind helps.
     Confirmed,
@@ -51,7 +47,7 @@ impl fmt::Display for Verdict {
 }
 
 /// From how mail goes to the smallest change that works.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Experiment {
     pub verdict: Verdict,
     /// For people: why this verdict.
@@ -59,9 +55,7 @@ pub struct Experiment {
     /// How mail goes first, then one change at a time; the last one may work.
     pub steps: Vec<Step>,
     /// How mail goes from each node that was asked.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<Step>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub smallest_change: Option<String>,
 }
 

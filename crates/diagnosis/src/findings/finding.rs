@@ -1,13 +1,12 @@
 //! Findings: a cause, how sure it is, whom it holds for, how that is known, and what to do.
 
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::experiment::Experiment;
 use crate::{causes::Remedy, comparison::Split, evidence::Source};
 
 /// What keeps mail from flowing.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Finding {
     /// Id in the cause catalogue.
     pub cause: &'static str,
@@ -27,7 +26,6 @@ pub struct Finding {
     /// The command that verifies it.
     pub check: String,
     /// What a probe showed, where one was made.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub experiment: Option<Experiment>,
 }
 
@@ -41,30 +39,26 @@ impl Finding {
 }
 
 /// Whom it holds for.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Scope {
     /// Host and port, or the connector where it holds for all of its hosts.
     pub destination: String,
     /// By which the mail leaves, where the source tells.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub connector: Option<String>,
     /// Attempts that failed by it, and all attempts there.
     pub failed: u64,
     pub attempts: u64,
     /// Where failing and working attempts part; absent where they do not, or all fail.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
     /// What all that works has in common.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub works_with: Option<String>,
 }
 
 /// Something to look at.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Piece {
     pub what: String,
     pub source: Source,
     /// Where to find it: a session, a file's line, a stream.
-    #[serde(rename = "where")]
     pub place: String,
 }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, io::Write, path::Path, time::Duration};
 
 use diagnosis::Finding;
+use insight::views::FindingView;
 use serde_json::json;
 
 use super::{
@@ -72,7 +73,7 @@ impl Report {
                 "waited_s": seconds(way.waited),
                 "tries": way.tries,
             })).collect::<Vec<_>>(),
-            "findings": self.findings,
+            "findings": self.findings.iter().map(FindingView::from).collect::<Vec<_>>(),
             "kept": kept,
         })
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use store::{Closed, Incident};
 use uuid::Uuid;
 
-use super::schema;
+use super::{FindingView, schema};
 
 /// One incident. Every key is always there; what does not apply is null.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -36,7 +36,7 @@ pub struct IncidentView {
     #[schemars(schema_with = "schema::time_or_null")]
     pub oldest: Option<Timestamp>,
     /// As in `gatepost why --format json`, when it was last seen.
-    #[schemars(schema_with = "schema::finding")]
+    #[schemars(with = "FindingView")]
     pub finding: Value,
 }
 

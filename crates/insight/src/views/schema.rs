@@ -54,19 +54,6 @@ pub fn closed_because(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "null"], "enum": ["mail-flows", "nothing-pending", "cause-changed", null] })
 }
 
-pub fn finding(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "description": "Also with `scope`, `evidence`, `remedy`, `check` and times.",
-        "required": ["cause", "confidence", "summary"],
-        "properties": {
-            "cause": { "type": "string" },
-            "confidence": { "type": "number", "minimum": 0, "maximum": 1 },
-            "summary": { "type": "string" },
-        },
-    })
-}
-
 pub fn events(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",

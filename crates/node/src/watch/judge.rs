@@ -7,6 +7,7 @@ mod tests;
 use std::time::Duration;
 
 use diagnosis::{Finding, unexplained};
+use insight::views::FindingView;
 use jiff::{SignedDuration, Timestamp};
 use store::{Closed, Incident, Pending};
 use uuid::Uuid;
@@ -148,7 +149,7 @@ impl Facts<'_> {
             pending,
             pending_peak: before.pending_peak.max(pending),
             oldest: self.pending.map(|pending| pending.oldest),
-            finding: serde_json::to_string(finding).unwrap_or_default(),
+            finding: serde_json::to_string(&FindingView::from(finding)).unwrap_or_default(),
             ..before
         }
     }
