@@ -77,7 +77,7 @@ fn is_above(file: &str, below: &str) -> bool {
 fn from_uses(modules: &Modules, way: &[String], module: &Module) -> Vec<String> {
     let mut targets = Vec::new();
     for used in &module.uses {
-        let Some(path) = modules.from_root(way, &used.path) else { continue };
+        let Some(path) = modules.absolute(way, &used.path) else { continue };
         match &used.name {
             Some(name) if used.is_public && !module.says(name) => {}
             Some(_) => targets.extend(modules.file(&path).map(str::to_owned)),
@@ -95,7 +95,7 @@ fn from_uses(modules: &Modules, way: &[String], module: &Module) -> Vec<String> 
 
 fn from_paths(modules: &Modules, way: &[String], module: &Module) -> Vec<String> {
     let paths = (0..module.tokens.len()).filter_map(|at| tokens::path(&module.tokens, at));
-    let paths = paths.filter(|path| path.len() > 1).filter_map(|path| modules.from_root(way, &path));
+    let paths = paths.filter(|path| path.len() > 1).filter_map(|path| modules.absolute(way, &path));
     paths.filter_map(|path| modules.file(&path).map(str::to_owned)).collect()
 }
 

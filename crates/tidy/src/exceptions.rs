@@ -2,7 +2,7 @@
 
 use crate::fault::{
     Exception,
-    Rule::{self, Circle, Layer, LongFile, LongFunction, Place, UnusedDependency},
+    Rule::{self, Circle, Layer, LongFile, LongFunction, UnusedDependency},
 };
 
 const fn exception(rule: Rule, place: &'static str, reason: &'static str) -> Exception {
@@ -88,11 +88,6 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         "settings are in one place, with their documentation",
     ),
     exception(LongFile, "crates/protocol/src/smtp/server/mod.rs", "the states of a session are still one file"),
-    exception(
-        Place,
-        "crates/diagnosis/src/intern.rs",
-        "numbers hashes of texts; the order of the numbers is that of the evidence",
-    ),
     exception(
         Circle,
         "crates/diagnosis/src/diagnose.rs -> crates/diagnosis/src/causes/mod.rs",

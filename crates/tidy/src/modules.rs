@@ -60,7 +60,7 @@ impl Modules {
                 }
                 (Kind::Word(word), Some(_)) if word == "use" => {
                     let end = uses::end(tokens, at);
-                    module.uses.extend(uses::read(&tokens[at.saturating_sub(4)..=end]));
+                    module.uses.extend(uses::read_item(tokens, at));
                     at = end + 1;
                     continue;
                 }
@@ -79,13 +79,13 @@ impl Modules {
     }
 
     /// A path as written in this module, from the root of the crate. `None`: it leads into another crate.
-    pub(crate) fn from_root<S: AsRef<str>>(&self, way: &[String], path: &[S]) -> Option<Way> {
+    pub(crate) fn absolute<S: AsRef<str>>(&self, way: &[String], path: &[S]) -> Option<Way> {
         let mut base = way.to_vec();
         let mut words = path.iter().map(AsRef::as_ref).peekable();
         match words.peek() {
             Some(&"crate") => base.clear(),
             Some(&("self" | "super")) => {}
-            Some(first) => return self.from_name(way, first, path),
+            Some(first) => return self.absolute_by_name(way, first, path),
             None => return None,
         }
         while let Some(word) = words.next_if(|word| ["crate", "self", "super"].contains(word)) {
@@ -97,7 +97,7 @@ impl Modules {
         Some(base)
     }
 
-    fn from_name<S: AsRef<str>>(&self, way: &[String], first: &str, path: &[S]) -> Option<Way> {
+    fn absolute_by_name<S: AsRef<str>>(&self, way: &[String], first: &str, path: &[S]) -> Option<Way> {
         let rest = path.iter().skip(1).map(|word| word.as_ref().to_owned());
         let child: Way = way.iter().cloned().chain([first.to_owned()]).collect();
         if self.0.contains_key(&child) {
@@ -108,7 +108,7 @@ impl Modules {
         if used.path.first().is_some_and(|own| own == first) {
             return None;
         }
-        Some(self.from_root(way, &used.path)?.into_iter().chain(rest).collect())
+        Some(self.absolute(way, &used.path)?.into_iter().chain(rest).collect())
     }
 
     /// The file that defines what this path from the root names. `None`: the path names a module, or another crate's item.
@@ -125,11 +125,11 @@ impl Modules {
             return Some(&module.file);
         }
         if let Some(used) = module.uses.iter().find(|used| used.name.as_ref() == Some(name)) {
-            let target: Way = self.from_root(way, &used.path)?.into_iter().chain(below.iter().cloned()).collect();
+            let target: Way = self.absolute(way, &used.path)?.into_iter().chain(below.iter().cloned()).collect();
             return self.file_within(&target, steps - 1);
         }
         for glob in module.uses.iter().filter(|used| used.name.is_none()) {
-            let Some(target) = self.from_root(way, &glob.path) else { continue };
+            let Some(target) = self.absolute(way, &glob.path) else { continue };
             if self.knows(&target, name, steps - 1) {
                 let target: Way = target.into_iter().chain(rest.iter().cloned()).collect();
                 return self.file_within(&target, steps - 1);
@@ -147,7 +147,7 @@ impl Modules {
             || is_named
             || (steps > 0
                 && globs.any(|glob| {
-                    self.from_root(way, &glob.path).is_some_and(|target| self.knows(&target, name, steps - 1))
+                    self.absolute(way, &glob.path).is_some_and(|target| self.knows(&target, name, steps - 1))
                 }))
     }
 }

@@ -18,19 +18,21 @@ pub(crate) struct Use {
 
 /// All of them, in whatever block they are.
 pub(crate) fn read(tokens: &[Token]) -> Vec<Use> {
-    let mut uses = Vec::new();
-    for (start, token) in tokens.iter().enumerate().filter(|(_, token)| token.word() == Some("use")) {
-        // `impl Trait + use<'a>` names what a type captures.
-        if tokens.get(start + 1).is_some_and(|next| next.is('<')) {
-            continue;
-        }
-        let item = &tokens[start + 1..=end(tokens, start)];
-        let is_public = is_public(&tokens[..start]);
-        let mut rest = item.iter().peekable();
-        tree(&mut rest, &mut Vec::new(), &mut |path, name| {
-            uses.push(Use { path, name, is_public, line: token.line });
-        });
+    let starts = (0..tokens.len()).filter(|start| tokens[*start].word() == Some("use"));
+    starts.flat_map(|start| read_item(tokens, start)).collect()
+}
+
+/// Those of the item whose `use` is here.
+pub(crate) fn read_item(tokens: &[Token], start: usize) -> Vec<Use> {
+    // `impl Trait + use<'a>` names what a type captures.
+    if tokens.get(start + 1).is_some_and(|next| next.is('<')) {
+        return Vec::new();
     }
+    let is_public = is_public(&tokens[..start]);
+    let line = tokens[start].line;
+    let mut uses = Vec::new();
+    let mut rest = tokens[start + 1..=end(tokens, start)].iter().peekable();
+    tree(&mut rest, &mut Vec::new(), &mut |path, name| uses.push(Use { path, name, is_public, line }));
     uses
 }
 

@@ -1,5 +1,7 @@
 //! Every rule finds what is planted for it, and nothing else, in a small house in a temporary folder.
 
+#![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
+
 use std::{fs, path::Path};
 
 use gatepost_tidy::{Exception, Fault, HOUSE, House, Rule, check};
