@@ -26,11 +26,6 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     ),
     exception(
         LongFunction,
-        "crates/capture/src/tcp/analysis.rs::judge",
-        "Wireshark's decisions in Wireshark's order, to be compared side by side",
-    ),
-    exception(
-        LongFunction,
         "crates/diagnosis/src/sources/protocol_log.rs::sessions_are_told_by_how_they_end",
         "a table of cases, one after the other",
     ),
@@ -76,7 +71,6 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         "crates/trace/tests/exim_log.rs::deliveries_say_what_became_of_them",
         "a table of cases, one after the other",
     ),
-    exception(LongFile, "crates/capture/src/dialogue.rs", "client, server and encrypted turns share one state"),
     exception(
         LongFile,
         "crates/diagnosis/src/signs.rs",
@@ -87,7 +81,6 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         "crates/gatepost/src/config/settings.rs",
         "settings are in one place, with their documentation",
     ),
-    exception(LongFile, "crates/protocol/src/smtp/server/mod.rs", "the states of a session are still one file"),
     exception(
         Circle,
         "crates/diagnosis/src/diagnose.rs -> crates/diagnosis/src/causes/mod.rs",
@@ -162,16 +155,6 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         Circle,
         "crates/gatepost/src/node/outbound/worker.rs -> crates/gatepost/src/node/outbound/lane.rs",
         "a lane starts workers, and a worker gives its lane the job back",
-    ),
-    exception(
-        Circle,
-        "crates/lab/src/session.rs -> crates/lab/src/server.rs",
-        "a server starts sessions, and a session asks the server's device",
-    ),
-    exception(
-        Circle,
-        "crates/protocol/src/tls/suite.rs -> crates/protocol/src/tls/facts.rs",
-        "a suite is shown with the version of its handshake",
     ),
     exception(
         Circle,
