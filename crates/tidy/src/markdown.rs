@@ -13,10 +13,16 @@ pub(crate) struct Document {
     pub(crate) text: String,
 }
 
-/// All documents below this folder.
+/// Where documents are, beside the root itself.
+const FOLDERS: [&str; 5] = ["crates", "docs", "fuzz", "samples", "scripts"];
+
+/// All documents of the workspace in this folder. Others may lie in it that are not part of it.
 pub(crate) fn read(root: &Path) -> anyhow::Result<Vec<Document>> {
-    let mut paths = Vec::new();
-    sources::files(root, "md", &mut paths)?;
+    let mut paths = sources::entries(root)?;
+    paths.retain(|path| path.is_file() && path.extension().is_some_and(|ending| ending == "md"));
+    for folder in FOLDERS.map(|folder| root.join(folder)).iter().filter(|folder| folder.exists()) {
+        sources::files(folder, "md", &mut paths)?;
+    }
     let read = paths.iter().map(|path| {
         let text = fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
         Ok(Document { path: sources::relative(path, root), text })

@@ -65,10 +65,7 @@ pub(crate) fn read(root: &Path) -> anyhow::Result<Vec<Source>> {
 
 /// All files with this ending, in order, but for hidden and built ones.
 pub(crate) fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))?;
-    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
-    paths.sort();
-    for path in paths {
+    for path in entries(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let is_ours = !name.starts_with('.') && !["target", "corpus", "artifacts", "node_modules"].contains(&&*name);
         if path.is_dir() && is_ours {
@@ -78,6 +75,14 @@ pub(crate) fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) -> an
         }
     }
     Ok(())
+}
+
+/// What is in a folder, in order.
+pub(crate) fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
 }
 
 pub(crate) fn relative(path: &Path, root: &Path) -> String {
