@@ -9,11 +9,14 @@
 //!
 //! Content of messages is counted and left out, unless it is asked for; so are credentials, always.
 
+mod command;
+mod recognise;
+
 use std::{collections::VecDeque, time::Duration};
 
 use protocol::{
     smtp::Phase,
-    tls::{Alert, Ended, Ending, HandshakeFacts, Observer, Side, WireVersion, record::HANDSHAKE},
+    tls::{Alert, Ended, Ending, HandshakeFacts, Observer, Side, WireVersion},
 };
 use serde::Serialize;
 
@@ -21,6 +24,8 @@ use crate::{
     fields::{Fields, TlsFields},
     tcp::turns::is_alert,
 };
+use command::{Command, Mode};
+use recognise::{is_hello, recognise};
 
 /// One line, or what stands for it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -124,51 +129,6 @@ struct Smtp {
     is_within_reply: bool,
     /// When the content began.
     content_ns: i64,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum Mode {
-    #[default]
-    Commands,
-    /// DATA was said: content comes if 354 does.
-    DataAsked,
-    Content,
-    /// So many bytes of BDAT, and then the next command.
-    Chunk(u64),
-    /// From AUTH to its last reply: whatever the client says may be a password.
-    Credentials,
-    /// STARTTLS was said: TLS comes if 220 does.
-    TlsAsked,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Command {
-    Banner,
-    Ehlo,
-    StartTls,
-    Auth,
-    Mail,
-    Rcpt,
-    Data,
-    EndOfData,
-    Quit,
-    Other,
-}
-
-impl Command {
-    fn phase(self) -> Option<Phase> {
-        match self {
-            Self::Banner => Some(Phase::Banner),
-            Self::Ehlo => Some(Phase::Ehlo),
-            Self::StartTls => Some(Phase::StartTls),
-            Self::Mail => Some(Phase::Mail),
-            Self::Rcpt => Some(Phase::Rcpt),
-            Self::Data => Some(Phase::Data),
-            Self::EndOfData => Some(Phase::EndOfData),
-            Self::Quit => Some(Phase::Quit),
-            Self::Auth | Self::Other => None,
-        }
-    }
 }
 
 impl Dialogue {
@@ -614,31 +574,6 @@ impl Dialogue {
         };
         Some((line.to_vec(), &bytes[end + 1..]))
     }
-}
-
-/// By who speaks first, and how.
-fn recognise(side: Side, bytes: &[u8]) -> Protocol {
-    let ends_word = |at: usize| bytes.get(at).is_none_or(|byte| b" -\r\n".contains(byte));
-    let begins = |words: &[&[u8]]| {
-        words.iter().any(|word| {
-            bytes.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)) && ends_word(word.len())
-        })
-    };
-    match side {
-        _ if is_hello(bytes) => Protocol::Tls,
-        // The banner may have gone by before the capture began.
-        Side::Server if begins(&[b"220", b"250", b"421", b"554"]) => Protocol::Smtp,
-        Side::Client if begins(&[b"EHLO", b"HELO", b"LHLO"]) => Protocol::Smtp,
-        // A client may begin with anything: the server's answer tells what this is.
-        Side::Client => Protocol::Unknown,
-        Side::Server => Protocol::Other,
-    }
-}
-
-/// How TLS begins.
-fn is_hello(bytes: &[u8]) -> bool {
-    // The old form has a length, and then type and version (RFC 5246 appendix E.2).
-    matches!(bytes, [HANDSHAKE, 3, 0..=4, ..] | [0x80..=0xff, _, 1, 3, 0..=3, ..])
 }
 
 fn shortened(text: &str) -> String {

@@ -24,9 +24,11 @@ mod random;
 mod sender;
 mod server;
 mod session;
+mod shared;
 mod tls;
 
 pub use certificate::Identity;
 pub use device::Device;
 pub use sender::send;
-pub use server::{Message, Options, Server};
+pub use server::Server;
+pub use shared::{Message, Options};

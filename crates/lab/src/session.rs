@@ -13,11 +13,8 @@ use socket2::SockRef;
 
 use crate::{
     Device, Message,
-    server::{Role, Shared, lock},
+    shared::{Role, Shared, lock},
 };
-
-/// Whom greylisting knows: client, sender, recipient.
-pub(crate) type Triple = (IpAddr, String, String);
 
 /// A client that says nothing for so long is gone.
 const IDLE_MAX: Duration = Duration::from_secs(300);

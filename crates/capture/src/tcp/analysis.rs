@@ -177,15 +177,7 @@ fn judge(
     round_trip_ns: Option<i64>,
 ) -> Analysis {
     let Segment { sequence, acknowledgment, flags, window, length, .. } = *segment;
-    let is_syn = flags & flag::SYN != 0;
-    forward.base_sequence.get_or_insert(if is_syn { sequence } else { sequence.wrapping_sub(1) });
-    if flags & flag::ACK != 0 {
-        // The other side's numbers began somewhere before.
-        reverse.base_sequence.get_or_insert(acknowledgment.wrapping_sub(1));
-    }
-    if is_syn {
-        forward.window_scale = Some(segment.window_scale);
-    }
+    note_beginning(forward, reverse, segment);
     let mut seen = Analysis::default();
     let is_plain = flags & (flag::SYN | flag::FIN | flag::RST) == 0;
     let is_next = forward.next_sequence == Some(sequence);
@@ -241,6 +233,20 @@ fn judge(
         repeated(forward, reverse, segment, now_ns, round_trip_ns, &mut seen);
     }
     seen
+}
+
+/// Where the numbers of both sides begin, as far as this segment shows it.
+fn note_beginning(forward: &mut Direction, reverse: &mut Direction, segment: &Segment<'_>) {
+    let Segment { sequence, acknowledgment, flags, .. } = *segment;
+    let is_syn = flags & flag::SYN != 0;
+    forward.base_sequence.get_or_insert(if is_syn { sequence } else { sequence.wrapping_sub(1) });
+    if flags & flag::ACK != 0 {
+        // The numbers of the opposite direction began somewhere before.
+        reverse.base_sequence.get_or_insert(acknowledgment.wrapping_sub(1));
+    }
+    if is_syn {
+        forward.window_scale = Some(segment.window_scale);
+    }
 }
 
 /// What holds for probes too: new acknowledgments, and those of bytes that the capture lacks.

@@ -13,11 +13,12 @@ pub mod record;
 pub mod schannel;
 mod suite;
 mod text;
+mod version;
 
 pub use facts::{
     Alert, Certificate, CertificateFault, ClientHello, Ended, Ending, HandshakeFacts, KeyExchange, ServerHello, Side,
-    WireVersion,
 };
 pub use observer::Observer;
 pub use policy::{TlsPolicy, TlsVersion};
 pub use suite::{Bulk, CipherSuite, Mac, SuiteKeyExchange};
+pub use version::WireVersion;

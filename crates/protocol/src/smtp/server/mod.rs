@@ -11,6 +11,7 @@
 //! with the driver, content goes out as it comes in. Only CRLF ends a command, and only CRLF.CRLF ends DATA.
 
 mod content;
+mod policy;
 mod reply;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -23,41 +24,7 @@ use super::{
     dsn::{ORCPT_BYTES_MAX, orcpt_in_ascii},
 };
 use content::{Bdat, Data};
-
-/// What a listener allows.
-pub struct Policy {
-    /// In the banner and in the reply to EHLO.
-    pub hostname: String,
-    /// Bytes of one message.
-    pub size_max: u64,
-    /// Recipients of one message.
-    pub recipients_max: usize,
-    /// Bytes of one line of content, CRLF not counted.
-    pub body_line_max: usize,
-    /// Faults of the client in one session.
-    pub errors_max: u32,
-    /// Commands since the last message that do nothing for one, such as NOOP.
-    pub junk_commands_max: u32,
-    pub starttls: bool,
-    pub command_timeout: Duration,
-    pub data_timeout: Duration,
-    pub recipients: Arc<dyn Recipients>,
-}
-
-impl Policy {
-    /// The first line that a client hears, the same for all.
-    pub fn banner(&self) -> String {
-        format!("220 {} ESMTP Gatepost\r\n", self.hostname)
-    }
-}
-
-/// Which recipients may be named.
-pub trait Recipients: Send + Sync {
-    /// True if the gateway takes mail for the domain, given in lower case and A-labels.
-    fn accepts(&self, domain_key: &str) -> bool;
-    /// Whose postmaster is meant by `<Postmaster>`.
-    fn postmaster_domain(&self) -> Option<String>;
-}
+pub use policy::{Policy, Recipients};
 
 /// What the driver must do next. Output is to be written before the driver waits for anything.
 #[derive(Debug, PartialEq)]
