@@ -15,7 +15,7 @@ use trace::{
     protocol_log::{self, LogType, sessions},
 };
 
-use super::{Gathered, report::counted};
+use super::{Gathered, words::counted};
 
 /// Evidence from files, and what was wrong with some of them.
 pub struct Files {

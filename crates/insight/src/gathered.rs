@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 use store::{Store, TraceQuery};
 use trace::Event;
 
-use crate::{Addresses, Pages, excerpts, report, views::FindingView};
+use crate::{
+    Addresses, Pages, excerpts,
+    views::FindingView,
+    words::{counted, moment},
+};
 
 /// What was read.
 #[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize)]
@@ -62,7 +66,7 @@ impl Gathered {
         query: TraceQuery,
         mut add: impl FnMut(&mut Evidence, &[Event], Option<&str>),
     ) -> store::Result<()> {
-        let since = query.since.map(|since| format!(" since {}", report::moment(since))).unwrap_or_default();
+        let since = query.since.map(|since| format!(" since {}", moment(since))).unwrap_or_default();
         let mut pages = Pages::new(query);
         while let Some(records) = pages.read(store).await? {
             for record in &records {
@@ -78,8 +82,7 @@ impl Gathered {
                 add(&mut self.evidence, history, message.message_id.as_deref());
             }
         }
-        self.sources
-            .push(format!("the gateway's own history of {}{since}", report::counted(self.read.messages, "message")));
+        self.sources.push(format!("the gateway's own history of {}{since}", counted(self.read.messages, "message")));
         Ok(())
     }
 
@@ -90,7 +93,7 @@ impl Gathered {
         if alone > 0 {
             notes.push(format!(
                 "{} were too many to be compared with what other sources tell",
-                report::counted(alone, "attempt")
+                counted(alone, "attempt")
             ));
         }
         self.read = Read {

@@ -29,6 +29,7 @@ mod status;
 pub mod units;
 pub mod views;
 mod waiting;
+mod words;
 
 pub use addresses::Addresses;
 pub use bundle::bundle;

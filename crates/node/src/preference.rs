@@ -8,16 +8,29 @@
 //! report no longer, and mail is taken after that while in any case: it never starves. Only policies that the plan in
 //! force gives to the nodes that report them are preferred, so a retired one never is.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use store::{ConnectorReport, NodeReport, PolicyResults, Store};
 
-use super::{Node, outbound::LeftTo};
+use super::Node;
 use crate::{
     config::{Connector, Hosts},
     fleet::Rollout,
 };
+
+/// The TLS policies of those nodes that what is due is left to for a while.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct LeftTo {
+    /// All of it.
+    pub all: Option<String>,
+    /// By recipient domain.
+    pub domains: BTreeMap<String, String>,
+}
 
 /// A node that has not reported for this long is not counted on.
 const REPORTED_WITHIN: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@
 
 use crate::fault::{
     Exception,
-    Rule::{self, Circle, Layer, Link, LongFile, LongFunction, UnusedDependency},
+    Rule::{self, Circle, Link, LongFunction, UnusedDependency},
 };
 
 const fn exception(rule: Rule, place: &'static str, reason: &'static str) -> Exception {
@@ -10,10 +10,6 @@ const fn exception(rule: Rule, place: &'static str, reason: &'static str) -> Exc
 }
 
 pub(crate) const EXCEPTIONS: &[Exception] = &[
-    exception(Layer, "gatepost -> axum", "the HTTP API is still a part of the binary"),
-    exception(Layer, "gatepost -> hyper", "the HTTP API is still a part of the binary"),
-    exception(Layer, "gatepost -> hyper-util", "the HTTP API is still a part of the binary"),
-    exception(Layer, "gatepost -> maud", "the report is still a part of the binary"),
     exception(
         UnusedDependency,
         "lab -> openssl-src",
@@ -31,7 +27,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     ),
     exception(
         LongFunction,
-        "crates/gatepost/src/config/check.rs::every_fault_has_its_message",
+        "crates/node/src/config/check.rs::every_fault_has_its_message",
         "a table of cases, one after the other",
     ),
     exception(
@@ -72,88 +68,8 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         "a table of cases, one after the other",
     ),
     exception(
-        LongFile,
-        "crates/diagnosis/src/signs.rs",
-        "signs and the phrases that they are read from are still one file",
-    ),
-    exception(
-        LongFile,
-        "crates/gatepost/src/config/settings.rs",
-        "settings are in one place, with their documentation",
-    ),
-    exception(
         Circle,
-        "crates/diagnosis/src/diagnose.rs -> crates/diagnosis/src/causes/mod.rs",
-        "evidence, sources and comparison are still one layer",
-    ),
-    exception(
-        Circle,
-        "crates/diagnosis/src/evidence.rs -> crates/diagnosis/src/attempt.rs",
-        "evidence, sources and comparison are still one layer",
-    ),
-    exception(
-        Circle,
-        "crates/diagnosis/src/evidence.rs -> crates/diagnosis/src/contrast.rs",
-        "evidence, sources and comparison are still one layer",
-    ),
-    exception(
-        Circle,
-        "crates/diagnosis/src/experiment.rs -> crates/diagnosis/src/causes/mod.rs",
-        "evidence, sources and comparison are still one layer",
-    ),
-    exception(
-        Circle,
-        "crates/diagnosis/src/finding.rs -> crates/diagnosis/src/experiment.rs",
-        "evidence, sources and comparison are still one layer",
-    ),
-    exception(
-        Circle,
-        "crates/diagnosis/src/join.rs -> crates/diagnosis/src/attempt.rs",
-        "evidence, sources and comparison are still one layer",
-    ),
-    exception(
-        Circle,
-        "crates/diagnosis/src/join.rs -> crates/diagnosis/src/evidence.rs",
-        "evidence, sources and comparison are still one layer",
-    ),
-    exception(
-        Circle,
-        "crates/diagnosis/src/sources/capture.rs -> crates/diagnosis/src/evidence.rs",
-        "evidence, sources and comparison are still one layer",
-    ),
-    exception(
-        Circle,
-        "crates/diagnosis/src/sources/capture/encrypted.rs -> crates/diagnosis/src/evidence.rs",
-        "evidence, sources and comparison are still one layer",
-    ),
-    exception(
-        Circle,
-        "crates/diagnosis/src/sources/protocol_log.rs -> crates/diagnosis/src/evidence.rs",
-        "evidence, sources and comparison are still one layer",
-    ),
-    exception(
-        Circle,
-        "crates/gatepost/src/api/serve.rs -> crates/gatepost/src/node/mod.rs",
-        "the HTTP API is still a part of the binary",
-    ),
-    exception(
-        Circle,
-        "crates/gatepost/src/case/report.rs -> crates/gatepost/src/case/play.rs",
-        "a report reads what was played, and playing prints it",
-    ),
-    exception(
-        Circle,
-        "crates/gatepost/src/cli/trace.rs -> crates/gatepost/src/cli/export.rs",
-        "an export is a form of a trace",
-    ),
-    exception(
-        Circle,
-        "crates/gatepost/src/node/outbound/policies.rs -> crates/gatepost/src/node/preference.rs",
-        "a preference is among the policies of a lane",
-    ),
-    exception(
-        Circle,
-        "crates/gatepost/src/node/outbound/worker.rs -> crates/gatepost/src/node/outbound/lane.rs",
+        "crates/node/src/outbound/worker.rs -> crates/node/src/outbound/lane.rs",
         "a lane starts workers, and a worker gives its lane the job back",
     ),
     exception(
@@ -161,27 +77,9 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         "crates/store/src/sqlite/settle.rs -> crates/store/src/sqlite/notice.rs",
         "what is settled owes notices, and a notice is settled too",
     ),
-    exception(Link, "ARCHITECTURE.md: crates/console/", "this is where it will be once the layers are in place"),
-    exception(Link, "ARCHITECTURE.md: crates/insight/", "this is where it will be once the layers are in place"),
-    exception(Link, "ARCHITECTURE.md: crates/node/", "this is where it will be once the layers are in place"),
-    exception(Link, "ARCHITECTURE.md: crates/diagnosis/src/", "this is where it will be once the layers are in place"),
-    exception(
-        Link,
-        "ARCHITECTURE.md: crates/gatepost/src/prober.rs",
-        "this is where it will be once the layers are in place",
-    ),
-    exception(Link, "CONTRIBUTING.md: crates/console/", "this is where it will be once the layers are in place"),
-    exception(Link, "CONTRIBUTING.md: crates/insight/", "this is where it will be once the layers are in place"),
-    exception(Link, "CONTRIBUTING.md: crates/node/", "this is where it will be once the layers are in place"),
-    exception(Link, "CONTRIBUTING.md: crates/diagnosis/src/", "this is where it will be once the layers are in place"),
     exception(
         Link,
         "CONTRIBUTING.md: crates/store/src/backend.rs",
-        "this is where it will be once the layers are in place",
-    ),
-    exception(
-        Link,
-        "CONTRIBUTING.md: crates/trace/src/foreign",
         "this is where it will be once the layers are in place",
     ),
 ];

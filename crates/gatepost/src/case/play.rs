@@ -24,7 +24,7 @@ use trace::NextStep;
 use super::{
     destination::Destination,
     fleet::Fleet,
-    report::Report,
+    report::{Halted, Report},
     scenario::{STORY_RETRY, Scenario},
     tally::{Repair, Tally},
     view::View,
@@ -167,15 +167,6 @@ struct Play<'a> {
     queue: Vec<usize>,
     halted: Option<Halted>,
     repair: Option<Repair>,
-}
-
-/// A rollout that has halted itself.
-pub(crate) struct Halted {
-    /// Since mail began to come in.
-    pub after: Duration,
-    /// Messages that had come in.
-    pub taken: usize,
-    pub rollout: Rollout,
 }
 
 impl Play<'_> {

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, io::Write, path::Path, time::Duration};
 
 use diagnosis::Finding;
 use insight::views::FindingView;
+use node::fleet::Rollout;
 use serde_json::json;
 
 use super::{
-    play::Halted,
     scenario::{RC4_QUEUE, STORY_RETRY, Scenario},
     tally::{Stage, Tally, Way},
 };
@@ -16,6 +16,15 @@ use crate::cli::{
     table::{Cell, Column, Table},
     write_findings,
 };
+
+/// A rollout that has halted itself.
+pub(crate) struct Halted {
+    /// Since mail began to come in.
+    pub after: Duration,
+    /// Messages that had come in.
+    pub taken: usize,
+    pub rollout: Rollout,
+}
 
 pub(crate) struct Report {
     pub scenario: Scenario,

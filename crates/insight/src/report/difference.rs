@@ -3,7 +3,8 @@
 use diagnosis::{Dimension, Explained, Split, Tally};
 use maud::{Markup, html};
 
-use super::{Report, capitalised, picture};
+use super::{Report, picture};
+use crate::words::capitalised;
 
 /// Bars for more values than this are no picture any more.
 const TALLIES_MAX: usize = 12;

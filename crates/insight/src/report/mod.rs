@@ -12,10 +12,14 @@ mod tests;
 mod tls;
 
 use diagnosis::{Explained, Finding, Remedy, Side, causes};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Addresses, Excerpts, Gathered, Read, excerpts::FINDINGS_MAX};
+use super::{
+    Addresses, Excerpts, Gathered, Read,
+    excerpts::FINDINGS_MAX,
+    words::{capitalised, counted, later, moment},
+};
 use protocol::text::clean;
 
 /// Nobody reads a longer line.
@@ -214,16 +218,6 @@ fn detail(finding: &Finding) -> String {
     capitalised(rest) + "."
 }
 
-/// `1 attempt`, `2 attempts`
-pub(super) fn counted(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-fn capitalised(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default() + letters.as_str()
-}
-
 fn sure(finding: &Finding) -> String {
     let percent = format!("{:.0} % sure", finding.confidence * 100.0);
     if finding.is_root_cause() { percent } else { format!("a guess, {percent}") }
@@ -247,18 +241,4 @@ fn remedies(remedies: &[Remedy]) -> Markup {
 fn span(first: Timestamp, last: Timestamp) -> String {
     let from = moment(first);
     if from == moment(last) { from } else { format!("{} to {}", from.trim_end_matches(" UTC"), later(first, last)) }
-}
-
-/// Without the day where that is the same.
-fn later(first: Timestamp, last: Timestamp) -> String {
-    let (from, to) = (moment(first), moment(last));
-    match (from.split_once(' '), to.split_once(' ')) {
-        (Some((before, _)), Some((day, time))) if day == before => time.to_owned(),
-        _ => to,
-    }
-}
-
-/// In UTC: a report is read in other time zones than it is made in.
-pub(super) fn moment(at: Timestamp) -> String {
-    at.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

@@ -5,7 +5,7 @@ use diagnosis::Explained;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::{counted, later, moment};
+use crate::words::{counted, later, moment};
 
 /// Failing and working attempts side by side, on a scale on which `most` is the whole width.
 pub(super) fn bar(failed: u64, worked: u64, most: u64) -> Markup {

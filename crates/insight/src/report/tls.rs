@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use protocol::tls::{Certificate, CipherSuite, HandshakeFacts, WireVersion};
 
-use super::{Report, capitalised, moment};
+use super::Report;
+use crate::words::{capitalised, moment};
 
 /// Cipher suites in the table; those that matter come first.
 const SUITES_MAX: usize = 16;

@@ -23,12 +23,13 @@ use super::{
     job::Job,
     jobs::Jobs,
     lease::{Term, Ticket},
-    policies::{LeftTo, Policies},
+    policies::Policies,
     results, worker,
 };
 use crate::{
     Node,
     config::{Connector, Hosts},
+    preference::LeftTo,
     review,
 };
 

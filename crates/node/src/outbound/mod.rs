@@ -33,12 +33,14 @@ use store::{ConnectorReport, NewMessage, Store};
 use tokio::sync::mpsc;
 
 use super::Node;
-use crate::config::{Config, Connector};
+use crate::{
+    config::{Config, Connector},
+    preference::LeftTo,
+};
 
 pub(crate) use job::Job;
 pub(crate) use lane::Lane;
 pub(crate) use lease::{Held, LEASE, Term, Ticket};
-pub(crate) use policies::LeftTo;
 pub(crate) use results::{Settled, give_back, run_settler};
 
 /// Whether results reach the store. While they do not, nothing is begun: what is sent then would be sent again.

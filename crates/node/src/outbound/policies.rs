@@ -6,21 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use store::PolicyResults;
 
-use crate::preference;
+use crate::preference::{self, LeftTo};
 
 /// Domains of which results are kept. Only a rollout needs them.
 const DOMAINS_MAX: usize = 1000;
 /// Domains that are reported to other nodes.
 const REPORTED_MAX: usize = 100;
-
-/// The TLS policies of those nodes that what is due is left to for a while.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct LeftTo {
-    /// All of it.
-    pub all: Option<String>,
-    /// By recipient domain.
-    pub domains: BTreeMap<String, String>,
-}
 
 #[derive(Default)]
 pub(super) struct Policies {
