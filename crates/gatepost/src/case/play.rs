@@ -10,10 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use diagnosis::Explained;
 use jiff::Timestamp;
-use node::{
-    config::Config,
-    fleet::{self as rollouts, Rollout},
-};
+use node::{config::Config, fleet as rollouts};
 use store::TraceQuery;
 use tokio::{
     task::JoinSet,
