@@ -60,11 +60,11 @@ def main():
     ratio = statistics.median(their / our for our, their in zip(ours, theirs))
     report = f"""# Reading captures
 
-A capture of {size:,.0f} MB (SMTP in the clear and with STARTTLS, some segments sent twice), the filter of the story, one core:
+A capture of {size:,.0f} MB (SMTP in plaintext and with STARTTLS, some segments sent twice) with the filter of the story, on one core:
 
     {FILTER}
 
-Written by the command: ./bench capture {" ".join(sys.argv[1:])}
+Command: ./bench capture {" ".join(sys.argv[1:])}
 
 | | seconds | MB/s | peak memory, MiB |
 |---|---:|---:|---:|
@@ -72,7 +72,7 @@ Written by the command: ./bench capture {" ".join(sys.argv[1:])}
 | gatepost, and all sessions | {sessions:.2f} | {size / sessions:,.0f} | {sessions_mib:.0f} |
 | tshark | {statistics.median(theirs):.2f} | {size / statistics.median(theirs):,.0f} | {max(their_memory):,.0f} |
 
-Both let the same number of packets pass. Gatepost is **{ratio:.1f} times** as fast (median of {arguments.rounds} paired rounds).
+The same number of packets passes in both. Gatepost is **{ratio:.1f} times** as fast (median of {arguments.rounds} paired rounds).
 
 {chr(10).join(machine(folder))}
 """

@@ -11,7 +11,7 @@ def report(hops, facts, flushes_are, arguments):
     lines = [
         ("# Cost of the protocol logs" if arguments.protocol_log else "# Relay throughput") + (" with TLS" if arguments.tls else ""),
         "",
-        f"Source → relay → sink, all on one machine over loopback {on_both}. Written by the command:",
+        f"Source → relay → sink, all on one machine over loopback {on_both}. Command:",
         "",
         f"    {arguments.command}",
         "",
@@ -80,17 +80,17 @@ def method(hops, connections, flushes_are, arguments):
         f"{arguments.sessions} sessions,",
         f"{connections}. Ratios are medians of the rounds' ratios.",
         "",
-        "- *Accepted*: until the source had its last 250. *End to end*: until the sink had counted the last message.",
-        "- *The ceiling*: the same with no relay between. Source, relay and sink share the machine's cores.",
-        "- *CPU time*: user and system time of all processes of the relay, those that have ended included; that of source and "
-        "sink comes on top.",
+        "- *Accepted*: until the source received its last 250. *End to end*: until the sink had counted the last message.",
+        "- *The ceiling*: the same without a relay. Source, relay and sink share the machine's cores.",
+        "- *CPU time*: user and system time of all processes of the relay, including those that have ended, without source and "
+        "sink.",
         f"- *Disk flushes*: {flushes_are}.",
         "- *Peak memory*: the proportional set size (PSS) of all its processes, sampled twice a second.",
         f"- *99th percentile*: from the final dot to the reply, at a fixed rate of half of the relay's own median, whether it keeps "
         f"up or not; median of {arguments.paced_rounds} runs of {arguments.paced_seconds:.0f} s.",
         "- *Synced before 250*: whether a call of fsync returned between 354 and 250, in the system calls of one message.",
         "",
-        "Rates move with whatever else the machine does, by up to 40% between runs; CPU time per message and flushes move by a "
+        "Rates vary with the other work of the machine, by up to 40% between runs. CPU time per message and flushes vary by a "
         "few percent.",
         *unkept,
     ]

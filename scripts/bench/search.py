@@ -139,7 +139,7 @@ def measure(arguments):
             beside, plain = searched(), relay()
         pairs.append((plain, beside))
         print(f"pair {number}: {plain:,.0f} msg/s alone, {beside:,.0f} msg/s beside searches "
-              f"({100 * beside / plain - 100:+.1f} %), log {wal_mebibytes(folder):.0f} MiB", file=sys.stderr, flush=True)
+              f"({100 * beside / plain - 100:+.1f}%), log {wal_mebibytes(folder):.0f} MiB", file=sys.stderr, flush=True)
     wal = wal_mebibytes(folder)
     stop(node.process)
     stop(sink.process)
@@ -163,7 +163,7 @@ def report(arguments):
         "",
         f"A node with {arguments.messages:,} messages of history relays {arguments.relayed:,} messages of {arguments.size:,} bytes in each round",
         "(smtp-source → node → smtp-sink, all on one machine), with and without a client that asks its HTTP API one",
-        "question after another. Written by the command:",
+        "question after another. Command:",
         "",
         f"    {arguments.command}",
         "",
@@ -172,8 +172,8 @@ def report(arguments):
         f"| mail alone | {plain:,.0f} | {min(p for p, _ in pairs):,.0f} … {max(p for p, _ in pairs):,.0f} |",
         f"| beside searches | {beside:,.0f} | {min(b for _, b in pairs):,.0f} … {max(b for _, b in pairs):,.0f} |",
         "",
-        f"Beside searches, mail changes by **{statistics.median(changes):+.1f} %** (median of {len(pairs)} pairs of rounds, one right after",
-        f"the other in turn; quartiles {' … '.join(f'{q:+.1f}' for q in statistics.quantiles(changes, n=4)[::2])} %). "
+        f"Beside searches, mail changes by **{statistics.median(changes):+.1f}%** (median of {len(pairs)} pairs of rounds, one right after",
+        f"the other; quartiles {' … '.join(f'{q:+.1f}' for q in statistics.quantiles(changes, n=4)[::2])}%). "
         f"The write-ahead log was {wal:.0f} MiB long at the end.",
         "",
         "| search, beside mail | median, ms | slowest, ms | count |",
@@ -182,12 +182,12 @@ def report(arguments):
         "",
         "| threads of the node | share of one core, beside searches |",
         "|---|---:|",
-        *[f"| {name} | {100 * statistics.median(of):.0f} % |" for name, of in sorted(shares.items())
+        *[f"| {name} | {100 * statistics.median(of):.0f}% |" for name, of in sorted(shares.items())
           if statistics.median(of) > 0.005],
         "",
-        "Searches run on two threads of their own at niceness 15: what bounds their cost to mail is the share of the",
-        "processor that the scheduler leaves them. While one reads, the write-ahead log cannot begin anew, so that it is",
-        "as long as what comes in during the longest search.",
+        "Searches run on two threads of their own at niceness 15. Their cost to mail is limited by the share of the",
+        "processor that the scheduler gives them. While a search reads, the write-ahead log cannot restart. It therefore grows",
+        "by everything that arrives during the longest search.",
         "",
         *facts,
         "",

@@ -26,7 +26,7 @@ def main():
     report = f"""# Naming causes
 
 {arguments.attempts:,} attempts to 50 destinations from 16 nodes under two policies; ten destinations fail from half of the nodes.
-Written by the command: ./bench why {" ".join(sys.argv[1:])}
+Command: ./bench why {" ".join(sys.argv[1:])}
 
 | | |
 |---|---:|

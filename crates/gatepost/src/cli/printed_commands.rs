@@ -84,20 +84,82 @@ fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// README and all documents, decisions and benchmarks too.
+fn documents() -> Vec<PathBuf> {
+    let (mut documents, mut folders) = (vec![project().join("README.md")], vec![project().join("docs")]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match entry.is_dir() {
+                true => folders.push(entry),
+                false if entry.extension().is_some_and(|extension| extension == "md") => documents.push(entry),
+                false => {}
+            }
+        }
+    }
+    documents
+}
+
+/// The commands of a document: lines of code blocks, indented or fenced. An ellipsis marks output.
+fn commands(text: &str) -> Vec<&str> {
+    let mut is_fenced = false;
+    let mut commands = Vec::new();
+    for line in text.lines() {
+        let code = line.trim_start();
+        is_fenced ^= code.starts_with("```");
+        let command = code.trim_start_matches("$ ").trim_start_matches("target/release/");
+        let is_code = is_fenced || line.starts_with("    ");
+        if is_code && command.starts_with("gatepost ") && !command.contains('…') {
+            commands.push(command);
+        }
+    }
+    commands
+}
+
 #[test]
 fn documented_commands_are_commands() {
     let mut found = 0;
-    for document in ["README.md", "docs/operating.md"] {
-        let text = fs::read_to_string(project().join(document)).unwrap();
-        for line in text.lines() {
-            let line = line.trim_start().trim_start_matches("$ ").trim_start_matches("target/release/");
-            if line.starts_with("gatepost ") && !line.contains('…') {
-                check(line, document);
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        let commands = commands(&text);
+        commands.iter().for_each(|command| check(command, &document.display().to_string()));
+        found += commands.len();
+    }
+    assert!(found > 30, "{found}");
+}
+
+/// Commands within sentences and tables, if they have an option: a renamed option must not stay in the documents.
+#[test]
+fn options_in_sentences_are_options() {
+    let mut found = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap().replace('\n', " ");
+        for span in text.split('`').skip(1).step_by(2) {
+            if span.starts_with("gatepost ") && span.contains("--") && !span.contains('…') {
+                named(span, &document.display().to_string());
                 found += 1;
             }
         }
     }
-    assert!(found > 30, "{found}");
+    assert!(found > 10, "{found}");
+}
+
+/// Options that a sentence names exist. It may leave out what else the command requires, or an option's value.
+fn named(span: &str, whence: &str) {
+    let mut command = Arguments::command();
+    command.build();
+    let words = words(span);
+    let mut options = Vec::new();
+    for word in words.iter().skip(1) {
+        match (word.strip_prefix("--"), command.find_subcommand(word)) {
+            (Some(option), _) => options.push(option.to_owned()),
+            (None, Some(subcommand)) => command = subcommand.clone(),
+            (None, None) => {}
+        }
+    }
+    for option in options {
+        let is_known = command.get_arguments().any(|known| known.get_long() == Some(option.as_str()));
+        assert!(is_known || option == "help", "{whence}: {span}: there is no option --{option}");
+    }
 }
 
 /// Suggestions are made in `next_step.rs`, where the tests find them. In other texts commands are only named.
