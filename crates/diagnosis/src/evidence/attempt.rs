@@ -103,22 +103,22 @@ impl Attempt<'_> {
         Attempt {
             source: self.source,
             at: self.at,
-            session: self.session.as_ref().map(owned),
+            session: self.session.as_deref().map(owned),
             connection: self.connection,
-            message: self.message.as_ref().map(owned),
-            recipient: self.recipient.as_ref().map(owned),
-            message_id: self.message_id.as_ref().map(owned),
-            connector: self.connector.as_ref().map(owned),
-            node: self.node.as_ref().map(owned),
+            message: self.message.as_deref().map(owned),
+            recipient: self.recipient.as_deref().map(owned),
+            message_id: self.message_id.as_deref().map(owned),
+            connector: self.connector.as_deref().map(owned),
+            node: self.node.as_deref().map(owned),
             source_address: self.source_address,
             destination: self.destination.as_ref().map(|(host, port)| (owned(host), *port)),
             destination_address: self.destination_address,
-            tls_policy: self.tls_policy.as_ref().map(owned),
+            tls_policy: self.tls_policy.as_deref().map(owned),
             tls: self.tls.as_ref().map(|(version, cipher)| (owned(version), owned(cipher))),
             handshake: self.handshake.as_deref().map(|facts| Cow::Owned(facts.clone())),
             message_bytes: self.message_bytes,
-            sender_domain: self.sender_domain.as_ref().map(owned),
-            recipient_domain: self.recipient_domain.as_ref().map(owned),
+            sender_domain: self.sender_domain.as_deref().map(owned),
+            recipient_domain: self.recipient_domain.as_deref().map(owned),
             failure: self.failure.as_ref().map(Failed::kept),
             places,
         }
@@ -189,6 +189,6 @@ impl<'a> Failed<'a> {
     }
 }
 
-fn owned(text: &Cow<'_, str>) -> Cow<'static, str> {
-    Cow::Owned(text.clone().into_owned())
+fn owned(text: &str) -> Cow<'static, str> {
+    Cow::Owned(text.to_owned())
 }

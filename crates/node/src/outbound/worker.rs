@@ -94,22 +94,7 @@ async fn work<S: Store>(
 }
 
 async fn attempt<S: Store>(way: &Way<'_, S>, open: Option<Box<Open>>, job: &Job) -> Sent {
-    // A reload may have changed whatever the connection rests on: host, level, policy, limits.
-    let fits = |open: &Open| {
-        open.domain.as_deref() == way.domain
-            && open.messages < way.connector.messages_per_connection
-            && open.under == *way.under
-            && (Arc::ptr_eq(&open.connector, way.connector) || open.connector == *way.connector)
-    };
-    let kept = match open {
-        Some(open) if fits(&open) => Some(open),
-        Some(open) => {
-            open.connection.quit().await;
-            None
-        }
-        None => None,
-    };
-    if let Some(mut open) = kept {
+    if let Some(mut open) = kept(way, open).await {
         let results = send(way, &mut open, job).await;
         if !closed_while_idle(&results) {
             return Sent::Over(open, results);
@@ -123,6 +108,21 @@ async fn attempt<S: Store>(way: &Way<'_, S>, open: Option<Box<Open>>, job: &Job)
         }
         Err(not_connected) => Sent::NotConnected(not_connected),
     }
+}
+
+/// The connection of the job before, where it fits: a reload may have changed whatever it rests on, such as host, level,
+/// policy and limits.
+async fn kept<S: Store>(way: &Way<'_, S>, open: Option<Box<Open>>) -> Option<Box<Open>> {
+    let open = open?;
+    let fits = open.domain.as_deref() == way.domain
+        && open.messages < way.connector.messages_per_connection
+        && open.under == *way.under
+        && (Arc::ptr_eq(&open.connector, way.connector) || open.connector == *way.connector);
+    if fits {
+        return Some(open);
+    }
+    open.connection.quit().await;
+    None
 }
 
 async fn send<S: Store>(way: &Way<'_, S>, open: &mut Open, job: &Job) -> Vec<Result<Reply, Failure>> {
@@ -188,18 +188,13 @@ async fn record_failure<S: Store>(
 ) {
     let NotConnected { furthest, failed_hosts } = not_connected;
     let failed_hosts = host_failures(connector, failed_hosts, started);
-    let Failed { failure, seen, session, under, plaintext_because } = furthest;
-    if failure.scope() == Scope::Destination {
-        lane.failed(job.domain.as_deref(), &failure, &node.back_off_policy(), node.random());
+    if furthest.failure.scope() == Scope::Destination {
+        lane.failed(job.domain.as_deref(), &furthest.failure, &node.back_off_policy(), node.random());
     }
-    if is_of_tls(&failure, &seen) {
-        lane.note_policy(job.domain.as_deref(), &under.tls.policy.name, false);
+    if is_of_tls(&furthest.failure, &furthest.seen) {
+        lane.note_policy(job.domain.as_deref(), &furthest.under.tls.policy.name, false);
     }
-    let attempt = Attempt {
-        destination: failure.destination.clone(),
-        plaintext_because,
-        ..attempt_of(connector, &under, session, seen, started)
-    };
+    let (attempt, failure) = failed_attempt(connector, furthest, started);
     let results = vec![Err(failure); job.deliveries.len()];
     results::record(node, job, Attempted { attempt, results, failed_hosts, offers_dsn: false, weakness: None }).await;
 }
@@ -226,16 +221,17 @@ fn delivered_over(open: &mut Open, results: Vec<Result<Reply, Failure>>, started
 
 /// What happened at each host before the one that the attempt came to.
 fn host_failures(connector: &Connector, failed: Vec<Failed>, started: Instant) -> Vec<(Attempt, Failure)> {
-    let failure = |failed: Failed| {
-        let Failed { failure, seen, session, under, plaintext_because } = failed;
-        let attempt = Attempt {
-            destination: failure.destination.clone(),
-            plaintext_because,
-            ..attempt_of(connector, &under, session, seen, started)
-        };
-        (attempt, failure)
+    failed.into_iter().map(|failed| failed_attempt(connector, failed, started)).collect()
+}
+
+fn failed_attempt(connector: &Connector, failed: Failed, started: Instant) -> (Attempt, Failure) {
+    let Failed { failure, seen, session, under, plaintext_because } = failed;
+    let attempt = Attempt {
+        destination: failure.destination.clone(),
+        plaintext_because,
+        ..attempt_of(connector, &under, session, seen, started)
     };
-    failed.into_iter().map(failure).collect()
+    (attempt, failure)
 }
 
 fn attempt_of(connector: &Connector, under: &Under, session: u64, seen: Seen, started: Instant) -> Attempt {

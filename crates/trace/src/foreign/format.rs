@@ -29,6 +29,9 @@ pub enum Detail {
     Summaries,
 }
 
+/// Opens a file. Times without a zone are in the zone, those without a year not after the time.
+pub type Open = for<'a> fn(Box<dyn Read + 'a>, Timestamp, TimeZone) -> io::Result<Box<dyn Rows + 'a>>;
+
 /// A kind of log that is read into rows as of a message trace.
 #[derive(Debug)]
 pub struct ForeignFormat {
@@ -36,8 +39,7 @@ pub struct ForeignFormat {
     pub name: &'static str,
     pub why_help: &'static str,
     pub trace_help: &'static str,
-    /// Opens a file. Times without a zone are in the zone, those without a year not after the time.
-    pub open: for<'a> fn(Box<dyn Read + 'a>, Timestamp, TimeZone) -> io::Result<Box<dyn Rows + 'a>>,
+    pub open: Open,
     pub detail: Detail,
     /// The server whose lines stand among those of others; `None`: a file's header says what it is.
     pub server: Option<&'static str>,

@@ -4,7 +4,7 @@
 mod format;
 
 use crate::{exim_log, message_trace, postfix_log};
-pub use format::{Detail, ForeignFormat, Rows};
+pub use format::{Detail, ForeignFormat, Open, Rows};
 
 /// In the order in which help lists their options.
 pub static FORMATS: [&ForeignFormat; 4] =
