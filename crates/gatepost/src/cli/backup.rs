@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::json;
-use store::{Restored, SqliteStore};
+use store::{Backend, Restored, SqliteStore};
 
 use super::{
     arguments::{BackupArguments, Format},
@@ -19,11 +19,7 @@ use crate::config::Config;
 /// How often progress is shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
-pub(crate) async fn backup(
-    arguments: &BackupArguments,
-    store: &SqliteStore,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
+pub(crate) async fn backup(arguments: &BackupArguments, store: &Backend, out: &mut dyn Write) -> anyhow::Result<()> {
     let (expected, growing) = store.backup_size(&arguments.folder).await?;
     let mut progress = tokio::time::interval(PROGRESS_INTERVAL);
     let backup = store.backup(&arguments.folder);

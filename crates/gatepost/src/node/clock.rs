@@ -40,12 +40,16 @@ impl Watch {
     }
 }
 
+/// From now to then, for the store, which counts from its own now; nothing if it is over.
+pub(super) fn from_now(then: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(Timestamp::now())).unwrap_or_default()
+}
+
 /// Ends all waits that are longer than the configuration allows. At the start of a node, too: the clock may have been
 /// set while none ran.
 pub(super) async fn follow<S: Store>(store: &S, config: &Config) -> store::Result<()> {
-    let now = Timestamp::now();
     let waits = config.retry.schedule.iter().map(|interval| **interval).collect();
-    let deliveries = store.follow_clock(now, waits, now.checked_add(LEASE).unwrap_or(Timestamp::MAX)).await?;
+    let deliveries = store.follow_clock(waits, LEASE).await?;
     if deliveries > 0 {
         tracing::warn!(deliveries, "made due what would have waited longer than [retry] schedule says");
     }

@@ -3,7 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use store::{Room, Store};
 use tokio::time::{Instant, Sleep};
 
@@ -24,12 +23,8 @@ pub(super) const FIRST: Duration = Duration::from_secs(5);
 pub(super) async fn run<S: Store>(node: &Arc<Node<S>>, clock: std::pin::Pin<&mut Sleep>) {
     let keep = *node.config.load().history.keep;
     let is_short = node.store.room() == Room::Short;
-    let before = if is_short { Ok(Timestamp::now()) } else { Timestamp::now().checked_sub(keep) };
-    let deleted = match before {
-        Ok(before) => node.store.forget(before, BATCH).await,
-        Err(_) => Ok(0),
-    };
-    let wait = match deleted {
+    let age = if is_short { Duration::ZERO } else { keep };
+    let wait = match node.store.forget(age, BATCH).await {
         Ok(0) if node.store.room() == Room::Enough => INTERVAL,
         Ok(0) => INTERVAL_TIGHT,
         Ok(messages) => {

@@ -1,7 +1,7 @@
 //! From a session to the queue: adds the Received field, stops loops, streams large content into the store, and
 //! answers 250 once the message is durable.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -10,12 +10,15 @@ use net::{
     serve::{MessageSink, Reception, SessionFacts},
 };
 use protocol::smtp::{BodyType, EnhancedCode, Envelope, Reply};
-use store::{Body, BodyKey, INLINE_BODY_BYTES_MAX, NewDelivery, NewMessage, Room, Store, StoreError};
+use store::{
+    Accepted, Body, BodyKey, INLINE_BODY_BYTES_MAX, NewDelivery, NewEvent, NewLease, NewMessage, Room, Store,
+    StoreError,
+};
 use trace::{Event, EventKind, Received};
 use uuid::Uuid;
 
 use super::{
-    Node, header,
+    Node, clock, header,
     held::Held,
     outbound::{Job, Term, give_back},
 };
@@ -161,7 +164,13 @@ impl<S: Store> Sink<S> {
         if piece.is_empty() {
             return Ok(());
         }
-        let (key, sequence) = self.stored.get_or_insert_with(|| (self.node.store.new_body(), 0));
+        let (key, sequence) = match &mut self.stored {
+            Some(stored) => stored,
+            None => {
+                let key = self.node.store.new_body(&self.node.member).await.map_err(|error| refusal(&error))?;
+                self.stored.insert((key, 0))
+            }
+        };
         self.size_bytes += piece.len() as u64;
         let written = self.node.store.append_body(*key, *sequence, Bytes::from(piece)).await;
         *sequence += 1;
@@ -181,14 +190,15 @@ impl<S: Store> Sink<S> {
         };
         let term = Term::from_now();
         let lease = node.outbound.room_for(&message).then(|| node.lease());
-        let leased = lease.is_some();
-        match node.store.accept(message.clone(), lease, vec![event]).await {
-            Ok(accepted) if leased => {
-                for job in node.outbound.offer(Job::of_accepted(message, &accepted, term)) {
-                    give_back(&node, &job).await;
+        match accept(&node.store, &message, lease, event.into()).await {
+            Ok(accepted) => match accepted.lease {
+                Some(lease) => {
+                    for job in node.outbound.offer(Job::of_accepted(message, &accepted, lease, term)) {
+                        give_back(&node, &job).await;
+                    }
                 }
-            }
-            Ok(_) => node.outbound.wake(&message),
+                None => node.outbound.wake(&message),
+            },
             Err(error) => {
                 // Why the store takes nothing is in the log already, once.
                 tracing::debug!(%error, message = %id, "failed to accept a message");
@@ -233,8 +243,8 @@ impl<S: Store> Sink<S> {
             recipient: recipient.address,
             notify: recipient.notify,
             orcpt: recipient.orcpt,
-            due: self.now,
-            review,
+            due_in: Duration::ZERO,
+            review_in: clock::from_now(review),
         });
         NewMessage {
             network_message_id: self.id,
@@ -257,17 +267,27 @@ impl<S: Store> Sink<S> {
     }
 }
 
+/// Accepts a message once: if it is not known whether the store has recorded it, asking again tells.
+async fn accept<S: Store>(
+    store: &S,
+    message: &NewMessage,
+    lease: Option<NewLease>,
+    event: NewEvent,
+) -> store::Result<Accepted> {
+    match store.accept(message.clone(), lease.clone(), vec![event.clone()]).await {
+        Err(StoreError::Unknown { .. }) => store.accept(message.clone(), lease, vec![event]).await,
+        result => result,
+    }
+}
+
 /// What the client hears; the reason stays in the log.
 fn refusal(error: &StoreError) -> Reply {
     match error {
         StoreError::Full => Reply::new(452, Some(EnhancedCode::new(4, 3, 1)), "Insufficient system storage"),
-        StoreError::Held { .. }
-        | StoreError::Newer { .. }
-        | StoreError::Damaged { .. }
-        | StoreError::Missing { .. }
-        | StoreError::Lost { .. }
-        | StoreError::Gone { .. }
-        | StoreError::Unreadable { .. }
+        StoreError::Unavailable { .. }
+        | StoreError::Unknown { .. }
+        | StoreError::NameInUse { .. }
+        | StoreError::File(_)
         | StoreError::Other(_) => {
             Reply::new(451, Some(EnhancedCode::new(4, 3, 0)), "The message could not be stored, try again later")
         }

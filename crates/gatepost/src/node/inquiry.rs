@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use net::probe::{ProbeOptions, Trial, try_once};
 use protocol::smtp::{Failure, Phase};
 use store::{Inquiry, Store};
@@ -23,8 +22,7 @@ pub(super) async fn answer_always<S: Store>(node: Arc<Node<S>>) {
         while answering.try_join_next().is_some() {}
         let room = AT_A_TIME_MAX - answering.len();
         // Whoever asked before that waits no more.
-        let since = Timestamp::now() - ANSWERED_WITHIN;
-        match node.store.take_inquiries(&node.name, since, room as u32).await {
+        match node.store.take_inquiries(&node.member, ANSWERED_WITHIN, room as u32).await {
             Ok(inquiries) => inquiries.into_iter().for_each(|inquiry| {
                 answering.spawn(answer(Arc::clone(&node), inquiry));
             }),

@@ -34,10 +34,9 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use delivery::{backoff::BackOffPolicy, route::Routes, schedule::Schedule};
-use jiff::Timestamp;
 use net::{resolve::Resolver, tls::TlsContext, webhook::Webhook};
 use protocol::smtp::Address;
-use store::{Lease, NodeReport, Store};
+use store::{Member, NewLease, NodeState, Store};
 
 use crate::{
     config::{Config, Deadline, INTERNET},
@@ -65,6 +64,8 @@ const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 /// What all parts of a node share.
 pub(crate) struct Node<S: Store> {
     pub name: String,
+    /// This node in the store.
+    pub member: Member,
     /// The name in banner, Received fields and notices.
     pub hostname: String,
     pub store: S,
@@ -143,18 +144,14 @@ impl<S: Store> Node<S> {
         f64::from(self.random_u32()) / f64::from(u32::MAX)
     }
 
-    fn lease(&self) -> Lease {
-        Lease { node: self.name.clone(), until: Timestamp::now() + LEASE }
+    fn lease(&self) -> NewLease {
+        NewLease { member: self.member.clone(), term: LEASE }
     }
 
     async fn report(&self) {
-        let report = NodeReport {
-            node: self.name.clone(),
-            at: Timestamp::now(),
-            connectors: self.outbound.reports(),
-            plan_version: self.plan.load().as_ref().map(|plan| plan.0),
-        };
-        if let Err(error) = self.store.report(report).await {
+        let connectors = self.outbound.reports();
+        let plan_version = self.plan.load().as_ref().map(|plan| plan.0);
+        if let Err(error) = self.store.report(&self.member, NodeState { connectors, plan_version }).await {
             tracing::warn!(%error, "failed to report this node's state");
         }
     }
@@ -208,10 +205,10 @@ async fn notify_always<S: Store>(node: Arc<Node<S>>) {
 }
 
 async fn renew_leases<S: Store>(node: &Arc<Node<S>>) {
-    let held = node.outbound.held().keys();
+    let held = node.outbound.held().all();
     if !held.is_empty() {
         let term = Term::from_now();
-        match node.store.renew(node.lease(), held.clone()).await {
+        match node.store.renew(LEASE, held.clone()).await {
             Ok(lost) => {
                 if !lost.is_empty() {
                     tracing::warn!(deliveries = lost.len(), "lost leases: other nodes deliver these now");
@@ -221,7 +218,7 @@ async fn renew_leases<S: Store>(node: &Arc<Node<S>>) {
             Err(error) => tracing::warn!(%error, "failed to renew leases"),
         }
     }
-    match node.store.expire_leases(Timestamp::now()).await {
+    match node.store.expire_leases().await {
         Ok(0) => {}
         Ok(expired) => tracing::warn!(deliveries = expired, "took over deliveries whose lease had ended"),
         Err(error) => tracing::warn!(%error, "failed to look for leases that ended"),

@@ -13,12 +13,12 @@ use delivery::{
 use jiff::Timestamp;
 use protocol::smtp::{Address, BodyType, Notify, ReversePath};
 use store::{
-    Body, DeliveryKey, DeliveryRecord, Message, NewDelivery, NewMessage, Owed, Result, Store, Telling, Told, Untold,
+    Body, DeliveryKey, DeliveryRecord, Message, NewDelivery, NewMessage, Result, Store, Telling, Told, Untold,
 };
 use trace::event::NoticeAction;
 use uuid::Uuid;
 
-use super::{Node, header};
+use super::{Node, clock, header};
 
 /// How long a notice waits for results of the same message's other deliveries.
 const WAIT_FOR_OTHERS: Duration = Duration::from_secs(300);
@@ -27,7 +27,7 @@ const MESSAGES_MAX: u32 = 5;
 
 impl<S: Store> Node<S> {
     /// The notice that a sender is owed; `None` if the settings forbid it.
-    pub(super) fn owed(&self, message: &Message, action: NoticeAction) -> Option<Owed> {
+    pub(super) fn owed(&self, message: &Message, action: NoticeAction) -> Option<NoticeAction> {
         let config = self.config.load();
         let notices = &config.notices;
         let sender = message.sender.address()?;
@@ -36,7 +36,7 @@ impl<S: Store> Node<S> {
         // Nobody authenticates here, so that only the network tells who may ask for news of success.
         let is_trusted = || message.client.is_some_and(|client| notices.success_to.iter().any(|n| n.contains(client)));
         let may_be_told = action != NoticeAction::Relayed || is_trusted();
-        (notices.enabled && is_wanted && may_be_told).then(|| Owed { action, since: Timestamp::now() })
+        (notices.enabled && is_wanted && may_be_told).then_some(action)
     }
 }
 
@@ -53,9 +53,8 @@ pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
 
 /// False if nothing was told.
 async fn tell_some<S: Store>(node: &Arc<Node<S>>) -> Result<bool> {
-    let now = Timestamp::now();
     let mut has_told = false;
-    for untold in node.store.untold(now, now - WAIT_FOR_OTHERS, MESSAGES_MAX).await? {
+    for untold in node.store.untold(WAIT_FOR_OTHERS, MESSAGES_MAX).await? {
         has_told |= tell_sender(node, &untold).await?;
     }
     Ok(has_told)
@@ -88,7 +87,6 @@ async fn tell<S: Store>(
     notice: NewMessage,
 ) -> Result<Told> {
     let limit = node.config.load().notices.per_sender;
-    let now = Timestamp::now();
     let telling = Telling {
         message: message.key,
         action,
@@ -96,9 +94,9 @@ async fn tell<S: Store>(
         notice: notice.clone(),
         // The settings may have changed since the notice was owed.
         sent_max: if node.owed(message, action).is_some() { limit.messages } else { 0 },
-        sent_after: now - limit.per.duration(),
+        sent_within: limit.per.duration(),
     };
-    let told = node.store.tell(&node.name, telling, now).await?;
+    let told = node.store.tell(&node.member, telling).await?;
     match told {
         Told::Queued => node.outbound.wake(&notice),
         Told::Withheld => {
@@ -171,8 +169,8 @@ fn new_message<S: Store>(node: &Node<S>, to: &Address, now: Timestamp, id: Uuid,
             // A notice is never answered by another (RFC 3461 section 6.2).
             notify: Some(Notify::Never),
             orcpt: None,
-            due: now,
-            review: node.schedule().first_review(now),
+            due_in: Duration::ZERO,
+            review_in: clock::from_now(node.schedule().first_review(now)),
         }],
     }
 }

@@ -10,13 +10,12 @@ use std::{
 
 use anyhow::Context as _;
 use arc_swap::{ArcSwap, ArcSwapOption};
-use jiff::Timestamp;
 use net::{
     resolve::Resolver,
     serve::{Listener, Server, Settings, listen},
     tls::TlsContext,
 };
-use store::{Room, Store};
+use store::{Joined, Room, Store};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
@@ -56,9 +55,20 @@ pub(crate) struct Running<S: Store> {
 impl<S: Store> Running<S> {
     /// Starts a node on a store that is open. `folder` holds what the node makes for itself.
     pub(crate) async fn start(config: Config, store: S, folder: &Path) -> anyhow::Result<Self> {
-        let recovered = store.recover(&config.node.name, Timestamp::now()).await?;
-        if recovered > 0 {
-            tracing::warn!(deliveries = recovered, "took back deliveries that were under way when this node stopped");
+        let joined = store.join(&config.node.name).await?;
+        let member = joined.member.clone();
+        let started = Self::start_as(joined, config, store.clone(), folder).await;
+        if started.is_err() {
+            // Its name is free for the next try.
+            store.leave(&member).await?;
+        }
+        started
+    }
+
+    async fn start_as(joined: Joined, config: Config, store: S, folder: &Path) -> anyhow::Result<Self> {
+        let Joined { member, taken_back } = joined;
+        if taken_back > 0 {
+            tracing::warn!(deliveries = taken_back, "took back deliveries that were under way when this node stopped");
         }
         clock::follow(&store, &config).await?;
         let logs_give_way = {
@@ -72,6 +82,7 @@ impl<S: Store> Running<S> {
         let (settings, settings_receiver) = watch::channel(settings::settings(&config, folder)?);
         let node = Arc::new(Node {
             name: config.node.name.clone(),
+            member,
             hostname: config.node.hostname.clone(),
             store,
             outbound: Outbound::new(settled),
@@ -164,12 +175,14 @@ impl<S: Store> Running<S> {
             () = self.finish() => true,
             () = patience => false,
         };
-        if !finished {
-            tracing::warn!("stopped with messages under way; their leases are taken back at the next start");
-        }
         self.background.abort();
         self.defence.abort();
         self.settler.abort();
+        if !finished {
+            tracing::warn!("stopped with messages under way; their leases are taken back at the next start");
+        } else if let Err(error) = self.node.store.leave(&self.node.member).await {
+            tracing::warn!(%error, "failed to leave the store in order");
+        }
         self.node.protocol_logs.close();
     }
 

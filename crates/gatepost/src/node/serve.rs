@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use store::{SqliteStore, Store};
+use store::{Backend, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Running;
@@ -14,7 +14,7 @@ const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(60);
 /// Runs a node until SIGTERM or SIGINT; SIGHUP reads the configuration anew.
 pub(crate) async fn serve(path: &Path, config: Config, accept_loss: bool) -> anyhow::Result<()> {
     let folder = config.node.data.clone();
-    let open = if accept_loss { SqliteStore::open_despite_loss } else { SqliteStore::open };
+    let open = if accept_loss { Backend::open_despite_loss } else { Backend::open };
     let store = open(&folder, &config.node.name)?;
     let running = Running::start(config, store.clone(), &folder).await?;
     tracing::info!(node = running.node.name, data = %folder.display(), "node is ready");

@@ -5,13 +5,15 @@ use std::{net::IpAddr, path::Path};
 use jiff::Timestamp;
 use protocol::smtp::{BodyType, Notify, Ret};
 use rusqlite::{
-    ErrorCode, Row,
+    Connection, ErrorCode, Row,
     types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::{Delivery, DeliveryKey, DeliveryRecord, LastAttempt, Lease, Message, MessageKey, State, StoreError};
+use crate::{
+    Delivery, DeliveryKey, DeliveryRecord, FileError, LastAttempt, Lease, Message, MessageKey, State, StoreError,
+};
 
 /// Milliseconds since 1970.
 pub(super) struct Millis(pub(super) Timestamp);
@@ -183,16 +185,23 @@ pub(super) fn record(row: &Row) -> rusqlite::Result<DeliveryRecord> {
     })
 }
 
+/// The deliveries that meet a condition on `delivery AS d` and `message AS m`.
+pub(super) fn records(
+    connection: &Connection,
+    condition: &str,
+    parameters: &[Box<dyn ToSql>],
+) -> rusqlite::Result<Vec<DeliveryRecord>> {
+    let columns = record_columns();
+    let sql = format!("SELECT {columns} FROM delivery AS d JOIN message AS m ON m.id = d.message WHERE {condition}");
+    let mut select = connection.prepare_cached(&sql)?;
+    let parameters: Vec<&dyn ToSql> = parameters.iter().map(AsRef::as_ref).collect();
+    select.query_map(parameters.as_slice(), record)?.collect()
+}
+
 fn last_attempt(row: &Row, first: usize) -> rusqlite::Result<Option<LastAttempt>> {
     let Some(node) = row.get::<_, Option<String>>(first)? else { return Ok(None) };
-    let tls: Option<String> = row.get(first + 2)?;
-    let pair = |tls: String| tls.split_once(' ').map(|(version, cipher)| (version.to_owned(), cipher.to_owned()));
-    Ok(Some(LastAttempt {
-        node,
-        tls_policy: row.get::<_, Option<String>>(first + 1)?.unwrap_or_default(),
-        tls: tls.and_then(pair),
-        to_ip: row.get::<_, Option<Parsed<IpAddr>>>(first + 3)?.map(|parsed| parsed.0),
-    }))
+    let to_ip = row.get::<_, Option<Parsed<IpAddr>>>(first + 3)?.map(|parsed| parsed.0);
+    Ok(Some(LastAttempt::read(node, row.get(first + 1)?, row.get(first + 2)?, to_ip)))
 }
 
 /// True if the error concerns the file rather than one statement.
@@ -222,7 +231,10 @@ pub(super) fn store_error(error: &rusqlite::Error, file: &Path) -> StoreError {
         Some(ErrorCode::DiskFull) => StoreError::Full,
         Some(ErrorCode::SystemIoFailure) if disk_is_full(&file) => StoreError::Full,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            StoreError::Damaged { file, detail: error.to_string() }
+            FileError::Damaged { file, detail: error.to_string() }.into()
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            StoreError::Unavailable { detail: format!("{file}: {error}") }
         }
         Some(_) | None => StoreError::Other(format!("{file}: {error}")),
     }

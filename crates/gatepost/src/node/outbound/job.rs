@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use net::send::Content;
 use protocol::smtp::{Recipient, client::Transaction};
 use std::sync::Arc;
-use store::{Accepted, Body, Claimed, Delivery, DeliveryKey, Message, MessageKey, NewMessage, Store};
+use store::{Accepted, Body, Claimed, Delivery, DeliveryKey, LeaseNumber, Message, MessageKey, NewMessage, Store};
 
 use super::lease::{Term, Ticket};
 
@@ -24,11 +24,11 @@ pub(crate) struct Job {
 
 impl Job {
     pub(crate) fn of_claimed(claimed: Claimed, term: Term) -> Self {
-        let (message, ticket) = (Arc::new(claimed.message), Arc::new(Ticket::new(term)));
+        let (message, ticket) = (Arc::new(claimed.message), Arc::new(Ticket::new(claimed.lease, term)));
         Self { message, deliveries: claimed.deliveries, domain: None, body: None, ticket }
     }
 
-    pub(crate) fn of_accepted(message: NewMessage, accepted: &Accepted, term: Term) -> Self {
+    pub(crate) fn of_accepted(message: NewMessage, accepted: &Accepted, lease: LeaseNumber, term: Term) -> Self {
         let body = match message.body {
             Body::Inline(bytes) => Some(bytes),
             Body::Stored(_) => None,
@@ -58,7 +58,8 @@ impl Job {
             size_bytes: message.size_bytes,
             client: message.client,
         };
-        Self { message: Arc::new(message), deliveries, domain: None, body, ticket: Arc::new(Ticket::new(term)) }
+        let ticket = Arc::new(Ticket::new(lease, term));
+        Self { message: Arc::new(message), deliveries, domain: None, body, ticket }
     }
 
     /// A job for each domain: behind MX each has hosts of its own.

@@ -399,7 +399,8 @@ impl Lane {
             }
             shared.connector.name.clone()
         };
-        let Ok(Some(requested)) = node.store.retry_requested(&connector).await else { return };
+        let Ok(Some(ago)) = node.store.retry_requested(&connector).await else { return };
+        let requested = Timestamp::now().checked_sub(ago).unwrap_or(Timestamp::MIN);
         let mut shared = self.shared();
         if matches!(&shared.state, State::BackedOff(back_off) if back_off.began <= requested) {
             shared.state = State::Open;
@@ -419,14 +420,13 @@ impl Lane {
         let LeftTo { all, domains } = self.shared().policies.left_to.clone();
         // What has been due for long enough is taken anyway.
         let leave_for = *node.config.load().rollout.leave_for;
-        let (now, term) = (Timestamp::now(), Term::from_now());
-        let due_by = |leave: bool| if leave { now.checked_sub(leave_for).unwrap_or(Timestamp::MIN) } else { now };
+        let term = Term::from_now();
         let claim = Claim {
             connector: self.connector().name.clone(),
-            due_by: due_by(all.is_some()),
+            due_for: if all.is_some() { leave_for } else { Duration::ZERO },
             limit,
             messages,
-            leave: Leave { domains: domains.into_keys().collect(), due_by: due_by(true) },
+            leave: Leave { domains: domains.into_keys().collect(), due_for: leave_for },
             lease: node.lease(),
         };
         self.due_in_store.store(false, Ordering::Relaxed);

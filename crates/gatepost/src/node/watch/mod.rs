@@ -63,8 +63,8 @@ async fn review_always<S: Store>(node: Arc<Node<S>>) {
 /// Looks at each connector where something is pending, or was.
 async fn review<S: Store>(node: &Arc<Node<S>>) -> store::Result<()> {
     let (now, config) = (now(), node.config.load_full());
-    let Some(turn) = node.store.take_watch(&node.name, now, *config.watch.interval).await? else { return Ok(()) };
-    let pending = node.store.pending(now - UNTRIED_AFTER).await?;
+    let Some(turn) = node.store.take_watch(&node.member, *config.watch.interval).await? else { return Ok(()) };
+    let pending = node.store.pending(UNTRIED_AFTER).await?;
     let mut open = node.store.incidents(OPEN_MAX).await?;
     open.retain(|incident| incident.closed.is_none());
     let connectors: BTreeSet<&str> = pending.iter().map(|pending| pending.connector.as_str()).collect();
