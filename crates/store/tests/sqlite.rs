@@ -446,3 +446,57 @@ async fn a_backup_ends_while_mail_flows() {
     assert!(bytes > 20_000_000, "{bytes}");
     println!("{bytes} bytes in {duration:?}, beside {written} messages that were accepted meanwhile");
 }
+
+/// Version N beside N + 1: what the newer one wrote is read as far as possible, and its mail is delivered.
+#[tokio::test]
+async fn what_a_newer_version_wrote_is_read_as_far_as_possible() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path(), "n").unwrap();
+    let mail = message(b"mail");
+    let accepted = store.accept(mail.clone(), None, vec![]).await.unwrap();
+    let connection = rusqlite::Connection::open(folder.path().join("gatepost.db")).unwrap();
+    let id = mail.network_message_id;
+    let event = format!(
+        r#"{{"at":"2026-01-01T00:00:00Z","node":"n","message":"{id}","event":"scanned","verdict":{{"score":7}}}}"#
+    );
+    let failure = r#"{"phase":"rcpt","kind":"of-the-future","why":1,"reply":{"code":451,"text":"later"}}"#;
+    connection.execute("INSERT INTO event (message, json) VALUES (?1, ?2)", (accepted.message.0, &event)).unwrap();
+    connection.execute("UPDATE delivery SET failure = ?1", [failure]).unwrap();
+    let reports = r#"INSERT INTO node_report VALUES
+        ('a', '{"node":"a","at":"2026-01-01T00:00:00Z","connectors":[],"load":0.5}'), ('b', '{"name":"b"}')"#;
+    connection.execute_batch(reports).unwrap();
+
+    let events = store.events(id).await.unwrap();
+    assert_eq!(events[0].kind.name(), "unknown");
+    assert_eq!(serde_json::to_value(&events[0]).unwrap(), serde_json::from_str::<serde_json::Value>(&event).unwrap());
+    assert_eq!(store.histories(vec![accepted.message]).await.unwrap(), [events]);
+    let listed = store.list(store::QueueQuery { limit: 9, ..Default::default() }).await.unwrap();
+    let text = listed[0].delivery.failure.as_ref().unwrap().to_string();
+    assert!(text.contains("of-the-future"), "{text}");
+    let kinds = store.fold_queue(store::Selection::default(), 0, |count, row| *count += row.failure.iter().count());
+    assert_eq!(kinds.await.unwrap(), 1);
+    let reports = store.reports().await.unwrap();
+    assert_eq!(reports.iter().map(|report| report.node.as_str()).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(claim(&store, 9).await.unwrap().len(), 1);
+}
+
+/// Members of a process that is gone are dead, whatever their last report says.
+#[tokio::test]
+async fn a_node_that_crashed_is_back_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path(), "n").unwrap();
+    let lease = NewLease { member: store.join("n").await.unwrap().member, term: Duration::from_secs(3600) };
+    let other = NewLease { member: store.join("m").await.unwrap().member, ..lease.clone() };
+    let kept = store.accept(message(b"one"), Some(lease.clone()), vec![]).await.unwrap();
+    store.accept(message(b"two"), Some(other), vec![]).await.unwrap();
+    assert!(matches!(store.join("n").await, Err(StoreError::NameInUse { .. })));
+    store.close().await;
+    let store = SqliteStore::open(folder.path(), "n").unwrap();
+    let joined = store.join("n").await.unwrap();
+    assert_eq!(joined.taken_back, 1);
+    assert!(joined.member.epoch() > lease.member.epoch());
+    assert_eq!(store.settle(vec![delivered(&kept)]).await.unwrap(), kept.deliveries, "its lease is over");
+    // Commands beside it see its members by their reports.
+    let command = SqliteStore::attach(folder.path()).unwrap();
+    assert!(matches!(command.join("n").await, Err(StoreError::NameInUse { .. })));
+}

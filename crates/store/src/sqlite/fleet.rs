@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     SqliteStore, inquiry, member,
-    row::{Json, Millis},
+    row::{Json, Millis, readable},
 };
 use crate::{
     Fleet, Inquiry, Joined, LedgerEntry, Member, NodeReport, NodeState, Result, StoreError, StoredPlan, WeakDelivery,
@@ -99,21 +99,9 @@ fn put_report(connection: &Connection, node: &str, state: &NodeState, now: Times
     Ok(())
 }
 
-/// A report that cannot be read, because a newer version wrote it, is left out.
 fn reports(connection: &Connection) -> rusqlite::Result<Vec<NodeReport>> {
-    let mut select = connection.prepare_cached("SELECT node, json FROM node_report ORDER BY node")?;
-    let mut rows = select.query([])?;
-    let mut reports = Vec::new();
-    while let Some(row) = rows.next()? {
-        match serde_json::from_str(row.get_ref(1)?.as_str()?) {
-            Ok(report) => reports.push(report),
-            Err(error) => {
-                let node: String = row.get(0)?;
-                tracing::debug!(node, %error, "failed to read a node's report");
-            }
-        }
-    }
-    Ok(reports)
+    let mut select = connection.prepare_cached("SELECT json FROM node_report ORDER BY node")?;
+    readable(select.query_map([], |row| row.get::<_, Json<NodeReport>>(0).map(|json| json.0))?)
 }
 
 fn take_watch(
@@ -205,5 +193,5 @@ fn ledger(connection: &Connection) -> rusqlite::Result<Vec<LedgerEntry>> {
             last: row.get::<_, Millis>(8)?.0,
         })
     })?;
-    entries.collect()
+    readable(entries)
 }

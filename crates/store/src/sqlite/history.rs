@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     SqliteStore, bodies, incidents,
-    row::{self, Json, MESSAGE_COLUMNS, Millis},
+    row::{self, Json, MESSAGE_COLUMNS, Millis, readable},
     schema::PAGE_BYTES,
     search,
 };
@@ -64,7 +64,7 @@ fn histories(connection: &Connection, messages: &[MessageKey]) -> rusqlite::Resu
     let mut select = connection.prepare_cached("SELECT json FROM event WHERE message = ?1 ORDER BY id")?;
     let mut history = |message: &MessageKey| {
         let events = select.query_map([message.0], |row| row.get::<_, Json<Event>>(0))?;
-        events.map(|event| event.map(|json| json.0)).collect()
+        readable(events.map(|event| event.map(|json| json.0)))
     };
     messages.iter().map(&mut history).collect()
 }
@@ -75,7 +75,7 @@ fn events(connection: &Connection, message: Uuid) -> rusqlite::Result<Vec<Event>
          WHERE m.network_message_id = ?1 ORDER BY e.id",
     )?;
     let events = select.query_map(params![message.as_bytes().as_slice()], |row| row.get::<_, Json<Event>>(0))?;
-    events.map(|event| event.map(|json| json.0)).collect()
+    readable(events.map(|event| event.map(|json| json.0)))
 }
 
 fn ids_between(connection: &Connection, first: Uuid, last: Uuid, limit: u32) -> rusqlite::Result<Vec<Uuid>> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     SqliteStore,
-    row::{Json, Millis},
+    row::{Json, Millis, readable},
 };
 use crate::{Incident, Incidents, Result, WebhookCall, clock::after};
 
@@ -107,7 +107,7 @@ fn list(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<Incident>> 
     let mut select = connection.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM incident ORDER BY closed IS NOT NULL, closed DESC, opened DESC LIMIT ?1"
     ))?;
-    select.query_map([limit], read)?.collect()
+    readable(select.query_map([limit], read)?)
 }
 
 fn find(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<Incident>> {

@@ -3,12 +3,13 @@
 use std::{net::IpAddr, path::Path};
 
 use jiff::Timestamp;
-use protocol::smtp::{BodyType, Notify, Ret};
+use protocol::smtp::{BodyType, Failure, FailureKind, Notify, Phase, Ret};
 use rusqlite::{
     Connection, ErrorCode, Row,
     types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -150,7 +151,7 @@ pub(super) fn delivery(row: &Row, first: usize) -> rusqlite::Result<Delivery> {
         connector: row.get(first + 4)?,
         attempts: row.get(first + 5)?,
         delay_notified: row.get(first + 6)?,
-        failure: row.get::<_, Option<Json<_>>>(first + 7)?.map(|json| json.0),
+        failure: row.get_ref(first + 7)?.as_str_or_null()?.map(failure),
     })
 }
 
@@ -196,6 +197,33 @@ pub(super) fn records(
     let mut select = connection.prepare_cached(&sql)?;
     let parameters: Vec<&dyn ToSql> = parameters.iter().map(AsRef::as_ref).collect();
     select.query_map(parameters.as_slice(), record)?.collect()
+}
+
+/// Leaves out rows that cannot be read, because a newer version wrote them.
+pub(super) fn readable<T>(rows: impl Iterator<Item = rusqlite::Result<T>>) -> rusqlite::Result<Vec<T>> {
+    let is_readable = |row: &rusqlite::Result<T>| match row {
+        Err(error @ rusqlite::Error::FromSqlConversionFailure(..)) => {
+            tracing::debug!(%error, "left out a row that cannot be read");
+            false
+        }
+        Ok(_) | Err(_) => true,
+    };
+    rows.filter(is_readable).collect()
+}
+
+/// A failure in JSON. What a newer version knows by a kind of its own is a fault of this node, told with that kind.
+pub(super) fn failure(text: &str) -> Failure {
+    if let Ok(failure) = serde_json::from_str(text) {
+        return failure;
+    }
+    let fields: Value = serde_json::from_str(text).unwrap_or_default();
+    let detail = format!("{}, recorded by a newer version of gatepost", fields["kind"].as_str().unwrap_or("a failure"));
+    let phase = serde_json::from_value(fields["phase"].clone()).unwrap_or(Phase::Resolve);
+    Failure {
+        reply: serde_json::from_value(fields["reply"].clone()).unwrap_or_default(),
+        destination: serde_json::from_value(fields["destination"].clone()).unwrap_or_default(),
+        ..Failure::new(phase, FailureKind::Local { detail })
+    }
 }
 
 fn last_attempt(row: &Row, first: usize) -> rusqlite::Result<Option<LastAttempt>> {

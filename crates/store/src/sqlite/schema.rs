@@ -305,3 +305,32 @@ pub(super) fn check(connection: &Connection, file: &Path) -> Result<()> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As version 7 left it: keys were counted from the largest one.
+    #[test]
+    fn keys_go_on_after_those_of_an_older_version() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        MIGRATIONS[..7].iter().for_each(|step| connection.execute_batch(step).unwrap());
+        connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        connection.pragma_update(None, "user_version", 7).unwrap();
+        let old = "INSERT INTO message (id, network_message_id, received, sender, eight_bit, smtputf8, size)
+                VALUES (41, x'00', 0, '', 0, 0, 0);
+             INSERT INTO delivery (id, message, recipient, connector, state, due, review, lease_node)
+                VALUES (99, 41, 'a@x.test', 'c', 1, 0, 0, 'n');
+             INSERT INTO upload (message) VALUES (57);
+             INSERT INTO event (message, json) VALUES (41, '{}');";
+        connection.execute_batch(old).unwrap();
+        migrate(&mut connection, Path::new("store")).unwrap();
+        let next = |kind: u8| -> i64 {
+            connection.query_row("SELECT next FROM key_block WHERE kind = ?1", [kind], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((next(0), next(1)), (58, 100));
+        // No result can be for a lease without a number.
+        let lease: Option<i64> = connection.query_row("SELECT lease FROM delivery", [], |row| row.get(0)).unwrap();
+        assert_eq!(lease, None);
+    }
+}

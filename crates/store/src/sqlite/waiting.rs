@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use protocol::smtp::Failure;
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, types::FromSqlError};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use uuid::Uuid;
 
 use super::{
@@ -61,8 +61,7 @@ fn known<'a>(failures: &'a mut HashMap<String, Failure>, text: &str) -> rusqlite
         failures.clear();
     }
     if !failures.contains_key(text) {
-        let failure = serde_json::from_str(text).map_err(|error| FromSqlError::Other(error.to_string().into()))?;
-        failures.insert(text.to_owned(), failure);
+        failures.insert(text.to_owned(), row::failure(text));
     }
     failures.get(text).ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
