@@ -17,7 +17,6 @@ use net::{
     serve::Prefixes,
     tls::{self, Acceptor},
 };
-use store::Store;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -60,8 +59,8 @@ pub(crate) struct Listeners {
 
 impl Listeners {
     /// `acceptor` is asked for where an address is not loopback.
-    pub(crate) async fn start<S: Store>(
-        node: &Arc<Node<S>>,
+    pub(crate) async fn start(
+        node: &Arc<Node>,
         prefixes: Prefixes,
         acceptor: impl Fn() -> anyhow::Result<Acceptor>,
     ) -> anyhow::Result<Self> {

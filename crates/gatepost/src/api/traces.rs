@@ -11,7 +11,7 @@ use clap::{Arg, CommandFactory, Parser, error::ContextKind};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::Store;
+use store::History as _;
 use trace::Event;
 use uuid::Uuid;
 
@@ -66,10 +66,7 @@ fn events_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     })
 }
 
-pub(super) async fn list<S: Store>(
-    State(node): State<Arc<Node<S>>>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
+pub(super) async fn list(State(node): State<Arc<Node>>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
     let now = Timestamp::now();
     let search = search(query.as_deref().unwrap_or_default())?;
     let query = search.query(now).map_err(|error| ApiError::bad_request(error.to_string()))?;
@@ -80,10 +77,7 @@ pub(super) async fn list<S: Store>(
     Ok(Json(Page { messages, next: next.map(cursor_text) }).into_response())
 }
 
-pub(super) async fn events<S: Store>(
-    State(node): State<Arc<Node<S>>>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
+pub(super) async fn events(State(node): State<Arc<Node>>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let events = node.store.events(message_id(&id)?).await?;
     if events.is_empty() {
         return Err(ApiError::not_found(format!("no message has the id {id}")));

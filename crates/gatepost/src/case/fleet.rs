@@ -15,7 +15,7 @@ use crate::{
 
 pub(crate) struct Fleet {
     pub store: Backend,
-    nodes: Vec<Running<Backend>>,
+    nodes: Vec<Running>,
 }
 
 /// A plan is followed within a second or two; a machine that is busy may need longer.

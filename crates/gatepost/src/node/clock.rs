@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use store::Store;
+use store::{Backend, Queue as _};
 use tokio::time::Instant;
 
 use super::{LEASE, Node};
@@ -23,7 +23,7 @@ impl Watch {
     }
 
     /// To be called every few seconds.
-    pub(super) async fn look<S: Store>(&mut self, node: &Arc<Node<S>>) {
+    pub(super) async fn look(&mut self, node: &Arc<Node>) {
         if !self.was_set_back(Timestamp::now(), Instant::now()) {
             return;
         }
@@ -47,7 +47,7 @@ pub(super) fn from_now(then: Timestamp) -> Duration {
 
 /// Ends all waits that are longer than the configuration allows. At the start of a node, too: the clock may have been
 /// set while none ran.
-pub(super) async fn follow<S: Store>(store: &S, config: &Config) -> store::Result<()> {
+pub(super) async fn follow(store: &Backend, config: &Config) -> store::Result<()> {
     let waits = config.retry.schedule.iter().map(|interval| **interval).collect();
     let deliveries = store.follow_clock(waits, LEASE).await?;
     if deliveries > 0 {

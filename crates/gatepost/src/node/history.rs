@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use store::{Room, Store};
+use store::{History as _, Queue as _, Room};
 use tokio::time::{Instant, Sleep};
 
 use super::Node;
@@ -20,7 +20,7 @@ const INTERVAL_TIGHT: Duration = Duration::from_secs(2);
 pub(super) const FIRST: Duration = Duration::from_secs(5);
 
 /// Deletes one batch, and sets the clock for the next.
-pub(super) async fn run<S: Store>(node: &Arc<Node<S>>, clock: std::pin::Pin<&mut Sleep>) {
+pub(super) async fn run(node: &Arc<Node>, clock: std::pin::Pin<&mut Sleep>) {
     let keep = *node.config.load().history.keep;
     let is_short = node.store.room() == Room::Short;
     let age = if is_short { Duration::ZERO } else { keep };

@@ -11,8 +11,8 @@ use net::{
 };
 use protocol::smtp::{BodyType, EnhancedCode, Envelope, Reply};
 use store::{
-    Accepted, Body, BodyKey, INLINE_BODY_BYTES_MAX, NewDelivery, NewEvent, NewLease, NewMessage, Room, Store,
-    StoreError,
+    Accepted, Backend, Bodies as _, Body, BodyKey, INLINE_BODY_BYTES_MAX, NewDelivery, NewEvent, NewLease, NewMessage,
+    Queue as _, Room, StoreError,
 };
 use trace::{Event, EventKind, Received};
 use uuid::Uuid;
@@ -24,23 +24,18 @@ use super::{
 };
 
 /// Takes the messages of all sessions of a node.
-pub(crate) struct Inbound<S: Store>(pub(crate) Arc<Node<S>>);
+#[derive(Clone)]
+pub(crate) struct Inbound(pub(crate) Arc<Node>);
 
-impl<S: Store> Clone for Inbound<S> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<S: Store> Reception for Inbound<S> {
-    type Sink = Sink<S>;
+impl Reception for Inbound {
+    type Sink = Sink;
 
     fn transcript(&self, id: u64, client: SocketAddr) -> Option<Box<dyn Transcript>> {
         let connector = format!("{}\\Inbound", self.0.name);
         self.0.protocol_logs.receive_session(&connector, id, client)
     }
 
-    async fn open(&self, facts: &SessionFacts, envelope: Envelope, content: &mut Vec<u8>) -> Result<Sink<S>, Reply> {
+    async fn open(&self, facts: &SessionFacts, envelope: Envelope, content: &mut Vec<u8>) -> Result<Sink, Reply> {
         if self.0.store.room() == Room::Short {
             return Err(refusal(&StoreError::Full));
         }
@@ -68,8 +63,8 @@ impl<S: Store> Reception for Inbound<S> {
 }
 
 /// One message on its way into the queue.
-pub(crate) struct Sink<S: Store> {
-    node: Arc<Node<S>>,
+pub(crate) struct Sink {
+    node: Arc<Node>,
     facts: SessionFacts,
     envelope: Envelope,
     id: Uuid,
@@ -89,7 +84,7 @@ pub(crate) struct Sink<S: Store> {
 /// than they save.
 const PIECE_BYTES_MIN: usize = 16 * 1024;
 
-impl<S: Store> MessageSink for Sink<S> {
+impl MessageSink for Sink {
     async fn write(&mut self, content: &mut Vec<u8>) -> Result<(), Reply> {
         let held = self.held.set(content.capacity()) as u64;
         let is_short = held > self.node.config.load().inbound.content_memory_max.bytes();
@@ -136,13 +131,13 @@ impl<S: Store> MessageSink for Sink<S> {
     }
 }
 
-async fn discard<S: Store>(node: &Node<S>, key: BodyKey) {
+async fn discard(node: &Node, key: BodyKey) {
     if let Err(error) = node.store.discard_body(key).await {
         tracing::warn!(%error, "failed to discard a message that was not accepted; swept at the next start");
     }
 }
 
-impl<S: Store> Sink<S> {
+impl Sink {
     /// Looks at the header once, in the first piece, and stops a loop.
     fn read_header(&mut self, content: &[u8]) -> Result<(), Reply> {
         if self.header.is_some() {
@@ -268,8 +263,8 @@ impl<S: Store> Sink<S> {
 }
 
 /// Accepts a message once: if it is not known whether the store has recorded it, asking again tells.
-async fn accept<S: Store>(
-    store: &S,
+async fn accept(
+    store: &Backend,
     message: &NewMessage,
     lease: Option<NewLease>,
     event: NewEvent,

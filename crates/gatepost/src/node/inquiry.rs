@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use net::probe::{ProbeOptions, Trial, try_once};
 use protocol::smtp::{Failure, Phase};
-use store::{Inquiry, Store};
+use store::{Fleet as _, Inquiry};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::Node;
@@ -14,7 +14,7 @@ use crate::inquiry::{ANSWERED_WITHIN, Answer, LOOK_INTERVAL, Question, Tried};
 const AT_A_TIME_MAX: usize = 4;
 
 /// Answers for as long as the node runs.
-pub(super) async fn answer_always<S: Store>(node: Arc<Node<S>>) {
+pub(super) async fn answer_always(node: Arc<Node>) {
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     let mut answering = JoinSet::new();
     loop {
@@ -31,7 +31,7 @@ pub(super) async fn answer_always<S: Store>(node: Arc<Node<S>>) {
     }
 }
 
-async fn answer<S: Store>(node: Arc<Node<S>>, Inquiry { id, question, .. }: Inquiry) {
+async fn answer(node: Arc<Node>, Inquiry { id, question, .. }: Inquiry) {
     let tried = timeout(ANSWERED_WITHIN, try_out(&node, &question)).await;
     let answer = match tried {
         Ok(answer) => answer,
@@ -43,7 +43,7 @@ async fn answer<S: Store>(node: Arc<Node<S>>, Inquiry { id, question, .. }: Inqu
     }
 }
 
-async fn try_out<S: Store>(node: &Node<S>, question: &str) -> Answer {
+async fn try_out(node: &Node, question: &str) -> Answer {
     let Ok(question) = serde_json::from_str::<Question>(question) else {
         return Answer::Refused("it does not know the question".to_owned());
     };

@@ -36,7 +36,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use delivery::{backoff::BackOffPolicy, route::Routes, schedule::Schedule};
 use net::{resolve::Resolver, tls::TlsContext, webhook::Webhook};
 use protocol::smtp::Address;
-use store::{Member, NewLease, NodeState, Store};
+use store::{Backend, Fleet as _, Member, NewLease, NodeState, Queue as _};
 
 use crate::{
     config::{Config, Deadline, INTERNET},
@@ -62,13 +62,13 @@ const REVIEW_INTERVAL: Duration = Duration::from_secs(5);
 const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all parts of a node share.
-pub(crate) struct Node<S: Store> {
+pub(crate) struct Node {
     pub name: String,
     /// This node in the store.
     pub member: Member,
     /// The name in banner, Received fields and notices.
     pub hostname: String,
-    pub store: S,
+    pub store: Backend,
     pub config: ArcSwap<Config>,
     pub outbound: Outbound,
     /// Put in place as a whole at a reload.
@@ -103,7 +103,7 @@ impl Tasks {
     }
 }
 
-impl<S: Store> Node<S> {
+impl Node {
     pub(crate) fn resolver(&self) -> Resolver {
         Resolver::clone(&self.resolver.load())
     }
@@ -162,7 +162,7 @@ fn routes(config: &Config) -> Routes {
 }
 
 /// Renews leases, ends those of dead nodes, reports, and deletes old history: nothing that may take long.
-async fn background<S: Store>(node: Arc<Node<S>>) {
+async fn background(node: Arc<Node>) {
     let mut report = tokio::time::interval(REPORT_INTERVAL);
     let mut renew = tokio::time::interval(RENEW_INTERVAL);
     let mut plan = tokio::time::interval(PLAN_INTERVAL);
@@ -187,7 +187,7 @@ async fn background<S: Store>(node: Arc<Node<S>>) {
 }
 
 /// Reviews what was not tried.
-async fn review_always<S: Store>(node: Arc<Node<S>>) {
+async fn review_always(node: Arc<Node>) {
     let mut tick = tokio::time::interval(REVIEW_INTERVAL);
     loop {
         tick.tick().await;
@@ -196,7 +196,7 @@ async fn review_always<S: Store>(node: Arc<Node<S>>) {
 }
 
 /// Tells senders what they are owed.
-async fn notify_always<S: Store>(node: Arc<Node<S>>) {
+async fn notify_always(node: Arc<Node>) {
     let mut tick = tokio::time::interval(NOTICE_INTERVAL);
     loop {
         tick.tick().await;
@@ -204,7 +204,7 @@ async fn notify_always<S: Store>(node: Arc<Node<S>>) {
     }
 }
 
-async fn renew_leases<S: Store>(node: &Arc<Node<S>>) {
+async fn renew_leases(node: &Arc<Node>) {
     let held = node.outbound.held().all();
     if !held.is_empty() {
         let term = Term::from_now();

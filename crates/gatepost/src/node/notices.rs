@@ -13,7 +13,8 @@ use delivery::{
 use jiff::Timestamp;
 use protocol::smtp::{Address, BodyType, Notify, ReversePath};
 use store::{
-    Body, DeliveryKey, DeliveryRecord, Message, NewDelivery, NewMessage, Result, Store, Telling, Told, Untold,
+    Bodies as _, Body, DeliveryKey, DeliveryRecord, Message, NewDelivery, NewMessage, Queue as _, Result, Telling,
+    Told, Untold,
 };
 use trace::event::NoticeAction;
 use uuid::Uuid;
@@ -25,7 +26,7 @@ const WAIT_FOR_OTHERS: Duration = Duration::from_secs(300);
 /// Messages whose deliveries are in memory at a time.
 const MESSAGES_MAX: u32 = 5;
 
-impl<S: Store> Node<S> {
+impl Node {
     /// The notice that a sender is owed; `None` if the settings forbid it.
     pub(super) fn owed(&self, message: &Message, action: NoticeAction) -> Option<NoticeAction> {
         let config = self.config.load();
@@ -41,7 +42,7 @@ impl<S: Store> Node<S> {
 }
 
 /// Tells everything that is to be told now.
-pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
+pub(super) async fn run(node: &Arc<Node>) {
     loop {
         match tell_some(node).await {
             Ok(true) => {}
@@ -52,7 +53,7 @@ pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
 }
 
 /// False if nothing was told.
-async fn tell_some<S: Store>(node: &Arc<Node<S>>) -> Result<bool> {
+async fn tell_some(node: &Arc<Node>) -> Result<bool> {
     let mut has_told = false;
     for untold in node.store.untold(WAIT_FOR_OTHERS, MESSAGES_MAX).await? {
         has_told |= tell_sender(node, &untold).await?;
@@ -61,7 +62,7 @@ async fn tell_some<S: Store>(node: &Arc<Node<S>>) -> Result<bool> {
 }
 
 /// One notice for each action; false if another node was first.
-async fn tell_sender<S: Store>(node: &Arc<Node<S>>, untold: &Untold) -> Result<bool> {
+async fn tell_sender(node: &Arc<Node>, untold: &Untold) -> Result<bool> {
     let message = &untold.message;
     let Some(to) = message.sender.address() else { return Ok(false) };
     let content = node.store.read_body(message.key, 0).await?.unwrap_or_default();
@@ -79,8 +80,8 @@ async fn tell_sender<S: Store>(node: &Arc<Node<S>>, untold: &Untold) -> Result<b
     Ok(has_told)
 }
 
-async fn tell<S: Store>(
-    node: &Arc<Node<S>>,
+async fn tell(
+    node: &Arc<Node>,
     message: &Message,
     action: NoticeAction,
     deliveries: Vec<DeliveryKey>,
@@ -109,8 +110,8 @@ async fn tell<S: Store>(
 }
 
 /// A notice about deliveries of one message, ready for the queue.
-fn notice<S: Store>(
-    node: &Node<S>,
+fn notice(
+    node: &Node,
     message: &Message,
     to: &Address,
     action: NoticeAction,
@@ -147,7 +148,7 @@ fn recipient(record: &DeliveryRecord, retry_until: Option<Timestamp>) -> NoticeR
     }
 }
 
-fn new_message<S: Store>(node: &Node<S>, to: &Address, now: Timestamp, id: Uuid, built: NoticeMessage) -> NewMessage {
+fn new_message(node: &Node, to: &Address, now: Timestamp, id: Uuid, built: NoticeMessage) -> NewMessage {
     let seen = header::read(header::section(&built.bytes));
     NewMessage {
         network_message_id: id,

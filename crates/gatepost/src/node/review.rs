@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use delivery::verdict::{self, Review, Situation};
 use jiff::Timestamp;
-use store::{Claimed, Delivery, LeaseNumber, Message, Outcome, Settlement, Store};
+use store::{Claimed, Delivery, LeaseNumber, Message, Outcome, Queue as _, Settlement};
 use trace::{Event, EventKind, event::NoticeAction};
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 const REVIEW_MAX: u32 = 200;
 
 /// Reviews all that is due for it.
-pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
+pub(super) async fn run(node: &Arc<Node>) {
     while node.outbound.recording().works() {
         let term = Term::from_now();
         let claimed = match node.store.claim_for_review(node.lease(), REVIEW_MAX).await {
@@ -37,16 +37,16 @@ pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
 }
 
 /// Reviews a job that this node holds and has not begun.
-pub(super) async fn review_leased<S: Store>(node: &Arc<Node<S>>, job: &Job) {
+pub(super) async fn review_leased(node: &Arc<Node>, job: &Job) {
     settle(node, &job.message, &job.deliveries, job.ticket.lease()).await;
 }
 
-async fn settle<S: Store>(node: &Arc<Node<S>>, message: &Message, deliveries: &[Delivery], lease: LeaseNumber) {
+async fn settle(node: &Arc<Node>, message: &Message, deliveries: &[Delivery], lease: LeaseNumber) {
     let settle = |delivery| review(node, message, delivery, lease);
     node.outbound.settle(Settled(deliveries.iter().map(settle).collect())).await;
 }
 
-fn review<S: Store>(node: &Arc<Node<S>>, message: &Message, delivery: &Delivery, lease: LeaseNumber) -> Settlement {
+fn review(node: &Arc<Node>, message: &Message, delivery: &Delivery, lease: LeaseNumber) -> Settlement {
     let schedule = node.schedule();
     let now = Timestamp::now();
     let situation = Situation {

@@ -15,7 +15,7 @@ use net::{
     serve::{Listener, Server, Settings, listen},
     tls::TlsContext,
 };
-use store::{Joined, Room, Store};
+use store::{Backend, Fleet as _, Joined, Queue as _, Room};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
@@ -36,8 +36,8 @@ use crate::{
 const ATTEMPT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A node at work.
-pub(crate) struct Running<S: Store> {
-    pub node: Arc<Node<S>>,
+pub(crate) struct Running {
+    pub node: Arc<Node>,
     /// Where it listens, ports as the system gave them.
     pub addresses: Vec<SocketAddr>,
     api: api::Listeners,
@@ -52,9 +52,9 @@ pub(crate) struct Running<S: Store> {
     settings: watch::Sender<Settings>,
 }
 
-impl<S: Store> Running<S> {
+impl Running {
     /// Starts a node on a store that is open. `folder` holds what the node makes for itself.
-    pub(crate) async fn start(config: Config, store: S, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(config: Config, store: Backend, folder: &Path) -> anyhow::Result<Self> {
         let joined = store.join(&config.node.name).await?;
         let member = joined.member.clone();
         let started = Self::start_as(joined, config, store.clone(), folder).await;
@@ -65,7 +65,7 @@ impl<S: Store> Running<S> {
         started
     }
 
-    async fn start_as(joined: Joined, config: Config, store: S, folder: &Path) -> anyhow::Result<Self> {
+    async fn start_as(joined: Joined, config: Config, store: Backend, folder: &Path) -> anyhow::Result<Self> {
         let Joined { member, taken_back } = joined;
         if taken_back > 0 {
             tracing::warn!(deliveries = taken_back, "took back deliveries that were under way when this node stopped");
@@ -131,7 +131,7 @@ impl<S: Store> Running<S> {
         Ok(running)
     }
 
-    fn listen(&mut self, server: &Arc<Server<inbound::Inbound<S>>>, listeners: Vec<(SocketAddr, Listener)>) {
+    fn listen(&mut self, server: &Arc<Server<inbound::Inbound>>, listeners: Vec<(SocketAddr, Listener)>) {
         for (address, listener) in listeners {
             tracing::info!(%address, "listening for SMTP");
             let server = Arc::clone(server);

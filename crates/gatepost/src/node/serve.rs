@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use store::{Backend, Store};
+use store::Backend;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Running;
@@ -42,7 +42,7 @@ async fn stop_signal() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn until_told_to_stop<S: Store>(running: &Running<S>, path: &Path) -> anyhow::Result<()> {
+async fn until_told_to_stop(running: &Running, path: &Path) -> anyhow::Result<()> {
     let mut hang_up = signal(SignalKind::hangup())?;
     let stop = stop_signal();
     tokio::pin!(stop);
@@ -54,7 +54,7 @@ async fn until_told_to_stop<S: Store>(running: &Running<S>, path: &Path) -> anyh
     }
 }
 
-fn reload<S: Store>(running: &Running<S>, path: &Path) {
+fn reload(running: &Running, path: &Path) {
     let Examined { config, warnings } = Config::examine(path, Purpose::Serve);
     warnings.messages().for_each(|warning| tracing::warn!("{warning}"));
     match config.map_err(anyhow::Error::from).and_then(|config| running.reload(config)) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use delivery::verdict::{self, Decision, Situation};
 use jiff::Timestamp;
 use protocol::smtp::{Failure, Reply};
-use store::{Delivery, DeliveryKey, NewEvent, Outcome, Settlement, Store, WeakDelivery, Weakness};
+use store::{Delivery, DeliveryKey, NewEvent, Outcome, Queue as _, Settlement, WeakDelivery, Weakness};
 use tokio::sync::mpsc;
 use trace::{Attempt, Event, EventKind, event::NoticeAction};
 
@@ -32,7 +32,7 @@ pub(crate) struct Settled(pub Vec<Settlement>);
 const SETTLEMENTS_MAX: usize = 500;
 
 /// Records results until the last sender is gone.
-pub(crate) async fn run_settler<S: Store>(node: Arc<Node<S>>, mut settled: mpsc::Receiver<Settled>) {
+pub(crate) async fn run_settler(node: Arc<Node>, mut settled: mpsc::Receiver<Settled>) {
     while let Some(Settled(mut settlements)) = settled.recv().await {
         while settlements.len() < SETTLEMENTS_MAX {
             match settled.try_recv() {
@@ -51,7 +51,7 @@ pub(crate) async fn run_settler<S: Store>(node: Arc<Node<S>>, mut settled: mpsc:
 const RECORDED_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A full disk passes; giving up would deliver a second time.
-async fn record_until_stored<S: Store>(node: &Arc<Node<S>>, settlements: Vec<Settlement>) {
+async fn record_until_stored(node: &Arc<Node>, settlements: Vec<Settlement>) {
     let mut wait = std::time::Duration::from_millis(100);
     loop {
         let mut settle = std::pin::pin!(node.store.settle(settlements.clone()));
@@ -81,7 +81,7 @@ async fn record_until_stored<S: Store>(node: &Arc<Node<S>>, settlements: Vec<Set
 }
 
 /// Decides about every delivery of a job after an attempt.
-pub(super) async fn record<S: Store>(node: &Arc<Node<S>>, job: Job, attempted: Attempted) {
+pub(super) async fn record(node: &Arc<Node>, job: Job, attempted: Attempted) {
     let Attempted { attempt, results, failed_hosts, offers_dsn, weakness } = attempted;
     let mut settlements = Vec::with_capacity(results.len());
     for (delivery, result) in job.deliveries.iter().zip(results) {
@@ -108,19 +108,19 @@ pub(super) async fn record<S: Store>(node: &Arc<Node<S>>, job: Job, attempted: A
 }
 
 /// Returns a job to the queue as it was.
-pub(crate) async fn give_back<S: Store>(node: &Arc<Node<S>>, job: &Job) {
+pub(crate) async fn give_back(node: &Arc<Node>, job: &Job) {
     let outcome = |delivery: &Delivery| Outcome::Returned { review_in: None, delay_notified: delivery.delay_notified };
     put_back(node, job, outcome).await;
 }
 
 /// Returns a job to the queue, not to be tried before `due`: others wait for the same failure, if any.
-pub(super) async fn postpone<S: Store>(node: &Arc<Node<S>>, job: &Job, due: Timestamp, failure: Option<Failure>) {
+pub(super) async fn postpone(node: &Arc<Node>, job: &Job, due: Timestamp, failure: Option<Failure>) {
     let due_in = clock::from_now(due);
     put_back(node, job, |_| Outcome::Postponed { due_in, failure: failure.clone() }).await;
 }
 
 /// Without an attempt. What other nodes hold by now is theirs.
-async fn put_back<S: Store>(node: &Arc<Node<S>>, job: &Job, outcome: impl Fn(&Delivery) -> Outcome) {
+async fn put_back(node: &Arc<Node>, job: &Job, outcome: impl Fn(&Delivery) -> Outcome) {
     let held = job.deliveries.iter().filter(|delivery| !job.ticket.has_lost(delivery.key));
     let settlements = held.map(|delivery| Settlement {
         delivery: delivery.key,
@@ -146,13 +146,13 @@ fn weak_delivery(attempt: &Attempt, weakness: Option<Weakness>) -> Option<WeakDe
 }
 
 /// One delivery whose fate is to be decided.
-struct Context<'a, S: Store> {
-    node: &'a Arc<Node<S>>,
+struct Context<'a> {
+    node: &'a Arc<Node>,
     job: &'a Job,
     delivery: &'a Delivery,
 }
 
-impl<S: Store> Context<'_, S> {
+impl Context<'_> {
     fn delivered(&self, attempt: Attempt, reply: Reply, offers_dsn: bool) -> Settlement {
         let notice = verdict::success_notice(self.delivery.notify, &self.job.message.sender, offers_dsn);
         let event = EventKind::Delivered { attempt, reply: reply.clone() };

@@ -76,7 +76,7 @@ fn send(address: SocketAddr) {
 }
 
 /// Reviews at the same moment, by all nodes: as many turns as there are milliseconds, and most reviews without one.
-async fn review_by_all(nodes: &[Running<Backend>]) {
+async fn review_by_all(nodes: &[Running]) {
     let mut reviews = JoinSet::new();
     for running in nodes.iter().cycle().take(32) {
         let node = Arc::clone(&running.node);
@@ -88,7 +88,7 @@ async fn review_by_all(nodes: &[Running<Backend>]) {
 }
 
 /// Reviews until something is told, which is told once.
-async fn told(nodes: &[Running<Backend>], bodies: &Receiver<Value>) -> Value {
+async fn told(nodes: &[Running], bodies: &Receiver<Value>) -> Value {
     for _ in 0..100 {
         review_by_all(nodes).await;
         tokio::time::sleep(Duration::from_millis(100)).await;

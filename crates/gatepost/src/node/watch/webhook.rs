@@ -6,7 +6,7 @@ use std::{fs, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use net::webhook::{Secret, Url, Webhook};
-use store::{Store, WebhookCall};
+use store::{Incidents as _, WebhookCall};
 use tokio::time::sleep;
 
 use crate::{config::Config, node::Node};
@@ -39,7 +39,7 @@ pub(in crate::node) fn from_config(config: &Config) -> anyhow::Result<Option<Web
     Ok(Some(Webhook::new(url, secret, config.watch.tls_authorities.as_deref()).context("[watch] webhook")?))
 }
 
-pub(super) async fn run<S: Store>(node: Arc<Node<S>>) {
+pub(super) async fn run(node: Arc<Node>) {
     loop {
         match call_what_is_due(&node).await {
             Ok(0) => sleep(POLL).await,
@@ -53,7 +53,7 @@ pub(super) async fn run<S: Store>(node: Arc<Node<S>>) {
 }
 
 /// Returns how many there were.
-async fn call_what_is_due<S: Store>(node: &Node<S>) -> store::Result<usize> {
+async fn call_what_is_due(node: &Node) -> store::Result<usize> {
     let Some(webhook) = node.webhook.load_full() else { return Ok(0) };
     let calls = node.store.claim_calls(AGAIN, CALLS_MAX).await?;
     for call in &calls {
