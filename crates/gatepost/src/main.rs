@@ -42,7 +42,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Serve { accept_loss } => serve(&arguments.config, *accept_loss).map(|()| ExitCode::SUCCESS),
         Command::Restore(backup) => {
             let config = config()?;
-            write(|out| cli::run_restore(backup, &config, &screen, out))
+            write(|out| cli::run_restore(backup, &config, out))
         }
         Command::Case(command) => write(|out| run_case(command, &screen, out)),
         Command::Config(command) => finding(async |out| cli::run_config(command, &arguments.config, out)),

@@ -13,10 +13,19 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::DeliveryKey;
+use crate::{
+    DeliveryKey,
+    clock::{after, before},
+};
 
 /// A member that has not reported for so long is taken for dead: another one may join under its name.
 pub const MEMBER_VALID: Duration = Duration::from_secs(30);
+
+/// True if a member that reported then counts as alive. Where the clock was set back, a report of the future is as good
+/// as one of the past.
+pub(crate) fn is_heard(seen: Timestamp, now: Timestamp) -> bool {
+    before(now, MEMBER_VALID) < seen && seen < after(now, MEMBER_VALID)
+}
 
 /// The number of a membership, unique in the store.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -387,13 +387,13 @@ async fn a_backup_comes_back_suspended() {
     store.accept(message(b"later"), None, vec![]).await.unwrap();
     let error = store.backup(&path("data")).await.unwrap_err();
     assert!(error.to_string().contains("is a data folder"), "{error}");
-    let error = SqliteStore::restore(&path("backup"), &path("data"), Timestamp::now()).unwrap_err();
+    let error = SqliteStore::restore(&path("backup"), &path("data")).unwrap_err();
     assert!(matches!(error, StoreError::File(FileError::Held { .. })), "{error}");
     store.close().await;
-    let error = SqliteStore::restore(&path("backup"), &path("data"), Timestamp::now()).unwrap_err();
+    let error = SqliteStore::restore(&path("backup"), &path("data")).unwrap_err();
     assert!(error.to_string().contains("is there already"), "{error}");
 
-    let restored = SqliteStore::restore(&path("backup"), &path("restored"), Timestamp::now()).unwrap();
+    let restored = SqliteStore::restore(&path("backup"), &path("restored")).unwrap();
     assert_eq!(restored.suspended, 3);
     let store = SqliteStore::open(&path("restored"), "n").unwrap();
     assert_eq!(claim(&store, 10).await.unwrap(), []);
@@ -409,7 +409,7 @@ async fn a_backup_comes_back_suspended() {
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[8192..].fill(0x5a);
     std::fs::write(&file, bytes).unwrap();
-    let error = SqliteStore::restore(&path("backup"), &path("again"), Timestamp::now()).unwrap_err();
+    let error = SqliteStore::restore(&path("backup"), &path("again")).unwrap_err();
     assert!(error.to_string().contains("damaged"), "{error}");
     assert!(!path("again").join("gatepost.db").exists() && !path("again").join("gatepost.db.restored").exists());
 }

@@ -10,10 +10,7 @@ use std::{
 use serde_json::json;
 use store::{Backend, Restored, SqliteStore};
 
-use super::{
-    arguments::{BackupArguments, Format},
-    screen::Screen,
-};
+use super::arguments::{BackupArguments, Format};
 use crate::config::Config;
 
 /// How often progress is shown.
@@ -54,13 +51,8 @@ fn end_progress() {
     }
 }
 
-pub(crate) fn restore(
-    arguments: &BackupArguments,
-    config: &Config,
-    screen: &Screen,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let Restored { suspended } = SqliteStore::restore(&arguments.folder, &config.node.data, screen.now)?;
+pub(crate) fn restore(arguments: &BackupArguments, config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Restored { suspended } = SqliteStore::restore(&arguments.folder, &config.node.data)?;
     if arguments.format == Format::Json {
         return Ok(writeln!(out, "{}", json!({ "suspended": suspended }))?);
     }

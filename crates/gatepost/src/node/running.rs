@@ -58,9 +58,11 @@ impl Running {
         let joined = store.join(&config.node.name).await?;
         let member = joined.member.clone();
         let started = Self::start_as(joined, config, store.clone(), folder).await;
-        if started.is_err() {
-            // Its name is free for the next try.
-            store.leave(&member).await?;
+        // Its name is free for the next try.
+        if started.is_err()
+            && let Err(error) = store.leave(&member).await
+        {
+            tracing::warn!(%error, "failed to leave the store in order");
         }
         started
     }

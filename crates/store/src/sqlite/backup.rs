@@ -16,7 +16,7 @@ use super::{
     place::{beside, log_of},
     row, schema,
 };
-use crate::{Command, FileError, Result, Selection, StoreError};
+use crate::{Clock, Command, FileError, Result, Selection, StoreError};
 
 /// Of another name than the store: a node that is pointed at a backup by mistake must not deliver from it.
 const BACKUP_NAME: &str = "gatepost-backup.db";
@@ -50,13 +50,13 @@ impl SqliteStore {
     }
 
     /// Puts a backup into a data folder that has no store, with its queue suspended.
-    pub fn restore(backup: &Path, folder: &Path, now: Timestamp) -> Result<Restored> {
+    pub fn restore(backup: &Path, folder: &Path) -> Result<Restored> {
         lock::create_folder(folder)?;
         let (mut lock, _) = FolderLock::take(folder, "restore")?;
         let file = folder.join(FILE_NAME);
         refuse_to_overwrite(&file)?;
         let (from, new) = (backup.join(BACKUP_NAME), beside(&file, ".restored"));
-        let restored = fetch(&from, &new).and_then(|()| suspend(&new, now));
+        let restored = fetch(&from, &new).and_then(|()| suspend(&new, Clock::system().now()));
         let restored = restored.inspect_err(|_| drop(fs::remove_file(&new)))?;
         fs::rename(&new, &file).map_err(|error| failed("rename", &new, &error))?;
         lock::sync_folder(folder)?;

@@ -4,10 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{bodies, claim, row::Millis};
-use crate::{
-    Epoch, MEMBER_VALID, StoreError,
-    clock::{after, before},
-};
+use crate::{Epoch, StoreError, lease::is_heard};
 
 /// A row of `member`.
 pub(super) struct Known {
@@ -39,10 +36,8 @@ impl Known {
         self.has_left || self.epoch <= dead_epochs
     }
 
-    /// Where the clock was set back, a report of the future is as good as one of the past.
     fn lives(&self, dead_epochs: Epoch, now: Timestamp) -> bool {
-        let is_heard = before(now, MEMBER_VALID) < self.seen && self.seen < after(now, MEMBER_VALID);
-        !self.is_dead(dead_epochs) && is_heard
+        !self.is_dead(dead_epochs) && is_heard(self.seen, now)
     }
 
     pub(super) fn in_use(self, name: &str) -> StoreError {
