@@ -14,7 +14,6 @@ use axum::{
 };
 use protocol::text::steers;
 use sha2::{Digest, Sha256};
-use store::Store;
 
 use super::{error::ApiError, serve::Connection};
 use node::{Node, config::ApiToken};
@@ -25,8 +24,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Whoever asks without a token, where none is needed.
 const NOBODY: &str = "this machine";
 
-pub(super) async fn admit<S: Store>(
-    State(node): State<Arc<Node<S>>>,
+pub(super) async fn admit(
+    State(node): State<Arc<Node>>,
     Extension(connection): Extension<Connection>,
     request: Request,
     next: Next,

@@ -9,7 +9,7 @@ use axum::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::Store;
+use store::Incidents as _;
 use uuid::Uuid;
 
 use super::{ApiError, ROWS_MAX};
@@ -22,15 +22,12 @@ pub(super) struct Incidents {
     incidents: Vec<IncidentView>,
 }
 
-pub(super) async fn list<S: Store>(State(node): State<Arc<Node<S>>>) -> Result<Response, ApiError> {
+pub(super) async fn list(State(node): State<Arc<Node>>) -> Result<Response, ApiError> {
     let incidents = node.store.incidents(ROWS_MAX).await?;
     Ok(Json(Incidents { incidents: incidents.iter().map(IncidentView::from).collect() }).into_response())
 }
 
-pub(super) async fn show<S: Store>(
-    State(node): State<Arc<Node<S>>>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
+pub(super) async fn show(State(node): State<Arc<Node>>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let known: Uuid = id.parse().map_err(|_| ApiError::bad_request(format!("\"{id}\" is no incident's id")))?;
     let incident = node.store.incident(known).await?;
     let incident = incident.ok_or_else(|| ApiError::not_found(format!("there is no incident {id}")))?;

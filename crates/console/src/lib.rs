@@ -20,7 +20,6 @@ mod traces;
 use std::sync::Arc;
 
 use axum::{Router, middleware, routing::get};
-use store::Store;
 
 pub use access::hash;
 use error::ApiError;
@@ -32,17 +31,15 @@ pub use serve::Listeners;
 /// Most rows of one answer, as Microsoft Graph has it.
 const ROWS_MAX: u32 = 5000;
 
-fn router<S: Store>(node: Arc<Node<S>>) -> Router {
+fn router(node: Arc<Node>) -> Router {
     let graph = || {
-        Router::new()
-            .route("/messageTraces", get(graph::list::<S>))
-            .route("/messageTraces/{id}/{call}", get(graph::details::<S>))
+        Router::new().route("/messageTraces", get(graph::list)).route("/messageTraces/{id}/{call}", get(graph::details))
     };
     Router::new()
-        .route("/api/v1/message-traces", get(traces::list::<S>))
-        .route("/api/v1/message-traces/{id}/events", get(traces::events::<S>))
-        .route("/api/v1/incidents", get(incidents::list::<S>))
-        .route("/api/v1/incidents/{id}", get(incidents::show::<S>))
+        .route("/api/v1/message-traces", get(traces::list))
+        .route("/api/v1/message-traces/{id}/events", get(traces::events))
+        .route("/api/v1/incidents", get(incidents::list))
+        .route("/api/v1/incidents/{id}", get(incidents::show))
         .route("/api/v1/openapi.json", get(openapi::serve))
         .nest("/admin/exchange/tracing", graph())
         // Scripts for Graph have the version in their base address.
@@ -50,6 +47,6 @@ fn router<S: Store>(node: Arc<Node<S>>) -> Router {
         .nest("/beta/admin/exchange/tracing", graph())
         .fallback(|| async { ApiError::not_found("there is nothing here; see /api/v1/openapi.json") })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
-        .layer(middleware::from_fn_with_state(Arc::clone(&node), access::admit::<S>))
+        .layer(middleware::from_fn_with_state(Arc::clone(&node), access::admit))
         .with_state(node)
 }

@@ -17,7 +17,6 @@ use net::{
     serve::Prefixes,
     tls::{self, Acceptor},
 };
-use store::Store;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -60,11 +59,7 @@ pub struct Listeners {
 
 impl Listeners {
     /// `acceptor` is asked for where an address is not loopback.
-    pub async fn start<S: Store>(
-        node: &Arc<Node<S>>,
-        prefixes: Prefixes,
-        acceptor: &MakeAcceptor<'_>,
-    ) -> anyhow::Result<Self> {
+    pub async fn start(node: &Arc<Node>, prefixes: Prefixes, acceptor: &MakeAcceptor<'_>) -> anyhow::Result<Self> {
         let mut tasks = JoinSet::new();
         let listen = node.config.load().api.listen.clone();
         let is_tls = |address: &SocketAddr| !address.ip().is_loopback();

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use node::Node;
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::Store;
+use store::History as _;
 use trace::Event;
 use uuid::Uuid;
 
@@ -33,10 +33,7 @@ pub(super) struct History<'a> {
     events: &'a [Event],
 }
 
-pub(super) async fn list<S: Store>(
-    State(node): State<Arc<Node<S>>>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
+pub(super) async fn list(State(node): State<Arc<Node>>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
     let now = Timestamp::now();
     let search = read_parameters(query.as_deref().unwrap_or_default()).map_err(ApiError::bad_request)?;
     let query = search.query(now).map_err(|error| ApiError::bad_request(error.to_string()))?;
@@ -47,10 +44,7 @@ pub(super) async fn list<S: Store>(
     Ok(Json(Page { messages, next: next.map(cursor_text) }).into_response())
 }
 
-pub(super) async fn events<S: Store>(
-    State(node): State<Arc<Node<S>>>,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
+pub(super) async fn events(State(node): State<Arc<Node>>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let events = node.store.events(message_id(&id)?).await?;
     if events.is_empty() {
         return Err(ApiError::not_found(format!("no message has the id {id}")));

@@ -12,7 +12,7 @@ use std::{
 
 use clap::Parser;
 use jiff::Timestamp;
-use store::SqliteStore;
+use store::Backend;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Arguments, CaseCommand, Command, PolicyCommand};
@@ -36,7 +36,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Serve { accept_loss } => serve(&arguments.config, *accept_loss).map(|()| ExitCode::SUCCESS),
         Command::Restore(backup) => {
             let config = config()?;
-            write(|out| cli::run_restore(backup, &config, &screen, out))
+            write(|out| cli::run_restore(backup, &config, out))
         }
         Command::Case(command) => write(|out| run_case(command, &screen, out)),
         Command::Config(command) => finding(async |out| cli::run_config(command, &arguments.config, out)),
@@ -55,7 +55,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Why(why) if !why.reads_history() => {
             // Files need no configuration; where there is one, it says how mail goes.
             let config = config().ok();
-            finding(async |out| cli::run_why(why, None::<&SqliteStore>, config.as_ref(), &screen, out).await)
+            finding(async |out| cli::run_why(why, None::<&Backend>, config.as_ref(), &screen, out).await)
         }
         command => {
             let config = config()?;
@@ -83,7 +83,7 @@ fn finding(command: impl AsyncFnOnce(&mut Out) -> anyhow::Result<bool>) -> anyho
 
 /// Commands about what is in the store. True if something was found.
 async fn query(command: &Command, config: &Config, screen: &cli::Screen, out: &mut Out) -> anyhow::Result<bool> {
-    let store = SqliteStore::attach(&config.node.data)?;
+    let store = Backend::attach(&config.node.data)?;
     let result = match command {
         Command::Why(why) => cli::run_why(why, Some(&store), Some(config), screen, out).await,
         Command::Policy(PolicyCommand::Impact(impact)) => cli::run_impact(impact, &store, config, screen, out).await,
@@ -96,7 +96,7 @@ async fn query(command: &Command, config: &Config, screen: &cli::Screen, out: &m
 /// Those that find nothing.
 async fn act(
     command: &Command,
-    store: &SqliteStore,
+    store: &Backend,
     config: &Config,
     screen: &cli::Screen,
     out: &mut Out,

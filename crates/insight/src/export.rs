@@ -82,7 +82,8 @@ pub fn row(record: &DeliveryRecord, event: &Event) -> Option<Row> {
         | EventKind::NoticeWithheld { .. }
         | EventKind::Suspended { .. }
         | EventKind::Resumed { .. }
-        | EventKind::Retried { .. } => return None,
+        | EventKind::Retried { .. }
+        | EventKind::Unknown(_) => return None,
     };
     row.set(Column::Source, source);
     row.set(Column::EventId, name);

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use store::Store;
+use store::{Backend, Queue as _};
 use tokio::time::Instant;
 
 use super::{LEASE, Node};
@@ -23,7 +23,7 @@ impl Watch {
     }
 
     /// To be called every few seconds.
-    pub(super) async fn look<S: Store>(&mut self, node: &Arc<Node<S>>) {
+    pub(super) async fn look(&mut self, node: &Arc<Node>) {
         if !self.was_set_back(Timestamp::now(), Instant::now()) {
             return;
         }
@@ -40,12 +40,16 @@ impl Watch {
     }
 }
 
+/// From now to then, for the store, which counts from its own now; nothing if it is over.
+pub(super) fn from_now(then: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(Timestamp::now())).unwrap_or_default()
+}
+
 /// Ends all waits that are longer than the configuration allows. At the start of a node, too: the clock may have been
 /// set while none ran.
-pub(super) async fn follow<S: Store>(store: &S, config: &Config) -> store::Result<()> {
-    let now = Timestamp::now();
+pub(super) async fn follow(store: &Backend, config: &Config) -> store::Result<()> {
     let waits = config.retry.schedule.iter().map(|interval| **interval).collect();
-    let deliveries = store.follow_clock(now, waits, now.checked_add(LEASE).unwrap_or(Timestamp::MAX)).await?;
+    let deliveries = store.follow_clock(waits, LEASE).await?;
     if deliveries > 0 {
         tracing::warn!(deliveries, "made due what would have waited longer than [retry] schedule says");
     }

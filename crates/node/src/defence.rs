@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use diagnosis::Finding;
 use insight::{Moved, trouble_of};
 use jiff::Timestamp;
-use store::{PolicyResults, Store};
+use store::PolicyResults;
 use tokio::time::{Instant, sleep};
 use trace::NextStep;
 
@@ -22,7 +22,7 @@ const SHARE: u32 = 20;
 /// Messages that were received within this time are looked at: two of the usual waits for a retry.
 const WINDOW: Duration = Duration::from_secs(1800);
 
-pub(super) async fn run<S: Store>(node: Arc<Node<S>>) {
+pub(super) async fn run(node: Arc<Node>) {
     let mut pause = INTERVAL;
     loop {
         sleep(pause).await;
@@ -34,7 +34,7 @@ pub(super) async fn run<S: Store>(node: Arc<Node<S>>) {
     }
 }
 
-async fn look<S: Store>(node: &Arc<Node<S>>) -> anyhow::Result<()> {
+async fn look(node: &Arc<Node>) -> anyhow::Result<()> {
     let Some(plan) = node.plan.load_full() else { return Ok(()) };
     let is_on = node.config.load().rollout.self_defence;
     if !is_on || plan.1.halted.is_some() || plan.1.is_idle() {
@@ -53,7 +53,7 @@ async fn look<S: Store>(node: &Arc<Node<S>>) -> anyhow::Result<()> {
 
 /// The connectors that the rollout moves, and for which the new policy has failed on this node since: the history is read
 /// for no others.
-fn failing<S: Store>(node: &Node<S>, rollout: &Rollout, since: Timestamp) -> Vec<String> {
+fn failing(node: &Node, rollout: &Rollout, since: Timestamp) -> Vec<String> {
     let config = node.config.load();
     let is_moved = |name: &str| config.connector(name).is_some_and(|connector| connector.tls_policy == rollout.from);
     let fails = |results: &PolicyResults| results.policy == rollout.to && results.failed >= Some(since);
@@ -62,7 +62,7 @@ fn failing<S: Store>(node: &Node<S>, rollout: &Rollout, since: Timestamp) -> Vec
     failing.map(|report| report.name).collect()
 }
 
-async fn halt<S: Store>(node: &Node<S>, plan: &(u64, Rollout), finding: Finding, now: Timestamp) -> anyhow::Result<()> {
+async fn halt(node: &Node, plan: &(u64, Rollout), finding: Finding, now: Timestamp) -> anyhow::Result<()> {
     let (reason, trouble) = (finding.summary.clone(), trouble(finding));
     let (destination, cause) = (trouble.destination.clone(), trouble.cause.clone());
     let by = format!("node {}", node.name);

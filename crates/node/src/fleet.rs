@@ -158,7 +158,7 @@ pub async fn change<S: Store>(
     let current = in_force(store).await?;
     let before = current.as_ref().map(|(stored, _)| stored.version);
     let rollout = plan(current.as_ref().map(|(_, rollout)| rollout), change, &nodes, &in_use)?;
-    match store.replace_plan(before, serde_json::to_string(&rollout)?, by, now).await? {
+    match store.replace_plan(before, serde_json::to_string(&rollout)?, by).await? {
         Some(version) => Ok(version),
         None => bail!("somebody else changed the rollout plan just now; look at it: {}", NextStep::RolloutStatus),
     }
@@ -175,7 +175,7 @@ pub async fn halt_itself<S: Store>(
 ) -> anyhow::Result<Option<u64>> {
     let nodes = members(&store.reports().await?, now);
     let halted = Rollout { trouble: Some(trouble), ..keep_some(halt(rollout, reason, &nodes), &nodes) };
-    Ok(store.replace_plan(Some(*version), serde_json::to_string(&halted)?, by, now).await?)
+    Ok(store.replace_plan(Some(*version), serde_json::to_string(&halted)?, by).await?)
 }
 
 /// The plan after a change. `nodes` are those that have reported lately; `in_use` are the policies that connectors name.

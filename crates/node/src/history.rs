@@ -3,8 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
-use store::{Room, Store};
+use store::{History as _, Queue as _, Room};
 use tokio::time::{Instant, Sleep};
 
 use super::Node;
@@ -21,15 +20,11 @@ const INTERVAL_TIGHT: Duration = Duration::from_secs(2);
 pub(super) const FIRST: Duration = Duration::from_secs(5);
 
 /// Deletes one batch, and sets the clock for the next.
-pub(super) async fn run<S: Store>(node: &Arc<Node<S>>, clock: std::pin::Pin<&mut Sleep>) {
+pub(super) async fn run(node: &Arc<Node>, clock: std::pin::Pin<&mut Sleep>) {
     let keep = *node.config.load().history.keep;
     let is_short = node.store.room() == Room::Short;
-    let before = if is_short { Ok(Timestamp::now()) } else { Timestamp::now().checked_sub(keep) };
-    let deleted = match before {
-        Ok(before) => node.store.forget(before, BATCH).await,
-        Err(_) => Ok(0),
-    };
-    let wait = match deleted {
+    let age = if is_short { Duration::ZERO } else { keep };
+    let wait = match node.store.forget(age, BATCH).await {
         Ok(0) if node.store.room() == Room::Enough => INTERVAL,
         Ok(0) => INTERVAL_TIGHT,
         Ok(messages) => {

@@ -1,7 +1,7 @@
 //! From a session to the queue: adds the Received field, stops loops, streams large content into the store, and
 //! answers 250 once the message is durable.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -10,40 +10,33 @@ use net::{
     serve::{MessageSink, Reception, SessionFacts},
 };
 use protocol::smtp::{BodyType, EnhancedCode, Envelope, Reply, Transaction};
-use store::{Body, BodyKey, INLINE_BODY_BYTES_MAX, NewDelivery, NewMessage, Room, Store, StoreError};
+use store::{
+    Accepted, Backend, Bodies as _, Body, BodyKey, INLINE_BODY_BYTES_MAX, NewDelivery, NewEvent, NewLease, NewMessage,
+    Queue as _, Room, StoreError,
+};
 use trace::{Event, EventKind, Received};
 use uuid::Uuid;
 
 use super::{
-    Node,
+    Node, clock,
     content_memory::Held,
     header,
     outbound::{Job, Term, give_back},
 };
 
 /// Takes the messages of all sessions of a node.
-pub(crate) struct Inbound<S: Store>(pub(crate) Arc<Node<S>>);
+#[derive(Clone)]
+pub(crate) struct Inbound(pub(crate) Arc<Node>);
 
-impl<S: Store> Clone for Inbound<S> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<S: Store> Reception for Inbound<S> {
-    type Sink = Sink<S>;
+impl Reception for Inbound {
+    type Sink = Sink;
 
     fn transcript(&self, id: u64, client: SocketAddr) -> Option<Box<dyn Transcript>> {
         let connector = format!("{}\\Inbound", self.0.name);
         self.0.protocol_logs.receive_session(&connector, id, client)
     }
 
-    async fn open(
-        &self,
-        facts: &SessionFacts,
-        transaction: Transaction,
-        content: &mut Vec<u8>,
-    ) -> Result<Sink<S>, Reply> {
+    async fn open(&self, facts: &SessionFacts, transaction: Transaction, content: &mut Vec<u8>) -> Result<Sink, Reply> {
         if self.0.store.room() == Room::Short {
             return Err(refusal(&StoreError::Full));
         }
@@ -72,8 +65,8 @@ impl<S: Store> Reception for Inbound<S> {
 }
 
 /// One message on its way into the queue.
-pub(crate) struct Sink<S: Store> {
-    node: Arc<Node<S>>,
+pub(crate) struct Sink {
+    node: Arc<Node>,
     facts: SessionFacts,
     transaction: Transaction,
     id: Uuid,
@@ -93,7 +86,7 @@ pub(crate) struct Sink<S: Store> {
 /// than they save.
 const PIECE_BYTES_MIN: usize = 16 * 1024;
 
-impl<S: Store> MessageSink for Sink<S> {
+impl MessageSink for Sink {
     async fn write(&mut self, content: &mut Vec<u8>) -> Result<(), Reply> {
         let held = self.held.set(content.capacity()) as u64;
         let is_short = held > self.node.config.load().inbound.content_memory_max.bytes();
@@ -140,13 +133,13 @@ impl<S: Store> MessageSink for Sink<S> {
     }
 }
 
-async fn discard<S: Store>(node: &Node<S>, key: BodyKey) {
+async fn discard(node: &Node, key: BodyKey) {
     if let Err(error) = node.store.discard_body(key).await {
         tracing::warn!(%error, "failed to discard a message that was not accepted; swept at the next start");
     }
 }
 
-impl<S: Store> Sink<S> {
+impl Sink {
     /// Looks at the header once, in the first piece, and stops a loop.
     fn read_header(&mut self, content: &[u8]) -> Result<(), Reply> {
         if self.header.is_some() {
@@ -168,7 +161,13 @@ impl<S: Store> Sink<S> {
         if piece.is_empty() {
             return Ok(());
         }
-        let (key, sequence) = self.stored.get_or_insert_with(|| (self.node.store.new_body(), 0));
+        let (key, sequence) = match &mut self.stored {
+            Some(stored) => stored,
+            None => {
+                let key = self.node.store.new_body(&self.node.member).await.map_err(|error| refusal(&error))?;
+                self.stored.insert((key, 0))
+            }
+        };
         self.size_bytes += piece.len() as u64;
         let written = self.node.store.append_body(*key, *sequence, Bytes::from(piece)).await;
         *sequence += 1;
@@ -188,14 +187,15 @@ impl<S: Store> Sink<S> {
         };
         let term = Term::from_now();
         let lease = node.outbound.room_for(&message).then(|| node.lease());
-        let leased = lease.is_some();
-        match node.store.accept(message.clone(), lease, vec![event]).await {
-            Ok(accepted) if leased => {
-                for job in node.outbound.offer(Job::of_accepted(message, &accepted, term)) {
-                    give_back(&node, &job).await;
+        match accept(&node.store, &message, lease, event.into()).await {
+            Ok(accepted) => match accepted.lease {
+                Some(lease) => {
+                    for job in node.outbound.offer(Job::of_accepted(message, &accepted, lease, term)) {
+                        give_back(&node, &job).await;
+                    }
                 }
-            }
-            Ok(_) => node.outbound.wake(&message),
+                None => node.outbound.wake(&message),
+            },
             Err(error) => {
                 // Why the store takes nothing is in the log already, once.
                 tracing::debug!(%error, message = %id, "failed to accept a message");
@@ -247,8 +247,8 @@ impl<S: Store> Sink<S> {
             recipient: recipient.address,
             notify: recipient.notify,
             orcpt: recipient.orcpt,
-            due: self.now,
-            review,
+            due_in: Duration::ZERO,
+            review_in: clock::from_now(review),
         });
         NewMessage {
             network_message_id: self.id,
@@ -265,17 +265,27 @@ impl<S: Store> Sink<S> {
     }
 }
 
+/// Accepts a message once: if it is not known whether the store has recorded it, asking again tells.
+async fn accept(
+    store: &Backend,
+    message: &NewMessage,
+    lease: Option<NewLease>,
+    event: NewEvent,
+) -> store::Result<Accepted> {
+    match store.accept(message.clone(), lease.clone(), vec![event.clone()]).await {
+        Err(StoreError::Unknown { .. }) => store.accept(message.clone(), lease, vec![event]).await,
+        result => result,
+    }
+}
+
 /// What the client hears; the reason stays in the log.
 fn refusal(error: &StoreError) -> Reply {
     match error {
         StoreError::Full => Reply::new(452, Some(EnhancedCode::new(4, 3, 1)), "Insufficient system storage"),
-        StoreError::Held { .. }
-        | StoreError::Newer { .. }
-        | StoreError::Damaged { .. }
-        | StoreError::Missing { .. }
-        | StoreError::Lost { .. }
-        | StoreError::Gone { .. }
-        | StoreError::Unreadable { .. }
+        StoreError::Unavailable { .. }
+        | StoreError::Unknown { .. }
+        | StoreError::NameInUse { .. }
+        | StoreError::File(_)
         | StoreError::Other(_) => {
             Reply::new(451, Some(EnhancedCode::new(4, 3, 0)), "The message could not be stored, try again later")
         }

@@ -37,10 +37,9 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use delivery::{backoff::BackOffPolicy, route::Routes, schedule::Schedule};
-use jiff::Timestamp;
 use net::{resolve::Resolver, tls::TlsContext, webhook::Webhook};
 use protocol::smtp::Address;
-use store::{Lease, NodeReport, Store};
+use store::{Backend, Fleet as _, Member, NewLease, NodeState, Queue as _};
 
 use crate::{
     config::{Config, Deadline, INTERNET},
@@ -66,11 +65,13 @@ const REVIEW_INTERVAL: Duration = Duration::from_secs(5);
 const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all parts of a node share.
-pub struct Node<S: Store> {
+pub struct Node {
     pub name: String,
+    /// This node in the store.
+    pub member: Member,
     /// The name in banner, Received fields and notices.
     pub(crate) hostname: String,
-    pub store: S,
+    pub store: Backend,
     pub config: ArcSwap<Config>,
     pub(crate) outbound: Outbound,
     /// Put in place as a whole at a reload.
@@ -105,7 +106,7 @@ impl Tasks {
     }
 }
 
-impl<S: Store> Node<S> {
+impl Node {
     pub(crate) fn resolver(&self) -> Resolver {
         Resolver::clone(&self.resolver.load())
     }
@@ -146,18 +147,14 @@ impl<S: Store> Node<S> {
         f64::from(self.random_u32()) / f64::from(u32::MAX)
     }
 
-    fn lease(&self) -> Lease {
-        Lease { node: self.name.clone(), until: Timestamp::now() + LEASE }
+    fn lease(&self) -> NewLease {
+        NewLease { member: self.member.clone(), term: LEASE }
     }
 
     async fn report(&self) {
-        let report = NodeReport {
-            node: self.name.clone(),
-            at: Timestamp::now(),
-            connectors: self.outbound.reports(),
-            plan_version: self.plan.load().as_ref().map(|plan| plan.0),
-        };
-        if let Err(error) = self.store.report(report).await {
+        let connectors = self.outbound.reports();
+        let plan_version = self.plan.load().as_ref().map(|plan| plan.0);
+        if let Err(error) = self.store.report(&self.member, NodeState { connectors, plan_version }).await {
             tracing::warn!(%error, "failed to report this node's state");
         }
     }
@@ -168,7 +165,7 @@ fn routes(config: &Config) -> Routes {
 }
 
 /// Renews leases, ends those of dead nodes, reports, and deletes old history: nothing that may take long.
-async fn background<S: Store>(node: Arc<Node<S>>) {
+async fn background(node: Arc<Node>) {
     let mut report = tokio::time::interval(REPORT_INTERVAL);
     let mut renew = tokio::time::interval(RENEW_INTERVAL);
     let mut plan = tokio::time::interval(PLAN_INTERVAL);
@@ -193,7 +190,7 @@ async fn background<S: Store>(node: Arc<Node<S>>) {
 }
 
 /// Reviews what was not tried.
-async fn review_always<S: Store>(node: Arc<Node<S>>) {
+async fn review_always(node: Arc<Node>) {
     let mut tick = tokio::time::interval(REVIEW_INTERVAL);
     loop {
         tick.tick().await;
@@ -202,7 +199,7 @@ async fn review_always<S: Store>(node: Arc<Node<S>>) {
 }
 
 /// Tells senders what they are owed.
-async fn notify_always<S: Store>(node: Arc<Node<S>>) {
+async fn notify_always(node: Arc<Node>) {
     let mut tick = tokio::time::interval(NOTICE_INTERVAL);
     loop {
         tick.tick().await;
@@ -210,11 +207,11 @@ async fn notify_always<S: Store>(node: Arc<Node<S>>) {
     }
 }
 
-async fn renew_leases<S: Store>(node: &Arc<Node<S>>) {
-    let held = node.outbound.held().keys();
+async fn renew_leases(node: &Arc<Node>) {
+    let held = node.outbound.held().all();
     if !held.is_empty() {
         let term = Term::from_now();
-        match node.store.renew(node.lease(), held.clone()).await {
+        match node.store.renew(LEASE, held.clone()).await {
             Ok(lost) => {
                 if !lost.is_empty() {
                     tracing::warn!(deliveries = lost.len(), "lost leases: other nodes deliver these now");
@@ -224,7 +221,7 @@ async fn renew_leases<S: Store>(node: &Arc<Node<S>>) {
             Err(error) => tracing::warn!(%error, "failed to renew leases"),
         }
     }
-    match node.store.expire_leases(Timestamp::now()).await {
+    match node.store.expire_leases().await {
         Ok(0) => {}
         Ok(expired) => tracing::warn!(deliveries = expired, "took over deliveries whose lease had ended"),
         Err(error) => tracing::warn!(%error, "failed to look for leases that ended"),

@@ -13,21 +13,22 @@ use delivery::{
 use jiff::Timestamp;
 use protocol::smtp::{Address, Notify};
 use store::{
-    Body, DeliveryKey, DeliveryRecord, Message, NewDelivery, NewMessage, Owed, Result, Store, Telling, Told, Untold,
+    Bodies as _, Body, DeliveryKey, DeliveryRecord, Message, NewDelivery, NewMessage, Queue as _, Result, Telling,
+    Told, Untold,
 };
 use trace::event::NoticeAction;
 use uuid::Uuid;
 
-use super::{Node, header};
+use super::{Node, clock, header};
 
 /// How long a notice waits for results of the same message's other deliveries.
 const WAIT_FOR_OTHERS: Duration = Duration::from_secs(300);
 /// Messages whose deliveries are in memory at a time.
 const MESSAGES_MAX: u32 = 5;
 
-impl<S: Store> Node<S> {
+impl Node {
     /// The notice that a sender is owed; `None` if the settings forbid it.
-    pub(super) fn owed(&self, message: &Message, action: NoticeAction) -> Option<Owed> {
+    pub(super) fn owed(&self, message: &Message, action: NoticeAction) -> Option<NoticeAction> {
         let config = self.config.load();
         let notices = &config.notices;
         let sender = message.envelope.sender.address()?;
@@ -36,12 +37,12 @@ impl<S: Store> Node<S> {
         // Nobody authenticates here, so that only the network tells who may ask for news of success.
         let is_trusted = || message.client.is_some_and(|client| notices.success_to.iter().any(|n| n.contains(client)));
         let may_be_told = action != NoticeAction::Relayed || is_trusted();
-        (notices.enabled && is_wanted && may_be_told).then(|| Owed { action, since: Timestamp::now() })
+        (notices.enabled && is_wanted && may_be_told).then_some(action)
     }
 }
 
 /// Tells everything that is to be told now.
-pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
+pub(super) async fn run(node: &Arc<Node>) {
     loop {
         match tell_some(node).await {
             Ok(true) => {}
@@ -52,17 +53,16 @@ pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
 }
 
 /// False if nothing was told.
-async fn tell_some<S: Store>(node: &Arc<Node<S>>) -> Result<bool> {
-    let now = Timestamp::now();
+async fn tell_some(node: &Arc<Node>) -> Result<bool> {
     let mut has_told = false;
-    for untold in node.store.untold(now, now - WAIT_FOR_OTHERS, MESSAGES_MAX).await? {
+    for untold in node.store.untold(WAIT_FOR_OTHERS, MESSAGES_MAX).await? {
         has_told |= tell_sender(node, &untold).await?;
     }
     Ok(has_told)
 }
 
 /// One notice for each action; false if another node was first.
-async fn tell_sender<S: Store>(node: &Arc<Node<S>>, untold: &Untold) -> Result<bool> {
+async fn tell_sender(node: &Arc<Node>, untold: &Untold) -> Result<bool> {
     let message = &untold.message;
     let Some(to) = message.envelope.sender.address() else { return Ok(false) };
     let content = node.store.read_body(message.key, 0).await?.unwrap_or_default();
@@ -80,15 +80,14 @@ async fn tell_sender<S: Store>(node: &Arc<Node<S>>, untold: &Untold) -> Result<b
     Ok(has_told)
 }
 
-async fn tell<S: Store>(
-    node: &Arc<Node<S>>,
+async fn tell(
+    node: &Arc<Node>,
     message: &Message,
     action: NoticeAction,
     deliveries: Vec<DeliveryKey>,
     notice: NewMessage,
 ) -> Result<Told> {
     let limit = node.config.load().notices.per_sender;
-    let now = Timestamp::now();
     let telling = Telling {
         message: message.key,
         action,
@@ -96,9 +95,9 @@ async fn tell<S: Store>(
         notice: notice.clone(),
         // The settings may have changed since the notice was owed.
         sent_max: if node.owed(message, action).is_some() { limit.messages } else { 0 },
-        sent_after: now - limit.per.duration(),
+        sent_within: limit.per.duration(),
     };
-    let told = node.store.tell(&node.name, telling, now).await?;
+    let told = node.store.tell(&node.member, telling).await?;
     match told {
         Told::Queued => node.outbound.wake(&notice),
         Told::Withheld => {
@@ -111,8 +110,8 @@ async fn tell<S: Store>(
 }
 
 /// A notice about deliveries of one message, ready for the queue.
-fn notice<S: Store>(
-    node: &Node<S>,
+fn notice(
+    node: &Node,
     message: &Message,
     to: &Address,
     action: NoticeAction,
@@ -149,7 +148,7 @@ fn recipient(record: &DeliveryRecord, retry_until: Option<Timestamp>) -> NoticeR
     }
 }
 
-fn new_message<S: Store>(node: &Node<S>, to: &Address, now: Timestamp, id: Uuid, built: NoticeMessage) -> NewMessage {
+fn new_message(node: &Node, to: &Address, now: Timestamp, id: Uuid, built: NoticeMessage) -> NewMessage {
     let seen = header::read(header::section(&built.bytes));
     NewMessage {
         network_message_id: id,
@@ -167,8 +166,8 @@ fn new_message<S: Store>(node: &Node<S>, to: &Address, now: Timestamp, id: Uuid,
             // A notice is never answered by another (RFC 3461 section 6.2).
             notify: Some(Notify::Never),
             orcpt: None,
-            due: now,
-            review: node.schedule().first_review(now),
+            due_in: Duration::ZERO,
+            review_in: clock::from_now(node.schedule().first_review(now)),
         }],
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use net::tls::{Identity, TlsContext, TlsSettings};
 use protocol::tls::TlsPolicy;
-use store::Store;
+use store::Fleet as _;
 
 use super::Node;
 use crate::{
@@ -20,7 +20,7 @@ pub struct Under {
     pub plan_version: Option<u64>,
 }
 
-impl<S: Store> Node<S> {
+impl Node {
     pub fn tls_under(&self, connector: &Connector) -> Under {
         let plan = self.plan.load();
         let config = self.config.load();

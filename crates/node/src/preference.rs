@@ -15,7 +15,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use store::{ConnectorReport, NodeReport, PolicyResults, Store};
+use store::{ConnectorReport, Fleet as _, NodeReport, PolicyResults};
 
 use super::Node;
 use crate::{
@@ -54,7 +54,7 @@ pub(super) fn note(results: &mut Option<PolicyResults>, policy: &str, works: boo
 }
 
 /// Compares this node's policies with those of the fleet, and has its connectors act on it.
-pub(super) async fn update<S: Store>(node: &Arc<Node<S>>) {
+pub(super) async fn update(node: &Arc<Node>) {
     let is_on = node.config.load().rollout.self_defence;
     let plan = node.plan.load_full().filter(|plan| is_on && !plan.1.is_idle());
     let Some(plan) = plan else { return node.outbound.leave_to(|_| Default::default()) };

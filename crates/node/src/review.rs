@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use delivery::verdict::{self, Review, Situation};
 use jiff::Timestamp;
-use store::{Claimed, Delivery, Message, Outcome, Settlement, Store};
+use store::{Claimed, Delivery, LeaseNumber, Message, Outcome, Queue as _, Settlement};
 use trace::{Event, EventKind, event::NoticeAction};
 
 use super::{
-    Node,
+    Node, clock,
     outbound::{Job, Settled, Term, Ticket},
 };
 
@@ -17,10 +17,10 @@ use super::{
 const REVIEW_MAX: u32 = 200;
 
 /// Reviews all that is due for it.
-pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
+pub(super) async fn run(node: &Arc<Node>) {
     while node.outbound.recording().works() {
         let term = Term::from_now();
-        let claimed = match node.store.claim_for_review(node.lease(), Timestamp::now(), REVIEW_MAX).await {
+        let claimed = match node.store.claim_for_review(node.lease(), REVIEW_MAX).await {
             Ok(claimed) if claimed.is_empty() => return,
             Ok(claimed) => claimed,
             Err(error) => {
@@ -28,25 +28,25 @@ pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
                 return;
             }
         };
-        for Claimed { message, deliveries } in claimed {
-            let ticket = Arc::new(Ticket::new(term));
+        for Claimed { lease, message, deliveries } in claimed {
+            let ticket = Arc::new(Ticket::new(lease, term));
             node.outbound.held().add(deliveries.iter().map(|delivery| delivery.key), &ticket);
-            settle(node, &message, &deliveries).await;
+            settle(node, &message, &deliveries, lease).await;
         }
     }
 }
 
 /// Reviews a job that this node holds and has not begun.
-pub(super) async fn review_leased<S: Store>(node: &Arc<Node<S>>, job: &Job) {
-    settle(node, &job.message, &job.deliveries).await;
+pub(super) async fn review_leased(node: &Arc<Node>, job: &Job) {
+    settle(node, &job.message, &job.deliveries, job.ticket.lease()).await;
 }
 
-async fn settle<S: Store>(node: &Arc<Node<S>>, message: &Message, deliveries: &[Delivery]) {
-    let settle = |delivery| review(node, message, delivery);
+async fn settle(node: &Arc<Node>, message: &Message, deliveries: &[Delivery], lease: LeaseNumber) {
+    let settle = |delivery| review(node, message, delivery, lease);
     node.outbound.settle(Settled(deliveries.iter().map(settle).collect())).await;
 }
 
-fn review<S: Store>(node: &Arc<Node<S>>, message: &Message, delivery: &Delivery) -> Settlement {
+fn review(node: &Arc<Node>, message: &Message, delivery: &Delivery, lease: LeaseNumber) -> Settlement {
     let schedule = node.schedule();
     let now = Timestamp::now();
     let situation = Situation {
@@ -68,14 +68,14 @@ fn review<S: Store>(node: &Arc<Node<S>>, message: &Message, delivery: &Delivery)
     };
     let (outcome, events, notice) = match verdict::review(&situation, delivery.failure.as_ref()) {
         Review::Keep { review, delay_notice, delay_notified } => {
-            let outcome = Outcome::Returned { review: Some(review), delay_notified };
+            let outcome = Outcome::Returned { review_in: Some(clock::from_now(review)), delay_notified };
             (outcome, vec![], delay_notice.then_some(NoticeAction::Delayed))
         }
         Review::Fail { failure, notice } => {
             let failed = event(EventKind::Failed { attempt: None, failure: failure.clone() });
-            (Outcome::Failed { failure, at: now }, vec![failed], notice.then_some(NoticeAction::Failed))
+            (Outcome::Failed { failure, at: now }, vec![failed.into()], notice.then_some(NoticeAction::Failed))
         }
     };
     let notice = notice.and_then(|action| node.owed(message, action));
-    Settlement { delivery: delivery.key, message: message.key, outcome, events, notice, weak: None }
+    Settlement { delivery: delivery.key, lease, message: message.key, outcome, events, notice, weak: None }
 }

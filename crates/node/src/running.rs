@@ -10,13 +10,12 @@ use std::{
 
 use anyhow::Context as _;
 use arc_swap::{ArcSwap, ArcSwapOption};
-use jiff::Timestamp;
 use net::{
     resolve::Resolver,
     serve::{Listener, Prefixes, Server, Settings, listen},
     tls::{Acceptor, TlsContext},
 };
-use store::{Room, Store};
+use store::{Backend, Fleet as _, Joined, Queue as _, Room};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
@@ -48,8 +47,8 @@ pub trait Console {
 }
 
 /// A node at work.
-pub struct Running<S: Store> {
-    pub node: Arc<Node<S>>,
+pub struct Running {
+    pub node: Arc<Node>,
     /// Where it listens, ports as the system gave them.
     pub addresses: Vec<SocketAddr>,
     console: Box<dyn Console>,
@@ -64,17 +63,36 @@ pub struct Running<S: Store> {
     settings: watch::Sender<Settings>,
 }
 
-impl<S: Store> Running<S> {
+impl Running {
     /// Starts a node on a store that is open. `folder` holds what the node makes for itself.
     pub async fn start<C: Console + 'static>(
         config: Config,
-        store: S,
+        store: Backend,
         folder: &Path,
-        console: impl AsyncFnOnce(&Arc<Node<S>>, Prefixes, &MakeAcceptor<'_>) -> anyhow::Result<C>,
+        console: impl AsyncFnOnce(&Arc<Node>, Prefixes, &MakeAcceptor<'_>) -> anyhow::Result<C>,
     ) -> anyhow::Result<Self> {
-        let recovered = store.recover(&config.node.name, Timestamp::now()).await?;
-        if recovered > 0 {
-            tracing::warn!(deliveries = recovered, "took back deliveries that were under way when this node stopped");
+        let joined = store.join(&config.node.name).await?;
+        let member = joined.member.clone();
+        let started = Self::start_as(joined, config, store.clone(), folder, console).await;
+        // Its name is free for the next try.
+        if started.is_err()
+            && let Err(error) = store.leave(&member).await
+        {
+            tracing::warn!(%error, "failed to leave the store in order");
+        }
+        started
+    }
+
+    async fn start_as<C: Console + 'static>(
+        joined: Joined,
+        config: Config,
+        store: Backend,
+        folder: &Path,
+        console: impl AsyncFnOnce(&Arc<Node>, Prefixes, &MakeAcceptor<'_>) -> anyhow::Result<C>,
+    ) -> anyhow::Result<Self> {
+        let Joined { member, taken_back } = joined;
+        if taken_back > 0 {
+            tracing::warn!(deliveries = taken_back, "took back deliveries that were under way when this node stopped");
         }
         clock::follow(&store, &config).await?;
         let logs_give_way = {
@@ -88,6 +106,7 @@ impl<S: Store> Running<S> {
         let (settings, settings_receiver) = watch::channel(settings::settings(&config, folder)?);
         let node = Arc::new(Node {
             name: config.node.name.clone(),
+            member,
             hostname: config.node.hostname.clone(),
             store,
             outbound: Outbound::new(settled),
@@ -136,7 +155,7 @@ impl<S: Store> Running<S> {
         Ok(running)
     }
 
-    fn listen(&mut self, server: &Arc<Server<inbound::Inbound<S>>>, listeners: Vec<(SocketAddr, Listener)>) {
+    fn listen(&mut self, server: &Arc<Server<inbound::Inbound>>, listeners: Vec<(SocketAddr, Listener)>) {
         for (address, listener) in listeners {
             tracing::info!(%address, "listening for SMTP");
             let server = Arc::clone(server);
@@ -180,12 +199,14 @@ impl<S: Store> Running<S> {
             () = self.finish() => true,
             () = patience => false,
         };
-        if !finished {
-            tracing::warn!("stopped with messages under way; their leases are taken back at the next start");
-        }
         self.background.abort();
         self.defence.abort();
         self.settler.abort();
+        if !finished {
+            tracing::warn!("stopped with messages under way; their leases are taken back at the next start");
+        } else if let Err(error) = self.node.store.leave(&self.node.member).await {
+            tracing::warn!(%error, "failed to leave the store in order");
+        }
         self.node.protocol_logs.close();
     }
 

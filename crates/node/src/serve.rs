@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use net::serve::Prefixes;
-use store::{SqliteStore, Store};
+use store::Backend;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -19,10 +19,10 @@ pub async fn serve<C: Console + 'static>(
     path: &Path,
     config: Config,
     accept_loss: bool,
-    console: impl AsyncFnOnce(&Arc<Node<SqliteStore>>, Prefixes, &MakeAcceptor<'_>) -> anyhow::Result<C>,
+    console: impl AsyncFnOnce(&Arc<Node>, Prefixes, &MakeAcceptor<'_>) -> anyhow::Result<C>,
 ) -> anyhow::Result<()> {
     let folder = config.node.data.clone();
-    let open = if accept_loss { SqliteStore::open_despite_loss } else { SqliteStore::open };
+    let open = if accept_loss { Backend::open_despite_loss } else { Backend::open };
     let store = open(&folder, &config.node.name)?;
     let running = Running::start(config, store.clone(), &folder, console).await?;
     tracing::info!(node = running.node.name, data = %folder.display(), "node is ready");
@@ -50,7 +50,7 @@ async fn stop_signal() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn until_told_to_stop<S: Store>(running: &Running<S>, path: &Path) -> anyhow::Result<()> {
+async fn until_told_to_stop(running: &Running, path: &Path) -> anyhow::Result<()> {
     let mut hang_up = signal(SignalKind::hangup())?;
     let stop = stop_signal();
     tokio::pin!(stop);
@@ -62,7 +62,7 @@ async fn until_told_to_stop<S: Store>(running: &Running<S>, path: &Path) -> anyh
     }
 }
 
-fn reload<S: Store>(running: &Running<S>, path: &Path) {
+fn reload(running: &Running, path: &Path) {
     let Examined { config, warnings } = Config::examine(path, Purpose::Serve);
     warnings.messages().for_each(|warning| tracing::warn!("{warning}"));
     match config.map_err(anyhow::Error::from).and_then(|config| running.reload(config)) {

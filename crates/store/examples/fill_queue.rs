@@ -6,11 +6,16 @@
 //! fill_queue claims ROUNDS FOLDER…     one line for each folder: microseconds per delivery
 //! ```
 
-use std::{error::Error, path::Path, time::Instant};
+use std::{
+    error::Error,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use gatepost_store::{
-    Body, Claim, Lease, Leave, NewDelivery, NewMessage, Outcome, Settlement, SqliteStore, Store as _, StoreError,
+    Body, Claim, Clock, Fleet as _, Leave, NewDelivery, NewLease, NewMessage, Outcome, Queue as _, Settlement,
+    SqliteStore, StoreError,
 };
 use jiff::{Timestamp, ToSpan as _};
 use protocol::smtp::{Address, BodyType, Envelope, Failure, FailureKind, Phase, ReversePath};
@@ -27,6 +32,10 @@ const TASKS: usize = 1024;
 const MESSAGES_PER_SETTLEMENT: usize = 50;
 /// Deliveries of one claim, as a node claims them.
 const CLAIM_LIMIT: u32 = 200;
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(23 * 3600);
+/// When a queue that is filled has got its messages.
+const HOURS_AGO: i64 = 3;
 /// Rounds that only warm the caches.
 const WARM_UP_ROUNDS: usize = 5;
 
@@ -44,17 +53,22 @@ async fn main() -> Result<()> {
 }
 
 async fn fill(folder: &Path, count: usize, due: usize) -> Result<()> {
-    let store = SqliteStore::open(folder, NODE)?;
+    let clock = Clock::system();
+    let store = SqliteStore::open_by(folder, NODE, clock.clone())?;
     let now = Timestamp::now();
+    // What is due already was deferred some hours ago.
+    clock.set(now - HOURS_AGO.hours());
+    let member = store.join(NODE).await?.member;
     // Which deliveries are due already: evenly spread among the others.
     let is_due = move |index: usize| due > 0 && index * due / count != (index + 1) * due / count;
     let mut tasks = JoinSet::new();
     for task in 0..TASKS.min(count) {
         let store = store.clone();
+        let lease = NewLease { member: member.clone(), term: HOUR };
         let indexes = (task..count).step_by(TASKS).collect::<Vec<_>>();
         tasks.spawn(async move {
             for some in indexes.chunks(MESSAGES_PER_SETTLEMENT) {
-                accept_and_defer(&store, some, now, is_due).await?;
+                accept_and_defer(&store, &lease, some, now, is_due).await?;
             }
             Ok::<_, StoreError>(())
         });
@@ -69,32 +83,34 @@ async fn fill(folder: &Path, count: usize, due: usize) -> Result<()> {
 /// Accepts messages as a node does that sends them at once, and then defers them for a refused connection.
 async fn accept_and_defer(
     store: &SqliteStore,
+    lease: &NewLease,
     indexes: &[usize],
     now: Timestamp,
     is_due: impl Fn(usize) -> bool,
 ) -> Result<(), StoreError> {
-    let lease = Lease { node: NODE.to_owned(), until: now + 1.hours() };
     let mut settlements = Vec::with_capacity(indexes.len());
     for &index in indexes {
         let message = new_message(index, now);
         let (id, recipient) = (message.network_message_id, message.deliveries[0].recipient.clone());
         let received = event(now, id, None, EventKind::Received(received(&message)));
-        let accepted = store.accept(message, Some(lease.clone()), vec![received]).await?;
+        let accepted = store.accept(message, Some(lease.clone()), vec![received.into()]).await?;
         // Due times have nothing to do with the order of acceptance: the harder case for the claim.
         let shuffled = (index as i64).wrapping_mul(0x9E37_79B9).rem_euclid(3_600_000).milliseconds();
         let due = if is_due(index) { now - 2.hours() + shuffled } else { now + 2.hours() + shuffled };
+        let due_in = Duration::try_from(due.duration_since(now - HOURS_AGO.hours())).unwrap_or_default();
         let failure = Failure::new(Phase::Connect, FailureKind::ConnectionRefused);
         let kind = EventKind::Deferred { attempt: attempt(), failure: failure.clone(), due };
         settlements.push(Settlement {
             delivery: accepted.deliveries[0],
+            lease: accepted.lease.ok_or_else(|| StoreError::Other("no lease was given".to_owned()))?,
             message: accepted.message,
-            outcome: Outcome::Deferred { failure, due, review: now + 23.hours(), delay_notified: false },
-            events: vec![event(now, id, Some(recipient), kind)],
+            outcome: Outcome::Deferred { failure, due_in, review_in: DAY, delay_notified: false },
+            events: vec![event(now, id, Some(recipient), kind).into()],
             notice: None,
             weak: None,
         });
     }
-    store.settle(NODE, settlements).await?;
+    store.settle(settlements).await?;
     Ok(())
 }
 
@@ -104,8 +120,8 @@ fn new_message(index: usize, now: Timestamp) -> NewMessage {
         notify: None,
         orcpt: None,
         connector: CONNECTOR.to_owned(),
-        due: now,
-        review: now + 23.hours(),
+        due_in: Duration::ZERO,
+        review_in: DAY,
     };
     NewMessage {
         network_message_id: Uuid::now_v7(),
@@ -180,17 +196,20 @@ fn event(at: Timestamp, message: Uuid, recipient: Option<Address>, kind: EventKi
 /// alike. Everything is due; what was claimed goes to the end, so that the claims go round through the whole queue.
 async fn claims(rounds: usize, folders: &[&str]) -> Result<()> {
     let mut stores = Vec::new();
+    let clock = Clock::system();
     for folder in folders {
-        stores.push((SqliteStore::open(Path::new(folder), NODE)?, Vec::new(), Vec::new()));
+        let store = SqliteStore::open_by(Path::new(folder), NODE, clock.clone())?;
+        let member = store.join(NODE).await?.member;
+        stores.push((store, member, Vec::new(), Vec::new()));
     }
     let start = Timestamp::now() + 24.hours();
     for round in 0..rounds + WARM_UP_ROUNDS {
-        let now = start + (round as i64).seconds();
-        for (store, claim_times, settle_times) in &mut stores {
-            let lease = Lease { node: NODE.to_owned(), until: now + 1.hours() };
+        clock.set(start + (round as i64).seconds());
+        for (store, member, claim_times, settle_times) in &mut stores {
+            let lease = NewLease { member: member.clone(), term: HOUR };
             let claim = Claim {
                 connector: CONNECTOR.to_owned(),
-                due_by: now,
+                due_for: Duration::ZERO,
                 limit: CLAIM_LIMIT,
                 messages: u32::MAX,
                 leave: Leave::default(),
@@ -201,14 +220,15 @@ async fn claims(rounds: usize, folders: &[&str]) -> Result<()> {
             let claim_time = begin.elapsed();
             let settlements: Vec<Settlement> = claimed
                 .iter()
-                .flat_map(|claimed| claimed.deliveries.iter().map(|delivery| (claimed.message.key, delivery.key)))
-                .map(|(message, delivery)| Settlement {
+                .flat_map(|claimed| claimed.deliveries.iter().map(move |delivery| (claimed, delivery.key)))
+                .map(|(claimed, delivery)| Settlement {
                     delivery,
-                    message,
+                    lease: claimed.lease,
+                    message: claimed.message.key,
                     outcome: Outcome::Deferred {
                         failure: Failure::new(Phase::Connect, FailureKind::ConnectionRefused),
-                        due: now,
-                        review: now + 23.hours(),
+                        due_in: Duration::ZERO,
+                        review_in: DAY,
                         delay_notified: false,
                     },
                     events: vec![],
@@ -221,14 +241,14 @@ async fn claims(rounds: usize, folders: &[&str]) -> Result<()> {
                 return Err(format!("{count} deliveries claimed instead of {CLAIM_LIMIT}").into());
             }
             let begin = Instant::now();
-            store.settle(NODE, settlements).await?;
+            store.settle(settlements).await?;
             if round >= WARM_UP_ROUNDS {
                 claim_times.push(claim_time.as_secs_f64() * 1e6 / count as f64);
                 settle_times.push(begin.elapsed().as_secs_f64() * 1e6 / count as f64);
             }
         }
     }
-    for (store, claim_times, settle_times) in &mut stores {
+    for (store, _, claim_times, settle_times) in &mut stores {
         let ((median, ninety), (settle, _)) = (percentiles(claim_times), percentiles(settle_times));
         println!("{median:.2} {ninety:.2} {settle:.2}");
         store.clone().close().await;

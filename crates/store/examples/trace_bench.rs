@@ -6,12 +6,16 @@
 //! trace_bench search FOLDER MESSAGES DAYS     one line for each kind of search: name, median ms, slowest ms, rows
 //! ```
 
-use std::{error::Error, path::Path, time::Instant};
+use std::{
+    error::Error,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use gatepost_store::{
-    AttemptMatch, Body, Lease, NewDelivery, NewMessage, Outcome, Settlement, SqliteStore, Store as _, StoreError,
-    SubjectMatch, TraceQuery,
+    AttemptMatch, Body, Fleet as _, History as _, NewDelivery, NewLease, NewMessage, Outcome, Queue as _, Settlement,
+    SqliteStore, StoreError, SubjectMatch, TraceQuery,
 };
 use jiff::{Timestamp, ToSpan as _};
 use protocol::smtp::{
@@ -77,14 +81,16 @@ impl History {
 
     async fn fill(self, folder: &Path) -> Result<()> {
         let store = SqliteStore::open(folder, NODE)?;
+        let member = store.join(NODE).await?.member;
         let mut tasks = JoinSet::new();
         for task in 0..TASKS {
             let store = store.clone();
+            let lease = NewLease { member: member.clone(), term: Duration::from_secs(36_000) };
             // In the order of their receipt, more or less: as a node has it.
             let indexes: Vec<usize> = (task..self.messages).step_by(TASKS).collect();
             tasks.spawn(async move {
                 for some in indexes.chunks(MESSAGES_PER_SETTLEMENT) {
-                    self.accept_and_deliver(&store, some).await?;
+                    self.accept_and_deliver(&store, &lease, some).await?;
                 }
                 Ok::<_, StoreError>(())
             });
@@ -96,8 +102,12 @@ impl History {
         Ok(())
     }
 
-    async fn accept_and_deliver(&self, store: &SqliteStore, indexes: &[usize]) -> Result<(), StoreError> {
-        let lease = Lease { node: NODE.to_owned(), until: self.now + 10.hours() };
+    async fn accept_and_deliver(
+        &self,
+        store: &SqliteStore,
+        lease: &NewLease,
+        indexes: &[usize],
+    ) -> Result<(), StoreError> {
         let mut settlements = Vec::with_capacity(indexes.len());
         for &index in indexes {
             let at = self.received(index);
@@ -114,8 +124,9 @@ impl History {
                 handshake: None,
                 session: format!("{index:016X}"),
             };
-            let accepted =
-                store.accept(message, Some(lease.clone()), vec![event(at, EventKind::Received(received))]).await?;
+            let accepted = store
+                .accept(message, Some(lease.clone()), vec![event(at, EventKind::Received(received)).into()])
+                .await?;
             let failure = Failure::new(Phase::Connect, FailureKind::ConnectionRefused);
             let deferred = |minutes: i64| {
                 let kind = EventKind::Deferred { attempt: attempt(index), failure: failure.clone(), due: at };
@@ -125,14 +136,17 @@ impl History {
             let delivered = EventKind::Delivered { attempt: attempt(index), reply: reply.clone() };
             settlements.push(Settlement {
                 delivery: accepted.deliveries[0],
+                lease: accepted.lease.ok_or_else(|| StoreError::Other("no lease was given".to_owned()))?,
                 message: accepted.message,
                 outcome: Outcome::Delivered { reply, at: at + 60.minutes() },
-                events: vec![deferred(15), deferred(30), deferred(45), event(at + 60.minutes(), delivered)],
+                events: [deferred(15), deferred(30), deferred(45), event(at + 60.minutes(), delivered)]
+                    .map(Into::into)
+                    .into(),
                 notice: None,
                 weak: None,
             });
         }
-        store.settle(NODE, settlements).await?;
+        store.settle(settlements).await?;
         Ok(())
     }
 
@@ -153,8 +167,8 @@ impl History {
                 notify: None,
                 orcpt: None,
                 connector: "onprem".to_owned(),
-                due: received,
-                review: received,
+                due_in: Duration::ZERO,
+                review_in: Duration::ZERO,
             }],
         }
     }

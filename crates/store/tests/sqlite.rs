@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use gatepost_store::{
-    self as store, Body, Claim, Lease, Leave, NewDelivery, NewMessage, SqliteStore, Store, StoreError, conformance,
+    self as store, Backend, Bodies, Body, Claim, Claimed, Clock, FileError, Fleet, History, Leave, NewDelivery,
+    NewLease, NewMessage, Queue, SqliteStore, StoreError, conformance,
 };
 use jiff::Timestamp;
 use protocol::smtp::{Address, Envelope, ReversePath};
@@ -29,22 +30,24 @@ fn message(body: &[u8]) -> NewMessage {
             notify: None,
             orcpt: None,
             connector: "c".to_owned(),
-            due: now,
-            review: now + std::time::Duration::from_secs(3600),
+            due_in: Duration::ZERO,
+            review_in: Duration::from_secs(3600),
         }],
     }
 }
 
-fn claim(limit: u32) -> Claim {
-    let lease = Lease { node: "n".to_owned(), until: Timestamp::MAX };
-    Claim {
-        connector: "c".to_owned(),
-        due_by: Timestamp::now(),
-        limit,
-        messages: u32::MAX,
-        leave: Leave::default(),
-        lease,
-    }
+async fn lease(store: &SqliteStore) -> NewLease {
+    let member = store.join(&Uuid::now_v7().to_string()).await.unwrap().member;
+    NewLease { member, term: Duration::from_secs(3600) }
+}
+
+async fn claim(store: &SqliteStore, limit: u32) -> Result<Vec<Claimed>, StoreError> {
+    claim_under(store, lease(store).await, limit).await
+}
+
+async fn claim_under(store: &SqliteStore, lease: NewLease, limit: u32) -> Result<Vec<Claimed>, StoreError> {
+    let (connector, due_for, messages) = ("c".to_owned(), Duration::ZERO, u32::MAX);
+    store.claim(Claim { connector, due_for, limit, messages, leave: Leave::default(), lease }).await
 }
 
 fn open_error(folder: &Path) -> StoreError {
@@ -64,13 +67,16 @@ fn sqlite_is_compiled_with_the_settings_of_this_repository() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_the_contract() {
     let folders = std::sync::Mutex::new(Vec::new());
-    conformance::run(async || {
+    let make = |wrap: fn(SqliteStore) -> Backend| {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(folder.path(), "n").unwrap();
+        let clock = Clock::system();
+        let one = SqliteStore::open_by(folder.path(), "n", clock.clone()).unwrap();
+        // Through the file, as another process has it: connections, keys and writer of its own.
+        let other = SqliteStore::attach_by(folder.path(), clock.clone()).unwrap();
         folders.lock().unwrap().push(folder);
-        store
-    })
-    .await;
+        conformance::Stores::new(wrap(one), wrap(other), clock)
+    };
+    conformance::run(async || make(Backend::Sqlite)).await;
 }
 
 #[tokio::test]
@@ -83,7 +89,7 @@ async fn what_was_accepted_is_there_after_a_restart() {
     let second = store.accept(message(b"two"), None, vec![]).await.unwrap();
     assert!(second.message > first.message && second.deliveries > first.deliveries, "keys are never given out twice");
     assert_eq!(store.read_body(first.message, 0).await.unwrap().unwrap(), "one");
-    assert_eq!(store.claim(claim(10)).await.unwrap().len(), 2);
+    assert_eq!(claim(&store, 10).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -91,11 +97,12 @@ async fn uploads_that_were_never_accepted_are_swept() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path(), "n").unwrap();
     let kept = store.accept(message(b"kept"), None, vec![]).await.unwrap();
-    let body = store.new_body();
+    let body = store.new_body(&store.join("n").await.unwrap().member).await.unwrap();
     store.append_body(body, 0, Bytes::from_static(b"lost")).await.unwrap();
     store.close().await;
     let store = SqliteStore::open(folder.path(), "n").unwrap();
-    assert_eq!(store.read_body(store::MessageKey(body.0), 0).await.unwrap(), None);
+    store.join("n").await.unwrap();
+    assert_eq!(store.read_body(body.message, 0).await.unwrap(), None);
     assert!(store.read_body(kept.message, 0).await.unwrap().is_some());
 }
 
@@ -104,7 +111,7 @@ async fn a_folder_in_use_is_refused_and_says_by_whom() {
     let folder = tempfile::tempdir().unwrap();
     let _store = SqliteStore::open(folder.path(), "edge-1").unwrap();
     let error = open_error(folder.path());
-    assert!(matches!(error, StoreError::Held { .. }), "{error}");
+    assert!(matches!(error, StoreError::File(FileError::Held { .. })), "{error}");
     assert!(error.to_string().contains(&format!("node edge-1, process {}", std::process::id())), "{error}");
     SqliteStore::attach(folder.path()).map(|_| ()).expect("commands work beside a node");
 }
@@ -113,7 +120,7 @@ async fn a_folder_in_use_is_refused_and_says_by_whom() {
 fn a_missing_store_is_refused_to_commands() {
     let folder = tempfile::tempdir().unwrap();
     let error = SqliteStore::attach(folder.path()).map(|_| ()).unwrap_err();
-    assert!(matches!(error, StoreError::Missing { .. }), "{error}");
+    assert!(matches!(error, StoreError::File(FileError::Missing { .. })), "{error}");
 }
 
 #[tokio::test]
@@ -124,7 +131,7 @@ async fn a_newer_schema_is_refused() {
     connection.pragma_update(None, "user_version", 99).unwrap();
     drop(connection);
     let error = open_error(folder.path());
-    assert!(matches!(error, StoreError::Newer { found: 99, .. }), "{error}");
+    assert!(matches!(error, StoreError::File(FileError::Newer { found: 99, .. })), "{error}");
 }
 
 #[tokio::test]
@@ -132,7 +139,7 @@ async fn damaged_and_foreign_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("gatepost.db"), b"this is no database, but it is long enough to be one....")
         .unwrap();
-    assert!(matches!(open_error(folder.path()), StoreError::Damaged { .. }));
+    assert!(matches!(open_error(folder.path()), StoreError::File(FileError::Damaged { .. })));
 
     let folder = tempfile::tempdir().unwrap();
     let connection = rusqlite::Connection::open(folder.path().join("gatepost.db")).unwrap();
@@ -153,9 +160,9 @@ async fn damaged_and_foreign_files_are_refused() {
     std::fs::write(&path, bytes).unwrap();
     let error = match SqliteStore::open(folder.path(), "n") {
         Err(error) => error,
-        Ok(store) => store.claim(claim(10)).await.unwrap_err(),
+        Ok(store) => claim(&store, 10).await.unwrap_err(),
     };
-    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(matches!(error, StoreError::File(FileError::Damaged { .. })), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,7 +192,7 @@ async fn a_full_disk_loses_nothing_and_passes() {
     let count = accepted.len();
     store.limit_pages(1_000_000).await.unwrap();
     store.accept(message(b"room again"), None, vec![]).await.unwrap();
-    let claimed = store.claim(claim(10_000)).await.unwrap();
+    let claimed = claim(&store, 10_000).await.unwrap();
     assert_eq!(claimed.len(), count + 1, "what was refused is not there, what was accepted is");
 }
 
@@ -268,15 +275,15 @@ async fn a_store_that_was_moved_or_removed_takes_nothing() {
     let aside = folder.path().join("aside");
     for file in ["", "gatepost.db", "gatepost.db-wal"] {
         let store = SqliteStore::open(&data, "n").unwrap();
-        let lease = Lease { node: "n".to_owned(), until: Timestamp::MAX };
-        let kept = store.accept(message(b"kept"), Some(lease), vec![]).await.unwrap();
+        let lease = lease(&store).await;
+        let kept = store.accept(message(b"kept"), Some(lease.clone()), vec![]).await.unwrap();
         std::fs::rename(data.join(file), &aside).unwrap();
         for error in [
             store.accept(message(b"lost"), None, vec![]).await.unwrap_err(),
-            store.settle("n", vec![delivered(&kept)]).await.unwrap_err(),
-            store.claim(claim(1)).await.unwrap_err(),
+            store.settle(vec![delivered(&kept)]).await.unwrap_err(),
+            claim_under(&store, lease.clone(), 1).await.unwrap_err(),
         ] {
-            assert!(matches!(error, StoreError::Gone { .. }), "{file}: {error}");
+            assert!(matches!(error, StoreError::File(FileError::Gone { .. })), "{file}: {error}");
         }
         // Another file in its place is not the store.
         if file.is_empty() {
@@ -292,7 +299,7 @@ async fn a_store_that_was_moved_or_removed_takes_nothing() {
             std::fs::remove_dir(&data).unwrap();
         }
         std::fs::rename(&aside, data.join(file)).unwrap();
-        assert_eq!(store.settle("n", vec![delivered(&kept)]).await.unwrap(), [], "{file}: put back, it works again");
+        assert_eq!(store.settle(vec![delivered(&kept)]).await.unwrap(), [], "{file}: put back, it works again");
         store.close().await;
         std::fs::remove_dir_all(&data).unwrap();
     }
@@ -302,6 +309,7 @@ fn delivered(accepted: &store::Accepted) -> store::Settlement {
     let reply = protocol::smtp::Reply::new(250, None, "taken");
     store::Settlement {
         delivery: accepted.deliveries[0],
+        lease: accepted.lease.unwrap(),
         message: accepted.message,
         outcome: store::Outcome::Delivered { reply, at: Timestamp::now() },
         events: vec![],
@@ -330,7 +338,7 @@ async fn a_used_folder_without_its_store_is_refused() {
             _ => std::fs::remove_file(folder.path().join(name)).unwrap(),
         }
         for error in [open_error(folder.path()), SqliteStore::attach(folder.path()).map(|_| ()).unwrap_err()] {
-            assert!(matches!(error, StoreError::Lost { .. }), "{error}");
+            assert!(matches!(error, StoreError::File(FileError::Lost { .. })), "{error}");
             assert!(error.to_string().contains(&format!("{name} is {loss}")), "{error}");
         }
         let store = SqliteStore::open_despite_loss(folder.path(), "n").unwrap();
@@ -364,7 +372,7 @@ async fn a_backup_comes_back_suspended() {
     for _ in 0..3 {
         store.accept(message(b"queued"), None, vec![]).await.unwrap();
     }
-    let leased = store.claim(claim(1)).await.unwrap();
+    let leased = claim(&store, 1).await.unwrap();
     let (file, bytes) = store.backup(&path("backup")).await.unwrap();
     assert_eq!(std::fs::metadata(&file).unwrap().len(), bytes);
     assert_eq!(
@@ -375,29 +383,29 @@ async fn a_backup_comes_back_suspended() {
     store.accept(message(b"later"), None, vec![]).await.unwrap();
     let error = store.backup(&path("data")).await.unwrap_err();
     assert!(error.to_string().contains("is a data folder"), "{error}");
-    let error = SqliteStore::restore(&path("backup"), &path("data"), Timestamp::now()).unwrap_err();
-    assert!(matches!(error, StoreError::Held { .. }), "{error}");
+    let error = SqliteStore::restore(&path("backup"), &path("data")).unwrap_err();
+    assert!(matches!(error, StoreError::File(FileError::Held { .. })), "{error}");
     store.close().await;
-    let error = SqliteStore::restore(&path("backup"), &path("data"), Timestamp::now()).unwrap_err();
+    let error = SqliteStore::restore(&path("backup"), &path("data")).unwrap_err();
     assert!(error.to_string().contains("is there already"), "{error}");
 
-    let restored = SqliteStore::restore(&path("backup"), &path("restored"), Timestamp::now()).unwrap();
+    let restored = SqliteStore::restore(&path("backup"), &path("restored")).unwrap();
     assert_eq!(restored.suspended, 3);
     let store = SqliteStore::open(&path("restored"), "n").unwrap();
-    assert_eq!(store.claim(claim(10)).await.unwrap(), []);
+    assert_eq!(claim(&store, 10).await.unwrap(), []);
     let waiting = store.list(store::QueueQuery { limit: 10, ..Default::default() }).await.unwrap();
     assert!(waiting.iter().all(|row| row.suspended_by.as_deref() == Some("gatepost restore")), "{waiting:?}");
     let events = store.events(leased[0].message.network_message_id).await.unwrap();
     assert_eq!(events.iter().map(|event| event.kind.name()).collect::<Vec<_>>(), ["interrupted", "suspended"]);
     let all = store::Selection::default();
-    let resumed = store.command(store::Command::Resume, all, "admin", Timestamp::now()).await.unwrap();
+    let resumed = store.command(store::Command::Resume, all, "admin").await.unwrap();
     assert_eq!(resumed.changed, 3);
-    assert_eq!(store.claim(claim(10)).await.unwrap().len(), 3);
+    assert_eq!(claim(&store, 10).await.unwrap().len(), 3);
     // A damaged backup is refused, and leaves nothing behind.
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[8192..].fill(0x5a);
     std::fs::write(&file, bytes).unwrap();
-    let error = SqliteStore::restore(&path("backup"), &path("again"), Timestamp::now()).unwrap_err();
+    let error = SqliteStore::restore(&path("backup"), &path("again")).unwrap_err();
     assert!(error.to_string().contains("damaged"), "{error}");
     assert!(!path("again").join("gatepost.db").exists() && !path("again").join("gatepost.db.restored").exists());
 }
@@ -433,4 +441,58 @@ async fn a_backup_ends_while_mail_flows() {
     }
     assert!(bytes > 20_000_000, "{bytes}");
     println!("{bytes} bytes in {duration:?}, beside {written} messages that were accepted meanwhile");
+}
+
+/// Version N beside N + 1: what the newer one wrote is read as far as possible, and its mail is delivered.
+#[tokio::test]
+async fn what_a_newer_version_wrote_is_read_as_far_as_possible() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path(), "n").unwrap();
+    let mail = message(b"mail");
+    let accepted = store.accept(mail.clone(), None, vec![]).await.unwrap();
+    let connection = rusqlite::Connection::open(folder.path().join("gatepost.db")).unwrap();
+    let id = mail.network_message_id;
+    let event = format!(
+        r#"{{"at":"2026-01-01T00:00:00Z","node":"n","message":"{id}","event":"scanned","verdict":{{"score":7}}}}"#
+    );
+    let failure = r#"{"phase":"rcpt","kind":"of-the-future","why":1,"reply":{"code":451,"text":"later"}}"#;
+    connection.execute("INSERT INTO event (message, json) VALUES (?1, ?2)", (accepted.message.0, &event)).unwrap();
+    connection.execute("UPDATE delivery SET failure = ?1", [failure]).unwrap();
+    let reports = r#"INSERT INTO node_report VALUES
+        ('a', '{"node":"a","at":"2026-01-01T00:00:00Z","connectors":[],"load":0.5}'), ('b', '{"name":"b"}')"#;
+    connection.execute_batch(reports).unwrap();
+
+    let events = store.events(id).await.unwrap();
+    assert_eq!(events[0].kind.name(), "unknown");
+    assert_eq!(serde_json::to_value(&events[0]).unwrap(), serde_json::from_str::<serde_json::Value>(&event).unwrap());
+    assert_eq!(store.histories(vec![accepted.message]).await.unwrap(), [events]);
+    let listed = store.list(store::QueueQuery { limit: 9, ..Default::default() }).await.unwrap();
+    let text = listed[0].delivery.failure.as_ref().unwrap().to_string();
+    assert!(text.contains("of-the-future"), "{text}");
+    let kinds = store.fold_queue(store::Selection::default(), 0, |count, row| *count += row.failure.iter().count());
+    assert_eq!(kinds.await.unwrap(), 1);
+    let reports = store.reports().await.unwrap();
+    assert_eq!(reports.iter().map(|report| report.node.as_str()).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(claim(&store, 9).await.unwrap().len(), 1);
+}
+
+/// Members of a process that is gone are dead, whatever their last report says.
+#[tokio::test]
+async fn a_node_that_crashed_is_back_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path(), "n").unwrap();
+    let lease = NewLease { member: store.join("n").await.unwrap().member, term: Duration::from_secs(3600) };
+    let other = NewLease { member: store.join("m").await.unwrap().member, ..lease.clone() };
+    let kept = store.accept(message(b"one"), Some(lease.clone()), vec![]).await.unwrap();
+    store.accept(message(b"two"), Some(other), vec![]).await.unwrap();
+    assert!(matches!(store.join("n").await, Err(StoreError::NameInUse { .. })));
+    store.close().await;
+    let store = SqliteStore::open(folder.path(), "n").unwrap();
+    let joined = store.join("n").await.unwrap();
+    assert_eq!(joined.taken_back, 1);
+    assert!(joined.member.epoch() > lease.member.epoch());
+    assert_eq!(store.settle(vec![delivered(&kept)]).await.unwrap(), kept.deliveries, "its lease is over");
+    // Commands beside it see its members by their reports.
+    let command = SqliteStore::attach(folder.path()).unwrap();
+    assert!(matches!(command.join("n").await, Err(StoreError::NameInUse { .. })));
 }

@@ -86,6 +86,9 @@ pub enum EventKind {
     Removed {
         by: String,
     },
+    /// An event that this version cannot read, because a newer one wrote it: all its fields, `event` among them.
+    #[serde(untagged)]
+    Unknown(serde_json::Map<String, serde_json::Value>),
 }
 
 impl EventKind {
@@ -104,6 +107,7 @@ impl EventKind {
             Self::Resumed { .. } => "resumed",
             Self::Retried { .. } => "retried",
             Self::Removed { .. } => "removed",
+            Self::Unknown(_) => "unknown",
         }
     }
 }

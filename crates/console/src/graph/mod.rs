@@ -17,7 +17,7 @@ use axum::{
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{DeliveryRecord, Store, TraceQuery};
+use store::{DeliveryRecord, History as _, TraceQuery};
 use uuid::Uuid;
 
 use super::{ApiError, ROWS_MAX, serve::Connection, traces::message_id};
@@ -96,8 +96,8 @@ pub(super) struct Collection<T> {
 
 pub(super) use detail::Detail;
 
-pub(super) async fn list<S: Store>(
-    State(node): State<Arc<Node<S>>>,
+pub(super) async fn list(
+    State(node): State<Arc<Node>>,
     Extension(connection): Extension<Connection>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
@@ -172,8 +172,8 @@ fn next_link(uri: &Uri, headers: &HeaderMap, connection: &Connection, asked: &As
     format!("{scheme}://{host}{}?{query}", uri.path())
 }
 
-pub(super) async fn details<S: Store>(
-    State(node): State<Arc<Node<S>>>,
+pub(super) async fn details(
+    State(node): State<Arc<Node>>,
     Path((id, call)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let id = message_id(&id)?;

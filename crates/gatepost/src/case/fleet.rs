@@ -9,13 +9,13 @@ use node::{
     config::Config,
     fleet::{self, Change, Share},
 };
-use store::{SqliteStore, Store};
+use store::{Backend, Fleet as _};
 
 use super::scenario::Scenario;
 
 pub(crate) struct Fleet {
-    pub store: SqliteStore,
-    nodes: Vec<Running<SqliteStore>>,
+    pub store: Backend,
+    nodes: Vec<Running>,
 }
 
 /// A plan is followed within a second or two; a machine that is busy may need longer.
@@ -24,7 +24,7 @@ const PLAN_PATIENCE: Duration = Duration::from_secs(15);
 impl Fleet {
     /// Nodes `mx1`, `mx2` and so on, whose connector leads to `host`. Their configurations and data are in `folder`.
     pub(crate) async fn start(scenario: &Scenario, host: &str, folder: &Path) -> anyhow::Result<Self> {
-        let store = SqliteStore::open(&folder.join("data"), "case")?;
+        let store = Backend::open(&folder.join("data"), "case")?;
         let mut fleet = Self { store, nodes: Vec::new() };
         for number in 1..=scenario.nodes {
             let name = format!("mx{number}");

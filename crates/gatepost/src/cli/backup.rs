@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::json;
-use store::{Restored, SqliteStore};
+use store::{Backend, Restored, SqliteStore};
 
 use super::{
     arguments::{BackupArguments, Format},
@@ -19,11 +19,7 @@ use node::config::Config;
 /// How often progress is shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
-pub(crate) async fn backup(
-    arguments: &BackupArguments,
-    store: &SqliteStore,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
+pub(crate) async fn backup(arguments: &BackupArguments, store: &Backend, out: &mut dyn Write) -> anyhow::Result<()> {
     let (expected, growing) = store.backup_size(&arguments.folder).await?;
     let mut progress = tokio::time::interval(PROGRESS_INTERVAL);
     let backup = store.backup(&arguments.folder);
@@ -58,13 +54,8 @@ fn end_progress() {
     }
 }
 
-pub(crate) fn restore(
-    arguments: &BackupArguments,
-    config: &Config,
-    screen: &Screen,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let Restored { suspended } = SqliteStore::restore(&arguments.folder, &config.node.data, screen.now)?;
+pub(crate) fn restore(arguments: &BackupArguments, config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Restored { suspended } = SqliteStore::restore(&arguments.folder, &config.node.data)?;
     if arguments.format == Format::Json {
         return Ok(writeln!(out, "{}", json!({ "suspended": suspended }))?);
     }

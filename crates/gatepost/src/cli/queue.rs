@@ -66,14 +66,14 @@ pub(crate) async fn run<S: Store>(
             }
             Ok(())
         }
-        QueueCommand::Retry(selected) => act(Command::Retry, selected, store, screen, out).await,
-        QueueCommand::Suspend(selected) => act(Command::Suspend, selected, store, screen, out).await,
-        QueueCommand::Resume(selected) => act(Command::Resume, selected, store, screen, out).await,
+        QueueCommand::Retry(selected) => act(Command::Retry, selected, store, out).await,
+        QueueCommand::Suspend(selected) => act(Command::Suspend, selected, store, out).await,
+        QueueCommand::Resume(selected) => act(Command::Resume, selected, store, out).await,
         QueueCommand::Remove { selected, yes } => {
             if !yes {
                 refuse_several(selected, store).await?;
             }
-            act(Command::Remove, selected, store, screen, out).await
+            act(Command::Remove, selected, store, out).await
         }
         QueueCommand::Export { id, output } => {
             let id = ids::message(*id, store).await?;
@@ -241,16 +241,10 @@ fn write_counts(counts: &[QueueCount], screen: &Screen, out: &mut dyn Write) -> 
     Table::new(&COLUMNS, screen).write(&rows.collect::<Vec<_>>(), out)
 }
 
-async fn act<S: Store>(
-    command: Command,
-    selected: &Selected,
-    store: &S,
-    screen: &Screen,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
+async fn act<S: Store>(command: Command, selected: &Selected, store: &S, out: &mut dyn Write) -> anyhow::Result<()> {
     let selection = selected.selection(store).await?;
     let message = selection.message;
-    let commanded = store.command(command, selection, &operator(), screen.now).await?;
+    let commanded = store.command(command, selection, &operator()).await?;
     if let (Commanded { changed: 0, leased: 0 }, Some(id)) = (commanded, message) {
         store.message(id).await?.with_context(|| no_such_message(id))?;
     }

@@ -39,77 +39,42 @@ fn refused<T>() -> Result<T> {
     Err(StoreError::Other("not for the command line".to_owned()))
 }
 
-impl Store for Fixed {
-    async fn append_body(&self, _: BodyKey, _: u32, _: Bytes) -> Result<()> {
-        refused()
-    }
+impl Queue for Fixed {
     fn room(&self) -> store::Room {
         store::Room::Enough
     }
-    async fn follow_clock(&self, _: Timestamp, _: Vec<std::time::Duration>, _: Timestamp) -> Result<u64> {
-        refused()
-    }
-    fn new_body(&self) -> BodyKey {
-        BodyKey(0)
-    }
-    async fn discard_body(&self, _: BodyKey) -> Result<()> {
-        refused()
-    }
-    async fn accept(&self, _: NewMessage, _: Option<Lease>, _: Vec<Event>) -> Result<Accepted> {
+    async fn accept(&self, _: NewMessage, _: Option<NewLease>, _: Vec<NewEvent>) -> Result<Accepted> {
         refused()
     }
     async fn claim(&self, _: Claim) -> Result<Vec<Claimed>> {
         refused()
     }
-    async fn claim_for_review(&self, _: Lease, _: Timestamp, _: u32) -> Result<Vec<Claimed>> {
+    async fn claim_for_review(&self, _: NewLease, _: u32) -> Result<Vec<Claimed>> {
         refused()
     }
-    async fn renew(&self, _: Lease, _: Vec<DeliveryKey>) -> Result<Vec<DeliveryKey>> {
+    async fn renew(&self, _: Duration, _: Vec<Holding>) -> Result<Vec<Holding>> {
         refused()
     }
-    async fn settle(&self, _: &str, _: Vec<Settlement>) -> Result<Vec<DeliveryKey>> {
+    async fn settle(&self, _: Vec<Settlement>) -> Result<Vec<DeliveryKey>> {
         refused()
     }
-    async fn plan(&self) -> Result<Option<StoredPlan>> {
-        Ok(self.plans.lock().expect("unpoisoned").last().cloned())
-    }
-    async fn replace_plan(&self, before: Option<u64>, plan: String, by: &str, at: Timestamp) -> Result<Option<u64>> {
-        let mut plans = self.plans.lock().expect("unpoisoned");
-        let in_force = plans.last().map(|plan| plan.version);
-        if in_force != before {
-            return Ok(None);
-        }
-        let version = in_force.unwrap_or(0) + 1;
-        plans.push(StoredPlan { version, at, by: by.to_owned(), plan });
-        Ok(Some(version))
-    }
-    async fn plans(&self) -> Result<Vec<StoredPlan>> {
-        let mut plans = self.plans.lock().expect("unpoisoned").clone();
-        plans.reverse();
-        Ok(plans)
-    }
-    async fn ledger(&self) -> Result<Vec<LedgerEntry>> {
-        Ok(self.ledger.clone())
-    }
-    async fn recover(&self, _: &str, _: Timestamp) -> Result<u64> {
+    async fn untold(&self, _: Duration, _: u32) -> Result<Vec<Untold>> {
         refused()
     }
-    async fn forget(&self, _: Timestamp, _: u32) -> Result<u64> {
+    async fn tell(&self, _: &Member, _: Telling) -> Result<Told> {
         refused()
     }
-    async fn expire_leases(&self, _: Timestamp) -> Result<u64> {
+    async fn expire_leases(&self) -> Result<u64> {
         refused()
     }
-    async fn report(&self, _: NodeReport) -> Result<()> {
+    async fn follow_clock(&self, _: Vec<Duration>, _: Duration) -> Result<u64> {
         refused()
     }
-    async fn read_body(&self, _: MessageKey, sequence: u32) -> Result<Option<Bytes>> {
-        Ok(self.pieces.get(sequence as usize).cloned())
+    async fn command(&self, command: Command, selection: Selection, _: &str) -> Result<Commanded> {
+        self.commands.lock().unwrap().push((command, selection));
+        Ok(Commanded { changed: 2, leased: 1 })
     }
-    async fn reports(&self) -> Result<Vec<NodeReport>> {
-        Ok(self.reports.clone())
-    }
-    async fn retry_requested(&self, _: &str) -> Result<Option<Timestamp>> {
+    async fn retry_requested(&self, _: &str) -> Result<Option<Duration>> {
         Ok(None)
     }
     async fn list(&self, query: QueueQuery) -> Result<Vec<DeliveryRecord>> {
@@ -147,9 +112,39 @@ impl Store for Fixed {
         }
         Ok(value)
     }
-    async fn ids_between(&self, first: Uuid, last: Uuid, limit: u32) -> Result<Vec<Uuid>> {
-        let ids = self.records.iter().map(|record| record.message.network_message_id);
-        Ok(ids.filter(|id| (first..=last).contains(id)).take(limit as usize).collect())
+    async fn pending(&self, _: Duration) -> Result<Vec<Pending>> {
+        refused()
+    }
+    async fn deferred(&self, _: &str, _: u32) -> Result<Vec<MessageKey>> {
+        refused()
+    }
+}
+
+impl Bodies for Fixed {
+    async fn new_body(&self, _: &Member) -> Result<BodyKey> {
+        refused()
+    }
+    async fn append_body(&self, _: BodyKey, _: u32, _: Bytes) -> Result<()> {
+        refused()
+    }
+    async fn discard_body(&self, _: BodyKey) -> Result<()> {
+        refused()
+    }
+    async fn read_body(&self, _: MessageKey, sequence: u32) -> Result<Option<Bytes>> {
+        Ok(self.pieces.get(sequence as usize).cloned())
+    }
+}
+
+impl History for Fixed {
+    async fn trace(&self, query: TraceQuery) -> Result<Vec<DeliveryRecord>> {
+        let rows = self
+            .records
+            .iter()
+            .rev()
+            .filter(|record| query.states.as_ref().is_none_or(|states| states.contains(&record.state)));
+        // Keys descend here, in the order of the rows.
+        let rows = rows.filter(|record| query.after.is_none_or(|after| record.delivery.key < after.delivery));
+        Ok(rows.take(query.limit as usize).cloned().collect())
     }
     async fn message(&self, id: Uuid) -> Result<Option<MessageRecord>> {
         let of = |record: &&DeliveryRecord| record.message.network_message_id == id;
@@ -160,15 +155,8 @@ impl Store for Fixed {
             deliveries: deliveries.clone(),
         }))
     }
-    async fn trace(&self, query: TraceQuery) -> Result<Vec<DeliveryRecord>> {
-        let rows = self
-            .records
-            .iter()
-            .rev()
-            .filter(|record| query.states.as_ref().is_none_or(|states| states.contains(&record.state)));
-        // Keys descend here, in the order of the rows.
-        let rows = rows.filter(|record| query.after.is_none_or(|after| record.delivery.key < after.delivery));
-        Ok(rows.take(query.limit as usize).cloned().collect())
+    async fn events(&self, message: Uuid) -> Result<Vec<Event>> {
+        Ok(self.events.iter().filter(|event| event.message == message).cloned().collect())
     }
     async fn histories(&self, messages: Vec<MessageKey>) -> Result<Vec<Vec<Event>>> {
         let id = |key: &MessageKey| {
@@ -183,18 +171,67 @@ impl Store for Fixed {
         };
         Ok(messages.iter().map(history).collect())
     }
-    async fn events(&self, message: Uuid) -> Result<Vec<Event>> {
-        Ok(self.events.iter().filter(|event| event.message == message).cloned().collect())
+    async fn ids_between(&self, first: Uuid, last: Uuid, limit: u32) -> Result<Vec<Uuid>> {
+        let ids = self.records.iter().map(|record| record.message.network_message_id);
+        Ok(ids.filter(|id| (first..=last).contains(id)).take(limit as usize).collect())
     }
-    async fn pending(&self, _: Timestamp) -> Result<Vec<Pending>> {
+    async fn forget(&self, _: Duration, _: u32) -> Result<u64> {
         refused()
     }
-    async fn deferred(&self, _: &str, _: u32) -> Result<Vec<MessageKey>> {
+}
+
+impl Fleet for Fixed {
+    async fn join(&self, _: &str) -> Result<Joined> {
         refused()
     }
-    async fn take_watch(&self, _: &str, _: Timestamp, _: Duration) -> Result<Option<u64>> {
+    async fn leave(&self, _: &Member) -> Result<()> {
         refused()
     }
+    async fn report(&self, _: &Member, _: NodeState) -> Result<()> {
+        refused()
+    }
+    async fn reports(&self) -> Result<Vec<NodeReport>> {
+        Ok(self.reports.clone())
+    }
+    async fn plan(&self) -> Result<Option<StoredPlan>> {
+        Ok(self.plans.lock().expect("unpoisoned").last().cloned())
+    }
+    async fn replace_plan(&self, before: Option<u64>, plan: String, by: &str) -> Result<Option<u64>> {
+        let mut plans = self.plans.lock().expect("unpoisoned");
+        let in_force = plans.last().map(|plan| plan.version);
+        if in_force != before {
+            return Ok(None);
+        }
+        let version = in_force.unwrap_or(0) + 1;
+        plans.push(StoredPlan { version, at: at(NOW), by: by.to_owned(), plan });
+        Ok(Some(version))
+    }
+    async fn plans(&self) -> Result<Vec<StoredPlan>> {
+        let mut plans = self.plans.lock().expect("unpoisoned").clone();
+        plans.reverse();
+        Ok(plans)
+    }
+    async fn ledger(&self) -> Result<Vec<LedgerEntry>> {
+        Ok(self.ledger.clone())
+    }
+    async fn take_watch(&self, _: &Member, _: Duration) -> Result<Option<u64>> {
+        refused()
+    }
+    async fn ask(&self, _: Vec<Inquiry>) -> Result<()> {
+        refused()
+    }
+    async fn take_inquiries(&self, _: &Member, _: Duration, _: u32) -> Result<Vec<Inquiry>> {
+        refused()
+    }
+    async fn answer(&self, _: Uuid, _: String) -> Result<()> {
+        refused()
+    }
+    async fn answers(&self, _: Vec<Uuid>) -> Result<Vec<(Uuid, String)>> {
+        refused()
+    }
+}
+
+impl Incidents for Fixed {
     async fn note_incidents(&self, _: u64, _: Vec<Incident>, _: Vec<WebhookCall>) -> Result<bool> {
         refused()
     }
@@ -204,33 +241,11 @@ impl Store for Fixed {
     async fn incident(&self, id: Uuid) -> Result<Option<Incident>> {
         Ok(self.incidents.iter().find(|incident| incident.id == id).cloned())
     }
-    async fn claim_calls(&self, _: Timestamp, _: Timestamp, _: u32) -> Result<Vec<WebhookCall>> {
+    async fn claim_calls(&self, _: Duration, _: u32) -> Result<Vec<WebhookCall>> {
         refused()
     }
-    async fn untold(&self, _: Timestamp, _: Timestamp, _: u32) -> Result<Vec<Untold>> {
+    async fn settle_call(&self, _: Uuid, _: Option<Duration>) -> Result<()> {
         refused()
-    }
-    async fn tell(&self, _: &str, _: Telling, _: Timestamp) -> Result<Told> {
-        refused()
-    }
-    async fn settle_call(&self, _: Uuid, _: Option<Timestamp>) -> Result<()> {
-        refused()
-    }
-    async fn ask(&self, _: Vec<Inquiry>, _: Timestamp) -> Result<()> {
-        refused()
-    }
-    async fn take_inquiries(&self, _: &str, _: Timestamp, _: u32) -> Result<Vec<Inquiry>> {
-        refused()
-    }
-    async fn answer(&self, _: Uuid, _: String) -> Result<()> {
-        refused()
-    }
-    async fn answers(&self, _: Vec<Uuid>) -> Result<Vec<(Uuid, String)>> {
-        refused()
-    }
-    async fn command(&self, command: Command, selection: Selection, _: &str, _: Timestamp) -> Result<Commanded> {
-        self.commands.lock().unwrap().push((command, selection));
-        Ok(Commanded { changed: 2, leased: 1 })
     }
 }
 

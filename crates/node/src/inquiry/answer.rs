@@ -2,12 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use net::{
     probe::{ProbeOptions, Trial, try_once},
     send::ConnectionResult,
 };
-use store::{Inquiry, Store};
+use store::{Fleet as _, Inquiry};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{ANSWERED_WITHIN, Answer, LOOK_INTERVAL, Question};
@@ -17,7 +16,7 @@ use crate::Node;
 const AT_A_TIME_MAX: usize = 4;
 
 /// Answers for as long as the node runs.
-pub(crate) async fn answer_always<S: Store>(node: Arc<Node<S>>) {
+pub(crate) async fn answer_always(node: Arc<Node>) {
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     let mut answering = JoinSet::new();
     loop {
@@ -25,8 +24,7 @@ pub(crate) async fn answer_always<S: Store>(node: Arc<Node<S>>) {
         while answering.try_join_next().is_some() {}
         let room = AT_A_TIME_MAX - answering.len();
         // Whoever asked before that waits no more.
-        let since = Timestamp::now() - ANSWERED_WITHIN;
-        match node.store.take_inquiries(&node.name, since, room as u32).await {
+        match node.store.take_inquiries(&node.member, ANSWERED_WITHIN, room as u32).await {
             Ok(inquiries) => inquiries.into_iter().for_each(|inquiry| {
                 answering.spawn(answer(Arc::clone(&node), inquiry));
             }),
@@ -35,7 +33,7 @@ pub(crate) async fn answer_always<S: Store>(node: Arc<Node<S>>) {
     }
 }
 
-async fn answer<S: Store>(node: Arc<Node<S>>, Inquiry { id, question, .. }: Inquiry) {
+async fn answer(node: Arc<Node>, Inquiry { id, question, .. }: Inquiry) {
     let tried = timeout(ANSWERED_WITHIN, try_out(&node, &question)).await;
     let answer = match tried {
         Ok(answer) => answer,
@@ -47,7 +45,7 @@ async fn answer<S: Store>(node: Arc<Node<S>>, Inquiry { id, question, .. }: Inqu
     }
 }
 
-async fn try_out<S: Store>(node: &Node<S>, question: &str) -> Answer {
+async fn try_out(node: &Node, question: &str) -> Answer {
     let Ok(question) = serde_json::from_str::<Question>(question) else {
         return Answer::Refused("it does not know the question".to_owned());
     };

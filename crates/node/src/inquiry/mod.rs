@@ -48,11 +48,11 @@ pub async fn ask_all<S: Store>(store: &S, question: &Question) -> anyhow::Result
     let reports = store.reports().await?;
     let lives = |at: Timestamp| now.duration_since(at).unsigned_abs() < REPORTED_WITHIN;
     let question = serde_json::to_string(question)?;
-    let inquiry = |node: String| Inquiry { id: Uuid::now_v7(), node, at: now, question: question.clone() };
+    let inquiry = |node: String| Inquiry { id: Uuid::now_v7(), node, question: question.clone() };
     let living = reports.into_iter().filter(|report| lives(report.at)).map(|report| report.node);
     let mut asked: Vec<Inquiry> = living.map(inquiry).collect();
     asked.sort_by(|a, b| a.node.cmp(&b.node));
-    store.ask(asked.clone(), now).await?;
+    store.ask(asked.clone()).await?;
     let ids: Vec<Uuid> = asked.iter().map(|inquiry| inquiry.id).collect();
     let deadline = Instant::now() + ANSWERED_WITHIN + LOOK_INTERVAL;
     let answers = loop {

@@ -8,7 +8,6 @@ use net::{
     serve::next_session_id,
 };
 use protocol::smtp::{Destination, Failure, FailureKind, Phase, client::TlsLevel};
-use store::Store;
 
 use crate::{
     Node, Under,
@@ -53,8 +52,8 @@ pub(super) struct NotConnected {
 }
 
 /// What an attempt goes by.
-pub(super) struct Way<'a, S: Store> {
-    pub node: &'a Arc<Node<S>>,
+pub(super) struct Way<'a> {
+    pub node: &'a Arc<Node>,
     pub connector: &'a Arc<Connector>,
     pub under: &'a Under,
     /// The recipients' domain, where MX decides.
@@ -62,7 +61,7 @@ pub(super) struct Way<'a, S: Store> {
     pub progress: &'a Arc<Progress>,
 }
 
-impl<S: Store> Way<'_, S> {
+impl Way<'_> {
     /// Tries the connector's hosts in order, each with some of its addresses.
     pub(super) async fn connect(&self) -> Result<Open, Box<NotConnected>> {
         self.progress.resolving();

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use net::send::Content;
 use protocol::smtp::{Recipient, Transaction};
 use std::sync::Arc;
-use store::{Accepted, Body, Claimed, Delivery, DeliveryKey, Message, MessageKey, NewMessage, Store};
+use store::{
+    Accepted, Backend, Bodies as _, Body, Claimed, Delivery, DeliveryKey, LeaseNumber, Message, MessageKey, NewMessage,
+};
 
 use super::lease::{Term, Ticket};
 
@@ -24,11 +26,11 @@ pub(crate) struct Job {
 
 impl Job {
     pub(crate) fn of_claimed(claimed: Claimed, term: Term) -> Self {
-        let (message, ticket) = (Arc::new(claimed.message), Arc::new(Ticket::new(term)));
+        let (message, ticket) = (Arc::new(claimed.message), Arc::new(Ticket::new(claimed.lease, term)));
         Self { message, deliveries: claimed.deliveries, domain: None, body: None, ticket }
     }
 
-    pub(crate) fn of_accepted(message: NewMessage, accepted: &Accepted, term: Term) -> Self {
+    pub(crate) fn of_accepted(message: NewMessage, accepted: &Accepted, lease: LeaseNumber, term: Term) -> Self {
         let body = match message.body {
             Body::Inline(bytes) => Some(bytes),
             Body::Stored(_) => None,
@@ -54,7 +56,8 @@ impl Job {
             size_bytes: message.size_bytes,
             client: message.client,
         };
-        Self { message: Arc::new(message), deliveries, domain: None, body, ticket: Arc::new(Ticket::new(term)) }
+        let ticket = Arc::new(Ticket::new(lease, term));
+        Self { message: Arc::new(message), deliveries, domain: None, body, ticket }
     }
 
     /// A job for each domain: behind MX each has hosts of its own.
@@ -104,7 +107,7 @@ impl Job {
         }
     }
 
-    pub(crate) fn content<S: Store>(&self, store: &S) -> JobContent<S> {
+    pub(crate) fn content(&self, store: &Backend) -> JobContent {
         let source = match &self.body {
             Some(bytes) => Source::Memory(Some(bytes.clone())),
             None => Source::Stored { store: store.clone(), message: self.message.key, sequence: 0 },
@@ -115,17 +118,17 @@ impl Job {
 
 /// Reads a message's content from memory or piece by piece from the store. The final dot follows its end, so that a
 /// lease which may have ended is an error there.
-pub(crate) struct JobContent<S> {
-    source: Source<S>,
+pub(crate) struct JobContent {
+    source: Source,
     ticket: Arc<Ticket>,
 }
 
-enum Source<S> {
+enum Source {
     Memory(Option<Bytes>),
-    Stored { store: S, message: MessageKey, sequence: u32 },
+    Stored { store: Backend, message: MessageKey, sequence: u32 },
 }
 
-impl<S: Store> Content for JobContent<S> {
+impl Content for JobContent {
     async fn next(&mut self) -> Result<Option<Bytes>, String> {
         let piece = self.source.next().await?;
         if piece.is_none() && !self.ticket.is_valid() {
@@ -135,7 +138,7 @@ impl<S: Store> Content for JobContent<S> {
     }
 }
 
-impl<S: Store> Source<S> {
+impl Source {
     async fn next(&mut self) -> Result<Option<Bytes>, String> {
         match self {
             Self::Memory(bytes) => Ok(bytes.take()),

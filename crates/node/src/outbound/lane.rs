@@ -13,7 +13,7 @@ use delivery::backoff::BackOffPolicy;
 use jiff::Timestamp;
 use net::send::Progress;
 use protocol::smtp::{Address, Failure};
-use store::{BackOff, Claim, ConnectorReport, Leave, RunningAttempt, Store};
+use store::{BackOff, Claim, ConnectorReport, Leave, Queue as _, RunningAttempt};
 use tokio::{sync::Notify, time::Instant};
 use trace::{Doing, Limit};
 use uuid::Uuid;
@@ -335,7 +335,7 @@ impl Lane {
     }
 
     /// Claims what is due and starts workers, until the lane is closed and its workers are done.
-    pub(super) async fn run<S: Store>(self: Arc<Self>, node: Arc<Node<S>>) {
+    pub(super) async fn run(self: Arc<Self>, node: Arc<Node>) {
         let mut workers = tokio::task::JoinSet::new();
         let mut tick = Box::pin(tokio::time::sleep(Duration::ZERO));
         while !self.is_closed() {
@@ -396,7 +396,7 @@ impl Lane {
     }
 
     /// So do those that are older than an operator's wish to try again.
-    async fn end_pauses_on_request<S: Store>(&self, node: &Arc<Node<S>>) {
+    async fn end_pauses_on_request(&self, node: &Arc<Node>) {
         let connector = {
             let shared = self.shared();
             if matches!(shared.state, State::Open) && !shared.jobs.has_pauses() {
@@ -404,7 +404,8 @@ impl Lane {
             }
             shared.connector.name.clone()
         };
-        let Ok(Some(requested)) = node.store.retry_requested(&connector).await else { return };
+        let Ok(Some(ago)) = node.store.retry_requested(&connector).await else { return };
+        let requested = Timestamp::now().checked_sub(ago).unwrap_or(Timestamp::MIN);
         let mut shared = self.shared();
         if matches!(&shared.state, State::BackedOff(back_off) if back_off.began <= requested) {
             shared.state = State::Open;
@@ -414,7 +415,7 @@ impl Lane {
         self.wake_all();
     }
 
-    async fn claim<S: Store>(&self, node: &Arc<Node<S>>) {
+    async fn claim(&self, node: &Arc<Node>) {
         let wanted = {
             let shared = self.shared();
             let open = matches!(shared.state, State::Open) && self.recording.works();
@@ -424,14 +425,13 @@ impl Lane {
         let LeftTo { all, domains } = self.shared().policies.left_to.clone();
         // What has been due for long enough is taken anyway.
         let leave_for = *node.config.load().rollout.leave_for;
-        let (now, term) = (Timestamp::now(), Term::from_now());
-        let due_by = |leave: bool| if leave { now.checked_sub(leave_for).unwrap_or(Timestamp::MIN) } else { now };
+        let term = Term::from_now();
         let claim = Claim {
             connector: self.connector().name.clone(),
-            due_by: due_by(all.is_some()),
+            due_for: if all.is_some() { leave_for } else { Duration::ZERO },
             limit,
             messages,
-            leave: Leave { domains: domains.into_keys().collect(), due_by: due_by(true) },
+            leave: Leave { domains: domains.into_keys().collect(), due_for: leave_for },
             lease: node.lease(),
         };
         self.due_in_store.store(false, Ordering::Relaxed);
@@ -454,7 +454,7 @@ impl Lane {
     }
 
     /// Its domain has enough jobs in memory: what is due for other domains gets its turn.
-    async fn postpone_crowded<S: Store>(&self, node: &Arc<Node<S>>, job: &Job) {
+    async fn postpone_crowded(&self, node: &Arc<Node>, job: &Job) {
         if self.is_closed() {
             return results::give_back(node, job).await;
         }
@@ -465,7 +465,7 @@ impl Lane {
 
     /// Hands back what is not to be tried now: while the connector is backed off, while a domain is paused, and what
     /// this node may no longer hold.
-    async fn put_aside<S: Store>(&self, node: &Arc<Node<S>>) {
+    async fn put_aside(&self, node: &Arc<Node>) {
         let (postponed, returned) = {
             let mut shared = self.shared();
             let all = matches!(shared.state, State::BackedOff(_));
@@ -483,7 +483,7 @@ impl Lane {
     }
 
     /// Reviews jobs whose time for a notice or for giving up comes while they wait here.
-    async fn review<S: Store>(&self, node: &Arc<Node<S>>) {
+    async fn review(&self, node: &Arc<Node>) {
         let (schedule, now) = (node.schedule(), Timestamp::now());
         let due = self.shared().jobs.take_if(|job| job.review_at(&schedule) <= now);
         for job in due {
@@ -492,7 +492,7 @@ impl Lane {
     }
 
     /// Returns everything in memory to the store as it was.
-    async fn give_back_all<S: Store>(&self, node: &Arc<Node<S>>) {
+    async fn give_back_all(&self, node: &Arc<Node>) {
         let jobs = self.shared().jobs.take_all();
         for job in jobs {
             results::give_back(node, &job).await;

@@ -14,7 +14,7 @@ use std::{
 
 use net::send::Progress;
 use rustix::time::{ClockId, clock_gettime};
-use store::DeliveryKey;
+use store::{DeliveryKey, Holding, LeaseNumber};
 use tokio::{sync::Notify, time::Instant};
 
 /// How long a node holds what it has claimed without renewing.
@@ -52,6 +52,7 @@ pub(crate) enum Stop {
 /// The leases of one job.
 #[derive(Debug)]
 pub(crate) struct Ticket {
+    lease: LeaseNumber,
     term: AtomicU64,
     shut_down: AtomicBool,
     /// Deliveries that are no longer this node's.
@@ -60,13 +61,19 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    pub(crate) fn new(term: Term) -> Self {
+    pub(crate) fn new(lease: LeaseNumber, term: Term) -> Self {
         Self {
+            lease,
             term: AtomicU64::new(term.0),
             shut_down: AtomicBool::new(false),
             lost: Mutex::default(),
             changed: Notify::new(),
         }
+    }
+
+    /// The number that its leases have in the store.
+    pub(crate) fn lease(&self) -> LeaseNumber {
+        self.lease
     }
 
     /// True while no other node can hold any of its leases.
@@ -151,8 +158,8 @@ impl Held {
         }
     }
 
-    pub(crate) fn keys(&self) -> Vec<DeliveryKey> {
-        self.lock().keys().copied().collect()
+    pub(crate) fn all(&self) -> Vec<Holding> {
+        self.lock().iter().map(|(key, ticket)| Holding { delivery: *key, lease: ticket.lease }).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -160,15 +167,19 @@ impl Held {
     }
 
     /// The store has renewed `asked` until `term`, but for `lost`.
-    pub(crate) fn renewed(&self, asked: &[DeliveryKey], lost: &[DeliveryKey], term: Term) {
+    /// What was leased again meanwhile has another number, and stays as it is.
+    pub(crate) fn renewed(&self, asked: &[Holding], lost: &[Holding], term: Term) {
         let mut held = self.lock();
-        for key in lost {
-            if let Some(ticket) = held.remove(key) {
-                ticket.lose(*key);
+        let is_held = |ticket: Option<&Arc<Ticket>>, lease| ticket.is_some_and(|ticket| ticket.lease == lease);
+        for Holding { delivery, lease } in lost {
+            if is_held(held.get(delivery), *lease)
+                && let Some(ticket) = held.remove(delivery)
+            {
+                ticket.lose(*delivery);
             }
         }
-        for key in asked {
-            if let Some(ticket) = held.get(key) {
+        for Holding { delivery, lease } in asked {
+            if let Some(ticket) = held.get(delivery).filter(|ticket| is_held(Some(ticket), *lease)) {
                 ticket.extend(term);
             }
         }
@@ -179,20 +190,29 @@ impl Held {
 mod tests {
     use super::*;
 
+    /// With the leases 1 and 2.
+    fn tickets() -> [Arc<Ticket>; 2] {
+        [1, 2].map(|lease| Arc::new(Ticket::new(LeaseNumber(lease), Term::from_now())))
+    }
+
+    fn holding(delivery: i64, lease: i64) -> Holding {
+        Holding { delivery: DeliveryKey(delivery), lease: LeaseNumber(lease) }
+    }
+
     #[test]
     fn a_lost_lease_ends_its_job_and_no_other() {
         let held = Held::default();
-        let tickets = [(); 2].map(|()| Arc::new(Ticket::new(Term::from_now())));
+        let tickets = tickets();
         held.add([DeliveryKey(1), DeliveryKey(2)], &tickets[0]);
         held.add([DeliveryKey(3)], &tickets[1]);
-        held.renewed(&held.keys(), &[DeliveryKey(2)], Term::from_now());
+        held.renewed(&held.all(), &[holding(2, 1)], Term::from_now());
         assert!(!tickets[0].is_valid() && tickets[1].is_valid());
         assert!(tickets[0].has_lost(DeliveryKey(2)) && !tickets[0].has_lost(DeliveryKey(1)));
-        let mut left = held.keys();
+        let mut left: Vec<DeliveryKey> = held.all().iter().map(|holding| holding.delivery).collect();
         left.sort();
         assert_eq!(left, [DeliveryKey(1), DeliveryKey(3)]);
         // Renewing the rest does not bring the job back.
-        held.renewed(&held.keys(), &[], Term::from_now());
+        held.renewed(&held.all(), &[], Term::from_now());
         assert!(!tickets[0].is_valid());
     }
 
@@ -200,23 +220,27 @@ mod tests {
     #[test]
     fn a_lease_that_was_taken_again_is_kept() {
         let held = Held::default();
-        let tickets = [(); 2].map(|()| Arc::new(Ticket::new(Term::from_now())));
+        let tickets = tickets();
         held.add([DeliveryKey(1), DeliveryKey(2)], &tickets[0]);
         let settled = held.tickets(&[DeliveryKey(1), DeliveryKey(2), DeliveryKey(3)]);
         held.add([DeliveryKey(2)], &tickets[1]);
         held.remove(&settled);
-        assert_eq!(held.keys(), [DeliveryKey(2)]);
+        assert_eq!(held.all(), [holding(2, 2)]);
+        // The store was asked to renew the old lease, which is lost.
+        held.renewed(&[holding(2, 1)], &[holding(2, 1)], Term::from_now());
+        assert_eq!(held.all(), [holding(2, 2)]);
+        assert!(tickets[1].is_valid());
     }
 
     #[test]
     fn nothing_is_begun_in_the_last_part_of_a_lease() {
-        let in_s = |seconds: u64| Ticket::new(Term(now_ms() + seconds * 1000)).is_valid();
+        let in_s = |seconds: u64| Ticket::new(LeaseNumber(1), Term(now_ms() + seconds * 1000)).is_valid();
         assert!(in_s(MARGIN.as_secs() + 5) && !in_s(MARGIN.as_secs() - 1) && !in_s(0));
     }
 
     #[tokio::test]
     async fn an_attempt_is_stopped_at_its_deadline() {
-        let ticket = Ticket::new(Term::from_now());
+        let ticket = Ticket::new(LeaseNumber(1), Term::from_now());
         let deadline = Instant::now() + Duration::from_millis(20);
         assert_eq!(ticket.stopped(&Progress::default(), deadline).await, Stop::Deadline);
     }

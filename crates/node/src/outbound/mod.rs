@@ -29,7 +29,7 @@ use std::{
     },
 };
 
-use store::{ConnectorReport, NewMessage, Store};
+use store::{ConnectorReport, NewMessage};
 use tokio::sync::mpsc;
 
 use super::Node;
@@ -93,7 +93,7 @@ impl Outbound {
     }
 
     /// Starts lanes for new connectors, gives the others their new settings, and closes those that are gone.
-    pub(crate) fn configure<S: Store>(&self, node: &Arc<Node<S>>, config: &Config) {
+    pub(crate) fn configure(&self, node: &Arc<Node>, config: &Config) {
         let wanted = config.connectors.iter().cloned().chain([config.internet()]);
         let wanted: HashMap<String, _> = wanted.map(|connector| (connector.name.clone(), connector)).collect();
         let mut lanes = self.lanes();

@@ -4,14 +4,13 @@
 use std::net::IpAddr;
 
 use protocol::smtp::FailureKind;
-use store::Store;
 
 use crate::{
     Node,
     config::{Connector, Hosts, INTERNET},
 };
 
-impl<S: Store> Node<S> {
+impl Node {
     /// Those of a host's addresses that mail for `domain` may go to by this connector. Where there are none, the failure
     /// names the first that is refused.
     pub(super) fn permitted(

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use delivery::verdict::{self, Decision, Situation};
 use jiff::Timestamp;
 use protocol::smtp::{Failure, Reply};
-use store::{Delivery, DeliveryKey, Message, Outcome, Settlement, Store, WeakDelivery, Weakness};
+use store::{Delivery, DeliveryKey, NewEvent, Outcome, Queue as _, Settlement, WeakDelivery, Weakness};
 use tokio::sync::mpsc;
 use trace::{Attempt, Event, EventKind, event::NoticeAction};
 
 use super::job::Job;
-use crate::Node;
+use crate::{Node, clock};
 
 /// One attempt with a result for each of the job's deliveries, in order.
 pub(crate) struct Attempted {
@@ -32,7 +32,7 @@ pub(crate) struct Settled(pub Vec<Settlement>);
 const SETTLEMENTS_MAX: usize = 500;
 
 /// Records results until the last sender is gone.
-pub(crate) async fn run_settler<S: Store>(node: Arc<Node<S>>, mut settled: mpsc::Receiver<Settled>) {
+pub(crate) async fn run_settler(node: Arc<Node>, mut settled: mpsc::Receiver<Settled>) {
     while let Some(Settled(mut settlements)) = settled.recv().await {
         while settlements.len() < SETTLEMENTS_MAX {
             match settled.try_recv() {
@@ -51,10 +51,10 @@ pub(crate) async fn run_settler<S: Store>(node: Arc<Node<S>>, mut settled: mpsc:
 const RECORDED_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A full disk passes; giving up would deliver a second time.
-async fn record_until_stored<S: Store>(node: &Arc<Node<S>>, settlements: Vec<Settlement>) {
+async fn record_until_stored(node: &Arc<Node>, settlements: Vec<Settlement>) {
     let mut wait = std::time::Duration::from_millis(100);
     loop {
-        let mut settle = std::pin::pin!(node.store.settle(&node.name, settlements.clone()));
+        let mut settle = std::pin::pin!(node.store.settle(settlements.clone()));
         let result = match tokio::time::timeout(RECORDED_WITHIN, &mut settle).await {
             Ok(result) => result,
             Err(_) => {
@@ -81,11 +81,11 @@ async fn record_until_stored<S: Store>(node: &Arc<Node<S>>, settlements: Vec<Set
 }
 
 /// Decides about every delivery of a job after an attempt.
-pub(super) async fn record<S: Store>(node: &Arc<Node<S>>, job: Job, attempted: Attempted) {
+pub(super) async fn record(node: &Arc<Node>, job: Job, attempted: Attempted) {
     let Attempted { attempt, results, failed_hosts, offers_dsn, weakness } = attempted;
     let mut settlements = Vec::with_capacity(results.len());
     for (delivery, result) in job.deliveries.iter().zip(results) {
-        let context = Context { node, message: &job.message, delivery };
+        let context = Context { node, job: &job, delivery };
         settlements.push(match result {
             Ok(reply) => Settlement {
                 weak: weak_delivery(&attempt, weakness),
@@ -102,27 +102,29 @@ pub(super) async fn record<S: Store>(node: &Arc<Node<S>>, job: Job, attempted: A
             recipient: None,
             kind: EventKind::HostFailed { attempt, failure },
         });
-        first.events.splice(0..0, failed);
+        first.events.splice(0..0, failed.map(NewEvent::from));
     }
     node.outbound.settle(Settled(settlements)).await;
 }
 
 /// Returns a job to the queue as it was.
-pub(crate) async fn give_back<S: Store>(node: &Arc<Node<S>>, job: &Job) {
-    let outcome = |delivery: &Delivery| Outcome::Returned { review: None, delay_notified: delivery.delay_notified };
+pub(crate) async fn give_back(node: &Arc<Node>, job: &Job) {
+    let outcome = |delivery: &Delivery| Outcome::Returned { review_in: None, delay_notified: delivery.delay_notified };
     put_back(node, job, outcome).await;
 }
 
 /// Returns a job to the queue, not to be tried before `due`: others wait for the same failure, if any.
-pub(super) async fn postpone<S: Store>(node: &Arc<Node<S>>, job: &Job, due: Timestamp, failure: Option<Failure>) {
-    put_back(node, job, |_| Outcome::Postponed { due, failure: failure.clone() }).await;
+pub(super) async fn postpone(node: &Arc<Node>, job: &Job, due: Timestamp, failure: Option<Failure>) {
+    let due_in = clock::from_now(due);
+    put_back(node, job, |_| Outcome::Postponed { due_in, failure: failure.clone() }).await;
 }
 
 /// Without an attempt. What other nodes hold by now is theirs.
-async fn put_back<S: Store>(node: &Arc<Node<S>>, job: &Job, outcome: impl Fn(&Delivery) -> Outcome) {
+async fn put_back(node: &Arc<Node>, job: &Job, outcome: impl Fn(&Delivery) -> Outcome) {
     let held = job.deliveries.iter().filter(|delivery| !job.ticket.has_lost(delivery.key));
     let settlements = held.map(|delivery| Settlement {
         delivery: delivery.key,
+        lease: job.ticket.lease(),
         message: job.message.key,
         outcome: outcome(delivery),
         events: vec![],
@@ -144,15 +146,15 @@ fn weak_delivery(attempt: &Attempt, weakness: Option<Weakness>) -> Option<WeakDe
 }
 
 /// One delivery whose fate is to be decided.
-struct Context<'a, S: Store> {
-    node: &'a Arc<Node<S>>,
-    message: &'a Message,
+struct Context<'a> {
+    node: &'a Arc<Node>,
+    job: &'a Job,
     delivery: &'a Delivery,
 }
 
-impl<S: Store> Context<'_, S> {
+impl Context<'_> {
     fn delivered(&self, attempt: Attempt, reply: Reply, offers_dsn: bool) -> Settlement {
-        let notice = verdict::success_notice(self.delivery.notify, &self.message.envelope.sender, offers_dsn);
+        let notice = verdict::success_notice(self.delivery.notify, &self.job.message.envelope.sender, offers_dsn);
         let event = EventKind::Delivered { attempt, reply: reply.clone() };
         self.settlement(Outcome::Delivered { reply, at: Timestamp::now() }, event, notice)
     }
@@ -161,18 +163,19 @@ impl<S: Store> Context<'_, S> {
         let schedule = self.node.schedule();
         let situation = Situation {
             schedule: &schedule,
-            received: self.message.received,
+            received: self.job.message.received,
             now: Timestamp::now(),
             attempts: self.delivery.attempts,
             delay_notified: self.delivery.delay_notified,
             notify: self.delivery.notify,
-            sender: &self.message.envelope.sender,
+            sender: &self.job.message.envelope.sender,
             jitter: self.node.random(),
         };
         match verdict::after_failure(&situation, failure.clone()) {
             Decision::Retry { due, review, delay_notice, delay_notified } => {
                 let notice = delay_notice.then_some(NoticeAction::Delayed);
-                let outcome = Outcome::Deferred { failure: failure.clone(), due, review, delay_notified };
+                let (due_in, review_in) = (clock::from_now(due), clock::from_now(review));
+                let outcome = Outcome::Deferred { failure: failure.clone(), due_in, review_in, delay_notified };
                 self.settlement(outcome, EventKind::Deferred { attempt, failure, due }, notice)
             }
             Decision::Fail { failure, notice } => {
@@ -186,10 +189,11 @@ impl<S: Store> Context<'_, S> {
     fn settlement(&self, outcome: Outcome, kind: EventKind, notice: Option<NoticeAction>) -> Settlement {
         Settlement {
             delivery: self.delivery.key,
-            message: self.message.key,
+            lease: self.job.ticket.lease(),
+            message: self.job.message.key,
             outcome,
-            events: vec![self.event(kind)],
-            notice: notice.and_then(|action| self.node.owed(self.message, action)),
+            events: vec![self.event(kind).into()],
+            notice: notice.and_then(|action| self.node.owed(&self.job.message, action)),
             weak: None,
         }
     }
@@ -198,7 +202,7 @@ impl<S: Store> Context<'_, S> {
         Event {
             at: Timestamp::now(),
             node: self.node.name.clone(),
-            message: self.message.network_message_id,
+            message: self.job.message.network_message_id,
             recipient: Some(self.delivery.recipient.clone()),
             kind,
         }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use net::send::{Progress, Seen};
 use protocol::smtp::{Failure, FailureKind, Phase, Reply, Scope};
-use store::{DeliveryKey, Store};
+use store::DeliveryKey;
 use tokio::time::Instant;
 use trace::Attempt;
 
@@ -30,7 +30,7 @@ enum Sent {
 }
 
 /// Works for a lane until there is nothing to do for a while.
-pub(super) async fn run<S: Store>(lane: Arc<Lane>, node: Arc<Node<S>>) {
+pub(super) async fn run(lane: Arc<Lane>, node: Arc<Node>) {
     let progress = Arc::new(Progress::default());
     let mut open: Option<Box<Open>> = None;
     while let Some(job) = lane.next_job(IDLE, open.as_ref().and_then(|open| open.domain.as_deref())).await {
@@ -42,12 +42,12 @@ pub(super) async fn run<S: Store>(lane: Arc<Lane>, node: Arc<Node<S>>) {
 }
 
 /// Lets the leases of a job end where its worker is stopped by a fault of the program.
-struct Unwinding<'a, S: Store> {
-    node: &'a Arc<Node<S>>,
+struct Unwinding<'a> {
+    node: &'a Arc<Node>,
     keys: Vec<DeliveryKey>,
 }
 
-impl<S: Store> Drop for Unwinding<'_, S> {
+impl Drop for Unwinding<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let held = self.node.outbound.held();
@@ -57,9 +57,9 @@ impl<S: Store> Drop for Unwinding<'_, S> {
 }
 
 /// Sends one job; returns the connection where it can serve another.
-async fn work<S: Store>(
+async fn work(
     lane: &Lane,
-    node: &Arc<Node<S>>,
+    node: &Arc<Node>,
     open: Option<Box<Open>>,
     job: Job,
     progress: &Arc<Progress>,
@@ -93,7 +93,7 @@ async fn work<S: Store>(
     }
 }
 
-async fn attempt<S: Store>(way: &Way<'_, S>, open: Option<Box<Open>>, job: &Job) -> Sent {
+async fn attempt(way: &Way<'_>, open: Option<Box<Open>>, job: &Job) -> Sent {
     if let Some(mut open) = kept(way, open).await {
         let results = send(way, &mut open, job).await;
         if !closed_while_idle(&results) {
@@ -112,7 +112,7 @@ async fn attempt<S: Store>(way: &Way<'_, S>, open: Option<Box<Open>>, job: &Job)
 
 /// The connection of the job before, where it fits: a reload may have changed whatever it rests on, such as host, level,
 /// policy and limits.
-async fn kept<S: Store>(way: &Way<'_, S>, open: Option<Box<Open>>) -> Option<Box<Open>> {
+async fn kept(way: &Way<'_>, open: Option<Box<Open>>) -> Option<Box<Open>> {
     let open = open?;
     let fits = open.domain.as_deref() == way.domain
         && open.messages < way.connector.messages_per_connection
@@ -125,7 +125,7 @@ async fn kept<S: Store>(way: &Way<'_, S>, open: Option<Box<Open>>) -> Option<Box
     None
 }
 
-async fn send<S: Store>(way: &Way<'_, S>, open: &mut Open, job: &Job) -> Vec<Result<Reply, Failure>> {
+async fn send(way: &Way<'_>, open: &mut Open, job: &Job) -> Vec<Result<Reply, Failure>> {
     open.messages += 1;
     open.connection.send(&job.transaction(), &mut job.content(&way.node.store)).await
 }
@@ -143,7 +143,7 @@ fn closed_while_idle(sent: &[Result<Reply, Failure>]) -> bool {
 }
 
 /// The attempt was stopped where it stood when its time was over.
-fn too_long<S: Store>(way: &Way<'_, S>) -> NotConnected {
+fn too_long(way: &Way<'_>) -> NotConnected {
     let now = way.progress.now();
     let kind = FailureKind::TimedOut { after_s: way.connector.timeouts.attempt.as_secs() };
     let failure = Failure { destination: now.destination, ..Failure::new(now.phase, kind) };
@@ -152,9 +152,9 @@ fn too_long<S: Store>(way: &Way<'_, S>) -> NotConnected {
     NotConnected { furthest, failed_hosts: Vec::new() }
 }
 
-async fn sent_over<S: Store>(
+async fn sent_over(
     lane: &Lane,
-    node: &Arc<Node<S>>,
+    node: &Arc<Node>,
     job: Job,
     mut open: Open,
     results: Vec<Result<Reply, Failure>>,
@@ -178,9 +178,9 @@ async fn sent_over<S: Store>(
     open.connection.is_reusable().then(|| Box::new(open))
 }
 
-async fn record_failure<S: Store>(
+async fn record_failure(
     lane: &Lane,
-    node: &Arc<Node<S>>,
+    node: &Arc<Node>,
     connector: &Connector,
     job: Job,
     not_connected: NotConnected,

@@ -19,7 +19,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use diagnosis::{Evidence, Finding, diagnose};
 use jiff::Timestamp;
-use store::{Incident, Pending, Store};
+use store::{Fleet as _, Incident, Incidents as _, Pending, Queue as _};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -40,14 +40,14 @@ const OPEN_MAX: u32 = 1000;
 const PAUSE_FACTOR: u32 = 10;
 
 /// Begins to watch; ends when it is dropped.
-pub(super) fn start<S: Store>(node: &Arc<Node<S>>) -> JoinSet<()> {
+pub(super) fn start(node: &Arc<Node>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(review_always(Arc::clone(node)));
     tasks.spawn(webhook::run(Arc::clone(node)));
     tasks
 }
 
-async fn review_always<S: Store>(node: Arc<Node<S>>) {
+async fn review_always(node: Arc<Node>) {
     let mut last_took = Duration::ZERO;
     loop {
         sleep((*node.config.load().watch.interval).max(last_took * PAUSE_FACTOR)).await;
@@ -61,10 +61,10 @@ async fn review_always<S: Store>(node: Arc<Node<S>>) {
 }
 
 /// Looks at each connector where something is pending, or was.
-async fn review<S: Store>(node: &Arc<Node<S>>) -> store::Result<()> {
+async fn review(node: &Arc<Node>) -> store::Result<()> {
     let (now, config) = (now(), node.config.load_full());
-    let Some(turn) = node.store.take_watch(&node.name, now, *config.watch.interval).await? else { return Ok(()) };
-    let pending = node.store.pending(now - UNTRIED_AFTER).await?;
+    let Some(turn) = node.store.take_watch(&node.member, *config.watch.interval).await? else { return Ok(()) };
+    let pending = node.store.pending(UNTRIED_AFTER).await?;
     let mut open = node.store.incidents(OPEN_MAX).await?;
     open.retain(|incident| incident.closed.is_none());
     let connectors: BTreeSet<&str> = pending.iter().map(|pending| pending.connector.as_str()).collect();
@@ -84,8 +84,8 @@ fn now() -> Timestamp {
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }
 
-async fn review_connector<S: Store>(
-    node: &Arc<Node<S>>,
+async fn review_connector(
+    node: &Arc<Node>,
     config: &Config,
     connector: &str,
     pending: Option<&Pending>,
@@ -127,13 +127,7 @@ async fn findings(connector: &str, evidence: Evidence, keep_addresses: bool) -> 
 }
 
 /// Stores what was decided, and tells of it.
-async fn note<S: Store>(
-    node: &Arc<Node<S>>,
-    config: &Config,
-    turn: u64,
-    verdict: Verdict,
-    now: Timestamp,
-) -> store::Result<()> {
+async fn note(node: &Arc<Node>, config: &Config, turn: u64, verdict: Verdict, now: Timestamp) -> store::Result<()> {
     if verdict.is_empty() {
         return Ok(());
     }

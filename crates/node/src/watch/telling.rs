@@ -60,7 +60,7 @@ pub(super) fn call(incident: &Incident, node: &str, now: Timestamp) -> WebhookCa
         command: NextStep::IncidentShow(incident.id).to_string(),
     };
     let body = serde_json::to_string(&body).unwrap_or_default();
-    WebhookCall { id, incident: incident.id, body, attempts: 0, due: now }
+    WebhookCall { id, incident: incident.id, body, attempts: 0 }
 }
 
 pub(super) fn log(incident: &Incident) {

@@ -14,7 +14,7 @@ use std::{
 
 use lab::{Device, Options, Server};
 use serde_json::Value;
-use store::{SqliteStore, Store};
+use store::{Backend, Incidents as _};
 use tokio::task::JoinSet;
 
 use crate::{Console, Running, config::Config};
@@ -76,7 +76,7 @@ fn send(address: SocketAddr) {
 }
 
 /// Reviews at the same moment, by all nodes: as many turns as there are milliseconds, and most reviews without one.
-async fn review_by_all(nodes: &[Running<SqliteStore>]) {
+async fn review_by_all(nodes: &[Running]) {
     let mut reviews = JoinSet::new();
     for running in nodes.iter().cycle().take(32) {
         let node = Arc::clone(&running.node);
@@ -88,7 +88,7 @@ async fn review_by_all(nodes: &[Running<SqliteStore>]) {
 }
 
 /// Reviews until something is told, which is told once.
-async fn told(nodes: &[Running<SqliteStore>], bodies: &Receiver<Value>) -> Value {
+async fn told(nodes: &[Running], bodies: &Receiver<Value>) -> Value {
     for _ in 0..100 {
         review_by_all(nodes).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -118,7 +118,7 @@ async fn two_nodes_tell_of_an_incident_once() {
     let (webhook, bodies) = receiver();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secret"), "c2VjcmV0IG9mIHR3ZW50eS1mb3VyIGJ5dGVz").unwrap();
-    let store = SqliteStore::open(&folder.path().join("data"), "fleet").unwrap();
+    let store = Backend::open(&folder.path().join("data"), "fleet").unwrap();
     let mut nodes = Vec::new();
     for name in ["mx1", "mx2"] {
         let mut config = config(name, server.address(), webhook, folder.path());

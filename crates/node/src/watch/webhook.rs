@@ -6,7 +6,7 @@ use std::{fs, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use jiff::Timestamp;
 use net::webhook::{Secret, Url, Webhook};
-use store::{Store, WebhookCall};
+use store::{Incidents as _, WebhookCall};
 use tokio::time::sleep;
 
 use crate::{Node, config::Config};
@@ -39,7 +39,7 @@ pub(crate) fn from_config(config: &Config) -> anyhow::Result<Option<Webhook>> {
     Ok(Some(Webhook::new(url, secret, config.watch.tls_authorities.as_deref()).context("[watch] webhook")?))
 }
 
-pub(super) async fn run<S: Store>(node: Arc<Node<S>>) {
+pub(super) async fn run(node: Arc<Node>) {
     loop {
         match call_what_is_due(&node).await {
             Ok(0) => sleep(POLL).await,
@@ -53,30 +53,28 @@ pub(super) async fn run<S: Store>(node: Arc<Node<S>>) {
 }
 
 /// Returns how many there were.
-async fn call_what_is_due<S: Store>(node: &Node<S>) -> store::Result<usize> {
+async fn call_what_is_due(node: &Node) -> store::Result<usize> {
     let Some(webhook) = node.webhook.load_full() else { return Ok(0) };
-    let now = Timestamp::now();
-    let calls = node.store.claim_calls(now, now + AGAIN, CALLS_MAX).await?;
+    let calls = node.store.claim_calls(AGAIN, CALLS_MAX).await?;
     for call in &calls {
         let id = call.id.to_string();
         let result = webhook.call(&node.resolver(), &id, call.body.clone(), Timestamp::now()).await;
-        let due = match result {
+        let due_in = match result {
             Ok(()) => None,
             Err(error) => after_failure(call, &error.to_string()),
         };
-        node.store.settle_call(call.id, due).await?;
+        node.store.settle_call(call.id, due_in).await?;
     }
     Ok(calls.len())
 }
 
-/// When it is made again; `None`: no more.
-fn after_failure(call: &WebhookCall, error: &str) -> Option<Timestamp> {
+/// How long until it is made again; `None`: no more.
+fn after_failure(call: &WebhookCall, error: &str) -> Option<Duration> {
     let attempts = call.attempts + 1;
     if attempts >= ATTEMPTS_MAX {
         tracing::error!(call = %call.id, incident = %call.incident, attempts, error, "gave up calling the webhook");
         return None;
     }
     tracing::warn!(call = %call.id, incident = %call.incident, attempts, error, "the webhook was not taken; calling again");
-    let wait = WAITS.get(call.attempts as usize).or(WAITS.last()).copied().unwrap_or(AGAIN);
-    Some(Timestamp::now() + wait)
+    Some(WAITS.get(call.attempts as usize).or(WAITS.last()).copied().unwrap_or(AGAIN))
 }

@@ -11,12 +11,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    FILE_NAME, SqliteStore, command,
+    FILE_NAME, SqliteStore, claim, command,
     lock::{self, FolderLock, failed},
     place::{beside, log_of},
-    queue, row, schema,
+    row, schema,
 };
-use crate::{Command, Result, Selection, StoreError};
+use crate::{Clock, Command, FileError, Result, Selection, StoreError};
 
 /// Of another name than the store: a node that is pointed at a backup by mistake must not deliver from it.
 const BACKUP_NAME: &str = "gatepost-backup.db";
@@ -50,13 +50,13 @@ impl SqliteStore {
     }
 
     /// Puts a backup into a data folder that has no store, with its queue suspended.
-    pub fn restore(backup: &Path, folder: &Path, now: Timestamp) -> Result<Restored> {
+    pub fn restore(backup: &Path, folder: &Path) -> Result<Restored> {
         lock::create_folder(folder)?;
         let (mut lock, _) = FolderLock::take(folder, "restore")?;
         let file = folder.join(FILE_NAME);
         refuse_to_overwrite(&file)?;
         let (from, new) = (backup.join(BACKUP_NAME), beside(&file, ".restored"));
-        let restored = fetch(&from, &new).and_then(|()| suspend(&new, now));
+        let restored = fetch(&from, &new).and_then(|()| suspend(&new, Clock::system().now()));
         let restored = restored.inspect_err(|_| drop(fs::remove_file(&new)))?;
         fs::rename(&new, &file).map_err(|error| failed("rename", &new, &error))?;
         lock::sync_folder(folder)?;
@@ -110,7 +110,7 @@ fn check(file: &Path) -> Result<()> {
     let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(fault)?;
     match verdict.as_str() {
         "ok" => Ok(()),
-        _ => Err(StoreError::Damaged { file: file.display().to_string(), detail: verdict }),
+        _ => Err(FileError::Damaged { file: file.display().to_string(), detail: verdict }.into()),
     }
 }
 
@@ -143,7 +143,7 @@ fn fetch(from: &Path, new: &Path) -> Result<()> {
     let mut to = fs::OpenOptions::new().write(true).open(new).map_err(|error| failed("write", new, &error))?;
     std::io::copy(&mut open(from)?, &mut to).map_err(|error| failed("write", new, &error))?;
     check(new).map_err(|error| match error {
-        StoreError::Damaged { detail, .. } => {
+        StoreError::File(FileError::Damaged { detail, .. }) => {
             let from = from.display();
             StoreError::Other(format!("{from} is damaged ({detail}); restore another backup"))
         }
@@ -157,7 +157,7 @@ fn suspend(new: &Path, now: Timestamp) -> Result<Restored> {
     let mut connection = Connection::open(new).map_err(fault)?;
     schema::migrate(&mut connection, new)?;
     let transaction = connection.transaction().map_err(fault)?;
-    queue::end_all_leases(&transaction, now).map_err(fault)?;
+    claim::end_all_leases(&transaction, now).map_err(fault)?;
     command::run(&transaction, Command::Suspend, &Selection::default(), RESTORE, now).map_err(fault)?;
     // Senders may have been told since the backup was made.
     transaction.execute_batch("UPDATE delivery SET owed = NULL, owed_since = NULL").map_err(fault)?;

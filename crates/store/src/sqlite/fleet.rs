@@ -1,18 +1,132 @@
-//! The fleet's plans, and the ledger of deliveries with less protection than they might have had.
+//! The fleet: reports of its nodes, its plans, whose turn it is to watch, and the ledger of deliveries with less protection
+//! than they might have had.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
 
-use super::row::{Json, Millis};
-use crate::{LedgerEntry, StoredPlan, WeakDelivery};
+use super::{
+    SqliteStore, inquiry, member,
+    row::{Json, Millis, readable},
+};
+use crate::{
+    Fleet, Inquiry, Joined, LedgerEntry, Member, NodeReport, NodeState, Result, StoreError, StoredPlan, WeakDelivery,
+};
 
-pub(super) fn plan(connection: &Connection) -> rusqlite::Result<Option<StoredPlan>> {
+impl Fleet for SqliteStore {
+    async fn join(&self, name: &str) -> Result<Joined> {
+        let (asked, floor) = (name.to_owned(), self.0.dead_epochs);
+        let join = move |connection: &Connection, now| member::join(connection, &asked, floor, now);
+        let (epoch, taken_back) = self.write(join).await?.map_err(|other| other.in_use(name))?;
+        Ok(Joined { member: Member::new(name, epoch), taken_back })
+    }
+
+    async fn leave(&self, member: &Member) -> Result<()> {
+        let epoch = member.epoch();
+        self.write(move |connection, _| member::leave(connection, epoch)).await
+    }
+
+    async fn report(&self, member: &Member, state: NodeState) -> Result<()> {
+        let (name, epoch) = (member.name().to_owned(), member.epoch());
+        let report = move |connection: &Connection, now| -> rusqlite::Result<_> {
+            let seen = member::see(connection, &name, epoch, now)?;
+            if seen.is_ok() {
+                put_report(connection, &name, &state, now)?;
+            }
+            Ok(seen)
+        };
+        self.write(report).await?.map_err(|other| match other {
+            Some(other) => other.in_use(member.name()),
+            None => StoreError::Other(format!("node {} has left the store", member.name())),
+        })
+    }
+
+    async fn reports(&self) -> Result<Vec<NodeReport>> {
+        self.read(|connection, _| reports(connection)).await
+    }
+
+    async fn plan(&self) -> Result<Option<StoredPlan>> {
+        self.read(|connection, _| plan(connection)).await
+    }
+
+    async fn replace_plan(&self, before: Option<u64>, plan: String, by: &str) -> Result<Option<u64>> {
+        let by = by.to_owned();
+        self.write(move |connection, now| replace_plan(connection, before, &plan, &by, now)).await
+    }
+
+    async fn plans(&self) -> Result<Vec<StoredPlan>> {
+        self.read(|connection, _| plans(connection)).await
+    }
+
+    async fn ledger(&self) -> Result<Vec<LedgerEntry>> {
+        self.read(|connection, _| ledger(connection)).await
+    }
+
+    async fn take_watch(&self, member: &Member, interval: Duration) -> Result<Option<u64>> {
+        let node = member.name().to_owned();
+        self.write(move |connection, now| take_watch(connection, &node, now, interval)).await
+    }
+
+    async fn ask(&self, inquiries: Vec<Inquiry>) -> Result<()> {
+        self.write(move |connection, now| inquiry::ask(connection, &inquiries, now)).await
+    }
+
+    async fn take_inquiries(&self, member: &Member, within: Duration, limit: u32) -> Result<Vec<Inquiry>> {
+        let (node, asked) = (member.name().to_owned(), member.name().to_owned());
+        // Most of the time there is none, and the writer is not asked for nothing.
+        match self.read(move |connection, now| inquiry::has_new(connection, &asked, within, now)).await? {
+            true => self.write(move |connection, now| inquiry::take(connection, &node, within, now, limit)).await,
+            false => Ok(Vec::new()),
+        }
+    }
+
+    async fn answer(&self, id: Uuid, answer: String) -> Result<()> {
+        self.write(move |connection, _| inquiry::answer(connection, id, &answer)).await
+    }
+
+    async fn answers(&self, ids: Vec<Uuid>) -> Result<Vec<(Uuid, String)>> {
+        self.read(move |connection, _| inquiry::answers(connection, &ids)).await
+    }
+}
+
+fn put_report(connection: &Connection, node: &str, state: &NodeState, now: Timestamp) -> rusqlite::Result<()> {
+    let NodeState { connectors, plan_version } = state.clone();
+    let report = NodeReport { node: node.to_owned(), at: now, connectors, plan_version };
+    let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO node_report (node, json) VALUES (?1, ?2)")?;
+    insert.execute(params![node, Json(report)])?;
+    Ok(())
+}
+
+fn reports(connection: &Connection) -> rusqlite::Result<Vec<NodeReport>> {
+    let mut select = connection.prepare_cached("SELECT json FROM node_report ORDER BY node")?;
+    readable(select.query_map([], |row| row.get::<_, Json<NodeReport>>(0).map(|json| json.0))?)
+}
+
+fn take_watch(
+    connection: &Connection,
+    node: &str,
+    now: Timestamp,
+    interval: Duration,
+) -> rusqlite::Result<Option<u64>> {
+    let mut take = connection.prepare_cached(
+        "INSERT INTO watch (id, turn, at, node) VALUES (1, 1, ?1, ?2)
+         ON CONFLICT DO UPDATE SET turn = turn + 1, at = ?1, node = ?2 WHERE at <= ?1 - ?3 OR at > ?1 + ?3
+         RETURNING turn",
+    )?;
+    let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX / 4);
+    let turn = take.query_row(params![Millis(now), node, interval], |row| row.get::<_, i64>(0)).optional()?;
+    Ok(turn.map(|turn| turn as u64))
+}
+
+fn plan(connection: &Connection) -> rusqlite::Result<Option<StoredPlan>> {
     let mut select =
         connection.prepare_cached("SELECT version, at, set_by, json FROM plan ORDER BY version DESC LIMIT 1")?;
     select.query_row([], read_plan).optional()
 }
 
-pub(super) fn plans(connection: &Connection) -> rusqlite::Result<Vec<StoredPlan>> {
+fn plans(connection: &Connection) -> rusqlite::Result<Vec<StoredPlan>> {
     let mut select = connection.prepare_cached("SELECT version, at, set_by, json FROM plan ORDER BY version DESC")?;
     select.query_map([], read_plan)?.collect()
 }
@@ -27,12 +141,12 @@ fn read_plan(row: &Row<'_>) -> rusqlite::Result<StoredPlan> {
 }
 
 /// `None` if another plan than `before` is in force.
-pub(super) fn replace_plan(
+fn replace_plan(
     connection: &Connection,
     before: Option<u64>,
     plan_json: &str,
     by: &str,
-    at: Timestamp,
+    now: Timestamp,
 ) -> rusqlite::Result<Option<u64>> {
     let in_force = plan(connection)?.map(|plan| plan.version);
     if in_force != before {
@@ -41,7 +155,7 @@ pub(super) fn replace_plan(
     let version = in_force.unwrap_or(0) + 1;
     let mut insert =
         connection.prepare_cached("INSERT INTO plan (version, at, set_by, json) VALUES (?1, ?2, ?3, ?4)")?;
-    insert.execute(params![version as i64, Millis(at), by, plan_json])?;
+    insert.execute(params![version as i64, Millis(now), by, plan_json])?;
     Ok(Some(version))
 }
 
@@ -57,7 +171,7 @@ pub(super) fn note_weak(connection: &Connection, weak: &WeakDelivery) -> rusqlit
     Ok(())
 }
 
-pub(super) fn ledger(connection: &Connection) -> rusqlite::Result<Vec<LedgerEntry>> {
+fn ledger(connection: &Connection) -> rusqlite::Result<Vec<LedgerEntry>> {
     let mut select = connection.prepare_cached(
         "SELECT host, port, connector, tls_policy, tls, why, deliveries, first, last FROM ledger ORDER BY last DESC",
     )?;
@@ -79,5 +193,5 @@ pub(super) fn ledger(connection: &Connection) -> rusqlite::Result<Vec<LedgerEntr
             last: row.get::<_, Millis>(8)?.0,
         })
     })?;
-    entries.collect()
+    readable(entries)
 }

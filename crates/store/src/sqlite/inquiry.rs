@@ -7,43 +7,39 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::row::Millis;
-use crate::Inquiry;
+use crate::{Inquiry, clock::before};
 
 /// Nobody waits for an answer as long as this.
 const KEPT: Duration = Duration::from_secs(3600);
 
 pub(super) fn ask(connection: &Connection, inquiries: &[Inquiry], now: Timestamp) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM inquiry WHERE at < ?1")?.execute([Millis(now - KEPT)])?;
+    connection.prepare_cached("DELETE FROM inquiry WHERE at < ?1")?.execute([Millis(before(now, KEPT))])?;
     let mut insert =
         connection.prepare_cached("INSERT INTO inquiry (id, node, at, question) VALUES (?1, ?2, ?3, ?4)")?;
-    for Inquiry { id, node, at, question } in inquiries {
-        insert.execute(params![id.as_bytes().as_slice(), node, Millis(*at), question])?;
+    for Inquiry { id, node, question } in inquiries {
+        insert.execute(params![id.as_bytes().as_slice(), node, Millis(now), question])?;
     }
     Ok(())
 }
 
-pub(super) fn has_new(connection: &Connection, node: &str, since: Timestamp) -> rusqlite::Result<bool> {
+pub(super) fn has_new(connection: &Connection, node: &str, within: Duration, now: Timestamp) -> rusqlite::Result<bool> {
     let mut select = connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM inquiry WHERE node = ?1 AND at >= ?2 AND NOT is_taken)")?;
-    select.query_row(params![node, Millis(since)], |row| row.get(0))
+    select.query_row(params![node, Millis(before(now, within))], |row| row.get(0))
 }
 
 pub(super) fn take(
     connection: &Connection,
     node: &str,
-    since: Timestamp,
+    within: Duration,
+    now: Timestamp,
     limit: u32,
 ) -> rusqlite::Result<Vec<Inquiry>> {
     let mut select = connection.prepare_cached(
-        "SELECT id, at, question FROM inquiry WHERE node = ?1 AND at >= ?2 AND NOT is_taken ORDER BY at, id LIMIT ?3",
+        "SELECT id, question FROM inquiry WHERE node = ?1 AND at >= ?2 AND NOT is_taken ORDER BY at, id LIMIT ?3",
     )?;
-    let inquiries = select.query_map(params![node, Millis(since), limit], |row| {
-        Ok(Inquiry {
-            id: Uuid::from_bytes(row.get(0)?),
-            node: node.to_owned(),
-            at: row.get::<_, Millis>(1)?.0,
-            question: row.get(2)?,
-        })
+    let inquiries = select.query_map(params![node, Millis(before(now, within)), limit], |row| {
+        Ok(Inquiry { id: Uuid::from_bytes(row.get(0)?), node: node.to_owned(), question: row.get(1)? })
     })?;
     let inquiries: Vec<Inquiry> = inquiries.collect::<rusqlite::Result<_>>()?;
     let mut update = connection.prepare_cached("UPDATE inquiry SET is_taken = 1 WHERE id = ?1")?;

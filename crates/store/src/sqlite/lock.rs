@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use crate::{Result, StoreError};
+use crate::{FileError, Result, StoreError};
 
 const FILE_NAME: &str = "lock";
 /// The second line of the file.
@@ -43,7 +43,7 @@ impl FolderLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let holder = before.lines().next().unwrap_or("unknown").to_owned();
-                return Err(StoreError::Held { folder: folder.display().to_string(), holder });
+                return Err(FileError::Held { folder: folder.display().to_string(), holder }.into());
             }
             Err(TryLockError::Error(error)) => return Err(failed("lock", &path, &error)),
         }

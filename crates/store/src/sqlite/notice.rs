@@ -6,11 +6,11 @@ use trace::{Event, EventKind, event::NoticeAction};
 use uuid::Uuid;
 
 use super::{
-    queue::{insert_event, insert_message},
+    accept::{insert_event, insert_notice},
     row::{self, Millis, record_columns},
-    settle::come_to_rest,
+    settle::finish,
 };
-use crate::{Accepted, DeliveryKey, DeliveryRecord, MessageKey, Owed, Telling, Told, Untold};
+use crate::{Accepted, DeliveryKey, DeliveryRecord, MessageKey, Telling, Told, Untold, clock::before};
 
 fn number(action: NoticeAction) -> u8 {
     match action {
@@ -29,9 +29,14 @@ fn action(number: u8) -> NoticeAction {
 }
 
 /// A failure takes the place of a delay that nobody was told of yet.
-pub(super) fn owe(connection: &Connection, delivery: DeliveryKey, owed: Owed) -> rusqlite::Result<()> {
+pub(super) fn owe(
+    connection: &Connection,
+    delivery: DeliveryKey,
+    action: NoticeAction,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let mut update = connection.prepare_cached("UPDATE delivery SET owed = ?2, owed_since = ?3 WHERE id = ?1")?;
-    update.execute(params![delivery.0, number(owed.action), Millis(owed.since)])?;
+    update.execute(params![delivery.0, number(action), Millis(now)])?;
     Ok(())
 }
 
@@ -82,13 +87,13 @@ pub(super) fn tell(
     node: &str,
     telling: &Telling,
     keys: &Accepted,
-    at: Timestamp,
+    now: Timestamp,
 ) -> rusqlite::Result<Told> {
     let told = take_owed(connection, telling)?;
     if told.is_empty() {
         return Ok(Told::Nothing);
     }
-    let is_withheld = is_at_limit(connection, telling)?;
+    let is_withheld = is_at_limit(connection, telling, now)?;
     let kind = match is_withheld {
         true => EventKind::NoticeWithheld { action: telling.action },
         false => EventKind::Notified { action: telling.action, notice: telling.notice.network_message_id },
@@ -96,14 +101,14 @@ pub(super) fn tell(
     let message = network_message_id(connection, telling.message)?;
     for delivery in told {
         let recipient = recipient(connection, delivery)?;
-        let event = Event { at, node: node.to_owned(), message, recipient, kind: kind.clone() };
-        insert_event(connection, telling.message, &event)?;
+        let event = Event { at: now, node: node.to_owned(), message, recipient, kind: kind.clone() };
+        insert_event(connection, telling.message, &event.into())?;
     }
     if !is_withheld {
-        insert_message(connection, &telling.notice, keys, None)?;
-        count(connection, telling, at)?;
+        insert_notice(connection, &telling.notice, keys, now)?;
+        count(connection, telling, now)?;
     }
-    come_to_rest(connection, telling.message.0)?;
+    finish(connection, telling.message)?;
     Ok(if is_withheld { Told::Withheld } else { Told::Queued })
 }
 
@@ -120,23 +125,18 @@ fn take_owed(connection: &Connection, telling: &Telling) -> rusqlite::Result<Vec
     Ok(taken)
 }
 
-/// Letter case does not matter: who is flooded does not care.
-fn address(telling: &Telling) -> String {
-    let to = telling.notice.deliveries.first().map(|delivery| delivery.recipient.as_str());
-    to.unwrap_or_default().to_lowercase()
-}
-
-fn is_at_limit(connection: &Connection, telling: &Telling) -> rusqlite::Result<bool> {
+fn is_at_limit(connection: &Connection, telling: &Telling, now: Timestamp) -> rusqlite::Result<bool> {
     let mut select = connection.prepare_cached("SELECT count(*) FROM notice_sent WHERE address = ?1 AND at > ?2")?;
-    let sent: u32 = select.query_row(params![address(telling), Millis(telling.sent_after)], |row| row.get(0))?;
+    let sent_after = Millis(before(now, telling.sent_within));
+    let sent: u32 = select.query_row(params![telling.address(), sent_after], |row| row.get(0))?;
     Ok(sent >= telling.sent_max)
 }
 
-fn count(connection: &Connection, telling: &Telling, at: Timestamp) -> rusqlite::Result<()> {
+fn count(connection: &Connection, telling: &Telling, now: Timestamp) -> rusqlite::Result<()> {
     let mut delete = connection.prepare_cached("DELETE FROM notice_sent WHERE at <= ?1")?;
-    delete.execute([Millis(telling.sent_after)])?;
+    delete.execute([Millis(before(now, telling.sent_within))])?;
     let mut insert = connection.prepare_cached("INSERT INTO notice_sent (address, at) VALUES (?1, ?2)")?;
-    insert.execute(params![address(telling), Millis(at)])?;
+    insert.execute(params![telling.address(), Millis(now)])?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::lock::Left;
-use crate::{Result, StoreError};
+use crate::{FileError, Result, StoreError};
 
 /// Device and inode of a file.
 type Identity = (u64, u64);
@@ -44,7 +44,7 @@ fn identity(path: &Path) -> io::Result<Identity> {
 }
 
 fn gone(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::Gone { file: path.display().to_string(), detail: error.to_string() }
+    FileError::Gone { file: path.display().to_string(), detail: error.to_string() }.into()
 }
 
 /// SQLite's write-ahead log: what is not in the file yet.
@@ -81,7 +81,7 @@ pub(super) fn lost(folder: &Path, file: &Path, left: Left) -> Option<StoreError>
         }
         Ok(_) | Err(_) => return None,
     };
-    Some(StoreError::Lost { what })
+    Some(FileError::Lost { what }.into())
 }
 
 /// Takes out of the way what would spoil a new store in the place of a lost one.

@@ -3,15 +3,18 @@
 use std::{net::IpAddr, path::Path};
 
 use jiff::Timestamp;
-use protocol::smtp::{BodyType, Envelope, Notify, Ret};
+use protocol::smtp::{BodyType, Envelope, Failure, FailureKind, Notify, Phase, Ret};
 use rusqlite::{
-    ErrorCode, Row,
+    Connection, ErrorCode, Row,
     types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Delivery, DeliveryKey, DeliveryRecord, LastAttempt, Lease, Message, MessageKey, State, StoreError};
+use crate::{
+    Delivery, DeliveryKey, DeliveryRecord, FileError, LastAttempt, Lease, Message, MessageKey, State, StoreError,
+};
 
 /// Milliseconds since 1970.
 pub(super) struct Millis(pub(super) Timestamp);
@@ -154,7 +157,7 @@ pub(super) fn delivery(row: &Row, first: usize) -> rusqlite::Result<Delivery> {
         connector: row.get(first + 4)?,
         attempts: row.get(first + 5)?,
         delay_notified: row.get(first + 6)?,
-        failure: row.get::<_, Option<Json<_>>>(first + 7)?.map(|json| json.0),
+        failure: row.get_ref(first + 7)?.as_str_or_null()?.map(failure),
     })
 }
 
@@ -189,16 +192,50 @@ pub(super) fn record(row: &Row) -> rusqlite::Result<DeliveryRecord> {
     })
 }
 
+/// The deliveries that meet a condition on `delivery AS d` and `message AS m`.
+pub(super) fn records(
+    connection: &Connection,
+    condition: &str,
+    parameters: &[Box<dyn ToSql>],
+) -> rusqlite::Result<Vec<DeliveryRecord>> {
+    let columns = record_columns();
+    let sql = format!("SELECT {columns} FROM delivery AS d JOIN message AS m ON m.id = d.message WHERE {condition}");
+    let mut select = connection.prepare_cached(&sql)?;
+    let parameters: Vec<&dyn ToSql> = parameters.iter().map(AsRef::as_ref).collect();
+    select.query_map(parameters.as_slice(), record)?.collect()
+}
+
+/// Leaves out rows that cannot be read, because a newer version wrote them.
+pub(super) fn readable<T>(rows: impl Iterator<Item = rusqlite::Result<T>>) -> rusqlite::Result<Vec<T>> {
+    let is_readable = |row: &rusqlite::Result<T>| match row {
+        Err(error @ rusqlite::Error::FromSqlConversionFailure(..)) => {
+            tracing::debug!(%error, "left out a row that cannot be read");
+            false
+        }
+        Ok(_) | Err(_) => true,
+    };
+    rows.filter(is_readable).collect()
+}
+
+/// A failure in JSON. What a newer version knows by a kind of its own is a fault of this node, told with that kind.
+pub(super) fn failure(text: &str) -> Failure {
+    if let Ok(failure) = serde_json::from_str(text) {
+        return failure;
+    }
+    let fields: Value = serde_json::from_str(text).unwrap_or_default();
+    let detail = format!("{}, recorded by a newer version of gatepost", fields["kind"].as_str().unwrap_or("a failure"));
+    let phase = serde_json::from_value(fields["phase"].clone()).unwrap_or(Phase::Resolve);
+    Failure {
+        reply: serde_json::from_value(fields["reply"].clone()).unwrap_or_default(),
+        destination: serde_json::from_value(fields["destination"].clone()).unwrap_or_default(),
+        ..Failure::new(phase, FailureKind::Local { detail })
+    }
+}
+
 fn last_attempt(row: &Row, first: usize) -> rusqlite::Result<Option<LastAttempt>> {
     let Some(node) = row.get::<_, Option<String>>(first)? else { return Ok(None) };
-    let tls: Option<String> = row.get(first + 2)?;
-    let pair = |tls: String| tls.split_once(' ').map(|(version, cipher)| (version.to_owned(), cipher.to_owned()));
-    Ok(Some(LastAttempt {
-        node,
-        tls_policy: row.get::<_, Option<String>>(first + 1)?.unwrap_or_default(),
-        tls: tls.and_then(pair),
-        to_ip: row.get::<_, Option<Parsed<IpAddr>>>(first + 3)?.map(|parsed| parsed.0),
-    }))
+    let to_ip = row.get::<_, Option<Parsed<IpAddr>>>(first + 3)?.map(|parsed| parsed.0);
+    Ok(Some(LastAttempt::read(node, row.get(first + 1)?, row.get(first + 2)?, to_ip)))
 }
 
 /// True if the error concerns the file rather than one statement.
@@ -228,7 +265,10 @@ pub(super) fn store_error(error: &rusqlite::Error, file: &Path) -> StoreError {
         Some(ErrorCode::DiskFull) => StoreError::Full,
         Some(ErrorCode::SystemIoFailure) if disk_is_full(&file) => StoreError::Full,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            StoreError::Damaged { file, detail: error.to_string() }
+            FileError::Damaged { file, detail: error.to_string() }.into()
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            StoreError::Unavailable { detail: format!("{file}: {error}") }
         }
         Some(_) | None => StoreError::Other(format!("{file}: {error}")),
     }

@@ -9,13 +9,13 @@ use super::{
     place::{beside, log_of},
     row::store_error,
 };
-use crate::{Result, StoreError};
+use crate::{FileError, Result, StoreError};
 
 /// "Gate" in ASCII: tells this file from other programs' (PRAGMA application_id).
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -136,6 +136,25 @@ const MIGRATIONS: [&str; 7] = [
      CREATE TABLE notice_sent (address TEXT NOT NULL, at INTEGER NOT NULL);
      CREATE INDEX notice_sent_address ON notice_sent (address, at);
      CREATE INDEX notice_sent_at ON notice_sent (at);",
+    // Nodes are members with an epoch each, which is in the number of each lease and of each upload. Events have ids.
+    // Handles take keys of messages (0) and deliveries (1) in blocks.
+    "CREATE TABLE member (
+        name TEXT PRIMARY KEY,
+        epoch INTEGER NOT NULL UNIQUE,
+        host TEXT NOT NULL,
+        process INTEGER NOT NULL,
+        started INTEGER NOT NULL,
+        seen INTEGER NOT NULL,
+        has_left INTEGER NOT NULL
+     );
+     ALTER TABLE delivery ADD COLUMN lease INTEGER;
+     ALTER TABLE upload ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE event ADD COLUMN uid BLOB;
+     CREATE TABLE key_block (kind INTEGER PRIMARY KEY, next INTEGER NOT NULL);
+     INSERT INTO key_block VALUES (0, 1 + max(
+        (SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(message), 0) FROM upload)
+     ));
+     INSERT INTO key_block VALUES (1, (SELECT coalesce(max(id), 0) + 1 FROM delivery));",
 ];
 
 /// The version that this program writes.
@@ -252,10 +271,10 @@ fn version(connection: &Connection, file: &Path) -> Result<u32> {
     let is_new = application == 0 && version == 0 && tables == 0;
     if application != APPLICATION_ID && !is_new {
         let detail = "it is another program's database".to_owned();
-        return Err(StoreError::Damaged { file: file.display().to_string(), detail });
+        return Err(FileError::Damaged { file: file.display().to_string(), detail }.into());
     }
     if version > VERSION {
-        return Err(StoreError::Newer { file: file.display().to_string(), found: version, known: VERSION });
+        return Err(FileError::Newer { file: file.display().to_string(), found: version, known: VERSION }.into());
     }
     Ok(version)
 }
@@ -287,17 +306,31 @@ pub(super) fn check(connection: &Connection, file: &Path) -> Result<()> {
     }
 }
 
-/// Deletes what large messages had left behind that were never accepted.
-pub(super) fn sweep_uploads(connection: &Connection) -> rusqlite::Result<()> {
-    // Deleting from an empty table would write all the same.
-    if !connection.prepare("SELECT 1 FROM upload LIMIT 1")?.exists([])? {
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As version 7 left it: keys were counted from the largest one.
+    #[test]
+    fn keys_go_on_after_those_of_an_older_version() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        MIGRATIONS[..7].iter().for_each(|step| connection.execute_batch(step).unwrap());
+        connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        connection.pragma_update(None, "user_version", 7).unwrap();
+        let old = "INSERT INTO message (id, network_message_id, received, sender, eight_bit, smtputf8, size)
+                VALUES (41, x'00', 0, '', 0, 0, 0);
+             INSERT INTO delivery (id, message, recipient, connector, state, due, review, lease_node)
+                VALUES (99, 41, 'a@x.test', 'c', 1, 0, 0, 'n');
+             INSERT INTO upload (message) VALUES (57);
+             INSERT INTO event (message, json) VALUES (41, '{}');";
+        connection.execute_batch(old).unwrap();
+        migrate(&mut connection, Path::new("store")).unwrap();
+        let next = |kind: u8| -> i64 {
+            connection.query_row("SELECT next FROM key_block WHERE kind = ?1", [kind], |row| row.get(0)).unwrap()
+        };
+        assert_eq!((next(0), next(1)), (58, 100));
+        // No result can be for a lease without a number.
+        let lease: Option<i64> = connection.query_row("SELECT lease FROM delivery", [], |row| row.get(0)).unwrap();
+        assert_eq!(lease, None);
     }
-    connection.execute_batch(&format!(
-        "DELETE FROM body WHERE id IN (
-             SELECT body.id FROM upload JOIN body
-             ON body.id >= upload.message << {BODY_PIECES_BITS} AND body.id < (upload.message + 1) << {BODY_PIECES_BITS}
-         );
-         DELETE FROM upload;"
-    ))
 }

@@ -5,17 +5,14 @@
 
 use rusqlite::{Connection, ToSql};
 
-use super::{
-    read::records,
-    row::{Millis, state_number},
-};
-use crate::{AttemptMatch, DeliveryRecord, SubjectMatch, TraceQuery};
+use super::row::{Millis, records, state_number};
+use crate::{AttemptMatch, DeliveryRecord, SubjectMatch, TraceQuery, address::AddressPattern};
 
 /// SQL conditions with their parameters, in order.
 #[derive(Default)]
-struct Conditions {
-    sql: String,
-    parameters: Vec<Box<dyn ToSql>>,
+pub(super) struct Conditions {
+    pub(super) sql: String,
+    pub(super) parameters: Vec<Box<dyn ToSql>>,
 }
 
 impl Conditions {
@@ -25,21 +22,19 @@ impl Conditions {
         self.parameters.push(Box::new(value));
     }
 
-    fn push_if<T: ToSql + 'static>(&mut self, sql: &str, value: Option<T>) {
+    pub(super) fn push_if<T: ToSql + 'static>(&mut self, sql: &str, value: Option<T>) {
         if let Some(value) = value {
             self.push(sql, value);
         }
     }
 
-    /// An address, `@domain`, `<>`, or a pattern with `*`.
-    fn push_address(&mut self, column: &str, wanted: Option<&str>) {
-        let Some(wanted) = wanted else { return };
-        let wanted = wanted.trim_matches(['<', '>']);
-        if wanted.starts_with('@') || wanted.contains('*') {
-            let open = if wanted.starts_with('@') { "*" } else { "" };
-            self.push(&format!("{column} LIKE ? ESCAPE '\\'"), like(&format!("{open}{wanted}")));
-        } else {
-            self.push(&format!("{column} = ? COLLATE NOCASE"), wanted.to_owned());
+    pub(super) fn push_address(&mut self, column: &str, wanted: Option<&str>) {
+        match wanted.map(AddressPattern::parse) {
+            Some(AddressPattern::Is(address)) => self.push(&format!("{column} = ? COLLATE NOCASE"), address),
+            Some(AddressPattern::Like(pattern)) => {
+                self.push(&format!("{column} LIKE ? ESCAPE '\\'"), like(&pattern));
+            }
+            None => {}
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A search reads for as long as a whole core lets it. On a node that is busy, mail would wait for it; so these threads
 //! have a low claim on the processor, though not the lowest: a search must end before its asker gives up. What the mail
-//! path reads goes by [`Readers`](super::read::Readers).
+//! path reads goes by [`Readers`](super::readers::Readers).
 
 use std::{
     path::{Path, PathBuf},
@@ -41,7 +41,7 @@ impl Searchers {
         &self,
         search: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let ended = || StoreError::Other("the store's threads for searches have ended".to_owned());
+        let ended = || StoreError::Unavailable { detail: "its threads for searches have ended".to_owned() };
         let (answer, answered) = oneshot::channel();
         let file = self.file.clone();
         let search = move |connection: &mut Option<Connection>| {

@@ -128,7 +128,9 @@ impl Writer {
         new_mail: Option<usize>,
         work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let closed = || StoreError::Other("the store is closed".to_owned());
+        let closed = || StoreError::Unavailable { detail: "it is closed".to_owned() };
+        // The transaction may have come to its end before the thread did.
+        let ended = || StoreError::Unknown { detail: "its writer has ended".to_owned() };
         let _permit: SemaphorePermit = self.waiting.acquire().await.map_err(|_| closed())?;
         let (answer, answered) = oneshot::channel();
         let task = Box::new(Task { work, new_mail, result: None, answer });
@@ -136,7 +138,7 @@ impl Writer {
             let sender = self.sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             sender.as_ref().ok_or_else(closed)?.send(task).map_err(|_| closed())?;
         }
-        answered.await.map_err(|_| closed())?
+        answered.await.map_err(|_| ended())?
     }
 
     pub(super) async fn close(&self) {
@@ -232,14 +234,19 @@ impl WriterThread {
         if batch.is_empty() {
             return;
         }
-        let Err(error) = try_commit(&opened.connection, &mut batch) else {
+        let Err(Failed { error, at_commit }) = try_commit(&opened.connection, &mut batch) else {
             // A store that was moved away meanwhile has it, but nobody will find it there.
             return match opened.place.check() {
                 Ok(()) => batch.into_iter().for_each(|job| job.answer(Ok(()))),
                 Err(error) => self.fail(batch, &error),
             };
         };
-        let stored = store_error(&error, &self.file);
+        let stored = match store_error(&error, &self.file) {
+            StoreError::Full => StoreError::Full,
+            // What a failed sync leaves in the log may be found there after a crash.
+            error if at_commit => StoreError::Unknown { detail: error.to_string() },
+            error => error,
+        };
         if matches!(stored, StoreError::Full) && may_make_room {
             self.gauge.give_up_reserve();
             // So that the log begins again and needs no more room.
@@ -281,15 +288,21 @@ fn empty_log(connection: &Connection) -> bool {
     busy.is_ok_and(|busy| busy == 0)
 }
 
-fn try_commit(connection: &Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
-    let run = |batch: &mut [Box<dyn Job>]| {
+/// Why a batch was not committed.
+struct Failed {
+    error: rusqlite::Error,
+    /// All jobs were done, and COMMIT failed.
+    at_commit: bool,
+}
+
+fn try_commit(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), Failed> {
+    let jobs = |batch: &mut [Box<dyn Job>]| {
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        for job in batch {
-            job.run(connection)?;
-        }
-        connection.execute_batch("COMMIT")
+        batch.iter_mut().try_for_each(|job| job.run(connection))
     };
-    let result = run(batch);
+    let done = jobs(batch).map_err(|error| Failed { error, at_commit: false });
+    let commit = || connection.execute_batch("COMMIT").map_err(|error| Failed { error, at_commit: true });
+    let result = done.and_then(|()| commit());
     if result.is_err() && !connection.is_autocommit() {
         // A failed COMMIT leaves the transaction open.
         let _ = connection.execute_batch("ROLLBACK");

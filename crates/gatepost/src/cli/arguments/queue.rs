@@ -158,10 +158,10 @@ pub(crate) struct Filter {
     /// Connector's name
     #[arg(long, value_name = "NAME")]
     pub connector: Option<String>,
-    /// Recipient's address, or @domain
+    /// Recipient's address, @domain, or a pattern with *
     #[arg(long, value_name = "ADDRESS")]
     pub recipient: Option<String>,
-    /// Sender's address, or @domain
+    /// Sender's address, @domain, <> for the null sender, or a pattern with *
     #[arg(long, value_name = "ADDRESS")]
     pub sender: Option<String>,
     /// State in the queue

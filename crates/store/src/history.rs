@@ -1,11 +1,42 @@
-//! What a trace is searched by.
+//! The history: what happened to each message, kept when its mail is finished, and how it is searched.
 
-use std::net::IpAddr;
+use std::{future::Future, net::IpAddr, time::Duration};
 
 use jiff::Timestamp;
+use trace::Event;
 use uuid::Uuid;
 
-use crate::{DeliveryKey, DeliveryRecord, State};
+use crate::{DeliveryKey, DeliveryRecord, Message, MessageKey, Result, State};
+
+/// What happened to messages. Its searches give way to mail.
+pub trait History {
+    /// One row per message and recipient, newest first.
+    fn trace(&self, query: TraceQuery) -> impl Future<Output = Result<Vec<DeliveryRecord>>> + Send;
+
+    /// One message with all its deliveries, whatever their state.
+    fn message(&self, id: Uuid) -> impl Future<Output = Result<Option<MessageRecord>>> + Send;
+
+    /// All events of a message in order.
+    fn events(&self, message: Uuid) -> impl Future<Output = Result<Vec<Event>>> + Send;
+
+    /// The events of several messages: one list for each, in the order of the keys.
+    fn histories(&self, messages: Vec<MessageKey>) -> impl Future<Output = Result<Vec<Vec<Event>>>> + Send;
+
+    /// Network message ids from the first to the last of these, in order.
+    fn ids_between(&self, first: Uuid, last: Uuid, limit: u32) -> impl Future<Output = Result<Vec<Uuid>>> + Send;
+
+    /// Deletes up to `limit` messages that were received at least `age` ago, with their history, if none of their
+    /// deliveries is in the queue. Returns how many.
+    fn forget(&self, age: Duration, limit: u32) -> impl Future<Output = Result<u64>> + Send;
+}
+
+/// One message with the present standing of all its deliveries.
+#[derive(Clone, PartialEq, Debug)]
+pub struct MessageRecord {
+    pub message: Message,
+    pub deliveries: Vec<DeliveryRecord>,
+    pub body_present: bool,
+}
 
 /// Which deliveries to trace; all given conditions must hold. Text is compared without regard to the case of ASCII
 /// letters.
@@ -56,16 +87,6 @@ pub struct AttemptMatch {
     pub cipher: Option<String>,
     /// A reply code such as `451`, or an enhanced code such as `4.7.1`.
     pub code: Option<String>,
-}
-
-/// The last attempt of a delivery in a few facts.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LastAttempt {
-    pub node: String,
-    pub tls_policy: String,
-    /// Version and cipher; `None`: in plaintext, or no connection came about.
-    pub tls: Option<(String, String)>,
-    pub to_ip: Option<IpAddr>,
 }
 
 /// A row's place among all: newest first, then in the order of acceptance.

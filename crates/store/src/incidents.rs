@@ -1,11 +1,35 @@
-//! Incidents: mail that is stuck, from when a review found it to when it flows again, and what is still to be told of
-//! them.
+//! Incidents: mail that is stuck, from when a review found it to when it flows again, and the webhook calls about them.
 
-use std::fmt;
+use std::{fmt, future::Future, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::Result;
+
+/// Incidents, and the calls that announce them.
+pub trait Incidents {
+    /// Stores incidents as a review left them, in this order, and what is to be told of them; one transaction. False if
+    /// the turn has passed to another review: nothing was changed then.
+    fn note_incidents(
+        &self,
+        turn: u64,
+        incidents: Vec<Incident>,
+        calls: Vec<WebhookCall>,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Open incidents first, then those that were closed last.
+    fn incidents(&self, limit: u32) -> impl Future<Output = Result<Vec<Incident>>> + Send;
+
+    fn incident(&self, id: Uuid) -> impl Future<Output = Result<Option<Incident>>> + Send;
+
+    /// Calls that are due, the first of each incident only. If one is not settled, it is due again after `again`.
+    fn claim_calls(&self, again: Duration, limit: u32) -> impl Future<Output = Result<Vec<WebhookCall>>> + Send;
+
+    /// After an attempt: the call is due again after that time, or is over.
+    fn settle_call(&self, id: Uuid, due_in: Option<Duration>) -> impl Future<Output = Result<()>> + Send;
+}
 
 /// Stuck mail of one connector, by one cause. One of them is open at a time in the whole fleet.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,19 +76,7 @@ impl fmt::Display for Closed {
     }
 }
 
-/// What waits for one connector: deliveries that failed for now, and such as have waited without an attempt.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Pending {
-    pub connector: String,
-    pub messages: u64,
-    /// Of those, how many were tried.
-    pub tried: u64,
-    /// When the oldest was received, and the oldest of those that were not tried.
-    pub oldest: Timestamp,
-    pub oldest_untried: Option<Timestamp>,
-}
-
-/// A call of the webhook that has not been taken yet.
+/// A call of the webhook that has not been taken yet. A new one is due at once.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WebhookCall {
     /// The same at each attempt, so that a receiver can tell a second one from a second event.
@@ -74,5 +86,4 @@ pub struct WebhookCall {
     /// JSON, as it is sent.
     pub body: String,
     pub attempts: u32,
-    pub due: Timestamp,
 }

@@ -1,0 +1,254 @@
+//! The engine behind a store. What uses a store is compiled once, whichever engine a configuration names.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use trace::Event;
+use uuid::Uuid;
+
+use crate::*;
+
+/// A store of one engine or another.
+#[derive(Clone)]
+pub enum Backend {
+    Sqlite(SqliteStore),
+}
+
+/// The same call to whichever engine it is.
+macro_rules! each {
+    ($backend:expr, $store:ident => $call:expr) => {
+        match $backend {
+            Backend::Sqlite($store) => $call,
+        }
+    };
+}
+
+impl Backend {
+    /// Opens the embedded store of a node; see [`SqliteStore::open`].
+    pub fn open(folder: &Path, node: &str) -> Result<Self> {
+        SqliteStore::open(folder, node).map(Self::Sqlite)
+    }
+
+    /// See [`SqliteStore::open_despite_loss`].
+    pub fn open_despite_loss(folder: &Path, node: &str) -> Result<Self> {
+        SqliteStore::open_despite_loss(folder, node).map(Self::Sqlite)
+    }
+
+    /// Opens a store for commands; see [`SqliteStore::attach`].
+    pub fn attach(folder: &Path) -> Result<Self> {
+        SqliteStore::attach(folder).map(Self::Sqlite)
+    }
+
+    /// Waits for what was handed over, and closes the store.
+    pub async fn close(self) {
+        each!(self, store => store.close().await);
+    }
+
+    /// See [`SqliteStore::backup`].
+    pub async fn backup(&self, folder: &Path) -> Result<(PathBuf, u64)> {
+        each!(self, store => store.backup(folder).await)
+    }
+
+    /// See [`SqliteStore::backup_size`].
+    pub async fn backup_size(&self, folder: &Path) -> Result<(u64, PathBuf)> {
+        each!(self, store => store.backup_size(folder).await)
+    }
+}
+
+impl Queue for Backend {
+    fn room(&self) -> Room {
+        each!(self, store => store.room())
+    }
+
+    async fn accept(&self, message: NewMessage, lease: Option<NewLease>, events: Vec<NewEvent>) -> Result<Accepted> {
+        each!(self, store => store.accept(message, lease, events).await)
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>> {
+        each!(self, store => store.claim(claim).await)
+    }
+
+    async fn claim_for_review(&self, lease: NewLease, limit: u32) -> Result<Vec<Claimed>> {
+        each!(self, store => store.claim_for_review(lease, limit).await)
+    }
+
+    async fn renew(&self, term: Duration, held: Vec<Holding>) -> Result<Vec<Holding>> {
+        each!(self, store => store.renew(term, held).await)
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<DeliveryKey>> {
+        each!(self, store => store.settle(settlements).await)
+    }
+
+    async fn untold(&self, waited: Duration, limit: u32) -> Result<Vec<Untold>> {
+        each!(self, store => store.untold(waited, limit).await)
+    }
+
+    async fn tell(&self, member: &Member, telling: Telling) -> Result<Told> {
+        each!(self, store => store.tell(member, telling).await)
+    }
+
+    async fn expire_leases(&self) -> Result<u64> {
+        each!(self, store => store.expire_leases().await)
+    }
+
+    async fn follow_clock(&self, waits: Vec<Duration>, lease_max: Duration) -> Result<u64> {
+        each!(self, store => store.follow_clock(waits, lease_max).await)
+    }
+
+    async fn command(&self, command: Command, selection: Selection, by: &str) -> Result<Commanded> {
+        each!(self, store => store.command(command, selection, by).await)
+    }
+
+    async fn retry_requested(&self, connector: &str) -> Result<Option<Duration>> {
+        each!(self, store => store.retry_requested(connector).await)
+    }
+
+    async fn list(&self, query: QueueQuery) -> Result<Vec<DeliveryRecord>> {
+        each!(self, store => store.list(query).await)
+    }
+
+    async fn counts(&self) -> Result<Vec<QueueCount>> {
+        each!(self, store => store.counts().await)
+    }
+
+    async fn fold_queue<T: Send + 'static>(
+        &self,
+        selection: Selection,
+        start: T,
+        step: fn(&mut T, &QueueRow<'_>),
+    ) -> Result<T> {
+        each!(self, store => store.fold_queue(selection, start, step).await)
+    }
+
+    async fn pending(&self, untried_for: Duration) -> Result<Vec<Pending>> {
+        each!(self, store => store.pending(untried_for).await)
+    }
+
+    async fn deferred(&self, connector: &str, limit: u32) -> Result<Vec<MessageKey>> {
+        each!(self, store => store.deferred(connector, limit).await)
+    }
+}
+
+impl Bodies for Backend {
+    async fn new_body(&self, member: &Member) -> Result<BodyKey> {
+        each!(self, store => store.new_body(member).await)
+    }
+
+    async fn append_body(&self, body: BodyKey, sequence: u32, bytes: Bytes) -> Result<()> {
+        each!(self, store => store.append_body(body, sequence, bytes).await)
+    }
+
+    async fn discard_body(&self, body: BodyKey) -> Result<()> {
+        each!(self, store => store.discard_body(body).await)
+    }
+
+    async fn read_body(&self, message: MessageKey, sequence: u32) -> Result<Option<Bytes>> {
+        each!(self, store => store.read_body(message, sequence).await)
+    }
+}
+
+impl History for Backend {
+    async fn trace(&self, query: TraceQuery) -> Result<Vec<DeliveryRecord>> {
+        each!(self, store => store.trace(query).await)
+    }
+
+    async fn message(&self, id: Uuid) -> Result<Option<MessageRecord>> {
+        each!(self, store => store.message(id).await)
+    }
+
+    async fn events(&self, message: Uuid) -> Result<Vec<Event>> {
+        each!(self, store => store.events(message).await)
+    }
+
+    async fn histories(&self, messages: Vec<MessageKey>) -> Result<Vec<Vec<Event>>> {
+        each!(self, store => store.histories(messages).await)
+    }
+
+    async fn ids_between(&self, first: Uuid, last: Uuid, limit: u32) -> Result<Vec<Uuid>> {
+        each!(self, store => store.ids_between(first, last, limit).await)
+    }
+
+    async fn forget(&self, age: Duration, limit: u32) -> Result<u64> {
+        each!(self, store => store.forget(age, limit).await)
+    }
+}
+
+impl Fleet for Backend {
+    async fn join(&self, name: &str) -> Result<Joined> {
+        each!(self, store => store.join(name).await)
+    }
+
+    async fn leave(&self, member: &Member) -> Result<()> {
+        each!(self, store => store.leave(member).await)
+    }
+
+    async fn report(&self, member: &Member, state: NodeState) -> Result<()> {
+        each!(self, store => store.report(member, state).await)
+    }
+
+    async fn reports(&self) -> Result<Vec<NodeReport>> {
+        each!(self, store => store.reports().await)
+    }
+
+    async fn plan(&self) -> Result<Option<StoredPlan>> {
+        each!(self, store => store.plan().await)
+    }
+
+    async fn replace_plan(&self, before: Option<u64>, plan: String, by: &str) -> Result<Option<u64>> {
+        each!(self, store => store.replace_plan(before, plan, by).await)
+    }
+
+    async fn plans(&self) -> Result<Vec<StoredPlan>> {
+        each!(self, store => store.plans().await)
+    }
+
+    async fn ledger(&self) -> Result<Vec<LedgerEntry>> {
+        each!(self, store => store.ledger().await)
+    }
+
+    async fn take_watch(&self, member: &Member, interval: Duration) -> Result<Option<u64>> {
+        each!(self, store => store.take_watch(member, interval).await)
+    }
+
+    async fn ask(&self, inquiries: Vec<Inquiry>) -> Result<()> {
+        each!(self, store => store.ask(inquiries).await)
+    }
+
+    async fn take_inquiries(&self, member: &Member, within: Duration, limit: u32) -> Result<Vec<Inquiry>> {
+        each!(self, store => store.take_inquiries(member, within, limit).await)
+    }
+
+    async fn answer(&self, id: Uuid, answer: String) -> Result<()> {
+        each!(self, store => store.answer(id, answer).await)
+    }
+
+    async fn answers(&self, ids: Vec<Uuid>) -> Result<Vec<(Uuid, String)>> {
+        each!(self, store => store.answers(ids).await)
+    }
+}
+
+impl Incidents for Backend {
+    async fn note_incidents(&self, turn: u64, incidents: Vec<Incident>, calls: Vec<WebhookCall>) -> Result<bool> {
+        each!(self, store => store.note_incidents(turn, incidents, calls).await)
+    }
+
+    async fn incidents(&self, limit: u32) -> Result<Vec<Incident>> {
+        each!(self, store => store.incidents(limit).await)
+    }
+
+    async fn incident(&self, id: Uuid) -> Result<Option<Incident>> {
+        each!(self, store => store.incident(id).await)
+    }
+
+    async fn claim_calls(&self, again: Duration, limit: u32) -> Result<Vec<WebhookCall>> {
+        each!(self, store => store.claim_calls(again, limit).await)
+    }
+
+    async fn settle_call(&self, id: Uuid, due_in: Option<Duration>) -> Result<()> {
+        each!(self, store => store.settle_call(id, due_in).await)
+    }
+}

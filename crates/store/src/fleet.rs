@@ -1,0 +1,241 @@
+//! The fleet: its nodes and what they report, its plans, its ledger, and questions to its nodes.
+
+use std::{collections::BTreeMap, fmt, future::Future, time::Duration};
+
+use jiff::Timestamp;
+use protocol::smtp::{Destination, Failure, TlsSummary};
+use serde::{Deserialize, Serialize};
+use trace::{Doing, Limit};
+use uuid::Uuid;
+
+use crate::{Member, Result};
+
+/// What the nodes of a fleet know of each other, and what they agree on.
+pub trait Fleet {
+    /// Makes a node a member, under its name. Refused with [`StoreError::NameInUse`](crate::StoreError) while another
+    /// member of that name lives: it has not left, its process is not known to be dead, and it has reported within
+    /// [`MEMBER_VALID`](crate::MEMBER_VALID).
+    ///
+    /// Takes back what an earlier member of that name had leased, with an `Interrupted` event each; where it is not sure
+    /// that the earlier member is dead, only the leases whose time is over. Deletes what dead members have left of bodies
+    /// that were never accepted.
+    fn join(&self, name: &str) -> impl Future<Output = Result<Joined>> + Send;
+
+    /// Ends a membership in order: nothing is under way any more, and the name is free.
+    fn leave(&self, member: &Member) -> impl Future<Output = Result<()>> + Send;
+
+    /// Stores what a node knows of its connectors, and that it lives. Refused with
+    /// [`StoreError::NameInUse`](crate::StoreError) once another member has its name.
+    fn report(&self, member: &Member, state: NodeState) -> impl Future<Output = Result<()>> + Send;
+
+    /// Who runs, and how each node's connectors stand.
+    fn reports(&self) -> impl Future<Output = Result<Vec<NodeReport>>> + Send;
+
+    /// The fleet's plan in force; `None` before the first.
+    fn plan(&self) -> impl Future<Output = Result<Option<StoredPlan>>> + Send;
+
+    /// Puts a plan in the place of version `before` (`None`: it is the first). Returns its version, or `None` where
+    /// another plan was in force: nothing was changed then.
+    fn replace_plan(
+        &self,
+        before: Option<u64>,
+        plan: String,
+        by: &str,
+    ) -> impl Future<Output = Result<Option<u64>>> + Send;
+
+    /// All plans, newest first.
+    fn plans(&self) -> impl Future<Output = Result<Vec<StoredPlan>>> + Send;
+
+    /// Deliveries below the policy `modern`, by destination; the latest first.
+    fn ledger(&self) -> impl Future<Output = Result<Vec<LedgerEntry>>> + Send;
+
+    /// Gives the fleet's watch to this node for one review, if nobody had it within `interval`. Returns the turn's
+    /// number.
+    fn take_watch(&self, member: &Member, interval: Duration) -> impl Future<Output = Result<Option<u64>>> + Send;
+
+    /// Asks nodes; old questions are deleted.
+    fn ask(&self, inquiries: Vec<Inquiry>) -> impl Future<Output = Result<()>> + Send;
+
+    /// Questions to a node that were asked within that time, the oldest first. Each is taken once.
+    fn take_inquiries(
+        &self,
+        member: &Member,
+        within: Duration,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Inquiry>>> + Send;
+
+    fn answer(&self, id: Uuid, answer: String) -> impl Future<Output = Result<()>> + Send;
+
+    /// The answers that are there already.
+    fn answers(&self, ids: Vec<Uuid>) -> impl Future<Output = Result<Vec<(Uuid, String)>>> + Send;
+}
+
+/// What came of [`Fleet::join`].
+#[derive(Clone, Debug)]
+pub struct Joined {
+    pub member: Member,
+    /// Deliveries that an earlier member of that name had under way.
+    pub taken_back: u64,
+}
+
+/// What a node says of itself.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct NodeState {
+    pub connectors: Vec<ConnectorReport>,
+    /// The version of the plan that it follows.
+    pub plan_version: Option<u64>,
+}
+
+/// The same as the store keeps it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct NodeReport {
+    pub node: String,
+    /// By the store's clock.
+    pub at: Timestamp,
+    pub connectors: Vec<ConnectorReport>,
+    /// The version of the plan that it follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_version: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ConnectorReport {
+    pub name: String,
+    /// Open connections, and how many it may have.
+    pub connections: u32,
+    pub connections_max: u32,
+    /// Why no more is being sent just now, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<Limit>,
+    /// Set while all destinations failed as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backed_off: Option<BackOff>,
+    /// What came of its TLS policy; `None` before the first attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_policy: Option<PolicyResults>,
+    /// The same behind MX for each recipient domain that fails on some node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub domains_under_policy: BTreeMap<String, PolicyResults>,
+    /// Attempts that have lasted for a while, the longest first; not all of them where there are many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub running: Vec<RunningAttempt>,
+}
+
+/// An attempt that has not ended yet.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RunningAttempt {
+    /// Network message id.
+    pub message: Uuid,
+    #[serde(flatten)]
+    pub doing: Doing,
+}
+
+/// What attempts of one node by one connector came to under a TLS policy.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PolicyResults {
+    pub policy: String,
+    /// The last time that a conversation came about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worked: Option<Timestamp>,
+    /// The first failure from STARTTLS on since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
+    /// The last such failure, whatever worked since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Timestamp>,
+}
+
+impl PolicyResults {
+    pub fn new(policy: &str) -> Self {
+        Self { policy: policy.to_owned(), worked: None, failing_since: None, failed: None }
+    }
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct BackOff {
+    /// The first failure in the row.
+    pub since: Timestamp,
+    /// The last failure, with which this rest began.
+    pub began: Timestamp,
+    pub until: Timestamp,
+    /// The original cause.
+    pub failure: Failure,
+}
+
+/// The fleet's plan as it is stored: opaque here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredPlan {
+    /// 1 for the first.
+    pub version: u64,
+    pub at: Timestamp,
+    /// Who set it.
+    pub by: String,
+    /// JSON.
+    pub plan: String,
+}
+
+/// One delivery below the policy `modern`, for the ledger.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct WeakDelivery {
+    pub destination: Destination,
+    pub connector: String,
+    pub tls_policy: String,
+    /// `None`: in plaintext.
+    pub tls: Option<TlsSummary>,
+    pub why: Weakness,
+    pub at: Timestamp,
+}
+
+/// Why a delivery had less protection than it might have.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weakness {
+    /// The destination does not offer STARTTLS.
+    #[serde(rename = "starttls-not-offered")]
+    StartTlsNotOffered,
+    /// The connector has tls = "none".
+    Configured,
+    /// The handshake failed, and the connector goes on in the clear then.
+    HandshakeFailed,
+    /// A version before TLS 1.2.
+    OldVersion,
+    /// No authenticated encryption, or no forward secrecy.
+    WeakCipher,
+}
+
+impl fmt::Display for Weakness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::StartTlsNotOffered => "starttls-not-offered",
+            Self::Configured => "configured",
+            Self::HandshakeFailed => "handshake-failed",
+            Self::OldVersion => "old-version",
+            Self::WeakCipher => "weak-cipher",
+        })
+    }
+}
+
+/// What the ledger says of one destination, policy, and result.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    /// Host name and port, without address.
+    pub host: String,
+    pub port: u16,
+    pub connector: String,
+    pub tls_policy: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSummary>,
+    pub why: Weakness,
+    pub deliveries: u64,
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
+/// A question to one node. Question and answer are JSON, opaque here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Inquiry {
+    pub id: Uuid,
+    /// Who is asked.
+    pub node: String,
+    pub question: String,
+}

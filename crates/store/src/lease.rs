@@ -1,0 +1,94 @@
+//! Members and leases: who may work on a delivery, and until when.
+//!
+//! A node joins under its name and gets an epoch that no member has had before. Each lease has a number of its own,
+//! whose upper bits are the epoch: whoever knows the number of a delivery's current lease holds it, and nobody else.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    DeliveryKey,
+    clock::{after, before},
+};
+
+/// A member that has not reported for so long is taken for dead: another one may join under its name.
+pub const MEMBER_VALID: Duration = Duration::from_secs(30);
+
+/// True if a member that reported then counts as alive. Where the clock was set back, a report of the future is as good
+/// as one of the past.
+pub(crate) fn is_heard(seen: Timestamp, now: Timestamp) -> bool {
+    before(now, MEMBER_VALID) < seen && seen < after(now, MEMBER_VALID)
+}
+
+/// The number of a membership, unique in the store.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Epoch(pub i64);
+
+/// The number of a lease, unique in the store: the epoch of the member that took it, and the member's own count.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LeaseNumber(pub i64);
+
+/// Leases that one member may take; the bits that are left are enough for 8 million epochs.
+pub(crate) const LEASE_COUNT_BITS: u32 = 40;
+
+impl LeaseNumber {
+    pub fn epoch(self) -> Epoch {
+        Epoch(self.0 >> LEASE_COUNT_BITS)
+    }
+}
+
+/// A node that has joined the store.
+#[derive(Clone, Debug)]
+pub struct Member {
+    name: Arc<str>,
+    epoch: Epoch,
+    leases: Arc<AtomicI64>,
+}
+
+impl Member {
+    pub(crate) fn new(name: &str, epoch: Epoch) -> Self {
+        Self { name: name.into(), epoch, leases: Arc::default() }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    pub(crate) fn next_lease(&self) -> LeaseNumber {
+        let count = self.leases.fetch_add(1, Ordering::Relaxed);
+        LeaseNumber((self.epoch.0 << LEASE_COUNT_BITS) + count)
+    }
+}
+
+/// A lease that a member asks for.
+#[derive(Clone, Debug)]
+pub struct NewLease {
+    pub member: Member,
+    /// How long it lasts, from when the store gives it.
+    pub term: Duration,
+}
+
+/// A delivery, and the lease under which it is held.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Holding {
+    pub delivery: DeliveryKey,
+    pub lease: LeaseNumber,
+}
+
+/// Who holds a delivery, and until when, for people.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lease {
+    pub node: String,
+    pub until: Timestamp,
+}

@@ -1,0 +1,107 @@
+//! Members: nodes that have joined the store, under one name each.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::{bodies, claim, row::Millis};
+use crate::{Epoch, StoreError, lease::is_heard};
+
+/// A row of `member`.
+pub(super) struct Known {
+    epoch: Epoch,
+    host: String,
+    process: u32,
+    started: Timestamp,
+    /// When it reported last.
+    seen: Timestamp,
+    has_left: bool,
+}
+
+const COLUMNS: &str = "epoch, host, process, started, seen, has_left";
+
+impl Known {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            epoch: Epoch(row.get(0)?),
+            host: row.get(1)?,
+            process: row.get(2)?,
+            started: row.get::<_, Millis>(3)?.0,
+            seen: row.get::<_, Millis>(4)?.0,
+            has_left: row.get(5)?,
+        })
+    }
+
+    /// True if it can do nothing any more: it has left, or its process had the folder's lock before this one.
+    fn is_dead(&self, dead_epochs: Epoch) -> bool {
+        self.has_left || self.epoch <= dead_epochs
+    }
+
+    fn lives(&self, dead_epochs: Epoch, now: Timestamp) -> bool {
+        !self.is_dead(dead_epochs) && is_heard(self.seen, now)
+    }
+
+    pub(super) fn in_use(self, name: &str) -> StoreError {
+        let Self { host, process, started, .. } = self;
+        StoreError::NameInUse { name: name.to_owned(), host, process, started }
+    }
+}
+
+fn find(connection: &Connection, name: &str) -> rusqlite::Result<Option<Known>> {
+    let mut select = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM member WHERE name = ?1"))?;
+    select.query_row([name], Known::read).optional()
+}
+
+/// The newest epoch. At the start of a process that has taken the folder's lock, its member is dead, and so are those
+/// before it.
+pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Epoch> {
+    connection.query_row("SELECT coalesce(max(epoch), 0) FROM member", [], |row| row.get(0)).map(Epoch)
+}
+
+/// Returns the new epoch and how many deliveries were taken back, or who has the name.
+pub(super) fn join(
+    connection: &Connection,
+    name: &str,
+    dead_epochs: Epoch,
+    now: Timestamp,
+) -> rusqlite::Result<Result<(Epoch, u64), Known>> {
+    let earlier = find(connection, name)?;
+    let is_dead = earlier.as_ref().is_none_or(|earlier| earlier.is_dead(dead_epochs));
+    if let Some(earlier) = earlier.filter(|earlier| earlier.lives(dead_epochs, now)) {
+        return Ok(Err(earlier));
+    }
+    let epoch = Epoch(newest(connection)?.0 + 1);
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let mut insert = connection.prepare_cached(&format!(
+        "INSERT OR REPLACE INTO member (name, {COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?5, FALSE)"
+    ))?;
+    insert.execute(params![name, epoch.0, host, std::process::id(), Millis(now)])?;
+    let taken_back = claim::take_back(connection, name, is_dead, now)?;
+    bodies::sweep(connection, &living(connection, dead_epochs, now)?)?;
+    Ok(Ok((epoch, taken_back)))
+}
+
+fn living(connection: &Connection, dead_epochs: Epoch, now: Timestamp) -> rusqlite::Result<Vec<i64>> {
+    let mut select = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM member"))?;
+    let members: Vec<Known> = select.query_map([], Known::read)?.collect::<rusqlite::Result<_>>()?;
+    let living = members.into_iter().filter(|member| member.lives(dead_epochs, now));
+    Ok(living.map(|member| member.epoch.0).collect())
+}
+
+pub(super) fn leave(connection: &Connection, epoch: Epoch) -> rusqlite::Result<()> {
+    connection.prepare_cached("UPDATE member SET has_left = TRUE WHERE epoch = ?1")?.execute([epoch.0])?;
+    Ok(())
+}
+
+/// Notes that a member lives, or returns who has its name now, if anybody.
+pub(super) fn see(
+    connection: &Connection,
+    name: &str,
+    epoch: Epoch,
+    now: Timestamp,
+) -> rusqlite::Result<Result<(), Option<Known>>> {
+    let mut update = connection.prepare_cached("UPDATE member SET seen = ?2 WHERE epoch = ?1 AND NOT has_left")?;
+    if update.execute(params![epoch.0, Millis(now)])? > 0 {
+        return Ok(Ok(()));
+    }
+    Ok(Err(find(connection, name)?.filter(|known| known.epoch != epoch)))
+}
