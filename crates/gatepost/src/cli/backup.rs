@@ -10,10 +10,7 @@ use std::{
 use serde_json::json;
 use store::{Backend, Restored, SqliteStore};
 
-use super::{
-    arguments::{BackupArguments, Format},
-    screen::Screen,
-};
+use super::arguments::{BackupArguments, Format};
 use node::config::Config;
 
 /// How often progress is shown.
