@@ -16,8 +16,8 @@ pub trait Fleet {
     /// member of that name lives: it has not left, its process is not known to be dead, and it has reported within
     /// [`MEMBER_VALID`](crate::MEMBER_VALID).
     ///
-    /// Takes back what an earlier member of that name had leased, with an `Interrupted` event each; where it is not sure
-    /// that the earlier member is dead, only the leases whose time is over. Deletes what dead members have left of bodies
+    /// Returns to the queue what an earlier member of that name had leased, with an `Interrupted` event each; where it is
+    /// not sure that the earlier member is dead, only the leases whose time is over. Deletes what dead members have left of bodies
     /// that were never accepted.
     fn join(&self, name: &str) -> impl Future<Output = Result<Joined>> + Send;
 
@@ -195,7 +195,7 @@ pub enum Weakness {
     StartTlsNotOffered,
     /// The connector has tls = "none".
     Configured,
-    /// The handshake failed, and the connector goes on in the clear then.
+    /// The handshake failed, and the connector then goes on in plaintext.
     HandshakeFailed,
     /// A version before TLS 1.2.
     OldVersion,

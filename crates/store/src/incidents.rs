@@ -10,7 +10,7 @@ use crate::Result;
 
 /// Incidents, and the calls that announce them.
 pub trait Incidents {
-    /// Stores incidents as a review left them, in this order, and what is to be told of them; one transaction. False if
+    /// Stores incidents as a review left them, in this order, and the webhook calls about them; one transaction. False if
     /// the turn has passed to another review: nothing was changed then.
     fn note_incidents(
         &self,
@@ -24,10 +24,10 @@ pub trait Incidents {
 
     fn incident(&self, id: Uuid) -> impl Future<Output = Result<Option<Incident>>> + Send;
 
-    /// Calls that are due, the first of each incident only. If one is not settled, it is due again after `again`.
+    /// Calls that are due, the first of each incident only. A call that is not settled is due once more after `again`.
     fn claim_calls(&self, again: Duration, limit: u32) -> impl Future<Output = Result<Vec<WebhookCall>>> + Send;
 
-    /// After an attempt: the call is due again after that time, or is over.
+    /// After an attempt: the call is due once more after that time, or is over.
     fn settle_call(&self, id: Uuid, due_in: Option<Duration>) -> impl Future<Output = Result<()>> + Send;
 }
 
@@ -58,11 +58,11 @@ pub struct Incident {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Closed {
-    /// No message is held up by it any more, and others were delivered since.
+    /// No message is stuck because of it any more, and others were delivered since.
     MailFlows,
-    /// No message is held up by it any more: they were removed or have expired, and none was delivered.
+    /// No message is stuck because of it any more: they were removed or have expired, and none was delivered.
     NothingPending,
-    /// Mail is held up still, but by another cause, which has an incident of its own.
+    /// Mail is still stuck, but by another cause, which has an incident of its own.
     CauseChanged,
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use protocol::smtp::Reply;
 use trace::Event;
 
-use crate::Settlement;
+use crate::{NewEvent, Outcome};
 
 /// The last attempt of a delivery in a few facts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,8 +30,8 @@ pub(crate) struct Note<'a> {
 
 impl<'a> Note<'a> {
     /// `None` where no attempt was made.
-    pub(crate) fn of(settlement: &'a Settlement) -> Option<Self> {
-        let events = settlement.events.iter().rev().map(|new| &new.event);
+    pub(crate) fn of(outcome: &Outcome, events: &'a [NewEvent]) -> Option<Self> {
+        let events = events.iter().rev().map(|new| &new.event);
         let (event, attempt) = events.filter_map(|event| attempt_of(event)).next()?;
         let address = attempt.destination.as_ref().and_then(|destination| destination.address);
         Some(Self {
@@ -39,7 +39,7 @@ impl<'a> Note<'a> {
             tls_policy: &attempt.tls_policy,
             tls: attempt.tls.as_ref().map(|tls| format!("{} {}", tls.version, tls.cipher)).unwrap_or_default(),
             to_ip: address.map(|address| address.ip()),
-            codes: settlement.outcome.reply().map(codes),
+            codes: outcome.reply().map(codes),
         })
     }
 }

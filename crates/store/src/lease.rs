@@ -1,7 +1,7 @@
 //! Members and leases: who may work on a delivery, and until when.
 //!
 //! A node joins under its name and gets an epoch that no member has had before. Each lease has a number of its own,
-//! whose upper bits are the epoch: whoever knows the number of a delivery's current lease holds it, and nobody else.
+//! whose upper bits are the epoch. A member holds a delivery if it knows the number of the delivery's current lease.
 
 use std::{
     sync::{

@@ -25,8 +25,10 @@ mod error;
 mod fleet;
 mod history;
 mod incidents;
+mod key;
 mod last_attempt;
 mod lease;
+mod new_event;
 mod queue;
 mod sqlite;
 mod state;
@@ -39,11 +41,13 @@ pub use error::*;
 pub use fleet::*;
 pub use history::*;
 pub use incidents::*;
+pub use key::*;
 pub use last_attempt::LastAttempt;
 pub use lease::{Epoch, Holding, Lease, LeaseNumber, MEMBER_VALID, Member, NewLease};
+pub use new_event::NewEvent;
 pub use queue::*;
 pub use sqlite::{Restored, SqliteStore};
-pub use state::{Outcome, State};
+pub use state::{Command, Outcome, State};
 
 /// All that a store does, for code that does not care which.
 pub trait Store: Queue + Bodies + History + Fleet + Incidents + Clone + Send + Sync + 'static {}

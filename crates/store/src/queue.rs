@@ -4,10 +4,13 @@ use std::{future::Future, net::IpAddr, time::Duration};
 
 use jiff::Timestamp;
 use protocol::smtp::{Address, Envelope, Failure, Notify, Reply};
-use trace::{Event, event::NoticeAction};
+use trace::event::NoticeAction;
 use uuid::Uuid;
 
-use crate::{Body, Holding, LastAttempt, Lease, LeaseNumber, Member, NewLease, Outcome, Result, State, WeakDelivery};
+use crate::{
+    Body, Command, DeliveryKey, Holding, LastAttempt, Lease, LeaseNumber, Member, MessageKey, NewEvent, NewLease,
+    Outcome, Result, State, WeakDelivery,
+};
 
 /// The queue as nodes and operators use it. Shaped for batches: concurrent calls share one commit.
 ///
@@ -97,27 +100,6 @@ pub trait Queue {
     fn deferred(&self, connector: &str, limit: u32) -> impl Future<Output = Result<Vec<MessageKey>>> + Send;
 }
 
-/// An event on its way into the history. Its id makes writing it a second time harmless.
-#[derive(Clone, PartialEq, Debug)]
-pub struct NewEvent {
-    pub id: Uuid,
-    pub event: Event,
-}
-
-impl From<Event> for NewEvent {
-    fn from(event: Event) -> Self {
-        Self { id: Uuid::now_v7(), event }
-    }
-}
-
-/// A message's key in this store. Keys ascend in order of acceptance, as far as one handle on the store gives them out.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct MessageKey(pub i64);
-
-/// A delivery's key in this store.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct DeliveryKey(pub i64);
-
 /// How much room there is to write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Room {
@@ -143,7 +125,7 @@ pub struct NewMessage {
     pub client: Option<IpAddr>,
     /// CRLF lines, the gateway's own Received field first, no dot-stuffing, no final dot.
     pub body: Body,
-    /// Keep only the domains of its addresses once it has come to rest for all its recipients.
+    /// Keep only the domains of its addresses once it is finished for all its recipients.
     pub withhold_addresses: bool,
     pub deliveries: Vec<NewDelivery>,
 }
@@ -243,7 +225,7 @@ pub struct Settlement {
     pub weak: Option<WeakDelivery>,
 }
 
-/// A message whose sender is to be told of some of its deliveries.
+/// A message whose sender is owed notices about some of its deliveries.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Untold {
     pub message: Message,
@@ -281,7 +263,7 @@ pub enum Told {
     Nothing,
 }
 
-/// A delivery in the queue or come to rest, with all that tells why it waits or how it ended.
+/// A delivery in the queue or finished, with all that shows why it waits or how it ended.
 #[derive(Clone, PartialEq, Debug)]
 pub struct DeliveryRecord {
     pub message: Message,
@@ -293,7 +275,7 @@ pub struct DeliveryRecord {
     pub suspended_by: Option<String>,
     /// The destination's reply that ended it with delivery.
     pub reply: Option<Reply>,
-    /// When it came to rest.
+    /// When it was finished.
     pub settled: Option<Timestamp>,
     /// `None`: it was not tried yet.
     pub last_attempt: Option<LastAttempt>,
@@ -316,17 +298,6 @@ pub struct Selection {
     pub recipient: Option<String>,
     pub sender: Option<String>,
     pub state: Option<State>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Command {
-    /// Due now.
-    Retry,
-    /// Not tried until resumed.
-    Suspend,
-    Resume,
-    /// Deleted without a notice.
-    Remove,
 }
 
 /// What a command did.
@@ -359,7 +330,7 @@ pub struct QueueRow<'a> {
     pub failure: Option<&'a Failure>,
 }
 
-/// What waits for one connector: deliveries that failed for now, and such as have waited without an attempt.
+/// What waits for one connector: deferred deliveries, and those that have waited without an attempt.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pending {
     pub connector: String,
@@ -374,7 +345,7 @@ pub struct Pending {
 /// Where retries are spread, they may wait a tenth longer; clocks of nodes are not quite the same either.
 const WAIT_SLACK: f64 = 1.2;
 
-/// How long deliveries may wait after so many attempts.
+/// How long deliveries may wait after this number of attempts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LongestWait {
     pub(crate) attempts_min: i64,

@@ -16,8 +16,6 @@ use protocol::smtp::{Failure, Reply};
 use serde::{Deserialize, Serialize};
 use trace::EventKind;
 
-use crate::Command;
-
 /// Where a delivery stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -41,7 +39,7 @@ pub enum Outcome {
         failure: Failure,
         at: Timestamp,
     },
-    /// An attempt failed for now: it counts as an attempt, and its failure becomes the original cause.
+    /// The attempt failed and another one follows: its failure becomes the original cause.
     Deferred {
         failure: Failure,
         due_in: Duration,
@@ -116,6 +114,18 @@ impl Outcome {
             }
         }
     }
+}
+
+/// What an operator wants done with deliveries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Due now.
+    Retry,
+    /// Not tried until resumed.
+    Suspend,
+    Resume,
+    /// Deleted without a notice.
+    Remove,
 }
 
 /// What an operator's command does to a delivery.

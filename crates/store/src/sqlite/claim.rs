@@ -135,7 +135,7 @@ pub(super) fn renew(connection: &Connection, until: Timestamp, held: &[Holding])
     Ok(lost)
 }
 
-/// Takes back what a node of that name had leased; unless `all`, only what nobody holds any more by the clock.
+/// Returns to the queue what a node of that name had leased; unless `all`, only what nobody holds any more by the clock.
 pub(super) fn take_back(connection: &Connection, node: &str, all: bool, now: Timestamp) -> rusqlite::Result<u64> {
     end_leases(connection, "d.lease_node = ?1 AND (?2 OR d.lease_until < ?3)", params![node, all, Millis(now)], now)
 }
@@ -144,7 +144,7 @@ pub(super) fn expire_leases(connection: &Connection, now: Timestamp) -> rusqlite
     end_leases(connection, "d.lease_until < ?1", params![Millis(now)], now)
 }
 
-/// Whoever held them, in a store that was brought back from a backup.
+/// For a store that was restored from a backup: all of them, whichever node held them.
 pub(super) fn end_all_leases(connection: &Connection, now: Timestamp) -> rusqlite::Result<u64> {
     end_leases(connection, "TRUE", params![], now)
 }

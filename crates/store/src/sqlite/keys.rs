@@ -23,7 +23,7 @@ struct Block {
     /// Its row in `key_block`.
     kind: u8,
     left: Mutex<Range<i64>>,
-    /// Whoever takes the next one.
+    /// Held by the task that takes the next block.
     taking: tokio::sync::Mutex<()>,
 }
 

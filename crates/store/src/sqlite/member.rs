@@ -57,7 +57,7 @@ pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Epoch> {
     connection.query_row("SELECT coalesce(max(epoch), 0) FROM member", [], |row| row.get(0)).map(Epoch)
 }
 
-/// Returns the new epoch and how many deliveries were taken back, or who has the name.
+/// Returns the new epoch and how many deliveries went back to the queue, or who has the name.
 pub(super) fn join(
     connection: &Connection,
     name: &str,

@@ -114,7 +114,7 @@ fn apply(connection: &Connection, settlement: &Settlement, now: Timestamp) -> ru
 
 /// Puts the last attempt into the delivery's row, by which it is searched.
 fn note_attempt(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {
-    let Some(note) = Note::of(settlement) else { return Ok(()) };
+    let Some(note) = Note::of(&settlement.outcome, &settlement.events) else { return Ok(()) };
     let mut update = connection.prepare_cached(
         "UPDATE delivery SET node = ?2, tls_policy = ?3, tls = ?4, remote = ?5, code = ?6 WHERE id = ?1",
     )?;

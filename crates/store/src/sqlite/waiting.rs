@@ -93,7 +93,7 @@ pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Vec<QueueCount
     counts.collect()
 }
 
-/// Each state has an index of its own, so that what has come to rest is never looked at.
+/// Each state has an index of its own, so that finished mail is never looked at.
 pub(super) fn pending(connection: &Connection, untried_before: Timestamp) -> rusqlite::Result<Vec<Pending>> {
     let mut select = connection.prepare_cached(
         "WITH waiting AS (
