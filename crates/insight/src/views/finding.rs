@@ -1,10 +1,10 @@
-//! Findings, made just now or read back from an incident's JSON.
+//! Views of findings, new ones and those read back from an incident's JSON.
 
 use diagnosis::{Experiment, Finding};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-/// What is shown of a finding. A key that another version did not write is empty.
+/// The shown parts of a finding. A key that another version did not write is empty.
 #[derive(Deserialize, Clone, PartialEq, Debug, Default)]
 #[serde(default)]
 pub struct FindingView {
