@@ -162,15 +162,15 @@ mod tests {
     fn wrong_parameters_are_rejected_with_the_reason() {
         for (query, expected) in [
             ("recipent=a", "unknown parameter \"recipent\"; did you mean \"recipient\"?"),
-            ("status=lost", "status: \"lost\" is not a status; values are delivered, pending"),
+            ("status=lost", "status: \"lost\" is not a status; use one of delivered, pending"),
             ("since=yesterday", "since: \"yesterday\" is not a time; use a form such as"),
             ("limit=0", "limit: must be a number from 1 to 5000"),
             ("limit=5001", "limit: must be a number from 1 to 5000"),
             ("sender=a&sender=b", "sender: the parameter is there twice; give it once"),
             ("subject=a&subject_ends_with=b", "use only one of subject, "),
-            ("message=12", "message: not an id such as"),
-            ("after=12", "after: take it from"),
-            ("tls_version=9", "tls_version: TLS versions are"),
+            ("message=12", "message: \"12\" is not an id; use an id such as"),
+            ("after=12", "after: \"12\" is not the start of a page; copy it from"),
+            ("tls_version=9", "tls_version: \"9\" is not a TLS version; use "),
         ] {
             let error = read_parameters(query).unwrap_err();
             assert!(error.contains(expected), "{query}: {error}");

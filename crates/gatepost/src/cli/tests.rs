@@ -545,7 +545,7 @@ fn a_message_that_is_not_there_is_an_error() {
 fn export_writes_the_content_as_it_is() {
     let mut store = store_with(vec![record(1)]);
     let line = format!("gatepost queue export {}", id(1));
-    assert!(run(&line, &store, None).unwrap_err().contains("was deleted"));
+    assert!(run(&line, &store, None).unwrap_err().contains("is deleted"));
     store.pieces = vec![Bytes::from_static(b"Subject: a\r\n\r\n"), Bytes::from_static(b".body\r\n")];
     assert_eq!(run(&line, &store, None).unwrap(), "Subject: a\r\n\r\n.body\r\n");
     let folder = tempfile::tempdir().unwrap();

@@ -7,10 +7,10 @@ use clap::Args;
 use super::Format;
 
 pub(super) const BACKUP_HELP: &str = "\
-The backup contains the queue with all content, the history, the incidents and the
-rollout plans, all of the same moment. Copy the configuration, certificates and
-keys yourself. Gatepost replaces a backup that is already in the folder when the
-new one is complete and checked.
+The backup contains the queue with all content, the history, the incidents and
+the rollout plans, all of the same moment. Copy the configuration,
+certificates and keys yourself. Gatepost replaces a backup that is already in
+the folder when the new one is complete and checked.
 
 Example:
   gatepost backup /var/backups/gatepost
@@ -18,10 +18,10 @@ Example:
 JSON: {\"file\": \"…/gatepost-backup.db\", \"bytes\": 123}.";
 
 pub(super) const RESTORE_HELP: &str = "\
-The data folder of the configuration must not contain a store, and no node may run
-on it. All deliveries in the restored queue are suspended, because Gatepost may
-have delivered some of them after the backup. Look through the queue, remove the
-messages that have arrived, and resume the rest.
+The data folder of the configuration must not contain a store, and no node may
+run on it. All deliveries in the restored queue are suspended, because
+Gatepost may have delivered some of them after the backup. Look through the
+queue, remove the messages that have arrived, and resume the rest.
 
 Examples:
   gatepost restore /var/backups/gatepost

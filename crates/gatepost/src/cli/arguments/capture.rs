@@ -9,13 +9,13 @@ Examples:
   gatepost capture edge.pcapng
   gatepost capture edge.pcapng --stream 3
   gatepost capture edge.pcapng --filter 'tcp.port == 25 and tcp.len > 0'
-  gatepost capture edge.pcapng --filter 'tls.alert_message.desc == 40' --write alerts.pcapng
+  gatepost capture edge.pcapng --filter smtp --write smtp.pcapng
   tcpdump -i eth0 -w - port 25 | gatepost capture -
 
-Files may be pcap or pcapng, also compressed with gzip. Filters use the syntax and
-field names of Wireshark. Captures from a router or a mirror port often contain
-packets twice; Gatepost ignores the second copy. The output never shows
-credentials, and content of messages only with --show-content.
+Files may be pcap or pcapng, also compressed with gzip. Filters use the syntax
+and field names of Wireshark. Captures from a router or a mirror port often
+contain packets twice; Gatepost ignores the second copy. The output never
+shows credentials, and content of messages only with --show-content.
 
 JSON: {\"sessions\": [{\"stream\", \"client\", \"server\", \"protocol\", \"first\", \"last\",
 \"packets\", \"bytes\", \"duplicates\", \"analysis\", \"lines\", \"messages\", \"phases\",

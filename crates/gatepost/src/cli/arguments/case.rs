@@ -82,8 +82,8 @@ Examples:
 
 All servers listen on loopback only. A case needs no configuration and no
 privileges. The destination of rc4-queue is Exim with GnuTLS if it is on this
-machine (./test unpacks it), otherwise a device of the lab. Retries are shortened
-from 15 minutes to seconds.
+machine (./test unpacks it), otherwise a device of the lab. Retries are
+shortened from 15 minutes to seconds.
 
 With --defended the case is played twice, first with [rollout] self_defence off,
 then with it on.

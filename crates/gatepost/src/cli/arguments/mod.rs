@@ -38,9 +38,9 @@ pub(crate) use why::*;
   gatepost trace --recipient user@onprem.test --detail
                                              show all events of these messages
 
-Exit status: 0 success, 1 findings (why), problems (probe), errors (config check)
-or mail that would break (policy impact), 2 wrong usage, unreadable input or no
-such message."
+Exit status: 0 success, 1 findings (why), problems (probe), errors (config
+check) or mail that would break (policy impact), 2 wrong usage, unreadable
+input or no such message."
 )]
 pub(crate) struct Arguments {
     /// Read the configuration from this file
@@ -240,10 +240,10 @@ pub(crate) enum ConfigCommand {
 }
 
 const CHECK_HELP: &str = "\
-Run the check as the user of the service, because it opens files and addresses as
-the user who starts it. It covers certificates, keys and other files, the data
-folder, the addresses to listen on, and connectors that lead back to this node.
-It sends nothing.
+Run the check as the user of the service, because it opens files and addresses
+as the user who starts it. It covers certificates, keys and other files, the
+data folder, the addresses to listen on, and connectors that lead back to this
+node. It sends nothing.
 
 Exit status: 0 no errors (there may be warnings), 1 errors, 2 file not found or
 wrong usage.

@@ -40,12 +40,12 @@ Examples:
   gatepost policy impact modern
   gatepost policy impact no-rc4 --days 7 --format json
 
-A destination breaks in one of three cases: it rejected an offer with everything
-that the policy offers; it failed under the policy itself; it chose a TLS version
-older than the policy allows although the offer had newer ones.
-A destination works if it chose a TLS version and a cipher suite of the policy.
-If it chose another cipher suite, the result is undecided; run the probe to find
-out. If several handshakes give a result, the latest one counts.
+A destination breaks in one of three cases: it rejected an offer with
+everything that the policy offers; it failed under the policy itself; it chose
+a TLS version older than the policy allows although the offer had newer ones.
+A destination works if it chose a TLS version and a cipher suite of the
+policy. If it chose another cipher suite, the result is undecided; run the
+probe to find out. If several handshakes give a result, the latest one counts.
 Certificates are not compared.
 
 Exit status: 0 nothing would break, 1 a destination would break, 2 wrong usage.
@@ -60,12 +60,13 @@ const LEDGER_HELP: &str = "\
 The list has one row per destination, policy and result. WHY is one of:
   starttls-not-offered   the destination does not offer STARTTLS
   configured             the connector has tls = \"none\"
-  handshake-failed       and the connector has on_handshake_failure = \"plaintext\"
+  handshake-failed       on_handshake_failure = \"plaintext\" allowed plaintext
   old-version            the TLS version is older than TLS 1.2
   weak-cipher            no authenticated encryption, or no forward secrecy
 
 JSON: {\"ledger\": [{\"host\", \"port\", \"connector\", \"tls_policy\",
-\"tls\": {\"version\", \"cipher\"} or null for plaintext, \"why\", \"deliveries\", \"first\", \"last\"}]}";
+\"tls\": {\"version\", \"cipher\"} or null for plaintext, \"why\", \"deliveries\",
+\"first\", \"last\"}]}";
 
 pub(super) const ROLLOUT_HELP: &str = "\
 Examples:
@@ -74,18 +75,20 @@ Examples:
   gatepost rollout halt --because 'mail to onprem waits'
   gatepost rollout set --from legacy --to modern --percent 0     move all back
 
-A rollout moves nodes: on these nodes, connectors whose tls_policy is the policy of
---from use the policy of --to. Nodes follow within two seconds, without a restart.
-The share counts nodes that have reported within the last ten minutes. Gatepost
-takes them in the order of a hash of their names, so a larger share contains the
-nodes of a smaller one. At 100 percent, nodes that are added later move too.
+A rollout moves nodes: on these nodes, connectors whose tls_policy is the
+policy of --from use the policy of --to. Nodes follow within two seconds,
+without a restart. The share counts nodes that have reported within the last
+ten minutes. Gatepost takes them in the order of a hash of their names, so a
+larger share contains the nodes of a smaller one. At 100 percent, nodes that
+are added later move too.
 
 A rollout halts automatically if a destination works under the old policy and
-fails under the new one; the status then shows the destination. If all nodes have
-moved, half of them return to the old policy. Until you decide, only nodes whose
-policy works deliver to that destination. `gatepost rollout resume` continues; the
-rollout does not halt for that destination again. The setting
-[rollout] self_defence = false turns automatic halts off.";
+fails under the new one; the status then shows the destination. If all nodes
+have moved, half of them return to the old policy. Until you decide, only
+nodes whose policy works deliver to that destination.
+`gatepost rollout resume` continues; the rollout does not halt for that
+destination again. The setting [rollout] self_defence = false turns automatic
+halts off.";
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum RolloutCommand {

@@ -9,11 +9,12 @@ pub(super) const PROBE_HELP: &str = "\
 Examples:
   gatepost probe mail.onprem.test
   gatepost probe 192.0.2.25:2525 --format json
-  gatepost probe onprem                      probe the smart hosts of a connector
+  gatepost probe onprem                      probe hosts of a connector
 
-A probe makes some dozens of connections, one at a time, as mail would, but sends
-no mail. It makes one connection for each cipher suite that the destination
-supports, and some with one change each. It needs no configuration.
+A probe makes some dozens of connections, one at a time, as mail would, but
+sends no mail. It makes one connection for each cipher suite that the
+destination supports, and some with one change each. It needs no
+configuration.
 
 Exit status: 0 no problem found, 1 mail may fail there, 2 wrong usage or no such
 host.

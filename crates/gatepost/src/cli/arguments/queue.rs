@@ -57,8 +57,9 @@ Examples:
   gatepost queue list --recipient @onprem.test --state suspended
   gatepost queue list --older-than 4h --by destination
 
-JSON: {\"deliveries\": [{\"network_message_id\", \"message_id\", \"received\", \"sender\", \"recipient\",
-\"subject\", \"size_bytes\", \"connector\", \"state\", \"due\", \"attempts\",
+JSON: {\"deliveries\": [{\"network_message_id\", \"message_id\", \"received\",
+\"sender\", \"recipient\", \"subject\", \"size_bytes\", \"connector\", \"state\", \"due\",
+\"attempts\",
 \"waiting\": {\"waits\", …, \"unblocked_by\", \"command\"}, \"failure\": {\"phase\", \"kind\",
 \"reply\": {\"code\", \"enhanced\", \"text\"}, \"destination\"}}],
 \"counts\": [{\"connector\", \"state\", \"deliveries\", \"due\"}]}.
@@ -66,8 +67,9 @@ A value that does not apply is null. The counts cover the deliveries that match
 the conditions.
 
 With --by: {\"groups\": [{\"group\", \"what\", \"messages\", \"deliveries\", \"oldest\",
-\"due\", \"example\", \"command\"}], \"by\", \"deliveries\"}. group is the value of --cause,
---connector or --destination; command lists the deliveries of the group.";
+\"due\", \"example\", \"command\"}], \"by\", \"deliveries\"}.
+group is the value of --cause, --connector or --destination; command lists the
+deliveries of the group.";
 
 const SHOW_HELP: &str = "\
 JSON: {\"message\": {\"network_message_id\", \"message_id\", \"received\", \"sender\",

@@ -28,16 +28,16 @@ Status is Delivered, Pending, Failed or Removed (by an operator). Files of other
 systems also have Expanded, Quarantined, FilteredAsSpam and GettingStatus. Upper
 and lower case are equal.
 
-JSON: {\"messages\": [{\"network_message_id\", \"message_id\", \"received\", \"sender\", \"recipient\",
-\"subject\", \"size_bytes\", \"connector\", \"state\", \"due\", \"attempts\",
+JSON: {\"messages\": [{\"network_message_id\", \"message_id\", \"received\", \"sender\",
+\"recipient\", \"subject\", \"size_bytes\", \"connector\", \"state\", \"due\", \"attempts\",
 \"waiting\": {\"waits\", …, \"unblocked_by\", \"command\"}, \"failure\": {\"phase\", \"kind\",
 \"reply\": {\"code\", \"enhanced\", \"text\"}, \"destination\"},
 \"status\", \"reply\", \"settled\",
 \"last_attempt\": {\"node\", \"tls_policy\", \"tls_version\", \"cipher\", \"to_ip\"},
 \"events\": […] with --detail}], \"next\": for --after, or null}.
 A value that does not apply is null.
-With --from-…: {\"messages\": [{\"received\", \"status\", \"sender\", \"recipient\", \"subject\",
-\"message_id\", \"network_message_id\", \"why\"}], \"rows\", \"rows_skipped\"}.";
+With --from-…: {\"messages\": [{\"received\", \"status\", \"sender\", \"recipient\",
+\"subject\", \"message_id\", \"network_message_id\", \"why\"}], \"rows\", \"rows_skipped\"}.";
 
 /// Messages that match all of these conditions.
 #[derive(Args, Clone, PartialEq, Debug, Default)]

@@ -25,17 +25,17 @@ Examples:
   gatepost why onprem --report case.html --bundle case.zip
                                              write files to send to others
 
-The report and the bundle are made to be sent to others. They show only the domain
-of mail addresses (--show-addresses shows all), and never content or subjects.
-Existing files are replaced.
+The report and the bundle are made to be sent to others. They show only the
+domain of mail addresses (--show-addresses shows all), and never content or
+subjects. Existing files are replaced.
 
 The root cause comes first. Gatepost compares failed attempts with those that
 worked, by node, TLS policy, address, cipher suite, size, domain and time.
 
 Exit status: 0 no findings, 1 findings, 2 wrong usage or unreadable input.
 
-JSON: {\"findings\": [{\"cause\", \"confidence\", \"scope\": {\"destination\", \"failed\", \"attempts\",
-\"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\",
+JSON: {\"findings\": [{\"cause\", \"confidence\", \"scope\": {\"destination\", \"failed\",
+\"attempts\", \"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\",
 \"of_works\", \"p_value\"}, \"works_with\"}, \"messages_pending\", \"pending_since\",
 \"first_seen\", \"last_seen\", \"summary\",
 \"evidence\": [{\"what\", \"source\", \"where\"}],
