@@ -67,7 +67,7 @@ async fn look<S: Store>(
     gathered.add_store_by(store, query, add).await?;
     // A diagnosis takes long, so it must not block a thread of the runtime.
     let findings = tokio::task::spawn_blocking(move || diagnose(&gathered.evidence)).await?;
-    Ok(findings.into_iter().find(|finding| speaks_against(rollout, finding)))
+    Ok(findings.into_iter().find(|finding| is_against(rollout, finding)))
 }
 
 /// Rewrites the summary: mail flows and loses only its encryption.
@@ -115,7 +115,7 @@ async fn failing<S: Store>(
     Ok(addresses)
 }
 
-fn speaks_against(rollout: &Moved<'_>, finding: &Finding) -> bool {
+fn is_against(rollout: &Moved<'_>, finding: &Finding) -> bool {
     let Some(split) = &finding.scope.split else { return false };
     split.dimension == [Dimension::TlsPolicy]
         && split.p_value <= CHANCE_MAX

@@ -15,8 +15,8 @@ pub(crate) struct Comparison {
     pub defended: Report,
 }
 
-/// Longest curve of the queue, in characters.
-const CURVE_MAX: usize = 40;
+/// Longest curve of the queue, in characters; two of them fit next to the titles at 80 columns.
+const CURVE_MAX: usize = 20;
 
 impl Comparison {
     pub(crate) fn json(&self, kept: [Option<&Path>; 2]) -> serde_json::Value {
@@ -25,7 +25,8 @@ impl Comparison {
 
     pub(crate) fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
         let scenario = &self.plain.scenario;
-        writeln!(out, "{}: {}\nDestination: {}\n", scenario.name, scenario.story, self.plain.destination)?;
+        paragraph(&format!("{}: {}", scenario.name, scenario.story), "", screen, out)?;
+        writeln!(out, "Destination: {}\n", self.plain.destination)?;
         const COLUMNS: [Column; 3] =
             [Column::whole(""), Column::whole("SELF-DEFENCE OFF"), Column::whole("SELF-DEFENCE ON")];
         Table::new(&COLUMNS, screen).write(&self.rows(), out)?;
@@ -55,7 +56,7 @@ impl Comparison {
             }),
             row("longest wait", &|report| {
                 let longest = report.tally.ways.iter().map(|way| way.waited).max().unwrap_or_default();
-                format!("{}, in the story {}", tenths(longest), report.scaled(longest))
+                format!("{} (scaled: {})", tenths(longest), report.scaled(longest))
             }),
             row("failed attempts", &|report| {
                 report.tally.attempts.values().map(|attempts| attempts.failed).sum::<u64>().to_string()

@@ -78,7 +78,7 @@ pub(crate) async fn run(
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report.json(folder.kept()))?)?,
         Format::Table => {
             report.write(screen, out)?;
-            folder.tell(out)?;
+            folder.print_next_steps(out)?;
         }
     }
     Ok(())
@@ -109,7 +109,7 @@ pub(crate) async fn run_defended(
         }
         Format::Table => {
             comparison.write(screen, out)?;
-            folders[1].tell(out)?;
+            folders[1].print_next_steps(out)?;
         }
     }
     Ok(())

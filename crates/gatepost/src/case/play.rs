@@ -65,7 +65,7 @@ impl Folder {
     }
 
     /// Prints how to look at the kept data.
-    pub(crate) fn tell(&self, out: &mut dyn Write) -> std::io::Result<()> {
+    pub(crate) fn print_next_steps(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let Some(path) = self.kept() else {
             return writeln!(out, "\nTo look at the case with trace and queue, run it with --keep.");
         };

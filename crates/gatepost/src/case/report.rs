@@ -11,7 +11,7 @@ use super::{
     tally::{Stage, Tally, Way},
 };
 use crate::cli::{
-    Screen, counted,
+    Screen, counted, paragraph,
     table::{Cell, Column, Table},
     write_findings,
 };
@@ -79,7 +79,8 @@ impl Report {
 
     pub(crate) fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
         let Self { scenario, tally, .. } = self;
-        writeln!(out, "{}: {}\nDestination: {}\n", scenario.name, scenario.story, self.destination)?;
+        paragraph(&format!("{}: {}", scenario.name, scenario.story), "", screen, out)?;
+        writeln!(out, "Destination: {}\n", self.destination)?;
         self.write_attempts(screen, out)?;
         writeln!(out, "\nOutput of gatepost why before the repair:\n")?;
         write_findings(self.findings.get(..1).unwrap_or_default(), screen, out)?;
@@ -103,7 +104,7 @@ impl Report {
             Column::whole("ENCRYPTION"),
             Column::number("DELIVERED"),
             Column::number("DEFERRED"),
-            Column::cut("FAILURE", 16),
+            Column::wrapped("FAILURE", 14),
         ];
         let rows = self.tally.attempts.iter().map(|(group, attempts)| {
             let encryption = match &group.tls {
@@ -131,7 +132,7 @@ impl Report {
             Column::number("ATTEMPTS"),
             Column::number("MESSAGES"),
             Column::number("LONGEST WAIT"),
-            Column::whole("IN THE STORY"),
+            Column::whole("SCALED TO 15 MIN"),
             Column::whole(""),
         ];
         let mut by_tries: BTreeMap<u32, Vec<&Way>> = BTreeMap::new();
@@ -159,18 +160,14 @@ impl Report {
         let retry = self.scenario.retry.as_secs_f64();
         let rows = [
             ["time between attempts", "15 minutes", &format!("{retry} s")],
-            [
-                "longest wait",
-                "hours",
-                &format!("{:.1} s, in the story {}", longest.as_secs_f64(), self.scaled(longest)),
-            ],
+            ["longest wait", "hours", &format!("{:.1} s (scaled: {})", longest.as_secs_f64(), self.scaled(longest))],
             ["attempts per message", "not reported", &format!("up to {tries}")],
             ["queued at the repair", "about 200", &self.queued_at_repair.to_string()],
-            ["repair", "TLS 1.0 turned off, so no STARTTLS", "STARTTLS no longer offered"],
+            ["repair", "TLS 1.0 turned off", "STARTTLS turned off"],
             [
                 "queue empty",
-                "in under 15 minutes",
-                &format!("in {:.1} s, in the story {}", self.drained.as_secs_f64(), self.scaled(self.drained)),
+                "in less than 15 minutes",
+                &format!("in {:.1} s (scaled: {})", self.drained.as_secs_f64(), self.scaled(self.drained)),
             ],
         ];
         let rows: Vec<Vec<Cell>> = rows.iter().map(|row| row.iter().map(Cell::new).collect()).collect();

@@ -13,6 +13,7 @@ use super::{
 use crate::cli::{
     Screen,
     table::{Cell, Column, Table},
+    wrapped,
 };
 
 /// Interval between plain lines.
@@ -46,7 +47,7 @@ impl View {
     /// Prints one line that stays on the screen.
     pub(crate) fn say(&mut self, text: &str) {
         self.erase();
-        eprintln!("{:>4}s  {text}", self.began.elapsed().as_secs());
+        self.print(text);
         self.last_line = None;
     }
 
@@ -56,8 +57,14 @@ impl View {
             self.draw(tally, messages);
         } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL) {
             self.last_line = Some(Instant::now());
-            eprintln!("{:>4}s  {}; {}", self.began.elapsed().as_secs(), counts(tally, messages), by_node(tally));
+            self.print(&format!("{}; {}", counts(tally, messages), by_node(tally)));
         }
+    }
+
+    fn print(&self, text: &str) {
+        let seconds = format!("{:>4}s  ", self.began.elapsed().as_secs());
+        // A view that cannot be shown must not end the case.
+        let _ = wrapped(text, &seconds, "       ", &self.screen, &mut io::stderr());
     }
 
     /// Erases the view; printed lines stay.
@@ -129,7 +136,7 @@ fn rows(tally: &Tally) -> Vec<Vec<Cell>> {
 
 fn by_node(tally: &Tally) -> String {
     let node = |((node, policy), (ok, failed, _)): ((&str, &str), (u64, u64, Option<&str>))| {
-        format!("{node} {policy} {ok} delivered {failed} deferred")
+        format!("{node} ({policy}) {ok} delivered, {failed} deferred")
     };
-    nodes(tally).into_iter().map(node).collect::<Vec<_>>().join(", ")
+    nodes(tally).into_iter().map(node).collect::<Vec<_>>().join("; ")
 }

@@ -70,7 +70,7 @@ fn list(incidents: &[Incident], screen: &Screen, out: &mut dyn Write) -> anyhow:
         Column::cut("DESTINATION", 15).spare(1),
         Column::cut("CAUSE", 16),
         Column::whole("OPENED"),
-        Column::number("PENDING"),
+        Column::number("WAITING"),
         Column::number("PEAK").spare(2),
     ];
     if incidents.is_empty() {
@@ -104,7 +104,7 @@ fn show(incident: &Incident, screen: &Screen, out: &mut dyn Write) -> anyhow::Re
     field("Opened", format!("{} by {}", screen.time(incident.opened), incident.node))?;
     field("State", state(incident, screen))?;
     let (pending, peak) = (incident.pending, incident.pending_peak);
-    field("Pending", format!("{} (peak {peak})", counted(pending, "message", "messages")))?;
+    field("Waiting", format!("{} (peak {peak})", counted(pending, "message", "messages")))?;
     if let Some(oldest) = incident.oldest {
         field("Oldest", format!("received {} ({} ago)", screen.time(oldest), screen.age(oldest)))?;
     }

@@ -48,7 +48,7 @@ pub(crate) use policy::{ledger as run_ledger, list as list_policies};
 pub(crate) use probe::{Progress, host_and_port, run as run_probe};
 pub(crate) use queue::run as run_queue;
 pub(crate) use rollout::run as run_rollout;
-pub(crate) use screen::{Screen, clean, counted, paragraph};
+pub(crate) use screen::{Screen, clean, counted, paragraph, wrapped};
 pub(crate) use trace::run as run_trace;
 pub(crate) use why::{run as run_why, write as write_findings};
 

@@ -12,14 +12,14 @@ use net::{
     resolve::Resolver,
 };
 use protocol::{
-    smtp::Phase,
+    smtp::{Failure, Phase},
     tls::{Bulk, Certificate, WireVersion},
 };
 use serde_json::json;
 
 use super::{
     arguments::{Format, ProbeArguments},
-    screen::{Colour, Screen, clean, counted, paragraph},
+    screen::{Colour, Screen, clean, counted, paragraph, wrapped},
     table::{Cell, Column, Table},
 };
 use node::config::{Config, Hosts, SmartHost};
@@ -242,6 +242,9 @@ fn judge_tls(probed: &Probed) -> Vec<Judgement> {
     judgements
 }
 
+/// The indent of further lines below a title.
+const MARGIN: &str = "             ";
+
 fn write(probed: &Probed, judgements: &[Judgement], screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
     let title = format!("{} [{}]", probed.host, probed.address);
     writeln!(out, "{}", screen.paint(&clean(&title), Some(Colour::Bold)))?;
@@ -257,7 +260,8 @@ fn write(probed: &Probed, judgements: &[Judgement], screen: &Screen, out: &mut d
         write_certificate(leaf, screen, out)?;
     }
     if !probed.groups.is_empty() {
-        writeln!(out, "\nGroups       {}", probed.groups.join(", "))?;
+        writeln!(out)?;
+        wrapped(&probed.groups.join(", "), "Groups       ", MARGIN, screen, out)?;
     }
     if let Some(extensions) = probed.extensions {
         let size = extensions.size.map(|size| size.map_or("SIZE".to_owned(), |size| format!("SIZE {size}")));
@@ -275,9 +279,15 @@ fn write(probed: &Probed, judgements: &[Judgement], screen: &Screen, out: &mut d
         write_variations(probed, screen, out)?;
     }
     let took = probed.phases.iter().map(|phase| format!("{} {:.1} ms", phase.phase, phase.duration_us as f64 / 1000.0));
-    writeln!(out, "\nTime taken   {}", took.collect::<Vec<_>>().join(", "))?;
+    writeln!(out)?;
+    wrapped(&took.collect::<Vec<_>>().join(", "), "Time taken   ", MARGIN, screen, out)?;
     let cut = if probed.is_cut { "; stopped at the maximum, so the list may be incomplete" } else { "" };
     writeln!(out, "Connections  {} (no mail sent){cut}", probed.connections)
+}
+
+/// The failure in words; the title names the destination already.
+fn without_destination(failure: &Failure) -> String {
+    Failure { destination: None, ..failure.clone() }.summary()
 }
 
 fn write_versions(probed: &Probed, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
@@ -299,7 +309,7 @@ fn write_versions(probed: &Probed, screen: &Screen, out: &mut dyn Write) -> std:
             let version = if first { support.version.to_string() } else { String::new() };
             let then = match &suite.failure {
                 None => Cell::coloured("works", Colour::Green),
-                Some(failure) => Cell::coloured(failure.to_string(), Colour::Red),
+                Some(failure) => Cell::coloured(without_destination(failure), Colour::Red),
             };
             rows.push(vec![
                 Cell::new(version),
@@ -309,7 +319,7 @@ fn write_versions(probed: &Probed, screen: &Screen, out: &mut dyn Write) -> std:
             ]);
         }
         if support.suites.is_empty() {
-            let refusal = support.refusal.as_ref().map(ToString::to_string).unwrap_or_default();
+            let refusal = support.refusal.as_ref().map(without_destination).unwrap_or_default();
             rows.push(vec![
                 Cell::new(support.version.to_string()),
                 Cell::new("none"),
@@ -340,7 +350,7 @@ fn write_variations(probed: &Probed, screen: &Screen, out: &mut dyn Write) -> st
             let works =
                 if variation.works { Cell::coloured("yes", Colour::Green) } else { Cell::coloured("no", Colour::Red) };
             let bytes = variation.hello_bytes.map(|bytes| bytes.to_string()).unwrap_or_default();
-            let why = variation.failure.as_ref().map(ToString::to_string).unwrap_or_default();
+            let why = variation.failure.as_ref().map(without_destination).unwrap_or_default();
             vec![Cell::new(variation.what), Cell::new(bytes), works, Cell::new(why)]
         })
         .collect();

@@ -907,7 +907,7 @@ fn incidents_as_a_table_one_in_full_and_as_json() {
         run("gatepost incident list --utc", &store, None).unwrap(),
         "\
 ID                                    STATE   CONNECTOR  DESTINATION          CAUSE             OPENED                      \
-PENDING  PEAK
+WAITING  PEAK
 00000000-0000-0000-0000-000000000001  open    onprem     mail.onprem.test:25  no-shared-cipher  2026-07-30 09:05:00 \
 +00:00       96   104
 00000000-0000-0000-0000-000000000002  closed  onprem     mail.onprem.test:25  no-shared-cipher  2026-07-30 09:05:00 \
@@ -922,7 +922,7 @@ Incident 00000000-0000-0000-0000-000000000001: no-shared-cipher
   Destination   mail.onprem.test:25
   Opened        2026-07-30 09:05:00 +00:00 by mx1
   State         open, last seen 5s ago
-  Pending       96 messages (peak 104)
+  Waiting       96 messages (peak 104)
   Oldest        received 2026-07-30 09:00:00 +00:00 (3h ago)
 
 1. no-shared-cipher, certain (97%)

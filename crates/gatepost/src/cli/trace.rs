@@ -141,8 +141,8 @@ async fn follow<S: Store>(
         for record in &records {
             // Print no row for a lease: it lasts too short a time.
             let state = if record.state == State::Leased { State::Queued } else { record.state };
-            let standing = (state, record.delivery.attempts);
-            if known.get(&record.delivery.key) != Some(&standing) {
+            let current = (state, record.delivery.attempts);
+            if known.get(&record.delivery.key) != Some(&current) {
                 match arguments.format {
                     TraceFormat::Json => {
                         writeln!(out, "{}", json::text(&TraceView::new(record, &page.reasons, None))?)?;
@@ -150,7 +150,7 @@ async fn follow<S: Store>(
                     TraceFormat::Table | TraceFormat::Csv | TraceFormat::TrackingLog => rows.push(page.row(record)),
                 }
             }
-            seen.insert(record.delivery.key, standing);
+            seen.insert(record.delivery.key, current);
         }
         known = seen;
         if !rows.is_empty() {

@@ -40,7 +40,7 @@ impl Report<'_> {
     fn attempts(&self, failing: &[&Attempt], working: &[&Attempt]) -> Markup {
         let shown: Vec<&Attempt> =
             failing.iter().take(ATTEMPTS_MAX).chain(working.iter().take(ATTEMPTS_MAX)).copied().collect();
-        let columns: Vec<&Column> = COLUMNS.iter().filter(|column| column.tells(&shown)).collect();
+        let columns: Vec<&Column> = COLUMNS.iter().filter(|column| column.is_shown(&shown)).collect();
         html! {
             @if !shown.is_empty() {
                 h3 { "The newest attempts" }
@@ -151,7 +151,7 @@ const COLUMNS: [Column; 6] = [
 ];
 
 impl Column {
-    fn tells(&self, attempts: &[&Attempt]) -> bool {
+    fn is_shown(&self, attempts: &[&Attempt]) -> bool {
         let mut values = attempts.iter().map(|attempt| (self.value)(attempt));
         let first = values.next();
         !self.only_if_it_differs || values.any(|value| Some(value) != first)

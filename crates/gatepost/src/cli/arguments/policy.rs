@@ -86,9 +86,9 @@ A rollout halts automatically if a destination works under the old policy and
 fails under the new one; the status then shows the destination. If all nodes
 have moved, half of them return to the old policy. Until you decide, only
 nodes whose policy works deliver to that destination.
-`gatepost rollout resume` continues; the rollout does not halt for that
-destination again. The setting [rollout] self_defence = false turns automatic
-halts off.";
+`gatepost rollout resume` continues the rollout, which then does not halt for
+that destination again. The setting [rollout] self_defence = false turns
+automatic halts off.";
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum RolloutCommand {
