@@ -72,7 +72,7 @@ pub(crate) fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match error.downcast_ref::<ConfigErrors>() {
-        // They begin with file, line and column, where editors look for them.
+        // Errors of the configuration begin with file, line and column, so that editors can find the place.
         Some(errors) => eprintln!("{errors}"),
         None => eprintln!("gatepost: {error:#}"),
     }

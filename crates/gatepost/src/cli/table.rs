@@ -250,7 +250,7 @@ impl<'a> Table<'a> {
             pending = after + GAP;
         }
         writeln!(out)?;
-        // The last column begins where all that is before it ends.
+        // Further lines of the last column begin below its first line.
         let last = fit.widths.iter().flatten().last().copied().unwrap_or(0);
         let margin = " ".repeat(fit.total() - last);
         more.iter().try_for_each(|line| writeln!(out, "{margin}{line}"))
