@@ -1,4 +1,4 @@
-//! Who may ask, and the log of who asked what.
+//! Access to the API, and the log of requests.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -18,10 +18,10 @@ use sha2::{Digest, Sha256};
 use super::{error::ApiError, serve::Connection};
 use node::{Node, config::ApiToken};
 
-/// Longest wait for an answer.
+/// Timeout for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Whoever asks without a token, where none is needed.
+/// The name in the log for a client that needs no token.
 const NOBODY: &str = "this machine";
 
 pub(super) async fn admit(
@@ -37,7 +37,7 @@ pub(super) async fn admit(
             let answer = tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await;
             (who, answer.unwrap_or_else(|_| ApiError::timed_out().into_response()))
         }
-        Err(error) => ("nobody known".to_owned(), error.into_response()),
+        Err(error) => ("unknown".to_owned(), error.into_response()),
     };
     tracing::info!(
         who,
@@ -45,23 +45,25 @@ pub(super) async fn admit(
         asked,
         status = response.status().as_u16(),
         milliseconds = began.elapsed().as_millis() as u64,
-        "the API was asked"
+        "API request"
     );
     response
 }
 
-/// The name of the token's holder.
+/// The name of the holder of the token.
 fn who(tokens: &[ApiToken], connection: &Connection, asked: &Uri, headers: &HeaderMap) -> Result<String, ApiError> {
     if tokens.is_empty() {
-        // Tokens may have been taken away by a reload.
+        // A reload may have removed all tokens.
         if !connection.here.ip().is_loopback() {
-            return Err(ApiError::unauthorized("no [[api_token]] is configured"));
+            return Err(ApiError::unauthorized(
+                "the configuration has no [[api_token]]; the administrator must add one",
+            ));
         }
-        // A page in this machine's browser may be made to name this address as its own host (DNS rebinding).
+        // A web page in a browser on this machine may use this address under its own host name (DNS rebinding).
         let mut hosts = headers.get_all(header::HOST).iter();
         let named = asked.authority().is_none_or(|host| is_local(host.as_str()));
         if !named || !hosts.all(|host| host.to_str().is_ok_and(is_local)) {
-            return Err(ApiError::forbidden("without tokens the API answers only to localhost"));
+            return Err(ApiError::forbidden("without tokens the API accepts requests to localhost only"));
         }
         return Ok(NOBODY.to_owned());
     }
@@ -69,19 +71,22 @@ fn who(tokens: &[ApiToken], connection: &Connection, asked: &Uri, headers: &Head
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
-    let token = value.ok_or_else(|| ApiError::unauthorized("this needs a token: Authorization: Bearer …"))?;
-    // Who times this comparison learns of a hash, which helps nobody to find the token.
+    let token = value
+        .ok_or_else(|| ApiError::unauthorized("a token is required; add the header Authorization: Bearer TOKEN"))?;
+    // An attacker who measures the time of this comparison learns about a hash, which does not help to find the token.
     let hash = hash(token);
     let holder = tokens.iter().find(|known| known.sha256.eq_ignore_ascii_case(&hash));
-    holder.map(|token| token.name.clone()).ok_or_else(|| ApiError::unauthorized("this token is not known here"))
+    holder
+        .map(|token| token.name.clone())
+        .ok_or_else(|| ApiError::unauthorized("the token is not valid; the configuration has no [[api_token]] for it"))
 }
 
-/// As [`ApiToken::sha256`] has it.
+/// The hash of a token in the form of [`ApiToken::sha256`].
 pub fn hash(token: &str) -> String {
     Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// True for `localhost` and loopback addresses, with a port or not, and nothing else beside them.
+/// True for `localhost` and loopback addresses, with or without a port.
 fn is_local(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if is_port(port) => name,
@@ -118,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_holder_of_a_token_is_answered_where_there_are_tokens() {
+    fn with_tokens_only_their_holders_get_answers() {
         let authorized = |value| [(header::AUTHORIZATION, value)];
         for here in [LOCAL, REMOTE] {
             assert_eq!(asks(&["a", "b"], here, &authorized("Bearer b")), Ok("holder of b".to_owned()));
@@ -131,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn without_tokens_only_this_machine_is_answered() {
+    fn without_tokens_only_this_machine_gets_answers() {
         for host in ["localhost", "LOCALHOST:2580", "127.0.0.1:2580", "[::1]:2580"] {
             assert_eq!(asks(&[], LOCAL, &[(header::HOST, host)]), Ok(NOBODY.to_owned()), "{host}");
         }

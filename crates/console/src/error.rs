@@ -1,4 +1,4 @@
-//! What the API answers when it does not give what was asked for: one shape, that of OData and Graph.
+//! Errors of the API, in the form of OData and Graph.
 
 use axum::{
     Json,
@@ -8,7 +8,7 @@ use axum::{
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// A refusal or a fault.
+/// An error.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct ApiError {
     status: StatusCode,
@@ -16,7 +16,7 @@ pub(super) struct ApiError {
     message: String,
 }
 
-/// As it is sent.
+/// The error as JSON.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct ErrorView<'a> {
     error: ErrorFacts<'a>,
@@ -48,21 +48,21 @@ impl ApiError {
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        let message = "the API only reads: GET".to_owned();
+        let message = "the API only reads; use GET".to_owned();
         Self { status: StatusCode::METHOD_NOT_ALLOWED, code: "MethodNotAllowed", message }
     }
 
     pub(super) fn timed_out() -> Self {
-        let message = "the search took too long; narrow it, for example by time".to_owned();
+        let message = "the search took too long; add conditions, for example a shorter time range".to_owned();
         Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "Timeout", message }
     }
 }
 
-/// The details are for this node's log: they may name files.
+/// Details go to the log of this node only, because they may name files.
 impl From<store::StoreError> for ApiError {
     fn from(error: store::StoreError) -> Self {
-        tracing::error!(%error, "the API failed to read the store");
-        let message = "the store could not be read; the node's log says why".to_owned();
+        tracing::error!(%error, "failed to read the store for the API; the client got an error");
+        let message = "failed to read the store; the log of the node shows why".to_owned();
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "InternalServerError", message }
     }
 }
@@ -72,7 +72,7 @@ impl IntoResponse for ApiError {
         let body = ErrorView { error: ErrorFacts { code: self.code, message: &self.message } };
         let mut response = (self.status, Json(body)).into_response();
         if matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            // Those who may not ask hold no connection.
+            // Keep no connection open for clients without access.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if self.status == StatusCode::UNAUTHORIZED {

@@ -1,4 +1,4 @@
-//! `/api/v1/incidents`: what `gatepost incident --format json` prints.
+//! `/api/v1/incidents`: the same JSON as `gatepost incident --format json`.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use node::Node;
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Incidents {
-    /// Open ones first, then those that were closed last.
+    /// Open incidents first, then closed ones, the last closed first.
     incidents: Vec<IncidentView>,
 }
 
@@ -28,7 +28,9 @@ pub(super) async fn list(State(node): State<Arc<Node>>) -> Result<Response, ApiE
 }
 
 pub(super) async fn show(State(node): State<Arc<Node>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let known: Uuid = id.parse().map_err(|_| ApiError::bad_request(format!("\"{id}\" is no incident's id")))?;
+    let known: Uuid = id.parse().map_err(|_| {
+        ApiError::bad_request(format!("\"{id}\" is not an id of an incident; use a whole id from /api/v1/incidents"))
+    })?;
     let incident = node.store.incident(known).await?;
     let incident = incident.ok_or_else(|| ApiError::not_found(format!("there is no incident {id}")))?;
     Ok(Json(IncidentView::from(&incident)).into_response())

@@ -1,11 +1,11 @@
-//! The HTTP API: message traces and incidents for programs, as the commands tell them; traces also in the shape of
+//! The HTTP API: message traces and incidents for programs, with the same JSON as the commands; traces also in the form of
 //! Microsoft Graph.
 //!
 //! ```text
 //!   connection ──serve──> admit (who asks?) ──> traces │ incidents │ graph │ openapi ──> store
 //! ```
 //!
-//! Only what reads is here. A search shares nothing with the mail path: the store has threads for searches.
+//! The API only reads. Searches do not slow mail down, because the store has its own threads for them.
 
 mod access;
 mod error;
@@ -28,7 +28,7 @@ use node::Node;
 pub use parameters::{parameters, read_parameters};
 pub use serve::Listeners;
 
-/// Most rows of one answer, as Microsoft Graph has it.
+/// Maximum number of rows in one answer, the same as in Microsoft Graph.
 const ROWS_MAX: u32 = 5000;
 
 fn router(node: Arc<Node>) -> Router {
@@ -42,10 +42,10 @@ fn router(node: Arc<Node>) -> Router {
         .route("/api/v1/incidents/{id}", get(incidents::show))
         .route("/api/v1/openapi.json", get(openapi::serve))
         .nest("/admin/exchange/tracing", graph())
-        // Scripts for Graph have the version in their base address.
+        // The base address of scripts for Graph contains the version.
         .nest("/v1.0/admin/exchange/tracing", graph())
         .nest("/beta/admin/exchange/tracing", graph())
-        .fallback(|| async { ApiError::not_found("there is nothing here; see /api/v1/openapi.json") })
+        .fallback(|| async { ApiError::not_found("no such path; /api/v1/openapi.json lists all paths") })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(middleware::from_fn_with_state(Arc::clone(&node), access::admit))
         .with_state(node)

@@ -1,5 +1,5 @@
-//! The description of the API in OpenAPI 3.1, made from what serves it: parameters from the table that reads them,
-//! schemas from the types that are sent.
+//! The description of the API in OpenAPI 3.1. Parameters come from the table that reads them, schemas from the types that
+//! are sent.
 
 use axum::Json;
 use schemars::{SchemaGenerator, generate::SchemaSettings};
@@ -26,44 +26,44 @@ fn document() -> Value {
     let paths = json!({
         "/api/v1/message-traces": { "get": {
             "operationId": "listMessageTraces",
-            "summary": "What happened to messages, newest first: one row for each recipient",
+            "summary": "List what happened to messages, newest first, one row per recipient",
             "parameters": PARAMETERS.iter().map(parameter).collect::<Vec<_>>(),
             "responses": responses(&mut schemas, |schemas| schemas.subschema_for::<Page>().to_value()),
         } },
         "/api/v1/message-traces/{id}/events": { "get": {
             "operationId": "listEvents",
-            "summary": "All that happened to one message, in order",
-            "parameters": [path_parameter("id", "The network message id")],
+            "summary": "List all events of one message, in the order of time",
+            "parameters": [path_parameter("id", "Network message id")],
             "responses": responses(&mut schemas, |schemas| schemas.subschema_for::<History<'_>>().to_value()),
         } },
         "/api/v1/incidents": { "get": {
             "operationId": "listIncidents",
-            "summary": "Mail that is or was stuck, with its root cause; open incidents first",
+            "summary": "List incidents (mail that is or was stuck) with their root causes, open ones first",
             "responses": responses(&mut schemas, |schemas| schemas.subschema_for::<Incidents>().to_value()),
         } },
         "/api/v1/incidents/{id}": { "get": {
             "operationId": "showIncident",
-            "summary": "One incident",
-            "parameters": [path_parameter("id", "The incident's id")],
+            "summary": "Show one incident",
+            "parameters": [path_parameter("id", "Id of the incident")],
             "responses": responses(&mut schemas, |schemas| schemas.subschema_for::<IncidentView>().to_value()),
         } },
         "/admin/exchange/tracing/messageTraces": { "get": {
             "operationId": "listGraphMessageTraces",
-            "summary": "The same in the shape of Microsoft Graph; also below /v1.0 and /beta",
+            "summary": "List message traces in the form of Microsoft Graph; also under /v1.0 and /beta",
             "parameters": [
                 query_parameter("$filter", &graph::filter_help(), json!({ "type": "string" })),
-                query_parameter("$top", "Most rows", json!({ "type": "integer", "minimum": 1, "maximum": super::ROWS_MAX })),
-                query_parameter("$skiptoken", "As @odata.nextLink has it", json!({ "type": "string" })),
+                query_parameter("$top", "Maximum number of rows", json!({ "type": "integer", "minimum": 1, "maximum": super::ROWS_MAX })),
+                query_parameter("$skiptoken", "Start of the page, from @odata.nextLink", json!({ "type": "string" })),
             ],
             "responses":
                 responses(&mut schemas, |schemas| schemas.subschema_for::<Collection<MessageTrace<'_>>>().to_value()),
         } },
         "/admin/exchange/tracing/messageTraces/{id}/getDetailsByRecipient(recipientAddress='{recipient}')": { "get": {
             "operationId": "listGraphDetails",
-            "summary": "What happened to one message for one recipient, in the shape of Microsoft Graph",
+            "summary": "List the events of one message for one recipient, in the form of Microsoft Graph",
             "parameters": [
-                path_parameter("id", "The network message id"),
-                path_parameter("recipient", "The recipient's address"),
+                path_parameter("id", "Network message id"),
+                path_parameter("recipient", "Address of the recipient"),
             ],
             "responses": responses(&mut schemas, |schemas| schemas.subschema_for::<Collection<Detail>>().to_value()),
         } },
@@ -90,8 +90,8 @@ fn responses(schemas: &mut SchemaGenerator, answer: impl Fn(&mut SchemaGenerator
     let content = |schema: Value| json!({ "application/json": { "schema": schema } });
     let error = schemas.subschema_for::<ErrorView<'_>>().to_value();
     json!({
-        "200": { "description": "What was found", "content": content(answer(schemas)) },
-        "default": { "description": "A refusal or a fault", "content": content(error) },
+        "200": { "description": "The result", "content": content(answer(schemas)) },
+        "default": { "description": "An error", "content": content(error) },
     })
 }
 
@@ -100,7 +100,7 @@ fn parameter(parameter: &Parameter) -> Value {
     match form {
         Form::Text => query_parameter(name, about, json!({ "type": "string" })),
         Form::Rows => {
-            let about = format!("{about}; {} where it does not say", Search::ROWS);
+            let about = format!("{about}; {} by default", Search::ROWS);
             query_parameter(name, &about, json!({ "type": "integer", "minimum": 1, "maximum": super::ROWS_MAX }))
         }
         Form::Statuses => {

@@ -1,4 +1,4 @@
-//! The parameters of a search in a URL: a row for each, with what reads it.
+//! The parameters of a search in a URL: one row per parameter, with the function that reads it.
 
 use insight::{Search, Status, read_cursor, read_tls_version};
 use node::config::hint;
@@ -9,17 +9,17 @@ use super::ROWS_MAX;
 /// One parameter of `/api/v1/message-traces`.
 pub(crate) struct Parameter {
     pub name: &'static str,
-    /// For OpenAPI; `gatepost trace --help` says the same.
+    /// For OpenAPI. `gatepost trace --help` has the same text.
     pub about: &'static str,
     pub form: Form,
     read: fn(&mut Search, &str) -> Result<(), String>,
 }
 
-/// How a parameter's value looks.
+/// Form of a value.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Form {
     Text,
-    /// Several with commas between.
+    /// One or more, separated by commas.
     Statuses,
     /// From 1 to [`ROWS_MAX`].
     Rows,
@@ -36,10 +36,10 @@ pub(crate) const PARAMETERS: [Parameter; 22] = [
     text("recipient", "Recipient's address, @domain, or a pattern with *", |search, value| {
         string(&mut search.recipient, value)
     }),
-    text("message_id", "Message-ID header field, angle brackets or not", |search, value| {
+    text("message_id", "Message-ID header field, with or without angle brackets", |search, value| {
         string(&mut search.message_id, value)
     }),
-    text("message", "Network message id, or its first digits, as queue list shows it", |search, value| {
+    text("message", "Network message id, or its first digits, as `gatepost queue list` shows it", |search, value| {
         parsed(&mut search.message, value)
     }),
     text("subject", "Text that the subject contains", |search, value| subject(search, value, SubjectMatch::Contains)),
@@ -51,39 +51,43 @@ pub(crate) const PARAMETERS: [Parameter; 22] = [
     }),
     Parameter {
         name: "status",
-        about: "Standing now; several with commas between",
+        about: "Show only messages with this current status; separate several with commas",
         form: Form::Statuses,
         read: statuses,
     },
-    text("since", "Received at or after: a time, or how long ago, such as 2h or 3d", |search, value| {
-        parsed(&mut search.since, value)
+    text(
+        "since",
+        "Received at or after this time: a date and time, or how long ago, such as 2h or 3d",
+        |search, value| parsed(&mut search.since, value),
+    ),
+    text("until", "Received before this time", |search, value| parsed(&mut search.until, value)),
+    text("from_ip", "IP address of the client that sent the message to the gateway", |search, value| {
+        parsed(&mut search.from_ip, value)
     }),
-    text("until", "Received before", |search, value| parsed(&mut search.until, value)),
-    text("from_ip", "Address of the client that handed it in", |search, value| parsed(&mut search.from_ip, value)),
-    text("size_min", "At least so large, such as 10MiB", |search, value| parsed(&mut search.size_min, value)),
-    text("size_max", "At most so large", |search, value| parsed(&mut search.size_max, value)),
-    text("connector", "Connector's name", |search, value| string(&mut search.connector, value)),
-    text("to_ip", "Last attempt: address that it was made to", |search, value| {
+    text("size_min", "Minimum size, such as 10MiB", |search, value| parsed(&mut search.size_min, value)),
+    text("size_max", "Maximum size, such as 10MiB", |search, value| parsed(&mut search.size_max, value)),
+    text("connector", "Name of the connector", |search, value| string(&mut search.connector, value)),
+    text("to_ip", "Last attempt: IP address of the destination", |search, value| {
         parsed(&mut search.last_attempt.to_ip, value)
     }),
-    text("node", "Last attempt: node that made it", |search, value| string(&mut search.last_attempt.node, value)),
+    text("node", "Last attempt: name of the node", |search, value| string(&mut search.last_attempt.node, value)),
     text("policy", "Last attempt: TLS policy", |search, value| string(&mut search.last_attempt.tls_policy, value)),
-    text("tls_version", "Last attempt: TLS version that was agreed on, 1.0 to 1.3, or none", |search, value| {
+    text("tls_version", "Last attempt: TLS version, 1.0 to 1.3, or none for plaintext", |search, value| {
         once(&mut search.last_attempt.tls_version, read_tls_version(value)?)
     }),
-    text("cipher", "Last attempt: cipher that was agreed on, such as RC4-SHA", |search, value| {
+    text("cipher", "Last attempt: cipher suite, such as RC4-SHA", |search, value| {
         string(&mut search.last_attempt.cipher, value)
     }),
     text("code", "Last attempt: reply code, such as 451, or enhanced code, such as 4.7.1", |search, value| {
         string(&mut search.last_attempt.code, value)
     }),
-    Parameter { name: "limit", about: "At most so many rows", form: Form::Rows, read: limit },
-    text("after", "The rows after those that were shown: what the end of a page says", |search, value| {
+    Parameter { name: "limit", about: "Maximum number of rows", form: Form::Rows, read: limit },
+    text("after", "Start of this page, as the previous page gives it", |search, value| {
         once(&mut search.after, read_cursor(value)?)
     }),
 ];
 
-const TWICE: &str = "it may have one value";
+const TWICE: &str = "the parameter is there twice; give it once";
 
 fn once<T>(place: &mut Option<T>, value: T) -> Result<(), String> {
     if place.replace(value).is_some() { Err(TWICE.to_owned()) } else { Ok(()) }
@@ -100,7 +104,7 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(place: &mut Option<T>, v
 fn subject(search: &mut Search, value: &str, how: fn(String) -> SubjectMatch) -> Result<(), String> {
     match search.subject.replace(how(value.to_owned())) {
         None => Ok(()),
-        Some(_) => Err("only one of subject, subject_starts_with and subject_ends_with may be there, once".to_owned()),
+        Some(_) => Err("a search has one condition on the subject; use only one of subject, subject_starts_with and subject_ends_with".to_owned()),
     }
 }
 
@@ -113,16 +117,16 @@ fn statuses(search: &mut Search, value: &str) -> Result<(), String> {
 
 fn limit(search: &mut Search, value: &str) -> Result<(), String> {
     let rows = value.parse().ok().filter(|rows| (1..=ROWS_MAX).contains(rows));
-    search.limit = rows.ok_or_else(|| format!("a number from 1 to {ROWS_MAX}"))?;
+    search.limit = rows.ok_or_else(|| format!("must be a number from 1 to {ROWS_MAX}"))?;
     Ok(())
 }
 
-/// Names of the parameters, and what they mean.
+/// Names of the parameters and their descriptions.
 pub fn parameters() -> impl Iterator<Item = (&'static str, &'static str)> {
     PARAMETERS.iter().map(|parameter| (parameter.name, parameter.about))
 }
 
-/// Reads the query of a URL. What is not a parameter is refused: it would be ignored in silence.
+/// Reads the query of a URL. An unknown parameter is an error, because otherwise it would be ignored silently.
 pub fn read_parameters(query: &str) -> Result<Search, String> {
     let mut search = Search::default();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -146,7 +150,7 @@ mod tests {
         assert_eq!(read.recipient.as_deref(), Some("@onprem.test"));
         assert_eq!((read.status.len(), read.limit), (2, 5));
         assert!(read.since.is_some() && read.size_min.is_some());
-        // What looks like an option is a value.
+        // A value that looks like an option is still a value.
         assert_eq!(
             read_parameters("subject=--limit").unwrap().subject,
             Some(SubjectMatch::Contains("--limit".to_owned()))
@@ -155,18 +159,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_and_said() {
+    fn wrong_parameters_are_rejected_with_the_reason() {
         for (query, expected) in [
             ("recipent=a", "unknown parameter \"recipent\"; did you mean \"recipient\"?"),
-            ("status=lost", "status: \"lost\" is not a status; values are delivered, pending"),
-            ("since=yesterday", "since: no time, such as"),
-            ("limit=0", "limit: a number from 1 to 5000"),
-            ("limit=5001", "limit: a number from 1 to 5000"),
-            ("sender=a&sender=b", "sender: it may have one value"),
-            ("subject=a&subject_ends_with=b", "only one of subject"),
-            ("message=12", "message: not an id such as"),
-            ("after=12", "after: take it from"),
-            ("tls_version=9", "tls_version: TLS versions are"),
+            ("status=lost", "status: \"lost\" is not a status; use one of delivered, pending"),
+            ("since=yesterday", "since: \"yesterday\" is not a time; use a form such as"),
+            ("limit=0", "limit: must be a number from 1 to 5000"),
+            ("limit=5001", "limit: must be a number from 1 to 5000"),
+            ("sender=a&sender=b", "sender: the parameter is there twice; give it once"),
+            ("subject=a&subject_ends_with=b", "use only one of subject, "),
+            ("message=12", "message: \"12\" is not an id; use an id such as"),
+            ("after=12", "after: \"12\" is not the start of a page; copy it from"),
+            ("tls_version=9", "tls_version: \"9\" is not a TLS version; use "),
         ] {
             let error = read_parameters(query).unwrap_err();
             assert!(error.contains(expected), "{query}: {error}");

@@ -1,5 +1,5 @@
-//! The places for open connections: a few in all, and fewer for each client. A new connection always gets one. Where none
-//! is free, the oldest connection loses its own: an answer takes seconds, so that the oldest is idle or stuck.
+//! Places for open connections: a maximum in total and a lower one per client. A new connection always gets a place. If none
+//! is free, the oldest connection is closed: an answer takes seconds, so the oldest connection is idle or stuck.
 
 use std::{collections::VecDeque, net::IpAddr};
 
@@ -7,12 +7,12 @@ use net::serve::Prefixes;
 use tokio::task::AbortHandle;
 
 const CONNECTIONS_MAX: usize = 100;
-/// Enough for a proxy on the same machine, by which all come.
+/// Enough for a proxy on the same machine that forwards all requests.
 const CONNECTIONS_PER_CLIENT_MAX: usize = 50;
 
 pub(super) struct Places {
     prefixes: Prefixes,
-    /// The oldest first.
+    /// Places in use, the oldest first.
     taken: VecDeque<Place>,
 }
 
@@ -36,7 +36,7 @@ impl Places {
             (self.taken.len() >= CONNECTIONS_MAX).then_some(0)
         };
         if let Some(place) = displaced.and_then(|at| self.taken.remove(at)) {
-            tracing::debug!(client = %place.client, "closed the oldest connection to the API: a new one needs its place");
+            tracing::debug!(client = %place.client, "closed the oldest API connection, because a new one needs its place");
             place.connection.abort();
         }
         self.taken.push_back(Place { client, connection });

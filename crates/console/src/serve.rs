@@ -1,5 +1,5 @@
-//! Connections of the API: plain HTTP on loopback, HTTPS elsewhere. No client can keep others out, whatever it leaves
-//! undone: each part of a conversation has its time, and so has the whole.
+//! Connections of the API: plain HTTP on loopback, HTTPS elsewhere. Each step of a connection and the whole connection have
+//! timeouts, so that no client can block others.
 
 use std::{
     net::SocketAddr,
@@ -28,29 +28,29 @@ use tokio::{
 use super::places::Places;
 use node::{Console, MakeAcceptor, Node, config::why_not_listening};
 
-/// Longest wait for a TLS handshake, and for a request's header, the next one on the same connection included.
+/// Timeout for a TLS handshake and for the header of each request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// The system gives a connection up whose client takes nothing of an answer for so long.
+/// The system closes a connection if the client reads nothing of an answer for this long.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// After this time a connection takes no further request.
+/// After this time a connection accepts no further request.
 const AGE_MAX: Duration = Duration::from_secs(60);
-/// For the last answer of such a connection.
+/// Timeout for the last answer of such a connection.
 const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes of a request's header.
+/// Maximum size of the header of a request.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
-/// What a listener rests where it cannot accept, as when descriptors are used up.
+/// Pause of a listener that cannot accept a connection, for example because no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Over what a request came.
+/// The connection of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Connection {
     pub client: SocketAddr,
-    /// This node's end.
+    /// Local address.
     pub here: SocketAddr,
     pub is_tls: bool,
 }
 
-/// The API's listening sockets; dropped, they close with all their connections.
+/// The listening sockets of the API. Dropping them closes them and all their connections.
 pub struct Listeners {
     _tasks: JoinSet<()>,
     /// `None`: all addresses are loopback.
@@ -58,7 +58,7 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// `acceptor` is asked for where an address is not loopback.
+    /// Calls `acceptor` only if an address is not loopback.
     pub async fn start(node: &Arc<Node>, prefixes: Prefixes, acceptor: &MakeAcceptor<'_>) -> anyhow::Result<Self> {
         let mut tasks = JoinSet::new();
         let listen = node.config.load().api.listen.clone();
@@ -71,7 +71,7 @@ impl Listeners {
                 .map_err(|error| anyhow::anyhow!("{}", why_not_listening(address, "[api] listen", &error)))?;
             let address = listener.local_addr()?;
             let acceptor = acceptor.as_ref().filter(|_| is_tls(&address)).map(watch::Sender::subscribe);
-            tracing::info!(%address, tls = acceptor.is_some(), "listening for the API");
+            tracing::info!(%address, tls = acceptor.is_some(), "listening for API connections");
             tasks.spawn(accept(listener, super::router(Arc::clone(node)), acceptor, Arc::clone(&places)));
         }
         Ok(Self { _tasks: tasks, acceptor })
@@ -107,7 +107,7 @@ async fn accept(
                 places.lock().unwrap_or_else(PoisonError::into_inner).take(client.ip(), connection);
             }
             Err(error) => {
-                tracing::warn!(%error, "failed to accept a connection to the API");
+                tracing::warn!(%error, "failed to accept an API connection; trying again");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -117,14 +117,16 @@ async fn accept(
 async fn converse(socket: TcpStream, client: SocketAddr, router: Router, acceptor: Option<Acceptor>) {
     let Ok(here) = socket.local_addr() else { return };
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&socket, STALL_TIMEOUT.as_millis() as u32) {
-        tracing::debug!(%client, %error, "no limit for a client of the API that does not read");
+        tracing::debug!(%client, %error, "failed to set a timeout for an API client that does not read; continuing without it");
     }
     let router = router.layer(Extension(Connection { client, here, is_tls: acceptor.is_some() }));
     match acceptor {
         None => answer(socket, router).await,
         Some(acceptor) => match tls::accept_unobserved(&acceptor, socket, REQUEST_TIMEOUT).await {
             Ok(stream) => answer(stream, router).await,
-            Err(error) => tracing::debug!(%client, error, "no TLS with a client of the API"),
+            Err(error) => {
+                tracing::debug!(%client, error, "TLS handshake with an API client failed; closed the connection")
+            }
         },
     }
 }
@@ -142,7 +144,7 @@ async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ro
     };
     match ended {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a connection to the API broke"),
-        Err(_) => tracing::debug!("a client of the API did not take its answer in time"),
+        Ok(Err(error)) => tracing::debug!(%error, "API connection failed"),
+        Err(_) => tracing::debug!("API client did not read its answer in time; closed the connection"),
     }
 }

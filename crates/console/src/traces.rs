@@ -1,4 +1,4 @@
-//! `/api/v1/message-traces`: what `gatepost trace --format json` prints, searched by the same filters.
+//! `/api/v1/message-traces`: the same JSON and filters as `gatepost trace --format json`.
 
 use std::sync::Arc;
 
@@ -20,15 +20,15 @@ use super::{ApiError, parameters::read_parameters};
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Page {
-    /// Newest first.
+    /// Deliveries, the newest first.
     messages: Vec<TraceView>,
-    /// For `after`: where the next page begins; null on the last.
+    /// Value of `after` for the next page; null on the last page.
     next: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct History<'a> {
-    /// In order.
+    /// Events in the order of time.
     #[schemars(schema_with = "insight::views::schema::events")]
     events: &'a [Event],
 }
@@ -47,11 +47,15 @@ pub(super) async fn list(State(node): State<Arc<Node>>, RawQuery(query): RawQuer
 pub(super) async fn events(State(node): State<Arc<Node>>, Path(id): Path<String>) -> Result<Response, ApiError> {
     let events = node.store.events(message_id(&id)?).await?;
     if events.is_empty() {
-        return Err(ApiError::not_found(format!("no message has the id {id}")));
+        return Err(ApiError::not_found(format!("there is no message {id}")));
     }
     Ok(Json(History { events: &events }).into_response())
 }
 
 pub(super) fn message_id(text: &str) -> Result<Uuid, ApiError> {
-    text.parse().map_err(|_| ApiError::bad_request(format!("\"{text}\" is no network message id")))
+    text.parse().map_err(|_| {
+        ApiError::bad_request(format!(
+            "\"{text}\" is not a network message id; use a whole id such as 0198f3c2-7f5a-7c11-9d3e-2b1f6a5c4d3e"
+        ))
+    })
 }

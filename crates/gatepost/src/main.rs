@@ -1,4 +1,4 @@
-//! The command line: reads the arguments and the configuration, and runs what was asked for.
+//! The command line: reads the arguments and the configuration, and runs the command.
 
 mod case;
 mod cli;
@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 use cli::{Arguments, CaseCommand, Command, PolicyCommand};
 use node::config::{Config, Examined, LogFormat, LogLevel, Purpose};
 
-/// Where results go.
+/// Output for results.
 type Out = BufWriter<Stdout>;
 
 fn main() -> ExitCode {
@@ -48,12 +48,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Trace(trace) if trace.is_foreign() => write(|out| cli::run_foreign_trace(trace, &screen, out)),
         Command::Probe(probe) => {
-            // Hosts need no configuration; where there is one, a connector may be named.
+            // A host needs no configuration. With a configuration, the argument may name a connector.
             let config = config().ok();
             finding(async |out| cli::run_probe(probe, config.as_ref(), &screen, out).await)
         }
         Command::Why(why) if !why.reads_history() => {
-            // Files need no configuration; where there is one, it says how mail goes.
+            // Files need no configuration. With a configuration, probes connect as it says.
             let config = config().ok();
             finding(async |out| cli::run_why(why, None::<&Backend>, config.as_ref(), &screen, out).await)
         }
@@ -72,7 +72,7 @@ fn write(command: impl FnOnce(&mut Out) -> anyhow::Result<()>) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a command that may find something: exit status 1 if it does, 0 if not.
+/// Runs a command with findings: exit status 1 if there are any, otherwise 0.
 fn finding(command: impl AsyncFnOnce(&mut Out) -> anyhow::Result<bool>) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -81,7 +81,7 @@ fn finding(command: impl AsyncFnOnce(&mut Out) -> anyhow::Result<bool>) -> anyho
     Ok(ExitCode::from(u8::from(found)))
 }
 
-/// Commands about what is in the store. True if something was found.
+/// Runs a command on the store. True if there are findings.
 async fn query(command: &Command, config: &Config, screen: &cli::Screen, out: &mut Out) -> anyhow::Result<bool> {
     let store = Backend::attach(&config.node.data)?;
     let result = match command {
@@ -93,7 +93,7 @@ async fn query(command: &Command, config: &Config, screen: &cli::Screen, out: &m
     result
 }
 
-/// Those that find nothing.
+/// Runs a command on the store that has no findings.
 async fn act(
     command: &Command,
     store: &Backend,
@@ -108,7 +108,7 @@ async fn act(
         Command::Policy(PolicyCommand::Ledger(output)) => cli::run_ledger(*output, store, screen, out).await,
         Command::Incident(command) => cli::run_incident(command, store, screen, out).await,
         Command::Rollout(command) => cli::run_rollout(command, store, config, screen, out).await,
-        // They need no store.
+        // These commands need no store.
         Command::Serve { .. }
         | Command::Restore(_)
         | Command::Config(_)
@@ -147,12 +147,12 @@ fn serve(path: &Path, accept_loss: bool) -> anyhow::Result<()> {
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(node::serve(path, config, accept_loss, console::Listeners::start));
-    // Whatever was still under way when patience ended does not hold the process.
+    // Do not wait for tasks that are still running after the grace period.
     runtime.shutdown_background();
     result
 }
 
-/// Readable on a terminal, JSON lines otherwise, unless the configuration says so.
+/// Text on a terminal, otherwise JSON lines, unless the configuration sets a format.
 fn start_logging(config: &Config) {
     let level = match config.log.level {
         LogLevel::Error => "error",
@@ -170,12 +170,12 @@ fn start_logging(config: &Config) {
     }
 }
 
-/// Every connection is a descriptor; the usual soft limit of 1024 is soon reached.
+/// Each connection needs a file descriptor, and the usual soft limit of 1024 is too low.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
+        tracing::debug!(%error, "failed to raise the limit of open files; continuing with the old limit");
     }
 }

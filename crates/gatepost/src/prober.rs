@@ -1,5 +1,4 @@
-//! Findings put to the test: connections to the destination, as mail goes, and then with one change at a time until one
-//! works.
+//! Probes findings: connects to the destination as mail does, then with one change at a time until a connection works.
 
 use std::{borrow::Cow, net::SocketAddr, time::Duration};
 
@@ -27,27 +26,27 @@ use store::Store;
 
 use crate::cli::{Progress, clean, host_and_port};
 
-/// Findings that are tried: the leading ones.
+/// Number of findings to probe, from the first on.
 const TRIED_MAX: usize = 3;
 
-/// How to probe. `S`: the store through which nodes are asked.
+/// Settings of a probe. `S` is the store that carries questions to the nodes.
 pub(crate) struct Prober<'a, S> {
-    /// Without it, a probe is made from here only.
+    /// `None`: probe from this machine only.
     pub fleet: Option<&'a S>,
-    /// Without one, mail is taken to go as it does under the policy modern.
+    /// `None`: connect as mail does under the policy modern.
     pub config: Option<&'a Config>,
-    /// Longest wait for each answer, where the usual one does not do.
+    /// Timeout for each answer; `None`: the default.
     pub timeout: Option<Duration>,
 }
 
 impl<S: Store> Prober<'_, S> {
-    /// Tries the leading findings of which a connection can tell. What could not be tried is returned in words.
+    /// Probes the first findings that a connection can test. Returns texts about findings that could not be probed.
     pub(crate) async fn try_all(&self, findings: &mut [Explained<'_>]) -> Vec<String> {
         let mut untried = Vec::new();
         let leading = findings.iter_mut().filter(|explained| explained.finding.can_be_tried()).take(TRIED_MAX);
         for explained in leading {
             if let Err(error) = self.try_one(explained).await {
-                untried.push(format!("{} was not probed: {error:#}", explained.finding.scope.destination));
+                untried.push(format!("failed to probe {}: {error:#}", explained.finding.scope.destination));
             }
         }
         untried
@@ -71,7 +70,7 @@ impl<S: Store> Prober<'_, S> {
         let mut options = ProbeOptions { ehlo_name, ..ProbeOptions::default() };
         options.timeout = self.timeout.unwrap_or(options.timeout);
         let progress = Progress::new(&trial.host);
-        progress.show("as mail goes from each node");
+        progress.show("asking each node to connect");
         let answers = self.ask(connector.as_ref(), &trial.host, port, options.timeout).await?;
         let ladder = climb(&trial, &options, |step| progress.show(step)).await;
         progress.clear();
@@ -80,7 +79,7 @@ impl<S: Store> Prober<'_, S> {
         Ok(())
     }
 
-    /// How mail goes from each node; what keeps one from telling is told.
+    /// The result of a connection from each node. Prints why a node gave no result.
     async fn ask(
         &self,
         connector: Option<&Connector>,
@@ -92,21 +91,21 @@ impl<S: Store> Prober<'_, S> {
         let timeout_ms = timeout.as_millis().try_into().unwrap_or(u64::MAX);
         let question = Question { connector: connector.name.clone(), host: host.to_owned(), port, timeout_ms };
         let mut tried = Vec::new();
-        for (node, answer) in inquiry::ask_all(store, &question).await.context("failed to ask the nodes")? {
+        for (node, answer) in inquiry::ask_all(store, &question).await.context("failed to ask the nodes for a probe")? {
             let why = match answer {
                 Some(Answer::Tried { tls_policy, result }) => {
                     tried.push(ByNodeResult { node, tls_policy, result: *result });
                     continue;
                 }
                 Some(Answer::Refused(why)) => why,
-                None => "no answer came".to_owned(),
+                None => "the node did not answer".to_owned(),
             };
-            eprintln!("gatepost: node {} did not try {}: {}", clean(&node), clean(host), clean(&why));
+            eprintln!("gatepost: node {} did not connect to {}: {}", clean(&node), clean(host), clean(&why));
         }
         Ok(tried)
     }
 
-    /// Under which most attempts failed, as far as it is known here.
+    /// The policy under which most attempts failed, if it is known here.
     fn policy(&self, explained: &Explained<'_>, connector: Option<&Connector>) -> TlsPolicy {
         let named = |name: &str| match self.config {
             Some(config) => config.policy(name),
@@ -122,22 +121,22 @@ impl<S: Store> Prober<'_, S> {
     }
 }
 
-/// The finding's host, or the first one of its connector.
+/// The host of the finding, or the first host of its connector.
 fn destination(explained: &Explained<'_>, connector: Option<&Connector>) -> anyhow::Result<(String, u16)> {
     let destination = explained.finding.scope.destination.as_str();
     match connector {
         Some(connector) if connector.name == destination => match &connector.hosts {
             Hosts::SmartHosts(hosts) => {
-                let first = hosts.first().context("its connector has no host")?;
+                let first = hosts.first().context("its connector has no host; add one to `hosts`")?;
                 Ok((first.host.clone(), first.port.unwrap_or(connector.port)))
             }
-            Hosts::Mx => Err(anyhow!("its connector delivers by MX: name a host")),
+            Hosts::Mx => Err(anyhow!("its connector delivers by MX; name one of the MX hosts")),
         },
         _ => host_and_port(destination),
     }
 }
 
-/// Mail that fails for a certificate is mail that asks for one; other mail that is stuck insists on TLS at least.
+/// Assumes that mail with a certificate failure verifies certificates, and that other stuck mail requires TLS.
 fn without_configuration(cause: &str, policy: TlsPolicy) -> (TlsLevel, TlsSettings) {
     let verify = cause.starts_with("certificate-");
     let level = if verify { TlsLevel::Verify } else { TlsLevel::Require };
@@ -147,7 +146,7 @@ fn without_configuration(cause: &str, policy: TlsPolicy) -> (TlsLevel, TlsSettin
 fn judge(explained: &mut Explained<'_>, trial: &Trial, ladder: &Ladder, answers: &[ByNodeResult], policy: &str) {
     let baseline = &ladder.baseline;
     let as_mail_goes = Step {
-        what: format!("as mail goes, under the policy {policy}"),
+        what: format!("with the same settings as mail, under the policy {policy}"),
         aspects: &[],
         works: baseline.works(),
         detail: detail(baseline),
@@ -175,7 +174,7 @@ struct ByNodeResult {
 fn by_node<'a>(answer: &'a ByNodeResult, trial: &'a Trial) -> ByNode<'a> {
     let ByNodeResult { node, tls_policy, result } = answer;
     let step = Step {
-        what: format!("as mail goes from node {node}, under its policy {tls_policy}"),
+        what: format!("from node {node} with the same settings as mail, under its policy {tls_policy}"),
         aspects: &[],
         works: result.works(),
         detail: detail(result),
@@ -196,17 +195,17 @@ fn attempt<'a>(result: &'a ConnectionResult, trial: &'a Trial) -> Attempt<'a> {
     }
 }
 
-/// What was agreed on, or how it failed.
+/// What was negotiated, or how it failed.
 fn detail(result: &ConnectionResult) -> String {
     match (&result.failure, &result.seen.tls) {
-        // Where, is said once.
+        // The title names the destination already.
         (Some(failure), _) => Failure { destination: None, ..failure.clone() }.summary(),
         (None, Some(tls)) => format!("{} {}", tls.version, tls.cipher),
-        (None, None) => "in the clear".to_owned(),
+        (None, None) => "plaintext".to_owned(),
     }
 }
 
-/// What a change touches, and so what it tells of.
+/// The aspects of a connection that a change affects.
 fn aspects(change: Change) -> &'static [Aspect] {
     match change {
         Change::OtherAddress(_) => &[Aspect::Address],

@@ -1,24 +1,24 @@
-//! Mail addresses in what strangers may read: the part before the @ is replaced, and numbers tell addresses apart.
+//! Mail addresses in files for others: replaces the part before the @ by a word with a number, one number per address.
 
 use std::{
     cell::RefCell,
     collections::{HashMap, HashSet},
 };
 
-/// Replaces local parts: `alice@partner.test` becomes `withheld-1@partner.test`, everywhere the same.
+/// Replaces local parts: `alice@partner.test` becomes `withheld-1@partner.test` everywhere.
 #[derive(Debug, Default)]
 pub struct Addresses {
-    /// Nothing is replaced.
+    /// True: nothing is replaced.
     shown: bool,
-    /// Local parts in lower case: servers name mailboxes without their domains, too.
+    /// Local parts in lower case, because servers also name mailboxes without their domains.
     known: HashSet<String>,
     numbers: RefCell<HashMap<String, usize>>,
 }
 
-/// Foreign files must not fill the memory.
+/// Limit, so that foreign files cannot fill the memory.
 const KNOWN_MAX: usize = 1_000_000;
 
-/// Words of replies and logs that are mailboxes' names as well, and name nobody.
+/// Common words of replies and logs. As names of mailboxes they identify nobody.
 const PLAIN_WORDS: [&str; 12] = [
     "address",
     "mail",
@@ -39,7 +39,7 @@ impl Addresses {
         Self { shown: true, ..Self::default() }
     }
 
-    /// Takes note of the addresses in a text.
+    /// Collects the addresses in a text.
     pub fn learn(&mut self, text: &str) {
         if self.shown {
             return;
@@ -56,7 +56,7 @@ impl Addresses {
         }
     }
 
-    /// The text as strangers may read it.
+    /// The text without local parts.
     pub fn private(&self, text: &str) -> String {
         if self.shown {
             return text.to_owned();
@@ -74,19 +74,19 @@ impl Addresses {
         safe
     }
 
-    /// The same of a Message-ID: it looks like an address, and is one only where it begins with a mailbox's name.
+    /// A Message-ID without local parts. It looks like an address, but is one only if it begins with a known mailbox.
     pub fn private_id(&self, id: &str) -> String {
         let is_known =
             |piece| matches!(piece, Piece::Address { local, .. } if self.known.contains(&local.to_lowercase()));
         if pieces(id).any(is_known) { self.private(id) } else { id.to_owned() }
     }
 
-    /// What became of them, for people.
+    /// A sentence for people about the addresses.
     pub fn note(&self) -> &'static str {
         if self.shown {
-            "Mail addresses stand as they are."
+            "Mail addresses are not changed."
         } else {
-            "What stands before the @ of mail addresses is replaced; equal numbers are equal addresses."
+            "The part before the @ of mail addresses is replaced; equal numbers mean equal addresses."
         }
     }
 
@@ -105,7 +105,7 @@ enum Piece<'a> {
     Between(&'a str),
 }
 
-/// A text in its addresses, its words and what is between them.
+/// Splits a text into addresses, words, and the rest between them.
 fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -123,7 +123,7 @@ fn first_piece(text: &str) -> Option<Piece<'_>> {
     let first = text.chars().next()?;
     let length = match first {
         '"' => quoted(text).unwrap_or(0),
-        // Within a name it belongs to it; before one it quotes.
+        // An apostrophe inside a name belongs to the name; before a name it is a quotation mark.
         '\'' => 0,
         _ => span(text, is_local),
     };
@@ -135,7 +135,7 @@ fn first_piece(text: &str) -> Option<Piece<'_>> {
     {
         return Some(Piece::Address { local: &text[..length], domain });
     }
-    // A quotation that is no address may well have one within.
+    // A quotation that is not an address may contain one.
     Some(if length == 0 || first == '"' {
         Piece::Between(&text[..first.len_utf8()])
     } else {
@@ -147,7 +147,7 @@ fn span(text: &str, is_part: fn(char) -> bool) -> usize {
     text.find(|c| !is_part(c)).unwrap_or(text.len())
 }
 
-/// No local part is longer, whatever a hostile text may say.
+/// Longest quoted local part to look for, which limits the work for hostile texts.
 const QUOTED_MAX: usize = 256;
 
 /// A quoted local part (RFC 5321 section 4.1.2), if an @ follows it.
@@ -161,12 +161,12 @@ fn quoted(text: &str) -> Option<usize> {
     text[end + 1..].starts_with('@').then_some(end + 1)
 }
 
-/// What an unquoted local part may have, without what stands around addresses in logs: `{…}`.
+/// Characters of an unquoted local part, without those around addresses in logs: `{…}`.
 fn is_local(c: char) -> bool {
     c.is_alphanumeric() || "!#$%&'*+-./=?^_`|~".contains(c)
 }
 
-/// Of host names and address literals.
+/// Characters of host names and address literals.
 fn is_domain(c: char) -> bool {
     c.is_alphanumeric() || "-._[]:".contains(c)
 }
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn local_parts_are_replaced_and_told_apart() {
+    fn local_parts_are_replaced_by_numbers() {
         let addresses = Addresses::default();
         for (text, expected) in [
             ("RCPT TO:<alice@partner.test>", "RCPT TO:<withheld-1@partner.test>"),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_shown_where_that_is_wanted() {
+    fn they_are_shown_if_that_is_wanted() {
         assert_eq!(Addresses::shown().private("<alice@partner.test>"), "<alice@partner.test>");
     }
 }

@@ -1,5 +1,4 @@
-//! A zip with the report and what stands behind it, for those who want to look further: with other tools, or with
-//! `gatepost why` on its files.
+//! A zip file with the report and its evidence, for further analysis with other tools or with `gatepost why`.
 
 use std::{
     collections::BTreeMap,
@@ -25,12 +24,12 @@ use crate::json::pretty as pretty_json;
 /// One file of a bundle.
 struct Entry {
     name: &'static str,
-    /// For the file that tells of all of them.
+    /// Description for README.txt.
     about: &'static str,
     content: Vec<u8>,
 }
 
-/// The zip's bytes.
+/// The bytes of the zip file.
 pub fn bundle(report: &Report<'_>) -> anyhow::Result<Vec<u8>> {
     let entries = entries(report)?;
     let readme = readme(report, &entries);
@@ -47,32 +46,32 @@ pub fn bundle(report: &Report<'_>) -> anyhow::Result<Vec<u8>> {
     Ok(zip.finish()?.into_inner())
 }
 
-/// What there is something to write into.
+/// The files of the bundle. Files without content are left out.
 fn entries(report: &Report<'_>) -> anyhow::Result<Vec<Entry>> {
     let mut entries = vec![
         Entry { name: "report.html", about: "The report, for people.", content: report.page().into_bytes() },
         Entry {
             name: "findings.json",
-            about: "The findings, as gatepost why --format json has them.",
+            about: "The findings, as gatepost why --format json prints them.",
             content: findings(report)?,
         },
     ];
     let mut add = |name, about, content: Vec<u8>| entries.push(Entry { name, about, content });
     if !report.excerpts.rows.is_empty() {
-        let about = "What happened to the messages concerned, in the columns of Exchange Online's\n    \
-                     extended report; no subjects. Readable again: gatepost why --message-trace.";
+        let about = "The events of the quoted messages, in the columns of Exchange Online's extended\n    \
+                     report, without subjects. To read them: gatepost why --message-trace FILE";
         add("message-trace.csv", about, message_trace(report)?);
     }
     if !report.excerpts.sessions.is_empty() {
-        let about = "What was said in the sessions concerned, in the format of Exchange's protocol logs,\n    \
-                     below header lines that begin with #. Readable again: gatepost why --protocol-log.";
+        let about = "The conversations of the quoted sessions, in the format of Exchange's protocol\n    \
+                     logs. Header lines begin with #. To read them: gatepost why --protocol-log FILE";
         add("protocol-log.csv", about, protocol_log(report));
     }
     let attempts = attempts(report.findings);
     let (handshakes, suites) = (handshakes(&attempts), suites(&attempts));
     if !handshakes.is_empty() {
-        let about = "What both sides offered and chose in TLS, alerts, certificates, and how it ended;\n    \
-                     versions, suites and groups by their IANA numbers, with a list of the suites' names.";
+        let about = "TLS handshakes: what each side offered and chose, alerts, certificates, and the end.\n    \
+                     Versions, cipher suites and groups are IANA numbers; a list has the names of suites.";
         let value = json!({ "cipher_suites": suites, "handshakes": handshakes });
         let value = private(value, report.addresses);
         add("handshakes.json", about, pretty_json(&value)?.into_bytes());
@@ -86,7 +85,7 @@ fn findings(report: &Report<'_>) -> anyhow::Result<Vec<u8>> {
     Ok((pretty_json(&value)? + "\n").into_bytes())
 }
 
-/// With every text in it as strangers may read it.
+/// The value with local parts replaced in every text.
 fn private(value: Value, addresses: &Addresses) -> Value {
     match value {
         Value::String(text) => Value::String(addresses.private(&text)),
@@ -109,9 +108,9 @@ fn message_trace(report: &Report<'_>) -> anyhow::Result<Vec<u8>> {
 
 fn private_row(row: &Row, addresses: &Addresses) -> Row {
     row.map(|column, value| match column {
-        // Content, even of what is shown with addresses.
+        // The subject is content: leave it out even if addresses are shown.
         Column::MessageSubject => String::new(),
-        // Not an address, but what both sides find the message by.
+        // Both sides find the message by its Message-ID, so keep it if it is not an address.
         Column::MessageId => addresses.private_id(value),
         _ => addresses.private(value),
     })
@@ -146,7 +145,7 @@ fn handshakes(attempts: &[&Attempt<'_>]) -> Vec<Value> {
     attempts.iter().filter_map(view).collect()
 }
 
-/// The names of the suites that occur, by their numbers.
+/// The names of the cipher suites that occur, by number.
 fn suites(attempts: &[&Attempt<'_>]) -> BTreeMap<u16, String> {
     let facts = attempts.iter().filter_map(|attempt| attempt.handshake.as_deref());
     let of = |facts: &HandshakeFacts| {
@@ -158,7 +157,7 @@ fn suites(attempts: &[&Attempt<'_>]) -> BTreeMap<u16, String> {
 
 fn readme(report: &Report<'_>, entries: &[Entry]) -> String {
     let mut text = format!(
-        "Why mail is stuck: findings and what stands behind them\nMade {:.0} by Gatepost {}. All times are in UTC.\n\n",
+        "Why mail is stuck: findings and their evidence\nCreated {:.0} by Gatepost {}. All times are in UTC.\n\n",
         report.made,
         env!("CARGO_PKG_VERSION")
     );
@@ -166,17 +165,17 @@ fn readme(report: &Report<'_>, entries: &[Entry]) -> String {
         text.push_str(&format!("{name}\n    {about}\n"));
     }
     text.push_str(&format!(
-        "\nOf each finding, up to the first {FINDINGS_MAX}, the newest {ATTEMPTS_MAX} attempts that failed are quoted, and as\n\
-         many that worked.\n"
+        "\nThe files quote at most {FINDINGS_MAX} findings. For each, they quote the newest {ATTEMPTS_MAX} attempts that\n\
+         failed, and as many that worked.\n"
     ));
     for part in &report.excerpts.left_out {
         text.push_str(&format!("Left out: {part}.\n"));
     }
-    text.push_str(&format!("{} Content of messages is never in it.\n", report.addresses.note()));
+    text.push_str(&format!("{} The files never contain content of messages.\n", report.addresses.note()));
     text.replace('\n', "\r\n")
 }
 
-/// Zip knows no time zones: in UTC, as all of it.
+/// The time in UTC, because zip files have no time zones.
 fn modified(at: Timestamp) -> DateTime {
     let at = at.to_zoned_datetime(TimeZone::UTC);
     let part = |number: i8| u8::try_from(number).unwrap_or(0);

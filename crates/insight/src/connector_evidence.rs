@@ -1,5 +1,5 @@
-//! Evidence on one connector, of bounded size: what waits after a failure, held against what came to rest last. However
-//! long the queue, and however much is delivered, reading it costs the same.
+//! Evidence on one connector: messages that wait after a failure, and the messages that finished last. Its size is
+//! bounded, so that reading costs the same for any length of the queue.
 
 use std::collections::HashSet;
 
@@ -7,14 +7,14 @@ use diagnosis::{Evidence, sources};
 use jiff::Timestamp;
 use store::{MessageKey, State, Store, TraceQuery};
 
-/// Messages read of those that wait, and of those that came to rest.
+/// Maximum number of waiting messages to read, and of finished ones.
 const MESSAGES_MAX: u32 = 1000;
-/// Attempts of either: a message may have a thousand recipients.
+/// Maximum number of attempts of each kind, because a message may have a thousand recipients.
 const ATTEMPTS_MAX: usize = 10_000;
 /// Messages read at a time.
 const PAGE: usize = 100;
 
-/// What is known of one connector.
+/// Evidence on one connector.
 pub struct OfConnector {
     pub evidence: Evidence,
     pub last_delivered: Option<Timestamp>,
@@ -29,14 +29,14 @@ pub async fn of_connector<S: Store>(store: &S, connector: &str, since: Timestamp
         limit: MESSAGES_MAX,
         ..TraceQuery::default()
     };
-    let rested = store.trace(query).await?;
-    let delivered = rested.iter().filter(|record| record.state == State::Delivered);
+    let finished = store.trace(query).await?;
+    let delivered = finished.iter().filter(|record| record.state == State::Delivered);
     let last_delivered = delivered.filter_map(|record| record.settled).max();
     let mut seen: HashSet<MessageKey> = deferred.iter().copied().collect();
-    let rested = rested.iter().map(|record| record.message.key).filter(|key| seen.insert(*key)).collect();
+    let finished = finished.iter().map(|record| record.message.key).filter(|key| seen.insert(*key)).collect();
     let mut evidence = Evidence::default();
     add(store, &mut evidence, deferred).await?;
-    add(store, &mut evidence, rested).await?;
+    add(store, &mut evidence, finished).await?;
     Ok(OfConnector { evidence, last_delivered })
 }
 

@@ -4,10 +4,10 @@ use protocol::smtp::client::TlsLevel;
 
 /// The connectors as they are configured now.
 pub trait Connectors: Sync {
-    /// False: mail for it has no route.
+    /// False: mail for this connector has no route.
     fn exists(&self, name: &str) -> bool;
 
-    /// A connector that is not configured any more counts as one with the defaults.
+    /// TLS of a connector. A connector that is not configured any more has the defaults.
     fn tls(&self, name: &str) -> ConnectorTls;
 }
 
@@ -15,6 +15,6 @@ pub trait Connectors: Sync {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ConnectorTls {
     pub level: TlsLevel,
-    /// After a failed handshake mail goes in plaintext.
+    /// True if mail goes in plaintext after a failed handshake.
     pub falls_back: bool,
 }

@@ -1,5 +1,5 @@
-//! What stands behind findings, word for word: the rows and sessions of the attempts that were kept in full. Read again
-//! from where it lies, since there is much more of it than anybody wants to see.
+//! Quotations for findings: the rows and sessions of the attempts that were kept in full. They are read again from their
+//! sources, because keeping all of them would need too much memory.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -22,18 +22,18 @@ use uuid::Uuid;
 
 use crate::export::row as event_row;
 
-/// Attempts that are shown of each finding, and as many that worked.
+/// Failed attempts that are shown for each finding, and the same number that worked.
 pub(crate) const ATTEMPTS_MAX: usize = 25;
-/// Findings that are shown, and of which attempts are.
+/// Findings that are shown with attempts.
 pub(crate) const FINDINGS_MAX: usize = 20;
-/// Of the message trace.
+/// Maximum number of rows of the message trace.
 const ROWS_MAX: usize = 10_000;
-/// Of one session.
+/// Maximum number of lines of one session.
 const LINES_MAX: usize = 400;
-/// What is read of a node's own protocol logs, the newest first.
+/// Bytes to read of a node's own protocol logs, the newest first.
 const LOGS_BYTES_MAX: u64 = 256 << 20;
-/// How long before the note of its attempt a session's last line may be on disk: the store may be slow, the session may go
-/// on in the next file, and clocks differ.
+/// How long before the record of its attempt the last line of a session may be on disk: the store may be slow, the session
+/// may continue in the next file, and clocks differ.
 const LOG_MARGIN: Duration = Duration::from_secs(3600);
 
 /// Rows and sessions, newest first.
@@ -41,11 +41,11 @@ const LOG_MARGIN: Duration = Duration::from_secs(3600);
 pub struct Excerpts {
     pub rows: Vec<message_trace::Row>,
     pub sessions: Vec<Session>,
-    /// What is not among them, for people.
+    /// Texts for people about parts that are missing.
     pub left_out: Vec<String>,
 }
 
-/// The attempts behind the first findings, each once, the newest first.
+/// The attempts of the first findings, without duplicates, the newest first.
 pub fn attempts<'a>(findings: &[Explained<'a>]) -> Vec<&'a Attempt<'static>> {
     let of = |finding: &Explained<'a>| finding.failing().into_iter().chain(finding.working());
     let mut known = HashSet::new();
@@ -56,7 +56,7 @@ pub fn attempts<'a>(findings: &[Explained<'a>]) -> Vec<&'a Attempt<'static>> {
 }
 
 impl Excerpts {
-    /// Adds what the history has, and the protocol logs that this node writes into `folder`.
+    /// Adds rows of the history and sessions of the protocol logs that this node writes into `folder`.
     pub async fn add_store<S: Store>(
         &mut self,
         store: &S,
@@ -83,8 +83,8 @@ impl Excerpts {
         let missing = wanted.len() - found;
         if missing > 0 {
             self.left_out.push(format!(
-                "{missing} of {} sessions are not in this node's protocol logs: another node has them, or they were \
-                 deleted, or the log is off",
+                "{missing} of {} sessions, because they are not in this node's protocol logs: they are on another node, \
+                 were deleted, or the log is off",
                 wanted.len()
             ));
         }
@@ -92,25 +92,25 @@ impl Excerpts {
         Ok(())
     }
 
-    /// How many of the sessions there are.
+    /// Adds the wanted sessions; returns how many were found.
     fn own_logs(&mut self, folder: &Path, wanted: &HashSet<&str>, since: SystemTime) -> usize {
         let mut left = LOGS_BYTES_MAX;
         let mut rows = Vec::new();
         for path in newest_files(folder, since) {
             let Ok(file) = File::open(&path) else { continue };
             let bytes = file.metadata().map_or(0, |metadata| metadata.len());
-            // A log that is cut at the limit loses its last line.
+            // The limit may cut the last line of a log.
             rows.extend(rows_of(file.take(left), wanted));
             left = left.saturating_sub(bytes);
         }
-        // A session may go on in the next file.
+        // A session may continue in the next file.
         let found = sessions(rows);
         let count = found.len();
         self.sessions.extend(found);
         count
     }
 
-    /// Adds what stands in the files that attempts were read from.
+    /// Adds rows and sessions from the files that attempts were read from.
     pub fn add_files(&mut self, attempts: &[&Attempt<'_>], now: Timestamp, zone: &TimeZone) {
         let mut rows = Vec::new();
         for ((source, file), wanted) in by_file(attempts) {
@@ -124,9 +124,9 @@ impl Excerpts {
                     Source::History | Source::Probe | Source::Dsn | Source::TlsReport => {}
                 }
             }
-            // A pipe, or a log that went its way meanwhile.
+            // The file is a pipe, or the log was rotated in the meantime.
             if self.rows.len() + self.sessions.len() + rows.len() == before {
-                self.left_out.push(format!("what stands in {file}: it could not be read a second time"));
+                self.left_out.push(format!("all of {file}, because it could not be read a second time"));
             }
         }
         self.sessions.extend(sessions(rows));
@@ -155,10 +155,10 @@ impl Excerpts {
         self.rows.sort_by_key(|row| std::cmp::Reverse(row.at));
         if self.rows.len() > ROWS_MAX {
             let more = self.rows.len() - ROWS_MAX;
-            self.left_out.push(format!("{more} rows of the message trace: only the newest {ROWS_MAX} are here"));
+            self.left_out.push(format!("{more} rows of the message trace; only the newest {ROWS_MAX} are included"));
             self.rows.truncate(ROWS_MAX);
         }
-        // The history and a file may have the same.
+        // The history and a file may contain the same row.
         self.rows.dedup();
         let mut known = HashSet::new();
         self.sessions.retain(|session| known.insert(session.id.clone()));
@@ -173,32 +173,32 @@ impl Excerpts {
     }
 }
 
-/// What an attempt's session is called among the excerpts, by each source that has one.
+/// The ids of an attempt's sessions among the excerpts, one per source.
 pub(crate) fn session_ids(attempt: &Attempt<'_>) -> Vec<String> {
     let id = |(_, place): &(Source, Place)| match place {
         Place::Session { id, .. } => Some(id.clone()),
-        // Numbers are of one file only.
+        // Stream numbers are unique only within one file.
         Place::Stream { .. } => Some(place.to_string()),
         Place::Line { .. } => None,
     };
     attempt.places.iter().filter_map(id).collect()
 }
 
-/// What is wanted of a file: sessions by their ids, lines or streams by their numbers.
+/// The wanted parts of a file: sessions by id, lines or streams by number.
 #[derive(Default)]
 struct Wanted<'a> {
     sessions: HashSet<&'a str>,
     numbers: HashSet<u64>,
 }
 
-/// The rows of the sessions that are wanted.
+/// The rows of the wanted sessions.
 fn rows_of(file: impl Read, wanted: &HashSet<&str>) -> Vec<protocol_log::Row> {
     let Ok(reader) = protocol_log::Reader::new(file) else { return Vec::new() };
     let rows = reader.map_while(Result::ok).filter(|row| wanted.contains(row.session.as_str()));
     rows.map(|row| protocol_log::Row { data: without_credentials(row.data), ..row }).collect()
 }
 
-/// Some systems write down what follows the mechanism of AUTH (RFC 4954).
+/// Removes credentials: some systems log the text after the mechanism of AUTH (RFC 4954).
 fn without_credentials(line: String) -> String {
     let mut words = line.split(' ');
     match (words.next(), words.next(), words.next()) {
@@ -223,14 +223,14 @@ fn by_file<'a>(attempts: &[&'a Attempt<'_>]) -> HashMap<(Source, &'a str), Wante
     files
 }
 
-/// When the log of the oldest attempt was written, at the earliest. An attempt is noted when it is over, and its last line
-/// is often on disk before that.
+/// The earliest time at which the log of the oldest attempt was written. An attempt is recorded when it has finished, often
+/// after its last line is on disk.
 fn written_since(oldest: Option<Timestamp>) -> SystemTime {
     let since = oldest.and_then(|oldest| SystemTime::try_from(oldest).ok()?.checked_sub(LOG_MARGIN));
     since.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// The newest first, without those that were last written before a time.
+/// Files last written at or after a time, the newest first.
 fn newest_files(folder: &Path, since: SystemTime) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let modified = |entry: fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
@@ -239,7 +239,7 @@ fn newest_files(folder: &Path, since: SystemTime) -> Vec<PathBuf> {
     files.into_iter().rev().map(|(_, path)| path).collect()
 }
 
-/// A session of a capture as a protocol log has it.
+/// Converts a session of a capture to a session of a protocol log.
 fn log_of(session: &capture::Session, file: &str) -> Session {
     let id = Place::Stream { file: file.to_owned(), stream: session.stream }.to_string();
     let mut log = Session { id: id.clone(), rows: Vec::new() };

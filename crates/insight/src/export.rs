@@ -1,4 +1,4 @@
-//! Records and events as rows of Exchange's trace files. What the gateway cannot know stays empty.
+//! Records and events as rows of Exchange's trace files. A column without a known value is empty.
 
 use store::{DeliveryRecord, State};
 use trace::{
@@ -6,12 +6,12 @@ use trace::{
     message_trace::{Column, CustomData, Row, Summary},
 };
 
-/// The sender for people: `<>` where it is the null sender.
+/// The sender for people; `<>` is the null sender.
 pub fn sender(record: &DeliveryRecord) -> &str {
     record.message.envelope.sender.address().map_or("<>", |address| address.as_str())
 }
 
-/// One message of the enhanced summary, from its records.
+/// The row of one message in the enhanced summary.
 pub fn summary(records: &[DeliveryRecord]) -> Option<Summary> {
     let first = records.first()?;
     let recipient = |record: &DeliveryRecord| (record.delivery.recipient.as_str().to_owned(), status(record));
@@ -37,12 +37,12 @@ fn status(record: &DeliveryRecord) -> &'static str {
     }
 }
 
-/// The Message-ID field, empty where there is none.
+/// The Message-ID field; empty if the message has none.
 pub fn message_id(record: &DeliveryRecord) -> String {
     record.message.message_id.as_ref().map(|id| format!("<{id}>")).unwrap_or_default()
 }
 
-/// An event as Exchange would log it; `None` for what Exchange has no event for.
+/// An event as Exchange logs it; `None` if Exchange has no such event.
 pub fn row(record: &DeliveryRecord, event: &Event) -> Option<Row> {
     let mut row = message_columns(record);
     row.at = Some(event.at);
@@ -90,7 +90,7 @@ pub fn row(record: &DeliveryRecord, event: &Event) -> Option<Row> {
     Some(row)
 }
 
-/// What all events of a message have in common.
+/// The columns that are equal for all events of a message.
 fn message_columns(record: &DeliveryRecord) -> Row {
     let mut row = Row::default();
     let message = &record.message;
@@ -114,7 +114,7 @@ fn set_received(row: &mut Row, received: &Received, event: &Event) {
     row.set(Column::ClientIp, received.from.map(|ip| ip.to_string()).unwrap_or_default());
     row.set(Column::ClientHostname, received.ehlo_name.clone());
     row.set(Column::ServerHostname, event.node.clone());
-    // Joins to the protocol log.
+    // The session id leads to the protocol log.
     row.set(Column::SourceContext, format!("{};{:.3};0", received.session, event.at));
     row.set(Column::ConnectorId, format!("{}\\Inbound", event.node));
     row.set(Column::RecipientCount, received.recipients.to_string());
@@ -149,7 +149,7 @@ fn set_attempt(row: &mut Row, attempt: &Attempt, event: &Event) {
     row.set(Column::CustomData, data);
 }
 
-/// The container that Exchange puts a failure into.
+/// A failure in the form of Exchange.
 fn last_error(text: &str, attempt: Option<&Attempt>, event: &Event) -> String {
     let destination = attempt.and_then(|attempt| attempt.destination.as_ref());
     let host = destination.map(|destination| destination.host.as_str()).unwrap_or_default();

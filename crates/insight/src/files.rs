@@ -1,4 +1,4 @@
-//! Evidence from files of other systems. What cannot be read is told and skipped, and the rest is used.
+//! Evidence from files of other systems. Parts that cannot be read are reported and skipped; the rest is used.
 
 use std::{
     fs::File,
@@ -15,14 +15,14 @@ use trace::{
     protocol_log::{self, LogType, sessions},
 };
 
-use super::{Gathered, words::counted};
+use super::{Gathered, wording::counted};
 
-/// Evidence from files, and what was wrong with some of them.
+/// Evidence from files, and errors in some of them.
 pub struct Files {
     pub gathered: Gathered,
-    /// Files that gave nothing, each with the reason.
+    /// Skipped files, each with the reason.
     pub skipped: Vec<String>,
-    /// For logs whose times name no year, or no zone.
+    /// For logs whose times have no year or no zone.
     pub now: Timestamp,
     pub zone: TimeZone,
 }
@@ -40,7 +40,7 @@ impl Files {
                 File::open(path).map_err(anyhow::Error::from).and_then(|file| self.read_file(source, file, path));
             let attempts = self.gathered.evidence.told() - before;
             let result = result.and_then(|()| match attempts {
-                0 => bail!("no attempt to deliver is in it"),
+                0 => bail!("no delivery attempts found"),
                 _ => Ok(()),
             });
             if attempts > 0 {
@@ -78,7 +78,7 @@ impl Files {
     }
 
     fn notification(&mut self, file: File, name: &str) -> anyhow::Result<()> {
-        let dsn = trace::dsn::read(&whole(file)?).context("it is no delivery status notification")?;
+        let dsn = trace::dsn::read(&whole(file)?).context("not a delivery status notification (bounce)")?;
         for recipient in &dsn.recipients {
             let addresses = recipient.final_recipient.iter().chain(&recipient.original_recipient);
             addresses.for_each(|address| self.gathered.addresses.learn(&address.text));
@@ -107,9 +107,11 @@ impl Files {
         let rows = reader.by_ref().collect::<io::Result<Vec<_>>>()?;
         self.gathered.read.rows_skipped += reader.rows_skipped();
         if reader.log_type == Some(LogType::Receive) {
-            bail!("it is a log of the receiving side; the sender's tells why mail is stuck");
+            bail!(
+                "log of the receiving side; use the log of the sending side (SmtpSend), which shows why mail is stuck"
+            );
         }
-        // A node's logs lie in folders of its own: mx1/protocol-log/SmtpSend/….
+        // The logs of a node are in its own folder: mx1/protocol-log/SmtpSend/….
         let node = path.ancestors().nth(3).and_then(|folder| folder.file_name()).and_then(|name| name.to_str());
         let sessions = sessions(rows);
         let said = sessions.iter().flat_map(|session| &session.rows);
@@ -119,13 +121,13 @@ impl Files {
     }
 }
 
-/// Mails and reports are read whole, if they are no larger than any of them is.
+/// Reads a bounce or report whole, up to a size that none of them reaches.
 fn whole(file: File) -> anyhow::Result<Vec<u8>> {
     const BYTES_MAX: u64 = 64 << 20;
     let mut bytes = Vec::new();
     file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > BYTES_MAX {
-        bail!("larger than {} MiB: no notification or report is", BYTES_MAX >> 20);
+        bail!("larger than {} MiB, so not a bounce or a TLS report", BYTES_MAX >> 20);
     }
     Ok(bytes)
 }

@@ -1,4 +1,4 @@
-//! Evidence for diagnosis, gathered from where it lies.
+//! Gathers evidence for diagnosis from its sources.
 
 use diagnosis::{Clock, Evidence, Finding, Joined, sources};
 use serde_json::{Value, json};
@@ -8,16 +8,16 @@ use trace::Event;
 use crate::{
     Addresses, Pages, excerpts,
     views::FindingView,
-    words::{counted, moment},
+    wording::{counted, moment},
 };
 
-/// What was read.
+/// Counts of what was read.
 #[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize)]
 pub struct Read {
     pub attempts: u64,
     pub messages: u64,
     pub rows_skipped: u64,
-    /// Attempts that several sources told of.
+    /// Attempts that several sources reported.
     pub attempts_joined: u64,
     /// Clocks that differ by more than a second.
     pub clocks: Vec<Clock>,
@@ -29,23 +29,23 @@ pub fn findings_json(findings: &[&Finding], read: &Read) -> Value {
     json!({ "findings": views, "read": read })
 }
 
-/// Evidence, and where it is from.
+/// Evidence and its sources.
 #[derive(Debug)]
 pub struct Gathered {
     pub evidence: Evidence,
     pub read: Read,
-    /// For people.
+    /// Texts for people.
     pub sources: Vec<String>,
     pub addresses: Addresses,
 }
 
 impl Gathered {
-    /// For findings alone.
+    /// For findings only.
     pub fn for_findings() -> Self {
         Self::new(Evidence::default(), Addresses::shown())
     }
 
-    /// For a report as well, which shows some attempts in full.
+    /// For findings and a report, which shows some attempts in full.
     pub fn for_report(addresses: Addresses) -> Self {
         Self::new(Evidence::keeping(excerpts::ATTEMPTS_MAX), addresses)
     }
@@ -59,7 +59,7 @@ impl Gathered {
         self.add_store_by(store, query, sources::history::add_history).await
     }
 
-    /// The same, each message's events by `add`.
+    /// The same; `add` adds the events of each message.
     pub(crate) async fn add_store_by<S: Store>(
         &mut self,
         store: &S,
@@ -82,17 +82,17 @@ impl Gathered {
                 add(&mut self.evidence, history, message.message_id.as_deref());
             }
         }
-        self.sources.push(format!("the gateway's own history of {}{since}", counted(self.read.messages, "message")));
+        self.sources.push(format!("the gateway's own history: {}{since}", counted(self.read.messages, "message")));
         Ok(())
     }
 
-    /// All was added. What has to be said of it is for people.
+    /// Completes the evidence after the last addition. Returns notes for people.
     pub fn finish(&mut self) -> Vec<String> {
         let Joined { attempts, alone, clocks } = self.evidence.joined();
         let mut notes: Vec<String> = clocks.iter().map(ToString::to_string).collect();
         if alone > 0 {
             notes.push(format!(
-                "{} were too many to be compared with what other sources tell",
+                "{} not compared with other sources, because there are too many attempts",
                 counted(alone, "attempt")
             ));
         }

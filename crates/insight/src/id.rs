@@ -1,22 +1,22 @@
-//! Ids as people give them: whole, or as tables shorten them.
+//! Ids from users: whole, or shortened as in tables.
 
 use std::{fmt, str::FromStr};
 
 use uuid::Uuid;
 
-/// Fewer digits would be a guess.
+/// Fewer digits match too many ids.
 const DIGITS_MIN: usize = 8;
 
 /// An id, or its beginning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Id {
-    /// The ids that begin so, from the first to the last.
+    /// The first and last id with this beginning.
     pub first: Uuid,
     pub last: Uuid,
 }
 
 impl Id {
-    /// `None`: only its beginning was given.
+    /// `None`: the user gave only the beginning.
     pub fn whole(self) -> Option<Uuid> {
         (self.first == self.last).then_some(self.first)
     }
@@ -44,13 +44,16 @@ impl FromStr for Id {
         let filled = |with: &str| Uuid::try_parse(&format!("{digits}{}", with.repeat(32 - digits.len()))).ok();
         let ends = if is_beginning { filled("0").zip(filled("f")) } else { None };
         let fault = || {
-            format!("not an id such as 0198f3c2-7f5a-7c11-9d3e-2b1f6a5c4d3e, or its first {DIGITS_MIN} digits or more")
+            format!(
+                "\"{text}\" is not an id; use an id such as 0198f3c2-7f5a-7c11-9d3e-2b1f6a5c4d3e, or at least its first \
+                 {DIGITS_MIN} digits"
+            )
         };
         ends.map(|(first, last)| Self { first, last }).ok_or_else(fault)
     }
 }
 
-/// As it was given, for messages.
+/// The id as the user gave it, for messages.
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (first, last) = (self.first.to_string(), self.last.to_string());

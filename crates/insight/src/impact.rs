@@ -1,4 +1,4 @@
-//! What a TLS policy would do to the destinations of the history, if it were in force.
+//! The effect that a TLS policy would have on the destinations in the history.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,15 +10,15 @@ use trace::{Attempt, Event};
 
 use crate::{Connectors, Pages};
 
-/// How the mail of one destination would fare.
+/// The effect of a policy on mail to one destination.
 pub struct Impact {
     pub host: String,
     pub port: u16,
     pub connector: String,
     pub foresight: Foresight,
-    /// Where it breaks: sent in plaintext, which the connector allows, and not queued.
+    /// True if the connector allows plaintext, so that mail would go in plaintext instead of being queued.
     pub in_plaintext: bool,
-    /// That were tried there.
+    /// Messages with an attempt at this destination.
     pub messages: u64,
 }
 
@@ -31,7 +31,7 @@ struct Seen {
     messages: u64,
 }
 
-/// What the attempts at messages that were received since tell of each destination, and when the first was received.
+/// The effect on each destination, from attempts at messages received since a time; and when the first was received.
 pub async fn impact<S: Store>(
     store: &S,
     connectors: &dyn Connectors,
@@ -42,7 +42,7 @@ pub async fn impact<S: Store>(
     let mut first = None;
     let mut pages = Pages::new(TraceQuery { since: Some(since), limit: u32::MAX, ..TraceQuery::default() });
     while let Some(records) = pages.read(store).await? {
-        // Newest first.
+        // Records are sorted, the newest first.
         first = records.last().map(|record| record.message.received).or(first);
         let mut keys: Vec<_> = records.iter().map(|record| record.message.key).collect();
         keys.dedup();
@@ -73,11 +73,11 @@ fn add_message(seen: &mut HashMap<Key, Seen>, history: &[Event], connectors: &dy
 fn add_attempt(server: &mut Server, event: &Event, attempt: &Attempt, connectors: &dyn Connectors) {
     let works = event.kind.failure().is_none_or(|failure| failure.scope() != Scope::Destination);
     let fell_back = attempt.plaintext_because.is_some();
-    // Where TLS is required, mail that was not encrypted was not delivered either.
-    let in_the_clear = || attempt.tls.is_none() && connectors.tls(&attempt.connector).level == TlsLevel::Opportunistic;
+    // A connector that requires TLS delivers nothing in plaintext.
+    let in_plaintext = || attempt.tls.is_none() && connectors.tls(&attempt.connector).level == TlsLevel::Opportunistic;
     match &attempt.handshake {
         Some(facts) => server.add(facts, works && !fell_back, event.at),
-        None if works && in_the_clear() => server.add_plaintext(event.at),
+        None if works && in_plaintext() => server.add_plaintext(event.at),
         None => {}
     }
 }

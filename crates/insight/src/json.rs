@@ -1,11 +1,11 @@
-//! JSON as it goes out: characters that steer a terminal are escaped, whoever reads it.
+//! JSON output. Characters that steer a terminal are always escaped.
 
 use std::io::{self, Write};
 
 use protocol::text::steers;
 use serde::Serialize;
 
-/// Writes `{"name": [` … `]`, one item a line, however many come.
+/// Writes `{"name": [` … `]` with one item per line, for any number of items.
 pub struct List<'a> {
     out: &'a mut dyn Write,
     empty: bool,
@@ -23,24 +23,24 @@ impl<'a> List<'a> {
         write!(self.out, "{separator}{}", text(item)?)
     }
 
-    /// Ends list and object; `rest` is more keys, each with a comma before it.
+    /// Ends the list and the object; `rest` has more keys, each after a comma.
     pub fn close(self, rest: &str) -> io::Result<()> {
         writeln!(self.out, "\n]{rest}}}")
     }
 }
 
-/// Compact JSON in which characters that steer a terminal are escaped.
+/// Compact JSON with escaped control characters.
 pub fn text(value: &impl Serialize) -> io::Result<String> {
     Ok(escaped(serde_json::to_string(value)?))
 }
 
-/// The same over several lines.
+/// Indented JSON with escaped control characters.
 pub fn pretty(value: &impl Serialize) -> io::Result<String> {
     Ok(escaped(serde_json::to_string_pretty(value)?))
 }
 
-/// Such characters occur only within strings, and all of them are in the basic plane. Line ends are the layout's: those
-/// of strings are escaped already.
+/// These characters occur only in strings and are all in the basic plane. Line ends belong to the layout, because line ends
+/// in strings are escaped already.
 fn escaped(json: String) -> String {
     let has_to_go = |c: char| steers(c) && c != '\n';
     if !json.contains(has_to_go) {

@@ -29,7 +29,7 @@ mod status;
 pub mod units;
 pub mod views;
 mod waiting;
-mod words;
+mod wording;
 
 pub use addresses::Addresses;
 pub use bundle::bundle;
@@ -48,3 +48,4 @@ pub use rollout::{Moved, trouble_of};
 pub use search::{Search, cursor_text, read_cursor, read_tls_version};
 pub use status::{Status, state_name};
 pub use waiting::WaitReasons;
+pub use wording::{confidence, sentence, title};

@@ -1,4 +1,4 @@
-//! Points in time as people say them.
+//! Points in time as people write them.
 
 use std::str::FromStr;
 
@@ -6,11 +6,11 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 
 use crate::units::Duration;
 
-/// A point in time as people say it.
+/// A point in time as people write it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Moment {
     At(Timestamp),
-    /// So long before now.
+    /// This long before now.
     Ago(Duration),
 }
 
@@ -35,7 +35,11 @@ impl FromStr for Moment {
         }
         let local =
             text.parse::<civil::DateTime>().ok().and_then(|time| time.to_zoned_datetime(TimeZone::system()).ok());
-        let fault = || "no time, such as 2h, '2026-07-30 14:00' (local) or 2026-07-30T12:00:00Z".to_owned();
+        let fault = || {
+            format!(
+                "\"{text}\" is not a time; use a form such as 2h, '2026-07-30 14:00' (local) or 2026-07-30T12:00:00Z"
+            )
+        };
         local.map(|time| Self::At(time.timestamp())).ok_or_else(fault)
     }
 }

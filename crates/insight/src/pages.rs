@@ -1,16 +1,16 @@
-//! Reading what a search finds a page at a time.
+//! Reads the results of a search page by page.
 
 use std::mem;
 
 use store::{DeliveryRecord, Result, Store, TraceCursor, TraceQuery};
 
-/// Records read at a time: memory does not grow with the length of an export.
+/// Records that are read at a time, so that memory does not grow with the length of an export.
 const PAGE_ROWS: u32 = 2000;
 
-/// The rows that a query asks for, and where the next page begins, if there is one.
+/// The rows of a query, and the start of the next page if there is one.
 pub async fn page<S: Store>(store: &S, query: TraceQuery) -> Result<(Vec<DeliveryRecord>, Option<TraceCursor>)> {
     let limit = query.limit as usize;
-    // One more than is shown tells whether there are more.
+    // Read one row more to see if there is a next page.
     let mut records = store.trace(TraceQuery { limit: query.limit.saturating_add(1), ..query }).await?;
     let is_more = records.len() > limit;
     records.truncate(limit);
@@ -18,14 +18,14 @@ pub async fn page<S: Store>(store: &S, query: TraceQuery) -> Result<(Vec<Deliver
     Ok((records, next))
 }
 
-/// All that a query asks for, in pages that part no message.
+/// All rows of a query, in pages that never divide a message.
 pub struct Pages {
     query: TraceQuery,
-    /// Rows that may still be read.
+    /// Number of rows still to read.
     left: u32,
-    /// The last message of the page before, which may go on in the next.
+    /// The last message of the previous page, which may continue in the next page.
     carried: Vec<DeliveryRecord>,
-    /// Where those begin that are not shown any more; `None` while reading, and where there are none.
+    /// The start of the rows beyond the limit; `None` while reading, and if there are none.
     pub next: Option<TraceCursor>,
 }
 
@@ -53,7 +53,7 @@ impl Pages {
     }
 }
 
-/// Where the records of the last message begin.
+/// The index of the first record of the last message.
 fn last_message(records: &[DeliveryRecord]) -> usize {
     let Some(last) = records.last() else { return 0 };
     let other = records.iter().rposition(|record| record.message.key != last.message.key);

@@ -1,29 +1,29 @@
-//! Which deliveries wait for the same cause: their last failures are alike but for numbers, ids and addresses in what the
-//! destination said.
+//! The cause of a wait. Deliveries have the same cause if their last failures are equal except for numbers, ids and
+//! addresses in the reply of the destination.
 
 use protocol::smtp::{Failure, Reply};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// More of a reply tells no causes apart.
+/// Words of a reply that are compared.
 const WORDS_MAX: usize = 40;
 
-/// Why some deliveries wait.
+/// The cause of a wait.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Cause {
-    /// Such as `rcpt-451-4.7.1-3f9a`: phase, kind or reply code, and what tells texts apart.
+    /// Such as `rcpt-451-4.7.1-3f9a`: phase, kind or reply code, and a hash of the text.
     pub id: String,
-    /// In words, without what differs from one delivery to the other.
+    /// The failure in words, without the parts that differ between deliveries.
     pub words: String,
 }
 
-/// Of what was never tried.
+/// Id for deliveries without an attempt.
 pub(crate) const UNTRIED: &str = "untried";
 
 impl Cause {
     pub(crate) fn of(failure: Option<&Failure>) -> Self {
         let Some(failure) = failure else {
-            return Self { id: UNTRIED.to_owned(), words: "not tried yet".to_owned() };
+            return Self { id: UNTRIED.to_owned(), words: "no attempt yet".to_owned() };
         };
         let alike = alike(failure);
         let reply = alike.reply.as_ref();
@@ -33,14 +33,14 @@ impl Cause {
         };
         let enhanced = reply.and_then(|reply| reply.enhanced).map(|code| format!("-{code}")).unwrap_or_default();
         let words = alike.summary();
-        // What has no words of its own is told apart by its names alone.
+        // A failure without its own text needs no hash.
         let is_plain = reply.is_none() && is_unit(failure);
         let tail = if is_plain { String::new() } else { format!("-{}", short_hash(&words)) };
         Self { id: format!("{}-{kind}{enhanced}{tail}", failure.phase), words }
     }
 }
 
-/// The failure with all taken out that differs between deliveries.
+/// The failure without the parts that differ between deliveries.
 fn alike(failure: &Failure) -> Failure {
     let reply = failure.reply.as_ref();
     Failure {
@@ -55,23 +55,23 @@ fn alike_words(text: &str) -> String {
     words.map(|word| if is_particular(word) { "…" } else { word }).collect::<Vec<_>>().join(" ")
 }
 
-/// Numbers, ids, times and addresses.
+/// True for numbers, ids, times and addresses.
 fn is_particular(word: &str) -> bool {
     word.contains('@') || word.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-/// The kind as JSON names it.
+/// The name of the kind in JSON.
 fn kind_name(failure: &Failure) -> String {
     let kind = serde_json::to_value(&failure.kind).unwrap_or_default();
     kind["kind"].as_str().unwrap_or("unknown").to_owned()
 }
 
-/// True if the kind says all: it has no details.
+/// True if the kind has no details.
 fn is_unit(failure: &Failure) -> bool {
     matches!(serde_json::to_value(&failure.kind), Ok(Value::Object(keys)) if keys.len() <= 1)
 }
 
-/// Four digits: few causes share phase and code.
+/// Four digits are enough, because few causes share phase and code.
 fn short_hash(words: &str) -> String {
     Sha256::digest(words).iter().take(2).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_ids_and_addresses_tell_no_causes_apart() {
+    fn numbers_ids_and_addresses_do_not_separate_causes() {
         let first = Cause::of(Some(&rejected("<a@x.test>: Greylisted for 300 seconds (id 1aB2)")));
         let host = Destination { host: "mx2.test".to_owned(), port: 25, address: None };
         let second = Cause::of(Some(&rejected("<bob@x.test>: Greylisted for 12 seconds (id Zz9)").at(&host)));

@@ -1,4 +1,4 @@
-//! What waits, in groups, read in one pass. The same pass counts what a list's conditions select.
+//! Waiting deliveries in groups, read in one pass. The same pass counts the deliveries that match the conditions of a list.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -16,10 +16,10 @@ use crate::{
     views::schema,
 };
 
-/// What the deliveries of a group have in common.
+/// The property that the deliveries of a group share.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum By {
-    /// How the last attempt failed.
+    /// Failure of the last attempt.
     Cause,
     Connector,
     /// Host and port of the last attempt.
@@ -29,7 +29,7 @@ pub enum By {
 }
 
 impl By {
-    /// As JSON has it.
+    /// The name in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cause => "cause",
@@ -40,10 +40,10 @@ impl By {
     }
 }
 
-/// Conditions that look at more than the store selects by. All that are set must hold.
+/// Conditions that the store cannot check. All that are set must match.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Conditions {
-    /// As the groups by cause name it.
+    /// Id of a cause, as in groups by cause.
     pub cause: Option<String>,
     /// Host and port.
     pub destination: Option<String>,
@@ -51,14 +51,14 @@ pub struct Conditions {
     pub younger_than: Option<Duration>,
 }
 
-/// Conditions beyond what the store selects by.
+/// The same conditions, ready to be checked.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
     cause: Option<String>,
     destination: Option<String>,
     received_until: Option<Timestamp>,
     received_after: Option<Timestamp>,
-    /// The last failure of each paused connector: what its untried mail waits for.
+    /// The last failure of each paused connector. Its mail without an attempt waits because of it.
     paused: HashMap<String, Failure>,
 }
 
@@ -82,7 +82,7 @@ impl Wanted {
             && self.destination.as_ref().is_none_or(|wanted| destination(failure).eq_ignore_ascii_case(wanted))
     }
 
-    /// The delivery's own last failure, or else that of its connector while it is paused.
+    /// The last failure of the delivery itself, otherwise of its connector while that is paused.
     pub fn failure<'a>(&'a self, connector: &str, own: Option<&'a Failure>) -> Option<&'a Failure> {
         own.or_else(|| self.paused.get(connector))
     }
@@ -96,50 +96,50 @@ fn destination(failure: Option<&Failure>) -> String {
     }
 }
 
-/// Deliveries that have something in common.
+/// Deliveries that share a property.
 #[derive(Clone, Debug)]
 struct Group {
-    /// In words.
+    /// The shared property in words.
     what: String,
     messages: u64,
     deliveries: u64,
-    /// The deliveries of a message follow each other.
+    /// The last message that was counted: its deliveries follow each other.
     last: MessageKey,
     oldest: Timestamp,
-    /// When the first of them is tried next; `None`: all are leased or suspended.
+    /// Time of the first next attempt; `None`: all deliveries are leased or suspended.
     due: Option<Timestamp>,
     example: Uuid,
 }
 
-/// One group. Every key is always there; what does not apply is null.
+/// One group. Every key is always present; a value that does not apply is null.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct GroupView {
-    /// For the option that selects it, such as `--cause`.
+    /// Value of the option that selects this group, such as `--cause`.
     pub group: String,
-    /// In words.
+    /// The shared property in words.
     pub what: String,
     pub messages: u64,
     pub deliveries: u64,
-    /// When the oldest was received.
+    /// Time when the oldest message was received.
     #[schemars(schema_with = "schema::time")]
     pub oldest: Timestamp,
-    /// When the first of them is tried next; null: all are leased or suspended.
+    /// Time of the first next attempt; null: all deliveries are leased or suspended.
     #[schemars(schema_with = "schema::time_or_null")]
     pub due: Option<Timestamp>,
-    /// A message's network message id.
+    /// Network message id of one of the messages.
     pub example: Uuid,
-    /// Lists its deliveries.
+    /// Command that lists the deliveries of this group.
     pub command: String,
 }
 
-/// What a pass over the queue found.
+/// The result of one pass over the queue.
 #[derive(Debug)]
 pub struct Summary {
     wanted: Wanted,
     by: Option<By>,
     now: Timestamp,
     groups: HashMap<String, Group>,
-    /// Deliveries that follow each other often failed alike.
+    /// The cause of the delivery before, because neighbours often failed in the same way.
     last_cause: Option<(Failure, Cause)>,
     pub counts: Vec<QueueCount>,
 }
@@ -223,7 +223,7 @@ impl Summary {
         }
     }
 
-    /// The largest first; ages from the oldest on. `conditions` are the options that selected all of them.
+    /// Sorted by size, the largest first; ages from the oldest on. `conditions` are the options that selected all of them.
     pub fn views(&self, conditions: &[(&'static str, String)]) -> Vec<GroupView> {
         let view = |(key, group): (&str, &Group)| GroupView {
             group: key.to_owned(),
@@ -250,7 +250,7 @@ impl Summary {
         NextStep::QueueList(others.cloned().chain(own.clone()).collect())
     }
 
-    /// The largest first; ages from the oldest on.
+    /// Sorted by size, the largest first; ages from the oldest on.
     fn sorted(&self) -> Vec<(&str, &Group)> {
         let mut groups: Vec<(&str, &Group)> = self.groups.iter().map(|(key, group)| (key.as_str(), group)).collect();
         match self.by {
@@ -261,7 +261,7 @@ impl Summary {
     }
 }
 
-/// A span of ages, from `over` on and below `under`.
+/// A range of ages: at least `over` and less than `under`.
 #[derive(Clone, Copy)]
 struct Age {
     what: &'static str,

@@ -1,5 +1,5 @@
-//! Whether a rollout breaks a destination: it works under the old TLS policy and fails under the new one, or mail to it is
-//! encrypted under the old one and goes in the clear under the new one.
+//! Finds destinations that a rollout breaks: they work under the old TLS policy and fail under the new one, or their mail
+//! is encrypted under the old policy and goes in plaintext under the new one.
 
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr};
 
@@ -13,26 +13,26 @@ use trace::Event;
 
 use crate::Gathered;
 
-/// Messages that failed under the new policy: where they went is looked at.
+/// Maximum number of messages that failed under the new policy, read to find their addresses.
 const FAILING_MAX: u32 = 100;
-/// Addresses looked at, and messages of each: few enough to be nothing beside the mail.
+/// Maximum number of addresses to compare, and of messages for each. Small, so that mail is not slowed down.
 const DESTINATIONS_MAX: usize = 8;
 const MESSAGES_MAX: u32 = 300;
-/// A rollout is looked at again and again: less is left to chance than in one diagnosis.
+/// Largest accepted probability of a coincidence. Smaller than in one diagnosis, because a rollout is checked repeatedly.
 const CHANCE_MAX: f64 = 0.001;
 
-/// A rollout, as far as its effect depends on it.
+/// The facts of a rollout that its effect depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Moved<'a> {
     /// The old TLS policy.
     pub from: &'a str,
     /// The new one.
     pub to: &'a str,
-    /// Destinations whose trouble an operator has accepted.
+    /// Destinations whose findings an operator has accepted.
     pub accepted: &'a [String],
 }
 
-/// What speaks against a rollout in a connector's messages that were received since, if anything does.
+/// A finding against a rollout, from messages of a connector received since a time; `None` if there is none.
 pub async fn trouble_of<S: Store>(
     store: &S,
     rollout: &Moved<'_>,
@@ -65,18 +65,18 @@ async fn look<S: Store>(
 ) -> anyhow::Result<Option<Finding>> {
     let mut gathered = Gathered::for_findings();
     gathered.add_store_by(store, query, add).await?;
-    // As long as it takes, no other task of the node has this thread.
+    // A diagnosis takes long, so it must not block a thread of the runtime.
     let findings = tokio::task::spawn_blocking(move || diagnose(&gathered.evidence)).await?;
-    Ok(findings.into_iter().find(|finding| speaks_against(rollout, finding)))
+    Ok(findings.into_iter().find(|finding| is_against(rollout, finding)))
 }
 
-/// In words, where mail flows and only its encryption is lost.
+/// Rewrites the summary: mail flows and loses only its encryption.
 fn unencrypted(rollout: &Moved<'_>, mut finding: Finding) -> Finding {
     let Scope { destination, failed, works_with, split, .. } = &finding.scope;
     let with = works_with.as_ref().map(|with| format!(", always with {with}")).unwrap_or_default();
     let worked = split.as_ref().map_or(0, |split| split.worked);
     finding.summary = format!(
-        "mail to {destination} goes in the clear under the TLS policy {to}, since the handshake fails there ({failed} \
+        "mail to {destination} goes in plaintext under the TLS policy {to}, because the TLS handshake fails ({failed} \
          attempts, {cause}); under {from} it was encrypted ({worked} attempts{with})",
         to = rollout.to,
         from = rollout.from,
@@ -89,7 +89,7 @@ fn received(connector: &str, since: Timestamp) -> TraceQuery {
     TraceQuery { connector: Some(connector.to_owned()), since: Some(since), ..TraceQuery::default() }
 }
 
-/// Where messages wait, or were lost, that failed under the new policy, or went in the clear: the most frequent addresses.
+/// The most frequent addresses of messages that wait, bounced or went in plaintext under the new policy.
 async fn failing<S: Store>(
     store: &S,
     rollout: &Moved<'_>,
@@ -97,10 +97,10 @@ async fn failing<S: Store>(
     since: Timestamp,
 ) -> store::Result<Vec<IpAddr>> {
     let under = AttemptMatch { tls_policy: Some(rollout.to.to_owned()), ..AttemptMatch::default() };
-    let in_the_clear = AttemptMatch { tls_version: Some("none".to_owned()), ..under.clone() };
+    let in_plaintext = AttemptMatch { tls_version: Some("none".to_owned()), ..under.clone() };
     let mut counts: HashMap<IpAddr, usize> = HashMap::new();
     for (states, last_attempt) in
-        [(vec![State::Queued, State::Leased, State::Failed], under), (vec![State::Delivered], in_the_clear)]
+        [(vec![State::Queued, State::Leased, State::Failed], under), (vec![State::Delivered], in_plaintext)]
     {
         let query = TraceQuery { states: Some(states), last_attempt, limit: FAILING_MAX, ..received(connector, since) };
         for attempt in store.trace(query).await?.into_iter().filter_map(|record| record.last_attempt) {
@@ -115,7 +115,7 @@ async fn failing<S: Store>(
     Ok(addresses)
 }
 
-fn speaks_against(rollout: &Moved<'_>, finding: &Finding) -> bool {
+fn is_against(rollout: &Moved<'_>, finding: &Finding) -> bool {
     let Some(split) = &finding.scope.split else { return false };
     split.dimension == [Dimension::TlsPolicy]
         && split.p_value <= CHANCE_MAX

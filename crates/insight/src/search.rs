@@ -1,5 +1,5 @@
 //! A search of the history. The command line reads it from arguments, the HTTP API from parameters and Graph from
-//! `$filter`; what it means is said once, here.
+//! `$filter`; its meaning is defined here only.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use store::{AttemptMatch, DeliveryKey, SubjectMatch, TraceCursor, TraceQuery};
 
 use crate::{Id, Moment, Status, units::ByteSize};
 
-/// Which messages to look for. All conditions that are set must hold.
+/// Conditions of a search. All that are set must match.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Search {
     /// An address, `@domain`, `<>` for the null sender, or a pattern with `*`.
@@ -26,29 +26,29 @@ pub struct Search {
     pub since: Option<Moment>,
     /// Received before.
     pub until: Option<Moment>,
-    /// The client that sent it.
+    /// The client that sent the message.
     pub from_ip: Option<IpAddr>,
     pub size_min: Option<ByteSize>,
     pub size_max: Option<ByteSize>,
     pub connector: Option<String>,
     pub last_attempt: AttemptMatch,
-    /// Rows.
+    /// Maximum number of rows.
     pub limit: u32,
     pub after: Option<TraceCursor>,
 }
 
-/// Why a search cannot be meant.
+/// Why a search is wrong.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum SearchError {
-    #[error("the time range is reversed: --since is {since}, and --until is {until}")]
+    #[error("the time range is reversed: --since is {since}, --until is {until}; exchange them")]
     Reversed { since: Timestamp, until: Timestamp },
-    #[error("{option} '*' means every message; leave it out, or say --since with at most {WILDCARD_DAYS_MAX}d")]
+    #[error("{option} '*' matches every message; leave it out, or add --since with at most {WILDCARD_DAYS_MAX}d")]
     Everything { option: &'static str },
-    #[error("{0} is only the beginning of an id")]
+    #[error("{0} is only the beginning of an id; give the whole id")]
     PartOfId(Id),
 }
 
-/// Longer than this, a pattern that fits everything is surely a mistake.
+/// Over a longer time, a pattern that matches everything is probably a mistake.
 const WILDCARD_DAYS_MAX: i64 = 90;
 
 impl Default for Search {
@@ -74,10 +74,10 @@ impl Default for Search {
 }
 
 impl Search {
-    /// Rows where nothing is said: as many as Get-MessageTraceV2 of Exchange Online gives.
+    /// Default number of rows, the same as for Get-MessageTraceV2 of Exchange Online.
     pub const ROWS: u32 = 1000;
 
-    /// What the store is asked.
+    /// The query for the store.
     pub fn query(&self, now: Timestamp) -> Result<TraceQuery, SearchError> {
         let since = self.since.map(|since| since.timestamp(now));
         let until = self.until.map(|until| until.timestamp(now));
@@ -118,27 +118,27 @@ impl Search {
     }
 }
 
-/// A TLS version as people write it, in OpenSSL's words.
+/// Reads a TLS version as people write it; returns the name that OpenSSL uses.
 pub fn read_tls_version(text: &str) -> Result<String, String> {
     match text.to_ascii_lowercase().trim_start_matches("tls").trim_start_matches(['v', ' ']) {
         "1" | "1.0" => Ok("TLSv1".to_owned()),
         version @ ("1.1" | "1.2" | "1.3") => Ok(format!("TLSv{version}")),
         "none" => Ok("none".to_owned()),
-        _ => Err("TLS versions are 1.0, 1.1, 1.2, 1.3, and none for plaintext".to_owned()),
+        _ => Err(format!("\"{text}\" is not a TLS version; use 1.0, 1.1, 1.2, 1.3, or none for plaintext")),
     }
 }
 
-/// Where a page begins, as [`cursor_text`] writes it.
+/// Reads the start of a page as [`cursor_text`] writes it.
 pub fn read_cursor(text: &str) -> Result<TraceCursor, String> {
     let read = || {
         let (received, delivery) = text.split_once('-')?;
         let received = Timestamp::from_millisecond(received.parse().ok()?).ok()?;
         Some(TraceCursor { received, delivery: DeliveryKey(delivery.parse().ok()?) })
     };
-    read().ok_or_else(|| "take it from the last line of a page".to_owned())
+    read().ok_or_else(|| format!("\"{text}\" is not the start of a page; copy it from the end of the previous page"))
 }
 
-/// As [`read_cursor`] reads it.
+/// Writes the start of a page for [`read_cursor`].
 pub fn cursor_text(cursor: TraceCursor) -> String {
     format!("{}-{}", cursor.received.as_millisecond(), cursor.delivery.0)
 }

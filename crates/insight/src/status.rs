@@ -1,4 +1,4 @@
-//! A message's current status in the words of Exchange Online's message trace.
+//! The current status of a message, in the words of Exchange Online's message trace.
 
 use std::str::FromStr;
 
@@ -45,7 +45,7 @@ impl Status {
         }
     }
 
-    /// As options and parameters write it.
+    /// The name in options and parameters.
     pub const fn lower_case_name(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -59,18 +59,18 @@ impl Status {
         }
     }
 
-    /// What its name does not say.
+    /// A description, if the name is not enough.
     pub const fn about(self) -> Option<&'static str> {
         match self {
             Self::Delivered | Self::Pending | Self::Failed => None,
-            Self::Removed => Some("By an operator"),
-            Self::Expanded => Some("Of a list or an alias: its members got it (in files of others)"),
-            Self::Quarantined | Self::FilteredAsSpam => Some("(In files of others)"),
-            Self::GettingStatus => Some("Too new for its status to be known (in files of others)"),
+            Self::Removed => Some("Removed by an operator"),
+            Self::Expanded => Some("List or alias that was replaced by its members (only in files of other systems)"),
+            Self::Quarantined | Self::FilteredAsSpam => Some("Only in files of other systems"),
+            Self::GettingStatus => Some("Too new to have a status (only in files of other systems)"),
         }
     }
 
-    /// Other ways of writing it.
+    /// Other spellings.
     pub const fn aliases(self) -> &'static [&'static str] {
         match self {
             Self::FilteredAsSpam => &["filtered-as-spam", "filtered as spam"],
@@ -79,7 +79,7 @@ impl Status {
         }
     }
 
-    /// All states of a delivery that have this status; none where only other systems have it.
+    /// The states of a delivery that have this status; none if only other systems have the status.
     pub const fn states(self) -> &'static [State] {
         match self {
             Self::Pending => &[State::Queued, State::Leased, State::Suspended],
@@ -94,14 +94,14 @@ impl Status {
 impl FromStr for Status {
     type Err = String;
 
-    /// Case does not matter.
+    /// Upper and lower case are equal.
     fn from_str(text: &str) -> Result<Self, String> {
         let is_called = |status: &Self| {
             status.lower_case_name().eq_ignore_ascii_case(text)
                 || status.aliases().iter().any(|alias| alias.eq_ignore_ascii_case(text))
         };
         let known = || Self::ALL.map(|status| status.lower_case_name()).join(", ");
-        let fault = || format!("\"{text}\" is not a status; values are {}", known());
+        let fault = || format!("\"{text}\" is not a status; use one of {}", known());
         Self::ALL.into_iter().find(is_called).ok_or_else(fault)
     }
 }
@@ -131,7 +131,7 @@ impl From<message_trace::Status> for Status {
     }
 }
 
-/// The state's name, as in JSON.
+/// The name of a state in JSON.
 pub fn state_name(state: State) -> &'static str {
     match state {
         State::Queued => "queued",

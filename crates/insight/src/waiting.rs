@@ -1,4 +1,4 @@
-//! Why deliveries wait just now: the queue's word, the nodes' reports and the configuration, taken together.
+//! Why deliveries wait now, from the queue, the reports of the nodes and the configuration.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use trace::{Doing, Waiting};
 
 use crate::Connectors;
 
-/// What all nodes last said, and what is configured.
+/// The last reports of all nodes, and the configuration.
 pub struct WaitReasons<'a> {
     reports: Vec<NodeReport>,
     connectors: &'a dyn Connectors,
@@ -19,7 +19,7 @@ pub struct WaitReasons<'a> {
     paused: HashMap<String, Failure>,
 }
 
-/// What an older report says of connectors is no longer believed.
+/// Older reports are ignored.
 const REPORT_AGE_SECONDS_MAX: i64 = 60;
 
 impl<'a> WaitReasons<'a> {
@@ -29,7 +29,7 @@ impl<'a> WaitReasons<'a> {
         Ok(reasons)
     }
 
-    /// `None`: it is no longer in the queue.
+    /// `None`: the delivery is no longer in the queue.
     pub fn waiting(&self, record: &DeliveryRecord) -> Option<Waiting> {
         let state = match record.state {
             State::Queued => waiting::QueueState::Queued,
@@ -53,18 +53,18 @@ impl<'a> WaitReasons<'a> {
         Some(waiting::waiting(&facts, self.now))
     }
 
-    /// The original cause: how the last attempt failed, or the failure of the paused connector that it waits for.
+    /// The original cause: the failure of the last attempt, otherwise of the paused connector.
     pub fn cause<'b>(&'b self, record: &'b DeliveryRecord) -> Option<&'b Failure> {
         let paused = || self.paused.get(&record.delivery.connector).filter(|_| record.state == State::Queued);
         record.delivery.failure.as_ref().or_else(paused)
     }
 
-    /// The last failure of each connector that all nodes hold back.
+    /// The last failure of each connector that all nodes have paused.
     pub fn paused(&self) -> &HashMap<String, Failure> {
         &self.paused
     }
 
-    /// What its attempt is doing, where that has lasted for a while.
+    /// The current step of the attempt, if it has lasted for some time.
     fn doing(&self, record: &DeliveryRecord) -> Option<&Doing> {
         let node = &record.lease.as_ref()?.node;
         let report = self.reports.iter().find(|report| report.node == *node)?;
@@ -76,22 +76,22 @@ impl<'a> WaitReasons<'a> {
     fn failures_of_paused(&self) -> HashMap<String, Failure> {
         let names: HashSet<&str> =
             self.reports.iter().flat_map(|report| &report.connectors).map(|report| report.name.as_str()).collect();
-        let held_back = names.into_iter().filter(|name| self.backed_off_until(name).is_some());
+        let paused = names.into_iter().filter(|name| self.backed_off_until(name).is_some());
         let last = |name: &str| {
-            let rests = self.reports_on(name).filter_map(|report| report.backed_off.as_ref());
-            rests.max_by_key(|rest| rest.began).map(|rest| (name.to_owned(), rest.failure.clone()))
+            let pauses = self.reports_on(name).filter_map(|report| report.backed_off.as_ref());
+            pauses.max_by_key(|pause| pause.began).map(|pause| (name.to_owned(), pause.failure.clone()))
         };
-        held_back.filter_map(last).collect()
+        paused.filter_map(last).collect()
     }
 
-    /// When the first node tries it again; `None` if any node does not hold it back.
+    /// Time of the first next attempt; `None` if any node has not paused the connector.
     fn backed_off_until(&self, connector: &str) -> Option<Timestamp> {
         let until = |report: &ConnectorReport| report.backed_off.as_ref().map(|back_off| back_off.until);
         let all: Option<Vec<Timestamp>> = self.reports_on(connector).map(until).collect();
         all?.into_iter().min().filter(|until| *until > self.now)
     }
 
-    /// What the running nodes last said of that connector.
+    /// The last reports of the running nodes on this connector.
     fn reports_on(&self, name: &str) -> impl Iterator<Item = &ConnectorReport> {
         let is_fresh = |report: &&NodeReport| self.now.duration_since(report.at).as_secs() <= REPORT_AGE_SECONDS_MAX;
         let fresh = self.reports.iter().filter(is_fresh);

@@ -89,90 +89,88 @@ impl Device {
     fn about(self) -> (&'static str, &'static str, Option<&'static str>) {
         match self {
             Self::Healthy => {
-                ("healthy", "takes mail, with TLS 1.2 and 1.3 and a certificate from the lab's authority", None)
+                ("healthy", "accepts mail, with TLS 1.2 and 1.3 and a certificate from the lab's authority", None)
             }
-            Self::Rc4Only => ("rc4-only", "speaks TLS 1.0 with RC4 and nothing else", Some("no-shared-cipher")),
+            Self::Rc4Only => ("rc4-only", "supports only TLS 1.0 with RC4", Some("no-shared-cipher")),
             Self::AesThenSilence => (
                 "aes-then-silence",
-                "agrees on TLS 1.0 with AES, and never says another word",
+                "completes a handshake with TLS 1.0 and AES, then never answers",
                 Some("hang-after-handshake"),
             ),
             Self::HandshakeReset => {
                 ("handshake-reset", "resets the connection when the TLS handshake begins", Some("handshake-reset"))
             }
             Self::HandshakeSwallowed => {
-                ("handshake-swallowed", "takes the TLS handshake and never answers it", Some("handshake-timeout"))
+                ("handshake-swallowed", "accepts the TLS handshake but never answers it", Some("handshake-timeout"))
             }
             Self::StartTlsMasked => (
                 "starttls-masked",
-                "overwrites STARTTLS with XXXXXXXA, as inspecting firewalls do",
+                "overwrites STARTTLS with XXXXXXXA, as firewalls that inspect SMTP do",
                 Some("starttls-masked"),
             ),
             Self::StartTlsNotOffered => {
-                ("starttls-not-offered", "takes mail, and does not know STARTTLS", Some("starttls-not-offered"))
+                ("starttls-not-offered", "accepts mail, but does not offer STARTTLS", Some("starttls-not-offered"))
             }
             Self::StartTlsRefused => {
-                ("starttls-refused", "offers STARTTLS and refuses it with 454", Some("starttls-refused"))
+                ("starttls-refused", "offers STARTTLS but rejects it with 454", Some("starttls-refused"))
             }
             Self::Tls10Only => {
-                ("tls10-only", "speaks TLS 1.0 with AES, and no later version", Some("no-shared-tls-version"))
+                ("tls10-only", "supports TLS 1.0 with AES, but no newer version", Some("no-shared-tls-version"))
             }
             Self::CertificateExpired => {
-                ("certificate-expired", "shows a certificate that expired", Some("certificate-expired"))
+                ("certificate-expired", "has an expired certificate", Some("certificate-expired"))
             }
             Self::CertificateSelfSigned => {
-                ("certificate-self-signed", "shows a self-signed certificate", Some("certificate-untrusted"))
+                ("certificate-self-signed", "has a self-signed certificate", Some("certificate-untrusted"))
             }
             Self::CertificateWrongName => {
-                ("certificate-wrong-name", "shows a certificate for another host", Some("certificate-name-mismatch"))
+                ("certificate-wrong-name", "has a certificate for another host", Some("certificate-name-mismatch"))
             }
             Self::CertificateSha1 => {
-                ("certificate-sha1", "shows a certificate signed with SHA-1", Some("certificate-weak"))
+                ("certificate-sha1", "has a certificate signed with SHA-1", Some("certificate-weak"))
             }
             Self::ClientCertificateRequired => (
                 "client-certificate-required",
-                "demands a client certificate from the lab's authority",
+                "requires a client certificate from the lab's authority",
                 Some("client-certificate-required"),
             ),
-            Self::WeakDh => ("weak-dh", "exchanges keys by Diffie-Hellman with 512 bits", Some("weak-dh")),
-            Self::Greylisting => {
-                ("greylisting", "defers each sender and recipient at first, with 451", Some("greylisted"))
-            }
+            Self::WeakDh => ("weak-dh", "uses Diffie-Hellman with 512 bits", Some("weak-dh")),
+            Self::Greylisting => ("greylisting", "defers each new sender and recipient with 451", Some("greylisted")),
             Self::TooManyConnections => {
-                ("too-many-connections", "answers 421 above a number of connections", Some("rate-limited"))
+                ("too-many-connections", "answers 421 when it has too many connections", Some("rate-limited"))
             }
-            Self::SlowBanner => ("slow-banner", "says its banner late", Some("banner-timeout")),
-            Self::DropAfterData => ("drop-after-data", "drops the connection after the message, without a reply", None),
+            Self::SlowBanner => ("slow-banner", "sends its greeting late", Some("banner-timeout")),
+            Self::DropAfterData => ("drop-after-data", "closes the connection after the message without a reply", None),
             Self::LargeMessagesStall => (
                 "large-messages-stall",
-                "takes small messages, and falls silent within large ones",
+                "accepts small messages, but does not answer large ones",
                 Some("size-dependent-stall"),
             ),
             Self::DropBeforeBanner => (
                 "drop-before-banner",
-                "takes connections, and closes them before a word",
+                "closes connections before the greeting",
                 Some("connection-dropped-before-banner"),
             ),
             Self::StartTlsDemanded => {
-                ("starttls-demanded", "refuses mail in the clear with 530", Some("starttls-required"))
+                ("starttls-demanded", "rejects mail in plaintext with 530", Some("starttls-required"))
             }
             Self::AuthenticationDemanded => (
                 "authentication-demanded",
-                "refuses mail without authentication with 530",
+                "rejects mail without authentication with 530",
                 Some("authentication-required"),
             ),
-            Self::Overloaded => {
-                ("overloaded", "has no room left, and says so with 452", Some("destination-overloaded"))
-            }
+            Self::Overloaded => ("overloaded", "has no free space and answers 452", Some("destination-overloaded")),
             Self::BlockList => {
-                ("block-list", "refuses this client, which stands on a block list", Some("rejected-by-policy"))
+                ("block-list", "rejects this client because of a block list", Some("rejected-by-policy"))
             }
-            Self::RecipientUnknown => ("recipient-unknown", "knows none of the recipients", Some("recipient-unknown")),
-            Self::MailboxFull => ("mailbox-full", "defers mail for mailboxes that are full", Some("mailbox-full")),
+            Self::RecipientUnknown => {
+                ("recipient-unknown", "rejects all recipients as unknown", Some("recipient-unknown"))
+            }
+            Self::MailboxFull => ("mailbox-full", "defers mail because the mailbox is full", Some("mailbox-full")),
             Self::MessageTooLarge => {
-                ("message-too-large", "takes no message of more than 1,000 bytes", Some("message-too-large"))
+                ("message-too-large", "rejects messages larger than 1,000 bytes", Some("message-too-large"))
             }
-            Self::MailLoop => ("mail-loop", "finds that each message has gone in a circle", Some("mail-loop")),
+            Self::MailLoop => ("mail-loop", "rejects each message because of a mail loop", Some("mail-loop")),
         }
     }
 

@@ -25,8 +25,8 @@ use crate::{
 
 pub static FORMAT: ForeignFormat = ForeignFormat {
     name: "postfix-log",
-    why_help: "What logs of Postfix tell",
-    trace_help: "Show what logs of Postfix tell; several times",
+    why_help: "Explain a Postfix log; may be repeated",
+    trace_help: "Show messages of a Postfix log; may be repeated",
     open,
     detail: Detail::Attempts,
     server: Some("Postfix"),

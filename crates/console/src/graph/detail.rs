@@ -1,4 +1,4 @@
-//! Events in the shape of Graph's `exchangeMessageTraceDetail`.
+//! Events in the form of `exchangeMessageTraceDetail` of Graph.
 
 use std::fmt::Write;
 
@@ -17,23 +17,23 @@ use uuid::Uuid;
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Detail {
-    /// The network message id.
+    /// Network message id.
     id: Uuid,
-    /// The Message-ID field.
+    /// Message-ID header field.
     message_id: String,
     #[schemars(with = "String", extend("format" = "date-time"))]
     date_time: Timestamp,
     event: &'static str,
-    /// For people.
+    /// Text for people.
     description: String,
-    /// Always empty: no rule of the gateway acts on messages.
+    /// Always empty, because the gateway has no rules that act on messages.
     action: &'static str,
-    /// `<root><MEP Name="…" String="…"/>…</root>`, with what a message tracking log would say.
+    /// `<root><MEP Name="…" String="…"/>…</root>`, with the values of a message tracking log.
     data: String,
 }
 
 impl Detail {
-    /// `None`: it tells of another recipient, or Exchange has no event for it.
+    /// `None` if the event is about another recipient, or if Exchange has no such event.
     pub(super) fn new(record: &DeliveryRecord, event: &Event) -> Option<Self> {
         if event.recipient.as_ref().is_some_and(|recipient| *recipient != record.delivery.recipient) {
             return None;
@@ -74,14 +74,14 @@ fn describe(event: &Event, row: &Row) -> String {
         EventKind::Deferred { .. } | EventKind::HostFailed { .. } | EventKind::Failed { .. } => {
             format!("Reason: {status}")
         }
-        EventKind::Notified { .. } => "A notice was made for the sender".to_owned(),
+        EventKind::Notified { .. } => "The gateway created a notice to the sender".to_owned(),
         _ => row[Column::SourceContext].to_owned(),
     }
 }
 
-/// What a client parses as Microsoft documents it.
+/// XML that clients parse as Microsoft documents it.
 fn xml(row: &Row) -> String {
-    const TOLD: [(Column, &str); 9] = [
+    const SHOWN: [(Column, &str); 9] = [
         (Column::ClientIp, "ClientIP"),
         (Column::ClientHostname, "ClientName"),
         (Column::ServerIp, "ServerIP"),
@@ -93,7 +93,7 @@ fn xml(row: &Row) -> String {
         (Column::CustomData, "CustomData"),
     ];
     let mut xml = "<root>".to_owned();
-    for (column, name) in TOLD.into_iter().filter(|(column, _)| !row[*column].is_empty()) {
+    for (column, name) in SHOWN.into_iter().filter(|(column, _)| !row[*column].is_empty()) {
         // Writing to a String cannot fail.
         let _ = write!(xml, "<MEP Name=\"{name}\" String=\"");
         escape(&row[column], &mut xml);
@@ -109,7 +109,7 @@ fn escape(text: &str, xml: &mut String) {
             '<' => xml.push_str("&lt;"),
             '>' => xml.push_str("&gt;"),
             '"' => xml.push_str("&quot;"),
-            // XML 1.0 cannot say other control characters at all.
+            // XML 1.0 cannot express other control characters at all.
             '\t' | '\n' | '\r' => {
                 let _ = write!(xml, "&#{};", u32::from(c));
             }
@@ -119,7 +119,7 @@ fn escape(text: &str, xml: &mut String) {
     }
 }
 
-/// Of `getDetailsByRecipient(recipientAddress='…')`, with a namespace before it or not; quotes within are doubled.
+/// The address in `getDetailsByRecipient(recipientAddress='…')`, with or without a namespace; quotes in it are doubled.
 pub(super) fn recipient(call: &str) -> Option<String> {
     let (name, arguments) = call.split_once('(')?;
     let name = name.rsplit('.').next()?;
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn data_is_xml_whatever_a_server_said() {
+    fn data_is_valid_xml_for_any_reply() {
         let mut row = Row::default();
         row.set(Column::RecipientStatus, "451 <a> & \"b\"\r\n\u{1}\u{202e}");
         let expected = "<root><MEP Name=\"RecipientStatus\" String=\"451 &lt;a&gt; &amp; &quot;b&quot;&#13;&#10;\u{fffd}\u{fffd}\"/></root>";

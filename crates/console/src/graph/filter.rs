@@ -1,18 +1,18 @@
-//! OData's `$filter`, as far as Graph takes it for message traces: `eq` on the addresses, ids and status, `ge` and `le`
-//! on the time, three functions on the subject; joined by `and`.
+//! OData's `$filter`, as Graph supports it for message traces: `eq` on addresses, ids and status, `ge` and `le` on the
+//! time, three functions on the subject; joined by `and`.
 //!
-//! Invariant: what is not understood is refused. Graph ignores `or`, and whoever believes its answer is misled.
+//! Invariant: an unsupported part is an error. Graph ignores `or`, which gives misleading answers.
 
 use insight::{Moment, Search, Status};
 use jiff::{SignedDuration, Timestamp};
 use store::SubjectMatch;
 use uuid::Uuid;
 
-/// Graph searches at most so many days at once, and so many back.
+/// Graph searches at most 10 days at once and at most 90 days back.
 const SPAN_MAX: SignedDuration = SignedDuration::from_hours(10 * 24);
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// What may be asked for, and how.
+/// Fields and their operators.
 const FIELDS: [(&str, &str); 9] = [
     ("fromIP", "eq"),
     ("id", "eq"),
@@ -25,7 +25,7 @@ const FIELDS: [(&str, &str); 9] = [
     ("toIP", "eq"),
 ];
 
-/// A filter that was read.
+/// A parsed filter.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Filter {
     search: Search,
@@ -34,7 +34,7 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// An error says what is wrong, for people.
+    /// The error is a text for people.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut filter = Self::default();
         if !text.trim().is_empty() {
@@ -59,7 +59,7 @@ impl Filter {
             return Err("receivedDateTime needs both ge and le".to_owned());
         };
         if ge > le {
-            return Err(format!("the time range is reversed: from {ge} to {le}"));
+            return Err(format!("the time range is reversed: from {ge} to {le}; exchange ge and le"));
         }
         if le.duration_since(ge) > SPAN_MAX {
             return Err("receivedDateTime may span at most 10 days".to_owned());
@@ -67,21 +67,21 @@ impl Filter {
         if now.duration_since(ge) > AGE_MAX {
             return Err("receivedDateTime may begin at most 90 days ago".to_owned());
         }
-        // `until` is not part of the range, and times are kept in milliseconds.
+        // The range of a search excludes `until`, and times have milliseconds.
         let until = le.saturating_add(SignedDuration::from_millis(1)).map_err(|error| error.to_string())?;
         Ok(Search { since: Some(Moment::At(ge)), until: Some(Moment::At(until)), ..self.search })
     }
 
     fn equal(&mut self, field: &str, value: &str) -> Result<(), String> {
         let search = &mut self.search;
-        let ip = || value.parse().map_err(|_| format!("\"{value}\" is no IP address"));
+        let ip = || value.parse().map_err(|_| format!("\"{value}\" is not an IP address"));
         match field.to_ascii_lowercase().as_str() {
-            // Graph compares the whole address: patterns are for the other API.
+            // Graph compares whole addresses; only the other API supports patterns.
             "senderaddress" => set(&mut search.sender, address(value)?, field),
             "recipientaddress" => set(&mut search.recipient, address(value)?, field),
             "messageid" => set(&mut search.message_id, value.to_owned(), field),
             "id" => {
-                let id: Uuid = value.parse().map_err(|_| format!("\"{value}\" is no id of a message"))?;
+                let id: Uuid = value.parse().map_err(|_| format!("\"{value}\" is not a network message id"))?;
                 let id = id.into();
                 set(&mut search.message, id, field)
             }
@@ -94,16 +94,16 @@ impl Filter {
 
     fn status(&mut self, value: &str) -> Result<(), String> {
         let statuses = match value.to_ascii_lowercase().as_str() {
-            // Graph has no word for what an operator removed.
+            // Graph has no status for messages that an operator removed.
             "failed" => vec![Status::Failed, Status::Removed],
             "delivered" => vec![Status::Delivered],
             "pending" => vec![Status::Pending],
             "quarantined" => vec![Status::Quarantined],
             "filteredasspam" => vec![Status::FilteredAsSpam],
             "expanded" => vec![Status::Expanded],
-            // No mail of this gateway is ever recalled, nor too new for its status.
+            // Messages of this gateway never have these statuses.
             "gettingstatus" | "recalled" => vec![Status::GettingStatus],
-            _ => return Err(format!("\"{value}\" is no status; delivered, pending and failed are")),
+            _ => return Err(format!("\"{value}\" is not a status; use delivered, pending or failed")),
         };
         if !self.search.status.is_empty() {
             return Err(twice("status"));
@@ -116,7 +116,8 @@ impl Filter {
         if !field.eq_ignore_ascii_case("receivedDateTime") {
             return Err(no_such(field, operator));
         }
-        let time = value.parse().map_err(|_| format!("\"{value}\" is no time such as 2026-07-30T08:00:00Z"))?;
+        let time =
+            value.parse().map_err(|_| format!("\"{value}\" is not a time; use a form such as 2026-07-30T08:00:00Z"))?;
         set(if operator == "ge" { &mut self.ge } else { &mut self.le }, time, &format!("{field} {operator}"))
     }
 
@@ -142,26 +143,26 @@ fn set<T>(place: &mut Option<T>, value: T, field: &str) -> Result<(), String> {
 }
 
 fn twice(field: &str) -> String {
-    format!("{field} is there twice; it may have one value")
+    format!("{field} is there twice; give it once")
 }
 
-/// Every field with what it takes, for people.
+/// Every field with its operators, for people.
 pub(super) fn fields() -> String {
-    FIELDS.map(|(name, takes)| format!("{name} ({takes})")).join(", ")
+    FIELDS.map(|(name, operators)| format!("{name} ({operators})")).join(", ")
 }
 
 fn no_such(field: &str, operator: &str) -> String {
-    format!("{operator} on \"{field}\" is not supported; fields are {}", fields())
+    format!("{operator} on \"{field}\" is not supported; supported fields are {}", fields())
 }
 
 fn address(value: &str) -> Result<String, String> {
     if value.contains('*') || value.starts_with('@') {
-        return Err(format!("\"{value}\" is no address; patterns are for /api/v1/message-traces"));
+        return Err(format!("\"{value}\" is not an address; for patterns use /api/v1/message-traces"));
     }
     Ok(value.to_owned())
 }
 
-/// Parentheses within each other.
+/// Maximum depth of nested parentheses.
 const DEPTH_MAX: u32 = 16;
 
 struct Reader<'a> {
@@ -176,7 +177,7 @@ impl<'a> Reader<'a> {
             let before = self.rest;
             match self.word().to_ascii_lowercase().as_str() {
                 "and" => {}
-                "or" | "not" => return Err("or and not are not supported; join clauses by and".to_owned()),
+                "or" | "not" => return Err("or and not are not supported; join clauses with and".to_owned()),
                 _ => {
                     self.rest = before;
                     return Ok(());
@@ -198,7 +199,7 @@ impl<'a> Reader<'a> {
         let word = self.word();
         match word.to_ascii_lowercase().as_str() {
             "" => Err(format!("a field is missing before \"{}\"", self.rest)),
-            "or" | "not" => Err("or and not are not supported; join clauses by and".to_owned()),
+            "or" | "not" => Err("or and not are not supported; join clauses with and".to_owned()),
             function @ ("contains" | "startswith" | "endswith") => {
                 self.expect('(')?;
                 let field = self.word();
@@ -242,7 +243,7 @@ impl<'a> Reader<'a> {
         word
     }
 
-    /// Text in single quotes, one within it doubled; or a bare time, id or name.
+    /// A text in single quotes, in which a quote is doubled; or a time, id or name without quotes.
     fn literal(&mut self) -> Result<String, String> {
         if !self.take('\'') {
             let word = self.word();
@@ -271,7 +272,11 @@ impl<'a> Reader<'a> {
 
     fn end(&mut self) -> Result<(), String> {
         self.space();
-        if self.rest.is_empty() { Ok(()) } else { Err(format!("\"{}\" is not understood", self.rest)) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("\"{}\" is not recognised; remove it, or join clauses with and", self.rest))
+        }
     }
 }
 
@@ -289,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn graph_s_own_filters_are_understood() {
+    fn filters_of_graph_are_read() {
         let found = read(&format!("{TIMES} and senderAddress eq 'o''neil@a.test' and Status EQ 'Delivered'")).unwrap();
         assert_eq!(found.sender.as_deref(), Some("o'neil@a.test"));
         assert_eq!(found.states, Some(vec![State::Delivered]));
@@ -302,23 +307,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_never_ignored() {
+    fn unsupported_filters_are_never_ignored() {
         for (text, expected) in [
             ("size eq 3", "eq on \"size\""),
-            ("status eq 'lost'", "no status"),
+            ("status eq 'lost'", "is not a status"),
             ("status eq 'failed' or status eq 'pending'", "or and not"),
             ("not status eq 'failed'", "or and not"),
             ("status eq 'failed' and status eq 'pending'", "twice"),
-            ("senderAddress eq '*'", "no address"),
-            ("fromIP eq 'x'", "no IP"),
+            ("senderAddress eq '*'", "is not an address"),
+            ("fromIP eq 'x'", "is not an IP address"),
             ("subject eq 'a'", "eq on \"subject\""),
             ("contains(senderAddress,'a')", "contains on"),
             ("senderAddress eq 'a", "' is missing"),
             ("senderAddress eq", "a value is missing"),
             ("(status eq 'failed'", "\")\" is missing"),
-            ("status eq 'failed' x", "not understood"),
+            ("status eq 'failed' x", "not recognised"),
             ("eq 'failed'", "on \"eq\""),
-            ("receivedDateTime ge yesterday", "no time"),
+            ("receivedDateTime ge yesterday", "is not a time"),
             ("receivedDateTime le 2026-11-20T00:00:00Z", "both"),
             ("receivedDateTime ge 2026-11-21T00:00:00Z and receivedDateTime le 2026-11-20T00:00:00Z", "reversed"),
             ("receivedDateTime ge 2026-11-01T00:00:00Z and receivedDateTime le 2026-11-20T00:00:00Z", "10 days"),

@@ -1,5 +1,5 @@
-//! Message traces in the shape of Microsoft Graph (v1.0, `exchangeMessageTrace`), so that scripts written for Exchange
-//! Online run against Gatepost with another base address.
+//! Message traces in the form of Microsoft Graph (v1.0, `exchangeMessageTrace`), so that scripts written for Exchange
+//! Online work with Gatepost after a change of the base address.
 //!
 //! <https://learn.microsoft.com/en-us/graph/api/messagetracingroot-list-messagetraces>
 
@@ -30,26 +30,26 @@ use node::Node;
 
 use filter::Filter;
 
-/// What a page has when `$top` does not say.
+/// Number of rows of a page without `$top`.
 const ROWS: u32 = 1000;
-/// How far back a search goes that names no time.
+/// Time range of a search without a time.
 const DEFAULT_WINDOW: SignedDuration = SignedDuration::from_hours(48);
 
-/// One message for one recipient: the resource `exchangeMessageTrace`.
+/// One message for one recipient: the resource `exchangeMessageTrace` of Graph.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MessageTrace<'a> {
-    /// The network message id.
+    /// Network message id.
     id: Uuid,
     sender_address: &'a str,
     recipient_address: &'a str,
-    /// The Message-ID field.
+    /// Message-ID header field.
     message_id: String,
     #[schemars(with = "String", extend("format" = "date-time"))]
     received_date_time: Timestamp,
     subject: &'a str,
     status: &'static str,
-    /// In bytes.
+    /// Size in bytes.
     size: i32,
     #[serde(rename = "fromIP")]
     from_ip: Option<String>,
@@ -71,7 +71,7 @@ impl<'a> From<&'a DeliveryRecord> for MessageTrace<'a> {
             status: match Status::from(record.state) {
                 Status::Delivered => "delivered",
                 Status::Pending => "pending",
-                // Graph has no word for what an operator removed.
+                // Graph has no status for messages that an operator removed.
                 Status::Failed | Status::Removed => "failed",
                 Status::Expanded => "expanded",
                 Status::Quarantined => "quarantined",
@@ -89,7 +89,7 @@ impl<'a> From<&'a DeliveryRecord> for MessageTrace<'a> {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Collection<T> {
     value: Vec<T>,
-    /// Address of the next page; absent on the last.
+    /// Address of the next page; absent on the last page.
     #[serde(rename = "@odata.nextLink", skip_serializing_if = "Option::is_none")]
     next_link: Option<String>,
 }
@@ -115,10 +115,10 @@ pub fn read_filter(text: &str, now: Timestamp) -> Result<Search, String> {
     Filter::parse(text)?.search(now)
 }
 
-/// What a request asks for.
+/// A parsed request.
 #[derive(Debug)]
 struct Asked {
-    /// With the time range, where it was the default: the next page must have the same.
+    /// Contains the time range even if it is the default, because the next page must have the same range.
     filter: String,
     top: u32,
     query: TraceQuery,
@@ -132,17 +132,20 @@ impl Asked {
                 "$filter" => filter = value.into_owned(),
                 "$top" => {
                     let number = value.parse().ok().filter(|top| (1..=ROWS_MAX).contains(top));
-                    top = number.ok_or_else(|| ApiError::bad_request(format!("$top is from 1 to {ROWS_MAX}")))?;
+                    top = number
+                        .ok_or_else(|| ApiError::bad_request(format!("$top must be a number from 1 to {ROWS_MAX}")))?;
                 }
                 "$skiptoken" => {
                     let cursor = read_cursor(&value);
-                    after = Some(cursor.map_err(|_| ApiError::bad_request("$skiptoken is not one of this API"))?);
+                    after = Some(cursor.map_err(|_| {
+                        ApiError::bad_request("$skiptoken is not from this API; follow @odata.nextLink")
+                    })?);
                 }
                 name if name.starts_with('$') => {
-                    let message = format!("{name} is not supported; $filter, $top and $skiptoken are");
+                    let message = format!("{name} is not supported; use $filter, $top and $skiptoken only");
                     return Err(ApiError::bad_request(message));
                 }
-                // As OData has it, what does not begin with $ is the client's own.
+                // In OData, parameters without $ belong to the client.
                 _ => {}
             }
         }
@@ -158,7 +161,7 @@ impl Asked {
     }
 }
 
-/// Absolute, as clients follow it; the host is what the client called this node.
+/// An absolute address, because clients follow it; the host is the name that the client used for this node.
 fn next_link(uri: &Uri, headers: &HeaderMap, connection: &Connection, asked: &Asked, next: &str) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let is_tls = connection.is_tls || text("x-forwarded-proto") == Some("https");
@@ -177,10 +180,9 @@ pub(super) async fn details(
     Path((id, call)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
     let id = message_id(&id)?;
-    let recipient = detail::recipient(&call).ok_or_else(|| {
-        ApiError::not_found("there is getDetailsByRecipient(recipientAddress='…') here, and nothing else")
-    })?;
-    let no_message = || ApiError::not_found(format!("no message {id} for {recipient}"));
+    let recipient = detail::recipient(&call)
+        .ok_or_else(|| ApiError::not_found("no such call; use getDetailsByRecipient(recipientAddress='…')"))?;
+    let no_message = || ApiError::not_found(format!("there is no message {id} for {recipient}"));
     let record = node.store.message(id).await?.ok_or_else(no_message)?;
     let is_meant = |delivery: &&DeliveryRecord| delivery.delivery.recipient.as_str().eq_ignore_ascii_case(&recipient);
     let delivery = record.deliveries.iter().find(is_meant).ok_or_else(no_message)?;
@@ -189,9 +191,9 @@ pub(super) async fn details(
     Ok(Json(Collection { value, next_link: None }).into_response())
 }
 
-/// For OpenAPI: the fields of `$filter`, and what they take.
+/// The description of `$filter` for OpenAPI: the fields and their operators.
 pub(super) fn filter_help() -> String {
-    format!("OData, clauses joined by `and`: {}. Without receivedDateTime: the last 48 hours.", filter::fields())
+    format!("OData clauses, joined with `and`: {}. Without receivedDateTime: the last 48 hours.", filter::fields())
 }
 
 #[cfg(test)]
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_refused() {
+    fn unsupported_parameters_are_errors() {
         for query in ["$top=0", "$top=5001", "$top=x", "$skiptoken=x", "$orderby=size", "$filter=x"] {
             assert!(Asked::read(query, now()).is_err(), "{query}");
         }

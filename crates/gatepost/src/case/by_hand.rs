@@ -1,4 +1,4 @@
-//! One device and one message, started by hand: what you need to try a gateway out.
+//! One device and one message, started by hand, to test a gateway.
 
 use std::{io::Write, net::SocketAddr, thread, time::Duration};
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use lab::{Device, Message, Options, Server};
 use trace::NextStep;
 
-/// How often new messages are looked for.
+/// Interval between two looks for new messages.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// `gatepost case device`: runs until it is interrupted.
@@ -47,7 +47,8 @@ pub(crate) fn send(server: SocketAddr, sender: &str, recipient: &str, out: &mut 
         now.strftime("%a, %d %b %Y %H:%M:%S +0000"),
         now.as_nanosecond(),
     );
-    lab::send(server, sender, recipient, &content).with_context(|| format!("{server} did not accept the message"))?;
+    lab::send(server, sender, recipient, &content)
+        .with_context(|| format!("failed to send the message to {server}"))?;
     writeln!(out, "{server} accepted the message. Next step: {}", NextStep::TraceRecipient(recipient.to_owned()))?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A case beside itself: with a rollout that goes on whatever happens, and with one that defends itself.
+//! Compares two runs of a case: with [rollout] self_defence off and on.
 
 use std::{io::Write, path::Path, time::Duration};
 
@@ -15,8 +15,8 @@ pub(crate) struct Comparison {
     pub defended: Report,
 }
 
-/// Longest curve of the queue, in characters.
-const CURVE_MAX: usize = 40;
+/// Longest curve of the queue, in characters; two of them fit next to the titles at 80 columns.
+const CURVE_MAX: usize = 20;
 
 impl Comparison {
     pub(crate) fn json(&self, kept: [Option<&Path>; 2]) -> serde_json::Value {
@@ -25,16 +25,17 @@ impl Comparison {
 
     pub(crate) fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
         let scenario = &self.plain.scenario;
-        writeln!(out, "{}: {}\nDestination: {}\n", scenario.name, scenario.story, self.plain.destination)?;
+        paragraph(&format!("{}: {}", scenario.name, scenario.story), "", screen, out)?;
+        writeln!(out, "Destination: {}\n", self.plain.destination)?;
         const COLUMNS: [Column; 3] =
-            [Column::whole(""), Column::whole("THE ROLLOUT GOES ON"), Column::whole("IT DEFENDS ITSELF")];
+            [Column::whole(""), Column::whole("SELF-DEFENCE OFF"), Column::whole("SELF-DEFENCE ON")];
         Table::new(&COLUMNS, screen).write(&self.rows(), out)?;
         match self.defended.halted.as_ref().and_then(|halted| halted.rollout.halted.as_deref()) {
             Some(reason) => {
-                writeln!(out, "\nWhy it halted:")?;
-                paragraph(&format!("{reason}."), "  ", screen, out)?;
+                writeln!(out, "\nWhy the rollout halted:")?;
+                paragraph(&insight::sentence(reason), "  ", screen, out)?;
             }
-            None => writeln!(out, "\nIt did not halt: nothing that it saw spoke against it.")?,
+            None => writeln!(out, "\nThe rollout did not halt: no destination failed because of it.")?,
         }
         Ok(())
     }
@@ -43,24 +44,24 @@ impl Comparison {
         let both = [&self.plain, &self.defended];
         let most = both.iter().map(|report| report.most_queued).max().unwrap_or(0);
         let step = both.iter().map(|report| report.queue.len()).max().unwrap_or(0).div_ceil(CURVE_MAX);
-        let row = |title: &str, tell: &dyn Fn(&Report) -> String| {
-            vec![Cell::new(title), Cell::new(tell(&self.plain)), Cell::new(tell(&self.defended))]
+        let row = |title: &str, value: &dyn Fn(&Report) -> String| {
+            vec![Cell::new(title), Cell::new(value(&self.plain)), Cell::new(value(&self.defended))]
         };
         vec![
-            row("the queue over time", &|report| queue_length::draw(&report.queue, most, step)),
-            row("the most that was queued", &|report| report.most_queued.to_string()),
+            row("queue over time", &|report| queue_length::draw(&report.queue, most, step)),
+            row("maximum queue length", &|report| report.most_queued.to_string()),
             row("queued at the repair", &|report| report.queued_at_repair.to_string()),
-            row("late: deferred at least once", &|report| {
+            row("messages deferred at least once", &|report| {
                 format!("{} of {}", report.tally.ways.iter().filter(|way| way.tries > 1).count(), report.tally.taken)
             }),
-            row("the longest wait", &|report| {
+            row("longest wait", &|report| {
                 let longest = report.tally.ways.iter().map(|way| way.waited).max().unwrap_or_default();
-                format!("{}, which is {}", tenths(longest), report.scaled(longest))
+                format!("{} (scaled: {})", tenths(longest), report.scaled(longest))
             }),
-            row("attempts that failed", &|report| {
+            row("failed attempts", &|report| {
                 report.tally.attempts.values().map(|attempts| attempts.failed).sum::<u64>().to_string()
             }),
-            row("the rollout halted", &|report| match &report.halted {
+            row("rollout halted", &|report| match &report.halted {
                 Some(halted) => format!("after {}, {} messages", tenths(halted.after), halted.taken),
                 None => "never".to_owned(),
             }),

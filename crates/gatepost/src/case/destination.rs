@@ -1,4 +1,4 @@
-//! The server at the other end of a case, and its repair.
+//! The destination of a case, and its repair.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
@@ -13,21 +13,21 @@ pub(crate) enum Destination {
 }
 
 impl Destination {
-    /// Starts it; `folder` is the case's.
+    /// Starts the destination; `folder` is the folder of the case.
     pub(crate) fn start(scenario: &Scenario, folder: &Path) -> anyhow::Result<Self> {
         if scenario.foreign
             && let Some(exim) = start_exim(folder)?
         {
             return Ok(exim);
         }
-        // Certificates are for a name, and this one leads here on every machine.
+        // A certificate needs a host name, and localhost resolves to this machine everywhere.
         let options = Options { host_name: "localhost".to_owned(), connections_max: 0, ..Options::default() };
         let server = Server::start(scenario.device, options).context("failed to start the faulty device")?;
         fs::write(folder.join("authority.pem"), server.authority_pem())?;
         Ok(Self::Device(server))
     }
 
-    /// As a connector's host.
+    /// The host, as a connector names it.
     pub(crate) fn host(&self) -> String {
         match self {
             Self::Exim(exim) => exim.address().to_string(),
@@ -35,32 +35,32 @@ impl Destination {
         }
     }
 
-    /// What it is, for people.
+    /// A description for people.
     pub(crate) fn is(&self) -> String {
         match self {
-            Self::Exim(_) => "Exim with GnuTLS, set to TLS 1.0 with RC4 only".to_owned(),
+            Self::Exim(_) => "Exim with GnuTLS, limited to TLS 1.0 with RC4".to_owned(),
             Self::Device(server) => format!("the lab's device {}", server.device().name()),
         }
     }
 
     pub(crate) fn repair(&mut self, repaired: Device) -> anyhow::Result<()> {
         match self {
-            Self::Exim(exim) => exim.restart_without_tls().context("failed to start Exim anew")?,
+            Self::Exim(exim) => exim.restart_without_tls().context("failed to restart Exim")?,
             Self::Device(server) => server.become_device(repaired).context("failed to repair the device")?,
         }
         Ok(())
     }
 }
 
-/// `None` where this machine has no Exim that would do.
+/// `None` if this machine has no suitable Exim.
 fn start_exim(folder: &Path) -> anyhow::Result<Option<Destination>> {
     let program = std::env::current_exe()?;
-    // Beside the binary as cargo builds it, ./test unpacks foreign servers.
+    // ./test unpacks foreign servers next to the folder in which cargo builds the binary.
     let unpacked = program.parent().and_then(Path::parent).map(|target| target.join("peers/root"));
     let Some(peers) = Exim::find(&unpacked.unwrap_or_default()) else { return Ok(None) };
     let folder = folder.join("exim");
     fs::create_dir(&folder)?;
-    // Exim becomes a user of its own.
+    // Exim changes to its own user, who must be able to read the folder.
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
     let exim = Exim::start_with_rc4_only(peers, &folder).context("failed to start Exim as the destination")?;
     Ok(Some(Destination::Exim(Box::new(exim))))

@@ -1,4 +1,4 @@
-//! Nodes on one store, in this process.
+//! The nodes of a case: on one store, in this process.
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
@@ -18,11 +18,11 @@ pub(crate) struct Fleet {
     nodes: Vec<Running>,
 }
 
-/// A plan is followed within a second or two; a machine that is busy may need longer.
+/// Nodes follow a plan within two seconds; a busy machine may need longer.
 const PLAN_PATIENCE: Duration = Duration::from_secs(15);
 
 impl Fleet {
-    /// Nodes `mx1`, `mx2` and so on, whose connector leads to `host`. Their configurations and data are in `folder`.
+    /// Starts nodes `mx1`, `mx2` and so on with a connector to `host`. Their configurations and data are in `folder`.
     pub(crate) async fn start(scenario: &Scenario, host: &str, folder: &Path) -> anyhow::Result<Self> {
         let store = Backend::open(&folder.join("data"), "case")?;
         let mut fleet = Self { store, nodes: Vec::new() };
@@ -36,7 +36,7 @@ impl Fleet {
                 Running::start(Config::load(&file)?, fleet.store.clone(), &own, console::Listeners::start).await;
             fleet.nodes.push(running.with_context(|| format!("failed to start node {name}"))?);
         }
-        // What the commands read when they are told nothing else.
+        // The configuration that commands read by default.
         fs::copy(folder.join("mx1.toml"), folder.join("gatepost.toml"))?;
         if let Some((from, to, percent)) = scenario.rollout {
             fleet.roll_out(from, to, percent).await?;
@@ -59,7 +59,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Where the nodes take mail.
+    /// Addresses on which the nodes accept mail.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.nodes.iter().flat_map(|node| node.addresses.iter().copied()).collect()
     }
@@ -75,15 +75,14 @@ impl Fleet {
 fn configuration(scenario: &Scenario, name: &str, host: &str) -> String {
     let Scenario { retry, connector, defended, .. } = scenario;
     format!(
-        "# Made by gatepost case run {case}.\n\n\
+        "# Created by gatepost case run {case}.\n\n\
          [node]\nname = \"{name}\"\nhostname = \"{name}.gateway.test\"\n\n\
          [inbound]\nlisten = [\"127.0.0.1:0\"]\n\n\
-         # The place that it has in a case anyway: what a report of why quotes from.\n\
+         # The folder that a case uses anyway. Named here so that reports of why quote from it.\n\
          [protocol_log]\nfolder = \"{name}/protocol-log\"\n\n\
          [[accepted_domain]]\nname = \"onprem.test\"\nconnector = \"onprem\"\n\n\
          [[connector]]\nname = \"onprem\"\nhosts = [\"{host}\"]\n{connector}\
-         # Short, as everything here. Nothing is held back from a node that fails: retries are left to luck, or to\n\
-         # self-defence.\n\
+         # All waits are short in a case. Back-off is too short to keep mail from a node that fails.\n\
          timeouts = {{ banner = \"1s\", ehlo = \"1s\", starttls = \"1s\", content = \"2s\", end_of_data = \"2s\" }}\n\n\
          [retry]\nschedule = [\"{retry}ms\"]\nexpire = \"1h\"\ndelay_notice = \"never\"\n\
          back_off_first = \"100ms\"\nback_off_max = \"100ms\"\n\n\

@@ -1,5 +1,5 @@
-//! Cases: a fleet of nodes, a destination that fails, mail, a repair, and what came of it. All of it is real: nodes,
-//! store, servers, TLS. Only waits are short.
+//! Cases: a fleet of nodes, a destination that fails, mail, a repair, and a report. Nodes, store, servers and TLS are real;
+//! only waits are shorter.
 //!
 //! ```text
 //!   Scenario ──> Fleet (nodes on one store) ──mail──> Destination ──repaired──> queue drains ──> Report
@@ -47,12 +47,8 @@ pub(crate) fn list(format: Format, screen: &Screen, out: &mut dyn Write) -> anyh
         writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "cases": cases }))?)?;
         return Ok(());
     }
-    const COLUMNS: [Column; 4] = [
-        Column::whole("CASE"),
-        Column::number("NODES"),
-        Column::number("MESSAGES"),
-        Column::wrapped("WHAT HAPPENS", 20),
-    ];
+    const COLUMNS: [Column; 4] =
+        [Column::whole("CASE"), Column::number("NODES"), Column::number("MESSAGES"), Column::wrapped("STORY", 20)];
     let row = |scenario: &Scenario| {
         vec![
             Cell::new(&scenario.name),
@@ -82,13 +78,13 @@ pub(crate) async fn run(
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report.json(folder.kept()))?)?,
         Format::Table => {
             report.write(screen, out)?;
-            folder.tell(out)?;
+            folder.print_next_steps(out)?;
         }
     }
     Ok(())
 }
 
-/// `gatepost case run NAME --defended`: the same beside a rollout that defends itself.
+/// `gatepost case run NAME --defended`: plays the case again with self-defence, and compares both.
 pub(crate) async fn run_defended(
     name: &str,
     keep: bool,
@@ -104,7 +100,7 @@ pub(crate) async fn run_defended(
     for (scenario, folder) in [plain, defended].iter().zip(&mut folders) {
         reports.push(play_one(scenario, folder, screen).await?);
     }
-    let [plain, defended] = <[_; 2]>::try_from(reports).map_err(|_| anyhow::anyhow!("a case was not played"))?;
+    let [plain, defended] = <[_; 2]>::try_from(reports).map_err(|_| anyhow::anyhow!("failed to play both cases"))?;
     let comparison = comparison::Comparison { plain, defended };
     match format {
         Format::Json => {
@@ -113,7 +109,7 @@ pub(crate) async fn run_defended(
         }
         Format::Table => {
             comparison.write(screen, out)?;
-            folders[1].tell(out)?;
+            folders[1].print_next_steps(out)?;
         }
     }
     Ok(())
@@ -127,7 +123,7 @@ async fn play_one(scenario: &Scenario, folder: &mut play::Folder, screen: &Scree
     result.map_err(|error| folder.keep_after(error))
 }
 
-/// Plays every case, and shows which cause was named for which.
+/// Plays every case and shows the cause that Gatepost found for each.
 async fn run_all(format: Format, screen: &Screen, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     let log = play::Folder::new("all", false)?;
     play::log_to(&log.path().join("gatepost.log"))?;

@@ -1,4 +1,4 @@
-//! Plays a case from its beginning to an empty queue.
+//! Plays a case from the start until the queue is empty.
 
 use std::{
     fs,
@@ -30,10 +30,10 @@ use crate::cli::Screen;
 
 /// How often the store is read.
 const TICK: Duration = Duration::from_millis(500);
-/// A queue that is not empty after so many retries will not be.
+/// If the queue is not empty after this many retries, the case has failed.
 const DRAIN_RETRIES_MAX: u32 = 20;
 
-/// Where a case keeps its data.
+/// The folder with the data of a case.
 pub(crate) struct Folder {
     path: PathBuf,
     keep: bool,
@@ -55,19 +55,19 @@ impl Folder {
         self.keep.then_some(&self.path)
     }
 
-    /// What went wrong is in the nodes' log.
+    /// Keeps the folder after an error, because the log of the nodes shows what went wrong.
     pub(crate) fn keep_after(&mut self, error: anyhow::Error) -> anyhow::Error {
         self.keep = true;
-        error.context(format!("the case did not come to its end; its data and log are in {}", self.path.display()))
+        error.context(format!("failed to finish the case; its data and log are in {}", self.path.display()))
     }
 
-    /// How to look at what was kept.
-    pub(crate) fn tell(&self, out: &mut dyn Write) -> std::io::Result<()> {
+    /// Prints how to look at the kept data.
+    pub(crate) fn print_next_steps(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let Some(path) = self.kept() else {
-            return writeln!(out, "\nTo look at it with trace and queue, run it with --keep.");
+            return writeln!(out, "\nTo look at the case with trace and queue, run it with --keep.");
         };
         let config = path.join("gatepost.toml");
-        writeln!(out, "\nKept in {}. Look at it:", path.display())?;
+        writeln!(out, "\nThe data is kept in {}. To look at it:", path.display())?;
         writeln!(out, "  export GATEPOST_CONFIG={}", config.display())?;
         for step in
             [NextStep::QueueListBy("cause"), NextStep::TraceNewest(5), NextStep::PolicyLedger, NextStep::RolloutStatus]
@@ -86,7 +86,7 @@ impl Drop for Folder {
     }
 }
 
-/// The nodes' own log goes to a file: the screen is for the case.
+/// Writes the log of the nodes to a file, because the screen shows the case.
 pub(crate) fn log_to(file: &Path) -> anyhow::Result<()> {
     let file = fs::File::create(file)?;
     let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::sync::Mutex::new(file));
@@ -112,14 +112,14 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
     gathered.add_store(&fleet.store, TraceQuery { limit: u32::MAX, ..TraceQuery::default() }).await?;
     let mut findings = diagnosis::explain(&gathered.evidence);
     if let Some(first) = findings.first_mut() {
-        play.view.say(&format!("named, before anything is repaired: {}", first.finding.summary));
+        play.view.say(&format!("finding before the repair: {}", first.finding.summary));
         play.put_to_the_test(first, folder).await?;
     }
-    play.view.say(&format!("{} queued: the destination is repaired", before.queued));
+    play.view.say(&format!("{} queued; repairing the destination", before.queued));
     let repair_began = Timestamp::now();
     tokio::task::block_in_place(|| destination.repair(scenario.repaired))?;
     play.repair = Some(Repair { began: repair_began, ended: Timestamp::now() });
-    play.view.say("repaired; what waits goes with its next retry");
+    play.view.say("repaired; each waiting message goes with its next retry");
     let began = Instant::now();
     let tally = play.watch_until_empty().await?;
     let drained = began.elapsed();
@@ -143,12 +143,14 @@ fn introduce(scenario: &Scenario, destination: &Destination, view: &mut View) {
     let Scenario { nodes, messages, retry, .. } = scenario;
     view.say(&format!("{nodes} nodes on one store; the destination is {}", destination.is()));
     if let Some((from, to, percent)) = scenario.rollout {
-        let defended = if scenario.defended { ", and the rollout defends itself" } else { "" };
-        view.say(&format!("rollout: {percent} % of the nodes go from the TLS policy \"{from}\" to \"{to}\"{defended}"));
+        let defended = if scenario.defended { ", with [rollout] self_defence on" } else { "" };
+        view.say(&format!(
+            "rollout: {percent}% of the nodes move from the TLS policy \"{from}\" to \"{to}\"{defended}"
+        ));
     }
     let shortened = STORY_RETRY.as_secs_f64() / retry.as_secs_f64();
     view.say(&format!(
-        "{messages} messages come in; a deferred one is tried again after {} s instead of 15 minutes ({shortened:.0} times as fast)",
+        "{messages} messages arrive; retry after {} s instead of 15 minutes ({shortened:.0} times as fast)",
         retry.as_secs_f64()
     ));
 }
@@ -160,14 +162,14 @@ struct Play<'a> {
     fleet: &'a Fleet,
     view: &'a mut View,
     began: Instant,
-    /// Its length at each look.
+    /// Length of the queue at each reading.
     queue: Vec<usize>,
     halted: Option<Halted>,
     repair: Option<Repair>,
 }
 
 impl Play<'_> {
-    /// Where nodes differ, what fails is tried from each of them, and then with one change at a time.
+    /// Probes the finding if nodes differ: from each node, then with one change at a time.
     async fn put_to_the_test(&mut self, explained: &mut Explained<'_>, folder: &Path) -> anyhow::Result<()> {
         if self.scenario.rollout.is_none() || self.scenario.defended {
             return Ok(());
@@ -182,7 +184,7 @@ impl Play<'_> {
             self.view.say(&untried);
         }
         if let Some(experiment) = &explained.finding.experiment {
-            self.view.say(&format!("put to the test, and {}: {}", experiment.verdict, experiment.because));
+            self.view.say(&format!("probe, {}: {}", experiment.verdict, experiment.because));
         }
         Ok(())
     }
@@ -201,7 +203,7 @@ impl Play<'_> {
         }
         let Some((_, rollout)) = rollouts::in_force(&self.fleet.store).await? else { return Ok(()) };
         if let Some(reason) = &rollout.halted {
-            self.view.say(&format!("the rollout has halted itself: {reason}"));
+            self.view.say(&format!("the rollout halted automatically: {reason}"));
             self.halted = Some(Halted { after: self.began.elapsed(), taken, rollout });
         }
         Ok(())
@@ -234,19 +236,19 @@ impl Play<'_> {
     }
 }
 
-/// Hands in one message after the other, to each node in turn.
+/// Sends one message after the other, to each node in turn.
 async fn send_all(scenario: &Scenario, nodes: Vec<std::net::SocketAddr>) -> anyhow::Result<()> {
     let mut pace = interval(scenario.pace);
     let mut sending = JoinSet::new();
     for number in 1..=scenario.messages {
         pace.tick().await;
-        // A bounce would wait for a domain that is nowhere.
+        // A bounce would wait, because the domain of the sender does not exist.
         let sender = if scenario.device.refuses_for_good() { "" } else { "alice@partner.test" };
         let (node, content) = (nodes[number % nodes.len()], content(scenario, number));
         sending.spawn_blocking(move || lab::send(node, sender, &format!("user{number}@onprem.test"), &content));
     }
     while let Some(sent) = sending.join_next().await {
-        sent?.context("a node did not take a message")?;
+        sent?.context("failed to send a message to a node")?;
     }
     Ok(())
 }

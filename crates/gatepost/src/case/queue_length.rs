@@ -2,7 +2,7 @@
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// One bar for every `step` lengths, the highest among them; `most` is a full bar.
+/// Draws one bar for every `step` lengths, as high as the longest of them; `most` is a full bar.
 pub(super) fn draw(queue: &[usize], most: usize, step: usize) -> String {
     let bar = |part: &[usize]| BARS[part.iter().max().copied().unwrap_or(0).min(most) * (BARS.len() - 1) / most.max(1)];
     queue.chunks(step.max(1)).map(bar).collect()

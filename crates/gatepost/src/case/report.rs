@@ -1,4 +1,4 @@
-//! What a case came to: for people beside what the story reported, for programs as JSON.
+//! The result of a case: for people next to the figures of the original incident, for programs as JSON.
 
 use std::{collections::BTreeMap, io::Write, path::Path, time::Duration};
 
@@ -12,16 +12,16 @@ use super::{
     tally::{Stage, Tally, Way},
 };
 use crate::cli::{
-    Screen,
+    Screen, counted, paragraph,
     table::{Cell, Column, Table},
     write_findings,
 };
 
-/// A rollout that has halted itself.
+/// A rollout that halted automatically.
 pub(crate) struct Halted {
-    /// Since mail began to come in.
+    /// Time since the first message.
     pub after: Duration,
-    /// Messages that had come in.
+    /// Number of messages received until then.
     pub taken: usize,
     pub rollout: Rollout,
 }
@@ -32,17 +32,17 @@ pub(crate) struct Report {
     pub tally: Tally,
     pub queued_at_repair: usize,
     pub most_queued: usize,
-    /// The queue's length every half second.
+    /// Length of the queue every half second.
     pub queue: Vec<usize>,
     pub halted: Option<Halted>,
     /// From the repair to an empty queue.
     pub drained: Duration,
-    /// As they were before the repair.
+    /// Findings before the repair.
     pub findings: Vec<Finding>,
 }
 
 impl Report {
-    /// The cause that was named, if one was with more than a guess.
+    /// The root cause that Gatepost found, if it found one.
     pub(crate) fn named(&self) -> Option<&str> {
         self.findings.first().filter(|finding| finding.is_root_cause()).map(|finding| finding.cause)
     }
@@ -89,9 +89,10 @@ impl Report {
 
     pub(crate) fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
         let Self { scenario, tally, .. } = self;
-        writeln!(out, "{}: {}\nDestination: {}\n", scenario.name, scenario.story, self.destination)?;
+        paragraph(&format!("{}: {}", scenario.name, scenario.story), "", screen, out)?;
+        writeln!(out, "Destination: {}\n", self.destination)?;
         self.write_attempts(screen, out)?;
-        writeln!(out, "\nWhat gatepost why said before the repair:\n")?;
+        writeln!(out, "\nOutput of gatepost why before the repair:\n")?;
         write_findings(self.findings.get(..1).unwrap_or_default(), screen, out)?;
         writeln!(out)?;
         self.write_waits(screen, out)?;
@@ -100,7 +101,7 @@ impl Report {
             self.write_story(screen, out)?;
         }
         if tally.failed > 0 {
-            writeln!(out, "\n{} messages failed for good.", tally.failed)?;
+            writeln!(out, "\n{} bounced.", counted(tally.failed as u64, "message", "messages"))?;
         }
         Ok(())
     }
@@ -113,7 +114,7 @@ impl Report {
             Column::whole("ENCRYPTION"),
             Column::number("DELIVERED"),
             Column::number("DEFERRED"),
-            Column::cut("BECAUSE", 16),
+            Column::wrapped("FAILURE", 14),
         ];
         let rows = self.tally.attempts.iter().map(|(group, attempts)| {
             let encryption = match &group.tls {
@@ -135,13 +136,13 @@ impl Report {
         Table::new(&COLUMNS, screen).write(&rows.collect::<Vec<_>>(), out)
     }
 
-    /// How many tries messages took, and how long they waited for it.
+    /// Writes how many attempts messages needed, and how long they waited.
     fn write_waits(&self, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
         const COLUMNS: [Column; 5] = [
-            Column::number("TRIES"),
+            Column::number("ATTEMPTS"),
             Column::number("MESSAGES"),
-            Column::number("WAITED"),
-            Column::whole("AT 15 MINUTES' RETRY"),
+            Column::number("LONGEST WAIT"),
+            Column::whole("SCALED TO 15 MIN"),
             Column::whole(""),
         ];
         let mut by_tries: BTreeMap<u32, Vec<&Way>> = BTreeMap::new();
@@ -154,8 +155,8 @@ impl Report {
             vec![
                 Cell::new(tries.to_string()),
                 Cell::new(ways.len().to_string()),
-                Cell::new(format!("up to {:.1} s", longest.as_secs_f64())),
-                Cell::new(format!("up to {}", self.scaled(longest))),
+                Cell::new(format!("{:.1} s", longest.as_secs_f64())),
+                Cell::new(self.scaled(longest)),
                 Cell::new("█".repeat((ways.len() * 30).div_ceil(most))),
             ]
         });
@@ -168,33 +169,29 @@ impl Report {
         let tries = self.tally.ways.iter().map(|way| way.tries).max().unwrap_or_default();
         let retry = self.scenario.retry.as_secs_f64();
         let rows = [
-            ["a message is tried again", "after 15 minutes", &format!("after {retry} s")],
-            [
-                "messages waited",
-                "hours",
-                &format!("up to {:.1} s, which is {}", longest.as_secs_f64(), self.scaled(longest)),
-            ],
-            ["tries of one message", "not told", &format!("up to {tries}")],
+            ["time between attempts", "15 minutes", &format!("{retry} s")],
+            ["longest wait", "hours", &format!("{:.1} s (scaled: {})", longest.as_secs_f64(), self.scaled(longest))],
+            ["attempts per message", "not reported", &format!("up to {tries}")],
             ["queued at the repair", "about 200", &self.queued_at_repair.to_string()],
-            ["repair", "TLS 1.0 off: STARTTLS is gone", "STARTTLS is no longer offered"],
+            ["repair", "TLS 1.0 turned off", "STARTTLS turned off"],
             [
                 "queue empty",
                 "in less than 15 minutes",
-                &format!("in {:.1} s, which is {}", self.drained.as_secs_f64(), self.scaled(self.drained)),
+                &format!("in {:.1} s (scaled: {})", self.drained.as_secs_f64(), self.scaled(self.drained)),
             ],
         ];
         let rows: Vec<Vec<Cell>> = rows.iter().map(|row| row.iter().map(Cell::new).collect()).collect();
         Table::new(&COLUMNS, screen).write(&rows, out)
     }
 
-    /// A wait as it would be with the story's retries.
+    /// The same wait with the retries of the original incident.
     pub(crate) fn scaled(&self, wait: Duration) -> String {
         let minutes = wait.as_secs_f64() / self.scenario.retry.as_secs_f64() * STORY_RETRY.as_secs_f64() / 60.0;
         if minutes < 60.0 { format!("{minutes:.0} min") } else { format!("{:.1} h", minutes / 60.0) }
     }
 }
 
-/// To the millisecond.
+/// Seconds, to the millisecond.
 fn seconds(duration: Duration) -> f64 {
     duration.as_millis() as f64 / 1000.0
 }

@@ -1,4 +1,4 @@
-//! What there is to play: the RC4 queue, and a short case for each faulty device.
+//! The cases: the RC4 queue, and a short case for each faulty device.
 
 use std::time::Duration;
 
@@ -9,26 +9,26 @@ use lab::Device;
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Scenario {
     pub name: String,
-    /// For people, in one line.
+    /// One line for people.
     pub story: String,
     pub device: Device,
-    /// The destination is a foreign mail server, where there is one on this machine.
+    /// True if the destination is a foreign mail server, if this machine has one.
     pub foreign: bool,
     pub nodes: usize,
     pub messages: usize,
-    /// From one message to the next.
+    /// Time between two messages.
     pub pace: Duration,
-    /// What a deferred message waits until it is tried again, more or less.
+    /// Approximate time between two attempts of a deferred message.
     pub retry: Duration,
-    /// How long the destination stays as it is when the last message is in.
+    /// Time between the last message and the repair.
     pub patience: Duration,
-    /// What the device is when it is repaired.
+    /// The device after the repair.
     pub repaired: Device,
-    /// Keys of the connector, TOML.
+    /// Settings of the connector, TOML.
     pub connector: &'static str,
-    /// From one TLS policy to another, with the share of the fleet.
+    /// Old and new TLS policy, and the share of the fleet in percent.
     pub rollout: Option<(&'static str, &'static str, u8)>,
-    /// The rollout defends itself.
+    /// True if [rollout] self_defence is on.
     pub defended: bool,
     /// Bytes of each message.
     pub message_bytes: usize,
@@ -36,7 +36,7 @@ pub(crate) struct Scenario {
     pub cause: Option<&'static str>,
 }
 
-/// What the story of the RC4 queue reported (2015): retries, and how long the drain took.
+/// Time between two attempts in the original incident of the RC4 queue (2015).
 pub(crate) const STORY_RETRY: Duration = Duration::from_secs(15 * 60);
 
 pub(crate) const RC4_QUEUE: &str = "rc4-queue";
@@ -56,13 +56,10 @@ impl Scenario {
         }
     }
 
-    /// The same with a rollout that defends itself.
+    /// The same case with [rollout] self_defence on.
     pub(crate) fn defended(&self) -> anyhow::Result<Self> {
         if self.rollout.is_none() {
-            bail!(
-                "there is no rollout in the case \"{}\" that could defend itself; there is one in {RC4_QUEUE}",
-                self.name
-            );
+            bail!("the case \"{}\" has no rollout, so --defended does not apply; use it with {RC4_QUEUE}", self.name);
         }
         Ok(Self { defended: true, ..self.clone() })
     }
@@ -70,7 +67,7 @@ impl Scenario {
     fn rc4_queue() -> Self {
         Self {
             name: RC4_QUEUE.to_owned(),
-            story: "half of the nodes have RC4 switched off, and the destination knows nothing else".to_owned(),
+            story: "half of the nodes have RC4 turned off, and the destination supports nothing else".to_owned(),
             device: Device::Rc4Only,
             foreign: true,
             nodes: 4,
@@ -80,7 +77,7 @@ impl Scenario {
             patience: Duration::from_secs(2),
             repaired: Device::StartTlsNotOffered,
             connector: "tls_policy = \"legacy\"\n",
-            // TLS 1.0 stays: RC4 alone is taken away.
+            // TLS 1.0 stays on, so that only RC4 is missing.
             rollout: Some(("legacy", "intermediate", 50)),
             defended: false,
             message_bytes: 2000,
@@ -90,7 +87,7 @@ impl Scenario {
 
     fn of_device(device: Device) -> Self {
         let connector = match device {
-            // A shared version, so that the cipher suite is what is missing.
+            // The TLS version is shared, so that only the cipher suite is missing.
             Device::AesThenSilence | Device::Rc4Only => "tls_policy = \"intermediate\"\n",
             Device::StartTlsDemanded => "tls = \"none\"\n",
             Device::StartTlsMasked | Device::StartTlsNotOffered => "tls = \"require\"\n",

@@ -1,4 +1,4 @@
-//! What has happened so far, read from the store as any command would.
+//! Counts what has happened so far, read from the store as commands do.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use store::{DeliveryRecord, State, Store, TraceQuery};
 use trace::{Attempt, Event, EventKind};
 
-/// Before the destination was repaired, or after.
+/// Before or after the repair of the destination.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Stage {
@@ -14,13 +14,13 @@ pub(crate) enum Stage {
     Repaired,
 }
 
-/// What attempts are told apart by.
+/// The properties by which attempts are grouped.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Group {
     pub stage: Stage,
     pub node: String,
     pub policy: String,
-    /// TLS version and cipher; `None` where no handshake succeeded.
+    /// TLS version and cipher suite; `None`: no handshake succeeded.
     pub tls: Option<(String, String)>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Attempts {
     pub failure: Option<String>,
 }
 
-/// One message's way.
+/// Wait and attempts of one delivered message.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Way {
     pub waited: Duration,
@@ -44,13 +44,13 @@ pub(crate) struct Tally {
     pub taken: usize,
     pub queued: usize,
     pub attempts: BTreeMap<Group, Attempts>,
-    /// Of those that were delivered.
+    /// Of the delivered messages.
     pub ways: Vec<Way>,
-    /// Of those that failed for good.
+    /// Number of bounced messages.
     pub failed: usize,
 }
 
-/// While the destination is started anew.
+/// The time while the destination restarts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Repair {
     pub began: Timestamp,
@@ -58,7 +58,7 @@ pub(crate) struct Repair {
 }
 
 impl Repair {
-    /// What works while it goes on is of the repaired server; what fails is of its being away.
+    /// An attempt during the restart counts as repaired if it works. If it fails, the server was down.
     fn is_of(self, attempt_began: Timestamp, works: bool) -> bool {
         attempt_began >= if works { self.began } else { self.ended }
     }
@@ -81,7 +81,7 @@ impl Tally {
         for event in events {
             let Some(attempt) = event.kind.attempt() else { continue };
             tries += 1;
-            // An attempt belongs to the time at which it began.
+            // The begin of an attempt decides its stage.
             let began = event.at - Duration::from_millis(attempt.duration_ms);
             let works = event.kind.failure().is_none();
             let stage = match repair {

@@ -1,4 +1,4 @@
-//! A case while it is played: a view that is drawn anew on a terminal, plain lines otherwise.
+//! Shows a case while it runs: redrawn on a terminal, otherwise as plain lines.
 
 use std::{
     collections::BTreeMap,
@@ -13,9 +13,10 @@ use super::{
 use crate::cli::{
     Screen,
     table::{Cell, Column, Table},
+    wrapped,
 };
 
-/// Plain lines come this often.
+/// Interval between plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest curve of the queue, in characters.
 const CURVE_MAX: usize = 50;
@@ -24,14 +25,14 @@ pub(crate) struct View {
     screen: Screen,
     terminal: bool,
     began: Instant,
-    /// Lines drawn last, to be drawn over.
+    /// Number of lines drawn last, to be erased before the next drawing.
     drawn: usize,
     last_line: Option<Instant>,
     queue: Vec<usize>,
 }
 
 impl View {
-    /// On standard error, so that a result on standard output stays clean.
+    /// Draws on standard error, so that standard output contains only the result.
     pub(crate) fn new(screen: &Screen) -> Self {
         Self {
             screen: screen.clone(),
@@ -43,10 +44,10 @@ impl View {
         }
     }
 
-    /// What happens now, in one line; it stays on the screen.
+    /// Prints one line that stays on the screen.
     pub(crate) fn say(&mut self, text: &str) {
         self.erase();
-        eprintln!("{:>4}s  {text}", self.began.elapsed().as_secs());
+        self.print(text);
         self.last_line = None;
     }
 
@@ -56,11 +57,17 @@ impl View {
             self.draw(tally, messages);
         } else if self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL) {
             self.last_line = Some(Instant::now());
-            eprintln!("{:>4}s  {}; {}", self.began.elapsed().as_secs(), counts(tally, messages), by_node(tally));
+            self.print(&format!("{}; {}", counts(tally, messages), by_node(tally)));
         }
     }
 
-    /// The view goes; what was said stays.
+    fn print(&self, text: &str) {
+        let seconds = format!("{:>4}s  ", self.began.elapsed().as_secs());
+        // A view that cannot be shown must not end the case.
+        let _ = wrapped(text, &seconds, "       ", &self.screen, &mut io::stderr());
+    }
+
+    /// Erases the view; printed lines stay.
     pub(crate) fn finish(&mut self) {
         self.erase();
     }
@@ -96,17 +103,17 @@ const NODES: [Column; 6] = [
 ];
 
 fn counts(tally: &Tally, messages: usize) -> String {
-    format!("{} of {messages} taken, {} delivered, {} queued", tally.taken, tally.delivered(), tally.queued)
+    format!("{} of {messages} accepted, {} delivered, {} queued", tally.taken, tally.delivered(), tally.queued)
 }
 
-/// Attempts of each node under each policy: those that delivered, those that did not, and why.
+/// Per node and policy: attempts that worked, attempts that failed, and the last failure.
 fn nodes(tally: &Tally) -> BTreeMap<(&str, &str), (u64, u64, Option<&str>)> {
     let mut nodes: BTreeMap<(&str, &str), (u64, u64, Option<&str>)> = BTreeMap::new();
     for (group, attempts) in &tally.attempts {
         let node = nodes.entry((&group.node, &group.policy)).or_default();
         node.0 += attempts.ok;
         node.1 += attempts.failed;
-        // What failed before the repair is no longer of interest once it works.
+        // Do not show failures from before the repair if attempts work after it.
         let works = group.stage == Stage::Repaired && attempts.ok > 0;
         node.2 = attempts.failure.as_deref().or(node.2).filter(|_| !works);
     }
@@ -129,7 +136,7 @@ fn rows(tally: &Tally) -> Vec<Vec<Cell>> {
 
 fn by_node(tally: &Tally) -> String {
     let node = |((node, policy), (ok, failed, _)): ((&str, &str), (u64, u64, Option<&str>))| {
-        format!("{node} {policy} {ok} delivered {failed} deferred")
+        format!("{node} ({policy}) {ok} delivered, {failed} deferred")
     };
-    nodes(tally).into_iter().map(node).collect::<Vec<_>>().join(", ")
+    nodes(tally).into_iter().map(node).collect::<Vec<_>>().join("; ")
 }

@@ -10,7 +10,10 @@ use std::{
 use serde_json::json;
 use store::{Backend, Restored, SqliteStore};
 
-use super::arguments::{BackupArguments, Format};
+use super::{
+    arguments::{BackupArguments, Format},
+    screen::grouped,
+};
 use node::config::Config;
 
 /// How often progress is shown.
@@ -37,7 +40,7 @@ pub(crate) async fn backup(arguments: &BackupArguments, store: &Backend, out: &m
     Ok(())
 }
 
-/// On a terminal only, in one line that is written over.
+/// Shows progress in one line that is overwritten, on a terminal only.
 fn show_progress(growing: &Path, expected: u64) {
     if io::stderr().is_terminal() {
         let bytes = fs::metadata(growing).map_or(0, |metadata| metadata.len());
@@ -58,14 +61,15 @@ pub(crate) fn restore(arguments: &BackupArguments, config: &Config, out: &mut dy
     }
     writeln!(out, "Restored to {}.", config.node.data.display())?;
     match suspended {
-        0 => Ok(writeln!(out, "No delivery waits in its queue.")?),
+        0 => Ok(writeln!(out, "No deliveries are waiting in its queue.")?),
         1 => Ok(writeln!(out, "1 delivery in its queue is suspended. {RESUME}")?),
-        more => Ok(writeln!(out, "{more} deliveries in its queue are suspended. {RESUME}")?),
+        more => Ok(writeln!(out, "{} deliveries in its queue are suspended. {RESUME}", grouped(more))?),
     }
 }
 
-const RESUME: &str = "Gatepost may have delivered some of them
-after the backup, and would deliver those a second time. Look through the queue
-(gatepost queue list), remove what has arrived, and then resume the rest:
+const RESUME: &str = "Gatepost may have delivered
+some of them after the backup and would deliver them a second time. Look through
+the queue (gatepost queue list), remove the messages that have arrived, and then
+resume the rest:
 
   gatepost queue resume --all";

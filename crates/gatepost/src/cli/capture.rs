@@ -1,5 +1,4 @@
-//! `gatepost capture`: what packet captures tell of mail: sessions, one session as a ladder, the packets that pass a
-//! filter.
+//! `gatepost capture`: shows mail in packet captures: sessions, one session as a ladder, the packets that match a filter.
 
 use std::{
     fs::File,
@@ -15,7 +14,7 @@ use protocol::tls::Side;
 
 use super::{
     arguments::{CaptureArguments, CaptureFormat},
-    screen::{Colour, Screen, clean, paragraph},
+    screen::{Colour, Screen, clean, counted, paragraph},
     table::{Cell, Column, Table},
 };
 
@@ -25,10 +24,10 @@ const COLUMNS: [Column; 9] = [
     Column::cut("CLIENT", 14).spare(1),
     Column::cut("SERVER", 14),
     Column::number("PACKETS").spare(2),
-    Column::whole("SAYS").spare(3),
+    Column::whole("PROTOCOL").spare(3),
     Column::cut("TLS", 14),
     Column::cut("ENDED", 12),
-    Column::wrapped("SEEN", 12),
+    Column::wrapped("NOTES", 12),
 ];
 
 pub(crate) fn run(arguments: &CaptureArguments, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -37,7 +36,7 @@ pub(crate) fn run(arguments: &CaptureArguments, screen: &Screen, out: &mut dyn W
         None => None,
     };
     if arguments.stream.is_some() && arguments.files.len() > 1 {
-        bail!("--stream is one of one file");
+        bail!("--stream needs exactly one file");
     }
     let mut read = 0;
     for path in &arguments.files {
@@ -49,12 +48,12 @@ pub(crate) fn run(arguments: &CaptureArguments, screen: &Screen, out: &mut dyn W
                 read_file(packets, arguments, filter.as_ref(), screen, out)?;
                 read += 1;
             }
-            // The others are read all the same.
+            // The other files are still read.
             Err(error) => eprintln!("gatepost: failed to read {}: {error:#}", path.display()),
         }
     }
     if read == 0 {
-        bail!("there was no capture to read");
+        bail!("failed to read any capture");
     }
     Ok(())
 }
@@ -64,7 +63,7 @@ fn open(path: &Path) -> anyhow::Result<Packets> {
     Ok(if path == Path::new("-") { Packets::open(io::stdin())? } else { Packets::open(File::open(path)?)? })
 }
 
-/// What came of one file, beside its sessions.
+/// Totals of one file.
 struct Total {
     packets: u64,
     passed: u64,
@@ -84,7 +83,7 @@ fn read_file(
         show_content: arguments.show_content,
         smtp_ports: arguments.port.clone(),
         fields: filter.is_some_and(Filter::needs_fields),
-        // Headers suffice, unless the filter looks at what is said.
+        // A count needs only headers, unless the filter looks at the content.
         dialogues: !arguments.count || filter.is_some_and(Filter::needs_fields),
     };
     let mut capture = Capture::new(options);
@@ -104,11 +103,11 @@ fn read_file(
                 wanted.insert(tcp.stream);
             }
             if let Some(writer) = &mut writer {
-                writer.write(&packet).context("failed to write the packets that pass")?;
+                writer.write(&packet).context("failed to write the packets that match")?;
             }
         }
         for session in capture.take_finished() {
-            // What is told is forgotten.
+            // Forget the session: it is printed once.
             if wanted.as_mut().is_none_or(|wanted| wanted.remove(&session.stream)) {
                 total.sessions += 1;
                 shown.session(&session)?;
@@ -116,7 +115,7 @@ fn read_file(
         }
     }
     if let Some(writer) = writer {
-        writer.finish().context("failed to write the packets that pass")?;
+        writer.finish().context("failed to write the packets that match")?;
     }
     let (sessions, notes) = capture.finish();
     total.notes = packets.notes().clone().with(notes);
@@ -134,10 +133,10 @@ fn writer(path: &Path) -> anyhow::Result<Writer<BufWriter<File>>> {
     Ok(Writer::new(BufWriter::new(file))?)
 }
 
-/// Rows are shown this many at a time.
+/// Number of rows that are printed at a time.
 const ROWS: usize = 200;
 
-/// How sessions are shown.
+/// The output in its format.
 enum Shown<'a> {
     Count { out: &'a mut dyn Write },
     Table { table: Table<'a>, rows: Vec<Vec<Cell>>, screen: &'a Screen, out: &'a mut dyn Write },
@@ -192,7 +191,7 @@ impl<'a> Shown<'a> {
                 table.write(&rows, out)?;
                 writeln!(
                     out,
-                    "\nSessions: {}. Packets that pass: {} of {}. A session as a ladder: --stream N",
+                    "\nSessions: {}. Packets that match: {} of {}. Show one session: --stream N",
                     total.sessions, total.passed, total.packets
                 )?;
                 for (note, count) in &total.notes.0 {
@@ -202,7 +201,7 @@ impl<'a> Shown<'a> {
             }
             Self::Count { out } => Ok(writeln!(out, "{}", total.passed)?),
             Self::Ladder { found: true, .. } => Ok(()),
-            Self::Ladder { stream, .. } => bail!("there is no stream {stream} among those that pass"),
+            Self::Ladder { stream, .. } => bail!("there is no stream {stream} among the sessions that match"),
             Self::Json { list, .. } => {
                 let notes = serde_json::to_string(&total.notes)?;
                 let rest =
@@ -219,15 +218,15 @@ fn protocol_name(session: &Session) -> &'static str {
         Protocol::Smtp => "SMTP",
         Protocol::Tls => "TLS",
         Protocol::Other => "other",
-        Protocol::Unknown => "nothing",
+        Protocol::Unknown => "unknown",
     }
 }
 
-/// What was agreed on, or what became of the handshake.
+/// TLS version and cipher suite, or how the handshake ended.
 fn tls(session: &Session) -> (String, Option<Colour>) {
     let Some(facts) = &session.handshake else {
-        let is_clear = session.protocol == Protocol::Smtp;
-        return (if is_clear { "in the clear".to_owned() } else { String::new() }, None);
+        let is_plaintext = session.protocol == Protocol::Smtp;
+        return (if is_plaintext { "plaintext".to_owned() } else { String::new() }, None);
     };
     match &facts.server_hello {
         Some(hello) if facts.completed => (format!("{} {}", hello.version, hello.cipher_suite), Some(Colour::Green)),
@@ -239,8 +238,33 @@ fn ended(session: &Session) -> String {
     session.ended.map_or_else(|| "open".to_owned(), |ended| ended.to_string())
 }
 
+/// Such as `4 retransmissions` and `1 segment out of order`.
 fn counts(counts: &Counts) -> impl Iterator<Item = String> {
-    counts.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " ")))
+    counts.iter().map(|(name, count)| {
+        let (one, many) = words(name);
+        counted(count.into(), one, many)
+    })
+}
+
+/// One and several of what TCP analysis counts.
+fn words(name: &'static str) -> (&'static str, &'static str) {
+    match name {
+        "retransmission" => ("retransmission", "retransmissions"),
+        "fast_retransmission" => ("fast retransmission", "fast retransmissions"),
+        "spurious_retransmission" => ("spurious retransmission", "spurious retransmissions"),
+        "out_of_order" => ("segment out of order", "segments out of order"),
+        "lost_segment" => ("lost segment", "lost segments"),
+        "ack_lost_segment" => ("ACK of a lost segment", "ACKs of lost segments"),
+        "duplicate_ack" => ("duplicate ACK", "duplicate ACKs"),
+        "keep_alive" => ("keep-alive", "keep-alives"),
+        "keep_alive_ack" => ("keep-alive ACK", "keep-alive ACKs"),
+        "zero_window" => ("zero window", "zero windows"),
+        "zero_window_probe" => ("zero window probe", "zero window probes"),
+        "zero_window_probe_ack" => ("zero window probe ACK", "zero window probe ACKs"),
+        "window_update" => ("window update", "window updates"),
+        "window_full" => ("full window", "full windows"),
+        other => (other, other),
+    }
 }
 
 fn odd(session: &Session) -> Vec<String> {
@@ -254,7 +278,7 @@ fn row(session: &Session, screen: &Screen) -> Vec<Cell> {
     let mut seen = odd(session);
     seen.extend(counts(&session.analysis));
     if session.duplicates > 0 {
-        seen.push(format!("{} copies", session.duplicates));
+        seen.push(counted(session.duplicates, "duplicate packet", "duplicate packets"));
     }
     let tls = colour.map_or_else(|| Cell::new(&tls), |colour| Cell::coloured(&tls, colour));
     vec![
@@ -314,7 +338,7 @@ fn record(session: &Session) -> Vec<String> {
     ]
 }
 
-/// One session, who said what and when.
+/// Writes one session: each line, its side and its time.
 fn ladder(session: &Session, screen: &Screen, out: &mut dyn Write) -> io::Result<()> {
     let title =
         format!("Stream {}: {} to {}, {}", session.stream, session.client, session.server, screen.time(session.first));
@@ -330,7 +354,7 @@ fn ladder(session: &Session, screen: &Screen, out: &mut dyn Write) -> io::Result
         }
     }
     if session.lines_left_out > 0 {
-        writeln!(out, "{:>10}  … {} more lines", "", session.lines_left_out)?;
+        writeln!(out, "{:>10}  … {} not shown", "", counted(session.lines_left_out, "line", "lines"))?;
     }
     if let Some(facts) = &session.handshake {
         let seconds = session.handshake_at_us.unwrap_or(0) as f64 / 1e6;
@@ -358,18 +382,19 @@ fn ladder(session: &Session, screen: &Screen, out: &mut dyn Write) -> io::Result
     }
     let seen: Vec<String> = odd(session).into_iter().chain(counts(&session.analysis)).collect();
     if !seen.is_empty() {
-        paragraph(&format!("Seen: {}.", seen.join(", ")), "", screen, out)?;
+        paragraph(&format!("Notes: {}.", seen.join(", ")), "", screen, out)?;
     }
     if session.duplicates > 0 {
+        let duplicates = counted(session.duplicates, "duplicate packet", "duplicate packets");
+        paragraph(&format!("The capture contains {duplicates}; they are ignored."), "", screen, out)?;
+    }
+    if session.missing_bytes > 0 {
         paragraph(
-            &format!("{} packets stand in the capture twice and were set aside.", session.duplicates),
+            &format!("The capture misses {} of this session.", counted(session.missing_bytes, "byte", "bytes")),
             "",
             screen,
             out,
         )?;
-    }
-    if session.missing_bytes > 0 {
-        paragraph(&format!("The capture lacks {} bytes of it.", session.missing_bytes), "", screen, out)?;
     }
     Ok(())
 }

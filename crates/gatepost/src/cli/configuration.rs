@@ -30,7 +30,7 @@ pub(crate) fn run(command: &ConfigCommand, path: &Path, out: &mut dyn Write) -> 
 fn check(path: &Path, format: Format, out: &mut dyn Write) -> anyhow::Result<bool> {
     let Examined { config, warnings } = Config::examine(path, Purpose::Check);
     let errors = config.as_ref().err();
-    // A file that is not there is bad usage, and no finding about it.
+    // A missing file is wrong usage, not an error in the file.
     if let Some(errors) = errors.filter(|errors| errors.is_unreadable()) {
         return Err(errors.clone().into());
     }
@@ -61,7 +61,7 @@ fn write_result(
 ) -> std::io::Result<()> {
     let path = path.display();
     match config {
-        Err(_) => writeln!(out, "{path}: not usable; correct the errors"),
+        Err(_) => writeln!(out, "{path}: not usable; fix the errors"),
         Ok(config) => {
             let domains = counted(config.accepted_domains.len() as u64, "accepted domain", "accepted domains");
             let connectors = counted(config.connectors.len() as u64, "connector", "connectors");

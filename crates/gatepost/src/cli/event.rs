@@ -7,7 +7,7 @@ use trace::{Attempt, Event, EventKind, Received, event::NoticeAction};
 
 use super::screen::{Screen, size, wrapped};
 
-/// Time, node, recipient and what happened, in one line; under it what was seen of TLS, and the time of each phase.
+/// One line with time, node, recipient and event; below it the TLS handshake, and the duration of each phase.
 pub(crate) fn write(event: &Event, screen: &Screen, out: &mut dyn Write) -> io::Result<()> {
     wrapped(&line(event, screen), "  ", "      ", screen, out)?;
     let (handshake, attempt) = match &event.kind {
@@ -23,9 +23,9 @@ pub(crate) fn write(event: &Event, screen: &Screen, out: &mut dyn Write) -> io::
     Ok(())
 }
 
-/// Policy, plan, session, and how long each phase took.
+/// Policy, rollout plan, session, and the duration of each phase.
 fn circumstances(attempt: &Attempt) -> String {
-    let plan = attempt.plan_version.map(|version| format!(" by rollout plan {version}")).unwrap_or_default();
+    let plan = attempt.plan_version.map(|version| format!(" (rollout plan {version})")).unwrap_or_default();
     let policy = format!("policy {}{plan}, session {}", attempt.tls_policy, attempt.session);
     let phase = |time: &PhaseTime| format!("{} {} ms", time.phase, (time.duration_us + 500) / 1000);
     let phases: Vec<String> = attempt.phases.iter().map(phase).collect();
@@ -45,21 +45,21 @@ fn describe(kind: &EventKind, screen: &Screen) -> String {
             format!("deferred {}: {failure}; next attempt {}", describe_attempt(attempt), screen.time(*due))
         }
         EventKind::Failed { attempt: Some(attempt), failure } => {
-            format!("failed {}: {failure}", describe_attempt(attempt))
+            format!("bounced {}: {failure}", describe_attempt(attempt))
         }
-        EventKind::Failed { attempt: None, failure } => format!("failed: {failure}"),
+        EventKind::Failed { attempt: None, failure } => format!("bounced: {failure}"),
         EventKind::HostFailed { attempt, failure } => {
-            format!("host failed {}: {failure}; the next host was tried", describe_attempt(attempt))
+            format!("host failed {}: {failure}; the node tried the next host", describe_attempt(attempt))
         }
         EventKind::Interrupted { leased_by } => {
-            format!("interrupted: {leased_by} stopped before the result; if it had sent it all, it may arrive twice")
+            format!("interrupted: {leased_by} stopped before it had the result; the recipient may get a duplicate")
         }
         EventKind::Notified { action, notice } => {
             format!("notice to the sender ({}): message {notice}", action_name(*action))
         }
         EventKind::NoticeWithheld { action } => {
             let action = action_name(*action);
-            format!("notice to the sender ({action}) withheld: too many to that address, see [notices] per_sender")
+            format!("no notice to the sender ({action}): too many notices to that address, see [notices] per_sender")
         }
         EventKind::Suspended { by } => format!("suspended by {by}"),
         EventKind::Resumed { by } => format!("resumed by {by}"),
@@ -84,21 +84,21 @@ fn describe_received(received: &Received) -> String {
     let from = match (received.from, received.ehlo_name.as_str()) {
         (Some(address), "") => format!("received from {address}"),
         (Some(address), name) => format!("received from {address} ({name})"),
-        (None, _) => "made by the gateway".to_owned(),
+        (None, _) => "created by the gateway".to_owned(),
     };
     let plural = if received.recipients == 1 { "" } else { "s" };
     let bytes = size(received.size_bytes);
     format!("{from}{}, {bytes}, {} recipient{plural}", describe_tls(received.tls.as_ref()), received.recipients)
 }
 
-/// Where, how and for how long. A failure names the destination itself, so that only success needs it here.
+/// The destination, TLS and duration. A failure names its destination too.
 fn describe_attempt(attempt: &Attempt) -> String {
     let destination = attempt.destination.as_ref().map(|destination| format!(" to {destination}")).unwrap_or_default();
     let tls = match &attempt.plaintext_because {
-        Some(failure) => format!(" in the clear, because the handshake failed ({})", failure.kind),
+        Some(failure) => format!(" in plaintext, because the TLS handshake failed ({})", failure.kind),
         None => describe_tls(attempt.tls.as_ref()),
     };
-    format!("by {}{destination}{tls} after {} ms", attempt.connector, attempt.duration_ms)
+    format!("through {}{destination}{tls} after {} ms", attempt.connector, attempt.duration_ms)
 }
 
 fn describe_tls(tls: Option<&TlsSummary>) -> String {

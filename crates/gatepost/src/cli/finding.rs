@@ -1,28 +1,27 @@
-//! Findings for people, whether they were made just now or are read back from an incident's JSON.
+//! Prints findings for people, new ones and those read back from an incident's JSON.
 
 use std::io::{self, Write};
 
 use insight::views::FindingView;
 
-use super::screen::{Colour, Screen, clean, paragraph};
+use super::screen::{Colour, Screen, clean, counted, paragraph};
 
-/// `1. handshake-reset, 97 % sure`.
+/// Writes a title such as `1. handshake-reset, certain (97%)`.
 pub(crate) fn write_title(
     finding: &FindingView,
     number: usize,
     screen: &Screen,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let sure = finding.confidence * 100.0;
-    let title = format!("{number}. {}, {sure:.0} % sure", clean(&finding.cause));
+    let title = format!("{number}. {}", clean(&insight::title(&finding.cause, finding.confidence)));
     writeln!(out, "{}", screen.paint(&title, Some(Colour::Bold)))
 }
 
 pub(crate) fn write(finding: &FindingView, screen: &Screen, out: &mut dyn Write) -> io::Result<()> {
     paragraph(&finding.summary, "   ", screen, out)?;
     if let (Some(first), Some(last)) = (finding.first_seen, finding.last_seen) {
-        let seen =
-            format!("Seen from {} to {}; {} pending.", screen.time(first), screen.time(last), finding.messages_pending);
+        let waiting = counted(finding.messages_pending, "message", "messages");
+        let seen = format!("Seen from {} to {}; {waiting} waiting.", screen.time(first), screen.time(last));
         paragraph(&seen, "   ", screen, out)?;
     }
     if !finding.evidence.is_empty() {
@@ -32,7 +31,7 @@ pub(crate) fn write(finding: &FindingView, screen: &Screen, out: &mut dyn Write)
         }
     }
     if let Some(experiment) = &finding.experiment {
-        writeln!(out, "\n   Probe: {}", clean(&experiment.verdict))?;
+        writeln!(out, "\n   {}", verdict(&experiment.verdict))?;
         for step in experiment.steps.iter().chain(&experiment.nodes) {
             let works = if step.works { "works" } else { "fails" };
             paragraph(&format!("- {works} {}: {}", step.what, step.detail), "     ", screen, out)?;
@@ -42,5 +41,15 @@ pub(crate) fn write(finding: &FindingView, screen: &Screen, out: &mut dyn Write)
     for remedy in &finding.remedy {
         paragraph(&format!("- {}: {}", remedy.side, remedy.action), "     ", screen, out)?;
     }
-    writeln!(out, "\n   Verify\n     {}", clean(&finding.check))
+    writeln!(out, "\n   Check\n     {}", clean(&finding.check))
+}
+
+/// The verdict of an experiment by its id; another version may have written one that is not in the list.
+fn verdict(id: &str) -> String {
+    match id {
+        "confirmed" => "The probe confirms the cause".to_owned(),
+        "refuted" => "The probe rules the cause out".to_owned(),
+        "undecided" => "The probe is inconclusive".to_owned(),
+        other => format!("Probe: {}", clean(other)),
+    }
 }

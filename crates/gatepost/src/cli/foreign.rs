@@ -1,4 +1,4 @@
-//! `gatepost trace --from-…`: other systems' mail, read from their files, in the same tables.
+//! `gatepost trace --from-…`: shows mail of other systems, read from their files, in the same tables.
 
 use std::{collections::HashMap, fs::File, io::Write, path::Path};
 
@@ -18,7 +18,7 @@ use super::{
     waiting,
 };
 
-/// What became of a message for one recipient, as far as the files tell.
+/// One message for one recipient, as far as the files show it.
 struct Traced {
     received: Option<Timestamp>,
     last: Option<Timestamp>,
@@ -32,7 +32,7 @@ struct Traced {
     events: Vec<Row>,
 }
 
-/// All messages of some files.
+/// All messages of the files.
 #[derive(Default)]
 struct Files {
     /// By message and recipient.
@@ -42,19 +42,19 @@ struct Files {
     skipped: u64,
 }
 
-/// The last word on a delivery; whatever else was logged of it tells how far it came.
+/// The final status of a delivery. Other events show only how far the delivery came.
 fn ending(event: &str) -> Option<Status> {
     message_trace::Status::after_event(event).map(Status::from)
 }
 
-/// Whom an event is about: what expands a list names its members, and tells of the list.
+/// The recipient of an event. The event that expands a list names the members, but is about the list.
 fn concerned(row: &Row) -> &str {
     let is_expansion = ending(&row[Field::EventId]) == Some(Status::Expanded);
     let list = &row[Field::RelatedRecipientAddress];
     if is_expansion && !list.is_empty() { list } else { &row[Field::RecipientAddress] }
 }
 
-/// What was refused never got an id, and is known by when and from whom it came.
+/// A rejected message never got an id, so its time and sender identify it.
 fn message_key(row: &Row) -> Option<String> {
     let id = [&row[Field::NetworkMessageId], &row[Field::MessageId]].into_iter().find(|id| !id.is_empty());
     let is_ending = ending(&row[Field::EventId]).is_some();
@@ -81,7 +81,7 @@ impl Files {
         self.skipped += rows.skipped();
         match format.server {
             Some(server) if self.rows == before => {
-                bail!("{}: no line of it tells of a delivery by {server}", path.display())
+                bail!("{}: no deliveries of {server} found; check that it is a {server} log", path.display())
             }
             Some(_) | None => Ok(()),
         }
@@ -121,7 +121,7 @@ impl Traced {
         }
     }
 
-    /// Rows come unsorted.
+    /// Rows may be in any order.
     fn add(&mut self, row: &Row, detail: bool) {
         self.received = [self.received, row.at].into_iter().flatten().min();
         let is_later = row.at >= self.last;
@@ -143,7 +143,7 @@ impl Traced {
     }
 }
 
-/// The filters that make sense for a file; others are refused.
+/// The filters that apply to files; others are errors.
 struct Filter<'a> {
     arguments: &'a TraceArguments,
     since: Option<Timestamp>,
@@ -164,8 +164,8 @@ impl<'a> Filter<'a> {
             || *last_attempt != Default::default();
         if inapplicable {
             bail!(
-                "files are filtered by --sender, --recipient, --subject, --subject-starts-with, --subject-ends-with, \
-                 --message-id, --status, --since and --until only"
+                "only these options filter files: --sender, --recipient, --subject, --subject-starts-with, \
+                 --subject-ends-with, --message-id, --status, --since and --until"
             );
         }
         let (since, until) = (arguments.search.since, arguments.search.until);
@@ -217,7 +217,7 @@ const COLUMNS: [Column; 7] = [
     Column::cut("ID", 12),
 ];
 
-/// Reads the files and shows what they tell, newest first.
+/// Reads the files and shows their messages, newest first.
 pub(crate) fn run(arguments: &TraceArguments, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
     let filter = Filter::new(arguments, screen.now)?;
     let mut files = Files::default();
@@ -238,7 +238,9 @@ pub(crate) fn run(arguments: &TraceArguments, screen: &Screen, out: &mut dyn Wri
             list.close(&format!(", \"rows\": {}, \"rows_skipped\": {}", files.rows, files.skipped))?;
         }
         TraceFormat::Table => write_table(&files, arguments.detail, screen, out)?,
-        TraceFormat::Csv | TraceFormat::TrackingLog => bail!("what is read from files is shown as a table or as json"),
+        TraceFormat::Csv | TraceFormat::TrackingLog => {
+            bail!("messages from files have the formats table and json only; use --format json")
+        }
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `queue list --by`: what waits, in groups.
+//! `queue list --by`: shows waiting deliveries in groups.
 
 use std::io::{self, Write};
 
@@ -52,7 +52,7 @@ fn deliveries(groups: &[GroupView]) -> u64 {
     groups.iter().map(|group| group.deliveries).sum()
 }
 
-/// The options that were given, for a command that selects within them.
+/// The given options, for the command that lists one group.
 pub(crate) fn conditions(filter: &Filter, more: &ListFilter) -> Vec<(&'static str, String)> {
     let state = filter.state.and_then(|state| clap::ValueEnum::to_possible_value(&state));
     [

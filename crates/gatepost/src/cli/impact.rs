@@ -1,4 +1,4 @@
-//! `gatepost policy impact`: which destinations would break if a policy went live.
+//! `gatepost policy impact`: shows which destinations would break under a policy.
 
 use std::io::Write;
 
@@ -27,7 +27,7 @@ pub(crate) async fn run<S: Store>(
 ) -> anyhow::Result<bool> {
     let offer = offer(config, &arguments.policy)?;
     let hours = i64::from(arguments.days) * 24;
-    let since = screen.now.checked_sub(hours.hours()).context("so many days ago there was no calendar")?;
+    let since = screen.now.checked_sub(hours.hours()).context("--days is too large; give a smaller number")?;
     let (impacts, first) = insight::impact(store, config, &offer, since).await.context("failed to read the history")?;
     let report = Report { policy: &arguments.policy, since, days: days(first, since, screen.now), impacts };
     match arguments.output.format {
@@ -42,11 +42,12 @@ fn offer(config: &Config, name: &str) -> anyhow::Result<Offer> {
         let known: Vec<String> = config.policies().map(|policy| policy.name).collect();
         bail!("unknown TLS policy \"{name}\"; policies are: {}", known.join(", "));
     };
-    let hello = net::tls::offer(&policy)?.with_context(|| format!("OpenSSL offers nothing under \"{name}\""))?;
+    let hello = net::tls::offer(&policy)?
+        .with_context(|| format!("OpenSSL offers no cipher suite under the policy \"{name}\""))?;
     Ok(Offer::of_policy(&hello, policy.security_level))
 }
 
-/// The history may be younger than what was asked for; not under one day, so that one message an hour ago is not 24 a day.
+/// Days of history, at most as many as asked for; at least one, so that one message an hour ago does not count as 24 a day.
 fn days(first: Option<Timestamp>, since: Timestamp, now: Timestamp) -> f64 {
     let began = first.unwrap_or(since).max(since);
     (now.duration_since(began).as_secs_f64() / 86_400.0).max(1.0)
@@ -55,7 +56,7 @@ fn days(first: Option<Timestamp>, since: Timestamp, now: Timestamp) -> f64 {
 struct Report<'a> {
     policy: &'a str,
     since: Timestamp,
-    /// That there is history of.
+    /// Days with history.
     days: f64,
     impacts: Vec<Impact>,
 }
@@ -69,7 +70,7 @@ impl Report<'_> {
         self.of(Verdict::Breaks).filter(move |impact| impact.in_plaintext == in_plaintext)
     }
 
-    /// To a tenth.
+    /// Messages a day, rounded to a tenth.
     fn a_day(&self, impact: &Impact) -> f64 {
         (impact.messages as f64 / self.days * 10.0).round() / 10.0
     }
@@ -102,18 +103,14 @@ impl Report<'_> {
 
     fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
         if self.impacts.is_empty() {
-            writeln!(out, "No destination was tried since {}.", screen.time(self.since))?;
+            writeln!(out, "No delivery attempts since {}.", screen.time(self.since))?;
             return Ok(());
         }
         let sections = [
-            ("BREAKS: its mail would have been queued", self.breaking(false).collect::<Vec<_>>(), Colour::Red),
-            ("LOSES ENCRYPTION: its mail would have gone in plaintext", self.breaking(true).collect(), Colour::Red),
-            (
-                "NOT DECIDED by what was seen: a probe finds it out",
-                self.of(Verdict::Undecided).collect(),
-                Colour::Yellow,
-            ),
-            ("KEEPS WORKING", self.of(Verdict::Works).collect(), Colour::Green),
+            ("BREAKS: mail would have been queued", self.breaking(false).collect::<Vec<_>>(), Colour::Red),
+            ("LOSES ENCRYPTION: mail would have gone in plaintext", self.breaking(true).collect(), Colour::Red),
+            ("UNDECIDED: run the probe to find out", self.of(Verdict::Undecided).collect(), Colour::Yellow),
+            ("WORKS", self.of(Verdict::Works).collect(), Colour::Green),
         ];
         paragraph(&self.summary(), "", screen, out)?;
         for (title, impacts, colour) in sections.into_iter().filter(|section| !section.1.is_empty()) {
@@ -138,12 +135,12 @@ impl Report<'_> {
                 .into_iter()
                 .flatten()
                 .collect();
-        let undecided = match part(self.of(Verdict::Undecided).collect(), "Not decided:") {
+        let undecided = match part(self.of(Verdict::Undecided).collect(), "Undecided:") {
             Some(undecided) => format!(" {undecided}."),
             None => String::new(),
         };
         match parts.is_empty() {
-            true => format!("In {days} the policy {} would have broken nothing that was seen.{undecided}", self.policy),
+            true => format!("In {days} the policy {} would have broken no destination.{undecided}", self.policy),
             false => format!("In {days} the policy {} would have {}.{undecided}", self.policy, parts.join(", and ")),
         }
     }
@@ -184,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_young_history_counts_for_what_there_is() {
+    fn a_short_history_counts_with_its_own_length() {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let ago = |hours: i64| now - hours.hours();
         assert_eq!(days(Some(ago(48)), ago(720), now), 2.0);

@@ -1,4 +1,4 @@
-//! `gatepost incident`: mail that is or was stuck, as the watch over the queue noted it.
+//! `gatepost incident`: shows incidents, which are mail that is or was stuck.
 
 use std::io::Write;
 
@@ -17,7 +17,7 @@ use super::{
     table::{Cell, Column, Table},
 };
 
-/// More are not counted, nor found by a part of their id.
+/// Incidents to read when counting open ones or searching by the beginning of an id.
 const LOOKED_AT_MAX: u32 = 1000;
 
 pub(crate) async fn run<S: Store>(
@@ -58,7 +58,7 @@ async fn find<S: Store>(id: Id, store: &S) -> anyhow::Result<Incident> {
     match incidents.len() {
         0 => bail!("there is no incident whose id begins with {id}"),
         1 => Ok(incidents.remove(0)),
-        _ => bail!("several incidents have ids that begin with {id}; give more of the id"),
+        _ => bail!("several incidents have ids that begin with {id}; give more digits of the id"),
     }
 }
 
@@ -70,7 +70,7 @@ fn list(incidents: &[Incident], screen: &Screen, out: &mut dyn Write) -> anyhow:
         Column::cut("DESTINATION", 15).spare(1),
         Column::cut("CAUSE", 16),
         Column::whole("OPENED"),
-        Column::number("PENDING"),
+        Column::number("WAITING"),
         Column::number("PEAK").spare(2),
     ];
     if incidents.is_empty() {
@@ -104,7 +104,7 @@ fn show(incident: &Incident, screen: &Screen, out: &mut dyn Write) -> anyhow::Re
     field("Opened", format!("{} by {}", screen.time(incident.opened), incident.node))?;
     field("State", state(incident, screen))?;
     let (pending, peak) = (incident.pending, incident.pending_peak);
-    field("Pending", format!("{} (peak {peak})", counted(pending, "message", "messages")))?;
+    field("Waiting", format!("{} (peak {peak})", counted(pending, "message", "messages")))?;
     if let Some(oldest) = incident.oldest {
         field("Oldest", format!("received {} ({} ago)", screen.time(oldest), screen.age(oldest)))?;
     }
@@ -120,15 +120,15 @@ fn state(incident: &Incident, screen: &Screen) -> String {
         Some((at, because)) => {
             let because = match because {
                 Closed::MailFlows => "mail flows again",
-                Closed::NothingPending => "nothing is held up by it any more, though nothing was delivered either",
-                Closed::CauseChanged => "mail is held up by another cause now, which has an incident of its own",
+                Closed::NothingPending => "no more mail is waiting because of it, but no mail was delivered either",
+                Closed::CauseChanged => "mail is waiting for another cause now, which has its own incident",
             };
             format!("closed {}: {because}", screen.time(at))
         }
     }
 }
 
-/// For those who look at the queue or ask why: `None` where nothing is open.
+/// A line for the output of other commands; `None` if no incident is open.
 pub(crate) async fn open_in_words<S: Store>(store: &S) -> store::Result<Option<String>> {
     let incidents = store.incidents(LOOKED_AT_MAX).await?;
     let open: Vec<&Incident> = incidents.iter().filter(|incident| incident.closed.is_none()).collect();

@@ -1,7 +1,8 @@
-//! The command line: what may be asked, and how answers look. Results go to standard output, as tables for people or
-//! as JSON whose shapes are in [`insight::views`]; faults go to standard error.
+//! The command line: commands and their output. Results go to standard output, as tables for people or as JSON whose
+//! types are in [`insight::views`]; errors go to standard error.
 //!
-//! Exit status: 0 fine, 1 findings of `why`, trouble in `probe`, mail that would break in `policy impact`, 2 bad usage, unreadable input or no such message.
+//! Exit status: 0 success, 1 findings (`why`), problems (`probe`), errors (`config check`) or mail that would break
+//! (`policy impact`), 2 wrong usage, unreadable input or no such message.
 
 mod api;
 mod arguments;
@@ -47,31 +48,31 @@ pub(crate) use policy::{ledger as run_ledger, list as list_policies};
 pub(crate) use probe::{Progress, host_and_port, run as run_probe};
 pub(crate) use queue::run as run_queue;
 pub(crate) use rollout::run as run_rollout;
-pub(crate) use screen::{Screen, clean, paragraph};
+pub(crate) use screen::{Screen, clean, counted, paragraph, wrapped};
 pub(crate) use trace::run as run_trace;
 pub(crate) use why::{run as run_why, write as write_findings};
 
 use node::config::ConfigErrors;
 
-/// Who gives a command, for events and plans.
+/// The user who gives a command, for events and plans.
 fn operator() -> String {
     let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
     let user = variable("SUDO_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
     user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
-/// Tells what went wrong, if anything, on standard error, and gives the exit status.
+/// Prints an error, if there is one, on standard error, and gives the exit status.
 pub(crate) fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
     let error = match result {
         Ok(status) => return status,
         Err(error) => error,
     };
-    // The reader of a pipe, such as head, has seen enough.
+    // The reader of the pipe, such as head, has stopped reading.
     if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
     match error.downcast_ref::<ConfigErrors>() {
-        // They begin with file, line and column, where editors look for them.
+        // Errors of the configuration begin with file, line and column, so that editors can find the place.
         Some(errors) => eprintln!("{errors}"),
         None => eprintln!("gatepost: {error:#}"),
     }

@@ -1,16 +1,16 @@
-//! Files that appear whole or not at all.
+//! Writes files so that they appear whole or not at all.
 
 use std::{fs, io::Write as _, path::Path};
 
 use anyhow::{Context as _, bail};
 
-/// Writes a file in the place of one that may be there; nobody ever sees a part of it. Others on this machine may not read
-/// it: it is for whom it is sent to.
+/// Writes a file and replaces an existing one; no other program ever sees a part of it. Other users of this machine cannot
+/// read it, because it may contain mail addresses.
 pub(crate) fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // A device or a folder is not to be replaced.
+    // Never replace a device or a folder.
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        bail!("failed to write {}: it is no file; name one", path.display());
+        bail!("failed to write {}: it exists and is not a file; choose another name", path.display());
     }
     let written = || -> std::io::Result<()> {
         let mut file = tempfile::Builder::new().prefix(".gatepost-").tempfile_in(folder)?;
@@ -19,7 +19,7 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
         Ok(())
     };
     written().with_context(|| {
-        format!("failed to write {}: look whether its folder is there, may be written to and has room", path.display())
+        format!("failed to write {}: check that its folder exists, is writable and has free space", path.display())
     })
 }
 
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_named() {
+    fn an_error_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("none/case.html");
         for path in [folder.path(), missing.as_path()] {

@@ -1,4 +1,4 @@
-//! `gatepost policy`: the TLS policies, which connector is under which, and what was delivered below the modern one.
+//! `gatepost policy`: shows the TLS policies, the connectors that use them, and deliveries below the policy "modern".
 
 use std::io::Write;
 
@@ -47,7 +47,7 @@ fn table(config: &Config, screen: &Screen, out: &mut dyn Write) -> std::io::Resu
     const COLUMNS: [Column; 4] = [
         Column::whole("POLICY"),
         Column::whole("VERSIONS"),
-        Column::cut("CIPHERS UP TO TLS 1.2", 20),
+        Column::cut("CIPHER SUITES TO TLS 1.2", 20),
         Column::wrapped("CONNECTORS", 10),
     ];
     let rows = config.policies().map(|policy| {
@@ -71,7 +71,7 @@ pub(crate) async fn ledger<S: Store>(
     match output.format {
         Format::Json => writeln!(out, "{}", insight::json::pretty(&json!({ "ledger": ledger }))?)?,
         Format::Table if ledger.is_empty() => {
-            writeln!(out, "Nothing was delivered in plaintext or below the policy \"modern\".")?;
+            writeln!(out, "No deliveries in plaintext or below the policy \"modern\".")?;
         }
         Format::Table => ledger_table(&ledger, screen, out)?,
     }

@@ -1,5 +1,5 @@
-//! Every command that is printed or documented is one that the command line takes: suggestions, examples in `--help`, and
-//! the documents. The black-box tests paste them into a shell.
+//! Tests that the command line accepts every printed or documented command: suggestions, examples in `--help`, and the
+//! documents. The black-box tests paste them into a shell.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::Arguments;
 
-/// Placeholders that the documents use, each with something that could stand there.
+/// Placeholders of the documents, each with an example value.
 const PLACEHOLDERS: [(&str, &str); 5] = [
     ("NETWORK-MESSAGE-ID", "0198f3c2-7f5a-7c11-9d3e-2b1f6a5c4d3e"),
     ("ID", "0198f3c2-7f5a-7c11-9d3e-2b1f6a5c4d3e"),
@@ -21,7 +21,7 @@ const PLACEHOLDERS: [(&str, &str); 5] = [
     ("FILE", "a.log"),
 ];
 
-/// The words of a line as a shell reads them, up to a comment, a pipe or a redirection.
+/// Splits a line into words as a shell does, up to a comment, a pipe or a redirection.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote, mut is_begun) = (Vec::new(), String::new(), false, false);
     for c in line.chars() {
@@ -60,10 +60,9 @@ fn suggestions_are_commands() {
     }
 }
 
-/// Examples of a help stand two cells to the right; what they do stands behind two more.
+/// The examples of a help text: indented by two cells, and followed by spaces and an explanation.
 fn examples(help: &str) -> Vec<String> {
-    let joined = help.replace("\n                                         and ", " and ");
-    let lines = joined.lines().filter_map(|line| line.strip_prefix("  gatepost "));
+    let lines = help.lines().filter_map(|line| line.strip_prefix("  gatepost "));
     lines.map(|line| format!("gatepost {}", line.split("   ").next().unwrap_or(line))).collect()
 }
 
@@ -162,7 +161,7 @@ fn named(span: &str, whence: &str) {
     }
 }
 
-/// Suggestions are made in `next_step.rs`, where the tests find them. In other texts commands are only named.
+/// Only `next_step.rs` makes suggestions, because the tests look there. Other texts only name commands.
 #[test]
 fn no_command_is_written_elsewhere() {
     let mut folders = vec![project().join("crates")];
@@ -180,7 +179,7 @@ fn no_command_is_written_elsewhere() {
                 let suspects =
                     code.lines().filter(|line| suggests(line)).map(|line| format!("{}: {line}", entry.display()));
                 wrong.extend(suspects);
-                // In the catalogue's remedies they stand in backticks.
+                // Remedies of the catalogue have commands in backticks.
                 let remedies = entry.components().any(|part| part.as_os_str() == "causes");
                 let quoted =
                     code.split('`').skip(1).step_by(2).filter(|text| remedies && text.starts_with("gatepost "));
@@ -191,7 +190,7 @@ fn no_command_is_written_elsewhere() {
     assert_eq!(wrong, Vec::<String>::new(), "make these with NextStep");
 }
 
-/// True for a text, no comment, that has a command with an argument or after a colon.
+/// True for a text (not a comment) with a command that has an argument or follows a colon.
 fn suggests(line: &str) -> bool {
     let code = line.split("//").next().unwrap_or_default();
     let Some((before, command)) = code.split_once("gatepost ") else { return false };

@@ -1,4 +1,4 @@
-//! `gatepost probe`: what a destination supports, and what that means for mail.
+//! `gatepost probe`: shows what a destination supports, and what that means for mail.
 
 use std::{
     io::{IsTerminal, Write},
@@ -12,14 +12,14 @@ use net::{
     resolve::Resolver,
 };
 use protocol::{
-    smtp::Phase,
+    smtp::{Failure, Phase},
     tls::{Bulk, Certificate, WireVersion},
 };
 use serde_json::json;
 
 use super::{
     arguments::{Format, ProbeArguments},
-    screen::{Colour, Screen, clean, paragraph},
+    screen::{Colour, Screen, clean, counted, paragraph, wrapped},
     table::{Cell, Column, Table},
 };
 use node::config::{Config, Hosts, SmartHost};
@@ -27,7 +27,7 @@ use node::config::{Config, Hosts, SmartHost};
 const SMTP_PORT: u16 = 25;
 const DNS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// True if mail would have trouble there.
+/// True if mail would fail there.
 pub(crate) async fn run(
     arguments: &ProbeArguments,
     config: Option<&Config>,
@@ -39,23 +39,23 @@ pub(crate) async fn run(
     for (host, port) in hosts(&arguments.destination, config)? {
         all.extend(probe_host(&host, port, &resolver, arguments).await?);
     }
-    let told: Vec<Vec<Judgement>> = all.iter().map(|probed| judge(probed, screen.now.as_second())).collect();
+    let judged: Vec<Vec<Judgement>> = all.iter().map(|probed| judge(probed, screen.now.as_second())).collect();
     match arguments.output.format {
         Format::Json => {
             let views: Vec<_> =
-                all.iter().zip(&told).map(|(probed, told)| json!({ "probed": probed, "summary": told })).collect();
+                all.iter().zip(&judged).map(|(probed, list)| json!({ "probed": probed, "summary": list })).collect();
             writeln!(out, "{}", insight::json::pretty(&json!({ "destinations": views }))?)?;
         }
         Format::Table => {
-            for (probed, told) in all.iter().zip(&told) {
-                write(probed, told, screen, out)?;
+            for (probed, judgements) in all.iter().zip(&judged) {
+                write(probed, judgements, screen, out)?;
             }
         }
     }
-    Ok(told.iter().flatten().any(|judgement| judgement.is_trouble))
+    Ok(judged.iter().flatten().any(|judgement| judgement.is_trouble))
 }
 
-/// The smart hosts of a connector, or the host that is named.
+/// The smart hosts of a connector, or the host in the argument.
 fn hosts(destination: &str, config: Option<&Config>) -> anyhow::Result<Vec<(String, u16)>> {
     let Some(connector) = config.and_then(|config| config.connector(destination)) else {
         return Ok(vec![host_and_port(destination)?]);
@@ -67,7 +67,9 @@ fn hosts(destination: &str, config: Option<&Config>) -> anyhow::Result<Vec<(Stri
                 host_and_port(&SmartHost { port: host.port.or(Some(connector.port)), ..host.clone() }.to_string())
             })
             .collect(),
-        Hosts::Mx => bail!("connector \"{destination}\" delivers to the MX of each domain; name one of these hosts"),
+        Hosts::Mx => {
+            bail!("connector \"{destination}\" delivers to the MX hosts of each domain; name one of these hosts")
+        }
     }
 }
 
@@ -84,7 +86,7 @@ async fn probe_host(
         let progress = Progress::new(address);
         let probed = probe(host, address, &options, |step| progress.show(step)).await;
         progress.clear();
-        // As mail would, on to the next address where one cannot be connected to.
+        // As mail does, continue with the next address if this one accepts no connection.
         let is_connected = probed.failure.as_ref().is_none_or(|failure| failure.phase > Phase::Connect);
         all.push(probed);
         if is_connected && !arguments.all_addresses {
@@ -101,17 +103,17 @@ pub(crate) fn host_and_port(text: &str) -> anyhow::Result<(String, u16)> {
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') => {
-            (host, port.parse().with_context(|| format!("\"{port}\" is not a port"))?)
+            (host, port.parse().with_context(|| format!("\"{port}\" is not a port; use a number from 1 to 65535"))?)
         }
         _ => (text, SMTP_PORT),
     };
     if host.is_empty() {
-        bail!("\"{text}\" names no host");
+        bail!("\"{text}\" has no host; use HOST or HOST:PORT");
     }
     Ok((host.to_owned(), port))
 }
 
-/// What is being tried, on a terminal.
+/// Shows the current step, on a terminal only.
 pub(crate) struct Progress {
     what: String,
     is_shown: bool,
@@ -135,7 +137,7 @@ impl Progress {
     }
 }
 
-/// Something that the result means.
+/// One conclusion from the result.
 #[derive(serde::Serialize)]
 struct Judgement {
     is_trouble: bool,
@@ -144,54 +146,57 @@ struct Judgement {
 
 fn judge(probed: &Probed, now_s: i64) -> Vec<Judgement> {
     let trouble = |text: &str| Judgement { is_trouble: true, text: text.to_owned() };
-    let mut told = Vec::new();
+    let mut judgements = Vec::new();
     match probed.starttls {
-        StartTls::Offered => told.extend(judge_tls(probed)),
-        StartTls::NotOffered => {
-            told.push(trouble("It takes mail in the clear only: connectors with tls = \"require\" cannot reach it."))
-        }
-        StartTls::Masked => {
-            told.push(trouble("A firewall before it masks STARTTLS as XXXXXXXA: switch its SMTP inspection off."))
-        }
-        StartTls::Refused => {
-            told.push(trouble("It offers STARTTLS and then refuses it: its certificate or key is broken."))
-        }
+        StartTls::Offered => judgements.extend(judge_tls(probed)),
+        StartTls::NotOffered => judgements.push(trouble(
+            "The destination accepts mail in plaintext only. Connectors with tls = \"require\" cannot deliver to it.",
+        )),
+        StartTls::Masked => judgements.push(trouble(
+            "A firewall overwrites STARTTLS with XXXXXXXA. Turn off its SMTP inspection for this destination.",
+        )),
+        StartTls::Refused => judgements
+            .push(trouble("The destination offers STARTTLS but rejects the command. Check its certificate and key.")),
         StartTls::NotObserved => {}
     }
-    if let Some(failure) = probed.failure.as_ref().filter(|_| told.iter().all(|judgement| !judgement.is_trouble)) {
-        told.push(trouble(&format!("No mail reaches it: {failure}.")));
+    if let Some(failure) = probed.failure.as_ref().filter(|_| judgements.iter().all(|judgement| !judgement.is_trouble))
+    {
+        judgements.push(trouble(&insight::sentence(&format!("Mail cannot reach the destination: {failure}"))));
     }
     if let Some(facts) = &probed.handshake {
         if let Some(fault) = facts.certificate_fault {
-            told.push(trouble(&format!("The certificate {fault}: connectors with tls = \"verify\" cannot reach it.")));
+            let text =
+                format!("The certificate {fault}. Connectors with tls = \"verify\" cannot deliver to the destination.");
+            judgements.push(trouble(&text));
         } else if let Some(leaf) = facts.certificates.first() {
             let days = (leaf.not_after_s - now_s) / 86_400;
-            let text = format!("The certificate is good for {days} more days.");
-            told.push(Judgement { is_trouble: days < CERTIFICATE_DAYS_MIN, text });
+            let text = match u64::try_from(days) {
+                Ok(days) => format!("The certificate expires in {}.", counted(days, "day", "days")),
+                Err(_) => "The certificate has expired.".to_owned(),
+            };
+            judgements.push(Judgement { is_trouble: days < CERTIFICATE_DAYS_MIN, text });
         }
     }
-    told
+    judgements
 }
 
-/// Time to renew.
+/// Below this, it is time to renew the certificate.
 const CERTIFICATE_DAYS_MIN: i64 = 14;
 
 fn judge_tls(probed: &Probed) -> Vec<Judgement> {
     let trouble = |text: String| Judgement { is_trouble: true, text };
     let works = |name: &str| probed.variations.iter().any(|variation| variation.name == name && variation.works);
-    let speaks: Vec<&VersionSupport> = probed.versions.iter().filter(|support| !support.suites.is_empty()).collect();
-    let names = speaks.iter().map(|support| support.version.to_string()).collect::<Vec<_>>().join(", ");
-    let mut told = Vec::new();
-    if speaks.is_empty() {
-        told.push(trouble("It agrees on no TLS version and no cipher suite that OpenSSL has.".to_owned()));
+    let supported: Vec<&VersionSupport> = probed.versions.iter().filter(|support| !support.suites.is_empty()).collect();
+    let names = supported.iter().map(|support| support.version.to_string()).collect::<Vec<_>>().join(", ");
+    let mut judgements = Vec::new();
+    if supported.is_empty() {
+        judgements.push(trouble("The destination supports no TLS version and no cipher suite of OpenSSL.".to_owned()));
     } else if works("modern") {
-        told.push(Judgement {
-            is_trouble: false,
-            text: format!("It speaks {names}. Mail under the policy modern reaches it."),
-        });
+        let text = format!("The destination supports {names}. The policy modern works.");
+        judgements.push(Judgement { is_trouble: false, text });
     } else {
         let usable = |weak: bool| {
-            let suites = speaks.iter().flat_map(|support| &support.suites).filter(|suite| suite.failure.is_none());
+            let suites = supported.iter().flat_map(|support| &support.suites).filter(|suite| suite.failure.is_none());
             suites
                 .filter(|suite| {
                     weak || !matches!(suite.suite.bulk(), Bulk::Rc4 | Bulk::TripleDes | Bulk::Des | Bulk::Rc2)
@@ -199,27 +204,28 @@ fn judge_tls(probed: &Probed) -> Vec<Judgement> {
                 .count()
         };
         let with = match (usable(false), usable(true)) {
-            (1.., _) => "intermediate does",
-            (0, 1..) => "only legacy does",
-            (0, 0) => "no policy does",
+            (1.., _) => "intermediate works",
+            (0, 1..) => "only legacy works",
+            (0, 0) => "no built-in policy works",
         };
-        told.push(trouble(format!("It speaks {names}. Mail under the policy modern does not reach it; {with}.")));
+        judgements.push(trouble(format!("The destination supports {names}. The policy modern does not work; {with}.")));
     }
-    let hangs: Vec<&str> = speaks
+    let hangs: Vec<&str> = supported
         .iter()
         .flat_map(|support| &support.suites)
         .filter(|suite| suite.failure.as_ref().is_some_and(|failure| failure.phase == Phase::Ehlo))
         .map(|suite| suite.name.as_str())
         .collect();
     if !hangs.is_empty() {
-        told.push(trouble(format!(
-            "After the handshake it says nothing more with {}: leave these out of the policy.",
+        judgements.push(trouble(format!(
+            "The destination does not answer after the TLS handshake with {}. Use a policy without these cipher suites.",
             hangs.join(", ")
         )));
     }
     if works("small-hello") && !works("large-hello") && works("modern") {
-        told.push(trouble(
-            "It, or a device before it, fails on a large ClientHello (post-quantum key shares).".to_owned(),
+        judgements.push(trouble(
+            "The destination or a device in the network fails on a large ClientHello (post-quantum key shares)."
+                .to_owned(),
         ));
     }
     if probed
@@ -228,18 +234,21 @@ fn judge_tls(probed: &Probed) -> Vec<Judgement> {
         .any(|support| support.version.on_the_wire() <= WireVersion::TLS11 && !support.suites.is_empty())
         && works("modern")
     {
-        told.push(Judgement {
+        judgements.push(Judgement {
             is_trouble: false,
-            text: "It still takes TLS 1.0 or 1.1, which RFC 8996 forbids.".to_owned(),
+            text: "The destination still accepts TLS 1.0 or 1.1, which RFC 8996 forbids.".to_owned(),
         });
     }
-    told
+    judgements
 }
 
-fn write(probed: &Probed, told: &[Judgement], screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
+/// The indent of further lines below a title.
+const MARGIN: &str = "             ";
+
+fn write(probed: &Probed, judgements: &[Judgement], screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
     let title = format!("{} [{}]", probed.host, probed.address);
     writeln!(out, "{}", screen.paint(&clean(&title), Some(Colour::Bold)))?;
-    for judgement in told {
+    for judgement in judgements {
         paragraph(&format!("- {}", judgement.text), "  ", screen, out)?;
     }
     if !probed.versions.is_empty() {
@@ -251,7 +260,8 @@ fn write(probed: &Probed, told: &[Judgement], screen: &Screen, out: &mut dyn Wri
         write_certificate(leaf, screen, out)?;
     }
     if !probed.groups.is_empty() {
-        writeln!(out, "\nGroups       {}", probed.groups.join(", "))?;
+        writeln!(out)?;
+        wrapped(&probed.groups.join(", "), "Groups       ", MARGIN, screen, out)?;
     }
     if let Some(extensions) = probed.extensions {
         let size = extensions.size.map(|size| size.map_or("SIZE".to_owned(), |size| format!("SIZE {size}")));
@@ -269,14 +279,24 @@ fn write(probed: &Probed, told: &[Judgement], screen: &Screen, out: &mut dyn Wri
         write_variations(probed, screen, out)?;
     }
     let took = probed.phases.iter().map(|phase| format!("{} {:.1} ms", phase.phase, phase.duration_us as f64 / 1000.0));
-    writeln!(out, "\nTime taken   {}", took.collect::<Vec<_>>().join(", "))?;
-    let cut = if probed.is_cut { "; the bound was met, so there may be more" } else { "" };
-    writeln!(out, "Connections  {}, none with mail{cut}", probed.connections)
+    writeln!(out)?;
+    wrapped(&took.collect::<Vec<_>>().join(", "), "Time taken   ", MARGIN, screen, out)?;
+    let cut = if probed.is_cut { "; stopped at the maximum, so the list may be incomplete" } else { "" };
+    writeln!(out, "Connections  {} (no mail sent){cut}", probed.connections)
+}
+
+/// The failure in words; the title names the destination already.
+fn without_destination(failure: &Failure) -> String {
+    Failure { destination: None, ..failure.clone() }.summary()
 }
 
 fn write_versions(probed: &Probed, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
-    const COLUMNS: [Column; 4] =
-        [Column::whole("VERSION"), Column::whole("CIPHER SUITE"), Column::whole("ORDER"), Column::wrapped("THEN", 20)];
+    const COLUMNS: [Column; 4] = [
+        Column::whole("VERSION"),
+        Column::whole("CIPHER SUITE"),
+        Column::whole("ORDER"),
+        Column::wrapped("RESULT", 20),
+    ];
     let mut rows = Vec::new();
     for support in &probed.versions {
         let order = match support.server_prefers {
@@ -288,8 +308,8 @@ fn write_versions(probed: &Probed, screen: &Screen, out: &mut dyn Write) -> std:
             let first = index == 0;
             let version = if first { support.version.to_string() } else { String::new() };
             let then = match &suite.failure {
-                None => Cell::coloured("EHLO answered", Colour::Green),
-                Some(failure) => Cell::coloured(failure.to_string(), Colour::Red),
+                None => Cell::coloured("works", Colour::Green),
+                Some(failure) => Cell::coloured(without_destination(failure), Colour::Red),
             };
             rows.push(vec![
                 Cell::new(version),
@@ -299,7 +319,7 @@ fn write_versions(probed: &Probed, screen: &Screen, out: &mut dyn Write) -> std:
             ]);
         }
         if support.suites.is_empty() {
-            let refusal = support.refusal.as_ref().map(ToString::to_string).unwrap_or_default();
+            let refusal = support.refusal.as_ref().map(without_destination).unwrap_or_default();
             rows.push(vec![
                 Cell::new(support.version.to_string()),
                 Cell::new("none"),
@@ -316,13 +336,13 @@ fn write_certificate(leaf: &Certificate, screen: &Screen, out: &mut dyn Write) -
     writeln!(out, "Certificate  {}", clean(&leaf.subject))?;
     writeln!(out, "  issuer     {}", clean(&leaf.issuer))?;
     writeln!(out, "  names      {}", clean(&leaf.names.join(", ")))?;
-    writeln!(out, "  until      {until}")?;
+    writeln!(out, "  expires    {until}")?;
     writeln!(out, "  key        {}, {} bits; signed with {}", leaf.key, leaf.key_bits, leaf.signature)
 }
 
 fn write_variations(probed: &Probed, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
     const COLUMNS: [Column; 4] =
-        [Column::whole("HELLO WITH"), Column::number("BYTES"), Column::whole("WORKS"), Column::wrapped("BECAUSE", 20)];
+        [Column::whole("CLIENTHELLO"), Column::number("BYTES"), Column::whole("WORKS"), Column::wrapped("FAILURE", 20)];
     let rows: Vec<_> = probed
         .variations
         .iter()
@@ -330,7 +350,7 @@ fn write_variations(probed: &Probed, screen: &Screen, out: &mut dyn Write) -> st
             let works =
                 if variation.works { Cell::coloured("yes", Colour::Green) } else { Cell::coloured("no", Colour::Red) };
             let bytes = variation.hello_bytes.map(|bytes| bytes.to_string()).unwrap_or_default();
-            let why = variation.failure.as_ref().map(ToString::to_string).unwrap_or_default();
+            let why = variation.failure.as_ref().map(without_destination).unwrap_or_default();
             vec![Cell::new(variation.what), Cell::new(bytes), works, Cell::new(why)]
         })
         .collect();

@@ -1,4 +1,4 @@
-//! One question has one meaning: arguments, parameters of a URL and Graph's `$filter` are read into equal searches.
+//! Tests that arguments, parameters of a URL and Graph's `$filter` give equal searches for equal questions.
 
 use clap::{CommandFactory, Parser};
 use insight::{Moment, Search};
@@ -13,7 +13,7 @@ struct Line {
     search: SearchArguments,
 }
 
-/// Arguments, the same as parameters, and the same as a filter where Graph has a word for it.
+/// Arguments, the same question as parameters, and as a filter if Graph can ask it.
 const QUESTIONS: &[(&[&str], &str, Option<&str>)] = &[
     (&[], "", None),
     (&["--sender", "a@b.test"], "sender=a%40b.test", Some("senderAddress eq 'a@b.test'")),

@@ -1,4 +1,4 @@
-//! `gatepost queue`: look at what waits, and act on it.
+//! `gatepost queue`: shows waiting deliveries and changes them.
 
 use std::{collections::HashSet, fs::File, io::Write, path::Path};
 
@@ -19,10 +19,10 @@ use super::{
     waiting,
 };
 
-/// Deliveries read at a time, so that memory stays bounded however long the queue.
+/// Deliveries that are read at a time, so that memory stays bounded for any length of the queue.
 const PAGE: u32 = 500;
 
-/// More rows than this are too many to read one by one.
+/// With more rows than this, suggest groups.
 const ROWS_MANY: u64 = 20;
 
 const COLUMNS: [Column; 8] = [
@@ -111,7 +111,7 @@ impl<'a, S: Store> Pages<'a, S> {
     }
 }
 
-/// `queue list` with all that it needs.
+/// `queue list` and its inputs.
 struct List<'a, S> {
     arguments: &'a ListArguments,
     store: &'a S,
@@ -122,7 +122,7 @@ struct List<'a, S> {
 }
 
 impl<S: Store> List<'_, S> {
-    /// The next page of what is wanted; `None` after the last.
+    /// The next page of matching deliveries; `None` after the last page.
     async fn page(&self, pages: &mut Pages<'_, S>) -> anyhow::Result<Option<Vec<DeliveryRecord>>> {
         let mut page = pages.next().await?;
         if page.is_empty() {
@@ -138,7 +138,7 @@ impl<S: Store> List<'_, S> {
     fn row(&self, record: &DeliveryRecord) -> Vec<Cell> {
         let waiting = self.reasons.waiting(record).map(|waiting| waiting::short(&waiting, self.screen));
         let delivery = &record.delivery;
-        // What was never tried waits for what its connector met.
+        // A delivery without an attempt waits because of the failure of its connector.
         let failure = self.wanted.failure(&delivery.connector, delivery.failure.as_ref());
         let cause = failure.map(Failure::summary).unwrap_or_default();
         let short =
@@ -155,7 +155,7 @@ impl<S: Store> List<'_, S> {
         ]
     }
 
-    /// What was selected, in one pass.
+    /// The selected deliveries, read in one pass.
     async fn summary(&self, by: Option<By>) -> anyhow::Result<Summary> {
         let (selection, wanted) = (self.selection.clone(), self.wanted.clone());
         Summary::read(self.store, selection, wanted, by, self.screen.now).await.context("failed to read the queue")
@@ -173,14 +173,14 @@ impl<S: Store> List<'_, S> {
         let all = self.all().await?;
         match (listed, all) {
             (0, 0) => writeln!(out, "The queue is empty.")?,
-            (0, all) => writeln!(out, "No deliveries match; the queue holds {}.", deliveries(all))?,
+            (0, all) => writeln!(out, "No deliveries match; the queue has {}.", deliveries(all))?,
             (listed, all) => {
                 writeln!(out, "\n{} of {} in the queue.", grouped(listed), deliveries(all))?;
                 write_counts(&self.summary(None).await?.counts, self.screen, out)?;
             }
         }
         if listed > ROWS_MANY {
-            writeln!(out, "\nOne row per cause instead: {}", NextStep::QueueListBy("cause"))?;
+            writeln!(out, "\nTo show one row per cause: {}", NextStep::QueueListBy("cause"))?;
         }
         self.write_open_incidents(out).await
     }
@@ -193,13 +193,13 @@ impl<S: Store> List<'_, S> {
         }
         match (summary.counts.is_empty(), self.all().await?) {
             (true, 0) => writeln!(out, "The queue is empty.")?,
-            (true, all) => writeln!(out, "No deliveries match; the queue holds {}.", deliveries(all))?,
+            (true, all) => writeln!(out, "No deliveries match; the queue has {}.", deliveries(all))?,
             (false, _) => groups::write(&summary.views(&conditions), by, self.screen, out)?,
         }
         self.write_open_incidents(out).await
     }
 
-    /// How many deliveries the whole queue holds.
+    /// Number of deliveries in the whole queue.
     async fn all(&self) -> store::Result<u64> {
         Ok(self.store.counts().await?.iter().map(|count| count.deliveries).sum())
     }
@@ -263,16 +263,16 @@ fn describe(command: Command, Commanded { changed, leased }: Commanded) -> Strin
         Command::Remove => "removed",
     };
     match (changed, leased) {
-        (0, 0) => "No deliveries to change.".to_owned(),
+        (0, 0) => "No deliveries match.".to_owned(),
         (changed, 0) => format!("{} {done}.", deliveries(changed)),
         (changed, leased) => {
             let left = deliveries(leased);
-            format!("{} {done}; {left} not changed, because a node is delivering now.", deliveries(changed))
+            format!("{} {done}; {left} not changed, because a node is sending now.", deliveries(changed))
         }
     }
 }
 
-/// Removing cannot be undone: more than one message needs a second word.
+/// Removing cannot be undone, so more than one message needs `--yes`.
 async fn refuse_several<S: Store>(selected: &Selected, store: &S) -> anyhow::Result<()> {
     let mut pages = Pages::new(selected.selection(store).await?, store);
     let mut messages = HashSet::new();
@@ -292,7 +292,7 @@ async fn refuse_several<S: Store>(selected: &Selected, store: &S) -> anyhow::Res
 async fn export<S: Store>(id: Uuid, path: Option<&Path>, store: &S, out: &mut dyn Write) -> anyhow::Result<()> {
     let record = store.message(id).await?.with_context(|| no_such_message(id))?;
     if !record.body_present {
-        bail!("the content of message {id} was deleted: none of its deliveries needs it any more");
+        bail!("the content of message {id} is deleted, because no delivery needs it any more");
     }
     let mut file = match path {
         Some(path) => Some(File::create(path).with_context(|| format!("failed to write {}", path.display()))?),
@@ -326,11 +326,11 @@ impl Filter {
 }
 
 impl Selected {
-    /// Refuses what selects nothing, so that nobody acts on the whole queue by mere omission.
+    /// Rejects a command without conditions, so that nobody changes the whole queue by accident.
     async fn selection<S: Store>(&self, store: &S) -> anyhow::Result<Selection> {
         let selection = self.filter.selection(store).await?;
         if selection == Selection::default() && !self.all {
-            bail!("name what to act on: --message, --connector, --recipient, --sender or --state; or --all");
+            bail!("no deliveries selected; add --message, --connector, --recipient, --sender or --state, or --all");
         }
         Ok(selection)
     }

@@ -1,7 +1,8 @@
-//! `gatepost rollout`: which nodes are under which TLS policy, and moving them.
+//! `gatepost rollout`: shows the TLS policy of each node and moves nodes to another one.
 
 use std::io::Write;
 
+use insight::sentence;
 use serde_json::json;
 use store::{NodeReport, Store, StoredPlan};
 use trace::NextStep;
@@ -88,7 +89,7 @@ impl Status {
 
     fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
         match &self.plan {
-            None => writeln!(out, "No rollout: every node is under the policies that its configuration names.\n")?,
+            None => writeln!(out, "No rollout: every node uses the policies in its configuration.\n")?,
             Some((stored, rollout)) => {
                 paragraph(&summary(stored, rollout, screen), "", screen, out)?;
                 writeln!(out)?;
@@ -96,7 +97,7 @@ impl Status {
             }
         }
         const COLUMNS: [Column; 4] =
-            [Column::cut("NODE", 8), Column::whole("MOVED"), Column::whole("FOLLOWS"), Column::whole("LAST SEEN")];
+            [Column::cut("NODE", 8), Column::whole("MOVED"), Column::whole("PLAN"), Column::whole("LAST SEEN")];
         let rows = self.nodes.iter().map(|report| {
             let moved = match &self.plan {
                 Some((_, rollout)) if rollout.moves(&report.node) => format!("to {}", rollout.to),
@@ -114,7 +115,7 @@ impl Status {
         });
         let rows: Vec<_> = rows.collect();
         if rows.is_empty() {
-            writeln!(out, "No node has reported lately.")?;
+            writeln!(out, "No node has reported recently.")?;
             return Ok(());
         }
         Ok(Table::new(&COLUMNS, screen).write(&rows, out)?)
@@ -123,36 +124,36 @@ impl Status {
 
 fn summary(stored: &StoredPlan, rollout: &Rollout, screen: &Screen) -> String {
     let share = match rollout.percent {
-        Some(percent) => format!("{percent} %"),
+        Some(percent) => format!("{percent}%"),
         None => format!("nodes {}", rollout.nodes.join(", ")),
     };
     let (from, to) = (&rollout.from, &rollout.to);
     format!(
-        "Rollout from {from} to {to}: {share}. Version {}, set {} by {}.",
+        "Rollout from {from} to {to}: {share}. Plan version {}, set on {} by {}.",
         stored.version,
         screen.time(stored.at),
         stored.by
     )
 }
 
-/// Why it is halted, and what can be done about it.
+/// Why the rollout is halted, and what the operator can do.
 fn write_halt(rollout: &Rollout, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
     let Rollout { from, to, halted: Some(reason), trouble, .. } = rollout else { return Ok(()) };
     let Some(Trouble { destination, cause, remedy, check }) = trouble else {
-        return writeln!(out, "HALTED: {}. To go on: {}\n", clean(reason), NextStep::RolloutResume);
+        return writeln!(out, "HALTED: {} To continue: {}\n", clean(&sentence(reason)), NextStep::RolloutResume);
     };
-    let title = format!("HALTED BY ITSELF for {} ({cause})", clean(destination));
+    let title = format!("HALTED AUTOMATICALLY: {} ({cause})", clean(destination));
     writeln!(out, "{}", screen.paint(&title, Some(Colour::Bold)))?;
-    paragraph(&format!("{reason}."), "   ", screen, out)?;
+    paragraph(&sentence(reason), "   ", screen, out)?;
     writeln!(out, "\n   Remedy")?;
     for remedy in remedy {
         paragraph(&format!("- {remedy}"), "     ", screen, out)?;
     }
     let back = NextStep::RolloutBack { from: from.clone(), to: to.clone() };
     let commands = [
-        ("All nodes back", back.to_string()),
-        ("Go on anyway; the rollout does not halt for this destination again", NextStep::RolloutResume.to_string()),
-        ("Verify", clean(check)),
+        ("Return all nodes to the old policy", back.to_string()),
+        ("Continue anyway (the rollout does not halt for this destination again)", NextStep::RolloutResume.to_string()),
+        ("Check", clean(check)),
     ];
     for (title, command) in commands {
         writeln!(out, "\n   {title}\n     {command}")?;

@@ -1,4 +1,4 @@
-//! The terminal, or what stands for it, and how times and foreign text look on it.
+//! The terminal or its substitute: its width, its colours, and the form of times and foreign text.
 
 use std::{env, io, io::IsTerminal, time::Duration};
 
@@ -6,10 +6,10 @@ use jiff::{Timestamp, tz::TimeZone};
 pub(crate) use protocol::text::clean;
 use unicode_width::UnicodeWidthStr;
 
-/// What the output may use.
+/// Properties of the output.
 #[derive(Clone, Debug)]
 pub(crate) struct Screen {
-    /// Columns of the terminal, or what COLUMNS says; `None`: neither, and nothing is cut or wrapped.
+    /// Width of the terminal, or the value of COLUMNS. `None`: neither exists, so nothing is cut or wrapped.
     pub width: Option<usize>,
     pub colour: bool,
     pub zone: TimeZone,
@@ -45,7 +45,7 @@ impl Screen {
         at.to_zoned_datetime(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
     }
 
-    /// The same where there is little room: of today the time, of this year the day and the time, else the date.
+    /// The short form for narrow columns: the time for today, day and time for this year, otherwise the date.
     pub(crate) fn short_time(&self, at: Timestamp) -> String {
         let (at, now) = (at.to_zoned_datetime(self.zone.clone()), self.now.to_zoned_datetime(self.zone.clone()));
         let format = match (at.year() == now.year(), at.day_of_year() == now.day_of_year()) {
@@ -56,7 +56,7 @@ impl Screen {
         at.strftime(format).to_string()
     }
 
-    /// `text` with `at`, which stands there in UTC, in this screen's zone.
+    /// Replaces the UTC time `at` in `text` with the same time in this screen's zone.
     pub(crate) fn with_local_time(&self, text: &str, at: Option<Timestamp>) -> String {
         at.map_or_else(|| text.to_owned(), |at| text.replace(&at.to_string(), &self.time(at)))
     }
@@ -86,10 +86,10 @@ impl Screen {
     }
 }
 
-/// Less than this is no width that a table or a text could have.
+/// A smaller width is useless for tables and texts, so it is ignored.
 const WIDTH_MIN: usize = 20;
 
-/// COLUMNS, which the user may set for output into a pipe.
+/// The variable COLUMNS, which the user may set for output into a pipe.
 fn columns_named() -> Option<usize> {
     env::var("COLUMNS").ok()?.trim().parse().ok().filter(|columns| *columns >= WIDTH_MIN)
 }
@@ -134,14 +134,14 @@ pub(crate) fn size(bytes: u64) -> String {
 /// Lines longer than this are hard to read.
 const TEXT_WIDTH_MAX: usize = 100;
 
-/// Wrapped to the screen; what comes after the first line of a list item stands under its text.
+/// Writes a text wrapped to the screen. Further lines of a list item are indented like its text.
 pub(crate) fn paragraph(text: &str, indent: &str, screen: &Screen, out: &mut dyn io::Write) -> io::Result<()> {
     let width = screen.width.unwrap_or(TEXT_WIDTH_MAX).min(TEXT_WIDTH_MAX);
     let hanging = if text.starts_with("- ") { "  " } else { "" };
     write_wrapped(text, indent, &format!("{indent}{hanging}"), width, out)
 }
 
-/// A text behind `first`; further lines, where the screen is too narrow for one, stand behind `rest`.
+/// Writes a text after `first`; if one line is not enough, further lines begin with `rest`.
 pub(crate) fn wrapped(text: &str, first: &str, rest: &str, screen: &Screen, out: &mut dyn io::Write) -> io::Result<()> {
     write_wrapped(text, first, rest, screen.width.unwrap_or(usize::MAX), out)
 }
@@ -153,8 +153,8 @@ fn write_wrapped(text: &str, first: &str, rest: &str, width: usize, out: &mut dy
     Ok(())
 }
 
-/// The lines of a text behind margins of `first` cells, and then `rest`. Breaks between words only, and never inside a
-/// command in backticks: it is to be pasted.
+/// The lines of a text; the first has a margin of `first` cells, the others of `rest`. Breaks only between words, and never
+/// inside a command in backticks, so that it can be pasted.
 pub(crate) fn lines(text: &str, first: usize, rest: usize, width: usize) -> Vec<String> {
     let (mut lines, mut line, mut used) = (Vec::new(), String::new(), first);
     for (index, word) in words(&clean(text)).into_iter().enumerate() {
@@ -173,7 +173,7 @@ pub(crate) fn lines(text: &str, first: usize, rest: usize, width: usize) -> Vec<
     lines
 }
 
-/// What is between spaces; a number and its unit count as one word, and so does all that is in backticks.
+/// Splits at spaces; a number and its unit are one word, and so is a text in backticks.
 fn words(text: &str) -> Vec<&str> {
     let (mut words, mut start, mut is_quoted) = (Vec::new(), 0, false);
     for (at, c) in text.char_indices() {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn short_times_name_the_year_where_it_is_another() {
+    fn short_times_show_the_year_if_it_is_another() {
         let at = |text: &str| screen().short_time(text.parse().unwrap());
         assert_eq!(at("2026-07-30T11:00:00.5Z"), "13:00:00");
         assert_eq!(at("2026-07-29T11:00:00Z"), "07-29 13:00");

@@ -1,4 +1,4 @@
-//! `gatepost queue show`: all about one message.
+//! `gatepost queue show`: shows everything about one message.
 
 use std::io::{self, Write};
 
@@ -59,7 +59,8 @@ impl Sheet<'_> {
             BodyType::EightBitMime => ", 8BITMIME",
         };
         let utf8 = if message.envelope.smtputf8 { ", SMTPUTF8" } else { "" };
-        let content = if record.body_present { "in the queue" } else { "deleted: no delivery needs it any more" };
+        let content =
+            if record.body_present { "in the queue" } else { "deleted, because no delivery needs it any more" };
         self.title(&format!("Message {}", message.network_message_id))?;
         self.field("Received", &format!("{received} from {client}"))?;
         self.field("Sender", message.envelope.sender.address().map_or("<>", |address| address.as_str()))?;
@@ -84,14 +85,14 @@ impl Sheet<'_> {
             self.field("Unblocked by", &self.screen.with_local_time(&waiting.unblocked_by(), at))?;
             let step = waiting.next_step(record.message.network_message_id, &record.delivery.connector);
             if let Some(step) = step {
-                // On a line of its own, and as far to the left as can be: it is to be pasted.
+                // Put the command on its own line near the left edge, so that it can be pasted.
                 self.field("Act now", "with this command:")?;
                 writeln!(self.out, "    {}", clean(&step.to_string()))?;
             }
             self.field("Due", &format!("{} ({})", self.screen.time(record.due), self.screen.until(record.due)))?;
         }
         if let Some(settled) = record.settled {
-            self.field("Ended", &self.screen.time(settled))?;
+            self.field("Finished", &self.screen.time(settled))?;
         }
         if let Some(reply) = &record.reply {
             self.field("Reply", &reply.to_string())?;

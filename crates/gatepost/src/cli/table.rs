@@ -1,11 +1,11 @@
 //! Tables that fit the terminal.
 //!
-//! The layout is chosen by the first page of rows and kept for those that follow, so that long results stream:
+//! The first page of rows decides the layout; later pages keep it, so that long results stream:
 //!
 //! ```text
 //!   no terminal, no COLUMNS ─> rows, nothing cut
-//!   it fits ─────────────────> rows; first times are shortened, then long texts end in …, then ids are shortened,
-//!                              then columns are left out that are not needed to act
+//!   it fits ─────────────────> rows; to fit, first times are shortened, then long texts end in …, then ids are
+//!                              shortened, then spare columns are left out
 //!   too narrow for that ─────> records: a line for each field, nothing cut
 //! ```
 
@@ -21,20 +21,19 @@ use super::screen::{Screen, clean, lines};
 /// Cells between two columns.
 const GAP: usize = 2;
 
-/// Characters of an id that are shown where there is little room: the time of its making and some more, which is enough
-/// to find it by.
+/// Characters of a shortened id: its creation time and a few more, enough to find the message.
 const SHORT_ID: usize = 18;
 
-/// One column's title and how far it may be cut.
+/// A column: its title and how it may be shortened.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
     pub title: &'static str,
-    /// `None`: never cut.
+    /// `None`: the column is never cut.
     pub width_min: Option<usize>,
     pub align: Align,
-    /// Left out where the screen is narrow; the highest number first.
+    /// Not 0: left out on a narrow screen, the highest number first.
     spare: u8,
-    /// Goes on in further lines instead of being cut; for the last column.
+    /// True for a last column that continues in further lines instead of being cut.
     is_wrapped: bool,
 }
 
@@ -45,7 +44,7 @@ pub(crate) enum Align {
 }
 
 impl Column {
-    /// A column whose texts are always shown whole.
+    /// A column whose texts are never cut.
     pub(crate) const fn whole(title: &'static str) -> Self {
         Self { title, width_min: None, align: Align::Left, spare: 0, is_wrapped: false }
     }
@@ -58,12 +57,12 @@ impl Column {
         Self { width_min: Some(width_min), ..Self::whole(title) }
     }
 
-    /// A last column whose long texts go on in further lines.
+    /// A last column whose long texts continue in further lines.
     pub(crate) const fn wrapped(title: &'static str, width_min: usize) -> Self {
         Self { is_wrapped: true, ..Self::cut(title, width_min) }
     }
 
-    /// The same, left out where the screen is too narrow: those with the highest number first.
+    /// Makes the column spare: a narrow screen leaves it out, the highest number first.
     pub(crate) const fn spare(self, number: u8) -> Self {
         Self { spare: number, ..self }
     }
@@ -73,7 +72,7 @@ impl Column {
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     text: String,
-    /// For times and ids, where there is little room.
+    /// Short form for a narrow screen.
     short: Option<Short>,
     colour: Option<Colour>,
 }
@@ -103,7 +102,7 @@ impl Cell {
         Self { short: Some(Short::Id(text[..SHORT_ID].to_owned())), ..Self::new(text) }
     }
 
-    /// The same with other words for where there is little room.
+    /// Adds a shorter text for a narrow screen.
     pub(crate) fn or_short(self, short: impl AsRef<str>) -> Self {
         Self { short: Some(Short::Text(clean(short.as_ref()))), ..self }
     }
@@ -117,14 +116,14 @@ impl Cell {
     }
 }
 
-/// What is done to fit.
+/// The measures to make a table fit.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Fit {
     short_times: bool,
     short_ids: bool,
-    /// Columns with this number or a higher one are left out; 0: none.
+    /// Leaves out spare columns with this number or a higher one; 0: none.
     without_spare: u8,
-    /// Width of each column that is shown, by its index.
+    /// Width of each shown column by index; `None`: left out.
     widths: Vec<Option<usize>>,
 }
 
@@ -134,7 +133,7 @@ enum Layout {
     Records,
 }
 
-/// A table in the course of being printed.
+/// A table that is being printed.
 #[derive(Debug)]
 pub(crate) struct Table<'a> {
     columns: &'a [Column],
@@ -161,7 +160,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The same, with a line of its own behind each row, which is never cut: a command to paste.
+    /// Prints rows, and after each row its note on its own line. Notes are commands to paste, so they are never cut.
     pub(crate) fn write_with_notes(
         &mut self,
         rows: &[Vec<Cell>],
@@ -176,7 +175,7 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// Chooses the layout and prints the titles, if that was not done yet.
+    /// Chooses the layout and prints the titles, once.
     fn begin(&mut self, rows: &[Vec<Cell>], out: &mut dyn Write) -> io::Result<()> {
         if self.layout.is_none() && !rows.is_empty() {
             let layout = self.choose(rows);
@@ -189,7 +188,7 @@ impl<'a> Table<'a> {
         Ok(())
     }
 
-    /// The first way to fit that is enough.
+    /// Chooses the first layout that fits.
     fn choose(&self, rows: &[Vec<Cell>]) -> Layout {
         let whole = self.measured(Fit::default(), rows);
         let Some(width) = self.screen.width.filter(|width| whole.total() > *width) else {
@@ -203,7 +202,7 @@ impl<'a> Table<'a> {
         ways.into_iter().find_map(|fit| self.cut(fit, rows, width)).map_or(Layout::Records, Layout::Rows)
     }
 
-    /// Takes from the widest column that may be cut until all fit, if they can.
+    /// Narrows the widest column that may be cut until the table fits; `None` if it cannot.
     fn cut(&self, fit: Fit, rows: &[Vec<Cell>], width: usize) -> Option<Fit> {
         let mut fit = self.measured(fit, rows);
         while fit.total() > width {
@@ -217,7 +216,7 @@ impl<'a> Table<'a> {
         Some(fit)
     }
 
-    /// The widths that all of it needs.
+    /// The widths that the whole texts need.
     fn measured(&self, fit: Fit, rows: &[Vec<Cell>]) -> Fit {
         let width = |(index, column): (usize, &Column)| {
             let is_left_out = fit.without_spare > 0 && column.spare >= fit.without_spare;
@@ -251,13 +250,13 @@ impl<'a> Table<'a> {
             pending = after + GAP;
         }
         writeln!(out)?;
-        // The last column begins where all that is before it ends.
+        // Further lines of the last column begin below its first line.
         let last = fit.widths.iter().flatten().last().copied().unwrap_or(0);
         let margin = " ".repeat(fit.total() - last);
         more.iter().try_for_each(|line| writeln!(out, "{margin}{line}"))
     }
 
-    /// Titles to the left, an empty line at the end.
+    /// Writes one line per field with the title on the left, then an empty line.
     fn write_record(&self, row: &[Cell], out: &mut dyn Write) -> io::Result<()> {
         let width = self.columns.iter().map(|column| column.title.width()).max().unwrap_or(0);
         for (cell, column) in row.iter().zip(self.columns).filter(|(cell, _)| !cell.text.is_empty()) {
@@ -285,7 +284,7 @@ impl Fit {
     }
 }
 
-/// The longest beginning of `text` that fits into `width` cells, with … where something is missing.
+/// The longest beginning of `text` that fits into `width` cells, with … at the end if something is missing.
 fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -382,7 +381,7 @@ ID                  AT        CAUSE
     }
 
     #[test]
-    fn escapes_are_ours_only() {
+    fn only_our_own_escapes_reach_the_terminal() {
         let text = printed(Some(60), true, &[&[["a", "1", "\x1b[31mred"]]]);
         assert_eq!(text, "\x1b[1mID\x1b[0m  \x1b[1mTRIES\x1b[0m  \x1b[1mCAUSE\x1b[0m\na       1  \u{fffd}[31mred\n");
     }

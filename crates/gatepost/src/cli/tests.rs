@@ -1,4 +1,4 @@
-//! What the commands print, over a store that is a handful of values.
+//! Tests of what the commands print, over a store with a few fixed values.
 
 use std::{
     sync::{Arc, Mutex},
@@ -21,7 +21,7 @@ use node::config::Config;
 
 const NOW: &str = "2026-07-30T12:00:00Z";
 
-/// Answers from fixed records; keeps the commands that it is given.
+/// A store that answers from fixed records and keeps the commands that it gets.
 #[derive(Clone, Default)]
 struct Fixed {
     records: Vec<DeliveryRecord>,
@@ -34,7 +34,7 @@ struct Fixed {
     incidents: Vec<Incident>,
 }
 
-/// What the command line never asks for.
+/// For methods that the command line never calls.
 fn refused<T>() -> Result<T> {
     Err(StoreError::Other("not for the command line".to_owned()))
 }
@@ -311,7 +311,7 @@ fn config() -> Config {
     Config::parse(node::config::EXAMPLE, "gatepost.toml".as_ref()).unwrap()
 }
 
-/// Runs a command line; gives what it printed, or its error.
+/// Runs a command line and returns its output or its error.
 fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String> {
     let arguments = Arguments::try_parse_from(line.split_whitespace()).map_err(|error| error.to_string())?;
     let screen = Screen { width, colour: false, zone: TimeZone::UTC, now: at(NOW) };
@@ -377,7 +377,7 @@ onprem     queued           1  in 12m
 fn an_empty_queue_says_so() {
     assert_eq!(run("gatepost queue list", &store_with(vec![]), None).unwrap(), "The queue is empty.\n");
     let text = run(&format!("gatepost queue list --message {}", id(9)), &store_with(vec![record(1)]), None).unwrap();
-    assert_eq!(text, "No deliveries match; the queue holds 1 delivery.\n");
+    assert_eq!(text, "No deliveries match; the queue has 1 delivery.\n");
 }
 
 #[test]
@@ -386,7 +386,7 @@ fn long_queues_are_read_page_by_page() {
     let text = run("gatepost queue list", &store, None).unwrap();
     assert!(text.contains("\n1,203 of 1,203 deliveries in the queue.\n"));
     assert_eq!(text.lines().filter(|line| line.starts_with("00000000-")).count(), 1203);
-    assert!(text.ends_with("\nOne row per cause instead: gatepost queue list --by cause\n"));
+    assert!(text.ends_with("\nTo show one row per cause: gatepost queue list --by cause\n"));
     assert_eq!(json("gatepost queue list --format json", &store)["deliveries"].as_array().unwrap().len(), 1203);
 }
 
@@ -397,7 +397,7 @@ fn one_cause_is_one_row() {
         let text = format!("greylisted, try again in {} seconds", number + 7);
         record.delivery.failure.as_mut().unwrap().reply.as_mut().unwrap().text = text;
     }
-    // Another recipient of the same message, and one that was not tried yet.
+    // Another recipient of the same message, and a delivery without an attempt.
     records.push(DeliveryRecord { message: records[61].message.clone(), ..record(63) });
     records[62].delivery.failure = records[0].delivery.failure.clone();
     records.push(record(64));
@@ -429,7 +429,7 @@ fn one_cause_is_one_row() {
     let ages = json("gatepost queue list --by age --format json", &store);
     assert_eq!(ages["groups"][0]["command"], "gatepost queue list --older-than 1h --younger-than 4h");
     let old = run("gatepost queue list --older-than 4h", &store, None).unwrap();
-    assert_eq!(old, "No deliveries match; the queue holds 64 deliveries.\n");
+    assert_eq!(old, "No deliveries match; the queue has 64 deliveries.\n");
 }
 
 #[test]
@@ -519,7 +519,7 @@ Message 00000000-0000-0000-0000-000000000001
   Subject       Re: \u{fffd}]0;owned\u{fffd} numbers
   Message-ID    m1@example.org
   Size          10.2 KiB, 8BITMIME
-  Content       deleted: no delivery needs it any more
+  Content       deleted, because no delivery needs it any more
 
 Delivery to bob@onprem.test
   Status        Pending (queued)
@@ -562,7 +562,7 @@ fn a_message_that_is_not_there_is_an_error() {
 fn export_writes_the_content_as_it_is() {
     let mut store = store_with(vec![record(1)]);
     let line = format!("gatepost queue export {}", id(1));
-    assert!(run(&line, &store, None).unwrap_err().contains("was deleted"));
+    assert!(run(&line, &store, None).unwrap_err().contains("is deleted"));
     store.pieces = vec![Bytes::from_static(b"Subject: a\r\n\r\n"), Bytes::from_static(b".body\r\n")];
     assert_eq!(run(&line, &store, None).unwrap(), "Subject: a\r\n\r\n.body\r\n");
     let folder = tempfile::tempdir().unwrap();
@@ -575,7 +575,7 @@ fn export_writes_the_content_as_it_is() {
 fn commands_reach_the_store() {
     let store = store_with(vec![record(1), record(2)]);
     let text = run("gatepost queue suspend --connector onprem", &store, None).unwrap();
-    assert_eq!(text, "2 deliveries suspended; 1 delivery not changed, because a node is delivering now.\n");
+    assert_eq!(text, "2 deliveries suspended; 1 delivery not changed, because a node is sending now.\n");
     let selection = Selection { connector: Some("onprem".to_owned()), ..Selection::default() };
     assert_eq!(*store.commands.lock().unwrap(), [(Command::Suspend, selection)]);
     assert_eq!(
@@ -589,7 +589,7 @@ fn commands_refuse_to_act_without_a_selection() {
     let store = store_with(vec![record(1)]);
     for command in ["retry", "suspend", "resume", "remove", "remove --yes"] {
         let error = run(&format!("gatepost queue {command}"), &store, None).unwrap_err();
-        assert!(error.starts_with("name what to act on"), "{error}");
+        assert!(error.starts_with("no deliveries selected; add --message, "), "{error}");
     }
     assert!(store.commands.lock().unwrap().is_empty());
 }
@@ -733,12 +733,15 @@ fn reporting(nodes: &[&str]) -> Fixed {
 fn a_rollout_moves_half_the_fleet_and_back() {
     let store = reporting(&["mx1", "mx2", "mx3", "mx4"]);
     let text = run("gatepost rollout status", &store, None).unwrap();
-    assert!(text.starts_with("No rollout: every node is under"), "{text}");
+    assert!(text.starts_with("No rollout: every node uses the policies in its configuration."), "{text}");
     let text = run("gatepost rollout set --from legacy --to modern --percent 50", &store, None).unwrap();
-    assert!(text.starts_with("Rollout from legacy to modern: 50 %. Version 1, set 2026-07-30 12:00:00"), "{text}");
+    assert!(
+        text.starts_with("Rollout from legacy to modern: 50%. Plan version 1, set on 2026-07-30 12:00:00"),
+        "{text}"
+    );
     assert_eq!(text.matches("to modern  no plan yet").count(), 2, "{text}");
     let text = run("gatepost rollout halt --because why-not", &store, None).unwrap();
-    assert!(text.contains("\nHALTED: why-not. To go on: gatepost rollout resume\n"), "{text}");
+    assert!(text.contains("\nHALTED: why-not. To continue: gatepost rollout resume\n"), "{text}");
     let error = run("gatepost rollout set --from legacy --to modern --percent 75", &store, None).unwrap_err();
     assert!(error.starts_with("the rollout is halted (why-not), and this would move "), "{error}");
     run("gatepost rollout resume", &store, None).unwrap();
@@ -799,18 +802,22 @@ mail.onprem.test:25  onprem     legacy  plaintext      starttls-not-offered     
     let value = json("gatepost policy ledger --format json", &store);
     assert_eq!(value["ledger"][0]["why"], "old-version");
     assert!(value["ledger"][1]["tls"].is_null());
-    assert!(run("gatepost policy ledger", &Fixed::default(), None).unwrap().starts_with("Nothing was delivered"));
+    assert!(
+        run("gatepost policy ledger", &Fixed::default(), None)
+            .unwrap()
+            .starts_with("No deliveries in plaintext or below")
+    );
 }
 
 #[test]
 fn a_trace_that_cannot_be_meant_is_refused() {
     let table = [
         ("--since 2h --until 3h", "the time range is reversed: --since is 2026-07-30T10:00:00Z"),
-        ("--recipient *", "--recipient '*' means every message; leave it out, or say --since with at most 90d"),
-        ("--sender @* --since 91d", "--sender '*' means every message"),
-        ("--tls-version 1.4", "TLS versions are 1.0, 1.1, 1.2, 1.3, and none for plaintext"),
+        ("--recipient *", "--recipient '*' matches every message; leave it out, or add --since with at most 90d"),
+        ("--sender @* --since 91d", "--sender '*' matches every message"),
+        ("--tls-version 1.4", "\"1.4\" is not a TLS version; use 1.0, 1.1, 1.2, 1.3, or none for plaintext"),
         ("--subject a --subject-ends-with b", "cannot be used with"),
-        ("--after x", "take it from the last line of a page"),
+        ("--after x", "\"x\" is not the start of a page; copy it from the end of the previous page"),
         ("--from-ip mail.test", "invalid value 'mail.test' for '--from-ip <IP>'"),
         ("--colour red", "unexpected argument '--colour'"),
         ("--status delivrd", "invalid value 'delivrd' for '--status <STATUS>'"),
@@ -839,7 +846,7 @@ fn a_page_parts_no_message() {
     assert_eq!(lines.len(), 701);
     assert!(lines.iter().all(|line| line.matches("##Receive").count() == 3));
     let text = run("gatepost trace --detail --format csv --limit 3000", &store, None).unwrap();
-    assert_eq!(text.lines().skip(1).count(), 701, "the whole message's event is told once");
+    assert_eq!(text.lines().skip(1).count(), 701, "an event of the whole message has one row");
     let whole = json("gatepost trace --format json --limit 2050", &store);
     assert_eq!(whole["messages"].as_array().unwrap().len(), 2050);
     assert!(whole["next"].as_str().unwrap().ends_with("-53"));
@@ -917,7 +924,7 @@ fn incidents_as_a_table_one_in_full_and_as_json() {
         run("gatepost incident list --utc", &store, None).unwrap(),
         "\
 ID                                    STATE   CONNECTOR  DESTINATION          CAUSE             OPENED                      \
-PENDING  PEAK
+WAITING  PEAK
 00000000-0000-0000-0000-000000000001  open    onprem     mail.onprem.test:25  no-shared-cipher  2026-07-30 09:05:00 \
 +00:00       96   104
 00000000-0000-0000-0000-000000000002  closed  onprem     mail.onprem.test:25  no-shared-cipher  2026-07-30 09:05:00 \
@@ -932,10 +939,10 @@ Incident 00000000-0000-0000-0000-000000000001: no-shared-cipher
   Destination   mail.onprem.test:25
   Opened        2026-07-30 09:05:00 +00:00 by mx1
   State         open, last seen 5s ago
-  Pending       96 messages (peak 104)
+  Waiting       96 messages (peak 104)
   Oldest        received 2026-07-30 09:00:00 +00:00 (3h ago)
 
-1. no-shared-cipher, 97 % sure
+1. no-shared-cipher, certain (97%)
    mail.onprem.test:25 agrees on no cipher suite: all 104 attempts failed
 
    Evidence
@@ -944,7 +951,7 @@ Incident 00000000-0000-0000-0000-000000000001: no-shared-cipher
    Remedy
      - destination: Enable AES.
 
-   Verify
+   Check
      gatepost probe mail.onprem.test:25
 "
     );
@@ -960,13 +967,13 @@ Incident 00000000-0000-0000-0000-000000000001: no-shared-cipher
     assert_eq!((&one["closed_because"], &one["finding"]["confidence"]), (&"mail-flows".into(), &0.97.into()));
     let error = run(&format!("gatepost incident show {}", id(9)), &store, None).unwrap_err();
     assert!(error.contains("there is no incident 0000"), "{error}");
-    // Who looks at the queue is told.
+    // The queue list mentions it.
     let queue = run("gatepost queue list", &store, None).unwrap();
     assert!(queue.ends_with(&format!("An incident is open for onprem: gatepost incident show {}\n", id(1))), "{queue}");
     assert_eq!(run("gatepost incident list", &store_with(vec![]), None).unwrap(), "No incidents.\n");
 }
 
-/// What is printed, read into a view and written again.
+/// Reads printed items into a view, writes them again and compares.
 fn assert_read_back<T: serde::de::DeserializeOwned + serde::Serialize>(items: &serde_json::Value) {
     let items = items.as_array().unwrap();
     assert!(!items.is_empty());

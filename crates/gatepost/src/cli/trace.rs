@@ -91,7 +91,7 @@ pub(crate) async fn run<S: Store>(
             writer.flush()?;
         }
         TraceFormat::Table => {
-            // Columns are as wide as the whole of it needs.
+            // Read all rows first: the width of the columns depends on them.
             let mut all = Vec::new();
             while let Some(records) = pages.read(store).await.context(FAILED)? {
                 all.extend(records);
@@ -114,10 +114,10 @@ fn encoding(arguments: &TraceArguments) -> Encoding {
     }
 }
 
-/// How often the history is read for what is new.
+/// How often the history is read for changes.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Shows a row when a message comes in, and again when something has become of it.
+/// Shows a row when a message arrives, and again each time its state changes.
 async fn follow<S: Store>(
     arguments: &TraceArguments,
     mut query: TraceQuery,
@@ -132,17 +132,17 @@ async fn follow<S: Store>(
     loop {
         let now = Screen { now: Timestamp::now(), ..screen.clone() };
         let mut records = store.trace(query.clone()).await.context(FAILED)?;
-        // Oldest first: what is new stands at the bottom.
+        // Oldest first: new rows appear at the bottom.
         records.reverse();
         let reasons = WaitReasons::read(store, config, now.now).await?;
         let page = Page { store, reasons, screen: &now, events: HashMap::new() };
         let mut seen = HashMap::with_capacity(records.len());
         let mut rows = Vec::new();
         for record in &records {
-            // A lease is too short a state to be told of.
+            // Print no row for a lease: it lasts too short a time.
             let state = if record.state == State::Leased { State::Queued } else { record.state };
-            let standing = (state, record.delivery.attempts);
-            if known.get(&record.delivery.key) != Some(&standing) {
+            let current = (state, record.delivery.attempts);
+            if known.get(&record.delivery.key) != Some(&current) {
                 match arguments.format {
                     TraceFormat::Json => {
                         writeln!(out, "{}", json::text(&TraceView::new(record, &page.reasons, None))?)?;
@@ -150,7 +150,7 @@ async fn follow<S: Store>(
                     TraceFormat::Table | TraceFormat::Csv | TraceFormat::TrackingLog => rows.push(page.row(record)),
                 }
             }
-            seen.insert(record.delivery.key, standing);
+            seen.insert(record.delivery.key, current);
         }
         known = seen;
         if !rows.is_empty() {
@@ -161,7 +161,7 @@ async fn follow<S: Store>(
     }
 }
 
-/// Recipients of a message follow each other, and share a row.
+/// Recipients of a message follow each other and share a row.
 fn write_summaries<W: Write>(records: &[DeliveryRecord], writer: &mut SummaryWriter<W>) -> io::Result<()> {
     for message in records.chunk_by(|a, b| a.message.key == b.message.key) {
         if let Some(summary) = export::summary(message) {
@@ -175,12 +175,12 @@ struct Page<'a, S> {
     store: &'a S,
     reasons: WaitReasons<'a>,
     screen: &'a Screen,
-    /// Of the page that is shown, where they are wanted.
+    /// Events of the current page, if they are shown.
     events: HashMap<Uuid, Vec<Event>>,
 }
 
 impl<S: Store> Page<'_, S> {
-    /// Reads the events of all records at once.
+    /// Reads the events of all records in one query.
     async fn read_events(&mut self, records: &[DeliveryRecord]) -> anyhow::Result<()> {
         let mut messages: Vec<_> =
             records.iter().map(|record| (record.message.key, record.message.network_message_id)).collect();
@@ -191,13 +191,13 @@ impl<S: Store> Page<'_, S> {
         Ok(())
     }
 
-    /// The events of a record: its own, and those of the whole message.
+    /// The events of a record: its own and the events of the whole message.
     fn events_of<'b>(&'b self, record: &'b DeliveryRecord) -> impl Iterator<Item = &'b Event> {
         let events = self.events.get(&record.message.network_message_id).into_iter().flatten();
         events.filter(|event| event.recipient.as_ref().is_none_or(|to| *to == record.delivery.recipient))
     }
 
-    /// A row for each event. What concerns the whole message is told once.
+    /// Writes a row for each event. An event of the whole message gets one row.
     fn write_events<W: Write>(&self, records: &[DeliveryRecord], writer: &mut EventWriter<W>) -> io::Result<()> {
         for message in records.chunk_by(|a, b| a.message.key == b.message.key) {
             let recipients: Vec<&str> = message.iter().map(|record| record.delivery.recipient.as_str()).collect();
@@ -247,7 +247,7 @@ impl<S: Store> Page<'_, S> {
         ]
     }
 
-    /// Pending: what it waits for, and the original cause. Otherwise how it ended.
+    /// Pending: what the delivery waits for and the original cause. Otherwise: how the delivery ended.
     fn why(&self, record: &DeliveryRecord) -> String {
         let waiting = self.reasons.waiting(record).map(|waiting| waiting::short(&waiting, self.screen));
         let failure = self.reasons.cause(record).map(|failure| failure.summary());
@@ -257,7 +257,7 @@ impl<S: Store> Page<'_, S> {
             Status::Pending => [waiting, failure].into_iter().flatten().collect::<Vec<_>>().join(": "),
             Status::Failed => failure.unwrap_or_default(),
             Status::Removed => "removed from the queue by an operator".to_owned(),
-            // A delivery of this gateway's is never in them.
+            // Deliveries of this gateway never have these statuses.
             Status::Expanded | Status::Quarantined | Status::FilteredAsSpam | Status::GettingStatus => String::new(),
         }
     }

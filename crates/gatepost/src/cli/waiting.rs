@@ -1,4 +1,4 @@
-//! Why a delivery waits, and what became of it, for a table.
+//! Texts and colours for tables: why a delivery waits, and its status.
 
 use insight::Status;
 use jiff::Timestamp;
@@ -6,7 +6,7 @@ use trace::Waiting;
 
 use super::screen::{Colour, Screen};
 
-/// In a few words, for a table.
+/// The reason for the wait in a few words.
 pub(crate) fn short(waiting: &Waiting, screen: &Screen) -> String {
     match waiting {
         Waiting::Timer { until } => match screen.until(*until).as_str() {
@@ -26,7 +26,7 @@ pub(crate) fn short(waiting: &Waiting, screen: &Screen) -> String {
     }
 }
 
-/// The time that its texts name, if any.
+/// The time in the texts about the wait, if there is one.
 pub(crate) fn time_named(waiting: &Waiting) -> Option<Timestamp> {
     match waiting {
         Waiting::Leased { doing: Some(doing), .. } => Some(doing.since),

@@ -1,4 +1,4 @@
-//! `gatepost why`: findings, the root cause first.
+//! `gatepost why`: shows findings, the root cause first.
 
 use std::io::Write;
 
@@ -11,10 +11,10 @@ use store::{Store, TraceQuery};
 use super::{
     arguments::{Format, WhyArguments},
     finding, ids, incident,
-    screen::{Screen, clean},
+    screen::{Screen, clean, counted},
 };
 
-/// True if something was found. `store` has the gateway's own history, where that is asked for.
+/// True if there are findings. `store` has the gateway's own history if that is asked for.
 pub(crate) async fn run<S: Store>(
     arguments: &WhyArguments,
     store: Option<&S>,
@@ -42,13 +42,13 @@ pub(crate) async fn run<S: Store>(
     }
     let gathered = &files.gathered;
     if store.is_none() && gathered.evidence.is_empty() {
-        bail!("there was nothing to explain in any of the files");
+        bail!("no delivery attempts found in the files; check that the options match the kinds of the files");
     }
     let mut findings = findings(gathered, wanted);
     if arguments.probe {
         probe(&mut findings, store, config, arguments).await;
     }
-    tell(&findings, &gathered.read, arguments, screen, out)?;
+    print(&findings, &gathered.read, arguments, screen, out)?;
     if arguments.writes() {
         let attempts = insight::attempts(&findings);
         let mut excerpts = insight::Excerpts::default();
@@ -56,7 +56,7 @@ pub(crate) async fn run<S: Store>(
         if let (Some(store), Some(config)) = (store, config) {
             let folder = protocol_log::send_folder(&config.protocol_log, &config.node.data);
             let added = excerpts.add_store(store, &attempts, &folder).await;
-            added.context("failed to read the history of the messages concerned")?;
+            added.context("failed to read the history of the quoted messages")?;
         }
         write_files(&Report::new(&findings, gathered, excerpts, &files.skipped, screen.now), arguments)?;
     }
@@ -69,7 +69,7 @@ pub(crate) async fn run<S: Store>(
     Ok(!findings.is_empty())
 }
 
-/// Adds the gateway's own history; what is asked about, unless it was a message.
+/// Adds the gateway's own history. Returns what the findings are about, `None` for a message.
 async fn add_history<'a, S: Store>(
     gathered: &mut insight::Gathered,
     store: &S,
@@ -79,11 +79,11 @@ async fn add_history<'a, S: Store>(
     let mut wanted = arguments.what.as_deref();
     let since = arguments.since.map(|since| since.timestamp(screen.now));
     let mut query = TraceQuery { since, limit: u32::MAX, ..TraceQuery::default() };
-    // Other mail of the same connector is what this message is held against.
+    // Gatepost compares the message with other mail of the same connector.
     if let Some(id) = wanted.and_then(as_id) {
         let id = ids::message(id, store).await?;
         let record = store.message(id).await.context("failed to read the message")?;
-        let Some(record) = record else { bail!("no message has the id {id}") };
+        let Some(record) = record else { bail!("there is no message {id}") };
         query.connector = record.deliveries.first().map(|record| record.delivery.connector.clone());
         query.since = query.since.map(|since| since.min(record.message.received));
         wanted = None;
@@ -92,13 +92,13 @@ async fn add_history<'a, S: Store>(
     Ok(wanted)
 }
 
-/// A message's id or its beginning, which has dashes where a host that looks the same would rarely have one.
+/// A message's id, or its beginning with dashes at their places: a host name rarely looks like that.
 fn as_id(what: &str) -> Option<Id> {
     let id: Id = what.parse().ok()?;
     (id.whole().is_some() || what.as_bytes().get(8) == Some(&b'-')).then_some(id)
 }
 
-/// Puts findings to the test, and their order by it.
+/// Probes findings and reorders them by the result.
 async fn probe<S: Store>(
     findings: &mut [Explained<'_>],
     store: Option<&S>,
@@ -110,15 +110,15 @@ async fn probe<S: Store>(
     for untried in prober.try_all(findings).await {
         eprintln!("gatepost: {}", clean(&untried));
     }
-    // A refuted one steps back; the rest keeps its order.
+    // A refuted finding moves to the end; the others keep their order.
     findings.sort_by_key(|explained| !explained.finding.is_root_cause());
 }
 
-/// What is wrong with the arguments is said before anything is read.
+/// Reports wrong arguments before anything is read.
 fn check(arguments: &WhyArguments) -> anyhow::Result<()> {
     match (&arguments.report, &arguments.bundle) {
         (Some(report), Some(bundle)) if report == bundle => {
-            bail!("--report and --bundle are one file, {}: give each a name of its own", report.display())
+            bail!("--report and --bundle name the same file, {}; give each its own name", report.display())
         }
         _ => Ok(()),
     }
@@ -140,7 +140,7 @@ fn findings<'a>(gathered: &'a insight::Gathered, wanted: Option<&str>) -> Vec<Ex
     findings
 }
 
-fn tell(
+fn print(
     explained: &[Explained<'_>],
     read: &insight::Read,
     arguments: &WhyArguments,
@@ -153,14 +153,15 @@ fn tell(
         Format::Table => {
             write(findings.iter().copied(), screen, out)?;
             if findings.is_empty() {
-                writeln!(out, "Nothing wrong was found in {} attempts of {} messages.", read.attempts, read.messages)?;
+                let attempts = counted(read.attempts, "attempt", "attempts");
+                writeln!(out, "No findings in {attempts} ({}).", counted(read.messages, "message", "messages"))?;
             }
         }
     }
     Ok(())
 }
 
-/// What is for others.
+/// Writes the report and the bundle.
 fn write_files(report: &Report<'_>, arguments: &WhyArguments) -> anyhow::Result<()> {
     if let Some(path) = &arguments.report {
         super::output::write(path, report.page().as_bytes())?;
@@ -171,7 +172,7 @@ fn write_files(report: &Report<'_>, arguments: &WhyArguments) -> anyhow::Result<
     Ok(())
 }
 
-/// By connector, or by host with a port or without.
+/// Matches a connector, or a host with or without a port.
 fn is_about(finding: &Finding, wanted: &str) -> bool {
     let destination = finding.scope.destination.as_str();
     let host = destination.rsplit_once(':').map_or(destination, |(host, _)| host);
@@ -180,7 +181,7 @@ fn is_about(finding: &Finding, wanted: &str) -> bool {
         || host.eq_ignore_ascii_case(wanted)
 }
 
-/// Findings for people.
+/// Writes findings for people.
 pub(crate) fn write<'a>(
     findings: impl IntoIterator<Item = &'a Finding>,
     screen: &Screen,

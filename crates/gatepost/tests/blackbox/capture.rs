@@ -30,7 +30,7 @@ fn a_session_is_told_as_a_row_and_as_a_ladder() {
     let file = sample("starttls-tls12.pcap");
     let table = text(&capture(&file, &["--utc"]));
     assert!(table.contains("TLS 1.2 TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"), "{table}");
-    assert!(table.contains("Packets that pass: 30 of 30"), "{table}");
+    assert!(table.contains("Packets that match: 30 of 30"), "{table}");
     let ladder = text(&capture(&file, &["--stream", "0"]));
     for line in [
         "<── 220 mail.onprem.test ESMTP",

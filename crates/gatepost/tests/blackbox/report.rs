@@ -86,11 +86,11 @@ fn a_real_case_is_told_in_a_report_and_a_bundle() {
 
     let checked = check(&node);
     let headings = [
-        "Who fails and who does not",
+        "Failed and working attempts",
         "Evidence",
-        "TLS, side by side",
+        "TLS handshakes",
         "What to do",
-        "How to verify it",
+        "How to check it",
         "About this report",
     ];
     assert_eq!(checked["headings"].as_array().unwrap()[1..], headings, "{checked:#}");
@@ -157,7 +157,7 @@ fn what_cannot_be_written_is_named_and_healthy_mail_has_a_report_too() {
     node.wait_for_status("user@onprem.test", "Delivered");
     let report = node.path("case.html");
     assert_eq!(node.run(&["why", "--report", report.to_str().unwrap()]).status.code(), Some(0));
-    assert!(fs::read_to_string(&report).unwrap().contains("<h1>Nothing wrong was found</h1>"));
+    assert!(fs::read_to_string(&report).unwrap().contains("<h1>No findings</h1>"));
 
     let error = |arguments: &[&str]| {
         let output = node.run(&[&["why"], arguments].concat());
@@ -166,9 +166,9 @@ fn what_cannot_be_written_is_named_and_healthy_mail_has_a_report_too() {
     };
     let missing = node.path("none/case.html");
     let text = error(&["--report", missing.to_str().unwrap()]);
-    assert!(text.starts_with(&format!("gatepost: failed to write {}: look whether", missing.display())), "{text}");
-    assert!(error(&["--bundle", node.path("").to_str().unwrap()]).contains("it is no file"));
+    assert!(text.starts_with(&format!("gatepost: failed to write {}: check that", missing.display())), "{text}");
+    assert!(error(&["--bundle", node.path("").to_str().unwrap()]).contains("it exists and is not a file"));
     let same = report.to_str().unwrap();
-    assert!(error(&["--report", same, "--bundle", same]).contains("are one file"));
+    assert!(error(&["--report", same, "--bundle", same]).contains("name the same file"));
     assert!(error(&["--show-addresses"]).contains("--report"));
 }

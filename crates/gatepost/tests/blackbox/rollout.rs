@@ -128,7 +128,7 @@ fn a_rollout_that_breaks_a_destination_halts_itself() {
     assert!(node.log().contains("the rollout has halted itself"), "{}", node.log());
     let text = String::from_utf8(node.run(&["rollout", "status"]).stdout).unwrap();
     for expected in
-        [&format!("HALTED BY ITSELF for {destination}"), "--from legacy --to modern --percent 0", "rollout resume"]
+        [&format!("HALTED AUTOMATICALLY: {destination}"), "--from legacy --to modern --percent 0", "rollout resume"]
     {
         assert!(text.contains(expected), "{text}");
     }
@@ -179,7 +179,7 @@ fn a_rollout_that_costs_a_destination_its_encryption_halts_itself() {
     assert_eq!(
         before,
         format!(
-            "mail to {destination} goes in the clear under the TLS policy intermediate, since the handshake fails there"
+            "mail to {destination} goes in plaintext under the TLS policy intermediate, because the TLS handshake fails"
         )
     );
     // It halts as soon as it is sure, with or without the last of them.

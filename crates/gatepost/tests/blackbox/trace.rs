@@ -245,7 +245,7 @@ fn other_systems_files_are_shown() {
     assert_eq!(code, Some(2));
     assert!(error.contains("gatepost.toml: it is no message trace"), "{error}");
     let (code, _, error) = read(&["--from-tracking-log", file, "--node", "mx1"]);
-    assert!(code == Some(2) && error.contains("files are filtered by --sender"), "{error}");
+    assert!(code == Some(2) && error.contains("only these options filter files: --sender"), "{error}");
     let (code, _, error) = read(&["--from-tracking-log", "/nonexistent"]);
     assert!(code == Some(2) && error.contains("failed to read /nonexistent"), "{error}");
 }
@@ -270,7 +270,7 @@ fn a_postfix_log_is_shown() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
     let output = command.args(["trace", "--from-postfix-log"]).arg(node.path("gatepost.toml")).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no line of it tells of a delivery by Postfix"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no deliveries of Postfix found"));
 }
 
 /// The log of a real Exim, which took one message of the gateway.
@@ -301,7 +301,7 @@ fn root_an_exim_log_is_shown() {
     assert_eq!(messages(&[log, "--status", "quarantined"]), serde_json::json!([]));
     let output = read(&[node.path("gatepost.toml").to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no line of it tells of a delivery by Exim"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no deliveries of Exim found"));
 }
 
 /// Lists of messages have statuses that no event has.

@@ -1,12 +1,12 @@
-//! Who fails and who does not: numbers beside bars, and when.
+//! The section that compares failed attempts with those that worked: numbers, bars and times.
 
 use diagnosis::{Dimension, Explained, Split, Tally};
 use maud::{Markup, html};
 
 use super::{Report, picture};
-use crate::words::capitalised;
+use crate::wording::{capitalised, counted};
 
-/// Bars for more values than this are no picture any more.
+/// Maximum number of bars; more would be hard to read.
 const TALLIES_MAX: usize = 12;
 
 impl Report<'_> {
@@ -14,14 +14,14 @@ impl Report<'_> {
         let scope = &explained.finding.scope;
         html! {
             section {
-                h2 { "Who fails and who does not" }
+                h2 { "Failed and working attempts" }
                 @match &scope.split {
                     Some(split) => {
-                        (parting(split, scope.attempts))
+                        (difference(split, scope.attempts))
                         (self.bars(&heading(&split.dimension), &explained.tallies()))
                     }
                     None => {
-                        p { (unparted(scope.failed, explained.worked())) }
+                        p { (no_difference(scope.failed, explained.worked())) }
                         (self.bars("Destination", &[Tally {
                             value: scope.destination.clone(), failed: scope.failed, worked: explained.worked(),
                         }]))
@@ -56,38 +56,37 @@ impl Report<'_> {
                     }
                 }
             }
-            @if more > 0 { p.quiet { "And " (more) " more." } }
+            @if more > 0 { p.quiet { (counted(more as u64, "more value")) " not shown." } }
         }
     }
 }
 
-fn parting(split: &Split, attempts: u64) -> Markup {
+fn difference(split: &Split, attempts: u64) -> Markup {
     let names: Vec<&str> = split.dimension.iter().map(|dimension| name(*dimension)).collect();
     html! {
         p {
-            "Of all that is known of " (attempts) " attempts, it is the " (names.join(" together with "))
-            " that parts those that fail from those that work. The probability that they part so by chance is "
-            (probability(split.p_value)) "."
+            "Gatepost compared " (counted(attempts, "attempt")) ". The " (names.join(" together with the "))
+            " separates failed attempts from those that worked. The chance of coincidence is " (chance(split.p_value)) "."
         }
     }
 }
 
-/// As people write it: 0.004, or 4 × 10⁻⁸⁸.
-fn probability(p: f64) -> Markup {
-    let scientific = format!("{p:.0e}");
-    html! {
-        @match scientific.split_once("e-") {
-            _ if p >= 0.001 => (format!("{p:.3}")),
-            Some((digit, exponent)) => { (digit) " × 10" sup { "−" (exponent) } },
-            None => "below 10⁻³⁰⁰",
-        }
+/// A probability in words, such as `about 1 in 250`.
+fn chance(p: f64) -> String {
+    match p {
+        ..0.000_001 => "less than 1 in a million".to_owned(),
+        ..0.1 => format!("about 1 in {:.0}", 1.0 / p),
+        _ => format!("{:.0}%", p * 100.0),
     }
 }
 
-fn unparted(failed: u64, worked: u64) -> String {
+fn no_difference(failed: u64, worked: u64) -> String {
     match worked {
-        0 => format!("Every attempt failed: {failed} of {failed}. Nothing works that it could be held against."),
-        _ => "Some attempts fail and some work, and nothing that is known of them parts the two.".to_owned(),
+        0 => format!("Every attempt failed: {failed} of {failed}. There are no attempts that worked to compare with."),
+        _ => format!(
+            "{failed} of {} failed, and {worked} worked. No difference found between them.",
+            counted(failed + worked, "attempt")
+        ),
     }
 }
 
@@ -103,7 +102,7 @@ fn name(dimension: Dimension) -> &'static str {
         Dimension::DestinationHost => "destination host",
         Dimension::DestinationAddress => "destination address",
         Dimension::TlsVersion => "TLS version",
-        Dimension::Cipher => "cipher",
+        Dimension::Cipher => "cipher suite",
         Dimension::RecipientDomain => "recipient domain",
         Dimension::SenderDomain => "sender domain",
         Dimension::MessageSize => "message size",

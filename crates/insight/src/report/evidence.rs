@@ -1,16 +1,16 @@
-//! What a finding rests on: its evidence in words, the newest attempts, and what was said in one of each kind.
+//! The section with the evidence of a finding: its pieces, the newest attempts, and one conversation of each kind.
 
 use diagnosis::{Attempt, Explained, Finding, in_words};
 use jiff::{Timestamp, tz::TimeZone};
 use maud::{Markup, html};
 use trace::protocol_log::{RowKind, Session};
 
-use super::Report;
+use super::{Report, counted};
 use crate::excerpts::session_ids;
 
-/// Attempts of each kind in the table.
+/// Maximum number of attempts of each kind in the table.
 const ATTEMPTS_MAX: usize = 3;
-/// Lines of a conversation: more belong into the bundle.
+/// Maximum number of lines of a conversation; the bundle has more.
 const LINES_MAX: usize = 40;
 
 impl Report<'_> {
@@ -26,7 +26,7 @@ impl Report<'_> {
         }
     }
 
-    /// The first of a finding's pieces of evidence.
+    /// The first pieces of evidence of a finding.
     pub(super) fn pieces(&self, finding: &Finding, most: usize) -> Markup {
         html! {
             ul {
@@ -40,7 +40,7 @@ impl Report<'_> {
     fn attempts(&self, failing: &[&Attempt<'_>], working: &[&Attempt<'_>]) -> Markup {
         let shown: Vec<&Attempt<'_>> =
             failing.iter().take(ATTEMPTS_MAX).chain(working.iter().take(ATTEMPTS_MAX)).copied().collect();
-        let columns: Vec<&Column> = COLUMNS.iter().filter(|column| column.tells(&shown)).collect();
+        let columns: Vec<&Column> = COLUMNS.iter().filter(|column| column.is_shown(&shown)).collect();
         html! {
             @if !shown.is_empty() {
                 h3 { "The newest attempts" }
@@ -60,13 +60,13 @@ impl Report<'_> {
         }
     }
 
-    /// The newest of each kind that was written down.
+    /// The newest conversation of each kind that a log contains.
     fn conversations(&self, failing: &[&Attempt<'_>], working: &[&Attempt<'_>]) -> Markup {
         let find = |attempts: &[&Attempt<'_>]| attempts.iter().find_map(|attempt| self.conversation(attempt));
         let (failed, worked) = (find(failing), find(working));
         html! {
             @if failed.is_some() || worked.is_some() {
-                h3 { "What was said" }
+                h3 { "Conversations" }
                 div.conversations { (failed.unwrap_or_default()) (worked.unwrap_or_default()) }
             }
         }
@@ -91,14 +91,14 @@ impl Report<'_> {
                             (self.text(if row.data.is_empty() { &row.context } else { &row.data })) "\n"
                         }
                     }
-                    @if more > 0 { "… " (more) " more lines\n" }
+                    @if more > 0 { "… " (counted(more as u64, "more line")) "\n" }
                 }
             }
         }
     }
 }
 
-/// Each with where it stands. The comparison is left out: it has a section of its own.
+/// Each piece with its places. The comparison is left out, because it has its own section.
 fn pieces(finding: &Finding) -> Vec<(&str, Vec<&str>)> {
     let mut pieces: Vec<(&str, Vec<&str>)> = Vec::new();
     for piece in finding.evidence.iter().skip(usize::from(finding.scope.split.is_some())) {
@@ -110,7 +110,7 @@ fn pieces(finding: &Finding) -> Vec<(&str, Vec<&str>)> {
     pieces
 }
 
-/// What differs in nothing but how long it took is the same.
+/// Pieces that differ only in a duration are equal.
 fn without_duration(what: &str) -> String {
     let is_number = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit());
     let words: Vec<&str> = what.split(' ').collect();
@@ -118,7 +118,7 @@ fn without_duration(what: &str) -> String {
     words.iter().enumerate().filter(|(at, _)| !is_duration(*at)).map(|(_, word)| *word).collect::<Vec<_>>().join(" ")
 }
 
-/// Who spoke, in words where a sign would have to be learnt.
+/// Who spoke: an arrow, or a word if an arrow would not be clear.
 fn sign(kind: RowKind) -> &'static str {
     match kind {
         RowKind::Connect => "connected",
@@ -133,7 +133,7 @@ fn sign(kind: RowKind) -> &'static str {
 struct Column {
     name: &'static str,
     value: fn(&Attempt<'_>) -> String,
-    /// Left out where it is the same everywhere.
+    /// True: the column is left out if all values are equal.
     only_if_it_differs: bool,
 }
 
@@ -155,7 +155,7 @@ const COLUMNS: [Column; 6] = [
 ];
 
 impl Column {
-    fn tells(&self, attempts: &[&Attempt<'_>]) -> bool {
+    fn is_shown(&self, attempts: &[&Attempt<'_>]) -> bool {
         let mut values = attempts.iter().map(|attempt| (self.value)(attempt));
         let first = values.next();
         !self.only_if_it_differs || values.any(|value| Some(value) != first)
@@ -184,7 +184,7 @@ fn outcome(attempt: &Attempt<'_>) -> String {
     }
 }
 
-/// Without the destination that the gateway's own words begin with: `mail.onprem.test:25 [192.0.2.1]: `.
+/// The failure without the destination at the start of the gateway's own texts: `mail.onprem.test:25 [192.0.2.1]: `.
 fn without_host(failure: &str) -> &str {
     match failure.split_once("]: ") {
         Some((before, rest)) if before.split(' ').count() == 2 => rest,

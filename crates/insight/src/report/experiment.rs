@@ -1,4 +1,4 @@
-//! What a probe showed: how mail goes, and what was changed until a connection worked.
+//! The section about a probe: the connection as mail makes it, and with changes until one works.
 
 use diagnosis::{Finding, experiment::Verdict};
 use maud::{Markup, html};
@@ -9,13 +9,13 @@ impl Report<'_> {
     pub(super) fn experiment(&self, finding: &Finding) -> Markup {
         let Some(experiment) = &finding.experiment else { return html! {} };
         let verdict = match experiment.verdict {
-            Verdict::Confirmed => "The experiment confirms the cause.",
-            Verdict::Refuted => "The experiment speaks against the cause.",
-            Verdict::Undecided => "The experiment does not decide.",
+            Verdict::Confirmed => "The probe confirms the cause.",
+            Verdict::Refuted => "The probe rules the cause out.",
+            Verdict::Undecided => "The probe is inconclusive.",
         };
         html! {
             section {
-                h2 { "What an experiment showed" }
+                h2 { "Probe" }
                 p { (verdict) " " (self.text(&experiment.because)) }
                 table {
                     thead { tr { th scope="col" { "Connection" } th scope="col" { "Result" } th scope="col" { "Detail" } } }

@@ -1,6 +1,6 @@
-//! Findings as one HTML page that needs nothing else: for the administrator on the other side, for paper, for a ticket.
+//! Findings as one self-contained HTML page: for the administrator of the destination, for print, for a ticket.
 //!
-//! Everything in it is escaped by the templates, and no address of a person stands in it unless that was asked for.
+//! The templates escape every text. The page shows mail addresses only if that was asked for.
 
 mod difference;
 mod evidence;
@@ -16,23 +16,24 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
-    Addresses, Excerpts, Gathered, Read,
+    Addresses, Excerpts, Gathered, Read, confidence,
     excerpts::FINDINGS_MAX,
-    words::{capitalised, counted, later, moment},
+    sentence, title,
+    wording::{capitalised, counted, later, moment},
 };
 use protocol::text::clean;
 
-/// Nobody reads a longer line.
+/// Maximum number of characters of one text.
 const TEXT_MAX: usize = 1000;
 
-/// What a report tells.
+/// The content of a report.
 pub struct Report<'a> {
     pub findings: &'a [Explained<'a>],
     pub excerpts: Excerpts,
     pub addresses: &'a Addresses,
     pub read: Read,
     pub sources: &'a [String],
-    /// Files that gave nothing, each with the reason.
+    /// Skipped files, each with the reason.
     pub skipped: &'a [String],
     pub made: Timestamp,
 }
@@ -52,7 +53,7 @@ impl<'a> Report<'a> {
     /// The whole page.
     pub fn page(&self) -> String {
         let first = self.findings.first();
-        let title = first.map_or_else(|| "Nothing wrong was found".to_owned(), |first| headline(&first.finding));
+        let title = first.map_or_else(|| "No findings".to_owned(), |first| headline(&first.finding));
         let page = html! {
             (DOCTYPE)
             html lang="en" {
@@ -80,7 +81,7 @@ impl<'a> Report<'a> {
         page.into_string()
     }
 
-    /// Foreign text as strangers may read it, and so that it cannot lie about its order.
+    /// Foreign text with replaced addresses, and without characters that change its order.
     fn text(&self, text: &str) -> String {
         let text = clean(&self.addresses.private(text));
         match text.char_indices().nth(TEXT_MAX) {
@@ -93,7 +94,7 @@ impl<'a> Report<'a> {
         html! {
             header {
                 h1 { (title) }
-                p.lead { "All is well in what was read: " (counted(self.read.attempts, "attempt")) " to deliver." }
+                p.lead { "Gatepost found no problem in " (counted(self.read.attempts, "delivery attempt")) "." }
             }
         }
     }
@@ -116,8 +117,8 @@ impl<'a> Report<'a> {
                 (remedies(&finding.remedy))
             }
             section {
-                h2 { "How to verify it" }
-                p { "Before a change, and after it:" }
+                h2 { "How to check it" }
+                p { "Run this command before and after a change:" }
                 pre { code { (self.text(&finding.check)) } }
             }
         }
@@ -127,8 +128,8 @@ impl<'a> Report<'a> {
         html! {
             dl.figures {
                 div { dt { "Cause" } dd { (finding.cause) } }
-                div { dt { "Confidence" } dd { (sure(finding)) } }
-                div { dt { "Messages pending" } dd { (finding.messages_pending) } }
+                div { dt { "Confidence" } dd { (confidence(finding.cause, finding.confidence)) } }
+                div { dt { "Messages waiting" } dd { (finding.messages_pending) } }
                 @if let (Some(first), Some(last)) = (finding.first_seen, finding.last_seen) {
                     div { dt { "Seen" } dd { (span(first, last)) } }
                 }
@@ -136,7 +137,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// What was found beside the root cause, in short.
+    /// The other findings, in short.
     fn others(&self) -> Markup {
         let others = self.findings.get(1..).unwrap_or_default();
         let more = others.len().saturating_sub(FINDINGS_MAX - 1);
@@ -145,7 +146,7 @@ impl<'a> Report<'a> {
                 section {
                     h2 { "Also found" }
                     @for explained in others.iter().take(FINDINGS_MAX - 1) { (self.other(&explained.finding)) }
-                    @if more > 0 { p.quiet { "And " (more) " more." } }
+                    @if more > 0 { p.quiet { (counted(more as u64, "more finding")) " not shown." } }
                 }
             }
         }
@@ -155,15 +156,15 @@ impl<'a> Report<'a> {
         html! {
             article {
                 h3 { (self.text(&headline(finding))) }
-                p { (self.text(&detail(finding))) " " span.quiet { "Cause " (finding.cause) ", " (sure(finding)) "." } }
+                p { (self.text(&detail(finding))) " " span.quiet { "Cause: " (title(finding.cause, finding.confidence)) "." } }
                 (self.pieces(finding, 1))
                 (remedies(&finding.remedy))
-                p { "Verify: " code { (self.text(&finding.check)) } }
+                p { "Check: " code { (self.text(&finding.check)) } }
             }
         }
     }
 
-    /// What it rests on, and when and by what it was made.
+    /// The sources of the report, and its creation.
     fn about(&self) -> Markup {
         let Read { attempts, rows_skipped, attempts_joined, ref clocks, .. } = self.read;
         html! {
@@ -172,32 +173,32 @@ impl<'a> Report<'a> {
                 dl {
                     dt { "Read" }
                     dd {
-                        (counted(attempts, "attempt")) " to deliver, from"
+                        (counted(attempts, "delivery attempt")) ", from"
                         ul { @for source in self.sources { li { (self.text(source)) } } }
                     }
                     @if attempts_joined > 0 {
-                        dt { "Joined" }
+                        dt { "Merged" }
                         dd {
-                            "What several of these tell of one attempt, " (counted(attempts_joined, "time")) "."
+                            (counted(attempts_joined, "attempt")) " reported by several of these sources."
                             @if !clocks.is_empty() { ul { @for clock in clocks { li { (self.text(&clock.to_string())) } } } }
                         }
                     }
                     dt { "Skipped" }
                     dd {
                         @if rows_skipped == 0 && self.skipped.is_empty() { "Nothing." }
-                        @else { (counted(rows_skipped, "line")) " of no message, or beyond reading." }
+                        @else { (counted(rows_skipped, "line")) " not recognised." }
                         @if !self.skipped.is_empty() { ul { @for skipped in self.skipped { li { (self.text(skipped)) } } } }
                     }
                     dt { "Left out" }
                     dd {
-                        "All but the newest attempts: they are counted, and not quoted."
+                        "Older attempts: they are counted, but not quoted."
                         @if !self.excerpts.left_out.is_empty() {
                             ul { @for part in &self.excerpts.left_out { li { (self.text(part)) "." } } }
                         }
                     }
                     dt { "Privacy" }
-                    dd { (self.addresses.note()) " Content of messages is never in it." }
-                    dt { "Made" }
+                    dd { (self.addresses.note()) " The report never contains content of messages." }
+                    dt { "Created" }
                     dd { time datetime=(format!("{:.0}", self.made)) { (moment(self.made)) } " by Gatepost " (env!("CARGO_PKG_VERSION")) }
                 }
             }
@@ -205,22 +206,17 @@ impl<'a> Report<'a> {
     }
 }
 
-/// Who fails and by what, without numbers.
+/// The destination and what it does, without numbers.
 fn headline(finding: &Finding) -> String {
     let does = causes::CATALOGUE.iter().find(|cause| cause.id == finding.cause).map_or("fails", |cause| cause.does);
     format!("{} {does}", finding.scope.destination)
 }
 
-/// The rest of the finding's sentence, as one of its own.
+/// The summary without the headline.
 fn detail(finding: &Finding) -> String {
     let rest = finding.summary.strip_prefix(&headline(finding)).and_then(|rest| rest.strip_prefix(": "));
     let rest = rest.unwrap_or(&finding.summary);
-    capitalised(rest) + "."
-}
-
-fn sure(finding: &Finding) -> String {
-    let percent = format!("{:.0} % sure", finding.confidence * 100.0);
-    if finding.is_root_cause() { percent } else { format!("a guess, {percent}") }
+    sentence(&capitalised(rest))
 }
 
 fn remedies(remedies: &[Remedy]) -> Markup {

@@ -1,13 +1,13 @@
-//! Small pictures in SVG. Shape tells failing from working, not colour alone: what fails is solid, what works is hollow.
-//! No text is in them, so that they may be stretched to the width that there is; labels stand beside them.
+//! Small pictures in SVG. Failed attempts are solid and working ones hollow, so that the difference does not depend on
+//! colour. The pictures contain no text, so that they can be stretched; labels are beside them.
 
 use diagnosis::Explained;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use crate::words::{counted, later, moment};
+use crate::wording::{counted, later, moment};
 
-/// Failing and working attempts side by side, on a scale on which `most` is the whole width.
+/// Failed and working attempts side by side; `most` attempts fill the whole width.
 pub(super) fn bar(failed: u64, worked: u64, most: u64) -> Markup {
     let width = |count: u64| format!("{:.2}%", 100.0 * count as f64 / most.max(1) as f64);
     html! {
@@ -20,10 +20,10 @@ pub(super) fn bar(failed: u64, worked: u64, most: u64) -> Markup {
 
 /// Columns of a time line.
 const COLUMNS: usize = 60;
-/// Their height.
+/// Height of a column.
 const HEIGHT: f64 = 40.0;
 
-/// When attempts failed and when others worked, one above the other on one scale.
+/// The times of failed and of working attempts, one above the other on the same scale.
 pub(super) fn time_line(explained: &Explained<'_>) -> Markup {
     let (failing, working) = explained.times();
     let times = || failing.iter().chain(&working);
@@ -42,12 +42,12 @@ pub(super) fn time_line(explained: &Explained<'_>) -> Markup {
                 span {}
                 p.axis { time datetime=(format!("{first:.0}")) { (moment(*first)) } time datetime=(format!("{last:.0}")) { (later(*first, *last)) } }
             }
-            p.quiet { "One column is " (span_of(*first, *last)) "; the highest stands for " (counted(most, "attempt")) "." }
+            p.quiet { "One column is " (span_of(*first, *last)) "; the highest column is " (counted(most, "attempt")) "." }
         }
     }
 }
 
-/// How many fall into each of equal spans.
+/// Counts the times in each of equal spans.
 fn columns(times: &[Timestamp], first: Timestamp, last: Timestamp) -> [u64; COLUMNS] {
     let span = (last.as_millisecond() - first.as_millisecond()).max(1) as f64;
     let mut counts = [0; COLUMNS];
@@ -62,7 +62,7 @@ fn columns(times: &[Timestamp], first: Timestamp, last: Timestamp) -> [u64; COLU
 
 fn lane(class: &str, counts: &[u64], most: u64) -> Markup {
     let count: u64 = counts.iter().sum();
-    // What is there at all is seen.
+    // Even one attempt must be visible.
     let height = |count: u64| (HEIGHT * count as f64 / most as f64).max(3.0);
     html! {
         svg viewBox=(format!("0 0 {} {HEIGHT}", COLUMNS * 10)) preserveAspectRatio="none" role="img" aria-label=(counted(count, "attempt")) {
@@ -73,7 +73,7 @@ fn lane(class: &str, counts: &[u64], most: u64) -> Markup {
     }
 }
 
-/// What a column stands for.
+/// The time span of one column.
 fn span_of(first: Timestamp, last: Timestamp) -> String {
     let seconds = (last.as_millisecond() - first.as_millisecond()) as f64 / 1000.0 / COLUMNS as f64;
     match seconds {

@@ -1,4 +1,4 @@
-//! What the page says of made-up cases, hostile ones among them.
+//! Tests of the page with made-up cases, also hostile ones.
 
 use std::borrow::Cow;
 
@@ -70,7 +70,7 @@ fn evidence(host: &str, text: &str) -> Evidence {
     evidence
 }
 
-/// The page, and what a zip holds.
+/// The page; also checks that the bundle can be built.
 fn page(evidence: &Evidence, addresses: &Addresses, said: &str) -> String {
     let findings = explain(evidence);
     let ids: Vec<Session> = attempts(&findings)
@@ -94,27 +94,27 @@ fn page(evidence: &Evidence, addresses: &Addresses, said: &str) -> String {
     report.page()
 }
 
-/// The names of a page's tags, as a browser would see them begin.
+/// The names of the opening and closing tags of a page, as a browser sees them.
 fn tags(page: &str) -> Vec<&str> {
     let names = page.split('<').skip(1).map(|tag| tag.split([' ', '>']).next().unwrap_or_default());
     names.collect()
 }
 
 #[test]
-fn a_page_tells_who_fails_what_each_side_offered_and_what_to_do() {
+fn a_page_shows_who_fails_what_each_side_offered_and_what_to_do() {
     let evidence = evidence("mail.onprem.test", "TLS handshake failed");
     let page = page(&evidence, &Addresses::default(), "220 ready");
     for part in [
         "<h1>mail.onprem.test:25 has no TLS cipher suite in common with this gateway</h1>",
-        "it is the TLS policy",
+        "The TLS policy separates failed attempts from those that worked.",
         "<th scope=\"row\">modern</th><td>20</td><td>0</td>",
         "<th scope=\"row\">legacy</th><td>0</td><td>20</td>",
         "aria-label=\"20 attempts\"",
         "2025-11-25 12:00:38.000",
         "session 0000000000000026",
         "220 ready",
-        "When it works, the destination chooses TLS 1.0 and TLS_RSA_WITH_RC4_128_SHA. When it failed, the sender had \
-         not offered TLS_RSA_WITH_RC4_128_SHA.",
+        "In attempts that worked, the destination chose TLS 1.0 and TLS_RSA_WITH_RC4_128_SHA. In attempts that failed, \
+         the sender did not offer TLS_RSA_WITH_RC4_128_SHA.",
         "<td class=\"quiet\">not offered</td><td><b>chosen</b>, 20 times</td>",
         "Server sent alert 40 handshake_failure (fatal), 20 times",
         "gatepost probe mail.onprem.test:25",
@@ -130,7 +130,7 @@ fn foreign_text_stays_text() {
     let page = page(&evidence(HOSTILE, HOSTILE), &Addresses::default(), HOSTILE);
     assert_eq!(tags(&page).into_iter().filter(|tag| ["script", "img", "/script"].contains(tag)).count(), 0, "{page}");
     assert!(!page.contains('\u{202e}') && page.contains("&lt;script&gt;"), "{page}");
-    // The same elements as without: nothing was opened, nothing closed.
+    // The page has the same elements as without foreign markup.
     let of = |page: &str, tag: &str| tags(page).into_iter().filter(|known| *known == tag).count();
     for tag in ["pre", "/pre", "h1", "table", "section", "/section", "style", "li"] {
         assert_eq!(of(&page, tag), of(&expected, tag), "{tag}");
@@ -138,7 +138,7 @@ fn foreign_text_stays_text() {
 }
 
 #[test]
-fn nobody_is_named_unless_it_is_wanted() {
+fn addresses_are_shown_only_if_that_is_wanted() {
     let evidence = evidence("mail.onprem.test", "450 alice: <bob@onprem.test> unknown");
     let mut addresses = Addresses::default();
     addresses.learn("<alice@partner.test>");
@@ -150,7 +150,7 @@ fn nobody_is_named_unless_it_is_wanted() {
 }
 
 #[test]
-fn the_policy_lets_in_the_style_and_nothing_else() {
+fn the_policy_allows_the_style_and_nothing_else() {
     let page = page(&evidence("mail.onprem.test", "a"), &Addresses::default(), "a");
     let style = page.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>")).unwrap().0;
     assert_eq!(style, style::STYLE);

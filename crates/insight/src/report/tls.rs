@@ -1,5 +1,5 @@
-//! TLS side by side: what was offered and chosen when it failed, and when it worked; how the destination answered; its
-//! certificate. From handshake facts: only where bytes were seen.
+//! The section that compares TLS handshakes: the offers and choices of failed and working attempts, how failed handshakes
+//! ended, and the certificate. It needs handshake facts, which exist only if Gatepost saw the bytes.
 
 use std::{collections::HashMap, fmt::Display, hash::Hash};
 
@@ -9,14 +9,14 @@ use maud::{Markup, html};
 use protocol::tls::{Certificate, CipherSuite, HandshakeFacts, WireVersion};
 
 use super::Report;
-use crate::words::{capitalised, moment};
+use crate::wording::{capitalised, counted, moment};
 
-/// Cipher suites in the table; those that matter come first.
+/// Maximum number of cipher suites in the table; the important ones come first.
 const SUITES_MAX: usize = 16;
-/// Ways in which handshakes ended.
+/// Maximum number of ways in which handshakes ended.
 const ENDINGS_MAX: usize = 5;
 
-/// Causes that lie in TLS although the handshake came to its end.
+/// Causes of TLS that occur after a completed handshake.
 const AFTER_HANDSHAKE: [&str; 3] = ["hang-after-handshake", "weak-dh", "client-certificate-required"];
 
 impl Report<'_> {
@@ -30,15 +30,15 @@ impl Report<'_> {
         let (failed, worked) = (Agreement::of(&failing), Agreement::of(&working));
         html! {
             section {
-                h2 { "TLS, side by side" }
+                h2 { "TLS handshakes" }
                 p { (sentence(&failed, &worked)) }
                 @if let Some((facts, certificate)) = shown_certificate(&failing) { (self.certificate(facts, certificate)) }
                 (table(&failed, &worked))
-                h3 { "How the handshakes that failed ended" }
+                h3 { "How failed handshakes ended" }
                 ul { @for (answer, count) in endings(&failing) { li { (self.text(&capitalised(&answer))) ", " (times(count)) } } }
                 p.quiet {
-                    "Read from the bytes of the newest handshakes: " (failing.len()) " that failed"
-                    @if working.is_empty() { "." } @else { ", " (working.len()) " that worked." }
+                    "From the bytes of the newest handshakes: " (failing.len()) " failed"
+                    @if working.is_empty() { "." } @else { ", " (working.len()) " worked." }
                 }
             }
         }
@@ -48,9 +48,9 @@ impl Report<'_> {
         let time = |seconds| Timestamp::from_second(seconds).map(moment).unwrap_or_default();
         let Certificate { key, key_bits, .. } = certificate;
         html! {
-            h3 { "The certificate that the destination showed" }
+            h3 { "The certificate of the destination" }
             dl.pairs {
-                @if let Some(fault) = facts.certificate_fault { dt { "Fault" } dd { "It " (fault) "." } }
+                @if let Some(fault) = facts.certificate_fault { dt { "Problem" } dd { "The certificate " (fault) "." } }
                 dt { "Subject" } dd { (self.text(&certificate.subject)) }
                 dt { "Names" } dd { (self.text(&certificate.names.join(", "))) }
                 dt { "Issuer" } dd { (self.text(&certificate.issuer)) }
@@ -67,7 +67,7 @@ fn facts<'a>(attempts: &[&'a Attempt<'_>]) -> Vec<&'a HandshakeFacts> {
     attempts.iter().filter_map(|attempt| attempt.handshake.as_deref()).collect()
 }
 
-/// What was offered and chosen in some handshakes.
+/// The offers and choices in some handshakes.
 struct Agreement {
     versions: Choice<WireVersion>,
     suites: Choice<CipherSuite>,
@@ -99,9 +99,9 @@ impl Agreement {
 }
 
 struct Choice<T> {
-    /// In the order of preference.
+    /// Offered values in the order of preference.
     offered: Vec<T>,
-    /// How often each was.
+    /// Chosen values, and how often.
     chosen: HashMap<T, usize>,
 }
 
@@ -124,7 +124,7 @@ impl<T: Copy + Eq + Hash + Display> Choice<T> {
         *self.chosen.entry(value).or_default() += 1;
     }
 
-    /// How many were chosen here or there.
+    /// Number of values that were chosen here or in `other`.
     fn chosen_with(&self, other: &Self) -> usize {
         self.chosen.len() + other.chosen.keys().filter(|value| !self.chosen.contains_key(value)).count()
     }
@@ -140,12 +140,12 @@ impl<T: Copy + Eq + Hash + Display> Choice<T> {
     }
 }
 
-/// What was chosen first, then what was offered when it failed, then the rest.
+/// All values: first the chosen ones, then those offered in failed attempts, then the rest.
 fn in_order<T: Copy + Eq + Hash + Display>(failed: &Choice<T>, worked: &Choice<T>) -> Vec<T> {
     let mut all = Choice::default();
     all.offer(&failed.offered);
     all.offer(&worked.offered);
-    // What a server chose without having been offered it is to be seen as well.
+    // A server may choose a value that nobody offered; show it too.
     all.offer(&failed.chosen.keys().chain(worked.chosen.keys()).copied().collect::<Vec<_>>());
     let is_chosen = |value: &T| failed.chosen.contains_key(value) || worked.chosen.contains_key(value);
     all.offered.sort_by_key(|value| !is_chosen(value));
@@ -156,7 +156,7 @@ fn table(failed: &Agreement, worked: &Agreement) -> Markup {
     let mut versions = in_order(&failed.versions, &worked.versions);
     versions.sort_by_key(|version| std::cmp::Reverse(*version));
     let suites = in_order(&failed.suites, &worked.suites);
-    // Where the two agreed, what else was offered is of no interest.
+    // If the server chose a suite, other offers do not matter.
     let shown = if failed.suites.chosen.is_empty() { SUITES_MAX } else { failed.suites.chosen_with(&worked.suites) };
     let more = suites.len().saturating_sub(shown);
     let has_worked = !worked.is_empty();
@@ -165,8 +165,8 @@ fn table(failed: &Agreement, worked: &Agreement) -> Markup {
             thead {
                 tr {
                     th scope="col" { "TLS version" }
-                    th scope="col" { "When it failed" }
-                    @if has_worked { th scope="col" { "When it worked" } }
+                    th scope="col" { "Failed attempts" }
+                    @if has_worked { th scope="col" { "Attempts that worked" } }
                 }
             }
             tbody {
@@ -179,7 +179,7 @@ fn table(failed: &Agreement, worked: &Agreement) -> Markup {
                 }
             }
             tbody {
-                tr { th scope="rowgroup" colspan=(if has_worked { 3 } else { 2 }) { "Cipher suite, by its IANA name" } }
+                tr { th scope="rowgroup" colspan=(if has_worked { 3 } else { 2 }) { "Cipher suite (IANA name)" } }
                 @for suite in suites.into_iter().take(shown) {
                     tr {
                         th scope="row" { (suite) }
@@ -189,11 +189,11 @@ fn table(failed: &Agreement, worked: &Agreement) -> Markup {
                 }
             }
         }
-        @if more > 0 { p.quiet { "And " (more) " more suites, never chosen." } }
+        @if more > 0 { p.quiet { (counted(more as u64, "more cipher suite")) " offered but never chosen." } }
     }
 }
 
-/// What the two have in common, and what is missing.
+/// A sentence about the choices of the destination and missing offers.
 fn sentence(failed: &Agreement, worked: &Agreement) -> String {
     let chosen = worked.chosen();
     let lacking = [
@@ -205,21 +205,23 @@ fn sentence(failed: &Agreement, worked: &Agreement) -> String {
         () if !failed.versions.chosen.is_empty() => {
             let also = match &chosen {
                 none if none.is_empty() => String::new(),
-                same if *same == failed.chosen() => ", as it did when it worked".to_owned(),
-                others => format!("; when it worked, {}", and(others)),
+                same if *same == failed.chosen() => ", the same as in attempts that worked".to_owned(),
+                others => format!("; in attempts that worked it chose {}", and(others)),
             };
-            format!("They did agree: when it failed, the destination had chosen {}{also}.", and(&failed.chosen()))
+            format!("In attempts that failed, the destination chose {}{also}.", and(&failed.chosen()))
         }
-        () if chosen.is_empty() => "The destination chose nothing of what the sender offered, and no handshake that \
-                                    worked tells what it would take; the probe below finds that out."
-            .to_owned(),
+        () if chosen.is_empty() => {
+            "The destination chose nothing that the sender offered. No handshake worked, so the \
+                                    supported values are not known; run the probe below to find them."
+                .to_owned()
+        }
         () => {
             let missing = match lacking.len() {
-                0 => "The sender had offered that when it failed, too".to_owned(),
-                all if all == chosen.len() => "Nothing of that had the sender offered when it failed".to_owned(),
-                _ => format!("When it failed, the sender had not offered {}", and(&lacking)),
+                0 => "In attempts that failed, the sender offered the same".to_owned(),
+                all if all == chosen.len() => "In attempts that failed, the sender offered none of these".to_owned(),
+                _ => format!("In attempts that failed, the sender did not offer {}", and(&lacking)),
             };
-            format!("When it works, the destination chooses {}. {missing}.", and(&chosen))
+            format!("In attempts that worked, the destination chose {}. {missing}.", and(&chosen))
         }
     }
 }
@@ -239,7 +241,7 @@ fn names<T: Display>(values: impl Iterator<Item = T>) -> Vec<String> {
     names
 }
 
-/// How handshakes ended, each with how many did, the most frequent first.
+/// How handshakes ended and how often, the most frequent first.
 fn endings(handshakes: &[&HandshakeFacts]) -> Vec<(String, usize)> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     for facts in handshakes {
@@ -257,17 +259,17 @@ fn ending(facts: &HandshakeFacts) -> String {
     parts.extend(facts.certificate_fault.map(|fault| format!("the certificate {fault}")));
     parts.extend(facts.ended.map(|ended| ended.to_string()));
     if facts.completed {
-        parts.insert(0, "the handshake itself succeeded".to_owned());
+        parts.insert(0, "the handshake itself completed".to_owned());
     }
-    if parts.is_empty() { "nobody said why".to_owned() } else { parts.join("; ") }
+    if parts.is_empty() { "no reason given".to_owned() } else { parts.join("; ") }
 }
 
 fn times(count: usize) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
-/// That of the newest handshake that was given up for it.
+/// The certificate of the newest handshake that failed because of its certificate.
 fn shown_certificate<'a>(failing: &[&'a HandshakeFacts]) -> Option<(&'a HandshakeFacts, &'a Certificate)> {
-    let given_up = failing.iter().filter(|facts| !facts.completed && facts.certificate_fault.is_some());
-    given_up.copied().find_map(|facts| Some((facts, facts.certificates.first()?)))
+    let rejected = failing.iter().filter(|facts| !facts.completed && facts.certificate_fault.is_some());
+    rejected.copied().find_map(|facts| Some((facts, facts.certificates.first()?)))
 }

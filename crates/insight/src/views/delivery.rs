@@ -1,4 +1,4 @@
-//! Deliveries and messages. Every key is always there; what does not apply is null. All times are in UTC.
+//! Views of deliveries and messages. Every key is always present; a value that does not apply is null. Times are in UTC.
 
 use std::net::IpAddr;
 
@@ -21,7 +21,7 @@ pub struct DeliveryView {
     pub message_id: Option<String>,
     #[schemars(schema_with = "schema::time")]
     pub received: Timestamp,
-    /// Empty: the null sender.
+    /// Empty for the null sender.
     #[schemars(with = "String")]
     pub sender: ReversePath,
     #[schemars(with = "String")]
@@ -31,13 +31,13 @@ pub struct DeliveryView {
     pub connector: String,
     #[schemars(schema_with = "schema::state")]
     pub state: State,
-    /// When it is tried next; null for what is no longer in the queue.
+    /// Time of the next attempt; null: the delivery is no longer in the queue.
     #[schemars(schema_with = "schema::time_or_null")]
     pub due: Option<Timestamp>,
     pub attempts: u32,
-    /// Why it is still in the queue.
+    /// Why the delivery is still in the queue.
     pub waiting: Option<WaitingView>,
-    /// The original cause: how the last attempt failed.
+    /// The original cause: the failure of the last attempt.
     #[schemars(schema_with = "schema::failure")]
     pub failure: Option<Failure>,
 }
@@ -47,9 +47,9 @@ pub struct WaitingView {
     #[serde(flatten)]
     #[schemars(schema_with = "schema::waiting")]
     pub waiting: Waiting,
-    /// What ends the wait.
+    /// The event that ends the wait.
     pub unblocked_by: String,
-    /// What an operator can do about it: a command. Null: nothing.
+    /// Command with which an operator can end the wait; null: there is none.
     pub command: Option<String>,
 }
 
@@ -81,20 +81,20 @@ impl DeliveryView {
     }
 }
 
-/// A delivery with its end, as in `trace` and `queue show`.
+/// A delivery with its status, as in `trace` and `queue show`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TraceView {
     #[serde(flatten)]
     pub delivery: DeliveryView,
     pub status: Status,
-    /// The reply that ended it with delivery.
+    /// Reply with which the destination accepted the message.
     #[schemars(schema_with = "schema::reply")]
     pub reply: Option<Reply>,
     #[schemars(schema_with = "schema::time_or_null")]
     pub settled: Option<Timestamp>,
-    /// Null: it was not tried yet.
+    /// Null: there was no attempt yet.
     pub last_attempt: Option<LastAttemptView>,
-    /// Only where asked for.
+    /// Only if the request asks for events.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
     pub events: Option<Vec<Event>>,
@@ -134,7 +134,7 @@ impl TraceView {
     }
 }
 
-/// One line of `counts`.
+/// One item of `counts`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CountView {
     pub connector: String,
@@ -170,7 +170,7 @@ pub struct EnvelopeView {
     pub sender: ReversePath,
     pub subject: Option<String>,
     pub size_bytes: u64,
-    /// Null: made by the gateway itself.
+    /// Null: the gateway itself created the message.
     pub client: Option<IpAddr>,
     #[schemars(with = "String")]
     pub body_type: BodyType,

@@ -1,4 +1,4 @@
-//! Findings: made just now, or read back from an incident's JSON.
+//! Views of findings, new ones and those read back from an incident's JSON.
 
 use diagnosis::{Experiment, Finding, Piece, Remedy, Scope, Split, experiment::Step};
 use jiff::Timestamp;

@@ -9,33 +9,33 @@ use uuid::Uuid;
 
 use super::{FindingView, schema};
 
-/// One incident. Every key is always there; what does not apply is null.
+/// One incident. Every key is always present; a value that does not apply is null.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct IncidentView {
     pub id: Uuid,
     pub connector: String,
-    /// Host and port, or the connector where it holds for several hosts.
+    /// Host and port, or the connector if the incident affects several hosts.
     pub destination: String,
-    /// Id in the cause catalogue.
+    /// Id of the cause in the catalogue.
     pub cause: String,
-    /// The node that opened it.
+    /// Node that opened the incident.
     pub node: String,
     #[schemars(schema_with = "schema::time")]
     pub opened: Timestamp,
     #[schemars(schema_with = "schema::time")]
     pub last_seen: Timestamp,
-    /// Null: it is open.
+    /// Null: the incident is open.
     #[schemars(schema_with = "schema::time_or_null")]
     pub closed: Option<Timestamp>,
     #[schemars(schema_with = "schema::closed_because")]
     pub closed_because: Option<Closed>,
-    /// Of the connector, when it was last seen or closed.
+    /// Waiting messages of the connector when the incident was last seen or closed.
     pub messages_pending: u64,
     pub messages_pending_peak: u64,
-    /// When the oldest of them was received.
+    /// Time when the oldest waiting message was received.
     #[schemars(schema_with = "schema::time_or_null")]
     pub oldest: Option<Timestamp>,
-    /// As in `gatepost why --format json`, when it was last seen.
+    /// The finding when the incident was last seen, as in `gatepost why --format json`.
     #[schemars(with = "FindingView")]
     pub finding: Value,
 }

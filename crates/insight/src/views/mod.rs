@@ -1,4 +1,4 @@
-//! Answers as JSON: what the command line prints, the API sends, and programs read back.
+//! Views: answers as JSON, which the command line prints, the API sends, and programs read.
 
 mod delivery;
 mod finding;

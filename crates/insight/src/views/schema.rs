@@ -17,8 +17,8 @@ pub fn state(_: &mut SchemaGenerator) -> Schema {
 pub fn waiting(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
-        "description": "`waits` says for what; the other keys, where it has more to say, are `until`, `limit`, `by`, \
-                        `node`, `doing`, `connector`, `policy` and `last_seen`.",
+        "description": "`waits` names the reason. Other keys depend on it: `until`, `limit`, `by`, `node`, `doing`, \
+                        `connector`, `policy` and `last_seen`.",
         "required": ["waits"],
         "properties": { "waits": { "type": "string", "enum": [
             "timer", "connector-limit", "connector-backed-off", "suspended", "leased", "no-route", "policy-forbids",
@@ -41,11 +41,11 @@ pub fn reply(_: &mut SchemaGenerator) -> Schema {
 pub fn failure(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": ["object", "null"],
-        "description": "Also with `reply`, `destination`, and what else the kind has to say.",
+        "description": "There are also `reply`, `destination` and keys that depend on the kind.",
         "required": ["phase", "kind"],
         "properties": {
-            "phase": { "type": "string", "description": "Where the conversation stood, such as starttls or rcpt" },
-            "kind": { "type": "string", "description": "What went wrong, such as rejected or timed-out" },
+            "phase": { "type": "string", "description": "Phase of the conversation, such as starttls or rcpt" },
+            "kind": { "type": "string", "description": "Kind of the failure, such as rejected or timed-out" },
         },
     })
 }
@@ -59,13 +59,13 @@ pub fn events(_: &mut SchemaGenerator) -> Schema {
         "type": "array",
         "items": {
             "type": "object",
-            "description": "With more keys, depending on the event: `attempt`, `reply`, `failure` and others.",
+            "description": "There are also keys that depend on the event: `attempt`, `reply`, `failure` and others.",
             "required": ["at", "node", "message", "event"],
             "properties": {
                 "at": { "type": "string", "format": "date-time" },
-                "node": { "type": "string", "description": "Who saw it" },
+                "node": { "type": "string", "description": "Node that recorded the event" },
                 "message": { "type": "string", "format": "uuid", "description": "The network message id" },
-                "recipient": { "type": "string", "description": "Absent where it tells of the whole message" },
+                "recipient": { "type": "string", "description": "Absent for an event of the whole message" },
                 "event": { "type": "string", "enum": [
                     "received", "delivered", "deferred", "failed", "interrupted", "notified", "notice-withheld",
                     "suspended", "resumed", "retried", "removed",

@@ -411,23 +411,23 @@ mod tests {
             ("[retry]\nschedule = []\n", &["2:12: schedule must not be empty"]),
             (
                 "[retry]\nschedule = [\"15m\", \"x\"]\n",
-                &["2:20: each of schedule: \"x\" is no duration, such as \
+                &["2:20: each of schedule: \"x\" is not a duration; use a form such as \
                 \"500ms\", \"90s\", \"15m\", \"1h30m\" or \"5d\""],
             ),
             ("[retry]\nexpire = \"0s\"\n", &["2:10: expire: a duration must be longer than zero"]),
             (
                 "[retry]\ndelay_notice = \"nevr\"\n",
-                &["2:16: delay_notice: \"nevr\" is no duration, such as \"500ms\", \
-                \"90s\", \"15m\", \"1h30m\" or \"5d\"; or \"never\""],
+                &["2:16: delay_notice: \"nevr\" is not a duration; use a form such as \"500ms\", \
+                \"90s\", \"15m\", \"1h30m\" or \"5d\", or \"never\""],
             ),
             (
                 "[inbound]\nsize_max = \"50MB\"\n",
-                &["2:12: size_max: \"50MB\" is no size, such as \"64KiB\", \"50MiB\", \
+                &["2:12: size_max: \"50MB\" is not a size; use a form such as \"64KiB\", \"50MiB\", \
                 \"1GiB\" or a number of bytes"],
             ),
             (
                 "[inbound]\nsize_max = -1\n",
-                &["2:12: size_max: \"-1\" is no size, such as \"64KiB\", \"50MiB\", \
+                &["2:12: size_max: \"-1\" is not a size; use a form such as \"64KiB\", \"50MiB\", \
                 \"1GiB\" or a number of bytes"],
             ),
             (
@@ -457,7 +457,7 @@ mod tests {
                 "[[connector]]\nname = \"a\"\nhosts = [\"mx\"]\nport = 70000\nrate = \"x\"\n",
                 &[
                     "4:8: port must be between 1 and 65535",
-                    "5:8: rate: \"x\" is no rate, such as \"10/s\", \"600/min\" or \"5000/h\"",
+                    "5:8: rate: \"x\" is not a rate; use a form such as \"10/s\", \"600/min\" or \"5000/h\"",
                 ],
             ),
             (

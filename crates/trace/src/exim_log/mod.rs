@@ -27,8 +27,8 @@ pub use record::{Arrival, Delivery, Outcome, Record, Rejection, TlsError};
 /// One transport leads to all hosts.
 pub static FORMAT: ForeignFormat = ForeignFormat {
     name: "exim-log",
-    why_help: "What logs of Exim tell",
-    trace_help: "Show what main logs of Exim tell; several times",
+    why_help: "Explain an Exim main log; may be repeated",
+    trace_help: "Show messages of an Exim main log; may be repeated",
     open,
     detail: Detail::Attempts,
     server: Some("Exim"),

@@ -16,9 +16,9 @@ use crate::{
 
 pub static MESSAGE_TRACE: ForeignFormat = ForeignFormat {
     name: "message-trace",
-    why_help: "What extended message traces of Exchange Online tell",
-    trace_help: "Show what an extended message trace of Exchange Online tells (CSV), not this gateway's history; several \
-                 times",
+    why_help: "Explain an extended message trace of Exchange Online; may be repeated",
+    trace_help: "Show messages of an extended message trace of Exchange Online (CSV) instead of this gateway's history; may be \
+                 repeated",
     open,
     detail: Detail::Summaries,
     server: None,
@@ -27,8 +27,8 @@ pub static MESSAGE_TRACE: ForeignFormat = ForeignFormat {
 
 pub static TRACKING_LOG: ForeignFormat = ForeignFormat {
     name: "tracking-log",
-    why_help: "What message tracking logs of Exchange tell",
-    trace_help: "Show what message tracking logs of Exchange tell; several times",
+    why_help: "Explain an Exchange message tracking log; may be repeated",
+    trace_help: "Show messages of an Exchange message tracking log; may be repeated",
     open,
     detail: Detail::Events,
     server: None,

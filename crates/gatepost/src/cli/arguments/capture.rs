@@ -8,61 +8,63 @@ pub(super) const CAPTURE_HELP: &str = "\
 Examples:
   gatepost capture edge.pcapng
   gatepost capture edge.pcapng --stream 3
-  gatepost capture edge.pcapng --filter 'tcp.port == 25 and not tcp.analysis.retransmission
-                                         and not tcp.analysis.duplicate_ack'
-  gatepost capture edge.pcapng --filter 'tls.alert_message.desc == 40' --write alerts.pcapng
+  gatepost capture edge.pcapng --filter 'tcp.port == 25 and tcp.len > 0'
+  gatepost capture edge.pcapng --filter smtp --write smtp.pcapng
   tcpdump -i eth0 -w - port 25 | gatepost capture -
 
-Reads pcap and pcapng, gzip or not. Filters are in Wireshark's words. Packets that a router's or a
-mirror port's capture has twice are set aside. Content of messages is not shown, nor credentials.
+Files may be pcap or pcapng, also compressed with gzip. Filters use the syntax
+and field names of Wireshark. Captures from a router or a mirror port often
+contain packets twice; Gatepost ignores the second copy. The output never
+shows credentials, and content of messages only with --show-content.
 
-JSON: {\"sessions\": [{\"stream\", \"client\", \"server\", \"protocol\", \"first\", \"last\", \"packets\", \"bytes\",
-\"duplicates\", \"analysis\", \"lines\", \"messages\", \"phases\", \"handshake\", \"handshake_at_us\", \"ended\",
-\"oddities\", \"missing_bytes\", …}], \"packets\", \"passed\", \"notes\"}. Pairs are client's and server's.";
+JSON: {\"sessions\": [{\"stream\", \"client\", \"server\", \"protocol\", \"first\", \"last\",
+\"packets\", \"bytes\", \"duplicates\", \"analysis\", \"lines\", \"messages\", \"phases\",
+\"handshake\", \"handshake_at_us\", \"ended\", \"oddities\", \"missing_bytes\", …}],
+\"packets\", \"passed\", \"notes\"}. In pairs the first value is the client's.";
 
-/// Which captures, and what of them.
+/// Arguments of `gatepost capture`.
 #[derive(Args, Clone, PartialEq, Debug)]
 pub(crate) struct CaptureArguments {
-    /// pcap or pcapng; - for standard input
+    /// Capture files (pcap or pcapng); - is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Only packets that pass, and sessions that have one, in Wireshark's words
+    /// Show only packets that match this Wireshark filter, and sessions that contain one
     #[arg(long, value_name = "EXPRESSION")]
     pub filter: Option<String>,
-    /// One session as a ladder: who said what, and when
+    /// Show session N as a ladder: each line, its side and its time
     #[arg(long, value_name = "N")]
     pub stream: Option<u64>,
-    /// Take connections of this port for SMTP, however they begin; several times
+    /// Read connections on this port as SMTP, however they begin; may be repeated
     #[arg(long, value_name = "PORT")]
     pub port: Vec<u16>,
     /// Show the content of messages
     #[arg(long)]
     pub show_content: bool,
-    /// Take packets that stand there twice as Wireshark does: for retransmissions
+    /// Treat duplicate packets as retransmissions, as Wireshark does
     #[arg(long)]
     pub keep_duplicates: bool,
-    /// Say only how many packets pass
+    /// Print only the number of packets that match
     #[arg(long, conflicts_with_all = ["stream", "format"])]
     pub count: bool,
-    /// Write the packets that pass to a file, pcapng
+    /// Write the packets that match to a file (pcapng)
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
-    /// How to print it
+    /// Set the output format
     #[arg(long, value_enum, default_value_t)]
     pub format: CaptureFormat,
-    /// Show times in UTC, not in the local time zone
+    /// Show times in UTC instead of the local time zone
     #[arg(long)]
     pub utc: bool,
 }
 
-/// How sessions are printed.
+/// Output formats of sessions.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Debug, Default)]
 pub(crate) enum CaptureFormat {
-    /// For people
+    /// Table for people
     #[default]
     Table,
-    /// For programs; all times in UTC
+    /// JSON for programs, all times in UTC
     Json,
-    /// A row for each session
+    /// CSV, one row per session
     Csv,
 }

@@ -12,33 +12,33 @@ use super::Format;
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum CaseCommand {
-    /// What can be played
+    /// List the cases
     #[command(after_help = "JSON: {\"cases\": [{\"case\", \"story\", \"nodes\", \"messages\", \"cause\"}]}")]
     List {
-        /// How to print it
+        /// Set the output format
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Play one, to its end: an empty queue
+    /// Play a case until the queue is empty
     #[command(after_help = CASE_HELP)]
     Run {
-        /// As case list shows it
+        /// Name of the case, as `gatepost case list` shows it
         #[arg(required_unless_present = "all")]
         name: Option<String>,
-        /// Play all of them, and show which cause was named for which
+        /// Play all cases and show the cause that Gatepost found for each
         #[arg(long, conflicts_with_all = ["name", "keep"])]
         all: bool,
-        /// Play it a second time with a rollout that defends itself, and show both
+        /// Play the case a second time with [rollout] self_defence on, and compare both
         #[arg(long, conflicts_with = "all")]
         defended: bool,
-        /// Keep the data, to look at it with trace, queue, policy and rollout
+        /// Keep the data, so that you can look at it with trace, queue, policy and rollout
         #[arg(long)]
         keep: bool,
-        /// How to print the report; progress goes to standard error
+        /// Set the format of the report; progress goes to standard error
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Start one mail server of the lab, healthy or faulty, to deliver to by hand
+    /// Start one mail server of the lab, healthy or faulty, as a destination for your tests
     #[command(after_help = DEVICE_HELP)]
     Device {
         /// Name of the device
@@ -61,33 +61,38 @@ pub(crate) enum CaseCommand {
     },
 }
 
-/// Reads a device's name; a wrong one is answered with all of them.
+/// Reads a device's name. The error for a wrong name lists all names.
 fn device() -> impl TypedValueParser<Value = Device> {
     let names = PossibleValuesParser::new(Device::ALL.map(Device::name));
     names.try_map(|name| Device::from_name(&name).ok_or("no such device"))
 }
 
 const DEVICE_HELP: &str = "\
-Example:
+Examples:
   gatepost case device
   gatepost case device rc4-only --listen 127.0.0.1:2601
 
-The device prints a line for each message that it accepts and for each handshake that fails. A wrong
-name lists all devices.";
+The device prints a line for each message that it accepts and for each handshake
+that fails. A wrong name lists all devices.";
 
 const CASE_HELP: &str = "\
-Example:
+Examples:
   gatepost case run rc4-queue --keep
   gatepost case run rc4-queue --defended
 
-Everything listens on loopback only, and needs neither configuration nor privileges. The destination
-of rc4-queue is Exim with GnuTLS where it is on this machine (./test unpacks it), else a device of
-the lab. Retries are shortened from 15 minutes to seconds.
+All servers listen on loopback only. A case needs no configuration and no
+privileges. The destination of rc4-queue is Exim with GnuTLS if it is on this
+machine (./test unpacks it), otherwise a device of the lab. Retries are
+shortened from 15 minutes to seconds.
 
-With --defended it is played twice: as it is, where nodes do nothing about the rollout by themselves,
-and with [rollout] self_defence on.
+With --defended the case is played twice, first with [rollout] self_defence off,
+then with it on.
 
-JSON: {\"case\", \"cause\", \"destination\", \"sent\", \"delivered\", \"max_queued\", \"queued_at_repair\",
-\"queue\": its length every half second, \"halted\": {\"after_s\", \"taken\", \"reason\", \"trouble\"} or null, \"attempts\": [{\"node\", \"policy\", \"stage\": \"broken\" or \"repaired\", \"tls_version\", \"cipher\", \"ok\",
-\"failed\", \"failure\"}], \"retry_s\", \"drained_s\", \"messages\": [{\"waited_s\", \"tries\"}], \"kept\"};
-tls_version and cipher are null where no handshake succeeded. With --defended: {\"plain\", \"defended\"}.";
+JSON: {\"case\", \"cause\", \"destination\", \"sent\", \"delivered\", \"max_queued\",
+\"queued_at_repair\", \"queue\": its length every half second,
+\"halted\": {\"after_s\", \"taken\", \"reason\", \"trouble\"} or null,
+\"attempts\": [{\"node\", \"policy\", \"stage\": \"broken\" or \"repaired\", \"tls_version\",
+\"cipher\", \"ok\", \"failed\", \"failure\"}], \"retry_s\", \"drained_s\",
+\"messages\": [{\"waited_s\", \"tries\"}], \"findings\", \"kept\"}.
+tls_version and cipher are null if no handshake succeeded.
+With --defended: {\"plain\", \"defended\"}.";

@@ -1,4 +1,4 @@
-//! What the command line accepts, and its help: a file for each command that has many arguments.
+//! Arguments of the command line and their help. Each command with many arguments has its own file.
 
 mod backup;
 mod capture;
@@ -24,26 +24,27 @@ pub(crate) use queue::*;
 pub(crate) use trace::*;
 pub(crate) use why::*;
 
-/// An inbound mail gateway that never leaves its operator guessing why mail is queued.
+/// Inbound mail gateway that shows why mail is queued and how to fix it.
 #[derive(Parser, Clone, PartialEq, Debug)]
 #[command(
     name = "gatepost",
     version,
     max_term_width = 100,
     after_help = "Examples:
-  gatepost config example > gatepost.toml    a file to start from
+  gatepost config example > gatepost.toml    write a first configuration
   gatepost serve                             run a node
-  gatepost queue list --by cause             what waits, one row per cause
-  gatepost why                               the root cause, with evidence and remedy
-  gatepost incident list                     mail that is stuck or was, as the node noted it
+  gatepost queue list --by cause             list what waits, one row per cause
+  gatepost why                               show root causes and their remedies
+  gatepost incident list                     list mail that is or was stuck
   gatepost trace --recipient user@onprem.test --detail
-                                             what happened to someone's mail
+                                             show all events of these messages
 
-Exit status: 0 fine, 1 findings (why, probe) or errors (config check), 2 bad usage, unreadable input or
-no such message."
+Exit status: 0 success, 1 findings (why), problems (probe), errors (config
+check) or mail that would break (policy impact), 2 wrong usage, unreadable
+input or no such message."
 )]
 pub(crate) struct Arguments {
-    /// The configuration file
+    /// Read the configuration from this file
     #[arg(
         long,
         global = true,
@@ -59,73 +60,74 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum Command {
-    /// Run a node: take mail, keep it, deliver it
+    /// Run a node: accept mail, store it in the queue, deliver it
     #[command(after_help = "\
-Signals: SIGTERM and SIGINT finish what is in flight and stop; SIGHUP reads the configuration again.
+SIGTERM or SIGINT stops the node when the messages in transfer are finished.
+SIGHUP reloads the configuration.
 
-Try it, with the configuration of `gatepost config example`:
+Send a test message, with the configuration of `gatepost config example`:
   swaks --server 127.0.0.1:2525 --to user@onprem.test")]
     Serve {
-        /// Start even if the store in the data folder is missing, empty or incomplete; the mail in it is lost
+        /// Start even if the store in the data folder is missing, empty or incomplete; mail that was in it is lost
         #[arg(long)]
         accept_loss: bool,
     },
-    /// Tell what happened to messages, newest first: one row for each recipient
+    /// Show what happened to messages, newest first, one row per recipient
     #[command(after_help = TRACE_HELP)]
     Trace(Box<TraceArguments>),
-    /// Name what keeps mail from flowing: cause, whom it holds for, evidence, remedy
+    /// Show why mail is stuck: cause, affected destination, evidence, remedy
     #[command(after_help = WHY_HELP)]
     Why(Box<WhyArguments>),
-    /// Read packet captures: sessions, dialogues, TLS handshakes, and which packets pass a filter
+    /// Read packet captures: sessions, dialogues, TLS handshakes, packets that match a filter
     #[command(after_help = CAPTURE_HELP)]
     Capture(Box<CaptureArguments>),
-    /// Find out what a destination supports: TLS versions, cipher suites, certificate, STARTTLS
+    /// Test what a destination supports: TLS versions, cipher suites, certificate, STARTTLS
     #[command(after_help = PROBE_HELP)]
     Probe(ProbeArguments),
-    /// Look at the queue and act on what waits there
+    /// Show the queue and change deliveries in it
     #[command(
         subcommand,
         after_help = "\
 Examples:
-  gatepost queue list --by cause             what waits, one row per cause
-  gatepost queue list --connector onprem     what waits for a connector, and why
-  gatepost queue show ID                     everything about one message
-  gatepost queue retry --connector onprem    try all of it now
+  gatepost queue list --by cause             list what waits, one row per cause
+  gatepost queue list --connector onprem     list what waits for a connector
+  gatepost queue show ID                     show everything about one message
+  gatepost queue retry --connector onprem    make all of it due now
   gatepost queue suspend --sender @spam.test --recipient user@onprem.test"
     )]
     Queue(QueueCommand),
-    /// Copy queue and history to a folder, while the node runs or not
+    /// Copy the queue and the history to a folder; a node may be running
     #[command(after_help = BACKUP_HELP)]
     Backup(BackupArguments),
-    /// Put a backup into the data folder; its queue stays suspended until you resume it
+    /// Restore a backup into the data folder; its deliveries stay suspended until you resume them
     #[command(after_help = RESTORE_HELP)]
     Restore(BackupArguments),
-    /// Look at incidents: mail that is stuck or was, as the watch over the queue noted it
+    /// Show incidents: mail that is or was stuck
     #[command(subcommand)]
     Incident(IncidentCommand),
-    /// Check and explain the configuration
+    /// Check, show and explain the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Look at the TLS policies, and at what is delivered with less than the modern one
+    /// Show the TLS policies, their effect, and deliveries below the policy "modern"
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Move the nodes from one TLS policy to another, a share at a time
+    /// Move the nodes from one TLS policy to another, one share at a time
     #[command(subcommand, after_help = ROLLOUT_HELP)]
     Rollout(RolloutCommand),
-    /// Play a story of stuck mail on this machine: real nodes, a real faulty server, real TLS
+    /// Play a case of stuck mail on this machine, with real nodes, servers and TLS
     #[command(subcommand)]
     Case(CaseCommand),
-    /// Make tokens for the HTTP API
+    /// Create tokens for the HTTP API
     #[command(subcommand)]
     Api(ApiCommand),
 }
 
-/// The configuration file where nobody names one.
+/// The configuration file if neither the command line nor the environment names one.
 const CONFIGURATION: &str = "gatepost.toml";
 const CONFIGURATION_VARIABLE: &str = "GATEPOST_CONFIG";
 
 impl Arguments {
-    /// The configuration file, if the command line names one: what is pasted next has to name it as well.
+    /// The configuration file, if the command line names one. Suggested commands must then name it as well.
     pub(crate) fn named_configuration(&self) -> Option<&Path> {
         let default = std::env::var_os(CONFIGURATION_VARIABLE).unwrap_or_else(|| CONFIGURATION.into());
         (self.config.as_os_str() != default).then_some(self.config.as_path())
@@ -133,7 +135,7 @@ impl Arguments {
 }
 
 impl Command {
-    /// True if it is to show times in UTC.
+    /// True if the command shows times in UTC.
     pub(crate) fn utc(&self) -> bool {
         match self {
             Self::Trace(arguments) => arguments.utc,
@@ -158,43 +160,44 @@ impl Command {
     }
 }
 
-/// How a result is printed.
+/// Options for printing a result.
 #[derive(Args, Clone, Copy, PartialEq, Debug, Default)]
 pub(crate) struct Output {
-    /// How to print the result
+    /// Set the output format
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Show times in UTC, not in the local time zone
+    /// Show times in UTC instead of the local time zone
     #[arg(long)]
     pub utc: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Debug, Default)]
 pub(crate) enum Format {
-    /// For people
+    /// Table for people
     #[default]
     Table,
-    /// For programs; all times in UTC
+    /// JSON for programs, all times in UTC
     Json,
 }
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum IncidentCommand {
-    /// Incidents, open ones first
+    /// List incidents, open ones first
     #[command(after_help = "\
-JSON: {\"incidents\": [{\"id\", \"connector\", \"destination\", \"cause\", \"node\", \"opened\", \"last_seen\", \"closed\",
-\"closed_because\", \"messages_pending\", \"messages_pending_peak\", \"oldest\", \"finding\"}]}; closed is null where it is
-open, finding is as in gatepost why.")]
+JSON: {\"incidents\": [{\"id\", \"connector\", \"destination\", \"cause\", \"node\",
+\"opened\", \"last_seen\", \"closed\", \"closed_because\", \"messages_pending\",
+\"messages_pending_peak\", \"oldest\", \"finding\"}]}.
+closed is null for an open incident. finding is as in gatepost why.")]
     List {
-        /// Most incidents to show
+        /// Maximum number of incidents
         #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         #[command(flatten)]
         output: Output,
     },
-    /// One incident with its root cause, evidence and remedy
+    /// Show one incident with its root cause, evidence and remedy
     Show {
-        /// The incident's id, or its first digits, as incident list shows it
+        /// Id of the incident, or its first digits, as `gatepost incident list` shows it
         id: Id,
         #[command(flatten)]
         output: Output,
@@ -203,47 +206,51 @@ open, finding is as in gatepost why.")]
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum ApiCommand {
-    /// Make a token, and print it with what the configuration is to say of it
+    /// Create a token and print the lines to add to gatepost.toml
     #[command(after_help = "\
 Examples:
   gatepost api token monitoring
-  curl -H 'Authorization: Bearer TOKEN' 'http://127.0.0.1:2580/api/v1/message-traces?since=2h&status=pending'")]
+  curl -H 'Authorization: Bearer TOKEN' \\
+    'http://127.0.0.1:2580/api/v1/message-traces?since=2h&status=pending'")]
     Token {
-        /// Whose it is, for the log of queries
+        /// Name of the person or program that gets the token, for the log of requests
         name: String,
     },
 }
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum ConfigCommand {
-    /// Check the file and all that it names; show every fault with its line and column
+    /// Check the file and everything that it names; show each error with its line and column
     #[command(after_help = CHECK_HELP)]
     Check {
-        /// How to print the result
+        /// Set the output format
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Print what is in force: the file, with all defaults filled in
+    /// Print the settings in force: the file with all defaults filled in
     Show {
-        /// How to print it
+        /// Set the output format
         #[arg(long, value_enum, default_value_t)]
         format: ConfigFormat,
     },
     /// Print every setting with its meaning and default
     Reference,
-    /// Print a short file to start from
+    /// Print a short configuration to start from
     #[command(after_help = "Example:\n  gatepost config example > gatepost.toml")]
     Example,
 }
 
 const CHECK_HELP: &str = "\
-Checks as the user who runs it: certificates, keys and other files, the data folder, the addresses to
-listen on, connectors that lead back to this node. Run it as the user of the service. Nothing is sent.
+Run the check as the user of the service, because it opens files and addresses
+as the user who starts it. It covers certificates, keys and other files, the
+data folder, the addresses to listen on, and connectors that lead back to this
+node. It sends nothing.
 
-Exit status: 0 no errors, there may be warnings, 1 errors, 2 no such file or bad usage.
+Exit status: 0 no errors (there may be warnings), 1 errors, 2 file not found or
+wrong usage.
 
-JSON: {\"errors\": [{\"file\", \"line\", \"column\", \"message\"}], \"warnings\": [the same]}; line and column
-are null where there is no place.";
+JSON: {\"errors\": [{\"file\", \"line\", \"column\", \"message\"}],
+\"warnings\": [the same keys]}. line and column are null if there is no place.";
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Debug, Default)]
 pub(crate) enum ConfigFormat {
@@ -267,6 +274,22 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// Commands whose help does not fit, and lines of their help that do not appear whole, at 80 columns.
+    fn misfits(command: clap::Command) -> Vec<String> {
+        let name = command.get_name().to_owned();
+        let written = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let shown = command.clone().term_width(80).render_long_help().to_string();
+        let too_long = shown.lines().filter(|line| line.chars().count() > 80);
+        let broken = written.lines().filter(|line| !shown.lines().any(|shown| shown == *line));
+        let own: Vec<String> = too_long.chain(broken).map(|line| format!("{name}: {line}")).collect();
+        own.into_iter().chain(command.get_subcommands().cloned().flat_map(misfits)).collect()
+    }
+
+    #[test]
+    fn help_fits_80_columns_and_examples_stay_whole() {
+        assert_eq!(misfits(Arguments::command()), Vec::<String>::new());
+    }
+
     #[test]
     fn conditions_and_all_exclude_each_other() {
         for command in ["retry", "suspend", "resume", "remove"] {
@@ -282,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_may_stand_anywhere() {
+    fn the_configuration_may_be_named_anywhere() {
         for line in ["gatepost --config a.toml queue list", "gatepost queue list --config a.toml"] {
             assert_eq!(parse(line).unwrap().config, PathBuf::from("a.toml"));
         }

@@ -9,32 +9,36 @@ pub(super) const PROBE_HELP: &str = "\
 Examples:
   gatepost probe mail.onprem.test
   gatepost probe 192.0.2.25:2525 --format json
-  gatepost probe onprem                      the smart hosts of a connector
+  gatepost probe onprem                      probe hosts of a connector
 
-It makes some dozens of connections, one at a time, each as mail would make it and none with mail:
-one for each cipher suite that the destination has, and some with one thing changed. Needs no
+A probe makes some dozens of connections, one at a time, as mail would, but
+sends no mail. It makes one connection for each cipher suite that the
+destination supports, and some with one change each. It needs no
 configuration.
 
-Exit status: 0 nothing wrong was found, 1 mail may have trouble there, 2 bad usage or no such host.
+Exit status: 0 no problem found, 1 mail may fail there, 2 wrong usage or no such
+host.
 
-JSON: {\"destinations\": [{\"probed\": {\"host\", \"address\", \"starttls\", \"extensions\", \"phases\", \"failure\",
-\"handshake\", \"versions\": [{\"version\", \"suites\": [{\"suite\", \"name\", \"failure\"}], \"server_prefers\",
-\"refusal\"}], \"groups\", \"variations\": [{\"name\", \"what\", \"works\", \"hello_bytes\", \"failure\"}],
+JSON: {\"destinations\": [{\"probed\": {\"host\", \"address\", \"starttls\", \"extensions\",
+\"phases\", \"failure\", \"handshake\",
+\"versions\": [{\"version\", \"suites\": [{\"suite\", \"name\", \"failure\"}],
+\"server_prefers\", \"refusal\"}], \"groups\",
+\"variations\": [{\"name\", \"what\", \"works\", \"hello_bytes\", \"failure\"}],
 \"connections\", \"is_cut\"}, \"summary\": [{\"is_trouble\", \"text\"}]}]}.";
 
-/// What to probe, and how.
+/// Arguments of `gatepost probe`.
 #[derive(Args, Clone, PartialEq, Debug)]
 pub(crate) struct ProbeArguments {
-    /// Host name or IP address, with a port (default: 25), or a connector's name
+    /// Host name or IP address, with a port if it is not 25, or the name of a connector
     #[arg(value_name = "HOST[:PORT]|CONNECTOR")]
     pub destination: String,
-    /// Probe every address of the host, not only the first that can be connected to
+    /// Probe every address of the host, not only the first that accepts a connection
     #[arg(long)]
     pub all_addresses: bool,
-    /// Longest wait for each answer
+    /// Timeout for each answer
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     pub timeout: Duration,
-    /// From one connection to the next
+    /// Pause between two connections
     #[arg(long, value_name = "DURATION", default_value = "50ms")]
     pub pause: Duration,
     #[command(flatten)]

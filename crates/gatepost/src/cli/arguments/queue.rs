@@ -13,10 +13,10 @@ pub(crate) enum QueueCommand {
     /// List waiting deliveries by due time, one row per recipient, or group them
     #[command(after_help = LIST_HELP)]
     List(ListArguments),
-    /// Show all about one message: envelope, deliveries, what each waits for, events
+    /// Show everything about one message: envelope, deliveries, what each waits for, events
     #[command(after_help = SHOW_HELP)]
     Show {
-        /// Network message id, or its first digits, as queue list shows it
+        /// Network message id, or its first digits, as `gatepost queue list` shows it
         id: Id,
         #[command(flatten)]
         output: Output,
@@ -24,27 +24,27 @@ pub(crate) enum QueueCommand {
     /// Make deliveries due now
     #[command(after_help = ACT_HELP)]
     Retry(Selected),
-    /// Keep deliveries in the queue without trying them, until resumed; their age still counts
+    /// Keep deliveries in the queue without attempts until you resume them; they still expire
     #[command(after_help = ACT_HELP)]
     Suspend(Selected),
-    /// End a suspension
+    /// End the suspension of deliveries
     #[command(after_help = ACT_HELP)]
     Resume(Selected),
-    /// Delete deliveries from the queue, without a notice to the sender
+    /// Remove deliveries from the queue without a notice to the sender
     #[command(after_help = ACT_HELP)]
     Remove {
         #[command(flatten)]
         selected: Selected,
-        /// Remove even if that means more than one message
+        /// Remove the deliveries even if they belong to more than one message
         #[arg(long)]
         yes: bool,
     },
-    /// Write a message in the queue as a file (RFC 5322, .eml)
+    /// Write a message from the queue to a file (RFC 5322, .eml)
     #[command(after_help = "Example:\n  gatepost queue export ID --output message.eml")]
     Export {
-        /// Network message id, or its first digits, as queue list shows it
+        /// Network message id, or its first digits, as `gatepost queue list` shows it
         id: Id,
-        /// Where to; without it, to standard output
+        /// Write to this file instead of standard output
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
@@ -53,37 +53,42 @@ pub(crate) enum QueueCommand {
 const LIST_HELP: &str = "\
 Examples:
   gatepost queue list
-  gatepost queue list --by cause             one row per cause, and the command that lists its messages
+  gatepost queue list --by cause             list one row per cause
   gatepost queue list --recipient @onprem.test --state suspended
   gatepost queue list --older-than 4h --by destination
 
-JSON: {\"deliveries\": [{\"network_message_id\", \"message_id\", \"received\", \"sender\", \"recipient\",
-\"subject\", \"size_bytes\", \"connector\", \"state\", \"due\", \"attempts\",
+JSON: {\"deliveries\": [{\"network_message_id\", \"message_id\", \"received\",
+\"sender\", \"recipient\", \"subject\", \"size_bytes\", \"connector\", \"state\", \"due\",
+\"attempts\",
 \"waiting\": {\"waits\", …, \"unblocked_by\", \"command\"}, \"failure\": {\"phase\", \"kind\",
 \"reply\": {\"code\", \"enhanced\", \"text\"}, \"destination\"}}],
-\"counts\": [{\"connector\", \"state\", \"deliveries\", \"due\"}]}. What does not apply is null.
-The counts are of the deliveries that the conditions select.
+\"counts\": [{\"connector\", \"state\", \"deliveries\", \"due\"}]}.
+A value that does not apply is null. The counts cover the deliveries that match
+the conditions.
 
-With --by: {\"groups\": [{\"group\", \"what\", \"messages\", \"deliveries\", \"oldest\", \"due\",
-\"example\", \"command\"}], \"by\", \"deliveries\"}. The group is the value of --cause, --connector or
---destination; the command lists the deliveries of the group.";
+With --by: {\"groups\": [{\"group\", \"what\", \"messages\", \"deliveries\", \"oldest\",
+\"due\", \"example\", \"command\"}], \"by\", \"deliveries\"}.
+group is the value of --cause, --connector or --destination; command lists the
+deliveries of the group.";
 
 const SHOW_HELP: &str = "\
 JSON: {\"message\": {\"network_message_id\", \"message_id\", \"received\", \"sender\",
 \"subject\", \"size_bytes\", \"client\", \"body_type\", \"smtputf8\", \"content_kept\"},
-\"deliveries\": [as of gatepost trace],
+\"deliveries\": [as in gatepost trace],
 \"events\": [{\"at\", \"node\", \"message\", \"recipient\", \"event\", …}]}.";
 
 const ACT_HELP: &str = "\
-Name what to act on by conditions, of which all must hold, or by --all.
+Select deliveries by conditions, which must all match, or with --all.
 
 Examples:
   gatepost queue retry --message 0198f3c2-7f5a-7c11-9d3e-2b1f6a5c4d3e
   gatepost queue suspend --connector onprem --recipient user@onprem.test
 
-What a node is delivering at this moment is not removed. JSON: {\"changed\": 3, \"leased\": 0}.";
+Deliveries that a node is sending at this moment are not changed.
 
-/// What to list, and how.
+JSON: {\"changed\": 3, \"leased\": 0}.";
+
+/// Arguments of `queue list`.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
 pub(crate) struct ListArguments {
     #[command(flatten)]
@@ -97,13 +102,13 @@ pub(crate) struct ListArguments {
     pub output: Output,
 }
 
-/// Conditions that only a list has.
+/// Conditions of `queue list` only.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
 pub(crate) struct ListFilter {
-    /// Cause of the wait, as --by cause shows it
+    /// Cause of the wait, as `--by cause` shows it
     #[arg(long, value_name = "CAUSE")]
     pub cause: Option<String>,
-    /// Host and port of the last attempt, as --by destination shows them
+    /// Host and port of the last attempt, as `--by destination` shows them
     #[arg(long, value_name = "HOST:PORT")]
     pub destination: Option<String>,
     /// Received at least this long ago, such as 4h
@@ -125,10 +130,10 @@ impl ListFilter {
     }
 }
 
-/// What the deliveries of a group have in common.
+/// The property that the deliveries of a group share.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum By {
-    /// How the last attempt failed
+    /// Failure of the last attempt
     Cause,
     Connector,
     /// Host and port of the last attempt
@@ -148,14 +153,14 @@ impl From<By> for insight::By {
     }
 }
 
-/// Which deliveries in the queue; all given conditions must hold.
+/// Deliveries in the queue that match all of these conditions.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
 #[group(multiple = true)]
 pub(crate) struct Filter {
     /// Network message id, or its first digits
     #[arg(long, value_name = "ID")]
     pub message: Option<Id>,
-    /// Connector's name
+    /// Name of the connector
     #[arg(long, value_name = "NAME")]
     pub connector: Option<String>,
     /// Recipient's address, @domain, or a pattern with *
@@ -169,15 +174,15 @@ pub(crate) struct Filter {
     pub state: Option<QueueState>,
 }
 
-/// What a command acts on: never everything by mere omission.
+/// The deliveries that a command changes. Without any condition the command requires `--all`.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
 pub(crate) struct Selected {
     #[command(flatten)]
     pub filter: Filter,
-    /// Everything in the queue
+    /// Select every delivery in the queue
     #[arg(long, conflicts_with = "Filter")]
     pub all: bool,
-    /// How to print the result
+    /// Set the output format
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
@@ -185,7 +190,7 @@ pub(crate) struct Selected {
 #[derive(ValueEnum, Clone, Copy, PartialEq, Debug)]
 pub(crate) enum QueueState {
     Queued,
-    /// A node is delivering it
+    /// A node is delivering the message now
     Leased,
     Suspended,
 }

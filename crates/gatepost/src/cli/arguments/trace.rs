@@ -1,4 +1,4 @@
-//! Arguments of `gatepost trace`, in a search the HTTP API's parameters are the same.
+//! Arguments of `gatepost trace`. The HTTP API has the same parameters.
 
 use std::net::IpAddr;
 
@@ -15,28 +15,32 @@ use node::config::ByteSize;
 pub(super) const TRACE_HELP: &str = "\
 Examples:
   gatepost trace --since 2h --status pending
-  gatepost trace --sender @partner.example --since '2026-07-30 08:00' --until '2026-07-30 12:00'
+  gatepost trace --since '2026-07-30 08:00' --until '2026-07-30 12:00'
+  gatepost trace --sender @partner.example --recipient '*@onprem.test'
   gatepost trace --message-id abc@partner.example --detail
   gatepost trace --since 1d --status pending --code 451 --node mx2
-  gatepost trace --since 7d --recipient '*@onprem.test' --detail --format csv > report.csv
+  gatepost trace --since 7d --detail --format csv > report.csv
   gatepost trace --follow
   gatepost trace --from-tracking-log MSGTRK20261125-1.LOG --status failed
   gatepost trace --from-postfix-log /var/log/mail.log --recipient @onprem.test
   gatepost trace --from-exim-log /var/log/exim4/mainlog --status failed,pending
 
-Status is Delivered, Pending, Failed, or Removed (by an operator); in files of others also Expanded, Quarantined,
-FilteredAsSpam, GettingStatus. Case does not matter.
+Status is Delivered, Pending, Failed or Removed (by an operator). Files of other
+systems also have Expanded, Quarantined, FilteredAsSpam and GettingStatus. Upper
+and lower case are equal.
 
-JSON: {\"messages\": [{\"network_message_id\", \"message_id\", \"received\", \"sender\", \"recipient\",
-\"subject\", \"size_bytes\", \"connector\", \"state\", \"due\", \"attempts\",
+JSON: {\"messages\": [{\"network_message_id\", \"message_id\", \"received\", \"sender\",
+\"recipient\", \"subject\", \"size_bytes\", \"connector\", \"state\", \"due\", \"attempts\",
 \"waiting\": {\"waits\", …, \"unblocked_by\", \"command\"}, \"failure\": {\"phase\", \"kind\",
 \"reply\": {\"code\", \"enhanced\", \"text\"}, \"destination\"},
-\"status\", \"reply\", \"settled\", \"last_attempt\": {\"node\", \"tls_policy\", \"tls_version\", \"cipher\", \"to_ip\"},
-\"events\": […] with --detail}], \"next\": for --after, or null}. What does not apply is null.
-With --from-…: {\"messages\": [{\"received\", \"status\", \"sender\", \"recipient\", \"subject\",
-\"message_id\", \"network_message_id\", \"why\"}], \"rows\", \"rows_skipped\"}.";
+\"status\", \"reply\", \"settled\",
+\"last_attempt\": {\"node\", \"tls_policy\", \"tls_version\", \"cipher\", \"to_ip\"},
+\"events\": […] with --detail}], \"next\": for --after, or null}.
+A value that does not apply is null.
+With --from-…: {\"messages\": [{\"received\", \"status\", \"sender\", \"recipient\",
+\"subject\", \"message_id\", \"network_message_id\", \"why\"}], \"rows\", \"rows_skipped\"}.";
 
-/// Which messages to trace; all given conditions must hold.
+/// Messages that match all of these conditions.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
 pub(crate) struct SearchArguments {
     /// Sender's address, @domain, <> for the null sender, or a pattern with *
@@ -45,10 +49,10 @@ pub(crate) struct SearchArguments {
     /// Recipient's address, @domain, or a pattern with *
     #[arg(long, value_name = "ADDRESS")]
     pub recipient: Option<String>,
-    /// Message-ID header field, angle brackets or not
+    /// Message-ID header field, with or without angle brackets
     #[arg(long, value_name = "MESSAGE-ID")]
     pub message_id: Option<String>,
-    /// Network message id, or its first digits, as queue list shows it
+    /// Network message id, or its first digits, as `gatepost queue list` shows it
     #[arg(long, value_name = "ID")]
     pub message: Option<Id>,
     /// Text that the subject contains
@@ -60,84 +64,84 @@ pub(crate) struct SearchArguments {
     /// Text that the subject ends with
     #[arg(long, value_name = "TEXT", group = "subject_match")]
     pub subject_ends_with: Option<String>,
-    /// Standing now; several with commas between
+    /// Show only messages with this current status; separate several with commas
     #[arg(long, value_delimiter = ',', ignore_case = true, value_parser = status_parser())]
     pub status: Vec<Status>,
-    /// Received at or after: a time, or how long ago, such as 2h or 3d
+    /// Received at or after this time: a date and time, or how long ago, such as 2h or 3d
     #[arg(long, value_name = "TIME")]
     pub since: Option<Moment>,
-    /// Received before
+    /// Received before this time
     #[arg(long, value_name = "TIME")]
     pub until: Option<Moment>,
-    /// Address of the client that handed it in
+    /// IP address of the client that sent the message to the gateway
     #[arg(long, value_name = "IP")]
     pub from_ip: Option<IpAddr>,
-    /// At least so large, such as 10MiB
+    /// Minimum size, such as 10MiB
     #[arg(long, value_name = "SIZE")]
     pub size_min: Option<ByteSize>,
-    /// At most so large
+    /// Maximum size, such as 10MiB
     #[arg(long, value_name = "SIZE")]
     pub size_max: Option<ByteSize>,
-    /// Connector's name
+    /// Name of the connector
     #[arg(long, value_name = "NAME")]
     pub connector: Option<String>,
     #[command(flatten)]
     pub last_attempt: LastAttemptArguments,
-    /// At most so many rows
+    /// Maximum number of rows
     #[arg(long, value_name = "N", default_value_t = Search::ROWS, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
-    /// The rows after those that were shown: what the end of a page says
+    /// Start of this page, as the previous page gives it
     #[arg(long, value_name = "PLACE", value_parser = read_cursor)]
     pub after: Option<TraceCursor>,
 }
 
-/// What to trace, and how to show it.
+/// Arguments of `gatepost trace`.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
 pub(crate) struct TraceArguments {
     #[command(flatten)]
     pub search: SearchArguments,
-    /// All events of each, in order
+    /// Show all events of each message, in order
     #[arg(long)]
     pub detail: bool,
-    /// Go on showing what comes in, and what becomes of it, until interrupted
+    /// Keep running: show new messages and each change of their status, until interrupted
     #[arg(long, conflicts_with_all = ["after", "until", "detail", "encoding"])]
     pub follow: bool,
     #[command(flatten)]
     pub logs: LogFiles<true>,
-    /// How to print it
+    /// Set the output format
     #[arg(long, value_enum, default_value_t)]
     pub format: TraceFormat,
-    /// Of csv and tracking-log
+    /// Set the text encoding of csv and tracking-log output
     #[arg(long, value_enum, default_value_t)]
     pub encoding: TraceEncoding,
-    /// Show times in UTC, not in the local time zone
+    /// Show times in UTC instead of the local time zone
     #[arg(long)]
     pub utc: bool,
 }
 
 impl TraceArguments {
-    /// True if it is about other systems' files.
+    /// True if it reads files of other systems.
     pub(crate) fn is_foreign(&self) -> bool {
         !self.logs.is_empty()
     }
 }
 
-/// What the last attempt must have been.
+/// Conditions on the last attempt.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
 pub(crate) struct LastAttemptArguments {
-    /// Last attempt: address that it was made to
+    /// Last attempt: IP address of the destination
     #[arg(long, value_name = "IP")]
     pub to_ip: Option<IpAddr>,
-    /// Last attempt: node that made it
+    /// Last attempt: name of the node
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
     /// Last attempt: TLS policy
     #[arg(long, value_name = "POLICY")]
     pub policy: Option<String>,
-    /// Last attempt: TLS version that was agreed on, 1.0 to 1.3, or none
+    /// Last attempt: TLS version, 1.0 to 1.3, or none for plaintext
     #[arg(long, value_name = "VERSION", value_parser = read_tls_version)]
     pub tls_version: Option<String>,
-    /// Last attempt: cipher that was agreed on, such as RC4-SHA
+    /// Last attempt: cipher suite, such as RC4-SHA
     #[arg(long, value_name = "CIPHER")]
     pub cipher: Option<String>,
     /// Last attempt: reply code, such as 451, or enhanced code, such as 4.7.1
@@ -145,17 +149,17 @@ pub(crate) struct LastAttemptArguments {
     pub code: Option<String>,
 }
 
-/// How a trace is printed.
+/// Output formats of a trace.
 #[derive(ValueEnum, Clone, Copy, PartialEq, Debug, Default)]
 pub(crate) enum TraceFormat {
-    /// For people
+    /// Table for people
     #[default]
     Table,
-    /// For programs; all times in UTC
+    /// JSON for programs, all times in UTC
     Json,
-    /// Exchange Online's enhanced summary; with --detail its extended report, a row for each event
+    /// Enhanced summary of Exchange Online; with --detail its extended report, one row per event
     Csv,
-    /// Exchange's message tracking log, a row for each event
+    /// Message tracking log of Exchange, one row per event
     TrackingLog,
 }
 
@@ -169,7 +173,7 @@ pub(crate) enum TraceEncoding {
     Utf16Le,
 }
 
-/// The names of statuses, with help for those that need it.
+/// The names of statuses, with help for names that are not clear.
 fn status_parser() -> impl TypedValueParser<Value = Status> {
     let value = |status: Status| {
         let value = PossibleValue::new(status.lower_case_name()).aliases(status.aliases());

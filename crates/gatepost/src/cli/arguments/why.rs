@@ -11,78 +11,81 @@ use node::config::Duration;
 
 pub(super) const WHY_HELP: &str = "\
 Examples:
-  gatepost why                               everything that is stuck
-  gatepost why onprem                        mail of one connector
-  gatepost why mail.onprem.test              mail to one host
-  gatepost why --protocol-log SEND2026112512-1.LOG --protocol-log SEND2026112513-1.LOG
-                                             what Exchange's own logs tell
-  gatepost why --capture edge.pcapng         what a packet capture tells
+  gatepost why                               explain all stuck mail
+  gatepost why onprem                        explain mail of one connector
+  gatepost why mail.onprem.test              explain mail to one host
+  gatepost why --protocol-log SEND-1.LOG --protocol-log SEND-2.LOG
+                                             explain protocol logs of Exchange
+  gatepost why --capture edge.pcapng         explain a packet capture
   gatepost why --capture edge.pcapng --with-history
-                                             the same, and what this gateway knows of the same attempts
+                                             add this gateway's own history
   gatepost why 01a2137e-b7ef-7443-bece-eb23c5d386a0
-                                             one message
-  gatepost why onprem --probe                and put to the test: what is the smallest change that works?
+                                             explain one message
+  gatepost why onprem --probe                test the cause with connections
   gatepost why onprem --report case.html --bundle case.zip
-                                             a page for the other side, and what stands behind it
+                                             write files to send to others
 
-Report and bundle are made for strangers: of mail addresses they show the domain alone, unless
---show-addresses is given, and never content or subjects. Files that exist are replaced.
+The report and the bundle are made to be sent to others. They show only the
+domain of mail addresses (--show-addresses shows all), and never content or
+subjects. Existing files are replaced.
 
-The root cause stands first. Whoever fails is held against whoever works, over node, TLS policy,
-address, cipher, size, domain and time at once.
+The root cause comes first. Gatepost compares failed attempts with those that
+worked, by node, TLS policy, address, cipher suite, size, domain and time.
 
-Exit status: 0 nothing wrong was found, 1 findings, 2 bad usage or unreadable input.
+Exit status: 0 no findings, 1 findings, 2 wrong usage or unreadable input.
 
-JSON: {\"findings\": [{\"cause\", \"confidence\", \"scope\": {\"destination\", \"failed\", \"attempts\",
-\"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\", \"of_works\", \"p_value\"},
-\"works_with\"}, \"messages_pending\", \"pending_since\", \"first_seen\", \"last_seen\", \"summary\",
-\"evidence\": [{\"what\", \"source\", \"where\"}], \"remedy\": [{\"side\", \"action\"}], \"check\",
+JSON: {\"findings\": [{\"cause\", \"confidence\", \"scope\": {\"destination\", \"failed\",
+\"attempts\", \"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\",
+\"of_works\", \"p_value\"}, \"works_with\"}, \"messages_pending\", \"pending_since\",
+\"first_seen\", \"last_seen\", \"summary\",
+\"evidence\": [{\"what\", \"source\", \"where\"}],
+\"remedy\": [{\"side\", \"action\"}], \"check\",
 \"experiment\": {\"verdict\", \"because\", \"steps\": [{\"what\", \"works\", \"detail\"}],
 \"nodes\": [{\"what\", \"works\", \"detail\"}], \"smallest_change\"}}],
 \"read\": {\"attempts\", \"messages\", \"rows_skipped\", \"attempts_joined\",
 \"clocks\": [{\"capture\", \"log\", \"ahead_ms\"}]}}.";
 
-/// What to explain.
+/// Arguments of `gatepost why`.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
 #[command(group = clap::ArgGroup::new("files_for_others").multiple(true))]
 pub(crate) struct WhyArguments {
-    /// A network message id, a connector, or a destination's host
+    /// Network message id, name of a connector, or host of a destination
     pub what: Option<String>,
-    /// Messages received at or after: a time, or how long ago
+    /// Explain messages received at or after this time: a date and time, or how long ago
     #[arg(long, value_name = "TIME", default_value = "1d")]
     pub since: Option<Moment>,
-    /// Explain what protocol logs of the sending side tell, Exchange's or a node's, not this gateway's history; several
-    /// times, as all of these
+    /// Explain a protocol log of the sending side, from Exchange or a node, instead of this gateway's history; may be
+    /// repeated and combined with other files
     #[arg(long, value_name = "FILE")]
     pub protocol_log: Vec<PathBuf>,
     #[command(flatten)]
     pub logs: LogFiles<false>,
-    /// What packet captures tell
+    /// Explain a packet capture; may be repeated
     #[arg(long, value_name = "FILE")]
     pub capture: Vec<PathBuf>,
-    /// What delivery status notifications (bounces) tell: mails, as files
+    /// Explain a bounce (delivery status notification), saved as a mail file; may be repeated
     #[arg(long, value_name = "FILE")]
     pub dsn: Vec<PathBuf>,
-    /// What TLS reports (RFC 8460) tell: JSON, in gzip too, or the mail that brought it
+    /// Explain a TLS report (RFC 8460): JSON, also in gzip, or the mail that brought it; may be repeated
     #[arg(long, value_name = "FILE")]
     pub tls_report: Vec<PathBuf>,
-    /// Beside the files, this gateway's own history as well
+    /// Explain this gateway's own history together with the files
     #[arg(long)]
     pub with_history: bool,
-    /// Put the leading findings to the test: connect as mail goes, and then with one change at a time until one works. No
-    /// mail is sent
+    /// Test the first findings: connect as mail does, then with one change at a time until a connection works. Sends no
+    /// mail
     #[arg(long)]
     pub probe: bool,
-    /// Longest wait for each answer to a probe; 10s unless given
+    /// Timeout for each answer to a probe; 10s by default
     #[arg(long, value_name = "DURATION", requires = "probe")]
     pub probe_timeout: Option<Duration>,
-    /// Also write the findings as one HTML page, fit to be sent to the other side's administrator
+    /// Also write the findings as one HTML page for the administrator of the destination
     #[arg(long, value_name = "FILE", group = "files_for_others")]
     pub report: Option<PathBuf>,
-    /// Also write a zip with that page and what stands behind it: JSON, message trace, protocol log, handshakes
+    /// Also write a zip file with that page and its evidence: JSON, message trace, protocol log, handshakes
     #[arg(long, value_name = "FILE", group = "files_for_others")]
     pub bundle: Option<PathBuf>,
-    /// Show mail addresses in report and bundle; otherwise what stands before the @ is replaced
+    /// Show mail addresses in the report and the bundle instead of replacing the part before the @
     #[arg(long, requires = "files_for_others")]
     pub show_addresses: bool,
     #[command(flatten)]
@@ -90,12 +93,12 @@ pub(crate) struct WhyArguments {
 }
 
 impl WhyArguments {
-    /// True if files for others are to be written.
+    /// True if a report or a bundle is asked for.
     pub(crate) fn writes(&self) -> bool {
         self.report.is_some() || self.bundle.is_some()
     }
 
-    /// The files to be read, by what they are. Those come first that complete what follows.
+    /// The files to read, by kind. Kinds that complete later ones come first.
     pub(crate) fn sources(&self) -> impl Iterator<Item = (Source, &[PathBuf])> {
         let mut logs: Vec<_> = self.logs.by_format().collect();
         logs.sort_by_key(|(format, _)| format.detail);

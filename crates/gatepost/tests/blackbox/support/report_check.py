@@ -62,7 +62,7 @@ print(
             "policy": page.policy,
             "tables_without_header": page.tables_without_header,
             "files": sorted(files),
-            "same_report": files["report.html"].split("Made")[0][:2000] == open(sys.argv[1]).read()[:2000],
+            "same_report": files["report.html"].split("Created")[0][:2000] == open(sys.argv[1]).read()[:2000],
             "events": sorted({row["event_id"] for row in trace}),
             "recipients": sorted({row["recipient_address"] for row in trace}),
             "columns": len(trace[0]),

@@ -1,0 +1,88 @@
+//! Wording that several outputs share: how sure a finding is, counts, times and full stops.
+
+use jiff::{Timestamp, tz::TimeZone};
+
+/// From this confidence on a cause counts as certain.
+const CERTAIN: f64 = 0.95;
+/// Above this confidence a cause is a root cause, as in `Finding::is_root_cause`.
+const ROOT_CAUSE: f64 = 0.5;
+
+/// Nothing is ever shown as more than this.
+const PERCENT_MAX: f64 = 99.0;
+
+/// The cause of a finding that no known cause explains.
+const UNKNOWN: &str = "unknown";
+
+/// Such as `certain (98%)`, `likely (79%)`, `possible (30%)` or `cause unknown`.
+pub fn confidence(cause: &str, confidence: f64) -> String {
+    let word = match confidence {
+        _ if cause == UNKNOWN => return "cause unknown".to_owned(),
+        CERTAIN.. => "certain",
+        sure if sure > ROOT_CAUSE => "likely",
+        _ => "possible",
+    };
+    format!("{word} ({:.0}%)", (confidence * 100.0).min(PERCENT_MAX))
+}
+
+/// The title of a finding, such as `no-shared-cipher, certain (98%)`.
+pub fn title(cause: &str, sure: f64) -> String {
+    let sure = confidence(cause, sure);
+    if cause == UNKNOWN { sure } else { format!("{cause}, {sure}") }
+}
+
+/// The text with one full stop at its end.
+pub fn sentence(text: &str) -> String {
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
+}
+
+/// `1 attempt`, `2 attempts`
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+pub(crate) fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default() + letters.as_str()
+}
+
+/// A time in UTC, because readers of a report may be in another time zone.
+pub(crate) fn moment(at: Timestamp) -> String {
+    at.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// The second time; without the day if it is the same.
+pub(crate) fn later(first: Timestamp, last: Timestamp) -> String {
+    let (from, to) = (moment(first), moment(last));
+    match (from.split_once(' '), to.split_once(' ')) {
+        (Some((before, _)), Some((day, time))) if day == before => time.to_owned(),
+        _ => to,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_follows_the_unrounded_number() {
+        for (sure, expected) in [
+            (0.3, "possible (30%)"),
+            (0.5, "possible (50%)"),
+            (0.501, "likely (50%)"),
+            (0.79, "likely (79%)"),
+            (0.9499, "likely (95%)"),
+            (0.95, "certain (95%)"),
+            (0.98, "certain (98%)"),
+            (0.999, "certain (99%)"),
+        ] {
+            assert_eq!(confidence("greylisted", sure), expected);
+        }
+        assert_eq!(title("greylisted", 0.98), "greylisted, certain (98%)");
+        assert_eq!(title("unknown", 0.3), "cause unknown");
+    }
+
+    #[test]
+    fn a_sentence_has_one_full_stop() {
+        assert_eq!((sentence("a b"), sentence("a b.")), ("a b.".to_owned(), "a b.".to_owned()));
+    }
+}
