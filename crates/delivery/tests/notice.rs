@@ -270,7 +270,7 @@ fn people_read_what_happened_and_what_comes_next() {
                 "mail.onprem.test:25 [192.0.2.7]",
                 "rejected while sending RCPT TO",
                 "550 5.1.1 no such user / ask the postmaster",
-                "will not be tried again",
+                "will not try again",
             ],
         ),
         (
@@ -280,10 +280,10 @@ fn people_read_what_happened_and_what_comes_next() {
                 "<user@onprem.test>",
                 "connection reset while negotiating TLS",
                 "until Sat, 16 Jan 2027 08:00:00 +0000",
-                "do not send it again",
+                "do not send the message again",
             ],
         ),
-        (relayed, &["was passed on", "<user@onprem.test>", "You will hear no more"]),
+        (relayed, &["was passed on", "<user@onprem.test>", "another report only if the delivery fails"]),
     ];
     for (given, phrases) in table {
         let report = given.report();

@@ -1,6 +1,6 @@
-//! Durations, sizes and rates as people write them, with a unit: in the configuration and in questions.
+//! Durations, sizes and rates as people write them, with a unit, in the configuration and in searches.
 //!
-//! Invariant: what `Display` writes, `FromStr` reads back as the same value.
+//! Invariant: `FromStr` reads the text that `Display` writes back as the same value.
 
 use std::{fmt, ops::Deref, str::FromStr, time};
 
@@ -25,7 +25,7 @@ impl Duration {
         Self::minutes(hours * 60)
     }
 
-    /// Reads one or more of number and unit, e.g. `1h30m`, as whole milliseconds.
+    /// Reads one or more numbers with units, such as `1h30m`, as whole milliseconds.
     fn read(text: &str) -> Option<u64> {
         let mut rest = text;
         let mut total: u64 = 0;
@@ -43,7 +43,7 @@ impl Duration {
     }
 }
 
-/// Ten years: longer is surely a mistake, and adding it to a time never overflows.
+/// Ten years: a longer duration is certainly a mistake. Adding ten years to a time never overflows.
 const DURATION_DAYS_MAX: u64 = 3650;
 
 const DAY_MS: u128 = 86_400_000;
@@ -53,7 +53,9 @@ impl FromStr for Duration {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match Self::read(text) {
-            None => Err(format!("\"{text}\" is no duration, such as \"500ms\", \"90s\", \"15m\", \"1h30m\" or \"5d\"")),
+            None => {
+                Err(format!("\"{text}\" is not a duration, such as \"500ms\", \"90s\", \"15m\", \"1h30m\" or \"5d\""))
+            }
             Some(0) => Err("a duration must be longer than zero".to_owned()),
             Some(ms) if ms > DURATION_DAYS_MAX * 86_400_000 => {
                 Err(format!("a duration must be at most \"{DURATION_DAYS_MAX}d\""))
@@ -65,7 +67,7 @@ impl FromStr for Duration {
 
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A day is written as 24 hours, so that "24h" and "48h" come out as people write them.
+        // One and two days are written in hours, "24h" and "48h", as people write them.
         let mut rest = self.0.as_millis();
         if rest >= 3 * DAY_MS && rest.is_multiple_of(DAY_MS) {
             return write!(f, "{}d", rest / DAY_MS);
@@ -124,7 +126,9 @@ impl FromStr for ByteSize {
         };
         let bytes = number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
         match bytes {
-            None => Err(format!("\"{text}\" is no size, such as \"64KiB\", \"50MiB\", \"1GiB\" or a number of bytes")),
+            None => {
+                Err(format!("\"{text}\" is not a size, such as \"64KiB\", \"50MiB\", \"1GiB\" or a number of bytes"))
+            }
             Some(0) => Err("a size must be larger than zero".to_owned()),
             Some(bytes) if i64::try_from(bytes).is_err() => Err("a size must be below 2^63 bytes".to_owned()),
             Some(bytes) => Ok(Self(bytes)),
@@ -141,7 +145,7 @@ impl fmt::Display for ByteSize {
     }
 }
 
-/// At most so many messages in such a span, such as `"600/min"`.
+/// Maximum number of messages in a period, such as `"600/min"`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rate {
     /// At least 1.
@@ -149,7 +153,7 @@ pub struct Rate {
     pub per: Period,
 }
 
-/// The span that a [`Rate`] counts in.
+/// The period in which a [`Rate`] counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Period {
     Second,
@@ -187,7 +191,7 @@ impl FromStr for Rate {
             let digits = messages.bytes().all(|b| b.is_ascii_digit());
             messages.parse::<u32>().ok().filter(|count| digits && *count > 0).map(|messages| Self { messages, per })
         };
-        read().ok_or_else(|| format!("\"{text}\" is no rate, such as \"10/s\", \"600/min\" or \"5000/h\""))
+        read().ok_or_else(|| format!("\"{text}\" is not a rate, such as \"10/s\", \"600/min\" or \"5000/h\""))
     }
 }
 
@@ -224,7 +228,7 @@ impl fmt::Display for Deadline {
     }
 }
 
-/// Serde and schema for a type that is text in a file; `$format` is what the configuration's check knows it by.
+/// Serde and schema for a type that is text in a file. `$format` is its name in the check of the configuration.
 #[macro_export]
 macro_rules! text_in_file {
     ($type:ty, $format:literal, $json_type:tt) => {

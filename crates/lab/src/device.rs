@@ -1,4 +1,4 @@
-//! The devices: what each is called, what it does, and the cause that an operator should be told.
+//! The devices: their names, what they do, and the cause that Gatepost should report.
 
 /// A kind of mail server, healthy or faulty.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -80,8 +80,8 @@ impl Device {
         self.about().1
     }
 
-    /// Id of the cause that makes mail wait before it, from the cause catalogue; `None` where mail goes through, or
-    /// where nothing but the device itself knows why.
+    /// Id of the cause in the cause catalogue that makes mail wait for it. `None` if mail is delivered, or if only the
+    /// device itself shows the reason.
     pub fn cause(self) -> Option<&'static str> {
         self.about().2
     }
@@ -89,36 +89,36 @@ impl Device {
     fn about(self) -> (&'static str, &'static str, Option<&'static str>) {
         match self {
             Self::Healthy => {
-                ("healthy", "takes mail, with TLS 1.2 and 1.3 and a certificate from the lab's authority", None)
+                ("healthy", "accepts mail, with TLS 1.2 and 1.3 and a certificate from the lab's authority", None)
             }
-            Self::Rc4Only => ("rc4-only", "speaks TLS 1.0 with RC4 and nothing else", Some("no-shared-cipher")),
+            Self::Rc4Only => ("rc4-only", "supports only TLS 1.0 with RC4", Some("no-shared-cipher")),
             Self::AesThenSilence => (
                 "aes-then-silence",
-                "agrees on TLS 1.0 with AES, and never says another word",
+                "accepts TLS 1.0 with AES, and sends nothing after the handshake",
                 Some("hang-after-handshake"),
             ),
             Self::HandshakeReset => {
                 ("handshake-reset", "resets the connection when the TLS handshake begins", Some("handshake-reset"))
             }
             Self::HandshakeSwallowed => {
-                ("handshake-swallowed", "takes the TLS handshake and never answers it", Some("handshake-timeout"))
+                ("handshake-swallowed", "accepts the TLS handshake and never answers it", Some("handshake-timeout"))
             }
             Self::StartTlsMasked => (
                 "starttls-masked",
-                "overwrites STARTTLS with XXXXXXXA, as inspecting firewalls do",
+                "overwrites STARTTLS with XXXXXXXA, as firewalls do that inspect SMTP",
                 Some("starttls-masked"),
             ),
             Self::StartTlsNotOffered => {
-                ("starttls-not-offered", "takes mail, and does not know STARTTLS", Some("starttls-not-offered"))
+                ("starttls-not-offered", "accepts mail, but does not support STARTTLS", Some("starttls-not-offered"))
             }
             Self::StartTlsRefused => {
                 ("starttls-refused", "offers STARTTLS and refuses it with 454", Some("starttls-refused"))
             }
             Self::Tls10Only => {
-                ("tls10-only", "speaks TLS 1.0 with AES, and no later version", Some("no-shared-tls-version"))
+                ("tls10-only", "supports only TLS 1.0 with AES", Some("no-shared-tls-version"))
             }
             Self::CertificateExpired => {
-                ("certificate-expired", "shows a certificate that expired", Some("certificate-expired"))
+                ("certificate-expired", "shows an expired certificate", Some("certificate-expired"))
             }
             Self::CertificateSelfSigned => {
                 ("certificate-self-signed", "shows a self-signed certificate", Some("certificate-untrusted"))
@@ -131,30 +131,30 @@ impl Device {
             }
             Self::ClientCertificateRequired => (
                 "client-certificate-required",
-                "demands a client certificate from the lab's authority",
+                "requires a client certificate from the lab's authority",
                 Some("client-certificate-required"),
             ),
-            Self::WeakDh => ("weak-dh", "exchanges keys by Diffie-Hellman with 512 bits", Some("weak-dh")),
+            Self::WeakDh => ("weak-dh", "uses Diffie-Hellman with 512 bits", Some("weak-dh")),
             Self::Greylisting => {
                 ("greylisting", "defers each sender and recipient at first, with 451", Some("greylisted"))
             }
             Self::TooManyConnections => {
-                ("too-many-connections", "answers 421 above a number of connections", Some("rate-limited"))
+                ("too-many-connections", "answers 421 if too many connections are open", Some("rate-limited"))
             }
-            Self::SlowBanner => ("slow-banner", "says its banner late", Some("banner-timeout")),
+            Self::SlowBanner => ("slow-banner", "sends its greeting late", Some("banner-timeout")),
             Self::DropAfterData => ("drop-after-data", "drops the connection after the message, without a reply", None),
             Self::LargeMessagesStall => (
                 "large-messages-stall",
-                "takes small messages, and falls silent within large ones",
+                "accepts small messages, and stops answering during large ones",
                 Some("size-dependent-stall"),
             ),
             Self::DropBeforeBanner => (
                 "drop-before-banner",
-                "takes connections, and closes them before a word",
+                "accepts connections, and closes them before the greeting",
                 Some("connection-dropped-before-banner"),
             ),
             Self::StartTlsDemanded => {
-                ("starttls-demanded", "refuses mail in the clear with 530", Some("starttls-required"))
+                ("starttls-demanded", "refuses mail in plaintext with 530", Some("starttls-required"))
             }
             Self::AuthenticationDemanded => (
                 "authentication-demanded",
@@ -162,26 +162,26 @@ impl Device {
                 Some("authentication-required"),
             ),
             Self::Overloaded => {
-                ("overloaded", "has no room left, and says so with 452", Some("destination-overloaded"))
+                ("overloaded", "has no space left, and answers 452", Some("destination-overloaded"))
             }
             Self::BlockList => {
-                ("block-list", "refuses this client, which stands on a block list", Some("rejected-by-policy"))
+                ("block-list", "refuses this client, because it is on a block list", Some("rejected-by-policy"))
             }
-            Self::RecipientUnknown => ("recipient-unknown", "knows none of the recipients", Some("recipient-unknown")),
-            Self::MailboxFull => ("mailbox-full", "defers mail for mailboxes that are full", Some("mailbox-full")),
+            Self::RecipientUnknown => ("recipient-unknown", "rejects all recipients as unknown", Some("recipient-unknown")),
+            Self::MailboxFull => ("mailbox-full", "defers mail because the mailbox is full", Some("mailbox-full")),
             Self::MessageTooLarge => {
-                ("message-too-large", "takes no message of more than 1,000 bytes", Some("message-too-large"))
+                ("message-too-large", "refuses messages of more than 1,000 bytes", Some("message-too-large"))
             }
-            Self::MailLoop => ("mail-loop", "finds that each message has gone in a circle", Some("mail-loop")),
+            Self::MailLoop => ("mail-loop", "refuses each message because of a mail loop", Some("mail-loop")),
         }
     }
 
-    /// Mail that it refuses is not tried again.
+    /// True if it refuses mail permanently.
     pub fn refuses_for_good(self) -> bool {
         ["MAIL", "RCPT", "."].iter().any(|verb| self.refusal(verb, false).is_some_and(|reply| reply.starts_with('5')))
     }
 
-    /// How it refuses a command, in its own words.
+    /// The reply with which it refuses a command.
     pub(crate) fn refusal(self, verb: &str, is_encrypted: bool) -> Option<&'static str> {
         match (self, verb) {
             (Self::StartTlsDemanded, "MAIL") if !is_encrypted => Some("530 5.7.0 Must issue a STARTTLS command first"),

@@ -1,4 +1,4 @@
-//! One device: a listening socket, a thread for each connection, and what came of them.
+//! One device: a listening socket, a thread for each connection, and the messages that it accepted.
 
 use std::{
     collections::HashMap,
@@ -29,11 +29,11 @@ pub struct Options {
     pub seed: u64,
     /// Port 0: a free one.
     pub listen: SocketAddr,
-    /// What the banner and the certificate say.
+    /// Host name in the greeting and the certificate.
     pub host_name: String,
-    /// How long the slow banner takes, and how long greylisting defers.
+    /// Delay of the slow greeting, and duration of greylisting.
     pub delay: Duration,
-    /// Above this many connections at once, the one that limits them answers 421.
+    /// Maximum number of connections at once, for the device that then answers 421.
     pub connections_max: usize,
 }
 
@@ -49,40 +49,40 @@ impl Default for Options {
     }
 }
 
-/// A message that a device took.
+/// A message that a device accepted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Message {
     pub sender: String,
     pub recipients: Vec<String>,
-    /// As it came, with dots unstuffed.
+    /// The content as received, with dots unstuffed.
     pub content: Vec<u8>,
-    /// TLS version and cipher in OpenSSL's words; `None`: in plaintext.
+    /// TLS version and cipher suite with OpenSSL's names. `None`: in plaintext.
     pub tls: Option<(String, String)>,
 }
 
-/// A device at work; stops when it is dropped.
+/// A running device. It stops when it is dropped.
 pub struct Server {
     shared: Arc<Shared>,
     address: SocketAddr,
     accepting: Option<JoinHandle<()>>,
 }
 
-/// What all connections of a device share.
+/// State that all connections of a device share.
 pub(crate) struct Shared {
     pub(crate) options: Options,
     role: Mutex<Role>,
     authority: Mutex<Authority>,
     pub(crate) stopping: AtomicBool,
     accepted: AtomicU64,
-    /// Open connections, to be closed at the end.
+    /// Open connections, which are closed at the end.
     open: Mutex<HashMap<u64, TcpStream>>,
     messages: Mutex<Vec<Message>>,
     log: Mutex<Vec<String>>,
-    /// When greylisting first saw whom.
+    /// When greylisting first saw a client, sender and recipient.
     pub(crate) greylist: Mutex<HashMap<Triple, Instant>>,
 }
 
-/// What it is just now.
+/// The current device.
 #[derive(Clone)]
 pub(crate) struct Role {
     pub(crate) device: Device,
@@ -127,7 +127,7 @@ impl Server {
         lock(&self.shared.role).device
     }
 
-    /// From now on, new connections meet another device.
+    /// Makes the server another device for new connections.
     pub fn become_device(&self, device: Device) -> io::Result<()> {
         let tls = tls::context(device, &self.shared.options.host_name, &mut lock(&self.shared.authority))?;
         let mut role = lock(&self.shared.role);
@@ -136,12 +136,12 @@ impl Server {
         Ok(())
     }
 
-    /// How many connections were accepted so far.
+    /// Number of connections accepted so far.
     pub fn connections(&self) -> u64 {
         self.shared.accepted.load(Ordering::Relaxed)
     }
 
-    /// What was taken so far, in the order in which it came.
+    /// Messages accepted so far, in order.
     pub fn messages(&self) -> Vec<Message> {
         lock(&self.shared.messages).clone()
     }
@@ -150,7 +150,7 @@ impl Server {
         lock(&self.shared.messages).len()
     }
 
-    /// What the device has to say about itself, a line for each event.
+    /// The device's log, with a line for each event.
     pub fn log(&self) -> Vec<String> {
         lock(&self.shared.log).clone()
     }
@@ -194,12 +194,12 @@ impl Shared {
         lock(&self.messages).push(message);
     }
 
-    /// The connection is closed, or about to be.
+    /// Notes that the connection is closed or is about to close.
     pub(crate) fn forget(&self, number: u64) {
         lock(&self.open).remove(&number);
     }
 
-    /// Connections open now, this one included.
+    /// Number of open connections, including this one.
     pub(crate) fn open_now(&self) -> usize {
         lock(&self.open).len()
     }

@@ -1,5 +1,5 @@
-//! A mail server that is stopped in the middle of an encrypted session may write its last reply without encryption, as
-//! Exim's killed children do: the destination's doing, not a fault of this node.
+//! A mail server that is stopped during an encrypted session may write its last reply without encryption, as Exim's
+//! killed children do. This is the destination's fault, not this node's.
 
 mod common;
 
@@ -46,7 +46,7 @@ async fn plaintext_within_tls_is_the_destinations_fault() {
     let server = thread::spawn(move || speak(listener.accept().unwrap().0));
     let options = common::require(TlsPolicy::intermediate());
     let opened = Connection::open("localhost", address, &options, &TlsContext::default(), None).await;
-    assert!(server.join().unwrap().is_some(), "the server said all it was to say");
+    assert!(server.join().unwrap().is_some(), "the server sent everything");
     let failure = opened.err().expect("broken").failure;
     assert_eq!(failure.phase, Phase::Ehlo, "{failure:?}");
     // OpenSSL's words depend on the version of TLS.

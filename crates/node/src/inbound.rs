@@ -1,4 +1,4 @@
-//! From a session to the queue: adds the Received field, stops loops, streams large content into the store, and
+//! From a session to the queue: adds the Received field, stops mail loops, streams large content into the store, and
 //! answers 250 once the message is durable.
 
 use std::{net::SocketAddr, sync::Arc};
@@ -21,7 +21,7 @@ use super::{
     outbound::{Job, Term, give_back},
 };
 
-/// Takes the messages of all sessions of a node.
+/// Receives the messages of all sessions of a node.
 pub(crate) struct Inbound<S: Store>(pub(crate) Arc<Node<S>>);
 
 impl<S: Store> Clone for Inbound<S> {
@@ -73,17 +73,17 @@ pub(crate) struct Sink<S: Store> {
     id: Uuid,
     now: Timestamp,
     received_bytes: usize,
-    /// What was handed to the store so far.
+    /// Bytes given to the store so far.
     size_bytes: u64,
-    /// Read from the first piece.
+    /// Read from the first piece of content.
     header: Option<header::Seen>,
-    /// Set once the content is too large to be kept in memory: its key, and the number of pieces written.
+    /// Set once the content is too large for memory: its key, and the number of pieces written.
     stored: Option<(BodyKey, u32)>,
-    /// What it holds in memory.
+    /// Memory that the content uses.
     held: Held,
 }
 
-/// Where memory is short, content goes into the store in pieces of this size: smaller ones would cost the store more
+/// When memory is short, content goes into the store in pieces of this size. Smaller pieces would cost the store more
 /// than they save.
 const PIECE_BYTES_MIN: usize = 16 * 1024;
 
@@ -95,7 +95,7 @@ impl<S: Store> MessageSink for Sink<S> {
         if content.len() < piece_bytes {
             return Ok(());
         }
-        // The header is read in the first piece: where it is not whole yet, there is no memory to wait for its end.
+        // The header is read from the first piece. If it is not complete yet, there is no memory to wait for its end.
         if is_short && self.header.is_none() && !header::is_whole(content) && content.len() < INLINE_BODY_BYTES_MAX {
             return Err(Reply::new(452, Some(EnhancedCode::new(4, 3, 1)), "Insufficient memory, try again later"));
         }
@@ -136,12 +136,12 @@ impl<S: Store> MessageSink for Sink<S> {
 
 async fn discard<S: Store>(node: &Node<S>, key: BodyKey) {
     if let Err(error) = node.store.discard_body(key).await {
-        tracing::warn!(%error, "failed to discard a message that was not accepted; swept at the next start");
+        tracing::warn!(%error, "failed to delete a message that was not accepted; deleting it at the next start");
     }
 }
 
 impl<S: Store> Sink<S> {
-    /// Looks at the header once, in the first piece, and stops a loop.
+    /// Reads the header once, in the first piece, and stops a mail loop.
     fn read_header(&mut self, content: &[u8]) -> Result<(), Reply> {
         if self.header.is_some() {
             return Ok(());
@@ -171,7 +171,7 @@ impl<S: Store> Sink<S> {
 
     async fn accept(mut self, body: Body, eight_bit: bool) -> Reply {
         let node = Arc::clone(&self.node);
-        // Held until the store has it.
+        // Counted until the store has the message.
         let _held = std::mem::replace(&mut self.held, Held::nothing(&node.content_memory));
         let id = self.id;
         let event = self.event();
@@ -191,7 +191,7 @@ impl<S: Store> Sink<S> {
             }
             Ok(_) => node.outbound.wake(&message),
             Err(error) => {
-                // Why the store takes nothing is in the log already, once.
+                // The store has already logged why it fails.
                 tracing::debug!(%error, message = %id, "failed to accept a message");
                 if let Some(key) = stored {
                     discard(&node, key).await;
@@ -242,9 +242,9 @@ impl<S: Store> Sink<S> {
             received: self.now,
             deliveries: deliveries.collect(),
             sender: self.envelope.sender,
-            // What the content is counts, not what the client forgot to declare.
+            // The content decides, because clients forget to declare it.
             body_type: if eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
-            // The extension is asked of the destination only where something needs it.
+            // The destination needs the extension only if the message does.
             smtputf8: utf8_addresses || (self.envelope.smtputf8 && header.eight_bit),
             ret: self.envelope.ret,
             envid: self.envelope.envid,
@@ -258,7 +258,7 @@ impl<S: Store> Sink<S> {
     }
 }
 
-/// What the client hears; the reason stays in the log.
+/// The reply to the client. The reason is only in the log.
 fn refusal(error: &StoreError) -> Reply {
     match error {
         StoreError::Full => Reply::new(452, Some(EnhancedCode::new(4, 3, 1)), "Insufficient system storage"),

@@ -1,5 +1,5 @@
-//! Reviews deliveries whose time for a notice or for giving up has come, whether they were tried or not: behind a
-//! connector that is paused, or in a lane whose workers are all busy, mail must not wait in silence.
+//! Reviews deliveries that are due for a delay notice or have expired, even if they were not attempted. Senders must
+//! learn of mail that waits for a paused connector, or for a lane whose workers are all busy.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::{
 /// Deliveries reviewed at a time.
 const REVIEW_MAX: u32 = 200;
 
-/// Reviews all that is due for it.
+/// Reviews all deliveries that are due for it.
 pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
     while node.outbound.recording().works() {
         let term = Term::from_now();
@@ -24,7 +24,7 @@ pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
             Ok(claimed) if claimed.is_empty() => return,
             Ok(claimed) => claimed,
             Err(error) => {
-                tracing::warn!(%error, "failed to look for deliveries to review");
+                tracing::warn!(%error, "failed to find deliveries to review; trying again");
                 return;
             }
         };
@@ -36,7 +36,7 @@ pub(super) async fn run<S: Store>(node: &Arc<Node<S>>) {
     }
 }
 
-/// Reviews a job that this node holds and has not begun.
+/// Reviews a job that this node holds and has not started.
 pub(super) async fn review_leased<S: Store>(node: &Arc<Node<S>>, job: &Job) {
     settle(node, &job.message, &job.deliveries).await;
 }

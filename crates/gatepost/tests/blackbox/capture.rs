@@ -81,7 +81,7 @@ fn half_a_file_gives_half_the_answers_and_a_note() {
 fn what_cannot_be_read_is_said_with_exit_status_2() {
     let file = sample("starttls-tls12.pcap");
     for (file, arguments, message) in [
-        (file.clone(), &["--filter", "tcp.prt == 25"][..], "there is no field \"tcp.prt\" here; near are tcp.port"),
+        (file.clone(), &["--filter", "tcp.prt == 25"][..], "unknown field \"tcp.prt\"; similar fields: tcp.port"),
         (file.clone(), &["--filter", "tcp.port == x"], "tcp.port cannot be compared with \"x\""),
         (file.clone(), &["--filter", "(tcp"], "\")\" is missing"),
         (file, &["--stream", "9"], "there is no stream 9"),

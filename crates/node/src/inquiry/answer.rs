@@ -1,4 +1,5 @@
-//! Answers what an operator asks this node: how mail goes from here. One connection for each question, and no mail.
+//! Answers an operator's question to this node: how mail leaves from here. Each question makes one connection and sends
+//! no mail.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -11,10 +12,10 @@ use tokio::{task::JoinSet, time::timeout};
 use super::{ANSWERED_WITHIN, Answer, LOOK_INTERVAL, Question, Tried};
 use crate::Node;
 
-/// Questions that are answered at a time; others wait.
+/// Maximum number of questions answered at once. Others wait.
 const AT_A_TIME_MAX: usize = 4;
 
-/// Answers for as long as the node runs.
+/// Answers questions as long as the node runs.
 pub(crate) async fn answer_always<S: Store>(node: Arc<Node<S>>) {
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     let mut answering = JoinSet::new();
@@ -22,13 +23,13 @@ pub(crate) async fn answer_always<S: Store>(node: Arc<Node<S>>) {
         look.tick().await;
         while answering.try_join_next().is_some() {}
         let room = AT_A_TIME_MAX - answering.len();
-        // Whoever asked before that waits no more.
+        // Nobody waits for the answer to an older question.
         let since = Timestamp::now() - ANSWERED_WITHIN;
         match node.store.take_inquiries(&node.name, since, room as u32).await {
             Ok(inquiries) => inquiries.into_iter().for_each(|inquiry| {
                 answering.spawn(answer(Arc::clone(&node), inquiry));
             }),
-            Err(error) => tracing::warn!(%error, "failed to read what this node is asked"),
+            Err(error) => tracing::warn!(%error, "failed to read an operator's questions to this node"),
         }
     }
 }
@@ -41,18 +42,18 @@ async fn answer<S: Store>(node: Arc<Node<S>>, Inquiry { id, question, .. }: Inqu
     };
     let Ok(answer) = serde_json::to_string(&answer) else { return };
     if let Err(error) = node.store.answer(id, answer).await {
-        tracing::warn!(%error, "failed to answer what this node was asked");
+        tracing::warn!(%error, "failed to store the answer to an operator's question");
     }
 }
 
 async fn try_out<S: Store>(node: &Node<S>, question: &str) -> Answer {
     let Ok(question) = serde_json::from_str::<Question>(question) else {
-        return Answer::Refused("it does not know the question".to_owned());
+        return Answer::Refused("this version of Gatepost does not support the question".to_owned());
     };
     let Some(connector) = node.config.load().connector(&question.connector) else {
-        return Answer::Refused(format!("it has no connector \"{}\"", question.connector));
+        return Answer::Refused(format!("the node has no connector \"{}\"", question.connector));
     };
-    tracing::info!(connector = connector.name, host = question.host, "trying a destination, as an operator asked");
+    tracing::info!(connector = connector.name, host = question.host, "probing a destination at an operator's request");
     let tls = node.tls_under(&connector).tls;
     let tls_policy = tls.policy.name.clone();
     let failed = |kind| Tried {

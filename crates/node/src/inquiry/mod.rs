@@ -1,5 +1,6 @@
-//! How mail goes from each node: nodes are asked through the store, and each answers with one connection of its own. They
-//! differ in policy, address, libraries and what stands between them and a destination, and only they can tell.
+//! Asks each node how mail leaves from there. The questions go through the store, and each node answers with one
+//! connection of its own. Nodes differ in policy, address, libraries and network path, so only the node itself can
+//! answer.
 
 pub(crate) mod answer;
 
@@ -15,21 +16,22 @@ use store::{Inquiry, Store};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-/// Nodes look for questions this often.
+/// Interval at which nodes check for questions.
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// From question to answer at most.
+/// Maximum time from question to answer.
 pub const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 /// Nodes report every two seconds.
 const REPORTED_WITHIN: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a node is to try: a connection as its mail goes by this connector, up to where a transaction could begin.
+/// The connection that a node makes: as its mail leaves by this connector, up to the point where a transaction could
+/// begin.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Question {
     pub connector: String,
     pub host: String,
     pub port: u16,
-    /// Longest wait in each phase.
+    /// Maximum wait in each phase.
     pub timeout_ms: u64,
 }
 
@@ -37,11 +39,11 @@ pub struct Question {
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
     Tried(Box<Tried>),
-    /// Why the node could not try, in words.
+    /// Why the node made no connection, for people.
     Refused(String),
 }
 
-/// What came of a node's connection.
+/// The result of a node's connection.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tried {
     pub tls_policy: String,
@@ -51,12 +53,12 @@ pub struct Tried {
     pub tls: Option<TlsSummary>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handshake: Option<Arc<HandshakeFacts>>,
-    /// `None`: it works.
+    /// `None`: the connection works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }
 
-/// Asks all nodes that live. Each comes with its answer, or with `None` where none came in time.
+/// Asks all nodes that are running. The answer of a node is `None` if it did not come in time.
 pub async fn ask_all<S: Store>(store: &S, question: &Question) -> anyhow::Result<Vec<(String, Option<Answer>)>> {
     let now = Timestamp::now();
     let reports = store.reports().await?;

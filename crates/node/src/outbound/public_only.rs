@@ -1,5 +1,6 @@
-//! Where mail may go when a stranger chose the destination: to the public internet, and not into this organisation's own
-//! network. A forged sender, or an MX record that points there, would have notices knock at any door.
+//! Decides where mail may go if a stranger chose the destination: to the public internet, but not into this
+//! organisation's own network. Otherwise a forged sender or a hostile MX record could make notices connect to any
+//! internal server.
 
 use std::net::IpAddr;
 
@@ -12,8 +13,8 @@ use crate::{
 };
 
 impl<S: Store> Node<S> {
-    /// Those of a host's addresses that mail for `domain` may go to by this connector. Where there are none, the failure
-    /// names the first that is refused.
+    /// The addresses of a host that mail for `domain` may use by this connector. If there are none, the failure names
+    /// the first refused address.
     pub(super) fn permitted(
         &self,
         connector: &Connector,

@@ -1,5 +1,5 @@
-//! What an attempt came to: decides about each delivery, writes its events, notes what its sender is to be told, and
-//! hands all of it to the settler, which records many results in one transaction.
+//! The results of an attempt: decides about each delivery, writes its events, notes the notices that its sender is
+//! owed, and passes everything to the settler, which stores many results in one transaction.
 
 use std::sync::Arc;
 
@@ -17,21 +17,21 @@ use crate::Node;
 pub(crate) struct Attempted {
     pub attempt: Attempt,
     pub results: Vec<Result<Reply, Failure>>,
-    /// The hosts that failed before the one that the attempt came to.
+    /// The hosts that failed before the attempt reached its host.
     pub failed_hosts: Vec<(Attempt, Failure)>,
-    /// The destination makes notices of its own (RFC 3461).
+    /// True if the destination sends its own notices (RFC 3461).
     pub offers_dsn: bool,
-    /// Why what was delivered had less protection than the modern policy asks for, if so.
+    /// Why the delivery had less protection than the policy modern requires, if it had.
     pub weakness: Option<Weakness>,
 }
 
 /// Results of one job on their way into the store.
 pub(crate) struct Settled(pub Vec<Settlement>);
 
-/// Results recorded in one transaction at most.
+/// Maximum number of results in one transaction.
 const SETTLEMENTS_MAX: usize = 500;
 
-/// Records results until the last sender is gone.
+/// Stores results until the last sender is gone.
 pub(crate) async fn run_settler<S: Store>(node: Arc<Node<S>>, mut settled: mpsc::Receiver<Settled>) {
     while let Some(Settled(mut settlements)) = settled.recv().await {
         while settlements.len() < SETTLEMENTS_MAX {
@@ -47,10 +47,10 @@ pub(crate) async fn run_settler<S: Store>(node: Arc<Node<S>>, mut settled: mpsc:
     }
 }
 
-/// Where results take longer to be recorded, nothing is begun meanwhile.
+/// If storing results takes longer, no attempt starts until it is done.
 const RECORDED_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// A full disk passes; giving up would deliver a second time.
+/// Tries again for ever: a full disk is temporary, and losing a result would deliver the message twice.
 async fn record_until_stored<S: Store>(node: &Arc<Node<S>>, settlements: Vec<Settlement>) {
     let mut wait = std::time::Duration::from_millis(100);
     loop {
@@ -66,13 +66,16 @@ async fn record_until_stored<S: Store>(node: &Arc<Node<S>>, settlements: Vec<Set
             Ok(lost) => {
                 node.outbound.note_recording(true);
                 if !lost.is_empty() {
-                    tracing::warn!(deliveries = lost.len(), "results came after their lease had ended");
+                    tracing::warn!(
+                        deliveries = lost.len(),
+                        "results arrived after their leases had ended; other nodes may deliver these messages again"
+                    );
                 }
                 return;
             }
             Err(error) => {
                 node.outbound.note_recording(false);
-                tracing::error!(%error, deliveries = settlements.len(), "failed to record results; trying again");
+                tracing::error!(%error, deliveries = settlements.len(), "failed to store results; trying again");
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(std::time::Duration::from_secs(5));
             }
@@ -107,18 +110,19 @@ pub(super) async fn record<S: Store>(node: &Arc<Node<S>>, job: Job, attempted: A
     node.outbound.settle(Settled(settlements)).await;
 }
 
-/// Returns a job to the queue as it was.
+/// Returns a job to the queue unchanged.
 pub(crate) async fn give_back<S: Store>(node: &Arc<Node<S>>, job: &Job) {
     let outcome = |delivery: &Delivery| Outcome::Returned { review: None, delay_notified: delivery.delay_notified };
     put_back(node, job, outcome).await;
 }
 
-/// Returns a job to the queue, not to be tried before `due`: others wait for the same failure, if any.
+/// Returns a job to the queue with the next attempt at `due`. `failure` is the failure of other mail that it waits for,
+/// if any.
 pub(super) async fn postpone<S: Store>(node: &Arc<Node<S>>, job: &Job, due: Timestamp, failure: Option<Failure>) {
     put_back(node, job, |_| Outcome::Postponed { due, failure: failure.clone() }).await;
 }
 
-/// Without an attempt. What other nodes hold by now is theirs.
+/// Returns a job without an attempt, except deliveries that other nodes now hold.
 async fn put_back<S: Store>(node: &Arc<Node<S>>, job: &Job, outcome: impl Fn(&Delivery) -> Outcome) {
     let held = job.deliveries.iter().filter(|delivery| !job.ticket.has_lost(delivery.key));
     let settlements = held.map(|delivery| Settlement {
@@ -143,7 +147,7 @@ fn weak_delivery(attempt: &Attempt, weakness: Option<Weakness>) -> Option<WeakDe
     })
 }
 
-/// One delivery whose fate is to be decided.
+/// One delivery to decide about.
 struct Context<'a, S: Store> {
     node: &'a Arc<Node<S>>,
     message: &'a Message,

@@ -1,5 +1,5 @@
-//! One connection at a time: takes jobs from its lane, opens a connection where there is none, and keeps it for the
-//! next message as long as there is one.
+//! Takes jobs from its lane and sends them over one connection at a time. It keeps the connection for the next message,
+//! as long as there is one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,17 +19,17 @@ use super::{
 };
 use crate::{Node, Under, config::Connector};
 
-/// A connection without work is kept this long.
+/// How long an idle connection stays open.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// What an attempt came to.
+/// The result of an attempt.
 enum Sent {
-    /// Over a connection: one result for each of the job's deliveries, in order.
+    /// Sent over a connection, with one result for each of the job's deliveries, in order.
     Over(Box<Open>, Vec<Result<Reply, Failure>>),
     NotConnected(Box<NotConnected>),
 }
 
-/// Works for a lane until there is nothing to do for a while.
+/// Works for a lane until there has been no job for a while.
 pub(super) async fn run<S: Store>(lane: Arc<Lane>, node: Arc<Node<S>>) {
     let progress = Arc::new(Progress::default());
     let mut open: Option<Box<Open>> = None;
@@ -41,7 +41,7 @@ pub(super) async fn run<S: Store>(lane: Arc<Lane>, node: Arc<Node<S>>) {
     }
 }
 
-/// Lets the leases of a job end where its worker is stopped by a fault of the program.
+/// Lets the leases of a job end if a program fault stops its worker.
 struct Unwinding<'a, S: Store> {
     node: &'a Arc<Node<S>>,
     keys: Vec<DeliveryKey>,
@@ -56,7 +56,7 @@ impl<S: Store> Drop for Unwinding<'_, S> {
     }
 }
 
-/// Sends one job; returns the connection where it can serve another.
+/// Sends one job. Returns the connection if it can be used again.
 async fn work<S: Store>(
     lane: &Lane,
     node: &Arc<Node<S>>,
@@ -72,7 +72,7 @@ async fn work<S: Store>(
     let way = Way { node, connector: &connector, under: &under, domain: job.domain.as_deref(), progress };
     let started = Instant::now();
     let deadline = started + *connector.timeouts.attempt;
-    // Recording what was sent is never cut off.
+    // Storing the result is never interrupted.
     let sent = tokio::select! {
         biased;
         sent = attempt(&way, open, &job) => sent,
@@ -94,7 +94,7 @@ async fn work<S: Store>(
 }
 
 async fn attempt<S: Store>(way: &Way<'_, S>, open: Option<Box<Open>>, job: &Job) -> Sent {
-    // A reload may have changed whatever the connection rests on: host, level, policy, limits.
+    // A reload may have changed the connection's settings: host, TLS level, policy, limits.
     let fits = |open: &Open| {
         open.domain.as_deref() == way.domain
             && open.messages < way.connector.messages_per_connection
@@ -130,7 +130,7 @@ async fn send<S: Store>(way: &Way<'_, S>, open: &mut Open, job: &Job) -> Vec<Res
     open.connection.send(&job.transaction(), &mut job.content(&way.node.store)).await
 }
 
-/// A kept connection may have been closed by the other side while nobody looked: that is no failure of the message.
+/// The destination may have closed an idle connection. This is not a failure of the message.
 fn closed_while_idle(sent: &[Result<Reply, Failure>]) -> bool {
     sent.iter().all(|result| match result {
         Err(failure) => {
@@ -142,7 +142,7 @@ fn closed_while_idle(sent: &[Result<Reply, Failure>]) -> bool {
     })
 }
 
-/// The attempt was stopped where it stood when its time was over.
+/// The result of an attempt that was stopped because its time was over.
 fn too_long<S: Store>(way: &Way<'_, S>) -> NotConnected {
     let now = way.progress.now();
     let kind = FailureKind::TimedOut { after_s: way.connector.timeouts.attempt.as_secs() };
@@ -168,7 +168,7 @@ async fn sent_over<S: Store>(
     }
     match &open.plaintext_because {
         None => lane.note_policy(domain, &open.under.tls.policy.name, !failed_as_a_whole),
-        // Mail flows, and its protection is lost: to the policy that is a failure.
+        // The mail was delivered without TLS. For the policy this is a failure.
         Some(because) if is_of_tls(&because.failure, &because.seen) => {
             lane.note_policy(domain, &open.under.tls.policy.name, false);
         }
@@ -204,7 +204,8 @@ async fn record_failure<S: Store>(
     results::record(node, job, Attempted { attempt, results, failed_hosts, offers_dsn: false, weakness: None }).await;
 }
 
-/// Whether another TLS policy might have fared better: the destination was reached, and failed from STARTTLS on.
+/// True if another TLS policy might have worked: the destination was reached, and the attempt failed at STARTTLS or
+/// later.
 fn is_of_tls(failure: &Failure, seen: &Seen) -> bool {
     matches!(failure.phase, Phase::StartTls | Phase::Handshake) || seen.tls.is_some()
 }
@@ -224,7 +225,7 @@ fn delivered_over(open: &mut Open, results: Vec<Result<Reply, Failure>>, started
     Attempted { offers_dsn: open.connection.extensions().dsn, attempt, results, failed_hosts, weakness }
 }
 
-/// What happened at each host before the one that the attempt came to.
+/// The failures of the hosts before the attempt reached its host.
 fn host_failures(connector: &Connector, failed: Vec<Failed>, started: Instant) -> Vec<(Attempt, Failure)> {
     let failure = |failed: Failed| {
         let Failed { failure, seen, session, under, plaintext_because } = failed;
