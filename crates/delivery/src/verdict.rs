@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(due(86_000), Some(86_400), "the last attempt is at the end");
         assert_eq!(due(86_400), None);
         let Decision::Fail { failure, notice: true } = after_failure(&at(&schedule, &sender, 86_400), refused()) else {
-            panic!("an expired delivery was kept");
+            panic!("an expired delivery was not bounced");
         };
         let cause = Some(Box::new(FailureKind::ConnectionRefused));
         assert_eq!((failure.phase, failure.kind), (Phase::Connect, FailureKind::Expired { cause }));

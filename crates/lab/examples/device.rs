@@ -11,9 +11,9 @@ use gatepost_lab::{Device, Options, Server};
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let names = || Device::ALL.map(Device::name).join(", ");
-    let name =
-        arguments.next().ok_or_else(|| format!("usage: device NAME [ADDRESS:PORT]; names are: {}", names()))?;
-    let device = Device::from_name(&name).ok_or_else(|| format!("unknown device \"{name}\"; devices are: {}", names()))?;
+    let name = arguments.next().ok_or_else(|| format!("usage: device NAME [ADDRESS:PORT]; names are: {}", names()))?;
+    let device =
+        Device::from_name(&name).ok_or_else(|| format!("unknown device \"{name}\"; devices are: {}", names()))?;
     let mut options = Options::default();
     if let Some(address) = arguments.next() {
         options.listen = address.parse()?;

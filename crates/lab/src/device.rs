@@ -114,9 +114,7 @@ impl Device {
             Self::StartTlsRefused => {
                 ("starttls-refused", "offers STARTTLS and refuses it with 454", Some("starttls-refused"))
             }
-            Self::Tls10Only => {
-                ("tls10-only", "supports only TLS 1.0 with AES", Some("no-shared-tls-version"))
-            }
+            Self::Tls10Only => ("tls10-only", "supports only TLS 1.0 with AES", Some("no-shared-tls-version")),
             Self::CertificateExpired => {
                 ("certificate-expired", "shows an expired certificate", Some("certificate-expired"))
             }
@@ -161,13 +159,13 @@ impl Device {
                 "refuses mail without authentication with 530",
                 Some("authentication-required"),
             ),
-            Self::Overloaded => {
-                ("overloaded", "has no space left, and answers 452", Some("destination-overloaded"))
-            }
+            Self::Overloaded => ("overloaded", "has no space left, and answers 452", Some("destination-overloaded")),
             Self::BlockList => {
                 ("block-list", "refuses this client, because it is on a block list", Some("rejected-by-policy"))
             }
-            Self::RecipientUnknown => ("recipient-unknown", "rejects all recipients as unknown", Some("recipient-unknown")),
+            Self::RecipientUnknown => {
+                ("recipient-unknown", "rejects all recipients as unknown", Some("recipient-unknown"))
+            }
             Self::MailboxFull => ("mailbox-full", "defers mail because the mailbox is full", Some("mailbox-full")),
             Self::MessageTooLarge => {
                 ("message-too-large", "refuses messages of more than 1,000 bytes", Some("message-too-large"))

@@ -37,11 +37,11 @@ pub enum Line<'a> {
 /// How a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Disconnected {
-    /// By this side.
+    /// Closed by this side.
     Local,
-    /// By the other side, in an orderly way.
+    /// Closed by the other side in an orderly way.
     Remote,
-    /// By the other side, with a reset.
+    /// Closed by the other side with a reset.
     RemoteReset,
 }
 

@@ -54,7 +54,10 @@ pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
     let expression = parser.or().map_err(fail)?;
     match parser.peek() {
         None => Ok(expression),
-        Some(_) => Err(fail((parser.at(), "unexpected text here; expected \"and\", \"or\" or the end of the filter".to_owned()))),
+        Some(_) => Err(fail((
+            parser.at(),
+            "unexpected text here; expected \"and\", \"or\" or the end of the filter".to_owned(),
+        ))),
     }
 }
 
@@ -186,7 +189,10 @@ impl Parser {
                     self.next += 1;
                     Ok(Expression::Contains(field, text))
                 }
-                _ => Err((at, format!("{name} contains: \"contains\" requires a text field and a text in double quotes"))),
+                _ => Err((
+                    at,
+                    format!("{name} contains: \"contains\" requires a text field and a text in double quotes"),
+                )),
             };
         }
         if self.take(&["in"]) {

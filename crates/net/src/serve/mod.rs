@@ -171,7 +171,7 @@ impl<R: Reception> Server<R> {
         Self { reception, settings, stop, clients: Arc::new(Clients::new(prefixes)) }
     }
 
-    /// Serves one listener until told to stop, then waits for messages under way as [`patience`] says.
+    /// Serves one listener until told to stop, then waits for messages in progress as [`patience`] says.
     pub async fn run(&self, listener: Listener) -> io::Result<()> {
         let mut sessions: JoinSet<Option<Idle>> = JoinSet::new();
         let mut lot = ParkingLot::open(Arc::clone(&self.clients))?;

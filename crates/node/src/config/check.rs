@@ -325,7 +325,7 @@ fn check_policy(table: &DeTable<'_>) -> Vec<Fault> {
     faults.map(|fault| Fault::new(place(fault.setting), format!("{}: {}", fault.setting, fault.message))).collect()
 }
 
-/// The tables of an array of tables, as far as they are tables.
+/// The tables of an array of tables. Other values are skipped.
 fn tables<'a, 'i>(document: &'a DeTable<'i>, array: &str) -> impl Iterator<Item = &'a DeTable<'i>> {
     let tables = get(document, array).and_then(|array| array.get_ref().as_array());
     tables.into_iter().flat_map(|tables| tables.iter()).filter_map(|table| table.get_ref().as_table())
@@ -339,7 +339,7 @@ pub(super) fn has_type(schema: &Value, name: &str) -> bool {
     }
 }
 
-/// The texts that an enumeration allows; empty for anything else.
+/// The texts that an enumeration allows. Empty for any other schema.
 pub(super) fn choices(schema: &Value) -> Vec<&str> {
     let plain = schema["enum"].as_array().into_iter().flatten();
     let described = schema["oneOf"].as_array().into_iter().flatten();
@@ -350,7 +350,7 @@ pub(super) fn choices(schema: &Value) -> Vec<&str> {
     plain.chain(described).filter_map(Value::as_str).collect()
 }
 
-/// What stands in the file for a value of that schema: reads on after "must be".
+/// The expected value of a schema in the file, as the continuation of "must be".
 fn expected(schema: &Value) -> &'static str {
     match schema["format"].as_str() {
         Some("duration") => "a duration such as \"15m\"",

@@ -56,8 +56,8 @@ pub struct Connector {
     /// Maximum number of connections open at once, from one node.
     #[schemars(range(min = 1))]
     pub concurrency: u32,
-    /// Maximum number of connections open at once to the hosts of one recipient domain, from one node. Holds for hosts
-    /// = ["mx"], so that a slow domain leaves connections to the others.
+    /// Maximum number of connections open at once to the hosts of one recipient domain, from one node. Applies to hosts
+    /// = ["mx"], so that a slow domain leaves connections for the others.
     #[schemars(range(min = 1))]
     pub domain_concurrency: u32,
     /// Maximum number of messages that one node sends in a period. Unset: no limit.
