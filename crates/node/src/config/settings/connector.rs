@@ -104,7 +104,7 @@ impl Default for Connector {
 pub struct Internet {
     /// Networks outside the public internet that mail to foreign domains may go to, such as "127.0.0.0/8" for tests.
     /// Anybody can forge a sender's domain, and so choose where notices go. Mail to private, loopback and other special
-    /// addresses therefore fails unless a network here contains the address. This also holds for a [[connector]] with
+    /// addresses therefore fails unless a network here contains the address. This also applies to a [[connector]] with
     /// hosts = ["mx"] and domains that are not accepted.
     #[schemars(example = &["10.0.0.0/8"])]
     pub allow: Vec<Network>,

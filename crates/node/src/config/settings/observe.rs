@@ -105,8 +105,8 @@ pub struct Watch {
     /// servers of foreign senders fail every day.
     pub oldest: Duration,
     /// Time after which one waiting message opens an incident if its root cause is known. This does not apply to causes
-    /// that usually pass, such as greylisting. Otherwise the exceptions of oldest apply. The default is long enough for
-    /// the restart of a mail server.
+    /// that usually pass, such as greylisting, nor to the exceptions of oldest. The default is long enough for the
+    /// restart of a mail server.
     pub oldest_named: Duration,
     /// Time between two checks of the queue. One node of the fleet makes each check.
     pub interval: Duration,
