@@ -741,7 +741,7 @@ fn a_rollout_that_cannot_be_is_refused_and_changes_nothing() {
         ),
         ("--from legacy --to modern --percent 101", "101 is not in 0..=100"),
         ("--from legacy --to modern --percent -1", "unexpected argument '-1'"),
-        ("--from legacy --to legacy --percent 50", "from and to are the same policy, \"legacy\""),
+        ("--from legacy --to legacy --percent 50", "from and to name the same policy, \"legacy\""),
         (
             "--from legacy --to modern --node mx9",
             "no node is called mx9; nodes that reported in the last 10 minutes: mx1, mx2",

@@ -74,7 +74,7 @@ fn half_a_file_gives_half_the_answers_and_a_note() {
     assert_eq!(told["notes"]["file-cut"], 1, "{told}");
     assert!(told["packets"].as_u64() > Some(10), "{told}");
     let table = text(&capture(&half, &[]));
-    assert!(table.contains("Note: the file ends within a packet"), "{table}");
+    assert!(table.contains("Note: the file ends in the middle of a packet"), "{table}");
 }
 
 #[test]

@@ -226,7 +226,7 @@ fn a_faulty_policy_is_refused_with_its_place() {
         ("ciphers = \"RC5-SHA\"\nsecurity_level = 0\n", "ciphers: "),
         ("ciphers = \"\"\n", "ciphers: "),
         ("groups = \"X25518\"\n", "groups: "),
-        ("maximum = \"1.1\"\n", "minimum: the minimum, TLS 1.2, is above the maximum, TLS 1.1"),
+        ("maximum = \"1.1\"\n", "minimum: the minimum, TLS 1.2, is newer than the maximum, TLS 1.1"),
         ("suites = \"TLS_RC4\"\n", "suites: "),
     ];
     for (settings, expected) in table {

@@ -230,7 +230,7 @@ fn a_webhook_that_cannot_be_is_refused_when_it_is_read() {
         (with("https://a:b@alerts.example/"), SECRET, "would appear in logs"),
         ("webhook = \"https://alerts.example/\"\n".to_owned(), SECRET, "webhook requires secret_file; set both"),
         (with("https://alerts.example/"), "hunter2", "the secret is not base64"),
-        (with("https://alerts.example/"), "c2hvcnQ=", "it has 5 bytes"),
+        (with("https://alerts.example/"), "c2hvcnQ=", "the secret has 5 bytes"),
     ] {
         let error = check(&watch, secret);
         assert!(error.contains(because) && !error.contains("hunter2"), "{watch}: {error}");

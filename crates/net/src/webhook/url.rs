@@ -67,8 +67,8 @@ mod tests {
         assert_eq!(parts("http://[::1]/"), is(false, "::1", 80, "/"));
         assert_eq!(parts("http://localhost/x"), is(false, "localhost", 80, "/x"));
         for (text, because) in [
-            ("http://alerts.example/", "need https://"),
-            ("http://127.0.0.1.alerts.example/", "need https://"),
+            ("http://alerts.example/", "use https://"),
+            ("http://127.0.0.1.alerts.example/", "use https://"),
             ("ftp://127.0.0.1/", "is no URL"),
             ("https://user:word@alerts.example/", "would appear in logs"),
             ("/hook", "is no URL"),
