@@ -1,5 +1,5 @@
-//! Does nothing. A crate without build script may not have build dependencies, and through those openssl-src is told to
-//! compile in the ciphers that faulty devices speak.
+//! Does nothing. A crate needs a build script to have build dependencies, and through them openssl-src compiles in the
+//! cipher suites that faulty devices use.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -1,7 +1,7 @@
-//! Makes a capture of SMTP and TLS for benchmarks, the same each time: `capture_make FILE MEGABYTES`.
+//! Creates a capture of SMTP and TLS for benchmarks, the same each time: `capture_make FILE MEGABYTES`.
 //!
-//! Connections run sixteen at a time. A third speaks SMTP in the clear with a message of some 20 KB, the others go over to
-//! TLS and send as much. One segment of a hundred is sent twice, and some acknowledgments are repeated.
+//! Connections run sixteen at a time. A third sends a message of about 20 KB over SMTP in plaintext, and the others
+//! send as much over TLS. One segment in a hundred is sent twice, and some acknowledgments are repeated.
 
 use std::{
     env,
@@ -26,7 +26,7 @@ struct Connection {
     port: u16,
     client: u32,
     sequence: [u32; 2],
-    /// What is still to be said: who, and what.
+    /// The remaining parts of the dialogue: sender and bytes.
     script: Vec<(usize, Vec<u8>)>,
     next: usize,
 }
@@ -87,7 +87,7 @@ impl<W: Write> Maker<W> {
         Ok(connection)
     }
 
-    /// The next piece of what is said, with its acknowledgment; false at the end.
+    /// Sends the next piece of the dialogue, with its acknowledgment. False at the end.
     fn step(&mut self, connection: &mut Connection) -> io::Result<bool> {
         let Some((from, bytes)) = connection.script.get(connection.next).cloned() else {
             self.segment(connection, 0, 0x11, &[])?;
@@ -143,7 +143,7 @@ impl<W: Write> Maker<W> {
     }
 }
 
-/// What is said, in turn.
+/// The dialogue.
 fn script(number: u32) -> Vec<(usize, Vec<u8>)> {
     let say = |from: usize, text: &str| (from, text.as_bytes().to_vec());
     let mut script = vec![
@@ -181,7 +181,7 @@ fn record(kind: u8, body: &[u8]) -> Vec<u8> {
     record
 }
 
-/// A hello of TLS 1.0: of the client with a list of suites, of the server with one.
+/// A hello of TLS 1.0: the client's with a list of suites, the server's with one.
 fn hello(kind: u8, suites: &[u8]) -> Vec<u8> {
     let mut body = vec![3, 1];
     body.extend_from_slice(&[0x5a; 32]);

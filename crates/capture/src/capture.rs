@@ -1,4 +1,4 @@
-//! From packets to flows: the table of connections, bounded, and what each packet is in its own.
+//! From packets to flows: the table of connections, which is bounded, and the role of each packet in its connection.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -22,19 +22,19 @@ use crate::{
     },
 };
 
-/// What is looked for.
+/// What to read from a capture.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Recognise packets that a router's or a mirror port's capture has twice, and set the second ones aside. Wireshark
-    /// takes them for retransmissions and duplicate acknowledgments.
+    /// Recognise packets that are in a router's or mirror port's capture twice, and skip the second one. Wireshark
+    /// treats them as retransmissions and duplicate acknowledgments.
     pub set_duplicates_aside: bool,
-    /// Read what is said, and tell of sessions.
+    /// Read the dialogue, and return sessions.
     pub dialogues: bool,
-    /// Keep lines of content too.
+    /// Also keep lines of message content.
     pub show_content: bool,
-    /// Connections of these server ports are SMTP, however they begin.
+    /// Treat connections to these server ports as SMTP, however they begin.
     pub smtp_ports: Vec<u16>,
-    /// Gather the fields of each packet, for filters.
+    /// Collect the fields of each packet, for filters.
     pub fields: bool,
 }
 
@@ -55,17 +55,17 @@ pub struct TcpFacts {
     pub length: u32,
     pub window: u16,
     pub analysis: Analysis,
-    /// The same packet was seen a moment ago, on another link.
+    /// True if the same packet was seen a moment ago on another link.
     pub is_duplicate: bool,
-    /// It stands within an error of ICMP, which tells no more than addresses and ports.
+    /// True if the packet is quoted in an ICMP error, which contains only addresses and ports.
     pub is_quoted: bool,
 }
 
-/// Flows in memory; then the oldest closed ones give way, and after them the oldest.
+/// Maximum number of flows in memory. Beyond that the oldest closed flows are dropped first, then the oldest ones.
 const FLOWS_MAX: usize = 50_000;
-/// Memory that all flows hold together, about; more, and the oldest give way.
+/// Approximate maximum memory of all flows. Beyond that the oldest flows are dropped.
 const HELD_BYTES_MAX: usize = 512 << 20;
-/// Closed flows wait for late packets until so many others are closed.
+/// A closed flow waits for late packets until this many others are closed.
 const LINGER: usize = 500;
 
 type Key = [SocketAddr; 2];
@@ -74,15 +74,15 @@ type Key = [SocketAddr; 2];
 pub struct Capture {
     options: Options,
     flows: HashMap<Key, Flow, RandomState>,
-    /// Closed flows whose sessions were not told yet, and those that were; the oldest first.
+    /// Closed flows whose sessions were not returned yet, and those whose sessions were, oldest first.
     lingering: VecDeque<(Key, u64)>,
     told: VecDeque<(Key, u64)>,
     /// All flows by age.
     ages: VecDeque<(Key, u64)>,
-    /// The sum of what the flows hold.
+    /// Memory of all flows together.
     held_bytes: usize,
     next_stream: u64,
-    /// Of the last packet.
+    /// Time of the last packet.
     now_ns: i64,
     fragments: Fragments,
     notes: Notes,
@@ -109,7 +109,7 @@ impl Capture {
         }
     }
 
-    /// Takes a packet; `None`: it has no TCP.
+    /// Adds a packet. `None`: it has no TCP.
     pub fn packet(&mut self, packet: &Packet<'_>) -> Option<TcpFacts> {
         self.fields.clear();
         self.now_ns = self.now_ns.max(packet.time_ns);
@@ -176,7 +176,7 @@ impl Capture {
         Some(facts)
     }
 
-    /// An error of ICMP about a packet of a connection.
+    /// Adds an ICMP error about a packet of a connection.
     fn quoted(&mut self, packet: &Packet<'_>, header: &ip::Header, payload: &[u8]) -> Option<TcpFacts> {
         let (error, quoted) = icmp::error(header.protocol, payload)?;
         let (inner, bytes) = ip::quoted(quoted)?;
@@ -202,7 +202,7 @@ impl Capture {
         })
     }
 
-    /// Makes the flow, or a new one where its ports are used again.
+    /// Creates the flow, or a new one if its ports are used again.
     fn renew(&mut self, key: Key, from: usize, segment: &Segment<'_>, now_ns: i64) {
         if let Some(flow) = self.flows.get(&key) {
             if !flow.is_new_connection(from, segment) {
@@ -215,7 +215,7 @@ impl Capture {
         self.begin(key, now_ns);
     }
 
-    /// Makes the flow if it is not there.
+    /// Creates the flow if it does not exist.
     fn begin(&mut self, key: Key, now_ns: i64) {
         if self.flows.contains_key(&key) {
             return;
@@ -239,7 +239,7 @@ impl Capture {
         {
             self.forget(oldest);
         }
-        // Flows that were forgotten in another way stand here still.
+        // Flows that were dropped elsewhere are still in this queue.
         let is_known = |(key, number): &(Key, u64)| self.flows.get(key).is_some_and(|flow| flow.number == *number);
         for queue in [&mut self.ages, &mut self.told] {
             if queue.len() > 2 * self.flows.len() + LINGER {
@@ -276,12 +276,12 @@ impl Capture {
         self.finished.extend(conclude(&mut flow, self.now_ns, &mut self.notes));
     }
 
-    /// Sessions that are over; each is given once.
+    /// Sessions that have ended. Each is returned once.
     pub fn take_finished(&mut self) -> std::vec::Drain<'_, Session> {
         self.finished.drain(..)
     }
 
-    /// The end of the capture: the sessions that are left, and what was wrong.
+    /// Ends the capture. Returns the remaining sessions and the notes.
     pub fn finish(mut self) -> (Vec<Session>, Notes) {
         self.fragments.finish(&mut self.notes);
         let mut flows: Vec<Flow> = std::mem::take(&mut self.flows).into_values().collect();
@@ -294,21 +294,21 @@ impl Capture {
     }
 }
 
-/// Adds to a sum what a flow holds now, for what it held when it was counted last.
+/// Updates a sum with a flow's current memory, which replaces the amount counted last.
 fn count_held(sum: &mut usize, flow: &mut Flow) {
     let held = flow.held_bytes();
     *sum = *sum - flow.counted_bytes + held;
     flow.counted_bytes = held;
 }
 
-/// The session of a flow, unless it was told before or nobody listens.
+/// The session of a flow, unless it was already returned or is not wanted.
 fn conclude(flow: &mut Flow, now_ns: i64, notes: &mut Notes) -> Option<Session> {
     let is_told = flow.dialogue.is_none();
     flow.finish(now_ns, notes);
     (!is_told).then(|| Session::of(flow))
 }
 
-/// Reads a whole capture, for its sessions alone; each is given when it is over. Returns what was wrong.
+/// Reads the sessions of a whole capture. Each is returned when it has ended. Returns the notes.
 pub fn sessions(mut packets: Packets, options: Options, mut each: impl FnMut(Session)) -> Notes {
     let mut capture = Capture::new(options);
     while let Some(packet) = packets.next() {
@@ -320,7 +320,7 @@ pub fn sessions(mut packets: Packets, options: Options, mut each: impl FnMut(Ses
     packets.notes().clone().with(notes)
 }
 
-/// FNV-1a: a link layer's header is short, and nothing rests on it but whether two differ.
+/// FNV-1a: a link-layer header is short, and the hash only shows whether two headers differ.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
@@ -363,7 +363,7 @@ mod tests {
         assert_eq!(capture.notes, Notes::default());
     }
 
-    /// Each flow has bytes behind a hole that is never filled.
+    /// Each flow has bytes after a gap that is never filled.
     #[test]
     fn all_flows_together_hold_no_more_than_they_may() {
         let mut capture = Capture::new(Options::default());

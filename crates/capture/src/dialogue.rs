@@ -1,5 +1,5 @@
-//! What two sides say over one connection: SMTP on whatever port, STARTTLS and the handshake after it, TLS from the
-//! beginning. Takes bytes in order from anywhere: a capture's flows, or a socket.
+//! The dialogue of one connection: SMTP on any port, STARTTLS and the handshake after it, or TLS from the beginning.
+//! The bytes come in order, from the flows of a capture or from a socket.
 //!
 //! ```text
 //!   Unknown ──"220 …" or EHLO──> Smtp ──STARTTLS, 220──> Tls ──handshake over──> encrypted: nothing more is read
@@ -7,7 +7,7 @@
 //!      └──anything else──> Other: nothing more is read
 //! ```
 //!
-//! Content of messages is counted and left out, unless it is asked for; so are credentials, always.
+//! Message content is counted and left out, unless it is requested. Credentials are always left out.
 
 mod command;
 mod recognise;
@@ -27,7 +27,7 @@ use crate::{
 use command::{Command, Mode};
 use recognise::{is_hello, recognise};
 
-/// One line, or what stands for it.
+/// One line, or a replacement for it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Line {
     #[serde(skip)]
@@ -36,16 +36,16 @@ pub struct Line {
     pub text: String,
 }
 
-/// What a conversation did that it should not.
+/// Something unusual or wrong in a dialogue.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Oddity {
     /// A line ends with LF alone (RFC 5321 section 2.3.8 forbids it).
     BareLineFeed,
-    /// EHLO's answer has XXXXXXXA where STARTTLS should stand.
+    /// The reply to EHLO has XXXXXXXA instead of STARTTLS.
     #[serde(rename = "starttls-masked")]
     StartTlsMasked,
-    /// The client said more before the handshake began: it may be injected (CVE-2011-0411).
+    /// The client sent more before the handshake began. It may be injected (CVE-2011-0411).
     CommandsBeforeHandshake,
     /// A ClientHello where a command should be.
     #[serde(rename = "hello-without-starttls")]
@@ -55,11 +55,11 @@ pub enum Oddity {
     HelloNeverAnswered,
     /// The server chose a cipher suite that the client had not offered.
     CipherNotOffered,
-    /// The handshake ended well, and not a byte followed it from the server.
+    /// The handshake succeeded, but the server sent nothing after it.
     SilentAfterHandshake,
 }
 
-/// What kind of conversation it is.
+/// The kind of dialogue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
@@ -71,61 +71,61 @@ pub enum Protocol {
     Other,
 }
 
-/// What a phase took.
+/// Duration of a phase.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Step {
     pub phase: Phase,
     pub duration_us: u64,
 }
 
-/// Lines kept of each conversation, and bytes of each line.
+/// Maximum number of lines of each dialogue, and of bytes of each line.
 const LINES_MAX: usize = 400;
 const LINE_BYTES_MAX: usize = 1000;
-/// A line longer than this is no SMTP. As much is held of a client whose DATA or STARTTLS was not answered yet.
+/// A longer line is not SMTP. Also the maximum input of a client whose DATA or STARTTLS was not answered yet.
 const LINE_MAX: usize = 64 * 1024;
 const PHASES_MAX: usize = 200;
-/// Commands that wait for their replies.
+/// Maximum number of commands without a reply.
 const WAITING_MAX: usize = 1000;
-/// An observer of a handshake keeps no more than this of its bytes.
+/// Maximum number of bytes that the observer of a handshake keeps.
 const OBSERVER_BYTES: u64 = 1 << 20;
 
-/// A conversation, as far as it was heard.
+/// A dialogue, as far as it is in the capture.
 #[derive(Debug, Default)]
 pub struct Dialogue {
     pub protocol: Protocol,
     pub lines: Vec<Line>,
-    /// Lines that were not kept.
+    /// Number of lines that were not kept.
     pub lines_left_out: u64,
-    /// Bytes of all lines' texts.
+    /// Bytes of the texts of all lines.
     text_bytes: usize,
     pub phases: Vec<Step>,
     /// When the handshake began.
     pub handshake_ns: Option<i64>,
     pub handshake: Option<HandshakeFacts>,
     pub oddities: Vec<Oddity>,
-    /// Messages whose content went over, in the clear.
+    /// Number of messages whose content was sent in plaintext.
     pub messages: u64,
     show_content: bool,
-    /// The capture has only the client's packets.
+    /// True if the capture has only the client's packets.
     pub is_one_sided: bool,
     smtp: Smtp,
     tls: Option<Box<Observer>>,
-    /// Only where single fields are asked for.
+    /// Only if single fields are requested.
     tls_fields: Option<Box<TlsFields>>,
-    /// Bytes after a handshake that succeeded, from the server.
+    /// Bytes from the server after a successful handshake.
     server_spoke_encrypted: bool,
 }
 
-/// State of SMTP in the clear.
+/// State of SMTP in plaintext.
 #[derive(Debug, Default)]
 struct Smtp {
     client: Vec<u8>,
     server: Vec<u8>,
     mode: Mode,
-    /// What the server has yet to answer, with the time at which it was said.
+    /// Commands without a reply, with their times.
     waiting: VecDeque<(Command, i64)>,
     content_bytes: u64,
-    /// A line of a reply came, and more are to come.
+    /// A line of a reply arrived, and more follow.
     is_within_reply: bool,
     /// When the content began.
     content_ns: i64,
@@ -136,12 +136,12 @@ impl Dialogue {
         Self { show_content, ..Self::default() }
     }
 
-    /// SMTP whatever the first bytes are.
+    /// A dialogue that is SMTP, whatever the first bytes are.
     pub fn force_smtp(&mut self) {
         self.protocol = Protocol::Smtp;
     }
 
-    /// Memory that is held, about.
+    /// Approximate memory in use.
     pub(crate) fn held_bytes(&self) -> usize {
         let observed = self.tls.as_ref().map_or(0, |observer| {
             let facts = observer.facts();
@@ -153,18 +153,18 @@ impl Dialogue {
         lists + self.text_bytes + self.smtp.client.capacity() + self.smtp.server.capacity() + observed as usize
     }
 
-    /// Nothing that comes can add anything.
+    /// True if further bytes cannot add anything.
     pub fn is_deaf(&self) -> bool {
         self.tls.is_none() && self.handshake.is_some() && self.server_spoke_encrypted
     }
 
-    /// The connection was made, and its SYN was seen then.
+    /// Notes the time of the SYN.
     pub fn connected(&mut self, syn_ns: i64, at_ns: i64) {
         self.step(Phase::Connect, syn_ns, at_ns);
         self.smtp.waiting.push_back((Command::Banner, at_ns));
     }
 
-    /// Bytes in order.
+    /// Adds bytes in order.
     pub fn bytes(&mut self, side: Side, bytes: &[u8], at_ns: i64, fields: &mut Fields) {
         if self.protocol == Protocol::Unknown {
             self.protocol = recognise(side, bytes);
@@ -175,7 +175,7 @@ impl Dialogue {
         match self.protocol {
             Protocol::Smtp if self.tls.is_none() && self.handshake.is_none() => self.smtp(side, bytes, at_ns, fields),
             Protocol::Smtp | Protocol::Tls => self.encrypted(side, bytes, at_ns, fields),
-            // Other protocols have a STARTTLS of their own.
+            // Other protocols also have a STARTTLS.
             Protocol::Unknown | Protocol::Other if side == Side::Client && is_hello(bytes) => {
                 self.protocol = Protocol::Tls;
                 self.begin_tls(at_ns);
@@ -185,7 +185,7 @@ impl Dialogue {
         }
     }
 
-    /// Bytes that the capture lacks: lines are told anew after them.
+    /// Notes missing bytes: lines start again after them.
     pub fn missing(&mut self, side: Side, count: u32, at_ns: i64) {
         if self.tls.is_some() || self.handshake.is_some() || self.protocol != Protocol::Smtp {
             return;
@@ -216,7 +216,7 @@ impl Dialogue {
         }
     }
 
-    /// No more will come.
+    /// Ends the dialogue.
     pub fn finish(&mut self) {
         if let Some(observer) = self.tls.take() {
             self.conclude(observer.into_facts());
@@ -269,8 +269,8 @@ impl Dialogue {
         self.take_facts_if_over(at_ns);
     }
 
-    /// In TLS 1.3 a client has finished before the server has judged its certificate: the refusal comes as an alert in
-    /// place of the first answer.
+    /// In TLS 1.3 a client finishes before the server has checked its certificate, so a refusal comes as an alert
+    /// instead of the first reply.
     fn first_answer(&mut self, bytes: &[u8]) {
         self.server_spoke_encrypted = true;
         let is_13 = |facts: &HandshakeFacts| {
@@ -319,7 +319,7 @@ impl Dialogue {
     fn server_bytes(&mut self, bytes: &[u8], at_ns: i64, fields: &mut Fields) {
         let mut buffer = std::mem::take(&mut self.smtp.server);
         buffer.extend_from_slice(bytes);
-        // What was there before is searched once only, however small the pieces are.
+        // Earlier bytes are searched only once, however small the pieces are.
         if buffer.len() <= LINE_MAX && memchr::memchr(b'\n', bytes).is_none() {
             self.smtp.server = buffer;
             return;
@@ -329,7 +329,7 @@ impl Dialogue {
             rest = after;
             self.reply_line(&line, at_ns, fields);
             if self.tls.is_some() {
-                // What the server sent behind its 220 is TLS already, or nothing that belongs here.
+                // Bytes of the server after its 220 are already TLS, or do not belong to the dialogue.
                 let left = rest.to_vec();
                 if !left.is_empty() {
                     self.encrypted(Side::Server, &left, at_ns, fields);
@@ -351,7 +351,7 @@ impl Dialogue {
         let code =
             line.get(..3).and_then(|code| std::str::from_utf8(code).ok()).and_then(|code| code.parse::<u16>().ok());
         let is_last = line.get(3) != Some(&b'-');
-        // A reply of many lines is one, in each packet.
+        // A reply of several lines counts as one in each packet.
         if let Some(code) = code.filter(|_| !self.smtp.is_within_reply || fields.responses.is_empty()) {
             fields.response(code);
         }
@@ -377,7 +377,7 @@ impl Dialogue {
                 let early = std::mem::take(&mut self.smtp.client);
                 self.begin_tls(at_ns);
                 if !early.is_empty() {
-                    // A hello may overtake the reply in a capture; commands must not come here.
+                    // In a capture, a ClientHello may come before the reply. Commands must not get here.
                     if is_hello(&early) {
                         self.encrypted(Side::Client, &early, at_ns, fields);
                     } else {
@@ -398,7 +398,7 @@ impl Dialogue {
         }
     }
 
-    /// What the client said before the answer was known.
+    /// Handles the client's input that arrived before the reply.
     fn heard_again(&mut self, at_ns: i64, fields: &mut Fields) {
         let held = std::mem::take(&mut self.smtp.client);
         if !held.is_empty() {
@@ -415,7 +415,7 @@ impl Dialogue {
         if self.completes_nothing(bytes) {
             return self.hold(bytes);
         }
-        // Content is not copied.
+        // Do not copy content.
         let mut joined = std::mem::take(&mut self.smtp.client);
         let mut rest = if joined.is_empty() {
             bytes
@@ -427,7 +427,7 @@ impl Dialogue {
             rest = match self.smtp.mode {
                 Mode::Content => self.content(rest, at_ns),
                 Mode::Chunk(left) => self.chunk(rest, left, at_ns),
-                // Nobody will be heard to answer.
+                // The capture will not show a reply.
                 Mode::DataAsked if self.is_one_sided => {
                     self.smtp.mode = Mode::Content;
                     self.smtp.content_ns = at_ns;
@@ -449,7 +449,7 @@ impl Dialogue {
         self.hold(rest);
     }
 
-    /// These bytes end no line, or nothing is read before the server has answered.
+    /// True if these bytes end no line, or must wait for the server's reply.
     fn completes_nothing(&self, bytes: &[u8]) -> bool {
         match self.smtp.mode {
             Mode::TlsAsked => true,
@@ -459,7 +459,7 @@ impl Dialogue {
         }
     }
 
-    /// Keeps what the client said for later.
+    /// Keeps the client's input for later.
     fn hold(&mut self, bytes: &[u8]) {
         let room = LINE_MAX.saturating_sub(self.smtp.client.len());
         self.smtp.client.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -469,7 +469,7 @@ impl Dialogue {
         }
     }
 
-    /// Up to the end of the content; gives what is behind it, or what might be part of the end.
+    /// Reads up to the end of the content. Returns the bytes after it, or bytes that may be part of the end.
     fn content<'a>(&mut self, bytes: &'a [u8], at_ns: i64) -> &'a [u8] {
         const END: &[u8] = b"\r\n.\r\n";
         let is_at_begin = self.smtp.content_bytes == 0;
@@ -486,7 +486,7 @@ impl Dialogue {
                 &bytes[end..]
             }
             None => {
-                // The end may be cut in two.
+                // The end may be split over two pieces.
                 let kept = bytes.len().min(END.len() - 1);
                 self.smtp.content_bytes += (bytes.len() - kept) as u64;
                 self.smtp.client = bytes[bytes.len() - kept..].to_vec();
@@ -495,7 +495,7 @@ impl Dialogue {
         }
     }
 
-    /// Content, where it is asked for.
+    /// Keeps content, if it is requested.
     fn show(&mut self, content: &[u8], at_ns: i64) {
         if self.show_content {
             for line in content.split(|byte| *byte == b'\n') {
@@ -548,7 +548,7 @@ impl Dialogue {
         };
         self.smtp.mode = mode;
         let shown = match (command, parameter.split_once(' ')) {
-            // What follows the mechanism may be a password.
+            // The text after the mechanism may be a password.
             (Command::Auth, Some((mechanism, _))) => format!("{verb} {mechanism} … credentials"),
             _ => shortened(&text),
         };
@@ -562,7 +562,7 @@ impl Dialogue {
         }
     }
 
-    /// The first line, without its end, and what is behind it.
+    /// The first line without its end, and the rest.
     fn cut_line<'a>(&mut self, bytes: &'a [u8]) -> Option<(Vec<u8>, &'a [u8])> {
         let end = memchr::memchr(b'\n', bytes)?;
         let line = match bytes[..end].strip_suffix(b"\r") {

@@ -1,4 +1,4 @@
-//! What one packet completes, field by field, for filters: SMTP commands and replies, TLS records and handshake messages.
+//! The fields that one packet completes, for filters: SMTP commands and replies, TLS records and handshake messages.
 
 use protocol::tls::{
     Side,
@@ -8,7 +8,7 @@ use protocol::tls::{
 /// Values of one packet. Each may occur several times in it.
 #[derive(Debug, Default)]
 pub struct Fields {
-    /// False: nobody asks, and nothing is gathered.
+    /// False: no filter needs the fields, and nothing is collected.
     pub is_wanted: bool,
     pub commands: Vec<String>,
     pub parameters: Vec<String>,
@@ -87,7 +87,7 @@ impl TlsFields {
             let Some(record) = stream.records.take(&mut bytes) else { continue };
             fields.record_versions.extend(record.version().map(|version| version.0));
             if record.is_ssl2() {
-                // A ClientHello in the old form: its type, and the version that it wants (RFC 5246 appendix E.2).
+                // A ClientHello in the old format: its type and its version (RFC 5246 appendix E.2).
                 fields.handshake_types.extend(record.body().first());
                 fields.handshake_versions.extend(number(record.body(), 1));
             } else {

@@ -1,4 +1,4 @@
-//! Errors of ICMP (RFC 792, RFC 4443): what a device on the way has to say of a connection's packets.
+//! ICMP errors (RFC 792, RFC 4443): reports of devices on the path about a connection's packets.
 
 use crate::{
     ip::ICMP6,
@@ -7,7 +7,7 @@ use crate::{
 
 const HEADER: usize = 8;
 
-/// The error in words, and the packet that it is about; `None`: it is no error.
+/// The error in words, and the packet that it is about. `None`: it is not an error.
 pub(crate) fn error(protocol: u8, message: &[u8]) -> Option<(String, &[u8])> {
     let (kind, code) = (*message.first()?, *message.get(1)?);
     let text = if protocol == ICMP6 {

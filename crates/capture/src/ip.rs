@@ -14,7 +14,7 @@ pub(crate) const ICMP: u8 = 1;
 pub(crate) const TCP: u8 = 6;
 pub(crate) const ICMP6: u8 = 58;
 
-/// What an IP header says, as far as TCP is concerned.
+/// The parts of an IP header that matter for TCP.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     pub source: IpAddr,
@@ -24,17 +24,17 @@ pub(crate) struct Header {
     pub hops: u8,
     /// IPv4's identification; 0 for IPv6.
     pub id: u16,
-    /// Bytes after this header, by its own word: the capture may have fewer.
+    /// Number of bytes after this header according to the header. The capture may have fewer.
     pub length: usize,
 }
 
-/// Header and what is there of the payload; fragments that are not whole yet are `None`.
+/// Header and the available payload. `None` for fragments of an incomplete packet.
 pub(crate) enum Parsed<'a> {
     Whole(Header, &'a [u8]),
     Reassembled(Header, Vec<u8>),
 }
 
-/// A fragment's place.
+/// The place of a fragment.
 struct Fragment {
     id: u32,
     offset: usize,
@@ -58,7 +58,7 @@ pub(crate) fn parse<'a>(packet: &'a [u8], fragments: &mut Fragments, notes: &mut
     }
 }
 
-/// The packet that an error of ICMP quotes: its beginning only.
+/// The packet that an ICMP error quotes. Only its beginning is there.
 pub(crate) fn quoted(packet: &[u8]) -> Option<(Header, &[u8])> {
     let (header, payload, fragment) = match version(packet)? {
         4 => v4(packet),
@@ -74,7 +74,7 @@ fn v4(packet: &[u8]) -> Read<'_> {
     if header_length < 20 || packet.len() < header_length {
         return None;
     }
-    // 0 where the sender's network card was to cut it (TCP segmentation offload).
+    // 0 if the sender's network card splits the packet (TCP segmentation offload).
     let total = match usize::from(u16_at(packet, 2)?) {
         0 => packet.len(),
         total => total,
@@ -96,7 +96,7 @@ fn v4(packet: &[u8]) -> Read<'_> {
     Some((header, payload, fragment))
 }
 
-/// More extension headers than this are an attack.
+/// Maximum number of extension headers. More are an attack.
 const EXTENSIONS_MAX: usize = 16;
 
 fn v6(packet: &[u8]) -> Read<'_> {
@@ -107,7 +107,7 @@ fn v6(packet: &[u8]) -> Read<'_> {
         bytes.copy_from_slice(&fixed[at..at + 16]);
         IpAddr::V6(Ipv6Addr::from(bytes))
     };
-    // 0 for jumbograms, and for what the sender's network card was to cut.
+    // 0 for jumbograms, and for packets that the sender's network card splits.
     let mut length = match usize::from(u16_at(packet, 4)?) {
         0 => packet.len() - HEADER,
         length => length,
@@ -133,7 +133,7 @@ fn v6(packet: &[u8]) -> Read<'_> {
         next = *rest.first()?;
         rest = rest.get(size..)?;
         length = length.checked_sub(size)?;
-        // What follows a fragment header of a later fragment is its data.
+        // After the fragment header of a later fragment comes its data.
         if fragment.is_some() {
             break;
         }
@@ -144,7 +144,7 @@ fn v6(packet: &[u8]) -> Read<'_> {
 
 type Key = (IpAddr, IpAddr, u8, u32);
 
-/// Fragments of packets that are not whole yet.
+/// Fragments of packets that are not complete yet.
 #[derive(Default)]
 pub(crate) struct Fragments {
     waiting: HashMap<Key, Pieces>,
@@ -159,12 +159,13 @@ struct Pieces {
     total: Option<usize>,
 }
 
-/// Packets that wait for fragments at one time: the oldest give way.
+/// Maximum number of packets that wait for fragments. Beyond that the oldest are dropped.
 const WAITING_MAX: usize = 256;
-/// Fragments of one packet, and their bytes, those that overlap counted twice: further ones are left out.
+/// Maximum number of fragments of one packet, and of their bytes, with overlapping bytes counted twice. Further
+/// fragments are skipped.
 const PIECES_MAX: usize = 128;
 const BYTES_MAX: usize = 2 * DATAGRAM_MAX;
-/// What IP can say.
+/// Maximum size of an IP packet.
 const DATAGRAM_MAX: usize = 65_535;
 
 impl Fragments {
@@ -196,7 +197,7 @@ impl Fragments {
         Some((Header { length: whole.len(), ..header }, whole))
     }
 
-    /// Packets that never became whole.
+    /// Number of packets that were never complete.
     pub(crate) fn finish(&mut self, notes: &mut Notes) {
         for _ in self.waiting.drain() {
             notes.add(Note::FragmentsIncomplete);
@@ -205,7 +206,7 @@ impl Fragments {
 }
 
 impl Pieces {
-    /// False where the fragment cannot be, or is one too many.
+    /// False if the fragment is invalid or is one too many.
     fn add(&mut self, fragment: &Fragment, payload: &[u8]) -> bool {
         let end = fragment.offset + payload.len();
         if end > DATAGRAM_MAX || self.pieces.len() >= PIECES_MAX || self.bytes + payload.len() > BYTES_MAX {
@@ -215,7 +216,7 @@ impl Pieces {
             self.total = Some(end);
         }
         self.bytes += payload.len();
-        // Of bytes that overlap, the first ones stay.
+        // If bytes overlap, the first ones stay.
         let place = self.pieces.partition_point(|(offset, _)| *offset <= fragment.offset);
         self.pieces.insert(place, (fragment.offset, payload.to_vec()));
         true
@@ -224,7 +225,7 @@ impl Pieces {
     fn whole(&self) -> Option<Vec<u8>> {
         let total = self.total?;
         let reach = self.pieces.iter().try_fold(0, |reach, (offset, bytes)| {
-            // Beyond that, a hole.
+            // After that there is a gap.
             (*offset <= reach).then(|| reach.max(offset + bytes.len()))
         })?;
         if reach < total {

@@ -5,8 +5,8 @@
 //!                                    └──────────────filter: which packets pass──────────────┘
 //! ```
 //!
-//! Reading never fails on what a file holds: what can be read is, and [`Notes`] tell what could not. Memory is bounded, and
-//! does not grow with the length of a file nor with the number of connections that are over.
+//! Reading never fails because of a file's content: everything that can be read is read, and [`Notes`] list the rest.
+//! Memory is limited. It does not grow with the length of a file or with the number of closed connections.
 
 mod capture;
 pub mod dialogue;

@@ -7,9 +7,9 @@ use serde::Serialize;
 #[serde(rename_all = "kebab-case")]
 pub enum LinkType {
     Ethernet,
-    /// BSD's loopback: the address family in the byte order of whoever captured.
+    /// BSD loopback: the address family in the byte order of the capturing machine.
     Null,
-    /// OpenBSD's: the address family in network order.
+    /// OpenBSD loopback: the address family in network byte order.
     Loop,
     RawIp,
     LinuxCooked,
@@ -22,7 +22,7 @@ impl LinkType {
         match number {
             0 => Self::Null,
             1 => Self::Ethernet,
-            // DLT_RAW has several numbers; 228 and 229 are for one version of IP each.
+            // DLT_RAW has several numbers. 228 and 229 are for IPv4 and IPv6 only.
             12 | 14 | 101 | 228 | 229 => Self::RawIp,
             108 => Self::Loop,
             113 => Self::LinuxCooked,
@@ -46,10 +46,10 @@ impl LinkType {
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
-/// 802.1Q, 802.1ad, and their forerunner.
+/// 802.1Q, 802.1ad, and their predecessor.
 const VLANS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
 
-/// The IP packet in a frame; `None`: there is none.
+/// The IP packet in a frame. `None`: there is none.
 pub(crate) fn network(link: LinkType, frame: &[u8]) -> Option<&[u8]> {
     let (mut kind, mut rest) = match link {
         LinkType::Ethernet => (u16_at(frame, 12)?, frame.get(14..)?),

@@ -1,4 +1,4 @@
-//! The story of one connection, when it is over.
+//! The facts about one connection, once it has ended.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use crate::{
     tcp::{analysis::Counts, flow::Flow, turns::Turns},
 };
 
-/// One connection as the capture tells of it. Pairs are client's and server's.
+/// One connection in the capture. Pairs are the client's and the server's values.
 #[derive(Clone, Debug, Serialize)]
 pub struct Session {
     /// As Wireshark's tcp.stream.
@@ -21,12 +21,12 @@ pub struct Session {
     pub protocol: Protocol,
     pub first: Timestamp,
     pub last: Timestamp,
-    /// The client's SYN is in the capture.
+    /// True if the client's SYN is in the capture.
     pub has_begin: bool,
     pub packets: [u64; 2],
-    /// Of payload, as the packets say; bytes that were sent again count again.
+    /// Bytes of payload as in the packets. Retransmitted bytes count again.
     pub bytes: [u64; 2],
-    /// Packets that stand in the capture twice, as from a router or a mirror port; they were set aside.
+    /// Packets that are in the capture twice, for example from a router or a mirror port. They were skipped.
     pub duplicates: u64,
     pub analysis: Counts,
     pub lines: Vec<Line>,
@@ -36,17 +36,17 @@ pub struct Session {
     pub handshake: Option<HandshakeFacts>,
     /// When the handshake began, counted from the first packet, in microseconds.
     pub handshake_at_us: Option<u64>,
-    /// The first to send FIN or RST; `None`: still open when the capture ended.
+    /// The side that first sent FIN or RST. `None`: still open when the capture ended.
     pub ended: Option<Ended>,
     pub oddities: Vec<Oddity>,
     pub turns: Turns,
-    /// What each side's SYN says of the largest segment that it takes.
+    /// Maximum segment size in each side's SYN.
     pub maximum_segment: [Option<u16>; 2],
     pub largest_segment: [u32; 2],
-    /// What devices on the way said of its packets (ICMP), each once.
+    /// ICMP errors from devices on the path about its packets, each once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub icmp_errors: Vec<String>,
-    /// Bytes that the capture lacks.
+    /// Bytes that are not in the capture.
     pub missing_bytes: u64,
 }
 

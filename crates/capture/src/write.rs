@@ -7,7 +7,7 @@ use crate::{file::Packet, link::LinkType};
 /// Writes pcapng.
 pub struct Writer<W> {
     out: W,
-    /// In the order of their numbers in the file.
+    /// In the order of their interface numbers in the file.
     interfaces: Vec<LinkType>,
 }
 
@@ -15,7 +15,7 @@ impl<W: Write> Writer<W> {
     pub fn new(mut out: W) -> io::Result<Self> {
         let mut section = Vec::new();
         section.extend_from_slice(&0x1a2b_3c4d_u32.to_le_bytes());
-        // Version 1.0; the section's length is not said.
+        // Version 1.0. The section's length is unspecified.
         section.extend_from_slice(&[1, 0, 0, 0]);
         section.extend_from_slice(&u64::MAX.to_le_bytes());
         block(&mut out, 0x0a0d_0d0a, &section)?;

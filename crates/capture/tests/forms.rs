@@ -1,4 +1,5 @@
-//! The same packets in every form that a capture may have, and twice as a router would have them: the same sessions.
+//! Checks that the same packets give the same sessions in every format that a capture may have, and with each packet
+//! twice, as in a router's capture.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
@@ -17,7 +18,7 @@ use gatepost_capture::{
 
 const STORY: &str = "tcp.port == 25 and not tcp.analysis.retransmission and not tcp.analysis.duplicate_ack";
 
-/// A packet of Ethernet.
+/// An Ethernet packet.
 #[derive(Clone)]
 struct Frame {
     time_ns: i64,
@@ -35,7 +36,7 @@ fn samples() -> Vec<Vec<Frame>> {
     SAMPLES.map(sample).into()
 }
 
-/// Captures that others have published.
+/// Captures published by others.
 fn published() -> Vec<Vec<Frame>> {
     let folder = common::published_captures();
     ["zeek-tls-smtp-starttls.pcap", "suricata-tls-tls-fingerprint-alert.pcap"]
@@ -71,7 +72,7 @@ fn read(file: Vec<u8>, options: Options) -> (Vec<Session>, Notes, usize) {
     (sessions, notes, passed)
 }
 
-/// What must be the same, whatever the form.
+/// The facts that must be the same in every format.
 fn told(sessions: &[Session]) -> String {
     let session = |session: &Session| {
         let mut session = session.clone();
@@ -88,7 +89,7 @@ struct Form {
     link: u32,
 }
 
-/// A frame of Ethernet in another link layer's clothes.
+/// An Ethernet frame, converted to another link layer.
 fn dressed(frame: &Frame, link: u32) -> Vec<u8> {
     let (kind, ip) = (&frame.bytes[12..14], &frame.bytes[14..]);
     let mut bytes = match link {
@@ -168,7 +169,7 @@ const INTERFACES: [Interface; 4] = [
     Interface { link: 276, resolution: Some(3), offset_s: 1_300_000_000 },
 ];
 
-/// A section with all interfaces, which take the packets in turn, and with blocks of other kinds between.
+/// A section with all interfaces, which get the packets in turn, and with blocks of other kinds between them.
 fn pcapng_section(frames: &[(usize, &Frame)], is_big: bool) -> Vec<u8> {
     let four = |value: u32| if is_big { value.to_be_bytes() } else { value.to_le_bytes() };
     let two = |value: u16| if is_big { value.to_be_bytes() } else { value.to_le_bytes() };
@@ -227,7 +228,7 @@ fn assert_interfaces_and_sections_have_their_own_clocks(captures: Vec<Vec<Frame>
     for frames in captures {
         let frames: Vec<Frame> = frames
             .into_iter()
-            // What the coarsest clock, of milliseconds, can tell; and what the one of 2^-20 s tells of it.
+            // Times as the coarsest clock (milliseconds) records them, and as the clock of 2^-20 s does.
             .map(|frame| Frame { time_ns: frame.time_ns / 125_000_000 * 125_000_000, ..frame })
             .collect();
         let numbered: Vec<(usize, &Frame)> = frames.iter().enumerate().collect();
@@ -263,8 +264,8 @@ fn what_is_written_is_read_again() {
     assert_eq!(told(&sessions), told(&read(file, Options::default()).0));
 }
 
-/// As a router has it: in, and out again 20 µs later with other addresses and one hop less. The checksum is left as it is,
-/// since nobody looks.
+/// As in a router's capture: each packet comes in, and leaves 20 µs later with other link addresses and one hop less.
+/// The checksum is not updated, because nothing checks it.
 fn doubled(frames: &[Frame]) -> Vec<Frame> {
     let out = |frame: &Frame| {
         let mut bytes = frame.bytes.clone();
@@ -304,7 +305,7 @@ fn assert_copies_are_set_aside(captures: Vec<Vec<Frame>>) {
         assert_eq!((told(&once), passed), (told(&twice), passed_twice));
         let packets: u64 = once.iter().map(|session| session.packets[0] + session.packets[1]).sum();
         assert_eq!(twice.iter().map(|session| session.duplicates).sum::<u64>(), packets);
-        // Wireshark's way: the copies are retransmissions and duplicate acknowledgments.
+        // As in Wireshark, the copies are retransmissions and duplicate acknowledgments.
         let (kept, ..) = read(file(&doubled(&frames)), Options { set_duplicates_aside: false, ..Options::default() });
         let again = kept[0].analysis.of(gatepost_capture::Analysis::RETRANSMISSION);
         assert!(again > 5 && kept[0].duplicates == 0, "{again}");
@@ -327,7 +328,7 @@ fn a_file_cut_anywhere_tells_what_it_has() {
 }
 
 proptest::proptest! {
-    /// Whatever is wrong with a file: it is read to some end.
+    /// Reading a damaged file always ends.
     #[test]
     fn damaged_files_never_panic(changes in proptest::collection::vec((0usize..6000, proptest::num::u8::ANY), 1..30)) {
         let mut file = pcap(&sample(SAMPLES[1]), Form { is_big: false, is_nano: false, link: 1 });

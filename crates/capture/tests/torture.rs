@@ -1,4 +1,4 @@
-//! Connections as no sane host would have them, made at random: what tshark says of each segment is what we say.
+//! Random connections that no real host would make: our answer about each segment must be the same as tshark's.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
@@ -34,9 +34,9 @@ impl Random {
 /// One end of a connection.
 #[derive(Clone, Copy, Default)]
 struct End {
-    /// What it sends next.
+    /// The next sequence number.
     next: u32,
-    /// What it last sent.
+    /// The last segment.
     last: u32,
     last_length: u32,
     acknowledged: u32,
@@ -71,14 +71,14 @@ impl Connection {
             50..58 => (segment.sequence, segment.length) = (end.last, end.last_length),
             // Bytes are missing before it.
             58..64 => segment.sequence = end.next.wrapping_add(random.one_of(&[1, 10, 1000])),
-            // It was overtaken, or is sent again in another shape.
+            // It is out of order, or is retransmitted in other pieces.
             64..70 => segment.sequence = end.next.wrapping_sub(random.one_of(&[1, 2, 10, 100, 2000])),
-            // Acknowledges what nobody saw, or too little.
+            // Acknowledges bytes that were never sent, or too few.
             70..76 => segment.acknowledgment = other.next.wrapping_add(random.one_of(&[1, 10, 1000])),
             76..79 => segment.acknowledgment = other.next.wrapping_sub(random.one_of(&[1, 10, 100])),
             79..84 => segment.window = 0,
             84..88 => segment.window = random.one_of(&[10, 100, 1000, 0xffff]),
-            // A probe of a window, or a sign of life.
+            // A window probe, or a keep-alive.
             88..91 => segment.length = 1,
             91..94 => (segment.sequence, segment.length) = (end.next.wrapping_sub(1), random.below(2)),
             94..96 => segment.flags |= FIN,
@@ -127,7 +127,7 @@ fn packet(port: u16, from: usize, segment: &Segment) -> Vec<u8> {
 /// Of each connection.
 const PACKETS: usize = 60;
 
-/// A pcap file with nanoseconds, and each packet in words.
+/// A pcap file with nanoseconds, and a description of each packet.
 fn make(seed: u64, connections: u16) -> (Vec<u8>, Vec<String>) {
     let mut random = Random(seed);
     let mut file = Vec::new();
@@ -138,7 +138,7 @@ fn make(seed: u64, connections: u16) -> (Vec<u8>, Vec<String>) {
     let mut time_ns = 1_000_000_000_000_u64;
     for number in 0..connections {
         let mut connection = Connection { port: 10_000 + number, ends: [End { window: 1000, ..End::default() }; 2] };
-        // Numbers go round in some.
+        // In some connections, sequence numbers wrap around.
         let first: u32 = random.one_of(&[100_000, 1_000_000, u32::MAX - 500]);
         connection.ends[0].next = first;
         connection.ends[1].next = first.wrapping_add(77_777);
@@ -187,7 +187,7 @@ fn make(seed: u64, connections: u16) -> (Vec<u8>, Vec<String>) {
     (file, rows)
 }
 
-/// Of each connection the first packet that is told otherwise: what comes after may follow from it.
+/// The first different answer of each connection. Later differences may follow from it.
 fn differences(theirs: &[Told], ours: &[Told], rows: &[String]) -> Vec<String> {
     let told = |told: &Told| (told.stream, told.length, told.analysis.clone());
     let differ = |index: &usize| told(&theirs[*index]) != told(&ours[*index]);
@@ -216,6 +216,6 @@ fn mad_connections_are_told_as_tshark_tells_them() {
         let differences = differences(&theirs, &ours, &rows);
         assert!(differences.is_empty(), "seed {seed}: {}", differences.join("\n\n"));
     }
-    // There is no kind that does not occur.
+    // Every kind must occur.
     assert_eq!(seen, Analysis::ALL.iter().map(|(_, name)| *name).collect());
 }

@@ -1,4 +1,5 @@
-//! The same answers as tshark, packet by packet, on the project's own captures and on those that others have published.
+//! Checks that our answers are the same as tshark's, packet by packet, for the project's own captures and for captures
+//! published by others.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
@@ -45,7 +46,7 @@ fn passing(file: &Path, filter: &str) -> usize {
     count
 }
 
-/// Where the answers differ, and ours is right: see docs/reference/capture-differences.md. Part of a file's name, packets,
+/// Differences in which our answer is right, see docs/reference/capture-differences.md: part of a file's name, packets,
 /// and the section there.
 const DIFFERENCES: [(&str, &[usize], &str); 18] = [
     ("bug-1045", &[13], "commands after content"),
@@ -88,11 +89,11 @@ fn every_packet_is_told_as_tshark_tells_it() {
 fn corpus_every_packet_is_told_as_tshark_tells_it() {
     let (packets, known) = assert_as_tshark(published());
     assert!(packets > 4000, "{packets}");
-    // None that is listed has gone away unnoticed.
+    // Every listed difference must still exist.
     assert_eq!(known, DIFFERENCES.iter().map(|(_, packets, _)| packets.len()).sum::<usize>());
 }
 
-/// How many packets there were, and how many of the differences that are explained.
+/// Number of packets, and number of explained differences.
 fn assert_as_tshark(files: Vec<PathBuf>) -> (usize, usize) {
     let mut differences = Vec::new();
     let (mut packets, mut known) = (0, 0);
@@ -137,7 +138,7 @@ fn assert_filters_as_tshark(files: Vec<PathBuf>) {
         "frame.time_relative > 0.01 and tcp",
     ];
     for (index, file) in files.iter().enumerate() {
-        // The story's on every file, and of the others one on each: tshark takes its time to start.
+        // The story's filters on every file, and one of the other filters on each, because tshark starts slowly.
         for filter in [STORY, FILTERS[index % FILTERS.len()]] {
             let theirs = tshark(file, &["-Y", filter, "-T", "fields", "-e", "frame.number"]).lines().count();
             assert_eq!(passing(file, filter), theirs, "{} {filter}", file.display());

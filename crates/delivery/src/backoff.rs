@@ -1,4 +1,4 @@
-//! How long a connector rests after all its destinations failed as a whole.
+//! How long a connector is paused after all its destinations failed.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ pub struct BackOffPolicy {
 }
 
 impl BackOffPolicy {
-    /// The rest after so many failures in a row (from 1): doubling, up to the maximum, less up to a tenth by `jitter`
-    /// (0 to 1), so that a fleet does not knock in step.
+    /// The pause after a number of failures in a row (from 1). It doubles up to the maximum. `jitter` (0 to 1) shortens
+    /// it by up to a tenth, so that the nodes of a fleet do not connect at the same time.
     pub fn delay(&self, consecutive_failures: u32, jitter: f64) -> Duration {
         let doublings = consecutive_failures.saturating_sub(1).min(20);
         let delay = self.first.saturating_mul(1 << doublings).min(self.max);

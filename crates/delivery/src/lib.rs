@@ -1,5 +1,5 @@
-//! Who, when, and whether again: pure decisions about deliveries. No clock, no randomness, no I/O; both come in as
-//! arguments.
+//! Pure decisions about deliveries: route, schedule, retries, notices. No I/O, no clock and no randomness: the caller
+//! passes the time and random numbers.
 
 pub mod backoff;
 pub mod notice;

@@ -1,6 +1,6 @@
 //! Builds delivery status notifications: multipart/report with a part for people, one for machines (RFC 3464, RFC 6533
-//! for UTF-8 addresses), and a few header fields of the original. Anybody can forge a sender, so a notice is small
-//! whatever the original was: no content, few fields, and a bounded list of recipients.
+//! for UTF-8 addresses), and a few header fields of the original. Anybody can forge a sender, so a notice is always
+//! small: no content, few fields, and a bounded list of recipients.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use protocol::smtp::{
 use trace::event::NoticeAction;
 use uuid::Uuid;
 
-/// What a notice tells, and to whom.
+/// The content of a notice, and its receiver.
 #[derive(Clone, Debug)]
 pub struct Notice<'a> {
     pub action: NoticeAction,
@@ -23,10 +23,10 @@ pub struct Notice<'a> {
     pub envid: Option<&'a str>,
     pub received: Timestamp,
     pub now: Timestamp,
-    /// The notice's own network message id; also makes Message-ID and boundary.
+    /// The notice's own network message id. Message-ID and boundary come from it too.
     pub id: Uuid,
     pub recipients: Vec<NoticeRecipient<'a>>,
-    /// CRLF lines, foreign bytes.
+    /// Lines with CRLF. The bytes are foreign.
     pub original_headers: &'a [u8],
 }
 
@@ -36,12 +36,12 @@ pub struct NoticeRecipient<'a> {
     /// `ORCPT=`, `addr-type;xtext`.
     pub orcpt: Option<&'a str>,
     pub failure: Option<&'a Failure>,
-    /// The destination's answer.
+    /// The destination's reply.
     pub reply: Option<&'a Reply>,
     pub destination: Option<&'a Destination>,
-    /// `None` where nothing was attempted.
+    /// `None` if there was no attempt.
     pub last_attempt: Option<Timestamp>,
-    /// Until when it will be tried, for a delay.
+    /// For a delay: until when Gatepost tries again.
     pub retry_until: Option<Timestamp>,
 }
 
@@ -54,19 +54,19 @@ pub struct NoticeMessage {
     pub bytes: Vec<u8>,
 }
 
-/// By these fields a sender recognises the original.
+/// The header fields by which a sender recognises the original.
 const ORIGINAL_FIELDS: [&str; 6] = ["from", "to", "cc", "subject", "date", "message-id"];
-/// Most that is returned of the original's header.
+/// Maximum size of the original's header in a notice.
 const ORIGINAL_BYTES_MAX: usize = 4 * 1024;
-/// Recipients that a notice lists; of more it gives the number.
+/// Maximum number of recipients that a notice lists. Of further ones it gives the number.
 const RECIPIENTS_MAX: usize = 100;
-/// Most characters of a destination's answer for one recipient.
+/// Maximum number of characters of a destination's reply for one recipient.
 const DIAGNOSTIC_CHARACTERS_MAX: usize = 400;
 
-/// Which characters the parts may hold.
+/// The characters that the parts may contain.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// RFC 3464: all is ASCII, so that no server on the way back can fail to take it.
+    /// RFC 3464: everything is ASCII, so that every server on the way back accepts it.
     Ascii,
     /// RFC 6533: an address needs UTF-8.
     Global,
@@ -80,7 +80,7 @@ impl Form {
         }
     }
 
-    /// Status and header part.
+    /// Content types of the status part and the header part.
     fn types(self) -> (&'static str, &'static str) {
         match self {
             Self::Ascii => ("message/delivery-status", "text/rfc822-headers"),
@@ -153,9 +153,7 @@ impl Notice<'_> {
         text.push_str(match self.action {
             NoticeAction::Failed => "Your message could not be delivered to:\r\n",
             NoticeAction::Delayed => "Your message has not been delivered yet to:\r\n",
-            NoticeAction::Relayed => {
-                "Your message was passed on to a server that sends no reports of its own, for:\r\n"
-            }
+            NoticeAction::Relayed => "Your message was passed on to a server that sends no delivery reports, for:\r\n",
         });
         for alike in self.listed().chunk_by(|one, next| one.details() == next.details()) {
             text.push_str("\r\n");
@@ -173,11 +171,11 @@ impl Notice<'_> {
         }
         text.push_str(match self.action {
             NoticeAction::Failed => {
-                "\r\nIt will not be tried again. Check the address; if it is right, show this\r\n\
+                "\r\nThe gateway will not try again. Check the address. If it is correct, send this\r\n\
                  report to the administrator of the recipient's mail system.\r\n"
             }
-            NoticeAction::Delayed => "\r\nYou need not do anything: do not send it again.\r\n",
-            NoticeAction::Relayed => "\r\nYou will hear no more about it unless it fails.\r\n",
+            NoticeAction::Delayed => "\r\nYou do not need to do anything. Please do not send the message again.\r\n",
+            NoticeAction::Relayed => "\r\nYou will get another report only if the delivery fails.\r\n",
         });
         text
     }
@@ -228,7 +226,7 @@ impl Notice<'_> {
         }
     }
 
-    /// The destination's own code where it gave one that fits the action, else one for what happened (RFC 3463).
+    /// The destination's own code if it fits the action, otherwise the code for the kind of failure (RFC 3463).
     fn status(&self, recipient: &NoticeRecipient) -> EnhancedCode {
         let class = match self.action {
             NoticeAction::Failed => 5,
@@ -276,18 +274,18 @@ impl Notice<'_> {
 }
 
 impl NoticeRecipient<'_> {
-    /// The destination's answer, wherever it stands.
+    /// The destination's reply, from the result or from the failure.
     fn said(&self) -> Option<&Reply> {
         self.reply.or(self.failure.and_then(|failure| failure.reply.as_ref()))
     }
 
-    /// The text for people, apart from the address.
+    /// The text for people, without the address.
     fn details(&self) -> Vec<String> {
         [
             self.destination.map(|destination| format!("Server: {destination}")),
             self.failure.map(|failure| format!("Reason: {}", reason(failure))),
-            self.said().map(|reply| format!("The server said: {}", shortened(&reply.to_string()))),
-            self.retry_until.map(|until| format!("It will be tried until {}.", date(until))),
+            self.said().map(|reply| format!("The server replied: {}", shortened(&reply.to_string()))),
+            self.retry_until.map(|until| format!("The gateway will try again until {}.", date(until))),
         ]
         .into_iter()
         .flatten()
@@ -295,7 +293,7 @@ impl NoticeRecipient<'_> {
     }
 }
 
-/// One recipient's part of a notice is small, whatever the destination says.
+/// Shortens a text, so that one recipient's part of a notice is always small.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(DIAGNOSTIC_CHARACTERS_MAX) {
         Some((end, _)) => format!("{}...", &text[..end]),
@@ -303,12 +301,12 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// What failed, without destination and reply: these stand on lines of their own.
+/// The reason of a failure, without destination and reply, which have their own lines.
 fn reason(failure: &Failure) -> String {
     Failure { destination: None, reply: None, ..failure.clone() }.to_string()
 }
 
-/// An address goes out to the letter: in a quoted local part, each space counts.
+/// Writes an address unchanged: in a quoted local part, each space matters.
 fn address_field(text: &mut String, name: &str, value: &str) {
     if value.len() > 900 || value.contains(char::is_control) {
         return field(text, name, value);
@@ -363,7 +361,7 @@ fn paragraph(text: &mut String, content: &str) {
     text.push_str("\r\n");
 }
 
-/// Without control characters: foreign text must not begin a line of its own.
+/// Replaces control characters, so that foreign text cannot start a new line.
 fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -376,7 +374,8 @@ fn date(at: Timestamp) -> String {
     jiff::fmt::rfc2822::to_string(&at.to_zoned_datetime(TimeZone::UTC)).unwrap_or_else(|_| at.to_string())
 }
 
-/// xtext decoded where that gives printable ASCII, else as it is: `+3D` stands for `=` (RFC 3461 section 4).
+/// Decodes xtext if the result is printable ASCII, otherwise returns it unchanged. `+3D` means `=` (RFC 3461 section
+/// 4).
 fn readable_xtext(text: &str) -> String {
     let decoded = decode_xtext(text).filter(|decoded| decoded.bytes().all(|byte| (32..127).contains(&byte)));
     decoded.unwrap_or_else(|| text.to_owned())
@@ -398,8 +397,8 @@ fn decode_xtext(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// The first of each of the [`ORIGINAL_FIELDS`] as far as there is room, with nothing in them but text, tabs and CRLF.
-/// What follows the first empty line is content.
+/// The first of each of the [`ORIGINAL_FIELDS`], as far as there is room, with text, tabs and CRLF only. The lines
+/// after the first empty line are content.
 fn clean_header(header: &[u8]) -> Vec<u8> {
     let lines = header.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let lines: Vec<&[u8]> = lines.take_while(|line| !line.is_empty()).collect();
@@ -421,7 +420,7 @@ fn clean_header(header: &[u8]) -> Vec<u8> {
     cleaned
 }
 
-/// White space before the colon is an old form (RFC 5322 section 4.5).
+/// White space before the colon is obsolete syntax (RFC 5322 section 4.5).
 fn has_name(line: &[u8], name: &str) -> bool {
     let colon = line.iter().position(|byte| *byte == b':');
     colon.is_some_and(|colon| line[..colon].trim_ascii_end().eq_ignore_ascii_case(name.as_bytes()))
@@ -517,7 +516,8 @@ mod tests {
         }
     }
 
-    /// What a forged sender gets for one message to very many recipients that an unhelpful destination refuses.
+    /// The worst case for a forged sender: one message to very many recipients, which the destination refuses with long
+    /// replies.
     #[test]
     fn a_notice_is_small_whatever_it_is_about() {
         let failure = rejected(&"nobody here, ".repeat(1000));

@@ -1,4 +1,4 @@
-//! Which way mail goes: accepted domain to connector, MX records to hosts (RFC 5321 section 5.1).
+//! Routes mail: from an accepted domain to its connector, and from MX records to hosts (RFC 5321 section 5.1).
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use protocol::smtp::FailureKind;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Routes {
     exact: HashMap<String, String>,
-    /// Keyed by what follows `*.`.
+    /// Keyed by the part after `*.`.
     subdomains: HashMap<String, String>,
 }
 
@@ -52,8 +52,8 @@ pub struct Mx {
     pub host: String,
 }
 
-/// The hosts to try, in order: by preference, at random among equals. Hosts no better than this one are left out, lest
-/// mail run in circles. Without records the domain itself is its host.
+/// The hosts to try, in order of preference, and at random for equal preference. Hosts that are not better than this
+/// one are left out, to prevent mail loops. Without records, the domain itself is the host.
 pub fn order_mx(
     records: Vec<Mx>,
     domain: &str,

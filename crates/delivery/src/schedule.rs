@@ -1,4 +1,4 @@
-//! When a delivery is tried again, when its sender hears of the delay, and when it is given up.
+//! When a delivery is tried again, when its sender gets a delay notice, and when it expires.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use jiff::Timestamp;
 /// The retry schedule of a node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Schedule {
-    /// Waits after the first, second, … attempt; the last repeats. At least one.
+    /// Waits after the first attempt, the second, and so on. The last wait repeats. At least one.
     pub intervals: Vec<Duration>,
-    /// How long the queue keeps a delivery.
+    /// Maximum age of a delivery in the queue.
     pub expire: Duration,
-    /// When the sender is told of a delay; `None`: never.
+    /// When the sender gets a delay notice. `None`: never.
     pub delay_notice: Option<Duration>,
 }
 
-/// Retries spread by this share of their interval to either side, so that a queue does not come due all at once.
+/// A wait varies by up to this share in both directions, so that deferred mail is not all due at once.
 const JITTER: f64 = 0.1;
 
 impl Schedule {
@@ -32,7 +32,8 @@ impl Schedule {
         later(received, self.expire)
     }
 
-    /// When a new delivery must be looked at whether it was tried or not: delay notice or expiry, whichever is first.
+    /// When a new delivery must be reviewed, even without an attempt: at the delay notice or at expiry, whichever is
+    /// first.
     pub fn first_review(&self, received: Timestamp) -> Timestamp {
         self.next_review(received, false)
     }

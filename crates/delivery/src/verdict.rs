@@ -1,4 +1,4 @@
-//! What becomes of a delivery: again, given up, and what its sender is told.
+//! Decides what happens to a delivery: another attempt or failure, and which notice its sender gets.
 
 use jiff::Timestamp;
 use protocol::smtp::{Failure, FailureKind, Notify, Phase, ReversePath};
@@ -30,14 +30,14 @@ pub enum Decision {
         delay_notice: bool,
         delay_notified: bool,
     },
-    /// `notice`: the sender is to be told.
+    /// `notice`: the sender gets a notice.
     Fail {
         failure: Failure,
         notice: bool,
     },
 }
 
-/// After the review of a delivery that was not tried.
+/// After the review of a delivery without an attempt.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Review {
     Keep { review: Timestamp, delay_notice: bool, delay_notified: bool },
@@ -54,7 +54,7 @@ impl Situation<'_> {
         *self.sender != ReversePath::Null && wants(self.notify.unwrap_or_default())
     }
 
-    /// Whether a delay notice goes out now, and whether its time has passed in any case.
+    /// Whether a delay notice is due now, and whether its time has passed.
     fn delay(&self) -> (bool, bool) {
         let time_has_come = self.schedule.delay_notice_at(self.received).is_some_and(|at| self.now >= at);
         let notice = time_has_come && !self.delay_notified && self.may_notify(Notify::on_delay);
@@ -87,7 +87,7 @@ pub fn after_failure(situation: &Situation, failure: Failure) -> Decision {
     }
 }
 
-/// Decides about a delivery whose review time has come, though it was not tried.
+/// Decides about a delivery that is due for review without an attempt.
 pub fn review(situation: &Situation, last_failure: Option<&Failure>) -> Review {
     if situation.has_expired() {
         let (failure, notice) = situation.fail(expired(last_failure));
@@ -101,20 +101,20 @@ pub fn review(situation: &Situation, last_failure: Option<&Failure>) -> Review {
     }
 }
 
-/// What the sender is told of a success: "relayed" where the destination makes no notices (RFC 3461 section 5.2.2).
+/// The notice of success for the sender: "relayed" if the destination sends no notices (RFC 3461 section 5.2.2).
 pub fn success_notice(notify: Option<Notify>, sender: &ReversePath, offers_dsn: bool) -> Option<NoticeAction> {
     let wanted = notify.is_some_and(Notify::on_success) && *sender != ReversePath::Null;
     (wanted && !offers_dsn).then_some(NoticeAction::Relayed)
 }
 
-/// Expiry keeps what the last attempt met: the original cause.
+/// Expiry keeps the failure of the last attempt, which is the cause.
 fn expired(last: Option<&Failure>) -> Failure {
     match last {
         Some(last) => {
             let cause = Some(Box::new(last.kind.clone()));
             Failure { kind: FailureKind::Expired { cause }, ..last.clone() }
         }
-        // Nothing was tried: it waited for its first look-up.
+        // There was no attempt: the delivery waited for its first lookup.
         None => Failure::new(Phase::Resolve, FailureKind::Expired { cause: None }),
     }
 }
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(due(86_000), Some(86_400), "the last attempt is at the end");
         assert_eq!(due(86_400), None);
         let Decision::Fail { failure, notice: true } = after_failure(&at(&schedule, &sender, 86_400), refused()) else {
-            panic!("an expired delivery was kept");
+            panic!("an expired delivery was not bounced");
         };
         let cause = Some(Box::new(FailureKind::ConnectionRefused));
         assert_eq!((failure.phase, failure.kind), (Phase::Connect, FailureKind::Expired { cause }));

@@ -1,11 +1,11 @@
-//! Why a delivery is still in the queue: one reason of a closed set, derived from what the store holds.
+//! Why a delivery is still in the queue: one reason of a closed set, derived from the facts in the store.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use trace::{Doing, Limit, Waiting};
 
-/// How a waiting delivery stands.
+/// The state of a waiting delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum QueueState {
     Queued,
@@ -13,14 +13,14 @@ pub enum QueueState {
     Suspended,
 }
 
-/// All that decides why a delivery waits.
+/// The facts that decide why a delivery waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     pub state: QueueState,
     pub due: Timestamp,
     /// Node and end of the lease.
     pub lease: Option<(&'a str, Timestamp)>,
-    /// What its attempt is doing, as the node reports it.
+    /// The current phase of its attempt, as the node reports it.
     pub doing: Option<&'a Doing>,
     pub suspended_by: Option<&'a str>,
     pub connector: &'a str,
@@ -32,11 +32,11 @@ pub struct Facts<'a> {
     pub node_last_seen: Option<Timestamp>,
 }
 
-/// A node that has not reported for so long is taken for dead.
+/// A node that has not reported for this long counts as stopped.
 const NODE_SILENT: Duration = Duration::from_secs(30);
 
-/// The first of these that holds: suspended; leased; no route; before its time; no node; connector backed off;
-/// connector at a limit; about to be taken.
+/// The first of these that applies: suspended, leased, no route, not due yet, no node, connector paused, connector at a
+/// limit, about to start.
 pub fn waiting(facts: &Facts, now: Timestamp) -> Waiting {
     let timer = Waiting::Timer { until: facts.due };
     if facts.state == QueueState::Suspended {
@@ -45,7 +45,7 @@ pub fn waiting(facts: &Facts, now: Timestamp) -> Waiting {
     if let (QueueState::Leased, Some((node, until))) = (facts.state, facts.lease)
         && until > now
     {
-        // A node that holds more than it has connections for is not delivering all of it.
+        // A node at its limit holds more deliveries than it is sending.
         return match (facts.doing, facts.limited) {
             (None, Some(limit)) => Waiting::ConnectorLimit { limit: limit.clone() },
             (doing, _) => Waiting::Leased { node: node.to_owned(), until, doing: doing.cloned() },

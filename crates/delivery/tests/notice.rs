@@ -1,5 +1,5 @@
-//! Notices, read back as a mail system reads them: fields and status codes of RFC 3464, the forms for UTF-8 of RFC 6533,
-//! and foreign text that must never become a field, a line or a part of its own.
+//! Parses notices as a mail system does: fields and status codes of RFC 3464, the UTF-8 formats of RFC 6533, and
+//! foreign text that must never become a separate field, line or part.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
@@ -19,7 +19,7 @@ use uuid::Uuid;
 const ID: Uuid = Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0007);
 const RECEIVED_S: i64 = 1_800_000_000;
 
-/// What a test says of a notice; the rest is the same for all.
+/// The parts of a notice that a test sets. The rest is the same for all.
 #[derive(Clone, Debug)]
 struct Given<'a> {
     action: NoticeAction,
@@ -107,7 +107,7 @@ fn rejected(phase: Phase, code: u16, enhanced: Option<(u8, u16, u16)>, text: &st
     Failure::rejected(phase, Reply::new(code, enhanced, text)).at(&destination())
 }
 
-/// The message header: a notice is known as one, so that nothing answers it.
+/// The message header identifies a notice, so that nothing answers it.
 #[test]
 fn the_header_says_what_it_is() {
     let table = [
@@ -135,7 +135,7 @@ fn the_header_says_what_it_is() {
     }
 }
 
-/// The part for machines in whole, for each action.
+/// The whole machine-readable part, for each action.
 #[test]
 fn the_fields_of_rfc_3464() {
     let (arrived, attempted) = ("Fri, 15 Jan 2027 08:00:00 +0000", "Fri, 15 Jan 2027 08:01:00 +0000");
@@ -190,7 +190,7 @@ fn the_fields_of_rfc_3464() {
         for (name, expected) in expected {
             assert_eq!(value(&status[1], name), *expected, "{name} of {given:?}");
         }
-        // Where the destination said nothing, the gateway's own words stand under a type of their own.
+        // Without a reply of the destination, the gateway's own text has its own type.
         let own = ("Diagnostic-Code".to_owned(), "X-Gatepost;".to_owned());
         let extra = status[1].iter().filter(|(name, _)| !expected.iter().any(|(expected, _)| expected == name));
         for (name, text) in extra {
@@ -199,7 +199,7 @@ fn the_fields_of_rfc_3464() {
     }
 }
 
-/// RFC 3463 for every kind of failure: class by action, subject and detail by what happened.
+/// RFC 3463 for every kind of failure: the class comes from the action, subject and detail from the failure.
 #[test]
 fn the_status_code_of_every_failure() {
     let kind = |phase, kind| Failure::new(phase, kind);
@@ -207,11 +207,11 @@ fn the_status_code_of_every_failure() {
     let extension = |name: &str| FailureKind::ExtensionMissing { extension: name.into() };
     let detail = || "x".to_owned();
     let table = [
-        // The destination's own code, where its class fits the action.
+        // The destination's own code, if its class fits the action.
         (rejected(Phase::Rcpt, 550, Some((5, 7, 1)), "no"), Some("5.7.1"), None),
         (rejected(Phase::Rcpt, 451, Some((4, 7, 500)), "later"), None, Some("4.7.500")),
         (rejected(Phase::EndOfData, 552, Some((5, 2, 2)), "full"), Some("5.2.2"), None),
-        // 554 as a banner condemns the host, not the message: it is delayed, and the class says so.
+        // A greeting of 554 rejects the connection, not the message. The message is delayed, and the class shows this.
         (rejected(Phase::Banner, 554, Some((5, 3, 2)), "go away"), None, Some("4.0.0")),
         (rejected(Phase::EndOfData, 554, None, "no"), Some("5.0.0"), None),
         (kind(Phase::Resolve, FailureKind::HostNotFound), Some("5.1.2"), Some("4.1.2")),
@@ -231,7 +231,7 @@ fn the_status_code_of_every_failure() {
         (kind(Phase::Mail, FailureKind::TooLarge { size_bytes: 2, size_max_bytes: 1 }), Some("5.3.4"), None),
         (kind(Phase::Ehlo, FailureKind::BadReply { detail: detail() }), None, Some("4.5.0")),
         (kind(Phase::Data, FailureKind::Local { detail: detail() }), None, Some("4.3.0")),
-        // Expiry is the last word, whatever the destination said before.
+        // Expiry decides, whatever the destination replied before.
         (expired(kind(Phase::Connect, FailureKind::ConnectionRefused)), Some("5.4.7"), None),
         (expired(rejected(Phase::Rcpt, 451, Some((4, 7, 1)), "later")), Some("5.4.7"), None),
         (expired(rejected(Phase::Banner, 554, Some((5, 3, 2)), "go away")), Some("5.4.7"), None),
@@ -251,7 +251,7 @@ fn unfolded(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The part for people names the recipient, the server, the phase, the server's own words, and what comes next.
+/// The part for people names the recipient, the server, the phase, the server's reply, and the next step.
 #[test]
 fn people_read_what_happened_and_what_comes_next() {
     let failed = Given {
@@ -274,7 +274,7 @@ fn people_read_what_happened_and_what_comes_next() {
                 "mail.onprem.test:25 [192.0.2.7]",
                 "rejected while sending RCPT TO",
                 "550 5.1.1 no such user / ask the postmaster",
-                "will not be tried again",
+                "will not try again",
             ],
         ),
         (
@@ -284,10 +284,10 @@ fn people_read_what_happened_and_what_comes_next() {
                 "<user@onprem.test>",
                 "connection reset while negotiating TLS",
                 "until Sat, 16 Jan 2027 08:00:00 +0000",
-                "do not send it again",
+                "do not send the message again",
             ],
         ),
-        (relayed, &["was passed on", "<user@onprem.test>", "You will hear no more"]),
+        (relayed, &["was passed on", "<user@onprem.test>", "another report only if the delivery fails"]),
     ];
     for (given, phrases) in table {
         let report = given.report();
@@ -328,7 +328,7 @@ fn each_recipient_has_a_group_of_its_own() {
     );
 }
 
-/// RFC 6533: `utf-8` and the global types where an address needs them, and only there.
+/// RFC 6533: `utf-8` and the global types if an address needs them, and only then.
 #[test]
 fn utf8_addresses() {
     let (plain, global) = ("message/delivery-status", "message/global-delivery-status");
@@ -348,7 +348,7 @@ fn utf8_addresses() {
     }
 }
 
-/// Only whole fields by which a sender knows the message, no more than 4 KiB, with no byte that could steer anything.
+/// Only whole fields by which a sender recognises the message, at most 4 KiB, and without control characters.
 #[test]
 fn the_original_header_is_returned_within_bounds() {
     let field = |name: &str, lines: usize| format!("{name}:{}", " y@out.test,\r\n".repeat(lines));
@@ -371,7 +371,8 @@ fn the_original_header_is_returned_within_bounds() {
     }
 }
 
-/// Where no address needs UTF-8, nothing else brings 8-bit in: a server on the way back might not take it.
+/// If no address needs UTF-8, the notice has no 8-bit characters, because a server on the way back might not accept
+/// them.
 #[test]
 fn an_eight_bit_header_is_returned_in_the_form_of_the_notice() {
     for (recipient, header, content_type, encoding, returned) in [
@@ -389,8 +390,8 @@ fn an_eight_bit_header_is_returned_in_the_form_of_the_notice() {
     }
 }
 
-/// Text that a destination or a sender may choose, with all that could break out of its place. The true boundary is
-/// not among it: nobody can know it beforehand, it is made from an id drawn afterwards.
+/// Text that a destination or a sender may choose, with everything that could break out of its field. The real boundary
+/// is not included: nobody can know it, because it comes from an id that is created later.
 fn hostile() -> impl Strategy<Value = String> {
     let boundary = format!("\r\n--=_{}--\r\nContent-Type: text/html\r\n\r\n", Uuid::nil().simple());
     let piece = prop_oneof![
@@ -407,7 +408,7 @@ fn hostile() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
 }
 
-/// As RFC 3461 section 4 encodes it.
+/// Encodes text as in RFC 3461 section 4.
 fn xtext(text: &str) -> String {
     let byte = |byte: u8| match byte {
         b'+' | b'=' | 0..=32 | 127.. => format!("+{byte:02X}"),
@@ -441,7 +442,7 @@ fn failure() -> impl Strategy<Value = Failure> {
         })
 }
 
-/// All fields that a group may have, in the order in which they come.
+/// All fields that a group may have, in order.
 const MESSAGE_FIELDS: [&str; 3] = ["Reporting-MTA", "Original-Envelope-Id", "Arrival-Date"];
 const RECIPIENT_FIELDS: [&str; 8] = [
     "Original-Recipient",
@@ -457,7 +458,7 @@ const RECIPIENT_FIELDS: [&str; 8] = [
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever anyone says, there are three parts, and in them the fields of one recipient, each once.
+    /// For any foreign text, there are three parts, and the fields of one recipient, each once.
     #[test]
     fn foreign_text_never_breaks_out(
         failure in failure(),

@@ -1,4 +1,4 @@
-//! Routes and mail exchangers, against models simple enough to be seen right.
+//! Compares routes and mail exchangers with simple models.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -17,7 +17,7 @@ fn records(table: &[(u16, &str)]) -> Vec<Mx> {
     table.iter().map(|(preference, host)| Mx { preference: *preference, host: (*host).to_owned() }).collect()
 }
 
-/// Only what is listed is accepted: anything else would be an open relay.
+/// Only listed domains are accepted. Anything else would be an open relay.
 #[test]
 fn accepted_domains() {
     let routes = routes(&[("onprem.test", "onprem"), ("*.branch.test", "branch"), ("xn--bcher-kva.test", "books")]);
@@ -27,7 +27,7 @@ fn accepted_domains() {
         ("bücher.test", Some("books")),
         ("a.branch.test", Some("branch")),
         ("b.a.branch.test", Some("branch")),
-        // A wildcard stands for subdomains, not for the domain itself.
+        // A wildcard means the subdomains, not the domain itself.
         ("branch.test", None),
         ("sub.onprem.test", None),
         ("xonprem.test", None),
@@ -46,7 +46,7 @@ fn accepted_domains() {
     assert!(!Routes::default().accepts("onprem.test"));
 }
 
-/// RFC 5321 section 5.1 and RFC 7505, where every random number is the same.
+/// RFC 5321 section 5.1 and RFC 7505, with a constant random number.
 #[test]
 fn mail_exchangers() {
     let table: [(&[(u16, &str)], &str); 10] = [
@@ -55,10 +55,10 @@ fn mail_exchangers() {
         (&[(10, ""), (20, "a.test")], "a.test"),
         (&[(20, "b.test"), (10, "a.test")], "a.test b.test"),
         (&[(65_535, "z.test"), (0, "a.test")], "a.test z.test"),
-        // This host is the second best: only better ones are left, equals are not.
+        // This host is the second best: only better hosts remain, not equal ones.
         (&[(10, "a.test"), (20, "edge.test"), (20, "b.test"), (30, "c.test")], "a.test"),
         (&[(10, "a.test"), (20, "EDGE.Test")], "a.test"),
-        // It is listed under two names, and the better place counts.
+        // This host has two names, and the better preference counts.
         (&[(5, "a.test"), (30, "edge.test"), (10, "other-name.test"), (20, "b.test")], "a.test"),
         (&[(10, "edge.test")], "loop"),
         (&[(10, "edge.test"), (20, "b.test")], "loop"),
@@ -74,7 +74,7 @@ fn mail_exchangers() {
     }
 }
 
-/// Among equals each order comes up, so that load spreads.
+/// Hosts of equal preference come in every order, so that load is spread.
 #[test]
 fn equals_come_in_every_order() {
     let mut seen = BTreeSet::new();
@@ -89,7 +89,7 @@ fn equals_come_in_every_order() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// The hosts better than this one, each once, the better before the worse.
+    /// The hosts that are better than this one, each once, better ones first.
     #[test]
     fn mail_exchangers_stay_in_order(
         given in prop::collection::vec((0u16..6, "[a-e]\\.test"), 1..12),
@@ -105,7 +105,7 @@ proptest! {
             return Ok(());
         };
         prop_assert_eq!(ordered.len(), expected.len());
-        // Walk the order: each host must be among those of the lowest preference that are left.
+        // Each host must be one of the remaining hosts with the lowest preference.
         for host in ordered {
             let best = expected.iter().map(|(preference, _)| *preference).min().unwrap();
             let found = expected.iter().position(|one| *one == (best, host.clone()));

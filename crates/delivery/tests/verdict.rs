@@ -1,5 +1,5 @@
-//! Whole lives of deliveries in virtual time: whatever the schedule, a delivery is tried to the end of its time and no
-//! longer, and its sender hears of it as often as it asked for, and no more.
+//! Simulates deliveries in virtual time. With any schedule, Gatepost tries a delivery until it expires and no longer,
+//! and its sender gets exactly the notices that were requested.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
@@ -54,7 +54,7 @@ const NOTIFIES: [Option<Notify>; 5] = [
     Some(Notify::On { success: false, failure: false, delay: true }),
 ];
 
-/// Which failures end a delivery at once, and which only its age does.
+/// Failures that end a delivery at once, and failures after which it waits until it expires.
 #[test]
 fn permanent_or_not() {
     let (schedule, sender) = (schedule(&[900], 86_400, None), sender());
@@ -65,7 +65,7 @@ fn permanent_or_not() {
         (rejected(Phase::EndOfData, 554), true),
         (rejected(Phase::Rcpt, 450), false),
         (rejected(Phase::Rcpt, 421), false),
-        // These tell of the host, which may be another one, or repaired, an hour later.
+        // These concern the host. An hour later it may be another host, or fixed.
         (rejected(Phase::Banner, 554), false),
         (rejected(Phase::Ehlo, 502), false),
         (rejected(Phase::StartTls, 501), false),
@@ -87,7 +87,7 @@ fn permanent_or_not() {
     }
 }
 
-/// NOTIFY and the null sender decide who hears of a failure; they never decide whether it is one.
+/// NOTIFY and the null sender decide who gets a notice of a failure. They never decide whether it is a failure.
 #[test]
 fn who_hears_of_a_failure() {
     let (schedule, sender) = (schedule(&[900], 86_400, Some(14_400)), sender());
@@ -106,7 +106,8 @@ fn who_hears_of_a_failure() {
     }
 }
 
-/// RFC 3461 section 5.2.2: "relayed" only where success was asked for, someone can be told, and no one else will.
+/// RFC 3461 section 5.2.2: "relayed" only if a notice of success was requested, there is a sender, and the destination
+/// sends no notice.
 #[test]
 fn who_hears_of_a_success() {
     let sender = sender();
@@ -125,7 +126,7 @@ fn expired() -> FailureKind {
     FailureKind::Expired { cause: Some(Box::new(FailureKind::Rejected)) }
 }
 
-/// The last attempt's phase, words and destination outlive the wait, whether the end came by attempt or by review.
+/// Expiry keeps the last attempt's phase, text and destination, whether an attempt or a review ends the delivery.
 #[test]
 fn expiry_keeps_the_last_cause() {
     let (schedule, sender) = (schedule(&[900], 86_400, None), sender());
@@ -135,7 +136,7 @@ fn expiry_keeps_the_last_cause() {
     assert_eq!(review(&late, Some(&greylisted())), Review::Fail { failure: expected, notice: true });
 }
 
-/// How a delivery ended, and what its sender was told when, in seconds of age.
+/// How a delivery ended, and its notices with the age of the message in seconds.
 #[derive(Debug, Default)]
 struct Life {
     attempts: u32,
@@ -144,8 +145,8 @@ struct Life {
     end: Option<(Timestamp, FailureKind)>,
 }
 
-/// Lives a delivery whose every attempt fails. `reachable` says at each wake whether it may be tried, or is only
-/// reviewed because its connector rests.
+/// Simulates a delivery whose attempts all fail. `reachable` decides each time whether there is an attempt, or only a
+/// review because its connector is paused.
 fn live(schedule: &Schedule, sender: &ReversePath, notify: Option<Notify>, jitter: f64, reachable: &[bool]) -> Life {
     let mut life = Life::default();
     let (mut due, mut next_review, mut delay_notified) = (at(0), schedule.first_review(at(0)), false);
@@ -192,11 +193,11 @@ fn a_day_behind_a_dead_destination() {
     assert_eq!(life.delay_notices, [at(14_400)]);
     assert_eq!(life.end, Some((at(86_400), expired())));
     assert!(life.failure_notice);
-    // At 0 and 300 s, then every 900 s until the end, and once more at the very end.
+    // At 0 and 300 s, then every 900 s, and a last time at expiry.
     assert_eq!(life.attempts, 2 + (86_400 - 300) / 900 + 1);
 }
 
-/// Mail behind a connector that rests all the time is told of and given up on the same dates.
+/// Mail for a connector that is always paused gets its notices and expires at the same times.
 #[test]
 fn a_day_behind_a_resting_connector() {
     let (schedule, sender) = (schedule(&[900], 86_400, Some(14_400)), sender());
@@ -228,7 +229,7 @@ proptest! {
         prop_assert_eq!(life.failure_notice, !null && wants.on_failure());
     }
 
-    /// Retries keep within a tenth of their interval, of which the last repeats.
+    /// Waits differ from their interval by at most a tenth, and the last interval repeats.
     #[test]
     fn retries_spread_by_a_tenth(
         intervals in prop::collection::vec(1u64..100_000, 1..6),
@@ -245,7 +246,7 @@ proptest! {
     }
 }
 
-/// Far beyond the calendar's end, times stop there.
+/// Times beyond the end of the calendar become the end of the calendar.
 #[test]
 fn times_saturate() {
     let schedule = schedule(&[u64::MAX / 2], u64::MAX / 2, Some(u64::MAX / 2));

@@ -1,4 +1,4 @@
-//! Why a delivery waits: the order of precedence over all combinations of reasons, and where each begins and ends.
+//! Why a delivery waits: the precedence of all combinations of reasons, and when each begins and ends.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
@@ -22,7 +22,7 @@ fn ago(duration: Duration) -> Timestamp {
     now() - duration
 }
 
-/// About to be taken.
+/// A delivery that is about to start.
 fn due() -> Facts<'static> {
     Facts {
         state: QueueState::Queued,
@@ -38,7 +38,7 @@ fn due() -> Facts<'static> {
     }
 }
 
-/// An attempt that has lasted for a while: without one, a node at its limit is not delivering all that it holds.
+/// An attempt that has run for a while. Without one, a node at its limit is not sending everything that it holds.
 static DOING: LazyLock<Doing> =
     LazyLock::new(|| Doing { phase: Phase::EndOfData, since: ago(Duration::from_secs(9)), destination: None });
 
@@ -46,7 +46,7 @@ static LIMIT: Limit = Limit::Concurrency(20);
 
 type Hold = fn(&mut Facts<'static>);
 
-/// Reasons with what makes them hold, the strongest first.
+/// Reasons with the facts that cause them, the strongest first.
 const REASONS: [(&str, Hold); 7] = [
     ("suspended", |facts| {
         facts.state = QueueState::Suspended;
@@ -66,7 +66,7 @@ const REASONS: [(&str, Hold); 7] = [
     ("connector-limit", |facts| facts.limited = Some(&LIMIT)),
 ];
 
-/// Of all that hold the strongest is told; where none holds, a node is about to take it.
+/// The strongest reason is reported. Without a reason, a node is about to start the delivery.
 #[test]
 fn the_strongest_reason_is_told() {
     for held in 0..1 << REASONS.len() {
@@ -86,11 +86,11 @@ fn where_each_reason_begins_and_ends() {
     let backed_off = Facts { backed_off_until: Some(later(30)), ..due() };
     for (facts, expected) in [
         (leased(now() + nanosecond), "leased"),
-        // A lease that has ended is anybody's.
+        // A lease that has ended does not count.
         (leased(now()), "timer"),
         (Facts { backed_off_until: Some(later(30)), ..leased(now()) }, "connector-backed-off"),
         (Facts { state: QueueState::Leased, lease: None, ..due() }, "timer"),
-        // A lease left over from before does not hold a queued delivery.
+        // An old lease does not hold a queued delivery.
         (Facts { state: QueueState::Queued, ..leased(later(60)) }, "timer"),
         (Facts { due: now(), ..backed_off }, "connector-backed-off"),
         (Facts { due: now() + nanosecond, ..backed_off }, "timer"),
@@ -101,7 +101,7 @@ fn where_each_reason_begins_and_ends() {
     }
 }
 
-/// Each reason tells whom or what it waits for, and what ends the wait.
+/// Each reason says what the delivery waits for, and what ends the wait.
 #[test]
 fn each_reason_names_what_ends_it() {
     let told =

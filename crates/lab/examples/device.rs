@@ -1,4 +1,4 @@
-//! Runs one device until it is interrupted, to be met by hand:
+//! Runs one device until it is interrupted, for manual tests:
 //!
 //! ```text
 //! cargo run --package gatepost-lab --example device rc4-only 127.0.0.1:2600
@@ -11,9 +11,9 @@ use gatepost_lab::{Device, Options, Server};
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let names = || Device::ALL.map(Device::name).join(", ");
-    let name =
-        arguments.next().ok_or_else(|| format!("usage: device NAME [ADDRESS:PORT], and names are: {}", names()))?;
-    let device = Device::from_name(&name).ok_or_else(|| format!("unknown device \"{name}\"; they are: {}", names()))?;
+    let name = arguments.next().ok_or_else(|| format!("usage: device NAME [ADDRESS:PORT]; names are: {}", names()))?;
+    let device =
+        Device::from_name(&name).ok_or_else(|| format!("unknown device \"{name}\"; devices are: {}", names()))?;
     let mut options = Options::default();
     if let Some(address) = arguments.next() {
         options.listen = address.parse()?;

@@ -23,12 +23,12 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// RSA with 2048 bits, for a server of that name, from an authority of its own.
+    /// RSA with 2048 bits, for a server of that name, from a new authority.
     pub fn for_host(name: &str) -> std::io::Result<Self> {
         Ok(Authority::new(Random::new(1))?.identity_of(Device::Healthy, name)?)
     }
 
-    /// What `device` shows where it is asked for that name, and the certificate of the authority behind it, in PEM.
+    /// The certificate that `device` shows for that name, and the certificate of its authority, in PEM.
     pub fn shown_by(device: Device, name: &str) -> std::io::Result<(Self, Vec<u8>)> {
         let mut authority = Authority::new(Random::new(1))?;
         Ok((authority.identity_of(device, name)?, authority.certificate().to_pem()?))
@@ -43,10 +43,10 @@ impl Identity {
     }
 }
 
-/// What a certificate says.
+/// The content of a certificate.
 struct Says<'a> {
     name: &'a str,
-    /// From today.
+    /// Days from today.
     valid_days: std::ops::Range<i64>,
     digest: MessageDigest,
     authority: bool,
@@ -63,7 +63,7 @@ const DAY_SECONDS: i64 = 24 * 3600;
 impl Authority {
     pub(crate) fn new(mut random: Random) -> Result<Self, ErrorStack> {
         let key = new_key()?;
-        // Two authorities are two by name as well.
+        // Two authorities must also have different names.
         let name = format!("Gatepost lab authority {}", random.between(1, 1_000_000));
         let says = Says { name: &name, valid_days: -400..3650, digest: MessageDigest::sha256(), authority: true };
         let certificate = sign(&says, &key, None, &mut random)?;
@@ -90,7 +90,7 @@ impl Authority {
     }
 }
 
-/// RSA: where RC4 is agreed on, keys are exchanged by it.
+/// RSA, because cipher suites with RC4 use it for the key exchange.
 fn new_key() -> Result<PKey<Private>, ErrorStack> {
     PKey::from_rsa(Rsa::generate(2048)?)
 }

@@ -1,4 +1,4 @@
-//! The devices: what each is called, what it does, and the cause that an operator should be told.
+//! The devices: their names, what they do, and the cause that Gatepost should report.
 
 /// A kind of mail server, healthy or faulty.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -80,8 +80,8 @@ impl Device {
         self.about().1
     }
 
-    /// Id of the cause that makes mail wait before it, from the cause catalogue; `None` where mail goes through, or
-    /// where nothing but the device itself knows why.
+    /// Id of the cause in the cause catalogue that makes mail wait for it. `None` if mail is delivered, or if only the
+    /// device itself shows the reason.
     pub fn cause(self) -> Option<&'static str> {
         self.about().2
     }
@@ -174,12 +174,12 @@ impl Device {
         }
     }
 
-    /// Mail that it refuses is not tried again.
+    /// True if it refuses mail permanently.
     pub fn refuses_for_good(self) -> bool {
         ["MAIL", "RCPT", "."].iter().any(|verb| self.refusal(verb, false).is_some_and(|reply| reply.starts_with('5')))
     }
 
-    /// How it refuses a command, in its own words.
+    /// The reply with which it refuses a command.
     pub(crate) fn refusal(self, verb: &str, is_encrypted: bool) -> Option<&'static str> {
         match (self, verb) {
             (Self::StartTlsDemanded, "MAIL") if !is_encrypted => Some("530 5.7.0 Must issue a STARTTLS command first"),

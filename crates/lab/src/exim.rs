@@ -1,4 +1,4 @@
-//! Exim, whose TLS library is GnuTLS, as a destination that takes all mail: a foreign mail server for tests, and the
+//! Exim with the TLS library GnuTLS, as a destination that accepts all mail: a foreign mail server for tests, and the
 //! old appliance of the RC4 case.
 
 use std::{
@@ -19,7 +19,7 @@ use crate::{
 
 const PROGRAM: &str = "usr/sbin/exim4";
 const HOST_NAME: &str = "mail.onprem.test";
-/// Of Debian's user Debian-exim, as [`Peers::users`] names it.
+/// Id of Debian's user Debian-exim in [`Peers::users`].
 const USER: u32 = 4203;
 /// GnuTLS priority: TLS 1.0 with RC4 and nothing else, as an old appliance does.
 const RC4_ONLY: &str = "NONE:+VERS-TLS1.0:+ARCFOUR-128:+SHA1:+MD5:+RSA:+COMP-NULL:+SIGN-ALL:+GROUP-ALL";
@@ -33,27 +33,28 @@ pub struct Exim {
 }
 
 impl Exim {
-    /// Where programs are that can be Exim: `unpacked`, or this machine's own.
+    /// The file trees that may contain Exim: `unpacked`, or this machine's own.
     pub fn find(unpacked: &Path) -> Option<Peers> {
         let with_exim = |root: &Path| Peers::at(root).ok().filter(|peers| peers.has(PROGRAM));
-        // It becomes its own user, and reads no configuration that is not root's.
+        // Exim switches to its own user, and reads only a configuration that belongs to root.
         if !crate::peers::is_root_of_all() {
             return None;
         }
         with_exim(unpacked).or_else(|| with_exim(Path::new("/")).filter(has_gnutls))
     }
 
-    /// Speaks TLS 1.0 with RC4 only.
+    /// Supports only TLS 1.0 with RC4.
     pub fn start_with_rc4_only(peers: Peers, folder: &Path) -> io::Result<Self> {
         Self::start(peers, folder, &format!("tls_require_ciphers = {RC4_ONLY}\n"))
     }
 
-    /// `settings` are lines for the main section of its configuration; `folder` is its own, and others may enter it.
+    /// `settings` are lines for the main section of its configuration. `folder` belongs to Exim, and other users may
+    /// enter it.
     pub fn start(peers: Peers, folder: &Path, settings: &str) -> io::Result<Self> {
         Self::start_relaying(peers, folder, settings, &Relay::default())
     }
 
-    /// The same, relaying some domains to other servers.
+    /// The same, but it relays some domains to other servers.
     pub fn start_relaying(peers: Peers, folder: &Path, settings: &str, relay: &Relay) -> io::Result<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let identity = Identity::for_host(HOST_NAME)?;
@@ -69,7 +70,8 @@ impl Exim {
         Ok(Self { peers, folder: folder.to_owned(), port, child })
     }
 
-    /// Starts anew on the same port, without STARTTLS: as one repairs an appliance whose TLS nobody can use.
+    /// Restarts on the same port without STARTTLS, as an administrator might do if no client can use the appliance's
+    /// TLS.
     pub fn restart_without_tls(&mut self) -> io::Result<()> {
         stop(&mut self.child);
         self.child = spawn(&self.peers, &self.folder, self.port, "tls_advertise_hosts =\n", &Relay::default())?;
@@ -84,12 +86,12 @@ impl Exim {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// A Maildir with what it took.
+    /// The Maildir with the mail that it accepted.
     pub fn mail(&self) -> PathBuf {
         self.folder.join("mail")
     }
 
-    /// What it has to say about itself.
+    /// The log of Exim.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log/mainlog")).unwrap_or_default()
     }
@@ -101,19 +103,19 @@ impl Drop for Exim {
     }
 }
 
-/// Elsewhere than on Debian, Exim may be linked with OpenSSL.
+/// On systems other than Debian, Exim may use OpenSSL.
 fn has_gnutls(peers: &Peers) -> bool {
     let output = peers.command(PROGRAM).arg("-bV").output();
     output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("GnuTLS"))
 }
 
-/// With the processes that serve open connections, as when a machine is started anew.
+/// Stops Exim and the processes of its open connections, as in a restart of the machine.
 fn stop(child: &mut Child) {
     let group = format!("-{}", child.id());
     let signal = |name: &str| Command::new("kill").args([name, "--", &group]).stderr(Stdio::null()).status();
     let _ = signal("-TERM");
     let _ = child.wait();
-    // Whoever lives on would keep the port from the next one.
+    // A remaining process would keep the port in use.
     let deadline = Instant::now() + Duration::from_secs(2);
     while signal("-0").is_ok_and(|status| status.success()) && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(10));
@@ -138,13 +140,13 @@ fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &str, relay: &Relay)
         .spawn()?;
     let listening = wait_until_listening(port, &mut child, &stderr);
     if listening.is_err() {
-        // The signal at its parent's death is lost to a process that changes its user.
+        // A process that changes its user does not get the signal at its parent's death.
         stop(&mut child);
     }
     listening.map(|()| child)
 }
 
-/// Mail that goes on to other servers.
+/// Domains that Exim relays to other servers.
 #[derive(Default)]
 pub struct Relay {
     /// Domain and port on this host.
@@ -192,7 +194,7 @@ fn configuration(peers: &Peers, folder: &Path, port: u16, settings: &str, relay:
     )
 }
 
-/// Until a mail server says 220 there, or has ended.
+/// Waits until a mail server answers 220 there, or has ended.
 pub fn wait_until_listening(port: u16, child: &mut Child, log: &Path) -> io::Result<()> {
     let deadline = Instant::now() + Duration::from_secs(30);
     while Instant::now() < deadline {

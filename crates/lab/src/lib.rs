@@ -5,15 +5,15 @@
 //!
 //! let server = Server::start(Device::Rc4Only, Options::default())?;
 //! println!("deliver to 127.0.0.1:{}", server.port());
-//! server.become_device(Device::StartTlsNotOffered)?; // as one repairs an appliance
+//! server.become_device(Device::StartTlsNotOffered)?; // as an administrator would repair an appliance
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Beside the devices it runs foreign mail servers: [`exim::Exim`], and whatever else [`peers::Peers`] holds.
+//! It also runs foreign mail servers: [`exim::Exim`], and the other programs in [`peers::Peers`].
 //!
-//! It shares no code with the product: a fault in common would hide from every test. Each server has a thread for each
-//! connection, and ends with all of them when it is dropped. What varies between two devices of a kind (the words of
-//! the banner, when exactly it gives up) follows from [`Options::seed`].
+//! It shares no code with the product, because no test could find a shared fault. Each server has a thread for each
+//! connection, and stops them all when it is dropped. The differences between two devices of a kind (the words of the
+//! greeting, the exact timeouts) come from [`Options::seed`].
 
 mod certificate;
 mod device;

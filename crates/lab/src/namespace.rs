@@ -1,5 +1,5 @@
-//! Namespaces of a test's own, for networks and file systems that nobody else sees (namespaces(7)). Root enters them as
-//! root; anybody else becomes root of a user namespace first, where the kernel allows it.
+//! Private namespaces for tests, with networks and file systems that no other process sees (namespaces(7)). Root enters
+//! them as root. Any other user first becomes root of a user namespace, if the kernel allows it.
 
 use std::{
     env, io,
@@ -10,8 +10,8 @@ use crate::peers::is_root;
 
 const INSIDE: &str = "GATEPOST_TEST_IN_NAMESPACE";
 
-/// unshare(1) into namespaces of these kinds, such as `--net`; the program is yet to be added. Root makes no user namespace:
-/// in a chroot none can be made.
+/// unshare(1) into namespaces of these kinds, such as `--net`. The caller adds the program. Root creates no user
+/// namespace, because this is not possible in a chroot.
 pub fn unshare(kinds: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     let user: &[&str] = if is_root() { &[] } else { &["--map-root-user"] };
@@ -19,7 +19,7 @@ pub fn unshare(kinds: &[&str]) -> Command {
     command
 }
 
-/// Runs the calling test once more, in a network namespace. `None` there; outside, how it ended.
+/// Runs the calling test again in a network namespace. Returns `None` there, and outside its exit status.
 pub fn run_in_own_network(test: &str) -> io::Result<Option<ExitStatus>> {
     if env::var_os(INSIDE).is_some() {
         return Ok(None);

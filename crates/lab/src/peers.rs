@@ -1,5 +1,5 @@
-//! Foreign programs: as `./test` unpacks them under target/peers, or as they are installed. They run on loopback, in
-//! folders of their own, as nobody's service.
+//! Foreign programs, from target/peers, where `./test` unpacks them, or installed on this machine. They run on
+//! loopback, in their own folders, and not as system services.
 
 use std::{
     fs, io,
@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-/// Users and groups that the programs insist on, and that this machine need not have.
+/// Users and groups that the programs require, even if this machine does not have them.
 const USERS: [(&str, u32); 3] = [("postfix", 4201), ("Debian-exim", 4203), ("nsd", 4204)];
 const GROUPS: [(&str, u32); 4] = [("postfix", 4201), ("postdrop", 4202), ("Debian-exim", 4203), ("nsd", 4204)];
 
@@ -28,7 +28,7 @@ impl Peers {
         &self.root
     }
 
-    /// What is installed on this machine needs no help to find its libraries and users.
+    /// Programs installed on this machine find their libraries and users themselves.
     fn is_installed(&self) -> bool {
         self.root == Path::new("/")
     }
@@ -41,7 +41,7 @@ impl Peers {
         self.root.join(program).exists()
     }
 
-    /// A command that finds its libraries, and dies with this process.
+    /// A command that finds its libraries, and ends with this process.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(self.root.join(program));
@@ -53,7 +53,7 @@ impl Peers {
         command
     }
 
-    /// Variables that let a program see users of its own, and believe that it became them where this process is not
+    /// Environment variables that show a program its own users, and simulate switching to them if this process is not
     /// root. The lists of users are written into `folder`.
     pub fn users(&self, folder: &Path) -> io::Result<Vec<(&'static str, String)>> {
         if self.is_installed() {
@@ -75,19 +75,19 @@ impl Peers {
         Ok(variables)
     }
 
-    /// Hands a file or folder to the user that a program becomes.
+    /// Gives a file or folder to the user that a program switches to.
     pub fn give(&self, path: &Path, user: u32, group: u32) -> io::Result<()> {
         if is_root_of_all() { chown(path, Some(user), Some(group)) } else { Ok(()) }
     }
 }
 
-/// The number by which a program knows one of its users or groups. Who is not root cannot give files away: there all users
-/// are this one, so that the programs find files of their own.
+/// The id of a user or group as the program sees it. Without root, files cannot change their owner. All users then have
+/// the current user's id, so that the programs own their files.
 pub fn number(user: u32) -> u32 {
     if is_root_of_all() { user } else { fs::metadata("/proc/self").map_or(user, |metadata| metadata.uid()) }
 }
 
-/// The same for groups, but for that of Postfix's setgid programs, which must be another.
+/// The same for groups, except the group of Postfix's setgid programs, which must differ.
 pub fn group_number(group: u32) -> u32 {
     const POSTDROP: u32 = 4202;
     if is_root_of_all() || group == POSTDROP {
@@ -103,8 +103,8 @@ fn lists() -> (String, String) {
     (USERS.iter().map(user).collect(), GROUPS.iter().map(group).collect())
 }
 
-/// Lines of passwd(5) or group(5): ours, and those of the system that have neither a name nor a number of ours. Where the
-/// same mail server is installed as well, its user has another number than the files that ours are given.
+/// Lines of passwd(5) or group(5): ours, and the system's lines without our names and ids. If the same mail server is
+/// also installed, its user has a different id from the owner of our files.
 fn instead(ours: &str, system: &str) -> String {
     fn key(line: &str) -> (Option<&str>, Option<&str>) {
         let mut fields = line.split(':');
@@ -118,8 +118,9 @@ fn instead(ours: &str, system: &str) -> String {
     ours.to_owned() + &others.collect::<String>()
 }
 
-/// Lines of a configuration, such as `option = value`, where `settings` stand in the place of what they set too: Exim
-/// refuses to be told twice, and Postfix warns of it so often that its log daemon, which logs to itself, can come to a halt.
+/// Lines of a configuration, such as `option = value`, in which `settings` replace lines for the same option. Exim
+/// refuses an option that is set twice, and Postfix warns of it so often that its log daemon, which logs to itself, can
+/// hang.
 pub fn with_settings(lines: &str, settings: &str) -> String {
     let option = |line: &str| line.split([' ', '=']).next().unwrap_or_default().to_owned();
     let is_set = |line: &&str| settings.lines().any(|setting| option(setting) == option(line));
@@ -127,12 +128,12 @@ pub fn with_settings(lines: &str, settings: &str) -> String {
     kept + settings
 }
 
-/// True if this process is root's. A process owns what it finds of itself there (proc(5)).
+/// True if this process runs as root. A process owns its own files in /proc (proc(5)).
 pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
 
-/// True if this process is root's and there are other users to become: in a user namespace there may be none
+/// True if this process runs as root and can switch to other users. In a user namespace there may be none
 /// (user_namespaces(7)).
 pub(crate) fn is_root_of_all() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A client that hands in one message, as any mail server on the internet does.
+//! A client that sends one message, as any mail server on the internet does.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-/// Gives up when the server says nothing for so long.
+/// Maximum wait for the server.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Hands a message in, in plaintext. `content` has CRLF line ends, and no line of it begins with a dot.
+/// Sends a message in plaintext. `content` has CRLF line ends, and none of its lines begins with a dot.
 ///
 /// # Errors
 ///
-/// Whatever reply is not the one hoped for, word by word.
+/// The text of an unexpected reply.
 pub fn send(server: SocketAddr, sender: &str, recipient: &str, content: &str) -> io::Result<()> {
     let stream = TcpStream::connect_timeout(&server, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;

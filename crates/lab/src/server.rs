@@ -1,4 +1,4 @@
-//! One device: a listening socket, a thread for each connection, and what came of them.
+//! One device: a listening socket, a thread for each connection, and the messages that it accepted.
 
 use std::{
     collections::HashMap,
@@ -65,7 +65,7 @@ impl Server {
         lock(&self.shared.role).device
     }
 
-    /// From now on, new connections meet another device.
+    /// Makes the server another device for new connections.
     pub fn become_device(&self, device: Device) -> io::Result<()> {
         let tls = tls::context(device, &self.shared.options.host_name, &mut lock(&self.shared.authority))?;
         let mut role = lock(&self.shared.role);
@@ -74,12 +74,12 @@ impl Server {
         Ok(())
     }
 
-    /// How many connections were accepted so far.
+    /// Number of connections accepted so far.
     pub fn connections(&self) -> u64 {
         self.shared.accepted.load(Ordering::Relaxed)
     }
 
-    /// What was taken so far, in the order in which it came.
+    /// Messages accepted so far, in order.
     pub fn messages(&self) -> Vec<Message> {
         lock(&self.shared.messages).clone()
     }
@@ -88,7 +88,7 @@ impl Server {
         lock(&self.shared.messages).len()
     }
 
-    /// What the device has to say about itself, a line for each event.
+    /// The device's log, with a line for each event.
     pub fn log(&self) -> Vec<String> {
         lock(&self.shared.log).clone()
     }

@@ -18,7 +18,7 @@ use crate::{
 
 /// A client that says nothing for so long is gone.
 const IDLE_MAX: Duration = Duration::from_secs(300);
-/// No command is longer, and nobody's memory is at risk.
+/// Maximum length of a command, which limits memory.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -62,20 +62,20 @@ struct Session<'a> {
     number: u64,
     role: Role,
     client: IpAddr,
-    /// `None` only while TLS is negotiated.
+    /// `None` only during the TLS handshake.
     channel: Option<BufReader<Channel>>,
     tls: Option<(String, String)>,
     sender: Option<String>,
     recipients: Vec<String>,
 }
 
-/// What comes after a command.
+/// What to do after a command.
 enum Next {
     Command,
     Close,
 }
 
-/// `number` is that of the connection.
+/// `number` is the number of the connection.
 pub(crate) fn run(stream: TcpStream, number: u64, shared: &Shared) -> io::Result<()> {
     stream.set_read_timeout(Some(IDLE_MAX))?;
     stream.set_write_timeout(Some(IDLE_MAX))?;
@@ -97,7 +97,7 @@ pub(crate) fn run(stream: TcpStream, number: u64, shared: &Shared) -> io::Result
 }
 
 impl Session<'_> {
-    /// False where the client is sent away.
+    /// False if the client is refused.
     fn greet(&mut self) -> io::Result<bool> {
         let host = self.shared.options.host_name.clone();
         match self.role.device {
@@ -158,7 +158,7 @@ impl Session<'_> {
         match self.role.device {
             _ if self.tls.is_some() => {}
             Device::StartTlsNotOffered => {}
-            // As long as the word that it hides.
+            // As long as the keyword that it replaces.
             Device::StartTlsMasked => lines.push("XXXXXXXA".to_owned()),
             _ => lines.push("STARTTLS".to_owned()),
         }
@@ -203,7 +203,7 @@ impl Session<'_> {
     }
 
     fn negotiate(&mut self) -> io::Result<Next> {
-        // What was pipelined behind STARTTLS goes with the reader.
+        // Commands pipelined after STARTTLS are dropped with the reader.
         let plain = match self.channel.take().map(BufReader::into_inner) {
             Some(Channel::Plain(stream)) => stream,
             _ => return Ok(Next::Close),
@@ -267,7 +267,7 @@ impl Session<'_> {
         Ok(Next::Command)
     }
 
-    /// `None` where it ended within.
+    /// `None` if the connection ended before the end of the content.
     fn content(&mut self) -> io::Result<Option<Vec<u8>>> {
         let stall_at = match self.role.device {
             Device::LargeMessagesStall => self.role.random.between(32, 96) as usize * 1024,
@@ -304,7 +304,7 @@ impl Session<'_> {
         channel.get_mut().write_all(format!("{text}\r\n").as_bytes())
     }
 
-    /// `None` where the client has gone.
+    /// `None` if the client has closed the connection.
     fn read_line(&mut self) -> io::Result<Option<String>> {
         let Some(channel) = &mut self.channel else { return Ok(None) };
         let mut line = Vec::new();
@@ -314,7 +314,7 @@ impl Session<'_> {
         Ok(Some(String::from_utf8_lossy(&line).trim_end().to_owned()))
     }
 
-    /// Some devices look at a part of the hello before they reset, some at all of it.
+    /// Some devices read a part of the ClientHello before they reset the connection, others all of it.
     fn wait_for_hello(&mut self) -> io::Result<()> {
         let Some(channel) = &mut self.channel else { return Ok(()) };
         let count = self.role.random.between(1, 64) as usize;
@@ -325,13 +325,13 @@ impl Session<'_> {
     fn reset(&mut self) -> io::Result<()> {
         if let Some(channel) = self.channel.take().map(BufReader::into_inner) {
             SockRef::from(channel.socket()).set_linger(Some(Duration::ZERO))?;
-            // The server keeps another descriptor of it, so that closing this one would send nothing.
+            // The server keeps another descriptor of the socket, so closing this one would send nothing.
             self.shared.forget(self.number);
         }
         Ok(())
     }
 
-    /// Reads whatever comes, and never answers.
+    /// Reads all input, and never answers.
     fn swallow(&mut self) {
         if let Some(channel) = &mut self.channel {
             let _ = io::copy(channel, &mut io::sink());
@@ -347,7 +347,7 @@ impl Session<'_> {
     }
 }
 
-/// What stands between angle brackets.
+/// The text between angle brackets.
 fn path(line: &str) -> String {
     let inner = line.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
     inner.map_or_else(String::new, |(address, _)| address.to_owned())

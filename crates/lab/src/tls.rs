@@ -1,4 +1,4 @@
-//! What each device answers to a ClientHello.
+//! The answer of each device to a ClientHello.
 
 use std::{
     ffi::{c_int, c_void},
@@ -22,7 +22,7 @@ f7bmt6rdj6W8ZZ1WK37OUjcsKrh/AgEC
 -----END DH PARAMETERS-----
 ";
 
-/// RC4 is in the provider for old algorithms.
+/// RC4 is in OpenSSL's provider of old algorithms.
 fn load_providers() -> Result<(), ErrorStack> {
     static LOADED: OnceLock<Result<(Provider, Provider), ErrorStack>> = OnceLock::new();
     let load = || Ok((Provider::load(None, "default")?, Provider::load(None, "legacy")?));
@@ -31,7 +31,7 @@ fn load_providers() -> Result<(), ErrorStack> {
 
 #[expect(unsafe_code, reason = "the crate does not bind the callback")]
 unsafe extern "C" {
-    /// SSL_CTX_set_security_callback(3); the crate does not bind it.
+    /// SSL_CTX_set_security_callback(3), which the crate does not bind.
     fn SSL_CTX_set_security_callback(context: *mut c_void, callback: Option<SecurityCallback>);
 }
 
@@ -50,7 +50,7 @@ extern "C" fn allow(
     1
 }
 
-/// Even at security level 0, OpenSSL refuses Diffie-Hellman with less than 1024 bits, unless it is told otherwise.
+/// Even at security level 0, OpenSSL refuses Diffie-Hellman with less than 1024 bits, unless this callback allows it.
 #[expect(unsafe_code, reason = "the crate does not bind the callback")]
 fn allow_anything(builder: &mut SslContextBuilder) {
     // SAFETY: the context lives as long as the borrow; the callback is a plain function that touches none of its
@@ -69,7 +69,7 @@ pub(crate) fn context(device: Device, host_name: &str, authority: &mut Authority
     let (lowest, highest, ciphers) = match device {
         Device::Rc4Only => (SslVersion::TLS1, SslVersion::TLS1, "RC4-SHA:RC4-MD5:@SECLEVEL=0"),
         Device::Tls10Only => (SslVersion::TLS1, SslVersion::TLS1, "AES128-SHA:AES256-SHA:@SECLEVEL=0"),
-        // As Windows 2003: what it prefers is what it cannot do.
+        // As Windows 2003: it prefers the cipher suites that do not work.
         Device::AesThenSilence => {
             (SslVersion::TLS1, SslVersion::TLS1, "AES128-SHA:AES256-SHA:DES-CBC3-SHA:RC4-SHA:@SECLEVEL=0")
         }

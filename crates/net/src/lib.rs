@@ -1,8 +1,8 @@
 //! Drives the protocol's state machines over sockets. OpenSSL and the name resolver live here.
 //!
-//! [`serve`] takes mail in and hands it to a [`serve::Reception`]; [`send`] takes one connection to a destination and
-//! passes transactions over it; [`resolve`] finds addresses, [`public`] tells which of them are strangers' own; [`probe`] finds out what a destination supports;
-//! [`webhook`] tells other systems of events over HTTPS.
+//! [`serve`] accepts mail and gives it to a [`serve::Reception`]. [`send`] opens one connection to a destination and
+//! sends transactions over it. [`resolve`] finds addresses, and [`public`] decides which of them belong to the public
+//! internet. [`probe`] finds out what a destination supports. [`webhook`] reports events to other systems over HTTPS.
 
 pub mod probe;
 pub mod public;

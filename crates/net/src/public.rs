@@ -1,9 +1,9 @@
-//! Tells addresses of the public internet from all others: what a stranger names as a destination must not lead into
+//! Separates addresses of the public internet from all others: a destination that a stranger names must not be inside
 //! somebody's own network (IANA's registries of special-purpose addresses, RFC 6890).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// True if packets to the address leave for the public internet.
+/// True if the address belongs to the public internet.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -15,7 +15,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     let special = match address.octets() {
         // This network, private, loopback, multicast and reserved.
         [0 | 10 | 127 | 224.., ..] => true,
-        // Shared by customers of one provider (RFC 6598).
+        // Shared by the customers of one provider (RFC 6598).
         [100, 64..=127, ..] => true,
         [169, 254, ..] | [172, 16..=31, ..] | [192, 168, ..] => true,
         // Protocol assignments, documentation, the former 6to4 relays.
@@ -29,12 +29,12 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
-        // Translated to IPv4 (RFC 6052, RFC 3056): what it leads to counts.
+        // Translated to IPv4 (RFC 6052, RFC 3056): the IPv4 address decides.
         [0x0064, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => is_public_v4(v4(high, low)),
         // Protocol assignments with Teredo, and documentation.
         [0x2001, 0x0000..=0x01ff | 0x0db8, ..] | [0x3fff, 0x0000..=0x0fff, ..] => false,
-        // Of the whole space, only this is given out to networks (RFC 4291 section 2.4). IPv4-mapped addresses, loopback,
-        // unique local, link-local and multicast ones are outside.
+        // Only this part of the IPv6 space is assigned to networks (RFC 4291 section 2.4). IPv4-mapped, loopback,
+        // unique local, link-local and multicast addresses are outside it.
         [0x2000..=0x3fff, ..] => true,
         _ => false,
     }

@@ -1,4 +1,4 @@
-//! Names to addresses and mail exchangers, with failures that tell "does not exist" from "nobody answered".
+//! Resolves names to addresses and mail exchangers. Failures distinguish "does not exist" from "nobody answered".
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -19,9 +19,9 @@ use protocol::{
     smtp::{FailureKind, address::address_literal},
 };
 
-/// The longest host name (RFC 1035 section 2.3.4). A label's strange octets are written with four characters each.
+/// The longest host name (RFC 1035 section 2.3.4). Unusual octets of a label are written with four characters each.
 const HOST_BYTES_MAX: usize = 255;
-/// More than this is not kept of what name servers are blamed for.
+/// Maximum length of the detail of a DNS failure.
 const DETAIL_BYTES_MAX: usize = 200;
 
 /// One MX record.
@@ -37,7 +37,7 @@ pub struct MailExchanger {
 pub struct Resolver(TokioResolver);
 
 impl Resolver {
-    /// Asks `servers`, or those that the system's resolv.conf names where there are none.
+    /// Asks `servers`, or if there are none, the servers in the system's resolv.conf.
     pub fn new(servers: &[SocketAddr], timeout: Duration) -> Result<Self, String> {
         let mut builder = if servers.is_empty() {
             TokioResolver::builder_tokio()
@@ -65,12 +65,12 @@ impl Resolver {
         }
     }
 
-    /// The MX records of a domain; empty where it has none but exists (or has an address).
+    /// The MX records of a domain. Empty if it has none but exists (or has an address).
     pub async fn mail_exchangers(&self, domain: &str) -> Result<Vec<MailExchanger>, FailureKind> {
         let found = match self.0.lookup(absolute(domain), RecordType::MX).await {
             Ok(found) => found,
             Err(error) => match failure(&error) {
-                // The look-up of its address tells whether the domain exists at all.
+                // The lookup of its address shows whether the domain exists.
                 FailureKind::HostNotFound => return Ok(vec![]),
                 failure => return Err(failure),
             },

@@ -17,7 +17,7 @@ use crate::tls::Tap;
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<SslStream<Tap>>),
-    /// Held only while a handshake owns the connection.
+    /// Only while a handshake owns the connection.
     Taken,
 }
 
@@ -30,15 +30,16 @@ impl Stream {
         }
     }
 
-    /// What is written from now on goes out together, at the latest with [`shutdown`](tokio::io::AsyncWriteExt::shutdown):
-    /// the last reply, the end of TLS and that of the connection in one packet instead of three.
+    /// Sends everything that is written from now on together, at the latest with
+    /// [`shutdown`](tokio::io::AsyncWriteExt::shutdown): the last reply, the end of TLS and the end of the connection
+    /// in one packet instead of three.
     pub(crate) fn cork(&self) {
         let socket = match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().socket(),
             Self::Taken => return,
         };
-        // On a broken connection it does not matter.
+        // An error does not matter on a broken connection.
         let _ = rustix::net::sockopt::set_tcp_cork(socket, true);
     }
 }

@@ -1,30 +1,30 @@
-//! What is said on a connection, line by line, for whoever writes it down: the protocol log.
+//! The commands, replies and events of a connection, line by line, for the protocol log.
 
 use std::net::SocketAddr;
 
 use protocol::tls::{Ending, HandshakeFacts, Side};
 
-/// One thing that happened on a connection. Content of messages is never among them.
+/// One event on a connection. It never contains message content.
 #[derive(Clone, Copy, Debug)]
 pub enum Line<'a> {
-    /// The sending side tries to connect; there is no socket yet.
+    /// The sending side tries to connect. There is no socket yet.
     Connecting,
     Connected {
         local: SocketAddr,
     },
-    /// Why no connection came about, for people.
+    /// Why the connection failed, for people.
     ConnectFailed(&'a str),
-    /// Why this side says no more of it, though the other side answers, for people.
+    /// Why this side stops although the other side still answers, for people.
     GivenUp(&'a str),
     /// One line that this side sent, without CRLF.
     Sent(&'a [u8]),
     /// One line from the other side, without its line end.
     Received(&'a [u8]),
-    /// So many lines of the other side's reply, which said too much.
+    /// Number of lines that were left out of a long reply.
     Omitted {
         lines: u32,
     },
-    /// Encrypted from here on.
+    /// The connection is encrypted from here on.
     TlsStarted(&'a HandshakeFacts),
     /// The handshake failed; the text is the TLS library's reason.
     TlsFailed {
@@ -37,16 +37,16 @@ pub enum Line<'a> {
 /// How a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Disconnected {
-    /// By this side.
+    /// Closed by this side.
     Local,
-    /// By the other side, in an orderly way.
+    /// Closed by the other side in an orderly way.
     Remote,
-    /// By the other side, with a reset.
+    /// Closed by the other side with a reset.
     RemoteReset,
 }
 
 impl Disconnected {
-    /// How the other side ended a handshake; `None` if it did not.
+    /// How the other side ended a handshake. `None` if it did not.
     pub(crate) fn within(facts: &HandshakeFacts, other: Side) -> Option<Self> {
         match facts.ended.filter(|ended| ended.by == other)?.how {
             Ending::Reset => Some(Self::RemoteReset),
@@ -56,7 +56,7 @@ impl Disconnected {
     }
 }
 
-/// Writes one connection down. Called in the order of what happened; must not block.
+/// Records one connection. Called in the order of events. Must not block.
 pub trait Transcript: Send + 'static {
     fn write(&mut self, line: Line<'_>);
 }

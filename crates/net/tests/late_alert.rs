@@ -1,5 +1,5 @@
-//! In TLS 1.3 a server refuses a client's certificate after the client has finished: the refusal must be told as what it
-//! is, however the bytes and the close that follows them arrive.
+//! In TLS 1.3 a server refuses a client's certificate after the client has finished. The refusal must be reported as
+//! such, however the bytes and the close after them arrive.
 
 mod common;
 

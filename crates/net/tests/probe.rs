@@ -1,4 +1,4 @@
-//! The prober against servers whose abilities are known.
+//! Tests the prober with servers whose features are known.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
@@ -16,7 +16,7 @@ async fn probe_device(device: Device) -> Probed {
     probe("localhost", ([127, 0, 0, 1], server.port()).into(), &options, |_| ()).await
 }
 
-/// Versions with the number of suites of each, for those that have any.
+/// The versions that have suites, with the number of suites.
 fn suites(probed: &Probed) -> Vec<(TlsVersion, usize)> {
     let counts = probed.versions.iter().map(|support| (support.version, support.suites.len()));
     counts.filter(|(_, count)| *count > 0).collect()

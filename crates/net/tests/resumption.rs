@@ -1,4 +1,4 @@
-//! A session is taken up again on the next connection to the same destination, and nowhere else.
+//! A session is resumed on the next connection to the same destination, and nowhere else.
 
 mod common;
 
@@ -6,7 +6,7 @@ use gatepost_net::{send::Connection, tls::TlsContext};
 use lab::{Device, Server};
 use protocol::tls::{TlsPolicy, TlsVersion};
 
-/// Whether the handshake took a session up; the connection is used, so that tickets that came with it are seen.
+/// True if the handshake resumed a session. The connection is used, so that its tickets are received.
 async fn resumes(server: &Server, policy: &TlsPolicy, context: &TlsContext) -> bool {
     let options = common::require(policy.clone());
     let mut connection =

@@ -1,5 +1,5 @@
-//! A mail server that is stopped in the middle of an encrypted session may write its last reply without encryption, as
-//! Exim's killed children do: the destination's doing, not a fault of this node.
+//! A mail server that is stopped during an encrypted session may write its last reply without encryption, as Exim's
+//! killed children do. This is the destination's fault, not this node's.
 
 mod common;
 

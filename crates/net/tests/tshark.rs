@@ -1,4 +1,4 @@
-//! Facts agree: what the sender says of a handshake is what tshark reads from a capture of the same connection.
+//! Checks that the sender's facts about a handshake are the same as tshark's, from a capture of the same connection.
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
@@ -37,7 +37,8 @@ fn peers() -> Peers {
     Peers::at(&root).unwrap_or_else(|_| panic!("{} is missing; run ./test, which unpacks it", root.display()))
 }
 
-/// Runs the calling test once more in a network namespace, where anybody may record. True there, with loopback up.
+/// Runs the calling test again in a network namespace, where anybody may record packets. Returns true there, with
+/// loopback up.
 fn in_own_network(test: &str) -> bool {
     if let Some(status) = run_in_own_network(test).unwrap() {
         assert!(status.success(), "{test} failed in its namespace");
@@ -46,13 +47,13 @@ fn in_own_network(test: &str) -> bool {
     peers().command("bin/ip").args(["link", "set", "lo", "up"]).status().unwrap().success()
 }
 
-/// Packets of these ports only: whatever else goes over loopback would take the room.
+/// Records packets of these ports only, because other traffic on loopback would fill the buffer.
 fn capture_ports(folder: &Path, ports: &[u16]) -> Dumpcap {
     let filter: Vec<String> = ports.iter().map(|port| format!("tcp port {port}")).collect();
     Dumpcap::start(&peers(), folder, &filter.join(" or "))
 }
 
-/// What tshark reads, by the client's port.
+/// tshark's facts, by the client's port.
 fn told_by_tshark(file: &Path, server_ports: &[u16]) -> HashMap<u16, Told> {
     let mut tshark = peers().command("usr/bin/tshark");
     tshark.env("WIRESHARK_DATA_DIR", peers().root().join("usr/share/wireshark"));
@@ -76,8 +77,8 @@ fn told_by_tshark(file: &Path, server_ports: &[u16]) -> HashMap<u16, Told> {
     connections
 }
 
-/// They stand among the cipher suites and are none: TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746), TLS_FALLBACK_SCSV (RFC
-/// 7507).
+/// In the list of cipher suites, but not cipher suites: TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746), TLS_FALLBACK_SCSV
+/// (RFC 7507).
 const SIGNALS: [u16; 2] = [0x00ff, 0x5600];
 
 const FIELDS: [&str; 10] = [
@@ -93,7 +94,7 @@ const FIELDS: [&str; 10] = [
     "tls.alert_message.desc",
 ];
 
-/// What tshark says of a connection.
+/// tshark's facts about a connection.
 #[derive(Clone, Default, PartialEq, Debug)]
 struct Told {
     offered_suites: Vec<u16>,
@@ -101,7 +102,7 @@ struct Told {
     suite: Option<u16>,
     /// Side, level, description.
     alerts: Vec<(Side, u8, u8)>,
-    /// Who was the first to send FIN or RST, and which.
+    /// The side that first sent FIN or RST, and which of them.
     closed: Option<(Side, Ending)>,
     server_spoke_tls: bool,
 }
@@ -143,7 +144,7 @@ struct Try {
     policy: TlsPolicy,
     level: TlsLevel,
     authorities: Option<PathBuf>,
-    /// The handshake comes about.
+    /// True if the handshake works.
     completes: bool,
 }
 
@@ -189,7 +190,7 @@ fn assert_agree(name: &str, facts: &HandshakeFacts, tshark: &Told) {
     }
     assert_eq!(alerts, tshark.alerts, "{name}: alerts");
     match facts.ended {
-        // Nothing on the wire says silence; it is what there is not.
+        // Silence is the absence of packets, so no packet shows it.
         Some(Ended { by: Side::Server, how: Ending::Silence }) => {
             assert!(!tshark.server_spoke_tls, "{name}: the server was not silent");
             assert_eq!(tshark.closed, Some((Side::Client, Ending::Fin)), "{name}: who closed");
@@ -199,7 +200,7 @@ fn assert_agree(name: &str, facts: &HandshakeFacts, tshark: &Told) {
     }
 }
 
-/// What our own reader of captures tells, by the client's port.
+/// The facts of our own capture reader, by the client's port.
 fn sessions(file: &Path) -> HashMap<u16, Session> {
     let packets = Packets::open(fs::File::open(file).unwrap()).unwrap();
     let mut sessions = HashMap::new();
@@ -209,8 +210,8 @@ fn sessions(file: &Path) -> HashMap<u16, Session> {
     sessions
 }
 
-/// What the capture alone tells of each attempt that failed; a certificate is refused behind TLS 1.3's encryption, and
-/// silently: there nothing can be known.
+/// The causes that the capture alone shows, for each failed attempt. A certificate is refused within TLS 1.3's
+/// encryption, so the capture cannot show that cause.
 fn named_from_the_capture_alone(tries: &[Try], seen: &[Seen], sessions: &HashMap<u16, Session>) {
     const CAUSES: [(&str, &str, &str); 9] = [
         ("rc4-only", "modern", "no-shared-tls-version"),
@@ -247,7 +248,7 @@ async fn root_the_senders_facts_are_what_tshark_reads() {
     let device = |device| Server::start(device, options.clone()).unwrap();
     let devices: HashMap<&str, Server> = Device::ALL.map(|kind| (kind.name(), device(kind))).into();
     let exim = Exim::start_with_rc4_only(peers(), open_folder.path()).unwrap();
-    // The same authority signs for all: they have one seed, but keys are drawn.
+    // The same authority signs for all devices, because they have the same seed. Only the keys are random.
     let authority = |name: &str| {
         let path = folder.path().join(format!("{name}.pem"));
         fs::write(&path, devices[name].authority_pem()).unwrap();
@@ -300,7 +301,7 @@ async fn root_the_senders_facts_are_what_tshark_reads() {
     let dumpcap = capture_ports(folder.path(), &ports);
     let mut seen = Vec::new();
     for attempt in &tries {
-        // A context for each: a session taken up again would hide what the next one is to show.
+        // A new context for each attempt, because a resumed session would hide the facts of the next handshake.
         seen.push(connect(attempt, &TlsContext::default()).await);
     }
     let file = dumpcap.stop();

@@ -1,4 +1,4 @@
-//! The system's clock when it is set back: whatever was to wait for a moment would wait until the clock is there again.
+//! Handles a system clock that is set back: mail that waits for a moment would wait until the clock reaches it again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use super::{LEASE, Node};
 use crate::config::Config;
 
-/// Less is set right in small steps all the time, and harms nothing.
+/// Smaller steps are normal corrections and do no harm.
 const STEP_MIN: Duration = Duration::from_secs(5);
 
-/// Compares the system's clock with one that is never set.
+/// Compares the system's clock with a monotonic clock.
 pub(super) struct Watch {
     last: (Timestamp, Instant),
 }
@@ -27,7 +27,7 @@ impl Watch {
         if !self.was_set_back(Timestamp::now(), Instant::now()) {
             return;
         }
-        tracing::warn!("the system's clock was set back: deliveries that would wait for it are due now");
+        tracing::warn!("the system's clock was set back; making deliveries due that would wait too long");
         if let Err(error) = follow(&node.store, &node.config.load()).await {
             tracing::error!(%error, "failed to make deliveries due after the clock was set back");
         }
@@ -51,7 +51,10 @@ pub(super) async fn follow(store: &Backend, config: &Config) -> store::Result<()
     let waits = config.retry.schedule.iter().map(|interval| **interval).collect();
     let deliveries = store.follow_clock(waits, LEASE).await?;
     if deliveries > 0 {
-        tracing::warn!(deliveries, "made due what would have waited longer than [retry] schedule says");
+        tracing::warn!(
+            deliveries,
+            "these deliveries would have waited longer than [retry] schedule allows; they are due now"
+        );
     }
     Ok(())
 }
@@ -70,7 +73,7 @@ mod tests {
             let mut watch = Watch { last: (wall, instant) };
             let now = Timestamp::from_second(wall_later).unwrap();
             assert_eq!(watch.was_set_back(now, instant + seconds(later)), set_back, "{wall_later} {later}");
-            assert!(!watch.was_set_back(now, instant + seconds(later)), "told once");
+            assert!(!watch.was_set_back(now, instant + seconds(later)), "reported once");
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Content that sessions hold in memory, counted in all: a stranger that begins many messages and ends none must not
-//! use up the machine's memory.
+//! Counts the message content that all sessions hold in memory. A client that starts many messages and finishes none
+//! must not use up the machine's memory.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// The share of one message. Dropping it gives its bytes back.
+/// The memory of one message. Dropping it returns its bytes.
 pub(super) struct Held {
     total: Arc<AtomicUsize>,
     bytes: usize,
@@ -17,7 +17,7 @@ impl Held {
         Self { total: Arc::clone(total), bytes: 0 }
     }
 
-    /// The message holds so many bytes from now on. Returns what all messages hold together.
+    /// Sets the number of bytes that the message holds now. Returns the total of all messages.
     pub(super) fn set(&mut self, bytes: usize) -> usize {
         let before = std::mem::replace(&mut self.bytes, bytes);
         match bytes.checked_sub(before) {

@@ -1,5 +1,5 @@
-//! A rollout that breaks a destination halts itself: before it takes more nodes, and while some still have the policy
-//! that works. Mail never waits for this: it is a task of its own, and reads with the low priority of a search.
+//! Halts a rollout that breaks a destination, before more nodes move and while some nodes still have the policy that
+//! works. Mail never waits for this: it is a separate task and reads the store with the low priority of a search.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,11 +15,11 @@ use crate::{
     fleet::{self, Rollout, Trouble},
 };
 
-/// The least time between two looks.
+/// Minimum time between two checks.
 const INTERVAL: Duration = Duration::from_secs(3);
-/// Looking takes this part of the time at most, one in so many.
+/// Checks take at most one part in this many of the time.
 const SHARE: u32 = 20;
-/// Messages that were received within this time are looked at: two of the usual waits for a retry.
+/// Only messages received within this time count. It is twice the default wait for a retry.
 const WINDOW: Duration = Duration::from_secs(1800);
 
 pub(super) async fn run(node: Arc<Node>) {
@@ -28,7 +28,7 @@ pub(super) async fn run(node: Arc<Node>) {
         sleep(pause).await;
         let began = Instant::now();
         if let Err(error) = look(&node).await {
-            tracing::warn!(error = format!("{error:#}"), "failed to look at how the rollout fares");
+            tracing::warn!(error = format!("{error:#}"), "failed to check the rollout; checking again soon");
         }
         pause = INTERVAL.max(began.elapsed() * SHARE);
     }
@@ -67,10 +67,10 @@ async fn halt(node: &Node, plan: &(u64, Rollout), finding: Finding, now: Timesta
     let (destination, cause) = (trouble.destination.clone(), trouble.cause.clone());
     let by = format!("node {}", node.name);
     let version = fleet::halt_itself(&node.store, plan, reason.clone(), trouble, &by, now).await?;
-    // Another node may have been first, or an operator.
+    // Another node or an operator may have been first.
     if let Some(version) = version {
         let next_step = NextStep::RolloutStatus;
-        tracing::error!(version, destination, cause, reason, %next_step, "the rollout has halted itself");
+        tracing::error!(version, destination, cause, reason, %next_step, "the rollout halted automatically");
     }
     Ok(())
 }

@@ -1,12 +1,12 @@
-//! Staged rollout of a TLS policy: which nodes run under which policy. Planning is pure; the plan is stored under a
-//! version, and every node follows the latest.
+//! Staged rollout of a TLS policy: which nodes use which policy. Planning is pure. Each stored plan has a version, and
+//! every node follows the latest.
 //!
 //! ```text
 //!   Change, current plan, nodes ──plan──> Rollout ──store.replace_plan──> version ──followed by──> nodes
 //! ```
 //!
-//! Invariants: a plan names the nodes that it moves, so that nothing changes by itself when nodes come and go; only at
-//! 100 per cent are nodes moved that come later. Raising the share never moves a node back.
+//! Invariants: a plan names the nodes that it moves, so that nothing changes when nodes come and go. Only at 100% does
+//! a plan also move nodes that come later. A larger share never moves a node back.
 
 use std::fmt;
 
@@ -23,18 +23,19 @@ use crate::config::Config;
 pub struct Rollout {
     pub from: String,
     pub to: String,
-    /// How much of the fleet is to be moved; `None` where the nodes were chosen by name.
+    /// Share of the fleet to move; `None` if the nodes were chosen by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<u8>,
-    /// The nodes that are moved.
+    /// The nodes that use the new policy.
     pub nodes: Vec<String>,
-    /// Why no further node may be moved; `None` while it goes on.
+    /// Why the rollout is halted; `None` while it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halted: Option<String>,
-    /// What it halted itself for; `None` where an operator halted it.
+    /// Why the rollout halted automatically; `None` if an operator halted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
-    /// Destinations whose trouble an operator has accepted by resuming: it does not halt itself for them again.
+    /// Destinations whose trouble an operator accepted by resuming. The rollout does not halt automatically for them
+    /// again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepted: Vec<String>,
 }
@@ -45,9 +46,9 @@ pub struct Trouble {
     pub destination: String,
     /// Id in the cause catalogue.
     pub cause: String,
-    /// What each side can do.
+    /// What each side can do to fix it.
     pub remedy: Vec<String>,
-    /// The command that verifies it.
+    /// The command that checks it.
     pub check: String,
 }
 
@@ -57,18 +58,18 @@ impl Rollout {
         all || self.nodes.iter().any(|moved| moved == node)
     }
 
-    /// Nobody is moved, nor will be.
+    /// True if the plan moves no node, now or later.
     pub fn is_idle(&self) -> bool {
         self.nodes.is_empty() && self.percent != Some(100)
     }
 
-    /// The policy that holds on `node` where the configuration names `named`.
+    /// The policy that `node` uses if its configuration names `named`.
     pub fn policy_on<'a>(&'a self, node: &str, named: &'a str) -> &'a str {
         if named == self.from && self.moves(node) { &self.to } else { named }
     }
 }
 
-/// What an operator asks for.
+/// A change that an operator requests.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
     Set { from: String, to: String, share: Share },
@@ -79,30 +80,30 @@ pub enum Change {
 /// Which nodes to move.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Share {
-    /// 0 to 100, chosen by a stable hash of their names.
+    /// From 0 to 100. A stable hash of the names chooses the nodes.
     Percent(u8),
     Named(Vec<String>),
 }
 
-/// Why a change is not made. Nothing was changed.
+/// Why a change was refused. Nothing has changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refused {
-    #[error("from and to are the same policy, \"{0}\"")]
+    #[error("from and to name the same policy, \"{0}\"; name two different policies")]
     SamePolicy(String),
-    #[error("no node called {}; the nodes that have reported lately are: {}", List(.unknown), List(.known))]
+    #[error("no node is called {}; nodes that reported in the last 10 minutes: {}", List(.unknown), List(.known))]
     UnknownNodes { unknown: Vec<String>, known: Vec<String> },
-    #[error("no node has reported lately, so that there is no share to take; start the nodes first")]
+    #[error("no node has reported in the last 10 minutes; start the nodes first")]
     NoNodes,
-    #[error("the rollout is halted ({reason}), and this would move {}; first: {}", List(.more), NextStep::RolloutResume)]
+    #[error("the rollout is halted ({reason}), and this would move {}; to resume it: {}", List(.more), NextStep::RolloutResume)]
     Halted { reason: String, more: Vec<String> },
     #[error(
-        "the rollout from \"{from}\" to \"{to}\" is under way, and there is one at a time; \
-         first bring it back with --percent 0, or complete it with --percent 100 and change tls_policy in the configuration"
+        "the rollout from \"{from}\" to \"{to}\" is in progress, and only one can run at a time; \
+         first roll it back with --percent 0, or complete it with --percent 100 and change tls_policy in the configuration"
     )]
     UnderWay { from: String, to: String },
     #[error("there is no rollout to {0}")]
     Nothing(&'static str),
-    #[error("the rollout is halted already ({0})")]
+    #[error("the rollout is already halted ({0})")]
     HaltedAlready(String),
     #[error("the rollout is not halted")]
     NotHalted,
@@ -124,11 +125,12 @@ pub async fn in_force<S: Store>(store: &S) -> anyhow::Result<Option<(StoredPlan,
 
 pub fn read(stored: &StoredPlan) -> anyhow::Result<Rollout> {
     let StoredPlan { version, plan, .. } = stored;
-    serde_json::from_str(plan)
-        .with_context(|| format!("version {version} of the rollout plan cannot be read; did a newer gatepost set it?"))
+    serde_json::from_str(plan).with_context(|| {
+        format!("failed to read version {version} of the rollout plan; a newer version of Gatepost may have stored it")
+    })
 }
 
-/// Nodes that have reported since: those of which a share is taken.
+/// Nodes that reported within this time belong to the fleet. A share is a share of these.
 const REPORTED_WITHIN_MINUTES: i64 = 10;
 
 /// The nodes that belong to the fleet now.
@@ -160,11 +162,13 @@ pub async fn change<S: Store>(
     let rollout = plan(current.as_ref().map(|(_, rollout)| rollout), change, &nodes, &in_use)?;
     match store.replace_plan(before, serde_json::to_string(&rollout)?, by).await? {
         Some(version) => Ok(version),
-        None => bail!("somebody else changed the rollout plan just now; look at it: {}", NextStep::RolloutStatus),
+        None => {
+            bail!("somebody else has just changed the rollout; check it and try again: {}", NextStep::RolloutStatus)
+        }
     }
 }
 
-/// Halts version `version` of the plan for a reason that the fleet found by itself. `None`: the plan has changed since.
+/// Halts version `version` of the plan automatically. `None`: the plan has changed since.
 pub async fn halt_itself<S: Store>(
     store: &S,
     (version, rollout): &(u64, Rollout),
@@ -178,7 +182,7 @@ pub async fn halt_itself<S: Store>(
     Ok(store.replace_plan(Some(*version), serde_json::to_string(&halted)?, by).await?)
 }
 
-/// The plan after a change. `nodes` are those that have reported lately; `in_use` are the policies that connectors name.
+/// The plan after a change. `nodes` are the members of the fleet. `in_use` are the policies that connectors name.
 pub fn plan(
     current: Option<&Rollout>,
     change: Change,
@@ -236,7 +240,7 @@ fn set(
     Ok(planned)
 }
 
-/// Those that were moved when all were stay so, whoever came since.
+/// At 100%, the nodes that have joined since keep the new policy too.
 fn halt(current: &Rollout, reason: String, nodes: &[String]) -> Rollout {
     let mut halted = current.clone();
     let joined = nodes.iter().filter(|node| current.moves(node) && !current.nodes.contains(node));
@@ -245,7 +249,8 @@ fn halt(current: &Rollout, reason: String, nodes: &[String]) -> Rollout {
     halted
 }
 
-/// A fleet that is moved as a whole has nobody left whose policy works: half of it goes back, those that were moved last.
+/// If all nodes have moved, no node is left whose policy works. The half that moved last then returns to the old
+/// policy.
 fn keep_some(mut halted: Rollout, nodes: &[String]) -> Rollout {
     if nodes.iter().all(|node| halted.moves(node)) {
         halted.nodes.retain(|node| nodes.contains(node));
@@ -254,15 +259,15 @@ fn keep_some(mut halted: Rollout, nodes: &[String]) -> Rollout {
     halted
 }
 
-/// Whoever resumes knows of the trouble that it was halted for.
+/// An operator who resumes accepts the trouble that halted the rollout.
 fn resume(mut rollout: Rollout) -> Rollout {
     rollout.halted = None;
     rollout.accepted.extend(rollout.trouble.take().map(|trouble| trouble.destination));
     rollout
 }
 
-/// The first so-many per cent in the order of their hashes; at least one where any are asked for. Unless the share is
-/// lowered, those that are moved already come first, also where they are not heard of just now.
+/// The first `percent` of the nodes in the order of their hashes, and at least one if `percent` is not 0. Unless the
+/// share becomes smaller, nodes that have already moved come first, even if they have not reported recently.
 fn chosen(nodes: &[String], percent: u8, current: Option<&Rollout>) -> Result<Vec<String>, Refused> {
     if nodes.is_empty() && percent > 0 && percent < 100 {
         return Err(Refused::NoNodes);
@@ -282,7 +287,7 @@ fn known(names: Vec<String>, nodes: &[String]) -> Result<Vec<String>, Refused> {
     if unknown.is_empty() { Ok(names) } else { Err(Refused::UnknownNodes { unknown, known: nodes.to_vec() }) }
 }
 
-/// FNV-1a of 64 bits: the same on every machine and in every version, which the standard library's is not.
+/// FNV-1a with 64 bits. It is the same on every machine and in every version, unlike the standard library's hash.
 fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
@@ -308,7 +313,7 @@ mod tests {
     #[test]
     fn nodes_that_come_and_go_do_not_bring_moved_ones_back() {
         let half = percent(None, 50, &names(4)).unwrap();
-        // Twice as many nodes, and one of the moved is not heard of.
+        // Twice as many nodes, and one of the moved nodes has not reported.
         let mut nodes = names(8);
         nodes.retain(|node| *node != half.nodes[0]);
         let more = percent(Some(&half), 60, &nodes).unwrap();
@@ -320,7 +325,7 @@ mod tests {
     fn a_halt_holds_at_all_of_them_too() {
         let all = percent(None, 100, &names(2)).unwrap();
         assert!(all.moves("mx3"));
-        // mx3 has come, and is moved; whoever comes after the halt is not.
+        // mx3 has joined and is moved. A node that joins after the halt is not.
         let halted = plan(Some(&all), Change::Halt { reason: "why".to_owned() }, &names(3), &[]).unwrap();
         assert!(halted.moves("mx1") && halted.moves("mx3") && !halted.moves("mx4"), "{halted:?}");
         let resumed = plan(Some(&halted), Change::Resume, &names(4), &[]).unwrap();
@@ -331,8 +336,8 @@ mod tests {
     fn a_fleet_that_halts_itself_keeps_nodes_under_the_old_policy() {
         let (half, all) = (percent(None, 50, &names(4)).unwrap(), percent(None, 100, &names(4)).unwrap());
         let halted = |rollout: &Rollout| keep_some(halt(rollout, "why".to_owned(), &names(4)), &names(4));
-        assert_eq!(halted(&half).nodes, half.nodes, "nobody is moved where somebody is left");
-        assert_eq!(halted(&all).nodes, half.nodes, "the last half goes back");
+        assert_eq!(halted(&half).nodes, half.nodes, "no node moves back if one still has the old policy");
+        assert_eq!(halted(&all).nodes, half.nodes, "the last half returns to the old policy");
         assert!(plan(Some(&halted(&all)), Change::Resume, &names(4), &[]).unwrap().moves("mx9"));
         let alone = percent(None, 100, &names(1)).unwrap();
         assert!(!keep_some(halt(&alone, "why".to_owned(), &names(1)), &names(1)).moves("mx1"));
@@ -344,7 +349,7 @@ mod tests {
         let trouble = Trouble { destination, cause: String::new(), remedy: vec![], check: String::new() };
         let half = percent(None, 50, &names(4)).unwrap();
         let halted = Rollout { halted: Some("why".to_owned()), trouble: Some(trouble), ..half };
-        // Fewer nodes: still halted, for the same.
+        // Fewer nodes: still halted, for the same reason.
         assert_eq!(percent(Some(&halted), 25, &names(4)).unwrap().trouble, halted.trouble);
         let resumed = plan(Some(&halted), Change::Resume, &names(4), &[]).unwrap();
         assert_eq!((resumed.halted, resumed.trouble), (None, None));
@@ -360,7 +365,7 @@ mod tests {
             assert_eq!(rollout.policy_on(&node, "legacy"), expected);
             assert_eq!(rollout.policy_on(&node, "intermediate"), "intermediate");
         }
-        assert!(!rollout.moves("mx5"), "a node that comes later stays");
+        assert!(!rollout.moves("mx5"), "a node that joins later keeps the old policy");
         assert!(percent(Some(&rollout), 100, &names(4)).unwrap().moves("mx5"));
         assert!(percent(Some(&rollout), 0, &names(4)).unwrap().is_idle());
     }
@@ -370,14 +375,14 @@ mod tests {
         let nodes = names(4);
         let half = percent(None, 50, &nodes).unwrap();
         let halted = plan(Some(&half), Change::Halt { reason: "queue grows".to_owned() }, &nodes, &[]).unwrap();
-        assert!(half.nodes.iter().all(|node| halted.moves(node)), "who has moved stays");
+        assert!(half.nodes.iter().all(|node| halted.moves(node)), "nodes that have moved keep the new policy");
         assert!(matches!(percent(Some(&halted), 75, &nodes), Err(Refused::Halted { .. })));
         assert!(percent(Some(&halted), 25, &nodes).unwrap().halted.is_some());
         let resumed = plan(Some(&halted), Change::Resume, &nodes, &[]).unwrap();
         assert!(percent(Some(&resumed), 75, &nodes).is_ok());
         assert_eq!(percent(None, 50, &[]), Err(Refused::NoNodes));
         let unknown = plan(None, to_modern(Share::Named(vec!["mx9".to_owned()])), &nodes, &[]);
-        assert!(unknown.unwrap_err().to_string().contains("no node called mx9; the nodes"));
+        assert!(unknown.unwrap_err().to_string().contains("no node is called mx9; nodes that"));
         let other = Change::Set { from: "legacy".to_owned(), to: "intermediate".to_owned(), share: Share::Percent(1) };
         assert!(matches!(plan(Some(&half), other.clone(), &nodes, &[]), Err(Refused::UnderWay { .. })));
         let done = percent(Some(&half), 100, &nodes).unwrap();

@@ -6,24 +6,24 @@ use net::serve::SessionFacts;
 use protocol::text::steers;
 use uuid::Uuid;
 
-/// What the trace shows of a header, and what tells of a loop.
+/// The header fields that the trace shows, and the ones that reveal a mail loop.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Seen {
     /// Without angle brackets.
     pub message_id: Option<String>,
     /// Decoded, at most [`SUBJECT_CHARACTERS_MAX`].
     pub subject: Option<String>,
-    /// Received fields: hosts that the message passed (RFC 5321 section 6.3).
+    /// Number of Received fields: hosts that the message has passed (RFC 5321 section 6.3).
     pub hops: u32,
-    /// The header has octets over 127 (RFC 6532).
+    /// True if the header has octets above 127 (RFC 6532).
     pub eight_bit: bool,
 }
 
-/// As much as Exchange Online's summary shows.
+/// As many characters as Exchange Online's summary shows.
 const SUBJECT_CHARACTERS_MAX: usize = 256;
-/// Longer Message-IDs are of no use for looking anything up.
+/// Nobody searches for a longer Message-ID.
 const MESSAGE_ID_CHARACTERS_MAX: usize = 998;
-/// Where the header has not ended by here, the rest of it is not looked at.
+/// If the header is longer than this, the rest is not read.
 const HEADER_BYTES_MAX: usize = 256 * 1024;
 
 /// The header section of a message: everything before the first empty line.
@@ -43,7 +43,7 @@ pub(crate) fn is_whole(message: &[u8]) -> bool {
     section(message).len() < message.len()
 }
 
-/// Looks through a header section.
+/// Reads a header section.
 pub(crate) fn read(header: &[u8]) -> Seen {
     let mut seen = Seen { eight_bit: !header.is_ascii(), ..Seen::default() };
     for field in fields(header) {

@@ -1,5 +1,5 @@
-//! Deletes history that is older than the configuration keeps, a little at a time beside the mail. Where the disk is so
-//! full that new mail is refused, the oldest goes before its time.
+//! Deletes history that is older than the configuration allows, in small batches while mail flows. If the disk is so
+//! full that new mail is refused, the oldest history is deleted early.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,15 +8,15 @@ use tokio::time::{Instant, Sleep};
 
 use super::Node;
 
-/// Messages deleted at a time: a few milliseconds of the store's time.
+/// Messages deleted at a time. One batch takes the store a few milliseconds.
 const BATCH: u32 = 200;
-/// Between batches, mail has the store for itself.
+/// Pause between batches, in which mail has the store to itself.
 const PAUSE: Duration = Duration::from_millis(200);
-/// When nothing was left to delete.
+/// Pause when nothing is left to delete.
 const INTERVAL: Duration = Duration::from_secs(600);
-/// When the disk has little room, so that pages that have become free are given back to it.
+/// Pause when the disk is nearly full, so that freed pages return to the disk.
 const INTERVAL_TIGHT: Duration = Duration::from_secs(2);
-/// After a start, mail comes first.
+/// Pause after a start, because mail comes first.
 pub(super) const FIRST: Duration = Duration::from_secs(5);
 
 /// Deletes one batch, and sets the clock for the next.
@@ -29,7 +29,7 @@ pub(super) async fn run(node: &Arc<Node>, clock: std::pin::Pin<&mut Sleep>) {
         Ok(0) => INTERVAL_TIGHT,
         Ok(messages) => {
             if is_short {
-                tracing::warn!(messages, "deleted the oldest history before its time: the disk is nearly full");
+                tracing::warn!(messages, "deleted the oldest history early because the disk is nearly full; make room");
             }
             tracing::debug!(messages, "deleted history");
             PAUSE

@@ -1,4 +1,4 @@
-//! From a session to the queue: adds the Received field, stops loops, streams large content into the store, and
+//! From a session to the queue: adds the Received field, stops mail loops, streams large content into the store, and
 //! answers 250 once the message is durable.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -72,17 +72,17 @@ pub(crate) struct Sink {
     id: Uuid,
     now: Timestamp,
     received_bytes: usize,
-    /// What was handed to the store so far.
+    /// Bytes given to the store so far.
     size_bytes: u64,
-    /// Read from the first piece.
+    /// Read from the first piece of content.
     header: Option<header::Seen>,
-    /// Set once the content is too large to be kept in memory: its key, and the number of pieces written.
+    /// Set once the content is too large for memory: its key, and the number of pieces written.
     stored: Option<(BodyKey, u32)>,
-    /// What it holds in memory.
+    /// Memory that the content uses.
     held: Held,
 }
 
-/// Where memory is short, content goes into the store in pieces of this size: smaller ones would cost the store more
+/// When memory is short, content goes into the store in pieces of this size. Smaller pieces would cost the store more
 /// than they save.
 const PIECE_BYTES_MIN: usize = 16 * 1024;
 
@@ -94,7 +94,7 @@ impl MessageSink for Sink {
         if content.len() < piece_bytes {
             return Ok(());
         }
-        // The header is read in the first piece: where it is not whole yet, there is no memory to wait for its end.
+        // The header is read from the first piece. If it is not complete yet, there is no memory to wait for its end.
         if is_short && self.header.is_none() && !header::is_whole(content) && content.len() < INLINE_BODY_BYTES_MAX {
             return Err(Reply::new(452, Some(EnhancedCode::new(4, 3, 1)), "Insufficient memory, try again later"));
         }
@@ -135,7 +135,7 @@ impl MessageSink for Sink {
 
 async fn discard(node: &Node, key: BodyKey) {
     if let Err(error) = node.store.discard_body(key).await {
-        tracing::warn!(%error, "failed to discard a message that was not accepted; swept at the next start");
+        tracing::warn!(%error, "failed to delete a message that was not accepted; deleting it at the next start");
     }
 }
 
@@ -176,7 +176,7 @@ impl Sink {
 
     async fn accept(mut self, body: Body, eight_bit: bool) -> Reply {
         let node = Arc::clone(&self.node);
-        // Held until the store has it.
+        // Counted until the store has the message.
         let _held = std::mem::replace(&mut self.held, Held::nothing(&node.content_memory));
         let id = self.id;
         let event = self.event();
@@ -197,7 +197,7 @@ impl Sink {
                 None => node.outbound.wake(&message),
             },
             Err(error) => {
-                // Why the store takes nothing is in the log already, once.
+                // The store has already logged why it fails.
                 tracing::debug!(%error, message = %id, "failed to accept a message");
                 if let Some(key) = stored {
                     discard(&node, key).await;

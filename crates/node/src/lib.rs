@@ -1,4 +1,4 @@
-//! A node: takes mail in, keeps it in the store, sends it on, until it is told to stop.
+//! A node: accepts mail, stores it and delivers it, until it is told to stop.
 //!
 //! ```text
 //!   inbound ──> store.accept ──> outbound ──> store.settle
@@ -52,16 +52,16 @@ pub use policy::Under;
 pub use running::{Console, MakeAcceptor, Running};
 pub use serve::serve;
 
-/// Leases are renewed with much time to spare.
+/// Leases are renewed long before they end.
 const RENEW_INTERVAL: Duration = Duration::from_secs(60);
-/// Nodes report this often; one that has not for 30 s is taken for dead by those who look.
+/// Interval of a node's reports. A node that has not reported for 30 s counts as stopped.
 const REPORT_INTERVAL: Duration = Duration::from_secs(2);
-/// A new rollout plan is followed within this time.
+/// A node follows a new rollout plan within this time.
 const PLAN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Deliveries whose time for a notice or for giving up has come are looked for this often.
+/// Interval of the check for deliveries that are due for a delay notice or have expired.
 const REVIEW_INTERVAL: Duration = Duration::from_secs(5);
-/// How soon senders are told once there is something to tell.
+/// Interval at which notices to senders are created.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What all parts of a node share.
@@ -74,17 +74,17 @@ pub struct Node {
     pub store: Backend,
     pub config: ArcSwap<Config>,
     pub(crate) outbound: Outbound,
-    /// Put in place as a whole at a reload.
+    /// Replaced as a whole at a reload.
     pub(crate) tls: ArcSwap<TlsContext>,
     pub(crate) protocol_logs: ProtocolLogs,
-    /// Who is told of incidents.
+    /// The receiver of incidents.
     webhook: ArcSwapOption<Webhook>,
     pub(crate) tasks: Tasks,
-    /// Bytes of content that sessions hold in memory.
+    /// Bytes of message content that sessions hold in memory.
     content_memory: Arc<AtomicUsize>,
     /// The rollout that this node follows, and its version.
     plan: ArcSwapOption<(u64, Rollout)>,
-    /// Version of a plan that cannot be followed; 0: none.
+    /// Version of a plan that this node cannot follow; 0: none.
     plan_refused: AtomicU64,
     routes: ArcSwap<Routes>,
     resolver: ArcSwap<Resolver>,
@@ -111,7 +111,7 @@ impl Node {
         Resolver::clone(&self.resolver.load())
     }
 
-    /// The connector by which mail for an address leaves; notices to foreign senders have one of their own.
+    /// The connector for an address. Notices to senders outside the accepted domains have their own connector.
     pub fn connector_for(&self, address: &Address) -> String {
         if let Some(connector) = self.routes.load().connector_for(&address.domain_key()) {
             return connector.to_owned();
@@ -136,7 +136,7 @@ impl Node {
         BackOffPolicy { first: *config.retry.back_off_first, max: *config.retry.back_off_max }
     }
 
-    /// Spreads load; nothing secret rests on it.
+    /// For spreading load only. It is not secure.
     pub fn random_u32(&self) -> u32 {
         static COUNTER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         self.random.hash_one(COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) as u32
@@ -175,7 +175,7 @@ async fn background(node: Arc<Node>) {
         tokio::select! {
             _ = plan.tick() => {
                 if let Err(error) = node.follow_plan().await {
-                    tracing::warn!(%error, "failed to read the rollout plan; the last one stays in force");
+                    tracing::warn!(%error, "failed to read the rollout plan; keeping the current one");
                 }
                 preference::update(&node).await;
             }
@@ -214,16 +214,18 @@ async fn renew_leases(node: &Arc<Node>) {
         match node.store.renew(LEASE, held.clone()).await {
             Ok(lost) => {
                 if !lost.is_empty() {
-                    tracing::warn!(deliveries = lost.len(), "lost leases: other nodes deliver these now");
+                    tracing::warn!(deliveries = lost.len(), "lost leases; other nodes deliver these messages now");
                 }
                 node.outbound.held().renewed(&held, &lost, term);
             }
-            Err(error) => tracing::warn!(%error, "failed to renew leases"),
+            Err(error) => tracing::warn!(%error, "failed to renew leases; trying again"),
         }
     }
     match node.store.expire_leases().await {
         Ok(0) => {}
-        Ok(expired) => tracing::warn!(deliveries = expired, "took over deliveries whose lease had ended"),
-        Err(error) => tracing::warn!(%error, "failed to look for leases that ended"),
+        Ok(expired) => {
+            tracing::warn!(deliveries = expired, "returned deliveries to the queue because their leases had ended")
+        }
+        Err(error) => tracing::warn!(%error, "failed to check for leases that have ended; trying again"),
     }
 }

@@ -1,7 +1,7 @@
-//! Tells senders what became of their mail (RFC 3464). What is to be told is in the store from the moment that a result
-//! is recorded; here it is gathered, so that one notice tells of all recipients of a message, and put into the queue.
+//! Sends senders notices about their mail (RFC 3464). The store notes an owed notice together with the result. This
+//! module combines them, so that one notice covers all recipients of a message, and queues the notice.
 //!
-//! Anybody can forge a sender. The address that gets a notice may be a victim's, so notices are few and small: see
+//! Anybody can forge a sender. The address that gets a notice may belong to a victim, so notices are few and small: see
 //! docs/decisions/0017-notices-to-strangers.md.
 
 use std::{sync::Arc, time::Duration};
@@ -21,9 +21,9 @@ use uuid::Uuid;
 
 use super::{Node, clock, header};
 
-/// How long a notice waits for results of the same message's other deliveries.
+/// How long a notice waits for the results of the message's other deliveries.
 const WAIT_FOR_OTHERS: Duration = Duration::from_secs(300);
-/// Messages whose deliveries are in memory at a time.
+/// Maximum number of messages whose deliveries are in memory at once.
 const MESSAGES_MAX: u32 = 5;
 
 impl Node {
@@ -34,7 +34,7 @@ impl Node {
         let sender = message.envelope.sender.address()?;
         let names = notices.sender_domains.iter().map(|name| (name.clone(), String::new()));
         let is_wanted = notices.sender_domains.is_empty() || Routes::new(names).accepts(&sender.domain_key());
-        // Nobody authenticates here, so that only the network tells who may ask for news of success.
+        // Clients do not authenticate, so only their network decides who may request a notice of success.
         let is_trusted = || message.client.is_some_and(|client| notices.success_to.iter().any(|n| n.contains(client)));
         let may_be_told = action != NoticeAction::Relayed || is_trusted();
         (notices.enabled && is_wanted && may_be_told).then_some(action)
@@ -93,7 +93,7 @@ async fn tell(
         action,
         deliveries,
         notice: notice.clone(),
-        // The settings may have changed since the notice was owed.
+        // The settings may have changed since the notice was noted.
         sent_max: if node.owed(message, action).is_some() { limit.messages } else { 0 },
         sent_within: limit.per.duration(),
     };
@@ -102,7 +102,7 @@ async fn tell(
         Told::Queued => node.outbound.wake(&notice),
         Told::Withheld => {
             let id = message.network_message_id;
-            tracing::info!(message = %id, %limit, "notice withheld: [notices] does not allow it, or not so many to one address");
+            tracing::info!(message = %id, %limit, "notice withheld: the settings in [notices] do not allow it, or it is one too many for this address");
         }
         Told::Nothing => {}
     }
@@ -139,7 +139,7 @@ fn recipient(record: &DeliveryRecord, retry_until: Option<Timestamp>) -> NoticeR
     NoticeRecipient {
         address: &record.delivery.recipient,
         orcpt: record.delivery.orcpt.as_deref(),
-        // What failed before it was delivered is over.
+        // An earlier failure is over once the message is delivered.
         failure: failure.filter(|_| record.reply.is_none()),
         reply: record.reply.as_ref(),
         destination: failure.and_then(|failure| failure.destination.as_ref()).filter(|_| record.reply.is_none()),
@@ -163,7 +163,7 @@ fn new_message(node: &Node, to: &Address, now: Timestamp, id: Uuid, built: Notic
         deliveries: vec![NewDelivery {
             connector: node.connector_for(to),
             recipient: to.clone(),
-            // A notice is never answered by another (RFC 3461 section 6.2).
+            // A notice never causes another notice (RFC 3461 section 6.2).
             notify: Some(Notify::Never),
             orcpt: None,
             due_in: Duration::ZERO,

@@ -1,4 +1,4 @@
-//! Which TLS policy holds on this node: what the configuration names, unless the fleet's rollout has moved the node.
+//! The TLS policy that this node uses: the one in the configuration, unless the fleet's rollout has moved the node.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -12,11 +12,11 @@ use crate::{
     fleet::{self, Rollout},
 };
 
-/// What a connection is encrypted under.
+/// The TLS settings of a connection.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Under {
     pub tls: Arc<TlsSettings>,
-    /// Version of the plan that was followed.
+    /// Version of the rollout plan that the node followed.
     pub plan_version: Option<u64>,
 }
 
@@ -26,14 +26,14 @@ impl Node {
         let config = self.config.load();
         let named = connector.tls_policy.as_str();
         let moved = plan.as_ref().map_or(named, |plan| plan.1.policy_on(&self.name, named));
-        // A reload may have taken the policy away.
+        // A reload may have removed the policy.
         let policy = config.policy(moved).or_else(|| config.policy(named));
         let tls = tls_settings(connector, policy.unwrap_or_else(TlsPolicy::modern));
         Under { tls: Arc::new(tls), plan_version: plan.as_ref().map(|plan| plan.0) }
     }
 
-    /// Takes over the latest plan in the store. One that this node cannot follow is told of once, and the last one stays
-    /// in force; the error is the store's.
+    /// Follows the latest plan in the store. If this node cannot follow it, it logs that once and keeps the current
+    /// plan. The error is the store's.
     pub(super) async fn follow_plan(&self) -> store::Result<()> {
         let Some(stored) = self.store.plan().await? else { return Ok(()) };
         let is_known = self.plan.load().as_ref().is_some_and(|plan| plan.0 == stored.version)
@@ -48,7 +48,7 @@ impl Node {
                 tracing::error!(
                     version = stored.version,
                     error = format!("{error:#}"),
-                    "this node cannot follow the rollout plan; it stays with the one that it follows"
+                    "failed to follow the new rollout plan; keeping the current one"
                 );
                 return Ok(());
             }
@@ -66,14 +66,14 @@ impl Node {
         Ok(())
     }
 
-    /// Whether the policy is there, and every connector's certificates can be used under it.
+    /// Checks that the policy exists and that every connector's certificates work with it.
     fn can_follow(&self, rollout: &Rollout) -> anyhow::Result<()> {
         if !rollout.moves(&self.name) {
             return Ok(());
         }
         let config = self.config.load();
         let Some(policy) = config.policy(&rollout.to) else {
-            anyhow::bail!("its configuration has no TLS policy \"{}\"", rollout.to);
+            anyhow::bail!("this node's configuration has no TLS policy \"{}\"", rollout.to);
         };
         for connector in config.connectors.iter().filter(|connector| connector.tls_policy == rollout.from) {
             check_connector(connector, policy.clone(), &self.tls.load())?;
@@ -91,7 +91,7 @@ pub fn tls_settings(connector: &Connector, policy: TlsPolicy) -> TlsSettings {
     TlsSettings { policy, verify, authorities: connector.tls_authorities.clone(), identity }
 }
 
-/// Certificates and keys of connectors that cannot be used: found when the configuration is read, not when mail waits.
+/// Finds certificates and keys of connectors that do not work when the configuration is read, not when mail waits.
 pub(super) fn check_certificates(config: &Config, context: &TlsContext) -> anyhow::Result<()> {
     for connector in config.connectors.iter().chain([&config.internet()]) {
         check_connector(connector, config.policy(&connector.tls_policy).unwrap_or_else(TlsPolicy::modern), context)?;
@@ -99,7 +99,7 @@ pub(super) fn check_certificates(config: &Config, context: &TlsContext) -> anyho
     Ok(())
 }
 
-/// What is checked is also made, and is ready when the first message needs it.
+/// The check also creates the TLS context, so that it is ready for the first message.
 fn check_connector(connector: &Connector, policy: TlsPolicy, context: &TlsContext) -> anyhow::Result<()> {
     let checked = context.check(&tls_settings(connector, policy));
     checked.map_err(|error| anyhow::anyhow!("connector \"{}\": {error}", connector.name))

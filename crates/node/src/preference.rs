@@ -1,12 +1,13 @@
-//! Who sends while a rollout is under way: a node whose TLS policy fails leaves what is due to nodes whose policy works.
+//! Decides which node sends during a rollout: a node whose TLS policy fails leaves due mail to nodes whose policy
+//! works.
 //!
 //! ```text
 //!   attempts ──note──> PolicyResults ──report──> store ──read by every node──> better ──> Lane::leave_to
 //! ```
 //!
-//! Leaving means to claim what has been due for a while, and to hand over what has just come in. It ends when those nodes
-//! report no longer, and mail is taken after that while in any case: it never starves. Only policies that the plan in
-//! force gives to the nodes that report them are preferred, so a retired one never is.
+//! A node that leaves mail claims only mail that has been due for a while, and returns new mail to the queue. This ends
+//! when the other nodes stop reporting. Mail never starves, because the node claims it after that while in any case.
+//! Only a policy that the current plan gives to the node that reports it is preferred, so a retired policy never is.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,11 +35,11 @@ pub(crate) struct LeftTo {
 
 /// A node that has not reported for this long is not counted on.
 const REPORTED_WITHIN: Duration = Duration::from_secs(10);
-/// So long after the last failure a policy is given another chance: the destination may have changed. Longer than the
-/// usual wait for a retry, which would else be up to luck again.
+/// This long after its last failure a policy is tried again, because the destination may have changed. It is longer
+/// than the default wait for a retry, so that a retry does not depend on luck.
 const FAILS_FOR: Duration = Duration::from_secs(3600);
 
-/// Adds one attempt to what is known of a policy. Nothing is carried over from one policy to another.
+/// Adds one attempt to the results of a policy. A new policy starts with no results.
 pub(super) fn note(results: &mut Option<PolicyResults>, policy: &str, works: bool, now: Timestamp) {
     if results.as_ref().is_none_or(|results| results.policy != policy) {
         *results = Some(PolicyResults::new(policy));
@@ -60,7 +61,7 @@ pub(super) async fn update(node: &Arc<Node>) {
     let Some(plan) = plan else { return node.outbound.leave_to(|_| Default::default()) };
     let reports = match node.store.reports().await {
         Ok(reports) => reports,
-        Err(error) => return tracing::warn!(%error, "failed to read what other nodes report"),
+        Err(error) => return tracing::warn!(%error, "failed to read the reports of other nodes; trying again"),
     };
     let now = Timestamp::now();
     node.outbound.leave_to(|connector| {
@@ -70,7 +71,7 @@ pub(super) async fn update(node: &Arc<Node>) {
     });
 }
 
-/// One connector's results on all nodes that have reported lately.
+/// One connector's results on all nodes that have reported recently.
 struct Compared<'a> {
     connector: &'a Connector,
     /// This node's.
@@ -81,8 +82,8 @@ struct Compared<'a> {
 }
 
 impl Compared<'_> {
-    /// To whom mail is left, and the domains behind MX that fail on some node. There each domain has destinations of its
-    /// own, and one that fails says nothing of the others.
+    /// The policies whose nodes get the mail, and with MX the domains that fail on some node. With MX each domain has
+    /// its own destinations, so a domain that fails says nothing about the others.
     fn left_to(&self) -> (LeftTo, BTreeSet<String>) {
         if self.connector.hosts != Hosts::Mx {
             return (LeftTo { all: self.better(None), ..LeftTo::default() }, BTreeSet::new());
@@ -95,7 +96,7 @@ impl Compared<'_> {
         (LeftTo { all: None, domains: failing.iter().filter_map(better).collect() }, failing)
     }
 
-    /// The policy of those nodes that deliver, by this connector or to this domain, while it fails under this node's.
+    /// The policy of nodes that deliver by this connector or to this domain while this node's policy fails.
     fn better(&self, domain: Option<&str>) -> Option<String> {
         let results: Vec<&PolicyResults> =
             self.fresh().filter_map(|report| self.results_under_plan(report, domain)).collect();
@@ -114,7 +115,7 @@ impl Compared<'_> {
         report.connectors.iter().find(|reported| reported.name == self.connector.name)
     }
 
-    /// What a node reports, if it was under the policy that the plan gives to it.
+    /// A node's results, if they are for the policy that the plan gives the node.
     fn results_under_plan<'b>(&self, report: &'b NodeReport, domain: Option<&str>) -> Option<&'b PolicyResults> {
         let reported = self.reported(report)?;
         let results = match domain {
@@ -126,7 +127,7 @@ impl Compared<'_> {
     }
 }
 
-/// Since when a policy fails on all nodes that have it. `None`: it works on one of them, or has not failed lately.
+/// Since when a policy fails on all nodes that use it. `None`: it works on one of them, or has not failed recently.
 fn failing_since(own: &[&PolicyResults], now: Timestamp) -> Option<Timestamp> {
     let worked = own.iter().filter_map(|results| results.worked).max();
     let failed = own.iter().filter_map(|results| results.failed).max()?;
@@ -162,7 +163,7 @@ mod tests {
         }
     }
 
-    /// A node that has reported just now what its attempts came to: when, and whether it worked.
+    /// A node that has just reported its attempts: when each was made, and whether it worked.
     fn report(node: &str, policy: &str, attempts: &[(i64, bool)]) -> NodeReport {
         let mut under_policy = None;
         for (second, works) in attempts {
@@ -202,7 +203,7 @@ mod tests {
         let working = report("mx2", "legacy", &[(15, true)]);
         let both = [failing.clone(), working.clone()];
         assert_eq!(better_at(101, &half, &both).as_deref(), Some("legacy"));
-        // The other side has nothing to leave.
+        // The node whose policy works leaves nothing.
         assert_eq!(better(&connector(), "legacy", &half, &both, at(101)), None);
         let cases = [
             ("it has not worked since", report("mx2", "legacy", &[(9, true)])),
@@ -238,15 +239,15 @@ mod tests {
     #[test]
     fn a_retired_policy_is_never_preferred() {
         let both = [report("mx1", "modern", &[(10, false)]), report("mx2", "legacy", &[(15, true)])];
-        // All nodes are to be under modern; mx2 does not follow yet, or cannot.
+        // All nodes should use modern, but mx2 does not follow yet, or cannot.
         assert_eq!(better_at(101, &plan(100, &["mx1", "mx2"]), &both), None);
         assert_eq!(better_at(101, &plan(100, &[]), &both), None);
-        // All back: nor is the new one.
+        // After a rollback, the new policy is not preferred either.
         let both = [report("mx1", "modern", &[(15, true)]), report("mx2", "legacy", &[(10, false)])];
         assert_eq!(better(&connector(), "legacy", &plan(0, &[]), &both, at(101)), None);
     }
 
-    /// Behind MX one domain that fails says nothing of the others.
+    /// With MX, a domain that fails says nothing about the others.
     #[test]
     fn behind_mx_mail_is_left_by_domain() {
         let mx = Connector { hosts: Hosts::Mx, ..connector() };

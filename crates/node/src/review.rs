@@ -1,5 +1,5 @@
-//! Reviews deliveries whose time for a notice or for giving up has come, whether they were tried or not: behind a
-//! connector that is paused, or in a lane whose workers are all busy, mail must not wait in silence.
+//! Reviews deliveries that are due for a delay notice or have expired, even if they were not attempted. Senders must
+//! learn of mail that waits for a paused connector, or for a lane whose workers are all busy.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(super) async fn run(node: &Arc<Node>) {
             Ok(claimed) if claimed.is_empty() => return,
             Ok(claimed) => claimed,
             Err(error) => {
-                tracing::warn!(%error, "failed to look for deliveries to review");
+                tracing::warn!(%error, "failed to find deliveries to review; trying again");
                 return;
             }
         };

@@ -1,4 +1,4 @@
-//! A node from its start to its stop, whoever tells it when: the process's signals, or a case that plays a fleet.
+//! A node from start to stop. The caller decides when: the signals of the process, or a case that simulates a fleet.
 
 use std::{
     hash::RandomState,
@@ -30,19 +30,19 @@ use crate::{
     protocol_log::ProtocolLogs,
 };
 
-/// A shutdown waits so long for attempts; those that have not sent their final dot by then are stopped, and their mail
-/// goes back to the queue.
+/// A shutdown waits this long for attempts. Then it stops the attempts that have not sent their final dot, and their
+/// mail returns to the queue.
 const ATTEMPT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads the node's certificate, or makes one.
+/// Reads the node's certificate, or creates one.
 pub type MakeAcceptor<'a> = dyn Fn() -> anyhow::Result<Acceptor> + 'a;
 
-/// What a node serves beside the mail, on listeners of its own. It ends when it is dropped.
+/// The console that a node serves besides mail, on its own listeners. It stops when it is dropped.
 pub trait Console {
-    /// True if a listener needs the node's certificate.
+    /// True if a listener uses the node's certificate.
     fn is_tls(&self) -> bool;
 
-    /// Uses another certificate for the connections to come.
+    /// Uses another certificate for new connections.
     fn renew(&self, certificate: Acceptor);
 }
 
@@ -52,7 +52,7 @@ pub struct Running {
     /// Where it listens, ports as the system gave them.
     pub addresses: Vec<SocketAddr>,
     console: Box<dyn Console>,
-    /// What ends with the node, wherever it is.
+    /// Tasks that stop with the node.
     _beside: JoinSet<()>,
     folder: PathBuf,
     listeners: JoinSet<()>,
@@ -122,11 +122,13 @@ impl Running {
             random: RandomState::new(),
             config: ArcSwap::from_pointee(config),
         });
-        // Before the first attempt: a node that cannot listen ends at once, and must have nothing under way.
+        // This comes before the first attempt: a node that cannot listen ends at once, and must have no attempt in
+        // progress.
         let listeners = open_listeners(&node.config.load())?;
         let prefixes = settings::prefixes(&node.config.load());
         let console = console(&node, prefixes, &|| settings::acceptor(&node.config.load(), folder)).await?;
-        // Before the first attempt, too: a node that comes back must not fall back to the policy that it was moved from.
+        // This comes before the first attempt too: after a restart, a node must not use the policy that it was moved
+        // from.
         node.follow_plan().await.context("failed to read the rollout plan")?;
         let settler = tokio::spawn(outbound::run_settler(Arc::clone(&node), settled_receiver));
         node.outbound.configure(&node, &node.config.load());
@@ -168,7 +170,7 @@ impl Running {
         }
     }
 
-    /// Takes a new configuration over as a whole, or not at all. Returns the keys that need a restart.
+    /// Applies a new configuration completely or not at all. Returns the keys that require a restart.
     pub fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
         let node = &self.node;
         let new_settings = settings::settings(&config, &self.folder)?;
@@ -192,7 +194,7 @@ impl Running {
         Ok(restart_needed)
     }
 
-    /// Lets what is under way come to its end: sessions with a message, attempts, results. Until `patience` is over.
+    /// Finishes work in progress, until `patience` ends: sessions with a message, attempts, results.
     pub async fn stop(mut self, patience: impl Future<Output = ()>) {
         let _ = self.stop.send(true);
         let finished = tokio::select! {
@@ -227,7 +229,7 @@ impl Running {
     }
 }
 
-/// With the addresses where they listen, ports as the system gave them.
+/// Opens the listeners. Returns them with their addresses, including the ports that the system chose.
 fn open_listeners(config: &Config) -> anyhow::Result<Vec<(SocketAddr, Listener)>> {
     let open = |address: SocketAddr| {
         let opened = listen(address).and_then(|listener| Ok((listener.address()?, listener)));

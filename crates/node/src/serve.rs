@@ -11,10 +11,10 @@ use crate::{
     config::{Config, Examined, Purpose},
 };
 
-/// What a shutdown waits for messages under way.
+/// How long a shutdown waits for messages in progress.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs a node until SIGTERM or SIGINT; SIGHUP reads the configuration anew.
+/// Runs a node until SIGTERM or SIGINT. SIGHUP reloads the configuration.
 pub async fn serve<C: Console + 'static>(
     path: &Path,
     config: Config,
@@ -27,7 +27,7 @@ pub async fn serve<C: Console + 'static>(
     let running = Running::start(config, store.clone(), &folder, console).await?;
     tracing::info!(node = running.node.name, data = %folder.display(), "node is ready");
     until_told_to_stop(&running, path).await?;
-    tracing::info!("stopping: finishing what is under way");
+    tracing::info!("stopping; finishing messages in progress");
     let patience = async {
         tokio::select! {
             () = tokio::time::sleep(SHUTDOWN_PATIENCE) => {}
@@ -36,7 +36,7 @@ pub async fn serve<C: Console + 'static>(
     };
     running.stop(patience).await;
     store.close().await;
-    tracing::info!("node has stopped");
+    tracing::info!("node stopped");
     Ok(())
 }
 
@@ -71,6 +71,6 @@ fn reload(running: &Running, path: &Path) {
             keys = restart_needed.join(", "),
             "configuration reloaded, but these keys take effect only after a restart"
         ),
-        Err(error) => tracing::error!("configuration not reloaded, the old one stays in force: {error:#}"),
+        Err(error) => tracing::error!("failed to reload the configuration; keeping the old one: {error:#}"),
     }
 }

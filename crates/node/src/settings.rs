@@ -1,4 +1,4 @@
-//! What inbound sessions run under, made from the configuration.
+//! The settings of inbound sessions, from the configuration.
 
 use std::{path::Path, sync::Arc};
 
@@ -12,7 +12,7 @@ use protocol::smtp::server::{Policy, Recipients};
 
 use crate::config::Config;
 
-/// Which recipients may be named: those of accepted domains.
+/// Accepts recipients of accepted domains only.
 struct Accepted {
     routes: Routes,
     postmaster_domain: Option<String>,
@@ -28,14 +28,14 @@ impl Recipients for Accepted {
     }
 }
 
-/// Reads the certificate; where none is configured, the node makes one for itself in its data folder.
+/// Reads the certificate. If none is configured, the node creates one in its data folder.
 pub(super) fn acceptor(config: &Config, data: &Path) -> anyhow::Result<Acceptor> {
     if let (Some(certificate), Some(key)) = (&config.inbound.tls_certificate, &config.inbound.tls_key) {
         return Ok(tls::acceptor(certificate, key)?);
     }
     let (certificate, key) = (data.join("self-signed.pem"), data.join("self-signed.key"));
     tls::ensure_self_signed(&certificate, &key, &config.node.hostname)
-        .context("failed to make a self-signed certificate")?;
+        .context("failed to create a self-signed certificate")?;
     Ok(tls::acceptor(&certificate, &key)?)
 }
 
@@ -64,7 +64,7 @@ pub(super) fn settings(config: &Config, data: &Path) -> anyhow::Result<Settings>
     Ok(Settings { policy: Arc::new(policy), limits, acceptor })
 }
 
-/// What counts as one client.
+/// The addresses that count as one client.
 pub(super) fn prefixes(config: &Config) -> Prefixes {
     Prefixes { ipv4: config.inbound.client_prefix_ipv4, ipv6: config.inbound.client_prefix_ipv6 }
 }

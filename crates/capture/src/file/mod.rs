@@ -1,6 +1,6 @@
 //! Capture files to packets: pcap and pcapng, gzip or not, as a stream.
 //!
-//! Packets are lent out of the buffer that the file is read into: nothing is copied, and memory does not grow.
+//! Packets are borrowed from the read buffer: nothing is copied, and memory does not grow.
 
 mod pcap;
 mod pcapng;
@@ -17,13 +17,13 @@ use crate::{
 /// Why nothing could be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("it is no capture: neither pcap nor pcapng begins like this")]
+    #[error("not a packet capture: the file begins like neither pcap nor pcapng")]
     NotACapture,
     #[error("{0}")]
     Io(#[from] io::Error),
 }
 
-/// One packet as it stands in the file.
+/// One packet of the file.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     /// From 1, as Wireshark's frame.number.
@@ -31,7 +31,7 @@ pub struct Packet<'a> {
     /// Nanoseconds since 1970.
     pub time_ns: i64,
     pub link: LinkType,
-    /// Bytes on the wire; `data` may be shorter.
+    /// Bytes on the wire. `data` may be shorter.
     pub length: u32,
     pub data: &'a [u8],
 }
@@ -40,7 +40,7 @@ pub struct Packet<'a> {
 const PACKET_MAX: usize = 1 << 20;
 const BUFFER_BYTES: usize = 4 << 20;
 
-/// Bytes of a file, a window of which is in memory.
+/// The bytes of a file. A window of them is in memory.
 pub(crate) struct Input {
     reader: Box<dyn Read>,
     buffer: Vec<u8>,
@@ -54,8 +54,8 @@ impl Input {
         Self { reader, buffer: vec![0; BUFFER_BYTES], start: 0, end: 0, is_over: false }
     }
 
-    /// The next `count` bytes, without taking them; fewer at the end of the file. An error of the reader is taken for its
-    /// end: what came before is good.
+    /// The next `count` bytes, without consuming them. Fewer at the end of the file. A read error counts as the end,
+    /// because the bytes before it are good.
     fn peek(&mut self, count: usize) -> &[u8] {
         if self.end - self.start < count && !self.is_over {
             self.fill(count);
@@ -93,7 +93,7 @@ impl Input {
         }
     }
 
-    /// Takes `count` bytes; `None` where the file ends before.
+    /// Consumes `count` bytes. `None` if the file ends before.
     fn take(&mut self, count: usize) -> Option<&[u8]> {
         if self.peek(count).len() < count {
             return None;
@@ -151,7 +151,7 @@ impl Packets {
         Ok(Self { input, format, number: 0, notes: Notes::default() })
     }
 
-    /// The next packet; `None` at the end of what can be read.
+    /// The next packet. `None` at the end of the readable part.
     #[allow(clippy::should_implement_trait, reason = "packets are lent, which Iterator cannot")]
     pub fn next(&mut self) -> Option<Packet<'_>> {
         let raw = match &mut self.format {
@@ -163,13 +163,13 @@ impl Packets {
         Some(Packet { number: self.number, time_ns: raw.time_ns, link: raw.link, length: raw.length, data })
     }
 
-    /// What was wrong with the file so far.
+    /// The file's faults so far.
     pub fn notes(&self) -> &Notes {
         &self.notes
     }
 }
 
-/// Where a packet stands in the buffer.
+/// The place of a packet in the buffer.
 struct Raw {
     time_ns: i64,
     link: LinkType,
@@ -178,7 +178,7 @@ struct Raw {
     captured: usize,
 }
 
-/// What an [`Input`] has left, as a reader.
+/// The rest of an [`Input`], as a reader.
 struct Rest(Input);
 
 impl Read for Rest {

@@ -13,13 +13,13 @@ const NANOSECONDS: u32 = 0xa1b2_3c4d;
 
 pub(super) struct Pcap {
     order: Order,
-    /// Of one unit of the fraction.
+    /// Nanoseconds of one unit of the fraction.
     fraction_ns: i64,
     link: LinkType,
 }
 
 impl Pcap {
-    /// `None`: it is another kind of file, and nothing was taken.
+    /// `None`: it is another kind of file, and nothing was consumed.
     pub(super) fn open(input: &mut Input) -> Option<Self> {
         let header = input.peek(FILE_HEADER);
         if header.len() < FILE_HEADER {
@@ -31,7 +31,7 @@ impl Pcap {
             _ => None,
         };
         let (order, fraction_ns) = known(Order::Little).or_else(|| known(Order::Big))?;
-        // The upper bits tell of frame check sequences.
+        // The upper bits describe frame check sequences.
         let link = LinkType::from_number(order.u32(header, 20) & 0xffff);
         input.skip(FILE_HEADER);
         Some(Self { order, fraction_ns, link })

@@ -15,9 +15,9 @@ const ENHANCED_PACKET: u32 = 6;
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 /// Type, and length before and after.
 const BLOCK_OVERHEAD: usize = 12;
-/// Blocks that are looked into are no larger.
+/// Maximum size of a block whose content is read.
 const BLOCK_MAX: usize = PACKET_MAX + 64 * 1024;
-/// An interface description may have this many, and no file needs more.
+/// Maximum number of interfaces. No file needs more.
 const INTERFACES_MAX: usize = 65_536;
 
 #[derive(Default)]

@@ -9,14 +9,14 @@ use crate::{
     tcp::{Analysis, flag},
 };
 
-/// What a filter looks at.
+/// The input of a filter.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
     pub packet: &'a Packet<'a>,
     /// `None`: the packet has no TCP.
     pub tcp: Option<&'a TcpFacts>,
     pub fields: &'a Fields,
-    /// Of the file's first packet.
+    /// Time of the file's first packet.
     pub first_ns: i64,
 }
 
@@ -30,18 +30,18 @@ pub(super) enum Value<'a> {
     Time(i64),
 }
 
-/// What a field's values are, and so what they may be compared with.
+/// The kind of a field's values, which decides what they can be compared with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Kind {
     Number,
     Flag,
     Address,
     Text,
-    /// A moment.
+    /// A point in time.
     Time,
     /// Seconds with a fraction.
     Seconds,
-    /// Is there or is not.
+    /// The field exists or not.
     Presence,
 }
 
@@ -142,14 +142,14 @@ pub(super) fn find(name: &str) -> Option<(Field, Kind)> {
     NAMES.iter().find(|(known, ..)| *known == name).map(|(_, field, kind)| (*field, *kind))
 }
 
-/// Every name, for those who mistyped one.
+/// All names, to suggest similar ones.
 pub(super) fn names() -> impl Iterator<Item = String> {
     let analysis = Analysis::ALL.into_iter().map(|(_, name)| format!("tcp.analysis.{name}"));
     NAMES.iter().map(|(name, ..)| (*name).to_owned()).chain(analysis)
 }
 
 impl Field {
-    /// Such fields cost the reading of what is said.
+    /// True if the field requires reading the dialogue.
     pub(super) fn is_of_content(self) -> bool {
         matches!(
             self,
@@ -193,7 +193,7 @@ impl Field {
             Self::AlertDescription => {
                 return numbers(&mut fields.alert_descriptions.iter().map(|number| u64::from(*number)));
             }
-            // Wireshark knows commands by four letters: STARTTLS is STAR.
+            // In Wireshark a command has four letters: STARTTLS is STAR.
             Self::Command => {
                 let short = |text: &'a str| text.get(..4).unwrap_or(text);
                 return fields.commands.iter().any(|text| test(Value::Text(text)) || test(Value::Text(short(text))));

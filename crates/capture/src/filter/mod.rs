@@ -1,7 +1,7 @@
-//! Display filters in Wireshark's own words: `tcp.port == 25 and not tcp.analysis.retransmission`.
+//! Display filters in Wireshark's syntax: `tcp.port == 25 and not tcp.analysis.retransmission`.
 //!
-//! A field that a packet has several times (`tcp.port`, `tls.handshake.ciphersuite`) is equal to something if one of them
-//! is, and unequal if all are, as in Wireshark 4.
+//! A packet may have a field several times (`tcp.port`, `tls.handshake.ciphersuite`). The field equals a value if one
+//! of its values does, and differs if all do, as in Wireshark 4.
 
 mod field;
 mod parse;
@@ -12,7 +12,7 @@ pub use field::View;
 use field::{Field, Value};
 pub use parse::FilterError;
 
-/// A filter that was read.
+/// A parsed filter.
 #[derive(Clone, Debug)]
 pub struct Filter(Expression);
 
@@ -47,7 +47,7 @@ enum Literal {
     Time(i64),
 }
 
-/// From and to, both included; one value where they are equal.
+/// From and to, both included. They are equal for a single value.
 #[derive(Clone, Debug)]
 struct Range {
     from: Literal,
@@ -55,7 +55,7 @@ struct Range {
 }
 
 impl Filter {
-    /// Reads a filter; the error tells what is wrong and where.
+    /// Parses a filter. The error says what is wrong and where.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         parse::parse(text).map(Self)
     }
@@ -64,7 +64,7 @@ impl Filter {
         self.0.holds(view)
     }
 
-    /// True if what is said must be read for it, not only headers.
+    /// True if the filter needs the dialogue, not only headers.
     pub fn needs_fields(&self) -> bool {
         self.0.needs_fields()
     }
@@ -113,7 +113,7 @@ impl Expression {
 }
 
 impl Literal {
-    /// How `value` stands to this.
+    /// Compares `value` with this.
     fn compare(&self, value: Value<'_>, operator: Operator) -> bool {
         let order = match (self, value) {
             (Self::Number(wanted), Value::Number(value)) => value.cmp(wanted),

@@ -1,4 +1,4 @@
-//! Reads filters.
+//! Parses filters.
 //!
 //! ```text
 //!   or      = and { ("or" | "||") and }
@@ -16,10 +16,10 @@ use super::{
     field::{self, Field, Kind},
 };
 
-/// Why a filter could not be read.
+/// Why parsing a filter failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FilterError {
-    /// In bytes from the filter's beginning.
+    /// Offset in bytes from the start of the filter.
     pub at: usize,
     pub message: String,
     text: String,
@@ -34,7 +34,7 @@ impl fmt::Display for FilterError {
     }
 }
 
-/// Parentheses and `not` within each other.
+/// Maximum nesting of parentheses and `not`.
 const DEPTH_MAX: u32 = 50;
 
 #[derive(Clone, PartialEq, Debug)]
@@ -44,7 +44,7 @@ enum Token {
     Symbol(&'static str),
 }
 
-/// The longer ones first.
+/// Longer symbols first.
 const SYMBOLS: [&str; 13] = ["&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "(", ")", "{", "}"];
 
 pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
@@ -54,7 +54,10 @@ pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
     let expression = parser.or().map_err(fail)?;
     match parser.peek() {
         None => Ok(expression),
-        Some(_) => Err(fail((parser.at(), "this is not understood here".to_owned()))),
+        Some(_) => Err(fail((
+            parser.at(),
+            "unexpected text here; expected \"and\", \"or\" or the end of the filter".to_owned(),
+        ))),
     }
 }
 
@@ -72,7 +75,7 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Fault> {
             tokens.push((start, Token::Symbol(",")));
             at += 1;
         } else if c == '"' {
-            let (string, length) = quoted(rest).ok_or((start, "this text has no end: \" is missing".to_owned()))?;
+            let (string, length) = quoted(rest).ok_or((start, "this text has no end; add a closing \"".to_owned()))?;
             tokens.push((start, Token::Text(string)));
             at += length;
         } else if let Some(symbol) = SYMBOLS.into_iter().find(|symbol| rest.starts_with(symbol)) {
@@ -82,7 +85,7 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Fault> {
             let is_word = |c: char| c.is_alphanumeric() || "_.:/-+".contains(c);
             let length = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
             if length == 0 {
-                return Err((start, format!("\"{c}\" is not understood")));
+                return Err((start, format!("\"{c}\" is not allowed here")));
             }
             tokens.push((start, Token::Word(rest[..length].to_owned())));
             at += length;
@@ -91,7 +94,7 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Fault> {
     Ok(tokens)
 }
 
-/// A text in double quotes, and how many bytes it took.
+/// A text in double quotes, and its length in bytes.
 fn quoted(text: &str) -> Option<(String, usize)> {
     let mut string = String::new();
     let mut characters = text.char_indices().skip(1);
@@ -121,7 +124,7 @@ impl Parser {
         self.tokens.get(self.next).map_or(self.end, |(at, _)| *at)
     }
 
-    /// Takes a symbol, or a word that means the same.
+    /// Consumes a symbol, or a word with the same meaning.
     fn take(&mut self, names: &[&str]) -> bool {
         let is_it = match self.peek() {
             Some(Token::Word(word)) => names.contains(&word.to_ascii_lowercase().as_str()),
@@ -186,7 +189,10 @@ impl Parser {
                     self.next += 1;
                     Ok(Expression::Contains(field, text))
                 }
-                _ => Err((at, format!("{name} contains: only text fields contain, and only text"))),
+                _ => Err((
+                    at,
+                    format!("{name} contains: \"contains\" requires a text field and a text in double quotes"),
+                )),
             };
         }
         if self.take(&["in"]) {
@@ -217,7 +223,7 @@ impl Parser {
             if self.take(&["}"]) {
                 return Ok(Expression::In(field, ranges));
             }
-            // Older filters have spaces between, newer ones commas.
+            // Older filters separate values with spaces, newer ones with commas.
             self.take(&[","]);
         }
     }
@@ -252,11 +258,11 @@ fn misfit(text: &str, kind: Kind, name: &str) -> String {
         Kind::Flag => "1, 0, true or false",
         Kind::Address => "an IP address or a network, such as 192.0.2.0/24",
         Kind::Text => "a text in double quotes",
-        Kind::Time => "a time, such as \"2026-07-30 12:00:00\" (UTC) or one with a zone",
+        Kind::Time => "a time, such as \"2026-07-30 12:00:00\" (in UTC, or with a time zone)",
         Kind::Seconds => "seconds, such as 1.5",
-        Kind::Presence => "nothing: it is there or is not",
+        Kind::Presence => "no value, because it only exists or does not",
     };
-    format!("{name} cannot be compared with \"{text}\": it takes {wanted}")
+    format!("{name} cannot be compared with \"{text}\": the field requires {wanted}")
 }
 
 fn literal(text: &str, kind: Kind) -> Option<Literal> {
@@ -303,11 +309,11 @@ fn time(text: &str) -> Option<i64> {
     i64::try_from(moment.as_nanosecond()).ok()
 }
 
-/// The fields whose names are near.
+/// Suggests fields with similar names.
 fn unknown(name: &str) -> String {
     let mut near: Vec<(usize, String)> =
         field::names().map(|known| (strsim::damerau_levenshtein(name, &known), known)).collect();
     near.sort();
     let near: Vec<&str> = near.iter().take(3).map(|(_, known)| known.as_str()).collect();
-    format!("there is no field \"{name}\" here; near are {}", near.join(", "))
+    format!("unknown field \"{name}\"; similar fields: {}", near.join(", "))
 }

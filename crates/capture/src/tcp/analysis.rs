@@ -1,11 +1,11 @@
-//! What sequence numbers tell of a segment, as Wireshark defines it: its user's guide, "TCP Analysis", and how tshark 4.0
-//! answers on captures. The names are those of the fields `tcp.analysis.…`.
+//! The analysis of a segment by its sequence numbers, as Wireshark defines it in its user's guide ("TCP Analysis") and
+//! as tshark 4.0 does it. The names are those of the fields `tcp.analysis.…`.
 
 use serde::Serialize;
 
 use super::{Segment, flag, is_after};
 
-/// What is said of one segment: a set.
+/// The set of properties of one segment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Analysis(u16);
 
@@ -46,7 +46,7 @@ impl Analysis {
         self.0 == 0
     }
 
-    /// It brings nothing that was not sent before.
+    /// True if it contains nothing new.
     pub fn is_repetition(self) -> bool {
         const REPETITIONS: [Analysis; 5] = [
             Analysis::RETRANSMISSION,
@@ -91,7 +91,7 @@ impl Counts {
         self.0.iter().zip(Analysis::ALL).find(|(_, (known, _))| *known == kind).map_or(0, |(count, _)| *count)
     }
 
-    /// Those that were seen.
+    /// The kinds that were seen.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u32)> {
         self.0.iter().zip(Analysis::ALL).filter(|(count, _)| **count > 0).map(|(count, (_, name))| (name, *count))
     }
@@ -103,35 +103,35 @@ impl Serialize for Counts {
     }
 }
 
-/// A retransmission so soon after the duplicate acknowledgments is a fast one.
+/// A retransmission within this time after the duplicate acknowledgments is a fast one.
 const FAST_NS: i64 = 20_000_000;
-/// Out of order rather than sent again, where the round trip is not known.
+/// Within this time a segment is out of order rather than retransmitted, if the round-trip time is unknown.
 const OUT_OF_ORDER_NS: i64 = 3_000_000;
 
-/// As many duplicate acknowledgments as one likes: the other side knows more than the capture does.
+/// Any number of duplicate acknowledgments: the receiver may have seen more than the capture.
 const UNSEEN: u32 = u32::MAX;
 
-/// What is known of one direction. Numbers are `None` until the first segment.
+/// State of one direction. Numbers are `None` until the first segment.
 #[derive(Clone, Debug, Default)]
 struct Direction {
     base_sequence: Option<u32>,
-    /// The highest seen, of what comes next; and when it was.
+    /// The highest next sequence number, and when it was seen.
     next_sequence: Option<u32>,
     next_sequence_ns: i64,
-    /// Up to where nothing is missing.
+    /// The sequence number up to which nothing is missing.
     continuous: Option<u32>,
     last_acknowledgment: Option<u32>,
     last_acknowledgment_ns: i64,
     duplicate_acknowledgments: u32,
     window: u16,
-    /// No acknowledgment came since the SYN.
+    /// True if no acknowledgment arrived since the SYN.
     is_syn: bool,
     /// `None`: the SYN was not seen.
     window_scale: Option<Option<u8>>,
     last: Analysis,
 }
 
-/// What is known of a connection.
+/// State of a connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Analyzer {
     directions: [Direction; 2],
@@ -140,9 +140,9 @@ pub(crate) struct Analyzer {
 }
 
 impl Analyzer {
-    /// A SYN with another first number than the connection began with: the ports are used again.
+    /// True for a SYN with a different initial sequence number: the ports are used again.
     pub(crate) fn is_new_connection(&self, from: usize, segment: &Segment<'_>) -> bool {
-        // A SYN with ACK and another number begins none, as tshark 4.0 has it.
+        // In tshark 4.0, a SYN with ACK and a different number does not begin a connection.
         segment.flags & (flag::SYN | flag::ACK) == flag::SYN
             && self.directions[from].base_sequence.is_some_and(|base| base != segment.sequence)
     }
@@ -275,16 +275,16 @@ fn after_probe(
     seen
 }
 
-/// The segment ends where the other side's window does.
+/// True if the segment ends at the end of the other side's window.
 fn fills_window(reverse: &Direction, segment: &Segment<'_>) -> bool {
     let (Some(scale), Some(acknowledged)) = (reverse.window_scale, reverse.last_acknowledgment) else { return false };
-    // RFC 7323 section 2.2: the window of a SYN is as it stands.
+    // RFC 7323 section 2.2: the window of a SYN is not scaled.
     let scale = if reverse.is_syn { 0 } else { scale.unwrap_or(0) };
     let window = u32::from(reverse.window) << scale;
     segment.sequence.wrapping_add(segment.length) == acknowledged.wrapping_add(window)
 }
 
-/// A segment that does not go beyond what was seen before: sent again, or overtaken on the way.
+/// A segment with no new sequence numbers: retransmitted, or out of order.
 fn repeated(
     forward: &Direction,
     reverse: &Direction,
@@ -303,7 +303,7 @@ fn repeated(
         return;
     }
     let Some(next) = forward.next_sequence else { return };
-    // One byte before the end and longer than that one: a probe's byte with new ones after it.
+    // It begins one byte before the end and is longer than one byte: the byte of a probe, followed by new bytes.
     let is_old = is_after(next, sequence) && !(length > 1 && sequence == next.wrapping_sub(1));
     if !is_old {
         return;

@@ -1,4 +1,4 @@
-//! One connection: who is client, what was said, how it ended.
+//! One connection: which side is the client, the dialogue, and how it ended.
 
 use std::{
     collections::VecDeque,
@@ -21,10 +21,10 @@ use crate::{
     note::{Note, Notes},
 };
 
-/// Servers of mail are known by these where the SYN was not seen.
+/// Ports of mail servers, which identify the server if the SYN is not in the capture.
 const SERVER_PORTS: [u16; 4] = [25, 465, 587, 2525];
 
-/// A segment as a router's or a mirror port's capture would have it twice.
+/// The parts of a segment that identify a second copy in a router's or mirror port's capture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Trail {
     from: usize,
@@ -36,18 +36,18 @@ struct Trail {
     length: u32,
 }
 
-/// How many segments back a copy is looked for.
+/// Number of earlier segments that are searched for a copy.
 const TRAIL_LENGTH: usize = 8;
-/// A copy comes within this time: a router is faster, and no sender repeats itself so soon.
+/// Maximum delay of a copy. A router is faster, and no sender retransmits so soon.
 const COPY_NS: i64 = 5_000_000;
 
 const ICMP_ERRORS_MAX: usize = 8;
 
-/// What the two copies of a segment have on their links.
+/// The properties in which two copies of a segment differ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Hop {
     pub hops: u8,
-    /// Of the frame before the IP packet: addresses of the link layer.
+    /// Hash of the link-layer header before the IP packet.
     pub link: u64,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Hop {
 pub(crate) struct Flow {
     pub number: u64,
     pub ends: [SocketAddr; 2],
-    /// Which end is the client; `None`: not known yet.
+    /// Which end is the client. `None`: not known yet.
     pub client: Option<usize>,
     pub first_ns: i64,
     pub last_ns: i64,
@@ -67,11 +67,11 @@ pub(crate) struct Flow {
     pub largest_segment: [u32; 2],
     pub missing_bytes: u64,
     pub ended: Option<Ended>,
-    /// What ICMP said of its packets, each once.
+    /// ICMP errors about its packets, each once.
     pub icmp_errors: Vec<String>,
     pub dialogue: Option<Box<Dialogue>>,
     pub turns: Turns,
-    /// When somebody spoke last; `None`: nobody did yet.
+    /// Time of the last payload. `None`: there was none yet.
     last_word_ns: Option<i64>,
     analyzer: Analyzer,
     streams: [Reassembly; 2],
@@ -79,9 +79,9 @@ pub(crate) struct Flow {
     pub is_closed: bool,
     pub syn_ns: Option<i64>,
     is_connected: bool,
-    /// The last segments, of an open connection only.
+    /// The last segments, only while the connection is open.
     trail: VecDeque<(Trail, Hop, i64)>,
-    /// What [`Flow::held_bytes`] said when the table of flows asked last.
+    /// The last result of [`Flow::held_bytes`] in the table of flows.
     pub counted_bytes: usize,
 }
 
@@ -116,7 +116,7 @@ impl Flow {
         }
     }
 
-    /// Memory that is held beside the flow itself, about.
+    /// Approximate memory besides the flow itself.
     pub(crate) fn held_bytes(&self) -> usize {
         let said = self.dialogue.as_ref().map_or(0, |dialogue| dialogue.held_bytes());
         said + self.streams.iter().map(Reassembly::held_bytes).sum::<usize>()
@@ -126,7 +126,7 @@ impl Flow {
         self.analyzer.is_new_connection(from, segment)
     }
 
-    /// The same packet, seen a moment ago on another link.
+    /// True if the same packet was seen a moment ago on another link.
     pub(crate) fn is_copy(
         &mut self,
         from: usize,
@@ -159,7 +159,7 @@ impl Flow {
         is_copy
     }
 
-    /// A device on the way speaks of a packet that `from` sent.
+    /// Adds an ICMP error about a packet that `from` sent.
     pub(crate) fn heard_error(&mut self, from: usize, error: String) {
         self.client.get_or_insert(from);
         if self.icmp_errors.len() < ICMP_ERRORS_MAX && !self.icmp_errors.contains(&error) {
@@ -208,13 +208,13 @@ impl Flow {
         }
     }
 
-    /// The connection ends, or the capture.
+    /// Ends the connection, or the capture.
     fn fall_silent(&mut self, now_ns: i64) {
         let since_ns = self.last_word_ns.unwrap_or(self.first_ns);
         self.turns.silence_us = u64::try_from(now_ns.saturating_sub(since_ns) / 1000).unwrap_or(0);
     }
 
-    /// Who opened it.
+    /// The end that opened the connection.
     fn greet(&mut self, from: usize, segment: &Segment<'_>, now_ns: i64) {
         let is_syn = segment.flags & flag::SYN != 0;
         let is_ack = segment.flags & flag::ACK != 0;
@@ -239,7 +239,7 @@ impl Flow {
         }
     }
 
-    /// The end with the less known port.
+    /// The likely client: the end with the less common port.
     fn likely_client(&self) -> usize {
         let [a, b] = self.ends.map(|end| end.port());
         let is_server = |port: u16| SERVER_PORTS.contains(&port);
@@ -254,7 +254,7 @@ impl Flow {
         if self.client.is_none_or(|client| client == from) { Side::Client } else { Side::Server }
     }
 
-    /// Payload to the dialogue, in order.
+    /// Passes payload to the dialogue, in order.
     fn carry(&mut self, from: usize, segment: &Segment<'_>, now_ns: i64, fields: &mut Fields, notes: &mut Notes) {
         let sides = [self.side(0), self.side(1)];
         let Some(dialogue) = self.dialogue.as_deref_mut() else { return };
@@ -267,7 +267,7 @@ impl Flow {
         if segment.flags & flag::ACK != 0 {
             self.streams[1 - from].acknowledged(segment.acknowledgment, &mut |piece| hand(sides[1 - from], piece));
         }
-        // A keep-alive's byte is none of the stream's.
+        // The byte of a keep-alive does not belong to the stream.
         let is_syn = segment.flags & flag::SYN != 0;
         if segment.length > 0 && !is_syn {
             self.streams[from]
@@ -283,7 +283,7 @@ impl Flow {
         }
     }
 
-    /// Ends, by FIN or RST.
+    /// Ends the connection by FIN or RST.
     fn part(&mut self, from: usize, segment: &Segment<'_>, now_ns: i64) {
         let how = match segment.flags & (flag::FIN | flag::RST) {
             0 => return,
@@ -302,7 +302,7 @@ impl Flow {
         self.is_closed |= how == Ending::Reset || self.finished == [true, true];
     }
 
-    /// Gives out what waits for bytes that never came. `now_ns` is the time of the last packet of all.
+    /// Passes on the bytes that wait for missing ones. `now_ns` is the time of the last packet of the capture.
     pub(crate) fn finish(&mut self, now_ns: i64, notes: &mut Notes) {
         if self.ended.is_none() {
             self.fall_silent(now_ns);
@@ -322,7 +322,7 @@ impl Flow {
     }
 }
 
-/// A piece of what `side` said to the dialogue; how many bytes of it the capture lacks.
+/// Passes a piece from `side` to the dialogue. Returns the number of missing bytes in it.
 fn hand_over(dialogue: &mut Dialogue, side: Side, piece: Piece<'_>, at_ns: i64, fields: &mut Fields) -> u64 {
     match piece {
         Piece::Bytes(bytes) => {
@@ -336,7 +336,7 @@ fn hand_over(dialogue: &mut Dialogue, side: Side, piece: Piece<'_>, at_ns: i64, 
     }
 }
 
-/// The two ends in an order that does not depend on the direction; and which of them sends.
+/// The two ends in an order that does not depend on the direction, and the one that sends.
 pub(crate) fn ends(source: (IpAddr, u16), destination: (IpAddr, u16)) -> ([SocketAddr; 2], usize) {
     let (a, b) = (SocketAddr::from(source), SocketAddr::from(destination));
     if (a.ip(), a.port()) <= (b.ip(), b.port()) { ([a, b], 0) } else { ([b, a], 1) }

@@ -1,4 +1,4 @@
-//! TCP (RFC 9293): segments, what their sequence numbers tell, and the streams of bytes that they carry.
+//! TCP (RFC 9293): segments, the analysis of their sequence numbers, and the streams of bytes that they carry.
 
 pub(crate) mod analysis;
 pub(crate) mod flow;
@@ -21,7 +21,7 @@ pub(crate) mod flag {
     pub(crate) const CWR: u16 = 0x80;
 }
 
-/// A segment's header, and what is there of its payload.
+/// A segment's header and its available payload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment<'a> {
     pub source_port: u16,
@@ -33,12 +33,12 @@ pub(crate) struct Segment<'a> {
     /// Options, of SYN.
     pub maximum_segment: Option<u16>,
     pub window_scale: Option<u8>,
-    /// By the word of IP; the capture may have less.
+    /// Payload length according to the IP header. The capture may have less.
     pub length: u32,
     pub payload: &'a [u8],
 }
 
-/// `None`: the header cannot be.
+/// `None`: the header is invalid.
 pub(crate) fn parse(bytes: &[u8], ip_length: usize) -> Option<Segment<'_>> {
     let header_length = usize::from(*bytes.get(12)? >> 4) * 4;
     if header_length < 20 || ip_length < header_length {
@@ -73,7 +73,7 @@ fn read_options(segment: &mut Segment<'_>, mut options: &[u8]) {
                 let (option, after) = options.split_at(usize::from(*length));
                 match option {
                     [2, 4, a, b] => segment.maximum_segment = Some(u16::from_be_bytes([*a, *b])),
-                    // RFC 7323 section 2.3: 14 at most.
+                    // RFC 7323 section 2.3: at most 14.
                     [3, 3, scale] => segment.window_scale = Some((*scale).min(14)),
                     _ => {}
                 }
@@ -84,7 +84,7 @@ fn read_options(segment: &mut Segment<'_>, mut options: &[u8]) {
     }
 }
 
-/// Sequence numbers go round (RFC 9293 section 3.4).
+/// Sequence numbers wrap around (RFC 9293 section 3.4).
 pub(crate) fn is_after(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) > 0
 }

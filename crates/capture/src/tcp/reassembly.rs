@@ -1,20 +1,20 @@
-//! One direction's bytes in order, each once, with the holes told.
+//! Puts the bytes of one direction in order, each once, and reports gaps.
 
 use std::collections::BTreeMap;
 
 use super::is_after;
 
-/// Bytes that wait for others before them; more, and the hole is given up.
+/// Maximum bytes that wait for missing ones. Beyond that, the gap is reported as missing.
 const WAITING_MAX: usize = 256 * 1024;
-/// What a segment that waits takes beside its bytes.
+/// Memory of a waiting segment besides its bytes.
 const SEGMENT_BYTES: usize = 80;
-/// Half of all sequence numbers: what is closer than this lies ahead.
+/// Half of all sequence numbers: a number within this distance lies ahead.
 const HALF: u32 = 1 << 31;
 
-/// What comes out.
+/// A piece of the output.
 pub(crate) enum Piece<'a> {
     Bytes(&'a [u8]),
-    /// So many bytes are not in the capture.
+    /// Number of bytes that are not in the capture.
     Missing(u32),
 }
 
@@ -22,23 +22,23 @@ pub(crate) enum Piece<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reassembly {
     next: Option<u32>,
-    /// By sequence number. Numbers go round: [`Self::earliest`] knows which comes first.
+    /// Keyed by sequence number. Numbers wrap around, so [`Self::earliest`] finds the first one.
     waiting: BTreeMap<u32, Vec<u8>>,
     waiting_bytes: usize,
 }
 
 impl Reassembly {
-    /// Memory that is held, about.
+    /// Approximate memory in use.
     pub(crate) fn held_bytes(&self) -> usize {
         self.waiting_bytes + self.waiting.len() * SEGMENT_BYTES
     }
 
-    /// The SYN's number: the first byte has the next one.
+    /// Sets the SYN's number. The first byte has the next number.
     pub(crate) fn begin(&mut self, sequence: u32) {
         self.next.get_or_insert(sequence.wrapping_add(1));
     }
 
-    /// A segment's payload; `length` is what it had on the wire.
+    /// Adds a segment's payload. `length` is its length on the wire.
     pub(crate) fn push(&mut self, sequence: u32, payload: &[u8], length: u32, out: &mut dyn FnMut(Piece<'_>)) {
         if length == 0 {
             return;
@@ -55,14 +55,14 @@ impl Reassembly {
         self.drain(out);
     }
 
-    /// The other side has acknowledged up to here: what is missing before will not come.
+    /// Notes an acknowledgment: missing bytes before it will not arrive.
     pub(crate) fn acknowledged(&mut self, acknowledgment: u32, out: &mut dyn FnMut(Piece<'_>)) {
         while self.earliest().is_some_and(|first| is_after(acknowledgment, first)) {
             self.give_up(out);
         }
     }
 
-    /// Gives out what waits, holes and all.
+    /// Returns all waiting bytes and gaps.
     pub(crate) fn finish(&mut self, out: &mut dyn FnMut(Piece<'_>)) {
         while !self.waiting.is_empty() {
             self.give_up(out);
@@ -77,7 +77,7 @@ impl Reassembly {
         }
     }
 
-    /// Takes a segment that begins at or before what comes next.
+    /// Adds a segment that begins at or before the next expected byte.
     fn advance(&mut self, sequence: u32, payload: &[u8], length: u32, out: &mut dyn FnMut(Piece<'_>)) {
         let Some(next) = self.next else { return };
         let old = next.wrapping_sub(sequence);
@@ -95,7 +95,7 @@ impl Reassembly {
         self.next = Some(sequence.wrapping_add(length));
     }
 
-    /// The earliest of what waits; the map's order is that of the numbers, which go round once in a while.
+    /// The earliest waiting segment. The order of the map is not enough, because sequence numbers wrap around.
     fn earliest(&self) -> Option<u32> {
         let farthest_behind = self.next?.wrapping_add(HALF);
         let mut keys = self.waiting.range(farthest_behind..).chain(self.waiting.range(..farthest_behind));
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// However a stream is cut, repeated and put out of order: it comes out as it was.
+        /// A stream that is cut, repeated and reordered comes out unchanged.
         #[test]
         fn the_stream_comes_out_as_it_was(
             length in 1usize..2000,
@@ -146,7 +146,7 @@ mod tests {
                 Piece::Bytes(bytes) => got.extend_from_slice(bytes),
                 Piece::Missing(_) => panic!("nothing is missing"),
             };
-            // Whatever came before, the whole comes in the end, in pieces that lie end to end.
+            // Whatever came before, the whole stream follows at the end, in adjacent pieces.
             let all = (0..length).step_by(97).map(|at| (at, 97));
             for (at, count) in pieces.into_iter().chain(all) {
                 let at = at % length;
@@ -170,7 +170,7 @@ mod tests {
         reassembly.push(4, b"gh", 2, &mut take);
         reassembly.acknowledged(4, &mut take);
         reassembly.acknowledged(6, &mut take);
-        // Cut by the capture's snap length.
+        // Truncated by the snap length of the capture.
         reassembly.push(6, b"i", 3, &mut take);
         reassembly.push(20, b"z", 1, &mut take);
         reassembly.finish(&mut take);

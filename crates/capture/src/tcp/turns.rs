@@ -1,22 +1,23 @@
-//! Who spoke when, and how much at a time: that much is told even by a conversation that cannot be read.
+//! Which side sent how much, and when. Even an encrypted session shows this.
 
 use protocol::tls::{Side, record};
 use serde::Serialize;
 
-/// Turns of the client that are kept.
+/// Maximum number of the client's turns that are kept.
 const TURNS_MAX: usize = 200;
 
-/// The turns of a conversation behind encryption; of all of it where nothing is encrypted. What was sent again, and TLS
-/// alerts, which say goodbye, are no part of it.
+/// The turns of the encrypted part of a session, or of the whole session if nothing is encrypted. Retransmissions and
+/// closing TLS alerts do not count.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Turns {
-    /// Bytes of each turn of the client, the first ones of many.
+    /// Bytes of each turn of the client, for the first turns.
     pub client_bytes: Vec<u64>,
-    /// How often the server had something to say.
+    /// Number of the server's turns.
     pub by_server: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<Turn>,
-    /// From the last word to the connection's end, or to the capture's; where nothing was said, from the beginning.
+    /// Time from the last payload, or from the beginning if there was none, to the end of the connection or of the
+    /// capture.
     pub silence_us: u64,
 }
 
@@ -38,7 +39,7 @@ impl Turns {
         }
     }
 
-    /// The next one is the other side's, or nobody's.
+    /// Ends the current turn.
     pub(crate) fn end_turn(&mut self) {
         if let Some(Turn { by: Side::Client, bytes }) = self.last
             && self.client_bytes.len() < TURNS_MAX
@@ -48,9 +49,9 @@ impl Turns {
     }
 }
 
-/// Encrypted bytes that are an alert and nothing else.
+/// True if the encrypted bytes are only an alert.
 pub(crate) fn is_alert(bytes: &[u8]) -> bool {
-    /// Level, description and content type of TLS 1.3, and the tag of all its suites but those of CCM_8.
+    /// Level, description and content type of TLS 1.3, and the tag of all its suites except CCM_8.
     const ENCRYPTED: u8 = 3 + 16;
     match bytes {
         [record::ALERT, 3, _, 0, length, body @ ..] => body.len() == usize::from(*length),

@@ -1,4 +1,4 @@
-//! dumpcap, which records what goes over loopback. In a network namespace of the test's own anybody may record.
+//! dumpcap, which records packets on loopback. In the test's own network namespace, anybody may record.
 
 use std::{
     fs,
@@ -10,19 +10,19 @@ use std::{
 
 use lab::peers::Peers;
 
-/// A capture that goes on.
+/// A running capture.
 pub(crate) struct Dumpcap {
     file: PathBuf,
     child: Child,
 }
 
 impl Dumpcap {
-    /// Packets that pass the filter, in the words of pcap-filter(7), into a file of the folder.
+    /// Records packets that pass the filter (pcap-filter(7)) to a file in the folder.
     pub(crate) fn start(peers: &Peers, folder: &Path, filter: &str) -> Self {
         let (file, log) = (folder.join("capture.pcapng"), folder.join("dumpcap.log"));
         let mut child = peers
             .command("usr/bin/dumpcap")
-            // Whoever sends much at once must not overrun the kernel's buffer: 64 MiB.
+            // A buffer of 64 MiB, so that bursts do not overrun it.
             .args(["-q", "-i", "lo", "-B", "64", "-f", filter, "-w"])
             .arg(&file)
             .stdout(Stdio::null())
@@ -30,7 +30,7 @@ impl Dumpcap {
             .spawn()
             .unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
-        // The file's first block is written when the capture has begun.
+        // The first block of the file shows that the capture has started.
         while !fs::metadata(&file).is_ok_and(|metadata| metadata.len() > 0) {
             let log = || fs::read_to_string(&log).unwrap_or_default();
             assert!(child.try_wait().unwrap().is_none(), "dumpcap ended: {}", log());
@@ -41,9 +41,9 @@ impl Dumpcap {
         Self { file, child }
     }
 
-    /// Ends it; the file.
+    /// Ends the capture. Returns the file.
     pub(crate) fn stop(mut self) -> PathBuf {
-        // Packets wait in the kernel for a while.
+        // Packets stay in the kernel for a while.
         thread::sleep(Duration::from_millis(1500));
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());

@@ -1,4 +1,5 @@
-//! What tshark says of each packet of a capture, and what we say. Its parent has our library as `capture`.
+//! Facts of tshark and of our library about each packet of a capture. The parent module imports our library as
+//! `capture`.
 
 #![allow(dead_code, reason = "each test uses some of it")]
 
@@ -17,7 +18,7 @@ pub(crate) fn peers() -> Peers {
     Peers::at(&root).unwrap_or_else(|_| panic!("{} is missing; run ./test, which unpacks it", root.display()))
 }
 
-/// Captures that others have published: `shared` stands beside the repository, or where GATEPOST_SHARED says.
+/// Captures published by others, in the folder `shared` beside the repository or in the folder GATEPOST_SHARED.
 pub(crate) fn published_captures() -> PathBuf {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
     env::var_os("GATEPOST_SHARED").map_or_else(beside, PathBuf::from).join("samples/captures")
@@ -30,7 +31,7 @@ pub(crate) fn tshark(file: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What is said of one packet.
+/// The facts about one packet.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Told {
     pub stream: Option<u64>,
@@ -44,7 +45,7 @@ pub(crate) struct Told {
     pub alerts: Vec<u64>,
 }
 
-/// `options`: more of tshark's, such as -d.
+/// `options`: further options of tshark, such as -d.
 pub(crate) fn by_tshark(file: &Path, options: &[&str]) -> Vec<Told> {
     const FIELDS: [&str; 8] = [
         "tcp.stream",
@@ -101,7 +102,7 @@ pub(crate) fn by_us(file: &Path) -> Vec<Told> {
             stream: tcp.map(|tcp| tcp.stream),
             length: tcp.filter(|tcp| !tcp.is_quoted).map(|tcp| tcp.length),
             analysis: tcp.iter().flat_map(|tcp| tcp.analysis.names()).collect(),
-            // tshark knows commands by four letters.
+            // In tshark a command has four letters.
             commands: fields.commands.iter().map(|verb| verb.chars().take(4).collect()).collect(),
             responses: fields.responses.iter().map(|code| u64::from(*code)).collect(),
             handshake_types: fields.handshake_types.iter().map(|kind| u64::from(*kind)).collect(),

@@ -1,15 +1,15 @@
-//! Reads a built notice strictly, by the letter of RFC 2046 and RFC 3464, apart from the code that wrote it.
+//! Parses a notice strictly by RFC 2046 and RFC 3464, independently of the code that wrote it.
 
 use std::str;
 
 /// Fields of one group, in order, unfolded.
 pub(crate) type Fields = Vec<(String, String)>;
 
-/// A notice taken apart.
+/// A parsed notice.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub header: Fields,
-    /// For people, for machines, and the original's header.
+    /// The part for people, the part for machines, and the original's header.
     pub parts: [Part; 3],
 }
 
@@ -30,7 +30,7 @@ impl Part {
 }
 
 impl Report {
-    /// Panics where the bytes are no notice: a lone CR or LF, an overlong line, a part too many or too few.
+    /// Panics if the bytes are not a valid notice: a lone CR or LF, an overlong line, too many or too few parts.
     pub(crate) fn read(bytes: &[u8], boundary: &str) -> Self {
         assert_lines(bytes);
         let (header, body) = split_once(bytes, b"\r\n\r\n");
@@ -56,7 +56,7 @@ impl Report {
         Self { header: fields(str::from_utf8(header).unwrap()), parts }
     }
 
-    /// The groups of the part for machines: that of the message, then one for each recipient (RFC 3464 section 2.1).
+    /// The groups of the part for machines: one for the message, then one for each recipient (RFC 3464 section 2.1).
     pub(crate) fn status(&self) -> Vec<Fields> {
         self.parts[1].text().trim_end().split("\r\n\r\n").map(fields).collect()
     }
@@ -86,7 +86,7 @@ fn split_once<'a>(bytes: &'a [u8], by: &[u8]) -> (&'a [u8], &'a [u8]) {
     (&bytes[..at], &bytes[at + by.len()..])
 }
 
-/// Unfolds by taking out the line end alone (RFC 5322 section 2.2.3). Panics where a line is no field.
+/// Unfolds by removing only the line end (RFC 5322 section 2.2.3). Panics if a line is not a field.
 fn fields(text: &str) -> Fields {
     let field = |line: &str| {
         let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("no field: {line:?}"));
@@ -97,7 +97,7 @@ fn fields(text: &str) -> Fields {
     text.split("\r\n").filter(|line| !line.is_empty()).map(field).collect()
 }
 
-/// The value of a field that is there exactly once.
+/// The value of a field that occurs exactly once.
 pub(crate) fn value<'a>(fields: &'a Fields, name: &str) -> &'a str {
     let mut found = fields.iter().filter(|(field, _)| field == name).map(|(_, value)| value.as_str());
     let value = found.next().unwrap_or_else(|| panic!("no {name} in {fields:?}"));

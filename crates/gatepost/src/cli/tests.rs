@@ -761,10 +761,10 @@ fn a_rollout_that_cannot_be_is_refused_and_changes_nothing() {
         ),
         ("--from legacy --to modern --percent 101", "101 is not in 0..=100"),
         ("--from legacy --to modern --percent -1", "unexpected argument '-1'"),
-        ("--from legacy --to legacy --percent 50", "from and to are the same policy, \"legacy\""),
+        ("--from legacy --to legacy --percent 50", "from and to name the same policy, \"legacy\""),
         (
             "--from legacy --to modern --node mx9",
-            "no node called mx9; the nodes that have reported lately are: mx1, mx2",
+            "no node is called mx9; nodes that reported in the last 10 minutes: mx1, mx2",
         ),
         ("--from legacy --to modern", "--percent <N>"),
     ];
@@ -774,7 +774,7 @@ fn a_rollout_that_cannot_be_is_refused_and_changes_nothing() {
     }
     assert!(store.plans.lock().unwrap().is_empty());
     let error = run("gatepost rollout set --from legacy --to modern --percent 50", &reporting(&[]), None).unwrap_err();
-    assert!(error.starts_with("no node has reported lately"), "{error}");
+    assert!(error.starts_with("no node has reported in the last 10 minutes"), "{error}");
 }
 
 #[test]

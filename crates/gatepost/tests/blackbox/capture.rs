@@ -74,14 +74,14 @@ fn half_a_file_gives_half_the_answers_and_a_note() {
     assert_eq!(told["notes"]["file-cut"], 1, "{told}");
     assert!(told["packets"].as_u64() > Some(10), "{told}");
     let table = text(&capture(&half, &[]));
-    assert!(table.contains("Note: the file ends within a packet"), "{table}");
+    assert!(table.contains("Note: the file ends in the middle of a packet"), "{table}");
 }
 
 #[test]
 fn what_cannot_be_read_is_said_with_exit_status_2() {
     let file = sample("starttls-tls12.pcap");
     for (file, arguments, message) in [
-        (file.clone(), &["--filter", "tcp.prt == 25"][..], "there is no field \"tcp.prt\" here; near are tcp.port"),
+        (file.clone(), &["--filter", "tcp.prt == 25"][..], "unknown field \"tcp.prt\"; similar fields: tcp.port"),
         (file.clone(), &["--filter", "tcp.port == x"], "tcp.port cannot be compared with \"x\""),
         (file.clone(), &["--filter", "(tcp"], "\")\" is missing"),
         (file, &["--stream", "9"], "there is no stream 9"),

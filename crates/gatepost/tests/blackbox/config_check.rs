@@ -122,7 +122,7 @@ fn a_guess_never_switches_security_off() {
         let connector = format!("[[connector]]\nname = \"c\"\nhosts = [\"mx\"]\ntls = \"{level}\"\n");
         let checked = check(folder.path(), &connector);
         assert!(
-            checked.errors[0].contains("it is one of") && !checked.errors[0].contains("did you mean"),
+            checked.errors[0].contains("allowed values are:") && !checked.errors[0].contains("did you mean"),
             "{:?}",
             checked.errors
         );

@@ -79,7 +79,7 @@ fn a_node_follows_the_plan_and_goes_back() {
 
     for (arguments, expected) in [
         (&["--percent", "101"][..], "101 is not in 0..=100"),
-        (&["--node", "edge-2"], "no node called edge-2; the nodes that have reported lately are: edge-1"),
+        (&["--node", "edge-2"], "no node is called edge-2; nodes that reported in the last 10 minutes: edge-1"),
     ] {
         let output = node.run(&[&["rollout", "set", "--from", "old", "--to", "modern"], arguments].concat());
         assert_eq!(output.status.code(), Some(2));
@@ -125,7 +125,7 @@ fn a_rollout_that_breaks_a_destination_halts_itself() {
     assert_eq!(halted["trouble"]["check"], format!("gatepost probe {destination}"));
     // There was nobody left under the old policy.
     assert!(halted["by"] == "node edge-1" && halted["nodes"][0]["moved"] == false, "{halted:#}");
-    assert!(node.log().contains("the rollout has halted itself"), "{}", node.log());
+    assert!(node.log().contains("the rollout halted automatically"), "{}", node.log());
     let text = String::from_utf8(node.run(&["rollout", "status"]).stdout).unwrap();
     for expected in
         [&format!("HALTED AUTOMATICALLY: {destination}"), "--from legacy --to modern --percent 0", "rollout resume"]
@@ -208,7 +208,7 @@ fn a_plan_that_a_node_cannot_follow_is_not_followed() {
     let arguments = ["rollout", "set", "--from", "modern", "--to", "newest", "--percent", "100"];
     let output = run_under(&more, &arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let told = || node.log().matches("cannot follow the rollout plan").count();
+    let told = || node.log().matches("failed to follow the new rollout plan").count();
     wait_for("the node to say so", || (told() > 0).then_some(()));
     swaks(node.port, &["--to", "user@onprem.test"]);
     node.wait_for_status("user@onprem.test", "Delivered");
@@ -226,7 +226,7 @@ fn a_faulty_policy_is_refused_with_its_place() {
         ("ciphers = \"RC5-SHA\"\nsecurity_level = 0\n", "ciphers: "),
         ("ciphers = \"\"\n", "ciphers: "),
         ("groups = \"X25518\"\n", "groups: "),
-        ("maximum = \"1.1\"\n", "minimum: the minimum, TLS 1.2, is above the maximum, TLS 1.1"),
+        ("maximum = \"1.1\"\n", "minimum: the minimum, TLS 1.2, is newer than the maximum, TLS 1.1"),
         ("suites = \"TLS_RC4\"\n", "suites: "),
     ];
     for (settings, expected) in table {

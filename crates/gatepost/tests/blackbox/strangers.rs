@@ -154,7 +154,7 @@ fn strangers_do_not_hold_up_a_stop() {
     node.signal("-TERM");
     assert_eq!(node.wait(), Some(0), "{}", node.log());
     println!("stopped in {:.1} s", began.elapsed().as_secs_f64());
-    assert!(!node.log().contains("stopped with messages under way"), "{}", node.log());
+    assert!(!node.log().contains("stopped with deliveries in progress"), "{}", node.log());
     for (name, client) in [
         ("half a command", &mut half_command),
         ("nothing", &mut idle),

@@ -125,7 +125,7 @@ fn what_was_not_told_is_told_by_the_node_that_comes_back() {
     let mut node =
         watched(server.port(), &format!("http://127.0.0.1:{port}/")).connector("tls = \"require\"\n").start();
     swaks(node.port, &["--to", "user@onprem.test"]);
-    wait_for("the receiver to be missed", || node.log().contains("the webhook was not taken").then_some(()));
+    wait_for("the receiver to be missed", || node.log().contains("webhook call failed").then_some(()));
     node.kill();
     // A redirect leads nowhere: what it is answered with counts as not taken.
     let receiver = Receiver::start(&["307", "204"]);
@@ -158,7 +158,7 @@ fn https_is_for_a_receiver_with_a_trusted_certificate_only() {
     swaks(node.port, &["--to", "user@onprem.test"]);
     wait_for("the certificate to be refused", || {
         let log = node.log();
-        let refusal = log.lines().find(|line| line.contains("the webhook was not taken"))?.to_owned();
+        let refusal = log.lines().find(|line| line.contains("webhook call failed"))?.to_owned();
         assert!(refusal.contains("self-signed certificate"), "{refusal}");
         Some(())
     });
@@ -226,11 +226,11 @@ fn a_webhook_that_cannot_be_is_refused_when_it_is_read() {
     };
     let with = |url: &str| format!("webhook = \"{url}\"\nsecret_file = \"secret\"\n");
     for (watch, secret, because) in [
-        (with("http://alerts.example/"), SECRET, "others need https://"),
-        (with("https://a:b@alerts.example/"), SECRET, "ends up in logs"),
-        ("webhook = \"https://alerts.example/\"\n".to_owned(), SECRET, "webhook needs secret_file beside it"),
-        (with("https://alerts.example/"), "hunter2", "it is not base64"),
-        (with("https://alerts.example/"), "c2hvcnQ=", "it has 5 bytes"),
+        (with("http://alerts.example/"), SECRET, "for this machine only; use https://"),
+        (with("https://a:b@alerts.example/"), SECRET, "would appear in logs"),
+        ("webhook = \"https://alerts.example/\"\n".to_owned(), SECRET, "webhook requires secret_file; set both"),
+        (with("https://alerts.example/"), "hunter2", "the secret is not base64"),
+        (with("https://alerts.example/"), "c2hvcnQ=", "the secret has 5 bytes"),
     ] {
         let error = check(&watch, secret);
         assert!(error.contains(because) && !error.contains("hunter2"), "{watch}: {error}");

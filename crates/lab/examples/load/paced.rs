@@ -34,12 +34,12 @@ struct Tally {
 impl Pace {
     pub(crate) fn new(messages: u64, rate: f64) -> Self {
         let interval = Duration::from_secs_f64(1.0 / rate);
-        // The sessions are ready by then.
+        // The sessions are ready by this time.
         let begin = Instant::now() + Duration::from_millis(200);
         Self { next: AtomicU64::new(0), messages, interval, begin }
     }
 
-    /// Waits until another message is due, and returns when that was; `None` after the last.
+    /// Waits until the next message is due, and returns its due time. `None` after the last.
     fn next(&self) -> Option<Instant> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         if number >= self.messages {
@@ -88,7 +88,7 @@ fn work(client: &Client, pace: &Pace, per_connection: u64) -> Tally {
                 if sent < per_connection {
                     kept = Some((connection, sent));
                 } else {
-                    // The message is accepted, whatever becomes of the connection.
+                    // The message is accepted, even if the connection fails later.
                     let _ = connection.quit();
                 }
             }

@@ -1,4 +1,4 @@
-//! Accepts and counts messages: prints the sum, every 5 ms at most.
+//! Accepts and counts messages. It prints the total at most every 5 ms.
 
 use std::{
     io::{BufReader, Write},
@@ -15,7 +15,7 @@ use openssl::ssl::{Ssl, SslContext};
 
 use crate::wire::{Result, read_line, read_line_into};
 
-/// More than any relay opens connections at once.
+/// More connections than any relay opens at once.
 const THREADS: usize = 200;
 
 pub(crate) fn run(address: &str, context: &SslContext) -> Result<()> {
@@ -33,7 +33,7 @@ pub(crate) fn run(address: &str, context: &SslContext) -> Result<()> {
             }
         }
     });
-    // The threads stay: OpenSSL seeds a random generator for each new one.
+    // The threads stay, because OpenSSL seeds a random generator for each new thread.
     let threads: Vec<_> = (0..THREADS)
         .map(|_| {
             let (listener, context, messages) = (listener.try_clone()?, context.clone(), Arc::clone(&messages));
@@ -79,7 +79,7 @@ fn receive(client: TcpStream, context: &SslContext, messages: &AtomicU64) -> Res
             }
             _ => b"250 ok\r\n",
         };
-        // Replies to pipelined commands could go together, but the relay's end of it is what is measured.
+        // Replies to pipelined commands could be sent together, but the benchmark measures the relay's side.
         stream.get_mut().write_all(reply)?;
     }
 }

@@ -1,4 +1,4 @@
-//! What sink and source share: TLS contexts, lines, and a client that sends one message after another.
+//! Code shared by sink and source: TLS contexts, lines, and a client that sends one message after another.
 
 use std::{
     error::Error,
@@ -31,7 +31,7 @@ pub(crate) fn context(method: SslMethod, version: &str) -> Result<SslContextBuil
 pub(crate) trait Stream: Read + Write {}
 impl<S: Read + Write> Stream for S {}
 
-/// Where messages go, and what each of them is.
+/// The destination of messages, and their content.
 pub(crate) struct Client {
     address: String,
     /// `None`: in plaintext.
@@ -71,7 +71,7 @@ impl Client {
         Ok(Connection(stream))
     }
 
-    /// Sends one message; returns the time from its content with the final dot to the reply.
+    /// Sends one message. Returns the time from the start of the content to the reply to the final dot.
     pub(crate) fn send(&self, connection: &mut Connection) -> Result<Duration> {
         let stream = &mut connection.0;
         say(stream, b"MAIL FROM:<sender@partner.test>\r\n", b'2')?;

@@ -1,5 +1,5 @@
-//! From a connection that fails to one that works, by one change at a time, the smallest first. What stands between
-//! association and cause is an experiment: that the change helps is what proves what is wrong.
+//! Searches for a change that makes a failing connection work. It tries one change at a time, the smallest first. Such
+//! an experiment shows the cause, where a comparison of attempts shows only an association.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -12,17 +12,17 @@ use tokio::time::sleep;
 use super::{ProbeOptions, open, options};
 use crate::{send::ConnectionResult, tls::TlsSettings};
 
-/// How mail goes to a destination: what is to be tried, and then changed.
+/// How mail goes to a destination. The ladder tries this first, and then changes it.
 #[derive(Clone, Debug)]
 pub struct Trial {
     pub host: String,
-    /// In the order in which mail tries them; not empty.
+    /// In the order in which mail tries them. Not empty.
     pub addresses: Vec<SocketAddr>,
     pub level: TlsLevel,
     pub tls: TlsSettings,
 }
 
-/// One thing that differs from how mail goes.
+/// One difference from how mail goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Change {
     OtherAddress(SocketAddr),
@@ -36,12 +36,12 @@ pub enum Change {
     WithoutAes,
     UpToTls12,
     FromTls10,
-    /// Both are needed where a server has only this suite in only this version.
+    /// Both are needed if a server supports only this cipher suite in only this version.
     FromTls10With(OldSuite),
     InTheClear,
 }
 
-/// Cipher suites that came before authenticated encryption.
+/// Cipher suites without authenticated encryption.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OldSuite {
     AesCbc,
@@ -58,7 +58,7 @@ impl OldSuite {
         }
     }
 
-    /// As ciphers(1) of OpenSSL has it.
+    /// The name in OpenSSL's ciphers(1).
     fn class(self) -> &'static str {
         match self {
             Self::AesCbc => "AES",
@@ -69,7 +69,7 @@ impl OldSuite {
 }
 
 impl Change {
-    /// For people: reads on after "works".
+    /// For people, as the continuation of "works".
     pub fn what(self) -> String {
         match self {
             Self::OtherAddress(address) => format!("at the host's other address {address}"),
@@ -84,15 +84,15 @@ impl Change {
             Self::UpToTls12 => "without TLS 1.3".to_owned(),
             Self::FromTls10 => "with TLS 1.0 and 1.1 allowed".to_owned(),
             Self::FromTls10With(suite) => format!("with TLS 1.0 and {} allowed", suite.name()),
-            Self::InTheClear => "without TLS, in the clear".to_owned(),
+            Self::InTheClear => "in plaintext, without TLS".to_owned(),
         }
     }
 }
 
-/// Passes every path: the default of RFC 9293 section 3.7.1 for IPv4.
+/// A size that passes every path: the default of RFC 9293 section 3.7.1 for IPv4.
 const SMALL_SEGMENT: u32 = 536;
 
-/// From the smallest change to the largest. None takes away what another one needs.
+/// From the smallest change to the largest. No change removes something that a later one needs.
 const OF_TLS: [Change; 15] = [
     Change::SmallSegments,
     Change::SmallHello,
@@ -132,10 +132,10 @@ pub async fn try_once(trial: &Trial, probe: &ProbeOptions) -> Option<ConnectionR
     Some(open(&trial.host, first, &plain).await)
 }
 
-/// Connects as mail does, and where that fails, with one change after another until one works. `progress` hears of each.
+/// Connects as mail does. If that fails, tries one change after another until one works. `progress` is called for each.
 pub async fn climb(trial: &Trial, probe: &ProbeOptions, mut progress: impl FnMut(&str)) -> Option<Ladder> {
     let (first, others) = trial.addresses.split_first()?;
-    progress("as mail goes");
+    progress("connecting as mail does");
     let baseline = try_once(trial, probe).await?;
     let mut ladder = Ladder { baseline, changes: Vec::new() };
     for change in changes(&ladder.baseline, trial, others) {
@@ -165,18 +165,18 @@ fn changes(baseline: &ConnectionResult, trial: &Trial, others: &[SocketAddr]) ->
 }
 
 impl Change {
-    /// What is so already is no change.
+    /// False if the connection already is as the change would make it.
     fn differs(self, trial: &Trial) -> bool {
         let policy = &trial.tls.policy;
         match self {
             Self::UncheckedCertificate => trial.tls.verify,
-            // A certificate is not for the address.
+            // A certificate is not issued for the address.
             Self::NoServerName => !trial.host.starts_with('[') && !trial.tls.verify,
             _ => self.to(policy).is_none_or(|changed| changed != *policy),
         }
     }
 
-    /// The policy with this change; `None`: it is not one of the policy.
+    /// The policy with this change. `None`: the change does not affect the policy.
     fn to(self, policy: &TlsPolicy) -> Option<TlsPolicy> {
         let mut policy = policy.clone();
         let add = |policy: &mut TlsPolicy, class: &str| policy.ciphers = with_class(&policy.ciphers, class);
@@ -187,7 +187,7 @@ impl Change {
             Self::With(suite) => add(&mut policy, suite.class()),
             Self::WithoutAes => policy.ciphers = "CHACHA20:RC4:3DES:!aNULL:!eNULL:!PSK:!SRP".to_owned(),
             Self::UpToTls12 => policy.maximum = policy.maximum.min(TlsVersion::Tls12),
-            // OpenSSL takes the SHA-1 signatures of TLS 1.0 at level 0 only.
+            // OpenSSL accepts the SHA-1 signatures of TLS 1.0 only at level 0.
             Self::FromTls10 => (policy.minimum, policy.security_level) = (TlsVersion::Tls10, 0),
             Self::FromTls10With(suite) => {
                 add(&mut policy, suite.class());
@@ -206,7 +206,7 @@ impl Change {
     }
 }
 
-/// Cipher suites with one class more, which may have been shut out for good ("!RC4").
+/// Adds one class of cipher suites, which the policy may have excluded ("!RC4").
 fn with_class(ciphers: &str, class: &str) -> String {
     let out = format!("!{class}");
     let kept: Vec<&str> = ciphers.split(':').filter(|word| *word != out).collect();

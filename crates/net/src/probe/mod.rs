@@ -1,8 +1,9 @@
-//! Finds out what a destination supports, by connections that carry no mail: each TLS version, each cipher suite, the
-//! order of preference, groups, the certificate, and what comes after the handshake. The connections are those that mail
-//! goes by, so that what is found is what mail would meet.
+//! Finds out what a destination supports, with connections that carry no mail: each TLS version, each cipher suite, the
+//! order of preference, groups, the certificate, and the session after the handshake. It connects as mail does, so that
+//! the result is what mail would get.
 //!
-//! Polite: one connection at a time, a pause between, each ended by QUIT, and a bound on how many there are.
+//! It is polite: one connection at a time, with a pause between connections, QUIT at the end of each, and a maximum
+//! number of connections.
 
 mod ladder;
 mod suites;
@@ -35,9 +36,9 @@ pub struct ProbeOptions {
     pub ehlo_name: String,
     /// Longest wait in each phase.
     pub timeout: Duration,
-    /// From one connection to the next.
+    /// Pause between two connections.
     pub pause: Duration,
-    /// No more connections than this.
+    /// Maximum number of connections.
     pub connections_max: u32,
 }
 
@@ -58,36 +59,36 @@ pub struct Probed {
     pub host: String,
     pub address: SocketAddr,
     pub starttls: StartTls,
-    /// What EHLO's answer offers; in the clear where there is no TLS.
+    /// The extensions in the reply to EHLO, in plaintext if there is no TLS.
     pub extensions: Option<Extensions>,
-    /// What each phase of the first connection took.
+    /// Duration of each phase of the first connection.
     pub phases: Vec<PhaseTime>,
-    /// Why the first connection, which offered all that this program can, did not come about.
+    /// Why the first connection failed. It offers everything that Gatepost supports.
     pub failure: Option<Failure>,
-    /// Of the first connection: certificate chain and its fault, alerts, what was agreed on.
+    /// Facts of the first connection: certificate chain and its fault, alerts, the chosen version and cipher suite.
     pub handshake: Option<Arc<HandshakeFacts>>,
     /// The oldest first.
     pub versions: Vec<VersionSupport>,
-    /// Key exchange groups that it agrees to, of those asked for.
+    /// The key exchange groups that it accepts, of those that were tried.
     pub groups: Vec<&'static str>,
     pub variations: Vec<Variation>,
-    /// How many connections it took.
+    /// Number of connections.
     pub connections: u32,
-    /// The bound on connections was met: there may be more than is told.
+    /// The maximum number of connections was reached, so the result may be incomplete.
     pub is_cut: bool,
 }
 
-/// What became of STARTTLS.
+/// The result of STARTTLS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StartTls {
-    /// No answer to EHLO was seen.
+    /// No reply to EHLO was seen.
     NotObserved,
     Offered,
     NotOffered,
-    /// Written over by a firewall.
+    /// Overwritten by a firewall.
     Masked,
-    /// Offered, and then answered 4xx or 5xx.
+    /// Offered, and then refused with 4xx or 5xx.
     Refused,
 }
 
@@ -99,10 +100,10 @@ pub(crate) struct Prober<'a> {
     connections: u32,
 }
 
-/// Probes one address of a host. `progress` hears of each step in a few words.
+/// Probes one address of a host. `progress` gets a few words about each step.
 pub async fn probe(host: &str, address: SocketAddr, options: &ProbeOptions, mut progress: impl FnMut(&str)) -> Probed {
     let mut prober = Prober { host, address, options, connections: 0 };
-    progress("everything offered at once");
+    progress("offering everything at once");
     let first = prober.connect(everything(), host).await;
     let starttls = starttls(&first);
     let mut probed = Probed {
@@ -126,7 +127,7 @@ pub async fn probe(host: &str, address: SocketAddr, options: &ProbeOptions, mut 
         }
         progress("groups");
         probed.groups = prober.groups(&probed.versions).await;
-        progress("variations of the hello");
+        progress("variations of the ClientHello");
         probed.variations = prober.variations(&probed).await;
     }
     probed.connections = prober.connections;
@@ -144,7 +145,7 @@ fn starttls(first: &ConnectionResult) -> StartTls {
     }
 }
 
-/// All that OpenSSL can do with a certificate and a cipher.
+/// Everything that OpenSSL supports, except suites without certificate or encryption.
 pub(crate) fn everything() -> TlsPolicy {
     TlsPolicy { name: "everything".to_owned(), ..TlsPolicy::legacy() }
 }

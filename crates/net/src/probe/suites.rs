@@ -1,7 +1,7 @@
 //! Versions, cipher suites in the server's order, and groups.
 //!
-//! All suites of a version are offered; the one that the server picks is left out the next time; and so on until it picks
-//! none. So it takes one connection for each suite that it has, not one for each that there is.
+//! The probe offers all suites of a version, and leaves out the chosen one the next time, until the server chooses
+//! none. So it needs one connection for each suite that the server supports, not one for each suite that exists.
 
 use openssl::ssl::cipher_name;
 use protocol::{
@@ -12,29 +12,29 @@ use serde::Serialize;
 
 use super::{Prober, everything};
 
-/// What a server does under one TLS version.
+/// What a server supports with one TLS version.
 #[derive(Clone, Debug, Serialize)]
 pub struct VersionSupport {
     pub version: TlsVersion,
-    /// In the order in which the server picks them.
+    /// In the order in which the server chooses them.
     pub suites: Vec<Suite>,
-    /// True: it goes by its own order; false: by the client's; `None`: it has fewer than two suites.
+    /// True: the server uses its own order. False: it uses the client's. `None`: it has fewer than two suites.
     pub server_prefers: Option<bool>,
-    /// How the last connection failed, for which no suite was left that it has.
+    /// How the last connection failed. It offered no suite that the server supports.
     pub refusal: Option<Failure>,
 }
 
-/// A cipher suite that a server agrees to.
+/// A cipher suite that a server accepts.
 #[derive(Clone, Debug, Serialize)]
 pub struct Suite {
     pub suite: CipherSuite,
-    /// In OpenSSL's words.
+    /// OpenSSL's name.
     pub name: String,
-    /// What went wrong after it was agreed on: this is where some servers hang.
+    /// The failure after the server chose the suite. Some servers hang at this point.
     pub failure: Option<Failure>,
 }
 
-/// OpenSSL's name, or IANA's where it has none.
+/// OpenSSL's name, or IANA's name if OpenSSL has none.
 fn openssl_name(suite: CipherSuite) -> String {
     let standard = suite.name();
     match cipher_name(&standard) {
@@ -43,7 +43,7 @@ fn openssl_name(suite: CipherSuite) -> String {
     }
 }
 
-/// Suites of TLS 1.3; OpenSSL has these.
+/// The suites of TLS 1.3 that OpenSSL supports.
 const TLS13_SUITES: [&str; 5] = [
     "TLS_AES_256_GCM_SHA384",
     "TLS_CHACHA20_POLY1305_SHA256",
@@ -52,10 +52,10 @@ const TLS13_SUITES: [&str; 5] = [
     "TLS_AES_128_CCM_8_SHA256",
 ];
 
-/// As OpenSSL names them; in the order in which they are told.
+/// OpenSSL's names, in the order of the report.
 const GROUPS: [&str; 8] = ["X25519MLKEM768", "X25519", "X448", "P-256", "P-384", "P-521", "ffdhe2048", "ffdhe3072"];
 
-/// Only this version, and of its suites only those not in `without`.
+/// A policy with this version only, and all its suites except those in `without`.
 fn policy(version: TlsVersion, without: &[String]) -> Option<TlsPolicy> {
     let mut policy = TlsPolicy { minimum: version, maximum: version, ..everything() };
     if version == TlsVersion::Tls13 {
@@ -82,7 +82,7 @@ impl Prober<'_> {
             let hello = hello.filter(|hello| hello.version == version.on_the_wire());
             let picked = hello.map(|hello| hello.cipher_suite).map(|suite| (suite, openssl_name(suite)));
             match picked {
-                // A server that picks what it was not offered would go on for ever.
+                // Otherwise a server that chooses a suite that was not offered would keep this loop running for ever.
                 Some((suite, name)) if !without.contains(&name) => {
                     without.push(name.clone());
                     support.suites.push(Suite { suite, name, failure: result.failure });
@@ -97,7 +97,7 @@ impl Prober<'_> {
         support
     }
 
-    /// Offers the server's favourite last.
+    /// Offers the server's preferred suite last.
     async fn prefers(&mut self, support: &VersionSupport) -> Option<bool> {
         let [first, second, ..] = support.suites.as_slice() else { return None };
         let both = format!("{}:{}", second.name, first.name);
@@ -121,7 +121,7 @@ impl Prober<'_> {
         let Some(newest) = versions.iter().rev().find(has_groups) else { return Vec::new() };
         let mut agreed = Vec::new();
         for group in GROUPS {
-            // They came with TLS 1.3.
+            // These groups were introduced with TLS 1.3.
             let is_new = group.starts_with("ffdhe") || group.contains("MLKEM");
             if self.is_exhausted() || (is_new && newest.version != TlsVersion::Tls13) {
                 continue;

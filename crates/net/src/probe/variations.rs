@@ -1,4 +1,5 @@
-//! One change at a time: what a destination, or a device before it, trips over.
+//! Variations of the ClientHello, one change at a time, to find what a destination, or a device before it, cannot
+//! handle.
 
 use protocol::{
     smtp::Failure,
@@ -8,7 +9,7 @@ use serde::Serialize;
 
 use super::{Probed, Prober, everything};
 
-/// A hello that differs from the usual in one thing.
+/// A ClientHello that differs from the usual one in one way.
 #[derive(Clone, Debug, Serialize)]
 pub struct Variation {
     /// Stable, kebab-case.
@@ -46,9 +47,11 @@ impl Prober<'_> {
         let host = self.host.to_owned();
         let modern = TlsPolicy::modern();
         vec![
-            self.vary("modern", "what the policy modern offers", modern, &host).await,
-            self.vary("large-hello", "a hello larger than one packet (post-quantum key share)", large, &host).await,
-            self.vary("small-hello", "a hello of one version and its own suites only", small, &host).await,
+            self.vary("modern", "the ClientHello of the policy modern", modern, &host).await,
+            self.vary("large-hello", "a ClientHello larger than one packet (post-quantum key share)", large, &host)
+                .await,
+            self.vary("small-hello", "a ClientHello with one version and its own cipher suites only", small, &host)
+                .await,
             self.vary("no-server-name", "no server name (SNI)", everything(), &literal).await,
         ]
     }

@@ -1,5 +1,5 @@
-//! Sends a message's content, and listens meanwhile: a destination may refuse it before it has ended, and what it says
-//! then must not be lost in the reset that follows.
+//! Sends a message's content, and listens at the same time. A destination may refuse the message before its end, and
+//! this reply must not be lost in the reset that follows.
 
 use std::{io, pin::Pin, task::Poll};
 
@@ -12,9 +12,9 @@ use tokio::{
 use super::{Connection, Content, LAST_WORDS, OUTPUT_BYTES, timed_out};
 use crate::Disconnected;
 
-/// What ended the sending of content before its end.
+/// Why sending the content ended early.
 enum Cut {
-    /// The destination has answered already.
+    /// The destination has already replied.
     Answered(Action),
     Broken(FailureKind),
 }
@@ -22,12 +22,12 @@ enum Cut {
 /// What happened first.
 enum Event {
     Written(io::Result<usize>),
-    /// Bytes read; 0 at the end.
+    /// Number of bytes read. 0 at the end.
     Read(io::Result<usize>),
 }
 
 impl Connection {
-    /// One result for each of so many recipients.
+    /// One result for each recipient.
     pub(super) async fn converse(
         &mut self,
         recipients: usize,
@@ -45,8 +45,7 @@ impl Connection {
             return match action {
                 Action::Done(results) => results,
                 Action::Failed(failure) => vec![Err(failure); recipients],
-                // The machine answers a begun transaction with nothing but its results; should it not, nothing was
-                // delivered.
+                // The state machine ends a transaction only with its results. Without results, nothing was delivered.
                 Action::Read | Action::StartTls | Action::Ready | Action::Content | Action::Closed => {
                     vec![Err(Failure::new(self.client.phase(), FailureKind::ConnectionClosed)); recipients]
                 }
@@ -68,7 +67,7 @@ impl Connection {
                     }
                 }
                 Ok(None) => break,
-                // Without the final dot nothing is delivered; the connection is closed.
+                // Without the final dot nothing is delivered. The connection is closed.
                 Err(detail) => return Err(Cut::Broken(FailureKind::Local { detail })),
             }
         }
@@ -77,7 +76,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes what there is of the content, and takes a reply that comes meanwhile.
+    /// Writes the content that is available, and accepts a reply that arrives meanwhile.
     async fn write_content(&mut self) -> Result<(), Cut> {
         self.record.sent(&self.output);
         self.stopwatch.sent(self.output.len() as u64);
@@ -106,7 +105,7 @@ impl Connection {
         Ok(())
     }
 
-    /// After a write that failed: what the destination said before it closed is there already, or never comes.
+    /// After a failed write: the destination's last reply has already arrived, or never comes.
     async fn last_words(&mut self, kind: FailureKind) -> Cut {
         let deadline = Instant::now() + LAST_WORDS;
         while self.read(LAST_WORDS, deadline).await.is_ok() {

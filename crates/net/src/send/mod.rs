@@ -1,5 +1,5 @@
-//! One connection to a destination: connect, greet, encrypt, and pass transactions over it, each phase with its own
-//! time-out (RFC 5321 section 4.5.3.2).
+//! One connection to a destination: connect, greet, encrypt, and send transactions over it. Each phase has its own
+//! timeout (RFC 5321 section 4.5.3.2).
 
 mod content;
 mod progress;
@@ -39,10 +39,10 @@ pub use progress::{Now, Progress};
 use record::Record;
 use stopwatch::Stopwatch;
 
-/// Where a command could not be written: what the destination said before it closed is there already, or never comes.
+/// After a command that could not be written: the destination's last reply has already arrived, or never comes.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
-/// How long each phase may take.
+/// Maximum duration of each phase.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timeouts {
     pub connect: Duration,
@@ -53,14 +53,14 @@ pub struct Timeouts {
     pub mail: Duration,
     pub rcpt: Duration,
     pub data: Duration,
-    /// For each piece of the message to be taken by the network.
+    /// For sending each piece of the message.
     pub content: Duration,
     pub end_of_data: Duration,
     pub quit: Duration,
 }
 
 impl Timeouts {
-    /// The same for each phase.
+    /// The same timeout for each phase.
     pub fn each(wait: Duration) -> Self {
         Self {
             connect: wait,
@@ -93,22 +93,23 @@ impl Timeouts {
     }
 }
 
-/// How to talk to a destination.
+/// Settings of a connection to a destination.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub ehlo_name: String,
     pub tls_level: TlsLevel,
     pub tls: Arc<TlsSettings>,
     pub timeouts: Timeouts,
-    /// Asks the other side for segments of at most so many bytes (RFC 9293 section 3.7.1). Unset: the kernel's choice.
+    /// Maximum segment size that is requested from the destination (RFC 9293 section 3.7.1). `None`: the kernel
+    /// decides.
     pub maximum_segment: Option<u32>,
-    /// Shows others how far the conversation has come.
+    /// Shows the progress of the session to other parts.
     pub progress: Arc<Progress>,
 }
 
-/// Where a message's content comes from, piece by piece.
+/// The source of a message's content, piece by piece.
 pub trait Content: Send {
-    /// The next piece; `None` at the end. The error tells people why this node cannot read it.
+    /// The next piece. `None` at the end. The error says for people why this node cannot read it.
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, String>> + Send;
 }
 
@@ -169,7 +170,7 @@ pub struct Connection {
     progress: Arc<Progress>,
 }
 
-/// Output is written in pieces of about this size while a message is sent.
+/// Approximate size of the pieces in which a message is sent.
 const OUTPUT_BYTES: usize = 32 * 1024;
 
 impl Connection {
@@ -233,7 +234,7 @@ impl Connection {
         &self.destination
     }
 
-    /// What was seen since the last call; the phases of what came before are not told again.
+    /// The facts observed since the last call. Earlier phases are not repeated.
     pub fn take_seen(&mut self) -> Seen {
         Seen { phases: std::mem::take(&mut self.seen.phases), ..self.seen.clone() }
     }
@@ -261,7 +262,7 @@ impl Connection {
     }
 
     async fn start_tls(&mut self, context: &TlsContext, settings: &TlsSettings) -> Result<(), Failure> {
-        // Bytes that came before the handshake were not protected by it (CVE-2011-0411).
+        // Bytes that arrived before the handshake are not protected by it (CVE-2011-0411).
         self.input.clear();
         self.record.heard.clear();
         let failed = |kind| Failure::new(Phase::Handshake, kind);
@@ -308,7 +309,7 @@ impl Connection {
         self.seen.phases.extend(self.stopwatch.stop());
     }
 
-    /// Passes one message over the connection: one result for each recipient, in order.
+    /// Sends one message over the connection. Returns one result for each recipient, in order.
     pub async fn send(&mut self, transaction: &Transaction, content: &mut impl Content) -> Vec<Result<Reply, Failure>> {
         self.stopwatch = Stopwatch::start(Phase::Mail);
         self.progress.sending_to(&self.destination);
@@ -323,8 +324,8 @@ impl Connection {
         results.into_iter().map(|result| result.map_err(|failure| failure.at(&self.destination))).collect()
     }
 
-    /// Writes what there is to write and reads until the machine wants something else than reading. The time limit is
-    /// for each reply as a whole: one that comes byte by byte is no reason to wait longer.
+    /// Writes the output, and reads until the state machine needs something else. The timeout is for each reply as a
+    /// whole, so a reply that arrives byte by byte does not extend it.
     async fn next_action(&mut self) -> Action {
         let mut replies = None;
         let mut deadline = Instant::now();
@@ -339,7 +340,7 @@ impl Connection {
                 deadline = Instant::now() + limit;
             }
             if let Err(kind) = self.flush(limit).await {
-                // What the machine has decided stands, whatever could not be written after it.
+                // The state machine's decision is final, even if later output could not be written.
                 if !matches!(action, Action::Read | Action::StartTls | Action::Content | Action::Ready) {
                     return action;
                 }
@@ -408,7 +409,7 @@ impl Connection {
         self.stopwatch.sent(self.output.len() as u64);
         let result = timeout(limit, self.stream.write_all(&self.output)).await;
         self.output.clear();
-        // A message's worth of room is not kept for the commands that follow.
+        // Later commands need less memory than a message.
         self.output.shrink_to(OUTPUT_BYTES * 2);
         match result {
             Ok(Ok(())) => Ok(()),
@@ -417,7 +418,7 @@ impl Connection {
         }
     }
 
-    /// Says QUIT where the destination still listens, so that its log shows an orderly end.
+    /// Sends QUIT if the destination still listens, so that its log shows an orderly end.
     async fn leave_after(&mut self, failure: &Failure) {
         let given_up = matches!(failure.kind, FailureKind::StartTlsNotOffered | FailureKind::StartTlsMasked);
         if given_up {
@@ -428,7 +429,7 @@ impl Connection {
         }
     }
 
-    /// Ends the conversation in an orderly way.
+    /// Ends the session in an orderly way.
     pub async fn quit(mut self) {
         if self.client.is_reusable() {
             self.say_quit().await;
@@ -459,8 +460,8 @@ async fn connect(address: SocketAddr, limit: Duration, maximum_segment: Option<u
     }
 }
 
-/// Where to connect first when a host has several addresses: IPv6 and IPv4 in turn, so that a broken path of one
-/// family costs one attempt (RFC 8305 section 4, without the race).
+/// The order of a host's addresses: IPv6 and IPv4 alternate, so that a broken path of one family costs one connection
+/// (RFC 8305 section 4, without the race).
 pub fn interleave(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     let (six, four): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(IpAddr::is_ipv6);
     let mut four = four.into_iter();
@@ -494,7 +495,7 @@ fn io_failure(error: &io::Error) -> FailureKind {
             FailureKind::NetworkUnreachable
         }
         ErrorKind::UnexpectedEof => FailureKind::ConnectionClosed,
-        // The kernel's own limit for connecting, about two minutes.
+        // The kernel's own timeout for connections, about two minutes.
         ErrorKind::TimedOut => FailureKind::TimedOut { after_s: 127 },
         _ => FailureKind::Local { detail: error.to_string() },
     }

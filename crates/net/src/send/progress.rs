@@ -1,15 +1,15 @@
-//! How far an attempt has come, for those who look at it from outside: the node's report, a shutdown, a lost lease.
+//! The progress of an attempt, for other parts of the node: the report, a shutdown, a lost lease.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use protocol::smtp::{Destination, Phase};
 use tokio::time::Instant;
 
-/// Written by the attempt, read by anybody.
+/// The attempt writes it, and anybody can read it.
 #[derive(Debug)]
 pub struct Progress(Mutex<Now>);
 
-/// What an attempt is doing.
+/// The current activity of an attempt.
 #[derive(Clone, Debug)]
 pub struct Now {
     pub phase: Phase,
@@ -34,7 +34,7 @@ impl Progress {
         self.lock().clone()
     }
 
-    /// True once the final dot may be out: stopping the attempt then may cause a duplicate.
+    /// True once the final dot may have been sent. Stopping the attempt after that may cause a duplicate.
     pub fn is_past_content(&self) -> bool {
         self.lock().phase >= Phase::EndOfData
     }
@@ -47,7 +47,7 @@ impl Progress {
         *self.lock() = Now { phase: Phase::Connect, since: Instant::now(), destination: Some(destination.clone()) };
     }
 
-    /// Over a connection that is open already.
+    /// For a connection that is already open.
     pub(super) fn sending_to(&self, destination: &Destination) {
         let mut now = self.lock();
         now.phase = Phase::Mail;

@@ -1,24 +1,24 @@
-//! Cuts what goes over a connection into the lines of its transcript, and leaves content out. A destination may say as
-//! much as it likes; of each reply the first lines and the last one are written down.
+//! Splits the traffic of a connection into the lines of its transcript, and leaves content out. A reply may be very
+//! long, so the transcript contains only its first lines and the last one.
 
 use crate::{Disconnected, Line, Transcript};
 
-/// A line is cut here. RFC 5321 section 4.5.3.1.5 allows 512 octets.
+/// Maximum length of a line. RFC 5321 section 4.5.3.1.5 allows 512 octets.
 const LINE_BYTES_MAX: usize = 512;
-/// Lines of one reply that are written down, besides its last.
+/// Maximum size of a reply in the transcript, besides its last line.
 const REPLY_BYTES_MAX: usize = 1024;
 
-/// One connection's transcript; costs nothing where nobody writes one.
+/// One connection's transcript. It costs nothing if nobody records it.
 pub(super) struct Record {
     transcript: Option<Box<dyn Transcript>>,
-    /// Bytes at the beginning of the output that are content.
+    /// Number of bytes at the start of the output that are content.
     skipped: usize,
-    /// The beginning of a line whose end has not come yet.
+    /// The start of a line whose end has not arrived yet.
     pub(super) heard: Vec<u8>,
-    /// Of the reply that is being read: bytes written down, and lines left out.
+    /// For the current reply: bytes in the transcript, and lines left out.
     written: usize,
     omitted: u32,
-    /// How the other side ended it; `None` while it has not.
+    /// How the destination ended the connection. `None` while it is open.
     pub(super) ended: Option<Disconnected>,
 }
 
@@ -33,12 +33,12 @@ impl Record {
         }
     }
 
-    /// What stands in the output so far is content.
+    /// Marks the output so far as content.
     pub(super) fn skip(&mut self, output: &[u8]) {
         self.skipped = output.len();
     }
 
-    /// The output is written now.
+    /// The output is being sent now.
     pub(super) fn sent(&mut self, output: &[u8]) {
         let commands = &output[std::mem::take(&mut self.skipped).min(output.len())..];
         if let Some(transcript) = &mut self.transcript {
@@ -63,7 +63,7 @@ impl Record {
     }
 
     fn received_line(&mut self, line: &[u8]) {
-        // RFC 5321 section 4.2.1: a hyphen behind the code says that more lines follow.
+        // RFC 5321 section 4.2.1: a hyphen after the code means that more lines follow.
         let is_last = line.get(3) != Some(&b'-');
         if !is_last && self.written + line.len() > REPLY_BYTES_MAX {
             self.omitted = self.omitted.saturating_add(1);
@@ -77,7 +77,7 @@ impl Record {
         self.written = if is_last { 0 } else { self.written + line.len() };
     }
 
-    /// There is no end to tell of a connection that never was.
+    /// A connection that was never open has no end to record.
     pub(super) fn not_connected(mut self) {
         self.transcript = None;
     }

@@ -1,9 +1,9 @@
-//! How long each phase takes, and how many bytes go each way in it.
+//! Measures how long each phase takes, and how many bytes it sends and receives.
 
 use protocol::smtp::{Phase, PhaseTime};
 use tokio::time::Instant;
 
-/// Measures one phase after the other.
+/// Measures one phase after another.
 pub(super) struct Stopwatch {
     phase: Phase,
     began: Instant,
@@ -25,7 +25,7 @@ impl Stopwatch {
         self.received_bytes += bytes;
     }
 
-    /// What the phase before took, where this is another one.
+    /// The duration of the previous phase, if this is a new one.
     pub(super) fn enter(&mut self, phase: Phase) -> Option<PhaseTime> {
         if self.running && phase == self.phase {
             return None;
@@ -35,7 +35,7 @@ impl Stopwatch {
         before
     }
 
-    /// What the last phase took; `None` when asked again.
+    /// The duration of the last phase. `None` if called again.
     pub(super) fn stop(&mut self) -> Option<PhaseTime> {
         let time = PhaseTime {
             phase: self.phase,

@@ -1,5 +1,5 @@
-//! Counts open connections, in all and by client. A client is a network: with IPv6 one machine has as many addresses
-//! as it likes.
+//! Counts open connections, in total and for each client. A client is a network, because one machine can use very many
+//! IPv6 addresses.
 
 use std::{
     collections::HashMap,
@@ -11,7 +11,7 @@ use tokio::time::{Duration, Instant};
 
 use super::Limits;
 
-/// How many leading bits of an address stand for one client.
+/// Number of leading bits of an address that identify one client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Prefixes {
     pub ipv4: u32,
@@ -19,7 +19,7 @@ pub struct Prefixes {
 }
 
 impl Prefixes {
-    /// The client that has this address: the first address of its network.
+    /// The client of this address, as the first address of its network.
     pub fn client(self, address: IpAddr) -> IpAddr {
         match address.to_canonical() {
             IpAddr::V4(address) => {
@@ -34,17 +34,17 @@ impl Prefixes {
     }
 }
 
-/// One connection in so many is kept for clients that have none yet.
+/// One connection in this many is reserved for clients that have no connection yet.
 const SHARE_OF_NEW_CLIENTS: usize = 10;
 
-/// Refused connections are told in the log no more often: strangers decide how many there are.
+/// Minimum interval between log lines about refused connections, because strangers decide how many there are.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The open connections of all listeners.
 pub(super) struct Clients {
     prefixes: Prefixes,
     open: Mutex<(usize, HashMap<IpAddr, usize>)>,
-    /// When the log last had a refusal, and how many came since.
+    /// When a refusal was last logged, and the number of refusals since then.
     refused: Mutex<(Option<Instant>, u64)>,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Clients {
 pub(super) struct Counted {
     clients: Arc<Clients>,
     client: IpAddr,
-    /// False once a parked connection has taken the count over.
+    /// False once a parked connection has taken over the count.
     counts: bool,
 }
 
@@ -81,7 +81,7 @@ impl Clients {
         Counted { clients: Arc::clone(self), client: self.prefixes.client(address), counts: true }
     }
 
-    /// Notes a refused connection. If the log is to have it: how many were refused since it last had one.
+    /// Notes a refused connection. If it is time to log, returns the number of refusals since the last log line.
     pub(super) fn complain(&self) -> Option<u64> {
         let mut guard = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, count) = &mut *guard;
@@ -95,7 +95,7 @@ impl Clients {
 }
 
 impl Counted {
-    /// Leaves the count to a parked connection, which is smaller than this.
+    /// Passes the count to a parked connection, which needs less memory.
     pub(super) fn park(mut self) {
         self.counts = false;
     }

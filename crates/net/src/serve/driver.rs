@@ -1,4 +1,4 @@
-//! Drives one session over its socket.
+//! Runs one session over its socket.
 
 use std::{io, net::SocketAddr, os::fd::OwnedFd, sync::Arc, time::Duration};
 
@@ -43,16 +43,16 @@ pub(super) struct Driver<R: Reception> {
     pub(super) output: Vec<u8>,
     pub(super) content: Vec<u8>,
     pub(super) sink: Option<R::Sink>,
-    /// When the command that is being read must be whole, or more content must have come.
+    /// When the current command must be complete, or more content must have arrived.
     pub(super) deadline: Instant,
-    /// When the session begins no further message.
+    /// When the session may start no further message.
     pub(super) end: Instant,
-    /// When the content under way must be whole.
+    /// When the current content must be complete.
     pub(super) content_end: Option<Instant>,
     pub(super) counted: Counted,
 }
 
-/// A session that may be parked: its socket, itself, and when it must go on.
+/// A session that may be parked: its socket, its state, and its deadline.
 pub(super) struct Idle {
     pub(super) socket: OwnedFd,
     pub(super) client: SocketAddr,
@@ -60,7 +60,7 @@ pub(super) struct Idle {
     pub(super) deadline: Instant,
 }
 
-/// What is kept of a parked session.
+/// The state of a parked session.
 pub(super) struct Kept {
     pub(super) session: Session,
     pub(super) id: u64,
@@ -68,22 +68,22 @@ pub(super) struct Kept {
     pub(super) end: Instant,
 }
 
-/// Bytes read at once: a common message with its commands, yet little for a thousand sessions.
+/// Bytes read at once: enough for a common message with its commands, and still little memory for a thousand sessions.
 const READ_BYTES: usize = 16 * 1024;
-/// A session that says nothing for so long is parked.
+/// A session that is idle for this long is parked.
 const PARK_AFTER: Duration = Duration::from_secs(3);
 
-/// For a client to take the last words of a session, or its end under TLS.
+/// Maximum wait until a client accepts the last reply, or the end of TLS.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a session is not driven any further.
+/// Why a session stops.
 enum Ended {
     Closed,
     Idle,
 }
 
 impl<R: Reception> Driver<R> {
-    /// Runs until the session ends, or is idle and could be parked.
+    /// Runs until the session ends, or is idle and can be parked.
     pub(super) async fn run(mut self) -> Option<Idle> {
         let ended = self.converse().await;
         if let Err(Ended::Idle) = ended {
@@ -166,7 +166,7 @@ impl<R: Reception> Driver<R> {
         };
         let began = Instant::now();
         let written = sink.write(&mut self.content).await;
-        // The client is not to blame for the time that the store takes.
+        // The time that the store needs does not count against the client.
         self.deadline += began.elapsed();
         if let Err(reply) = written {
             self.session.fail_content(reply);
@@ -174,7 +174,7 @@ impl<R: Reception> Driver<R> {
         }
     }
 
-    /// Drops the message under way, and its memory.
+    /// Drops the current message and its memory.
     async fn discard(&mut self) {
         self.content = Vec::new();
         if let Some(sink) = self.sink.take() {
@@ -197,7 +197,7 @@ impl<R: Reception> Driver<R> {
         let (Some(acceptor), Ok(plain)) = (&self.acceptor, self.stream.take_plain()) else {
             return Err(Ended::Closed);
         };
-        // The handshake keeps its own time, so that it can say what it saw.
+        // The handshake has its own timeout, so that it can report what it observed.
         let handshake = tls::accept(acceptor, plain, self.session.timeout());
         let Ok(handshake) = self.patience.hear(self.end + self.session.timeout(), Duration::ZERO, handshake).await
         else {
@@ -230,7 +230,7 @@ impl<R: Reception> Driver<R> {
         self.record.ended = Disconnected::within(facts, Side::Client).unwrap_or(Disconnected::Local);
     }
 
-    /// Reads more input. A command has one deadline, however its bytes come; content has one that moves with its bytes.
+    /// Reads more input. A command has one fixed deadline. The deadline of content moves as bytes arrive.
     async fn read(&mut self) -> Result<(), Ended> {
         if self.session.in_message() {
             return self.read_content().await;
@@ -247,13 +247,13 @@ impl<R: Reception> Driver<R> {
         if within_command {
             return self.read_more(self.deadline, Duration::ZERO).await.map(|_| ());
         }
-        // Between commands no buffers are kept.
+        // Free the buffers between commands.
         self.input = BytesMut::new();
         self.output = Vec::new();
         self.read_when_idle().await
     }
 
-    /// What comes puts the deadline off by the time that it may take at the slowest rate, up to the full patience.
+    /// Moves the deadline by the time that the received bytes may take at the minimum rate, up to the full timeout.
     async fn read_content(&mut self) -> Result<(), Ended> {
         let limit = self.content_end.map_or(self.deadline, |end| end.min(self.deadline));
         let count = self.read_more(limit, CONTENT_GRACE).await?;
@@ -311,7 +311,7 @@ impl<R: Reception> Driver<R> {
         }
     }
 
-    /// Says a last word, if the client takes it.
+    /// Sends a last reply, if the client accepts it.
     async fn dismiss(&mut self, last_word: fn(&mut Session, &mut Vec<u8>)) -> Ended {
         last_word(&mut self.session, &mut self.output);
         let _ = self.write_output(LAST_WORDS_TIMEOUT).await;

@@ -1,6 +1,5 @@
-//! Takes mail in: listeners, connection limits, and one task for each session that has something to say; the others
-//! are parked. Content goes to a [`Reception`] piece by piece; a session holds no more than two read buffers and one
-//! piece of content.
+//! Receives mail: listeners, connection limits, and one task for each active session. Idle sessions are parked. Content
+//! goes to a [`Reception`] piece by piece, so that a session needs at most two read buffers and one piece of content.
 //!
 //! ```text
 //!   accept ──banner──> ParkingLot ──client speaks──> Driver (a task) ──idle──> ParkingLot
@@ -55,10 +54,10 @@ use park::{Parked, ParkingLot, SWEEP_INTERVAL};
 use patience::Patience;
 use record::Record;
 
-/// What a session has learnt about its client by the time a message begins.
+/// Facts about the client at the start of a message.
 #[derive(Clone, Debug)]
 pub struct SessionFacts {
-    /// Session id; 16 hex digits when printed.
+    /// Session id, printed as 16 hexadecimal digits.
     pub id: u64,
     pub client: SocketAddr,
     pub ehlo_name: String,
@@ -68,14 +67,14 @@ pub struct SessionFacts {
     pub handshake: Option<Arc<HandshakeFacts>>,
 }
 
-/// Takes the messages of all sessions.
+/// Receives the messages of all sessions.
 pub trait Reception: Clone + Send + Sync + 'static {
     type Sink: MessageSink;
 
-    /// Who writes a session down, if anybody; asked once the client has said something.
+    /// The transcript of a session, if it is recorded. Called once the client has sent something.
     fn transcript(&self, id: u64, client: SocketAddr) -> Option<Box<dyn Transcript>>;
 
-    /// A message begins. What the sink wants to stand before its content goes into `content`.
+    /// Starts a message. The sink may put text before the content into `content`.
     fn open(
         &self,
         facts: &SessionFacts,
@@ -84,32 +83,32 @@ pub trait Reception: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Sink, Reply>> + Send;
 }
 
-/// Takes one message.
+/// Receives one message.
 pub trait MessageSink: Send {
-    /// More content was appended to `content`. The sink may leave it there to grow, or take it; an error is the reply
-    /// for the whole message, and nothing more of it will come.
+    /// More content was appended to `content`. The sink may leave it there or take it. An error is the reply for the
+    /// whole message, and no more content follows.
     fn write(&mut self, content: &mut Vec<u8>) -> impl Future<Output = Result<(), Reply>> + Send;
 
-    /// The message is whole. The reply is what the client gets: 250 only if the message is durable.
+    /// The message is complete. Returns the reply to the client: 250 only if the message is durable.
     fn finish(self, content: Vec<u8>, eight_bit: bool) -> impl Future<Output = Reply> + Send;
 
     /// The message will not be completed.
     fn discard(self) -> impl Future<Output = ()> + Send;
 }
 
-/// How many connections there may be, and what they may cost.
+/// Limits of connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// A tenth of them is kept for clients that have no connection yet.
+    /// Maximum number of connections. A tenth is reserved for clients that have no connection yet.
     pub connections_max: usize,
     pub connections_per_client_max: usize,
-    /// After this time a session begins no message; the content of one message may take as long.
+    /// After this time a session may start no message. The content of one message may also take this long.
     pub session_max: Duration,
-    /// Bytes of content in a second: a client that sends less uses up the policy's `data_timeout`.
+    /// Minimum bytes of content per second. A slower client uses up the policy's `data_timeout`.
     pub data_rate_min: u64,
 }
 
-/// What new sessions run under; replaced as a whole when the configuration is reloaded.
+/// Settings of new sessions. A reload replaces them as a whole.
 #[derive(Clone)]
 pub struct Settings {
     pub policy: Arc<Policy>,
@@ -122,7 +121,7 @@ pub struct Settings {
 pub struct Server<R> {
     reception: R,
     settings: watch::Receiver<Settings>,
-    /// True once the node is to stop.
+    /// True once the node must stop.
     stop: watch::Receiver<bool>,
     clients: Arc<Clients>,
 }
@@ -131,7 +130,7 @@ pub struct Server<R> {
 pub struct Listener(AsyncFd<OwnedFd>);
 
 impl Listener {
-    /// Where it listens; the port is the system's choice where 0 was asked for.
+    /// The address that it listens on. The system chooses the port if 0 was requested.
     pub fn address(&self) -> io::Result<SocketAddr> {
         let address = rustix::net::getsockname(self.0.get_ref())?;
         SocketAddr::try_from(address).map_err(|error| io::Error::other(error.to_string()))
@@ -152,7 +151,7 @@ pub fn listen(address: SocketAddr) -> io::Result<Listener> {
     Ok(Listener(watch_readable(socket.into())?))
 }
 
-/// Lets the runtime tell when a descriptor becomes readable.
+/// Makes the runtime report when a descriptor becomes readable.
 #[expect(
     unsafe_code,
     reason = "tokio's safe constructor is deprecated, since it takes types that may close their descriptor"
@@ -172,7 +171,7 @@ impl<R: Reception> Server<R> {
         Self { reception, settings, stop, clients: Arc::new(Clients::new(prefixes)) }
     }
 
-    /// Serves one listener until told to stop, then waits for messages under way as [`patience`] says.
+    /// Serves one listener until told to stop, then waits for messages in progress as [`patience`] says.
     pub async fn run(&self, listener: Listener) -> io::Result<()> {
         let mut sessions: JoinSet<Option<Idle>> = JoinSet::new();
         let mut lot = ParkingLot::open(Arc::clone(&self.clients))?;
@@ -199,19 +198,19 @@ impl<R: Reception> Server<R> {
         Ok(())
     }
 
-    /// Takes the connections that wait in the backlog, greets them, and parks them until they say something.
+    /// Accepts the connections in the backlog, greets them, and parks them until they send something.
     async fn accept(&self, ready: &mut AsyncFdReadyGuard<'_, OwnedFd>, lot: &mut ParkingLot) {
         for _ in 0..ACCEPT_MAX {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             match rustix::net::acceptfrom_with(ready.get_inner(), flags) {
                 Ok((socket, Some(address))) => match SocketAddr::try_from(address) {
                     Ok(client) => self.admit(socket, client, lot),
-                    Err(error) => tracing::debug!(%error, "a connection from no IP address"),
+                    Err(error) => tracing::debug!(%error, "ignoring a connection without an IP address"),
                 },
                 Ok((_, None)) | Err(Errno::CONNABORTED | Errno::INTR) => {}
                 Err(Errno::AGAIN) => return ready.clear_ready(),
                 Err(error) => {
-                    // Out of descriptors or memory: those that are connected go on, new ones wait in the backlog.
+                    // Out of descriptors or memory: open connections continue, and new ones wait in the backlog.
                     tracing::warn!(%error, "failed to accept a connection; trying again in 100 ms");
                     return tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -223,7 +222,7 @@ impl<R: Reception> Server<R> {
         let settings = self.settings.borrow();
         let Some(counted) = self.clients.count(client.ip(), settings.limits) else {
             if let Some(refused) = self.clients.complain() {
-                tracing::info!(%client, refused, "refused connections: too many are open");
+                tracing::info!(%client, refused, "refused connections because too many are open");
             }
             return write_once(&socket, b"421 4.7.0 Too many connections, try again later\r\n");
         };
@@ -233,14 +232,14 @@ impl<R: Reception> Server<R> {
         lot.park(socket, client, None, Instant::now() + settings.policy.command_timeout);
     }
 
-    /// Gives a connection that wants something a task of its own.
+    /// Starts a task for an active connection.
     fn unpark(&self, parked: Parked, sessions: &mut JoinSet<Option<Idle>>) {
         let settings = self.settings.borrow().clone();
         let client = parked.client();
         let counted = self.clients.resume(client.ip());
         let stream = match TcpStream::from_std(parked.socket.into()) {
             Ok(stream) => stream,
-            Err(error) => return tracing::warn!(%client, %error, "failed to go on with a connection"),
+            Err(error) => return tracing::warn!(%client, %error, "failed to continue a connection; closing it"),
         };
         let limits = settings.limits;
         let Kept { session, id, record, end } = match parked.session {
@@ -277,7 +276,7 @@ impl<R: Reception> Server<R> {
         sessions.spawn(driver.run());
     }
 
-    /// Says a last word to a parked client and closes.
+    /// Sends a last reply to a parked client and closes the connection.
     fn dismiss(&self, parked: Parked, last_word: impl Fn(&mut Session, &mut Vec<u8>)) {
         let client = parked.client();
         drop(self.clients.resume(client.ip()));
@@ -292,15 +291,15 @@ impl<R: Reception> Server<R> {
     }
 }
 
-/// Connections accepted before others get their turn.
+/// Maximum number of connections accepted before other tasks run.
 const ACCEPT_MAX: usize = 64;
 
-/// An idle socket's buffer has room for a line; where it has not, the client is not listening.
+/// An idle socket's buffer has room for a line. If it has not, the client is not reading.
 fn write_once(socket: &OwnedFd, bytes: &[u8]) {
     let _ = rustix::net::send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
 }
 
-/// Ascending from the node's start in 100 ns ticks, so that ids of restarts do not meet.
+/// Ids count up from the node's start time in ticks of 100 ns, so that ids are unique across restarts.
 pub fn next_session_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     static START: std::sync::OnceLock<u64> = std::sync::OnceLock::new();

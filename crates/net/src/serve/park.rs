@@ -1,7 +1,7 @@
-//! Where idle connections wait. A task with its timers and buffers costs kilobytes; a parked connection costs a row of
-//! this table and a place in an epoll set, so that a million clients that say nothing fit into 50 MiB.
+//! Keeps idle connections. A task with its timers and buffers needs kilobytes. A parked connection needs only a row of
+//! this table and an entry in an epoll set, so that a million idle clients fit into 50 MiB.
 //!
-//! Only unencrypted sessions between commands are parked: with bytes half read, or with TLS, there is more to keep.
+//! Only unencrypted sessions between commands are parked. Partly read commands and TLS need more state.
 
 use std::{
     io,
@@ -17,14 +17,14 @@ use tokio::{io::unix::AsyncFd, time::Instant};
 
 use super::{clients::Clients, driver::Kept};
 
-/// One idle connection. Kept small: there may be a million.
+/// One idle connection. It is small, because there may be a million.
 pub(super) struct Parked {
     pub(super) socket: OwnedFd,
     /// Seconds after the lot was opened.
     deadline_s: u32,
     port: u16,
     address: IpAddr,
-    /// `None`: the client has not said anything since the banner.
+    /// `None`: the client has sent nothing since the greeting.
     pub(super) session: Option<Box<Kept>>,
 }
 
@@ -37,13 +37,13 @@ impl Parked {
 /// The idle connections of one listener.
 pub(super) struct ParkingLot {
     epoll: AsyncFd<OwnedFd>,
-    /// By descriptor number, which the kernel keeps small and unique.
+    /// Indexed by descriptor number, which is small and unique.
     rows: Vec<Option<Parked>>,
     opened: Instant,
     clients: Arc<Clients>,
 }
 
-/// Connections woken at a time.
+/// Maximum number of connections woken at once.
 const WAKE_MAX: usize = 256;
 
 impl ParkingLot {
@@ -52,7 +52,7 @@ impl ParkingLot {
         Ok(Self { epoll: super::watch_readable(epoll)?, rows: Vec::new(), opened: Instant::now(), clients })
     }
 
-    /// Takes in a connection that is to say something before `deadline`.
+    /// Adds a connection that must send something before `deadline`.
     pub(super) fn park(&mut self, socket: OwnedFd, client: SocketAddr, session: Option<Box<Kept>>, deadline: Instant) {
         let row = socket.as_raw_fd() as usize;
         let data = epoll::EventData::new_u64(row as u64);
@@ -69,7 +69,7 @@ impl ParkingLot {
         self.rows[row] = Some(Parked { socket, deadline_s, port: client.port(), address: client.ip(), session });
     }
 
-    /// Waits until parked clients say something or hang up, and gives their connections back. Cancel-safe.
+    /// Waits until parked clients send something or close, and returns their connections. Cancel-safe.
     pub(super) async fn woken(&mut self) -> io::Result<Vec<Parked>> {
         loop {
             let mut ready = self.epoll.readable().await?;
@@ -93,7 +93,7 @@ impl ParkingLot {
         Some(parked)
     }
 
-    /// Gives back the connections whose time is over.
+    /// Returns the connections whose deadline has passed.
     pub(super) fn overdue(&mut self) -> Vec<Parked> {
         let now_s = self.opened.elapsed().as_secs() as u32;
         let overdue = |parked: &Option<Parked>| parked.as_ref().is_some_and(|parked| parked.deadline_s < now_s);
@@ -101,14 +101,14 @@ impl ParkingLot {
         rows.into_iter().filter_map(|row| self.take(row)).collect()
     }
 
-    /// Gives back all connections.
+    /// Returns all connections.
     pub(super) fn empty(&mut self) -> Vec<Parked> {
         let rows = std::mem::take(&mut self.rows);
         rows.into_iter().flatten().collect()
     }
 }
 
-/// How often overdue connections are looked for.
+/// Interval of the check for overdue connections.
 pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

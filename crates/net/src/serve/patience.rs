@@ -1,7 +1,7 @@
-//! How long a session waits for its client: each wait has a limit, and ends soon once the node is to stop.
+//! How long a session waits for its client. Each wait has a limit, and is short once the node must stop.
 //!
-//! A node that stops waits for messages whose content is complete, until they are stored and answered. A client that is
-//! in the middle of a message's content has a few seconds to finish it. All others are told to come again at once.
+//! A stopping node waits for messages whose content is complete, until they are stored and answered. A client that is
+//! still sending content has a few seconds to finish it. All other clients are told at once to connect again later.
 
 use std::{pin::pin, time::Duration};
 
@@ -10,18 +10,18 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// For the rest of the content of a message, once the node is to stop.
+/// Maximum time for the rest of a message's content, once the node must stop.
 pub(super) const CONTENT_GRACE: Duration = Duration::from_secs(5);
-/// For the client to take a reply, once the node is to stop.
+/// Maximum time for the client to accept a reply, once the node must stop.
 const REPLY_GRACE: Duration = Duration::from_secs(2);
 
 pub(super) struct Patience {
-    /// True once the node is to stop; it never becomes false again.
+    /// True once the node must stop. It never becomes false again.
     stop: watch::Receiver<bool>,
     stopping_since: Option<Instant>,
 }
 
-/// Why a wait ended without what was waited for.
+/// Why a wait ended without a result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Lapse {
     TimedOut,
@@ -40,7 +40,7 @@ impl Patience {
         self.stopping_since.is_some()
     }
 
-    /// Waits for what the client sends; not longer than `grace` after the node was told to stop.
+    /// Waits for input from the client, at most `grace` after the node was told to stop.
     pub(super) async fn hear<T>(
         &mut self,
         limit: Instant,
@@ -50,7 +50,7 @@ impl Patience {
         self.wait(limit, |stopping_since| stopping_since + grace, work).await
     }
 
-    /// Waits for the client to take a reply; a stop leaves a moment for it.
+    /// Waits until the client accepts a reply. A stopping node leaves a moment for it.
     pub(super) async fn say<T>(&mut self, limit: Instant, work: impl Future<Output = T>) -> Result<T, Lapse> {
         self.wait(limit, |_| Instant::now() + REPLY_GRACE, work).await
     }
@@ -70,7 +70,7 @@ impl Patience {
             }
         }
         let end = end(*self.stopping_since.get_or_insert_with(Instant::now));
-        // A client that always has more to say would always be ready.
+        // A client that never stops sending would always be ready.
         if end <= Instant::now() {
             return Err(Lapse::Stopped);
         }
@@ -110,7 +110,7 @@ mod tests {
         };
         assert_eq!(lapse, Err(Lapse::Stopped));
         assert!(began.elapsed() >= 2 * grace && patience.is_stopping());
-        // Nor does a client that never ceases to send hold the node up, but what was done for it is told.
+        // A client that never stops sending does not delay the node either, but it gets the replies to its commands.
         assert_eq!(patience.hear(in_an_hour, grace, ready(1)).await, Err(Lapse::Stopped));
         assert_eq!(patience.say(in_an_hour, ready(1)).await, Ok(1));
         assert_eq!(patience.say(in_an_hour, pending::<()>()).await, Err(Lapse::Stopped));

@@ -1,4 +1,4 @@
-//! Puts commands and replies of a session into its transcript, in the order in which they were said.
+//! Puts the commands and replies of a session into its transcript, in order.
 
 use std::net::SocketAddr;
 
@@ -6,10 +6,10 @@ use protocol::smtp::server::Session;
 
 use crate::{Disconnected, Line, Transcript};
 
-/// One session's transcript; costs nothing where nobody writes one.
+/// One session's transcript. It costs nothing if nobody records it.
 pub(super) struct Record {
     transcript: Option<Box<dyn Transcript>>,
-    /// Bytes at the beginning of the output that are written down already.
+    /// Number of bytes at the start of the output that are already in the transcript.
     written: usize,
     pub(super) ended: Disconnected,
 }
@@ -21,7 +21,7 @@ impl Default for Record {
 }
 
 impl Record {
-    /// Begins with the banner, which the client heard before it had a session.
+    /// Starts with the greeting, which the client got before it had a session.
     pub(super) fn open(
         transcript: Option<Box<dyn Transcript>>,
         local: Option<SocketAddr>,
@@ -43,7 +43,7 @@ impl Record {
         }
     }
 
-    /// Commands were taken and answered into `output`.
+    /// Commands were answered, with the replies in `output`.
     pub(super) fn heard(&mut self, session: &mut Session, output: &[u8]) {
         if self.transcript.is_none() {
             return;
@@ -54,7 +54,7 @@ impl Record {
         }
     }
 
-    /// The output is written now, and begins anew.
+    /// The output has been sent and is empty again.
     pub(super) fn said(&mut self, session: &mut Session, output: &[u8]) {
         self.heard(session, output);
         self.replies(output);

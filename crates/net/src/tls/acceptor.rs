@@ -1,4 +1,4 @@
-//! The receiving side's context, and the self-signed certificate that a new node makes for itself.
+//! The receiving side's TLS context, and the self-signed certificate that a new node creates.
 
 use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 
@@ -16,7 +16,7 @@ use openssl::{
 
 use super::{TlsError, clear_errors, identify};
 
-/// What the receiving side needs for STARTTLS.
+/// The TLS context of the receiving side.
 pub type Acceptor = SslAcceptor;
 
 /// Reads certificate chain and key, both PEM.
@@ -25,8 +25,8 @@ pub fn acceptor(certificate: &Path, key: &Path) -> Result<Acceptor, TlsError> {
     // One system call for a record, not two.
     builder.set_read_ahead(true);
     identify(&mut builder, certificate, key)?;
-    // A ticket of TLS 1.3 saves this side a signature at the client's next connection, and most clients make none. A
-    // signature with an elliptic key costs less than the ticket.
+    // A TLS 1.3 ticket saves this side a signature at the client's next connection, but most clients do not connect
+    // again. A signature with an elliptic-curve key costs less than the ticket.
     builder.set_num_tickets(usize::from(!has_elliptic_key(key)))?;
     let acceptor = builder.build();
     clear_errors();
@@ -52,7 +52,7 @@ pub fn ensure_self_signed(certificate: &Path, key: &Path, hostname: &str) -> Res
 
 fn self_signed(hostname: &str, key: &PKey<Private>) -> Result<X509, ErrorStack> {
     let mut name = X509NameBuilder::new()?;
-    // A common name has at most 64 characters (RFC 5280); the alternative name has the whole.
+    // A common name has at most 64 characters (RFC 5280). The alternative name has the whole host name.
     let common_name: String = hostname.chars().take(64).collect();
     name.append_entry_by_nid(Nid::COMMONNAME, &common_name)?;
     let name = name.build();

@@ -1,5 +1,5 @@
-//! The sending side's contexts: one for each combination of policy, trust and client certificate, made when it is first
-//! needed, with the sessions that its destinations offered to take up again.
+//! The sending side's TLS contexts: one for each combination of policy, trust and client certificate. Each is created
+//! when it is first needed, and keeps the sessions that its destinations offer for resumption.
 
 use std::{
     collections::HashMap,
@@ -25,11 +25,12 @@ use super::{TlsError, clear_errors, identify, load_providers};
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct TlsSettings {
     pub policy: TlsPolicy,
-    /// The handshake fails where chain or name do not pass. Otherwise they are looked at and told of only (RFC 7435).
+    /// True: the handshake fails if the chain or the name is not valid. False: both are only checked and reported (RFC
+    /// 7435).
     pub verify: bool,
     /// Certificates to trust instead of the system's, PEM.
     pub authorities: Option<PathBuf>,
-    /// Shown to a server that asks for it.
+    /// The client certificate for a server that asks for one.
     pub identity: Option<Identity>,
 }
 
@@ -45,7 +46,7 @@ pub struct Identity {
 pub struct TlsContext(Mutex<HashMap<TlsSettings, Arc<Connector>>>);
 
 impl TlsContext {
-    /// Whether connections can be made under these settings: certificates and keys are there and fit.
+    /// Checks that connections can use these settings: certificates and keys exist and belong together.
     pub fn check(&self, settings: &TlsSettings) -> Result<(), TlsError> {
         self.connector(settings).map(drop)
     }
@@ -54,23 +55,23 @@ impl TlsContext {
         if let Some(connector) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(settings) {
             return Ok(Arc::clone(connector));
         }
-        // Made without the lock, since it reads files; whoever comes second replaces the first.
+        // Created without the lock, because it reads files. If two tasks create it, the second replaces the first.
         let connector = Arc::new(Connector::new(settings)?);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(settings.clone(), Arc::clone(&connector));
         Ok(connector)
     }
 }
 
-/// A context with the sessions that were made under it.
+/// A context with its sessions.
 pub(crate) struct Connector {
     context: SslConnector,
     sessions: Arc<Sessions>,
 }
 
-/// Where a session was made.
+/// The destination of a session.
 type SessionKey = (String, SocketAddr);
 
-/// Sessions by destination. Bounded: when full, all go, at the price of one full handshake each.
+/// Sessions by destination. When the table is full, all are dropped. Each then costs one full handshake.
 #[derive(Default)]
 struct Sessions(Mutex<HashMap<SessionKey, SslSession>>);
 
@@ -89,11 +90,11 @@ impl Sessions {
         sessions.insert(key, session);
     }
 
-    /// A ticket of TLS 1.3 should be used once only (RFC 8446 appendix C.4).
+    /// A TLS 1.3 ticket should be used only once (RFC 8446 appendix C.4).
     fn take(&self, key: &SessionKey) -> Option<SslSession> {
         let mut sessions = self.lock();
         let session = sessions.get(key)?.clone();
-        // OpenSSL takes up an old session without a look at its age, nor at the certificate that it was made with.
+        // OpenSSL resumes an old session without checking its age or its certificate.
         let is_old = session.time() + session.timeout() < seconds_now();
         if is_old || session.protocol_version() == SslVersion::TLS1_3 {
             sessions.remove(key);
@@ -102,7 +103,7 @@ impl Sessions {
     }
 }
 
-/// Where a connection's [`SessionKey`] is kept for the callback.
+/// The place of a connection's [`SessionKey`] for the callback.
 fn key_index() -> Result<Index<Ssl, SessionKey>, ErrorStack> {
     static INDEX: OnceLock<Result<Index<Ssl, SessionKey>, ErrorStack>> = OnceLock::new();
     INDEX.get_or_init(Ssl::new_ex_index).clone()
@@ -130,26 +131,26 @@ impl Connector {
         Ok(Self { context, sessions })
     }
 
-    /// A connection's state, with the session of an earlier one to take up again where there is one.
-    #[expect(unsafe_code, reason = "OpenSSL wants a session to be used with the context that it was made under")]
+    /// A connection's state, with an earlier session to resume, if there is one.
+    #[expect(unsafe_code, reason = "OpenSSL requires a session to be used with the context that created it")]
     pub(super) fn open(&self, host: &str, address: SocketAddr) -> Result<Ssl, ErrorStack> {
         let mut ssl = self.context.configure()?.into_ssl(without_brackets(host))?;
         let key = (host.to_owned(), address);
         if let Some(session) = self.sessions.take(&key) {
-            // SAFETY: `sessions` holds only what the callback of this very context was given.
+            // SAFETY: `sessions` contains only sessions that the callback of this context received.
             unsafe { ssl.set_session(&session) }?;
         }
         ssl.set_ex_data(key_index()?, key);
         Ok(ssl)
     }
 
-    /// After a failure: a session that went stale must not fail twice.
+    /// Drops the session after a failure, so that a stale session cannot fail twice.
     pub(super) fn forget(&self, host: &str, address: SocketAddr) {
         self.sessions.lock().remove(&(host.to_owned(), address));
     }
 }
 
-/// A context that allows what the policy allows.
+/// A context with the settings of a policy.
 pub(super) fn under(policy: &TlsPolicy) -> Result<SslConnectorBuilder, ErrorStack> {
     let mut builder = SslConnector::builder(SslMethod::tls_client())?;
     // One system call for a record, not two.
@@ -158,7 +159,7 @@ pub(super) fn under(policy: &TlsPolicy) -> Result<SslConnectorBuilder, ErrorStac
     builder.set_min_proto_version(Some(version(policy.minimum)))?;
     builder.set_max_proto_version(Some(version(policy.maximum)))?;
     if !policy.ciphers.trim().is_empty() {
-        // Without certificate or without encryption, all else would be in vain.
+        // Suites without a certificate or without encryption would protect nothing.
         builder.set_cipher_list(&format!("{}:!aNULL:!eNULL", policy.ciphers))?;
     }
     builder.set_ciphersuites(&policy.suites)?;
@@ -166,12 +167,12 @@ pub(super) fn under(policy: &TlsPolicy) -> Result<SslConnectorBuilder, ErrorStac
     Ok(builder)
 }
 
-/// Since 1970, as sessions count.
+/// Seconds since 1970, as in sessions.
 fn seconds_now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs() as i64)
 }
 
-/// The address of an address literal (RFC 5321 section 4.1.3); any other host as it is.
+/// The address of an address literal (RFC 5321 section 4.1.3). Any other host unchanged.
 fn without_brackets(host: &str) -> &str {
     let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     inner.strip_prefix("IPv6:").unwrap_or(inner)
@@ -186,10 +187,11 @@ fn version(version: TlsVersion) -> SslVersion {
     }
 }
 
-/// The system's certificates are found where distributions keep them: a vendored OpenSSL does not know.
+/// Sets the trusted certificates. A vendored OpenSSL does not know where a distribution keeps the system's
+/// certificates, so openssl-probe finds them.
 pub(super) fn trust(builder: &mut SslConnectorBuilder, authorities: Option<&Path>) -> Result<(), TlsError> {
     let system = || openssl_probe::probe().cert_file;
-    // Instead of the system's, not beside them.
+    // These replace the system's certificates.
     builder.set_cert_store(X509StoreBuilder::new()?.build());
     let Some(path) = authorities.map(Path::to_owned).or_else(system) else { return Ok(()) };
     builder.set_ca_file(&path).map_err(|source| TlsError::Authorities { path, source })

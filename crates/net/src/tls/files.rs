@@ -1,4 +1,4 @@
-//! Certificates and keys in files, looked at before they are needed: what cannot be used, and what soon cannot.
+//! Checks certificates and keys in files before they are needed: which ones do not work, and which ones expire soon.
 
 use std::{fs, path::Path};
 
@@ -10,14 +10,14 @@ use openssl::{
 
 use super::{clear_errors, load_providers, reason};
 
-/// Certificates in PEM, in the order of their file; at least one.
+/// Certificates in PEM, in the order of their file. At least one.
 #[derive(Clone, Debug)]
 pub struct Certificates(Vec<X509>);
 
 /// When a certificate is valid, in seconds since 1970.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Validity {
-    /// Whose certificate it is, in short.
+    /// The short name of the certificate's owner.
     pub subject: String,
     pub not_before_s: i64,
     pub not_after_s: i64,
@@ -27,7 +27,7 @@ pub struct Validity {
 #[derive(Clone, Debug)]
 pub struct PrivateKey(PKey<Private>);
 
-/// Reads all certificates of a file. The error says what is wrong with it, for people.
+/// Reads all certificates of a file. The error says what is wrong, for people.
 pub fn read_certificates(path: &Path) -> Result<Certificates, String> {
     let bytes = read(path)?;
     let certificates = X509::stack_from_pem(&bytes);
@@ -37,21 +37,21 @@ pub fn read_certificates(path: &Path) -> Result<Certificates, String> {
             Err(format!("{} has no certificate; it must begin with -----BEGIN CERTIFICATE-----", path.display()))
         }
         Ok(certificates) => Ok(Certificates(certificates)),
-        Err(error) => Err(format!("{} has a damaged certificate ({})", path.display(), reason(&error))),
+        Err(error) => Err(format!("{} contains a damaged certificate ({})", path.display(), reason(&error))),
     }
 }
 
-/// Reads a private key. The error says what is wrong with the file, for people.
+/// Reads a private key. The error says what is wrong, for people.
 pub fn read_private_key(path: &Path) -> Result<PrivateKey, String> {
     let bytes = read(path)?;
     // OpenSSL would ask for the passphrase on the terminal.
     let is_encrypted = bytes.windows(9).any(|window| window == b"ENCRYPTED");
     if is_encrypted {
         let path = path.display();
-        return Err(format!("{path} is protected by a passphrase; store the key without: openssl pkey -in {path}"));
+        return Err(format!("{path} is protected by a passphrase; store the key without one: openssl pkey -in {path}"));
     }
     if let Err(error) = load_providers() {
-        return Err(format!("OpenSSL cannot be used: {}", reason(&error)));
+        return Err(format!("failed to set up OpenSSL: {}", reason(&error)));
     }
     let key = PKey::private_key_from_pem(&bytes);
     clear_errors();
@@ -65,7 +65,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 impl Certificates {
-    /// True if the key belongs to the first of them, the one that is shown as one's own.
+    /// True if the key belongs to the first certificate, which is this side's own.
     pub fn fit(&self, key: &PrivateKey) -> bool {
         let public = self.0.first().and_then(|certificate| certificate.public_key().ok());
         let fits = public.is_some_and(|public| public.public_eq(&key.0));
@@ -86,7 +86,7 @@ impl Certificates {
     }
 }
 
-/// The common name, or the last part of what is there.
+/// The common name, or the last part of the subject.
 fn short_name(name: &X509NameRef) -> String {
     let common = name.entries_by_nid(openssl::nid::Nid::COMMONNAME).next();
     let entry = common.or_else(|| name.entries().last());

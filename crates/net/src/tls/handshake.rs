@@ -1,4 +1,4 @@
-//! Negotiates, as client and as server, and tells what was seen of it, whether it came about or not.
+//! Makes a TLS handshake as client or server, and returns the observed facts, whether it worked or not.
 
 use std::{net::SocketAddr, pin::Pin, time::Duration};
 
@@ -16,7 +16,7 @@ use tokio_openssl::SslStream;
 
 use super::{Acceptor, connector::Connector, reason, summary, tap::Tap};
 
-/// Why no encryption came about.
+/// Why the handshake failed.
 #[derive(Debug)]
 pub(crate) enum HandshakeError {
     TimedOut,
@@ -24,16 +24,16 @@ pub(crate) enum HandshakeError {
     Failed(String),
 }
 
-/// What a handshake came to, and all that was seen of it.
+/// The result of a handshake, and the observed facts.
 pub(crate) struct Handshake {
     pub(crate) facts: HandshakeFacts,
     pub(crate) result: Result<(SslStream<Tap>, TlsSummary), HandshakeError>,
 }
 
-/// Who sends or receives an alert closes the connection at once, or never: so long is waited for it.
+/// How long to wait for the other side to close after an alert. It closes at once, or never.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
-/// Negotiates as client.
+/// Makes the handshake as client.
 pub(crate) async fn connect(
     connector: &Connector,
     host: &str,
@@ -61,7 +61,7 @@ pub(crate) async fn connect(
     handshake
 }
 
-/// Negotiates as server.
+/// Makes the handshake as server.
 pub(crate) async fn accept(acceptor: &Acceptor, socket: TcpStream, limit: Duration) -> Handshake {
     let open = || SslStream::new(Ssl::new(acceptor.context())?, Tap::new(socket, Side::Server));
     let mut stream = match open() {
@@ -72,7 +72,7 @@ pub(crate) async fn accept(acceptor: &Acceptor, socket: TcpStream, limit: Durati
     conclude(stream, result, Side::Server).await
 }
 
-/// Negotiates as server where nobody will ask how it went: for what is no mail.
+/// Makes the handshake as server without recording facts, for connections that carry no mail.
 pub async fn accept_unobserved(
     acceptor: &Acceptor,
     socket: TcpStream,
@@ -127,8 +127,8 @@ async fn conclude(
     Handshake { facts, result: Err(HandshakeError::Failed(error_text(&error, verified))) }
 }
 
-/// Reads what still comes, for the tap to see how the other side closes. To close with unread bytes would reset the
-/// connection, and might destroy our own alert before it is read.
+/// Reads the remaining bytes, so that the tap sees how the other side closes. Closing with unread bytes would reset the
+/// connection, and the other side might lose our alert.
 async fn wait_for_close(tap: &mut Tap) {
     let mut ignored = [0; 512];
     let drain = async { while tap.read(&mut ignored).await.is_ok_and(|count| count > 0) {} };
@@ -146,7 +146,7 @@ fn error_text(error: &openssl::ssl::Error, verified: X509VerifyResult) -> String
     }
 }
 
-/// The alert that an error of OpenSSL tells of: its reasons from 1000 on are alerts received.
+/// The alert of an OpenSSL error: reasons from 1000 on are received alerts.
 fn alert_number(stack: &ErrorStack) -> Option<u8> {
     let codes = stack.errors().iter().map(openssl::error::Error::reason_code);
     codes.filter_map(|code| u8::try_from(code - 1000).ok()).next()
@@ -161,8 +161,8 @@ fn note_alert(facts: &mut HandshakeFacts, by: Side, number: u8) {
     }
 }
 
-/// In TLS 1.3 a client has finished before the server has judged its certificate: the refusal comes as an alert in
-/// place of the first answer. The facts are completed by it; OpenSSL's reason is returned.
+/// In TLS 1.3 a client finishes before the server has checked its certificate, so a refusal comes as an alert instead
+/// of the first reply. Adds the alert to the facts, and returns OpenSSL's reason.
 pub(crate) fn late_alert(facts: &mut HandshakeFacts, error: &std::io::Error) -> Option<String> {
     let error = error.get_ref()?.downcast_ref::<openssl::ssl::Error>()?;
     let stack = error.ssl_error()?;

@@ -1,4 +1,5 @@
-//! The client's side of HTTPS: unlike mail, never without a certificate that is valid, trusted and for the host.
+//! The client side of HTTPS. Unlike mail, it always requires a certificate that is valid, trusted and issued for the
+//! host.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! TLS for both sides. OpenSSL is spoken to here and nowhere else.
+//! TLS for both sides. Only this module uses OpenSSL.
 //!
 //! ```text
 //!   TlsPolicy ──policy::check──> faults, for the configuration
@@ -38,7 +38,7 @@ pub use offer::offer;
 pub use policy::{PolicyFault, check_policy, policy_warnings};
 pub(crate) use tap::Tap;
 
-/// Why TLS could not be set up on this node.
+/// Why the setup of TLS failed on this node.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("failed to read certificate {path}: {}", reason(.source))]
@@ -55,15 +55,15 @@ pub enum TlsError {
     OpenSsl(#[from] ErrorStack),
 }
 
-/// OpenSSL leaves errors behind in its thread's queue even where it succeeds, such as for a default file that is not
-/// there. Left alone, they would be taken for the reason of the next failure (SSL_get_error(3)).
+/// OpenSSL leaves errors in its thread's queue even if it succeeds, for example for a missing default file. They would
+/// appear as the reason of the next failure (SSL_get_error(3)).
 fn clear_errors() {
     drop(ErrorStack::get());
 }
 
-/// Makes OpenSSL's old algorithms available. A cipher is still used only where a policy names it.
+/// Makes OpenSSL's old algorithms available. A cipher suite is still used only if a policy names it.
 fn load_providers() -> Result<(), ErrorStack> {
-    // Kept for the life of the process: a context that was made with them must not outlive them.
+    // Kept for the life of the process, because no context may outlive its providers.
     static LOADED: OnceLock<Result<(Provider, Provider), ErrorStack>> = OnceLock::new();
     let load = || Ok((Provider::load(None, "default")?, Provider::load(None, "legacy")?));
     match LOADED.get_or_init(load) {
@@ -78,8 +78,8 @@ fn reason(stack: &ErrorStack) -> String {
     first.unwrap_or("unknown TLS error").to_owned()
 }
 
-/// What happened to the socket, where OpenSSL stands between; `None` where the error is another, or not OpenSSL's. An end
-/// without close_notify is `UnexpectedEof`.
+/// The socket's error behind an OpenSSL error. `None` if the error has another cause or does not come from OpenSSL. An
+/// end without close_notify is `UnexpectedEof`.
 pub(crate) fn socket_error(error: &io::Error) -> Option<io::Error> {
     /// OpenSSL may put the errno among its own errors, as "system library" (ERR_GET_LIB(3)).
     const ERR_SYSTEM_FLAG: u64 = 0x8000_0000;
@@ -96,7 +96,7 @@ pub(crate) fn socket_error(error: &io::Error) -> Option<io::Error> {
     }
 }
 
-/// Why OpenSSL could not read on, where that is no fault of the socket: a record that is none, an alert.
+/// Why OpenSSL stopped reading, if the socket did not fail: a broken record, or an alert.
 pub(crate) fn broken(error: &io::Error) -> Option<String> {
     let error = error.get_ref()?.downcast_ref::<openssl::ssl::Error>()?;
     error.ssl_error().map(reason)

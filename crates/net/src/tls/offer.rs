@@ -1,4 +1,4 @@
-//! What a policy offers: the hello that a node sends under it, read from its bytes like those that were seen.
+//! The offer of a policy: the ClientHello that a node sends under it, parsed from its bytes as if it had been received.
 
 use std::{
     io::{self, Read, Write},
@@ -10,7 +10,7 @@ use protocol::tls::{ClientHello, Observer, Side, TlsPolicy, TlsVersion};
 
 use super::{TlsError, clear_errors, connector::under, load_providers};
 
-/// Where the hello goes; nobody answers.
+/// The receiver of the ClientHello, which never answers.
 #[derive(Default)]
 struct Sink(Vec<u8>);
 
@@ -31,8 +31,8 @@ impl Write for Sink {
     }
 }
 
-/// `None`: OpenSSL makes no hello under this policy. Its versions are the policy's: a hello that offers nothing newer than
-/// TLS 1.2 names the newest only.
+/// `None`: OpenSSL makes no ClientHello under this policy. The versions come from the policy, because a ClientHello
+/// without TLS 1.3 names only its newest version.
 pub fn offer(policy: &TlsPolicy) -> Result<Option<ClientHello>, TlsError> {
     load_providers()?;
     let ssl = under(policy)?.build().configure()?.into_ssl("mail.example")?;

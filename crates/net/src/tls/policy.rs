@@ -1,5 +1,5 @@
-//! Whether OpenSSL knows everything that a policy names. OpenSSL itself passes over names that it does not know, so that
-//! a slip of the pen would allow something else than what was meant.
+//! Checks that OpenSSL supports everything that a policy names. OpenSSL itself ignores unknown names, so a typing error
+//! would allow something other than what was meant.
 
 use openssl::ssl::{SslContextBuilder, SslMethod};
 use protocol::tls::{TlsPolicy, TlsVersion};
@@ -9,7 +9,7 @@ use super::{connector::under, load_providers, offer, reason};
 /// One fault of a policy, at one of its settings.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PolicyFault {
-    /// As the configuration calls it.
+    /// Its name in the configuration.
     pub setting: &'static str,
     /// What is wrong and what is allowed, for people.
     pub message: String,
@@ -24,39 +24,48 @@ const SUITES: [&str; 5] = [
     "TLS_AES_128_CCM_8_SHA256",
 ];
 
-/// Words of ciphers(1) that may be excluded though nothing here has them.
+/// Names of ciphers(1) that may be excluded although this build has no such cipher suite.
 const CLASSES: [&str; 24] = [
     "aNULL", "eNULL", "NULL", "EXP", "EXPORT", "LOW", "MEDIUM", "HIGH", "DES", "3DES", "RC2", "RC4", "IDEA", "SEED",
     "MD5", "SHA1", "PSK", "SRP", "aDSS", "kRSA", "aECDH", "GOST", "CAMELLIA", "ARIA",
 ];
 
-/// Everything that is wrong with a policy; empty if it can be used.
+/// All faults of a policy. Empty if it can be used.
 pub fn check_policy(policy: &TlsPolicy) -> Vec<PolicyFault> {
     let mut faults = Vec::new();
     let mut fault = |setting, message| faults.push(PolicyFault { setting, message });
     if let Err(error) = load_providers() {
-        fault("name", format!("OpenSSL cannot be used: {}", reason(&error)));
+        fault("name", format!("failed to set up OpenSSL: {}", reason(&error)));
     }
     if policy.minimum > policy.maximum {
-        fault("minimum", format!("the minimum, {}, is above the maximum, {}", policy.minimum, policy.maximum));
+        fault(
+            "minimum",
+            format!("the minimum, {}, is newer than the maximum, {}; swap them", policy.minimum, policy.maximum),
+        );
     }
     let old_versions = policy.minimum < TlsVersion::Tls13;
     if policy.ciphers.trim().is_empty() && old_versions {
-        fault("ciphers", format!("no cipher is named, and {} needs some; {CIPHERS_HELP}", policy.minimum));
+        fault(
+            "ciphers",
+            format!("no cipher suite is named, but {} requires at least one; {CIPHERS_HELP}", policy.minimum),
+        );
     }
     for word in words(&policy.ciphers).filter(|word| !is_known_cipher(word)) {
-        fault("ciphers", format!("OpenSSL knows no cipher \"{word}\"; {}{CIPHERS_HELP}", near_cipher(word)));
+        fault("ciphers", format!("OpenSSL has no cipher suite \"{word}\"; {}{CIPHERS_HELP}", near_cipher(word)));
     }
     if policy.suites.trim().is_empty() && policy.maximum >= TlsVersion::Tls13 {
-        fault("suites", format!("no suite is named, and TLS 1.3 needs one of {}", SUITES.join(", ")));
+        fault(
+            "suites",
+            format!("no cipher suite is named, but TLS 1.3 requires at least one of {}", SUITES.join(", ")),
+        );
     }
     for word in words(&policy.suites).filter(|word| !SUITES.contains(word)) {
-        fault("suites", format!("there is no TLS 1.3 suite \"{word}\"; suites are: {}", SUITES.join(", ")));
+        fault("suites", format!("TLS 1.3 has no cipher suite \"{word}\"; cipher suites are: {}", SUITES.join(", ")));
     }
     for word in words(&policy.groups).filter(|word| !is_known_group(word)) {
-        fault("groups", format!("OpenSSL knows no group \"{word}\"; groups are: {}", GROUPS.join(", ")));
+        fault("groups", format!("OpenSSL has no group \"{word}\"; groups are: {}", GROUPS.join(", ")));
     }
-    // What the parts do not show, such as a list whose exclusions leave nothing.
+    // Faults that no single name shows, such as a list whose exclusions leave nothing.
     if faults.is_empty()
         && let Some(fault) = check_offer(policy)
     {
@@ -65,7 +74,7 @@ pub fn check_policy(policy: &TlsPolicy) -> Vec<PolicyFault> {
     faults
 }
 
-/// What the policy says and OpenSSL silently does not do.
+/// Settings that OpenSSL silently ignores.
 pub fn policy_warnings(policy: &TlsPolicy) -> Vec<PolicyFault> {
     let is_kept_from_old = policy.minimum < TlsVersion::Tls12 && policy.maximum >= TlsVersion::Tls12;
     if !is_kept_from_old || policy.security_level == 0 {
@@ -79,13 +88,14 @@ pub fn policy_warnings(policy: &TlsPolicy) -> Vec<PolicyFault> {
     vec![PolicyFault { setting: "minimum", message }]
 }
 
-/// Whether anything is left to offer.
+/// Checks that at least one cipher suite is left to offer.
 fn check_offer(policy: &TlsPolicy) -> Option<PolicyFault> {
     if let Err(error) = under(policy) {
-        let message = format!("nothing is left to offer ({})", reason(&error));
+        let message =
+            format!("no cipher suite is left to offer ({}); name at least one that is not excluded", reason(&error));
         return Some(PolicyFault { setting: "ciphers", message });
     }
-    // OpenSSL counts the hash of TLS 1.0 and 1.1 as too weak for any level but 0 (SSL_CTX_set_security_level(3)).
+    // For OpenSSL the hash of TLS 1.0 and 1.1 is too weak for all levels above 0 (SSL_CTX_set_security_level(3)).
     if policy.maximum < TlsVersion::Tls12 && policy.security_level > 0 {
         let message = format!(
             "{} and older cannot be used at security_level {}: every handshake would fail; set security_level = 0, or \
@@ -98,14 +108,16 @@ fn check_offer(policy: &TlsPolicy) -> Option<PolicyFault> {
         Ok(Some(_)) | Err(_) => None,
         Ok(None) => {
             let level = policy.security_level;
-            let message = format!("none of these may be offered at security_level {level}; lower it, or name others");
+            let message = format!(
+                "security_level {level} forbids all these cipher suites; lower it, or name other cipher suites"
+            );
             Some(PolicyFault { setting: "ciphers", message })
         }
     }
 }
 
 const CIPHERS_HELP: &str =
-    "names are those of OpenSSL's ciphers(1), such as AES256-SHA or ECDHE+AESGCM, with ! before what is to be left out";
+    "use names of OpenSSL's ciphers(1), such as AES256-SHA or ECDHE+AESGCM, with ! before a name to exclude it";
 
 const GROUPS: [&str; 12] = [
     "X25519",
@@ -132,14 +144,14 @@ fn context() -> Option<SslContextBuilder> {
     Some(builder)
 }
 
-/// `+` before a word moves it to the end, `-` and `!` take it away; `@` begins a command.
+/// `+` before a word moves it to the end, `-` and `!` exclude it, and `@` starts a command.
 fn is_known_cipher(word: &str) -> bool {
     let excluded = word.starts_with('!') || word.starts_with('-');
     let bare = word.trim_start_matches(['!', '-', '+']);
     if bare == "@STRENGTH" || bare == "DEFAULT" || bare == "ALL" || bare == "COMPLEMENTOFALL" {
         return true;
     }
-    // The level has a setting of its own.
+    // The level has its own setting.
     if bare.starts_with('@') {
         return false;
     }
@@ -151,8 +163,8 @@ fn is_known_group(word: &str) -> bool {
     context().is_some_and(|mut context| context.set_groups_list(word).is_ok())
 }
 
-/// Names that people most often mean. Only those with forward secrecy and authenticated encryption: a guess at what was
-/// meant must never make a policy weaker.
+/// Names that are meant most often. All have forward secrecy and authenticated encryption, because a suggestion must
+/// never make a policy weaker.
 const COMMON: [&str; 8] = [
     "ECDHE-ECDSA-AES128-GCM-SHA256",
     "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -164,7 +176,7 @@ const COMMON: [&str; 8] = [
     "DHE-RSA-AES256-GCM-SHA384",
 ];
 
-/// The name that was probably meant: the one with which the word has the longest beginning in common.
+/// The name that was probably meant: the one with the longest common beginning.
 fn near_cipher(word: &str) -> String {
     let bare = word.trim_start_matches(['!', '-', '+']);
     let common = |name: &&str| name.bytes().zip(bare.bytes()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
@@ -210,7 +222,7 @@ mod tests {
             (
                 TlsPolicy { ciphers: "AES256-SHA:RC4-SHAA".to_owned(), ..modern() },
                 "ciphers",
-                "RC4-SHAA\"; names are those",
+                "RC4-SHAA\"; use names of",
             ),
             (
                 TlsPolicy { ciphers: "ECDHE-RSA-AES256-GCM-SHA".to_owned(), ..modern() },
@@ -223,16 +235,20 @@ mod tests {
                 "TLS 1.0 and older cannot be used at security_level 2",
             ),
             (TlsPolicy { ciphers: "ALL:!RC44".to_owned(), ..modern() }, "ciphers", "\"!RC44\""),
-            (TlsPolicy { ciphers: String::new(), ..modern() }, "ciphers", "no cipher is named"),
-            (TlsPolicy { ciphers: "RC4:!RC4".to_owned(), ..modern() }, "ciphers", "nothing is left"),
+            (TlsPolicy { ciphers: String::new(), ..modern() }, "ciphers", "no cipher suite is named"),
+            (TlsPolicy { ciphers: "RC4:!RC4".to_owned(), ..modern() }, "ciphers", "no cipher suite is left"),
             (TlsPolicy { ciphers: "ALL:@SECLEVEL=0".to_owned(), ..modern() }, "ciphers", "@SECLEVEL=0"),
-            (TlsPolicy { suites: "TLS_RC4".to_owned(), ..modern() }, "suites", "there is no TLS 1.3 suite \"TLS_RC4\""),
-            (TlsPolicy { suites: String::new(), ..modern() }, "suites", "no suite is named"),
+            (
+                TlsPolicy { suites: "TLS_RC4".to_owned(), ..modern() },
+                "suites",
+                "TLS 1.3 has no cipher suite \"TLS_RC4\"",
+            ),
+            (TlsPolicy { suites: String::new(), ..modern() }, "suites", "no cipher suite is named"),
             (TlsPolicy { groups: "P-257".to_owned(), ..modern() }, "groups", "no group \"P-257\""),
             (
                 TlsPolicy { minimum: TlsVersion::Tls13, maximum: TlsVersion::Tls12, ..modern() },
                 "minimum",
-                "above the maximum",
+                "newer than the maximum",
             ),
         ];
         for (policy, setting, message) in table {

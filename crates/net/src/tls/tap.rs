@@ -1,5 +1,5 @@
-//! A tap between TLS and the socket: what goes over the wire during the handshake goes to the [`Observer`] as well, so
-//! that the facts come from the bytes and not from the library's opinion of them.
+//! A tap between TLS and the socket. All bytes of the handshake also go to the [`Observer`], so that the facts come
+//! from the bytes and not from the TLS library.
 
 use std::{
     io,
@@ -14,7 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-/// A socket whose handshake is watched until [`Tap::take_facts`].
+/// A socket whose handshake is observed until [`Tap::take_facts`].
 pub(crate) struct Tap {
     socket: TcpStream,
     watch: Option<Box<Watch>>,
@@ -36,12 +36,12 @@ impl Tap {
         &self.socket
     }
 
-    /// Ends the watch.
+    /// Ends the observation.
     pub(crate) fn take_facts(&mut self) -> HandshakeFacts {
         self.watch.take().map(|watch| watch.observer.into_facts()).unwrap_or_default()
     }
 
-    /// The other side was waited for in vain.
+    /// The other side did not answer in time.
     pub(crate) fn silent(&mut self) {
         if let Some(watch) = &mut self.watch {
             watch.end(watch.here.other(), Ending::Silence);

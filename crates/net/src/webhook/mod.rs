@@ -1,7 +1,8 @@
-//! A webhook: an event is posted as JSON, signed as the Standard Webhooks specification has it, so that the receiver
-//! knows who sent it.
+//! A webhook: posts an event as JSON, signed as the Standard Webhooks specification says, so that the receiver can
+//! check the sender.
 //!
-//! One connection for each call: calls are rare. Redirects are not followed: the address is what the operator wrote.
+//! Each call uses its own connection, because calls are rare. Redirects are not followed: only the address in the
+//! configuration is called.
 
 mod post;
 mod sign;
@@ -20,7 +21,7 @@ use crate::{
 pub use sign::{Secret, SecretError};
 pub use url::Url;
 
-/// Where calls go, and what they are signed with.
+/// The receiver of calls, and the secret that signs them.
 pub struct Webhook {
     url: Url,
     secret: Secret,
@@ -28,10 +29,10 @@ pub struct Webhook {
     tls: Option<SslConnector>,
 }
 
-/// Why a call was not taken.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    #[error("no address of {0} was found")]
+    #[error("found no address of {0}")]
     NoAddress(String),
     #[error("failed to connect to {0}: {1}")]
     Connect(String, String),
@@ -52,7 +53,7 @@ impl Webhook {
         Ok(Self { url, secret, tls })
     }
 
-    /// Makes one attempt. `id` is the event's: the same at each attempt.
+    /// Makes one attempt. `id` is the id of the event, the same at each attempt.
     pub async fn call(&self, resolver: &Resolver, id: &str, body: String, now: Timestamp) -> Result<(), CallError> {
         let request = self.request(id, body, now).map_err(CallError::Post)?;
         let status = post::post(&self.url, self.tls.as_ref(), resolver, request).await?;

@@ -1,4 +1,4 @@
-//! One POST over a connection of its own, in bounded time.
+//! One POST over its own connection, in limited time.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -22,9 +22,9 @@ use tokio_openssl::SslStream;
 use super::{CallError, Url};
 use crate::resolve::Resolver;
 
-/// Longest wait for a connection to one address.
+/// Maximum wait for a connection to one address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest time for all of it: the specification asks for 15 to 30 s.
+/// Maximum time for the whole call. The specification recommends 15 to 30 s.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) async fn post(
@@ -50,13 +50,13 @@ async fn connect(url: &Url, resolver: &Resolver) -> Result<TcpStream, CallError>
         match timeout(CONNECT_TIMEOUT, TcpStream::connect((address, url.port))).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = CallError::Connect(url.authority.clone(), error.to_string()),
-            Err(_) => last = CallError::Connect(url.authority.clone(), "it took too long".to_owned()),
+            Err(_) => last = CallError::Connect(url.authority.clone(), "timed out".to_owned()),
         }
     }
     Err(last)
 }
 
-/// Plain HTTP stays on this machine, whatever a name server says of it.
+/// Plain HTTP stays on this machine, whatever a name server answers.
 async fn addresses(url: &Url, resolver: &Resolver) -> Result<Vec<IpAddr>, CallError> {
     if url.host.eq_ignore_ascii_case("localhost") {
         return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
@@ -79,14 +79,14 @@ async fn encrypt(url: &Url, tls: &SslConnector, stream: TcpStream) -> Result<Ssl
     }
 }
 
-/// The answer's body is of no use, and is not read.
+/// The body of the answer is not needed and not read.
 async fn exchange<T>(stream: T, request: Request<Full<Bytes>>) -> Result<StatusCode, CallError>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let failed = |error: hyper::Error| CallError::Post(error.to_string());
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-    // Ends with this call, at whatever point.
+    // The task ends with this call.
     let mut driver = JoinSet::new();
     driver.spawn(connection);
     let response = sender.send_request(request).await.map_err(failed)?;

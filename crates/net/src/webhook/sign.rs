@@ -8,25 +8,25 @@ use openssl::{
     sign::Signer,
 };
 
-/// What both sides know. It is shown nowhere.
+/// The shared secret. It is never shown.
 pub struct Secret(PKey<Private>);
 
-/// What is wrong with it, without a word of it.
+/// What is wrong with the secret, without any part of it.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    #[error("it is not base64, as the secret of a webhook is; make one: openssl rand -base64 32")]
+    #[error("the secret is not base64; create one with: openssl rand -base64 32")]
     NotBase64,
-    #[error("it has {0} bytes, and the secret of a webhook has 24 to 64; make one: openssl rand -base64 32")]
+    #[error("the secret has {0} bytes, but needs 24 to 64; create one with: openssl rand -base64 32")]
     Length(usize),
     #[error("OpenSSL: {0}")]
     OpenSsl(#[from] ErrorStack),
 }
 
-/// The specification's mark of a secret.
+/// The prefix of secrets in the specification.
 const PREFIX: &str = "whsec_";
 
 impl Secret {
-    /// Base64, with `whsec_` before it or without.
+    /// Base64, with or without the prefix `whsec_`.
     pub fn parse(text: &str) -> Result<Self, SecretError> {
         let text = text.trim();
         let key =

@@ -4,33 +4,36 @@ use std::net::IpAddr;
 
 use hyper::Uri;
 
-/// What is needed of it.
+/// The parts of a URL that a call needs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Url {
     pub(super) is_https: bool,
-    /// For the look-up: without the brackets of an IPv6 address.
+    /// For the lookup, without the brackets of an IPv6 address.
     pub(super) host: String,
     pub(super) port: u16,
-    /// For the Host field.
+    /// For the Host header field.
     pub(super) authority: String,
-    /// With the query.
+    /// Path with query.
     pub(super) path: String,
 }
 
 impl Url {
-    /// The error reads on after what the text was given for.
+    /// The error is a continuation of the name of the setting.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let no_url = || format!("\"{text}\" is no URL such as \"https://alerts.example/hook\"");
+        let no_url = || format!("\"{text}\" is not a URL such as \"https://alerts.example/hook\"");
         let uri: Uri = text.parse().map_err(|_| no_url())?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(no_url()) };
         if authority.as_str().contains('@') {
-            return Err("a user name or password in a URL ends up in logs; calls are signed instead".to_owned());
+            return Err(
+                "a user name or password in a URL would appear in logs; remove it, because calls are signed instead"
+                    .to_owned(),
+            );
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let is_https = match scheme {
             "https" => true,
             "http" if is_loopback(&host) => false,
-            "http" => return Err("http:// goes to this machine only; others need https://".to_owned()),
+            "http" => return Err("http:// is allowed for this machine only; use https://".to_owned()),
             _ => return Err(no_url()),
         };
         if host.is_empty() {
@@ -64,10 +67,10 @@ mod tests {
         assert_eq!(parts("http://[::1]/"), is(false, "::1", 80, "/"));
         assert_eq!(parts("http://localhost/x"), is(false, "localhost", 80, "/x"));
         for (text, because) in [
-            ("http://alerts.example/", "need https://"),
-            ("http://127.0.0.1.alerts.example/", "need https://"),
+            ("http://alerts.example/", "use https://"),
+            ("http://127.0.0.1.alerts.example/", "use https://"),
             ("ftp://127.0.0.1/", "is no URL"),
-            ("https://user:word@alerts.example/", "ends up in logs"),
+            ("https://user:word@alerts.example/", "would appear in logs"),
             ("/hook", "is no URL"),
             ("https://", "is no URL"),
             ("alerts.example", "is no URL"),

@@ -1,4 +1,4 @@
-//! What the tests of connections share.
+//! Helpers of the connection tests.
 
 #![allow(dead_code, reason = "each test uses some of it")]
 
@@ -10,7 +10,7 @@ use gatepost_net::{
 };
 use protocol::{smtp::client::TlsLevel, tls::TlsPolicy};
 
-/// TLS under a policy, without a look at certificates.
+/// TLS under a policy, without checking certificates.
 pub(crate) fn require(policy: TlsPolicy) -> Options {
     let settings = TlsSettings { policy, verify: false, authorities: None, identity: None };
     Options {

@@ -1,7 +1,7 @@
-//! Finds every fault of a file at once, each with its place.
+//! Finds all faults of a file at once, each with its place.
 //!
-//! The document is walked along the schema of [`Config`]: unknown and missing keys, wrong types, bad values. Then the
-//! names in it are followed: dangling ones and duplicates.
+//! First the document is compared with the schema of [`Config`]: unknown and missing keys, wrong types, bad values.
+//! Then the names in it are checked: references to nothing, and duplicates.
 
 use std::{collections::HashSet, net::SocketAddr, ops::Range, sync::LazyLock};
 
@@ -31,7 +31,7 @@ pub(super) static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
 });
 
 pub(super) fn check(text: &str) -> Vec<Fault> {
-    // Of faults in the syntax only the first is told: the rest mostly follow from it.
+    // Report only the first syntax error: the others mostly follow from it.
     let document = match DeTable::parse(text) {
         Ok(document) => document,
         Err(error) => return vec![Fault::from(error)],
@@ -42,7 +42,7 @@ pub(super) fn check(text: &str) -> Vec<Fault> {
     walk.faults.extend(check_certificates(document.get_ref()));
     walk.faults.extend(check_api(document.get_ref()));
     walk.faults.extend(check_watch(document.get_ref()));
-    // OpenSSL judges only what has the right types.
+    // OpenSSL can check a policy only if all its types are right.
     if walk.faults.is_empty() {
         walk.faults.extend(check_policies(document.get_ref()));
     }
@@ -58,7 +58,7 @@ impl Walk {
         self.faults.push(Fault::new(span, message));
     }
 
-    /// `span` is the place to name when a key is missing.
+    /// `span` is the place to report when a key is missing.
     fn table(&mut self, schema: &Value, table: &DeTable<'_>, span: Range<usize>) {
         let Some(properties) = schema["properties"].as_object() else {
             return;
@@ -89,15 +89,19 @@ impl Walk {
                 }
                 for item in items.iter() {
                     let alone = items.len() == 1 && item.get_ref().as_str() == Some(hosts::MX);
-                    if !(alone && schema["items"]["format"] == "host") {
-                        self.value(&schema["items"], item, &format!("each of {key}"));
+                    match item.get_ref() {
+                        DeValue::String(_) if alone && schema["items"]["format"] == "host" => {}
+                        DeValue::String(text) if has_type(&schema["items"], "string") => {
+                            self.text(&schema["items"], text, item.span(), key);
+                        }
+                        _ => self.value(&schema["items"], item, &format!("each entry of {key}")),
                     }
                 }
             }
             DeValue::String(text) if !choices(schema).is_empty() => {
                 let choices = choices(schema);
                 if !choices.iter().any(|choice| choice == text) {
-                    let hint = hint(text, "it is one of", choices.into_iter());
+                    let hint = hint(text, "allowed values are:", choices.into_iter());
                     self.fault(span, format!("{key} cannot be \"{text}\"; {hint}"));
                 }
             }
@@ -138,15 +142,18 @@ fn check_text(format: &str, text: &str) -> Result<(), String> {
         "rate" => text.parse::<Rate>().map(drop),
         "host" => text.parse::<SmartHost>().map(drop),
         "network" => text.parse::<Network>().map(drop),
-        "socket-address" => text.parse::<SocketAddr>().map(drop).map_err(|_| {
-            format!("\"{text}\" is no IP address with a port, such as \"127.0.0.1:2525\" or \"[::1]:2525\"")
-        }),
-        "domain" if !is_domain(text) => Err(format!("\"{text}\" is no domain")),
-        // Empty stands for the default, which the machine or another setting gives.
-        "host-name" if !text.is_empty() && !hosts::is_host_name(text) => Err(format!("\"{text}\" is no host name")),
-        "name" if text.chars().any(char::is_control) => Err("a name has no control characters".to_owned()),
+        "socket-address" => text
+            .parse::<SocketAddr>()
+            .map(drop)
+            .map_err(|_| format!("\"{text}\" is not an address:port, such as \"127.0.0.1:2525\" or \"[::1]:2525\"")),
+        "domain" if !is_domain(text) => Err(format!("\"{text}\" is not a domain, such as \"example.org\"")),
+        // Empty means the default, which comes from the machine or from another setting.
+        "host-name" if !text.is_empty() && !hosts::is_host_name(text) => {
+            Err(format!("\"{text}\" is not a host name, such as \"mail.example.org\""))
+        }
+        "name" if text.chars().any(char::is_control) => Err("a name must not contain control characters".to_owned()),
         "sha256" if !(text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())) => {
-            Err(format!("a SHA-256 has 64 hexadecimal digits; to make one: {}", NextStep::ApiToken))
+            Err(format!("not a SHA-256 of 64 hexadecimal digits; create a token with: {}", NextStep::ApiToken))
         }
         "webhook" => net::webhook::Url::parse(text).map(drop),
         "path" if text.is_empty() => Err("a path must not be empty".to_owned()),
@@ -154,7 +161,7 @@ fn check_text(format: &str, text: &str) -> Result<(), String> {
     }
 }
 
-/// A domain name, with `*.` before it for all its subdomains; no address literal.
+/// A domain name, with `*.` before it for all its subdomains, but not an address literal.
 fn is_domain(text: &str) -> bool {
     let name = text.strip_prefix("*.").unwrap_or(text);
     !name.starts_with('[') && hosts::is_host_name(name)
@@ -166,7 +173,7 @@ struct Named<'a> {
     span: Range<usize>,
 }
 
-/// The texts under `key` in all tables of the array `array`, as far as they are texts.
+/// The strings under `key` in all tables of the array `array`.
 fn names<'a>(document: &'a DeTable<'_>, array: &str, key: &str) -> Vec<Named<'a>> {
     tables(document, array).filter_map(|table| get(table, key)).filter_map(named).collect()
 }
@@ -183,7 +190,10 @@ fn check_names(document: &DeTable<'_>) -> Vec<Fault> {
         if name.is_empty() {
             faults.push(Fault::new(span.clone(), "a connector's name must not be empty"));
         } else if *name == INTERNET {
-            faults.push(Fault::new(span.clone(), "the name \"internet\" belongs to the built-in connector"));
+            faults.push(Fault::new(
+                span.clone(),
+                "the name \"internet\" is reserved for the built-in connector; choose another name",
+            ));
         }
     }
     faults.extend(duplicates("connector", &mut connectors, |name| name.to_owned()));
@@ -196,7 +206,7 @@ fn check_names(document: &DeTable<'_>) -> Vec<Fault> {
         let known = || connectors.iter().map(|connector| connector.name).filter(|name| *name != INTERNET);
         if name != INTERNET && !known().any(|connector| connector == name) {
             let hint = match connectors.is_empty() {
-                true => "there is no [[connector]]".to_owned(),
+                true => "the file has no [[connector]]; add one".to_owned(),
                 false => hint(name, "connectors are:", known()),
             };
             faults.push(Fault::new(span, format!("unknown connector \"{name}\"; {hint}")));
@@ -206,7 +216,7 @@ fn check_names(document: &DeTable<'_>) -> Vec<Fault> {
     faults
 }
 
-/// The built-in policy that gives nothing up.
+/// The built-in policy that is never weaker than what was meant.
 const MODERN: &str = "modern";
 
 fn check_policy_names(document: &DeTable<'_>) -> Vec<Fault> {
@@ -225,7 +235,7 @@ fn check_policy_names(document: &DeTable<'_>) -> Vec<Fault> {
     let known = || built_in.iter().map(String::as_str).chain(policies.iter().map(|policy| policy.name));
     for Named { name, span } in names(document, "connector", "tls_policy") {
         if !known().any(|policy| policy == name) {
-            // Whether one of the file's own is weaker than what was meant is not known here.
+            // Never suggest a policy of the file: it may be weaker than the one that was meant.
             let hint = hint_among(name, "TLS policies are:", known(), [MODERN].into_iter());
             faults.push(Fault::new(span, format!("unknown TLS policy \"{name}\"; {hint}")));
         }
@@ -233,7 +243,7 @@ fn check_policy_names(document: &DeTable<'_>) -> Vec<Fault> {
     faults
 }
 
-/// Takes out the names that stood before, with a fault for each.
+/// Removes names that are already in use, with a fault for each.
 fn duplicates(what: &str, names: &mut Vec<Named<'_>>, key: impl Fn(&str) -> String) -> Vec<Fault> {
     let mut seen = HashSet::new();
     let repeated = names.extract_if(.., |named| !seen.insert(key(named.name)));
@@ -244,7 +254,7 @@ fn duplicates(what: &str, names: &mut Vec<Named<'_>>, key: impl Fn(&str) -> Stri
         .collect()
 }
 
-/// Certificate and key are of use only together.
+/// A certificate needs its key, and a key needs its certificate.
 fn check_certificates(document: &DeTable<'_>) -> Vec<Fault> {
     let inbound = get(document, "inbound").and_then(|inbound| inbound.get_ref().as_table());
     inbound.into_iter().chain(tables(document, "connector")).filter_map(check_certificate).collect()
@@ -252,13 +262,13 @@ fn check_certificates(document: &DeTable<'_>) -> Vec<Fault> {
 
 fn check_certificate(table: &DeTable<'_>) -> Option<Fault> {
     match (get(table, "tls_certificate"), get(table, "tls_key")) {
-        (Some(certificate), None) => Some(Fault::new(certificate.span(), "tls_certificate needs tls_key beside it")),
-        (None, Some(key)) => Some(Fault::new(key.span(), "tls_key needs tls_certificate beside it")),
+        (Some(certificate), None) => Some(Fault::new(certificate.span(), "tls_certificate requires tls_key; set both")),
+        (None, Some(key)) => Some(Fault::new(key.span(), "tls_key requires tls_certificate; set both")),
         (Some(_), Some(_)) | (None, None) => None,
     }
 }
 
-/// Whoever is not on this machine needs a token.
+/// Users on other machines need a token.
 fn check_api(document: &DeTable<'_>) -> Vec<Fault> {
     let mut tokens = names(document, "api_token", "name");
     let mut faults = duplicates("API token", &mut tokens, |name| name.to_owned());
@@ -269,25 +279,28 @@ fn check_api(document: &DeTable<'_>) -> Vec<Fault> {
     if tokens.is_empty() {
         let open = addresses.filter_map(named).filter(is_open);
         faults.extend(open.map(|address| {
-            let message =
-                format!("{} is not loopback, and needs an [[api_token]]: {}", address.name, NextStep::ApiToken);
+            let message = format!(
+                "{} is not a loopback address and requires an [[api_token]]; create one with: {}",
+                address.name,
+                NextStep::ApiToken
+            );
             Fault::new(address.span, message)
         }));
     }
     faults
 }
 
-/// Calls of the webhook are always signed.
+/// The webhook's calls are always signed.
 fn check_watch(document: &DeTable<'_>) -> Option<Fault> {
     let watch = get(document, "watch")?.get_ref().as_table()?;
     match (get(watch, "webhook"), get(watch, "secret_file")) {
-        (Some(webhook), None) => Some(Fault::new(webhook.span(), "webhook needs secret_file beside it")),
-        (None, Some(file)) => Some(Fault::new(file.span(), "secret_file needs webhook beside it")),
+        (Some(webhook), None) => Some(Fault::new(webhook.span(), "webhook requires secret_file; set both")),
+        (None, Some(file)) => Some(Fault::new(file.span(), "secret_file requires webhook; set both")),
         (Some(_), Some(_)) | (None, None) => None,
     }
 }
 
-/// Whether OpenSSL can do what each policy says.
+/// Checks that OpenSSL supports each policy.
 fn check_policies(document: &DeTable<'_>) -> Vec<Fault> {
     tables(document, "tls_policy").flat_map(check_policy).collect()
 }
@@ -312,7 +325,7 @@ fn check_policy(table: &DeTable<'_>) -> Vec<Fault> {
     faults.map(|fault| Fault::new(place(fault.setting), format!("{}: {}", fault.setting, fault.message))).collect()
 }
 
-/// The tables of an array of tables, as far as they are tables.
+/// The tables of an array of tables. Other values are skipped.
 fn tables<'a, 'i>(document: &'a DeTable<'i>, array: &str) -> impl Iterator<Item = &'a DeTable<'i>> {
     let tables = get(document, array).and_then(|array| array.get_ref().as_array());
     tables.into_iter().flat_map(|tables| tables.iter()).filter_map(|table| table.get_ref().as_table())
@@ -326,7 +339,7 @@ pub(super) fn has_type(schema: &Value, name: &str) -> bool {
     }
 }
 
-/// The texts that an enumeration allows; empty for anything else.
+/// The texts that an enumeration allows. Empty for any other schema.
 pub(super) fn choices(schema: &Value) -> Vec<&str> {
     let plain = schema["enum"].as_array().into_iter().flatten();
     let described = schema["oneOf"].as_array().into_iter().flatten();
@@ -337,7 +350,7 @@ pub(super) fn choices(schema: &Value) -> Vec<&str> {
     plain.chain(described).filter_map(Value::as_str).collect()
 }
 
-/// What stands in the file for a value of that schema: reads on after "must be".
+/// The expected value of a schema in the file, as the continuation of "must be".
 fn expected(schema: &Value) -> &'static str {
     match schema["format"].as_str() {
         Some("duration") => "a duration such as \"15m\"",
@@ -393,12 +406,12 @@ mod tests {
             // types
             ("node = 1\n", &["1:8: node must be a table, not an integer"]),
             ("connector = 1\n", &["1:13: connector must be an array of tables: [[…]], not an integer"]),
-            ("connector = [\"a\"]\n", &["1:14: each of connector must be a table, not a string"]),
+            ("connector = [\"a\"]\n", &["1:14: each entry of connector must be a table, not a string"]),
             ("[node]\nname = 3\n", &["2:8: name must be a string, not an integer"]),
             ("[inbound]\nstarttls = \"yes\"\n", &["2:12: starttls must be true or false, not a string"]),
             ("[inbound]\nhops_max = \"9\"\n", &["2:12: hops_max must be an integer, not a string"]),
             ("[inbound]\nlisten = \"a\"\n", &["2:10: listen must be an array of strings, not a string"]),
-            ("[inbound]\nlisten = [1]\n", &["2:11: each of listen must be a string, not an integer"]),
+            ("[inbound]\nlisten = [1]\n", &["2:11: each entry of listen must be a string, not an integer"]),
             ("[retry]\nexpire = 5\n", &["2:10: expire must be a duration such as \"15m\", not an integer"]),
             (
                 "[inbound]\nsize_max = 1.5\n",
@@ -432,25 +445,28 @@ mod tests {
             ),
             (
                 "[inbound]\nlisten = [\"localhost:25\"]\n",
-                &["2:11: each of listen: \"localhost:25\" is no IP address \
-                with a port, such as \"127.0.0.1:2525\" or \"[::1]:2525\""],
+                &["2:11: listen: \"localhost:25\" is not an address:port, \
+                such as \"127.0.0.1:2525\" or \"[::1]:2525\""],
             ),
-            ("[node]\nhostname = \"a b\"\n", &["2:12: hostname: \"a b\" is no host name"]),
-            ("[node]\nname = \"a\\nb\"\n", &["2:8: name: a name has no control characters"]),
+            (
+                "[node]\nhostname = \"a b\"\n",
+                &["2:12: hostname: \"a b\" is not a host name, such as \"mail.example.org\""],
+            ),
+            ("[node]\nname = \"a\\nb\"\n", &["2:8: name: a name must not contain control characters"]),
             ("[node]\ndata = \"\"\n", &["2:8: data: a path must not be empty"]),
             (
                 "[log]\nlevel = \"inof\"\n",
-                &["2:9: level cannot be \"inof\"; did you mean \"info\"? it is one of error, \
+                &["2:9: level cannot be \"inof\"; did you mean \"info\"? allowed values are: error, \
                 warn, info, debug, trace"],
             ),
-            ("[inbound]\ntls_key = \"k\"\n", &["2:11: tls_key needs tls_certificate beside it"]),
-            ("[inbound]\ntls_certificate = \"c\"\n", &["2:19: tls_certificate needs tls_key beside it"]),
+            ("[inbound]\ntls_key = \"k\"\n", &["2:11: tls_key requires tls_certificate; set both"]),
+            ("[inbound]\ntls_certificate = \"c\"\n", &["2:19: tls_certificate requires tls_key; set both"]),
             ("[[connector]]\nname = \"a\"\nhosts = []\n", &["3:9: hosts must not be empty"]),
             (
                 "[[connector]]\nname = \"a\"\nhosts = [\"mx\", \"::1\"]\n",
                 &[
-                    "3:10: each of hosts: \"mx\" stands alone: hosts are either [\"mx\"] or smart hosts",
-                    "3:16: each of hosts: write an IPv6 address in brackets: \"[::1]\"",
+                    "3:10: hosts: \"mx\" must be the only entry: use [\"mx\"] or a list of smart hosts",
+                    "3:16: hosts: write an IPv6 address in brackets: \"[::1]\"",
                 ],
             ),
             (
@@ -462,23 +478,30 @@ mod tests {
             ),
             (
                 "[api]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:2580\"]\n",
-                &["2:26: 0.0.0.0:2580 is not loopback, and needs an [[api_token]]: gatepost api token monitoring"],
+                &[
+                    "2:26: 0.0.0.0:2580 is not a loopback address and requires an [[api_token]]; create one with: gatepost api token monitoring",
+                ],
             ),
             (
                 "[[api_token]]\nname = \"a\"\nsha256 = \"12\"\n",
-                &["3:10: sha256: a SHA-256 has 64 hexadecimal digits; to make one: gatepost api token monitoring"],
+                &[
+                    "3:10: sha256: not a SHA-256 of 64 hexadecimal digits; create a token with: gatepost api token monitoring",
+                ],
             ),
             (
                 "[internet]\nallow = [\"10.0.0.1/8\"]\n",
-                &["2:10: each of allow: \"10.0.0.1/8\" is an address within a network; write \"10.0.0.0/8\""],
+                &["2:10: allow: \"10.0.0.1/8\" is an address within a network; write \"10.0.0.0/8\""],
             ),
             // names
             ("[[connector]]\nname = \"\"\nhosts = [\"mx\"]\n", &["2:8: a connector's name must not be empty"]),
             (
                 "[[connector]]\nname = \"internet\"\nhosts = [\"mx\"]\n",
-                &["2:8: the name \"internet\" belongs to the built-in connector"],
+                &["2:8: the name \"internet\" is reserved for the built-in connector; choose another name"],
             ),
-            ("[notices]\nconnector = \"out\"\n", &["2:13: unknown connector \"out\"; there is no [[connector]]"]),
+            (
+                "[notices]\nconnector = \"out\"\n",
+                &["2:13: unknown connector \"out\"; the file has no [[connector]]; add one"],
+            ),
             (&format!("{connector}{connector}"), &["5:8: connector \"onprem\" is defined twice; remove or rename one"]),
             (
                 &format!("{connector}[[accepted_domain]]\nname = \"a.test\"\nconnector = \"onprm\"\n"),
@@ -489,12 +512,15 @@ mod tests {
                 [[accepted_domain]]\nname = \"A.TEST\"\nconnector = \"internet\"\n",
                 &["5:8: accepted domain \"A.TEST\" is defined twice; remove or rename one"],
             ),
-            ("[[accepted_domain]]\nname = \"a@b\"\nconnector = \"internet\"\n", &["2:8: name: \"a@b\" is no domain"]),
-            ("[watch]\nwebhook = \"https://a.test/\"\n", &["2:11: webhook needs secret_file beside it"]),
-            ("[watch]\nsecret_file = \"s\"\n", &["2:15: secret_file needs webhook beside it"]),
+            (
+                "[[accepted_domain]]\nname = \"a@b\"\nconnector = \"internet\"\n",
+                &["2:8: name: \"a@b\" is not a domain, such as \"example.org\""],
+            ),
+            ("[watch]\nwebhook = \"https://a.test/\"\n", &["2:11: webhook requires secret_file; set both"]),
+            ("[watch]\nsecret_file = \"s\"\n", &["2:15: secret_file requires webhook; set both"]),
             (
                 "[watch]\nsecret_file = \"s\"\nwebhook = \"http://a.test/\"\n",
-                &["3:11: webhook: http:// goes to this machine only; others need https://"],
+                &["3:11: webhook: http:// is allowed for this machine only; use https://"],
             ),
         ];
         for (text, expected) in table {
@@ -506,7 +532,7 @@ mod tests {
     fn an_error_shows_the_line_and_a_caret() {
         let text = "[log]\n\tlevel = \"é\"   # loud\r\n";
         let errors = Config::parse(text, Path::new("gatepost.toml")).unwrap_err().to_string();
-        let expected = "gatepost.toml:2:10: level cannot be \"é\"; it is one of error, warn, info, debug, trace\n\
+        let expected = "gatepost.toml:2:10: level cannot be \"é\"; allowed values are: error, warn, info, debug, trace\n\
             \x20 2 |  level = \"é\"   # loud\n\
             \x20   |          ^^^";
         assert_eq!(errors, expected);

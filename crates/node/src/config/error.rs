@@ -1,4 +1,4 @@
-//! Faults in a configuration file, shown with their place, the line and a caret.
+//! Errors in a configuration file, shown with their place, the line and a caret.
 
 use std::{fmt, io, ops::Range, path::Path, string::FromUtf8Error};
 
@@ -25,7 +25,7 @@ impl From<toml::de::Error> for Fault {
     }
 }
 
-/// All that is wrong with a configuration file, in the order of the file.
+/// All errors of a configuration file, in the order of the file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfigErrors(Vec<ConfigError>);
 
@@ -41,7 +41,7 @@ struct Place {
     /// Both from 1; the column counts characters.
     line: usize,
     column: usize,
-    /// The line itself, tabs as spaces, and where the caret stands, in terminal cells from 0.
+    /// The line itself with tabs as spaces, and the position of the caret in terminal cells from 0.
     text: String,
     caret: Range<usize>,
 }
@@ -62,7 +62,7 @@ impl ConfigErrors {
     pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
         let example = || NextStep::ConfigExample { file: path.display().to_string() };
         let hint = match error.kind() {
-            io::ErrorKind::NotFound => format!("; to make one: {}", example()),
+            io::ErrorKind::NotFound => format!("; create one with: {}", example()),
             _ => String::new(),
         };
         Self::without_place(path, format!("failed to read the configuration: {error}{hint}"))
@@ -70,7 +70,7 @@ impl ConfigErrors {
 
     pub(super) fn not_utf8(path: &Path, error: &FromUtf8Error) -> Self {
         let at = error.utf8_error().valid_up_to();
-        Self::without_place(path, format!("the configuration is not UTF-8 (byte {at})"))
+        Self::without_place(path, format!("the configuration is not UTF-8 (byte {at}); save the file as UTF-8"))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -86,7 +86,7 @@ impl ConfigErrors {
         self.0.iter().any(|error| error.place.is_none())
     }
 
-    /// Each in one line, without the quoted one of the file.
+    /// Each error in one line, without the quoted line of the file.
     pub fn messages(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(|error| match &error.place {
             Some(Place { line, column, .. }) => format!("{}:{line}:{column}: {}", error.file, error.message),
@@ -94,7 +94,7 @@ impl ConfigErrors {
         })
     }
 
-    /// As `config check --format json` shows them.
+    /// The errors as `config check --format json` shows them.
     pub fn views(&self) -> Vec<serde_json::Value> {
         let view = |error: &ConfigError| {
             let place = error.place.as_ref();

@@ -1,8 +1,8 @@
-//! What a configuration names outside itself, looked at before mail depends on it: certificates, keys and other files, the
-//! data folder, addresses to listen on, and connectors that lead back to this node.
+//! Checks everything outside the file that a configuration names, before mail depends on it: certificates, keys and
+//! other files, the data folder, addresses to listen on, and connectors that lead back to this node.
 //!
 //! ```text
-//!   Config ──examine──> errors: the node could not work so     ──> refused at start, reload and check
+//!   Config ──examine──> errors: the node could not work        ──> refused at start, reload and check
 //!                       warnings: it works, but not as meant   ──> logged, and shown by check
 //! ```
 
@@ -23,16 +23,16 @@ use super::{
     place::Place,
 };
 
-/// A certificate that ends within this time is warned of.
+/// Gatepost warns of a certificate that expires within this time.
 const RENEWAL_DAYS: i64 = 21;
 const DAY_S: i64 = 86_400;
 
-/// What is about to be done with the configuration.
+/// What the configuration is read for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
-    /// Addresses are tried, too.
+    /// The check also tries to listen on the addresses.
     Check,
-    /// A node starts, or reads its configuration again. It takes the addresses itself.
+    /// A node starts or reloads its configuration. It listens on the addresses itself.
     Serve,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Findings {
     pub warnings: Vec<Fault>,
 }
 
-/// Looks at all that `config` names. `place` finds a setting in its file.
+/// Checks everything that `config` names. `place` finds a setting in its file.
 pub(super) fn examine(config: &Config, place: &Place<'_>, purpose: Purpose, now: Timestamp) -> Findings {
     let mut look = Look { config, place, now, findings: Findings::default() };
     look.inbound();
@@ -57,7 +57,10 @@ pub(super) fn examine(config: &Config, place: &Place<'_>, purpose: Purpose, now:
         look.addresses();
     }
     if config.accepted_domains.is_empty() {
-        look.warn(&[], "no [[accepted_domain]]: every recipient is refused; add the domains to accept mail for");
+        look.warn(
+            &[],
+            "no [[accepted_domain]]: Gatepost refuses every recipient; add the domains that you accept mail for",
+        );
     }
     look.findings
 }
@@ -86,7 +89,7 @@ impl Look<'_> {
             && self.identity(&["inbound"], certificate, key)
             && let Err(error) = tls::acceptor(certificate, key)
         {
-            self.error(&["inbound", "tls_certificate"], format!("tls_certificate cannot be used: {error}"));
+            self.error(&["inbound", "tls_certificate"], format!("failed to use tls_certificate: {error}"));
         }
     }
 
@@ -106,7 +109,7 @@ impl Look<'_> {
         self.loops(&here, connector);
     }
 
-    /// What OpenSSL has against the whole of it.
+    /// Reports errors that OpenSSL finds in the settings together.
     fn context(&mut self, here: &[&str], connector: &Connector) {
         let Some(policy) = self.config.policy(&connector.tls_policy) else { return };
         let settings = crate::policy::tls_settings(connector, policy);
@@ -115,7 +118,7 @@ impl Look<'_> {
         }
     }
 
-    /// Certificate and key of our own, which stand beside each other. True if both can be used.
+    /// Checks this side's certificate and key. True if both can be used.
     fn identity(&mut self, here: &[&str], certificate: &Path, key: &Path) -> bool {
         let at = |setting: &'static str| [here, &[setting]].concat();
         let certificates = tls::read_certificates(certificate);
@@ -131,7 +134,7 @@ impl Look<'_> {
             let (key, certificate) = (key.display(), certificate.display());
             let message = format!(
                 "tls_key: {key} does not belong to the first certificate in {certificate}; name the key that the \
-                 certificate was made for, and put that certificate first"
+                 certificate was issued for, and put that certificate first"
             );
             self.error(&at("tls_key"), message);
             return false;
@@ -152,7 +155,7 @@ impl Look<'_> {
         true
     }
 
-    /// An expired certificate is shown to others nevertheless: most of them do not look.
+    /// A warning only: an expired certificate still works, because most servers do not check it.
     fn validity(&mut self, setting: &[&str], path: &Path, certificates: &tls::Certificates) {
         let key = setting.last().copied().unwrap_or_default();
         let now_s = self.now.as_second();
@@ -172,7 +175,7 @@ impl Look<'_> {
         }
     }
 
-    /// Mail to one of our own listeners comes back until it has too many Received fields.
+    /// Mail to one of our own listeners would return until it has too many Received fields.
     fn loops(&mut self, here: &[&str], connector: &Connector) {
         let Hosts::SmartHosts(hosts) = &connector.hosts else { return };
         for (index, host) in hosts.iter().enumerate() {
@@ -180,7 +183,7 @@ impl Look<'_> {
             let listens = |listen: &&SocketAddr| listen.port() == port && self.is_here(&host.host, listen.ip());
             if let Some(listen) = self.config.inbound.listen.iter().find(listens) {
                 let message = format!(
-                    "{host} is this node itself, which listens on {listen}: mail would go in a loop; name the \
+                    "{host} is this node itself, which listens on {listen}: this would be a mail loop; name the \
                      destination's server"
                 );
                 let index = index.to_string();
@@ -189,7 +192,8 @@ impl Look<'_> {
         }
     }
 
-    /// True if a connection to that host meets a listener of that address. Names are not looked up, but for our own.
+    /// True if a connection to that host reaches a listener of that address. Only this machine's own names are
+    /// resolved.
     fn is_here(&self, host: &str, listen: IpAddr) -> bool {
         let own = ["localhost", self.config.node.hostname.as_str(), &super::host_name()];
         match host.trim_matches(['[', ']']).parse::<IpAddr>() {
@@ -231,7 +235,7 @@ impl Look<'_> {
         }
     }
 
-    /// Each is taken, so that one named twice is found, and given back at the end.
+    /// Each address stays in use until the end, so that an address named twice is found.
     fn addresses(&mut self) {
         let is_running = is_node_running(&self.config.node.data);
         let mut taken = Vec::new();
@@ -253,21 +257,23 @@ impl Look<'_> {
     }
 }
 
-/// Only an address of this machine can be bound to; no packet is sent.
+/// Only an address of this machine can be bound. This sends no packet.
 fn is_own_address(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
 }
 
-/// Whether files can be made there: in the folder, or in the nearest one above it, in which it would be made.
+/// Checks that files can be created in the folder, or if it does not exist, in its nearest existing parent.
 fn check_folder(folder: &Path) -> Result<(), String> {
     let existing = folder.ancestors().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
     let Some(existing) = existing.into_iter().find(|folder| fs::symlink_metadata(folder).is_ok()) else {
-        return Err(format!("{} cannot be made", folder.display()));
+        return Err(format!("failed to create {}: it has no existing parent folder", folder.display()));
     };
     let shown = existing.display();
     match fs::metadata(existing) {
-        Err(error) => return Err(format!("failed to look at {shown}: {error}")),
-        Ok(metadata) if !metadata.is_dir() => return Err(format!("{shown} is not a folder; move it or name another")),
+        Err(error) => return Err(format!("failed to read {shown}: {error}")),
+        Ok(metadata) if !metadata.is_dir() => {
+            return Err(format!("{shown} is not a folder; move it or name another folder"));
+        }
         Ok(_) => {}
     }
     let writable = access(existing, Access::WRITE_OK | Access::EXEC_OK);
@@ -275,7 +281,7 @@ fn check_folder(folder: &Path) -> Result<(), String> {
     writable.map_err(|error| {
         let error = io::Error::from(error);
         format!(
-            "{} may not write to {shown}: {error}; the node keeps its mail in {folder}: let it own that folder",
+            "{} is not allowed to write to {shown}: {error}; the node stores files in {folder}; make that user the owner of the folder",
             user()
         )
     })

@@ -1,4 +1,4 @@
-//! Where a connector sends to: smart hosts, or whatever MX says.
+//! The destinations of a connector: smart hosts, or the hosts of MX records.
 
 use std::{borrow::Cow, fmt, net::Ipv6Addr, str::FromStr};
 
@@ -16,7 +16,7 @@ pub enum Hosts {
     SmartHosts(Vec<SmartHost>),
 }
 
-/// What the file says for [`Hosts::Mx`].
+/// The entry in the file for [`Hosts::Mx`].
 pub(super) const MX: &str = "mx";
 
 impl Serialize for Hosts {
@@ -67,12 +67,12 @@ impl FromStr for SmartHost {
     fn from_str(text: &str) -> Result<Self, String> {
         let fault = || {
             format!(
-                "\"{text}\" is no host, such as \"mail.onprem.test\", \"mail.onprem.test:2525\", \"192.0.2.1\" or \
+                "\"{text}\" is not a host, such as \"mail.onprem.test\", \"mail.onprem.test:2525\", \"192.0.2.1\" or \
                  \"[2001:db8::1]:25\""
             )
         };
         if text == MX {
-            return Err("\"mx\" stands alone: hosts are either [\"mx\"] or smart hosts".to_owned());
+            return Err("\"mx\" must be the only entry: use [\"mx\"] or a list of smart hosts".to_owned());
         }
         if text.parse::<Ipv6Addr>().is_ok() {
             return Err(format!("write an IPv6 address in brackets: \"[{text}]\""));
@@ -94,7 +94,7 @@ impl FromStr for SmartHost {
     }
 }
 
-/// True for what may stand after the `@` of an address, so also for an address literal in brackets.
+/// True for a text that can follow the `@` of an address, including an address literal in brackets.
 pub(super) fn is_host_name(text: &str) -> bool {
     protocol::smtp::Address::parse(&format!("postmaster@{text}")).is_ok_and(|address| address.domain() == text)
 }

@@ -1,8 +1,8 @@
-//! Addresses to listen on: why one cannot be had, and what to do about it.
+//! Addresses to listen on: why listening on one fails, and what to do.
 
 use std::{fs, io, net::SocketAddr, net::TcpListener, path::Path};
 
-/// What stands in the way of listening there, for people.
+/// Why listening on `address` failed and what to do, for people.
 pub fn why_not(address: SocketAddr, setting: &str, error: &io::Error) -> String {
     let reason = match error.kind() {
         io::ErrorKind::PermissionDenied => no_right(address.port()),
@@ -24,13 +24,13 @@ fn no_right(port: u16) -> String {
     let first: u16 = first.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024);
     let program = std::env::current_exe().map_or_else(|_| "gatepost".to_owned(), |path| path.display().to_string());
     format!(
-        "{} may not use ports below {first}, and {port} is one; let systemd give the service the right \
+        "{} is not allowed to use port {port}, because it is below {first}; let systemd give the service the right \
          (AmbientCapabilities=CAP_NET_BIND_SERVICE), or the program: sudo setcap cap_net_bind_service=+ep {program}",
         user()
     )
 }
 
-/// Who runs this process, such as `user mail`.
+/// The user of this process, such as `user mail`.
 pub(super) fn user() -> String {
     let id = rustix::process::geteuid().as_raw();
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -42,12 +42,12 @@ pub(super) fn user() -> String {
     format!("user {}", name.unwrap_or_else(|| id.to_string()))
 }
 
-/// Takes the address for a moment. `None`: there is nothing to try.
+/// Listens on the address for a moment. `None`: port 0 needs no check.
 pub(super) fn try_listen(address: SocketAddr) -> Option<io::Result<TcpListener>> {
     (address.port() != 0).then(|| TcpListener::bind(address))
 }
 
-/// True if a node works on this data folder now: it holds the lock, and probably the ports as well.
+/// True if a node runs on this data folder now: it holds the lock, and probably the ports as well.
 pub(super) fn is_node_running(data: &Path) -> bool {
     let lock = fs::File::open(data.join("lock"));
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))

@@ -1,4 +1,4 @@
-//! The configuration: one TOML file, whose settings, defaults and documentation have one source ([`settings`]).
+//! The configuration: one TOML file. Its settings, defaults and documentation have one source ([`settings`]).
 //!
 //! ```text
 //!   text ──parse──> document ──check──> every fault with its place ──> ConfigErrors
@@ -32,24 +32,24 @@ use examine::{Findings, examine};
 use jiff::Timestamp;
 use place::Place;
 
-/// A short commented file to start from: loopback only.
+/// A short commented file to start with. It uses loopback addresses only.
 pub const EXAMPLE: &str = include_str!("example.toml");
 
-/// A configuration that was looked at with all that it names.
+/// A configuration, checked with everything that it names.
 pub struct Examined {
     /// `Err`: it cannot be used.
     pub config: Result<Config, ConfigErrors>,
-    /// What works otherwise than was probably meant.
+    /// Settings that probably do not do what was meant.
     pub warnings: ConfigErrors,
 }
 
 impl Config {
-    /// Reads the file. Every fault in it is in the error.
+    /// Reads the file. The error contains every fault in it.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
         Self::parse(&read(path)?, path)
     }
 
-    /// Reads the file and looks at all that it names: files, folders, addresses.
+    /// Reads the file and checks everything that it names: files, folders, addresses.
     pub fn examine(path: &Path, purpose: Purpose) -> Examined {
         let nothing = || ConfigErrors::new(path, "", Vec::new());
         let read = read(path).and_then(|text| Ok((Self::parse(&text, path)?, text)));
@@ -63,20 +63,20 @@ impl Config {
         Examined { config, warnings }
     }
 
-    /// Reads `text` as if it stood in the file `path`, to whose folder relative paths are joined.
+    /// Reads `text` as the content of the file `path`. Relative paths start at the folder of that file.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigErrors> {
         let faults = check::check(text);
         if !faults.is_empty() {
             return Err(ConfigErrors::new(path, text, faults));
         }
-        // The check has seen all of it already: what fails here is a rule that only the types know.
+        // The check has already passed: this fails only on a rule that the types alone contain.
         match toml::from_str::<Self>(text) {
             Ok(config) => Ok(config.completed(path.parent().unwrap_or(Path::new("")))),
             Err(error) => Err(ConfigErrors::new(path, text, vec![Fault::from(error)])),
         }
     }
 
-    /// Fills in what the file leaves to the machine and to other settings.
+    /// Fills in defaults that come from the machine or from other settings.
     fn completed(mut self, folder: &Path) -> Self {
         let machine = host_name();
         for name in [&mut self.node.name, &mut self.node.hostname] {
@@ -113,13 +113,13 @@ fn read(path: &Path) -> Result<String, ConfigErrors> {
     String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(path, &error))
 }
 
-/// A domain in the form that look-ups compare; `*.` before it stays.
+/// A domain in the form that lookups compare, with its `*.` if it has one.
 fn domain_key(name: &str) -> String {
     let key = protocol::smtp::address::domain_key;
     name.strip_prefix("*.").map_or_else(|| key(name), |parent| format!("*.{}", key(parent)))
 }
 
-/// The machine's host name, or `localhost` where it has none that SMTP could say.
+/// The machine's host name, or `localhost` if it is not valid in SMTP.
 fn host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     if hosts::is_host_name(&name) { name } else { "localhost".to_owned() }

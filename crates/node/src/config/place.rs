@@ -1,4 +1,4 @@
-//! Where a setting stands in its file.
+//! The place of a setting in its file.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-/// A file, to find settings in.
+/// A file in which settings are looked up.
 pub(super) struct Place<'a>(Option<DeTable<'a>>);
 
 impl<'a> Place<'a> {
@@ -15,7 +15,8 @@ impl<'a> Place<'a> {
         Self(DeTable::parse(text).ok().map(Spanned::into_inner))
     }
 
-    /// The place of the last of these keys and indexes that is there: a setting that is left out has that of its table.
+    /// The place of the last of these keys and indexes that exists. A setting that is not in the file has the place of
+    /// its table.
     pub(super) fn of(&self, path: &[&str]) -> Range<usize> {
         let mut span = 0..0;
         let Some((first, rest)) = path.split_first() else { return span };

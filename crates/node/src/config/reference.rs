@@ -1,7 +1,7 @@
-//! `gatepost config reference`: every setting with its documentation, type and default, as a file that can be used.
+//! `gatepost config reference`: every setting with its documentation, type and default, as a valid configuration file.
 //!
-//! Invariants: the output as it is means the defaults. A line that begins with `#` and no space is a setting: without
-//! the `#` it says the default, or for a required key the example.
+//! Invariants: the unchanged output means the defaults. A line that begins with `#` and no space is a setting. Without
+//! the `#` it sets the default, or the example of a required key.
 
 use std::fmt::Write;
 
@@ -12,10 +12,11 @@ use super::check::{SCHEMA, choices, has_type};
 /// Longest line, in characters.
 const COLUMNS_MAX: usize = 100;
 
-const HEAD: &str = "All settings of gatepost.toml, each with its default. Take the # from a setting to change it.\n\n\
-    Durations are numbers with a unit: \"500ms\", \"90s\", \"15m\", \"24h\", \"5d\", also together: \"1h30m\". Sizes are \
-    \"64KiB\", \"50MiB\", \"1GiB\", or a number of bytes. Relative paths start at the folder of this file. SIGHUP makes \
-    a running node read the file again; a file with errors is then reported and not used.";
+const HEAD: &str = "All settings of gatepost.toml with their defaults. To change a setting, remove its # and edit the value.\n\n\
+    Durations are numbers with a unit, such as \"500ms\", \"90s\", \"15m\", \"24h\", \"5d\" or \"1h30m\". Sizes are \
+    \"64KiB\", \"50MiB\", \"1GiB\", or a number of bytes. Relative paths start at the folder of this file. To reload \
+    the configuration of a running node, send it SIGHUP. If the file has errors, the node reports them and keeps the \
+    old configuration.";
 
 /// The reference, as TOML.
 pub fn reference() -> String {
@@ -31,7 +32,7 @@ pub fn reference() -> String {
     output
 }
 
-/// One table. `mark` stands before its header: `#` where the table must not exist unless it is asked for.
+/// One table. `mark` comes before its header: `#` if the table must not exist by default.
 fn table(output: &mut String, header: &str, path: &str, schema: &Value, mark: &str) {
     comment(output, description(schema));
     put(output, format_args!("{mark}{header}"));
@@ -100,12 +101,12 @@ fn type_name(schema: &Value) -> String {
     plain.to_owned()
 }
 
-/// A JSON value as TOML writes it in a line.
+/// A JSON value as TOML on one line.
 fn toml(value: &Value) -> String {
     toml::Value::try_from(value).map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// Writes `text` as comment lines; an empty line parts paragraphs.
+/// Writes `text` as comment lines. An empty line separates paragraphs.
 fn comment(output: &mut String, text: &str) {
     for (index, paragraph) in text.split("\n\n").enumerate() {
         if index > 0 {
@@ -152,7 +153,7 @@ mod tests {
     fn the_reference_in_the_documents_is_this_one() {
         let documents = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/gatepost.toml");
         let written = std::fs::read_to_string(documents).unwrap();
-        assert_eq!(written, reference(), "write it anew: gatepost config reference > docs/reference/gatepost.toml");
+        assert_eq!(written, reference(), "write it again: gatepost config reference > docs/reference/gatepost.toml");
     }
 
     #[test]

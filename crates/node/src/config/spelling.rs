@@ -1,16 +1,15 @@
-//! Which name was probably meant. A guess must never weaken security: the operator who follows it believes that only a
-//! slip of the pen was mended.
+//! Suggests the name that was probably meant. A suggestion must never weaken security: the operator who follows it
+//! believes that it only corrects a typing error.
 
-/// Values that are never suggested, wherever they are allowed: each gives up some protection. They are listed all the
-/// same, among all that is allowed.
+/// Values that are never suggested, because each gives up some protection. The list of allowed values still has them.
 const WEAKENING: [&str; 8] = ["none", "opportunistic", "plaintext", "legacy", "intermediate", "1.0", "1.1", "internet"];
 
-/// All names, and before them the one that was probably meant.
+/// All names, and before them the suggestion, if there is one.
 pub fn hint<'a>(wrong: &str, label: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
     hint_among(wrong, label, names.clone(), names)
 }
 
-/// The same where only some of the names may be suggested.
+/// The same, if only some of the names may be suggested.
 pub(super) fn hint_among<'a>(
     wrong: &str,
     label: &str,
@@ -22,7 +21,7 @@ pub(super) fn hint_among<'a>(
     let near = names.map(|name| (strsim::levenshtein(wrong, name), name)).min();
     let mut suggested = suggested.filter(|name| !WEAKENING.contains(name));
     match near {
-        // Where the nearest may not be suggested, the next is no better a guess.
+        // If the nearest name may not be suggested, the next nearest is not a better suggestion.
         Some((distance, name))
             if !alone
                 && distance <= 2.max(name.len() / 3)
@@ -42,10 +41,13 @@ mod tests {
     #[test]
     fn a_guess_never_weakens_security() {
         let levels = ["none", "opportunistic", "require", "verify"];
-        let hinted = |wrong: &str| hint(wrong, "it is one of", levels.into_iter());
-        assert_eq!(hinted("verfy"), "did you mean \"verify\"? it is one of none, opportunistic, require, verify");
+        let hinted = |wrong: &str| hint(wrong, "allowed values are:", levels.into_iter());
+        assert_eq!(
+            hinted("verfy"),
+            "did you mean \"verify\"? allowed values are: none, opportunistic, require, verify"
+        );
         for wrong in ["dane", "nome", "non", "None", "oportunistic", "opportunistik", "tls", ""] {
-            assert_eq!(hinted(wrong), "it is one of none, opportunistic, require, verify", "{wrong}");
+            assert_eq!(hinted(wrong), "allowed values are: none, opportunistic, require, verify", "{wrong}");
         }
         for (wrong, names) in [
             ("plantext", &["retry", "plaintext"][..]),

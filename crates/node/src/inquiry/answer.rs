@@ -1,4 +1,5 @@
-//! Answers what an operator asks this node: how mail goes from here. One connection for each question, and no mail.
+//! Answers an operator's question to this node: how mail leaves from here. Each question makes one connection and sends
+//! no mail.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use tokio::{task::JoinSet, time::timeout};
 use super::{ANSWERED_WITHIN, Answer, LOOK_INTERVAL, Question};
 use crate::Node;
 
-/// Questions that are answered at a time; others wait.
+/// Maximum number of questions answered at once. Others wait.
 const AT_A_TIME_MAX: usize = 4;
 
 /// Answers for as long as the node runs.
@@ -28,7 +29,7 @@ pub(crate) async fn answer_always(node: Arc<Node>) {
             Ok(inquiries) => inquiries.into_iter().for_each(|inquiry| {
                 answering.spawn(answer(Arc::clone(&node), inquiry));
             }),
-            Err(error) => tracing::warn!(%error, "failed to read what this node is asked"),
+            Err(error) => tracing::warn!(%error, "failed to read an operator's questions to this node"),
         }
     }
 }
@@ -41,18 +42,18 @@ async fn answer(node: Arc<Node>, Inquiry { id, question, .. }: Inquiry) {
     };
     let Ok(answer) = serde_json::to_string(&answer) else { return };
     if let Err(error) = node.store.answer(id, answer).await {
-        tracing::warn!(%error, "failed to answer what this node was asked");
+        tracing::warn!(%error, "failed to store the answer to an operator's question");
     }
 }
 
 async fn try_out(node: &Node, question: &str) -> Answer {
     let Ok(question) = serde_json::from_str::<Question>(question) else {
-        return Answer::Refused("it does not know the question".to_owned());
+        return Answer::Refused("this version of Gatepost does not support the question".to_owned());
     };
     let Some(connector) = node.config.load().connector(&question.connector) else {
-        return Answer::Refused(format!("it has no connector \"{}\"", question.connector));
+        return Answer::Refused(format!("the node has no connector \"{}\"", question.connector));
     };
-    tracing::info!(connector = connector.name, host = question.host, "trying a destination, as an operator asked");
+    tracing::info!(connector = connector.name, host = question.host, "probing a destination at an operator's request");
     let tls = node.tls_under(&connector).tls;
     let tried = |result| Answer::Tried { tls_policy: tls.policy.name.clone(), result: Box::new(result) };
     let addresses = match node.resolver().addresses(&question.host).await {

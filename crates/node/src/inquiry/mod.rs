@@ -1,5 +1,6 @@
-//! How mail goes from each node: nodes are asked through the store, and each answers with one connection of its own. They
-//! differ in policy, address, libraries and what stands between them and a destination, and only they can tell.
+//! Asks each node how mail leaves from there. The questions go through the store, and each node answers with one
+//! connection of its own. Nodes differ in policy, address, libraries and network path, so only the node itself can
+//! answer.
 
 pub(crate) mod answer;
 
@@ -12,21 +13,22 @@ use store::{Inquiry, Store};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-/// Nodes look for questions this often.
+/// Interval at which nodes check for questions.
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// From question to answer at most.
+/// Maximum time from question to answer.
 pub const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 /// Nodes report every two seconds.
 const REPORTED_WITHIN: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a node is to try: a connection as its mail goes by this connector, up to where a transaction could begin.
+/// The connection that a node makes: as its mail leaves by this connector, up to the point where a transaction could
+/// begin.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Question {
     pub connector: String,
     pub host: String,
     pub port: u16,
-    /// Longest wait in each phase.
+    /// Maximum wait in each phase.
     pub timeout_ms: u64,
 }
 

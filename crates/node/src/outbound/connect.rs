@@ -1,4 +1,5 @@
-//! Connects to a connector's destinations: its hosts in order, each with its addresses, until one is ready for mail.
+//! Connects to a connector's destinations: tries its hosts in order, each with its addresses, until one is ready for
+//! mail.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -14,16 +15,17 @@ use crate::{
     config::{self, Connector, Hosts, OnHandshakeFailure},
 };
 
-/// Addresses tried in one attempt, of one host and in all: one whose hosts are all dead must end while others wait.
+/// Maximum number of addresses in one attempt, for one host and in total. If all hosts are down, the attempt must end,
+/// because other mail waits.
 const HOST_ADDRESSES_MAX: usize = 3;
 const ADDRESSES_MAX: usize = 8;
 
-/// A connection with what its attempts have in common.
+/// A connection with the facts that all its attempts share.
 pub(super) struct Open {
     pub connection: Connection,
     pub session: u64,
     pub messages: u32,
-    /// As it was when the connection was opened.
+    /// The connector as it was when the connection was opened.
     pub connector: Arc<Connector>,
     pub under: Under,
     /// The failed attempt at TLS after which it goes on in plaintext.
@@ -34,7 +36,7 @@ pub(super) struct Open {
     pub failed_hosts: Vec<Failed>,
 }
 
-/// What a connection was tried under, and what came of it.
+/// A connection that failed, with its settings and its result.
 pub(super) struct Failed {
     pub failure: Failure,
     pub seen: Seen,
@@ -45,7 +47,7 @@ pub(super) struct Failed {
 
 /// No host is ready for mail.
 pub(super) struct NotConnected {
-    /// The one that came furthest.
+    /// The connection that came furthest.
     pub furthest: Failed,
     /// The others.
     pub failed_hosts: Vec<Failed>,
@@ -56,7 +58,7 @@ pub(super) struct Way<'a> {
     pub node: &'a Arc<Node>,
     pub connector: &'a Arc<Connector>,
     pub under: &'a Under,
-    /// The recipients' domain, where MX decides.
+    /// The recipients' domain, if the hosts come from MX records.
     pub domain: Option<&'a str>,
     pub progress: &'a Arc<Progress>,
 }
@@ -86,7 +88,7 @@ impl Way<'_> {
         Err(not_connected(failed_hosts, || self.host_not_found()))
     }
 
-    /// One host. Of its addresses that fail, the one that came furthest speaks for the host.
+    /// Connects to one host. If all its addresses fail, returns the failure that came furthest.
     async fn connect_to(&self, host: &str, port: u16, addresses_left: &mut usize) -> Result<Open, Box<Failed>> {
         let unresolved = Destination { host: host.to_owned(), port, address: None };
         let found = self.node.resolver().addresses(host).await;
@@ -120,7 +122,7 @@ impl Way<'_> {
         self.not_resolved(Failure::new(Phase::Resolve, FailureKind::HostNotFound))
     }
 
-    /// One address; a second time in plaintext where the handshake failed and the connector allows that.
+    /// Connects to one address. If the handshake fails and the connector allows plaintext, connects again without TLS.
     async fn open_address(&self, host: &str, address: SocketAddr) -> Result<Open, Box<Failed>> {
         let options = options(self.connector, self.under, self.progress);
         let opened = |session, connection, plaintext_because| {
@@ -150,7 +152,7 @@ impl Way<'_> {
         }
     }
 
-    /// A connection with a session of its own in the protocol log.
+    /// Opens a connection with its own session in the protocol log.
     async fn open_connection(
         &self,
         host: &str,
@@ -188,19 +190,19 @@ impl Way<'_> {
     }
 }
 
-/// What may work later comes before what never will, and what came further before what did not.
+/// A temporary failure ranks above a permanent one, and a later phase above an earlier one.
 fn rank(failed: &Failed) -> (bool, Phase) {
     (!failed.failure.is_permanent(), failed.failure.phase)
 }
 
-/// Of failures of the same rank, the first is reported.
+/// Of several failures of the same rank, the first is reported.
 fn not_connected(mut failed_hosts: Vec<Failed>, none: impl FnOnce() -> Failed) -> Box<NotConnected> {
     let furthest = failed_hosts.iter().enumerate().rev().max_by_key(|(_, failed)| rank(failed));
     let furthest = furthest.map(|(index, _)| index).map(|index| failed_hosts.remove(index));
     Box::new(NotConnected { furthest: furthest.unwrap_or_else(none), failed_hosts })
 }
 
-/// Only for what happened between the two sides: a fault of this node's own set-up is no reason to give up encryption.
+/// Only a failure between the two sides allows plaintext. A fault in this node's own setup does not.
 fn may_go_on_in_plaintext(connector: &Connector, failure: &Failure) -> bool {
     connector.tls == config::TlsLevel::Opportunistic
         && connector.on_handshake_failure == OnHandshakeFailure::Plaintext

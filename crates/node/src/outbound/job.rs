@@ -1,4 +1,4 @@
-//! One message with those of its deliveries that go over one connection.
+//! One message with the deliveries that use the same connection.
 
 use bytes::Bytes;
 use delivery::schedule::Schedule;
@@ -15,11 +15,11 @@ use super::lease::{Term, Ticket};
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub message: Arc<Message>,
-    /// At least one; all of the same connector, and behind MX of the same domain.
+    /// At least one. All have the same connector, and with MX the same domain.
     pub deliveries: Vec<Delivery>,
-    /// The recipients' domain, where MX records decide.
+    /// The recipients' domain, if the hosts come from MX records.
     pub domain: Option<String>,
-    /// The content, where it is still in memory.
+    /// The content, if it is still in memory.
     pub body: Option<Bytes>,
     pub ticket: Arc<Ticket>,
 }
@@ -60,7 +60,7 @@ impl Job {
         Self { message: Arc::new(message), deliveries, domain: None, body, ticket }
     }
 
-    /// A job for each domain: behind MX each has hosts of its own.
+    /// Splits into a job for each domain, because with MX each domain has its own hosts.
     pub(super) fn split_by_domain(self) -> Vec<Self> {
         let mut jobs: Vec<Self> = Vec::new();
         for delivery in self.deliveries {
@@ -83,13 +83,13 @@ impl Job {
         self.deliveries.iter().map(|delivery| delivery.key)
     }
 
-    /// When the first of its deliveries must be looked at whether it was tried or not.
+    /// When the first of its deliveries must be reviewed, even without an attempt.
     pub(super) fn review_at(&self, schedule: &Schedule) -> Timestamp {
         let review = |delivery: &Delivery| schedule.next_review(self.message.received, delivery.delay_notified);
         self.deliveries.iter().map(review).min().unwrap_or(Timestamp::MAX)
     }
 
-    /// What it costs to keep in memory.
+    /// Memory that the job uses.
     pub(crate) fn bytes(&self) -> usize {
         self.body.as_ref().map_or(0, Bytes::len)
     }

@@ -1,8 +1,8 @@
-//! The jobs of one lane in memory, and which of them may start next: the connector's rate, and what holds for each
-//! recipient domain where MX records decide.
+//! The jobs of one lane in memory, and which of them may start next. This depends on the connector's rate, and with MX
+//! on the limits and pauses of each recipient domain.
 //!
-//! A job is never counted as under way while it waits for a limit: it stays here, and what is beyond the bounds stays
-//! in the store, where other nodes, `queue retry` and a new configuration find it.
+//! A job that waits for a limit does not count as running. It stays here, and jobs beyond the bounds stay in the store,
+//! where other nodes, `queue retry` and a new configuration find them.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,22 +17,22 @@ use tokio::time::Instant;
 use super::job::Job;
 use crate::config::{Connector, Hosts, Rate};
 
-/// Messages kept in memory for one lane; what comes beyond waits in the store.
+/// Maximum number of messages in memory for one lane. Further messages wait in the store.
 const JOBS_MAX: usize = 1000;
-/// Behind MX, of all domains together. Most of these come from the store, without their content.
+/// The same with MX, for all domains together. Most of these come from the store, without their content.
 const MX_JOBS_MAX: usize = 5000;
-/// Behind MX, of one domain: one that is slow leaves room for the others.
+/// The same with MX, for one domain, so that a slow domain leaves room for the others.
 const DOMAIN_JOBS_MAX: usize = 300;
-/// Content kept in memory for one lane.
+/// Maximum content in memory for one lane, in bytes.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
-/// With no more jobs than this that could start, more are claimed.
+/// If at most this many jobs could start, the lane claims more.
 pub(super) const JOBS_LOW: usize = 100;
-/// Deliveries claimed at a time. Behind MX a claim fits into what one domain may have.
+/// Deliveries claimed at once. With MX, one claim fits into the limit of one domain.
 const CLAIM_MAX: u32 = 400;
 const MX_CLAIM_MAX: u32 = (DOMAIN_JOBS_MAX - JOBS_LOW) as u32;
-/// Under a rate limit, jobs are held for slots within this time.
+/// With a rate limit, the lane holds jobs for slots within this time.
 const SLOTS_AHEAD: Duration = Duration::from_secs(2);
-/// Domains of which something is remembered; beyond, those that have rested longest are forgotten.
+/// Maximum number of domains with state. Beyond that, the longest unused ones are dropped.
 const DOMAINS_MAX: usize = 10_000;
 
 #[derive(Default)]
@@ -40,21 +40,21 @@ pub(super) struct Jobs {
     waiting: VecDeque<Job>,
     bytes: usize,
     domains: HashMap<String, Domain>,
-    /// The earliest moment at which the next message may be sent, under a rate limit.
+    /// With a rate limit, the earliest time at which the next message may be sent.
     next_slot: Option<Instant>,
 }
 
-/// What is known of one recipient domain.
+/// State of one recipient domain.
 #[derive(Default)]
 struct Domain {
     waiting: usize,
     running: u32,
-    /// In a row.
+    /// Failures in a row.
     failures: u32,
     pause: Option<Pause>,
 }
 
-/// All hosts of the domain failed: none of its mail is tried before `until`.
+/// All hosts of the domain failed: no attempt starts before `until`.
 #[derive(Clone)]
 pub(super) struct Pause {
     pub began: Timestamp,
@@ -62,7 +62,7 @@ pub(super) struct Pause {
     failure: Failure,
 }
 
-/// A job that is not to be tried before `due`, and for which failure.
+/// A job whose next attempt is at `due`, and the failure that it waits for.
 pub(super) struct Postponed {
     pub job: Job,
     pub due: Timestamp,
@@ -78,7 +78,7 @@ impl Jobs {
         self.waiting.len()
     }
 
-    /// The next slot under the rate limit, if jobs wait for it.
+    /// The next slot of the rate limit, if jobs wait for it.
     pub(super) fn slot_waited_for(&self, connector: &Connector) -> Option<Instant> {
         self.next_slot.filter(|_| connector.rate.is_some() && !self.waiting.is_empty())
     }
@@ -97,7 +97,7 @@ impl Jobs {
             && domain.and_then(|domain| self.domains.get(domain)).is_none_or(has_room)
     }
 
-    /// How many deliveries, of how many messages, are to be claimed now; `None`: there is enough to do.
+    /// How many deliveries of how many messages to claim now. `None`: there are enough jobs.
     pub(super) fn wanted(&self, connector: &Connector) -> Option<(u32, u32)> {
         let messages = self.slots(connector.rate).saturating_sub(self.waiting.len());
         if messages == 0 || self.bytes >= BYTES_MAX {
@@ -111,7 +111,7 @@ impl Jobs {
         }
     }
 
-    /// How many messages the rate limit lets go within a moment.
+    /// How many messages the rate limit allows soon.
     fn slots(&self, rate: Option<Rate>) -> usize {
         let Some(rate) = rate else { return usize::MAX };
         let horizon = Instant::now() + SLOTS_AHEAD;
@@ -132,12 +132,12 @@ impl Jobs {
 
     fn may_start(&self, job: &Job, connector: &Connector) -> bool {
         let Some(domain) = job.domain.as_deref().and_then(|domain| self.domains.get(domain)) else { return true };
-        // While it fails, one attempt finds out whether it works again.
+        // While the domain fails, a single attempt tests whether it works again.
         let running_max = if domain.failures > 0 { 1 } else { connector.domain_concurrency };
         domain.pause.is_none() && domain.running < running_max
     }
 
-    /// Takes a job in, or gives back one that is too many of its domain.
+    /// Adds a job, or returns it if its domain has too many.
     pub(super) fn push(&mut self, job: Job) -> Result<(), Job> {
         if let Some(name) = &job.domain {
             if !self.domains.contains_key(name) {
@@ -154,7 +154,7 @@ impl Jobs {
         Ok(())
     }
 
-    /// Takes the next job that may start: one for the domain whose connection is open, else the first.
+    /// Takes the next job that may start: one for the domain of the open connection, or the first.
     pub(super) fn pop(&mut self, connector: &Connector, open_to: Option<&str>) -> Option<Job> {
         let now = Instant::now();
         if connector.rate.is_some() && self.next_slot.is_some_and(|slot| slot > now) {
@@ -184,7 +184,7 @@ impl Jobs {
         job.domain.as_ref().and_then(|name| self.domains.get_mut(name))
     }
 
-    /// The attempt of a job that was popped has ended.
+    /// Notes the end of an attempt for a job that was popped.
     pub(super) fn ended(&mut self, domain: Option<&str>) {
         let Some(name) = domain else { return };
         if let Some(domain) = self.domains.get_mut(name) {
@@ -202,7 +202,7 @@ impl Jobs {
         }
     }
 
-    /// All hosts of a domain failed. Attempts that fail side by side count as one.
+    /// Notes that all hosts of a domain failed. Simultaneous attempts count as one failure.
     pub(super) fn domain_failed(&mut self, name: &str, failure: &Failure, policy: &BackOffPolicy, jitter: f64) {
         let domain = self.domains.entry(name.to_owned()).or_default();
         if domain.pause.is_some() {
@@ -214,7 +214,7 @@ impl Jobs {
         domain.pause = Some(Pause { began: now, until, failure: failure.clone() });
     }
 
-    /// Ends the pauses for which something holds; true if one has ended.
+    /// Ends the pauses that match a condition. True if one has ended.
     pub(super) fn end_pauses(&mut self, is_over: impl Fn(&Pause) -> bool) -> bool {
         let ended = self.domains.values_mut().filter(|domain| domain.pause.as_ref().is_some_and(&is_over));
         ended.map(|domain| domain.pause = None).count() > 0
@@ -224,7 +224,7 @@ impl Jobs {
         self.domains.values().any(|domain| domain.pause.is_some())
     }
 
-    /// Takes out the jobs of domains that are paused.
+    /// Removes the jobs of paused domains.
     pub(super) fn take_paused(&mut self) -> Vec<Postponed> {
         if !self.has_pauses() {
             return Vec::new();
@@ -239,7 +239,7 @@ impl Jobs {
         postponed.collect()
     }
 
-    /// Takes out the jobs for which something holds.
+    /// Removes the jobs that match a condition.
     pub(super) fn take_if(&mut self, mut wanted: impl FnMut(&Job) -> bool) -> Vec<Job> {
         if !self.waiting.iter().any(&mut wanted) {
             return Vec::new();
@@ -260,13 +260,13 @@ impl Jobs {
         self.take_if(|_| true)
     }
 
-    /// A new configuration: a slot far ahead was the old rate's.
+    /// For a new configuration: a slot in the far future belongs to the old rate.
     pub(super) fn reconfigured(&mut self, connector: &Connector) {
         let latest = connector.rate.map(|rate| Instant::now() + interval(rate));
         self.next_slot = self.next_slot.zip(latest).map(|(slot, latest)| slot.min(latest));
     }
 
-    /// Keeps the number of remembered domains bounded.
+    /// Keeps the number of domains with state bounded.
     fn forget_domains(&mut self) {
         if self.domains.len() < DOMAINS_MAX {
             return;

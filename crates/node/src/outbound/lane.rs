@@ -1,4 +1,4 @@
-//! The mail of one connector on its way out: its jobs in memory, its workers, its limits, and its back-off.
+//! Delivers the mail of one connector: its jobs in memory, its workers, its limits and its pauses.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -33,12 +33,12 @@ use crate::{
     review,
 };
 
-/// The store is asked for what has become due this often, more or less: a wait that is drawn again each time gives every
-/// node of a fleet the same chance, whereas with a fixed one the same node would always come first.
+/// Average interval at which the lane claims due mail. A random wait gives every node of a fleet the same chance. With
+/// a fixed wait, the same node would always be first.
 const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
-/// Deliveries to a domain that has too many in memory already are left for about this long.
+/// Deliveries to a domain with too many jobs in memory wait about this long.
 const CROWDED_FOR: Duration = Duration::from_secs(5);
-/// Attempts that have lasted for so long are reported, and no more than so many.
+/// Attempts that run longer than this are reported, up to a maximum number.
 const REPORTED_AFTER: Duration = Duration::from_secs(1);
 const REPORTED_MAX: usize = 100;
 
@@ -46,9 +46,9 @@ pub(crate) struct Lane {
     shared: Mutex<Shared>,
     /// Wakes a worker: there is a job.
     job: Notify,
-    /// Wakes the loop that claims, starts workers and ends back-offs.
+    /// Wakes the loop that claims mail, starts workers and ends pauses.
     attention: Notify,
-    /// The store may have more that is due.
+    /// True if the store may have more due mail.
     due_in_store: AtomicBool,
     connections: AtomicU32,
     recording: Arc<Recording>,
@@ -59,7 +59,7 @@ struct Shared {
     state: State,
     jobs: Jobs,
     idle_workers: u32,
-    /// By number of the attempt.
+    /// Keyed by the number of the attempt.
     running: HashMap<u64, Running>,
     attempts: u64,
     /// Failures in a row, and since when.
@@ -70,9 +70,9 @@ struct Shared {
 
 enum State {
     Open,
-    /// All destinations failed as a whole: nothing is tried for a while.
+    /// All destinations failed: no attempt starts for a while.
     BackedOff(BackOff),
-    /// The connector is gone, or the node stops: nothing is begun any more.
+    /// The connector is gone, or the node stops: no attempt starts.
     Closed,
 }
 
@@ -84,7 +84,7 @@ struct Running {
     ticket: Arc<Ticket>,
 }
 
-/// Ends the attempt's entry when it is dropped.
+/// Removes the attempt's entry when it is dropped.
 pub(super) struct Attempting<'a> {
     lane: &'a Lane,
     number: u64,
@@ -125,7 +125,7 @@ impl Lane {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everybody looks again: at new limits, at what is due now, at a lane that was closed.
+    /// Wakes all workers and the loop, so that they notice new limits, due mail or a closed lane.
     pub(super) fn wake_all(&self) {
         self.due_in_store.store(true, Ordering::Relaxed);
         self.attention.notify_one();
@@ -169,12 +169,12 @@ impl Lane {
             && shared.jobs.have_room(&shared.connector, domain.as_deref())
     }
 
-    /// Keeps what an attempt under a TLS policy came to, for the fleet to compare.
+    /// Notes the result of an attempt under a TLS policy, so that the fleet can compare policies.
     pub(super) fn note_policy(&self, domain: Option<&str>, policy: &str, works: bool) {
         self.shared().policies.note(domain, policy, works);
     }
 
-    /// From now on what is due is left to nodes under these policies. `watched` are domains that fail on some node.
+    /// Leaves due mail to nodes with these policies from now on. `watched` are domains that fail on some node.
     pub(super) fn leave_to(&self, left_to: LeftTo, watched: BTreeSet<String>) {
         let mut shared = self.shared();
         shared.policies.watch(watched);
@@ -190,7 +190,7 @@ impl Lane {
         shared.policies.left_to = left_to;
     }
 
-    /// Takes a message in, split by domain behind MX. Returns the jobs that must go back to the store.
+    /// Adds a message, with MX split by domain. Returns the jobs that must go back to the store.
     pub(super) fn push(&self, job: Job) -> Vec<Job> {
         let mut refused = Vec::new();
         let mut shared = self.shared();
@@ -218,7 +218,7 @@ impl Lane {
         }
     }
 
-    /// Takes the next job; `None` where none may start.
+    /// Takes the next job. `None` if none may start.
     fn pop(&self, open_to: Option<&str>) -> Option<Job> {
         let mut shared = self.shared();
         if !matches!(shared.state, State::Open) || !self.recording.works() {
@@ -226,7 +226,7 @@ impl Lane {
         }
         let connector = Arc::clone(&shared.connector);
         let job = shared.jobs.pop(&connector, open_to)?;
-        // Claimed again before the workers run dry.
+        // Claim more before the workers run out of jobs.
         if shared.jobs.len() == super::jobs::JOBS_LOW && self.due_in_store.load(Ordering::Relaxed) {
             self.attention.notify_one();
         }
@@ -261,7 +261,7 @@ impl Lane {
         job
     }
 
-    /// An attempt for a job that was popped begins.
+    /// Starts an attempt for a job that was popped.
     pub(super) fn attempting(&self, job: &Job, progress: &Arc<Progress>) -> Attempting<'_> {
         let mut shared = self.shared();
         shared.attempts += 1;
@@ -276,7 +276,7 @@ impl Lane {
         Attempting { lane: self, number, domain: job.domain.clone() }
     }
 
-    /// A destination answered: whatever held the connector up, or the domain, is over.
+    /// A destination answered: the pause of the connector or domain is over.
     pub(super) fn succeeded(&self, domain: Option<&str>) {
         let mut shared = self.shared();
         shared.failures = 0;
@@ -293,7 +293,7 @@ impl Lane {
         }
     }
 
-    /// All destinations of the connector, or of the domain behind MX, failed as a whole: nothing is tried for a while.
+    /// All destinations of the connector failed, or with MX those of the domain: no attempt starts for a while.
     pub(super) fn failed(&self, domain: Option<&str>, failure: &Failure, policy: &BackOffPolicy, jitter: f64) {
         let mut shared = self.shared();
         match domain {
@@ -347,17 +347,17 @@ impl Lane {
             while self.wants_worker(workers.len()) {
                 workers.spawn(worker::run(Arc::clone(&self), Arc::clone(&node)));
                 self.connections.store(workers.len() as u32, Ordering::Relaxed);
-                // The new worker takes a job before another one is judged necessary.
+                // The new worker takes a job before the loop decides whether another worker is needed.
                 tokio::task::yield_now().await;
             }
             tokio::select! {
                 () = self.attention.notified() => {}
                 Some(ended) = workers.join_next(), if !workers.is_empty() => {
                     if let Err(error) = ended {
-                        tracing::error!(%error, "a delivery ended by a fault of the program; it is tried again");
+                        tracing::error!(%error, "a fault in Gatepost ended a delivery; the delivery will be tried again");
                     }
                 }
-                // Retries become due with time alone.
+                // Deferred mail becomes due without any event.
                 () = &mut tick => {
                     self.due_in_store.store(true, Ordering::Relaxed);
                     tick.as_mut().reset(Instant::now() + CLAIM_INTERVAL.mul_f64(0.5 + node.random()));
@@ -367,7 +367,7 @@ impl Lane {
             }
             self.connections.store(workers.len() as u32, Ordering::Relaxed);
         }
-        // At once: other nodes, or another connector, need not wait for what is under way here.
+        // Return the jobs at once: other nodes or another connector need not wait for the attempts here.
         self.give_back_all(&node).await;
         while workers.join_next().await.is_some() {}
     }
@@ -381,12 +381,12 @@ impl Lane {
             && shared.jobs.startable(&shared.connector, idle + 1) > idle
     }
 
-    /// Back-offs and the pauses of domains end with their time. The count of failures stays: the next pause is longer.
-    /// What is due is claimed in its turn, so that a node that fails is not the first at everything.
+    /// Ends pauses of the connector and of domains when their time is over. The count of failures stays, so the next
+    /// pause is longer. Due mail is claimed at the usual time, so that a failing node is not always the first.
     fn end_pauses(&self) {
         let mut shared = self.shared();
         let now = Timestamp::now();
-        // One that began in the future was begun before the clock was set back.
+        // A pause that begins in the future started before the clock was set back.
         if matches!(&shared.state, State::BackedOff(back_off) if back_off.until <= now || back_off.began > now) {
             shared.state = State::Open;
         }
@@ -423,7 +423,7 @@ impl Lane {
         };
         let Some((limit, messages)) = wanted else { return };
         let LeftTo { all, domains } = self.shared().policies.left_to.clone();
-        // What has been due for long enough is taken anyway.
+        // Mail that has been due for long enough is claimed anyway.
         let leave_for = *node.config.load().rollout.leave_for;
         let term = Term::from_now();
         let claim = Claim {
@@ -469,7 +469,7 @@ impl Lane {
         let (postponed, returned) = {
             let mut shared = self.shared();
             let all = matches!(shared.state, State::BackedOff(_));
-            // A reload may have brought MX records, or done away with them.
+            // A reload may have changed between MX records and smart hosts.
             let by_domain = shared.connector.hosts == Hosts::Mx;
             let returned = |job: &Job| all || !job.ticket.is_valid() || job.domain.is_some() != by_domain;
             (shared.jobs.take_paused(), shared.jobs.take_if(returned))
@@ -502,7 +502,7 @@ impl Lane {
 
 impl Shared {
     fn back_off(&mut self, failure: &Failure, policy: &BackOffPolicy, jitter: f64) {
-        // Workers that fail side by side are one failure, not many in a row.
+        // Workers that fail at the same time are one failure, not many in a row.
         if !matches!(self.state, State::Open) {
             return;
         }
@@ -516,7 +516,7 @@ impl Shared {
         self.state = State::BackedOff(BackOff { since, began: now, until, failure: failure.clone() });
     }
 
-    /// Attempts that last, the longest first.
+    /// Attempts that have run for a while, the longest first.
     fn running(&self) -> Vec<RunningAttempt> {
         let (now, wall) = (Instant::now(), Timestamp::now());
         let mut lasting: Vec<&Running> =

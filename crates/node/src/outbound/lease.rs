@@ -1,7 +1,7 @@
-//! The leases that this node holds, as it knows of them: until when it may rely on each, and which it has lost.
+//! The leases that this node holds: until when each is valid, and which ones the node has lost.
 //!
-//! A node that relies on a lease which another node may hold by now sends mail twice. So it counts from the moment
-//! *before* it asked the store, on a clock that goes on while the machine sleeps, and leaves a margin.
+//! A node would send mail twice if it relied on a lease that another node already holds. So it counts from the time
+//! *before* it asked the store, uses a clock that runs while the machine sleeps, and leaves a margin.
 
 use std::{
     collections::HashMap,
@@ -17,17 +17,17 @@ use rustix::time::{ClockId, clock_gettime};
 use store::{DeliveryKey, Holding, LeaseNumber};
 use tokio::{sync::Notify, time::Instant};
 
-/// How long a node holds what it has claimed without renewing.
+/// How long a lease lasts without renewal.
 pub(crate) const LEASE: Duration = Duration::from_secs(300);
-/// In the last part of a lease no attempt is begun and no final dot is sent.
+/// In this last part of a lease, no attempt starts and no final dot is sent.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// The end of leases that are asked for now, in milliseconds of the clock that counts since the machine was started.
+/// The end of a lease that is requested now, in milliseconds since the machine started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Term(u64);
 
 impl Term {
-    /// To be taken before the store is asked.
+    /// Call this before asking the store.
     pub(crate) fn from_now() -> Self {
         Self(now_ms() + LEASE.as_millis() as u64)
     }
@@ -38,14 +38,14 @@ fn now_ms() -> u64 {
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }
 
-/// Why an attempt is stopped before its end.
+/// Why an attempt is stopped early.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stop {
     /// Another node may hold some of its leases.
     Lost,
-    /// The node is to stop.
+    /// The node is stopping.
     ShutDown,
-    /// It has taken as long as an attempt may.
+    /// The attempt has reached its maximum time.
     Deadline,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct Ticket {
     lease: LeaseNumber,
     term: AtomicU64,
     shut_down: AtomicBool,
-    /// Deliveries that are no longer this node's.
+    /// Deliveries whose lease this node has lost.
     lost: Mutex<Vec<DeliveryKey>>,
     changed: Notify,
 }
@@ -85,7 +85,7 @@ impl Ticket {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
     }
 
-    /// Has its attempt stopped, if that has not sent the final dot.
+    /// Stops the attempt, unless it has sent the final dot.
     pub(super) fn shut_down(&self) {
         self.shut_down.store(true, Ordering::Relaxed);
         self.changed.notify_waiters();
@@ -98,13 +98,13 @@ impl Ticket {
     }
 
     fn extend(&self, term: Term) {
-        // One that has lost a lease stays lost.
+        // A ticket that has lost a lease stays invalid.
         let extend = |before| (before != 0).then_some(term.0.max(before));
         let _ = self.term.fetch_update(Ordering::Relaxed, Ordering::Relaxed, extend);
     }
 
-    /// Returns when its attempt must be stopped; never once the final dot may be out, since stopping would then make a
-    /// duplicate.
+    /// Returns when the attempt must stop. Never returns once the final dot may have been sent, because stopping would
+    /// then cause a duplicate.
     pub(super) async fn stopped(&self, progress: &Progress, deadline: Instant) -> Stop {
         loop {
             let changed = self.changed.notified();
@@ -129,7 +129,7 @@ impl Ticket {
     }
 }
 
-/// All leases that must be renewed, and to whose job each belongs.
+/// All leases that must be renewed, with the ticket of their job.
 #[derive(Default)]
 pub(crate) struct Held(Mutex<HashMap<DeliveryKey, Arc<Ticket>>>);
 
@@ -148,7 +148,7 @@ impl Held {
         keys.iter().filter_map(|key| Some((*key, Arc::clone(held.get(key)?)))).collect()
     }
 
-    /// Deliveries that were held under these tickets are settled. One that was leased again meanwhile stays.
+    /// Removes settled deliveries that were held under these tickets. A delivery that has been leased again stays.
     pub(crate) fn remove(&self, settled: &[(DeliveryKey, Arc<Ticket>)]) {
         let mut held = self.lock();
         for (key, ticket) in settled {
@@ -216,7 +216,7 @@ mod tests {
         assert!(!tickets[0].is_valid());
     }
 
-    /// A delivery that went back to the queue may be leased again before its result is known to be stored.
+    /// A delivery that returned to the queue may be leased again before this node learns that its result is stored.
     #[test]
     fn a_lease_that_was_taken_again_is_kept() {
         let held = Held::default();

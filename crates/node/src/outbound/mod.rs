@@ -1,14 +1,14 @@
-//! From the queue to the destinations: one [`Lane`] for each place where mail goes, fed by what was just accepted and
-//! by what the store says is due.
+//! From the queue to the destinations: one [`Lane`] for each connector. It gets new messages directly, and messages
+//! that are due from the store.
 //!
 //! ```text
 //!   accept ──offer──> lane's queue ──> worker (one connection) ──> results ──> settler ──> store
 //!   store  ──claim──────┘
 //! ```
 //!
-//! Invariants: everything in a lane's memory or in a worker's hands is leased by this node, counted in [`Held`], and its
-//! lease is renewed until it is settled. Nothing is begun under a lease that may have ended, nor while results cannot be
-//! recorded.
+//! Invariants: this node has a lease for every delivery in a lane's memory or in a worker. [`Held`] counts it, and the
+//! lease is renewed until the delivery is settled. No attempt starts under a lease that may have ended, or while
+//! results cannot be stored.
 
 mod connect;
 mod job;
@@ -43,7 +43,7 @@ pub(crate) use lane::Lane;
 pub(crate) use lease::{Held, LEASE, Term, Ticket};
 pub(crate) use results::{Settled, give_back, run_settler};
 
-/// Whether results reach the store. While they do not, nothing is begun: what is sent then would be sent again.
+/// Whether results reach the store. While they do not, no attempt starts, because the message would be sent again.
 #[derive(Debug)]
 pub(crate) struct Recording(AtomicBool);
 
@@ -71,16 +71,16 @@ impl Outbound {
         &self.recording
     }
 
-    /// Results were stored, or could not be.
+    /// Notes whether storing results works.
     pub(crate) fn note_recording(&self, works: bool) {
         if self.recording.0.swap(works, Ordering::Relaxed) == works {
             return;
         }
         if works {
-            tracing::info!("results can be recorded again; sending goes on");
+            tracing::info!("storing results works again; sending resumes");
             self.lanes().values().for_each(|lane| lane.wake_all());
         } else {
-            tracing::warn!("results are not recorded in time; no delivery is begun until they are");
+            tracing::warn!("storing results fails or takes too long; starting no delivery until it works");
         }
     }
 
@@ -120,15 +120,15 @@ impl Outbound {
         }
     }
 
-    /// True if a message may be born leased: all its deliveries leave by one lane that has room and is not blocked.
+    /// True if a new message can be leased at once: all its deliveries use one lane that has room and is not paused.
     pub(crate) fn room_for(&self, message: &NewMessage) -> bool {
         let Some(first) = message.deliveries.first() else { return false };
         message.deliveries.iter().all(|delivery| delivery.connector == first.connector)
             && self.lanes().get(&first.connector).is_some_and(|lane| lane.has_room(&first.recipient))
     }
 
-    /// Hands over what was just accepted with a lease. Returns the jobs that must go back to the store: the
-    /// configuration has changed meanwhile, or there is no room any more.
+    /// Takes a message that was just accepted with a lease. Returns the jobs that must go back to the store, because
+    /// the configuration has changed or there is no more room.
     #[must_use]
     pub(crate) fn offer(&self, job: Job) -> Vec<Job> {
         self.held.add(job.keys(), &job.ticket);
@@ -139,7 +139,7 @@ impl Outbound {
         }
     }
 
-    /// Something for these connectors was put into the store.
+    /// Wakes the lanes of a message that was stored.
     pub(crate) fn wake(&self, message: &NewMessage) {
         let lanes = self.lanes();
         for delivery in &message.deliveries {
@@ -149,10 +149,12 @@ impl Outbound {
         }
     }
 
-    /// Hands a result over to be recorded.
+    /// Passes a result to the settler.
     pub(crate) async fn settle(&self, settled: Settled) {
         if self.settled.send(settled).await.is_err() {
-            tracing::error!("a result came after the store was closed; its lease will end and it is tried again");
+            tracing::error!(
+                "failed to store a result because the store is closed; the delivery is tried again after its lease ends"
+            );
         }
     }
 
@@ -160,8 +162,8 @@ impl Outbound {
         self.lanes().values().map(|lane| lane.report()).collect()
     }
 
-    /// Has each lane leave what is due to nodes under the TLS policies that `better` names, and report on the domains
-    /// that it names.
+    /// Makes each lane leave due mail to nodes with the TLS policies that `better` names, and report the domains that
+    /// it names.
     pub(super) fn leave_to(&self, better: impl Fn(&Connector) -> (LeftTo, BTreeSet<String>)) {
         for lane in self.lanes().values() {
             let (left_to, watched) = better(&lane.connector());
@@ -173,7 +175,7 @@ impl Outbound {
         self.lanes().values().for_each(|lane| lane.close());
     }
 
-    /// Stops the attempts that have not sent their final dot; their deliveries go back to the queue.
+    /// Stops the attempts that have not sent their final dot. Their deliveries return to the queue.
     pub(crate) fn cut(&self) {
         self.lanes().values().for_each(|lane| lane.cut());
     }

@@ -1,5 +1,5 @@
-//! What attempts under a TLS policy came to, and whether mail is left to nodes under another one: for the connector as a
-//! whole, and behind MX for each recipient domain, since each has servers of its own.
+//! The results of attempts under a TLS policy, and whether mail is left to nodes with another policy. Both are kept for
+//! the whole connector, and with MX for each recipient domain, because each domain has its own servers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,16 +8,16 @@ use store::PolicyResults;
 
 use crate::preference::{self, LeftTo};
 
-/// Domains of which results are kept. Only a rollout needs them.
+/// Maximum number of domains with results. Only a rollout needs them.
 const DOMAINS_MAX: usize = 1000;
-/// Domains that are reported to other nodes.
+/// Maximum number of domains that are reported to other nodes.
 const REPORTED_MAX: usize = 100;
 
 #[derive(Default)]
 pub(super) struct Policies {
     pub(super) all: Option<PolicyResults>,
     domains: BTreeMap<String, PolicyResults>,
-    /// Domains that fail on some node of the fleet, so that every node reports how they fare.
+    /// Domains that fail on some node of the fleet. Every node reports its results for them.
     watched: BTreeSet<String>,
     pub(super) left_to: LeftTo,
 }
@@ -47,7 +47,7 @@ impl Policies {
         self.watched = domains;
     }
 
-    /// Domains that fail here, and those that fail elsewhere.
+    /// Results of domains that fail here or on another node.
     pub(super) fn report(&self) -> BTreeMap<String, PolicyResults> {
         let is_told = |(domain, results): &(&String, &PolicyResults)| {
             results.failing_since.is_some() || self.watched.contains(*domain)

@@ -1,5 +1,6 @@
-//! Where mail may go when a stranger chose the destination: to the public internet, and not into this organisation's own
-//! network. A forged sender, or an MX record that points there, would have notices knock at any door.
+//! Decides where mail may go if a stranger chose the destination: to the public internet, but not into this
+//! organisation's own network. Otherwise a forged sender or a hostile MX record could make notices connect to any
+//! internal server.
 
 use std::net::IpAddr;
 

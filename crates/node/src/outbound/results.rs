@@ -1,5 +1,5 @@
-//! What an attempt came to: decides about each delivery, writes its events, notes what its sender is to be told, and
-//! hands all of it to the settler, which records many results in one transaction.
+//! The results of an attempt: decides about each delivery, writes its events, notes the notices that its sender is
+//! owed, and passes everything to the settler, which stores many results in one transaction.
 
 use std::sync::Arc;
 
@@ -17,18 +17,18 @@ use crate::{Node, clock};
 pub(crate) struct Attempted {
     pub attempt: Attempt,
     pub results: Vec<Result<Reply, Failure>>,
-    /// The hosts that failed before the one that the attempt came to.
+    /// The hosts that failed before the attempt reached its host.
     pub failed_hosts: Vec<(Attempt, Failure)>,
-    /// The destination makes notices of its own (RFC 3461).
+    /// True if the destination sends its own notices (RFC 3461).
     pub offers_dsn: bool,
-    /// Why what was delivered had less protection than the modern policy asks for, if so.
+    /// Why the delivery had less protection than the policy modern requires, if it had.
     pub weakness: Option<Weakness>,
 }
 
 /// Results of one job on their way into the store.
 pub(crate) struct Settled(pub Vec<Settlement>);
 
-/// Results recorded in one transaction at most.
+/// Maximum number of results in one transaction.
 const SETTLEMENTS_MAX: usize = 500;
 
 /// Records results until the last sender is gone.
@@ -47,7 +47,7 @@ pub(crate) async fn run_settler(node: Arc<Node>, mut settled: mpsc::Receiver<Set
     }
 }
 
-/// Where results take longer to be recorded, nothing is begun meanwhile.
+/// If storing results takes longer, no attempt starts until it is done.
 const RECORDED_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A full disk passes; giving up would deliver a second time.
@@ -66,13 +66,16 @@ async fn record_until_stored(node: &Arc<Node>, settlements: Vec<Settlement>) {
             Ok(lost) => {
                 node.outbound.note_recording(true);
                 if !lost.is_empty() {
-                    tracing::warn!(deliveries = lost.len(), "results came after their lease had ended");
+                    tracing::warn!(
+                        deliveries = lost.len(),
+                        "results arrived after their leases had ended; other nodes may deliver these messages again"
+                    );
                 }
                 return;
             }
             Err(error) => {
                 node.outbound.note_recording(false);
-                tracing::error!(%error, deliveries = settlements.len(), "failed to record results; trying again");
+                tracing::error!(%error, deliveries = settlements.len(), "failed to store results; trying again");
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(std::time::Duration::from_secs(5));
             }

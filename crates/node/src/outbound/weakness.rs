@@ -1,4 +1,5 @@
-//! Whether a delivery had less protection than the policy `modern` asks for, and why: what the ledger keeps.
+//! Decides whether a delivery had less protection than the policy `modern` requires, and why. The ledger keeps the
+//! result.
 
 use protocol::tls::WireVersion;
 use store::Weakness;
@@ -17,7 +18,7 @@ pub(super) fn of(level: TlsLevel, attempt: &Attempt) -> Option<Weakness> {
     match attempt.handshake.as_ref().and_then(|facts| facts.server_hello.as_ref()) {
         Some(hello) if hello.version < WireVersion::TLS12 => Some(Weakness::OldVersion),
         Some(hello) => (!hello.cipher_suite.is_modern(hello.version)).then_some(Weakness::WeakCipher),
-        // The library's word, where the bytes were not seen.
+        // Without the bytes of the handshake, use the TLS library's answer.
         None => (!matches!(tls.version.as_str(), "TLSv1.2" | "TLSv1.3")).then_some(Weakness::OldVersion),
     }
 }

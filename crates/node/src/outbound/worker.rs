@@ -1,5 +1,5 @@
-//! One connection at a time: takes jobs from its lane, opens a connection where there is none, and keeps it for the
-//! next message as long as there is one.
+//! Takes jobs from its lane and sends them over one connection at a time. It keeps the connection for the next message,
+//! as long as there is one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,12 +19,12 @@ use super::{
 };
 use crate::{Node, Under, config::Connector};
 
-/// A connection without work is kept this long.
+/// How long an idle connection stays open.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// What an attempt came to.
+/// The result of an attempt.
 enum Sent {
-    /// Over a connection: one result for each of the job's deliveries, in order.
+    /// Sent over a connection, with one result for each of the job's deliveries, in order.
     Over(Box<Open>, Vec<Result<Reply, Failure>>),
     NotConnected(Box<NotConnected>),
 }
@@ -72,7 +72,7 @@ async fn work(
     let way = Way { node, connector: &connector, under: &under, domain: job.domain.as_deref(), progress };
     let started = Instant::now();
     let deadline = started + *connector.timeouts.attempt;
-    // Recording what was sent is never cut off.
+    // Storing the result is never interrupted.
     let sent = tokio::select! {
         biased;
         sent = attempt(&way, open, &job) => sent,
@@ -130,7 +130,7 @@ async fn send(way: &Way<'_>, open: &mut Open, job: &Job) -> Vec<Result<Reply, Fa
     open.connection.send(&job.transaction(), &mut job.content(&way.node.store)).await
 }
 
-/// A kept connection may have been closed by the other side while nobody looked: that is no failure of the message.
+/// The destination may have closed an idle connection. This is not a failure of the message.
 fn closed_while_idle(sent: &[Result<Reply, Failure>]) -> bool {
     sent.iter().all(|result| match result {
         Err(failure) => {
@@ -199,7 +199,8 @@ async fn record_failure(
     results::record(node, job, Attempted { attempt, results, failed_hosts, offers_dsn: false, weakness: None }).await;
 }
 
-/// Whether another TLS policy might have fared better: the destination was reached, and failed from STARTTLS on.
+/// True if another TLS policy might have worked: the destination was reached, and the attempt failed at STARTTLS or
+/// later.
 fn is_of_tls(failure: &Failure, seen: &Seen) -> bool {
     matches!(failure.phase, Phase::StartTls | Phase::Handshake) || seen.tls.is_some()
 }
@@ -219,7 +220,7 @@ fn delivered_over(open: &mut Open, results: Vec<Result<Reply, Failure>>, started
     Attempted { offers_dsn: open.connection.extensions().dsn, attempt, results, failed_hosts, weakness }
 }
 
-/// What happened at each host before the one that the attempt came to.
+/// The failures of the hosts before the attempt reached its host.
 fn host_failures(connector: &Connector, failed: Vec<Failed>, started: Instant) -> Vec<(Attempt, Failure)> {
     failed.into_iter().map(|failed| failed_attempt(connector, failed, started)).collect()
 }

@@ -1,4 +1,5 @@
-//! The files of one log: one for each hour, further ones when it grows over the limit, the oldest deleted first.
+//! The files of one log: a new file every hour and whenever a file reaches the limit. The oldest files are deleted
+//! first.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -11,7 +12,7 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 use trace::protocol_log::{self, LogType};
 
-/// How much is kept.
+/// Limits of the log's files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Limits {
     pub(super) file_bytes: u64,
@@ -19,7 +20,7 @@ pub(super) struct Limits {
     pub(super) age: Duration,
 }
 
-/// Each log has no more than this share of its disk, or this many bytes.
+/// Each log uses at most one part in this many of its disk, but may always use this many bytes.
 const DISK_SHARE: u64 = 16;
 const DISK_SHARE_BYTES_MIN: u64 = 1024 * 1024;
 
@@ -32,7 +33,7 @@ impl Limits {
     }
 }
 
-/// A log's folder, with the file that is being written.
+/// A log's folder and its current file.
 pub(super) struct Folder {
     path: PathBuf,
     log_type: LogType,
@@ -55,7 +56,7 @@ impl Folder {
         &self.path
     }
 
-    /// Appends whole rows. After an error the next call begins a new file.
+    /// Appends whole rows. After an error the next call starts a new file.
     pub(super) fn append(&mut self, rows: &[u8], now: Timestamp, limits: &Limits) -> io::Result<()> {
         let limits = &limits.on_disk_of(&self.path);
         let hour = now.to_zoned_datetime(TimeZone::UTC).strftime("%Y%m%d%H").to_string();
@@ -81,7 +82,7 @@ impl Folder {
         }
     }
 
-    /// The first file of that hour that is not there yet.
+    /// Creates the next file of that hour.
     fn begin(&self, hour: String, now: Timestamp) -> io::Result<Current> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
         for number in 1u32.. {
@@ -90,7 +91,7 @@ impl Folder {
                 Ok(mut file) => {
                     let header = protocol_log::header(self.log_type, now);
                     if let Err(error) = file.write_all(header.as_bytes()) {
-                        // A full disk would be left with an empty file at each try.
+                        // Otherwise a full disk would get an empty file at each attempt.
                         let _ = fs::remove_file(&path);
                         return Err(error);
                     }
@@ -103,7 +104,8 @@ impl Folder {
         Err(io::Error::other("no file name is left for this hour"))
     }
 
-    /// Deletes what is too old, and what leaves no room for another file; never files that are not this log's.
+    /// Deletes files that are too old, and the oldest ones if there is no room for another file. It never deletes files
+    /// of others.
     fn prune(&self, now: Timestamp, limits: &Limits) {
         let files = self.files();
         let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();
@@ -120,7 +122,7 @@ impl Folder {
         }
     }
 
-    /// In the order in which they were begun.
+    /// The log's files, oldest first.
     fn files(&self) -> Vec<LogFile> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let mut files: Vec<LogFile> = entries.filter_map(|entry| LogFile::of(&entry, self.prefix())).collect();
@@ -131,7 +133,7 @@ impl Folder {
 
 struct LogFile {
     path: PathBuf,
-    /// Hour and number, from the name.
+    /// Hour and number, from the file name.
     order: (String, u32),
     bytes: u64,
     modified: SystemTime,

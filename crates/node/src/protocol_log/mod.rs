@@ -1,12 +1,13 @@
-//! SMTP protocol logs: what was said on every connection, in Exchange's own format, for the sending and the receiving
-//! side each.
+//! SMTP protocol logs: the commands and replies of every connection, in Exchange's format. There is one log for sending
+//! and one for receiving.
 //!
 //! ```text
 //!   connections ──rows──> buffer in memory ──every 100 ms──> Writer (a thread) ──> SmtpSend/SEND2026112508-1.LOG
 //! ```
 //!
-//! Invariants: mail never waits for a log, and never fails for one. What does not fit into the buffer is dropped and
-//! counted. A disk that fills up is left to the mail. Neither credentials nor content are in it.
+//! Invariants: mail never waits for a log and never fails because of one. Rows that do not fit into the buffer are
+//! dropped and counted. When the disk is nearly full, the logs leave the rest to mail. The logs contain no passwords
+//! and no message content.
 
 mod folder;
 mod session;
@@ -29,20 +30,20 @@ use folder::Limits;
 use session::SessionLog;
 use writer::Log;
 
-/// Whether logs are not written for now.
+/// True while the logs must not be written.
 type GivesWay = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The two logs of a node.
 pub struct ProtocolLogs {
     send: Log,
     receive: Log,
-    /// Whether sessions of clients are written down.
+    /// Whether sessions of clients are logged.
     receive_wanted: AtomicBool,
 }
 
 impl ProtocolLogs {
-    /// `data` is the node's folder, where the logs are unless the settings say otherwise. There, nothing is written
-    /// while `gives_way` says that the disk has little room.
+    /// `data` is the node's data folder, which contains the logs unless the settings name another folder. In the data
+    /// folder, the logs are not written while `gives_way` returns true, because the disk is nearly full.
     pub fn start(settings: &ProtocolLog, data: &Path, gives_way: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         let folder = base(settings, data);
         let limits = limits(settings);
@@ -55,33 +56,33 @@ impl ProtocolLogs {
         }
     }
 
-    /// Takes new settings over; the folder is that of the start.
+    /// Applies new settings. The folder does not change.
     pub fn configure(&self, settings: &ProtocolLog) {
         self.send.limit(limits(settings));
         self.receive.limit(limits(settings));
         self.receive_wanted.store(settings.receive, Ordering::Relaxed);
     }
 
-    /// Who writes down a connection to a destination.
+    /// The log of one connection to a destination.
     pub fn send_session(&self, connector: &str, session: u64, remote: SocketAddr) -> Box<dyn Transcript> {
         Box::new(SessionLog::sending(Arc::clone(&self.send.buffer), connector, session, remote))
     }
 
-    /// Who writes down a client's connection, if anybody.
+    /// The log of one client's connection, if it is logged.
     pub fn receive_session(&self, connector: &str, session: u64, client: SocketAddr) -> Option<Box<dyn Transcript>> {
         self.receive_wanted.load(Ordering::Relaxed).then(|| -> Box<dyn Transcript> {
             Box::new(SessionLog::receiving(Arc::clone(&self.receive.buffer), connector, session, client))
         })
     }
 
-    /// Writes what is still in memory.
+    /// Writes the rows that are still in memory.
     pub fn close(&self) {
         self.send.close();
         self.receive.close();
     }
 }
 
-/// Where the sessions with destinations are written down.
+/// The folder of the sessions with destinations.
 pub fn send_folder(settings: &ProtocolLog, data: &Path) -> PathBuf {
     base(settings, data).join("SmtpSend")
 }

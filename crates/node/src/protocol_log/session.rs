@@ -1,4 +1,4 @@
-//! One connection's rows.
+//! The rows of one connection.
 
 use std::{borrow::Cow, fmt::Write, net::SocketAddr, sync::Arc};
 
@@ -12,10 +12,10 @@ use trace::protocol_log::{RowKind, RowWriter};
 
 use super::writer::Buffer;
 
-/// A line is cut here.
+/// Maximum length of a line. The rest is cut off.
 const LINE_CHARACTERS_MAX: usize = 1000;
 
-/// Context of a row that tells of a certificate, as Exchange writes it.
+/// Context of a row with a certificate, as Exchange writes it.
 const CERTIFICATE: &str = "Subject Issuer name Serial number Thumbprint Not before Not after Subject alternate names";
 
 pub(super) struct SessionLog {
@@ -91,7 +91,7 @@ impl Transcript for SessionLog {
     }
 }
 
-/// A line as it may stand in a log: nothing that steers a terminal.
+/// A line for the log, without characters that control a terminal.
 fn said(bytes: &[u8]) -> Cow<'_, str> {
     if bytes.len() <= LINE_CHARACTERS_MAX
         && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
@@ -103,12 +103,12 @@ fn said(bytes: &[u8]) -> Cow<'_, str> {
     text.chars().take(LINE_CHARACTERS_MAX).map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// What a client may say. AUTH is not among them: credentials follow it.
+/// Commands that are logged in full. AUTH is not one of them, because credentials follow it.
 const VERBS: [&str; 13] =
     ["EHLO", "HELO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP", "STARTTLS"];
 
-/// A client's line. One that is no command is credentials or content, sent without waiting for the reply that would have
-/// stopped it: it is counted, not shown.
+/// A client's line. A line that is not a command is credentials or content, sent without waiting for the reply that
+/// would have stopped the client. The log has only its length.
 fn command(bytes: &[u8]) -> Cow<'_, str> {
     let verb = bytes.split(|byte| !byte.is_ascii_alphabetic()).next().unwrap_or_default();
     match VERBS.iter().any(|known| verb.eq_ignore_ascii_case(known.as_bytes())) {

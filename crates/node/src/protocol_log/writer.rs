@@ -1,4 +1,4 @@
-//! The thread that takes rows from memory to disk, and what becomes of them when it cannot.
+//! The thread that writes rows from memory to disk, and what happens to the rows if it fails.
 
 use std::{
     io,
@@ -16,13 +16,13 @@ use super::{
     folder::{Folder, Limits},
 };
 
-/// Rows are on disk after this time.
+/// Rows are written after this time.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
-/// Sooner, when so much has come together.
+/// Rows are written sooner when the buffer has this many bytes.
 const FLUSH_BYTES: usize = 256 * 1024;
-/// Beyond this, rows are dropped: the disk does not keep up, or cannot be written.
+/// Maximum size of the buffer. Further rows are dropped, because the disk is too slow or fails.
 const BUFFER_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// After a fault, the disk is tried again this often.
+/// Interval of new attempts after a write failed.
 const FAULT_PAUSE: Duration = Duration::from_secs(3);
 
 /// Rows on their way to disk.
@@ -76,7 +76,7 @@ impl Log {
             std::thread::Builder::new().name("protocol log".to_owned()).spawn(move || writer.run(&buffer))
         };
         if let Err(error) = &thread {
-            tracing::error!(%error, "failed to start the protocol log's thread; there will be no protocol log");
+            tracing::error!(%error, "failed to start the thread of the protocol log; writing no protocol log");
         }
         Self { buffer, thread: Mutex::new(thread.ok()) }
     }
@@ -100,7 +100,7 @@ struct Writer {
     fault: Option<Fault>,
 }
 
-/// Since when nothing can be written.
+/// A write failure that has not ended.
 struct Fault {
     rows_lost: u64,
     next_try: Instant,
@@ -131,7 +131,7 @@ impl Writer {
 
     fn write(&mut self, rows: &[u8], dropped: u64, limits: &Limits) {
         if dropped > 0 {
-            tracing::warn!(rows = dropped, folder = %self.folder.path().display(), "the disk is too slow for the protocol log: rows dropped");
+            tracing::warn!(rows = dropped, folder = %self.folder.path().display(), "the disk is too slow for the protocol log; dropped rows");
         }
         if rows.is_empty() {
             return;
@@ -141,13 +141,16 @@ impl Writer {
             return;
         }
         let appended = match (self.gives_way)() {
-            true => Err(io::Error::new(io::ErrorKind::StorageFull, "what is left of the disk is kept for mail")),
+            true => Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                "the disk is nearly full, and the rest is reserved for mail",
+            )),
             false => self.folder.append(rows, Timestamp::now(), limits),
         };
         match (appended, &mut self.fault) {
             (Ok(()), None) => {}
             (Ok(()), Some(fault)) => {
-                tracing::info!(rows_lost = fault.rows_lost, folder = %self.folder.path().display(), "the protocol log is written again");
+                tracing::info!(rows_lost = fault.rows_lost, folder = %self.folder.path().display(), "writing the protocol log works again");
                 self.fault = None;
             }
             (Err(_), Some(fault)) => {
@@ -155,7 +158,7 @@ impl Writer {
                 fault.next_try = Instant::now() + FAULT_PAUSE;
             }
             (Err(error), None) => {
-                tracing::error!(%error, folder = %self.folder.path().display(), "failed to write the protocol log; mail goes on without it. Make room, or see to it that the folder can be written");
+                tracing::error!(%error, folder = %self.folder.path().display(), "failed to write the protocol log; mail continues without it. Make room, or let Gatepost write to the folder");
                 self.fault = Some(Fault { rows_lost: count(rows), next_try: Instant::now() + FAULT_PAUSE });
             }
         }

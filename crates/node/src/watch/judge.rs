@@ -1,5 +1,5 @@
-//! Which incidents are to be open: a pure decision. What an operator wants to be woken by, and why, is in
-//! docs/decisions/0013-watching.md.
+//! Decides which incidents are open, without I/O. docs/decisions/0013-watching.md explains which mail opens an
+//! incident.
 
 #[cfg(test)]
 mod tests;
@@ -14,32 +14,32 @@ use uuid::Uuid;
 
 use crate::config::Watch;
 
-/// Lie in a message or in its recipient: others go through, and it may wait for long.
+/// Causes in one message or its recipient. Other mail still flows, and such a message may wait for a long time.
 const OF_ONE_MESSAGE: [&str; 6] =
     ["recipient-unknown", "mailbox-full", "message-too-large", "rejected-by-policy", "mail-loop", "queue-expired"];
-/// Pass by themselves, as a rule.
+/// Causes that usually pass.
 const PASSING: [&str; 3] = ["greylisted", "rate-limited", "destination-overloaded"];
 const UNKNOWN: &str = "unknown";
 
-/// What is known of one connector.
+/// The facts about one connector.
 pub(super) struct Facts<'a> {
     pub connector: &'a str,
-    /// `None`: nothing is pending.
+    /// `None`: no message is waiting.
     pub pending: Option<&'a Pending>,
     /// Root causes first.
     pub findings: Vec<Finding>,
     pub last_delivered: Option<Timestamp>,
-    /// Else it carries mail to foreign servers, such as notices.
+    /// Otherwise it delivers to foreign servers, for example notices.
     pub is_of_accepted_domain: bool,
     pub node: &'a str,
     pub now: Timestamp,
 }
 
-/// What becomes of incidents.
+/// The decision about incidents.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Verdict {
     pub opened: Vec<Incident>,
-    /// Open before and still.
+    /// Incidents that stay open.
     pub seen: Vec<Incident>,
     pub closed: Vec<Incident>,
 }
@@ -56,7 +56,7 @@ impl Verdict {
     }
 }
 
-/// `open`: the connector's incidents that are open.
+/// `open` are the connector's open incidents.
 pub(super) fn judge(watch: &Watch, facts: &Facts<'_>, open: &[&Incident]) -> Verdict {
     let causes = to_be_open(watch, facts, open);
     let mut verdict = Verdict::default();
@@ -71,12 +71,12 @@ pub(super) fn judge(watch: &Watch, facts: &Facts<'_>, open: &[&Incident]) -> Ver
     verdict
 }
 
-/// A finding for each incident that is to be open.
+/// A finding for each incident that should be open.
 fn to_be_open(watch: &Watch, facts: &Facts<'_>, open: &[&Incident]) -> Vec<Finding> {
     let is_open = |cause: &str| open.iter().any(|incident| incident.cause == cause);
     let held: Vec<&Finding> = facts.findings.iter().filter(|finding| finding.messages_pending > 0).collect();
     let named = held.iter().filter(|finding| finding.cause != UNKNOWN);
-    // What is open stays so until nothing is held up by it: its end must not be told before.
+    // An incident stays open until no mail waits for it, so that its end is not reported too early.
     let mut causes: Vec<&Finding> = Vec::new();
     for finding in named.filter(|finding| is_open(finding.cause) || facts.is_named_for_long(watch, finding)) {
         if !causes.iter().any(|known| known.cause == finding.cause) {
@@ -103,7 +103,8 @@ impl Facts<'_> {
             && finding.pending_since.is_some_and(|since| self.is_older(since, *watch.oldest_named))
     }
 
-    /// Too many are pending, or one for too long. What is open already closes at half the number, lest it flap.
+    /// Too many messages wait, or one waits for too long. An open incident closes at half the number, so that it does
+    /// not open and close repeatedly.
     fn is_past_threshold(&self, watch: &Watch, held: &[&Finding], is_open: bool) -> bool {
         let Some(pending) = self.pending else { return false };
         let messages_max = if is_open { watch.messages.div_ceil(2) } else { watch.messages };
@@ -140,7 +141,7 @@ impl Facts<'_> {
         }
     }
 
-    /// The incident as it stands now.
+    /// The incident with its current numbers.
     fn incident(&self, finding: &Finding, before: Incident) -> Incident {
         let pending = self.pending.map_or(0, |pending| pending.messages);
         Incident {

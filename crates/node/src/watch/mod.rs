@@ -1,12 +1,12 @@
-//! Watching the queue: what is stuck opens an incident, which closes when mail flows again.
+//! Watches the queue: stuck mail opens an incident, which closes when mail flows again.
 //!
 //! ```text
 //!   take the fleet's turn ──> pending? ──> evidence ──diagnose──> findings ──judge──> incidents ──> store, log
 //!                                                                                         └─calls──> webhook
 //! ```
 //!
-//! One node reviews at a time. What it decides is stored in one transaction, if the turn is still its own: no incident
-//! is opened, or told of, twice. Nothing on the mail path waits for any of this.
+//! One node at a time checks the queue. It stores its decision in one transaction, if it still has the turn, so that no
+//! incident is opened or reported twice. Nothing on the mail path waits for this.
 
 mod judge;
 mod telling;
@@ -30,13 +30,13 @@ use crate::config::Config;
 use judge::{Facts, Verdict, judge};
 pub(super) use webhook::from_config as webhook;
 
-/// A delivery that has waited so long without an attempt is pending; before that, it is on its way.
+/// A delivery that has waited this long without an attempt counts as waiting. Before that it counts as in progress.
 const UNTRIED_AFTER: Duration = Duration::from_secs(60);
-/// What is held against each other is as old at most, as `gatepost why` has it.
+/// Maximum age of the attempts that are compared, as in `gatepost why`.
 const EVIDENCE_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
-/// More incidents than this are not open at a time: there is one for each connector and cause.
+/// Maximum number of open incidents. There is at most one for each connector and cause.
 const OPEN_MAX: u32 = 1000;
-/// Of the time, reviews take a part of this at most, however long the queue.
+/// Checks take at most one part in this many of the time, however long the queue is.
 const PAUSE_FACTOR: u32 = 10;
 
 /// Begins to watch; ends when it is dropped.
@@ -53,10 +53,10 @@ async fn review_always(node: Arc<Node>) {
         sleep((*node.config.load().watch.interval).max(last_took * PAUSE_FACTOR)).await;
         let began = Instant::now();
         if let Err(error) = review(&node).await {
-            tracing::warn!(%error, "failed to review what is pending; trying again");
+            tracing::warn!(%error, "failed to check the queue for stuck mail; trying again");
         }
         last_took = began.elapsed();
-        tracing::debug!(milliseconds = last_took.as_millis() as u64, "reviewed what is pending");
+        tracing::debug!(milliseconds = last_took.as_millis() as u64, "checked the queue for stuck mail");
     }
 }
 
@@ -78,7 +78,7 @@ async fn review(node: &Arc<Node>) -> store::Result<()> {
     note(node, &config, turn, verdict, now).await
 }
 
-/// In milliseconds, as the store keeps it: all who tell of an incident are to name the same time.
+/// In milliseconds, as the store keeps it, so that every report of an incident has the same time.
 fn now() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
@@ -94,7 +94,7 @@ async fn review_connector(
 ) -> store::Result<Verdict> {
     let read = insight::of_connector(&node.store, connector, now - EVIDENCE_AGE_MAX).await?;
     let Some(findings) = findings(connector, read.evidence, config.history.addresses).await else {
-        // Nothing is known, which is not to say that nothing is wrong.
+        // Without a diagnosis nothing is known, so nothing changes.
         return Ok(Verdict::default());
     };
     let facts = Facts {
@@ -109,15 +109,15 @@ async fn review_connector(
     Ok(judge(&config.watch, &facts, open))
 }
 
-/// Or was, before it was taken out of the configuration with mail still waiting.
+/// Also true for a connector that was removed from the configuration while its mail still waits.
 fn is_of_accepted_domain(config: &Config, connector: &str) -> bool {
     config.accepted_domains.iter().any(|domain| domain.connector == connector) || config.connector(connector).is_none()
 }
 
-/// `None` if there was no diagnosis.
+/// `None` if the diagnosis did not run.
 async fn findings(connector: &str, evidence: Evidence, keep_addresses: bool) -> Option<Vec<Finding>> {
     let mut findings = thread::giving_way(move || diagnose(&evidence)).await?;
-    // A message may have recipients by other connectors too.
+    // A message may also have recipients of other connectors.
     findings.retain(|finding| finding.scope.connector.as_deref() == Some(connector));
     if !keep_addresses {
         let pieces = findings.iter_mut().flat_map(|finding| &mut finding.evidence);
@@ -136,7 +136,7 @@ async fn note(node: &Arc<Node>, config: &Config, turn: u64, verdict: Verdict, no
         Some(_) => told().map(|incident| telling::call(incident, &node.name, now)).collect(),
         None => Vec::new(),
     };
-    // What is closed makes room for what is opened.
+    // Closed incidents make room for new ones.
     let incidents = [&verdict.closed, &verdict.seen, &verdict.opened].into_iter().flatten().cloned().collect();
     if node.store.note_incidents(turn, incidents, calls).await? {
         told().for_each(telling::log);

@@ -1,4 +1,4 @@
-//! How an incident is told: to the log, and to the webhook.
+//! Reports an incident to the log and to the webhook.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -7,14 +7,14 @@ use store::{Closed, Incident, WebhookCall};
 use trace::NextStep;
 use uuid::Uuid;
 
-/// What the webhook is sent. Every key is always there; what does not apply is null.
+/// The body of a webhook call. Every key is always there. A key that does not apply is null.
 #[derive(Serialize)]
 struct Body<'a> {
-    /// Of this event: the same at each attempt to tell it.
+    /// Id of this event, the same at each attempt to send it.
     id: Uuid,
     event: &'static str,
     time: Timestamp,
-    /// Who decided it.
+    /// The node that decided it.
     node: &'a str,
     /// The same for both events of one incident.
     incident: Uuid,
@@ -26,11 +26,11 @@ struct Body<'a> {
     closed_because: Option<Closed>,
     messages_pending: u64,
     messages_pending_peak: u64,
-    /// When the oldest pending message was received.
+    /// When the oldest waiting message was received.
     oldest: Option<Timestamp>,
     /// As in `gatepost why --format json`.
     finding: Value,
-    /// What shows more.
+    /// The command that shows more.
     command: String,
 }
 
@@ -38,7 +38,7 @@ fn event(incident: &Incident) -> &'static str {
     if incident.closed.is_some() { "incident.closed" } else { "incident.opened" }
 }
 
-/// Due at once.
+/// A call that is due now.
 pub(super) fn call(incident: &Incident, node: &str, now: Timestamp) -> WebhookCall {
     let id = Uuid::now_v7();
     let body = Body {

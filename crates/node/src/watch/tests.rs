@@ -1,4 +1,4 @@
-//! Two nodes on one store, in one process: what one of them has told, the other does not tell again.
+//! Two nodes on one store, in one process: each event is reported by only one of them.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use crate::{Console, Running, config::Config};
 
-/// Takes every call; gives the bodies.
+/// Accepts every call. Returns the bodies.
 fn receiver() -> (SocketAddr, Receiver<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -62,7 +62,7 @@ fn config(name: &str, destination: SocketAddr, webhook: SocketAddr, folder: &Pat
     Config::parse(&text, &folder.join("gatepost.toml")).unwrap()
 }
 
-/// Hands in one message.
+/// Sends one message.
 fn send(address: SocketAddr) {
     let mut stream = TcpStream::connect(address).unwrap();
     let dialogue = "EHLO c.test\r\nMAIL FROM:<a@partner.test>\r\nRCPT TO:<user@onprem.test>\r\nDATA\r\n";
@@ -93,13 +93,13 @@ async fn told(nodes: &[Running], bodies: &Receiver<Value>) -> Value {
         review_by_all(nodes).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         if let Ok(body) = bodies.try_recv() {
-            // Time enough for another call.
+            // Enough time for a second call.
             tokio::time::sleep(Duration::from_secs(2)).await;
-            assert!(bodies.try_recv().is_err(), "told twice");
+            assert!(bodies.try_recv().is_err(), "reported twice");
             return body;
         }
     }
-    panic!("nothing was told");
+    panic!("nothing was reported");
 }
 
 struct NoConsole;
@@ -125,7 +125,7 @@ async fn two_nodes_tell_of_an_incident_once() {
         let own = folder.path().join(name);
         std::fs::create_dir(&own).unwrap();
         let running = Running::start(config.clone(), store.clone(), &own, async |_, _, _| Ok(NoConsole)).await.unwrap();
-        // Reviews of the nodes' own would come first: they wait for an hour, and those of this test for nobody.
+        // The nodes' own reviews would come first, so they wait for an hour. The reviews of this test do not wait.
         tokio::time::sleep(Duration::from_millis(100)).await;
         config.watch.interval = "1ms".parse().unwrap();
         running.node.config.store(Arc::new(config));

@@ -1,21 +1,21 @@
-//! Work that gives way to mail.
+//! Runs work with a lower priority than mail.
 
 use tokio::sync::oneshot;
 
-/// As in nice(1), and as the store's searches have it.
+/// As in nice(1). The store's searches have the same value.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 15;
 
-/// Runs `work` in a thread of its own and of low priority. `None` if there was none to be had.
+/// Runs `work` in its own thread with low priority. `None` if no thread could be started.
 pub(super) async fn giving_way<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (answer, answered) = oneshot::channel();
     let run = move || {
         give_way();
-        // Whoever asked may have stopped.
+        // The caller may have stopped waiting.
         let _ = answer.send(work());
     };
     if let Err(error) = std::thread::Builder::new().name("watch".to_owned()).spawn(run) {
-        tracing::warn!(%error, "failed to start a thread for the diagnosis");
+        tracing::warn!(%error, "failed to start a thread for the diagnosis; trying again later");
     }
     answered.await.ok()
 }
@@ -24,7 +24,7 @@ pub(super) async fn giving_way<T: Send + 'static>(work: impl FnOnce() -> T + Sen
 #[cfg(target_os = "linux")]
 fn give_way() {
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-        tracing::debug!(%error, "the diagnosis has the priority of mail");
+        tracing::debug!(%error, "failed to lower the priority of the diagnosis; it runs with the priority of mail");
     }
 }
 

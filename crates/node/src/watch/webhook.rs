@@ -1,5 +1,5 @@
-//! Makes the webhook's calls: each until it is taken, in bounded time and number. What was not taken is in the store,
-//! and any node of the fleet goes on with it.
+//! Makes the webhook's calls. It repeats each call until the receiver accepts it, within limits. The store keeps the
+//! calls, and any node of the fleet can continue.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -11,13 +11,13 @@ use tokio::time::sleep;
 
 use crate::{Node, config::Config};
 
-/// How often is looked for calls that are due.
+/// Interval of the check for calls that are due.
 const POLL: Duration = Duration::from_secs(1);
-/// A call that was begun and not settled, because its node died, is made again after this; longer than a call may take.
+/// Time after which another node repeats a call whose node stopped. It is longer than a call may take.
 const AGAIN: Duration = Duration::from_secs(60);
-/// Calls taken at a time.
+/// Number of calls claimed at once.
 const CALLS_MAX: u32 = 1;
-/// Waits after the first attempt, the second, and so on. The last one repeats.
+/// Waits after the first attempt, the second, and so on. The last wait repeats.
 const WAITS: [Duration; 6] = [
     Duration::from_secs(1),
     Duration::from_secs(5),
@@ -26,10 +26,10 @@ const WAITS: [Duration; 6] = [
     Duration::from_secs(10 * 60),
     Duration::from_secs(3600),
 ];
-/// After about a day, whoever was to be told knows it from elsewhere.
+/// After about a day, the report is too old to be useful.
 const ATTEMPTS_MAX: u32 = 30;
 
-/// The webhook that a configuration names, with its secret read.
+/// The webhook of a configuration, with its secret.
 pub(crate) fn from_config(config: &Config) -> anyhow::Result<Option<Webhook>> {
     let (Some(url), Some(file)) = (&config.watch.webhook, &config.watch.secret_file) else { return Ok(None) };
     let url = Url::parse(url).map_err(anyhow::Error::msg).context("[watch] webhook")?;
@@ -45,7 +45,7 @@ pub(super) async fn run(node: Arc<Node>) {
             Ok(0) => sleep(POLL).await,
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(%error, "failed to read or write the webhook's calls; trying again");
+                tracing::warn!(%error, "failed to read or store the webhook's calls; trying again");
                 sleep(POLL).await;
             }
         }
@@ -72,7 +72,7 @@ async fn call_what_is_due(node: &Node) -> store::Result<usize> {
 fn after_failure(call: &WebhookCall, error: &str) -> Option<Duration> {
     let attempts = call.attempts + 1;
     if attempts >= ATTEMPTS_MAX {
-        tracing::error!(call = %call.id, incident = %call.incident, attempts, error, "gave up calling the webhook");
+        tracing::error!(call = %call.id, incident = %call.incident, attempts, error, "webhook call failed; making no further attempt");
         return None;
     }
     tracing::warn!(call = %call.id, incident = %call.incident, attempts, error, "the webhook was not taken; calling again");

@@ -1,4 +1,4 @@
-//! How mail leaves.
+//! Settings for how mail leaves.
 
 use std::path::PathBuf;
 
@@ -18,58 +18,59 @@ use super::{Config, INTERNET};
 ///
 /// The default is the built-in connector [`INTERNET`].
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-#[schemars(extend("required" = ["name", "hosts"]), description = "How mail for accepted domains leaves.")]
+#[schemars(extend("required" = ["name", "hosts"]), description = "A connector: how mail for accepted domains leaves.")]
 #[serde(default, deny_unknown_fields)]
 pub struct Connector {
-    /// What [[accepted_domain]] and the queue call it. The name "internet" belongs to the built-in connector, which
-    /// delivers by MX.
+    /// Name of this connector in [[accepted_domain]] and in the queue. The name "internet" is reserved for the built-in
+    /// connector, which delivers by MX.
     #[schemars(extend("format" = "name"), example = &"onprem")]
     pub name: String,
-    /// Smart hosts in order of preference: the next one is tried where one does not answer. Or ["mx"]: the hosts that
-    /// the MX records of the recipient's domain name.
+    /// Smart hosts in order of preference. If one does not answer, Gatepost tries the next. ["mx"]: the hosts that the
+    /// MX records of the recipient's domain name.
     #[schemars(example = &["127.0.0.1:2600"])]
     pub hosts: Hosts,
-    /// Port of hosts that name none, and of hosts found by MX.
+    /// Port of hosts without a port of their own, and of hosts found by MX.
     #[schemars(range(min = 1))]
     pub port: u16,
-    /// Use of STARTTLS.
+    /// Whether Gatepost uses STARTTLS, and whether it requires it.
     pub tls: TlsLevel,
-    /// Which TLS versions and cipher suites may be agreed on: the name of a [[tls_policy]], or one of "modern",
-    /// "intermediate" and "legacy". A rollout may put another policy in its place, see gatepost rollout --help.
+    /// Name of the TLS policy, which says which TLS versions and cipher suites Gatepost offers: a [[tls_policy]], or
+    /// one of "modern", "intermediate" and "legacy". A rollout can replace this policy, see gatepost rollout --help.
     #[schemars(extend("format" = "name"))]
     pub tls_policy: String,
-    /// What to do where STARTTLS is offered and the handshake fails. Holds for tls = "opportunistic".
+    /// What Gatepost does when the destination offers STARTTLS but the TLS handshake fails. Applies to tls =
+    /// "opportunistic".
     pub on_handshake_failure: OnHandshakeFailure,
-    /// Certificates of authorities to trust, in PEM, for tls = "verify". Unset: those of the system.
+    /// File of trusted certificate authorities in PEM, for tls = "verify". Unset: the authorities of the system.
     #[schemars(with = "Option<String>", extend("format" = "path"), example = &"tls/office-ca.pem")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_authorities: Option<PathBuf>,
-    /// Certificate chain in PEM for a destination that asks for one.
+    /// File of the certificate chain in PEM that Gatepost shows to a destination that asks for a client certificate.
     #[schemars(with = "Option<String>", extend("format" = "path"), example = &"tls/client.pem")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_certificate: Option<PathBuf>,
-    /// Private key of tls_certificate in PEM; the two are set together.
+    /// File of the private key of tls_certificate in PEM. Set both or neither.
     #[schemars(with = "Option<String>", extend("format" = "path"), example = &"tls/client.key")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_key: Option<PathBuf>,
-    /// Most connections open at once, from one node.
+    /// Maximum number of connections open at once, from one node.
     #[schemars(range(min = 1))]
     pub concurrency: u32,
-    /// Maximum number of connections open at once to the hosts of one recipient domain, from one node. Holds for
-    /// hosts = ["mx"], so that a slow domain leaves connections to the others.
+    /// Maximum number of connections open at once to the hosts of one recipient domain, from one node. Applies to hosts
+    /// = ["mx"], so that a slow domain leaves connections for the others.
     #[schemars(range(min = 1))]
     pub domain_concurrency: u32,
-    /// Most messages sent in a span of time, from one node. Unset: no limit.
+    /// Maximum number of messages that one node sends in a period. Unset: no limit.
     #[schemars(example = &"600/min")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
-    /// Messages after which a connection is closed and a new one opened.
+    /// Maximum number of messages on one connection. Gatepost then closes the connection and opens a new one.
     #[schemars(range(min = 1))]
     pub messages_per_connection: u32,
-    /// The name that EHLO says. Empty: the node's hostname.
+    /// Host name in EHLO. Empty: the node's hostname.
     #[schemars(extend("format" = "host-name"))]
     pub hello: String,
-    /// Write what is said with destinations into the protocol log, see [protocol_log].
+    /// Whether Gatepost writes the sessions with destinations to the protocol log, see [protocol_log].
     pub protocol_log: bool,
     pub timeouts: Timeouts,
 }
@@ -97,29 +98,29 @@ impl Default for Connector {
     }
 }
 
-/// The built-in connector "internet": it delivers by MX, notices above all.
+/// The built-in connector "internet". It delivers by MX, mostly notices to senders.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Internet {
     /// Networks outside the public internet that mail to foreign domains may go to, such as "127.0.0.0/8" for tests.
-    /// A stranger chooses the domain of a sender, and so where notices go. Mail to private, loopback and other special
-    /// addresses therefore fails unless a network here contains the address. This also holds for a [[connector]] with
+    /// Anybody can forge a sender's domain, and so choose where notices go. Mail to private, loopback and other special
+    /// addresses therefore fails unless a network here contains the address. This also applies to a [[connector]] with
     /// hosts = ["mx"] and domains that are not accepted.
     #[schemars(example = &["10.0.0.0/8"])]
     pub allow: Vec<Network>,
 }
 
-/// What a connector does about TLS.
+/// How a connector uses TLS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TlsLevel {
-    /// Never.
+    /// Never use TLS.
     None,
-    /// Where the destination offers it; certificates are not checked.
+    /// Use TLS if the destination offers it. Certificates are not checked.
     Opportunistic,
-    /// Always: mail waits where the destination does not offer it. Certificates are not checked.
+    /// Always use TLS. Mail waits if the destination does not offer it. Certificates are not checked.
     Require,
-    /// Always, and only to a destination whose certificate is valid, trusted, and names the host that was looked up.
+    /// Always use TLS, and only with a destination whose certificate is valid, trusted and issued for the host name.
     Verify,
 }
 
@@ -149,38 +150,41 @@ impl From<TlsLevel> for client::TlsLevel {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnHandshakeFailure {
-    /// The mail waits, and the failure is told.
+    /// The mail waits for the next attempt, and the history shows the failure.
     Retry,
-    /// It is sent at once in the clear, and the history says why.
+    /// Gatepost sends the mail in plaintext at once, and the history shows why.
     Plaintext,
 }
 
-/// Longest waits for a destination, phase by phase; each is for a whole reply, however slowly it comes. The defaults are those of RFC 5321 section 4.5.3.2, except where
-/// that would hold a connection for nothing.
+/// Maximum time that Gatepost waits for a destination in each phase. Each timeout covers a whole reply, however slowly
+/// it comes. The defaults are those of RFC 5321 section 4.5.3.2, except where that would keep a connection open for no
+/// benefit.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
-    /// For the attempt as a whole, from the first lookup to the last byte of the message, over all hosts and addresses.
+    /// Maximum time for one attempt, from the first lookup to the last byte of the message, for all hosts and addresses
+    /// together.
     pub attempt: Duration,
-    /// For the connection to one address.
+    /// Maximum wait for the connection to one address.
     pub connect: Duration,
-    /// For the first reply.
+    /// Maximum wait for the greeting.
     pub banner: Duration,
-    /// For the reply to EHLO or HELO.
+    /// Maximum wait for the reply to EHLO or HELO.
     pub ehlo: Duration,
-    /// For the reply to STARTTLS, and again for the TLS handshake.
+    /// Maximum wait for the reply to STARTTLS, and again for the TLS handshake.
     pub starttls: Duration,
-    /// For the reply to MAIL.
+    /// Maximum wait for the reply to MAIL.
     pub mail: Duration,
-    /// For the reply to RCPT.
+    /// Maximum wait for the reply to RCPT.
     pub rcpt: Duration,
-    /// For the reply to DATA.
+    /// Maximum wait for the reply to DATA.
     pub data: Duration,
-    /// For the destination to take the next piece of the content.
+    /// Maximum wait until the destination accepts the next piece of the content.
     pub content: Duration,
-    /// For the reply to the end of the content. Too short a wait makes duplicates (RFC 1047).
+    /// Maximum wait for the reply to the end of the content. If this is too short, recipients get duplicates (RFC
+    /// 1047).
     pub end_of_data: Duration,
-    /// For the reply to QUIT, after which nothing can be lost.
+    /// Maximum wait for the reply to QUIT. No mail is lost if the reply does not come.
     pub quit: Duration,
 }
 

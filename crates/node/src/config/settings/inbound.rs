@@ -1,4 +1,4 @@
-//! How mail comes in, and for whom.
+//! Settings for how mail comes in, and for which domains.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -10,18 +10,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Inbound {
-    /// IP addresses and ports to listen on. A change needs a restart.
+    /// IP addresses and ports to listen on. Requires a restart.
     #[schemars(schema_with = "socket_addresses_required")]
     pub listen: Vec<SocketAddr>,
-    /// Largest message that is taken; also what the SIZE extension announces (RFC 1870).
+    /// Maximum size of a message. Gatepost announces it with the SIZE extension (RFC 1870).
     pub size_max: ByteSize,
-    /// Most recipients of one message. RFC 5321 section 4.5.3.1.8 asks for at least 100.
+    /// Maximum number of recipients of one message. RFC 5321 section 4.5.3.1.8 requires at least 100.
     #[schemars(range(min = 1))]
     pub recipients_max: u32,
-    /// Longest line of a message's content. RFC 5321 section 4.5.3.1.6 asks for at least 1000 octets; real mail has
-    /// longer ones.
+    /// Maximum length of a line in a message. RFC 5321 section 4.5.3.1.6 requires at least 1000 octets, but real mail
+    /// has longer lines.
     pub line_max: ByteSize,
-    /// A session with this many refused or unknown commands is closed.
+    /// Maximum number of refused or unknown commands in a session. Gatepost then closes the session.
     #[schemars(range(min = 1))]
     pub errors_max: u32,
     /// Maximum number of commands that do nothing for a message: NOOP, RSET, VRFY, HELP, a repeated EHLO or recipient,
@@ -34,38 +34,39 @@ pub struct Inbound {
     /// Maximum number of sessions open at once from one client, on all addresses of listen together.
     #[schemars(range(min = 1))]
     pub connections_per_client_max: u32,
-    /// Number of leading bits (1 to 32) of an IPv4 address that stand for one client. 24 counts a whole network
-    /// of 256 addresses as one client. Requires a restart.
+    /// Number of leading bits (1 to 32) of an IPv4 address that identify one client. 24 counts a whole network of 256
+    /// addresses as one client. Requires a restart.
     #[schemars(range(min = 1, max = 32))]
     pub client_prefix_ipv4: u32,
-    /// Number of leading bits (1 to 128) of an IPv6 address that stand for one client. One customer usually has a
-    /// /64 or a larger network, and can use all its addresses. Requires a restart.
+    /// Number of leading bits (1 to 128) of an IPv6 address that identify one client. One customer usually has a /64 or
+    /// a larger network, and can use all its addresses. Requires a restart.
     #[schemars(range(min = 1, max = 128))]
     pub client_prefix_ipv6: u32,
-    /// Maximum age of a session. An older session can begin no further message, and its client must connect again. The
-    /// content of one message may take as long.
+    /// Maximum age of a session. In an older session the client cannot start another message, and must connect again.
+    /// The content of one message may also take this long.
     pub session_max: Duration,
     /// Maximum wait for a client's next command (RFC 5321 section 4.5.3.2.7).
     pub command_timeout: Duration,
-    /// Maximum wait for the next bytes of a message's content. Bytes that come more slowly than data_rate_min use up
-    /// this time, too.
+    /// Maximum wait for the next bytes of a message's content. Bytes that arrive more slowly than data_rate_min also
+    /// use up this time.
     pub data_timeout: Duration,
-    /// Minimum number of bytes in a second that content must have, averaged over data_timeout.
+    /// Minimum number of bytes per second of a message's content, averaged over data_timeout.
     pub data_rate_min: ByteSize,
-    /// Maximum memory for the content of messages that all sessions are receiving. Gatepost writes content beyond it to
-    /// the data folder at once, as it does with large messages.
+    /// Maximum memory for the content of messages that all sessions are receiving. Gatepost writes any further content
+    /// to the data folder at once, as it does with large messages.
     pub content_memory_max: ByteSize,
-    /// A message with more Received fields than this goes in a circle and is refused (RFC 5321 section 6.3).
+    /// Maximum number of Received fields. Gatepost refuses a message with more, because it is in a mail loop (RFC 5321
+    /// section 6.3).
     #[schemars(range(min = 1))]
     pub hops_max: u32,
-    /// Offer STARTTLS (RFC 3207).
+    /// Whether Gatepost offers STARTTLS (RFC 3207).
     pub starttls: bool,
-    /// Certificate chain in PEM, the node's own certificate first, relative to the folder of this file. Unset: a
-    /// self-signed certificate, made at the first start and kept in the data folder.
+    /// File of the certificate chain in PEM, with the node's own certificate first. Unset: a self-signed certificate,
+    /// which Gatepost creates at the first start and keeps in the data folder.
     #[schemars(with = "Option<String>", extend("format" = "path"), example = &"tls/mail.pem")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_certificate: Option<PathBuf>,
-    /// Private key of tls_certificate in PEM; the two are set together.
+    /// File of the private key of tls_certificate in PEM. Set both or neither.
     #[schemars(with = "Option<String>", extend("format" = "path"), example = &"tls/mail.key")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_key: Option<PathBuf>,
@@ -97,15 +98,16 @@ impl Default for Inbound {
     }
 }
 
-/// A domain that mail is taken for, and the connector that its mail leaves by. Without any, every recipient is refused.
+/// A domain that Gatepost accepts mail for, and the connector for its mail. Without an accepted domain, Gatepost
+/// refuses every recipient.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AcceptedDomain {
-    /// The part of the recipient's address after the @. Its subdomains are domains of their own; "*.onprem.test" means
-    /// all of them.
+    /// Domain of the recipient's address, after the @. It does not include subdomains: "*.onprem.test" means all
+    /// subdomains of onprem.test.
     #[schemars(extend("format" = "domain"), example = &"onprem.test")]
     pub name: String,
-    /// Name of a [[connector]].
+    /// Name of the [[connector]] that delivers this domain's mail.
     #[schemars(example = &"onprem")]
     pub connector: String,
 }

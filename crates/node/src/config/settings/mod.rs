@@ -1,8 +1,8 @@
-//! The settings and their defaults. The doc comments here are the text of `gatepost config reference`, and the schema
-//! derived from here is what a file is checked against: one source for all three.
+//! The settings and their defaults. The doc comments here are also the text of `gatepost config reference`, and the
+//! check of a file uses the schema that is derived from these types: one source for all three.
 //!
-//! Invariant: a [`Config`] that came out of [`Config::parse`](Config::parse) has no empty names, no dangling
-//! names and no duplicates.
+//! Invariant: a [`Config`] from [`Config::parse`](Config::parse) has no empty names, no references to names that do not
+//! exist, and no duplicate names.
 
 mod connector;
 mod inbound;
@@ -63,7 +63,7 @@ impl Config {
         Connector { hello: self.node.hostname.clone(), ..Connector::default() }
     }
 
-    /// The TLS policies that may be named: the built-in ones, and those of the file.
+    /// All TLS policies that a connector can name: the built-in ones and those of the file.
     pub fn policies(&self) -> impl Iterator<Item = TlsPolicy> {
         TlsPolicy::built_in().into_iter().chain(self.tls_policies.iter().map(NamedPolicy::policy))
     }
@@ -72,7 +72,7 @@ impl Config {
         self.policies().find(|policy| policy.name == name)
     }
 
-    /// The keys that differ in `new` and take effect only when the process starts again.
+    /// The keys that differ in `new` and take effect only after a restart.
     pub fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
         [
             ("node.name", self.node.name != new.node.name),

@@ -1,22 +1,22 @@
-//! This process.
+//! Settings of this node.
 
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// This process.
+/// This node.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Node {
-    /// How this node is called in leases, events and logs. Unique among the nodes that share a store. Empty: the
-    /// machine's host name. A change needs a restart.
+    /// Name of this node in leases, events and logs. It must be unique among the nodes that share a store. Empty: the
+    /// machine's host name. Requires a restart.
     #[schemars(extend("format" = "name"))]
     pub name: String,
-    /// Folder of the queue and its history, relative to the folder of this file. A change needs a restart.
+    /// Folder of the queue and its history. Requires a restart.
     #[schemars(with = "String", extend("format" = "path"))]
     pub data: PathBuf,
-    /// The host name that the banner, EHLO and the Received field say. Empty: the machine's host name. A change needs a
+    /// Host name in the greeting, in EHLO and in the Received field. Empty: the machine's host name. Requires a
     /// restart.
     #[schemars(extend("format" = "host-name"))]
     pub hostname: String,

@@ -1,4 +1,4 @@
-//! What a node records and tells: logs, history, the watch over the queue, the API.
+//! Settings for what a node records and reports: logs, history, the watch over the queue, the API.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -6,13 +6,13 @@ use insight::units::{ByteSize, Duration};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// What the process writes about itself, to standard error.
+/// The log that this node writes to standard error.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// The least severe level that is written.
+    /// Least severe level that Gatepost writes.
     pub level: LogLevel,
-    /// How it is written.
+    /// Format of the log.
     pub format: LogFormat,
 }
 
@@ -33,29 +33,29 @@ pub enum LogFormat {
     /// Text on a terminal, JSON otherwise.
     #[default]
     Auto,
-    /// For people.
+    /// Lines for people.
     Text,
-    /// One object per line.
+    /// One JSON object per line.
     Json,
 }
 
-/// SMTP protocol logs: every command and reply of every connection, without content and credentials, in Exchange's own
-/// format. Connectors have a switch of their own.
+/// SMTP protocol logs: every command and reply of every connection, without message content and passwords, in
+/// Exchange's format. Each connector has its own switch, protocol_log.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProtocolLog {
-    /// Folder of the logs, relative to the folder of this file; what is received and what is sent have a folder each in
-    /// it. Unset: the folder protocol-log in the node's data. A change needs a restart.
+    /// Folder of the logs. Gatepost creates one folder in it for received mail and one for sent mail. Unset: the folder
+    /// protocol-log in the node's data folder. Requires a restart.
     #[schemars(with = "Option<String>", extend("format" = "path"), example = &"/var/log/gatepost")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
-    /// Write down the sessions of clients.
+    /// Whether Gatepost logs the sessions of clients.
     pub receive: bool,
-    /// A new file is begun each hour, and when one is larger than this.
+    /// Maximum size of one file. Gatepost starts a new file when this size is reached, and every hour.
     pub file_size_max: ByteSize,
-    /// The oldest files are deleted when those of one side are larger together.
+    /// Maximum size of all files of one folder. Gatepost deletes the oldest files when the folder is larger.
     pub folder_size_max: ByteSize,
-    /// Older files are deleted.
+    /// Maximum age of a file. Gatepost deletes older files.
     pub age_max: Duration,
 }
 
@@ -71,16 +71,17 @@ impl Default for ProtocolLog {
     }
 }
 
-/// What is kept of mail that has come to rest, for traces.
+/// The history of finished messages, for traces.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct History {
-    /// Messages that were received longer ago, and are no longer in the queue, are deleted with their events.
+    /// Maximum age of a message in the history, counted from when it was received. Gatepost deletes older messages with
+    /// their events, unless they are still in the queue.
     pub keep: Duration,
-    /// Keep subjects. false: they are not written down at all, and cannot be searched for.
+    /// Whether Gatepost keeps subjects. false: it stores no subjects, and you cannot search for them.
     pub subjects: bool,
-    /// Keep addresses. false: once a message has come to rest for all its recipients, only their domains and the
-    /// sender's are kept. Holds for what comes in from then on.
+    /// Whether Gatepost keeps addresses. false: once a message is finished for all recipients, only the domains of the
+    /// sender and the recipients remain. Applies to messages received after the change.
     pub addresses: bool,
 }
 
@@ -90,34 +91,36 @@ impl Default for History {
     }
 }
 
-/// Watching the queue: mail that is stuck opens an incident with its root cause, and closes it when it flows again.
-/// gatepost incident list shows them, the log tells of them, and so does a webhook.
+/// The watch over the queue. When mail is stuck, Gatepost opens an incident with the root cause. When mail flows again,
+/// it closes the incident. Incidents are in the log and in gatepost incident list, and a webhook can report them.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Watch {
-    /// An incident opens where so many messages are pending for one connector: they failed for now, or have waited
-    /// for a minute without an attempt.
+    /// Number of messages waiting for one connector at which an incident opens. A message counts if its last attempt
+    /// failed, or if it has waited for a minute without an attempt.
     #[schemars(range(min = 1))]
     pub messages: u32,
-    /// Or where one has been pending for so long. Not where that lies in the message or its recipient, such as a full
-    /// mailbox, nor for connectors of no accepted domain: servers of foreign senders fail every day.
+    /// Time after which one waiting message opens an incident. This does not apply if the cause lies in the message or
+    /// its recipient, such as a full mailbox. It also does not apply to connectors without an accepted domain, because
+    /// servers of foreign senders fail every day.
     pub oldest: Duration,
-    /// Or for so long by a root cause that is known. Not where it passes by itself, such as greylisting; else as above.
-    /// The default passes over the restart of a mail server.
+    /// Time after which one waiting message opens an incident if its root cause is known. This does not apply to causes
+    /// that usually pass, such as greylisting, nor to the exceptions of oldest. The default is long enough for the
+    /// restart of a mail server.
     pub oldest_named: Duration,
-    /// Time between two looks at the queue, by whichever node of the fleet.
+    /// Time between two checks of the queue. One node of the fleet makes each check.
     pub interval: Duration,
-    /// Where to post each incident that opens or closes, as the Standard Webhooks specification has it: https, or http
-    /// to this machine.
+    /// URL to which Gatepost posts each incident that opens or closes, in the format of the Standard Webhooks
+    /// specification. It must begin with https://, or with http:// for this machine. Unset: no webhook.
     #[schemars(extend("format" = "webhook"), example = &"https://alerts.example/gatepost")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
-    /// File with the secret that calls of the webhook are signed with, such as openssl rand -base64 32 makes; the two
-    /// are set together.
+    /// File with the secret that signs the webhook's calls. Create one with: openssl rand -base64 32. Set webhook and
+    /// secret_file together.
     #[schemars(with = "Option<String>", extend("format" = "path"), example = &"webhook.secret")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret_file: Option<PathBuf>,
-    /// Certificates of authorities to trust for the webhook, in PEM. Unset: those of the system.
+    /// File of trusted certificate authorities in PEM, for the webhook. Unset: the authorities of the system.
     #[schemars(with = "Option<String>", extend("format" = "path"), example = &"tls/office-ca.pem")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_authorities: Option<PathBuf>,
@@ -137,24 +140,25 @@ impl Default for Watch {
     }
 }
 
-/// The HTTP API: message traces for programs. Its description in OpenAPI is at /api/v1/openapi.json.
+/// The HTTP API: message traces for programs. Its OpenAPI description is at /api/v1/openapi.json.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
-    /// IP addresses and ports to listen on. Empty: there is no API. Addresses other than loopback need an [[api_token]],
-    /// and speak HTTPS with the certificate of [inbound]. A change needs a restart.
+    /// IP addresses and ports to listen on. Addresses other than loopback require an [[api_token]] and use HTTPS with
+    /// the certificate of [inbound]. Empty: no API. Requires a restart.
     #[schemars(schema_with = "socket_addresses")]
     pub listen: Vec<SocketAddr>,
 }
 
-/// Who may ask the API. Once there is one, nobody is answered without a token. gatepost api token NAME makes one.
+/// A token for one user of the API. Once there is a token, every query needs one. Create one with: gatepost api token
+/// NAME.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiToken {
-    /// Whose it is, for the log of queries.
+    /// Name of the user, for the log of queries.
     #[schemars(extend("format" = "name"), example = &"monitoring")]
     pub name: String,
-    /// SHA-256 of the token, in hexadecimal: the token itself stands nowhere.
+    /// SHA-256 of the token, in hexadecimal. Gatepost does not store the token itself.
     #[schemars(
         extend("format" = "sha256"),
         example = &"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

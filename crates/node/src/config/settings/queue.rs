@@ -1,4 +1,4 @@
-//! What becomes of mail that waits: retries, rollouts, notices, name servers.
+//! Settings for mail that waits: retries, rollouts, notices, name servers.
 
 use std::net::SocketAddr;
 
@@ -10,21 +10,21 @@ use super::observe::socket_addresses;
 
 use super::super::network::Network;
 
-/// When a delivery that failed for now is tried again.
+/// When Gatepost tries a deferred delivery again.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retry {
-    /// Waits before the second attempt, the third, and so on. The last one repeats. Each is varied a little, so that
-    /// mail deferred together does not come back together.
+    /// Waits before the second attempt, the third, and so on. The last wait repeats. Gatepost varies each wait a
+    /// little, so that mail deferred at the same time is not tried again at the same time.
     #[schemars(length(min = 1))]
     pub schedule: Vec<Duration>,
-    /// Age at which a message that could not be delivered fails, and its sender is told.
+    /// Maximum age of a message in the queue. Gatepost then stops trying and sends the sender a notice.
     pub expire: Duration,
-    /// Age at which the sender is told that the message is delayed, or "never".
+    /// Age of a message at which the sender gets a notice of the delay, or "never".
     pub delay_notice: Deadline,
-    /// When all hosts of a connector fail as a whole, nothing is sent to it for this long; doubled at each failure.
+    /// Pause of a connector after all its hosts failed. The pause doubles at each further failure.
     pub back_off_first: Duration,
-    /// The longest such pause.
+    /// Maximum pause of a connector.
     pub back_off_max: Duration,
 }
 
@@ -40,14 +40,14 @@ impl Default for Retry {
     }
 }
 
-/// What nodes do about a rollout of a TLS policy by themselves, see gatepost rollout --help.
+/// What nodes do automatically during a rollout of a TLS policy, see gatepost rollout --help.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rollout {
-    /// Halt a rollout whose new policy fails where the old one works, and leave mail to the nodes whose policy works.
+    /// Whether Gatepost halts a rollout if the new policy fails where the old one works, and leaves mail to the nodes
+    /// whose policy works.
     pub self_defence: bool,
-    /// How long a node leaves what is due to the others then; after that it tries by itself, whether they are there or
-    /// not.
+    /// Time that a node then leaves due mail to the other nodes. After that the node tries the mail itself.
     pub leave_for: Duration,
 }
 
@@ -57,25 +57,26 @@ impl Default for Rollout {
     }
 }
 
-/// Failure and delay notices (RFC 3464). Anybody can forge a sender, so that a notice may go to somebody who wrote
-/// nothing. One notice tells of all recipients of a message, and has no content of it.
+/// Failure and delay notices (RFC 3464). Anybody can forge a sender, so a notice may reach somebody who wrote nothing.
+/// One notice covers all recipients of a message and contains nothing of the message but a few header fields.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Notices {
-    /// Send notices. With false, senders are told nothing; traces still show what became of their mail.
+    /// Whether Gatepost sends notices. false: senders get no notices, but traces still show what happened to their
+    /// mail.
     pub enabled: bool,
-    /// Domains whose senders are sent notices; "*.partner.test" means all its subdomains. Empty: all domains.
+    /// Domains whose senders get notices. "*.partner.test" means all subdomains of partner.test. Empty: all domains.
     #[schemars(schema_with = "domains", example = &["partner.test"])]
     pub sender_domains: Vec<String>,
-    /// Most notices to one address in a span of time, counted for all nodes together. Further ones are withheld, and
-    /// the trace says so.
+    /// Maximum number of notices to one address in a period, from all nodes together. Gatepost withholds further
+    /// notices, and the trace shows this.
     pub per_sender: Rate,
-    /// Networks of clients that may ask to be told of success (NOTIFY=SUCCESS, RFC 3461). Others are told only by
-    /// destinations that make such notices themselves.
+    /// Networks of clients that may request a notice of success (NOTIFY=SUCCESS, RFC 3461). Other clients get such a
+    /// notice only if the destination sends it.
     #[schemars(example = &["192.0.2.0/24"])]
     pub success_to: Vec<Network>,
-    /// Name of the [[connector]] by which notices leave for senders outside the accepted domains, such as a smart host
-    /// for outgoing mail. Unset: the built-in connector "internet", straight to the sender's domain by MX.
+    /// Name of the [[connector]] for notices to senders outside the accepted domains, such as a smart host for outgoing
+    /// mail. Unset: the built-in connector "internet", which delivers to the sender's domain by MX.
     #[schemars(example = &"outgoing")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connector: Option<String>,
@@ -93,14 +94,14 @@ impl Default for Notices {
     }
 }
 
-/// How names are looked up.
+/// How Gatepost looks up names.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dns {
-    /// IP addresses and ports of name servers. Empty: those of the system (/etc/resolv.conf).
+    /// IP addresses and ports of name servers. Empty: the name servers of the system (/etc/resolv.conf).
     #[schemars(schema_with = "socket_addresses")]
     pub servers: Vec<SocketAddr>,
-    /// Longest wait for one server's answer.
+    /// Maximum wait for the answer of one name server.
     pub timeout: Duration,
 }
 

@@ -1,24 +1,24 @@
-//! TLS policies of the file.
+//! Settings of TLS policies.
 
 use protocol::tls::{TlsPolicy, TlsVersion};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A TLS policy: which versions, cipher suites and groups may be agreed on with destinations. "modern", "intermediate"
-/// and "legacy" are built in; gatepost policy list shows all.
+/// A TLS policy: the versions, cipher suites and groups that Gatepost offers to destinations. "modern", "intermediate"
+/// and "legacy" are built in. Show all policies with: gatepost policy list.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("required" = ["name", "minimum"]))]
 #[serde(default, deny_unknown_fields)]
 pub struct NamedPolicy {
-    /// What connectors, rollouts and traces call it.
+    /// Name of this policy in connectors, rollouts and traces.
     #[schemars(extend("format" = "name"), example = &"no-rc4")]
     pub name: String,
-    /// Oldest TLS version.
+    /// Oldest TLS version that Gatepost offers.
     #[schemars(example = &"1.0")]
     pub minimum: Version,
-    /// Newest TLS version.
+    /// Newest TLS version that Gatepost offers.
     pub maximum: Version,
-    /// Cipher suites up to TLS 1.2 in order of preference, in the words of OpenSSL's ciphers(1).
+    /// Cipher suites up to TLS 1.2 in order of preference, in the notation of OpenSSL's ciphers(1).
     #[schemars(extend("format" = "cipher-list"))]
     pub ciphers: String,
     /// Cipher suites of TLS 1.3 in order of preference.
@@ -27,8 +27,8 @@ pub struct NamedPolicy {
     /// Key exchange groups in order of preference.
     #[schemars(extend("format" = "cipher-list"))]
     pub groups: String,
-    /// The least strength of keys, groups and signatures, as OpenSSL's SSL_CTX_set_security_level(3) counts. TLS 1.0 and
-    /// 1.1 need 0.
+    /// Minimum strength of keys, groups and signatures, as a level of OpenSSL's SSL_CTX_set_security_level(3). TLS 1.0
+    /// and 1.1 require level 0.
     #[schemars(range(max = 5))]
     pub security_level: u32,
 }

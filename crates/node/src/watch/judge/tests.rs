@@ -1,4 +1,4 @@
-//! What opens an incident, what keeps it open, and what must not wake anybody.
+//! Tests which mail opens an incident, keeps it open, or must not alert anybody.
 
 use jiff::ToSpan;
 
@@ -10,7 +10,7 @@ fn ago(minutes: i64) -> Timestamp {
     NOW - minutes.minutes()
 }
 
-/// A finding as the diagnosis makes it of mail that is held up for so many minutes.
+/// A finding as the diagnosis makes it, about mail that has waited for `minutes`.
 fn finding(cause: &'static str, confidence: f64, messages_pending: u64, minutes: i64) -> Finding {
     let base = unexplained("onprem", messages_pending, Some(ago(minutes)), &[]);
     Finding { cause, confidence, ..base }
@@ -55,12 +55,12 @@ fn ordinary_trouble_opens_nothing() {
         (pending(1, 59), vec![finding("rate-limited", 0.8, 1, 59)]),
         // A full mailbox and an unknown recipient may wait until they expire.
         (pending(2, 600), vec![finding("mailbox-full", 0.7, 1, 600), finding("recipient-unknown", 0.7, 1, 600)]),
-        // One 4xx that nobody knows.
+        // One 4xx reply that is not recognised.
         (pending(1, 50), vec![finding("unknown", 0.3, 1, 50)]),
-        // What is no root cause, and what has just begun: a server that is started anew.
+        // A cause that is not a root cause, and one that has just begun: a server that restarts.
         (pending(1, 50), vec![finding("connection-refused", 0.4, 1, 50)]),
         (pending(150, 4), vec![finding("connection-refused", 0.9, 150, 4)]),
-        // What failed for good, and what was delivered at last.
+        // Mail that bounced, and mail that was finally delivered.
         (pending(1, 1), vec![finding("connection-refused", 0.9, 0, 0)]),
         // On its way.
         (pending(199, 3), vec![]),
@@ -91,10 +91,10 @@ fn the_thresholds_open_one_with_the_root_cause_or_without() {
     assert_eq!(opened(&old, &[finding("greylisted", 0.9, 1, 60)]), ["greylisted"]);
     assert_eq!(opened(&old, &[finding("unknown", 0.3, 1, 60)]), ["unknown"]);
     assert_eq!(opened(&Pending { oldest_untried: Some(ago(60)), ..old.clone() }, &[]), ["unknown"]);
-    // The age is that of what may not wait.
+    // Only mail that must not wait counts for the age.
     let findings = [finding("greylisted", 0.9, 1, 10), finding("mailbox-full", 0.4, 1, 600)];
     assert_eq!(opened(&pending(2, 600), &findings), Vec::<String>::new());
-    // A guess is told as one.
+    // An uncertain cause is reported as such.
     let guessed = verdict(Some(&many), &[finding("greylisted", 0.4, 200, 2)], &[]).opened.remove(0);
     assert_eq!((guessed.cause.as_str(), guessed.pending, guessed.oldest), ("unknown", 200, Some(ago(2))));
     assert!(guessed.finding.contains("likeliest is greylisted (40 % sure)"), "{}", guessed.finding);
@@ -112,7 +112,7 @@ fn notices_to_foreign_servers_count_by_their_number_only() {
 #[test]
 fn an_incident_stays_open_while_anything_is_held_up_by_it() {
     let open = open_incident("connection-refused");
-    // Much works again by now, so that the cause is less sure.
+    // Much mail is delivered again, so the cause is less certain.
     let few = pending(2, 70);
     let kept = verdict(Some(&few), &[finding("connection-refused", 0.2, 2, 70)], &[&open]);
     assert!(kept.opened.is_empty() && kept.closed.is_empty(), "{kept:?}");
