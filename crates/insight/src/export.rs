@@ -83,7 +83,7 @@ pub fn row(record: &DeliveryRecord, event: &Event) -> Option<Row> {
         | EventKind::Suspended { .. }
         | EventKind::Resumed { .. }
         | EventKind::Retried { .. }
-        | EventKind::Unknown(_) => return None,
+        | EventKind::Unknown { .. } => return None,
     };
     row.set(Column::Source, source);
     row.set(Column::EventId, name);

@@ -241,3 +241,26 @@ fn open_listeners(config: &Config) -> anyhow::Result<Vec<(SocketAddr, Listener)>
 fn resolver(config: &Config) -> anyhow::Result<Resolver> {
     Resolver::new(&config.dns.servers, *config.dns.timeout).map_err(anyhow::Error::msg)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_second_node_of_the_same_name_is_refused_while_the_first_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[node]\nname = \"mx1\"\nhostname = \"mx1.test\"\n[inbound]\nlisten = [\"127.0.0.1:0\"]\n\
+                    [[accepted_domain]]\nname = \"onprem.test\"\nconnector = \"onprem\"\n\
+                    [[connector]]\nname = \"onprem\"\nhosts = [\"127.0.0.1:9\"]\n";
+        let config = Config::parse(text, &folder.path().join("gatepost.toml")).unwrap();
+        let store = Backend::open(&folder.path().join("data"), "fleet").unwrap();
+        let start = || Running::start(config.clone(), store.clone(), folder.path());
+        let first = start().await.unwrap();
+        let refused = start().await.map(|_| ()).unwrap_err().to_string();
+        let process = std::process::id().to_string();
+        assert!(refused.contains("another node named mx1 is running") && refused.contains(&process), "{refused}");
+        first.stop(std::future::pending()).await;
+        start().await.unwrap().stop(std::future::pending()).await;
+        store.close().await;
+    }
+}

@@ -86,9 +86,38 @@ pub enum EventKind {
     Removed {
         by: String,
     },
-    /// An event that this version cannot read, because a newer one wrote it: all its fields, `event` among them.
-    #[serde(untagged)]
-    Unknown(serde_json::Map<String, serde_json::Value>),
+    /// An event that this version cannot read, because a newer one wrote it: see [`Event::read`].
+    #[serde(skip_deserializing)]
+    Unknown {
+        /// What the newer version calls it.
+        name: String,
+        #[serde(flatten)]
+        fields: serde_json::Map<String, serde_json::Value>,
+    },
+}
+
+impl Event {
+    /// Reads an event as it is recorded. It fails only if that is not an event of any version.
+    pub fn read(json: &str) -> serde_json::Result<Self> {
+        // The usual case costs nothing more.
+        serde_json::from_str(json).or_else(|_| Self::read_unknown(json))
+    }
+
+    fn read_unknown(json: &str) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Recorded {
+            at: Timestamp,
+            node: String,
+            message: Uuid,
+            #[serde(default)]
+            recipient: Option<Address>,
+            event: String,
+            #[serde(flatten)]
+            fields: serde_json::Map<String, serde_json::Value>,
+        }
+        let Recorded { at, node, message, recipient, event: name, fields } = serde_json::from_str(json)?;
+        Ok(Self { at, node, message, recipient, kind: EventKind::Unknown { name, fields } })
+    }
 }
 
 impl EventKind {
@@ -107,7 +136,7 @@ impl EventKind {
             Self::Resumed { .. } => "resumed",
             Self::Retried { .. } => "retried",
             Self::Removed { .. } => "removed",
-            Self::Unknown(_) => "unknown",
+            Self::Unknown { .. } => "unknown",
         }
     }
 }

@@ -65,10 +65,7 @@ fn describe(kind: &EventKind, screen: &Screen) -> String {
         EventKind::Resumed { by } => format!("resumed by {by}"),
         EventKind::Retried { by } => format!("retry requested by {by}"),
         EventKind::Removed { by } => format!("removed by {by}"),
-        EventKind::Unknown(fields) => {
-            let name = fields.get("event").and_then(|name| name.as_str()).unwrap_or("unknown event");
-            format!("{name} (recorded by a newer version of gatepost)")
-        }
+        EventKind::Unknown { name, .. } => format!("{name} (recorded by a newer version of gatepost)"),
     }
 }
 

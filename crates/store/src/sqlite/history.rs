@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     SqliteStore, bodies, incidents,
-    row::{self, Json, MESSAGE_COLUMNS, Millis, readable},
+    row::{self, MESSAGE_COLUMNS, Millis, Recorded, readable},
     schema::PAGE_BYTES,
     search,
 };
@@ -63,8 +63,8 @@ fn message(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<Message
 fn histories(connection: &Connection, messages: &[MessageKey]) -> rusqlite::Result<Vec<Vec<Event>>> {
     let mut select = connection.prepare_cached("SELECT json FROM event WHERE message = ?1 ORDER BY id")?;
     let mut history = |message: &MessageKey| {
-        let events = select.query_map([message.0], |row| row.get::<_, Json<Event>>(0))?;
-        readable(events.map(|event| event.map(|json| json.0)))
+        let events = select.query_map([message.0], |row| row.get::<_, Recorded>(0))?;
+        readable(events.map(|event| event.map(|recorded| recorded.0)))
     };
     messages.iter().map(&mut history).collect()
 }
@@ -74,8 +74,8 @@ fn events(connection: &Connection, message: Uuid) -> rusqlite::Result<Vec<Event>
         "SELECT e.json FROM event AS e JOIN message AS m ON m.id = e.message
          WHERE m.network_message_id = ?1 ORDER BY e.id",
     )?;
-    let events = select.query_map(params![message.as_bytes().as_slice()], |row| row.get::<_, Json<Event>>(0))?;
-    readable(events.map(|event| event.map(|json| json.0)))
+    let events = select.query_map(params![message.as_bytes().as_slice()], |row| row.get::<_, Recorded>(0))?;
+    readable(events.map(|event| event.map(|recorded| recorded.0)))
 }
 
 fn ids_between(connection: &Connection, first: Uuid, last: Uuid, limit: u32) -> rusqlite::Result<Vec<Uuid>> {

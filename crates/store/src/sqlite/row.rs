@@ -10,6 +10,7 @@ use rusqlite::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+use trace::Event;
 use uuid::Uuid;
 
 use crate::{
@@ -46,6 +47,15 @@ impl<T: DeserializeOwned> FromSql for Json<T> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let text = value.as_str()?;
         serde_json::from_str(text).map(Self).map_err(|error| FromSqlError::Other(error.to_string().into()))
+    }
+}
+
+/// An event, in JSON.
+pub(super) struct Recorded(pub(super) Event);
+
+impl FromSql for Recorded {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Event::read(value.as_str()?).map(Self).map_err(|error| FromSqlError::Other(error.to_string().into()))
     }
 }
 
