@@ -15,7 +15,7 @@ use net::{
     serve::{Listener, Prefixes, Server, Settings, listen},
     tls::{Acceptor, TlsContext},
 };
-use store::{Backend, Fleet as _, Joined, Queue as _, Room};
+use store::{Backend, Fleet as _, Joined, Member, Queue as _, Room};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
@@ -95,33 +95,10 @@ impl Running {
             tracing::warn!(deliveries = taken_back, "took back deliveries that were under way when this node stopped");
         }
         clock::follow(&store, &config).await?;
-        let logs_give_way = {
-            let store = store.clone();
-            move || store.room() != Room::Enough
-        };
-        let tls = TlsContext::default();
-        policy::check_certificates(&config, &tls)?;
         let (settled, settled_receiver) = mpsc::channel(4096);
         let (stop, stopped) = watch::channel(false);
         let (settings, settings_receiver) = watch::channel(settings::settings(&config, folder)?);
-        let node = Arc::new(Node {
-            name: config.node.name.clone(),
-            member,
-            hostname: config.node.hostname.clone(),
-            store,
-            outbound: Outbound::new(settled),
-            tls: ArcSwap::from_pointee(tls),
-            plan_refused: AtomicU64::new(0),
-            webhook: ArcSwapOption::new(watching::webhook(&config)?.map(Arc::new)),
-            protocol_logs: ProtocolLogs::start(&config.protocol_log, folder, logs_give_way),
-            tasks: Tasks::default(),
-            content_memory: Arc::default(),
-            plan: ArcSwapOption::empty(),
-            routes: ArcSwap::from_pointee(routes(&config)),
-            resolver: ArcSwap::from_pointee(resolver(&config)?),
-            random: RandomState::new(),
-            config: ArcSwap::from_pointee(config),
-        });
+        let node = Arc::new(new_node(member, config, store, folder, Outbound::new(settled))?);
         // This comes before the first attempt: a node that cannot listen ends at once, and must have no attempt in
         // progress.
         let listeners = open_listeners(&node.config.load())?;
@@ -238,13 +215,51 @@ fn open_listeners(config: &Config) -> anyhow::Result<Vec<(SocketAddr, Listener)>
     config.inbound.listen.iter().copied().map(open).collect()
 }
 
+/// A node that does nothing yet.
+fn new_node(member: Member, config: Config, store: Backend, folder: &Path, outbound: Outbound) -> anyhow::Result<Node> {
+    let logs_give_way = {
+        let store = store.clone();
+        move || store.room() != Room::Enough
+    };
+    let tls = TlsContext::default();
+    policy::check_certificates(&config, &tls)?;
+    Ok(Node {
+        name: config.node.name.clone(),
+        member,
+        hostname: config.node.hostname.clone(),
+        store,
+        outbound,
+        tls: ArcSwap::from_pointee(tls),
+        plan_refused: AtomicU64::new(0),
+        webhook: ArcSwapOption::new(watching::webhook(&config)?.map(Arc::new)),
+        protocol_logs: ProtocolLogs::start(&config.protocol_log, folder, logs_give_way),
+        tasks: Tasks::default(),
+        content_memory: Arc::default(),
+        plan: ArcSwapOption::empty(),
+        routes: ArcSwap::from_pointee(routes(&config)),
+        resolver: ArcSwap::from_pointee(resolver(&config)?),
+        random: RandomState::new(),
+        config: ArcSwap::from_pointee(config),
+    })
+}
+
 fn resolver(config: &Config) -> anyhow::Result<Resolver> {
     Resolver::new(&config.dns.servers, *config.dns.timeout).map_err(anyhow::Error::msg)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    pub(crate) struct NoConsole;
+
+    impl Console for NoConsole {
+        fn is_tls(&self) -> bool {
+            false
+        }
+
+        fn renew(&self, _: Acceptor) {}
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_second_node_of_the_same_name_is_refused_while_the_first_runs() {
@@ -254,7 +269,7 @@ mod tests {
                     [[connector]]\nname = \"onprem\"\nhosts = [\"127.0.0.1:9\"]\n";
         let config = Config::parse(text, &folder.path().join("gatepost.toml")).unwrap();
         let store = Backend::open(&folder.path().join("data"), "fleet").unwrap();
-        let start = || Running::start(config.clone(), store.clone(), folder.path());
+        let start = || Running::start(config.clone(), store.clone(), folder.path(), async |_, _, _| Ok(NoConsole));
         let first = start().await.unwrap();
         let refused = start().await.map(|_| ()).unwrap_err().to_string();
         let process = std::process::id().to_string();

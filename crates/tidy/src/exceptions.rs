@@ -2,7 +2,7 @@
 
 use crate::fault::{
     Exception,
-    Rule::{self, Circle, Link, LongFunction, UnusedDependency},
+    Rule::{self, LongFunction, UnusedDependency},
 };
 
 const fn exception(rule: Rule, place: &'static str, reason: &'static str) -> Exception {
@@ -66,20 +66,5 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         LongFunction,
         "crates/trace/tests/exim_log.rs::deliveries_say_what_became_of_them",
         "a table of cases, one after the other",
-    ),
-    exception(
-        Circle,
-        "crates/node/src/outbound/worker.rs -> crates/node/src/outbound/lane.rs",
-        "a lane starts workers, and a worker gives its lane the job back",
-    ),
-    exception(
-        Circle,
-        "crates/store/src/sqlite/settle.rs -> crates/store/src/sqlite/notice.rs",
-        "what is settled owes notices, and a notice is settled too",
-    ),
-    exception(
-        Link,
-        "CONTRIBUTING.md: crates/store/src/backend.rs",
-        "this is where it will be once the layers are in place",
     ),
 ];

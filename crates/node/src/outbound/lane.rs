@@ -24,7 +24,7 @@ use super::{
     jobs::Jobs,
     lease::{Term, Ticket},
     policies::Policies,
-    results, worker,
+    results,
 };
 use crate::{
     Node,
@@ -334,8 +334,11 @@ impl Lane {
         }
     }
 
-    /// Claims what is due and starts workers, until the lane is closed and its workers are done.
-    pub(super) async fn run(self: Arc<Self>, node: Arc<Node>) {
+    /// Claims what is due and starts workers, each of which does `work`, until the lane is closed and its workers are done.
+    pub(super) async fn run<Work>(self: Arc<Self>, node: Arc<Node>, work: impl Fn(Arc<Self>, Arc<Node>) -> Work)
+    where
+        Work: Future<Output = ()> + Send + 'static,
+    {
         let mut workers = tokio::task::JoinSet::new();
         let mut tick = Box::pin(tokio::time::sleep(Duration::ZERO));
         while !self.is_closed() {
@@ -345,7 +348,7 @@ impl Lane {
                 self.claim(&node).await;
             }
             while self.wants_worker(workers.len()) {
-                workers.spawn(worker::run(Arc::clone(&self), Arc::clone(&node)));
+                workers.spawn(work(Arc::clone(&self), Arc::clone(&node)));
                 self.connections.store(workers.len() as u32, Ordering::Relaxed);
                 // The new worker takes a job before the loop decides whether another worker is needed.
                 tokio::task::yield_now().await;

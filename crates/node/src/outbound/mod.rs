@@ -113,7 +113,7 @@ impl Outbound {
                     let node = Arc::clone(node);
                     node.tasks.spawn({
                         let node = Arc::clone(&node);
-                        async move { lane.run(node).await }
+                        async move { lane.run(node, worker::run).await }
                     });
                 }
             }

@@ -17,7 +17,7 @@ use serde_json::Value;
 use store::{Backend, Incidents as _};
 use tokio::task::JoinSet;
 
-use crate::{Console, Running, config::Config};
+use crate::{Running, config::Config, running::tests::NoConsole};
 
 /// Accepts every call. Returns the bodies.
 fn receiver() -> (SocketAddr, Receiver<Value>) {
@@ -100,16 +100,6 @@ async fn told(nodes: &[Running], bodies: &Receiver<Value>) -> Value {
         }
     }
     panic!("nothing was reported");
-}
-
-struct NoConsole;
-
-impl Console for NoConsole {
-    fn is_tls(&self) -> bool {
-        false
-    }
-
-    fn renew(&self, _: net::tls::Acceptor) {}
 }
 
 #[tokio::test(flavor = "multi_thread")]

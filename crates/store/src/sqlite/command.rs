@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::{
     accept::insert_event,
+    finish::finish,
     row::{Millis, state_number},
     search::Conditions,
-    settle::finish,
     waiting::conditions,
 };
 use crate::{Command, Commanded, MessageKey, Selection, State, state::Effect};

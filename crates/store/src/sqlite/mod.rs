@@ -13,6 +13,7 @@ mod backup;
 mod bodies;
 mod claim;
 mod command;
+mod finish;
 mod fleet;
 mod history;
 mod incidents;

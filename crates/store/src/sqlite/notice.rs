@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{
     accept::{insert_event, insert_notice},
+    finish::finish,
     row::{self, Millis, record_columns},
-    settle::finish,
 };
 use crate::{Accepted, DeliveryKey, DeliveryRecord, MessageKey, Telling, Told, Untold, clock::before};
 

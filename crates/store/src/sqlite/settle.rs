@@ -6,13 +6,13 @@ use trace::EventKind;
 
 use super::{
     accept::{insert_event, insert_event_as, insert_events},
-    bodies,
     claim::BACK_TO_QUEUE,
+    finish::finish,
     fleet, notice,
     row::{Json, Millis, state_number},
     withhold,
 };
-use crate::{DeliveryKey, MessageKey, Settlement, clock::after, last_attempt::Note};
+use crate::{DeliveryKey, Settlement, clock::after, last_attempt::Note};
 
 /// With `sparing`, what may come again and again takes no more room than once.
 pub(super) fn settle(
@@ -121,16 +121,4 @@ fn note_attempt(connection: &Connection, settlement: &Settlement) -> rusqlite::R
     let to_ip = note.to_ip.map(|ip| ip.to_string());
     update.execute(params![settlement.delivery.0, note.node, note.tls_policy, note.tls, to_ip, note.codes])?;
     Ok(())
-}
-
-/// Deletes what nobody needs of a message once none of its deliveries can still be sent, and its sender knows of all.
-/// Its events come before.
-pub(super) fn finish(connection: &Connection, message: MessageKey) -> rusqlite::Result<()> {
-    let mut live = connection
-        .prepare_cached("SELECT 1 FROM delivery WHERE message = ?1 AND (state <= 2 OR owed IS NOT NULL) LIMIT 1")?;
-    if live.exists([message.0])? {
-        return Ok(());
-    }
-    bodies::delete(connection, message)?;
-    withhold::when_finished(connection, message.0)
 }
