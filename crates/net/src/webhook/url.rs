@@ -69,13 +69,13 @@ mod tests {
         for (text, because) in [
             ("http://alerts.example/", "use https://"),
             ("http://127.0.0.1.alerts.example/", "use https://"),
-            ("ftp://127.0.0.1/", "is no URL"),
+            ("ftp://127.0.0.1/", "is not a URL"),
             ("https://user:word@alerts.example/", "would appear in logs"),
-            ("/hook", "is no URL"),
-            ("https://", "is no URL"),
-            ("alerts.example", "is no URL"),
-            ("https://a b/", "is no URL"),
-            ("", "is no URL"),
+            ("/hook", "is not a URL"),
+            ("https://", "is not a URL"),
+            ("alerts.example", "is not a URL"),
+            ("https://a b/", "is not a URL"),
+            ("", "is not a URL"),
         ] {
             let error = parts(text).unwrap_err();
             assert!(error.contains(because), "{text}: {error}");
