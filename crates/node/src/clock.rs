@@ -22,7 +22,7 @@ impl Watch {
         Self { last: (Timestamp::now(), Instant::now()) }
     }
 
-    /// To be called every few seconds.
+    /// Call it every few seconds.
     pub(super) async fn look(&mut self, node: &Arc<Node>) {
         if !self.was_set_back(Timestamp::now(), Instant::now()) {
             return;

@@ -51,8 +51,8 @@ async fn look(node: &Arc<Node>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The connectors that the rollout moves, and for which the new policy has failed on this node since: the history is read
-/// for no others.
+/// The connectors that the rollout moves and on which the new policy has failed on this node since. Only for these is
+/// the history read.
 fn failing(node: &Node, rollout: &Rollout, since: Timestamp) -> Vec<String> {
     let config = node.config.load();
     let is_moved = |name: &str| config.connector(name).is_some_and(|connector| connector.tls_policy == rollout.from);

@@ -19,7 +19,7 @@ const INTERVAL_TIGHT: Duration = Duration::from_secs(2);
 /// Pause after a start, because mail comes first.
 pub(super) const FIRST: Duration = Duration::from_secs(5);
 
-/// Deletes one batch, and sets the clock for the next.
+/// Deletes one batch, and sets the time of the next.
 pub(super) async fn run(node: &Arc<Node>, clock: std::pin::Pin<&mut Sleep>) {
     let keep = *node.config.load().history.keep;
     let is_short = node.store.room() == Room::Short;

@@ -155,7 +155,7 @@ impl Node {
         let connectors = self.outbound.reports();
         let plan_version = self.plan.load().as_ref().map(|plan| plan.0);
         if let Err(error) = self.store.report(&self.member, NodeState { connectors, plan_version }).await {
-            tracing::warn!(%error, "failed to report this node's state");
+            tracing::warn!(%error, "failed to report this node's state; trying again");
         }
     }
 }
@@ -164,7 +164,7 @@ fn routes(config: &Config) -> Routes {
     Routes::new(config.accepted_domains.iter().map(|domain| (domain.name.clone(), domain.connector.clone())))
 }
 
-/// Renews leases, ends those of dead nodes, reports, and deletes old history: nothing that may take long.
+/// Renews leases, ends those of stopped nodes, reports, and deletes old history. None of this takes long.
 async fn background(node: Arc<Node>) {
     let mut report = tokio::time::interval(REPORT_INTERVAL);
     let mut renew = tokio::time::interval(RENEW_INTERVAL);
@@ -189,7 +189,7 @@ async fn background(node: Arc<Node>) {
     }
 }
 
-/// Reviews what was not tried.
+/// Reviews deliveries that were not attempted.
 async fn review_always(node: Arc<Node>) {
     let mut tick = tokio::time::interval(REVIEW_INTERVAL);
     loop {
@@ -198,7 +198,7 @@ async fn review_always(node: Arc<Node>) {
     }
 }
 
-/// Tells senders what they are owed.
+/// Sends the notices that senders are owed.
 async fn notify_always(node: Arc<Node>) {
     let mut tick = tokio::time::interval(NOTICE_INTERVAL);
     loop {

@@ -41,7 +41,7 @@ impl Node {
     }
 }
 
-/// Tells everything that is to be told now.
+/// Sends all notices that are due now.
 pub(super) async fn run(node: &Arc<Node>) {
     loop {
         match tell_some(node).await {
@@ -61,7 +61,7 @@ async fn tell_some(node: &Arc<Node>) -> Result<bool> {
     Ok(has_told)
 }
 
-/// One notice for each action; false if another node was first.
+/// Sends one notice for each action. False if another node was first.
 async fn tell_sender(node: &Arc<Node>, untold: &Untold) -> Result<bool> {
     let message = &untold.message;
     let Some(to) = message.envelope.sender.address() else { return Ok(false) };

@@ -54,7 +54,7 @@ pub(super) fn note(results: &mut Option<PolicyResults>, policy: &str, works: boo
     }
 }
 
-/// Compares this node's policies with those of the fleet, and has its connectors act on it.
+/// Compares this node's policies with those of the fleet, and tells its connectors to leave mail or not.
 pub(super) async fn update(node: &Arc<Node>) {
     let is_on = node.config.load().rollout.self_defence;
     let plan = node.plan.load_full().filter(|plan| is_on && !plan.1.is_idle());

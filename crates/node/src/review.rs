@@ -16,7 +16,7 @@ use super::{
 /// Deliveries reviewed at a time.
 const REVIEW_MAX: u32 = 200;
 
-/// Reviews all that is due for it.
+/// Reviews all deliveries that are due for it.
 pub(super) async fn run(node: &Arc<Node>) {
     while node.outbound.recording().works() {
         let term = Term::from_now();

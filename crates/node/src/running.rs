@@ -92,7 +92,10 @@ impl Running {
     ) -> anyhow::Result<Self> {
         let Joined { member, taken_back } = joined;
         if taken_back > 0 {
-            tracing::warn!(deliveries = taken_back, "took back deliveries that were under way when this node stopped");
+            tracing::warn!(
+                deliveries = taken_back,
+                "returned deliveries to the queue that were in progress when this node stopped"
+            );
         }
         clock::follow(&store, &config).await?;
         let (settled, settled_receiver) = mpsc::channel(4096);
@@ -182,7 +185,7 @@ impl Running {
         self.defence.abort();
         self.settler.abort();
         if !finished {
-            tracing::warn!("stopped with messages under way; their leases are taken back at the next start");
+            tracing::warn!("stopped with deliveries in progress; they return to the queue at the next start");
         } else if let Err(error) = self.node.store.leave(&self.node.member).await {
             tracing::warn!(%error, "failed to leave the store in order");
         }

@@ -424,7 +424,7 @@ mod tests {
             ("[retry]\nschedule = []\n", &["2:12: schedule must not be empty"]),
             (
                 "[retry]\nschedule = [\"15m\", \"x\"]\n",
-                &["2:20: each of schedule: \"x\" is not a duration; use a form such as \
+                &["2:20: schedule: \"x\" is not a duration; use a form such as \
                 \"500ms\", \"90s\", \"15m\", \"1h30m\" or \"5d\""],
             ),
             ("[retry]\nexpire = \"0s\"\n", &["2:10: expire: a duration must be longer than zero"]),

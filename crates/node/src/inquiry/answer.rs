@@ -16,7 +16,7 @@ use crate::Node;
 /// Maximum number of questions answered at once. Others wait.
 const AT_A_TIME_MAX: usize = 4;
 
-/// Answers for as long as the node runs.
+/// Answers questions as long as the node runs.
 pub(crate) async fn answer_always(node: Arc<Node>) {
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     let mut answering = JoinSet::new();

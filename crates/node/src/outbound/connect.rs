@@ -53,7 +53,7 @@ pub(super) struct NotConnected {
     pub failed_hosts: Vec<Failed>,
 }
 
-/// What an attempt goes by.
+/// The settings of one attempt.
 pub(super) struct Way<'a> {
     pub node: &'a Arc<Node>,
     pub connector: &'a Arc<Connector>,
@@ -139,7 +139,7 @@ impl Way<'_> {
         if !may_go_on_in_plaintext(self.connector, &failure) {
             return Err(Box::new(Failed { failure, seen, session, under, plaintext_because: None }));
         }
-        tracing::warn!(connector = self.connector.name, %failure, "sending in plaintext");
+        tracing::warn!(connector = self.connector.name, %failure, "the TLS handshake failed; sending in plaintext because on_handshake_failure allows it");
         let plain = Options { tls_level: TlsLevel::None, ..options };
         match self.open_connection(host, address, &plain).await {
             (session, Ok(connection)) => Ok(opened(session, connection, Some((failure, seen)))),

@@ -116,8 +116,8 @@ impl Job {
     }
 }
 
-/// Reads a message's content from memory or piece by piece from the store. The final dot follows its end, so that a
-/// lease which may have ended is an error there.
+/// Reads a message's content from memory, or piece by piece from the store. The final dot follows the end of the
+/// content, so a lease that may have ended is an error at this point.
 pub(crate) struct JobContent {
     source: Source,
     ticket: Arc<Ticket>,

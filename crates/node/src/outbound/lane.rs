@@ -398,7 +398,7 @@ impl Lane {
         }
     }
 
-    /// So do those that are older than an operator's wish to try again.
+    /// Also ends pauses that are older than an operator's request for a retry.
     async fn end_pauses_on_request(&self, node: &Arc<Node>) {
         let connector = {
             let shared = self.shared();
@@ -456,7 +456,7 @@ impl Lane {
         }
     }
 
-    /// Its domain has enough jobs in memory: what is due for other domains gets its turn.
+    /// Postpones a job whose domain has enough jobs in memory, so that other domains get their turn.
     async fn postpone_crowded(&self, node: &Arc<Node>, job: &Job) {
         if self.is_closed() {
             return results::give_back(node, job).await;
@@ -466,8 +466,8 @@ impl Lane {
         results::postpone(node, job, due, None).await;
     }
 
-    /// Hands back what is not to be tried now: while the connector is backed off, while a domain is paused, and what
-    /// this node may no longer hold.
+    /// Returns jobs that must not start now: jobs of a paused connector or domain, and jobs that this node may no
+    /// longer hold.
     async fn put_aside(&self, node: &Arc<Node>) {
         let (postponed, returned) = {
             let mut shared = self.shared();
@@ -485,7 +485,7 @@ impl Lane {
         }
     }
 
-    /// Reviews jobs whose time for a notice or for giving up comes while they wait here.
+    /// Reviews jobs that become due for a delay notice or expire while they wait here.
     async fn review(&self, node: &Arc<Node>) {
         let (schedule, now) = (node.schedule(), Timestamp::now());
         let due = self.shared().jobs.take_if(|job| job.review_at(&schedule) <= now);
@@ -494,7 +494,7 @@ impl Lane {
         }
     }
 
-    /// Returns everything in memory to the store as it was.
+    /// Returns all jobs in memory to the store unchanged.
     async fn give_back_all(&self, node: &Arc<Node>) {
         let jobs = self.shared().jobs.take_all();
         for job in jobs {

@@ -92,7 +92,8 @@ impl Outbound {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts lanes for new connectors, gives the others their new settings, and closes those that are gone.
+    /// Starts lanes for new connectors, gives existing lanes their new settings, and closes lanes whose connector is
+    /// gone.
     pub(crate) fn configure(&self, node: &Arc<Node>, config: &Config) {
         let wanted = config.connectors.iter().cloned().chain([config.internet()]);
         let wanted: HashMap<String, _> = wanted.map(|connector| (connector.name.clone(), connector)).collect();

@@ -31,7 +31,7 @@ pub(crate) struct Settled(pub Vec<Settlement>);
 /// Maximum number of results in one transaction.
 const SETTLEMENTS_MAX: usize = 500;
 
-/// Records results until the last sender is gone.
+/// Stores results until the last sender is gone.
 pub(crate) async fn run_settler(node: Arc<Node>, mut settled: mpsc::Receiver<Settled>) {
     while let Some(Settled(mut settlements)) = settled.recv().await {
         while settlements.len() < SETTLEMENTS_MAX {
@@ -50,7 +50,7 @@ pub(crate) async fn run_settler(node: Arc<Node>, mut settled: mpsc::Receiver<Set
 /// If storing results takes longer, no attempt starts until it is done.
 const RECORDED_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// A full disk passes; giving up would deliver a second time.
+/// Tries again for ever: a full disk is temporary, and losing a result would deliver the message twice.
 async fn record_until_stored(node: &Arc<Node>, settlements: Vec<Settlement>) {
     let mut wait = std::time::Duration::from_millis(100);
     loop {

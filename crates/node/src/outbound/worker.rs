@@ -29,7 +29,7 @@ enum Sent {
     NotConnected(Box<NotConnected>),
 }
 
-/// Works for a lane until there is nothing to do for a while.
+/// Works for a lane until there has been no job for a while.
 pub(super) async fn run(lane: Arc<Lane>, node: Arc<Node>) {
     let progress = Arc::new(Progress::default());
     let mut open: Option<Box<Open>> = None;
@@ -41,7 +41,7 @@ pub(super) async fn run(lane: Arc<Lane>, node: Arc<Node>) {
     }
 }
 
-/// Lets the leases of a job end where its worker is stopped by a fault of the program.
+/// Lets the leases of a job end if a program fault stops its worker.
 struct Unwinding<'a> {
     node: &'a Arc<Node>,
     keys: Vec<DeliveryKey>,
@@ -56,7 +56,7 @@ impl Drop for Unwinding<'_> {
     }
 }
 
-/// Sends one job; returns the connection where it can serve another.
+/// Sends one job. Returns the connection if it can be used again.
 async fn work(
     lane: &Lane,
     node: &Arc<Node>,
@@ -142,7 +142,7 @@ fn closed_while_idle(sent: &[Result<Reply, Failure>]) -> bool {
     })
 }
 
-/// The attempt was stopped where it stood when its time was over.
+/// The result of an attempt that was stopped because its time was over.
 fn too_long(way: &Way<'_>) -> NotConnected {
     let now = way.progress.now();
     let kind = FailureKind::TimedOut { after_s: way.connector.timeouts.attempt.as_secs() };

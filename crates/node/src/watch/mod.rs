@@ -39,7 +39,7 @@ const OPEN_MAX: u32 = 1000;
 /// Checks take at most one part in this many of the time, however long the queue is.
 const PAUSE_FACTOR: u32 = 10;
 
-/// Begins to watch; ends when it is dropped.
+/// Starts the watch. It stops when it is dropped.
 pub(super) fn start(node: &Arc<Node>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(review_always(Arc::clone(node)));
@@ -60,7 +60,7 @@ async fn review_always(node: Arc<Node>) {
     }
 }
 
-/// Looks at each connector where something is pending, or was.
+/// Checks each connector that has waiting mail or open incidents.
 async fn review(node: &Arc<Node>) -> store::Result<()> {
     let (now, config) = (now(), node.config.load_full());
     let Some(turn) = node.store.take_watch(&node.member, *config.watch.interval).await? else { return Ok(()) };
@@ -126,7 +126,7 @@ async fn findings(connector: &str, evidence: Evidence, keep_addresses: bool) -> 
     Some(findings)
 }
 
-/// Stores what was decided, and tells of it.
+/// Stores the decision and reports it.
 async fn note(node: &Arc<Node>, config: &Config, turn: u64, verdict: Verdict, now: Timestamp) -> store::Result<()> {
     if verdict.is_empty() {
         return Ok(());

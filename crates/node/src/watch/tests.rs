@@ -75,7 +75,7 @@ fn send(address: SocketAddr) {
     assert!(heard.lines().rev().nth(1).unwrap().starts_with("250 "), "{heard}");
 }
 
-/// Reviews at the same moment, by all nodes: as many turns as there are milliseconds, and most reviews without one.
+/// All nodes review at the same moment. There is one turn per millisecond, so most reviews do not get one.
 async fn review_by_all(nodes: &[Running]) {
     let mut reviews = JoinSet::new();
     for running in nodes.iter().cycle().take(32) {
@@ -87,7 +87,7 @@ async fn review_by_all(nodes: &[Running]) {
     }
 }
 
-/// Reviews until something is told, which is told once.
+/// Reviews until an event is reported, and checks that it is reported only once.
 async fn told(nodes: &[Running], bodies: &Receiver<Value>) -> Value {
     for _ in 0..100 {
         review_by_all(nodes).await;

@@ -52,7 +52,7 @@ pub(super) async fn run(node: Arc<Node>) {
     }
 }
 
-/// Returns how many there were.
+/// Returns the number of calls.
 async fn call_what_is_due(node: &Node) -> store::Result<usize> {
     let Some(webhook) = node.webhook.load_full() else { return Ok(0) };
     let calls = node.store.claim_calls(AGAIN, CALLS_MAX).await?;
@@ -75,6 +75,6 @@ fn after_failure(call: &WebhookCall, error: &str) -> Option<Duration> {
         tracing::error!(call = %call.id, incident = %call.incident, attempts, error, "webhook call failed; making no further attempt");
         return None;
     }
-    tracing::warn!(call = %call.id, incident = %call.incident, attempts, error, "the webhook was not taken; calling again");
+    tracing::warn!(call = %call.id, incident = %call.incident, attempts, error, "webhook call failed; retrying");
     Some(WAITS.get(call.attempts as usize).or(WAITS.last()).copied().unwrap_or(AGAIN))
 }
