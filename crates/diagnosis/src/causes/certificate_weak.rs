@@ -5,9 +5,12 @@ use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "certificate-weak",
-    does: "shows a certificate with a weak signature or key",
+    does: "has a certificate with a weak signature or key",
     likelihood,
-    remedies: &[(Side::Destination, "Get a certificate signed with SHA-256 and a key of 2048 bits or more.")],
+    remedies: &[(
+        Side::Destination,
+        "Install a certificate that is signed with SHA-256 and has an RSA key of 2048 bits or more.",
+    )],
     check: Check::Probe,
     cured_by: &[Aspect::KeyStrength, Aspect::Certificate],
 };

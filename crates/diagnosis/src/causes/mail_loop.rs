@@ -4,14 +4,17 @@ use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "mail-loop",
-    does: "sends mail back: it goes in a circle",
+    does: "sends mail back to this gateway in a loop",
     likelihood,
     remedies: &[
         (
             Side::Destination,
-            "It routes the domain back to the gateway: make the domain local there, or correct its smart host.",
+            "Make the domain local on the server, or correct the smart host that routes it back to the gateway.",
         ),
-        (Side::Gateway, "Check the connector: its host must not be an MX of the domain that leads here."),
+        (
+            Side::Gateway,
+            "Set `hosts` of the connector to the mailbox server, not to an MX host that leads back to this gateway.",
+        ),
     ],
     check: Check::Trace,
     cured_by: &[],

@@ -6,13 +6,13 @@ use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "no-shared-cipher",
-    does: "has no TLS cipher suite in common with this gateway",
+    does: "shares no cipher suite with this gateway",
     likelihood,
     remedies: &[
-        (Side::Destination, "Update its TLS: AES-GCM suites with TLS 1.2 or later. RC4 and 3DES are broken."),
+        (Side::Destination, "Enable TLS 1.2 or later with AES-GCM cipher suites. RC4 and 3DES are broken."),
         (
             Side::Gateway,
-            "Until then, give this connector a TLS policy that has its cipher suite, or halt the rollout that took it away.",
+            "Until the server is updated, set `tls_policy` of this connector to a policy with its cipher suite, or halt the rollout that removed it. This weakens security.",
         ),
     ],
     check: Check::Probe,

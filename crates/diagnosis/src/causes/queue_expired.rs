@@ -5,7 +5,7 @@ use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "queue-expired",
-    does: "was not reached until mail expired",
+    does: "did not accept the mail before it expired",
     likelihood,
     remedies: &[(
         Side::Gateway,

@@ -7,11 +7,11 @@ use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "recipient-unknown",
-    does: "does not know recipients",
+    does: "rejects recipients as unknown",
     likelihood,
     remedies: &[
-        (Side::Destination, "Check its directory: did accounts move, or is its recipient look-up broken?"),
-        (Side::Gateway, "Check that the domain's connector leads to the server that has its mailboxes."),
+        (Side::Destination, "Check whether the accounts have moved and whether recipient lookup works."),
+        (Side::Gateway, "Check that the connector of this domain leads to the server that has the mailboxes."),
     ],
     check: Check::Trace,
     cured_by: &[],

@@ -11,8 +11,8 @@ pub(super) const CAUSE: Cause = Cause {
     does: "stalls on large messages",
     likelihood,
     remedies: &[
-        (Side::Network, "Let ICMP \"fragmentation needed\" pass, or lower the MSS on the path (MSS clamping)."),
-        (Side::Destination, "Check scanners for time-outs on large messages."),
+        (Side::Network, "Allow ICMP \"fragmentation needed\" on the path, or lower the MSS (MSS clamping)."),
+        (Side::Destination, "Check whether content scanners time out on large messages."),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::PacketSize],

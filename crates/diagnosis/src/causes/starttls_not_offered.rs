@@ -5,15 +5,18 @@ use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "starttls-not-offered",
-    does: "does not offer STARTTLS, which the connector demands",
+    does: "does not offer STARTTLS, which the connector requires",
     likelihood,
     remedies: &[
         (
             Side::Destination,
-            "Give its server a usable certificate and switch STARTTLS on (Exchange leaves the line out where the certificate is unfit).",
+            "Give the server a usable certificate and enable STARTTLS (Exchange does not offer it with an unusable certificate).",
         ),
-        (Side::Network, "Check that no firewall takes STARTTLS out of EHLO's answer."),
-        (Side::Gateway, "If it cannot be mended: tls = \"opportunistic\" for this connector."),
+        (Side::Network, "Check that no firewall removes STARTTLS from the answer to EHLO."),
+        (
+            Side::Gateway,
+            "If the destination cannot offer STARTTLS, set `tls = \"opportunistic\"` on this connector. This weakens security: mail can go in plaintext.",
+        ),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::Encryption],

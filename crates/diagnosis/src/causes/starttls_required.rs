@@ -5,9 +5,9 @@ use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "starttls-required",
-    does: "demands TLS, and this gateway speaks none",
+    does: "requires TLS, which this gateway does not use",
     likelihood,
-    remedies: &[(Side::Gateway, "Set tls = \"opportunistic\" or stricter on the connector.")],
+    remedies: &[(Side::Gateway, "Set `tls = \"opportunistic\"` or a stricter value on the connector.")],
     check: Check::Probe,
     cured_by: &[],
 };

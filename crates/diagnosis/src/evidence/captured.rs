@@ -32,7 +32,7 @@ impl fmt::Display for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let by = self.ahead_ms.unsigned_abs() as f64 / 1000.0;
         let how = if self.ahead_ms > 0 { "ahead of" } else { "behind" };
-        write!(f, "the clock of {} is {by:.1} s {how} that of {}", self.capture, self.log)
+        write!(f, "the clock of {} is {by:.1} s {how} the clock of {}", self.capture, self.log)
     }
 }
 

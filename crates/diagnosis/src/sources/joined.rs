@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(joined(0, 1).1.clocks, []);
         let clocks = joined(200, 1).1.clocks;
         assert_eq!(clocks.len(), 1);
-        assert_eq!(clocks[0].to_string(), "the clock of edge.pcap is 200.0 s behind that of SEND.LOG");
+        assert_eq!(clocks[0].to_string(), "the clock of edge.pcap is 200.0 s behind the clock of SEND.LOG");
     }
 
     #[test]
