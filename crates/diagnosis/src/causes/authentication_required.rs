@@ -1,4 +1,4 @@
-//! `authentication-required`: The destination takes no mail from strangers on this port. Replies: 530 5.7.0 or 5.7.1
+//! `authentication-required`: The destination requires authentication on this port. Replies: 530 5.7.0 or 5.7.1
 //! "authentication required", 454 4.7.0, "unable to relay".
 
 use super::cause::{Cause, Check, Side, Sign, Symptom};

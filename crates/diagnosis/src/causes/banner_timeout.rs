@@ -1,5 +1,5 @@
-//! `banner-timeout`: TCP is established and no 220 comes within the time-out: an overloaded server, a tarpit, a DNS
-//! look-up of the client that hangs. Logs: "conversation timed out while receiving the initial server greeting".
+//! `banner-timeout`: TCP is established and no 220 comes within the timeout: an overloaded server, a tarpit, or a
+//! DNS lookup of the client that hangs. Logs: "conversation timed out while receiving the initial server greeting".
 
 use protocol::smtp::Phase;
 

@@ -1,4 +1,4 @@
-//! `certificate-weak`: Signature or key is below what is taken for safe: SHA-1, RSA under 2048 bits. OpenSSL: "ca md
+//! `certificate-weak`: The signature or key is weaker than is safe: SHA-1, RSA under 2048 bits. OpenSSL: "ca md
 //! too weak", "ee key too small".
 
 use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};

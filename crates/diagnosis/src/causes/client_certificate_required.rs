@@ -1,6 +1,6 @@
 //! `client-certificate-required`: The server asks for a client certificate and ends the handshake without one: alert
-//! 116 certificate_required, or 40 or 42 after CertificateRequest. With TLS 1.3 the alert comes when the client takes
-//! the handshake for done.
+//! 116 certificate_required, or 40 or 42 after CertificateRequest. With TLS 1.3 the alert comes after the
+//! client has completed the handshake.
 
 use super::cause::{Cause, Check, Side, Sign, Symptom};
 

@@ -1,5 +1,5 @@
 //! `connection-dropped-before-banner`: TCP is established, then closed or reset before the 220: a firewall's filter,
-//! a deny list that does not speak, a crashed server. Logs: "lost connection while receiving the initial server
+//! a deny list that sends no reply, a crashed server. Logs: "lost connection while receiving the initial server
 //! greeting".
 
 use protocol::smtp::Phase;

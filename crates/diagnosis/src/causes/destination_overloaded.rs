@@ -1,5 +1,5 @@
-//! `destination-overloaded`: The destination says that it cannot just now. Replies: 452 4.3.1 "insufficient system
-//! resources", 421 4.3.2, "server busy".
+//! `destination-overloaded`: The destination reports that it is short of resources. Replies: 452 4.3.1 "insufficient
+//! system resources", 421 4.3.2, "server busy".
 
 use super::cause::{Cause, Check, Side, Sign, Symptom};
 

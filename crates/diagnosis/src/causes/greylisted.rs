@@ -1,5 +1,5 @@
-//! `greylisted`: A first attempt is answered 4xx, a later one is taken. Replies: "greylisted", 450 or 451 with 4.7.1
-//! or 4.2.0 after RCPT.
+//! `greylisted`: The first attempt gets a 4xx reply, a later one is accepted. Replies: "greylisted", 450 or 451 with
+//! 4.7.1 or 4.2.0 after RCPT.
 
 use protocol::smtp::Phase;
 

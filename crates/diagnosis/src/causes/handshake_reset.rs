@@ -1,5 +1,5 @@
 //! `handshake-reset`: The connection ends at the ClientHello, without an alert: RST or FIN from a firewall that
-//! dislikes the hello, or from a TLS library so old that it dies. Exchange says SocketError, and in 2015
+//! rejects the hello, or from an old TLS library that crashes. Exchange says SocketError, and in 2015
 //! SuspiciousRemoteServerError.
 
 use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};

@@ -1,4 +1,4 @@
-//! `handshake-timeout`: The ClientHello is never answered: a device swallows it, or the server hangs. Packets too
+//! `handshake-timeout`: The ClientHello is never answered: a device drops it, or the server hangs. Packets too
 //! large for the path (MTU) look the same.
 
 use protocol::smtp::Phase;

@@ -1,5 +1,5 @@
 //! `hang-after-handshake`: The handshake succeeds and nothing comes after it: patched Windows 2003 agrees on AES and
-//! then falls silent. Whoever looks only at the handshake sees nothing wrong.
+//! then sends nothing. The handshake alone shows nothing wrong.
 
 use protocol::smtp::Phase;
 

@@ -1,4 +1,4 @@
-//! `mail-loop`: The message came by here before: 554 5.4.6, Exchange 5.4.14 "hop count exceeded".
+//! `mail-loop`: The message has passed through this gateway before: 554 5.4.6, Exchange 5.4.14 "hop count exceeded".
 
 use super::cause::{Cause, Check, Side, Sign, Symptom};
 

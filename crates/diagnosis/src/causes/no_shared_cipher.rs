@@ -1,6 +1,6 @@
-//! `no-shared-cipher`: No cipher suite is known to both. On the wire: ClientHello, then alert 40 handshake_failure
-//! without a ServerHello. Logs: "no shared cipher". Alert 40 has other reasons too, so contrast or a probe must
-//! confirm.
+//! `no-shared-cipher`: The two sides support no common cipher suite. On the wire: ClientHello, then alert 40
+//! handshake_failure without a ServerHello. Logs: "no shared cipher". Alert 40 has other reasons too, so a comparison
+//! or a probe must confirm.
 
 use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 

@@ -1,5 +1,5 @@
-//! `no-shared-tls-version`: The versions that both sides speak do not meet. On the wire: alert 70 protocol_version,
-//! or a ServerHello older than all that was offered. Logs: "unsupported protocol", "version too low". Some servers
+//! `no-shared-tls-version`: The two sides support no common TLS version. On the wire: alert 70 protocol_version, or a
+//! ServerHello older than every version that was offered. Logs: "unsupported protocol", "version too low". Some servers
 //! send 40 instead.
 
 use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};

@@ -1,5 +1,5 @@
-//! `queue-expired`: The message waited longer than the queue keeps mail. That is an end, not a cause: whatever failed
-//! before is.
+//! `queue-expired`: The message waited longer than the queue keeps mail. The cause is what failed
+//! before.
 
 use super::cause::{Cause, Check, Side, Sign, Symptom};
 

@@ -1,4 +1,4 @@
-//! `rejected-by-policy`: The destination refuses by its own rules: content, sender, deny list. Replies: 5.7.1, 554
+//! `rejected-by-policy`: The destination rejects mail by its own rules: content, sender, deny list. Replies: 5.7.1, 554
 //! after the content, "blocked using …".
 
 use super::cause::{Cause, Check, Side, Sign, Symptom};

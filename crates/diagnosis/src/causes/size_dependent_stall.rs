@@ -1,6 +1,5 @@
-//! `size-dependent-stall`: Small messages pass and large ones stall within the content: a path whose MTU is smaller
-//! than believed and whose ICMP is filtered, or a scanner that gives up. Told from a slow server by contrast over
-//! size.
+//! `size-dependent-stall`: Small messages pass and large ones stall within the content: a path with a smaller MTU
+//! and filtered ICMP, or a scanner that stops. Only a comparison by size separates this from a slow server.
 
 use protocol::smtp::Phase;
 

@@ -1,5 +1,5 @@
-//! `starttls-masked`: EHLO's answer has XXXXXXXA in STARTTLS's place: a firewall that inspects SMTP (Cisco's fixup
-//! and its kin) masks what it does not know.
+//! `starttls-masked`: The answer to EHLO has XXXXXXXA instead of STARTTLS: a firewall that inspects SMTP (such as
+//! Cisco's fixup) overwrites extensions that it does not support.
 
 use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 

@@ -1,5 +1,5 @@
-//! `starttls-not-offered`: This gateway demands TLS, and EHLO's answer has no STARTTLS: no certificate on the server,
-//! or something between takes the line out.
+//! `starttls-not-offered`: This gateway requires TLS, and the answer to EHLO has no STARTTLS: the server has no
+//! certificate, or a device removes the line.
 
 use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
@@ -26,7 +26,7 @@ fn likelihood(s: &Symptom) -> f64 {
     match () {
         () if s.has(Sign::StartTlsMasked) => 0.0,
         () if s.has(Sign::StartTlsNotOffered) => 0.95,
-        // Most that leave so demand TLS; some only look whether somebody is there.
+        // Most clients that leave here require TLS; some only check that the server answers.
         () if s.has(Sign::LeftWithoutStartTls) => 0.7,
         () => 0.0,
     }

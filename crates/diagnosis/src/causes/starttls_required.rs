@@ -1,4 +1,4 @@
-//! `starttls-required`: The destination refuses mail in the clear. Replies: 530 5.7.0 "must issue a STARTTLS command
+//! `starttls-required`: The destination rejects mail in plaintext. Replies: 530 5.7.0 "must issue a STARTTLS command
 //! first", 451 5.7.3.
 
 use super::cause::{Cause, Check, Side, Sign, Symptom};

@@ -1,4 +1,4 @@
-//! `unknown`: None of the others, said honestly: a wrong name costs an operator a day.
+//! `unknown`: No known cause fits. A wrong cause would cost an operator a day.
 
 use super::cause::{Cause, Check, Side, Symptom};
 

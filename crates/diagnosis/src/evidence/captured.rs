@@ -107,7 +107,7 @@ impl Captured {
         clocks
     }
 
-    /// Sessions that no log told of, each with its file.
+    /// Sessions that are in no log, each with its file.
     pub(super) fn rest(self) -> impl Iterator<Item = (Session, String)> {
         let untold = self.sessions.into_values().flatten().filter(|captured| !captured.is_told);
         untold.map(|captured| (captured.session, captured.file))

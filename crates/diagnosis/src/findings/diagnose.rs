@@ -1,7 +1,7 @@
 //! From evidence to findings.
 //!
 //! Attempts by one connector are looked at together. Each way of failing has a cause that explains it best; for each such
-//! cause the attempts that failed by it are held against those that worked.
+//! cause, the attempts that failed by it are compared with those that worked.
 
 use std::{
     cmp::Reverse,
@@ -25,7 +25,7 @@ use crate::{
 
 /// No finding is surer: only a probe could say more.
 const CONFIDENCE_MAX: f64 = 0.99;
-/// Where so many of the messages are stuck, that they are is no accident.
+/// If this share of the messages is stuck, it is not a coincidence.
 const STUCK_SHARE: f64 = 0.25;
 /// What nearly all that works has in common, leaving room for noise.
 const NEARLY_ALL: f64 = 0.95;
@@ -103,7 +103,7 @@ struct Failing<'a> {
     likelihoods: f64,
 }
 
-/// How much of the mail a cause holds up.
+/// How much mail is stuck by a cause.
 struct Stuck {
     share: f64,
     /// Deliveries that are still waiting; 0 if the source does not separate deliveries.

@@ -1,4 +1,4 @@
-//! A finding put to the test: what an experiment says of its cause.
+//! Tests a finding: what an experiment shows about its cause.
 
 use super::{
     diagnose::diagnose,

@@ -1,4 +1,4 @@
-//! Mail that waits without a root cause, said honestly.
+//! The finding for mail that waits without a root cause.
 
 use jiff::Timestamp;
 use trace::NextStep;
@@ -12,11 +12,11 @@ use crate::causes::UNKNOWN;
 /// Pieces of evidence shown, of all guesses together.
 const PIECES_MAX: usize = 5;
 
-/// The finding `unknown` for a connector where so many messages wait since then. `guesses` are what was found and is no
-/// root cause, the likeliest first.
+/// The finding `unknown` for a connector where `messages_pending` messages wait since `since`. `guesses` are findings
+/// that are not root causes, the most likely first.
 pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timestamp>, guesses: &[Finding]) -> Finding {
-    let likeliest = guesses.first();
-    let seen = match likeliest {
+    let best = guesses.first();
+    let seen = match best {
         Some(guess) if guess.cause == UNKNOWN.id => guess.summary.clone(),
         Some(guess) => {
             format!("Possible cause: {} ({:.0}%). {}", guess.cause, guess.confidence * 100.0, guess.summary)
@@ -25,9 +25,9 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
     };
     Finding {
         cause: UNKNOWN.id,
-        confidence: likeliest.filter(|guess| guess.cause == UNKNOWN.id).map_or(0.0, |guess| guess.confidence),
+        confidence: best.filter(|guess| guess.cause == UNKNOWN.id).map_or(0.0, |guess| guess.confidence),
         scope: Scope {
-            destination: likeliest.map_or(connector, |guess| &guess.scope.destination).to_owned(),
+            destination: best.map_or(connector, |guess| &guess.scope.destination).to_owned(),
             connector: Some(connector.to_owned()),
             failed: guesses.iter().map(|guess| guess.scope.failed).sum(),
             attempts: guesses.iter().map(|guess| guess.scope.attempts).max().unwrap_or(0),

@@ -87,3 +87,30 @@ pub(super) fn look_at(example: Option<&Example>, connector: Option<&str>) -> Nex
         Source::TlsReport => NextStep::WhyFile { option: "--tls-report", file },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::causes::UNKNOWN;
+
+    #[test]
+    fn a_summary_counts_waiting_and_bounced_messages_apart() {
+        let scope = Scope {
+            destination: "mail.test:25".to_owned(),
+            connector: None,
+            failed: 3,
+            attempts: 3,
+            split: None,
+            works_with: None,
+        };
+        let fails = "mail.test:25 fails in a way that fits no known cause: all 3 attempts failed";
+        assert_eq!(summary(&UNKNOWN, &scope, 0, 0), fails);
+        assert_eq!(summary(&UNKNOWN, &scope, 2, 1), format!("{fails}. 2 messages waiting, 1 message bounced"));
+    }
+
+    #[test]
+    fn chance_is_shown_as_one_in_a_number() {
+        assert_eq!(chance(4e-96), "less than 1 in a million");
+        assert_eq!(chance(0.01), "about 1 in 100");
+    }
+}

@@ -1,4 +1,4 @@
-//! The end of joining: what no other source told of stands alone.
+//! The end of joining: adds attempts that only one source has.
 
 use super::capture::add_session;
 use crate::evidence::{Evidence, Joined};
@@ -112,7 +112,7 @@ mod tests {
         Timestamp::from_second(1_764_000_000 + second).ok()
     }
 
-    /// What a source tells of a failing attempt.
+    /// A failing attempt as a source has it.
     fn failed(source: Source, second: i64) -> Attempt<'static> {
         let text = "generic".into();
         let failure = Some(Failed { phase: None, signs: Signs::default(), code: Some(451), enhanced: None, text });

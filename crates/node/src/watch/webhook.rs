@@ -75,6 +75,6 @@ fn after_failure(call: &WebhookCall, error: &str) -> Option<Duration> {
         tracing::error!(call = %call.id, incident = %call.incident, attempts, error, "webhook call failed; making no further attempt");
         return None;
     }
-    tracing::warn!(call = %call.id, incident = %call.incident, attempts, error, "the webhook was not taken; calling again");
+    tracing::warn!(call = %call.id, incident = %call.incident, attempts, error, "webhook call failed; retrying");
     Some(WAITS.get(call.attempts as usize).or(WAITS.last()).copied().unwrap_or(AGAIN))
 }
