@@ -152,25 +152,25 @@ impl Server {
             |because| Some(Foresight { verdict: Verdict::Works, because }),
             |because| Some(Foresight { verdict: Verdict::Breaks, because }),
         );
-        let Some(seen_offer) = &seen.offer else { return works("offers no STARTTLS".to_owned()) };
+        let Some(seen_offer) = &seen.offer else { return works("does not offer STARTTLS".to_owned()) };
         match &seen.outcome {
             Outcome::Worked(chosen) if lacks(offer, chosen).is_none() => return works(agreed(chosen)),
             Outcome::Refused(alert) if offer.is_within(seen_offer) && !self.worked_since(seen) => {
                 return breaks(format!(
-                    "refused all that it offers: alert {alert} {}",
+                    "refused an offer with all of this policy: alert {alert} {}",
                     Alert::description_name(*alert)
                 ));
             }
             // What fails now and then, and works with the same offer at other times, is not a matter of the offer.
             Outcome::Failed(_) if offer.is_within(seen_offer) && !self.worked(seen_offer) => {
-                return breaks("failed whenever all that it offers was offered".to_owned());
+                return breaks("failed with every offer that had all of this policy".to_owned());
             }
             _ => {}
         }
         let (Outcome::Worked(chosen) | Outcome::Failed(Some(chosen))) = &seen.outcome else { return None };
         let is_missing = |version: &WireVersion| *version > chosen.version && seen_offer.versions.contains(version);
         let newest = seen_offer.versions.iter().max()?;
-        let old = || format!("chose {} where {newest} was offered: it knows nothing newer", chosen.version);
+        let old = || format!("chose {} when {newest} was offered, so it supports nothing newer", chosen.version);
         offer.versions.iter().all(is_missing).then(old).and_then(breaks)
     }
 
@@ -221,9 +221,9 @@ fn open(latest: &[&Seen], offer: &Offer) -> String {
         _ => None,
     });
     match chosen.and_then(|chosen| Some((agreed(chosen), lacks(offer, chosen)?))) {
-        Some((agreed, missing)) => format!("{agreed}, and never showed what it does without {missing}"),
-        None if latest.is_empty() => "was not seen in a handshake".to_owned(),
-        None => "failed, and the policy offers what was not tried".to_owned(),
+        Some((agreed, missing)) => format!("{agreed}; no handshake without {missing} was recorded"),
+        None if latest.is_empty() => "has no recorded handshake".to_owned(),
+        None => "failed, but the policy offers more than was tried".to_owned(),
     }
 }
 
@@ -298,12 +298,12 @@ mod tests {
                 Works,
                 "agreed on TLS 1.2",
             ),
-            ("nothing newer", vec![(chose(legacy(), TLS10, RC4), true)], Breaks, "chose TLS 1.0 where TLS 1.3"),
+            ("nothing newer", vec![(chose(legacy(), TLS10, RC4), true)], Breaks, "chose TLS 1.0 when TLS 1.3"),
             (
                 "a preference only",
                 vec![(chose(legacy(), TLS12, RC4), true)],
                 Undecided,
-                "never showed what it does without TLS_RSA_WITH_RC4_128_SHA",
+                "no handshake without TLS_RSA_WITH_RC4_128_SHA",
             ),
             ("refused more", vec![(refused(legacy()), false)], Breaks, "alert 40 handshake_failure"),
             ("refused the same", vec![(refused(modern()), false)], Breaks, "alert 40"),
@@ -311,7 +311,7 @@ mod tests {
                 "refused less",
                 vec![(refused(hello(&[TLS12], &[AES_GCM])), false)],
                 Undecided,
-                "offers what was not tried",
+                "offers more than was tried",
             ),
             (
                 "refused once, and works since with another",
@@ -326,9 +326,19 @@ mod tests {
                 "",
             ),
             ("a hiccup", vec![(chose(modern(), TLS12, AES_GCM), true), (reset(modern()), false)], Works, ""),
-            ("it never works", vec![(reset(modern()), false), (reset(modern()), false)], Breaks, "failed whenever"),
-            ("silent after the handshake", vec![(chose(modern(), TLS12, AES_GCM), false)], Breaks, "failed whenever"),
-            ("nothing", vec![], Undecided, "was not seen"),
+            (
+                "it never works",
+                vec![(reset(modern()), false), (reset(modern()), false)],
+                Breaks,
+                "failed with every offer",
+            ),
+            (
+                "silent after the handshake",
+                vec![(chose(modern(), TLS12, AES_GCM), false)],
+                Breaks,
+                "failed with every offer",
+            ),
+            ("nothing", vec![], Undecided, "no recorded handshake"),
         ];
         for (name, handshakes, verdict, because) in cases {
             let foreseen = foresee(&handshakes);
@@ -357,8 +367,8 @@ mod tests {
             foresee(&[(facts, true)])
         };
         assert_eq!(with(KeyExchange::Group(X25519)).verdict, Verdict::Works);
-        assert!(with(KeyExchange::Group(0x0017)).because.ends_with("without secp256r1"));
-        assert!(with(KeyExchange::DiffieHellman { prime_bits: 1024 }).because.ends_with("without DHE 1024 bits"));
+        assert!(with(KeyExchange::Group(0x0017)).because.contains("without secp256r1 "));
+        assert!(with(KeyExchange::DiffieHellman { prime_bits: 1024 }).because.contains("without DHE 1024 bits "));
         assert_eq!(with(KeyExchange::DiffieHellman { prime_bits: 2048 }).verdict, Verdict::Works);
     }
 
@@ -368,6 +378,6 @@ mod tests {
         server.add(&refused(modern()), false, Timestamp::UNIX_EPOCH);
         server.add_plaintext(Timestamp::from_second(1).unwrap());
         let foreseen = server.foresee(&Offer::of_policy(&modern(), 2));
-        assert_eq!((foreseen.verdict, foreseen.because.as_str()), (Verdict::Works, "offers no STARTTLS"));
+        assert_eq!((foreseen.verdict, foreseen.because.as_str()), (Verdict::Works, "does not offer STARTTLS"));
     }
 }

@@ -24,7 +24,7 @@ pub struct Event {
     pub node: String,
     /// The network message id.
     pub message: Uuid,
-    /// `None`: the event tells of the whole message.
+    /// `None`: the event is about the whole message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<Address>,
     #[serde(flatten)]
@@ -41,7 +41,7 @@ pub enum EventKind {
         attempt: Attempt,
         reply: Reply,
     },
-    /// An attempt failed for now.
+    /// An attempt failed, and Gatepost tries again.
     Deferred {
         attempt: Attempt,
         failure: Failure,
@@ -53,7 +53,7 @@ pub enum EventKind {
         attempt: Option<Attempt>,
         failure: Failure,
     },
-    /// One host of its connector failed, and the next one was tried: the result of that follows. Tells of all recipients
+    /// One host of its connector failed, and the next one was tried: the result of that follows. Covers all recipients
     /// that the attempt carried, and stands once for them.
     HostFailed {
         attempt: Attempt,
@@ -209,7 +209,7 @@ pub struct Attempt {
     /// What each phase took, in order. Those of the connection stand in its first attempt only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phases: Vec<PhaseTime>,
-    /// The handshake failure for which the connection went on in the clear.
+    /// The handshake failure for which the connection went on in plaintext.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plaintext_because: Option<Failure>,
     /// Session id, 16 hex digits, the same for all attempts on one connection.
@@ -322,14 +322,16 @@ impl Waiting {
     pub fn unblocked_by(&self) -> String {
         match self {
             Self::Timer { until } => format!("the next attempt at {until}"),
-            Self::ConnectorLimit { limit } => format!("the end of a delivery before it; the limit is {limit}"),
+            Self::ConnectorLimit { limit } => format!("the end of another delivery (limit: {limit})"),
             Self::ConnectorBackedOff { until } => {
-                format!("an answer of the destination, which is tried at {until}")
+                format!("the next connection attempt at {until}")
             }
-            Self::Suspended { .. } => "an operator who resumes it".to_owned(),
-            Self::Leased { node, .. } => format!("the result of {node}, or the end of its lease"),
+            Self::Suspended { .. } => "an operator, who must resume the message".to_owned(),
+            Self::Leased { node, .. } => format!("the result from node {node}, or the end of its lease"),
             Self::NoRoute { connector } => format!("a [[connector]] named \"{connector}\" in the configuration"),
-            Self::PolicyForbids { policy } => format!("the destination's TLS, or the policy \"{policy}\", changing"),
+            Self::PolicyForbids { policy } => {
+                format!("a change of the destination's TLS or of the policy \"{policy}\"")
+            }
             Self::NoNode { .. } => "the start of a node".to_owned(),
         }
     }

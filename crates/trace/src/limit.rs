@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum Limit {
-    /// So many messages in a span of so many seconds.
+    /// A number of messages in a span of seconds.
     Rate { messages: u32, per_s: u64 },
-    /// So many connections at a time.
+    /// A number of simultaneous connections.
     Concurrency(u32),
     /// Of a newer version.
     Unknown(String),

@@ -20,7 +20,7 @@ use crate::{
 pub struct LogReader<R> {
     lines: Lines<R>,
     messages: Box<dyn Take>,
-    /// Lines that were not this server's, told nothing of a message, or were too long.
+    /// Lines that were not this server's, had nothing about a message, or were too long.
     pub lines_skipped: u64,
     lines_read: u64,
 }

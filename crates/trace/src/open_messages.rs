@@ -1,4 +1,4 @@
-//! Messages that a log has begun to tell of and that are not complete yet: by id, and no more than so many at a time.
+//! Messages that a log has begun and not completed yet: by id, and a limited number at a time.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -43,10 +43,10 @@ impl<M: Default> OpenMessages<M> {
     }
 }
 
-/// Of one message. No server takes so many at once.
+/// Maximum for one message. No server accepts more at once.
 const RECIPIENTS_MAX: usize = 100_000;
 
-/// The recipients that have been told of.
+/// The recipients seen so far.
 #[derive(Default)]
 pub(crate) struct Recipients(HashSet<Box<str>>);
 

@@ -176,7 +176,7 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>,
     Ok(value.as_str().map(str::trim).and_then(read))
 }
 
-/// Why something is no report.
+/// Why something is not a report.
 #[derive(Debug)]
 pub enum Error {
     /// Neither JSON nor a mail that has a report in it.
@@ -188,9 +188,9 @@ pub enum Error {
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NoReport => f.write_str("it has no TLS report in it"),
-            Self::Gzip(error) => write!(f, "its TLS report cannot be unpacked: {error}"),
-            Self::Json(error) => write!(f, "its TLS report is not as RFC 8460 has it: {error}"),
+            Self::NoReport => f.write_str("no TLS report found"),
+            Self::Gzip(error) => write!(f, "failed to decompress the TLS report: {error}"),
+            Self::Json(error) => write!(f, "not a valid TLS report (RFC 8460): {error}"),
         }
     }
 }

@@ -120,7 +120,7 @@ fn what_is_no_trace_is_refused() {
     for text in ["", "a,b,c\r\n1,2,3\r\n", "#Software: x\r\n#Fields: a,b\r\n", "date_time_utc\r\n"] {
         let error = Reader::new(text.as_bytes()).err().unwrap();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{text}");
-        assert!(error.to_string().starts_with("it is no message trace"), "{error}");
+        assert!(error.to_string().starts_with("not an Exchange message trace"), "{error}");
     }
 }
 

@@ -1,18 +1,18 @@
-//! `authentication-required`: The destination takes no mail from strangers on this port. Replies: 530 5.7.0 or 5.7.1
+//! `authentication-required`: The destination requires authentication on this port. Replies: 530 5.7.0 or 5.7.1
 //! "authentication required", 454 4.7.0, "unable to relay".
 
 use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "authentication-required",
-    does: "demands authentication of this gateway",
+    does: "requires authentication from this gateway",
     likelihood,
     remedies: &[
         (
             Side::Destination,
-            "Let this gateway's addresses send without authentication: an anonymous receive connector for them.",
+            "Accept mail from this gateway's addresses without authentication (Exchange: an anonymous receive connector limited to those addresses).",
         ),
-        (Side::Gateway, "Check that the connector leads to port 25, not to a submission port."),
+        (Side::Gateway, "Set `port` of the connector to 25. Submission ports such as 587 require authentication."),
     ],
     check: Check::Probe,
     cured_by: &[],

@@ -1,5 +1,5 @@
-//! `banner-timeout`: TCP is established and no 220 comes within the time-out: an overloaded server, a tarpit, a DNS
-//! look-up of the client that hangs. Logs: "conversation timed out while receiving the initial server greeting".
+//! `banner-timeout`: TCP is established and no 220 comes within the timeout: an overloaded server, a tarpit, or a
+//! DNS lookup of the client that hangs. Logs: "conversation timed out while receiving the initial server greeting".
 
 use protocol::smtp::Phase;
 
@@ -7,11 +7,14 @@ use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "banner-timeout",
-    does: "says its banner too late or never",
+    does: "does not send its greeting in time",
     likelihood,
     remedies: &[
-        (Side::Destination, "Find what delays the banner: reverse DNS look-ups, tarpits, deny lists, load."),
-        (Side::Gateway, "Lengthen timeouts.banner of the connector (RFC 5321 asks for 5 minutes)."),
+        (Side::Destination, "Find what delays the greeting: reverse DNS lookups, a tarpit, deny list lookups or load."),
+        (
+            Side::Gateway,
+            "Set `banner` in `[connector.timeouts]` of this connector to a longer time (RFC 5321 asks for 5 minutes).",
+        ),
     ],
     check: Check::Probe,
     cured_by: &[],

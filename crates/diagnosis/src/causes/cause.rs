@@ -1,4 +1,4 @@
-//! A cause, how it is told by symptoms, and what to do about it.
+//! A cause: the symptoms that show it, and what to do about it.
 
 use std::fmt;
 
@@ -91,7 +91,7 @@ impl Symptom {
         self.enhanced.is_some_and(|code| (code.subject, code.detail) == (subject, detail))
     }
 
-    /// Not refused for good, as far as is known.
+    /// Not rejected permanently, as far as is known.
     pub(super) fn is_transient(&self) -> bool {
         self.code.is_none_or(|code| code < 500)
     }

@@ -5,11 +5,14 @@ use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "certificate-expired",
-    does: "shows a certificate that has expired",
+    does: "has an expired certificate",
     likelihood,
     remedies: &[
-        (Side::Destination, "Renew the certificate, bind it to SMTP, and restart the service."),
-        (Side::Gateway, "Until then: tls = \"require\" encrypts without checking certificates."),
+        (Side::Destination, "Renew the certificate, assign it to SMTP, and restart the mail service."),
+        (
+            Side::Gateway,
+            "Until the certificate is renewed, set `tls = \"require\"` on this connector. This weakens security: mail is encrypted, but Gatepost does not check the certificate.",
+        ),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::Certificate],

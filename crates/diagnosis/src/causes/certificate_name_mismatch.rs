@@ -5,11 +5,11 @@ use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "certificate-name-mismatch",
-    does: "shows a certificate for another name",
+    does: "has a certificate for another name",
     likelihood,
     remedies: &[
-        (Side::Destination, "Get a certificate that has this host name among its alternative names."),
-        (Side::Gateway, "Name the destination in the connector as its certificate does."),
+        (Side::Destination, "Install a certificate that lists this host name as a subject alternative name."),
+        (Side::Gateway, "Set `hosts` of the connector to a name that the certificate lists."),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::Certificate],

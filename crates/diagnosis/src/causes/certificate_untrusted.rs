@@ -5,11 +5,17 @@ use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "certificate-untrusted",
-    does: "shows a certificate that this gateway does not trust",
+    does: "has a certificate that this gateway does not trust",
     likelihood,
     remedies: &[
-        (Side::Destination, "Send the whole chain, from an authority that is publicly trusted."),
-        (Side::Gateway, "For a private authority: name it in tls_authorities of the connector."),
+        (
+            Side::Destination,
+            "Install a certificate from a public authority, and send the whole chain with all intermediate certificates.",
+        ),
+        (
+            Side::Gateway,
+            "If the destination uses a private authority, set `tls_authorities` of the connector to a file with its certificate.",
+        ),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::Certificate],

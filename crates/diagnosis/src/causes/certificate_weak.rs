@@ -1,13 +1,16 @@
-//! `certificate-weak`: Signature or key is below what is taken for safe: SHA-1, RSA under 2048 bits. OpenSSL: "ca md
+//! `certificate-weak`: The signature or key is weaker than is safe: SHA-1, RSA under 2048 bits. OpenSSL: "ca md
 //! too weak", "ee key too small".
 
 use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "certificate-weak",
-    does: "shows a certificate with a weak signature or key",
+    does: "has a certificate with a weak signature or key",
     likelihood,
-    remedies: &[(Side::Destination, "Get a certificate signed with SHA-256 and a key of 2048 bits or more.")],
+    remedies: &[(
+        Side::Destination,
+        "Install a certificate that is signed with SHA-256 and has an RSA key of 2048 bits or more.",
+    )],
     check: Check::Probe,
     cured_by: &[Aspect::KeyStrength, Aspect::Certificate],
 };

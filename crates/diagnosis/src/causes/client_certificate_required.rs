@@ -1,16 +1,22 @@
 //! `client-certificate-required`: The server asks for a client certificate and ends the handshake without one: alert
-//! 116 certificate_required, or 40 or 42 after CertificateRequest. With TLS 1.3 the alert comes when the client takes
-//! the handshake for done.
+//! 116 certificate_required, or 40 or 42 after CertificateRequest. With TLS 1.3 the alert comes after the
+//! client has completed the handshake.
 
 use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "client-certificate-required",
-    does: "demands a client certificate",
+    does: "requires a client certificate",
     likelihood,
     remedies: &[
-        (Side::Gateway, "Give the connector a certificate that the destination knows: tls_certificate and tls_key."),
-        (Side::Destination, "Stop demanding one for mail, or trust the gateway's authority."),
+        (
+            Side::Gateway,
+            "Set `tls_certificate` and `tls_key` of the connector to a certificate that the destination trusts.",
+        ),
+        (
+            Side::Destination,
+            "Stop requiring a client certificate for mail, or trust the authority of the gateway's certificate.",
+        ),
     ],
     check: Check::Probe,
     cured_by: &[],

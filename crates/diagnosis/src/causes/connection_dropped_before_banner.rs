@@ -1,5 +1,5 @@
 //! `connection-dropped-before-banner`: TCP is established, then closed or reset before the 220: a firewall's filter,
-//! a deny list that does not speak, a crashed server. Logs: "lost connection while receiving the initial server
+//! a deny list that sends no reply, a crashed server. Logs: "lost connection while receiving the initial server
 //! greeting".
 
 use protocol::smtp::Phase;
@@ -8,14 +8,17 @@ use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "connection-dropped-before-banner",
-    does: "drops connections before its banner",
+    does: "closes connections before its greeting",
     likelihood,
     remedies: &[
         (
             Side::Destination,
-            "Look into the log of its server or firewall for this gateway's addresses: something closes the connection by policy.",
+            "Look for this gateway's addresses in the logs of the server and its firewall, and remove the rule that closes their connections.",
         ),
-        (Side::Network, "Check devices between that inspect SMTP."),
+        (
+            Side::Network,
+            "Exempt this gateway's addresses from SMTP inspection on the devices between the gateway and the destination.",
+        ),
     ],
     check: Check::Probe,
     cured_by: &[],

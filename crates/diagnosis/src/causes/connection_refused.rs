@@ -8,8 +8,11 @@ pub(super) const CAUSE: Cause = Cause {
     does: "refuses TCP connections",
     likelihood,
     remedies: &[
-        (Side::Destination, "Start the mail server, or let the firewall pass this gateway's addresses to its port."),
-        (Side::Gateway, "Check the connector's host and port."),
+        (
+            Side::Destination,
+            "Start the mail server, or allow this gateway's addresses to reach its port through the firewall.",
+        ),
+        (Side::Gateway, "Check `hosts` and `port` of the connector."),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::Address],

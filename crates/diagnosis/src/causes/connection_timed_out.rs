@@ -12,9 +12,9 @@ pub(super) const CAUSE: Cause = Cause {
     remedies: &[
         (
             Side::Network,
-            "Find what drops packets to that address and port: firewalls on both sides, routing, port 25 blocked by a provider.",
+            "Find what drops packets to this address and port: a firewall on either side, routing, or a provider that blocks port 25.",
         ),
-        (Side::Destination, "Check that the host is up and that the address is still its own."),
+        (Side::Destination, "Check that the host is running and still has this address."),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::Address],

@@ -5,9 +5,12 @@ use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "dane-failed",
-    does: "fails DANE: its certificate does not fit its TLSA records",
+    does: "fails DANE: its certificate does not match its TLSA records",
     likelihood,
-    remedies: &[(Side::Destination, "Publish the new certificate's TLSA record before it is used, and check DNSSEC.")],
+    remedies: &[(
+        Side::Destination,
+        "Publish the TLSA record of a new certificate before you install the certificate, and check DNSSEC.",
+    )],
     check: Check::Dns,
     cured_by: &[],
 };

@@ -1,15 +1,15 @@
-//! `destination-overloaded`: The destination says that it cannot just now. Replies: 452 4.3.1 "insufficient system
-//! resources", 421 4.3.2, "server busy".
+//! `destination-overloaded`: The destination reports that it is short of resources. Replies: 452 4.3.1 "insufficient
+//! system resources", 421 4.3.2, "server busy".
 
 use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "destination-overloaded",
-    does: "says that it is short of resources",
+    does: "reports that it is short of resources",
     likelihood,
     remedies: &[
-        (Side::Destination, "Free disk and memory (Exchange: back pressure), or stop what loads it."),
-        (Side::Gateway, "Lower the connector's concurrency meanwhile."),
+        (Side::Destination, "Free disk space and memory (Exchange: back pressure), or reduce the load."),
+        (Side::Gateway, "Until the destination recovers, lower `concurrency` of the connector."),
     ],
     check: Check::Probe,
     cured_by: &[],

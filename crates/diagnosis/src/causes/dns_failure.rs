@@ -11,8 +11,8 @@ pub(super) const CAUSE: Cause = Cause {
     does: "cannot be found in DNS",
     likelihood,
     remedies: &[
-        (Side::Gateway, "Look the name up from this node, and check [dns] and the connector's hosts for a wrong name."),
-        (Side::Destination, "Publish MX and address records, and check that its name servers answer."),
+        (Side::Gateway, "Look up the name on this node, and check `servers` in `[dns]` and `hosts` of the connector."),
+        (Side::Destination, "Publish MX and address records, and check that the name servers answer."),
     ],
     check: Check::Dns,
     cured_by: &[],

@@ -1,5 +1,5 @@
-//! `greylisted`: A first attempt is answered 4xx, a later one is taken. Replies: "greylisted", 450 or 451 with 4.7.1
-//! or 4.2.0 after RCPT.
+//! `greylisted`: The first attempt gets a 4xx reply, a later one is accepted. Replies: "greylisted", 450 or 451 with
+//! 4.7.1 or 4.2.0 after RCPT.
 
 use protocol::smtp::Phase;
 
@@ -7,14 +7,17 @@ use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "greylisted",
-    does: "defers unknown senders at first (greylisting)",
+    does: "defers senders that it does not know yet (greylisting)",
     likelihood,
     remedies: &[
         (
             Side::Destination,
-            "Exempt this gateway's addresses from greylisting: it retries from several addresses, each of which is new to it.",
+            "Exempt this gateway's addresses from greylisting. The gateway retries from several addresses, and each one is new to the destination.",
         ),
-        (Side::Gateway, "Nothing: the mail goes through at a later attempt. A shorter first retry helps."),
+        (
+            Side::Gateway,
+            "Wait: a later attempt succeeds. To shorten the wait, set a shorter first interval in `schedule` of `[retry]`.",
+        ),
     ],
     check: Check::Trace,
     cured_by: &[],

@@ -1,22 +1,25 @@
 //! `handshake-reset`: The connection ends at the ClientHello, without an alert: RST or FIN from a firewall that
-//! dislikes the hello, or from a TLS library so old that it dies. Exchange says SocketError, and in 2015
+//! rejects the hello, or from an old TLS library that crashes. Exchange says SocketError, and in 2015
 //! SuspiciousRemoteServerError.
 
 use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "handshake-reset",
-    does: "drops the connection at the TLS handshake",
+    does: "drops the connection during the TLS handshake",
     likelihood,
     remedies: &[
-        (Side::Network, "Look for a device that inspects TLS between the two, and exempt this flow."),
+        (
+            Side::Network,
+            "Find the device that inspects TLS between the gateway and the destination, and exempt this traffic.",
+        ),
         (
             Side::Destination,
-            "Look into its log at that time; an old TLS library may fail on large or new ClientHellos.",
+            "Read the server's log at the time of the failures. Old TLS libraries can fail on a large ClientHello.",
         ),
         (
             Side::Gateway,
-            "A policy with an older highest version makes a smaller ClientHello; a probe finds the smallest change that works.",
+            "Use a policy whose newest version is TLS 1.2 (`maximum = \"1.2\"`): its ClientHello is smaller. A probe finds the smallest change that works.",
         ),
     ],
     check: Check::Probe,

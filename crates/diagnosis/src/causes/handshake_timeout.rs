@@ -1,4 +1,4 @@
-//! `handshake-timeout`: The ClientHello is never answered: a device swallows it, or the server hangs. Packets too
+//! `handshake-timeout`: The ClientHello is never answered: a device drops it, or the server hangs. Packets too
 //! large for the path (MTU) look the same.
 
 use protocol::smtp::Phase;
@@ -7,11 +7,11 @@ use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "handshake-timeout",
-    does: "never answers the TLS handshake",
+    does: "does not answer the TLS handshake",
     likelihood,
     remedies: &[
-        (Side::Network, "Look for a device that swallows large or unknown packets (MTU, TLS inspection)."),
-        (Side::Destination, "Look into its log: does it see the ClientHello at all?"),
+        (Side::Network, "Find the device that drops large or unfamiliar packets (MTU, TLS inspection)."),
+        (Side::Destination, "Check in the server's log or in a packet capture whether the ClientHello arrives."),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::PacketSize, Aspect::ClientHello, Aspect::ServerName, Aspect::Version],

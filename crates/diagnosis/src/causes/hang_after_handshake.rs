@@ -1,5 +1,5 @@
 //! `hang-after-handshake`: The handshake succeeds and nothing comes after it: patched Windows 2003 agrees on AES and
-//! then falls silent. Whoever looks only at the handshake sees nothing wrong.
+//! then sends nothing. The handshake alone shows nothing wrong.
 
 use protocol::smtp::Phase;
 
@@ -7,14 +7,17 @@ use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "hang-after-handshake",
-    does: "agrees on TLS and then falls silent",
+    does: "completes the TLS handshake and then sends nothing",
     likelihood,
     remedies: &[
         (
             Side::Destination,
-            "Replace its TLS library, or take the cipher suite that hangs off its list (Windows 2003: AES of hotfix 948963).",
+            "Update the TLS library, or disable the cipher suite that hangs (Windows Server 2003: AES from hotfix 948963).",
         ),
-        (Side::Gateway, "A TLS policy without that cipher suite for this connector."),
+        (
+            Side::Gateway,
+            "Set `tls_policy` of this connector to a policy without that cipher suite (`gatepost policy list`).",
+        ),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::Cipher, Aspect::Version],

@@ -1,17 +1,20 @@
-//! `mail-loop`: The message came by here before: 554 5.4.6, Exchange 5.4.14 "hop count exceeded".
+//! `mail-loop`: The message has passed through this gateway before: 554 5.4.6, Exchange 5.4.14 "hop count exceeded".
 
 use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "mail-loop",
-    does: "sends mail back: it goes in a circle",
+    does: "sends mail back to this gateway in a loop",
     likelihood,
     remedies: &[
         (
             Side::Destination,
-            "It routes the domain back to the gateway: make the domain local there, or correct its smart host.",
+            "Make the domain local on the server, or correct the smart host that routes it back to the gateway.",
         ),
-        (Side::Gateway, "Check the connector: its host must not be an MX of the domain that leads here."),
+        (
+            Side::Gateway,
+            "Set `hosts` of the connector to the mailbox server, not to an MX host that leads back to this gateway.",
+        ),
     ],
     check: Check::Trace,
     cured_by: &[],

@@ -6,7 +6,7 @@ pub(super) const CAUSE: Cause = Cause {
     id: "mailbox-full",
     does: "has full mailboxes",
     likelihood,
-    remedies: &[(Side::Destination, "Make room in the mailbox, or raise its quota.")],
+    remedies: &[(Side::Destination, "Free space in the mailbox, or raise its quota.")],
     check: Check::Trace,
     cured_by: &[],
 };

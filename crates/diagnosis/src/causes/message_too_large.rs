@@ -5,11 +5,14 @@ use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "message-too-large",
-    does: "does not take messages of this size",
+    does: "does not accept messages of this size",
     likelihood,
     remedies: &[
-        (Side::Destination, "Raise its size limit to that of the gateway."),
-        (Side::Gateway, "Lower inbound.size_max to the destination's limit, so that senders are told at once."),
+        (Side::Destination, "Raise the size limit to the gateway's limit."),
+        (
+            Side::Gateway,
+            "Lower `size_max` in `[inbound]` to the destination's limit, so that senders get the rejection at once.",
+        ),
     ],
     check: Check::Probe,
     cured_by: &[],

@@ -9,7 +9,7 @@ pub(super) const CAUSE: Cause = Cause {
     likelihood,
     remedies: &[(
         Side::Destination,
-        "List all its MX hosts in the policy, and give each a certificate that is trusted and has its name.",
+        "List all MX hosts in the policy, and give each host a trusted certificate with its name.",
     )],
     check: Check::Dns,
     cured_by: &[],

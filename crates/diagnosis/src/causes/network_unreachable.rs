@@ -9,7 +9,7 @@ pub(super) const CAUSE: Cause = Cause {
     likelihood,
     remedies: &[(
         Side::Network,
-        "Mend the route to that address; where only IPv6 fails, take its address out of DNS or give this node IPv6.",
+        "Fix the route to this address. If only IPv6 fails, remove the AAAA record from DNS or give this node IPv6.",
     )],
     check: Check::Probe,
     cured_by: &[Aspect::Address],

@@ -1,18 +1,18 @@
-//! `no-shared-cipher`: No cipher suite is known to both. On the wire: ClientHello, then alert 40 handshake_failure
-//! without a ServerHello. Logs: "no shared cipher". Alert 40 has other reasons too, so contrast or a probe must
-//! confirm.
+//! `no-shared-cipher`: The two sides support no common cipher suite. On the wire: ClientHello, then alert 40
+//! handshake_failure without a ServerHello. Logs: "no shared cipher". Alert 40 has other reasons too, so a comparison
+//! or a probe must confirm.
 
 use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "no-shared-cipher",
-    does: "has no TLS cipher suite in common with this gateway",
+    does: "shares no cipher suite with this gateway",
     likelihood,
     remedies: &[
-        (Side::Destination, "Update its TLS: AES-GCM suites with TLS 1.2 or later. RC4 and 3DES are broken."),
+        (Side::Destination, "Enable TLS 1.2 or later with AES-GCM cipher suites. RC4 and 3DES are broken."),
         (
             Side::Gateway,
-            "Until then, give this connector a TLS policy that has its cipher suite, or halt the rollout that took it away.",
+            "Until the server is updated, set `tls_policy` of this connector to a policy with its cipher suite, or halt the rollout that removed it. This weakens security.",
         ),
     ],
     check: Check::Probe,

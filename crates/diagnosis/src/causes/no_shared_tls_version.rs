@@ -1,18 +1,18 @@
-//! `no-shared-tls-version`: The versions that both sides speak do not meet. On the wire: alert 70 protocol_version,
-//! or a ServerHello older than all that was offered. Logs: "unsupported protocol", "version too low". Some servers
+//! `no-shared-tls-version`: The two sides support no common TLS version. On the wire: alert 70 protocol_version, or a
+//! ServerHello older than every version that was offered. Logs: "unsupported protocol", "version too low". Some servers
 //! send 40 instead.
 
 use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "no-shared-tls-version",
-    does: "speaks no TLS version that this gateway offers",
+    does: "supports no TLS version that this gateway offers",
     likelihood,
     remedies: &[
-        (Side::Destination, "Update its TLS: at least TLS 1.2."),
+        (Side::Destination, "Enable TLS 1.2 or later."),
         (
             Side::Gateway,
-            "Until then, give this connector a TLS policy that has its version: tls_policy = \"intermediate\" or \"legacy\".",
+            "Until the server supports TLS 1.2, set `tls_policy = \"intermediate\"` or `\"legacy\"` on this connector. This weakens security.",
         ),
     ],
     check: Check::Probe,

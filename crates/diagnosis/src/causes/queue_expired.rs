@@ -1,11 +1,11 @@
-//! `queue-expired`: The message waited longer than the queue keeps mail. That is an end, not a cause: whatever failed
-//! before is.
+//! `queue-expired`: The message waited longer than the queue keeps mail. The cause is what failed
+//! before.
 
 use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "queue-expired",
-    does: "was not reached until mail expired",
+    does: "did not accept the mail before it expired",
     likelihood,
     remedies: &[(
         Side::Gateway,

@@ -5,10 +5,10 @@ use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "rate-limited",
-    does: "limits how much it takes from this gateway",
+    does: "limits how much mail it accepts from this gateway",
     likelihood,
     remedies: &[
-        (Side::Gateway, "Lower the connector's concurrency and rate below the limit."),
+        (Side::Gateway, "Lower `concurrency` of the connector below the destination's limit."),
         (Side::Destination, "Raise the limit for this gateway's addresses."),
     ],
     check: Check::Probe,

@@ -1,5 +1,5 @@
 //! `recipient-unknown`: The recipient does not exist there. Replies: 550 5.1.1, 5.1.10, Exchange 550 5.4.1 from its
-//! edge. A few are ordinary; many say that the domain has moved, or that its directory is broken.
+//! edge. A few are ordinary; many mean that the domain has moved or that its directory is broken.
 
 use protocol::smtp::Phase;
 
@@ -7,11 +7,11 @@ use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "recipient-unknown",
-    does: "does not know recipients",
+    does: "rejects recipients as unknown",
     likelihood,
     remedies: &[
-        (Side::Destination, "Check its directory: did accounts move, or is its recipient look-up broken?"),
-        (Side::Gateway, "Check that the domain's connector leads to the server that has its mailboxes."),
+        (Side::Destination, "Check whether the accounts have moved and whether recipient lookup works."),
+        (Side::Gateway, "Check that the connector of this domain leads to the server that has the mailboxes."),
     ],
     check: Check::Trace,
     cured_by: &[],
@@ -20,7 +20,8 @@ pub(super) const CAUSE: Cause = Cause {
 fn likelihood(s: &Symptom) -> f64 {
     match () {
         () if s.has(Sign::RecipientUnknown) => 0.95,
-        // "Unrouteable address" is Exim's word to whom it refuses; in its own log it is about the next host.
+        // "Unrouteable address" is what Exim replies for an unknown recipient; in its own log it is about the next
+        // host.
         () if s.phase == Some(Phase::Rcpt) && s.is_permanent() && s.has(Sign::HostNotFound) => 0.93,
         () if s.is_permanent() && (s.is_enhanced(1, 1) || s.is_enhanced(1, 10) || s.is_enhanced(1, 351)) => 0.95,
         () if s.phase == Some(Phase::Rcpt) && matches!(s.code, Some(550 | 551 | 553)) => 0.55,

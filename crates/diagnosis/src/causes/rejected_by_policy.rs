@@ -1,15 +1,15 @@
-//! `rejected-by-policy`: The destination refuses by its own rules: content, sender, deny list. Replies: 5.7.1, 554
+//! `rejected-by-policy`: The destination rejects mail by its own rules: content, sender, deny list. Replies: 5.7.1, 554
 //! after the content, "blocked using …".
 
 use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "rejected-by-policy",
-    does: "refuses mail by a policy of its own",
+    does: "rejects mail by its own policy",
     likelihood,
     remedies: &[(
         Side::Destination,
-        "Exempt this gateway from the rule: it relays, and its address is not the sender's.",
+        "Exempt this gateway from the rule. The gateway relays mail, so its address is not the sender's address.",
     )],
     check: Check::Trace,
     cured_by: &[],

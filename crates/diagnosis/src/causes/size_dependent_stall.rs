@@ -1,6 +1,5 @@
-//! `size-dependent-stall`: Small messages pass and large ones stall within the content: a path whose MTU is smaller
-//! than believed and whose ICMP is filtered, or a scanner that gives up. Told from a slow server by contrast over
-//! size.
+//! `size-dependent-stall`: Small messages pass and large ones stall within the content: a path with a smaller MTU
+//! and filtered ICMP, or a scanner that stops. Only a comparison by size separates this from a slow server.
 
 use protocol::smtp::Phase;
 
@@ -11,8 +10,8 @@ pub(super) const CAUSE: Cause = Cause {
     does: "stalls on large messages",
     likelihood,
     remedies: &[
-        (Side::Network, "Let ICMP \"fragmentation needed\" pass, or lower the MSS on the path (MSS clamping)."),
-        (Side::Destination, "Check scanners for time-outs on large messages."),
+        (Side::Network, "Allow ICMP \"fragmentation needed\" on the path, or lower the MSS (MSS clamping)."),
+        (Side::Destination, "Check whether content scanners time out on large messages."),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::PacketSize],

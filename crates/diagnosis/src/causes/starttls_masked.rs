@@ -1,15 +1,15 @@
-//! `starttls-masked`: EHLO's answer has XXXXXXXA in STARTTLS's place: a firewall that inspects SMTP (Cisco's fixup
-//! and its kin) masks what it does not know.
+//! `starttls-masked`: The answer to EHLO has XXXXXXXA instead of STARTTLS: a firewall that inspects SMTP (such as
+//! Cisco's fixup) overwrites extensions that it does not support.
 
 use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "starttls-masked",
-    does: "has its STARTTLS masked by a firewall before it",
+    does: "has its STARTTLS overwritten by a firewall",
     likelihood,
     remedies: &[(
         Side::Network,
-        "Switch SMTP inspection off (Cisco: no fixup protocol smtp, no inspect esmtp) on the device before the destination.",
+        "Disable SMTP inspection on the firewall in front of the destination (Cisco: `no fixup protocol smtp` or `no inspect esmtp`).",
     )],
     check: Check::Probe,
     cured_by: &[Aspect::Encryption],

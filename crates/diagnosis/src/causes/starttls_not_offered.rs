@@ -1,19 +1,22 @@
-//! `starttls-not-offered`: This gateway demands TLS, and EHLO's answer has no STARTTLS: no certificate on the server,
-//! or something between takes the line out.
+//! `starttls-not-offered`: This gateway requires TLS, and the answer to EHLO has no STARTTLS: the server has no
+//! certificate, or a device removes the line.
 
 use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "starttls-not-offered",
-    does: "does not offer STARTTLS, which the connector demands",
+    does: "does not offer STARTTLS, which the connector requires",
     likelihood,
     remedies: &[
         (
             Side::Destination,
-            "Give its server a usable certificate and switch STARTTLS on (Exchange leaves the line out where the certificate is unfit).",
+            "Give the server a usable certificate and enable STARTTLS (Exchange does not offer it with an unusable certificate).",
         ),
-        (Side::Network, "Check that no firewall takes STARTTLS out of EHLO's answer."),
-        (Side::Gateway, "If it cannot be mended: tls = \"opportunistic\" for this connector."),
+        (Side::Network, "Check that no firewall removes STARTTLS from the answer to EHLO."),
+        (
+            Side::Gateway,
+            "If the destination cannot offer STARTTLS, set `tls = \"opportunistic\"` on this connector. This weakens security: mail can go in plaintext.",
+        ),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::Encryption],
@@ -23,7 +26,7 @@ fn likelihood(s: &Symptom) -> f64 {
     match () {
         () if s.has(Sign::StartTlsMasked) => 0.0,
         () if s.has(Sign::StartTlsNotOffered) => 0.95,
-        // Most that leave so demand TLS; some only look whether somebody is there.
+        // Most clients that leave here require TLS; some only check that the server answers.
         () if s.has(Sign::LeftWithoutStartTls) => 0.7,
         () => 0.0,
     }

@@ -9,7 +9,7 @@ pub(super) const CAUSE: Cause = Cause {
     id: "starttls-refused",
     does: "offers STARTTLS and then refuses it",
     likelihood,
-    remedies: &[(Side::Destination, "Mend its certificate and key, or stop offering STARTTLS.")],
+    remedies: &[(Side::Destination, "Fix the server's certificate and key, or stop offering STARTTLS.")],
     check: Check::Probe,
     cured_by: &[Aspect::Encryption],
 };

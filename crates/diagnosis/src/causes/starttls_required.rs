@@ -1,13 +1,13 @@
-//! `starttls-required`: The destination refuses mail in the clear. Replies: 530 5.7.0 "must issue a STARTTLS command
+//! `starttls-required`: The destination rejects mail in plaintext. Replies: 530 5.7.0 "must issue a STARTTLS command
 //! first", 451 5.7.3.
 
 use super::cause::{Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "starttls-required",
-    does: "demands TLS, and this gateway speaks none",
+    does: "requires TLS, which this gateway does not use",
     likelihood,
-    remedies: &[(Side::Gateway, "Set tls = \"opportunistic\" or stricter on the connector.")],
+    remedies: &[(Side::Gateway, "Set `tls = \"opportunistic\"` or a stricter value on the connector.")],
     check: Check::Probe,
     cured_by: &[],
 };

@@ -1,4 +1,4 @@
-//! `unknown`: None of the others, said honestly: a wrong name costs an operator a day.
+//! `unknown`: No known cause fits. A wrong cause would cost an operator a day.
 
 use super::cause::{Cause, Check, Side, Symptom};
 
@@ -8,8 +8,8 @@ pub(super) const CAUSE: Cause = Cause {
     likelihood,
     remedies: &[(
         Side::Gateway,
-        "Read the evidence. If it does not show the cause, capture packets at the gateway \
-         (`tcpdump -i any -w edge.pcap port 25`) and explain them: `gatepost why --capture edge.pcap`.",
+        "Read the evidence. If it does not show the cause, capture packets on the gateway \
+         (`tcpdump -i any -w edge.pcap port 25`), then run `gatepost why --capture edge.pcap`.",
     )],
     check: Check::Probe,
     cured_by: &[],

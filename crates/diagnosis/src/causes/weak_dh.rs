@@ -5,11 +5,14 @@ use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
     id: "weak-dh",
-    does: "exchanges keys with a Diffie-Hellman prime that is too short",
+    does: "uses a Diffie-Hellman prime that is too short",
     likelihood,
     remedies: &[
-        (Side::Destination, "Use a prime of 2048 bits or more, or ECDHE."),
-        (Side::Gateway, "A TLS policy without DHE suites, if the server has others."),
+        (Side::Destination, "Use a Diffie-Hellman prime of 2048 bits or more, or use ECDHE."),
+        (
+            Side::Gateway,
+            "If the server supports other cipher suites, set `tls_policy` of this connector to a policy without DHE.",
+        ),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::KeyStrength, Aspect::Cipher],

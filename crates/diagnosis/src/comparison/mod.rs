@@ -19,7 +19,7 @@ const SHARPNESS_CLEAN: f64 = 0.9;
 const STILL_FAILS_MIN: f64 = 0.8;
 /// A second dimension must add this.
 const SHARPNESS_GAIN: f64 = 0.15;
-/// A dimension that so many attempts say nothing about says nothing.
+/// A dimension is compared only if at least this share of the attempts has a value for it.
 const OBSERVED_MIN: f64 = 0.8;
 /// With more values than this a name tells each attempt from each other, and so explains none.
 const VALUES_MAX: usize = 64;

@@ -1,11 +1,11 @@
-//! A split: where failing and working attempts part, and how clearly.
+//! A split: the difference between failed and working attempts, and how clear it is.
 
 use crate::evidence::Dimension;
 
-/// Where failing and working attempts part.
+/// The difference between failed and working attempts.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Split {
-    /// Two where one does not part them.
+    /// Two if one alone does not separate them.
     pub dimension: Vec<Dimension>,
     pub fails: Vec<String>,
     pub works: Vec<String>,

@@ -21,9 +21,9 @@ impl LnFactorials {
         ln(n) - ln(k) - ln(n - k)
     }
 
-    /// Fisher's exact test, one-sided: how probable it is by chance that, of `failed` among `failed + worked`, so many or
-    /// more stand on one side, which has `side_failed` and `side_worked`. Sums no more than 1,000 terms: each is smaller
-    /// than the one before by then.
+    /// Fisher's exact test, one-sided: the probability of a coincidence by which, of `failed` among `failed + worked`,
+    /// at least `side_failed` are on the side with `side_failed` and `side_worked`. Sums at most 1,000 terms: each is
+    /// smaller than the one before by then.
     pub(crate) fn fisher(&self, side_failed: u64, side_worked: u64, failed: u64, worked: u64) -> f64 {
         let (all, side) = (failed + worked, side_failed + side_worked);
         let whole = self.choose(all, side);

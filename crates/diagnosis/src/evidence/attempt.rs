@@ -1,4 +1,4 @@
-//! An attempt as a source tells of it, or as several do.
+//! An attempt as one source has it, or as several do.
 
 use std::{
     borrow::Cow,
@@ -25,7 +25,7 @@ pub struct Connection {
     pub began: Timestamp,
 }
 
-/// One attempt. What is not told of it is `None`. It borrows from its source until it is kept.
+/// One attempt. `None`: the source does not have it. It borrows from its source until it is kept.
 #[derive(Clone, Debug)]
 pub struct Attempt<'a> {
     /// Of several, the one that knows most of it.
@@ -55,7 +55,7 @@ pub struct Attempt<'a> {
     pub recipient_domain: Option<Cow<'a, str>>,
     /// `None`: it worked.
     pub failure: Option<Failed<'a>>,
-    /// Where to find it, in each source that tells of it; only of attempts that are kept.
+    /// Where to find it, in each source that has it; only of attempts that are kept.
     pub places: Vec<(Source, Place)>,
 }
 
@@ -98,7 +98,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// To be kept, with the places where it is told of.
+    /// To be kept, with its places in the sources.
     pub(super) fn kept(&self, places: Vec<(Source, Place)>) -> Attempt<'static> {
         Attempt {
             source: self.source,
@@ -124,7 +124,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// The same, completed by what another source tells of it.
+    /// The same, completed from another source.
     pub(crate) fn completed_by(mut self, other: Self) -> Self {
         self.at = self.at.or(other.at);
         self.session = self.session.or(other.session);

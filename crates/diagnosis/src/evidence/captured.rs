@@ -32,7 +32,7 @@ impl fmt::Display for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let by = self.ahead_ms.unsigned_abs() as f64 / 1000.0;
         let how = if self.ahead_ms > 0 { "ahead of" } else { "behind" };
-        write!(f, "the clock of {} is {by:.1} s {how} that of {}", self.capture, self.log)
+        write!(f, "the clock of {} is {by:.1} s {how} the clock of {}", self.capture, self.log)
     }
 }
 
@@ -107,7 +107,7 @@ impl Captured {
         clocks
     }
 
-    /// Sessions that no log told of, each with its file.
+    /// Sessions that are in no log, each with its file.
     pub(super) fn rest(self) -> impl Iterator<Item = (Session, String)> {
         let untold = self.sessions.into_values().flatten().filter(|captured| !captured.is_told);
         untold.map(|captured| (captured.session, captured.file))

@@ -1,6 +1,6 @@
-//! One attempt that several sources tell of. A protocol log knows what was said, also behind encryption; a capture has the
-//! handshake itself; a trace knows the message; the gateway's own history the TLS policy. Together they are one attempt,
-//! not four.
+//! Merges what several sources have about the same attempt. A protocol log has the dialogue, also if it was encrypted; a
+//! capture has the handshake; a trace has the message; the gateway's own history has the TLS policy. Together they are
+//! one attempt, not four.
 //!
 //! ```text
 //!   capture ──hold──> by connection ─┐
@@ -117,7 +117,7 @@ impl Joining {
         self.held.push(Held { attempt, is_told: false, is_joined });
     }
 
-    /// The attempt that another source tells of: of the same session, or else of the same message at the same time.
+    /// The same attempt in another source: by session, or else by message and time.
     fn find(&self, observed: &Attempt<'_>) -> Option<usize> {
         let of_session = observed.session.as_deref().and_then(|session| self.by_session.get(session));
         let fits = |index: &&usize| is_other(&self.held[**index].attempt, observed);
@@ -142,7 +142,7 @@ impl Joining {
         near.filter(|(apart, _)| *apart <= APART_MAX).min().map(|(_, index)| *index)
     }
 
-    /// What nobody else told of stands alone: attempts, and sessions of captures with their files.
+    /// Attempts that only one source has, and sessions of captures with their files.
     pub(crate) fn finish(self) -> (Joined, Vec<Attempt<'static>>, impl Iterator<Item = (Session, String)>) {
         let untold = self.held.into_iter().filter(|held| !held.is_told).map(|held| held.attempt).collect();
         let joined = Joined { attempts: self.attempts, alone: self.alone, clocks: self.captured.clocks() };
@@ -160,7 +160,7 @@ fn names(observed: &Attempt<'_>) -> Vec<(String, String)> {
     names
 }
 
-/// Another source that tells of an attempt with the same outcome.
+/// True if another source has an attempt with the same outcome.
 fn is_other(attempt: &Attempt<'_>, observed: &Attempt<'_>) -> bool {
     let sources = attempt.places.iter().map(|(source, _)| *source).chain([attempt.source]);
     attempt.failure.is_some() == observed.failure.is_some()

@@ -1,4 +1,4 @@
-//! Evidence: attempts to deliver, whatever told of them, each a compact record.
+//! Evidence: delivery attempts from any source, each a compact record.
 
 mod attempt;
 mod captured;
@@ -62,7 +62,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Keeps so many attempts of each way of failing in full, and as many that worked.
+    /// Keeps this number of attempts of each way of failing in full, and the same number that worked.
     pub fn keeping(attempts: usize) -> Self {
         Self { newest: Newest::of_each(attempts), ..Self::default() }
     }
@@ -75,8 +75,8 @@ impl Evidence {
         self.records.is_empty()
     }
 
-    /// What is added from now on is of several sources, which may tell of the same attempts: those become one. Until
-    /// [`Evidence::joined`] attempts wait here, those of the last source excepted.
+    /// Attempts added from now on come from several sources, which may have the same attempt: it is counted once. Until
+    /// [`Evidence::joined`] attempts wait here, except those of the last source.
     pub fn join(&mut self) {
         self.joining.get_or_insert_default();
     }
@@ -102,7 +102,7 @@ impl Evidence {
         self.joining.take().map(|joining| *joining)
     }
 
-    /// How many attempts sources told of, those that were told of twice counted twice.
+    /// Number of attempts in all sources; an attempt in two sources counts twice.
     pub fn told(&self) -> u64 {
         self.told
     }

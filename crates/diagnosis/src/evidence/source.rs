@@ -1,10 +1,10 @@
-//! What tells of an attempt, and where to find it there.
+//! The source of an attempt, and the place in it.
 
 use std::fmt;
 
 use trace::ForeignFormat;
 
-/// What tells of an attempt.
+/// The source of an attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Source {
     /// The gateway's own.
@@ -64,7 +64,7 @@ impl Place {
     }
 }
 
-/// Where an attempt is told of, for people.
+/// Where an attempt is found, for people.
 pub fn in_words(places: &[(Source, Place)]) -> String {
     places.iter().map(|(_, place)| place.to_string()).collect::<Vec<_>>().join(", ")
 }

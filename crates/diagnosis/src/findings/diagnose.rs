@@ -1,7 +1,7 @@
 //! From evidence to findings.
 //!
 //! Attempts by one connector are looked at together. Each way of failing has a cause that explains it best; for each such
-//! cause the attempts that failed by it are held against those that worked.
+//! cause, the attempts that failed by it are compared with those that worked.
 
 use std::{
     cmp::Reverse,
@@ -15,7 +15,7 @@ use trace::NextStep;
 use super::{
     explained::Explained,
     finding::{Finding, Piece, Scope},
-    wording::{look_at, part, summary},
+    wording::{chance, look_at, part, summary},
 };
 use crate::{
     causes::{Cause, Check, HANDSHAKE_RESET, NO_SHARED_CIPHER, NO_SHARED_TLS_VERSION, UNKNOWN},
@@ -25,7 +25,7 @@ use crate::{
 
 /// No finding is surer: only a probe could say more.
 const CONFIDENCE_MAX: f64 = 0.99;
-/// Where so many of the messages are stuck, that they are is no accident.
+/// If this share of the messages is stuck, it is not a coincidence.
 const STUCK_SHARE: f64 = 0.25;
 /// What nearly all that works has in common, leaving room for noise.
 const NEARLY_ALL: f64 = 0.95;
@@ -103,13 +103,13 @@ struct Failing<'a> {
     likelihoods: f64,
 }
 
-/// How much of the mail a cause holds up.
+/// How much mail is stuck by a cause.
 struct Stuck {
-    /// `None` where the source does not tell deliveries apart.
-    deliveries: Option<u64>,
     share: f64,
-    /// Of those that have not failed for good.
+    /// Deliveries that are still waiting; 0 if the source does not separate deliveries.
     pending: u64,
+    /// Deliveries that bounced; 0 if the source does not separate deliveries.
+    bounced: u64,
     /// When the first of these failed for the first time.
     pending_since: Option<i64>,
 }
@@ -165,7 +165,7 @@ impl<'e> Group<'_, 'e> {
             pending_since: time(stuck.pending_since),
             first_seen: time(times().min()),
             last_seen: time(times().max()),
-            summary: summary(cause, &scope, stuck.deliveries),
+            summary: summary(cause, &scope, stuck.pending, stuck.bounced),
             evidence: self.pieces(&scope, &example),
             remedy: cause.remedies(),
             check: self.check(cause, failing, &example).to_string(),
@@ -180,7 +180,7 @@ impl<'e> Group<'_, 'e> {
         let told: HashSet<u64> = failing.iter().map(|record| record.delivery).filter(|key| *key != 0).collect();
         if told.is_empty() {
             let share = failing.len() as f64 / self.records.len() as f64;
-            return Stuck { deliveries: None, share, pending: 0, pending_since: None };
+            return Stuck { share, pending: 0, bounced: 0, pending_since: None };
         }
         let is_of_cause = |record: &&Record| self.causes.of(record).is_some_and(|(known, _)| known == cause);
         let last = |key: &u64| self.endings.get(key).and_then(|index| self.evidence.records.get(*index as usize));
@@ -195,9 +195,9 @@ impl<'e> Group<'_, 'e> {
         let failed = failing.iter().filter(|record| pending.contains(&record.delivery) && record.at != i64::MIN);
         let all: HashSet<u64> = self.records.iter().map(|record| record.delivery).filter(|key| *key != 0).collect();
         Stuck {
-            deliveries: Some(held.len() as u64),
             share: held.len() as f64 / all.len().max(1) as f64,
             pending: pending.len() as u64,
+            bounced: (held.len() - pending.len()) as u64,
             pending_since: failed.map(|record| record.at).min(),
         }
     }
@@ -304,7 +304,7 @@ impl<'e> Group<'_, 'e> {
         if let (Some(split), Some(first)) = (&scope.split, examples.first()) {
             let place = format!("comparison of {} attempts", scope.attempts);
             let piece = Piece {
-                what: format!("{} (by chance: {:.0e})", part(split), split.p_value),
+                what: format!("{} (chance of coincidence: {})", part(split), chance(split.p_value)),
                 source: first.source,
                 place,
             };

@@ -1,4 +1,4 @@
-//! Experiments: comparison shows association; that a single change helps, or that none is needed, makes or breaks a cause.
+//! Experiments: a comparison shows an association; a single change that helps confirms a cause.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::evidence::Attempt;
 /// One connection of an experiment.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Step {
-    /// The change, as it reads on after "works"; of the first step, how mail goes.
+    /// The change, as it reads after "works"; in the first step, the settings of mail.
     pub what: String,
     pub aspects: &'static [Aspect],
     pub works: bool,
@@ -16,7 +16,7 @@ pub struct Step {
     pub detail: String,
 }
 
-/// How mail goes from one node.
+/// A probe from one node, with the same settings as mail.
 #[derive(Clone, Debug)]
 pub struct ByNode<'a> {
     pub node: &'a str,
@@ -24,12 +24,12 @@ pub struct ByNode<'a> {
     pub attempt: Attempt<'a>,
 }
 
-/// What an experiment says of a finding.
+/// What an experiment shows about a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
     /// It fails in the same way, and no change of another kind helps.
     Confirmed,
-    /// It works just as mail goes.
+    /// It works with the same settings as mail.
     Refuted,
     /// It fails in another way, or a change helps that has nothing to do with this cause, or this node is not among those
     /// that fail.
@@ -46,15 +46,15 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// From how mail goes to the smallest change that works.
+/// From the settings of mail to the smallest change that works.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Experiment {
     pub verdict: Verdict,
     /// For people: why this verdict.
     pub because: String,
-    /// How mail goes first, then one change at a time; the last one may work.
+    /// First with the settings of mail, then one change at a time; the last one may work.
     pub steps: Vec<Step>,
-    /// How mail goes from each node that was asked.
+    /// One probe from each node that was asked, with the same settings as mail.
     pub nodes: Vec<Step>,
     pub smallest_change: Option<String>,
 }

@@ -19,7 +19,7 @@ pub struct Explained<'a> {
     pub(crate) evidence: &'a Evidence,
     pub(crate) group: u32,
     pub(crate) failing: Vec<&'a Record>,
-    /// What all findings of a group are held against.
+    /// The attempts that all findings of a group are compared with.
     pub(crate) working: Rc<[&'a Record]>,
 }
 

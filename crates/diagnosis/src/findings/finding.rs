@@ -29,7 +29,7 @@ pub struct Finding {
     pub experiment: Option<Experiment>,
 }
 
-/// A finding above this is taken for a root cause; below it is a guess.
+/// A finding above this is a root cause; below it is only possible.
 const ROOT_CAUSE: f64 = 0.5;
 
 impl Finding {
@@ -43,12 +43,12 @@ impl Finding {
 pub struct Scope {
     /// Host and port, or the connector where it holds for all of its hosts.
     pub destination: String,
-    /// By which the mail leaves, where the source tells.
+    /// The connector of the mail, if the source has it.
     pub connector: Option<String>,
     /// Attempts that failed by it, and all attempts there.
     pub failed: u64,
     pub attempts: u64,
-    /// Where failing and working attempts part; absent where they do not, or all fail.
+    /// The difference between failed and working attempts; absent if there is none, or all fail.
     pub split: Option<Split>,
     /// What all that works has in common.
     pub works_with: Option<String>,

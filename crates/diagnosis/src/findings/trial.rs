@@ -1,4 +1,4 @@
-//! A finding put to the test: what an experiment says of its cause.
+//! Tests a finding: what an experiment shows about its cause.
 
 use super::{
     diagnose::diagnose,
@@ -58,23 +58,26 @@ impl Finding {
         let detail = steps.first().map(|step| step.detail.as_str()).unwrap_or_default();
         if steps.first().is_some_and(|step| step.works) {
             return match self.varies_with_the_sender() {
-                true => (Verdict::Undecided, format!("A probe from here works ({detail}); others may still fail.")),
-                false => (Verdict::Refuted, format!("A probe now works just as mail goes: {detail}.")),
+                true => (
+                    Verdict::Undecided,
+                    format!("A probe from this host works ({detail}). Mail from other nodes may still fail."),
+                ),
+                false => (Verdict::Refuted, format!("A probe with the same settings as mail now works: {detail}.")),
             };
         }
         let is_foretold = cure.is_some_and(|step| cause.cures(step));
-        let helps = cure.map(|step| format!("it works {}", step.what));
+        let helps = cure.map(|step| format!("works {}", step.what));
         if cause_of(baseline) != Some(cause.id) && !is_foretold {
             let helps = helps.map(|helps| format!(", and {helps}")).unwrap_or_default();
-            return (Verdict::Undecided, format!("A probe fails in another way ({detail}){helps}."));
+            return (Verdict::Undecided, format!("A probe fails in a different way ({detail}){helps}."));
         }
-        let fails = format!("A probe fails as mail does ({detail})");
+        let fails = format!("A probe fails in the same way as mail ({detail})");
         match (helps, cure) {
             (Some(helps), Some(step)) if is_foretold || cause.cured_by.is_empty() || step.goes_round() => {
                 (Verdict::Confirmed, format!("{fails}, and {helps}."))
             }
-            (Some(helps), _) => (Verdict::Undecided, format!("{fails}, but {helps}: that is not this cause.")),
-            (None, _) => (Verdict::Confirmed, format!("{fails}, whatever is changed on this side.")),
+            (Some(helps), _) => (Verdict::Undecided, format!("{fails}, but {helps}, which points to another cause.")),
+            (None, _) => (Verdict::Confirmed, format!("{fails}, and no change on the gateway's side helps.")),
         }
     }
 
@@ -90,8 +93,8 @@ impl Finding {
 /// What a probe from here did, in a sentence.
 fn from_here(steps: &[Step]) -> String {
     steps.first().map_or_else(String::new, |step| {
-        let does = if step.works { "works just as mail goes" } else { "fails" };
-        format!("A probe from here {does} ({}).", step.detail)
+        let does = if step.works { "works with the same settings as mail" } else { "fails" };
+        format!("A probe from this host {does} ({}).", step.detail)
     })
 }
 
@@ -102,11 +105,16 @@ fn in_words(nodes: &[ByNode<'_>]) -> String {
     let (working, failing) = (those(true), those(false));
     match (working.as_slice(), failing.as_slice()) {
         ([], []) => String::new(),
-        (working, []) => format!(" As mail goes from {} now, it works.", names(working)),
-        ([], [first, ..]) => format!(" As mail goes from {} now, it fails ({}).", names(&failing), first.step.detail),
+        (working, []) => format!(" With the same settings as mail, a probe works from {}.", names(working)),
+        ([], [first, ..]) => {
+            format!(" With the same settings as mail, a probe fails from {} ({}).", names(&failing), first.step.detail)
+        }
         (working, [first, ..]) => {
             let (works, fails) = (names(working), names(&failing));
-            format!(" As mail goes from {works} now, it works; from {fails} it fails ({}).", first.step.detail)
+            format!(
+                " With the same settings as mail, a probe works from {works} and fails from {fails} ({}).",
+                first.step.detail
+            )
         }
     }
 }

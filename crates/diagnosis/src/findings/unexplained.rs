@@ -1,30 +1,33 @@
-//! Mail that waits without a root cause, said honestly.
+//! The finding for mail that waits without a root cause.
 
 use jiff::Timestamp;
 use trace::NextStep;
 
-use super::finding::{Finding, Scope};
+use super::{
+    finding::{Finding, Scope},
+    wording::messages,
+};
 use crate::causes::UNKNOWN;
 
 /// Pieces of evidence shown, of all guesses together.
 const PIECES_MAX: usize = 5;
 
-/// The finding `unknown` for a connector where so many messages wait since then. `guesses` are what was found and is no
-/// root cause, the likeliest first.
+/// The finding `unknown` for a connector where `messages_pending` messages wait since `since`. `guesses` are findings
+/// that are not root causes, the most likely first.
 pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timestamp>, guesses: &[Finding]) -> Finding {
-    let likeliest = guesses.first();
-    let seen = match likeliest {
+    let best = guesses.first();
+    let seen = match best {
         Some(guess) if guess.cause == UNKNOWN.id => guess.summary.clone(),
         Some(guess) => {
-            format!("likeliest is {} ({:.0} % sure): {}", guess.cause, guess.confidence * 100.0, guess.summary)
+            format!("Possible cause: {} ({:.0}%). {}", guess.cause, guess.confidence * 100.0, guess.summary)
         }
-        None => "there is no failed attempt to learn from".to_owned(),
+        None => "No failed attempt is recorded".to_owned(),
     };
     Finding {
         cause: UNKNOWN.id,
-        confidence: likeliest.filter(|guess| guess.cause == UNKNOWN.id).map_or(0.0, |guess| guess.confidence),
+        confidence: best.filter(|guess| guess.cause == UNKNOWN.id).map_or(0.0, |guess| guess.confidence),
         scope: Scope {
-            destination: likeliest.map_or(connector, |guess| &guess.scope.destination).to_owned(),
+            destination: best.map_or(connector, |guess| &guess.scope.destination).to_owned(),
             connector: Some(connector.to_owned()),
             failed: guesses.iter().map(|guess| guess.scope.failed).sum(),
             attempts: guesses.iter().map(|guess| guess.scope.attempts).max().unwrap_or(0),
@@ -35,7 +38,10 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
         pending_since: since,
         first_seen: guesses.iter().filter_map(|guess| guess.first_seen).min(),
         last_seen: guesses.iter().filter_map(|guess| guess.last_seen).max(),
-        summary: format!("{messages_pending} messages are pending for {connector}, and no root cause is known; {seen}"),
+        summary: format!(
+            "{} waiting on connector {connector}: no root cause found. {seen}",
+            messages(messages_pending)
+        ),
         evidence: guesses.iter().flat_map(|guess| &guess.evidence).take(PIECES_MAX).cloned().collect(),
         remedy: UNKNOWN.remedies(),
         check: NextStep::QueueList(vec![("--connector", connector.to_owned())]).to_string(),
@@ -51,17 +57,13 @@ mod tests {
     fn what_is_not_known_is_said_with_what_was_seen() {
         let nothing = unexplained("onprem", 300, None, &[]);
         assert_eq!((nothing.cause, nothing.confidence, nothing.is_root_cause()), ("unknown", 0.0, false));
-        assert!(nothing.summary.ends_with("; there is no failed attempt to learn from"), "{}", nothing.summary);
+        assert!(nothing.summary.ends_with(". No failed attempt is recorded"), "{}", nothing.summary);
         assert!(!nothing.remedy.is_empty());
         let seen = |cause| Finding { cause, confidence: 0.3, summary: "mail.test fails".to_owned(), ..nothing.clone() };
         let guessed = unexplained("onprem", 300, None, &[seen("greylisted"), seen("unknown")]);
-        assert!(
-            guessed.summary.ends_with("likeliest is greylisted (30 % sure): mail.test fails"),
-            "{}",
-            guessed.summary
-        );
+        assert!(guessed.summary.ends_with("Possible cause: greylisted (30%). mail.test fails"), "{}", guessed.summary);
         let odd = unexplained("onprem", 300, None, &[seen("unknown")]);
-        assert_eq!(odd.summary, "300 messages are pending for onprem, and no root cause is known; mail.test fails");
+        assert_eq!(odd.summary, "300 messages waiting on connector onprem: no root cause found. mail.test fails");
         assert_eq!((odd.confidence, guessed.confidence), (0.3, 0.0));
     }
 }

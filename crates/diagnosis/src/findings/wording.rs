@@ -1,4 +1,4 @@
-//! Findings in words: the summary, the difference, and the command that shows more.
+//! Wording of findings: the summary, the difference, and the command that shows more.
 
 use trace::NextStep;
 
@@ -9,8 +9,8 @@ use crate::{
     evidence::{Dimension, Example, Source},
 };
 
-/// `deliveries`: how many this cause was the last word on, where the source tells them apart.
-pub(super) fn summary(cause: &Cause, scope: &Scope, deliveries: Option<u64>) -> String {
+/// `waiting` and `bounced`: messages whose last attempt failed by this cause; 0 if the source does not separate messages.
+pub(super) fn summary(cause: &Cause, scope: &Scope, waiting: u64, bounced: u64) -> String {
     let mut summary = format!("{} {}", scope.destination, cause.does);
     match &scope.split {
         Some(split) => summary.push_str(&format!(": {}", part(split))),
@@ -21,17 +21,25 @@ pub(super) fn summary(cause: &Cause, scope: &Scope, deliveries: Option<u64>) -> 
     if let Some(works_with) = scope.works_with.as_ref().filter(|_| scope.split.is_some()) {
         summary.push_str(&format!(", always with {works_with}"));
     }
-    if let Some(deliveries) = deliveries.filter(|deliveries| *deliveries > 0) {
-        summary.push_str(&format!("; {} held up by it", count(deliveries, "delivery", "deliveries")));
+    let effects = [(waiting, "waiting"), (bounced, "bounced")].into_iter().filter(|(number, _)| *number > 0);
+    let effects: Vec<_> = effects.map(|(number, state)| format!("{} {state}", messages(number))).collect();
+    if !effects.is_empty() {
+        summary.push_str(&format!(". {}", effects.join(", ")));
     }
     summary
 }
 
-fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
+/// How likely it is that the difference is a coincidence.
+pub(super) fn chance(p_value: f64) -> String {
+    const SHOWN_MIN: f64 = 1e-6;
+    if p_value < SHOWN_MIN { "less than 1 in a million".to_owned() } else { format!("about 1 in {:.0}", 1.0 / p_value) }
 }
 
-/// `96 of 96 attempts under the TLS policy modern failed, 104 of 104 under legacy worked`.
+pub(super) fn messages(number: u64) -> String {
+    format!("{number} {}", if number == 1 { "message" } else { "messages" })
+}
+
+/// `96 of 96 attempts under TLS policy modern failed, 104 of 104 under legacy worked`.
 pub(super) fn part(split: &Split) -> String {
     let label = split.dimension.iter().map(|dimension| phrase(*dimension)).collect::<Vec<_>>().join(" and ");
     let side = |values: &[String]| [label.as_str(), &list(values)].join(" ").trim_start().to_owned();
@@ -50,16 +58,16 @@ fn list(values: &[String]) -> String {
 /// Reads on after "attempts".
 fn phrase(dimension: Dimension) -> &'static str {
     match dimension {
-        Dimension::TlsPolicy => "under the TLS policy",
-        Dimension::Node => "by node",
+        Dimension::TlsPolicy => "under TLS policy",
+        Dimension::Node => "from node",
         Dimension::SourceAddress => "from address",
         Dimension::DestinationHost => "to host",
         Dimension::DestinationAddress => "to address",
         Dimension::TlsVersion => "with",
-        Dimension::Cipher => "with cipher",
+        Dimension::Cipher => "with cipher suite",
         Dimension::RecipientDomain => "for domain",
         Dimension::SenderDomain => "from domain",
-        Dimension::MessageSize => "of",
+        Dimension::MessageSize => "with messages",
         Dimension::Time => "",
     }
 }
@@ -77,5 +85,32 @@ pub(super) fn look_at(example: Option<&Example>, connector: Option<&str>) -> Nex
         Source::Capture => NextStep::Capture { file },
         Source::Dsn => NextStep::WhyFile { option: "--dsn", file },
         Source::TlsReport => NextStep::WhyFile { option: "--tls-report", file },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::causes::UNKNOWN;
+
+    #[test]
+    fn a_summary_counts_waiting_and_bounced_messages_apart() {
+        let scope = Scope {
+            destination: "mail.test:25".to_owned(),
+            connector: None,
+            failed: 3,
+            attempts: 3,
+            split: None,
+            works_with: None,
+        };
+        let fails = "mail.test:25 fails in a way that fits no known cause: all 3 attempts failed";
+        assert_eq!(summary(&UNKNOWN, &scope, 0, 0), fails);
+        assert_eq!(summary(&UNKNOWN, &scope, 2, 1), format!("{fails}. 2 messages waiting, 1 message bounced"));
+    }
+
+    #[test]
+    fn chance_is_shown_as_one_in_a_number() {
+        assert_eq!(chance(4e-96), "less than 1 in a million");
+        assert_eq!(chance(0.01), "about 1 in 100");
     }
 }

@@ -8,7 +8,7 @@ use trace::dsn::{Action, Dsn, Recipient, Typed};
 use super::words::{codes, domain};
 use crate::evidence::{Attempt, Evidence, Failed, Place, Sign, Signs, Source};
 
-/// Adds what a notification tells of each recipient.
+/// Adds one attempt for each recipient of a notification.
 pub fn add_notification(evidence: &mut Evidence, dsn: &Dsn, file: &str) {
     for recipient in &dsn.recipients {
         add_recipient(evidence, dsn, recipient, file);

@@ -8,7 +8,7 @@ use trace::{Event, EventKind};
 
 use crate::evidence::{Attempt, Connection, Evidence, Failed, Place, Sign, Signs, Source};
 
-/// Adds what a message's events tell of attempts. `message_id` is the header field, where it has one.
+/// Adds the attempts in a message's events. `message_id` is the header field, if the message has one.
 pub fn add_history(evidence: &mut Evidence, events: &[Event], message_id: Option<&str>) {
     add(evidence, events, message_id, |event| event.kind.failure());
 }

@@ -1,4 +1,4 @@
-//! The end of joining: what no other source told of stands alone.
+//! The end of joining: adds attempts that only one source has.
 
 use super::capture::add_session;
 use crate::evidence::{Evidence, Joined};
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(joined(0, 1).1.clocks, []);
         let clocks = joined(200, 1).1.clocks;
         assert_eq!(clocks.len(), 1);
-        assert_eq!(clocks[0].to_string(), "the clock of edge.pcap is 200.0 s behind that of SEND.LOG");
+        assert_eq!(clocks[0].to_string(), "the clock of edge.pcap is 200.0 s behind the clock of SEND.LOG");
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
         Timestamp::from_second(1_764_000_000 + second).ok()
     }
 
-    /// What a source tells of a failing attempt.
+    /// A failing attempt as a source has it.
     fn failed(source: Source, second: i64) -> Attempt<'static> {
         let text = "generic".into();
         let failure = Some(Failed { phase: None, signs: Signs::default(), code: Some(451), enhanced: None, text });

@@ -1,7 +1,7 @@
 //! Attempts from protocol logs of the sending side, Exchange's or this gateway's.
 //!
 //! A session is one connection: it is an attempt for each message that it carries, and one where it carries none. The
-//! phase is that of the last command; a session that ends by the other side's hand failed in it.
+//! phase is that of the last command; a session that the destination ends failed in it.
 
 use std::{
     borrow::Cow,
@@ -22,8 +22,8 @@ use crate::evidence::{Attempt, Connection, Evidence, Failed, Place, Sign, Signs,
 /// From one address of a host to the next.
 const NEXT_ADDRESS_WITHIN: SignedDuration = SignedDuration::from_secs(1);
 
-/// Adds what a log tells; see [`add_session`]. A connection that does not come about is no attempt of its own where another
-/// address is tried at once: mail is not held up by it.
+/// Adds the attempts of a log; see [`add_session`]. A failed connection is not an attempt of its own if another address is
+/// tried at once: mail does not wait for it.
 pub fn add_log(evidence: &mut Evidence, sessions: &[Session], file: &str, node: Option<&str>) {
     let starts = Starts::of(sessions);
     for session in sessions.iter().filter(|session| !starts.go_on_after(session)) {
@@ -101,7 +101,7 @@ struct Reading<'a> {
     /// What was noted last, for people.
     last_note: String,
     attempts: u32,
-    /// The other side ended it.
+    /// The destination ended it.
     is_cut: bool,
     is_quitting: bool,
     /// Of the message that is under way, or of the connection before the first one.
@@ -144,7 +144,7 @@ impl<'a> Reading<'a> {
             RowKind::Disconnect => {
                 self.is_cut = row.context.starts_with("Remote");
                 self.signs = self.signs.union(Signs::of_text(&row.context));
-                // The other side was waited for in vain: who gives up closes without a QUIT.
+                // The destination did not answer: a client that stops waiting closes without a QUIT.
                 let waits = !self.unanswered.is_empty() || matches!(self.phase, Phase::Banner | Phase::EndOfData);
                 let gives_up = row.context.starts_with("Local") && !self.is_quitting && !self.has_failed;
                 if gives_up && waits && !self.lacks_last_words {
@@ -180,7 +180,7 @@ impl<'a> Reading<'a> {
             }
             _ => return,
         };
-        // These begin anew: what is unanswered before them was lost from the log.
+        // These start a new transaction: the log has lost the answers that are missing before them.
         if matches!(phase, Phase::Ehlo | Phase::StartTls) {
             self.unanswered.clear();
         }

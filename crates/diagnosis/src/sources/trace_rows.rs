@@ -10,7 +10,7 @@ use trace::{
 use super::words::{codes, domain};
 use crate::evidence::{Attempt, Evidence, Failed, Place, Sign, Signs, Source};
 
-/// Adds what a row tells of an attempt, if it does; `line` is its number in the file, from 1.
+/// Adds the attempt of a row, if it has one; `line` is its number in the file, from 1.
 pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Row, file: &str, line: u64) {
     let event = row[Column::EventId].to_ascii_uppercase();
     let worked = matches!(event.as_str(), "SEND" | "SENDEXTERNAL" | "DELIVER");

@@ -49,7 +49,7 @@ fn it_tells_who_would_break_who_would_not_and_what_is_not_decided() {
     for (connector, effect) in [("rc4", "queued"), ("clear", "plaintext")] {
         let row = of(&report, connector);
         assert_eq!((&row["verdict"], &row["effect"]), (&"breaks".into(), &effect.into()), "{row:#}");
-        assert_eq!(row["because"], "chose TLS 1.0 where TLS 1.3 was offered: it knows nothing newer");
+        assert_eq!(row["because"], "chose TLS 1.0 when TLS 1.3 was offered, so it supports nothing newer");
         assert_eq!((&row["messages"], &row["messages_a_day"]), (&2.into(), &2.0.into()));
     }
     let text = String::from_utf8(node.run(&["policy", "impact", "modern"]).stdout).unwrap();
@@ -61,7 +61,7 @@ fn it_tells_who_would_break_who_would_not_and_what_is_not_decided() {
     assert_eq!(status, Some(0), "{report:#}");
     let row = of(&report, "rc4");
     assert_eq!(row["verdict"], "undecided", "{row:#}");
-    assert!(row["because"].as_str().unwrap().contains("never showed what it does without TLS_RSA_WITH_RC4_128"));
+    assert!(row["because"].as_str().unwrap().contains("no handshake without TLS_RSA_WITH_RC4_128"));
     assert_eq!(row["check"], format!("gatepost probe 127.0.0.1:{}", rc4.port()));
     let (report, status) = impact(&node, "legacy");
     assert!(status == Some(0) && report["undecided"] == 0, "{report:#}");

@@ -116,10 +116,7 @@ fn a_rollout_that_breaks_a_destination_halts_itself() {
     send("after", 8);
     let halted = wait_for("the rollout to halt itself", || Some(status()).filter(|status| !status["halted"].is_null()));
     let reason = halted["halted"].as_str().unwrap();
-    assert!(
-        reason.contains("under the TLS policy modern failed, 20 of 20 under the TLS policy legacy worked"),
-        "{reason}"
-    );
+    assert!(reason.contains("under TLS policy modern failed, 20 of 20 under TLS policy legacy worked"), "{reason}");
     let destination = format!("127.0.0.1:{}", server.port());
     assert_eq!(halted["trouble"]["destination"], *destination, "{halted:#}");
     assert_eq!(halted["trouble"]["check"], format!("gatepost probe {destination}"));

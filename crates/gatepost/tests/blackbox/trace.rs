@@ -243,7 +243,7 @@ fn other_systems_files_are_shown() {
 
     let (code, _, error) = read(&["--from-tracking-log", node.path("gatepost.toml").to_str().unwrap()]);
     assert_eq!(code, Some(2));
-    assert!(error.contains("gatepost.toml: it is no message trace"), "{error}");
+    assert!(error.contains("gatepost.toml: not an Exchange message trace"), "{error}");
     let (code, _, error) = read(&["--from-tracking-log", file, "--node", "mx1"]);
     assert!(code == Some(2) && error.contains("only these options filter files: --sender"), "{error}");
     let (code, _, error) = read(&["--from-tracking-log", "/nonexistent"]);

@@ -83,7 +83,7 @@ impl Action {
     }
 }
 
-/// Reads a mail; `None` where it tells of no recipient, which is to say that it is no such notification.
+/// Reads a mail; `None` if it names no recipient, which means that it is not such a notification.
 pub fn read(bytes: &[u8]) -> Option<Dsn> {
     let message = MessageParser::default().parse(bytes)?;
     let mut dsn = delivery_status(&message).map(|text| fields(&text)).unwrap_or_default();

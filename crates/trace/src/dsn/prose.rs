@@ -7,10 +7,10 @@ use super::{Action, Recipient, Typed};
 /// Lines that come before what is of interest.
 const EXCHANGE_LISTS: [&str; 2] =
     ["did not reach the following recipient(s):", "The following recipient(s) could not be reached:"];
-/// A bounce has a few; whoever sends more does not mean them to be read.
+/// A bounce has a few; a longer list is not read.
 const RECIPIENTS_MAX: usize = 1000;
 
-/// Whoever the text says did not get it.
+/// The recipients who did not get it, by the text.
 pub(super) fn recipients(text: &str) -> Vec<Recipient> {
     let readers: [fn(&str) -> Vec<Recipient>; 3] = [exchange_online, exchange_2003, postfix];
     let mut found = readers.iter().map(|read| read(text)).find(|found| !found.is_empty()).unwrap_or_default();

@@ -5,7 +5,7 @@
 //!     └──Container::read──> fields, cut or not        └──links──> a Link for each cause, outermost first
 //! ```
 //!
-//! Texts are cut anywhere by whoever passed them on: what is there is read.
+//! Systems that pass texts on cut them anywhere: the rest is read.
 
 mod chain;
 

@@ -24,7 +24,7 @@ impl<'a> Tls<'a> {
 /// What is common to lines of all kinds.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Facts<'a> {
-    /// `H=`: the other side's name; what it said of itself stands in parentheses where that is all that is known.
+    /// `H=`: the name of the remote host; in parentheses if it is only what the host said in HELO.
     pub host: Option<&'a str>,
     pub address: Option<&'a str>,
     pub port: Option<u16>,

@@ -94,7 +94,7 @@ const NAMES: [(Column, &str); COLUMNS] = [
 /// One event of one message. What a column says is text, as in the file; empty where it says nothing.
 #[derive(Clone, Default)]
 pub struct Row {
-    /// `None` where the field is no time.
+    /// `None` if the field is not a time.
     pub at: Option<Timestamp>,
     /// What all columns say, in any order: rows are many, and one text costs less than 29.
     text: String,

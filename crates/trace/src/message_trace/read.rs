@@ -1,7 +1,7 @@
 //! Reads extended reports and message tracking logs, a row at a time, in memory that does not grow with the file.
 //!
-//! Columns are found by their names, in any order: the file's `#Fields` line or its first row has them. Rows come as
-//! they stand, unsorted. What is no row is counted.
+//! Columns are found by their names, in any order: the file's `#Fields` line or its first row has them. Rows come in
+//! the order of the file. Lines that are not rows are counted.
 
 use std::io::{self, Read};
 
@@ -65,19 +65,19 @@ impl<R: Read> Reader<R> {
             if !reader.records.read(&mut reader.record, |_| false)? || !reader.read_header() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    "it is no message trace: neither date_time_utc, #Fields: date-time nor Received names its columns",
+                    "not an Exchange message trace or tracking log: no #Fields line and no column date_time_utc or Received",
                 ));
             }
         }
         Ok(reader)
     }
 
-    /// What was passed over so far.
+    /// What was skipped so far.
     pub fn skipped(&self) -> RowsSkipped {
         RowsSkipped(self.skipped + self.records.lost)
     }
 
-    /// False where it is no header line.
+    /// False if it is not a header line.
     fn read_header(&mut self) -> bool {
         let first = self.record.get(0).unwrap_or_default().trim_start_matches('\u{feff}');
         let names = match first.strip_prefix('#') {

@@ -55,7 +55,7 @@ impl RowKind {
 /// One row.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Row {
-    /// `None` where the field is no time, as in logs that were cleaned before they were shown around.
+    /// `None` if the field is not a time, as in logs that were cleaned before they were shared.
     pub at: Option<Timestamp>,
     /// Of the receiving side as `SERVER\Connector`; any characters.
     pub connector: String,

@@ -54,8 +54,8 @@ impl<R: Read> Reader<R> {
         self.skipped + self.records.lost
     }
 
-    /// Reads the next row into one that was used before; false at the end of the file. Whoever reads gigabytes spares
-    /// himself most of what a row costs.
+    /// Reads the next row into one that was used before; false at the end of the file. This saves most
+    /// of the cost of a row.
     pub fn read_row(&mut self, row: &mut Row) -> io::Result<bool> {
         loop {
             if !self.records.read(&mut self.record, |line| looks_like_row(&self.order, line))? {
@@ -91,7 +91,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// `None` where the record is no row.
+    /// `None` if the record is not a row.
     fn fill(&self, row: &mut Row) -> Option<()> {
         let field = |index: usize| self.order[index].and_then(|at| self.record.get(at));
         let text = |index: usize| {

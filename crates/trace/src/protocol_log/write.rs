@@ -105,8 +105,8 @@ fn write_time(at: Timestamp, output: &mut Vec<u8>) {
     output.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest), b'Z']);
 }
 
-/// What is no text of a line becomes a space or a sign for it, and a formula is guarded. A field that begins with # would
-/// make its row a header, were it the first.
+/// Replaces characters that are not line text with a space or a sign, and guards a formula. A first field that begins with
+/// # would make its row a header.
 fn write_field(field: &str, output: &mut Vec<u8>) {
     let is_plain = |c: char| (' '..='~').contains(&c) && c != ',' && c != '"';
     if field.chars().all(is_plain) && !field.starts_with('#') && !is_formula(field) {

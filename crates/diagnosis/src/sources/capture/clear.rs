@@ -1,4 +1,4 @@
-//! What a session has in the clear, as a log of its client would have it.
+//! The plaintext part of a session, as a log of its client would have it.
 
 use capture::{
     Session,
@@ -10,7 +10,7 @@ use trace::protocol_log::{Row, RowKind};
 use super::ending::{cut_by_server, has_waited};
 use crate::evidence::Sign;
 
-/// The session as a log of its client would have it, as far as it was in the clear.
+/// The session as a log of its client would have it, as far as it was in plaintext.
 pub(super) fn rows(session: &Session, facts: Option<&HandshakeFacts>) -> Vec<Row> {
     let row = |kind: RowKind, data: &str, context: &str| Row {
         at: Some(session.first),

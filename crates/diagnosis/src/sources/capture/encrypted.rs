@@ -17,11 +17,11 @@ const MESSAGE_BYTES_MIN: u64 = 250;
 /// Commands that are said at once are seldom longer: this was content.
 const CONTENT_BYTES_MIN: u64 = 2048;
 
-const NO_ANSWER: &str = "no answer came after the handshake";
-const NO_ANSWER_TO_CONTENT: &str = "no answer came to content, behind encryption";
-const NO_ANSWER_TO_SOMETHING: &str = "no answer came, behind encryption";
-const DROPPED: &str = "the connection was dropped behind encryption";
-const NO_CONTENT: &str = "the client left without sending content; why was said behind encryption";
+const NO_ANSWER: &str = "the server sent no answer after the TLS handshake";
+const NO_ANSWER_TO_CONTENT: &str = "the server sent no answer to the content (encrypted)";
+const NO_ANSWER_TO_SOMETHING: &str = "the server sent no answer (encrypted)";
+const DROPPED: &str = "the server dropped the connection (encrypted)";
+const NO_CONTENT: &str = "the client left without sending content; the reason is encrypted";
 
 /// The bytes of what went over and was answered; each is taken for a message that was accepted.
 pub(super) fn messages(session: &Session) -> impl Iterator<Item = u64> {

@@ -7,7 +7,7 @@ use protocol::tls::{Ending, Side};
 
 use crate::evidence::Sign;
 
-/// Who ends a connection after so long a silence has waited in vain; people's servers are asked more patience than that.
+/// A client that ends a connection after this silence got no answer; real clients wait longer.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The client gave up waiting, or waits still.

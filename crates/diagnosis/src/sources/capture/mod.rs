@@ -1,5 +1,5 @@
-//! Attempts from captures: what is in the clear is read as a protocol log would have it, and the handshake is there as it
-//! was. What is encrypted is not observed: of that only its rhythm is told.
+//! Attempts from captures. The plaintext part is read as a protocol log would have it, and the handshake is complete. The
+//! encrypted part is not observed, except for its sizes and times.
 
 mod certificate;
 mod clear;
@@ -15,7 +15,7 @@ use trace::protocol_log;
 use super::protocol_log::{Told, host_and_port, read};
 use crate::evidence::{Attempt, Connection, Evidence, Place, Source};
 
-/// As [`add_session`]; where several sources are joined, once those were added that may tell of the same connection.
+/// As [`add_session`]; where several sources are joined, after the sources that may have the same connection.
 pub fn hold_session(evidence: &mut Evidence, session: Session, file: &str) {
     if is_mail(&session)
         && let Some(session) = evidence.hold(session, file)

@@ -97,7 +97,7 @@ fn the_thresholds_open_one_with_the_root_cause_or_without() {
     // An uncertain cause is reported as such.
     let guessed = verdict(Some(&many), &[finding("greylisted", 0.4, 200, 2)], &[]).opened.remove(0);
     assert_eq!((guessed.cause.as_str(), guessed.pending, guessed.oldest), ("unknown", 200, Some(ago(2))));
-    assert!(guessed.finding.contains("likeliest is greylisted (40 % sure)"), "{}", guessed.finding);
+    assert!(guessed.finding.contains("Possible cause: greylisted (40%)"), "{}", guessed.finding);
 }
 
 #[test]
