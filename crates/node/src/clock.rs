@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use store::{Backend, Queue as _};
+use store::{Backend, Fleet as _, Queue as _};
 use tokio::time::Instant;
 
 use super::{LEASE, Node};
@@ -45,9 +45,19 @@ pub(super) fn from_now(then: Timestamp) -> Duration {
     Duration::try_from(then.duration_since(Timestamp::now())).unwrap_or_default()
 }
 
-/// Ends all waits that are longer than the configuration allows. At the start of a node, too: the clock may have been
-/// set while none ran.
-pub(super) async fn follow(store: &Backend, config: &Config) -> store::Result<()> {
+/// For the start of a node: the clock may have been set back while none ran. A report from the future shows it. Without
+/// one, nothing waits too long, and a long queue need not be read.
+pub(super) async fn follow_since_last_report(store: &Backend, config: &Config) -> store::Result<()> {
+    let last = store.reports().await?.iter().map(|report| report.at).max();
+    if last <= Some(Timestamp::now()) {
+        return Ok(());
+    }
+    tracing::warn!("the system's clock was set back while no node ran");
+    follow(store, config).await
+}
+
+/// Ends all waits that are longer than the configuration allows. Reads the whole queue.
+async fn follow(store: &Backend, config: &Config) -> store::Result<()> {
     let waits = config.retry.schedule.iter().map(|interval| **interval).collect();
     let deliveries = store.follow_clock(waits, LEASE).await?;
     if deliveries > 0 {
@@ -61,7 +71,58 @@ pub(super) async fn follow(store: &Backend, config: &Config) -> store::Result<()
 
 #[cfg(test)]
 mod tests {
+    use protocol::smtp::{Address, Envelope, ReversePath};
+    use store::{Body, History as _, NewDelivery, NewMessage, NodeState, SqliteStore};
+    use uuid::Uuid;
+
     use super::*;
+
+    /// A message that waits for ten minutes, in a store whose clock is `ahead`; what the start of a node makes of it now.
+    async fn due_after_start(ahead: Duration) -> Timestamp {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = store::Clock::system();
+        clock.set(Timestamp::now() + ahead);
+        let before = Backend::Sqlite(SqliteStore::open_by(folder.path(), "mx1", clock).unwrap());
+        let member = before.join("mx1").await.unwrap().member;
+        before.report(&member, NodeState { connectors: vec![], plan_version: None }).await.unwrap();
+        let delivery = NewDelivery {
+            recipient: Address::parse("user@onprem.test").unwrap(),
+            notify: None,
+            orcpt: None,
+            connector: "onprem".to_owned(),
+            due_in: Duration::from_secs(600),
+            review_in: Duration::from_secs(86_400),
+        };
+        let message = NewMessage {
+            network_message_id: Uuid::now_v7(),
+            received: Timestamp::now(),
+            envelope: Envelope::from(ReversePath::Null),
+            message_id: None,
+            subject: None,
+            size_bytes: 2,
+            client: None,
+            body: Body::Inline("\r\n".into()),
+            withhold_addresses: false,
+            deliveries: vec![delivery],
+        };
+        let id = message.network_message_id;
+        before.accept(message, None, vec![]).await.unwrap();
+        before.close().await;
+
+        let store = Backend::open(folder.path(), "mx1").unwrap();
+        follow_since_last_report(&store, &Config::default()).await.unwrap();
+        let due = store.message(id).await.unwrap().unwrap().deliveries[0].due;
+        store.close().await;
+        due
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_set_back_while_no_node_ran_is_noticed() {
+        // What was never tried waits for nothing; it is looked at only if the clock shows the need.
+        let soon = Timestamp::now() + Duration::from_secs(60);
+        assert!(due_after_start(Duration::from_secs(2400)).await < soon);
+        assert!(due_after_start(Duration::ZERO).await > soon);
+    }
 
     #[test]
     fn only_a_clock_that_was_set_back_is_noticed() {

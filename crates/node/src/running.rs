@@ -97,7 +97,7 @@ impl Running {
                 "returned deliveries to the queue that were in progress when this node stopped"
             );
         }
-        clock::follow(&store, &config).await?;
+        clock::follow_since_last_report(&store, &config).await?;
         let (settled, settled_receiver) = mpsc::channel(4096);
         let (stop, stopped) = watch::channel(false);
         let (settings, settings_receiver) = watch::channel(settings::settings(&config, folder)?);
