@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 from common import GATEPOST, Node, REPOSITORY, fresh_folder, machine, resident_kib, stop
 
@@ -67,7 +68,7 @@ def fill(folder, count, due):
 
 def forget_cached(folder):
     """Takes the queue's files out of the page cache, so that the next start reads them from the disk."""
-    for path in folder.iterdir():
+    for path in filter(Path.is_file, folder.rglob("*")):
         with open(path, "rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
