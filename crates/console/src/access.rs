@@ -12,11 +12,11 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use node::{Node, config::ApiToken};
 use protocol::text::steers;
 use sha2::{Digest, Sha256};
 
 use super::{error::ApiError, serve::Connection};
-use node::{Node, config::ApiToken};
 
 /// Timeout for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

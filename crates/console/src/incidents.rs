@@ -7,14 +7,14 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
+use insight::views::IncidentView;
+use node::Node;
 use schemars::JsonSchema;
 use serde::Serialize;
 use store::Incidents as _;
 use uuid::Uuid;
 
 use super::{ApiError, ROWS_MAX};
-use insight::views::IncidentView;
-use node::Node;
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Incidents {

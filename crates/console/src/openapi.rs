@@ -2,6 +2,7 @@
 //! are sent.
 
 use axum::Json;
+use insight::{Search, Status, views::IncidentView};
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
 
@@ -12,7 +13,6 @@ use super::{
     parameters::{Form, PARAMETERS, Parameter},
     traces::{History, Page},
 };
-use insight::{Search, Status, views::IncidentView};
 
 pub(super) async fn serve() -> Json<Value> {
     Json(document())

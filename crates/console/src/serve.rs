@@ -17,6 +17,7 @@ use net::{
     serve::Prefixes,
     tls::{self, Acceptor},
 };
+use node::{Console, MakeAcceptor, Node, config::why_not_listening};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -26,7 +27,6 @@ use tokio::{
 };
 
 use super::places::Places;
-use node::{Console, MakeAcceptor, Node, config::why_not_listening};
 
 /// Timeout for a TLS handshake and for the header of each request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fs::File, path::Path};
 
 use anyhow::{Context as _, bail};
 use jiff::{Timestamp, tz::TimeZone};
-use store::SubjectMatch;
+use store::{AddressPattern, SubjectMatch};
 use trace::{
     ForeignFormat,
     message_trace::{self, Column as Field, Row},
@@ -201,50 +201,12 @@ impl<'a> ForeignFilter<'a> {
             Some(SubjectMatch::StartsWith(text)) => written.starts_with(&text.to_lowercase()),
             Some(SubjectMatch::EndsWith(text)) => written.ends_with(&text.to_lowercase()),
         };
-        matches(sender, &|wanted| address_matches(wanted, &message.sender.to_lowercase()))
-            && matches(recipient, &|wanted| address_matches(wanted, &message.recipient.to_lowercase()))
+        matches(sender, &|wanted| AddressPattern::parse(wanted).matches(&message.sender.to_lowercase()))
+            && matches(recipient, &|wanted| AddressPattern::parse(wanted).matches(&message.recipient.to_lowercase()))
             && subject_fits
             && matches(message_id, &|wanted| id == wanted.trim_matches(['<', '>']))
             && (status.is_empty() || status.contains(&message.status))
             && self.since.is_none_or(|since| message.received.is_some_and(|at| at >= since))
             && self.until.is_none_or(|until| message.received.is_some_and(|at| at < until))
-    }
-}
-
-/// An address, `@domain`, or a pattern with `*`; both in lower case.
-fn address_matches<'a>(wanted: &str, address: &'a str) -> bool {
-    let wanted = wanted.trim_matches(['<', '>']);
-    let pattern = if wanted.starts_with('@') { format!("*{wanted}") } else { wanted.to_owned() };
-    let Some((first, rest)) = pattern.split_once('*') else { return address == pattern };
-    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
-    let inner = address.strip_prefix(first).and_then(|address| address.strip_suffix(last));
-    let find = |rest: &'a str, part: &str| rest.find(part).map(|at| &rest[at + part.len()..]);
-    inner.is_some_and(|inner| middle.split('*').try_fold(inner, find).is_some())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_match_as_they_say() {
-        let table = [
-            ("a@x.test", "a@x.test", true),
-            ("a@x.test", "ba@x.test", false),
-            ("@x.test", "a@x.test", true),
-            ("@x.test", "a@sub.x.test", false),
-            ("a*", "abc@x.test", true),
-            ("*@x.test", "a@x.test", true),
-            ("a*@x.test", "abc@x.test", true),
-            ("a*c@*.test", "abc@x.test", true),
-            ("a*d@*.test", "abc@x.test", false),
-            ("*x.test", "a@x.test.example", false),
-            ("*", "a@x.test", true),
-            ("a*b*b", "abb", true),
-            ("a*b*b", "ab", false),
-        ];
-        for (wanted, address, expected) in table {
-            assert_eq!(address_matches(wanted, address), expected, "{wanted} {address}");
-        }
     }
 }

@@ -69,7 +69,7 @@ pub struct Node {
     pub name: String,
     /// This node in the store.
     pub member: Member,
-    /// The name in banner, Received fields and notices.
+    /// The host name in the greeting, Received fields and notices.
     pub(crate) hostname: String,
     pub store: Backend,
     pub config: ArcSwap<Config>,

@@ -46,10 +46,10 @@ pub trait Console {
     fn renew(&self, certificate: Acceptor);
 }
 
-/// A node at work.
+/// A running node.
 pub struct Running {
     pub node: Arc<Node>,
-    /// Where it listens, ports as the system gave them.
+    /// The addresses that the node listens on, with the ports that the system chose.
     pub addresses: Vec<SocketAddr>,
     console: Box<dyn Console>,
     /// Tasks that stop with the node.
@@ -64,7 +64,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a node on a store that is open. `folder` holds what the node makes for itself.
+    /// Starts a node on an open store. The node creates its own files in `folder`.
     pub async fn start<C: Console + 'static>(
         config: Config,
         store: Backend,

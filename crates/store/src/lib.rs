@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Each of these files has a trait with its types; an engine has files of the same names that implement them. Rules that
-//! are not SQL are beside the traits, once for all engines. Whoever uses a store names the traits, or [`Backend`].
+//! are not SQL are beside the traits, once for all engines. Users of a store name the traits, or [`Backend`].
 //!
 //! Invariants: what `accept` returned for is durable. Only the holder of a delivery's current lease settles it. Every
 //! change of state is written in one transaction with its events. A body exists as long as one of its deliveries may
@@ -34,6 +34,7 @@ mod sqlite;
 mod state;
 mod withhold;
 
+pub use address::AddressPattern;
 pub use backend::Backend;
 pub use bodies::*;
 pub use clock::Clock;

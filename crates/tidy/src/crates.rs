@@ -1,4 +1,4 @@
-//! Crates import downwards only, keep out of what they must not see, and depend on nothing in vain.
+//! Crates import downwards only, keep out of what they must not see, and have no dependency that they do not use.
 
 use std::{env, path::Path, process::Command};
 

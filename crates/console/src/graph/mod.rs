@@ -14,19 +14,19 @@ use axum::{
     http::{HeaderMap, Uri, header},
     response::{IntoResponse, Response},
 };
+use insight::{
+    Search, Status, cursor_text,
+    export::{message_id as message_id_field, sender},
+    page, read_cursor,
+};
 use jiff::{SignedDuration, Timestamp};
+use node::Node;
 use schemars::JsonSchema;
 use serde::Serialize;
 use store::{DeliveryRecord, History as _, TraceQuery};
 use uuid::Uuid;
 
 use super::{ApiError, ROWS_MAX, serve::Connection, traces::message_id};
-use insight::{
-    Search, Status, cursor_text,
-    export::{message_id as message_id_field, sender},
-    page, read_cursor,
-};
-use node::Node;
 
 use filter::Filter;
 

@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use anyhow::Context as _;
+use console::hash;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::arguments::ApiCommand;
-use console::hash;
 
 /// The prefix lets people and leak scanners recognise a token.
 const PREFIX: &str = "gatepost_";

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use node::config::Config;
 use serde_json::json;
 use store::{Backend, Restored, SqliteStore};
 
@@ -14,7 +15,6 @@ use super::{
     arguments::{BackupArguments, Format},
     screen::grouped,
 };
-use node::config::Config;
 
 /// How often progress is shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);

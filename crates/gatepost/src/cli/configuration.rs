@@ -2,13 +2,13 @@
 
 use std::{io::Write, path::Path};
 
+use node::config::{self, Config, ConfigErrors, Examined, Purpose};
 use serde_json::json;
 
 use super::{
     arguments::{ConfigCommand, ConfigFormat, Format},
     screen::counted,
 };
-use node::config::{self, Config, ConfigErrors, Examined, Purpose};
 
 /// True if a check found errors.
 pub(crate) fn run(command: &ConfigCommand, path: &Path, out: &mut dyn Write) -> anyhow::Result<bool> {

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use anyhow::Context as _;
+use node::config::Config;
 use protocol::tls::TlsPolicy;
 use serde_json::json;
 use store::{LedgerEntry, Store};
@@ -12,7 +13,6 @@ use super::{
     screen::{Screen, clean},
     table::{Cell, Column, Table},
 };
-use node::config::Config;
 
 pub(crate) fn list(format: Format, config: &Config, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
     match format {

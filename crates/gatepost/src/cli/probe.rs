@@ -11,6 +11,7 @@ use net::{
     probe::{ProbeOptions, Probed, StartTls, VersionSupport, probe},
     resolve::Resolver,
 };
+use node::config::{Config, Hosts, SmartHost};
 use protocol::{
     smtp::{Failure, Phase},
     tls::{Bulk, Certificate, WireVersion},
@@ -22,7 +23,6 @@ use super::{
     screen::{Colour, Screen, clean, counted, paragraph, wrapped},
     table::{Cell, Column, Table},
 };
-use node::config::{Config, Hosts, SmartHost};
 
 const SMTP_PORT: u16 = 25;
 const DNS_TIMEOUT: Duration = Duration::from_secs(5);

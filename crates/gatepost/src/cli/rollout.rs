@@ -3,6 +3,10 @@
 use std::io::Write;
 
 use insight::sentence;
+use node::{
+    config::Config,
+    fleet::{self, Change, Rollout, Share, Trouble},
+};
 use serde_json::json;
 use store::{NodeReport, Store, StoredPlan};
 use trace::NextStep;
@@ -12,10 +16,6 @@ use super::{
     operator,
     screen::{Colour, Screen, clean, paragraph},
     table::{Cell, Column, Table},
-};
-use node::{
-    config::Config,
-    fleet::{self, Change, Rollout, Share, Trouble},
 };
 
 pub(crate) async fn run<S: Store>(

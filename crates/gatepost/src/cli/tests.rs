@@ -9,6 +9,7 @@ use bytes::Bytes;
 use clap::Parser;
 use insight::{GroupView, WaitReasons, views};
 use jiff::{Timestamp, tz::TimeZone};
+use node::config::Config;
 use protocol::smtp::{
     Address, BodyType, Destination, EnhancedCode, Envelope, Failure, FailureKind, Phase, Reply, ReversePath, TlsSummary,
 };
@@ -17,7 +18,6 @@ use trace::{Event, EventKind, Received, Waiting};
 use uuid::Uuid;
 
 use super::{Arguments, Command as Line, PolicyCommand, Screen};
-use node::config::Config;
 
 const NOW: &str = "2026-07-30T12:00:00Z";
 

@@ -14,6 +14,7 @@ use insight::{
     views::TraceView,
 };
 use jiff::Timestamp;
+use node::config::Config;
 use store::{DeliveryKey, DeliveryRecord, State, Store, TraceCursor, TraceQuery};
 use trace::{
     Event,
@@ -28,7 +29,6 @@ use super::{
     table::{Cell, Column, Table},
     waiting,
 };
-use node::config::Config;
 
 const COLUMNS: [Column; 7] = [
     Column::whole("RECEIVED"),

@@ -14,6 +14,7 @@ mod tls;
 use diagnosis::{Explained, Finding, Remedy, Side, causes};
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use protocol::text::clean;
 
 use super::{
     Addresses, Excerpts, Gathered, Read, confidence,
@@ -21,7 +22,6 @@ use super::{
     sentence, title,
     wording::{capitalised, counted, later, moment},
 };
-use protocol::text::clean;
 
 /// Maximum number of characters of one text.
 const TEXT_MAX: usize = 1000;

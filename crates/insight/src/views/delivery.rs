@@ -174,7 +174,7 @@ pub struct EnvelopeView {
     pub client: Option<IpAddr>,
     #[schemars(with = "String")]
     pub body_type: BodyType,
-    smtputf8: bool,
+    pub smtputf8: bool,
     pub content_kept: bool,
 }
 

@@ -103,9 +103,9 @@ pub struct ExperimentView {
     pub verdict: String,
     /// Why, in words.
     pub because: String,
-    /// As mail goes first, then with one change at a time.
+    /// First with the same settings as mail, then with one change at a time.
     pub steps: Vec<StepView>,
-    /// As mail goes from each node that was asked.
+    /// With the same settings as mail, from each node that was asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<StepView>,
     #[serde(skip_serializing_if = "Option::is_none")]

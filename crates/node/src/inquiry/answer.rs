@@ -24,7 +24,7 @@ pub(crate) async fn answer_always(node: Arc<Node>) {
         look.tick().await;
         while answering.try_join_next().is_some() {}
         let room = AT_A_TIME_MAX - answering.len();
-        // Whoever asked before that waits no more.
+        // Nobody waits for the answer to an older question.
         match node.store.take_inquiries(&node.member, ANSWERED_WITHIN, room as u32).await {
             Ok(inquiries) => inquiries.into_iter().for_each(|inquiry| {
                 answering.spawn(answer(Arc::clone(&node), inquiry));

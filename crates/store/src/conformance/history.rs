@@ -128,7 +128,7 @@ pub(super) async fn traces_come_in_pages<S: Store>(stores: &Stores<S>) {
 
 pub(super) async fn history_ends_where_mail_has_come_to_rest<S: Store>(stores: &Stores<S>) {
     let mut kept = Vec::new();
-    // Delivered long ago twice, queued long ago, delivered lately; and one that has come to rest for one recipient only.
+    // Delivered long ago twice, queued long ago, delivered lately; and one that is finished for one recipient only.
     for (second, recipients, delivered_to) in [
         (0, &["a@x.test"][..], 1),
         (1, &["b@x.test"], 1),

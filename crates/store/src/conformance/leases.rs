@@ -40,7 +40,7 @@ pub(super) async fn leases_are_renewed_and_end<S: Store>(stores: &Stores<S>) {
     assert!(events.iter().any(|event| event.kind == interrupted), "{events:?}");
 }
 
-/// Whoever did not hear whether the first call was recorded asks again.
+/// A caller that does not know whether its first call was recorded repeats the call.
 pub(super) async fn a_retried_accept_adds_nothing<S: Store>(stores: &Stores<S>) {
     let new = new_message(&["a@x.test", "b@x.test"], 0);
     let event = NewEvent::from(received(&new));

@@ -10,7 +10,7 @@ pub(super) async fn a_name_has_one_living_member<S: Store>(stores: &Stores<S>) {
     assert_eq!((name.as_str(), *process, *started), ("n", std::process::id(), at(0)));
     assert!(!host.is_empty());
     stores.other.join("another").await.expect("joined");
-    // Whoever reports lives.
+    // A member that reports is alive.
     stores.one.report(&first, NodeState::default()).await.expect("reported");
     stores.set_clock(58);
     assert!(stores.other.join("n").await.is_err());

@@ -223,7 +223,7 @@ pub(super) async fn suspended_while_leased_stays_suspended<S: Store>(stores: &St
     }
 }
 
-/// One rule for addresses, whoever asks.
+/// The queue and the history have one rule for addresses.
 pub(super) async fn commands_match_addresses_as_traces_do<S: Store>(stores: &Stores<S>) {
     let mut new = new_message(&["Ärger@x.test", "a@X.test", "a_b@y.test"], 0);
     new.envelope.sender = ReversePath::Null;

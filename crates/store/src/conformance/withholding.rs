@@ -24,7 +24,7 @@ fn telling(new: &NewMessage, accepted: &Accepted, index: usize, is_delivered: bo
     Settlement { events: vec![event.into()], ..settlement(accepted, index, outcome) }
 }
 
-/// All that the store tells of a message.
+/// Everything that the store returns about a message.
 pub(super) async fn told<S: Store>(stores: &Stores<S>, new: &NewMessage) -> String {
     let events = stores.other.events(new.network_message_id).await.expect("read");
     format!("{:#?} {events:#?}", record(stores, new).await)

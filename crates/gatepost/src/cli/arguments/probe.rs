@@ -1,9 +1,9 @@
 //! Arguments of `gatepost probe`.
 
 use clap::Args;
+use node::config::Duration;
 
 use super::Output;
-use node::config::Duration;
 
 pub(super) const PROBE_HELP: &str = "\
 Examples:

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-
-use super::{Format, Output};
 use insight::Id;
 use node::config::Duration;
+
+use super::{Format, Output};
 
 #[derive(Subcommand, Clone, PartialEq, Debug)]
 pub(crate) enum QueueCommand {

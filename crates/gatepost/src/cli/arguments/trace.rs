@@ -6,11 +6,11 @@ use clap::{
     Args, ValueEnum,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
+use insight::{Id, Moment, Search, Status, read_cursor, read_tls_version};
+use node::config::ByteSize;
 use store::{AttemptMatch, SubjectMatch, TraceCursor};
 
 use super::log_files::LogFiles;
-use insight::{Id, Moment, Search, Status, read_cursor, read_tls_version};
-use node::config::ByteSize;
 
 pub(super) const TRACE_HELP: &str = "\
 Examples:

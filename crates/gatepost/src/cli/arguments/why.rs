@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use diagnosis::Source;
-
-use super::{Output, log_files::LogFiles};
 use insight::Moment;
 use node::config::Duration;
+
+use super::{Output, log_files::LogFiles};
 
 pub(super) const WHY_HELP: &str = "\
 Examples:
