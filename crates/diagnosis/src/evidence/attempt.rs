@@ -25,11 +25,21 @@ pub struct Connection {
     pub began: Timestamp,
 }
 
+/// Which way the mail of an attempt goes, seen from the system that the source is about.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Direction {
+    #[default]
+    Outbound,
+    /// The sender's host stands in `destination` and `destination_address`: it is the other side.
+    Inbound,
+}
+
 /// One attempt. `None`: the source does not have it. It borrows from its source until it is kept.
 #[derive(Clone, Debug)]
 pub struct Attempt<'a> {
     /// Of several, the one that knows most of it.
     pub source: Source,
+    pub direction: Direction,
     pub at: Option<Timestamp>,
     /// A session id that joins to protocol logs.
     pub session: Option<Cow<'a, str>>,
@@ -51,8 +61,12 @@ pub struct Attempt<'a> {
     pub tls: Option<(Cow<'a, str>, Cow<'a, str>)>,
     pub handshake: Option<Cow<'a, HandshakeFacts>>,
     pub message_bytes: Option<u64>,
+    /// Connections that this side had open to the destination when it began, itself included.
+    pub connections: Option<u32>,
     pub sender_domain: Option<Cow<'a, str>>,
     pub recipient_domain: Option<Cow<'a, str>>,
+    /// It worked, but without TLS, because TLS had failed like this.
+    pub plaintext_after: Option<Box<Failed<'a>>>,
     /// `None`: it worked.
     pub failure: Option<Failed<'a>>,
     /// Where to find it, in each source that has it; only of attempts that are kept.
@@ -76,6 +90,7 @@ impl Attempt<'_> {
     pub fn by(source: Source) -> Self {
         Self {
             source,
+            direction: Direction::Outbound,
             at: None,
             session: None,
             connection: None,
@@ -91,8 +106,10 @@ impl Attempt<'_> {
             tls: None,
             handshake: None,
             message_bytes: None,
+            connections: None,
             sender_domain: None,
             recipient_domain: None,
+            plaintext_after: None,
             failure: None,
             places: Vec::new(),
         }
@@ -102,6 +119,7 @@ impl Attempt<'_> {
     pub(super) fn kept(&self, places: Vec<(Source, Place)>) -> Attempt<'static> {
         Attempt {
             source: self.source,
+            direction: self.direction,
             at: self.at,
             session: self.session.as_deref().map(owned),
             connection: self.connection,
@@ -117,8 +135,10 @@ impl Attempt<'_> {
             tls: self.tls.as_ref().map(|(version, cipher)| (owned(version), owned(cipher))),
             handshake: self.handshake.as_deref().map(|facts| Cow::Owned(facts.clone())),
             message_bytes: self.message_bytes,
+            connections: self.connections,
             sender_domain: self.sender_domain.as_deref().map(owned),
             recipient_domain: self.recipient_domain.as_deref().map(owned),
+            plaintext_after: self.plaintext_after.as_ref().map(|failed| Box::new(failed.kept())),
             failure: self.failure.as_ref().map(Failed::kept),
             places,
         }
@@ -141,8 +161,10 @@ impl Attempt<'_> {
         self.tls = self.tls.or(other.tls);
         self.handshake = self.handshake.or(other.handshake);
         self.message_bytes = self.message_bytes.or(other.message_bytes);
+        self.connections = self.connections.or(other.connections);
         self.sender_domain = self.sender_domain.or(other.sender_domain);
         self.recipient_domain = self.recipient_domain.or(other.recipient_domain);
+        self.plaintext_after = self.plaintext_after.or(other.plaintext_after);
         self.failure = match (self.failure, other.failure) {
             (Some(failed), Some(other)) => Some(failed.completed_by(other)),
             (failed, _) => failed,

@@ -20,7 +20,7 @@ use std::{
 use jiff::Timestamp;
 use protocol::tls::{CipherSuite, WireVersion};
 
-pub use attempt::{Attempt, Connection, Failed};
+pub use attempt::{Attempt, Connection, Direction, Failed};
 pub use captured::Clock;
 use dimension::DIMENSIONS;
 pub use dimension::Dimension;

@@ -36,7 +36,8 @@ const UNTRIED_AFTER: Duration = Duration::from_secs(60);
 const EVIDENCE_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Maximum number of open incidents. There is at most one for each connector and cause.
 const OPEN_MAX: u32 = 1000;
-/// Checks take at most one part in this many of the time, however long the queue is.
+/// A slow check is followed by a pause of this many times what it took, but of no more than this many intervals:
+/// one slow check says more about a busy machine than about a long queue, and incidents must not stay open for it.
 const PAUSE_FACTOR: u32 = 10;
 
 /// Starts the watch. It stops when it is dropped.
@@ -50,7 +51,7 @@ pub(super) fn start(node: &Arc<Node>) -> JoinSet<()> {
 async fn review_always(node: Arc<Node>) {
     let mut last_took = Duration::ZERO;
     loop {
-        sleep((*node.config.load().watch.interval).max(last_took * PAUSE_FACTOR)).await;
+        sleep(pause(*node.config.load().watch.interval, last_took)).await;
         let began = Instant::now();
         if let Err(error) = review(&node).await {
             tracing::warn!(%error, "failed to check the queue for stuck mail; trying again");
@@ -58,6 +59,10 @@ async fn review_always(node: Arc<Node>) {
         last_took = began.elapsed();
         tracing::debug!(milliseconds = last_took.as_millis() as u64, "checked the queue for stuck mail");
     }
+}
+
+fn pause(interval: Duration, last_took: Duration) -> Duration {
+    last_took.min(interval).saturating_mul(PAUSE_FACTOR).max(interval)
 }
 
 /// Checks each connector that has waiting mail or open incidents.

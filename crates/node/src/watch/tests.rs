@@ -17,6 +17,7 @@ use serde_json::Value;
 use store::{Backend, Incidents as _};
 use tokio::task::JoinSet;
 
+use super::pause;
 use crate::{Running, config::Config, running::tests::NoConsole};
 
 /// Accepts every call. Returns the bodies.
@@ -136,4 +137,18 @@ async fn two_nodes_tell_of_an_incident_once() {
         node.stop(tokio::time::sleep(Duration::from_secs(5))).await;
     }
     store.close().await;
+}
+
+#[test]
+fn a_slow_check_is_followed_by_a_longer_pause_but_not_by_an_endless_one() {
+    let (second, interval) = (Duration::from_secs(1), Duration::from_secs(5));
+    for (last_took, expected) in [
+        (Duration::ZERO, interval),
+        (second / 10, interval),
+        (second, 10 * second),
+        // A check that took a minute on a machine that stood still.
+        (60 * second, 10 * interval),
+    ] {
+        assert_eq!(pause(interval, last_took), expected, "{last_took:?}");
+    }
 }

@@ -33,10 +33,18 @@ pub enum Sign {
     AlertHere,
     VersionNotSupportedHere,
     NoSharedCipherSaid,
+    /// The server chose a cipher suite that the client had not offered.
+    CipherNotOffered,
+    /// Alert 50: a message that could not be decoded.
+    AlertDecodeError,
+    /// One side began TLS where the other expected plain SMTP, or the other way round.
+    NotTls,
     /// Schannel's word where cipher suites or versions do not meet.
     AlgorithmMismatch,
     ClientCertificateAsked,
     ClientCertificateSaid,
+    /// The destination says that it could not verify the client's certificate.
+    ClientCertificateRefused,
     WeakDh,
     TlsEstablished,
     // The server's certificate.
@@ -59,6 +67,32 @@ pub enum Sign {
     Expired,
     DaneFailed,
     MtaStsFailed,
+    /// RFC 7505, and replies that the domain accepts no mail.
+    NullMx,
+    /// The sender's address or domain is refused, not the recipient's.
+    SenderRejected,
+    /// The name in HELO or EHLO is refused.
+    HeloRejected,
+    /// The connecting address has no name, or one that does not fit.
+    ReverseDnsRejected,
+    SpfFailed,
+    DkimFailed,
+    DmarcFailed,
+    /// The connecting address is on a blocking list, or has a poor reputation.
+    AddressListed,
+    SpamFound,
+    VirusFound,
+    /// The destination failed on its own: a lookup, a proxy, a filter or a database behind it.
+    InternalFailure,
+    /// Commands that were sent together were answered as if they had come one by one.
+    PipeliningBroken,
+    // The sender's own faults.
+    /// Its software or configuration failed, before the destination could.
+    LocalConfiguration,
+    /// Its own certificate or key cannot be used.
+    LocalTlsCredentials,
+    /// Its own resolver does not answer, for whatever name.
+    LocalResolver,
     // What the sender makes of it.
     /// It tries no more, whatever the reply was.
     GivenUp,
@@ -66,7 +100,7 @@ pub enum Sign {
 
 /// A set of signs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Signs(u64);
+pub struct Signs(u128);
 
 impl Signs {
     pub fn has(self, sign: Sign) -> bool {
@@ -110,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_set_holds_each_sign() {
-        assert!((Sign::MtaStsFailed as u8) < 64);
+        assert!((Sign::GivenUp as u8) < 128);
         let signs = Signs::default().and(Sign::DnsFailed).and(Sign::MtaStsFailed);
         assert!(signs.has(Sign::DnsFailed) && signs.has(Sign::MtaStsFailed) && !signs.has(Sign::TimedOut));
     }
