@@ -23,6 +23,7 @@ pub struct LogReader<R> {
     /// Lines that were not this server's, had nothing about a message, or were too long.
     pub lines_skipped: u64,
     lines_read: u64,
+    ended: bool,
 }
 
 /// What is known of a log's messages, each an `M`.
@@ -38,6 +39,22 @@ pub(crate) trait Take {
     fn take(&mut self, line: &str) -> bool;
 
     fn next_row(&mut self) -> Option<Row>;
+
+    /// The number of the line that is taken next, counted from 1.
+    fn begin_line(&mut self, _number: u64) {}
+
+    /// The line that the last row stands on, where that may be an earlier one than the last that was taken.
+    fn row_line(&self) -> Option<u64> {
+        None
+    }
+
+    /// The log is over.
+    fn end(&mut self) {}
+
+    /// Lines that were not understood, by program.
+    fn unread(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
 }
 
 impl<M: Default> Messages<M> {
@@ -49,17 +66,21 @@ impl<M: Default> Messages<M> {
 
 impl<R: Read> LogReader<R> {
     pub(crate) fn new(file: R, messages: impl Take + 'static) -> Self {
-        Self { lines: Lines::new(file), messages: Box::new(messages), lines_skipped: 0, lines_read: 0 }
+        Self { lines: Lines::new(file), messages: Box::new(messages), lines_skipped: 0, lines_read: 0, ended: false }
     }
 }
 
 impl<R: Read> Rows for LogReader<R> {
     fn line(&self) -> u64 {
-        self.lines_read
+        self.messages.row_line().unwrap_or(self.lines_read)
     }
 
     fn skipped(&self) -> u64 {
         self.lines_skipped
+    }
+
+    fn unread(&self) -> Vec<(String, u64)> {
+        self.messages.unread()
     }
 }
 
@@ -73,8 +94,13 @@ impl<R: Read> Iterator for LogReader<R> {
             }
             let line = self.lines.next();
             self.lines_read += 1;
+            self.messages.begin_line(self.lines_read);
             match line {
-                Ok(None) => return None,
+                Ok(None) if self.ended => return None,
+                Ok(None) => {
+                    self.ended = true;
+                    self.messages.end();
+                }
                 Err(error) => return Some(Err(error)),
                 Ok(Some(Line::Whole(line))) if self.messages.take(&text::lossy(line.trim_ascii_end())) => {}
                 Ok(Some(_)) => self.lines_skipped += 1,

@@ -30,6 +30,13 @@ impl<M: Default> OpenMessages<M> {
         self.messages.remove(id);
     }
 
+    /// All that are left, in the order in which they came.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = M> {
+        let order = std::mem::take(&mut self.order);
+        let mut messages = std::mem::take(&mut self.messages);
+        order.into_iter().filter_map(move |id| messages.remove(&id))
+    }
+
     fn make_room(&mut self) {
         while self.messages.len() >= MESSAGES_MAX
             && let Some(oldest) = self.order.pop_front()
@@ -73,6 +80,17 @@ mod tests {
         }
         assert_eq!(remembered.messages.len(), MESSAGES_MAX);
         assert_eq!((*remembered.entry("1"), *remembered.entry("0")), (1, 0));
+    }
+
+    #[test]
+    fn all_that_are_left_come_in_their_order() {
+        let mut open: OpenMessages<u32> = OpenMessages::new();
+        for number in [3, 1, 2] {
+            *open.entry(&number.to_string()) = number;
+        }
+        open.remove("1");
+        assert_eq!(open.drain().collect::<Vec<_>>(), [3, 2]);
+        assert_eq!(open.drain().next(), None);
     }
 
     #[test]
