@@ -3,9 +3,11 @@
 pub mod capture;
 pub mod dsn;
 pub mod history;
+mod inbound_history;
 mod inbound_rows;
 mod joined;
 pub mod protocol_log;
+pub mod protocol_log_inbound;
 pub mod tls_report;
 pub mod trace_rows;
 mod words;
