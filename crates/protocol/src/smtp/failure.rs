@@ -236,9 +236,7 @@ impl fmt::Display for FailureKind {
             Self::HandshakeFailed { detail } => write!(f, "TLS handshake failed ({detail})"),
             Self::TlsBroken { detail } => write!(f, "the encrypted connection broke ({detail})"),
             Self::StartTlsNotOffered => f.write_str("STARTTLS is required and not offered"),
-            Self::StartTlsMasked => {
-                f.write_str("STARTTLS is required, but a firewall has overwritten it (XXXXXXXA)")
-            }
+            Self::StartTlsMasked => f.write_str("STARTTLS is required, but a firewall has overwritten it (XXXXXXXA)"),
             Self::ExtensionMissing { extension } => write!(f, "the destination does not offer {extension}"),
             Self::TooLarge { size_bytes, size_max_bytes } => {
                 write!(f, "{size_bytes} bytes are more than the {size_max_bytes} that the destination accepts")
