@@ -20,7 +20,7 @@ mod findings;
 mod foresight;
 pub mod sources;
 
-pub use causes::{Remedy, Side};
+pub use causes::{CauseId, Remedy, Side};
 pub use comparison::Split;
 pub use evidence::{
     Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, Place, Sign, Signs, Source, Symptom,

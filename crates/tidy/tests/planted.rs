@@ -231,7 +231,7 @@ fn causes_that_differ_are_found() {
     house.plant_crate("diagnosis", "gatepost-trace = { path = \"../trace\" }");
     house.plant("crates/diagnosis/src/lib.rs", "//! Findings.\nmod causes;\npub use gatepost_trace::Fact;\n");
     let table = "//! All.\nmod bad_luck;\npub static CATALOGUE: [Cause; 1] = [bad_luck::CAUSE];\n";
-    let cause = "//! Luck.\npub const CAUSE: Cause = Cause { id: \"bad-luck\" };\n";
+    let cause = "//! Luck.\npub const CAUSE: Cause = Cause { id: CauseId::BadLuck };\n";
     let document = "# Causes\n\n| cause | what |\n|---|---|\n| `bad-luck` | Luck. |\n";
     let plant = |table: &str, cause: &str, document: &str| {
         house.plant(&format!("{folder}/mod.rs"), table);
@@ -242,12 +242,15 @@ fn causes_that_differ_are_found() {
     assert_eq!(house.faults(), []);
     plant("//! All.\npub static CATALOGUE: [Cause; 0] = [];\n", cause, document);
     house.has_one(Rule::Cause, &format!("{folder}/bad_luck.rs"));
-    plant(table, &cause.replace("bad-luck", "luck"), &document.replace("bad-luck", "luck"));
+    plant(table, &cause.replace("BadLuck", "Luck"), &document.replace("bad-luck", "luck"));
     house.has_one(Rule::Cause, &format!("{folder}/bad_luck.rs"));
     plant(table, cause, "# Causes\n");
     house.has_one(Rule::Cause, "docs/reference/causes.md");
     plant(table, cause, &format!("{document}| `good-luck` | Luck. |\n"));
     house.has_one(Rule::Cause, "docs/reference/causes.md");
+    plant(table, cause, document);
+    house.plant("docs/a.md", "# A\n\nIt knows 2 causes.\n");
+    house.has_one(Rule::Cause, "docs/a.md");
 }
 
 #[test]
