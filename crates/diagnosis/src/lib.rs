@@ -28,4 +28,4 @@ pub use evidence::{
 };
 pub use findings::experiment::Experiment;
 pub use findings::{Explained, Finding, Piece, Scope, Tally, diagnose, experiment, explain, unexplained};
-pub use foresight::{Foresight, Offer, Server, Verdict};
+pub use foresight::{Foresight, Offer, Server, Verdict, is_over_the_certificate};

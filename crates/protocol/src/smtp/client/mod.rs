@@ -233,8 +233,22 @@ impl Client {
 
     /// Starts a transaction. An error applies to all its recipients, and leaves the conversation ready.
     pub fn begin(&mut self, transaction: &Transaction, output: &mut Vec<u8>) -> Result<(), Failure> {
+        self.begin_as(Progress::new(transaction, &self.extensions), transaction, output)
+    }
+
+    /// Like [`Client::begin`], but RSET takes the place of DATA: the transaction is taken back after RCPT.
+    pub fn rehearse(&mut self, transaction: &Transaction, output: &mut Vec<u8>) -> Result<(), Failure> {
+        self.begin_as(Progress::rehearsal(transaction, &self.extensions), transaction, output)
+    }
+
+    fn begin_as(
+        &mut self,
+        progress: Progress,
+        transaction: &Transaction,
+        output: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         check(transaction, &self.extensions)?;
-        let mut progress = Box::new(Progress::new(transaction, &self.extensions));
+        let mut progress = Box::new(progress);
         if std::mem::take(&mut self.reset_first) {
             progress.reset(output);
         }
@@ -262,6 +276,10 @@ impl Client {
                 output.extend_from_slice(b".\r\n");
                 self.state = State::EndOfData(progress);
                 None
+            }
+            Next::TakenBack(reply) => {
+                self.state = State::Ready;
+                Some(Action::Done(progress.end(reply)))
             }
             Next::Over => {
                 self.reset_first = true;
