@@ -20,7 +20,7 @@ mod findings;
 mod foresight;
 pub mod sources;
 
-pub use causes::{Remedy, Side};
+pub use causes::{CauseId, Remedy, Side};
 pub use comparison::Split;
 pub use evidence::{
     Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, LeftOut, Place, Sign, Signs, Source,
@@ -28,4 +28,4 @@ pub use evidence::{
 };
 pub use findings::experiment::Experiment;
 pub use findings::{Explained, Finding, Piece, Scope, Tally, diagnose, experiment, explain, unexplained};
-pub use foresight::{Foresight, Offer, Server, Verdict};
+pub use foresight::{Foresight, Offer, Server, Verdict, is_over_the_certificate};

@@ -134,7 +134,7 @@ mod tests {
             row.set(Column::RecipientStatus, status);
             let mut evidence = Evidence::default();
             add_row(&mut evidence, &trace::message_trace::TRACKING_LOG, &row, "a.log", 3);
-            assert_eq!(diagnose(&evidence)[0].cause, expected, "{status}");
+            assert_eq!(diagnose(&evidence)[0].cause.as_str(), expected, "{status}");
         }
     }
 }
