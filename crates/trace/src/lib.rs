@@ -16,6 +16,7 @@ pub mod next_step;
 mod open_messages;
 pub mod postfix_log;
 pub mod protocol_log;
+mod quiet_clients;
 mod records;
 mod text;
 pub mod tls_report;

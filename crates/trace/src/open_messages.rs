@@ -26,6 +26,10 @@ impl<M: Default> OpenMessages<M> {
         self.messages.get_mut(id).expect("it is there, or was put there above")
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     pub(crate) fn remove(&mut self, id: &str) {
         self.messages.remove(id);
     }

@@ -15,12 +15,13 @@ use trace::NextStep;
 use super::{
     explained::Explained,
     finding::{Finding, Piece, Scope},
+    inbound::{remedies, told_to},
     wording::{chance, look_at, part, summary},
 };
 use crate::{
     causes::{Cause, CauseId, Check},
     comparison::{LnFactorials, Split, contrast},
-    evidence::{Dimension, Evidence, Example, Record, Sign, Symptom},
+    evidence::{Dimension, Direction, Evidence, Example, Record, Sign, Symptom},
 };
 
 /// No finding is surer: only a probe could say more.
@@ -158,6 +159,7 @@ impl<'e> Group<'_, 'e> {
         let times = || failing.iter().map(|record| record.at).filter(|at| *at != i64::MIN);
         let time = |at: Option<i64>| at.and_then(|at| Timestamp::from_millisecond(at).ok());
         let example = self.examples(failing);
+        let direction = self.evidence.direction();
         Finding {
             cause: cause.id,
             confidence: (confidence * 100.0).round() / 100.0,
@@ -165,9 +167,9 @@ impl<'e> Group<'_, 'e> {
             pending_since: time(stuck.pending_since),
             first_seen: time(times().min()),
             last_seen: time(times().max()),
-            summary: summary(cause, &scope, stuck.pending, stuck.bounced),
+            summary: summary(&told_to(direction, cause), &scope, stuck.pending, stuck.bounced),
             evidence: self.pieces(&scope, &example),
-            remedy: cause.remedies(),
+            remedy: remedies(direction, cause),
             check: self.check(cause, failing, &example).to_string(),
             experiment: None,
             scope,
@@ -274,8 +276,11 @@ impl<'e> Group<'_, 'e> {
         }
     }
 
-    /// The host that most of these went to, if any is known.
+    /// The host that most of these went to, if any is known. A sender's host need not accept mail.
     fn frequent_host(&self, failing: &[&Record]) -> Option<&str> {
+        if self.evidence.direction() == Direction::Inbound {
+            return None;
+        }
         let mut counts: HashMap<u32, usize> = HashMap::new();
         for host in failing.iter().map(|record| record.destination).filter(|host| *host != 0) {
             *counts.entry(host).or_default() += 1;

@@ -4,6 +4,7 @@ mod diagnose;
 pub mod experiment;
 mod explained;
 mod finding;
+mod inbound;
 mod trial;
 mod unexplained;
 mod wording;

@@ -323,7 +323,7 @@ mod tests {
     use trace::protocol_log::{read, sessions};
 
     use super::*;
-    use crate::diagnose;
+    use crate::{CauseId, diagnose};
 
     /// Sessions of one client, of these rows each.
     fn evidence(times: usize, rows: &[&str]) -> Evidence {
@@ -424,7 +424,7 @@ mod tests {
         let rows: Vec<&str> = GREETED.iter().chain(&rest).copied().collect();
         let evidence = evidence(1, &rows);
         let findings = diagnose(&evidence);
-        assert_eq!(findings[0].cause, "certificate-untrusted");
+        assert_eq!(findings[0].cause, CauseId::CertificateUntrusted);
         assert_eq!(findings[0].scope.destination, "mx.sender.test");
     }
 
@@ -432,7 +432,7 @@ mod tests {
     fn a_session_without_mail_is_a_failure_if_it_comes_again_and_again() {
         let rows: Vec<&str> = GREETED.iter().chain(&["-,,Remote"]).copied().collect();
         assert_eq!([1, 2, 3].map(|times| evidence(times, &rows).len()), [0, 0, 3]);
-        assert_eq!(diagnose(&evidence(3, &rows))[0].cause, "unknown");
+        assert_eq!(diagnose(&evidence(3, &rows))[0].cause, CauseId::Unknown);
         // A monitor on a private network.
         let rows: Vec<&str> = GREETED.iter().chain(&["<,QUIT,", ">,221 bye,", "-,,Local"]).copied().collect();
         assert_eq!(evidence(5, &rows).len(), 5);

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use diagnosis::{Explained, Finding, explain};
+use diagnosis::{Direction, Explained, Finding, explain};
 use insight::{Id, Report, views::FindingView};
 use node::{config::Config, protocol_log};
 use store::{Store, TraceQuery};
@@ -23,12 +23,14 @@ pub(crate) async fn run<S: Store>(
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
     check(arguments)?;
-    let mut files = insight::Files::new(gathering(arguments), screen.now, screen.zone.clone());
-    if arguments.sources().count() + usize::from(store.is_some()) > 1 {
-        files.gathered.evidence.join();
+    let mut files = read_files(arguments, arguments.inbound, store.is_some(), screen);
+    if store.is_none() && files.are_about_senders() {
+        eprintln!("gatepost: the files have no attempts to deliver mail; showing why senders fail (--inbound)");
+        files = read_files(arguments, true, false, screen);
     }
-    for (source, paths) in arguments.sources() {
-        files.add(source, paths);
+    if let Some(config) = config.filter(|_| arguments.inbound && arguments.reads_history()) {
+        let since = arguments.since.map(|since| since.timestamp(screen.now));
+        files.add_receive_logs(&protocol_log::receive_folder(&config.protocol_log, &config.node.data), since);
     }
     let mut wanted = arguments.what.as_deref();
     if let Some(store) = store {
@@ -37,7 +39,7 @@ pub(crate) async fn run<S: Store>(
     }
     let notes = files.gathered.finish();
     let skipped = files.skipped.iter().map(|skipped| format!("skipped {skipped}"));
-    for note in skipped.chain(notes) {
+    for note in skipped.chain(notes).chain(senders(&files.gathered, arguments)) {
         eprintln!("gatepost: {}", clean(&note));
     }
     let gathered = &files.gathered;
@@ -67,6 +69,30 @@ pub(crate) async fn run<S: Store>(
         writeln!(out, "\n{open}")?;
     }
     Ok(!findings.is_empty())
+}
+
+/// Reads the files that are named.
+fn read_files(arguments: &WhyArguments, inbound: bool, has_history: bool, screen: &Screen) -> insight::Files {
+    let gathered = gathering(arguments);
+    let gathered = if inbound { gathered.inbound() } else { gathered };
+    let mut files = insight::Files::new(gathered, screen.now, screen.zone.clone());
+    if arguments.sources().count() + usize::from(has_history) > 1 || arguments.inbound {
+        files.gathered.evidence.join();
+    }
+    for (source, paths) in arguments.sources() {
+        files.add(source, paths);
+    }
+    files
+}
+
+/// What the same files say of the other direction.
+fn senders(gathered: &insight::Gathered, arguments: &WhyArguments) -> Option<String> {
+    let failed = gathered.evidence.left_out().failed;
+    let is_worth_it = failed > 0 && !arguments.inbound && gathered.evidence.direction() == Direction::Outbound;
+    is_worth_it.then(|| {
+        let attempts = counted(failed, "attempt", "attempts");
+        format!("{attempts} of senders to deliver mail to this side failed; --inbound explains them")
+    })
 }
 
 /// Adds the gateway's own history. Returns what the findings are about, `None` for a message.

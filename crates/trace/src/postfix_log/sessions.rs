@@ -20,10 +20,9 @@ use super::{
 use crate::{
     message_trace::{Column, CustomData, Row},
     open_messages::OpenMessages,
+    quiet_clients::{QuietClients, is_near},
 };
 
-/// Once is nothing: a scanner, a monitor, a test. So often, a sender fails.
-const QUIET_MIN: usize = 3;
 /// Nobody reads more of what went wrong.
 const TROUBLE_BYTES_MAX: usize = 1000;
 
@@ -40,18 +39,10 @@ struct Session {
     is_told: bool,
 }
 
-/// Sessions in which a client did nothing.
-#[derive(Default)]
-struct Quiet {
-    rows: Vec<Numbered>,
-    is_told: bool,
-}
-
 pub(super) struct Sessions {
     /// By process; those of postscreen, which has one process for all, by client.
     open: OpenMessages<Session>,
-    /// By address.
-    quiet: OpenMessages<Quiet>,
+    quiet: QuietClients<Numbered>,
     ready: Vec<Numbered>,
 }
 
@@ -65,7 +56,7 @@ pub(super) struct Client {
 
 impl Sessions {
     pub(super) fn new() -> Self {
-        Self { open: OpenMessages::new(), quiet: OpenMessages::new(), ready: Vec::new() }
+        Self { open: OpenMessages::new(), quiet: QuietClients::new(), ready: Vec::new() }
     }
 
     /// Rows that are complete.
@@ -121,7 +112,7 @@ impl Sessions {
         session.is_told = true;
         let client = Client { host: session.host.clone(), address: session.address, tls: session.tls.clone() };
         if let Some(address) = client.address {
-            self.quiet.remove(&address.to_string());
+            self.quiet.forget(address);
         }
         client
     }
@@ -173,12 +164,8 @@ impl Sessions {
     }
 
     fn keep_quiet(&mut self, address: Option<IpAddr>, row: Numbered) {
-        let Some(address) = address else { return };
-        let quiet = self.quiet.entry(&address.to_string());
-        quiet.rows.push(row);
-        quiet.is_told |= quiet.rows.len() >= QUIET_MIN;
-        if quiet.is_told {
-            self.ready.append(&mut quiet.rows);
+        if let Some(address) = address {
+            self.ready.extend(self.quiet.add(address, row));
         }
     }
 
@@ -249,14 +236,6 @@ fn custom_data(phase: Phase, tls: Option<&(String, String)>, trouble: &str) -> C
         data.add("TlsHandshake", trouble);
     }
     data
-}
-
-/// An address of this machine, or of a private network (RFC 1918, RFC 4193).
-fn is_near(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_loopback() || address.is_private() || address.is_link_local(),
-        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
-    }
 }
 
 /// The row of a message's receipt says who brought it, unless that was this machine itself.

@@ -16,6 +16,8 @@ Examples:
   gatepost why mail.onprem.test              explain mail to one host
   gatepost why --protocol-log SEND-1.LOG --protocol-log SEND-2.LOG
                                              explain protocol logs of Exchange
+  gatepost why --inbound                     explain which senders fail to deliver
+                                             mail to this gateway
   gatepost why --capture edge.pcapng         explain a packet capture
   gatepost why --capture edge.pcapng --with-history
                                              add this gateway's own history
@@ -54,8 +56,8 @@ pub(crate) struct WhyArguments {
     /// Explain messages received at or after this time: a date and time, or how long ago
     #[arg(long, value_name = "TIME", default_value = "1d")]
     pub since: Option<Moment>,
-    /// Explain a protocol log of the sending side, from Exchange or a node, instead of this gateway's history; may be
-    /// repeated and combined with other files
+    /// Explain a protocol log, from Exchange or a node, instead of this gateway's history; may be repeated and combined
+    /// with other files
     #[arg(long, value_name = "FILE")]
     pub protocol_log: Vec<PathBuf>,
     #[command(flatten)]
@@ -69,6 +71,10 @@ pub(crate) struct WhyArguments {
     /// Explain a TLS report (RFC 8460): JSON, also in gzip, or the mail that brought it; may be repeated
     #[arg(long, value_name = "FILE")]
     pub tls_report: Vec<PathBuf>,
+    /// Explain which senders fail to deliver mail to this side: from files of any kind, or from this node's own protocol
+    /// log and history
+    #[arg(long, conflicts_with = "probe")]
+    pub inbound: bool,
     /// Explain this gateway's own history together with the files
     #[arg(long)]
     pub with_history: bool,
