@@ -81,7 +81,18 @@ fn a_session_is_told_by_how_it_ends() {
                 "421 4.7.0 Connection concurrency limit exceeded: 51 from h.s.test[192.0.2.9] for service smtp",
             )),
         ),
+        // It had begun to hand a message in.
+        (
+            &["4F00A1: client=h.s.test[192.0.2.9]", "lost connection after DATA (1 bytes) from h.s.test[192.0.2.9]"],
+            "ehlo=1 mail=1 rcpt=1 data=0/1 commands=3/4",
+            Some(("DEFER", "data", "lost connection after DATA (1 bytes) from h.s.test[192.0.2.9]")),
+        ),
         // Nothing failed, or nothing is known to have.
+        (
+            &["4F00A1: client=h.s.test[192.0.2.9]", "timeout after END-OF-MESSAGE from h.s.test[192.0.2.9]"],
+            "ehlo=1 mail=1 rcpt=1 data=1 commands=4",
+            None,
+        ),
         (&["4F00A1: client=h.s.test[192.0.2.9]"], "ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5", None),
         (&["4F00A1: client=h.s.test[192.0.2.9]", "lost connection after RSET from h.s.test[192.0.2.9]"], "", None),
         (&["NOQUEUE: reject_warning: RCPT from h.s.test[192.0.2.9]: 553 5.7.1 x; from=<x@s.test>"], "", None),
@@ -133,6 +144,18 @@ fn a_client_that_does_nothing_fails_from_the_third_time_on() {
     let quiet = session(client, "ehlo=1 quit=1 commands=2");
     let mail = smtpd(&[CONNECT, "4F00A1: client=h.s.test[192.0.2.9]", DISCONNECT]);
     assert_eq!(rows(&[quiet.repeat(2), mail, quiet.repeat(2)].concat()).len(), 0);
+}
+
+/// Someone searched a log for rejections, and kept no other lines.
+#[test]
+fn each_rejection_is_its_own_clients() {
+    let reject = |client: &str| {
+        format!("NOQUEUE: reject: RCPT from {client}: 550 5.1.1 <y@own.test>: no; from=<x@s.test> to=<y@own.test>")
+    };
+    let log = smtpd(&[&reject("a.test[192.0.2.1]"), &reject("unknown[192.0.2.2]"), &reject("a.test[192.0.2.1]")]);
+    let rows = rows(&log);
+    let told: Vec<_> = rows.iter().map(|row| (&row[Column::ClientHostname], &row[Column::ClientIp])).collect();
+    assert_eq!(told, [("a.test", "192.0.2.1"), ("", "192.0.2.2"), ("a.test", "192.0.2.1")]);
 }
 
 #[test]

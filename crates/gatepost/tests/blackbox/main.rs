@@ -27,6 +27,7 @@ mod peers;
 mod protocol_log;
 mod report;
 mod rollout;
+mod senders;
 mod strangers;
 mod support;
 mod tls;

@@ -35,8 +35,10 @@ struct Session {
     trouble: String,
     /// How it failed, as far as it did.
     failure: Option<(Phase, Numbered)>,
-    /// It failed in a way that is told already, or it brought mail.
+    /// It failed in a way that is told already.
     is_told: bool,
+    /// It began to hand a message in.
+    has_brought: bool,
 }
 
 pub(super) struct Sessions {
@@ -109,7 +111,7 @@ impl Sessions {
     pub(super) fn bring(&mut self, process: &str, client: &str) -> Client {
         let session = self.open.entry(process);
         session.begin(client);
-        session.is_told = true;
+        session.has_brought = true;
         let client = Client { host: session.host.clone(), address: session.address, tls: session.tls.clone() };
         if let Some(address) = client.address {
             self.quiet.forget(address);
@@ -143,8 +145,8 @@ impl Sessions {
     fn close(&mut self, key: &str, line: &Line<'_>, number: u64, counts: &str) {
         let session = std::mem::take(self.open.entry(key));
         self.open.remove(key);
-        let has_said_mail = count(counts, "mail").is_some_and(|(_, all)| all > 0);
-        if session.is_told || session.address.is_none() || (has_said_mail && session.failure.is_none()) {
+        let has_said_mail = session.has_brought || count(counts, "mail").is_some_and(|(_, all)| all > 0);
+        if session.is_told || session.address.is_none() || (has_said_mail && !session.is_interrupted()) {
             return;
         }
         match session.failure {
@@ -172,9 +174,8 @@ impl Sessions {
     /// The log is over: sessions that were not closed failed as far as is known.
     pub(super) fn end(&mut self) {
         for session in self.open.drain() {
-            if let Some((phase, row)) = session.failure.filter(|_| !session.is_told)
-                && phase > Phase::Ehlo
-            {
+            let is_failure = !session.is_told && session.is_interrupted();
+            if let Some((_, row)) = session.failure.filter(|(phase, _)| is_failure && *phase > Phase::Ehlo) {
                 self.ready.push(row);
             }
         }
@@ -182,12 +183,16 @@ impl Sessions {
 }
 
 impl Session {
-    /// `host[192.0.2.9]`, `unknown[192.0.2.9]`, `[192.0.2.9]:4711`, or nothing that is new.
+    /// `host[192.0.2.9]`, `unknown[192.0.2.9]`, `[192.0.2.9]:4711`, or nothing that is new. Another client than before:
+    /// lines between are not in the log.
     fn begin(&mut self, client: &str) {
-        if self.address.is_some() || client.is_empty() {
+        if client.is_empty() {
             return;
         }
         let (host, address, _) = host_and_address(client);
+        if self.address.is_some() && self.address != address {
+            *self = Self::default();
+        }
         self.address = address;
         if host != "unknown" && self.host.is_empty() {
             host.clone_into(&mut self.host);
@@ -217,6 +222,12 @@ impl Session {
         row.set(Column::RecipientStatus, text);
         row.set(Column::CustomData, custom_data(phase, self.tls.as_ref(), &self.trouble));
         row
+    }
+
+    /// It failed before what it had begun was complete: after a message, a client may just leave.
+    fn is_interrupted(&self) -> bool {
+        let is_half = |phase: Phase| matches!(phase, Phase::Rcpt | Phase::Data);
+        self.failure.as_ref().is_some_and(|(phase, _)| !self.has_brought || is_half(*phase))
     }
 
     /// A monitor of one's own says EHLO and QUIT all day.
