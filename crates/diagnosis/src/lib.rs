@@ -30,4 +30,4 @@ pub use findings::experiment::Experiment;
 pub use findings::{
     Everywhere, Explained, Finding, Piece, Scope, Severity, Tally, diagnose, experiment, explain, unexplained,
 };
-pub use foresight::{Foresight, Offer, Server, Verdict};
+pub use foresight::{Foresight, Offer, Server, Verdict, is_over_the_certificate};
