@@ -5,6 +5,7 @@ pub mod dsn;
 pub mod history;
 mod joined;
 pub mod protocol_log;
+pub mod queues;
 pub mod tls_report;
 pub mod trace_rows;
 mod words;

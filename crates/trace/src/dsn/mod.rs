@@ -6,6 +6,7 @@
 
 mod pasted;
 mod prose;
+mod rows;
 
 use crate::text::decoded;
 use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
