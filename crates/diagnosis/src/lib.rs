@@ -20,12 +20,12 @@ mod findings;
 mod foresight;
 pub mod sources;
 
-pub use causes::{Remedy, Side};
+pub use causes::{CauseId, Remedy, Side};
 pub use comparison::Split;
 pub use evidence::{
-    Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, Place, Sign, Signs, Source, Symptom,
-    in_words,
+    Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, LeftOut, Place, Sign, Signs, Source,
+    Symptom, in_words,
 };
 pub use findings::experiment::Experiment;
 pub use findings::{Explained, Finding, Piece, Scope, Tally, diagnose, experiment, explain, unexplained};
-pub use foresight::{Foresight, Offer, Server, Verdict};
+pub use foresight::{Foresight, Offer, Server, Verdict, is_over_the_certificate};

@@ -92,7 +92,9 @@ impl ForeignMessages {
         let format = match source {
             Source::Log(format) => format,
             Source::Dsn => return self.read_bounce(content, detail),
-            Source::ProtocolLog => bail!("this is a protocol log, which does not say what became of messages; use {}", why(path)),
+            Source::ProtocolLog => {
+                bail!("this is a protocol log, which does not say what became of messages; use {}", why(path))
+            }
             Source::Capture => bail!("this is a packet capture, which has no messages to list; use {}", why(path)),
             _ => bail!("this is a TLS report, which has no messages to list; use {}", why(path)),
         };
@@ -125,7 +127,8 @@ impl ForeignMessages {
         // Some sources name the recipient in some events of a message only.
         let named: HashSet<&str> =
             self.places.keys().filter(|(_, recipient)| !recipient.is_empty()).map(|(id, _)| id.as_str()).collect();
-        let of_others = self.places.iter().filter(|((id, recipient), _)| recipient.is_empty() && named.contains(id.as_str()));
+        let of_others =
+            self.places.iter().filter(|((id, recipient), _)| recipient.is_empty() && named.contains(id.as_str()));
         let of_others: HashSet<usize> = of_others.map(|(_, place)| *place).collect();
         let mut place = 0..;
         self.messages.retain(|_| place.next().is_some_and(|place| !of_others.contains(&place)));

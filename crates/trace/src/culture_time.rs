@@ -99,7 +99,9 @@ mod tests {
     #[test]
     fn one_time_shows_the_order_of_the_others() {
         let mut times = CultureTimes::new(TimeZone::UTC);
-        for (text, expected) in [("20/08/2018 1:00:39 pm", "2018-08-20T13:00:39Z"), ("02/08/2018 1:00:39 pm", "2018-08-02T13:00:39Z")] {
+        for (text, expected) in
+            [("20/08/2018 1:00:39 pm", "2018-08-20T13:00:39Z"), ("02/08/2018 1:00:39 pm", "2018-08-02T13:00:39Z")]
+        {
             assert_eq!(times.read(text), expected.parse().ok(), "{text}");
         }
     }

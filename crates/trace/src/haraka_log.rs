@@ -140,7 +140,9 @@ impl Log {
                 let client = self.mails.entry(connection).client.clone();
                 *self.mails.entry(entry.id) = Mail { sender: address(rest), client, ..Mail::default() };
             }
-            "recipient" if entry.value("code") != Some("DENY") => self.mails.entry(entry.id).recipients.push(address(rest)),
+            "recipient" if entry.value("code") != Some("DENY") => {
+                self.mails.entry(entry.id).recipients.push(address(rest))
+            }
             "message" => {
                 let mail = self.mails.entry(entry.id);
                 entry.value("mid").unwrap_or_default().clone_into(&mut mail.message_id);
@@ -187,8 +189,15 @@ impl Log {
 
 /// What an attempt ends with, in the words of Haraka's code.
 fn is_failure(text: &str) -> bool {
-    const WORDS: [&str; 7] =
-        ["connection failed to", "closed connection while", "Failed to get socket", "Failed to get pool entry", "recipient ", "Error talking to", "rejected"];
+    const WORDS: [&str; 7] = [
+        "connection failed to",
+        "closed connection while",
+        "Failed to get socket",
+        "Failed to get pool entry",
+        "recipient ",
+        "Error talking to",
+        "rejected",
+    ];
     WORDS.iter().any(|word| text.contains(word))
 }
 

@@ -35,8 +35,10 @@ const FIELDS: [&str; 9] =
     ["date", "time", "c-ip", "cs-username", "s-computername", "s-port", "cs-method", "cs-uri-query", "sc-status"];
 
 fn lines_of(beginning: &Beginning) -> usize {
-    let is_w3c = beginning.header("fields").is_some_and(|fields| fields.contains("cs-method") && fields.contains("c-ip"));
-    beginning.all_if(is_w3c && (beginning.text().contains("OutboundConnection") || beginning.text().contains(" SMTPSVC")))
+    let is_w3c =
+        beginning.header("fields").is_some_and(|fields| fields.contains("cs-method") && fields.contains("c-ip"));
+    beginning
+        .all_if(is_w3c && (beginning.text().contains("OutboundConnection") || beginning.text().contains(" SMTPSVC")))
 }
 
 /// IIS writes times in UTC.
@@ -135,7 +137,8 @@ impl Session {
             220 if self.last_command.is_empty() || self.last_command == "QUIT" => {
                 // A new connection; the greeting has the name of the host.
                 let host = text[3..].trim_start_matches(['-', ' ']).split(' ').next().unwrap_or_default();
-                *self = Self { host: if host.contains('.') { host.to_owned() } else { String::new() }, ..Self::default() };
+                *self =
+                    Self { host: if host.contains('.') { host.to_owned() } else { String::new() }, ..Self::default() };
                 Vec::new()
             }
             354 => {

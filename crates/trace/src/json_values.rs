@@ -118,7 +118,9 @@ impl<R: Read> JsonReader<R> {
     fn add(&mut self, value: Value, line: u64) {
         match value {
             Value::Array(values) => self.values.extend(values.into_iter().map(|value| (line, value))),
-            Value::Object(mut members) if members.get("value").is_some_and(Value::is_array) && !members.contains_key("recipientAddress") => {
+            Value::Object(mut members)
+                if members.get("value").is_some_and(Value::is_array) && !members.contains_key("recipientAddress") =>
+            {
                 if let Some(values) = members.remove("value") {
                     self.add(values, line);
                 }

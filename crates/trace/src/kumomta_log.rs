@@ -28,7 +28,9 @@ pub static FORMAT: ForeignFormat = ForeignFormat {
 
 fn lines_of(beginning: &Beginning) -> usize {
     beginning.count(|line| {
-        line.contains("\"type\"") && line.contains("\"recipient\"") && (line.contains("\"site\"") || line.contains("\"queue\""))
+        line.contains("\"type\"")
+            && line.contains("\"recipient\"")
+            && (line.contains("\"site\"") || line.contains("\"queue\""))
     })
 }
 
@@ -79,7 +81,8 @@ fn time(value: &Value) -> Option<Timestamp> {
 /// `550 5.1.1 …`; a code of 400 with words of KumoMTA's own is no reply of a server.
 fn reply(response: &Value) -> String {
     let (code, content) = (text(response, "code"), text(response, "content"));
-    let number = |part: &str| response.get("enhanced_code").map(|code| text(code, part)).filter(|part| !part.is_empty());
+    let number =
+        |part: &str| response.get("enhanced_code").map(|code| text(code, part)).filter(|part| !part.is_empty());
     let enhanced = match (number("class"), number("subject"), number("detail")) {
         (Some(class), Some(subject), Some(detail)) => format!("{class}.{subject}.{detail} "),
         _ => String::new(),

@@ -69,7 +69,12 @@ fn split_event(body: &str) -> Option<(&str, &str, &str, &str)> {
     let mut words = body.splitn(4, ' ');
     let (session, side, event) = (words.next()?, words.next()?, words.next()?);
     let is_session = session.len() == 16 && session.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (is_session && matches!(side, "mta" | "smtp" | "mda")).then_some((session, side, event, words.next().unwrap_or_default()))
+    (is_session && matches!(side, "mta" | "smtp" | "mda")).then_some((
+        session,
+        side,
+        event,
+        words.next().unwrap_or_default(),
+    ))
 }
 
 /// `key=value`, `key="a value"` or `key=<an address>`.
@@ -80,7 +85,10 @@ fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let rest = &text[start..];
     if let Some(quoted) = rest.strip_prefix('"') {
         // A reply may have quotes in it, so the last that ends a value counts.
-        let end = quoted.match_indices('"').map(|(at, _)| at).find(|at| quoted[at + 1..].is_empty() || is_next(&quoted[at + 1..]));
+        let end = quoted
+            .match_indices('"')
+            .map(|(at, _)| at)
+            .find(|at| quoted[at + 1..].is_empty() || is_next(&quoted[at + 1..]));
         return Some(&quoted[..end.unwrap_or(quoted.len())]);
     }
     if let Some(address) = rest.strip_prefix('<') {
@@ -143,7 +151,11 @@ impl Session {
     fn server(&self) -> Server<'_> {
         let socket: Option<std::net::SocketAddr> = self.address.parse().ok();
         let address = socket.map(|socket| socket.ip()).or_else(|| self.address.parse().ok());
-        let host = if self.host.is_empty() { Server::read(self.address.split(':').next().unwrap_or_default()).host } else { &self.host };
+        let host = if self.host.is_empty() {
+            Server::read(self.address.split(':').next().unwrap_or_default()).host
+        } else {
+            &self.host
+        };
         Server { host, address, port: socket.map(|socket| socket.port()) }
     }
 }

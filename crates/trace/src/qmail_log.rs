@@ -95,7 +95,9 @@ fn time(head: &str, times: &mut LogTimes) -> Option<Timestamp> {
         return tai64n(label.split(' ').next()?);
     }
     let own = head.split_whitespace().next_back().and_then(|word| word.split_once('.'));
-    if let Some((seconds, _)) = own.filter(|(seconds, _)| seconds.len() >= 9 && seconds.bytes().all(|byte| byte.is_ascii_digit())) {
+    if let Some((seconds, _)) =
+        own.filter(|(seconds, _)| seconds.len() >= 9 && seconds.bytes().all(|byte| byte.is_ascii_digit()))
+    {
         return Timestamp::from_second(seconds.parse().ok()?).ok();
     }
     match head.as_bytes().first() {
@@ -126,11 +128,17 @@ impl Take for Log {
                 self.messages.open.remove(id);
                 let letter = self.messages.open.entry(id);
                 letter.begin(id, at);
-                let sender = rest.split_once("from <").and_then(|(_, rest)| rest.split_once('>')).map_or("", |(sender, _)| sender);
+                let sender = rest
+                    .split_once("from <")
+                    .and_then(|(_, rest)| rest.split_once('>'))
+                    .map_or("", |(sender, _)| sender);
                 letter.row.set(Column::SenderAddress, sender);
                 letter.row.set(Column::TotalBytes, rest.split(' ').next().unwrap_or_default());
                 // Message numbers are used again: the time makes an id of one.
-                letter.row.set(Column::NetworkMessageId, at.map_or_else(|| id.to_owned(), |at| format!("{id}-{}", at.as_second())));
+                letter.row.set(
+                    Column::NetworkMessageId,
+                    at.map_or_else(|| id.to_owned(), |at| format!("{id}-{}", at.as_second())),
+                );
             }
             Record::Starting { delivery, message, channel, recipient } => {
                 *self.deliveries.entry(delivery) = Delivery {

@@ -73,7 +73,9 @@ fn value<'a>(body: &'a str, name: &str) -> Option<&'a str> {
     }
     let is_end = |at: &usize| {
         let next = &rest[at + 2..];
-        next.find('=').is_some_and(|equals| equals > 0 && next[..equals].bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
+        next.find('=').is_some_and(|equals| {
+            equals > 0 && next[..equals].bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        })
     };
     let end = rest.match_indices(", ").map(|(at, _)| at).find(is_end);
     Some(&rest[..end.unwrap_or(rest.len())])

@@ -137,7 +137,9 @@ impl Take for Messages<Message> {
             }
             "delivery.start-tls" => message.tls = entry.value("version").zip(entry.value("details")).map(owned),
             "delivery.delivered" => self.ready.extend(message.deliver(at, &entry)),
-            "delivery.attempt-end" | "delivery.domain-delivery-end" | "queue.rescheduled" => self.ready.extend(message.give_up_host()),
+            "delivery.attempt-end" | "delivery.domain-delivery-end" | "queue.rescheduled" => {
+                self.ready.extend(message.give_up_host())
+            }
             "delivery.completed" => {
                 self.ready.extend(message.give_up_host());
                 self.open.remove(id);
@@ -178,7 +180,8 @@ impl Message {
         }
         let recipients = entry.list("to");
         if !recipients.is_empty() {
-            self.recipients = recipients.iter().map(|recipient| recipient.trim_matches(['<', '>']).to_owned()).collect();
+            self.recipients =
+                recipients.iter().map(|recipient| recipient.trim_matches(['<', '>']).to_owned()).collect();
         }
     }
 
@@ -199,8 +202,12 @@ impl Message {
 
     /// What fails is kept until it is known whether the mail went nevertheless.
     fn note(&mut self, at: Option<Timestamp>, name: &str, entry: &Entry<'_>) {
-        const FAILURES: [&str; 7] = ["-error", "-failed", "-rejected", "-exceeded", "null-mx", "delivery.failed", "-perm-fail"];
-        if !FAILURES.iter().any(|end| name.ends_with(end)) || name.contains("policy-fetch") || name.contains("tlsa-not-found") {
+        const FAILURES: [&str; 7] =
+            ["-error", "-failed", "-rejected", "-exceeded", "null-mx", "delivery.failed", "-perm-fail"];
+        if !FAILURES.iter().any(|end| name.ends_with(end))
+            || name.contains("policy-fetch")
+            || name.contains("tlsa-not-found")
+        {
             return;
         }
         self.name_host(entry);
@@ -235,7 +242,9 @@ impl Message {
         data.add_port(self.port);
         let server = Server { host: &self.host, address: self.address.parse().ok(), port: self.port };
         let mut rows = Vec::new();
-        let is_tried = |recipient: &&String| recipient.rsplit_once('@').is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(&self.domain));
+        let is_tried = |recipient: &&String| {
+            recipient.rsplit_once('@').is_some_and(|(_, domain)| domain.eq_ignore_ascii_case(&self.domain))
+        };
         let tried: Vec<&String> = self.recipients.iter().filter(is_tried).collect();
         let tried = if tried.is_empty() { self.recipients.iter().collect() } else { tried };
         for recipient in tried {

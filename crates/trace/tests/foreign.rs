@@ -43,8 +43,14 @@ fn told(format: &ForeignFormat, bytes: &[u8]) -> String {
 fn row_text(row: &Row) -> String {
     let at = row.at.map_or_else(|| "-".to_owned(), |at| at.to_string());
     let columns = [
-        Column::EventId, Column::NetworkMessageId, Column::SenderAddress, Column::RecipientAddress, Column::ServerHostname,
-        Column::ServerIp, Column::CustomData, Column::RecipientStatus,
+        Column::EventId,
+        Column::NetworkMessageId,
+        Column::SenderAddress,
+        Column::RecipientAddress,
+        Column::ServerHostname,
+        Column::ServerIp,
+        Column::CustomData,
+        Column::RecipientStatus,
     ];
     let values = columns.map(|column| if row[column].is_empty() { "-".to_owned() } else { row[column].to_owned() });
     format!("{at} {}", values.join(" | "))

@@ -32,13 +32,16 @@ pub(crate) fn run(arguments: &TraceArguments, screen: &Screen, out: &mut dyn Wri
     let search = arguments.search.search();
     let filter = ForeignFilter::new(&search, screen.now)?;
     let mut files = ForeignMessages::default();
-    let forced = arguments.logs.by_format().flat_map(|(format, paths)| paths.iter().map(move |path| (Some(format), path)));
+    let forced =
+        arguments.logs.by_format().flat_map(|(format, paths)| paths.iter().map(move |path| (Some(format), path)));
     let named = arguments.files.iter().map(|path| (None, path));
     let mut is_usable = false;
     for (format, path) in named.chain(forced) {
         match files.read(format, path, screen.now, &screen.zone, arguments.detail) {
             Ok(()) => is_usable = true,
-            Err(error) => eprintln!("gatepost: skipped {}: {}", clean(&path.display().to_string()), clean(&format!("{error:#}"))),
+            Err(error) => {
+                eprintln!("gatepost: skipped {}: {}", clean(&path.display().to_string()), clean(&format!("{error:#}")))
+            }
         }
     }
     if !is_usable {

@@ -114,7 +114,12 @@ fn read_mail(bytes: &[u8]) -> Option<Dsn> {
     let mut dsn = delivery_status(&message).map(|text| fields(&text)).unwrap_or_default();
     if dsn.recipients.is_empty() {
         let told = prose::read(&texts(&message));
-        dsn = Dsn { recipients: told.recipients, from_prose: true, reporting_mta: dsn.reporting_mta.or(told.reporting_mta), ..dsn };
+        dsn = Dsn {
+            recipients: told.recipients,
+            from_prose: true,
+            reporting_mta: dsn.reporting_mta.or(told.reporting_mta),
+            ..dsn
+        };
     }
     dsn.original_message_id = returned_message_id(&message);
     (!dsn.recipients.is_empty()).then_some(dsn)

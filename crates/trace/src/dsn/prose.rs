@@ -68,7 +68,8 @@ fn exchange_online(text: &str) -> Vec<Recipient> {
             let mut recipient = failed(address, said);
             recipient.remote_mta = after(begin, "Server at ").and_then(host);
             let tried_at = begin.split_once(" - ").and_then(|(time, _)| times.read(time));
-            recipient.last_attempt_date = tried_at.and_then(|at| rfc2822::DateTimePrinter::new().timestamp_to_string(&at).ok());
+            recipient.last_attempt_date =
+                tried_at.and_then(|at| rfc2822::DateTimePrinter::new().timestamp_to_string(&at).ok());
             found.push(recipient);
         }
     }

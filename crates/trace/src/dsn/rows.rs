@@ -28,7 +28,11 @@ impl Dsn {
         // A delay without any id is told apart by its envelope or by nothing.
         let envelope = self.original_envelope_id.as_deref().or(recipient.final_log_id.as_deref());
         row.set(Column::NetworkMessageId, envelope.or((event == "DEFER").then_some("-")).unwrap_or_default());
-        let address = if recipient.final_recipient.is_some() { &recipient.final_recipient } else { &recipient.original_recipient };
+        let address = if recipient.final_recipient.is_some() {
+            &recipient.final_recipient
+        } else {
+            &recipient.original_recipient
+        };
         row.set(Column::RecipientAddress, text(address));
         row.set(Column::ServerHostname, text(&recipient.remote_mta));
         row.set(Column::ClientHostname, text(&self.reporting_mta));

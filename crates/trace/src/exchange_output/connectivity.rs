@@ -104,7 +104,8 @@ impl Log {
 impl Session {
     fn note(&mut self, description: &str) -> Option<Event> {
         let words = description.to_ascii_lowercase();
-        let is_failure = ["fail", "error", "unable", "refused", "timed out", "not respond"].iter().any(|word| words.contains(word));
+        let is_failure =
+            ["fail", "error", "unable", "refused", "timed out", "not respond"].iter().any(|word| words.contains(word));
         if is_failure && !words.starts_with("established") {
             self.has_failed = true;
             return Some(Event::Defer);

@@ -38,7 +38,8 @@ fn open<'a>(file: Box<dyn Read + 'a>, _: Timestamp, zone: TimeZone) -> io::Resul
 }
 
 fn take(record: &Record, times: &mut CultureTimes, rows: &mut VecDeque<Row>) -> bool {
-    let either = |a: &str, b: &str| if record.get(a).is_empty() { record.get(b).to_owned() } else { record.get(a).to_owned() };
+    let either =
+        |a: &str, b: &str| if record.get(a).is_empty() { record.get(b).to_owned() } else { record.get(a).to_owned() };
     let next_hop = either("nexthopdomain", "nexthop");
     let count: u64 = record.get("messagecount").parse().unwrap_or(0);
     let (error, identity) = (record.get("lasterror"), either("identity", "queueidentity"));

@@ -27,7 +27,8 @@ pub static FORMAT: ForeignFormat = ForeignFormat {
 
 fn lines_of(beginning: &Beginning) -> usize {
     let is_tracking = beginning.has_names(&["timestamp", "eventid", "messageid"]);
-    let is_trace = beginning.has_names(&["received", "status", "messagetraceid"]) && looks::is_powershell_list(beginning);
+    let is_trace =
+        beginning.has_names(&["received", "status", "messagetraceid"]) && looks::is_powershell_list(beginning);
     beginning.all_if(is_tracking || is_trace)
 }
 

@@ -4,8 +4,27 @@ use super::Beginning;
 
 /// Programs of Postfix that write about mail, as `syslog_name/program`.
 const POSTFIX_PROGRAMS: [&str; 21] = [
-    "smtp", "smtpd", "qmgr", "cleanup", "pickup", "bounce", "local", "lmtp", "error", "retry", "pipe", "virtual",
-    "anvil", "scache", "tlsproxy", "master", "postscreen", "trivial-rewrite", "discard", "postsuper", "verify",
+    "smtp",
+    "smtpd",
+    "qmgr",
+    "cleanup",
+    "pickup",
+    "bounce",
+    "local",
+    "lmtp",
+    "error",
+    "retry",
+    "pipe",
+    "virtual",
+    "anvil",
+    "scache",
+    "tlsproxy",
+    "master",
+    "postscreen",
+    "trivial-rewrite",
+    "discard",
+    "postsuper",
+    "verify",
 ];
 
 /// Extended reports, and lists of messages.
@@ -46,9 +65,8 @@ pub(crate) fn postfix(beginning: &Beginning) -> usize {
 
 /// A message id of either length with an arrow, or a word that Exim begins its lines with.
 pub(crate) fn exim(beginning: &Beginning) -> usize {
-    const WORDS: [&str; 10] = [
-        " <= ", " => ", " -> ", " == ", " ** ", " Completed", " H=", " SMTP ", " TLS error on ", " Start queue run",
-    ];
+    const WORDS: [&str; 10] =
+        [" <= ", " => ", " -> ", " == ", " ** ", " Completed", " H=", " SMTP ", " TLS error on ", " Start queue run"];
     beginning.count(|line| {
         let mut times = crate::LogTimes::new(jiff::Timestamp::UNIX_EPOCH, jiff::tz::TimeZone::UTC);
         let text = crate::exim_log::read_line(line, &mut times).map(|(_, text)| text);
@@ -62,5 +80,6 @@ pub(crate) fn exim(beginning: &Beginning) -> usize {
 /// `1aBcDe-000001-AB`, or since 4.97 `1aBcDe-00000000001-ABCD`.
 pub(crate) fn is_exim_id(word: &str) -> bool {
     let parts: Vec<usize> = word.split('-').map(str::len).collect();
-    matches!(parts.as_slice(), [6, 6, 2] | [6, 11, 4]) && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    matches!(parts.as_slice(), [6, 6, 2] | [6, 11, 4])
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }

@@ -52,7 +52,8 @@ impl<'a> Input<'a> {
         (&mut file).take(BEGINNING_BYTES as u64).read_to_end(&mut beginning)?;
         let (recognised, is_gzip) = (recognise(&beginning), is_gzip(&beginning));
         let content = io::Cursor::new(beginning).chain(file);
-        let content: Box<dyn Read + 'a> = if is_gzip { Box::new(MultiGzDecoder::new(content)) } else { Box::new(content) };
+        let content: Box<dyn Read + 'a> =
+            if is_gzip { Box::new(MultiGzDecoder::new(content)) } else { Box::new(content) };
         Ok(Self { recognised, content })
     }
 }
@@ -101,10 +102,14 @@ fn of_text(beginning: &Beginning) -> Recognised {
 /// JSON, or the mail that brought it.
 fn is_tls_report(beginning: &Beginning) -> bool {
     let is_bare = beginning.has_keys(&["policies"])
-        && ["\"organization-name\"", "\"date-range\"", "\"report-id\""].iter().any(|key| beginning.text().contains(key));
+        && ["\"organization-name\"", "\"date-range\"", "\"report-id\""]
+            .iter()
+            .any(|key| beginning.text().contains(key));
     let is_mail = || {
         let text = beginning.text().to_ascii_lowercase();
-        ["application/tlsrpt+gzip", "application/tlsrpt+json", "tls-report-domain:"].iter().any(|kind| text.contains(kind))
+        ["application/tlsrpt+gzip", "application/tlsrpt+json", "tls-report-domain:"]
+            .iter()
+            .any(|kind| text.contains(kind))
     };
     is_bare || (self::is_mail(beginning) && is_mail())
 }
@@ -127,8 +132,18 @@ fn is_protocol_log(beginning: &Beginning) -> bool {
 /// Fields of a mail's header (RFC 5322) before the first empty line. A pasted bounce has none.
 fn is_mail(beginning: &Beginning) -> bool {
     const FIELDS: [&str; 12] = [
-        "received", "return-path", "from", "to", "subject", "date", "message-id", "mime-version", "content-type",
-        "delivered-to", "reporting-mta", "x-failed-recipients",
+        "received",
+        "return-path",
+        "from",
+        "to",
+        "subject",
+        "date",
+        "message-id",
+        "mime-version",
+        "content-type",
+        "delivered-to",
+        "reporting-mta",
+        "x-failed-recipients",
     ];
     let header = beginning.text().trim_start_matches('\u{feff}').trim_start().lines();
     let header = header.take_while(|line| !line.trim().is_empty()).take(200);

@@ -26,7 +26,11 @@ const ANY_KIND: &str = "give a log, message trace, queue listing, bounce, TLS re
 /// First bytes of files that are no text.
 const MAGIC: [(&[u8], &str, &str); 13] = [
     (b"PK\x03\x04", "a zip archive or an Excel workbook", "unpack it, or save the sheet as CSV"),
-    (b"\xd0\xcf\x11\xe0", "an Outlook message (.msg) or an old Excel workbook", "save a bounce as .eml or as text, and a sheet as CSV"),
+    (
+        b"\xd0\xcf\x11\xe0",
+        "an Outlook message (.msg) or an old Excel workbook",
+        "save a bounce as .eml or as text, and a sheet as CSV",
+    ),
     (b"\xfd7zXZ", "a file compressed with xz", "unpack it with `xz -d`"),
     (b"BZh", "a file compressed with bzip2", "unpack it with `bzip2 -d`"),
     (b"\x28\xb5\x2f\xfd", "a file compressed with zstd", "unpack it with `zstd -d`"),
@@ -75,13 +79,15 @@ impl Unknown {
             return of(looks_like, instead);
         }
         let text = crate::text::decoded(bytes);
-        let strange = text.chars().filter(|c| (c.is_control() && !c.is_whitespace()) || *c == char::REPLACEMENT_CHARACTER);
+        let strange =
+            text.chars().filter(|c| (c.is_control() && !c.is_whitespace()) || *c == char::REPLACEMENT_CHARACTER);
         // Texts in an old encoding have a few such letters.
         if strange.count() * 5 > text.chars().count() { of("binary data of an unknown kind", ANY_KIND) } else { None }
     }
 
     pub(super) fn of_bytes(bytes: &[u8]) -> Self {
-        Self::of_binary(bytes).unwrap_or_else(|| Self { looks_like: "a file of an unknown kind".to_owned(), instead: ANY_KIND })
+        Self::of_binary(bytes)
+            .unwrap_or_else(|| Self { looks_like: "a file of an unknown kind".to_owned(), instead: ANY_KIND })
     }
 
     pub(super) fn of_text(beginning: &Beginning) -> Self {
@@ -94,7 +100,8 @@ impl Unknown {
             return Self { looks_like: "JSON of an unknown kind".to_owned(), instead: ANY_KIND };
         }
         if let Some(programs) = programs(beginning) {
-            let looks_like = format!("a system log with lines of {programs}, but none of a mail server that Gatepost knows");
+            let looks_like =
+                format!("a system log with lines of {programs}, but none of a mail server that Gatepost knows");
             return Self { looks_like, instead: "give the log of the mail server, such as /var/log/mail.log" };
         }
         Self { looks_like: "text of an unknown kind".to_owned(), instead: ANY_KIND }
@@ -109,7 +116,8 @@ fn programs(beginning: &Beginning) -> Option<String> {
         let Some((head, _)) = line.split_once(": ") else { continue };
         let Some((stamp, program)) = head.rsplit_once(' ') else { continue };
         let program = program.split('[').next().unwrap_or_default();
-        let is_name = !program.is_empty() && program.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
+        let is_name =
+            !program.is_empty() && program.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
         if is_name && times.stamp(stamp).is_some() && !programs.iter().any(|known| known == program) {
             programs.push(program.to_owned());
         }

@@ -69,7 +69,8 @@ impl<R: Read> List<R> {
                 }
                 Some(Line::Whole(line)) => {
                     let line = lossy(line);
-                    let (done, is_read) = self.block.take(line.trim_start_matches('\u{feff}').trim_end(), self.lines_read);
+                    let (done, is_read) =
+                        self.block.take(line.trim_start_matches('\u{feff}').trim_end(), self.lines_read);
                     self.skipped += u64::from(!is_read);
                     done
                 }
@@ -152,7 +153,8 @@ mod tests {
         let text = "[PS] C:\\>Get-Queue | fl\r\n\r\nIdentity  : EX01\\1\r\nLastError : 451 4.4.0 Primary\r\n            target : x\r\n\r\n\
                     Identity  : EX01\\2\r\nLastError :\r\nIdentity  : EX01\\3\r\n";
         let (records, skipped) = read(text);
-        let of = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>();
+        let of =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>();
         let first = of(&[("identity", "EX01\\1"), ("lasterror", "451 4.4.0 Primary target : x")]);
         assert_eq!(records[0], (3, first));
         assert_eq!(records[1], (7, of(&[("identity", "EX01\\2"), ("lasterror", "")])));
@@ -175,7 +177,9 @@ mod tests {
 
     #[test]
     fn fields_of_mail_are_not_fields_of_lists() {
-        for line in ["Subject: x", "https://x.test/ : y", "a sentence with more than four words : x", ": x", "x :y", "é : x"] {
+        for line in
+            ["Subject: x", "https://x.test/ : y", "a sentence with more than four words : x", ": x", "x :y", "é : x"]
+        {
             assert_eq!(field(line), None, "{line}");
         }
         assert_eq!(field("Next Hop Domain : x:y"), Some(("Next Hop Domain", "x:y")));

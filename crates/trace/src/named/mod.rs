@@ -18,8 +18,8 @@ use std::{
 use jiff::tz::TimeZone;
 
 use crate::{culture_time::CultureTimes, foreign::Rows, message_trace::Row};
-pub(crate) use list::field as list_field;
 use list::List;
+pub(crate) use list::field as list_field;
 use table::Table;
 
 /// Looked at to tell a list from a table.

@@ -31,7 +31,10 @@ fn line_separator(line: &str) -> Option<u8> {
     let is_name = |name: &str| {
         let name = name.trim().trim_matches('"');
         let is_plain = |c: char| c.is_alphanumeric() || " _-.()".contains(c);
-        !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.chars().all(is_plain) && name.contains(char::is_alphabetic)
+        !name.is_empty()
+            && name.len() <= NAME_BYTES_MAX
+            && name.chars().all(is_plain)
+            && name.contains(char::is_alphabetic)
     };
     let line = match fields_line(line) {
         Some(fields) => fields,
@@ -98,7 +101,8 @@ impl<R: Read> Table<R> {
             std::iter::once(fields.unwrap_or(first)).chain(self.record.iter().skip(1)).map(plain).collect();
         let separator = char::from(self.separator).to_string();
         let line = self.record.iter().collect::<Vec<_>>().join(&separator);
-        let is_header = fields.is_some() || (self.names.is_empty() && line_separator(&line).is_some()) || names == self.names;
+        let is_header =
+            fields.is_some() || (self.names.is_empty() && line_separator(&line).is_some()) || names == self.names;
         if is_header {
             self.names = names;
         }

@@ -13,8 +13,12 @@ use super::{Output, log_files::LogFiles};
 const FILE_ENDINGS: [&str; 9] = ["log", "csv", "txt", "eml", "json", "pcap", "pcapng", "gz", "mbox"];
 
 fn is_file(given: &Path) -> bool {
-    let has_ending = || given.extension().is_some_and(|ending| FILE_ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)));
-    given.components().count() > 1 || given.to_string_lossy().contains(std::path::is_separator) || has_ending() || given.exists()
+    let has_ending =
+        || given.extension().is_some_and(|ending| FILE_ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)));
+    given.components().count() > 1
+        || given.to_string_lossy().contains(std::path::is_separator)
+        || has_ending()
+        || given.exists()
 }
 
 pub(super) const WHY_HELP: &str = "\
@@ -134,7 +138,11 @@ impl WhyArguments {
         let given = self.what.take().map(PathBuf::from).into_iter().chain(self.files.drain(..));
         let (files, names): (Vec<PathBuf>, Vec<PathBuf>) = given.partition(|given| is_file(given));
         if let [first, second, ..] = names.as_slice() {
-            anyhow::bail!("\"{}\" and \"{}\" are not files; name one thing to explain", first.display(), second.display());
+            anyhow::bail!(
+                "\"{}\" and \"{}\" are not files; name one thing to explain",
+                first.display(),
+                second.display()
+            );
         }
         self.what = names.first().map(|name| name.display().to_string());
         self.files = files;
