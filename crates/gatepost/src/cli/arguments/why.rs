@@ -42,7 +42,7 @@ JSON: {\"findings\": [{\"cause\", \"confidence\", \"scope\": {\"destination\", \
 \"remedy\": [{\"side\", \"action\"}], \"check\",
 \"experiment\": {\"verdict\", \"because\", \"steps\": [{\"what\", \"works\", \"detail\"}],
 \"nodes\": [{\"what\", \"works\", \"detail\"}], \"smallest_change\"}}],
-\"read\": {\"attempts\", \"messages\", \"rows_skipped\", \"attempts_joined\",
+\"read\": {\"attempts\", \"messages\", \"rows_skipped\", \"attempts_joined\", \"sessions_incomplete\",
 \"clocks\": [{\"capture\", \"log\", \"ahead_ms\"}]}}.";
 
 /// Arguments of `gatepost why`.
