@@ -59,7 +59,7 @@ JSON: {\"findings\": [{\"cause\", \"severity\", \"confidence\", \"scope\":
 \"remedy\": [{\"side\", \"action\"}], \"check\",
 \"experiment\": {\"verdict\", \"because\", \"steps\": [{\"what\", \"works\", \"detail\"}],
 \"nodes\": [{\"what\", \"works\", \"detail\"}], \"smallest_change\"}}],
-\"read\": {\"attempts\", \"messages\", \"rows_skipped\", \"attempts_joined\",
+\"read\": {\"attempts\", \"messages\", \"rows_skipped\", \"attempts_joined\", \"sessions_incomplete\",
 \"clocks\": [{\"capture\", \"log\", \"ahead_ms\"}]}}.";
 
 /// Arguments of `gatepost why`.
