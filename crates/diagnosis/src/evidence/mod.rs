@@ -31,7 +31,7 @@ use joining::Met;
 use newest::Newest;
 pub use record::Symptom;
 pub(crate) use record::{Example, Offer, Record};
-pub use signs::{Sign, Signs};
+pub use signs::{ProviderCode, Sign, Signs, Speaker, Who, Words, provider_code};
 pub use source::{Place, Source, in_words};
 
 /// `host:port` as a probe reads it back: an IPv6 address is in brackets.
@@ -171,12 +171,13 @@ impl Evidence {
     }
 
     fn symptom(&mut self, attempt: &Attempt<'_>) -> u32 {
-        let Some(Failed { phase, signs, code, enhanced, .. }) = &attempt.failure else { return 0 };
+        let Some(Failed { phase, signs, code, enhanced, text }) = &attempt.failure else { return 0 };
         let mut signs = signs.union(attempt.handshake.as_deref().map(Signs::of_handshake).unwrap_or_default());
         if attempt.tls.is_some() {
             signs.add(Sign::TlsEstablished);
         }
-        let symptom = Symptom { phase: *phase, code: *code, enhanced: *enhanced, signs };
+        let known = provider_code(text, *code, *enhanced);
+        let symptom = Symptom { phase: *phase, code: *code, enhanced: *enhanced, signs, known };
         self.symptoms.number(&symptom, || symptom)
     }
 
