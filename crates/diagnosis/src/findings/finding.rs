@@ -3,13 +3,16 @@
 use jiff::Timestamp;
 
 use super::experiment::Experiment;
-use crate::{causes::Remedy, comparison::Split, evidence::Source};
+use crate::{
+    causes::{CauseId, Remedy},
+    comparison::Split,
+    evidence::Source,
+};
 
 /// What keeps mail from flowing.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Finding {
-    /// Id in the cause catalogue.
-    pub cause: &'static str,
+    pub cause: CauseId,
     /// From 0 to 1.
     pub confidence: f64,
     pub scope: Scope,

@@ -4,6 +4,7 @@ pub mod capture;
 pub mod dsn;
 mod greeted;
 pub mod history;
+mod inbound_rows;
 mod joined;
 pub mod protocol_log;
 pub mod tls_report;

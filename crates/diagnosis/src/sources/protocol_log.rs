@@ -71,7 +71,7 @@ fn add(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str
     let told = Told { source: Source::ProtocolLog, session, place, node, handshake: None };
     let mut reading = Reading::new(&told);
     session.rows.iter().for_each(|row| reading.row(row, evidence));
-    if let Some(signs) = left.filter(|_| reading.attempts == 0) {
+    if let Some(signs) = left.filter(|_| !reading.has_failed) {
         reading.phase = Phase::StartTls;
         let why = if signs.has(Sign::StartTlsMasked) { "is masked" } else { "was not offered" };
         reading.fail(evidence, signs, None, None, &format!("the client left after EHLO, where STARTTLS {why}"));
@@ -157,7 +157,7 @@ impl<'a> Reading<'a> {
             RowKind::Information => self.note(row, evidence),
             RowKind::Disconnect => {
                 self.is_cut = row.context.starts_with("Remote");
-                self.signs = self.signs.union(Signs::of_words(&Words::here(&row.context, None)));
+                self.signs = self.signs.union(Signs::of_text(&row.context));
                 // The destination did not answer: a client that stops waiting closes without a QUIT.
                 let waits = !self.unanswered.is_empty() || matches!(self.phase, Phase::Banner | Phase::EndOfData);
                 let gives_up = row.context.starts_with("Local") && !self.is_quitting && !self.has_failed;
@@ -271,7 +271,7 @@ impl<'a> Reading<'a> {
             self.phase = Phase::Ehlo;
             return;
         }
-        let signs = Signs::of_own_log(text).unwrap_or_else(|| Signs::of_words(&Words::here(text, None)));
+        let signs = Signs::of_text(text);
         // What this side does not put up with: the conversation goes on, or ends in good order.
         let demands_tls = signs.any(&[Sign::StartTlsNotOffered, Sign::StartTlsMasked, Sign::LeftWithoutStartTls]);
         if demands_tls || signs.has(Sign::TooLarge) {
@@ -403,7 +403,7 @@ mod tests {
         let log = rows.iter().map(|row| format!("2026-11-25T12:00:00.000Z,out,08DF,{row}\r\n")).collect::<String>();
         let mut evidence = Evidence::default();
         add_log(&mut evidence, &sessions(read(log.as_bytes()).rows), "SEND.LOG", None);
-        (diagnose(&evidence).first().map_or("nothing", |finding| finding.cause), evidence)
+        (diagnose(&evidence).first().map_or("nothing", |finding| finding.cause.as_str()), evidence)
     }
 
     const BEGIN: [&str; 5] = [
@@ -527,7 +527,7 @@ mod tests {
                 format!("2026-11-25T12:00:{second}Z,out,B,0,,192.0.2.1:25,*,,\"Failed to connect. timed out\"\r\n");
             let mut evidence = Evidence::default();
             add_log(&mut evidence, &sessions(read((refused.to_owned() + &next).as_bytes()).rows), "SEND.LOG", None);
-            let causes: Vec<_> = diagnose(&evidence).iter().map(|finding| finding.cause).collect();
+            let causes: Vec<_> = diagnose(&evidence).iter().map(|finding| finding.cause.as_str()).collect();
             causes
         };
         assert_eq!(log("00.300"), ["connection-timed-out"]);

@@ -125,7 +125,7 @@ pub struct StepView {
 impl From<&Finding> for FindingView {
     fn from(finding: &Finding) -> Self {
         Self {
-            cause: finding.cause.to_owned(),
+            cause: finding.cause.to_string(),
             confidence: finding.confidence,
             scope: ScopeView::from(&finding.scope),
             messages_pending: finding.messages_pending,

@@ -51,6 +51,11 @@ impl<'a> Words<'a> {
 }
 
 impl Signs {
+    /// The signs in a line of the server that makes the attempt, or that receives: its own words, or this gateway's.
+    pub fn of_text(text: &str) -> Self {
+        Self::of_own_log(text).unwrap_or_else(|| Self::of_words(&Words::here(text, None)))
+    }
+
     /// The signs in what a foreign system said.
     pub fn of_words(words: &Words<'_>) -> Self {
         let by_code = codes::told(words);
