@@ -78,12 +78,19 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// A reply, or an own error in the form of one.
     fn reply(speaker: Speaker, text: &'a str, reply: &Reply<'a>, phase: Option<Phase>) -> Self {
-        let Reply { code, enhanced, words } = *reply;
-        let speaker = if is_own(code, enhanced, words) { Speaker::ThisSide } else { speaker };
-        let phase = phase.or_else(|| Signs::phase_of_text(words).filter(|_| speaker == Speaker::ThisSide));
+        let Reply { code, enhanced, .. } = *reply;
         Self { speaker, text: text.into(), phase, code: Some(code), enhanced, signs: Signs::default() }
+    }
+
+    /// A reply, or an own error in the form of one.
+    fn reply_or_own(speaker: Speaker, text: &'a str, reply: &Reply<'a>) -> Self {
+        if is_own(reply.code, reply.enhanced, reply.words) {
+            return Self::reply(Speaker::ThisSide, text, reply, Signs::phase_of_text(reply.words));
+        }
+        // What a server's log shows without a name is the destination's.
+        let speaker = if speaker == Speaker::ThisSide { Speaker::Destination } else { speaker };
+        Self::reply(speaker, text, reply, phase_of_reply(text))
     }
 
     fn signs(&self, phase: Option<Phase>) -> Signs {
@@ -133,8 +140,7 @@ fn parts(text: &str, speaker: Speaker) -> Vec<Part<'_>> {
         return links.iter().map(link).collect();
     }
     if let Some(reply) = Reply::at_start(text) {
-        let speaker = if speaker == Speaker::ThisSide { Speaker::Destination } else { speaker };
-        return vec![Part::reply(speaker, text, &reply, phase_of_reply(text))];
+        return vec![Part::reply_or_own(speaker, text, &reply)];
     }
     // Postfix's status, and what it is about.
     let (status, rest) = enhanced_at_start(text);

@@ -28,6 +28,7 @@ pub(super) static PHRASES: [Phrases; 25] = [
             "connection is not encrypted",
             // Exchange: TLS was demanded for this sender, and it came without.
             "failed to establish appropriate tls channel",
+            "failed to establish appropriate tls channel: access denied",
         ],
     ),
     row(
