@@ -213,8 +213,8 @@ fn of_system_error(number: u32) -> Option<Sign> {
 /// Sending servers word their own errors as replies: Exchange, Exchange Online with codes from 300 on, and Sendmail.
 fn is_own(code: u16, enhanced: Option<EnhancedCode>, words: &str) -> bool {
     let is_online = enhanced.is_some_and(|code| matches!((code.subject, code.detail), (4, 300..=399) | (7, 320..=329)));
-    let begins = |own: &&str| words.get(..own.len()).is_some_and(|start| start.eq_ignore_ascii_case(own));
-    code == SENDMAIL_TLS || is_online || OWN_ERRORS.iter().any(|own| begins(&own))
+    let begins = |own: &str| words.get(..own.len()).is_some_and(|start| start.eq_ignore_ascii_case(own));
+    code == SENDMAIL_TLS || is_online || OWN_ERRORS.iter().any(|own| begins(own))
 }
 
 /// No server replies so.
