@@ -79,6 +79,9 @@ pub(crate) struct WhyArguments {
     /// Timeout for each answer to a probe; 10s by default
     #[arg(long, value_name = "DURATION", requires = "probe")]
     pub probe_timeout: Option<Duration>,
+    /// Let the probe go on to MAIL and RCPT with the addresses of a waiting message, then take them back with RSET
+    #[arg(long, requires = "probe")]
+    pub envelope: bool,
     /// Also write the findings as one HTML page for the administrator of the destination
     #[arg(long, value_name = "FILE", group = "files_for_others")]
     pub report: Option<PathBuf>,
