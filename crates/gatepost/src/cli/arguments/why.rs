@@ -22,6 +22,7 @@ Examples:
   gatepost why 01a2137e-b7ef-7443-bece-eb23c5d386a0
                                              explain one message
   gatepost why onprem --probe                test the cause with connections
+  gatepost why onprem --probe --envelope     also test MAIL and RCPT
   gatepost why onprem --report case.html --bundle case.zip
                                              write files to send to others
 
