@@ -27,9 +27,9 @@ pub(super) struct Open {
     /// The connector as it was when the connection was opened.
     pub connector: Arc<Connector>,
     pub under: Under,
-    /// The failed attempt at TLS after which it goes on in plaintext.
+    /// The TLS handshake that failed, if the connection continues in plaintext because of it.
     pub plaintext_because: Option<(Failure, Seen)>,
-    /// The domain that it was opened for, where MX decides.
+    /// The recipients' domain, if the host comes from MX records.
     pub domain: Option<String>,
     /// The hosts that failed before this one.
     pub failed_hosts: Vec<Failed>,
@@ -142,7 +142,7 @@ impl Way<'_> {
         match self.open_connection(host, address, &plain).await {
             (session, Ok(connection)) => Ok(opened(session, connection, Some((failure, seen)))),
             (session, Err(second)) => {
-                // The handshake is what it all began with.
+                // Report the handshake that failed: without it, plaintext would not have been tried.
                 let (second, seen_second) = *second;
                 let seen = Seen { handshake: seen.handshake, ..seen_second };
                 Err(Box::new(Failed { failure: second, seen, session, under, plaintext_because: Some(failure) }))
@@ -195,7 +195,7 @@ fn not_connected(mut failed_hosts: Vec<Failed>, none: impl FnOnce() -> Failed) -
     Box::new(NotConnected { furthest: furthest.unwrap_or_else(none), failed_hosts })
 }
 
-/// Only a failure between the two sides allows plaintext. A fault in this node's own setup does not.
+/// Only a failure between this node and the destination allows plaintext. A fault in this node's own setup does not.
 fn may_go_on_in_plaintext(connector: &Connector, failure: &Failure) -> bool {
     connector.tls == config::TlsLevel::Opportunistic
         && connector.on_handshake_failure == OnHandshakeFailure::Plaintext

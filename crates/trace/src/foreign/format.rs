@@ -16,6 +16,12 @@ pub trait Rows: Iterator<Item = io::Result<Row>> {
 
     /// How much of the file, so far, was not recognised.
     fn skipped(&self) -> u64;
+
+    /// Lines that were not recognised, by the program that wrote them, as far as the reader knows it. [`Rows::skipped`]
+    /// may count more: other systems' lines and blank ones.
+    fn unread(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
 }
 
 /// How much a kind of log knows of an attempt. Of several that know of one attempt, the first is quoted.
