@@ -196,7 +196,7 @@ impl Evidence {
         if let Some(failed) = attempt.failure.as_ref().or(before) {
             self.keep_example(group, symptom.max(plaintext_after), attempt, failed, &places);
         }
-        self.newest.add(group, symptom, attempt, places);
+        self.newest.add(group, symptom, &values, attempt, places);
         let (offer, agreed) = (self.offer(attempt), self.agreed(attempt));
         self.records.push(Record {
             at: attempt.at.map_or(i64::MIN, Timestamp::as_millisecond),
@@ -287,7 +287,7 @@ impl Evidence {
         self.newest.limit()
     }
 
-    pub(crate) fn newest(&self, group: u32, symptom: u32) -> &[Attempt<'static>] {
+    pub(crate) fn kept_attempts(&self, group: u32, symptom: u32) -> impl Iterator<Item = &Attempt<'static>> {
         self.newest.of(group, symptom)
     }
 
