@@ -92,11 +92,13 @@ impl<R: Read> Iterator for LogReader<R> {
             if let Some(row) = self.messages.next_row() {
                 return Some(Ok(row));
             }
+            if self.ended {
+                return None;
+            }
             let line = self.lines.next();
             self.lines_read += 1;
             self.messages.begin_line(self.lines_read);
             match line {
-                Ok(None) if self.ended => return None,
                 Ok(None) => {
                     self.ended = true;
                     self.messages.end();

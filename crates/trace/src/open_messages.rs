@@ -34,11 +34,9 @@ impl<M: Default> OpenMessages<M> {
         self.messages.remove(id);
     }
 
-    /// All that are left, in the order in which they came.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = M> {
-        let order = std::mem::take(&mut self.order);
-        let mut messages = std::mem::take(&mut self.messages);
-        order.into_iter().filter_map(move |id| messages.remove(&id))
+    /// All of them, in the order in which they came.
+    pub(crate) fn into_values(mut self) -> impl Iterator<Item = M> {
+        self.order.into_iter().filter_map(move |id| self.messages.remove(&id))
     }
 
     fn make_room(&mut self) {
@@ -93,8 +91,7 @@ mod tests {
             *open.entry(&number.to_string()) = number;
         }
         open.remove("1");
-        assert_eq!(open.drain().collect::<Vec<_>>(), [3, 2]);
-        assert_eq!(open.drain().next(), None);
+        assert_eq!(open.into_values().collect::<Vec<_>>(), [3, 2]);
     }
 
     #[test]

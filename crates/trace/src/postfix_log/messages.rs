@@ -164,7 +164,8 @@ impl Outgoing {
 
     /// The log is over: servers that were passed over failed, whatever became of the message.
     pub(super) fn end(&mut self) {
-        for passed in self.talks.drain().flat_map(Talk::end) {
+        let talks = std::mem::replace(&mut self.talks, OpenMessages::new());
+        for passed in talks.into_values().flat_map(Talk::end) {
             let row = match &passed.queue_id {
                 Some(queue_id) => self.open.entry(queue_id).row(queue_id),
                 None => Row::default(),

@@ -43,6 +43,7 @@ pub static FORMAT: ForeignFormat = ForeignFormat {
     detail: Detail::Attempts,
     server: Some("Postfix"),
     has_connectors: true,
+    lines_of: |beginning| beginning.count(is_line),
 };
 
 fn open<'a>(file: Box<dyn Read + 'a>, now: Timestamp, zone: TimeZone) -> io::Result<Box<dyn Rows + 'a>> {

@@ -173,7 +173,7 @@ impl Sessions {
 
     /// The log is over: sessions that were not closed failed as far as is known.
     pub(super) fn end(&mut self) {
-        for session in self.open.drain() {
+        for session in std::mem::replace(&mut self.open, OpenMessages::new()).into_values() {
             let is_failure = !session.is_told && session.is_interrupted();
             if let Some((_, row)) = session.failure.filter(|(phase, _)| is_failure && *phase > Phase::Ehlo) {
                 self.ready.push(row);
