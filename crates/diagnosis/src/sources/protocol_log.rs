@@ -68,7 +68,6 @@ pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str, node:
 
 fn add(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>, left: Option<Signs>) {
     let place = Place::Session { id: session.id.clone(), file: Some(file.to_owned()) };
-<<<<<<< HEAD
     let told = Told {
         source: Source::ProtocolLog,
         session,
@@ -78,9 +77,6 @@ fn add(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str
         connections: None,
         plaintext_after: None,
     };
-    read(evidence, &told);
-=======
-    let told = Told { source: Source::ProtocolLog, session, place, node, handshake: None };
     let mut reading = Reading::new(&told);
     session.rows.iter().for_each(|row| reading.row(row, evidence));
     if let Some(signs) = left.filter(|_| !reading.has_failed) {
@@ -89,7 +85,6 @@ fn add(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str
         reading.fail(evidence, signs, None, None, &format!("the client left after EHLO, where STARTTLS {why}"));
     }
     reading.end(evidence);
->>>>>>> signs
 }
 
 /// A conversation in a log's rows, whatever it was read from.
