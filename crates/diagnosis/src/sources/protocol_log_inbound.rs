@@ -25,7 +25,7 @@ use super::{
     protocol_log::{address, cipher, host_and_port},
     words::domain,
 };
-use crate::evidence::{Attempt, Connection, Direction, Evidence, Failed, Place, Sign, Signs, Source};
+use crate::evidence::{Attempt, Connection, Direction, Evidence, Failed, Place, Sign, Signs, Source, Speaker, Words};
 
 /// Sessions of one client without mail: fewer are a scanner's, a monitor's or a test.
 const QUIET_MIN: usize = 3;
@@ -175,9 +175,9 @@ impl<'a> Reading<'a> {
         let (enhanced, _) = text.get(4..).and_then(EnhancedCode::parse_prefix).unzip();
         // A reply to nothing is the one that ends a session: the client was silent for too long, or we stop.
         let phase = if self.unanswered.is_empty() && answered == self.phase { self.phase } else { answered };
-        let signs = Signs::of_text(text);
         self.phase = phase;
-        self.fail(signs, Some(code), enhanced, text.to_owned());
+        let words = Words { text, speaker: Speaker::Destination, phase: Some(phase), code: Some(code), enhanced };
+        self.fail(Signs::of_words(&words), Some(code), enhanced, text.to_owned());
     }
 
     fn note(&mut self, row: &'a Row) {
