@@ -27,5 +27,7 @@ pub use evidence::{
     Symptom, in_words,
 };
 pub use findings::experiment::Experiment;
-pub use findings::{Explained, Finding, Piece, Scope, Tally, diagnose, experiment, explain, unexplained};
+pub use findings::{
+    Changed, Explained, Finding, Lane, Piece, Scope, Tally, diagnose, experiment, explain, unexplained,
+};
 pub use foresight::{Foresight, Offer, Server, Verdict, is_over_the_certificate};

@@ -115,6 +115,11 @@ impl Attempt<'_> {
         }
     }
 
+    /// `host:port` of the destination, as evidence names it.
+    pub(crate) fn destination_name(&self) -> Option<String> {
+        self.destination.as_ref().map(|(host, port)| super::with_port((host, *port)))
+    }
+
     /// To be kept, with its places in the sources.
     pub(super) fn kept(&self, places: Vec<(Source, Place)>) -> Attempt<'static> {
         Attempt {

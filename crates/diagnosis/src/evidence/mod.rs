@@ -188,7 +188,7 @@ impl Evidence {
         if symptom != 0 {
             self.keep_example(group, symptom, attempt, &places);
         }
-        self.newest.add(group, symptom, attempt, places);
+        self.newest.add(group, symptom, &values, attempt, places);
         let (offer, agreed) = (self.offer(attempt), self.agreed(attempt));
         self.records.push(Record {
             at: attempt.at.map_or(i64::MIN, Timestamp::as_millisecond),
@@ -269,7 +269,7 @@ impl Evidence {
         self.newest.limit()
     }
 
-    pub(crate) fn newest(&self, group: u32, symptom: u32) -> &[Attempt<'static>] {
+    pub(crate) fn kept_attempts(&self, group: u32, symptom: u32) -> impl Iterator<Item = &Attempt<'static>> {
         self.newest.of(group, symptom)
     }
 

@@ -34,6 +34,7 @@ Examples:
   gatepost why 01a2137e-b7ef-7443-bece-eb23c5d386a0
                                              explain one message
   gatepost why onprem --probe                test the cause with connections
+  gatepost why onprem --probe --envelope     also test MAIL and RCPT
   gatepost why onprem --report case.html --bundle case.zip
                                              write files to send to others
 
@@ -99,6 +100,9 @@ pub(crate) struct WhyArguments {
     /// Timeout for each answer to a probe; 10s by default
     #[arg(long, value_name = "DURATION", requires = "probe")]
     pub probe_timeout: Option<Duration>,
+    /// Let the probe go on to MAIL and RCPT with the addresses of a waiting message, then take them back with RSET
+    #[arg(long, requires = "probe")]
+    pub envelope: bool,
     /// Also write the findings as one HTML page for the administrator of the destination
     #[arg(long, value_name = "FILE", group = "files_for_others")]
     pub report: Option<PathBuf>,
