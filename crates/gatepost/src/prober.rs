@@ -246,6 +246,12 @@ fn judge(
         place: format!("{}{}, policy {policy}", trial.host, seen_at(baseline).unwrap_or_default()),
     };
     explained.finding.try_by(tried);
+    // The remedy names the policy that works, not one that is as stuck.
+    let is_about_offer = matches!(explained.finding.cause, CauseId::NoSharedTlsVersion | CauseId::NoSharedCipher);
+    let cure = ladder.changes.last().filter(|(_, result)| result.works() && is_about_offer);
+    if let Some(tls) = cure.and_then(|(_, result)| result.seen.tls.as_ref()) {
+        explained.finding.works_with(&tls.version, &tls.cipher);
+    }
     Ok(())
 }
 

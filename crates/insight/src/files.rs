@@ -160,10 +160,22 @@ impl Files {
 
     fn capture(&mut self, file: Content, name: &str) -> anyhow::Result<()> {
         let packets = capture::Packets::open(file)?;
-        capture::sessions(packets, capture::Options::default(), |session| {
+        let (mut reader, mut sessions) = (sources::capture::Reader::new(name), 0);
+        let notes = capture::sessions(packets, capture::Options::default(), |session| {
             session.lines.iter().for_each(|line| self.gathered.addresses.learn(&line.text));
-            sources::capture::hold_session(&mut self.gathered.evidence, session, name);
+            reader.hold(&mut self.gathered.evidence, session);
+            sessions += 1;
         });
+        reader.finish(&mut self.gathered.evidence);
+        let incomplete = notes.count(capture::Note::SessionsIncomplete);
+        if incomplete > 0 {
+            self.gathered.read.sessions_incomplete += incomplete;
+            self.gathered.notes.push(format!(
+                "{name}: {incomplete} of {} are incomplete because the capture missed packets; \
+                 Gatepost did not judge the missing parts",
+                counted(sessions, "session")
+            ));
+        }
         Ok(())
     }
 

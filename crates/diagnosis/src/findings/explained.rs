@@ -15,7 +15,7 @@ use crate::{
 pub struct Explained<'a> {
     pub finding: Finding,
     pub(crate) evidence: &'a Evidence,
-    pub(crate) group: u32,
+    pub(crate) groups: Vec<u32>,
     pub(crate) failing: Vec<&'a Record>,
     /// The attempts that all findings of a group are compared with.
     pub(crate) working: Rc<[&'a Record]>,

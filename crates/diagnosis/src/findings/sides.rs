@@ -69,7 +69,8 @@ impl<'a> Explained<'a> {
 
     fn kept(&self, symptoms: impl Iterator<Item = u32>) -> Vec<&'a Attempt<'static>> {
         let symptoms: std::collections::BTreeSet<u32> = symptoms.collect();
-        symptoms.into_iter().flat_map(|symptom| self.evidence.kept_attempts(self.group, symptom)).collect()
+        let keys = symptoms.into_iter().flat_map(|symptom| self.groups.iter().map(move |group| (*group, symptom)));
+        keys.flat_map(|(group, symptom)| self.evidence.kept_attempts(group, symptom)).collect()
     }
 
     /// True without a difference, or if it has no sides by names.

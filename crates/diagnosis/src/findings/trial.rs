@@ -20,7 +20,7 @@ const REFUTED: f64 = 0.3;
 impl Finding {
     /// A connection that carries no mail can tell.
     pub fn can_be_tried(&self) -> bool {
-        self.cause.verify() == Check::Probe
+        self.scope.everywhere.is_none() && self.cause.verify() == Check::Probe
     }
 
     /// The failure comes after the point at which a probe stops. The confidence stays as it is.
@@ -97,7 +97,7 @@ impl Finding {
         let headline = |id: CauseId| format!("{} {}", self.scope.destination, id.cause().does);
         let rest = self.summary.strip_prefix(&headline(self.cause)).unwrap_or_default();
         self.summary = format!("{}{rest}", headline(id));
-        self.remedy = id.cause().remedies();
+        self.remedy = id.cause().remedies_instead_of(self.cause.cause(), &self.remedy);
         self.cause = id;
     }
 
@@ -225,6 +225,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        causes::Situation,
         comparison::Split,
         evidence::{Failed, Sign, Signs},
         unexplained,
@@ -370,7 +371,7 @@ mod tests {
             let experiment = finding.experiment.as_ref().unwrap();
             assert_eq!((finding.cause, experiment.verdict), (shown, Verdict::Confirmed), "{index}: {finding:#?}");
             assert_eq!(finding.summary, format!("mail.test:25 {}: all 9 attempts failed", shown.cause().does));
-            assert!(shown == named || finding.remedy == shown.cause().remedies(), "{index}");
+            assert!(shown == named || finding.remedy == shown.cause().remedies(&Situation::default()), "{index}");
             assert!(finding.is_root_cause() && experiment.works_with == Some((TLS10, suite)), "{index}");
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod capture;
 pub mod dsn;
+mod greeted;
 pub mod history;
 mod inbound_rows;
 mod joined;
