@@ -259,13 +259,8 @@ impl<'a> Reading<'a> {
 
     fn refused(&mut self, answered: Phase, code: u16, evidence: &mut Evidence) {
         let text = std::mem::take(&mut self.refusal);
-<<<<<<< HEAD
-        // After a refusal the next commands come at a wrong time, and without recipients there is no message to accept.
-        let follows = self.has_failed && (code == 503 || (answered == Phase::Data && !self.has_recipient));
-=======
         // Without a sender or recipients there is nothing to take: that tells nothing new.
         let follows = self.has_failed && !self.has_recipient && (answered == Phase::Data || code == BAD_SEQUENCE);
->>>>>>> signs
         if answered == Phase::Quit || follows || (self.is_quitting && self.unanswered.is_empty()) {
             return;
         }
