@@ -21,6 +21,7 @@ use super::{
     noise, plaintext,
     refine::{Attempts, NEARLY_ALL},
     situation::situation,
+    stories::{Stories, domain_or},
     wording::{chance, look_at, part, summary},
 };
 use crate::{
@@ -61,9 +62,10 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
     let is_widespread = |record: &Record| {
         causes.of(record).is_some_and(|(cause, _)| widespread.iter().any(|all| all.cause == cause.id))
     };
+    let stories = Stories::of(evidence, &records);
     let mut groups: HashMap<u32, Vec<&Record>> = HashMap::new();
     for record in records.iter().filter(|record| !is_widespread(record)) {
-        groups.entry(record.group).or_default().push(record);
+        groups.entry(stories.group(record)).or_default().push(record);
     }
     let mut findings: Vec<Explained<'_>> = Vec::new();
     for (number, records) in groups {
@@ -294,6 +296,9 @@ impl<'e> Group<'_, 'e> {
         let hosts: HashSet<u32> = failing.iter().map(|record| record.destination).collect();
         match hosts.iter().next() {
             Some(host) if hosts.len() == 1 && *host != 0 => self.evidence.name(*host).to_owned(),
+            _ if hosts.len() > 1 && self.connector().is_none() => {
+                self.evidence.name(domain_or(self.number, failing)).to_owned()
+            }
             _ if self.number != 0 => self.evidence.name(self.number).to_owned(),
             _ => "the destination".to_owned(),
         }
