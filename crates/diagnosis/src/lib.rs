@@ -27,5 +27,7 @@ pub use evidence::{
     Signs, Source, Speaker, Symptom, Who, Words, in_words, provider_code,
 };
 pub use findings::experiment::Experiment;
-pub use findings::{Explained, Finding, Piece, Scope, Tally, diagnose, experiment, explain, unexplained};
+pub use findings::{
+    Everywhere, Explained, Finding, Piece, Scope, Severity, Tally, diagnose, experiment, explain, unexplained,
+};
 pub use foresight::{Foresight, Offer, Server, Verdict, is_over_the_certificate};

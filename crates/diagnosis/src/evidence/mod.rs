@@ -45,6 +45,11 @@ fn with_port((host, port): (&str, u16)) -> String {
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
+/// A log may name its connector, or nothing, in the place of a host.
+fn is_host(name: &str, connector: Option<&str>) -> bool {
+    !name.is_empty() && !name.eq_ignore_ascii_case("none") && connector != Some(name)
+}
+
 /// Examples kept of each symptom at each destination.
 const EXAMPLES_MAX: usize = 3;
 /// Symptoms of which examples are kept: foreign text must not fill the memory.
@@ -170,6 +175,7 @@ impl Evidence {
         set(Dimension::SourceAddress, address(client));
         set(Dimension::DestinationAddress, address(server));
         let host = attempt.destination.as_ref().map(|(host, port)| (host.as_ref(), *port));
+        let host = host.filter(|(host, _)| is_host(host, attempt.connector.as_deref()));
         let host = host.map_or(0, |host| self.names.number(&host, || with_port(host)));
         set(Dimension::DestinationHost, host);
         let connector = attempt.connector.as_deref();
@@ -184,9 +190,11 @@ impl Evidence {
             }
             _ => connector.unwrap_or(if is_by_domain { values[Dimension::RecipientDomain as usize] } else { host }),
         };
-        let symptom = self.symptom(attempt);
-        if symptom != 0 {
-            self.keep_example(group, symptom, attempt, &places);
+        let symptom = attempt.failure.as_ref().map_or(0, |failed| self.symptom(attempt, failed));
+        let before = attempt.plaintext_after.as_deref().filter(|_| symptom == 0);
+        let plaintext_after = before.map_or(0, |failed| self.symptom_of(failed, Signs::default()));
+        if let Some(failed) = attempt.failure.as_ref().or(before) {
+            self.keep_example(group, symptom.max(plaintext_after), attempt, failed, &places);
         }
         self.newest.add(group, symptom, attempt, places);
         let (offer, agreed) = (self.offer(attempt), self.agreed(attempt));
@@ -197,10 +205,17 @@ impl Evidence {
             group,
             destination: host,
             values,
+            recipient: self.recipient(attempt),
             symptom,
+            plaintext_after,
             offer,
             agreed,
         });
+    }
+
+    fn recipient(&self, attempt: &Attempt<'_>) -> u32 {
+        let hash = |recipient: &str| self.hasher.hash_one(recipient.to_ascii_lowercase()) as u32 | 1;
+        attempt.recipient.as_deref().map_or(0, hash)
     }
 
     fn delivery(&self, attempt: &Attempt<'_>) -> u64 {
@@ -208,13 +223,14 @@ impl Evidence {
         attempt.message.as_deref().map_or(0, hash)
     }
 
-    fn symptom(&mut self, attempt: &Attempt<'_>) -> u32 {
-        let Some(Failed { phase, signs, code, enhanced, text }) = &attempt.failure else { return 0 };
-        let mut signs = signs.union(attempt.handshake.as_deref().map(Signs::of_handshake).unwrap_or_default());
-        if attempt.tls.is_some() {
-            signs.add(Sign::TlsEstablished);
-        }
+    fn symptom(&mut self, attempt: &Attempt<'_>, failed: &Failed<'_>) -> u32 {
+        let signs = attempt.handshake.as_deref().map(Signs::of_handshake).unwrap_or_default();
+        self.symptom_of(failed, signs.and_if(attempt.tls.is_some(), Sign::TlsEstablished))
+    }
+
+    fn symptom_of(&mut self, Failed { phase, signs, code, enhanced, text }: &Failed<'_>, more: Signs) -> u32 {
         let known = provider_code(text, *code, *enhanced);
+        let signs = signs.union(more);
         let symptom = Symptom { phase: *phase, code: *code, enhanced: *enhanced, signs, known };
         self.symptoms.number(&symptom, || symptom)
     }
@@ -224,6 +240,7 @@ impl Evidence {
         group: u32,
         symptom: u32,
         attempt: &Attempt<'_>,
+        failed: &Failed<'_>,
         places: &impl Fn() -> Vec<(Source, Place)>,
     ) {
         let is_full = self.examples.len() >= EXAMPLES_OF_MAX && !self.examples.contains_key(&(group, symptom));
@@ -231,7 +248,7 @@ impl Evidence {
             return;
         }
         let examples = self.examples.entry((group, symptom)).or_default();
-        let Some(text) = attempt.failure.as_ref().map(|failed| failed.text.as_ref()) else { return };
+        let text = failed.text.as_ref();
         // What follows the text is the handshake's, which differs by its times at least.
         let is_same = |known: &Example| {
             known.text.strip_prefix(text).is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))

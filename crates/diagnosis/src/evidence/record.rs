@@ -51,8 +51,12 @@ pub(crate) struct Record {
     pub group: u32,
     pub destination: u32,
     pub values: [u32; DIMENSIONS],
+    /// Hash of the recipient; 0: not observed.
+    pub recipient: u32,
     /// 0: it worked.
     pub symptom: u32,
+    /// It worked in plaintext, because TLS had failed like this; 0: it did not.
+    pub plaintext_after: u32,
     pub offer: u32,
     pub agreed: u32,
 }

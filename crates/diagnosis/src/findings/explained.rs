@@ -17,7 +17,7 @@ use crate::{
 pub struct Explained<'a> {
     pub finding: Finding,
     pub(crate) evidence: &'a Evidence,
-    pub(crate) group: u32,
+    pub(crate) groups: Vec<u32>,
     pub(crate) failing: Vec<&'a Record>,
     /// The attempts that all findings of a group are compared with.
     pub(crate) working: Rc<[&'a Record]>,
@@ -59,7 +59,8 @@ impl<'a> Explained<'a> {
     }
 
     fn newest(&self, symptoms: impl Iterator<Item = u32>) -> Vec<&'a Attempt<'static>> {
-        let mut attempts: Vec<_> = symptoms.flat_map(|symptom| self.evidence.newest(self.group, symptom)).collect();
+        let keys = symptoms.flat_map(|symptom| self.groups.iter().map(move |group| (*group, symptom)));
+        let mut attempts: Vec<_> = keys.flat_map(|(group, symptom)| self.evidence.newest(group, symptom)).collect();
         attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
         attempts.truncate(self.evidence.kept());
         attempts

@@ -18,7 +18,7 @@ const REFUTED: f64 = 0.3;
 impl Finding {
     /// A connection that carries no mail can tell.
     pub fn can_be_tried(&self) -> bool {
-        self.cause.verify() == Check::Probe
+        self.scope.everywhere.is_none() && self.cause.verify() == Check::Probe
     }
 
     /// Takes an experiment into account. `baseline` is the connection made from here as mail goes; `steps` begin with it;

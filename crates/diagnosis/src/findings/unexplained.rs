@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use trace::NextStep;
 
 use super::{
-    finding::{Finding, Scope},
+    finding::{Finding, Scope, Severity},
     wording::messages,
 };
-use crate::causes::CauseId;
+use crate::causes::{CauseId, Remedy, Situation};
 
 /// Pieces of evidence shown, of all guesses together.
 const PIECES_MAX: usize = 5;
@@ -25,12 +25,14 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
     };
     Finding {
         cause: CauseId::Unknown,
+        severity: Severity::Stuck,
         confidence: best.filter(|guess| guess.cause == CauseId::Unknown).map_or(0.0, |guess| guess.confidence),
         scope: Scope {
             destination: best.map_or(connector, |guess| &guess.scope.destination).to_owned(),
             connector: Some(connector.to_owned()),
             failed: guesses.iter().map(|guess| guess.scope.failed).sum(),
             attempts: guesses.iter().map(|guess| guess.scope.attempts).max().unwrap_or(0),
+            everywhere: None,
             split: None,
             works_with: None,
         },
@@ -43,10 +45,16 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
             messages(messages_pending)
         ),
         evidence: guesses.iter().flat_map(|guess| &guess.evidence).take(PIECES_MAX).cloned().collect(),
-        remedy: CauseId::Unknown.cause().remedies(),
+        remedy: best
+            .filter(|guess| guess.cause == CauseId::Unknown)
+            .map_or_else(default_remedies, |guess| guess.remedy.clone()),
         check: NextStep::QueueList(vec![("--connector", connector.to_owned())]).to_string(),
         experiment: None,
     }
+}
+
+fn default_remedies() -> Vec<Remedy> {
+    CauseId::Unknown.cause().remedies(&Situation::default())
 }
 
 #[cfg(test)]

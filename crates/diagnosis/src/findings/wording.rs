@@ -100,6 +100,7 @@ mod tests {
             connector: None,
             failed: 3,
             attempts: 3,
+            everywhere: None,
             split: None,
             works_with: None,
         };

@@ -484,7 +484,7 @@ mod tests {
                     "<,354 go,",
                     "-,,Local",
                 ],
-                "size-dependent-stall",
+                "no-reply-to-message",
             ),
             (&[">,STARTTLS,", "<,454 4.7.0 TLS not available due to temporary reason,"], "starttls-refused"),
             (

@@ -34,8 +34,9 @@ worked, by node, TLS policy, address, cipher suite, size, domain and time.
 
 Exit status: 0 no findings, 1 findings, 2 wrong usage or unreadable input.
 
-JSON: {\"findings\": [{\"cause\", \"confidence\", \"scope\": {\"destination\", \"failed\",
-\"attempts\", \"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\",
+JSON: {\"findings\": [{\"cause\", \"severity\", \"confidence\", \"scope\":
+{\"destination\", \"failed\", \"attempts\",
+\"everywhere\": {\"destinations\", \"named\"}, \"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\",
 \"of_works\", \"p_value\"}, \"works_with\"}, \"messages_pending\", \"pending_since\",
 \"first_seen\", \"last_seen\", \"summary\",
 \"evidence\": [{\"what\", \"source\", \"where\"}],
