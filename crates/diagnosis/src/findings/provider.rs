@@ -2,11 +2,15 @@
 
 use crate::{
     causes::{Remedy, Side},
-    evidence::{Evidence, ProviderCode, Record, Who},
+    evidence::{Direction, Evidence, ProviderCode, Record, Who},
 };
 
 /// The code in the replies of these attempts comes before what holds for any reply of the kind.
 pub(super) fn with_documented(evidence: &Evidence, failing: &[&Record], rest: Vec<Remedy>) -> Vec<Remedy> {
+    // Of mail that comes in, the replies are this side's own.
+    if evidence.direction() == Direction::Inbound {
+        return rest;
+    }
     let known = failing.iter().find_map(|record| evidence.symptoms.get(record.symptom)?.known);
     known.map(remedy).into_iter().chain(rest).collect()
 }
