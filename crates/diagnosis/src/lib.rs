@@ -28,6 +28,7 @@ pub use evidence::{
 };
 pub use findings::experiment::Experiment;
 pub use findings::{
-    Everywhere, Explained, Finding, Piece, Scope, Severity, Tally, diagnose, experiment, explain, unexplained,
+    Changed, Everywhere, Explained, Finding, Lane, Piece, Scope, Severity, Tally, diagnose, experiment, explain,
+    unexplained,
 };
 pub use foresight::{Foresight, Offer, Server, Verdict, is_over_the_certificate};

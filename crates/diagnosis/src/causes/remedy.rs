@@ -243,6 +243,14 @@ impl Cause {
         remedies
     }
 
+    /// The remedies for the system of `before`, which are those of another cause.
+    pub(crate) fn remedies_instead_of(&self, other: &Self, before: &[Remedy]) -> Vec<Remedy> {
+        let systems = [System::Gatepost, System::Postfix, System::Exchange, System::Exim, System::Other];
+        let situation = |system| Situation { system, ..Situation::default() };
+        let system = systems.into_iter().find(|system| other.remedies(&situation(*system)) == before);
+        self.remedies(&situation(system.unwrap_or(System::Gatepost)))
+    }
+
     /// The remedies of `before`, which were chosen without knowing a TLS policy that works, now that one is known.
     pub(crate) fn remedies_with(&self, policy: &str, before: &[Remedy]) -> Vec<Remedy> {
         let systems = [System::Gatepost, System::Postfix, System::Exchange, System::Exim, System::Other];

@@ -30,7 +30,7 @@ pub struct Connection {
 pub enum Direction {
     #[default]
     Outbound,
-    /// The sender's host stands in `destination` and `destination_address`: it is the other side.
+    /// The sender's host stands in `destination` and `destination_address`: it is the remote host.
     Inbound,
 }
 
@@ -113,6 +113,11 @@ impl Attempt<'_> {
             failure: None,
             places: Vec::new(),
         }
+    }
+
+    /// `host:port` of the destination, as evidence names it.
+    pub(crate) fn destination_name(&self) -> Option<String> {
+        self.destination.as_ref().map(|(host, port)| super::with_port((host, *port)))
     }
 
     /// To be kept, with its places in the sources.

@@ -7,6 +7,7 @@ pub mod history;
 mod inbound_rows;
 mod joined;
 pub mod protocol_log;
+pub mod queues;
 pub mod tls_report;
 pub mod trace_rows;
 mod words;

@@ -68,7 +68,15 @@ pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str, node:
 
 fn add(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>, left: Option<Signs>) {
     let place = Place::Session { id: session.id.clone(), file: Some(file.to_owned()) };
-    let told = Told { source: Source::ProtocolLog, session, place, node, handshake: None };
+    let told = Told {
+        source: Source::ProtocolLog,
+        session,
+        place,
+        node,
+        handshake: None,
+        connections: None,
+        plaintext_after: None,
+    };
     let mut reading = Reading::new(&told);
     session.rows.iter().for_each(|row| reading.row(row, evidence));
     if let Some(signs) = left.filter(|_| !reading.has_failed) {
@@ -87,6 +95,9 @@ pub(super) struct Told<'a> {
     pub node: Option<&'a str>,
     /// Where the source has the handshake itself.
     pub handshake: Option<&'a HandshakeFacts>,
+    /// As in [`Attempt`].
+    pub connections: Option<u32>,
+    pub plaintext_after: Option<Failed<'a>>,
 }
 
 pub(super) fn read(evidence: &mut Evidence, told: &Told<'_>) {
@@ -98,11 +109,11 @@ pub(super) fn read(evidence: &mut Evidence, told: &Told<'_>) {
 }
 
 /// A session, as far as it was read.
-struct Reading<'a> {
+pub(super) struct Reading<'a> {
     told: &'a Told<'a>,
     /// Of the last row that was read.
-    at: Option<Timestamp>,
-    phase: Phase,
+    pub at: Option<Timestamp>,
+    pub phase: Phase,
     /// Commands that were not answered yet: a client may say several at once (RFC 2920).
     unanswered: VecDeque<Phase>,
     /// A reply that refuses, as far as its lines were read.
@@ -114,19 +125,19 @@ struct Reading<'a> {
     message_bytes: Option<u64>,
     /// What was noted last, for people.
     last_note: String,
-    attempts: u32,
+    works: u32,
     /// The destination ended it.
     is_cut: bool,
-    is_quitting: bool,
+    pub is_quitting: bool,
     /// Of the message that is under way, or of the connection before the first one.
-    has_failed: bool,
+    pub has_failed: bool,
     has_recipient: bool,
     /// What was said before the end was lost from the log.
     lacks_last_words: bool,
 }
 
 impl<'a> Reading<'a> {
-    fn new(told: &'a Told<'a>) -> Self {
+    pub(super) fn new(told: &'a Told<'a>) -> Self {
         Self {
             told,
             at: None,
@@ -139,7 +150,7 @@ impl<'a> Reading<'a> {
             recipient: None,
             message_bytes: None,
             last_note: String::new(),
-            attempts: 0,
+            works: 0,
             is_cut: false,
             is_quitting: false,
             has_failed: false,
@@ -153,7 +164,7 @@ impl<'a> Reading<'a> {
         match row.kind {
             RowKind::Connect => self.phase = Phase::Banner,
             RowKind::Sent => self.command(&row.data),
-            RowKind::Received => self.reply(row, evidence),
+            RowKind::Received => self.reply_line(&row.data, evidence),
             RowKind::Information => self.note(row, evidence),
             RowKind::Disconnect => {
                 self.is_cut = row.context.starts_with("Remote");
@@ -169,7 +180,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn command(&mut self, line: &str) {
+    pub(super) fn command(&mut self, line: &str) {
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
         let phase = match verb.as_str() {
             "EHLO" | "HELO" => Phase::Ehlo,
@@ -204,8 +215,7 @@ impl<'a> Reading<'a> {
         self.unanswered.push_back(phase);
     }
 
-    fn reply(&mut self, row: &Row, evidence: &mut Evidence) {
-        let text = row.data.as_str();
+    pub(super) fn reply_line(&mut self, text: &str, evidence: &mut Evidence) {
         let Some(code) = text.get(..3).and_then(|code| code.parse::<u16>().ok()) else { return };
         self.signs = self.signs.and_if(is_masked(text), Sign::StartTlsMasked);
         let is_last_line = text.as_bytes().get(3) != Some(&b'-');
@@ -289,12 +299,16 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn end(&mut self, evidence: &mut Evidence) {
-        // A log that is cut within a reply.
+    /// A log that is cut within a reply.
+    pub(super) fn end_refusal(&mut self, evidence: &mut Evidence) {
         if let Some(code) = self.refusal.get(..3).and_then(|code| code.parse().ok()) {
             let answered = self.unanswered.pop_front().unwrap_or(self.phase);
             self.refused(answered, code, evidence);
         }
+    }
+
+    fn end(&mut self, evidence: &mut Evidence) {
+        self.end_refusal(evidence);
         let is_broken = self.is_cut || self.phase == Phase::Handshake || !self.last_note.is_empty();
         // Where it stopped is not known then, unless something was noted.
         let is_known = !self.lacks_last_words || !self.last_note.is_empty() || self.phase == Phase::Handshake;
@@ -316,7 +330,18 @@ impl<'a> Reading<'a> {
         self.fail(evidence, signs, None, None, &text);
     }
 
+    /// True if the destination owes an answer.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.unanswered.is_empty() || matches!(self.phase, Phase::Banner | Phase::Handshake | Phase::EndOfData)
+    }
+
+    /// True if a message was accepted.
+    pub(super) fn has_worked(&self) -> bool {
+        self.works > 0
+    }
+
     fn work(&mut self, evidence: &mut Evidence) {
+        self.works += 1;
         self.phase = Phase::Mail;
         self.add(evidence, None);
     }
@@ -329,13 +354,17 @@ impl<'a> Reading<'a> {
         enhanced: Option<EnhancedCode>,
         text: &str,
     ) {
-        self.has_failed = true;
         let text = text.into();
-        self.add(evidence, Some(Failed { phase: Some(self.phase), signs, code, enhanced, text }));
+        self.fail_as(evidence, Failed { phase: Some(self.phase), signs, code, enhanced, text });
+    }
+
+    /// Adds a failure whose phase is known.
+    pub(super) fn fail_as(&mut self, evidence: &mut Evidence, failed: Failed<'_>) {
+        self.has_failed = true;
+        self.add(evidence, Some(failed));
     }
 
     fn add(&mut self, evidence: &mut Evidence, failure: Option<Failed<'_>>) {
-        self.attempts += 1;
         let rows = &self.told.session.rows;
         let find = |field: fn(&Row) -> &str| rows.iter().map(field).find(|text| !text.is_empty());
         let endpoint = find(|row| &row.remote);
@@ -360,6 +389,8 @@ impl<'a> Reading<'a> {
             sender_domain: self.sender.as_deref().and_then(domain).map(Cow::from),
             recipient_domain: self.recipient.as_deref().and_then(domain).map(Cow::from),
             handshake: self.told.handshake.map(Cow::Borrowed),
+            connections: self.told.connections,
+            plaintext_after: self.told.plaintext_after.clone().filter(|_| failure.is_none()).map(Box::new),
             failure,
             ..Attempt::by(self.told.source)
         };
