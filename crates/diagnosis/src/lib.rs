@@ -20,12 +20,15 @@ mod findings;
 mod foresight;
 pub mod sources;
 
-pub use causes::{Remedy, Side};
+pub use causes::{CauseId, Remedy, Side};
 pub use comparison::Split;
 pub use evidence::{
-    Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, Place, Sign, Signs, Source, Symptom,
-    in_words,
+    Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, LeftOut, Place, ProviderCode, Sign,
+    Signs, Source, Speaker, Symptom, Who, Words, in_words, provider_code,
 };
 pub use findings::experiment::Experiment;
-pub use findings::{Explained, Finding, Piece, Scope, Tally, diagnose, experiment, explain, unexplained};
-pub use foresight::{Foresight, Offer, Server, Verdict};
+pub use findings::{
+    Changed, Everywhere, Explained, Finding, Lane, Piece, Scope, Severity, Tally, diagnose, experiment, explain,
+    unexplained,
+};
+pub use foresight::{Foresight, Offer, Server, Verdict, is_over_the_certificate};

@@ -1,5 +1,6 @@
 //! Wording that several outputs share: how sure a finding is, counts, times and full stops.
 
+use diagnosis::CauseId;
 use jiff::{Timestamp, tz::TimeZone};
 
 /// From this confidence on a cause counts as certain.
@@ -10,13 +11,10 @@ const ROOT_CAUSE: f64 = 0.5;
 /// Nothing is ever shown as more than this.
 const PERCENT_MAX: f64 = 99.0;
 
-/// The cause of a finding that no known cause explains.
-const UNKNOWN: &str = "unknown";
-
 /// Such as `certain (98%)`, `likely (79%)`, `possible (30%)` or `cause unknown`.
 pub fn confidence(cause: &str, confidence: f64) -> String {
     let word = match confidence {
-        _ if cause == UNKNOWN => return "cause unknown".to_owned(),
+        _ if cause == CauseId::Unknown.as_str() => return "cause unknown".to_owned(),
         CERTAIN.. => "certain",
         sure if sure > ROOT_CAUSE => "likely",
         _ => "possible",
@@ -27,7 +25,7 @@ pub fn confidence(cause: &str, confidence: f64) -> String {
 /// The title of a finding, such as `no-shared-cipher, certain (98%)`.
 pub fn title(cause: &str, sure: f64) -> String {
     let sure = confidence(cause, sure);
-    if cause == UNKNOWN { sure } else { format!("{cause}, {sure}") }
+    if cause == CauseId::Unknown.as_str() { sure } else { format!("{cause}, {sure}") }
 }
 
 /// The text with one full stop at its end.

@@ -3,6 +3,7 @@
 mod attempt;
 mod captured;
 mod dimension;
+mod inbound;
 mod intern;
 mod joining;
 mod newest;
@@ -24,6 +25,8 @@ pub use attempt::{Attempt, Connection, Direction, Failed};
 pub use captured::Clock;
 use dimension::DIMENSIONS;
 pub use dimension::Dimension;
+pub use inbound::LeftOut;
+use inbound::sender_group;
 use intern::Interner;
 pub use joining::Joined;
 pub(crate) use joining::Joining;
@@ -31,12 +34,20 @@ use joining::Met;
 use newest::Newest;
 pub use record::Symptom;
 pub(crate) use record::{Example, Offer, Record};
-pub use signs::{Sign, Signs};
+pub use signs::{ProviderCode, Sign, Signs, Speaker, Who, Words, provider_code};
 pub use source::{Place, Source, in_words};
 
-/// `host:port` as a probe reads it back: an IPv6 address is in brackets.
+/// `host:port` as a probe reads it back: an IPv6 address is in brackets. Port 0 means that no port is known.
 fn with_port((host, port): (&str, u16)) -> String {
+    if port == 0 {
+        return host.to_owned();
+    }
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// A log may name its connector, or nothing, in the place of a host.
+fn is_host(name: &str, connector: Option<&str>) -> bool {
+    !name.is_empty() && !name.eq_ignore_ascii_case("none") && connector != Some(name)
 }
 
 /// Examples kept of each symptom at each destination.
@@ -56,6 +67,9 @@ pub struct Evidence {
     examples: HashMap<(u32, u32), Vec<Example>>,
     hasher: RandomState,
     newest: Newest,
+    /// Attempts of the other direction are not compared with these.
+    direction: Direction,
+    left_out: LeftOut,
     told: u64,
     /// `None`: what is added is of one source.
     joining: Option<Box<Joining>>,
@@ -65,6 +79,20 @@ impl Evidence {
     /// Keeps this number of attempts of each way of failing in full, and the same number that worked.
     pub fn keeping(attempts: usize) -> Self {
         Self { newest: Newest::of_each(attempts), ..Self::default() }
+    }
+
+    /// The same about mail that comes in: which senders fail to deliver to the system that the sources are about.
+    pub fn inbound(self) -> Self {
+        Self { direction: Direction::Inbound, ..self }
+    }
+
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Attempts of the other direction, which were not added.
+    pub fn left_out(&self) -> LeftOut {
+        self.left_out
     }
 
     pub fn len(&self) -> usize {
@@ -109,6 +137,10 @@ impl Evidence {
 
     /// Adds an attempt. `place` is asked where it is kept as an example, or in full.
     pub fn add(&mut self, attempt: &Attempt<'_>, place: impl Fn() -> Option<Place>) {
+        if attempt.direction != self.direction {
+            self.left_out.count(attempt);
+            return;
+        }
         self.told += 1;
         let places = || place().map(|place| (attempt.source, place)).into_iter().collect::<Vec<_>>();
         match self.joining.as_mut().map(|joining| joining.meet(attempt, places)) {
@@ -135,9 +167,15 @@ impl Evidence {
         set(Dimension::SenderDomain, name(attempt.sender_domain.as_ref()));
         set(Dimension::RecipientDomain, name(attempt.recipient_domain.as_ref()));
         let mut address = |ip: Option<IpAddr>| ip.map_or(0, |ip| self.names.number(&ip, || ip.to_string()));
-        set(Dimension::SourceAddress, address(attempt.source_address));
-        set(Dimension::DestinationAddress, address(attempt.destination_address));
+        // The other side of an inbound attempt is the one that connects.
+        let (client, server) = match attempt.direction {
+            Direction::Outbound => (attempt.source_address, attempt.destination_address),
+            Direction::Inbound => (attempt.destination_address, attempt.source_address),
+        };
+        set(Dimension::SourceAddress, address(client));
+        set(Dimension::DestinationAddress, address(server));
         let host = attempt.destination.as_ref().map(|(host, port)| (host.as_ref(), *port));
+        let host = host.filter(|(host, _)| is_host(host, attempt.connector.as_deref()));
         let host = host.map_or(0, |host| self.names.number(&host, || with_port(host)));
         set(Dimension::DestinationHost, host);
         let connector = attempt.connector.as_deref();
@@ -145,12 +183,20 @@ impl Evidence {
         self.connectors.extend(connector);
         // A TLS report counts by domain what worked, and by host what failed.
         let is_by_domain = host == 0 || attempt.source == Source::TlsReport;
-        let group = connector.unwrap_or(if is_by_domain { values[Dimension::RecipientDomain as usize] } else { host });
-        let symptom = self.symptom(attempt);
-        if symptom != 0 {
-            self.keep_example(group, symptom, attempt, &places);
+        let group = match &attempt.destination {
+            Some((sender, _)) if attempt.direction == Direction::Inbound => {
+                let sender = sender_group(sender);
+                self.names.number(&("sender", sender), || sender.to_owned())
+            }
+            _ => connector.unwrap_or(if is_by_domain { values[Dimension::RecipientDomain as usize] } else { host }),
+        };
+        let symptom = attempt.failure.as_ref().map_or(0, |failed| self.symptom(attempt, failed));
+        let before = attempt.plaintext_after.as_deref().filter(|_| symptom == 0);
+        let plaintext_after = before.map_or(0, |failed| self.symptom_of(failed, Signs::default()));
+        if let Some(failed) = attempt.failure.as_ref().or(before) {
+            self.keep_example(group, symptom.max(plaintext_after), attempt, failed, &places);
         }
-        self.newest.add(group, symptom, attempt, places);
+        self.newest.add(group, symptom, &values, attempt, places);
         let (offer, agreed) = (self.offer(attempt), self.agreed(attempt));
         self.records.push(Record {
             at: attempt.at.map_or(i64::MIN, Timestamp::as_millisecond),
@@ -159,10 +205,17 @@ impl Evidence {
             group,
             destination: host,
             values,
+            recipient: self.recipient(attempt),
             symptom,
+            plaintext_after,
             offer,
             agreed,
         });
+    }
+
+    fn recipient(&self, attempt: &Attempt<'_>) -> u32 {
+        let hash = |recipient: &str| self.hasher.hash_one(recipient.to_ascii_lowercase()) as u32 | 1;
+        attempt.recipient.as_deref().map_or(0, hash)
     }
 
     fn delivery(&self, attempt: &Attempt<'_>) -> u64 {
@@ -170,13 +223,15 @@ impl Evidence {
         attempt.message.as_deref().map_or(0, hash)
     }
 
-    fn symptom(&mut self, attempt: &Attempt<'_>) -> u32 {
-        let Some(Failed { phase, signs, code, enhanced, .. }) = &attempt.failure else { return 0 };
-        let mut signs = signs.union(attempt.handshake.as_deref().map(Signs::of_handshake).unwrap_or_default());
-        if attempt.tls.is_some() {
-            signs.add(Sign::TlsEstablished);
-        }
-        let symptom = Symptom { phase: *phase, code: *code, enhanced: *enhanced, signs };
+    fn symptom(&mut self, attempt: &Attempt<'_>, failed: &Failed<'_>) -> u32 {
+        let signs = attempt.handshake.as_deref().map(Signs::of_handshake).unwrap_or_default();
+        self.symptom_of(failed, signs.and_if(attempt.tls.is_some(), Sign::TlsEstablished))
+    }
+
+    fn symptom_of(&mut self, failed: &Failed<'_>, more: Signs) -> u32 {
+        let Failed { phase, signs, code, enhanced, text } = failed;
+        let known = provider_code(text, *code, *enhanced);
+        let symptom = Symptom { phase: *phase, code: *code, enhanced: *enhanced, signs: signs.union(more), known };
         self.symptoms.number(&symptom, || symptom)
     }
 
@@ -185,6 +240,7 @@ impl Evidence {
         group: u32,
         symptom: u32,
         attempt: &Attempt<'_>,
+        failed: &Failed<'_>,
         places: &impl Fn() -> Vec<(Source, Place)>,
     ) {
         let is_full = self.examples.len() >= EXAMPLES_OF_MAX && !self.examples.contains_key(&(group, symptom));
@@ -192,7 +248,7 @@ impl Evidence {
             return;
         }
         let examples = self.examples.entry((group, symptom)).or_default();
-        let Some(text) = attempt.failure.as_ref().map(|failed| failed.text.as_ref()) else { return };
+        let text = failed.text.as_ref();
         // What follows the text is the handshake's, which differs by its times at least.
         let is_same = |known: &Example| {
             known.text.strip_prefix(text).is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
@@ -231,7 +287,7 @@ impl Evidence {
         self.newest.limit()
     }
 
-    pub(crate) fn newest(&self, group: u32, symptom: u32) -> &[Attempt<'static>] {
+    pub(crate) fn kept_attempts(&self, group: u32, symptom: u32) -> impl Iterator<Item = &Attempt<'static>> {
         self.newest.of(group, symptom)
     }
 

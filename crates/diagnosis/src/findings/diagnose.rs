@@ -5,7 +5,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     rc::Rc,
 };
 
@@ -13,22 +13,25 @@ use jiff::Timestamp;
 use trace::NextStep;
 
 use super::{
+    counter::Delivered,
+    everywhere::{self, Everywhere, Widespread},
     explained::Explained,
-    finding::{Finding, Piece, Scope},
+    finding::{Finding, Piece, Scope, Severity},
+    noise, plaintext,
+    refine::{Attempts, NEARLY_ALL},
+    situation::situation,
     wording::{chance, look_at, part, summary},
 };
 use crate::{
-    causes::{Cause, Check, HANDSHAKE_RESET, NO_SHARED_CIPHER, NO_SHARED_TLS_VERSION, UNKNOWN},
+    causes::{Cause, CauseId, Check, Situation},
     comparison::{LnFactorials, Split, contrast},
-    evidence::{Dimension, Evidence, Example, Record, Sign, Symptom},
+    evidence::{Dimension, Direction, Evidence, Example, Record, Sign, Symptom},
 };
 
 /// No finding is surer: only a probe could say more.
 const CONFIDENCE_MAX: f64 = 0.99;
 /// If this share of the messages is stuck, it is not a coincidence.
 const STUCK_SHARE: f64 = 0.25;
-/// What nearly all that works has in common, leaving room for noise.
-const NEARLY_ALL: f64 = 0.95;
 
 /// What keeps mail from flowing, the root cause first.
 pub fn diagnose(evidence: &Evidence) -> Vec<Finding> {
@@ -37,20 +40,42 @@ pub fn diagnose(evidence: &Evidence) -> Vec<Finding> {
 
 /// The same, each with the attempts that it rests on.
 pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
-    let causes = Causes::judge(evidence);
-    let endings = endings(evidence);
+    let records = noise::without(evidence);
+    let mut causes = Causes::judge(evidence);
+    let widespread = everywhere::find(evidence, &records, &causes);
+    causes.rename(&widespread);
+    let endings = endings(&records);
     let ln = LnFactorials::up_to(evidence.len());
+    let delivered = Delivered::of(&records);
+    let group = |number, records| Group {
+        evidence,
+        causes: &causes,
+        endings: &endings,
+        delivered: &delivered,
+        ln: &ln,
+        number,
+        everywhere: None,
+        records,
+    };
+    let is_widespread = |record: &Record| {
+        causes.of(record).is_some_and(|(cause, _)| widespread.iter().any(|all| all.cause == cause.id))
+    };
     let mut groups: HashMap<u32, Vec<&Record>> = HashMap::new();
-    for record in &evidence.records {
+    for record in records.iter().filter(|record| !is_widespread(record)) {
         groups.entry(record.group).or_default().push(record);
     }
     let mut findings: Vec<Explained<'_>> = Vec::new();
     for (number, records) in groups {
-        let group = Group { evidence, causes: &causes, endings: &endings, ln: &ln, number, records };
-        findings.extend(group.findings());
+        findings.extend(group(number, records).findings(|_| true));
     }
+    for Widespread { cause, scope, .. } in &widespread {
+        let group = Group { everywhere: Some(scope), ..group(0, records.clone()) };
+        findings.extend(group.findings(|id| id == *cause));
+    }
+    findings.extend(plaintext::find(evidence, &records, &causes));
     findings.sort_by(|Explained { finding: a, .. }, Explained { finding: b, .. }| {
         (b.is_root_cause().cmp(&a.is_root_cause()))
+            .then(b.severity.cmp(&a.severity))
             .then(b.messages_pending.cmp(&a.messages_pending))
             .then(b.confidence.total_cmp(&a.confidence))
             .then(a.scope.destination.cmp(&b.scope.destination))
@@ -59,7 +84,7 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
 }
 
 /// The best cause of each symptom, by the symptom's number.
-struct Causes(Vec<(&'static Cause, f64)>);
+pub(super) struct Causes(Vec<(&'static Cause, f64)>);
 
 impl Causes {
     fn judge(evidence: &Evidence) -> Self {
@@ -68,18 +93,31 @@ impl Causes {
     }
 
     /// `None`: it worked.
-    fn of(&self, record: &Record) -> Option<(&'static Cause, f64)> {
+    pub(super) fn of(&self, record: &Record) -> Option<(&'static Cause, f64)> {
         self.0.get((record.symptom as usize).checked_sub(1)?).copied()
+    }
+
+    pub(super) fn of_symptom(&self, number: u32) -> Option<&'static Cause> {
+        self.0.get((number as usize).checked_sub(1)?).map(|(cause, _)| *cause)
+    }
+
+    /// What fails at all destinations has its cause on this side.
+    fn rename(&mut self, widespread: &[Widespread]) {
+        for (cause, _) in &mut self.0 {
+            if let Some(all) = widespread.iter().find(|all| all.of.contains(&cause.id)) {
+                *cause = all.cause.cause();
+            }
+        }
     }
 }
 
-/// The last record of each delivery, by its index.
-fn endings(evidence: &Evidence) -> HashMap<u64, u32> {
-    let mut endings: HashMap<u64, u32> = HashMap::with_capacity(evidence.len().min(1 << 20));
-    for (index, record) in evidence.records.iter().enumerate().filter(|(_, record)| record.delivery != 0) {
-        let last = endings.entry(record.delivery).or_insert(index as u32);
-        if evidence.records[*last as usize].at <= record.at {
-            *last = index as u32;
+/// The last record of each delivery.
+fn endings<'e>(records: &[&'e Record]) -> HashMap<u64, &'e Record> {
+    let mut endings: HashMap<u64, &Record> = HashMap::with_capacity(records.len().min(1 << 20));
+    for record in records.iter().filter(|record| record.delivery != 0) {
+        let last = endings.entry(record.delivery).or_insert(record);
+        if last.at <= record.at {
+            *last = record;
         }
     }
     endings
@@ -89,9 +127,12 @@ fn endings(evidence: &Evidence) -> HashMap<u64, u32> {
 struct Group<'a, 'e> {
     evidence: &'e Evidence,
     causes: &'a Causes,
-    endings: &'a HashMap<u64, u32>,
+    endings: &'a HashMap<u64, &'e Record>,
+    delivered: &'a Delivered,
     ln: &'a LnFactorials,
     number: u32,
+    /// The attempts of all groups, for a cause that fails at all destinations.
+    everywhere: Option<&'a Everywhere>,
     records: Vec<&'e Record>,
 }
 
@@ -115,8 +156,9 @@ struct Stuck {
 }
 
 impl<'e> Group<'_, 'e> {
-    fn findings(&self) -> Vec<Explained<'e>> {
-        let mut by_cause: HashMap<&str, Failing<'e>> = HashMap::new();
+    /// A finding for each cause that is wanted.
+    fn findings(&self, is_wanted: impl Fn(CauseId) -> bool) -> Vec<Explained<'e>> {
+        let mut by_cause: HashMap<CauseId, Failing<'e>> = HashMap::new();
         let mut working = Vec::new();
         for record in &self.records {
             match self.causes.of(record) {
@@ -133,11 +175,17 @@ impl<'e> Group<'_, 'e> {
         let explained = |failing: Failing<'e>| Explained {
             finding: self.finding(&failing, &working),
             evidence: self.evidence,
-            group: self.number,
+            groups: self.numbers(&failing.records),
             failing: failing.records,
             working: Rc::clone(&working),
         };
-        by_cause.into_values().map(explained).collect()
+        by_cause.into_values().filter(|failing| is_wanted(failing.cause.id)).map(explained).collect()
+    }
+
+    /// The groups that the attempts belong to.
+    fn numbers(&self, failing: &[&Record]) -> Vec<u32> {
+        let numbers: BTreeSet<u32> = failing.iter().map(|record| record.group).collect();
+        numbers.into_iter().collect()
     }
 
     fn finding(&self, Failing { cause, records: failing, likelihoods }: &Failing<'_>, working: &[&Record]) -> Finding {
@@ -145,21 +193,27 @@ impl<'e> Group<'_, 'e> {
         let others: Vec<&Record> = self.records.iter().filter(fails_otherwise).copied().collect();
         let split = contrast(self.evidence, failing, &others, working, self.ln);
         let stuck = self.stuck(cause, failing);
-        let (cause, likelihood) = self.refine(cause, failing, working, likelihoods / failing.len() as f64);
-        let confidence = confidence(cause, likelihood, failing.len(), working.len(), split.as_ref(), &stuck);
+        let attempts = Attempts { evidence: self.evidence, failing, working, split: split.as_ref() };
+        let (cause, likelihood) = attempts.refine(cause, likelihoods / failing.len() as f64);
+        let likelihood = likelihood * self.delivered.factor(cause.id, failing);
+        let confidence = match self.everywhere {
+            Some(all) if cause.id == CauseId::OutboundPortBlocked => all.confidence(),
+            _ => confidence(cause, likelihood, failing.len(), working.len(), split.as_ref(), &stuck),
+        };
         let scope = Scope {
             destination: self.destination(failing),
             connector: self.connector(),
             failed: failing.len() as u64,
             attempts: self.records.len() as u64,
             works_with: self.works_with(working),
+            everywhere: self.everywhere.cloned(),
             split,
         };
         let times = || failing.iter().map(|record| record.at).filter(|at| *at != i64::MIN);
-        let time = |at: Option<i64>| at.and_then(|at| Timestamp::from_millisecond(at).ok());
         let example = self.examples(failing);
         Finding {
             cause: cause.id,
+            severity: Severity::Stuck,
             confidence: (confidence * 100.0).round() / 100.0,
             messages_pending: stuck.pending,
             pending_since: time(stuck.pending_since),
@@ -167,7 +221,7 @@ impl<'e> Group<'_, 'e> {
             last_seen: time(times().max()),
             summary: summary(cause, &scope, stuck.pending, stuck.bounced),
             evidence: self.pieces(&scope, &example),
-            remedy: cause.remedies(),
+            remedy: cause.remedies(&self.situation(failing, working, &example)),
             check: self.check(cause, failing, &example).to_string(),
             experiment: None,
             scope,
@@ -183,7 +237,7 @@ impl<'e> Group<'_, 'e> {
             return Stuck { share, pending: 0, bounced: 0, pending_since: None };
         }
         let is_of_cause = |record: &&Record| self.causes.of(record).is_some_and(|(known, _)| known == cause);
-        let last = |key: &u64| self.endings.get(key).and_then(|index| self.evidence.records.get(*index as usize));
+        let last = |key: &u64| self.endings.get(key).copied();
         let held: Vec<&Record> = told.iter().filter_map(last).filter(is_of_cause).collect();
         let is_pending = |record: &&&Record| {
             let symptom = self.evidence.symptoms.get(record.symptom);
@@ -202,40 +256,6 @@ impl<'e> Group<'_, 'e> {
         }
     }
 
-    /// What works tells why the rest fails: what it agreed on, and whether those that fail had offered that.
-    fn refine(
-        &self,
-        cause: &'static Cause,
-        failing: &[&Record],
-        working: &[&Record],
-        likelihood: f64,
-    ) -> (&'static Cause, f64) {
-        let is_reset = *cause == HANDSHAKE_RESET;
-        if !is_reset && *cause != NO_SHARED_CIPHER && *cause != NO_SHARED_TLS_VERSION {
-            return (cause, likelihood);
-        }
-        let offers: HashSet<u32> = failing.iter().map(|record| record.offer).filter(|offer| *offer != 0).collect();
-        let offers: Vec<_> = offers.into_iter().filter_map(|number| self.evidence.offers.get(number)).collect();
-        let agreed: Vec<_> = working.iter().filter_map(|record| self.evidence.agreed.get(record.agreed)).collect();
-        if offers.is_empty() || agreed.is_empty() {
-            return (cause, likelihood);
-        }
-        let nearly_all = |count: usize| count as f64 >= NEARLY_ALL * agreed.len() as f64;
-        let lacks_version =
-            agreed.iter().filter(|agreed| !offers.iter().any(|offer| offer.versions.contains(&agreed.0))).count();
-        let lacks_suite =
-            agreed.iter().filter(|agreed| !offers.iter().any(|offer| offer.suites.contains(&agreed.1))).count();
-        match (nearly_all(lacks_version), nearly_all(lacks_suite)) {
-            (true, false) => (&NO_SHARED_TLS_VERSION, likelihood.max(0.95)),
-            (false, true) => (&NO_SHARED_CIPHER, likelihood.max(0.95)),
-            // Either change alone would not do; what the server said decides, and where it said nothing, the suite: a
-            // server that has it in a later version would have agreed on that.
-            (true, true) if is_reset => (&NO_SHARED_CIPHER, 0.85),
-            (true, true) => (cause, likelihood.max(0.92)),
-            (false, false) => (cause, likelihood * 0.7),
-        }
-    }
-
     /// Version and cipher of nearly all that works.
     fn works_with(&self, working: &[&Record]) -> Option<String> {
         let mut counts: HashMap<(u32, u32), usize> = HashMap::new();
@@ -248,12 +268,26 @@ impl<'e> Group<'_, 'e> {
         is_common.then(|| format!("{} {}", self.evidence.name(version), self.evidence.name(cipher)))
     }
 
+    fn situation(&self, failing: &[&Record], working: &[&Record], examples: &[&Example]) -> Situation {
+        let symptoms: Vec<&Symptom> = self
+            .frequent_symptoms(failing)
+            .into_iter()
+            .take(PIECES_MAX)
+            .filter_map(|number| self.evidence.symptoms.get(number))
+            .collect();
+        let situation = situation(self.evidence, failing, working, &symptoms, examples.first().copied());
+        Situation { is_everywhere: self.everywhere.is_some(), ..situation }
+    }
+
     fn connector(&self) -> Option<String> {
         self.evidence.is_connector(self.number).then(|| self.evidence.name(self.number).to_owned())
     }
 
     /// The host where all that fails goes to one; else the group.
     fn destination(&self, failing: &[&Record]) -> String {
+        if let Some(all) = self.everywhere {
+            return format!("each of {} destinations", all.destinations);
+        }
         let hosts: HashSet<u32> = failing.iter().map(|record| record.destination).collect();
         match hosts.iter().next() {
             Some(host) if hosts.len() == 1 && *host != 0 => self.evidence.name(*host).to_owned(),
@@ -265,6 +299,8 @@ impl<'e> Group<'_, 'e> {
     /// What shows the cause, or else the attempts where they were read.
     fn check(&self, cause: &Cause, failing: &[&Record], examples: &[&Example]) -> NextStep {
         let host = match cause.check {
+            // The senders of mail that comes in need not accept any.
+            _ if self.evidence.direction() == Direction::Inbound => None,
             Check::Probe | Check::Dns => self.frequent_host(failing),
             Check::Trace => None,
         };
@@ -286,21 +322,30 @@ impl<'e> Group<'_, 'e> {
 
     /// Of the most frequent symptoms.
     fn examples(&self, failing: &[&Record]) -> Vec<&Example> {
+        let groups = self.numbers(failing);
+        let symptoms = self.frequent_symptoms(failing).into_iter();
+        let keys = symptoms.flat_map(|symptom| groups.iter().map(move |group| (*group, symptom)));
+        keys.flat_map(|(group, symptom)| self.evidence.examples(group, symptom)).take(PIECES_MAX).collect()
+    }
+
+    /// The most frequent one first.
+    fn frequent_symptoms(&self, failing: &[&Record]) -> Vec<u32> {
         let mut counts: HashMap<u32, usize> = HashMap::new();
         for record in failing {
             *counts.entry(record.symptom).or_default() += 1;
         }
         let mut counts: Vec<(u32, usize)> = counts.into_iter().collect();
         counts.sort_by_key(|(symptom, count)| (Reverse(*count), *symptom));
-        let examples = counts.iter().flat_map(|(symptom, _)| self.evidence.examples(self.number, *symptom));
-        examples.take(PIECES_MAX).collect()
+        counts.into_iter().map(|(symptom, _)| symptom).collect()
     }
 
     fn pieces(&self, scope: &Scope, examples: &[&Example]) -> Vec<Piece> {
-        let mut pieces: Vec<Piece> = examples
-            .iter()
-            .map(|example| Piece { what: example.text.clone(), source: example.source, place: example.place.clone() })
-            .collect();
+        let mut pieces: Vec<Piece> = examples.iter().map(|example| Piece::of(example)).collect();
+        if let (Some(all), Some(first)) = (self.everywhere, examples.first()) {
+            let place = format!("comparison of {} attempts", scope.attempts);
+            let what = format!("It fails at {} unrelated destinations: {}", all.destinations, all.named.join(", "));
+            pieces.insert(0, Piece { what, source: first.source, place });
+        }
         if let (Some(split), Some(first)) = (&scope.split, examples.first()) {
             let place = format!("comparison of {} attempts", scope.attempts);
             let piece = Piece {
@@ -312,6 +357,10 @@ impl<'e> Group<'_, 'e> {
         }
         pieces
     }
+}
+
+pub(super) fn time(at: Option<i64>) -> Option<Timestamp> {
+    at.and_then(|at| Timestamp::from_millisecond(at).ok())
 }
 
 /// Enough to believe it, few enough to read.
@@ -326,7 +375,7 @@ fn confidence(
     stuck: &Stuck,
 ) -> f64 {
     let n = failing as f64;
-    if *cause == UNKNOWN {
+    if cause.id == CauseId::Unknown {
         return likelihood;
     }
     if let Some(split) = split {

@@ -91,7 +91,7 @@ pub(super) fn look_at(example: Option<&Example>, connector: Option<&str>) -> Nex
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::causes::UNKNOWN;
+    use crate::causes::CauseId;
 
     #[test]
     fn a_summary_counts_waiting_and_bounced_messages_apart() {
@@ -100,12 +100,16 @@ mod tests {
             connector: None,
             failed: 3,
             attempts: 3,
+            everywhere: None,
             split: None,
             works_with: None,
         };
         let fails = "mail.test:25 fails in a way that fits no known cause: all 3 attempts failed";
-        assert_eq!(summary(&UNKNOWN, &scope, 0, 0), fails);
-        assert_eq!(summary(&UNKNOWN, &scope, 2, 1), format!("{fails}. 2 messages waiting, 1 message bounced"));
+        assert_eq!(summary(CauseId::Unknown.cause(), &scope, 0, 0), fails);
+        assert_eq!(
+            summary(CauseId::Unknown.cause(), &scope, 2, 1),
+            format!("{fails}. 2 messages waiting, 1 message bounced")
+        );
     }
 
     #[test]

@@ -16,8 +16,11 @@ use protocol::{
 };
 use trace::protocol_log::{Row, RowKind, Session};
 
-use super::words::domain;
-use crate::evidence::{Attempt, Connection, Evidence, Failed, Place, Sign, Signs, Source};
+use super::{
+    greeted::{Greeted, is_masked},
+    words::domain,
+};
+use crate::evidence::{Attempt, Connection, Evidence, Failed, Place, Sign, Signs, Source, Speaker, Words};
 
 /// From one address of a host to the next.
 const NEXT_ADDRESS_WITHIN: SignedDuration = SignedDuration::from_secs(1);
@@ -25,9 +28,9 @@ const NEXT_ADDRESS_WITHIN: SignedDuration = SignedDuration::from_secs(1);
 /// Adds the attempts of a log; see [`add_session`]. A failed connection is not an attempt of its own if another address is
 /// tried at once: mail does not wait for it.
 pub fn add_log(evidence: &mut Evidence, sessions: &[Session], file: &str, node: Option<&str>) {
-    let starts = Starts::of(sessions);
+    let (starts, greeted) = (Starts::of(sessions), Greeted::of(sessions));
     for session in sessions.iter().filter(|session| !starts.go_on_after(session)) {
-        add_session(evidence, session, file, node);
+        add(evidence, session, file, node, greeted.why(session));
     }
 }
 
@@ -60,7 +63,12 @@ impl<'a> Starts<'a> {
 
 /// Adds what a session tells; `file` is its name, for people, and `node` who wrote it, where that is known.
 pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>) {
+    add(evidence, session, file, node, None);
+}
+
+fn add(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>, left: Option<Signs>) {
     let place = Place::Session { id: session.id.clone(), file: Some(file.to_owned()) };
+<<<<<<< HEAD
     let told = Told {
         source: Source::ProtocolLog,
         session,
@@ -71,6 +79,17 @@ pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str, node:
         plaintext_after: None,
     };
     read(evidence, &told);
+=======
+    let told = Told { source: Source::ProtocolLog, session, place, node, handshake: None };
+    let mut reading = Reading::new(&told);
+    session.rows.iter().for_each(|row| reading.row(row, evidence));
+    if let Some(signs) = left.filter(|_| !reading.has_failed) {
+        reading.phase = Phase::StartTls;
+        let why = if signs.has(Sign::StartTlsMasked) { "is masked" } else { "was not offered" };
+        reading.fail(evidence, signs, None, None, &format!("the client left after EHLO, where STARTTLS {why}"));
+    }
+    reading.end(evidence);
+>>>>>>> signs
 }
 
 /// A conversation in a log's rows, whatever it was read from.
@@ -203,9 +222,7 @@ impl<'a> Reading<'a> {
 
     pub(super) fn reply_line(&mut self, text: &str, evidence: &mut Evidence) {
         let Some(code) = text.get(..3).and_then(|code| code.parse::<u16>().ok()) else { return };
-        if text.contains("XXXXXXXA") {
-            self.signs.add(Sign::StartTlsMasked);
-        }
+        self.signs = self.signs.and_if(is_masked(text), Sign::StartTlsMasked);
         let is_last_line = text.as_bytes().get(3) != Some(&b'-');
         if code >= 400 {
             let rest = text.get(3..).unwrap_or_default().trim_start_matches(['-', ' ']);
@@ -247,14 +264,21 @@ impl<'a> Reading<'a> {
 
     fn refused(&mut self, answered: Phase, code: u16, evidence: &mut Evidence) {
         let text = std::mem::take(&mut self.refusal);
+<<<<<<< HEAD
         // After a refusal the next commands come at a wrong time, and without recipients there is no message to accept.
         let follows = self.has_failed && (code == 503 || (answered == Phase::Data && !self.has_recipient));
+=======
+        // Without a sender or recipients there is nothing to take: that tells nothing new.
+        let follows = self.has_failed && !self.has_recipient && (answered == Phase::Data || code == BAD_SEQUENCE);
+>>>>>>> signs
         if answered == Phase::Quit || follows || (self.is_quitting && self.unanswered.is_empty()) {
             return;
         }
         self.phase = answered;
         let enhanced = text.get(4..).and_then(EnhancedCode::parse_prefix).map(|(code, _)| code);
-        self.fail(evidence, Signs::of_text(&text), Some(code), enhanced, &text);
+        let words =
+            Words { text: &text, speaker: Speaker::Destination, phase: Some(answered), code: Some(code), enhanced };
+        self.fail(evidence, Signs::of_words(&words), Some(code), enhanced, &text);
         if answered == Phase::EndOfData {
             self.phase = Phase::Mail;
         }
@@ -384,6 +408,9 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// "Bad sequence of commands": to those that were sent at once with a command that was refused.
+const BAD_SEQUENCE: u16 = 503;
+
 /// Lines of a session are numbered; captures' are not.
 fn lacks_last_words(rows: &[Row]) -> bool {
     rows.last_chunk().is_some_and(|[before, last]| last.sequence > before.sequence + 1)
@@ -417,7 +444,7 @@ mod tests {
         let log = rows.iter().map(|row| format!("2026-11-25T12:00:00.000Z,out,08DF,{row}\r\n")).collect::<String>();
         let mut evidence = Evidence::default();
         add_log(&mut evidence, &sessions(read(log.as_bytes()).rows), "SEND.LOG", None);
-        (diagnose(&evidence).first().map_or("nothing", |finding| finding.cause), evidence)
+        (diagnose(&evidence).first().map_or("nothing", |finding| finding.cause.as_str()), evidence)
     }
 
     const BEGIN: [&str; 5] = [
@@ -498,7 +525,7 @@ mod tests {
                     "<,354 go,",
                     "-,,Local",
                 ],
-                "size-dependent-stall",
+                "no-reply-to-message",
             ),
             (&[">,STARTTLS,", "<,454 4.7.0 TLS not available due to temporary reason,"], "starttls-refused"),
             (
@@ -541,7 +568,7 @@ mod tests {
                 format!("2026-11-25T12:00:{second}Z,out,B,0,,192.0.2.1:25,*,,\"Failed to connect. timed out\"\r\n");
             let mut evidence = Evidence::default();
             add_log(&mut evidence, &sessions(read((refused.to_owned() + &next).as_bytes()).rows), "SEND.LOG", None);
-            let causes: Vec<_> = diagnose(&evidence).iter().map(|finding| finding.cause).collect();
+            let causes: Vec<_> = diagnose(&evidence).iter().map(|finding| finding.cause.as_str()).collect();
             causes
         };
         assert_eq!(log("00.300"), ["connection-timed-out"]);

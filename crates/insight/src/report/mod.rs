@@ -11,7 +11,7 @@ mod style;
 mod tests;
 mod tls;
 
-use diagnosis::{Explained, Finding, Remedy, Side, causes};
+use diagnosis::{Changed, Explained, Finding, Remedy, Side};
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use protocol::text::clean;
@@ -35,6 +35,8 @@ pub struct Report<'a> {
     pub sources: &'a [String],
     /// Skipped files, each with the reason.
     pub skipped: &'a [String],
+    /// Plans of rollouts, for the pictures of times.
+    pub plans: Vec<Changed>,
     pub made: Timestamp,
 }
 
@@ -47,7 +49,7 @@ impl<'a> Report<'a> {
         made: Timestamp,
     ) -> Self {
         let Gathered { read, sources, addresses, .. } = gathered;
-        Self { findings, excerpts, addresses, read: read.clone(), sources, skipped, made }
+        Self { findings, excerpts, addresses, read: read.clone(), sources, skipped, plans: Vec::new(), made }
     }
 
     /// The whole page.
@@ -116,7 +118,7 @@ impl<'a> Report<'a> {
                 h2 { "What to do" }
                 (remedies(&finding.remedy))
             }
-            section {
+            section.check {
                 h2 { "How to check it" }
                 p { "Run this command before and after a change:" }
                 pre { code { (self.text(&finding.check)) } }
@@ -128,7 +130,7 @@ impl<'a> Report<'a> {
         html! {
             dl.figures {
                 div { dt { "Cause" } dd { (finding.cause) } }
-                div { dt { "Confidence" } dd { (confidence(finding.cause, finding.confidence)) } }
+                div { dt { "Confidence" } dd { (confidence(finding.cause.as_str(), finding.confidence)) } }
                 div { dt { "Messages waiting" } dd { (finding.messages_pending) } }
                 @if let (Some(first), Some(last)) = (finding.first_seen, finding.last_seen) {
                     div { dt { "Seen" } dd { (span(first, last)) } }
@@ -156,7 +158,7 @@ impl<'a> Report<'a> {
         html! {
             article {
                 h3 { (self.text(&headline(finding))) }
-                p { (self.text(&detail(finding))) " " span.quiet { "Cause: " (title(finding.cause, finding.confidence)) "." } }
+                p { (self.text(&detail(finding))) " " span.quiet { "Cause: " (title(finding.cause.as_str(), finding.confidence)) "." } }
                 (self.pieces(finding, 1))
                 (remedies(&finding.remedy))
                 p { "Check: " code { (self.text(&finding.check)) } }
@@ -208,8 +210,7 @@ impl<'a> Report<'a> {
 
 /// The destination and what it does, without numbers.
 fn headline(finding: &Finding) -> String {
-    let does = causes::CATALOGUE.iter().find(|cause| cause.id == finding.cause).map_or("fails", |cause| cause.does);
-    format!("{} {does}", finding.scope.destination)
+    format!("{} {}", finding.scope.destination, finding.cause.cause().does)
 }
 
 /// The summary without the headline.

@@ -1,6 +1,6 @@
 //! Views of findings, new ones and those read back from an incident's JSON.
 
-use diagnosis::{Experiment, Finding, Piece, Remedy, Scope, Split, experiment::Step};
+use diagnosis::{Everywhere, Experiment, Finding, Piece, Remedy, Scope, Split, experiment::Step};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,8 @@ use super::schema;
 pub struct FindingView {
     /// Id in the cause catalogue.
     pub cause: String,
+    /// `stuck`: mail waits or bounces. `warning`: mail was delivered, but not as it should be.
+    pub severity: String,
     /// From 0 to 1.
     #[schemars(range(min = 0, max = 1))]
     pub confidence: f64,
@@ -48,12 +50,25 @@ pub struct ScopeView {
     /// Attempts that failed by it, and all attempts there.
     pub failed: u64,
     pub attempts: u64,
+    /// It fails at all destinations, which makes it a fault on this side.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub everywhere: Option<EverywhereView>,
     /// What separates failing from working attempts; absent where nothing does, or all fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitView>,
     /// What all attempts that work have in common.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub works_with: Option<String>,
+}
+
+/// The destinations of a cause that fails at all of them.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct EverywhereView {
+    /// How many, with the hosts of one organisation counted once.
+    pub destinations: u64,
+    /// Those with the most failures.
+    pub named: Vec<String>,
 }
 
 /// What separates failing from working attempts.
@@ -99,7 +114,7 @@ pub struct RemedyView {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ExperimentView {
-    /// `confirmed`, `refuted` or `undecided`.
+    /// `confirmed`, `refuted`, `undecided` or `not-tested`.
     pub verdict: String,
     /// Why, in words.
     pub because: String,
@@ -125,7 +140,8 @@ pub struct StepView {
 impl From<&Finding> for FindingView {
     fn from(finding: &Finding) -> Self {
         Self {
-            cause: finding.cause.to_owned(),
+            cause: finding.cause.to_string(),
+            severity: finding.severity.name().to_owned(),
             confidence: finding.confidence,
             scope: ScopeView::from(&finding.scope),
             messages_pending: finding.messages_pending,
@@ -148,9 +164,16 @@ impl From<&Scope> for ScopeView {
             connector: scope.connector.clone(),
             failed: scope.failed,
             attempts: scope.attempts,
+            everywhere: scope.everywhere.as_ref().map(EverywhereView::from),
             split: scope.split.as_ref().map(SplitView::from),
             works_with: scope.works_with.clone(),
         }
+    }
+}
+
+impl From<&Everywhere> for EverywhereView {
+    fn from(everywhere: &Everywhere) -> Self {
+        Self { destinations: everywhere.destinations, named: everywhere.named.clone() }
     }
 }
 

@@ -14,7 +14,9 @@ mod session;
 mod writer;
 
 use std::{
+    fs::DirBuilder,
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -36,6 +38,7 @@ type GivesWay = Arc<dyn Fn() -> bool + Send + Sync>;
 /// The two logs of a node.
 pub struct ProtocolLogs {
     send: Log,
+    send_folder: PathBuf,
     receive: Log,
     /// Whether sessions of clients are logged.
     receive_wanted: AtomicBool,
@@ -48,12 +51,22 @@ impl ProtocolLogs {
         let folder = base(settings, data);
         let limits = limits(settings);
         let is_with_mail = settings.folder.is_none();
+        if !is_with_mail && let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(&folder) {
+            tracing::warn!(folder = %folder.display(), %error, "failed to create the folder of the protocol logs");
+        }
         let gives_way: GivesWay = Arc::new(move || is_with_mail && gives_way());
+        let send_folder = send_folder(settings, data);
         Self {
-            send: Log::start(LogType::Send, send_folder(settings, data), limits, Arc::clone(&gives_way)),
+            send: Log::start(LogType::Send, send_folder.clone(), limits, Arc::clone(&gives_way)),
+            send_folder,
             receive: Log::start(LogType::Receive, folder.join("SmtpReceive"), limits, gives_way),
             receive_wanted: AtomicBool::new(settings.receive),
         }
+    }
+
+    /// The folder of the log of sending.
+    pub(crate) fn send_folder(&self) -> &Path {
+        &self.send_folder
     }
 
     /// Applies new settings. The folder does not change.

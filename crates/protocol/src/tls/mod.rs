@@ -12,6 +12,7 @@ mod policy;
 mod reader;
 pub mod record;
 pub mod schannel;
+mod strictest;
 mod suite;
 mod text;
 mod version;

@@ -7,6 +7,7 @@ use std::{
 
 use jiff::{Timestamp, tz::TimeZone};
 
+use super::Beginning;
 use crate::message_trace::Row;
 
 /// Rows of a file, one after the other as they stand.
@@ -16,6 +17,12 @@ pub trait Rows: Iterator<Item = io::Result<Row>> {
 
     /// How much of the file, so far, was not recognised.
     fn skipped(&self) -> u64;
+
+    /// Lines that were not recognised, by the program that wrote them, as far as the reader knows it. [`Rows::skipped`]
+    /// may count more: other systems' lines and blank ones.
+    fn unread(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
 }
 
 /// How much a kind of log knows of an attempt. Of several that know of one attempt, the first is quoted.
@@ -45,6 +52,8 @@ pub struct ForeignFormat {
     pub server: Option<&'static str>,
     /// Whether mail by one connector goes one way, so that its attempts can be compared.
     pub has_connectors: bool,
+    /// How many lines of a file's beginning are of this kind; all of them where a header says so.
+    pub lines_of: fn(&Beginning) -> usize,
 }
 
 impl ForeignFormat {
