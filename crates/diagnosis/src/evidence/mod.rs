@@ -34,7 +34,7 @@ use joining::Met;
 use newest::Newest;
 pub use record::Symptom;
 pub(crate) use record::{Example, Offer, Record};
-pub use signs::{Sign, Signs};
+pub use signs::{ProviderCode, Sign, Signs, Speaker, Who, Words, provider_code};
 pub use source::{Place, Source, in_words};
 
 /// `host:port` as a probe reads it back: an IPv6 address is in brackets. Port 0 means that no port is known.
@@ -228,8 +228,10 @@ impl Evidence {
         self.symptom_of(failed, signs.and_if(attempt.tls.is_some(), Sign::TlsEstablished))
     }
 
-    fn symptom_of(&mut self, Failed { phase, signs, code, enhanced, .. }: &Failed<'_>, more: Signs) -> u32 {
-        let symptom = Symptom { phase: *phase, code: *code, enhanced: *enhanced, signs: signs.union(more) };
+    fn symptom_of(&mut self, failed: &Failed<'_>, more: Signs) -> u32 {
+        let Failed { phase, signs, code, enhanced, text } = failed;
+        let known = provider_code(text, *code, *enhanced);
+        let symptom = Symptom { phase: *phase, code: *code, enhanced: *enhanced, signs: signs.union(more), known };
         self.symptoms.number(&symptom, || symptom)
     }
 

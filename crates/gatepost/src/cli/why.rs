@@ -29,11 +29,12 @@ pub(crate) async fn run<S: Store>(
 ) -> anyhow::Result<bool> {
     check(arguments)?;
     let mut files = insight::Files::new(gathering(arguments), screen.now, screen.zone.clone());
-    if arguments.sources().count() + usize::from(store.is_some()) > 1 {
+    let opened = open(arguments, &mut files);
+    if opened.chunk_by(|a, b| a.source == b.source).count() + usize::from(store.is_some()) > 1 {
         files.gathered.evidence.join();
     }
-    for (source, paths) in arguments.sources() {
-        files.add(source, paths);
+    for file in opened {
+        files.add(file);
     }
     let mut wanted = arguments.what.as_deref();
     if let Some(store) = store {
@@ -47,7 +48,7 @@ pub(crate) async fn run<S: Store>(
     }
     let gathered = &files.gathered;
     if store.is_none() && gathered.evidence.is_empty() {
-        bail!("no delivery attempts found in the files; check that the options match the kinds of the files");
+        bail!("no delivery attempts found in the files");
     }
     let mut findings = findings(gathered, wanted);
     if arguments.probe {
@@ -77,6 +78,13 @@ pub(crate) async fn run<S: Store>(
         writeln!(out, "\n{open}")?;
     }
     Ok(!findings.is_empty())
+}
+
+/// Opens the files, in the order in which they are read.
+fn open(arguments: &WhyArguments, files: &mut insight::Files) -> Vec<insight::Opened> {
+    let mut opened: Vec<_> = arguments.sources().filter_map(|(forced, path)| files.open(path, forced)).collect();
+    opened.sort_by_key(insight::Opened::rank);
+    opened
 }
 
 /// The rollout in force, for pictures of times.
