@@ -88,10 +88,16 @@ fn add_event(
         message_bytes,
         sender_domain: sender.map(|sender| sender.domain().into()),
         recipient_domain: recipient.map(|recipient| recipient.domain().into()),
+        plaintext_after: recorded.plaintext_because.as_ref().filter(|_| failure.is_none()).map(plaintext_after),
         failure: failure.map(|failure| failed(failure, event, recorded)),
         ..Attempt::by(Source::History)
     };
     evidence.add(&attempt, || Some(Place::Session { id: recorded.session.clone(), file: None }));
+}
+
+/// How TLS failed before mail left without it.
+fn plaintext_after(failure: &Failure) -> Box<Failed<'static>> {
+    Box::new(Failed::of(failure, failure.summary()))
 }
 
 fn connection(event: &Event, attempt: &trace::Attempt) -> Option<Connection> {
