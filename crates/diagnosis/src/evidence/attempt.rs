@@ -30,7 +30,7 @@ pub struct Connection {
 pub enum Direction {
     #[default]
     Outbound,
-    /// The sender's host stands in `destination` and `destination_address`: it is the other side.
+    /// The sender's host stands in `destination` and `destination_address`: it is the peer.
     Inbound,
 }
 

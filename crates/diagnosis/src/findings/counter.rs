@@ -29,7 +29,7 @@ impl Delivered {
         delivered
     }
 
-    /// From 1, nothing speaks against it, down to [`LEFT`].
+    /// From 1, where nothing else was delivered, down to [`LEFT`].
     pub(super) fn factor(&self, cause: CauseId, failing: &[&Record]) -> f64 {
         let is_delivered = |record: &&&Record| match cause {
             CauseId::DnsFailure | CauseId::DomainTakesNoMail => self.domains.contains(&domain(record)),

@@ -9,7 +9,6 @@ use std::{
     rc::Rc,
 };
 
-use jiff::Timestamp;
 use trace::NextStep;
 
 use super::{
@@ -17,10 +16,11 @@ use super::{
     everywhere::{self, Everywhere, Widespread},
     explained::Explained,
     finding::{Finding, Piece, Scope, Severity},
+    judged::Causes,
     noise, plaintext,
     refine::{Attempts, NEARLY_ALL},
     situation::situation,
-    wording::{chance, look_at, part, summary},
+    wording::{chance, look_at, part, summary, time},
 };
 use crate::{
     causes::{Cause, CauseId, Check, Situation},
@@ -43,7 +43,7 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
     let records = noise::without(evidence);
     let mut causes = Causes::judge(evidence);
     let widespread = everywhere::find(evidence, &records, &causes);
-    causes.rename(&widespread);
+    causes.rename(|id| widespread.iter().find(|all| all.of.contains(&id)).map(|all| all.cause));
     let endings = endings(&records);
     let ln = LnFactorials::up_to(evidence.len());
     let delivered = Delivered::of(&records);
@@ -81,34 +81,6 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
             .then(a.scope.destination.cmp(&b.scope.destination))
     });
     findings
-}
-
-/// The best cause of each symptom, by the symptom's number.
-pub(super) struct Causes(Vec<(&'static Cause, f64)>);
-
-impl Causes {
-    fn judge(evidence: &Evidence) -> Self {
-        let symptoms = (1..).map_while(|number| evidence.symptoms.get(number));
-        Self(symptoms.map(|symptom| symptom.cause()).collect())
-    }
-
-    /// `None`: it worked.
-    pub(super) fn of(&self, record: &Record) -> Option<(&'static Cause, f64)> {
-        self.0.get((record.symptom as usize).checked_sub(1)?).copied()
-    }
-
-    pub(super) fn of_symptom(&self, number: u32) -> Option<&'static Cause> {
-        self.0.get((number as usize).checked_sub(1)?).map(|(cause, _)| *cause)
-    }
-
-    /// What fails at all destinations has its cause on this side.
-    fn rename(&mut self, widespread: &[Widespread]) {
-        for (cause, _) in &mut self.0 {
-            if let Some(all) = widespread.iter().find(|all| all.of.contains(&cause.id)) {
-                *cause = all.cause.cause();
-            }
-        }
-    }
 }
 
 /// The last record of each delivery.
@@ -286,7 +258,7 @@ impl<'e> Group<'_, 'e> {
     /// The host where all that fails goes to one; else the group.
     fn destination(&self, failing: &[&Record]) -> String {
         if let Some(all) = self.everywhere {
-            return format!("each of {} destinations", all.destinations);
+            return format!("Each of {} destinations", all.destinations);
         }
         let hosts: HashSet<u32> = failing.iter().map(|record| record.destination).collect();
         match hosts.iter().next() {
@@ -357,10 +329,6 @@ impl<'e> Group<'_, 'e> {
         }
         pieces
     }
-}
-
-pub(super) fn time(at: Option<i64>) -> Option<Timestamp> {
-    at.and_then(|at| Timestamp::from_millisecond(at).ok())
 }
 
 /// Enough to believe it, few enough to read.

@@ -6,6 +6,7 @@ mod everywhere;
 pub mod experiment;
 mod explained;
 mod finding;
+mod judged;
 mod noise;
 mod plaintext;
 mod refine;

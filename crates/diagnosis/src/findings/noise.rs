@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::evidence::{Dimension, Evidence, Record, Sign};
 
-/// The records without those attempts. A host without IPv6 tries each IPv6 address in vain, whatever the cause is.
+/// The records without those attempts. A host without IPv6 fails at each IPv6 address, whatever the cause is.
 pub(super) fn without(evidence: &Evidence) -> Vec<&Record> {
     let is_unreachable = |record: &Record| {
         let symptom = evidence.symptoms.get(record.symptom);

@@ -7,10 +7,10 @@ use std::{
 };
 
 use super::{
-    diagnose::{Causes, time},
     explained::Explained,
     finding::{Finding, Piece, Scope, Severity},
-    wording::{look_at, messages},
+    judged::Causes,
+    wording::{look_at, messages, time},
 };
 use crate::{
     causes::{CauseId, Situation, System},

@@ -1,5 +1,6 @@
 //! Wording of findings: the summary, the difference, and the command that shows more.
 
+use jiff::Timestamp;
 use trace::NextStep;
 
 use super::finding::Scope;
@@ -27,6 +28,10 @@ pub(super) fn summary(cause: &Cause, scope: &Scope, waiting: u64, bounced: u64) 
         summary.push_str(&format!(". {}", effects.join(", ")));
     }
     summary
+}
+
+pub(super) fn time(at: Option<i64>) -> Option<Timestamp> {
+    at.and_then(|at| Timestamp::from_millisecond(at).ok())
 }
 
 /// How likely it is that the difference is a coincidence.
