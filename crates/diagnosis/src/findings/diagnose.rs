@@ -69,7 +69,7 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
         findings.extend(group(number, records).findings(|_| true));
     }
     for Widespread { cause, scope, .. } in &widespread {
-        let group = Group { everywhere: Some(scope), ..group(0, records.clone()) };
+        let group = Group { everywhere: Some(scope), ..group(common_group(&records), records.clone()) };
         findings.extend(group.findings(|id| id == *cause));
     }
     findings.extend(plaintext::find(evidence, &records, &causes));
@@ -81,6 +81,12 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
             .then(a.scope.destination.cmp(&b.scope.destination))
     });
     findings
+}
+
+/// The group of all records, such as their only connector; 0 if there are several.
+fn common_group(records: &[&Record]) -> u32 {
+    let first = records.first().map_or(0, |record| record.group);
+    if records.iter().all(|record| record.group == first) { first } else { 0 }
 }
 
 /// The last record of each delivery.
