@@ -23,11 +23,12 @@ pub mod sources;
 pub use causes::{CauseId, Remedy, Side};
 pub use comparison::Split;
 pub use evidence::{
-    Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, LeftOut, Place, Sign, Signs, Source,
-    Symptom, in_words,
+    Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, LeftOut, Place, ProviderCode, Sign,
+    Signs, Source, Speaker, Symptom, Who, Words, in_words, provider_code,
 };
 pub use findings::experiment::Experiment;
 pub use findings::{
-    Everywhere, Explained, Finding, Piece, Scope, Severity, Tally, diagnose, experiment, explain, unexplained,
+    Changed, Everywhere, Explained, Finding, Lane, Piece, Scope, Severity, Tally, diagnose, experiment, explain,
+    unexplained,
 };
 pub use foresight::{Foresight, Offer, Server, Verdict, is_over_the_certificate};

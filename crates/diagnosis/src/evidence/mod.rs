@@ -34,7 +34,7 @@ use joining::Met;
 use newest::Newest;
 pub use record::Symptom;
 pub(crate) use record::{Example, Offer, Record};
-pub use signs::{Sign, Signs};
+pub use signs::{ProviderCode, Sign, Signs, Speaker, Who, Words, provider_code};
 pub use source::{Place, Source, in_words};
 
 /// `host:port` as a probe reads it back: an IPv6 address is in brackets. Port 0 means that no port is known.
@@ -196,7 +196,7 @@ impl Evidence {
         if let Some(failed) = attempt.failure.as_ref().or(before) {
             self.keep_example(group, symptom.max(plaintext_after), attempt, failed, &places);
         }
-        self.newest.add(group, symptom, attempt, places);
+        self.newest.add(group, symptom, &values, attempt, places);
         let (offer, agreed) = (self.offer(attempt), self.agreed(attempt));
         self.records.push(Record {
             at: attempt.at.map_or(i64::MIN, Timestamp::as_millisecond),
@@ -228,8 +228,10 @@ impl Evidence {
         self.symptom_of(failed, signs.and_if(attempt.tls.is_some(), Sign::TlsEstablished))
     }
 
-    fn symptom_of(&mut self, Failed { phase, signs, code, enhanced, .. }: &Failed<'_>, more: Signs) -> u32 {
-        let symptom = Symptom { phase: *phase, code: *code, enhanced: *enhanced, signs: signs.union(more) };
+    fn symptom_of(&mut self, failed: &Failed<'_>, more: Signs) -> u32 {
+        let Failed { phase, signs, code, enhanced, text } = failed;
+        let known = provider_code(text, *code, *enhanced);
+        let symptom = Symptom { phase: *phase, code: *code, enhanced: *enhanced, signs: signs.union(more), known };
         self.symptoms.number(&symptom, || symptom)
     }
 
@@ -285,7 +287,7 @@ impl Evidence {
         self.newest.limit()
     }
 
-    pub(crate) fn newest(&self, group: u32, symptom: u32) -> &[Attempt<'static>] {
+    pub(crate) fn kept_attempts(&self, group: u32, symptom: u32) -> impl Iterator<Item = &Attempt<'static>> {
         self.newest.of(group, symptom)
     }
 

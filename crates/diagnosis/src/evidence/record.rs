@@ -5,7 +5,11 @@ use protocol::{
     tls::{CipherSuite, WireVersion},
 };
 
-use super::{dimension::DIMENSIONS, signs::Signs, source::Source};
+use super::{
+    dimension::DIMENSIONS,
+    signs::{ProviderCode, Signs},
+    source::Source,
+};
 
 /// How an attempt failed. Equal ones are judged once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -14,6 +18,8 @@ pub struct Symptom {
     pub code: Option<u16>,
     pub enhanced: Option<EnhancedCode>,
     pub signs: Signs,
+    /// A code that the destination's provider documents.
+    pub known: Option<&'static ProviderCode>,
 }
 
 /// A failing attempt in words, with where it stands.

@@ -1,16 +1,14 @@
 //! A finding with the attempts that it rests on, for pictures and for those who want to see for themselves.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    rc::Rc,
-};
+use std::{collections::HashMap, rc::Rc};
 
 use jiff::Timestamp;
+use protocol::smtp::Phase;
 
 use super::finding::Finding;
 use crate::{
     comparison::Split,
-    evidence::{Attempt, Dimension, Evidence, Record},
+    evidence::{Dimension, Evidence, Record},
 };
 
 #[derive(Clone, Debug)]
@@ -47,23 +45,16 @@ impl<'a> Explained<'a> {
         Some(self.evidence.name(number))
     }
 
-    /// Attempts that failed by this cause, as far as they were kept, the newest first.
-    pub fn failing(&self) -> Vec<&'a Attempt<'static>> {
-        let symptoms: BTreeSet<u32> = self.failing.iter().map(|record| record.symptom).collect();
-        self.newest(symptoms.into_iter())
-    }
-
-    /// Attempts of the same group that worked, as far as they were kept, the newest first.
-    pub fn working(&self) -> Vec<&'a Attempt<'static>> {
-        self.newest(std::iter::once(0))
-    }
-
-    fn newest(&self, symptoms: impl Iterator<Item = u32>) -> Vec<&'a Attempt<'static>> {
-        let keys = symptoms.flat_map(|symptom| self.groups.iter().map(move |group| (*group, symptom)));
-        let mut attempts: Vec<_> = keys.flat_map(|(group, symptom)| self.evidence.newest(group, symptom)).collect();
-        attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
-        attempts.truncate(self.evidence.kept());
-        attempts
+    /// The phase in which most attempts failed, where that is known.
+    pub fn failing_phase(&self) -> Option<Phase> {
+        let mut counts: HashMap<Phase, u64> = HashMap::new();
+        for record in &self.failing {
+            let symptom = self.evidence.symptoms.get(record.symptom);
+            if let Some(phase) = symptom.and_then(|symptom| symptom.phase) {
+                *counts.entry(phase).or_default() += 1;
+            }
+        }
+        counts.into_iter().max_by_key(|(phase, count)| (*count, *phase)).map(|(phase, _)| phase)
     }
 
     /// When attempts failed, and when others worked.

@@ -27,7 +27,7 @@ impl Report<'_> {
                         }]))
                     }
                 }
-                (picture::time_line(explained))
+                (self.time_line(explained))
             }
         }
     }

@@ -114,7 +114,7 @@ pub struct RemedyView {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ExperimentView {
-    /// `confirmed`, `refuted` or `undecided`.
+    /// `confirmed`, `refuted`, `undecided` or `not-tested`.
     pub verdict: String,
     /// Why, in words.
     pub because: String,
