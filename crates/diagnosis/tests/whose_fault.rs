@@ -218,3 +218,26 @@ fn causes_that_one_attempt_alone_cannot_show() {
     let sizes = (0..40).map(|minute| hang(minute, if minute % 2 == 0 { 900 } else { 90_000 }, minute % 2 == 1));
     assert_eq!(found(sizes)[0].cause, CauseId::SizeDependentStall);
 }
+
+#[test]
+fn a_message_that_tried_four_hosts_is_one_story() {
+    let attempts = (0..8).map(|minute| Attempt {
+        message: Some("one message".into()),
+        ..attempt(
+            minute,
+            &format!("mx{}.firm.test", minute % 4),
+            "firm.test",
+            Some(failed(Phase::Connect, &[Sign::TimedOut])),
+        )
+    });
+    let findings = found(attempts);
+    let [finding] = findings.as_slice() else { panic!("{findings:#?}") };
+    assert_eq!((finding.cause, finding.scope.destination.as_str()), (CauseId::ConnectionTimedOut, "firm.test"));
+    assert_eq!((finding.scope.failed, finding.messages_pending), (8, 1));
+    // The next host of the same domain took the message: nothing is stuck.
+    let attempts = [
+        attempt(0, "mx1.firm.test", "firm.test", Some(failed(Phase::Connect, &[Sign::TimedOut]))),
+        Attempt { message: Some("message 0 to firm.test".into()), ..attempt(1, "mx2.firm.test", "firm.test", None) },
+    ];
+    assert!(found(attempts).iter().all(|finding| !finding.is_root_cause()));
+}

@@ -2,7 +2,7 @@
 
 use super::{
     cause::Cause,
-    remedy::{Remedy, Row, Side, Situation, System},
+    remedy::{Remedy, Row, Side, Situation},
 };
 
 impl Cause {
@@ -17,24 +17,13 @@ impl Cause {
         }
         remedies
     }
-
-    /// The remedies of `before`, which were chosen without knowing a TLS policy that works, now that one is known.
-    pub(crate) fn remedies_with(&self, policy: &str, before: &[Remedy]) -> Vec<Remedy> {
-        let systems = [System::Gatepost, System::Postfix, System::Exchange, System::Exim, System::Other];
-        let chosen = systems.into_iter().find_map(|system| {
-            let now = Situation { system, ..Situation::default() };
-            (self.remedies(&now) == before)
-                .then(|| self.remedies(&Situation { policy: Some(policy.to_owned()), ..now }))
-        });
-        chosen.unwrap_or_else(|| before.to_vec())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        causes::{CATALOGUE, CauseId},
+        causes::{CATALOGUE, CauseId, System},
         evidence::{Sign, Signs},
     };
 
@@ -87,8 +76,6 @@ mod tests {
             assert!(known.contains("\"legacy\"") && !known.contains("intermediate"), "{known}");
             let open = Situation::default();
             assert!(!actions(id, &open).concat().contains("\"legacy\""), "{id}");
-            let before = id.cause().remedies(&open);
-            assert_eq!(id.cause().remedies_with("legacy", &before), id.cause().remedies(&now));
         }
     }
 

@@ -56,8 +56,8 @@ use crate::evidence::Symptom;
 pub use cause::{Aspect, Cause, Check};
 pub use id::{CauseId, NotACause};
 pub use properties::Reach;
-pub use remedy::{Remedy, Side};
-pub(crate) use remedy::{Situation, System};
+pub(crate) use remedy::System;
+pub use remedy::{Remedy, Side, Situation};
 
 /// Of equally likely ones, the first is told: what is more particular stands first.
 pub static CATALOGUE: [Cause; 45] = [
@@ -152,6 +152,7 @@ mod tests {
             code: (code > 0).then_some(code),
             enhanced: (code > 0).then(|| EnhancedCode::new(class, subject, detail)),
             signs: signs.iter().fold(Signs::default(), |signs, sign| signs.and(*sign)),
+            known: None,
         }
     }
 

@@ -59,15 +59,12 @@ impl System {
 
     /// By the name of a log format.
     fn named(format: &str) -> Self {
-        const EXCHANGE: [&str; 7] =
-            ["exchange", "message-trace", "tracking", "connectivity", "queue-viewer", "get-queue", "graph"];
-        const POSTFIX: [&str; 3] = ["postfix", "postqueue", "mailq"];
-        let has = |word: &&str| format.contains(*word);
-        match () {
-            () if POSTFIX.iter().any(has) => Self::Postfix,
-            () if format.contains("exim") => Self::Exim,
-            () if EXCHANGE.iter().any(has) => Self::Exchange,
-            () => Self::Other,
+        match format {
+            "postfix-log" | "postqueue-json" | "mailq" => Self::Postfix,
+            "exim-log" => Self::Exim,
+            "message-trace" | "tracking-log" | "tracking-output" | "trace-detail" | "enhanced-summary"
+            | "graph-trace" | "exchange-queue" | "connectivity-log" => Self::Exchange,
+            _ => Self::Other,
         }
     }
 
@@ -81,19 +78,19 @@ impl System {
 }
 
 /// What is known where a remedy is chosen.
-#[derive(Clone, Debug)]
-pub(crate) struct Situation {
-    pub system: System,
-    pub signs: Signs,
-    pub phase: Option<Phase>,
+#[derive(Clone, PartialEq, Debug)]
+pub struct Situation {
+    pub(crate) system: System,
+    pub(crate) signs: Signs,
+    pub(crate) phase: Option<Phase>,
     /// It fails at all destinations.
-    pub is_everywhere: bool,
+    pub(crate) is_everywhere: bool,
     /// This side receives: what holds for a destination holds for this side.
-    pub is_inbound: bool,
+    pub(crate) is_inbound: bool,
     /// The strictest built-in TLS policy that contains what worked.
-    pub policy: Option<String>,
+    pub(crate) policy: Option<String>,
     /// If all recipients are there.
-    pub domain: Option<String>,
+    pub(crate) domain: Option<String>,
 }
 
 impl Default for Situation {

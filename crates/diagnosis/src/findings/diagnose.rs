@@ -20,6 +20,7 @@ use super::{
     noise, plaintext,
     refine::{Attempts, NEARLY_ALL},
     situation::situation,
+    stories::Stories,
     wording::{chance, look_at, part, summary, time},
 };
 use crate::{
@@ -61,8 +62,9 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
         causes.of(record).is_some_and(|(cause, _)| widespread.iter().any(|all| all.cause == cause.id))
     };
     let mut groups: HashMap<u32, Vec<&Record>> = HashMap::new();
+    let stories = Stories::of(evidence, &records, &endings);
     for record in records.iter().filter(|record| !is_widespread(record)) {
-        groups.entry(record.group).or_default().push(record);
+        groups.entry(stories.of_group(record.group)).or_default().push(record);
     }
     let mut findings: Vec<Explained<'_>> = Vec::new();
     for (number, records) in groups {
@@ -189,6 +191,7 @@ impl<'e> Group<'_, 'e> {
         };
         let times = || failing.iter().map(|record| record.at).filter(|at| *at != i64::MIN);
         let example = self.examples(failing);
+        let situation = self.situation(failing, working, &example);
         Finding {
             cause: cause.id,
             severity: Severity::Stuck,
@@ -199,7 +202,8 @@ impl<'e> Group<'_, 'e> {
             last_seen: time(times().max()),
             summary: summary(cause, &scope, stuck.pending, stuck.bounced),
             evidence: self.pieces(&scope, &example),
-            remedy: cause.remedies(&self.situation(failing, working, &example)),
+            remedy: cause.remedies(&situation),
+            situation,
             check: self.check(cause, failing, &example).to_string(),
             experiment: None,
             scope,
@@ -269,8 +273,20 @@ impl<'e> Group<'_, 'e> {
         let hosts: HashSet<u32> = failing.iter().map(|record| record.destination).collect();
         match hosts.iter().next() {
             Some(host) if hosts.len() == 1 && *host != 0 => self.evidence.name(*host).to_owned(),
+            // Several hosts that the same messages tried.
+            _ if self.numbers(failing).len() > 1 => self.common_domain(failing),
             _ if self.number != 0 => self.evidence.name(self.number).to_owned(),
             _ => "the destination".to_owned(),
+        }
+    }
+
+    /// The recipients' domain, or one of the hosts where there are several.
+    fn common_domain(&self, failing: &[&Record]) -> String {
+        let domain = |record: &&Record| record.values[Dimension::RecipientDomain as usize];
+        let domains: HashSet<u32> = failing.iter().map(domain).collect();
+        match domains.iter().next() {
+            Some(domain) if domains.len() == 1 && *domain != 0 => self.evidence.name(*domain).to_owned(),
+            _ => self.frequent_host(failing).unwrap_or("the destination").to_owned(),
         }
     }
 

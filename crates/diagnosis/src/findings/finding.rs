@@ -5,7 +5,7 @@ use protocol::tls::TlsPolicy;
 
 use super::{everywhere::Everywhere, experiment::Experiment};
 use crate::{
-    causes::{CauseId, Remedy},
+    causes::{CauseId, Remedy, Situation},
     comparison::Split,
     evidence::{Example, Source},
 };
@@ -28,6 +28,8 @@ pub struct Finding {
     pub summary: String,
     pub evidence: Vec<Piece>,
     pub remedy: Vec<Remedy>,
+    /// What the remedies were chosen by.
+    pub situation: Situation,
     /// The command that verifies it.
     pub check: String,
     /// What a probe showed, where one was made.
@@ -67,7 +69,8 @@ impl Finding {
     /// A probe has shown that this TLS version and cipher suite work: the remedies name the strictest policy with both.
     pub fn works_with(&mut self, version: &str, suite: &str) {
         if let Some(policy) = TlsPolicy::strictest_with(version, suite) {
-            self.remedy = self.cause.cause().remedies_with(&policy.name, &self.remedy);
+            self.situation.policy = Some(policy.name);
+            self.remedy = self.cause.cause().remedies(&self.situation);
         }
     }
 }

@@ -12,6 +12,7 @@ mod plaintext;
 mod refine;
 mod sides;
 mod situation;
+mod stories;
 mod trial;
 mod unexplained;
 mod wording;

@@ -53,6 +53,7 @@ pub(super) fn find<'e>(evidence: &'e Evidence, records: &[&'e Record], causes: &
         summary: summary(evidence, &failing, causes),
         evidence: examples.iter().map(|example| Piece::of(example)).collect(),
         remedy: id.cause().remedies(&situation),
+        situation,
         check: look_at(examples.first().copied(), None).to_string(),
         experiment: None,
         scope: Scope {

@@ -48,6 +48,7 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
         remedy: best
             .filter(|guess| guess.cause == CauseId::Unknown)
             .map_or_else(default_remedies, |guess| guess.remedy.clone()),
+        situation: Situation::default(),
         check: NextStep::QueueList(vec![("--connector", connector.to_owned())]).to_string(),
         experiment: None,
     }
