@@ -21,11 +21,14 @@ mod foresight;
 pub mod sources;
 
 pub use causes::{Remedy, Side};
-pub use comparison::Split;
+pub use comparison::{Compared, Outcome, Split};
 pub use evidence::{
     Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, Place, Sign, Signs, Source, Symptom,
     in_words,
 };
 pub use findings::experiment::Experiment;
-pub use findings::{Explained, Finding, Piece, Scope, Tally, diagnose, experiment, explain, unexplained};
+pub use findings::{
+    Change, Explained, Finding, Over, OverviewRow, Piece, Scope, State, Tally, diagnose, experiment, explain, overview,
+    unexplained,
+};
 pub use foresight::{Foresight, Offer, Server, Verdict};

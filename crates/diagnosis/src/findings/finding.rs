@@ -2,8 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::experiment::Experiment;
-use crate::{causes::Remedy, comparison::Split, evidence::Source};
+use super::{experiment::Experiment, state::State, wording};
+use crate::{
+    causes::{CATALOGUE, Remedy},
+    comparison::{Compared, Outcome, Split},
+    evidence::Source,
+};
 
 /// What keeps mail from flowing.
 #[derive(Clone, PartialEq, Debug)]
@@ -12,9 +16,14 @@ pub struct Finding {
     pub cause: &'static str,
     /// From 0 to 1.
     pub confidence: f64,
+    pub state: State,
     pub scope: Scope,
     /// Messages whose last attempt failed by this, and which may still be delivered.
     pub messages_pending: u64,
+    /// Messages that bounced because of this.
+    pub messages_bounced: u64,
+    /// Messages that an operator removed from the queue while they waited because of this.
+    pub messages_removed: u64,
     /// When the first of those failed for the first time.
     pub pending_since: Option<Timestamp>,
     pub first_seen: Option<Timestamp>,
@@ -36,6 +45,16 @@ impl Finding {
     pub fn is_root_cause(&self) -> bool {
         self.confidence > ROOT_CAUSE
     }
+
+    pub fn is_ongoing(&self) -> bool {
+        self.state == State::Ongoing
+    }
+
+    /// The destination and what it does, without numbers.
+    pub fn headline(&self) -> String {
+        let does = CATALOGUE.iter().find(|cause| cause.id == self.cause).map_or("fails", |cause| cause.does);
+        wording::headline(does, &self.scope)
+    }
 }
 
 /// Whom it holds for.
@@ -48,10 +67,21 @@ pub struct Scope {
     /// Attempts that failed by it, and all attempts there.
     pub failed: u64,
     pub attempts: u64,
+    /// Destinations of the attempts that failed by it; at least 1.
+    pub destinations: u64,
     /// The difference between failed and working attempts; absent if there is none, or all fail.
     pub split: Option<Split>,
+    /// Every dimension along which attempts were compared; empty if all fail.
+    pub compared: Vec<Compared>,
     /// What all that works has in common.
     pub works_with: Option<String>,
+}
+
+impl Scope {
+    /// The difference as far as few attempts show one; it may be a coincidence.
+    pub fn so_far(&self) -> Option<&Split> {
+        self.compared.iter().find(|compared| compared.outcome == Outcome::SoFar)?.split.as_ref()
+    }
 }
 
 /// Something to look at.

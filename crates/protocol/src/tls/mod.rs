@@ -7,6 +7,7 @@ mod facts;
 mod key_exchange;
 mod message;
 mod observer;
+mod openssl_names;
 mod policy;
 mod reader;
 pub mod record;
