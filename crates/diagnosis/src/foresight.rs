@@ -9,7 +9,7 @@
 //! The latest handshake that decides is believed: servers change.
 
 use jiff::Timestamp;
-use protocol::tls::{Alert, CipherSuite, ClientHello, HandshakeFacts, KeyExchange, ServerHello, Side, WireVersion};
+use protocol::tls::{Alert, CertificateFault, CipherSuite, ClientHello, HandshakeFacts, KeyExchange, ServerHello, Side, WireVersion};
 use serde::Serialize;
 
 /// What a client offers.
@@ -119,7 +119,9 @@ impl Server {
     pub fn add(&mut self, facts: &HandshakeFacts, works: bool, at: Timestamp) {
         let Some(hello) = &facts.client_hello else { return };
         let outcome = match (&facts.server_hello, refusal(facts)) {
-            (Some(chosen), _) if works && facts.completed => Outcome::Worked(chosen.clone()),
+            (Some(chosen), _) if (works && facts.completed) || is_over_the_certificate(facts) => {
+                Outcome::Worked(chosen.clone())
+            }
             (None, Some(alert)) => Outcome::Refused(alert),
             (chosen, _) => Outcome::Failed(chosen.clone()),
         };
@@ -182,6 +184,15 @@ impl Server {
         let is_newer = |seen: &&Seen| seen.offer == refused.offer && seen.last > refused.last;
         self.0.iter().filter(is_newer).any(|seen| matches!(seen.outcome, Outcome::Worked(_)))
     }
+}
+
+/// Both sides agreed, and this one rejected the certificate. A weak certificate is a matter of the policy all the same,
+/// because its security level rejects it.
+pub fn is_over_the_certificate(facts: &HandshakeFacts) -> bool {
+    let fault = facts.certificate_fault.filter(|fault| *fault != CertificateFault::Weak);
+    // In TLS 1.3 the client's alert is encrypted.
+    let is_about_it = |alert: &Alert| alert.by == Side::Client && matches!(alert.description, None | Some(42..=46 | 48));
+    !facts.completed && fault.is_some() && facts.alerts.iter().any(is_about_it)
 }
 
 /// An alert by which a server says that it has nothing in common with the client.
@@ -279,6 +290,13 @@ mod tests {
         HandshakeFacts { client_hello: Some(hello), ..HandshakeFacts::default() }
     }
 
+    /// This side rejected the certificate.
+    fn rejected(hello: ClientHello, fault: CertificateFault) -> HandshakeFacts {
+        let facts = chose(hello, TLS12, AES_GCM);
+        let alerts = vec![Alert { by: Side::Client, description: Some(42), fatal: true }];
+        HandshakeFacts { completed: false, alerts, certificate_fault: Some(fault), ..facts }
+    }
+
     /// Handshakes in their order, each with whether mail went on, against the modern offer.
     fn foresee(handshakes: &[(HandshakeFacts, bool)]) -> Foresight {
         let mut server = Server::default();
@@ -335,6 +353,18 @@ mod tests {
             (
                 "silent after the handshake",
                 vec![(chose(modern(), TLS12, AES_GCM), false)],
+                Breaks,
+                "failed with every offer",
+            ),
+            (
+                "rejected for its certificate",
+                vec![(rejected(modern(), CertificateFault::Expired), false)],
+                Works,
+                "agreed on TLS 1.2",
+            ),
+            (
+                "rejected for a certificate that the policy forbids",
+                vec![(rejected(modern(), CertificateFault::Weak), false)],
                 Breaks,
                 "failed with every offer",
             ),

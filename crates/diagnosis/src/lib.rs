@@ -20,15 +20,15 @@ mod findings;
 mod foresight;
 pub mod sources;
 
-pub use causes::{Remedy, Side};
+pub use causes::{CauseId, Remedy, Side};
 pub use comparison::{Compared, Outcome, Split};
 pub use evidence::{
-    Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, Place, Sign, Signs, Source, Symptom,
-    in_words,
+    Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, LeftOut, Place, Sign, Signs, Source,
+    Symptom, in_words,
 };
 pub use findings::experiment::Experiment;
 pub use findings::{
     Change, Explained, Finding, Over, OverviewRow, Piece, Scope, State, Tally, diagnose, experiment, explain, overview,
     unexplained,
 };
-pub use foresight::{Foresight, Offer, Server, Verdict};
+pub use foresight::{Foresight, Offer, Server, Verdict, is_over_the_certificate};

@@ -72,7 +72,7 @@ fn connections_beyond_a_limit_are_the_difference() {
         Attempt { connection, recipient, at: Some(at(burst * 1000 + ended)), ..attempt(number / 2, sign) }
     };
     let finding = first((0..160).map(counted));
-    assert_eq!(finding.cause, "rate-limited");
+    assert_eq!(finding.cause.as_str(), "rate-limited");
     let split = finding.scope.split.as_ref().unwrap();
     assert_eq!(
         (&split.dimension[..], &split.fails[0][..]),

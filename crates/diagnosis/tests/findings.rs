@@ -123,7 +123,7 @@ fn the_story_is_named_with_its_scope() {
         add(&mut evidence, Try { number, policy, node, failure, ..Try::default() });
     }
     let finding = first(&evidence);
-    assert_eq!(finding.cause, "no-shared-cipher");
+    assert_eq!(finding.cause.as_str(), "no-shared-cipher");
     assert!(finding.confidence > 0.9, "{finding:#?}");
     let split = finding.scope.split.as_ref().unwrap();
     // Nodes part it as well: fewer ways to look make the policy the surer name.
@@ -187,7 +187,7 @@ fn every_kind_of_dimension_is_found() {
         add(&mut evidence, Try { number, bytes, failure: (bytes > 1_000_000).then(stall), ..Try::default() });
     }
     let finding = first(&evidence);
-    assert_eq!((finding.cause, dimension(&finding)), ("size-dependent-stall", vec![Dimension::MessageSize]));
+    assert_eq!((finding.cause.as_str(), dimension(&finding)), ("size-dependent-stall", vec![Dimension::MessageSize]));
     assert!(finding.confidence > 0.8);
 
     let mut evidence = Evidence::default();
@@ -195,7 +195,7 @@ fn every_kind_of_dimension_is_found() {
         add(&mut evidence, Try { number, failure: (number >= 40).then(refused), ..Try::default() });
     }
     let finding = first(&evidence);
-    assert_eq!((finding.cause, dimension(&finding)), ("connection-refused", vec![Dimension::Time]));
+    assert_eq!((finding.cause.as_str(), dimension(&finding)), ("connection-refused", vec![Dimension::Time]));
     assert_eq!(finding.scope.split.unwrap().fails, ["since 2026-11-25T12:00:40Z"]);
 
     // Only this node for only this domain: neither alone explains it.
@@ -224,8 +224,11 @@ fn two_causes_at_once_are_told_apart() {
         add(&mut evidence, Try { number, policy, bytes, failure, ..Try::default() });
     }
     let findings = diagnose(&evidence);
-    assert_eq!((findings[0].cause, dimension(&findings[0])), ("no-shared-cipher", vec![Dimension::TlsPolicy]));
-    assert_eq!((findings[1].cause, dimension(&findings[1])), ("size-dependent-stall", vec![Dimension::MessageSize]));
+    assert_eq!((findings[0].cause.as_str(), dimension(&findings[0])), ("no-shared-cipher", vec![Dimension::TlsPolicy]));
+    assert_eq!(
+        (findings[1].cause.as_str(), dimension(&findings[1])),
+        ("size-dependent-stall", vec![Dimension::MessageSize])
+    );
     assert!(findings[1].confidence > 0.5);
 }
 

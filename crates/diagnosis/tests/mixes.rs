@@ -86,7 +86,7 @@ fn root_causes(evidence: &Evidence) -> Vec<Finding> {
 /// Cause, destination, and by what its attempts are parted from those that work.
 fn scope(finding: &Finding) -> (&str, &str, &[Dimension]) {
     let split = finding.scope.split.as_ref();
-    (finding.cause, &finding.scope.destination, split.map_or(&[], |split| &split.dimension))
+    (finding.cause.as_str(), &finding.scope.destination, split.map_or(&[], |split| &split.dimension))
 }
 
 fn policy(number: usize) -> &'static str {
@@ -248,7 +248,7 @@ fn of_trace(trace: &[u8]) -> Vec<Finding> {
 }
 
 fn cause(findings: &[Finding]) -> &'static str {
-    findings.first().map_or("nothing", |finding| finding.cause)
+    findings.first().map_or("nothing", |finding| finding.cause.as_str())
 }
 
 /// A file's lines in another order, some of them lost; what it begins with stays.
@@ -308,7 +308,7 @@ proptest! {
     #[test]
     fn half_of_a_logs_lines_tell_the_cause_still(order in vec(any::<Index>(), 600), lost in vec(any::<Index>(), 290)) {
         let findings = of_log(mangled(&log(), 4, &order, &lost).as_bytes());
-        prop_assert!(findings.iter().any(|finding| finding.cause == "no-shared-cipher"), "{:#?}", findings);
+        prop_assert!(findings.iter().any(|finding| finding.cause.as_str() == "no-shared-cipher"), "{:#?}", findings);
     }
 
     #[test]

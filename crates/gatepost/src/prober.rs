@@ -4,7 +4,7 @@ use std::{borrow::Cow, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use diagnosis::{
-    Attempt, Explained, Failed, Source,
+    Attempt, CauseId, Explained, Failed, Source,
     experiment::{Aspect, ByNode, Step},
 };
 use net::{
@@ -137,8 +137,8 @@ fn destination(explained: &Explained<'_>, connector: Option<&Connector>) -> anyh
 }
 
 /// Assumes that mail with a certificate failure verifies certificates, and that other stuck mail requires TLS.
-fn without_configuration(cause: &str, policy: TlsPolicy) -> (TlsLevel, TlsSettings) {
-    let verify = cause.starts_with("certificate-");
+fn without_configuration(cause: CauseId, policy: TlsPolicy) -> (TlsLevel, TlsSettings) {
+    let verify = cause.concerns_certificate();
     let level = if verify { TlsLevel::Verify } else { TlsLevel::Require };
     (level, TlsSettings { policy, verify, authorities: None, identity: None })
 }

@@ -2,7 +2,7 @@
 //! sources, because keeping all of them would need too much memory.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     fs::{self, File},
     io::Read,
     path::{Path, PathBuf},
@@ -16,7 +16,7 @@ use protocol::tls::Side;
 use store::Store;
 use trace::{
     ForeignFormat, message_trace,
-    protocol_log::{self, RowKind, Session, sessions},
+    protocol_log::{self, LogType, RowKind, Session, sessions},
 };
 use uuid::Uuid;
 
@@ -45,6 +45,14 @@ pub struct Excerpts {
     pub left_out: Vec<String>,
 }
 
+/// Sessions that this node's protocol logs do not have, by the node that made them.
+#[derive(Debug, Default)]
+pub struct Elsewhere {
+    pub by_node: BTreeMap<String, Vec<String>>,
+    /// When the oldest attempt was recorded.
+    pub since: Option<Timestamp>,
+}
+
 /// The attempts of the first findings, without duplicates, the newest first.
 pub fn attempts<'a>(findings: &[Explained<'a>]) -> Vec<&'a Attempt<'static>> {
     let of = |finding: &Explained<'a>| finding.failing().into_iter().chain(finding.working());
@@ -56,13 +64,14 @@ pub fn attempts<'a>(findings: &[Explained<'a>]) -> Vec<&'a Attempt<'static>> {
 }
 
 impl Excerpts {
-    /// Adds rows of the history and sessions of the protocol logs that this node writes into `folder`.
+    /// Adds rows of the history and sessions of the protocol logs that this node writes into `folder`. Returns the sessions
+    /// that are not there.
     pub async fn add_store<S: Store>(
         &mut self,
         store: &S,
         attempts: &[&Attempt<'_>],
         folder: &Path,
-    ) -> store::Result<()> {
+    ) -> store::Result<Elsewhere> {
         let ids = attempts.iter().filter_map(|attempt| attempt.message.as_ref()?.parse::<Uuid>().ok());
         for id in ids.collect::<BTreeSet<_>>() {
             let Some(record) = store.message(id).await? else { continue };
@@ -73,41 +82,42 @@ impl Excerpts {
                 self.rows.extend(of.and_then(|delivery| event_row(delivery, &event)));
             }
         }
-        let own = attempts.iter().flat_map(|attempt| &attempt.places).filter_map(|(_, place)| match place {
-            Place::Session { id, file: None } => Some(id.as_str()),
-            _ => None,
-        });
-        let wanted: HashSet<&str> = own.collect();
-        let oldest = attempts.iter().filter_map(|attempt| attempt.at).min();
-        let found = self.own_logs(folder, &wanted, written_since(oldest));
-        let missing = wanted.len() - found;
-        if missing > 0 {
-            self.left_out.push(format!(
-                "{missing} of {} sessions, because they are not in this node's protocol logs: they are on another node, \
-                 were deleted, or the log is off",
-                wanted.len()
-            ));
+        let of_history = attempts.iter().filter_map(|attempt| Some((history_session(attempt)?, attempt)));
+        let wanted: HashMap<&str, &&Attempt<'_>> = of_history.collect();
+        let ids: HashSet<&str> = wanted.keys().copied().collect();
+        let since = attempts.iter().filter_map(|attempt| attempt.at).min();
+        let found = own_sessions(folder, &ids, since);
+        let mut elsewhere = Elsewhere { since, ..Elsewhere::default() };
+        for (id, attempt) in wanted {
+            if !found.iter().any(|session| session.id == id) {
+                let node = attempt.node.as_deref().unwrap_or_default().to_owned();
+                elsewhere.by_node.entry(node).or_default().push(id.to_owned());
+            }
         }
+        self.sessions.extend(found);
         self.bound();
-        Ok(())
+        Ok(elsewhere)
     }
 
-    /// Adds the wanted sessions; returns how many were found.
-    fn own_logs(&mut self, folder: &Path, wanted: &HashSet<&str>, since: SystemTime) -> usize {
-        let mut left = LOGS_BYTES_MAX;
-        let mut rows = Vec::new();
-        for path in newest_files(folder, since) {
-            let Ok(file) = File::open(&path) else { continue };
-            let bytes = file.metadata().map_or(0, |metadata| metadata.len());
-            // The limit may cut the last line of a log.
-            rows.extend(rows_of(file.take(left), wanted));
-            left = left.saturating_sub(bytes);
-        }
-        // A session may continue in the next file.
-        let found = sessions(rows);
-        let count = found.len();
+    /// Adds sessions that another node quoted from its protocol log, and forgets that they were missing.
+    pub fn add_quoted(&mut self, node: &str, lines: &str, elsewhere: &mut Elsewhere) {
+        let Some(missing) = elsewhere.by_node.get_mut(node) else { return };
+        let wanted: HashSet<&str> = missing.iter().map(String::as_str).collect();
+        let found = sessions(rows_of(lines.as_bytes(), &wanted));
+        missing.retain(|id| !found.iter().any(|session| session.id == *id));
         self.sessions.extend(found);
-        count
+        self.bound();
+    }
+
+    /// Says which sessions are still missing.
+    pub fn leave_out(&mut self, elsewhere: &Elsewhere) {
+        for (node, missing) in elsewhere.by_node.iter().filter(|(_, missing)| !missing.is_empty()) {
+            let what = if missing.len() == 1 { "session" } else { "sessions" };
+            self.left_out.push(format!(
+                "{} {what} of node {node}, because its protocol log does not have them, is off, or the node did not answer",
+                missing.len()
+            ));
+        }
     }
 
     /// Adds rows and sessions from the files that attempts were read from.
@@ -171,6 +181,45 @@ impl Excerpts {
             }
         }
     }
+}
+
+/// The session of an attempt in the protocol log of the node that made it.
+fn history_session<'a>(attempt: &'a Attempt<'_>) -> Option<&'a str> {
+    attempt.places.iter().find_map(|(_, place)| match place {
+        Place::Session { id, file: None } => Some(id.as_str()),
+        _ => None,
+    })
+}
+
+/// The wanted sessions in the protocol logs of a folder.
+fn own_sessions(folder: &Path, wanted: &HashSet<&str>, since: Option<Timestamp>) -> Vec<Session> {
+    let mut left = LOGS_BYTES_MAX;
+    let mut rows = Vec::new();
+    for path in newest_files(folder, written_since(since)) {
+        let Ok(file) = File::open(&path) else { continue };
+        let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+        // The limit may cut the last line of a log.
+        rows.extend(rows_of(file.take(left), wanted));
+        left = left.saturating_sub(bytes);
+    }
+    // A session may continue in the next file.
+    sessions(rows)
+}
+
+/// The lines of the wanted sessions in the protocol logs of a folder, in the format of a protocol log, at most `most` bytes.
+pub fn logged(folder: &Path, wanted: &[String], since: Option<Timestamp>, most: usize) -> String {
+    let wanted = wanted.iter().map(String::as_str).collect();
+    let mut lines = protocol_log::header(LogType::Send, since.unwrap_or_default());
+    for session in own_sessions(folder, &wanted, since) {
+        for row in session.rows.iter().take(LINES_MAX) {
+            let line = protocol_log::row(row);
+            if lines.len() + line.len() > most {
+                return lines;
+            }
+            lines.push_str(&line);
+        }
+    }
+    lines
 }
 
 /// The ids of an attempt's sessions among the excerpts, one per source.

@@ -73,7 +73,7 @@ impl Files {
             }
             sources::trace_rows::add_row(&mut self.gathered.evidence, format, &row, name, rows.line());
         }
-        self.gathered.read.rows_skipped += rows.skipped();
+        self.gathered.read.add_rows(&*rows);
         Ok(())
     }
 

@@ -7,18 +7,18 @@ use protocol::tls::{Ending, HandshakeFacts, Side};
 /// One event on a connection. It never contains message content.
 #[derive(Clone, Copy, Debug)]
 pub enum Line<'a> {
-    /// The sending side tries to connect. There is no socket yet.
+    /// Gatepost connects, to send mail. There is no socket yet.
     Connecting,
     Connected {
         local: SocketAddr,
     },
     /// Why the connection failed, for people.
     ConnectFailed(&'a str),
-    /// Why this side stops although the other side still answers, for people.
+    /// Why Gatepost stops although the remote host still answers, for people.
     GivenUp(&'a str),
-    /// One line that this side sent, without CRLF.
+    /// One line that Gatepost sent, without CRLF.
     Sent(&'a [u8]),
-    /// One line from the other side, without its line end.
+    /// One line from the remote host, without its line end.
     Received(&'a [u8]),
     /// Number of lines that were left out of a long reply.
     Omitted {
@@ -37,16 +37,16 @@ pub enum Line<'a> {
 /// How a connection ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Disconnected {
-    /// Closed by this side.
+    /// Closed by Gatepost.
     Local,
-    /// Closed by the other side in an orderly way.
+    /// Closed by the remote host in an orderly way.
     Remote,
-    /// Closed by the other side with a reset.
+    /// Closed by the remote host with a reset.
     RemoteReset,
 }
 
 impl Disconnected {
-    /// How the other side ended a handshake. `None` if it did not.
+    /// How the remote host, which is `other`, ended a handshake. `None` if it did not.
     pub(crate) fn within(facts: &HandshakeFacts, other: Side) -> Option<Self> {
         match facts.ended.filter(|ended| ended.by == other)?.how {
             Ending::Reset => Some(Self::RemoteReset),

@@ -55,7 +55,12 @@ async fn the_appliance_of_the_story_is_known_by_its_one_suite() {
     };
     assert_eq!(tls10.version, TlsVersion::Tls10);
     assert!(tls10.suites.iter().all(|suite| suite.name.contains("RC4")), "{tls10:#?}");
-    assert!(!works(&probed, "modern") && works(&probed, "small-hello"));
+    let policies: Vec<_> = probed.policies.iter().map(|policy| (policy.name.as_str(), policy.works)).collect();
+    assert_eq!(policies, [("modern", false), ("intermediate", false), ("legacy", true)]);
+    // Each row has one change from the ClientHello that fails: a smaller one, or none with a server name, is no cure.
+    assert!(!works(&probed, "modern") && !works(&probed, "small-hello") && !works(&probed, "no-server-name"));
+    let cures = probed.variations.iter().filter(|variation| variation.works).map(|variation| variation.name.as_str());
+    assert_eq!(cures.collect::<Vec<_>>(), ["with-tls-1.0-and-rc4"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

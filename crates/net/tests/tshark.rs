@@ -232,7 +232,13 @@ fn named_from_the_capture_alone(tries: &[Try], seen: &[Seen], sessions: &HashMap
         diagnosis::sources::capture::add_session(&mut evidence, session, "capture.pcapng");
         let findings = diagnosis::diagnose(&evidence);
         let named = findings.first().map(|finding| finding.cause);
-        assert_eq!(named, Some(*cause), "{} under {}: {session:#?}", attempt.name, attempt.policy.name);
+        assert_eq!(
+            named.map(diagnosis::CauseId::as_str),
+            Some(*cause),
+            "{} under {}: {session:#?}",
+            attempt.name,
+            attempt.policy.name
+        );
     }
 }
 

@@ -72,7 +72,7 @@ async fn follow(store: &Backend, config: &Config) -> store::Result<()> {
 #[cfg(test)]
 mod tests {
     use protocol::smtp::{Address, Envelope, ReversePath};
-    use store::{Body, History as _, NewDelivery, NewMessage, NodeState, SqliteStore};
+    use store::{Content, History as _, NewDelivery, NewMessage, NodeState, SqliteStore};
     use uuid::Uuid;
 
     use super::*;
@@ -101,7 +101,7 @@ mod tests {
             subject: None,
             size_bytes: 2,
             client: None,
-            body: Body::Inline("\r\n".into()),
+            content: Content::Inline("\r\n".into()),
             withhold_addresses: false,
             deliveries: vec![delivery],
         };

@@ -80,7 +80,7 @@ fn trouble(finding: Finding) -> Trouble {
     Trouble {
         remedy: remedy.collect(),
         destination: finding.scope.destination,
-        cause: finding.cause.to_owned(),
+        cause: finding.cause.to_string(),
         check: finding.check,
     }
 }

@@ -11,8 +11,8 @@ use net::{
 };
 use protocol::smtp::{BodyType, EnhancedCode, Envelope, Reply, Transaction};
 use store::{
-    Accepted, Backend, Bodies as _, Body, BodyKey, INLINE_BODY_BYTES_MAX, NewDelivery, NewEvent, NewLease, NewMessage,
-    Queue as _, Room, StoreError,
+    Accepted, Backend, Bodies as _, BodyKey, Content, INLINE_BODY_BYTES_MAX, NewDelivery, NewEvent, NewLease,
+    NewMessage, Queue as _, Room, StoreError,
 };
 use trace::{Event, EventKind, Received};
 use uuid::Uuid;
@@ -110,20 +110,20 @@ impl MessageSink for Sink {
             self.discard().await;
             return reply;
         }
-        let body = match self.stored {
+        let content = match self.stored {
             None => {
                 self.size_bytes = content.len() as u64;
-                Body::Inline(Bytes::from(content))
+                Content::Inline(Bytes::from(content))
             }
             Some((key, _)) => match self.store_piece(content).await {
-                Ok(()) => Body::Stored(key),
+                Ok(()) => Content::Stored(key),
                 Err(reply) => {
                     self.discard().await;
                     return reply;
                 }
             },
         };
-        self.accept(body, eight_bit).await
+        self.accept(content, eight_bit).await
     }
 
     async fn discard(self) {
@@ -174,16 +174,16 @@ impl Sink {
         written.map_err(|error| refusal(&error))
     }
 
-    async fn accept(mut self, body: Body, eight_bit: bool) -> Reply {
+    async fn accept(mut self, content: Content, eight_bit: bool) -> Reply {
         let node = Arc::clone(&self.node);
         // Counted until the store has the message.
         let _held = std::mem::replace(&mut self.held, Held::nothing(&node.content_memory));
         let id = self.id;
         let event = self.event();
-        let message = self.into_message(body, eight_bit);
-        let stored = match message.body {
-            Body::Stored(key) => Some(key),
-            Body::Inline(_) => None,
+        let message = self.into_message(content, eight_bit);
+        let stored = match message.content {
+            Content::Stored(key) => Some(key),
+            Content::Inline(_) => None,
         };
         let term = Term::from_now();
         let lease = node.outbound.room_for(&message).then(|| node.lease());
@@ -228,7 +228,7 @@ impl Sink {
         }
     }
 
-    fn into_message(self, body: Body, eight_bit: bool) -> NewMessage {
+    fn into_message(self, content: Content, eight_bit: bool) -> NewMessage {
         let header = self.header.unwrap_or_default();
         let schedule = self.node.schedule();
         let keep = self.node.config.load().history.clone();
@@ -259,7 +259,7 @@ impl Sink {
             subject: header.subject.filter(|_| keep.subjects),
             size_bytes: self.size_bytes,
             client: Some(self.facts.client.ip()),
-            body,
+            content,
             withhold_addresses: !keep.addresses,
         }
     }

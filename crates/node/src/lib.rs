@@ -48,6 +48,7 @@ use crate::{
 };
 use outbound::{LEASE, Outbound, Term};
 
+pub use outbound::addresses;
 pub use policy::Under;
 pub use running::{Console, MakeAcceptor, Running};
 pub use serve::serve;

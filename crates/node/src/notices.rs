@@ -13,7 +13,7 @@ use delivery::{
 use jiff::Timestamp;
 use protocol::smtp::{Address, Notify};
 use store::{
-    Bodies as _, Body, DeliveryKey, DeliveryRecord, Message, NewDelivery, NewMessage, Queue as _, Result, Telling,
+    Bodies as _, Content, DeliveryKey, DeliveryRecord, Message, NewDelivery, NewMessage, Queue as _, Result, Telling,
     Told, Untold,
 };
 use trace::event::NoticeAction;
@@ -158,7 +158,7 @@ fn new_message(node: &Node, to: &Address, now: Timestamp, id: Uuid, built: Notic
         subject: seen.subject,
         size_bytes: built.bytes.len() as u64,
         client: None,
-        body: Body::Inline(built.bytes.into()),
+        content: Content::Inline(built.bytes.into()),
         withhold_addresses: !node.config.load().history.addresses,
         deliveries: vec![NewDelivery {
             connector: node.connector_for(to),

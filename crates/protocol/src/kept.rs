@@ -1,7 +1,7 @@
-//! How much is kept of what foreign servers say of themselves. History stores it as JSON with every attempt, so it is
-//! measured as such.
+//! Shortens the texts that foreign servers send about themselves. The history stores these texts as JSON with every
+//! attempt, so their length is measured in bytes of JSON.
 
-/// What a text takes in JSON, without its quotation marks.
+/// Number of bytes that a text takes in JSON, without its quotation marks.
 pub fn json_bytes(text: &str) -> usize {
     text.chars().map(json_bytes_of).sum()
 }
@@ -15,7 +15,7 @@ fn json_bytes_of(character: char) -> usize {
     }
 }
 
-/// The text as far as it takes no more than so many bytes of JSON, with `…` where it is cut.
+/// The text, cut so that it takes at most `bytes_max` bytes of JSON. A cut text ends with `…`.
 pub fn cut(text: &str, bytes_max: usize) -> String {
     if json_bytes(text) <= bytes_max {
         return text.to_owned();

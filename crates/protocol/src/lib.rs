@@ -1,7 +1,7 @@
 //! The protocols that Gatepost speaks, as state machines without I/O.
 //!
-//! Bytes go in; bytes, facts and verdicts come out. No sockets, no clock, no runtime: a ten-minute time-out is tested
-//! in microseconds, and every dialogue can be replayed at every split of its bytes.
+//! Bytes go in; bytes, facts and decisions come out. There are no sockets, no clock and no runtime. So a test of a
+//! ten-minute timeout takes microseconds, and tests replay every dialogue with its bytes split at every place.
 
 pub mod kept;
 pub mod smtp;

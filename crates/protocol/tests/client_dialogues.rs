@@ -507,7 +507,7 @@ fn openings() {
             "STARTTLS required and masked",
             Require,
             "S: 220 mx\nC: EHLO gw.test\nS: 250-mx\nS: 250 XXXXXXXA\n\
-             ! failed starttls: STARTTLS is required and masked as XXXXXXXA, as firewalls that inspect SMTP do",
+             ! failed starttls: STARTTLS is required, but a firewall has overwritten it (XXXXXXXA)",
         ),
         (
             "STARTTLS required, but no EHLO",
@@ -673,7 +673,7 @@ fn extensions_are_used_only_where_offered() {
     let unfit: &[(&Setup, &[&str], &str)] = &[
         (&eight_bit, &["SMTPUTF8"], "mail: the destination does not offer 8BITMIME"),
         (&utf8, &["8BITMIME"], "mail: the destination does not offer SMTPUTF8"),
-        (&plain, &["SIZE 22"], "mail: 23 bytes are more than the 22 that the destination takes"),
+        (&plain, &["SIZE 22"], "mail: 23 bytes are more than the 22 that the destination accepts"),
     ];
     for (setup, keywords, failure) in unfit {
         let transcript = format!("{}! unfit {failure}\nC: QUIT", ehlo(keywords));

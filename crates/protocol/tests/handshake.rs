@@ -188,7 +188,7 @@ client certificate requested
 728 and 2350 bytes
 "),
     ("suricata-smtp-tls-protodetect.pcap", 0, false, "\
-offered up to TLS 1.2 with 27 suites; the server answered in the clear: \"220 poczta.home-whs.pl ESMTP\"; unfinished after 12 ms
+offered up to TLS 1.2 with 27 suites; the server answered in plaintext: \"220 poczta.home-whs.pl ESMTP\"; unfinished after 12 ms
 hello: 27 suites, 6 extensions, 4 groups, 15 signatures, 171 bytes, -
 176 and 30 bytes
 "),
@@ -398,7 +398,7 @@ fn made() -> Vec<Made> {
             pieces: vec![client(client_hello()), server(b"454 4.7.0 TLS not available\r\n".to_vec())],
             ended: fin,
             expected: (
-                "offered TLS 1.2-1.3 with 3 suites; the server answered in the clear: \"454 4.7.0 TLS not available\"; \
+                "offered TLS 1.2-1.3 with 3 suites; the server answered in plaintext: \"454 4.7.0 TLS not available\"; \
                  server closed (FIN) after 12 ms",
                 "InvalidToken",
             ),
@@ -408,7 +408,7 @@ fn made() -> Vec<Made> {
             pieces: vec![server([&b"HTTP/1.1 400 \x1b[31m"[..], &[b'x'; 100], b"\r\n"].concat())],
             ended: None,
             expected: (
-                "the server answered in the clear: \"HTTP/1.1 400 ?[31mxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
+                "the server answered in plaintext: \"HTTP/1.1 400 ?[31mxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
                  xxxxxxxxxxxxx\"; unfinished after 12 ms",
                 "InvalidToken",
             ),
@@ -418,7 +418,7 @@ fn made() -> Vec<Made> {
             pieces: vec![server([tls12(0xc030), vec![0x16, 0x03, 0x03, 0xff, 0xff, 0]].concat())],
             ended: None,
             expected: (
-                "server chose TLS 1.2, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384; the server sent what is no TLS after 81 \
+                "server chose TLS 1.2, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384; the server sent data that is not TLS after 81 \
                  bytes: 16 03 03 FF FF 00; unfinished after 12 ms",
                 "InvalidToken",
             ),

@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use gatepost_store::{
-    Body, Claim, Clock, Fleet as _, Leave, NewDelivery, NewLease, NewMessage, Outcome, Queue as _, Settlement,
+    Claim, Clock, Content, Fleet as _, Leave, NewDelivery, NewLease, NewMessage, Outcome, Queue as _, Settlement,
     SqliteStore, StoreError,
 };
 use jiff::{Timestamp, ToSpan as _};
@@ -137,7 +137,7 @@ fn new_message(index: usize, now: Timestamp) -> NewMessage {
         subject: Some(format!("Message {index}")),
         size_bytes: BODY_BYTES as u64,
         client: Some([192, 0, 2, 1].into()),
-        body: Body::Inline(Bytes::from_static(&BODY)),
+        content: Content::Inline(Bytes::from_static(&BODY)),
         withhold_addresses: false,
         deliveries: vec![delivery],
     }

@@ -14,8 +14,8 @@ use std::{
 
 use bytes::Bytes;
 use gatepost_store::{
-    AttemptMatch, Body, Fleet as _, History as _, NewDelivery, NewLease, NewMessage, Outcome, Queue as _, Settlement,
-    SqliteStore, StoreError, SubjectMatch, TraceQuery,
+    AttemptMatch, Content, Fleet as _, History as _, NewDelivery, NewLease, NewMessage, Outcome, Queue as _,
+    Settlement, SqliteStore, StoreError, SubjectMatch, TraceQuery,
 };
 use jiff::{Timestamp, ToSpan as _};
 use protocol::smtp::{
@@ -160,7 +160,7 @@ impl History {
             subject: Some(format!("Order {} of customer {}", scatter(index) % 100_000, index % 1000)),
             size_bytes: 2000 + (scatter(index) % 100_000) as u64,
             client: Some([192, 0, 2, (index % 250) as u8].into()),
-            body: Body::Inline(Bytes::from_static(b"x")),
+            content: Content::Inline(Bytes::from_static(b"x")),
             withhold_addresses: false,
             deliveries: vec![NewDelivery {
                 recipient: address(&recipient(index)),

@@ -12,7 +12,7 @@ pub trait Bodies {
     /// their member is known to be dead.
     fn new_body(&self, member: &Member) -> impl Future<Output = Result<BodyKey>> + Send;
 
-    /// Writes one piece of a body that is too large for [`Body::Inline`]. Pieces come in order, from 0.
+    /// Writes one piece of a body that is too large for [`Content::Inline`]. Pieces come in order, from 0.
     /// Durable no later than the `accept` that names the body.
     fn append_body(&self, body: BodyKey, sequence: u32, bytes: Bytes) -> impl Future<Output = Result<()>> + Send;
 
@@ -25,7 +25,7 @@ pub trait Bodies {
 
 /// Where a message's content is.
 #[derive(Clone, Debug)]
-pub enum Body {
+pub enum Content {
     /// Small enough to be written with the message: up to [`INLINE_BODY_BYTES_MAX`].
     Inline(Bytes),
     Stored(BodyKey),

@@ -8,7 +8,7 @@ use trace::event::NoticeAction;
 use uuid::Uuid;
 
 use crate::{
-    Body, Command, DeliveryKey, Holding, LastAttempt, Lease, LeaseNumber, Member, MessageKey, NewEvent, NewLease,
+    Command, Content, DeliveryKey, Holding, LastAttempt, Lease, LeaseNumber, Member, MessageKey, NewEvent, NewLease,
     Outcome, Result, State, WeakDelivery,
 };
 
@@ -124,7 +124,7 @@ pub struct NewMessage {
     /// `None` for notices made by the gateway.
     pub client: Option<IpAddr>,
     /// CRLF lines, the gateway's own Received field first, no dot-stuffing, no final dot.
-    pub body: Body,
+    pub content: Content,
     /// Keep only the domains of its addresses once it is finished for all its recipients.
     pub withhold_addresses: bool,
     pub deliveries: Vec<NewDelivery>,

@@ -6,7 +6,7 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use gatepost_store::{
-    self as store, Backend, Bodies, Body, Claim, Claimed, Clock, FileError, Fleet, History, Leave, NewDelivery,
+    self as store, Backend, Bodies, Claim, Claimed, Clock, Content, FileError, Fleet, History, Leave, NewDelivery,
     NewLease, NewMessage, Queue, SqliteStore, StoreError, conformance,
 };
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ fn message(body: &[u8]) -> NewMessage {
         subject: None,
         size_bytes: body.len() as u64,
         client: None,
-        body: Body::Inline(Bytes::copy_from_slice(body)),
+        content: Content::Inline(Bytes::copy_from_slice(body)),
         withhold_addresses: false,
         deliveries: vec![NewDelivery {
             recipient: Address::parse("a@x.test").unwrap(),

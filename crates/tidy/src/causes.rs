@@ -6,7 +6,7 @@ use crate::{
     fault::{Fault, Rule},
     markdown::Document,
     sources::{Part, Source},
-    tokens::{self, Kind, Token},
+    tokens::{self, Token},
 };
 
 const FOLDER: &str = "crates/diagnosis/src/causes/";
@@ -28,34 +28,57 @@ pub(crate) fn check(sources: &[Source], documents: &[Document]) -> Vec<Fault> {
             wrong(format!("is not in the catalogue; add `{name}::CAUSE` to the table in {FOLDER}mod.rs"));
         }
     }
-    let ids: BTreeSet<&str> = files.iter().filter_map(|source| id(source)).collect();
+    let ids: BTreeSet<String> = files.iter().filter_map(|source| id(source)).collect();
     faults.extend(differences(&ids, documents));
+    faults.extend(wrong_number(ids.len(), documents));
     faults
 }
 
 /// Rows of the document without a cause, and causes without a row.
-fn differences(ids: &BTreeSet<&str>, documents: &[Document]) -> Vec<Fault> {
+fn differences(ids: &BTreeSet<String>, documents: &[Document]) -> Vec<Fault> {
     let text = documents.iter().find(|document| document.path == DOCUMENT).map_or("", |document| &document.text);
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    let rows: BTreeSet<&str> = rows.map(|(id, _)| id).collect();
+    let rows: BTreeSet<String> = rows.map(|(id, _)| id.to_owned()).collect();
     let missing = ids.difference(&rows).map(|id| format!("has no row for the cause {id}"));
     let unknown = rows.difference(ids).map(|id| format!("has a row for {id}, which is not a cause"));
     missing.chain(unknown).map(|text| Fault::new(Rule::Cause, DOCUMENT, None, text)).collect()
+}
+
+/// Documents that say "knows 30 causes" where there are more or fewer.
+fn wrong_number(number: usize, documents: &[Document]) -> Vec<Fault> {
+    let said = |document: &&Document| -> Option<usize> {
+        let (before, _) = document.text.split_once(" causes")?;
+        before.rsplit_once("knows ")?.1.parse().ok()
+    };
+    let wrong = documents.iter().filter(|document| said(document).is_some_and(|said| said != number));
+    let text = format!("does not say that there are {number} causes");
+    wrong.map(|document| Fault::new(Rule::Cause, &document.path, None, text.clone())).collect()
 }
 
 fn file_name(source: &Source) -> &str {
     source.path.trim_start_matches(FOLDER).trim_end_matches(".rs")
 }
 
-/// What `id: "…"` says in `const CAUSE`.
-fn id(source: &Source) -> Option<&str> {
+/// What `id: CauseId::…` says in `const CAUSE`, in kebab-case.
+fn id(source: &Source) -> Option<String> {
     let tokens = &source.product;
     let start =
         tokens.windows(2).position(|pair| (pair[0].word(), pair[1].word()) == (Some("const"), Some("CAUSE")))?;
-    tokens[start..].windows(3).find_map(|window| match (window[0].word(), &window[2].kind) {
-        (Some("id"), Kind::Text(id)) if window[1].is(':') => Some(id.as_str()),
-        _ => None,
-    })
+    let path = &tokens[start..].windows(6).find(|window| window[0].word() == Some("id") && window[1].is(':'))?[2..];
+    let is_id = path[0].word() == Some("CauseId") && path[1].is(':') && path[2].is(':');
+    path[3].word().filter(|_| is_id).map(kebab)
+}
+
+/// `BannerTimeout` as `banner-timeout`.
+fn kebab(name: &str) -> String {
+    let mut id = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !id.is_empty() {
+            id.push('-');
+        }
+        id.push(letter.to_ascii_lowercase());
+    }
+    id
 }
 
 /// Names of files in `name::CAUSE` of the catalogue.

@@ -16,8 +16,6 @@ pub struct House {
     pub senses: &'static [Sense],
     /// What to avoid, and what to write in its place.
     pub phrases: &'static [(&'static str, &'static str)],
-    /// Files that have phrases to avoid for now, one a line.
-    pub unrevised: &'static str,
     pub exceptions: &'static [Exception],
 }
 
@@ -44,7 +42,6 @@ pub const HOUSE: House = House {
     confined: CONFINED,
     senses: SENSES,
     phrases: PHRASES,
-    unrevised: include_str!("../unrevised.txt"),
     exceptions: EXCEPTIONS,
 };
 

@@ -2,7 +2,7 @@
 //!
 //! Each rule is a function over a folder with a workspace in it; [`check`] runs them all. `house.rs` describes this house
 //! (layers, places, words), `exceptions.rs` names what breaks a rule for now, with the reason. An exception that nothing
-//! needs any more is a fault too, so both lists only shrink. The crate imports no other crate of the workspace: it
+//! needs any more is a fault too, so the list only shrinks. The crate imports no other crate of the workspace: it
 //! compiles in seconds, and a broken house cannot stop its own inspection.
 
 mod causes;

@@ -15,12 +15,7 @@ pub(crate) fn check(sources: &[Source], documents: &[Document], house: &House) -
         prose.flat_map(|(line, text)| faults(&document.path, line, &text, house.phrases)).collect::<Vec<_>>()
     };
     let read = sources.iter().filter(|source| source.part == Part::Product && source.krate != "tidy");
-    let found: Vec<Fault> = read.flat_map(of_source).chain(documents.iter().flat_map(of_document)).collect();
-    let is_revised = |fault: &Fault| !house.unrevised.lines().any(|path| path == fault.place);
-    let no_longer = house.unrevised.lines().filter(|path| !found.iter().any(|fault| fault.place == *path));
-    let text = "has no phrase to avoid any more; remove it from crates/tidy/unrevised.txt";
-    let no_longer = no_longer.map(|path| Fault::new(Rule::Exception, path, None, text.to_owned()));
-    no_longer.chain(found.iter().filter(|fault| is_revised(fault)).cloned()).collect()
+    read.flat_map(of_source).chain(documents.iter().flat_map(of_document)).collect()
 }
 
 fn in_source(source: &Source, phrases: &[(&str, &str)]) -> Vec<Fault> {

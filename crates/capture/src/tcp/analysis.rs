@@ -9,7 +9,7 @@ use super::{Segment, flag, is_after};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Analysis(u16);
 
-/// Bit and name of each.
+/// Defines each kind by its bit and its name.
 macro_rules! kinds {
     ($($constant:ident $bit:literal $name:literal)*) => {
         impl Analysis {
@@ -249,7 +249,7 @@ fn note_beginning(forward: &mut Direction, reverse: &mut Direction, segment: &Se
     }
 }
 
-/// What holds for probes too: new acknowledgments, and those of bytes that the capture lacks.
+/// Checks that apply to probes too: new acknowledgments, and acknowledgments of bytes that the capture lacks.
 fn after_probe(
     forward: &mut Direction,
     reverse: &mut Direction,
@@ -275,7 +275,7 @@ fn after_probe(
     seen
 }
 
-/// True if the segment ends at the end of the other side's window.
+/// True if the segment ends exactly where the receiver's window ends.
 fn fills_window(reverse: &Direction, segment: &Segment<'_>) -> bool {
     let (Some(scale), Some(acknowledged)) = (reverse.window_scale, reverse.last_acknowledgment) else { return false };
     // RFC 7323 section 2.2: the window of a SYN is not scaled.

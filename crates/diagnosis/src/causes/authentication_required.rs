@@ -1,10 +1,10 @@
 //! `authentication-required`: The destination requires authentication on this port. Replies: 530 5.7.0 or 5.7.1
 //! "authentication required", 454 4.7.0, "unable to relay".
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "authentication-required",
+    id: CauseId::AuthenticationRequired,
     does: "requires authentication from this gateway",
     likelihood,
     remedies: &[

@@ -3,10 +3,10 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "banner-timeout",
+    id: CauseId::BannerTimeout,
     does: "does not send its greeting in time",
     likelihood,
     remedies: &[

@@ -4,13 +4,13 @@ use std::fmt;
 
 use protocol::smtp::Phase;
 
+pub(super) use super::id::CauseId;
 pub(super) use crate::evidence::{Sign, Symptom};
 
 /// A named reason why delivery fails.
 #[derive(Clone, Copy, Debug)]
 pub struct Cause {
-    /// Stable, kebab-case, as in JSON.
-    pub id: &'static str,
+    pub id: CauseId,
     /// Reads on after the destination's name.
     pub does: &'static str,
     /// How sure one such failure alone makes us, from 0 to 1.
@@ -23,7 +23,7 @@ pub struct Cause {
 
 /// What verifies a cause.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Check {
+pub enum Check {
     Probe,
     Dns,
     Trace,

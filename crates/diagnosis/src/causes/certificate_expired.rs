@@ -1,10 +1,10 @@
 //! `certificate-expired`: The certificate's notAfter has passed. Logs: "certificate has expired", Exchange
 //! CertificateExpired, 4.7.322.
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "certificate-expired",
+    id: CauseId::CertificateExpired,
     does: "has an expired certificate",
     likelihood,
     remedies: &[

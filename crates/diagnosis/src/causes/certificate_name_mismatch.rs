@@ -1,10 +1,10 @@
 //! `certificate-name-mismatch`: No name in the certificate is that of the host that was looked up. Exchange:
 //! SubjectMismatch, 4.7.325 certificate-host-mismatch.
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "certificate-name-mismatch",
+    id: CauseId::CertificateNameMismatch,
     does: "has a certificate for another name",
     likelihood,
     remedies: &[

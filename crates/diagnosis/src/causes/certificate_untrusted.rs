@@ -1,10 +1,10 @@
 //! `certificate-untrusted`: The chain does not end at an authority that this gateway trusts: self-signed, a private
 //! authority, or a missing intermediate certificate. Exchange: UntrustedRoot.
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "certificate-untrusted",
+    id: CauseId::CertificateUntrusted,
     does: "has a certificate that this gateway does not trust",
     likelihood,
     remedies: &[

@@ -1,10 +1,10 @@
 //! `certificate-weak`: The signature or key is weaker than is safe: SHA-1, RSA under 2048 bits. OpenSSL: "ca md
 //! too weak", "ee key too small".
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "certificate-weak",
+    id: CauseId::CertificateWeak,
     does: "has a certificate with a weak signature or key",
     likelihood,
     remedies: &[(

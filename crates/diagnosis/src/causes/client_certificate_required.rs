@@ -2,10 +2,10 @@
 //! 116 certificate_required, or 40 or 42 after CertificateRequest. With TLS 1.3 the alert comes after the
 //! client has completed the handshake.
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "client-certificate-required",
+    id: CauseId::ClientCertificateRequired,
     does: "requires a client certificate",
     likelihood,
     remedies: &[

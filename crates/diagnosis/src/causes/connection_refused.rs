@@ -1,10 +1,10 @@
 //! `connection-refused`: The address answers TCP with RST: no server listens on the port, or a firewall refuses.
 //! Logs: "Connection refused", Winsock 10061, Exchange 450 4.4.316.
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "connection-refused",
+    id: CauseId::ConnectionRefused,
     does: "refuses TCP connections",
     likelihood,
     remedies: &[

@@ -3,10 +3,10 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "connection-timed-out",
+    id: CauseId::ConnectionTimedOut,
     does: "does not answer TCP connections",
     likelihood,
     remedies: &[

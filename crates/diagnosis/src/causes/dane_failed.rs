@@ -1,10 +1,10 @@
 //! `dane-failed`: The TLSA records of the destination do not fit its certificate, or DNSSEC is broken (RFC 7672).
 //! Exchange: 4.7.323 tlsa-invalid, 4.7.324 dnssec-invalid.
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "dane-failed",
+    id: CauseId::DaneFailed,
     does: "fails DANE: its certificate does not match its TLSA records",
     likelihood,
     remedies: &[(

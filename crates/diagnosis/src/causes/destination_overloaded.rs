@@ -1,10 +1,10 @@
 //! `destination-overloaded`: The destination reports that it is short of resources. Replies: 452 4.3.1 "insufficient
 //! system resources", 421 4.3.2, "server busy".
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "destination-overloaded",
+    id: CauseId::DestinationOverloaded,
     does: "reports that it is short of resources",
     likelihood,
     remedies: &[

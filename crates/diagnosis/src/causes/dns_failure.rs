@@ -4,10 +4,10 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "dns-failure",
+    id: CauseId::DnsFailure,
     does: "cannot be found in DNS",
     likelihood,
     remedies: &[

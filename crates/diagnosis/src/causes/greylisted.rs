@@ -3,10 +3,10 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "greylisted",
+    id: CauseId::Greylisted,
     does: "defers senders that it does not know yet (greylisting)",
     likelihood,
     remedies: &[

@@ -2,10 +2,10 @@
 //! rejects the hello, or from an old TLS library that crashes. Exchange says SocketError, and in 2015
 //! SuspiciousRemoteServerError.
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "handshake-reset",
+    id: CauseId::HandshakeReset,
     does: "drops the connection during the TLS handshake",
     likelihood,
     remedies: &[

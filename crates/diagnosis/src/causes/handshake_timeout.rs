@@ -3,10 +3,10 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "handshake-timeout",
+    id: CauseId::HandshakeTimeout,
     does: "does not answer the TLS handshake",
     likelihood,
     remedies: &[

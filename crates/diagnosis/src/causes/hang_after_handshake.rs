@@ -3,10 +3,10 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "hang-after-handshake",
+    id: CauseId::HangAfterHandshake,
     does: "completes the TLS handshake and then sends nothing",
     likelihood,
     remedies: &[

@@ -1,9 +1,9 @@
 //! `mail-loop`: The message has passed through this gateway before: 554 5.4.6, Exchange 5.4.14 "hop count exceeded".
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "mail-loop",
+    id: CauseId::MailLoop,
     does: "sends mail back to this gateway in a loop",
     likelihood,
     remedies: &[

@@ -1,9 +1,9 @@
 //! `mailbox-full`: Replies: 452 or 552 with x.2.2, "quota exceeded".
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "mailbox-full",
+    id: CauseId::MailboxFull,
     does: "has full mailboxes",
     likelihood,
     remedies: &[(Side::Destination, "Free space in the mailbox, or raise its quota.")],

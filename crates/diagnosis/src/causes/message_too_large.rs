@@ -1,10 +1,10 @@
 //! `message-too-large`: The message is over a limit that SIZE announces or that the end of data meets. Replies: 552
 //! 5.3.4, 5.2.3.
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "message-too-large",
+    id: CauseId::MessageTooLarge,
     does: "does not accept messages of this size",
     likelihood,
     remedies: &[

@@ -19,6 +19,7 @@ mod greylisted;
 mod handshake_reset;
 mod handshake_timeout;
 mod hang_after_handshake;
+mod id;
 mod mail_loop;
 mod mailbox_full;
 mod message_too_large;
@@ -39,14 +40,8 @@ mod unknown;
 mod weak_dh;
 
 use crate::evidence::Symptom;
-pub(crate) use cause::Check;
-pub use cause::{Aspect, Cause, Remedy, Side};
-
-// Causes that others are refined to.
-pub(crate) static HANDSHAKE_RESET: Cause = handshake_reset::CAUSE;
-pub(crate) static NO_SHARED_CIPHER: Cause = no_shared_cipher::CAUSE;
-pub(crate) static NO_SHARED_TLS_VERSION: Cause = no_shared_tls_version::CAUSE;
-pub(crate) static UNKNOWN: Cause = unknown::CAUSE;
+pub use cause::{Aspect, Cause, Check, Remedy, Side};
+pub use id::{CauseId, NotACause, Reach};
 
 /// Of equally likely ones, the first is told: what is more particular stands first.
 pub static CATALOGUE: [Cause; 35] = [
@@ -92,7 +87,7 @@ impl Symptom {
     pub(crate) fn cause(&self) -> (&'static Cause, f64) {
         let judged = CATALOGUE.iter().map(|cause| (cause, (cause.likelihood)(self)));
         // `max_by` keeps the last of equals, so the order is turned round.
-        judged.rev().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((&UNKNOWN, 0.0))
+        judged.rev().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((CauseId::Unknown.cause(), 0.0))
     }
 }
 
@@ -101,10 +96,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_unique_and_every_cause_tells_what_to_do() {
+    fn the_catalogue_is_in_the_order_of_the_ids_and_every_cause_says_what_to_do() {
         for (place, cause) in CATALOGUE.iter().enumerate() {
-            assert_eq!(CATALOGUE.iter().position(|known| known == cause), Some(place));
+            assert_eq!(CauseId::ALL.get(place), Some(&cause.id));
             assert!(!cause.remedies.is_empty() && !cause.does.is_empty(), "{}", cause.id);
         }
+        assert_eq!(CATALOGUE.len(), CauseId::ALL.len());
     }
 }

@@ -1,10 +1,10 @@
 //! `mta-sts-failed`: The MTA-STS policy of the domain does not fit its MX or certificate (RFC 8461). Exchange: 4.4.8,
 //! 4.7.5.
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "mta-sts-failed",
+    id: CauseId::MtaStsFailed,
     does: "fails its own MTA-STS policy",
     likelihood,
     remedies: &[(

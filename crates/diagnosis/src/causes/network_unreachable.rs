@@ -1,10 +1,10 @@
 //! `network-unreachable`: There is no route, or no IPv6 at all on one side. Logs: "Network is unreachable", "No route
 //! to host", Winsock 10051.
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "network-unreachable",
+    id: CauseId::NetworkUnreachable,
     does: "cannot be reached over the network",
     likelihood,
     remedies: &[(

@@ -2,10 +2,10 @@
 //! handshake_failure without a ServerHello. Logs: "no shared cipher". Alert 40 has other reasons too, so a comparison
 //! or a probe must confirm.
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "no-shared-cipher",
+    id: CauseId::NoSharedCipher,
     does: "shares no cipher suite with this gateway",
     likelihood,
     remedies: &[

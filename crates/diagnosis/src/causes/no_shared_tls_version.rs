@@ -2,10 +2,10 @@
 //! ServerHello older than every version that was offered. Logs: "unsupported protocol", "version too low". Some servers
 //! send 40 instead.
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "no-shared-tls-version",
+    id: CauseId::NoSharedTlsVersion,
     does: "supports no TLS version that this gateway offers",
     likelihood,
     remedies: &[

@@ -1,10 +1,10 @@
 //! `queue-expired`: The message waited longer than the queue keeps mail. The cause is what failed
 //! before.
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "queue-expired",
+    id: CauseId::QueueExpired,
     does: "did not accept the mail before it expired",
     likelihood,
     remedies: &[(

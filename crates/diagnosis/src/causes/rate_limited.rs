@@ -1,10 +1,10 @@
 //! `rate-limited`: The destination limits connections or messages from one client. Replies: 421 "too many
 //! connections", 450 4.7.x "rate", Exchange 4.7.230.
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "rate-limited",
+    id: CauseId::RateLimited,
     does: "limits how much mail it accepts from this gateway",
     likelihood,
     remedies: &[

@@ -3,10 +3,10 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "recipient-unknown",
+    id: CauseId::RecipientUnknown,
     does: "rejects recipients as unknown",
     likelihood,
     remedies: &[

@@ -1,10 +1,10 @@
 //! `rejected-by-policy`: The destination rejects mail by its own rules: content, sender, deny list. Replies: 5.7.1, 554
 //! after the content, "blocked using …".
 
-use super::cause::{Cause, Check, Side, Sign, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "rejected-by-policy",
+    id: CauseId::RejectedByPolicy,
     does: "rejects mail by its own policy",
     likelihood,
     remedies: &[(

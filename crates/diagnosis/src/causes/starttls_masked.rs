@@ -1,10 +1,10 @@
 //! `starttls-masked`: The answer to EHLO has XXXXXXXA instead of STARTTLS: a firewall that inspects SMTP (such as
 //! Cisco's fixup) overwrites extensions that it does not support.
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "starttls-masked",
+    id: CauseId::StarttlsMasked,
     does: "has its STARTTLS overwritten by a firewall",
     likelihood,
     remedies: &[(

@@ -1,10 +1,10 @@
 //! `starttls-not-offered`: This gateway requires TLS, and the answer to EHLO has no STARTTLS: the server has no
 //! certificate, or a device removes the line.
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "starttls-not-offered",
+    id: CauseId::StarttlsNotOffered,
     does: "does not offer STARTTLS, which the connector requires",
     likelihood,
     remedies: &[

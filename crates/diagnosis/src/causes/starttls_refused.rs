@@ -3,10 +3,10 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "starttls-refused",
+    id: CauseId::StarttlsRefused,
     does: "offers STARTTLS and then refuses it",
     likelihood,
     remedies: &[(Side::Destination, "Fix the server's certificate and key, or stop offering STARTTLS.")],

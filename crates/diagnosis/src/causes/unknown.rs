@@ -1,9 +1,9 @@
 //! `unknown`: No known cause fits. A wrong cause would cost an operator a day.
 
-use super::cause::{Cause, Check, Side, Symptom};
+use super::cause::{Cause, CauseId, Check, Side, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "unknown",
+    id: CauseId::Unknown,
     does: "fails in a way that fits no known cause",
     likelihood,
     remedies: &[(

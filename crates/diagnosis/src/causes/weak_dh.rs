@@ -1,10 +1,10 @@
 //! `weak-dh`: The server's Diffie-Hellman prime is so short that TLS libraries refuse it (Logjam). OpenSSL: "dh key
 //! too small".
 
-use super::cause::{Aspect, Cause, Check, Side, Sign, Symptom};
+use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
 
 pub(super) const CAUSE: Cause = Cause {
-    id: "weak-dh",
+    id: CauseId::WeakDh,
     does: "uses a Diffie-Hellman prime that is too short",
     likelihood,
     remedies: &[

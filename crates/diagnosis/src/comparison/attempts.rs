@@ -13,7 +13,7 @@ const VALUES_MAX: usize = 10_000;
 /// More pairs of values than this are not compared.
 const PAIRS_MAX: usize = 64;
 /// So many names of each side are kept.
-const NAMES_MAX: usize = 64;
+const NAMES_MAX: usize = 32;
 /// Where nearly all fails by other causes, nothing tells what this one holds for: whatever separates the others from what
 /// works would separate it as well.
 const OWN_SHARE_MIN: f64 = 0.2;

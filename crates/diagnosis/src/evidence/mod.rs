@@ -1,8 +1,10 @@
 //! Evidence: delivery attempts from any source, each a compact record.
 
+mod about;
 mod attempt;
 mod captured;
 mod dimension;
+mod inbound;
 mod intern;
 mod joining;
 mod newest;
@@ -23,8 +25,11 @@ use protocol::tls::{CipherSuite, WireVersion};
 
 pub use attempt::{Attempt, Connection, Direction, Failed};
 pub use captured::Clock;
+use about::About;
 use dimension::DIMENSIONS;
 pub use dimension::Dimension;
+pub use inbound::LeftOut;
+use inbound::sender_group;
 use intern::Interner;
 pub use joining::Joined;
 pub(crate) use joining::Joining;
@@ -36,8 +41,11 @@ pub use signs::{Sign, Signs};
 pub use source::{Place, Source, in_words};
 pub(crate) use waiting::Untried;
 
-/// `host:port` as a probe reads it back: an IPv6 address is in brackets.
+/// `host:port` as a probe reads it back: an IPv6 address is in brackets. Port 0 means that no port is known.
 fn with_port((host, port): (&str, u16)) -> String {
+    if port == 0 {
+        return host.to_owned();
+    }
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
@@ -74,10 +82,14 @@ pub struct Evidence {
     pub(crate) removed: HashSet<Delivery>,
     /// By group and symptom: deliveries that no attempt was made for, since their connector is paused after this symptom.
     untried: HashMap<(u32, u32), Vec<Untried>>,
+    about: Option<About>,
     connectors: BTreeSet<u32>,
     examples: HashMap<(u32, u32), Vec<Example>>,
     hasher: RandomState,
     newest: Newest,
+    /// Attempts of the other direction are not compared with these.
+    direction: Direction,
+    left_out: LeftOut,
     told: u64,
     /// `None`: what is added is of one source.
     joining: Option<Box<Joining>>,
@@ -87,6 +99,20 @@ impl Evidence {
     /// Keeps this number of attempts of each way of failing in full, and the same number that worked.
     pub fn keeping(attempts: usize) -> Self {
         Self { newest: Newest::of_each(attempts), ..Self::default() }
+    }
+
+    /// The same about mail that comes in: which senders fail to deliver to the system that the sources are about.
+    pub fn inbound(self) -> Self {
+        Self { direction: Direction::Inbound, ..self }
+    }
+
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Attempts of the other direction, which were not added.
+    pub fn left_out(&self) -> LeftOut {
+        self.left_out
     }
 
     pub fn len(&self) -> usize {
@@ -131,6 +157,10 @@ impl Evidence {
 
     /// Adds an attempt. `place` is asked where it is kept as an example, or in full.
     pub fn add(&mut self, attempt: &Attempt<'_>, place: impl Fn() -> Option<Place>) {
+        if attempt.direction != self.direction {
+            self.left_out.count(attempt);
+            return;
+        }
         self.told += 1;
         let places = || place().map(|place| (attempt.source, place)).into_iter().collect::<Vec<_>>();
         match self.joining.as_mut().map(|joining| joining.meet(attempt, places)) {
@@ -160,8 +190,13 @@ impl Evidence {
         set(Dimension::SenderDomain, name(attempt.sender_domain.as_ref()));
         set(Dimension::RecipientDomain, name(attempt.recipient_domain.as_ref()));
         let mut address = |ip: Option<IpAddr>| ip.map_or(0, |ip| self.names.number(&ip, || ip.to_string()));
-        set(Dimension::SourceAddress, address(attempt.source_address));
-        set(Dimension::DestinationAddress, address(attempt.destination_address));
+        // The other side of an inbound attempt is the one that connects.
+        let (client, server) = match attempt.direction {
+            Direction::Outbound => (attempt.source_address, attempt.destination_address),
+            Direction::Inbound => (attempt.destination_address, attempt.source_address),
+        };
+        set(Dimension::SourceAddress, address(client));
+        set(Dimension::DestinationAddress, address(server));
         let host = attempt.destination.as_ref().map(|(host, port)| (host.as_ref(), *port));
         let host = host.map_or(0, |host| self.names.number(&host, || with_port(host)));
         set(Dimension::DestinationHost, host);
@@ -170,10 +205,19 @@ impl Evidence {
         self.connectors.extend(connector);
         // A TLS report counts by domain what worked, and by host what failed.
         let is_by_domain = host == 0 || attempt.source == Source::TlsReport;
-        let group = connector.unwrap_or(if is_by_domain { values[Dimension::RecipientDomain as usize] } else { host });
+        let group = match &attempt.destination {
+            Some((sender, _)) if attempt.direction == Direction::Inbound => {
+                let sender = sender_group(sender);
+                self.names.number(&("sender", sender), || sender.to_owned())
+            }
+            _ => connector.unwrap_or(if is_by_domain { values[Dimension::RecipientDomain as usize] } else { host }),
+        };
         let symptom = self.symptom(attempt);
         if symptom != 0 {
             self.keep_example(group, symptom, attempt, &places);
+        }
+        if let Some(about) = &mut self.about {
+            about.note(attempt, group, symptom);
         }
         self.newest.add(group, symptom, attempt, places);
         let (offer, agreed) = (self.offer(attempt), self.agreed(attempt));

@@ -26,12 +26,19 @@ impl Evidence {
         if symptom != 0 && self.records.iter().take(known).any(is_same) {
             self.records.truncate(known);
         }
-        let untried: Vec<Untried> = deliveries
-            .map(|(message, recipient, since)| Untried {
-                delivery: self.delivery_of(message, Some(recipient)),
-                since: since.as_millisecond(),
-            })
-            .collect();
+        let mut untried = Vec::new();
+        for (message, recipient, since) in deliveries {
+            let delivery = self.delivery_of(message, Some(recipient));
+            untried.push(Untried { delivery, since: since.as_millisecond() });
+            if let Some(about) = &mut self.about {
+                let waits = Attempt {
+                    message: Some(message.into()),
+                    recipient: Some(recipient.into()),
+                    ..Attempt::by(last_failure.source)
+                };
+                about.note(&waits, group, symptom);
+            }
+        }
         self.untried.entry((group, symptom)).or_default().extend(untried);
     }
 

@@ -16,13 +16,12 @@ use super::{
     elsewhere::Elsewhere,
     explained::Explained,
     finding::{Finding, Piece, Scope},
-    overview::passes_by_itself,
     state::State,
     stuck::Stuck,
     wording::{chance, look_at, part, summary},
 };
 use crate::{
-    causes::{Cause, Check, HANDSHAKE_RESET, NO_SHARED_CIPHER, NO_SHARED_TLS_VERSION, UNKNOWN},
+    causes::{Cause, CauseId, Check},
     comparison::{Comparer, Comparison, Split},
     evidence::{Delivery, Dimension, Evidence, Example, Record},
 };
@@ -113,7 +112,7 @@ struct Failing<'a> {
 
 impl<'e> Group<'_, 'e> {
     fn findings(&self) -> Vec<Explained<'e>> {
-        let mut by_cause: HashMap<&str, Failing<'e>> = HashMap::new();
+        let mut by_cause: HashMap<CauseId, Failing<'e>> = HashMap::new();
         let mut working = Vec::new();
         for record in &self.records {
             match self.causes.of(record) {
@@ -167,7 +166,7 @@ impl<'e> Group<'_, 'e> {
         let stuck = self.stuck(cause, failing);
         let state = self.state(cause.id, failing, working, comparison.best(), stuck.effects.untried);
         let (cause, likelihood) = self.refine(cause, failing, working, likelihoods / failing.len() as f64);
-        let share = stuck_share(&stuck, &state, passes_by_itself(cause.id));
+        let share = stuck_share(&stuck, &state, cause.id.passes_by_itself());
         let confidence = confidence(cause, likelihood, failing.len(), working.len(), split.as_ref(), share);
         let scope = Scope {
             destination: self.destination(failing),
@@ -209,8 +208,8 @@ impl<'e> Group<'_, 'e> {
         working: &[&Record],
         likelihood: f64,
     ) -> (&'static Cause, f64) {
-        let is_reset = *cause == HANDSHAKE_RESET;
-        if !is_reset && *cause != NO_SHARED_CIPHER && *cause != NO_SHARED_TLS_VERSION {
+        let is_reset = cause.id == CauseId::HandshakeReset;
+        if !is_reset && !matches!(cause.id, CauseId::NoSharedCipher | CauseId::NoSharedTlsVersion) {
             return (cause, likelihood);
         }
         let offers: HashSet<u32> = failing.iter().map(|record| record.offer).filter(|offer| *offer != 0).collect();
@@ -225,11 +224,11 @@ impl<'e> Group<'_, 'e> {
         let lacks_suite =
             agreed.iter().filter(|agreed| !offers.iter().any(|offer| offer.suites.contains(&agreed.1))).count();
         match (nearly_all(lacks_version), nearly_all(lacks_suite)) {
-            (true, false) => (&NO_SHARED_TLS_VERSION, likelihood.max(0.95)),
-            (false, true) => (&NO_SHARED_CIPHER, likelihood.max(0.95)),
+            (true, false) => (CauseId::NoSharedTlsVersion.cause(), likelihood.max(0.95)),
+            (false, true) => (CauseId::NoSharedCipher.cause(), likelihood.max(0.95)),
             // Either change alone would not do; what the server said decides, and where it said nothing, the suite: a
             // server that has it in a later version would have agreed on that.
-            (true, true) if is_reset => (&NO_SHARED_CIPHER, 0.85),
+            (true, true) if is_reset => (CauseId::NoSharedCipher.cause(), 0.85),
             (true, true) => (cause, likelihood.max(0.92)),
             (false, false) => (cause, likelihood * 0.7),
         }
@@ -336,7 +335,7 @@ fn confidence(
     stuck_share: f64,
 ) -> f64 {
     let n = failing as f64;
-    if *cause == UNKNOWN {
+    if cause.id == CauseId::Unknown {
         return likelihood;
     }
     if let Some(split) = split {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{experiment::Experiment, state::State, wording};
 use crate::{
-    causes::{CATALOGUE, Remedy},
+    causes::{CauseId, Remedy},
     comparison::{Compared, Outcome, Split},
     evidence::Source,
 };
@@ -12,8 +12,7 @@ use crate::{
 /// What keeps mail from flowing.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Finding {
-    /// Id in the cause catalogue.
-    pub cause: &'static str,
+    pub cause: CauseId,
     /// From 0 to 1.
     pub confidence: f64,
     pub state: State,
@@ -52,8 +51,7 @@ impl Finding {
 
     /// The destination and what it does, without numbers.
     pub fn headline(&self) -> String {
-        let does = CATALOGUE.iter().find(|cause| cause.id == self.cause).map_or("fails", |cause| cause.does);
-        wording::headline(does, &self.scope)
+        wording::headline(self.cause.cause().does, &self.scope)
     }
 }
 

@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::finding::Finding;
+use crate::causes::CauseId;
 
 /// All findings of one cause.
 #[derive(Clone, PartialEq, Debug)]
 pub struct OverviewRow {
-    pub cause: &'static str,
+    pub cause: CauseId,
     /// The highest of all.
     pub confidence: f64,
     pub is_ongoing: bool,
-    pub passes_by_itself: bool,
+    pub findings: u64,
     pub destinations: u64,
     /// Attempts that failed by it.
     pub attempts: u64,
@@ -23,24 +24,10 @@ pub struct OverviewRow {
     pub last_seen: Option<Timestamp>,
 }
 
-/// Causes that usually pass.
-const PASSING: [&str; 3] = ["greylisted", "rate-limited", "destination-overloaded"];
-
-/// Mail gets through later without anybody's help, as a rule.
-pub(super) fn passes_by_itself(cause: &str) -> bool {
-    PASSING.contains(&cause)
-}
-
-impl Finding {
-    pub fn passes_by_itself(&self) -> bool {
-        passes_by_itself(self.cause)
-    }
-}
-
 /// A row for each cause, in the order of the findings; causes that pass by themselves come last.
 pub fn overview<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Vec<OverviewRow> {
     let mut rows: Vec<OverviewRow> = Vec::new();
-    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut places: HashMap<CauseId, usize> = HashMap::new();
     for finding in findings {
         let place = *places.entry(finding.cause).or_insert_with(|| {
             rows.push(OverviewRow::empty(finding));
@@ -48,7 +35,7 @@ pub fn overview<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Vec<Over
         });
         rows[place].add(finding);
     }
-    rows.sort_by_key(|row| row.passes_by_itself);
+    rows.sort_by_key(|row| row.cause.passes_by_itself());
     rows
 }
 
@@ -58,7 +45,7 @@ impl OverviewRow {
             cause: finding.cause,
             confidence: 0.0,
             is_ongoing: false,
-            passes_by_itself: finding.passes_by_itself(),
+            findings: 0,
             destinations: 0,
             attempts: 0,
             messages_pending: 0,
@@ -71,6 +58,7 @@ impl OverviewRow {
     fn add(&mut self, finding: &Finding) {
         self.confidence = self.confidence.max(finding.confidence);
         self.is_ongoing |= finding.is_ongoing();
+        self.findings += 1;
         self.destinations += finding.scope.destinations;
         self.attempts += finding.scope.failed;
         self.messages_pending += finding.messages_pending;

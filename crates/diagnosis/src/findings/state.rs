@@ -16,6 +16,7 @@ use super::{
     stuck::{deliveries, messages},
 };
 use crate::{
+    causes::CauseId,
     comparison::Compared,
     evidence::{Dimension, Record},
 };
@@ -93,7 +94,8 @@ impl fmt::Display for Change {
 }
 
 /// Causes in one message or mailbox: success of other mail does not end them.
-const OF_ONE_MESSAGE: [&str; 4] = ["recipient-unknown", "mailbox-full", "message-too-large", "mail-loop"];
+const OF_ONE_MESSAGE: [CauseId; 4] =
+    [CauseId::RecipientUnknown, CauseId::MailboxFull, CauseId::MessageTooLarge, CauseId::MailLoop];
 /// So many attempts must work before a finding is over, and so many that chance alone would rarely let them work.
 const WORKED_MIN: usize = 3;
 const CHANCE_MAX: f64 = 0.05;
@@ -104,7 +106,7 @@ impl Group<'_, '_> {
     /// `best` says what separates `failing` from `working`, if anything does.
     pub(super) fn state(
         &self,
-        cause: &str,
+        cause: CauseId,
         failing: &[&Record],
         working: &[&Record],
         best: Option<&Compared>,

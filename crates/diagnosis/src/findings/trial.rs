@@ -6,7 +6,7 @@ use super::{
     finding::{Finding, Piece},
 };
 use crate::{
-    causes::{CATALOGUE, Cause, Check},
+    causes::{Cause, CauseId, Check},
     evidence::{Attempt, Dimension, Evidence, Source},
 };
 
@@ -18,17 +18,13 @@ const REFUTED: f64 = 0.3;
 impl Finding {
     /// A connection that carries no mail can tell.
     pub fn can_be_tried(&self) -> bool {
-        self.known_cause().is_some_and(|cause| cause.check == Check::Probe)
-    }
-
-    fn known_cause(&self) -> Option<&'static Cause> {
-        CATALOGUE.iter().find(|cause| cause.id == self.cause)
+        self.cause.verify() == Check::Probe
     }
 
     /// Takes an experiment into account. `baseline` is the connection made from here as mail goes; `steps` begin with it;
     /// `place` says where, and under what.
     pub fn try_by(&mut self, baseline: &Attempt<'_>, steps: Vec<Step>, nodes: Vec<ByNode<'_>>, place: &str) {
-        let Some(cause) = self.known_cause() else { return };
+        let cause = self.cause.cause();
         let cure = steps.iter().skip(1).find(|step| step.works);
         let is_so_here = steps.first().is_some_and(|step| !step.works) && cause_of(baseline) == Some(cause.id);
         let (verdict, mut because) = match cause.by_nodes(&nodes).filter(|_| !is_so_here) {
@@ -136,7 +132,7 @@ impl Cause {
 }
 
 /// What a single attempt would be taken for.
-fn cause_of(attempt: &Attempt<'_>) -> Option<&'static str> {
+fn cause_of(attempt: &Attempt<'_>) -> Option<CauseId> {
     let mut evidence = Evidence::default();
     evidence.add(attempt, || None);
     diagnose(&evidence).first().map(|finding| finding.cause)
@@ -148,7 +144,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        causes::Aspect,
+        causes::{Aspect, CauseId},
         comparison::Split,
         evidence::{Failed, Sign, Signs},
         unexplained,
@@ -166,7 +162,7 @@ mod tests {
         Attempt { failure, ..Attempt::by(Source::Probe) }
     }
 
-    fn finding(cause: &'static str, dimension: Option<Dimension>) -> Finding {
+    fn finding(cause: CauseId, dimension: Option<Dimension>) -> Finding {
         let mut finding = Finding { cause, confidence: 0.8, ..unexplained("onprem", 1, None, &[]) };
         finding.scope.split = dimension.map(|dimension| Split {
             dimension: vec![dimension],
@@ -205,7 +201,7 @@ mod tests {
             (Some(Dimension::Node), worked(), vec![step(&[], true)], Undecided, 0.8),
         ];
         for (index, (dimension, baseline, steps, verdict, confidence)) in table.into_iter().enumerate() {
-            let mut finding = finding("no-shared-cipher", dimension);
+            let mut finding = finding(CauseId::NoSharedCipher, dimension);
             finding.try_by(&baseline, steps, Vec::new(), "mail.test");
             let experiment = finding.experiment.as_ref().unwrap();
             assert_eq!((experiment.verdict, finding.confidence), (verdict, confidence), "{index}: {experiment:?}");
@@ -231,7 +227,7 @@ mod tests {
             (here(false), vec![by("mx1", cipher), by("mx2", refused)], Confirmed, None),
         ];
         for (index, ((baseline, works), nodes, verdict, smallest)) in table.into_iter().enumerate() {
-            let mut finding = finding("no-shared-cipher", Some(Dimension::Node));
+            let mut finding = finding(CauseId::NoSharedCipher, Some(Dimension::Node));
             finding.try_by(&baseline, vec![step(&[], works)], nodes, "mail.test");
             let experiment = finding.experiment.as_ref().unwrap();
             assert_eq!(experiment.verdict, verdict, "{index}: {experiment:?}");
@@ -242,7 +238,10 @@ mod tests {
 
     #[test]
     fn what_no_connection_can_tell_is_not_tried() {
-        assert!(finding("no-shared-cipher", None).can_be_tried() && finding("weak-dh", None).can_be_tried());
-        assert!(!finding("recipient-unknown", None).can_be_tried() && !finding("greylisted", None).can_be_tried());
+        assert!(finding(CauseId::NoSharedCipher, None).can_be_tried() && finding(CauseId::WeakDh, None).can_be_tried());
+        assert!(
+            !finding(CauseId::RecipientUnknown, None).can_be_tried()
+                && !finding(CauseId::Greylisted, None).can_be_tried()
+        );
     }
 }

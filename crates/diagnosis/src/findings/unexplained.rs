@@ -8,7 +8,7 @@ use super::{
     state::State,
     wording::messages,
 };
-use crate::causes::UNKNOWN;
+use crate::causes::CauseId;
 
 /// Pieces of evidence shown, of all guesses together.
 const PIECES_MAX: usize = 5;
@@ -18,7 +18,7 @@ const PIECES_MAX: usize = 5;
 pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timestamp>, guesses: &[Finding]) -> Finding {
     let best = guesses.first();
     let seen = match best {
-        Some(guess) if guess.cause == UNKNOWN.id => guess.summary.clone(),
+        Some(guess) if guess.cause == CauseId::Unknown => guess.summary.clone(),
         Some(guess) => {
             let sure = guess.confidence * 100.0;
             let sure = if sure < 0.5 { String::new() } else { format!(" ({sure:.0}%)") };
@@ -27,8 +27,8 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
         None => "No failed attempt is recorded".to_owned(),
     };
     Finding {
-        cause: UNKNOWN.id,
-        confidence: best.filter(|guess| guess.cause == UNKNOWN.id).map_or(0.0, |guess| guess.confidence),
+        cause: CauseId::Unknown,
+        confidence: best.filter(|guess| guess.cause == CauseId::Unknown).map_or(0.0, |guess| guess.confidence),
         scope: Scope {
             destination: best.map_or(connector, |guess| &guess.scope.destination).to_owned(),
             connector: Some(connector.to_owned()),
@@ -51,7 +51,7 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
             messages(messages_pending)
         ),
         evidence: guesses.iter().flat_map(|guess| &guess.evidence).take(PIECES_MAX).cloned().collect(),
-        remedy: UNKNOWN.remedies(),
+        remedy: CauseId::Unknown.cause().remedies(),
         check: NextStep::QueueList(vec![("--connector", connector.to_owned())]).to_string(),
         experiment: None,
     }
@@ -64,13 +64,13 @@ mod tests {
     #[test]
     fn what_is_not_known_is_said_with_what_was_seen() {
         let nothing = unexplained("onprem", 300, None, &[]);
-        assert_eq!((nothing.cause, nothing.confidence, nothing.is_root_cause()), ("unknown", 0.0, false));
+        assert_eq!((nothing.cause.as_str(), nothing.confidence, nothing.is_root_cause()), ("unknown", 0.0, false));
         assert!(nothing.summary.ends_with(". No failed attempt is recorded"), "{}", nothing.summary);
         assert!(!nothing.remedy.is_empty());
         let seen = |cause| Finding { cause, confidence: 0.3, summary: "mail.test fails".to_owned(), ..nothing.clone() };
-        let guessed = unexplained("onprem", 300, None, &[seen("greylisted"), seen("unknown")]);
+        let guessed = unexplained("onprem", 300, None, &[seen(CauseId::Greylisted), seen(CauseId::Unknown)]);
         assert!(guessed.summary.ends_with("Possible cause: greylisted (30%). mail.test fails"), "{}", guessed.summary);
-        let odd = unexplained("onprem", 300, None, &[seen("unknown")]);
+        let odd = unexplained("onprem", 300, None, &[seen(CauseId::Unknown)]);
         assert_eq!(odd.summary, "300 messages waiting on connector onprem: no root cause found. mail.test fails");
         assert_eq!((odd.confidence, guessed.confidence), (0.3, 0.0));
     }

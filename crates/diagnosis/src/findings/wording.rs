@@ -148,7 +148,7 @@ pub(super) fn look_at(example: Option<&Example>, connector: Option<&str>) -> Nex
 mod tests {
     use super::*;
     use crate::{
-        causes::UNKNOWN,
+        causes::CauseId,
         comparison::{Compared, Outcome},
     };
 
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_summary_counts_waiting_bounced_and_removed_messages_apart() {
         let of = |waiting, untried, bounced, removed| {
-            summary(UNKNOWN.does, &scope(), Effects { waiting, untried, bounced, removed })
+            summary(CauseId::Unknown.cause().does, &scope(), Effects { waiting, untried, bounced, removed })
         };
         let fails = "mail.test:25 fails in a way that fits no known cause: all 3 attempts failed";
         assert_eq!(of(0, 0, 0, 0), fails);

@@ -76,7 +76,11 @@ mod tests {
             let mut evidence = Evidence::default();
             add_notification(&mut evidence, &dsn, "bounce.eml");
             let findings = diagnose(&evidence);
-            assert_eq!((findings[0].cause, findings[0].messages_pending), ("connection-refused", pending), "{action}");
+            assert_eq!(
+                (findings[0].cause.as_str(), findings[0].messages_pending),
+                ("connection-refused", pending),
+                "{action}"
+            );
             assert_eq!(findings[0].scope.connector, None);
         }
     }

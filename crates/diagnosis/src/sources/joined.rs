@@ -193,7 +193,7 @@ mod tests {
         evidence.add(&Attempt { session: Some(SESSION.into()), tls_policy: policy.map(Cow::from), ..trace }, || None);
         evidence.joined();
         let finding = &crate::explain(&evidence)[0];
-        assert_eq!((finding.finding.cause, finding.finding.messages_pending), ("handshake-reset", 1));
+        assert_eq!((finding.finding.cause.as_str(), finding.finding.messages_pending), ("handshake-reset", 1));
         let attempt = finding.failing()[0];
         assert_eq!((attempt.source, attempt.tls_policy.as_deref()), (Source::ProtocolLog, policy));
         let failure = attempt.failure.as_ref().unwrap();

@@ -3,6 +3,7 @@
 pub mod capture;
 pub mod dsn;
 pub mod history;
+mod inbound_rows;
 mod joined;
 pub mod protocol_log;
 pub mod tls_report;

@@ -386,7 +386,7 @@ mod tests {
         let log = rows.iter().map(|row| format!("2026-11-25T12:00:00.000Z,out,08DF,{row}\r\n")).collect::<String>();
         let mut evidence = Evidence::default();
         add_log(&mut evidence, &sessions(read(log.as_bytes()).rows), "SEND.LOG", None);
-        (diagnose(&evidence).first().map_or("nothing", |finding| finding.cause), evidence)
+        (diagnose(&evidence).first().map_or("nothing", |finding| finding.cause.as_str()), evidence)
     }
 
     const BEGIN: [&str; 5] = [
@@ -510,7 +510,7 @@ mod tests {
                 format!("2026-11-25T12:00:{second}Z,out,B,0,,192.0.2.1:25,*,,\"Failed to connect. timed out\"\r\n");
             let mut evidence = Evidence::default();
             add_log(&mut evidence, &sessions(read((refused.to_owned() + &next).as_bytes()).rows), "SEND.LOG", None);
-            let causes: Vec<_> = diagnose(&evidence).iter().map(|finding| finding.cause).collect();
+            let causes: Vec<_> = diagnose(&evidence).iter().map(|finding| finding.cause.as_str()).collect();
             causes
         };
         assert_eq!(log("00.300"), ["connection-timed-out"]);

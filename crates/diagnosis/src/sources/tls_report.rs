@@ -105,7 +105,7 @@ mod tests {
         add_report(&mut evidence, &report, "report.json");
         let findings = diagnose(&evidence);
         let scope = &findings[0].scope;
-        assert_eq!((findings.len(), findings[0].cause), (1, "certificate-expired"));
+        assert_eq!((findings.len(), findings[0].cause.as_str()), (1, "certificate-expired"));
         assert_eq!((scope.destination.as_str(), scope.failed, scope.attempts), ("mx2.onprem.test:25", 10, 100));
         assert_eq!(scope.connector, None);
         assert!(!findings[0].summary.contains("messages"), "{}", findings[0].summary);

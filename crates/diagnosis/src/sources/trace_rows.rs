@@ -2,16 +2,23 @@
 
 use std::borrow::Cow;
 
+use protocol::smtp::Phase;
 use trace::{
     ForeignFormat, exchange_error,
     message_trace::{Column, Row, custom_value},
 };
 
-use super::words::{codes, domain};
+use super::{
+    inbound_rows,
+    words::{codes, domain},
+};
 use crate::evidence::{Attempt, Evidence, Failed, Place, Sign, Signs, Source};
 
 /// Adds the attempt of a row, if it has one; `line` is its number in the file, from 1.
 pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Row, file: &str, line: u64) {
+    if inbound_rows::is_inbound(format, row) {
+        return inbound_rows::add_row(evidence, format, row, file, line);
+    }
     let event = row[Column::EventId].to_ascii_uppercase();
     let worked = matches!(event.as_str(), "SEND" | "SENDEXTERNAL" | "DELIVER");
     if !worked && !matches!(event.as_str(), "DEFER" | "FAIL" | "SENDDEFER") {
@@ -52,8 +59,10 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
         tls_policy: custom_value(data, "TlsPolicy").map(Cow::from),
         tls: tls.map(|(version, cipher)| (version.into(), cipher.into())),
         message_bytes: row[Column::TotalBytes].parse().ok(),
+        connections: custom_value(data, "Connections").and_then(|number| number.parse().ok()),
         sender_domain: domain(&row[Column::SenderAddress]).map(Cow::from),
         recipient_domain: domain(recipient).map(Cow::from),
+        plaintext_after: custom_value(data, "PlaintextAfter").map(|words| Box::new(failed_handshake(words))),
         failure: (!worked).then(|| Failed {
             phase: Signs::phase_of_text(&text),
             signs: Signs::of_text(&text).and_if(event == "FAIL", Sign::GivenUp),
@@ -64,6 +73,17 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
         ..Attempt::by(Source::Log(format))
     };
     evidence.add(&attempt, || Some(Place::Line { file: file.to_owned(), line }));
+}
+
+/// Why TLS failed before mail left without it.
+pub(super) fn failed_handshake(words: &str) -> Failed<'_> {
+    Failed {
+        phase: Some(Signs::phase_of_text(words).unwrap_or(Phase::Handshake)),
+        signs: Signs::of_text(words).and(Sign::HandshakeFailed),
+        code: None,
+        enhanced: None,
+        text: words.into(),
+    }
 }
 
 /// Exchange and this gateway begin a session's context with its id, 16 hex digits: `08D5F1B2E8E1A8C3;250 2.6.0 …`.
@@ -110,7 +130,7 @@ mod tests {
             row.set(Column::RecipientStatus, status);
             let mut evidence = Evidence::default();
             add_row(&mut evidence, &trace::message_trace::TRACKING_LOG, &row, "a.log", 3);
-            assert_eq!(diagnose(&evidence)[0].cause, expected, "{status}");
+            assert_eq!(diagnose(&evidence)[0].cause.as_str(), expected, "{status}");
         }
     }
 }

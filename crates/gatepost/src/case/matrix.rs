@@ -22,7 +22,7 @@ pub(crate) fn write(reports: &[Report], screen: &Screen, out: &mut dyn Write) ->
     let rows = reports.iter().map(|report| {
         let right = is_right(report);
         let first = report.findings.first();
-        let sure = first.map(|finding| insight::confidence(finding.cause, finding.confidence));
+        let sure = first.map(|finding| insight::confidence(finding.cause.as_str(), finding.confidence));
         vec![
             Cell::new(&report.scenario.name),
             Cell::new(report.scenario.cause.unwrap_or(NONE)),

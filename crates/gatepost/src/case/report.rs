@@ -44,7 +44,7 @@ pub(crate) struct Report {
 impl Report {
     /// The root cause that Gatepost found, if it found one.
     pub(crate) fn named(&self) -> Option<&str> {
-        self.findings.first().filter(|finding| finding.is_root_cause()).map(|finding| finding.cause)
+        self.findings.first().filter(|finding| finding.is_root_cause()).map(|finding| finding.cause.as_str())
     }
 
     pub(crate) fn json(&self, kept: Option<&Path>) -> serde_json::Value {

@@ -4,10 +4,9 @@ use std::io::Write;
 
 use anyhow::{Context as _, bail};
 use diagnosis::{Offer, Verdict};
-use insight::Impact;
+use insight::{Impact, views::PolicyImpactView};
 use jiff::{Timestamp, ToSpan};
 use node::config::Config;
-use serde_json::json;
 use store::Store;
 use trace::NextStep;
 
@@ -28,10 +27,12 @@ pub(crate) async fn run<S: Store>(
     let offer = offer(config, &arguments.policy)?;
     let hours = i64::from(arguments.days) * 24;
     let since = screen.now.checked_sub(hours.hours()).context("--days is too large; give a smaller number")?;
-    let (impacts, first) = insight::impact(store, config, &offer, since).await.context("failed to read the history")?;
+    let (impacts, first) = insight::impact(store, config, &arguments.policy, &offer, since)
+        .await
+        .context("failed to read the history")?;
     let report = Report { policy: &arguments.policy, since, days: days(first, since, screen.now), impacts };
     match arguments.output.format {
-        Format::Json => writeln!(out, "{}", insight::json::pretty(&report.json())?)?,
+        Format::Json => writeln!(out, "{}", insight::json::pretty(&report.view())?)?,
         Format::Table => report.write(screen, out)?,
     }
     Ok(report.of(Verdict::Breaks).next().is_some())
@@ -70,35 +71,13 @@ impl Report<'_> {
         self.of(Verdict::Breaks).filter(move |impact| impact.in_plaintext == in_plaintext)
     }
 
-    /// Messages a day, rounded to a tenth.
+    /// Messages a day.
     fn a_day(&self, impact: &Impact) -> f64 {
-        (impact.messages as f64 / self.days * 10.0).round() / 10.0
+        impact.messages as f64 / self.days
     }
 
-    fn json(&self) -> serde_json::Value {
-        let destination = |impact: &Impact| {
-            let breaks = impact.foresight.verdict == Verdict::Breaks;
-            json!({
-                "host": impact.host,
-                "port": impact.port,
-                "connector": impact.connector,
-                "verdict": impact.foresight.verdict,
-                "effect": breaks.then_some(if impact.in_plaintext { "plaintext" } else { "queued" }),
-                "because": impact.foresight.because,
-                "messages": impact.messages,
-                "messages_a_day": self.a_day(impact),
-                "check": probe(impact),
-            })
-        };
-        json!({
-            "policy": self.policy,
-            "since": self.since,
-            "days": (self.days * 10.0).round() / 10.0,
-            "queued": messages(self.breaking(false)),
-            "plaintext": messages(self.breaking(true)),
-            "undecided": messages(self.of(Verdict::Undecided)),
-            "destinations": self.impacts.iter().map(destination).collect::<Vec<_>>(),
-        })
+    fn view(&self) -> PolicyImpactView {
+        PolicyImpactView::new(self.policy, self.since, self.days, &self.impacts)
     }
 
     fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -139,9 +118,28 @@ impl Report<'_> {
             Some(undecided) => format!(" {undecided}."),
             None => String::new(),
         };
+        let broken = self.broken();
         match parts.is_empty() {
             true => format!("In {days} the policy {} would have broken no destination.{undecided}", self.policy),
-            false => format!("In {days} the policy {} would have {}.{undecided}", self.policy, parts.join(", and ")),
+            false => {
+                let parts = parts.join(", and ");
+                format!("In {days} the policy {} would have {parts}.{broken}{undecided}", self.policy)
+            }
+        }
+    }
+
+    /// What happened already, because nodes use the policy or have used it.
+    fn broken(&self) -> String {
+        let all = || self.impacts.iter().filter_map(|impact| impact.broken);
+        let attempts: u64 = all().map(|broken| broken.attempts).sum();
+        let messages: u64 = all().map(|broken| broken.messages).sum();
+        match attempts {
+            0 => String::new(),
+            _ => format!(
+                " Under this policy, {} of {} have failed already.",
+                counted(attempts, "attempt", "attempts"),
+                counted(messages, "message", "messages")
+            ),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use anyhow::Context as _;
+use insight::views::{LedgerView, PolicyView};
 use node::config::Config;
 use protocol::tls::TlsPolicy;
 use serde_json::json;
@@ -18,7 +19,11 @@ pub(crate) fn list(format: Format, config: &Config, screen: &Screen, out: &mut d
     match format {
         Format::Table => table(config, screen, out)?,
         Format::Json => {
-            let policies: Vec<_> = config.policies().map(|policy| view(&policy, config)).collect();
+            let view = |policy: TlsPolicy| {
+                let names = connectors(&policy, config).into_iter().map(str::to_owned).collect();
+                PolicyView::new(policy, names)
+            };
+            let policies: Vec<_> = config.policies().map(view).collect();
             writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "policies": policies }))?)?;
         }
     }
@@ -28,19 +33,6 @@ pub(crate) fn list(format: Format, config: &Config, screen: &Screen, out: &mut d
 fn connectors<'a>(policy: &TlsPolicy, config: &'a Config) -> Vec<&'a str> {
     let under = config.connectors.iter().filter(|connector| connector.tls_policy == policy.name);
     under.map(|connector| connector.name.as_str()).collect()
-}
-
-fn view(policy: &TlsPolicy, config: &Config) -> serde_json::Value {
-    json!({
-        "name": policy.name,
-        "minimum": policy.minimum.to_string(),
-        "maximum": policy.maximum.to_string(),
-        "ciphers": policy.ciphers,
-        "suites": policy.suites,
-        "groups": policy.groups,
-        "security_level": policy.security_level,
-        "connectors": connectors(policy, config),
-    })
 }
 
 fn table(config: &Config, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
@@ -69,7 +61,10 @@ pub(crate) async fn ledger<S: Store>(
 ) -> anyhow::Result<()> {
     let ledger = store.ledger().await.context("failed to read the ledger")?;
     match output.format {
-        Format::Json => writeln!(out, "{}", insight::json::pretty(&json!({ "ledger": ledger }))?)?,
+        Format::Json => {
+            let ledger: Vec<LedgerView> = ledger.iter().map(LedgerView::from).collect();
+            writeln!(out, "{}", insight::json::pretty(&json!({ "ledger": ledger }))?)?;
+        }
         Format::Table if ledger.is_empty() => {
             writeln!(out, "No deliveries in plaintext or below the policy \"modern\".")?;
         }

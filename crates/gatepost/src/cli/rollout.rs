@@ -2,12 +2,14 @@
 
 use std::io::Write;
 
-use insight::sentence;
+use insight::{
+    sentence,
+    views::{RolloutNodeView, RolloutView, TroubleView},
+};
 use node::{
     config::Config,
     fleet::{self, Change, Rollout, Share, Trouble},
 };
-use serde_json::json;
 use store::{NodeReport, Store, StoredPlan};
 use trace::NextStep;
 
@@ -30,7 +32,7 @@ pub(crate) async fn run<S: Store>(
             let status = Status::read(store, screen).await?;
             return match output.format {
                 Format::Table => status.write(screen, out),
-                Format::Json => Ok(writeln!(out, "{}", serde_json::to_string_pretty(&status.json())?)?),
+                Format::Json => Ok(writeln!(out, "{}", serde_json::to_string_pretty(&status.view())?)?),
             };
         }
         RolloutCommand::Set { from, to, percent, nodes } => {
@@ -62,29 +64,27 @@ impl Status {
         self.plan.as_ref().is_some_and(|(_, rollout)| rollout.moves(node))
     }
 
-    fn json(&self) -> serde_json::Value {
-        let stored = self.plan.as_ref().map(|(stored, _)| stored);
-        let rollout = self.plan.as_ref().map(|(_, rollout)| rollout);
-        let node = |report: &NodeReport| {
-            json!({
-                "node": report.node,
-                "moved": self.moves(&report.node),
-                "plan_version": report.plan_version,
-                "last_seen": report.at,
-            })
+    fn view(&self) -> RolloutView {
+        let node = |report: &NodeReport| RolloutNodeView {
+            node: report.node.clone(),
+            moved: self.moves(&report.node),
+            plan_version: report.plan_version,
+            last_seen: report.at,
         };
-        json!({
-            "version": stored.map(|stored| stored.version),
-            "at": stored.map(|stored| stored.at),
-            "by": stored.map(|stored| &stored.by),
-            "from": rollout.map(|rollout| &rollout.from),
-            "to": rollout.map(|rollout| &rollout.to),
-            "percent": rollout.and_then(|rollout| rollout.percent),
-            "halted": rollout.and_then(|rollout| rollout.halted.as_ref()),
-            "trouble": rollout.and_then(|rollout| rollout.trouble.as_ref()),
-            "accepted": rollout.map(|rollout| &rollout.accepted),
-            "nodes": self.nodes.iter().map(node).collect::<Vec<_>>(),
-        })
+        let nodes = self.nodes.iter().map(node).collect();
+        let Some((stored, rollout)) = &self.plan else { return RolloutView { nodes, ..RolloutView::default() } };
+        RolloutView {
+            version: Some(stored.version),
+            at: Some(stored.at),
+            by: Some(stored.by.clone()),
+            from: Some(rollout.from.clone()),
+            to: Some(rollout.to.clone()),
+            percent: rollout.percent,
+            halted: rollout.halted.clone(),
+            trouble: rollout.trouble.as_ref().map(trouble_view),
+            accepted: Some(rollout.accepted.clone()),
+            nodes,
+        }
     }
 
     fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -119,6 +119,15 @@ impl Status {
             return Ok(());
         }
         Ok(Table::new(&COLUMNS, screen).write(&rows, out)?)
+    }
+}
+
+pub(crate) fn trouble_view(trouble: &Trouble) -> TroubleView {
+    TroubleView {
+        destination: trouble.destination.clone(),
+        cause: trouble.cause.clone(),
+        remedy: trouble.remedy.clone(),
+        check: trouble.check.clone(),
     }
 }
 

@@ -11,7 +11,7 @@ mod style;
 mod tests;
 mod tls;
 
-use diagnosis::{Explained, Finding, Remedy, Side, causes};
+use diagnosis::{Explained, Finding, Remedy, Side};
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use protocol::text::clean;
@@ -128,7 +128,7 @@ impl<'a> Report<'a> {
         html! {
             dl.figures {
                 div { dt { "Cause" } dd { (finding.cause) } }
-                div { dt { "Confidence" } dd { (confidence(finding.cause, finding.confidence)) } }
+                div { dt { "Confidence" } dd { (confidence(finding.cause.as_str(), finding.confidence)) } }
                 div { dt { "Messages waiting" } dd { (finding.messages_pending) } }
                 @if let (Some(first), Some(last)) = (finding.first_seen, finding.last_seen) {
                     div { dt { "Seen" } dd { (span(first, last)) } }
@@ -156,7 +156,7 @@ impl<'a> Report<'a> {
         html! {
             article {
                 h3 { (self.text(&headline(finding))) }
-                p { (self.text(&detail(finding))) " " span.quiet { "Cause: " (title(finding.cause, finding.confidence)) "." } }
+                p { (self.text(&detail(finding))) " " span.quiet { "Cause: " (title(finding.cause.as_str(), finding.confidence)) "." } }
                 (self.pieces(finding, 1))
                 (remedies(&finding.remedy))
                 p { "Check: " code { (self.text(&finding.check)) } }
@@ -208,8 +208,7 @@ impl<'a> Report<'a> {
 
 /// The destination and what it does, without numbers.
 fn headline(finding: &Finding) -> String {
-    let does = causes::CATALOGUE.iter().find(|cause| cause.id == finding.cause).map_or("fails", |cause| cause.does);
-    format!("{} {does}", finding.scope.destination)
+    finding.headline()
 }
 
 /// The summary without the headline.

@@ -16,14 +16,10 @@ const SUITES_MAX: usize = 16;
 /// Maximum number of ways in which handshakes ended.
 const ENDINGS_MAX: usize = 5;
 
-/// Causes of TLS that occur after a completed handshake.
-const AFTER_HANDSHAKE: [&str; 3] = ["hang-after-handshake", "weak-dh", "client-certificate-required"];
-
 impl Report<'_> {
     pub(super) fn tls(&self, explained: &Explained<'_>) -> Markup {
         let (failing, working) = (facts(&explained.failing()), facts(&explained.working()));
-        let cause = explained.finding.cause;
-        let is_of_tls = AFTER_HANDSHAKE.contains(&cause) || failing.iter().any(|facts| !facts.completed);
+        let is_of_tls = explained.finding.cause.concerns_tls() || failing.iter().any(|facts| !facts.completed);
         if failing.is_empty() || !is_of_tls {
             return html! {};
         }

@@ -4,9 +4,21 @@ mod delivery;
 mod finding;
 mod foreign_message;
 mod incident;
+mod policy;
+mod probe;
+mod rollout;
 pub mod schema;
 
 pub use delivery::{CommandedView, CountView, DeliveryView, MessageView, TraceView};
-pub use finding::{ExperimentView, FindingView, PieceView, RemedyView, StepView};
+pub use finding::{
+    ChangeView, ComparedView, ExperimentView, FindingView, OverView, OverviewView, PieceView, RemedyView, ScopeView,
+    StepView,
+};
 pub use foreign_message::ForeignMessageView;
 pub use incident::IncidentView;
+pub use policy::{BrokenView, DestinationImpactView, LedgerView, PolicyImpactView, PolicyView};
+pub use probe::{
+    ExtensionsView, JudgementView, PolicySupportView, ProbeView, ProbedDestinationView, ProbedView, SuiteView, VariationView,
+    VersionView,
+};
+pub use rollout::{RolloutNodeView, RolloutView, TroubleView};

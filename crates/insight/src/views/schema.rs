@@ -50,6 +50,40 @@ pub fn failure(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+pub fn tls(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["object", "null"],
+        "description": "In the words of OpenSSL.",
+        "required": ["version", "cipher"],
+        "properties": { "version": { "type": "string" }, "cipher": { "type": "string" } },
+    })
+}
+
+pub fn phases(_: &mut SchemaGenerator) -> Schema {
+    let count = json_schema!({ "type": "integer", "minimum": 0 });
+    json_schema!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["phase", "duration_us", "sent_bytes", "received_bytes"],
+            "properties": {
+                "phase": { "type": "string", "description": "Phase of the conversation, such as starttls or rcpt" },
+                "duration_us": count,
+                "sent_bytes": count,
+                "received_bytes": count,
+            },
+        },
+    })
+}
+
+pub fn handshake(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["object", "null"],
+        "description": "Facts of a TLS handshake: `client_hello`, `server_hello`, `certificates`, `alerts` and others. \
+                        A key that does not apply is absent.",
+    })
+}
+
 pub fn closed_because(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "null"], "enum": ["mail-flows", "nothing-pending", "cause-changed", null] })
 }

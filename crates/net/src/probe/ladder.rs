@@ -1,16 +1,22 @@
 //! Searches for a change that makes a failing connection work. It tries one change at a time, the smallest first. Such
 //! an experiment shows the cause, where a comparison of attempts shows only an association.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use protocol::{
-    smtp::{Phase, client::TlsLevel},
+    smtp::{Phase, Transaction, client::TlsLevel},
     tls::{TlsPolicy, TlsVersion},
 };
 use tokio::time::sleep;
 
 use super::{ProbeOptions, open, options};
-use crate::{send::ConnectionResult, tls::TlsSettings};
+use crate::{
+    send::{ConnectionResult, rank},
+    tls::TlsSettings,
+};
 
 /// How mail goes to a destination. The ladder tries this first, and then changes it.
 #[derive(Clone, Debug)]
@@ -20,14 +26,17 @@ pub struct Trial {
     pub addresses: Vec<SocketAddr>,
     pub level: TlsLevel,
     pub tls: TlsSettings,
+    /// A transaction to take as far as RCPT and back. `None`: stop where one could begin.
+    pub envelope: Option<Transaction>,
 }
 
 /// One difference from how mail goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Change {
-    OtherAddress(SocketAddr),
     SmallSegments,
     SmallHello,
+    /// Larger than one packet. For a ClientHello that works; no cure.
+    LargeHello,
     NoServerName,
     UncheckedCertificate,
     WithoutFiniteFieldDh,
@@ -69,12 +78,36 @@ impl OldSuite {
 }
 
 impl Change {
+    /// Stable, kebab-case.
+    pub fn name(self) -> String {
+        match self {
+            Self::SmallSegments => "small-segments".to_owned(),
+            Self::SmallHello => "small-hello".to_owned(),
+            Self::LargeHello => "large-hello".to_owned(),
+            Self::NoServerName => "no-server-name".to_owned(),
+            Self::UncheckedCertificate => "unchecked-certificate".to_owned(),
+            Self::WithoutFiniteFieldDh => "without-dhe".to_owned(),
+            Self::WeakKeys => "weak-keys".to_owned(),
+            Self::With(suite) => format!("with-{}", suite.name().to_ascii_lowercase()),
+            Self::WithoutAes => "without-aes".to_owned(),
+            Self::UpToTls12 => "without-tls-1.3".to_owned(),
+            Self::FromTls10 => "with-tls-1.0".to_owned(),
+            Self::FromTls10With(suite) => format!("with-tls-1.0-and-{}", suite.name().to_ascii_lowercase()),
+            Self::InTheClear => "in-plaintext".to_owned(),
+        }
+    }
+
+    /// True if it changes what may be negotiated, not only how the ClientHello travels.
+    pub(super) fn is_about_negotiation(self) -> bool {
+        !matches!(self, Self::SmallSegments | Self::SmallHello | Self::LargeHello | Self::NoServerName | Self::InTheClear)
+    }
+
     /// For people, as the continuation of "works".
     pub fn what(self) -> String {
         match self {
-            Self::OtherAddress(address) => format!("at the host's other address {address}"),
             Self::SmallSegments => format!("with TCP segments of at most {SMALL_SEGMENT} bytes"),
             Self::SmallHello => "with a smaller ClientHello (one group only)".to_owned(),
+            Self::LargeHello => "with a ClientHello larger than one packet (post-quantum key share)".to_owned(),
             Self::NoServerName => "without a server name in the ClientHello (SNI)".to_owned(),
             Self::UncheckedCertificate => "without checking the certificate".to_owned(),
             Self::WithoutFiniteFieldDh => "without finite-field Diffie-Hellman (DHE)".to_owned(),
@@ -111,57 +144,81 @@ const OF_TLS: [Change; 15] = [
     Change::WithoutAes,
 ];
 
-/// Where it begins, and each change that was tried with what came of it; the last one may work.
+/// The connections of an experiment.
 #[derive(Clone, Debug)]
 pub struct Ladder {
-    pub baseline: ConnectionResult,
+    /// As mail makes them: one address after another until one works.
+    pub as_mail: Vec<ConnectionResult>,
+    /// Each change that was tried; the last may work.
     pub changes: Vec<(Change, ConnectionResult)>,
 }
 
 impl Ladder {
+    /// What mail comes to: the connection that works, or else the one that came furthest. `None` without an address.
+    pub fn baseline(&self) -> Option<&ConnectionResult> {
+        // `max_by_key` keeps the last of equals, so the order is turned round.
+        self.as_mail.iter().rev().max_by_key(|result| (result.works(), result.failure.as_ref().map(rank)))
+    }
+
     /// The smallest change that works.
     pub fn smallest(&self) -> Option<Change> {
         self.changes.last().filter(|(_, result)| result.works()).map(|(change, _)| *change)
     }
 }
 
-/// Connects as mail does, to the first address; `None` if there is none.
-pub async fn try_once(trial: &Trial, probe: &ProbeOptions) -> Option<ConnectionResult> {
-    let first = *trial.addresses.first()?;
+/// Connects as mail does: to one address after another until one works. Empty if there is no address.
+pub async fn connect_as_mail(trial: &Trial, probe: &ProbeOptions) -> Ladder {
     let plain = options(probe, trial.level, trial.tls.clone());
-    Some(open(&trial.host, first, &plain).await)
+    let mut as_mail: Vec<ConnectionResult> = Vec::new();
+    for address in &trial.addresses {
+        if !as_mail.is_empty() {
+            sleep(probe.pause).await;
+        }
+        as_mail.push(open(&trial.host, *address, &plain, trial.envelope.as_ref()).await);
+        if as_mail.last().is_some_and(ConnectionResult::works) {
+            break;
+        }
+    }
+    Ladder { as_mail, changes: Vec::new() }
 }
 
-/// Connects as mail does. If that fails, tries one change after another until one works. `progress` is called for each.
-pub async fn climb(trial: &Trial, probe: &ProbeOptions, mut progress: impl FnMut(&str)) -> Option<Ladder> {
-    let (first, others) = trial.addresses.split_first()?;
+/// Connects as mail does. If that fails, tries one change after another until one works, at the address where mail came
+/// furthest. `progress` is called for each.
+pub async fn climb(trial: &Trial, probe: &ProbeOptions, mut progress: impl FnMut(&str)) -> Ladder {
     progress("connecting as mail does");
-    let baseline = try_once(trial, probe).await?;
-    let mut ladder = Ladder { baseline, changes: Vec::new() };
-    for change in changes(&ladder.baseline, trial, others) {
+    let mut ladder = connect_as_mail(trial, probe).await;
+    let Some(baseline) = ladder.baseline() else { return ladder };
+    let Some(address) = baseline.seen.address else { return ladder };
+    for change in changes(baseline, trial) {
         progress(&change.what());
         sleep(probe.pause).await;
-        let result = trial.with(change, *first, probe).await;
+        let result = trial.with(change, address, probe).await;
         let works = result.works();
         ladder.changes.push((change, result));
         if works {
             break;
         }
     }
-    Some(ladder)
+    ladder
 }
 
 /// What could help where the connection broke off.
-fn changes(baseline: &ConnectionResult, trial: &Trial, others: &[SocketAddr]) -> Vec<Change> {
-    let Some(failure) = &baseline.failure else { return Vec::new() };
-    let mut changes: Vec<Change> = others.iter().copied().map(Change::OtherAddress).collect();
+fn changes(baseline: &ConnectionResult, trial: &Trial) -> Vec<Change> {
+    // What the destination says about an envelope does not depend on the connection.
+    let Some(failure) = baseline.failure.as_ref().filter(|failure| failure.phase < Phase::Mail) else { return Vec::new() };
+    let mut changes = Vec::new();
     if baseline.seen.handshake.is_some() {
-        changes.extend(OF_TLS.into_iter().filter(|change| change.differs(trial)));
+        changes.extend(of_tls(trial));
     }
     if (baseline.seen.handshake.is_some() || failure.phase >= Phase::StartTls) && trial.level != TlsLevel::None {
         changes.push(Change::InTheClear);
     }
     changes
+}
+
+/// The changes of TLS that make a difference to how mail goes, the smallest first.
+pub(super) fn of_tls(trial: &Trial) -> impl Iterator<Item = Change> {
+    OF_TLS.into_iter().filter(|change| change.differs(trial))
 }
 
 impl Change {
@@ -182,6 +239,7 @@ impl Change {
         let add = |policy: &mut TlsPolicy, class: &str| policy.ciphers = with_class(&policy.ciphers, class);
         match self {
             Self::SmallHello => policy.groups = "P-256".to_owned(),
+            Self::LargeHello => policy.groups = "X25519MLKEM768:X25519:P-256".to_owned(),
             Self::WithoutFiniteFieldDh => policy.ciphers.push_str(":!kDHE"),
             Self::WeakKeys => policy.security_level = 0,
             Self::With(suite) => add(&mut policy, suite.class()),
@@ -193,8 +251,7 @@ impl Change {
                 add(&mut policy, suite.class());
                 return Self::FromTls10.to(&policy);
             }
-            Self::OtherAddress(_)
-            | Self::SmallSegments
+            Self::SmallSegments
             | Self::NoServerName
             | Self::UncheckedCertificate
             | Self::InTheClear => return None,
@@ -214,18 +271,18 @@ fn with_class(ciphers: &str, class: &str) -> String {
 }
 
 impl Trial {
-    async fn with(&self, change: Change, first: SocketAddr, probe: &ProbeOptions) -> ConnectionResult {
+    /// One connection with a change.
+    pub(super) async fn with(&self, change: Change, address: SocketAddr, probe: &ProbeOptions) -> ConnectionResult {
         let mut options = options(probe, self.level, self.tls.clone());
         let mut tls = self.tls.clone();
         if let Some(policy) = change.to(&tls.policy) {
             tls.policy = policy;
         }
-        let (mut host, mut address) = (self.host.clone(), first);
+        let mut host = self.host.clone();
         match change {
-            Change::OtherAddress(other) => address = other,
             Change::SmallSegments => options.maximum_segment = Some(SMALL_SEGMENT),
             // Literals are never sent as a server name (RFC 6066 section 3).
-            Change::NoServerName => host = format!("[{}]", first.ip()),
+            Change::NoServerName => host = literal(address.ip()),
             Change::UncheckedCertificate => {
                 tls.verify = false;
                 options.tls_level = TlsLevel::Require;
@@ -234,6 +291,14 @@ impl Trial {
             _ => {}
         }
         options.tls = Arc::new(tls);
-        open(&host, address, &options).await
+        open(&host, address, &options, self.envelope.as_ref()).await
+    }
+}
+
+/// An address literal (RFC 5321 section 4.1.3).
+fn literal(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(ip) => format!("[{ip}]"),
+        IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
     }
 }

@@ -13,7 +13,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use protocol::{
     smtp::{
-        Failure, FailureKind, Phase, PhaseTime,
+        Failure, FailureKind, Phase, PhaseTime, Transaction,
         client::{Extensions, TlsLevel},
     },
     tls::{HandshakeFacts, TlsPolicy, TlsVersion},
@@ -26,9 +26,9 @@ use crate::{
     tls::{TlsContext, TlsSettings},
 };
 
-pub use ladder::{Change, Ladder, OldSuite, Trial, climb, try_once};
+pub use ladder::{Change, Ladder, OldSuite, Trial, climb, connect_as_mail};
 pub use suites::{Suite, VersionSupport};
-pub use variations::Variation;
+pub use variations::{PolicySupport, Variation};
 
 /// How to probe.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct ProbeOptions {
     pub pause: Duration,
     /// Maximum number of connections.
     pub connections_max: u32,
+    /// How mail goes there: the policy whose ClientHello is varied, trusted certificates and client certificate.
+    pub as_mail: TlsSettings,
 }
 
 impl Default for ProbeOptions {
@@ -49,6 +51,7 @@ impl Default for ProbeOptions {
             timeout: Duration::from_secs(10),
             pause: Duration::from_millis(50),
             connections_max: 200,
+            as_mail: TlsSettings { policy: TlsPolicy::modern(), verify: false, authorities: None, identity: None },
         }
     }
 }
@@ -71,6 +74,9 @@ pub struct Probed {
     pub versions: Vec<VersionSupport>,
     /// The key exchange groups that it accepts, of those that were tried.
     pub groups: Vec<&'static str>,
+    /// The policy of mail, then the built-in ones, the strictest first.
+    pub policies: Vec<PolicySupport>,
+    /// The ClientHello of mail's policy, then the same with one change each.
     pub variations: Vec<Variation>,
     /// Number of connections.
     pub connections: u32,
@@ -104,7 +110,7 @@ pub(crate) struct Prober<'a> {
 pub async fn probe(host: &str, address: SocketAddr, options: &ProbeOptions, mut progress: impl FnMut(&str)) -> Probed {
     let mut prober = Prober { host, address, options, connections: 0 };
     progress("offering everything at once");
-    let first = prober.connect(everything(), host).await;
+    let first = prober.connect(everything()).await;
     let starttls = starttls(&first);
     let mut probed = Probed {
         host: host.to_owned(),
@@ -116,6 +122,7 @@ pub async fn probe(host: &str, address: SocketAddr, options: &ProbeOptions, mut 
         failure: first.failure,
         versions: Vec::new(),
         groups: Vec::new(),
+        policies: Vec::new(),
         variations: Vec::new(),
         connections: 0,
         is_cut: false,
@@ -127,8 +134,11 @@ pub async fn probe(host: &str, address: SocketAddr, options: &ProbeOptions, mut 
         }
         progress("groups");
         probed.groups = prober.groups(&probed.versions).await;
+        progress("policies");
+        let as_mail = prober.policies(&mut probed.policies).await;
         progress("variations of the ClientHello");
-        probed.variations = prober.variations(&probed).await;
+        let has_suites = probed.versions.iter().any(|support| !support.suites.is_empty());
+        probed.variations = prober.variations(as_mail, has_suites).await;
     }
     probed.connections = prober.connections;
     probed.is_cut = prober.is_exhausted();
@@ -155,14 +165,19 @@ impl Prober<'_> {
         self.connections >= self.options.connections_max
     }
 
-    /// One connection under a policy, greeted as `host`.
-    pub(crate) async fn connect(&mut self, policy: TlsPolicy, host: &str) -> ConnectionResult {
+    /// One connection under a policy.
+    pub(crate) async fn connect(&mut self, policy: TlsPolicy) -> ConnectionResult {
+        self.count_connection().await;
+        let settings = TlsSettings { policy, verify: false, ..self.options.as_mail.clone() };
+        open(self.host, self.address, &options(self.options, TlsLevel::Opportunistic, settings), None).await
+    }
+
+    /// Pauses between two connections.
+    async fn count_connection(&mut self) {
         if self.connections > 0 {
             sleep(self.options.pause).await;
         }
         self.connections += 1;
-        let settings = TlsSettings { policy, verify: false, authorities: None, identity: None };
-        open(host, self.address, &options(self.options, TlsLevel::Opportunistic, settings)).await
     }
 }
 
@@ -177,15 +192,20 @@ fn options(probe: &ProbeOptions, tls_level: TlsLevel, settings: TlsSettings) -> 
     }
 }
 
-/// One connection, as far as a transaction could begin.
-async fn open(host: &str, address: SocketAddr, options: &Options) -> ConnectionResult {
+/// One connection, as far as a transaction could begin, or with an envelope as far as RCPT.
+async fn open(host: &str, address: SocketAddr, options: &Options, envelope: Option<&Transaction>) -> ConnectionResult {
     // A context of its own: no session is taken up again.
     let context = TlsContext::default();
     match Connection::open(host, address, options, &context, None).await {
         Ok(mut connection) => {
-            let (seen, extensions) = (connection.take_seen(), Some(*connection.extensions()));
+            let (mut seen, extensions) = (connection.take_seen(), Some(*connection.extensions()));
+            let mut failure = None;
+            if let Some(transaction) = envelope {
+                failure = connection.rehearse(transaction).await.into_iter().find_map(Result::err);
+                seen.phases.extend(connection.take_seen().phases);
+            }
             connection.quit().await;
-            ConnectionResult { seen, extensions, failure: None }
+            ConnectionResult { seen, extensions, failure }
         }
         Err(not_opened) => {
             let (failure, seen) = *not_opened;

@@ -76,7 +76,7 @@ impl Prober<'_> {
         let mut support = VersionSupport { version, suites: Vec::new(), server_prefers: None, refusal: None };
         let mut without: Vec<String> = Vec::new();
         while let Some(policy) = policy(version, &without).filter(|_| !self.is_exhausted()) {
-            let result = self.connect(policy, self.host).await;
+            let result = self.connect(policy).await;
             let hello = result.seen.handshake.as_ref().and_then(|facts| facts.server_hello.clone());
             // Some servers answer with an older version than all that was offered.
             let hello = hello.filter(|hello| hello.version == version.on_the_wire());
@@ -107,7 +107,7 @@ impl Prober<'_> {
         } else {
             policy.ciphers = both;
         }
-        let result = self.connect(policy, self.host).await;
+        let result = self.connect(policy).await;
         let hello = result.seen.handshake?.server_hello.clone()?;
         Some(hello.cipher_suite == first.suite)
     }
@@ -133,7 +133,7 @@ impl Prober<'_> {
                 ciphers: "ECDHE:!aNULL:!eNULL:@SECLEVEL=0".to_owned(),
                 ..everything()
             };
-            let result = self.connect(policy, self.host).await;
+            let result = self.connect(policy).await;
             if result.failure.is_none_or(|failure| !is_of_handshake(&failure)) && result.seen.tls.is_some() {
                 agreed.push(group);
             }

@@ -2,6 +2,7 @@
 //! timeout (RFC 5321 section 4.5.3.2).
 
 mod content;
+mod order;
 mod progress;
 mod record;
 mod stopwatch;
@@ -9,7 +10,7 @@ mod stopwatch;
 use std::{
     future::Future,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -35,6 +36,7 @@ use crate::{
     stream::Stream,
     tls::{self, HandshakeError, TlsContext, TlsError, TlsSettings},
 };
+pub use order::{in_order, interleave, rank};
 pub use progress::{Now, Progress};
 use record::Record;
 use stopwatch::Stopwatch;
@@ -111,6 +113,15 @@ pub struct Options {
 pub trait Content: Send {
     /// The next piece. `None` at the end. The error says for people why this node cannot read it.
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, String>> + Send;
+}
+
+/// The content of a rehearsal, which never comes to be sent.
+struct NoContent;
+
+impl Content for NoContent {
+    async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        Err("a rehearsal sends no content".to_owned())
+    }
 }
 
 /// What was seen of a connection, whether it came about or not.
@@ -324,6 +335,18 @@ impl Connection {
         results.into_iter().map(|result| result.map_err(|failure| failure.at(&self.destination))).collect()
     }
 
+    /// Goes as far as RCPT with a transaction, then takes it back with RSET: no content is sent, so nothing is delivered.
+    /// Returns one result for each recipient, in order.
+    pub async fn rehearse(&mut self, transaction: &Transaction) -> Vec<Result<Reply, Failure>> {
+        self.stopwatch = Stopwatch::start(Phase::Mail);
+        let results = match self.client.rehearse(transaction, &mut self.output) {
+            Ok(()) => self.converse(transaction.recipients.len(), &mut NoContent).await,
+            Err(failure) => vec![Err(failure); transaction.recipients.len()],
+        };
+        self.finish_phase();
+        results.into_iter().map(|result| result.map_err(|failure| failure.at(&self.destination))).collect()
+    }
+
     /// Writes the output, and reads until the state machine needs something else. The timeout is for each reply as a
     /// whole, so a reply that arrives byte by byte does not extend it.
     async fn next_action(&mut self) -> Action {
@@ -460,20 +483,6 @@ async fn connect(address: SocketAddr, limit: Duration, maximum_segment: Option<u
     }
 }
 
-/// The order of a host's addresses: IPv6 and IPv4 alternate, so that a broken path of one family costs one connection
-/// (RFC 8305 section 4, without the race).
-pub fn interleave(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-    let (six, four): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(IpAddr::is_ipv6);
-    let mut four = four.into_iter();
-    let mut ordered = Vec::with_capacity(six.len() + four.len());
-    for address in six {
-        ordered.push(address);
-        ordered.extend(four.next());
-    }
-    ordered.extend(four);
-    ordered
-}
-
 fn timed_out(limit: Duration) -> FailureKind {
     FailureKind::TimedOut { after_s: limit.as_secs() }
 }
@@ -498,23 +507,5 @@ fn io_failure(error: &io::Error) -> FailureKind {
         // The kernel's own timeout for connections, about two minutes.
         ErrorKind::TimedOut => FailureKind::TimedOut { after_s: 127 },
         _ => FailureKind::Local { detail: error.to_string() },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn families_take_turns() {
-        let parse = |list: &[&str]| list.iter().map(|a| a.parse().unwrap()).collect::<Vec<IpAddr>>();
-        let table = [
-            (vec!["192.0.2.1", "192.0.2.2", "2001:db8::1"], vec!["2001:db8::1", "192.0.2.1", "192.0.2.2"]),
-            (vec!["2001:db8::1", "2001:db8::2", "192.0.2.1"], vec!["2001:db8::1", "192.0.2.1", "2001:db8::2"]),
-            (vec![], vec![]),
-        ];
-        for (addresses, expected) in table {
-            assert_eq!(interleave(parse(&addresses)), parse(&expected));
-        }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Handshake {
     pub(crate) result: Result<(SslStream<Tap>, TlsSummary), HandshakeError>,
 }
 
-/// How long to wait for the other side to close after an alert. It closes at once, or never.
+/// How long to wait for the remote host to close the connection after an alert. It closes at once, or never.
 const CLOSE_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Makes the handshake as client.
@@ -127,8 +127,8 @@ async fn conclude(
     Handshake { facts, result: Err(HandshakeError::Failed(error_text(&error, verified))) }
 }
 
-/// Reads the remaining bytes, so that the tap sees how the other side closes. Closing with unread bytes would reset the
-/// connection, and the other side might lose our alert.
+/// Reads the remaining bytes, so that the tap sees how the remote host closes the connection. Closing with unread bytes
+/// would reset the connection, and the remote host might lose our alert.
 async fn wait_for_close(tap: &mut Tap) {
     let mut ignored = [0; 512];
     let drain = async { while tap.read(&mut ignored).await.is_ok_and(|count| count > 0) {} };
@@ -142,7 +142,7 @@ fn error_text(error: &openssl::ssl::Error, verified: X509VerifyResult) -> String
         }
         (Some(stack), _) => reason(stack),
         (None, Some(io)) => io.to_string(),
-        (None, None) => "the other side closed the connection".to_owned(),
+        (None, None) => "the remote host closed the connection".to_owned(),
     }
 }
 

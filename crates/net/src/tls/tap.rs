@@ -41,14 +41,14 @@ impl Tap {
         self.watch.take().map(|watch| watch.observer.into_facts()).unwrap_or_default()
     }
 
-    /// The other side did not answer in time.
+    /// The remote host did not answer in time.
     pub(crate) fn silent(&mut self) {
         if let Some(watch) = &mut self.watch {
             watch.end(watch.here.other(), Ending::Silence);
         }
     }
 
-    /// This side closes the connection.
+    /// Gatepost closes the connection.
     pub(crate) fn closing(&mut self) {
         if let Some(watch) = &mut self.watch {
             watch.end(watch.here, Ending::Fin);

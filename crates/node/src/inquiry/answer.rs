@@ -1,20 +1,23 @@
-//! Answers an operator's question to this node: how mail leaves from here. Each question makes one connection and sends
-//! no mail.
+//! Answers an operator's questions to this node: how mail leaves from here, with one connection that sends no mail, and what
+//! its protocol log has about a session.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use net::{
-    probe::{ProbeOptions, Trial, try_once},
+    probe::{ProbeOptions, Trial, connect_as_mail},
     send::ConnectionResult,
 };
 use store::{Fleet as _, Inquiry};
 use tokio::{task::JoinSet, time::timeout};
 
-use super::{ANSWERED_WITHIN, Answer, LOOK_INTERVAL, Question};
-use crate::Node;
+use super::{ANSWERED_WITHIN, Answer, Connect, LOOK_INTERVAL, Question, Sessions, transaction};
+use crate::{Node, addresses};
 
 /// Maximum number of questions answered at once. Others wait.
 const AT_A_TIME_MAX: usize = 4;
+/// Maximum number of sessions that one question asks for, and of bytes in the answer.
+const SESSIONS_MAX: usize = 100;
+const ANSWER_BYTES_MAX: usize = 512 << 10;
 
 /// Answers questions as long as the node runs.
 pub(crate) async fn answer_always(node: Arc<Node>) {
@@ -35,8 +38,7 @@ pub(crate) async fn answer_always(node: Arc<Node>) {
 }
 
 async fn answer(node: Arc<Node>, Inquiry { id, question, .. }: Inquiry) {
-    let tried = timeout(ANSWERED_WITHIN, try_out(&node, &question)).await;
-    let answer = match tried {
+    let answer = match timeout(ANSWERED_WITHIN, reply(&node, &question)).await {
         Ok(answer) => answer,
         Err(_) => Answer::Refused(format!("no result within {} s", ANSWERED_WITHIN.as_secs())),
     };
@@ -46,28 +48,51 @@ async fn answer(node: Arc<Node>, Inquiry { id, question, .. }: Inquiry) {
     }
 }
 
-async fn try_out(node: &Node, question: &str) -> Answer {
-    let Ok(question) = serde_json::from_str::<Question>(question) else {
-        return Answer::Refused("this version of Gatepost does not support the question".to_owned());
-    };
-    let Some(connector) = node.config.load().connector(&question.connector) else {
+async fn reply(node: &Node, question: &str) -> Answer {
+    match serde_json::from_str::<Question>(question) {
+        Ok(Question::Connect(question)) => connect(node, question).await,
+        Ok(Question::Sessions(question)) => quote(node, question).await,
+        Err(_) => Answer::Refused("this version of Gatepost does not support the question".to_owned()),
+    }
+}
+
+async fn connect(node: &Node, question: Connect) -> Answer {
+    let config = node.config.load_full();
+    let Some(connector) = config.connector(&question.connector) else {
         return Answer::Refused(format!("the node has no connector \"{}\"", question.connector));
     };
     tracing::info!(connector = connector.name, host = question.host, "probing a destination at an operator's request");
+    let envelope = match &question.envelope {
+        None => None,
+        Some(wanted) => match transaction(&node.store, wanted).await {
+            Ok(Some(transaction)) => Some(transaction),
+            Ok(None) => return Answer::Refused("the message is no longer waiting".to_owned()),
+            Err(error) => return Answer::Refused(format!("failed to read the message: {error}")),
+        },
+    };
     let tls = node.tls_under(&connector).tls;
     let tried = |result| Answer::Tried { tls_policy: tls.policy.name.clone(), result: Box::new(result) };
-    let addresses = match node.resolver().addresses(&question.host).await {
-        Ok(addresses) => addresses.into_iter().map(|ip| SocketAddr::new(ip, question.port)).collect(),
+    let addresses = match addresses(&node.resolver(), &config, &connector, &question.host, question.port).await {
+        Ok(addresses) => addresses,
         Err(kind) => return tried(ConnectionResult::not_resolved(kind)),
     };
-    let trial = Trial { host: question.host, addresses, level: connector.tls.into(), tls: (*tls).clone() };
+    let trial = Trial { host: question.host, addresses, level: connector.tls.into(), tls: (*tls).clone(), envelope };
     let options = ProbeOptions {
         ehlo_name: connector.hello,
         timeout: Duration::from_millis(question.timeout_ms),
         ..ProbeOptions::default()
     };
-    match try_once(&trial, &options).await {
-        Some(result) => tried(result),
+    match connect_as_mail(&trial, &options).await.baseline() {
+        Some(result) => tried(result.clone()),
         None => Answer::Refused("the host has no address".to_owned()),
     }
+}
+
+/// Lines of this node's protocol log of sending. They have no content and no credentials.
+async fn quote(node: &Node, Sessions { mut sessions, since }: Sessions) -> Answer {
+    sessions.truncate(SESSIONS_MAX);
+    let folder = node.protocol_logs.send_folder().to_owned();
+    // Reading files blocks.
+    let read = tokio::task::spawn_blocking(move || insight::logged(&folder, &sessions, since, ANSWER_BYTES_MAX)).await;
+    read.map_or_else(|_| Answer::Refused("failed to read the protocol log".to_owned()), Answer::Logged)
 }

@@ -1,17 +1,20 @@
-//! Asks each node how mail leaves from there. The questions go through the store, and each node answers with one
-//! connection of its own. Nodes differ in policy, address, libraries and network path, so only the node itself can
-//! answer.
+//! Asks nodes what only they can answer: how mail leaves from there, and what their protocol logs have. The questions go
+//! through the store. Nodes differ in policy, address, libraries and network path, and each writes its own logs.
 
 pub(crate) mod answer;
+mod envelope;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use net::send::ConnectionResult;
+use protocol::smtp::Address;
 use serde::{Deserialize, Serialize};
 use store::{Inquiry, Store};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
+
+pub use envelope::transaction;
 
 /// Interval at which nodes check for questions.
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -21,15 +24,41 @@ pub const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 const REPORTED_WITHIN: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The connection that a node makes: as its mail leaves by this connector, up to the point where a transaction could
-/// begin.
+/// A question to a node. Its JSON has no tag, because nodes of older versions know [`Connect`] alone.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Question {
+#[serde(untagged)]
+pub enum Question {
+    Connect(Connect),
+    Sessions(Sessions),
+}
+
+/// The connection that a node makes: as its mail leaves by this connector, up to the point where a transaction could
+/// begin, or with an envelope as far as RCPT.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Connect {
     pub connector: String,
     pub host: String,
     pub port: u16,
     /// Maximum wait in each phase.
     pub timeout_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope: Option<OfMessage>,
+}
+
+/// The envelope of one delivery of a message in the store.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OfMessage {
+    pub message: Uuid,
+    pub recipient: Address,
+}
+
+/// Sessions that the node's protocol log of sending may have.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Sessions {
+    pub sessions: Vec<String>,
+    /// When the oldest of their attempts was recorded. `None`: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,19 +69,33 @@ pub enum Answer {
         #[serde(flatten)]
         result: Box<ConnectionResult>,
     },
-    /// Why the node could not try, in words.
+    /// The lines of the sessions that the node has, as its protocol log has them.
+    Logged(String),
+    /// Why the node could not answer, in words.
     Refused(String),
 }
 
 /// Asks all nodes that live. Each comes with its answer, or with `None` where none came in time.
 pub async fn ask_all<S: Store>(store: &S, question: &Question) -> anyhow::Result<Vec<(String, Option<Answer>)>> {
+    ask(store, question, |_| true).await
+}
+
+/// Asks those of the nodes that live.
+pub async fn ask<S: Store>(
+    store: &S,
+    question: &Question,
+    is_asked: impl Fn(&str) -> bool,
+) -> anyhow::Result<Vec<(String, Option<Answer>)>> {
     let now = Timestamp::now();
     let reports = store.reports().await?;
     let lives = |at: Timestamp| now.duration_since(at).unsigned_abs() < REPORTED_WITHIN;
     let question = serde_json::to_string(question)?;
     let inquiry = |node: String| Inquiry { id: Uuid::now_v7(), node, question: question.clone() };
-    let living = reports.into_iter().filter(|report| lives(report.at)).map(|report| report.node);
-    let mut asked: Vec<Inquiry> = living.map(inquiry).collect();
+    let living = reports.into_iter().filter(|report| lives(report.at) && is_asked(&report.node));
+    let mut asked: Vec<Inquiry> = living.map(|report| inquiry(report.node)).collect();
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
     asked.sort_by(|a, b| a.node.cmp(&b.node));
     store.ask(asked.clone()).await?;
     let ids: Vec<Uuid> = asked.iter().map(|inquiry| inquiry.id).collect();
@@ -77,10 +120,16 @@ mod tests {
 
     /// Nodes of other versions read them.
     #[test]
-    fn answers_are_written_as_ever() {
+    fn questions_and_answers_are_written_as_ever() {
+        let connect = r#"{"connector":"onprem","host":"mail.onprem.test","port":25,"timeout_ms":10000}"#;
+        let sessions = r#"{"sessions":["08DF4D549346540D"],"since":"2026-11-25T12:00:00Z"}"#;
+        for text in [connect, sessions] {
+            let question: Question = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&question).unwrap(), text);
+        }
         let failed = r#"{"tried":{"tls_policy":"modern","address":"192.0.2.1:25","failure":{"phase":"connect","kind":"connection-refused"}}}"#;
         let worked = r#"{"tried":{"tls_policy":"legacy","address":"[2001:db8::1]:25","tls":{"version":"TLSv1","cipher":"RC4-SHA"}}}"#;
-        for text in [failed, worked, r#"{"refused":"the host has no address"}"#] {
+        for text in [failed, worked, r#"{"refused":"the host has no address"}"#, r##"{"logged":"#Fields: …"}"##] {
             let answer: Answer = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&answer).unwrap(), text);
         }

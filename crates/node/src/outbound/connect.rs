@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use net::{
     resolve::MailExchanger,
-    send::{Connection, Options, Progress, Seen, Timeouts, interleave},
+    send::{Connection, Options, Progress, Seen, Timeouts, rank},
     serve::next_session_id,
 };
 use protocol::smtp::{Destination, Failure, FailureKind, Phase, client::TlsLevel};
@@ -15,9 +15,8 @@ use crate::{
     config::{self, Connector, Hosts, OnHandshakeFailure},
 };
 
-/// Maximum number of addresses in one attempt, for one host and in total. If all hosts are down, the attempt must end,
-/// because other mail waits.
-const HOST_ADDRESSES_MAX: usize = 3;
+/// Maximum number of addresses of all hosts in one attempt. If all hosts are down, the attempt must end, because other mail
+/// waits.
 const ADDRESSES_MAX: usize = 8;
 
 /// A connection with the facts that all its attempts share.
@@ -28,9 +27,9 @@ pub(super) struct Open {
     /// The connector as it was when the connection was opened.
     pub connector: Arc<Connector>,
     pub under: Under,
-    /// The failed attempt at TLS after which it goes on in plaintext.
+    /// The TLS handshake that failed, if the connection continues in plaintext because of it.
     pub plaintext_because: Option<(Failure, Seen)>,
-    /// The domain that it was opened for, where MX decides.
+    /// The recipients' domain, if the host comes from MX records.
     pub domain: Option<String>,
     /// The hosts that failed before this one.
     pub failed_hosts: Vec<Failed>,
@@ -91,20 +90,19 @@ impl Way<'_> {
     /// Connects to one host. If all its addresses fail, returns the failure that came furthest.
     async fn connect_to(&self, host: &str, port: u16, addresses_left: &mut usize) -> Result<Open, Box<Failed>> {
         let unresolved = Destination { host: host.to_owned(), port, address: None };
-        let found = self.node.resolver().addresses(host).await;
-        let addresses = match found.and_then(|found| self.node.permitted(self.connector, self.domain, found)) {
-            Ok(addresses) => interleave(addresses),
+        let addresses = match self.node.addresses(self.connector, self.domain, host, port).await {
+            Ok(addresses) => addresses,
             Err(kind) => {
                 return Err(Box::new(self.not_resolved(Failure::new(Phase::Resolve, kind).at(&unresolved))));
             }
         };
         let mut furthest: Option<Box<Failed>> = None;
-        for address in addresses.into_iter().take(HOST_ADDRESSES_MAX.min(*addresses_left)) {
+        for address in addresses.into_iter().take(*addresses_left) {
             *addresses_left -= 1;
-            match self.open_address(host, SocketAddr::new(address, port)).await {
+            match self.open_address(host, address).await {
                 Ok(open) => return Ok(open),
                 Err(failed) => {
-                    if furthest.as_ref().is_none_or(|furthest| rank(&failed) > rank(furthest)) {
+                    if furthest.as_ref().is_none_or(|furthest| rank(&failed.failure) > rank(&furthest.failure)) {
                         furthest = Some(failed);
                     }
                 }
@@ -144,7 +142,7 @@ impl Way<'_> {
         match self.open_connection(host, address, &plain).await {
             (session, Ok(connection)) => Ok(opened(session, connection, Some((failure, seen)))),
             (session, Err(second)) => {
-                // The handshake is what it all began with.
+                // Report the handshake that failed: without it, plaintext would not have been tried.
                 let (second, seen_second) = *second;
                 let seen = Seen { handshake: seen.handshake, ..seen_second };
                 Err(Box::new(Failed { failure: second, seen, session, under, plaintext_because: Some(failure) }))
@@ -190,19 +188,14 @@ impl Way<'_> {
     }
 }
 
-/// A temporary failure ranks above a permanent one, and a later phase above an earlier one.
-fn rank(failed: &Failed) -> (bool, Phase) {
-    (!failed.failure.is_permanent(), failed.failure.phase)
-}
-
 /// Of several failures of the same rank, the first is reported.
 fn not_connected(mut failed_hosts: Vec<Failed>, none: impl FnOnce() -> Failed) -> Box<NotConnected> {
-    let furthest = failed_hosts.iter().enumerate().rev().max_by_key(|(_, failed)| rank(failed));
+    let furthest = failed_hosts.iter().enumerate().rev().max_by_key(|(_, failed)| rank(&failed.failure));
     let furthest = furthest.map(|(index, _)| index).map(|index| failed_hosts.remove(index));
     Box::new(NotConnected { furthest: furthest.unwrap_or_else(none), failed_hosts })
 }
 
-/// Only a failure between the two sides allows plaintext. A fault in this node's own setup does not.
+/// Only a failure between this node and the destination allows plaintext. A fault in this node's own setup does not.
 fn may_go_on_in_plaintext(connector: &Connector, failure: &Failure) -> bool {
     connector.tls == config::TlsLevel::Opportunistic
         && connector.on_handshake_failure == OnHandshakeFailure::Plaintext

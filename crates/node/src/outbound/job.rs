@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use delivery::schedule::Schedule;
 use jiff::Timestamp;
-use net::send::Content;
 use protocol::smtp::{Recipient, Transaction};
 use std::sync::Arc;
 use store::{
-    Accepted, Backend, Bodies as _, Body, Claimed, Delivery, DeliveryKey, LeaseNumber, Message, MessageKey, NewMessage,
+    Accepted, Backend, Bodies as _, Claimed, Content, Delivery, DeliveryKey, LeaseNumber, Message, MessageKey,
+    NewMessage,
 };
 
 use super::lease::{Term, Ticket};
@@ -20,20 +20,20 @@ pub(crate) struct Job {
     /// The recipients' domain, if the hosts come from MX records.
     pub domain: Option<String>,
     /// The content, if it is still in memory.
-    pub body: Option<Bytes>,
+    pub content: Option<Bytes>,
     pub ticket: Arc<Ticket>,
 }
 
 impl Job {
     pub(crate) fn of_claimed(claimed: Claimed, term: Term) -> Self {
         let (message, ticket) = (Arc::new(claimed.message), Arc::new(Ticket::new(claimed.lease, term)));
-        Self { message, deliveries: claimed.deliveries, domain: None, body: None, ticket }
+        Self { message, deliveries: claimed.deliveries, domain: None, content: None, ticket }
     }
 
     pub(crate) fn of_accepted(message: NewMessage, accepted: &Accepted, lease: LeaseNumber, term: Term) -> Self {
-        let body = match message.body {
-            Body::Inline(bytes) => Some(bytes),
-            Body::Stored(_) => None,
+        let content = match message.content {
+            Content::Inline(bytes) => Some(bytes),
+            Content::Stored(_) => None,
         };
         let deliveries = message.deliveries.into_iter().zip(&accepted.deliveries).map(|(delivery, key)| Delivery {
             key: *key,
@@ -57,7 +57,7 @@ impl Job {
             client: message.client,
         };
         let ticket = Arc::new(Ticket::new(lease, term));
-        Self { message: Arc::new(message), deliveries, domain: None, body, ticket }
+        Self { message: Arc::new(message), deliveries, domain: None, content, ticket }
     }
 
     /// Splits into a job for each domain, because with MX each domain has its own hosts.
@@ -71,7 +71,7 @@ impl Job {
                     message: Arc::clone(&self.message),
                     deliveries: vec![delivery],
                     domain: Some(domain),
-                    body: self.body.clone(),
+                    content: self.content.clone(),
                     ticket: Arc::clone(&self.ticket),
                 }),
             }
@@ -91,7 +91,7 @@ impl Job {
 
     /// Memory that the job uses.
     pub(crate) fn bytes(&self) -> usize {
-        self.body.as_ref().map_or(0, Bytes::len)
+        self.content.as_ref().map_or(0, Bytes::len)
     }
 
     pub(crate) fn transaction(&self) -> Transaction {
@@ -108,7 +108,7 @@ impl Job {
     }
 
     pub(crate) fn content(&self, store: &Backend) -> JobContent {
-        let source = match &self.body {
+        let source = match &self.content {
             Some(bytes) => Source::Memory(Some(bytes.clone())),
             None => Source::Stored { store: store.clone(), message: self.message.key, sequence: 0 },
         };
@@ -128,7 +128,7 @@ enum Source {
     Stored { store: Backend, message: MessageKey, sequence: u32 },
 }
 
-impl Content for JobContent {
+impl net::send::Content for JobContent {
     async fn next(&mut self) -> Result<Option<Bytes>, String> {
         let piece = self.source.next().await?;
         if piece.is_none() && !self.ticket.is_valid() {

@@ -10,13 +10,13 @@
 //! lease is renewed until the delivery is settled. No attempt starts under a lease that may have ended, or while
 //! results cannot be stored.
 
+mod addresses;
 mod connect;
 mod job;
 mod jobs;
 mod lane;
 mod lease;
 mod policies;
-mod public_only;
 mod results;
 mod weakness;
 mod worker;
@@ -38,6 +38,7 @@ use crate::{
     preference::LeftTo,
 };
 
+pub use addresses::addresses;
 pub(crate) use job::Job;
 pub(crate) use lane::Lane;
 pub(crate) use lease::{Held, LEASE, Term, Ticket};

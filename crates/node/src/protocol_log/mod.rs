@@ -36,6 +36,7 @@ type GivesWay = Arc<dyn Fn() -> bool + Send + Sync>;
 /// The two logs of a node.
 pub struct ProtocolLogs {
     send: Log,
+    send_folder: PathBuf,
     receive: Log,
     /// Whether sessions of clients are logged.
     receive_wanted: AtomicBool,
@@ -49,11 +50,18 @@ impl ProtocolLogs {
         let limits = limits(settings);
         let is_with_mail = settings.folder.is_none();
         let gives_way: GivesWay = Arc::new(move || is_with_mail && gives_way());
+        let send_folder = send_folder(settings, data);
         Self {
-            send: Log::start(LogType::Send, send_folder(settings, data), limits, Arc::clone(&gives_way)),
+            send: Log::start(LogType::Send, send_folder.clone(), limits, Arc::clone(&gives_way)),
+            send_folder,
             receive: Log::start(LogType::Receive, folder.join("SmtpReceive"), limits, gives_way),
             receive_wanted: AtomicBool::new(settings.receive),
         }
+    }
+
+    /// The folder of the log of sending.
+    pub(crate) fn send_folder(&self) -> &Path {
+        &self.send_folder
     }
 
     /// Applies new settings. The folder does not change.

@@ -6,20 +6,13 @@ mod tests;
 
 use std::time::Duration;
 
-use diagnosis::{Finding, unexplained};
+use diagnosis::{CauseId, Finding, causes::Reach, unexplained};
 use insight::views::FindingView;
 use jiff::{SignedDuration, Timestamp};
 use store::{Closed, Incident, Pending};
 use uuid::Uuid;
 
 use crate::config::Watch;
-
-/// Causes in one message or its recipient. Other mail still flows, and such a message may wait for a long time.
-const OF_ONE_MESSAGE: [&str; 6] =
-    ["recipient-unknown", "mailbox-full", "message-too-large", "rejected-by-policy", "mail-loop", "queue-expired"];
-/// Causes that usually pass.
-const PASSING: [&str; 3] = ["greylisted", "rate-limited", "destination-overloaded"];
-const UNKNOWN: &str = "unknown";
 
 /// The facts about one connector.
 pub(super) struct Facts<'a> {
@@ -61,21 +54,21 @@ pub(super) fn judge(watch: &Watch, facts: &Facts<'_>, open: &[&Incident]) -> Ver
     let causes = to_be_open(watch, facts, open);
     let mut verdict = Verdict::default();
     for finding in &causes {
-        match open.iter().find(|incident| incident.cause == finding.cause) {
+        match open.iter().find(|incident| incident.cause == finding.cause.as_str()) {
             Some(incident) => verdict.seen.push(facts.incident(finding, (*incident).clone())),
             None => verdict.opened.push(facts.incident(finding, facts.new_incident(finding))),
         }
     }
-    let gone = open.iter().filter(|incident| !causes.iter().any(|finding| finding.cause == incident.cause));
+    let gone = open.iter().filter(|incident| !causes.iter().any(|finding| finding.cause.as_str() == incident.cause));
     verdict.closed = gone.map(|incident| facts.close(incident, !causes.is_empty())).collect();
     verdict
 }
 
 /// A finding for each incident that should be open.
 fn to_be_open(watch: &Watch, facts: &Facts<'_>, open: &[&Incident]) -> Vec<Finding> {
-    let is_open = |cause: &str| open.iter().any(|incident| incident.cause == cause);
+    let is_open = |cause: CauseId| open.iter().any(|incident| incident.cause == cause.as_str());
     let held: Vec<&Finding> = facts.findings.iter().filter(|finding| finding.messages_pending > 0).collect();
-    let named = held.iter().filter(|finding| finding.cause != UNKNOWN);
+    let named = held.iter().filter(|finding| finding.cause != CauseId::Unknown);
     // An incident stays open until no mail waits for it, so that its end is not reported too early.
     let mut causes: Vec<&Finding> = Vec::new();
     for finding in named.filter(|finding| is_open(finding.cause) || facts.is_named_for_long(watch, finding)) {
@@ -83,7 +76,7 @@ fn to_be_open(watch: &Watch, facts: &Facts<'_>, open: &[&Incident]) -> Vec<Findi
             causes.push(finding);
         }
     }
-    if !facts.is_past_threshold(watch, &held, is_open(UNKNOWN)) {
+    if !facts.is_past_threshold(watch, &held, is_open(CauseId::Unknown)) {
         return causes.into_iter().cloned().collect();
     }
     match held.iter().find(|finding| finding.is_root_cause()) {
@@ -98,8 +91,8 @@ impl Facts<'_> {
     fn is_named_for_long(&self, watch: &Watch, finding: &Finding) -> bool {
         self.is_of_accepted_domain
             && finding.is_root_cause()
-            && !OF_ONE_MESSAGE.contains(&finding.cause)
-            && !PASSING.contains(&finding.cause)
+            && finding.cause.reach() != Reach::Message
+            && !finding.cause.passes_by_itself()
             && finding.pending_since.is_some_and(|since| self.is_older(since, *watch.oldest_named))
     }
 
@@ -108,7 +101,7 @@ impl Facts<'_> {
     fn is_past_threshold(&self, watch: &Watch, held: &[&Finding], is_open: bool) -> bool {
         let Some(pending) = self.pending else { return false };
         let messages_max = if is_open { watch.messages.div_ceil(2) } else { watch.messages };
-        let tried = held.iter().filter(|finding| !OF_ONE_MESSAGE.contains(&finding.cause));
+        let tried = held.iter().filter(|finding| finding.cause.reach() != Reach::Message);
         let mut since = tried.filter_map(|finding| finding.pending_since).chain(pending.oldest_untried);
         pending.messages >= u64::from(messages_max)
             || (self.is_of_accepted_domain && since.any(|since| self.is_older(since, *watch.oldest)))
@@ -129,7 +122,7 @@ impl Facts<'_> {
             id: Uuid::now_v7(),
             connector: self.connector.to_owned(),
             destination: String::new(),
-            cause: finding.cause.to_owned(),
+            cause: finding.cause.to_string(),
             node: self.node.to_owned(),
             opened: self.now,
             last_seen: self.now,

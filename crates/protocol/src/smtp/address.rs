@@ -1,4 +1,4 @@
-//! Mail addresses as they stand in envelopes (RFC 5321 section 4.1.2, RFC 6531 for UTF-8).
+//! Mail addresses as they appear in envelopes (RFC 5321 section 4.1.2, RFC 6531 for UTF-8).
 
 use std::{fmt, net::IpAddr};
 
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
     text: Box<str>,
-    /// Byte offset of the `@` that parts local part and domain.
+    /// Byte offset of the `@` that separates the local part from the domain.
     at: usize,
 }
 
-/// Why a text is no address. Reads on after "failed to parse address: ".
+/// Why a text is not an address. Reads on after "failed to parse address: ".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     #[error("it has no @")]
@@ -58,12 +58,12 @@ impl Address {
         &self.text[..self.at]
     }
 
-    /// The domain as it was sent; see [`Address::domain_key`] for comparing.
+    /// The domain as it was sent. To compare domains, use [`Address::domain_key`].
     pub fn domain(&self) -> &str {
         &self.text[self.at + 1..]
     }
 
-    /// The domain in lower case and as A-labels (RFC 5890), fit for look-ups.
+    /// The domain in lower case and as A-labels (RFC 5890), for lookups and comparisons.
     pub fn domain_key(&self) -> String {
         domain_key(self.domain())
     }
@@ -74,7 +74,7 @@ impl Address {
     }
 }
 
-/// A domain name in lower case and as A-labels; text that is no domain name is only lower-cased.
+/// A domain name in lower case and as A-labels. A text that is not a domain name is only converted to lower case.
 pub fn domain_key(domain: &str) -> String {
     let domain = domain.strip_suffix('.').unwrap_or(domain);
     if domain.is_ascii() {

@@ -1,4 +1,4 @@
-//! Why an attempt failed: phase, kind and the destination's words, each apart. Never prose as state.
+//! Why an attempt failed: phase, kind and the destination's reply, as separate facts. Prose is never state.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ pub struct Destination {
     /// Host name, or address literal, as configured or as the MX record says.
     pub host: String,
     pub port: u16,
-    /// `None` until a look-up has given one.
+    /// `None` before the lookup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<SocketAddr>,
 }
@@ -30,7 +30,7 @@ impl fmt::Display for Destination {
     }
 }
 
-/// What TLS was agreed on, if any.
+/// TLS version and cipher suite of an encrypted connection.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct TlsSummary {
     /// As OpenSSL names it, e.g. `TLSv1.3`.
@@ -39,28 +39,28 @@ pub struct TlsSummary {
     pub cipher: String,
 }
 
-/// Why one delivery, or all that an attempt carried, did not succeed.
+/// Why one delivery, or every delivery of an attempt, failed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Failure {
     pub phase: Phase,
     #[serde(flatten)]
     pub kind: FailureKind,
-    /// The destination's answer, where one came.
+    /// The destination's reply, if there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<Reply>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<Destination>,
 }
 
-/// What went wrong, by whose fault.
+/// What went wrong, and who caused it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum FailureKind {
-    /// The destination answered 4xx or 5xx; [`Failure::reply`] says what.
+    /// The destination replied 4xx or 5xx; see [`Failure::reply`].
     Rejected,
     /// The name does not exist, or has neither MX nor address.
     HostNotFound,
-    /// The domain says that it takes no mail (null MX, RFC 7505).
+    /// The domain says that it accepts no mail (null MX, RFC 7505).
     NullMx,
     /// Name servers did not answer, or answered with a failure.
     DnsFailure {
@@ -69,65 +69,66 @@ pub enum FailureKind {
     ConnectionRefused,
     NetworkUnreachable,
     ConnectionReset,
-    /// The destination closed the connection in an orderly way, before it had answered.
+    /// The destination closed the connection in an orderly way, before it replied.
     ConnectionClosed,
-    /// Nothing came within the time-out of the phase.
+    /// The destination sent nothing within the timeout of the phase.
     TimedOut {
         after_s: u64,
     },
     HandshakeFailed {
         detail: String,
     },
-    /// After the handshake came what is no TLS, or an alert. A mail server that is stopped may write its 421 in plaintext.
+    /// After the handshake, the destination sent an alert, or bytes that are not TLS. A mail server that is being
+    /// stopped may write its 421 in plaintext.
     TlsBroken {
         detail: String,
     },
     /// The connector requires TLS and the destination does not offer STARTTLS.
     #[serde(rename = "starttls-not-offered")]
     StartTlsNotOffered,
-    /// The connector requires TLS, and a device between has written over the word STARTTLS.
+    /// The connector requires TLS, and a device in the network has overwritten the word STARTTLS.
     #[serde(rename = "starttls-masked")]
     StartTlsMasked,
     /// The destination lacks an extension without which the message would be damaged.
     ExtensionMissing {
         extension: String,
     },
-    /// The message is larger than the destination says it takes (SIZE, RFC 1870).
+    /// The message is larger than the destination says it accepts (SIZE, RFC 1870).
     TooLarge {
         size_bytes: u64,
         size_max_bytes: u64,
     },
-    /// What the destination sent is not SMTP.
+    /// The destination sent bytes that are not SMTP.
     BadReply {
         detail: String,
     },
-    /// A stranger chose the destination, and all its addresses are outside the public internet. This one is the first.
+    /// A stranger chose the destination, and all its addresses are outside the public internet. `address` is the first.
     AddressNotAllowed {
         address: IpAddr,
     },
-    /// Something on this node: no file descriptors, no memory, a store that cannot read the message.
+    /// A fault on this node: no file descriptors, no memory, a store that cannot read the message.
     Local {
         detail: String,
     },
     /// This host is the best mail exchanger for the recipient's domain (RFC 5321 section 5.1).
     MailLoop,
-    /// The delivery waited longer than the queue keeps mail. Phase, reply and destination are the last attempt's, and so
-    /// is the cause; `None` where nothing was attempted.
+    /// The delivery waited longer than the queue keeps mail. Phase, reply, destination and cause are those of the last
+    /// attempt. `None`: there was no attempt.
     Expired {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cause: Option<Box<FailureKind>>,
     },
 }
 
-/// What else a failure says something about.
+/// The deliveries that a failure affects.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
-    /// Only this recipient; others of the same message may go through.
+    /// Only this recipient. Other recipients of the same message may get it.
     Recipient,
-    /// This message for all its recipients.
+    /// This message, for all its recipients.
     Message,
-    /// Every message to this destination: other hosts of the connector should be tried, and then it backs off.
+    /// Every message to this destination. The caller tries the connector's other hosts, then pauses the connector.
     Destination,
 }
 
@@ -145,7 +146,7 @@ impl Failure {
         self
     }
 
-    /// True if trying again cannot help, so that the delivery fails now.
+    /// True if another attempt cannot help, so that the delivery bounces now.
     pub fn is_permanent(&self) -> bool {
         match &self.kind {
             FailureKind::Rejected => {
@@ -157,7 +158,7 @@ impl Failure {
             | FailureKind::MailLoop
             | FailureKind::AddressNotAllowed { .. }
             | FailureKind::Expired { .. } => true,
-            // A domain that does not exist may be a mistake of its name servers; the queue's lifetime bounds the wait.
+            // If a domain does not exist, its name servers may be wrong. The delivery expires if they stay wrong.
             FailureKind::HostNotFound
             | FailureKind::DnsFailure { .. }
             | FailureKind::ConnectionRefused
@@ -174,7 +175,7 @@ impl Failure {
         }
     }
 
-    /// How far the failure reaches.
+    /// Which deliveries the failure affects.
     pub fn scope(&self) -> Scope {
         match (&self.kind, self.phase) {
             (
@@ -187,18 +188,18 @@ impl Failure {
                 | FailureKind::Local { .. },
                 _,
             ) => Scope::Message,
-            // 421 closes the channel whatever it answers (RFC 5321 section 3.8).
+            // 421 closes the connection, whatever command it answers (RFC 5321 section 3.8).
             (FailureKind::Rejected, _) if self.reply.as_ref().is_some_and(|r| r.code == 421) => Scope::Destination,
             (FailureKind::Rejected, Phase::Rcpt) => Scope::Recipient,
             (FailureKind::Rejected, Phase::Mail | Phase::Data | Phase::EndOfData) => Scope::Message,
-            // One message that breaks the connection must not hold up the rest.
             (FailureKind::Rejected, _) => Scope::Destination,
+            // A message that breaks the connection must not delay the others.
             (_, Phase::Mail | Phase::Rcpt | Phase::Data | Phase::EndOfData) => Scope::Message,
             (_, _) => Scope::Destination,
         }
     }
 
-    /// A sentence for people: what, at which phase, with the destination's words.
+    /// A sentence for people: what failed, in which phase, and the destination's reply.
     pub fn summary(&self) -> String {
         self.to_string()
     }
@@ -211,7 +212,7 @@ impl fmt::Display for Failure {
         }
         write!(f, "{} while {}", self.kind, self.phase.doing())?;
         if self.phase == Phase::EndOfData && self.kind != FailureKind::Rejected {
-            f.write_str(" (it may come twice)")?;
+            f.write_str(" (the recipient may get a duplicate)")?;
         }
         match &self.reply {
             Some(reply) => write!(f, ": {reply}"),
@@ -225,7 +226,7 @@ impl fmt::Display for FailureKind {
         match self {
             Self::Rejected => f.write_str("rejected"),
             Self::HostNotFound => f.write_str("host not found"),
-            Self::NullMx => f.write_str("the domain takes no mail (null MX)"),
+            Self::NullMx => f.write_str("the domain accepts no mail (null MX)"),
             Self::DnsFailure { detail } => write!(f, "DNS failure ({detail})"),
             Self::ConnectionRefused => f.write_str("connection refused"),
             Self::NetworkUnreachable => f.write_str("network unreachable"),
@@ -235,19 +236,17 @@ impl fmt::Display for FailureKind {
             Self::HandshakeFailed { detail } => write!(f, "TLS handshake failed ({detail})"),
             Self::TlsBroken { detail } => write!(f, "the encrypted connection broke ({detail})"),
             Self::StartTlsNotOffered => f.write_str("STARTTLS is required and not offered"),
-            Self::StartTlsMasked => {
-                f.write_str("STARTTLS is required and masked as XXXXXXXA, as firewalls that inspect SMTP do")
-            }
+            Self::StartTlsMasked => f.write_str("STARTTLS is required, but a firewall has overwritten it (XXXXXXXA)"),
             Self::ExtensionMissing { extension } => write!(f, "the destination does not offer {extension}"),
             Self::TooLarge { size_bytes, size_max_bytes } => {
-                write!(f, "{size_bytes} bytes are more than the {size_max_bytes} that the destination takes")
+                write!(f, "{size_bytes} bytes are more than the {size_max_bytes} that the destination accepts")
             }
             Self::BadReply { detail } => write!(f, "the answer is not SMTP ({detail})"),
             Self::AddressNotAllowed { address } => {
                 write!(f, "{address} is not a public internet address, and [internet] allow does not list it")
             }
-            Self::Local { detail } => write!(f, "local trouble ({detail})"),
-            Self::MailLoop => f.write_str("this host is the domain's own mail exchanger, the mail would loop"),
+            Self::Local { detail } => write!(f, "fault on this node ({detail})"),
+            Self::MailLoop => f.write_str("this host is the domain's own mail exchanger, so the mail would loop"),
             Self::Expired { cause: Some(cause) } => write!(f, "expired in the queue, last attempt: {cause}"),
             Self::Expired { cause: None } => f.write_str("expired in the queue"),
         }

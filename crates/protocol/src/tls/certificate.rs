@@ -1,4 +1,4 @@
-//! Reads an X.509 certificate (RFC 5280) as far as mail transport asks.
+//! Reads the fields of an X.509 certificate (RFC 5280) that matter for mail transport.
 
 use sha1::{Digest, Sha1};
 use x509_parser::{
@@ -18,9 +18,9 @@ use super::{
 };
 use crate::kept::{self, json_bytes};
 
-/// More is not kept of what a peer says of itself: it is stored with every attempt. Bytes of JSON.
+/// Maximum length of one text of the leaf, in bytes of JSON: it is stored with every attempt.
 const TEXT_BYTES_MAX: usize = 320;
-/// Of the authorities above the leaf.
+/// The same for the authorities above the leaf.
 const CHAIN_TEXT_BYTES_MAX: usize = 128;
 const NAMES_BYTES_MAX: usize = 512;
 /// RFC 5280 section 4.1.2.2 allows 20 octets.
@@ -29,11 +29,11 @@ const SERIAL_BYTES_MAX: usize = 20;
 const CHAIN_MAX: usize = 4;
 
 impl Certificate {
-    /// As much of a chain as is kept, leaf first. What is not a certificate is left out.
+    /// The certificates of a chain that are kept, leaf first. Skips everything that is not a certificate.
     pub fn parse_chain<D: AsRef<[u8]>>(chain: impl IntoIterator<Item = D>) -> Vec<Self> {
         let certificates = chain.into_iter().take(CHAIN_MAX).filter_map(|der| Self::parse(der.as_ref()));
         let mut certificates: Vec<Self> = certificates.collect();
-        // Nobody asks which hosts an authority's own certificate is for.
+        // The host names in an authority's own certificate do not matter.
         for authority in certificates.iter_mut().skip(1) {
             authority.names.clear();
             for text in [&mut authority.subject, &mut authority.issuer, &mut authority.key, &mut authority.signature] {
@@ -43,7 +43,7 @@ impl Certificate {
         certificates
     }
 
-    /// `None` where `der` is no certificate.
+    /// `None`: `der` is not a certificate.
     pub fn parse(der: &[u8]) -> Option<Self> {
         let (_, certificate) = parse_x509_certificate(der).ok()?;
         let (key, key_bits) = key(certificate.public_key());
@@ -67,7 +67,7 @@ impl Certificate {
     }
 }
 
-/// RFC 4514 section 2.1: the last part, which is the closest, first. `+` binds what is of one part.
+/// RFC 4514 section 2.1: the last part, which is the most specific, comes first. `+` joins attributes of one part.
 fn name(name: &X509Name<'_>) -> String {
     let mut parts: Vec<String> =
         name.iter_rdn().map(|part| part.iter().map(attribute).collect::<Vec<_>>().join("+")).collect();
@@ -81,7 +81,7 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     format!("{kind}={}", escaped(&text(attribute)))
 }
 
-/// Old certificates carry text in old encodings.
+/// Old certificates have text in old encodings.
 fn text(attribute: &AttributeTypeAndValue<'_>) -> String {
     let bytes = attribute.as_slice();
     if attribute.attr_value().tag() == Tag::BmpString {
@@ -90,12 +90,12 @@ fn text(attribute: &AttributeTypeAndValue<'_>) -> String {
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
-        // Latin-1, in truth, wherever it says Teletex.
+        // Text that is declared as Teletex is Latin-1 in practice.
         Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
     }
 }
 
-/// RFC 4514 section 2.4; control characters go, for the sake of terminals.
+/// RFC 4514 section 2.4. Replaces control characters too, because terminals obey them.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -159,7 +159,7 @@ fn key(info: &SubjectPublicKeyInfo<'_>) -> (String, u32) {
     }
 }
 
-/// RFC 5480 section 2.1.1.1: the curve stands by its number among the parameters.
+/// RFC 5480 section 2.1.1.1: the parameters name the curve by its object identifier.
 fn elliptic_curve(info: &SubjectPublicKeyInfo<'_>) -> (String, u32) {
     let parameters = info.algorithm.parameters.clone();
     let Some(curve) = parameters.and_then(|any| Oid::try_from(any).ok()) else { return ("EC".to_owned(), 0) };
@@ -219,7 +219,7 @@ mod tests {
             thumbprint: "44FBCD6324AE6AB5229290188E84407BE8C32E42".to_owned(),
         };
         assert_eq!(Certificate::parse(&der), Some(expected));
-        // Half of it is none.
+        // Half of it is not a certificate.
         assert_eq!(Certificate::parse(&der[..der.len() / 2]), None);
     }
 }

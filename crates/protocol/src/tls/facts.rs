@@ -30,25 +30,25 @@ pub struct HandshakeFacts {
     pub client_hello: Option<ClientHello>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_hello: Option<ServerHello>,
-    /// The server's chain, leaf first, where it was in the clear (up to TLS 1.2) or the library gave it.
+    /// The server's chain, leaf first, if it was sent in plaintext (up to TLS 1.2) or the library returned it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Certificate>,
-    /// Why the chain would not pass for the host's name; `None` where it passes or was not looked at.
+    /// Why the chain is not valid for the host's name. `None`: it is valid, or it was not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_fault: Option<CertificateFault>,
-    /// The server asked for a client certificate: in the clear, or the client answered that it has none.
+    /// The server asked for a client certificate: in plaintext, or the client answered that it has none.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub client_certificate_requested: bool,
     /// In the order in which they were sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<Alert>,
-    /// An earlier session was taken up again: no certificate is sent then.
+    /// An earlier session was resumed, so no certificate was sent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub resumed: bool,
-    /// Both sides have sent what ends the handshake.
+    /// Both sides have sent the message that ends the handshake.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub completed: bool,
-    /// How the connection ended, where it ended within the handshake.
+    /// How the connection ended, if it ended within the handshake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
     /// Bytes of the handshake from the client, and from the server.
@@ -56,7 +56,7 @@ pub struct HandshakeFacts {
     pub server_bytes: u64,
     /// From the first byte to the handshake's end, in milliseconds.
     pub duration_ms: u64,
-    /// What was on the wire is no TLS: where the first fault is, for people.
+    /// The first bytes on the wire that are not TLS, described for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub malformed: Option<String>,
 }
@@ -64,12 +64,12 @@ pub struct HandshakeFacts {
 /// RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ClientHello {
-    /// All versions that the client would take: those of supported_versions, else every one up to legacy_version as far
-    /// as the hello tells (that one alone). Highest first, GREASE left out.
+    /// Versions that the client accepts: those of supported_versions, or legacy_version alone if the hello has no such
+    /// list. Such a client may accept older versions too. Highest first, without GREASE.
     pub versions: Vec<WireVersion>,
-    /// In order of preference, GREASE and signalling values (TLS_FALLBACK_SCSV, renegotiation info) left out.
+    /// In order of preference, without GREASE and signalling values (TLS_FALLBACK_SCSV, renegotiation info).
     pub cipher_suites: Vec<CipherSuite>,
-    /// Numbers of the extensions in their order, GREASE left out.
+    /// Numbers of the extensions in their order, without GREASE.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub extensions: Vec<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,17 +80,17 @@ pub struct ClientHello {
     /// signature_algorithms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signature_algorithms: Vec<u16>,
-    /// Bytes of the handshake message: some middleboxes fail on those over 256 or 512.
+    /// Bytes of the handshake message: some middleboxes fail on messages over 256 or 512.
     pub length_bytes: u32,
 }
 
 /// RFC 8446 section 4.1.3, RFC 5246 section 7.4.1.3.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ServerHello {
-    /// supported_versions where present, else legacy_version.
+    /// supported_versions if present, otherwise legacy_version.
     pub version: WireVersion,
     pub cipher_suite: CipherSuite,
-    /// What the keys were exchanged with: the group of key_share, or of ServerKeyExchange.
+    /// How the keys were exchanged, from key_share or ServerKeyExchange.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_exchange: Option<KeyExchange>,
     /// A HelloRetryRequest came before it.
@@ -103,11 +103,11 @@ pub struct ServerHello {
 pub enum KeyExchange {
     /// An elliptic curve or a finite field group by its number (IANA "TLS Supported Groups").
     Group(u16),
-    /// Finite field Diffie-Hellman with a prime of so many bits, from the server (up to TLS 1.2).
+    /// Finite field Diffie-Hellman with a prime of this size, chosen by the server (up to TLS 1.2).
     DiffieHellman { prime_bits: u32 },
 }
 
-/// An X.509 certificate, as far as mail transport asks (RFC 5280). Times are seconds since 1970.
+/// The fields of an X.509 certificate (RFC 5280) that matter for mail transport. Times are seconds since 1970.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Certificate {
     pub subject: String,
@@ -119,12 +119,12 @@ pub struct Certificate {
     /// dNSName and iPAddress entries of subjectAltName.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// Further such entries.
+    /// Number of further entries.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub names_omitted: u32,
     /// e.g. `RSA`, `EC P-256`, or the algorithm's object identifier.
     pub key: String,
-    /// Modulus or curve; 0 where unknown.
+    /// Size of the modulus or the curve. 0: unknown.
     pub key_bits: u32,
     /// e.g. `sha1WithRSAEncryption`, or the object identifier.
     pub signature: String,
@@ -136,19 +136,19 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// Why a certificate would not pass.
+/// Why a certificate is not valid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CertificateFault {
     Expired,
     NotYetValid,
     SelfSigned,
-    /// Its issuer is not among those that this node trusts, or an intermediate certificate is missing.
+    /// This node does not trust its issuer, or an intermediate certificate is missing.
     Untrusted,
     NameMismatch,
-    /// Key or signature below what is taken for safe, such as SHA-1 or RSA under 2048 bits.
+    /// Key or signature is not considered safe, such as SHA-1 or RSA under 2048 bits.
     Weak,
-    /// Anything else that makes it unfit.
+    /// Any other fault.
     Invalid,
 }
 
@@ -156,7 +156,7 @@ pub enum CertificateFault {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Alert {
     pub by: Side,
-    /// `None`: it was encrypted, and the library did not tell either.
+    /// `None`: it was encrypted, and the library did not report it either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<u8>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -177,6 +177,6 @@ pub enum Ending {
     Fin,
     /// RST.
     Reset,
-    /// The other side waited for this one in vain.
+    /// The opposite side waited without an answer from this side.
     Silence,
 }

@@ -1,5 +1,5 @@
-//! Handshake messages, as far as they go in the clear. Reading is lenient: an extension that does not parse is passed
-//! over, a list that is cut is taken as far as it goes.
+//! Reads the handshake messages that are sent in plaintext. Reading is lenient: it skips an extension that does not
+//! parse, and keeps the entries of a list before the place where the list is cut.
 
 use super::{
     Certificate, CipherSuite, ClientHello, KeyExchange, ServerHello, WireVersion, reader::Reader,
@@ -26,7 +26,7 @@ const RETRY_RANDOM: [u8; 32] = [
     0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
-/// Entries of one list in a hello that are kept: more than any client has, and a bound on what history stores of it.
+/// Maximum number of entries kept from one list in a hello. No client sends more, and the history stores them all.
 const LIST_MAX: usize = 200;
 /// The longest host name (RFC 1035 section 2.3.4).
 const SERVER_NAME_BYTES_MAX: usize = 255;
@@ -36,7 +36,7 @@ fn is_grease(number: u16) -> bool {
     number & 0x0f0f == 0x0a0a && number >> 8 == number & 0xff
 }
 
-/// TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746) and TLS_FALLBACK_SCSV (RFC 7507) signal something, and are no suites.
+/// TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746) and TLS_FALLBACK_SCSV (RFC 7507) are signals, not cipher suites.
 fn is_signal(number: u16) -> bool {
     matches!(number, 0x00ff | 0x5600)
 }
@@ -49,7 +49,7 @@ fn suites(numbers: impl Iterator<Item = u16>) -> Vec<CipherSuite> {
     numbers.filter(|&number| !is_signal(number)).map(CipherSuite).collect()
 }
 
-/// Type and content of each extension; they may be missing as a whole.
+/// Type and content of each extension. A message may end before the list of extensions.
 fn extensions<'a>(reader: &mut Reader<'a>) -> impl Iterator<Item = (u16, Reader<'a>)> + use<'a> {
     let mut list = reader.vector16().unwrap_or(Reader::new(&[]));
     std::iter::from_fn(move || Some((list.u16()?, list.vector16()?)))
@@ -75,7 +75,7 @@ pub(super) fn client_hello(body: &[u8]) -> Option<ClientHello> {
     let extensions = extensions(&mut reader).filter(|(number, _)| !is_grease(*number));
     for (number, content) in extensions.take(LIST_MAX) {
         hello.extensions.push(number);
-        // One that does not parse says nothing; the next may.
+        // Skip an extension that does not parse: the next one may.
         let _ = client_extension(&mut hello, number, content);
     }
     Some(hello)
@@ -83,7 +83,7 @@ pub(super) fn client_hello(body: &[u8]) -> Option<ClientHello> {
 
 fn client_extension(hello: &mut ClientHello, number: u16, mut content: Reader<'_>) -> Option<()> {
     match number {
-        // RFC 6066 section 3: a list, of which only host names (type 0) exist.
+        // RFC 6066 section 3: a list. Host name (type 0) is the only type that exists.
         SERVER_NAME => {
             let mut list = content.vector16()?;
             if list.u8()? == 0 {
@@ -102,7 +102,7 @@ fn client_extension(hello: &mut ClientHello, number: u16, mut content: Reader<'_
     Some(())
 }
 
-/// RFC 5246 appendix E.2: in the form of SSL 2.0, where a suite has three bytes, the first of them 0 for those of TLS.
+/// RFC 5246 appendix E.2: a hello in the form of SSL 2.0. A cipher suite has three bytes; for TLS the first one is 0.
 pub(super) fn ssl2_client_hello(body: &[u8]) -> Option<ClientHello> {
     let mut reader = Reader::new(body);
     let _type = reader.u8()?;
@@ -124,11 +124,11 @@ pub(super) fn ssl2_client_hello(body: &[u8]) -> Option<ClientHello> {
 
 /// What a ServerHello says.
 pub(super) enum ServerAnswer {
-    /// HelloRetryRequest: the client is to say hello again.
+    /// HelloRetryRequest: the client must send its hello again.
     Retry,
     Hello {
         hello: ServerHello,
-        /// The server takes up the session that the client named by its pre-shared key.
+        /// The server resumes the session that the client named by its pre-shared key.
         resumed: bool,
     },
 }
@@ -177,14 +177,14 @@ pub(super) fn server_key_exchange(suite: CipherSuite, body: &[u8]) -> Option<Key
     }
 }
 
-/// Bits of a number with the highest byte first.
+/// Number of bits of a number whose highest byte comes first.
 pub(super) fn bit_length(number: &[u8]) -> u32 {
     let leading = number.iter().take_while(|&&byte| byte == 0).count();
     let number = number.get(leading..).unwrap_or_default();
     number.first().map_or(0, |&first| number.len() as u32 * 8 - first.leading_zeros())
 }
 
-/// RFC 5246 section 7.4.2. A certificate that does not parse is left out.
+/// RFC 5246 section 7.4.2. Skips a certificate that does not parse.
 pub(super) fn certificates(body: &[u8]) -> Vec<Certificate> {
     let mut list = Reader::new(body).vector24().unwrap_or(Reader::new(&[]));
     let entries = std::iter::from_fn(|| list.vector24());

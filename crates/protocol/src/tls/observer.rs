@@ -1,7 +1,7 @@
-//! Reads a handshake from the bytes on the wire, both ways, however they are cut.
+//! Reads a handshake from the bytes on the wire, in both directions, however TCP has split them.
 //!
-//! Each side's bytes become records, those of handshakes become messages, messages become facts. Facts only ever grow:
-//! what was seen first stays. When the handshake is complete, nothing more is counted or kept.
+//! The bytes of each side become records, handshake records become messages, and messages become facts. Facts are only
+//! added: the first observation stays. After the handshake, nothing more is counted or kept.
 //!
 //! ```text
 //! client  hello                    key exchange, ChangeCipherSpec, Finished
@@ -18,24 +18,24 @@ use super::{
     record::{ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, Record, Records},
 };
 
-/// No handshake message that is in use comes near.
+/// Much longer than any handshake message in use.
 const MESSAGE_MAX: usize = 256 * 1024;
-/// A peer may send any number of warnings.
+/// Maximum number of alerts kept: a peer may send any number of warnings.
 const ALERTS_MAX: usize = 8;
-/// The least that a Finished of TLS 1.3 takes: header, SHA-256, content type, the short tag of a CCM_8 suite.
+/// Minimum length of a Finished in TLS 1.3: header, SHA-256, content type, the short tag of a CCM_8 suite.
 const FINISHED_MIN: usize = 4 + 32 + 1 + 8;
 
-/// A client's Certificate in TLS 1.3 that has none: header, empty context, empty list, content type. Nothing else in a
-/// handshake is as long.
+/// Length of a client's Certificate message without a certificate in TLS 1.3: header, empty context, empty list,
+/// content type. No other message in a handshake has this length.
 const NO_CERTIFICATE: usize = 4 + 1 + 3 + 1;
 
-/// Watches one handshake.
+/// Observes one handshake.
 #[derive(Debug)]
 pub struct Observer {
     facts: HandshakeFacts,
     client: Stream,
     server: Stream,
-    /// Whose bytes `facts.malformed` tells of.
+    /// The side whose bytes `facts.malformed` describes.
     fault_by: Option<Side>,
     /// A HelloRetryRequest was seen.
     retried: bool,
@@ -43,11 +43,11 @@ pub struct Observer {
     over: bool,
 }
 
-/// What is known of one side.
+/// State of one side.
 #[derive(Debug)]
 struct Stream {
     records: Records,
-    /// Handshake bytes that are no whole message yet.
+    /// Handshake bytes that are not a complete message yet.
     messages: Vec<u8>,
     change_cipher_spec: bool,
     /// Sent a handshake record under the new keys: its Finished.
@@ -84,7 +84,7 @@ impl Default for Observer {
 }
 
 impl Observer {
-    /// Bytes that `side` sent; `at` counts from the beginning of the handshake.
+    /// Reads bytes that `side` sent. `at` is the time since the handshake began.
     pub fn observe(&mut self, side: Side, mut bytes: &[u8], at: Duration) {
         if self.over || bytes.is_empty() {
             return;
@@ -101,7 +101,7 @@ impl Observer {
         }
     }
 
-    /// The connection ended by `side` before the handshake was over; ignored after its end.
+    /// `side` ended the connection within the handshake. Ignored after the handshake.
     pub fn end(&mut self, side: Side, how: Ending, at: Duration) {
         if self.over {
             return;
@@ -111,13 +111,13 @@ impl Observer {
             self.facts.duration_ms = millis(at);
         }
         self.stream(side).closed = true;
-        // After the FIN of one side the other may still speak.
+        // After the FIN of one side, the opposite side may still send.
         if how != Ending::Fin || (self.client.closed && self.server.closed) {
             self.finish();
         }
     }
 
-    /// True once nothing that follows can change the facts.
+    /// True if no later bytes can change the facts.
     pub fn is_over(&self) -> bool {
         self.over
     }
@@ -162,7 +162,7 @@ impl Observer {
         }
     }
 
-    /// TLS 1.3 sends ChangeCipherSpec for the sake of middleboxes, and it means nothing (RFC 8446 appendix D.4).
+    /// In TLS 1.3, ChangeCipherSpec means nothing: it is sent only for middleboxes (RFC 8446 appendix D.4).
     fn is_encrypted(&mut self, side: Side) -> bool {
         !self.is_tls13() && self.stream(side).change_cipher_spec
     }
@@ -173,8 +173,8 @@ impl Observer {
         self.retried || self.facts.server_hello.as_ref().is_some_and(|hello| is_13(hello.version))
     }
 
-    /// RFC 5246 section 7.3: a server that takes up a session sends this where it else would send its certificate, its
-    /// key exchange and ServerHelloDone.
+    /// RFC 5246 section 7.3: a server that resumes a session sends this in place of its certificate, its key exchange
+    /// and ServerHelloDone.
     fn change_cipher_spec(&mut self, side: Side) {
         let stream = self.stream(side);
         stream.change_cipher_spec = true;
@@ -198,7 +198,7 @@ impl Observer {
         }
     }
 
-    /// In TLS 1.3 the rest of the handshake is in here. What the client sends before the server did is early data.
+    /// In TLS 1.3, application data has the rest of the handshake. If the client sends first, it is early data.
     fn application_data(&mut self, by: Side, length: usize) {
         let Some(hello) = self.facts.server_hello.as_ref().filter(|_| self.is_tls13()) else { return };
         // Level, description and content type: nothing else in a handshake is as short, so this is an alert.
@@ -214,7 +214,7 @@ impl Observer {
         }
     }
 
-    /// Cuts the messages out of the records.
+    /// Extracts the messages from the records.
     fn messages(&mut self, side: Side, fragment: &[u8]) {
         let mut messages = std::mem::take(&mut self.stream(side).messages);
         messages.extend_from_slice(fragment);
@@ -252,7 +252,7 @@ impl Observer {
         }
     }
 
-    /// The first hello is what the client offers; a second one answers a HelloRetryRequest.
+    /// The first hello shows what the client offers. A second hello answers a HelloRetryRequest.
     fn client_hello(&mut self, hello: Option<super::ClientHello>) {
         match hello {
             Some(_) if self.facts.client_hello.is_some() => {}
@@ -274,7 +274,7 @@ impl Observer {
         }
     }
 
-    /// Nothing more is read of a side that sent what nobody sends.
+    /// Stops reading a side that sent something that no TLS implementation sends.
     fn close(&mut self, side: Side, fault: String) {
         self.note_fault(&fault);
         self.stream(side).records.close();
@@ -284,7 +284,7 @@ impl Observer {
         self.facts.malformed.get_or_insert_with(|| fault.to_owned());
     }
 
-    /// The first fault is told, and more of it as more of its bytes come.
+    /// Describes the first fault only, with more of its bytes as they arrive.
     fn note_foreign(&mut self, side: Side) {
         let Some(fault) = self.stream(side).records.fault() else { return };
         if self.facts.malformed.is_none() {
@@ -300,7 +300,7 @@ impl Observer {
         self.finish();
     }
 
-    /// Lets the buffers go.
+    /// Releases the buffers.
     fn finish(&mut self) {
         self.over = true;
         self.client = Stream::new(Side::Client);

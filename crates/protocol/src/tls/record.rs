@@ -1,7 +1,7 @@
-//! One side's bytes, cut into TLS records (RFC 8446 section 5.1) however TCP cut them.
+//! Splits the bytes of one side into TLS records (RFC 8446 section 5.1), however TCP has split them.
 //!
-//! At most one record is held. Where the bytes are no record, the side is `foreign` for good: the first bytes of it are
-//! kept to show them, the rest is dropped.
+//! Holds at most one record. If the bytes are not a record, the side stays `foreign`: its first bytes are kept, so that
+//! people can see them, and the rest is dropped.
 
 use super::{
     Side, WireVersion,
@@ -9,9 +9,9 @@ use super::{
 };
 
 const HEADER: usize = 5;
-/// RFC 5246 section 6.2.3: 2^14 and what encryption may add.
+/// RFC 5246 section 6.2.3: 2^14 bytes, and those that encryption may add.
 const FRAGMENT_MAX: usize = (1 << 14) + 2048;
-/// Of bytes that are no TLS, as many are shown to people.
+/// Maximum number of bytes that are not TLS and that people are shown.
 const SHOWN_MAX: usize = 80;
 
 pub const CHANGE_CIPHER_SPEC: u8 = 20;
@@ -19,20 +19,20 @@ pub const ALERT: u8 = 21;
 pub const HANDSHAKE: u8 = 22;
 pub const APPLICATION_DATA: u8 = 23;
 
-/// Cuts one side's bytes into records.
+/// Splits the bytes of one side into records.
 #[derive(Debug)]
 pub struct Records {
     side: Side,
-    /// The record that is not whole yet; once foreign, the first bytes of what is no TLS.
+    /// The record that is not complete yet. Of a foreign side, the first bytes that are not TLS.
     pending: Vec<u8>,
-    /// Bytes of whole records.
+    /// Number of bytes in complete records so far.
     passed: u64,
     foreign: bool,
-    /// Length of `pending` when its fault was described last: describing it for each byte that follows would take long.
+    /// Length of `pending` when its fault was last described: describing it again for each further byte would be slow.
     described: Option<usize>,
 }
 
-/// A whole record, its header included.
+/// A complete record, with its header.
 #[derive(Debug)]
 pub struct Record(Vec<u8>);
 
@@ -63,7 +63,7 @@ impl Records {
         Self { side, pending: Vec::new(), passed: 0, foreign: false, described: None }
     }
 
-    /// Takes as many bytes as the record that is under way wants, and gives it once it is whole.
+    /// Takes the bytes that the current record still needs, and returns the record when it is complete.
     pub fn take(&mut self, bytes: &mut &[u8]) -> Option<Record> {
         if self.foreign {
             self.keep_foreign(bytes);
@@ -83,31 +83,31 @@ impl Records {
         }
     }
 
-    /// No more is read of this side.
+    /// Stops reading this side.
     pub(super) fn close(&mut self) {
         self.turn_foreign();
         self.pending = Vec::new();
     }
 
-    /// What people are shown of bytes that are not TLS; the more of them came, the more it says. `None`: there are none, or no
-    /// more than before.
+    /// Describes bytes that are not TLS, for people; the description grows as more of them arrive. `None`: there are
+    /// none, or no more than last time.
     pub(super) fn fault(&mut self) -> Option<String> {
         if !self.foreign || self.described.replace(self.pending.len()) == Some(self.pending.len()) {
             return None;
         }
         let side = self.side;
         let spoke = if side == Side::Server { "answered" } else { "spoke" };
-        // A port number, a banner or an HTTP request begins with at least this much text.
+        // A port number, a greeting or an HTTP request begins with at least this much text.
         let is_text = self.pending.iter().take(3).all(|&byte| is_printable(byte));
         Some(match (is_text, self.passed) {
-            (true, 0) => format!("the {side} {spoke} in the clear: \"{}\"", self.shown()),
-            (true, passed) => format!("the {side} went on in the clear after {passed} bytes: \"{}\"", self.shown()),
-            (false, 0) => format!("the {side} sent what is no TLS: {}", self.start()),
-            (false, passed) => format!("the {side} sent what is no TLS after {passed} bytes: {}", self.start()),
+            (true, 0) => format!("the {side} {spoke} in plaintext: \"{}\"", self.shown()),
+            (true, passed) => format!("the {side} continued in plaintext after {passed} bytes: \"{}\"", self.shown()),
+            (false, 0) => format!("the {side} sent data that is not TLS: {}", self.start()),
+            (false, passed) => format!("the {side} sent data that is not TLS after {passed} bytes: {}", self.start()),
         })
     }
 
-    /// The length of the record that is under way, as far as it is known; `None`: this is no record.
+    /// Length of the current record as far as it is known. `None`: the bytes are not a record.
     fn wanted(&self) -> Option<usize> {
         let start = self.pending.as_slice();
         let &[first, ref rest @ ..] = start else { return Some(HEADER) };

@@ -1,4 +1,4 @@
-//! Cipher suites by their number (IANA "TLS Cipher Suites"), and the parts that each is made of.
+//! Cipher suites by their number (IANA "TLS Cipher Suites"), and their parts.
 
 use std::{borrow::Cow, fmt};
 
@@ -12,15 +12,15 @@ use super::WireVersion;
 #[serde(transparent)]
 pub struct CipherSuite(pub u16);
 
-/// How the keys are agreed on, and who vouches for it.
+/// How client and server agree on keys, and how the server is authenticated.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum SuiteKeyExchange {
     /// The client encrypts the secret with the certificate's key: no forward secrecy.
     Rsa,
-    /// The certificate holds a Diffie-Hellman key.
+    /// The certificate has a Diffie-Hellman key.
     Dh,
     Dhe,
-    /// Nobody vouches for the server.
+    /// The server is not authenticated.
     DhAnonymous,
     Ecdh,
     Ecdhe,
@@ -29,9 +29,9 @@ pub enum SuiteKeyExchange {
     RsaPsk,
     DhePsk,
     EcdhePsk,
-    /// A suite of TLS 1.3 leaves it to the extensions.
+    /// In TLS 1.3, the extensions decide and not the cipher suite.
     Tls13,
-    /// Kerberos, SRP, ECCPWD, or a suite that is unknown.
+    /// Kerberos, SRP, ECCPWD, or an unknown cipher suite.
     Other,
 }
 
@@ -54,7 +54,7 @@ pub enum Bulk {
     Unknown,
 }
 
-/// The hash of the message authentication code; where encryption itself authenticates, that of key derivation.
+/// The hash of the message authentication code. If encryption itself authenticates, the hash of key derivation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Mac {
     Null,
@@ -88,7 +88,7 @@ impl CipherSuite {
         self.parts().is_some()
     }
 
-    /// IANA's name, e.g. `TLS_RSA_WITH_RC4_128_SHA`; the number where there is none.
+    /// IANA's name, e.g. `TLS_RSA_WITH_RC4_128_SHA`, or the number if there is none.
     pub fn name(self) -> Cow<'static, str> {
         match self.parts() {
             Some(parts) => Cow::Borrowed(parts.name),
@@ -135,10 +135,10 @@ impl CipherSuite {
         }
     }
 
-    /// Bits of the key; 0 where unknown.
+    /// Bits of the key. 0: unknown.
     pub fn bulk_bits(self) -> u32 {
         match self.bulk() {
-            // RFC 8439 section 2.3; the table says 128.
+            // RFC 8439 section 2.3. The table says 128.
             Bulk::ChaCha20 => 256,
             _ => self.parts().map_or(0, |parts| parts.enc_size.into()),
         }
@@ -153,7 +153,7 @@ impl CipherSuite {
             (TlsCipherMac::HmacSha256, _) => Mac::Sha256,
             (TlsCipherMac::HmacSha384, _) => Mac::Sha384,
             (TlsCipherMac::HmacSha512, _) => Mac::Sha512,
-            // RFC 5246 section 5: SHA-256 where the suite says nothing else.
+            // RFC 5246 section 5: SHA-256 unless the suite names another hash.
             (TlsCipherMac::Aead, TlsPRF::Default | TlsPRF::Sha256) => Mac::Sha256,
             (TlsCipherMac::Aead, TlsPRF::Sha384) => Mac::Sha384,
             (TlsCipherMac::Aead, TlsPRF::Sha512) => Mac::Sha512,
@@ -166,7 +166,7 @@ impl CipherSuite {
         self.bulk() == Bulk::Aegis || self.parts().is_some_and(|parts| parts.mac == TlsCipherMac::Aead)
     }
 
-    /// Whoever gets the server's key later cannot read what was said before.
+    /// True if the server's key, when it leaks later, does not reveal earlier connections.
     pub fn has_forward_secrecy(self) -> bool {
         use SuiteKeyExchange as Kx;
         match self.key_exchange() {
@@ -179,7 +179,8 @@ impl CipherSuite {
         matches!(self.key_exchange(), SuiteKeyExchange::DhAnonymous | SuiteKeyExchange::EcdhAnonymous)
     }
 
-    /// What RFC 9325 still recommends: TLS 1.2 or later, authenticated encryption, forward secrecy, a server with a name.
+    /// True if RFC 9325 still recommends it: TLS 1.2 or later, authenticated encryption, forward secrecy, an
+    /// authenticated server.
     pub fn is_modern(self, version: WireVersion) -> bool {
         version >= WireVersion::TLS12 && self.is_authenticated() && self.has_forward_secrecy() && !self.is_anonymous()
     }

@@ -20,7 +20,7 @@ pub(super) async fn large_bodies_come_back_piece_by_piece<S: Store>(stores: &Sto
         stores.one.append_body(body, sequence as u32, Bytes::from_static(piece)).await.expect("appended");
     }
     let mut new = new_message(&["a@x.test"], 0);
-    new.body = Body::Stored(body);
+    new.content = Content::Stored(body);
     let accepted = accept(stores, &new, None).await;
     assert_eq!(accepted.message, body.message);
     for (sequence, piece) in [Some("one"), Some("two"), Some("three"), None].into_iter().enumerate() {
@@ -50,7 +50,7 @@ pub(super) async fn what_dead_members_left_is_swept<S: Store>(stores: &Stores<S>
     assert!(there(bodies[1]).await, "another node's upload is under way");
     // The member was cut off only: it must not go on with half a body.
     assert!(stores.one.append_body(bodies[0], 1, piece()).await.is_err());
-    let message = |body| NewMessage { body: Body::Stored(body), ..new_message(&["a@x.test"], 0) };
+    let message = |body| NewMessage { content: Content::Stored(body), ..new_message(&["a@x.test"], 0) };
     let half = message(bodies[0]);
     assert!(stores.one.accept(half.clone(), None, vec![]).await.is_err());
     assert_eq!(stores.other.message(half.network_message_id).await.expect("read"), None);

@@ -157,7 +157,7 @@ fn new_message(recipients: &[&str], due_in: u64) -> NewMessage {
         subject: Some("Grüße".to_owned()),
         size_bytes: 4,
         client: Some([192, 0, 2, 1].into()),
-        body: Body::Inline(Bytes::from_static(b"body")),
+        content: Content::Inline(Bytes::from_static(b"body")),
         withhold_addresses: false,
         deliveries: recipients.iter().map(delivery).collect(),
     }

@@ -10,7 +10,7 @@ use super::{
     withhold,
 };
 use crate::{
-    Accepted, Body, DeliveryKey, LeaseNumber, MessageKey, NewEvent, NewLease, NewMessage, clock::after,
+    Accepted, Content, DeliveryKey, LeaseNumber, MessageKey, NewEvent, NewLease, NewMessage, clock::after,
     lease::LEASE_COUNT_BITS, withhold::Withhold,
 };
 
@@ -36,10 +36,10 @@ pub(super) fn accept(
     if !insert_row(connection, message, keys.message)? {
         return accepted_before(connection, message, keys.lease.zip(until)).map(Added::Before);
     }
-    match &message.body {
-        Body::Inline(bytes) => bodies::insert_inline(connection, keys.message, bytes)?,
-        Body::Stored(_) if bodies::claim_upload(connection, keys.message)? => {}
-        Body::Stored(_) => {
+    match &message.content {
+        Content::Inline(bytes) => bodies::insert_inline(connection, keys.message, bytes)?,
+        Content::Stored(_) if bodies::claim_upload(connection, keys.message)? => {}
+        Content::Stored(_) => {
             delete_row(connection, keys.message)?;
             return Ok(Added::WithoutBody);
         }

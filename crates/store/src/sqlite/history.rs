@@ -1,4 +1,4 @@
-//! The history of finished mail: reading it, and deleting what nobody needs any more.
+//! Reads the history of mail, and deletes finished mail when it is old enough.
 
 use std::time::Duration;
 
@@ -89,8 +89,8 @@ fn ids_between(connection: &Connection, first: Uuid, last: Uuid, limit: u32) -> 
     ids.collect()
 }
 
-/// Deletes up to `limit` messages that were received before, and none of whose deliveries is in the queue. Returns how
-/// many.
+/// Deletes up to `limit` messages that were received before this time and have no delivery in the queue. Returns their
+/// number.
 fn forget(connection: &Connection, before: Timestamp, limit: u32) -> rusqlite::Result<u64> {
     let mut select = connection.prepare_cached(
         "SELECT DISTINCT d.message FROM delivery AS d WHERE d.received < ?1 AND NOT EXISTS (
@@ -112,8 +112,8 @@ fn forget(connection: &Connection, before: Timestamp, limit: u32) -> rusqlite::R
     Ok(messages.len() as u64)
 }
 
-/// Gives free pages at the file's end back, so many that the log has room for those that are moved. A batch of history
-/// frees fewer, so that none are left for good.
+/// Returns free pages at the end of the file to the file system, at most `bytes_max`: the log needs room for the pages
+/// that are moved. A batch of deleted history frees fewer pages than that, so free pages do not accumulate.
 fn vacuum(connection: &Connection, bytes_max: u32) -> rusqlite::Result<()> {
     let pages = bytes_max / PAGE_BYTES;
     let mut vacuum = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({pages})"))?;

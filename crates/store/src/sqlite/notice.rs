@@ -1,4 +1,5 @@
-//! Notices: owed from the moment that a result is recorded, queued once the rest of the message has its results too.
+//! Notices to senders. A notice is owed from the moment that a result is recorded, and queued once the other deliveries
+//! of the message have results too.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -28,7 +29,7 @@ fn action(number: u8) -> NoticeAction {
     }
 }
 
-/// A failure takes the place of a delay that nobody was told of yet.
+/// Records that the sender is owed a notice. A failure replaces a delay whose notice is not queued yet.
 pub(super) fn owe(
     connection: &Connection,
     delivery: DeliveryKey,
@@ -66,7 +67,7 @@ pub(super) fn untold(
     let messages = select.query_map(params![Millis(now), Millis(waited_since), limit], |row| row.get::<_, i64>(0))?;
     let messages: Vec<i64> = messages.collect::<rusqlite::Result<_>>()?;
     let untold = messages.into_iter().map(|message| untold_of(connection, message));
-    // What another node has told meanwhile is gone.
+    // Skip messages whose notices another node has queued in the meantime.
     untold.filter_map(rusqlite::Result::transpose).collect()
 }
 
@@ -81,7 +82,7 @@ fn untold_of(connection: &Connection, message: i64) -> rusqlite::Result<Option<U
     Ok(deliveries.first().map(|(_, first)| first.message.clone()).map(|message| Untold { message, deliveries }))
 }
 
-/// `keys` are for the notice.
+/// Queues the notice under `keys`, unless its recipient has had the maximum number of notices.
 pub(super) fn tell(
     connection: &Connection,
     node: &str,
@@ -112,7 +113,7 @@ pub(super) fn tell(
     Ok(if is_withheld { Told::Withheld } else { Told::Queued })
 }
 
-/// The deliveries of which the sender is still to be told; from now on that is done.
+/// The deliveries whose notice was still owed. From now on it is not.
 fn take_owed(connection: &Connection, telling: &Telling) -> rusqlite::Result<Vec<DeliveryKey>> {
     let mut update =
         connection.prepare_cached("UPDATE delivery SET owed = NULL, owed_since = NULL WHERE id = ?1 AND owed = ?2")?;

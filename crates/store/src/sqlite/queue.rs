@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::{Inner, SqliteStore, accept, accept::Added, bodies, claim, command, notice, settle, waiting};
 use crate::{
-    Accepted, Body, Claim, Claimed, Command, Commanded, DeliveryKey, DeliveryRecord, Holding, Member, MessageKey,
+    Accepted, Claim, Claimed, Command, Commanded, Content, DeliveryKey, DeliveryRecord, Holding, Member, MessageKey,
     NewEvent, NewLease, NewMessage, Pending, Queue, QueueCount, QueueQuery, QueueRow, Result, Room, Selection,
     Settlement, StoreError, Telling, Told, Untold,
     clock::{after, before},
@@ -129,9 +129,9 @@ impl SqliteStore {
     /// A body that was written before has chosen the message's key.
     async fn keys_for(&self, message: &NewMessage, lease: Option<crate::LeaseNumber>) -> Result<Accepted> {
         let Inner { keys, writer, .. } = &*self.0;
-        let key = match message.body {
-            Body::Stored(body) => body.message,
-            Body::Inline(_) => keys.message(writer).await?,
+        let key = match message.content {
+            Content::Stored(body) => body.message,
+            Content::Inline(_) => keys.message(writer).await?,
         };
         let deliveries = keys.deliveries(message.deliveries.len(), writer).await?;
         Ok(Accepted { message: key, deliveries, lease })
@@ -151,8 +151,8 @@ impl SqliteStore {
 
 /// Content that is written with the message, in bytes.
 fn weight(message: &NewMessage) -> usize {
-    match &message.body {
-        Body::Inline(bytes) => bytes.len(),
-        Body::Stored(_) => 0,
+    match &message.content {
+        Content::Inline(bytes) => bytes.len(),
+        Content::Stored(_) => 0,
     }
 }

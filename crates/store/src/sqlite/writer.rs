@@ -1,8 +1,8 @@
-//! The thread that writes: group commit, and what to do when the disk is full or the store is gone.
+//! The writer thread: group commit, and the reaction to a full disk or a store that is gone.
 //!
 //! ```text
 //!   batch ──> is the store where it was? ──> is there room? no: new mail is refused ──> one transaction
-//!     full all the same: the reserve is given up, the log moved into the file, and all but new mail tried once more
+//!     still full: the reserve is given up, the log is moved into the file, and all but new mail is written again
 //! ```
 
 use std::{
@@ -27,16 +27,16 @@ use super::{
 };
 use crate::{Result, Room, StoreError};
 
-/// Commands in one transaction at most.
+/// Maximum number of commands in one transaction.
 const BATCH_COMMANDS_MAX: usize = 512;
-/// Content in one transaction at most, in bytes.
+/// Maximum content in one transaction, in bytes.
 const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Before it commits, the writer gives way to threads that may have more for it, so often at most and only while more
-/// comes. With a core to spare this costs nothing; without one, each commit serves more callers.
+/// Maximum number of times that the writer yields before a commit, so that other threads can hand over more commands.
+/// It yields only while more arrive. With a spare core this costs nothing; without one, a commit serves more callers.
 const YIELDS_MAX: u32 = 2;
-/// Commands that wait for the writer; beyond, callers wait.
+/// Maximum number of commands that wait for the writer. If there are more, their callers wait.
 const WAITING_MAX: usize = 4096;
-/// A fault that lasts is logged this often.
+/// A lasting fault is logged this often.
 const FAULT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One thing to do within a transaction.
@@ -64,7 +64,7 @@ impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Job for Task<F, 
     fn answer(self: Box<Self>, outcome: Result<()>) {
         let missing = || StoreError::Other("the store gave no result".to_owned());
         let Task { result, answer, .. } = *self;
-        // Whoever asked may have given up.
+        // The caller may no longer wait.
         let _ = answer.send(outcome.and_then(|()| result.ok_or_else(missing)));
     }
 
@@ -80,7 +80,7 @@ pub(super) struct Writer {
     thread: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the thread writes with.
+/// What the thread needs to write.
 pub(super) struct Opened {
     pub(super) connection: Connection,
     pub(super) place: Place,
@@ -106,7 +106,7 @@ impl Writer {
         })
     }
 
-    /// Runs `work` in the next transaction; returns once that is durable. It may run twice, the first time undone.
+    /// Runs `work` in the next transaction, and returns once that is durable. `work` may run again after a rollback.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -114,7 +114,7 @@ impl Writer {
         self.submit(None, work).await
     }
 
-    /// The same for new mail of so many bytes: it is refused while the disk is short of room.
+    /// The same for new mail with this many bytes of content. It is refused while the disk is short of room.
     pub(super) async fn run_new_mail<T: Send + 'static>(
         &self,
         bytes: usize,
@@ -129,7 +129,7 @@ impl Writer {
         work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let closed = || StoreError::Unavailable { detail: "it is closed".to_owned() };
-        // The transaction may have come to its end before the thread did.
+        // The transaction may have been committed before the thread ended.
         let ended = || StoreError::Unknown { detail: "its writer has ended".to_owned() };
         let _permit: SemaphorePermit = self.waiting.acquire().await.map_err(|_| closed())?;
         let (answer, answered) = oneshot::channel();
@@ -196,7 +196,7 @@ impl WriterThread {
     }
 
     fn fill_batch(&self, first: Box<dyn Job>, receiver: &Receiver<Box<dyn Job>>) -> Batch {
-        // The log of a small disk has no room for much at once.
+        // On a small disk, the log has no room for a large batch.
         let bytes_max = BATCH_BYTES_MAX.min(self.gauge.unit() as usize / 2);
         let mut bytes = first.new_mail().unwrap_or(0);
         let mut batch = vec![first];
@@ -228,14 +228,14 @@ impl WriterThread {
         self.commit(opened, batch, true);
     }
 
-    /// Runs all jobs in one transaction. Where one of them fails by a fault of its own, all is undone and each runs in a
-    /// transaction of its own, so that none suffers for another.
+    /// Runs all jobs in one transaction. If a job fails by its own fault, the transaction is rolled back, and each job
+    /// runs in a transaction of its own, so that no job fails because of another.
     fn commit(&mut self, opened: &Opened, mut batch: Batch, may_make_room: bool) {
         if batch.is_empty() {
             return;
         }
         let Err(Failed { error, at_commit }) = try_commit(&opened.connection, &mut batch) else {
-            // A store that was moved away meanwhile has it, but nobody will find it there.
+            // If the store was moved away in the meantime, it has the data, but nobody will find it there.
             return match opened.place.check() {
                 Ok(()) => batch.into_iter().for_each(|job| job.answer(Ok(()))),
                 Err(error) => self.fail(batch, &error),
@@ -243,13 +243,13 @@ impl WriterThread {
         };
         let stored = match store_error(&error, &self.file) {
             StoreError::Full => StoreError::Full,
-            // What a failed sync leaves in the log may be found there after a crash.
+            // After a crash, the log may still have what a failed sync left in it.
             error if at_commit => StoreError::Unknown { detail: error.to_string() },
             error => error,
         };
         if matches!(stored, StoreError::Full) && may_make_room {
             self.gauge.give_up_reserve();
-            // So that the log begins again and needs no more room.
+            // The log then starts from its beginning again and needs no more room.
             if let Err(error) = history::move_log(&opened.connection) {
                 tracing::debug!(%error, "failed to move the log into the file");
             }
@@ -272,14 +272,14 @@ impl WriterThread {
     }
 }
 
-/// Answers new mail that there is no room for it; returns the rest.
+/// Refuses new mail because there is no room. Returns the other jobs.
 fn refuse_new_mail(batch: Batch) -> Batch {
     let (refused, rest): (Batch, Batch) = batch.into_iter().partition(|job| job.new_mail().is_some());
     refused.into_iter().for_each(|job| job.answer(Err(StoreError::Full)));
     rest
 }
 
-/// Moves all of the log into the file; true if nothing is left in it.
+/// Moves all of the log into the file. True if nothing is left in the log.
 fn empty_log(connection: &Connection) -> bool {
     let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
     if let Err(error) = &busy {
@@ -291,7 +291,7 @@ fn empty_log(connection: &Connection) -> bool {
 /// Why a batch was not committed.
 struct Failed {
     error: rusqlite::Error,
-    /// All jobs were done, and COMMIT failed.
+    /// All jobs succeeded, and COMMIT failed.
     at_commit: bool,
 }
 

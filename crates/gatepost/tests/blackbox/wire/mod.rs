@@ -270,7 +270,7 @@ fn session(packets: &Packets, file: &Path, seen: &Seen) -> capture::Session {
 fn named(session: &capture::Session) -> Option<&'static str> {
     let mut evidence = diagnosis::Evidence::default();
     diagnosis::sources::capture::add_session(&mut evidence, session, "capture.pcap");
-    diagnosis::diagnose(&evidence).first().map(|finding| finding.cause)
+    diagnosis::diagnose(&evidence).first().map(|finding| finding.cause.as_str())
 }
 
 #[test]

@@ -11,9 +11,9 @@ fn ago(minutes: i64) -> Timestamp {
 }
 
 /// A finding as the diagnosis makes it, about mail that has waited for `minutes`.
-fn finding(cause: &'static str, confidence: f64, messages_pending: u64, minutes: i64) -> Finding {
+fn finding(cause: &str, confidence: f64, messages_pending: u64, minutes: i64) -> Finding {
     let base = unexplained("onprem", messages_pending, Some(ago(minutes)), &[]);
-    Finding { cause, confidence, ..base }
+    Finding { cause: cause.parse().unwrap(), confidence, ..base }
 }
 
 fn pending(messages: u64, minutes: i64) -> Pending {

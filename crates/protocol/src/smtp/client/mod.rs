@@ -7,8 +7,8 @@
 //!                                                 Envelope ─> Content ─> EndOfData
 //! ```
 //!
-//! The driver moves bytes and keeps time; the machine says what comes next ([`Action`]) and in which [`Phase`] the
-//! conversation stands, so that whatever ends it is blamed on the right one.
+//! The driver moves bytes and measures time. The machine says what comes next ([`Action`]) and which [`Phase`] the
+//! conversation has reached, so that a failure names the phase in which it happened.
 
 mod extensions;
 mod reply_parser;
@@ -22,33 +22,33 @@ pub use reply_parser::{ReplyError, ReplyParser};
 use super::{Failure, FailureKind, Phase, Reply, Transaction, data::DotEncoder};
 use transaction::{Progress, check};
 
-/// How a connector wants its connections encrypted.
+/// Whether a connector encrypts its connections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum TlsLevel {
     None,
-    /// STARTTLS is used whenever it is offered.
+    /// STARTTLS is used whenever the destination offers it.
     #[default]
     Opportunistic,
-    /// Nothing is sent in the clear.
+    /// No mail is sent in plaintext.
     Require,
-    /// Nor to a server whose certificate does not prove its name.
+    /// The same, and no mail is sent to a server whose certificate does not prove its name.
     Verify,
 }
 
-/// What the driver must do next. Output is to be written before each.
+/// What the driver must do next. It writes the output before each action.
 #[derive(Debug, PartialEq)]
 pub enum Action {
     /// Read more bytes into the input.
     Read,
-    /// Negotiate TLS, then call [`Client::tls_started`].
+    /// Make the TLS handshake, then call [`Client::tls_started`].
     StartTls,
     /// Call [`Client::begin`], or [`Client::quit`].
     Ready,
     /// Pass the message through [`Client::content`], then call [`Client::end_content`].
     Content,
-    /// The transaction is over; one result for each recipient, in order. The machine is ready again.
+    /// The transaction has ended, with one result for each recipient, in order. The machine is ready again.
     Done(Vec<Result<Reply, Failure>>),
-    /// The conversation is over before any transaction began; close the connection.
+    /// The conversation ended before any transaction began. Close the connection.
     Failed(Failure),
     /// Close the connection.
     Closed,
@@ -62,9 +62,9 @@ pub struct Client {
     encrypted: bool,
     extensions: Extensions,
     replies: ReplyParser,
-    /// The last transaction left the destination's envelope half filled: RSET comes before the next MAIL.
+    /// The last transaction left an incomplete envelope at the destination: RSET comes before the next MAIL.
     reset_first: bool,
-    /// The destination said 421 or stopped speaking SMTP: no further transaction.
+    /// The destination replied 421 or sent bytes that are not SMTP: no further transaction begins.
     ended: bool,
     replies_handled: u64,
 }
@@ -99,12 +99,12 @@ impl Client {
         }
     }
 
-    /// How many whole replies have come so far: each of them has a time limit of its own.
+    /// Number of complete replies so far. Each reply has its own time limit.
     pub fn replies_handled(&self) -> u64 {
         self.replies_handled
     }
 
-    /// What the conversation waits for.
+    /// The phase that the conversation has reached.
     pub fn phase(&self) -> Phase {
         match &self.state {
             State::Banner => Phase::Banner,
@@ -135,7 +135,7 @@ impl Client {
                 State::Ready => return Action::Ready,
                 State::Content(..) => return Action::Content,
                 State::Handshake => {
-                    // What stands behind the 220 came without protection (CVE-2011-0411).
+                    // Bytes after the 220 arrived without protection (CVE-2011-0411).
                     input.clear();
                     return Action::StartTls;
                 }
@@ -158,7 +158,7 @@ impl Client {
         if reply.code == 421 {
             self.ended = true;
         }
-        // All lines of an answer to EHLO count; of any other it is kept what history has room for.
+        // Keep all lines of a reply to EHLO. Shorten other replies to what the history has room for.
         let reply = if matches!(self.state, State::Ehlo) && reply.code == 250 { reply } else { reply.shortened() };
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Banner if reply.code == 220 => {
@@ -203,7 +203,7 @@ impl Client {
             }
             return self.greeted();
         }
-        // Servers from before ESMTP; over TLS there is none.
+        // For servers older than ESMTP. Over TLS there are none.
         if reply.is_permanent() && !self.encrypted {
             self.extensions = Extensions::default();
             output.extend_from_slice(format!("HELO {}\r\n", self.ehlo_name).as_bytes());
@@ -223,7 +223,7 @@ impl Client {
         None
     }
 
-    /// After [`Action::StartTls`], once the channel is encrypted: everything learnt before is forgotten (RFC 3207).
+    /// After [`Action::StartTls`], once the channel is encrypted. Discards everything learnt before (RFC 3207).
     pub fn tls_started(&mut self, output: &mut Vec<u8>) {
         self.encrypted = true;
         self.extensions = Extensions::default();
@@ -231,10 +231,24 @@ impl Client {
         self.say_ehlo(output);
     }
 
-    /// Starts a transaction. An error is one for all its recipients, and leaves the conversation ready.
+    /// Starts a transaction. An error applies to all its recipients, and leaves the conversation ready.
     pub fn begin(&mut self, transaction: &Transaction, output: &mut Vec<u8>) -> Result<(), Failure> {
+        self.begin_as(Progress::new(transaction, &self.extensions), transaction, output)
+    }
+
+    /// Like [`Client::begin`], but RSET takes the place of DATA: the transaction is taken back after RCPT.
+    pub fn rehearse(&mut self, transaction: &Transaction, output: &mut Vec<u8>) -> Result<(), Failure> {
+        self.begin_as(Progress::rehearsal(transaction, &self.extensions), transaction, output)
+    }
+
+    fn begin_as(
+        &mut self,
+        progress: Progress,
+        transaction: &Transaction,
+        output: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         check(transaction, &self.extensions)?;
-        let mut progress = Box::new(Progress::new(transaction, &self.extensions));
+        let mut progress = Box::new(progress);
         if std::mem::take(&mut self.reset_first) {
             progress.reset(output);
         }
@@ -256,11 +270,16 @@ impl Client {
                 self.state = State::Content(progress, DotEncoder::default());
                 None
             }
-            // 354 though no recipient was taken: an empty message ends it, and its reply says nothing.
+            // The destination replied 354 although it accepted no recipient. An empty message ends the transaction, and
+            // the reply to it means nothing.
             Next::EmptyContent => {
                 output.extend_from_slice(b".\r\n");
                 self.state = State::EndOfData(progress);
                 None
+            }
+            Next::TakenBack(reply) => {
+                self.state = State::Ready;
+                Some(Action::Done(progress.end(reply)))
             }
             Next::Over => {
                 self.reset_first = true;
@@ -277,8 +296,8 @@ impl Client {
         }
     }
 
-    /// Takes a reply that came before the content had ended, if a whole one is there: the destination accepts no more
-    /// of it. Without the final dot nothing is delivered, and the connection is of no further use.
+    /// Takes a reply that came before the end of the content, if it is complete: the destination accepts no more
+    /// content. Without the final dot nothing is delivered, and the connection cannot be used again.
     pub fn reply_within_content(&mut self, input: &mut BytesMut) -> Option<Action> {
         if !matches!(self.state, State::Content(..)) {
             return None;
@@ -307,15 +326,15 @@ impl Client {
         }
     }
 
-    /// Says goodbye.
+    /// Sends QUIT.
     pub fn quit(&mut self, output: &mut Vec<u8>) {
         output.extend_from_slice(b"QUIT\r\n");
         self.state = State::Quit;
     }
 
-    /// The connection broke, or what came over it was no SMTP. Blames `kind` on the present phase.
+    /// The connection broke, or the bytes on it were not SMTP. Reports `kind` as a failure of the current phase.
     pub fn abandon(&mut self, kind: FailureKind) -> Action {
-        // The server's last word on a handshake of TLS 1.3 comes in place of its first answer.
+        // In TLS 1.3, a server that rejects the handshake says so in place of its first reply.
         let phase = if matches!(kind, FailureKind::HandshakeFailed { .. }) { Phase::Handshake } else { self.phase() };
         let failure = Failure::new(phase, kind);
         self.ended = true;

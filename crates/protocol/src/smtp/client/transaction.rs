@@ -35,14 +35,18 @@ enum Sent {
     Mail,
     Rcpt(usize),
     Data,
+    /// RSET in place of DATA.
+    TakeBack,
 }
 
 /// What follows from a reply.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Next {
     Wait,
     Content,
     EmptyContent,
+    /// The reply to the RSET that ends a rehearsal.
+    TakenBack(Reply),
     Over,
 }
 
@@ -62,12 +66,21 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(transaction: &Transaction, extensions: &Extensions) -> Self {
+        Self::ending_with((Sent::Data, b"DATA\r\n".to_vec()), transaction, extensions)
+    }
+
+    /// No content follows, so nothing is delivered.
+    pub(super) fn rehearsal(transaction: &Transaction, extensions: &Extensions) -> Self {
+        Self::ending_with((Sent::TakeBack, b"RSET\r\n".to_vec()), transaction, extensions)
+    }
+
+    fn ending_with(last: (Sent, Vec<u8>), transaction: &Transaction, extensions: &Extensions) -> Self {
         let mut commands = VecDeque::with_capacity(transaction.recipients.len() + 2);
         commands.push_back((Sent::Mail, mail_command(transaction, extensions)));
         for (index, recipient) in transaction.recipients.iter().enumerate() {
             commands.push_back((Sent::Rcpt(index), rcpt_command(recipient, extensions)));
         }
-        commands.push_back((Sent::Data, b"DATA\r\n".to_vec()));
+        commands.push_back(last);
         Self {
             commands,
             in_flight: VecDeque::new(),
@@ -102,7 +115,7 @@ impl Progress {
     pub(super) fn phase(&self) -> Phase {
         match self.in_flight.front() {
             Some(Sent::Rset | Sent::Mail) | None => Phase::Mail,
-            Some(Sent::Rcpt(_)) => Phase::Rcpt,
+            Some(Sent::Rcpt(_) | Sent::TakeBack) => Phase::Rcpt,
             Some(Sent::Data) => Phase::Data,
         }
     }
@@ -118,6 +131,7 @@ impl Progress {
                 let taken = reply.is_positive();
                 self.results[index] = Some(if taken { Ok(()) } else { Err(Failure::rejected(Phase::Rcpt, reply)) });
             }
+            Some(Sent::TakeBack) => return Next::TakenBack(reply),
             Some(Sent::Data) if reply.code == 354 => {
                 return if self.any_taken() { Next::Content } else { Next::EmptyContent };
             }
