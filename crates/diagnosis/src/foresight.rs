@@ -9,7 +9,9 @@
 //! The latest handshake that decides is believed: servers change.
 
 use jiff::Timestamp;
-use protocol::tls::{Alert, CertificateFault, CipherSuite, ClientHello, HandshakeFacts, KeyExchange, ServerHello, Side, WireVersion};
+use protocol::tls::{
+    Alert, CertificateFault, CipherSuite, ClientHello, HandshakeFacts, KeyExchange, ServerHello, Side, WireVersion,
+};
 use serde::Serialize;
 
 /// What a client offers.
@@ -191,7 +193,8 @@ impl Server {
 pub fn is_over_the_certificate(facts: &HandshakeFacts) -> bool {
     let fault = facts.certificate_fault.filter(|fault| *fault != CertificateFault::Weak);
     // In TLS 1.3 the client's alert is encrypted.
-    let is_about_it = |alert: &Alert| alert.by == Side::Client && matches!(alert.description, None | Some(42..=46 | 48));
+    let is_about_it =
+        |alert: &Alert| alert.by == Side::Client && matches!(alert.description, None | Some(42..=46 | 48));
     !facts.completed && fault.is_some() && facts.alerts.iter().any(is_about_it)
 }
 

@@ -174,7 +174,10 @@ fn mail_of_a_paused_connector_waits_for_its_last_failure() {
         }
         evidence.add_untried(&last, untried.into_iter());
         let findings = diagnose(&evidence);
-        assert_eq!((findings.len(), findings[0].cause.as_str(), findings[0].scope.attempts), (1, "no-shared-cipher", 1));
+        assert_eq!(
+            (findings.len(), findings[0].cause.as_str(), findings[0].scope.attempts),
+            (1, "no-shared-cipher", 1)
+        );
         assert_eq!((findings[0].messages_pending, findings[0].is_ongoing()), (2 + u64::from(tried), true));
         assert!(findings[0].summary.contains("2 without an attempt"), "{}", findings[0].summary);
     }

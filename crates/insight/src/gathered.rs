@@ -154,7 +154,8 @@ impl Gathered {
             while let Some(query) = next.take() {
                 let page = store.list(query.clone()).await?;
                 let untried = page.iter().filter(|record| record.delivery.failure.is_none());
-                let untried: Vec<_> = untried.map(|record| (record.message.network_message_id.to_string(), record)).collect();
+                let untried: Vec<_> =
+                    untried.map(|record| (record.message.network_message_id.to_string(), record)).collect();
                 let deliveries = untried.iter().map(|(message, record)| {
                     (message.as_str(), record.delivery.recipient.as_str(), record.message.received)
                 });

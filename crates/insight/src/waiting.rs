@@ -26,7 +26,8 @@ const REPORT_AGE_SECONDS_MAX: i64 = 60;
 
 impl<'a> WaitReasons<'a> {
     pub async fn read<S: Store>(store: &S, connectors: &'a dyn Connectors, now: Timestamp) -> store::Result<Self> {
-        let mut reasons = Self { reports: store.reports().await?, connectors, now, paused: HashMap::new(), began: HashMap::new() };
+        let mut reasons =
+            Self { reports: store.reports().await?, connectors, now, paused: HashMap::new(), began: HashMap::new() };
         reasons.note_pauses();
         Ok(reasons)
     }

@@ -66,7 +66,10 @@ async fn addresses_are_tried_as_mail_tries_them() {
     let (bad, good) = (Server::start(Device::Rc4Only, options.clone()), Server::start(Device::Healthy, options));
     let (bad, good) = (bad.unwrap(), good.unwrap());
     let ladder = climb_at(vec![bad.address(), good.address()], TlsPolicy::modern(), None).await;
-    assert!(ladder.as_mail.len() == 2 && ladder.baseline().unwrap().works() && ladder.changes.is_empty(), "{ladder:#?}");
+    assert!(
+        ladder.as_mail.len() == 2 && ladder.baseline().unwrap().works() && ladder.changes.is_empty(),
+        "{ladder:#?}"
+    );
 
     // Nothing listens at the first address: what fails at the second is what mail fails by.
     let dead = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, bad.port()));

@@ -23,9 +23,9 @@ use std::{
 use jiff::Timestamp;
 use protocol::tls::{CipherSuite, WireVersion};
 
+use about::About;
 pub use attempt::{Attempt, Connection, Direction, Failed};
 pub use captured::Clock;
-use about::About;
 use dimension::DIMENSIONS;
 pub use dimension::Dimension;
 pub use inbound::LeftOut;

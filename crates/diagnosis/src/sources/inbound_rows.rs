@@ -94,7 +94,10 @@ mod tests {
         assert_eq!((outbound.len(), outbound.left_out()), (0, crate::LeftOut { attempts: 2, failed: 1 }));
         assert_eq!((inbound.len(), inbound.left_out().attempts), (2, 0));
         let findings = diagnose(&inbound);
-        assert_eq!((findings[0].cause.as_str(), findings[0].scope.destination.as_str()), ("no-shared-cipher", "mx.sender.test"));
+        assert_eq!(
+            (findings[0].cause.as_str(), findings[0].scope.destination.as_str()),
+            ("no-shared-cipher", "mx.sender.test")
+        );
     }
 
     /// The mail of the case of the RC4 queue: it came in, and failed on its way to the organisation's own server.

@@ -27,9 +27,8 @@ pub(crate) async fn run<S: Store>(
     let offer = offer(config, &arguments.policy)?;
     let hours = i64::from(arguments.days) * 24;
     let since = screen.now.checked_sub(hours.hours()).context("--days is too large; give a smaller number")?;
-    let (impacts, first) = insight::impact(store, config, &arguments.policy, &offer, since)
-        .await
-        .context("failed to read the history")?;
+    let (impacts, first) =
+        insight::impact(store, config, &arguments.policy, &offer, since).await.context("failed to read the history")?;
     let report = Report { policy: &arguments.policy, since, days: days(first, since, screen.now), impacts };
     match arguments.output.format {
         Format::Json => writeln!(out, "{}", insight::json::pretty(&report.view())?)?,

@@ -125,12 +125,7 @@ fn summary(told: &Told<'_>) -> String {
 }
 
 /// What the table has and the text has not.
-fn write_left_out(
-    rows: &[OverviewRow],
-    told: &[Told<'_>],
-    screen: &Screen,
-    out: &mut dyn Write,
-) -> io::Result<()> {
+fn write_left_out(rows: &[OverviewRow], told: &[Told<'_>], screen: &Screen, out: &mut dyn Write) -> io::Result<()> {
     let is_told = |row: &&OverviewRow| told.iter().flatten().any(|finding| finding.cause == row.cause);
     let left_out = || rows.iter().filter(|row| !is_told(row));
     let names = |passes: bool| {

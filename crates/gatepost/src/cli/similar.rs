@@ -8,11 +8,7 @@ const SHOWN_MAX: usize = 3;
 const ALIKE_MIN: f64 = 0.75;
 
 /// Such as `no connector is named hangg; similar names: hang`. `lacking` is the beginning, without the name.
-pub(crate) fn no_match<'a>(
-    lacking: &str,
-    wanted: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> anyhow::Error {
+pub(crate) fn no_match<'a>(lacking: &str, wanted: &str, known: impl IntoIterator<Item = &'a str>) -> anyhow::Error {
     let near = similar(wanted, known);
     let wanted = super::screen::clean(wanted);
     match near.as_slice() {

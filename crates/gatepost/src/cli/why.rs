@@ -88,7 +88,8 @@ async fn add_history<S: Store>(
     asked.look_in(store, since, &mut gathered.evidence).await?;
     gathered.add_store(store, asked.query(since)).await.context("failed to read the history")?;
     if let Some(config) = config {
-        let reasons = WaitReasons::read(store, config, screen.now).await.context("failed to read the nodes' reports")?;
+        let reasons =
+            WaitReasons::read(store, config, screen.now).await.context("failed to read the nodes' reports")?;
         let added = gathered.add_paused(store, &reasons, asked.connector.as_deref()).await;
         added.context("failed to read the queue")?;
     }

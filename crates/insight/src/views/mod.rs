@@ -18,7 +18,7 @@ pub use foreign_message::ForeignMessageView;
 pub use incident::IncidentView;
 pub use policy::{BrokenView, DestinationImpactView, LedgerView, PolicyImpactView, PolicyView};
 pub use probe::{
-    ExtensionsView, JudgementView, PolicySupportView, ProbeView, ProbedDestinationView, ProbedView, SuiteView, VariationView,
-    VersionView,
+    ExtensionsView, JudgementView, PolicySupportView, ProbeView, ProbedDestinationView, ProbedView, SuiteView,
+    VariationView, VersionView,
 };
 pub use rollout::{RolloutNodeView, RolloutView, TroubleView};

@@ -99,7 +99,10 @@ impl Change {
 
     /// True if it changes what may be negotiated, not only how the ClientHello travels.
     pub(super) fn is_about_negotiation(self) -> bool {
-        !matches!(self, Self::SmallSegments | Self::SmallHello | Self::LargeHello | Self::NoServerName | Self::InTheClear)
+        !matches!(
+            self,
+            Self::SmallSegments | Self::SmallHello | Self::LargeHello | Self::NoServerName | Self::InTheClear
+        )
     }
 
     /// For people, as the continuation of "works".
@@ -205,7 +208,9 @@ pub async fn climb(trial: &Trial, probe: &ProbeOptions, mut progress: impl FnMut
 /// What could help where the connection broke off.
 fn changes(baseline: &ConnectionResult, trial: &Trial) -> Vec<Change> {
     // What the destination says about an envelope does not depend on the connection.
-    let Some(failure) = baseline.failure.as_ref().filter(|failure| failure.phase < Phase::Mail) else { return Vec::new() };
+    let Some(failure) = baseline.failure.as_ref().filter(|failure| failure.phase < Phase::Mail) else {
+        return Vec::new();
+    };
     let mut changes = Vec::new();
     if baseline.seen.handshake.is_some() {
         changes.extend(of_tls(trial));
@@ -251,10 +256,7 @@ impl Change {
                 add(&mut policy, suite.class());
                 return Self::FromTls10.to(&policy);
             }
-            Self::SmallSegments
-            | Self::NoServerName
-            | Self::UncheckedCertificate
-            | Self::InTheClear => return None,
+            Self::SmallSegments | Self::NoServerName | Self::UncheckedCertificate | Self::InTheClear => return None,
         }
         if let Self::With(OldSuite::Rc4 | OldSuite::TripleDes) = self {
             policy.security_level = 0;

@@ -89,6 +89,12 @@ impl PolicySupport {
 impl Variation {
     fn new(name: String, what: String, result: ConnectionResult) -> Self {
         let hello = result.seen.handshake.as_ref().and_then(|facts| facts.client_hello.as_ref());
-        Self { name, what, works: is_encrypted(&result), hello_bytes: hello.map(|hello| hello.length_bytes), failure: result.failure }
+        Self {
+            name,
+            what,
+            works: is_encrypted(&result),
+            hello_bytes: hello.map(|hello| hello.length_bytes),
+            failure: result.failure,
+        }
     }
 }

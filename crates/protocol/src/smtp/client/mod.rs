@@ -241,12 +241,7 @@ impl Client {
         self.begin_as(Progress::rehearsal(transaction, &self.extensions), transaction, output)
     }
 
-    fn begin_as(
-        &mut self,
-        progress: Progress,
-        transaction: &Transaction,
-        output: &mut Vec<u8>,
-    ) -> Result<(), Failure> {
+    fn begin_as(&mut self, progress: Progress, transaction: &Transaction, output: &mut Vec<u8>) -> Result<(), Failure> {
         check(transaction, &self.extensions)?;
         let mut progress = Box::new(progress);
         if std::mem::take(&mut self.reset_first) {
