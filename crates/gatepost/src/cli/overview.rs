@@ -139,3 +139,72 @@ fn write_left_out(rows: &[OverviewRow], told: &[Told<'_>], screen: &Screen, out:
     }
     paragraph("To show every finding, add --all.", "", screen, out)
 }
+
+#[cfg(test)]
+mod tests {
+    use diagnosis::{Attempt, Evidence, Failed, Sign, Signs, Source, diagnose};
+    use jiff::{Timestamp, ToSpan, tz::TimeZone};
+    use protocol::smtp::Phase;
+
+    use super::*;
+
+    fn printed(findings: &[Finding], all: bool) -> String {
+        let now = "2026-07-30T12:00:00Z".parse().unwrap();
+        let screen = Screen { width: Some(80), colour: false, zone: TimeZone::UTC, now };
+        let mut out = Vec::new();
+        write(&findings.iter().collect::<Vec<_>>(), all, &screen, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    /// Destinations that refuse connections, and others that greylist; each has one message.
+    fn findings(refusing: usize, greylisting: usize) -> Vec<Finding> {
+        let start: Timestamp = "2026-07-30T11:00:00Z".parse().unwrap();
+        let mut evidence = Evidence::default();
+        for number in 0..refusing + greylisting {
+            let (sign, phase, code) = match number < refusing {
+                true => (Sign::ConnectionRefused, Phase::Connect, None),
+                false => (Sign::Greylisted, Phase::Rcpt, Some(451)),
+            };
+            let signs = Signs::default().and(sign);
+            let attempt = Attempt {
+                at: Some(start + (number as i64).seconds()),
+                message: Some(number.to_string().into()),
+                destination: Some((format!("mail{number}.a-rather-long-name.example").into(), 25)),
+                failure: Some(Failed { phase: Some(phase), signs, code, enhanced: None, text: "failed".into() }),
+                ..Attempt::by(Source::History)
+            };
+            evidence.add(&attempt, || None);
+        }
+        diagnose(&evidence)
+    }
+
+    #[test]
+    fn many_findings_are_a_table_and_one_text_for_each_cause() {
+        let findings = findings(2, 400);
+        let text = printed(&findings, false);
+        let table = "\
+CAUSE               HOSTS  ATTEMPTS  WAITING  BOUNCED  SINCE     STATE
+connection-refused      2         2        2        0  11:00:00  ongoing
+greylisted            400       400      400        0  11:00:02  ongoing
+";
+        assert!(text.starts_with(table), "{text}");
+        for part in [
+            "1. connection-refused, likely (",
+            "   2 destinations: 2 of 2 attempts failed. 2 messages waiting.",
+            "     - mail0.a-rather-long-name.example:25 refuses",
+            "Not shown: greylisted (usually passes without help).",
+            "To show every finding, add --all.",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(text.lines().all(|line| line.len() <= 80) && text.lines().count() < 40, "{text}");
+        assert!(printed(&findings, true).contains("402. greylisted"));
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_told_once_if_there_is_nothing_else() {
+        let text = printed(&findings(0, 12), false);
+        assert!(text.contains("1. greylisted, ") && text.contains("and 7 more; add --all"), "{text}");
+        assert!(!text.contains("2. ") && !text.contains("Not shown"), "{text}");
+    }
+}

@@ -43,7 +43,9 @@ fn stuck_mail_is_named_from_the_history_and_from_each_file() {
             "{first:#}"
         );
     }
-    assert_eq!(why(&["elsewhere.test"]).status.code(), Some(0));
+    let output = why(&["onprm"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean onprem?"), "{output:?}");
     assert_eq!(why(&["01a2137e-b7ef-7443-bece-eb23c5d386a0"]).status.code(), Some(2));
 
     let export = |name: &str, arguments: &[&str]| {
