@@ -15,10 +15,12 @@ use crate::{
     ip::{self, Fragments, Parsed},
     link::{self, LinkType},
     note::{Note, Notes},
+    open::Open,
     session::Session,
     tcp::{
         self, Analysis, Segment,
-        flow::{Flow, Hop, ends},
+        copies::Place,
+        flow::{Flow, ends},
     },
 };
 
@@ -55,7 +57,7 @@ pub struct TcpFacts {
     pub length: u32,
     pub window: u16,
     pub analysis: Analysis,
-    /// True if the same packet was seen a moment ago on another link.
+    /// True if the same packet was seen a moment ago at another place.
     pub is_duplicate: bool,
     /// True if the packet is quoted in an ICMP error, which contains only addresses and ports.
     pub is_quoted: bool,
@@ -85,6 +87,7 @@ pub struct Capture {
     /// Time of the last packet.
     now_ns: i64,
     fragments: Fragments,
+    open: Open,
     notes: Notes,
     pub fields: Fields,
     finished: Vec<Session>,
@@ -103,6 +106,7 @@ impl Capture {
             next_stream: 0,
             now_ns: i64::MIN,
             fragments: Fragments::default(),
+            open: Open::default(),
             notes: Notes::default(),
             fields,
             finished: Vec::new(),
@@ -142,15 +146,17 @@ impl Capture {
         let (key, from) = ends(source, destination);
         self.renew(key, from, &segment, packet.time_ns);
         let flow = self.flows.get_mut(&key)?;
-        let hop = Hop { hops: header.hops, link: hash(frame) };
-        let is_duplicate =
-            self.options.set_duplicates_aside && flow.is_copy(from, header, hop, &segment, packet.time_ns);
+        let is_duplicate = self.options.set_duplicates_aside && {
+            let place = Place { interface: packet.interface, hops: header.hops, link: hash(frame) };
+            flow.is_copy(from, header, place, &segment, packet.time_ns)
+        };
         let was_closed = flow.is_closed;
         let analysis = if is_duplicate {
             Analysis::default()
         } else {
             flow.see(from, &segment, packet.time_ns, &mut self.fields, &mut self.notes)
         };
+        self.open.count(flow);
         count_held(&mut self.held_bytes, flow);
         let facts = TcpFacts {
             source: source.into(),
@@ -272,6 +278,7 @@ impl Capture {
     }
 
     fn tell(&mut self, mut flow: Flow) {
+        self.open.forget(&mut flow);
         self.held_bytes -= flow.counted_bytes;
         self.finished.extend(conclude(&mut flow, self.now_ns, &mut self.notes));
     }
@@ -305,12 +312,18 @@ fn count_held(sum: &mut usize, flow: &mut Flow) {
 fn conclude(flow: &mut Flow, now_ns: i64, notes: &mut Notes) -> Option<Session> {
     let is_told = flow.dialogue.is_none();
     flow.finish(now_ns, notes);
-    (!is_told).then(|| Session::of(flow))
+    if is_told {
+        return None;
+    }
+    if flow.is_incomplete() {
+        notes.add(Note::SessionsIncomplete);
+    }
+    Some(Session::of(flow))
 }
 
 /// Reads the sessions of a whole capture. Each is returned when it has ended. Returns the notes.
-pub fn sessions(mut packets: Packets, options: Options, mut each: impl FnMut(Session)) -> Notes {
-    let mut capture = Capture::new(options);
+pub fn sessions(packets: Packets, options: Options, mut each: impl FnMut(Session)) -> Notes {
+    let (mut packets, mut capture) = (packets.in_order(), Capture::new(options));
     while let Some(packet) = packets.next() {
         capture.packet(&packet);
         capture.take_finished().for_each(&mut each);
@@ -320,8 +333,8 @@ pub fn sessions(mut packets: Packets, options: Options, mut each: impl FnMut(Ses
     packets.notes().clone().with(notes)
 }
 
-/// FNV-1a: a link-layer header is short, and the hash only shows whether two headers differ.
-fn hash(bytes: &[u8]) -> u64 {
+/// FNV-1a: link-layer headers and options are short, and the hash only shows whether two of them differ.
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
@@ -342,7 +355,14 @@ mod tests {
     }
 
     fn give(capture: &mut Capture, data: &[u8]) {
-        capture.packet(&Packet { number: 1, time_ns: 0, link: LinkType::RawIp, length: data.len() as u32, data });
+        capture.packet(&Packet {
+            number: 1,
+            time_ns: 0,
+            link: LinkType::RawIp,
+            length: data.len() as u32,
+            interface: 0,
+            data,
+        });
     }
 
     const SYN: u8 = 2;

@@ -32,8 +32,22 @@ use recognise::{is_hello, recognise};
 pub struct Line {
     #[serde(skip)]
     pub at_ns: i64,
+    #[serde(skip)]
+    pub kind: LineKind,
     pub side: Side,
     pub text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LineKind {
+    /// A command or a reply.
+    Said,
+    /// Content of a message, or its size.
+    Content,
+    /// What the client said may be a password.
+    Credentials,
+    /// Bytes are missing here. Lines before and after them may be missing, too.
+    Gap,
 }
 
 /// Something unusual or wrong in a dialogue.
@@ -112,6 +126,8 @@ pub struct Dialogue {
     tls: Option<Box<Observer>>,
     /// Only if single fields are requested.
     tls_fields: Option<Box<TlsFields>>,
+    /// Bytes of the handshake are missing: those after them cannot be read.
+    is_handshake_broken: bool,
     /// Bytes from the server after a successful handshake.
     server_spoke_encrypted: bool,
 }
@@ -187,6 +203,7 @@ impl Dialogue {
 
     /// Notes missing bytes: lines start again after them.
     pub fn missing(&mut self, side: Side, count: u32, at_ns: i64) {
+        self.is_handshake_broken |= self.tls.is_some();
         if self.tls.is_some() || self.handshake.is_some() || self.protocol != Protocol::Smtp {
             return;
         }
@@ -201,7 +218,7 @@ impl Dialogue {
             }
             Side::Server => self.smtp.server.clear(),
         }
-        self.line(side, at_ns, format!("… {count} bytes that the capture lacks"));
+        self.line(LineKind::Gap, side, at_ns, format!("… {count} bytes that the capture lacks"));
     }
 
     /// One side ended the connection.
@@ -240,10 +257,10 @@ impl Dialogue {
         }
     }
 
-    fn line(&mut self, side: Side, at_ns: i64, text: String) {
+    fn line(&mut self, kind: LineKind, side: Side, at_ns: i64, text: String) {
         if self.lines.len() < LINES_MAX {
             self.text_bytes += text.len();
-            self.lines.push(Line { at_ns, side, text });
+            self.lines.push(Line { at_ns, kind, side, text });
         } else {
             self.lines_left_out += 1;
         }
@@ -262,6 +279,9 @@ impl Dialogue {
             }
             return;
         };
+        if self.is_handshake_broken {
+            return;
+        }
         if fields.is_wanted {
             self.tls_fields.get_or_insert_default().read(side, bytes, fields);
         }
@@ -359,7 +379,7 @@ impl Dialogue {
         if text.get(4..).is_some_and(|keyword| keyword.starts_with("XXXXXXXA")) {
             self.odd(Oddity::StartTlsMasked);
         }
-        self.line(Side::Server, at_ns, shortened(&text));
+        self.line(LineKind::Said, Side::Server, at_ns, shortened(&text));
         let (Some(code), true) = (code, is_last) else { return };
         if self.smtp.mode == Mode::Credentials && code != 334 && code >= 235 && code != 250 {
             self.smtp.mode = Mode::Commands;
@@ -499,7 +519,7 @@ impl Dialogue {
     fn show(&mut self, content: &[u8], at_ns: i64) {
         if self.show_content {
             for line in content.split(|byte| *byte == b'\n') {
-                self.line(Side::Client, at_ns, shortened(&String::from_utf8_lossy(line)));
+                self.line(LineKind::Content, Side::Client, at_ns, shortened(&String::from_utf8_lossy(line)));
             }
         }
     }
@@ -507,7 +527,7 @@ impl Dialogue {
     fn end_of_content(&mut self, at_ns: i64) {
         let bytes = std::mem::take(&mut self.smtp.content_bytes);
         self.messages += 1;
-        self.line(Side::Client, at_ns, format!("… {bytes} bytes of content"));
+        self.line(LineKind::Content, Side::Client, at_ns, format!("… {bytes} bytes of content"));
         self.step(Phase::Data, self.smtp.content_ns, at_ns);
         self.wait(Command::EndOfData, at_ns);
         self.smtp.mode = Mode::Commands;
@@ -524,7 +544,7 @@ impl Dialogue {
     fn command_line(&mut self, line: &[u8], at_ns: i64, fields: &mut Fields) {
         if self.smtp.mode == Mode::Credentials {
             self.wait(Command::Auth, at_ns);
-            return self.line(Side::Client, at_ns, "… credentials".to_owned());
+            return self.line(LineKind::Credentials, Side::Client, at_ns, "… credentials".to_owned());
         }
         let text = String::from_utf8_lossy(line);
         let (verb, parameter) = text.split_once(' ').unwrap_or((&text, ""));
@@ -552,7 +572,7 @@ impl Dialogue {
             (Command::Auth, Some((mechanism, _))) => format!("{verb} {mechanism} … credentials"),
             _ => shortened(&text),
         };
-        self.line(Side::Client, at_ns, shown);
+        self.line(LineKind::Said, Side::Client, at_ns, shown);
         self.wait(command, at_ns);
     }
 

@@ -14,6 +14,8 @@ pub enum Note {
     FileDamaged,
     /// A pcapng packet names an interface that the file does not describe.
     UnknownInterface,
+    /// A packet is so much later in the file than newer ones that it could not be put in order of time.
+    PacketsLate,
     /// A link type that is not supported.
     UnknownLinkType,
     /// An invalid header of IP or TCP.
@@ -24,6 +26,8 @@ pub enum Note {
     FragmentsLeftOut,
     /// Bytes of a connection that are not in the capture.
     BytesMissing,
+    /// Connections of which the capture missed packets: the other side has acknowledged them.
+    SessionsIncomplete,
     /// Open connections that were dropped to limit memory.
     FlowsForgotten,
 }
@@ -34,11 +38,15 @@ impl fmt::Display for Note {
             Self::FileCut => "the file ends in the middle of a packet",
             Self::FileDamaged => "the file is damaged: a length is impossible, and nothing after it was read",
             Self::UnknownInterface => "packets of interfaces that the file does not describe",
+            Self::PacketsLate => "packets that come more than a second too late in the file to be put in order of time",
             Self::UnknownLinkType => "packets of a link type that is not supported",
             Self::BadHeader => "packets with invalid headers of IP or TCP",
             Self::FragmentsIncomplete => "fragments of IP packets whose other fragments are missing",
             Self::FragmentsLeftOut => "fragments of IP packets that were skipped: too many for one packet, or too long",
             Self::BytesMissing => "gaps where bytes of a connection are not in the capture",
+            Self::SessionsIncomplete => {
+                "connections of which the capture missed packets, which says nothing about the network"
+            }
             Self::FlowsForgotten => "open connections that were dropped to limit memory",
         })
     }

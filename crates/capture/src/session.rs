@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::{
     dialogue::{Line, Oddity, Protocol, Step},
+    icmp::IcmpError,
     tcp::{analysis::Counts, flow::Flow, turns::Turns},
 };
 
@@ -45,9 +46,20 @@ pub struct Session {
     pub largest_segment: [u32; 2],
     /// ICMP errors from devices on the path about its packets, each once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub icmp_errors: Vec<String>,
+    pub icmp_errors: Vec<IcmpError>,
     /// Bytes that are not in the capture.
     pub missing_bytes: u64,
+    /// True if the capture missed packets that the other side has acknowledged, or has packets without their last
+    /// bytes. What is not there then says nothing about the network.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_incomplete: bool,
+    /// True if the server's system has acknowledged everything that the client sent.
+    #[serde(skip)]
+    pub is_client_acknowledged: bool,
+    /// Connections that the client had open to the server when this one was made, with this one. `None`: the capture
+    /// does not have its beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
 }
 
 impl Session {
@@ -83,6 +95,9 @@ impl Session {
             largest_segment: [flow.largest_segment[client], flow.largest_segment[1 - client]],
             icmp_errors: std::mem::take(&mut flow.icmp_errors),
             missing_bytes: flow.missing_bytes,
+            is_incomplete: flow.is_incomplete(),
+            is_client_acknowledged: flow.is_client_acknowledged(),
+            connections: flow.connections,
         }
     }
 }

@@ -292,6 +292,7 @@ fn assert_copies_are_set_aside(captures: Vec<Vec<Frame>>) {
                     number: 0,
                     time_ns: frame.time_ns,
                     link: LinkType::Ethernet,
+                    interface: 0,
                     length,
                     data: &frame.bytes,
                 };

@@ -23,12 +23,13 @@ pub mod sources;
 pub use causes::{CauseId, Remedy, Side};
 pub use comparison::{Compared, Outcome, Split};
 pub use evidence::{
-    Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, LeftOut, Place, Sign, Signs, Source,
-    Symptom, in_words,
+    Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, LeftOut, Place, ProviderCode, Sign,
+    Signs, Source, Speaker, Symptom, Who, Words, in_words, provider_code,
 };
 pub use findings::experiment::Experiment;
 pub use findings::{
-    Change, Explained, Finding, Over, OverviewRow, Piece, Scope, State, Tally, diagnose, experiment, explain, overview,
+    Change, Changed, Everywhere, Explained, Finding, Lane, Over, OverviewRow, Piece, Scope, Severity, State, Tally,
+    diagnose, experiment, explain, overview,
     unexplained,
 };
 pub use foresight::{Foresight, Offer, Server, Verdict, is_over_the_certificate};

@@ -22,7 +22,12 @@ use node::config::{Config, Examined, LogFormat, LogLevel, Purpose};
 type Out = BufWriter<Stdout>;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    if let Command::Why(why) = &mut arguments.command
+        && let Err(error) = why.tell_files_apart()
+    {
+        return cli::finish(Err(error));
+    }
     if let Some(file) = arguments.named_configuration() {
         trace::next_step::name_configuration(&file.display().to_string());
     }

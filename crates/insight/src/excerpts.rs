@@ -15,7 +15,9 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use protocol::tls::Side;
 use store::Store;
 use trace::{
-    ForeignFormat, message_trace,
+    ForeignFormat,
+    foreign::Input,
+    message_trace,
     protocol_log::{self, LogType, RowKind, Session, sessions},
 };
 use uuid::Uuid;
@@ -125,7 +127,8 @@ impl Excerpts {
         let mut rows = Vec::new();
         for ((source, file), wanted) in by_file(attempts) {
             let before = self.rows.len() + self.sessions.len() + rows.len();
-            if let Ok(open) = File::open(file) {
+            if let Ok(open) = File::open(file).and_then(Input::open) {
+                let open = open.content;
                 match source {
                     Source::ProtocolLog => rows.extend(rows_of(open, &wanted.sessions)),
                     Source::Capture => self.capture(open, file, &wanted.numbers),
@@ -143,7 +146,7 @@ impl Excerpts {
         self.bound();
     }
 
-    fn capture(&mut self, file: File, name: &str, wanted: &HashSet<u64>) {
+    fn capture(&mut self, file: Box<dyn Read>, name: &str, wanted: &HashSet<u64>) {
         let Ok(packets) = capture::Packets::open(file) else { return };
         capture::sessions(packets, Options::default(), |session| {
             if wanted.contains(&session.stream) {
@@ -152,7 +155,14 @@ impl Excerpts {
         });
     }
 
-    fn log(&mut self, format: &ForeignFormat, file: File, now: Timestamp, zone: &TimeZone, wanted: &HashSet<u64>) {
+    fn log(
+        &mut self,
+        format: &ForeignFormat,
+        file: Box<dyn Read>,
+        now: Timestamp,
+        zone: &TimeZone,
+        wanted: &HashSet<u64>,
+    ) {
         let Ok(mut rows) = format.read(file, now, zone) else { return };
         while let Some(Ok(row)) = rows.next() {
             if wanted.contains(&rows.line()) {

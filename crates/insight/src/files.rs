@@ -2,8 +2,8 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _},
-    path::Path,
+    io::{self, Read},
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
@@ -11,11 +11,56 @@ use diagnosis::{Source, sources};
 use jiff::{Timestamp, tz::TimeZone};
 use trace::{
     ForeignFormat,
+    foreign::{self, Recognised},
     message_trace::Column,
     protocol_log::{self, LogType, sessions},
 };
 
 use super::{Gathered, wording::counted};
+
+/// All of a file, unpacked.
+pub(crate) type Content = Box<dyn Read>;
+
+/// A file that is about to be read.
+pub struct Opened {
+    pub source: Source,
+    pub(crate) path: PathBuf,
+    pub(crate) content: Content,
+}
+
+impl Opened {
+    pub(crate) fn new(path: &Path, forced: Option<Source>) -> anyhow::Result<Self> {
+        let file = File::open(path)?;
+        if file.metadata()?.is_dir() {
+            bail!("this is a folder; name the files in it");
+        }
+        let input = foreign::Input::open(file)?;
+        let source = forced.map_or_else(|| source_of(input.recognised), Ok)?;
+        Ok(Self { source, path: path.to_owned(), content: input.content })
+    }
+
+    /// Kinds that complete later ones come first.
+    pub fn rank(&self) -> (u8, Option<foreign::Detail>) {
+        match self.source {
+            Source::Capture => (0, None),
+            Source::ProtocolLog => (1, None),
+            Source::Log(format) => (2, Some(format.detail)),
+            Source::Dsn => (3, None),
+            Source::TlsReport | Source::History | Source::Probe => (4, None),
+        }
+    }
+}
+
+fn source_of(recognised: Recognised) -> anyhow::Result<Source> {
+    Ok(match recognised {
+        Recognised::Log(format) => Source::Log(format),
+        Recognised::ProtocolLog => Source::ProtocolLog,
+        Recognised::Capture => Source::Capture,
+        Recognised::Dsn => Source::Dsn,
+        Recognised::TlsReport => Source::TlsReport,
+        Recognised::Unknown(unknown) => bail!("{unknown}"),
+    })
+}
 
 /// Evidence from files, and errors in some of them.
 pub struct Files {
@@ -32,27 +77,37 @@ impl Files {
         Self { gathered, skipped: Vec::new(), now, zone }
     }
 
-    /// Reads files of one kind.
-    pub fn add(&mut self, source: Source, paths: &[impl AsRef<Path>]) {
-        for path in paths.iter().map(AsRef::as_ref) {
-            let before = self.gathered.evidence.told();
-            let result =
-                File::open(path).map_err(anyhow::Error::from).and_then(|file| self.read_file(source, file, path));
-            let attempts = self.gathered.evidence.told() - before;
-            let result = result.and_then(|()| match attempts {
-                0 => bail!("no delivery attempts found"),
-                _ => Ok(()),
-            });
-            if attempts > 0 {
-                self.gathered.sources.push(format!("{} ({})", path.display(), counted(attempts, "attempt")));
-            }
-            if let Err(error) = result {
+    /// Opens a file whose kind its content shows, or that is said to be of a kind. A file that cannot be used is reported
+    /// and skipped.
+    pub fn open(&mut self, path: &Path, forced: Option<Source>) -> Option<Opened> {
+        match Opened::new(path, forced) {
+            Ok(opened) => Some(opened),
+            Err(error) => {
                 self.skipped.push(format!("{}: {error:#}", path.display()));
+                None
             }
         }
     }
 
-    fn read_file(&mut self, source: Source, file: File, path: &Path) -> anyhow::Result<()> {
+    /// Reads a file.
+    pub fn add(&mut self, opened: Opened) {
+        let Opened { source, path, content } = opened;
+        let before = self.gathered.evidence.told();
+        let result = self.read_file(source, content, &path);
+        let attempts = self.gathered.evidence.told() - before;
+        let result = result.and_then(|()| match attempts {
+            0 => bail!("no delivery attempts found ({})", source.name()),
+            _ => Ok(()),
+        });
+        if attempts > 0 {
+            self.gathered.sources.push(format!("{} ({})", path.display(), counted(attempts, "attempt")));
+        }
+        if let Err(error) = result {
+            self.skipped.push(format!("{}: {error:#}", path.display()));
+        }
+    }
+
+    fn read_file(&mut self, source: Source, file: Content, path: &Path) -> anyhow::Result<()> {
         let name = path.display().to_string();
         match source {
             Source::ProtocolLog => self.protocol_log(file, path),
@@ -64,20 +119,20 @@ impl Files {
         }
     }
 
-    fn log(&mut self, format: &'static ForeignFormat, file: File, name: &str) -> anyhow::Result<()> {
+    fn log(&mut self, format: &'static ForeignFormat, file: Content, name: &str) -> anyhow::Result<()> {
         let mut rows = format.read(file, self.now, &self.zone)?;
         while let Some(row) = rows.next() {
             let row = row?;
             for column in [Column::SenderAddress, Column::RecipientAddress] {
                 self.gathered.addresses.learn(&row[column]);
             }
-            sources::trace_rows::add_row(&mut self.gathered.evidence, format, &row, name, rows.line());
+            sources::queues::add_row(&mut self.gathered.evidence, format, &row, name, rows.line());
         }
         self.gathered.read.add_rows(&*rows);
         Ok(())
     }
 
-    fn notification(&mut self, file: File, name: &str) -> anyhow::Result<()> {
+    fn notification(&mut self, file: Content, name: &str) -> anyhow::Result<()> {
         let dsn = trace::dsn::read(&whole(file)?).context("not a delivery status notification (bounce)")?;
         for recipient in &dsn.recipients {
             let addresses = recipient.final_recipient.iter().chain(&recipient.original_recipient);
@@ -87,22 +142,34 @@ impl Files {
         Ok(())
     }
 
-    fn tls_report(&mut self, file: File, name: &str) -> anyhow::Result<()> {
+    fn tls_report(&mut self, file: Content, name: &str) -> anyhow::Result<()> {
         let report = trace::tls_report::read(&whole(file)?)?;
         sources::tls_report::add_report(&mut self.gathered.evidence, &report, name);
         Ok(())
     }
 
-    fn capture(&mut self, file: File, name: &str) -> anyhow::Result<()> {
+    fn capture(&mut self, file: Content, name: &str) -> anyhow::Result<()> {
         let packets = capture::Packets::open(file)?;
-        capture::sessions(packets, capture::Options::default(), |session| {
+        let (mut reader, mut sessions) = (sources::capture::Reader::new(name), 0);
+        let notes = capture::sessions(packets, capture::Options::default(), |session| {
             session.lines.iter().for_each(|line| self.gathered.addresses.learn(&line.text));
-            sources::capture::hold_session(&mut self.gathered.evidence, session, name);
+            reader.hold(&mut self.gathered.evidence, session);
+            sessions += 1;
         });
+        reader.finish(&mut self.gathered.evidence);
+        let incomplete = notes.count(capture::Note::SessionsIncomplete);
+        if incomplete > 0 {
+            self.gathered.read.sessions_incomplete += incomplete;
+            self.gathered.notes.push(format!(
+                "{name}: {incomplete} of {} are incomplete because the capture missed packets; \
+                 Gatepost did not judge the missing parts",
+                counted(sessions, "session")
+            ));
+        }
         Ok(())
     }
 
-    fn protocol_log(&mut self, file: File, path: &Path) -> anyhow::Result<()> {
+    fn protocol_log(&mut self, file: Content, path: &Path) -> anyhow::Result<()> {
         let mut reader = protocol_log::Reader::new(file)?;
         let rows = reader.by_ref().collect::<io::Result<Vec<_>>>()?;
         self.gathered.read.rows_skipped += reader.rows_skipped();
@@ -122,7 +189,7 @@ impl Files {
 }
 
 /// Reads a bounce or report whole, up to a size that none of them reaches.
-fn whole(file: File) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn whole(file: Content) -> anyhow::Result<Vec<u8>> {
     const BYTES_MAX: u64 = 64 << 20;
     let mut bytes = Vec::new();
     file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;

@@ -1,15 +1,20 @@
 //! Messages of other systems, read from their files.
 
-use std::{collections::HashMap, fs::File, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use anyhow::{Context as _, bail};
+use diagnosis::Source;
 use jiff::{Timestamp, tz::TimeZone};
 use store::{AddressPattern, SubjectMatch};
 use trace::{
-    ForeignFormat,
+    ForeignFormat, NextStep,
     message_trace::{self, Column as Field, Row},
 };
 
+use super::files::{Content, Opened, whole};
 use crate::{Moment, Search, Status};
 
 /// One message for one recipient, as far as the files show it.
@@ -51,6 +56,15 @@ fn concerned(row: &Row) -> &str {
     if is_expansion && !list.is_empty() { list } else { &row[Field::RecipientAddress] }
 }
 
+/// Events that show a message also where its recipients are not named.
+fn settles_something(event: &str) -> bool {
+    ending(event).is_some() || ["DEFER", "RECEIVE"].iter().any(|known| event.eq_ignore_ascii_case(known))
+}
+
+fn why(path: &Path) -> String {
+    format!("`{}`", NextStep::WhyRecognised { file: path.display().to_string() })
+}
+
 /// A rejected message never got an id, so its time and sender identify it.
 fn message_key(row: &Row) -> Option<String> {
     let id = [&row[Field::NetworkMessageId], &row[Field::MessageId]].into_iter().find(|id| !id.is_empty());
@@ -60,38 +74,65 @@ fn message_key(row: &Row) -> Option<String> {
 }
 
 impl ForeignMessages {
-    /// Adds the messages of a file. Times without a zone are in `zone`, those without a year are not after `now`.
+    /// Adds the messages of a file, whose kind its content shows if `forced` does not say it. Times without a zone are in
+    /// `zone`, those without a year are not after `now`.
     ///
     /// # Errors
     ///
     /// The file cannot be read, is of another kind, or has no line of the server that its format is for.
     pub fn read(
         &mut self,
-        format: &ForeignFormat,
+        forced: Option<&'static ForeignFormat>,
         path: &Path,
         now: Timestamp,
         zone: &TimeZone,
         detail: bool,
     ) -> anyhow::Result<()> {
-        let failed = || format!("failed to read {}", path.display());
-        let file = File::open(path).with_context(failed)?;
-        let mut rows = format.read(file, now, zone).with_context(failed)?;
+        let Opened { source, content, .. } = Opened::new(path, forced.map(Source::Log))?;
+        let format = match source {
+            Source::Log(format) => format,
+            Source::Dsn => return self.read_bounce(content, detail),
+            Source::ProtocolLog => {
+                bail!("this is a protocol log, which does not say what became of messages; use {}", why(path))
+            }
+            Source::Capture => bail!("this is a packet capture, which has no messages to list; use {}", why(path)),
+            _ => bail!("this is a TLS report, which has no messages to list; use {}", why(path)),
+        };
+        let mut rows = format.read(content, now, zone)?;
         let before = self.rows;
         for row in rows.by_ref() {
             self.rows += 1;
-            self.add(&row.with_context(failed)?, detail);
+            self.add(&row?, detail);
         }
         self.skipped += rows.skipped();
         match format.server {
             Some(server) if self.rows == before => {
-                bail!("{}: no deliveries of {server} found; check that it is a log of {server}", path.display())
+                bail!("no deliveries of {server} found; check that it is a file of {server}")
             }
             Some(_) | None => Ok(()),
         }
     }
 
+    fn read_bounce(&mut self, content: Content, detail: bool) -> anyhow::Result<()> {
+        let dsn = trace::dsn::read(&whole(content)?).context("not a delivery status notification (bounce)")?;
+        for row in dsn.rows() {
+            self.rows += 1;
+            self.add(&row, detail);
+        }
+        Ok(())
+    }
+
     /// Keeps the messages that pass, newest first.
     pub fn select(&mut self, filter: &ForeignFilter<'_>) {
+        // Some sources name the recipient in some events of a message only.
+        let named: HashSet<&str> =
+            self.places.keys().filter(|(_, recipient)| !recipient.is_empty()).map(|(id, _)| id.as_str()).collect();
+        let of_others =
+            self.places.iter().filter(|((id, recipient), _)| recipient.is_empty() && named.contains(id.as_str()));
+        let of_others: HashSet<usize> = of_others.map(|(_, place)| *place).collect();
+        let mut place = 0..;
+        self.messages.retain(|_| place.next().is_some_and(|place| !of_others.contains(&place)));
+        self.places.clear();
         self.messages.retain(|message| filter.passes(message));
         self.messages.sort_by(|a, b| b.received.cmp(&a.received).then_with(|| a.recipient.cmp(&b.recipient)));
         self.messages.truncate(filter.search.limit as usize);
@@ -102,7 +143,11 @@ impl ForeignMessages {
         let mut recipients: Vec<&str> = concerned(row).split(';').collect();
         recipients.sort_unstable();
         recipients.dedup();
-        for recipient in recipients.into_iter().filter(|recipient| !recipient.is_empty()) {
+        recipients.retain(|recipient| !recipient.is_empty());
+        if recipients.is_empty() && settles_something(&row[Field::EventId]) {
+            recipients.push("");
+        }
+        for recipient in recipients {
             let key = (id.clone(), recipient.to_ascii_lowercase());
             let place = *self.places.entry(key).or_insert_with(|| {
                 self.messages.push(ForeignMessage::new(row, recipient));

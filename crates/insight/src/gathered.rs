@@ -24,6 +24,8 @@ pub struct Read {
     pub unread: Vec<Unread>,
     /// Attempts that several sources reported.
     pub attempts_joined: u64,
+    /// Sessions of captures that missed packets of them.
+    pub sessions_incomplete: u64,
     /// Clocks that differ by more than a second.
     pub clocks: Vec<Clock>,
 }
@@ -87,6 +89,7 @@ pub struct Gathered {
     pub read: Read,
     /// Texts for people.
     pub sources: Vec<String>,
+    pub notes: Vec<String>,
     pub addresses: Addresses,
 }
 
@@ -102,7 +105,7 @@ impl Gathered {
     }
 
     fn new(evidence: Evidence, addresses: Addresses) -> Self {
-        Self { evidence, read: Read::default(), sources: Vec::new(), addresses }
+        Self { evidence, read: Read::default(), sources: Vec::new(), notes: Vec::new(), addresses }
     }
 
     /// Adds the history of the messages that a query finds.
@@ -174,7 +177,8 @@ impl Gathered {
     /// Completes the evidence after the last addition. Returns notes for people.
     pub fn finish(&mut self) -> Vec<String> {
         let Joined { attempts, alone, clocks } = self.evidence.joined();
-        let mut notes: Vec<String> = clocks.iter().map(ToString::to_string).collect();
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.extend(clocks.iter().map(ToString::to_string));
         if alone > 0 {
             notes.push(format!(
                 "{} not compared with other sources, because there are too many attempts",

@@ -32,10 +32,12 @@ pub enum Device {
     MailboxFull,
     MessageTooLarge,
     MailLoop,
+    InternalFailure,
+    DomainTakesNoMail,
 }
 
 impl Device {
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Healthy,
         Self::Rc4Only,
         Self::AesThenSilence,
@@ -65,6 +67,8 @@ impl Device {
         Self::MailboxFull,
         Self::MessageTooLarge,
         Self::MailLoop,
+        Self::InternalFailure,
+        Self::DomainTakesNoMail,
     ];
 
     pub fn name(self) -> &'static str {
@@ -140,7 +144,11 @@ impl Device {
                 ("too-many-connections", "answers 421 when it has too many connections", Some("rate-limited"))
             }
             Self::SlowBanner => ("slow-banner", "sends its greeting late", Some("banner-timeout")),
-            Self::DropAfterData => ("drop-after-data", "closes the connection after the message without a reply", None),
+            Self::DropAfterData => (
+                "drop-after-data",
+                "closes the connection after the message without a reply",
+                Some("no-reply-to-message"),
+            ),
             Self::LargeMessagesStall => (
                 "large-messages-stall",
                 "accepts small messages, but does not answer large ones",
@@ -171,6 +179,16 @@ impl Device {
                 ("message-too-large", "rejects messages larger than 1,000 bytes", Some("message-too-large"))
             }
             Self::MailLoop => ("mail-loop", "rejects each message because of a mail loop", Some("mail-loop")),
+            Self::InternalFailure => (
+                "internal-failure",
+                "defers mail because a lookup behind it fails",
+                Some("destination-internal-failure"),
+            ),
+            Self::DomainTakesNoMail => (
+                "domain-takes-no-mail",
+                "rejects recipients because their domain accepts no mail",
+                Some("domain-takes-no-mail"),
+            ),
         }
     }
 
@@ -191,6 +209,8 @@ impl Device {
             }
             (Self::RecipientUnknown, "RCPT") => Some("550 5.1.1 User unknown in local recipient table"),
             (Self::MailboxFull, "RCPT") => Some("452 4.2.2 The mailbox is over its quota"),
+            (Self::InternalFailure, "RCPT") => Some("451 4.3.0 Temporary lookup failure"),
+            (Self::DomainTakesNoMail, "RCPT") => Some("556 5.1.10 Recipient address has null MX"),
             (Self::MailLoop, ".") => Some("554 5.4.6 Too many hops: this message is in a mail loop"),
             _ => None,
         }

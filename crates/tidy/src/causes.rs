@@ -30,7 +30,6 @@ pub(crate) fn check(sources: &[Source], documents: &[Document]) -> Vec<Fault> {
     }
     let ids: BTreeSet<String> = files.iter().filter_map(|source| id(source)).collect();
     faults.extend(differences(&ids, documents));
-    faults.extend(wrong_number(ids.len(), documents));
     faults
 }
 
@@ -42,17 +41,6 @@ fn differences(ids: &BTreeSet<String>, documents: &[Document]) -> Vec<Fault> {
     let missing = ids.difference(&rows).map(|id| format!("has no row for the cause {id}"));
     let unknown = rows.difference(ids).map(|id| format!("has a row for {id}, which is not a cause"));
     missing.chain(unknown).map(|text| Fault::new(Rule::Cause, DOCUMENT, None, text)).collect()
-}
-
-/// Documents that say "knows 30 causes" where there are more or fewer.
-fn wrong_number(number: usize, documents: &[Document]) -> Vec<Fault> {
-    let said = |document: &&Document| -> Option<usize> {
-        let (before, _) = document.text.split_once(" causes")?;
-        before.rsplit_once("knows ")?.1.parse().ok()
-    };
-    let wrong = documents.iter().filter(|document| said(document).is_some_and(|said| said != number));
-    let text = format!("does not say that there are {number} causes");
-    wrong.map(|document| Fault::new(Rule::Cause, &document.path, None, text.clone())).collect()
 }
 
 fn file_name(source: &Source) -> &str {

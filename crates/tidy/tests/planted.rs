@@ -248,9 +248,6 @@ fn causes_that_differ_are_found() {
     house.has_one(Rule::Cause, "docs/reference/causes.md");
     plant(table, cause, &format!("{document}| `good-luck` | Luck. |\n"));
     house.has_one(Rule::Cause, "docs/reference/causes.md");
-    plant(table, cause, document);
-    house.plant("docs/a.md", "# A\n\nIt knows 2 causes.\n");
-    house.has_one(Rule::Cause, "docs/a.md");
 }
 
 #[test]

@@ -2,21 +2,34 @@
 //! servers write: logs, delivery status notifications, TLS reports, and errors as Exchange words them.
 
 mod cell;
+mod culture_time;
 pub mod dsn;
 pub mod event;
 pub mod exchange_error;
+pub mod exchange_output;
 pub mod exim_log;
 pub mod foreign;
+pub mod haraka_log;
+pub mod iis_smtp_log;
+mod json_values;
+pub mod kumomta_log;
+mod letter;
 mod limit;
 mod lines;
 mod log_reader;
 mod log_time;
 pub mod message_trace;
+mod named;
 pub mod next_step;
 mod open_messages;
+pub mod opensmtpd_log;
 pub mod postfix_log;
 pub mod protocol_log;
+pub mod qmail_log;
+pub mod queue_listing;
 mod records;
+pub mod sendmail_log;
+pub mod stalwart_log;
 mod text;
 pub mod tls_report;
 

@@ -23,6 +23,7 @@ pub struct LogReader<R> {
     /// Lines that were not this server's, had nothing about a message, or were too long.
     pub lines_skipped: u64,
     lines_read: u64,
+    ended: bool,
 }
 
 /// What is known of a log's messages, each an `M`.
@@ -38,6 +39,9 @@ pub(crate) trait Take {
     fn take(&mut self, line: &str) -> bool;
 
     fn next_row(&mut self) -> Option<Row>;
+
+    /// The file is over.
+    fn end(&mut self) {}
 }
 
 impl<M: Default> Messages<M> {
@@ -49,7 +53,7 @@ impl<M: Default> Messages<M> {
 
 impl<R: Read> LogReader<R> {
     pub(crate) fn new(file: R, messages: impl Take + 'static) -> Self {
-        Self { lines: Lines::new(file), messages: Box::new(messages), lines_skipped: 0, lines_read: 0 }
+        Self { lines: Lines::new(file), messages: Box::new(messages), lines_skipped: 0, lines_read: 0, ended: false }
     }
 }
 
@@ -71,10 +75,16 @@ impl<R: Read> Iterator for LogReader<R> {
             if let Some(row) = self.messages.next_row() {
                 return Some(Ok(row));
             }
+            if self.ended {
+                return None;
+            }
             let line = self.lines.next();
             self.lines_read += 1;
             match line {
-                Ok(None) => return None,
+                Ok(None) => {
+                    self.ended = true;
+                    self.messages.end();
+                }
                 Err(error) => return Some(Err(error)),
                 Ok(Some(Line::Whole(line))) if self.messages.take(&text::lossy(line.trim_ascii_end())) => {}
                 Ok(Some(_)) => self.lines_skipped += 1,

@@ -47,6 +47,10 @@ pub enum NextStep {
         option: &'static str,
         file: String,
     },
+    /// Findings in a file of whatever kind.
+    WhyRecognised {
+        file: String,
+    },
     Capture {
         file: String,
     },
@@ -104,6 +108,7 @@ impl NextStep {
                 words(&["trace", &option, file, "--status", "pending,failed", "--detail"])
             }
             Self::WhyFile { option, file } => words(&["why", option, file]),
+            Self::WhyRecognised { file } => words(&["why", &as_path(file)]),
             Self::Capture { file } => words(&["capture", file]),
             Self::Probe(what) | Self::ProbeConnector(what) => words(&["probe", what]),
             Self::IncidentList => words(&["incident", "list"]),
@@ -142,6 +147,7 @@ impl NextStep {
             | Self::ConfigCheck => true,
             Self::TraceFile { .. }
             | Self::WhyFile { .. }
+            | Self::WhyRecognised { .. }
             | Self::Capture { .. }
             | Self::Probe(_)
             | Self::ConfigExample { .. }
@@ -171,6 +177,7 @@ impl NextStep {
             Self::WhyFile { option: "--protocol-log", file: file.clone() },
             Self::WhyFile { option: "--dsn", file: file.clone() },
             Self::WhyFile { option: "--tls-report", file: file.clone() },
+            Self::WhyRecognised { file: file.clone() },
             Self::Capture { file: file.clone() },
             Self::Probe("mail.onprem.test:25".to_owned()),
             Self::Probe("[::1]:25".to_owned()),
@@ -205,6 +212,11 @@ impl fmt::Display for NextStep {
             _ => Ok(()),
         }
     }
+}
+
+/// A file that no option names: one with a slash is never taken for a host.
+fn as_path(file: &str) -> String {
+    if file.contains('/') { file.to_owned() } else { format!("./{file}") }
 }
 
 /// A word as a POSIX shell reads it back.

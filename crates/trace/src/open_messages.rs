@@ -30,6 +30,11 @@ impl<M: Default> OpenMessages<M> {
         self.messages.remove(id);
     }
 
+    /// All of them, in the order in which they came.
+    pub(crate) fn into_values(mut self) -> impl Iterator<Item = M> {
+        self.order.into_iter().filter_map(move |id| self.messages.remove(&id))
+    }
+
     fn make_room(&mut self) {
         while self.messages.len() >= MESSAGES_MAX
             && let Some(oldest) = self.order.pop_front()

@@ -15,7 +15,7 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
-    foreign::{Detail, ForeignFormat, Rows},
+    foreign::{Detail, ForeignFormat, Rows, looks},
     log_reader::{LogReader, Messages, Take},
     log_time::LogTimes,
     message_trace::{Column, CustomData, Row},
@@ -31,6 +31,7 @@ pub static FORMAT: ForeignFormat = ForeignFormat {
     detail: Detail::Attempts,
     server: Some("Postfix"),
     has_connectors: true,
+    lines_of: looks::postfix,
 };
 
 fn open<'a>(file: Box<dyn Read + 'a>, now: Timestamp, zone: TimeZone) -> io::Result<Box<dyn Rows + 'a>> {

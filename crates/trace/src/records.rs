@@ -66,11 +66,16 @@ pub(crate) struct Records<R> {
 
 impl<R: Read> Records<R> {
     pub(crate) fn new(file: R) -> io::Result<Self> {
+        Self::separated(file, b',')
+    }
+
+    /// Of a file with another separator than the comma.
+    pub(crate) fn separated(file: R, separator: u8) -> io::Result<Self> {
         Ok(Self {
             lines: Lines::new(Decoder::new(file)?),
             rest: Vec::new(),
-            parser: Parser::new(),
-            probe: Parser::new(),
+            parser: Parser::new(separator),
+            probe: Parser::new(separator),
             lines_read: 0,
             line: 0,
             lost: 0,
@@ -135,9 +140,9 @@ struct Parser {
 }
 
 impl Parser {
-    fn new() -> Self {
+    fn new(separator: u8) -> Self {
         Self {
-            csv: csv_core::Reader::new(),
+            csv: csv_core::ReaderBuilder::new().delimiter(separator).build(),
             output: Vec::new(),
             output_length: 0,
             ends: Vec::new(),

@@ -21,6 +21,11 @@ pub(crate) fn lossy(line: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed)
 }
 
+/// All of a text, whatever its encoding.
+pub(crate) fn decoded(bytes: &[u8]) -> Cow<'_, str> {
+    encoding(bytes).decode(bytes).0
+}
+
 /// UTF-8 unless a mark, or zeros where ASCII in UTF-16 has them, say otherwise.
 fn encoding(beginning: &[u8]) -> &'static Encoding {
     Encoding::for_bom(beginning).map_or_else(|| guess(beginning), |(encoding, _)| encoding)

@@ -2,6 +2,7 @@
 //!
 //! Packets are borrowed from the read buffer: nothing is copied, and memory does not grow.
 
+mod order;
 mod pcap;
 mod pcapng;
 
@@ -13,6 +14,7 @@ use crate::{
     link::LinkType,
     note::{Note, Notes},
 };
+use order::{WINDOW_BYTES, Window};
 
 /// Why nothing could be read.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,8 @@ pub struct Packet<'a> {
     /// Nanoseconds since 1970.
     pub time_ns: i64,
     pub link: LinkType,
+    /// Number of the interface in its section of the file, from 0.
+    pub interface: u32,
     /// Bytes on the wire. `data` may be shorter.
     pub length: u32,
     pub data: &'a [u8],
@@ -39,6 +43,8 @@ pub struct Packet<'a> {
 /// Larger than any packet that a capture has (Wireshark's limit is 256 KiB).
 const PACKET_MAX: usize = 1 << 20;
 const BUFFER_BYTES: usize = 4 << 20;
+/// Of a file whose records are put in order. Bytes that wait are moved when the buffer is full: so they are few of it.
+const ORDERED_BUFFER_BYTES: usize = 4 * WINDOW_BYTES;
 
 /// The bytes of a file. A window of them is in memory.
 pub(crate) struct Input {
@@ -47,11 +53,33 @@ pub(crate) struct Input {
     start: usize,
     end: usize,
     is_over: bool,
+    /// The place in the file of the buffer's first byte, and of the first byte that must stay in memory.
+    offset: u64,
+    kept_from: u64,
 }
 
 impl Input {
     fn new(reader: Box<dyn Read>) -> Self {
-        Self { reader, buffer: vec![0; BUFFER_BYTES], start: 0, end: 0, is_over: false }
+        let buffer = vec![0; BUFFER_BYTES];
+        Self { reader, buffer, start: 0, end: 0, is_over: false, offset: 0, kept_from: u64::MAX }
+    }
+
+    /// Memory that is zero from the beginning costs nothing until it is used.
+    fn enlarge(&mut self, bytes: usize) {
+        let mut buffer = vec![0; bytes.max(self.end)];
+        buffer[..self.end].copy_from_slice(&self.buffer[..self.end]);
+        self.buffer = buffer;
+    }
+
+    /// How far the file was read.
+    fn position(&self) -> u64 {
+        self.offset + self.start as u64
+    }
+
+    /// Bytes that were read and are still in memory.
+    fn at(&self, place: u64, count: usize) -> &[u8] {
+        let start = (place - self.offset) as usize;
+        &self.buffer[start..start + count]
     }
 
     /// The next `count` bytes, without consuming them. Fewer at the end of the file. A read error counts as the end,
@@ -65,13 +93,17 @@ impl Input {
 
     #[cold]
     fn fill(&mut self, count: usize) {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        if self.buffer.len() < count {
-            self.buffer.resize(count, 0);
+        let kept = self.kept_from.min(self.position()) - self.offset;
+        let gone = kept as usize;
+        self.buffer.copy_within(gone..self.end, 0);
+        self.end -= gone;
+        self.start -= gone;
+        self.offset += kept;
+        let wanted = self.start + count;
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
         }
-        while self.end < count && !self.is_over {
+        while self.end < wanted && !self.is_over {
             match self.reader.read(&mut self.buffer[self.end..]) {
                 Ok(0) => self.is_over = true,
                 Ok(read) => self.end += read,
@@ -134,6 +166,8 @@ pub struct Packets {
     format: Format,
     number: u64,
     notes: Notes,
+    /// `None`: records come in the order of the file.
+    window: Option<Window>,
 }
 
 impl Packets {
@@ -148,19 +182,50 @@ impl Packets {
             None if pcapng::is_pcapng(input.peek(12)) => Format::Pcapng(pcapng::Pcapng::default()),
             None => return Err(OpenError::NotACapture),
         };
-        Ok(Self { input, format, number: 0, notes: Notes::default() })
+        Ok(Self { input, format, number: 0, notes: Notes::default(), window: None })
+    }
+
+    /// Gives the packets in order of time, as far as they are at most a second late.
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        self.input.enlarge(ORDERED_BUFFER_BYTES);
+        self.window = Some(Window::default());
+        self
     }
 
     /// The next packet. `None` at the end of the readable part.
     #[allow(clippy::should_implement_trait, reason = "packets are lent, which Iterator cannot")]
     pub fn next(&mut self) -> Option<Packet<'_>> {
+        let raw = if self.window.is_some() { self.next_in_order() } else { self.read() }?;
+        let data = self.input.at(raw.at, raw.captured);
+        let Raw { number, time_ns, link, interface, length, .. } = raw;
+        Some(Packet { number, time_ns, link, interface, length, data })
+    }
+
+    /// The next record of the file.
+    fn read(&mut self) -> Option<Raw> {
         let raw = match &mut self.format {
             Format::Pcap(pcap) => pcap.next(&mut self.input, &mut self.notes),
             Format::Pcapng(pcapng) => pcapng.next(&mut self.input, &mut self.notes),
         }?;
         self.number += 1;
-        let data = &self.input.buffer[raw.start..raw.start + raw.captured];
-        Some(Packet { number: self.number, time_ns: raw.time_ns, link: raw.link, length: raw.length, data })
+        Some(Raw { number: self.number, ..raw })
+    }
+
+    fn next_in_order(&mut self) -> Option<Raw> {
+        let mut window = self.window.take()?;
+        while window.needs_more(self.input.position()) {
+            self.input.kept_from = window.begin().unwrap_or(u64::MAX);
+            let Some(raw) = self.read() else { break };
+            window.push(raw);
+        }
+        let next = window.pop();
+        self.window = Some(window);
+        let (raw, is_too_late) = next?;
+        if is_too_late {
+            self.notes.add(Note::PacketsLate);
+        }
+        Some(raw)
     }
 
     /// The file's faults so far.
@@ -169,12 +234,15 @@ impl Packets {
     }
 }
 
-/// The place of a packet in the buffer.
+/// The place of a packet in the file.
 struct Raw {
+    /// From 1. It is set where the formats meet.
+    number: u64,
     time_ns: i64,
     link: LinkType,
+    interface: u32,
     length: u32,
-    start: usize,
+    at: u64,
     captured: usize,
 }
 

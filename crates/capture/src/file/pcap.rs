@@ -61,6 +61,7 @@ impl Pcap {
             return None;
         }
         let time_ns = i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * self.fraction_ns;
-        Some(Raw { time_ns, link: self.link, length, start: input.start - captured, captured })
+        let at = input.position() - captured as u64;
+        Some(Raw { number: 0, time_ns, link: self.link, interface: 0, length, at, captured })
     }
 }

@@ -77,10 +77,11 @@ impl Pcapng {
             }
             input.skip(length);
             let start = input.start - length;
+            let place = input.offset + start as u64 + 8;
             let body = &input.buffer[start + 8..start + length - 4];
             if kind == INTERFACE {
                 self.interface(order, body);
-            } else if let Some(raw) = self.packet(order, kind, body, start + 8, notes) {
+            } else if let Some(raw) = self.packet(order, kind, body, place, notes) {
                 return Some(raw);
             }
         }
@@ -122,7 +123,7 @@ impl Pcapng {
         self.interfaces.push(interface);
     }
 
-    fn packet(&self, order: Order, kind: u32, body: &[u8], place: usize, notes: &mut Notes) -> Option<Raw> {
+    fn packet(&self, order: Order, kind: u32, body: &[u8], place: u64, notes: &mut Notes) -> Option<Raw> {
         let header = if kind == SIMPLE_PACKET { 4 } else { 20 };
         if body.len() < header {
             notes.add(Note::FileDamaged);
@@ -149,7 +150,8 @@ impl Pcapng {
             notes.add(Note::FileDamaged);
             return None;
         }
-        Some(Raw { time_ns, link: interface.link, length, start: place + header, captured })
+        let (link, at) = (interface.link, place + header as u64);
+        Some(Raw { number: 0, time_ns, link, interface: number as u32, length, at, captured })
     }
 }
 

@@ -1,15 +1,14 @@
 //! One connection: which side is the client, the dialogue, and how it ended.
 
-use std::{
-    collections::VecDeque,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use protocol::tls::{Ended, Ending, Side};
 
 use super::{
     Segment,
     analysis::{Analysis, Analyzer, Counts},
+    copies::{Copies, Place},
+    coverage::Coverage,
     flag,
     reassembly::{Piece, Reassembly},
     turns::{Turns, is_alert},
@@ -17,39 +16,16 @@ use super::{
 use crate::{
     dialogue::Dialogue,
     fields::Fields,
+    icmp::IcmpError,
     ip,
     note::{Note, Notes},
+    open::Counted,
 };
 
 /// Ports of mail servers, which identify the server if the SYN is not in the capture.
 const SERVER_PORTS: [u16; 4] = [25, 465, 587, 2525];
 
-/// The parts of a segment that identify a second copy in a router's or mirror port's capture.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Trail {
-    from: usize,
-    id: u16,
-    sequence: u32,
-    acknowledgment: u32,
-    flags: u16,
-    window: u16,
-    length: u32,
-}
-
-/// Number of earlier segments that are searched for a copy.
-const TRAIL_LENGTH: usize = 8;
-/// Maximum delay of a copy. A router is faster, and no sender retransmits so soon.
-const COPY_NS: i64 = 5_000_000;
-
 const ICMP_ERRORS_MAX: usize = 8;
-
-/// The properties in which two copies of a segment differ.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Hop {
-    pub hops: u8,
-    /// Hash of the link-layer header before the IP packet.
-    pub link: u64,
-}
 
 #[derive(Debug)]
 pub(crate) struct Flow {
@@ -68,7 +44,7 @@ pub(crate) struct Flow {
     pub missing_bytes: u64,
     pub ended: Option<Ended>,
     /// ICMP errors about its packets, each once.
-    pub icmp_errors: Vec<String>,
+    pub icmp_errors: Vec<IcmpError>,
     pub dialogue: Option<Box<Dialogue>>,
     pub turns: Turns,
     /// Time of the last payload. `None`: there was none yet.
@@ -78,9 +54,16 @@ pub(crate) struct Flow {
     finished: [bool; 2],
     pub is_closed: bool,
     pub syn_ns: Option<i64>,
-    is_connected: bool,
-    /// The last segments, only while the connection is open.
-    trail: VecDeque<(Trail, Hop, i64)>,
+    /// The client has acknowledged the server's SYN, as far as the capture has the client's.
+    pub is_connected: bool,
+    /// Connections that the client had open to the server when this one was made, with this one.
+    pub connections: Option<u32>,
+    pub counted: Counted,
+    /// The last packets, only while the connection is open.
+    copies: Copies,
+    coverage: [Coverage; 2],
+    /// A packet is in the file without its last bytes.
+    is_cut: bool,
     /// The last result of [`Flow::held_bytes`] in the table of flows.
     pub counted_bytes: usize,
 }
@@ -111,7 +94,11 @@ impl Flow {
             is_closed: false,
             syn_ns: None,
             is_connected: false,
-            trail: VecDeque::new(),
+            connections: None,
+            counted: Counted::default(),
+            copies: Copies::default(),
+            coverage: Default::default(),
+            is_cut: false,
             counted_bytes: 0,
         }
     }
@@ -119,48 +106,29 @@ impl Flow {
     /// Approximate memory besides the flow itself.
     pub(crate) fn held_bytes(&self) -> usize {
         let said = self.dialogue.as_ref().map_or(0, |dialogue| dialogue.held_bytes());
-        said + self.streams.iter().map(Reassembly::held_bytes).sum::<usize>()
+        said + self.copies.held_bytes() + self.streams.iter().map(Reassembly::held_bytes).sum::<usize>()
     }
 
     pub(crate) fn is_new_connection(&self, from: usize, segment: &Segment<'_>) -> bool {
         self.analyzer.is_new_connection(from, segment)
     }
 
-    /// True if the same packet was seen a moment ago on another link.
+    /// True if the same packet was seen a moment ago at another place.
     pub(crate) fn is_copy(
         &mut self,
         from: usize,
         header: &ip::Header,
-        hop: Hop,
+        place: Place,
         segment: &Segment<'_>,
         now_ns: i64,
     ) -> bool {
-        let trail = Trail {
-            from,
-            id: header.id,
-            sequence: segment.sequence,
-            acknowledgment: segment.acknowledgment,
-            flags: segment.flags,
-            window: segment.window,
-            length: segment.length,
-        };
-        let is_copy = self.trail.iter().any(|(known, other, at_ns)| {
-            let is_elsewhere = other.hops.abs_diff(hop.hops) == 1 || (other.hops == hop.hops && other.link != hop.link);
-            *known == trail && is_elsewhere && (now_ns - at_ns).abs() < COPY_NS
-        });
-        if is_copy {
-            self.duplicates += 1;
-        } else {
-            if self.trail.len() == TRAIL_LENGTH {
-                self.trail.pop_front();
-            }
-            self.trail.push_back((trail, hop, now_ns));
-        }
+        let is_copy = self.copies.is_copy(from, header, place, segment, now_ns);
+        self.duplicates += u64::from(is_copy);
         is_copy
     }
 
     /// Adds an ICMP error about a packet that `from` sent.
-    pub(crate) fn heard_error(&mut self, from: usize, error: String) {
+    pub(crate) fn heard_error(&mut self, from: usize, error: IcmpError) {
         self.client.get_or_insert(from);
         if self.icmp_errors.len() < ICMP_ERRORS_MAX && !self.icmp_errors.contains(&error) {
             self.icmp_errors.push(error);
@@ -181,6 +149,7 @@ impl Flow {
         self.largest_segment[from] = self.largest_segment[from].max(segment.length);
         let seen = self.analyzer.see(from, segment, now_ns);
         self.counts.add(seen);
+        self.cover(from, segment);
         self.greet(from, segment, now_ns);
         if self.dialogue.is_some() {
             let was_encrypted = self.is_encrypted();
@@ -194,6 +163,29 @@ impl Flow {
         }
         self.part(from, segment, now_ns);
         seen
+    }
+
+    fn cover(&mut self, from: usize, segment: &Segment<'_>) {
+        self.is_cut |= (segment.payload.len() as u32) < segment.length;
+        // The numbers of a reset may be made up.
+        if segment.flags & flag::RST != 0 {
+            return;
+        }
+        let counted = u32::from(segment.flags & flag::SYN != 0) + u32::from(segment.flags & flag::FIN != 0);
+        self.coverage[from].see(segment.sequence, segment.length + counted);
+        if segment.flags & flag::ACK != 0 {
+            self.coverage[1 - from].acknowledged(segment.acknowledgment);
+        }
+    }
+
+    /// True if the capture lacks bytes that were sent and received.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.is_cut || self.coverage.iter().any(Coverage::is_incomplete)
+    }
+
+    /// True if the server's system has received everything that the client sent.
+    pub(crate) fn is_client_acknowledged(&self) -> bool {
+        self.coverage[self.client.unwrap_or(0)].is_acknowledged()
     }
 
     /// The handshake is over.
@@ -227,6 +219,7 @@ impl Flow {
             }
         } else if let Some(syn_ns) = self.syn_ns
             && is_ack
+            && segment.flags & flag::RST == 0
             && !self.is_connected
         {
             self.is_connected = true;
@@ -318,7 +311,7 @@ impl Flow {
             self.miss(missing, notes);
         }
         self.streams = Default::default();
-        self.trail = VecDeque::new();
+        self.copies = Copies::default();
     }
 }
 

@@ -1,6 +1,8 @@
 //! TCP (RFC 9293): segments, the analysis of their sequence numbers, and the streams of bytes that they carry.
 
 pub(crate) mod analysis;
+pub(crate) mod copies;
+pub(crate) mod coverage;
 pub(crate) mod flow;
 pub(crate) mod reassembly;
 pub(crate) mod turns;
@@ -22,7 +24,7 @@ pub(crate) mod flag {
 }
 
 /// A segment's header and its available payload.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Segment<'a> {
     pub source_port: u16,
     pub destination_port: u16,
@@ -30,7 +32,8 @@ pub(crate) struct Segment<'a> {
     pub acknowledgment: u32,
     pub flags: u16,
     pub window: u16,
-    /// Options, of SYN.
+    pub options: &'a [u8],
+    /// Options of SYN.
     pub maximum_segment: Option<u16>,
     pub window_scale: Option<u8>,
     /// Payload length according to the IP header. The capture may have less.
@@ -52,13 +55,14 @@ pub(crate) fn parse(bytes: &[u8], ip_length: usize) -> Option<Segment<'_>> {
         acknowledgment: u32_at(bytes, 8)?,
         flags,
         window: u16_at(bytes, 14)?,
+        options: bytes.get(20..header_length.min(bytes.len())).unwrap_or_default(),
         maximum_segment: None,
         window_scale: None,
         length: (ip_length - header_length) as u32,
         payload: bytes.get(header_length..).unwrap_or_default(),
     };
     if flags & flag::SYN != 0 {
-        let options = bytes.get(20..header_length.min(bytes.len())).unwrap_or_default();
+        let options = segment.options;
         read_options(&mut segment, options);
     }
     Some(segment)

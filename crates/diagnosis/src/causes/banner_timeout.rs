@@ -3,18 +3,22 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
+use super::{
+    cause::{Cause, CauseId, Check, Sign, Symptom},
+    remedy::{destination, exim, gatepost, here, postfix, sender},
+};
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::BannerTimeout,
     does: "does not send its greeting in time",
     likelihood,
     remedies: &[
-        (Side::Destination, "Find what delays the greeting: reverse DNS lookups, a tarpit, deny list lookups or load."),
-        (
-            Side::Gateway,
-            "Set `banner` in `[connector.timeouts]` of this connector to a longer time (RFC 5321 asks for 5 minutes).",
-        ),
+        here("Find what intercepts outgoing SMTP near {us}: a virus scanner for mail, a firewall that inspects SMTP, or the provider. Compare with a connection from another network.").everywhere(),
+        destination("Find what delays the greeting: reverse DNS lookups, a tarpit, deny list lookups or load."),
+        gatepost("Set `banner` in `[connector.timeouts]` of this connector to a longer time (RFC 5321 asks for 5 minutes)."),
+        postfix("Set `smtp_helo_timeout` to 300s or more (RFC 5321 asks for 5 minutes)."),
+        exim("Set `command_timeout` of the transport to 5m or more (RFC 5321 asks for 5 minutes)."),
+        sender("Check how long {us} waits for a greeting (RFC 5321 asks for 5 minutes)."),
     ],
     check: Check::Probe,
     cured_by: &[],

@@ -1,10 +1,9 @@
 //! A cause: the symptoms that show it, and what to do about it.
 
-use std::fmt;
-
 use protocol::smtp::Phase;
 
 pub(super) use super::id::CauseId;
+use super::remedy::Row;
 pub(super) use crate::evidence::{Sign, Symptom};
 
 /// A named reason why delivery fails.
@@ -15,7 +14,7 @@ pub struct Cause {
     pub does: &'static str,
     /// How sure one such failure alone makes us, from 0 to 1.
     pub(crate) likelihood: fn(&Symptom) -> f64,
-    pub(crate) remedies: &'static [(Side, &'static str)],
+    pub(crate) remedies: &'static [Row],
     pub(crate) check: Check,
     /// Changes on this side that help where it is the cause. Empty: none that a probe could make.
     pub(crate) cured_by: &'static [Aspect],
@@ -41,38 +40,6 @@ pub enum Aspect {
     Cipher,
     Version,
     Encryption,
-}
-
-/// Something to do.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Remedy {
-    pub side: Side,
-    pub action: String,
-}
-
-/// Who can do it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Side {
-    Destination,
-    Gateway,
-    Network,
-}
-
-/// As in JSON.
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Destination => "destination",
-            Self::Gateway => "gateway",
-            Self::Network => "network",
-        })
-    }
-}
-
-impl Cause {
-    pub(crate) fn remedies(&self) -> Vec<Remedy> {
-        self.remedies.iter().map(|(side, action)| Remedy { side: *side, action: (*action).to_owned() }).collect()
-    }
 }
 
 impl PartialEq for Cause {
@@ -111,6 +78,7 @@ impl Symptom {
             Sign::AlertInsufficientSecurity,
             Sign::AlertAboutCertificate,
             Sign::AlertEncrypted,
+            Sign::AlertDecodeError,
         ])
     }
 }

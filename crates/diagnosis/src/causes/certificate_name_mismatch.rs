@@ -1,15 +1,24 @@
 //! `certificate-name-mismatch`: No name in the certificate is that of the host that was looked up. Exchange:
 //! SubjectMismatch, 4.7.325 certificate-host-mismatch.
 
-use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
+use super::{
+    cause::{Aspect, Cause, CauseId, Check, Sign, Symptom},
+    remedy::{destination, exchange, exim, gatepost, postfix, sender},
+};
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::CertificateNameMismatch,
     does: "has a certificate for another name",
     likelihood,
     remedies: &[
-        (Side::Destination, "Install a certificate that lists this host name as a subject alternative name."),
-        (Side::Gateway, "Set `hosts` of the connector to a name that the certificate lists."),
+        destination("Install a certificate that lists this host name as a subject alternative name."),
+        gatepost("Set `hosts` of the connector to a name that the certificate lists."),
+        postfix(
+            "If the name in the certificate is the right one, add `{domain} secure match=NAME` to `smtp_tls_policy_maps`.",
+        ),
+        exchange("If the name in the certificate is the right one, run `Set-SendConnector NAME -TlsDomain NAME`."),
+        exim("Set the host of the route to a name that the certificate lists."),
+        sender("Deliver to a host name that the certificate lists."),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::Certificate],

@@ -4,21 +4,19 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
+use super::{
+    cause::{Cause, CauseId, Check, Sign, Symptom},
+    remedy::{destination, here, network},
+};
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::ConnectionDroppedBeforeBanner,
     does: "closes connections before its greeting",
     likelihood,
     remedies: &[
-        (
-            Side::Destination,
-            "Look for this gateway's addresses in the logs of the server and its firewall, and remove the rule that closes their connections.",
-        ),
-        (
-            Side::Network,
-            "Exempt this gateway's addresses from SMTP inspection on the devices between the gateway and the destination.",
-        ),
+        destination("Look for the sender's addresses in the logs of the server and its firewall, and remove the rule that closes their connections."),
+        network("Exempt the sender's addresses from SMTP inspection on the devices between the two."),
+        here("Find what closes outgoing connections near {us}: a virus scanner for mail, a firewall that inspects SMTP, or the provider.").everywhere(),
     ],
     check: Check::Probe,
     cured_by: &[],

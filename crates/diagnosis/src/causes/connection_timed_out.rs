@@ -3,18 +3,21 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
+use super::{
+    cause::{Aspect, Cause, CauseId, Check, Sign, Symptom},
+    remedy::{destination, here, network},
+};
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::ConnectionTimedOut,
     does: "does not answer TCP connections",
     likelihood,
     remedies: &[
-        (
-            Side::Network,
+        network(
             "Find what drops packets to this address and port: a firewall on either side, routing, or a provider that blocks port 25.",
         ),
-        (Side::Destination, "Check that the host is running and still has this address."),
+        destination("Check that the host is running and still has this address."),
+        here("Check the firewall and the provider of {us}: no destination answers.").everywhere(),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::Address],

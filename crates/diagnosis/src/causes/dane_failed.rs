@@ -1,16 +1,26 @@
 //! `dane-failed`: The TLSA records of the destination do not fit its certificate, or DNSSEC is broken (RFC 7672).
 //! Exchange: 4.7.323 tlsa-invalid, 4.7.324 dnssec-invalid.
 
-use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
+use super::{
+    cause::{Cause, CauseId, Check, Sign, Symptom},
+    remedy::{destination, exim, postfix},
+};
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::DaneFailed,
     does: "fails DANE: its certificate does not match its TLSA records",
     likelihood,
-    remedies: &[(
-        Side::Destination,
-        "Publish the TLSA record of a new certificate before you install the certificate, and check DNSSEC.",
-    )],
+    remedies: &[
+        destination(
+            "Publish the TLSA record of a new certificate before you install the certificate, and check DNSSEC.",
+        ),
+        postfix(
+            "Until the records are right, add `{domain} encrypt` to `smtp_tls_policy_maps`. This weakens security: Postfix does not check the certificate.",
+        ),
+        exim(
+            "Until the records are right, remove the destination from `hosts_require_dane` of the transport. This weakens security: Exim does not check the certificate.",
+        ),
+    ],
     check: Check::Dns,
     cured_by: &[],
 };

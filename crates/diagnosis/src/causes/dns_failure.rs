@@ -4,15 +4,27 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
+use super::{
+    cause::{Cause, CauseId, Check, Sign, Symptom},
+    remedy::{destination, exchange, exim, gatepost, here, postfix, sender},
+};
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::DnsFailure,
     does: "cannot be found in DNS",
     likelihood,
     remedies: &[
-        (Side::Gateway, "Look up the name on this node, and check `servers` in `[dns]` and `hosts` of the connector."),
-        (Side::Destination, "Publish MX and address records, and check that the name servers answer."),
+        here("Start or replace the resolver that {us} uses: it finds no domain at all.").everywhere(),
+        gatepost("Look up the name on this node, and check `servers` in `[dns]` and `hosts` of the connector."),
+        postfix(
+            "Look up the name (`dig MX {domain}`), and compare `/etc/resolv.conf` with the copy in the chroot (`/var/spool/postfix/etc/resolv.conf`).",
+        ),
+        exchange(
+            "Look up the name (`Resolve-DnsName -Type MX {domain}`), and check which DNS servers Exchange asks (`Get-TransportService | fl *DNS*`).",
+        ),
+        exim("Look up the name as Exim does (`exim -bt postmaster@{domain}`), and check `/etc/resolv.conf`."),
+        sender("Look up the name on {us}, and check its resolver."),
+        destination("Publish MX and address records, and check that the name servers answer."),
     ],
     check: Check::Dns,
     cured_by: &[],
@@ -20,9 +32,10 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn likelihood(s: &Symptom) -> f64 {
     match () {
-        () if s.has(Sign::DnsFailed) => 0.95,
+        () if s.signs.any(&[Sign::DnsFailed, Sign::LocalResolver]) => 0.95,
         () if s.has(Sign::HostNotFound) => 0.9,
-        () if s.is_enhanced(4, 312) || s.phase == Some(Phase::Resolve) => 0.85,
+        () if s.is_enhanced(4, 312) => 0.85,
+        () if s.phase == Some(Phase::Resolve) => 0.5,
         () => 0.0,
     }
 }

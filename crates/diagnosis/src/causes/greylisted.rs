@@ -3,21 +3,27 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
+use super::{
+    cause::{Cause, CauseId, Check, Sign, Symptom},
+    remedy::{destination, exchange, gatepost, postfix, sender},
+};
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::Greylisted,
     does: "defers senders that it does not know yet (greylisting)",
     likelihood,
     remedies: &[
-        (
-            Side::Destination,
-            "Exempt this gateway's addresses from greylisting. The gateway retries from several addresses, and each one is new to the destination.",
+        destination(
+            "Exempt the sender's addresses from greylisting. A sender that retries from several addresses is new to the destination with each one.",
         ),
-        (
-            Side::Gateway,
+        gatepost(
             "Wait: a later attempt succeeds. To shorten the wait, set a shorter first interval in `schedule` of `[retry]`.",
         ),
+        postfix("Wait: a later attempt succeeds. To shorten the wait, lower `minimal_backoff_time`."),
+        exchange(
+            "Wait: a later attempt succeeds. To shorten the wait, lower `-TransientFailureRetryInterval` of `Set-TransportService`.",
+        ),
+        sender("Wait: a later attempt succeeds."),
     ],
     check: Check::Trace,
     cured_by: &[],

@@ -3,15 +3,21 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
+use super::{
+    cause::{Aspect, Cause, CauseId, Check, Sign, Symptom},
+    remedy::{destination, here, network},
+};
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::HandshakeTimeout,
     does: "does not answer the TLS handshake",
     likelihood,
     remedies: &[
-        (Side::Network, "Find the device that drops large or unfamiliar packets (MTU, TLS inspection)."),
-        (Side::Destination, "Check in the server's log or in a packet capture whether the ClientHello arrives."),
+        network("Find the device that drops large or unfamiliar packets (MTU, TLS inspection)."),
+        destination("Check in the server's log or in a packet capture whether the ClientHello arrives."),
+        here(
+            "Lower the MTU of {us} to test it (`ip link set dev eth0 mtu 1400`). Containers and VPNs often have an MTU larger than their path.",
+        ),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::PacketSize, Aspect::ClientHello, Aspect::ServerName, Aspect::Version],

@@ -32,12 +32,15 @@ ids! {
     ConnectionRefused = "connection-refused",
     ConnectionTimedOut = "connection-timed-out",
     NetworkUnreachable = "network-unreachable",
+    OutboundPortBlocked = "outbound-port-blocked",
     ConnectionDroppedBeforeBanner = "connection-dropped-before-banner",
     BannerTimeout = "banner-timeout",
     Greylisted = "greylisted",
     RateLimited = "rate-limited",
     DestinationOverloaded = "destination-overloaded",
+    DestinationInternalFailure = "destination-internal-failure",
     RecipientUnknown = "recipient-unknown",
+    DomainTakesNoMail = "domain-takes-no-mail",
     MailboxFull = "mailbox-full",
     MessageTooLarge = "message-too-large",
     RejectedByPolicy = "rejected-by-policy",
@@ -47,6 +50,7 @@ ids! {
     StarttlsNotOffered = "starttls-not-offered",
     StarttlsMasked = "starttls-masked",
     StarttlsRefused = "starttls-refused",
+    ImplicitTlsMismatch = "implicit-tls-mismatch",
     NoSharedTlsVersion = "no-shared-tls-version",
     NoSharedCipher = "no-shared-cipher",
     HandshakeReset = "handshake-reset",
@@ -56,11 +60,17 @@ ids! {
     CertificateNameMismatch = "certificate-name-mismatch",
     CertificateWeak = "certificate-weak",
     ClientCertificateRequired = "client-certificate-required",
+    LocalTlsCredentials = "local-tls-credentials",
+    LocalConfigurationError = "local-configuration-error",
     WeakDh = "weak-dh",
     HangAfterHandshake = "hang-after-handshake",
+    NoReplyToMessage = "no-reply-to-message",
+    PipeliningBroken = "pipelining-broken",
+    TlsSessionTicketInterop = "tls-session-ticket-interop",
     DaneFailed = "dane-failed",
     MtaStsFailed = "mta-sts-failed",
     SizeDependentStall = "size-dependent-stall",
+    DeliveredWithoutTls = "delivered-without-tls",
     QueueExpired = "queue-expired",
     Unknown = "unknown",
 }
@@ -95,6 +105,7 @@ impl CauseId {
             | Self::MessageTooLarge
             | Self::RejectedByPolicy
             | Self::MailLoop
+            | Self::DomainTakesNoMail
             | Self::QueueExpired => Reach::Message,
             Self::Greylisted
             | Self::RateLimited
@@ -109,7 +120,12 @@ impl CauseId {
             | Self::HangAfterHandshake
             | Self::DaneFailed
             | Self::MtaStsFailed
-            | Self::SizeDependentStall => Reach::Destination,
+            | Self::DestinationInternalFailure
+            | Self::NoReplyToMessage
+            | Self::PipeliningBroken
+            | Self::TlsSessionTicketInterop
+            | Self::SizeDependentStall
+            | Self::DeliveredWithoutTls => Reach::Destination,
             Self::DnsFailure
             | Self::ConnectionRefused
             | Self::ConnectionTimedOut
@@ -124,8 +140,15 @@ impl CauseId {
             | Self::CertificateUntrusted
             | Self::CertificateWeak
             | Self::ClientCertificateRequired
+            | Self::ImplicitTlsMismatch
             | Self::Unknown => Reach::Way,
+            Self::OutboundPortBlocked | Self::LocalTlsCredentials | Self::LocalConfigurationError => Reach::ThisSide,
         }
+    }
+
+    /// Unrelated destinations do not have it at the same time: where they do, this side is at fault.
+    pub fn can_be_everywhere(self) -> bool {
+        matches!(self.reach(), Reach::Way | Reach::ThisSide)
     }
 
     /// Usually it ends without anybody's help.
@@ -149,7 +172,10 @@ impl CauseId {
             | Self::WeakDh
             | Self::HangAfterHandshake
             | Self::DaneFailed
-            | Self::MtaStsFailed => true,
+            | Self::MtaStsFailed
+            | Self::ImplicitTlsMismatch
+            | Self::LocalTlsCredentials
+            | Self::TlsSessionTicketInterop => true,
             Self::DnsFailure
             | Self::ConnectionRefused
             | Self::ConnectionTimedOut
@@ -169,6 +195,13 @@ impl CauseId {
             | Self::StarttlsNotOffered
             | Self::StarttlsMasked
             | Self::SizeDependentStall
+            | Self::OutboundPortBlocked
+            | Self::DestinationInternalFailure
+            | Self::DomainTakesNoMail
+            | Self::LocalConfigurationError
+            | Self::NoReplyToMessage
+            | Self::PipeliningBroken
+            | Self::DeliveredWithoutTls
             | Self::QueueExpired
             | Self::Unknown => false,
         }

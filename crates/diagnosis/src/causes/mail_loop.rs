@@ -1,20 +1,21 @@
 //! `mail-loop`: The message has passed through this gateway before: 554 5.4.6, Exchange 5.4.14 "hop count exceeded".
 
-use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
+use super::{
+    cause::{Cause, CauseId, Check, Sign, Symptom},
+    remedy::{destination, gatepost, postfix, sender},
+};
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::MailLoop,
     does: "sends mail back to this gateway in a loop",
     likelihood,
     remedies: &[
-        (
-            Side::Destination,
-            "Make the domain local on the server, or correct the smart host that routes it back to the gateway.",
-        ),
-        (
-            Side::Gateway,
+        destination("Make the domain local on the server, or correct the smart host that routes it back."),
+        gatepost(
             "Set `hosts` of the connector to the mailbox server, not to an MX host that leads back to this gateway.",
         ),
+        postfix("Check `mydestination`, `transport_maps` and `relayhost`: one of them leads back to {us}."),
+        sender("Check the route of this domain: it leads back to {us}."),
     ],
     check: Check::Trace,
     cured_by: &[],

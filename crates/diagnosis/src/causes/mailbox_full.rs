@@ -1,12 +1,15 @@
 //! `mailbox-full`: Replies: 452 or 552 with x.2.2, "quota exceeded".
 
-use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
+use super::{
+    cause::{Cause, CauseId, Check, Sign, Symptom},
+    remedy::destination,
+};
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::MailboxFull,
     does: "has full mailboxes",
     likelihood,
-    remedies: &[(Side::Destination, "Free space in the mailbox, or raise its quota.")],
+    remedies: &[destination("Free space in the mailbox, or raise its quota.")],
     check: Check::Trace,
     cured_by: &[],
 };

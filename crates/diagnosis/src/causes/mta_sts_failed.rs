@@ -1,14 +1,16 @@
 //! `mta-sts-failed`: The MTA-STS policy of the domain does not fit its MX or certificate (RFC 8461). Exchange: 4.4.8,
 //! 4.7.5.
 
-use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
+use super::{
+    cause::{Cause, CauseId, Check, Sign, Symptom},
+    remedy::destination,
+};
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::MtaStsFailed,
     does: "fails its own MTA-STS policy",
     likelihood,
-    remedies: &[(
-        Side::Destination,
+    remedies: &[destination(
         "List all MX hosts in the policy, and give each host a trusted certificate with its name.",
     )],
     check: Check::Dns,

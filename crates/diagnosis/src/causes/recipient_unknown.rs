@@ -3,15 +3,19 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Cause, CauseId, Check, Side, Sign, Symptom};
+use super::{
+    cause::{Cause, CauseId, Check, Sign, Symptom},
+    remedy::{destination, gatepost, sender},
+};
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::RecipientUnknown,
     does: "rejects recipients as unknown",
     likelihood,
     remedies: &[
-        (Side::Destination, "Check whether the accounts have moved and whether recipient lookup works."),
-        (Side::Gateway, "Check that the connector of this domain leads to the server that has the mailboxes."),
+        destination("Check whether the accounts have moved and whether recipient lookup works."),
+        gatepost("Check that the connector of this domain leads to the server that has the mailboxes."),
+        sender("Check the spelling of the address with the author of the message."),
     ],
     check: Check::Trace,
     cured_by: &[],
@@ -19,6 +23,7 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn likelihood(s: &Symptom) -> f64 {
     match () {
+        () if s.has(Sign::NullMx) || s.code == Some(556) => 0.0,
         () if s.has(Sign::RecipientUnknown) => 0.95,
         // "Unrouteable address" is what Exim replies for an unknown recipient; in its own log it is about the next
         // host.

@@ -3,15 +3,21 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
+use super::{
+    cause::{Aspect, Cause, CauseId, Check, Sign, Symptom},
+    remedy::{destination, here, network},
+};
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::SizeDependentStall,
     does: "stalls on large messages",
     likelihood,
     remedies: &[
-        (Side::Network, "Allow ICMP \"fragmentation needed\" on the path, or lower the MSS (MSS clamping)."),
-        (Side::Destination, "Check whether content scanners time out on large messages."),
+        network("Allow ICMP \"fragmentation needed\" on the path, or lower the MSS (MSS clamping)."),
+        here(
+            "Lower the MTU of {us} to test it (`ip link set dev eth0 mtu 1400`). Containers and VPNs often have an MTU larger than their path.",
+        ),
+        destination("Check whether content scanners time out on large messages."),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::PacketSize],
@@ -19,7 +25,7 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn likelihood(s: &Symptom) -> f64 {
     match s.phase {
-        Some(Phase::Data | Phase::EndOfData) if s.has(Sign::TimedOut) => 0.62,
+        Some(Phase::Data) if s.has(Sign::TimedOut) => 0.62,
         _ => 0.0,
     }
 }

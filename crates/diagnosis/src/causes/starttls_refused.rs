@@ -3,13 +3,16 @@
 
 use protocol::smtp::Phase;
 
-use super::cause::{Aspect, Cause, CauseId, Check, Side, Sign, Symptom};
+use super::{
+    cause::{Aspect, Cause, CauseId, Check, Sign, Symptom},
+    remedy::destination,
+};
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::StarttlsRefused,
     does: "offers STARTTLS and then refuses it",
     likelihood,
-    remedies: &[(Side::Destination, "Fix the server's certificate and key, or stop offering STARTTLS.")],
+    remedies: &[destination("Fix the server's certificate and key, or stop offering STARTTLS.")],
     check: Check::Probe,
     cured_by: &[Aspect::Encryption],
 };

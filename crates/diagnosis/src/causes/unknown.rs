@@ -1,16 +1,29 @@
 //! `unknown`: No known cause fits. A wrong cause would cost an operator a day.
 
-use super::cause::{Cause, CauseId, Check, Side, Symptom};
+use protocol::smtp::Phase;
+
+use super::{
+    cause::{Cause, CauseId, Check, Symptom},
+    remedy::{exchange, exim, here, postfix},
+};
+
+/// Phases in which the dialogue can be logged.
+const DIALOGUE: &[Phase] = &[Phase::Banner, Phase::Ehlo, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::EndOfData];
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::Unknown,
     does: "fails in a way that fits no known cause",
     likelihood,
-    remedies: &[(
-        Side::Gateway,
-        "Read the evidence. If it does not show the cause, capture packets on the gateway \
-         (`tcpdump -i any -w edge.pcap port 25`), then run `gatepost why --capture edge.pcap`.",
-    )],
+    remedies: &[
+        here("Look at {us} first: its firewall, virus scanner, resolver and provider. Unrelated destinations do not fail at the same time.").everywhere(),
+        postfix("Set `smtp_tls_loglevel = 1`, run `postfix reload`, and read the line `TLS library problem` before the next failure: it names the alert.").in_phases(&[Phase::StartTls, Phase::Handshake]),
+        exchange("Log the dialogue (`Set-SendConnector NAME -ProtocolLoggingLevel Verbose`), run `gatepost why` on the protocol log, and read the Schannel events 36871 to 36888 in the System event log.").in_phases(&[Phase::StartTls, Phase::Handshake]),
+        exim("Repeat one delivery with `exim -d+tls -M MESSAGE-ID`: it shows the alert and the versions.").in_phases(&[Phase::StartTls, Phase::Handshake]),
+        postfix("Log the dialogue with this host: set `debug_peer_list = HOST`, run `postfix reload`, and read the lines up to the next failure.").in_phases(DIALOGUE),
+        exchange("Log the dialogue: `Set-SendConnector NAME -ProtocolLoggingLevel Verbose`, then run `gatepost why` on the protocol log.").in_phases(DIALOGUE),
+        exim("Repeat one delivery with `exim -v -M MESSAGE-ID`: it shows the dialogue.").in_phases(DIALOGUE),
+        here("Read the evidence. If it does not show the cause, capture packets on {us} (`tcpdump -i any -w edge.pcap port 25`), then run `gatepost why --capture edge.pcap`."),
+    ],
     check: Check::Probe,
     cured_by: &[],
 };

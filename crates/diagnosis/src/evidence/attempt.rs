@@ -12,7 +12,7 @@ use protocol::{
 };
 
 use super::{
-    signs::Signs,
+    signs::{Signs, Speaker, Words},
     source::{Place, Source},
 };
 
@@ -30,7 +30,7 @@ pub struct Connection {
 pub enum Direction {
     #[default]
     Outbound,
-    /// The sender's host stands in `destination` and `destination_address`: it is the other side.
+    /// The sender's host stands in `destination` and `destination_address`: it is the remote host.
     Inbound,
 }
 
@@ -115,6 +115,11 @@ impl Attempt<'_> {
         }
     }
 
+    /// `host:port` of the destination, as evidence names it.
+    pub(crate) fn destination_name(&self) -> Option<String> {
+        self.destination.as_ref().map(|(host, port)| super::with_port((host, *port)))
+    }
+
     /// To be kept, with its places in the sources.
     pub(super) fn kept(&self, places: Vec<(Source, Place)>) -> Attempt<'static> {
         Attempt {
@@ -179,7 +184,13 @@ impl<'a> Failed<'a> {
     pub fn of(failure: &Failure, text: impl Into<Cow<'a, str>>) -> Self {
         let mut signs = Signs::of_kind(&failure.kind);
         if let Some(reply) = &failure.reply {
-            signs = signs.union(Signs::of_text(&reply.text));
+            signs = signs.union(Signs::of_words(&Words {
+                text: &reply.text,
+                speaker: Speaker::Destination,
+                phase: Some(failure.phase),
+                code: Some(reply.code),
+                enhanced: reply.enhanced,
+            }));
         }
         Self {
             phase: Some(failure.phase),

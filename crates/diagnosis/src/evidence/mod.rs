@@ -37,7 +37,7 @@ use joining::Met;
 use newest::Newest;
 pub use record::Symptom;
 pub(crate) use record::{Delivery, Example, Flight, Offer, Record, Seen};
-pub use signs::{Sign, Signs};
+pub use signs::{ProviderCode, Sign, Signs, Speaker, Who, Words, provider_code};
 pub use source::{Place, Source, in_words};
 pub(crate) use waiting::Untried;
 
@@ -52,7 +52,7 @@ fn with_port((host, port): (&str, u16)) -> String {
 /// Version and cipher suite that the server chose, in OpenSSL's words, as a handshake on the wire shows them.
 fn chosen(attempt: &Attempt<'_>) -> Option<(Cow<'static, str>, Cow<'static, str>)> {
     let hello = attempt.handshake.as_ref()?.server_hello.as_ref()?;
-    Some((hello.version.openssl_name(), hello.cipher_suite.openssl_name().into()))
+    Some((hello.version.openssl_name(), hello.cipher_suite.openssl_name()))
 }
 
 /// The message left, and its source, which shows TLS where it is used, shows none.
@@ -60,6 +60,11 @@ fn is_plaintext(attempt: &Attempt<'_>) -> bool {
     let shows_tls = matches!(attempt.source, Source::History | Source::ProtocolLog);
     attempt.failure.is_none()
         && (attempt.plaintext_after.is_some() || (shows_tls && attempt.tls.is_none() && attempt.handshake.is_none()))
+}
+
+/// A log may name its connector, or nothing, in the place of a host.
+fn is_host(name: &str, connector: Option<&str>) -> bool {
+    !name.is_empty() && !name.eq_ignore_ascii_case("none") && connector != Some(name)
 }
 
 /// Examples kept of each symptom at each destination.
@@ -198,6 +203,7 @@ impl Evidence {
         set(Dimension::SourceAddress, address(client));
         set(Dimension::DestinationAddress, address(server));
         let host = attempt.destination.as_ref().map(|(host, port)| (host.as_ref(), *port));
+        let host = host.filter(|(host, _)| is_host(host, attempt.connector.as_deref()));
         let host = host.map_or(0, |host| self.names.number(&host, || with_port(host)));
         set(Dimension::DestinationHost, host);
         let connector = attempt.connector.as_deref();
@@ -212,14 +218,16 @@ impl Evidence {
             }
             _ => connector.unwrap_or(if is_by_domain { values[Dimension::RecipientDomain as usize] } else { host }),
         };
-        let symptom = self.symptom(attempt);
-        if symptom != 0 {
-            self.keep_example(group, symptom, attempt, &places);
+        let symptom = attempt.failure.as_ref().map_or(0, |failed| self.symptom(attempt, failed));
+        let before = attempt.plaintext_after.as_deref().filter(|_| symptom == 0);
+        let plaintext_after = before.map_or(0, |failed| self.symptom_of(failed, Signs::default()));
+        if let Some(failed) = attempt.failure.as_ref().or(before) {
+            self.keep_example(group, symptom.max(plaintext_after), attempt, failed, &places);
         }
         if let Some(about) = &mut self.about {
-            about.note(attempt, group, symptom);
+            about.note(attempt, group, symptom.max(plaintext_after));
         }
-        self.newest.add(group, symptom, attempt, places);
+        self.newest.add(group, symptom, &values, attempt, places);
         let (offer, agreed) = (self.offer(attempt), self.agreed(attempt));
         let (flight, seen) = (self.flight(attempt), self.see(attempt));
         self.records.push(Record {
@@ -230,6 +238,7 @@ impl Evidence {
             destination: host,
             values,
             symptom,
+            plaintext_after,
             offer,
             agreed,
             flight,
@@ -239,27 +248,29 @@ impl Evidence {
     }
 
     fn delivery(&self, attempt: &Attempt<'_>) -> Delivery {
-        let recipient = attempt.recipient.as_deref();
-        attempt.message.as_deref().map_or_else(Delivery::default, |message| self.delivery_of(message, recipient))
+        self.delivery_of(attempt.message.as_deref(), attempt.recipient.as_deref())
     }
 
-    fn delivery_of(&self, message: &str, recipient: Option<&str>) -> Delivery {
-        Delivery::new(self.hasher.hash_one(message), self.hasher.hash_one(recipient))
+    fn delivery_of(&self, message: Option<&str>, recipient: Option<&str>) -> Delivery {
+        let recipient = recipient.map(|recipient| self.hasher.hash_one(recipient.to_ascii_lowercase()));
+        Delivery::new(message.map(|message| self.hasher.hash_one(message)), recipient)
     }
 
     /// An operator removed this from the queue.
     pub fn remove(&mut self, message: &str, recipient: &str) {
-        let delivery = self.delivery_of(message, Some(recipient));
+        let delivery = self.delivery_of(Some(message), Some(recipient));
         self.removed.insert(delivery);
     }
 
-    fn symptom(&mut self, attempt: &Attempt<'_>) -> u32 {
-        let Some(Failed { phase, signs, code, enhanced, .. }) = &attempt.failure else { return 0 };
-        let mut signs = signs.union(attempt.handshake.as_deref().map(Signs::of_handshake).unwrap_or_default());
-        if attempt.tls.is_some() {
-            signs.add(Sign::TlsEstablished);
-        }
-        let symptom = Symptom { phase: *phase, code: *code, enhanced: *enhanced, signs };
+    fn symptom(&mut self, attempt: &Attempt<'_>, failed: &Failed<'_>) -> u32 {
+        let signs = attempt.handshake.as_deref().map(Signs::of_handshake).unwrap_or_default();
+        self.symptom_of(failed, signs.and_if(attempt.tls.is_some(), Sign::TlsEstablished))
+    }
+
+    fn symptom_of(&mut self, failed: &Failed<'_>, more: Signs) -> u32 {
+        let Failed { phase, signs, code, enhanced, text } = failed;
+        let known = provider_code(text, *code, *enhanced);
+        let symptom = Symptom { phase: *phase, code: *code, enhanced: *enhanced, signs: signs.union(more), known };
         self.symptoms.number(&symptom, || symptom)
     }
 
@@ -268,6 +279,7 @@ impl Evidence {
         group: u32,
         symptom: u32,
         attempt: &Attempt<'_>,
+        failed: &Failed<'_>,
         places: &impl Fn() -> Vec<(Source, Place)>,
     ) {
         let is_full = self.examples.len() >= EXAMPLES_OF_MAX && !self.examples.contains_key(&(group, symptom));
@@ -275,7 +287,7 @@ impl Evidence {
             return;
         }
         let examples = self.examples.entry((group, symptom)).or_default();
-        let Some(text) = attempt.failure.as_ref().map(|failed| failed.text.as_ref()) else { return };
+        let text = failed.text.as_ref();
         // What follows the text is the handshake's, which differs by its times at least.
         let is_same = |known: &Example| {
             known.text.strip_prefix(text).is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
@@ -339,7 +351,7 @@ impl Evidence {
         self.newest.limit()
     }
 
-    pub(crate) fn newest(&self, group: u32, symptom: u32) -> &[Attempt<'static>] {
+    pub(crate) fn kept_attempts(&self, group: u32, symptom: u32) -> impl Iterator<Item = &Attempt<'static>> {
         self.newest.of(group, symptom)
     }
 

@@ -5,7 +5,11 @@ use protocol::{
     tls::{CipherSuite, WireVersion},
 };
 
-use super::{dimension::DIMENSIONS, signs::Signs, source::Source};
+use super::{
+    dimension::DIMENSIONS,
+    signs::{ProviderCode, Signs},
+    source::Source,
+};
 
 /// How an attempt failed. Equal ones are judged once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -14,6 +18,8 @@ pub struct Symptom {
     pub code: Option<u16>,
     pub enhanced: Option<EnhancedCode>,
     pub signs: Signs,
+    /// A code that the destination's provider documents.
+    pub known: Option<&'static ProviderCode>,
 }
 
 /// A failing attempt in words, with where it stands.
@@ -47,6 +53,8 @@ pub(crate) struct Record {
     pub values: [u32; DIMENSIONS],
     /// 0: it worked.
     pub symptom: u32,
+    /// It worked in plaintext, because TLS had failed like this; 0: it did not.
+    pub plaintext_after: u32,
     pub offer: u32,
     pub agreed: u32,
     pub flight: u32,
@@ -60,12 +68,20 @@ pub(crate) struct Delivery(u64);
 impl Delivery {
     const RECIPIENT_BITS: u32 = 22;
 
-    pub(crate) fn new(message: u64, recipient: u64) -> Self {
-        Self((message << Self::RECIPIENT_BITS) | (recipient >> (u64::BITS - Self::RECIPIENT_BITS)) | 1)
+    pub(crate) fn new(message: Option<u64>, recipient: Option<u64>) -> Self {
+        let message = message.map_or(0, |hash| (hash | 1) << Self::RECIPIENT_BITS);
+        let recipient = recipient.map_or(0, |hash| (hash >> (u64::BITS - Self::RECIPIENT_BITS)) | 1);
+        Self(message | recipient)
     }
 
+    /// The message is known.
     pub(crate) fn is_known(self) -> bool {
-        self.0 != 0
+        self.message() != 0
+    }
+
+    /// 0: not known.
+    pub(crate) fn recipient(self) -> u64 {
+        self.0 & ((1 << Self::RECIPIENT_BITS) - 1)
     }
 
     pub(crate) fn message(self) -> u64 {

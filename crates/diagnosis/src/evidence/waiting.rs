@@ -28,7 +28,7 @@ impl Evidence {
         }
         let mut untried = Vec::new();
         for (message, recipient, since) in deliveries {
-            let delivery = self.delivery_of(message, Some(recipient));
+            let delivery = self.delivery_of(Some(message), Some(recipient));
             untried.push(Untried { delivery, since: since.as_millisecond() });
             if let Some(about) = &mut self.about {
                 let waits = Attempt {

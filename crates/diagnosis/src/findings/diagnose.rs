@@ -5,7 +5,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     rc::Rc,
 };
 
@@ -13,25 +13,28 @@ use jiff::Timestamp;
 use trace::NextStep;
 
 use super::{
+    counter::Delivered,
     elsewhere::Elsewhere,
+    everywhere::{self, Everywhere, Widespread},
     explained::Explained,
-    finding::{Finding, Piece, Scope},
+    finding::{Finding, Piece, Scope, Severity},
+    noise, plaintext,
+    refine::{Attempts, NEARLY_ALL},
+    situation::situation,
     state::State,
     stuck::Stuck,
     wording::{chance, look_at, part, summary},
 };
 use crate::{
-    causes::{Cause, CauseId, Check},
+    causes::{Cause, CauseId, Check, Situation},
     comparison::{Comparer, Comparison, Split},
-    evidence::{Delivery, Dimension, Evidence, Example, Record},
+    evidence::{Delivery, Dimension, Direction, Evidence, Example, Record, Symptom},
 };
 
 /// No finding is surer: only a probe could say more.
 const CONFIDENCE_MAX: f64 = 0.99;
 /// If this share of the messages is stuck, it is not a coincidence.
 const STUCK_SHARE: f64 = 0.25;
-/// What nearly all that works has in common, leaving room for noise.
-const NEARLY_ALL: f64 = 0.95;
 
 /// What keeps mail from flowing, the root cause first.
 pub fn diagnose(evidence: &Evidence) -> Vec<Finding> {
@@ -40,23 +43,45 @@ pub fn diagnose(evidence: &Evidence) -> Vec<Finding> {
 
 /// The same, each with the attempts that it rests on.
 pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
-    let causes = Causes::judge(evidence);
-    let endings = endings(evidence);
+    let records = noise::without(evidence);
+    let mut causes = Causes::judge(evidence);
+    let widespread = everywhere::find(evidence, &records, &causes);
+    causes.rename(&widespread);
+    let endings = endings(&records);
     let comparer = Comparer::of(evidence);
     let elsewhere = Elsewhere::of(evidence);
+    let delivered = Delivered::of(&records);
+    let group = |number, records| Group {
+        evidence,
+        causes: &causes,
+        endings: &endings,
+        delivered: &delivered,
+        comparer: &comparer,
+        elsewhere: &elsewhere,
+        number,
+        everywhere: None,
+        records,
+    };
+    let is_widespread = |record: &Record| {
+        causes.of(record).is_some_and(|(cause, _)| widespread.iter().any(|all| all.cause == cause.id))
+    };
     let mut groups: HashMap<u32, Vec<&Record>> = HashMap::new();
-    for record in &evidence.records {
+    for record in records.iter().filter(|record| !is_widespread(record)) {
         groups.entry(record.group).or_default().push(record);
     }
     let mut findings: Vec<Explained<'_>> = Vec::new();
     for (number, records) in groups {
-        let (causes, endings, comparer, elsewhere) = (&causes, &endings, &comparer, &elsewhere);
-        let group = Group { evidence, causes, endings, comparer, elsewhere, number, records };
-        findings.extend(group.findings());
+        findings.extend(group(number, records).findings(|_| true));
     }
+    for Widespread { cause, scope, .. } in &widespread {
+        let group = Group { everywhere: Some(scope), ..group(0, records.clone()) };
+        findings.extend(group.findings(|id| id == *cause));
+    }
+    findings.extend(plaintext::find(evidence, &records, &causes));
     findings.sort_by(|Explained { finding: a, .. }, Explained { finding: b, .. }| {
         (b.is_ongoing().cmp(&a.is_ongoing()))
             .then(b.is_root_cause().cmp(&a.is_root_cause()))
+            .then(b.severity.cmp(&a.severity))
             .then(b.messages_pending.cmp(&a.messages_pending))
             .then(b.confidence.total_cmp(&a.confidence))
             .then(a.scope.destination.cmp(&b.scope.destination))
@@ -77,15 +102,28 @@ impl Causes {
     pub(super) fn of(&self, record: &Record) -> Option<(&'static Cause, f64)> {
         self.0.get((record.symptom as usize).checked_sub(1)?).copied()
     }
+
+    pub(super) fn of_symptom(&self, number: u32) -> Option<&'static Cause> {
+        self.0.get((number as usize).checked_sub(1)?).map(|(cause, _)| *cause)
+    }
+
+    /// What fails at all destinations has its cause on this side.
+    fn rename(&mut self, widespread: &[Widespread]) {
+        for (cause, _) in &mut self.0 {
+            if let Some(all) = widespread.iter().find(|all| all.of.contains(&cause.id)) {
+                *cause = all.cause.cause();
+            }
+        }
+    }
 }
 
-/// The last record of each delivery, by its index.
-fn endings(evidence: &Evidence) -> HashMap<Delivery, u32> {
-    let mut endings: HashMap<Delivery, u32> = HashMap::with_capacity(evidence.len().min(1 << 20));
-    for (index, record) in evidence.records.iter().enumerate().filter(|(_, record)| record.delivery.is_known()) {
-        let last = endings.entry(record.delivery).or_insert(index as u32);
-        if evidence.records[*last as usize].at <= record.at {
-            *last = index as u32;
+/// The last record of each delivery.
+fn endings<'e>(records: &[&'e Record]) -> HashMap<Delivery, &'e Record> {
+    let mut endings: HashMap<Delivery, &Record> = HashMap::with_capacity(records.len().min(1 << 20));
+    for record in records.iter().filter(|record| record.delivery.is_known()) {
+        let last = endings.entry(record.delivery).or_insert(record);
+        if last.at <= record.at {
+            *last = record;
         }
     }
     endings
@@ -95,10 +133,13 @@ fn endings(evidence: &Evidence) -> HashMap<Delivery, u32> {
 pub(super) struct Group<'a, 'e> {
     pub evidence: &'e Evidence,
     pub causes: &'a Causes,
-    pub endings: &'a HashMap<Delivery, u32>,
+    pub endings: &'a HashMap<Delivery, &'e Record>,
+    delivered: &'a Delivered,
     pub comparer: &'a Comparer<'e>,
-    pub elsewhere: &'a Elsewhere<'e>,
-    pub number: u32,
+    elsewhere: &'a Elsewhere<'e>,
+    number: u32,
+    /// The attempts of all groups, for a cause that fails at all destinations.
+    everywhere: Option<&'a Everywhere>,
     pub records: Vec<&'e Record>,
 }
 
@@ -111,7 +152,8 @@ struct Failing<'a> {
 }
 
 impl<'e> Group<'_, 'e> {
-    fn findings(&self) -> Vec<Explained<'e>> {
+    /// A finding for each cause that is wanted.
+    fn findings(&self, is_wanted: impl Fn(CauseId) -> bool) -> Vec<Explained<'e>> {
         let mut by_cause: HashMap<CauseId, Failing<'e>> = HashMap::new();
         let mut working = Vec::new();
         for record in &self.records {
@@ -131,12 +173,18 @@ impl<'e> Group<'_, 'e> {
             Explained {
                 finding: self.finding(&failing, &working, comparison),
                 evidence: self.evidence,
-                group: self.number,
+                groups: self.numbers(&failing.records),
                 failing: failing.records,
                 working: compared,
             }
         };
-        by_cause.into_values().map(explained).collect()
+        by_cause.into_values().filter(|failing| is_wanted(failing.cause.id)).map(explained).collect()
+    }
+
+    /// The groups that the attempts belong to.
+    pub(super) fn numbers(&self, failing: &[&Record]) -> Vec<u32> {
+        let numbers: BTreeSet<u32> = failing.iter().map(|record| record.group).collect();
+        numbers.into_iter().collect()
     }
 
     /// Compares what fails with what works. Where nothing works at a host, with what works for the same domains at other
@@ -145,7 +193,7 @@ impl<'e> Group<'_, 'e> {
         let fails_otherwise =
             |record: &&&Record| self.causes.of(record).is_some_and(|(known, _)| known != failing.cause);
         let others: Vec<&Record> = self.records.iter().filter(fails_otherwise).copied().collect();
-        if working.is_empty() && !self.evidence.is_connector(self.number) {
+        if working.is_empty() && self.everywhere.is_none() && !self.evidence.is_connector(self.number) {
             let elsewhere = self.elsewhere.for_domains_of(&failing.records);
             let comparison = self.comparer.compare(&failing.records, &others, &elsewhere);
             let comparison = comparison.preferring(Dimension::DestinationHost);
@@ -165,9 +213,14 @@ impl<'e> Group<'_, 'e> {
         let split = comparison.split().cloned();
         let stuck = self.stuck(cause, failing);
         let state = self.state(cause.id, failing, working, comparison.best(), stuck.effects.untried);
-        let (cause, likelihood) = self.refine(cause, failing, working, likelihoods / failing.len() as f64);
+        let attempts = Attempts { evidence: self.evidence, failing, working, split: split.as_ref() };
+        let (cause, likelihood) = attempts.refine(cause, likelihoods / failing.len() as f64);
+        let likelihood = likelihood * self.delivered.factor(cause.id, failing);
         let share = stuck_share(&stuck, &state, cause.id.passes_by_itself());
-        let confidence = confidence(cause, likelihood, failing.len(), working.len(), split.as_ref(), share);
+        let confidence = match self.everywhere {
+            Some(all) if cause.id == CauseId::OutboundPortBlocked => all.confidence(),
+            _ => confidence(cause, likelihood, failing.len(), working.len(), split.as_ref(), share),
+        };
         let scope = Scope {
             destination: self.destination(failing),
             connector: self.connector(),
@@ -175,14 +228,15 @@ impl<'e> Group<'_, 'e> {
             attempts: self.records.len() as u64,
             works_with: self.works_with(working),
             destinations: self.destinations(failing),
+            everywhere: self.everywhere.cloned(),
             split,
             compared: comparison.compared,
         };
         let times = || failing.iter().map(|record| record.at).filter(|at| *at != i64::MIN);
-        let time = |at: Option<i64>| at.and_then(|at| Timestamp::from_millisecond(at).ok());
         let example = self.examples(failing);
         Finding {
             cause: cause.id,
+            severity: Severity::Stuck,
             confidence: (confidence * 100.0).round() / 100.0,
             state,
             messages_pending: stuck.effects.waiting,
@@ -193,44 +247,10 @@ impl<'e> Group<'_, 'e> {
             last_seen: time(times().max()),
             summary: summary(cause.does, &scope, stuck.effects),
             evidence: self.pieces(&scope, &example),
-            remedy: cause.remedies(),
+            remedy: cause.remedies(&self.situation(failing, working, &example)),
             check: self.check(cause, failing, &example).to_string(),
             experiment: None,
             scope,
-        }
-    }
-
-    /// What works tells why the rest fails: what it agreed on, and whether those that fail had offered that.
-    fn refine(
-        &self,
-        cause: &'static Cause,
-        failing: &[&Record],
-        working: &[&Record],
-        likelihood: f64,
-    ) -> (&'static Cause, f64) {
-        let is_reset = cause.id == CauseId::HandshakeReset;
-        if !is_reset && !matches!(cause.id, CauseId::NoSharedCipher | CauseId::NoSharedTlsVersion) {
-            return (cause, likelihood);
-        }
-        let offers: HashSet<u32> = failing.iter().map(|record| record.offer).filter(|offer| *offer != 0).collect();
-        let offers: Vec<_> = offers.into_iter().filter_map(|number| self.evidence.offers.get(number)).collect();
-        let agreed: Vec<_> = working.iter().filter_map(|record| self.evidence.agreed.get(record.agreed)).collect();
-        if offers.is_empty() || agreed.is_empty() {
-            return (cause, likelihood);
-        }
-        let nearly_all = |count: usize| count as f64 >= NEARLY_ALL * agreed.len() as f64;
-        let lacks_version =
-            agreed.iter().filter(|agreed| !offers.iter().any(|offer| offer.versions.contains(&agreed.0))).count();
-        let lacks_suite =
-            agreed.iter().filter(|agreed| !offers.iter().any(|offer| offer.suites.contains(&agreed.1))).count();
-        match (nearly_all(lacks_version), nearly_all(lacks_suite)) {
-            (true, false) => (CauseId::NoSharedTlsVersion.cause(), likelihood.max(0.95)),
-            (false, true) => (CauseId::NoSharedCipher.cause(), likelihood.max(0.95)),
-            // Either change alone would not do; what the server said decides, and where it said nothing, the suite: a
-            // server that has it in a later version would have agreed on that.
-            (true, true) if is_reset => (CauseId::NoSharedCipher.cause(), 0.85),
-            (true, true) => (cause, likelihood.max(0.92)),
-            (false, false) => (cause, likelihood * 0.7),
         }
     }
 
@@ -246,6 +266,17 @@ impl<'e> Group<'_, 'e> {
         is_common.then(|| format!("{} {}", self.evidence.name(version), self.evidence.name(cipher)))
     }
 
+    fn situation(&self, failing: &[&Record], working: &[&Record], examples: &[&Example]) -> Situation {
+        let symptoms: Vec<&Symptom> = self
+            .frequent_symptoms(failing)
+            .into_iter()
+            .take(PIECES_MAX)
+            .filter_map(|number| self.evidence.symptoms.get(number))
+            .collect();
+        let situation = situation(self.evidence, failing, working, &symptoms, examples.first().copied());
+        Situation { is_everywhere: self.everywhere.is_some(), ..situation }
+    }
+
     fn connector(&self) -> Option<String> {
         self.evidence.is_connector(self.number).then(|| self.evidence.name(self.number).to_owned())
     }
@@ -257,6 +288,9 @@ impl<'e> Group<'_, 'e> {
 
     /// The host where all that fails goes to one; else the group.
     fn destination(&self, failing: &[&Record]) -> String {
+        if let Some(all) = self.everywhere {
+            return format!("each of {} destinations", all.destinations);
+        }
         let hosts: HashSet<u32> = failing.iter().map(|record| record.destination).collect();
         match hosts.iter().next() {
             Some(host) if hosts.len() == 1 && *host != 0 => self.evidence.name(*host).to_owned(),
@@ -268,6 +302,8 @@ impl<'e> Group<'_, 'e> {
     /// What shows the cause, or else the attempts where they were read.
     fn check(&self, cause: &Cause, failing: &[&Record], examples: &[&Example]) -> NextStep {
         let host = match cause.check {
+            // The senders of mail that comes in need not accept any.
+            _ if self.evidence.direction() == Direction::Inbound => None,
             Check::Probe | Check::Dns => self.frequent_host(failing),
             Check::Trace => None,
         };
@@ -289,21 +325,30 @@ impl<'e> Group<'_, 'e> {
 
     /// Of the most frequent symptoms.
     fn examples(&self, failing: &[&Record]) -> Vec<&Example> {
+        let groups = self.numbers(failing);
+        let symptoms = self.frequent_symptoms(failing).into_iter();
+        let keys = symptoms.flat_map(|symptom| groups.iter().map(move |group| (*group, symptom)));
+        keys.flat_map(|(group, symptom)| self.evidence.examples(group, symptom)).take(PIECES_MAX).collect()
+    }
+
+    /// The most frequent one first.
+    fn frequent_symptoms(&self, failing: &[&Record]) -> Vec<u32> {
         let mut counts: HashMap<u32, usize> = HashMap::new();
         for record in failing {
             *counts.entry(record.symptom).or_default() += 1;
         }
         let mut counts: Vec<(u32, usize)> = counts.into_iter().collect();
         counts.sort_by_key(|(symptom, count)| (Reverse(*count), *symptom));
-        let examples = counts.iter().flat_map(|(symptom, _)| self.evidence.examples(self.number, *symptom));
-        examples.take(PIECES_MAX).collect()
+        counts.into_iter().map(|(symptom, _)| symptom).collect()
     }
 
     fn pieces(&self, scope: &Scope, examples: &[&Example]) -> Vec<Piece> {
-        let mut pieces: Vec<Piece> = examples
-            .iter()
-            .map(|example| Piece { what: example.text.clone(), source: example.source, place: example.place.clone() })
-            .collect();
+        let mut pieces: Vec<Piece> = examples.iter().map(|example| Piece::of(example)).collect();
+        if let (Some(all), Some(first)) = (self.everywhere, examples.first()) {
+            let place = format!("comparison of {} attempts", scope.attempts);
+            let what = format!("It fails at {} unrelated destinations: {}", all.destinations, all.named.join(", "));
+            pieces.insert(0, Piece { what, source: first.source, place });
+        }
         if let (Some(split), Some(first)) = (&scope.split, examples.first()) {
             let place = format!("comparison of {} attempts", scope.attempts);
             let piece = Piece {
@@ -315,6 +360,10 @@ impl<'e> Group<'_, 'e> {
         }
         pieces
     }
+}
+
+pub(super) fn time(at: Option<i64>) -> Option<Timestamp> {
+    at.and_then(|at| Timestamp::from_millisecond(at).ok())
 }
 
 /// Enough to believe it, few enough to read.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use protocol::tls::{CipherSuite, WireVersion};
+
 pub use crate::causes::Aspect;
 use crate::evidence::Attempt;
 
@@ -14,6 +16,23 @@ pub struct Step {
     pub works: bool,
     /// What was agreed on, or how it failed.
     pub detail: String,
+    /// The server's choice in a handshake that works.
+    pub chose: Option<(WireVersion, CipherSuite)>,
+}
+
+/// The connections of an experiment.
+#[derive(Clone, Debug)]
+pub struct Tried<'a> {
+    /// With the settings of mail: the connection that works, or the one that came furthest.
+    pub baseline: (Step, Attempt<'a>),
+    /// The same at other addresses of the host, which mail tries as well.
+    pub others: Vec<(Step, Attempt<'a>)>,
+    /// One change each from the baseline; the last one may work.
+    pub changes: Vec<Step>,
+    /// With the settings of mail, from each node that was asked.
+    pub nodes: Vec<ByNode<'a>>,
+    /// Where, and under what.
+    pub place: String,
 }
 
 /// A probe from one node, with the same settings as mail.
@@ -34,6 +53,8 @@ pub enum Verdict {
     /// It fails in another way, or a change helps that has nothing to do with this cause, or this node is not among those
     /// that fail.
     Undecided,
+    /// It fails after the point at which a probe stops.
+    NotTested,
 }
 
 impl fmt::Display for Verdict {
@@ -42,6 +63,7 @@ impl fmt::Display for Verdict {
             Self::Confirmed => "confirmed",
             Self::Refuted => "refuted",
             Self::Undecided => "undecided",
+            Self::NotTested => "not-tested",
         })
     }
 }
@@ -57,6 +79,8 @@ pub struct Experiment {
     /// One probe from each node that was asked, with the same settings as mail.
     pub nodes: Vec<Step>,
     pub smallest_change: Option<String>,
+    /// What the destination chose with that change. `None`: no change works, or it works without TLS.
+    pub works_with: Option<(WireVersion, CipherSuite)>,
 }
 
 impl Step {

@@ -1,23 +1,21 @@
 //! A finding with the attempts that it rests on, for pictures and for those who want to see for themselves.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    rc::Rc,
-};
+use std::{collections::HashMap, rc::Rc};
 
 use jiff::Timestamp;
+use protocol::smtp::Phase;
 
 use super::finding::Finding;
 use crate::{
     comparison::Split,
-    evidence::{Attempt, Dimension, Evidence, Record},
+    evidence::{Dimension, Evidence, Record},
 };
 
 #[derive(Clone, Debug)]
 pub struct Explained<'a> {
     pub finding: Finding,
     pub(crate) evidence: &'a Evidence,
-    pub(crate) group: u32,
+    pub(crate) groups: Vec<u32>,
     pub(crate) failing: Vec<&'a Record>,
     /// The attempts that all findings of a group are compared with.
     pub(crate) working: Rc<[&'a Record]>,
@@ -39,7 +37,8 @@ impl<'a> Explained<'a> {
 
     /// True if any of its attempts matches what was asked about; see [`Evidence::ask_about`].
     pub fn is_asked_about(&self) -> bool {
-        self.failing.iter().any(|record| self.evidence.is_asked_about(self.group, record.symptom))
+        let symptom = |record: &Record| if record.symptom == 0 { record.plaintext_after } else { record.symptom };
+        self.failing.iter().any(|record| self.evidence.is_asked_about(record.group, symptom(record)))
     }
 
     /// The TLS policy under which most attempts failed, where that is known.
@@ -52,22 +51,16 @@ impl<'a> Explained<'a> {
         Some(self.evidence.name(number))
     }
 
-    /// Attempts that failed by this cause, as far as they were kept, the newest first.
-    pub fn failing(&self) -> Vec<&'a Attempt<'static>> {
-        let symptoms: BTreeSet<u32> = self.failing.iter().map(|record| record.symptom).collect();
-        self.newest(symptoms.into_iter())
-    }
-
-    /// Attempts of the same group that worked, as far as they were kept, the newest first.
-    pub fn working(&self) -> Vec<&'a Attempt<'static>> {
-        self.newest(std::iter::once(0))
-    }
-
-    fn newest(&self, symptoms: impl Iterator<Item = u32>) -> Vec<&'a Attempt<'static>> {
-        let mut attempts: Vec<_> = symptoms.flat_map(|symptom| self.evidence.newest(self.group, symptom)).collect();
-        attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
-        attempts.truncate(self.evidence.kept());
-        attempts
+    /// The phase in which most attempts failed, where that is known.
+    pub fn failing_phase(&self) -> Option<Phase> {
+        let mut counts: HashMap<Phase, u64> = HashMap::new();
+        for record in &self.failing {
+            let symptom = self.evidence.symptoms.get(record.symptom);
+            if let Some(phase) = symptom.and_then(|symptom| symptom.phase) {
+                *counts.entry(phase).or_default() += 1;
+            }
+        }
+        counts.into_iter().max_by_key(|(phase, count)| (*count, *phase)).map(|(phase, _)| phase)
     }
 
     /// When attempts failed, and when others worked.

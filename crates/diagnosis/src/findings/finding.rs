@@ -1,18 +1,20 @@
 //! Findings: a cause, how sure it is, whom it holds for, how that is known, and what to do.
 
 use jiff::Timestamp;
+use protocol::tls::TlsPolicy;
 
-use super::{experiment::Experiment, state::State, wording};
+use super::{everywhere::Everywhere, experiment::Experiment, state::State, wording};
 use crate::{
     causes::{CauseId, Remedy},
     comparison::{Compared, Outcome, Split},
-    evidence::Source,
+    evidence::{Example, Source},
 };
 
 /// What keeps mail from flowing.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Finding {
     pub cause: CauseId,
+    pub severity: Severity,
     /// From 0 to 1.
     pub confidence: f64,
     pub state: State,
@@ -37,12 +39,41 @@ pub struct Finding {
     pub experiment: Option<Experiment>,
 }
 
+/// What a finding means for mail.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Severity {
+    /// Mail waits or bounces.
+    Stuck,
+    /// Mail was delivered, but not as it should be.
+    Warning,
+}
+
+impl Severity {
+    /// As in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stuck => "stuck",
+            Self::Warning => "warning",
+        }
+    }
+}
+
 /// A finding above this is a root cause; below it is only possible.
 const ROOT_CAUSE: f64 = 0.5;
 
 impl Finding {
+    /// A warning is never the root cause of stuck mail.
     pub fn is_root_cause(&self) -> bool {
-        self.confidence > ROOT_CAUSE
+        self.severity == Severity::Stuck && self.confidence > ROOT_CAUSE
+    }
+}
+
+impl Finding {
+    /// A probe has shown that this TLS version and cipher suite work: the remedies name the strictest policy with both.
+    pub fn works_with(&mut self, version: &str, suite: &str) {
+        if let Some(policy) = TlsPolicy::strictest_with(version, suite) {
+            self.remedy = self.cause.cause().remedies_with(&policy.name, &self.remedy);
+        }
     }
 
     pub fn is_ongoing(&self) -> bool {
@@ -67,6 +98,8 @@ pub struct Scope {
     pub attempts: u64,
     /// Destinations of the attempts that failed by it; at least 1.
     pub destinations: u64,
+    /// It fails at all destinations, which makes it a fault on this side.
+    pub everywhere: Option<Everywhere>,
     /// The difference between failed and working attempts; absent if there is none, or all fail.
     pub split: Option<Split>,
     /// Every dimension along which attempts were compared; empty if all fail.
@@ -89,4 +122,10 @@ pub struct Piece {
     pub source: Source,
     /// Where to find it: a session, a file's line, a stream.
     pub place: String,
+}
+
+impl Piece {
+    pub(super) fn of(example: &Example) -> Self {
+        Self { what: example.text.clone(), source: example.source, place: example.place.clone() }
+    }
 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::{
     diagnose::Group,
-    stuck::{deliveries, messages},
+    stuck::{deliveries, distinct, messages},
 };
 use crate::{
     causes::CauseId,
@@ -259,10 +259,4 @@ fn usual(records: &[&Record], value: impl Fn(&Record) -> u32) -> Option<u32> {
         *counts.entry(value(record)).or_default() += 1;
     }
     counts.into_iter().max_by_key(|(value, count)| (*count, *value)).map(|(value, _)| value).filter(|value| *value != 0)
-}
-
-/// Messages, or attempts where the source does not separate messages.
-fn distinct(records: &[&Record]) -> usize {
-    let (known, unknown): (Vec<&Record>, Vec<&Record>) = records.iter().partition(|record| record.delivery.is_known());
-    messages(known.iter().map(|record| record.delivery)) as usize + unknown.len()
 }

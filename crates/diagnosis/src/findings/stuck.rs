@@ -56,7 +56,7 @@ impl Group<'_, '_> {
 
     /// The last attempt of a delivery.
     pub(super) fn ending(&self, delivery: Delivery) -> Option<&Record> {
-        self.evidence.records.get(*self.endings.get(&delivery)? as usize)
+        self.endings.get(&delivery).copied()
     }
 
     /// The delivery was not given up after this attempt.
@@ -69,7 +69,9 @@ impl Group<'_, '_> {
     /// What waits since its connector failed last like these.
     fn untried(&self, failing: &[&Record]) -> Vec<Untried> {
         let symptoms: HashSet<u32> = failing.iter().map(|record| record.symptom).collect();
-        symptoms.into_iter().flat_map(|symptom| self.evidence.untried(self.number, symptom)).copied().collect()
+        let groups = self.numbers(failing);
+        let keys = symptoms.iter().flat_map(|symptom| groups.iter().map(move |group| (*group, *symptom)));
+        keys.flat_map(|(group, symptom)| self.evidence.untried(group, symptom)).copied().collect()
     }
 }
 
@@ -79,4 +81,10 @@ pub(super) fn deliveries(records: &[&Record]) -> HashSet<Delivery> {
 
 pub(super) fn messages(deliveries: impl Iterator<Item = Delivery>) -> u64 {
     deliveries.map(Delivery::message).collect::<HashSet<u64>>().len() as u64
+}
+
+/// Messages, or attempts where the source does not separate messages.
+pub(super) fn distinct(records: &[&Record]) -> usize {
+    let (known, unknown): (Vec<&Record>, Vec<&Record>) = records.iter().partition(|record| record.delivery.is_known());
+    messages(known.iter().map(|record| record.delivery)) as usize + unknown.len()
 }

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use trace::NextStep;
 
 use super::{
-    finding::{Finding, Scope},
+    finding::{Finding, Scope, Severity},
     state::State,
     wording::messages,
 };
-use crate::causes::CauseId;
+use crate::causes::{CauseId, Remedy, Situation};
 
 /// Pieces of evidence shown, of all guesses together.
 const PIECES_MAX: usize = 5;
@@ -28,6 +28,7 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
     };
     Finding {
         cause: CauseId::Unknown,
+        severity: Severity::Stuck,
         confidence: best.filter(|guess| guess.cause == CauseId::Unknown).map_or(0.0, |guess| guess.confidence),
         scope: Scope {
             destination: best.map_or(connector, |guess| &guess.scope.destination).to_owned(),
@@ -35,6 +36,7 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
             failed: guesses.iter().map(|guess| guess.scope.failed).sum(),
             attempts: guesses.iter().map(|guess| guess.scope.attempts).max().unwrap_or(0),
             destinations: 1,
+            everywhere: None,
             split: None,
             compared: Vec::new(),
             works_with: None,
@@ -51,10 +53,16 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
             messages(messages_pending)
         ),
         evidence: guesses.iter().flat_map(|guess| &guess.evidence).take(PIECES_MAX).cloned().collect(),
-        remedy: CauseId::Unknown.cause().remedies(),
+        remedy: best
+            .filter(|guess| guess.cause == CauseId::Unknown)
+            .map_or_else(default_remedies, |guess| guess.remedy.clone()),
         check: NextStep::QueueList(vec![("--connector", connector.to_owned())]).to_string(),
         experiment: None,
     }
+}
+
+fn default_remedies() -> Vec<Remedy> {
+    CauseId::Unknown.cause().remedies(&Situation::default())
 }
 
 #[cfg(test)]

@@ -159,6 +159,7 @@ mod tests {
             failed: 3,
             attempts: 3,
             destinations: 1,
+            everywhere: None,
             split: None,
             compared: Vec::new(),
             works_with: None,

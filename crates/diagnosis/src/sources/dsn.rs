@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use jiff::{Timestamp, fmt::rfc2822};
 use trace::dsn::{Action, Dsn, Recipient, Typed};
 
-use super::words::{codes, domain};
-use crate::evidence::{Attempt, Evidence, Failed, Place, Sign, Signs, Source};
+use super::words::{Said, domain};
+use crate::evidence::{Attempt, Evidence, Failed, Place, Sign, Source, Speaker};
 
 /// Adds one attempt for each recipient of a notification.
 pub fn add_notification(evidence: &mut Evidence, dsn: &Dsn, file: &str) {
@@ -17,16 +17,16 @@ pub fn add_notification(evidence: &mut Evidence, dsn: &Dsn, file: &str) {
 
 fn add_recipient(evidence: &mut Evidence, dsn: &Dsn, recipient: &Recipient, file: &str) {
     let diagnostic = recipient.diagnostic_code.as_ref().map(|code| code.text.as_str()).unwrap_or_default();
-    let (code, enhanced) = codes(diagnostic);
+    let said = Said::of(diagnostic, speaker(recipient));
     let failure = match recipient.action {
         Some(Action::Delivered | Action::Relayed) => None,
         // A list's members have notifications of their own.
         Some(Action::Expanded) => return,
         action @ (Some(Action::Failed | Action::Delayed) | None) => Some(Failed {
-            phase: Signs::phase_of_text(diagnostic),
-            signs: Signs::of_text(diagnostic).and_if(action == Some(Action::Failed), Sign::GivenUp),
-            code,
-            enhanced: enhanced.or(recipient.status),
+            phase: said.phase,
+            signs: said.signs.and_if(action == Some(Action::Failed), Sign::GivenUp),
+            code: said.code,
+            enhanced: said.enhanced.or(recipient.status),
             text: diagnostic.into(),
         }),
     };
@@ -50,6 +50,15 @@ fn add_recipient(evidence: &mut Evidence, dsn: &Dsn, recipient: &Recipient, file
         ..Attempt::by(Source::Dsn)
     };
     evidence.add(&attempt, || Some(Place::Line { file: file.to_owned(), line: 1 }));
+}
+
+/// A diagnostic code of the kind `smtp` should be the remote server's reply; without one, it is what any server says.
+fn speaker(recipient: &Recipient) -> Speaker {
+    match recipient.diagnostic_code.as_ref().map(|code| code.kind.as_str()) {
+        Some("smtp") if recipient.remote_mta.is_some() => Speaker::Destination,
+        Some("x-postfix") => Speaker::ThisSide,
+        _ => Speaker::Log,
+    }
 }
 
 fn time(date: &str) -> Option<Timestamp> {

@@ -9,8 +9,8 @@ use trace::{
     message_trace::{Column, Row, custom_value},
 };
 
-use super::words::{codes, domain};
-use crate::evidence::{Attempt, Direction, Evidence, Failed, Place, Signs, Source};
+use super::words::{Said, domain};
+use crate::evidence::{Attempt, Direction, Evidence, Failed, Place, Source, Speaker};
 
 /// True for a row about a client's session. Exchange calls mail that comes into an organisation `Incoming` on its whole
 /// way, so only its receipt is such a row.
@@ -53,8 +53,8 @@ fn failed(row: &Row) -> Failed<'_> {
     let handshake = custom_value(data, "TlsHandshake");
     let text = handshake.map_or(Cow::Borrowed(words), |handshake| format!("{words}: {handshake}").into());
     let phase = custom_value(data, "Phase").and_then(|name| Phase::ALL.into_iter().find(|phase| phase.name() == name));
-    let (code, enhanced) = codes(words);
-    Failed { phase: phase.or_else(|| Signs::phase_of_text(words)), signs: Signs::of_text(&text), code, enhanced, text }
+    let Said { phase: of_words, signs, code, enhanced } = Said::of(words, Speaker::Log).with_handshake(handshake);
+    Failed { phase: phase.or(of_words), signs, code, enhanced, text }
 }
 
 #[cfg(test)]

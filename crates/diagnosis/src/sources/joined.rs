@@ -1,6 +1,8 @@
 //! The end of joining: adds attempts that only one source has.
 
-use super::capture::add_session;
+use std::collections::BTreeMap;
+
+use super::capture::Reader;
 use crate::evidence::{Evidence, Joined};
 
 impl Evidence {
@@ -11,8 +13,15 @@ impl Evidence {
         for attempt in attempts {
             self.record_kept(&attempt);
         }
+        let mut files = BTreeMap::<String, Vec<_>>::new();
         for (session, file) in sessions {
-            add_session(self, &session, &file);
+            files.entry(file).or_default().push(session);
+        }
+        for (file, mut sessions) in files {
+            sessions.sort_by_key(|session| session.stream);
+            let mut reader = Reader::new(&file);
+            sessions.into_iter().for_each(|session| reader.add(self, session));
+            reader.finish(self);
         }
         joined
     }
@@ -70,7 +79,7 @@ mod tests {
         evidence.join();
         let session = captured();
         let log = logged(&session, seconds_later);
-        captures::hold_session(&mut evidence, session, "edge.pcap");
+        captures::Reader::new("edge.pcap").hold(&mut evidence, session);
         for _ in 0..connections {
             logs::add_session(&mut evidence, &log, "SEND.LOG", None);
         }

@@ -2,10 +2,12 @@
 
 pub mod capture;
 pub mod dsn;
+mod greeted;
 pub mod history;
 mod inbound_rows;
 mod joined;
 pub mod protocol_log;
+pub mod queues;
 pub mod tls_report;
 pub mod trace_rows;
 mod words;

@@ -16,8 +16,11 @@ use protocol::{
 };
 use trace::protocol_log::{Row, RowKind, Session};
 
-use super::words::domain;
-use crate::evidence::{Attempt, Connection, Evidence, Failed, Place, Sign, Signs, Source};
+use super::{
+    greeted::{Greeted, is_masked},
+    words::domain,
+};
+use crate::evidence::{Attempt, Connection, Evidence, Failed, Place, Sign, Signs, Source, Speaker, Words};
 
 /// From one address of a host to the next.
 const NEXT_ADDRESS_WITHIN: SignedDuration = SignedDuration::from_secs(1);
@@ -25,9 +28,9 @@ const NEXT_ADDRESS_WITHIN: SignedDuration = SignedDuration::from_secs(1);
 /// Adds the attempts of a log; see [`add_session`]. A failed connection is not an attempt of its own if another address is
 /// tried at once: mail does not wait for it.
 pub fn add_log(evidence: &mut Evidence, sessions: &[Session], file: &str, node: Option<&str>) {
-    let starts = Starts::of(sessions);
+    let (starts, greeted) = (Starts::of(sessions), Greeted::of(sessions));
     for session in sessions.iter().filter(|session| !starts.go_on_after(session)) {
-        add_session(evidence, session, file, node);
+        add(evidence, session, file, node, greeted.why(session));
     }
 }
 
@@ -60,9 +63,33 @@ impl<'a> Starts<'a> {
 
 /// Adds what a session tells; `file` is its name, for people, and `node` who wrote it, where that is known.
 pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>) {
+    add(evidence, session, file, node, None);
+}
+
+fn add(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>, left: Option<Signs>) {
     let place = Place::Session { id: session.id.clone(), file: Some(file.to_owned()) };
-    let told = Told { source: Source::ProtocolLog, session, place, node, handshake: None };
+<<<<<<< HEAD
+    let told = Told {
+        source: Source::ProtocolLog,
+        session,
+        place,
+        node,
+        handshake: None,
+        connections: None,
+        plaintext_after: None,
+    };
     read(evidence, &told);
+=======
+    let told = Told { source: Source::ProtocolLog, session, place, node, handshake: None };
+    let mut reading = Reading::new(&told);
+    session.rows.iter().for_each(|row| reading.row(row, evidence));
+    if let Some(signs) = left.filter(|_| !reading.has_failed) {
+        reading.phase = Phase::StartTls;
+        let why = if signs.has(Sign::StartTlsMasked) { "is masked" } else { "was not offered" };
+        reading.fail(evidence, signs, None, None, &format!("the client left after EHLO, where STARTTLS {why}"));
+    }
+    reading.end(evidence);
+>>>>>>> signs
 }
 
 /// A conversation in a log's rows, whatever it was read from.
@@ -73,6 +100,9 @@ pub(super) struct Told<'a> {
     pub node: Option<&'a str>,
     /// Where the source has the handshake itself.
     pub handshake: Option<&'a HandshakeFacts>,
+    /// As in [`Attempt`].
+    pub connections: Option<u32>,
+    pub plaintext_after: Option<Failed<'a>>,
 }
 
 pub(super) fn read(evidence: &mut Evidence, told: &Told<'_>) {
@@ -84,11 +114,11 @@ pub(super) fn read(evidence: &mut Evidence, told: &Told<'_>) {
 }
 
 /// A session, as far as it was read.
-struct Reading<'a> {
+pub(super) struct Reading<'a> {
     told: &'a Told<'a>,
     /// Of the last row that was read.
-    at: Option<Timestamp>,
-    phase: Phase,
+    pub at: Option<Timestamp>,
+    pub phase: Phase,
     /// Commands that were not answered yet: a client may say several at once (RFC 2920).
     unanswered: VecDeque<Phase>,
     /// A reply that refuses, as far as its lines were read.
@@ -100,19 +130,19 @@ struct Reading<'a> {
     message_bytes: Option<u64>,
     /// What was noted last, for people.
     last_note: String,
-    attempts: u32,
+    works: u32,
     /// The destination ended it.
     is_cut: bool,
-    is_quitting: bool,
+    pub is_quitting: bool,
     /// Of the message that is under way, or of the connection before the first one.
-    has_failed: bool,
+    pub has_failed: bool,
     has_recipient: bool,
     /// What was said before the end was lost from the log.
     lacks_last_words: bool,
 }
 
 impl<'a> Reading<'a> {
-    fn new(told: &'a Told<'a>) -> Self {
+    pub(super) fn new(told: &'a Told<'a>) -> Self {
         Self {
             told,
             at: None,
@@ -125,7 +155,7 @@ impl<'a> Reading<'a> {
             recipient: None,
             message_bytes: None,
             last_note: String::new(),
-            attempts: 0,
+            works: 0,
             is_cut: false,
             is_quitting: false,
             has_failed: false,
@@ -139,7 +169,7 @@ impl<'a> Reading<'a> {
         match row.kind {
             RowKind::Connect => self.phase = Phase::Banner,
             RowKind::Sent => self.command(&row.data),
-            RowKind::Received => self.reply(row, evidence),
+            RowKind::Received => self.reply_line(&row.data, evidence),
             RowKind::Information => self.note(row, evidence),
             RowKind::Disconnect => {
                 self.is_cut = row.context.starts_with("Remote");
@@ -155,7 +185,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn command(&mut self, line: &str) {
+    pub(super) fn command(&mut self, line: &str) {
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
         let phase = match verb.as_str() {
             "EHLO" | "HELO" => Phase::Ehlo,
@@ -190,12 +220,9 @@ impl<'a> Reading<'a> {
         self.unanswered.push_back(phase);
     }
 
-    fn reply(&mut self, row: &Row, evidence: &mut Evidence) {
-        let text = row.data.as_str();
+    pub(super) fn reply_line(&mut self, text: &str, evidence: &mut Evidence) {
         let Some(code) = text.get(..3).and_then(|code| code.parse::<u16>().ok()) else { return };
-        if text.contains("XXXXXXXA") {
-            self.signs.add(Sign::StartTlsMasked);
-        }
+        self.signs = self.signs.and_if(is_masked(text), Sign::StartTlsMasked);
         let is_last_line = text.as_bytes().get(3) != Some(&b'-');
         if code >= 400 {
             let rest = text.get(3..).unwrap_or_default().trim_start_matches(['-', ' ']);
@@ -237,14 +264,21 @@ impl<'a> Reading<'a> {
 
     fn refused(&mut self, answered: Phase, code: u16, evidence: &mut Evidence) {
         let text = std::mem::take(&mut self.refusal);
-        // Without recipients there is nothing to take: that tells nothing new.
-        let follows = answered == Phase::Data && self.has_failed && !self.has_recipient;
+<<<<<<< HEAD
+        // After a refusal the next commands come at a wrong time, and without recipients there is no message to accept.
+        let follows = self.has_failed && (code == 503 || (answered == Phase::Data && !self.has_recipient));
+=======
+        // Without a sender or recipients there is nothing to take: that tells nothing new.
+        let follows = self.has_failed && !self.has_recipient && (answered == Phase::Data || code == BAD_SEQUENCE);
+>>>>>>> signs
         if answered == Phase::Quit || follows || (self.is_quitting && self.unanswered.is_empty()) {
             return;
         }
         self.phase = answered;
         let enhanced = text.get(4..).and_then(EnhancedCode::parse_prefix).map(|(code, _)| code);
-        self.fail(evidence, Signs::of_text(&text), Some(code), enhanced, &text);
+        let words =
+            Words { text: &text, speaker: Speaker::Destination, phase: Some(answered), code: Some(code), enhanced };
+        self.fail(evidence, Signs::of_words(&words), Some(code), enhanced, &text);
         if answered == Phase::EndOfData {
             self.phase = Phase::Mail;
         }
@@ -275,12 +309,16 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn end(&mut self, evidence: &mut Evidence) {
-        // A log that is cut within a reply.
+    /// A log that is cut within a reply.
+    pub(super) fn end_refusal(&mut self, evidence: &mut Evidence) {
         if let Some(code) = self.refusal.get(..3).and_then(|code| code.parse().ok()) {
             let answered = self.unanswered.pop_front().unwrap_or(self.phase);
             self.refused(answered, code, evidence);
         }
+    }
+
+    fn end(&mut self, evidence: &mut Evidence) {
+        self.end_refusal(evidence);
         let is_broken = self.is_cut || self.phase == Phase::Handshake || !self.last_note.is_empty();
         // Where it stopped is not known then, unless something was noted.
         let is_known = !self.lacks_last_words || !self.last_note.is_empty() || self.phase == Phase::Handshake;
@@ -302,7 +340,18 @@ impl<'a> Reading<'a> {
         self.fail(evidence, signs, None, None, &text);
     }
 
+    /// True if the destination owes an answer.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.unanswered.is_empty() || matches!(self.phase, Phase::Banner | Phase::Handshake | Phase::EndOfData)
+    }
+
+    /// True if a message was accepted.
+    pub(super) fn has_worked(&self) -> bool {
+        self.works > 0
+    }
+
     fn work(&mut self, evidence: &mut Evidence) {
+        self.works += 1;
         self.phase = Phase::Mail;
         self.add(evidence, None);
     }
@@ -315,13 +364,17 @@ impl<'a> Reading<'a> {
         enhanced: Option<EnhancedCode>,
         text: &str,
     ) {
-        self.has_failed = true;
         let text = text.into();
-        self.add(evidence, Some(Failed { phase: Some(self.phase), signs, code, enhanced, text }));
+        self.fail_as(evidence, Failed { phase: Some(self.phase), signs, code, enhanced, text });
+    }
+
+    /// Adds a failure whose phase is known.
+    pub(super) fn fail_as(&mut self, evidence: &mut Evidence, failed: Failed<'_>) {
+        self.has_failed = true;
+        self.add(evidence, Some(failed));
     }
 
     fn add(&mut self, evidence: &mut Evidence, failure: Option<Failed<'_>>) {
-        self.attempts += 1;
         let rows = &self.told.session.rows;
         let find = |field: fn(&Row) -> &str| rows.iter().map(field).find(|text| !text.is_empty());
         let endpoint = find(|row| &row.remote);
@@ -346,12 +399,17 @@ impl<'a> Reading<'a> {
             sender_domain: self.sender.as_deref().and_then(domain).map(Cow::from),
             recipient_domain: self.recipient.as_deref().and_then(domain).map(Cow::from),
             handshake: self.told.handshake.map(Cow::Borrowed),
+            connections: self.told.connections,
+            plaintext_after: self.told.plaintext_after.clone().filter(|_| failure.is_none()).map(Box::new),
             failure,
             ..Attempt::by(self.told.source)
         };
         evidence.add(&attempt, || Some(self.told.place.clone()));
     }
 }
+
+/// "Bad sequence of commands": to those that were sent at once with a command that was refused.
+const BAD_SEQUENCE: u16 = 503;
 
 /// Lines of a session are numbered; captures' are not.
 fn lacks_last_words(rows: &[Row]) -> bool {
@@ -467,7 +525,7 @@ mod tests {
                     "<,354 go,",
                     "-,,Local",
                 ],
-                "size-dependent-stall",
+                "no-reply-to-message",
             ),
             (&[">,STARTTLS,", "<,454 4.7.0 TLS not available due to temporary reason,"], "starttls-refused"),
             (

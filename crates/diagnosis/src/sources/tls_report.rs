@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use protocol::smtp::Phase;
 use trace::tls_report::{FailureDetails, PolicyReport, ResultType, TlsReport};
 
-use crate::evidence::{Attempt, Evidence, Failed, Place, Sign, Signs, Source};
+use crate::evidence::{Attempt, Evidence, Failed, Place, Sign, Signs, Source, Words};
 
 /// Sessions taken of one count; a report may claim any number.
 const SESSIONS_MAX: u64 = 10_000;
@@ -24,7 +24,7 @@ pub fn add_report(evidence: &mut Evidence, report: &TlsReport, file: &str) {
                 destination_address: details.receiving_ip.parse().ok(),
                 failure: Some(Failed {
                     phase: Some(phase(&details.result_type)),
-                    signs: signs(&details.result_type).union(Signs::of_text(&details.failure_reason_code)),
+                    signs: signs(&details.result_type).union(reason(&details.failure_reason_code)),
                     code: None,
                     enhanced: None,
                     text: text(details).into(),
@@ -59,6 +59,11 @@ fn text(details: &FailureDetails) -> String {
     let kind = kind.as_ref().and_then(|value| value.as_str()).unwrap_or("failure").to_owned();
     let more = [&details.failure_reason_code, &details.additional_information];
     more.into_iter().filter(|more| !more.is_empty()).fold(kind, |text, more| text + ": " + more)
+}
+
+/// In the words of whatever system made the attempt.
+fn reason(text: &str) -> Signs {
+    Signs::of_words(&Words::here(text, Some(Phase::Handshake)))
 }
 
 fn phase(result: &ResultType) -> Phase {

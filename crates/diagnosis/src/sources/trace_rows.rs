@@ -5,14 +5,15 @@ use std::borrow::Cow;
 use protocol::smtp::Phase;
 use trace::{
     ForeignFormat, exchange_error,
+    foreign::Detail,
     message_trace::{Column, Row, custom_value},
 };
 
 use super::{
     inbound_rows,
-    words::{codes, domain},
+    words::{Said, domain},
 };
-use crate::evidence::{Attempt, Evidence, Failed, Place, Sign, Signs, Source};
+use crate::evidence::{Attempt, Evidence, Failed, Place, Sign, Signs, Source, Speaker};
 
 /// Adds the attempt of a row, if it has one; `line` is its number in the file, from 1.
 pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Row, file: &str, line: u64) {
@@ -31,10 +32,11 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
     };
     let data = &row[Column::CustomData];
     let handshake = custom_value(data, "TlsHandshake");
-    let text = [status, handshake.unwrap_or_default()].join(" ");
     let container = exchange_error::Container::read(status);
     let words = container.as_ref().and_then(|container| container.last_error).unwrap_or(status);
-    let (code, enhanced) = codes(words);
+    // A server's own log has its own words; what a service shows may be anybody's.
+    let speaker = if format.detail == Detail::Attempts { Speaker::ThisSide } else { Speaker::Log };
+    let said = if worked { Said::default() } else { Said::of(status, speaker).with_handshake(handshake) };
     let some = |column: Column| Some(&row[column]).filter(|text| !text.is_empty());
     let cow = |column: Column| some(column).map(Cow::from);
     let host = some(Column::ServerHostname).or_else(|| container.as_ref().and_then(|container| container.host));
@@ -64,10 +66,10 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
         recipient_domain: domain(recipient).map(Cow::from),
         plaintext_after: custom_value(data, "PlaintextAfter").map(|words| Box::new(failed_handshake(words))),
         failure: (!worked).then(|| Failed {
-            phase: Signs::phase_of_text(&text),
-            signs: Signs::of_text(&text).and_if(event == "FAIL", Sign::GivenUp),
-            code,
-            enhanced,
+            phase: said.phase,
+            signs: said.signs.and_if(event == "FAIL", Sign::GivenUp),
+            code: said.code,
+            enhanced: said.enhanced,
             text: told,
         }),
         ..Attempt::by(Source::Log(format))

@@ -2,7 +2,7 @@
 
 use std::{io::Write, path::Path, time::Duration};
 
-use serde_json::json;
+use insight::views::CaseComparisonView;
 
 use super::{queue_length, report::Report};
 use crate::cli::{
@@ -19,8 +19,8 @@ pub(crate) struct Comparison {
 const CURVE_MAX: usize = 20;
 
 impl Comparison {
-    pub(crate) fn json(&self, kept: [Option<&Path>; 2]) -> serde_json::Value {
-        json!({ "plain": self.plain.json(kept[0]), "defended": self.defended.json(kept[1]) })
+    pub(crate) fn view(&self, [plain, defended]: [Option<&Path>; 2]) -> CaseComparisonView {
+        CaseComparisonView { plain: self.plain.view(plain), defended: self.defended.view(defended) }
     }
 
     pub(crate) fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -20,6 +20,7 @@ mod view;
 
 use std::io::Write;
 
+use insight::views::CaseView;
 use serde_json::json;
 
 pub(crate) use by_hand::{device, send};
@@ -34,14 +35,12 @@ use crate::cli::{
 pub(crate) fn list(format: Format, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
     let scenarios = Scenario::all();
     if format == Format::Json {
-        let view = |scenario: &Scenario| {
-            json!({
-                "case": scenario.name,
-                "story": scenario.story,
-                "nodes": scenario.nodes,
-                "messages": scenario.messages,
-                "cause": scenario.cause,
-            })
+        let view = |scenario: &Scenario| CaseView {
+            case: scenario.name.clone(),
+            story: scenario.story.clone(),
+            nodes: scenario.nodes,
+            messages: scenario.messages,
+            cause: scenario.cause.map(str::to_owned),
         };
         let cases: Vec<_> = scenarios.iter().map(view).collect();
         writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "cases": cases }))?)?;
@@ -75,7 +74,7 @@ pub(crate) async fn run(
     play::log_to(&folder.path().join("gatepost.log"))?;
     let report = play_one(&scenario, &mut folder, screen).await?;
     match format {
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report.json(folder.kept()))?)?,
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report.view(folder.kept()))?)?,
         Format::Table => {
             report.write(screen, out)?;
             folder.print_next_steps(out)?;
@@ -105,7 +104,7 @@ pub(crate) async fn run_defended(
     match format {
         Format::Json => {
             let kept = [folders[0].kept(), folders[1].kept()];
-            writeln!(out, "{}", serde_json::to_string_pretty(&comparison.json(kept))?)?;
+            writeln!(out, "{}", serde_json::to_string_pretty(&comparison.view(kept))?)?;
         }
         Format::Table => {
             comparison.write(screen, out)?;
@@ -134,7 +133,7 @@ async fn run_all(format: Format, screen: &Screen, out: &mut (dyn Write + Send)) 
     }
     match format {
         Format::Json => {
-            let cases: Vec<_> = reports.iter().map(|report| report.json(None)).collect();
+            let cases: Vec<_> = reports.iter().map(|report| report.view(None)).collect();
             writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "cases": cases }))?)?;
         }
         Format::Table => matrix::write(&reports, screen, out)?,

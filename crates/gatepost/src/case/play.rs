@@ -179,6 +179,7 @@ impl Play<'_> {
             fleet: Some(&self.fleet.store),
             config: Some(&config),
             timeout: Some(PROBE_TIMEOUT),
+            envelope: false,
         };
         for untried in prober.try_all(std::slice::from_mut(explained)).await {
             self.view.say(&untried);

@@ -3,18 +3,17 @@
 use std::{collections::BTreeMap, io::Write, path::Path, time::Duration};
 
 use diagnosis::Finding;
-use insight::views::FindingView;
+use insight::views::{CaseAttemptsView, CaseHaltedView, CaseMessageView, CaseResultView, FindingView};
 use node::fleet::Rollout;
-use serde_json::json;
 
 use super::{
     scenario::{RC4_QUEUE, STORY_RETRY, Scenario},
-    tally::{Stage, Tally, Way},
+    tally::{Attempts, Group, Stage, Tally, Way},
 };
 use crate::cli::{
     Screen, counted, paragraph,
     table::{Cell, Column, Table},
-    write_findings,
+    trouble_view, write_findings,
 };
 
 /// A rollout that halted automatically.
@@ -47,44 +46,24 @@ impl Report {
         self.findings.first().filter(|finding| finding.is_root_cause()).map(|finding| finding.cause.as_str())
     }
 
-    pub(crate) fn json(&self, kept: Option<&Path>) -> serde_json::Value {
-        let attempts = self.tally.attempts.iter().map(|(group, attempts)| {
-            json!({
-                "node": group.node,
-                "policy": group.policy,
-                "stage": group.stage,
-                "tls_version": group.tls.as_ref().map(|tls| &tls.0),
-                "cipher": group.tls.as_ref().map(|tls| &tls.1),
-                "ok": attempts.ok,
-                "failed": attempts.failed,
-                "failure": attempts.failure,
-            })
-        });
-        json!({
-            "case": self.scenario.name,
-            "cause": self.scenario.cause,
-            "destination": self.destination,
-            "sent": self.tally.taken,
-            "delivered": self.tally.delivered(),
-            "max_queued": self.most_queued,
-            "queued_at_repair": self.queued_at_repair,
-            "queue": self.queue,
-            "halted": self.halted.as_ref().map(|halted| json!({
-                "after_s": seconds(halted.after),
-                "taken": halted.taken,
-                "reason": halted.rollout.halted,
-                "trouble": halted.rollout.trouble,
-            })),
-            "attempts": attempts.collect::<Vec<_>>(),
-            "retry_s": self.scenario.retry.as_secs_f64(),
-            "drained_s": seconds(self.drained),
-            "messages": self.tally.ways.iter().map(|way| json!({
-                "waited_s": seconds(way.waited),
-                "tries": way.tries,
-            })).collect::<Vec<_>>(),
-            "findings": self.findings.iter().map(FindingView::from).collect::<Vec<_>>(),
-            "kept": kept,
-        })
+    pub(crate) fn view(&self, kept: Option<&Path>) -> CaseResultView {
+        CaseResultView {
+            case: self.scenario.name.clone(),
+            cause: self.scenario.cause.map(str::to_owned),
+            destination: self.destination.clone(),
+            sent: self.tally.taken,
+            delivered: self.tally.delivered(),
+            max_queued: self.most_queued,
+            queued_at_repair: self.queued_at_repair,
+            queue: self.queue.clone(),
+            halted: self.halted.as_ref().map(Halted::view),
+            attempts: self.tally.attempts.iter().map(|(group, attempts)| attempts_view(group, attempts)).collect(),
+            retry_s: self.scenario.retry.as_secs_f64(),
+            drained_s: seconds(self.drained),
+            messages: self.tally.ways.iter().map(message_view).collect(),
+            findings: self.findings.iter().map(FindingView::from).collect(),
+            kept: kept.map(Path::to_owned),
+        }
     }
 
     pub(crate) fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -189,6 +168,35 @@ impl Report {
         let minutes = wait.as_secs_f64() / self.scenario.retry.as_secs_f64() * STORY_RETRY.as_secs_f64() / 60.0;
         if minutes < 60.0 { format!("{minutes:.0} min") } else { format!("{:.1} h", minutes / 60.0) }
     }
+}
+
+impl Halted {
+    fn view(&self) -> CaseHaltedView {
+        CaseHaltedView {
+            after_s: seconds(self.after),
+            taken: self.taken,
+            reason: self.rollout.halted.clone(),
+            trouble: self.rollout.trouble.as_ref().map(trouble_view),
+        }
+    }
+}
+
+fn attempts_view(group: &Group, attempts: &Attempts) -> CaseAttemptsView {
+    let stage = if group.stage == Stage::Broken { "broken" } else { "repaired" };
+    CaseAttemptsView {
+        node: group.node.clone(),
+        policy: group.policy.clone(),
+        stage: stage.to_owned(),
+        tls_version: group.tls.as_ref().map(|tls| tls.0.clone()),
+        cipher: group.tls.as_ref().map(|tls| tls.1.clone()),
+        ok: attempts.ok,
+        failed: attempts.failed,
+        failure: attempts.failure.clone(),
+    }
+}
+
+fn message_view(way: &Way) -> CaseMessageView {
+    CaseMessageView { waited_s: seconds(way.waited), tries: way.tries }
 }
 
 /// Seconds, to the millisecond.

@@ -72,7 +72,7 @@ struct Total {
 }
 
 fn read_file(
-    mut packets: Packets,
+    packets: Packets,
     arguments: &CaptureArguments,
     filter: Option<&Filter>,
     screen: &Screen,
@@ -86,6 +86,8 @@ fn read_file(
         // A count needs only headers, unless the filter looks at the content.
         dialogues: !arguments.count || filter.is_some_and(Filter::needs_fields),
     };
+    // tshark reads packets in the order of the file.
+    let mut packets = if arguments.keep_duplicates { packets } else { packets.in_order() };
     let mut capture = Capture::new(options);
     let mut shown = Shown::begin(arguments, screen, out)?;
     let mut writer = arguments.write.as_deref().map(writer).transpose()?;
@@ -230,6 +232,7 @@ fn tls(session: &Session) -> (String, Option<Colour>) {
     };
     match &facts.server_hello {
         Some(hello) if facts.completed => (format!("{} {}", hello.version, hello.cipher_suite), Some(Colour::Green)),
+        _ if session.is_incomplete => (format!("incomplete: {facts}"), None),
         _ => (format!("failed: {facts}"), Some(Colour::Red)),
     }
 }
@@ -270,7 +273,8 @@ fn words(name: &'static str) -> (&'static str, &'static str) {
 fn odd(session: &Session) -> Vec<String> {
     let oddities =
         session.oddities.iter().filter_map(|oddity| serde_json::to_value(oddity).ok()?.as_str().map(str::to_owned));
-    oddities.chain(session.icmp_errors.iter().cloned()).collect()
+    let incomplete = session.is_incomplete.then(|| "incomplete".to_owned());
+    oddities.chain(session.icmp_errors.iter().map(ToString::to_string)).chain(incomplete).collect()
 }
 
 fn row(session: &Session, screen: &Screen) -> Vec<Cell> {

@@ -41,6 +41,10 @@ pub(crate) fn write_details(finding: &FindingView, screen: &Screen, out: &mut dy
     }
     if let Some(experiment) = &finding.experiment {
         writeln!(out, "\n   {}", verdict(&experiment.verdict))?;
+        // The evidence has no line of a probe that was not made.
+        if experiment.steps.is_empty() {
+            paragraph(&experiment.because, "     ", screen, out)?;
+        }
         for step in experiment.steps.iter().chain(&experiment.nodes) {
             let works = if step.works { "works" } else { "fails" };
             paragraph(&format!("- {works} {}: {}", step.what, step.detail), "     ", screen, out)?;
@@ -59,6 +63,7 @@ fn verdict(id: &str) -> String {
         "confirmed" => "The probe confirms the cause".to_owned(),
         "refuted" => "The probe rules the cause out".to_owned(),
         "undecided" => "The probe is inconclusive".to_owned(),
+        "not-tested" => "The cause was not tested".to_owned(),
         other => format!("Probe: {}", clean(other)),
     }
 }

@@ -1,4 +1,4 @@
-//! `gatepost trace --from-…`: shows mail of other systems, read from their files, in the same tables.
+//! `gatepost trace FILE…`: shows mail of other systems, read from their files, in the same tables.
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use trace::message_trace::{Column as Field, Row};
 
 use super::{
     arguments::{TraceArguments, TraceFormat},
-    screen::{Screen, counted, wrapped},
+    screen::{Screen, clean, counted, wrapped},
     table::{Cell, Column, Table},
     waiting,
 };
@@ -32,10 +32,20 @@ pub(crate) fn run(arguments: &TraceArguments, screen: &Screen, out: &mut dyn Wri
     let search = arguments.search.search();
     let filter = ForeignFilter::new(&search, screen.now)?;
     let mut files = ForeignMessages::default();
-    for (format, paths) in arguments.logs.by_format() {
-        for path in paths {
-            files.read(format, path, screen.now, &screen.zone, arguments.detail)?;
+    let forced =
+        arguments.logs.by_format().flat_map(|(format, paths)| paths.iter().map(move |path| (Some(format), path)));
+    let named = arguments.files.iter().map(|path| (None, path));
+    let mut is_usable = false;
+    for (format, path) in named.chain(forced) {
+        match files.read(format, path, screen.now, &screen.zone, arguments.detail) {
+            Ok(()) => is_usable = true,
+            Err(error) => {
+                eprintln!("gatepost: skipped {}: {}", clean(&path.display().to_string()), clean(&format!("{error:#}")))
+            }
         }
+    }
+    if !is_usable {
+        bail!("none of the files could be used");
     }
     files.select(&filter);
     match arguments.format {

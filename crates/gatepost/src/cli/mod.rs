@@ -24,6 +24,7 @@ mod policy;
 #[cfg(test)]
 mod printed_commands;
 mod probe;
+mod probe_view;
 #[cfg(test)]
 mod questions;
 mod queue;
@@ -49,9 +50,9 @@ pub(crate) use foreign::run as run_foreign_trace;
 pub(crate) use impact::run as run_impact;
 pub(crate) use incident::run as run_incident;
 pub(crate) use policy::{ledger as run_ledger, list as list_policies};
-pub(crate) use probe::{Progress, host_and_port, run as run_probe};
+pub(crate) use probe::{Progress, host_and_port, resolver, run as run_probe};
 pub(crate) use queue::run as run_queue;
-pub(crate) use rollout::run as run_rollout;
+pub(crate) use rollout::{run as run_rollout, trouble_view};
 pub(crate) use screen::{Screen, clean, counted, paragraph, wrapped};
 pub(crate) use trace::run as run_trace;
 pub(crate) use why::{run as run_why, write as write_findings};

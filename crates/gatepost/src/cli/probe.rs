@@ -3,29 +3,32 @@
 use std::{
     io::{IsTerminal, Write},
     net::SocketAddr,
-    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
+use insight::views::{JudgementView, ProbeView, ProbedDestinationView};
 use net::{
-    probe::{ProbeOptions, Probed, StartTls, VersionSupport, probe},
+    probe::{PolicySupport, ProbeOptions, Probed, StartTls, VersionSupport, probe},
     resolve::Resolver,
+    send::interleave,
 };
-use node::config::{Config, Hosts, SmartHost};
+use node::{
+    config::{Config, Connector, Hosts, SmartHost},
+    policy::tls_settings,
+};
 use protocol::{
     smtp::{Failure, Phase},
-    tls::{Bulk, Certificate, WireVersion},
+    tls::{Certificate, TlsPolicy, WireVersion},
 };
-use serde_json::json;
 
 use super::{
     arguments::{Format, ProbeArguments},
+    probe_view::view,
     screen::{Colour, Screen, clean, counted, paragraph, wrapped},
     table::{Cell, Column, Table},
 };
 
 const SMTP_PORT: u16 = 25;
-const DNS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// True if mail would fail there.
 pub(crate) async fn run(
@@ -34,17 +37,22 @@ pub(crate) async fn run(
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
-    let resolver = Resolver::new(&[], DNS_TIMEOUT).map_err(anyhow::Error::msg)?;
+    let resolver = resolver(config)?;
+    let (connector, hosts) = hosts(arguments, config)?;
+    let options = options(arguments, config, connector.as_ref());
     let mut all = Vec::new();
-    for (host, port) in hosts(&arguments.destination, config)? {
-        all.extend(probe_host(&host, port, &resolver, arguments).await?);
+    for (host, port) in hosts {
+        all.extend(probe_host(&host, port, &resolver, &options, arguments.all_addresses).await?);
     }
-    let judged: Vec<Vec<Judgement>> = all.iter().map(|probed| judge(probed, screen.now.as_second())).collect();
+    let judged: Vec<Vec<JudgementView>> = all.iter().map(|probed| judge(probed, screen.now.as_second())).collect();
     match arguments.output.format {
         Format::Json => {
-            let views: Vec<_> =
-                all.iter().zip(&judged).map(|(probed, list)| json!({ "probed": probed, "summary": list })).collect();
-            writeln!(out, "{}", insight::json::pretty(&json!({ "destinations": views }))?)?;
+            let destinations = all
+                .iter()
+                .zip(&judged)
+                .map(|(probed, list)| ProbedDestinationView { probed: view(probed), summary: list.clone() });
+            let view = ProbeView { destinations: destinations.collect() };
+            writeln!(out, "{}", insight::json::pretty(&view)?)?;
         }
         Format::Table => {
             for (probed, judgements) in all.iter().zip(&judged) {
@@ -55,41 +63,79 @@ pub(crate) async fn run(
     Ok(judged.iter().flatten().any(|judgement| judgement.is_trouble))
 }
 
-/// The smart hosts of a connector, or the host in the argument.
-fn hosts(destination: &str, config: Option<&Config>) -> anyhow::Result<Vec<(String, u16)>> {
-    let Some(connector) = config.and_then(|config| config.connector(destination)) else {
-        return Ok(vec![host_and_port(destination)?]);
+/// The resolver of the configuration, or the system's.
+pub(crate) fn resolver(config: Option<&Config>) -> anyhow::Result<Resolver> {
+    let dns = config.map(|config| config.dns.clone()).unwrap_or_default();
+    Resolver::new(&dns.servers, *dns.timeout).map_err(anyhow::Error::msg)
+}
+
+/// The connector that mail takes, and the hosts to probe: those of a connector, or the one in the argument.
+fn hosts(
+    arguments: &ProbeArguments,
+    config: Option<&Config>,
+) -> anyhow::Result<(Option<Connector>, Vec<(String, u16)>)> {
+    let destination = arguments.destination.as_str();
+    let Some(named) = config.and_then(|config| config.connector(destination)) else {
+        let (host, port) = host_and_port(destination)?;
+        let connector = match &arguments.connector {
+            Some(name) => Some(named_connector(name, config)?),
+            None => config.and_then(|config| config.connector_to(&host, port)),
+        };
+        return Ok((connector, vec![(host, port)]));
     };
-    match &connector.hosts {
+    let hosts = match &named.hosts {
         Hosts::SmartHosts(hosts) => hosts
             .iter()
-            .map(|host| {
-                host_and_port(&SmartHost { port: host.port.or(Some(connector.port)), ..host.clone() }.to_string())
-            })
-            .collect(),
+            .map(|host| host_and_port(&SmartHost { port: host.port.or(Some(named.port)), ..host.clone() }.to_string()))
+            .collect::<anyhow::Result<_>>()?,
         Hosts::Mx => {
-            bail!("connector \"{destination}\" delivers to the MX hosts of each domain; name one of these hosts")
+            bail!(
+                "connector \"{destination}\" delivers to the MX hosts of each domain; name one of these hosts with \
+                 --connector {destination}"
+            )
         }
+    };
+    Ok((Some(named), hosts))
+}
+
+fn named_connector(name: &str, config: Option<&Config>) -> anyhow::Result<Connector> {
+    let config = config.context("--connector needs a configuration; name its file with --config")?;
+    config.connector(name).with_context(|| {
+        let known: Vec<&str> = config.connectors.iter().map(|connector| connector.name.as_str()).collect();
+        format!("unknown connector \"{name}\"; connectors are: {}", known.join(", "))
+    })
+}
+
+/// Connects as mail of the connector does: with its policy, certificates and name.
+fn options(arguments: &ProbeArguments, config: Option<&Config>, connector: Option<&Connector>) -> ProbeOptions {
+    let mut options = ProbeOptions { timeout: *arguments.timeout, pause: *arguments.pause, ..ProbeOptions::default() };
+    if let (Some(config), Some(connector)) = (config, connector) {
+        let policy = config.policy(&connector.tls_policy).unwrap_or_else(TlsPolicy::modern);
+        options.as_mail = tls_settings(connector, policy);
+        options.ehlo_name = connector.hello.clone();
+    } else if let Some(config) = config {
+        options.ehlo_name = config.node.hostname.clone();
     }
+    options
 }
 
 async fn probe_host(
     host: &str,
     port: u16,
     resolver: &Resolver,
-    arguments: &ProbeArguments,
+    options: &ProbeOptions,
+    all_addresses: bool,
 ) -> anyhow::Result<Vec<Probed>> {
     let addresses = resolver.addresses(host).await.map_err(|kind| anyhow::anyhow!("{host}: {kind}"))?;
-    let options = ProbeOptions { timeout: *arguments.timeout, pause: *arguments.pause, ..ProbeOptions::default() };
     let mut all = Vec::new();
-    for address in addresses.into_iter().map(|ip| SocketAddr::new(ip, port)) {
+    for address in interleave(addresses).into_iter().map(|ip| SocketAddr::new(ip, port)) {
         let progress = Progress::new(address);
-        let probed = probe(host, address, &options, |step| progress.show(step)).await;
+        let probed = probe(host, address, options, |step| progress.show(step)).await;
         progress.clear();
         // As mail does, continue with the next address if this one accepts no connection.
         let is_connected = probed.failure.as_ref().is_none_or(|failure| failure.phase > Phase::Connect);
         all.push(probed);
-        if is_connected && !arguments.all_addresses {
+        if is_connected && !all_addresses {
             break;
         }
     }
@@ -137,15 +183,8 @@ impl Progress {
     }
 }
 
-/// One conclusion from the result.
-#[derive(serde::Serialize)]
-struct Judgement {
-    is_trouble: bool,
-    text: String,
-}
-
-fn judge(probed: &Probed, now_s: i64) -> Vec<Judgement> {
-    let trouble = |text: &str| Judgement { is_trouble: true, text: text.to_owned() };
+fn judge(probed: &Probed, now_s: i64) -> Vec<JudgementView> {
+    let trouble = |text: &str| JudgementView { is_trouble: true, text: text.to_owned() };
     let mut judgements = Vec::new();
     match probed.starttls {
         StartTls::Offered => judgements.extend(judge_tls(probed)),
@@ -174,7 +213,7 @@ fn judge(probed: &Probed, now_s: i64) -> Vec<Judgement> {
                 Ok(days) => format!("The certificate expires in {}.", counted(days, "day", "days")),
                 Err(_) => "The certificate has expired.".to_owned(),
             };
-            judgements.push(Judgement { is_trouble: days < CERTIFICATE_DAYS_MIN, text });
+            judgements.push(JudgementView { is_trouble: days < CERTIFICATE_DAYS_MIN, text });
         }
     }
     judgements
@@ -183,32 +222,29 @@ fn judge(probed: &Probed, now_s: i64) -> Vec<Judgement> {
 /// Below this, it is time to renew the certificate.
 const CERTIFICATE_DAYS_MIN: i64 = 14;
 
-fn judge_tls(probed: &Probed) -> Vec<Judgement> {
-    let trouble = |text: String| Judgement { is_trouble: true, text };
+fn judge_tls(probed: &Probed) -> Vec<JudgementView> {
+    let trouble = |text: String| JudgementView { is_trouble: true, text };
     let works = |name: &str| probed.variations.iter().any(|variation| variation.name == name && variation.works);
     let supported: Vec<&VersionSupport> = probed.versions.iter().filter(|support| !support.suites.is_empty()).collect();
     let names = supported.iter().map(|support| support.version.to_string()).collect::<Vec<_>>().join(", ");
+    let own = probed.policies.first();
+    let own_works = own.is_some_and(|policy| policy.works);
+    let own = own.map(|policy| policy.name.as_str()).unwrap_or_default();
     let mut judgements = Vec::new();
     if supported.is_empty() {
         judgements.push(trouble("The destination supports no TLS version and no cipher suite of OpenSSL.".to_owned()));
-    } else if works("modern") {
-        let text = format!("The destination supports {names}. The policy modern works.");
-        judgements.push(Judgement { is_trouble: false, text });
+    } else if own_works {
+        let text = format!("The destination supports {names}. The policy {own} works.");
+        judgements.push(JudgementView { is_trouble: false, text });
     } else {
-        let usable = |weak: bool| {
-            let suites = supported.iter().flat_map(|support| &support.suites).filter(|suite| suite.failure.is_none());
-            suites
-                .filter(|suite| {
-                    weak || !matches!(suite.suite.bulk(), Bulk::Rc4 | Bulk::TripleDes | Bulk::Des | Bulk::Rc2)
-                })
-                .count()
+        let others: Vec<&str> =
+            probed.policies.iter().skip(1).filter(|policy| policy.works).map(|policy| policy.name.as_str()).collect();
+        let with = match others.as_slice() {
+            [] => "no built-in policy works".to_owned(),
+            [only] => format!("only {only} works"),
+            [strictest, ..] => format!("{strictest} works"),
         };
-        let with = match (usable(false), usable(true)) {
-            (1.., _) => "intermediate works",
-            (0, 1..) => "only legacy works",
-            (0, 0) => "no built-in policy works",
-        };
-        judgements.push(trouble(format!("The destination supports {names}. The policy modern does not work; {with}.")));
+        judgements.push(trouble(format!("The destination supports {names}. The policy {own} does not work; {with}.")));
     }
     let hangs: Vec<&str> = supported
         .iter()
@@ -222,7 +258,7 @@ fn judge_tls(probed: &Probed) -> Vec<Judgement> {
             hangs.join(", ")
         )));
     }
-    if works("small-hello") && !works("large-hello") && works("modern") {
+    if works("small-hello") && !works("large-hello") && own_works {
         judgements.push(trouble(
             "The destination or a device in the network fails on a large ClientHello (post-quantum key shares)."
                 .to_owned(),
@@ -232,9 +268,9 @@ fn judge_tls(probed: &Probed) -> Vec<Judgement> {
         .versions
         .iter()
         .any(|support| support.version.on_the_wire() <= WireVersion::TLS11 && !support.suites.is_empty())
-        && works("modern")
+        && own_works
     {
-        judgements.push(Judgement {
+        judgements.push(JudgementView {
             is_trouble: false,
             text: "The destination still accepts TLS 1.0 or 1.1, which RFC 8996 forbids.".to_owned(),
         });
@@ -245,7 +281,7 @@ fn judge_tls(probed: &Probed) -> Vec<Judgement> {
 /// The indent of further lines below a title.
 const MARGIN: &str = "             ";
 
-fn write(probed: &Probed, judgements: &[Judgement], screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
+fn write(probed: &Probed, judgements: &[JudgementView], screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
     let title = format!("{} [{}]", probed.host, probed.address);
     writeln!(out, "{}", screen.paint(&clean(&title), Some(Colour::Bold)))?;
     for judgement in judgements {
@@ -273,6 +309,10 @@ fn write(probed: &Probed, judgements: &[Judgement], screen: &Screen, out: &mut d
         ];
         let offered = names.into_iter().filter(|(offered, _)| *offered).map(|(_, name)| name.to_owned()).chain(size);
         writeln!(out, "EHLO offers  {}", offered.collect::<Vec<_>>().join(", "))?;
+    }
+    if !probed.policies.is_empty() {
+        writeln!(out)?;
+        write_policies(probed, screen, out)?;
     }
     if !probed.variations.is_empty() {
         writeln!(out)?;
@@ -336,22 +376,40 @@ fn write_certificate(leaf: &Certificate, screen: &Screen, out: &mut dyn Write) -
     writeln!(out, "Certificate  {}", clean(&leaf.subject))?;
     writeln!(out, "  issuer     {}", clean(&leaf.issuer))?;
     writeln!(out, "  names      {}", clean(&leaf.names.join(", ")))?;
-    writeln!(out, "  expires    {until}")?;
+    let is_expired = leaf.not_after_s < screen.now.as_second();
+    let expired = if is_expired { format!("  {}", screen.paint("EXPIRED", Some(Colour::Red))) } else { String::new() };
+    writeln!(out, "  expires    {until}{expired}")?;
     writeln!(out, "  key        {}, {} bits; signed with {}", leaf.key, leaf.key_bits, leaf.signature)
 }
 
+fn write_policies(probed: &Probed, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
+    const COLUMNS: [Column; 3] = [Column::whole("POLICY"), Column::whole("WORKS"), Column::wrapped("FAILURE", 20)];
+    let row = |policy: &PolicySupport| {
+        let why = policy.failure.as_ref().map(without_destination).unwrap_or_default();
+        vec![Cell::new(&policy.name), works_cell(policy.works), Cell::new(why)]
+    };
+    Table::new(&COLUMNS, screen).write(&probed.policies.iter().map(row).collect::<Vec<_>>(), out)
+}
+
+fn works_cell(works: bool) -> Cell {
+    if works { Cell::coloured("yes", Colour::Green) } else { Cell::coloured("no", Colour::Red) }
+}
+
+/// The ClientHello of mail, and below it what changes in one way each.
 fn write_variations(probed: &Probed, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
-    const COLUMNS: [Column; 4] =
-        [Column::whole("CLIENTHELLO"), Column::number("BYTES"), Column::whole("WORKS"), Column::wrapped("FAILURE", 20)];
+    const COLUMNS: [Column; 4] = [
+        Column::wrapped("CLIENTHELLO", 24),
+        Column::number("BYTES"),
+        Column::whole("WORKS"),
+        Column::wrapped("FAILURE", 20),
+    ];
     let rows: Vec<_> = probed
         .variations
         .iter()
         .map(|variation| {
-            let works =
-                if variation.works { Cell::coloured("yes", Colour::Green) } else { Cell::coloured("no", Colour::Red) };
             let bytes = variation.hello_bytes.map(|bytes| bytes.to_string()).unwrap_or_default();
             let why = variation.failure.as_ref().map(without_destination).unwrap_or_default();
-            vec![Cell::new(variation.what), Cell::new(bytes), works, Cell::new(why)]
+            vec![Cell::new(&variation.what), Cell::new(bytes), works_cell(variation.works), Cell::new(why)]
         })
         .collect();
     Table::new(&COLUMNS, screen).write(&rows, out)

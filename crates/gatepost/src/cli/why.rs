@@ -3,9 +3,14 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use diagnosis::{Explained, Finding, explain};
+use diagnosis::{Changed, Explained, Finding, explain};
 use insight::{Report, WaitReasons, views::FindingView};
-use node::{config::Config, protocol_log};
+use node::{
+    config::Config,
+    fleet,
+    inquiry::{self, Answer, Question, Sessions},
+    protocol_log,
+};
 use store::Store;
 
 use super::{
@@ -25,12 +30,13 @@ pub(crate) async fn run<S: Store>(
 ) -> anyhow::Result<bool> {
     check(arguments)?;
     let mut files = insight::Files::new(gathering(arguments), screen.now, screen.zone.clone());
-    if arguments.sources().count() + usize::from(store.is_some()) > 1 {
+    let opened = open(arguments, &mut files);
+    if opened.chunk_by(|a, b| a.source == b.source).count() + usize::from(store.is_some()) > 1 {
         files.gathered.evidence.join();
     }
     let mut asked = Asked::new(arguments.what.as_deref(), config, &mut files.gathered.evidence);
-    for (source, paths) in arguments.sources() {
-        files.add(source, paths);
+    for file in opened {
+        files.add(file);
     }
     if let Some(store) = store {
         files.gathered.evidence.last_source();
@@ -44,7 +50,7 @@ pub(crate) async fn run<S: Store>(
     let gathered = &files.gathered;
     if store.is_none() && gathered.evidence.is_empty() {
         bail!(
-            "no delivery attempts found in the files: {}; check that the options match the kinds of the files",
+            "no delivery attempts found in the files: {}",
             gathered.read.unread_in_words()
         );
     }
@@ -62,9 +68,14 @@ pub(crate) async fn run<S: Store>(
         if let (Some(store), Some(config)) = (store, config) {
             let folder = protocol_log::send_folder(&config.protocol_log, &config.node.data);
             let added = excerpts.add_store(store, &attempts, &folder).await;
-            added.context("failed to read the history of the quoted messages")?;
+            let elsewhere = added.context("failed to read the history of the quoted messages")?;
+            add_from_nodes(&mut excerpts, store, elsewhere).await?;
         }
-        write_files(&Report::new(&findings, gathered, excerpts, &files.skipped, screen.now), arguments)?;
+        let mut report = Report::new(&findings, gathered, excerpts, &files.skipped, screen.now);
+        if let Some(store) = store {
+            report.plans = plans(store).await?;
+        }
+        write_files(&report, arguments)?;
     }
     if arguments.output.format == Format::Table
         && let Some(store) = store
@@ -73,6 +84,48 @@ pub(crate) async fn run<S: Store>(
         writeln!(out, "\n{open}")?;
     }
     Ok(findings.iter().any(|explained| explained.finding.is_ongoing()))
+}
+
+/// Opens the files, in the order in which they are read.
+fn open(arguments: &WhyArguments, files: &mut insight::Files) -> Vec<insight::Opened> {
+    let mut opened: Vec<_> = arguments.sources().filter_map(|(forced, path)| files.open(path, forced)).collect();
+    opened.sort_by_key(insight::Opened::rank);
+    opened
+}
+
+/// The rollout in force, for pictures of times.
+async fn plans<S: Store>(store: &S) -> anyhow::Result<Vec<Changed>> {
+    let plan = fleet::in_force(store).await.context("failed to read the rollout")?;
+    let plan = plan.map(|(stored, rollout)| {
+        let share =
+            rollout.percent.map_or_else(|| rollout.nodes.join(", "), |percent| format!("{percent}% of the nodes"));
+        let what =
+            format!("rollout from TLS policy {} to {}: {share} (plan {})", rollout.from, rollout.to, stored.version);
+        Changed { at: stored.at, what }
+    });
+    Ok(plan.into_iter().collect())
+}
+
+/// Adds sessions that are in the protocol logs of other nodes.
+async fn add_from_nodes<S: Store>(
+    excerpts: &mut insight::Excerpts,
+    store: &S,
+    mut elsewhere: insight::Elsewhere,
+) -> anyhow::Result<()> {
+    let missing: Vec<String> = elsewhere.by_node.values().flatten().cloned().collect();
+    if !missing.is_empty() {
+        let question = Question::Sessions(Sessions { sessions: missing, since: elsewhere.since });
+        let is_asked = |node: &str| elsewhere.by_node.contains_key(node);
+        let answers =
+            inquiry::ask(store, &question, is_asked).await.context("failed to ask the nodes for their logs")?;
+        for (node, answer) in answers {
+            if let Some(Answer::Logged(lines)) = answer {
+                excerpts.add_quoted(&node, &lines, &mut elsewhere);
+            }
+        }
+    }
+    excerpts.leave_out(&elsewhere);
+    Ok(())
 }
 
 /// Adds the gateway's own history, and the mail that waits because its connector is paused.
@@ -103,8 +156,8 @@ async fn probe<S: Store>(
     config: Option<&Config>,
     arguments: &WhyArguments,
 ) {
-    let prober =
-        crate::prober::Prober { fleet: store, config, timeout: arguments.probe_timeout.map(|timeout| *timeout) };
+    let timeout = arguments.probe_timeout.map(|timeout| *timeout);
+    let prober = crate::prober::Prober { fleet: store, config, timeout, envelope: arguments.envelope };
     for untried in prober.try_all(findings).await {
         eprintln!("gatepost: {}", clean(&untried));
     }

@@ -32,7 +32,7 @@ const TLS12_POLICY: &str = "[[tls_policy]]\nname = \"tls12\"\nminimum = \"1.2\"\
 const UNKNOWN: Named = Guess("unknown");
 
 #[rustfmt::skip]
-const TABLE: [Row; 33] = [
+const TABLE: [Row; 35] = [
     (Device::Healthy, "", Nothing, Nothing, Nothing),
     (Device::Rc4Only, INTERMEDIATE, Cause("no-shared-cipher"), Cause("no-shared-cipher"), Nothing),
     (Device::AesThenSilence, INTERMEDIATE, Cause("hang-after-handshake"), Cause("hang-after-handshake"), Nothing),
@@ -55,7 +55,9 @@ const TABLE: [Row; 33] = [
     (Device::Greylisting, "", Cause("greylisted"), UNKNOWN, Cause("greylisted")),
     (Device::TooManyConnections, "", Cause("rate-limited"), Cause("rate-limited"), Cause("rate-limited")),
     (Device::SlowBanner, "", Cause("banner-timeout"), Cause("banner-timeout"), Cause("banner-timeout")),
-    (Device::DropAfterData, "", UNKNOWN, UNKNOWN, UNKNOWN),
+    (Device::DropAfterData, "", Cause("no-reply-to-message"), UNKNOWN, Cause("no-reply-to-message")),
+    (Device::InternalFailure, "", Cause("destination-internal-failure"), UNKNOWN, Cause("destination-internal-failure")),
+    (Device::DomainTakesNoMail, "", Cause("domain-takes-no-mail"), UNKNOWN, Cause("domain-takes-no-mail")),
     (Device::LargeMessagesStall, "", Cause("size-dependent-stall"), Cause("size-dependent-stall"), Cause("size-dependent-stall")),
     (Device::DropBeforeBanner, "", Cause("connection-dropped-before-banner"), Cause("connection-dropped-before-banner"), Cause("connection-dropped-before-banner")),
     (Device::StartTlsDemanded, "", Nothing, Nothing, Cause("starttls-required")),

@@ -84,3 +84,44 @@ fn what_was_refused_under_one_policy_breaks_under_a_stricter_one() {
         assert_eq!(row["verdict"], verdict, "{policy}: {row:#}");
     }
 }
+
+/// What a policy has broken is counted, also after the destination was repaired by turning STARTTLS off.
+#[test]
+fn what_a_policy_has_broken_is_said_after_it_has_broken_it() {
+    let server = Server::start(Device::Rc4Only, Options::default()).unwrap();
+    let node = Node::to_port(server.port())
+        .connector("tls_policy = \"intermediate\"\n")
+        .retry("back_off_first = \"100ms\"\nback_off_max = \"100ms\"\n")
+        .start();
+    swaks(node.port, &["--to", "user@onprem.test"]);
+    node.wait_for_failure();
+    server.become_device(Device::StartTlsNotOffered).unwrap();
+    assert!(node.run(&["queue", "retry", "--connector", "onprem"]).status.success());
+    node.wait_for_status("user@onprem.test", "Delivered");
+    let (report, status) = impact(&node, "intermediate");
+    let row = of(&report, "onprem");
+    assert_eq!((&row["verdict"], status), (&"breaks".into(), Some(1)), "{report:#}");
+    assert!(row["broken"]["attempts"].as_u64() >= Some(1) && row["broken"]["messages"] == 1, "{row:#}");
+    assert!(row["because"].as_str().unwrap().ends_with("; now it does not offer STARTTLS"), "{row:#}");
+    let text = String::from_utf8(node.run(&["policy", "impact", "intermediate"]).stdout).unwrap();
+    assert!(text.contains("have failed already"), "{text}");
+    // Another policy has broken nothing.
+    let (report, _) = impact(&node, "modern");
+    assert!(of(&report, "onprem")["broken"].is_null(), "{report:#}");
+}
+
+/// No policy can help where the certificate has expired.
+#[test]
+fn an_expired_certificate_is_not_broken_by_a_policy() {
+    let options = Options { host_name: "localhost".to_owned(), ..Options::default() };
+    let server = Server::start(Device::CertificateExpired, options).unwrap();
+    let node = Node::to(&[&format!("localhost:{}", server.port())])
+        .connector("tls = \"verify\"\ntls_authorities = \"authority.pem\"\n")
+        .file("authority.pem", &server.authority_pem())
+        .start();
+    swaks(node.port, &["--to", "user@onprem.test"]);
+    node.wait_for_failure();
+    let (report, status) = impact(&node, "modern");
+    assert!(report["queued"] == 0 && status == Some(0), "{report:#}");
+    assert_eq!(report["destinations"][0]["verdict"], "works", "{report:#}");
+}

@@ -24,6 +24,7 @@ mod next_steps;
 mod notices;
 mod outbound;
 mod peers;
+mod probe;
 mod protocol_log;
 mod report;
 mod rollout;

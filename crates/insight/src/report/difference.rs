@@ -34,7 +34,7 @@ impl Report<'_> {
                         }]))
                     }
                 }
-                (picture::time_line(explained))
+                (self.time_line(explained))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The section with the evidence of a finding: its pieces, the newest attempts, and one conversation of each kind.
 
-use diagnosis::{Attempt, Explained, Finding, in_words};
+use diagnosis::{Attempt, Explained, Finding, Source, in_words};
 use jiff::{Timestamp, tz::TimeZone};
 use maud::{Markup, html};
 use trace::protocol_log::{RowKind, Session};
@@ -43,7 +43,7 @@ impl Report<'_> {
         let columns: Vec<&Column> = COLUMNS.iter().filter(|column| column.is_shown(&shown)).collect();
         html! {
             @if !shown.is_empty() {
-                h3 { "The newest attempts" }
+                h3 { "Attempts" }
                 table.attempts {
                     thead { tr { @for Column { name, .. } in &columns { th scope="col" { (name) } } } }
                     tbody {
@@ -60,7 +60,7 @@ impl Report<'_> {
         }
     }
 
-    /// The newest conversation of each kind that a log contains.
+    /// The first conversation of each kind that a log contains, close to each other in time.
     fn conversations(&self, failing: &[&Attempt<'_>], working: &[&Attempt<'_>]) -> Markup {
         let find = |attempts: &[&Attempt<'_>]| attempts.iter().find_map(|attempt| self.conversation(attempt));
         let (failed, worked) = (find(failing), find(working));
@@ -98,10 +98,14 @@ impl Report<'_> {
     }
 }
 
-/// Each piece with its places. The comparison is left out, because it has its own section.
+/// Each piece with its places. The comparison is left out, because it has its own section. It is the first piece, after the
+/// probe's.
 fn pieces(finding: &Finding) -> Vec<(&str, Vec<&str>)> {
     let mut pieces: Vec<(&str, Vec<&str>)> = Vec::new();
-    for piece in finding.evidence.iter().skip(usize::from(finding.scope.split.is_some())) {
+    let of_probe = finding.evidence.iter().take_while(|piece| piece.source == Source::Probe).count();
+    let comparison = finding.scope.split.as_ref().map(|_| of_probe);
+    let others = finding.evidence.iter().enumerate().filter(|(at, _)| Some(*at) != comparison);
+    for (_, piece) in others {
         match pieces.iter_mut().find(|(what, _)| without_duration(what) == without_duration(&piece.what)) {
             Some((_, places)) => places.push(&piece.place),
             None => pieces.push((&piece.what, vec![&piece.place])),

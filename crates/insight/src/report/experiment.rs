@@ -12,12 +12,13 @@ impl Report<'_> {
             Verdict::Confirmed => "The probe confirms the cause.",
             Verdict::Refuted => "The probe rules the cause out.",
             Verdict::Undecided => "The probe is inconclusive.",
+            Verdict::NotTested => "The cause was not tested.",
         };
         html! {
             section {
                 h2 { "Probe" }
                 p { (verdict) " " (self.text(&experiment.because)) }
-                table {
+                @if !experiment.steps.is_empty() { table {
                     thead { tr { th scope="col" { "Connection" } th scope="col" { "Result" } th scope="col" { "Detail" } } }
                     tbody {
                         @for step in experiment.steps.iter().chain(&experiment.nodes) {
@@ -28,7 +29,7 @@ impl Report<'_> {
                             }
                         }
                     }
-                }
+                } }
             }
         }
     }

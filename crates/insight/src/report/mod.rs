@@ -11,7 +11,7 @@ mod style;
 mod tests;
 mod tls;
 
-use diagnosis::{Explained, Finding, Remedy, Side};
+use diagnosis::{Changed, Explained, Finding, Remedy, Side};
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use protocol::text::clean;
@@ -35,6 +35,8 @@ pub struct Report<'a> {
     pub sources: &'a [String],
     /// Skipped files, each with the reason.
     pub skipped: &'a [String],
+    /// Plans of rollouts, for the pictures of times.
+    pub plans: Vec<Changed>,
     pub made: Timestamp,
 }
 
@@ -47,7 +49,7 @@ impl<'a> Report<'a> {
         made: Timestamp,
     ) -> Self {
         let Gathered { read, sources, addresses, .. } = gathered;
-        Self { findings, excerpts, addresses, read: read.clone(), sources, skipped, made }
+        Self { findings, excerpts, addresses, read: read.clone(), sources, skipped, plans: Vec::new(), made }
     }
 
     /// The whole page.
@@ -116,7 +118,7 @@ impl<'a> Report<'a> {
                 h2 { "What to do" }
                 (remedies(&finding.remedy))
             }
-            section {
+            section.check {
                 h2 { "How to check it" }
                 p { "Run this command before and after a change:" }
                 pre { code { (self.text(&finding.check)) } }

@@ -88,6 +88,7 @@ fn page(evidence: &Evidence, addresses: &Addresses, said: &str) -> String {
         read: Read { attempts: 40, ..Read::default() },
         sources: &[said.to_owned()],
         skipped: &[said.to_owned()],
+        plans: Vec::new(),
         made: now(),
     };
     assert!(bundle(&report).is_ok());
@@ -109,7 +110,8 @@ fn a_page_shows_who_fails_what_each_side_offered_and_what_to_do() {
         "The TLS policy separates failed attempts from those that worked.",
         "<th scope=\"row\">modern</th><td>20</td><td>0</td>",
         "<th scope=\"row\">legacy</th><td>0</td><td>20</td>",
-        "aria-label=\"20 attempts\"",
+        "aria-label=\"20 attempts failed, 0 worked\"",
+        "aria-label=\"0 attempts failed, 20 worked\"",
         "2025-11-25 12:00:38.000",
         "session 0000000000000026",
         "220 ready",

@@ -1,7 +1,8 @@
 //! Views of findings, new ones and those read back from an incident's JSON.
 
 use diagnosis::{
-    Change, Compared, Experiment, Finding, Over, OverviewRow, Piece, Remedy, Scope, Split, State, experiment::Step,
+    Change, Compared, Everywhere, Experiment, Finding, Over, OverviewRow, Piece, Remedy, Scope, Split, State,
+    experiment::Step,
 };
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -18,6 +19,8 @@ const OVER: &str = "over";
 pub struct FindingView {
     /// Id in the cause catalogue.
     pub cause: String,
+    /// `stuck`: mail waits or bounces. `warning`: mail was delivered, but not as it should be.
+    pub severity: String,
     /// From 0 to 1.
     #[schemars(range(min = 0, max = 1))]
     pub confidence: f64,
@@ -113,6 +116,9 @@ pub struct ScopeView {
     pub attempts: u64,
     /// Destinations of the attempts that failed by it.
     pub destinations: u64,
+    /// It fails at all destinations, which makes it a fault on this side.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub everywhere: Option<EverywhereView>,
     /// What separates failing from working attempts; absent where nothing does, or all fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitView>,
@@ -134,6 +140,16 @@ pub struct ComparedView {
     /// The clearest division; its lists and numbers are empty and `p_value` is 1 if there was nothing to divide.
     #[serde(flatten)]
     pub split: SplitView,
+}
+
+/// The destinations of a cause that fails at all of them.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct EverywhereView {
+    /// How many, with the hosts of one organisation counted once.
+    pub destinations: u64,
+    /// Those with the most failures.
+    pub named: Vec<String>,
 }
 
 /// What separates failing from working attempts.
@@ -179,7 +195,7 @@ pub struct RemedyView {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ExperimentView {
-    /// `confirmed`, `refuted` or `undecided`.
+    /// `confirmed`, `refuted`, `undecided` or `not-tested`.
     pub verdict: String,
     /// Why, in words.
     pub because: String,
@@ -206,6 +222,7 @@ impl From<&Finding> for FindingView {
     fn from(finding: &Finding) -> Self {
         Self {
             cause: finding.cause.to_string(),
+            severity: finding.severity.name().to_owned(),
             confidence: finding.confidence,
             scope: ScopeView::from(&finding.scope),
             state: if finding.is_ongoing() { ONGOING } else { OVER }.to_owned(),
@@ -236,6 +253,7 @@ impl From<&Scope> for ScopeView {
             failed: scope.failed,
             attempts: scope.attempts,
             destinations: scope.destinations,
+            everywhere: scope.everywhere.as_ref().map(EverywhereView::from),
             split: scope.split.as_ref().map(SplitView::from),
             compared: scope.compared.iter().map(ComparedView::from).collect(),
             works_with: scope.works_with.clone(),
@@ -281,6 +299,12 @@ impl From<&OverviewRow> for OverviewView {
             first_seen: row.first_seen,
             last_seen: row.last_seen,
         }
+    }
+}
+
+impl From<&Everywhere> for EverywhereView {
+    fn from(everywhere: &Everywhere) -> Self {
+        Self { destinations: everywhere.destinations, named: everywhere.named.clone() }
     }
 }
 

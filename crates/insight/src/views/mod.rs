@@ -1,5 +1,6 @@
 //! Views: answers as JSON, which the command line prints, the API sends, and programs read.
 
+mod case;
 mod delivery;
 mod finding;
 mod foreign_message;
@@ -9,6 +10,7 @@ mod probe;
 mod rollout;
 pub mod schema;
 
+pub use case::{CaseAttemptsView, CaseComparisonView, CaseHaltedView, CaseMessageView, CaseResultView, CaseView};
 pub use delivery::{CommandedView, CountView, DeliveryView, MessageView, TraceView};
 pub use finding::{
     ChangeView, ComparedView, ExperimentView, FindingView, OverView, OverviewView, PieceView, RemedyView, ScopeView,

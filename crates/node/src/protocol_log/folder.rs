@@ -82,9 +82,21 @@ impl Folder {
         }
     }
 
+    /// Creates the log's folder and the one around it. A missing data folder stays missing: it was moved away, and a new
+    /// one in its place would keep it from being put back.
+    fn create(&self) -> io::Result<()> {
+        for folder in self.path.parent().into_iter().chain([self.path.as_path()]) {
+            match DirBuilder::new().mode(0o700).create(folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Creates the next file of that hour.
     fn begin(&self, hour: String, now: Timestamp) -> io::Result<Current> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.path)?;
+        self.create()?;
         for number in 1u32.. {
             let path = self.path.join(format!("{}{hour}-{number}.LOG", self.prefix()));
             match OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path) {
@@ -189,5 +201,19 @@ mod tests {
             Folder::new(path.clone(), LogType::Send).append(&row, Timestamp::now(), &limits).unwrap();
         }
         assert_eq!(names(&path).iter().filter(|name| name.ends_with("-2.LOG")).count(), 1, "{:?}", names(&path));
+    }
+
+    #[test]
+    fn a_data_folder_that_was_moved_away_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        let limits = Limits { file_bytes: 1000, folder_bytes: 4500, age: Duration::from_secs(3600) };
+        let mut log = Folder::new(data.join("protocol-log/SmtpSend"), LogType::Send);
+        log.append(b"row", Timestamp::now(), &limits).unwrap();
+        fs::rename(&data, folder.path().join("aside")).unwrap();
+        let mut log = Folder::new(data.join("protocol-log/SmtpReceive"), LogType::Receive);
+        assert_eq!(log.append(b"row", Timestamp::now(), &limits).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(!data.exists());
     }
 }

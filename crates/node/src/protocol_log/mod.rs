@@ -14,7 +14,9 @@ mod session;
 mod writer;
 
 use std::{
+    fs::DirBuilder,
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -49,6 +51,9 @@ impl ProtocolLogs {
         let folder = base(settings, data);
         let limits = limits(settings);
         let is_with_mail = settings.folder.is_none();
+        if !is_with_mail && let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(&folder) {
+            tracing::warn!(folder = %folder.display(), %error, "failed to create the folder of the protocol logs");
+        }
         let gives_way: GivesWay = Arc::new(move || is_with_mail && gives_way());
         let send_folder = send_folder(settings, data);
         Self {

@@ -11,6 +11,7 @@ impl Alert {
     pub const UNKNOWN_CA: u8 = 48;
     pub const PROTOCOL_VERSION: u8 = 70;
     pub const INSUFFICIENT_SECURITY: u8 = 71;
+    pub const USER_CANCELED: u8 = 90;
 
     /// `unknown` where the number means nothing.
     pub fn description_name(description: u8) -> &'static str {

@@ -1,12 +1,18 @@
 //! Reads delivery status notifications (RFC 3464), and the bounces that came before them or never were any.
 //!
 //! Fields are read from the `message/delivery-status` part. Where there is none, the text for people is searched for
-//! what Exchange, Exchange Online and Postfix write into it.
+//! what Exchange, Exchange Online, Postfix and qmail write into it. The text alone will do, as it is copied out of a mail
+//! program.
 
+mod pasted;
 mod prose;
+mod rows;
 
+use crate::text::decoded;
 use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 use protocol::smtp::EnhancedCode;
+
+pub(crate) use pasted::is_pasted;
 
 /// One notification.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -83,13 +89,37 @@ impl Action {
     }
 }
 
-/// Reads a mail; `None` if it names no recipient, which means that it is not such a notification.
+/// Reads a mail, or text that was copied from one; `None` if it names no recipient, which means that it is not such a
+/// notification.
 pub fn read(bytes: &[u8]) -> Option<Dsn> {
+    read_mail(bytes).or_else(|| read_text(&decoded(bytes)))
+}
+
+/// Text without a header. What is quoted behind the bounce is a header of its own.
+fn read_text(text: &str) -> Option<Dsn> {
+    if !is_pasted(text) {
+        return None;
+    }
+    let message_id = text.lines().find_map(|line| {
+        let (name, id) = line.trim().split_once(':')?;
+        name.eq_ignore_ascii_case("message-id").then(|| id.trim().trim_matches(['<', '>']).to_owned())
+    });
+    let mut dsn = prose::read(text);
+    dsn.original_message_id = message_id.filter(|id| !id.is_empty());
+    (!dsn.recipients.is_empty()).then_some(dsn)
+}
+
+fn read_mail(bytes: &[u8]) -> Option<Dsn> {
     let message = MessageParser::default().parse(bytes)?;
     let mut dsn = delivery_status(&message).map(|text| fields(&text)).unwrap_or_default();
     if dsn.recipients.is_empty() {
-        dsn.recipients = prose::recipients(&texts(&message));
-        dsn.from_prose = true;
+        let told = prose::read(&texts(&message));
+        dsn = Dsn {
+            recipients: told.recipients,
+            from_prose: true,
+            reporting_mta: dsn.reporting_mta.or(told.reporting_mta),
+            ..dsn
+        };
     }
     dsn.original_message_id = returned_message_id(&message);
     (!dsn.recipients.is_empty()).then_some(dsn)

@@ -1,8 +1,10 @@
-//! Bounces for people: what Exchange 5.5 to 2003, Exchange Online and Postfix write where no fields are.
+//! Bounces for people: what Exchange 5.5 to 2003, Exchange Online, Postfix and qmail write where no fields are.
 
+use jiff::{fmt::rfc2822, tz::TimeZone};
 use protocol::smtp::EnhancedCode;
 
-use super::{Action, Recipient, Typed};
+use super::{Action, Dsn, Recipient, Typed};
+use crate::{culture_time::CultureTimes, letter::Server};
 
 /// Lines that come before what is of interest.
 const EXCHANGE_LISTS: [&str; 2] =
@@ -10,12 +12,26 @@ const EXCHANGE_LISTS: [&str; 2] =
 /// A bounce has a few; a longer list is not read.
 const RECIPIENTS_MAX: usize = 1000;
 
-/// The recipients who did not get it, by the text.
-pub(super) fn recipients(text: &str) -> Vec<Recipient> {
-    let readers: [fn(&str) -> Vec<Recipient>; 3] = [exchange_online, exchange_2003, postfix];
-    let mut found = readers.iter().map(|read| read(text)).find(|found| !found.is_empty()).unwrap_or_default();
-    found.truncate(RECIPIENTS_MAX);
-    found
+/// The recipients who did not get it, and the server that says so, by the text.
+pub(super) fn read(text: &str) -> Dsn {
+    let readers: [fn(&str) -> Vec<Recipient>; 4] = [exchange_online, exchange_2003, qmail, postfix];
+    let mut recipients = readers.iter().map(|read| read(text)).find(|found| !found.is_empty()).unwrap_or_default();
+    recipients.truncate(RECIPIENTS_MAX);
+    let reporting_mta = after(text, "Generating server:").or_else(|| after(text, "qmail-send program at"));
+    Dsn { recipients, reporting_mta: reporting_mta.and_then(host), from_prose: true, ..Dsn::default() }
+}
+
+/// The rest of the line behind some words.
+fn after<'a>(text: &'a str, words: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(words)?;
+    Some(rest.lines().next()?.trim())
+}
+
+/// The host at the beginning of a text; `None` where it is not a name.
+fn host(text: &str) -> Option<Typed> {
+    let name = text.split([' ', '(', '<']).next()?.trim_end_matches(['.', ':']);
+    let name = Server::read(name).host;
+    (name.contains('.')).then(|| Typed { kind: "dns".to_owned(), text: name.to_owned() })
 }
 
 fn failed(address: &str, said: &str) -> Recipient {
@@ -32,12 +48,16 @@ fn failed(address: &str, said: &str) -> Recipient {
     }
 }
 
-/// An address and, on the next line, `Remote Server returned '550 …'`, or `Server at … returned '…'`.
+/// An address and, on the next lines, `Remote Server returned '550 …'`, or `TIME - Server at HOST (IP) returned '…'`, the
+/// last attempt first.
 fn exchange_online(text: &str) -> Vec<Recipient> {
     const RETURNED: &str = "returned '";
     let mut found: Vec<Recipient> = Vec::new();
+    let mut times = CultureTimes::new(TimeZone::UTC);
     for (at, _) in text.match_indices(RETURNED).take(RECIPIENTS_MAX) {
-        let before = text[..at].rsplit('\n').skip(1).map(str::trim).find(|line| !line.is_empty());
+        let mut lines = text[..at].rsplit('\n').map(str::trim);
+        let begin = lines.next().unwrap_or_default();
+        let before = lines.find(|line| !line.is_empty());
         let address = before.map(|line| line.split(['<', ' ']).next().unwrap_or_default());
         let said = text[at + RETURNED.len()..].split("'\n").next().unwrap_or_default();
         let said = said.split("'\r\n").next().unwrap_or_default().trim_end().trim_end_matches('\'');
@@ -45,10 +65,40 @@ fn exchange_online(text: &str) -> Vec<Recipient> {
         if let Some(address) = address.filter(|address| is_address(address))
             && !found.iter().any(|known| known.final_recipient.as_ref().is_some_and(|known| known.text == address))
         {
-            found.push(failed(address, said));
+            let mut recipient = failed(address, said);
+            recipient.remote_mta = after(begin, "Server at ").and_then(host);
+            let tried_at = begin.split_once(" - ").and_then(|(time, _)| times.read(time));
+            recipient.last_attempt_date =
+                tried_at.and_then(|at| rfc2822::DateTimePrinter::new().timestamp_to_string(&at).ok());
+            found.push(recipient);
         }
     }
     found
+}
+
+/// `<a@x.test>:` and, on the next lines up to an empty one, why.
+fn qmail(text: &str) -> Vec<Recipient> {
+    if !text.contains("qmail-send program") {
+        return Vec::new();
+    }
+    let text = text.replace("\r\n", "\n");
+    // The returned mail may have anything in it.
+    let text = text.split("\n--- Below this line").next().unwrap_or_default();
+    let paragraphs = text.split("\n\n").filter_map(|paragraph| paragraph.trim().strip_prefix('<')?.split_once(">:\n"));
+    let known = paragraphs.filter(|(address, _)| is_address(address));
+    known
+        .map(|(address, said)| {
+            let reply = said.split_once("Remote host said: ").map_or(said, |(_, reply)| reply);
+            let mut recipient = failed(address, reply);
+            // qmail names a server by its address.
+            recipient.remote_mta = said.split_whitespace().find_map(|word| {
+                let address = word.trim_end_matches(['.', ',']);
+                address.parse::<std::net::IpAddr>().ok()?;
+                Some(Typed { kind: "dns".to_owned(), text: address.to_owned() })
+            });
+            recipient
+        })
+        .collect()
 }
 
 /// `a@x.test on Thu, 29 Apr 2010 …`, and indented below it why.

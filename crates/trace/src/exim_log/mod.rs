@@ -15,7 +15,7 @@ use std::io::{self, Read};
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
-    foreign::{Detail, ForeignFormat, Rows},
+    foreign::{Detail, ForeignFormat, Rows, looks},
     log_reader::{LogReader, Messages, Take},
     log_time::LogTimes,
     message_trace::{Column, CustomData, Row},
@@ -33,6 +33,7 @@ pub static FORMAT: ForeignFormat = ForeignFormat {
     detail: Detail::Attempts,
     server: Some("Exim"),
     has_connectors: false,
+    lines_of: looks::exim,
 };
 
 fn open<'a>(file: Box<dyn Read + 'a>, now: Timestamp, zone: TimeZone) -> io::Result<Box<dyn Rows + 'a>> {

@@ -7,6 +7,7 @@ use std::{
 
 use jiff::{Timestamp, tz::TimeZone};
 
+use super::Beginning;
 use crate::message_trace::Row;
 
 /// Rows of a file, one after the other as they stand.
@@ -51,6 +52,8 @@ pub struct ForeignFormat {
     pub server: Option<&'static str>,
     /// Whether mail by one connector goes one way, so that its attempts can be compared.
     pub has_connectors: bool,
+    /// How many lines of a file's beginning are of this kind; all of them where a header says so.
+    pub lines_of: fn(&Beginning) -> usize,
 }
 
 impl ForeignFormat {

@@ -91,6 +91,14 @@ const NAMES: [(Column, &str); COLUMNS] = [
     (Column::SchemaVersion, "schema_version"),
 ];
 
+impl Column {
+    /// By the letters of its name, in lower case.
+    pub(crate) fn named(letters: &str) -> Option<Self> {
+        let is_it = |name: &str| name.bytes().filter(|byte| *byte != b'_').eq(letters.bytes());
+        NAMES.iter().find(|(_, name)| is_it(name)).map(|(column, _)| *column)
+    }
+}
+
 /// One event of one message. What a column says is text, as in the file; empty where it says nothing.
 #[derive(Clone, Default)]
 pub struct Row {

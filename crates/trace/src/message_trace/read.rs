@@ -10,7 +10,7 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use super::{COLUMNS, Column, NAMES, Row};
 use crate::{
     cell::unguarded,
-    foreign::{Detail, ForeignFormat, Rows},
+    foreign::{Detail, ForeignFormat, Rows, looks},
     records::{Record, Records},
 };
 
@@ -23,6 +23,7 @@ pub static MESSAGE_TRACE: ForeignFormat = ForeignFormat {
     detail: Detail::Summaries,
     server: None,
     has_connectors: true,
+    lines_of: looks::message_trace,
 };
 
 pub static TRACKING_LOG: ForeignFormat = ForeignFormat {
@@ -33,6 +34,7 @@ pub static TRACKING_LOG: ForeignFormat = ForeignFormat {
     detail: Detail::Events,
     server: None,
     has_connectors: true,
+    lines_of: looks::tracking_log,
 };
 
 fn open<'a>(file: Box<dyn Read + 'a>, _: Timestamp, _: TimeZone) -> io::Result<Box<dyn Rows + 'a>> {

@@ -9,17 +9,18 @@ impl Signs {
         let sign = match kind {
             FailureKind::HostNotFound => Sign::HostNotFound,
             FailureKind::DnsFailure { .. } => Sign::DnsFailed,
-            FailureKind::NullMx
-            | FailureKind::Rejected
-            | FailureKind::BadReply { .. }
-            | FailureKind::AddressNotAllowed { .. }
-            | FailureKind::Local { .. } => return Self::default(),
+            FailureKind::NullMx => Sign::NullMx,
+            FailureKind::Local { .. } => Sign::LocalConfiguration,
+            FailureKind::Rejected | FailureKind::BadReply { .. } | FailureKind::AddressNotAllowed { .. } => {
+                return Self::default();
+            }
             FailureKind::ConnectionRefused => Sign::ConnectionRefused,
             FailureKind::NetworkUnreachable => Sign::Unreachable,
             FailureKind::ConnectionReset => Sign::ConnectionReset,
             FailureKind::ConnectionClosed | FailureKind::TlsBroken { .. } => Sign::ConnectionClosed,
             FailureKind::TimedOut { .. } => Sign::TimedOut,
-            FailureKind::HandshakeFailed { detail } => return Self::of_text(detail).and(Sign::HandshakeFailed),
+            // Why, the handshake's facts say, which go with the attempt.
+            FailureKind::HandshakeFailed { .. } => Sign::HandshakeFailed,
             FailureKind::StartTlsNotOffered => {
                 return Self::default().and(Sign::StartTlsNotOffered).and(Sign::StartTlsRequiredHere);
             }

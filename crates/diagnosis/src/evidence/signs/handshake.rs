@@ -7,6 +7,8 @@ use super::sign::{Sign, Signs};
 /// Below this, OpenSSL and GnuTLS refuse a Diffie-Hellman prime at their lowest sane settings (Logjam, 2015).
 pub(super) const DH_BITS_MIN: u32 = 1024;
 
+const DECODE_ERROR: u8 = 50;
+
 impl Signs {
     pub fn of_handshake(facts: &HandshakeFacts) -> Self {
         let mut signs = Self::default();
@@ -43,6 +45,14 @@ impl Signs {
         {
             signs.add(Sign::VersionNotSupportedHere);
         }
+        let has_alerted = facts.alerts.iter().any(|alert| alert.by == Side::Client);
+        if has_alerted && !facts.completed && chose_cipher_not_offered(facts) {
+            // The certificate beside it was never looked at.
+            return signs.and(Sign::CipherNotOffered);
+        }
+        if facts.malformed.is_some() && hello.is_none() && facts.server_bytes > 0 {
+            signs.add(Sign::NotTls);
+        }
         // A fault that nobody took offence at keeps no mail from flowing.
         let refused_here = facts
             .alerts
@@ -55,6 +65,11 @@ impl Signs {
     }
 }
 
+fn chose_cipher_not_offered(facts: &HandshakeFacts) -> bool {
+    let (Some(client), Some(server)) = (&facts.client_hello, &facts.server_hello) else { return false };
+    !client.cipher_suites.is_empty() && !client.cipher_suites.contains(&server.cipher_suite)
+}
+
 /// no_certificate … access_denied.
 pub(super) fn is_about_certificate(alert: u8) -> bool {
     (41..=49).contains(&alert)
@@ -65,7 +80,7 @@ fn lowest(versions: impl Iterator<Item = WireVersion>) -> WireVersion {
 }
 
 /// RFC 8446 section 6.2.
-fn signs_of_alert(alert: &Alert) -> Signs {
+pub(super) fn signs_of_alert(alert: &Alert) -> Signs {
     let sign = match (alert.by, alert.description) {
         (Side::Client, description) => return signs_of_own_alert(description),
         (Side::Server, None) => Sign::AlertEncrypted,
@@ -74,13 +89,14 @@ fn signs_of_alert(alert: &Alert) -> Signs {
         (Side::Server, Some(Alert::INSUFFICIENT_SECURITY)) => Sign::AlertInsufficientSecurity,
         // bad_certificate … unknown_ca, access_denied, certificate_required: about the client's certificate.
         (Side::Server, Some(41..=46 | 48 | 49 | 116)) => Sign::AlertAboutCertificate,
+        (Side::Server, Some(DECODE_ERROR)) => Sign::AlertDecodeError,
         (Side::Server, Some(_)) => return Signs::default(),
     };
     Signs::default().and(sign)
 }
 
 /// What the client says of the server, which is all that a capture may have of its reasons.
-pub(super) fn signs_of_own_alert(description: Option<u8>) -> Signs {
+fn signs_of_own_alert(description: Option<u8>) -> Signs {
     let signs = Signs::default().and(Sign::AlertHere);
     match description {
         Some(Alert::PROTOCOL_VERSION) => signs.and(Sign::VersionNotSupportedHere),
@@ -90,7 +106,7 @@ pub(super) fn signs_of_own_alert(description: Option<u8>) -> Signs {
     }
 }
 
-fn sign_of_certificate(fault: CertificateFault) -> Option<Sign> {
+pub(super) fn sign_of_certificate(fault: CertificateFault) -> Option<Sign> {
     match fault {
         CertificateFault::Expired => Some(Sign::CertificateExpired),
         CertificateFault::NotYetValid => Some(Sign::CertificateNotYetValid),

@@ -4,7 +4,11 @@
 
 mod failure;
 mod handshake;
-mod phrases;
+mod own_logs;
+mod providers;
 mod sign;
+mod words;
 
+pub use providers::{ProviderCode, Who, provider_code};
 pub use sign::{Sign, Signs};
+pub use words::{Speaker, Words};

@@ -103,6 +103,10 @@ pub enum Sign {
 pub struct Signs(u128);
 
 impl Signs {
+    pub fn of(signs: &[Sign]) -> Self {
+        signs.iter().fold(Self::default(), |set, sign| set.and(*sign))
+    }
+
     pub fn has(self, sign: Sign) -> bool {
         self.0 & (1 << sign as u8) != 0
     }
@@ -122,6 +126,10 @@ impl Signs {
 
     pub(super) fn without(self, sign: Sign) -> Self {
         Self(self.0 & !(1 << sign as u8))
+    }
+
+    pub(super) fn without_all(self, signs: &[Sign]) -> Self {
+        signs.iter().fold(self, |set, sign| set.without(*sign))
     }
 
     pub fn and_if(self, is_so: bool, sign: Sign) -> Self {

@@ -1,100 +1,153 @@
-//! The plaintext part of a session, as a log of its client would have it.
+//! The plaintext part of a session: what was said, and how it ended.
+
+use std::borrow::Cow;
 
 use capture::{
     Session,
-    dialogue::{Line, Oddity},
+    dialogue::{LineKind, Oddity},
 };
-use protocol::tls::{HandshakeFacts, Side};
-use trace::protocol_log::{Row, RowKind};
+use jiff::Timestamp;
+use protocol::{
+    smtp::Phase,
+    tls::{Alert, HandshakeFacts, Side},
+};
 
-use super::ending::{cut_by_server, has_waited};
-use crate::evidence::Sign;
+use super::{connecting, ending::End};
+use crate::{
+    evidence::{Evidence, Failed, Sign, Signs},
+    sources::protocol_log::{Reading, Told},
+};
 
-/// The session as a log of its client would have it, as far as it was in plaintext.
-pub(super) fn rows(session: &Session, facts: Option<&HandshakeFacts>) -> Vec<Row> {
-    let row = |kind: RowKind, data: &str, context: &str| Row {
-        at: Some(session.first),
-        session: session.stream.to_string(),
-        local: session.client.to_string(),
-        remote: session.server.to_string(),
-        kind,
-        data: data.to_owned(),
-        context: context.to_owned(),
-        ..Row::default()
-    };
-    let note = |text: &str| row(RowKind::Information, "", text);
-    // Nobody answered, or nobody listened.
-    if session.packets[1] == 0 || (session.bytes == [0, 0] && session.phases.is_empty()) {
-        return not_connected(session).map(note).into_iter().collect();
+/// Adds the attempts of a session that was not encrypted, or whose handshake failed. The end is judged only if
+/// `is_end_known`. True if a message was accepted.
+pub(super) fn read(evidence: &mut Evidence, told: &Told<'_>, session: &Session, is_end_known: bool) -> bool {
+    let mut reading = Reading::new(told);
+    reading.at = Some(session.first);
+    if connecting::is_unconnected(session) {
+        if let Some(failed) = connecting::failure(session, is_end_known) {
+            reading.fail_as(evidence, failed);
+        }
+        return false;
     }
-    // A handshake that was under way when the capture ended.
-    if facts.is_some() && session.ended.is_none() && !has_waited(session) {
-        return Vec::new();
+    // Half of a dialogue says little.
+    if session.packets.contains(&0) {
+        return false;
     }
-    let mut rows = vec![row(RowKind::Connect, "", "")];
-    for Line { side, text, .. } in &session.lines {
-        let kind = if *side == Side::Client { RowKind::Sent } else { RowKind::Received };
-        rows.push(row(kind, text, ""));
+    reading.phase = if session.has_begin { Phase::Banner } else { Phase::Ehlo };
+    let is_whole = lines(evidence, &mut reading, session);
+    reading.end_refusal(evidence);
+    if is_whole
+        && !reading.has_failed
+        && let Some(failed) = failure(&reading, session, told.handshake, is_end_known)
+    {
+        reading.fail_as(evidence, failed);
     }
-    // How it went on from there is not known.
-    if session.lines_left_out > 0 {
-        return rows;
-    }
-    rows.extend(left_early(session).map(note));
-    if let Some(facts) = facts {
-        let has_waited = has_waited(session) && facts.alerts.is_empty();
-        let waited = if has_waited { "; timed out" } else { "" };
-        rows.push(note(&format!("TLS negotiation failed: {facts}{waited}")));
-    }
-    rows.extend(ending(session).map(|how| row(RowKind::Disconnect, "", how)));
-    rows
+    reading.has_worked()
 }
 
-/// What became of a SYN. `None`: there was none, or its answer was still to come.
-fn not_connected(session: &Session) -> Option<&str> {
-    let has_payload = session.bytes != [0, 0];
-    if !session.has_begin || has_payload {
+/// Reads what was said. False if the rest of it is missing.
+fn lines(evidence: &mut Evidence, reading: &mut Reading<'_>, session: &Session) -> bool {
+    for line in &session.lines {
+        reading.at = Timestamp::from_nanosecond(line.at_ns.into()).ok().or(reading.at);
+        match (line.kind, line.side) {
+            (LineKind::Gap, _) if session.is_incomplete => return false,
+            (LineKind::Said, Side::Client) => reading.command(&line.text),
+            (LineKind::Said, Side::Server) => reading.reply_line(&line.text, evidence),
+            (LineKind::Content | LineKind::Credentials | LineKind::Gap, _) => {}
+        }
+    }
+    session.lines_left_out == 0 && !session.is_incomplete
+}
+
+/// How the session failed after the last reply.
+fn failure(
+    reading: &Reading<'_>,
+    session: &Session,
+    facts: Option<&HandshakeFacts>,
+    is_end_known: bool,
+) -> Option<Failed<'static>> {
+    if let Some(facts) = facts {
+        return handshake_failure(session, facts).filter(|_| is_end_known || session.ended.is_some());
+    }
+    if let Some((sign, text)) = left_without_tls(session) {
+        return Some(failed(Phase::StartTls, sign, text));
+    }
+    if reading.is_quitting || !reading.is_waiting() {
         return None;
     }
-    let told = |words: &str| session.icmp_errors.iter().find(|error| error.contains(words));
-    match () {
-        () if cut_by_server(session) == Some(Sign::ConnectionReset) => Some("connection refused"),
-        // As the client's system has it: no service listens.
-        () if told("port unreachable").is_some() => Some("connection refused"),
-        () if told("unreachable").is_some() => told("unreachable").map(String::as_str),
-        () => has_waited(session).then_some("timed out"),
-    }
+    let end = End::of(session);
+    let sign = end.sign().filter(|_| is_end_known || end != End::Silent)?;
+    let how = if end.has_waited() { "no answer came" } else { "the connection was dropped" };
+    Some(failed(reading.phase, sign, format!("{how} while {}{}", reading.phase.doing(), path(session))))
 }
 
-/// A client that has mail to send, and is content with what it hears, does not leave after EHLO.
-fn left_early(session: &Session) -> Option<&'static str> {
-    let said = |by: Side| session.lines.iter().filter(move |line| line.side == by).map(|line| line.text.as_str());
-    let is_verb = |line: &str, verbs: &[&str]| {
-        let verb = line.split(' ').next().unwrap_or_default();
-        verbs.iter().any(|known| known.eq_ignore_ascii_case(verb))
-    };
-    let only_greeted = said(Side::Client).all(|line| is_verb(line, &["EHLO", "HELO", "RSET", "NOOP", "QUIT"]));
-    let is_heard = said(Side::Client).any(|line| is_verb(line, &["EHLO"]))
-        && said(Side::Server).any(|line| line.starts_with("250"))
-        && said(Side::Server).all(|line| line.starts_with('2'));
-    let has_left = said(Side::Client).any(|line| is_verb(line, &["QUIT"]))
+fn failed(phase: Phase, sign: Sign, text: impl Into<Cow<'static, str>>) -> Failed<'static> {
+    let signs = Signs::default().and(sign);
+    Failed { phase: Some(phase), signs, code: None, enhanced: None, text: text.into() }
+}
+
+/// How a handshake failed. `None`: the client left, cancelled, or may go on.
+pub(super) fn handshake_failure(session: &Session, facts: &HandshakeFacts) -> Option<Failed<'static>> {
+    let end = End::of(session);
+    let is_cancelled = |alert: &Alert| alert.by == Side::Client && alert.description == Some(Alert::USER_CANCELED);
+    let has_left = end == End::Left && facts.server_bytes == 0;
+    if session.is_incomplete || end == End::Open || has_left || facts.alerts.iter().any(is_cancelled) {
+        return None;
+    }
+    let has_waited = end.has_waited() && facts.alerts.is_empty();
+    let has_oddity = |oddity| session.oddities.contains(&oddity);
+    let signs = Signs::default()
+        .and(Sign::HandshakeFailed)
+        .and_if(has_waited, Sign::TimedOut)
+        .and_if(end == End::CutByServer(Sign::ConnectionReset), Sign::ConnectionReset)
+        .and_if(has_oddity(Oddity::CipherNotOffered), Sign::CipherNotOffered)
+        .and_if(has_oddity(Oddity::HelloWithoutStartTls), Sign::NotTls);
+    let waited = if has_waited { "; timed out" } else { "" };
+    let text = format!("TLS negotiation failed: {facts}{waited}{}", path(session)).into();
+    Some(Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text })
+}
+
+/// What a device on the path says of packets that are too large for it.
+fn path(session: &Session) -> String {
+    let error = session.icmp_errors.iter().find(|error| error.mtu().is_some());
+    error.map(|error| format!("; a device on the path reported: {error}")).unwrap_or_default()
+}
+
+/// True if the client has mail to send: a monitor only greets.
+pub(super) fn is_sender(session: &Session) -> bool {
+    session.handshake.is_some() || commands(session).any(|verb| is_one_of(verb, &["MAIL", "STARTTLS"]))
+}
+
+/// A client that has mail to send, and accepts what it hears, does not leave after EHLO.
+pub(super) fn left_without_tls(session: &Session) -> Option<(Sign, &'static str)> {
+    let replies = || said(session, Side::Server);
+    let only_greeted = commands(session).all(|verb| is_one_of(verb, &["EHLO", "HELO", "RSET", "NOOP", "QUIT"]));
+    let is_heard = commands(session).any(|verb| is_one_of(verb, &["EHLO"]))
+        && replies().any(|line| line.starts_with("250"))
+        && replies().all(|line| line.starts_with('2'));
+    let has_left = commands(session).any(|verb| is_one_of(verb, &["QUIT"]))
         || session.ended.is_some_and(|ended| ended.by == Side::Client);
     let offers_tls =
-        said(Side::Server).any(|line| line.get(4..).is_some_and(|word| word.trim().eq_ignore_ascii_case("STARTTLS")));
-    match () {
-        () if !only_greeted || !is_heard || !has_left || offers_tls => None,
-        () if session.oddities.contains(&Oddity::StartTlsMasked) => {
-            Some("the client left where STARTTLS is masked as XXXXXXXA")
-        }
-        () => Some("the client left where no STARTTLS was offered"),
+        replies().any(|line| line.get(4..).is_some_and(|word| word.trim().eq_ignore_ascii_case("STARTTLS")));
+    if session.is_incomplete || !only_greeted || !is_heard || !has_left || offers_tls {
+        return None;
     }
+    Some(if session.oddities.contains(&Oddity::StartTlsMasked) {
+        (Sign::StartTlsMasked, "the client left where STARTTLS is masked as XXXXXXXA")
+    } else {
+        (Sign::LeftWithoutStartTls, "the client left where no STARTTLS was offered")
+    })
 }
 
-/// Who ended it. `None`: the client did, and did not wait for anything; or nobody has yet.
-fn ending(session: &Session) -> Option<&'static str> {
-    match cut_by_server(session) {
-        Some(Sign::ConnectionReset) => Some("Remote(ConnectionReset)"),
-        Some(_) => Some("Remote"),
-        None => has_waited(session).then_some("Local"),
-    }
+fn said(session: &Session, by: Side) -> impl Iterator<Item = &str> {
+    let lines = session.lines.iter().filter(move |line| line.side == by && line.kind == LineKind::Said);
+    lines.map(|line| line.text.as_str())
+}
+
+fn commands(session: &Session) -> impl Iterator<Item = &str> {
+    said(session, Side::Client).map(|line| line.split(' ').next().unwrap_or_default())
+}
+
+fn is_one_of(verb: &str, verbs: &[&str]) -> bool {
+    verbs.iter().any(|known| known.eq_ignore_ascii_case(verb))
 }

@@ -7,7 +7,7 @@ use protocol::{
     tls::{HandshakeFacts, Side, WireVersion},
 };
 
-use super::ending::{cut_by_server, has_waited};
+use super::ending::End;
 use crate::evidence::{Failed, Sign, Signs};
 
 /// QUIT is no longer, though the client may not wait for its answer.
@@ -36,21 +36,26 @@ pub(super) fn unanswered(session: &Session) -> u64 {
 }
 
 /// How it failed, if it did.
-pub(super) fn failure(session: &Session, facts: &HandshakeFacts) -> Option<Failed<'static>> {
+pub(super) fn failure(session: &Session, facts: &HandshakeFacts, is_end_known: bool) -> Option<Failed<'static>> {
+    let end = End::of(session);
+    // What the capture lacks may be the answer.
+    if session.is_incomplete || (end == End::Silent && !is_end_known) {
+        return None;
+    }
     let (said, unanswered) = (session.turns.client_bytes.len(), unanswered(session));
     let is_unheard = session.turns.by_server == 0 && said <= 1;
-    match cut_by_server(session) {
+    match end {
         // After EHLO nothing came that it could go on from: session tickets are no answer.
-        None if has_waited(session) && said <= 1 => failed(Some(Phase::Ehlo), Sign::TimedOut, NO_ANSWER),
-        None if has_waited(session) && unanswered > CONTENT_BYTES_MIN => {
+        End::GivenUp | End::Silent if said <= 1 => failed(Some(Phase::Ehlo), Sign::TimedOut, NO_ANSWER),
+        End::GivenUp | End::Silent if unanswered > CONTENT_BYTES_MIN => {
             failed(Some(Phase::EndOfData), Sign::TimedOut, NO_ANSWER_TO_CONTENT)
         }
-        None if has_waited(session) && unanswered > GOODBYE_BYTES_MAX => {
+        End::GivenUp | End::Silent if unanswered > GOODBYE_BYTES_MAX => {
             failed(None, Sign::TimedOut, NO_ANSWER_TO_SOMETHING)
         }
         // In TLS 1.3 the server may have refused the client's certificate.
-        Some(sign) if is_unheard && !is_tls13(facts) => failed(Some(Phase::Ehlo), sign, DROPPED),
-        Some(sign) if is_unheard || unanswered > GOODBYE_BYTES_MAX => failed(None, sign, DROPPED),
+        End::CutByServer(sign) if is_unheard && !is_tls13(facts) => failed(Some(Phase::Ehlo), sign, DROPPED),
+        End::CutByServer(sign) if is_unheard || unanswered > GOODBYE_BYTES_MAX => failed(None, sign, DROPPED),
         // One that went no further than a greeting looked whether TLS works; one that is not over may go on.
         _ if said <= 2 || session.ended.is_none() || messages(session).next().is_some() => None,
         _ => failed(None, Sign::TlsEstablished, NO_CONTENT),

@@ -41,12 +41,13 @@ Examples:
   gatepost policy impact no-rc4 --days 7 --format json
 
 A destination breaks in one of three cases: it rejected an offer with
-everything that the policy offers; it failed under the policy itself; it chose
-a TLS version older than the policy allows although the offer had newer ones.
+everything that the policy offers; it failed under the policy itself, and has
+not worked under it since; it chose a TLS version older than the policy allows
+although the offer had newer ones.
 A destination works if it chose a TLS version and a cipher suite of the
 policy. If it chose another cipher suite, the result is undecided; run the
 probe to find out. If several handshakes give a result, the latest one counts.
-Certificates are not compared.
+A certificate that was rejected is not a matter of the policy.
 
 Exit status: 0 nothing would break, 1 a destination would break, 2 wrong usage.
 
@@ -54,7 +55,8 @@ JSON: {\"policy\", \"since\", \"days\", \"queued\": messages, \"plaintext\": mes
 \"undecided\": messages, \"destinations\": [{\"host\", \"port\", \"connector\",
 \"verdict\": \"breaks\", \"undecided\" or \"works\",
 \"effect\": \"queued\" or \"plaintext\" if it breaks, \"because\", \"messages\",
-\"messages_a_day\", \"check\"}]}.";
+\"messages_a_day\", \"broken\": {\"attempts\", \"messages\", \"last\"}, \"check\"}]}.
+broken says what has failed under the policy itself; it is absent if nothing has.";
 
 const LEDGER_HELP: &str = "\
 The list has one row per destination, policy and result. WHY is one of:

@@ -1,6 +1,6 @@
 //! Arguments of `gatepost trace`. The HTTP API has the same parameters.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, path::PathBuf};
 
 use clap::{
     Args, ValueEnum,
@@ -21,8 +21,9 @@ Examples:
   gatepost trace --since 1d --status pending --code 451 --node mx2
   gatepost trace --since 7d --detail --format csv > report.csv
   gatepost trace --follow
-  gatepost trace --from-tracking-log MSGTRK20261125-1.LOG --status failed
-  gatepost trace --from-postfix-log /var/log/mail.log --recipient @onprem.test
+  gatepost trace MSGTRK20261125-1.LOG --status failed
+  gatepost trace /var/log/mail.log --recipient @onprem.test
+  gatepost trace mailq.txt bounce.eml
   gatepost trace --from-exim-log /var/log/exim4/mainlog --status failed,pending
 
 Status is Delivered, Pending, Failed or Removed (by an operator). Files of other
@@ -37,7 +38,7 @@ JSON: {\"messages\": [{\"network_message_id\", \"message_id\", \"received\", \"s
 \"last_attempt\": {\"node\", \"tls_policy\", \"tls_version\", \"cipher\", \"to_ip\"},
 \"events\": […] with --detail}], \"next\": for --after, or null}.
 A value that does not apply is null.
-With --from-…: {\"messages\": [{\"received\", \"status\", \"sender\", \"recipient\",
+With files: {\"messages\": [{\"received\", \"status\", \"sender\", \"recipient\",
 \"subject\", \"message_id\", \"network_message_id\", \"why\"}], \"rows\", \"rows_skipped\"}.";
 
 /// Messages that match all of these conditions.
@@ -98,6 +99,9 @@ pub(crate) struct SearchArguments {
 /// Arguments of `gatepost trace`.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
 pub(crate) struct TraceArguments {
+    /// Files of other systems to show instead of this gateway's history; Gatepost recognises their kinds
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     #[command(flatten)]
     pub search: SearchArguments,
     /// Show all events of each message, in order
@@ -122,7 +126,7 @@ pub(crate) struct TraceArguments {
 impl TraceArguments {
     /// True if it reads files of other systems.
     pub(crate) fn is_foreign(&self) -> bool {
-        !self.logs.is_empty()
+        !self.logs.is_empty() || !self.files.is_empty()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Arguments of `gatepost why`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use diagnosis::Source;
@@ -9,22 +9,39 @@ use node::config::Duration;
 
 use super::{Output, log_files::LogFiles};
 
+/// Endings of files that cannot be the end of a host's name.
+const FILE_ENDINGS: [&str; 9] = ["log", "csv", "txt", "eml", "json", "pcap", "pcapng", "gz", "mbox"];
+
+fn is_file(given: &Path) -> bool {
+    let has_ending =
+        || given.extension().is_some_and(|ending| FILE_ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)));
+    given.components().count() > 1
+        || given.to_string_lossy().contains(std::path::is_separator)
+        || has_ending()
+        || given.exists()
+}
+
 pub(super) const WHY_HELP: &str = "\
 Examples:
   gatepost why                               explain all stuck mail
   gatepost why onprem                        explain mail of one connector
   gatepost why mail.onprem.test              explain mail to one host
   gatepost why user@onprem.test              explain mail to or from one address
-  gatepost why --protocol-log SEND-1.LOG --protocol-log SEND-2.LOG
-                                             explain protocol logs of Exchange
-  gatepost why --capture edge.pcapng         explain a packet capture
-  gatepost why --capture edge.pcapng --with-history
+  gatepost why SEND-1.LOG SEND-2.LOG         explain files of other systems
+  gatepost why edge.pcapng bounce.eml        explain a capture and a bounce
+  gatepost why contoso.com queue.txt         explain one domain's mail in a file
+  gatepost why edge.pcapng --with-history
                                              add this gateway's own history
   gatepost why 01a2137e-b7ef-7443-bece-eb23c5d386a0
                                              explain one message
   gatepost why onprem --probe                test the cause with connections
+  gatepost why onprem --probe --envelope     also test MAIL and RCPT
   gatepost why onprem --report case.html --bundle case.zip
                                              write files to send to others
+
+Gatepost recognises files by their content: logs, message traces, queue listings,
+bounces, TLS reports and packet captures of many systems. An option such as
+--postfix-log forces the kind.
 
 The report and the bundle are made to be sent to others. They show only the
 domain of mail addresses (--show-addresses shows all), and never content or
@@ -44,10 +61,10 @@ unreadable input, or a name that matches nothing.
 JSON: {\"overview\": [{\"cause\", \"confidence\", \"state\", \"passes_by_itself\",
 \"findings\", \"destinations\", \"attempts\", \"messages_pending\",
 \"messages_bounced\", \"first_seen\", \"last_seen\"}],
-\"findings\": [{\"cause\", \"confidence\", \"state\", \"over\": {\"since\", \"worked\",
+\"findings\": [{\"cause\", \"severity\", \"confidence\", \"state\", \"over\": {\"since\", \"worked\",
 \"changes\": [{\"change\", \"what\"}], \"messages\", \"messages_in_plaintext\"},
 \"scope\": {\"destination\", \"connector\", \"failed\", \"attempts\", \"destinations\",
-\"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\",
+\"everywhere\": {\"destinations\", \"named\"}, \"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\",
 \"of_works\", \"p_value\"}, \"compared\": [as in split, with \"outcome\"],
 \"works_with\"}, \"messages_pending\", \"messages_bounced\", \"messages_removed\",
 \"pending_since\", \"first_seen\", \"last_seen\", \"summary\",
@@ -56,7 +73,7 @@ JSON: {\"overview\": [{\"cause\", \"confidence\", \"state\", \"passes_by_itself\
 \"experiment\": {\"verdict\", \"because\", \"steps\": [{\"what\", \"works\", \"detail\"}],
 \"nodes\": [{\"what\", \"works\", \"detail\"}], \"smallest_change\"}}],
 \"read\": {\"attempts\", \"messages\", \"rows_skipped\", \"lines\",
-\"unread\": [{\"program\", \"lines\"}], \"attempts_joined\",
+\"unread\": [{\"program\", \"lines\"}], \"attempts_joined\", \"sessions_incomplete\",
 \"clocks\": [{\"capture\", \"log\", \"ahead_ms\"}]}}.";
 
 /// Arguments of `gatepost why`.
@@ -64,7 +81,11 @@ JSON: {\"overview\": [{\"cause\", \"confidence\", \"state\", \"passes_by_itself\
 #[command(group = clap::ArgGroup::new("files_for_others").multiple(true))]
 pub(crate) struct WhyArguments {
     /// Message, address, domain, connector, or host or IP address of a destination
+    #[arg(value_name = "WHAT|FILE")]
     pub what: Option<String>,
+    /// Files of other systems to explain instead of this gateway's history; Gatepost recognises their kinds
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// Explain messages received at or after this time: a date and time, or how long ago
     #[arg(long, value_name = "TIME", default_value = "1d")]
     pub since: Option<Moment>,
@@ -93,6 +114,9 @@ pub(crate) struct WhyArguments {
     /// Timeout for each answer to a probe; 10s by default
     #[arg(long, value_name = "DURATION", requires = "probe")]
     pub probe_timeout: Option<Duration>,
+    /// Let the probe go on to MAIL and RCPT with the addresses of a waiting message, then take them back with RSET
+    #[arg(long, requires = "probe")]
+    pub envelope: bool,
     /// Also write the findings as one HTML page for the administrator of the destination
     #[arg(long, value_name = "FILE", group = "files_for_others")]
     pub report: Option<PathBuf>,
@@ -115,14 +139,35 @@ impl WhyArguments {
         self.report.is_some() || self.bundle.is_some()
     }
 
-    /// The files to read, by kind. Kinds that complete later ones come first.
-    pub(crate) fn sources(&self) -> impl Iterator<Item = (Source, &[PathBuf])> {
-        let mut logs: Vec<_> = self.logs.by_format().collect();
-        logs.sort_by_key(|(format, _)| format.detail);
-        let logs = logs.into_iter().map(|(format, files)| (Source::Log(format), files));
-        let first = [(Source::Capture, self.capture.as_slice()), (Source::ProtocolLog, &self.protocol_log)];
-        let last = [(Source::Dsn, self.dsn.as_slice()), (Source::TlsReport, &self.tls_report)];
-        first.into_iter().chain(logs).chain(last).filter(|(_, files)| !files.is_empty())
+    /// The files to read, each with the kind that an option says it is.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (Option<Source>, &PathBuf)> {
+        let others = [
+            (None, &self.files),
+            (Some(Source::Capture), &self.capture),
+            (Some(Source::ProtocolLog), &self.protocol_log),
+            (Some(Source::Dsn), &self.dsn),
+            (Some(Source::TlsReport), &self.tls_report),
+        ];
+        let others = others.into_iter().flat_map(|(source, files)| files.iter().map(move |file| (source, file)));
+        let logs = self.logs.by_format();
+        let logs = logs.flat_map(|(format, files)| files.iter().map(move |file| (Some(Source::Log(format)), file)));
+        others.chain(logs)
+    }
+
+    /// Tells names from files: a file exists, or is written as a path or with the ending of one.
+    pub(crate) fn tell_files_apart(&mut self) -> anyhow::Result<()> {
+        let given = self.what.take().map(PathBuf::from).into_iter().chain(self.files.drain(..));
+        let (files, names): (Vec<PathBuf>, Vec<PathBuf>) = given.partition(|given| is_file(given));
+        if let [first, second, ..] = names.as_slice() {
+            anyhow::bail!(
+                "\"{}\" and \"{}\" are not files; name one thing to explain",
+                first.display(),
+                second.display()
+            );
+        }
+        self.what = names.first().map(|name| name.display().to_string());
+        self.files = files;
+        Ok(())
     }
 
     /// True if the gateway's own history is asked for.

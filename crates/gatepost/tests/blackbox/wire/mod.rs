@@ -333,11 +333,12 @@ fn tun_smaller_packets_are_the_smallest_change_where_long_ones_are_swallowed() {
         addresses: vec![(FAR, exim.port).into()],
         level: TlsLevel::Require,
         tls: TlsSettings { policy: tls12(), verify: false, authorities: None, identity: None },
+        envelope: None,
     };
     let swallow = |segment: &Segment<'_>| if segment.length > 700 { Fate::Drop } else { Fate::Pass };
     let probe = ProbeOptions { timeout: Duration::from_secs(2), ..ProbeOptions::default() };
-    let (_, ladder) = network.play(swallow, || runtime().block_on(climb(&trial, &probe, |_| ())).unwrap());
+    let (_, ladder) = network.play(swallow, || runtime().block_on(climb(&trial, &probe, |_| ())));
     assert_eq!(ladder.smallest(), Some(Change::SmallSegments), "{ladder:#?}");
-    let (_, ladder) = network.play(|_| Fate::Pass, || runtime().block_on(climb(&trial, &probe, |_| ())).unwrap());
-    assert!(ladder.baseline.works());
+    let (_, ladder) = network.play(|_| Fate::Pass, || runtime().block_on(climb(&trial, &probe, |_| ())));
+    assert!(ladder.baseline().unwrap().works());
 }

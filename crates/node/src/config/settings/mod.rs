@@ -15,6 +15,7 @@ use protocol::tls::TlsPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Hosts;
 pub use connector::{Connector, Internet, OnHandshakeFailure, Timeouts, TlsLevel};
 pub use inbound::{AcceptedDomain, Inbound};
 pub use node::Node;
@@ -56,6 +57,18 @@ impl Config {
     pub fn connector(&self, name: &str) -> Option<Connector> {
         let configured = self.connectors.iter().find(|connector| connector.name == name);
         configured.cloned().or_else(|| (name == INTERNET).then(|| self.internet()))
+    }
+
+    /// The connector that has this smart host, if it is the only one.
+    pub fn connector_to(&self, host: &str, port: u16) -> Option<Connector> {
+        let has = |connector: &&Connector| match &connector.hosts {
+            Hosts::SmartHosts(hosts) => hosts
+                .iter()
+                .any(|smart| smart.host.eq_ignore_ascii_case(host) && smart.port.unwrap_or(connector.port) == port),
+            Hosts::Mx => false,
+        };
+        let mut connectors = self.connectors.iter().filter(has);
+        connectors.next().filter(|_| connectors.next().is_none()).cloned()
     }
 
     /// The built-in connector, which delivers by MX.

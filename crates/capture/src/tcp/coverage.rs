@@ -1,0 +1,113 @@
+//! What a capture has of one direction: bytes that the other side acknowledged, and that the file lacks, were missed by
+//! the capture. They say nothing about the network. Lost segments are not acknowledged.
+
+use super::is_after;
+
+/// Gaps that are kept. A capture with more in one direction has missed packets.
+const GAPS_MAX: usize = 64;
+/// An acknowledgment cannot be further ahead: windows are smaller (RFC 7323 section 2.3).
+const AHEAD_MAX: u32 = 1 << 30;
+
+/// The sequence numbers of one direction that were captured. FIN and SYN have one each.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Coverage {
+    /// The next number after all that were captured.
+    end: Option<u32>,
+    /// Gaps before it, each with the number after it.
+    gaps: Vec<(u32, u32)>,
+    acknowledged: Option<u32>,
+    has_overflowed: bool,
+}
+
+impl Coverage {
+    pub(crate) fn see(&mut self, sequence: u32, count: u32) {
+        let after = sequence.wrapping_add(count);
+        match self.end {
+            Some(end) if sequence == end => self.end = Some(after),
+            None => self.end = Some(after),
+            Some(end) if is_after(sequence, end) => {
+                if self.gaps.len() < GAPS_MAX {
+                    self.gaps.push((end, sequence));
+                } else {
+                    self.has_overflowed = true;
+                }
+                self.end = Some(after);
+            }
+            Some(end) => {
+                self.fill(sequence, after);
+                if is_after(after, end) {
+                    self.end = Some(after);
+                }
+            }
+        }
+    }
+
+    fn fill(&mut self, from: u32, to: u32) {
+        if self.gaps.is_empty() {
+            return;
+        }
+        let mut left = Vec::new();
+        for (begin, end) in self.gaps.drain(..) {
+            let is_apart = !is_after(to, begin) || !is_after(end, from);
+            if is_apart {
+                left.push((begin, end));
+                continue;
+            }
+            left.extend(is_after(from, begin).then_some((begin, from)));
+            left.extend(is_after(end, to).then_some((to, end)));
+        }
+        self.gaps = left;
+    }
+
+    /// The other side has everything before this number.
+    pub(crate) fn acknowledged(&mut self, number: u32) {
+        if self.acknowledged.is_none_or(|known| is_after(number, known)) {
+            self.acknowledged = Some(number);
+        }
+    }
+
+    /// True if the other side has bytes that the capture lacks.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        let (Some(end), Some(acknowledged)) = (self.end, self.acknowledged) else { return false };
+        let beyond = acknowledged.wrapping_sub(end);
+        self.has_overflowed
+            || (1..AHEAD_MAX).contains(&beyond)
+            || self.gaps.iter().any(|(begin, _)| is_after(acknowledged, *begin))
+    }
+
+    /// Everything that was sent is acknowledged.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        self.end.is_some_and(|end| self.acknowledged.is_some_and(|acknowledged| !is_after(end, acknowledged)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Segments by first number and length, and what the other side acknowledged.
+    fn coverage(segments: &[(u32, u32)], acknowledged: u32) -> Coverage {
+        let mut coverage = Coverage::default();
+        segments.iter().for_each(|(sequence, count)| coverage.see(*sequence, *count));
+        coverage.acknowledged(acknowledged);
+        coverage
+    }
+
+    #[test]
+    fn only_acknowledged_bytes_are_missed_by_the_capture() {
+        let missed = |segments: &[(u32, u32)], acknowledged| coverage(segments, acknowledged).is_incomplete();
+        assert!(!missed(&[(0, 1), (1, 10), (11, 10)], 21));
+        // Acknowledged before it is in the file, out of order, and repeated.
+        assert!(!missed(&[(0, 1), (11, 10), (1, 10), (1, 20)], 21));
+        // The last, and one between.
+        assert!(missed(&[(0, 1), (1, 10)], 21));
+        assert!(missed(&[(0, 1), (1, 10), (21, 10)], 31));
+        assert!(missed(&[(0, 1), (1, 10), (21, 10), (15, 6)], 31));
+        // Lost on the way: nobody acknowledged it.
+        assert!(!missed(&[(0, 1), (1, 10), (21, 10)], 11));
+        // Numbers wrap around.
+        assert!(!missed(&[(u32::MAX - 4, 10), (5, 5)], 10));
+        assert!(missed(&[(u32::MAX - 4, 5), (5, 5)], 10));
+        assert!(coverage(&[(0, 10)], 10).is_acknowledged() && !coverage(&[(0, 10)], 9).is_acknowledged());
+    }
+}

@@ -1,0 +1,26 @@
+//! `domain-takes-no-mail`: The domain publishes that it accepts no mail (null MX, RFC 7505). Replies: 556 5.1.10.
+
+use super::{
+    cause::{Cause, CauseId, Check, Sign, Symptom},
+    remedy::{destination, here},
+};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: CauseId::DomainTakesNoMail,
+    does: "publishes that it accepts no mail (null MX)",
+    likelihood,
+    remedies: &[
+        here("Check the address with the author of the message: this domain never accepts mail."),
+        destination("If the domain should receive mail, replace the MX record `0 .` with that of its mail server."),
+    ],
+    check: Check::Dns,
+    cured_by: &[],
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    match () {
+        () if s.has(Sign::NullMx) => 0.95,
+        () if s.code == Some(556) && s.is_enhanced(1, 10) => 0.95,
+        () => 0.0,
+    }
+}

@@ -1,0 +1,32 @@
+//! `local-configuration-error`: The sending system fails before the destination can: a setting, a map or a process of
+//! its own. Logs: "client TLS configuration problem", Exim "Tainted filename", a smtp process killed by a signal.
+
+use super::{
+    cause::{Cause, CauseId, Check, Sign, Symptom},
+    remedy::{exchange, exim, gatepost, postfix, sender},
+};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: CauseId::LocalConfigurationError,
+    does: "is not reached, because the sending system fails on its own",
+    likelihood,
+    remedies: &[
+        gatepost("Read the failure: it names the setting or the file. Run `gatepost config check`."),
+        postfix(
+            "Read the lines of the same process before the failure (`warning:`, `fatal:`, `panic:`): they name the setting or the map. Then run `postfix check`.",
+        ),
+        exchange(
+            "Read the failure and the Application event log (MSExchangeTransport), and check the connector (`Get-SendConnector NAME | fl`).",
+        ),
+        exim(
+            "Read the failure: it names the option. Where Exim calls a name tainted, use a looked-up value (`$domain_data`, `$local_part_data`) instead of `$domain` or `$local_part`.",
+        ),
+        sender("Read the failure: it names the setting or the file of {us}."),
+    ],
+    check: Check::Trace,
+    cured_by: &[],
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.has(Sign::LocalConfiguration) { 0.95 } else { 0.0 }
+}

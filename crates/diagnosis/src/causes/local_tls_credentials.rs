@@ -1,0 +1,30 @@
+//! `local-tls-credentials`: The sender's own certificate or key cannot be used: it has expired, is missing, or its key
+//! cannot be read. Exchange: NoCredentials, UnknownCredentials; Postfix: "cannot get RSA private key from file".
+
+use super::{
+    cause::{Cause, CauseId, Check, Sign, Symptom},
+    remedy::{exchange, exim, gatepost, postfix, sender},
+};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: CauseId::LocalTlsCredentials,
+    does: "cannot be reached over TLS, because the sender's own certificate or key cannot be used",
+    likelihood,
+    remedies: &[
+        gatepost("Check `tls_certificate` and `tls_key` of the connector: `gatepost config check` reads both."),
+        postfix(
+            "Check `smtp_tls_cert_file` and `smtp_tls_key_file`: both must exist, be readable, and belong together (`openssl x509 -noout -pubkey -in CERT`, `openssl pkey -pubout -in KEY`).",
+        ),
+        exchange(
+            "Find a valid certificate with a private key (`Get-ExchangeCertificate | fl Thumbprint,NotAfter,HasPrivateKey,Services`), assign it (`Enable-ExchangeCertificate -Thumbprint THUMBPRINT -Services SMTP`), and correct `TlsCertificateName` (`Set-SendConnector NAME -TlsCertificateName NAME`).",
+        ),
+        exim("Check `tls_certificate` and `tls_privatekey` of the transport: the Exim user must be able to read both."),
+        sender("Check the certificate and the key of {us}: both must exist, be readable, valid and belong together."),
+    ],
+    check: Check::Trace,
+    cured_by: &[],
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.has(Sign::LocalTlsCredentials) { 0.95 } else { 0.0 }
+}

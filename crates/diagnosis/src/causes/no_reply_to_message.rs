@@ -1,0 +1,48 @@
+//! `no-reply-to-message`: The whole message was sent, and no reply came to its end: the connection closed or timed out.
+//! The destination may have accepted it, so each attempt may make a duplicate. Logs: "while sending end of data".
+
+use protocol::smtp::Phase;
+
+use super::{
+    cause::{Cause, CauseId, Check, Sign, Symptom},
+    remedy::{destination, exchange, exim, gatepost, network, postfix, sender},
+};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: CauseId::NoReplyToMessage,
+    does: "does not reply to the end of the message, and may accept duplicates",
+    likelihood,
+    remedies: &[
+        destination(
+            "Check in the server's log whether it accepted the message, and what delays its reply: usually a content filter that runs before the reply.",
+        ),
+        network("Check that no firewall or virus scanner between the two inspects SMTP: some swallow the reply."),
+        gatepost(
+            "Set `end_of_data` in `[connector.timeouts]` to 10 minutes or more (RFC 5321 section 4.5.3.2.6), so that fewer duplicates arise.",
+        ),
+        postfix(
+            "Set `smtp_data_done_timeout` to 600s or more (RFC 5321 section 4.5.3.2.6), so that fewer duplicates arise.",
+        ),
+        exchange(
+            "Set `Set-SendConnector NAME -ConnectionInactivityTimeOut 00:10:00` or more, so that fewer duplicates arise.",
+        ),
+        exim(
+            "Set `final_timeout` of the transport to 10m or more (RFC 5321 section 4.5.3.2.6), so that fewer duplicates arise.",
+        ),
+        sender(
+            "Wait for the reply for 10 minutes or more (RFC 5321 section 4.5.3.2.6), so that fewer duplicates arise.",
+        ),
+    ],
+    check: Check::Trace,
+    cured_by: &[],
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    let ended = [Sign::TimedOut, Sign::ConnectionClosed, Sign::ConnectionReset];
+    // Only a comparison by size can blame the size of the message.
+    if s.phase == Some(Phase::EndOfData) && s.signs.any(&ended) && s.code.is_none_or(|code| code == 421) {
+        0.85
+    } else {
+        0.0
+    }
+}

@@ -1,0 +1,27 @@
+//! `pipelining-broken`: The server announces PIPELINING and fails if commands arrive together: it acts on QUIT first
+//! and closes, or answers 503 out of order.
+
+use super::{
+    cause::{Cause, CauseId, Check, Sign, Symptom},
+    remedy::{destination, exim, postfix, sender},
+};
+
+pub(super) const CAUSE: Cause = Cause {
+    id: CauseId::PipeliningBroken,
+    does: "announces PIPELINING and fails when commands arrive together",
+    likelihood,
+    remedies: &[
+        destination("Update the server or the device in front of it, or stop announcing PIPELINING."),
+        postfix(
+            "Do not use it with this host: set `smtp_discard_ehlo_keywords = pipelining`, or only for its address in `smtp_discard_ehlo_keyword_address_maps`.",
+        ),
+        exim("Do not use it with this host: add it to `hosts_avoid_pipelining` of the transport."),
+        sender("Do not use PIPELINING with this host."),
+    ],
+    check: Check::Trace,
+    cured_by: &[],
+};
+
+fn likelihood(s: &Symptom) -> f64 {
+    if s.has(Sign::PipeliningBroken) { 0.9 } else { 0.0 }
+}

@@ -1,0 +1,72 @@
+//! Where a conversation stood, in the words of mail systems.
+
+use protocol::smtp::Phase;
+
+use crate::evidence::signs::sign::Signs;
+
+impl Signs {
+    /// The phase that a text names; of several the first in the table.
+    pub fn phase_of_text(text: &str) -> Option<Phase> {
+        let ours = Phase::ALL.into_iter().find(|phase| text.contains(phase.doing()));
+        ours.or_else(|| PHASES.into_iter().find(|(words, _)| contains(text, words)).map(|(_, phase)| phase))
+    }
+}
+
+fn contains(text: &str, words: &str) -> bool {
+    let (text, words) = (text.as_bytes(), words.as_bytes());
+    text.windows(words.len()).any(|window| window.eq_ignore_ascii_case(words))
+}
+
+/// Phases in the words of Postfix, Exim, Sendmail and Exchange. What names a command comes before what names a fault.
+const PHASES: [(&str, Phase); 50] = [
+    ("in reply to RCPT TO", Phase::Rcpt),
+    ("in reply to MAIL FROM", Phase::Mail),
+    ("in reply to end of DATA", Phase::EndOfData),
+    ("in reply to DATA", Phase::Data),
+    ("in reply to STARTTLS", Phase::StartTls),
+    ("in reply to EHLO", Phase::Ehlo),
+    ("in reply to HELO", Phase::Ehlo),
+    ("refused to talk to me", Phase::Banner),
+    ("refused to start TLS", Phase::StartTls),
+    ("receiving the initial server greeting", Phase::Banner),
+    ("performing the EHLO handshake", Phase::Ehlo),
+    ("performing the HELO handshake", Phase::Ehlo),
+    ("performing the LHLO handshake", Phase::Ehlo),
+    ("Cannot start TLS", Phase::Handshake),
+    ("TLS session:", Phase::Handshake),
+    ("TLS error on connection", Phase::Handshake),
+    ("SSL_connect error", Phase::Handshake),
+    ("TLS handshake failed", Phase::Handshake),
+    ("STARTTLS handshake failed", Phase::Handshake),
+    ("TLS negotiation failed", Phase::Handshake),
+    ("Server certificate not", Phase::Handshake),
+    ("TLS is required, but was not offered", Phase::StartTls),
+    ("sending RCPT TO", Phase::Rcpt),
+    ("sending MAIL FROM", Phase::Mail),
+    ("sending end of data", Phase::EndOfData),
+    ("sending message body", Phase::Data),
+    ("sending DATA command", Phase::Data),
+    ("sending data block", Phase::Data),
+    ("after initial connection", Phase::Banner),
+    ("in response to initial connection", Phase::Banner),
+    ("in response to EHLO", Phase::Ehlo),
+    ("after EHLO", Phase::Ehlo),
+    ("after HELO", Phase::Ehlo),
+    ("after STARTTLS", Phase::StartTls),
+    ("after MAIL FROM", Phase::Mail),
+    ("after pipelined MAIL FROM", Phase::Mail),
+    ("after RCPT TO", Phase::Rcpt),
+    ("after pipelined RCPT TO", Phase::Rcpt),
+    ("after DATA", Phase::Data),
+    ("after pipelined DATA", Phase::Data),
+    ("after end of data", Phase::EndOfData),
+    ("after sending data block", Phase::Data),
+    ("in response to end of data", Phase::EndOfData),
+    ("Name service error", Phase::Resolve),
+    ("DNS query failed", Phase::Resolve),
+    ("host lookup did not complete", Phase::Resolve),
+    ("Failed to connect", Phase::Connect),
+    ("connect to ", Phase::Connect),
+    ("Connection timed out with", Phase::Connect),
+    ("Connection refused by", Phase::Connect),
+];

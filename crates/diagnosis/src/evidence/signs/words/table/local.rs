@@ -1,0 +1,57 @@
+//! The sending server's own faults, before the destination could do anything.
+
+use super::{By::Here, Phrases, Sign, When::Any, row};
+
+pub(super) static PHRASES: [Phrases; 3] = [
+    row(
+        &[Sign::LocalConfiguration],
+        Here,
+        Any,
+        &[
+            // Postfix.
+            "client tls configuration problem",
+            "policy table lookup error",
+            "tls engine is unavailable",
+            "unknown mail transport error",
+            "mail transport unavailable",
+            "bad command startup",
+            "killed by signal",
+            "no mechanism available",
+            "no worthy mechs found",
+            "no compatible authentication mechanism*",
+            "server configuration problem",
+            "queue file write error",
+            "no space left on device",
+            // Exim.
+            "tainted",
+            "failed to expand",
+            "failed to open",
+            "transport process returned non-zero status",
+            "local configuration error",
+            // This gateway.
+            "local trouble",
+        ],
+    ),
+    row(
+        &[Sign::LocalTlsCredentials],
+        Here,
+        Any,
+        &[
+            // Exchange and Schannel.
+            "nocredentials",
+            "unknowncredentials",
+            "sec_e_no_credentials",
+            "tlscertificatename of the sendconnector",
+            "certificate specified in tlscertificatename",
+            "credentials supplied to the package were not recognized",
+            // Exim, Postfix and OpenSSL.
+            "cert/key setup",
+            "cannot get rsa certificate",
+            "cannot get rsa private key",
+            "cannot get private key",
+            "cannot load certificate",
+            "key values mismatch",
+        ],
+    ),
+    row(&[Sign::LocalResolver], Here, Any, &["error reading /etc/resolv.conf", "no nameservers", "no name servers"]),
+];

@@ -1,0 +1,269 @@
+//! Causes that fail at all destinations: one fault on this side, and one finding.
+//!
+//! What counts as a destination is a pair of host and recipients' domain. Hosts of one organisation, and domains of one,
+//! are related: what fails at all of them may be theirs.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use protocol::smtp::Phase;
+
+use super::diagnose::Causes;
+use crate::{
+    causes::{CauseId, Reach},
+    evidence::{Direction, Evidence, Record, Sign},
+};
+
+/// So many unrelated destinations must fail.
+const UNRELATED_MIN: usize = 3;
+/// Of the destinations, so many may get further while the others fail.
+const FURTHER_MAX: f64 = 0.1;
+/// Destinations that a finding names.
+const NAMED_MAX: usize = 5;
+
+/// Whom a cause holds for if it fails at all destinations.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Everywhere {
+    /// How many destinations, hosts of one organisation counted once.
+    pub destinations: u64,
+    /// Those with the most failures.
+    pub named: Vec<String>,
+}
+
+impl Everywhere {
+    /// How sure it is that this side is at fault: each further destination makes a coincidence less likely.
+    pub(super) fn confidence(&self) -> f64 {
+        0.98 * (1.0 - 0.6 / self.destinations.max(1) as f64)
+    }
+}
+
+/// A cause that fails at all destinations.
+pub(super) struct Widespread {
+    /// What it is on this side.
+    pub cause: CauseId,
+    /// What it is at each destination.
+    pub of: Vec<CauseId>,
+    pub scope: Everywhere,
+}
+
+/// How far a conversation must come to show that a cause did not stop it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    After(Phase),
+    Encrypted,
+    Whole,
+}
+
+/// All causes that fail at all destinations.
+pub(super) fn find(evidence: &Evidence, records: &[&Record], causes: &Causes) -> Vec<Widespread> {
+    let mut kinds: BTreeMap<CauseId, Kind<'_>> = BTreeMap::new();
+    for record in records {
+        let Some((cause, _)) = causes.of(record) else { continue };
+        if cause.id.can_be_everywhere() {
+            kinds.entry(kind_of(cause.id)).or_insert_with(|| Kind::new(evidence)).add(cause.id, record);
+        }
+    }
+    kinds.into_iter().filter_map(|(id, kind)| kind.widespread(id, records, causes)).collect()
+}
+
+/// Ways to fail to connect are one kind: a firewall drops some connections and refuses others.
+fn kind_of(id: CauseId) -> CauseId {
+    match id {
+        CauseId::ConnectionTimedOut | CauseId::ConnectionRefused | CauseId::NetworkUnreachable => {
+            CauseId::OutboundPortBlocked
+        }
+        other => other,
+    }
+}
+
+fn stage(id: CauseId) -> Stage {
+    match id {
+        CauseId::DnsFailure => Stage::After(Phase::Resolve),
+        CauseId::OutboundPortBlocked => Stage::After(Phase::Connect),
+        CauseId::BannerTimeout | CauseId::ConnectionDroppedBeforeBanner => Stage::After(Phase::Banner),
+        _ if id.concerns_tls() || id == CauseId::StarttlsNotOffered => Stage::Encrypted,
+        _ => Stage::Whole,
+    }
+}
+
+/// Attempts that failed by one kind of cause.
+struct Kind<'e> {
+    evidence: &'e Evidence,
+    of: HashSet<CauseId>,
+    /// Attempts by host and recipients' domain.
+    places: HashMap<(u32, u32), u64>,
+    symptoms: HashMap<u32, u64>,
+    failed: u64,
+    /// From the first to the last of them: what got further before or after says nothing.
+    during: (i64, i64),
+}
+
+impl<'e> Kind<'e> {
+    fn new(evidence: &'e Evidence) -> Self {
+        Self {
+            evidence,
+            of: HashSet::new(),
+            places: HashMap::new(),
+            symptoms: HashMap::new(),
+            failed: 0,
+            during: (i64::MAX, i64::MIN),
+        }
+    }
+
+    fn add(&mut self, id: CauseId, record: &Record) {
+        self.of.insert(id);
+        *self.places.entry(place(record)).or_default() += 1;
+        *self.symptoms.entry(record.symptom).or_default() += 1;
+        self.failed += 1;
+        self.during = (self.during.0.min(record.at), self.during.1.max(record.at));
+    }
+
+    fn widespread(self, id: CauseId, records: &[&Record], causes: &Causes) -> Option<Widespread> {
+        let is_possible = match id {
+            // A client that connects to this side is not stopped by a rule for outgoing connections.
+            CauseId::OutboundPortBlocked => self.evidence.direction() == Direction::Outbound,
+            // Failures that nobody understands are one fault only if they are alike, and no answer of each destination.
+            CauseId::Unknown => self.is_alike(),
+            _ => true,
+        };
+        let hosts = self.organisations(|place| place.0);
+        let domains = self.organisations(|place| place.1);
+        let unrelated = match (hosts.len(), domains.len()) {
+            (0, domains) => domains,
+            (hosts, 0) => hosts,
+            (hosts, domains) => hosts.min(domains),
+        };
+        if !is_possible || unrelated < UNRELATED_MIN || self.gets_further(id, records, causes) {
+            return None;
+        }
+        let only_unreachable = self.of.len() == 1 && self.of.contains(&CauseId::NetworkUnreachable);
+        let cause = if only_unreachable { CauseId::NetworkUnreachable } else { id };
+        let scope = Everywhere { destinations: unrelated as u64, named: self.named() };
+        Some(Widespread { cause, of: self.of.into_iter().collect(), scope })
+    }
+
+    fn is_alike(&self) -> bool {
+        let most = self.symptoms.iter().max_by_key(|(symptom, count)| (**count, **symptom));
+        most.is_some_and(|(symptom, count)| {
+            let phase = self.evidence.symptoms.get(*symptom).and_then(|symptom| symptom.phase);
+            *count as f64 >= 0.8 * self.failed as f64 && phase.is_none_or(|phase| phase <= Phase::Handshake)
+        })
+    }
+
+    fn organisations(&self, of: impl Fn(&(u32, u32)) -> u32) -> HashSet<String> {
+        let numbers: HashSet<u32> = self.places.keys().map(of).filter(|number| *number != 0).collect();
+        numbers.into_iter().map(|number| organisation(self.evidence.name(number))).collect()
+    }
+
+    /// More than a few destinations were reached while these failed.
+    fn gets_further(&self, id: CauseId, records: &[&Record], causes: &Causes) -> bool {
+        let stage =
+            if id.reach() == Reach::ThisSide && id != CauseId::OutboundPortBlocked { Stage::Whole } else { stage(id) };
+        let is_public = self.places.keys().any(|place| !is_near(self.evidence.name(place.0)));
+        let ports: HashSet<&str> = self.places.keys().filter_map(|place| port(self.evidence.name(place.0))).collect();
+        let is_compared = |record: &Record| {
+            let host = self.evidence.name(record.destination);
+            (!is_public || !is_near(host)) && port(host).is_none_or(|port| ports.is_empty() || ports.contains(port))
+        };
+        let during = |record: &&&Record| {
+            record.at == i64::MIN || self.during.0 == i64::MIN || (self.during.0..=self.during.1).contains(&record.at)
+        };
+        let further: HashSet<(u32, u32)> = records
+            .iter()
+            .filter(during)
+            .filter(|record| self.is_past(record, stage, causes) && is_compared(record))
+            .map(|record| place(record))
+            .collect();
+        let failing = self.places.keys().filter(|place| !further.contains(place)).count();
+        further.len() as f64 > FURTHER_MAX * failing as f64
+    }
+
+    fn is_past(&self, record: &Record, stage: Stage, causes: &Causes) -> bool {
+        if causes.of(record).is_some_and(|(cause, _)| self.of.contains(&cause.id)) {
+            return false;
+        }
+        let symptom = self.evidence.symptoms.get(record.symptom);
+        let worked = symptom.is_none();
+        let is_past = |symptom: &crate::evidence::Symptom, phase: Phase| symptom.phase.is_some_and(|at| at > phase);
+        match stage {
+            Stage::Whole => worked,
+            Stage::Encrypted if worked => record.plaintext_after == 0,
+            Stage::Encrypted => symptom.is_some_and(|symptom| symptom.signs.has(Sign::TlsEstablished)),
+            Stage::After(phase) => worked || symptom.is_some_and(|symptom| is_past(symptom, phase)),
+        }
+    }
+
+    fn named(&self) -> Vec<String> {
+        let mut counts: HashMap<&str, u64> = HashMap::new();
+        for ((host, domain), count) in &self.places {
+            let name = self.evidence.name(if *host == 0 { *domain } else { *host });
+            *counts.entry(name).or_default() += count;
+        }
+        let mut named: Vec<(&str, u64)> = counts.into_iter().filter(|(name, _)| !name.is_empty()).collect();
+        named.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+        named.into_iter().take(NAMED_MAX).map(|(name, _)| name.to_owned()).collect()
+    }
+}
+
+fn place(record: &Record) -> (u32, u32) {
+    (record.destination, record.values[crate::evidence::Dimension::RecipientDomain as usize])
+}
+
+/// A host without its port.
+fn host(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((host, _)) if !host.contains(':') || host.ends_with(']') => host.trim_matches(['[', ']']),
+        _ => name,
+    }
+}
+
+fn port(name: &str) -> Option<&str> {
+    name.rsplit_once(':').filter(|(before, _)| !before.contains(':') || before.ends_with(']')).map(|(_, port)| port)
+}
+
+/// What the hosts of one organisation have in common, as far as a name can show it; of addresses, the network.
+fn organisation(name: &str) -> String {
+    let name = host(name).trim_end_matches('.').to_ascii_lowercase();
+    match name.parse() {
+        Ok(std::net::IpAddr::V4(ip)) => return format!("{:?}", &ip.octets()[..3]),
+        Ok(std::net::IpAddr::V6(ip)) => return format!("{:?}", &ip.segments()[..3]),
+        Err(_) => {}
+    }
+    let labels: Vec<&str> = name.split('.').collect();
+    // `firm.co.uk`: the last two labels are no organisation.
+    let is_country = labels.len() > 2 && labels[labels.len() - 1].len() == 2 && labels[labels.len() - 2].len() <= 3;
+    let kept = if is_country { 3 } else { 2 };
+    labels[labels.len().saturating_sub(kept)..].join(".")
+}
+
+/// On this machine or in this network: no firewall at the edge is in the way.
+fn is_near(name: &str) -> bool {
+    let host = host(name);
+    host == "localhost"
+        || host.parse().is_ok_and(|ip: std::net::IpAddr| match ip {
+            std::net::IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+            std::net::IpAddr::V6(ip) => ip.is_loopback(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_addresses_belong_to_organisations() {
+        for (a, b, is_one) in [
+            ("mx1.firm.test:25", "mx2.firm.test:25", true),
+            ("mx1.firm.test:25", "mx1.other.test:25", false),
+            ("a.firm.co.uk", "b.firm.co.uk", true),
+            ("a.firm.co.uk", "a.other.co.uk", false),
+            ("192.0.2.1:25", "192.0.2.77:25", true),
+            ("192.0.2.1:25", "198.51.100.1:25", false),
+            ("[2001:db8:1::1]:25", "[2001:db8:1::2]:25", true),
+            ("firm.test", "mx.firm.test:25", true),
+        ] {
+            assert_eq!(organisation(a) == organisation(b), is_one, "{a} {b}");
+        }
+        assert!(is_near("127.0.0.1:10025") && is_near("localhost:24") && !is_near("203.0.113.1:25"));
+        assert_eq!((port("[::1]:25"), port("::1"), port("mx.test")), (Some("25"), None, None));
+    }
+}

@@ -1,0 +1,127 @@
+//! The finding about mail that left in plaintext because TLS had failed. It is a warning: the mail was delivered.
+
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    rc::Rc,
+};
+
+use super::{
+    diagnose::{Causes, time},
+    explained::Explained,
+    finding::{Finding, Piece, Scope, Severity},
+    state::State,
+    stuck::distinct,
+    wording::{look_at, messages},
+};
+use crate::{
+    causes::{CauseId, Situation, System},
+    evidence::{Dimension, Evidence, Example, Record},
+};
+
+/// It was observed, not concluded.
+const CONFIDENCE: f64 = 0.99;
+/// Destinations that the summary names.
+const NAMED_MAX: usize = 5;
+const PIECES_MAX: usize = 3;
+
+/// The finding, if any mail left like that.
+pub(super) fn find<'e>(evidence: &'e Evidence, records: &[&'e Record], causes: &Causes) -> Option<Explained<'e>> {
+    let failing: Vec<&Record> = records.iter().filter(|record| record.plaintext_after != 0).copied().collect();
+    let first = failing.first()?;
+    let hosts: HashSet<u32> = failing.iter().map(|record| record.destination).collect();
+    let there = |record: &&&Record| hosts.contains(&record.destination);
+    let attempts = records.iter().filter(there).count() as u64;
+    let encrypted = |record: &&&Record| record.symptom == 0 && record.values[Dimension::TlsVersion as usize] != 0;
+    let working: Rc<[&Record]> = records.iter().filter(there).filter(encrypted).copied().collect();
+    let examples = examples(evidence, &failing);
+    let domains: HashSet<u32> =
+        failing.iter().map(|record| record.values[Dimension::RecipientDomain as usize]).collect();
+    let situation = Situation {
+        system: examples.first().map_or(System::Other, |example| System::of(example.source)),
+        domain: domains.iter().next().filter(|_| domains.len() == 1).map(|number| evidence.name(*number).to_owned()),
+        ..Situation::default()
+    };
+    let times = || failing.iter().map(|record| record.at).filter(|at| *at != i64::MIN);
+    let id = CauseId::DeliveredWithoutTls;
+    let finding = Finding {
+        cause: id,
+        severity: Severity::Warning,
+        confidence: CONFIDENCE,
+        state: State::Ongoing,
+        messages_pending: 0,
+        messages_bounced: 0,
+        messages_removed: 0,
+        pending_since: None,
+        first_seen: time(times().min()),
+        last_seen: time(times().max()),
+        summary: summary(evidence, &failing, causes),
+        evidence: examples.iter().map(|example| Piece::of(example)).collect(),
+        remedy: id.cause().remedies(&situation),
+        check: look_at(examples.first().copied(), None).to_string(),
+        experiment: None,
+        scope: Scope {
+            destination: destination(evidence, &hosts),
+            connector: evidence.is_connector(first.group).then(|| evidence.name(first.group).to_owned()),
+            failed: failing.len() as u64,
+            attempts,
+            destinations: hosts.len() as u64,
+            everywhere: None,
+            split: None,
+            compared: Vec::new(),
+            works_with: None,
+        },
+    };
+    let groups: HashSet<u32> = failing.iter().map(|record| record.group).collect();
+    Some(Explained { finding, evidence, groups: groups.into_iter().collect(), failing, working })
+}
+
+fn destination(evidence: &Evidence, hosts: &HashSet<u32>) -> String {
+    match hosts.iter().next() {
+        Some(host) if hosts.len() == 1 && *host != 0 => evidence.name(*host).to_owned(),
+        _ => format!("{} destinations", hosts.len()),
+    }
+}
+
+/// `3 messages left in plaintext, because TLS had failed: mx1.test:25 2 (no-shared-cipher), mx2.test:25 1 (unknown)`
+fn summary(evidence: &Evidence, failing: &[&Record], causes: &Causes) -> String {
+    let mut by_host: HashMap<u32, (u64, HashMap<CauseId, u64>)> = HashMap::new();
+    for record in failing {
+        let (count, because) = by_host.entry(record.destination).or_default();
+        *count += 1;
+        if let Some(cause) = causes.of_symptom(record.plaintext_after) {
+            *because.entry(cause.id).or_default() += 1;
+        }
+    }
+    let mut hosts: Vec<(&str, u64, Option<CauseId>)> = by_host
+        .into_iter()
+        .map(|(host, (count, because))| {
+            let most = because.into_iter().max_by_key(|(id, count)| (*count, Reverse(*id))).map(|(id, _)| id);
+            (evidence.name(host), count, most)
+        })
+        .collect();
+    hosts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let named = hosts.iter().take(NAMED_MAX).map(|(host, count, because)| {
+        let host = if host.is_empty() { "a host that is not named" } else { host };
+        let because = match because {
+            Some(CauseId::Unknown) | None => "cause unknown".to_owned(),
+            Some(id) => id.to_string(),
+        };
+        format!("{count} to {host} ({because})")
+    });
+    let named = named.collect::<Vec<_>>().join(", ");
+    let more = hosts.len().saturating_sub(NAMED_MAX);
+    let more = if more == 0 { String::new() } else { format!(" and to {more} more hosts") };
+    let number = distinct(failing) as u64;
+    format!("{} left in plaintext, because TLS had failed: {named}{more}", messages(number))
+}
+
+fn examples<'e>(evidence: &'e Evidence, failing: &[&Record]) -> Vec<&'e Example> {
+    let mut counts: HashMap<(u32, u32), u64> = HashMap::new();
+    for record in failing {
+        *counts.entry((record.group, record.plaintext_after)).or_default() += 1;
+    }
+    let mut counts: Vec<((u32, u32), u64)> = counts.into_iter().collect();
+    counts.sort_by_key(|(key, count)| (Reverse(*count), *key));
+    counts.iter().flat_map(|((group, symptom), _)| evidence.examples(*group, *symptom)).take(PIECES_MAX).collect()
+}

@@ -1,0 +1,85 @@
+//! How the kinds of logs look that were read before files were recognised; newer readers have this beside them.
+
+use super::Beginning;
+
+/// Programs of Postfix that write about mail, as `syslog_name/program`.
+const POSTFIX_PROGRAMS: [&str; 21] = [
+    "smtp",
+    "smtpd",
+    "qmgr",
+    "cleanup",
+    "pickup",
+    "bounce",
+    "local",
+    "lmtp",
+    "error",
+    "retry",
+    "pipe",
+    "virtual",
+    "anvil",
+    "scache",
+    "tlsproxy",
+    "master",
+    "postscreen",
+    "trivial-rewrite",
+    "discard",
+    "postsuper",
+    "verify",
+];
+
+/// Extended reports, and lists of messages.
+pub(crate) fn message_trace(beginning: &Beginning) -> usize {
+    let is_report = beginning.has_names(&["datetimeutc", "eventid"]);
+    let is_list = beginning.has_names(&["received", "senderaddress", "recipientaddress", "status"]);
+    beginning.all_if((is_report || is_list) && !is_powershell_list(beginning))
+}
+
+pub(crate) fn tracking_log(beginning: &Beginning) -> usize {
+    let is_named = beginning.header("log-type").is_some_and(|kind| kind.contains("message tracking"));
+    let has_columns = beginning.header("fields").is_some_and(|fields| {
+        let fields = fields.replace('_', "-");
+        fields.contains("event-id") && fields.contains("recipient-address")
+    });
+    beginning.all_if(is_named || has_columns)
+}
+
+/// `Name : value`, which another reader takes.
+pub(crate) fn is_powershell_list(beginning: &Beginning) -> bool {
+    let is_field = |line: &&str| crate::named::list_field(line).is_some();
+    beginning.lines().filter(is_field).count() * 2 > beginning.lines().count()
+}
+
+/// `postfix/smtp[1]:`, `enforced-tls-smtp/smtp:`, `"SYSLOG_IDENTIFIER":"postfix/smtp"`.
+pub(crate) fn postfix(beginning: &Beginning) -> usize {
+    beginning.count(|line| {
+        line.match_indices('/').any(|(at, _)| {
+            let rest = &line[at + 1..];
+            let end = rest.find(|c: char| !(c.is_ascii_lowercase() || c == '-')).unwrap_or(rest.len());
+            let before = line[..at].chars().next_back();
+            before.is_some_and(|c| c.is_ascii_alphanumeric())
+                && rest[end..].starts_with(['[', ':', '"', ' '])
+                && POSTFIX_PROGRAMS.contains(&&rest[..end])
+        })
+    })
+}
+
+/// A message id of either length with an arrow, or a word that Exim begins its lines with.
+pub(crate) fn exim(beginning: &Beginning) -> usize {
+    const WORDS: [&str; 10] =
+        [" <= ", " => ", " -> ", " == ", " ** ", " Completed", " H=", " SMTP ", " TLS error on ", " Start queue run"];
+    beginning.count(|line| {
+        let mut times = crate::LogTimes::new(jiff::Timestamp::UNIX_EPOCH, jiff::tz::TimeZone::UTC);
+        let text = crate::exim_log::read_line(line, &mut times).map(|(_, text)| text);
+        text.is_some_and(|text| {
+            let has_id = text.split(' ').next().is_some_and(is_exim_id);
+            has_id || (line.contains("exim") || WORDS[5..].iter().any(|word| text.starts_with(word.trim_start())))
+        })
+    })
+}
+
+/// `1aBcDe-000001-AB`, or since 4.97 `1aBcDe-00000000001-ABCD`.
+pub(crate) fn is_exim_id(word: &str) -> bool {
+    let parts: Vec<usize> = word.split('-').map(str::len).collect();
+    matches!(parts.as_slice(), [6, 6, 2] | [6, 11, 4])
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
