@@ -68,7 +68,6 @@ pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str, node:
 
 fn add(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>, left: Option<Signs>) {
     let place = Place::Session { id: session.id.clone(), file: Some(file.to_owned()) };
-<<<<<<< HEAD
     let told = Told {
         source: Source::ProtocolLog,
         session,
@@ -78,9 +77,6 @@ fn add(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str
         connections: None,
         plaintext_after: None,
     };
-    read(evidence, &told);
-=======
-    let told = Told { source: Source::ProtocolLog, session, place, node, handshake: None };
     let mut reading = Reading::new(&told);
     session.rows.iter().for_each(|row| reading.row(row, evidence));
     if let Some(signs) = left.filter(|_| !reading.has_failed) {
@@ -89,7 +85,6 @@ fn add(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str
         reading.fail(evidence, signs, None, None, &format!("the client left after EHLO, where STARTTLS {why}"));
     }
     reading.end(evidence);
->>>>>>> signs
 }
 
 /// A conversation in a log's rows, whatever it was read from.
@@ -264,13 +259,8 @@ impl<'a> Reading<'a> {
 
     fn refused(&mut self, answered: Phase, code: u16, evidence: &mut Evidence) {
         let text = std::mem::take(&mut self.refusal);
-<<<<<<< HEAD
-        // After a refusal the next commands come at a wrong time, and without recipients there is no message to accept.
-        let follows = self.has_failed && (code == 503 || (answered == Phase::Data && !self.has_recipient));
-=======
         // Without a sender or recipients there is nothing to take: that tells nothing new.
         let follows = self.has_failed && !self.has_recipient && (answered == Phase::Data || code == BAD_SEQUENCE);
->>>>>>> signs
         if answered == Phase::Quit || follows || (self.is_quitting && self.unanswered.is_empty()) {
             return;
         }
