@@ -29,7 +29,6 @@ pub use evidence::{
 pub use findings::experiment::Experiment;
 pub use findings::{
     Change, Changed, Everywhere, Explained, Finding, Lane, Over, OverviewRow, Piece, Scope, Severity, State, Tally,
-    diagnose, experiment, explain, overview,
-    unexplained,
+    diagnose, experiment, explain, overview, unexplained,
 };
 pub use foresight::{Foresight, Offer, Server, Verdict, is_over_the_certificate};

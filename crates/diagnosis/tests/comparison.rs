@@ -102,6 +102,12 @@ fn few_attempts_say_what_is_true_so_far() {
         "{}",
         finding.summary
     );
+    // Small messages fail here: no difference that is looked for, but with so few it is not said that there is none.
+    let small = |number: i64| Attempt {
+        message_bytes: Some(if number % 2 == 0 { 1000 } else { 9000 }),
+        ..attempt(number, if number % 2 == 0 { REFUSED } else { None })
+    };
+    assert_eq!(outcome(&first((0..10).map(small)), Dimension::MessageSize), Outcome::NotEnoughAttempts);
     // Two attempts show nothing at all; many alike show that there is nothing.
     let finding = first((0..2).map(|number| from(number, &format!("127.0.2.{number}"), number == 0)));
     assert_eq!(

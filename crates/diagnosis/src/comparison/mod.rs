@@ -102,8 +102,10 @@ impl<'e> Comparer<'e> {
         let best = single.iter().copied().min_by(|a, b| rank(a).total_cmp(&rank(b)));
         let pair = attempts.best_pair(best.map(Split::sharpness));
         let winner = if pair.is_some() { None } else { best.map(|split| split.dimension.clone()) };
-        let mut compared: Vec<Compared> =
-            looks.iter().map(|(dimension, look)| self.outcome(*dimension, look)).collect();
+        let mut compared: Vec<Compared> = looks
+            .iter()
+            .map(|(dimension, look)| self.outcome(*dimension, look, failing.len(), working.len()))
+            .collect();
         if let Some(winner) = winner {
             mark(&mut compared, |entry| entry.dimension == winner, Outcome::Separates);
         } else if pair.is_none() {
@@ -116,11 +118,12 @@ impl<'e> Comparer<'e> {
         Comparison { compared }
     }
 
-    fn outcome(&self, dimension: Dimension, look: &Look) -> Compared {
+    fn outcome(&self, dimension: Dimension, look: &Look, failing: usize, working: usize) -> Compared {
         let (split, outcome) = match look {
             Look::NotObserved => (None, Outcome::NotObserved),
             Look::OneValue => (None, Outcome::OneValue),
             Look::TooManyValues => (None, Outcome::TooManyValues),
+            Look::Alike if self.is_small(failing, working) => (None, Outcome::NotEnoughAttempts),
             Look::Alike => (None, Outcome::NoDifference),
             Look::Divided { split, is_own: false, .. } => (Some(split), Outcome::OtherCauses),
             Look::Divided { split, .. } if is_believed(split) => (Some(split), Outcome::AlsoSeparates),
@@ -135,6 +138,12 @@ impl<'e> Comparer<'e> {
             _ => Side::default(),
         };
         Compared { side, ..Compared::new(vec![dimension], split.cloned(), outcome) }
+    }
+
+    /// Not even a perfect division into two values would be believed.
+    fn is_small(&self, failed: usize, worked: usize) -> bool {
+        let (failed, worked) = (failed as u64, worked as u64);
+        self.ln.fisher(failed, 0, failed, worked) * Dimension::ALL.len() as f64 >= P_MAX
     }
 
     /// What the attempt has for a dimension, or for two; `None`: not observed.

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use diagnosis::{Finding, OverviewRow, overview};
+use diagnosis::{Finding, OverviewRow, Severity, overview};
 use insight::views::FindingView;
 
 use super::{
@@ -66,10 +66,12 @@ fn cells(row: &OverviewRow, screen: &Screen) -> Vec<Cell> {
     ]
 }
 
-/// Root causes that do not pass by themselves; if there are none, the next best.
+/// Warnings, and root causes that do not pass by themselves; if there are none, the next best.
 fn that_matter<'a>(findings: &[&'a Finding]) -> Vec<Told<'a>> {
     let grades: [fn(&Finding) -> bool; 4] = [
-        |finding| finding.is_root_cause() && !finding.cause.passes_by_itself(),
+        |finding| {
+            finding.severity == Severity::Warning || (finding.is_root_cause() && !finding.cause.passes_by_itself())
+        },
         |finding| finding.is_ongoing() && !finding.cause.passes_by_itself(),
         |finding| finding.is_ongoing() || finding.is_root_cause(),
         |_| true,

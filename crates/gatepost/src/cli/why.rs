@@ -49,10 +49,7 @@ pub(crate) async fn run<S: Store>(
     }
     let gathered = &files.gathered;
     if store.is_none() && gathered.evidence.is_empty() {
-        bail!(
-            "no delivery attempts found in the files: {}",
-            gathered.read.unread_in_words()
-        );
+        bail!("no delivery attempts found in the files: {}", gathered.read.unread_in_words());
     }
     asked.check(config, &gathered.evidence)?;
     let mut findings = explain(&gathered.evidence);
