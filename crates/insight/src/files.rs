@@ -51,6 +51,16 @@ impl Opened {
     }
 }
 
+/// What to do about a file that has messages and no attempts.
+fn hint(source: Source) -> &'static str {
+    match source {
+        Source::Log(format) if format.detail == foreign::Detail::Summaries => {
+            "; it lists messages without their errors, so export the details of one message as well"
+        }
+        _ => "",
+    }
+}
+
 fn source_of(recognised: Recognised) -> anyhow::Result<Source> {
     Ok(match recognised {
         Recognised::Log(format) => Source::Log(format),
@@ -96,7 +106,7 @@ impl Files {
         let result = self.read_file(source, content, &path);
         let attempts = self.gathered.evidence.told() - before;
         let result = result.and_then(|()| match attempts {
-            0 => bail!("no delivery attempts found ({})", source.name()),
+            0 => bail!("no delivery attempts found ({}){}", source.name(), hint(source)),
             _ => Ok(()),
         });
         if attempts > 0 {
@@ -128,7 +138,7 @@ impl Files {
             }
             sources::queues::add_row(&mut self.gathered.evidence, format, &row, name, rows.line());
         }
-        self.gathered.read.rows_skipped += rows.skipped();
+        self.gathered.read.add_rows(&*rows);
         Ok(())
     }
 

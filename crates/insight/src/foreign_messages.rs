@@ -179,7 +179,8 @@ impl ForeignMessage {
     /// Rows may be in any order.
     fn add(&mut self, row: &Row, detail: bool) {
         self.received = [self.received, row.at].into_iter().flatten().min();
-        let is_later = row.at >= self.last;
+        // A listing does not say when it was tried last: later than it arrived.
+        let is_later = row.at.is_none() || row.at >= self.last;
         let event = &row[Field::EventId];
         match ending(event) {
             Some(status) if is_later || self.status == Status::Pending => {

@@ -10,6 +10,8 @@ use super::{
     explained::Explained,
     finding::{Finding, Piece, Scope, Severity},
     judged::Causes,
+    state::State,
+    stuck::distinct,
     wording::{look_at, messages, time},
 };
 use crate::{
@@ -46,7 +48,10 @@ pub(super) fn find<'e>(evidence: &'e Evidence, records: &[&'e Record], causes: &
         cause: id,
         severity: Severity::Warning,
         confidence: CONFIDENCE,
+        state: State::Ongoing,
         messages_pending: 0,
+        messages_bounced: 0,
+        messages_removed: 0,
         pending_since: None,
         first_seen: time(times().min()),
         last_seen: time(times().max()),
@@ -61,8 +66,10 @@ pub(super) fn find<'e>(evidence: &'e Evidence, records: &[&'e Record], causes: &
             connector: evidence.is_connector(first.group).then(|| evidence.name(first.group).to_owned()),
             failed: failing.len() as u64,
             attempts,
+            destinations: hosts.len() as u64,
             everywhere: None,
             split: None,
+            compared: Vec::new(),
             works_with: None,
         },
     };
@@ -106,10 +113,7 @@ fn summary(evidence: &Evidence, failing: &[&Record], causes: &Causes) -> String 
     let named = named.collect::<Vec<_>>().join(", ");
     let more = hosts.len().saturating_sub(NAMED_MAX);
     let more = if more == 0 { String::new() } else { format!(" and to {more} more hosts") };
-    // Where a source separates deliveries, one that was tried twice counts once.
-    let deliveries: HashSet<u64> = failing.iter().map(|record| record.delivery).filter(|key| *key != 0).collect();
-    let unnamed = failing.iter().filter(|record| record.delivery == 0).count();
-    let number = (deliveries.len() + unnamed) as u64;
+    let number = distinct(failing) as u64;
     format!("{} left in plaintext, because TLS had failed: {named}{more}", messages(number))
 }
 

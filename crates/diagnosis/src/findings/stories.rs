@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::evidence::{Evidence, Record};
+use crate::evidence::{Delivery, Evidence, Record};
 
 /// Groups that are one, each by the smallest number among them.
 #[derive(Default)]
@@ -10,7 +10,7 @@ pub(super) struct Stories(HashMap<u32, u32>);
 
 impl Stories {
     /// `endings` has one record of each delivery.
-    pub(super) fn of(evidence: &Evidence, records: &[&Record], endings: &HashMap<u64, &Record>) -> Self {
+    pub(super) fn of(evidence: &Evidence, records: &[&Record], endings: &HashMap<Delivery, &Record>) -> Self {
         let mut stories = Self::default();
         for record in records {
             let Some(ending) = endings.get(&record.delivery).filter(|ending| ending.group != record.group) else {

@@ -56,7 +56,10 @@ fn take(record: &Record, times: &mut CultureTimes, rows: &mut VecDeque<Row>) -> 
         let mut row = base.clone();
         row.set(Column::RecipientAddress, recipient.trim());
         row.set(Column::EventId, if last.is_empty() { "RECEIVE".to_owned() } else { last.to_ascii_uppercase() });
-        row.set(Column::RecipientStatus, status.trim());
+        // The summary has no errors, so a bounce says where they are.
+        let is_bounce = last.eq_ignore_ascii_case("fail");
+        let more = if is_bounce { " (the summary does not say why; Get-MessageTraceDetailV2 does)" } else { "" };
+        row.set(Column::RecipientStatus, format!("{}{more}", status.trim()));
         rows.push_back(row);
     }
     rows.len() > before

@@ -47,6 +47,9 @@ fn take(record: &Record, times: &mut CultureTimes, rows: &mut VecDeque<Row>) -> 
             None => {}
         }
     }
+    if is_lost(record.get("recipientstatus")) && matches!(&row[Column::EventId], "DEFER" | "FAIL") {
+        row.set(Column::RecipientStatus, LOST);
+    }
     let is_row = !row[Column::EventId].is_empty();
     if is_row {
         rows.push_back(row);
@@ -69,6 +72,13 @@ fn column(name: &str) -> Option<Column> {
     })
 }
 
+/// Stands in the place of what the export lost.
+const LOST: &str = "(the export has System.String[] here; export with Format-List, which keeps the text)";
+
+fn is_lost(value: &str) -> bool {
+    value.starts_with("System.") && value.ends_with("[]")
+}
+
 /// `{a, b}` is a list of two. In CSV a list is only said to be one, unless it is joined before the export.
 fn text(value: &str) -> String {
     let inner = value.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
@@ -76,7 +86,7 @@ fn text(value: &str) -> String {
         // An error is a list of one, and has braces of its own.
         Some(inner) if inner.starts_with('[') => inner.to_owned(),
         Some(inner) => inner.split(", ").map(|part| part.trim_end_matches("...")).collect::<Vec<_>>().join(";"),
-        None if value.starts_with("System.") && value.ends_with("[]") => String::new(),
+        None if is_lost(value) => String::new(),
         None => value.to_owned(),
     }
 }
