@@ -40,12 +40,14 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn likelihood(s: &Symptom) -> f64 {
+    let is_cut = s.signs.any(&[Sign::ConnectionClosed, Sign::ConnectionReset]);
     match () {
         () if s.phase != Some(Phase::EndOfData) || s.code.is_some_and(|code| code != 421) => 0.0,
         // Only a comparison by size can blame the size of the message.
         () if s.has(Sign::TimedOut) => 0.85,
-        // It may also have been a refusal without words.
-        () if s.signs.any(&[Sign::ConnectionClosed, Sign::ConnectionReset]) => 0.5,
+        // A status without a reply is another system's word, which does not say whether the final dot went out.
+        () if is_cut && s.code.is_none() && s.enhanced.is_some() => 0.45,
+        () if is_cut => 0.85,
         () => 0.0,
     }
 }

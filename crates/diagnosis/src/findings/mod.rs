@@ -11,6 +11,7 @@ mod judged;
 mod noise;
 mod overview;
 mod plaintext;
+mod provider;
 mod refine;
 mod sides;
 mod situation;
