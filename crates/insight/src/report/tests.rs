@@ -121,7 +121,7 @@ fn a_page_shows_who_fails_what_each_side_offered_and_what_to_do() {
     let evidence = evidence("mail.onprem.test", "TLS handshake failed");
     let page = page(&evidence, &Addresses::default(), "220 ready");
     for part in [
-        "<h1>mail.onprem.test:25 shares no cipher suite with this gateway</h1>",
+        "<h1>mail.onprem.test:25 shares no cipher suite with nodes under the policy modern</h1>",
         "The TLS policy separates failed attempts from those that worked.",
         "<th scope=\"row\">modern</th><td>20</td><td>0</td>",
         "<th scope=\"row\">legacy</th><td>0</td><td>20</td>",
