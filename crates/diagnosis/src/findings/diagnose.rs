@@ -67,20 +67,21 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
     let is_widespread = |record: &Record| {
         causes.of(record).is_some_and(|(cause, _)| widespread.iter().any(|all| all.cause == cause.id))
     };
+    let mut findings: Vec<Explained<'_>> = plaintext::find(evidence, &records, &causes).into_iter().collect();
+    // A million records take their room only as long as they are needed.
+    let all = if widespread.is_empty() { Vec::new() } else { records.clone() };
     let mut groups: HashMap<u32, Vec<&Record>> = HashMap::new();
     let stories = Stories::of(evidence, &records, &endings);
-    for record in records.iter().filter(|record| !is_widespread(record)) {
+    for record in records.into_iter().filter(|record| !is_widespread(record)) {
         groups.entry(stories.of_group(record.group)).or_default().push(record);
     }
-    let mut findings: Vec<Explained<'_>> = Vec::new();
     for (number, records) in groups {
         findings.extend(group(number, records).findings(|_| true));
     }
     for Widespread { cause, scope, .. } in &widespread {
-        let group = Group { everywhere: Some(scope), ..group(common_group(&records), records.clone()) };
+        let group = Group { everywhere: Some(scope), ..group(common_group(&all), all.clone()) };
         findings.extend(group.findings(|id| id == *cause));
     }
-    findings.extend(plaintext::find(evidence, &records, &causes));
     findings.sort_by(|Explained { finding: a, .. }, Explained { finding: b, .. }| {
         (b.is_ongoing().cmp(&a.is_ongoing()))
             .then(b.is_root_cause().cmp(&a.is_root_cause()))
