@@ -88,7 +88,9 @@ pub(crate) fn rows() -> Vec<Row> {
 
 fn row(case: Case) -> Row {
     let mut files = Files::new(Gathered::for_findings(), Timestamp::now(), TimeZone::UTC);
-    files.add(source(&case.kind), &[folder().join(&case.file)]);
+    if let Some(opened) = files.open(&folder().join(&case.file), Some(source(&case.kind))) {
+        files.add(opened);
+    }
     files.gathered.finish();
     let first = explain(&files.gathered.evidence).into_iter().next().map(|explained| explained.finding);
     let confidence = first.as_ref().map_or(0.0, |finding| finding.confidence);
