@@ -149,6 +149,7 @@ mod tests {
             code: (code > 0).then_some(code),
             enhanced: (code > 0).then(|| EnhancedCode::new(class, subject, detail)),
             signs: signs.iter().fold(Signs::default(), |signs, sign| signs.and(*sign)),
+            known: None,
         }
     }
 

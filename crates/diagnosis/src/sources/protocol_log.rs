@@ -100,14 +100,6 @@ pub(super) struct Told<'a> {
     pub plaintext_after: Option<Failed<'a>>,
 }
 
-pub(super) fn read(evidence: &mut Evidence, told: &Told<'_>) {
-    let mut reading = Reading::new(told);
-    for row in &told.session.rows {
-        reading.row(row, evidence);
-    }
-    reading.end(evidence);
-}
-
 /// A session, as far as it was read.
 pub(super) struct Reading<'a> {
     told: &'a Told<'a>,

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use diagnosis::{Source, explain};
+use diagnosis::explain;
 use gatepost_insight::{Files, Gathered};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
@@ -14,7 +14,6 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 struct Case {
     file: String,
-    kind: String,
     true_cause: String,
     accept: Vec<String>,
     /// The file alone cannot show the cause.
@@ -88,27 +87,13 @@ pub(crate) fn rows() -> Vec<Row> {
 
 fn row(case: Case) -> Row {
     let mut files = Files::new(Gathered::for_findings(), Timestamp::now(), TimeZone::UTC);
-    if let Some(opened) = files.open(&folder().join(&case.file), Some(source(&case.kind))) {
+    if let Some(opened) = files.open(&folder().join(&case.file), None) {
         files.add(opened);
     }
     files.gathered.finish();
     let first = explain(&files.gathered.evidence).into_iter().next().map(|explained| explained.finding);
     let confidence = first.as_ref().map_or(0.0, |finding| finding.confidence);
     Row { case, cause: first.map(|finding| finding.cause.to_string()), confidence, skipped: files.skipped }
-}
-
-fn source(kind: &str) -> Source {
-    match kind {
-        "message-trace" => Source::Log(&trace::message_trace::MESSAGE_TRACE),
-        "tracking-log" => Source::Log(&trace::message_trace::TRACKING_LOG),
-        "postfix-log" => Source::Log(&trace::postfix_log::FORMAT),
-        "exim-log" => Source::Log(&trace::exim_log::FORMAT),
-        "protocol-log" => Source::ProtocolLog,
-        "capture" => Source::Capture,
-        "tls-report" => Source::TlsReport,
-        "dsn" => Source::Dsn,
-        _ => panic!("a case of an unknown kind: {kind}"),
-    }
 }
 
 /// Counts over all rows.

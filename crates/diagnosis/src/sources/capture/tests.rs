@@ -106,7 +106,7 @@ impl Wire {
         let packets = Packets::open(Cursor::new(self.file.clone())).unwrap();
         capture::sessions(packets, Options::default(), |session| reader.add(&mut evidence, session));
         reader.finish(&mut evidence);
-        let causes = diagnose(&evidence).iter().map(|finding| finding.cause).collect();
+        let causes = diagnose(&evidence).iter().map(|finding| finding.cause.as_str()).collect();
         (causes, evidence)
     }
 
@@ -403,7 +403,7 @@ fn mail_that_goes_in_plaintext_after_a_failed_handshake_says_so() {
     assert_eq!((evidence.len(), evidence.records.iter().filter(failing).count()), (3, 1));
     let group = evidence.records[0].group;
     let after: Vec<_> =
-        evidence.newest(group, 0).iter().filter_map(|attempt| attempt.plaintext_after.as_ref()).collect();
+        evidence.kept_attempts(group, 0).filter_map(|attempt| attempt.plaintext_after.as_ref()).collect();
     assert_eq!(after.len(), 1);
     assert!(after[0].signs.has(Sign::AlertHandshakeFailure) && after[0].signs.has(Sign::HandshakeFailed));
 }
@@ -436,7 +436,7 @@ fn attempts_have_their_cipher_and_the_connections_at_that_moment() {
     let packets = Packets::open(Cursor::new(wire.file)).unwrap();
     capture::sessions(packets, Options::default(), |session| reader.add(&mut attempts, session));
     reader.finish(&mut attempts);
-    let told = attempts.newest(attempts.records[0].group, 0).iter().map(|attempt| {
+    let told = attempts.kept_attempts(attempts.records[0].group, 0).map(|attempt| {
         let tls = attempt.tls.as_ref().map(|(version, cipher)| format!("{version} {cipher}"));
         (attempt.connections.unwrap(), tls.unwrap_or_default())
     });
