@@ -11,7 +11,7 @@ use std::{
 
 use gatepost_trace::{
     foreign::{FORMATS, ForeignFormat, Input, Recognised, recognise},
-    message_trace::{Column, Row, custom_value},
+    message_trace::{Column, Row},
 };
 use jiff::{Timestamp, tz::TimeZone};
 use proptest::prelude::*;
@@ -231,7 +231,10 @@ fn pasted_bounces_are_recognised() {
     let qmail = "Hi. This is the qmail-send program at mx.corp.test.\nI'm afraid I wasn't able to deliver your message.\n\n\
         <u@dest.test>:\n192.0.2.1 does not like recipient.\nRemote host said: 550 5.1.1 no such user\nGiving up on 192.0.2.1.\n\n\
         --- Below this line is a copy of the message.\n\nMessage-ID: <1@corp.test>\n";
+    let exchange_2010 = "Diagnostic information for administrators:\n\nGenerating server: EX01.corp.test\n\n\
+        u@dest.test\nmx.dest.test #550 5.1.1 User unknown ##\n\nOriginal message headers:\n";
     for (text, host, said) in [
+        (exchange_2010, "mx.dest.test", "550 5.1.1 User unknown"),
         (exchange, "mx.dest.test", "451 4.4.0 later"),
         (qmail, "192.0.2.1", "550 5.1.1 no such user Giving up on 192.0.2.1."),
     ] {

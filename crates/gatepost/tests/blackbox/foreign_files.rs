@@ -59,7 +59,8 @@ fn all_messages_of_a_queue_wait() {
         let output = gatepost(&[&["why"], what, &[&queue, "--format", "json"]].concat());
         value(&output)["findings"].as_array().unwrap().clone()
     };
-    let waiting = |findings: &[Value]| findings.iter().map(|finding| finding["messages_pending"].as_u64().unwrap()).sum::<u64>();
+    let waiting =
+        |findings: &[Value]| findings.iter().map(|finding| finding["messages_pending"].as_u64().unwrap()).sum::<u64>();
     assert_eq!(waiting(&findings(&[])), 13);
     // One thing and a file.
     let about = findings(&["mx.partner.test"]);

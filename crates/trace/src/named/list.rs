@@ -142,7 +142,10 @@ impl Block {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> (Vec<(u64, Vec<(String, String)>)>, u64) {
+    /// A record with the line on which it begins.
+    type Read = (u64, Vec<(String, String)>);
+
+    fn read(text: &str) -> (Vec<Read>, u64) {
         let mut list = List::new(text.as_bytes()).unwrap();
         let mut records = Vec::new();
         while let Some((line, record)) = list.next().unwrap() {
