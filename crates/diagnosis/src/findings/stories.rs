@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::everywhere::organisation;
-use crate::evidence::{Dimension, Direction, Evidence, Record};
+use crate::evidence::{Delivery, Dimension, Direction, Evidence, Record};
 
 /// Groups that a message has joined: each with another one of its story. The first of a story is not in it.
 pub(super) struct Stories(HashMap<u32, u32>);
@@ -15,9 +15,10 @@ impl Stories {
         if evidence.direction() == Direction::Inbound {
             return stories;
         }
-        let is_host =
-            |record: &&&Record| record.delivery != 0 && record.destination != 0 && record.group == record.destination;
-        let mut first: HashMap<u64, u32> = HashMap::new();
+        let is_host = |record: &&&Record| {
+            record.delivery.is_known() && record.destination != 0 && record.group == record.destination
+        };
+        let mut first: HashMap<Delivery, u32> = HashMap::new();
         for record in records.iter().filter(is_host).filter(|record| record.symptom != 0) {
             let known = *first.entry(record.delivery).or_insert(record.group);
             stories.join(known, record.group);

@@ -15,6 +15,7 @@ mod devices;
 mod disk;
 mod dns;
 mod foreign_causes;
+mod foreign_files;
 mod foreign_senders;
 mod impact;
 mod inbound;

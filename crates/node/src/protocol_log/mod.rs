@@ -50,7 +50,9 @@ impl ProtocolLogs {
     pub fn start(settings: &ProtocolLog, data: &Path, gives_way: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         let limits = limits(settings);
         let is_with_mail = settings.folder.is_none();
-        if !is_with_mail && let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(&folder) {
+        if let Some(folder) = &settings.folder
+            && let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(folder)
+        {
             tracing::warn!(folder = %folder.display(), %error, "failed to create the folder of the protocol logs");
         }
         let gives_way: GivesWay = Arc::new(move || is_with_mail && gives_way());
