@@ -25,10 +25,15 @@ fn phase(row: &Row) -> &str {
 const CONNECT: &str = "connect from h.s.test[192.0.2.9]";
 const DISCONNECT: &str = "disconnect from h.s.test[192.0.2.9]";
 
+/// Event, phase, and status.
+type Told<'a> = (&'a str, &'a str, &'a str);
+/// Lines of a session, the counts at its end, and what is told of it.
+type Case<'a> = (&'a [&'a str], &'a str, Option<Told<'a>>);
+
 /// One session each: its lines between connect and disconnect, the counts at its end, and the row that tells of it.
 #[test]
 fn a_session_is_told_by_how_it_ends() {
-    let table: &[(&[&str], &str, Option<(&str, &str, &str)>)] = &[
+    let table: &[Case<'_>] = &[
         (
             &[
                 "SSL_accept error from h.s.test[192.0.2.9]: -1",
