@@ -12,6 +12,8 @@ pub enum Sign {
     Unreachable,
     ConnectionReset,
     ConnectionClosed,
+    /// The words say that it ended at the end of the content, and leave open whether the final dot went out.
+    FinalDotUnsure,
     // STARTTLS.
     StartTlsRequiredHere,
     StartTlsRequiredThere,

@@ -2,7 +2,7 @@
 
 use super::{By::Here, Phrases, Sign, When::Any, row};
 
-pub(super) static PHRASES: [Phrases; 8] = [
+pub(super) static PHRASES: [Phrases; 10] = [
     row(
         &[Sign::DnsFailed],
         Here,
@@ -108,7 +108,6 @@ pub(super) static PHRASES: [Phrases; 8] = [
             "closed abruptly",
             "server closed",
             "unexpected eof",
-            "handshake eof",
             "connection dropped",
             // The connection was open: Exchange waited for a reply.
             "connection dropped due to timedout",
@@ -117,6 +116,9 @@ pub(super) static PHRASES: [Phrases; 8] = [
             "connection died",
         ],
     ),
+    row(&[Sign::ConnectionClosed, Sign::HandshakeFailed], Here, Any, &["handshake eof"]),
+    // Postfix, from the last of the content to the reply.
+    row(&[Sign::FinalDotUnsure], Here, Any, &["while sending end of data"]),
     row(
         &[Sign::Expired],
         super::By::Either,

@@ -78,7 +78,6 @@ pub(super) static PHRASES: [Phrases; 25] = [
             "tls negotiation failed",
             "handshake failed",
             "tls handshake failed",
-            "tls handshake eof",
             "cannot start tls",
             "ssl_connect error",
             "gnutls_handshake",
