@@ -16,7 +16,9 @@ pub(super) const CAUSE: Cause = Cause {
         destination(
             "Check in the server's log whether it accepted the message, and what delays its reply: usually a content filter that runs before the reply.",
         ),
-        network("Check that no firewall or virus scanner between the two inspects SMTP: some swallow the reply."),
+        network(
+            "Check that no firewall or virus scanner between {us} and the destination inspects SMTP: some swallow the reply.",
+        ),
         gatepost(
             "Set `end_of_data` in `[connector.timeouts]` to 10 minutes or more (RFC 5321 section 4.5.3.2.6), so that fewer duplicates arise.",
         ),
