@@ -54,9 +54,6 @@ impl Signs {
             // The certificate beside it was never looked at.
             return signs.and(Sign::CipherNotOffered);
         }
-        if facts.malformed.is_some() && hello.is_none() && facts.server_bytes > 0 {
-            signs.add(Sign::NotTls);
-        }
         // A fault that nobody took offence at keeps no mail from flowing.
         let refused_here = facts
             .alerts

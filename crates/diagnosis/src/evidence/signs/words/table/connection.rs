@@ -114,6 +114,7 @@ pub(super) static PHRASES: [Phrases; 10] = [
             "socketerror",
             "peer did not send any tls",
             "connection died",
+            "encrypted connection broke",
         ],
     ),
     row(&[Sign::ConnectionClosed, Sign::HandshakeFailed], Here, Any, &["handshake eof"]),
