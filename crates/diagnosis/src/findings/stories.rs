@@ -13,11 +13,12 @@ impl Stories {
     pub(super) fn of(evidence: &Evidence, records: &[&Record], endings: &HashMap<Delivery, &Record>) -> Self {
         let mut stories = Self::default();
         for record in records {
-            let Some(ending) = endings.get(&record.delivery).filter(|ending| ending.group != record.group) else {
-                continue;
-            };
             // What one connector does says nothing about another one.
-            if !evidence.is_connector(record.group) && !evidence.is_connector(ending.group) {
+            if evidence.is_connector(record.group) {
+                continue;
+            }
+            let ending = endings.get(&record.delivery).filter(|ending| ending.group != record.group);
+            if let Some(ending) = ending.filter(|ending| !evidence.is_connector(ending.group)) {
                 stories.unite(record.group, ending.group);
             }
         }
