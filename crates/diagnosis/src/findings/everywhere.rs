@@ -10,13 +10,15 @@ use protocol::smtp::Phase;
 use super::judged::Causes;
 use crate::{
     causes::{CauseId, Reach},
-    evidence::{Dimension, Direction, Evidence, Record, Sign},
+    evidence::{Dimension, Direction, Evidence, Record, Sign, Symptom},
 };
 
 /// Number of unrelated destinations that must fail.
 const UNRELATED_MIN: usize = 3;
 /// Share of the destinations that may get further while the others fail.
 const FURTHER_MAX: f64 = 0.1;
+/// Number of attempts that would have got further if nothing were wrong.
+const EXPECTED_MIN: f64 = 3.0;
 /// Destinations that a finding names.
 const NAMED_MAX: usize = 5;
 
@@ -62,9 +64,19 @@ pub(super) fn find(evidence: &Evidence, records: &[&Record], causes: &Causes) ->
     let mut kinds: BTreeMap<CauseId, Kind<'_>> = BTreeMap::new();
     for (key, times) in seen {
         let Some(cause) = causes.of_symptom(key.symptom).filter(|cause| cause.id.can_be_everywhere()) else { continue };
+        // A resolver that says for good that a name does not exist works.
+        if cause.id == CauseId::DnsFailure && evidence.symptoms.get(key.symptom).is_some_and(is_final) {
+            continue;
+        }
         kinds.entry(kind_of(cause.id)).or_insert_with(|| Kind::new(evidence)).add(cause.id, key, &times);
     }
     kinds.into_iter().filter_map(|(id, kind)| kind.widespread(id, records, causes)).collect()
+}
+
+fn is_final(symptom: &Symptom) -> bool {
+    symptom.signs.has(Sign::GivenUp)
+        || symptom.code.is_some_and(|code| code >= 500)
+        || symptom.enhanced.is_some_and(|enhanced| enhanced.class == 5)
 }
 
 /// Ways to fail to connect are one kind: a firewall drops some connections and refuses others.
@@ -122,6 +134,14 @@ impl Times {
         self.count += 1;
         self.first = self.first.min(record.at);
         self.last = self.last.max(record.at);
+    }
+
+    /// At the rate of what got further before and after, not enough would have got further in this time: that nothing did
+    /// says nothing.
+    fn is_too_short(&self, outside: u64, all: &Self) -> bool {
+        let (during, whole) = (self.last.saturating_sub(self.first), all.last.saturating_sub(all.first));
+        let expected = outside as f64 * during as f64 / whole.saturating_sub(during).max(1) as f64;
+        outside > 0 && expected < EXPECTED_MIN
     }
 
     /// True also if a time is unknown.
@@ -202,12 +222,18 @@ impl<'e> Kind<'e> {
             let host = self.evidence.name(place.0);
             (!is_public || !is_near(host)) && port(host).is_none_or(|port| ports.is_empty() || ports.contains(port))
         };
-        let during = records.iter().filter(|record| self.times.contain(record.at));
-        let seen: HashSet<Key> = during.map(|record| Key::of(record)).collect();
-        let past = seen.into_iter().filter(|key| self.is_past(*key, stage, causes)).map(|key| key.place);
-        let further: HashSet<(u32, u32)> = past.filter(|place| is_compared(*place)).collect();
+        let mut seen: HashMap<(Key, bool), u64> = HashMap::new();
+        let mut all = Times::default();
+        for record in records {
+            all.add(record);
+            *seen.entry((Key::of(record), self.times.contain(record.at))).or_default() += 1;
+        }
+        seen.retain(|(key, _), _| self.is_past(*key, stage, causes) && is_compared(key.place));
+        let during = seen.keys().filter(|(_, is_during)| *is_during).map(|(key, _)| key.place);
+        let further: HashSet<(u32, u32)> = during.collect();
         let failing = self.places.keys().filter(|place| !further.contains(place)).count();
-        further.len() as f64 > FURTHER_MAX * failing as f64
+        let outside = seen.iter().filter(|((_, is_during), _)| !is_during).map(|(_, count)| *count).sum();
+        further.len() as f64 > FURTHER_MAX * failing as f64 || self.times.is_too_short(outside, &all)
     }
 
     fn is_past(&self, key: Key, stage: Stage, causes: &Causes) -> bool {
