@@ -7,6 +7,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
+use insight::views::CaptureView;
 use serde_json::Value;
 
 use crate::{
@@ -50,6 +51,8 @@ fn a_session_is_told_as_a_row_and_as_a_ladder() {
     let session = &sessions["sessions"][0];
     assert_eq!((&session["client"], &session["protocol"]), (&"192.0.2.10:42119".into(), &"smtp".into()));
     assert_eq!(session["handshake"]["server_hello"]["cipher_suite"], 0xc030);
+    let view: CaptureView = serde_json::from_value(sessions.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&view).unwrap(), sessions);
     let csv = text(&capture(&file, &["--format", "csv"]));
     assert_eq!(csv.lines().count(), 2, "{csv}");
 }

@@ -1,5 +1,6 @@
 //! Views: answers as JSON, which the command line prints, the API sends, and programs read.
 
+mod capture;
 mod case;
 mod delivery;
 mod finding;
@@ -10,6 +11,9 @@ mod probe;
 mod rollout;
 pub mod schema;
 
+pub use self::capture::{
+    AnalysisView, CaptureView, CapturedStepView, EndedView, LineView, SessionView, TurnView, TurnsView,
+};
 pub use case::{CaseAttemptsView, CaseComparisonView, CaseHaltedView, CaseMessageView, CaseResultView, CaseView};
 pub use delivery::{CommandedView, CountView, DeliveryView, MessageView, TraceView};
 pub use finding::{
