@@ -53,7 +53,7 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
     let endings = endings(&records);
     let comparer = Comparer::of(evidence);
     let elsewhere = Elsewhere::of(evidence);
-    let delivered = Delivered::of(&records);
+    let delivered = Delivered::of(&records, &causes);
     let group = |number, records| Group {
         evidence,
         causes: &causes,
