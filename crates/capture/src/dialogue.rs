@@ -10,6 +10,7 @@
 //! Message content is counted and left out, unless it is requested. Credentials are always left out.
 
 mod command;
+mod facts;
 mod recognise;
 
 use std::{collections::VecDeque, time::Duration};
@@ -18,79 +19,14 @@ use protocol::{
     smtp::Phase,
     tls::{Alert, Ended, Ending, HandshakeFacts, Observer, Side, WireVersion},
 };
-use serde::Serialize;
 
 use crate::{
     fields::{Fields, TlsFields},
     tcp::turns::is_alert,
 };
 use command::{Command, Mode};
+pub use facts::{Line, LineKind, Oddity, Protocol, Step};
 use recognise::{is_hello, recognise};
-
-/// One line, or a replacement for it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Line {
-    #[serde(skip)]
-    pub at_ns: i64,
-    #[serde(skip)]
-    pub kind: LineKind,
-    pub side: Side,
-    pub text: String,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LineKind {
-    /// A command or a reply.
-    Said,
-    /// Content of a message, or its size.
-    Content,
-    /// What the client said may be a password.
-    Credentials,
-    /// Bytes are missing here. Lines before and after them may be missing, too.
-    Gap,
-}
-
-/// Something unusual or wrong in a dialogue.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Oddity {
-    /// A line ends with LF alone (RFC 5321 section 2.3.8 forbids it).
-    BareLineFeed,
-    /// The reply to EHLO has XXXXXXXA instead of STARTTLS.
-    #[serde(rename = "starttls-masked")]
-    StartTlsMasked,
-    /// The client sent more before the handshake began. It may be injected (CVE-2011-0411).
-    CommandsBeforeHandshake,
-    /// A ClientHello where a command should be.
-    #[serde(rename = "hello-without-starttls")]
-    HelloWithoutStartTls,
-    HelloAnsweredByReset,
-    HelloAnsweredByFin,
-    HelloNeverAnswered,
-    /// The server chose a cipher suite that the client had not offered.
-    CipherNotOffered,
-    /// The handshake succeeded, but the server sent nothing after it.
-    SilentAfterHandshake,
-}
-
-/// The kind of dialogue.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    #[default]
-    Unknown,
-    Smtp,
-    /// TLS without SMTP before it.
-    Tls,
-    Other,
-}
-
-/// Duration of a phase.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-pub struct Step {
-    pub phase: Phase,
-    pub duration_us: u64,
-}
 
 /// Maximum number of lines of each dialogue, and of bytes of each line.
 const LINES_MAX: usize = 400;

@@ -138,7 +138,7 @@ impl Files {
             }
             sources::queues::add_row(&mut self.gathered.evidence, format, &row, name, rows.line());
         }
-        self.gathered.read.rows_skipped += rows.skipped();
+        self.gathered.read.add_rows(&*rows);
         Ok(())
     }
 

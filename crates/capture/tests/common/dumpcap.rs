@@ -1,4 +1,4 @@
-//! dumpcap, which records packets on loopback. In the test's own network namespace, anybody may record.
+//! dumpcap, which records packets on loopback, or on the interfaces of a router. In the test's own network namespace, anybody may record.
 
 use std::{
     fs,
@@ -19,11 +19,17 @@ pub(crate) struct Dumpcap {
 impl Dumpcap {
     /// Records packets that pass the filter (pcap-filter(7)) to a file in the folder.
     pub(crate) fn start(peers: &Peers, folder: &Path, filter: &str) -> Self {
+        Self::start_on(peers, folder, &["lo"], filter)
+    }
+
+    pub(crate) fn start_on(peers: &Peers, folder: &Path, interfaces: &[&str], filter: &str) -> Self {
         let (file, log) = (folder.join("capture.pcapng"), folder.join("dumpcap.log"));
         let mut child = peers
             .command("usr/bin/dumpcap")
             // A buffer of 64 MiB, so that bursts do not overrun it.
-            .args(["-q", "-i", "lo", "-B", "64", "-f", filter, "-w"])
+            .arg("-q")
+            .args(interfaces.iter().flat_map(|interface| ["-i", interface, "-B", "64", "-f", filter]))
+            .arg("-w")
             .arg(&file)
             .stdout(Stdio::null())
             .stderr(fs::File::create(&log).unwrap())

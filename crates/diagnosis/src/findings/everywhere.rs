@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use protocol::smtp::Phase;
 
-use super::diagnose::Causes;
+use super::judged::Causes;
 use crate::{
     causes::{CauseId, Reach},
     evidence::{Direction, Evidence, Record, Sign},
 };
 
-/// So many unrelated destinations must fail.
+/// Number of unrelated destinations that must fail.
 const UNRELATED_MIN: usize = 3;
-/// Of the destinations, so many may get further while the others fail.
+/// Share of the destinations that may get further while the others fail.
 const FURTHER_MAX: f64 = 0.1;
 /// Destinations that a finding names.
 const NAMED_MAX: usize = 5;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use capture::{Capture, Counts, Filter, Notes, Options, Packets, Session, Writer, dialogue::Protocol, filter::View};
-use insight::json;
+use insight::{json, views::SessionView};
 use jiff::Timestamp;
 use protocol::tls::Side;
 
@@ -177,7 +177,7 @@ impl<'a> Shown<'a> {
                 ladder(session, screen, *out)?;
             }
             Self::Json { list, stream } if stream.is_none_or(|stream| stream == session.stream) => {
-                list.push(session)?
+                list.push(&SessionView::from(session))?
             }
             Self::Csv { out, stream } if stream.is_none_or(|stream| stream == session.stream) => {
                 out.write_record(record(session))?;

@@ -1,5 +1,6 @@
 //! Views: answers as JSON, which the command line prints, the API sends, and programs read.
 
+mod capture;
 mod case;
 mod delivery;
 mod finding;
@@ -10,9 +11,15 @@ mod probe;
 mod rollout;
 pub mod schema;
 
+pub use self::capture::{
+    AnalysisView, CaptureView, CapturedStepView, EndedView, LineView, SessionView, TurnView, TurnsView,
+};
 pub use case::{CaseAttemptsView, CaseComparisonView, CaseHaltedView, CaseMessageView, CaseResultView, CaseView};
 pub use delivery::{CommandedView, CountView, DeliveryView, MessageView, TraceView};
-pub use finding::{ExperimentView, FindingView, PieceView, RemedyView, StepView};
+pub use finding::{
+    ChangeView, ComparedView, ExperimentView, FindingView, OverView, OverviewView, PieceView, RemedyView, ScopeView,
+    StepView,
+};
 pub use foreign_message::ForeignMessageView;
 pub use incident::IncidentView;
 pub use policy::{BrokenView, DestinationImpactView, LedgerView, PolicyImpactView, PolicyView};

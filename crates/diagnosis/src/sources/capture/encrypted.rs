@@ -46,7 +46,9 @@ pub(super) fn failure(session: &Session, facts: &HandshakeFacts, is_end_known: b
     let is_unheard = session.turns.by_server == 0 && said <= 1;
     match end {
         // After EHLO nothing came that it could go on from: session tickets are no answer.
-        End::GivenUp | End::Silent if said <= 1 => failed(Some(Phase::Ehlo), Sign::TimedOut, NO_ANSWER),
+        End::GivenUp | End::Silent if said <= 1 && messages(session).next().is_none() => {
+            failed(Some(Phase::Ehlo), Sign::TimedOut, NO_ANSWER)
+        }
         End::GivenUp | End::Silent if unanswered > CONTENT_BYTES_MIN => {
             failed(Some(Phase::EndOfData), Sign::TimedOut, NO_ANSWER_TO_CONTENT)
         }

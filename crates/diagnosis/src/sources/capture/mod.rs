@@ -117,6 +117,7 @@ impl Reader {
             && let Some(refused) = self.refused.get_mut(&pair(session))
         {
             refused.remove(at);
+            self.waiting -= 1;
         }
     }
 
