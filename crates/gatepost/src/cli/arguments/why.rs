@@ -41,8 +41,8 @@ Examples:
   gatepost why onprem --report case.html --bundle case.zip
                                              write files to send to others
 
-Gatepost recognises files by their content: logs, message traces, queue listings,
-bounces, TLS reports and packet captures of many systems. An option such as
+Gatepost recognises files by their content: logs, message traces, bounces, queue
+listings, TLS reports and packet captures of many systems. An option such as
 --postfix-log forces the kind.
 
 The report and the bundle are made to be sent to others. They show only the
