@@ -183,6 +183,7 @@ impl Files {
         let mut reader = protocol_log::Reader::new(file)?;
         let rows = reader.by_ref().collect::<io::Result<Vec<_>>>()?;
         self.gathered.read.rows_skipped += reader.rows_skipped();
+        self.gathered.read.lines += rows.len() as u64 + reader.rows_skipped();
         if reader.log_type == Some(LogType::Receive) {
             bail!(
                 "log of the receiving side; use the log of the sending side (SmtpSend), which shows why mail is stuck"
