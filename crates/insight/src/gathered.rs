@@ -104,6 +104,11 @@ impl Gathered {
         Self::new(Evidence::keeping(excerpts::ATTEMPTS_MAX), addresses)
     }
 
+    /// The same about senders that deliver mail to this side.
+    pub fn inbound(self) -> Self {
+        Self { evidence: self.evidence.inbound(), ..self }
+    }
+
     fn new(evidence: Evidence, addresses: Addresses) -> Self {
         Self { evidence, read: Read::default(), sources: Vec::new(), notes: Vec::new(), addresses }
     }

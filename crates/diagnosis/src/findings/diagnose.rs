@@ -17,13 +17,14 @@ use super::{
     everywhere::{self, Everywhere, Widespread},
     explained::Explained,
     finding::{Finding, Piece, Scope, Severity},
+    inbound::told_to,
     judged::Causes,
     noise, plaintext,
     provider::with_documented,
     refine::{Attempts, NEARLY_ALL},
     situation::situation,
     state::State,
-    stories::Stories,
+    stories::{Stories, domain_or},
     stuck::Stuck,
     wording::{chance, look_at, part, summary, time},
 };
@@ -71,9 +72,9 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
     // A million records take their room only as long as they are needed.
     let all = if widespread.is_empty() { Vec::new() } else { records.clone() };
     let mut groups: HashMap<u32, Vec<&Record>> = HashMap::new();
-    let stories = Stories::of(evidence, &records, &endings);
+    let stories = Stories::of(evidence, &records);
     for record in records.into_iter().filter(|record| !is_widespread(record)) {
-        groups.entry(stories.of_group(record.group)).or_default().push(record);
+        groups.entry(stories.group(record)).or_default().push(record);
     }
     for (number, records) in groups {
         findings.extend(group(number, records).findings(|_| true));
@@ -228,7 +229,7 @@ impl<'e> Group<'_, 'e> {
             pending_since: time(stuck.pending_since),
             first_seen: time(times().min()),
             last_seen: time(times().max()),
-            summary: summary(cause.does, &scope, stuck.effects),
+            summary: summary(told_to(self.evidence.direction(), cause), &scope, stuck.effects),
             evidence: self.pieces(&scope, &example),
             remedy: with_documented(self.evidence, failing, cause.remedies(&situation)),
             situation,
@@ -273,25 +274,17 @@ impl<'e> Group<'_, 'e> {
     /// The host where all that fails goes to one; else the group.
     fn destination(&self, failing: &[&Record]) -> String {
         if let Some(all) = self.everywhere {
-            return format!("Each of {} destinations", all.destinations);
+            let them = if self.evidence.direction() == Direction::Inbound { "senders" } else { "destinations" };
+            return format!("Each of {} {them}", all.destinations);
         }
         let hosts: HashSet<u32> = failing.iter().map(|record| record.destination).collect();
         match hosts.iter().next() {
             Some(host) if hosts.len() == 1 && *host != 0 => self.evidence.name(*host).to_owned(),
-            // Several hosts that the same messages tried.
-            _ if self.numbers(failing).len() > 1 => self.common_domain(failing),
+            _ if hosts.len() > 1 && self.connector().is_none() => {
+                self.evidence.name(domain_or(self.number, failing)).to_owned()
+            }
             _ if self.number != 0 => self.evidence.name(self.number).to_owned(),
             _ => "the destination".to_owned(),
-        }
-    }
-
-    /// The recipients' domain, or one of the hosts where there are several.
-    fn common_domain(&self, failing: &[&Record]) -> String {
-        let domain = |record: &&Record| record.values[Dimension::RecipientDomain as usize];
-        let domains: HashSet<u32> = failing.iter().map(domain).collect();
-        match domains.iter().next() {
-            Some(domain) if domains.len() == 1 && *domain != 0 => self.evidence.name(*domain).to_owned(),
-            _ => self.frequent_host(failing).unwrap_or("the destination").to_owned(),
         }
     }
 

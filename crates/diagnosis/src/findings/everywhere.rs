@@ -221,7 +221,7 @@ fn port(name: &str) -> Option<&str> {
 }
 
 /// What the hosts of one organisation have in common, as far as a name can show it; of addresses, the network.
-fn organisation(name: &str) -> String {
+pub(super) fn organisation(name: &str) -> String {
     let name = host(name).trim_end_matches('.').to_ascii_lowercase();
     match name.parse() {
         Ok(std::net::IpAddr::V4(ip)) => return format!("{:?}", &ip.octets()[..3]),

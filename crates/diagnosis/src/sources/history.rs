@@ -6,11 +6,15 @@ use jiff::{SignedDuration, Timestamp};
 use protocol::smtp::{Address, Failure};
 use trace::{Event, EventKind};
 
-use crate::evidence::{Attempt, Connection, Evidence, Failed, Place, Sign, Signs, Source};
+use super::inbound_history;
+use crate::evidence::{Attempt, Connection, Direction, Evidence, Failed, Place, Sign, Signs, Source};
 
-/// Adds the attempts in a message's events. `message_id` is the header field, if the message has one.
+/// Adds the attempts in a message's events, or its receipt where the evidence is about mail that comes in. `message_id` is the header field, if the message has one.
 pub fn add_history(evidence: &mut Evidence, events: &[Event], message_id: Option<&str>) {
-    add(evidence, events, message_id, |event| event.kind.failure());
+    match evidence.direction() {
+        Direction::Outbound => add(evidence, events, message_id, |event| event.kind.failure()),
+        Direction::Inbound => inbound_history::add(evidence, events, message_id),
+    }
 }
 
 /// Attempts judged by encryption: mail that was delivered in plaintext because TLS had failed, failed by that. A connection

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use diagnosis::{Changed, Explained, Finding, explain};
+use diagnosis::{Changed, Direction, Explained, Finding, explain};
 use insight::{Report, WaitReasons, views::FindingView};
 use node::{
     config::Config,
@@ -29,14 +29,14 @@ pub(crate) async fn run<S: Store>(
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
     check(arguments)?;
-    let mut files = insight::Files::new(gathering(arguments), screen.now, screen.zone.clone());
-    let opened = open(arguments, &mut files);
-    if opened.chunk_by(|a, b| a.source == b.source).count() + usize::from(store.is_some()) > 1 {
-        files.gathered.evidence.join();
+    let (mut files, mut asked) = read_files(arguments, config, arguments.inbound, store.is_some(), screen);
+    if store.is_none() && files.are_about_senders() {
+        eprintln!("gatepost: the files have no attempts to deliver mail; showing why senders fail (--inbound)");
+        (files, asked) = read_files(arguments, config, true, false, screen);
     }
-    let mut asked = Asked::new(arguments.what.as_deref(), config, &mut files.gathered.evidence);
-    for file in opened {
-        files.add(file);
+    if let Some(config) = config.filter(|_| arguments.inbound && arguments.reads_history()) {
+        let since = arguments.since.map(|since| since.timestamp(screen.now));
+        files.add_receive_logs(&protocol_log::receive_folder(&config.protocol_log, &config.node.data), since);
     }
     if let Some(store) = store {
         files.gathered.evidence.last_source();
@@ -44,7 +44,7 @@ pub(crate) async fn run<S: Store>(
     }
     let notes = files.gathered.finish();
     let skipped = files.skipped.iter().map(|skipped| format!("skipped {skipped}"));
-    for note in skipped.chain(notes) {
+    for note in skipped.chain(notes).chain(senders(&files.gathered, arguments)) {
         eprintln!("gatepost: {}", clean(&note));
     }
     let gathered = &files.gathered;
@@ -81,6 +81,39 @@ pub(crate) async fn run<S: Store>(
         writeln!(out, "\n{open}")?;
     }
     Ok(findings.iter().any(|explained| explained.finding.is_ongoing()))
+}
+
+/// Reads the files that are named, and what of them is asked about.
+fn read_files<'a>(
+    arguments: &'a WhyArguments,
+    config: Option<&Config>,
+    inbound: bool,
+    has_history: bool,
+    screen: &Screen,
+) -> (insight::Files, Asked<'a>) {
+    let gathered = gathering(arguments);
+    let gathered = if inbound { gathered.inbound() } else { gathered };
+    let mut files = insight::Files::new(gathered, screen.now, screen.zone.clone());
+    let opened = open(arguments, &mut files);
+    let has_more = has_history || arguments.inbound;
+    if opened.chunk_by(|a, b| a.source == b.source).count() + usize::from(has_more) > 1 {
+        files.gathered.evidence.join();
+    }
+    let asked = Asked::new(arguments.what.as_deref(), config, &mut files.gathered.evidence);
+    for file in opened {
+        files.add(file);
+    }
+    (files, asked)
+}
+
+/// What the same files say of the other direction.
+fn senders(gathered: &insight::Gathered, arguments: &WhyArguments) -> Option<String> {
+    let failed = gathered.evidence.left_out().failed;
+    let is_worth_it = failed > 0 && !arguments.inbound && gathered.evidence.direction() == Direction::Outbound;
+    is_worth_it.then(|| {
+        let attempts = counted(failed, "attempt", "attempts");
+        format!("{attempts} of senders to deliver mail to this side failed; --inbound explains them")
+    })
 }
 
 /// Opens the files, in the order in which they are read.

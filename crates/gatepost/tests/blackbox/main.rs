@@ -29,6 +29,7 @@ mod probe;
 mod protocol_log;
 mod report;
 mod rollout;
+mod senders;
 mod strangers;
 mod support;
 mod tls;

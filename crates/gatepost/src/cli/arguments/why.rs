@@ -29,6 +29,8 @@ Examples:
   gatepost why user@onprem.test              explain mail to or from one address
   gatepost why SEND-1.LOG SEND-2.LOG         explain files of other systems
   gatepost why edge.pcapng bounce.eml        explain a capture and a bounce
+  gatepost why --inbound mail.log            explain which senders fail to deliver
+                                             mail to that server
   gatepost why contoso.com queue.txt         explain one domain's mail in a file
   gatepost why edge.pcapng --with-history
                                              add this gateway's own history
@@ -89,8 +91,8 @@ pub(crate) struct WhyArguments {
     /// Explain messages received at or after this time: a date and time, or how long ago
     #[arg(long, value_name = "TIME", default_value = "1d")]
     pub since: Option<Moment>,
-    /// Explain a protocol log of the sending side, from Exchange or a node, instead of this gateway's history; may be
-    /// repeated and combined with other files
+    /// Explain a protocol log, from Exchange or a node, instead of this gateway's history; may be repeated and combined
+    /// with other files
     #[arg(long, value_name = "FILE")]
     pub protocol_log: Vec<PathBuf>,
     #[command(flatten)]
@@ -104,6 +106,10 @@ pub(crate) struct WhyArguments {
     /// Explain a TLS report (RFC 8460): JSON, also in gzip, or the mail that brought it; may be repeated
     #[arg(long, value_name = "FILE")]
     pub tls_report: Vec<PathBuf>,
+    /// Explain which senders fail to deliver mail to this side: from files of any kind, or from this node's own protocol
+    /// log and history
+    #[arg(long, conflicts_with = "probe")]
+    pub inbound: bool,
     /// Explain this gateway's own history together with the files
     #[arg(long)]
     pub with_history: bool,
