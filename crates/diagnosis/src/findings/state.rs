@@ -97,7 +97,7 @@ impl fmt::Display for Change {
 const OF_ONE_MESSAGE: [CauseId; 4] =
     [CauseId::RecipientUnknown, CauseId::MailboxFull, CauseId::MessageTooLarge, CauseId::MailLoop];
 /// So many attempts must work before a finding is over, and so many that chance alone would rarely let them work.
-const WORKED_MIN: usize = 3;
+pub(super) const WORKED_MIN: usize = 3;
 const CHANCE_MAX: f64 = 0.05;
 /// The last failures are compared with what works after them.
 const COMPARED_MAX: usize = 100;
