@@ -2,18 +2,20 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use foldhash::fast::RandomState;
+
 /// When there are more, the oldest are forgotten: their deliveries are shown without sender and Message-ID.
 pub(crate) const MESSAGES_MAX: usize = 200_000;
 
 pub(crate) struct OpenMessages<M> {
-    messages: HashMap<Box<str>, M>,
+    messages: HashMap<Box<str>, M, RandomState>,
     /// In which they came; ids that were removed since stand in it too.
     order: VecDeque<Box<str>>,
 }
 
 impl<M: Default> OpenMessages<M> {
     pub(crate) fn new() -> Self {
-        Self { messages: HashMap::new(), order: VecDeque::new() }
+        Self { messages: HashMap::default(), order: VecDeque::new() }
     }
 
     /// The message of that id, a new one where none is known.

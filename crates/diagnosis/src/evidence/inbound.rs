@@ -2,8 +2,6 @@
 
 use std::net::IpAddr;
 
-use super::attempt::Attempt;
-
 /// Attempts of the other direction than the evidence is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LeftOut {
@@ -13,9 +11,9 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    pub(super) fn count(&mut self, attempt: &Attempt<'_>) {
+    pub(super) fn count(&mut self, has_failed: bool) {
         self.attempts += 1;
-        self.failed += u64::from(attempt.failure.is_some());
+        self.failed += u64::from(has_failed);
     }
 }
 

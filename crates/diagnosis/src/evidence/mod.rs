@@ -160,11 +160,15 @@ impl Evidence {
         self.told
     }
 
+    /// Counts an attempt of the other direction.
+    pub(crate) fn leave_out(&mut self, has_failed: bool) {
+        self.left_out.count(has_failed);
+    }
+
     /// Adds an attempt. `place` is asked where it is kept as an example, or in full.
     pub fn add(&mut self, attempt: &Attempt<'_>, place: impl Fn() -> Option<Place>) {
         if attempt.direction != self.direction {
-            self.left_out.count(attempt);
-            return;
+            return self.leave_out(attempt.failure.is_some());
         }
         self.told += 1;
         let places = || place().map(|place| (attempt.source, place)).into_iter().collect::<Vec<_>>();

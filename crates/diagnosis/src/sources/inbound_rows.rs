@@ -20,6 +20,10 @@ pub(super) fn is_inbound(format: &ForeignFormat, row: &Row) -> bool {
 }
 
 pub(super) fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Row, file: &str, line: u64) {
+    if evidence.direction() == Direction::Outbound {
+        // Half of a log is about senders.
+        return evidence.leave_out(!row[Column::EventId].eq_ignore_ascii_case("RECEIVE"));
+    }
     let some = |column: Column| Some(&row[column]).filter(|text| !text.is_empty());
     let Some(sender) = some(Column::ClientHostname).or_else(|| some(Column::ClientIp)) else { return };
     let worked = row[Column::EventId].eq_ignore_ascii_case("RECEIVE");

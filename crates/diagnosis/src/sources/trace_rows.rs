@@ -36,7 +36,7 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
     };
     let data = &row[Column::CustomData];
     let handshake = custom_value(data, "TlsHandshake");
-    let container = exchange_error::Container::read(status);
+    let container = if worked { None } else { exchange_error::Container::read(status) };
     let words = container.as_ref().and_then(|container| container.last_error).unwrap_or(status);
     // A server's own log has its own words; what a service shows may be anybody's.
     let speaker = if format.detail == Detail::Attempts { Speaker::ThisSide } else { Speaker::Log };

@@ -117,6 +117,12 @@ struct Place {
 }
 
 impl Row {
+    /// With room for its text: a log has millions of rows.
+    pub(crate) fn with_room() -> Self {
+        const USUAL_BYTES: usize = 480;
+        Self { text: String::with_capacity(USUAL_BYTES), ..Self::default() }
+    }
+
     /// What was set before stays in the text, unseen.
     pub fn set(&mut self, column: Column, value: impl AsRef<str>) {
         let start = self.text.len();

@@ -1,6 +1,9 @@
 //! What became of messages: rows from the records of smtp, qmgr, cleanup and the others.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
+};
 
 use jiff::Timestamp;
 
@@ -112,7 +115,7 @@ impl Outgoing {
         let node = node(line);
         let talk = self.talks.entry(line.process);
         let passed = talk.take_passed(delivery);
-        self.ready.extend(passed.into_iter().map(|passed| passed.row(&row, node.as_deref())));
+        self.ready.extend(passed.into_iter().map(|passed| passed.row(&row, &node)));
         let mut data = CustomData::default();
         talk.tell_result(delivery, line.at, &mut data);
         if line.program == Program::Suspended && delivery.is_of_another_attempt() {
@@ -120,7 +123,7 @@ impl Outgoing {
         }
         row.at = line.at;
         row.set(Column::EventId, event(delivery));
-        row.set(Column::ClientHostname, node.as_deref().unwrap_or_default());
+        row.set(Column::ClientHostname, node);
         row.set(Column::RecipientStatus, status);
         set_server(&mut row, delivery.server(), data);
         self.ready.push_back((number, row));
@@ -170,7 +173,7 @@ impl Outgoing {
                 Some(queue_id) => self.open.entry(queue_id).row(queue_id),
                 None => Row::default(),
             };
-            self.ready.push_back(passed.row(&row, None));
+            self.ready.push_back(passed.row(&row, ""));
         }
     }
 }
@@ -178,7 +181,7 @@ impl Outgoing {
 impl Message {
     /// What is the same in all its rows.
     fn row(&self, queue_id: &str) -> Row {
-        let mut row = Row::default();
+        let mut row = Row::with_room();
         row.set(Column::Source, "SMTP");
         row.set(Column::NetworkMessageId, queue_id);
         row.set(Column::MessageId, self.message_id.as_str());
@@ -209,12 +212,12 @@ impl Message {
 }
 
 /// The host, and the instance or transport where it has a name of its own: it has settings of its own as well.
-fn node(line: &Line<'_>) -> Option<String> {
-    let (name, _) = line.service.rsplit_once('/')?;
+fn node<'a>(line: &Line<'a>) -> Cow<'a, str> {
+    let (name, _) = line.service.rsplit_once('/').unwrap_or_default();
     match (line.host, name) {
-        (host, "postfix") => host.map(str::to_owned),
-        (Some(host), name) => Some(format!("{host} {name}")),
-        (None, name) => Some(name.to_owned()),
+        (host, "postfix") => host.unwrap_or_default().into(),
+        (Some(host), name) => format!("{host} {name}").into(),
+        (None, name) => name.into(),
     }
 }
 

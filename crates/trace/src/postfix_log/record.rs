@@ -83,9 +83,10 @@ pub(super) fn queue_id(body: &str) -> Option<(&str, &str)> {
 }
 
 fn queue<'a>(queue_id: &'a str, rest: &'a str) -> Option<Record<'a>> {
-    let sender = between(rest, "from=<", ">")?;
-    if let Some(size) = between(rest, "size=", ",") {
-        return Some(Record::Active { queue_id, sender, size_bytes: size.parse().ok()? });
+    let (sender, facts) = address(rest.strip_prefix("from=<")?)?;
+    if let Some(size) = facts.strip_prefix("size=") {
+        let size_bytes = size.split(',').next()?.parse().ok()?;
+        return Some(Record::Active { queue_id, sender, size_bytes });
     }
     let is_expired = rest.contains("status=expired") || rest.contains("status=force-expired");
     Some(if is_expired { Record::Expired { queue_id } } else { Record::Nothing })
@@ -173,20 +174,32 @@ pub(super) fn host_and_address(text: &str) -> (&str, Option<IpAddr>, Option<u16>
 
 /// Addresses may hold anything but end with `>, `; the text may hold anything.
 fn delivery<'a>(queue_id: &'a str, rest: &'a str) -> Option<Delivery<'a>> {
-    let (facts, said) = split_once(rest, " status=")?;
-    let (status, text) = said.split_once(' ').unwrap_or((said, ""));
-    let text = text.strip_prefix('(').unwrap_or(text);
-    let recipient = facts.strip_prefix("to=<")?;
-    let (recipient, facts) = split_once(recipient, ">, ").unwrap_or((recipient.trim_end_matches(['>', ',']), ""));
-    Some(Delivery {
-        queue_id,
-        recipient,
-        relay: between(facts, "relay=", ",").unwrap_or("none"),
-        dsn: between(facts, " dsn=", ",").unwrap_or_default(),
-        status,
-        text: text.strip_suffix(')').unwrap_or(text),
-        is_reused: facts.contains(" conn_use="),
-    })
+    let (recipient, mut rest) = address(rest.strip_prefix("to=<")?)?;
+    let mut delivery = Delivery { queue_id, recipient, relay: "none", dsn: "", status: "", text: "", is_reused: false };
+    // One fact after the other: this is most of a log, and searches take longer.
+    loop {
+        if let Some(said) = rest.strip_prefix("status=") {
+            let (status, text) = said.split_once(' ').unwrap_or((said, ""));
+            let text = text.strip_prefix('(').unwrap_or(text);
+            (delivery.status, delivery.text) = (status, text.strip_suffix(')').unwrap_or(text));
+            return Some(delivery);
+        }
+        let comma = memchr::memchr(b',', rest.as_bytes())?;
+        let fact = rest.get(..comma)?;
+        match fact.split_once('=') {
+            Some(("relay", relay)) => delivery.relay = relay,
+            Some(("dsn", dsn)) => delivery.dsn = dsn,
+            Some(("conn_use", _)) => delivery.is_reused = true,
+            _ => {}
+        }
+        rest = rest.get(comma + 1..)?.trim_ascii_start();
+    }
+}
+
+/// An address up to `>, `, and what follows.
+fn address(text: &str) -> Option<(&str, &str)> {
+    let ends = memchr::memchr_iter(b'>', text.as_bytes());
+    ends.filter_map(|at| Some((text.get(..at)?, text.get(at + 1..)?.strip_prefix(", ")?))).next()
 }
 
 pub(super) fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {

@@ -95,7 +95,10 @@ fn server(body: &str) -> Option<Said<'_>> {
     if let Some(rest) = body.strip_prefix("NOQUEUE: ").or_else(|| body.starts_with("proxy-reject: ").then_some(body)) {
         return Some(reject(rest).map_or(Said::Nothing, Said::Reject));
     }
-    if let Some((_, rest)) = split_once(body, "TLS connection established from ") {
+    // Anonymous, Trusted, Untrusted, Verified.
+    if body.starts_with(['A', 'T', 'U', 'V'])
+        && let Some((_, rest)) = split_once(body, "TLS connection established from ")
+    {
         let (version, cipher) = agreed(rest)?;
         return Some(Said::Tls { version, cipher });
     }

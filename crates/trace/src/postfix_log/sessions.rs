@@ -144,7 +144,10 @@ impl Sessions {
     /// The session is over.
     fn close(&mut self, key: &str, line: &Line<'_>, number: u64, counts: &str) {
         let session = std::mem::take(self.open.entry(key));
-        self.open.remove(key);
+        // A process serves the next client soon; a client's port does not come again.
+        if line.program == Program::Screen {
+            self.open.remove(key);
+        }
         let has_said_mail = session.has_brought || count(counts, "mail").is_some_and(|(_, all)| all > 0);
         if session.is_told || session.address.is_none() || (has_said_mail && !session.is_interrupted()) {
             return;
@@ -252,7 +255,6 @@ fn custom_data(phase: Phase, tls: Option<&(String, String)>, trouble: &str) -> C
 /// The row of a message's receipt says who brought it, unless that was this machine itself.
 pub(super) fn set_client(row: &mut Row, client: &Client) {
     let Some(address) = client.address else { return };
-    row.set(Column::OriginalClientIp, address.to_string());
     row.set(Column::ClientIp, address.to_string());
     row.set(Column::ClientHostname, &client.host);
     row.set(Column::Directionality, "Incoming");

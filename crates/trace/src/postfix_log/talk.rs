@@ -166,11 +166,11 @@ fn is_server(a: &str, b: &str) -> bool {
 
 impl Passed {
     /// The attempt as a row; `row` has what is known of the message.
-    pub(super) fn row(self, row: &Row, host: Option<&str>) -> Numbered {
+    pub(super) fn row(self, row: &Row, node: &str) -> Numbered {
         let mut row = row.clone();
         row.at = self.at;
         row.set(Column::EventId, "DEFER");
-        row.set(Column::ClientHostname, host.unwrap_or_default());
+        row.set(Column::ClientHostname, node);
         row.set(Column::RecipientStatus, &self.text);
         set_server(&mut row, &self.server, self.data);
         (self.number, row)
