@@ -12,6 +12,8 @@ pub enum Sign {
     Unreachable,
     ConnectionReset,
     ConnectionClosed,
+    /// A device on the path reported that a packet is too large for it.
+    PacketTooBig,
     // STARTTLS.
     StartTlsRequiredHere,
     StartTlsRequiredThere,
