@@ -11,7 +11,12 @@ import struct
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TEXT_READERS = ["postfix_log", "exim_log", "message_trace", "protocol_log", "dsn", "tls_report", "findings"]
+FOREIGN_READERS = [
+    "exchange_queue", "tracking_output", "trace_detail", "enhanced_summary", "graph_trace", "connectivity_log",
+    "iis_smtp_log", "mailq", "postqueue_json", "sendmail_log", "opensmtpd_log", "qmail_log", "kumomta_log",
+    "stalwart_log", "haraka_log", "recognise",
+]
+TEXT_READERS = ["postfix_log", "exim_log", "message_trace", "protocol_log", "dsn", "tls_report", "findings", *FOREIGN_READERS]
 SEED_MAX = 200_000
 
 
@@ -22,6 +27,8 @@ def main() -> None:
         seeds.conversation(list(from_dialogue(dialogue.read_text())))
     for source in sorted(ROOT.glob("crates/*/tests/*.rs")):
         seeds.texts_of_tests(source.read_text())
+    for file in sorted(ROOT.glob("crates/trace/tests/foreign/*")):
+        seeds.sample(file)
     for file in sorted(path for path in samples.rglob("*") if path.is_file()):
         # Nothing here reads mail filters' samples yet.
         if "filtering" not in file.parts:

@@ -9,7 +9,8 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(reader) = Reader::new(bytes) else { return };
     let rows: Vec<Row> = reader.filter_map(Result::ok).collect();
     let mut written = Vec::new();
-    let mut writer = EventWriter::new(&mut written, Layout::TrackingLog, Encoding::Utf16Le, Default::default()).unwrap();
+    let mut writer =
+        EventWriter::new(&mut written, Layout::TrackingLog, Encoding::Utf16Le, Default::default()).unwrap();
     rows.iter().for_each(|row| writer.write(row).unwrap());
     writer.flush().unwrap();
     drop(writer);

@@ -11,7 +11,7 @@ use std::{
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
 use protocol::smtp::{
-    Transaction, Reply,
+    Reply, Transaction,
     server::{Policy, Recipients, Session, Step},
 };
 

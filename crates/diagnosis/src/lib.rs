@@ -21,14 +21,14 @@ mod foresight;
 pub mod sources;
 
 pub use causes::{CauseId, Remedy, Side};
-pub use comparison::Split;
+pub use comparison::{Compared, Outcome, Split};
 pub use evidence::{
     Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, LeftOut, Place, ProviderCode, Sign,
     Signs, Source, Speaker, Symptom, Who, Words, in_words, provider_code,
 };
 pub use findings::experiment::Experiment;
 pub use findings::{
-    Changed, Everywhere, Explained, Finding, Lane, Piece, Scope, Severity, Tally, diagnose, experiment, explain,
-    unexplained,
+    Change, Changed, Everywhere, Explained, Finding, Lane, Over, OverviewRow, Piece, Scope, Severity, State, Tally,
+    diagnose, experiment, explain, overview, unexplained,
 };
 pub use foresight::{Foresight, Offer, Server, Verdict, is_over_the_certificate};

@@ -56,11 +56,18 @@ impl<S: Store> Prober<'_, S> {
     pub(crate) async fn try_all(&self, findings: &mut [Explained<'_>]) -> Vec<String> {
         let mut untried = Vec::new();
         let is_known = |explained: &&mut Explained<'_>| explained.finding.can_be_tried() || fails_late(explained);
-        for explained in findings.iter_mut().filter(is_known).take(TRIED_MAX) {
+        let mut left = TRIED_MAX;
+        for explained in findings.iter_mut().filter(is_known) {
             if let Some(because) = self.out_of_reach(explained) {
                 explained.finding.not_tested(because);
-            } else if let Err(error) = self.try_one(explained).await {
+                continue;
+            }
+            if let Err(error) = self.try_one(explained).await {
                 untried.push(format!("failed to probe {}: {error:#}", explained.finding.scope.destination));
+            }
+            left -= 1;
+            if left == 0 {
+                break;
             }
         }
         untried

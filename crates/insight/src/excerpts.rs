@@ -115,8 +115,9 @@ impl Excerpts {
     pub fn leave_out(&mut self, elsewhere: &Elsewhere) {
         for (node, missing) in elsewhere.by_node.iter().filter(|(_, missing)| !missing.is_empty()) {
             let what = if missing.len() == 1 { "session" } else { "sessions" };
+            let of = if node.is_empty() { "an unknown node".to_owned() } else { format!("node {node}") };
             self.left_out.push(format!(
-                "{} {what} of node {node}, because its protocol log does not have them, is off, or the node did not answer",
+                "{} {what} of {of}, because its protocol log does not have them, is off, or the node did not answer",
                 missing.len()
             ));
         }

@@ -1,13 +1,13 @@
 //! Evidence from files of other systems. Parts that cannot be read are reported and skipped; the rest is used.
 
 use std::{
-    fs::File,
+    fs::{DirEntry, File},
     io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
-use diagnosis::{Source, sources};
+use diagnosis::{Direction, Source, sources};
 use jiff::{Timestamp, tz::TimeZone};
 use trace::{
     ForeignFormat,
@@ -99,13 +99,45 @@ impl Files {
         }
     }
 
+    /// Nothing in the files is about mail that goes out, but senders failed to hand mail in.
+    pub fn are_about_senders(&self) -> bool {
+        let evidence = &self.gathered.evidence;
+        evidence.direction() == Direction::Outbound && evidence.told() == 0 && evidence.left_out().failed > 0
+    }
+
+    fn other_direction(&self) -> &'static str {
+        match self.gathered.evidence.direction() {
+            Direction::Outbound => "no delivery attempts found, only sessions of senders; --inbound explains them",
+            Direction::Inbound => "no sessions of senders found, only delivery attempts; leave out --inbound",
+        }
+    }
+
+    /// Reads the newest protocol logs of this node about senders, those that were written to since a time.
+    pub fn add_receive_logs(&mut self, folder: &Path, since: Option<Timestamp>) {
+        let Ok(entries) = folder.read_dir() else { return };
+        let is_new = |entry: &DirEntry| {
+            let changed = entry.metadata().and_then(|data| data.modified()).ok();
+            let changed = changed.and_then(|changed| Timestamp::try_from(changed).ok());
+            since.is_none_or(|since| changed.is_none_or(|changed| changed >= since))
+        };
+        let new = entries.filter_map(Result::ok).filter(is_new).map(|entry| entry.path());
+        let mut paths: Vec<_> = new.filter(|path| path.extension().is_some_and(|end| end == "LOG")).collect();
+        paths.sort_unstable();
+        for path in paths {
+            if let Some(opened) = self.open(&path, Some(Source::ProtocolLog)) {
+                self.add(opened);
+            }
+        }
+    }
+
     /// Reads a file.
     pub fn add(&mut self, opened: Opened) {
         let Opened { source, path, content } = opened;
-        let before = self.gathered.evidence.told();
+        let (before, left_out) = (self.gathered.evidence.told(), self.gathered.evidence.left_out().attempts);
         let result = self.read_file(source, content, &path);
         let attempts = self.gathered.evidence.told() - before;
         let result = result.and_then(|()| match attempts {
+            0 if self.gathered.evidence.left_out().attempts > left_out => bail!("{}", self.other_direction()),
             0 => bail!("no delivery attempts found ({}){}", source.name(), hint(source)),
             _ => Ok(()),
         });
@@ -138,7 +170,7 @@ impl Files {
             }
             sources::queues::add_row(&mut self.gathered.evidence, format, &row, name, rows.line());
         }
-        self.gathered.read.rows_skipped += rows.skipped();
+        self.gathered.read.add_rows(&*rows);
         Ok(())
     }
 
@@ -183,17 +215,16 @@ impl Files {
         let mut reader = protocol_log::Reader::new(file)?;
         let rows = reader.by_ref().collect::<io::Result<Vec<_>>>()?;
         self.gathered.read.rows_skipped += reader.rows_skipped();
-        if reader.log_type == Some(LogType::Receive) {
-            bail!(
-                "log of the receiving side; use the log of the sending side (SmtpSend), which shows why mail is stuck"
-            );
-        }
         // The logs of a node are in its own folder: mx1/protocol-log/SmtpSend/….
         let node = path.ancestors().nth(3).and_then(|folder| folder.file_name()).and_then(|name| name.to_str());
         let sessions = sessions(rows);
         let said = sessions.iter().flat_map(|session| &session.rows);
         said.for_each(|row| self.gathered.addresses.learn(&row.data));
-        sources::protocol_log::add_log(&mut self.gathered.evidence, &sessions, &path.display().to_string(), node);
+        let add = match reader.log_type {
+            Some(LogType::Receive) => sources::protocol_log_inbound::add_log,
+            Some(LogType::Send) | None => sources::protocol_log::add_log,
+        };
+        add(&mut self.gathered.evidence, &sessions, &path.display().to_string(), node);
         Ok(())
     }
 }

@@ -1,13 +1,13 @@
 //! Gathers evidence for diagnosis from its sources.
 
-use diagnosis::{Clock, Evidence, Finding, Joined, sources};
+use diagnosis::{Clock, Evidence, Finding, Joined, overview, sources};
 use serde_json::{Value, json};
-use store::{Store, TraceQuery};
-use trace::Event;
+use store::{QueueQuery, Selection, State, Store, TraceQuery};
+use trace::{Event, foreign::Rows};
 
 use crate::{
-    Addresses, Pages, excerpts,
-    views::FindingView,
+    Addresses, Pages, WaitReasons, excerpts,
+    views::{FindingView, OverviewView},
     wording::{counted, moment},
 };
 
@@ -16,7 +16,12 @@ use crate::{
 pub struct Read {
     pub attempts: u64,
     pub messages: u64,
+    /// Lines or rows that were not recognised.
     pub rows_skipped: u64,
+    /// Lines that were read, where a file has lines.
+    pub lines: u64,
+    /// Lines that were not recognised, by the program that wrote them.
+    pub unread: Vec<Unread>,
     /// Attempts that several sources reported.
     pub attempts_joined: u64,
     /// Sessions of captures that missed packets of them.
@@ -25,10 +30,56 @@ pub struct Read {
     pub clocks: Vec<Clock>,
 }
 
-/// The documented JSON of findings.
+/// A program, and how many of its lines were not recognised.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct Unread {
+    pub program: String,
+    pub lines: u64,
+}
+
+impl Read {
+    /// Counts the lines of a file that was read to its end.
+    pub fn add_rows(&mut self, rows: &dyn Rows) {
+        self.rows_skipped += rows.skipped();
+        self.lines += rows.line();
+        for (program, lines) in rows.unread() {
+            match self.unread.iter_mut().find(|unread| unread.program == program) {
+                Some(unread) => unread.lines += lines,
+                None => self.unread.push(Unread { program, lines }),
+            }
+        }
+        self.unread.sort_by(|a, b| b.lines.cmp(&a.lines).then_with(|| a.program.cmp(&b.program)));
+    }
+
+    /// Lines that may be about mail and were not recognised.
+    pub fn lines_unread(&self) -> u64 {
+        let named = self.unread.iter().map(|unread| unread.lines).sum();
+        if self.unread.is_empty() { self.rows_skipped } else { named }
+    }
+
+    /// True if most of the lines were recognised, so that silence means something.
+    pub fn is_understood(&self) -> bool {
+        self.lines_unread() * 2 <= self.lines
+    }
+
+    /// Such as `900 of 1,000 lines not recognised (postfix/smtpd 600, postfix/cleanup 300)`.
+    pub fn unread_in_words(&self) -> String {
+        const SHOWN_MAX: usize = 5;
+        let programs = self.unread.iter().map(|unread| format!("{} {}", unread.program, unread.lines));
+        let mut shown: Vec<String> = programs.take(SHOWN_MAX).collect();
+        if self.unread.len() > SHOWN_MAX {
+            shown.push(format!("{} more programs", self.unread.len() - SHOWN_MAX));
+        }
+        let shown = if shown.is_empty() { String::new() } else { format!(" ({})", shown.join(", ")) };
+        format!("{} of {} not recognised{shown}", self.lines_unread(), counted(self.lines, "line"))
+    }
+}
+
+/// The documented JSON of findings: a row for each cause, and all of them.
 pub fn findings_json(findings: &[&Finding], read: &Read) -> Value {
     let views: Vec<FindingView> = findings.iter().map(|finding| FindingView::from(*finding)).collect();
-    json!({ "findings": views, "read": read })
+    let rows: Vec<OverviewView> = overview(findings.iter().copied()).iter().map(OverviewView::from).collect();
+    json!({ "overview": rows, "findings": views, "read": read })
 }
 
 /// Evidence and its sources.
@@ -51,6 +102,11 @@ impl Gathered {
     /// For findings and a report, which shows some attempts in full.
     pub fn for_report(addresses: Addresses) -> Self {
         Self::new(Evidence::keeping(excerpts::ATTEMPTS_MAX), addresses)
+    }
+
+    /// The same about senders that deliver mail to this side.
+    pub fn inbound(self) -> Self {
+        Self { evidence: self.evidence.inbound(), ..self }
     }
 
     fn new(evidence: Evidence, addresses: Addresses) -> Self {
@@ -86,6 +142,40 @@ impl Gathered {
             }
         }
         self.sources.push(format!("the gateway's own history: {}{since}", counted(self.read.messages, "message")));
+        Ok(())
+    }
+
+    /// Adds the mail that waits without an attempt, because its connector is paused. `connector`: only mail of this one.
+    pub async fn add_paused<S: Store>(
+        &mut self,
+        store: &S,
+        reasons: &WaitReasons<'_>,
+        connector: Option<&str>,
+    ) -> store::Result<()> {
+        const PAGE: u32 = 500;
+        let paused = reasons.paused().iter().filter(|(name, _)| connector.is_none_or(|wanted| wanted == *name));
+        for (name, failure) in paused {
+            let Some(since) = reasons.paused_since(name) else { continue };
+            let selection =
+                Selection { connector: Some(name.clone()), state: Some(State::Queued), ..Selection::default() };
+            let mut next = Some(QueueQuery { selection, limit: PAGE, after: None });
+            while let Some(query) = next.take() {
+                let page = store.list(query.clone()).await?;
+                let untried = page.iter().filter(|record| record.delivery.failure.is_none());
+                let untried: Vec<_> =
+                    untried.map(|record| (record.message.network_message_id.to_string(), record)).collect();
+                let deliveries = untried.iter().map(|(message, record)| {
+                    (message.as_str(), record.delivery.recipient.as_str(), record.message.received)
+                });
+                if !untried.is_empty() {
+                    sources::history::add_paused(&mut self.evidence, name, failure, since, deliveries);
+                }
+                if page.len() == PAGE as usize {
+                    let after = page.last().map(|record| (record.due, record.delivery.key));
+                    next = Some(QueueQuery { after, ..query });
+                }
+            }
+        }
         Ok(())
     }
 

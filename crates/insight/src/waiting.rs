@@ -17,6 +17,8 @@ pub struct WaitReasons<'a> {
     now: Timestamp,
     /// By connector.
     paused: HashMap<String, Failure>,
+    /// When the same pauses began.
+    began: HashMap<String, Timestamp>,
 }
 
 /// Older reports are ignored.
@@ -24,8 +26,9 @@ const REPORT_AGE_SECONDS_MAX: i64 = 60;
 
 impl<'a> WaitReasons<'a> {
     pub async fn read<S: Store>(store: &S, connectors: &'a dyn Connectors, now: Timestamp) -> store::Result<Self> {
-        let mut reasons = Self { reports: store.reports().await?, connectors, now, paused: HashMap::new() };
-        reasons.paused = reasons.failures_of_paused();
+        let mut reasons =
+            Self { reports: store.reports().await?, connectors, now, paused: HashMap::new(), began: HashMap::new() };
+        reasons.note_pauses();
         Ok(reasons)
     }
 
@@ -64,6 +67,11 @@ impl<'a> WaitReasons<'a> {
         &self.paused
     }
 
+    /// When the pause of a connector began.
+    pub(crate) fn paused_since(&self, connector: &str) -> Option<Timestamp> {
+        self.began.get(connector).copied()
+    }
+
     /// The current step of the attempt, if it has lasted for some time.
     fn doing(&self, record: &DeliveryRecord) -> Option<&Doing> {
         let node = &record.lease.as_ref()?.node;
@@ -73,15 +81,17 @@ impl<'a> WaitReasons<'a> {
         Some(&running.doing)
     }
 
-    fn failures_of_paused(&self) -> HashMap<String, Failure> {
-        let names: HashSet<&str> =
-            self.reports.iter().flat_map(|report| &report.connectors).map(|report| report.name.as_str()).collect();
-        let paused = names.into_iter().filter(|name| self.backed_off_until(name).is_some());
-        let last = |name: &str| {
-            let pauses = self.reports_on(name).filter_map(|report| report.backed_off.as_ref());
-            pauses.max_by_key(|pause| pause.began).map(|pause| (name.to_owned(), pause.failure.clone()))
-        };
-        paused.filter_map(last).collect()
+    fn note_pauses(&mut self) {
+        let names: HashSet<String> =
+            self.reports.iter().flat_map(|report| &report.connectors).map(|report| report.name.clone()).collect();
+        for name in names.into_iter().filter(|name| self.backed_off_until(name).is_some()).collect::<Vec<_>>() {
+            let pauses = self.reports_on(&name).filter_map(|report| report.backed_off.as_ref());
+            let last = pauses.max_by_key(|pause| pause.began).map(|pause| (pause.failure.clone(), pause.began));
+            if let Some((failure, began)) = last {
+                self.began.insert(name.clone(), began);
+                self.paused.insert(name, failure);
+            }
+        }
     }
 
     /// Time of the first next attempt; `None` if any node has not paused the connector.

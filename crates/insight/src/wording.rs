@@ -1,12 +1,18 @@
 //! Wording that several outputs share: how sure a finding is, counts, times and full stops.
 
 use diagnosis::CauseId;
+use diagnosis::Outcome;
 use jiff::{Timestamp, tz::TimeZone};
+
+use crate::views::{FindingView, ScopeView};
 
 /// From this confidence on a cause counts as certain.
 const CERTAIN: f64 = 0.95;
 /// Above this confidence a cause is a root cause, as in `Finding::is_root_cause`.
 const ROOT_CAUSE: f64 = 0.5;
+
+/// Smaller numbers are not shown.
+const SHOWN_MIN: f64 = 0.005;
 
 /// Nothing is ever shown as more than this.
 const PERCENT_MAX: f64 = 99.0;
@@ -17,6 +23,8 @@ pub fn confidence(cause: &str, confidence: f64) -> String {
         _ if cause == CauseId::Unknown.as_str() => return "cause unknown".to_owned(),
         CERTAIN.. => "certain",
         sure if sure > ROOT_CAUSE => "likely",
+        // A number that rounds to 0 says less than the word.
+        ..SHOWN_MIN => return "possible".to_owned(),
         _ => "possible",
     };
     format!("{word} ({:.0}%)", (confidence * 100.0).min(PERCENT_MAX))
@@ -26,6 +34,44 @@ pub fn confidence(cause: &str, confidence: f64) -> String {
 pub fn title(cause: &str, sure: f64) -> String {
     let sure = confidence(cause, sure);
     if cause == CauseId::Unknown.as_str() { sure } else { format!("{cause}, {sure}") }
+}
+
+/// What a comparison with the attempts that worked showed, if the summary does not say it; `None`: there were none.
+pub fn difference(finding: &FindingView) -> Option<String> {
+    let ScopeView { failed, attempts, split, compared, works_with, .. } = &finding.scope;
+    let has = |outcome: Outcome| compared.iter().any(|compared| compared.outcome == outcome.name());
+    let worked = attempts.saturating_sub(*failed);
+    let with = works_with.as_ref().map(|with| format!(" Attempts that worked used {with}."));
+    let found = match () {
+        () if compared.is_empty() || split.is_some() || has(Outcome::SoFar) => String::new(),
+        () if has(Outcome::NoDifference) || has(Outcome::OtherCauses) => {
+            "No difference found between the attempts that failed and those that worked.".to_owned()
+        }
+        () if has(Outcome::NotEnoughAttempts) => {
+            format!("There are not enough attempts to tell what separates them ({failed} failed, {worked} did not).")
+        }
+        () => String::new(),
+    };
+    let with = with.filter(|_| split.is_none()).unwrap_or_default();
+    Some(format!("{found}{with}").trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// How a finding ended; `None`: it is ongoing.
+pub fn ending(finding: &FindingView) -> Option<String> {
+    let over = finding.over.as_ref()?;
+    let mut text = match over.worked {
+        1 => "1 attempt worked after the last failure.".to_owned(),
+        worked => format!("{worked} attempts worked after the last failure."),
+    };
+    if !over.changes.is_empty() {
+        let changes: Vec<&str> = over.changes.iter().map(|change| change.what.as_str()).collect();
+        text.push_str(&format!(" What changed then: {}.", changes.join("; ")));
+    }
+    if over.messages_in_plaintext > 0 {
+        let (plaintext, all) = (over.messages_in_plaintext, over.messages);
+        text.push_str(&format!(" {plaintext} of the {} left in plaintext.", counted(all, "message")));
+    }
+    Some(text)
 }
 
 /// The text with one full stop at its end.
@@ -64,6 +110,8 @@ mod tests {
     #[test]
     fn the_word_follows_the_unrounded_number() {
         for (sure, expected) in [
+            (0.0, "possible"),
+            (0.004, "possible"),
             (0.3, "possible (30%)"),
             (0.5, "possible (50%)"),
             (0.501, "likely (50%)"),

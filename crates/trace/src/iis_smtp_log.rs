@@ -149,19 +149,29 @@ impl Session {
                 self.has_content = false;
                 self.rows(said, Event::Send, text)
             }
-            400..=499 => self.rows(said, Event::Defer, text),
-            500..=599 if self.last_command != "EHLO" || text.contains("5.7.") => self.rows(said, Event::Fail, text),
+            400..=499 => self.refuse(said, Event::Defer, text),
+            500..=599 if self.last_command != "EHLO" || text.contains("5.7.") => self.refuse(said, Event::Fail, text),
             _ => Vec::new(),
         }
+    }
+
+    /// A refused recipient is the last that was named, and has no part in what follows.
+    fn refuse(&mut self, said: &Said<'_>, event: Event, text: &str) -> Vec<Row> {
+        let others = self.recipients.len().saturating_sub(1);
+        if self.last_command != "RCPT" || self.recipients.is_empty() {
+            return self.rows(said, event, text);
+        }
+        let rest = self.recipients.drain(..others).collect();
+        let rows = self.rows(said, event, text);
+        self.recipients = rest;
+        rows
     }
 
     fn rows(&self, said: &Said<'_>, event: Event, text: &str) -> Vec<Row> {
         let server = Server { host: &self.host, address: said.address.parse().ok(), port: said.port };
         let mut data = CustomData::default();
         server.add_port(&mut data);
-        // A refused recipient is the last that was named; others share the outcome.
-        let refused = (self.last_command == "RCPT").then(|| self.recipients.last()).flatten();
-        let recipients = refused.map_or(self.recipients.join(";"), Clone::clone);
+        let recipients = self.recipients.join(";");
         let mut row = Row::default();
         row.at = said.at;
         row.set(Column::Source, "SMTP");

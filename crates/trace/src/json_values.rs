@@ -90,7 +90,7 @@ impl<R: Read> JsonReader<R> {
             self.skipped += self.open.lines;
             self.open = Open::default();
             whole.into_iter().for_each(|value| self.add(value, self.lines_read));
-        } else if text.contains(|c: char| !c.is_whitespace() && !"[],".contains(c)) {
+        } else if self.open.depth > 0 || text.contains(|c: char| !c.is_whitespace() && !"[],".contains(c)) {
             self.go_on(&text);
         }
         Ok(true)

@@ -87,7 +87,11 @@ fn reply(response: &Value) -> String {
         (Some(class), Some(subject), Some(detail)) => format!("{class}.{subject}.{detail} "),
         _ => String::new(),
     };
-    if content.starts_with("KumoMTA internal: ") { content } else { format!("{code} {enhanced}{content}") }
+    if content.starts_with("KumoMTA internal: ") {
+        content
+    } else {
+        format!("{code} {enhanced}{content}").trim_end().to_owned()
+    }
 }
 
 fn set_peer(row: &mut Row, value: &Value, event: Event) {

@@ -27,6 +27,7 @@ pub mod postfix_log;
 pub mod protocol_log;
 pub mod qmail_log;
 pub mod queue_listing;
+mod quiet_clients;
 mod records;
 pub mod sendmail_log;
 pub mod stalwart_log;

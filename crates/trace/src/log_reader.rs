@@ -40,8 +40,21 @@ pub(crate) trait Take {
 
     fn next_row(&mut self) -> Option<Row>;
 
-    /// The file is over.
+    /// The number of the line that is taken next, counted from 1.
+    fn begin_line(&mut self, _number: u64) {}
+
+    /// The line that the last row stands on, where that may be an earlier one than the last that was taken.
+    fn row_line(&self) -> Option<u64> {
+        None
+    }
+
+    /// The log is over.
     fn end(&mut self) {}
+
+    /// Lines that were not understood, by program.
+    fn unread(&self) -> Vec<(String, u64)> {
+        Vec::new()
+    }
 }
 
 impl<M: Default> Messages<M> {
@@ -59,11 +72,15 @@ impl<R: Read> LogReader<R> {
 
 impl<R: Read> Rows for LogReader<R> {
     fn line(&self) -> u64 {
-        self.lines_read
+        self.messages.row_line().unwrap_or(self.lines_read)
     }
 
     fn skipped(&self) -> u64 {
         self.lines_skipped
+    }
+
+    fn unread(&self) -> Vec<(String, u64)> {
+        self.messages.unread()
     }
 }
 
@@ -80,6 +97,7 @@ impl<R: Read> Iterator for LogReader<R> {
             }
             let line = self.lines.next();
             self.lines_read += 1;
+            self.messages.begin_line(self.lines_read);
             match line {
                 Ok(None) => {
                     self.ended = true;

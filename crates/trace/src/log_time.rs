@@ -2,7 +2,7 @@
 
 use jiff::{
     Timestamp,
-    civil::{Date, DateTime},
+    civil::{Date, DateTime, Time},
     tz::{Offset, TimeZone},
 };
 
@@ -29,15 +29,11 @@ impl LogTimes {
     pub(crate) fn iso(&mut self, text: &str) -> Option<Timestamp> {
         let (second, rest) = text.split_at_checked(19)?;
         let (fraction, zone) = split_fraction(rest);
-        let nanoseconds = match fraction {
-            "" => 0,
-            digits => nanoseconds(digits)?,
-        };
         let whole = match zone {
             "" => self.remembered(second, |times| times.local(civil(second)?)),
             zone => offset(zone)?.to_timestamp(civil(second)?).ok(),
         };
-        whole?.checked_add(jiff::SignedDuration::from_nanos(nanoseconds)).ok()
+        with_fraction(whole?, fraction)
     }
 
     /// `Jun 04 22:24:28` and whatever follows; in the last twelve months.
@@ -46,12 +42,53 @@ impl LogTimes {
         self.remembered(text, |times| times.old(text))
     }
 
-    /// The time before a syslog's line, of either kind; words may follow.
+    /// The time before a syslog's line, of any kind; words may follow.
     pub(crate) fn stamp(&mut self, stamp: &str) -> Option<Timestamp> {
-        match stamp.as_bytes().first() {
-            Some(b'0'..=b'9') => self.iso(stamp.split(' ').next().unwrap_or_default()),
-            _ => self.syslog(stamp),
+        match stamp.as_bytes() {
+            [b'0'..=b'9', ..] => self.numbered(stamp),
+            // `Jun 04 22:24:28.572`
+            [_, _, _, b' ', _, _, b' ', _, _, b':', ..] => {
+                let whole = self.syslog(stamp)?;
+                let (fraction, _) = split_fraction(stamp.get(SYSLOG_TIME_BYTES..).unwrap_or_default());
+                with_fraction(whole, fraction)
+            }
+            _ => self.wordy(stamp),
         }
+    }
+
+    /// `2024-08-26T01:33:38Z`, `2024-08-26 01:33:38,572`, `2024 Aug 26 01:33:38`, or seconds since 1970.
+    fn numbered(&mut self, stamp: &str) -> Option<Timestamp> {
+        let mut spaces = memchr::memchr_iter(b' ', stamp.as_bytes());
+        let first = spaces.next().unwrap_or(stamp.len());
+        let word = stamp.get(..first)?;
+        match word.len() {
+            4 => self.in_year(stamp.get(first..)?, word.parse().ok()?),
+            10 if word.as_bytes()[4] == b'-' => self.iso(stamp.get(..spaces.next().unwrap_or(stamp.len()))?),
+            10.. if word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => {
+                let (seconds, fraction) = word.split_once('.').unwrap_or((word, ""));
+                with_fraction(Timestamp::from_second(seconds.parse().ok()?).ok()?, fraction)
+            }
+            _ => self.iso(word),
+        }
+    }
+
+    /// `Aug 26 2024 01:33:38`, `Mon 2024-08-26 01:33:38 UTC`, or as the old syslog with other spaces.
+    fn wordy(&mut self, stamp: &str) -> Option<Timestamp> {
+        let mut words = stamp.split_ascii_whitespace();
+        let (first, second, third) = (words.next()?, words.next()?, words.next()?);
+        if second.len() == 10 && second.as_bytes().get(4) == Some(&b'-') {
+            let zone = words.next().filter(|zone| *zone == "UTC").map_or("", |_| "Z");
+            return self.iso(&format!("{second} {third}{zone}"));
+        }
+        match third.parse::<i16>() {
+            Ok(year) if third.len() == 4 => self.in_year(&format!("{first} {second} {}", words.next()?), year),
+            _ => self.old(stamp),
+        }
+    }
+
+    fn in_year(&self, text: &str, year: i16) -> Option<Timestamp> {
+        let (month, day, time) = month_day_time(text)?;
+        self.local(Date::new(year, month, day).ok()?.to_datetime(time))
     }
 
     fn remembered(&mut self, text: &str, read: impl Fn(&Self) -> Option<Timestamp>) -> Option<Timestamp> {
@@ -67,12 +104,7 @@ impl LogTimes {
     }
 
     fn old(&self, text: &str) -> Option<Timestamp> {
-        const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-        let mut words = text.split_whitespace();
-        let (month, day, time) = (words.next()?, words.next()?, words.next()?);
-        let month = MONTHS.find(month).filter(|at| month.len() == 3 && at % 3 == 0)? / 3 + 1;
-        let (month, day) = (i8::try_from(month).ok()?, day.parse().ok()?);
-        let time: jiff::civil::Time = time.parse().ok()?;
+        let (month, day, time) = month_day_time(text)?;
         let year = self.zone.to_datetime(self.now).year();
         let in_year = |year: i16| self.local(Date::new(year, month, day).ok()?.to_datetime(time));
         // A clock may be ahead of this one.
@@ -81,9 +113,24 @@ impl LogTimes {
     }
 }
 
+/// `Jun 04 22:24:28`
+fn month_day_time(text: &str) -> Option<(i8, i8, Time)> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let mut words = text.split_whitespace();
+    let (month, day, time) = (words.next()?, words.next()?, words.next()?);
+    let month = MONTHS.find(month).filter(|at| month.len() == 3 && at % 3 == 0)? / 3 + 1;
+    Some((i8::try_from(month).ok()?, day.parse().ok()?, time.parse().ok()?))
+}
+
+/// Digits behind the seconds' point.
+fn with_fraction(whole: Timestamp, digits: &str) -> Option<Timestamp> {
+    let nanoseconds = if digits.is_empty() { 0 } else { nanoseconds(digits)? };
+    whole.checked_add(jiff::SignedDuration::from_nanos(nanoseconds)).ok()
+}
+
 /// `.572+02:00` is `572` and `+02:00`.
 fn split_fraction(rest: &str) -> (&str, &str) {
-    let Some(digits) = rest.strip_prefix('.') else { return ("", rest.trim_start()) };
+    let Some(digits) = rest.strip_prefix(['.', ',']) else { return ("", rest.trim_start()) };
     let end = digits.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
     (&digits[..end], digits[end..].trim_start())
 }
@@ -150,6 +197,31 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(times.iso(text), expected.map(|time| time.parse().unwrap()), "{text}");
+        }
+    }
+    #[test]
+    fn stamps_of_all_syslogs_are_read() {
+        let mut times = LogTimes::new("2026-11-25T08:00:00Z".parse().unwrap(), TimeZone::UTC);
+        let table = [
+            ("Nov 25 07:00:01 mx", Some("2026-11-25T07:00:01Z")),
+            ("Nov  5 07:00:01 mx", Some("2026-11-05T07:00:01Z")),
+            ("Nov 5 07:00:01 mx", Some("2026-11-05T07:00:01Z")),
+            ("Nov 25 07:00:01.25 mx", Some("2026-11-25T07:00:01.25Z")),
+            ("Nov 25 2024 07:00:01 mx", Some("2024-11-25T07:00:01Z")),
+            ("Nov 25 2024 07:00:02 mx", Some("2024-11-25T07:00:02Z")),
+            ("2024 Nov 25 07:00:01 mx", Some("2024-11-25T07:00:01Z")),
+            ("2024-11-25T07:00:01+0100 mx", Some("2024-11-25T06:00:01Z")),
+            ("2024-11-25T07:00:01.5Z stdout F", Some("2024-11-25T07:00:01.5Z")),
+            ("2024-11-25 07:00:01,250 mx", Some("2024-11-25T07:00:01.25Z")),
+            ("Mon 2024-11-25 07:00:01 UTC mx", Some("2024-11-25T07:00:01Z")),
+            ("1732518001.25 mx", Some("2024-11-25T07:00:01.25Z")),
+            ("Juni 4 22:24:28 mx", None),
+            ("2024", None),
+            ("", None),
+            ("[ 12.5] mx", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(times.stamp(text), expected.map(|time| time.parse().unwrap()), "{text}");
         }
     }
 }

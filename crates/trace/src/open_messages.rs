@@ -26,6 +26,10 @@ impl<M: Default> OpenMessages<M> {
         self.messages.get_mut(id).expect("it is there, or was put there above")
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
     pub(crate) fn remove(&mut self, id: &str) {
         self.messages.remove(id);
     }
@@ -78,6 +82,16 @@ mod tests {
         }
         assert_eq!(remembered.messages.len(), MESSAGES_MAX);
         assert_eq!((*remembered.entry("1"), *remembered.entry("0")), (1, 0));
+    }
+
+    #[test]
+    fn all_that_are_left_come_in_their_order() {
+        let mut open: OpenMessages<u32> = OpenMessages::new();
+        for number in [3, 1, 2] {
+            *open.entry(&number.to_string()) = number;
+        }
+        open.remove("1");
+        assert_eq!(open.into_values().collect::<Vec<_>>(), [3, 2]);
     }
 
     #[test]

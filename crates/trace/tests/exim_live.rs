@@ -14,7 +14,7 @@ use std::{
 
 use gatepost_trace::{
     exim_log::{Record, read_line, reader},
-    message_trace::{Column, Row},
+    message_trace::{Column, Row, custom_value},
 };
 use jiff::{Timestamp, tz::TimeZone};
 use lab::{exim::Exim, peers::Peers};
@@ -65,8 +65,14 @@ fn root_a_real_log_is_read() {
     let rows: Vec<Row> = reader.by_ref().map(Result::unwrap).collect();
     let events: Vec<_> = rows.iter().map(|row| (&row[Column::EventId], &row[Column::RecipientAddress])).collect();
     assert_eq!(events[..2], [("RECEIVE", "a@x.test"), ("RECEIVE", "b@x.test")], "{log}");
-    assert_eq!(events[2..], [("DELIVER", "a@x.test"), ("DELIVER", "b@x.test")], "{log}");
-    for row in &rows {
+    assert_eq!(events[2..4], [("DELIVER", "a@x.test"), ("DELIVER", "b@x.test")], "{log}");
+    let [failed] = &rows[4..] else { panic!("{log}") };
+    let phase = custom_value(&failed[Column::CustomData], "Phase");
+    assert_eq!(
+        (&failed[Column::Directionality], &failed[Column::ClientIp], phase),
+        ("Incoming", "127.0.0.1", Some("handshake"))
+    );
+    for row in &rows[..4] {
         let columns = [Column::SenderAddress, Column::MessageId, Column::MessageSubject, Column::OriginalClientIp];
         let told = columns.map(|column| &row[column]);
         assert_eq!(told, ["alice@partner.test", "<1@partner.test>", "He said \"for you\"", "127.0.0.1"], "{log}");

@@ -9,7 +9,7 @@ use gatepost_trace::{
     LogTimes,
     exim_log::{Outcome, Record, read_line, reader},
     foreign::Rows as _,
-    message_trace::{Column, Row},
+    message_trace::{Column, Row, custom_value},
 };
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -213,8 +213,11 @@ fn corpus_published_lines_mean_what_they_say() {
         let mut reader = reader(bytes.as_slice(), now(), TimeZone::UTC);
         let rows: Vec<Row> = reader.by_ref().map(Result::unwrap).collect();
         assert!(!rows.is_empty() && rows.iter().all(|row| row.at.is_some()), "{name}: {rows:?}");
-        assert!(rows.iter().all(|row| &row[Column::EventId] == "FAIL"), "{name}: {rows:?}");
-        found.extend(rows);
+        let is_limited = |row: &Row| row[Column::RecipientStatus].contains("ratelimited");
+        let is_told = |row: &Row| (&row[Column::EventId] == "FAIL") != is_limited(row);
+        assert!(rows.iter().all(is_told), "{name}: {rows:?}");
+        assert!(rows.iter().all(|row| &row[Column::Directionality] == "Incoming"), "{name}: {rows:?}");
+        found.extend(rows.into_iter().filter(|row| !is_limited(row)));
     }
     for (recipient, sender, why) in expected {
         let is_it = |row: &&Row| row[Column::RecipientAddress] == *recipient && row[Column::SenderAddress] == *sender;
@@ -297,4 +300,60 @@ fn a_host_may_stand_behind_a_system_s_error() {
     let row = reader(line.as_bytes(), now(), TimeZone::UTC).map(Result::unwrap).last().unwrap();
     assert_eq!((&row[Column::ServerHostname], &row[Column::ServerIp]), ("mail.x.test", "192.0.2.1"));
     assert_eq!(&row[Column::CustomData], "S:DestinationPort=2525");
+}
+
+/// Lines about clients, each with the phase that the client failed in.
+#[test]
+fn clients_that_fail_are_told() {
+    let table: &[(&str, Option<(&str, &str, &str, &str)>)] = &[
+        (
+            "H=mx.s.test (helo) [192.0.2.9]:4711 F=<a@s.test> rejected RCPT <b@own.test>: Unrouteable address",
+            Some(("FAIL", "rcpt", "mx.s.test", "Unrouteable address")),
+        ),
+        (
+            "H=(bad helo) [192.0.2.9] F=<a@s.test> temporarily rejected RCPT <b@own.test>: greylisted",
+            Some(("DEFER", "rcpt", "bad helo", "greylisted")),
+        ),
+        (
+            "TLS error on connection from mx.s.test (helo) [192.0.2.9]:4711 (SSL_accept): error:0A0000C1:SSL routines::no shared cipher",
+            Some(("DEFER", "handshake", "mx.s.test", "error:0A0000C1:SSL routines::no shared cipher")),
+        ),
+        (
+            "SMTP connection from mx.s.test (helo) [192.0.2.9] lost while reading message data (header)",
+            Some((
+                "DEFER",
+                "end-of-data",
+                "mx.s.test",
+                "SMTP connection from mx.s.test (helo) [192.0.2.9] lost while reading message data (header)",
+            )),
+        ),
+        (
+            "SMTP data timeout (message abandoned) on connection from mx.s.test [192.0.2.9]:4711 F=<a@s.test>",
+            Some((
+                "DEFER",
+                "end-of-data",
+                "mx.s.test",
+                "SMTP data timeout (message abandoned) on connection from mx.s.test [192.0.2.9]:4711 F=<a@s.test>",
+            )),
+        ),
+        ("SMTP connection from mx.s.test [192.0.2.9] lost D=3s", None),
+        ("no MAIL in SMTP connection from mx.s.test [192.0.2.9] D=0s C=EHLO,QUIT", None),
+        ("SMTP connection from mx.s.test [192.0.2.9] closed by QUIT", None),
+    ];
+    for (text, expected) in table {
+        let rows = rows(&format!("2026-11-25 07:00:00 {text}\n"));
+        let told: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                let phase = custom_value(&row[Column::CustomData], "Phase").unwrap_or_default();
+                assert_eq!((&row[Column::Directionality], &row[Column::ClientIp]), ("Incoming", "192.0.2.9"), "{text}");
+                (&row[Column::EventId], phase, &row[Column::ClientHostname], &row[Column::RecipientStatus])
+            })
+            .collect();
+        assert_eq!(told, expected.iter().copied().collect::<Vec<_>>(), "{text}");
+    }
+    // Again and again.
+    let quiet = "2026-11-25 07:00:00 no MAIL in SMTP connection from mx.s.test [192.0.2.9] D=0s C=EHLO,QUIT\n";
+    assert_eq!([2, 3].map(|times| rows(&quiet.repeat(times)).len()), [0, 3]);
+    assert_eq!(rows(&quiet.replace("192.0.2.9", "10.0.0.9").repeat(9)).len(), 0);
 }

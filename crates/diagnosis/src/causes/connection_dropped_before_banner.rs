@@ -15,7 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
     likelihood,
     remedies: &[
         destination("Look for the sender's addresses in the logs of the server and its firewall, and remove the rule that closes their connections."),
-        network("Exempt the sender's addresses from SMTP inspection on the devices between the two."),
+        network("Exempt the sender's addresses from SMTP inspection on the devices between {us} and the destination."),
         here("Find what closes outgoing connections near {us}: a virus scanner for mail, a firewall that inspects SMTP, or the provider.").everywhere(),
     ],
     check: Check::Probe,

@@ -8,7 +8,7 @@ use super::{
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::DestinationInternalFailure,
-    does: "reports a failure of its own: a lookup, a proxy, a filter or a database behind it",
+    does: "reports a failure of its own (a lookup, a proxy, a filter or a database behind it)",
     likelihood,
     remedies: &[
         destination(

@@ -25,7 +25,7 @@ fn likelihood(s: &Symptom) -> f64 {
         () if s.has(Sign::InternalFailure) && !s.has(Sign::Overloaded) => 0.0,
         () if s.has(Sign::Overloaded) && s.is_transient() => 0.85,
         () if s.is_transient() && (s.is_enhanced(3, 1) || s.is_enhanced(3, 2)) => 0.75,
-        () if s.code == Some(421) => 0.5,
+        () if s.code == Some(421) => 0.45,
         () => 0.0,
     }
 }

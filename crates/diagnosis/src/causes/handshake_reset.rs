@@ -12,7 +12,7 @@ pub(super) const CAUSE: Cause = Cause {
     does: "drops the connection during the TLS handshake",
     likelihood,
     remedies: &[
-        network("Find the device that inspects TLS between the two, and exempt this traffic."),
+        network("Find the device that inspects TLS between {us} and the destination, and exempt this traffic."),
         destination(
             "Read the server's log at the time of the failures. Old TLS libraries can fail on a large ClientHello.",
         ),

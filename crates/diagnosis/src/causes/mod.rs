@@ -8,6 +8,7 @@ mod certificate_expired;
 mod certificate_name_mismatch;
 mod certificate_untrusted;
 mod certificate_weak;
+mod choice;
 mod client_certificate_required;
 mod connection_dropped_before_banner;
 mod connection_refused;
@@ -36,6 +37,7 @@ mod no_shared_cipher;
 mod no_shared_tls_version;
 mod outbound_port_blocked;
 mod pipelining_broken;
+mod properties;
 mod queue_expired;
 mod rate_limited;
 mod recipient_unknown;
@@ -52,9 +54,10 @@ mod weak_dh;
 
 use crate::evidence::Symptom;
 pub use cause::{Aspect, Cause, Check};
-pub use id::{CauseId, NotACause, Reach};
-pub use remedy::{Remedy, Side};
-pub(crate) use remedy::{Situation, System};
+pub use id::{CauseId, NotACause};
+pub use properties::Reach;
+pub(crate) use remedy::System;
+pub use remedy::{Remedy, Side, Situation};
 
 /// Of equally likely ones, the first is told: what is more particular stands first.
 pub static CATALOGUE: [Cause; 45] = [
@@ -149,7 +152,7 @@ mod tests {
             code: (code > 0).then_some(code),
             enhanced: (code > 0).then(|| EnhancedCode::new(class, subject, detail)),
             signs: signs.iter().fold(Signs::default(), |signs, sign| signs.and(*sign)),
-            known: None,
+            ..Symptom::default()
         }
     }
 

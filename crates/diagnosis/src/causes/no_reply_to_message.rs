@@ -16,7 +16,9 @@ pub(super) const CAUSE: Cause = Cause {
         destination(
             "Check in the server's log whether it accepted the message, and what delays its reply: usually a content filter that runs before the reply.",
         ),
-        network("Check that no firewall or virus scanner between the two inspects SMTP: some swallow the reply."),
+        network(
+            "Check that no firewall or virus scanner between {us} and the destination inspects SMTP: some swallow the reply.",
+        ),
         gatepost(
             "Set `end_of_data` in `[connector.timeouts]` to 10 minutes or more (RFC 5321 section 4.5.3.2.6), so that fewer duplicates arise.",
         ),
@@ -38,11 +40,14 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn likelihood(s: &Symptom) -> f64 {
-    let ended = [Sign::TimedOut, Sign::ConnectionClosed, Sign::ConnectionReset];
-    // Only a comparison by size can blame the size of the message.
-    if s.phase == Some(Phase::EndOfData) && s.signs.any(&ended) && s.code.is_none_or(|code| code == 421) {
-        0.85
-    } else {
-        0.0
+    let is_cut = s.signs.any(&[Sign::ConnectionClosed, Sign::ConnectionReset]);
+    match () {
+        () if s.phase != Some(Phase::EndOfData) || s.code.is_some_and(|code| code != 421) => 0.0,
+        // Only a comparison by size can blame the size of the message.
+        () if s.has(Sign::TimedOut) => 0.85,
+        // A status without a reply is another system's word, which does not say whether the final dot went out.
+        () if is_cut && s.code.is_none() && s.enhanced.is_some() => 0.45,
+        () if is_cut => 0.85,
+        () => 0.0,
     }
 }

@@ -8,7 +8,7 @@ use super::{
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::OutboundPortBlocked,
-    does: "cannot be reached: outgoing connections are blocked on this side",
+    does: "cannot be reached, because outgoing connections are blocked on this side",
     likelihood,
     remedies: &[
         here(

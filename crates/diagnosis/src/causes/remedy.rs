@@ -7,8 +7,7 @@ use std::fmt;
 
 use protocol::smtp::Phase;
 
-use super::cause::{Cause, Sign};
-use crate::evidence::{Signs, Source};
+use crate::evidence::{Sign, Signs, Source};
 
 /// Something to do.
 #[derive(Clone, PartialEq, Debug)]
@@ -60,15 +59,12 @@ impl System {
 
     /// By the name of a log format.
     fn named(format: &str) -> Self {
-        const EXCHANGE: [&str; 7] =
-            ["exchange", "message-trace", "tracking", "connectivity", "queue-viewer", "get-queue", "graph"];
-        const POSTFIX: [&str; 3] = ["postfix", "postqueue", "mailq"];
-        let has = |word: &&str| format.contains(*word);
-        match () {
-            () if POSTFIX.iter().any(has) => Self::Postfix,
-            () if format.contains("exim") => Self::Exim,
-            () if EXCHANGE.iter().any(has) => Self::Exchange,
-            () => Self::Other,
+        match format {
+            "postfix-log" | "postqueue-json" | "mailq" => Self::Postfix,
+            "exim-log" => Self::Exim,
+            "message-trace" | "tracking-log" | "tracking-output" | "trace-detail" | "enhanced-summary"
+            | "graph-trace" | "exchange-queue" | "connectivity-log" => Self::Exchange,
+            _ => Self::Other,
         }
     }
 
@@ -82,19 +78,19 @@ impl System {
 }
 
 /// What is known where a remedy is chosen.
-#[derive(Clone, Debug)]
-pub(crate) struct Situation {
-    pub system: System,
-    pub signs: Signs,
-    pub phase: Option<Phase>,
+#[derive(Clone, PartialEq, Debug)]
+pub struct Situation {
+    pub(crate) system: System,
+    pub(crate) signs: Signs,
+    pub(crate) phase: Option<Phase>,
     /// It fails at all destinations.
-    pub is_everywhere: bool,
+    pub(crate) is_everywhere: bool,
     /// This side receives: what holds for a destination holds for this side.
-    pub is_inbound: bool,
+    pub(crate) is_inbound: bool,
     /// The strictest built-in TLS policy that contains what worked.
-    pub policy: Option<String>,
+    pub(crate) policy: Option<String>,
     /// If all recipients are there.
-    pub domain: Option<String>,
+    pub(crate) domain: Option<String>,
 }
 
 impl Default for Situation {
@@ -116,9 +112,9 @@ impl Default for Situation {
 pub(crate) struct Row {
     side: Side,
     /// `None`: whatever the system is.
-    system: Option<System>,
+    pub(super) system: Option<System>,
     /// Only if no row holds for the system.
-    is_fallback: bool,
+    pub(super) is_fallback: bool,
     /// One of them must be there. Empty: always.
     on: &'static [Sign],
     /// None of them may be there.
@@ -143,12 +139,12 @@ const fn row(side: Side, system: Option<System>, text: &'static str) -> Row {
     }
 }
 
-/// For the other side.
+/// For the destination.
 pub(super) const fn destination(text: &'static str) -> Row {
     row(Side::Destination, None, text)
 }
 
-/// For the path between the two.
+/// For the path between this side and the destination.
 pub(super) const fn network(text: &'static str) -> Row {
     row(Side::Network, None, text)
 }
@@ -202,7 +198,7 @@ impl Row {
         Self { has_policy: Some(is_known), ..self }
     }
 
-    fn holds(&self, now: &Situation) -> bool {
+    pub(super) fn holds(&self, now: &Situation) -> bool {
         // At all destinations at once, none of them is at fault.
         let is_meant = !now.is_everywhere || self.side != Side::Destination || self.is_everywhere == Some(true);
         // Settings of a sender are of no use to a receiver.
@@ -217,7 +213,7 @@ impl Row {
             && self.has_policy.is_none_or(|is_known| is_known == now.policy.is_some())
     }
 
-    fn remedy(&self, now: &Situation) -> Remedy {
+    pub(super) fn remedy(&self, now: &Situation) -> Remedy {
         let side = match self.side {
             Side::Destination if now.is_inbound => Side::Gateway,
             Side::Gateway if now.is_inbound => Side::Destination,
@@ -227,119 +223,5 @@ impl Row {
         let action = self.text.replace("{us}", us);
         let action = action.replace("{domain}", now.domain.as_deref().unwrap_or("DOMAIN"));
         Remedy { side, action: action.replace("{policy}", now.policy.as_deref().unwrap_or_default()) }
-    }
-}
-
-impl Cause {
-    /// In the order of the file; this side's come first where the fault is on this side.
-    pub(crate) fn remedies(&self, now: &Situation) -> Vec<Remedy> {
-        let rows: Vec<&Row> = self.remedies.iter().filter(|row| row.holds(now)).collect();
-        let has_own = rows.iter().any(|row| row.system.is_some());
-        let shown = rows.into_iter().filter(|row| !(row.is_fallback && has_own));
-        let mut remedies: Vec<Remedy> = shown.map(|row| row.remedy(now)).collect();
-        if now.is_everywhere || now.is_inbound {
-            remedies.sort_by_key(|remedy| remedy.side != Side::Gateway);
-        }
-        remedies
-    }
-
-    /// The remedies for the system of `before`, which are those of another cause.
-    pub(crate) fn remedies_instead_of(&self, other: &Self, before: &[Remedy]) -> Vec<Remedy> {
-        let systems = [System::Gatepost, System::Postfix, System::Exchange, System::Exim, System::Other];
-        let situation = |system| Situation { system, ..Situation::default() };
-        let system = systems.into_iter().find(|system| other.remedies(&situation(*system)) == before);
-        self.remedies(&situation(system.unwrap_or(System::Gatepost)))
-    }
-
-    /// The remedies of `before`, which were chosen without knowing a TLS policy that works, now that one is known.
-    pub(crate) fn remedies_with(&self, policy: &str, before: &[Remedy]) -> Vec<Remedy> {
-        let systems = [System::Gatepost, System::Postfix, System::Exchange, System::Exim, System::Other];
-        let chosen = systems.into_iter().find_map(|system| {
-            let now = Situation { system, ..Situation::default() };
-            (self.remedies(&now) == before)
-                .then(|| self.remedies(&Situation { policy: Some(policy.to_owned()), ..now }))
-        });
-        chosen.unwrap_or_else(|| before.to_vec())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::causes::{CATALOGUE, CauseId};
-
-    const SYSTEMS: [System; 5] = [System::Gatepost, System::Postfix, System::Exchange, System::Exim, System::Other];
-
-    fn actions(id: CauseId, now: &Situation) -> Vec<String> {
-        id.cause().remedies(now).into_iter().map(|remedy| remedy.action).collect()
-    }
-
-    #[test]
-    fn every_cause_has_a_remedy_for_every_system_and_every_situation() {
-        for cause in &CATALOGUE {
-            for system in SYSTEMS {
-                for (is_everywhere, is_inbound) in [(false, false), (true, false), (false, true)] {
-                    let now = Situation { system, is_everywhere, is_inbound, ..Situation::default() };
-                    let remedies = cause.remedies(&now);
-                    let may_be = !is_everywhere || cause.id.can_be_everywhere();
-                    assert!(!remedies.is_empty() || !may_be, "{} for {now:?}", cause.id);
-                    for Remedy { action, .. } in remedies {
-                        assert!(!action.contains(['{', '}']) || action.contains("{ "), "{}: {action}", cause.id);
-                        assert!(action.ends_with(['.', ')']), "{}: {action}", cause.id);
-                        let is_foreign = system != System::Gatepost && action.contains("this gateway");
-                        assert!(!is_foreign, "{}: {action}", cause.id);
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn settings_are_those_of_the_system() {
-        let of = |system| actions(CauseId::StarttlsRequired, &Situation { system, ..Situation::default() }).concat();
-        for (system, setting) in [
-            (System::Gatepost, "`tls = \"opportunistic\"`"),
-            (System::Postfix, "smtp_tls_security_level = may"),
-            (System::Exchange, "-IgnoreSTARTTLS $false"),
-            (System::Exim, "hosts_avoid_tls"),
-        ] {
-            assert!(of(system).contains(setting), "{setting}: {}", of(system));
-            let others = SYSTEMS.into_iter().filter(|other| *other != system);
-            assert!(others.into_iter().all(|other| !of(other).contains(setting)), "{setting}");
-        }
-    }
-
-    #[test]
-    fn what_worked_names_the_policy() {
-        let now = Situation { policy: Some("legacy".to_owned()), ..Situation::default() };
-        for id in [CauseId::NoSharedCipher, CauseId::NoSharedTlsVersion] {
-            let known = actions(id, &now).concat();
-            assert!(known.contains("\"legacy\"") && !known.contains("intermediate"), "{known}");
-            let open = Situation::default();
-            assert!(!actions(id, &open).concat().contains("\"legacy\""), "{id}");
-            let before = id.cause().remedies(&open);
-            assert_eq!(id.cause().remedies_with("legacy", &before), id.cause().remedies(&now));
-        }
-    }
-
-    #[test]
-    fn no_remedy_exempts_from_a_verdict_about_the_content() {
-        for sign in [Sign::VirusFound, Sign::SpamFound] {
-            for system in SYSTEMS {
-                let now = Situation { system, signs: Signs::default().and(sign), ..Situation::default() };
-                let text = actions(CauseId::RejectedByPolicy, &now).concat();
-                assert!(!text.is_empty() && !text.to_lowercase().contains("exempt"), "{text}");
-            }
-        }
-    }
-
-    #[test]
-    fn this_sides_remedies_come_first_where_all_destinations_fail() {
-        let now = Situation { is_everywhere: true, ..Situation::default() };
-        for cause in CATALOGUE.iter().filter(|cause| cause.id.can_be_everywhere()) {
-            let sides: Vec<Side> = cause.remedies(&now).into_iter().map(|remedy| remedy.side).collect();
-            assert_eq!(sides.first(), Some(&Side::Gateway), "{}", cause.id);
-            assert!(!sides.contains(&Side::Destination), "{}", cause.id);
-        }
     }
 }

@@ -1,16 +1,33 @@
-//! Comparison: along which dimension failing and working attempts part, if along any. Over all dimensions at once, by
-//! Fisher's exact test, corrected for the number of ways in which one might have looked; never by a rule made for one
-//! story.
+//! Comparison: which dimension separates failed attempts from those that worked, if one does. It looks at all dimensions
+//! at once with Fisher's exact test, corrected for the number of ways in which one might have looked. No rule is made
+//! for one story.
+//!
+//! ```text
+//!   mod          compares along every dimension and chooses     compared   what came of each
+//!    │                                                           split      a difference, and how clear it is
+//!   attempts     divides the values of one dimension in two
+//!    │
+//!   concurrency  statistics
+//! ```
 
+mod attempts;
+mod compared;
+mod concurrency;
 mod split;
 mod statistics;
 
 use crate::evidence::{Dimension, Evidence, Record};
+use attempts::{Attempts, Look};
+use compared::Side;
+pub use compared::{Compared, Outcome};
+use concurrency::Open;
 pub use split::Split;
-pub(crate) use statistics::LnFactorials;
+use statistics::LnFactorials;
 
 /// A split is believed below this chance.
 const P_MAX: f64 = 0.01;
+/// A split is mentioned below this chance, uncorrected, if there are too few attempts to believe any.
+const P_SO_FAR_MAX: f64 = 0.1;
 /// A cut that leaves much on the wrong side explains nothing.
 const SHARPNESS_MIN: f64 = 0.7;
 /// From here on a second dimension has nothing to add.
@@ -19,243 +36,174 @@ const SHARPNESS_CLEAN: f64 = 0.9;
 const STILL_FAILS_MIN: f64 = 0.8;
 /// A second dimension must add this.
 const SHARPNESS_GAIN: f64 = 0.15;
-/// A dimension is compared only if at least this share of the attempts has a value for it.
-const OBSERVED_MIN: f64 = 0.8;
-/// With more values than this a name tells each attempt from each other, and so explains none.
-const VALUES_MAX: usize = 64;
 
-/// Where nearly all fails by other causes, nothing tells what this one holds for: whatever parts the others from what works
-/// would part it as well.
-const OWN_SHARE_MIN: f64 = 0.2;
-
-/// One side of a possible split.
-struct Tally {
-    value: u64,
-    failed: u64,
-    worked: u64,
+/// What all comparisons of the same evidence share.
+#[derive(Debug)]
+pub(crate) struct Comparer<'e> {
+    evidence: &'e Evidence,
+    ln: LnFactorials,
+    open: Open,
 }
 
-/// Finds the split between some failing and some working attempts, beside others that fail by other causes; `None`: there
-/// is none.
-pub(crate) fn contrast(
-    evidence: &Evidence,
-    failing: &[&Record],
-    others: &[&Record],
-    working: &[&Record],
-    ln: &LnFactorials,
-) -> Option<Split> {
-    if failing.is_empty() || working.is_empty() {
-        return None;
+/// What came of comparing attempts along all dimensions, in the order of [`Dimension::ALL`]; a pair of dimensions last.
+#[derive(Clone, Default, PartialEq, Debug)]
+pub(crate) struct Comparison {
+    pub compared: Vec<Compared>,
+}
+
+impl Comparison {
+    /// The difference.
+    pub(crate) fn split(&self) -> Option<&Split> {
+        self.of(Outcome::Separates)?.split.as_ref()
     }
-    let attempts = Attempts { evidence, failing, others, working, ln };
-    let tried = Dimension::ALL.len() as f64;
-    let single: Vec<Split> =
-        Dimension::ALL.into_iter().filter_map(|dimension| attempts.split(dimension, tried)).collect();
-    // Of equals the first: `min_by` keeps it.
-    let best = single.into_iter().filter(believable).min_by(|a, b| rank(a).total_cmp(&rank(b)));
-    if best.as_ref().is_some_and(|split| split.sharpness() >= SHARPNESS_CLEAN) {
-        return best;
+
+    /// The difference, or else what is one so far.
+    pub(crate) fn best(&self) -> Option<&Compared> {
+        self.of(Outcome::Separates).or_else(|| self.of(Outcome::SoFar))
     }
-    let floor = best.as_ref().map_or(0.0, Split::sharpness) + SHARPNESS_GAIN;
-    let pairs = attempts.pairs().into_iter().filter(|split| believable(split) && split.sharpness() >= floor);
-    pairs.min_by(|a, b| rank(a).total_cmp(&rank(b))).or(best)
+
+    /// The same, with this dimension as the difference if it separates as well as the one that was found.
+    pub(crate) fn preferring(mut self, dimension: Dimension) -> Self {
+        let sharpness = |compared: &Compared| compared.split.as_ref().map(rank);
+        let Some((outcome, best)) = self.best().map(|best| (best.outcome, sharpness(best))) else { return self };
+        let lesser = match outcome {
+            Outcome::Separates => Outcome::AlsoSeparates,
+            _ => Outcome::NotEnoughAttempts,
+        };
+        let is_other =
+            |entry: &Compared| entry.dimension == [dimension] && entry.outcome == lesser && sharpness(entry) == best;
+        if let Some(other) = self.compared.iter().position(is_other) {
+            mark(&mut self.compared, |entry| entry.outcome == outcome, lesser);
+            self.compared[other].outcome = outcome;
+        }
+        self
+    }
+
+    fn of(&self, outcome: Outcome) -> Option<&Compared> {
+        self.compared.iter().find(|compared| compared.outcome == outcome)
+    }
 }
 
-fn believable(split: &Split) -> bool {
-    split.p_value < P_MAX && split.sharpness() >= SHARPNESS_MIN && !is_over(split)
+impl<'e> Comparer<'e> {
+    pub(crate) fn of(evidence: &'e Evidence) -> Self {
+        Self { evidence, ln: LnFactorials::up_to(evidence.len()), open: Open::count(evidence) }
+    }
+
+    /// Compares some failing attempts with working ones, beside others that fail by other causes.
+    pub(crate) fn compare(&self, failing: &[&Record], others: &[&Record], working: &[&Record]) -> Comparison {
+        if failing.is_empty() || working.is_empty() {
+            return Comparison::default();
+        }
+        let attempts = Attempts { comparer: self, failing, others, working };
+        let looks: Vec<(Dimension, Look)> =
+            Dimension::ALL.into_iter().map(|dimension| (dimension, attempts.look(dimension))).collect();
+        let single: Vec<&Split> = looks.iter().filter_map(|(_, look)| look.own()).filter(|s| is_believed(s)).collect();
+        // Of equals the first: `min_by` keeps it.
+        let best = single.iter().copied().min_by(|a, b| rank(a).total_cmp(&rank(b)));
+        let pair = attempts.best_pair(best.map(Split::sharpness));
+        let winner = if pair.is_some() { None } else { best.map(|split| split.dimension.clone()) };
+        let mut compared: Vec<Compared> = looks
+            .iter()
+            .map(|(dimension, look)| self.outcome(*dimension, look, failing.len(), working.len()))
+            .collect();
+        if let Some(winner) = winner {
+            mark(&mut compared, |entry| entry.dimension == winner, Outcome::Separates);
+        } else if pair.is_none() {
+            mark_so_far(&mut compared, &self.ln, failing.len() as u64, working.len() as u64);
+        }
+        compared.extend(pair.map(|(split, side)| Compared {
+            side,
+            ..Compared::new(split.dimension.clone(), Some(split), Outcome::Separates)
+        }));
+        Comparison { compared }
+    }
+
+    fn outcome(&self, dimension: Dimension, look: &Look, failing: usize, working: usize) -> Compared {
+        let (split, outcome) = match look {
+            Look::NotObserved => (None, Outcome::NotObserved),
+            Look::OneValue => (None, Outcome::OneValue),
+            Look::TooManyValues => (None, Outcome::TooManyValues),
+            Look::Alike if self.is_small(failing, working) => (None, Outcome::NotEnoughAttempts),
+            Look::Alike => (None, Outcome::NoDifference),
+            Look::Divided { split, is_own: false, .. } => (Some(split), Outcome::OtherCauses),
+            Look::Divided { split, .. } if is_believed(split) => (Some(split), Outcome::AlsoSeparates),
+            Look::Divided { split, .. } if is_past(split) && is_clear(split) => (Some(split), Outcome::Past),
+            Look::Divided { split, p_value_min, .. } if *p_value_min >= P_MAX => {
+                (Some(split), Outcome::NotEnoughAttempts)
+            }
+            Look::Divided { split, .. } => (Some(split), Outcome::NoDifference),
+        };
+        let side = match look {
+            Look::Divided { side, .. } => side.clone(),
+            _ => Side::default(),
+        };
+        Compared { side, ..Compared::new(vec![dimension], split.cloned(), outcome) }
+    }
+
+    /// Not even a perfect division into two values would be believed.
+    fn is_small(&self, failed: usize, worked: usize) -> bool {
+        let (failed, worked) = (failed as u64, worked as u64);
+        self.ln.fisher(failed, 0, failed, worked) * Dimension::ALL.len() as f64 >= P_MAX
+    }
+
+    /// What the attempt has for a dimension, or for two; `None`: not observed.
+    fn value(&self, dimensions: &[Dimension], record: &Record) -> Option<u64> {
+        match dimensions {
+            [Dimension::MessageSize] => (record.message_bytes > 0).then_some(u64::from(record.message_bytes)),
+            [Dimension::Concurrency] => self.open.at(record).map(u64::from),
+            [Dimension::Time] => u64::try_from(record.at).ok(),
+            [name] => Some(u64::from(record.values[*name as usize])).filter(|number| *number != 0),
+            [a, b] => {
+                let (a, b) = (record.values[*a as usize], record.values[*b as usize]);
+                (a != 0 && b != 0).then_some(u64::from(a) << 32 | u64::from(b))
+            }
+            _ => None,
+        }
+    }
+
+    /// True if an attempt is on the failing side.
+    pub(crate) fn is_on_failing_side(&self, compared: &Compared, record: &Record) -> bool {
+        self.value(&compared.dimension, record).is_some_and(|value| compared.side.has(value))
+    }
 }
 
-/// "Since" means until now: where most works again, the trouble is past.
-fn is_over(split: &Split) -> bool {
+fn mark(compared: &mut [Compared], is_it: impl Fn(&Compared) -> bool, outcome: Outcome) {
+    if let Some(entry) = compared.iter_mut().find(|entry| is_it(entry)) {
+        entry.outcome = outcome;
+    }
+}
+
+/// With few attempts, the clearest division is worth a word, although it may be a coincidence.
+fn mark_so_far(compared: &mut [Compared], ln: &LnFactorials, failed: u64, worked: u64) {
+    let is_mentioned = |split: &Split| {
+        split.sharpness() >= SHARPNESS_MIN
+            && split.failed > 1
+            && split.worked > 1
+            && !is_past(split)
+            && ln.fisher(split.failed, split.of - split.failed, failed, worked) <= P_SO_FAR_MAX
+    };
+    let few = compared.iter().filter(|entry| entry.outcome == Outcome::NotEnoughAttempts);
+    let splits = few.filter_map(|entry| entry.split.as_ref()).filter(|split| is_mentioned(split));
+    let clearest = splits.min_by(|a, b| rank(a).total_cmp(&rank(b))).map(|split| split.dimension.clone());
+    if let Some(clearest) = clearest {
+        mark(compared, |entry| entry.dimension == clearest, Outcome::SoFar);
+    }
+}
+
+fn is_believed(split: &Split) -> bool {
+    is_clear(split) && !is_past(split)
+}
+
+fn is_clear(split: &Split) -> bool {
+    split.p_value < P_MAX && split.sharpness() >= SHARPNESS_MIN
+}
+
+/// "Since" means until now: where most works again, it is past.
+fn is_past(split: &Split) -> bool {
     split.dimension == [Dimension::Time] && (split.failed as f64) < STILL_FAILS_MIN * split.of as f64
 }
 
 /// Sharper is better; equally sharp ones are told apart by the order of dimensions.
 fn rank(split: &Split) -> f64 {
     -(split.sharpness() * 50.0).round()
-}
-
-struct Attempts<'a> {
-    evidence: &'a Evidence,
-    failing: &'a [&'a Record],
-    others: &'a [&'a Record],
-    working: &'a [&'a Record],
-    ln: &'a LnFactorials,
-}
-
-impl Attempts<'_> {
-    fn split(&self, dimension: Dimension, tried: f64) -> Option<Split> {
-        match dimension {
-            Dimension::MessageSize => {
-                self.cut(dimension, |record| (record.message_bytes > 0).then_some(record.message_bytes), tried)
-            }
-            Dimension::Time => self.cut(dimension, |record| u64::try_from(record.at).ok(), tried),
-            named => {
-                let of = |record: &Record| u64::from(record.values[named as usize]);
-                let sides = self.tallies(of)?;
-                let name = |value: u64| self.evidence.name(value as u32).to_owned();
-                self.partition(vec![named], of, sides, name, tried)
-            }
-        }
-    }
-
-    /// Pairs of names, where each alone has few values.
-    fn pairs(&self) -> Vec<Split> {
-        let names: Vec<Dimension> = Dimension::ALL.into_iter().filter(|dimension| dimension.is_name()).collect();
-        let tried = (names.len() * (names.len() - 1) / 2 + Dimension::ALL.len()) as f64;
-        let mut splits = Vec::new();
-        for (index, a) in names.iter().enumerate() {
-            for b in &names[index + 1..] {
-                let of = |record: &Record| {
-                    let (a, b) = (record.values[*a as usize], record.values[*b as usize]);
-                    if a == 0 || b == 0 { 0 } else { u64::from(a) << 32 | u64::from(b) }
-                };
-                let name = |value: u64| {
-                    format!("{} with {}", self.evidence.name((value >> 32) as u32), self.evidence.name(value as u32))
-                };
-                let split = self.tallies(of).and_then(|sides| self.partition(vec![*a, *b], of, sides, name, tried));
-                splits.extend(split);
-            }
-        }
-        splits
-    }
-
-    /// By value; `None` where too little is observed, or nothing differs.
-    fn tallies(&self, of: impl Fn(&Record) -> u64) -> Option<Vec<Tally>> {
-        let mut tallies: std::collections::HashMap<u64, (u64, u64)> = std::collections::HashMap::new();
-        for (records, is_failing) in [(self.failing, true), (self.working, false)] {
-            let mut observed = 0;
-            for value in records.iter().map(|record| of(record)).filter(|value| *value != 0) {
-                observed += 1;
-                let tally = tallies.entry(value).or_default();
-                if is_failing {
-                    tally.0 += 1
-                } else {
-                    tally.1 += 1
-                }
-                if tallies.len() > VALUES_MAX {
-                    return None;
-                }
-            }
-            if (observed as f64) < OBSERVED_MIN * records.len() as f64 {
-                return None;
-            }
-        }
-        let tally = |(value, (failed, worked))| Tally { value, failed, worked };
-        (tallies.len() > 1).then(|| tallies.into_iter().map(tally).collect())
-    }
-
-    /// The best division of the values into those that fail and those that work: values in order of their share of
-    /// failures, cut where the halves differ most.
-    fn partition(
-        &self,
-        dimension: Vec<Dimension>,
-        of: impl Fn(&Record) -> u64,
-        mut sides: Vec<Tally>,
-        name: impl Fn(u64) -> String,
-        tried: f64,
-    ) -> Option<Split> {
-        let share = |tally: &Tally| tally.failed as f64 / (tally.failed + tally.worked) as f64;
-        sides.sort_by(|a, b| share(b).total_cmp(&share(a)).then(a.value.cmp(&b.value)));
-        let cut = self.best_cut(&sides)?;
-        // As many divisions of the values in two as there are.
-        let ways = 2_f64.powi(sides.len() as i32 - 1) - 1.0;
-        let (fails, works) = sides.split_at(cut);
-        if !self.is_own(fails, |record| fails.iter().any(|tally| tally.value == of(record))) {
-            return None;
-        }
-        let named = |side: &[Tally]| {
-            let mut names: Vec<String> = side.iter().map(|tally| name(tally.value)).collect();
-            names.sort();
-            names
-        };
-        Some(self.made(dimension, fails, works, (named(fails), named(works)), ways * tried))
-    }
-
-    /// Above or below a limit.
-    fn cut(&self, dimension: Dimension, of: impl Fn(&Record) -> Option<u64>, tried: f64) -> Option<Split> {
-        let read = |records: &[&Record]| -> Option<Vec<u64>> {
-            let values: Vec<u64> = records.iter().filter_map(|record| of(record)).collect();
-            (values.len() as f64 >= OBSERVED_MIN * records.len() as f64).then_some(values)
-        };
-        let mut points: Vec<(u64, bool)> = read(self.failing)?.into_iter().map(|value| (value, true)).collect();
-        points.extend(read(self.working)?.into_iter().map(|value| (value, false)));
-        // Failures stand on the side of the larger values: larger messages, later times.
-        points.sort_unstable_by_key(|point| std::cmp::Reverse(point.0));
-        let mut sides: Vec<Tally> = Vec::new();
-        for chunk in points.chunk_by(|a, b| a.0 == b.0) {
-            let failed = chunk.iter().filter(|point| point.1).count() as u64;
-            sides.push(Tally { value: chunk[0].0, failed, worked: chunk.len() as u64 - failed });
-        }
-        if sides.len() < 2 {
-            return None;
-        }
-        let cut = self.best_cut(&sides)?;
-        let ways = (sides.len() - 1) as f64;
-        let (fails, works) = sides.split_at(cut);
-        let (least, most) = (fails.last()?.value, works.first()?.value);
-        if !self.is_own(fails, |record| of(record).is_some_and(|value| value >= least)) {
-            return None;
-        }
-        let names = match dimension {
-            Dimension::Time => (vec![format!("since {}", time(least))], vec![format!("until {}", time(most))]),
-            _ => (vec![format!("from {least} bytes")], vec![format!("up to {most} bytes")]),
-        };
-        Some(self.made(vec![dimension], fails, works, names, ways * tried))
-    }
-
-    /// Of what fails on that side, enough fails by this cause.
-    fn is_own(&self, fails: &[Tally], is_there: impl Fn(&Record) -> bool) -> bool {
-        let (failed, others) = (sum(fails).0 as f64, self.others.iter().filter(|record| is_there(record)).count());
-        failed >= OWN_SHARE_MIN * (failed + others as f64)
-    }
-
-    /// Where to divide an ordered list, so that the halves differ most (Youden's J).
-    fn best_cut(&self, sides: &[Tally]) -> Option<usize> {
-        let (failed, worked) = sum(sides);
-        if failed == 0 || worked == 0 {
-            return None;
-        }
-        let (mut best, mut at, mut above) = (0.0, None, (0, 0));
-        for (index, tally) in sides.iter().enumerate().take(sides.len() - 1) {
-            above = (above.0 + tally.failed, above.1 + tally.worked);
-            let sharpness = above.0 as f64 / failed as f64 - above.1 as f64 / worked as f64;
-            if sharpness > best {
-                (best, at) = (sharpness, Some(index + 1));
-            }
-        }
-        at
-    }
-
-    fn made(
-        &self,
-        dimension: Vec<Dimension>,
-        fails: &[Tally],
-        works: &[Tally],
-        names: (Vec<String>, Vec<String>),
-        ways: f64,
-    ) -> Split {
-        let (failed, wrongly_worked) = sum(fails);
-        let (wrongly_failed, worked) = sum(works);
-        let p = self.ln.fisher(failed, wrongly_worked, failed + wrongly_failed, worked + wrongly_worked);
-        Split {
-            dimension,
-            fails: names.0,
-            works: names.1,
-            failed,
-            of: failed + wrongly_worked,
-            worked,
-            of_works: worked + wrongly_failed,
-            p_value: (p * ways).min(1.0),
-        }
-    }
-}
-
-fn time(milliseconds: u64) -> String {
-    let time = i64::try_from(milliseconds).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    time.map(|time| format!("{time:.0}")).unwrap_or_default()
-}
-
-fn sum(sides: &[Tally]) -> (u64, u64) {
-    sides.iter().fold((0, 0), |sum, tally| (sum.0 + tally.failed, sum.1 + tally.worked))
 }

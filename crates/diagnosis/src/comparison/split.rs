@@ -22,7 +22,7 @@ pub struct Split {
 impl Split {
     /// `tls-policy`, or `node+recipient-domain`.
     pub fn dimension_name(&self) -> String {
-        self.dimension.iter().map(|dimension| dimension.name()).collect::<Vec<_>>().join("+")
+        names(&self.dimension)
     }
 
     /// From 0, no better than chance, to 1, a clean cut (Youden's J over the observed attempts).
@@ -31,4 +31,8 @@ impl Split {
         let (failed, worked) = (self.failed + missed, self.worked + (self.of - self.failed));
         self.failed as f64 / failed.max(1) as f64 + self.worked as f64 / worked.max(1) as f64 - 1.0
     }
+}
+
+pub(super) fn names(dimensions: &[Dimension]) -> String {
+    dimensions.iter().map(|dimension| dimension.name()).collect::<Vec<_>>().join("+")
 }

@@ -21,6 +21,11 @@ impl LnFactorials {
         ln(n) - ln(k) - ln(n - k)
     }
 
+    /// In how many ways `k` of `n` can be chosen.
+    pub(super) fn ways(&self, n: u64, k: u64) -> f64 {
+        self.choose(n, k).exp()
+    }
+
     /// Fisher's exact test, one-sided: the probability of a coincidence by which, of `failed` among `failed + worked`,
     /// at least `side_failed` are on the side with `side_failed` and `side_worked`. Sums at most 1,000 terms: each is
     /// smaller than the one before by then.

@@ -13,6 +13,8 @@ pub enum Dimension {
     RecipientDomain,
     SenderDomain,
     MessageSize,
+    /// Connections that were open to the destination.
+    Concurrency,
     Time,
 }
 
@@ -21,9 +23,10 @@ pub(crate) const DIMENSIONS: usize = 9;
 
 impl Dimension {
     /// What explains more stands first: of two that part attempts equally well, it is told.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::TlsPolicy,
         Self::MessageSize,
+        Self::Concurrency,
         Self::DestinationAddress,
         Self::DestinationHost,
         Self::SourceAddress,
@@ -48,6 +51,7 @@ impl Dimension {
             Self::RecipientDomain => "recipient-domain",
             Self::SenderDomain => "sender-domain",
             Self::MessageSize => "message-size",
+            Self::Concurrency => "concurrency",
             Self::Time => "time",
         }
     }

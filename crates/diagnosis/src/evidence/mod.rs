@@ -1,5 +1,6 @@
 //! Evidence: delivery attempts from any source, each a compact record.
 
+mod about;
 mod attempt;
 mod captured;
 mod dimension;
@@ -10,10 +11,11 @@ mod newest;
 mod record;
 mod signs;
 mod source;
+mod waiting;
 
 use std::{
     borrow::Cow,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     hash::{BuildHasher, RandomState},
     net::IpAddr,
 };
@@ -21,6 +23,7 @@ use std::{
 use jiff::Timestamp;
 use protocol::tls::{CipherSuite, WireVersion};
 
+use about::About;
 pub use attempt::{Attempt, Connection, Direction, Failed};
 pub use captured::Clock;
 use dimension::DIMENSIONS;
@@ -33,9 +36,10 @@ pub(crate) use joining::Joining;
 use joining::Met;
 use newest::Newest;
 pub use record::Symptom;
-pub(crate) use record::{Example, Offer, Record};
+pub(crate) use record::{Delivery, Example, Flight, Offer, Record, Seen};
 pub use signs::{ProviderCode, Sign, Signs, Speaker, Who, Words, provider_code};
 pub use source::{Place, Source, in_words};
+pub(crate) use waiting::Untried;
 
 /// `host:port` as a probe reads it back: an IPv6 address is in brackets. Port 0 means that no port is known.
 fn with_port((host, port): (&str, u16)) -> String {
@@ -43,6 +47,19 @@ fn with_port((host, port): (&str, u16)) -> String {
         return host.to_owned();
     }
     if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Version and cipher suite that the server chose, in OpenSSL's words, as a handshake on the wire shows them.
+fn chosen(attempt: &Attempt<'_>) -> Option<(Cow<'static, str>, Cow<'static, str>)> {
+    let hello = attempt.handshake.as_ref()?.server_hello.as_ref()?;
+    Some((hello.version.openssl_name(), hello.cipher_suite.openssl_name()))
+}
+
+/// The message left, and its source, which shows TLS where it is used, shows none.
+fn is_plaintext(attempt: &Attempt<'_>) -> bool {
+    let shows_tls = matches!(attempt.source, Source::History | Source::ProtocolLog);
+    attempt.failure.is_none()
+        && (attempt.plaintext_after.is_some() || (shows_tls && attempt.tls.is_none() && attempt.handshake.is_none()))
 }
 
 /// A log may name its connector, or nothing, in the place of a host.
@@ -63,6 +80,14 @@ pub struct Evidence {
     pub(crate) symptoms: Interner<Symptom>,
     pub(crate) offers: Interner<Offer>,
     pub(crate) agreed: Interner<(WireVersion, CipherSuite)>,
+    /// By the number in [`Record::flight`], from 1.
+    pub(crate) flights: Vec<Flight>,
+    pub(crate) seen: Interner<Seen>,
+    /// Deliveries that an operator removed from the queue.
+    pub(crate) removed: HashSet<Delivery>,
+    /// By group and symptom: deliveries that no attempt was made for, since their connector is paused after this symptom.
+    untried: HashMap<(u32, u32), Vec<Untried>>,
+    about: Option<About>,
     connectors: BTreeSet<u32>,
     examples: HashMap<(u32, u32), Vec<Example>>,
     hasher: RandomState,
@@ -144,7 +169,9 @@ impl Evidence {
         self.told += 1;
         let places = || place().map(|place| (attempt.source, place)).into_iter().collect::<Vec<_>>();
         match self.joining.as_mut().map(|joining| joining.meet(attempt, places)) {
-            None | Some(Met::Nobody) => self.record(attempt, places),
+            None | Some(Met::Nobody) => {
+                self.record(attempt, places);
+            }
             Some(Met::Complete(attempt)) => self.record_kept(&attempt),
             Some(Met::Held) => {}
         }
@@ -154,7 +181,7 @@ impl Evidence {
         self.record(attempt, || attempt.places.clone());
     }
 
-    fn record(&mut self, attempt: &Attempt<'_>, places: impl Fn() -> Vec<(Source, Place)>) {
+    fn record(&mut self, attempt: &Attempt<'_>, places: impl Fn() -> Vec<(Source, Place)>) -> (u32, u32) {
         let mut values = [0; DIMENSIONS];
         let mut set = |dimension: Dimension, number: u32| values[dimension as usize] = number;
         let names = &mut self.names;
@@ -162,8 +189,9 @@ impl Evidence {
             |text: Option<&Cow<'_, str>>| text.map_or(0, |text| names.number(text.as_ref(), || text.to_string()));
         set(Dimension::TlsPolicy, name(attempt.tls_policy.as_ref()));
         set(Dimension::Node, name(attempt.node.as_ref()));
-        set(Dimension::TlsVersion, name(attempt.tls.as_ref().map(|tls| &tls.0)));
-        set(Dimension::Cipher, name(attempt.tls.as_ref().map(|tls| &tls.1)));
+        let tls = attempt.tls.clone().or_else(|| chosen(attempt));
+        set(Dimension::TlsVersion, name(tls.as_ref().map(|tls| &tls.0)));
+        set(Dimension::Cipher, name(tls.as_ref().map(|tls| &tls.1)));
         set(Dimension::SenderDomain, name(attempt.sender_domain.as_ref()));
         set(Dimension::RecipientDomain, name(attempt.recipient_domain.as_ref()));
         let mut address = |ip: Option<IpAddr>| ip.map_or(0, |ip| self.names.number(&ip, || ip.to_string()));
@@ -196,31 +224,42 @@ impl Evidence {
         if let Some(failed) = attempt.failure.as_ref().or(before) {
             self.keep_example(group, symptom.max(plaintext_after), attempt, failed, &places);
         }
+        if let Some(about) = &mut self.about {
+            about.note(attempt, group, symptom.max(plaintext_after));
+        }
         self.newest.add(group, symptom, &values, attempt, places);
         let (offer, agreed) = (self.offer(attempt), self.agreed(attempt));
+        let (flight, seen) = (self.flight(attempt), self.see(attempt));
         self.records.push(Record {
             at: attempt.at.map_or(i64::MIN, Timestamp::as_millisecond),
             delivery: self.delivery(attempt),
-            message_bytes: attempt.message_bytes.unwrap_or(0),
+            message_bytes: u32::try_from(attempt.message_bytes.unwrap_or(0)).unwrap_or(u32::MAX),
             group,
             destination: host,
             values,
-            recipient: self.recipient(attempt),
             symptom,
             plaintext_after,
             offer,
             agreed,
+            flight,
+            seen,
         });
+        (group, symptom)
     }
 
-    fn recipient(&self, attempt: &Attempt<'_>) -> u32 {
-        let hash = |recipient: &str| self.hasher.hash_one(recipient.to_ascii_lowercase()) as u32 | 1;
-        attempt.recipient.as_deref().map_or(0, hash)
+    fn delivery(&self, attempt: &Attempt<'_>) -> Delivery {
+        self.delivery_of(attempt.message.as_deref(), attempt.recipient.as_deref())
     }
 
-    fn delivery(&self, attempt: &Attempt<'_>) -> u64 {
-        let hash = |message: &str| self.hasher.hash_one((message, attempt.recipient.as_deref())) | 1;
-        attempt.message.as_deref().map_or(0, hash)
+    fn delivery_of(&self, message: Option<&str>, recipient: Option<&str>) -> Delivery {
+        let recipient = recipient.map(|recipient| self.hasher.hash_one(recipient.to_ascii_lowercase()));
+        Delivery::new(message.map(|message| self.hasher.hash_one(message)), recipient)
+    }
+
+    /// An operator removed this from the queue.
+    pub fn remove(&mut self, message: &str, recipient: &str) {
+        let delivery = self.delivery_of(Some(message), Some(recipient));
+        self.removed.insert(delivery);
     }
 
     fn symptom(&mut self, attempt: &Attempt<'_>, failed: &Failed<'_>) -> u32 {
@@ -280,6 +319,31 @@ impl Evidence {
         let Some(hello) = facts.and_then(|facts| facts.server_hello.as_ref()) else { return 0 };
         let agreed = (hello.version, hello.cipher_suite);
         self.agreed.number(&agreed, || agreed)
+    }
+
+    fn flight(&mut self, attempt: &Attempt<'_>) -> u32 {
+        let since = |connection: Connection| {
+            let client = self.hasher.hash_one(connection.client) as u32;
+            Flight::Since { client, began: connection.began.as_millisecond() }
+        };
+        let Some(flight) = attempt.connections.map(Flight::Counted).or_else(|| attempt.connection.map(since)) else {
+            return 0;
+        };
+        self.flights.push(flight);
+        u32::try_from(self.flights.len()).unwrap_or(0)
+    }
+
+    fn see(&mut self, attempt: &Attempt<'_>) -> u32 {
+        let certificate = attempt.handshake.as_ref().and_then(|facts| facts.certificates.first());
+        let key = (certificate.map(|certificate| &certificate.thumbprint), is_plaintext(attempt));
+        if key == (None, false) {
+            return 0;
+        }
+        let make = || Seen {
+            certificate: certificate.map(|certificate| (certificate.thumbprint.clone(), certificate.subject.clone())),
+            is_plaintext: key.1,
+        };
+        self.seen.number(&key, make)
     }
 
     /// How many attempts of a kind are kept in full.

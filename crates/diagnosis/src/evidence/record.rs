@@ -45,18 +45,64 @@ pub(crate) struct Offer {
 pub(crate) struct Record {
     /// Milliseconds since 1970; `i64::MIN`: not observed.
     pub at: i64,
-    /// Hash of message and recipient; 0: not observed.
-    pub delivery: u64,
-    pub message_bytes: u64,
+    /// Message and recipient; 0: not observed.
+    pub delivery: Delivery,
+    pub message_bytes: u32,
     pub group: u32,
     pub destination: u32,
     pub values: [u32; DIMENSIONS],
-    /// Hash of the recipient; 0: not observed.
-    pub recipient: u32,
     /// 0: it worked.
     pub symptom: u32,
     /// It worked in plaintext, because TLS had failed like this; 0: it did not.
     pub plaintext_after: u32,
     pub offer: u32,
     pub agreed: u32,
+    pub flight: u32,
+    pub seen: u32,
+}
+
+/// Hashes of a message and of one of its recipients; 0: not observed. So few bits take two of a million messages for one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub(crate) struct Delivery(u64);
+
+impl Delivery {
+    const RECIPIENT_BITS: u32 = 22;
+
+    pub(crate) fn new(message: Option<u64>, recipient: Option<u64>) -> Self {
+        let message = message.map_or(0, |hash| (hash | 1) << Self::RECIPIENT_BITS);
+        let recipient = recipient.map_or(0, |hash| (hash >> (u64::BITS - Self::RECIPIENT_BITS)) | 1);
+        Self(message | recipient)
+    }
+
+    /// The message is known.
+    pub(crate) fn is_known(self) -> bool {
+        self.message() != 0
+    }
+
+    /// 0: not known.
+    pub(crate) fn recipient(self) -> u64 {
+        self.0 & ((1 << Self::RECIPIENT_BITS) - 1)
+    }
+
+    pub(crate) fn message(self) -> u64 {
+        self.0 >> Self::RECIPIENT_BITS
+    }
+}
+
+/// What else an attempt shows of the destination.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Seen {
+    /// Thumbprint and subject of its certificate.
+    pub certificate: Option<(String, String)>,
+    /// The message left without TLS.
+    pub is_plaintext: bool,
+}
+
+/// How a record tells of the connections that were open at the same time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Flight {
+    /// The source counted them.
+    Counted(u32),
+    /// A connection, by the hash of its client's address, since this time in milliseconds. The record's time ends it.
+    Since { client: u32, began: i64 },
 }

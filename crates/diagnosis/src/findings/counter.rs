@@ -14,7 +14,7 @@ const LEFT: f64 = 0.55;
 #[derive(Default)]
 pub(super) struct Delivered {
     domains: HashSet<u32>,
-    recipients: HashSet<u32>,
+    recipients: HashSet<u64>,
 }
 
 impl Delivered {
@@ -22,18 +22,18 @@ impl Delivered {
         let mut delivered = Self::default();
         for record in records.iter().filter(|record| record.symptom == 0) {
             delivered.domains.insert(domain(record));
-            delivered.recipients.insert(record.recipient);
+            delivered.recipients.insert(record.delivery.recipient());
         }
         delivered.domains.remove(&0);
         delivered.recipients.remove(&0);
         delivered
     }
 
-    /// From 1, nothing speaks against it, down to [`LEFT`].
+    /// From 1, where nothing else was delivered, down to [`LEFT`].
     pub(super) fn factor(&self, cause: CauseId, failing: &[&Record]) -> f64 {
         let is_delivered = |record: &&&Record| match cause {
             CauseId::DnsFailure | CauseId::DomainTakesNoMail => self.domains.contains(&domain(record)),
-            CauseId::RecipientUnknown => self.recipients.contains(&record.recipient),
+            CauseId::RecipientUnknown => self.recipients.contains(&record.delivery.recipient()),
             _ => false,
         };
         let share = failing.iter().filter(is_delivered).count() as f64 / failing.len().max(1) as f64;

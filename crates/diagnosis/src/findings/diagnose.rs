@@ -9,23 +9,29 @@ use std::{
     rc::Rc,
 };
 
-use jiff::Timestamp;
 use trace::NextStep;
 
 use super::{
     counter::Delivered,
+    elsewhere::Elsewhere,
     everywhere::{self, Everywhere, Widespread},
     explained::Explained,
     finding::{Finding, Piece, Scope, Severity},
+    inbound::told_to,
+    judged::Causes,
     noise, plaintext,
+    provider::with_documented,
     refine::{Attempts, NEARLY_ALL},
     situation::situation,
-    wording::{chance, look_at, part, summary},
+    state::State,
+    stories::{Stories, domain_or},
+    stuck::Stuck,
+    wording::{chance, look_at, part, summary, time},
 };
 use crate::{
     causes::{Cause, CauseId, Check, Situation},
-    comparison::{LnFactorials, Split, contrast},
-    evidence::{Dimension, Direction, Evidence, Example, Record, Sign, Symptom},
+    comparison::{Comparer, Comparison, Split},
+    evidence::{Delivery, Dimension, Direction, Evidence, Example, Record, Symptom},
 };
 
 /// No finding is surer: only a probe could say more.
@@ -43,16 +49,18 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
     let records = noise::without(evidence);
     let mut causes = Causes::judge(evidence);
     let widespread = everywhere::find(evidence, &records, &causes);
-    causes.rename(&widespread);
+    causes.rename(|id| widespread.iter().find(|all| all.of.contains(&id)).map(|all| all.cause));
     let endings = endings(&records);
-    let ln = LnFactorials::up_to(evidence.len());
+    let comparer = Comparer::of(evidence);
+    let elsewhere = Elsewhere::of(evidence);
     let delivered = Delivered::of(&records);
     let group = |number, records| Group {
         evidence,
         causes: &causes,
         endings: &endings,
         delivered: &delivered,
-        ln: &ln,
+        comparer: &comparer,
+        elsewhere: &elsewhere,
         number,
         everywhere: None,
         records,
@@ -60,21 +68,24 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
     let is_widespread = |record: &Record| {
         causes.of(record).is_some_and(|(cause, _)| widespread.iter().any(|all| all.cause == cause.id))
     };
+    let mut findings: Vec<Explained<'_>> = plaintext::find(evidence, &records, &causes).into_iter().collect();
+    // A million records take their room only as long as they are needed.
+    let all = if widespread.is_empty() { Vec::new() } else { records.clone() };
     let mut groups: HashMap<u32, Vec<&Record>> = HashMap::new();
-    for record in records.iter().filter(|record| !is_widespread(record)) {
-        groups.entry(record.group).or_default().push(record);
+    let stories = Stories::of(evidence, &records);
+    for record in records.into_iter().filter(|record| !is_widespread(record)) {
+        groups.entry(stories.group(record)).or_default().push(record);
     }
-    let mut findings: Vec<Explained<'_>> = Vec::new();
     for (number, records) in groups {
         findings.extend(group(number, records).findings(|_| true));
     }
     for Widespread { cause, scope, .. } in &widespread {
-        let group = Group { everywhere: Some(scope), ..group(0, records.clone()) };
+        let group = Group { everywhere: Some(scope), ..group(common_group(&all), all.clone()) };
         findings.extend(group.findings(|id| id == *cause));
     }
-    findings.extend(plaintext::find(evidence, &records, &causes));
     findings.sort_by(|Explained { finding: a, .. }, Explained { finding: b, .. }| {
-        (b.is_root_cause().cmp(&a.is_root_cause()))
+        (b.is_ongoing().cmp(&a.is_ongoing()))
+            .then(b.is_root_cause().cmp(&a.is_root_cause()))
             .then(b.severity.cmp(&a.severity))
             .then(b.messages_pending.cmp(&a.messages_pending))
             .then(b.confidence.total_cmp(&a.confidence))
@@ -83,38 +94,16 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
     findings
 }
 
-/// The best cause of each symptom, by the symptom's number.
-pub(super) struct Causes(Vec<(&'static Cause, f64)>);
-
-impl Causes {
-    fn judge(evidence: &Evidence) -> Self {
-        let symptoms = (1..).map_while(|number| evidence.symptoms.get(number));
-        Self(symptoms.map(|symptom| symptom.cause()).collect())
-    }
-
-    /// `None`: it worked.
-    pub(super) fn of(&self, record: &Record) -> Option<(&'static Cause, f64)> {
-        self.0.get((record.symptom as usize).checked_sub(1)?).copied()
-    }
-
-    pub(super) fn of_symptom(&self, number: u32) -> Option<&'static Cause> {
-        self.0.get((number as usize).checked_sub(1)?).map(|(cause, _)| *cause)
-    }
-
-    /// What fails at all destinations has its cause on this side.
-    fn rename(&mut self, widespread: &[Widespread]) {
-        for (cause, _) in &mut self.0 {
-            if let Some(all) = widespread.iter().find(|all| all.of.contains(&cause.id)) {
-                *cause = all.cause.cause();
-            }
-        }
-    }
+/// The group of all records, such as their only connector; 0 if there are several.
+fn common_group(records: &[&Record]) -> u32 {
+    let first = records.first().map_or(0, |record| record.group);
+    if records.iter().all(|record| record.group == first) { first } else { 0 }
 }
 
 /// The last record of each delivery.
-fn endings<'e>(records: &[&'e Record]) -> HashMap<u64, &'e Record> {
-    let mut endings: HashMap<u64, &Record> = HashMap::with_capacity(records.len().min(1 << 20));
-    for record in records.iter().filter(|record| record.delivery != 0) {
+fn endings<'e>(records: &[&'e Record]) -> HashMap<Delivery, &'e Record> {
+    let mut endings: HashMap<Delivery, &Record> = HashMap::with_capacity(records.len().min(1 << 20));
+    for record in records.iter().filter(|record| record.delivery.is_known()) {
         let last = endings.entry(record.delivery).or_insert(record);
         if last.at <= record.at {
             *last = record;
@@ -124,16 +113,17 @@ fn endings<'e>(records: &[&'e Record]) -> HashMap<u64, &'e Record> {
 }
 
 /// Attempts that are compared with each other.
-struct Group<'a, 'e> {
-    evidence: &'e Evidence,
-    causes: &'a Causes,
-    endings: &'a HashMap<u64, &'e Record>,
+pub(super) struct Group<'a, 'e> {
+    pub evidence: &'e Evidence,
+    pub causes: &'a Causes,
+    pub endings: &'a HashMap<Delivery, &'e Record>,
     delivered: &'a Delivered,
-    ln: &'a LnFactorials,
+    pub comparer: &'a Comparer<'e>,
+    elsewhere: &'a Elsewhere<'e>,
     number: u32,
     /// The attempts of all groups, for a cause that fails at all destinations.
     everywhere: Option<&'a Everywhere>,
-    records: Vec<&'e Record>,
+    pub records: Vec<&'e Record>,
 }
 
 /// Attempts that failed by one cause.
@@ -142,17 +132,6 @@ struct Failing<'a> {
     records: Vec<&'a Record>,
     /// Their sum.
     likelihoods: f64,
-}
-
-/// How much mail is stuck by a cause.
-struct Stuck {
-    share: f64,
-    /// Deliveries that are still waiting; 0 if the source does not separate deliveries.
-    pending: u64,
-    /// Deliveries that bounced; 0 if the source does not separate deliveries.
-    bounced: u64,
-    /// When the first of these failed for the first time.
-    pending_since: Option<i64>,
 }
 
 impl<'e> Group<'_, 'e> {
@@ -172,33 +151,58 @@ impl<'e> Group<'_, 'e> {
             }
         }
         let working: Rc<[&'e Record]> = working.into();
-        let explained = |failing: Failing<'e>| Explained {
-            finding: self.finding(&failing, &working),
-            evidence: self.evidence,
-            groups: self.numbers(&failing.records),
-            failing: failing.records,
-            working: Rc::clone(&working),
+        let explained = |failing: Failing<'e>| {
+            let (comparison, compared) = self.compare(&failing, &working);
+            Explained {
+                finding: self.finding(&failing, &working, comparison),
+                evidence: self.evidence,
+                groups: self.numbers(&failing.records),
+                failing: failing.records,
+                working: compared,
+            }
         };
         by_cause.into_values().filter(|failing| is_wanted(failing.cause.id)).map(explained).collect()
     }
 
     /// The groups that the attempts belong to.
-    fn numbers(&self, failing: &[&Record]) -> Vec<u32> {
+    pub(super) fn numbers(&self, failing: &[&Record]) -> Vec<u32> {
         let numbers: BTreeSet<u32> = failing.iter().map(|record| record.group).collect();
         numbers.into_iter().collect()
     }
 
-    fn finding(&self, Failing { cause, records: failing, likelihoods }: &Failing<'_>, working: &[&Record]) -> Finding {
-        let fails_otherwise = |record: &&&Record| self.causes.of(record).is_some_and(|(known, _)| known != *cause);
+    /// Compares what fails with what works. Where nothing works at a host, with what works for the same domains at other
+    /// hosts: one of a domain's hosts may be at fault. Returns the attempts that worked of the comparison, too.
+    fn compare(&self, failing: &Failing<'e>, working: &Rc<[&'e Record]>) -> (Comparison, Rc<[&'e Record]>) {
+        let fails_otherwise =
+            |record: &&&Record| self.causes.of(record).is_some_and(|(known, _)| known != failing.cause);
         let others: Vec<&Record> = self.records.iter().filter(fails_otherwise).copied().collect();
-        let split = contrast(self.evidence, failing, &others, working, self.ln);
+        if working.is_empty() && self.everywhere.is_none() && !self.evidence.is_connector(self.number) {
+            let elsewhere = self.elsewhere.for_domains_of(&failing.records);
+            let comparison = self.comparer.compare(&failing.records, &others, &elsewhere);
+            let comparison = comparison.preferring(Dimension::DestinationHost);
+            if comparison.best().is_some_and(|best| best.dimension == [Dimension::DestinationHost]) {
+                return (comparison, elsewhere.into());
+            }
+        }
+        (self.comparer.compare(&failing.records, &others, working), Rc::clone(working))
+    }
+
+    fn finding(
+        &self,
+        Failing { cause, records: failing, likelihoods }: &Failing<'_>,
+        working: &[&Record],
+        comparison: Comparison,
+    ) -> Finding {
+        let split = comparison.split().cloned();
         let stuck = self.stuck(cause, failing);
+        let state = self.state(cause.id, failing, working, comparison.best(), stuck.effects.untried);
         let attempts = Attempts { evidence: self.evidence, failing, working, split: split.as_ref() };
         let (cause, likelihood) = attempts.refine(cause, likelihoods / failing.len() as f64);
         let likelihood = likelihood * self.delivered.factor(cause.id, failing);
+        let share = stuck_share(&stuck, &state, cause.id.passes_by_itself());
         let confidence = match self.everywhere {
             Some(all) if cause.id == CauseId::OutboundPortBlocked => all.confidence(),
-            _ => confidence(cause, likelihood, failing.len(), working.len(), split.as_ref(), &stuck),
+            _ => confidence(cause, likelihood, failing.len(), working.len(), split.as_ref(), share),
         };
         let scope = Scope {
             destination: self.destination(failing),
@@ -206,53 +210,32 @@ impl<'e> Group<'_, 'e> {
             failed: failing.len() as u64,
             attempts: self.records.len() as u64,
             works_with: self.works_with(working),
+            destinations: self.destinations(failing),
             everywhere: self.everywhere.cloned(),
             split,
+            compared: comparison.compared,
         };
         let times = || failing.iter().map(|record| record.at).filter(|at| *at != i64::MIN);
         let example = self.examples(failing);
+        let situation = self.situation(failing, working, &example);
         Finding {
             cause: cause.id,
             severity: Severity::Stuck,
             confidence: (confidence * 100.0).round() / 100.0,
-            messages_pending: stuck.pending,
+            state,
+            messages_pending: stuck.effects.waiting,
+            messages_bounced: stuck.effects.bounced,
+            messages_removed: stuck.effects.removed,
             pending_since: time(stuck.pending_since),
             first_seen: time(times().min()),
             last_seen: time(times().max()),
-            summary: summary(cause, &scope, stuck.pending, stuck.bounced),
+            summary: summary(told_to(self.evidence.direction(), cause), &scope, stuck.effects),
             evidence: self.pieces(&scope, &example),
-            remedy: cause.remedies(&self.situation(failing, working, &example)),
+            remedy: with_documented(self.evidence, failing, cause.remedies(&situation)),
+            situation,
             check: self.check(cause, failing, &example).to_string(),
             experiment: None,
             scope,
-        }
-    }
-
-    /// Deliveries that this cause was the last word on. Where a source does not tell deliveries apart, each attempt counts
-    /// for one.
-    fn stuck(&self, cause: &Cause, failing: &[&Record]) -> Stuck {
-        let told: HashSet<u64> = failing.iter().map(|record| record.delivery).filter(|key| *key != 0).collect();
-        if told.is_empty() {
-            let share = failing.len() as f64 / self.records.len() as f64;
-            return Stuck { share, pending: 0, bounced: 0, pending_since: None };
-        }
-        let is_of_cause = |record: &&Record| self.causes.of(record).is_some_and(|(known, _)| known == cause);
-        let last = |key: &u64| self.endings.get(key).copied();
-        let held: Vec<&Record> = told.iter().filter_map(last).filter(is_of_cause).collect();
-        let is_pending = |record: &&&Record| {
-            let symptom = self.evidence.symptoms.get(record.symptom);
-            let tries_on =
-                |symptom: &Symptom| symptom.code.is_none_or(|code| code < 500) && !symptom.signs.has(Sign::GivenUp);
-            symptom.is_some_and(tries_on)
-        };
-        let pending: HashSet<u64> = held.iter().filter(is_pending).map(|record| record.delivery).collect();
-        let failed = failing.iter().filter(|record| pending.contains(&record.delivery) && record.at != i64::MIN);
-        let all: HashSet<u64> = self.records.iter().map(|record| record.delivery).filter(|key| *key != 0).collect();
-        Stuck {
-            share: held.len() as f64 / all.len().max(1) as f64,
-            pending: pending.len() as u64,
-            bounced: (held.len() - pending.len()) as u64,
-            pending_since: failed.map(|record| record.at).min(),
         }
     }
 
@@ -283,14 +266,23 @@ impl<'e> Group<'_, 'e> {
         self.evidence.is_connector(self.number).then(|| self.evidence.name(self.number).to_owned())
     }
 
+    fn destinations(&self, failing: &[&Record]) -> u64 {
+        let hosts: HashSet<u32> = failing.iter().map(|record| record.destination).collect();
+        hosts.into_iter().filter(|host| *host != 0).count().max(1) as u64
+    }
+
     /// The host where all that fails goes to one; else the group.
     fn destination(&self, failing: &[&Record]) -> String {
         if let Some(all) = self.everywhere {
-            return format!("each of {} destinations", all.destinations);
+            let them = if self.evidence.direction() == Direction::Inbound { "senders" } else { "destinations" };
+            return format!("Each of {} {them}", all.destinations);
         }
         let hosts: HashSet<u32> = failing.iter().map(|record| record.destination).collect();
         match hosts.iter().next() {
             Some(host) if hosts.len() == 1 && *host != 0 => self.evidence.name(*host).to_owned(),
+            _ if hosts.len() > 1 && self.connector().is_none() => {
+                self.evidence.name(domain_or(self.number, failing)).to_owned()
+            }
             _ if self.number != 0 => self.evidence.name(self.number).to_owned(),
             _ => "the destination".to_owned(),
         }
@@ -359,12 +351,14 @@ impl<'e> Group<'_, 'e> {
     }
 }
 
-pub(super) fn time(at: Option<i64>) -> Option<Timestamp> {
-    at.and_then(|at| Timestamp::from_millisecond(at).ok())
-}
-
 /// Enough to believe it, few enough to read.
 const PIECES_MAX: usize = 3;
+
+/// The share of the mail that counts: of a finding that is over, what was stuck while it lasted. What passes by itself is
+/// ordinary in any amount.
+fn stuck_share(stuck: &Stuck, state: &State, is_passing: bool) -> f64 {
+    if matches!(state, State::Over(_)) && !is_passing { stuck.share_ever } else { stuck.share }
+}
 
 fn confidence(
     cause: &Cause,
@@ -372,7 +366,7 @@ fn confidence(
     failing: usize,
     working: usize,
     split: Option<&Split>,
-    stuck: &Stuck,
+    stuck_share: f64,
 ) -> f64 {
     let n = failing as f64;
     if cause.id == CauseId::Unknown {
@@ -386,5 +380,5 @@ fn confidence(
         return (likelihood * (n + 2.0) / (n + 3.0)).min(CONFIDENCE_MAX);
     }
     // Some fail and some work, and nothing parts them: ordinary, unless much mail is stuck.
-    (likelihood * n / (n + 1.0) * (stuck.share / STUCK_SHARE).min(1.0)).min(CONFIDENCE_MAX)
+    (likelihood * n / (n + 1.0) * (stuck_share / STUCK_SHARE).min(1.0)).min(CONFIDENCE_MAX)
 }

@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use protocol::smtp::Phase;
 
-use super::diagnose::Causes;
+use super::judged::Causes;
 use crate::{
     causes::{CauseId, Reach},
     evidence::{Direction, Evidence, Record, Sign},
 };
 
-/// So many unrelated destinations must fail.
+/// Number of unrelated destinations that must fail.
 const UNRELATED_MIN: usize = 3;
-/// Of the destinations, so many may get further while the others fail.
+/// Share of the destinations that may get further while the others fail.
 const FURTHER_MAX: f64 = 0.1;
 /// Destinations that a finding names.
 const NAMED_MAX: usize = 5;
@@ -221,7 +221,7 @@ fn port(name: &str) -> Option<&str> {
 }
 
 /// What the hosts of one organisation have in common, as far as a name can show it; of addresses, the network.
-fn organisation(name: &str) -> String {
+pub(super) fn organisation(name: &str) -> String {
     let name = host(name).trim_end_matches('.').to_ascii_lowercase();
     match name.parse() {
         Ok(std::net::IpAddr::V4(ip)) => return format!("{:?}", &ip.octets()[..3]),

@@ -35,6 +35,12 @@ impl<'a> Explained<'a> {
         self.working.len() as u64
     }
 
+    /// True if any of its attempts matches what was asked about; see [`Evidence::ask_about`].
+    pub fn is_asked_about(&self) -> bool {
+        let symptom = |record: &Record| if record.symptom == 0 { record.plaintext_after } else { record.symptom };
+        self.failing.iter().any(|record| self.evidence.is_asked_about(record.group, symptom(record)))
+    }
+
     /// The TLS policy under which most attempts failed, where that is known.
     pub fn failing_policy(&self) -> Option<&'a str> {
         let mut counts: HashMap<u32, u64> = HashMap::new();

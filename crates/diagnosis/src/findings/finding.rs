@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use protocol::tls::TlsPolicy;
 
-use super::{everywhere::Everywhere, experiment::Experiment};
+use super::{everywhere::Everywhere, experiment::Experiment, state::State, wording};
 use crate::{
-    causes::{CauseId, Remedy},
-    comparison::Split,
+    causes::{CauseId, Remedy, Situation},
+    comparison::{Compared, Outcome, Split},
     evidence::{Example, Source},
 };
 
@@ -17,9 +17,14 @@ pub struct Finding {
     pub severity: Severity,
     /// From 0 to 1.
     pub confidence: f64,
+    pub state: State,
     pub scope: Scope,
     /// Messages whose last attempt failed by this, and which may still be delivered.
     pub messages_pending: u64,
+    /// Messages that bounced because of this.
+    pub messages_bounced: u64,
+    /// Messages that an operator removed from the queue while they waited because of this.
+    pub messages_removed: u64,
     /// When the first of those failed for the first time.
     pub pending_since: Option<Timestamp>,
     pub first_seen: Option<Timestamp>,
@@ -28,6 +33,8 @@ pub struct Finding {
     pub summary: String,
     pub evidence: Vec<Piece>,
     pub remedy: Vec<Remedy>,
+    /// What the remedies were chosen by.
+    pub situation: Situation,
     /// The command that verifies it.
     pub check: String,
     /// What a probe showed, where one was made.
@@ -67,8 +74,18 @@ impl Finding {
     /// A probe has shown that this TLS version and cipher suite work: the remedies name the strictest policy with both.
     pub fn works_with(&mut self, version: &str, suite: &str) {
         if let Some(policy) = TlsPolicy::strictest_with(version, suite) {
-            self.remedy = self.cause.cause().remedies_with(&policy.name, &self.remedy);
+            self.situation.policy = Some(policy.name);
+            self.remedy = self.cause.cause().remedies(&self.situation);
         }
+    }
+
+    pub fn is_ongoing(&self) -> bool {
+        self.state == State::Ongoing
+    }
+
+    /// The destination and what it does, without numbers.
+    pub fn headline(&self) -> String {
+        wording::headline(self.cause.cause().does, &self.scope)
     }
 }
 
@@ -82,12 +99,23 @@ pub struct Scope {
     /// Attempts that failed by it, and all attempts there.
     pub failed: u64,
     pub attempts: u64,
+    /// Destinations of the attempts that failed by it; at least 1.
+    pub destinations: u64,
     /// It fails at all destinations, which makes it a fault on this side.
     pub everywhere: Option<Everywhere>,
     /// The difference between failed and working attempts; absent if there is none, or all fail.
     pub split: Option<Split>,
+    /// Every dimension along which attempts were compared; empty if all fail.
+    pub compared: Vec<Compared>,
     /// What all that works has in common.
     pub works_with: Option<String>,
+}
+
+impl Scope {
+    /// The difference as far as few attempts show one; it may be a coincidence.
+    pub fn so_far(&self) -> Option<&Split> {
+        self.compared.iter().find(|compared| compared.outcome == Outcome::SoFar)?.split.as_ref()
+    }
 }
 
 /// Something to look at.

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::evidence::{Dimension, Evidence, Record, Sign};
+use crate::evidence::{Delivery, Dimension, Evidence, Record, Sign};
 
-/// The records without those attempts. A host without IPv6 tries each IPv6 address in vain, whatever the cause is.
+/// The records without those attempts. A host without IPv6 fails at each IPv6 address, whatever the cause is.
 pub(super) fn without(evidence: &Evidence) -> Vec<&Record> {
     let is_unreachable = |record: &Record| {
         let symptom = evidence.symptoms.get(record.symptom);
@@ -15,7 +15,8 @@ pub(super) fn without(evidence: &Evidence) -> Vec<&Record> {
     }
     let others = || evidence.records.iter().filter(|record| !is_unreachable(record));
     let hosts: HashSet<u32> = others().map(|record| record.destination).filter(|host| *host != 0).collect();
-    let deliveries: HashSet<u64> = others().map(|record| record.delivery).filter(|key| *key != 0).collect();
+    let deliveries: HashSet<Delivery> =
+        others().map(|record| record.delivery).filter(|delivery| delivery.is_known()).collect();
     let says_nothing = |record: &Record| {
         is_unreachable(record) && (hosts.contains(&record.destination) || deliveries.contains(&record.delivery))
     };

@@ -7,10 +7,12 @@ use std::{
 };
 
 use super::{
-    diagnose::{Causes, time},
     explained::Explained,
     finding::{Finding, Piece, Scope, Severity},
-    wording::{look_at, messages},
+    judged::Causes,
+    state::State,
+    stuck::distinct,
+    wording::{look_at, messages, time},
 };
 use crate::{
     causes::{CauseId, Situation, System},
@@ -46,13 +48,17 @@ pub(super) fn find<'e>(evidence: &'e Evidence, records: &[&'e Record], causes: &
         cause: id,
         severity: Severity::Warning,
         confidence: CONFIDENCE,
+        state: State::Ongoing,
         messages_pending: 0,
+        messages_bounced: 0,
+        messages_removed: 0,
         pending_since: None,
         first_seen: time(times().min()),
         last_seen: time(times().max()),
         summary: summary(evidence, &failing, causes),
         evidence: examples.iter().map(|example| Piece::of(example)).collect(),
         remedy: id.cause().remedies(&situation),
+        situation,
         check: look_at(examples.first().copied(), None).to_string(),
         experiment: None,
         scope: Scope {
@@ -60,8 +66,10 @@ pub(super) fn find<'e>(evidence: &'e Evidence, records: &[&'e Record], causes: &
             connector: evidence.is_connector(first.group).then(|| evidence.name(first.group).to_owned()),
             failed: failing.len() as u64,
             attempts,
+            destinations: hosts.len() as u64,
             everywhere: None,
             split: None,
+            compared: Vec::new(),
             works_with: None,
         },
     };
@@ -105,10 +113,7 @@ fn summary(evidence: &Evidence, failing: &[&Record], causes: &Causes) -> String 
     let named = named.collect::<Vec<_>>().join(", ");
     let more = hosts.len().saturating_sub(NAMED_MAX);
     let more = if more == 0 { String::new() } else { format!(" and to {more} more hosts") };
-    // Where a source separates deliveries, one that was tried twice counts once.
-    let deliveries: HashSet<u64> = failing.iter().map(|record| record.delivery).filter(|key| *key != 0).collect();
-    let unnamed = failing.iter().filter(|record| record.delivery == 0).count();
-    let number = (deliveries.len() + unnamed) as u64;
+    let number = distinct(failing) as u64;
     format!("{} left in plaintext, because TLS had failed: {named}{more}", messages(number))
 }
 

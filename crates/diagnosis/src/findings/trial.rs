@@ -5,7 +5,7 @@ use protocol::smtp::Phase;
 use super::{
     diagnose::diagnose,
     experiment::{ByNode, Experiment, Step, Tried, Verdict},
-    finding::{Finding, Piece},
+    finding::{Finding, Piece, Scope},
 };
 use crate::{
     causes::{Aspect, Cause, CauseId, Check},
@@ -20,7 +20,9 @@ const REFUTED: f64 = 0.3;
 impl Finding {
     /// A connection that carries no mail can tell.
     pub fn can_be_tried(&self) -> bool {
-        self.scope.everywhere.is_none() && self.cause.verify() == Check::Probe
+        let Scope { everywhere, connector, destination, .. } = &self.scope;
+        let is_address = connector.is_some() || destination.contains(':');
+        everywhere.is_none() && is_address && self.cause.verify() == Check::Probe
     }
 
     /// The failure comes after the point at which a probe stops. The confidence stays as it is.
@@ -97,7 +99,7 @@ impl Finding {
         let headline = |id: CauseId| format!("{} {}", self.scope.destination, id.cause().does);
         let rest = self.summary.strip_prefix(&headline(self.cause)).unwrap_or_default();
         self.summary = format!("{}{rest}", headline(id));
-        self.remedy = id.cause().remedies_instead_of(self.cause.cause(), &self.remedy);
+        self.remedy = id.cause().remedies(&self.situation);
         self.cause = id;
     }
 

@@ -5,6 +5,7 @@ use trace::NextStep;
 
 use super::{
     finding::{Finding, Scope, Severity},
+    state::State,
     wording::messages,
 };
 use crate::causes::{CauseId, Remedy, Situation};
@@ -19,7 +20,9 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
     let seen = match best {
         Some(guess) if guess.cause == CauseId::Unknown => guess.summary.clone(),
         Some(guess) => {
-            format!("Possible cause: {} ({:.0}%). {}", guess.cause, guess.confidence * 100.0, guess.summary)
+            let sure = guess.confidence * 100.0;
+            let sure = if sure < 0.5 { String::new() } else { format!(" ({sure:.0}%)") };
+            format!("Possible cause: {}{sure}. {}", guess.cause, guess.summary)
         }
         None => "No failed attempt is recorded".to_owned(),
     };
@@ -32,11 +35,16 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
             connector: Some(connector.to_owned()),
             failed: guesses.iter().map(|guess| guess.scope.failed).sum(),
             attempts: guesses.iter().map(|guess| guess.scope.attempts).max().unwrap_or(0),
+            destinations: 1,
             everywhere: None,
             split: None,
+            compared: Vec::new(),
             works_with: None,
         },
+        state: State::Ongoing,
         messages_pending,
+        messages_bounced: 0,
+        messages_removed: 0,
         pending_since: since,
         first_seen: guesses.iter().filter_map(|guess| guess.first_seen).min(),
         last_seen: guesses.iter().filter_map(|guess| guess.last_seen).max(),
@@ -48,6 +56,7 @@ pub fn unexplained(connector: &str, messages_pending: u64, since: Option<Timesta
         remedy: best
             .filter(|guess| guess.cause == CauseId::Unknown)
             .map_or_else(default_remedies, |guess| guess.remedy.clone()),
+        situation: Situation::default(),
         check: NextStep::QueueList(vec![("--connector", connector.to_owned())]).to_string(),
         experiment: None,
     }

@@ -1,32 +1,83 @@
 //! Wording of findings: the summary, the difference, and the command that shows more.
 
+use jiff::Timestamp;
 use trace::NextStep;
 
 use super::finding::Scope;
 use crate::{
-    causes::Cause,
     comparison::Split,
     evidence::{Dimension, Example, Source},
 };
 
-/// `waiting` and `bounced`: messages whose last attempt failed by this cause; 0 if the source does not separate messages.
-pub(super) fn summary(cause: &Cause, scope: &Scope, waiting: u64, bounced: u64) -> String {
-    let mut summary = format!("{} {}", scope.destination, cause.does);
-    match &scope.split {
-        Some(split) => summary.push_str(&format!(": {}", part(split))),
-        None if scope.attempts == 1 => summary.push_str(": the only attempt failed"),
-        None if scope.failed == scope.attempts => summary.push_str(&format!(": all {} attempts failed", scope.failed)),
-        None => summary.push_str(&format!(": {} of {} attempts failed", scope.failed, scope.attempts)),
+/// Messages whose last attempt failed by a cause; 0 if the source does not separate messages.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Effects {
+    pub waiting: u64,
+    /// Of those that wait, without an attempt because their connector is paused.
+    pub untried: u64,
+    pub bounced: u64,
+    pub removed: u64,
+}
+
+pub(super) fn summary(does: &str, scope: &Scope, effects: Effects) -> String {
+    let mut summary = headline(does, scope);
+    let Scope { failed, attempts, .. } = scope;
+    match (&scope.split, scope.so_far()) {
+        (Some(split), _) => summary.push_str(&format!(": {}", part(split))),
+        (None, Some(split)) => summary.push_str(&format!(
+            ": {failed} of {attempts} attempts failed; so far {}; not enough attempts to be sure",
+            part_so_far(split)
+        )),
+        (None, None) if *attempts == 1 => summary.push_str(": the only attempt failed"),
+        (None, None) if failed == attempts => summary.push_str(&format!(": all {failed} attempts failed")),
+        (None, None) => summary.push_str(&format!(": {failed} of {attempts} attempts failed")),
     }
     if let Some(works_with) = scope.works_with.as_ref().filter(|_| scope.split.is_some()) {
         summary.push_str(&format!(", always with {works_with}"));
     }
-    let effects = [(waiting, "waiting"), (bounced, "bounced")].into_iter().filter(|(number, _)| *number > 0);
-    let effects: Vec<_> = effects.map(|(number, state)| format!("{} {state}", messages(number))).collect();
-    if !effects.is_empty() {
-        summary.push_str(&format!(". {}", effects.join(", ")));
+    let told = in_words(effects);
+    if !told.is_empty() {
+        summary.push_str(&format!(". {told}"));
     }
     summary
+}
+
+pub(super) fn time(at: Option<i64>) -> Option<Timestamp> {
+    at.and_then(|at| Timestamp::from_millisecond(at).ok())
+}
+
+fn in_words(Effects { waiting, untried, bounced, removed }: Effects) -> String {
+    let paused = if untried > 0 {
+        format!(" ({untried} without an attempt, because the connector is paused)")
+    } else {
+        String::new()
+    };
+    let waiting = (waiting > 0).then(|| format!("{} waiting{paused}", messages(waiting)));
+    let bounced = (bounced > 0).then(|| format!("{} bounced", messages(bounced)));
+    let removed = (removed > 0).then(|| format!("{} removed", messages(removed)));
+    [waiting, bounced, removed].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// The destination and what it does. If only some nodes, policies or addresses fail, it says so instead of blaming the
+/// whole gateway.
+pub(super) fn headline(does: &str, scope: &Scope) -> String {
+    let does = match scope.split.as_ref().and_then(whom) {
+        Some(whom) => does.replace("this gateway", &whom),
+        None => does.to_owned(),
+    };
+    format!("{} {does}", scope.destination)
+}
+
+/// The part of this side that fails, where it is a part of this side that separates.
+fn whom(split: &Split) -> Option<String> {
+    let values = list(&split.fails);
+    match split.dimension.as_slice() {
+        [Dimension::TlsPolicy] => Some(format!("nodes under the policy {values}")),
+        [Dimension::Node] if split.fails.len() == 1 => Some(format!("node {values}")),
+        [Dimension::Node] => Some(format!("nodes {values}")),
+        [Dimension::SourceAddress] => Some(format!("connections from {values}")),
+        _ => None,
+    }
 }
 
 /// How likely it is that the difference is a coincidence.
@@ -46,6 +97,15 @@ pub(super) fn part(split: &Split) -> String {
     let Split { failed, of, worked, of_works, .. } = split;
     let (fails, works) = (side(&split.fails), side(&split.works));
     format!("{failed} of {of} attempts {fails} failed, {worked} of {of_works} {works} worked")
+}
+
+/// `4 of 4 from address 192.0.2.92 failed, 0 of 4 from address 192.0.2.91`.
+fn part_so_far(split: &Split) -> String {
+    let label = split.dimension.iter().map(|dimension| phrase(*dimension)).collect::<Vec<_>>().join(" and ");
+    let side = |values: &[String]| [label.as_str(), &list(values)].join(" ").trim_start().to_owned();
+    let Split { failed, of, worked, of_works, .. } = split;
+    let (fails, works) = (side(&split.fails), side(&split.works));
+    format!("{failed} of {of} {fails} failed, {} of {of_works} {works}", of_works - worked)
 }
 
 /// Values for people; not all of many.
@@ -68,6 +128,7 @@ fn phrase(dimension: Dimension) -> &'static str {
         Dimension::RecipientDomain => "for domain",
         Dimension::SenderDomain => "from domain",
         Dimension::MessageSize => "with messages",
+        Dimension::Concurrency => "with",
         Dimension::Time => "",
     }
 }
@@ -91,24 +152,64 @@ pub(super) fn look_at(example: Option<&Example>, connector: Option<&str>) -> Nex
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::causes::CauseId;
+    use crate::{
+        causes::CauseId,
+        comparison::{Compared, Outcome},
+    };
 
-    #[test]
-    fn a_summary_counts_waiting_and_bounced_messages_apart() {
-        let scope = Scope {
+    fn scope() -> Scope {
+        Scope {
             destination: "mail.test:25".to_owned(),
             connector: None,
             failed: 3,
             attempts: 3,
+            destinations: 1,
             everywhere: None,
             split: None,
+            compared: Vec::new(),
             works_with: None,
+        }
+    }
+
+    #[test]
+    fn a_summary_counts_waiting_bounced_and_removed_messages_apart() {
+        let of = |waiting, untried, bounced, removed| {
+            summary(CauseId::Unknown.cause().does, &scope(), Effects { waiting, untried, bounced, removed })
         };
         let fails = "mail.test:25 fails in a way that fits no known cause: all 3 attempts failed";
-        assert_eq!(summary(CauseId::Unknown.cause(), &scope, 0, 0), fails);
+        assert_eq!(of(0, 0, 0, 0), fails);
+        assert_eq!(of(2, 0, 1, 0), format!("{fails}. 2 messages waiting, 1 message bounced"));
+        let paused = "5 messages waiting (3 without an attempt, because the connector is paused), 1 message removed";
+        assert_eq!(of(5, 3, 0, 1), format!("{fails}. {paused}"));
+    }
+
+    #[test]
+    fn a_summary_says_for_whom_it_fails_and_how_little_few_attempts_show() {
+        let split = |dimension, fails: &str, works: &str| Split {
+            dimension: vec![dimension],
+            fails: vec![fails.to_owned()],
+            works: vec![works.to_owned()],
+            failed: 4,
+            of: 4,
+            worked: 4,
+            of_works: 4,
+            p_value: 0.2,
+        };
+        let does = "shares no cipher suite with this gateway";
+        let policy = split(Dimension::TlsPolicy, "intermediate", "legacy");
+        let sure = Scope { split: Some(policy), works_with: Some("TLSv1 RC4-SHA".to_owned()), ..scope() };
         assert_eq!(
-            summary(CauseId::Unknown.cause(), &scope, 2, 1),
-            format!("{fails}. 2 messages waiting, 1 message bounced")
+            summary(does, &sure, Effects::default()),
+            "mail.test:25 shares no cipher suite with nodes under the policy intermediate: 4 of 4 attempts under TLS \
+             policy intermediate failed, 4 of 4 under TLS policy legacy worked, always with TLSv1 RC4-SHA"
+        );
+        let address = split(Dimension::SourceAddress, "127.0.2.92", "127.0.2.91");
+        let so_far = Compared::new(address.dimension.clone(), Some(address), Outcome::SoFar);
+        let few = Scope { failed: 4, attempts: 8, compared: vec![so_far], ..scope() };
+        assert_eq!(
+            summary(does, &few, Effects::default()),
+            "mail.test:25 shares no cipher suite with this gateway: 4 of 8 attempts failed; so far 4 of 4 from address \
+             127.0.2.92 failed, 0 of 4 from address 127.0.2.91; not enough attempts to be sure"
         );
     }
 

@@ -2,15 +2,19 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use protocol::smtp::{Address, Failure};
 use trace::{Event, EventKind};
 
-use crate::evidence::{Attempt, Connection, Evidence, Failed, Place, Sign, Signs, Source};
+use super::inbound_history;
+use crate::evidence::{Attempt, Connection, Direction, Evidence, Failed, Place, Sign, Signs, Source};
 
-/// Adds the attempts in a message's events. `message_id` is the header field, if the message has one.
+/// Adds the attempts in a message's events, or its receipt where the evidence is about mail that comes in. `message_id` is the header field, if the message has one.
 pub fn add_history(evidence: &mut Evidence, events: &[Event], message_id: Option<&str>) {
-    add(evidence, events, message_id, |event| event.kind.failure());
+    match evidence.direction() {
+        Direction::Outbound => add(evidence, events, message_id, |event| event.kind.failure()),
+        Direction::Inbound => inbound_history::add(evidence, events, message_id),
+    }
 }
 
 /// Attempts judged by encryption: mail that was delivered in plaintext because TLS had failed, failed by that. A connection
@@ -54,6 +58,9 @@ fn add(
     let sender = received.and_then(|received| received.sender.address());
     let message_bytes = received.map(|received| received.size_bytes);
     for event in events {
+        if let (EventKind::Removed { .. }, Some(recipient)) = (&event.kind, &event.recipient) {
+            evidence.remove(&event.message.to_string(), recipient.as_str());
+        }
         add_event(evidence, event, sender, message_bytes, message_id, failure(event));
     }
 }
@@ -88,16 +95,43 @@ fn add_event(
         message_bytes,
         sender_domain: sender.map(|sender| sender.domain().into()),
         recipient_domain: recipient.map(|recipient| recipient.domain().into()),
+        plaintext_after: recorded.plaintext_because.as_ref().filter(|_| failure.is_none()).map(plaintext_after),
         failure: failure.map(|failure| failed(failure, event, recorded)),
         ..Attempt::by(Source::History)
     };
     evidence.add(&attempt, || Some(Place::Session { id: recorded.session.clone(), file: None }));
 }
 
+/// How TLS failed before mail left without it.
+fn plaintext_after(failure: &Failure) -> Box<Failed<'static>> {
+    Box::new(Failed::of(failure, failure.summary()))
+}
+
 fn connection(event: &Event, attempt: &trace::Attempt) -> Option<Connection> {
     let (client, server) = (attempt.local?, attempt.destination.as_ref()?.address?);
     let began = event.at.checked_sub(SignedDuration::from_millis(attempt.duration_ms.try_into().ok()?)).ok()?;
     Some(Connection { client, server, began })
+}
+
+/// Adds deliveries (message, recipient, time of receipt) that wait without an attempt, because all nodes have paused the
+/// connector after its last failure, at `at`.
+pub fn add_paused<'a>(
+    evidence: &mut Evidence,
+    connector: &str,
+    failure: &Failure,
+    at: Timestamp,
+    deliveries: impl Iterator<Item = (&'a str, &'a str, Timestamp)>,
+) {
+    let destination = failure.destination.as_ref();
+    let last_failure = Attempt {
+        at: Some(at),
+        connector: Some(connector.into()),
+        destination: destination.map(|to| (Cow::from(&to.host), to.port)),
+        destination_address: destination.and_then(|to| to.address).map(|address| address.ip()),
+        failure: Some(Failed::of(failure, failure.summary())),
+        ..Attempt::by(Source::History)
+    };
+    evidence.add_untried(&last_failure, deliveries);
 }
 
 /// Why a delivery failed, as the sender saw it.

@@ -62,7 +62,7 @@ mod tests {
     use trace::message_trace::CustomData;
 
     use super::*;
-    use crate::diagnose;
+    use crate::{CauseId, diagnose};
 
     fn row(event: &str, status: &str) -> Row {
         let mut row = Row::default();
@@ -95,8 +95,8 @@ mod tests {
         assert_eq!((inbound.len(), inbound.left_out().attempts), (2, 0));
         let findings = diagnose(&inbound);
         assert_eq!(
-            (findings[0].cause.as_str(), findings[0].scope.destination.as_str()),
-            ("no-shared-cipher", "mx.sender.test")
+            (findings[0].cause, findings[0].scope.destination.as_str()),
+            (CauseId::NoSharedCipher, "mx.sender.test")
         );
     }
 

@@ -399,13 +399,13 @@ fn lacks_last_words(rows: &[Row]) -> bool {
 }
 
 /// The bulk cipher's name and strength: `CALG_RC4 128`.
-fn cipher(text: &str) -> String {
+pub(super) fn cipher(text: &str) -> String {
     let after =
         |words: &str| text.split_once(words).and_then(|(_, rest)| rest.split([' ', ',']).next()).unwrap_or_default();
     format!("{} {}", after("bulk encryption algorithm "), after("with strength "))
 }
 
-fn address(line: &str) -> Option<String> {
+pub(super) fn address(line: &str) -> Option<String> {
     let (_, rest) = line.split_once('<')?;
     rest.split_once('>').map(|(address, _)| address.to_owned())
 }

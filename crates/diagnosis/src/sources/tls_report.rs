@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use protocol::smtp::Phase;
-use trace::tls_report::{FailureDetails, PolicyReport, ResultType, TlsReport};
+use trace::tls_report::{FailureDetails, Policy, PolicyReport, PolicyType, ResultType, TlsReport};
 
 use crate::evidence::{Attempt, Evidence, Failed, Place, Sign, Signs, Source, Words};
 
@@ -18,20 +18,14 @@ pub fn add_report(evidence: &mut Evidence, report: &TlsReport, file: &str) {
         for details in &policy.failure_details {
             // The policy's own hosts may be patterns, and any of several.
             let host = Some(details.receiving_mx_hostname.as_str()).filter(|host| !host.is_empty());
-            let failed = Attempt {
+            let attempt = Attempt {
                 destination: host.map(|host| (host.into(), 25)),
                 source_address: details.sending_mta_ip.parse().ok(),
                 destination_address: details.receiving_ip.parse().ok(),
-                failure: Some(Failed {
-                    phase: Some(phase(&details.result_type)),
-                    signs: signs(&details.result_type).union(reason(&details.failure_reason_code)),
-                    code: None,
-                    enhanced: None,
-                    text: text(details).into(),
-                }),
+                failure: Some(failed(&policy.policy, details)),
                 ..Attempt::by(Source::TlsReport)
             };
-            add(evidence, report, policy, &failed, details.failed_session_count.max(1), file);
+            add(evidence, report, policy, &attempt, details.failed_session_count.max(1), file);
         }
     }
 }
@@ -52,6 +46,39 @@ fn add(
     for _ in 0..sessions.min(SESSIONS_MAX) {
         evidence.add(&attempt, || Some(Place::Line { file: file.to_owned(), line: 1 }));
     }
+}
+
+fn failed(policy: &Policy, details: &FailureDetails) -> Failed<'static> {
+    let (signs, text) = match missed(policy, details) {
+        Some(patterns) => {
+            let host = &details.receiving_mx_hostname;
+            let text =
+                format!("the MTA-STS policy does not list {host}, only {}: {}", patterns.join(", "), text(details));
+            (Signs::of(&[Sign::MtaStsFailed]), text)
+        }
+        None => (signs(&details.result_type).union(reason(&details.failure_reason_code)), text(details)),
+    };
+    Failed { phase: Some(phase(&details.result_type)), signs, code: None, enhanced: None, text: text.into() }
+}
+
+/// The host patterns of an MTA-STS policy (RFC 8461 section 4.1), if the host that failed fits none of them.
+fn missed<'a>(policy: &'a Policy, details: &FailureDetails) -> Option<Vec<&'a str>> {
+    let is_about_host =
+        matches!(details.result_type, ResultType::ValidationFailure | ResultType::CertificateHostMismatch);
+    let host = details.receiving_mx_hostname.trim_end_matches('.');
+    if policy.policy_type != PolicyType::Sts || !is_about_host || host.is_empty() {
+        return None;
+    }
+    let lines = policy.policy_string.iter().flat_map(|text| text.lines());
+    let of_policy = lines.filter_map(|line| line.trim().strip_prefix("mx:")).map(str::trim);
+    let mut patterns: Vec<&str> = of_policy.chain(policy.mx_host.iter().map(String::as_str)).collect();
+    patterns.retain(|pattern| !pattern.is_empty());
+    patterns.dedup();
+    let fits = |pattern: &&str| match pattern.strip_prefix("*.") {
+        Some(domain) => host.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(domain)),
+        None => pattern.trim_end_matches('.').eq_ignore_ascii_case(host),
+    };
+    (!patterns.is_empty() && !patterns.iter().any(fits)).then_some(patterns)
 }
 
 fn text(details: &FailureDetails) -> String {
@@ -114,5 +141,65 @@ mod tests {
         assert_eq!((scope.destination.as_str(), scope.failed, scope.attempts), ("mx2.onprem.test:25", 10, 100));
         assert_eq!(scope.connector, None);
         assert!(!findings[0].summary.contains("messages"), "{}", findings[0].summary);
+    }
+
+    #[test]
+    fn a_host_that_the_policy_does_not_list_is_seen() {
+        let cause = |kind: &str, host: &str, patterns: &str| {
+            let report = format!(
+                r#"{{"policies": [{{
+                    "policy": {{"policy-type": "sts", "policy-domain": "onprem.test",
+                        "policy-string": ["version: STSv1", "mode: enforce", {patterns}]}},
+                    "failure-details": [{{
+                        "result-type": "{kind}", "receiving-mx-hostname": "{host}", "failed-session-count": 1
+                    }}]
+                }}]}}"#
+            );
+            let report = trace::tls_report::read(report.as_bytes()).unwrap();
+            let mut evidence = Evidence::default();
+            add_report(&mut evidence, &report, "report.json");
+            diagnose(&evidence)[0].cause.to_string()
+        };
+        for (kind, host, patterns, expected) in [
+            (
+                "validation-failure",
+                "mx3.onprem.test",
+                r#""mx: mx1.onprem.test", "mx: mx2.onprem.test""#,
+                "mta-sts-failed",
+            ),
+            ("validation-failure", "mx3.onprem.test", r#""mx: *.onprem.test""#, "unknown"),
+            ("certificate-host-mismatch", "a.mx.onprem.test", r#""mx: *.onprem.test""#, "mta-sts-failed"),
+            ("certificate-host-mismatch", "MX1.onprem.test.", r#""mx: mx1.onprem.test""#, "certificate-name-mismatch"),
+            ("certificate-expired", "mx3.onprem.test", r#""mx: mx1.onprem.test""#, "certificate-expired"),
+        ] {
+            assert_eq!(cause(kind, host, patterns), expected, "{kind} {host} {patterns}");
+        }
+    }
+
+    #[test]
+    fn each_result_type_has_a_remedy_of_its_own() {
+        let remedy = |kind: &str| {
+            let report = format!(
+                r#"{{"policies": [{{"policy": {{"policy-domain": "onprem.test"}}, "failure-details": [{{
+                    "result-type": "{kind}", "failed-session-count": 1}}]}}]}}"#
+            );
+            let report = trace::tls_report::read(report.as_bytes()).unwrap();
+            let mut evidence = Evidence::default();
+            add_report(&mut evidence, &report, "report.json");
+            diagnose(&evidence)[0].remedy[0].action.clone()
+        };
+        let kinds = [
+            "tlsa-invalid",
+            "dnssec-invalid",
+            "dane-required",
+            "sts-policy-fetch-error",
+            "sts-policy-invalid",
+            "sts-webpki-invalid",
+        ];
+        let mut remedies: Vec<String> = kinds.into_iter().map(remedy).collect();
+        assert!(remedies.iter().zip(kinds).all(|(remedy, kind)| remedy.contains(kind)), "{remedies:#?}");
+        remedies.sort();
+        remedies.dedup();
+        assert_eq!(remedies.len(), kinds.len());
     }
 }

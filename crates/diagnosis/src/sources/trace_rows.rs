@@ -20,6 +20,10 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
     if inbound_rows::is_inbound(format, row) {
         return inbound_rows::add_row(evidence, format, row, file, line);
     }
+    // It waits for what another attempt failed by.
+    if custom_value(&row[Column::CustomData], "Attempt") == Some("none") {
+        return;
+    }
     let event = row[Column::EventId].to_ascii_uppercase();
     let worked = matches!(event.as_str(), "SEND" | "SENDEXTERNAL" | "DELIVER");
     if !worked && !matches!(event.as_str(), "DEFER" | "FAIL" | "SENDDEFER") {

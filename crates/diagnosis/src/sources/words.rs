@@ -48,7 +48,12 @@ impl Said {
     pub(super) fn with_handshake(mut self, text: Option<&str>) -> Self {
         let Some(text) = text else { return self };
         let of_words = || Signs::of_words(&Words::here(text, Some(Phase::Handshake)));
-        self.signs = self.signs.union(Signs::of_own_log(text).unwrap_or_else(of_words));
+        let more = Signs::of_own_log(text).unwrap_or_else(of_words);
+        // "Not verified" has no other reason than the name only where none is told.
+        if more.any(&[Sign::CertificateUntrusted, Sign::CertificateExpired, Sign::CertificateNotYetValid]) {
+            self.signs = self.signs.without(Sign::CertificateNameMismatch);
+        }
+        self.signs = self.signs.union(more);
         self.phase = self.phase.or(Some(Phase::Handshake));
         self
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io::Write, path::Path, time::Duration};
 
-use diagnosis::Finding;
+use diagnosis::{Finding, Severity};
 use insight::views::{CaseAttemptsView, CaseHaltedView, CaseMessageView, CaseResultView, FindingView};
 use node::fleet::Rollout;
 
@@ -41,9 +41,10 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// The root cause that Gatepost found, if it found one.
+    /// The root cause that Gatepost found, or what it warns of, if it found one.
     pub(crate) fn named(&self) -> Option<&str> {
-        self.findings.first().filter(|finding| finding.is_root_cause()).map(|finding| finding.cause.as_str())
+        let is_sure = |finding: &&Finding| finding.is_root_cause() || finding.severity == Severity::Warning;
+        self.findings.first().filter(is_sure).map(|finding| finding.cause.as_str())
     }
 
     pub(crate) fn view(&self, kept: Option<&Path>) -> CaseResultView {

@@ -44,7 +44,8 @@ pub(crate) const RC4_QUEUE: &str = "rc4-queue";
 impl Scenario {
     pub(crate) fn all() -> Vec<Self> {
         let faulty = Device::ALL.into_iter().filter(|device| *device != Device::Healthy);
-        [Self::rc4_queue()].into_iter().chain(faulty.map(Self::of_device)).collect()
+        let stories = [Self::rc4_queue(), Self::delivered_without_tls()];
+        stories.into_iter().chain(faulty.map(Self::of_device)).collect()
     }
 
     pub(crate) fn find(name: &str) -> anyhow::Result<Self> {
@@ -82,6 +83,17 @@ impl Scenario {
             defended: false,
             message_bytes: 2000,
             cause: Device::Rc4Only.cause(),
+        }
+    }
+
+    /// Nothing waits, and nobody notices.
+    fn delivered_without_tls() -> Self {
+        Self {
+            name: "delivered-without-tls".to_owned(),
+            story: "the TLS handshake fails, and the connector allows plaintext then".to_owned(),
+            connector: "on_handshake_failure = \"plaintext\"\n",
+            cause: Some("delivered-without-tls"),
+            ..Self::of_device(Device::Tls10Only)
         }
     }
 
@@ -127,6 +139,6 @@ mod tests {
             assert_eq!(Scenario::find(&scenario.name).unwrap(), scenario);
         }
         let error = Scenario::find("rc4").unwrap_err().to_string();
-        assert!(error.starts_with("unknown case \"rc4\"; cases are: rc4-queue, rc4-only, "), "{error}");
+        assert!(error.starts_with("unknown case \"rc4\"; cases are: rc4-queue, delivered-without-tls, "), "{error}");
     }
 }

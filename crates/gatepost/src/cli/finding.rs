@@ -13,17 +13,26 @@ pub(crate) fn write_title(
     screen: &Screen,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let title = format!("{number}. {}", clean(&insight::title(&finding.cause, finding.confidence)));
+    let over = finding.over.as_ref().and_then(|over| over.since);
+    let over = over.map(|since| format!(", over since {}", screen.time(since))).unwrap_or_default();
+    let title = format!("{number}. {}{over}", clean(&insight::title(&finding.cause, finding.confidence)));
     writeln!(out, "{}", screen.paint(&title, Some(Colour::Bold)))
 }
 
 pub(crate) fn write(finding: &FindingView, screen: &Screen, out: &mut dyn Write) -> io::Result<()> {
     paragraph(&finding.summary, "   ", screen, out)?;
+    let notes = [insight::difference(finding), insight::ending(finding)];
+    notes.into_iter().flatten().try_for_each(|note| paragraph(&note, "   ", screen, out))?;
     if let (Some(first), Some(last)) = (finding.first_seen, finding.last_seen) {
         let waiting = counted(finding.messages_pending, "message", "messages");
         let seen = format!("Seen from {} to {}; {waiting} waiting.", screen.time(first), screen.time(last));
         paragraph(&seen, "   ", screen, out)?;
     }
+    write_details(finding, screen, out)
+}
+
+/// Evidence, experiment, remedy and check.
+pub(crate) fn write_details(finding: &FindingView, screen: &Screen, out: &mut dyn Write) -> io::Result<()> {
     if !finding.evidence.is_empty() {
         writeln!(out, "\n   Evidence")?;
         for piece in &finding.evidence {

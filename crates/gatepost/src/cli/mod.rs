@@ -1,11 +1,13 @@
 //! The command line: commands and their output. Results go to standard output, as tables for people or as JSON whose
 //! types are in [`insight::views`]; errors go to standard error.
 //!
-//! Exit status: 0 success, 1 findings (`why`), problems (`probe`), errors (`config check`) or mail that would break
-//! (`policy impact`), 2 wrong usage, unreadable input or no such message.
+//! Exit status: 0 success, 1 ongoing findings (`why`), problems (`probe`), errors (`config check`) or mail that would break
+//! (`policy impact`), 2 wrong usage, unreadable input or a name that
+//! matches nothing.
 
 mod api;
 mod arguments;
+mod asked;
 mod backup;
 mod capture;
 mod configuration;
@@ -17,6 +19,7 @@ mod ids;
 mod impact;
 mod incident;
 mod output;
+mod overview;
 mod policy;
 #[cfg(test)]
 mod printed_commands;
@@ -28,6 +31,7 @@ mod queue;
 mod rollout;
 mod screen;
 mod show;
+mod similar;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;

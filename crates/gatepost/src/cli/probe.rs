@@ -40,11 +40,12 @@ pub(crate) async fn run(
     let resolver = resolver(config)?;
     let (connector, hosts) = hosts(arguments, config)?;
     let options = options(arguments, config, connector.as_ref());
-    let mut all = Vec::new();
+    let (mut all, mut judged) = (Vec::new(), Vec::new());
     for (host, port) in hosts {
-        all.extend(probe_host(&host, port, &resolver, &options, arguments.all_addresses).await?);
+        let probed = probe_host(&host, port, &resolver, &options, arguments.all_addresses).await?;
+        judged.extend(judge_host(&probed, screen.now.as_second()));
+        all.extend(probed);
     }
-    let judged: Vec<Vec<JudgementView>> = all.iter().map(|probed| judge(probed, screen.now.as_second())).collect();
     match arguments.output.format {
         Format::Json => {
             let destinations = all
@@ -133,9 +134,8 @@ async fn probe_host(
         let probed = probe(host, address, options, |step| progress.show(step)).await;
         progress.clear();
         // As mail does, continue with the next address if this one accepts no connection.
-        let is_connected = probed.failure.as_ref().is_none_or(|failure| failure.phase > Phase::Connect);
         all.push(probed);
-        if is_connected && !all_addresses {
+        if all.last().is_some_and(is_connected) && !all_addresses {
             break;
         }
     }
@@ -181,6 +181,25 @@ impl Progress {
             eprint!("\r\x1b[K");
         }
     }
+}
+
+fn is_connected(probed: &Probed) -> bool {
+    probed.failure.as_ref().is_none_or(|failure| failure.phase > Phase::Connect)
+}
+
+/// The conclusions about each address of a host. Mail does not fail because of an address that accepts no connection if
+/// another one does.
+fn judge_host(all: &[Probed], now_s: i64) -> Vec<Vec<JudgementView>> {
+    let has_next = all.iter().any(is_connected);
+    let judge = |probed: &Probed| match &probed.failure {
+        Some(failure) if has_next && !is_connected(probed) => {
+            let why = without_destination(failure);
+            let text = format!("Mail cannot reach this address ({why}). It goes to another address of the host.");
+            vec![JudgementView { is_trouble: false, text }]
+        }
+        _ => judge(probed, now_s),
+    };
+    all.iter().map(judge).collect()
 }
 
 fn judge(probed: &Probed, now_s: i64) -> Vec<JudgementView> {

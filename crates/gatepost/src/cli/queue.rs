@@ -15,6 +15,7 @@ use super::{
     groups, ids, incident, operator,
     screen::{Screen, counted, grouped},
     show,
+    similar::no_match,
     table::{Cell, Column, Table},
     waiting,
 };
@@ -66,14 +67,14 @@ pub(crate) async fn run<S: Store>(
             }
             Ok(())
         }
-        QueueCommand::Retry(selected) => act(Command::Retry, selected, store, out).await,
-        QueueCommand::Suspend(selected) => act(Command::Suspend, selected, store, out).await,
-        QueueCommand::Resume(selected) => act(Command::Resume, selected, store, out).await,
+        QueueCommand::Retry(selected) => act(Command::Retry, selected, store, config, out).await,
+        QueueCommand::Suspend(selected) => act(Command::Suspend, selected, store, config, out).await,
+        QueueCommand::Resume(selected) => act(Command::Resume, selected, store, config, out).await,
         QueueCommand::Remove { selected, yes } => {
             if !yes {
                 refuse_several(selected, store).await?;
             }
-            act(Command::Remove, selected, store, out).await
+            act(Command::Remove, selected, store, config, out).await
         }
         QueueCommand::Export { id, output } => {
             let id = ids::message(*id, store).await?;
@@ -241,12 +242,17 @@ fn write_counts(counts: &[QueueCount], screen: &Screen, out: &mut dyn Write) -> 
     Table::new(&COLUMNS, screen).write(&rows.collect::<Vec<_>>(), out)
 }
 
-async fn act<S: Store>(command: Command, selected: &Selected, store: &S, out: &mut dyn Write) -> anyhow::Result<()> {
+async fn act<S: Store>(
+    command: Command,
+    selected: &Selected,
+    store: &S,
+    config: &Config,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let selection = selected.selection(store).await?;
-    let message = selection.message;
-    let commanded = store.command(command, selection, &operator()).await?;
-    if let (Commanded { changed: 0, leased: 0 }, Some(id)) = (commanded, message) {
-        store.message(id).await?.with_context(|| no_such_message(id))?;
+    let commanded = store.command(command, selection.clone(), &operator()).await?;
+    if commanded == (Commanded { changed: 0, leased: 0 }) {
+        refuse_unknown(&selection, store, config).await?;
     }
     match selected.format {
         Format::Json => writeln!(out, "{}", json::text(&views::CommandedView::from(commanded))?)?,
@@ -270,6 +276,49 @@ fn describe(command: Command, Commanded { changed, leased }: Commanded) -> Strin
             format!("{} {done}; {left} not changed, because a node is sending now.", deliveries(changed))
         }
     }
+}
+
+/// An error if a condition names something that is not in the queue at all, with the names that are most alike.
+async fn refuse_unknown<S: Store>(selection: &Selection, store: &S, config: &Config) -> anyhow::Result<()> {
+    if let Some(id) = selection.message {
+        store.message(id).await?.with_context(|| no_such_message(id))?;
+    }
+    let Selection { connector, recipient, sender, .. } = selection;
+    if let Some(connector) = connector {
+        let counts = store.counts().await?;
+        let configured = config.connectors.iter().map(|connector| connector.name.as_str());
+        let known: Vec<&str> = configured.chain(counts.iter().map(|count| count.connector.as_str())).collect();
+        if !known.contains(&connector.as_str()) {
+            return Err(no_match("no connector is named", connector, known));
+        }
+    }
+    if let Some(recipient) = recipient {
+        let to = Selection { recipient: Some(recipient.clone()), ..Selection::default() };
+        let name = |record: &DeliveryRecord| record.delivery.recipient.as_str().to_owned();
+        refuse_absent(store, to, "no delivery in the queue is to", recipient, name).await?;
+    }
+    if let Some(from) = sender {
+        let selection = Selection { sender: Some(from.clone()), ..Selection::default() };
+        let name = |record: &DeliveryRecord| self::sender(record).to_owned();
+        refuse_absent(store, selection, "no delivery in the queue is from", from, name).await?;
+    }
+    Ok(())
+}
+
+/// An error if no delivery in the queue matches an address.
+async fn refuse_absent<S: Store>(
+    store: &S,
+    selection: Selection,
+    lacking: &str,
+    wanted: &str,
+    name: impl Fn(&DeliveryRecord) -> String,
+) -> anyhow::Result<()> {
+    if !Pages::new(selection, store).next().await?.is_empty() {
+        return Ok(());
+    }
+    let first = Pages::new(Selection::default(), store).next().await?;
+    let known: Vec<String> = first.iter().map(name).collect();
+    Err(no_match(lacking, wanted, known.iter().map(String::as_str)))
 }
 
 /// Removing cannot be undone, so more than one message needs `--yes`.

@@ -3,23 +3,24 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use diagnosis::{Changed, Explained, Finding, explain};
-use insight::{Id, Report, views::FindingView};
+use diagnosis::{Changed, Direction, Explained, Finding, explain};
+use insight::{Report, WaitReasons, views::FindingView};
 use node::{
     config::Config,
     fleet,
     inquiry::{self, Answer, Question, Sessions},
     protocol_log,
 };
-use store::{Store, TraceQuery};
+use store::Store;
 
 use super::{
     arguments::{Format, WhyArguments},
-    finding, ids, incident,
-    screen::{Screen, clean, counted},
+    asked::Asked,
+    finding, incident, overview,
+    screen::{Screen, clean, counted, paragraph},
 };
 
-/// True if there are findings. `store` has the gateway's own history if that is asked for.
+/// True if any finding is ongoing. `store` has the gateway's own history if that is asked for.
 pub(crate) async fn run<S: Store>(
     arguments: &WhyArguments,
     store: Option<&S>,
@@ -28,29 +29,31 @@ pub(crate) async fn run<S: Store>(
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
     check(arguments)?;
-    let mut files = insight::Files::new(gathering(arguments), screen.now, screen.zone.clone());
-    let opened = open(arguments, &mut files);
-    if opened.chunk_by(|a, b| a.source == b.source).count() + usize::from(store.is_some()) > 1 {
-        files.gathered.evidence.join();
+    let (mut files, mut asked) = read_files(arguments, config, arguments.inbound, store.is_some(), screen);
+    if store.is_none() && files.are_about_senders() {
+        eprintln!("gatepost: the files have no attempts to deliver mail; showing why senders fail (--inbound)");
+        (files, asked) = read_files(arguments, config, true, false, screen);
     }
-    for file in opened {
-        files.add(file);
+    if let Some(config) = config.filter(|_| arguments.inbound && arguments.reads_history()) {
+        let since = arguments.since.map(|since| since.timestamp(screen.now));
+        files.add_receive_logs(&protocol_log::receive_folder(&config.protocol_log, &config.node.data), since);
     }
-    let mut wanted = arguments.what.as_deref();
     if let Some(store) = store {
         files.gathered.evidence.last_source();
-        wanted = add_history(&mut files.gathered, store, arguments, screen).await?;
+        add_history(&mut files.gathered, &mut asked, store, config, arguments, screen).await?;
     }
     let notes = files.gathered.finish();
     let skipped = files.skipped.iter().map(|skipped| format!("skipped {skipped}"));
-    for note in skipped.chain(notes) {
+    for note in skipped.chain(notes).chain(senders(&files.gathered, arguments)) {
         eprintln!("gatepost: {}", clean(&note));
     }
     let gathered = &files.gathered;
     if store.is_none() && gathered.evidence.is_empty() {
-        bail!("no delivery attempts found in the files");
+        bail!("no delivery attempts found in the files: {}", gathered.read.unread_in_words());
     }
-    let mut findings = findings(gathered, wanted);
+    asked.check(config, &gathered.evidence)?;
+    let mut findings = explain(&gathered.evidence);
+    findings.retain(Explained::is_asked_about);
     if arguments.probe {
         probe(&mut findings, store, config, arguments).await;
     }
@@ -77,7 +80,40 @@ pub(crate) async fn run<S: Store>(
     {
         writeln!(out, "\n{open}")?;
     }
-    Ok(!findings.is_empty())
+    Ok(findings.iter().any(|explained| explained.finding.is_ongoing()))
+}
+
+/// Reads the files that are named, and what of them is asked about.
+fn read_files<'a>(
+    arguments: &'a WhyArguments,
+    config: Option<&Config>,
+    inbound: bool,
+    has_history: bool,
+    screen: &Screen,
+) -> (insight::Files, Asked<'a>) {
+    let gathered = gathering(arguments);
+    let gathered = if inbound { gathered.inbound() } else { gathered };
+    let mut files = insight::Files::new(gathered, screen.now, screen.zone.clone());
+    let opened = open(arguments, &mut files);
+    let has_more = has_history || arguments.inbound;
+    if opened.chunk_by(|a, b| a.source == b.source).count() + usize::from(has_more) > 1 {
+        files.gathered.evidence.join();
+    }
+    let asked = Asked::new(arguments.what.as_deref(), config, &mut files.gathered.evidence);
+    for file in opened {
+        files.add(file);
+    }
+    (files, asked)
+}
+
+/// What the same files say of the other direction.
+fn senders(gathered: &insight::Gathered, arguments: &WhyArguments) -> Option<String> {
+    let failed = gathered.evidence.left_out().failed;
+    let is_worth_it = failed > 0 && !arguments.inbound && gathered.evidence.direction() == Direction::Outbound;
+    is_worth_it.then(|| {
+        let attempts = counted(failed, "attempt", "attempts");
+        format!("{attempts} of senders to deliver mail to this side failed; --inbound explains them")
+    })
 }
 
 /// Opens the files, in the order in which they are read.
@@ -122,33 +158,25 @@ async fn add_from_nodes<S: Store>(
     Ok(())
 }
 
-/// Adds the gateway's own history. Returns what the findings are about, `None` for a message.
-async fn add_history<'a, S: Store>(
+/// Adds the gateway's own history, and the mail that waits because its connector is paused.
+async fn add_history<S: Store>(
     gathered: &mut insight::Gathered,
+    asked: &mut Asked<'_>,
     store: &S,
-    arguments: &'a WhyArguments,
+    config: Option<&Config>,
+    arguments: &WhyArguments,
     screen: &Screen,
-) -> anyhow::Result<Option<&'a str>> {
-    let mut wanted = arguments.what.as_deref();
+) -> anyhow::Result<()> {
     let since = arguments.since.map(|since| since.timestamp(screen.now));
-    let mut query = TraceQuery { since, limit: u32::MAX, ..TraceQuery::default() };
-    // Gatepost compares the message with other mail of the same connector.
-    if let Some(id) = wanted.and_then(as_id) {
-        let id = ids::message(id, store).await?;
-        let record = store.message(id).await.context("failed to read the message")?;
-        let Some(record) = record else { bail!("there is no message {id}") };
-        query.connector = record.deliveries.first().map(|record| record.delivery.connector.clone());
-        query.since = query.since.map(|since| since.min(record.message.received));
-        wanted = None;
+    asked.look_in(store, since, &mut gathered.evidence).await?;
+    gathered.add_store(store, asked.query(since)).await.context("failed to read the history")?;
+    if let Some(config) = config {
+        let reasons =
+            WaitReasons::read(store, config, screen.now).await.context("failed to read the nodes' reports")?;
+        let added = gathered.add_paused(store, &reasons, asked.connector.as_deref()).await;
+        added.context("failed to read the queue")?;
     }
-    gathered.add_store(store, query).await.context("failed to read the history")?;
-    Ok(wanted)
-}
-
-/// A message's id, or its beginning with dashes at their places: a host name rarely looks like that.
-fn as_id(what: &str) -> Option<Id> {
-    let id: Id = what.parse().ok()?;
-    (id.whole().is_some() || what.as_bytes().get(8) == Some(&b'-')).then_some(id)
+    Ok(())
 }
 
 /// Probes findings and reorders them by the result.
@@ -164,7 +192,7 @@ async fn probe<S: Store>(
         eprintln!("gatepost: {}", clean(&untried));
     }
     // A refuted finding moves to the end; the others keep their order.
-    findings.sort_by_key(|explained| !explained.finding.is_root_cause());
+    findings.sort_by_key(|explained| (!explained.finding.is_ongoing(), !explained.finding.is_root_cause()));
 }
 
 /// Reports wrong arguments before anything is read.
@@ -185,14 +213,6 @@ fn gathering(arguments: &WhyArguments) -> insight::Gathered {
     }
 }
 
-fn findings<'a>(gathered: &'a insight::Gathered, wanted: Option<&str>) -> Vec<Explained<'a>> {
-    let mut findings = explain(&gathered.evidence);
-    if let Some(wanted) = wanted {
-        findings.retain(|explained| is_about(&explained.finding, wanted));
-    }
-    findings
-}
-
 fn print(
     explained: &[Explained<'_>],
     read: &insight::Read,
@@ -204,10 +224,9 @@ fn print(
     match arguments.output.format {
         Format::Json => writeln!(out, "{}", insight::json::pretty(&insight::findings_json(&findings, read))?)?,
         Format::Table => {
-            write(findings.iter().copied(), screen, out)?;
+            overview::write(&findings, arguments.all, screen, out)?;
             if findings.is_empty() {
-                let attempts = counted(read.attempts, "attempt", "attempts");
-                writeln!(out, "No findings in {attempts} ({}).", counted(read.messages, "message", "messages"))?;
+                paragraph(&nothing(read, arguments.what.as_deref()), "", screen, out)?;
             }
         }
     }
@@ -225,13 +244,19 @@ fn write_files(report: &Report<'_>, arguments: &WhyArguments) -> anyhow::Result<
     Ok(())
 }
 
-/// Matches a connector, or a host with or without a port.
-fn is_about(finding: &Finding, wanted: &str) -> bool {
-    let destination = finding.scope.destination.as_str();
-    let host = destination.rsplit_once(':').map_or(destination, |(host, _)| host);
-    finding.scope.connector.as_deref() == Some(wanted)
-        || destination.eq_ignore_ascii_case(wanted)
-        || host.eq_ignore_ascii_case(wanted)
+/// What it means that there are no findings.
+fn nothing(read: &insight::Read, what: Option<&str>) -> String {
+    if read.attempts == 0 {
+        return "No delivery attempts found, so there is nothing to explain.".to_owned();
+    }
+    let about = what.map(|what| format!(" about {what}")).unwrap_or_default();
+    let messages = counted(read.messages, "message", "messages");
+    let messages = if read.messages > 0 { format!(" ({messages})") } else { String::new() };
+    let none = format!("No findings{about} in {}{messages}.", counted(read.attempts, "attempt", "attempts"));
+    match read.is_understood() {
+        true => none,
+        false => format!("{none} This does not mean that nothing is wrong: {}.", read.unread_in_words()),
+    }
 }
 
 /// Writes findings for people.

@@ -209,8 +209,8 @@ fn every_case_is_listed_with_what_happens() {
     let (list, _) = gatepost(&["case", "list", "--format", "json"]);
     let cases = list["cases"].as_array().unwrap();
     assert_eq!(cases[0]["case"], "rc4-queue");
-    // One for each faulty device.
-    assert_eq!(cases.len(), lab::Device::ALL.len());
+    // One for each faulty device, and two stories.
+    assert_eq!(cases.len(), lab::Device::ALL.len() + 1);
     let output = Command::new(env!("CARGO_BIN_EXE_gatepost")).args(["case", "run", "rc4"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -238,6 +238,15 @@ fn device_case_drains(name: &str) {
 fn a_device_is_a_case() {
     device_case_drains("handshake-reset");
     device_case_drains("recipient-unknown");
+    device_case_drains("internal-failure");
+}
+
+/// Nothing waits where a connector allows plaintext, and Gatepost warns all the same.
+#[test]
+fn mail_that_leaves_without_tls_is_a_case() {
+    let (report, _) = gatepost(&["case", "run", "delivered-without-tls", "--format", "json"]);
+    assert_eq!((report["delivered"].as_u64(), report["queued_at_repair"].as_u64()), (Some(20), Some(0)), "{report:#}");
+    assert_eq!(report["findings"][0]["cause"], "delivered-without-tls", "{report:#}");
 }
 
 #[test]

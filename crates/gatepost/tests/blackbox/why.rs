@@ -43,7 +43,9 @@ fn stuck_mail_is_named_from_the_history_and_from_each_file() {
             "{first:#}"
         );
     }
-    assert_eq!(why(&["elsewhere.test"]).status.code(), Some(0));
+    let output = why(&["onprm"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean onprem?"), "{output:?}");
     assert_eq!(why(&["01a2137e-b7ef-7443-bece-eb23c5d386a0"]).status.code(), Some(2));
 
     let export = |name: &str, arguments: &[&str]| {
@@ -96,6 +98,47 @@ fn healthy_mail_gives_no_finding_and_exit_status_0() {
     let output = node.run(&["why"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stdout).contains("No findings in 1 attempt (1 message)."));
+}
+
+#[test]
+fn a_question_is_matched_and_a_finding_ends_when_mail_flows_again() {
+    let (node, server) = stuck();
+    let why = |arguments: &[&str]| node.run(&[&["why", "--format", "json"], arguments].concat());
+    // An address, a domain that is accepted, a host with its port, and an IP address.
+    let host = format!("127.0.0.1:{}", server.port());
+    for what in ["user@onprem.test", "USER@onprem.test", "onprem.test", host.as_str(), "127.0.0.1"] {
+        let output = why(&[what]);
+        let first = &value(&output)["findings"][0];
+        assert_eq!((output.status.code(), &first["cause"]), (Some(1), &"no-shared-tls-version".into()), "{what}");
+        assert_eq!(first["state"], "ongoing", "{what}");
+    }
+    let row = value(&why(&[]))["overview"][0].clone();
+    assert_eq!((&row["cause"], &row["messages_pending"]), (&"no-shared-tls-version".into(), &1.into()), "{row:#}");
+    // A name that matches nothing is an error with the names that are alike.
+    for (arguments, similar) in [
+        (&["why", "usr@onprem.test"][..], None),
+        (&["why", "onprem.tst"], Some("onprem.test")),
+        (&["queue", "retry", "--connector", "onprm"], Some("did you mean onprem?")),
+        (&["queue", "suspend", "--recipient", "usr@onprem.test"], Some("did you mean user@onprem.test?")),
+        (&["queue", "remove", "--sender", "nobody@elsewhere.test"], None),
+    ] {
+        let output = node.run(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(similar.is_none_or(|similar| error.contains(similar)), "{arguments:?}: {error}");
+    }
+
+    server.become_device(Device::Healthy).unwrap();
+    assert_eq!(node.run(&["queue", "retry", "--connector", "onprem"]).status.code(), Some(0));
+    node.wait_for_status("user@onprem.test", "Delivered");
+    let output = why(&[]);
+    let first = value(&output)["findings"][0].clone();
+    assert_eq!((output.status.code(), &first["state"]), (Some(0), &"over".into()), "{first:#}");
+    assert_eq!((&first["over"]["worked"], &first["messages_pending"]), (&1.into(), &0.into()), "{first:#}");
+    let text = String::from_utf8(node.run(&["why"]).stdout).unwrap();
+    for part in [", over since ", "1 attempt worked after the last failure.", "No finding is ongoing."] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }
 
 #[test]

@@ -21,7 +21,14 @@ impl Report<'_> {
                         (self.bars(&heading(&split.dimension), &explained.tallies()))
                     }
                     None => {
-                        p { (no_difference(scope.failed, explained.worked())) }
+                        @match scope.so_far() {
+                            Some(split) => p {
+                                "There are not enough attempts to be sure. So far, the " (heading(&split.dimension).to_lowercase())
+                                " separates failed attempts from those that worked: " (split.fails.join(", "))
+                                " fails, " (split.works.join(", ")) " works."
+                            },
+                            None => p { (no_difference(scope.failed, explained.worked())) },
+                        }
                         (self.bars("Destination", &[Tally {
                             value: scope.destination.clone(), failed: scope.failed, worked: explained.worked(),
                         }]))
@@ -106,6 +113,7 @@ fn name(dimension: Dimension) -> &'static str {
         Dimension::RecipientDomain => "recipient domain",
         Dimension::SenderDomain => "sender domain",
         Dimension::MessageSize => "message size",
+        Dimension::Concurrency => "number of open connections",
         Dimension::Time => "time",
     }
 }

@@ -210,7 +210,7 @@ impl<'a> Report<'a> {
 
 /// The destination and what it does, without numbers.
 fn headline(finding: &Finding) -> String {
-    format!("{} {}", finding.scope.destination, finding.cause.cause().does)
+    finding.headline()
 }
 
 /// The summary without the headline.

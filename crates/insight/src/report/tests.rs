@@ -70,6 +70,21 @@ fn evidence(host: &str, text: &str) -> Evidence {
     evidence
 }
 
+/// After the repair, mail flows in plaintext under both policies: what worked beside the failures is older.
+fn add_repair(evidence: &mut Evidence) {
+    for number in 40..60u64 {
+        let attempt = Attempt {
+            at: Timestamp::from_second(1_764_072_000 + number as i64).ok(),
+            message: Some(number.to_string().into()),
+            node: Some("mail.onprem.test".into()),
+            destination: Some(("mail.onprem.test".into(), 25)),
+            tls_policy: Some(if number % 2 == 0 { "modern" } else { "legacy" }.into()),
+            ..Attempt::by(Source::History)
+        };
+        evidence.add(&attempt, || Some(Place::Session { id: format!("{number:016X}"), file: None }));
+    }
+}
+
 /// The page; also checks that the bundle can be built.
 fn page(evidence: &Evidence, addresses: &Addresses, said: &str) -> String {
     let findings = explain(evidence);
@@ -106,7 +121,7 @@ fn a_page_shows_who_fails_what_each_side_offered_and_what_to_do() {
     let evidence = evidence("mail.onprem.test", "TLS handshake failed");
     let page = page(&evidence, &Addresses::default(), "220 ready");
     for part in [
-        "<h1>mail.onprem.test:25 shares no cipher suite with this gateway</h1>",
+        "<h1>mail.onprem.test:25 shares no cipher suite with nodes under the policy modern</h1>",
         "The TLS policy separates failed attempts from those that worked.",
         "<th scope=\"row\">modern</th><td>20</td><td>0</td>",
         "<th scope=\"row\">legacy</th><td>0</td><td>20</td>",
@@ -124,6 +139,88 @@ fn a_page_shows_who_fails_what_each_side_offered_and_what_to_do() {
     ] {
         assert!(page.contains(part), "{part}: {page}");
     }
+}
+
+/// From both sides of the difference, close to each other in time, whatever came later.
+#[test]
+fn what_worked_is_quoted_from_beside_the_failures() {
+    let mut evidence = evidence("mail.onprem.test", "TLS handshake failed");
+    add_repair(&mut evidence);
+    let findings = explain(&evidence);
+    let (failing, working) = (findings[0].failing(), findings[0].working());
+    assert_eq!(findings[0].finding.scope.split.as_ref().unwrap().fails, ["modern"]);
+    let (failed, worked) = (failing[0], working[0]);
+    assert_eq!((failed.tls_policy.as_deref(), worked.tls_policy.as_deref()), (Some("modern"), Some("legacy")));
+    let distance = worked.at.unwrap().duration_since(failed.at.unwrap()).abs();
+    assert!(distance.as_secs() <= 2 && worked.handshake.is_some(), "{failed:?} {worked:?}");
+    let page = page(&evidence, &Addresses::default(), "220 ready");
+    for part in ["aria-label=\"20 attempts failed, 10 worked\"", "aria-label=\"0 attempts failed, 30 worked\""] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    // Conversations of the closest pair.
+    assert!(page.contains("session 0000000000000026") && page.contains("session 0000000000000027"), "{page}");
+}
+
+#[test]
+fn steps_of_a_rollout_are_marked_and_the_probe_s_line_stays_in() {
+    let mut evidence = Evidence::keeping(25);
+    let (modern, legacy) = (facts(&[WireVersion::TLS12], &[0xc02f], false), facts(&[WireVersion::TLS12], &[5], true));
+    for number in 0..60u64 {
+        // The second node moves in the middle.
+        let (node, fails) = if number % 2 == 0 { ("mx1", false) } else { ("mx2", number > 30) };
+        let signs = Signs::default().and(Sign::HandshakeFailed).and(Sign::AlertHandshakeFailure);
+        let text = "TLS handshake failed".into();
+        let failed = Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text };
+        let attempt = Attempt {
+            at: Timestamp::from_second(1_764_072_000 + number as i64 * 60).ok(),
+            message: Some(number.to_string().into()),
+            node: Some(node.into()),
+            destination: Some(("mail.onprem.test".into(), 25)),
+            tls_policy: Some(if fails { "modern" } else { "legacy" }.into()),
+            handshake: Some(Cow::Borrowed(if fails { &modern } else { &legacy })),
+            failure: fails.then_some(failed),
+            ..Attempt::by(Source::History)
+        };
+        evidence.add(&attempt, || Some(Place::Session { id: format!("{number:016X}"), file: None }));
+    }
+    let mut findings = explain(&evidence);
+    let tried = || (step("with the same settings as mail"), Attempt::by(Source::Probe));
+    fn step(what: &str) -> diagnosis::experiment::Step {
+        let (what, detail) = (what.to_owned(), "TLSv1.2".to_owned());
+        diagnosis::experiment::Step { what, aspects: &[], works: true, detail, chose: None }
+    }
+    findings[0].finding.try_by(diagnosis::experiment::Tried {
+        baseline: tried(),
+        others: Vec::new(),
+        changes: Vec::new(),
+        nodes: Vec::new(),
+        place: "mail.onprem.test".to_owned(),
+    });
+    let plan = diagnosis::Changed {
+        at: Timestamp::from_second(1_764_072_000 + 1800).unwrap(),
+        what: "rollout from TLS policy legacy to modern: 50% of the nodes (plan 1)".to_owned(),
+    };
+    let report = Report {
+        findings: &findings,
+        excerpts: Excerpts::default(),
+        addresses: &Addresses::default(),
+        read: Read::default(),
+        sources: &[],
+        skipped: &[],
+        plans: vec![plan],
+        made: now(),
+    };
+    let page = report.page();
+    for part in [
+        "node mx2 moved from TLS policy legacy to modern.",
+        "rollout from TLS policy legacy to modern: 50% of the nodes (plan 1).",
+        "<rect class=\"mark\"",
+        "A probe with the same settings as mail now works",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    // The comparison has a section of its own.
+    assert!(!page.contains("comparison of"), "{page}");
 }
 
 #[test]

@@ -1,11 +1,17 @@
 //! Views of findings, new ones and those read back from an incident's JSON.
 
-use diagnosis::{Everywhere, Experiment, Finding, Piece, Remedy, Scope, Split, experiment::Step};
+use diagnosis::{
+    Change, Compared, Everywhere, Experiment, Finding, Over, OverviewRow, Piece, Remedy, Scope, Split, State,
+    experiment::Step,
+};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::schema;
+
+const ONGOING: &str = "ongoing";
+const OVER: &str = "over";
 
 /// A finding. A key that another version did not write is empty.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -18,9 +24,18 @@ pub struct FindingView {
     /// From 0 to 1.
     #[schemars(range(min = 0, max = 1))]
     pub confidence: f64,
+    /// `ongoing` or `over`.
+    pub state: String,
+    /// How it ended, if it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over: Option<OverView>,
     pub scope: ScopeView,
     /// Messages whose last attempt failed by this, and which may still be delivered.
     pub messages_pending: u64,
+    /// Messages that bounced because of this.
+    pub messages_bounced: u64,
+    /// Messages that an operator removed from the queue while they waited because of this.
+    pub messages_removed: u64,
     /// When the first of those failed for the first time.
     #[schemars(schema_with = "schema::time_or_null")]
     pub pending_since: Option<Timestamp>,
@@ -39,6 +54,55 @@ pub struct FindingView {
     pub experiment: Option<ExperimentView>,
 }
 
+/// The end of a finding.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct OverView {
+    /// When the first attempt worked after the last failure.
+    #[schemars(schema_with = "schema::time_or_null")]
+    pub since: Option<Timestamp>,
+    /// Attempts that worked after the last failure.
+    pub worked: u64,
+    /// What else changed at that moment.
+    pub changes: Vec<ChangeView>,
+    /// Messages that had failed by this, and how many of them left in plaintext in the end.
+    pub messages: u64,
+    pub messages_in_plaintext: u64,
+}
+
+/// Something that changed when a finding ended.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ChangeView {
+    /// `tls-policy`, `certificate`, `destination-address`, `tls` or `plaintext`.
+    pub change: String,
+    /// The same in words.
+    pub what: String,
+}
+
+/// All findings of one cause.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct OverviewView {
+    pub cause: String,
+    /// The highest of all.
+    pub confidence: f64,
+    /// `ongoing` if one of them is, or `over`.
+    pub state: String,
+    /// Usually it ends without anybody's help.
+    pub passes_by_itself: bool,
+    pub findings: u64,
+    pub destinations: u64,
+    /// Attempts that failed by it.
+    pub attempts: u64,
+    pub messages_pending: u64,
+    pub messages_bounced: u64,
+    #[schemars(schema_with = "schema::time_or_null")]
+    pub first_seen: Option<Timestamp>,
+    #[schemars(schema_with = "schema::time_or_null")]
+    pub last_seen: Option<Timestamp>,
+}
+
 /// Whom a finding holds for.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -50,15 +114,32 @@ pub struct ScopeView {
     /// Attempts that failed by it, and all attempts there.
     pub failed: u64,
     pub attempts: u64,
+    /// Destinations of the attempts that failed by it.
+    pub destinations: u64,
     /// It fails at all destinations, which makes it a fault on this side.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub everywhere: Option<EverywhereView>,
     /// What separates failing from working attempts; absent where nothing does, or all fail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitView>,
+    /// Every dimension along which attempts were compared; empty where all fail.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub compared: Vec<ComparedView>,
     /// What all attempts that work have in common.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub works_with: Option<String>,
+}
+
+/// What came of comparing attempts along one dimension.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ComparedView {
+    /// `separates`, `also-separates`, `so-far`, `not-enough-attempts`, `no-difference`, `other-causes`, `past`,
+    /// `one-value`, `not-observed` or `too-many-values`.
+    pub outcome: String,
+    /// The clearest division; its lists and numbers are empty and `p_value` is 1 if there was nothing to divide.
+    #[serde(flatten)]
+    pub split: SplitView,
 }
 
 /// The destinations of a cause that fails at all of them.
@@ -144,7 +225,14 @@ impl From<&Finding> for FindingView {
             severity: finding.severity.name().to_owned(),
             confidence: finding.confidence,
             scope: ScopeView::from(&finding.scope),
+            state: if finding.is_ongoing() { ONGOING } else { OVER }.to_owned(),
+            over: match &finding.state {
+                State::Over(over) => Some(OverView::from(over)),
+                State::Ongoing => None,
+            },
             messages_pending: finding.messages_pending,
+            messages_bounced: finding.messages_bounced,
+            messages_removed: finding.messages_removed,
             pending_since: finding.pending_since,
             first_seen: finding.first_seen,
             last_seen: finding.last_seen,
@@ -164,9 +252,52 @@ impl From<&Scope> for ScopeView {
             connector: scope.connector.clone(),
             failed: scope.failed,
             attempts: scope.attempts,
+            destinations: scope.destinations,
             everywhere: scope.everywhere.as_ref().map(EverywhereView::from),
             split: scope.split.as_ref().map(SplitView::from),
+            compared: scope.compared.iter().map(ComparedView::from).collect(),
             works_with: scope.works_with.clone(),
+        }
+    }
+}
+
+impl From<&Compared> for ComparedView {
+    fn from(compared: &Compared) -> Self {
+        let nothing = || SplitView { dimension: compared.dimension_name(), p_value: 1.0, ..SplitView::default() };
+        Self {
+            outcome: compared.outcome.name().to_owned(),
+            split: compared.split.as_ref().map_or_else(nothing, SplitView::from),
+        }
+    }
+}
+
+impl From<&Over> for OverView {
+    fn from(over: &Over) -> Self {
+        let change = |change: &Change| ChangeView { change: change.name().to_owned(), what: change.to_string() };
+        Self {
+            since: Some(over.since),
+            worked: over.worked,
+            changes: over.changes.iter().map(change).collect(),
+            messages: over.messages,
+            messages_in_plaintext: over.plaintext,
+        }
+    }
+}
+
+impl From<&OverviewRow> for OverviewView {
+    fn from(row: &OverviewRow) -> Self {
+        Self {
+            cause: row.cause.to_string(),
+            confidence: row.confidence,
+            state: if row.is_ongoing { ONGOING } else { OVER }.to_owned(),
+            passes_by_itself: row.cause.passes_by_itself(),
+            findings: row.findings,
+            destinations: row.destinations,
+            attempts: row.attempts,
+            messages_pending: row.messages_pending,
+            messages_bounced: row.messages_bounced,
+            first_seen: row.first_seen,
+            last_seen: row.last_seen,
         }
     }
 }

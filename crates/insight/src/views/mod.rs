@@ -16,7 +16,10 @@ pub use self::capture::{
 };
 pub use case::{CaseAttemptsView, CaseComparisonView, CaseHaltedView, CaseMessageView, CaseResultView, CaseView};
 pub use delivery::{CommandedView, CountView, DeliveryView, MessageView, TraceView};
-pub use finding::{ExperimentView, FindingView, PieceView, RemedyView, StepView};
+pub use finding::{
+    ChangeView, ComparedView, ExperimentView, FindingView, OverView, OverviewView, PieceView, RemedyView, ScopeView,
+    StepView,
+};
 pub use foreign_message::ForeignMessageView;
 pub use incident::IncidentView;
 pub use policy::{BrokenView, DestinationImpactView, LedgerView, PolicyImpactView, PolicyView};

@@ -48,10 +48,11 @@ impl ProtocolLogs {
     /// `data` is the node's data folder, which contains the logs unless the settings name another folder. In the data
     /// folder, the logs are not written while `gives_way` returns true, because the disk is nearly full.
     pub fn start(settings: &ProtocolLog, data: &Path, gives_way: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        let folder = base(settings, data);
         let limits = limits(settings);
         let is_with_mail = settings.folder.is_none();
-        if !is_with_mail && let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(&folder) {
+        if let Some(folder) = &settings.folder
+            && let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(folder)
+        {
             tracing::warn!(folder = %folder.display(), %error, "failed to create the folder of the protocol logs");
         }
         let gives_way: GivesWay = Arc::new(move || is_with_mail && gives_way());
@@ -59,7 +60,7 @@ impl ProtocolLogs {
         Self {
             send: Log::start(LogType::Send, send_folder.clone(), limits, Arc::clone(&gives_way)),
             send_folder,
-            receive: Log::start(LogType::Receive, folder.join("SmtpReceive"), limits, gives_way),
+            receive: Log::start(LogType::Receive, receive_folder(settings, data), limits, gives_way),
             receive_wanted: AtomicBool::new(settings.receive),
         }
     }
@@ -98,6 +99,11 @@ impl ProtocolLogs {
 /// The folder of the sessions with destinations.
 pub fn send_folder(settings: &ProtocolLog, data: &Path) -> PathBuf {
     base(settings, data).join("SmtpSend")
+}
+
+/// The folder of the sessions with clients.
+pub fn receive_folder(settings: &ProtocolLog, data: &Path) -> PathBuf {
+    base(settings, data).join("SmtpReceive")
 }
 
 fn base(settings: &ProtocolLog, data: &Path) -> PathBuf {

@@ -14,7 +14,7 @@ const RECIPIENTS_MAX: usize = 1000;
 
 /// The recipients who did not get it, and the server that says so, by the text.
 pub(super) fn read(text: &str) -> Dsn {
-    let readers: [fn(&str) -> Vec<Recipient>; 4] = [exchange_online, exchange_2003, qmail, postfix];
+    let readers: [fn(&str) -> Vec<Recipient>; 5] = [exchange_online, exchange_2010, exchange_2003, qmail, postfix];
     let mut recipients = readers.iter().map(|read| read(text)).find(|found| !found.is_empty()).unwrap_or_default();
     recipients.truncate(RECIPIENTS_MAX);
     let reporting_mta = after(text, "Generating server:").or_else(|| after(text, "qmail-send program at"));
@@ -99,6 +99,22 @@ fn qmail(text: &str) -> Vec<Recipient> {
             recipient
         })
         .collect()
+}
+
+/// An address and, on the next line, `mx.x.test #550 5.1.1 User unknown ##`, or `#< #5.1.1 smtp;550 …> #SMTP#`.
+fn exchange_2010(text: &str) -> Vec<Recipient> {
+    let mut found: Vec<Recipient> = Vec::new();
+    let mut before = "";
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let address = std::mem::replace(&mut before, line);
+        let Some((server, said)) = line.split_once('#').filter(|_| line.ends_with('#') && is_address(address)) else {
+            continue;
+        };
+        let said = said.trim_end_matches("#SMTP#").trim_matches(['#', ' ', '<', '>']);
+        let said = said.split_once("smtp;").map_or(said, |(_, reply)| reply.trim());
+        found.push(Recipient { remote_mta: host(server.trim()), ..failed(address, said) });
+    }
+    found
 }
 
 /// `a@x.test on Thu, 29 Apr 2010 …`, and indented below it why.

@@ -103,17 +103,20 @@ impl Log {
 
 impl Session {
     fn note(&mut self, description: &str) -> Option<Event> {
+        // Names of servers may have any words in them.
+        let is_server = |part: &str| part.trim().ends_with(']') && !part.trim().contains(' ');
+        if description.split(',').all(is_server) {
+            description.clone_into(&mut self.servers);
+            return None;
+        }
         let words = description.to_ascii_lowercase();
         let is_failure =
             ["fail", "error", "unable", "refused", "timed out", "not respond"].iter().any(|word| words.contains(word));
-        if is_failure && !words.starts_with("established") {
-            self.has_failed = true;
-            return Some(Event::Defer);
+        if !is_failure || words.starts_with("established") {
+            return None;
         }
-        if description.contains('[') {
-            description.clone_into(&mut self.servers);
-        }
-        None
+        self.has_failed = true;
+        Some(Event::Defer)
     }
 
     /// `Messages: 3 Bytes: 9000 (…)`

@@ -63,6 +63,9 @@ fn take(value: &Value, rows: &mut VecDeque<Row>) -> bool {
     ] {
         row.set(column, text(value, name));
     }
+    if row[Column::EventId].is_empty() {
+        row.set(Column::EventId, "RECEIVE");
+    }
     let inner = ["details", "messageTraceDetails", "value"].iter().filter_map(|name| value.get(name)?.as_array());
     let details: Vec<Row> = inner.flatten().filter_map(|inner| detail(inner, Some(&row))).collect();
     rows.push_back(row);

@@ -7,12 +7,14 @@
 //!
 //! Source: the chapter "Log files" of Exim's specification.
 
+mod client;
 mod fields;
 mod record;
 
 use std::io::{self, Read};
 
 use jiff::{Timestamp, tz::TimeZone};
+use protocol::smtp::Phase;
 
 use crate::{
     foreign::{Detail, ForeignFormat, Rows, looks},
@@ -20,7 +22,9 @@ use crate::{
     log_time::LogTimes,
     message_trace::{Column, CustomData, Row},
     open_messages::Recipients,
+    quiet_clients::{QuietClients, is_near},
 };
+pub use client::Ended;
 pub use fields::{Facts, Tls};
 pub use record::{Arrival, Delivery, Outcome, Record, Rejection, TlsError};
 
@@ -87,7 +91,13 @@ fn without_process(text: &str) -> &str {
 
 /// Reads a log. Times without a zone are in `zone`, those without a year not after `now`.
 pub fn reader<R: Read>(file: R, now: Timestamp, zone: TimeZone) -> LogReader<R> {
-    LogReader::new(file, Messages::<Message>::new(now, zone))
+    LogReader::new(file, Log { messages: Messages::new(now, zone), quiet: QuietClients::new() })
+}
+
+struct Log {
+    messages: Messages<Message>,
+    /// Clients that came and handed in nothing.
+    quiet: QuietClients<Row>,
 }
 
 #[derive(Default)]
@@ -95,24 +105,52 @@ struct Message {
     /// What is the same in all its rows.
     row: Row,
     since: Option<Timestamp>,
+    /// Who handed it in, and over which TLS.
+    client_name: String,
+    client_tls: String,
     recipients: Recipients,
 }
 
-impl Take for Messages<Message> {
+impl Take for Log {
     fn take(&mut self, line: &str) -> bool {
-        let Some((at, text)) = read_line(line, &mut self.times) else { return false };
+        let Some((at, text)) = read_line(line, &mut self.messages.times) else { return false };
         match Record::read(text) {
-            Some(Record::Arrival(arrival)) => self.arrive(&arrival, at),
-            Some(Record::Delivery(delivery)) => self.deliver(&delivery, at),
-            Some(Record::Rejection(rejection)) => return self.reject(&rejection, at),
-            Some(Record::Completed { id }) => self.open.remove(id),
+            Some(Record::Arrival(arrival)) => {
+                self.messages.arrive(&arrival, at);
+                if let Some(client) = arrival.facts.address.and_then(|address| address.parse().ok()) {
+                    self.quiet.forget(client);
+                }
+            }
+            Some(Record::Delivery(delivery)) => self.messages.deliver(&delivery, at),
+            Some(Record::Rejection(rejection)) => self.messages.ready.push_back(rejection_row(&rejection, at)),
+            Some(Record::Ended(ended)) => self.end_session(&ended, at),
+            Some(Record::TlsError(error)) if error.is_client => {
+                self.messages.ready.push_back(client_row(&error.facts, Phase::Handshake, at));
+            }
+            Some(Record::Completed { id }) => self.messages.open.remove(id),
             Some(Record::TlsError(_)) | None => return false,
         }
         true
     }
 
     fn next_row(&mut self) -> Option<Row> {
-        self.ready.pop_front()
+        self.messages.ready.pop_front()
+    }
+}
+
+impl Log {
+    /// A session that ended before it handed in mail.
+    fn end_session(&mut self, ended: &Ended<'_>, at: Option<Timestamp>) {
+        let row = client_row(&ended.facts, ended.phase, at);
+        if ended.phase > Phase::Ehlo && ended.quiet.is_none() {
+            self.messages.ready.push_back(row);
+            return;
+        }
+        let Some(client) = ended.facts.address.and_then(|address| address.parse().ok()) else { return };
+        // A monitor of one's own says EHLO and QUIT all day.
+        if !(ended.quiet == Some(true) && is_near(client)) {
+            self.messages.ready.extend(self.quiet.add(client, row));
+        }
     }
 }
 
@@ -121,6 +159,10 @@ impl Messages<Message> {
         let message = self.open.entry(arrival.id);
         message.since = at;
         message.row = message_row(arrival);
+        arrival.facts.host.unwrap_or_default().trim_matches(['(', ')', '[', ']']).clone_into(&mut message.client_name);
+        let mut data = CustomData::default();
+        arrival.facts.tls.as_ref().inspect(|tls| data.add_tls(tls.version, tls.cipher));
+        data.as_ref().clone_into(&mut message.client_tls);
         for recipient in arrival.recipients.split_ascii_whitespace() {
             self.ready.extend(message.receive(recipient, at));
         }
@@ -145,20 +187,53 @@ impl Messages<Message> {
         set_delivery(&mut row, delivery);
         self.ready.push_back(row);
     }
+}
 
-    fn reject(&mut self, rejection: &Rejection<'_>, at: Option<Timestamp>) -> bool {
-        let Some(recipient) = rejection.recipient else { return false };
-        let mut row = Row::default();
-        row.at = at;
-        row.set(Column::Source, "SMTP");
-        row.set(Column::EventId, if rejection.is_temporary { "DEFER" } else { "FAIL" });
-        row.set(Column::SenderAddress, rejection.sender);
-        row.set(Column::RecipientAddress, recipient);
-        row.set(Column::OriginalClientIp, rejection.facts.address.unwrap_or_default());
-        row.set(Column::RecipientStatus, rejection.facts.text);
-        set_custom_data(&mut row, rejection.facts.tls.as_ref(), None);
-        self.ready.push_back(row);
-        true
+/// What a client was refused.
+fn rejection_row(rejection: &Rejection<'_>, at: Option<Timestamp>) -> Row {
+    let mut row = client_row(&rejection.facts, phase(rejection.what), at);
+    row.set(Column::EventId, if rejection.is_temporary { "DEFER" } else { "FAIL" });
+    row.set(Column::SenderAddress, rejection.sender);
+    row.set(Column::RecipientAddress, rejection.recipient.unwrap_or_default());
+    row.set(Column::OriginalClientIp, rejection.facts.address.unwrap_or_default());
+    row
+}
+
+/// A client that failed in this phase.
+fn client_row(facts: &Facts<'_>, phase: Phase, at: Option<Timestamp>) -> Row {
+    let mut row = Row::default();
+    row.at = at;
+    row.set(Column::Source, "SMTP");
+    row.set(Column::EventId, "DEFER");
+    set_client(&mut row, facts);
+    row.set(Column::RecipientStatus, facts.text);
+    let mut data = CustomData::default();
+    data.add("Phase", phase.name());
+    if let Some(tls) = &facts.tls {
+        data.add_tls(tls.version, tls.cipher);
+    }
+    row.set(Column::CustomData, data);
+    row
+}
+
+fn set_client(row: &mut Row, facts: &Facts<'_>) {
+    if let Some(address) = facts.address {
+        row.set(Column::Directionality, "Incoming");
+        row.set(Column::ClientIp, address);
+        row.set(Column::ClientHostname, facts.host.unwrap_or_default().trim_matches(['(', ')', '[', ']']));
+    }
+}
+
+/// The phase of what a client was refused, such as `RCPT` or `after DATA`.
+fn phase(what: &str) -> Phase {
+    match what.split(' ').next().unwrap_or_default() {
+        "connection" => Phase::Banner,
+        "EHLO" | "HELO" | "AUTH" => Phase::Ehlo,
+        "STARTTLS" => Phase::StartTls,
+        "MAIL" => Phase::Mail,
+        "DATA" => Phase::Data,
+        "after" | "during" => Phase::EndOfData,
+        _ => Phase::Rcpt,
     }
 }
 
@@ -171,6 +246,13 @@ impl Message {
         let mut row = self.row.clone();
         row.at = at;
         row.set(Column::EventId, "RECEIVE");
+        let client = row[Column::OriginalClientIp].to_owned();
+        if !client.is_empty() {
+            row.set(Column::Directionality, "Incoming");
+            row.set(Column::ClientIp, client);
+            row.set(Column::ClientHostname, &self.client_name);
+            row.set(Column::CustomData, &self.client_tls);
+        }
         row.set(Column::RecipientAddress, recipient);
         Some(row)
     }

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::fields::{Facts, Field, Fields, quoted_length, unescape};
+use super::{
+    client::Ended,
+    fields::{Facts, Field, Fields, quoted_length, unescape},
+};
 use crate::text::split_once;
 
 /// One line.
@@ -16,6 +19,8 @@ pub enum Record<'a> {
     Rejection(Rejection<'a>),
     /// A handshake that failed, as a client's or with a server that was tried.
     TlsError(TlsError<'a>),
+    /// A client's session that ended early.
+    Ended(Ended<'a>),
     /// Nothing is left to do.
     Completed { id: &'a str },
 }
@@ -88,6 +93,8 @@ pub struct Rejection<'a> {
 pub struct TlsError<'a> {
     /// Of the message that was to be delivered.
     pub id: Option<&'a str>,
+    /// A client failed, not this side.
+    pub is_client: bool,
     pub facts: Facts<'a>,
 }
 
@@ -194,7 +201,11 @@ fn delivery<'a>(id: &'a str, outcome: Outcome, text: &'a str) -> Option<Delivery
 /// Lines about connections.
 fn without_id<'a>(text: &'a str, id: Option<&'a str>) -> Option<Record<'a>> {
     if let Some((before, after)) = split_once(text, "TLS error on connection") {
-        return Some(Record::TlsError(TlsError { id, facts: tls_error(before, after) }));
+        let is_client = id.is_none() && after.trim_ascii_start().starts_with("from ");
+        return Some(Record::TlsError(TlsError { id, is_client, facts: tls_error(before, after) }));
+    }
+    if let Some(ended) = Ended::read(text) {
+        return Some(Record::Ended(ended));
     }
     let (before, after) = split_once(text, "rejected")?;
     rejection(before, after).map(Record::Rejection)

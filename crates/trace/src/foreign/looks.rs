@@ -2,31 +2,6 @@
 
 use super::Beginning;
 
-/// Programs of Postfix that write about mail, as `syslog_name/program`.
-const POSTFIX_PROGRAMS: [&str; 21] = [
-    "smtp",
-    "smtpd",
-    "qmgr",
-    "cleanup",
-    "pickup",
-    "bounce",
-    "local",
-    "lmtp",
-    "error",
-    "retry",
-    "pipe",
-    "virtual",
-    "anvil",
-    "scache",
-    "tlsproxy",
-    "master",
-    "postscreen",
-    "trivial-rewrite",
-    "discard",
-    "postsuper",
-    "verify",
-];
-
 /// Extended reports, and lists of messages.
 pub(crate) fn message_trace(beginning: &Beginning) -> usize {
     let is_report = beginning.has_names(&["datetimeutc", "eventid"]);
@@ -47,20 +22,6 @@ pub(crate) fn tracking_log(beginning: &Beginning) -> usize {
 pub(crate) fn is_powershell_list(beginning: &Beginning) -> bool {
     let is_field = |line: &&str| crate::named::list_field(line).is_some();
     beginning.lines().filter(is_field).count() * 2 > beginning.lines().count()
-}
-
-/// `postfix/smtp[1]:`, `enforced-tls-smtp/smtp:`, `"SYSLOG_IDENTIFIER":"postfix/smtp"`.
-pub(crate) fn postfix(beginning: &Beginning) -> usize {
-    beginning.count(|line| {
-        line.match_indices('/').any(|(at, _)| {
-            let rest = &line[at + 1..];
-            let end = rest.find(|c: char| !(c.is_ascii_lowercase() || c == '-')).unwrap_or(rest.len());
-            let before = line[..at].chars().next_back();
-            before.is_some_and(|c| c.is_ascii_alphanumeric())
-                && rest[end..].starts_with(['[', ':', '"', ' '])
-                && POSTFIX_PROGRAMS.contains(&&rest[..end])
-        })
-    })
 }
 
 /// A message id of either length with an arrow, or a word that Exim begins its lines with.

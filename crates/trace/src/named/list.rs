@@ -12,6 +12,8 @@ use crate::{
 const NAME_BYTES_MAX: usize = 48;
 /// Records of Exchange have some 40 fields.
 const FIELDS_MAX: usize = 500;
+/// A word so long may fill what a narrow window leaves for values.
+const LONG_WORD_BYTES: usize = 40;
 const VALUE_BYTES_MAX: usize = 1 << 20;
 
 /// The name and the value of a line; `None` where the line is something else.
@@ -110,9 +112,10 @@ impl Block {
         (done, true)
     }
 
-    /// The rest of a value. A line is broken at a space, unless it is full.
+    /// The rest of a value. A line is broken at a space, unless a word alone fills it.
     fn go_on(&mut self, line: &str) {
-        let is_broken_word = self.last_width >= self.width && self.width >= 79;
+        let last_word = self.record.0.last().and_then(|(_, value)| value.rsplit(' ').next()).unwrap_or_default();
+        let is_broken_word = self.last_width >= self.width && last_word.len() >= LONG_WORD_BYTES;
         if let Some((_, value)) = self.record.0.last_mut()
             && value.len() < VALUE_BYTES_MAX
         {
@@ -139,7 +142,10 @@ impl Block {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> (Vec<(u64, Vec<(String, String)>)>, u64) {
+    /// A record with the line on which it begins.
+    type Read = (u64, Vec<(String, String)>);
+
+    fn read(text: &str) -> (Vec<Read>, u64) {
         let mut list = List::new(text.as_bytes()).unwrap();
         let mut records = Vec::new();
         while let Some((line, record)) = list.next().unwrap() {

@@ -64,7 +64,7 @@ pub(crate) fn names_of<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> 
 
 /// Where records come from.
 enum Container<'a> {
-    List(List<Box<dyn Read + 'a>>),
+    List(Box<List<Box<dyn Read + 'a>>>),
     Table(Box<Table<Box<dyn Read + 'a>>>),
 }
 
@@ -91,7 +91,7 @@ impl<'a> NamedReader<'a> {
         let file: Box<dyn Read + 'a> = Box::new(io::Cursor::new(beginning).chain(file));
         let container = match table::separator(&text) {
             Some(separator) => Container::Table(Box::new(Table::new(file, separator)?)),
-            None => Container::List(List::new(file)?),
+            None => Container::List(Box::new(List::new(file)?)),
         };
         let (times, ready) = (CultureTimes::new(zone), VecDeque::new());
         Ok(Self { container, make, times, ready, line: 0, not_of_kind: 0 })

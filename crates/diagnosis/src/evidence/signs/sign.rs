@@ -126,7 +126,7 @@ impl Signs {
         self
     }
 
-    pub(super) fn without(self, sign: Sign) -> Self {
+    pub(crate) fn without(self, sign: Sign) -> Self {
         Self(self.0 & !(1 << sign as u8))
     }
 

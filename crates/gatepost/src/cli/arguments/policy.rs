@@ -56,7 +56,7 @@ JSON: {\"policy\", \"since\", \"days\", \"queued\": messages, \"plaintext\": mes
 \"verdict\": \"breaks\", \"undecided\" or \"works\",
 \"effect\": \"queued\" or \"plaintext\" if it breaks, \"because\", \"messages\",
 \"messages_a_day\", \"broken\": {\"attempts\", \"messages\", \"last\"}, \"check\"}]}.
-broken says what has failed under the policy itself; it is absent if nothing has.";
+broken says what has failed under the policy itself; absent: nothing.";
 
 const LEDGER_HELP: &str = "\
 The list has one row per destination, policy and result. WHY is one of:

@@ -84,7 +84,9 @@ Examples:
   gatepost queue retry --message 0198f3c2-7f5a-7c11-9d3e-2b1f6a5c4d3e
   gatepost queue suspend --connector onprem --recipient user@onprem.test
 
-Deliveries that a node is sending at this moment are not changed.
+Deliveries that a node is sending at this moment are not changed. A connector,
+address or message that is not known is an error (exit status 2), with the most
+similar names.
 
 JSON: {\"changed\": 3, \"leased\": 0}.";
 

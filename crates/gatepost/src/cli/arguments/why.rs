@@ -26,8 +26,11 @@ Examples:
   gatepost why                               explain all stuck mail
   gatepost why onprem                        explain mail of one connector
   gatepost why mail.onprem.test              explain mail to one host
+  gatepost why user@onprem.test              explain mail to or from one address
   gatepost why SEND-1.LOG SEND-2.LOG         explain files of other systems
   gatepost why edge.pcapng bounce.eml        explain a capture and a bounce
+  gatepost why --inbound mail.log            explain which senders fail to deliver
+                                             mail to that server
   gatepost why contoso.com queue.txt         explain one domain's mail in a file
   gatepost why edge.pcapng --with-history
                                              add this gateway's own history
@@ -46,28 +49,40 @@ The report and the bundle are made to be sent to others. They show only the
 domain of mail addresses (--show-addresses shows all), and never content or
 subjects. Existing files are replaced.
 
-The root cause comes first. Gatepost compares failed attempts with those that
-worked, by node, TLS policy, address, cipher suite, size, domain and time.
+A table has one row for each cause. The findings that matter follow in full, the
+root cause first; --all shows every one. Gatepost compares failed attempts with
+those that worked, by node, TLS policy, address, cipher suite, size, open
+connections, domain and time.
 
-Exit status: 0 no findings, 1 findings, 2 wrong usage or unreadable input.
+A finding is over if enough of what failed works again, or if all messages that
+failed have been delivered since.
 
-JSON: {\"findings\": [{\"cause\", \"severity\", \"confidence\", \"scope\":
-{\"destination\", \"failed\", \"attempts\",
+Exit status: 0 nothing is wrong now, 1 ongoing findings, 2 wrong usage,
+unreadable input, or a name that matches nothing.
+
+JSON: {\"overview\": [{\"cause\", \"confidence\", \"state\", \"passes_by_itself\",
+\"findings\", \"destinations\", \"attempts\", \"messages_pending\",
+\"messages_bounced\", \"first_seen\", \"last_seen\"}],
+\"findings\": [{\"cause\", \"severity\", \"confidence\", \"state\", \"over\": {\"since\", \"worked\",
+\"changes\": [{\"change\", \"what\"}], \"messages\", \"messages_in_plaintext\"},
+\"scope\": {\"destination\", \"connector\", \"failed\", \"attempts\", \"destinations\",
 \"everywhere\": {\"destinations\", \"named\"}, \"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\",
-\"of_works\", \"p_value\"}, \"works_with\"}, \"messages_pending\", \"pending_since\",
-\"first_seen\", \"last_seen\", \"summary\",
+\"of_works\", \"p_value\"}, \"compared\": [as in split, with \"outcome\"],
+\"works_with\"}, \"messages_pending\", \"messages_bounced\", \"messages_removed\",
+\"pending_since\", \"first_seen\", \"last_seen\", \"summary\",
 \"evidence\": [{\"what\", \"source\", \"where\"}],
 \"remedy\": [{\"side\", \"action\"}], \"check\",
 \"experiment\": {\"verdict\", \"because\", \"steps\": [{\"what\", \"works\", \"detail\"}],
 \"nodes\": [{\"what\", \"works\", \"detail\"}], \"smallest_change\"}}],
-\"read\": {\"attempts\", \"messages\", \"rows_skipped\", \"attempts_joined\", \"sessions_incomplete\",
+\"read\": {\"attempts\", \"messages\", \"rows_skipped\", \"lines\",
+\"unread\": [{\"program\", \"lines\"}], \"attempts_joined\", \"sessions_incomplete\",
 \"clocks\": [{\"capture\", \"log\", \"ahead_ms\"}]}}.";
 
 /// Arguments of `gatepost why`.
 #[derive(Args, Clone, PartialEq, Debug, Default)]
 #[command(group = clap::ArgGroup::new("files_for_others").multiple(true))]
 pub(crate) struct WhyArguments {
-    /// Network message id, name of a connector, or host of a destination
+    /// Message, address, domain, connector, or host or IP address of a destination
     #[arg(value_name = "WHAT|FILE")]
     pub what: Option<String>,
     /// Files of other systems to explain instead of this gateway's history; Gatepost recognises their kinds
@@ -76,8 +91,8 @@ pub(crate) struct WhyArguments {
     /// Explain messages received at or after this time: a date and time, or how long ago
     #[arg(long, value_name = "TIME", default_value = "1d")]
     pub since: Option<Moment>,
-    /// Explain a protocol log of the sending side, from Exchange or a node, instead of this gateway's history; may be
-    /// repeated and combined with other files
+    /// Explain a protocol log, from Exchange or a node, instead of this gateway's history; may be repeated and combined
+    /// with other files
     #[arg(long, value_name = "FILE")]
     pub protocol_log: Vec<PathBuf>,
     #[command(flatten)]
@@ -91,6 +106,10 @@ pub(crate) struct WhyArguments {
     /// Explain a TLS report (RFC 8460): JSON, also in gzip, or the mail that brought it; may be repeated
     #[arg(long, value_name = "FILE")]
     pub tls_report: Vec<PathBuf>,
+    /// Explain which senders fail to deliver mail to this side: from files of any kind, or from this node's own protocol
+    /// log and history
+    #[arg(long, conflicts_with = "probe")]
+    pub inbound: bool,
     /// Explain this gateway's own history together with the files
     #[arg(long)]
     pub with_history: bool,
@@ -113,6 +132,9 @@ pub(crate) struct WhyArguments {
     /// Show mail addresses in the report and the bundle instead of replacing the part before the @
     #[arg(long, requires = "files_for_others")]
     pub show_addresses: bool,
+    /// Show every finding in full, not only the few that matter
+    #[arg(long)]
+    pub all: bool,
     #[command(flatten)]
     pub output: Output,
 }

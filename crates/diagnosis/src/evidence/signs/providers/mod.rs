@@ -55,15 +55,15 @@ enum Pattern {
     Text(&'static str),
     /// Words of a reply that is a refusal by policy; names of hosts occur in other replies too.
     Refusal(&'static str),
-    /// The beginning of the text.
-    Begins(&'static str),
+    /// The code is the beginning of the text.
+    Begins,
 }
 
 impl Pattern {
     fn word(self) -> Option<&'static str> {
         match self {
-            Self::Enhanced(..) => None,
-            Self::EnhancedAnd(_, _, word) | Self::Text(word) | Self::Refusal(word) | Self::Begins(word) => Some(word),
+            Self::Enhanced(..) | Self::Begins => None,
+            Self::EnhancedAnd(_, _, word) | Self::Text(word) | Self::Refusal(word) => Some(word),
         }
     }
 }
@@ -89,18 +89,25 @@ fn all() -> impl Iterator<Item = &'static ProviderCode> {
 
 /// The documented code in a reply, if it has one.
 pub fn provider_code(text: &str, code: Option<u16>, enhanced: Option<EnhancedCode>) -> Option<&'static ProviderCode> {
+    // What is no reply has at most a result type of a report.
+    let by_text = if code.is_some() { by_text(text, code, enhanced) } else { by_beginning(text) };
+    by_text.or_else(|| all().find(|known| is_enhanced(known.pattern, enhanced)))
+}
+
+fn by_beginning(text: &str) -> Option<&'static ProviderCode> {
+    reports::CODES.iter().find(|known| text.starts_with(known.code))
+}
+
+fn by_text(text: &str, code: Option<u16>, enhanced: Option<EnhancedCode>) -> Option<&'static ProviderCode> {
     let (codes, searcher) = &*SEARCHER;
     let plain = without_addresses(text);
-    let mut found: Vec<usize> = searcher
+    let found = searcher
         .find_overlapping_iter(&plain)
         .map(|hit| (hit.pattern().as_usize(), hit.start(), hit.end()))
         .filter(|(at, start, end)| is_whole(plain.as_bytes(), *start, *end, codes[*at].pattern))
-        .filter(|(at, start, _)| fits(codes[*at].pattern, code, enhanced, *start))
-        .map(|(at, ..)| at)
-        .collect();
-    found.sort_unstable();
-    let by_text = found.first().map(|at| codes[*at]);
-    by_text.or_else(|| all().find(|known| is_enhanced(known.pattern, enhanced)))
+        .filter(|(at, ..)| fits(codes[*at].pattern, code, enhanced))
+        .map(|(at, ..)| at);
+    found.min().map(|at| codes[at])
 }
 
 fn is_enhanced(pattern: Pattern, enhanced: Option<EnhancedCode>) -> bool {
@@ -108,9 +115,9 @@ fn is_enhanced(pattern: Pattern, enhanced: Option<EnhancedCode>) -> bool {
     enhanced.is_some_and(|code| code.subject == subject && (from..=to).contains(&code.detail))
 }
 
-fn fits(pattern: Pattern, code: Option<u16>, enhanced: Option<EnhancedCode>, start: usize) -> bool {
+fn fits(pattern: Pattern, code: Option<u16>, enhanced: Option<EnhancedCode>) -> bool {
     match pattern {
-        Pattern::Enhanced(..) => false,
+        Pattern::Enhanced(..) | Pattern::Begins => false,
         Pattern::EnhancedAnd(subject, detail, _) => {
             enhanced.is_some_and(|code| (code.subject, code.detail) == (subject, detail))
         }
@@ -121,7 +128,6 @@ fn fits(pattern: Pattern, code: Option<u16>, enhanced: Option<EnhancedCode>, sta
         Pattern::Refusal(_) => {
             enhanced.map_or_else(|| code.is_some_and(|code| code >= 500 || code == 421), |code| code.subject == 7)
         }
-        Pattern::Begins(_) => start == 0,
     }
 }
 

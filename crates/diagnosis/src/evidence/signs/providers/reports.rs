@@ -7,7 +7,7 @@ pub(super) static CODES: [ProviderCode; 10] = [
     ProviderCode {
         provider: "RFC 8460",
         code: "starttls-not-supported",
-        pattern: Begins("starttls-not-supported"),
+        pattern: Begins,
         signs: &[Sign::StartTlsNotOffered, Sign::StartTlsRequiredHere],
         who: Destination,
         meaning: "The receiving server did not offer STARTTLS.",
@@ -17,7 +17,7 @@ pub(super) static CODES: [ProviderCode; 10] = [
     ProviderCode {
         provider: "RFC 8460",
         code: "certificate-host-mismatch",
-        pattern: Begins("certificate-host-mismatch"),
+        pattern: Begins,
         signs: &[Sign::CertificateNameMismatch],
         who: Destination,
         meaning: "The certificate does not name the MX host.",
@@ -27,7 +27,7 @@ pub(super) static CODES: [ProviderCode; 10] = [
     ProviderCode {
         provider: "RFC 8460",
         code: "certificate-expired",
-        pattern: Begins("certificate-expired"),
+        pattern: Begins,
         signs: &[Sign::CertificateExpired],
         who: Destination,
         meaning: "The certificate has expired.",
@@ -37,7 +37,7 @@ pub(super) static CODES: [ProviderCode; 10] = [
     ProviderCode {
         provider: "RFC 8460",
         code: "certificate-not-trusted",
-        pattern: Begins("certificate-not-trusted"),
+        pattern: Begins,
         signs: &[Sign::CertificateUntrusted],
         who: Destination,
         meaning: "The certificate does not come from an authority that the sender trusts.",
@@ -47,7 +47,7 @@ pub(super) static CODES: [ProviderCode; 10] = [
     ProviderCode {
         provider: "RFC 8460",
         code: "tlsa-invalid",
-        pattern: Begins("tlsa-invalid"),
+        pattern: Begins,
         signs: &[Sign::DaneFailed],
         who: Destination,
         meaning: "No TLSA record fits the certificate.",
@@ -57,7 +57,7 @@ pub(super) static CODES: [ProviderCode; 10] = [
     ProviderCode {
         provider: "RFC 8460",
         code: "dnssec-invalid",
-        pattern: Begins("dnssec-invalid"),
+        pattern: Begins,
         signs: &[Sign::DaneFailed],
         who: Destination,
         meaning: "The DNSSEC signatures of the domain or of its TLSA records are not valid.",
@@ -67,7 +67,7 @@ pub(super) static CODES: [ProviderCode; 10] = [
     ProviderCode {
         provider: "RFC 8460",
         code: "dane-required",
-        pattern: Begins("dane-required"),
+        pattern: Begins,
         signs: &[Sign::DaneFailed],
         who: Destination,
         meaning: "The sender requires DANE, and the domain has no usable TLSA record.",
@@ -77,7 +77,7 @@ pub(super) static CODES: [ProviderCode; 10] = [
     ProviderCode {
         provider: "RFC 8460",
         code: "sts-policy-fetch-error",
-        pattern: Begins("sts-policy-fetch-error"),
+        pattern: Begins,
         signs: &[Sign::MtaStsFailed],
         who: Destination,
         meaning: "The sender could not fetch the MTA-STS policy.",
@@ -87,7 +87,7 @@ pub(super) static CODES: [ProviderCode; 10] = [
     ProviderCode {
         provider: "RFC 8460",
         code: "sts-policy-invalid",
-        pattern: Begins("sts-policy-invalid"),
+        pattern: Begins,
         signs: &[Sign::MtaStsFailed],
         who: Destination,
         meaning: "The MTA-STS policy has an error.",
@@ -97,7 +97,7 @@ pub(super) static CODES: [ProviderCode; 10] = [
     ProviderCode {
         provider: "RFC 8460",
         code: "sts-webpki-invalid",
-        pattern: Begins("sts-webpki-invalid"),
+        pattern: Begins,
         signs: &[Sign::MtaStsFailed],
         who: Destination,
         meaning: "The web server that has the MTA-STS policy has no valid certificate.",

@@ -1,21 +1,32 @@
 //! Where a conversation stood, in the words of mail systems.
 
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, MatchKind};
 use protocol::smtp::Phase;
 
 use crate::evidence::signs::sign::Signs;
 
 impl Signs {
-    /// The phase that a text names; of several the first in the table.
+    /// The phase that a text names; of several the first in the table. This gateway's own words come first of all.
     pub fn phase_of_text(text: &str) -> Option<Phase> {
-        let ours = Phase::ALL.into_iter().find(|phase| text.contains(phase.doing()));
-        ours.or_else(|| PHASES.into_iter().find(|(words, _)| contains(text, words)).map(|(_, phase)| phase))
+        let (phases, searcher) = &*SEARCHER;
+        let first = searcher.find_overlapping_iter(text).map(|hit| hit.pattern().as_usize()).min()?;
+        Some(phases[first])
     }
 }
 
-fn contains(text: &str, words: &str) -> bool {
-    let (text, words) = (text.as_bytes(), words.as_bytes());
-    text.windows(words.len()).any(|window| window.eq_ignore_ascii_case(words))
-}
+static SEARCHER: LazyLock<(Vec<Phase>, AhoCorasick)> = LazyLock::new(|| {
+    let own = Phase::ALL.into_iter().map(|phase| (phase.doing(), phase));
+    let all: Vec<(&str, Phase)> = own.chain(PHASES).collect();
+    let searcher = AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::Standard)
+        .build(all.iter().map(|(words, _)| words));
+    // The words are few and fixed: a test has built them.
+    let searcher = searcher.unwrap_or_else(|error| unreachable!("{error}"));
+    (all.into_iter().map(|(_, phase)| phase).collect(), searcher)
+});
 
 /// Phases in the words of Postfix, Exim, Sendmail and Exchange. What names a command comes before what names a fault.
 const PHASES: [(&str, Phase); 50] = [

@@ -212,7 +212,6 @@ pub(super) static PHRASES: [Phrases; 25] = [
             "unknownissuer",
             "unknown authority",
             "server certificate not trusted",
-            "server certificate not verified",
         ],
     ),
     row(
@@ -229,6 +228,8 @@ pub(super) static PHRASES: [Phrases; 25] = [
             "does not match host name",
             "notvalidforname",
             "certificate is valid for",
+            // Postfix, of a chain that it trusts.
+            "server certificate not verified",
         ],
     ),
     row(

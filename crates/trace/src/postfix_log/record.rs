@@ -1,0 +1,208 @@
+//! What a line says of a message on its way out, without its beginning.
+
+use std::net::IpAddr;
+
+use super::line::Program;
+use crate::text::split_once;
+
+/// What a line says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Record<'a> {
+    /// cleanup.
+    MessageId { queue_id: &'a str, message_id: &'a str },
+    /// qmgr: it is in the queue.
+    Active { queue_id: &'a str, sender: &'a str, size_bytes: u64 },
+    /// smtp, lmtp, local, virtual, pipe, error: the result of an attempt.
+    Delivery(Delivery<'a>),
+    /// smtp: one server failed, and the next one is tried.
+    Passed { queue_id: Option<&'a str>, server: Option<&'a str>, text: &'a str },
+    /// smtp: what was agreed on with a server.
+    Tls { trust: &'a str, host: &'a str, address: &'a str, port: u16, version: &'a str, cipher: &'a str },
+    /// smtp: what went wrong with TLS, as it says it, and with which server where it says so.
+    TlsTrouble { relay: Option<&'a str>, text: &'a str },
+    /// A program of this side warns of itself.
+    Warning { text: &'a str },
+    /// qmgr: the message is too old, and its recipients that still wait bounce.
+    Expired { queue_id: &'a str },
+    /// qmgr.
+    Removed { queue_id: &'a str },
+    /// Nothing of a delivery.
+    Nothing,
+}
+
+/// The result of one attempt for one recipient.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Delivery<'a> {
+    pub queue_id: &'a str,
+    pub recipient: &'a str,
+    /// Such as `mail.example.com[192.0.2.1]:25`, or `none`.
+    pub relay: &'a str,
+    pub dsn: &'a str,
+    /// `sent`, `deferred`, `bounced`, `expired` and others.
+    pub status: &'a str,
+    /// What stands behind it in parentheses.
+    pub text: &'a str,
+    /// The connection had served other messages before.
+    pub is_reused: bool,
+}
+
+impl<'a> Record<'a> {
+    /// Reads what follows `postfix/smtp[1234]: `; `None` for what is not understood.
+    pub fn read(program: Program, body: &'a str) -> Option<Self> {
+        let Some((queue_id, rest)) = queue_id(body) else {
+            return match program {
+                Program::Client => client(body),
+                _ => warning(program, body),
+            };
+        };
+        if rest == "removed" {
+            return Some(Self::Removed { queue_id });
+        }
+        if let Some(message_id) = rest.strip_prefix("message-id=").or_else(|| rest.strip_prefix("resent-message-id=")) {
+            return Some(Self::MessageId { queue_id, message_id });
+        }
+        if rest.starts_with("to=<") {
+            return delivery(queue_id, rest).map(Self::Delivery);
+        }
+        match program {
+            Program::Client => Some(passed(Some(queue_id), rest).unwrap_or(Self::Nothing)),
+            Program::Queue => queue(queue_id, rest),
+            _ => Some(Self::Nothing),
+        }
+    }
+}
+
+/// `4F00A1: rest`; ids are letters and digits, and those of other things are shorter.
+pub(super) fn queue_id(body: &str) -> Option<(&str, &str)> {
+    const LENGTH_MIN: usize = 5;
+    let length = body.bytes().position(|byte| !byte.is_ascii_alphanumeric())?;
+    let (id, rest) = body.split_at_checked(length)?;
+    let rest = rest.strip_prefix(": ")?;
+    let is_id = length >= LENGTH_MIN && !matches!(id, "warning" | "fatal" | "panic" | "error" | "NOQUEUE");
+    is_id.then_some((id, rest))
+}
+
+fn queue<'a>(queue_id: &'a str, rest: &'a str) -> Option<Record<'a>> {
+    let sender = between(rest, "from=<", ">")?;
+    if let Some(size) = between(rest, "size=", ",") {
+        return Some(Record::Active { queue_id, sender, size_bytes: size.parse().ok()? });
+    }
+    let is_expired = rest.contains("status=expired") || rest.contains("status=force-expired");
+    Some(if is_expired { Record::Expired { queue_id } } else { Record::Nothing })
+}
+
+/// Lines of smtp that name no message.
+fn client(body: &str) -> Option<Record<'_>> {
+    if body.starts_with("connect to ") {
+        return passed(None, body);
+    }
+    if let Some((trust, rest)) = split_once(body, " TLS connection established to ") {
+        return tls(trust, rest);
+    }
+    tls_trouble(body).or_else(|| warning(Program::Client, body))
+}
+
+/// A warning is understood only by whoever knows it.
+fn warning(program: Program, body: &str) -> Option<Record<'_>> {
+    let severe = ["warning: ", "fatal: ", "panic: ", "error: "].iter().find_map(|word| body.strip_prefix(word));
+    match severe {
+        None => Some(Record::Nothing),
+        Some(text) if matches!(program, Program::Client | Program::Queue | Program::Master) => {
+            Some(Record::Warning { text })
+        }
+        Some(_) => None,
+    }
+}
+
+/// Why smtp(8) left a server for the next one.
+fn passed<'a>(queue_id: Option<&'a str>, text: &'a str) -> Option<Record<'a>> {
+    let server = server_of(text);
+    let is_failure = server.is_some()
+        || ["Cannot start TLS", "TLS is required", "Server certificate ", "SASL authentication failed"]
+            .iter()
+            .any(|words| text.starts_with(words));
+    is_failure.then_some(Record::Passed { queue_id, server, text })
+}
+
+/// The server that a failure is about.
+pub(super) fn server_of(text: &str) -> Option<&str> {
+    if let Some(rest) = text.strip_prefix("connect to ") {
+        return split_once(rest, ": ").map(|(server, _)| server);
+    }
+    if let Some(rest) = text.strip_prefix("host ") {
+        let said = [" said: ", " refused to talk to me: "];
+        return said.iter().find_map(|words| split_once(rest, words)).map(|(server, _)| server);
+    }
+    let rest = text.strip_prefix("lost connection with ").or_else(|| text.strip_prefix("conversation with "));
+    if let Some(rest) = rest {
+        return rest.split(' ').next().filter(|server| server.contains('['));
+    }
+    let (_, rest) = split_once(text, "SASL authentication failed; server ")?;
+    split_once(rest, " said: ").map(|(server, _)| server)
+}
+
+/// `mail.example.com[192.0.2.1]:25: TLSv1 with cipher RC4-SHA (128/128 bits)`
+fn tls<'a>(trust: &'a str, rest: &'a str) -> Option<Record<'a>> {
+    let (host, rest) = rest.split_once('[')?;
+    let (address, rest) = rest.split_once("]:")?;
+    let (port, rest) = rest.split_once(": ")?;
+    let (version, rest) = rest.split_once(" with cipher ")?;
+    let cipher = rest.split(' ').next().unwrap_or_default();
+    // Newer ones say `25:SMTPUTF8` or the like.
+    let port = port.split(':').next()?.parse().ok()?;
+    Some(Record::Tls { trust: trust.trim(), host, address, port, version, cipher })
+}
+
+pub(super) fn tls_trouble(body: &str) -> Option<Record<'_>> {
+    if let Some(text) = body.strip_prefix("warning: ").filter(|text| text.starts_with("TLS library problem: ")) {
+        return Some(Record::TlsTrouble { relay: None, text });
+    }
+    let (_, rest) =
+        [" verification failed for ", "SSL_connect error to "].iter().find_map(|words| split_once(body, words))?;
+    let (relay, _) = split_once(rest, ": ")?;
+    Some(Record::TlsTrouble { relay: Some(relay), text: body })
+}
+
+/// A server or a client as Postfix names it: `mail.example.com[192.0.2.1]:25`. A socket's path is no address.
+pub(super) fn host_and_address(text: &str) -> (&str, Option<IpAddr>, Option<u16>) {
+    let (host, rest) = text.split_once('[').unwrap_or((text, ""));
+    let (address, port) = rest.split_once("]:").map_or((rest, None), |(address, port)| (address, port.parse().ok()));
+    let address = address.trim_end_matches(']');
+    (host, address.strip_prefix("IPv6:").unwrap_or(address).parse().ok(), port)
+}
+
+/// Addresses may hold anything but end with `>, `; the text may hold anything.
+fn delivery<'a>(queue_id: &'a str, rest: &'a str) -> Option<Delivery<'a>> {
+    let (facts, said) = split_once(rest, " status=")?;
+    let (status, text) = said.split_once(' ').unwrap_or((said, ""));
+    let text = text.strip_prefix('(').unwrap_or(text);
+    let recipient = facts.strip_prefix("to=<")?;
+    let (recipient, facts) = split_once(recipient, ">, ").unwrap_or((recipient.trim_end_matches(['>', ',']), ""));
+    Some(Delivery {
+        queue_id,
+        recipient,
+        relay: between(facts, "relay=", ",").unwrap_or("none"),
+        dsn: between(facts, " dsn=", ",").unwrap_or_default(),
+        status,
+        text: text.strip_suffix(')').unwrap_or(text),
+        is_reused: facts.contains(" conn_use="),
+    })
+}
+
+pub(super) fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = split_once(text, before)?;
+    Some(split_once(rest, after).map_or(rest, |(inner, _)| inner))
+}
+
+impl<'a> Delivery<'a> {
+    /// That which was tried, also where none was reached.
+    pub(super) fn server(&self) -> &'a str {
+        if self.relay == "none" { server_of(self.text).unwrap_or(self.relay) } else { self.relay }
+    }
+
+    /// True if it failed in another attempt, which has a line of its own: mail to that server is not tried for a while.
+    pub(super) fn is_of_another_attempt(&self) -> bool {
+        let cause = self.text.strip_prefix("delivery temporarily suspended: ");
+        cause.is_some_and(|cause| server_of(cause).is_some() || cause.starts_with("Cannot start TLS"))
+    }
+}
