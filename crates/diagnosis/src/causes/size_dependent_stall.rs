@@ -25,6 +25,8 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn likelihood(s: &Symptom) -> f64 {
     match s.phase {
+        // It says so itself. A handshake has long packets, too.
+        _ if s.has(Sign::TimedOut) && s.has(Sign::PacketTooBig) => 0.96,
         Some(Phase::Data) if s.has(Sign::TimedOut) => 0.62,
         _ => 0.0,
     }
