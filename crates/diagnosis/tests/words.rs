@@ -52,10 +52,13 @@ fn said(reply: &str, to: &str) -> String {
     format!("4.0.0 host dane.onprem.test[192.0.2.1] said: {reply} (in reply to {to} command)")
 }
 
+/// A format, a status, the signs that it must have, and signs that it must not have.
+type Case<'a> = (&'static ForeignFormat, String, &'a [Sign], &'a [Sign]);
+
 #[test]
 fn words_are_understood_by_who_says_them_when() {
     use Sign::*;
-    let table: &[(&'static ForeignFormat, String, &[Sign], &[Sign])] = &[
+    let table: &[Case] = &[
         // The sender demands TLS, and it was not offered; or the destination demands it.
         (
             ONLINE,
@@ -204,7 +207,7 @@ fn words_are_understood_by_who_says_them_when() {
         (POSTFIX, said("554 5.7.1 Nachricht abgelehnt", "end of DATA"), &[PolicyRejection], &[]),
         (POSTFIX, said("421 mwinf5c42 ME Trop de connexions. OFR004_104 [104]", "MAIL FROM"), &[TooManyConnections], &[]),
     ];
-    let is_wrong = |(format, status, wanted, unwanted): &&(&'static ForeignFormat, String, &[Sign], &[Sign])| {
+    let is_wrong = |(format, status, wanted, unwanted): &&Case| {
         let signs = signs(format, &row(status));
         !wanted.iter().all(|sign| signs.has(*sign)) || signs.any(unwanted)
     };

@@ -194,7 +194,12 @@ impl<'e> Kind<'e> {
             return None;
         }
         let only_unreachable = self.of.len() == 1 && self.of.contains(&CauseId::NetworkUnreachable);
-        let cause = if only_unreachable { CauseId::NetworkUnreachable } else { id };
+        let cause = match id {
+            _ if only_unreachable => CauseId::NetworkUnreachable,
+            // Exchange's "unable to connect" has no reason; at all destinations it needs none.
+            CauseId::Unknown if self.is_connecting() => CauseId::OutboundPortBlocked,
+            id => id,
+        };
         let scope = Everywhere { destinations: unrelated as u64, named: self.named() };
         Some(Widespread { cause, of: self.of.into_iter().collect(), scope })
     }
@@ -205,6 +210,12 @@ impl<'e> Kind<'e> {
             let phase = self.evidence.symptoms.get(*symptom).and_then(|symptom| symptom.phase);
             *count as f64 >= 0.8 * self.times.count as f64 && phase.is_none_or(|phase| phase <= Phase::Handshake)
         })
+    }
+
+    /// None of them came further than to connect.
+    fn is_connecting(&self) -> bool {
+        let symptoms = self.symptoms.keys().map(|symptom| self.evidence.symptoms.get(*symptom));
+        symptoms.into_iter().all(|symptom| symptom.is_some_and(|symptom| symptom.phase == Some(Phase::Connect)))
     }
 
     fn organisations(&self, of: impl Fn(&(u32, u32)) -> u32) -> HashSet<String> {

@@ -23,7 +23,7 @@ pub(super) fn domain(address: &str) -> Option<&str> {
 pub(super) struct Said {
     pub phase: Option<Phase>,
     pub signs: Signs,
-    /// Of the destination's reply; a code in this side's own words is no reply.
+    /// Of the destination's reply; a code in this side's own words is not a reply.
     pub code: Option<u16>,
     pub enhanced: Option<EnhancedCode>,
 }
