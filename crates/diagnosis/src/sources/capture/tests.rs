@@ -349,6 +349,21 @@ fn a_stall_within_the_content_is_not_one_after_it() {
     assert_eq!(hang("C: Subject: x\r\n\r\nx\r\n."), ["no-reply-to-message"]);
 }
 
+/// The client cannot end such a connection: it is open when the capture ends.
+#[test]
+fn a_server_that_reads_no_more_stalls() {
+    let mut wire = Wire::new();
+    let mut peer = wire.connect(4000);
+    wire.talk(&mut peer, &GREETING);
+    wire.talk(&mut peer, &MAIL[..6]);
+    wire.segment(&mut peer, 0, ACK, &[b'x'; 1000]);
+    let mut full = peer.tcp(1, ACK, b"");
+    full[14..16].fill(0);
+    wire.packet(6, SERVER, peer.client, &full);
+    plaintext(wire.wait(5 * SECOND), 4001);
+    assert_eq!(wire.causes(), ["size-dependent-stall"]);
+}
+
 /// Leaves one packet out of a session, whichever.
 #[test]
 fn packets_that_the_capture_missed_are_no_failures() {
