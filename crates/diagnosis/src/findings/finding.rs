@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use protocol::tls::TlsPolicy;
 
-use super::{everywhere::Everywhere, experiment::Experiment, state::State, wording};
+use super::{everywhere::Everywhere, experiment::Experiment, inbound::told_to, state::State, wording};
 use crate::{
     causes::{CauseId, Remedy, Situation},
     comparison::{Compared, Outcome, Split},
-    evidence::{Example, Source},
+    evidence::{Direction, Example, Source},
 };
 
 /// What keeps mail from flowing.
@@ -85,7 +85,8 @@ impl Finding {
 
     /// The destination and what it does, without numbers.
     pub fn headline(&self) -> String {
-        wording::headline(self.cause.cause().does, &self.scope)
+        let direction = if self.situation.is_inbound { Direction::Inbound } else { Direction::Outbound };
+        wording::headline(told_to(direction, self.cause.cause()), &self.scope)
     }
 }
 
