@@ -8,6 +8,7 @@
 //! ```
 
 mod codes;
+mod condition;
 mod names;
 mod phase;
 mod phrases;
