@@ -65,6 +65,8 @@ pub enum Sign {
     RecipientUnknown,
     MailboxFull,
     TooLarge,
+    /// The message fills many packets, as far as its size is known.
+    LargeMessage,
     PolicyRejection,
     AuthenticationRequired,
     MailLoop,

@@ -118,8 +118,8 @@ pub(super) static PHRASES: [Phrases; 10] = [
         ],
     ),
     row(&[Sign::ConnectionClosed, Sign::HandshakeFailed], Here, Any, &["handshake eof"]),
-    // Postfix, from the last of the content to the reply.
-    row(&[Sign::FinalDotUnsure], Here, Any, &["while sending end of data"]),
+    // Postfix, from the last of the content to the reply; Exim, which waits once the system has taken all of it.
+    row(&[Sign::FinalDotUnsure], Here, Any, &["while sending end of data", "smtp timeout after end of data"]),
     row(
         &[Sign::Expired],
         super::By::Either,
