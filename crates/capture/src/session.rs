@@ -49,7 +49,7 @@ pub struct Session {
     pub icmp_errors: Vec<IcmpError>,
     /// Bytes that are not in the capture.
     pub missing_bytes: u64,
-    /// True if the capture missed packets that the other side has acknowledged, or has packets without their last
+    /// True if the capture missed packets that their receiver has acknowledged, or has packets without their last
     /// bytes. What is not there then says nothing about the network.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_incomplete: bool,

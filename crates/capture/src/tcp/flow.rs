@@ -19,13 +19,21 @@ use crate::{
     icmp::IcmpError,
     ip,
     note::{Note, Notes},
-    open::Counted,
 };
 
 /// Ports of mail servers, which identify the server if the SYN is not in the capture.
 const SERVER_PORTS: [u16; 4] = [25, 465, 587, 2525];
 
 const ICMP_ERRORS_MAX: usize = 8;
+
+/// Whether a flow is among the open ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Counted {
+    #[default]
+    NotYet,
+    Open,
+    Over,
+}
 
 #[derive(Debug)]
 pub(crate) struct Flow {

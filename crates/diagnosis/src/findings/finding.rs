@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use protocol::tls::TlsPolicy;
 
-use super::{everywhere::Everywhere, experiment::Experiment, inbound::told_to, state::State, wording};
+use super::{everywhere::Everywhere, experiment::Experiment, state::State};
 use crate::{
     causes::{CauseId, Remedy, Situation},
     comparison::{Compared, Outcome, Split},
-    evidence::{Direction, Example, Source},
+    evidence::{Example, Source},
 };
 
 /// What keeps mail from flowing.
@@ -81,12 +81,6 @@ impl Finding {
 
     pub fn is_ongoing(&self) -> bool {
         self.state == State::Ongoing
-    }
-
-    /// The destination and what it does, without numbers.
-    pub fn headline(&self) -> String {
-        let direction = if self.situation.is_inbound { Direction::Inbound } else { Direction::Outbound };
-        wording::headline(told_to(direction, self.cause.cause()), &self.scope)
     }
 }
 

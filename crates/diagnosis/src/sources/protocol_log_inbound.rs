@@ -341,9 +341,12 @@ mod tests {
 
     const GREETED: [&str; 4] = ["+,,", ">,220 mx1 ESMTP,", "<,EHLO mx.sender.test,", ">,250  mx1 Hello STARTTLS,"];
 
+    /// Phase and code.
+    type Ending = (Phase, Option<u16>);
+
     #[test]
     fn sessions_of_senders_are_told_by_how_they_end() {
-        let table: &[(&[&str], Option<(Phase, Option<u16>)>)] = &[
+        let table: &[(&[&str], Option<Ending>)] = &[
             (
                 &[
                     "<,MAIL FROM:<a@sender.test>,",
