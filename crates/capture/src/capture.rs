@@ -13,7 +13,7 @@ use crate::{
     file::{Packet, Packets},
     icmp,
     ip::{self, Fragments, Parsed},
-    link::{self, LinkType},
+    link::{self, LinkType, hash},
     note::{Note, Notes},
     open::Open,
     session::Session,
@@ -331,11 +331,6 @@ pub fn sessions(packets: Packets, options: Options, mut each: impl FnMut(Session
     let (rest, notes) = capture.finish();
     rest.into_iter().for_each(each);
     packets.notes().clone().with(notes)
-}
-
-/// FNV-1a: link-layer headers and options are short, and the hash only shows whether two of them differ.
-pub(crate) fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

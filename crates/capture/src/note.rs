@@ -26,7 +26,7 @@ pub enum Note {
     FragmentsLeftOut,
     /// Bytes of a connection that are not in the capture.
     BytesMissing,
-    /// Connections of which the capture missed packets: the other side has acknowledged them.
+    /// Connections of which the capture missed packets: their receiver has acknowledged them.
     SessionsIncomplete,
     /// Open connections that were dropped to limit memory.
     FlowsForgotten,

@@ -7,20 +7,11 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use crate::tcp::flow::Flow;
+use crate::tcp::flow::{Counted, Flow};
 
 /// By client's address and server.
 #[derive(Debug, Default)]
 pub(crate) struct Open(HashMap<(IpAddr, SocketAddr), u32, RandomState>);
-
-/// Whether a flow is among the open ones.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Counted {
-    #[default]
-    NotYet,
-    Open,
-    Over,
-}
 
 impl Open {
     /// Counts a flow when its connection is made, and when it ends.

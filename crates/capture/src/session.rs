@@ -49,13 +49,16 @@ pub struct Session {
     pub icmp_errors: Vec<IcmpError>,
     /// Bytes that are not in the capture.
     pub missing_bytes: u64,
-    /// True if the capture missed packets that the other side has acknowledged, or has packets without their last
+    /// True if the capture missed packets that their receiver has acknowledged, or has packets without their last
     /// bytes. What is not there then says nothing about the network.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_incomplete: bool,
     /// True if the server's system has acknowledged everything that the client sent.
     #[serde(skip)]
     pub is_client_acknowledged: bool,
+    /// True if the server's system accepted no more bytes at last, because the server did not read them.
+    #[serde(skip)]
+    pub is_server_full: bool,
     /// Connections that the client had open to the server when this one was made, with this one. `None`: the capture
     /// does not have its beginning.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +100,7 @@ impl Session {
             missing_bytes: flow.missing_bytes,
             is_incomplete: flow.is_incomplete(),
             is_client_acknowledged: flow.is_client_acknowledged(),
+            is_server_full: flow.is_server_full(),
             connections: flow.connections,
         }
     }

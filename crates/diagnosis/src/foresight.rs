@@ -188,7 +188,7 @@ impl Server {
     }
 }
 
-/// Both sides agreed, and this one rejected the certificate. A weak certificate is a matter of the policy all the same,
+/// Both sides agreed, and this one rejected the certificate. A weak certificate is a matter of the policy anyway,
 /// because its security level rejects it.
 pub fn is_over_the_certificate(facts: &HandshakeFacts) -> bool {
     let fault = facts.certificate_fault.filter(|fault| *fault != CertificateFault::Weak);

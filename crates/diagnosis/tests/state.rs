@@ -206,3 +206,22 @@ fn the_overview_has_a_row_for_each_cause_and_those_that_pass_last() {
     assert_eq!(told, [("connection-refused", 10, 10, 10), ("greylisted", 20, 20, 20)]);
     assert!(rows[1].cause.passes_by_itself() && rows[0].is_ongoing);
 }
+
+#[test]
+fn mail_without_tls_is_over_when_mail_to_the_same_hosts_is_encrypted_again() {
+    let plaintext = |number: i64| {
+        let failed = attempt(number, number, FAILS).failure.map(Box::new);
+        Attempt { plaintext_after: failed, tls: None, ..attempt(number, number, None) }
+    };
+    let warning = |encrypted: i64| {
+        let mut evidence = Evidence::default();
+        (0..5).map(plaintext).for_each(|attempt| evidence.add(&attempt, || None));
+        (0..encrypted)
+            .map(|number| attempt(60 + number, 60 + number, None))
+            .for_each(|attempt| evidence.add(&attempt, || None));
+        diagnose(&evidence).into_iter().find(|finding| finding.cause.as_str() == "delivered-without-tls").unwrap()
+    };
+    assert!(warning(2).is_ongoing());
+    let finding = warning(4);
+    assert_eq!((over(&finding).worked, over(&finding).plaintext), (4, 5));
+}

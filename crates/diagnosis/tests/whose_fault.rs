@@ -104,7 +104,7 @@ fn what_worked_before_or_after_or_nearby_does_not_excuse_this_side() {
     let strangers = || to_strangers(6, &failed(Phase::Connect, &[Sign::TimedOut]));
     let works = |minute, host: &str, domain: &str| attempt(minute, host, domain, None);
     let before = (-9..0).map(|minute| works(minute, "mx.stranger0.test", "stranger0.test"));
-    let after = (60..70).map(|minute| works(minute, "mx.stranger1.test", "stranger1.test"));
+    let after = (6..16).map(|minute| works(minute, "mx.stranger1.test", "stranger1.test"));
     let nearby = (0..6).map(|minute| works(minute, "127.0.0.1", "stranger2.test"));
     for others in [before.collect::<Vec<_>>(), after.collect(), nearby.collect()] {
         let findings = found(strangers().into_iter().chain(others));
@@ -240,4 +240,26 @@ fn a_message_that_tried_four_hosts_is_one_story() {
         Attempt { message: Some("message 0 to firm.test".into()), ..attempt(1, "mx2.firm.test", "firm.test", None) },
     ];
     assert!(found(attempts).iter().all(|finding| !finding.is_root_cause()));
+}
+
+/// A burst to three dead domains, in a second in which nothing else was sent, and names that do not exist at all.
+#[test]
+fn a_burst_to_dead_domains_is_no_fault_on_this_side() {
+    let in_a_burst = |number: i64, failure: &Failed<'static>| {
+        let at = |second: i64| Some(START + second.seconds());
+        let burst = (to_strangers(number, failure).into_iter().zip(0..))
+            .map(|(attempt, second)| Attempt { at: at(second), ..attempt })
+            .collect::<Vec<_>>();
+        let others = (1..60)
+            .flat_map(|minute| [minute, -minute])
+            .map(|minute| attempt(minute, "mx.firm.test", "firm.test", None));
+        found(burst.into_iter().chain(others))
+    };
+    let everywhere = |findings: &[Finding]| findings.iter().any(|finding| finding.scope.everywhere.is_some());
+    assert!(!everywhere(&in_a_burst(3, &failed(Phase::Connect, &[Sign::TimedOut]))));
+    let no_such_name = Failed {
+        enhanced: Some(EnhancedCode::new(5, 4, 4)),
+        ..failed(Phase::Resolve, &[Sign::HostNotFound, Sign::GivenUp])
+    };
+    assert!(!everywhere(&found(to_strangers(6, &no_such_name))));
 }

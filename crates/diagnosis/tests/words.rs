@@ -52,10 +52,12 @@ fn said(reply: &str, to: &str) -> String {
     format!("4.0.0 host dane.onprem.test[192.0.2.1] said: {reply} (in reply to {to} command)")
 }
 
-#[test]
-fn words_are_understood_by_who_says_them_when() {
+/// A format, a status, the signs that it must have, and signs that it must not have.
+type Case<'a> = (&'static ForeignFormat, String, &'a [Sign], &'a [Sign]);
+
+fn starttls() -> Vec<Case<'static>> {
     use Sign::*;
-    let table: &[(&'static ForeignFormat, String, &[Sign], &[Sign])] = &[
+    vec![
         // The sender demands TLS, and it was not offered; or the destination demands it.
         (
             ONLINE,
@@ -108,9 +110,25 @@ fn words_are_understood_by_who_says_them_when() {
         ),
         (POSTFIX, said("550 5.7.64 TenantAttribution; Relay Access Denied", "RCPT TO"), &[PolicyRejection], &[AuthenticationRequired]),
         (POSTFIX, said("554 5.7.1 <a@b.test>: Relay access denied", "RCPT TO"), &[AuthenticationRequired], &[RecipientUnknown]),
+    ]
+}
+
+fn certificates() -> Vec<Case<'static>> {
+    use Sign::*;
+    vec![
         // Whose certificate it is.
-        (ONLINE, online("454 4.7.5 Certificate validation failure"), &[ClientCertificateRefused], &[CertificateUntrusted]),
-        (POSTFIX, said("454 4.7.5 Certificate validation failure", "MAIL FROM"), &[ClientCertificateRefused], &[CertificateUntrusted]),
+        (
+            ONLINE,
+            online("454 4.7.5 Certificate validation failure"),
+            &[ClientCertificateRefused],
+            &[CertificateUntrusted],
+        ),
+        (
+            POSTFIX,
+            said("454 4.7.5 Certificate validation failure", "MAIL FROM"),
+            &[ClientCertificateRefused],
+            &[CertificateUntrusted],
+        ),
         (
             EXCHANGE,
             primary("454 4.7.5 Certificate validation failure, Reason:UntrustedRoot"),
@@ -125,20 +143,39 @@ fn words_are_understood_by_who_says_them_when() {
         ),
         (EXCHANGE, led("451 4.4.0 TLS negotiation failed with error NoCredentials"), &[LocalTlsCredentials], &[]),
         (EXCHANGE, led("451 4.4.0 TLS negotiation failed with error UnknownCredentials"), &[LocalTlsCredentials], &[]),
-        (EXCHANGE, led("451 4.4.0 TLS negotiation failed with error SocketError"), &[HandshakeFailed, ConnectionClosed], &[LocalTlsCredentials]),
+        (
+            EXCHANGE,
+            led("451 4.4.0 TLS negotiation failed with error SocketError"),
+            &[HandshakeFailed, ConnectionClosed],
+            &[LocalTlsCredentials],
+        ),
         (
             POSTFIX,
-            "4.7.5 Cannot start TLS: error:0A000415:SSL routines::sslv3 alert certificate expired:SSL alert number 45".to_owned(),
+            "4.7.5 Cannot start TLS: error:0A000415:SSL routines::sslv3 alert certificate expired:SSL alert number 45"
+                .to_owned(),
             &[AlertAboutCertificate],
             &[CertificateExpired],
         ),
         (
             POSTFIX,
-            "4.7.5 Cannot start TLS: error:0A000086:SSL routines::certificate verify failed, certificate has expired".to_owned(),
+            "4.7.5 Cannot start TLS: error:0A000086:SSL routines::certificate verify failed, certificate has expired"
+                .to_owned(),
             &[CertificateExpired],
             &[AlertAboutCertificate],
         ),
-        (POSTFIX, "4.7.5 error:1409441A:SSL routines:ssl3_read_bytes:tlsv1 alert decode error:SSL alert number 50:".to_owned(), &[AlertDecodeError], &[AlertHandshakeFailure]),
+        (
+            POSTFIX,
+            "4.7.5 error:1409441A:SSL routines:ssl3_read_bytes:tlsv1 alert decode error:SSL alert number 50:"
+                .to_owned(),
+            &[AlertDecodeError],
+            &[AlertHandshakeFailure],
+        ),
+    ]
+}
+
+fn senders() -> Vec<Case<'static>> {
+    use Sign::*;
+    vec![
         // The name in HELO, not the one in a certificate.
         (POSTFIX, said("550 invalid helo", "MAIL FROM"), &[HeloRejected, PolicyRejection], &[RecipientUnknown]),
         (
@@ -154,17 +191,68 @@ fn words_are_understood_by_who_says_them_when() {
             &[MailboxFull],
         ),
         // Whose address it is.
-        (POSTFIX, said("553 5.1.8 <a@b.test>: Domain of sender address does not exist", "MAIL FROM"), &[SenderRejected], &[RecipientUnknown]),
-        (POSTFIX, said("450 4.1.8 <a@b.test>: Sender address rejected: Domain not found", "RCPT TO"), &[SenderRejected], &[HostNotFound, DnsFailed]),
-        (POSTFIX, said("550-The domain in the email address 'k@b.test' does not 550 exist. Sorry.", "RCPT TO"), &[RecipientUnknown], &[SenderRejected]),
-        (POSTFIX, said("550 5.1.1 <a@b.test>: Sender verify failed", "RCPT TO"), &[SenderRejected], &[RecipientUnknown]),
-        (POSTFIX, said("556 5.1.10 <a@b.test>: Recipient address has null MX", "RCPT TO"), &[NullMx], &[RecipientUnknown]),
-        (POSTFIX, said("550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found", "RCPT TO"), &[RecipientUnknown], &[NullMx]),
+        (
+            POSTFIX,
+            said("553 5.1.8 <a@b.test>: Domain of sender address does not exist", "MAIL FROM"),
+            &[SenderRejected],
+            &[RecipientUnknown],
+        ),
+        (
+            POSTFIX,
+            said("450 4.1.8 <a@b.test>: Sender address rejected: Domain not found", "RCPT TO"),
+            &[SenderRejected],
+            &[HostNotFound, DnsFailed],
+        ),
+        (
+            POSTFIX,
+            said("550-The domain in the email address 'k@b.test' does not 550 exist. Sorry.", "RCPT TO"),
+            &[RecipientUnknown],
+            &[SenderRejected],
+        ),
+        (
+            POSTFIX,
+            said("550 5.1.1 <a@b.test>: Sender verify failed", "RCPT TO"),
+            &[SenderRejected],
+            &[RecipientUnknown],
+        ),
+        (
+            POSTFIX,
+            said("556 5.1.10 <a@b.test>: Recipient address has null MX", "RCPT TO"),
+            &[NullMx],
+            &[RecipientUnknown],
+        ),
+        (
+            POSTFIX,
+            said("550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found", "RCPT TO"),
+            &[RecipientUnknown],
+            &[NullMx],
+        ),
+    ]
+}
+
+fn content() -> Vec<Case<'static>> {
+    use Sign::*;
+    vec![
         // What is in the message.
-        (POSTFIX, said("554 5.7.1 Message contains a virus: Eicar", "end of DATA"), &[VirusFound, PolicyRejection], &[SpamFound]),
-        (POSTFIX, said("554 5.7.1 Message rejected as spam", "end of DATA"), &[SpamFound, PolicyRejection], &[VirusFound]),
+        (
+            POSTFIX,
+            said("554 5.7.1 Message contains a virus: Eicar", "end of DATA"),
+            &[VirusFound, PolicyRejection],
+            &[SpamFound],
+        ),
+        (
+            POSTFIX,
+            said("554 5.7.1 Message rejected as spam", "end of DATA"),
+            &[SpamFound, PolicyRejection],
+            &[VirusFound],
+        ),
         (POSTFIX, said("550 5.7.23 SPF validation failed", "MAIL FROM"), &[SpfFailed, PolicyRejection], &[DmarcFailed]),
-        (POSTFIX, said("550 5.7.26 Unauthenticated email is not accepted due to domain's DMARC policy", "end of DATA"), &[DmarcFailed], &[]),
+        (
+            POSTFIX,
+            said("550 5.7.26 Unauthenticated email is not accepted due to domain's DMARC policy", "end of DATA"),
+            &[DmarcFailed],
+            &[],
+        ),
         (
             POSTFIX,
             said("554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org", "RCPT TO"),
@@ -178,10 +266,26 @@ fn words_are_understood_by_who_says_them_when() {
             &[InternalFailure],
             &[DaneFailed, DnsFailed],
         ),
-        (POSTFIX, said("451 4.7.0 Temporary server error. Please try again later. PRX2", "end of DATA"), &[InternalFailure], &[Greylisted, Overloaded]),
-        (POSTFIX, said("451 4.4.1 Connection refused by content filter", "end of DATA"), &[InternalFailure], &[ConnectionRefused]),
+        (
+            POSTFIX,
+            said("451 4.7.0 Temporary server error. Please try again later. PRX2", "end of DATA"),
+            &[InternalFailure],
+            &[Greylisted, Overloaded],
+        ),
+        (
+            POSTFIX,
+            said("451 4.4.1 Connection refused by content filter", "end of DATA"),
+            &[InternalFailure],
+            &[ConnectionRefused],
+        ),
         (POSTFIX, said("452 4.3.1 Insufficient system resources", "MAIL FROM"), &[Overloaded], &[MailboxFull]),
         (POSTFIX, said("452 4.2.2 Mailbox full", "RCPT TO"), &[MailboxFull], &[Overloaded]),
+    ]
+}
+
+fn own() -> Vec<Case<'static>> {
+    use Sign::*;
+    vec![
         // This side's own.
         (POSTFIX, "4.7.5 client TLS configuration problem".to_owned(), &[LocalConfiguration], &[HandshakeFailed]),
         (POSTFIX, "4.3.0 unknown mail transport error".to_owned(), &[LocalConfiguration], &[InternalFailure]),
@@ -203,8 +307,13 @@ fn words_are_understood_by_who_says_them_when() {
         (POSTFIX, said("552 5.2.2 Postfach voll", "RCPT TO"), &[MailboxFull], &[]),
         (POSTFIX, said("554 5.7.1 Nachricht abgelehnt", "end of DATA"), &[PolicyRejection], &[]),
         (POSTFIX, said("421 mwinf5c42 ME Trop de connexions. OFR004_104 [104]", "MAIL FROM"), &[TooManyConnections], &[]),
-    ];
-    let is_wrong = |(format, status, wanted, unwanted): &&(&'static ForeignFormat, String, &[Sign], &[Sign])| {
+    ]
+}
+
+#[test]
+fn words_are_understood_by_who_says_them_when() {
+    let table = [starttls(), certificates(), senders(), content(), own()].concat();
+    let is_wrong = |(format, status, wanted, unwanted): &&Case| {
         let signs = signs(format, &row(status));
         !wanted.iter().all(|sign| signs.has(*sign)) || signs.any(unwanted)
     };

@@ -215,6 +215,7 @@ impl Files {
         let mut reader = protocol_log::Reader::new(file)?;
         let rows = reader.by_ref().collect::<io::Result<Vec<_>>>()?;
         self.gathered.read.rows_skipped += reader.rows_skipped();
+        self.gathered.read.lines += rows.len() as u64 + reader.rows_skipped();
         // The logs of a node are in its own folder: mx1/protocol-log/SmtpSend/….
         let node = path.ancestors().nth(3).and_then(|folder| folder.file_name()).and_then(|name| name.to_str());
         let sessions = sessions(rows);

@@ -78,7 +78,7 @@ fn time(value: &Value) -> Option<Timestamp> {
     precise.or_else(|| Timestamp::from_second(value.get("timestamp")?.as_i64()?).ok())
 }
 
-/// `550 5.1.1 …`; a code of 400 with words of KumoMTA's own is no reply of a server.
+/// `550 5.1.1 …`; a code of 400 with words of KumoMTA's own is not a reply of a server.
 fn reply(response: &Value) -> String {
     let (code, content) = (text(response, "code"), text(response, "content"));
     let number =

@@ -8,6 +8,7 @@ pub mod event;
 pub mod exchange_error;
 pub mod exchange_output;
 pub mod exim_log;
+mod field_names;
 pub mod foreign;
 pub mod haraka_log;
 pub mod iis_smtp_log;

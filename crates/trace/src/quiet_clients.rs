@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use crate::open_messages::OpenMessages;
 
-/// So many sessions without mail, and no mail between them, are a failure.
+/// This number of sessions without mail, and no mail between them, are a failure.
 const SESSIONS_MIN: usize = 3;
 
-/// By address: what tells of such sessions, until there are enough of them.
+/// By address: what shows such sessions, until there are enough of them.
 pub(crate) struct QuietClients<T>(OpenMessages<Quiet<T>>);
 
 struct Quiet<T> {
@@ -26,7 +26,7 @@ impl<T> QuietClients<T> {
         Self(OpenMessages::new())
     }
 
-    /// One more such session. Returns what tells of all that are failures and were not returned before.
+    /// One more such session. Returns what shows all that are failures and were not returned before.
     pub(crate) fn add(&mut self, client: IpAddr, tells: T) -> Vec<T> {
         let quiet = self.0.entry(&client.to_string());
         quiet.told.push(tells);

@@ -302,13 +302,13 @@ fn a_host_may_stand_behind_a_system_s_error() {
     assert_eq!(&row[Column::CustomData], "S:DestinationPort=2525");
 }
 
-/// Event, phase, name of the client, and status.
-type Told<'a> = (&'a str, &'a str, &'a str, &'a str);
+/// Event, phase, host and status.
+type Told = (&'static str, &'static str, &'static str, &'static str);
 
 /// Lines about clients, each with the phase that the client failed in.
 #[test]
 fn clients_that_fail_are_told() {
-    let table: &[(&str, Option<Told<'_>>)] = &[
+    let table: &[(&str, Option<Told>)] = &[
         (
             "H=mx.s.test (helo) [192.0.2.9]:4711 F=<a@s.test> rejected RCPT <b@own.test>: Unrouteable address",
             Some(("FAIL", "rcpt", "mx.s.test", "Unrouteable address")),

@@ -25,87 +25,85 @@ fn phase(row: &Row) -> &str {
 const CONNECT: &str = "connect from h.s.test[192.0.2.9]";
 const DISCONNECT: &str = "disconnect from h.s.test[192.0.2.9]";
 
-/// Event, phase, and status.
-type Told<'a> = (&'a str, &'a str, &'a str);
-/// Lines of a session, the counts at its end, and what is told of it.
-type Case<'a> = (&'a [&'a str], &'a str, Option<Told<'a>>);
+/// Its lines between connect and disconnect, the counts at its end, and the row that shows it: event, phase, status.
+type Session = (&'static [&'static str], &'static str, Option<(&'static str, &'static str, &'static str)>);
 
-/// One session each: its lines between connect and disconnect, the counts at its end, and the row that tells of it.
+const SESSIONS: &[Session] = &[
+    (
+        &[
+            "SSL_accept error from h.s.test[192.0.2.9]: -1",
+            "warning: TLS library problem: error:0A0000C1:SSL routines::no shared cipher:ssl/x.c:1;",
+            "lost connection after STARTTLS from h.s.test[192.0.2.9]",
+        ],
+        "ehlo=1 starttls=0/1 commands=1/2",
+        Some(("DEFER", "handshake", "SSL_accept error from h.s.test[192.0.2.9]: -1")),
+    ),
+    (
+        &["lost connection after STARTTLS from h.s.test[192.0.2.9]"],
+        "ehlo=1 starttls=1 commands=2",
+        Some(("DEFER", "starttls", "lost connection after STARTTLS from h.s.test[192.0.2.9]")),
+    ),
+    (
+        &["lost connection after DATA (7774180 bytes) from h.s.test[192.0.2.9]"],
+        "ehlo=1 mail=1 rcpt=1 data=0/1 commands=3/4",
+        Some(("DEFER", "data", "lost connection after DATA (7774180 bytes) from h.s.test[192.0.2.9]")),
+    ),
+    (
+        &["timeout after END-OF-MESSAGE from h.s.test[192.0.2.9]"],
+        "ehlo=1 mail=1 rcpt=1 commands=3",
+        Some(("DEFER", "end-of-data", "timeout after END-OF-MESSAGE from h.s.test[192.0.2.9]")),
+    ),
+    (
+        &[
+            "NOQUEUE: reject: RCPT from h.s.test[192.0.2.9]: 450 4.7.1 <a; b@c>: Greylisted; from=<x@s.test> to=<y@own.test> proto=ESMTP helo=<h>",
+        ],
+        "ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4",
+        Some(("DEFER", "rcpt", "450 4.7.1 <a; b@c>: Greylisted")),
+    ),
+    (
+        &[
+            "NOQUEUE: milter-reject: END-OF-MESSAGE from h.s.test[192.0.2.9]: 5.7.1 Spam; from=<x@s.test> to=<y@own.test>",
+        ],
+        "",
+        Some(("FAIL", "end-of-data", "5.7.1 Spam")),
+    ),
+    (
+        &["warning: h.s.test[192.0.2.9]: SASL LOGIN authentication failed: UGFzc3dvcmQ6"],
+        "ehlo=1 auth=0/1 quit=1 commands=2/3",
+        Some(("DEFER", "ehlo", "535 5.7.8 h.s.test[192.0.2.9]: SASL LOGIN authentication failed: UGFzc3dvcmQ6")),
+    ),
+    (
+        &["warning: Connection concurrency limit exceeded: 51 from h.s.test[192.0.2.9] for service smtp"],
+        "",
+        Some((
+            "DEFER",
+            "banner",
+            "421 4.7.0 Connection concurrency limit exceeded: 51 from h.s.test[192.0.2.9] for service smtp",
+        )),
+    ),
+    // It had begun to hand a message in.
+    (
+        &["4F00A1: client=h.s.test[192.0.2.9]", "lost connection after DATA (1 bytes) from h.s.test[192.0.2.9]"],
+        "ehlo=1 mail=1 rcpt=1 data=0/1 commands=3/4",
+        Some(("DEFER", "data", "lost connection after DATA (1 bytes) from h.s.test[192.0.2.9]")),
+    ),
+    // Nothing failed, or nothing is known to have.
+    (
+        &["4F00A1: client=h.s.test[192.0.2.9]", "timeout after END-OF-MESSAGE from h.s.test[192.0.2.9]"],
+        "ehlo=1 mail=1 rcpt=1 data=1 commands=4",
+        None,
+    ),
+    (&["4F00A1: client=h.s.test[192.0.2.9]"], "ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5", None),
+    (&["4F00A1: client=h.s.test[192.0.2.9]", "lost connection after RSET from h.s.test[192.0.2.9]"], "", None),
+    (&["NOQUEUE: reject_warning: RCPT from h.s.test[192.0.2.9]: 553 5.7.1 x; from=<x@s.test>"], "", None),
+    (&["lost connection after CONNECT from h.s.test[192.0.2.9]"], "commands=0/0", None),
+    (&["lost connection after EHLO from h.s.test[192.0.2.9]"], "ehlo=1 commands=1", None),
+    (&[], "ehlo=1 quit=1 commands=2", None),
+];
+
 #[test]
 fn a_session_is_told_by_how_it_ends() {
-    let table: &[Case<'_>] = &[
-        (
-            &[
-                "SSL_accept error from h.s.test[192.0.2.9]: -1",
-                "warning: TLS library problem: error:0A0000C1:SSL routines::no shared cipher:ssl/x.c:1;",
-                "lost connection after STARTTLS from h.s.test[192.0.2.9]",
-            ],
-            "ehlo=1 starttls=0/1 commands=1/2",
-            Some(("DEFER", "handshake", "SSL_accept error from h.s.test[192.0.2.9]: -1")),
-        ),
-        (
-            &["lost connection after STARTTLS from h.s.test[192.0.2.9]"],
-            "ehlo=1 starttls=1 commands=2",
-            Some(("DEFER", "starttls", "lost connection after STARTTLS from h.s.test[192.0.2.9]")),
-        ),
-        (
-            &["lost connection after DATA (7774180 bytes) from h.s.test[192.0.2.9]"],
-            "ehlo=1 mail=1 rcpt=1 data=0/1 commands=3/4",
-            Some(("DEFER", "data", "lost connection after DATA (7774180 bytes) from h.s.test[192.0.2.9]")),
-        ),
-        (
-            &["timeout after END-OF-MESSAGE from h.s.test[192.0.2.9]"],
-            "ehlo=1 mail=1 rcpt=1 commands=3",
-            Some(("DEFER", "end-of-data", "timeout after END-OF-MESSAGE from h.s.test[192.0.2.9]")),
-        ),
-        (
-            &[
-                "NOQUEUE: reject: RCPT from h.s.test[192.0.2.9]: 450 4.7.1 <a; b@c>: Greylisted; from=<x@s.test> to=<y@own.test> proto=ESMTP helo=<h>",
-            ],
-            "ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4",
-            Some(("DEFER", "rcpt", "450 4.7.1 <a; b@c>: Greylisted")),
-        ),
-        (
-            &[
-                "NOQUEUE: milter-reject: END-OF-MESSAGE from h.s.test[192.0.2.9]: 5.7.1 Spam; from=<x@s.test> to=<y@own.test>",
-            ],
-            "",
-            Some(("FAIL", "end-of-data", "5.7.1 Spam")),
-        ),
-        (
-            &["warning: h.s.test[192.0.2.9]: SASL LOGIN authentication failed: UGFzc3dvcmQ6"],
-            "ehlo=1 auth=0/1 quit=1 commands=2/3",
-            Some(("DEFER", "ehlo", "535 5.7.8 h.s.test[192.0.2.9]: SASL LOGIN authentication failed: UGFzc3dvcmQ6")),
-        ),
-        (
-            &["warning: Connection concurrency limit exceeded: 51 from h.s.test[192.0.2.9] for service smtp"],
-            "",
-            Some((
-                "DEFER",
-                "banner",
-                "421 4.7.0 Connection concurrency limit exceeded: 51 from h.s.test[192.0.2.9] for service smtp",
-            )),
-        ),
-        // It had begun to hand a message in.
-        (
-            &["4F00A1: client=h.s.test[192.0.2.9]", "lost connection after DATA (1 bytes) from h.s.test[192.0.2.9]"],
-            "ehlo=1 mail=1 rcpt=1 data=0/1 commands=3/4",
-            Some(("DEFER", "data", "lost connection after DATA (1 bytes) from h.s.test[192.0.2.9]")),
-        ),
-        // Nothing failed, or nothing is known to have.
-        (
-            &["4F00A1: client=h.s.test[192.0.2.9]", "timeout after END-OF-MESSAGE from h.s.test[192.0.2.9]"],
-            "ehlo=1 mail=1 rcpt=1 data=1 commands=4",
-            None,
-        ),
-        (&["4F00A1: client=h.s.test[192.0.2.9]"], "ehlo=1 mail=1 rcpt=1 data=1 quit=1 commands=5", None),
-        (&["4F00A1: client=h.s.test[192.0.2.9]", "lost connection after RSET from h.s.test[192.0.2.9]"], "", None),
-        (&["NOQUEUE: reject_warning: RCPT from h.s.test[192.0.2.9]: 553 5.7.1 x; from=<x@s.test>"], "", None),
-        (&["lost connection after CONNECT from h.s.test[192.0.2.9]"], "commands=0/0", None),
-        (&["lost connection after EHLO from h.s.test[192.0.2.9]"], "ehlo=1 commands=1", None),
-        (&[], "ehlo=1 quit=1 commands=2", None),
-    ];
-    for (lines, counts, expected) in table {
+    for (lines, counts, expected) in SESSIONS {
         let end = format!("{DISCONNECT} {counts}");
         let log = [&[CONNECT][..], lines, &[end.trim()]].concat();
         let rows = rows(&smtpd(&log));

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use super::Segment;
-use crate::ip;
+use crate::{ip, link::hash};
 
 /// Packets of a flow that are searched for a copy.
 const KNOWN_MAX: usize = 128;
@@ -77,7 +77,7 @@ impl Copies {
             flags: segment.flags,
             window: segment.window,
             length: segment.length,
-            options: crate::capture::hash(segment.options),
+            options: hash(segment.options),
         };
         while self.0.front().is_some_and(|known| now_ns.saturating_sub(known.at_ns) > COPY_NS) {
             self.0.pop_front();

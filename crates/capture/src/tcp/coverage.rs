@@ -1,4 +1,4 @@
-//! What a capture has of one direction: bytes that the other side acknowledged, and that the file lacks, were missed by
+//! What a capture has of one direction: bytes that the receiver acknowledged, and that the file lacks, were missed by
 //! the capture. They say nothing about the network. Lost segments are not acknowledged.
 
 use super::is_after;
@@ -59,14 +59,14 @@ impl Coverage {
         self.gaps = left;
     }
 
-    /// The other side has everything before this number.
+    /// The receiver has everything before this number.
     pub(crate) fn acknowledged(&mut self, number: u32) {
         if self.acknowledged.is_none_or(|known| is_after(number, known)) {
             self.acknowledged = Some(number);
         }
     }
 
-    /// True if the other side has bytes that the capture lacks.
+    /// True if the receiver has bytes that the capture lacks.
     pub(crate) fn is_incomplete(&self) -> bool {
         let (Some(end), Some(acknowledged)) = (self.end, self.acknowledged) else { return false };
         let beyond = acknowledged.wrapping_sub(end);

@@ -19,13 +19,21 @@ use crate::{
     icmp::IcmpError,
     ip,
     note::{Note, Notes},
-    open::Counted,
 };
 
 /// Ports of mail servers, which identify the server if the SYN is not in the capture.
 const SERVER_PORTS: [u16; 4] = [25, 465, 587, 2525];
 
 const ICMP_ERRORS_MAX: usize = 8;
+
+/// Whether a flow is among the open ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Counted {
+    #[default]
+    NotYet,
+    Open,
+    Over,
+}
 
 #[derive(Debug)]
 pub(crate) struct Flow {
@@ -62,6 +70,8 @@ pub(crate) struct Flow {
     /// The last packets, only while the connection is open.
     copies: Copies,
     coverage: [Coverage; 2],
+    /// The last window of each side.
+    windows: [Option<u16>; 2],
     /// A packet is in the file without its last bytes.
     is_cut: bool,
     /// The last result of [`Flow::held_bytes`] in the table of flows.
@@ -98,6 +108,7 @@ impl Flow {
             counted: Counted::default(),
             copies: Copies::default(),
             coverage: Default::default(),
+            windows: [None; 2],
             is_cut: false,
             counted_bytes: 0,
         }
@@ -172,6 +183,7 @@ impl Flow {
             return;
         }
         let counted = u32::from(segment.flags & flag::SYN != 0) + u32::from(segment.flags & flag::FIN != 0);
+        self.windows[from] = Some(segment.window);
         self.coverage[from].see(segment.sequence, segment.length + counted);
         if segment.flags & flag::ACK != 0 {
             self.coverage[1 - from].acknowledged(segment.acknowledgment);
@@ -181,6 +193,11 @@ impl Flow {
     /// True if the capture lacks bytes that were sent and received.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.is_cut || self.coverage.iter().any(Coverage::is_incomplete)
+    }
+
+    /// True if the server's system accepts no more bytes, because the server does not read them.
+    pub(crate) fn is_server_full(&self) -> bool {
+        self.windows[1 - self.client.unwrap_or(0)] == Some(0)
     }
 
     /// True if the server's system has received everything that the client sent.

@@ -43,10 +43,10 @@ fn likelihood(s: &Symptom) -> f64 {
     let is_cut = s.signs.any(&[Sign::ConnectionClosed, Sign::ConnectionReset]);
     match () {
         () if s.phase != Some(Phase::EndOfData) || s.code.is_some_and(|code| code != 421) => 0.0,
-        // Only a comparison by size can blame the size of the message.
+        // Of a large message, the final dot may never have reached the destination.
+        () if s.has(Sign::TimedOut) && s.has(Sign::FinalDotUnsure) && s.has(Sign::LargeMessage) => 0.55,
         () if s.has(Sign::TimedOut) => 0.85,
-        // A status without a reply is another system's word, which does not say whether the final dot went out.
-        () if is_cut && s.code.is_none() && s.enhanced.is_some() => 0.45,
+        () if is_cut && s.has(Sign::FinalDotUnsure) => 0.45,
         () if is_cut => 0.85,
         () => 0.0,
     }

@@ -1,6 +1,8 @@
 //! `pipelining-broken`: The server announces PIPELINING and fails if commands arrive together: it acts on QUIT first
 //! and closes, or answers 503 out of order.
 
+use protocol::smtp::Phase;
+
 use super::{
     cause::{Cause, CauseId, Check, Sign, Symptom},
     remedy::{destination, exim, postfix, sender},
@@ -23,5 +25,11 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn likelihood(s: &Symptom) -> f64 {
-    if s.has(Sign::PipeliningBroken) { 0.9 } else { 0.0 }
+    let is_cut = s.signs.any(&[Sign::ConnectionClosed, Sign::ConnectionReset]);
+    match () {
+        () if s.has(Sign::PipeliningBroken) => 0.9,
+        // Senders send RCPT together with the command after it; a server that cannot do that closes without a reply.
+        () if s.phase == Some(Phase::Rcpt) && is_cut && s.code.is_none() => 0.45,
+        () => 0.0,
+    }
 }

@@ -25,7 +25,13 @@ pub(super) const CAUSE: Cause = Cause {
 
 fn likelihood(s: &Symptom) -> f64 {
     match s.phase {
+        // It says so itself. A handshake has long packets, too.
+        _ if s.has(Sign::TimedOut) && s.has(Sign::PacketTooBig) => 0.96,
         Some(Phase::Data) if s.has(Sign::TimedOut) => 0.62,
+        // A small message that hangs here waits for its reply.
+        Some(Phase::EndOfData) if s.has(Sign::TimedOut) && s.has(Sign::FinalDotUnsure) && s.has(Sign::LargeMessage) => {
+            0.62
+        }
         _ => 0.0,
     }
 }

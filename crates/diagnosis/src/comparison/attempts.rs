@@ -12,7 +12,7 @@ const OBSERVED_MIN: f64 = 0.8;
 const VALUES_MAX: usize = 10_000;
 /// More pairs of values than this are not compared.
 const PAIRS_MAX: usize = 64;
-/// So many names of each side are kept.
+/// Maximum number of names that are kept of each side.
 const NAMES_MAX: usize = 32;
 /// Where nearly all fails by other causes, nothing tells what this one holds for: whatever separates the others from what
 /// works would separate it as well.
@@ -37,7 +37,7 @@ pub(super) enum Look {
         side: Side,
         /// Of what fails on the failing side, enough fails by this cause.
         is_own: bool,
-        /// The smallest chance that so many attempts could have shown.
+        /// The smallest chance that this number of attempts could have shown.
         p_value_min: f64,
     },
 }
@@ -158,8 +158,8 @@ impl Attempts<'_> {
         self.divided(dimension, &Sides { fails, works, ways }, names, side, is_own)
     }
 
-    /// In how many ways so many values can be divided. Where few of many values fail, only the divisions into so few
-    /// and the rest count, times the number of such sizes.
+    /// In how many ways the values can be divided. Where few of many values fail, only the divisions into that few and
+    /// the rest count, times the number of such sizes.
     fn ways(&self, values: usize, failing: usize) -> f64 {
         let all = 2_f64.powi(i32::try_from(values).unwrap_or(i32::MAX) - 1) - 1.0;
         let alike = self.comparer.ln.ways(values as u64, failing as u64) * (values - 1) as f64;

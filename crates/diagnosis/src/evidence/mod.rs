@@ -67,6 +67,10 @@ fn is_host(name: &str, connector: Option<&str>) -> bool {
     !name.is_empty() && !name.eq_ignore_ascii_case("none") && connector != Some(name)
 }
 
+/// A message of this size does not fit into what a system buffers for a connection, so that its end is in doubt with the
+/// rest of it.
+const LARGE_MESSAGE_BYTES: u64 = 256 * 1024;
+
 /// Examples kept of each symptom at each destination.
 const EXAMPLES_MAX: usize = 3;
 /// Symptoms of which examples are kept: foreign text must not fill the memory.
@@ -268,7 +272,9 @@ impl Evidence {
 
     fn symptom(&mut self, attempt: &Attempt<'_>, failed: &Failed<'_>) -> u32 {
         let signs = attempt.handshake.as_deref().map(Signs::of_handshake).unwrap_or_default();
-        self.symptom_of(failed, signs.and_if(attempt.tls.is_some(), Sign::TlsEstablished))
+        let is_large = attempt.message_bytes.is_some_and(|bytes| bytes >= LARGE_MESSAGE_BYTES);
+        let signs = signs.and_if(attempt.tls.is_some(), Sign::TlsEstablished);
+        self.symptom_of(failed, signs.and_if(is_large, Sign::LargeMessage))
     }
 
     fn symptom_of(&mut self, failed: &Failed<'_>, more: Signs) -> u32 {

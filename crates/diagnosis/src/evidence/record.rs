@@ -98,7 +98,7 @@ pub(crate) struct Seen {
     pub is_plaintext: bool,
 }
 
-/// How a record tells of the connections that were open at the same time.
+/// How a record shows the connections that were open at the same time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Flight {
     /// The source counted them.

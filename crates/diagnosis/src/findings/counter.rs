@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::judged::Causes;
 use crate::{
     causes::CauseId,
     evidence::{Dimension, Record},
@@ -10,7 +11,7 @@ use crate::{
 /// What is left of a likelihood if all that failed was also delivered at another time.
 const LEFT: f64 = 0.55;
 
-/// Domains and recipients to which mail was delivered, through whatever host.
+/// Domains and recipients that fail, and to which mail was delivered at another time or through another host.
 #[derive(Default)]
 pub(super) struct Delivered {
     domains: HashSet<u32>,
@@ -18,15 +19,33 @@ pub(super) struct Delivered {
 }
 
 impl Delivered {
-    pub(super) fn of(records: &[&Record]) -> Self {
-        let mut delivered = Self::default();
-        for record in records.iter().filter(|record| record.symptom == 0) {
-            delivered.domains.insert(domain(record));
-            delivered.recipients.insert(record.delivery.recipient());
+    pub(super) fn of(records: &[&Record], causes: &Causes) -> Self {
+        let mut failing = Self::default();
+        for record in records {
+            match causes.of(record).map(|(cause, _)| cause.id) {
+                Some(CauseId::DnsFailure | CauseId::DomainTakesNoMail) => failing.domains.insert(domain(record)),
+                Some(CauseId::RecipientUnknown) => failing.recipients.insert(record.delivery.recipient()),
+                _ => false,
+            };
         }
-        delivered.domains.remove(&0);
-        delivered.recipients.remove(&0);
-        delivered
+        failing.domains.remove(&0);
+        failing.recipients.remove(&0);
+        failing.among(records)
+    }
+
+    /// Those of them to which mail was delivered.
+    fn among(&self, records: &[&Record]) -> Self {
+        if self.domains.is_empty() && self.recipients.is_empty() {
+            return Self::default();
+        }
+        let worked = || records.iter().filter(|record| record.symptom == 0);
+        Self {
+            domains: worked().map(|record| domain(record)).filter(|number| self.domains.contains(number)).collect(),
+            recipients: worked()
+                .map(|record| record.delivery.recipient())
+                .filter(|number| self.recipients.contains(number))
+                .collect(),
+        }
     }
 
     /// From 1, where nothing else was delivered, down to [`LEFT`].

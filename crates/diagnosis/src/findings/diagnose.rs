@@ -14,9 +14,10 @@ use trace::NextStep;
 use super::{
     counter::Delivered,
     elsewhere::Elsewhere,
-    everywhere::{self, Everywhere, Widespread},
+    everywhere::{self, Widespread},
     explained::Explained,
     finding::{Finding, Piece, Scope, Severity},
+    group::Group,
     inbound::told_to,
     judged::Causes,
     noise, plaintext,
@@ -53,7 +54,7 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
     let endings = endings(&records);
     let comparer = Comparer::of(evidence);
     let elsewhere = Elsewhere::of(evidence);
-    let delivered = Delivered::of(&records);
+    let delivered = Delivered::of(&records, &causes);
     let group = |number, records| Group {
         evidence,
         causes: &causes,
@@ -110,20 +111,6 @@ fn endings<'e>(records: &[&'e Record]) -> HashMap<Delivery, &'e Record> {
         }
     }
     endings
-}
-
-/// Attempts that are compared with each other.
-pub(super) struct Group<'a, 'e> {
-    pub evidence: &'e Evidence,
-    pub causes: &'a Causes,
-    pub endings: &'a HashMap<Delivery, &'e Record>,
-    delivered: &'a Delivered,
-    pub comparer: &'a Comparer<'e>,
-    elsewhere: &'a Elsewhere<'e>,
-    number: u32,
-    /// The attempts of all groups, for a cause that fails at all destinations.
-    everywhere: Option<&'a Everywhere>,
-    pub records: Vec<&'e Record>,
 }
 
 /// Attempts that failed by one cause.

@@ -10,13 +10,15 @@ use protocol::smtp::Phase;
 use super::judged::Causes;
 use crate::{
     causes::{CauseId, Reach},
-    evidence::{Direction, Evidence, Record, Sign},
+    evidence::{Dimension, Direction, Evidence, Record, Sign, Symptom},
 };
 
 /// Number of unrelated destinations that must fail.
 const UNRELATED_MIN: usize = 3;
 /// Share of the destinations that may get further while the others fail.
 const FURTHER_MAX: f64 = 0.1;
+/// Number of attempts that would have got further if nothing were wrong.
+const EXPECTED_MIN: f64 = 3.0;
 /// Destinations that a finding names.
 const NAMED_MAX: usize = 5;
 
@@ -55,14 +57,26 @@ enum Stage {
 
 /// All causes that fail at all destinations.
 pub(super) fn find(evidence: &Evidence, records: &[&Record], causes: &Causes) -> Vec<Widespread> {
+    let mut seen: HashMap<Key, Times> = HashMap::new();
+    for record in records.iter().filter(|record| record.symptom != 0) {
+        seen.entry(Key::of(record)).or_default().add(record);
+    }
     let mut kinds: BTreeMap<CauseId, Kind<'_>> = BTreeMap::new();
-    for record in records {
-        let Some((cause, _)) = causes.of(record) else { continue };
-        if cause.id.can_be_everywhere() {
-            kinds.entry(kind_of(cause.id)).or_insert_with(|| Kind::new(evidence)).add(cause.id, record);
+    for (key, times) in seen {
+        let Some(cause) = causes.of_symptom(key.symptom).filter(|cause| cause.id.can_be_everywhere()) else { continue };
+        // A resolver that says for good that a name does not exist works.
+        if cause.id == CauseId::DnsFailure && evidence.symptoms.get(key.symptom).is_some_and(is_final) {
+            continue;
         }
+        kinds.entry(kind_of(cause.id)).or_insert_with(|| Kind::new(evidence)).add(cause.id, key, &times);
     }
     kinds.into_iter().filter_map(|(id, kind)| kind.widespread(id, records, causes)).collect()
+}
+
+fn is_final(symptom: &Symptom) -> bool {
+    symptom.signs.has(Sign::GivenUp)
+        || symptom.code.is_some_and(|code| code >= 500)
+        || symptom.enhanced.is_some_and(|enhanced| enhanced.class == 5)
 }
 
 /// Ways to fail to connect are one kind: a firewall drops some connections and refuses others.
@@ -85,6 +99,57 @@ fn stage(id: CauseId) -> Stage {
     }
 }
 
+/// What is compared of an attempt. There are few of them, however many attempts there are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    symptom: u32,
+    is_plaintext: bool,
+    /// Host and recipients' domain.
+    place: (u32, u32),
+}
+
+impl Key {
+    fn of(record: &Record) -> Self {
+        let domain = record.values[Dimension::RecipientDomain as usize];
+        let is_plaintext = record.plaintext_after != 0;
+        Self { symptom: record.symptom, is_plaintext, place: (record.destination, domain) }
+    }
+}
+
+/// How often, and from when to when.
+struct Times {
+    count: u64,
+    first: i64,
+    last: i64,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { count: 0, first: i64::MAX, last: i64::MIN }
+    }
+}
+
+impl Times {
+    fn add(&mut self, record: &Record) {
+        self.count += 1;
+        self.first = self.first.min(record.at);
+        self.last = self.last.max(record.at);
+    }
+
+    /// At the rate of what got further before and after, not enough would have got further in this time: that nothing did
+    /// says nothing.
+    fn is_too_short(&self, outside: u64, all: &Self) -> bool {
+        let (during, whole) = (self.last.saturating_sub(self.first), all.last.saturating_sub(all.first));
+        let expected = outside as f64 * during as f64 / whole.saturating_sub(during).max(1) as f64;
+        outside > 0 && expected < EXPECTED_MIN
+    }
+
+    /// True also if a time is unknown.
+    fn contain(&self, at: i64) -> bool {
+        at == i64::MIN || self.first == i64::MIN || (self.first..=self.last).contains(&at)
+    }
+}
+
 /// Attempts that failed by one kind of cause.
 struct Kind<'e> {
     evidence: &'e Evidence,
@@ -92,29 +157,22 @@ struct Kind<'e> {
     /// Attempts by host and recipients' domain.
     places: HashMap<(u32, u32), u64>,
     symptoms: HashMap<u32, u64>,
-    failed: u64,
-    /// From the first to the last of them: what got further before or after says nothing.
-    during: (i64, i64),
+    /// What got further before or after them says nothing.
+    times: Times,
 }
 
 impl<'e> Kind<'e> {
     fn new(evidence: &'e Evidence) -> Self {
-        Self {
-            evidence,
-            of: HashSet::new(),
-            places: HashMap::new(),
-            symptoms: HashMap::new(),
-            failed: 0,
-            during: (i64::MAX, i64::MIN),
-        }
+        Self { evidence, of: HashSet::new(), places: HashMap::new(), symptoms: HashMap::new(), times: Times::default() }
     }
 
-    fn add(&mut self, id: CauseId, record: &Record) {
+    fn add(&mut self, id: CauseId, key: Key, times: &Times) {
         self.of.insert(id);
-        *self.places.entry(place(record)).or_default() += 1;
-        *self.symptoms.entry(record.symptom).or_default() += 1;
-        self.failed += 1;
-        self.during = (self.during.0.min(record.at), self.during.1.max(record.at));
+        *self.places.entry(key.place).or_default() += times.count;
+        *self.symptoms.entry(key.symptom).or_default() += times.count;
+        self.times.count += times.count;
+        self.times.first = self.times.first.min(times.first);
+        self.times.last = self.times.last.max(times.last);
     }
 
     fn widespread(self, id: CauseId, records: &[&Record], causes: &Causes) -> Option<Widespread> {
@@ -136,7 +194,12 @@ impl<'e> Kind<'e> {
             return None;
         }
         let only_unreachable = self.of.len() == 1 && self.of.contains(&CauseId::NetworkUnreachable);
-        let cause = if only_unreachable { CauseId::NetworkUnreachable } else { id };
+        let cause = match id {
+            _ if only_unreachable => CauseId::NetworkUnreachable,
+            // Exchange's "unable to connect" has no reason; at all destinations it needs none.
+            CauseId::Unknown if self.is_connecting() => CauseId::OutboundPortBlocked,
+            id => id,
+        };
         let scope = Everywhere { destinations: unrelated as u64, named: self.named() };
         Some(Widespread { cause, of: self.of.into_iter().collect(), scope })
     }
@@ -145,8 +208,14 @@ impl<'e> Kind<'e> {
         let most = self.symptoms.iter().max_by_key(|(symptom, count)| (**count, **symptom));
         most.is_some_and(|(symptom, count)| {
             let phase = self.evidence.symptoms.get(*symptom).and_then(|symptom| symptom.phase);
-            *count as f64 >= 0.8 * self.failed as f64 && phase.is_none_or(|phase| phase <= Phase::Handshake)
+            *count as f64 >= 0.8 * self.times.count as f64 && phase.is_none_or(|phase| phase <= Phase::Handshake)
         })
+    }
+
+    /// None of them came further than to connect.
+    fn is_connecting(&self) -> bool {
+        let symptoms = self.symptoms.keys().map(|symptom| self.evidence.symptoms.get(*symptom));
+        symptoms.into_iter().all(|symptom| symptom.is_some_and(|symptom| symptom.phase == Some(Phase::Connect)))
     }
 
     fn organisations(&self, of: impl Fn(&(u32, u32)) -> u32) -> HashSet<String> {
@@ -160,35 +229,35 @@ impl<'e> Kind<'e> {
             if id.reach() == Reach::ThisSide && id != CauseId::OutboundPortBlocked { Stage::Whole } else { stage(id) };
         let is_public = self.places.keys().any(|place| !is_near(self.evidence.name(place.0)));
         let ports: HashSet<&str> = self.places.keys().filter_map(|place| port(self.evidence.name(place.0))).collect();
-        let is_compared = |record: &Record| {
-            let host = self.evidence.name(record.destination);
+        let is_compared = |place: (u32, u32)| {
+            let host = self.evidence.name(place.0);
             (!is_public || !is_near(host)) && port(host).is_none_or(|port| ports.is_empty() || ports.contains(port))
         };
-        let during = |record: &&&Record| {
-            record.at == i64::MIN || self.during.0 == i64::MIN || (self.during.0..=self.during.1).contains(&record.at)
-        };
-        let further: HashSet<(u32, u32)> = records
-            .iter()
-            .filter(during)
-            .filter(|record| self.is_past(record, stage, causes) && is_compared(record))
-            .map(|record| place(record))
-            .collect();
+        let mut seen: HashMap<(Key, bool), u64> = HashMap::new();
+        let mut all = Times::default();
+        for record in records {
+            all.add(record);
+            *seen.entry((Key::of(record), self.times.contain(record.at))).or_default() += 1;
+        }
+        seen.retain(|(key, _), _| self.is_past(*key, stage, causes) && is_compared(key.place));
+        let during = seen.keys().filter(|(_, is_during)| *is_during).map(|(key, _)| key.place);
+        let further: HashSet<(u32, u32)> = during.collect();
         let failing = self.places.keys().filter(|place| !further.contains(place)).count();
-        further.len() as f64 > FURTHER_MAX * failing as f64
+        let outside = seen.iter().filter(|((_, is_during), _)| !is_during).map(|(_, count)| *count).sum();
+        further.len() as f64 > FURTHER_MAX * failing as f64 || self.times.is_too_short(outside, &all)
     }
 
-    fn is_past(&self, record: &Record, stage: Stage, causes: &Causes) -> bool {
-        if causes.of(record).is_some_and(|(cause, _)| self.of.contains(&cause.id)) {
+    fn is_past(&self, key: Key, stage: Stage, causes: &Causes) -> bool {
+        if causes.of_symptom(key.symptom).is_some_and(|cause| self.of.contains(&cause.id)) {
             return false;
         }
-        let symptom = self.evidence.symptoms.get(record.symptom);
+        let symptom = self.evidence.symptoms.get(key.symptom);
         let worked = symptom.is_none();
-        let is_past = |symptom: &crate::evidence::Symptom, phase: Phase| symptom.phase.is_some_and(|at| at > phase);
         match stage {
             Stage::Whole => worked,
-            Stage::Encrypted if worked => record.plaintext_after == 0,
+            Stage::Encrypted if worked => !key.is_plaintext,
             Stage::Encrypted => symptom.is_some_and(|symptom| symptom.signs.has(Sign::TlsEstablished)),
-            Stage::After(phase) => worked || symptom.is_some_and(|symptom| is_past(symptom, phase)),
+            Stage::After(phase) => worked || symptom.is_some_and(|symptom| symptom.phase.is_some_and(|at| at > phase)),
         }
     }
 
@@ -202,10 +271,6 @@ impl<'e> Kind<'e> {
         named.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
         named.into_iter().take(NAMED_MAX).map(|(name, _)| name.to_owned()).collect()
     }
-}
-
-fn place(record: &Record) -> (u32, u32) {
-    (record.destination, record.values[crate::evidence::Dimension::RecipientDomain as usize])
 }
 
 /// A host without its port.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use protocol::tls::TlsPolicy;
 
-use super::{everywhere::Everywhere, experiment::Experiment, state::State, wording};
+use super::{everywhere::Everywhere, experiment::Experiment, state::State};
 use crate::{
     causes::{CauseId, Remedy, Situation},
     comparison::{Compared, Outcome, Split},
@@ -81,11 +81,6 @@ impl Finding {
 
     pub fn is_ongoing(&self) -> bool {
         self.state == State::Ongoing
-    }
-
-    /// The destination and what it does, without numbers.
-    pub fn headline(&self) -> String {
-        wording::headline(self.cause.cause().does, &self.scope)
     }
 }
 

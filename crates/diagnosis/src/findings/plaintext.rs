@@ -10,7 +10,7 @@ use super::{
     explained::Explained,
     finding::{Finding, Piece, Scope, Severity},
     judged::Causes,
-    state::State,
+    state::{Over, State, WORKED_MIN},
     stuck::distinct,
     wording::{look_at, messages, time},
 };
@@ -48,7 +48,7 @@ pub(super) fn find<'e>(evidence: &'e Evidence, records: &[&'e Record], causes: &
         cause: id,
         severity: Severity::Warning,
         confidence: CONFIDENCE,
-        state: State::Ongoing,
+        state: state(&failing, &working, &hosts),
         messages_pending: 0,
         messages_bounced: 0,
         messages_removed: 0,
@@ -75,6 +75,21 @@ pub(super) fn find<'e>(evidence: &'e Evidence, records: &[&'e Record], causes: &
     };
     let groups: HashSet<u32> = failing.iter().map(|record| record.group).collect();
     Some(Explained { finding, evidence, groups: groups.into_iter().collect(), failing, working })
+}
+
+/// It is over if mail to all of these hosts left with TLS after the last time, and enough of it.
+fn state(failing: &[&Record], encrypted: &[&Record], hosts: &HashSet<u32>) -> State {
+    let last = failing.iter().map(|record| record.at).max().unwrap_or(i64::MIN);
+    let later: Vec<&Record> = encrypted.iter().copied().filter(|record| record.at > last && last != i64::MIN).collect();
+    let reached: HashSet<u32> = later.iter().map(|record| record.destination).collect();
+    let since = time(later.iter().map(|record| record.at).min());
+    match since.filter(|_| reached == *hosts && distinct(&later) >= WORKED_MIN) {
+        Some(since) => {
+            let messages = distinct(failing) as u64;
+            State::Over(Over { since, worked: later.len() as u64, changes: Vec::new(), plaintext: messages, messages })
+        }
+        None => State::Ongoing,
+    }
 }
 
 fn destination(evidence: &Evidence, hosts: &HashSet<u32>) -> String {

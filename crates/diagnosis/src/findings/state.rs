@@ -12,7 +12,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    diagnose::Group,
+    group::Group,
     stuck::{deliveries, distinct, messages},
 };
 use crate::{
@@ -96,8 +96,8 @@ impl fmt::Display for Change {
 /// Causes in one message or mailbox: success of other mail does not end them.
 const OF_ONE_MESSAGE: [CauseId; 4] =
     [CauseId::RecipientUnknown, CauseId::MailboxFull, CauseId::MessageTooLarge, CauseId::MailLoop];
-/// So many attempts must work before a finding is over, and so many that chance alone would rarely let them work.
-const WORKED_MIN: usize = 3;
+/// This number of attempts must work before a finding is over, and enough that chance alone would rarely let them work.
+pub(super) const WORKED_MIN: usize = 3;
 const CHANCE_MAX: f64 = 0.05;
 /// The last failures are compared with what works after them.
 const COMPARED_MAX: usize = 100;

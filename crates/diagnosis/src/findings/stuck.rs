@@ -2,11 +2,21 @@
 
 use std::collections::HashSet;
 
-use super::{diagnose::Group, wording::Effects};
+use super::group::Group;
 use crate::{
     causes::Cause,
     evidence::{Delivery, Record, Sign, Symptom, Untried},
 };
+
+/// Messages whose last attempt failed by a cause; 0 if the source does not separate messages.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Effects {
+    pub waiting: u64,
+    /// Of those that wait, without an attempt because their connector is paused.
+    pub untried: u64,
+    pub bounced: u64,
+    pub removed: u64,
+}
 
 /// How much mail is stuck by a cause.
 pub(super) struct Stuck {

@@ -3,21 +3,15 @@
 use jiff::Timestamp;
 use trace::NextStep;
 
-use super::finding::Scope;
+use super::{
+    finding::{Finding, Scope},
+    inbound::told_to,
+    stuck::Effects,
+};
 use crate::{
     comparison::Split,
-    evidence::{Dimension, Example, Source},
+    evidence::{Dimension, Direction, Example, Source},
 };
-
-/// Messages whose last attempt failed by a cause; 0 if the source does not separate messages.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Effects {
-    pub waiting: u64,
-    /// Of those that wait, without an attempt because their connector is paused.
-    pub untried: u64,
-    pub bounced: u64,
-    pub removed: u64,
-}
 
 pub(super) fn summary(does: &str, scope: &Scope, effects: Effects) -> String {
     let mut summary = headline(does, scope);
@@ -56,6 +50,14 @@ fn in_words(Effects { waiting, untried, bounced, removed }: Effects) -> String {
     let bounced = (bounced > 0).then(|| format!("{} bounced", messages(bounced)));
     let removed = (removed > 0).then(|| format!("{} removed", messages(removed)));
     [waiting, bounced, removed].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+impl Finding {
+    /// The destination and what it does, without numbers.
+    pub fn headline(&self) -> String {
+        let direction = if self.situation.is_inbound { Direction::Inbound } else { Direction::Outbound };
+        headline(told_to(direction, self.cause.cause()), &self.scope)
+    }
 }
 
 /// The destination and what it does. If only some nodes, policies or addresses fail, it says so instead of blaming the

@@ -339,14 +339,14 @@ mod tests {
         evidence
     }
 
-    /// Rows after the greeting, and how the attempt failed, if it did: phase and code.
-    type Case<'a> = (&'a [&'a str], Option<(Phase, Option<u16>)>);
-
     const GREETED: [&str; 4] = ["+,,", ">,220 mx1 ESMTP,", "<,EHLO mx.sender.test,", ">,250  mx1 Hello STARTTLS,"];
+
+    /// Phase and code.
+    type Ending = (Phase, Option<u16>);
 
     #[test]
     fn sessions_of_senders_are_told_by_how_they_end() {
-        let table: &[Case<'_>] = &[
+        let table: &[(&[&str], Option<Ending>)] = &[
             (
                 &[
                     "<,MAIL FROM:<a@sender.test>,",

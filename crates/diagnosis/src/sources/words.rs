@@ -23,7 +23,7 @@ pub(super) fn domain(address: &str) -> Option<&str> {
 pub(super) struct Said {
     pub phase: Option<Phase>,
     pub signs: Signs,
-    /// Of the destination's reply; a code in this side's own words is no reply.
+    /// Of the destination's reply; a code in this side's own words is not a reply.
     pub code: Option<u16>,
     pub enhanced: Option<EnhancedCode>,
 }
@@ -142,21 +142,25 @@ fn enhanced_at_start(text: &str) -> (Option<EnhancedCode>, &str) {
 fn parts(text: &str, speaker: Speaker) -> Vec<Part<'_>> {
     let links = links(text);
     if !links.is_empty() {
-        return links.iter().map(link).collect();
+        return links.iter().flat_map(of_link).collect();
     }
     if let Some(reply) = Reply::at_start(text) {
         return vec![Part::reply_or_own(speaker, text, &reply)];
     }
     // Postfix's status, and what it is about.
     let (status, rest) = enhanced_at_start(text);
-    let Some((own, said, reply)) = repeated(rest) else {
-        return vec![Part { enhanced: status, ..Part::new(speaker, rest) }];
-    };
+    of_repeated(text, status, rest).unwrap_or_else(|| vec![Part { enhanced: status, ..Part::new(speaker, rest) }])
+}
+
+/// What this side says, and the reply that it repeats; `None`: it repeats none. `text` is the whole of it, `rest` what
+/// follows the status.
+fn of_repeated<'a>(text: &'a str, status: Option<EnhancedCode>, rest: &'a str) -> Option<Vec<Part<'a>>> {
+    let (own, said, reply) = repeated(rest)?;
     let phase = phase_of_reply(text).or_else(|| Signs::phase_of_text(own));
     let mut reply = Part::reply(Speaker::Destination, said, &reply, phase);
     // A status without a meaning was made up for a reply that has none.
     reply.enhanced = reply.enhanced.or(status.filter(|code| (code.subject, code.detail) != (0, 0)));
-    vec![Part::new(Speaker::ThisSide, own), reply]
+    Some(vec![Part::new(Speaker::ThisSide, own), reply])
 }
 
 /// Postfix's `(in reply to RCPT TO command)`.
@@ -180,6 +184,12 @@ fn links(text: &str) -> Vec<Link<'_>> {
         None if text.contains("[Message=") || text.contains("responded with: ") => exchange_error::links(text),
         None => Vec::new(),
     }
+}
+
+/// A link without a code has this gateway's words, which may repeat a reply.
+fn of_link<'a>(one: &Link<'a>) -> Vec<Part<'a>> {
+    let repeated = one.code.is_none().then(|| of_repeated(one.text, None, one.text)).flatten();
+    repeated.unwrap_or_else(|| vec![link(one)])
 }
 
 fn link<'a>(link: &Link<'a>) -> Part<'a> {
@@ -260,7 +270,11 @@ mod tests {
     #[test]
     fn a_text_comes_apart_by_who_says_it() {
         use Phase::{Banner, Connect, Handshake, Rcpt, Resolve};
-        let table: [(&str, Told); 12] = [
+        let table: [(&str, Told); 13] = [
+            (
+                "[{LED=mail.a.test:25 [192.0.2.1]: rejected while sending RCPT TO: 451 4.3.0 Temporary lookup failure};{MSG=};{FQDN=mail.a.test};{IP=192.0.2.1}]",
+                (Some(Rcpt), Some(451), Some((4, 3, 0))),
+            ),
             ("451 4.7.1 later", (None, Some(451), Some((4, 7, 1)))),
             (
                 "4.2.0 host a[192.0.2.1] said: 450 4.2.0 x (in reply to RCPT TO command)",

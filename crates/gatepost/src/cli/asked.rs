@@ -16,7 +16,7 @@ const MESSAGES_MAX: u32 = 10_000;
 #[derive(Default)]
 pub(super) struct Asked<'a> {
     pub what: Option<&'a str>,
-    /// The configuration or the store has it, so that no evidence is no error.
+    /// The configuration or the store has it, so a lack of evidence is not an error.
     is_known: bool,
     /// The connector of the message that it names, and when that was received.
     pub connector: Option<String>,

@@ -70,11 +70,11 @@ pub(crate) fn resolver(config: Option<&Config>) -> anyhow::Result<Resolver> {
     Resolver::new(&dns.servers, *dns.timeout).map_err(anyhow::Error::msg)
 }
 
+/// A host and its port.
+type Host = (String, u16);
+
 /// The connector that mail takes, and the hosts to probe: those of a connector, or the one in the argument.
-fn hosts(
-    arguments: &ProbeArguments,
-    config: Option<&Config>,
-) -> anyhow::Result<(Option<Connector>, Vec<(String, u16)>)> {
+fn hosts(arguments: &ProbeArguments, config: Option<&Config>) -> anyhow::Result<(Option<Connector>, Vec<Host>)> {
     let destination = arguments.destination.as_str();
     let Some(named) = config.and_then(|config| config.connector(destination)) else {
         let (host, port) = host_and_port(destination)?;

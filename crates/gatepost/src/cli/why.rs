@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use diagnosis::{Changed, Direction, Explained, Finding, explain};
+use diagnosis::{Changed, Direction, Explained, Finding, Severity, explain};
 use insight::{Report, WaitReasons, views::FindingView};
 use node::{
     config::Config,
@@ -80,7 +80,9 @@ pub(crate) async fn run<S: Store>(
     {
         writeln!(out, "\n{open}")?;
     }
-    Ok(findings.iter().any(|explained| explained.finding.is_ongoing()))
+    // A warning is about mail that was delivered.
+    let is_wrong = |finding: &Finding| finding.is_ongoing() && finding.severity == Severity::Stuck;
+    Ok(findings.iter().any(|explained| is_wrong(&explained.finding)))
 }
 
 /// Reads the files that are named, and what of them is asked about.

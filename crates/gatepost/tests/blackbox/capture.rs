@@ -164,7 +164,7 @@ fn root_packets_of_a_router_pass_once_whatever_interface_they_came_by() {
     connect(&server, "far", 2);
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
     fs::write("/proc/sys/net/ipv6/conf/all/forwarding", "1").unwrap();
-    for (address, target) in [("10.0.2.2:25", "inet:10.0.2.2:25"), ("[fd00:2::2]:25", "inet6:[fd00:2::2]:25")] {
+    for (address, target) in [("10.0.2.2:25", "inet:10.0.2.2:25"), ("[fd00:2::2]:25", "inet:[fd00:2::2]:25")] {
         let mut sink = peers().command("usr/sbin/smtp-sink");
         let mut sink = server.enter(sink.args(["-u", "nobody", target, "100"])).spawn().unwrap();
         wait_for("smtp-sink", || TcpStream::connect(address).ok());

@@ -188,10 +188,13 @@ fn outcome(attempt: &Attempt<'_>) -> String {
     }
 }
 
-/// The failure without the destination at the start of the gateway's own texts: `mail.onprem.test:25 [192.0.2.1]: `.
+/// The failure without the destination at the start of the gateway's own texts: `mail.onprem.test:25 [192.0.2.1]: `, or
+/// `192.0.2.1:25: `.
 fn without_host(failure: &str) -> &str {
-    match failure.split_once("]: ") {
-        Some((before, rest)) if before.split(' ').count() == 2 => rest,
+    let is_host = |text: &str| text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    match (failure.split_once("]: "), failure.split_once(": ")) {
+        (Some((before, rest)), _) if before.split(' ').count() == 2 => rest,
+        (_, Some((before, rest))) if !before.contains(' ') && is_host(before) => rest,
         _ => failure,
     }
 }

@@ -85,12 +85,34 @@ pub(crate) fn rows() -> Vec<Row> {
     cases.into_iter().map(row).collect()
 }
 
-fn row(case: Case) -> Row {
-    let mut files = Files::new(Gathered::for_findings(), Timestamp::now(), TimeZone::UTC);
-    if let Some(opened) = files.open(&folder().join(&case.file), None) {
+/// As the command line reads it: a file that has only sessions of senders is about those.
+fn read(file: &Path) -> Files {
+    let files = read_into(Gathered::for_findings(), file);
+    if files.are_about_senders() { read_into(Gathered::for_findings().inbound(), file) } else { files }
+}
+
+fn read_into(gathered: Gathered, file: &Path) -> Files {
+    let mut files = Files::new(gathered, Timestamp::now(), TimeZone::UTC);
+    if let Some(opened) = files.open(file, None) {
         files.add(opened);
     }
     files.gathered.finish();
+    files
+}
+
+/// What is found in a file, a line for each finding.
+pub(crate) fn found(file: &Path) -> Vec<String> {
+    let files = read(file);
+    let findings = explain(&files.gathered.evidence).into_iter().map(|explained| explained.finding);
+    let told = findings.map(|finding| {
+        let words = finding.evidence.first().map(|piece| piece.what.clone()).unwrap_or_default();
+        format!("{} ({:.2}) at {}: {words}", finding.cause, finding.confidence, finding.scope.destination)
+    });
+    told.chain(files.skipped.clone()).collect()
+}
+
+fn row(case: Case) -> Row {
+    let files = read(&folder().join(&case.file));
     let first = explain(&files.gathered.evidence).into_iter().next().map(|explained| explained.finding);
     let confidence = first.as_ref().map_or(0.0, |finding| finding.confidence);
     Row { case, cause: first.map(|finding| finding.cause.to_string()), confidence, skipped: files.skipped }

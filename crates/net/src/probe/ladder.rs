@@ -35,7 +35,7 @@ pub struct Trial {
 pub enum Change {
     SmallSegments,
     SmallHello,
-    /// Larger than one packet. For a ClientHello that works; no cure.
+    /// Larger than one packet. For a ClientHello that works; it is not a remedy.
     LargeHello,
     NoServerName,
     UncheckedCertificate,

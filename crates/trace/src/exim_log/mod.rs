@@ -17,7 +17,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use protocol::smtp::Phase;
 
 use crate::{
-    foreign::{Detail, ForeignFormat, Rows, looks},
+    foreign::{Beginning, Detail, ForeignFormat, Rows, looks::is_exim_id},
     log_reader::{LogReader, Messages, Take},
     log_time::LogTimes,
     message_trace::{Column, CustomData, Row},
@@ -37,8 +37,22 @@ pub static FORMAT: ForeignFormat = ForeignFormat {
     detail: Detail::Attempts,
     server: Some("Exim"),
     has_connectors: false,
-    lines_of: looks::exim,
+    lines_of,
 };
+
+/// A message id of either length with an arrow, or a word that Exim begins its lines with.
+fn lines_of(beginning: &Beginning) -> usize {
+    const WORDS: [&str; 10] =
+        [" <= ", " => ", " -> ", " == ", " ** ", " Completed", " H=", " SMTP ", " TLS error on ", " Start queue run"];
+    beginning.count(|line| {
+        let mut times = LogTimes::new(Timestamp::UNIX_EPOCH, TimeZone::UTC);
+        let text = read_line(line, &mut times).map(|(_, text)| text);
+        text.is_some_and(|text| {
+            let has_id = text.split(' ').next().is_some_and(is_exim_id);
+            has_id || (line.contains("exim") || WORDS[5..].iter().any(|word| text.starts_with(word.trim_start())))
+        })
+    })
+}
 
 fn open<'a>(file: Box<dyn Read + 'a>, now: Timestamp, zone: TimeZone) -> io::Result<Box<dyn Rows + 'a>> {
     Ok(Box::new(reader(file, now, zone)))

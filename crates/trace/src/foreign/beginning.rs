@@ -1,6 +1,6 @@
 //! The beginning of a file as text: enough to recognise its kind.
 
-use crate::{named, text::decoded};
+use crate::{field_names, text::decoded};
 
 /// What is read of a file to recognise it.
 pub const BEGINNING_BYTES: usize = 64 * 1024;
@@ -22,7 +22,7 @@ impl Beginning {
         {
             text.truncate(end);
         }
-        let names = named::names_of(text.lines().take(LINES_BEFORE_HEADER));
+        let names = field_names::names_of(text.lines().take(LINES_BEFORE_HEADER));
         Self { text, names }
     }
 

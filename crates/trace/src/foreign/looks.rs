@@ -20,22 +20,8 @@ pub(crate) fn tracking_log(beginning: &Beginning) -> usize {
 
 /// `Name : value`, which another reader takes.
 pub(crate) fn is_powershell_list(beginning: &Beginning) -> bool {
-    let is_field = |line: &&str| crate::named::list_field(line).is_some();
+    let is_field = |line: &&str| crate::field_names::list_field(line).is_some();
     beginning.lines().filter(is_field).count() * 2 > beginning.lines().count()
-}
-
-/// A message id of either length with an arrow, or a word that Exim begins its lines with.
-pub(crate) fn exim(beginning: &Beginning) -> usize {
-    const WORDS: [&str; 10] =
-        [" <= ", " => ", " -> ", " == ", " ** ", " Completed", " H=", " SMTP ", " TLS error on ", " Start queue run"];
-    beginning.count(|line| {
-        let mut times = crate::LogTimes::new(jiff::Timestamp::UNIX_EPOCH, jiff::tz::TimeZone::UTC);
-        let text = crate::exim_log::read_line(line, &mut times).map(|(_, text)| text);
-        text.is_some_and(|text| {
-            let has_id = text.split(' ').next().is_some_and(is_exim_id);
-            has_id || (line.contains("exim") || WORDS[5..].iter().any(|word| text.starts_with(word.trim_start())))
-        })
-    })
 }
 
 /// `1aBcDe-000001-AB`, or since 4.97 `1aBcDe-00000000001-ABCD`.

@@ -62,7 +62,7 @@ fn is_gzip(beginning: &[u8]) -> bool {
     beginning.starts_with(&GZIP)
 }
 
-/// Recognises a file by its first bytes, [`BEGINNING_BYTES`] of them if it has so many.
+/// Recognises a file by its first bytes, [`BEGINNING_BYTES`] of them if it has that number.
 pub fn recognise(beginning: &[u8]) -> Recognised {
     if is_gzip(beginning) {
         let mut inner = Vec::new();

@@ -23,7 +23,7 @@ impl fmt::Display for Unknown {
 const ANY_KIND: &str = "give a log, message trace, queue listing, bounce, TLS report or packet capture; \
                         if it is one of these, name its kind with an option (see `gatepost why --help`)";
 
-/// First bytes of files that are no text.
+/// First bytes of files that are not text.
 const MAGIC: [(&[u8], &str, &str); 13] = [
     (b"PK\x03\x04", "a zip archive or an Excel workbook", "unpack it, or save the sheet as CSV"),
     (
@@ -69,7 +69,7 @@ const TEXTS: [(&[&str], &str, &str); 8] = [
 ];
 
 impl Unknown {
-    /// A file that is no text; `None` if it is one.
+    /// A file that is not text; `None` if it is.
     pub(super) fn of_binary(bytes: &[u8]) -> Option<Self> {
         let of = |looks_like: &str, instead| Some(Self { looks_like: looks_like.to_owned(), instead });
         if bytes.trim_ascii().is_empty() {

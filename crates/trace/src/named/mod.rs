@@ -17,9 +17,8 @@ use std::{
 
 use jiff::tz::TimeZone;
 
-use crate::{culture_time::CultureTimes, foreign::Rows, message_trace::Row};
+use crate::{culture_time::CultureTimes, field_names::separator, foreign::Rows, message_trace::Row};
 use list::List;
-pub(crate) use list::field as list_field;
 use table::Table;
 
 /// Looked at to tell a list from a table.
@@ -42,24 +41,6 @@ impl Record {
     fn add(&mut self, name: String, value: String) {
         self.0.push((name, value));
     }
-}
-
-/// The letters and digits of a name, in lower case.
-pub(crate) fn plain(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-/// The names that the beginning of a file has: of a list, or of the header of a table.
-pub(crate) fn names_of<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut names = Vec::new();
-    for line in lines.map(|line| line.trim_start_matches('\u{feff}')) {
-        if let Some((name, _)) = list::field(line) {
-            names.push(plain(name));
-        } else if names.is_empty() {
-            names.extend(table::header(line).unwrap_or_default());
-        }
-    }
-    names
 }
 
 /// Where records come from.
@@ -89,7 +70,7 @@ impl<'a> NamedReader<'a> {
         (&mut file).take(BEGINNING_BYTES).read_to_end(&mut beginning)?;
         let text = crate::text::decoded(&beginning).into_owned();
         let file: Box<dyn Read + 'a> = Box::new(io::Cursor::new(beginning).chain(file));
-        let container = match table::separator(&text) {
+        let container = match separator(&text) {
             Some(separator) => Container::Table(Box::new(Table::new(file, separator)?)),
             None => Container::List(Box::new(List::new(file)?)),
         };

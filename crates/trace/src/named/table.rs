@@ -3,55 +3,12 @@
 
 use std::io::{self, Read};
 
-use super::{Record, plain};
+use super::Record;
 use crate::{
     cell::unguarded,
+    field_names::{fields_line, line_separator, plain},
     records::{self, Records},
 };
-
-const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
-/// A header has at least as many names.
-const NAMES_MIN: usize = 3;
-const NAME_BYTES_MAX: usize = 64;
-
-/// The names of a header; `None` where the line is none.
-pub(super) fn header(line: &str) -> Option<Vec<String>> {
-    let separator = char::from(line_separator(line)?);
-    let line = fields_line(line).unwrap_or(line);
-    Some(line.split(separator).map(plain).collect())
-}
-
-/// The separator of a file whose beginning has a header or rows; `None` where it is no table.
-pub(super) fn separator(beginning: &str) -> Option<u8> {
-    let mut lines = beginning.lines().map(|line| line.trim_start_matches('\u{feff}'));
-    lines.by_ref().take(30).find_map(line_separator)
-}
-
-fn line_separator(line: &str) -> Option<u8> {
-    let is_name = |name: &str| {
-        let name = name.trim().trim_matches('"');
-        let is_plain = |c: char| c.is_alphanumeric() || " _-.()".contains(c);
-        !name.is_empty()
-            && name.len() <= NAME_BYTES_MAX
-            && name.chars().all(is_plain)
-            && name.contains(char::is_alphabetic)
-    };
-    let line = match fields_line(line) {
-        Some(fields) => fields,
-        None if line.starts_with('#') => return None,
-        None => line,
-    };
-    SEPARATORS.into_iter().find(|separator| {
-        let names = || line.split(char::from(*separator));
-        names().count() >= NAMES_MIN && names().all(is_name)
-    })
-}
-
-/// `#Fields: date-time,session`
-fn fields_line(line: &str) -> Option<&str> {
-    let (key, names) = line.trim_start_matches('"').strip_prefix('#')?.split_once(':')?;
-    key.trim().eq_ignore_ascii_case("fields").then(|| names.trim())
-}
 
 /// Reads a table.
 pub(super) struct Table<R: Read> {
@@ -145,22 +102,6 @@ fn joined(values: &[&str], wanted: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn separators_and_names_are_found() {
-        let table: [(&str, Option<u8>); 7] = [
-            ("\"Date\",\"Event\",\"Detail\"", Some(b',')),
-            ("Date;Event;Detail", Some(b';')),
-            ("Next Hop Domain\tStatus\tMessage Count", Some(b'\t')),
-            ("#Fields: date-time,session,source", Some(b',')),
-            ("#Software: a,b,c", None),
-            ("Identity : EX01\\1", None),
-            ("Hello, world, again!", None),
-        ];
-        for (line, expected) in table {
-            assert_eq!(separator(line), expected, "{line}");
-        }
-    }
 
     #[test]
     fn texts_with_unquoted_commas_are_put_together() {

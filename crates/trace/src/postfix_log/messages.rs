@@ -165,7 +165,7 @@ impl Outgoing {
         }
     }
 
-    /// The log is over: servers that were passed over failed, whatever became of the message.
+    /// The log is over: servers that were skipped failed, whatever became of the message.
     pub(super) fn end(&mut self) {
         let talks = std::mem::replace(&mut self.talks, OpenMessages::new());
         for passed in talks.into_values().flat_map(Talk::end) {

@@ -103,7 +103,7 @@ fn client(body: &str) -> Option<Record<'_>> {
     tls_trouble(body).or_else(|| warning(Program::Client, body))
 }
 
-/// A warning is understood only by whoever knows it.
+/// Only warnings of known programs are understood.
 fn warning(program: Program, body: &str) -> Option<Record<'_>> {
     let severe = ["warning: ", "fatal: ", "panic: ", "error: "].iter().find_map(|word| body.strip_prefix(word));
     match severe {
@@ -164,7 +164,7 @@ pub(super) fn tls_trouble(body: &str) -> Option<Record<'_>> {
     Some(Record::TlsTrouble { relay: Some(relay), text: body })
 }
 
-/// A server or a client as Postfix names it: `mail.example.com[192.0.2.1]:25`. A socket's path is no address.
+/// A server or a client as Postfix names it: `mail.example.com[192.0.2.1]:25`. A socket's path is not an address.
 pub(super) fn host_and_address(text: &str) -> (&str, Option<IpAddr>, Option<u16>) {
     let (host, rest) = text.split_once('[').unwrap_or((text, ""));
     let (address, port) = rest.split_once("]:").map_or((rest, None), |(address, port)| (address, port.parse().ok()));

@@ -1,4 +1,4 @@
-//! What one process of smtp(8) said on its way to the result of an attempt: of TLS, and of the servers that it passed over.
+//! What one process of smtp(8) said on its way to the result of an attempt: of TLS, and of the servers that it skipped.
 //! None of that names a message, or a recipient; the next result of the same process does.
 
 use jiff::{SignedDuration, Timestamp};
@@ -91,7 +91,7 @@ impl Talk {
         self.passed.push(Passed { number, at, queue_id, server, text: (*text).to_owned(), data });
     }
 
-    /// Failures are told of a server without its port.
+    /// Failures name a server without its port.
     fn with_port(&self, server: &str) -> String {
         let is_it = self.relay.strip_prefix(server).is_some_and(|port| port.starts_with(':'));
         if is_it { self.relay.clone() } else { server.to_owned() }
@@ -125,7 +125,7 @@ impl Talk {
         }
     }
 
-    /// The servers that were passed over on the way to a result, without the one that the result is about.
+    /// The servers that were skipped on the way to a result, without the one that the result is about.
     pub(super) fn take_passed(&mut self, delivery: &Delivery<'_>) -> Vec<Passed> {
         if self.passed.is_empty() {
             return Vec::new();

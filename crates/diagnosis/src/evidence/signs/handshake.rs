@@ -45,13 +45,14 @@ impl Signs {
         {
             signs.add(Sign::VersionNotSupportedHere);
         }
+        // It could not even begin, for example because no cipher suite was left.
+        if !facts.completed && facts.ended.is_none() && facts.client_hello.is_none() && hello.is_none() {
+            signs = signs.and_if(facts.client_bytes + facts.server_bytes == 0, Sign::LocalConfiguration);
+        }
         let has_alerted = facts.alerts.iter().any(|alert| alert.by == Side::Client);
         if has_alerted && !facts.completed && chose_cipher_not_offered(facts) {
             // The certificate beside it was never looked at.
             return signs.and(Sign::CipherNotOffered);
-        }
-        if facts.malformed.is_some() && hello.is_none() && facts.server_bytes > 0 {
-            signs.add(Sign::NotTls);
         }
         // A fault that nobody took offence at keeps no mail from flowing.
         let refused_here = facts

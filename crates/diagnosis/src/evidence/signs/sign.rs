@@ -12,6 +12,10 @@ pub enum Sign {
     Unreachable,
     ConnectionReset,
     ConnectionClosed,
+    /// The words say that it ended at the end of the content, and leave open whether the final dot went out.
+    FinalDotUnsure,
+    /// A device on the path reported that a packet is too large for it.
+    PacketTooBig,
     // STARTTLS.
     StartTlsRequiredHere,
     StartTlsRequiredThere,
@@ -61,6 +65,8 @@ pub enum Sign {
     RecipientUnknown,
     MailboxFull,
     TooLarge,
+    /// The message fills many packets, as far as its size is known.
+    LargeMessage,
     PolicyRejection,
     AuthenticationRequired,
     MailLoop,

@@ -12,7 +12,7 @@ use protocol::{
     tls::{Alert, HandshakeFacts, Side},
 };
 
-use super::{connecting, ending::End};
+use super::{connecting, ending::End, path};
 use crate::{
     evidence::{Evidence, Failed, Sign, Signs},
     sources::protocol_log::{Reading, Told},
@@ -34,37 +34,47 @@ pub(super) fn read(evidence: &mut Evidence, told: &Told<'_>, session: &Session, 
         return false;
     }
     reading.phase = if session.has_begin { Phase::Banner } else { Phase::Ehlo };
-    let is_whole = lines(evidence, &mut reading, session);
+    let (is_whole, is_within_content) = lines(evidence, &mut reading, session);
     reading.end_refusal(evidence);
+    let is_owed = reading.is_waiting();
+    if is_within_content && reading.phase == Phase::EndOfData {
+        reading.phase = Phase::Data;
+    }
     if is_whole
         && !reading.has_failed
-        && let Some(failed) = failure(&reading, session, told.handshake, is_end_known)
+        && let Some(failed) = failure(&reading, session, told.handshake, is_end_known, is_owed)
     {
         reading.fail_as(evidence, failed);
     }
     reading.has_worked()
 }
 
-/// Reads what was said. False if the rest of it is missing.
-fn lines(evidence: &mut Evidence, reading: &mut Reading<'_>, session: &Session) -> bool {
+/// Reads what was said. Whether that was all, and whether the end of a message's content is still to come.
+fn lines(evidence: &mut Evidence, reading: &mut Reading<'_>, session: &Session) -> (bool, bool) {
+    let mut is_within_content = false;
     for line in &session.lines {
         reading.at = Timestamp::from_nanosecond(line.at_ns.into()).ok().or(reading.at);
         match (line.kind, line.side) {
-            (LineKind::Gap, _) if session.is_incomplete => return false,
+            (LineKind::Gap, _) if session.is_incomplete => return (false, false),
             (LineKind::Said, Side::Client) => reading.command(&line.text),
-            (LineKind::Said, Side::Server) => reading.reply_line(&line.text, evidence),
-            (LineKind::Content | LineKind::Credentials | LineKind::Gap, _) => {}
+            (LineKind::Said, Side::Server) => {
+                is_within_content |= line.text.starts_with("354");
+                reading.reply_line(&line.text, evidence);
+            }
+            (LineKind::Content, _) => is_within_content = false,
+            (LineKind::Credentials | LineKind::Gap, _) => {}
         }
     }
-    session.lines_left_out == 0 && !session.is_incomplete
+    (session.lines_left_out == 0 && !session.is_incomplete, is_within_content)
 }
 
-/// How the session failed after the last reply.
+/// How the session failed after the last reply. `is_owed`: the server had to answer.
 fn failure(
     reading: &Reading<'_>,
     session: &Session,
     facts: Option<&HandshakeFacts>,
     is_end_known: bool,
+    is_owed: bool,
 ) -> Option<Failed<'static>> {
     if let Some(facts) = facts {
         return handshake_failure(session, facts).filter(|_| is_end_known || session.ended.is_some());
@@ -72,13 +82,14 @@ fn failure(
     if let Some((sign, text)) = left_without_tls(session) {
         return Some(failed(Phase::StartTls, sign, text));
     }
-    if reading.is_quitting || !reading.is_waiting() {
+    if reading.is_quitting || !is_owed {
         return None;
     }
     let end = End::of(session);
     let sign = end.sign().filter(|_| is_end_known || end != End::Silent)?;
     let how = if end.has_waited() { "no answer came" } else { "the connection was dropped" };
-    Some(failed(reading.phase, sign, format!("{how} while {}{}", reading.phase.doing(), path(session))))
+    let failed = failed(reading.phase, sign, format!("{how} while {}", reading.phase.doing()));
+    Some(path::with_report(failed, session))
 }
 
 fn failed(phase: Phase, sign: Sign, text: impl Into<Cow<'static, str>>) -> Failed<'static> {
@@ -103,14 +114,9 @@ pub(super) fn handshake_failure(session: &Session, facts: &HandshakeFacts) -> Op
         .and_if(has_oddity(Oddity::CipherNotOffered), Sign::CipherNotOffered)
         .and_if(has_oddity(Oddity::HelloWithoutStartTls), Sign::NotTls);
     let waited = if has_waited { "; timed out" } else { "" };
-    let text = format!("TLS negotiation failed: {facts}{waited}{}", path(session)).into();
-    Some(Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text })
-}
-
-/// What a device on the path says of packets that are too large for it.
-fn path(session: &Session) -> String {
-    let error = session.icmp_errors.iter().find(|error| error.mtu().is_some());
-    error.map(|error| format!("; a device on the path reported: {error}")).unwrap_or_default()
+    let text = format!("TLS negotiation failed: {facts}{waited}").into();
+    let failed = Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text };
+    Some(path::with_report(failed, session))
 }
 
 /// True if the client has mail to send: a monitor only greets.

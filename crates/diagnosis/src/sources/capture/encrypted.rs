@@ -1,7 +1,7 @@
 //! What came of a conversation that went on behind encryption. No word of it can be read; that something was said, how much
 //! and who waited for whom can be seen, and is taken for no more than it tells.
 
-use capture::Session;
+use capture::{Analysis, Session};
 use protocol::{
     smtp::Phase,
     tls::{HandshakeFacts, Side, WireVersion},
@@ -50,7 +50,10 @@ pub(super) fn failure(session: &Session, facts: &HandshakeFacts, is_end_known: b
             failed(Some(Phase::Ehlo), Sign::TimedOut, NO_ANSWER)
         }
         End::GivenUp | End::Silent if unanswered > CONTENT_BYTES_MIN => {
-            failed(Some(Phase::EndOfData), Sign::TimedOut, NO_ANSWER_TO_CONTENT)
+            // A server that has read everything has the end of the message, too.
+            let is_stalled = session.is_server_full || session.analysis.of(Analysis::RETRANSMISSION) > 1;
+            let phase = if is_stalled { Phase::Data } else { Phase::EndOfData };
+            failed(Some(phase), Sign::TimedOut, NO_ANSWER_TO_CONTENT)
         }
         End::GivenUp | End::Silent if unanswered > GOODBYE_BYTES_MAX => {
             failed(None, Sign::TimedOut, NO_ANSWER_TO_SOMETHING)

@@ -11,6 +11,8 @@ use crate::evidence::Sign;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// A connection that is open when the capture ends may get its answer later. Servers seldom take so long.
 const PATIENCE_OPEN: Duration = Duration::from_secs(60);
+/// The same if the server's system accepts no more bytes: then the client cannot even end the connection.
+const PATIENCE_FULL: Duration = Duration::from_secs(3);
 
 /// The end of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +38,7 @@ impl End {
             }),
             Some(_) if silence >= PATIENCE => Self::GivenUp,
             Some(_) => Self::Left,
+            None if session.is_server_full && silence >= PATIENCE_FULL => Self::Silent,
             None if silence >= PATIENCE_OPEN && is_alive(session) => Self::Silent,
             None => Self::Open,
         }

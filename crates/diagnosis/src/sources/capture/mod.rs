@@ -13,6 +13,7 @@ mod clear;
 mod connecting;
 mod encrypted;
 mod ending;
+mod path;
 #[cfg(test)]
 mod tests;
 
@@ -215,6 +216,7 @@ fn add_encrypted(
         evidence.add(&worked, || Some(place.clone()));
     }
     if let Some(failure) = encrypted::failure(session, facts, is_end_known) {
+        let failure = path::with_report(failure, session);
         let message_bytes = Some(encrypted::unanswered(session)).filter(|bytes| *bytes > 0);
         evidence.add(&Attempt { message_bytes, failure: Some(failure), ..attempt }, || Some(place.clone()));
     }

@@ -217,6 +217,24 @@ fn icmp_errors_say_why_a_connection_was_not_made() {
     }
 }
 
+/// Long packets do not fit, and the server waits for them.
+#[test]
+fn a_path_that_is_too_narrow_is_reported_by_a_device_on_it() {
+    let hang = |is_reported: bool| {
+        let mut wire = Wire::new();
+        let mut peer = starttls(&mut wire, 4000, &[]);
+        wire.segment(&mut peer, 0, ACK, &client_hello());
+        if is_reported {
+            wire.unreachable(&peer, 4);
+        }
+        wire.wait(20 * SECOND);
+        wire.close(&mut peer, 0);
+        wire.causes()
+    };
+    assert_eq!(hang(true), ["size-dependent-stall"]);
+    assert_eq!(hang(false), ["handshake-timeout"]);
+}
+
 #[test]
 fn a_syn_is_unanswered_only_if_it_was_sent_again() {
     let mut wire = Wire::new();
@@ -313,6 +331,37 @@ fn open_sessions_are_no_failures_unless_they_are_silent_for_long() {
     };
     assert_eq!(hanging(20), [""; 0]);
     assert_eq!(hanging(90).len(), 1);
+}
+
+#[test]
+fn a_stall_within_the_content_is_not_one_after_it() {
+    let hang = |content: &str| {
+        let mut wire = Wire::new();
+        let mut peer = wire.connect(4000);
+        wire.talk(&mut peer, &GREETING);
+        wire.talk(&mut peer, &MAIL[..6]);
+        wire.talk(&mut peer, &[content]);
+        wire.wait(20 * SECOND);
+        wire.close(&mut peer, 0);
+        wire.causes()
+    };
+    assert_eq!(hang("C: Subject: x\r\n\r\nx"), ["size-dependent-stall"]);
+    assert_eq!(hang("C: Subject: x\r\n\r\nx\r\n."), ["no-reply-to-message"]);
+}
+
+/// The client cannot end such a connection: it is open when the capture ends.
+#[test]
+fn a_server_that_reads_no_more_stalls() {
+    let mut wire = Wire::new();
+    let mut peer = wire.connect(4000);
+    wire.talk(&mut peer, &GREETING);
+    wire.talk(&mut peer, &MAIL[..6]);
+    wire.segment(&mut peer, 0, ACK, &[b'x'; 1000]);
+    let mut full = peer.tcp(1, ACK, b"");
+    full[14..16].fill(0);
+    wire.packet(6, SERVER, peer.client, &full);
+    plaintext(wire.wait(5 * SECOND), 4001);
+    assert_eq!(wire.causes(), ["size-dependent-stall"]);
 }
 
 /// Leaves one packet out of a session, whichever.

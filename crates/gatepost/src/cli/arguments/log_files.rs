@@ -34,7 +34,8 @@ impl<const FROM: bool> Args for LogFiles<FROM> {
         let option = |(name, format): (&'static str, &ForeignFormat)| {
             let help = if FROM { format.trace_help } else { format.why_help };
             let file = Arg::new(name).long(name).value_name("FILE").value_parser(value_parser!(PathBuf));
-            file.action(ArgAction::Append).help(help)
+            // Files are recognised, so few need these.
+            file.action(ArgAction::Append).help(help).hide_short_help(true)
         };
         command.args(Self::options().map(option))
     }

@@ -29,7 +29,7 @@ Examples:
   gatepost why user@onprem.test              explain mail to or from one address
   gatepost why SEND-1.LOG SEND-2.LOG         explain files of other systems
   gatepost why edge.pcapng bounce.eml        explain a capture and a bounce
-  gatepost why --inbound mail.log            explain which senders fail to deliver
+  gatepost why --inbound mail.log            explain which senders fail
                                              mail to that server
   gatepost why contoso.com queue.txt         explain one domain's mail in a file
   gatepost why edge.pcapng --with-history
@@ -41,8 +41,8 @@ Examples:
   gatepost why onprem --report case.html --bundle case.zip
                                              write files to send to others
 
-Gatepost recognises files by their content: logs, message traces, queue listings,
-bounces, TLS reports and packet captures of many systems. An option such as
+Gatepost recognises files by their content: logs, message traces, bounces, queue
+listings, TLS reports and packet captures of many systems. An option such as
 --postfix-log forces the kind.
 
 The report and the bundle are made to be sent to others. They show only the
@@ -63,11 +63,12 @@ unreadable input, or a name that matches nothing.
 JSON: {\"overview\": [{\"cause\", \"confidence\", \"state\", \"passes_by_itself\",
 \"findings\", \"destinations\", \"attempts\", \"messages_pending\",
 \"messages_bounced\", \"first_seen\", \"last_seen\"}],
-\"findings\": [{\"cause\", \"severity\", \"confidence\", \"state\", \"over\": {\"since\", \"worked\",
-\"changes\": [{\"change\", \"what\"}], \"messages\", \"messages_in_plaintext\"},
+\"findings\": [{\"cause\", \"severity\", \"confidence\", \"state\",
+\"over\": {\"since\", \"worked\", \"changes\": [{\"change\", \"what\"}], \"messages\", \"messages_in_plaintext\"},
 \"scope\": {\"destination\", \"connector\", \"failed\", \"attempts\", \"destinations\",
-\"everywhere\": {\"destinations\", \"named\"}, \"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\",
-\"of_works\", \"p_value\"}, \"compared\": [as in split, with \"outcome\"],
+\"everywhere\": {\"destinations\", \"named\"},
+\"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\", \"of_works\",
+\"p_value\"}, \"compared\": [as in split, with \"outcome\"],
 \"works_with\"}, \"messages_pending\", \"messages_bounced\", \"messages_removed\",
 \"pending_since\", \"first_seen\", \"last_seen\", \"summary\",
 \"evidence\": [{\"what\", \"source\", \"where\"}],

@@ -236,7 +236,7 @@ impl Client {
         self.begin_as(Progress::new(transaction, &self.extensions), transaction, output)
     }
 
-    /// Like [`Client::begin`], but RSET takes the place of DATA: the transaction is taken back after RCPT.
+    /// Like [`Client::begin`], but RSET takes the place of DATA: the transaction is rolled back after RCPT.
     pub fn rehearse(&mut self, transaction: &Transaction, output: &mut Vec<u8>) -> Result<(), Failure> {
         self.begin_as(Progress::rehearsal(transaction, &self.extensions), transaction, output)
     }

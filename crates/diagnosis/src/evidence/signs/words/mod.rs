@@ -8,6 +8,7 @@
 //! ```
 
 mod codes;
+mod condition;
 mod names;
 mod phase;
 mod phrases;
@@ -74,9 +75,13 @@ impl Signs {
         said.with_general()
     }
 
-    /// A refusal because of what a message or its sender is, is a refusal by policy.
+    /// What a particular reason means in general: a refusal because of what a message or its sender is, is a refusal by
+    /// policy.
     fn with_general(self) -> Self {
-        self.and_if(self.any(&POLICIES), Sign::PolicyRejection)
+        // "Not verified" means the name only where nothing else is said.
+        let particular =
+            if self.has(Sign::CertificateWeak) { self.without(Sign::CertificateNameMismatch) } else { self };
+        particular.and_if(self.any(&POLICIES), Sign::PolicyRejection)
     }
 }
 

@@ -29,7 +29,7 @@ static SEARCHER: LazyLock<(Vec<Phase>, AhoCorasick)> = LazyLock::new(|| {
 });
 
 /// Phases in the words of Postfix, Exim, Sendmail and Exchange. What names a command comes before what names a fault.
-const PHASES: [(&str, Phase); 50] = [
+const PHASES: [(&str, Phase); 52] = [
     ("in reply to RCPT TO", Phase::Rcpt),
     ("in reply to MAIL FROM", Phase::Mail),
     ("in reply to end of DATA", Phase::EndOfData),
@@ -49,6 +49,7 @@ const PHASES: [(&str, Phase); 50] = [
     ("SSL_connect error", Phase::Handshake),
     ("TLS handshake failed", Phase::Handshake),
     ("STARTTLS handshake failed", Phase::Handshake),
+    ("STARTTLS error", Phase::Handshake),
     ("TLS negotiation failed", Phase::Handshake),
     ("Server certificate not", Phase::Handshake),
     ("TLS is required, but was not offered", Phase::StartTls),
@@ -77,6 +78,7 @@ const PHASES: [(&str, Phase); 50] = [
     ("DNS query failed", Phase::Resolve),
     ("host lookup did not complete", Phase::Resolve),
     ("Failed to connect", Phase::Connect),
+    ("Unable to connect", Phase::Connect),
     ("connect to ", Phase::Connect),
     ("Connection timed out with", Phase::Connect),
     ("Connection refused by", Phase::Connect),

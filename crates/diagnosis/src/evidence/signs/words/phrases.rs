@@ -2,54 +2,13 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, MatchKind};
-use protocol::smtp::Phase;
-
 use super::{
-    POLICIES, Speaker, Words,
+    POLICIES, Words,
     names::without_names,
     table::{Phrases, TABLES},
 };
 use crate::evidence::signs::sign::{Sign, Signs};
-
-/// Who may say a phrase. A log repeats both sides.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum By {
-    Here,
-    There,
-    Either,
-}
-
-/// When a phrase holds. Where the phase is not known, all do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum When {
-    Any,
-    /// From STARTTLS to the end of the handshake, and the EHLO behind it, where a late alert comes.
-    Tls,
-    /// In reply to a recipient or to the content, not to the sender.
-    Recipient,
-}
-
-impl When {
-    fn holds(self, phase: Option<Phase>) -> bool {
-        let Some(phase) = phase else { return true };
-        match self {
-            Self::Any => true,
-            Self::Tls => matches!(phase, Phase::Banner | Phase::Ehlo | Phase::StartTls | Phase::Handshake),
-            Self::Recipient => matches!(phase, Phase::Rcpt | Phase::Data | Phase::EndOfData),
-        }
-    }
-}
-
-impl By {
-    fn holds(self, speaker: Speaker) -> bool {
-        match speaker {
-            Speaker::ThisSide => self != Self::There,
-            Speaker::Destination => self != Self::Here,
-            Speaker::Log => true,
-        }
-    }
-}
+use aho_corasick::{AhoCorasick, MatchKind};
 
 /// A phrase ends in this where more letters may follow: `greylist*`.
 const OPEN_END: char = '*';

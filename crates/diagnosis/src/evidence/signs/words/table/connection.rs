@@ -2,7 +2,7 @@
 
 use super::{By::Here, Phrases, Sign, When::Any, row};
 
-pub(super) static PHRASES: [Phrases; 8] = [
+pub(super) static PHRASES: [Phrases; 10] = [
     row(
         &[Sign::DnsFailed],
         Here,
@@ -108,15 +108,18 @@ pub(super) static PHRASES: [Phrases; 8] = [
             "closed abruptly",
             "server closed",
             "unexpected eof",
-            "handshake eof",
             "connection dropped",
             // The connection was open: Exchange waited for a reply.
             "connection dropped due to timedout",
             "socketerror",
             "peer did not send any tls",
             "connection died",
+            "encrypted connection broke",
         ],
     ),
+    row(&[Sign::ConnectionClosed, Sign::HandshakeFailed], Here, Any, &["handshake eof"]),
+    // Postfix, from the last of the content to the reply; Exim, which waits once the system has taken all of it.
+    row(&[Sign::FinalDotUnsure], Here, Any, &["while sending end of data", "smtp timeout after end of data"]),
     row(
         &[Sign::Expired],
         super::By::Either,

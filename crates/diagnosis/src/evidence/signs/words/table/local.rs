@@ -30,6 +30,7 @@ pub(super) static PHRASES: [Phrases; 3] = [
             "local configuration error",
             // This gateway.
             "local trouble",
+            "fault on this node",
         ],
     ),
     row(

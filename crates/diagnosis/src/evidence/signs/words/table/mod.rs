@@ -7,7 +7,7 @@ mod recipient;
 mod sender;
 mod tls;
 
-pub(super) use super::phrases::{By, When};
+pub(super) use super::condition::{By, When};
 pub(super) use crate::evidence::signs::sign::Sign;
 
 /// Phrases that say the same.

@@ -219,6 +219,13 @@ pub(super) static PHRASES: [Phrases; 11] = [
         &[Sign::MailLoop],
         Either,
         Any,
-        &["hop count exceeded", "too many hops", "mail loop", "loops back to myself", "too many received headers"],
+        &[
+            "hop count exceeded",
+            "too many hops",
+            "mail loop",
+            "loops back to myself",
+            "own mail exchanger",
+            "too many received headers",
+        ],
     ),
 ];

@@ -53,7 +53,7 @@ pub(super) static PHRASES: [Phrases; 25] = [
         &[Sign::StartTlsMasked, Sign::StartTlsRequiredHere],
         Here,
         Any,
-        &["starttls is required and masked as xxxxxxxa"],
+        &["starttls is required and masked as xxxxxxxa", "starttls is required, but a firewall has overwritten it"],
     ),
     row(&[Sign::StartTlsMasked], Either, Any, &["xxxxxxxa"]),
     row(
@@ -78,7 +78,6 @@ pub(super) static PHRASES: [Phrases; 25] = [
             "tls negotiation failed",
             "handshake failed",
             "tls handshake failed",
-            "tls handshake eof",
             "cannot start tls",
             "ssl_connect error",
             "gnutls_handshake",
