@@ -131,7 +131,7 @@ impl Take for Log {
         match Record::read(text) {
             Some(Record::Arrival(arrival)) => {
                 self.messages.arrive(&arrival, at);
-                if let Some(client) = arrival.facts.address.and_then(|address| address.parse().ok()) {
+                if let Some(client) = arrival.facts.address {
                     self.quiet.forget(client);
                 }
             }
@@ -160,9 +160,9 @@ impl Log {
             self.messages.ready.push_back(row);
             return;
         }
-        let Some(client) = ended.facts.address.and_then(|address| address.parse().ok()) else { return };
+        let Some(client) = ended.facts.address else { return };
         // A monitor of one's own says EHLO and QUIT all day.
-        if !(ended.quiet == Some(true) && is_near(client)) {
+        if !(ended.quiet == Some(true) && client.parse().is_ok_and(is_near)) {
             self.messages.ready.extend(self.quiet.add(client, row));
         }
     }

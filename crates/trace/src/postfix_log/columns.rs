@@ -11,7 +11,7 @@ pub(super) fn set_server(row: &mut Row, server: &str, mut data: CustomData) {
     let (host, address, port) = host_and_address(server);
     if let Some(address) = address {
         row.set(Column::ServerHostname, host);
-        row.set(Column::ServerIp, address.to_string());
+        row.set(Column::ServerIp, address);
         data.add_port(port);
     }
     row.set(Column::CustomData, data);

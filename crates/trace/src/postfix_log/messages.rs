@@ -5,11 +5,12 @@ use std::{
     collections::{HashMap, VecDeque},
 };
 
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 
 use super::{
     columns::{Numbered, set_server},
-    line::{Line, Program},
+    line::{Line, Program, rsplit_once},
     record::{Delivery, Record, host_and_address},
     sessions::{Client, set_client},
     talk::Talk,
@@ -39,7 +40,7 @@ struct Message {
     client: Client,
     size: String,
     /// True for those that still wait.
-    recipients: HashMap<Box<str>, bool>,
+    recipients: HashMap<Box<str>, bool, RandomState>,
     /// How the last attempt that failed did.
     last: Option<Box<Last>>,
 }
@@ -136,7 +137,7 @@ impl Outgoing {
             Program::Client => self.talks.entry(line.process).take_warning(),
             _ => String::new(),
         };
-        let said = format!("{} {}", delivery.dsn, delivery.text);
+        let said = [delivery.dsn, delivery.text].join(" ");
         let is_own = delivery.relay == "none" && delivery.server() == "none" && delivery.status != "sent";
         match warning.as_str() {
             warning if is_own && !warning.is_empty() && !warning.contains(delivery.text) => {
@@ -187,9 +188,7 @@ impl Message {
         row.set(Column::MessageId, self.message_id.as_str());
         row.set(Column::SenderAddress, self.sender.as_str());
         row.set(Column::TotalBytes, self.size.as_str());
-        if let Some(address) = self.client.address {
-            row.set(Column::OriginalClientIp, address.to_string());
-        }
+        row.set(Column::OriginalClientIp, self.client.address.as_str());
         row
     }
 
@@ -213,7 +212,7 @@ impl Message {
 
 /// The host, and the instance or transport where it has a name of its own: it has settings of its own as well.
 fn node<'a>(line: &Line<'a>) -> Cow<'a, str> {
-    let (name, _) = line.service.rsplit_once('/').unwrap_or_default();
+    let (name, _) = rsplit_once(line.service, b'/').unwrap_or_default();
     match (line.host, name) {
         (host, "postfix") => host.unwrap_or_default().into(),
         (Some(host), name) => format!("{host} {name}").into(),

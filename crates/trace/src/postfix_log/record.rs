@@ -165,11 +165,12 @@ pub(super) fn tls_trouble(body: &str) -> Option<Record<'_>> {
 }
 
 /// A server or a client as Postfix names it: `mail.example.com[192.0.2.1]:25`. A socket's path is not an address.
-pub(super) fn host_and_address(text: &str) -> (&str, Option<IpAddr>, Option<u16>) {
+pub(super) fn host_and_address(text: &str) -> (&str, Option<&str>, Option<u16>) {
     let (host, rest) = text.split_once('[').unwrap_or((text, ""));
-    let (address, port) = rest.split_once("]:").map_or((rest, None), |(address, port)| (address, port.parse().ok()));
-    let address = address.trim_end_matches(']');
-    (host, address.strip_prefix("IPv6:").unwrap_or(address).parse().ok(), port)
+    let (address, port) = rest.split_once(']').unwrap_or((rest, ""));
+    let address = address.strip_prefix("IPv6:").unwrap_or(address);
+    let is_address = address.parse::<IpAddr>().is_ok();
+    (host, Some(address).filter(|_| is_address), port.strip_prefix(':').and_then(|port| port.parse().ok()))
 }
 
 /// Addresses may hold anything but end with `>, `; the text may hold anything.

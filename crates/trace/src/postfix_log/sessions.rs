@@ -7,8 +7,6 @@
 //!
 //! A session that brought mail has a row of its own where that message is received.
 
-use std::net::IpAddr;
-
 use protocol::smtp::Phase;
 
 use super::{
@@ -29,7 +27,8 @@ const TROUBLE_BYTES_MAX: usize = 1000;
 #[derive(Default)]
 struct Session {
     host: String,
-    address: Option<IpAddr>,
+    /// Empty where it is not known.
+    address: String,
     tls: Option<(String, String)>,
     /// What the TLS library said.
     trouble: String,
@@ -52,7 +51,8 @@ pub(super) struct Sessions {
 #[derive(Default)]
 pub(super) struct Client {
     pub host: String,
-    pub address: Option<IpAddr>,
+    /// Empty where it is not known.
+    pub address: String,
     pub tls: Option<(String, String)>,
 }
 
@@ -112,10 +112,8 @@ impl Sessions {
         let session = self.open.entry(process);
         session.begin(client);
         session.has_brought = true;
-        let client = Client { host: session.host.clone(), address: session.address, tls: session.tls.clone() };
-        if let Some(address) = client.address {
-            self.quiet.forget(address);
-        }
+        let client = Client { host: session.host.clone(), address: session.address.clone(), tls: session.tls.clone() };
+        self.quiet.forget(&client.address);
         client
     }
 
@@ -123,7 +121,7 @@ impl Sessions {
         let session = self.open.entry(key);
         session.begin(reject.client);
         session.is_told = true;
-        if session.host.is_empty() && session.address.is_none() {
+        if session.host.is_empty() && session.address.is_empty() {
             return;
         }
         let is_temporary = reject.reply.starts_with('4');
@@ -149,13 +147,13 @@ impl Sessions {
             self.open.remove(key);
         }
         let has_said_mail = session.has_brought || count(counts, "mail").is_some_and(|(_, all)| all > 0);
-        if session.is_told || session.address.is_none() || (has_said_mail && !session.is_interrupted()) {
+        if session.is_told || session.address.is_empty() || (has_said_mail && !session.is_interrupted()) {
             return;
         }
         match session.failure {
             // A scanner also comes as far as the greeting.
             Some((phase, row)) if phase > Phase::Ehlo => self.ready.extend([row]),
-            Some((_, row)) => self.keep_quiet(session.address, row),
+            Some((_, row)) => self.ready.extend(self.quiet.add(&session.address, row)),
             // Where nothing is counted, nothing is known of what it did.
             None if counts.is_empty() || session.is_monitor(counts) => {}
             None => {
@@ -163,14 +161,8 @@ impl Sessions {
                 let text = format!("the client left after {did} and handed in no mail ({counts})");
                 let phase = if did == "EHLO" { Phase::Ehlo } else { Phase::Mail };
                 let row = session.row(line, "DEFER", phase, &text);
-                self.keep_quiet(session.address, (number, row));
+                self.ready.extend(self.quiet.add(&session.address, (number, row)));
             }
-        }
-    }
-
-    fn keep_quiet(&mut self, address: Option<IpAddr>, row: Numbered) {
-        if let Some(address) = address {
-            self.ready.extend(self.quiet.add(address, row));
         }
     }
 
@@ -193,10 +185,13 @@ impl Session {
             return;
         }
         let (host, address, _) = host_and_address(client);
-        if self.address.is_some() && self.address != address {
-            *self = Self::default();
+        let address = address.unwrap_or_default();
+        if self.address != address {
+            if !self.address.is_empty() {
+                *self = Self::default();
+            }
+            address.clone_into(&mut self.address);
         }
-        self.address = address;
         if host != "unknown" && self.host.is_empty() {
             host.clone_into(&mut self.host);
         }
@@ -220,7 +215,7 @@ impl Session {
         row.set(Column::Directionality, "Incoming");
         row.set(Column::EventId, event);
         row.set(Column::ClientHostname, &self.host);
-        row.set(Column::ClientIp, self.address.map(|address| address.to_string()).unwrap_or_default());
+        row.set(Column::ClientIp, &self.address);
         row.set(Column::ServerHostname, line.host.unwrap_or_default());
         row.set(Column::RecipientStatus, text);
         row.set(Column::CustomData, custom_data(phase, self.tls.as_ref(), &self.trouble));
@@ -236,7 +231,7 @@ impl Session {
     /// A monitor of one's own says EHLO and QUIT all day.
     fn is_monitor(&self, counts: &str) -> bool {
         let is_polite = count(counts, "quit").is_some();
-        is_polite && self.address.is_none_or(is_near)
+        is_polite && self.address.parse().is_ok_and(is_near)
     }
 }
 
@@ -254,8 +249,10 @@ fn custom_data(phase: Phase, tls: Option<&(String, String)>, trouble: &str) -> C
 
 /// The row of a message's receipt says who brought it, unless that was this machine itself.
 pub(super) fn set_client(row: &mut Row, client: &Client) {
-    let Some(address) = client.address else { return };
-    row.set(Column::ClientIp, address.to_string());
+    if client.address.is_empty() {
+        return;
+    }
+    row.set(Column::ClientIp, &client.address);
     row.set(Column::ClientHostname, &client.host);
     row.set(Column::Directionality, "Incoming");
     if let Some((version, cipher)) = &client.tls {
