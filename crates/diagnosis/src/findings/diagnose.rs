@@ -283,9 +283,13 @@ impl<'e> Group<'_, 'e> {
             Check::Probe | Check::Dns => self.frequent_host(failing),
             Check::Trace => None,
         };
-        match host {
-            Some(host) => NextStep::Probe(host.to_owned()),
-            None => look_at(examples.first().copied(), self.connector().as_deref()),
+        let example = examples.first().copied();
+        let inbound = example.filter(|_| self.evidence.direction() == Direction::Inbound);
+        match (host, inbound.and_then(|example| example.file.clone())) {
+            (Some(host), _) => NextStep::Probe(host.to_owned()),
+            // A trace shows messages, and senders that fail hand none in.
+            (None, Some(file)) => NextStep::WhyFile { option: "--inbound", file },
+            (None, None) => look_at(example, self.connector().as_deref()),
         }
     }
 
