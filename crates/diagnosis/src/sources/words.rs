@@ -50,7 +50,9 @@ impl Said {
         let of_words = || Signs::of_words(&Words::here(text, Some(Phase::Handshake)));
         let more = Signs::of_own_log(text).unwrap_or_else(of_words);
         // "Not verified" has no other reason than the name only where none is told.
-        if more.any(&[Sign::CertificateUntrusted, Sign::CertificateExpired, Sign::CertificateNotYetValid]) {
+        let reasons =
+            [Sign::CertificateUntrusted, Sign::CertificateExpired, Sign::CertificateNotYetValid, Sign::CertificateWeak];
+        if more.any(&reasons) {
             self.signs = self.signs.without(Sign::CertificateNameMismatch);
         }
         self.signs = self.signs.union(more);

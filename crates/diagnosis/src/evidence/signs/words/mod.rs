@@ -75,13 +75,9 @@ impl Signs {
         said.with_general()
     }
 
-    /// What a particular reason means in general: a refusal because of what a message or its sender is, is a refusal by
-    /// policy.
+    /// A refusal because of what a message or its sender is, is a refusal by policy.
     fn with_general(self) -> Self {
-        // "Not verified" means the name only where nothing else is said.
-        let particular =
-            if self.has(Sign::CertificateWeak) { self.without(Sign::CertificateNameMismatch) } else { self };
-        particular.and_if(self.any(&POLICIES), Sign::PolicyRejection)
+        self.and_if(self.any(&POLICIES), Sign::PolicyRejection)
     }
 }
 
