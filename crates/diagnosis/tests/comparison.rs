@@ -207,3 +207,21 @@ fn every_dimension_comes_out_with_what_came_of_it() {
     let node = finding.scope.compared.iter().find(|compared| compared.dimension == [Dimension::Node]).unwrap();
     assert_eq!(node.split.as_ref().map(|split| (split.failed, split.of, split.worked)), Some((20, 20, 40)));
 }
+
+#[test]
+fn names_of_two_systems_for_one_cipher_suite_are_no_difference() {
+    let agreed = |number: i64, cipher: &'static str, sign| Attempt {
+        tls: Some(("TLSv1".into(), cipher.into())),
+        ..attempt(number, sign)
+    };
+    // What a protocol log alone has, and what the history names as well.
+    let fails = (0..7).map(|number| agreed(number, "CALG_RC4 128", Some(Sign::ConnectionClosed)));
+    let works = (7..60).map(|number| agreed(number, "RC4-SHA", None));
+    let finding = first(fails.chain(works));
+    assert_eq!(outcome(&finding, Dimension::Cipher), Outcome::NotObserved);
+    assert!(!finding.is_ongoing(), "{:?}", finding.scope.split);
+    // Names of one system are compared.
+    let fails = (0..20).map(|number| agreed(2 * number, "CALG_RC4 128", Some(Sign::ConnectionClosed)));
+    let works = (0..20).map(|number| agreed(2 * number + 1, "CALG_AES_256 256", None));
+    assert_eq!(outcome(&first(fails.chain(works)), Dimension::Cipher), Outcome::Separates);
+}

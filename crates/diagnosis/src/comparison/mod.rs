@@ -16,6 +16,8 @@ mod concurrency;
 mod split;
 mod statistics;
 
+use std::collections::HashSet;
+
 use crate::evidence::{Dimension, Evidence, Record};
 use attempts::{Attempts, Look};
 use compared::Side;
@@ -43,6 +45,8 @@ pub(crate) struct Comparer<'e> {
     evidence: &'e Evidence,
     ln: LnFactorials,
     open: Open,
+    /// Cipher suites in Schannel's words, if other attempts name theirs in OpenSSL's: they cannot be compared.
+    schannel: HashSet<u32>,
 }
 
 /// What came of comparing attempts along all dimensions, in the order of [`Dimension::ALL`]; a pair of dimensions last.
@@ -84,9 +88,19 @@ impl Comparison {
     }
 }
 
+/// Numbers of the cipher suites that are named as Schannel names them; none if all are.
+fn schannel_names(evidence: &Evidence) -> HashSet<u32> {
+    let is_schannel = |number: &u32| evidence.name(*number).starts_with("CALG_");
+    let all: HashSet<u32> = evidence.records.iter().map(|record| record.values[Dimension::Cipher as usize]).collect();
+    let (schannel, others): (HashSet<u32>, HashSet<u32>) =
+        all.into_iter().filter(|number| *number != 0).partition(is_schannel);
+    if others.is_empty() { HashSet::new() } else { schannel }
+}
+
 impl<'e> Comparer<'e> {
     pub(crate) fn of(evidence: &'e Evidence) -> Self {
-        Self { evidence, ln: LnFactorials::up_to(evidence.len()), open: Open::count(evidence) }
+        let schannel = schannel_names(evidence);
+        Self { evidence, ln: LnFactorials::up_to(evidence.len()), open: Open::count(evidence), schannel }
     }
 
     /// Compares some failing attempts with working ones, beside others that fail by other causes.
@@ -146,15 +160,21 @@ impl<'e> Comparer<'e> {
         self.ln.fisher(failed, 0, failed, worked) * Dimension::ALL.len() as f64 >= P_MAX
     }
 
+    /// The number of the attempt's name for a dimension; 0: not observed.
+    fn named(&self, dimension: Dimension, record: &Record) -> u32 {
+        let number = record.values[dimension as usize];
+        if dimension == Dimension::Cipher && self.schannel.contains(&number) { 0 } else { number }
+    }
+
     /// What the attempt has for a dimension, or for two; `None`: not observed.
     fn value(&self, dimensions: &[Dimension], record: &Record) -> Option<u64> {
         match dimensions {
             [Dimension::MessageSize] => (record.message_bytes > 0).then_some(u64::from(record.message_bytes)),
             [Dimension::Concurrency] => self.open.at(record).map(u64::from),
             [Dimension::Time] => u64::try_from(record.at).ok(),
-            [name] => Some(u64::from(record.values[*name as usize])).filter(|number| *number != 0),
+            [name] => Some(u64::from(self.named(*name, record))).filter(|number| *number != 0),
             [a, b] => {
-                let (a, b) = (record.values[*a as usize], record.values[*b as usize]);
+                let (a, b) = (self.named(*a, record), self.named(*b, record));
                 (a != 0 && b != 0).then_some(u64::from(a) << 32 | u64::from(b))
             }
             _ => None,

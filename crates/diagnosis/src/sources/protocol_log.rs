@@ -269,7 +269,7 @@ impl<'a> Reading<'a> {
     fn note(&mut self, row: &Row, evidence: &mut Evidence) {
         let text = row.context.as_str();
         if let Some(negotiation) = schannel::read_negotiation(text) {
-            self.tls = Some((negotiation.version.to_string(), cipher(text)));
+            self.tls = Some((negotiation.version.openssl_name().into_owned(), cipher(text)));
             self.phase = Phase::Ehlo;
             return;
         }

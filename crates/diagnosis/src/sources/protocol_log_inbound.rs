@@ -188,7 +188,7 @@ impl<'a> Reading<'a> {
             _ if text.starts_with("Sending certificate Subject Issuer") => {}
             _ => {
                 if let Some(negotiation) = schannel::read_negotiation(text) {
-                    self.tls = Some((negotiation.version.to_string(), cipher(text)));
+                    self.tls = Some((negotiation.version.openssl_name().into_owned(), cipher(text)));
                     self.phase = Phase::Ehlo;
                 } else if text.starts_with("TLS negotiation failed") || Signs::of_text(text).has(Sign::HandshakeFailed)
                 {
