@@ -149,6 +149,18 @@ fn a_client_that_does_nothing_fails_from_the_third_time_on() {
     assert_eq!(rows(&[quiet.repeat(2), mail, quiet.repeat(2)].concat()).len(), 0);
 }
 
+#[test]
+fn a_client_without_name_and_address_is_nobody() {
+    let log = smtpd(&[
+        "connect from unknown[unknown]",
+        "warning: unknown[unknown]: SASL LOGIN authentication failed: x",
+        "warning: Connection rate limit exceeded: 9 from unknown[unknown] for service smtp",
+        "NOQUEUE: reject: RCPT from unknown[unknown]: 550 5.1.1 <y@own.test>: no; from=<x@s.test> to=<y@own.test>",
+        "lost connection after DATA from unknown[unknown]",
+    ]);
+    assert_eq!(rows(&log), []);
+}
+
 /// Someone searched a log for rejections, and kept no other lines.
 #[test]
 fn each_rejection_is_its_own_clients() {

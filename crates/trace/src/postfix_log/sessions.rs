@@ -121,7 +121,7 @@ impl Sessions {
         let session = self.open.entry(key);
         session.begin(reject.client);
         session.is_told = true;
-        if session.host.is_empty() && session.address.is_empty() {
+        if session.is_nobodys() {
             return;
         }
         let is_temporary = reject.reply.starts_with('4');
@@ -135,8 +135,10 @@ impl Sessions {
         let session = self.open.entry(line.process);
         session.begin(client);
         session.is_told = true;
-        let row = session.row(line, "DEFER", phase, text);
-        self.ready.push((number, row));
+        if !session.is_nobodys() {
+            let row = session.row(line, "DEFER", phase, text);
+            self.ready.push((number, row));
+        }
     }
 
     /// The session is over.
@@ -169,7 +171,7 @@ impl Sessions {
     /// The log is over: sessions that were not closed failed as far as is known.
     pub(super) fn end(&mut self) {
         for session in std::mem::replace(&mut self.open, OpenMessages::new()).into_values() {
-            let is_failure = !session.is_told && session.is_interrupted();
+            let is_failure = !session.is_told && !session.is_nobodys() && session.is_interrupted();
             if let Some((_, row)) = session.failure.filter(|(phase, _)| is_failure && *phase > Phase::Ehlo) {
                 self.ready.push(row);
             }
@@ -220,6 +222,11 @@ impl Session {
         row.set(Column::RecipientStatus, text);
         row.set(Column::CustomData, custom_data(phase, self.tls.as_ref(), &self.trouble));
         row
+    }
+
+    /// Nothing names the client: `unknown[unknown]` had left before it was looked at.
+    fn is_nobodys(&self) -> bool {
+        self.host.is_empty() && self.address.is_empty()
     }
 
     /// It failed before what it had begun was complete: after a message, a client may just leave.
