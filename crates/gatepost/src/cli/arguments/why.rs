@@ -57,8 +57,8 @@ connections, domain and time.
 A finding is over if enough of what failed works again, or if all messages that
 failed have been delivered since.
 
-Exit status: 0 nothing is wrong now, 1 ongoing findings, 2 wrong usage,
-unreadable input, or a name that matches nothing.
+Exit status: 0 nothing is wrong now, or there are only warnings, 1 ongoing
+findings, 2 wrong usage, unreadable input, or a name that matches nothing.
 
 JSON: {\"overview\": [{\"cause\", \"confidence\", \"state\", \"passes_by_itself\",
 \"findings\", \"destinations\", \"attempts\", \"messages_pending\",
