@@ -100,7 +100,7 @@ fn each_server_that_was_tried_is_an_attempt_of_the_message() {
     // Older ones write the last one twice.
     assert_eq!(told(&[timed_out.clone(), last, line(DEFERRED)].concat()), [first.clone(), second]);
     assert_eq!(told(&[greylisted, line(SENT)].concat()), [first, sent]);
-    // No result follows, for example because the log ends: it failed all the same.
+    // No result follows, for example because the log ends: it failed anyway.
     let [unknown] = &told(&timed_out)[..] else { panic!("one row") };
     assert_eq!(unknown, &["DEFER", "", "mx1.x.test", "192.0.2.1"].map(str::to_owned));
 }

@@ -148,4 +148,8 @@ impl CauseId {
                 | Self::CertificateWeak
         )
     }
+    /// It is in one message or mailbox: success of other mail does not end it.
+    pub(crate) fn is_of_one_message(self) -> bool {
+        matches!(self, Self::RecipientUnknown | Self::MailboxFull | Self::MessageTooLarge | Self::MailLoop)
+    }
 }

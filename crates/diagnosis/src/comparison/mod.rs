@@ -91,7 +91,7 @@ impl Comparison {
 /// Numbers of the cipher suites that are named as Schannel names them; none if all are.
 fn schannel_names(evidence: &Evidence) -> HashSet<u32> {
     let is_schannel = |number: &u32| evidence.name(*number).starts_with("CALG_");
-    let all: HashSet<u32> = evidence.records.iter().map(|record| record.values[Dimension::Cipher as usize]).collect();
+    let all: HashSet<u32> = evidence.records.iter().map(|record| record.value(Dimension::Cipher)).collect();
     let (schannel, others): (HashSet<u32>, HashSet<u32>) =
         all.into_iter().filter(|number| *number != 0).partition(is_schannel);
     if others.is_empty() { HashSet::new() } else { schannel }
@@ -162,7 +162,7 @@ impl<'e> Comparer<'e> {
 
     /// The number of the attempt's name for a dimension; 0: not observed.
     fn named(&self, dimension: Dimension, record: &Record) -> u32 {
-        let number = record.values[dimension as usize];
+        let number = record.value(dimension);
         if dimension == Dimension::Cipher && self.schannel.contains(&number) { 0 } else { number }
     }
 

@@ -72,7 +72,7 @@ impl Evidence {
         ];
         let mut numbers: HashSet<u32> = self.connectors.iter().copied().collect();
         for record in &self.records {
-            numbers.extend(NAMED.iter().map(|dimension| record.values[*dimension as usize]));
+            numbers.extend(NAMED.iter().map(|dimension| record.value(*dimension)));
         }
         numbers.into_iter().map(|number| self.name(number)).filter(|name| !name.is_empty()).collect()
     }

@@ -6,7 +6,7 @@ use protocol::{
 };
 
 use super::{
-    dimension::DIMENSIONS,
+    dimension::{DIMENSIONS, Dimension},
     signs::{ProviderCode, Signs},
     source::Source,
 };
@@ -59,6 +59,13 @@ pub(crate) struct Record {
     pub agreed: u32,
     pub flight: u32,
     pub seen: u32,
+}
+
+impl Record {
+    /// The number of its name for a dimension that is a name; 0: not observed.
+    pub(crate) fn value(&self, dimension: Dimension) -> u32 {
+        self.values[dimension as usize]
+    }
 }
 
 /// Hashes of a message and of one of its recipients; 0: not observed. So few bits take two of a million messages for one.

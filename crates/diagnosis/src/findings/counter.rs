@@ -23,7 +23,9 @@ impl Delivered {
         let mut failing = Self::default();
         for record in records {
             match causes.of(record).map(|(cause, _)| cause.id) {
-                Some(CauseId::DnsFailure | CauseId::DomainTakesNoMail) => failing.domains.insert(domain(record)),
+                Some(CauseId::DnsFailure | CauseId::DomainTakesNoMail) => {
+                    failing.domains.insert(record.value(Dimension::RecipientDomain))
+                }
                 Some(CauseId::RecipientUnknown) => failing.recipients.insert(record.delivery.recipient()),
                 _ => false,
             };
@@ -40,7 +42,10 @@ impl Delivered {
         }
         let worked = || records.iter().filter(|record| record.symptom == 0);
         Self {
-            domains: worked().map(|record| domain(record)).filter(|number| self.domains.contains(number)).collect(),
+            domains: worked()
+                .map(|record| record.value(Dimension::RecipientDomain))
+                .filter(|number| self.domains.contains(number))
+                .collect(),
             recipients: worked()
                 .map(|record| record.delivery.recipient())
                 .filter(|number| self.recipients.contains(number))
@@ -51,15 +56,13 @@ impl Delivered {
     /// From 1, where nothing else was delivered, down to [`LEFT`].
     pub(super) fn factor(&self, cause: CauseId, failing: &[&Record]) -> f64 {
         let is_delivered = |record: &&&Record| match cause {
-            CauseId::DnsFailure | CauseId::DomainTakesNoMail => self.domains.contains(&domain(record)),
+            CauseId::DnsFailure | CauseId::DomainTakesNoMail => {
+                self.domains.contains(&record.value(Dimension::RecipientDomain))
+            }
             CauseId::RecipientUnknown => self.recipients.contains(&record.delivery.recipient()),
             _ => false,
         };
         let share = failing.iter().filter(is_delivered).count() as f64 / failing.len().max(1) as f64;
         1.0 - (1.0 - LEFT) * share
     }
-}
-
-fn domain(record: &Record) -> u32 {
-    record.values[Dimension::RecipientDomain as usize]
 }

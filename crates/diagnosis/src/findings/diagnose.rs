@@ -4,7 +4,6 @@
 //! cause, the attempts that failed by it are compared with those that worked.
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeSet, HashMap, HashSet},
     rc::Rc,
 };
@@ -17,6 +16,7 @@ use super::{
     everywhere::{self, Widespread},
     explained::Explained,
     finding::{Finding, Piece, Scope, Severity},
+    frequency::by_frequency,
     group::Group,
     inbound::told_to,
     judged::Causes,
@@ -230,7 +230,7 @@ impl<'e> Group<'_, 'e> {
     fn works_with(&self, working: &[&Record]) -> Option<String> {
         let mut counts: HashMap<(u32, u32), usize> = HashMap::new();
         for record in working {
-            let pair = (record.values[Dimension::TlsVersion as usize], record.values[Dimension::Cipher as usize]);
+            let pair = (record.value(Dimension::TlsVersion), record.value(Dimension::Cipher));
             *counts.entry(pair).or_default() += 1;
         }
         let ((version, cipher), count) = counts.into_iter().max_by_key(|(pair, count)| (*count, *pair))?;
@@ -295,11 +295,8 @@ impl<'e> Group<'_, 'e> {
 
     /// The host that most of these went to, if any is known.
     fn frequent_host(&self, failing: &[&Record]) -> Option<&str> {
-        let mut counts: HashMap<u32, usize> = HashMap::new();
-        for host in failing.iter().map(|record| record.destination).filter(|host| *host != 0) {
-            *counts.entry(host).or_default() += 1;
-        }
-        let (host, _) = counts.into_iter().max_by_key(|(host, count)| (*count, Reverse(*host)))?;
+        let hosts = failing.iter().map(|record| record.destination).filter(|host| *host != 0);
+        let (host, _) = *by_frequency(hosts).first()?;
         Some(self.evidence.name(host))
     }
 
@@ -313,13 +310,7 @@ impl<'e> Group<'_, 'e> {
 
     /// The most frequent one first.
     fn frequent_symptoms(&self, failing: &[&Record]) -> Vec<u32> {
-        let mut counts: HashMap<u32, usize> = HashMap::new();
-        for record in failing {
-            *counts.entry(record.symptom).or_default() += 1;
-        }
-        let mut counts: Vec<(u32, usize)> = counts.into_iter().collect();
-        counts.sort_by_key(|(symptom, count)| (Reverse(*count), *symptom));
-        counts.into_iter().map(|(symptom, _)| symptom).collect()
+        by_frequency(failing.iter().map(|record| record.symptom)).into_iter().map(|(symptom, _)| symptom).collect()
     }
 
     fn pieces(&self, scope: &Scope, examples: &[&Example]) -> Vec<Piece> {

@@ -24,7 +24,7 @@ impl<'e> Elsewhere<'e> {
 
     /// Empty if the domains of `failing` are not known, or if there are many.
     pub(super) fn for_domains_of(&self, failing: &[&Record]) -> Vec<&'e Record> {
-        let domains: HashSet<u32> = failing.iter().map(|record| domain(record)).collect();
+        let domains: HashSet<u32> = failing.iter().map(|record| record.value(Dimension::RecipientDomain)).collect();
         if domains.len() > DOMAINS_MAX || domains.contains(&0) {
             return Vec::new();
         }
@@ -37,12 +37,8 @@ fn by_domain(evidence: &Evidence) -> HashMap<u32, Vec<&Record>> {
     let mut working: HashMap<u32, Vec<&Record>> = HashMap::new();
     let own = |record: &&Record| record.symptom == 0 && record.destination != 0 && !evidence.is_connector(record.group);
     for record in evidence.records.iter().filter(own) {
-        working.entry(domain(record)).or_default().push(record);
+        working.entry(record.value(Dimension::RecipientDomain)).or_default().push(record);
     }
     working.remove(&0);
     working
-}
-
-fn domain(record: &Record) -> u32 {
-    record.values[Dimension::RecipientDomain as usize]
 }

@@ -110,7 +110,7 @@ struct Key {
 
 impl Key {
     fn of(record: &Record) -> Self {
-        let domain = record.values[Dimension::RecipientDomain as usize];
+        let domain = record.value(Dimension::RecipientDomain);
         let is_plaintext = record.plaintext_after != 0;
         Self { symptom: record.symptom, is_plaintext, place: (record.destination, domain) }
     }

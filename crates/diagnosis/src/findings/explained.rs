@@ -45,7 +45,7 @@ impl<'a> Explained<'a> {
     pub fn failing_policy(&self) -> Option<&'a str> {
         let mut counts: HashMap<u32, u64> = HashMap::new();
         for record in &self.failing {
-            *counts.entry(record.values[Dimension::TlsPolicy as usize]).or_default() += 1;
+            *counts.entry(record.value(Dimension::TlsPolicy)).or_default() += 1;
         }
         let (number, _) = counts.into_iter().filter(|(number, _)| *number != 0).max_by_key(|(_, count)| *count)?;
         Some(self.evidence.name(number))
@@ -81,7 +81,7 @@ impl<'a> Explained<'a> {
     fn by_name(&self, split: &Split) -> Vec<Tally> {
         let mut counts: HashMap<Vec<u32>, (u64, u64)> = HashMap::new();
         let value = |record: &Record| -> Vec<u32> {
-            split.dimension.iter().map(|dimension| record.values[*dimension as usize]).collect()
+            split.dimension.iter().map(|dimension| record.value(*dimension)).collect()
         };
         for record in &self.failing {
             counts.entry(value(record)).or_default().0 += 1;

@@ -7,6 +7,7 @@ mod everywhere;
 pub mod experiment;
 mod explained;
 mod finding;
+mod frequency;
 mod group;
 mod inbound;
 mod judged;

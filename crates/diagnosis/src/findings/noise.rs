@@ -24,6 +24,6 @@ pub(super) fn without(evidence: &Evidence) -> Vec<&Record> {
 }
 
 fn is_ipv6(evidence: &Evidence, record: &Record) -> bool {
-    let address = evidence.name(record.values[Dimension::DestinationAddress as usize]);
+    let address = evidence.name(record.value(Dimension::DestinationAddress));
     address.contains(':') || (address.is_empty() && evidence.name(record.destination).starts_with('['))
 }

@@ -9,6 +9,7 @@ use std::{
 use super::{
     explained::Explained,
     finding::{Finding, Piece, Scope, Severity},
+    frequency::by_frequency,
     judged::Causes,
     state::{Over, State, WORKED_MIN},
     stuck::distinct,
@@ -32,11 +33,10 @@ pub(super) fn find<'e>(evidence: &'e Evidence, records: &[&'e Record], causes: &
     let hosts: HashSet<u32> = failing.iter().map(|record| record.destination).collect();
     let there = |record: &&&Record| hosts.contains(&record.destination);
     let attempts = records.iter().filter(there).count() as u64;
-    let encrypted = |record: &&&Record| record.symptom == 0 && record.values[Dimension::TlsVersion as usize] != 0;
+    let encrypted = |record: &&&Record| record.symptom == 0 && record.value(Dimension::TlsVersion) != 0;
     let working: Rc<[&Record]> = records.iter().filter(there).filter(encrypted).copied().collect();
     let examples = examples(evidence, &failing);
-    let domains: HashSet<u32> =
-        failing.iter().map(|record| record.values[Dimension::RecipientDomain as usize]).collect();
+    let domains: HashSet<u32> = failing.iter().map(|record| record.value(Dimension::RecipientDomain)).collect();
     let situation = Situation {
         system: examples.first().map_or(System::Other, |example| System::of(example.source)),
         domain: domains.iter().next().filter(|_| domains.len() == 1).map(|number| evidence.name(*number).to_owned()),
@@ -133,11 +133,6 @@ fn summary(evidence: &Evidence, failing: &[&Record], causes: &Causes) -> String 
 }
 
 fn examples<'e>(evidence: &'e Evidence, failing: &[&Record]) -> Vec<&'e Example> {
-    let mut counts: HashMap<(u32, u32), u64> = HashMap::new();
-    for record in failing {
-        *counts.entry((record.group, record.plaintext_after)).or_default() += 1;
-    }
-    let mut counts: Vec<((u32, u32), u64)> = counts.into_iter().collect();
-    counts.sort_by_key(|(key, count)| (Reverse(*count), *key));
+    let counts = by_frequency(failing.iter().map(|record| (record.group, record.plaintext_after)));
     counts.iter().flat_map(|((group, symptom), _)| evidence.examples(*group, *symptom)).take(PIECES_MAX).collect()
 }

@@ -49,7 +49,7 @@ impl Attempts<'_> {
     /// Other handshakes with a host of those that fail worked.
     fn has_encrypted(&self) -> bool {
         let hosts: HashSet<u32> = self.failing.iter().map(|record| record.destination).collect();
-        let is_encrypted = |record: &&&Record| record.agreed != 0 || record.values[Dimension::TlsVersion as usize] != 0;
+        let is_encrypted = |record: &&&Record| record.agreed != 0 || record.value(Dimension::TlsVersion) != 0;
         self.working.iter().filter(is_encrypted).any(|record| hosts.contains(&record.destination))
     }
 

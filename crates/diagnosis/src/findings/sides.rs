@@ -97,7 +97,7 @@ impl<'a> Explained<'a> {
         }
         let mut lanes: HashMap<Vec<u32>, (Vec<Timestamp>, Vec<Timestamp>)> = HashMap::new();
         let numbers = |record: &Record| -> Vec<u32> {
-            split.dimension.iter().map(|dimension| record.values[*dimension as usize]).collect()
+            split.dimension.iter().map(|dimension| record.value(*dimension)).collect()
         };
         for record in &self.failing {
             lanes.entry(numbers(record)).or_default().0.extend(time(record));
@@ -130,8 +130,7 @@ impl<'a> Explained<'a> {
     fn moves(&self, records: &[&Record]) -> Vec<Changed> {
         let mut by_node: BTreeMap<u32, Vec<(u32, &Record)>> = BTreeMap::new();
         for record in records {
-            let [node, policy] =
-                [Dimension::Node, Dimension::TlsPolicy].map(|dimension| record.values[dimension as usize]);
+            let [node, policy] = [Dimension::Node, Dimension::TlsPolicy].map(|dimension| record.value(dimension));
             if node != 0 && policy != 0 {
                 let policies = by_node.entry(node).or_default();
                 if policies.last().is_none_or(|(last, _)| *last != policy) {
@@ -168,9 +167,7 @@ impl<'a> Explained<'a> {
     fn other_tls(&self) -> Option<Changed> {
         let mut working: Vec<&Record> = self.working.iter().copied().filter(|record| record.at != i64::MIN).collect();
         working.sort_by_key(|record| record.at);
-        let tls = |record: &Record| {
-            [Dimension::TlsVersion, Dimension::Cipher].map(|dimension| record.values[dimension as usize])
-        };
+        let tls = |record: &Record| [Dimension::TlsVersion, Dimension::Cipher].map(|dimension| record.value(dimension));
         let (first, last) = (tls(working.first()?), tls(working.last()?));
         let turn = working.iter().position(|record| tls(record) != first)?;
         let is_clean = working.get(turn..)?.iter().all(|record| tls(record) == last);

@@ -24,7 +24,7 @@ pub(super) fn situation(
         is_everywhere: false,
         is_inbound: evidence.direction() == Direction::Inbound,
         policy: policy(evidence, failing, working),
-        domain: only(failing.iter().map(|record| record.values[Dimension::RecipientDomain as usize]))
+        domain: only(failing.iter().map(|record| record.value(Dimension::RecipientDomain)))
             .map(|number| evidence.name(number).to_owned()),
     }
 }
@@ -35,14 +35,14 @@ fn policy(evidence: &Evidence, failing: &[&Record], working: &[&Record]) -> Opti
     let there = policy_of(evidence, working.iter().filter(|record| hosts.contains(&record.destination)));
     let policy = there.or_else(|| policy_of(evidence, working.iter()))?;
     // Under that very policy it fails: what worked is not the reason.
-    let failing = only(failing.iter().map(|record| record.values[Dimension::TlsPolicy as usize]));
+    let failing = only(failing.iter().map(|record| record.value(Dimension::TlsPolicy)));
     (failing.map(|number| evidence.name(number)) != Some(policy.as_str())).then_some(policy)
 }
 
 fn policy_of<'r>(evidence: &Evidence, working: impl Iterator<Item = &'r &'r Record>) -> Option<String> {
     let agreed: HashSet<(u32, u32, u32)> = working
         .map(|record| {
-            let value = |dimension: Dimension| record.values[dimension as usize];
+            let value = |dimension: Dimension| record.value(dimension);
             (value(Dimension::TlsVersion), value(Dimension::Cipher), record.agreed)
         })
         .collect();

@@ -93,9 +93,6 @@ impl fmt::Display for Change {
     }
 }
 
-/// Causes in one message or mailbox: success of other mail does not end them.
-const OF_ONE_MESSAGE: [CauseId; 4] =
-    [CauseId::RecipientUnknown, CauseId::MailboxFull, CauseId::MessageTooLarge, CauseId::MailLoop];
 /// This number of attempts must work before a finding is over, and enough that chance alone would rarely let them work.
 pub(super) const WORKED_MIN: usize = 3;
 const CHANCE_MAX: f64 = 0.05;
@@ -116,9 +113,8 @@ impl Group<'_, '_> {
         if last == i64::MIN || untried > 0 {
             return State::Ongoing;
         }
-        let is_of_one_message = OF_ONE_MESSAGE.contains(&cause);
         let worked = None
-            .or_else(|| self.worked_again(failing, working, best, last).filter(|_| !is_of_one_message))
+            .or_else(|| self.worked_again(failing, working, best, last).filter(|_| !cause.is_of_one_message()))
             .or_else(|| self.left_policy(failing, working, best, last))
             .or_else(|| self.delivered_since(failing, best));
         worked.and_then(|worked| self.over(failing, working, &worked)).map_or(State::Ongoing, State::Over)
@@ -156,7 +152,7 @@ impl Group<'_, '_> {
         last: i64,
     ) -> Option<Vec<&'r Record>> {
         let best = best.filter(|best| best.dimension == [Dimension::TlsPolicy])?;
-        let node = |record: &Record| record.values[Dimension::Node as usize];
+        let node = |record: &Record| record.value(Dimension::Node);
         let nodes: HashSet<u32> = failing.iter().map(|record| node(record)).collect();
         let later = working.iter().copied().filter(|record| record.at > last && nodes.contains(&node(record)));
         let later: Vec<&Record> = later.collect();
@@ -202,7 +198,7 @@ impl Group<'_, '_> {
         before.sort_by_key(|record| std::cmp::Reverse(record.at));
         before.truncate(COMPARED_MAX);
         let changed = |dimension: Dimension| {
-            let value = |record: &Record| record.values[dimension as usize];
+            let value = |record: &Record| record.value(dimension);
             let (from, to) = (usual(&before, value)?, usual(later, value)?);
             let is_new = later.iter().all(|record| value(record) != from);
             is_new.then(|| (self.evidence.name(from).to_owned(), self.evidence.name(to).to_owned()))
@@ -228,8 +224,8 @@ impl Group<'_, '_> {
 
     /// Version and cipher suite of what works, if what worked before used others, or nothing did.
     fn new_tls(&self, before: &[&Record], working: &[&Record], later: &[&Record]) -> Option<Change> {
-        let version = |record: &Record| record.values[Dimension::TlsVersion as usize];
-        let cipher = |record: &Record| record.values[Dimension::Cipher as usize];
+        let version = |record: &Record| record.value(Dimension::TlsVersion);
+        let cipher = |record: &Record| record.value(Dimension::Cipher);
         let name = |version: u32, cipher: u32| {
             format!("{} {}", self.evidence.name(version), self.evidence.name(cipher)).trim_end().to_owned()
         };
@@ -246,7 +242,7 @@ impl Group<'_, '_> {
     fn new_plaintext(&self, before: &[&Record], working: &[&Record], later: &[&Record]) -> Option<Change> {
         let began = later.iter().map(|record| record.at).min()?;
         let was_used = before.iter().any(|record| record.offer != 0)
-            || working.iter().any(|record| record.at < began && record.values[Dimension::TlsVersion as usize] != 0);
+            || working.iter().any(|record| record.at < began && record.value(Dimension::TlsVersion) != 0);
         let plaintext = later.iter().filter(|record| self.is_plaintext(record)).count();
         (was_used && plaintext * 2 > later.len()).then_some(Change::Plaintext)
     }

@@ -60,8 +60,7 @@ impl Stories {
 
 /// The domain of the recipients if they have one in common; else the group.
 pub(super) fn domain_or(group: u32, failing: &[&Record]) -> u32 {
-    let domains: HashSet<u32> =
-        failing.iter().map(|record| record.values[Dimension::RecipientDomain as usize]).collect();
+    let domains: HashSet<u32> = failing.iter().map(|record| record.value(Dimension::RecipientDomain)).collect();
     match domains.iter().next() {
         Some(domain) if domains.len() == 1 && *domain != 0 => *domain,
         _ => group,

@@ -2,8 +2,7 @@
 //! types are in [`insight::views`]; errors go to standard error.
 //!
 //! Exit status: 0 success, 1 ongoing findings (`why`), problems (`probe`), errors (`config check`) or mail that would break
-//! (`policy impact`), 2 wrong usage, unreadable input or a name that
-//! matches nothing.
+//! (`policy impact`), 2 wrong usage, unreadable input or a name that matches nothing.
 
 mod api;
 mod arguments;

@@ -20,7 +20,7 @@ use super::{
     screen::{Screen, clean, counted, paragraph},
 };
 
-/// True if any finding is ongoing. `store` has the gateway's own history if that is asked for.
+/// True if any finding other than a warning is ongoing. `store` has the gateway's own history if that is asked for.
 pub(crate) async fn run<S: Store>(
     arguments: &WhyArguments,
     store: Option<&S>,

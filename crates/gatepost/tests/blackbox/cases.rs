@@ -244,7 +244,7 @@ fn a_device_is_a_case() {
     device_case_drains("internal-failure");
 }
 
-/// Nothing waits where a connector allows plaintext, and Gatepost warns all the same.
+/// Nothing waits where a connector allows plaintext, and Gatepost warns anyway.
 #[test]
 fn mail_that_leaves_without_tls_is_a_case() {
     let (report, _) = gatepost(&["case", "run", "delivered-without-tls", "--format", "json"]);

@@ -1,4 +1,4 @@
-//! Probes go as mail goes: to the same addresses in the same order, with the same certificates, and no further than they
+//! Probes connect like delivery: to the same addresses in the same order, with the same certificates, and no further than they
 //! say. What they show decides what a finding says.
 
 use std::{

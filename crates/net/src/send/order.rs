@@ -1,5 +1,5 @@
 //! Which of a host's addresses mail tries, in which order, and which failure counts if all of them fail. Delivery and probe
-//! both ask here, so that a probe goes as mail goes.
+//! both ask here, so that a probe tries the same addresses as delivery.
 
 use std::net::IpAddr;
 

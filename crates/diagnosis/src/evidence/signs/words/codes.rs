@@ -57,7 +57,7 @@ fn said_there(code: EnhancedCode, words: &Words<'_>) -> Told {
         (2, 4) | (3, 5) | (4, 3) => likely(Sign::InternalFailure),
         (3, 1 | 2) | (4, 5) => likely(Sign::Overloaded),
         (3, 0) | (4, 0 | 1 | 4) if !is_permanent => likely(Sign::InternalFailure),
-        // It knows no way to the recipient.
+        // It does not know where to send mail for the recipient.
         (4, 1 | 4) => likely(Sign::RecipientUnknown),
         (4, 2) => likely(Sign::ConnectionClosed),
         (4, 6 | 14) => certainly(Sign::MailLoop),
