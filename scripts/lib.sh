@@ -10,6 +10,7 @@ PEERS_PACKAGES=(
     nsd                                            # a name server
     gnutls-bin                                     # a TLS server with another library (GnuTLS)
     tshark wireshark-common libwireshark-data      # captures packets, and says what is in them
+    postgresql-15 postgresql-client-15 libpq5      # the store of a fleet
     iproute2                                       # lays a wire in a network namespace
     libnss-wrapper libuid-wrapper fakeroot libfakeroot  # let them find and become their users without the machine's help
 )
@@ -113,12 +114,16 @@ have_namespaces() {
     unshare "${user[@]}" --net --mount -- mount -t tmpfs tmpfs /mnt 2>/dev/null
 }
 
+# PostgreSQL refuses root: root becomes nobody of a user namespace.
+have_postgres() { [ "$(id -u)" -ne 0 ] || unshare --user --map-user=65534 --map-group=65534 -- true 2>/dev/null; }
+
 # Prefixes of names of tests that cannot run here, and why.
 declare -A LEFT_OUT=()
 
 leave_out_what_cannot_run() {
     have_corpus || LEFT_OUT[corpus_]="they read files that others have published, and ${GATEPOST_SHARED:-../shared}/samples does not exist (set GATEPOST_SHARED to the folder that has samples)"
     have_namespaces || LEFT_OUT[namespace_]="they need network and mount namespaces, which this user cannot make (run ./test as root)"
+    have_postgres || LEFT_OUT[postgres_]="they start PostgreSQL, which refuses root and needs a user namespace then (run ./test as another user)"
     [ "$(id -u)" -eq 0 ] || LEFT_OUT[root_]="they start Exim, which needs root (run ./test as root)"
     [ "$(id -u)" -eq 0 ] && have_namespaces && [ -w /dev/net/tun ] || LEFT_OUT[tun_]="they need root, a network namespace and /dev/net/tun (run ./test as root)"
 }

@@ -15,6 +15,7 @@ use crate::*;
 #[derive(Clone)]
 pub enum Backend {
     Sqlite(SqliteStore),
+    Postgres(PostgresStore),
 }
 
 /// The same call to whichever engine it is.
@@ -22,6 +23,7 @@ macro_rules! each {
     ($backend:expr, $store:ident => $call:expr) => {
         match $backend {
             Backend::Sqlite($store) => $call,
+            Backend::Postgres($store) => $call,
         }
     };
 }
@@ -49,12 +51,18 @@ impl Backend {
 
     /// See [`SqliteStore::backup`].
     pub async fn backup(&self, folder: &Path) -> Result<(PathBuf, u64)> {
-        each!(self, store => store.backup(folder).await)
+        match self {
+            Self::Sqlite(store) => store.backup(folder).await,
+            Self::Postgres(_) => Err(PostgresError::Backup.into()),
+        }
     }
 
     /// See [`SqliteStore::backup_size`].
     pub async fn backup_size(&self, folder: &Path) -> Result<(u64, PathBuf)> {
-        each!(self, store => store.backup_size(folder).await)
+        match self {
+            Self::Sqlite(store) => store.backup_size(folder).await,
+            Self::Postgres(_) => Err(PostgresError::Backup.into()),
+        }
     }
 }
 

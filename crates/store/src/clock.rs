@@ -27,6 +27,12 @@ impl Clock {
         self.0.store(to.as_millisecond(), Ordering::Relaxed);
     }
 
+    /// Where a test has set it, if so. A store on a server reads the server's clock otherwise.
+    pub(crate) fn is_set(&self) -> Option<Timestamp> {
+        let millis = self.0.load(Ordering::Relaxed);
+        (millis != SYSTEM).then(|| Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX))
+    }
+
     pub fn now(&self) -> Timestamp {
         match self.0.load(Ordering::Relaxed) {
             SYSTEM => Timestamp::now(),

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use trace::NextStep;
 
+use crate::PostgresError;
+
 /// Faults of any store, whatever its engine. Faults of the embedded store's files are apart.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -23,6 +25,8 @@ pub enum StoreError {
     NameInUse { name: String, host: String, process: u32, started: Timestamp },
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
     #[error("{0}")]
     Other(String),
 }

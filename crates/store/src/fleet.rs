@@ -231,6 +231,9 @@ pub struct LedgerEntry {
     pub last: Timestamp,
 }
 
+/// Nobody waits for an answer as long as this.
+pub(crate) const INQUIRY_KEPT: Duration = Duration::from_secs(3600);
+
 /// A question to one node. Question and answer are JSON, opaque here.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Inquiry {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use protocol::smtp::Reply;
 use trace::Event;
 
-use crate::{NewEvent, Outcome};
+use crate::{NewEvent, Outcome, stored::tls_text};
 
 /// The last attempt of a delivery in a few facts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,7 +37,7 @@ impl<'a> Note<'a> {
         Some(Self {
             node: &event.node,
             tls_policy: &attempt.tls_policy,
-            tls: attempt.tls.as_ref().map(|tls| format!("{} {}", tls.version, tls.cipher)).unwrap_or_default(),
+            tls: tls_text(attempt.tls.as_ref()),
             to_ip: address.map(|address| address.ip()),
             codes: outcome.reply().map(codes),
         })

@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    DeliveryKey,
+    DeliveryKey, StoreError,
     clock::{after, before},
 };
 
@@ -69,6 +69,37 @@ impl Member {
         let count = self.leases.fetch_add(1, Ordering::Relaxed);
         LeaseNumber((self.epoch.0 << LEASE_COUNT_BITS) + count)
     }
+}
+
+/// A member as the store knows it.
+pub(crate) struct Known {
+    pub(crate) epoch: Epoch,
+    pub(crate) host: String,
+    pub(crate) process: u32,
+    pub(crate) started: Timestamp,
+    /// When it reported last.
+    pub(crate) seen: Timestamp,
+    pub(crate) has_left: bool,
+}
+
+impl Known {
+    /// True if it can do nothing any more: it has left, or it is one of those whose process is known to have ended.
+    pub(crate) fn is_dead(&self, dead_epochs: Epoch) -> bool {
+        self.has_left || self.epoch <= dead_epochs
+    }
+
+    pub(crate) fn lives(&self, dead_epochs: Epoch, now: Timestamp) -> bool {
+        !self.is_dead(dead_epochs) && is_heard(self.seen, now)
+    }
+
+    pub(crate) fn in_use(self, name: &str) -> StoreError {
+        let Self { host, process, started, .. } = self;
+        StoreError::NameInUse { name: name.to_owned(), host, process, started }
+    }
+}
+
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// A lease that a member asks for.

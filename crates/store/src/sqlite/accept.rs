@@ -6,12 +6,14 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     bodies,
-    row::{Json, Millis, notify_bits, ret_number},
+    row::{Json, Millis},
     withhold,
 };
 use crate::{
     Accepted, Content, DeliveryKey, LeaseNumber, MessageKey, NewEvent, NewLease, NewMessage, clock::after,
-    lease::LEASE_COUNT_BITS, withhold::Withhold,
+    lease::LEASE_COUNT_BITS,
+    stored::{notify_bits, ret_number},
+    withhold::Withhold,
 };
 
 /// What became of a message.

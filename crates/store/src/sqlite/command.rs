@@ -11,11 +11,11 @@ use uuid::Uuid;
 use super::{
     accept::insert_event,
     finish::finish,
-    row::{Millis, state_number},
+    row::Millis,
     search::Conditions,
     waiting::conditions,
 };
-use crate::{Command, Commanded, MessageKey, Selection, State, state::Effect};
+use crate::{Command, Commanded, MessageKey, Selection, State, state::Effect, stored::state_number};
 
 struct Target {
     delivery: i64,

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     Fleet, Inquiry, Joined, LedgerEntry, Member, NodeReport, NodeState, Result, StoreError, StoredPlan, WeakDelivery,
+    stored::{tls_from_text, tls_text},
 };
 
 impl Fleet for SqliteStore {
@@ -166,7 +167,7 @@ pub(super) fn note_weak(connection: &Connection, weak: &WeakDelivery) -> rusqlit
          ON CONFLICT DO UPDATE SET deliveries = deliveries + 1, last = max(last, ?7)",
     )?;
     let WeakDelivery { destination, connector, tls_policy, tls, why, at } = weak;
-    let tls = tls.as_ref().map(|tls| format!("{} {}", tls.version, tls.cipher)).unwrap_or_default();
+    let tls = tls_text(tls.as_ref());
     upsert.execute(params![destination.host, destination.port, connector, tls_policy, tls, Json(why), Millis(*at)])?;
     Ok(())
 }
@@ -177,16 +178,12 @@ fn ledger(connection: &Connection) -> rusqlite::Result<Vec<LedgerEntry>> {
     )?;
     let entries = select.query_map([], |row| {
         let tls: String = row.get(4)?;
-        let summary = |(version, cipher): (&str, &str)| protocol::smtp::TlsSummary {
-            version: version.to_owned(),
-            cipher: cipher.to_owned(),
-        };
         Ok(LedgerEntry {
             host: row.get(0)?,
             port: row.get(1)?,
             connector: row.get(2)?,
             tls_policy: row.get(3)?,
-            tls: tls.split_once(' ').map(summary),
+            tls: tls_from_text(&tls),
             why: row.get::<_, Json<_>>(5)?.0,
             deliveries: row.get::<_, i64>(6)? as u64,
             first: row.get::<_, Millis>(7)?.0,

@@ -7,13 +7,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::row::Millis;
-use crate::{Inquiry, clock::before};
-
-/// Nobody waits for an answer as long as this.
-const KEPT: Duration = Duration::from_secs(3600);
+use crate::{Inquiry, clock::before, fleet::INQUIRY_KEPT};
 
 pub(super) fn ask(connection: &Connection, inquiries: &[Inquiry], now: Timestamp) -> rusqlite::Result<()> {
-    connection.prepare_cached("DELETE FROM inquiry WHERE at < ?1")?.execute([Millis(before(now, KEPT))])?;
+    connection.prepare_cached("DELETE FROM inquiry WHERE at < ?1")?.execute([Millis(before(now, INQUIRY_KEPT))])?;
     let mut insert =
         connection.prepare_cached("INSERT INTO inquiry (id, node, at, question) VALUES (?1, ?2, ?3, ?4)")?;
     for Inquiry { id, node, question } in inquiries {

@@ -4,51 +4,24 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{bodies, claim, row::Millis};
-use crate::{Epoch, StoreError, lease::is_heard};
-
-/// A row of `member`.
-pub(super) struct Known {
-    epoch: Epoch,
-    host: String,
-    process: u32,
-    started: Timestamp,
-    /// When it reported last.
-    seen: Timestamp,
-    has_left: bool,
-}
+use crate::{Epoch, lease::{Known, host_name}};
 
 const COLUMNS: &str = "epoch, host, process, started, seen, has_left";
 
-impl Known {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            epoch: Epoch(row.get(0)?),
-            host: row.get(1)?,
-            process: row.get(2)?,
-            started: row.get::<_, Millis>(3)?.0,
-            seen: row.get::<_, Millis>(4)?.0,
-            has_left: row.get(5)?,
-        })
-    }
-
-    /// True if it can do nothing any more: it has left, or its process had the folder's lock before this one.
-    fn is_dead(&self, dead_epochs: Epoch) -> bool {
-        self.has_left || self.epoch <= dead_epochs
-    }
-
-    fn lives(&self, dead_epochs: Epoch, now: Timestamp) -> bool {
-        !self.is_dead(dead_epochs) && is_heard(self.seen, now)
-    }
-
-    pub(super) fn in_use(self, name: &str) -> StoreError {
-        let Self { host, process, started, .. } = self;
-        StoreError::NameInUse { name: name.to_owned(), host, process, started }
-    }
+fn read(row: &Row<'_>) -> rusqlite::Result<Known> {
+    Ok(Known {
+        epoch: Epoch(row.get(0)?),
+        host: row.get(1)?,
+        process: row.get(2)?,
+        started: row.get::<_, Millis>(3)?.0,
+        seen: row.get::<_, Millis>(4)?.0,
+        has_left: row.get(5)?,
+    })
 }
 
 fn find(connection: &Connection, name: &str) -> rusqlite::Result<Option<Known>> {
     let mut select = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM member WHERE name = ?1"))?;
-    select.query_row([name], Known::read).optional()
+    select.query_row([name], read).optional()
 }
 
 /// The newest epoch. At the start of a process that has taken the folder's lock, its member is dead, and so are those
@@ -70,7 +43,7 @@ pub(super) fn join(
         return Ok(Err(earlier));
     }
     let epoch = Epoch(newest(connection)?.0 + 1);
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = host_name();
     let mut insert = connection.prepare_cached(&format!(
         "INSERT OR REPLACE INTO member (name, {COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?5, FALSE)"
     ))?;
@@ -82,7 +55,7 @@ pub(super) fn join(
 
 fn living(connection: &Connection, dead_epochs: Epoch, now: Timestamp) -> rusqlite::Result<Vec<i64>> {
     let mut select = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM member"))?;
-    let members: Vec<Known> = select.query_map([], Known::read)?.collect::<rusqlite::Result<_>>()?;
+    let members: Vec<Known> = select.query_map([], read)?.collect::<rusqlite::Result<_>>()?;
     let living = members.into_iter().filter(|member| member.lives(dead_epochs, now));
     Ok(living.map(|member| member.epoch.0).collect())
 }

@@ -11,23 +11,11 @@ use super::{
     finish::finish,
     row::{self, Millis, record_columns},
 };
-use crate::{Accepted, DeliveryKey, DeliveryRecord, MessageKey, Telling, Told, Untold, clock::before};
-
-fn number(action: NoticeAction) -> u8 {
-    match action {
-        NoticeAction::Failed => 1,
-        NoticeAction::Delayed => 2,
-        NoticeAction::Relayed => 3,
-    }
-}
-
-fn action(number: u8) -> NoticeAction {
-    match number {
-        1 => NoticeAction::Failed,
-        2 => NoticeAction::Delayed,
-        _ => NoticeAction::Relayed,
-    }
-}
+use crate::{
+    Accepted, DeliveryKey, DeliveryRecord, MessageKey, Telling, Told, Untold,
+    clock::before,
+    stored::{notice_from_number, notice_number},
+};
 
 /// Records that the sender is owed a notice. A failure replaces a delay whose notice is not queued yet.
 pub(super) fn owe(
@@ -37,7 +25,7 @@ pub(super) fn owe(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let mut update = connection.prepare_cached("UPDATE delivery SET owed = ?2, owed_since = ?3 WHERE id = ?1")?;
-    update.execute(params![delivery.0, number(action), Millis(now)])?;
+    update.execute(params![delivery.0, notice_number(action), Millis(now)])?;
     Ok(())
 }
 
@@ -77,7 +65,7 @@ fn untold_of(connection: &Connection, message: i64) -> rusqlite::Result<Option<U
         "SELECT {columns}, d.owed FROM delivery AS d JOIN message AS m ON m.id = d.message
          WHERE d.message = ?1 AND d.owed IS NOT NULL ORDER BY d.id"
     ))?;
-    let rows = select.query_map([message], |row| Ok((action(row.get("owed")?), row::record(row)?)))?;
+    let rows = select.query_map([message], |row| Ok((notice_from_number(row.get("owed")?), row::record(row)?)))?;
     let deliveries: Vec<(NoticeAction, DeliveryRecord)> = rows.collect::<rusqlite::Result<_>>()?;
     Ok(deliveries.first().map(|(_, first)| first.message.clone()).map(|message| Untold { message, deliveries }))
 }
@@ -119,7 +107,7 @@ fn take_owed(connection: &Connection, telling: &Telling) -> rusqlite::Result<Vec
         connection.prepare_cached("UPDATE delivery SET owed = NULL, owed_since = NULL WHERE id = ?1 AND owed = ?2")?;
     let mut taken = Vec::with_capacity(telling.deliveries.len());
     for delivery in &telling.deliveries {
-        if update.execute(params![delivery.0, number(telling.action)])? > 0 {
+        if update.execute(params![delivery.0, notice_number(telling.action)])? > 0 {
             taken.push(*delivery);
         }
     }

@@ -3,18 +3,18 @@
 use std::{net::IpAddr, path::Path};
 
 use jiff::Timestamp;
-use protocol::smtp::{BodyType, Envelope, Failure, FailureKind, Notify, Phase, Ret};
+use protocol::smtp::{BodyType, Envelope};
 use rusqlite::{
     Connection, ErrorCode, Row,
     types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
 use trace::Event;
 use uuid::Uuid;
 
 use crate::{
     Delivery, DeliveryKey, DeliveryRecord, FileError, LastAttempt, Lease, Message, MessageKey, State, StoreError,
+    stored::{failure, notify_from_bits, ret_from_number, state_from_number},
 };
 
 /// Milliseconds since 1970.
@@ -76,50 +76,10 @@ impl<T: TryFrom<String>> FromSql for TryText<T> {
     }
 }
 
-pub(super) fn state_number(state: State) -> u8 {
-    match state {
-        State::Queued => 0,
-        State::Leased => 1,
-        State::Suspended => 2,
-        State::Delivered => 3,
-        State::Failed => 4,
-        State::Removed => 5,
-    }
-}
-
 impl FromSql for State {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        match value.as_i64()? {
-            0 => Ok(Self::Queued),
-            1 => Ok(Self::Leased),
-            2 => Ok(Self::Suspended),
-            3 => Ok(Self::Delivered),
-            4 => Ok(Self::Failed),
-            5 => Ok(Self::Removed),
-            other => Err(FromSqlError::OutOfRange(other)),
-        }
-    }
-}
-
-/// A bit each for success, failure and delay; 0 is NEVER.
-pub(super) fn notify_bits(notify: Notify) -> u8 {
-    match notify {
-        Notify::Never => 0,
-        Notify::On { success, failure, delay } => u8::from(success) | u8::from(failure) << 1 | u8::from(delay) << 2,
-    }
-}
-
-fn notify_from_bits(bits: u8) -> Notify {
-    match bits {
-        0 => Notify::Never,
-        bits => Notify::On { success: bits & 1 != 0, failure: bits & 2 != 0, delay: bits & 4 != 0 },
-    }
-}
-
-pub(super) fn ret_number(ret: Ret) -> u8 {
-    match ret {
-        Ret::Full => 0,
-        Ret::Headers => 1,
+        let number = value.as_i64()?;
+        state_from_number(number).ok_or(FromSqlError::OutOfRange(number))
     }
 }
 
@@ -147,7 +107,7 @@ fn envelope(row: &Row) -> rusqlite::Result<Envelope> {
         sender: row.get::<_, TryText<_>>(3)?.0,
         body_type: if row.get(4)? { BodyType::EightBitMime } else { BodyType::SevenBit },
         smtputf8: row.get(5)?,
-        ret: ret.map(|ret| if ret == 0 { Ret::Full } else { Ret::Headers }),
+        ret: ret.map(ret_from_number),
         envid: row.get(7)?,
     })
 }
@@ -225,21 +185,6 @@ pub(super) fn readable<T>(rows: impl Iterator<Item = rusqlite::Result<T>>) -> ru
         Ok(_) | Err(_) => true,
     };
     rows.filter(is_readable).collect()
-}
-
-/// A failure in JSON. What a newer version knows by a kind of its own is a fault of this node, told with that kind.
-pub(super) fn failure(text: &str) -> Failure {
-    if let Ok(failure) = serde_json::from_str(text) {
-        return failure;
-    }
-    let fields: Value = serde_json::from_str(text).unwrap_or_default();
-    let detail = format!("{}, recorded by a newer version of gatepost", fields["kind"].as_str().unwrap_or("a failure"));
-    let phase = serde_json::from_value(fields["phase"].clone()).unwrap_or(Phase::Resolve);
-    Failure {
-        reply: serde_json::from_value(fields["reply"].clone()).unwrap_or_default(),
-        destination: serde_json::from_value(fields["destination"].clone()).unwrap_or_default(),
-        ..Failure::new(phase, FailureKind::Local { detail })
-    }
 }
 
 fn last_attempt(row: &Row, first: usize) -> rusqlite::Result<Option<LastAttempt>> {

@@ -5,8 +5,12 @@
 
 use rusqlite::{Connection, ToSql};
 
-use super::row::{Millis, records, state_number};
-use crate::{AttemptMatch, DeliveryRecord, SubjectMatch, TraceQuery, address::AddressPattern};
+use super::row::{Millis, records};
+use crate::{
+    AttemptMatch, DeliveryRecord, SubjectMatch, TraceQuery,
+    address::AddressPattern,
+    stored::{like, like_escaped, state_number},
+};
 
 /// SQL conditions with their parameters, in order.
 #[derive(Default)]
@@ -56,9 +60,9 @@ impl Conditions {
     fn push_subject(&mut self, wanted: Option<&SubjectMatch>) {
         let pattern = match wanted {
             None => return,
-            Some(SubjectMatch::Contains(text)) => format!("%{}%", escaped(text)),
-            Some(SubjectMatch::StartsWith(text)) => format!("{}%", escaped(text)),
-            Some(SubjectMatch::EndsWith(text)) => format!("%{}", escaped(text)),
+            Some(SubjectMatch::Contains(text)) => format!("%{}%", like_escaped(text)),
+            Some(SubjectMatch::StartsWith(text)) => format!("{}%", like_escaped(text)),
+            Some(SubjectMatch::EndsWith(text)) => format!("%{}", like_escaped(text)),
         };
         self.push("m.subject LIKE ? ESCAPE '\\'", pattern);
     }
@@ -100,13 +104,4 @@ pub(super) fn condition(query: &TraceQuery) -> (String, Vec<Box<dyn ToSql>>) {
     }
     all.parameters.push(Box::new(query.limit));
     (format!("1{} ORDER BY d.received DESC, d.id LIMIT ?", all.sql), all.parameters)
-}
-
-/// A pattern with `*` as LIKE has it.
-fn like(pattern: &str) -> String {
-    escaped(pattern).replace('*', "%")
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }

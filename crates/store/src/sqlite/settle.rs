@@ -9,10 +9,10 @@ use super::{
     claim::BACK_TO_QUEUE,
     finish::finish,
     fleet, notice,
-    row::{Json, Millis, state_number},
+    row::{Json, Millis},
     withhold,
 };
-use crate::{DeliveryKey, Settlement, clock::after, last_attempt::Note};
+use crate::{DeliveryKey, Settlement, clock::after, last_attempt::Note, stored::state_number};
 
 /// With `sparing`, what may come again and again takes no more room than once.
 pub(super) fn settle(

@@ -8,10 +8,10 @@ use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use uuid::Uuid;
 
 use super::{
-    row::{self, Millis, state_number},
+    row::{self, Millis},
     search::Conditions,
 };
-use crate::{DeliveryRecord, MessageKey, Pending, QueueCount, QueueQuery, QueueRow, Selection};
+use crate::{DeliveryRecord, MessageKey, Pending, QueueCount, QueueQuery, QueueRow, Selection, stored};
 
 /// Failures that were read lately; most deliveries share one of a few.
 const FAILURES_MAX: usize = 1000;
@@ -61,7 +61,7 @@ fn known<'a>(failures: &'a mut HashMap<String, Failure>, text: &str) -> rusqlite
         failures.clear();
     }
     if !failures.contains_key(text) {
-        failures.insert(text.to_owned(), row::failure(text));
+        failures.insert(text.to_owned(), stored::failure(text));
     }
     failures.get(text).ok_or(rusqlite::Error::QueryReturnedNoRows)
 }
@@ -153,6 +153,6 @@ pub(super) fn conditions(selection: &Selection) -> Conditions {
     all.push_if("d.connector = ?", selection.connector.clone());
     all.push_address("d.recipient", selection.recipient.as_deref());
     all.push_address("m.sender", selection.sender.as_deref());
-    all.push_if("d.state = ?", selection.state.map(state_number));
+    all.push_if("d.state = ?", selection.state.map(stored::state_number));
     all
 }

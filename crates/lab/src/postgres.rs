@@ -1,0 +1,145 @@
+//! A PostgreSQL server in a folder of its own: a foreign server for tests of the fleet's store.
+//!
+//! PostgreSQL refuses root. As root, it runs as nobody of a user namespace, who is root outside and owns the folder.
+
+use std::{
+    fs::{self, File},
+    io,
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::peers::{Peers, is_root};
+
+const PROGRAMS: &str = "usr/lib/postgresql/15/bin";
+const USER: &str = "gatepost";
+pub const PASSWORD: &str = "secret";
+
+/// A running server; stops when it is dropped, or when the thread that started it ends.
+pub struct Cluster {
+    peers: Peers,
+    folder: PathBuf,
+    port: u16,
+    child: Child,
+}
+
+impl Cluster {
+    /// The file tree that has PostgreSQL 15.
+    pub fn find(unpacked: &Path) -> Option<Peers> {
+        Peers::at(unpacked).ok().filter(|peers| peers.has(&format!("{PROGRAMS}/postgres")))
+    }
+
+    /// Makes a server in an empty folder, and starts it. `settings` are such as `max_connections=20`.
+    pub fn start(peers: Peers, folder: &Path, settings: &[&str]) -> io::Result<Self> {
+        let password = folder.join("password");
+        fs::write(&password, PASSWORD)?;
+        let data = folder.join("data");
+        let mut initdb = command(&peers, "initdb", "KILL");
+        initdb.args(["--username", USER, "--encoding", "UTF8", "--locale", "C.UTF-8", "--auth", "scram-sha-256"]);
+        initdb.args(["--no-sync", "--no-instructions"]);
+        succeed(initdb.arg("--pwfile").arg(password).arg("--pgdata").arg(data).output()?)?;
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let child = spawn(&peers, folder, port, settings)?;
+        let mut cluster = Self { peers, folder: folder.to_owned(), port, child };
+        cluster.wait()?;
+        Ok(cluster)
+    }
+
+    /// Ends the server at once, as if its machine had died, and starts it again with these settings.
+    pub fn restart(&mut self, settings: &[&str]) -> io::Result<()> {
+        self.stop();
+        self.child = spawn(&self.peers, &self.folder, self.port, settings)?;
+        self.wait()
+    }
+
+    /// Ends the server at once.
+    pub fn stop(&mut self) {
+        // On SIGQUIT it ends its processes without a checkpoint.
+        let _ = Command::new("kill").args(["-QUIT", &self.child.id().to_string()]).status();
+        let _ = self.child.wait();
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(io::Error::other(format!("PostgreSQL ended with {status}: {}", self.log())));
+            }
+            if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() && self.sql("postgres", "SELECT").is_ok() {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "PostgreSQL did not answer within 60 seconds"))
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Makes an empty database, and returns its URL without a password.
+    pub fn database(&self, name: &str) -> io::Result<String> {
+        self.sql("postgres", &format!("CREATE DATABASE {name} TEMPLATE template0"))?;
+        Ok(self.url(name))
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Runs SQL as the superuser, and returns what psql prints: rows without headings.
+    pub fn sql(&self, database: &str, sql: &str) -> io::Result<String> {
+        let mut psql = command(&self.peers, "psql", "KILL");
+        psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1"]);
+        psql.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER, "--dbname", database]);
+        let output = succeed(psql.env("PGPASSWORD", PASSWORD).args(["--command", sql]).output()?)?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &[&str]) -> io::Result<Child> {
+    let log = File::options().create(true).append(true).open(folder.join("log"))?;
+    // SIGQUIT ends the server's other processes, too.
+    let mut server = command(peers, "postgres", "QUIT");
+    server.arg("-D").arg(folder.join("data")).arg("-k").arg(folder).args(["-p", &port.to_string()]);
+    // What it has written is there when only its processes die.
+    for setting in ["listen_addresses=127.0.0.1", "fsync=off", "shared_buffers=32MB", "jit=off"].iter().chain(settings) {
+        server.args(["-c", setting]);
+    }
+    server.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()
+}
+
+/// One of PostgreSQL's programs, which gets that signal when this thread ends.
+fn command(peers: &Peers, program: &str, at_the_end: &str) -> Command {
+    let mut command = Command::new(if is_root() { "unshare" } else { "env" });
+    if is_root() {
+        command.args(["--user", "--map-user=65534", "--map-group=65534", "--"]);
+    }
+    let inner = peers.command(&format!("{PROGRAMS}/{program}"));
+    for (name, value) in inner.get_envs() {
+        command.env(name, value.unwrap_or_default());
+    }
+    let program = peers.root().join(PROGRAMS).join(program);
+    command.args(["setpriv", "--pdeathsig", at_the_end, "--"]).arg(program).env("LC_ALL", "C.UTF-8");
+    command
+}
+
+fn succeed(output: Output) -> io::Result<Output> {
+    if output.status.success() {
+        return Ok(output);
+    }
+    Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()))
+}

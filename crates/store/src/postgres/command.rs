@@ -1,0 +1,95 @@
+//! An operator's commands on queued deliveries.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio_postgres::types::ToSql;
+
+use super::{
+    events::{self, Events, Of},
+    finish::{finish, lock},
+    lane::Tx,
+    row::{Columns, QUEUE, text},
+    search::Conditions,
+};
+use crate::{Command, Commanded, Result, Selection, State, state::Effect, stored::state_number};
+
+/// Deliveries that share an effect.
+type Targets = BTreeMap<&'static str, Vec<i64>>;
+
+pub(super) async fn run(tx: &Tx, command: Command, selection: &Selection, by: &str) -> Result<Commanded> {
+    let now = tx.now().await?;
+    let mut conditions = Conditions::default();
+    conditions.push_selection(selection);
+    let condition = format!("state <= 2{}", conditions.sql);
+    let sql = format!("SELECT DISTINCT message FROM {QUEUE} WHERE {condition} ORDER BY message");
+    let rows = tx.query_once(&sql, &conditions.parameters()).await?;
+    let messages = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<i64>>>()?;
+    lock(tx, &messages).await?;
+    // As they are now: others may have changed them while this waited for the locks.
+    let sql = format!(
+        "SELECT id, message, received, network_message_id, recipient, connector, state FROM {QUEUE}
+         WHERE {condition} AND message = ANY(${}) ORDER BY id FOR UPDATE OF queue_delivery",
+        conditions.count() + 1
+    );
+    let mut parameters = conditions.parameters();
+    parameters.push(&messages);
+    let (mut done, mut targets, mut events) = (Commanded::default(), Targets::new(), Events::default());
+    let (mut retried, mut removed) = (BTreeSet::new(), BTreeSet::new());
+    for row in tx.query_once(&sql, &parameters).await? {
+        let mut columns = Columns::of(&row);
+        let id: i64 = columns.take()?;
+        let of = Of { message: columns.take()?, received: columns.take()? };
+        let (network_message_id, recipient, connector) = (columns.take()?, columns.take()?, columns.take::<String>()?);
+        let effect = command.effect(columns.state()?);
+        let Some(change) = change(effect) else {
+            done.leased += u64::from(effect == Effect::Leased);
+            continue;
+        };
+        done.changed += 1;
+        targets.entry(change).or_default().push(id);
+        events.push(of, &events::own(now, by, network_message_id, recipient, command.event(by)))?;
+        match effect {
+            Effect::Remove => drop(removed.insert(of.message)),
+            Effect::DueNow => drop(retried.insert(connector)),
+            _ => {}
+        }
+    }
+    for (change, ids) in &targets {
+        apply(tx, change, ids, by).await?;
+    }
+    events.insert(tx).await?;
+    finish(tx, &removed.into_iter().collect::<Vec<_>>()).await?;
+    request(tx, &retried.into_iter().collect::<Vec<_>>()).await?;
+    Ok(done)
+}
+
+/// What is set, with $2 for the time, $3 for the operator and $4 for the state of what was removed.
+fn change(effect: Effect) -> Option<&'static str> {
+    match effect {
+        Effect::DueNow => Some("due = $2"),
+        Effect::Suspend => Some("state = 2, suspended_by = $3"),
+        Effect::SuspendLater => Some("suspended_by = $3"),
+        Effect::Resume => Some("state = 0, suspended_by = NULL, due = $2"),
+        Effect::SuspendNoMore => Some("suspended_by = NULL"),
+        Effect::Remove => Some("state = $4, settled = $2, owed = NULL"),
+        Effect::Leased | Effect::Nothing => None,
+    }
+}
+
+async fn apply(tx: &Tx, change: &str, ids: &[i64], by: &str) -> Result<()> {
+    // Each parameter is named, so that its type is known.
+    let sql = format!(
+        "UPDATE queue_delivery SET {change}
+         WHERE id = ANY($1) AND ($2::bigint, $3::text, $4::smallint) IS NOT NULL"
+    );
+    let (now, by, removed) = (tx.now().await?.as_millisecond(), text(by), i16::from(state_number(State::Removed)));
+    let parameters: [&(dyn ToSql + Sync); 4] = [&ids, &now, &by, &removed];
+    tx.execute(&sql, &parameters).await.map(drop)
+}
+
+/// Connectors that are to be tried again.
+async fn request(tx: &Tx, connectors: &[String]) -> Result<()> {
+    let sql = "INSERT INTO retry_request (connector, at) SELECT unnest($1::text[]), $2
+               ON CONFLICT (connector) DO UPDATE SET at = $2";
+    tx.execute(sql, &[&connectors, &tx.now().await?.as_millisecond()]).await.map(drop)
+}

@@ -1,0 +1,171 @@
+//! The fleet's store: a PostgreSQL server that many nodes share.
+//!
+//! ```text
+//!   accept  ──> all that wait in one statement ───────────> writers (2)     writer.rs, accept.rs
+//!   settle  ──> all that wait in two round trips ─────────> writers         writer.rs, settle.rs
+//!   claim   ──> skips what others have locked ────────────> claimer (1)     claim.rs
+//!   reports, renewals, commands, notices, retention ──────> clerk (1)
+//!   lists, counts, bodies ────────────────────────────────> readers (2)
+//!   traces, events, one pass over the queue ──────────────> searchers (2)   search.rs
+//! ```
+//!
+//! Each node has these connections and no more. The queue is small and the history append-only (schema_1.sql). Time is
+//! the server's; keys are the node's own (keys.rs). What is lost with a connection is asked for by another one (lane.rs).
+
+mod accept;
+mod bodies;
+mod changes;
+mod claim;
+mod command;
+mod error;
+mod events;
+mod finish;
+mod fleet;
+mod history;
+mod incidents;
+mod inquiry;
+mod keys;
+mod lane;
+mod member;
+mod notice;
+mod partitions;
+mod queue;
+mod row;
+mod schema;
+mod search;
+mod session;
+mod settings;
+mod settle;
+mod waiting;
+mod withhold;
+mod writer;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+pub use error::PostgresError;
+use keys::Keys;
+use lane::Lane;
+use partitions::Day;
+use schema::Use;
+use session::Connector;
+pub use settings::{PostgresSettings, PostgresTls};
+use writer::{Accept, Settle, Writer};
+
+use crate::{Clock, Result};
+
+/// The store of a fleet, as a node or a command has it.
+#[derive(Clone)]
+pub struct PostgresStore(Arc<Inner>);
+
+struct Inner {
+    accepts: Writer<Accept>,
+    settlements: Writer<Settle>,
+    writers: Arc<Lane>,
+    claimer: Arc<Lane>,
+    clerk: Arc<Lane>,
+    readers: Arc<Lane>,
+    /// On a standby, if there is one for that.
+    searchers: Arc<Lane>,
+    /// The queue is read where it is up to date.
+    queue_searchers: Arc<Lane>,
+    keys: Keys,
+    /// The last day that was made ahead.
+    days_made: AtomicI64,
+}
+
+/// What is a command's, or retention's, may take this long; nothing of the mail waits for it.
+const LONG: Duration = Duration::from_secs(600);
+
+/// Mail must be on the server's disk, whatever the server's default is.
+const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false)
+    WHERE current_setting('synchronous_commit') = 'off'; SET default_transaction_isolation = 'read committed';";
+/// Plans that do not change with the statistics of tables that fill and empty all day.
+const PINNED: &str = "SELECT set_config('synchronous_commit', 'on', false)
+    WHERE current_setting('synchronous_commit') = 'off'; SET default_transaction_isolation = 'read committed';
+    SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_mergejoin = off; SET jit = off;";
+const CLAIMING: &str = "SELECT set_config('synchronous_commit', 'on', false)
+    WHERE current_setting('synchronous_commit') = 'off'; SET default_transaction_isolation = 'read committed';
+    SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_mergejoin = off;
+    SET enable_hashjoin = off; SET enable_bitmapscan = off; SET jit = off;";
+const SEARCHING: &str = "SET statement_timeout = '2s'; SET jit = off;";
+const READING: &str = "SET jit = off;";
+
+impl PostgresStore {
+    /// Opens the store of a node, and brings an older schema forward.
+    pub async fn open(settings: &PostgresSettings) -> Result<Self> {
+        Self::open_by(settings, Clock::system()).await
+    }
+
+    /// The same by another clock than the server's, for tests.
+    pub async fn open_by(settings: &PostgresSettings, clock: Clock) -> Result<Self> {
+        Self::start(settings, clock, Use::Node).await
+    }
+
+    /// Opens the store for commands, whether nodes run or not.
+    pub async fn attach(settings: &PostgresSettings) -> Result<Self> {
+        Self::attach_by(settings, Clock::system()).await
+    }
+
+    /// The same by another clock than the server's, for tests.
+    pub async fn attach_by(settings: &PostgresSettings, clock: Clock) -> Result<Self> {
+        Self::start(settings, clock, Use::Command).await
+    }
+
+    async fn start(settings: &PostgresSettings, clock: Clock, how: Use) -> Result<Self> {
+        let primary = settings.primary()?;
+        let standby = settings.standby()?;
+        schema::prepare(&Connector::new(settings, primary.clone(), DURABLE)?, how).await?;
+        let lane = |setup, connections| -> Result<Arc<Lane>> {
+            let connector = Connector::new(settings, primary.clone(), setup)?;
+            Ok(Lane::new(Arc::new(connector), clock.clone(), connections))
+        };
+        let queue_searchers = lane(SEARCHING, SEARCHERS)?;
+        let searchers = match standby {
+            Some(config) => {
+                let connector = Connector::new(settings, config, SEARCHING)?;
+                Lane::new(Arc::new(connector), clock.clone(), SEARCHERS)
+            }
+            None => Arc::clone(&queue_searchers),
+        };
+        let writers = lane(PINNED, WRITERS)?;
+        Ok(Self(Arc::new(Inner {
+            accepts: Writer::start(Arc::clone(&writers)),
+            settlements: Writer::start(Arc::clone(&writers)),
+            writers,
+            claimer: lane(CLAIMING, 1)?,
+            clerk: lane(DURABLE, 1)?,
+            readers: lane(READING, READERS)?,
+            searchers,
+            queue_searchers,
+            keys: Keys::new(),
+            days_made: AtomicI64::new(0),
+        })))
+    }
+
+    /// Makes the days of the history that are missing, once a day.
+    async fn make_days(&self) -> Result<()> {
+        let today = self.0.readers.read(|tx| async move { tx.now().await }).await.map(Day::of)?;
+        if self.0.days_made.load(Ordering::Relaxed) < today.to {
+            self.0.clerk.write(|tx| async move { partitions::make(&tx).await }).await?;
+            self.0.days_made.store(today.to, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Waits for what is under way, and closes the connections.
+    pub async fn close(self) {
+        self.0.writers.close(WRITERS as u32).await;
+        self.0.claimer.close(1).await;
+        self.0.clerk.close(1).await;
+    }
+}
+
+const WRITERS: usize = 2;
+const READERS: usize = 2;
+const SEARCHERS: usize = 2;

@@ -1,0 +1,228 @@
+//! Searching the history: a [`TraceQuery`] as SQL, one statement for the queue and one for each day.
+//!
+//! No statement holds a snapshot for long: the server ends it after two seconds, and the search goes on with half of the
+//! time that the statement had looked at.
+
+use std::collections::HashSet;
+
+use tokio_postgres::types::ToSql;
+
+use super::{
+    error::is_timeout,
+    lane::Tx,
+    partitions,
+    row::{QUEUE, record, record_columns, text},
+};
+use crate::{
+    AttemptMatch, DeliveryRecord, Result, Selection, StoreError, SubjectMatch, TraceQuery,
+    address::AddressPattern,
+    stored::{like, like_escaped, state_number},
+};
+
+/// SQL conditions with their parameters, in order.
+#[derive(Default)]
+pub(super) struct Conditions {
+    pub(super) sql: String,
+    values: Vec<Box<dyn ToSql + Sync + Send>>,
+}
+
+impl Conditions {
+    pub(super) fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
+        self.values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.values.len()
+    }
+
+    /// `$` in the condition stands for the value.
+    fn push(&mut self, sql: &str, value: impl ToSql + Sync + Send + 'static) {
+        self.values.push(Box::new(value));
+        self.sql.push_str(" AND ");
+        self.sql.push_str(&sql.replace('$', &format!("${}", self.values.len())));
+    }
+
+    fn push_if<T: ToSql + Sync + Send + 'static>(&mut self, sql: &str, value: Option<T>) {
+        if let Some(value) = value {
+            self.push(sql, value);
+        }
+    }
+
+    fn push_text(&mut self, sql: &str, value: Option<&str>) {
+        self.push_if(sql, value.map(|value| text(value).into_owned()));
+    }
+
+    /// Without regard to the case of ASCII letters: columns are compared byte by byte, so that lower() folds no others.
+    fn push_folded(&mut self, sql: &str, value: Option<&str>) {
+        self.push_if(sql, value.map(|value| text(value).to_ascii_lowercase()));
+    }
+
+    fn push_address(&mut self, column: &str, wanted: Option<&str>) {
+        match wanted.map(AddressPattern::parse) {
+            Some(AddressPattern::Is(address)) => {
+                let hashed = format!("hashtextextended(lower({column}), 0) = hashtextextended($, 0)");
+                self.push_folded(&hashed, Some(&address));
+                self.push_folded(&format!("lower({column}) = $"), Some(&address));
+            }
+            Some(AddressPattern::Like(pattern)) => {
+                self.push_folded(&format!("lower({column}) LIKE $"), Some(&like(&pattern)));
+            }
+            None => {}
+        }
+    }
+
+    fn push_attempt(&mut self, wanted: &AttemptMatch) {
+        self.push_if("remote = $", wanted.to_ip.map(|ip| ip.to_string()));
+        self.push_folded("lower(node) = $", wanted.node.as_deref());
+        self.push_folded("lower(tls_policy) = $", wanted.tls_policy.as_deref());
+        // `TLSv1 RC4-SHA`; '' in plaintext.
+        match wanted.tls_version.as_deref() {
+            Some(none) if none.eq_ignore_ascii_case("none") => self.push_text("tls = $", Some("")),
+            Some(version) => self.push_folded("lower(tls) LIKE $", Some(&like(&format!("{version} *")))),
+            None => {}
+        }
+        let like_if = |value: &Option<String>, shape: fn(&str) -> String| value.as_deref().map(|value| like(&shape(value)));
+        let cipher = like_if(&wanted.cipher, |cipher| format!("* {cipher}"));
+        self.push_folded("lower(tls) LIKE $", cipher.as_deref());
+        // ` 451 4.7.1 `
+        let code = like_if(&wanted.code, |code| format!("* {code} *"));
+        self.push_folded("lower(code) LIKE $", code.as_deref());
+    }
+
+    fn push_subject(&mut self, wanted: Option<&SubjectMatch>) {
+        let pattern = match wanted {
+            None => return,
+            Some(SubjectMatch::Contains(text)) => format!("%{}%", like_escaped(text)),
+            Some(SubjectMatch::StartsWith(text)) => format!("{}%", like_escaped(text)),
+            Some(SubjectMatch::EndsWith(text)) => format!("%{}", like_escaped(text)),
+        };
+        self.push_folded("lower(subject) LIKE $", Some(&pattern));
+    }
+
+    pub(super) fn push_selection(&mut self, selection: &Selection) {
+        self.push_if("network_message_id = $", selection.message);
+        self.push_text("connector = $", selection.connector.as_deref());
+        self.push_address("recipient", selection.recipient.as_deref());
+        self.push_address("sender", selection.sender.as_deref());
+        self.push_if("state = $", selection.state.map(state_number).map(i16::from));
+    }
+
+    /// Rows after this one in the order of a list.
+    pub(super) fn push_after(&mut self, due: i64, id: i64) {
+        self.push("due >= $", due);
+        self.push("(due > $", due);
+        self.values.push(Box::new(id));
+        self.sql.push_str(&format!(" OR id > ${})", self.values.len()));
+    }
+
+    fn push_query(&mut self, query: &TraceQuery) {
+        self.push_address("sender", query.sender.as_deref());
+        self.push_address("recipient", query.recipient.as_deref());
+        let message_id = query.message_id.as_deref().map(|id| id.trim_matches(['<', '>']));
+        self.push_text("hashtextextended(message_id, 0) = hashtextextended($, 0)", message_id);
+        self.push_text("message_id = $", message_id);
+        self.push_if("network_message_id = $", query.network_message_id);
+        self.push_subject(query.subject.as_ref());
+        let states = |states: &Vec<_>| states.iter().map(|state| i16::from(state_number(*state))).collect::<Vec<_>>();
+        self.push_if("state = ANY($)", query.states.as_ref().map(states));
+        self.push_if("received >= $", query.since.map(|at| at.as_millisecond()));
+        self.push_if("received < $", query.until.map(|at| at.as_millisecond()));
+        self.push_if("client = $", query.from_ip.map(|ip| ip.to_string()));
+        self.push_if("size >= $", query.size_min.map(|size| size as i64));
+        self.push_if("size <= $", query.size_max.map(|size| size as i64));
+        self.push_text("connector = $", query.connector.as_deref());
+        self.push_attempt(&query.last_attempt);
+        if let Some(after) = query.after {
+            let received = after.received.as_millisecond();
+            self.push("received <= $", received);
+            self.push("(received < $", received);
+            self.values.push(Box::new(after.delivery.0));
+            self.sql.push_str(&format!(" OR id > ${})", self.values.len()));
+        }
+    }
+}
+
+/// Milliseconds, from the first to before the last.
+#[derive(Clone, Copy, Debug)]
+struct Slice {
+    from: i64,
+    to: i64,
+}
+
+/// Nothing shorter is searched on its own.
+const SLICE_MIN: i64 = 60_000;
+
+pub(super) async fn trace(tx: Tx, query: &TraceQuery) -> Result<Vec<DeliveryRecord>> {
+    // What leaves the queue meanwhile is then found in the history, or twice.
+    let mut found = select(&tx, QUEUE, query, None).await??;
+    let (since, until) = (
+        query.since.map_or(i64::MIN, |at| at.as_millisecond()),
+        query.until.or(query.after.map(|after| after.received)).map_or(i64::MAX, |at| at.as_millisecond()),
+    );
+    let days = partitions::days(&tx).await?;
+    let mut slices: Vec<(String, Option<Slice>)> = days
+        .into_iter()
+        .filter(|day| day.from <= until && day.to > since)
+        .map(|day| (day.table(), Some(Slice { from: day.from.max(since), to: day.to })))
+        .collect();
+    // The last is taken first: what is on no day, which may be of any time, then the newest day.
+    slices.push((partitions::OTHER.to_owned(), None));
+    while let Some((table, slice)) = slices.pop() {
+        let is_enough = |from: i64| {
+            let newer = found.iter().filter(|row| row.message.received.as_millisecond() >= from);
+            newer.map(|row| row.delivery.key).collect::<HashSet<_>>().len() >= query.limit as usize
+        };
+        if slice.is_some_and(|slice| is_enough(slice.to)) {
+            break;
+        }
+        match select(&tx, &table, query, slice).await? {
+            Ok(rows) => found.extend(rows),
+            Err(error) => match slice {
+                Some(Slice { from, to }) if is_timeout(&error) && to - from > SLICE_MIN => {
+                    let middle = from + (to - from) / 2;
+                    slices.push((table.clone(), Some(Slice { from, to: middle })));
+                    slices.push((table, Some(Slice { from: middle, to })));
+                }
+                _ if is_timeout(&error) => return Err(too_much()),
+                _ => return Err(error.into()),
+            },
+        }
+    }
+    Ok(newest(found, query.limit))
+}
+
+fn too_much() -> StoreError {
+    StoreError::Unavailable { detail: "the search takes too long; narrow it by time or address".to_owned() }
+}
+
+/// Each delivery once, as the history has it.
+fn newest(found: Vec<DeliveryRecord>, limit: u32) -> Vec<DeliveryRecord> {
+    let mut known = HashSet::new();
+    let mut rows: Vec<DeliveryRecord> = found.into_iter().rev().filter(|row| known.insert(row.delivery.key)).collect();
+    rows.sort_by_key(|row| (std::cmp::Reverse(row.message.received), row.delivery.key));
+    rows.truncate(limit as usize);
+    rows
+}
+
+async fn select(
+    tx: &Tx,
+    table: &str,
+    query: &TraceQuery,
+    slice: Option<Slice>,
+) -> Result<Result<Vec<DeliveryRecord>, tokio_postgres::Error>> {
+    let mut all = Conditions::default();
+    all.push_query(query);
+    if let Some(slice) = slice {
+        all.push("received >= $", slice.from);
+        all.push("received < $", slice.to);
+    }
+    let columns = record_columns();
+    let sql = format!(
+        "SELECT {columns} FROM {table} WHERE true{} ORDER BY received DESC, id LIMIT {}",
+        all.sql, query.limit
+    );
+    match tx.query_once(&sql, &all.parameters()).await {
+        Ok(rows) => rows.iter().map(record).collect::<Result<_>>().map(Ok),
+        Err(error) => Ok(Err(error)),
+    }
+}

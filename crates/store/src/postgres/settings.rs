@@ -1,0 +1,88 @@
+//! Where the server is, and how to log in.
+
+use std::path::PathBuf;
+
+use tokio_postgres::{
+    Config,
+    config::{Host, SslMode},
+};
+
+use super::PostgresError;
+
+/// A PostgreSQL server as the store of a fleet.
+#[derive(Clone, Debug)]
+pub struct PostgresSettings {
+    /// `postgres://USER@HOST,HOST/DATABASE`
+    pub url: String,
+    pub password: Option<String>,
+    pub tls: PostgresTls,
+    /// Certificates that are trusted instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// A standby that searches ask.
+    pub search_url: Option<String>,
+}
+
+/// Whether the connection is encrypted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PostgresTls {
+    /// With a certificate for that host name, from a trusted authority.
+    Verify,
+    None,
+}
+
+impl PostgresSettings {
+    /// Over TLS, unless the server is on this machine.
+    pub fn new(url: &str) -> Result<Self, PostgresError> {
+        let tls = if is_local(&parse(url)?) { PostgresTls::None } else { PostgresTls::Verify };
+        Ok(Self { url: url.to_owned(), password: None, tls, ca_file: None, search_url: None })
+    }
+
+    pub(super) fn primary(&self) -> Result<Config, PostgresError> {
+        self.config(&self.url)
+    }
+
+    /// Where searches go.
+    pub(super) fn standby(&self) -> Result<Option<Config>, PostgresError> {
+        self.search_url.as_deref().map(|url| self.config(url)).transpose()
+    }
+
+    fn config(&self, url: &str) -> Result<Config, PostgresError> {
+        let mut config = parse(url)?;
+        if let Some(password) = &self.password {
+            config.password(password);
+        }
+        config.ssl_mode(match self.tls {
+            PostgresTls::Verify => SslMode::Require,
+            PostgresTls::None => SslMode::Disable,
+        });
+        config.application_name("gatepost").connect_timeout(super::session::CONNECT_MAX);
+        Ok(config)
+    }
+}
+
+fn parse(url: &str) -> Result<Config, PostgresError> {
+    let config: Config = url.parse().map_err(|error| PostgresError::Url { detail: super::error::whole(&error) })?;
+    match config.get_hosts() {
+        [] => Err(PostgresError::Url { detail: "it names no host".to_owned() }),
+        _ if config.get_dbname().is_none() => Err(PostgresError::Url { detail: "it names no database".to_owned() }),
+        _ => Ok(config),
+    }
+}
+
+fn is_local(config: &Config) -> bool {
+    config.get_hosts().iter().all(|host| match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()),
+    })
+}
+
+/// The hosts with their ports, for messages.
+pub(super) fn server(config: &Config) -> String {
+    let ports = config.get_ports();
+    let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+    let host = |(index, host): (usize, &Host)| match host {
+        Host::Tcp(name) => format!("{name}:{}", port(index)),
+        Host::Unix(path) => format!("{}:{}", path.display(), port(index)),
+    };
+    config.get_hosts().iter().enumerate().map(host).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,212 @@
+//! Group commit: commands of one kind that wait are written together.
+//!
+//! ```text
+//!   callers ──> queue ──> a connection is free: all that waits, up to a limit, in one batch ──> answers
+//!     a command is at fault ────> each alone
+//!     the connection was lost ──> connect again, and do it again: accept and settle recognise what they have done
+//!     no answer in time ────────> the connection is given up, and nobody knows
+//! ```
+//!
+//! Callers only wait: one that goes away takes nothing back.
+
+use std::{future::Future, sync::Arc};
+
+use jiff::Timestamp;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use super::{
+    accept::{self, New},
+    bodies,
+    lane::{COMMIT_MAX, Lane, Seat, closed, confirmed},
+    session::Session,
+    settle,
+};
+use crate::{Accepted, Content, DeliveryKey, NewEvent, NewLease, NewMessage, Result, Settlement, StoreError};
+
+/// Commands in one batch.
+const BATCH_COMMANDS_MAX: usize = 200;
+/// Content in one batch.
+const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Commands that wait; if there are more, their callers wait.
+const WAITING_MAX: usize = 4096;
+
+/// What can be written in one batch with others of its kind.
+pub(super) trait Command: Send + Sync + 'static {
+    type Answer: Send + 'static;
+
+    /// Its content.
+    fn bytes(&self) -> usize;
+
+    /// Writes a batch durably. With `again`, the same batch may have been written before.
+    fn write(
+        session: &Session,
+        clock: Option<Timestamp>,
+        batch: &[&Self],
+        again: bool,
+    ) -> impl Future<Output = Result<Vec<Result<Self::Answer>>>> + Send;
+}
+
+struct Waiting<C: Command> {
+    command: C,
+    answer: oneshot::Sender<Result<C::Answer>>,
+}
+
+/// Writes commands of one kind. Ends when it is dropped and all is written.
+pub(super) struct Writer<C: Command>(mpsc::Sender<Waiting<C>>);
+
+impl<C: Command> Writer<C> {
+    pub(super) fn start(lane: Arc<Lane>) -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        tokio::spawn(run(receiver, lane));
+        Self(sender)
+    }
+
+    pub(super) async fn run(&self, command: C) -> Result<C::Answer> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Waiting { command, answer }).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| StoreError::Unknown { detail: "its writer has ended".to_owned() })?
+    }
+}
+
+async fn run<C: Command>(mut waiting: mpsc::Receiver<Waiting<C>>, lane: Arc<Lane>) {
+    while let Some(first) = waiting.recv().await {
+        let seat = lane.seat().await;
+        // What has come while there was no seat goes with it.
+        let mut bytes = first.command.bytes();
+        let mut batch = vec![first];
+        while batch.len() < BATCH_COMMANDS_MAX && bytes < BATCH_BYTES_MAX {
+            let Ok(next) = waiting.try_recv() else { break };
+            bytes += next.command.bytes();
+            batch.push(next);
+        }
+        let (commands, answers): (Vec<C>, Vec<_>) =
+            batch.into_iter().map(|waiting| (waiting.command, waiting.answer)).unzip();
+        let commands: Vec<&C> = commands.iter().collect();
+        let results = match seat {
+            Ok(mut seat) => write(&mut seat, &commands).await,
+            Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
+        };
+        for (answer, result) in answers.into_iter().zip(results) {
+            // The caller may have gone away.
+            let _ = answer.send(result);
+        }
+    }
+}
+
+/// A result for each command.
+async fn write<C: Command>(seat: &mut Seat, batch: &[&C]) -> Vec<Result<C::Answer>> {
+    match write_together(seat, batch).await {
+        Ok(results) => results,
+        Err(error) if batch.len() > 1 && !matches!(error, StoreError::Unknown { .. } | StoreError::Unavailable { .. }) => {
+            let mut results = Vec::with_capacity(batch.len());
+            for command in batch {
+                let alone = write_together(seat, &[*command]).await;
+                results.push(alone.and_then(|mut results| results.pop().unwrap_or_else(|| Err(closed()))));
+            }
+            results
+        }
+        Err(error) => batch.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
+async fn write_together<C: Command>(seat: &mut Seat, batch: &[&C]) -> Result<Vec<Result<C::Answer>>> {
+    // Nothing was sent if this fails.
+    seat.start().await?;
+    match write_once(seat, batch, false).await {
+        Err(StoreError::Unavailable { detail }) if seat.is_lost() => {
+            let again = write_once(seat, batch, true).await;
+            again.map_err(|error| StoreError::Unknown { detail: format!("{detail}; {error}") })
+        }
+        written => written,
+    }
+}
+
+async fn write_once<C: Command>(seat: &mut Seat, batch: &[&C], again: bool) -> Result<Vec<Result<C::Answer>>> {
+    let session = seat.start().await?;
+    let written = timeout(COMMIT_MAX, async {
+        let results = C::write(&session, seat.set_time(), batch, again).await?;
+        confirmed(&session).map(|()| results)
+    });
+    match written.await {
+        Ok(Ok(results)) => {
+            seat.release();
+            Ok(results)
+        }
+        Ok(Err(error)) => {
+            seat.roll_back().await;
+            Err(error)
+        }
+        Err(_) => {
+            seat.abandon();
+            Err(StoreError::Unknown { detail: super::lane::too_late(COMMIT_MAX) })
+        }
+    }
+}
+
+/// A message to be accepted. The keys are for what is new.
+pub(super) struct Accept {
+    pub(super) message: NewMessage,
+    pub(super) keys: Accepted,
+    pub(super) lease: Option<NewLease>,
+    pub(super) events: Vec<NewEvent>,
+}
+
+impl Accept {
+    fn new(&self) -> New<'_> {
+        New { message: &self.message, keys: &self.keys, lease: self.lease.as_ref(), events: &self.events }
+    }
+}
+
+impl Command for Accept {
+    type Answer = Accepted;
+
+    fn bytes(&self) -> usize {
+        match &self.message.content {
+            Content::Inline(bytes) => bytes.len(),
+            Content::Stored(_) => 0,
+        }
+    }
+
+    async fn write(
+        session: &Session,
+        clock: Option<Timestamp>,
+        batch: &[&Self],
+        _again: bool,
+    ) -> Result<Vec<Result<Accepted>>> {
+        let news: Vec<New<'_>> = batch.iter().map(|accept| accept.new()).collect();
+        let inserted = accept::insert(session, clock, &news).await?;
+        let mut results = Vec::with_capacity(batch.len());
+        for new in &news {
+            results.push(match inserted.contains(&new.keys.message) {
+                true => Ok(new.keys.clone()),
+                false => accept::accepted_before(session, clock, new).await?.ok_or_else(bodies::swept),
+            });
+        }
+        Ok(results)
+    }
+}
+
+/// Results to be recorded.
+pub(super) struct Settle(pub(super) Vec<Settlement>);
+
+impl Command for Settle {
+    type Answer = Vec<DeliveryKey>;
+
+    fn bytes(&self) -> usize {
+        // What an attempt with its events may take.
+        self.0.len() * 4096
+    }
+
+    async fn write(
+        session: &Session,
+        clock: Option<Timestamp>,
+        batch: &[&Self],
+        again: bool,
+    ) -> Result<Vec<Result<Vec<DeliveryKey>>>> {
+        let calls: Vec<&[Settlement]> = batch.iter().map(|settle| settle.0.as_slice()).collect();
+        Ok(settle::settle(session, clock, &calls, again).await?.into_iter().map(Ok).collect())
+    }
+}
