@@ -88,7 +88,7 @@ fn finding(command: impl AsyncFnOnce(&mut Out) -> anyhow::Result<bool>) -> anyho
 
 /// Runs a command on the store. True if there are findings.
 async fn query(command: &Command, config: &Config, screen: &cli::Screen, out: &mut Out) -> anyhow::Result<bool> {
-    let store = Backend::attach(&config.node.data)?;
+    let store = node::attach(config).await?;
     let result = match command {
         Command::Why(why) => cli::run_why(why, Some(&store), Some(config), screen, out).await,
         Command::Policy(PolicyCommand::Impact(impact)) => cli::run_impact(impact, &store, config, screen, out).await,

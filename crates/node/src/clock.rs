@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use store::{Backend, Fleet as _, Queue as _};
 use tokio::time::Instant;
 
-use super::{LEASE, Node};
+use super::{Node, outbound::LeaseTime};
 use crate::config::Config;
 
 /// Smaller steps are normal corrections and do no harm.
@@ -24,7 +24,8 @@ impl Watch {
 
     /// Call it every few seconds.
     pub(super) async fn look(&mut self, node: &Arc<Node>) {
-        if !self.was_set_back(Timestamp::now(), Instant::now()) {
+        let was_set_back = self.was_set_back(Timestamp::now(), Instant::now());
+        if !was_set_back || node.store.is_shared() {
             return;
         }
         tracing::warn!("the system's clock was set back; making deliveries due that would wait too long");
@@ -48,6 +49,9 @@ pub(super) fn from_now(then: Timestamp) -> Duration {
 /// For the start of a node: the clock may have been set back while none ran. A report from the future shows it. Without
 /// one, nothing waits too long, and a long queue need not be read.
 pub(super) async fn follow_since_last_report(store: &Backend, config: &Config) -> store::Result<()> {
+    if store.is_shared() {
+        return Ok(());
+    }
     let last = store.reports().await?.iter().map(|report| report.at).max();
     if last <= Some(Timestamp::now()) {
         return Ok(());
@@ -59,7 +63,7 @@ pub(super) async fn follow_since_last_report(store: &Backend, config: &Config) -
 /// Ends all waits that are longer than the configuration allows. Reads the whole queue.
 async fn follow(store: &Backend, config: &Config) -> store::Result<()> {
     let waits = config.retry.schedule.iter().map(|interval| **interval).collect();
-    let deliveries = store.follow_clock(waits, LEASE).await?;
+    let deliveries = store.follow_clock(waits, LeaseTime::on(store).term).await?;
     if deliveries > 0 {
         tracing::warn!(
             deliveries,

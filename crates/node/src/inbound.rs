@@ -185,7 +185,7 @@ impl Sink {
             Content::Stored(key) => Some(key),
             Content::Inline(_) => None,
         };
-        let term = Term::from_now();
+        let term = node.term();
         let lease = node.outbound.room_for(&message).then(|| node.lease());
         match accept(&node.store, &message, lease, event.into()).await {
             Ok(accepted) => match accepted.lease {
@@ -282,10 +282,12 @@ async fn accept(
 fn refusal(error: &StoreError) -> Reply {
     match error {
         StoreError::Full => Reply::new(452, Some(EnhancedCode::new(4, 3, 1)), "Insufficient system storage"),
-        StoreError::Unavailable { .. }
-        | StoreError::Unknown { .. }
-        | StoreError::NameInUse { .. }
+        StoreError::Unavailable { .. } | StoreError::Unknown { .. } => {
+            Reply::new(451, Some(EnhancedCode::new(4, 3, 2)), "The message could not be stored, try again later")
+        }
+        StoreError::NameInUse { .. }
         | StoreError::File(_)
+        | StoreError::Postgres(_)
         | StoreError::Other(_) => {
             Reply::new(451, Some(EnhancedCode::new(4, 3, 0)), "The message could not be stored, try again later")
         }

@@ -16,6 +16,7 @@ mod history;
 mod inbound;
 pub mod inquiry;
 mod notices;
+mod open;
 mod outbound;
 pub mod policy;
 mod preference;
@@ -46,15 +47,14 @@ use crate::{
     fleet::Rollout,
     protocol_log::ProtocolLogs,
 };
-use outbound::{LEASE, Outbound, Term};
+use outbound::{LeaseTime, Outbound, Term};
 
+pub use open::{attach, open};
 pub use outbound::addresses;
 pub use policy::Under;
 pub use running::{Console, MakeAcceptor, Running};
 pub use serve::serve;
 
-/// Leases are renewed long before they end.
-const RENEW_INTERVAL: Duration = Duration::from_secs(60);
 /// Interval of a node's reports. A node that has not reported for 30 s counts as stopped.
 const REPORT_INTERVAL: Duration = Duration::from_secs(2);
 /// A node follows a new rollout plan within this time.
@@ -149,7 +149,12 @@ impl Node {
     }
 
     fn lease(&self) -> NewLease {
-        NewLease { member: self.member.clone(), term: LEASE }
+        NewLease { member: self.member.clone(), term: LeaseTime::on(&self.store).term }
+    }
+
+    /// Of a lease that is asked for now.
+    fn term(&self) -> Term {
+        Term::from_now(LeaseTime::on(&self.store).term)
     }
 
     async fn report(&self) {
@@ -168,7 +173,7 @@ fn routes(config: &Config) -> Routes {
 /// Renews leases, ends those of stopped nodes, reports, and deletes old history. None of this takes long.
 async fn background(node: Arc<Node>) {
     let mut report = tokio::time::interval(REPORT_INTERVAL);
-    let mut renew = tokio::time::interval(RENEW_INTERVAL);
+    let mut renew = tokio::time::interval(LeaseTime::on(&node.store).renewed_every);
     let mut plan = tokio::time::interval(PLAN_INTERVAL);
     let mut history = Box::pin(tokio::time::sleep(history::FIRST));
     let mut clock = clock::Watch::start();
@@ -211,8 +216,8 @@ async fn notify_always(node: Arc<Node>) {
 async fn renew_leases(node: &Arc<Node>) {
     let held = node.outbound.held().all();
     if !held.is_empty() {
-        let term = Term::from_now();
-        match node.store.renew(LEASE, held.clone()).await {
+        let (term, lease) = (node.term(), node.lease());
+        match node.store.renew(lease.term, held.clone()).await {
             Ok(lost) => {
                 if !lost.is_empty() {
                     tracing::warn!(deliveries = lost.len(), "lost leases; other nodes deliver these messages now");

@@ -3,7 +3,6 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use net::serve::Prefixes;
-use store::Backend;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -22,8 +21,7 @@ pub async fn serve<C: Console + 'static>(
     console: impl AsyncFnOnce(&Arc<Node>, Prefixes, &MakeAcceptor<'_>) -> anyhow::Result<C>,
 ) -> anyhow::Result<()> {
     let folder = config.node.data.clone();
-    let open = if accept_loss { Backend::open_despite_loss } else { Backend::open };
-    let store = open(&folder, &config.node.name)?;
+    let store = crate::open(&config, accept_loss).await?;
     let running = Running::start(config, store.clone(), &folder, console).await?;
     tracing::info!(node = running.node.name, data = %folder.display(), "node is ready");
     until_told_to_stop(&running, path).await?;

@@ -44,6 +44,21 @@ impl Backend {
         SqliteStore::attach(folder).map(Self::Sqlite)
     }
 
+    /// Opens the store of a fleet for a node; see [`PostgresStore::open`].
+    pub async fn open_server(server: &PostgresSettings) -> Result<Self> {
+        PostgresStore::open(server).await.map(Self::Postgres)
+    }
+
+    /// The same for commands; see [`PostgresStore::attach`].
+    pub async fn attach_server(server: &PostgresSettings) -> Result<Self> {
+        PostgresStore::attach(server).await.map(Self::Postgres)
+    }
+
+    /// True if other machines may share it. It then has a clock of its own.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
     /// Waits for what was handed over, and closes the store.
     pub async fn close(self) {
         each!(self, store => store.close().await);

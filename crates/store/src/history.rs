@@ -26,7 +26,8 @@ pub trait History {
     fn ids_between(&self, first: Uuid, last: Uuid, limit: u32) -> impl Future<Output = Result<Vec<Uuid>>> + Send;
 
     /// Deletes up to `limit` messages that were received at least `age` ago, with their history, if none of their
-    /// deliveries is in the queue. Returns how many.
+    /// deliveries is in the queue. Returns how many. An engine may do so by the day: it then keeps all that was received
+    /// on one day until that whole day is old enough, and drops it at once, whatever the limit is.
     fn forget(&self, age: Duration, limit: u32) -> impl Future<Output = Result<u64>> + Send;
 }
 

@@ -4,8 +4,17 @@
 
 mod server;
 
-use gatepost_store::{Backend, Clock, PostgresStore, conformance};
-use server::Server;
+use std::time::Duration;
+
+use gatepost_store::{
+    Backend, Clock, Command, Fleet as _, History as _, NewMessage, PostgresError, PostgresSettings, PostgresStore,
+    PostgresTls, Queue as _, Selection, State, StoreError, TraceQuery, conformance,
+};
+use server::{
+    Server, delivered, delivery, lease, message, received,
+    relay::{Cut, Relay},
+    settings,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_keeps_the_contract() {
@@ -29,4 +38,283 @@ async fn postgres_keeps_the_contract_through_one_store() {
         conformance::Stores::new(store.clone(), store, clock)
     };
     conformance::run(make).await;
+}
+
+/// A store whose connections go through a relay.
+async fn relayed(server: &Server) -> (PostgresStore, Relay) {
+    let (name, relay) = (server.make(), Relay::start(server.cluster.port()));
+    let url = format!("postgres://gatepost@127.0.0.1:{}/{name}", relay.port());
+    (PostgresStore::open(&settings(&url)).await.unwrap(), relay)
+}
+
+async fn events_of(store: &PostgresStore, message: &NewMessage) -> Vec<&'static str> {
+    let events = store.events(message.network_message_id).await.unwrap();
+    events.iter().map(|event| event.kind.name()).collect()
+}
+
+/// Its statement commits by itself: the server may have seen it or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_accepts_once_though_the_connection_is_lost() {
+    let server = Server::start();
+    let (store, relay) = relayed(&server).await;
+    let lease = lease(&store).await;
+    // The statement is prepared.
+    store.accept(message(b"first"), None, vec![]).await.unwrap();
+    for how in [Cut::Before, Cut::After] {
+        let new = message(b"the body that is cut");
+        relay.cut(b"the body that is cut", how);
+        let accepted = store.accept(new.clone(), Some(lease.clone()), vec![received(&new)]).await.unwrap();
+        assert!(relay.has_cut());
+        assert!(accepted.lease.is_some(), "{how:?}");
+        let record = store.message(new.network_message_id).await.unwrap().unwrap();
+        assert_eq!((record.message.key, record.deliveries.len()), (accepted.message, 1), "{how:?}");
+        assert_eq!(events_of(&store, &new).await, ["received"], "{how:?}");
+        assert_eq!(store.settle(vec![delivered(&new, &accepted)]).await.unwrap(), [], "{how:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_settles_once_though_the_connection_is_lost_at_commit() {
+    let server = Server::start();
+    let (store, relay) = relayed(&server).await;
+    let lease = lease(&store).await;
+    for how in [Cut::Before, Cut::After] {
+        let mut new = message(b"body");
+        new.deliveries.push(delivery("b@x.test"));
+        let accepted = store.accept(new.clone(), Some(lease.clone()), vec![received(&new)]).await.unwrap();
+        let mut results = vec![delivered(&new, &accepted)];
+        for (index, expected) in [(0, State::Leased), (1, State::Delivered)] {
+            results[0].delivery = accepted.deliveries[index];
+            results[0].events = vec![received(&new)];
+            relay.cut(b"COMMIT", how);
+            assert_eq!(store.settle(results.clone()).await.unwrap(), [], "{how:?}: it was this very call that settled");
+            assert!(relay.has_cut());
+            let record = store.message(new.network_message_id).await.unwrap().unwrap();
+            assert_eq!((record.deliveries[0].state, record.deliveries[1].state), (State::Delivered, expected));
+            assert_eq!(record.body_present, index == 0);
+            assert_eq!(store.settle(results.clone()).await.unwrap(), [accepted.deliveries[index]], "a second call");
+        }
+        assert_eq!(events_of(&store, &new).await, ["received"; 3], "{how:?}");
+    }
+}
+
+/// Of what cannot be repeated, another connection asks whether it was committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_knows_whether_a_lost_commit_was_done() {
+    let server = Server::start();
+    let (store, relay) = relayed(&server).await;
+    let mut new = message(b"body");
+    new.deliveries.push(delivery("b@x.test"));
+    store.accept(new.clone(), None, vec![]).await.unwrap();
+    let remove = async |recipient: &str| {
+        let selection = Selection { recipient: Some(recipient.to_owned()), ..Selection::default() };
+        store.command(Command::Remove, selection, "eve").await
+    };
+    relay.cut(b"COMMIT", Cut::After);
+    assert_eq!(remove("a@x.test").await.unwrap().changed, 1);
+    relay.cut(b"COMMIT", Cut::Before);
+    let undone = remove("b@x.test").await.unwrap_err();
+    assert!(matches!(undone, StoreError::Unavailable { .. }), "{undone}");
+    let record = store.message(new.network_message_id).await.unwrap().unwrap();
+    let states: Vec<State> = record.deliveries.iter().map(|delivery| delivery.state).collect();
+    assert_eq!(states, [State::Removed, State::Queued]);
+    assert_eq!(remove("b@x.test").await.unwrap().changed, 1);
+}
+
+/// Takes ten seconds: that is the time a commit is given.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_that_does_not_answer_is_given_up() {
+    let server = Server::start();
+    let (store, relay) = relayed(&server).await;
+    let new = message(b"never answered");
+    relay.cut(b"never answered", Cut::Silent);
+    let error = store.accept(new.clone(), None, vec![]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unknown { .. }), "{error}");
+    // Asking again tells.
+    let accepted = store.accept(new.clone(), None, vec![]).await.unwrap();
+    let record = store.message(new.network_message_id).await.unwrap().unwrap();
+    assert_eq!((record.message.key, record.deliveries.len()), (accepted.message, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_that_is_gone_changes_nothing_until_it_is_back() {
+    let mut server = Server::start();
+    let store = PostgresStore::open(&server.database()).await.unwrap();
+    let kept = store.accept(message(b"kept"), None, vec![]).await.unwrap();
+    server.cluster.stop();
+    let error = store.accept(message(b"refused"), None, vec![]).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
+    assert!(matches!(store.counts().await, Err(StoreError::Unavailable { .. })));
+    server.cluster.restart(&[]).unwrap();
+    let accepted = loop {
+        match store.accept(message(b"new"), None, vec![]).await {
+            Err(StoreError::Unavailable { .. }) => tokio::time::sleep(Duration::from_millis(100)).await,
+            accepted => break accepted.unwrap(),
+        }
+    };
+    let rows = store.trace(TraceQuery { limit: 9, ..TraceQuery::default() }).await.unwrap();
+    let keys: Vec<_> = rows.iter().map(|row| row.message.key).collect();
+    assert_eq!(keys, [accepted.message, kept.message]);
+}
+
+/// PostgreSQL reports such a commit as done, with a warning.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_without_its_standby_has_accepted_nothing() {
+    let server = Server::start();
+    let settings = server.database();
+    let store = PostgresStore::open(&settings).await.unwrap();
+    let lease = lease(&store).await;
+    let before = message(b"before");
+    let held = store.accept(before.clone(), Some(lease.clone()), vec![]).await.unwrap();
+    let sql = |sql: &str| server.cluster.sql("postgres", sql).unwrap();
+    sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    sql("SELECT pg_reload_conf()");
+    let wait = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    let new = message(b"not on a standby");
+    let accepting = { let (store, new) = (store.clone(), new.clone()); async move { store.accept(new, None, vec![]).await.map(drop) } };
+    let settling = { let (store, result) = (store.clone(), delivered(&before, &held)); async move { store.settle(vec![result]).await.map(drop) } };
+    let tasks = [tokio::spawn(accepting), tokio::spawn(settling)];
+    while !tasks.iter().all(|task| task.is_finished()) {
+        sql(wait);
+    }
+    for task in tasks {
+        let error = task.await.unwrap().unwrap_err();
+        assert!(matches!(error, StoreError::Unknown { .. }), "{error}");
+    }
+    // Asking again does not make it better.
+    let again = { let (store, new) = (store.clone(), new.clone()); tokio::spawn(async move { store.accept(new, None, vec![]).await }) };
+    while !again.is_finished() {
+        sql(wait);
+    }
+    assert!(matches!(again.await.unwrap(), Err(StoreError::Unknown { .. })));
+    sql("ALTER SYSTEM RESET synchronous_standby_names");
+    sql("SELECT pg_reload_conf()");
+    let accepted = store.accept(new.clone(), None, vec![]).await.unwrap();
+    assert_eq!(store.message(new.network_message_id).await.unwrap().unwrap().message.key, accepted.message);
+}
+
+/// A caller that goes away takes nothing back.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_writes_what_was_handed_over() {
+    let server = Server::start();
+    let settings = server.database();
+    let store = PostgresStore::open(&settings).await.unwrap();
+    store.accept(message(b"first"), None, vec![]).await.unwrap();
+    let new = message(b"body");
+    let accept = store.accept(new.clone(), None, vec![]);
+    tokio::select! {
+        biased;
+        _ = accept => {}
+        () = tokio::task::yield_now() => {}
+    }
+    store.close().await;
+    let store = PostgresStore::attach(&settings).await.unwrap();
+    assert!(store.message(new.network_message_id).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_takes_what_mail_may_contain() {
+    let server = Server::start();
+    let store = PostgresStore::open(&server.database()).await.unwrap();
+    let mut new = message(b"nul \0 in the body");
+    new.subject = Some("nul \0 in the subject".to_owned());
+    let id = "ß".repeat(998);
+    new.message_id = Some(id.clone());
+    new.deliveries = (0..1000).map(|number| delivery(&format!("user-{number}@x.test"))).collect();
+    let accepted = store.accept(new.clone(), Some(lease(&store).await), vec![]).await.unwrap();
+    assert_eq!(accepted.deliveries.len(), 1000);
+    let body = gatepost_store::Bodies::read_body(&store, accepted.message, 0).await.unwrap().unwrap();
+    assert_eq!(&body[..], b"nul \0 in the body");
+    let results: Vec<_> = accepted.deliveries.iter().map(|key| {
+        let mut settlement = delivered(&new, &accepted);
+        settlement.delivery = *key;
+        if let gatepost_store::Outcome::Delivered { reply, .. } = &mut settlement.outcome {
+            reply.text = "nul \0 in the reply".to_owned();
+        }
+        settlement
+    }).collect();
+    assert_eq!(store.settle(results).await.unwrap(), []);
+    let rows = store.trace(TraceQuery { message_id: Some(id), limit: 2000, ..TraceQuery::default() }).await.unwrap();
+    assert_eq!(rows.len(), 1000);
+    assert_eq!(rows[0].reply.as_ref().unwrap().text, "nul \0 in the reply");
+    assert_eq!(rows[0].message.subject.as_deref(), Some("nul \u{fffd} in the subject"));
+    assert_eq!(store.events(new.network_message_id).await.unwrap().len(), 1000);
+    assert_eq!(server.cluster.sql("test_0", "SELECT count(*) FROM queue_delivery").unwrap(), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_says_what_is_wrong_with_a_server() {
+    let server = Server::start();
+    let refused = async |settings: &PostgresSettings| match PostgresStore::open(settings).await {
+        Err(StoreError::Postgres(error)) => error,
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("opened"),
+    };
+    let good = server.database();
+    let error = refused(&PostgresSettings { password: Some("wrong".to_owned()), ..good.clone() }).await;
+    assert!(matches!(error, PostgresError::Login { .. }), "{error}");
+    let error = refused(&PostgresSettings { password: None, ..good.clone() }).await;
+    assert!(matches!(error, PostgresError::Login { .. }), "{error}");
+    let error = refused(&settings(&server.cluster.url("missing"))).await;
+    assert!(matches!(error, PostgresError::NoDatabase { .. }), "{error}");
+    let error = refused(&settings("postgres://gatepost@127.0.0.1:1/x")).await;
+    assert!(matches!(error, PostgresError::Unreachable { .. }), "{error}");
+    let error = refused(&PostgresSettings { tls: PostgresTls::Verify, ..good.clone() }).await;
+    assert!(matches!(error, PostgresError::Tls { .. }), "{error}");
+
+    let sql = |database: &str, sql: &str| server.cluster.sql(database, sql).unwrap();
+    sql("postgres", "CREATE DATABASE latin ENCODING LATIN1 LOCALE 'C' TEMPLATE template0");
+    let error = refused(&settings(&server.cluster.url("latin"))).await;
+    assert!(matches!(&error, PostgresError::Encoding { found, .. } if found == "LATIN1"), "{error}");
+    let standby = server.make();
+    sql("postgres", &format!("ALTER DATABASE {standby} SET default_transaction_read_only = on"));
+    let error = refused(&settings(&server.cluster.url(&standby))).await;
+    assert!(matches!(error, PostgresError::ReadOnly { .. }), "{error}");
+
+    sql("postgres", "CREATE ROLE guest LOGIN PASSWORD 'secret'");
+    let url = server.cluster.url(&server.make()).replace("gatepost@", "guest@");
+    let error = refused(&settings(&url)).await;
+    assert!(matches!(&error, PostgresError::NoRight { user, .. } if user == "guest"), "{error}");
+
+    let empty = settings(&server.cluster.url(&server.make()));
+    let Err(StoreError::Postgres(error)) = PostgresStore::attach(&empty).await else { panic!("attached") };
+    assert!(matches!(error, PostgresError::Older { found: 0, .. }), "{error}");
+    PostgresStore::open(&good).await.unwrap().close().await;
+    sql("test_0", "INSERT INTO gatepost_schema (version) VALUES (99)");
+    let error = refused(&good).await;
+    assert!(matches!(error, PostgresError::Newer { found: 99, .. }), "{error}");
+}
+
+/// Each makes the tables if nobody else does.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_is_prepared_by_one_of_ten_nodes() {
+    let server = Server::start_with(&["max_connections=200"]);
+    let settings = server.database();
+    let nodes: Vec<_> = (0..10).map(|number| {
+        let settings = settings.clone();
+        tokio::spawn(async move {
+            let store = PostgresStore::open(&settings).await.unwrap();
+            store.join(&format!("n{number}")).await.unwrap().member.epoch()
+        })
+    }).collect();
+    let mut epochs = Vec::new();
+    for node in nodes {
+        epochs.push(node.await.unwrap());
+    }
+    epochs.sort();
+    epochs.dedup();
+    assert_eq!(epochs.len(), 10);
+    assert_eq!(server.cluster.sql("test_0", "SELECT count(*) FROM pg_class WHERE relname LIKE 'history_2%' AND relkind = 'r'").unwrap(), "9");
+}
+
+#[test]
+fn urls_say_what_they_lack() {
+    for (url, lacks) in [("https://x", ""), ("postgres:///x", "host"), ("postgres://x@db.test", "database")] {
+        let error = PostgresSettings::new(url).unwrap_err().to_string();
+        assert!(error.contains("[store] url") && error.contains(lacks), "{error}");
+    }
+    let tls = |url: &str| PostgresSettings::new(url).unwrap().tls;
+    assert_eq!(tls("postgres://g@127.0.0.1/x"), PostgresTls::None);
+    assert_eq!(tls("postgres://g@localhost,[::1]/x"), PostgresTls::None);
+    assert_eq!(tls("postgres://g@localhost,db.test/x"), PostgresTls::Verify);
 }

@@ -67,12 +67,14 @@ const APART: &[(&str, &str, &str)] = &[
 ];
 
 const CONFINED: &[(&[&str], &[&str])] = &[
-    (&["rusqlite"], &["store"]),
+    (&["rusqlite", "tokio-postgres", "postgres-openssl"], &["store"]),
     (&["clap"], &["gatepost"]),
     (&["axum"], &["console"]),
     (&["maud"], &["insight", "console"]),
-    (&["hickory-resolver", "tokio-openssl", "openssl-probe"], &["net"]),
-    (&["openssl", "socket2"], &["net", "lab"]),
+    (&["hickory-resolver", "tokio-openssl"], &["net"]),
+    (&["openssl-probe"], &["net", "store"]),
+    (&["openssl"], &["net", "store", "lab"]),
+    (&["socket2"], &["net", "lab"]),
     (&["hyper", "hyper-util"], &["net", "console"]),
     (&["tokio"], &["store", "net", "filter", "insight", "node", "console", "gatepost"]),
     (&["tracing"], &["store", "net", "filter", "node", "console", "gatepost"]),
@@ -89,6 +91,7 @@ const SENSES: &[Sense] = &[
             "crates/console/src/",
             "crates/gatepost/src/",
             "crates/store/src/sqlite/",
+            "crates/store/src/postgres/",
             // The store's own clock decides what is due.
             "crates/store/src/clock.rs",
             "crates/lab/src/",

@@ -9,7 +9,7 @@ use std::{
 
 use node::config::Config;
 use serde_json::json;
-use store::{Backend, Restored, SqliteStore};
+use store::{Backend, PostgresError, Restored, SqliteStore, StoreError};
 
 use super::{
     arguments::{BackupArguments, Format},
@@ -55,6 +55,9 @@ fn end_progress() {
 }
 
 pub(crate) fn restore(arguments: &BackupArguments, config: &Config, out: &mut dyn Write) -> anyhow::Result<()> {
+    if config.store.url.is_some() {
+        return Err(StoreError::from(PostgresError::Backup).into());
+    }
     let Restored { suspended } = SqliteStore::restore(&arguments.folder, &config.node.data)?;
     if arguments.format == Format::Json {
         return Ok(writeln!(out, "{}", json!({ "suspended": suspended }))?);

@@ -14,6 +14,7 @@ mod device_causes;
 mod devices;
 mod disk;
 mod dns;
+mod fleet;
 mod foreign_causes;
 mod foreign_files;
 mod foreign_senders;

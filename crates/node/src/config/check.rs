@@ -42,6 +42,7 @@ pub(super) fn check(text: &str) -> Vec<Fault> {
     walk.faults.extend(check_certificates(document.get_ref()));
     walk.faults.extend(check_api(document.get_ref()));
     walk.faults.extend(check_watch(document.get_ref()));
+    walk.faults.extend(check_store(document.get_ref()));
     // OpenSSL can check a policy only if all its types are right.
     if walk.faults.is_empty() {
         walk.faults.extend(check_policies(document.get_ref()));
@@ -156,6 +157,7 @@ fn check_text(format: &str, text: &str) -> Result<(), String> {
             Err(format!("not a SHA-256 of 64 hexadecimal digits; create a token with: {}", NextStep::ApiToken))
         }
         "webhook" => net::webhook::Url::parse(text).map(drop),
+        "postgres" => store::PostgresSettings::new(text).map(drop).map_err(|error| error.to_string()),
         "path" if text.is_empty() => Err("a path must not be empty".to_owned()),
         _ => Ok(()),
     }
@@ -298,6 +300,16 @@ fn check_watch(document: &DeTable<'_>) -> Option<Fault> {
         (None, Some(file)) => Some(Fault::new(file.span(), "secret_file requires webhook; set both")),
         (Some(_), Some(_)) | (None, None) => None,
     }
+}
+
+/// The other keys say how to reach the server that url names.
+fn check_store(document: &DeTable<'_>) -> Vec<Fault> {
+    let Some(store) = get(document, "store").and_then(|store| store.get_ref().as_table()) else { return Vec::new() };
+    if get(store, "url").is_some() {
+        return Vec::new();
+    }
+    let others = store.iter().filter(|(key, _)| SCHEMA["properties"]["store"]["properties"].get(key.get_ref().as_ref()).is_some());
+    others.map(|(key, _)| Fault::new(key.span(), format!("{} requires url; set both", key.get_ref()))).collect()
 }
 
 /// Checks that OpenSSL supports each policy.

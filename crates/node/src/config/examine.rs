@@ -53,6 +53,7 @@ pub(super) fn examine(config: &Config, place: &Place<'_>, purpose: Purpose, now:
     look.policies();
     look.folders();
     look.watch();
+    look.store();
     if purpose == Purpose::Check {
         look.addresses();
     }
@@ -232,6 +233,21 @@ impl Look<'_> {
         }
         if let Some(path) = &self.config.watch.tls_authorities {
             self.authorities(&["watch"], path);
+        }
+    }
+
+    fn store(&mut self) {
+        let store = &self.config.store;
+        if let Some(path) = &store.password_file
+            && let Err(error) = fs::read_to_string(path)
+        {
+            let message = format!("password_file: failed to read {}: {error}", path.display());
+            self.error(&["store", "password_file"], message);
+        }
+        if let Some(path) = &store.ca_file
+            && let Err(fault) = tls::read_certificates(path)
+        {
+            self.error(&["store", "ca_file"], format!("ca_file: {fault}"));
         }
     }
 

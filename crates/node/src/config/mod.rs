@@ -87,7 +87,8 @@ impl Config {
         self.node.data = folder.join(&self.node.data);
         let inbound = [&mut self.inbound.tls_certificate, &mut self.inbound.tls_key];
         let watch = [&mut self.watch.secret_file, &mut self.watch.tls_authorities];
-        for path in inbound.into_iter().chain(watch).chain([&mut self.protocol_log.folder]) {
+        let store = [&mut self.store.password_file, &mut self.store.ca_file];
+        for path in inbound.into_iter().chain(watch).chain(store).chain([&mut self.protocol_log.folder]) {
             *path = path.as_ref().map(|path: &PathBuf| folder.join(path));
         }
         for domain in &mut self.accepted_domains {

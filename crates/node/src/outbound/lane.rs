@@ -428,7 +428,7 @@ impl Lane {
         let LeftTo { all, domains } = self.shared().policies.left_to.clone();
         // Mail that has been due for long enough is claimed anyway.
         let leave_for = *node.config.load().rollout.leave_for;
-        let term = Term::from_now();
+        let term = node.term();
         let claim = Claim {
             connector: self.connector().name.clone(),
             due_for: if all.is_some() { leave_for } else { Duration::ZERO },

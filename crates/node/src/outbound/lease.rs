@@ -14,11 +14,25 @@ use std::{
 
 use net::send::Progress;
 use rustix::time::{ClockId, clock_gettime};
-use store::{DeliveryKey, Holding, LeaseNumber};
+use store::{Backend, DeliveryKey, Holding, LeaseNumber};
 use tokio::{sync::Notify, time::Instant};
 
-/// How long a lease lasts without renewal.
-pub(crate) const LEASE: Duration = Duration::from_secs(300);
+/// How long a lease lasts without renewal, and when it is renewed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LeaseTime {
+    pub(crate) term: Duration,
+    pub(crate) renewed_every: Duration,
+}
+
+impl LeaseTime {
+    /// On a store of its own, a node finds its leases when it starts again. On a shared one, the other nodes wait for the
+    /// end of the leases of a node that died.
+    pub(crate) fn on(store: &Backend) -> Self {
+        let (term, renewed_every) = if store.is_shared() { (40, 10) } else { (300, 60) };
+        Self { term: Duration::from_secs(term), renewed_every: Duration::from_secs(renewed_every) }
+    }
+}
+
 /// In this last part of a lease, no attempt starts and no final dot is sent.
 const MARGIN: Duration = Duration::from_secs(10);
 
@@ -28,8 +42,8 @@ pub(crate) struct Term(u64);
 
 impl Term {
     /// Call this before asking the store.
-    pub(crate) fn from_now() -> Self {
-        Self(now_ms() + LEASE.as_millis() as u64)
+    pub(crate) fn from_now(term: Duration) -> Self {
+        Self(now_ms() + term.as_millis() as u64)
     }
 }
 
@@ -190,9 +204,11 @@ impl Held {
 mod tests {
     use super::*;
 
+    const TERM: Duration = Duration::from_secs(300);
+
     /// With the leases 1 and 2.
     fn tickets() -> [Arc<Ticket>; 2] {
-        [1, 2].map(|lease| Arc::new(Ticket::new(LeaseNumber(lease), Term::from_now())))
+        [1, 2].map(|lease| Arc::new(Ticket::new(LeaseNumber(lease), Term::from_now(TERM))))
     }
 
     fn holding(delivery: i64, lease: i64) -> Holding {
@@ -205,14 +221,14 @@ mod tests {
         let tickets = tickets();
         held.add([DeliveryKey(1), DeliveryKey(2)], &tickets[0]);
         held.add([DeliveryKey(3)], &tickets[1]);
-        held.renewed(&held.all(), &[holding(2, 1)], Term::from_now());
+        held.renewed(&held.all(), &[holding(2, 1)], Term::from_now(TERM));
         assert!(!tickets[0].is_valid() && tickets[1].is_valid());
         assert!(tickets[0].has_lost(DeliveryKey(2)) && !tickets[0].has_lost(DeliveryKey(1)));
         let mut left: Vec<DeliveryKey> = held.all().iter().map(|holding| holding.delivery).collect();
         left.sort();
         assert_eq!(left, [DeliveryKey(1), DeliveryKey(3)]);
         // Renewing the rest does not bring the job back.
-        held.renewed(&held.all(), &[], Term::from_now());
+        held.renewed(&held.all(), &[], Term::from_now(TERM));
         assert!(!tickets[0].is_valid());
     }
 
@@ -227,7 +243,7 @@ mod tests {
         held.remove(&settled);
         assert_eq!(held.all(), [holding(2, 2)]);
         // The store was asked to renew the old lease, which is lost.
-        held.renewed(&[holding(2, 1)], &[holding(2, 1)], Term::from_now());
+        held.renewed(&[holding(2, 1)], &[holding(2, 1)], Term::from_now(TERM));
         assert_eq!(held.all(), [holding(2, 2)]);
         assert!(tickets[1].is_valid());
     }
@@ -240,7 +256,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_attempt_is_stopped_at_its_deadline() {
-        let ticket = Ticket::new(LeaseNumber(1), Term::from_now());
+        let ticket = Ticket::new(LeaseNumber(1), Term::from_now(TERM));
         let deadline = Instant::now() + Duration::from_millis(20);
         assert_eq!(ticket.stopped(&Progress::default(), deadline).await, Stop::Deadline);
     }

@@ -41,11 +41,12 @@ impl Fleet for PostgresStore {
             }
             Ok(seen)
         };
-        self.0.clerk.write(report).await?.map_err(|other| match other {
+        self.0.leases.write(report).await?.map_err(|other| match other {
             Some(other) => other.in_use(member.name()),
             None => StoreError::Other(format!("node {} has left the store", member.name())),
         })?;
-        self.make_days().await
+        self.make_days_beside();
+        Ok(())
     }
 
     async fn reports(&self) -> Result<Vec<NodeReport>> {

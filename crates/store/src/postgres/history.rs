@@ -42,8 +42,8 @@ impl History for PostgresStore {
         let forget = move |tx: Tx| async move {
             let before = before(tx.now().await?, age);
             incidents::forget(&tx, before).await?;
-            let forgotten = partitions::forget_other(&tx, before, limit).await?;
-            Ok(forgotten + partitions::drop_before(&tx, before).await?)
+            let dropped = partitions::drop_before(&tx, before).await?;
+            Ok(dropped + partitions::forget_rows(&tx, before, limit).await?)
         };
         self.0.clerk.write_within(super::LONG, forget).await
     }

@@ -237,12 +237,16 @@ impl Seat {
         work_max: Duration,
         work: impl FnOnce(Tx) -> F,
     ) -> Result<T> {
-        let (tx, id) = match self.begin().await {
+        let tx = match self.begin().await {
             Err(StoreError::Unavailable { .. }) if self.session.is_some() && self.is_lost() => self.begin().await?,
             begun => begun?,
         };
-        match timeout(work_max, work(tx.clone())).await {
-            Ok(Ok(done)) => self.commit(&tx.session, &id).await.map(|()| done),
+        let work = async {
+            let done = work(tx.clone()).await?;
+            Ok((done, id(&tx.session).await?))
+        };
+        match timeout(work_max, work).await {
+            Ok(Ok((done, id))) => self.commit(&tx.session, id.as_deref()).await.map(|()| done),
             Ok(Err(error)) => {
                 self.roll_back().await;
                 Err(error)
@@ -254,28 +258,25 @@ impl Seat {
         }
     }
 
-    /// Begins a transaction; returns its id, too, by which it can be asked for.
-    async fn begin(&mut self) -> Result<(Tx, String)> {
+    async fn begin(&mut self) -> Result<Tx> {
         let session = self.start().await?;
-        let sql = format!("SELECT pg_current_xact_id()::text, {SERVER_TIME}");
+        let sql = format!("SELECT {SERVER_TIME}");
         let begin = async {
-            // An answer that was prepared for is not waited for.
-            if let Err(error) = session.prepare(&[&sql]).await {
-                return (Err(error), Err(closed()));
-            }
-            tokio::join!(biased; session.run("BEGIN"), session.query_one(&sql, &[]))
+            session.prepare(&[&sql]).await?;
+            // Nothing waits for an answer before the next statement is sent.
+            let (begun, row) = tokio::join!(biased; session.run("BEGIN"), session.query_one(&sql, &[]));
+            begun.and(row)
         };
-        let Ok((begun, row)) = timeout(COMMIT_MAX, begin).await else {
+        let Ok(row) = timeout(COMMIT_MAX, begin).await else {
             self.abandon();
             return Err(StoreError::Unavailable { detail: too_late(COMMIT_MAX) });
         };
-        begun?;
-        let row = row?;
-        let now = self.set_time().unwrap_or(time_from_millis(row.try_get(1)?));
-        Ok((Tx { session, now: Some(now) }, row.try_get(0)?))
+        let now = self.set_time().unwrap_or(time_from_millis(row?.try_get(0)?));
+        Ok(Tx { session, now: Some(now) })
     }
 
-    async fn commit(&mut self, session: &Session, id: &str) -> Result<()> {
+    /// Without an id, the transaction has written nothing.
+    async fn commit(&mut self, session: &Session, id: Option<&str>) -> Result<()> {
         let lost = match timeout(COMMIT_MAX, commit(session)).await {
             Ok(Ok(())) => {
                 self.is_busy = false;
@@ -291,8 +292,8 @@ impl Seat {
                 return Err(StoreError::Unknown { detail: too_late(COMMIT_MAX) });
             }
         };
-        let pid = session.pid;
-        match timeout(COMMIT_MAX, self.ask(id, pid)).await {
+        let Some(id) = id else { return Ok(()) };
+        match timeout(COMMIT_MAX, self.ask(id, session.pid)).await {
             Ok(Ok(true)) => Ok(()),
             Ok(Ok(false)) => Err(lost),
             Ok(Err(error)) => Err(StoreError::Unknown { detail: format!("{lost}; {error}") }),
@@ -307,9 +308,14 @@ impl Seat {
             let row = session.query_one("SELECT pg_xact_status($1::text::xid8)", &[&id]).await?;
             match row.try_get::<_, Option<&str>>(0)? {
                 Some("in progress") => tokio::time::sleep(ASK_INTERVAL).await,
-                status => {
+                Some("committed") => {
+                    let confirmed = barrier(&session).await;
                     self.is_busy = false;
-                    return Ok(status == Some("committed"));
+                    return confirmed.map(|()| true);
+                }
+                Some(_) | None => {
+                    self.is_busy = false;
+                    return Ok(false);
                 }
             }
         }
@@ -318,6 +324,18 @@ impl Seat {
         self.is_busy = false;
         Err(StoreError::Unknown { detail: "it was still being committed".to_owned() })
     }
+}
+
+/// The id of a transaction, by which it can be asked for, if it has written something.
+async fn id(session: &Session) -> Result<Option<String>> {
+    let row = session.query_one("SELECT pg_current_xact_id_if_assigned()::text", &[]).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Returns once all that was committed before is where a commit has to be, such as on a standby: standbys get it in order.
+pub(super) async fn barrier(session: &Session) -> Result<()> {
+    session.query("SELECT pg_logical_emit_message(true, 'gatepost', '')", &[]).await?;
+    confirmed(session)
 }
 
 /// Commits, and is not content with less. COMMIT in a transaction that has failed answers ROLLBACK without an error;

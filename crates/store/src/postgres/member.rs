@@ -13,7 +13,7 @@ use crate::{
 
 const COLUMNS: &str = "epoch, host, process, started, seen, has_left";
 
-/// No process is known to be dead: members may be on any machine.
+/// Members may be on any machine.
 const NONE_DEAD: Epoch = Epoch(0);
 
 fn read(row: &tokio_postgres::Row) -> Result<Known> {
@@ -28,6 +28,21 @@ fn read(row: &tokio_postgres::Row) -> Result<Known> {
     })
 }
 
+/// The kernel and the namespace in which this process has its number; empty where that is not known.
+fn machine() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let namespace = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    if boot.is_empty() { String::new() } else { format!("{} {}", boot.trim(), namespace.display()) }
+}
+
+/// True if the process of that member has ended: it was on this machine, and is not there any more.
+async fn has_ended(tx: &Tx, known: &Known) -> Result<bool> {
+    let row = tx.query_one("SELECT machine FROM member WHERE epoch = $1", &[&known.epoch.0]).await?;
+    let machine = machine();
+    let is_here = !machine.is_empty() && row.try_get::<_, &str>(0)? == machine;
+    Ok(is_here && !std::path::Path::new(&format!("/proc/{}", known.process)).exists())
+}
+
 async fn find(tx: &Tx, name: &str) -> Result<Option<Known>> {
     let row = tx.query_opt(&format!("SELECT {COLUMNS} FROM member WHERE name = $1"), &[&name]).await?;
     row.as_ref().map(read).transpose()
@@ -38,17 +53,21 @@ pub(super) async fn join(tx: &Tx, name: &str) -> Result<Result<(Epoch, u64), Kno
     let now = tx.now().await?;
     tx.run("LOCK TABLE member IN SHARE ROW EXCLUSIVE MODE").await?;
     let earlier = find(tx, name).await?;
-    let is_dead = earlier.as_ref().is_none_or(|earlier| earlier.is_dead(NONE_DEAD));
-    if let Some(earlier) = earlier.filter(|earlier| earlier.lives(NONE_DEAD, now)) {
+    let is_dead = match &earlier {
+        Some(earlier) => earlier.has_left || has_ended(tx, earlier).await?,
+        None => true,
+    };
+    if let Some(earlier) = earlier.filter(|earlier| !is_dead && earlier.lives(NONE_DEAD, now)) {
         return Ok(Err(earlier));
     }
     let epoch = tx.query_one("SELECT nextval('member_epoch')", &[]).await?.try_get(0).map(Epoch)?;
     let sql = format!(
-        "INSERT INTO member (name, {COLUMNS}) VALUES ($1, $2, $3, $4, $5, $5, false)
-         ON CONFLICT (name) DO UPDATE SET epoch = $2, host = $3, process = $4, started = $5, seen = $5, has_left = false"
+        "INSERT INTO member (name, {COLUMNS}, machine) VALUES ($1, $2, $3, $4, $5, $5, false, $6)
+         ON CONFLICT (name) DO UPDATE SET epoch = $2, host = $3, process = $4, started = $5, seen = $5, has_left = false,
+             machine = $6"
     );
     let (host, process) = (host_name(), i64::from(std::process::id()));
-    tx.execute(&sql, &[&name, &epoch.0, &host, &process, &now.as_millisecond()]).await?;
+    tx.execute(&sql, &[&name, &epoch.0, &host, &process, &now.as_millisecond(), &machine()]).await?;
     let taken_back = claim::end_leases(tx, Ends::OfNode { name, all: is_dead }).await?;
     bodies::sweep(tx, &living(tx).await?).await?;
     Ok(Ok((epoch, taken_back)))

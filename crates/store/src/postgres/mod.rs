@@ -3,8 +3,9 @@
 //! ```text
 //!   accept  ──> all that wait in one statement ───────────> writers (2)     writer.rs, accept.rs
 //!   settle  ──> all that wait in two round trips ─────────> writers         writer.rs, settle.rs
-//!   claim   ──> skips what others have locked ────────────> claimer (1)     claim.rs
-//!   reports, renewals, commands, notices, retention ──────> clerk (1)
+//!   claim   ──> skips what others have locked ────────────> leases (1)      claim.rs
+//!   renewals, reports: what keeps this node alive ────────> leases          member.rs
+//!   commands, notices, incidents, retention ──────────────> clerk (1)
 //!   lists, counts, bodies ────────────────────────────────> readers (2)
 //!   traces, events, one pass over the queue ──────────────> searchers (2)   search.rs
 //! ```
@@ -67,7 +68,7 @@ struct Inner {
     accepts: Writer<Accept>,
     settlements: Writer<Settle>,
     writers: Arc<Lane>,
-    claimer: Arc<Lane>,
+    leases: Arc<Lane>,
     clerk: Arc<Lane>,
     readers: Arc<Lane>,
     /// On a standby, if there is one for that.
@@ -77,6 +78,8 @@ struct Inner {
     keys: Keys,
     /// The last day that was made ahead.
     days_made: AtomicI64,
+    /// When that was looked at last.
+    days_looked: AtomicI64,
 }
 
 /// What is a command's, or retention's, may take this long; nothing of the mail waits for it.
@@ -138,14 +141,28 @@ impl PostgresStore {
             accepts: Writer::start(Arc::clone(&writers)),
             settlements: Writer::start(Arc::clone(&writers)),
             writers,
-            claimer: lane(CLAIMING, 1)?,
+            leases: lane(CLAIMING, 1)?,
             clerk: lane(DURABLE, 1)?,
             readers: lane(READING, READERS)?,
             searchers,
             queue_searchers,
             keys: Keys::new(),
             days_made: AtomicI64::new(0),
+            days_looked: AtomicI64::new(0),
         })))
+    }
+
+    /// Nothing waits for it.
+    fn make_days_beside(&self) {
+        let (store, now) = (self.clone(), jiff::Timestamp::now().as_millisecond());
+        // By this machine's clock, which decides only when to look.
+        if self.0.days_looked.swap(now, Ordering::Relaxed) < now - LOOK_INTERVAL {
+            tokio::spawn(async move {
+                if let Err(error) = store.make_days().await {
+                    tracing::warn!(%error, "failed to make the next days of the history; trying again");
+                }
+            });
+        }
     }
 
     /// Makes the days of the history that are missing, once a day.
@@ -160,12 +177,16 @@ impl PostgresStore {
 
     /// Waits for what is under way, and closes the connections.
     pub async fn close(self) {
+        self.0.accepts.close().await;
+        self.0.settlements.close().await;
         self.0.writers.close(WRITERS as u32).await;
-        self.0.claimer.close(1).await;
+        self.0.leases.close(1).await;
         self.0.clerk.close(1).await;
     }
 }
 
+/// In milliseconds. Days are made a week ahead.
+const LOOK_INTERVAL: i64 = 600_000;
 const WRITERS: usize = 2;
 const READERS: usize = 2;
 const SEARCHERS: usize = 2;

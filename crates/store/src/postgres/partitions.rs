@@ -108,13 +108,22 @@ pub(super) async fn drop_before(tx: &Tx, before: Timestamp) -> Result<u64> {
     Ok(dropped)
 }
 
-/// Deletes up to `limit` messages that are on no day and were received before this time. Returns their number.
-pub(super) async fn forget_other(tx: &Tx, before: Timestamp, limit: u32) -> Result<u64> {
-    let sql = "SELECT message FROM history_other WHERE received < $1 GROUP BY message ORDER BY min(received) LIMIT $2";
-    let rows = tx.query(sql, &[&before.as_millisecond(), &i64::from(limit)]).await?;
+/// Deletes up to `limit` messages one by one: those that are on no day and were received before this time, and those of
+/// days before it that mail still waits from. Returns their number.
+pub(super) async fn forget_rows(tx: &Tx, before: Timestamp, limit: u32) -> Result<u64> {
+    let other = delete(tx, "_other", before.as_millisecond(), limit).await?;
+    Ok(other + delete(tx, "", Day::of(before).from, limit - other as u32).await?)
+}
+
+async fn delete(tx: &Tx, table: &str, before: i64, limit: u32) -> Result<u64> {
+    let sql = format!(
+        "SELECT message FROM history{table} WHERE received < $1 GROUP BY message ORDER BY min(received), message LIMIT $2"
+    );
+    let rows = tx.query(&sql, &[&before, &i64::from(limit)]).await?;
     let messages = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<i64>>>()?;
-    for table in ["event_other", "history_other"] {
-        tx.execute(&format!("DELETE FROM {table} WHERE message = ANY($1)"), &[&messages]).await?;
+    for kind in ["event", "history"] {
+        let sql = format!("DELETE FROM {kind}{table} WHERE message = ANY($1) AND received < $2");
+        tx.execute(&sql, &[&messages, &before]).await?;
     }
     Ok(messages.len() as u64)
 }

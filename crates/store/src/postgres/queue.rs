@@ -30,17 +30,17 @@ impl Queue for PostgresStore {
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>> {
         let number = claim.lease.member.next_lease();
-        self.0.claimer.write(move |tx| async move { claim::claim(&tx, &claim, number).await }).await
+        self.0.leases.write(move |tx| async move { claim::claim(&tx, &claim, number).await }).await
     }
 
     async fn claim_for_review(&self, lease: NewLease, limit: u32) -> Result<Vec<Claimed>> {
         let number = lease.member.next_lease();
         let claim = move |tx| async move { claim::claim_for_review(&tx, &lease, number, limit).await };
-        self.0.claimer.write(claim).await
+        self.0.leases.write(claim).await
     }
 
     async fn renew(&self, term: Duration, held: Vec<Holding>) -> Result<Vec<Holding>> {
-        self.0.clerk.write(move |tx| async move { claim::renew(&tx, term, &held).await }).await
+        self.0.leases.write(move |tx| async move { claim::renew(&tx, term, &held).await }).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<DeliveryKey>> {
@@ -58,7 +58,7 @@ impl Queue for PostgresStore {
     }
 
     async fn expire_leases(&self) -> Result<u64> {
-        self.0.clerk.write(|tx| async move { claim::end_leases(&tx, Ends::Over).await }).await
+        self.0.leases.write(|tx| async move { claim::end_leases(&tx, Ends::Over).await }).await
     }
 
     async fn follow_clock(&self, waits: Vec<Duration>, lease_max: Duration) -> Result<u64> {

@@ -137,6 +137,8 @@ CREATE TABLE member (
     epoch bigint NOT NULL UNIQUE,
     host text COLLATE "C" NOT NULL,
     process bigint NOT NULL,
+    -- The kernel and the namespace in which the process has its number.
+    machine text COLLATE "C" NOT NULL,
     started bigint NOT NULL,
     seen bigint NOT NULL,
     has_left boolean NOT NULL

@@ -9,18 +9,22 @@
 //!
 //! Callers only wait: one that goes away takes nothing back.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot},
+    task::JoinHandle,
     time::timeout,
 };
 
 use super::{
     accept::{self, New},
     bodies,
-    lane::{COMMIT_MAX, Lane, Seat, closed, confirmed},
+    lane::{COMMIT_MAX, Lane, Seat, barrier, closed, confirmed},
     session::Session,
     settle,
 };
@@ -54,20 +58,33 @@ struct Waiting<C: Command> {
     answer: oneshot::Sender<Result<C::Answer>>,
 }
 
-/// Writes commands of one kind. Ends when it is dropped and all is written.
-pub(super) struct Writer<C: Command>(mpsc::Sender<Waiting<C>>);
+/// Writes commands of one kind.
+pub(super) struct Writer<C: Command> {
+    sender: Mutex<Option<mpsc::Sender<Waiting<C>>>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
 
 impl<C: Command> Writer<C> {
     pub(super) fn start(lane: Arc<Lane>) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(run(receiver, lane));
-        Self(sender)
+        let task = tokio::spawn(run(receiver, lane));
+        Self { sender: Mutex::new(Some(sender)), task: Mutex::new(Some(task)) }
     }
 
     pub(super) async fn run(&self, command: C) -> Result<C::Answer> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Waiting { command, answer }).await.map_err(|_| closed())?;
+        let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        sender.ok_or_else(closed)?.send(Waiting { command, answer }).await.map_err(|_| closed())?;
         answered.await.map_err(|_| StoreError::Unknown { detail: "its writer has ended".to_owned() })?
+    }
+
+    /// Takes no more, and waits for what was handed over.
+    pub(super) async fn close(&self) {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            let _ = task.await;
+        }
     }
 }
 
@@ -128,7 +145,11 @@ async fn write_once<C: Command>(seat: &mut Seat, batch: &[&C], again: bool) -> R
     let session = seat.start().await?;
     let written = timeout(COMMIT_MAX, async {
         let results = C::write(&session, seat.set_time(), batch, again).await?;
-        confirmed(&session).map(|()| results)
+        confirmed(&session)?;
+        if again {
+            barrier(&session).await?;
+        }
+        Ok(results)
     });
     match written.await {
         Ok(Ok(results)) => {
@@ -178,6 +199,10 @@ impl Command for Accept {
     ) -> Result<Vec<Result<Accepted>>> {
         let news: Vec<New<'_>> = batch.iter().map(|accept| accept.new()).collect();
         let inserted = accept::insert(session, clock, &news).await?;
+        if inserted.len() < news.len() {
+            // What was accepted before may not have been confirmed then.
+            barrier(session).await?;
+        }
         let mut results = Vec::with_capacity(batch.len());
         for new in &news {
             results.push(match inserted.contains(&new.keys.message) {

@@ -16,6 +16,7 @@ use super::{free_port, wait_for};
 
 /// The configuration of a node, and how to start it.
 pub(crate) struct Setup {
+    name: String,
     hosts: Vec<String>,
     node: String,
     inbound: String,
@@ -26,6 +27,12 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
+    /// The node's name, unless it is edge-1.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
     /// Where the data folder is, unless beside the configuration.
     pub(crate) fn data(mut self, folder: &Path) -> Self {
         self.node.push_str(&format!("data = {folder:?}\n"));
@@ -63,9 +70,9 @@ impl Setup {
     }
 
     pub(crate) fn configuration(&self, port: u16) -> String {
-        let Self { hosts, node, inbound, connector, retry, more, files: _ } = self;
+        let Self { name, hosts, node, inbound, connector, retry, more, files: _ } = self;
         format!(
-            "[node]\nname = \"edge-1\"\nhostname = \"edge.test\"\n{node}\n\
+            "[node]\nname = {name:?}\nhostname = \"edge.test\"\n{node}\n\
              [inbound]\nlisten = [\"127.0.0.1:{port}\"]\n{inbound}\n\
              [[accepted_domain]]\nname = \"onprem.test\"\nconnector = \"onprem\"\n\
              [[connector]]\nname = \"onprem\"\nhosts = {hosts:?}\n{connector}\n\
@@ -101,6 +108,7 @@ impl Node {
     /// A node whose connector leads to these hosts.
     pub(crate) fn to(hosts: &[&str]) -> Setup {
         Setup {
+            name: "edge-1".to_owned(),
             hosts: hosts.iter().map(ToString::to_string).collect(),
             node: String::new(),
             inbound: String::new(),

@@ -9,6 +9,7 @@ mod inbound;
 mod node;
 mod observe;
 mod queue;
+mod store;
 mod tls_policy;
 
 use protocol::tls::TlsPolicy;
@@ -21,6 +22,7 @@ pub use inbound::{AcceptedDomain, Inbound};
 pub use node::Node;
 pub use observe::{Api, ApiToken, History, Log, LogFormat, LogLevel, ProtocolLog, Watch};
 pub use queue::{Dns, Notices, Retry, Rollout};
+pub use store::{Store, StoreTls};
 pub use tls_policy::{NamedPolicy, Version};
 
 /// Name of the built-in connector that delivers by MX; no other connector may have it.
@@ -31,6 +33,7 @@ pub const INTERNET: &str = "internet";
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub node: Node,
+    pub store: Store,
     pub inbound: Inbound,
     #[serde(rename = "accepted_domain")]
     pub accepted_domains: Vec<AcceptedDomain>,
@@ -91,6 +94,7 @@ impl Config {
             ("node.name", self.node.name != new.node.name),
             ("node.data", self.node.data != new.node.data),
             ("node.hostname", self.node.hostname != new.node.hostname),
+            ("store", self.store != new.store),
             ("protocol_log.folder", self.protocol_log.folder != new.protocol_log.folder),
             ("inbound.listen", self.inbound.listen != new.inbound.listen),
             ("inbound.client_prefix_ipv4", self.inbound.client_prefix_ipv4 != new.inbound.client_prefix_ipv4),

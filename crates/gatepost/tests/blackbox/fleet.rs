@@ -1,0 +1,158 @@
+//! Nodes that share a PostgreSQL server: any of them may die.
+
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+
+use lab::postgres::{Cluster, PASSWORD};
+use tempfile::TempDir;
+
+use crate::support::{
+    Node,
+    node::Setup,
+    script::{Client, Destination, Say},
+    wait_for,
+};
+
+/// A server with the database `gatepost`. It stops before its folder is deleted.
+struct Server {
+    cluster: Cluster,
+    _folder: TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/root");
+        let peers = Cluster::find(&root).expect("PostgreSQL is not unpacked in target/peers: run ./test once");
+        let folder = tempfile::tempdir().unwrap();
+        let cluster = Cluster::start(peers, folder.path(), &[]).unwrap();
+        cluster.database("gatepost").unwrap();
+        Self { cluster, _folder: folder }
+    }
+
+    /// A node on it.
+    fn node(&self, name: &str, setup: Setup) -> Setup {
+        let url = self.cluster.url("gatepost");
+        let store = format!("[store]\nurl = {url:?}\npassword_file = \"password\"\n");
+        setup.named(name).more(&store).file("password", format!("{PASSWORD}\n").as_bytes())
+    }
+}
+
+/// Sends a message from a sender of its own, until it is answered 250.
+fn send(node: &Node, number: u32) {
+    let mut client = Client::connect(node.port);
+    for (line, code) in [
+        ("EHLO client.test".to_owned(), "250"),
+        (format!("MAIL FROM:<s{number}@partner.test>"), "250"),
+        (format!("RCPT TO:<r{number}@onprem.test>"), "250"),
+        ("DATA".to_owned(), "354"),
+        (format!("Subject: {number}\r\n\r\ntext\r\n."), "250"),
+    ] {
+        let reply = client.say(&line);
+        assert!(reply.starts_with(code), "{line}: {reply}");
+    }
+}
+
+/// Half of the mail comes in while the destination takes none, so that each node holds some when one is killed.
+#[test]
+fn postgres_keeps_the_mail_of_a_node_that_is_killed() {
+    let server = Server::start();
+    let is_open = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let gate = std::sync::Arc::clone(&is_open);
+    let destination = Destination::taking(move |_, line| {
+        let is_closed = !gate.load(std::sync::atomic::Ordering::Relaxed);
+        (is_closed && line.starts_with("MAIL")).then_some(Say("451 4.3.0 not yet"))
+    });
+    let node = |name| {
+        let setup = Node::to_port(destination.port).retry("schedule = [\"1s\"]\nback_off_first = \"1s\"\n");
+        server.node(name, setup).start()
+    };
+    let mut nodes = [node("edge-1"), node("edge-2")];
+    for number in 0..60 {
+        send(&nodes[number as usize % 2], number);
+    }
+    // What one node took is seen through the other.
+    assert_eq!(nodes[1].queue().len(), 60);
+    nodes[0].kill();
+    for number in 60..100 {
+        send(&nodes[1], number);
+    }
+    is_open.store(true, std::sync::atomic::Ordering::Relaxed);
+    // Its process has ended, and its name is free at once.
+    nodes[0].start();
+    let delivered = || -> BTreeSet<String> {
+        let rows = nodes[1].trace().into_iter().filter(|row| row["status"] == "delivered");
+        rows.map(|row| row["recipient"].as_str().unwrap().to_owned()).collect()
+    };
+    for _ in 0..10 {
+        let before = delivered().len();
+        if before == 100 {
+            break;
+        }
+        wait_for("more mail to be delivered", || (delivered().len() > before).then_some(()));
+    }
+    let expected: BTreeSet<String> = (0..100).map(|number| format!("r{number}@onprem.test")).collect();
+    wait_for("all mail to be delivered", || (delivered() == expected).then_some(()));
+    nodes[1].wait_until_empty();
+    let heard: BTreeSet<String> = destination.heard().into_iter().filter(|line| line.starts_with("MAIL")).collect();
+    assert_eq!(heard.len(), 100, "the destination has heard of each");
+    assert_eq!(server.cluster.sql("gatepost", "SELECT count(*) FROM queue_message").unwrap(), "0");
+    assert_eq!(server.cluster.sql("gatepost", "SELECT count(DISTINCT message) FROM history").unwrap(), "100");
+}
+
+/// The commands of a node work on what all nodes share.
+#[test]
+fn postgres_answers_the_commands() {
+    let server = Server::start();
+    let setup = Node::to_port(1).retry("schedule = [\"1h\"]\n");
+    let node = server.node("edge-1", setup).start();
+    send(&node, 1);
+    let row = node.wait_for_failure();
+    let id = row["network_message_id"].as_str().unwrap();
+    for arguments in [
+        &["queue", "show", id][..],
+        &["queue", "list"],
+        &["queue", "summary"],
+        &["trace", "--recipient", "r1@onprem.test"],
+        &["trace", "--detail"],
+        &["rollout", "status"],
+        &["incident", "list"],
+        &["policy", "ledger"],
+    ] {
+        let output = node.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let why = node.run(&["why", "onprem"]);
+    assert_eq!(why.status.code(), Some(1), "{}", String::from_utf8_lossy(&why.stderr));
+    assert!(String::from_utf8_lossy(&why.stdout).contains("connection-refused"));
+    let backup = node.run(&["backup", "folder"]);
+    assert_eq!(backup.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&backup.stderr).contains("pg_basebackup"));
+    let removed = node.run(&["queue", "remove", "--all", "--yes"]);
+    assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
+    assert!(node.queue().is_empty());
+    let check = node.run(&["config", "check"]);
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+}
+
+/// Exit status 2, with what to do.
+#[test]
+fn postgres_that_cannot_be_used_is_named_at_the_start() {
+    let server = Server::start();
+    let node = server.node("edge-1", Node::to_port(1)).start();
+    let refused = |change: &dyn Fn(String) -> String, words: &[&str]| {
+        let text = fs::read_to_string(node.path("gatepost.toml")).unwrap();
+        fs::write(node.path("other.toml"), change(text)).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gatepost"));
+        let output = command.arg("--config").arg(node.path("other.toml")).arg("serve").output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        words.iter().for_each(|word| assert!(error.contains(word), "{word} is not in: {error}"));
+    };
+    let port = server.cluster.port().to_string();
+    refused(&|text| text.replace(&port, "1"), &["127.0.0.1:1", "cannot be reached", "[store] url"]);
+    refused(&|text| text.replace("/gatepost\"", "/missing\""), &["no database missing", "createdb"]);
+    fs::write(node.path("wrong"), "wrong").unwrap();
+    refused(&|text| text.replace("\"password\"", "\"wrong\""), &["refuses the login", "password_file"]);
+    refused(&|text| text, &["another node named edge-1 is running"]);
+    refused(&|text| text.replace("postgres://", "mysql://"), &["url", "postgres://USER@HOST:PORT/DATABASE"]);
+    std::thread::sleep(Duration::ZERO);
+}
