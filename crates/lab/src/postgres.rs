@@ -116,7 +116,8 @@ fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &[&str]) -> io::Resu
     let mut server = command(peers, "postgres", "QUIT");
     server.arg("-D").arg(folder.join("data")).arg("-k").arg(folder).args(["-p", &port.to_string()]);
     // What it has written is there when only its processes die.
-    for setting in ["listen_addresses=127.0.0.1", "fsync=off", "shared_buffers=32MB", "jit=off"].iter().chain(settings) {
+    for setting in ["listen_addresses=127.0.0.1", "fsync=off", "shared_buffers=32MB", "jit=off"].iter().chain(settings)
+    {
         server.args(["-c", setting]);
     }
     server.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()

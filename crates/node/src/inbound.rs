@@ -21,7 +21,7 @@ use super::{
     Node, clock,
     content_memory::Held,
     header,
-    outbound::{Job, Term, give_back},
+    outbound::{Job, give_back},
 };
 
 /// Takes the messages of all sessions of a node.
@@ -285,10 +285,7 @@ fn refusal(error: &StoreError) -> Reply {
         StoreError::Unavailable { .. } | StoreError::Unknown { .. } => {
             Reply::new(451, Some(EnhancedCode::new(4, 3, 2)), "The message could not be stored, try again later")
         }
-        StoreError::NameInUse { .. }
-        | StoreError::File(_)
-        | StoreError::Postgres(_)
-        | StoreError::Other(_) => {
+        StoreError::NameInUse { .. } | StoreError::File(_) | StoreError::Postgres(_) | StoreError::Other(_) => {
             Reply::new(451, Some(EnhancedCode::new(4, 3, 0)), "The message could not be stored, try again later")
         }
     }

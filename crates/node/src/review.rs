@@ -10,7 +10,7 @@ use trace::{Event, EventKind, event::NoticeAction};
 
 use super::{
     Node, clock,
-    outbound::{Job, Settled, Term, Ticket},
+    outbound::{Job, Settled, Ticket},
 };
 
 /// Deliveries reviewed at a time.

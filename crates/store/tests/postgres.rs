@@ -171,8 +171,14 @@ async fn postgres_without_its_standby_has_accepted_nothing() {
     sql("SELECT pg_reload_conf()");
     let wait = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     let new = message(b"not on a standby");
-    let accepting = { let (store, new) = (store.clone(), new.clone()); async move { store.accept(new, None, vec![]).await.map(drop) } };
-    let settling = { let (store, result) = (store.clone(), delivered(&before, &held)); async move { store.settle(vec![result]).await.map(drop) } };
+    let accepting = {
+        let (store, new) = (store.clone(), new.clone());
+        async move { store.accept(new, None, vec![]).await.map(drop) }
+    };
+    let settling = {
+        let (store, result) = (store.clone(), delivered(&before, &held));
+        async move { store.settle(vec![result]).await.map(drop) }
+    };
     let tasks = [tokio::spawn(accepting), tokio::spawn(settling)];
     while !tasks.iter().all(|task| task.is_finished()) {
         sql(wait);
@@ -182,7 +188,10 @@ async fn postgres_without_its_standby_has_accepted_nothing() {
         assert!(matches!(error, StoreError::Unknown { .. }), "{error}");
     }
     // Asking again does not make it better.
-    let again = { let (store, new) = (store.clone(), new.clone()); tokio::spawn(async move { store.accept(new, None, vec![]).await }) };
+    let again = {
+        let (store, new) = (store.clone(), new.clone());
+        tokio::spawn(async move { store.accept(new, None, vec![]).await })
+    };
     while !again.is_finished() {
         sql(wait);
     }
@@ -225,14 +234,18 @@ async fn postgres_takes_what_mail_may_contain() {
     assert_eq!(accepted.deliveries.len(), 1000);
     let body = gatepost_store::Bodies::read_body(&store, accepted.message, 0).await.unwrap().unwrap();
     assert_eq!(&body[..], b"nul \0 in the body");
-    let results: Vec<_> = accepted.deliveries.iter().map(|key| {
-        let mut settlement = delivered(&new, &accepted);
-        settlement.delivery = *key;
-        if let gatepost_store::Outcome::Delivered { reply, .. } = &mut settlement.outcome {
-            reply.text = "nul \0 in the reply".to_owned();
-        }
-        settlement
-    }).collect();
+    let results: Vec<_> = accepted
+        .deliveries
+        .iter()
+        .map(|key| {
+            let mut settlement = delivered(&new, &accepted);
+            settlement.delivery = *key;
+            if let gatepost_store::Outcome::Delivered { reply, .. } = &mut settlement.outcome {
+                reply.text = "nul \0 in the reply".to_owned();
+            }
+            settlement
+        })
+        .collect();
     assert_eq!(store.settle(results).await.unwrap(), []);
     let rows = store.trace(TraceQuery { message_id: Some(id), limit: 2000, ..TraceQuery::default() }).await.unwrap();
     assert_eq!(rows.len(), 1000);
@@ -290,13 +303,15 @@ async fn postgres_says_what_is_wrong_with_a_server() {
 async fn postgres_is_prepared_by_one_of_ten_nodes() {
     let server = Server::start_with(&["max_connections=200"]);
     let settings = server.database();
-    let nodes: Vec<_> = (0..10).map(|number| {
-        let settings = settings.clone();
-        tokio::spawn(async move {
-            let store = PostgresStore::open(&settings).await.unwrap();
-            store.join(&format!("n{number}")).await.unwrap().member.epoch()
+    let nodes: Vec<_> = (0..10)
+        .map(|number| {
+            let settings = settings.clone();
+            tokio::spawn(async move {
+                let store = PostgresStore::open(&settings).await.unwrap();
+                store.join(&format!("n{number}")).await.unwrap().member.epoch()
+            })
         })
-    }).collect();
+        .collect();
     let mut epochs = Vec::new();
     for node in nodes {
         epochs.push(node.await.unwrap());
@@ -304,7 +319,13 @@ async fn postgres_is_prepared_by_one_of_ten_nodes() {
     epochs.sort();
     epochs.dedup();
     assert_eq!(epochs.len(), 10);
-    assert_eq!(server.cluster.sql("test_0", "SELECT count(*) FROM pg_class WHERE relname LIKE 'history_2%' AND relkind = 'r'").unwrap(), "9");
+    assert_eq!(
+        server
+            .cluster
+            .sql("test_0", "SELECT count(*) FROM pg_class WHERE relname LIKE 'history_2%' AND relkind = 'r'")
+            .unwrap(),
+        "9"
+    );
 }
 
 #[test]

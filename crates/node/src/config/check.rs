@@ -308,7 +308,9 @@ fn check_store(document: &DeTable<'_>) -> Vec<Fault> {
     if get(store, "url").is_some() {
         return Vec::new();
     }
-    let others = store.iter().filter(|(key, _)| SCHEMA["properties"]["store"]["properties"].get(key.get_ref().as_ref()).is_some());
+    let others = store
+        .iter()
+        .filter(|(key, _)| SCHEMA["properties"]["store"]["properties"].get(key.get_ref().as_ref()).is_some());
     others.map(|(key, _)| Fault::new(key.span(), format!("{} requires url; set both", key.get_ref()))).collect()
 }
 

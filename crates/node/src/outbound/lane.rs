@@ -18,14 +18,7 @@ use tokio::{sync::Notify, time::Instant};
 use trace::{Doing, Limit};
 use uuid::Uuid;
 
-use super::{
-    Recording,
-    job::Job,
-    jobs::Jobs,
-    lease::{Term, Ticket},
-    policies::Policies,
-    results,
-};
+use super::{Recording, job::Job, jobs::Jobs, lease::Ticket, policies::Policies, results};
 use crate::{
     Node,
     config::{Connector, Hosts},

@@ -168,15 +168,48 @@ pub(super) async fn insert(
     let clock = clock.map(|now| now.as_millisecond());
     let (first, last) = (m.received.iter().min().copied(), m.received.iter().max().copied());
     let sql = INSERT.replace("{now}", SERVER_TIME);
-    let rows = session.query(
-        &sql,
-        &[
-            &clock, &m.stored, &m.key, &m.network_message_id, &m.received, &m.sender, &m.eight_bit, &m.smtputf8,
-            &m.ret, &m.envid, &m.message_id, &m.subject, &m.size, &m.client, &m.withhold, &first, &last,
-            &m.body_message, &m.body, &e.received, &e.message, &e.uid, &e.json, &d.id, &d.message, &d.recipient,
-            &d.domain, &d.notify, &d.orcpt, &d.connector, &d.due, &d.review, &d.lease_node, &d.lease, &d.term,
-        ],
-    ).await?;
+    let rows = session
+        .query(
+            &sql,
+            &[
+                &clock,
+                &m.stored,
+                &m.key,
+                &m.network_message_id,
+                &m.received,
+                &m.sender,
+                &m.eight_bit,
+                &m.smtputf8,
+                &m.ret,
+                &m.envid,
+                &m.message_id,
+                &m.subject,
+                &m.size,
+                &m.client,
+                &m.withhold,
+                &first,
+                &last,
+                &m.body_message,
+                &m.body,
+                &e.received,
+                &e.message,
+                &e.uid,
+                &e.json,
+                &d.id,
+                &d.message,
+                &d.recipient,
+                &d.domain,
+                &d.notify,
+                &d.orcpt,
+                &d.connector,
+                &d.due,
+                &d.review,
+                &d.lease_node,
+                &d.lease,
+                &d.term,
+            ],
+        )
+        .await?;
     rows.iter().map(|row| Ok(MessageKey(row.try_get(0)?))).collect()
 }
 
@@ -187,11 +220,13 @@ pub(super) async fn accepted_before(
     new: &New<'_>,
 ) -> Result<Option<Accepted>> {
     let (id, received) = (new.message.network_message_id, new.message.received.as_millisecond());
-    let rows = session.query(
-        "SELECT message, id FROM queue_message JOIN queue_delivery USING (message) WHERE network_message_id = $1
+    let rows = session
+        .query(
+            "SELECT message, id FROM queue_message JOIN queue_delivery USING (message) WHERE network_message_id = $1
          UNION ALL SELECT message, id FROM history WHERE network_message_id = $1 AND received = $2 ORDER BY id",
-        &[&id, &received],
-    ).await?;
+            &[&id, &received],
+        )
+        .await?;
     let rows = rows;
     let Some(first) = rows.first() else { return Ok(None) };
     let message: i64 = first.try_get(0)?;

@@ -53,7 +53,8 @@ async fn delete_uploads(tx: &Tx, messages: &[i64]) -> Result<()> {
 
 /// Deletes bodies that were never accepted, and whose members are not among those that live.
 pub(super) async fn sweep(tx: &Tx, living: &[i64]) -> Result<()> {
-    let rows = tx.query("SELECT message FROM upload WHERE epoch <> ALL($1) ORDER BY message FOR UPDATE", &[&living]).await?;
+    let rows =
+        tx.query("SELECT message FROM upload WHERE epoch <> ALL($1) ORDER BY message FOR UPDATE", &[&living]).await?;
     let dead = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<i64>>>()?;
     delete_uploads(tx, &dead).await
 }

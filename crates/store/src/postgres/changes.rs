@@ -125,9 +125,25 @@ impl Changes {
 
     fn parameters(&self) -> Vec<&(dyn ToSql + Sync)> {
         vec![
-            &self.id, &self.state, &self.settled, &self.reply, &self.failure, &self.keeps_failure, &self.due,
-            &self.review, &self.delay_notified, &self.attempts, &self.last_lease, &self.has_owed, &self.owed,
-            &self.owed_since, &self.node, &self.tls_policy, &self.tls, &self.remote, &self.code,
+            &self.id,
+            &self.state,
+            &self.settled,
+            &self.reply,
+            &self.failure,
+            &self.keeps_failure,
+            &self.due,
+            &self.review,
+            &self.delay_notified,
+            &self.attempts,
+            &self.last_lease,
+            &self.has_owed,
+            &self.owed,
+            &self.owed_since,
+            &self.node,
+            &self.tls_policy,
+            &self.tls,
+            &self.remote,
+            &self.code,
         ]
     }
 

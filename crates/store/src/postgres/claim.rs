@@ -26,12 +26,14 @@ pub(super) async fn claim(tx: &Tx, claim: &Claim, number: LeaseNumber) -> Result
     let now = tx.now().await?;
     let due = before(now, claim.due_for).as_millisecond();
     let anyway = before(now, claim.leave.due_for).as_millisecond();
-    let rows = tx.query(
-        "SELECT id, message FROM queue_delivery
+    let rows = tx
+        .query(
+            "SELECT id, message FROM queue_delivery
          WHERE state = 0 AND connector = $1 AND due <= $2 AND (domain <> ALL($3) OR due <= $4)
          ORDER BY due, id LIMIT $5 FOR UPDATE SKIP LOCKED",
-        &[&claim.connector, &due, &claim.leave.domains, &anyway, &i64::from(claim.limit)],
-    ).await?;
+            &[&claim.connector, &due, &claim.leave.domains, &anyway, &i64::from(claim.limit)],
+        )
+        .await?;
     let mut messages = HashSet::new();
     let mut taken: Vec<i64> = Vec::new();
     for row in rows {
@@ -119,13 +121,15 @@ pub(super) async fn end_leases(tx: &Tx, ends: Ends<'_>) -> Result<u64> {
         Ends::Over => (None, false),
         Ends::OfNode { name, all } => (Some(name), all),
     };
-    let rows = tx.query(
-        "SELECT id, message, network_message_id, received, recipient, lease_node
+    let rows = tx
+        .query(
+            "SELECT id, message, network_message_id, received, recipient, lease_node
          FROM queue_delivery JOIN queue_message USING (message)
          WHERE state = 1 AND ($1::text IS NULL OR lease_node = $1) AND ($2 OR lease_until < $3)
          ORDER BY id FOR UPDATE OF queue_delivery SKIP LOCKED",
-        &[&name, &all, &now.as_millisecond()],
-    ).await?;
+            &[&name, &all, &now.as_millisecond()],
+        )
+        .await?;
     let (mut ended, mut events) = (Vec::new(), Events::default());
     for row in rows {
         let mut columns = Columns::of(&row);
@@ -150,9 +154,8 @@ pub(super) async fn follow_clock(tx: &Tx, waits: &[Duration], lease_max: Duratio
         let latest = after(now, longest.wait).as_millisecond();
         let sql = "UPDATE queue_delivery SET due = $1
                    WHERE state = 0 AND due > $2 AND attempts >= $3::bigint AND attempts <= $4::bigint";
-        pulled += tx
-            .execute(sql, &[&now.as_millisecond(), &latest, &longest.attempts_min, &longest.attempts_max])
-            .await?;
+        pulled +=
+            tx.execute(sql, &[&now.as_millisecond(), &latest, &longest.attempts_min, &longest.attempts_max]).await?;
     }
     shorten_leases(tx, after(now, lease_max)).await?;
     incidents::make_calls_due(tx, now).await?;

@@ -42,8 +42,10 @@ pub enum PostgresError {
          template0 --encoding UTF8 NAME"
     )]
     Encoding { server: String, database: String, found: String },
-    #[error("the database at {server} has schema version {found}, and this program knows versions up to {known}; use \
-             a newer gatepost")]
+    #[error(
+        "the database at {server} has schema version {found}, and this program knows versions up to {known}; use \
+             a newer gatepost"
+    )]
     Newer { server: String, found: i32, known: i32 },
     #[error("the database at {server} has schema version {found}; start a node once to bring it to version {known}")]
     Older { server: String, found: i32, known: i32 },

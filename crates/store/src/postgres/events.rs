@@ -60,13 +60,7 @@ impl Events {
 }
 
 /// For events that the store writes by itself.
-pub(super) fn own(
-    at: Timestamp,
-    node: &str,
-    message: Uuid,
-    recipient: &str,
-    kind: trace::EventKind,
-) -> NewEvent {
+pub(super) fn own(at: Timestamp, node: &str, message: Uuid, recipient: &str, kind: trace::EventKind) -> NewEvent {
     let recipient = protocol::smtp::Address::parse(recipient).ok();
     trace::Event { at, node: node.to_owned(), message, recipient, kind }.into()
 }

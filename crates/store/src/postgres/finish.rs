@@ -6,12 +6,14 @@ use crate::{Result, withhold::Withhold};
 /// Finishes those of these messages of which nothing can still be sent, and whose sender knows of all. Their rows are
 /// locked. Their events come before.
 pub(super) async fn finish(session: &Session, messages: &[i64]) -> Result<()> {
-    let rows = session.query(
-        "SELECT m.message, m.withhold FROM queue_message AS m WHERE m.message = ANY($1) AND NOT EXISTS (
+    let rows = session
+        .query(
+            "SELECT m.message, m.withhold FROM queue_message AS m WHERE m.message = ANY($1) AND NOT EXISTS (
              SELECT 1 FROM queue_delivery AS d WHERE d.message = m.message AND (d.state <= 2 OR d.owed IS NOT NULL)
          )",
-        &[&messages],
-    ).await?;
+            &[&messages],
+        )
+        .await?;
     let mut finished = Vec::new();
     for row in rows {
         let (message, mark): (i64, i16) = (row.try_get(0)?, row.try_get(1)?);

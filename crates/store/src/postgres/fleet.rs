@@ -160,7 +160,8 @@ pub(super) const COUNT: &str =
 impl<'a> WeakCounts<'a> {
     pub(super) fn add(&mut self, weak: Option<&'a WeakDelivery>) -> Result<()> {
         let Some(WeakDelivery { destination, connector, tls_policy, tls, why, at }) = weak else { return Ok(()) };
-        let key = (&*destination.host, destination.port, &**connector, &**tls_policy, tls_text(tls.as_ref()), json(why)?);
+        let key =
+            (&*destination.host, destination.port, &**connector, &**tls_policy, tls_text(tls.as_ref()), json(why)?);
         let at = at.as_millisecond();
         let (count, _, last) = self.0.entry(key).or_insert((0, at, at));
         *count += 1;

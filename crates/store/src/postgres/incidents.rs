@@ -11,10 +11,7 @@ use super::{
     lane::Tx,
     row::{Columns, json, readable, text},
 };
-use crate::{
-    Incident, Incidents, Result, WebhookCall,
-    clock::after,
-};
+use crate::{Incident, Incidents, Result, WebhookCall, clock::after};
 
 impl Incidents for PostgresStore {
     async fn note_incidents(&self, turn: u64, incidents: Vec<Incident>, calls: Vec<WebhookCall>) -> Result<bool> {
@@ -75,8 +72,19 @@ async fn put(tx: &Tx, incident: &Incident) -> Result<()> {
     tx.execute(
         &sql,
         &[
-            &incident.id, &connector, &destination, &cause, &node, &opened, &last_seen, &closed, &closed_because,
-            &pending, &peak, &oldest, &finding,
+            &incident.id,
+            &connector,
+            &destination,
+            &cause,
+            &node,
+            &opened,
+            &last_seen,
+            &closed,
+            &closed_because,
+            &pending,
+            &peak,
+            &oldest,
+            &finding,
         ],
     )
     .await
@@ -92,14 +100,23 @@ fn read(row: &Row) -> Result<Incident> {
     let (pending, pending_peak) = (columns.take::<i64>()? as u64, columns.take::<i64>()? as u64);
     let (oldest, finding) = (columns.time_if_any()?, columns.take()?);
     Ok(Incident {
-        id, connector, destination, cause, node, opened, last_seen, closed, pending, pending_peak, oldest, finding,
+        id,
+        connector,
+        destination,
+        cause,
+        node,
+        opened,
+        last_seen,
+        closed,
+        pending,
+        pending_peak,
+        oldest,
+        finding,
     })
 }
 
 async fn list(tx: Tx, limit: u32) -> Result<Vec<Incident>> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM incident ORDER BY closed IS NOT NULL, closed DESC, opened DESC LIMIT $1"
-    );
+    let sql = format!("SELECT {COLUMNS} FROM incident ORDER BY closed IS NOT NULL, closed DESC, opened DESC LIMIT $1");
     Ok(readable(&tx.query(&sql, &[&i64::from(limit)]).await?, read))
 }
 

@@ -44,7 +44,8 @@ pub(super) async fn answer(tx: &Tx, id: Uuid, answer: &str) -> Result<()> {
 
 /// In the order of the ids.
 pub(super) async fn answers(tx: Tx, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>> {
-    let sql = "SELECT id, answer FROM inquiry WHERE id = ANY($1) AND answer IS NOT NULL ORDER BY array_position($1, id)";
+    let sql =
+        "SELECT id, answer FROM inquiry WHERE id = ANY($1) AND answer IS NOT NULL ORDER BY array_position($1, id)";
     let rows = tx.query(sql, &[&ids]).await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }

@@ -78,10 +78,7 @@ impl Lane {
     }
 
     /// Reads outside a transaction.
-    pub(super) async fn read<T, F: Future<Output = Result<T>>>(
-        self: &Arc<Self>,
-        work: impl Fn(Tx) -> F,
-    ) -> Result<T> {
+    pub(super) async fn read<T, F: Future<Output = Result<T>>>(self: &Arc<Self>, work: impl Fn(Tx) -> F) -> Result<T> {
         let mut seat = self.seat().await?;
         let now = self.clock.is_set();
         let result = work(Tx { session: seat.start().await?, now }).await;

@@ -64,13 +64,9 @@ pub(super) async fn tell(tx: &Tx, node: &str, telling: &Telling, keys: &Accepted
         false => EventKind::Notified { action: telling.action, notice: telling.notice.network_message_id },
     };
     let row = tx
-        .query_one(
-            "SELECT received, network_message_id FROM queue_message WHERE message = $1",
-            &[&telling.message.0],
-        )
+        .query_one("SELECT received, network_message_id FROM queue_message WHERE message = $1", &[&telling.message.0])
         .await?;
-    let (of, message): (Of, Uuid) =
-        (Of { message: telling.message.0, received: row.try_get(0)? }, row.try_get(1)?);
+    let (of, message): (Of, Uuid) = (Of { message: telling.message.0, received: row.try_get(0)? }, row.try_get(1)?);
     let mut events = Events::default();
     for recipient in told {
         events.push(of, &events::own(now, node, message, &recipient, kind.clone()))?;
@@ -92,7 +88,8 @@ async fn take_owed(tx: &Tx, telling: &Telling) -> Result<Vec<String>> {
     let sql = "UPDATE queue_delivery SET owed = NULL, owed_since = NULL WHERE id = ANY($1) AND owed = $2
                RETURNING id, recipient";
     let rows = tx.query(sql, &[&keys, &i16::from(notice_number(action))]).await?;
-    let taken = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<Vec<(i64, String)>>>()?;
+    let taken =
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<Vec<(i64, String)>>>()?;
     let place = |id: &i64| keys.iter().position(|key| key == id);
     let mut taken: Vec<(Option<usize>, String)> = taken.into_iter().map(|(id, text)| (place(&id), text)).collect();
     taken.sort();

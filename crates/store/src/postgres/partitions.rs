@@ -64,9 +64,7 @@ pub(super) async fn make(tx: &Tx) -> Result<()> {
     let there = days(tx).await?;
     let today = Day::of(tx.now().await?);
     for day in (-1..=DAYS_AHEAD).map(|days| today.after(days)).filter(|day| !there.contains(day)) {
-        for (parent, table, other) in
-            [("history", day.table(), OTHER), ("event", day.events(), "event_other")]
-        {
+        for (parent, table, other) in [("history", day.table(), OTHER), ("event", day.events(), "event_other")] {
             make_one(tx, parent, &table, other, day).await?;
         }
     }

@@ -102,8 +102,7 @@ pub(super) fn message(columns: &mut Columns<'_>) -> Result<Message> {
 }
 
 /// The columns that [`delivery`] reads.
-pub(super) const DELIVERY_COLUMNS: &str =
-    "id, recipient, notify, orcpt, connector, attempts, delay_notified, failure";
+pub(super) const DELIVERY_COLUMNS: &str = "id, recipient, notify, orcpt, connector, attempts, delay_notified, failure";
 
 pub(super) fn delivery(columns: &mut Columns<'_>) -> Result<Delivery> {
     let key = DeliveryKey(columns.take()?);

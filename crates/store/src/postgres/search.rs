@@ -81,7 +81,8 @@ impl Conditions {
             Some(version) => self.push_folded("lower(tls) LIKE $", Some(&like(&format!("{version} *")))),
             None => {}
         }
-        let like_if = |value: &Option<String>, shape: fn(&str) -> String| value.as_deref().map(|value| like(&shape(value)));
+        let like_if =
+            |value: &Option<String>, shape: fn(&str) -> String| value.as_deref().map(|value| like(&shape(value)));
         let cipher = like_if(&wanted.cipher, |cipher| format!("* {cipher}"));
         self.push_folded("lower(tls) LIKE $", cipher.as_deref());
         // ` 451 4.7.1 `
@@ -217,10 +218,8 @@ async fn select(
         all.push("received < $", slice.to);
     }
     let columns = record_columns();
-    let sql = format!(
-        "SELECT {columns} FROM {table} WHERE true{} ORDER BY received DESC, id LIMIT {}",
-        all.sql, query.limit
-    );
+    let sql =
+        format!("SELECT {columns} FROM {table} WHERE true{} ORDER BY received DESC, id LIMIT {}", all.sql, query.limit);
     match tx.query_once(&sql, &all.parameters()).await {
         Ok(rows) => rows.iter().map(record).collect::<Result<_>>().map(Ok),
         Err(error) => Ok(Err(error)),

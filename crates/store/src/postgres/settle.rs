@@ -111,7 +111,8 @@ static OPEN: LazyLock<String> = LazyLock::new(|| {
 async fn find(session: &Session, clock: Option<Timestamp>, calls: &[&[Settlement]]) -> Result<Found> {
     let all = || calls.iter().copied().flatten();
     let keys: Vec<i64> = all().map(|settlement| settlement.delivery.0).collect();
-    let messages: Vec<i64> = all().map(|settlement| settlement.message.0).collect::<BTreeSet<_>>().into_iter().collect();
+    let messages: Vec<i64> =
+        all().map(|settlement| settlement.message.0).collect::<BTreeSet<_>>().into_iter().collect();
     session.prepare(&[LOCK, READ, &OPEN]).await?;
     let (lock, open): ([Parameter<'_>; 1], [Parameter<'_>; 2]) = ([&messages], [&messages, &keys]);
     let read: [Parameter<'_>; 1] = [&keys];
@@ -213,8 +214,7 @@ impl Writing<'_> {
     async fn write(self, session: &Session, found: &Found) -> Result<()> {
         let is_withheld =
             |message: &i64| found.messages.get(message).is_some_and(|found| found.withhold == Withhold::WhenFinished);
-        let (withheld, moved): (Vec<i64>, Vec<i64>) =
-            found.finished(&self.ended).into_iter().partition(is_withheld);
+        let (withheld, moved): (Vec<i64>, Vec<i64>) = found.finished(&self.ended).into_iter().partition(is_withheld);
         let (mut stays, mut goes) = (Changes::default(), Changes::default());
         for (message, settled) in &self.settlements {
             let changes = if moved.binary_search(message).is_ok() { &mut goes } else { &mut stays };

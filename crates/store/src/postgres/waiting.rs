@@ -11,8 +11,8 @@ use super::{
     search::Conditions,
 };
 use crate::{
-    DeliveryRecord, MessageKey, Pending, QueueCount, QueueQuery, QueueRow, Result, Selection, StoreError, clock::before,
-    stored,
+    DeliveryRecord, MessageKey, Pending, QueueCount, QueueQuery, QueueRow, Result, Selection, StoreError,
+    clock::before, stored,
 };
 
 /// Failures that were read lately; most deliveries share one of a few.

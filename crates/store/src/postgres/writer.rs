@@ -117,7 +117,9 @@ async fn run<C: Command>(mut waiting: mpsc::Receiver<Waiting<C>>, lane: Arc<Lane
 async fn write<C: Command>(seat: &mut Seat, batch: &[&C]) -> Vec<Result<C::Answer>> {
     match write_together(seat, batch).await {
         Ok(results) => results,
-        Err(error) if batch.len() > 1 && !matches!(error, StoreError::Unknown { .. } | StoreError::Unavailable { .. }) => {
+        Err(error)
+            if batch.len() > 1 && !matches!(error, StoreError::Unknown { .. } | StoreError::Unavailable { .. }) =>
+        {
             let mut results = Vec::with_capacity(batch.len());
             for command in batch {
                 let alone = write_together(seat, &[*command]).await;

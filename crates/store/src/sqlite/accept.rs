@@ -10,7 +10,8 @@ use super::{
     withhold,
 };
 use crate::{
-    Accepted, Content, DeliveryKey, LeaseNumber, MessageKey, NewEvent, NewLease, NewMessage, clock::after,
+    Accepted, Content, DeliveryKey, LeaseNumber, MessageKey, NewEvent, NewLease, NewMessage,
+    clock::after,
     lease::LEASE_COUNT_BITS,
     stored::{notify_bits, ret_number},
     withhold::Withhold,

@@ -8,13 +8,7 @@ use rusqlite::{Connection, ToSql, params};
 use trace::Event;
 use uuid::Uuid;
 
-use super::{
-    accept::insert_event,
-    finish::finish,
-    row::Millis,
-    search::Conditions,
-    waiting::conditions,
-};
+use super::{accept::insert_event, finish::finish, row::Millis, search::Conditions, waiting::conditions};
 use crate::{Command, Commanded, MessageKey, Selection, State, state::Effect, stored::state_number};
 
 struct Target {

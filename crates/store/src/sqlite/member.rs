@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{bodies, claim, row::Millis};
-use crate::{Epoch, lease::{Known, host_name}};
+use crate::{
+    Epoch,
+    lease::{Known, host_name},
+};
 
 const COLUMNS: &str = "epoch, host, process, started, seen, has_left";
 

@@ -88,16 +88,19 @@ pub(crate) async fn lease(store: &PostgresStore) -> NewLease {
 }
 
 pub(crate) fn received(message: &NewMessage) -> NewEvent {
-    event(message, EventKind::Received(Received {
-        sender: message.envelope.sender.clone(),
-        recipients: 1,
-        size_bytes: 4,
-        from: None,
-        ehlo_name: "client.test".to_owned(),
-        tls: None,
-        handshake: None,
-        session: "00".to_owned(),
-    }))
+    event(
+        message,
+        EventKind::Received(Received {
+            sender: message.envelope.sender.clone(),
+            recipients: 1,
+            size_bytes: 4,
+            from: None,
+            ehlo_name: "client.test".to_owned(),
+            tls: None,
+            handshake: None,
+            session: "00".to_owned(),
+        }),
+    )
 }
 
 pub(crate) fn event(message: &NewMessage, kind: EventKind) -> NewEvent {
