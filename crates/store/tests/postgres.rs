@@ -4,12 +4,13 @@
 
 mod server;
 
-use std::time::Duration;
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use gatepost_store::{
     Backend, Clock, Command, Fleet as _, History as _, NewMessage, PostgresError, PostgresSettings, PostgresStore,
     PostgresTls, Queue as _, Selection, State, StoreError, TraceQuery, conformance,
 };
+use lab::Identity;
 use server::{
     Server, delivered, delivery, lease, message, received,
     relay::{Cut, Relay},
@@ -296,6 +297,49 @@ async fn postgres_says_what_is_wrong_with_a_server() {
     sql("test_0", "INSERT INTO gatepost_schema (version) VALUES (99)");
     let error = refused(&good).await;
     assert!(matches!(error, PostgresError::Newer { found: 99, .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_is_reached_over_verified_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let identity = Identity::for_host("localhost").unwrap();
+    let certificate = file("certificate.pem", &identity.certificate_pem());
+    let key = file("key.pem", &identity.key_pem());
+    let (certificate_setting, key_setting) =
+        (format!("ssl_cert_file={}", certificate.display()), format!("ssl_key_file={}", key.display()));
+    let server = Server::start_with(&["ssl=on", &certificate_setting, &key_setting]);
+    let by = |host: &str, ca_file: Option<&Path>| {
+        let plain = server.database();
+        PostgresSettings {
+            url: plain.url.replace("127.0.0.1", host),
+            tls: PostgresTls::Verify,
+            ca_file: ca_file.map(Path::to_owned),
+            ..plain
+        }
+    };
+    let store = PostgresStore::open(&by("localhost", Some(&certificate))).await.unwrap();
+    store.accept(message(b"body"), None, vec![]).await.unwrap();
+    assert_eq!(
+        server
+            .cluster
+            .sql("test_0", "SELECT count(*) FROM pg_stat_ssl WHERE NOT ssl AND pid <> pg_backend_pid()")
+            .unwrap(),
+        "0"
+    );
+    let other = Identity::for_host("localhost").unwrap();
+    let other = file("other.pem", &other.certificate_pem());
+    for wrong in [by("127.0.0.1", Some(&certificate)), by("localhost", Some(&other)), by("localhost", None)] {
+        let Err(StoreError::Postgres(error)) = PostgresStore::open(&wrong).await else { panic!("{wrong:?}") };
+        assert!(matches!(error, PostgresError::Tls { .. }), "{error}");
+    }
+    let Err(StoreError::Postgres(error)) = PostgresStore::open(&by("localhost", Some(&key))).await else { panic!() };
+    assert!(matches!(error, PostgresError::CaFile { .. }), "{error}");
 }
 
 /// Each makes the tables if nobody else does.

@@ -9,7 +9,7 @@ use node::{
     config::Config,
     fleet::{self, Change, Share},
 };
-use store::{Backend, Fleet as _};
+use store::{Backend, Fleet as _, History as _, PostgresSettings, TraceQuery};
 
 use super::scenario::Scenario;
 
@@ -24,7 +24,8 @@ const PLAN_PATIENCE: Duration = Duration::from_secs(15);
 impl Fleet {
     /// Starts nodes `mx1`, `mx2` and so on with a connector to `host`. Their configurations and data are in `folder`.
     pub(crate) async fn start(scenario: &Scenario, host: &str, folder: &Path) -> anyhow::Result<Self> {
-        let store = Backend::open(&folder.join("data"), "case")?;
+        let store = open(scenario, folder).await?;
+        refuse_mail_of_others(&store).await?;
         let mut fleet = Self { store, nodes: Vec::new() };
         for number in 1..=scenario.nodes {
             let name = format!("mx{number}");
@@ -32,8 +33,9 @@ impl Fleet {
             fs::write(&file, configuration(scenario, &name, host))?;
             let own = folder.join(&name);
             fs::create_dir(&own)?;
-            let running =
-                Running::start(Config::load(&file)?, fleet.store.clone(), &own, console::Listeners::start).await;
+            // On a server, each node has connections of its own, as if it were a process of its own.
+            let store = if scenario.store.is_some() { open(scenario, folder).await? } else { fleet.store.clone() };
+            let running = Running::start(Config::load(&file)?, store, &own, console::Listeners::start).await;
             fleet.nodes.push(running.with_context(|| format!("failed to start node {name}"))?);
         }
         // The configuration that commands read by default.
@@ -72,11 +74,28 @@ impl Fleet {
     }
 }
 
+async fn open(scenario: &Scenario, folder: &Path) -> anyhow::Result<Backend> {
+    Ok(match &scenario.store {
+        Some(url) => Backend::open_server(&PostgresSettings::new(url)?).await?,
+        None => Backend::open(&folder.join("data"), "case")?,
+    })
+}
+
+/// A case explains all that it finds in the history, so that its store must be its own.
+async fn refuse_mail_of_others(store: &Backend) -> anyhow::Result<()> {
+    let rows = store.trace(TraceQuery { limit: 1, ..TraceQuery::default() }).await?;
+    if !rows.is_empty() {
+        bail!("the store already has mail; name an empty database");
+    }
+    Ok(())
+}
+
 fn configuration(scenario: &Scenario, name: &str, host: &str) -> String {
     let Scenario { retry, connector, defended, .. } = scenario;
+    let store = scenario.store.as_ref().map(|url| format!("[store]\nurl = {url:?}\n\n")).unwrap_or_default();
     format!(
         "# Created by gatepost case run {case}.\n\n\
-         [node]\nname = \"{name}\"\nhostname = \"{name}.gateway.test\"\n\n\
+         [node]\nname = \"{name}\"\nhostname = \"{name}.gateway.test\"\n\n{store}\
          [inbound]\nlisten = [\"127.0.0.1:0\"]\n\n\
          # The folder that a case uses anyway. Named here so that reports of why quote from it.\n\
          [protocol_log]\nfolder = \"{name}/protocol-log\"\n\n\

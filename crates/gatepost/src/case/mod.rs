@@ -63,13 +63,14 @@ pub(crate) fn list(format: Format, screen: &Screen, out: &mut dyn Write) -> anyh
 /// `gatepost case run NAME`, or all of them.
 pub(crate) async fn run(
     name: Option<&str>,
+    store: Option<&str>,
     keep: bool,
     format: Format,
     screen: &Screen,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
     let Some(name) = name else { return run_all(format, screen, out).await };
-    let scenario = Scenario::find(name)?;
+    let scenario = Scenario { store: store.map(str::to_owned), ..Scenario::find(name)? };
     let mut folder = play::Folder::new(&scenario.name, keep)?;
     play::log_to(&folder.path().join("gatepost.log"))?;
     let report = play_one(&scenario, &mut folder, screen).await?;

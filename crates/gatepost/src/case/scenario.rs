@@ -34,6 +34,8 @@ pub(crate) struct Scenario {
     pub message_bytes: usize,
     /// Id of the cause in the catalogue.
     pub cause: Option<&'static str>,
+    /// URL of a PostgreSQL server that the nodes share; otherwise a store in the case's folder.
+    pub store: Option<String>,
 }
 
 /// Time between two attempts in the original incident of the RC4 queue (2015).
@@ -83,6 +85,7 @@ impl Scenario {
             defended: false,
             message_bytes: 2000,
             cause: Device::Rc4Only.cause(),
+            store: None,
         }
     }
 
@@ -125,6 +128,7 @@ impl Scenario {
             defended: false,
             message_bytes: if device == Device::LargeMessagesStall { 4_000_000 } else { 2000 },
             cause: device.cause(),
+            store: None,
         }
     }
 }

@@ -3,9 +3,14 @@
 //! Claims skip what others have locked, so that nodes never wait for each other. They run on a connection of their own,
 //! whose plans are pinned: an open snapshot somewhere would otherwise make each claim read every dead row.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_postgres::Row;
 use trace::EventKind;
 
@@ -22,18 +27,45 @@ use crate::{
     queue::longest_waits,
 };
 
-pub(super) async fn claim(tx: &Tx, claim: &Claim, number: LeaseNumber) -> Result<Vec<Claimed>> {
+/// Where claims begin, by connector. What was claimed leaves dead rows at the front of the index, which each claim would
+/// read again while a snapshot is open somewhere. What comes back with an earlier due time is found a little later.
+#[derive(Default)]
+pub(super) struct Bounds(Mutex<HashMap<String, (i64, Instant)>>);
+
+/// All is looked at this often.
+const BOUND_LASTS: Duration = Duration::from_secs(3);
+
+impl Bounds {
+    fn of(&self, connector: &str) -> i64 {
+        let mut bounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bounds.retain(|_, (_, set)| set.elapsed() < BOUND_LASTS);
+        bounds.get(connector).map_or(i64::MIN, |(due, _)| *due)
+    }
+
+    /// The first that was found; its place in time remains from when all was looked at.
+    fn found(&self, connector: &str, due: i64) {
+        let mut bounds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bounds.entry(connector.to_owned()).or_insert((due, Instant::now())).0 = due;
+    }
+}
+
+pub(super) async fn claim(tx: &Tx, claim: &Claim, number: LeaseNumber, bounds: &Bounds) -> Result<Vec<Claimed>> {
     let now = tx.now().await?;
+    let bound = bounds.of(&claim.connector);
     let due = before(now, claim.due_for).as_millisecond();
     let anyway = before(now, claim.leave.due_for).as_millisecond();
     let rows = tx
         .query(
-            "SELECT id, message FROM queue_delivery
-         WHERE state = 0 AND connector = $1 AND due <= $2 AND (domain <> ALL($3) OR due <= $4)
+            "SELECT id, message, due FROM queue_delivery
+         WHERE state = 0 AND connector = $1 AND due <= $2 AND due >= $6 AND (domain <> ALL($3) OR due <= $4)
          ORDER BY due, id LIMIT $5 FOR UPDATE SKIP LOCKED",
-            &[&claim.connector, &due, &claim.leave.domains, &anyway, &i64::from(claim.limit)],
+            &[&claim.connector, &due, &claim.leave.domains, &anyway, &i64::from(claim.limit), &bound],
         )
         .await?;
+    // Where some are left to others, the first that was found is not the first that is due.
+    if let Some(first) = rows.first().filter(|_| claim.leave.domains.is_empty()) {
+        bounds.found(&claim.connector, first.try_get(2)?);
+    }
     let mut messages = HashSet::new();
     let mut taken: Vec<i64> = Vec::new();
     for row in rows {

@@ -38,6 +38,8 @@ pub(super) const SERVER_TIME: &str = "(extract(epoch FROM clock_timestamp()) * 1
 pub(super) struct Lane {
     connector: Arc<Connector>,
     clock: Clock,
+    /// How long something may be read.
+    read_max: Duration,
     seats: Arc<Semaphore>,
     idle: Mutex<Vec<Arc<Session>>>,
     /// The last failure to connect.
@@ -45,9 +47,9 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(connector: Arc<Connector>, clock: Clock, connections: usize) -> Arc<Self> {
+    pub(super) fn new(connector: Arc<Connector>, clock: Clock, connections: usize, read_max: Duration) -> Arc<Self> {
         let (seats, idle, down) = (Arc::new(Semaphore::new(connections)), Mutex::default(), Mutex::default());
-        Arc::new(Self { connector, clock, seats, idle, down })
+        Arc::new(Self { connector, clock, read_max, seats, idle, down })
     }
 
     /// Waits for one of the connections.
@@ -81,11 +83,13 @@ impl Lane {
     pub(super) async fn read<T, F: Future<Output = Result<T>>>(self: &Arc<Self>, work: impl Fn(Tx) -> F) -> Result<T> {
         let mut seat = self.seat().await?;
         let now = self.clock.is_set();
-        let result = work(Tx { session: seat.start().await?, now }).await;
-        let result = match result {
+        let first = timeout(self.read_max, work(Tx { session: seat.start().await?, now })).await;
+        // A seat that is given up while it is busy cancels what the server does.
+        let result = match first.map_err(|_| self.read_too_late())? {
             // It was lost while nobody used it, or just now: a second reading harms nobody.
             Err(StoreError::Unavailable { .. }) if seat.is_lost() => {
-                work(Tx { session: seat.start().await?, now }).await
+                let again = work(Tx { session: seat.start().await?, now });
+                timeout(self.read_max, again).await.map_err(|_| self.read_too_late())?
             }
             result => result,
         };
@@ -99,9 +103,15 @@ impl Lane {
         work: impl FnOnce(Tx) -> F,
     ) -> Result<T> {
         let mut seat = self.seat().await?;
-        let result = work(Tx { session: seat.start().await?, now: self.clock.is_set() }).await;
+        let tx = Tx { session: seat.start().await?, now: self.clock.is_set() };
+        // A seat that is given up while it is busy cancels what the server does.
+        let result = timeout(self.read_max, work(tx)).await.map_err(|_| self.read_too_late())?;
         seat.is_busy = false;
         result
+    }
+
+    fn read_too_late(&self) -> StoreError {
+        StoreError::Unavailable { detail: too_late(self.read_max) }
     }
 
     /// One transaction, which runs to its end even if the caller goes away.

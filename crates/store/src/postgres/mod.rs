@@ -49,6 +49,7 @@ use std::{
     time::Duration,
 };
 
+use claim::Bounds;
 pub use error::PostgresError;
 use keys::Keys;
 use lane::Lane;
@@ -76,12 +77,15 @@ struct Inner {
     /// The queue is read where it is up to date.
     queue_searchers: Arc<Lane>,
     keys: Keys,
+    bounds: Bounds,
     /// The last day that was made ahead.
     days_made: AtomicI64,
     /// When that was looked at last.
     days_looked: AtomicI64,
 }
 
+/// What mail or an operator waits for is read within this time.
+const READ_MAX: Duration = Duration::from_secs(60);
 /// What is a command's, or retention's, may take this long; nothing of the mail waits for it.
 const LONG: Duration = Duration::from_secs(600);
 
@@ -124,29 +128,30 @@ impl PostgresStore {
         let primary = settings.primary()?;
         let standby = settings.standby()?;
         schema::prepare(&Connector::new(settings, primary.clone(), DURABLE)?, how).await?;
-        let lane = |setup, connections| -> Result<Arc<Lane>> {
+        let lane = |setup, connections, read_max| -> Result<Arc<Lane>> {
             let connector = Connector::new(settings, primary.clone(), setup)?;
-            Ok(Lane::new(Arc::new(connector), clock.clone(), connections))
+            Ok(Lane::new(Arc::new(connector), clock.clone(), connections, read_max))
         };
-        let queue_searchers = lane(SEARCHING, SEARCHERS)?;
+        let queue_searchers = lane(SEARCHING, SEARCHERS, LONG)?;
         let searchers = match standby {
             Some(config) => {
                 let connector = Connector::new(settings, config, SEARCHING)?;
-                Lane::new(Arc::new(connector), clock.clone(), SEARCHERS)
+                Lane::new(Arc::new(connector), clock.clone(), SEARCHERS, LONG)
             }
             None => Arc::clone(&queue_searchers),
         };
-        let writers = lane(PINNED, WRITERS)?;
+        let writers = lane(PINNED, WRITERS, READ_MAX)?;
         Ok(Self(Arc::new(Inner {
             accepts: Writer::start(Arc::clone(&writers)),
             settlements: Writer::start(Arc::clone(&writers)),
             writers,
-            leases: lane(CLAIMING, 1)?,
-            clerk: lane(DURABLE, 1)?,
-            readers: lane(READING, READERS)?,
+            leases: lane(CLAIMING, 1, READ_MAX)?,
+            clerk: lane(DURABLE, 1, READ_MAX)?,
+            readers: lane(READING, READERS, READ_MAX)?,
             searchers,
             queue_searchers,
             keys: Keys::new(),
+            bounds: Bounds::default(),
             days_made: AtomicI64::new(0),
             days_looked: AtomicI64::new(0),
         })))

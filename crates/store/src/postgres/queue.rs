@@ -1,6 +1,6 @@
 //! The queue: each method hands its work to the lane that it belongs to.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     LONG, PostgresStore,
@@ -30,7 +30,8 @@ impl Queue for PostgresStore {
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>> {
         let number = claim.lease.member.next_lease();
-        self.0.leases.write(move |tx| async move { claim::claim(&tx, &claim, number).await }).await
+        let inner = Arc::clone(&self.0);
+        self.0.leases.write(move |tx| async move { claim::claim(&tx, &claim, number, &inner.bounds).await }).await
     }
 
     async fn claim_for_review(&self, lease: NewLease, limit: u32) -> Result<Vec<Claimed>> {
@@ -107,7 +108,7 @@ impl Queue for PostgresStore {
 impl PostgresStore {
     /// A body that was written before has chosen the message's key.
     async fn keys_for(&self, message: &NewMessage, lease: Option<LeaseNumber>) -> Result<Accepted> {
-        let lane: &std::sync::Arc<Lane> = &self.0.readers;
+        let lane: &Arc<Lane> = &self.0.readers;
         let key = match message.content {
             Content::Stored(body) => body.message,
             Content::Inline(_) => self.0.keys.message(lane).await?,

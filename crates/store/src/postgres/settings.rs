@@ -1,6 +1,6 @@
 //! Where the server is, and how to log in.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use tokio_postgres::{
     Config,
@@ -8,6 +8,9 @@ use tokio_postgres::{
 };
 
 use super::PostgresError;
+
+/// A server that acknowledges nothing for so long is gone.
+const VANISHED: Duration = Duration::from_secs(20);
 
 /// A PostgreSQL server as the store of a fleet.
 #[derive(Clone, Debug)]
@@ -56,6 +59,8 @@ impl PostgresSettings {
             PostgresTls::None => SslMode::Disable,
         });
         config.application_name("gatepost").connect_timeout(super::session::CONNECT_MAX);
+        // A server that has vanished says nothing.
+        config.tcp_user_timeout(VANISHED).keepalives_idle(VANISHED / 2).keepalives_interval(VANISHED / 4);
         Ok(config)
     }
 }
