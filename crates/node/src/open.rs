@@ -1,6 +1,9 @@
 //! Opens the store that a configuration names: the one in the data folder, or a PostgreSQL server.
 
-use std::fs;
+use std::{
+    fs::{self, DirBuilder},
+    os::unix::fs::DirBuilderExt,
+};
 
 use anyhow::{Context as _, bail};
 use store::{Backend, PostgresSettings, PostgresTls};
@@ -12,7 +15,12 @@ pub async fn open(config: &Config, accept_loss: bool) -> anyhow::Result<Backend>
     let (folder, name) = (&config.node.data, &config.node.name);
     Ok(match server(&config.store)? {
         Some(_) if accept_loss => bail!("--accept-loss is for a store in the data folder; [store] url names a server"),
-        Some(server) => Backend::open_server(&server).await?,
+        Some(server) => {
+            // Certificates and protocol logs are nobody else's to read.
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.with_context(|| format!("failed to create {}", folder.display()))?;
+            Backend::open_server(&server).await?
+        }
         None if accept_loss => Backend::open_despite_loss(folder, name)?,
         None => Backend::open(folder, name)?,
     })

@@ -10,7 +10,7 @@ use gatepost_store::{
     Backend, Clock, Command, Fleet as _, History as _, NewMessage, PostgresError, PostgresSettings, PostgresStore,
     PostgresTls, Queue as _, Selection, State, StoreError, TraceQuery, conformance,
 };
-use lab::Identity;
+use lab::{Device, Identity};
 use server::{
     Server, delivered, delivery, lease, message, received,
     relay::{Cut, Relay},
@@ -308,7 +308,8 @@ async fn postgres_is_reached_over_verified_tls() {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         path
     };
-    let identity = Identity::for_host("localhost").unwrap();
+    let (identity, authority) = Identity::shown_by(Device::Healthy, "localhost").unwrap();
+    let authority = file("authority.pem", &authority);
     let certificate = file("certificate.pem", &identity.certificate_pem());
     let key = file("key.pem", &identity.key_pem());
     let (certificate_setting, key_setting) =
@@ -323,7 +324,7 @@ async fn postgres_is_reached_over_verified_tls() {
             ..plain
         }
     };
-    let store = PostgresStore::open(&by("localhost", Some(&certificate))).await.unwrap();
+    let store = PostgresStore::open(&by("localhost", Some(&authority))).await.unwrap();
     store.accept(message(b"body"), None, vec![]).await.unwrap();
     assert_eq!(
         server
@@ -332,9 +333,9 @@ async fn postgres_is_reached_over_verified_tls() {
             .unwrap(),
         "0"
     );
-    let other = Identity::for_host("localhost").unwrap();
-    let other = file("other.pem", &other.certificate_pem());
-    for wrong in [by("127.0.0.1", Some(&certificate)), by("localhost", Some(&other)), by("localhost", None)] {
+    let (_, other) = Identity::shown_by(Device::Healthy, "localhost").unwrap();
+    let other = file("other.pem", &other);
+    for wrong in [by("127.0.0.1", Some(&authority)), by("localhost", Some(&other)), by("localhost", None)] {
         let Err(StoreError::Postgres(error)) = PostgresStore::open(&wrong).await else { panic!("{wrong:?}") };
         assert!(matches!(error, PostgresError::Tls { .. }), "{error}");
     }
