@@ -123,6 +123,10 @@ struct Message {
     client_name: String,
     client_tls: String,
     recipients: Recipients,
+    /// Why TLS failed with a server, and the server's address.
+    tls_error: Option<(String, String)>,
+    /// It goes there in plaintext.
+    is_unencrypted: bool,
 }
 
 impl Take for Log {
@@ -142,7 +146,12 @@ impl Take for Log {
                 self.messages.ready.push_back(client_row(&error.facts, Phase::Handshake, at));
             }
             Some(Record::Completed { id }) => self.messages.open.remove(id),
-            Some(Record::TlsError(_)) | None => return false,
+            Some(Record::Unencrypted(error)) => self.messages.fail_tls(&error, true),
+            Some(Record::TlsError(error)) => {
+                self.messages.fail_tls(&error, false);
+                return false;
+            }
+            None => return false,
         }
         true
     }
@@ -198,8 +207,21 @@ impl Messages<Message> {
         let mut row = message.row.clone();
         row.at = at;
         row.set(Column::EventId, event(delivery));
-        set_delivery(&mut row, delivery);
+        set_delivery(&mut row, delivery, message.plaintext_after(delivery));
+        // The next attempt begins with TLS again.
+        message.is_unencrypted &= delivery.outcome != Outcome::Deferred;
         self.ready.push_back(row);
+    }
+
+    fn fail_tls(&mut self, error: &TlsError<'_>, goes_on: bool) {
+        let (Some(id), Some(address)) = (error.id, error.facts.address) else { return };
+        let message = self.open.entry(id);
+        message.is_unencrypted = goes_on;
+        let is_known = message.tls_error.as_ref().is_some_and(|(of, _)| of == address);
+        if !(is_known && error.facts.text.is_empty()) {
+            // A semicolon ends a value of custom data.
+            message.tls_error = Some((address.to_owned(), error.facts.text.replace(';', ",")));
+        }
     }
 }
 
@@ -252,6 +274,13 @@ fn phase(what: &str) -> Phase {
 }
 
 impl Message {
+    /// Why it left without TLS, if it did.
+    fn plaintext_after(&self, delivery: &Delivery<'_>) -> Option<&str> {
+        let (address, text) = self.tls_error.as_ref().filter(|_| self.is_unencrypted)?;
+        let is_there = delivery.facts.address == Some(address) && delivery.facts.tls.is_none();
+        (is_there && event(delivery) == "SEND").then_some(text)
+    }
+
     /// The row of its receipt, where that has not been shown for this recipient.
     fn receive(&mut self, recipient: &str, at: Option<Timestamp>) -> Option<Row> {
         if !self.recipients.insert(recipient) {
@@ -307,7 +336,7 @@ fn message_row(arrival: &Arrival<'_>) -> Row {
     row
 }
 
-fn set_delivery(row: &mut Row, delivery: &Delivery<'_>) {
+fn set_delivery(row: &mut Row, delivery: &Delivery<'_>, plaintext_after: Option<&str>) {
     let recipient = delivery.recipient();
     row.set(Column::RecipientAddress, recipient);
     if let Some(original) = delivery.original.filter(|original| *original != recipient) {
@@ -317,15 +346,14 @@ fn set_delivery(row: &mut Row, delivery: &Delivery<'_>) {
     row.set(Column::ServerHostname, delivery.facts.host.unwrap_or_default());
     row.set(Column::ServerIp, delivery.facts.address.unwrap_or_default());
     row.set(Column::ConnectorId, delivery.facts.transport.unwrap_or_default());
-    set_custom_data(row, delivery.facts.tls.as_ref(), delivery.facts.port);
-}
-
-fn set_custom_data(row: &mut Row, tls: Option<&Tls<'_>>, destination_port: Option<u16>) {
     let mut data = CustomData::default();
-    if let Some(tls) = tls {
+    if let Some(tls) = &delivery.facts.tls {
         data.add_tls(tls.version, tls.cipher);
     }
-    data.add_port(destination_port);
+    if let Some(words) = plaintext_after {
+        data.add("PlaintextAfter", words);
+    }
+    data.add_port(delivery.facts.port);
     row.set(Column::CustomData, data);
 }
 

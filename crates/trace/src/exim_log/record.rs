@@ -19,6 +19,8 @@ pub enum Record<'a> {
     Rejection(Rejection<'a>),
     /// A handshake that failed, as a client's or with a server that was tried.
     TlsError(TlsError<'a>),
+    /// TLS with a server failed, and the message goes to it in plaintext. The reason may be in an earlier line.
+    Unencrypted(TlsError<'a>),
     /// A client's session that ended early.
     Ended(Ended<'a>),
     /// Nothing is left to do.
@@ -200,6 +202,9 @@ fn delivery<'a>(id: &'a str, outcome: Outcome, text: &'a str) -> Option<Delivery
 
 /// Lines about connections.
 fn without_id<'a>(text: &'a str, id: Option<&'a str>) -> Option<Record<'a>> {
+    if let Some((why, server)) = split_once(text, "delivering unencrypted to ").filter(|_| id.is_some()) {
+        return Some(Record::Unencrypted(TlsError { id, is_client: false, facts: unencrypted(why, server) }));
+    }
     if let Some((before, after)) = split_once(text, "TLS error on connection") {
         let is_client = id.is_none() && after.trim_ascii_start().starts_with("from ");
         return Some(Record::TlsError(TlsError { id, is_client, facts: tls_error(before, after) }));
@@ -226,6 +231,17 @@ fn tls_error<'a>(before: &'a str, after: &'a str) -> Facts<'a> {
         facts.take_host(end.and_then(|end| host.get(..end)).unwrap_or(host));
     }
     facts.text = text;
+    facts
+}
+
+/// `TLS session: (gnutls_handshake): timed out: ` before it; `H=host [ip] (not in hosts_require_tls)` behind. Older ones
+/// say `TLS session failure: ` and no `H=`.
+fn unencrypted<'a>(why: &'a str, server: &'a str) -> Facts<'a> {
+    let mut facts = Facts::default();
+    let server = server.strip_prefix("H=").unwrap_or(server);
+    facts.take_host(server.split_inclusive(']').next().unwrap_or(server));
+    let why = why.trim_end_matches([':', ' ']);
+    facts.text = if why == "TLS session failure" { "" } else { why };
     facts
 }
 

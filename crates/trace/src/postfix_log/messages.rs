@@ -29,6 +29,8 @@ pub(super) struct Outgoing {
     talks: OpenMessages<Talk>,
     /// What a program of this side said of its own failure, until mail waits for that.
     fault: String,
+    /// The last process of smtp(8) that ended, until mail waits for that.
+    crash: Option<Numbered>,
     pub(super) ready: VecDeque<Numbered>,
 }
 
@@ -52,7 +54,8 @@ struct Last {
 
 impl Outgoing {
     pub(super) fn new() -> Self {
-        Self { open: OpenMessages::new(), talks: OpenMessages::new(), fault: String::new(), ready: VecDeque::new() }
+        let (open, talks) = (OpenMessages::new(), OpenMessages::new());
+        Self { open, talks, fault: String::new(), crash: None, ready: VecDeque::new() }
     }
 
     fn message(&mut self, queue_id: &str, at: Option<Timestamp>) -> &mut Message {
@@ -84,6 +87,8 @@ impl Outgoing {
             Record::TlsTrouble { relay, text } => self.talks.entry(line.process).fail(*relay, text, line.at),
             Record::Warning { text } if line.program == Program::Client => self.talks.entry(line.process).warn(text),
             Record::Warning { text } => self.blame(text),
+            Record::WithoutTls { text } => self.talks.entry(line.process).go_without_tls(text),
+            Record::Crash { text } => self.crash(text, line, number),
             Record::Expired { queue_id } => self.expire(queue_id, line, number),
             Record::Removed { queue_id } => self.open.remove(queue_id),
             Record::Nothing => {}
@@ -92,10 +97,23 @@ impl Outgoing {
 
     /// A process that crashed says nothing itself: its master and qmgr do.
     fn blame(&mut self, text: &str) {
-        let says_how = text.contains("killed by signal") || text.contains("exit status");
+        // What the process said itself says more than its exit status.
+        let says_how = text.contains("killed by signal") || text.contains("exit status") && self.crash.is_none();
         if says_how || text.contains("bad command startup") && self.fault.is_empty() {
             text.clone_into(&mut self.fault);
         }
+    }
+
+    /// It says itself why it ends. Mail may wait for minutes before qmgr says that it does.
+    fn crash(&mut self, text: &str, line: &Line<'_>, number: u64) {
+        text.clone_into(&mut self.fault);
+        let mut row = Row::default();
+        row.at = line.at;
+        row.set(Column::Source, "SMTP");
+        row.set(Column::EventId, "DEFER");
+        row.set(Column::ClientHostname, node(line));
+        row.set(Column::RecipientStatus, format!("4.3.0 unknown mail transport error ({text})"));
+        self.ready.extend(self.crash.replace((number, row)));
     }
 
     fn deliver(&mut self, delivery: &Delivery<'_>, line: &Line<'_>, number: u64) {
@@ -133,7 +151,10 @@ impl Outgoing {
     /// The status, and what this side said before where it failed without a server.
     fn status(&mut self, delivery: &Delivery<'_>, line: &Line<'_>) -> String {
         let warning = match line.program {
-            Program::Suspended if delivery.text.ends_with("mail transport error") => std::mem::take(&mut self.fault),
+            Program::Suspended if delivery.text.ends_with("mail transport error") => {
+                self.crash = None;
+                std::mem::take(&mut self.fault)
+            }
             Program::Client => self.talks.entry(line.process).take_warning(),
             _ => String::new(),
         };
@@ -176,6 +197,7 @@ impl Outgoing {
             };
             self.ready.push_back(passed.row(&row, ""));
         }
+        self.ready.extend(self.crash.take());
     }
 }
 

@@ -22,6 +22,10 @@ pub enum Record<'a> {
     TlsTrouble { relay: Option<&'a str>, text: &'a str },
     /// A program of this side warns of itself.
     Warning { text: &'a str },
+    /// smtp: a file that its TLS needs cannot be used, so this process goes on without TLS.
+    WithoutTls { text: &'a str },
+    /// smtp: the process ends, and mail waits until another one does better.
+    Crash { text: &'a str },
     /// qmgr: the message is too old, and its recipients that still wait bounce.
     Expired { queue_id: &'a str },
     /// qmgr.
@@ -100,7 +104,13 @@ fn client(body: &str) -> Option<Record<'_>> {
     if let Some((trust, rest)) = split_once(body, " TLS connection established to ") {
         return tls(trust, rest);
     }
-    tls_trouble(body).or_else(|| warning(Program::Client, body))
+    if body.contains("disabling TLS support") || body.starts_with("warning: error opening chain file: ") {
+        return Some(Record::WithoutTls { text: body.strip_prefix("warning: ").unwrap_or(body) });
+    }
+    if body.starts_with("fatal: ") || body.starts_with("panic: ") {
+        return Some(Record::Crash { text: body });
+    }
+    tls_trouble(body).or_else(|| own_tls_trouble(body)).or_else(|| warning(Program::Client, body))
 }
 
 /// Only warnings of known programs are understood.
@@ -162,6 +172,17 @@ pub(super) fn tls_trouble(body: &str) -> Option<Record<'_>> {
         [" verification failed for ", "SSL_connect error to "].iter().find_map(|words| split_once(body, words))?;
     let (relay, _) = split_once(rest, ": ")?;
     Some(Record::TlsTrouble { relay: Some(relay), text: body })
+}
+
+/// A setting of this side keeps TLS from beginning: `warning: mx.test[192.0.2.1]:25: invalid cipher grade: "x"`.
+fn own_tls_trouble(body: &str) -> Option<Record<'_>> {
+    let (relay, text) = split_once(body.strip_prefix("warning: ")?, ": ")?;
+    is_own_tls_trouble(text).then_some(Record::TlsTrouble { relay: Some(relay), text })
+}
+
+pub(super) fn is_own_tls_trouble(text: &str) -> bool {
+    let own = ["invalid cipher grade", "error setting cipher grade", "Invalid TLS protocol list"];
+    own.iter().any(|words| text.starts_with(words))
 }
 
 /// A server or a client as Postfix names it: `mail.example.com[192.0.2.1]:25`. A socket's path is not an address.

@@ -156,7 +156,7 @@ pub(super) static PHRASES: [Phrases; 25] = [
         &[Sign::NoSharedCipherSaid],
         Here,
         Tls,
-        &["no shared cipher", "no ciphers available", "no supported cipher suites", "no cipher match"],
+        &["no shared cipher", "no ciphers available", "no supported cipher suites"],
     ),
     row(
         &[Sign::CipherNotOffered],
