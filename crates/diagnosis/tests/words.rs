@@ -302,6 +302,22 @@ fn own() -> Vec<Case<'static>> {
             &[LocalConfiguration],
         ),
         (EXIM, "failed to expand \"interface\" option for remote_smtp transport".to_owned(), &[LocalConfiguration], &[]),
+        (EXIM, "TLS session: (gnutls_priority_init(NOSUCH) failed at offset 0, \"NOSUCH..\"): The request is invalid.".to_owned(), &[LocalConfiguration], &[LocalTlsCredentials]),
+        (EXIM, "TLS session: NULL".to_owned(), &[LocalConfiguration], &[]),
+        (EXIM, "Cannot assign requested address".to_owned(), &[LocalConfiguration], &[]),
+        (
+            EXIM,
+            "TLS session: (cert/key setup: cert=/x.pem key=/x.key): Error while reading file.".to_owned(),
+            &[LocalTlsCredentials],
+            &[LocalConfiguration],
+        ),
+        (
+            POSTFIX,
+            "4.3.0 unknown mail transport error (fatal: smtp_connect_addr: bad smtp_bind_address parameter: x)".to_owned(),
+            &[LocalConfiguration],
+            &[InternalFailure],
+        ),
+        (POSTFIX, "Cannot start TLS: handshake failure: error setting cipher grade: \"high\", TLS library problem: error:0A0000B9:SSL routines::no cipher match:".to_owned(), &[LocalConfiguration], &[NoSharedCipherSaid]),
         // Other languages are understood by their codes.
         (POSTFIX, said("550 5.1.1 Utilisateur inconnu", "RCPT TO"), &[RecipientUnknown], &[]),
         (POSTFIX, said("552 5.2.2 Postfach voll", "RCPT TO"), &[MailboxFull], &[]),

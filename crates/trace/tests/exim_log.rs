@@ -360,3 +360,30 @@ fn clients_that_fail_are_told() {
     assert_eq!([2, 3].map(|times| rows(&quiet.repeat(times)).len()), [0, 3]);
     assert_eq!(rows(&quiet.replace("192.0.2.9", "10.0.0.9").repeat(9)).len(), 0);
 }
+
+/// By default Exim delivers in plaintext after a handshake that failed.
+#[test]
+fn mail_that_left_in_plaintext_says_why() {
+    let sent = "1abcde-000123-XY => b@y.test R=r T=t H=mx.y.test [192.0.2.1] C=\"250 ok\"";
+    let after = |lines: &[&str]| {
+        let log: String = lines.iter().map(|line| format!("2026-11-25 07:00:00 {line}\n")).collect();
+        let rows = rows(&log);
+        let sent = rows.iter().find(|row| &row[Column::EventId] == "SEND").unwrap();
+        custom_value(&sent[Column::CustomData], "PlaintextAfter").map(str::to_owned)
+    };
+    let goes_on = "1abcde-000123-XY TLS session: (gnutls_handshake): Handshake failed: delivering unencrypted to \
+                   H=mx.y.test [192.0.2.1] (not in hosts_require_tls)";
+    let because = "TLS session: (gnutls_handshake): Handshake failed";
+    assert_eq!(after(&[goes_on, sent]).as_deref(), Some(because));
+    // Older ones say the reason before.
+    let error = "1abcde-000123-XY TLS error on connection to mx.y.test [192.0.2.1] (SSL_connect): error:1; x";
+    let older = "1abcde-000123-XY TLS session failure: delivering unencrypted to mx.y.test [192.0.2.1] (not in hosts_require_tls)";
+    assert_eq!(after(&[error, older, sent]).as_deref(), Some("error:1, x"));
+    assert_eq!(after(&[error, sent]), None);
+    let encrypted = sent.replace("H=mx", "X=TLS1.3:A:256 H=mx");
+    let elsewhere = sent.replace("192.0.2.1", "192.0.2.2");
+    let deferred = "1abcde-000123-XY == b@y.test R=r T=t defer (-46) H=mx.y.test [192.0.2.1]: 451 later";
+    assert_eq!(after(&[goes_on, &encrypted]), None);
+    assert_eq!(after(&[goes_on, &elsewhere]), None);
+    assert_eq!(after(&[goes_on, deferred, sent]), None);
+}
