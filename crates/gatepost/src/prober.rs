@@ -323,5 +323,6 @@ fn aspects(change: Change) -> &'static [Aspect] {
         Change::UpToTls12 | Change::FromTls10 => &[Aspect::Version],
         Change::FromTls10With(_) => &[Aspect::Version, Aspect::Cipher],
         Change::InTheClear => &[Aspect::Encryption],
+        Change::TlsAtOnce => &[Aspect::TlsAtOnce],
     }
 }

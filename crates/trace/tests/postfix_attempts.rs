@@ -288,7 +288,9 @@ proptest::proptest! {
 #[test]
 fn a_process_without_tls_says_why_with_each_result() {
     let without = line("warning: cannot get RSA certificate from file \"/x.pem\": disabling TLS support");
-    let deferred = line("4F00A1: to=<a@x.test>, relay=mx2.x.test[192.0.2.2]:25, dsn=4.7.5, status=deferred (TLS is required, but our TLS engine is unavailable)");
+    let deferred = line(
+        "4F00A1: to=<a@x.test>, relay=mx2.x.test[192.0.2.2]:25, dsn=4.7.5, status=deferred (TLS is required, but our TLS engine is unavailable)",
+    );
     let value = |log: &[&str], name: &str| {
         let (rows, _) = rows(&log.concat());
         rows.iter().map(|row| custom_value(&row[Column::CustomData], name).map(str::to_owned)).collect::<Vec<_>>()
@@ -307,7 +309,8 @@ fn a_process_without_tls_says_why_with_each_result() {
 #[test]
 fn a_process_that_ends_says_why() {
     let fatal = line("fatal: smtp_connect_addr: bad smtp_bind_address parameter: 127.0.0.300");
-    let said = "4.3.0 unknown mail transport error (fatal: smtp_connect_addr: bad smtp_bind_address parameter: 127.0.0.300)";
+    let said =
+        "4.3.0 unknown mail transport error (fatal: smtp_connect_addr: bad smtp_bind_address parameter: 127.0.0.300)";
     let statuses = |log: &[&str]| {
         let (rows, _) = rows(&log.concat());
         rows.iter().map(|row| row[Column::RecipientStatus].to_owned()).collect::<Vec<_>>()

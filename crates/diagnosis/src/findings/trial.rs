@@ -77,6 +77,10 @@ impl Finding {
         if !is_before_mail || !(is_unknown || fails_as == Some(self.cause)) {
             return None;
         }
+        let is_cured_by = |aspect| tried.changes.iter().any(|step| step.works && step.aspects.contains(&aspect));
+        if is_cured_by(Aspect::TlsAtOnce) {
+            return Some(CauseId::ImplicitTlsMismatch);
+        }
         let (version, suite) =
             tried.changes.iter().find(|step| step.works).map_or((false, false), |step| lacks(attempt, step));
         match self.cause {

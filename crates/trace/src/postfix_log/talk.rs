@@ -79,6 +79,10 @@ impl Talk {
     }
 
     pub(super) fn warn(&mut self, text: &str) {
+        // The first says which file or setting, and what follows only repeats that it failed.
+        if text.starts_with("TLS policy lookup for ") || self.warning.contains(" is unavailable. ") {
+            return;
+        }
         self.warning.clear();
         self.warning.extend(text.chars().take(TROUBLE_BYTES_MAX));
     }

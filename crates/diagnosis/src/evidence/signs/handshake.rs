@@ -8,6 +8,7 @@ use super::sign::{Sign, Signs};
 pub(super) const DH_BITS_MIN: u32 = 1024;
 
 const DECODE_ERROR: u8 = 50;
+const CERTIFICATE_REVOKED: u8 = 44;
 
 impl Signs {
     pub fn of_handshake(facts: &HandshakeFacts) -> Self {
@@ -89,7 +90,11 @@ pub(super) fn signs_of_alert(alert: &Alert) -> Signs {
         (Side::Server, Some(Alert::PROTOCOL_VERSION)) => Sign::AlertProtocolVersion,
         (Side::Server, Some(Alert::INSUFFICIENT_SECURITY)) => Sign::AlertInsufficientSecurity,
         // bad_certificate … unknown_ca, access_denied, certificate_required: about the client's certificate.
-        (Side::Server, Some(41..=46 | 48 | 49 | 116)) => Sign::AlertAboutCertificate,
+        (Side::Server, Some(41..=43 | 46 | 48 | 49 | 116)) => Sign::AlertAboutCertificate,
+        // It looked at the client's certificate, which is of no use to anybody.
+        (Side::Server, Some(CERTIFICATE_REVOKED | Alert::CERTIFICATE_EXPIRED)) => {
+            return Signs::default().and(Sign::AlertAboutCertificate).and(Sign::LocalTlsCredentials);
+        }
         (Side::Server, Some(DECODE_ERROR)) => Sign::AlertDecodeError,
         (Side::Server, Some(_)) => return Signs::default(),
     };
