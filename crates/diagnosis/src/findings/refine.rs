@@ -32,7 +32,8 @@ impl Attempts<'_> {
             CauseId::BannerTimeout | CauseId::ConnectionDroppedBeforeBanner if self.are_all_at_port(":465") => {
                 (CauseId::ImplicitTlsMismatch.cause(), 0.9)
             }
-            CauseId::TlsSessionTicketInterop if self.has_encrypted() => (cause, 0.7),
+            // What differs between handshakes with one host is the session that they resume.
+            CauseId::TlsSessionTicketInterop if self.has_encrypted() => (cause, 0.95),
             CauseId::TlsSessionTicketInterop => (CauseId::Unknown.cause(), 0.3),
             _ => (cause, likelihood),
         }

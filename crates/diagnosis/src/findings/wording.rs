@@ -144,7 +144,7 @@ pub(super) fn look_at(example: Option<&Example>, connector: Option<&str>) -> Nex
     match source {
         Source::History | Source::Probe => own,
         Source::ProtocolLog => NextStep::WhyFile { option: "--protocol-log", file },
-        Source::Log(format) => NextStep::TraceFile { format, file },
+        Source::Log(format) => NextStep::TraceFile { format, file, status: NextStep::STUCK },
         Source::Capture => NextStep::Capture { file },
         Source::Dsn => NextStep::WhyFile { option: "--dsn", file },
         Source::TlsReport => NextStep::WhyFile { option: "--tls-report", file },

@@ -35,6 +35,7 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod under_way;
 mod waiting;
 mod why;
 

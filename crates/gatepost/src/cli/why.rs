@@ -18,6 +18,7 @@ use super::{
     asked::Asked,
     finding, incident, overview,
     screen::{Screen, clean, counted, paragraph},
+    under_way,
 };
 
 /// True if any finding other than a warning is ongoing. `store` has the gateway's own history if that is asked for.
@@ -74,15 +75,33 @@ pub(crate) async fn run<S: Store>(
         }
         write_files(&report, arguments)?;
     }
-    if arguments.output.format == Format::Table
-        && let Some(store) = store
-        && let Some(open) = incident::open_in_words(store).await.context("failed to read the incidents")?
-    {
-        writeln!(out, "\n{open}")?;
+    if let Some(store) = store.filter(|_| arguments.output.format == Format::Table) {
+        write_remarks(store, config, &asked, screen, out).await?;
     }
     // A warning is about mail that was delivered.
     let is_wrong = |finding: &Finding| finding.is_ongoing() && finding.severity == Severity::Stuck;
     Ok(findings.iter().any(|explained| is_wrong(&explained.finding)))
+}
+
+/// What no finding says: attempts that have not ended, and open incidents.
+async fn write_remarks<S: Store>(
+    store: &S,
+    config: Option<&Config>,
+    asked: &Asked<'_>,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    if let Some(config) = config {
+        let under_way = under_way::in_words(store, config, asked.connector.as_deref(), screen).await;
+        if let Some(remark) = under_way.context("failed to read the queue")? {
+            writeln!(out)?;
+            paragraph(&clean(&remark), "", screen, out)?;
+        }
+    }
+    if let Some(open) = incident::open_in_words(store).await.context("failed to read the incidents")? {
+        writeln!(out, "\n{open}")?;
+    }
+    Ok(())
 }
 
 /// Reads the files that are named, and what of them is asked about.
@@ -249,7 +268,7 @@ fn write_files(report: &Report<'_>, arguments: &WhyArguments) -> anyhow::Result<
 /// What it means that there are no findings.
 fn nothing(read: &insight::Read, what: Option<&str>) -> String {
     if read.attempts == 0 {
-        return "No delivery attempts found, so there is nothing to explain.".to_owned();
+        return "No delivery attempts found that have ended, so there is nothing to explain.".to_owned();
     }
     let about = what.map(|what| format!(" about {what}")).unwrap_or_default();
     let messages = counted(read.messages, "message", "messages");

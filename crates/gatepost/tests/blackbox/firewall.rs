@@ -7,7 +7,7 @@ use lab::{Device, Options, Server};
 use serde_json::Value;
 
 use crate::{
-    foreign_causes::whole_protocol_log,
+    foreign_causes::protocol_log_when,
     own_faults::{send, why},
     support::{Node, Postfix, foreign::NameServer, wait_for},
     wire::network::{in_own_namespace, ip},
@@ -16,6 +16,9 @@ use crate::{
 /// Of unrelated networks (RFC 5737).
 const HOSTS: [(&str, &str); 3] =
     [("one.test", "192.0.2.1"), ("two.test", "198.51.100.1"), ("three.test", "203.0.113.1")];
+
+/// As the protocol log has it.
+const SILENCE: &str = "no answer within 1 s";
 
 /// The default route leads nowhere.
 fn cut_off() {
@@ -71,15 +74,16 @@ fn node(destinations: &[(&str, String)]) -> Node {
     node
 }
 
-/// By the history, and by the protocol log alone.
-fn findings(node: &Node) -> [Vec<Value>; 2] {
+/// By the history, and by the protocol log alone, when it has this failure so often.
+fn findings(node: &Node, failure: &str, count: usize) -> [Vec<Value>; 2] {
     let findings = |command: &mut Command| {
         let output = command.args(["--format", "json"]).output().unwrap();
         let value: Value = serde_json::from_slice(&output.stdout).unwrap();
         value["findings"].as_array().unwrap().clone()
     };
     let mut by_log = Command::new(env!("CARGO_BIN_EXE_gatepost"));
-    [findings(node.command().arg("why")), findings(by_log.arg("why").args(whole_protocol_log(node)))]
+    let logs = protocol_log_when(node, |text| text.matches(failure).count() >= count);
+    [findings(node.command().arg("why")), findings(by_log.arg("why").args(logs))]
 }
 
 fn assert_blocked_everywhere(findings: &[Value]) {
@@ -100,7 +104,7 @@ fn namespace_a_firewall_that_drops_all_connections_is_one_finding() {
     }
     cut_off();
     let node = node(&HOSTS.map(|(domain, host)| (domain, format!("{host}:25"))));
-    for findings in findings(&node) {
+    for findings in findings(&node, SILENCE, HOSTS.len()) {
         assert_blocked_everywhere(&findings);
     }
     // Postfix says so in its own words.
@@ -132,7 +136,7 @@ fn namespace_a_firewall_that_drops_port_25_is_one_finding() {
     destinations.push(("relayed.test", listen.to_string()));
     let node = node(&destinations);
     node.wait_for_status("user@relayed.test", "Delivered");
-    for findings in findings(&node) {
+    for findings in findings(&node, SILENCE, HOSTS.len()) {
         assert_blocked_everywhere(&findings);
     }
 }
@@ -150,7 +154,7 @@ fn namespace_an_unreachable_ipv6_address_is_not_the_cause_beside_ipv4() {
     let node = Node::to(&["mail.firm.test:25"]).connector("timeouts = { connect = \"1s\" }\n").more(&dns).start();
     lab::send(([127, 0, 0, 1], node.port).into(), "", "user@onprem.test", "Subject: x\r\n\r\ntext").unwrap();
     node.wait_for_failure();
-    for findings in findings(&node) {
+    for findings in findings(&node, "connection refused", 1) {
         let [finding] = &findings[..] else { panic!("{findings:#?}") };
         assert_eq!(finding["cause"], "connection-refused", "{finding:#}");
         assert!(finding["scope"]["everywhere"].is_null(), "{finding:#}");

@@ -145,13 +145,20 @@ fn why(option: &str, files: &[PathBuf]) -> Vec<Value> {
 }
 
 /// What a session ends with is in the log some moments after the attempt.
-pub(crate) fn whole_protocol_log(node: &Node) -> Vec<PathBuf> {
+fn whole_protocol_log(node: &Node) -> Vec<PathBuf> {
+    protocol_log_when(node, |text| {
+        let all = |kind: &str| text.lines().filter(|line| line.split(',').nth(6) == Some(kind)).count();
+        all("+") > 0 && all("+") == all("-")
+    })
+}
+
+/// The files of the protocol log, when they say what they must.
+pub(crate) fn protocol_log_when(node: &Node, is_ready: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let folder = node.path("data/protocol-log/SmtpSend");
     wait_for("the protocol log", || {
         let logs: Vec<_> = fs::read_dir(&folder).ok()?.map(|entry| entry.unwrap().path()).collect();
         let text: String = logs.iter().map(|log| fs::read_to_string(log).unwrap()).collect();
-        let all = |kind: &str| text.lines().filter(|line| line.split(',').nth(6) == Some(kind)).count();
-        (all("+") > 0 && all("+") == all("-")).then_some(logs)
+        is_ready(&text).then_some(logs)
     })
 }
 

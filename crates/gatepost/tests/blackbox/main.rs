@@ -22,6 +22,7 @@ mod impact;
 mod inbound;
 mod interoperability;
 mod lifecycle;
+mod newcomers;
 mod next_steps;
 mod notices;
 mod outbound;

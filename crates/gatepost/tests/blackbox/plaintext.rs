@@ -45,6 +45,7 @@ fn check(sender: &MailServer, destinations: &[(Destination, &str)], sent: &str) 
     // It is a warning: the mail arrived, in the end.
     assert_eq!((status, &finding["severity"]), (Some(0), &"warning".into()), "{value:#}");
     assert_eq!(finding["scope"]["failed"], all - healthy, "{finding:#}\n{log}");
+    assert!(finding["check"].as_str().unwrap().contains(" --status delivered "), "{finding:#}");
     let mut wrong = String::new();
     for (Destination { name, server }, expected) in destinations {
         let reason = reason(finding, server.port());
@@ -73,8 +74,8 @@ fn postfix_s_log_tells_what_left_in_plaintext() {
     let postfix = Postfix::start_with(&format!(
         "mynetworks = 127.0.0.0/8\nrelay_domains = static:all\nvirtual_mailbox_domains =\nsmtp_host_lookup = native\n\
          transport_maps = inline:{{{transports}}}\nsmtp_tls_security_level = may\nsmtp_tls_loglevel = 1\n\
-         smtp_tls_protocols = >=TLSv1.2\nsmtp_starttls_timeout = 2s\n\
-         queue_run_delay = 1s\nminimal_backoff_time = 1s\nmaximal_backoff_time = 1s\n"
+         smtp_tls_protocols = >=TLSv1.2\nsmtp_starttls_timeout = 1s\n\
+         queue_run_delay = 1s\nminimal_backoff_time = 3s\nmaximal_backoff_time = 3s\n"
     ));
     check(&postfix, &destinations, " status=sent ");
 }
@@ -96,6 +97,10 @@ fn postfix_s_log_tells_what_left_in_plaintext_for_its_own_fault() {
     let first = &value["findings"][0];
     assert_eq!((status, &first["cause"]), (Some(0), &"delivered-without-tls".into()), "{value:#}\n{log}");
     assert_eq!(reason(first, server.port()), "local-tls-credentials", "{first:#}");
+    // The destination has nothing to fix.
+    let remedies = first["remedy"].as_array().unwrap();
+    assert!(remedies[0]["action"].as_str().unwrap().contains("smtp_tls_cert_file"), "{first:#}");
+    assert!(remedies.iter().all(|remedy| remedy["side"] == "gateway"), "{first:#}");
 }
 
 #[test]

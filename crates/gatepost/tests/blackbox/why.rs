@@ -235,3 +235,19 @@ fn assert_notices_and_tls_reports(samples: &Path) {
     assert!(String::from_utf8_lossy(&output.stderr).contains("skipped"));
     assert_eq!(output.status.code(), Some(1));
 }
+
+/// A destination that is silent keeps an attempt open for minutes. Nothing has failed, and something is wrong.
+#[test]
+fn an_attempt_that_does_not_end_is_not_passed_over() {
+    let server = Server::start(Device::HangAfterData, Options::default()).unwrap();
+    let node = Node::to_port(server.port()).start();
+    swaks(node.port, &["--to", "user@onprem.test"]);
+    let text = wait_for("a slow attempt", || {
+        let text = String::from_utf8(node.run(&["why"]).stdout).unwrap();
+        text.contains("an attempt that has not ended").then_some(text)
+    });
+    let text = text.replace('\n', " ");
+    for part in ["1 message has an attempt", "waiting for the reply to the message", "gatepost queue list"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}

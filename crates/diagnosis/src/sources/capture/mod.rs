@@ -188,7 +188,7 @@ fn is_mail(session: &Session) -> bool {
 }
 
 /// A connection without a word to these ports was meant for mail.
-const MAIL_PORTS: [u16; 2] = [25, 2525];
+const MAIL_PORTS: [u16; 4] = [25, 465, 587, 2525];
 
 fn add_encrypted(
     evidence: &mut Evidence,
