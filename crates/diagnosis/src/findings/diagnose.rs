@@ -358,7 +358,8 @@ fn confidence(
         let alone = likelihood * n / (n + 1.0);
         return (alone + (1.0 - alone) * 0.7 * split.sharpness()).min(CONFIDENCE_MAX);
     }
-    if working == 0 {
+    // Of session tickets, that other handshakes work is a sign of its own.
+    if working == 0 || cause.id == CauseId::TlsSessionTicketInterop {
         return (likelihood * (n + 2.0) / (n + 3.0)).min(CONFIDENCE_MAX);
     }
     // Some fail and some work, and nothing parts them: ordinary, unless much mail is stuck.

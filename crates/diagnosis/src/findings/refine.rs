@@ -33,7 +33,7 @@ impl Attempts<'_> {
                 (CauseId::ImplicitTlsMismatch.cause(), 0.9)
             }
             // What differs between handshakes with one host is the session that they resume.
-            CauseId::TlsSessionTicketInterop if self.has_encrypted() => (cause, 0.95),
+            CauseId::TlsSessionTicketInterop if self.has_encrypted() => (cause, 0.8),
             CauseId::TlsSessionTicketInterop => (CauseId::Unknown.cause(), 0.3),
             _ => (cause, likelihood),
         }

@@ -382,6 +382,21 @@ mod tests {
         }
     }
 
+    /// Silence has many causes, and a handshake in place of the greeting has one.
+    #[test]
+    fn a_handshake_in_place_of_the_greeting_shows_implicit_tls() {
+        let mut attempt = failed(Sign::TimedOut);
+        attempt.failure.as_mut().unwrap().phase = Some(Phase::Banner);
+        for (works, shown, confidence) in
+            [(true, CauseId::ImplicitTlsMismatch, CONFIRMED), (false, CauseId::BannerTimeout, 0.9)]
+        {
+            let mut finding = finding(CauseId::BannerTimeout, None);
+            let steps = vec![step(&[], false), step(&[Aspect::TlsAtOnce], works)];
+            finding.try_by(tried(attempt.clone(), steps, Vec::new()));
+            assert_eq!((finding.cause, finding.confidence), (shown, confidence), "{finding:#?}");
+        }
+    }
+
     #[test]
     fn mail_that_reaches_the_next_address_confirms_what_fails_at_the_first() {
         let table = [(Sign::NoSharedCipherSaid, Verdict::Confirmed), (Sign::ConnectionRefused, Verdict::Refuted)];

@@ -3,13 +3,9 @@
 //! A session is one connection: it is an attempt for each message that it carries, and one where it carries none. The
 //! phase is that of the last command; a session that the destination ends failed in it.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, VecDeque},
-    net::SocketAddr,
-};
+use std::{borrow::Cow, collections::VecDeque, net::SocketAddr};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use protocol::{
     smtp::{EnhancedCode, Phase},
     tls::{HandshakeFacts, schannel},
@@ -18,46 +14,17 @@ use trace::protocol_log::{Row, RowKind, Session};
 
 use super::{
     greeted::{Greeted, is_masked},
+    next_address::going_on,
     words::domain,
 };
 use crate::evidence::{Attempt, Connection, Evidence, Failed, Place, Sign, Signs, Source, Speaker, Words};
 
-/// From one address of a host to the next.
-const NEXT_ADDRESS_WITHIN: SignedDuration = SignedDuration::from_secs(1);
-
 /// Adds the attempts of a log; see [`add_session`]. A failed connection is not an attempt of its own if another address is
 /// tried at once: mail does not wait for it.
 pub fn add_log(evidence: &mut Evidence, sessions: &[Session], file: &str, node: Option<&str>) {
-    let (starts, greeted) = (Starts::of(sessions), Greeted::of(sessions));
-    for session in sessions.iter().filter(|session| !starts.go_on_after(session)) {
+    let (go_on, greeted) = (going_on(sessions), Greeted::of(sessions));
+    for (_, session) in sessions.iter().enumerate().filter(|(index, _)| !go_on.contains(index)) {
         add(evidence, session, file, node, greeted.why(session));
-    }
-}
-
-/// When which address was tried, by connector.
-struct Starts<'a>(HashMap<&'a str, Vec<(Timestamp, &'a str)>>);
-
-impl<'a> Starts<'a> {
-    fn of(sessions: &'a [Session]) -> Self {
-        let mut starts: HashMap<_, Vec<_>> = HashMap::new();
-        for first in sessions.iter().filter_map(|session| session.rows.first()) {
-            if let Some(at) = first.at {
-                starts.entry(first.connector.as_str()).or_default().push((at, first.remote.as_str()));
-            }
-        }
-        starts.values_mut().for_each(|starts| starts.sort_unstable());
-        Self(starts)
-    }
-
-    fn go_on_after(&self, session: &Session) -> bool {
-        let (Some(first), Some(last)) = (session.rows.first(), session.rows.last()) else { return false };
-        let (Some(at), Some(starts)) = (last.at, self.0.get(first.connector.as_str())) else { return false };
-        if session.rows.iter().any(|row| row.kind == RowKind::Connect) {
-            return false;
-        }
-        let from = starts.partition_point(|(start, _)| *start < at);
-        let soon = starts[from..].iter().take_while(|(start, _)| start.duration_since(at) <= NEXT_ADDRESS_WITHIN);
-        soon.into_iter().any(|(_, remote)| *remote != first.remote)
     }
 }
 
@@ -540,21 +507,6 @@ mod tests {
             "1,,192.0.2.1:25,*,,\"Failed to connect. Winsock error code: 10061, Win32 error code: 10061\"",
         ];
         assert_eq!(finding(&failed).0, "connection-refused");
-    }
-
-    #[test]
-    fn an_address_that_is_passed_over_is_no_attempt() {
-        let log = |second: &str| {
-            let refused = "2026-11-25T12:00:00.000Z,out,A,0,,[::1]:25,*,,\"Failed to connect. connection refused\"\r\n";
-            let next =
-                format!("2026-11-25T12:00:{second}Z,out,B,0,,192.0.2.1:25,*,,\"Failed to connect. timed out\"\r\n");
-            let mut evidence = Evidence::default();
-            add_log(&mut evidence, &sessions(read((refused.to_owned() + &next).as_bytes()).rows), "SEND.LOG", None);
-            let causes: Vec<_> = diagnose(&evidence).iter().map(|finding| finding.cause.as_str()).collect();
-            causes
-        };
-        assert_eq!(log("00.300"), ["connection-timed-out"]);
-        assert_eq!(log("20.000").len(), 2);
     }
 
     #[test]

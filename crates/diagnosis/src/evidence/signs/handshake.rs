@@ -92,9 +92,7 @@ pub(super) fn signs_of_alert(alert: &Alert) -> Signs {
         // bad_certificate … unknown_ca, access_denied, certificate_required: about the client's certificate.
         (Side::Server, Some(41..=43 | 46 | 48 | 49 | 116)) => Sign::AlertAboutCertificate,
         // It looked at the client's certificate, which is of no use to anybody.
-        (Side::Server, Some(CERTIFICATE_REVOKED | Alert::CERTIFICATE_EXPIRED)) => {
-            return Signs::default().and(Sign::AlertAboutCertificate).and(Sign::LocalTlsCredentials);
-        }
+        (Side::Server, Some(CERTIFICATE_REVOKED | Alert::CERTIFICATE_EXPIRED)) => Sign::LocalTlsCredentials,
         (Side::Server, Some(DECODE_ERROR)) => Sign::AlertDecodeError,
         (Side::Server, Some(_)) => return Signs::default(),
     };
