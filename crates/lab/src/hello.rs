@@ -59,3 +59,32 @@ fn offers_a_session(mut extensions: &[u8]) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record with a ClientHello that has these extensions.
+    fn record(list: &[u8]) -> Vec<u8> {
+        let mut record = vec![0; RECORD_HEADER + 4 + 2 + 32];
+        // No session id, one cipher suite, no compression.
+        record.extend([0, 0, 2, 0x13, 1, 1, 0]);
+        record.extend((list.len() as u16).to_be_bytes());
+        record.extend(list);
+        record
+    }
+
+    #[test]
+    fn tickets_and_keys_are_found() {
+        for (list, expected) in [
+            (&[][..], false),
+            (&[0, 35, 0, 0], false),
+            (&[0, 35, 0, 1, 7], true),
+            (&[0, 43, 0, 1, 7, 0, 41, 0, 1, 7], true),
+            (&[0, 43, 0, 9, 7], false),
+        ] {
+            assert_eq!(extensions(&record(list)).is_some_and(offers_a_session), expected, "{list:?}");
+        }
+        assert_eq!(extensions(&[22, 3, 1]), None);
+    }
+}
