@@ -1,8 +1,9 @@
 //! Which evidence is about what somebody asks for: a message, an address, a domain, a connector, or a host.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use super::{Attempt, Dimension, Evidence, with_port};
+use crate::tables::HashSet;
 
 /// A question about some attempts.
 #[derive(Debug, Default)]

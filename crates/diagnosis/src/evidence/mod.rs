@@ -13,13 +13,9 @@ mod signs;
 mod source;
 mod waiting;
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeSet, HashMap, HashSet},
-    hash::{BuildHasher, RandomState},
-    net::IpAddr,
-};
+use std::{borrow::Cow, collections::BTreeSet, hash::BuildHasher, net::IpAddr};
 
+use foldhash::quality::RandomState;
 use jiff::Timestamp;
 use protocol::tls::{CipherSuite, WireVersion};
 
@@ -40,6 +36,8 @@ pub(crate) use record::{Delivery, Example, Flight, Offer, Record, Seen};
 pub use signs::{ProviderCode, Sign, Signs, Speaker, Who, Words, provider_code};
 pub use source::{Place, Source, in_words};
 pub(crate) use waiting::Untried;
+
+use crate::tables::{HashMap, HashSet};
 
 /// `host:port` as a probe reads it back: an IPv6 address is in brackets. Port 0 means that no port is known.
 fn with_port((host, port): (&str, u16)) -> String {

@@ -4,10 +4,7 @@
 //! attempts on the failing side count: if nodes under one policy fail, success under another one ends nothing, unless
 //! those nodes have left the failing policy.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt,
-};
+use std::fmt;
 
 use jiff::Timestamp;
 
@@ -19,6 +16,7 @@ use crate::{
     causes::CauseId,
     comparison::Compared,
     evidence::{Dimension, Record},
+    tables::{HashMap, HashSet},
 };
 
 /// Whether mail still fails.
@@ -250,7 +248,7 @@ impl Group<'_, '_> {
 
 /// The value that most have; `None` if most have none.
 fn usual(records: &[&Record], value: impl Fn(&Record) -> u32) -> Option<u32> {
-    let mut counts: HashMap<u32, usize> = HashMap::new();
+    let mut counts: HashMap<u32, usize> = HashMap::default();
     for record in records {
         *counts.entry(value(record)).or_default() += 1;
     }

@@ -1,11 +1,10 @@
 //! How much mail a cause holds up or has cost: messages, not attempts or deliveries.
 
-use std::collections::HashSet;
-
 use super::group::Group;
 use crate::{
     causes::Cause,
     evidence::{Delivery, Record, Sign, Symptom, Untried},
+    tables::HashSet,
 };
 
 /// Messages whose last attempt failed by a cause; 0 if the source does not separate messages.
