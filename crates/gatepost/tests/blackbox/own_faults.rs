@@ -64,18 +64,15 @@ fn check(rows: Vec<Row>, end: &[&str], start: impl Fn(&str, &str) -> MailServer 
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-#[test]
-fn postfix_s_log_tells_what_is_wrong_with_postfix() {
-    let server = Server::start(Device::Healthy, Options::default()).unwrap();
-    let folder = open_folder();
-    identities(folder.path());
-    let file = |name: &str| folder.path().join(name).display().to_string();
+/// Files are in this folder.
+fn wrong_for_postfix(folder: &Path) -> Vec<Row> {
+    let file = |name: &str| folder.join(name).display().to_string();
     let encrypt = |settings: String| format!("smtp_tls_security_level = encrypt\n{settings}");
     let may = |settings: String| format!("smtp_tls_security_level = may\n{settings}");
     let certificate = |certificate, key| {
         encrypt(format!("smtp_tls_cert_file = {}\nsmtp_tls_key_file = {}\n", file(certificate), file(key)))
     };
-    let rows = vec![
+    vec![
         ("no-certificate", certificate("nosuch.pem", "a.key"), CREDENTIALS, "cannot get RSA certificate from file"),
         ("no-key", certificate("a.pem", "nosuch.key"), CREDENTIALS, "cannot get RSA private key from file"),
         ("other-key", certificate("a.pem", "b.key"), CREDENTIALS, "cannot get RSA private key from file"),
@@ -129,8 +126,15 @@ fn postfix_s_log_tells_what_is_wrong_with_postfix() {
             CONFIGURATION,
             "fatal: SASL library initialization",
         ),
-    ];
-    check(rows, &[" status=deferred ", "bad command startup"], |_, settings| {
+    ]
+}
+
+#[test]
+fn postfix_s_log_tells_what_is_wrong_with_postfix() {
+    let server = Server::start(Device::Healthy, Options::default()).unwrap();
+    let folder = open_folder();
+    identities(folder.path());
+    check(wrong_for_postfix(folder.path()), &[" status=deferred ", "bad command startup"], |_, settings| {
         Postfix::start_with(&format!(
             "mynetworks = 127.0.0.0/8\nrelay_domains = static:all\nvirtual_mailbox_domains =\nsmtp_host_lookup = native\n\
              transport_maps = static:smtp:[127.0.0.1]:{}\nsmtp_tls_loglevel = 1\n{settings}",
