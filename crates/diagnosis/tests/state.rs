@@ -40,7 +40,7 @@ fn attempt(second: i64, number: i64, sign: Option<Sign>) -> Attempt<'static> {
         recipient: Some("user@onprem.test".into()),
         connector: Some("onprem".into()),
         node: Some("mx1".into()),
-        destination: Some(("mail.onprem.test".into(), 25)),
+        destination: Some(("mail.onprem.test".into(), Some(25))),
         tls_policy: Some("intermediate".into()),
         tls: sign.is_none().then_some(tls),
         handshake: sign.map(|_| hello()),
@@ -83,7 +83,7 @@ fn failures_until_now_are_ongoing_and_so_is_too_little_success() {
     let elsewhere = |number: i64| {
         let destination = if number < 20 { "mx1.onprem.test" } else { "mx2.onprem.test" };
         let sign = FAILS.filter(|_| number < 20);
-        Attempt { destination: Some((destination.into(), 25)), ..attempt(number, number, sign) }
+        Attempt { destination: Some((destination.into(), Some(25))), ..attempt(number, number, sign) }
     };
     assert!(first((0..22).map(elsewhere)).is_ongoing());
 }
@@ -194,7 +194,7 @@ fn the_overview_has_a_row_for_each_cause_and_those_that_pass_last() {
         let host = format!("mx{number}.test");
         let signs = Signs::default().and(sign);
         let failed = Failed { phase: Some(phase), signs, code, enhanced: None, text: "it failed".into() };
-        let destination = Some((host.into(), 25));
+        let destination = Some((host.into(), Some(25)));
         let failed = Some(failed);
         let connector = None;
         evidence.add(&Attempt { connector, destination, failure: failed, ..attempt(number, number, None) }, || None);

@@ -43,7 +43,7 @@ impl Opened {
     pub fn rank(&self) -> (u8, Option<foreign::Detail>) {
         match self.source {
             Source::Capture => (0, None),
-            Source::ProtocolLog => (1, None),
+            Source::ProtocolLog | Source::OwnProtocolLog => (1, None),
             Source::Log(format) => (2, Some(format.detail)),
             Source::Dsn => (3, None),
             Source::TlsReport | Source::History | Source::Probe => (4, None),
@@ -152,7 +152,7 @@ impl Files {
     fn read_file(&mut self, source: Source, file: Content, path: &Path) -> anyhow::Result<()> {
         let name = path.display().to_string();
         match source {
-            Source::ProtocolLog => self.protocol_log(file, path),
+            Source::ProtocolLog | Source::OwnProtocolLog => self.protocol_log(file, path),
             Source::Capture => self.capture(file, &name),
             Source::Dsn => self.notification(file, &name),
             Source::TlsReport => self.tls_report(file, &name),
@@ -225,7 +225,8 @@ impl Files {
             Some(LogType::Receive) => sources::protocol_log_inbound::add_log,
             Some(LogType::Send) | None => sources::protocol_log::add_log,
         };
-        add(&mut self.gathered.evidence, &sessions, &path.display().to_string(), node);
+        let source = sources::protocol_log::source(reader.software, &sessions);
+        add(&mut self.gathered.evidence, source, &sessions, &path.display().to_string(), node);
         Ok(())
     }
 }

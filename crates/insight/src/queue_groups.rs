@@ -3,7 +3,10 @@
 use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
-use protocol::smtp::{Destination, Failure};
+use protocol::{
+    host_port,
+    smtp::{Destination, Failure},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{MessageKey, QueueCount, QueueRow, Selection, State, Store};
@@ -89,7 +92,7 @@ impl Wanted {
 }
 
 fn destination(failure: Option<&Failure>) -> String {
-    let with_port = |to: &Destination| format!("{}:{}", to.host, to.port);
+    let with_port = |to: &Destination| host_port::join(&to.host, Some(to.port));
     match failure {
         None => UNTRIED.to_owned(),
         Some(failure) => failure.destination.as_ref().map_or_else(|| "none".to_owned(), with_port),

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::{Attempt, Dimension, Evidence, with_port};
+use protocol::host_port;
+
+use super::{Attempt, Dimension, Evidence};
 
 /// A question about some attempts.
 #[derive(Debug, Default)]
@@ -33,9 +35,13 @@ impl About {
             &attempt.sender_domain,
         ];
         let bare = |text: &str| is_named(text) || is_named(text.trim_matches(['<', '>']));
-        let to = |(host, port): (&str, u16)| is_named(host) || is_named(&with_port((host, port)));
+        // A source that names no port may mean any.
+        let to = |host: &str, port: Option<u16>| {
+            let is_host = |name: &String| host_port::split(name).0.eq_ignore_ascii_case(host);
+            is_named(host) || is_named(&host_port::join(host, port)) || port.is_none() && self.names.iter().any(is_host)
+        };
         texts.into_iter().flatten().any(|text| bare(text))
-            || attempt.destination.as_ref().is_some_and(|(host, port)| to((host, *port)))
+            || attempt.destination.as_ref().is_some_and(|(host, port)| to(host, *port))
             || attempt.destination_address.is_some_and(|address| is_named(&address.to_string()))
     }
 

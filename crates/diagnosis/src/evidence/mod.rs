@@ -21,7 +21,10 @@ use std::{
 };
 
 use jiff::Timestamp;
-use protocol::tls::{CipherSuite, WireVersion};
+use protocol::{
+    host_port,
+    tls::{CipherSuite, WireVersion},
+};
 
 use about::About;
 pub use attempt::{Attempt, Connection, Direction, Failed};
@@ -39,15 +42,8 @@ pub use record::Symptom;
 pub(crate) use record::{Delivery, Example, Flight, Offer, Record, Seen};
 pub use signs::{ProviderCode, Sign, Signs, Speaker, Who, Words, provider_code};
 pub use source::{Place, Source, in_words};
+use waiting::Suspended;
 pub(crate) use waiting::Untried;
-
-/// `host:port` as a probe reads it back: an IPv6 address is in brackets. Port 0 means that no port is known.
-fn with_port((host, port): (&str, u16)) -> String {
-    if port == 0 {
-        return host.to_owned();
-    }
-    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
 
 /// Version and cipher suite that the server chose, in OpenSSL's words, as a handshake on the wire shows them.
 fn chosen(attempt: &Attempt<'_>) -> Option<(Cow<'static, str>, Cow<'static, str>)> {
@@ -57,7 +53,7 @@ fn chosen(attempt: &Attempt<'_>) -> Option<(Cow<'static, str>, Cow<'static, str>
 
 /// The message left, and its source, which shows TLS where it is used, shows none.
 fn is_plaintext(attempt: &Attempt<'_>) -> bool {
-    let shows_tls = matches!(attempt.source, Source::History | Source::ProtocolLog);
+    let shows_tls = attempt.source == Source::History || attempt.source.is_protocol_log();
     attempt.failure.is_none()
         && (attempt.plaintext_after.is_some() || (shows_tls && attempt.tls.is_none() && attempt.handshake.is_none()))
 }
@@ -70,6 +66,13 @@ fn is_host(name: &str, connector: Option<&str>) -> bool {
 /// A message of this size does not fit into what a system buffers for a connection, so that its end is in doubt with the
 /// rest of it.
 const LARGE_MESSAGE_BYTES: u64 = 256 * 1024;
+
+/// What an attempt is compared by, as numbers of names.
+struct Keys {
+    values: [u32; DIMENSIONS],
+    host: u32,
+    group: u32,
+}
 
 /// Examples kept of each symptom at each destination.
 const EXAMPLES_MAX: usize = 3;
@@ -91,6 +94,10 @@ pub struct Evidence {
     pub(crate) removed: HashSet<Delivery>,
     /// By group and symptom: deliveries that no attempt was made for, since their connector is paused after this symptom.
     untried: HashMap<(u32, u32), Vec<Untried>>,
+    /// By group.
+    suspended: HashMap<u32, Suspended>,
+    /// Groups with an attempt that failed.
+    failed_groups: HashSet<u32>,
     about: Option<About>,
     connectors: BTreeSet<u32>,
     examples: HashMap<(u32, u32), Vec<Example>>,
@@ -189,7 +196,8 @@ impl Evidence {
         self.record(attempt, || attempt.places.clone());
     }
 
-    fn record(&mut self, attempt: &Attempt<'_>, places: impl Fn() -> Vec<(Source, Place)>) -> (u32, u32) {
+    /// What an attempt is compared by.
+    fn keys(&mut self, attempt: &Attempt<'_>) -> Keys {
         let mut values = [0; DIMENSIONS];
         let mut set = |dimension: Dimension, number: u32| values[dimension as usize] = number;
         let names = &mut self.names;
@@ -212,7 +220,7 @@ impl Evidence {
         set(Dimension::DestinationAddress, address(server));
         let host = attempt.destination.as_ref().map(|(host, port)| (host.as_ref(), *port));
         let host = host.filter(|(host, _)| is_host(host, attempt.connector.as_deref()));
-        let host = host.map_or(0, |host| self.names.number(&host, || with_port(host)));
+        let host = host.map_or(0, |host| self.names.number(&host, || host_port::join(host.0, host.1)));
         set(Dimension::DestinationHost, host);
         let connector = attempt.connector.as_deref();
         let connector = connector.map(|name| self.names.number(&("connector", name), || name.to_owned()));
@@ -226,9 +234,17 @@ impl Evidence {
             }
             _ => connector.unwrap_or(if is_by_domain { values[Dimension::RecipientDomain as usize] } else { host }),
         };
+        Keys { values, host, group }
+    }
+
+    fn record(&mut self, attempt: &Attempt<'_>, places: impl Fn() -> Vec<(Source, Place)>) -> (u32, u32) {
+        let Keys { values, host, group } = self.keys(attempt);
         let symptom = attempt.failure.as_ref().map_or(0, |failed| self.symptom(attempt, failed));
         let before = attempt.plaintext_after.as_deref().filter(|_| symptom == 0);
         let plaintext_after = before.map_or(0, |failed| self.symptom_of(failed, Signs::default()));
+        if symptom != 0 {
+            self.failed_groups.insert(group);
+        }
         if let Some(failed) = attempt.failure.as_ref().or(before) {
             self.keep_example(group, symptom.max(plaintext_after), attempt, failed, &places);
         }

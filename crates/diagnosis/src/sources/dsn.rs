@@ -44,7 +44,7 @@ fn add_recipient(evidence: &mut Evidence, dsn: &Dsn, recipient: &Recipient, file
         recipient: Some(address).filter(|address| !address.is_empty()).map(Cow::from),
         message_id: dsn.original_message_id.as_ref().map(Cow::from),
         node: node.map(Cow::from),
-        destination: remote.map(|host| (host.into(), 25)),
+        destination: remote.map(|host| (host.into(), None)),
         recipient_domain: domain(address).map(Cow::from),
         failure,
         ..Attempt::by(Source::Dsn)

@@ -39,7 +39,7 @@ pub(super) fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, r
         node: cow(Column::ServerHostname),
         source_address: row[Column::ServerIp].parse().ok(),
         // The client's port says nothing.
-        destination: Some((sender.into(), 0)),
+        destination: Some((sender.into(), None)),
         destination_address: row[Column::ClientIp].parse::<IpAddr>().ok(),
         tls: tls.map(|(version, cipher)| (version.into(), cipher.into())),
         message_bytes: row[Column::TotalBytes].parse().ok(),

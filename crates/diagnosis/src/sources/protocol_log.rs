@@ -11,10 +11,11 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use protocol::{
+    host_port,
     smtp::{EnhancedCode, Phase},
     tls::{HandshakeFacts, schannel},
 };
-use trace::protocol_log::{Row, RowKind, Session};
+use trace::protocol_log::{Row, RowKind, Session, Software};
 
 use super::{
     greeted::{Greeted, is_masked},
@@ -25,12 +26,22 @@ use crate::evidence::{Attempt, Connection, Evidence, Failed, Place, Sign, Signs,
 /// From one address of a host to the next.
 const NEXT_ADDRESS_WITHIN: SignedDuration = SignedDuration::from_secs(1);
 
+/// Whose log it is. One that lacks its first lines shows it by the notes: only this gateway describes handshakes.
+pub fn source(software: Option<Software>, sessions: &[Session]) -> Source {
+    let rows = || sessions.iter().flat_map(|session| &session.rows);
+    let is_own = match software {
+        Some(software) => software == Software::Gatepost,
+        None => rows().any(|row| row.kind == RowKind::Information && Signs::of_own_log(&row.context).is_some()),
+    };
+    if is_own { Source::OwnProtocolLog } else { Source::ProtocolLog }
+}
+
 /// Adds the attempts of a log; see [`add_session`]. A failed connection is not an attempt of its own if another address is
 /// tried at once: mail does not wait for it.
-pub fn add_log(evidence: &mut Evidence, sessions: &[Session], file: &str, node: Option<&str>) {
+pub fn add_log(evidence: &mut Evidence, source: Source, sessions: &[Session], file: &str, node: Option<&str>) {
     let (starts, greeted) = (Starts::of(sessions), Greeted::of(sessions));
     for session in sessions.iter().filter(|session| !starts.go_on_after(session)) {
-        add(evidence, session, file, node, greeted.why(session));
+        add(evidence, source, session, file, node, greeted.why(session));
     }
 }
 
@@ -62,21 +73,20 @@ impl<'a> Starts<'a> {
 }
 
 /// Adds what a session tells; `file` is its name, for people, and `node` who wrote it, where that is known.
-pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>) {
-    add(evidence, session, file, node, None);
+pub fn add_session(evidence: &mut Evidence, source: Source, session: &Session, file: &str, node: Option<&str>) {
+    add(evidence, source, session, file, node, None);
 }
 
-fn add(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>, left: Option<Signs>) {
+fn add(
+    evidence: &mut Evidence,
+    source: Source,
+    session: &Session,
+    file: &str,
+    node: Option<&str>,
+    left: Option<Signs>,
+) {
     let place = Place::Session { id: session.id.clone(), file: Some(file.to_owned()) };
-    let told = Told {
-        source: Source::ProtocolLog,
-        session,
-        place,
-        node,
-        handshake: None,
-        connections: None,
-        plaintext_after: None,
-    };
+    let told = Told { source, session, place, node, handshake: None, connections: None, plaintext_after: None };
     let mut reading = Reading::new(&told);
     session.rows.iter().for_each(|row| reading.row(row, evidence));
     if let Some(signs) = left.filter(|_| !reading.has_failed) {
@@ -273,7 +283,7 @@ impl<'a> Reading<'a> {
             self.phase = Phase::Ehlo;
             return;
         }
-        let signs = Signs::of_text(text);
+        let signs = Signs::of_note(text, self.told.source);
         // What this side does not put up with: the conversation goes on, or ends in good order.
         let demands_tls = signs.any(&[Sign::StartTlsNotOffered, Sign::StartTlsMasked, Sign::LeftWithoutStartTls]);
         if demands_tls || signs.has(Sign::TooLarge) {
@@ -360,7 +370,7 @@ impl<'a> Reading<'a> {
         let rows = &self.told.session.rows;
         let find = |field: fn(&Row) -> &str| rows.iter().map(field).find(|text| !text.is_empty());
         let endpoint = find(|row| &row.remote);
-        let remote = endpoint.and_then(host_and_port);
+        let remote = endpoint.map(host_port::split);
         let local = find(|row| &row.local).and_then(|local| local.parse::<SocketAddr>().ok());
         let server = endpoint.and_then(|endpoint| endpoint.parse::<SocketAddr>().ok());
         let began = rows.iter().find_map(|row| row.at);
@@ -368,14 +378,14 @@ impl<'a> Reading<'a> {
             local.zip(server).zip(began).map(|((client, server), began)| Connection { client, server, began });
         let attempt = Attempt {
             at: self.at,
-            session: Some(Cow::from(&self.told.session.id)).filter(|_| self.told.source == Source::ProtocolLog),
+            session: Some(Cow::from(&self.told.session.id)).filter(|_| self.told.source.is_protocol_log()),
             connection,
             recipient: self.recipient.as_ref().map(Cow::from),
             connector: find(|row| &row.connector).map(Cow::from),
             node: self.told.node.map(Cow::from),
             source_address: local.map(|local| local.ip()),
             destination: remote.map(|(host, port)| (host.into(), port)),
-            destination_address: remote.and_then(|(host, _)| host.trim_matches(['[', ']']).parse().ok()),
+            destination_address: remote.and_then(|(host, _)| host.parse().ok()),
             tls: self.tls.as_ref().map(|(version, cipher)| (version.into(), cipher.into())),
             message_bytes: self.message_bytes,
             sender_domain: self.sender.as_deref().and_then(domain).map(Cow::from),
@@ -410,14 +420,10 @@ pub(super) fn address(line: &str) -> Option<String> {
     rest.split_once('>').map(|(address, _)| address.to_owned())
 }
 
-pub(super) fn host_and_port(endpoint: &str) -> Option<(&str, u16)> {
-    let (host, port) = endpoint.rsplit_once(':')?;
-    Some((host, port.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
-    use trace::protocol_log::{read, sessions};
+    use protocol::smtp::FailureKind;
+    use trace::protocol_log::{self, read, sessions};
 
     use super::*;
     use crate::diagnose;
@@ -425,7 +431,7 @@ mod tests {
     fn finding(rows: &[&str]) -> (&'static str, Evidence) {
         let log = rows.iter().map(|row| format!("2026-11-25T12:00:00.000Z,out,08DF,{row}\r\n")).collect::<String>();
         let mut evidence = Evidence::default();
-        add_log(&mut evidence, &sessions(read(log.as_bytes()).rows), "SEND.LOG", None);
+        add_log(&mut evidence, Source::ProtocolLog, &sessions(read(log.as_bytes()).rows), "SEND.LOG", None);
         (diagnose(&evidence).first().map_or("nothing", |finding| finding.cause.as_str()), evidence)
     }
 
@@ -543,13 +549,70 @@ mod tests {
     }
 
     #[test]
+    fn remedies_are_those_of_the_system_that_wrote_the_log() {
+        const GATEPOST: &str = "`tls = \"opportunistic\"`";
+        const EXCHANGE: &str = "Set-SendConnector";
+        let not_offered = ["5,10.0.0.1:5,192.0.2.1:25,*,,STARTTLS is required and not offered"];
+        for (software, own, foreign) in [
+            ("#Software: Gatepost\r\n", GATEPOST, EXCHANGE),
+            ("#Software: Microsoft Exchange Server\r\n", EXCHANGE, GATEPOST),
+            ("", EXCHANGE, GATEPOST),
+        ] {
+            let mut log = software.to_owned();
+            for row in BEGIN.iter().chain(&not_offered) {
+                log += &format!("2026-11-25T12:00:00.000Z,out,08DF,{row}\r\n");
+            }
+            let mut reader = protocol_log::Reader::new(log.as_bytes()).unwrap();
+            let sessions = sessions(reader.by_ref().map_while(Result::ok));
+            let mut evidence = Evidence::default();
+            add_log(&mut evidence, source(reader.software, &sessions), &sessions, "SEND.LOG", None);
+            let findings = diagnose(&evidence);
+            let remedies = findings[0].remedy.iter().map(|remedy| remedy.action.as_str()).collect::<Vec<_>>().join(" ");
+            assert!(remedies.contains(own) && !remedies.contains(foreign), "{software}: {remedies}");
+        }
+    }
+
+    #[test]
+    fn a_log_without_its_first_lines_shows_whose_it_is() {
+        let of = |note: &str| {
+            let row = format!("2026-11-25T12:00:00.000Z,out,08DF,7,10.0.0.1:5,192.0.2.1:25,*,,{note}\r\n");
+            source(None, &sessions(read(row.as_bytes()).rows))
+        };
+        assert_eq!(of("offered TLS 1.2-1.3 with 14 suites; timed out"), Source::OwnProtocolLog);
+        assert_eq!(of("TLS negotiation failed with error SocketError"), Source::ProtocolLog);
+    }
+
+    #[test]
+    fn own_notes_are_kinds_of_failures_not_phrases() {
+        let of = |text: &str| Signs::of_note(text, Source::OwnProtocolLog);
+        let kinds = [
+            (FailureKind::StartTlsNotOffered, Sign::StartTlsNotOffered),
+            (FailureKind::TimedOut { after_s: 300 }, Sign::TimedOut),
+            (FailureKind::DnsFailure { detail: "SERVFAIL".to_owned() }, Sign::DnsFailed),
+            (FailureKind::TooLarge { size_bytes: 2, size_max_bytes: 1 }, Sign::TooLarge),
+        ];
+        for (kind, sign) in kinds {
+            assert_eq!(of(&kind.to_string()), Signs::of_kind(&kind), "{kind}");
+            assert!(of(&format!("Failed to connect. {kind}")).has(sign), "{kind}");
+        }
+        // Words of others in a note are not this gateway's.
+        assert_eq!(of("the server says that STARTTLS is required and not offered"), Signs::default());
+    }
+
+    #[test]
     fn an_address_that_is_passed_over_is_no_attempt() {
         let log = |second: &str| {
             let refused = "2026-11-25T12:00:00.000Z,out,A,0,,[::1]:25,*,,\"Failed to connect. connection refused\"\r\n";
             let next =
                 format!("2026-11-25T12:00:{second}Z,out,B,0,,192.0.2.1:25,*,,\"Failed to connect. timed out\"\r\n");
             let mut evidence = Evidence::default();
-            add_log(&mut evidence, &sessions(read((refused.to_owned() + &next).as_bytes()).rows), "SEND.LOG", None);
+            add_log(
+                &mut evidence,
+                Source::ProtocolLog,
+                &sessions(read((refused.to_owned() + &next).as_bytes()).rows),
+                "SEND.LOG",
+                None,
+            );
             let causes: Vec<_> = diagnose(&evidence).iter().map(|finding| finding.cause.as_str()).collect();
             causes
         };

@@ -44,7 +44,7 @@ pub static FORMAT: ForeignFormat = ForeignFormat {
 fn lines_of(beginning: &Beginning) -> usize {
     const WORDS: [&str; 10] =
         [" <= ", " => ", " -> ", " == ", " ** ", " Completed", " H=", " SMTP ", " TLS error on ", " Start queue run"];
-    beginning.count(|line| {
+    beginning.count_passed_on(|line| {
         let mut times = LogTimes::new(Timestamp::UNIX_EPOCH, TimeZone::UTC);
         let text = read_line(line, &mut times).map(|(_, text)| text);
         text.is_some_and(|text| {
@@ -105,7 +105,7 @@ fn without_process(text: &str) -> &str {
 
 /// Reads a log. Times without a zone are in `zone`, those without a year not after `now`.
 pub fn reader<R: Read>(file: R, now: Timestamp, zone: TimeZone) -> LogReader<R> {
-    LogReader::new(file, Log { messages: Messages::new(now, zone), quiet: QuietClients::new() })
+    LogReader::passed_on(file, Log { messages: Messages::new(now, zone), quiet: QuietClients::new() })
 }
 
 struct Log {
