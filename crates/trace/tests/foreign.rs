@@ -256,7 +256,8 @@ fn passed_on(line: &str) -> Vec<String> {
         let (name, id) = program.strip_suffix(']')?.split_once('[')?;
         before.starts_with("Nov").then_some((name, id, body))
     });
-    let (name, id, body) = syslog.unwrap_or(("mail", "7", line));
+    let (name, id, body) =
+        syslog.unwrap_or((if line.starts_with("2026-11-25 07") { "exim" } else { "mail" }, "7", line));
     vec![
         format!("mail-1  | {line}"),
         format!("[pod/mail-0/mail] {line}"),
