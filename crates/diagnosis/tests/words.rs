@@ -10,6 +10,7 @@ use trace::{
 };
 
 static POSTFIX: &ForeignFormat = &postfix_log::FORMAT;
+static SENDMAIL: &ForeignFormat = &trace::sendmail_log::FORMAT;
 static EXIM: &ForeignFormat = &exim_log::FORMAT;
 static EXCHANGE: &ForeignFormat = &TRACKING_LOG;
 static ONLINE: &ForeignFormat = &MESSAGE_TRACE;
@@ -302,6 +303,23 @@ fn own() -> Vec<Case<'static>> {
             &[LocalConfiguration],
         ),
         (EXIM, "failed to expand \"interface\" option for remote_smtp transport".to_owned(), &[LocalConfiguration], &[]),
+        (POSTFIX, said("451 4.7.1 Service unavailable - try again later", "end of DATA"), &[InternalFailure], &[]),
+        (
+            POSTFIX,
+            "4.4.1 connect to mail.corp.test[private/dovecot-lmtp]: No such file or directory".to_owned(),
+            &[LocalConfiguration],
+            &[ConnectionRefused],
+        ),
+        (POSTFIX, "4.3.0 address resolver failure".to_owned(), &[LocalConfiguration], &[DnsFailed]),
+        (SENDMAIL, "4.0.0 Deferred: Name server: dest.test.: host name lookup failure".to_owned(), &[DnsFailed], &[]),
+        // Sendmail's word for a certificate that it could not verify, and a login that a server refused.
+        (
+            SENDMAIL,
+            "4.7.1 Deferred: 403 4.7.0 authentication failed".to_owned(),
+            &[CertificateUntrusted],
+            &[AuthenticationRequired],
+        ),
+        (SENDMAIL, "5.0.0 Deferred: 535 5.7.8 authentication failed".to_owned(), &[AuthenticationRequired], &[CertificateUntrusted]),
         // Other languages are understood by their codes.
         (POSTFIX, said("550 5.1.1 Utilisateur inconnu", "RCPT TO"), &[RecipientUnknown], &[]),
         (POSTFIX, said("552 5.2.2 Postfach voll", "RCPT TO"), &[MailboxFull], &[]),
@@ -329,6 +347,24 @@ fn lines_about_a_handshake_go_with_the_attempt() {
     row.set(Column::CustomData, data);
     let signs = signs(POSTFIX, &row);
     assert!(signs.has(Sign::TimedOut) && signs.has(Sign::HandshakeFailed) && !signs.has(Sign::SpfFailed));
+}
+
+/// Postfix says that the certificate is not trusted, and which check it failed.
+#[test]
+fn a_certificate_that_dane_refuses_lacks_no_authority() {
+    let cause = |trouble: &str| {
+        let mut row = row("4.7.5 Server certificate not trusted");
+        let mut data = CustomData::default();
+        data.add("TlsHandshake", trouble);
+        row.set(Column::CustomData, data);
+        let mut evidence = Evidence::default();
+        trace_rows::add_row(&mut evidence, POSTFIX, &row, "a.log", 1);
+        explain(&evidence)[0].finding.cause.as_str()
+    };
+    let of =
+        |why: &str| cause(&format!("server certificate verification failed for mx.onprem.test[192.0.2.1]:25: {why}"));
+    assert_eq!(of("num=65:no matching DANE TLSA records"), "dane-failed");
+    assert_eq!(of("untrusted issuer /CN=x"), "certificate-untrusted");
 }
 
 /// A protocol log, and a trace, of this gateway has the handshake in words.

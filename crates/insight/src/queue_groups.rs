@@ -77,6 +77,11 @@ impl Wanted {
         }
     }
 
+    /// The same without conditions.
+    pub fn of_any(&self) -> Self {
+        Self { paused: self.paused.clone(), ..Self::default() }
+    }
+
     pub fn includes(&self, connector: &str, received: Timestamp, failure: Option<&Failure>) -> bool {
         let failure = self.failure(connector, failure);
         self.received_until.is_none_or(|until| received <= until)

@@ -54,8 +54,12 @@ impl Evidence {
     /// Attempts that are added from now on are matched with any of these names: of a message, an address, a domain, a
     /// connector, a host or an IP address. Case does not matter.
     pub fn ask_about(&mut self, names: impl IntoIterator<Item = String>) {
-        let about = self.about.get_or_insert_default();
-        about.names.extend(names.into_iter().map(|name| name.trim_matches(['<', '>']).to_ascii_lowercase()));
+        let names: Vec<String> =
+            names.into_iter().map(|name| name.trim_matches(['<', '>']).to_ascii_lowercase()).collect();
+        if let Some(senders) = &mut self.senders {
+            senders.ask_about(names.clone());
+        }
+        self.about.get_or_insert_default().names.extend(names);
     }
 
     /// True if any attempt matched, or if nothing was asked.

@@ -90,6 +90,8 @@ pub struct Evidence {
     /// By the number in [`Record::flight`], from 1.
     pub(crate) flights: Vec<Flight>,
     pub(crate) seen: Interner<Seen>,
+    /// Nodes that stopped and started again, by the number of the name, with the time in milliseconds since 1970.
+    pub(crate) restarts: Vec<(u32, i64)>,
     /// Deliveries that an operator removed from the queue.
     pub(crate) removed: HashSet<Delivery>,
     /// By group and symptom: deliveries that no attempt was made for, since their connector is paused after this symptom.
@@ -106,6 +108,8 @@ pub struct Evidence {
     /// Attempts of the other direction are not compared with these.
     direction: Direction,
     left_out: LeftOut,
+    /// The attempts of the other direction, until the first one of this direction comes.
+    senders: Option<Box<Evidence>>,
     told: u64,
     /// `None`: what is added is of one source.
     joining: Option<Box<Joining>>,
@@ -119,7 +123,27 @@ impl Evidence {
 
     /// The same about mail that comes in: which senders fail to deliver to the system that the sources are about.
     pub fn inbound(self) -> Self {
-        Self { direction: Direction::Inbound, ..self }
+        Self { direction: Direction::Inbound, senders: None, ..self }
+    }
+
+    /// The same, ready to turn to senders if the sources have nothing else; see [`Evidence::turn_to_senders`].
+    pub fn or_senders(self) -> Self {
+        let senders = Self { newest: Newest::of_each(self.kept()), ..Self::default() }.inbound();
+        Self { senders: Some(Box::new(senders)), ..self }
+    }
+
+    /// True if attempts of senders are kept for as long as nothing else is known.
+    pub(crate) fn keeps_senders(&self) -> bool {
+        self.senders.is_some()
+    }
+
+    /// Nothing was about mail that goes out, but senders failed to hand mail in: from now on this is about them. False if
+    /// that is not so.
+    pub fn turn_to_senders(&mut self) -> bool {
+        let is_about_them = self.told == 0 && self.left_out.failed > 0;
+        let Some(senders) = self.senders.take().filter(|_| is_about_them) else { return false };
+        *self = *senders;
+        true
     }
 
     pub fn direction(&self) -> Direction {
@@ -143,6 +167,9 @@ impl Evidence {
     /// [`Evidence::joined`] attempts wait here, except those of the last source.
     pub fn join(&mut self) {
         self.joining.get_or_insert_default();
+        if let Some(senders) = &mut self.senders {
+            senders.join();
+        }
     }
 
     /// A capture's session, for the logs of its connection that are added after it.
@@ -177,10 +204,12 @@ impl Evidence {
     }
 
     /// Adds an attempt. `place` is asked where it is kept as an example, or in full.
-    pub fn add(&mut self, attempt: &Attempt<'_>, place: impl Fn() -> Option<Place>) {
+    pub fn add(&mut self, attempt: &Attempt<'_>, place: impl Fn() -> Option<Place> + Copy) {
         if attempt.direction != self.direction {
-            return self.leave_out(attempt.failure.is_some());
+            self.leave_out(attempt.failure.is_some());
+            return self.senders.iter_mut().for_each(|senders| senders.add(attempt, place));
         }
+        self.senders = None;
         self.told += 1;
         let places = || place().map(|place| (attempt.source, place)).into_iter().collect::<Vec<_>>();
         match self.joining.as_mut().map(|joining| joining.meet(attempt, places)) {
@@ -278,6 +307,12 @@ impl Evidence {
     fn delivery_of(&self, message: Option<&str>, recipient: Option<&str>) -> Delivery {
         let recipient = recipient.map(|recipient| self.hasher.hash_one(recipient.to_ascii_lowercase()));
         Delivery::new(message.map(|message| self.hasher.hash_one(message)), recipient)
+    }
+
+    /// A node stopped before this time, and its work went on.
+    pub fn add_restart(&mut self, node: &str, at: Timestamp) {
+        let node = self.names.number(node, || node.to_owned());
+        self.restarts.push((node, at.as_millisecond()));
     }
 
     /// An operator removed this from the queue.

@@ -52,7 +52,7 @@ impl Evidence {
 
     /// Adds a delivery that waits without an attempt of its own, because another one at the same place failed. If that one
     /// is not on record, this delivery counts as an attempt.
-    pub fn add_suspended(&mut self, attempt: &Attempt<'_>, place: impl Fn() -> Option<Place>) {
+    pub fn add_suspended(&mut self, attempt: &Attempt<'_>, place: impl Fn() -> Option<Place> + Copy) {
         let Some(failed) = attempt.failure.as_ref().filter(|_| attempt.direction == self.direction) else { return };
         let (group, symptom) = (self.keys(attempt).group, self.symptom(attempt, failed));
         let suspended =

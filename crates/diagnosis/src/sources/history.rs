@@ -61,6 +61,9 @@ fn add(
         if let (EventKind::Removed { .. }, Some(recipient)) = (&event.kind, &event.recipient) {
             evidence.remove(&event.message.to_string(), recipient.as_str());
         }
+        if let EventKind::Interrupted { leased_by } = &event.kind {
+            evidence.add_restart(leased_by, event.at);
+        }
         add_event(evidence, event, sender, message_bytes, message_id, failure(event));
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn is_inbound(format: &ForeignFormat, row: &Row) -> bool {
 }
 
 pub(super) fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Row, file: &str, line: u64) {
-    if evidence.direction() == Direction::Outbound {
+    if evidence.direction() == Direction::Outbound && !evidence.keeps_senders() {
         // Half of a log is about senders.
         return evidence.leave_out(!row[Column::EventId].eq_ignore_ascii_case("RECEIVE"));
     }

@@ -35,6 +35,7 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod unknown;
 mod waiting;
 mod why;
 

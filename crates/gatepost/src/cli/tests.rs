@@ -381,6 +381,35 @@ fn an_empty_queue_says_so() {
 }
 
 #[test]
+fn a_name_that_nothing_on_record_has_is_an_error_with_the_nearest_names() {
+    let store = store_with(vec![record(1)]);
+    for (line, expected) in [
+        ("gatepost queue list --connector onprm", "no connector is named onprm; did you mean onprem?"),
+        ("gatepost queue list --connector onprm --format json", "no connector is named onprm; did you mean onprem?"),
+        (
+            "gatepost queue list --recipient usr@onprem.test",
+            "no delivery in the queue is to usr@onprem.test; did you mean user@onprem.test?",
+        ),
+        (
+            "gatepost queue list --destination nosuch.elsewhere:25",
+            "no delivery in the queue has the destination nosuch.elsewhere:25",
+        ),
+        ("gatepost queue list --cause rcpt", "no delivery in the queue has the cause rcpt"),
+        ("gatepost trace --connector onprm", "no connector is named onprm; did you mean onprem?"),
+        (
+            "gatepost trace --recipient @onprm.test",
+            "no message on record is to @onprm.test; did you mean @onprem.test?",
+        ),
+    ] {
+        let error = run(line, &store, None).unwrap_err();
+        assert!(error.starts_with(expected), "{line}: {error}");
+    }
+    // In an empty queue, and for a pattern, nothing is wrong with a name.
+    assert!(run("gatepost queue list --recipient usr@onprem.test", &store_with(vec![]), None).is_ok());
+    assert!(run("gatepost trace --recipient *@nosuch.test --since 1d", &store, None).is_ok());
+}
+
+#[test]
 fn long_queues_are_read_page_by_page() {
     let store = store_with((1..=1203).map(record).collect());
     let text = run("gatepost queue list", &store, None).unwrap();

@@ -27,7 +27,7 @@ use super::{
     event, ids,
     screen::{Screen, counted},
     table::{Cell, Column, Table},
-    waiting,
+    unknown, waiting,
 };
 
 const COLUMNS: [Column; 7] = [
@@ -52,6 +52,13 @@ pub(crate) async fn run<S: Store>(
     let message = ids::named(arguments.search.message, store).await?;
     let search = Search { message: message.map(Id::from), ..arguments.search.search() };
     let query = search.query(screen.now)?;
+    let has_names = search.connector.is_some() || search.recipient.is_some() || search.sender.is_some();
+    if has_names && !arguments.follow {
+        let first = store.trace(TraceQuery { limit: 1, ..query.clone() }).await.context(FAILED)?;
+        if first.is_empty() {
+            unknown::refuse_search(&search, store, config).await?;
+        }
+    }
     if arguments.follow {
         return follow(arguments, query, store, config, screen, out).await;
     }

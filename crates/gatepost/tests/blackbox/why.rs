@@ -121,6 +121,10 @@ fn a_question_is_matched_and_a_finding_ends_when_mail_flows_again() {
         (&["queue", "retry", "--connector", "onprm"], Some("did you mean onprem?")),
         (&["queue", "suspend", "--recipient", "usr@onprem.test"], Some("did you mean user@onprem.test?")),
         (&["queue", "remove", "--sender", "nobody@elsewhere.test"], None),
+        (&["queue", "list", "--connector", "onprm"], Some("did you mean onprem?")),
+        (&["trace", "--recipient", "usr@onprem.test"], Some("did you mean user@onprem.test?")),
+        // Nothing was seen in this time.
+        (&["why", "--inbound", "--since", "2100-01-01T00:00:00Z"], Some("nothing was seen")),
     ] {
         let output = node.run(arguments);
         let error = String::from_utf8_lossy(&output.stderr);

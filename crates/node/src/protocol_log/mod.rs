@@ -106,6 +106,24 @@ pub fn receive_folder(settings: &ProtocolLog, data: &Path) -> PathBuf {
     base(settings, data).join("SmtpReceive")
 }
 
+/// The folders of the sessions with clients of all nodes whose data is on this machine: this node's, and those of other
+/// nodes of the fleet beside or in its data folder. Each folder exists.
+pub fn receive_folders(settings: &ProtocolLog, data: &Path, nodes: &[String]) -> Vec<PathBuf> {
+    let places = data.parent().into_iter().chain([data]);
+    let others = places.flat_map(|place| nodes.iter().map(move |node| place.join(node)));
+    let others = others.map(|data| receive_folder(&ProtocolLog::default(), &data));
+    let mut folders = vec![receive_folder(settings, data)];
+    for folder in others.filter(|folder| folder.is_dir()) {
+        // A path may lead to the same folder in other words.
+        let is_same = |known: &PathBuf| known.canonicalize().ok() == folder.canonicalize().ok();
+        if !folders.iter().any(is_same) {
+            folders.push(folder);
+        }
+    }
+    folders.retain(|folder| folder.is_dir());
+    folders
+}
+
 fn base(settings: &ProtocolLog, data: &Path) -> PathBuf {
     match &settings.folder {
         Some(folder) => folder.clone(),

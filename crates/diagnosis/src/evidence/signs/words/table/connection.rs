@@ -17,6 +17,7 @@ pub(super) static PHRASES: [Phrases; 10] = [
             "temporarily unable to look up",
             "dns lookup failed",
             "dns resolution failed",
+            "host name lookup failure",
         ],
     ),
     row(

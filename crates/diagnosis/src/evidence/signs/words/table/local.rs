@@ -22,6 +22,9 @@ pub(super) static PHRASES: [Phrases; 3] = [
             "server configuration problem",
             "queue file write error",
             "no space left on device",
+            "no such file or directory",
+            "address resolver failure",
+            "mail system configuration error",
             // Exim.
             "tainted",
             "failed to expand",

@@ -94,6 +94,7 @@ pub(super) static PHRASES: [Phrases; 11] = [
             "temporary lookup failure",
             "temporary server error",
             "temporary local problem",
+            "service unavailable - try again later",
             "local error in processing",
             "queue file write error",
             "server configuration error",
