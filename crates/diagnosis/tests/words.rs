@@ -320,6 +320,27 @@ fn own() -> Vec<Case<'static>> {
             &[AuthenticationRequired],
         ),
         (SENDMAIL, "5.0.0 Deferred: 535 5.7.8 authentication failed".to_owned(), &[AuthenticationRequired], &[CertificateUntrusted]),
+        (EXIM, "lowest numbered MX record points to local host".to_owned(), &[MailLoop], &[HostNotFound]),
+        // Gmail uses one number for a full inbox and for an account that is closed.
+        (
+            POSTFIX,
+            said("550 5.2.1 The email account that you tried to reach is disabled. https://support.google.com/mail/?p=DisabledUser x - gsmtp", "RCPT TO"),
+            &[RecipientUnknown],
+            &[TooFast],
+        ),
+        (
+            POSTFIX,
+            said("450 4.2.1 The user you are trying to contact is receiving mail at a rate that prevents additional messages x - gsmtp", "RCPT TO"),
+            &[TooFast],
+            &[RecipientUnknown],
+        ),
+        (
+            POSTFIX,
+            said("451 Internal resource temporarily unavailable - https://community.mimecast.com/docs/DOC-1369#451", "RCPT TO"),
+            &[Greylisted],
+            &[InternalFailure],
+        ),
+        (POSTFIX, said("550 5.7.510 Access denied, onprem.test does not accept email over IPv6", "RCPT TO"), &[PolicyRejection], &[RecipientUnknown]),
         // Other languages are understood by their codes.
         (POSTFIX, said("550 5.1.1 Utilisateur inconnu", "RCPT TO"), &[RecipientUnknown], &[]),
         (POSTFIX, said("552 5.2.2 Postfach voll", "RCPT TO"), &[MailboxFull], &[]),
@@ -387,6 +408,11 @@ fn this_gateways_own_words_are_read_back() {
             "server chose TLS 1.2, TLS_RSA, key exchange DHE 512 bits; client sent alert 71 insufficient_security (fatal)",
             &[WeakDh, ServerHelloSeen, AlertHere],
             &[NoServerHello],
+        ),
+        (
+            "server chose TLS 1.2, TLS_RSA, not offered; client sent alert 47 illegal_parameter (fatal); the certificate is self-signed",
+            &[CipherNotOffered, ServerHelloSeen, AlertHere],
+            &[CertificateUntrusted],
         ),
         (
             "server chose TLS 1.2, TLS_RSA; client sent alert 45 certificate_expired (fatal); the certificate has expired",

@@ -469,6 +469,16 @@ mod tests {
                 ],
                 "no-shared-cipher",
             ),
+            // A suite that was not offered, and the certificate beside it, which nobody looked at.
+            (
+                &[
+                    ">,STARTTLS,",
+                    "<,220 ready,",
+                    "*,,\"offered TLS 1.2-1.3 with 14 suites; server chose TLS 1.2, TLS_RSA_WITH_RC4_128_SHA, not offered; client sent alert 47 illegal_parameter (fatal); the certificate is self-signed; client closed (FIN) after 1 ms\"",
+                    "-,,Local",
+                ],
+                "no-shared-cipher",
+            ),
             // Said at once: each reply belongs to its own command, and what follows from a refusal is none of its own.
             (
                 &[

@@ -138,3 +138,21 @@ fn limits(settings: &ProtocolLog) -> Limits {
         age: *settings.age_max,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receive_logs_of_all_nodes_on_this_machine_are_found_once() {
+        let all = std::env::temp_dir().join(format!("gatepost-receive-{}", std::process::id()));
+        let folder = |data: &str| receive_folder(&ProtocolLog::default(), &all.join(data));
+        for data in ["mx1", "mx2", "mx1/mx3", "stranger"] {
+            std::fs::create_dir_all(folder(data)).unwrap();
+        }
+        let nodes = ["mx1", "mx2", "mx3", "mx4"].map(str::to_owned);
+        let found = receive_folders(&ProtocolLog::default(), &all.join("mx1"), &nodes);
+        std::fs::remove_dir_all(&all).unwrap();
+        assert_eq!(found, [folder("mx1"), folder("mx2"), folder("mx1/mx3")]);
+    }
+}

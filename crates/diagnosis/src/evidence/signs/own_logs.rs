@@ -60,6 +60,10 @@ impl Signs {
         signs = found.fold(signs, |signs, (_, sign)| signs.and(sign));
         let prime = text.split_once("key exchange DHE ").and_then(|(_, bits)| bits.split(' ').next()?.parse().ok());
         signs = signs.and_if(prime.is_some_and(|bits: u32| bits < DH_BITS_MIN), Sign::WeakDh);
+        if alerts.iter().any(|alert| alert.by == Side::Client) && text.contains(", not offered") {
+            // The certificate beside it was never looked at.
+            return Some(signs.and(Sign::CipherNotOffered));
+        }
         // A fault that nobody took offence at is told as well.
         let is_refused = |alert: &Alert| alert.by == Side::Client && alert.description.is_none_or(is_about_certificate);
         if !alerts.iter().any(is_refused) && !text.contains("verify failed") {

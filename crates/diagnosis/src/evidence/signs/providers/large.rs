@@ -117,7 +117,7 @@ pub(super) static CODES: [ProviderCode; 52] = [
     ProviderCode {
         provider: "Google",
         code: "4.2.1",
-        pattern: EnhancedAnd(2, 1, "gsmtp"),
+        pattern: EnhancedAnd(2, 1, "receiving mail"),
         signs: &[Sign::TooFast],
         who: Destination,
         meaning: "This Gmail user receives too much mail at the moment.",

@@ -225,6 +225,8 @@ pub(super) static PHRASES: [Phrases; 11] = [
             "too many hops",
             "mail loop",
             "loops back to myself",
+            "loops back to me",
+            "mx record points to local host",
             "own mail exchanger",
             "too many received headers",
         ],
