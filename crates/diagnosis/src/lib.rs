@@ -8,6 +8,7 @@
 //!   evidence                      one compact record an attempt; signs; several sources joined
 //!
 //!   foresight                     what another TLS policy would break
+//!   tables                        tables by hash, below all
 //! ```
 //!
 //! Imports point down only. Never reads a clock, a file or a socket. "Not observed" is never taken for "absent": what a
@@ -19,6 +20,7 @@ mod evidence;
 mod findings;
 mod foresight;
 pub mod sources;
+mod tables;
 
 pub use causes::{CauseId, Remedy, Side};
 pub use comparison::{Compared, Outcome, Split};

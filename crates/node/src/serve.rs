@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use net::serve::Prefixes;
 use store::Backend;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     Console, MakeAcceptor, Node, Running,
@@ -14,6 +14,13 @@ use crate::{
 /// How long a shutdown waits for messages in progress.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Signals from the moment on that this exists; before, they would kill the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
 /// Runs a node until SIGTERM or SIGINT. SIGHUP reloads the configuration.
 pub async fn serve<C: Console + 'static>(
     path: &Path,
@@ -21,17 +28,19 @@ pub async fn serve<C: Console + 'static>(
     accept_loss: bool,
     console: impl AsyncFnOnce(&Arc<Node>, Prefixes, &MakeAcceptor<'_>) -> anyhow::Result<C>,
 ) -> anyhow::Result<()> {
+    // This comes first: whoever started the node may tell it to stop, or to read its configuration again, at any time.
+    let mut signals = Signals::receive()?;
     let folder = config.node.data.clone();
     let open = if accept_loss { Backend::open_despite_loss } else { Backend::open };
     let store = open(&folder, &config.node.name)?;
     let running = Running::start(config, store.clone(), &folder, console).await?;
     tracing::info!(node = running.node.name, data = %folder.display(), "node is ready");
-    until_told_to_stop(&running, path).await?;
+    signals.until_told_to_stop(&running, path).await;
     tracing::info!("stopping; finishing messages in progress");
     let patience = async {
         tokio::select! {
             () = tokio::time::sleep(SHUTDOWN_PATIENCE) => {}
-            _ = stop_signal() => {}
+            () = signals.stop() => {}
         }
     };
     running.stop(patience).await;
@@ -40,24 +49,29 @@ pub async fn serve<C: Console + 'static>(
     Ok(())
 }
 
-async fn stop_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+impl Signals {
+    fn receive() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
-    Ok(())
-}
 
-async fn until_told_to_stop(running: &Running, path: &Path) -> anyhow::Result<()> {
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let stop = stop_signal();
-    tokio::pin!(stop);
-    loop {
+    async fn stop(&mut self) {
         tokio::select! {
-            stopped = &mut stop => return stopped,
-            _ = hang_up.recv() => reload(running, path),
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    async fn until_told_to_stop(&mut self, running: &Running, path: &Path) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => reload(running, path),
+            }
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Attempts to compare: how the values of one dimension, or of two together, divide best into those that fail and those
 //! that work.
 
-use std::collections::HashMap;
-
 use super::{Comparer, SHARPNESS_CLEAN, SHARPNESS_GAIN, Split, compared::Side, is_believed, rank};
 use crate::evidence::{Dimension, Record};
+use crate::tables::HashMap;
 
 /// A dimension is compared only if at least this share of the attempts has a value for it.
 const OBSERVED_MIN: f64 = 0.8;
@@ -114,7 +113,7 @@ impl Attempts<'_> {
 
     /// By value. An error where too little is observed, or nothing differs.
     fn tallies(&self, of: impl Fn(&Record) -> Option<u64>, values_max: usize) -> Result<Vec<Tally>, Look> {
-        let mut tallies: HashMap<u64, (u64, u64)> = HashMap::new();
+        let mut tallies: HashMap<u64, (u64, u64)> = HashMap::default();
         for (records, is_failing) in [(self.failing, true), (self.working, false)] {
             let mut observed = 0;
             for value in records.iter().filter_map(|record| of(record)) {

@@ -1,9 +1,8 @@
 //! What came of comparing attempts along one dimension, whether it separates them or not.
 
-use std::collections::HashSet;
-
 use super::Split;
 use crate::evidence::Dimension;
+use crate::tables::HashSet;
 
 /// A dimension with the division that separates failed attempts best from those that worked.
 #[derive(Clone, PartialEq, Debug)]

@@ -1,11 +1,9 @@
 //! How many connections were open to the destination when an attempt began, where only their times are known.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
-};
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use crate::evidence::{Evidence, Flight, Record};
+use crate::tables::HashMap;
 
 /// Connections open at once, by the number in [`Record::flight`] from 1.
 #[derive(Debug)]
@@ -56,7 +54,7 @@ impl Open {
 /// recipients on one connection count once.
 fn sweep(spans: &[Span], open: &mut [u32]) {
     let mut ends: BinaryHeap<Reverse<(i64, u32)>> = BinaryHeap::new();
-    let mut clients: HashMap<u32, i64> = HashMap::new();
+    let mut clients: HashMap<u32, i64> = HashMap::default();
     for beginning in spans.chunk_by(|a, b| a.began == b.began) {
         let now = beginning[0].began;
         while let Some(Reverse((ended, client))) = ends.peek().copied()

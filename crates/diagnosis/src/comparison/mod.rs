@@ -16,9 +16,8 @@ mod concurrency;
 mod split;
 mod statistics;
 
-use std::collections::HashSet;
-
 use crate::evidence::{Dimension, Evidence, Record};
+use crate::tables::HashSet;
 use attempts::{Attempts, Look};
 use compared::Side;
 pub use compared::{Compared, Outcome};
@@ -94,7 +93,7 @@ fn schannel_names(evidence: &Evidence) -> HashSet<u32> {
     let all: HashSet<u32> = evidence.records.iter().map(|record| record.value(Dimension::Cipher)).collect();
     let (schannel, others): (HashSet<u32>, HashSet<u32>) =
         all.into_iter().filter(|number| *number != 0).partition(is_schannel);
-    if others.is_empty() { HashSet::new() } else { schannel }
+    if others.is_empty() { HashSet::default() } else { schannel }
 }
 
 impl<'e> Comparer<'e> {

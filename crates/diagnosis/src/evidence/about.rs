@@ -1,10 +1,11 @@
 //! Which evidence is about what somebody asks for: a message, an address, a domain, a connector, or a host.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use protocol::host_port;
 
 use super::{Attempt, Dimension, Evidence};
+use crate::tables::HashSet;
 
 /// A question about some attempts.
 #[derive(Debug, Default)]

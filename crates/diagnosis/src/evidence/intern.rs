@@ -1,13 +1,15 @@
 //! Texts and facts that many attempts share, kept once.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasher, Hash, RandomState},
-};
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::quality::RandomState;
+
+use crate::tables::HashMap;
 
 /// Values by number, from 1. 0 stands for "not observed".
 #[derive(Debug)]
 pub(crate) struct Interner<T> {
+    /// By hash.
     numbers: HashMap<u64, u32>,
     values: Vec<T>,
     hasher: RandomState,
@@ -15,7 +17,7 @@ pub(crate) struct Interner<T> {
 
 impl<T> Default for Interner<T> {
     fn default() -> Self {
-        Self { numbers: HashMap::new(), values: Vec::new(), hasher: RandomState::new() }
+        Self { numbers: HashMap::default(), values: Vec::new(), hasher: RandomState::default() }
     }
 }
 

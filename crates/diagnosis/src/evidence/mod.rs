@@ -13,13 +13,9 @@ mod signs;
 mod source;
 mod waiting;
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeSet, HashMap, HashSet},
-    hash::{BuildHasher, RandomState},
-    net::IpAddr,
-};
+use std::{borrow::Cow, collections::BTreeSet, hash::BuildHasher, net::IpAddr};
 
+use foldhash::quality::RandomState;
 use jiff::Timestamp;
 use protocol::{
     host_port,
@@ -44,6 +40,8 @@ pub use signs::{ProviderCode, Sign, Signs, Speaker, Who, Words, provider_code};
 pub use source::{Place, Source, in_words};
 use waiting::Suspended;
 pub(crate) use waiting::Untried;
+
+use crate::tables::{HashMap, HashSet};
 
 /// Version and cipher suite that the server chose, in OpenSSL's words, as a handshake on the wire shows them.
 fn chosen(attempt: &Attempt<'_>) -> Option<(Cow<'static, str>, Cow<'static, str>)> {

@@ -1,12 +1,11 @@
 //! Attempts in full, for those who want to look at some of them. Of each way of failing the newest are kept, and of those
 //! that worked, and a few of each policy, node and address: a million attempts leave no more behind than a few thousand.
 
-use std::collections::HashMap;
-
 use super::{
     attempt::Attempt,
     source::{Place, Source},
 };
+use crate::tables::HashMap;
 
 /// Ways of failing of which attempts are kept: foreign text must not fill the memory.
 const WAYS_MAX: usize = 1000;

@@ -1,11 +1,10 @@
 //! Counter-evidence: mail that was delivered to the same domain or recipient, although the cause would have hit it too.
 
-use std::collections::HashSet;
-
 use super::judged::Causes;
 use crate::{
     causes::CauseId,
     evidence::{Dimension, Record},
+    tables::HashSet,
 };
 
 /// What is left of a likelihood if all that failed was also delivered at another time.

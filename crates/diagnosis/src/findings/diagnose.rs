@@ -3,10 +3,7 @@
 //! Attempts by one connector are looked at together. Each way of failing has a cause that explains it best; for each such
 //! cause, the attempts that failed by it are compared with those that worked.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    rc::Rc,
-};
+use std::{collections::BTreeSet, rc::Rc};
 
 use trace::NextStep;
 
@@ -33,6 +30,7 @@ use crate::{
     causes::{Cause, CauseId, Check, Situation},
     comparison::{Comparer, Comparison, Split},
     evidence::{Delivery, Dimension, Direction, Evidence, Example, Record, Symptom},
+    tables::{HashMap, HashSet},
 };
 
 /// No finding is surer: only a probe could say more.
@@ -72,7 +70,7 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
     let mut findings: Vec<Explained<'_>> = plaintext::find(evidence, &records, &causes).into_iter().collect();
     // A million records take their room only as long as they are needed.
     let all = if widespread.is_empty() { Vec::new() } else { records.clone() };
-    let mut groups: HashMap<u32, Vec<&Record>> = HashMap::new();
+    let mut groups: HashMap<u32, Vec<&Record>> = HashMap::default();
     let stories = Stories::of(evidence, &records);
     for record in records.into_iter().filter(|record| !is_widespread(record)) {
         groups.entry(stories.group(record)).or_default().push(record);
@@ -101,12 +99,17 @@ fn common_group(records: &[&Record]) -> u32 {
     if records.iter().all(|record| record.group == first) { first } else { 0 }
 }
 
-/// The last record of each delivery.
+/// The last record of each delivery that ever failed. There are few of them beside those that worked at once.
 fn endings<'e>(records: &[&'e Record]) -> HashMap<Delivery, &'e Record> {
-    let mut endings: HashMap<Delivery, &Record> = HashMap::with_capacity(records.len().min(1 << 20));
-    for record in records.iter().filter(|record| record.delivery.is_known()) {
-        let last = endings.entry(record.delivery).or_insert(record);
-        if last.at <= record.at {
+    let known = || records.iter().copied().filter(|record| record.delivery.is_known());
+    let mut endings: HashMap<Delivery, &Record> = HashMap::default();
+    for record in known().filter(|record| record.symptom != 0) {
+        endings.entry(record.delivery).or_insert(record);
+    }
+    for record in known() {
+        if let Some(last) = endings.get_mut(&record.delivery)
+            && last.at <= record.at
+        {
             *last = record;
         }
     }
@@ -124,7 +127,7 @@ struct Failing<'a> {
 impl<'e> Group<'_, 'e> {
     /// A finding for each cause that is wanted.
     fn findings(&self, is_wanted: impl Fn(CauseId) -> bool) -> Vec<Explained<'e>> {
-        let mut by_cause: HashMap<CauseId, Failing<'e>> = HashMap::new();
+        let mut by_cause: HashMap<CauseId, Failing<'e>> = HashMap::default();
         let mut working = Vec::new();
         for record in &self.records {
             match self.causes.of(record) {
@@ -228,7 +231,7 @@ impl<'e> Group<'_, 'e> {
 
     /// Version and cipher of nearly all that works.
     fn works_with(&self, working: &[&Record]) -> Option<String> {
-        let mut counts: HashMap<(u32, u32), usize> = HashMap::new();
+        let mut counts: HashMap<(u32, u32), usize> = HashMap::default();
         for record in working {
             let pair = (record.value(Dimension::TlsVersion), record.value(Dimension::Cipher));
             *counts.entry(pair).or_default() += 1;

@@ -1,12 +1,10 @@
 //! Attempts that worked at other hosts of the same domains, for hosts at which nothing works. Only sources without
 //! connectors need it: their attempts are compared host by host.
 
-use std::{
-    cell::OnceCell,
-    collections::{HashMap, HashSet},
-};
+use std::cell::OnceCell;
 
 use crate::evidence::{Dimension, Evidence, Record};
+use crate::tables::{HashMap, HashSet};
 
 /// A host that serves more domains than this is compared with no other host.
 const DOMAINS_MAX: usize = 16;
@@ -34,7 +32,7 @@ impl<'e> Elsewhere<'e> {
 }
 
 fn by_domain(evidence: &Evidence) -> HashMap<u32, Vec<&Record>> {
-    let mut working: HashMap<u32, Vec<&Record>> = HashMap::new();
+    let mut working: HashMap<u32, Vec<&Record>> = HashMap::default();
     let own = |record: &&Record| record.symptom == 0 && record.destination != 0 && !evidence.is_connector(record.group);
     for record in evidence.records.iter().filter(own) {
         working.entry(record.value(Dimension::RecipientDomain)).or_default().push(record);

@@ -3,7 +3,7 @@
 //! What counts as a destination is a pair of host and recipients' domain. Hosts of one organisation, and domains of one,
 //! are related: what fails at all of them may be theirs.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use protocol::{host_port, smtp::Phase};
 
@@ -11,6 +11,7 @@ use super::judged::Causes;
 use crate::{
     causes::{CauseId, Reach},
     evidence::{Dimension, Direction, Evidence, Record, Sign, Symptom},
+    tables::{HashMap, HashSet},
 };
 
 /// Number of unrelated destinations that must fail.
@@ -57,7 +58,7 @@ enum Stage {
 
 /// All causes that fail at all destinations.
 pub(super) fn find(evidence: &Evidence, records: &[&Record], causes: &Causes) -> Vec<Widespread> {
-    let mut seen: HashMap<Key, Times> = HashMap::new();
+    let mut seen: HashMap<Key, Times> = HashMap::default();
     for record in records.iter().filter(|record| record.symptom != 0) {
         seen.entry(Key::of(record)).or_default().add(record);
     }
@@ -163,7 +164,13 @@ struct Kind<'e> {
 
 impl<'e> Kind<'e> {
     fn new(evidence: &'e Evidence) -> Self {
-        Self { evidence, of: HashSet::new(), places: HashMap::new(), symptoms: HashMap::new(), times: Times::default() }
+        Self {
+            evidence,
+            of: HashSet::default(),
+            places: HashMap::default(),
+            symptoms: HashMap::default(),
+            times: Times::default(),
+        }
     }
 
     fn add(&mut self, id: CauseId, key: Key, times: &Times) {
@@ -233,7 +240,7 @@ impl<'e> Kind<'e> {
             let host = self.evidence.name(place.0);
             (!is_public || !is_near(host)) && port(host).is_none_or(|port| ports.is_empty() || ports.contains(&port))
         };
-        let mut seen: HashMap<(Key, bool), u64> = HashMap::new();
+        let mut seen: HashMap<(Key, bool), u64> = HashMap::default();
         let mut all = Times::default();
         for record in records {
             all.add(record);
@@ -262,7 +269,7 @@ impl<'e> Kind<'e> {
     }
 
     fn named(&self) -> Vec<String> {
-        let mut counts: HashMap<&str, u64> = HashMap::new();
+        let mut counts: HashMap<&str, u64> = HashMap::default();
         for ((host, domain), count) in &self.places {
             let name = self.evidence.name(if *host == 0 { *domain } else { *host });
             *counts.entry(name).or_default() += count;

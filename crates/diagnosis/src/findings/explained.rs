@@ -1,6 +1,6 @@
 //! A finding with the attempts that it rests on, for pictures and for those who want to see for themselves.
 
-use std::{collections::HashMap, rc::Rc};
+use std::rc::Rc;
 
 use jiff::Timestamp;
 use protocol::smtp::Phase;
@@ -9,6 +9,7 @@ use super::finding::Finding;
 use crate::{
     comparison::Split,
     evidence::{Dimension, Evidence, Record},
+    tables::HashMap,
 };
 
 #[derive(Clone, Debug)]
@@ -43,7 +44,7 @@ impl<'a> Explained<'a> {
 
     /// The TLS policy under which most attempts failed, where that is known.
     pub fn failing_policy(&self) -> Option<&'a str> {
-        let mut counts: HashMap<u32, u64> = HashMap::new();
+        let mut counts: HashMap<u32, u64> = HashMap::default();
         for record in &self.failing {
             *counts.entry(record.value(Dimension::TlsPolicy)).or_default() += 1;
         }
@@ -53,7 +54,7 @@ impl<'a> Explained<'a> {
 
     /// The phase in which most attempts failed, where that is known.
     pub fn failing_phase(&self) -> Option<Phase> {
-        let mut counts: HashMap<Phase, u64> = HashMap::new();
+        let mut counts: HashMap<Phase, u64> = HashMap::default();
         for record in &self.failing {
             let symptom = self.evidence.symptoms.get(record.symptom);
             if let Some(phase) = symptom.and_then(|symptom| symptom.phase) {
@@ -79,7 +80,7 @@ impl<'a> Explained<'a> {
     }
 
     fn by_name(&self, split: &Split) -> Vec<Tally> {
-        let mut counts: HashMap<Vec<u32>, (u64, u64)> = HashMap::new();
+        let mut counts: HashMap<Vec<u32>, (u64, u64)> = HashMap::default();
         let value = |record: &Record| -> Vec<u32> {
             split.dimension.iter().map(|dimension| record.value(*dimension)).collect()
         };

@@ -1,10 +1,12 @@
 //! What occurs how often.
 
-use std::{cmp::Reverse, collections::HashMap, hash::Hash};
+use crate::tables::HashMap;
+
+use std::{cmp::Reverse, hash::Hash};
 
 /// Each with its number, the most frequent first; of equally frequent ones, the smallest.
 pub(super) fn by_frequency<K: Copy + Hash + Ord>(all: impl Iterator<Item = K>) -> Vec<(K, u64)> {
-    let mut counts: HashMap<K, u64> = HashMap::new();
+    let mut counts: HashMap<K, u64> = HashMap::default();
     for one in all {
         *counts.entry(one).or_default() += 1;
     }

@@ -1,11 +1,10 @@
 //! Attempts that are looked at together, and what is known beside them.
 
-use std::collections::HashMap;
-
 use super::{counter::Delivered, elsewhere::Elsewhere, everywhere::Everywhere, judged::Causes};
 use crate::{
     comparison::Comparer,
     evidence::{Delivery, Evidence, Record},
+    tables::HashMap,
 };
 
 /// Attempts that are compared with each other.

@@ -1,8 +1,7 @@
 //! Attempts that say nothing: IPv6 addresses that this side cannot reach, beside IPv4 addresses that it tries.
 
-use std::collections::HashSet;
-
 use crate::evidence::{Delivery, Dimension, Evidence, Record, Sign};
+use crate::tables::HashSet;
 
 /// The records without those attempts. A host without IPv6 fails at each IPv6 address, whatever the cause is.
 pub(super) fn without(evidence: &Evidence) -> Vec<&Record> {

@@ -1,11 +1,10 @@
 //! The overview: a row for each cause, however many destinations it has.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 
 use super::finding::Finding;
 use crate::causes::CauseId;
+use crate::tables::HashMap;
 
 /// All findings of one cause.
 #[derive(Clone, PartialEq, Debug)]
@@ -27,7 +26,7 @@ pub struct OverviewRow {
 /// A row for each cause, in the order of the findings; causes that pass by themselves come last.
 pub fn overview<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Vec<OverviewRow> {
     let mut rows: Vec<OverviewRow> = Vec::new();
-    let mut places: HashMap<CauseId, usize> = HashMap::new();
+    let mut places: HashMap<CauseId, usize> = HashMap::default();
     for finding in findings {
         let place = *places.entry(finding.cause).or_insert_with(|| {
             rows.push(OverviewRow::empty(finding));

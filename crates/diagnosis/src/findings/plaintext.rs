@@ -1,10 +1,6 @@
 //! The finding about mail that left in plaintext because TLS had failed. It is a warning: the mail was delivered.
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, HashSet},
-    rc::Rc,
-};
+use std::{cmp::Reverse, rc::Rc};
 
 use super::{
     explained::Explained,
@@ -18,6 +14,7 @@ use super::{
 use crate::{
     causes::{CauseId, Situation, System},
     evidence::{Dimension, Evidence, Example, Record},
+    tables::{HashMap, HashSet},
 };
 
 /// It was observed, not concluded.
@@ -101,7 +98,7 @@ fn destination(evidence: &Evidence, hosts: &HashSet<u32>) -> String {
 
 /// `3 messages left in plaintext, because TLS had failed: mx1.test:25 2 (no-shared-cipher), mx2.test:25 1 (unknown)`
 fn summary(evidence: &Evidence, failing: &[&Record], causes: &Causes) -> String {
-    let mut by_host: HashMap<u32, (u64, HashMap<CauseId, u64>)> = HashMap::new();
+    let mut by_host: HashMap<u32, (u64, HashMap<CauseId, u64>)> = HashMap::default();
     for record in failing {
         let (count, because) = by_host.entry(record.destination).or_default();
         *count += 1;

@@ -1,13 +1,12 @@
 //! Refines a cause by what one attempt alone cannot show: what worked, the size of messages, the port.
 
-use std::collections::HashSet;
-
 use protocol::host_port;
 
 use crate::{
     causes::{Cause, CauseId},
     comparison::Split,
     evidence::{Dimension, Evidence, Record},
+    tables::HashSet,
 };
 
 /// What nearly all that works has in common, leaving room for noise.

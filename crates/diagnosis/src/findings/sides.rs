@@ -1,9 +1,6 @@
 //! Attempts in full from both sides of a difference, close to each other in time, and what changed while they were made.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, HashMap},
-};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,6 +8,7 @@ use super::explained::Explained;
 use crate::{
     comparison::Split,
     evidence::{Attempt, Dimension, Evidence, Record},
+    tables::HashMap,
 };
 
 /// Maximum number of lanes; more would be hard to read.
@@ -95,7 +93,7 @@ impl<'a> Explained<'a> {
         if !split.dimension.iter().all(|dimension| dimension.is_name()) {
             return Vec::new();
         }
-        let mut lanes: HashMap<Vec<u32>, (Vec<Timestamp>, Vec<Timestamp>)> = HashMap::new();
+        let mut lanes: HashMap<Vec<u32>, (Vec<Timestamp>, Vec<Timestamp>)> = HashMap::default();
         let numbers = |record: &Record| -> Vec<u32> {
             split.dimension.iter().map(|dimension| record.value(*dimension)).collect()
         };

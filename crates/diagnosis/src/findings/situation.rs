@@ -1,12 +1,11 @@
 //! What a remedy depends on: the system that the evidence came from, the signs, and what worked.
 
-use std::collections::HashSet;
-
 use protocol::tls::TlsPolicy;
 
 use crate::{
     causes::{Situation, System},
     evidence::{Dimension, Direction, Evidence, Example, Record, Signs, Symptom},
+    tables::HashSet,
 };
 
 /// The situation of attempts that failed by one cause. `symptoms` are the most frequent ones first.

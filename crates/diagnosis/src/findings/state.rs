@@ -5,10 +5,7 @@
 //! attempts on the failing side count: if nodes under one policy fail, success under another one ends nothing, unless
 //! those nodes have left the failing policy.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    fmt,
-};
+use std::{collections::BTreeSet, fmt};
 
 use jiff::Timestamp;
 
@@ -20,6 +17,7 @@ use crate::{
     causes::CauseId,
     comparison::Compared,
     evidence::{Dimension, Record},
+    tables::{HashMap, HashSet},
 };
 
 /// Whether mail still fails.
@@ -321,7 +319,7 @@ fn are_enough(later: &[&Record], failing: usize, between: usize) -> bool {
 
 /// The value that most have; `None` if most have none.
 fn usual(records: &[&Record], value: impl Fn(&Record) -> u32) -> Option<u32> {
-    let mut counts: HashMap<u32, usize> = HashMap::new();
+    let mut counts: HashMap<u32, usize> = HashMap::default();
     for record in records {
         *counts.entry(value(record)).or_default() += 1;
     }

@@ -1,24 +1,23 @@
 //! One message that tried several hosts is one story: attempts at these hosts are looked at together, as if they were one
 //! destination. Where a connector is known, it says what belongs together.
 
-use std::collections::{HashMap, HashSet};
-
 use super::everywhere::organisation;
 use crate::evidence::{Delivery, Dimension, Direction, Evidence, Record};
+use crate::tables::{HashMap, HashSet};
 
 /// Groups that a message has joined: each with another one of its story. The first of a story is not in it.
 pub(super) struct Stories(HashMap<u32, u32>);
 
 impl Stories {
     pub(super) fn of(evidence: &Evidence, records: &[&Record]) -> Self {
-        let mut stories = Self(HashMap::new());
+        let mut stories = Self(HashMap::default());
         if evidence.direction() == Direction::Inbound {
             return stories;
         }
         let is_host = |record: &&&Record| {
             record.delivery.is_known() && record.destination != 0 && record.group == record.destination
         };
-        let mut first: HashMap<Delivery, u32> = HashMap::new();
+        let mut first: HashMap<Delivery, u32> = HashMap::default();
         for record in records.iter().filter(is_host).filter(|record| record.symptom != 0) {
             let known = *first.entry(record.delivery).or_insert(record.group);
             stories.join(known, record.group);

@@ -1,11 +1,10 @@
 //! How much mail a cause holds up or has cost: messages, not attempts or deliveries.
 
-use std::collections::{HashMap, HashSet};
-
 use super::group::Group;
 use crate::{
     causes::Cause,
     evidence::{Delivery, Record, Sign, Symptom, Untried},
+    tables::{HashMap, HashSet},
 };
 
 /// Messages whose last attempt failed by a cause; 0 if the source does not separate messages.
@@ -97,7 +96,7 @@ impl Group<'_, '_> {
         let is_newest = newest(failing) == newest(&self.records);
         // Words that no attempt has are those of the newest one.
         let is_these = |symptom: &u32| symptoms.contains(symptom) || (is_newest && !known.contains(symptom));
-        let mut times: HashMap<Delivery, (i64, i64)> = HashMap::new();
+        let mut times: HashMap<Delivery, (i64, i64)> = HashMap::default();
         for (_, Untried { delivery, since }) in all().filter(|(symptom, _)| is_these(symptom)) {
             let (first, last) = times.entry(*delivery).or_insert((*since, *since));
             (*first, *last) = (*since.min(first), *since.max(last));

@@ -1,6 +1,6 @@
 //! Start, reload, stop, and what stands in the way of each.
 
-use std::{fs, thread, time::Duration};
+use std::{fs, process::Stdio, thread, time::Duration};
 
 use crate::support::{
     Node,
@@ -41,6 +41,27 @@ fn a_good_new_configuration_is_taken_and_a_bad_one_is_not() {
     });
     assert!(Client::connect(node.port).send_message("after reload").starts_with("250"));
     node.wait_until_empty();
+}
+
+/// A signal whose action is still the default one would kill the process.
+#[test]
+fn signals_are_heard_before_the_node_touches_its_data() {
+    let mut node = Node::to_port(1).start();
+    node.signal("-TERM");
+    assert_eq!(node.wait(), Some(0));
+    fs::remove_dir_all(node.path("data")).unwrap();
+    let mut child = node.command().arg("serve").stderr(Stdio::null()).spawn().unwrap();
+    while !node.path("data").exists() {
+        assert_eq!(child.try_wait().unwrap(), None);
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim();
+    let caught = u64::from_str_radix(caught, 16).unwrap();
+    for (name, number) in [("SIGHUP", 1), ("SIGINT", 2), ("SIGTERM", 15)] {
+        assert_ne!(caught & (1 << (number - 1)), 0, "{name}");
+    }
 }
 
 #[test]
