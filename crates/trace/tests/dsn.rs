@@ -269,3 +269,28 @@ fn what_people_paste_is_a_bounce_in_any_language() {
         );
     }
 }
+
+#[test]
+fn exims_bounces_without_fields_are_read() {
+    let mail = |text: &str| {
+        let head = "From: Mailer-Daemon@a.test\r\nTo: a@a.test\r\nSubject: Mail delivery failed\r\n\r\nThis message was \
+                    created automatically by mail delivery software.\r\n\r\n";
+        gatepost_trace::dsn::read(format!("{head}{text}").as_bytes()).unwrap().recipients.remove(0)
+    };
+    let failed = mail(
+        "A message could not be delivered to:\r\n\r\n  b@dest.test\r\n    host mx.dest.test [192.0.2.1]\r\n    SMTP error from \
+         remote mail server after end of data:\r\n    550 spam message rejected\r\n\r\nRegards\r\n",
+    );
+    let text = |typed: &Option<gatepost_trace::dsn::Typed>| typed.as_ref().unwrap().text.clone();
+    assert_eq!((failed.action, text(&failed.remote_mta).as_str()), (Some(Action::Failed), "mx.dest.test"));
+    assert_eq!(
+        text(&failed.diagnostic_code),
+        "host mx.dest.test [192.0.2.1] SMTP error from remote mail server after end of data: 550 spam message rejected"
+    );
+    let delayed = mail(
+        "A message has not yet been delivered to:\r\n\r\n  b@dest.test\r\n    host mx.dest.test [192.0.2.1]\r\n    Delay \
+         reason: Connection timed out\r\n",
+    );
+    assert_eq!(delayed.action, Some(Action::Delayed));
+    assert_eq!(text(&delayed.diagnostic_code), "host mx.dest.test [192.0.2.1] Connection timed out");
+}

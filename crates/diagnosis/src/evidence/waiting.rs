@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Attempt, Evidence, record::Delivery, source::Place};
+use crate::tables::HashSet;
 
 /// A delivery that waits without an attempt.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +85,12 @@ impl Evidence {
                 self.record_kept(&attempt);
             }
         }
+    }
+
+    /// All deliveries that were ever suspended.
+    pub(crate) fn all_suspended(&self) -> HashSet<Delivery> {
+        let all = self.suspended.values().flat_map(|waiting| &waiting.deliveries);
+        all.map(|(_, suspended)| suspended.delivery).collect()
     }
 
     /// Deliveries that were suspended at a place, each with its symptom, once for each time.

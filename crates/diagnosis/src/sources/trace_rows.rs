@@ -34,14 +34,8 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
     let handshake = custom_value(data, "TlsHandshake");
     let container = if worked { None } else { exchange_error::Container::read(status) };
     let words = container.as_ref().and_then(|container| container.last_error).unwrap_or(status);
-    // A server's own log has its own words; what a service shows may be anybody's.
-    let speaker = if format.detail == Detail::Attempts { Speaker::ThisSide } else { Speaker::Log };
     let is_suspended = custom_value(data, "Attempt") == Some("none");
-    let words_first = if is_suspended { status.replacen(SUSPENDED, "", 1).into() } else { Cow::Borrowed(status) };
-    let mut said = if worked { Said::default() } else { Said::of(&words_first, speaker).with_handshake(handshake) };
-    if said.phase.is_none() && said.signs.has(Sign::TimedOut) {
-        said.phase = custom_value(data, "Delays").and_then(phase_of_delays);
-    }
+    let said = if worked { Said::default() } else { said(format, status, data) };
     let some = |column: Column| Some(&row[column]).filter(|text| !text.is_empty());
     let cow = |column: Column| some(column).map(Cow::from);
     let host = some(Column::ServerHostname).or_else(|| container.as_ref().and_then(|container| container.host));
@@ -81,6 +75,19 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
     };
     let place = || Some(Place::Line { file: file.to_owned(), line });
     if is_suspended { evidence.add_suspended(&attempt, place) } else { evidence.add(&attempt, place) }
+}
+
+/// What a row says of a failure: its status, and what it has of the handshake.
+fn said(format: &ForeignFormat, status: &str, data: &str) -> Said {
+    // A server's own log has its own words; what a service shows may be anybody's.
+    let speaker = if format.detail == Detail::Attempts { Speaker::ThisSide } else { Speaker::Log };
+    let status =
+        if status.contains(SUSPENDED) { status.replacen(SUSPENDED, "", 1).into() } else { Cow::Borrowed(status) };
+    let mut said = Said::of(&status, speaker).with_handshake(custom_value(data, "TlsHandshake"));
+    if said.phase.is_none() && said.signs.has(Sign::TimedOut) {
+        said.phase = custom_value(data, "Delays").and_then(phase_of_delays);
+    }
+    said
 }
 
 /// How Postfix begins the status of mail that waits for what another attempt failed by.

@@ -44,6 +44,12 @@ impl Said {
         }
     }
 
+    /// Where a code is all that the server says of its own failure.
+    pub(super) fn of_status(status: EnhancedCode) -> Self {
+        let words = Words { enhanced: Some(status), ..Words::here("", None) };
+        Self { signs: Signs::of_words(&words), enhanced: Some(status), ..Self::default() }
+    }
+
     /// With what else is known of the handshake: this gateway's description, or lines of another system.
     pub(super) fn with_handshake(mut self, text: Option<&str>) -> Self {
         let Some(text) = text else { return self };

@@ -60,7 +60,7 @@ pub(crate) async fn run<S: Store>(
         }
         QueueCommand::Show { id, output } => {
             let id = ids::message(*id, store).await?;
-            let record = store.message(id).await?.with_context(|| no_such_message(id))?;
+            let record = store.message(id).await?.with_context(|| unknown::no_such_message(id))?;
             let events = store.events(id).await?;
             let reasons = WaitReasons::read(store, config, screen.now).await?;
             match output.format {
@@ -83,10 +83,6 @@ pub(crate) async fn run<S: Store>(
             export(id, output.as_deref(), store, out).await
         }
     }
-}
-
-pub(super) fn no_such_message(id: Uuid) -> String {
-    format!("there is no message {id}")
 }
 
 /// Reads the queue page by page, by due time.
@@ -298,7 +294,7 @@ async fn refuse_several<S: Store>(selected: &Selected, store: &S) -> anyhow::Res
 }
 
 async fn export<S: Store>(id: Uuid, path: Option<&Path>, store: &S, out: &mut dyn Write) -> anyhow::Result<()> {
-    let record = store.message(id).await?.with_context(|| no_such_message(id))?;
+    let record = store.message(id).await?.with_context(|| unknown::no_such_message(id))?;
     if !record.body_present {
         bail!("the content of message {id} is deleted, because no delivery needs it any more");
     }

@@ -52,16 +52,10 @@ pub(crate) async fn run<S: Store>(
     let message = ids::named(arguments.search.message, store).await?;
     let search = Search { message: message.map(Id::from), ..arguments.search.search() };
     let query = search.query(screen.now)?;
-    let has_names = search.connector.is_some() || search.recipient.is_some() || search.sender.is_some();
-    if has_names && !arguments.follow {
-        let first = store.trace(TraceQuery { limit: 1, ..query.clone() }).await.context(FAILED)?;
-        if first.is_empty() {
-            unknown::refuse_search(&search, store, config).await?;
-        }
-    }
     if arguments.follow {
         return follow(arguments, query, store, config, screen, out).await;
     }
+    unknown::refuse_search(&search, &query, store, config).await?;
     let reasons = WaitReasons::read(store, config, screen.now).await?;
     let mut pages = Pages::new(query);
     let mut page = Page { store, reasons, screen, events: HashMap::new() };

@@ -5,11 +5,16 @@ use insight::{By, Conditions, Search, Summary, Wanted, export::sender};
 use jiff::Timestamp;
 use node::config::Config;
 use store::{DeliveryRecord, QueueQuery, Selection, Store, TraceQuery};
+use uuid::Uuid;
 
-use super::{queue::no_such_message, similar::no_match};
+use super::similar::no_match;
 
 /// Deliveries whose names are suggested, at most.
 const COMPARED_MAX: u32 = 500;
+
+pub(super) fn no_such_message(id: Uuid) -> String {
+    format!("there is no message {id}")
+}
 
 /// Checks a command that changed nothing.
 pub(super) async fn refuse_selection<S: Store>(
@@ -31,9 +36,11 @@ pub(super) async fn refuse_names<S: Store>(
     config: &Config,
 ) -> anyhow::Result<()> {
     if let Some(connector) = &selection.connector {
-        let counts = store.counts().await?;
-        let queued = counts.iter().map(|count| count.connector.as_str());
-        refuse_connector(connector, queued, config)?;
+        let by = Selection { connector: Some(connector.clone()), ..Selection::default() };
+        if list(by, store).await?.is_empty() {
+            let counts = store.counts().await?;
+            refuse_connector(connector, counts.iter().map(|count| count.connector.as_str()), config)?;
+        }
     }
     if selection.recipient.is_none() && selection.sender.is_none() {
         return Ok(());
@@ -80,10 +87,19 @@ pub(super) async fn refuse_conditions<S: Store>(
     Ok(())
 }
 
-/// Checks a search of the history that found nothing. In an empty history, nothing is wrong with an address.
-pub(super) async fn refuse_search<S: Store>(search: &Search, store: &S, config: &Config) -> anyhow::Result<()> {
+/// Checks a search of the history that finds nothing. In an empty history, nothing is wrong with an address.
+pub(super) async fn refuse_search<S: Store>(
+    search: &Search,
+    query: &TraceQuery,
+    store: &S,
+    config: &Config,
+) -> anyhow::Result<()> {
+    let has_names = search.connector.is_some() || search.recipient.is_some() || search.sender.is_some();
     let read = |query: TraceQuery| async { store.trace(query).await.context("failed to read the history") };
     let any = |query: TraceQuery| read(TraceQuery { limit: 1, ..query });
+    if !has_names || !any(query.clone()).await?.is_empty() {
+        return Ok(());
+    }
     let newest = || read(TraceQuery { limit: COMPARED_MAX, ..TraceQuery::default() });
     if let Some(connector) = &search.connector {
         let of = TraceQuery { connector: Some(connector.clone()), ..TraceQuery::default() };

@@ -1,4 +1,4 @@
-//! Bounces for people: what Exchange 5.5 to 2003, Exchange Online, Postfix and qmail write where no fields are.
+//! Bounces for people: what Exchange 5.5 to 2003, Exchange Online, Exim, Postfix and qmail write where no fields are.
 
 use jiff::{fmt::rfc2822, tz::TimeZone};
 use protocol::smtp::EnhancedCode;
@@ -14,8 +14,8 @@ const RECIPIENTS_MAX: usize = 1000;
 
 /// The recipients who did not get it, and the server that says so, by the text.
 pub(super) fn read(text: &str) -> Dsn {
-    let readers: [fn(&str) -> Vec<Recipient>; 6] =
-        [exchange_online, exchange_2010, exchange_2003, qmail, postfix, any_reply];
+    let readers: [fn(&str) -> Vec<Recipient>; 7] =
+        [exchange_online, exchange_2010, exchange_2003, qmail, postfix, exim, any_reply];
     let mut recipients = readers.iter().map(|read| read(text)).find(|found| !found.is_empty()).unwrap_or_default();
     recipients.truncate(RECIPIENTS_MAX);
     let reporting_mta = after(text, "Generating server:").or_else(|| after(text, "qmail-send program at"));
@@ -147,6 +147,33 @@ fn postfix(text: &str) -> Vec<Recipient> {
         }
     }
     found
+}
+
+/// An indented address and, further indented below it, why: `SMTP error from remote mail server after RCPT TO:<…>: 550 …`,
+/// `Delay reason: …`.
+fn exim(text: &str) -> Vec<Recipient> {
+    if !text.contains("created automatically by mail delivery software") {
+        return Vec::new();
+    }
+    let mut found: Vec<(&str, String)> = Vec::new();
+    let mut is_below = false;
+    for line in text.lines() {
+        let said = line.trim();
+        if line.starts_with("  ") && is_address(said) && found.len() < RECIPIENTS_MAX {
+            found.push((said, String::new()));
+            is_below = true;
+        } else if let (true, true, Some((_, reason))) = (is_below, line.starts_with("    "), found.last_mut()) {
+            reason.extend([" ", said.trim_start_matches("Delay reason: ")]);
+        } else {
+            is_below = false;
+        }
+    }
+    let action = if text.contains("has not yet been delivered") { Action::Delayed } else { Action::Failed };
+    let recipient = |(address, said): &(&str, String)| {
+        let remote_mta = said.trim().strip_prefix("host ").and_then(host);
+        Recipient { action: Some(action), remote_mta, ..failed(address, said) }
+    };
+    found.iter().filter(|(_, said)| !said.is_empty()).map(recipient).collect()
 }
 
 /// Gmail's, and others in any language: an address, and below it a reply, or what Gmail says in its place.

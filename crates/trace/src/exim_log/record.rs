@@ -217,7 +217,9 @@ fn without_id<'a>(text: &'a str, id: Option<&'a str>) -> Option<Record<'a>> {
 /// `[192.0.2.1] SSL verify error: depth=0 error=…`, `H=mx.y [192.0.2.1] TLS error on connection (SSL_connect): …`, or
 /// `TLS session: (gnutls_handshake): …: delivering unencrypted to H=mx.y [192.0.2.1] (not in hosts_require_tls)`.
 fn tls_trouble<'a>(id: &'a str, text: &'a str) -> Option<Record<'a>> {
-    const WORDS: [&str; 4] = ["SSL verify error", "TLS session", "TLS error on connection", "delivering unencrypted"];
+    const WORDS: [&str; 5] =
+        ["SSL verify error", "TLS session", "(SSL_connect)", "(gnutls_handshake)", "delivering unencrypted"];
+    // What is received or sent over TLS later fails for other reasons.
     if !WORDS.iter().any(|words| text.contains(words)) || text.contains(" from ") {
         return None;
     }
