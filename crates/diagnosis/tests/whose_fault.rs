@@ -28,7 +28,7 @@ fn attempt(minute: i64, host: &str, domain: &str, failure: Option<Failed<'static
         message: Some(format!("message {minute} to {domain}").into()),
         recipient: Some(format!("user@{domain}").into()),
         recipient_domain: Some(domain.to_owned().into()),
-        destination: (!host.is_empty()).then(|| (host.to_owned().into(), 25)),
+        destination: (!host.is_empty()).then(|| (host.to_owned().into(), Some(25))),
         failure,
         ..Attempt::by(Source::Log(&postfix_log::FORMAT))
     }
@@ -186,7 +186,7 @@ fn a_name_that_is_missing_is_no_destination() {
     for host in ["none", ""] {
         let mut attempts = to_strangers(2, &failed(Phase::Connect, &[Sign::TimedOut]));
         for attempt in &mut attempts {
-            attempt.destination = Some((host.into(), 25));
+            attempt.destination = Some((host.into(), Some(25)));
         }
         for finding in found(attempts) {
             let text = format!("{finding:?}");
@@ -202,7 +202,7 @@ fn a_name_that_is_missing_is_no_destination() {
 fn causes_that_one_attempt_alone_cannot_show() {
     // A greeting that never comes on port 465.
     let mut silent = to_strangers(1, &failed(Phase::Banner, &[Sign::TimedOut]));
-    silent[0].destination = Some(("mx.firm.test".into(), 465));
+    silent[0].destination = Some(("mx.firm.test".into(), Some(465)));
     assert_eq!(found(silent)[0].cause, CauseId::ImplicitTlsMismatch);
     // Alert 50: with handshakes that work it is about resumption, without any it is not known.
     let decode = || Some(failed(Phase::Handshake, &[Sign::AlertDecodeError, Sign::HandshakeFailed]));
@@ -272,7 +272,7 @@ fn a_burst_to_dead_domains_is_no_fault_on_this_side() {
 #[test]
 fn a_server_that_does_not_speak_smtp_is_no_riddle() {
     let mut attempt = attempt(0, "mx.firm.test", "firm.test", Some(failed(Phase::Banner, &[Sign::NotSmtp])));
-    attempt.destination = Some(("mx.firm.test".into(), 22));
+    attempt.destination = Some(("mx.firm.test".into(), Some(22)));
     let [finding] = &found([attempt])[..] else { panic!("one finding") };
     assert_eq!(finding.cause, CauseId::Unknown);
     let actions: Vec<&str> = finding.remedy.iter().map(|remedy| remedy.action.as_str()).collect();

@@ -52,7 +52,7 @@ pub(crate) enum System {
 impl System {
     pub(crate) fn of(source: Source) -> Self {
         match source {
-            Source::History | Source::Probe => Self::Gatepost,
+            Source::History | Source::Probe | Source::OwnProtocolLog => Self::Gatepost,
             Source::ProtocolLog => Self::Exchange,
             Source::Log(format) => Self::named(format.name),
             Source::Capture | Source::Dsn | Source::TlsReport => Self::Other,

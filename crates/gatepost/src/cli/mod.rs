@@ -36,6 +36,7 @@ pub(crate) mod table;
 mod tests;
 mod trace;
 mod under_way;
+mod unknown;
 mod waiting;
 mod why;
 

@@ -93,7 +93,8 @@ impl HandshakeFacts {
             }
             (None, _) => String::new(),
         };
-        format!("{chose}{version}, {cipher_suite}{key_exchange}{retried}{resumed}")
+        let not_offered = if !self.completed && self.chose_cipher_not_offered() { ", not offered" } else { "" };
+        format!("{chose}{version}, {cipher_suite}{not_offered}{key_exchange}{retried}{resumed}")
     }
 }
 

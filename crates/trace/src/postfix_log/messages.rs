@@ -31,6 +31,8 @@ pub(super) struct Outgoing {
     fault: String,
     /// The last process of smtp(8) that ended, until mail waits for that.
     crash: Option<Numbered>,
+    /// Of servers that failed: what waits for them later may not name the port.
+    ports: OpenMessages<u16>,
     pub(super) ready: VecDeque<Numbered>,
 }
 
@@ -54,8 +56,14 @@ struct Last {
 
 impl Outgoing {
     pub(super) fn new() -> Self {
-        let (open, talks) = (OpenMessages::new(), OpenMessages::new());
-        Self { open, talks, fault: String::new(), crash: None, ready: VecDeque::new() }
+        Self {
+            open: OpenMessages::new(),
+            talks: OpenMessages::new(),
+            fault: String::new(),
+            crash: None,
+            ports: OpenMessages::new(),
+            ready: VecDeque::new(),
+        }
     }
 
     fn message(&mut self, queue_id: &str, at: Option<Timestamp>) -> &mut Message {
@@ -134,17 +142,22 @@ impl Outgoing {
         let node = node(line);
         let talk = self.talks.entry(line.process);
         let passed = talk.take_passed(delivery);
-        self.ready.extend(passed.into_iter().map(|passed| passed.row(&row, &node)));
+        let server = at_port(delivery.server(), delivery.status, &mut self.ports);
+        let (_, _, port) = host_and_address(&server);
+        self.ready.extend(passed.into_iter().map(|passed| passed.at_port(port).row(&row, &node)));
         let mut data = CustomData::default();
         talk.tell_result(delivery, line.at, &mut data);
         if line.program == Program::Suspended && delivery.is_of_another_attempt() {
             data.add("Attempt", "none");
         }
+        if let Some(delays) = delivery.telling_delays() {
+            data.add("Delays", delays);
+        }
         row.at = line.at;
         row.set(Column::EventId, event(delivery));
         row.set(Column::ClientHostname, node);
         row.set(Column::RecipientStatus, status);
-        set_server(&mut row, delivery.server(), data);
+        set_server(&mut row, &server, data);
         self.ready.push_back((number, row));
     }
 
@@ -229,6 +242,23 @@ impl Message {
         row.set(Column::EventId, "RECEIVE");
         set_client(&mut row, &self.client);
         row
+    }
+}
+
+/// The server with its port, as this line has it or one before.
+fn at_port<'a>(server: &'a str, status: &str, ports: &mut OpenMessages<u16>) -> Cow<'a, str> {
+    let (_, address, port) = host_and_address(server);
+    let bare = server.rsplit_once(':').filter(|_| port.is_some()).map_or(server, |(bare, _)| bare);
+    match (address, port) {
+        (Some(_), Some(port)) if status != "sent" => {
+            *ports.entry(bare) = port;
+            server.into()
+        }
+        (Some(_), None) => match *ports.entry(bare) {
+            0 => server.into(),
+            port => format!("{server}:{port}").into(),
+        },
+        _ => server.into(),
     }
 }
 

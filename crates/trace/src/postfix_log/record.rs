@@ -5,6 +5,9 @@ use std::net::IpAddr;
 use super::line::Program;
 use crate::text::split_once;
 
+/// Seconds to connect and to send after which the log is worth a look at where they went.
+const SLOW_SECONDS: f64 = 60.0;
+
 /// What a line says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Record<'a> {
@@ -46,6 +49,8 @@ pub struct Delivery<'a> {
     pub status: &'a str,
     /// What stands behind it in parentheses.
     pub text: &'a str,
+    /// Seconds before the queue manager, in the queue, to set up the connection, and to send: `0.1/0/30/0.5`.
+    pub delays: &'a str,
     /// The connection had served other messages before.
     pub is_reused: bool,
 }
@@ -197,7 +202,8 @@ pub(super) fn host_and_address(text: &str) -> (&str, Option<&str>, Option<u16>) 
 /// Addresses may hold anything but end with `>, `; the text may hold anything.
 fn delivery<'a>(queue_id: &'a str, rest: &'a str) -> Option<Delivery<'a>> {
     let (recipient, mut rest) = address(rest.strip_prefix("to=<")?)?;
-    let mut delivery = Delivery { queue_id, recipient, relay: "none", dsn: "", status: "", text: "", is_reused: false };
+    let mut delivery =
+        Delivery { queue_id, recipient, relay: "none", dsn: "", status: "", text: "", delays: "", is_reused: false };
     // One fact after the other: this is most of a log, and searches take longer.
     loop {
         if let Some(said) = rest.strip_prefix("status=") {
@@ -211,6 +217,7 @@ fn delivery<'a>(queue_id: &'a str, rest: &'a str) -> Option<Delivery<'a>> {
         match fact.split_once('=') {
             Some(("relay", relay)) => delivery.relay = relay,
             Some(("dsn", dsn)) => delivery.dsn = dsn,
+            Some(("delays", delays)) => delivery.delays = delays,
             Some(("conn_use", _)) => delivery.is_reused = true,
             _ => {}
         }
@@ -232,12 +239,25 @@ pub(super) fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'
 impl<'a> Delivery<'a> {
     /// That which was tried, also where none was reached.
     pub(super) fn server(&self) -> &'a str {
-        if self.relay == "none" { server_of(self.text).unwrap_or(self.relay) } else { self.relay }
+        if self.relay == "none" { server_of(self.cause()).unwrap_or(self.relay) } else { self.relay }
     }
 
     /// True if it failed in another attempt, which has a line of its own: mail to that server is not tried for a while.
     pub(super) fn is_of_another_attempt(&self) -> bool {
-        let cause = self.text.strip_prefix("delivery temporarily suspended: ");
-        cause.is_some_and(|cause| server_of(cause).is_some() || cause.starts_with("Cannot start TLS"))
+        let is_suspended = self.cause().len() < self.text.len();
+        is_suspended && (server_of(self.cause()).is_some() || self.cause().starts_with("Cannot start TLS"))
+    }
+
+    /// Why it failed, without the words that another attempt failed so.
+    pub(super) fn cause(&self) -> &'a str {
+        self.text.strip_prefix("delivery temporarily suspended: ").unwrap_or(self.text)
+    }
+
+    /// Where the time went, where that says something: it failed, or took long.
+    pub(super) fn telling_delays(&self) -> Option<&'a str> {
+        let seconds = |step: &str| step.parse::<f64>().unwrap_or(0.0);
+        let steps = self.delays.split('/').skip(2).map(seconds);
+        let is_slow = self.status != "sent" || steps.sum::<f64>() >= SLOW_SECONDS;
+        Some(self.delays).filter(|delays| is_slow && !delays.is_empty())
     }
 }

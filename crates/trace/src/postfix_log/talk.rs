@@ -44,6 +44,7 @@ pub(super) struct Passed {
     pub number: u64,
     pub at: Option<Timestamp>,
     pub queue_id: Option<Box<str>>,
+    /// With the port, where the log names it.
     pub server: String,
     pub text: String,
     pub data: CustomData,
@@ -187,6 +188,14 @@ fn is_server(a: &str, b: &str) -> bool {
 }
 
 impl Passed {
+    /// The servers of one delivery have one port.
+    pub(super) fn at_port(mut self, port: Option<u16>) -> Self {
+        if let (Some(port), (_, Some(_), None)) = (port, host_and_address(&self.server)) {
+            self.server = format!("{}:{port}", self.server);
+        }
+        self
+    }
+
     /// The attempt as a row; `row` has what is known of the message.
     pub(super) fn row(self, row: &Row, node: &str) -> Numbered {
         let mut row = row.clone();

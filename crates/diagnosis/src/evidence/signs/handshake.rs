@@ -51,7 +51,7 @@ impl Signs {
             signs = signs.and_if(facts.client_bytes + facts.server_bytes == 0, Sign::LocalConfiguration);
         }
         let has_alerted = facts.alerts.iter().any(|alert| alert.by == Side::Client);
-        if has_alerted && !facts.completed && chose_cipher_not_offered(facts) {
+        if has_alerted && !facts.completed && facts.chose_cipher_not_offered() {
             // The certificate beside it was never looked at.
             return signs.and(Sign::CipherNotOffered);
         }
@@ -65,11 +65,6 @@ impl Signs {
         }
         signs
     }
-}
-
-fn chose_cipher_not_offered(facts: &HandshakeFacts) -> bool {
-    let (Some(client), Some(server)) = (&facts.client_hello, &facts.server_hello) else { return false };
-    !client.cipher_suites.is_empty() && !client.cipher_suites.contains(&server.cipher_suite)
 }
 
 /// no_certificate … access_denied.

@@ -19,6 +19,7 @@ pub(super) static PHRASES: [Phrases; 11] = [
             "temporarily unable to look up",
             "dns lookup failed",
             "dns resolution failed",
+            "host name lookup failure",
         ],
     ),
     row(

@@ -29,6 +29,9 @@ pub(super) static PHRASES: [Phrases; 3] = [
             // OpenSSL's, of a list of its own in which nothing is left.
             "no cipher match",
             "cannot assign requested address",
+            "no such file or directory",
+            "address resolver failure",
+            "mail system configuration error",
             // Exim.
             "tainted",
             "failed to expand",
