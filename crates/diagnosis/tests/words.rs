@@ -284,6 +284,29 @@ fn content() -> Vec<Case<'static>> {
     ]
 }
 
+/// Of files and settings that cannot be used.
+fn own_files() -> Vec<Case<'static>> {
+    use Sign::*;
+    vec![
+        (EXIM, "TLS session: (gnutls_priority_init(NOSUCH) failed at offset 0, \"NOSUCH..\"): The request is invalid.".to_owned(), &[LocalConfiguration], &[LocalTlsCredentials]),
+        (EXIM, "TLS session: NULL".to_owned(), &[LocalConfiguration], &[]),
+        (EXIM, "Cannot assign requested address".to_owned(), &[LocalConfiguration], &[]),
+        (
+            EXIM,
+            "TLS session: (cert/key setup: cert=/x.pem key=/x.key): Error while reading file.".to_owned(),
+            &[LocalTlsCredentials],
+            &[LocalConfiguration],
+        ),
+        (
+            POSTFIX,
+            "4.3.0 unknown mail transport error (fatal: smtp_connect_addr: bad smtp_bind_address parameter: x)".to_owned(),
+            &[LocalConfiguration],
+            &[InternalFailure],
+        ),
+        (POSTFIX, "Cannot start TLS: handshake failure: error setting cipher grade: \"high\", TLS library problem: error:0A0000B9:SSL routines::no cipher match:".to_owned(), &[LocalConfiguration], &[NoSharedCipherSaid]),
+    ]
+}
+
 fn own() -> Vec<Case<'static>> {
     use Sign::*;
     vec![
@@ -303,22 +326,6 @@ fn own() -> Vec<Case<'static>> {
             &[LocalConfiguration],
         ),
         (EXIM, "failed to expand \"interface\" option for remote_smtp transport".to_owned(), &[LocalConfiguration], &[]),
-        (EXIM, "TLS session: (gnutls_priority_init(NOSUCH) failed at offset 0, \"NOSUCH..\"): The request is invalid.".to_owned(), &[LocalConfiguration], &[LocalTlsCredentials]),
-        (EXIM, "TLS session: NULL".to_owned(), &[LocalConfiguration], &[]),
-        (EXIM, "Cannot assign requested address".to_owned(), &[LocalConfiguration], &[]),
-        (
-            EXIM,
-            "TLS session: (cert/key setup: cert=/x.pem key=/x.key): Error while reading file.".to_owned(),
-            &[LocalTlsCredentials],
-            &[LocalConfiguration],
-        ),
-        (
-            POSTFIX,
-            "4.3.0 unknown mail transport error (fatal: smtp_connect_addr: bad smtp_bind_address parameter: x)".to_owned(),
-            &[LocalConfiguration],
-            &[InternalFailure],
-        ),
-        (POSTFIX, "Cannot start TLS: handshake failure: error setting cipher grade: \"high\", TLS library problem: error:0A0000B9:SSL routines::no cipher match:".to_owned(), &[LocalConfiguration], &[NoSharedCipherSaid]),
         (POSTFIX, said("451 4.7.1 Service unavailable - try again later", "end of DATA"), &[InternalFailure], &[]),
         (
             POSTFIX,
@@ -367,7 +374,7 @@ fn own() -> Vec<Case<'static>> {
 
 #[test]
 fn words_are_understood_by_who_says_them_when() {
-    let table = [starttls(), certificates(), senders(), content(), own()].concat();
+    let table = [starttls(), certificates(), senders(), content(), own(), own_files()].concat();
     let is_wrong = |(format, status, wanted, unwanted): &&Case| {
         let signs = signs(format, &row(status));
         !wanted.iter().all(|sign| signs.has(*sign)) || signs.any(unwanted)
