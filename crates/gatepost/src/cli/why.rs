@@ -48,9 +48,9 @@ pub(crate) async fn run<S: Store>(
     }
     let gathered = &files.gathered;
     if store.is_none() && gathered.evidence.is_empty() {
-        let unread =
-            if gathered.read.lines > 0 { gathered.read.unread_in_words() } else { "no file has a line".into() };
-        bail!("no delivery attempts found in the files: {unread}");
+        let read = &gathered.read;
+        let unread = if read.lines > 0 { format!(": {}", read.unread_in_words()) } else { String::new() };
+        bail!("no delivery attempts found in the files{unread}");
     }
     asked.check(config, &gathered.evidence)?;
     if gathered.evidence.is_empty() {
