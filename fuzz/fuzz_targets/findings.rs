@@ -18,8 +18,10 @@ fuzz_target!(|bytes: &[u8]| {
             sources::trace_rows::add_row(&mut evidence, format, &row, "file", 1);
         }
     }
-    let sessions = protocol_log::sessions(protocol_log::read(bytes).rows);
-    sources::protocol_log::add_log(&mut evidence, &sessions, "file", None);
+    let log = protocol_log::read(bytes);
+    let sessions = protocol_log::sessions(log.rows);
+    let source = sources::protocol_log::source(None, &sessions);
+    sources::protocol_log::add_log(&mut evidence, source, &sessions, "file", None);
     if let Some(dsn) = dsn::read(bytes) {
         sources::dsn::add_notification(&mut evidence, &dsn, "file");
     }
@@ -28,7 +30,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(packets) = Packets::open(Cursor::new(bytes.to_vec())) {
         capture::sessions(packets, Options::default(), |session| {
-            sources::capture::hold_session(&mut evidence, session, "file");
+            sources::capture::Reader::new("file").hold(&mut evidence, session);
         });
     }
     evidence.joined();

@@ -44,7 +44,7 @@ fn main() {
             recipient: Some("user@onprem.example".into()),
             connector: Some((&hosts[host]).into()),
             node: Some((&nodes[node]).into()),
-            destination: Some(((&hosts[host]).into(), 25)),
+            destination: Some(((&hosts[host]).into(), Some(25))),
             tls_policy: Some(if node < 8 { "modern" } else { "legacy" }.into()),
             tls: (!fails).then(|| ("TLSv1.2".into(), "ECDHE-RSA-AES128-GCM-SHA256".into())),
             handshake: fails.then_some(Cow::Borrowed(&failing)),

@@ -25,7 +25,7 @@ fn attempt(number: i64, sign: Option<Sign>) -> Attempt<'static> {
         message: Some(number.to_string().into()),
         recipient: Some("user@onprem.test".into()),
         connector: Some("onprem".into()),
-        destination: Some(("mail.onprem.test".into(), 25)),
+        destination: Some(("mail.onprem.test".into(), Some(25))),
         failure: sign.map(|sign| Failed {
             phase: Some(Phase::Connect),
             signs: Signs::default().and(sign),
@@ -147,7 +147,7 @@ fn one_of_two_hosts_of_a_domain_is_found_without_connectors() {
         let host = if fails { "mx1.onprem.test" } else { "mx2.onprem.test" };
         Attempt {
             connector: None,
-            destination: Some((host.into(), 25)),
+            destination: Some((host.into(), Some(25))),
             recipient_domain: Some("onprem.test".into()),
             ..attempt(number, if fails { REFUSED } else { None })
         }

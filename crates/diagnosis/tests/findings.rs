@@ -62,7 +62,7 @@ fn add(evidence: &mut Evidence, attempt: Try<'_>) {
         recipient: Some("user@onprem.test".into()),
         connector: Some("onprem".into()),
         node: Some(attempt.node.into()),
-        destination: Some(("mail.onprem.test".into(), 25)),
+        destination: Some(("mail.onprem.test".into(), Some(25))),
         tls_policy: Some(attempt.policy.into()),
         tls: (attempt.failure.is_none() && attempt.policy == "legacy").then(|| ("TLSv1".into(), "RC4-SHA".into())),
         message_bytes: Some(attempt.bytes),
@@ -281,7 +281,7 @@ fn an_outage_that_is_over_is_no_finding_since_then() {
             message: Some(message.into()),
             recipient: Some("user@onprem.test".into()),
             connector: Some("onprem".into()),
-            destination: Some(("mail.onprem.test".into(), 25)),
+            destination: Some(("mail.onprem.test".into(), Some(25))),
             ..Attempt::by(Source::History)
         };
         evidence.add(&attempt, || None);

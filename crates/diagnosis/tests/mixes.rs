@@ -69,7 +69,7 @@ fn add(evidence: &mut Evidence, attempt: Try<'_>) {
         message: Some(message.into()),
         recipient: Some("user".into()),
         connector: Some(attempt.connector.into()),
-        destination: Some((attempt.host.into(), 25)),
+        destination: Some((attempt.host.into(), Some(25))),
         tls_policy: Some(attempt.policy.into()),
         recipient_domain: Some(attempt.domain.into()),
         failure,
@@ -212,7 +212,7 @@ fn log() -> String {
 fn of_log(log: &[u8]) -> Vec<Finding> {
     let mut evidence = Evidence::default();
     for session in protocol_log::sessions(protocol_log::read(log).rows) {
-        sources::protocol_log::add_session(&mut evidence, &session, "SEND.LOG", Some("mx1"));
+        sources::protocol_log::add_session(&mut evidence, Source::OwnProtocolLog, &session, "SEND.LOG", Some("mx1"));
     }
     diagnose(&evidence)
 }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use gatepost_diagnosis::{
-    Attempt, Change, Evidence, Failed, Finding, Over, Sign, Signs, Source, State, diagnose, overview,
+    Attempt, CauseId, Change, Evidence, Failed, Finding, Over, Sign, Signs, Source, State, diagnose, overview,
 };
 use jiff::{Timestamp, ToSpan};
 use protocol::{
@@ -40,7 +40,7 @@ fn attempt(second: i64, number: i64, sign: Option<Sign>) -> Attempt<'static> {
         recipient: Some("user@onprem.test".into()),
         connector: Some("onprem".into()),
         node: Some("mx1".into()),
-        destination: Some(("mail.onprem.test".into(), 25)),
+        destination: Some(("mail.onprem.test".into(), Some(25))),
         tls_policy: Some("intermediate".into()),
         tls: sign.is_none().then_some(tls),
         handshake: sign.map(|_| hello()),
@@ -83,7 +83,7 @@ fn failures_until_now_are_ongoing_and_so_is_too_little_success() {
     let elsewhere = |number: i64| {
         let destination = if number < 20 { "mx1.onprem.test" } else { "mx2.onprem.test" };
         let sign = FAILS.filter(|_| number < 20);
-        Attempt { destination: Some((destination.into(), 25)), ..attempt(number, number, sign) }
+        Attempt { destination: Some((destination.into(), Some(25))), ..attempt(number, number, sign) }
     };
     assert!(first((0..22).map(elsewhere)).is_ongoing());
 }
@@ -119,6 +119,46 @@ fn nodes_that_leave_the_failing_policy_end_it_but_other_nodes_do_not() {
     let change = Change::TlsPolicy { from: "intermediate".to_owned(), to: "legacy".to_owned() };
     assert_eq!(over(&moved).changes, [change]);
     assert!(moved.summary.contains("with nodes under the policy intermediate"), "{}", moved.summary);
+}
+
+#[test]
+fn a_restart_of_a_node_that_failed_is_among_the_changes() {
+    let on = |node: &'static str| {
+        let mut evidence = Evidence::default();
+        for second in 0..40 {
+            let sign = FAILS.filter(|_| second < 20);
+            evidence.add(&Attempt { node: Some("mx1".into()), ..attempt(second, second, sign) }, || None);
+        }
+        evidence.add_restart(node, at(19));
+        over(&diagnose(&evidence)[0]).changes.clone()
+    };
+    let restarts = |node| on(node).into_iter().filter(|change| change.name() == "restart").collect::<Vec<_>>();
+    assert_eq!(restarts("mx1"), [Change::Restart { node: "mx1".to_owned() }]);
+    // Another node's restart changed nothing for this one.
+    assert_eq!(restarts("mx2"), []);
+}
+
+#[test]
+fn another_reply_ends_what_was_refused_before() {
+    let refused = |number: i64, phase: Phase, code: u16, sign: Sign| {
+        let signs = Signs::default().and(sign);
+        let failed = Failed { phase: Some(phase), signs, code: Some(code), enhanced: None, text: "no".into() };
+        Attempt { failure: Some(failed), ..attempt(number, number, None) }
+    };
+    let findings = |later: i64, phase: Phase| {
+        let mut evidence = Evidence::default();
+        let before = (0..20).map(|number| refused(number, Phase::Rcpt, 452, Sign::TooManyConnections));
+        let after = (20..20 + later).map(|number| refused(number, phase, 550, Sign::PolicyRejection));
+        before.chain(after).for_each(|attempt| evidence.add(&attempt, || None));
+        let found = diagnose(&evidence);
+        found.into_iter().find(|finding| finding.cause == CauseId::RateLimited).unwrap()
+    };
+    let ended = findings(20, Phase::Rcpt);
+    assert_eq!(over(&ended).changes, [Change::Reply { from: "452".to_owned(), to: "550".to_owned() }]);
+    assert_eq!((over(&ended).since, over(&ended).worked), (at(20), 0));
+    // Too few, and refusals that come before the point where it failed, show nothing.
+    assert!(findings(2, Phase::Rcpt).is_ongoing());
+    assert!(findings(20, Phase::Mail).is_ongoing());
 }
 
 #[test]
@@ -194,7 +234,7 @@ fn the_overview_has_a_row_for_each_cause_and_those_that_pass_last() {
         let host = format!("mx{number}.test");
         let signs = Signs::default().and(sign);
         let failed = Failed { phase: Some(phase), signs, code, enhanced: None, text: "it failed".into() };
-        let destination = Some((host.into(), 25));
+        let destination = Some((host.into(), Some(25)));
         let failed = Some(failed);
         let connector = None;
         evidence.add(&Attempt { connector, destination, failure: failed, ..attempt(number, number, None) }, || None);

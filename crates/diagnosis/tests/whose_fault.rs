@@ -3,7 +3,10 @@
 
 use gatepost_diagnosis::{Attempt, CauseId, Evidence, Failed, Finding, Severity, Side, Sign, Signs, Source, diagnose};
 use jiff::{Timestamp, ToSpan};
-use protocol::smtp::{EnhancedCode, Phase};
+use protocol::{
+    smtp::{EnhancedCode, Phase},
+    tls::{Alert, HandshakeFacts},
+};
 use trace::postfix_log;
 
 const START: Timestamp = Timestamp::constant(1_800_000_000, 0);
@@ -25,7 +28,7 @@ fn attempt(minute: i64, host: &str, domain: &str, failure: Option<Failed<'static
         message: Some(format!("message {minute} to {domain}").into()),
         recipient: Some(format!("user@{domain}").into()),
         recipient_domain: Some(domain.to_owned().into()),
-        destination: (!host.is_empty()).then(|| (host.to_owned().into(), 25)),
+        destination: (!host.is_empty()).then(|| (host.to_owned().into(), Some(25))),
         failure,
         ..Attempt::by(Source::Log(&postfix_log::FORMAT))
     }
@@ -183,7 +186,7 @@ fn a_name_that_is_missing_is_no_destination() {
     for host in ["none", ""] {
         let mut attempts = to_strangers(2, &failed(Phase::Connect, &[Sign::TimedOut]));
         for attempt in &mut attempts {
-            attempt.destination = Some((host.into(), 25));
+            attempt.destination = Some((host.into(), Some(25)));
         }
         for finding in found(attempts) {
             let text = format!("{finding:?}");
@@ -199,7 +202,7 @@ fn a_name_that_is_missing_is_no_destination() {
 fn causes_that_one_attempt_alone_cannot_show() {
     // A greeting that never comes on port 465.
     let mut silent = to_strangers(1, &failed(Phase::Banner, &[Sign::TimedOut]));
-    silent[0].destination = Some(("mx.firm.test".into(), 465));
+    silent[0].destination = Some(("mx.firm.test".into(), Some(465)));
     assert_eq!(found(silent)[0].cause, CauseId::ImplicitTlsMismatch);
     // Alert 50: with handshakes that work it is about resumption, without any it is not known.
     let decode = || Some(failed(Phase::Handshake, &[Sign::AlertDecodeError, Sign::HandshakeFailed]));
@@ -208,7 +211,8 @@ fn causes_that_one_attempt_alone_cannot_show() {
     let working =
         (6..12).map(|minute| Attempt { tls: tls.clone(), ..attempt(minute, "mx.firm.test", "firm.test", None) });
     assert_eq!(found(failing())[0].cause, CauseId::Unknown);
-    assert_eq!(found(failing().chain(working))[0].cause, CauseId::TlsSessionTicketInterop);
+    let tickets = &found(failing().chain(working))[0];
+    assert!(tickets.cause == CauseId::TlsSessionTicketInterop && tickets.is_root_cause(), "{tickets:#?}");
     // No reply to the end of the message: only the sizes can blame the size.
     let hang = |minute, bytes: u64, fails: bool| Attempt {
         message_bytes: Some(bytes),
@@ -262,4 +266,33 @@ fn a_burst_to_dead_domains_is_no_fault_on_this_side() {
         ..failed(Phase::Resolve, &[Sign::HostNotFound, Sign::GivenUp])
     };
     assert!(!everywhere(&found(to_strangers(6, &no_such_name))));
+}
+
+/// The server reads another protocol there, and says so in its first line.
+#[test]
+fn a_server_that_does_not_speak_smtp_is_no_riddle() {
+    let mut attempt = attempt(0, "mx.firm.test", "firm.test", Some(failed(Phase::Banner, &[Sign::NotSmtp])));
+    attempt.destination = Some(("mx.firm.test".into(), Some(22)));
+    let [finding] = &found([attempt])[..] else { panic!("one finding") };
+    assert_eq!(finding.cause, CauseId::Unknown);
+    let actions: Vec<&str> = finding.remedy.iter().map(|remedy| remedy.action.as_str()).collect();
+    assert!(actions[0].contains("does not speak SMTP"), "{actions:?}");
+    assert!(actions.iter().any(|action| action.contains("edge.pcap port 22`")), "{actions:?}");
+}
+
+/// An alert about the client's certificate: it has expired, or it was revoked.
+#[test]
+fn a_client_certificate_that_is_of_no_use_is_this_side_s_fault() {
+    for (description, expected) in [
+        (44, CauseId::LocalTlsCredentials),
+        (45, CauseId::LocalTlsCredentials),
+        (48, CauseId::ClientCertificateRequired),
+    ] {
+        let alert = Alert { by: protocol::tls::Side::Server, fatal: true, description: Some(description) };
+        let facts =
+            HandshakeFacts { alerts: vec![alert], client_certificate_requested: true, ..HandshakeFacts::default() };
+        let failure = Failed { signs: Signs::of_handshake(&facts), ..failed(Phase::Handshake, &[]) };
+        let attempt = attempt(0, "mx.firm.test", "firm.test", Some(failure));
+        assert_eq!(found([attempt])[0].cause, expected, "{description}");
+    }
 }

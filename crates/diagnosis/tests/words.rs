@@ -10,6 +10,7 @@ use trace::{
 };
 
 static POSTFIX: &ForeignFormat = &postfix_log::FORMAT;
+static SENDMAIL: &ForeignFormat = &trace::sendmail_log::FORMAT;
 static EXIM: &ForeignFormat = &exim_log::FORMAT;
 static EXCHANGE: &ForeignFormat = &TRACKING_LOG;
 static ONLINE: &ForeignFormat = &MESSAGE_TRACE;
@@ -283,6 +284,29 @@ fn content() -> Vec<Case<'static>> {
     ]
 }
 
+/// Of files and settings that cannot be used.
+fn own_files() -> Vec<Case<'static>> {
+    use Sign::*;
+    vec![
+        (EXIM, "TLS session: (gnutls_priority_init(NOSUCH) failed at offset 0, \"NOSUCH..\"): The request is invalid.".to_owned(), &[LocalConfiguration], &[LocalTlsCredentials]),
+        (EXIM, "TLS session: NULL".to_owned(), &[LocalConfiguration], &[]),
+        (EXIM, "Cannot assign requested address".to_owned(), &[LocalConfiguration], &[]),
+        (
+            EXIM,
+            "TLS session: (cert/key setup: cert=/x.pem key=/x.key): Error while reading file.".to_owned(),
+            &[LocalTlsCredentials],
+            &[LocalConfiguration],
+        ),
+        (
+            POSTFIX,
+            "4.3.0 unknown mail transport error (fatal: smtp_connect_addr: bad smtp_bind_address parameter: x)".to_owned(),
+            &[LocalConfiguration],
+            &[InternalFailure],
+        ),
+        (POSTFIX, "Cannot start TLS: handshake failure: error setting cipher grade: \"high\", TLS library problem: error:0A0000B9:SSL routines::no cipher match:".to_owned(), &[LocalConfiguration], &[NoSharedCipherSaid]),
+    ]
+}
+
 fn own() -> Vec<Case<'static>> {
     use Sign::*;
     vec![
@@ -302,6 +326,44 @@ fn own() -> Vec<Case<'static>> {
             &[LocalConfiguration],
         ),
         (EXIM, "failed to expand \"interface\" option for remote_smtp transport".to_owned(), &[LocalConfiguration], &[]),
+        (POSTFIX, said("451 4.7.1 Service unavailable - try again later", "end of DATA"), &[InternalFailure], &[]),
+        (
+            POSTFIX,
+            "4.4.1 connect to mail.corp.test[private/dovecot-lmtp]: No such file or directory".to_owned(),
+            &[LocalConfiguration],
+            &[ConnectionRefused],
+        ),
+        (POSTFIX, "4.3.0 address resolver failure".to_owned(), &[LocalConfiguration], &[DnsFailed]),
+        (SENDMAIL, "4.0.0 Deferred: Name server: dest.test.: host name lookup failure".to_owned(), &[DnsFailed], &[]),
+        // Sendmail's word for a certificate that it could not verify, and a login that a server refused.
+        (
+            SENDMAIL,
+            "4.7.1 Deferred: 403 4.7.0 authentication failed".to_owned(),
+            &[CertificateUntrusted],
+            &[AuthenticationRequired],
+        ),
+        (SENDMAIL, "5.0.0 Deferred: 535 5.7.8 authentication failed".to_owned(), &[AuthenticationRequired], &[CertificateUntrusted]),
+        (EXIM, "lowest numbered MX record points to local host".to_owned(), &[MailLoop], &[HostNotFound]),
+        // Gmail uses one number for a full inbox and for an account that is closed.
+        (
+            POSTFIX,
+            said("550 5.2.1 The email account that you tried to reach is disabled. https://support.google.com/mail/?p=DisabledUser x - gsmtp", "RCPT TO"),
+            &[RecipientUnknown],
+            &[TooFast],
+        ),
+        (
+            POSTFIX,
+            said("450 4.2.1 The user you are trying to contact is receiving mail at a rate that prevents additional messages x - gsmtp", "RCPT TO"),
+            &[TooFast],
+            &[RecipientUnknown],
+        ),
+        (
+            POSTFIX,
+            said("451 Internal resource temporarily unavailable - https://community.mimecast.com/docs/DOC-1369#451", "RCPT TO"),
+            &[Greylisted],
+            &[InternalFailure],
+        ),
+        (POSTFIX, said("550 5.7.510 Access denied, onprem.test does not accept email over IPv6", "RCPT TO"), &[PolicyRejection], &[RecipientUnknown]),
         // Other languages are understood by their codes.
         (POSTFIX, said("550 5.1.1 Utilisateur inconnu", "RCPT TO"), &[RecipientUnknown], &[]),
         (POSTFIX, said("552 5.2.2 Postfach voll", "RCPT TO"), &[MailboxFull], &[]),
@@ -312,7 +374,7 @@ fn own() -> Vec<Case<'static>> {
 
 #[test]
 fn words_are_understood_by_who_says_them_when() {
-    let table = [starttls(), certificates(), senders(), content(), own()].concat();
+    let table = [starttls(), certificates(), senders(), content(), own(), own_files()].concat();
     let is_wrong = |(format, status, wanted, unwanted): &&Case| {
         let signs = signs(format, &row(status));
         !wanted.iter().all(|sign| signs.has(*sign)) || signs.any(unwanted)
@@ -329,6 +391,24 @@ fn lines_about_a_handshake_go_with_the_attempt() {
     row.set(Column::CustomData, data);
     let signs = signs(POSTFIX, &row);
     assert!(signs.has(Sign::TimedOut) && signs.has(Sign::HandshakeFailed) && !signs.has(Sign::SpfFailed));
+}
+
+/// Postfix says that the certificate is not trusted, and which check it failed.
+#[test]
+fn a_certificate_that_dane_refuses_lacks_no_authority() {
+    let cause = |trouble: &str| {
+        let mut row = row("4.7.5 Server certificate not trusted");
+        let mut data = CustomData::default();
+        data.add("TlsHandshake", trouble);
+        row.set(Column::CustomData, data);
+        let mut evidence = Evidence::default();
+        trace_rows::add_row(&mut evidence, POSTFIX, &row, "a.log", 1);
+        explain(&evidence)[0].finding.cause.as_str()
+    };
+    let of =
+        |why: &str| cause(&format!("server certificate verification failed for mx.onprem.test[192.0.2.1]:25: {why}"));
+    assert_eq!(of("num=65:no matching DANE TLSA records"), "dane-failed");
+    assert_eq!(of("untrusted issuer /CN=x"), "certificate-untrusted");
 }
 
 /// A protocol log, and a trace, of this gateway has the handshake in words.
@@ -351,6 +431,11 @@ fn this_gateways_own_words_are_read_back() {
             "server chose TLS 1.2, TLS_RSA, key exchange DHE 512 bits; client sent alert 71 insufficient_security (fatal)",
             &[WeakDh, ServerHelloSeen, AlertHere],
             &[NoServerHello],
+        ),
+        (
+            "server chose TLS 1.2, TLS_RSA, not offered; client sent alert 47 illegal_parameter (fatal); the certificate is self-signed",
+            &[CipherNotOffered, ServerHelloSeen, AlertHere],
+            &[CertificateUntrusted],
         ),
         (
             "server chose TLS 1.2, TLS_RSA; client sent alert 45 certificate_expired (fatal); the certificate has expired",

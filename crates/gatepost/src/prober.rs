@@ -292,7 +292,7 @@ fn by_node<'a>(answer: &'a ByNodeResult, trial: &'a Trial) -> ByNode<'a> {
 fn attempt<'a>(result: &'a ConnectionResult, trial: &'a Trial) -> Attempt<'a> {
     let Seen { address, tls, handshake, .. } = &result.seen;
     Attempt {
-        destination: address.map(|address| (Cow::from(&trial.host), address.port())),
+        destination: address.map(|address| (Cow::from(&trial.host), Some(address.port()))),
         destination_address: address.map(|address| address.ip()),
         tls: tls.as_ref().map(|tls| (Cow::from(&tls.version), Cow::from(&tls.cipher))),
         handshake: handshake.as_deref().map(Cow::Borrowed),
@@ -323,5 +323,6 @@ fn aspects(change: Change) -> &'static [Aspect] {
         Change::UpToTls12 | Change::FromTls10 => &[Aspect::Version],
         Change::FromTls10With(_) => &[Aspect::Version, Aspect::Cipher],
         Change::InTheClear => &[Aspect::Encryption],
+        Change::TlsAtOnce => &[Aspect::TlsAtOnce],
     }
 }

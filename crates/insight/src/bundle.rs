@@ -7,7 +7,7 @@ use std::{
 
 use diagnosis::{Attempt, Finding};
 use jiff::{Timestamp, tz::TimeZone};
-use protocol::tls::HandshakeFacts;
+use protocol::{host_port, tls::HandshakeFacts};
 use serde_json::{Value, json};
 use trace::{
     message_trace::{Column, Encoding, EventWriter, Layout, Row},
@@ -135,7 +135,7 @@ fn handshakes(attempts: &[&Attempt<'_>]) -> Vec<Value> {
             "failure": attempt.failure.as_ref().map(|failed| &failed.text),
             "node": attempt.node,
             "tls_policy": attempt.tls_policy,
-            "destination": attempt.destination.as_ref().map(|(host, port)| format!("{host}:{port}")),
+            "destination": attempt.destination.as_ref().map(|(host, port)| host_port::join(host, *port)),
             "destination_address": attempt.destination_address,
             "source": attempt.source.name(),
             "where": diagnosis::in_words(&attempt.places),

@@ -131,7 +131,7 @@ impl Excerpts {
             if let Ok(open) = File::open(file).and_then(Input::open) {
                 let open = open.content;
                 match source {
-                    Source::ProtocolLog => rows.extend(rows_of(open, &wanted.sessions)),
+                    Source::ProtocolLog | Source::OwnProtocolLog => rows.extend(rows_of(open, &wanted.sessions)),
                     Source::Capture => self.capture(open, file, &wanted.numbers),
                     Source::Log(format) => self.log(format, open, now, zone, &wanted.numbers),
                     // Nothing of these can be quoted by rows or sessions.

@@ -146,6 +146,7 @@ fn set_attempt(row: &mut Row, attempt: &Attempt, event: &Event) {
     if let Some(facts) = attempt.handshake.as_ref().filter(|facts| !facts.completed) {
         data.add("TlsHandshake", facts.to_string().replace(';', ","));
     }
+    data.add_port(attempt.destination.as_ref().map(|destination| destination.port));
     row.set(Column::CustomData, data);
 }
 

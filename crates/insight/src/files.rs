@@ -43,7 +43,7 @@ impl Opened {
     pub fn rank(&self) -> (u8, Option<foreign::Detail>) {
         match self.source {
             Source::Capture => (0, None),
-            Source::ProtocolLog => (1, None),
+            Source::ProtocolLog | Source::OwnProtocolLog => (1, None),
             Source::Log(format) => (2, Some(format.detail)),
             Source::Dsn => (3, None),
             Source::TlsReport | Source::History | Source::Probe => (4, None),
@@ -80,11 +80,18 @@ pub struct Files {
     /// For logs whose times have no year or no zone.
     pub now: Timestamp,
     pub zone: TimeZone,
+    /// Files with nothing but attempts of the other direction, and how many each has.
+    of_other_direction: Vec<(PathBuf, u64)>,
 }
 
 impl Files {
     pub fn new(gathered: Gathered, now: Timestamp, zone: TimeZone) -> Self {
-        Self { gathered, skipped: Vec::new(), now, zone }
+        let evidence = match gathered.evidence.direction() {
+            Direction::Outbound => gathered.evidence.or_senders(),
+            Direction::Inbound => gathered.evidence,
+        };
+        let gathered = Gathered { evidence, ..gathered };
+        Self { gathered, skipped: Vec::new(), now, zone, of_other_direction: Vec::new() }
     }
 
     /// Opens a file whose kind its content shows, or that is said to be of a kind. A file that cannot be used is reported
@@ -99,10 +106,18 @@ impl Files {
         }
     }
 
-    /// Nothing in the files is about mail that goes out, but senders failed to hand mail in.
-    pub fn are_about_senders(&self) -> bool {
-        let evidence = &self.gathered.evidence;
-        evidence.direction() == Direction::Outbound && evidence.told() == 0 && evidence.left_out().failed > 0
+    /// All files were read. True if nothing in them is about mail that goes out, but senders failed to hand mail in: then
+    /// the evidence is about those. `may_turn`: no other source follows.
+    pub fn end(&mut self, may_turn: bool) -> bool {
+        let has_turned = may_turn && self.gathered.evidence.turn_to_senders();
+        let why = self.other_direction();
+        for (path, attempts) in std::mem::take(&mut self.of_other_direction) {
+            match has_turned {
+                true => self.gathered.sources.push(format!("{} ({})", path.display(), counted(attempts, "attempt"))),
+                false => self.skipped.push(format!("{}: {why}", path.display())),
+            }
+        }
+        has_turned
     }
 
     fn other_direction(&self) -> &'static str {
@@ -112,9 +127,9 @@ impl Files {
         }
     }
 
-    /// Reads the newest protocol logs of this node about senders, those that were written to since a time.
-    pub fn add_receive_logs(&mut self, folder: &Path, since: Option<Timestamp>) {
-        let Ok(entries) = folder.read_dir() else { return };
+    /// Reads the newest protocol logs about senders in a folder, those that were written to since a time. Returns how many.
+    pub fn add_receive_logs(&mut self, folder: &Path, since: Option<Timestamp>) -> usize {
+        let Ok(entries) = folder.read_dir() else { return 0 };
         let is_new = |entry: &DirEntry| {
             let changed = entry.metadata().and_then(|data| data.modified()).ok();
             let changed = changed.and_then(|changed| Timestamp::try_from(changed).ok());
@@ -123,11 +138,12 @@ impl Files {
         let new = entries.filter_map(Result::ok).filter(is_new).map(|entry| entry.path());
         let mut paths: Vec<_> = new.filter(|path| path.extension().is_some_and(|end| end == "LOG")).collect();
         paths.sort_unstable();
-        for path in paths {
-            if let Some(opened) = self.open(&path, Some(Source::ProtocolLog)) {
+        for path in &paths {
+            if let Some(opened) = self.open(path, Some(Source::ProtocolLog)) {
                 self.add(opened);
             }
         }
+        paths.len()
     }
 
     /// Reads a file.
@@ -136,8 +152,11 @@ impl Files {
         let (before, left_out) = (self.gathered.evidence.told(), self.gathered.evidence.left_out().attempts);
         let result = self.read_file(source, content, &path);
         let attempts = self.gathered.evidence.told() - before;
+        let others = self.gathered.evidence.left_out().attempts - left_out;
+        if result.is_ok() && attempts == 0 && others > 0 {
+            return self.of_other_direction.push((path, others));
+        }
         let result = result.and_then(|()| match attempts {
-            0 if self.gathered.evidence.left_out().attempts > left_out => bail!("{}", self.other_direction()),
             0 => bail!("no delivery attempts found ({}){}", source.name(), hint(source)),
             _ => Ok(()),
         });
@@ -152,7 +171,7 @@ impl Files {
     fn read_file(&mut self, source: Source, file: Content, path: &Path) -> anyhow::Result<()> {
         let name = path.display().to_string();
         match source {
-            Source::ProtocolLog => self.protocol_log(file, path),
+            Source::ProtocolLog | Source::OwnProtocolLog => self.protocol_log(file, path),
             Source::Capture => self.capture(file, &name),
             Source::Dsn => self.notification(file, &name),
             Source::TlsReport => self.tls_report(file, &name),
@@ -225,7 +244,8 @@ impl Files {
             Some(LogType::Receive) => sources::protocol_log_inbound::add_log,
             Some(LogType::Send) | None => sources::protocol_log::add_log,
         };
-        add(&mut self.gathered.evidence, &sessions, &path.display().to_string(), node);
+        let source = sources::protocol_log::source(reader.software, &sessions);
+        add(&mut self.gathered.evidence, source, &sessions, &path.display().to_string(), node);
         Ok(())
     }
 }

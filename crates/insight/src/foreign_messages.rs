@@ -92,7 +92,7 @@ impl ForeignMessages {
         let format = match source {
             Source::Log(format) => format,
             Source::Dsn => return self.read_bounce(content, detail),
-            Source::ProtocolLog => {
+            Source::ProtocolLog | Source::OwnProtocolLog => {
                 bail!("this is a protocol log, which does not say what became of messages; use {}", why(path))
             }
             Source::Capture => bail!("this is a packet capture, which has no messages to list; use {}", why(path)),

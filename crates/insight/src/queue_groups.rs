@@ -3,7 +3,10 @@
 use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
-use protocol::smtp::{Destination, Failure};
+use protocol::{
+    host_port,
+    smtp::{Destination, Failure},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{MessageKey, QueueCount, QueueRow, Selection, State, Store};
@@ -74,6 +77,11 @@ impl Wanted {
         }
     }
 
+    /// The same without conditions.
+    pub fn of_any(&self) -> Self {
+        Self { paused: self.paused.clone(), ..Self::default() }
+    }
+
     pub fn includes(&self, connector: &str, received: Timestamp, failure: Option<&Failure>) -> bool {
         let failure = self.failure(connector, failure);
         self.received_until.is_none_or(|until| received <= until)
@@ -89,7 +97,7 @@ impl Wanted {
 }
 
 fn destination(failure: Option<&Failure>) -> String {
-    let with_port = |to: &Destination| format!("{}:{}", to.host, to.port);
+    let with_port = |to: &Destination| host_port::join(&to.host, Some(to.port));
     match failure {
         None => UNTRIED.to_owned(),
         Some(failure) => failure.destination.as_ref().map_or_else(|| "none".to_owned(), with_port),

@@ -60,6 +60,7 @@ pub fn difference(finding: &FindingView) -> Option<String> {
 pub fn ending(finding: &FindingView) -> Option<String> {
     let over = finding.over.as_ref()?;
     let mut text = match over.worked {
+        0 => "Later attempts failed for another reason.".to_owned(),
         1 => "1 attempt worked after the last failure.".to_owned(),
         worked => format!("{worked} attempts worked after the last failure."),
     };

@@ -34,10 +34,14 @@ pub enum Device {
     MailLoop,
     InternalFailure,
     DomainTakesNoMail,
+    HangAfterData,
+    PipeliningBroken,
+    ImplicitTls,
+    TicketsRefused,
 }
 
 impl Device {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 35] = [
         Self::Healthy,
         Self::Rc4Only,
         Self::AesThenSilence,
@@ -69,6 +73,10 @@ impl Device {
         Self::MailLoop,
         Self::InternalFailure,
         Self::DomainTakesNoMail,
+        Self::HangAfterData,
+        Self::PipeliningBroken,
+        Self::ImplicitTls,
+        Self::TicketsRefused,
     ];
 
     pub fn name(self) -> &'static str {
@@ -189,12 +197,29 @@ impl Device {
                 "rejects recipients because their domain accepts no mail",
                 Some("domain-takes-no-mail"),
             ),
+            Self::HangAfterData => {
+                ("hang-after-data", "never replies to the end of a message", Some("no-reply-to-message"))
+            }
+            Self::PipeliningBroken => (
+                "pipelining-broken",
+                "announces PIPELINING but rejects commands that arrive together",
+                Some("pipelining-broken"),
+            ),
+            Self::ImplicitTls => {
+                ("implicit-tls", "begins TLS at once, as servers on port 465 do", Some("implicit-tls-mismatch"))
+            }
+            Self::TicketsRefused => (
+                "tickets-refused",
+                "fails TLS handshakes that resume an earlier session",
+                Some("tls-session-ticket-interop"),
+            ),
         }
     }
 
     /// True if it refuses mail permanently.
     pub fn refuses_for_good(self) -> bool {
-        ["MAIL", "RCPT", "."].iter().any(|verb| self.refusal(verb, false).is_some_and(|reply| reply.starts_with('5')))
+        let refusals = ["MAIL", "RCPT", "."].iter().filter_map(|verb| self.refusal(verb, false));
+        self == Self::PipeliningBroken || refusals.into_iter().any(|reply| reply.starts_with('5'))
     }
 
     /// The reply with which it refuses a command.

@@ -18,6 +18,7 @@
 mod certificate;
 mod device;
 pub mod exim;
+mod hello;
 pub mod namespace;
 pub mod peers;
 pub mod postgres;

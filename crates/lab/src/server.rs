@@ -98,6 +98,11 @@ impl Server {
         lock(&self.shared.authority).certificate().to_pem().unwrap_or_default()
     }
 
+    /// The same, but it has expired.
+    pub fn expired_client_identity(&self, name: &str) -> io::Result<Identity> {
+        Ok(lock(&self.shared.authority).identity_of(Device::CertificateExpired, name)?)
+    }
+
     /// A certificate for a client, from the same authority.
     pub fn client_identity(&self, name: &str) -> io::Result<Identity> {
         Ok(lock(&self.shared.authority).identity_of(Device::Healthy, name)?)

@@ -12,7 +12,7 @@ use openssl::ssl::{Ssl, SslStream};
 use socket2::SockRef;
 
 use crate::{
-    Device, Message,
+    Device, Message, hello,
     shared::{Role, Shared, lock},
 };
 
@@ -85,7 +85,8 @@ pub(crate) fn run(stream: TcpStream, number: u64, shared: &Shared) -> io::Result
     let role = shared.role();
     let mut session =
         Session { shared, number, role, client, channel, tls: None, sender: None, recipients: Vec::new() };
-    if !session.greet()? {
+    let begins_tls = session.role.device == Device::ImplicitTls;
+    if begins_tls && matches!(session.negotiate()?, Next::Close) || !session.greet()? {
         return Ok(());
     }
     loop {
@@ -122,6 +123,10 @@ impl Session<'_> {
     fn command(&mut self, line: &str) -> io::Result<Next> {
         let verb: String = line.chars().take_while(char::is_ascii_alphabetic).collect();
         let verb = verb.to_ascii_uppercase();
+        if self.role.device == Device::PipeliningBroken && self.has_more() {
+            self.reply("503 5.5.0 Improper use of SMTP command pipelining")?;
+            return Ok(Next::Command);
+        }
         if let Some(refusal) = self.role.device.refusal(&verb, self.tls.is_some()) {
             self.reply(refusal)?;
             return Ok(Next::Command);
@@ -198,6 +203,10 @@ impl Session<'_> {
                 self.swallow();
                 Ok(Next::Close)
             }
+            Device::TicketsRefused if self.resumes()? => {
+                self.send(&hello::DECODE_ERROR)?;
+                Ok(Next::Close)
+            }
             _ => self.negotiate(),
         }
     }
@@ -248,9 +257,16 @@ impl Session<'_> {
         }
         self.reply("354 Send the message, end with a dot")?;
         let Some(content) = self.content()? else { return Ok(Next::Close) };
-        if self.role.device == Device::DropAfterData {
-            self.reset()?;
-            return Ok(Next::Close);
+        match self.role.device {
+            Device::DropAfterData => {
+                self.reset()?;
+                return Ok(Next::Close);
+            }
+            Device::HangAfterData => {
+                self.swallow();
+                return Ok(Next::Close);
+            }
+            _ => {}
         }
         if let Some(refusal) = self.role.device.refusal(".", self.tls.is_some()) {
             self.reply(refusal)?;
@@ -300,8 +316,23 @@ impl Session<'_> {
     }
 
     fn reply(&mut self, text: &str) -> io::Result<()> {
+        self.send(format!("{text}\r\n").as_bytes())
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(channel) = &mut self.channel else { return Ok(()) };
-        channel.get_mut().write_all(format!("{text}\r\n").as_bytes())
+        channel.get_mut().write_all(bytes)
+    }
+
+    /// More commands have arrived.
+    fn has_more(&self) -> bool {
+        self.channel.as_ref().is_some_and(|channel| !channel.buffer().is_empty())
+    }
+
+    /// The client resumes an earlier TLS session.
+    fn resumes(&self) -> io::Result<bool> {
+        let Some(channel) = &self.channel else { return Ok(false) };
+        hello::resumes(channel.get_ref().socket())
     }
 
     /// `None` if the client has closed the connection.

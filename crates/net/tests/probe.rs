@@ -80,10 +80,13 @@ async fn what_has_no_handshake_is_told_and_left_alone() {
         (Device::StartTlsNotOffered, StartTls::NotOffered, 1),
         (Device::StartTlsMasked, StartTls::Masked, 1),
         (Device::StartTlsRefused, StartTls::Refused, 1),
-        (Device::SlowBanner, StartTls::NotObserved, 1),
+        // A second connection begins TLS at once.
+        (Device::SlowBanner, StartTls::NotObserved, 2),
+        (Device::ImplicitTls, StartTls::NotObserved, 2),
     ] {
         let probed = probe_device(device).await;
         assert_eq!((probed.starttls, probed.connections), (starttls, connections), "{device:?}");
+        assert_eq!(probed.begins_with_tls, device == Device::ImplicitTls, "{device:?}");
     }
     let reset = probe_device(Device::HandshakeReset).await;
     assert_eq!((reset.starttls, suites(&reset).len()), (StartTls::Offered, 0));

@@ -161,6 +161,7 @@ async fn connect(attempt: &Try, context: &TlsContext) -> Seen {
         tls_level: attempt.level,
         tls: Arc::new(settings),
         timeouts,
+        pipelining: true,
         maximum_segment: None,
         progress: Arc::default(),
     };

@@ -62,7 +62,7 @@ pub(super) async fn follow_since_last_report(store: &Backend, config: &Config) -
 
 /// Ends all waits that are longer than the configuration allows. Reads the whole queue.
 async fn follow(store: &Backend, config: &Config) -> store::Result<()> {
-    let waits = config.retry.schedule.iter().map(|interval| **interval).collect();
+    let waits = config.retry.as_schedule().intervals;
     let deliveries = store.follow_clock(waits, LeaseTime::on(store).term).await?;
     if deliveries > 0 {
         tracing::warn!(

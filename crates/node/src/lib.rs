@@ -43,7 +43,7 @@ use protocol::smtp::Address;
 use store::{Backend, Fleet as _, Member, NewLease, NodeState, Queue as _};
 
 use crate::{
-    config::{Config, Deadline, INTERNET},
+    config::{Config, INTERNET},
     fleet::Rollout,
     protocol_log::ProtocolLogs,
 };
@@ -121,15 +121,7 @@ impl Node {
     }
 
     pub fn schedule(&self) -> Schedule {
-        let config = self.config.load();
-        Schedule {
-            intervals: config.retry.schedule.iter().map(|interval| **interval).collect(),
-            expire: *config.retry.expire,
-            delay_notice: match &config.retry.delay_notice {
-                Deadline::After(delay) => Some(**delay),
-                Deadline::Never => None,
-            },
-        }
+        self.config.load().retry.as_schedule()
     }
 
     pub fn back_off_policy(&self) -> BackOffPolicy {

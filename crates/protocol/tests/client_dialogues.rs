@@ -530,7 +530,7 @@ fn openings() {
         (
             "garbage for a banner",
             None,
-            "S: SSH-2.0-OpenSSH_9.6\n! failed banner: the answer is not SMTP (a line does not begin with a reply code)",
+            "S: SSH-2.0-OpenSSH_9.6\n! failed banner: the answer is not SMTP (a line does not begin with a reply code: \"SSH-2.0-OpenSSH_9.6\")",
         ),
         (
             "garbage after EHLO",
@@ -578,7 +578,7 @@ fn ends_are_blamed_on_their_phase() {
             level(TlsLevel::Opportunistic),
             &format!("{opening}S: 421 4.3.2 busy\n{busy}"),
         );
-        let garbage = closed(result("the answer is not SMTP (a line does not begin with a reply code)"));
+        let garbage = closed(result("the answer is not SMTP (a line does not begin with a reply code: \"what?\")"));
         check(&format!("garbage at {phase}"), level(TlsLevel::Opportunistic), &format!("{opening}S: what?\n{garbage}"));
         let lost = closed(result("connection closed by the destination"));
         check(&format!("lost at {phase}"), level(TlsLevel::Opportunistic), &format!("{opening}! lost\n{lost}"));

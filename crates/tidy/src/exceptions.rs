@@ -22,7 +22,7 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     ),
     exception(
         LongFunction,
-        "crates/diagnosis/src/sources/protocol_log.rs::sessions_are_told_by_how_they_end",
+        "crates/diagnosis/src/sources/protocol_log/tests.rs::sessions_are_told_by_how_they_end",
         "a table of cases, one after the other",
     ),
     exception(

@@ -39,12 +39,12 @@ const LEVELS: [&str; 8] =
     ["[NOTICE] ", "[INFO] ", "[ERROR] ", "[WARN] ", "[DEBUG] ", "[PROTOCOL] ", "[CRIT] ", "[DATA] "];
 
 fn lines_of(beginning: &Beginning) -> usize {
-    beginning.count(|line| Entry::read(line).is_some())
+    beginning.count_passed_on(|line| Entry::read(line).is_some())
 }
 
 fn open<'a>(file: Box<dyn Read + 'a>, now: Timestamp, zone: TimeZone) -> io::Result<Box<dyn Rows + 'a>> {
     let log = Log { messages: Messages::new(now, zone), mails: OpenMessages::new() };
-    Ok(Box::new(LogReader::new(file, log)))
+    Ok(Box::new(LogReader::passed_on(file, log)))
 }
 
 struct Log {

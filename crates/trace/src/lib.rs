@@ -2,6 +2,7 @@
 //! servers write: logs, delivery status notifications, TLS reports, and errors as Exchange words them.
 
 mod cell;
+mod container;
 mod culture_time;
 pub mod dsn;
 pub mod event;
@@ -32,6 +33,7 @@ mod quiet_clients;
 mod records;
 pub mod sendmail_log;
 pub mod stalwart_log;
+mod syslog;
 mod text;
 pub mod tls_report;
 

@@ -8,6 +8,7 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
+    container::as_syslog,
     foreign::Rows,
     lines::{Line, Lines},
     log_time::LogTimes,
@@ -20,6 +21,8 @@ use crate::{
 pub struct LogReader<R> {
     lines: Lines<R>,
     messages: Box<dyn Take>,
+    /// Other programs may have passed the lines on.
+    is_passed_on: bool,
     /// Lines that were not this server's, had nothing about a message, or were too long.
     pub lines_skipped: u64,
     lines_read: u64,
@@ -66,7 +69,19 @@ impl<M: Default> Messages<M> {
 
 impl<R: Read> LogReader<R> {
     pub(crate) fn new(file: R, messages: impl Take + 'static) -> Self {
-        Self { lines: Lines::new(file), messages: Box::new(messages), lines_skipped: 0, lines_read: 0, ended: false }
+        Self {
+            lines: Lines::new(file),
+            messages: Box::new(messages),
+            is_passed_on: false,
+            lines_skipped: 0,
+            lines_read: 0,
+            ended: false,
+        }
+    }
+
+    /// The same of a log that a syslog, journald or a container may have passed on.
+    pub(crate) fn passed_on(file: R, messages: impl Take + 'static) -> Self {
+        Self { is_passed_on: true, ..Self::new(file, messages) }
     }
 }
 
@@ -82,6 +97,11 @@ impl<R: Read> Rows for LogReader<R> {
     fn unread(&self) -> Vec<(String, u64)> {
         self.messages.unread()
     }
+}
+
+fn take(messages: &mut dyn Take, line: &[u8], is_passed_on: bool) -> bool {
+    let line = text::lossy(line.trim_ascii_end());
+    if is_passed_on { messages.take(&as_syslog(&line)) } else { messages.take(&line) }
 }
 
 impl<R: Read> Iterator for LogReader<R> {
@@ -104,7 +124,7 @@ impl<R: Read> Iterator for LogReader<R> {
                     self.messages.end();
                 }
                 Err(error) => return Some(Err(error)),
-                Ok(Some(Line::Whole(line))) if self.messages.take(&text::lossy(line.trim_ascii_end())) => {}
+                Ok(Some(Line::Whole(line))) if take(&mut *self.messages, line, self.is_passed_on) => {}
                 Ok(Some(_)) => self.lines_skipped += 1,
             }
         }

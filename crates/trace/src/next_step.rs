@@ -37,10 +37,11 @@ pub enum NextStep {
     TraceRecipient(String),
     /// The newest few messages with all their events.
     TraceNewest(u32),
-    /// Mail in a log of another system.
+    /// Mail in a log of another system, with one of these statuses.
     TraceFile {
         format: &'static ForeignFormat,
         file: String,
+        status: &'static str,
     },
     /// Findings in a file of another system; the option that reads it, such as `--dsn`.
     WhyFile {
@@ -103,9 +104,9 @@ impl NextStep {
             }
             Self::TraceRecipient(recipient) => words(&["trace", "--recipient", recipient]),
             Self::TraceNewest(count) => words(&["trace", "--detail", "--limit", &count.to_string()]),
-            Self::TraceFile { format, file } => {
+            Self::TraceFile { format, file, status } => {
                 let option = format!("--from-{}", format.name);
-                words(&["trace", &option, file, "--status", "pending,failed", "--detail"])
+                words(&["trace", &option, file, "--status", status, "--detail"])
             }
             Self::WhyFile { option, file } => words(&["why", option, file]),
             Self::WhyRecognised { file } => words(&["why", &as_path(file)]),
@@ -123,6 +124,10 @@ impl NextStep {
             Self::ApiToken => words(&["api", "token", "monitoring"]),
         }
     }
+
+    /// Statuses of mail that is stuck, and of mail that is not.
+    pub const STUCK: &str = "pending,failed";
+    pub const DELIVERED: &str = "delivered";
 
     fn reads_configuration(&self) -> bool {
         match self {
@@ -193,7 +198,9 @@ impl NextStep {
             Self::ConfigExample { file: file.clone() },
             Self::ApiToken,
         ];
-        steps.extend(FORMATS.into_iter().map(|format| Self::TraceFile { format, file: file.clone() }));
+        for status in [Self::STUCK, Self::DELIVERED] {
+            steps.extend(FORMATS.into_iter().map(|format| Self::TraceFile { format, file: file.clone(), status }));
+        }
         steps
     }
 }

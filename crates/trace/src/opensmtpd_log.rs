@@ -5,6 +5,7 @@
 //!   5df87c9f mta tls ciphers=TLSv1.3:TLS_AES_256_GCM_SHA384:256             what it agreed on
 //!   5df87c9f mta delivery evpid=… from=<a@x> to=<b@y> … relay="192.0.2.1 (mx.y)" result="TempFail" stat="421 …"
 //!   5df87c9f mta error reason=Connection refused                            a connection that no message has
+//!   smtp-out: Error on session 5df87c9f: opportunistic TLS failed, downgrading to plain
 //! ```
 //!
 //! Source: smtpd(8) and its published logs, since version 6.0.
@@ -33,11 +34,11 @@ pub static FORMAT: ForeignFormat = ForeignFormat {
 };
 
 fn lines_of(beginning: &Beginning) -> usize {
-    beginning.count(|line| split_line(line).is_some_and(|(_, body)| split_event(body).is_some()))
+    beginning.count_passed_on(|line| split_line(line).is_some_and(|(_, body)| split_event(body).is_some()))
 }
 
 fn open<'a>(file: Box<dyn Read + 'a>, now: Timestamp, zone: TimeZone) -> io::Result<Box<dyn Rows + 'a>> {
-    Ok(Box::new(LogReader::new(file, Log { messages: Messages::new(now, zone), sessions: OpenMessages::new() })))
+    Ok(Box::new(LogReader::passed_on(file, Log { messages: Messages::new(now, zone), sessions: OpenMessages::new() })))
 }
 
 struct Log {
@@ -54,6 +55,8 @@ struct Session {
     tls: Option<(String, String)>,
     message_bytes: String,
     has_result: bool,
+    /// Why it connects once more, without TLS.
+    plaintext_after: Option<String>,
 }
 
 /// Stamp and text; `None` where the line is not smtpd's.
@@ -75,6 +78,12 @@ fn split_event(body: &str) -> Option<(&str, &str, &str, &str)> {
         event,
         words.next().unwrap_or_default(),
     ))
+}
+
+/// `smtp-out: TLS Error on session 5df87c9f982c840c: TLS failed, downgrading to plain`: the session, and the words.
+fn split_downgrade(body: &str) -> Option<(&str, &str)> {
+    let (_, rest) = body.strip_prefix("smtp-out: ")?.split_once("rror on session ")?;
+    rest.split_once(": ").filter(|(_, words)| words.ends_with("downgrading to plain"))
 }
 
 /// `key=value`, `key="a value"` or `key=<an address>`.
@@ -109,6 +118,10 @@ impl Take for Log {
     fn take(&mut self, line: &str) -> bool {
         let Some((stamp, body)) = split_line(line) else { return false };
         let at = self.messages.times.stamp(stamp.trim_start_matches('\u{feff}'));
+        if let Some((id, words)) = split_downgrade(body) {
+            self.sessions.entry(id).plaintext_after = Some(words.to_owned());
+            return true;
+        }
         let Some((id, side, event, rest)) = split_event(body) else { return false };
         let session = self.sessions.entry(id);
         match (side, event) {
@@ -136,6 +149,7 @@ impl Session {
         *self = Self {
             host: value(rest, "host").unwrap_or_default().to_owned(),
             address: address.split_once("://").map_or(address, |(_, address)| address).to_owned(),
+            plaintext_after: self.plaintext_after.take(),
             ..Self::default()
         };
     }
@@ -145,6 +159,7 @@ impl Session {
         let mut parts = value(rest, "ciphers").unwrap_or_default().split(':');
         if let (Some(version), Some(cipher)) = (parts.next(), parts.next()) {
             self.tls = Some((version.to_owned(), cipher.to_owned()));
+            self.plaintext_after = None;
         }
     }
 
@@ -204,6 +219,9 @@ impl Log {
         }
         if let Some((version, cipher)) = &session.tls {
             data.add_tls(version, cipher);
+        }
+        if let Some(words) = session.plaintext_after.as_ref().filter(|_| event == Event::Send) {
+            data.add("PlaintextAfter", words);
         }
         row.set(Column::CustomData, data);
         self.messages.ready.extend(received.into_iter().chain([row]));

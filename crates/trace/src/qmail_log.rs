@@ -35,11 +35,14 @@ pub static FORMAT: ForeignFormat = ForeignFormat {
 };
 
 fn lines_of(beginning: &Beginning) -> usize {
-    beginning.count(|line| find_record(line).is_some())
+    beginning.count_passed_on(|line| find_record(line).is_some())
 }
 
 fn open<'a>(file: Box<dyn Read + 'a>, now: Timestamp, zone: TimeZone) -> io::Result<Box<dyn Rows + 'a>> {
-    Ok(Box::new(LogReader::new(file, Log { messages: Messages::new(now, zone), deliveries: OpenMessages::new() })))
+    Ok(Box::new(LogReader::passed_on(
+        file,
+        Log { messages: Messages::new(now, zone), deliveries: OpenMessages::new() },
+    )))
 }
 
 struct Log {
@@ -91,10 +94,11 @@ fn find_record(line: &str) -> Option<(&str, Record<'_>)> {
 /// `@4000000038c3ec…`, `2026-11-25 08:00:00.123`, or a syslog's time, behind which qmail's own may stand.
 fn time(head: &str, times: &mut LogTimes) -> Option<Timestamp> {
     let head = head.trim_start_matches('\u{feff}').trim();
-    if let Some(label) = head.strip_prefix('@') {
-        return tai64n(label.split(' ').next()?);
+    let last = head.split_whitespace().next_back();
+    if let Some(label) = last.and_then(|word| word.strip_prefix('@')) {
+        return tai64n(label);
     }
-    let own = head.split_whitespace().next_back().and_then(|word| word.split_once('.'));
+    let own = last.and_then(|word| word.split_once('.'));
     if let Some((seconds, _)) =
         own.filter(|(seconds, _)| seconds.len() >= 9 && seconds.bytes().all(|byte| byte.is_ascii_digit()))
     {

@@ -32,11 +32,11 @@ pub static FORMAT: ForeignFormat = ForeignFormat {
 };
 
 fn lines_of(beginning: &Beginning) -> usize {
-    beginning.count(|line| split_line(line).is_some())
+    beginning.count_passed_on(|line| split_line(line).is_some())
 }
 
 fn open<'a>(file: Box<dyn Read + 'a>, now: Timestamp, zone: TimeZone) -> io::Result<Box<dyn Rows + 'a>> {
-    Ok(Box::new(LogReader::new(file, Log { messages: Messages::new(now, zone), tls: OpenMessages::new() })))
+    Ok(Box::new(LogReader::passed_on(file, Log { messages: Messages::new(now, zone), tls: OpenMessages::new() })))
 }
 
 struct Log {

@@ -30,11 +30,11 @@ pub static FORMAT: ForeignFormat = ForeignFormat {
 };
 
 fn lines_of(beginning: &Beginning) -> usize {
-    beginning.count(|line| Entry::read(line).is_some_and(|entry| !entry.name.is_empty()))
+    beginning.count_passed_on(|line| Entry::read(line).is_some_and(|entry| !entry.name.is_empty()))
 }
 
 fn open<'a>(file: Box<dyn Read + 'a>, now: Timestamp, zone: TimeZone) -> io::Result<Box<dyn Rows + 'a>> {
-    Ok(Box::new(LogReader::new(file, Messages::<Message>::new(now, zone))))
+    Ok(Box::new(LogReader::passed_on(file, Messages::<Message>::new(now, zone))))
 }
 
 /// What is known of a message.

@@ -224,3 +224,73 @@ fn mails_within_each_other_that_end_too_early_are_read() {
         Content-Type:message/rfc822\n\n\n-----";
     assert_eq!(read(text.as_bytes()), None);
 }
+
+#[test]
+fn what_people_paste_is_a_bounce_in_any_language() {
+    for (text, address, said) in [
+        (
+            "Address not found\nYour message wasn't delivered to b@dest.test because the address couldn't be found.\n\
+             The response from the remote server was:\n550 5.1.1 <b@dest.test>: User unknown\n",
+            "b@dest.test",
+            "550 5.1.1 <b@dest.test>: User unknown",
+        ),
+        (
+            "There was a temporary problem delivering your message to b@dest.test.\nThe response was:\n\n\
+             The recipient server did not accept our requests to connect.\n[mx.dest.test 192.0.2.1: timed out]\n",
+            "b@dest.test",
+            "The recipient server did not accept our requests to connect. [mx.dest.test 192.0.2.1: timed out]",
+        ),
+        (
+            "Ihre Nachricht an <b@dest.test> konnte nicht zugestellt werden:\r\n\r\n> 552 5.2.2 Postfach voll\r\n\r\nGruß",
+            "b@dest.test",
+            "552 5.2.2 Postfach voll",
+        ),
+    ] {
+        assert_eq!(
+            gatepost_trace::foreign::recognise(text.as_bytes()),
+            gatepost_trace::foreign::Recognised::Dsn,
+            "{text}"
+        );
+        let dsn = gatepost_trace::dsn::read(text.as_bytes()).unwrap();
+        let text_of = |typed: &Option<gatepost_trace::dsn::Typed>| {
+            typed.as_ref().map(|typed| typed.text.clone()).unwrap_or_default()
+        };
+        let recipient = &dsn.recipients[0];
+        assert_eq!(text_of(&recipient.final_recipient), address, "{text}");
+        assert_eq!(text_of(&recipient.diagnostic_code), said, "{text}");
+    }
+    for text in
+        ["Call 550 5551 or write to a@b.test", "ticket 4711 of a@b.test is closed", "550 5.1.1 without an address"]
+    {
+        assert_ne!(
+            gatepost_trace::foreign::recognise(text.as_bytes()),
+            gatepost_trace::foreign::Recognised::Dsn,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn exims_bounces_without_fields_are_read() {
+    let mail = |text: &str| {
+        let head = "From: Mailer-Daemon@a.test\r\nTo: a@a.test\r\nSubject: Mail delivery failed\r\n\r\nThis message was \
+                    created automatically by mail delivery software.\r\n\r\n";
+        gatepost_trace::dsn::read(format!("{head}{text}").as_bytes()).unwrap().recipients.remove(0)
+    };
+    let failed = mail(
+        "A message could not be delivered to:\r\n\r\n  b@dest.test\r\n    host mx.dest.test [192.0.2.1]\r\n    SMTP error from \
+         remote mail server after end of data:\r\n    550 spam message rejected\r\n\r\nRegards\r\n",
+    );
+    let text = |typed: &Option<gatepost_trace::dsn::Typed>| typed.as_ref().unwrap().text.clone();
+    assert_eq!((failed.action, text(&failed.remote_mta).as_str()), (Some(Action::Failed), "mx.dest.test"));
+    assert_eq!(
+        text(&failed.diagnostic_code),
+        "host mx.dest.test [192.0.2.1] SMTP error from remote mail server after end of data: 550 spam message rejected"
+    );
+    let delayed = mail(
+        "A message has not yet been delivered to:\r\n\r\n  b@dest.test\r\n    host mx.dest.test [192.0.2.1]\r\n    Delay \
+         reason: Connection timed out\r\n",
+    );
+    assert_eq!(delayed.action, Some(Action::Delayed));
+    assert_eq!(text(&delayed.diagnostic_code), "host mx.dest.test [192.0.2.1] Connection timed out");
+}

@@ -187,13 +187,13 @@ fn connections_that_came_to_nothing() {
     let line =
         "TLS error on connection from mail.x.test (helo) [192.0.2.9]:4711 (gnutls_handshake): No supported cipher";
     let Some(Record::TlsError(error)) = Record::read(line) else { panic!("{:?}", Record::read(line)) };
-    assert_eq!((error.id, error.facts.host, error.facts.address), (None, Some("mail.x.test"), Some("192.0.2.9")));
+    assert_eq!((error.facts.host, error.facts.address), (Some("mail.x.test"), Some("192.0.2.9")));
     assert_eq!((error.facts.port, error.facts.text), (Some(4711), "No supported cipher"));
     let line = "1abcde-000123-XY H=mx.y.test [192.0.2.1] TLS error on connection (gnutls_handshake): timed out";
-    let Some(Record::TlsError(error)) = Record::read(line) else { panic!("{:?}", Record::read(line)) };
+    let text = "H=mx.y.test [192.0.2.1] TLS error on connection (gnutls_handshake): timed out";
     assert_eq!(
-        (error.id, error.facts.host, error.facts.text),
-        (Some("1abcde-000123-XY"), Some("mx.y.test"), "timed out")
+        Record::read(line),
+        Some(Record::TlsTrouble { id: "1abcde-000123-XY", address: Some("192.0.2.1"), text })
     );
 }
 
@@ -359,4 +359,31 @@ fn clients_that_fail_are_told() {
     let quiet = "2026-11-25 07:00:00 no MAIL in SMTP connection from mx.s.test [192.0.2.9] D=0s C=EHLO,QUIT\n";
     assert_eq!([2, 3].map(|times| rows(&quiet.repeat(times)).len()), [0, 3]);
     assert_eq!(rows(&quiet.replace("192.0.2.9", "10.0.0.9").repeat(9)).len(), 0);
+}
+
+#[test]
+fn trouble_with_tls_goes_with_the_outcome_at_that_server() {
+    let data = |lines: &[&str]| {
+        let id = "1vNqXY-0000000001a-2bcd";
+        let log: String = lines.iter().map(|line| format!("2026-11-25 07:00:02 {id} {line}\n")).collect();
+        let rows = gatepost_trace::exim_log::reader(log.as_bytes(), Timestamp::UNIX_EPOCH, TimeZone::UTC);
+        rows.last().unwrap().unwrap()[Column::CustomData].to_owned()
+    };
+    let gnutls = "TLS session: (gnutls_handshake): A TLS fatal alert has been received: delivering unencrypted to \
+                  H=mx.dest.test [192.0.2.1] (not in hosts_require_tls)";
+    let expired = "[192.0.2.1] SSL verify error: depth=0 error=certificate has expired cert=/CN=mx.dest.test";
+    let failed = "H=mx.dest.test [192.0.2.1] TLS error on connection (SSL_connect): error:0A000086:SSL routines::x";
+    let sent = "=> b@dest.test R=dnslookup T=remote_smtp H=mx.dest.test [192.0.2.1] C=\"250 ok\"";
+    let encrypted =
+        "=> b@dest.test R=dnslookup T=remote_smtp H=mx.dest.test [192.0.2.1] X=TLS1.3:A:256 CV=no C=\"250 ok\"";
+    let elsewhere = "=> b@dest.test R=dnslookup T=remote_smtp H=mx2.dest.test [192.0.2.2] C=\"250 ok\"";
+    let deferred = "== b@dest.test R=dnslookup T=remote_smtp defer (-37) H=mx.dest.test [192.0.2.1]: failure while setting up TLS session";
+    assert_eq!(data(&[gnutls, sent]), format!("S:PlaintextAfter={gnutls}"));
+    let second = sent.replace("=> b@", "-> c@");
+    assert_eq!(data(&[gnutls, sent, &second]), format!("S:PlaintextAfter={gnutls}"));
+    assert_eq!(data(&[gnutls, "=> b <b@dest.test> R=local T=mailbox"]), "");
+    assert_eq!(data(&[expired, failed, deferred]), format!("S:TlsHandshake={expired}, {failed}"));
+    assert_eq!(data(&[expired, encrypted]), "S:TlsVersion=TLS1.3;S:TlsCipher=A");
+    assert_eq!(data(&[failed, elsewhere]), "");
+    assert_eq!(data(&[sent]), "");
 }

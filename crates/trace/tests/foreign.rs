@@ -242,3 +242,60 @@ fn pasted_bounces_are_recognised() {
         assert_eq!(row, 1);
     }
 }
+
+/// A log of Exim as its own file has it.
+const EXIM: &str = "2026-11-25 07:00:00 1vNqXY-0000000001a-2bcd <= a@corp.test H=client.corp.test [192.0.2.50] P=esmtps S=1201\n\
+    2026-11-25 07:00:02 1vNqXY-0000000001a-2bcd == b@dest.test R=dnslookup T=remote_smtp defer (111) H=mx.dest.test [192.0.2.1]: Connection refused\n";
+
+/// Lines as journald, Docker, Kubernetes, Compose and a syslog of RFC 5424 pass them on.
+fn passed_on(line: &str) -> Vec<String> {
+    let json = |text: &str| serde_json::Value::from(text).to_string();
+    let head = line.split_once(": ").filter(|(head, _)| head.ends_with(']') && !head.contains('{'));
+    let syslog = head.and_then(|(head, body)| {
+        let (before, program) = head.rsplit_once(' ')?;
+        let (name, id) = program.strip_suffix(']')?.split_once('[')?;
+        before.starts_with("Nov").then_some((name, id, body))
+    });
+    let (name, id, body) =
+        syslog.unwrap_or((if line.starts_with("2026-11-25 07") { "exim" } else { "mail" }, "7", line));
+    vec![
+        format!("mail-1  | {line}"),
+        format!("[pod/mail-0/mail] {line}"),
+        format!("2026-11-25T09:00:00.123456789Z stdout F {line}"),
+        format!("{{\"log\":{},\"stream\":\"stdout\",\"time\":\"2026-11-25T09:00:00.1Z\"}}", json(&format!("{line}\n"))),
+        format!("<22>1 2026-11-25T09:00:00Z mx {name} {id} - - {body}"),
+        format!(
+            "{{\"__REALTIME_TIMESTAMP\":\"1795597200000000\",\"_HOSTNAME\":\"mx\",\"SYSLOG_IDENTIFIER\":{},\"_PID\":\"{id}\",\
+             \"MESSAGE\":{}}}",
+            json(name),
+            json(body)
+        ),
+    ]
+}
+
+#[test]
+fn a_log_that_was_passed_on_has_the_same_rows() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign");
+    let read = |name: &str| fs::read_to_string(folder.join(format!("{name}.log"))).unwrap();
+    let mut logs: Vec<String> =
+        ["sendmail-log", "opensmtpd-log", "qmail-log", "haraka-log", "stalwart-log"].map(read).to_vec();
+    logs.push(EXIM.to_owned());
+    logs.push(EXIM.replace("2026-11-25 07", "Nov 25 07:00:00 mx exim[7]: 2026-11-25 07"));
+    // Times may be those of what passed the lines on.
+    let without_time = |line: &str| line.split_once("Z ").map_or(line.to_owned(), |(_, rest)| rest.to_owned());
+    let rows = |text: &str| {
+        let Recognised::Log(format) = recognise(text.as_bytes()) else { panic!("not recognised: {text}") };
+        let read = told(format, text.as_bytes());
+        assert!(!read.contains(": - "), "no time: {read}");
+        read.lines().filter(|line| !line.starts_with("skipped")).map(without_time).collect::<Vec<_>>()
+    };
+    for log in &logs {
+        let expected = rows(log);
+        assert!(expected.len() > 1, "{log}");
+        let lines: Vec<Vec<String>> = log.lines().map(passed_on).collect();
+        for kind in 0..lines[0].len() {
+            let wrapped: String = lines.iter().map(|line| format!("{}\n", line[kind])).collect();
+            assert_eq!(rows(&wrapped), expected, "{}", lines[0][kind]);
+        }
+    }
+}

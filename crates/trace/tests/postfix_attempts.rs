@@ -283,3 +283,40 @@ proptest::proptest! {
         }
     }
 }
+
+/// The process says it once, of whatever server it talks to.
+#[test]
+fn a_process_without_tls_says_why_with_each_result() {
+    let without = line("warning: cannot get RSA certificate from file \"/x.pem\": disabling TLS support");
+    let deferred = line(
+        "4F00A1: to=<a@x.test>, relay=mx2.x.test[192.0.2.2]:25, dsn=4.7.5, status=deferred (TLS is required, but our TLS engine is unavailable)",
+    );
+    let value = |log: &[&str], name: &str| {
+        let (rows, _) = rows(&log.concat());
+        rows.iter().map(|row| custom_value(&row[Column::CustomData], name).map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let because = Some("cannot get RSA certificate from file \"/x.pem\": disabling TLS support".to_owned());
+    assert_eq!(value(&[&without, &deferred, &deferred], "TlsHandshake"), [because.clone(), because.clone()]);
+    assert_eq!(value(&[&deferred], "TlsHandshake"), [None]);
+    assert_eq!(value(&[&without, &line(SENT)], "PlaintextAfter"), [because]);
+    // A setting that is wrong for one server.
+    let grade = line("warning: mx2.x.test[192.0.2.2]:25: invalid cipher grade: \"hihg\"");
+    let grade_says = Some("invalid cipher grade: \"hihg\"".to_owned());
+    assert_eq!(value(&[&grade, &line(SENT)], "PlaintextAfter"), [grade_says]);
+}
+
+/// It ends before it names a message, and qmgr may say nothing of it for long.
+#[test]
+fn a_process_that_ends_says_why() {
+    let fatal = line("fatal: smtp_connect_addr: bad smtp_bind_address parameter: 127.0.0.300");
+    let said =
+        "4.3.0 unknown mail transport error (fatal: smtp_connect_addr: bad smtp_bind_address parameter: 127.0.0.300)";
+    let statuses = |log: &[&str]| {
+        let (rows, _) = rows(&log.concat());
+        rows.iter().map(|row| row[Column::RecipientStatus].to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(statuses(&[&fatal, &fatal]), [said, said]);
+    let error = "Nov 25 07:00:00 mx postfix/error[3]: 4F00A1: to=<a@x.test>, relay=none, dsn=4.3.0, status=deferred (unknown mail transport error)\n";
+    let master = "Nov 25 07:00:00 mx postfix/master[1]: warning: process /usr/lib/postfix/smtp pid 12 exit status 1\n";
+    assert_eq!(statuses(&[&fatal, master, error]), [said]);
+}

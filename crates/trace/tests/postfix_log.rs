@@ -158,10 +158,10 @@ fn what_a_process_says_of_tls_goes_with_its_next_delivery_to_that_server() {
     assert_eq!(
         data,
         [
-            "S:TlsVersion=TLSv1;S:TlsCipher=RC4-SHA".to_owned(),
+            "S:TlsVersion=TLSv1;S:TlsCipher=RC4-SHA;S:DestinationPort=25".to_owned(),
             format!("S:TlsHandshake={trouble};S:DestinationPort=2525"),
-            String::new(),
-            String::new(),
+            "S:DestinationPort=25".to_owned(),
+            "S:DestinationPort=25".to_owned(),
             "S:TlsVersion=TLSv1.3;S:TlsCipher=X;S:DestinationPort=2525".to_owned(),
         ]
     );

@@ -40,6 +40,8 @@ pub enum Aspect {
     Cipher,
     Version,
     Encryption,
+    /// TLS begins before the greeting.
+    TlsAtOnce,
 }
 
 impl PartialEq for Cause {

@@ -34,5 +34,6 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 fn likelihood(s: &Symptom) -> f64 {
-    if s.has(Sign::CertificateUntrusted) { 0.93 } else { 0.0 }
+    // A certificate that DANE refuses needs no authority.
+    if s.has(Sign::CertificateUntrusted) && !s.has(Sign::DaneFailed) { 0.93 } else { 0.0 }
 }

@@ -7,13 +7,15 @@ use super::{
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::DomainTakesNoMail,
-    does: "publishes that it accepts no mail (null MX)",
+    does: "gets mail for a domain that accepts none (null MX)",
     likelihood,
     remedies: &[
-        here("Check the address with the author of the message: this domain never accepts mail."),
+        here(
+            "Look up the domain (`dig MX {domain}`): with the record `0 .` it never accepts mail. Check the address with the author of the message.",
+        ),
         destination("If the domain should receive mail, replace the MX record `0 .` with that of its mail server."),
     ],
-    check: Check::Dns,
+    check: Check::Trace,
     cured_by: &[],
 };
 

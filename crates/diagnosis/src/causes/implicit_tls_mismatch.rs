@@ -2,7 +2,7 @@
 //! way round. Logs: "wrong version number" on port 587; a greeting that never comes on port 465.
 
 use super::{
-    cause::{Cause, CauseId, Check, Sign, Symptom},
+    cause::{Aspect, Cause, CauseId, Check, Sign, Symptom},
     remedy::{destination, exchange, exim, gatepost, postfix, sender},
 };
 
@@ -12,7 +12,7 @@ pub(super) const CAUSE: Cause = Cause {
     likelihood,
     remedies: &[
         gatepost(
-            "Set `port` of the connector to a port with STARTTLS, such as 25. Gatepost does not begin TLS at once, as port 465 expects.",
+            "In `hosts` or `port` of the connector, set a port with STARTTLS, such as 25. Gatepost does not begin TLS at once, as port 465 expects.",
         ),
         postfix(
             "For port 465, set `smtp_tls_wrappermode = yes` and `smtp_tls_security_level = encrypt`. For ports 25 and 587, set `smtp_tls_wrappermode = no`.",
@@ -27,7 +27,7 @@ pub(super) const CAUSE: Cause = Cause {
         ),
     ],
     check: Check::Probe,
-    cured_by: &[],
+    cured_by: &[Aspect::TlsAtOnce],
 };
 
 fn likelihood(s: &Symptom) -> f64 {

@@ -13,7 +13,7 @@ pub(super) const CAUSE: Cause = Cause {
     remedies: &[
         gatepost("Read the failure: it names the setting or the file. Run `gatepost config check`."),
         postfix(
-            "Read the lines of the same process before the failure (`warning:`, `fatal:`, `panic:`): they name the setting or the map. Then run `postfix check`.",
+            "Correct the setting or the file that the evidence names. If it names none, read the lines of the same process before the failure (`warning:`, `fatal:`, `panic:`). Then run `postfix check` and `postfix reload`.",
         ),
         exchange(
             "Read the failure and the Application event log (MSExchangeTransport), and check the connector (`Get-SendConnector NAME | fl`).",

@@ -11,7 +11,9 @@ pub(super) const CAUSE: Cause = Cause {
     does: "cannot be reached over TLS, because the sender's own certificate or key cannot be used",
     likelihood,
     remedies: &[
-        gatepost("Check `tls_certificate` and `tls_key` of the connector: `gatepost config check` reads both."),
+        gatepost(
+            "Run `gatepost config check`: it says whether `tls_certificate` and `tls_key` of the connector belong together and when they expire. Replace what does not work, then reload the node (SIGHUP).",
+        ),
         postfix(
             "Check `smtp_tls_cert_file` and `smtp_tls_key_file`: both must exist, be readable, and belong together (`openssl x509 -noout -pubkey -in CERT`, `openssl pkey -pubout -in KEY`).",
         ),

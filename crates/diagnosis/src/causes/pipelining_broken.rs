@@ -5,7 +5,7 @@ use protocol::smtp::Phase;
 
 use super::{
     cause::{Cause, CauseId, Check, Sign, Symptom},
-    remedy::{destination, exim, postfix, sender},
+    remedy::{destination, exim, gatepost, postfix, sender},
 };
 
 pub(super) const CAUSE: Cause = Cause {
@@ -14,6 +14,7 @@ pub(super) const CAUSE: Cause = Cause {
     likelihood,
     remedies: &[
         destination("Update the server or the device in front of it, or stop announcing PIPELINING."),
+        gatepost("Do not use it with this destination: set `pipelining = false` on its connector."),
         postfix(
             "Do not use it with this host: set `smtp_discard_ehlo_keywords = pipelining`, or only for its address in `smtp_discard_ehlo_keyword_address_maps`.",
         ),

@@ -29,6 +29,8 @@ fn likelihood(s: &Symptom) -> f64 {
         // host.
         () if s.phase == Some(Phase::Rcpt) && s.is_permanent() && s.has(Sign::HostNotFound) => 0.93,
         () if s.is_permanent() && (s.is_enhanced(1, 1) || s.is_enhanced(1, 10) || s.is_enhanced(1, 351)) => 0.95,
+        // Of the protocol: the command was wrong, not the recipient.
+        () if s.enhanced.is_some_and(|enhanced| enhanced.subject == 5) => 0.0,
         () if s.phase == Some(Phase::Rcpt) && matches!(s.code, Some(550 | 551 | 553)) => 0.55,
         () => 0.0,
     }

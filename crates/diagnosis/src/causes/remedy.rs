@@ -1,13 +1,15 @@
 //! Remedies: rows of a cause's file, chosen by the system that the evidence came from, by the signs, and by what worked.
 //!
-//! In a text, `{us}` is this side, `{domain}` the recipients' domain, and `{policy}` the strictest built-in TLS policy
-//! that contains what worked.
+//! In a text, `{us}` is this side, `{domain}` the recipients' domain, `{port}` the destination's port, and `{policy}` the
+//! strictest built-in TLS policy that contains what worked.
 
 use std::fmt;
 
 use protocol::smtp::Phase;
 
 use crate::evidence::{Sign, Signs, Source};
+
+const SMTP_PORT: u16 = 25;
 
 /// Something to do.
 #[derive(Clone, PartialEq, Debug)]
@@ -50,7 +52,7 @@ pub(crate) enum System {
 impl System {
     pub(crate) fn of(source: Source) -> Self {
         match source {
-            Source::History | Source::Probe => Self::Gatepost,
+            Source::History | Source::Probe | Source::OwnProtocolLog => Self::Gatepost,
             Source::ProtocolLog => Self::Exchange,
             Source::Log(format) => Self::named(format.name),
             Source::Capture | Source::Dsn | Source::TlsReport => Self::Other,
@@ -91,6 +93,8 @@ pub struct Situation {
     pub(crate) policy: Option<String>,
     /// If all recipients are there.
     pub(crate) domain: Option<String>,
+    /// Of the destination.
+    pub(crate) port: Option<u16>,
 }
 
 impl Default for Situation {
@@ -103,6 +107,7 @@ impl Default for Situation {
             is_inbound: false,
             policy: None,
             domain: None,
+            port: None,
         }
     }
 }
@@ -222,6 +227,7 @@ impl Row {
         let us = if now.is_inbound { "the sender" } else { now.system.us() };
         let action = self.text.replace("{us}", us);
         let action = action.replace("{domain}", now.domain.as_deref().unwrap_or("DOMAIN"));
+        let action = action.replace("{port}", &now.port.unwrap_or(SMTP_PORT).to_string());
         Remedy { side, action: action.replace("{policy}", now.policy.as_deref().unwrap_or_default()) }
     }
 }

@@ -3,7 +3,7 @@
 use protocol::smtp::Phase;
 
 use super::{
-    cause::{Cause, CauseId, Check, Symptom},
+    cause::{Cause, CauseId, Check, Sign, Symptom},
     remedy::{exchange, exim, here, postfix},
 };
 
@@ -15,6 +15,7 @@ pub(super) const CAUSE: Cause = Cause {
     does: "fails in a way that fits no known cause",
     likelihood,
     remedies: &[
+        here("Check the host and the port that {us} sends to: the server there does not speak SMTP.").on(&[Sign::NotSmtp]).in_phases(&[Phase::Banner]),
         here("Look at {us} first: its firewall, virus scanner, resolver and provider. Unrelated destinations do not fail at the same time.").everywhere(),
         postfix("Set `smtp_tls_loglevel = 1`, run `postfix reload`, and read the line `TLS library problem` before the next failure: it names the alert.").in_phases(&[Phase::StartTls, Phase::Handshake]),
         exchange("Log the dialogue (`Set-SendConnector NAME -ProtocolLoggingLevel Verbose`), run `gatepost why` on the protocol log, and read the Schannel events 36871 to 36888 in the System event log.").in_phases(&[Phase::StartTls, Phase::Handshake]),
@@ -22,7 +23,7 @@ pub(super) const CAUSE: Cause = Cause {
         postfix("Log the dialogue with this host: set `debug_peer_list = HOST`, run `postfix reload`, and read the lines up to the next failure.").in_phases(DIALOGUE),
         exchange("Log the dialogue: `Set-SendConnector NAME -ProtocolLoggingLevel Verbose`, then run `gatepost why` on the protocol log.").in_phases(DIALOGUE),
         exim("Repeat one delivery with `exim -v -M MESSAGE-ID`: it shows the dialogue.").in_phases(DIALOGUE),
-        here("Read the evidence. If it does not show the cause, capture packets on {us} (`tcpdump -i any -w edge.pcap port 25`), then run `gatepost why --capture edge.pcap`."),
+        here("Read the evidence. If it does not show the cause, capture packets on {us} (`tcpdump -i any -w edge.pcap port {port}`), then run `gatepost why --capture edge.pcap`."),
     ],
     check: Check::Probe,
     cured_by: &[],

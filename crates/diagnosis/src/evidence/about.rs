@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Attempt, Dimension, Evidence, with_port};
+use protocol::host_port;
+
+use super::{Attempt, Dimension, Evidence};
 use crate::tables::HashSet;
 
 /// A question about some attempts.
@@ -34,9 +36,13 @@ impl About {
             &attempt.sender_domain,
         ];
         let bare = |text: &str| is_named(text) || is_named(text.trim_matches(['<', '>']));
-        let to = |(host, port): (&str, u16)| is_named(host) || is_named(&with_port((host, port)));
+        // A source that names no port may mean any.
+        let to = |host: &str, port: Option<u16>| {
+            let is_host = |name: &String| host_port::split(name).0.eq_ignore_ascii_case(host);
+            is_named(host) || is_named(&host_port::join(host, port)) || port.is_none() && self.names.iter().any(is_host)
+        };
         texts.into_iter().flatten().any(|text| bare(text))
-            || attempt.destination.as_ref().is_some_and(|(host, port)| to((host, *port)))
+            || attempt.destination.as_ref().is_some_and(|(host, port)| to(host, *port))
             || attempt.destination_address.is_some_and(|address| is_named(&address.to_string()))
     }
 
@@ -49,8 +55,12 @@ impl Evidence {
     /// Attempts that are added from now on are matched with any of these names: of a message, an address, a domain, a
     /// connector, a host or an IP address. Case does not matter.
     pub fn ask_about(&mut self, names: impl IntoIterator<Item = String>) {
-        let about = self.about.get_or_insert_default();
-        about.names.extend(names.into_iter().map(|name| name.trim_matches(['<', '>']).to_ascii_lowercase()));
+        let names: Vec<String> =
+            names.into_iter().map(|name| name.trim_matches(['<', '>']).to_ascii_lowercase()).collect();
+        if let Some(senders) = &mut self.senders {
+            senders.ask_about(names.clone());
+        }
+        self.about.get_or_insert_default().names.extend(names);
     }
 
     /// True if any attempt matched, or if nothing was asked.

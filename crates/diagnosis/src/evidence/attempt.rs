@@ -7,6 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 use protocol::{
+    host_port,
     smtp::{EnhancedCode, Failure, Phase},
     tls::HandshakeFacts,
 };
@@ -53,8 +54,8 @@ pub struct Attempt<'a> {
     pub connector: Option<Cow<'a, str>>,
     pub node: Option<Cow<'a, str>>,
     pub source_address: Option<IpAddr>,
-    /// Host name and port.
-    pub destination: Option<(Cow<'a, str>, u16)>,
+    /// Host name, and the port if the source names it.
+    pub destination: Option<(Cow<'a, str>, Option<u16>)>,
     pub destination_address: Option<IpAddr>,
     pub tls_policy: Option<Cow<'a, str>>,
     /// What was agreed on, in OpenSSL's words.
@@ -117,7 +118,7 @@ impl Attempt<'_> {
 
     /// `host:port` of the destination, as evidence names it.
     pub(crate) fn destination_name(&self) -> Option<String> {
-        self.destination.as_ref().map(|(host, port)| super::with_port((host, *port)))
+        self.destination.as_ref().map(|(host, port)| host_port::join(host, *port))
     }
 
     /// To be kept, with its places in the sources.
@@ -160,7 +161,10 @@ impl Attempt<'_> {
         self.connector = self.connector.or(other.connector);
         self.node = self.node.or(other.node);
         self.source_address = self.source_address.or(other.source_address);
-        self.destination = self.destination.or(other.destination);
+        self.destination = match (self.destination, other.destination) {
+            (Some((host, None)), Some((_, port))) => Some((host, port)),
+            (own, other) => own.or(other),
+        };
         self.destination_address = self.destination_address.or(other.destination_address);
         self.tls_policy = self.tls_policy.or(other.tls_policy);
         self.tls = self.tls.or(other.tls);

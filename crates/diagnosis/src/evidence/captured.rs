@@ -78,7 +78,7 @@ impl Captured {
         let captured = near.min_by_key(|captured| apart(began, captured.session.first))?;
         // A connection counts once, whatever it carries. Only a protocol log tells when one began.
         if !captured.is_told
-            && attempt.source == Source::ProtocolLog
+            && attempt.source.is_protocol_log()
             && let [(_, Place::Session { file: Some(log), .. })] = places().as_slice()
         {
             let ahead = captured.session.first.duration_since(began).as_millis();

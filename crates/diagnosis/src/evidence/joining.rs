@@ -164,7 +164,7 @@ fn names(observed: &Attempt<'_>) -> Vec<(String, String)> {
 fn is_other(attempt: &Attempt<'_>, observed: &Attempt<'_>) -> bool {
     let sources = attempt.places.iter().map(|(source, _)| *source).chain([attempt.source]);
     attempt.failure.is_some() == observed.failure.is_some()
-        && sources.into_iter().all(|source| source != observed.source)
+        && sources.into_iter().all(|source| source.name() != observed.source.name())
 }
 
 /// Within a session: 0 for the same recipient, 1 where one of them tells none, 2 for another one who shares its fate.
@@ -199,7 +199,7 @@ fn is_same_hop(held: &Held, observed: &Attempt<'_>) -> bool {
 /// The words of the source that knows most, completed by the other.
 fn together(a: Attempt<'static>, b: Attempt<'static>) -> Attempt<'static> {
     let (first, second) = if rank(a.source) <= rank(b.source) { (a, b) } else { (b, a) };
-    let named = second.tls.clone().filter(|_| first.source == Source::ProtocolLog);
+    let named = second.tls.clone().filter(|_| first.source.is_protocol_log());
     let mut attempt = first.completed_by(second);
     // Exchange's protocol log names the bulk cipher only.
     attempt.tls = named.or(attempt.tls);
@@ -209,7 +209,7 @@ fn together(a: Attempt<'static>, b: Attempt<'static>) -> Attempt<'static> {
 fn rank(source: Source) -> u8 {
     match source {
         Source::History => 0,
-        Source::ProtocolLog => 1,
+        Source::ProtocolLog | Source::OwnProtocolLog => 1,
         Source::Log(format) => match format.detail {
             Detail::Attempts => 2,
             Detail::Events => 3,

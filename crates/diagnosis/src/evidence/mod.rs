@@ -17,7 +17,10 @@ use std::{borrow::Cow, collections::BTreeSet, hash::BuildHasher, net::IpAddr};
 
 use foldhash::quality::RandomState;
 use jiff::Timestamp;
-use protocol::tls::{CipherSuite, WireVersion};
+use protocol::{
+    host_port,
+    tls::{CipherSuite, WireVersion},
+};
 
 use about::About;
 pub use attempt::{Attempt, Connection, Direction, Failed};
@@ -35,17 +38,10 @@ pub use record::Symptom;
 pub(crate) use record::{Delivery, Example, Flight, Offer, Record, Seen};
 pub use signs::{ProviderCode, Sign, Signs, Speaker, Who, Words, provider_code};
 pub use source::{Place, Source, in_words};
+use waiting::Suspended;
 pub(crate) use waiting::Untried;
 
 use crate::tables::{HashMap, HashSet};
-
-/// `host:port` as a probe reads it back: an IPv6 address is in brackets. Port 0 means that no port is known.
-fn with_port((host, port): (&str, u16)) -> String {
-    if port == 0 {
-        return host.to_owned();
-    }
-    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
 
 /// Version and cipher suite that the server chose, in OpenSSL's words, as a handshake on the wire shows them.
 fn chosen(attempt: &Attempt<'_>) -> Option<(Cow<'static, str>, Cow<'static, str>)> {
@@ -55,7 +51,7 @@ fn chosen(attempt: &Attempt<'_>) -> Option<(Cow<'static, str>, Cow<'static, str>
 
 /// The message left, and its source, which shows TLS where it is used, shows none.
 fn is_plaintext(attempt: &Attempt<'_>) -> bool {
-    let shows_tls = matches!(attempt.source, Source::History | Source::ProtocolLog);
+    let shows_tls = attempt.source == Source::History || attempt.source.is_protocol_log();
     attempt.failure.is_none()
         && (attempt.plaintext_after.is_some() || (shows_tls && attempt.tls.is_none() && attempt.handshake.is_none()))
 }
@@ -68,6 +64,13 @@ fn is_host(name: &str, connector: Option<&str>) -> bool {
 /// A message of this size does not fit into what a system buffers for a connection, so that its end is in doubt with the
 /// rest of it.
 const LARGE_MESSAGE_BYTES: u64 = 256 * 1024;
+
+/// What an attempt is compared by, as numbers of names.
+struct Keys {
+    values: [u32; DIMENSIONS],
+    host: u32,
+    group: u32,
+}
 
 /// Examples kept of each symptom at each destination.
 const EXAMPLES_MAX: usize = 3;
@@ -85,10 +88,16 @@ pub struct Evidence {
     /// By the number in [`Record::flight`], from 1.
     pub(crate) flights: Vec<Flight>,
     pub(crate) seen: Interner<Seen>,
+    /// Nodes that stopped and started again, by the number of the name, with the time in milliseconds since 1970.
+    pub(crate) restarts: Vec<(u32, i64)>,
     /// Deliveries that an operator removed from the queue.
     pub(crate) removed: HashSet<Delivery>,
     /// By group and symptom: deliveries that no attempt was made for, since their connector is paused after this symptom.
     untried: HashMap<(u32, u32), Vec<Untried>>,
+    /// By group.
+    suspended: HashMap<u32, Suspended>,
+    /// Groups with an attempt that failed.
+    failed_groups: HashSet<u32>,
     about: Option<About>,
     connectors: BTreeSet<u32>,
     examples: HashMap<(u32, u32), Vec<Example>>,
@@ -97,6 +106,8 @@ pub struct Evidence {
     /// Attempts of the other direction are not compared with these.
     direction: Direction,
     left_out: LeftOut,
+    /// The attempts of the other direction, until the first one of this direction comes.
+    senders: Option<Box<Evidence>>,
     told: u64,
     /// `None`: what is added is of one source.
     joining: Option<Box<Joining>>,
@@ -110,7 +121,27 @@ impl Evidence {
 
     /// The same about mail that comes in: which senders fail to deliver to the system that the sources are about.
     pub fn inbound(self) -> Self {
-        Self { direction: Direction::Inbound, ..self }
+        Self { direction: Direction::Inbound, senders: None, ..self }
+    }
+
+    /// The same, ready to turn to senders if the sources have nothing else; see [`Evidence::turn_to_senders`].
+    pub fn or_senders(self) -> Self {
+        let senders = Self { newest: Newest::of_each(self.kept()), ..Self::default() }.inbound();
+        Self { senders: Some(Box::new(senders)), ..self }
+    }
+
+    /// True if attempts of senders are kept for as long as nothing else is known.
+    pub(crate) fn keeps_senders(&self) -> bool {
+        self.senders.is_some()
+    }
+
+    /// Nothing was about mail that goes out, but senders failed to hand mail in: from now on this is about them. False if
+    /// that is not so.
+    pub fn turn_to_senders(&mut self) -> bool {
+        let is_about_them = self.told == 0 && self.left_out.failed > 0;
+        let Some(senders) = self.senders.take().filter(|_| is_about_them) else { return false };
+        *self = *senders;
+        true
     }
 
     pub fn direction(&self) -> Direction {
@@ -134,6 +165,9 @@ impl Evidence {
     /// [`Evidence::joined`] attempts wait here, except those of the last source.
     pub fn join(&mut self) {
         self.joining.get_or_insert_default();
+        if let Some(senders) = &mut self.senders {
+            senders.join();
+        }
     }
 
     /// A capture's session, for the logs of its connection that are added after it.
@@ -168,10 +202,12 @@ impl Evidence {
     }
 
     /// Adds an attempt. `place` is asked where it is kept as an example, or in full.
-    pub fn add(&mut self, attempt: &Attempt<'_>, place: impl Fn() -> Option<Place>) {
+    pub fn add(&mut self, attempt: &Attempt<'_>, place: impl Fn() -> Option<Place> + Copy) {
         if attempt.direction != self.direction {
-            return self.leave_out(attempt.failure.is_some());
+            self.leave_out(attempt.failure.is_some());
+            return self.senders.iter_mut().for_each(|senders| senders.add(attempt, place));
         }
+        self.senders = None;
         self.told += 1;
         let places = || place().map(|place| (attempt.source, place)).into_iter().collect::<Vec<_>>();
         match self.joining.as_mut().map(|joining| joining.meet(attempt, places)) {
@@ -187,7 +223,8 @@ impl Evidence {
         self.record(attempt, || attempt.places.clone());
     }
 
-    fn record(&mut self, attempt: &Attempt<'_>, places: impl Fn() -> Vec<(Source, Place)>) -> (u32, u32) {
+    /// What an attempt is compared by.
+    fn keys(&mut self, attempt: &Attempt<'_>) -> Keys {
         let mut values = [0; DIMENSIONS];
         let mut set = |dimension: Dimension, number: u32| values[dimension as usize] = number;
         let names = &mut self.names;
@@ -210,7 +247,7 @@ impl Evidence {
         set(Dimension::DestinationAddress, address(server));
         let host = attempt.destination.as_ref().map(|(host, port)| (host.as_ref(), *port));
         let host = host.filter(|(host, _)| is_host(host, attempt.connector.as_deref()));
-        let host = host.map_or(0, |host| self.names.number(&host, || with_port(host)));
+        let host = host.map_or(0, |host| self.names.number(&host, || host_port::join(host.0, host.1)));
         set(Dimension::DestinationHost, host);
         let connector = attempt.connector.as_deref();
         let connector = connector.map(|name| self.names.number(&("connector", name), || name.to_owned()));
@@ -224,9 +261,17 @@ impl Evidence {
             }
             _ => connector.unwrap_or(if is_by_domain { values[Dimension::RecipientDomain as usize] } else { host }),
         };
+        Keys { values, host, group }
+    }
+
+    fn record(&mut self, attempt: &Attempt<'_>, places: impl Fn() -> Vec<(Source, Place)>) -> (u32, u32) {
+        let Keys { values, host, group } = self.keys(attempt);
         let symptom = attempt.failure.as_ref().map_or(0, |failed| self.symptom(attempt, failed));
         let before = attempt.plaintext_after.as_deref().filter(|_| symptom == 0);
         let plaintext_after = before.map_or(0, |failed| self.symptom_of(failed, Signs::default()));
+        if symptom != 0 {
+            self.failed_groups.insert(group);
+        }
         if let Some(failed) = attempt.failure.as_ref().or(before) {
             self.keep_example(group, symptom.max(plaintext_after), attempt, failed, &places);
         }
@@ -260,6 +305,12 @@ impl Evidence {
     fn delivery_of(&self, message: Option<&str>, recipient: Option<&str>) -> Delivery {
         let recipient = recipient.map(|recipient| self.hasher.hash_one(recipient.to_ascii_lowercase()));
         Delivery::new(message.map(|message| self.hasher.hash_one(message)), recipient)
+    }
+
+    /// A node stopped before this time, and its work went on.
+    pub fn add_restart(&mut self, node: &str, at: Timestamp) {
+        let node = self.names.number(node, || node.to_owned());
+        self.restarts.push((node, at.as_millisecond()));
     }
 
     /// An operator removed this from the queue.

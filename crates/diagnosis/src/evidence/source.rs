@@ -9,7 +9,10 @@ use trace::ForeignFormat;
 pub enum Source {
     /// The gateway's own.
     History,
+    /// Of Exchange, or in its format.
     ProtocolLog,
+    /// Of this gateway.
+    OwnProtocolLog,
     /// A log of another system, or its message trace.
     Log(&'static ForeignFormat),
     Capture,
@@ -19,11 +22,15 @@ pub enum Source {
 }
 
 impl Source {
+    pub fn is_protocol_log(self) -> bool {
+        matches!(self, Self::ProtocolLog | Self::OwnProtocolLog)
+    }
+
     /// The stable name, as in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::History => "attempt",
-            Self::ProtocolLog => "protocol-log",
+            Self::ProtocolLog | Self::OwnProtocolLog => "protocol-log",
             Self::Log(format) => format.name,
             Self::Capture => "capture",
             Self::Probe => "probe",

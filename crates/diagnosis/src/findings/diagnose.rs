@@ -49,7 +49,7 @@ pub fn explain(evidence: &Evidence) -> Vec<Explained<'_>> {
     let mut causes = Causes::judge(evidence);
     let widespread = everywhere::find(evidence, &records, &causes);
     causes.rename(|id| widespread.iter().find(|all| all.of.contains(&id)).map(|all| all.cause));
-    let endings = endings(&records);
+    let endings = endings(evidence, &records);
     let comparer = Comparer::of(evidence);
     let elsewhere = Elsewhere::of(evidence);
     let delivered = Delivered::of(&records, &causes);
@@ -99,11 +99,14 @@ fn common_group(records: &[&Record]) -> u32 {
     if records.iter().all(|record| record.group == first) { first } else { 0 }
 }
 
-/// The last record of each delivery that ever failed. There are few of them beside those that worked at once.
-fn endings<'e>(records: &[&'e Record]) -> HashMap<Delivery, &'e Record> {
+/// The last record of each delivery that ever failed or was suspended. There are few of them beside those that worked at
+/// once.
+fn endings<'e>(evidence: &Evidence, records: &[&'e Record]) -> HashMap<Delivery, &'e Record> {
+    let suspended = evidence.all_suspended();
+    let is_wanted = |record: &&Record| record.symptom != 0 || suspended.contains(&record.delivery);
     let known = || records.iter().copied().filter(|record| record.delivery.is_known());
     let mut endings: HashMap<Delivery, &Record> = HashMap::default();
-    for record in known().filter(|record| record.symptom != 0) {
+    for record in known().filter(is_wanted) {
         endings.entry(record.delivery).or_insert(record);
     }
     for record in known() {
@@ -361,7 +364,8 @@ fn confidence(
         let alone = likelihood * n / (n + 1.0);
         return (alone + (1.0 - alone) * 0.7 * split.sharpness()).min(CONFIDENCE_MAX);
     }
-    if working == 0 {
+    // Of session tickets, that other handshakes work is a sign of its own.
+    if working == 0 || cause.id == CauseId::TlsSessionTicketInterop {
         return (likelihood * (n + 2.0) / (n + 3.0)).min(CONFIDENCE_MAX);
     }
     // Some fail and some work, and nothing parts them: ordinary, unless much mail is stuck.

@@ -2,6 +2,8 @@
 
 use std::{cmp::Reverse, rc::Rc};
 
+use trace::NextStep;
+
 use super::{
     explained::Explained,
     finding::{Finding, Piece, Scope, Severity},
@@ -12,7 +14,7 @@ use super::{
     wording::{look_at, messages, time},
 };
 use crate::{
-    causes::{CauseId, Situation, System},
+    causes::{CauseId, Reach, Remedy, Side, Situation, System},
     evidence::{Dimension, Evidence, Example, Record},
     tables::{HashMap, HashSet},
 };
@@ -54,9 +56,9 @@ pub(super) fn find<'e>(evidence: &'e Evidence, records: &[&'e Record], causes: &
         last_seen: time(times().max()),
         summary: summary(evidence, &failing, causes),
         evidence: examples.iter().map(|example| Piece::of(example)).collect(),
-        remedy: id.cause().remedies(&situation),
+        remedy: remedies(&failing, causes, &situation),
         situation,
-        check: look_at(examples.first().copied(), None).to_string(),
+        check: check(examples.first().copied()).to_string(),
         experiment: None,
         scope: Scope {
             destination: destination(evidence, &hosts),
@@ -127,6 +129,26 @@ fn summary(evidence: &Evidence, failing: &[&Record], causes: &Causes) -> String 
     let more = if more == 0 { String::new() } else { format!(" and to {more} more hosts") };
     let number = distinct(failing) as u64;
     format!("{} left in plaintext, because TLS had failed: {named}{more}", messages(number))
+}
+
+/// Where this side itself made TLS fail, the destination has nothing to fix.
+fn remedies(failing: &[&Record], causes: &Causes, situation: &Situation) -> Vec<Remedy> {
+    let here =
+        |record: &Record| causes.of_symptom(record.plaintext_after).filter(|cause| cause.id.reach() == Reach::ThisSide);
+    let own = failing.iter().find_map(|record| here(record));
+    let all = CauseId::DeliveredWithoutTls.cause().remedies(situation);
+    let Some(own) = own.filter(|_| failing.iter().all(|record| here(record).is_some())) else { return all };
+    let rest = all.into_iter().filter(|remedy| remedy.side != Side::Destination);
+    own.remedies(situation).into_iter().chain(rest).collect()
+}
+
+/// The mail that left so: it is not stuck.
+fn check(example: Option<&Example>) -> NextStep {
+    match look_at(example, None) {
+        NextStep::TraceFile { format, file, .. } => NextStep::TraceFile { format, file, status: NextStep::DELIVERED },
+        NextStep::TraceFailures { .. } => NextStep::PolicyLedger,
+        step => step,
+    }
 }
 
 fn examples<'e>(evidence: &'e Evidence, failing: &[&Record]) -> Vec<&'e Example> {

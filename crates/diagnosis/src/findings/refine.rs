@@ -1,5 +1,7 @@
 //! Refines a cause by what one attempt alone cannot show: what worked, the size of messages, the port.
 
+use protocol::host_port;
+
 use crate::{
     causes::{Cause, CauseId},
     comparison::Split,
@@ -28,10 +30,11 @@ impl Attempts<'_> {
                 self.by_what_was_agreed(cause, likelihood)
             }
             CauseId::NoReplyToMessage if self.is_split_by_size() => (CauseId::SizeDependentStall.cause(), 0.9),
-            CauseId::BannerTimeout | CauseId::ConnectionDroppedBeforeBanner if self.are_all_at_port(":465") => {
+            CauseId::BannerTimeout | CauseId::ConnectionDroppedBeforeBanner if self.are_all_at_port(465) => {
                 (CauseId::ImplicitTlsMismatch.cause(), 0.9)
             }
-            CauseId::TlsSessionTicketInterop if self.has_encrypted() => (cause, 0.7),
+            // What differs between handshakes with one host is the session that they resume.
+            CauseId::TlsSessionTicketInterop if self.has_encrypted() => (cause, 0.8),
             CauseId::TlsSessionTicketInterop => (CauseId::Unknown.cause(), 0.3),
             _ => (cause, likelihood),
         }
@@ -41,8 +44,9 @@ impl Attempts<'_> {
         self.split.is_some_and(|split| split.dimension == [Dimension::MessageSize])
     }
 
-    fn are_all_at_port(&self, port: &str) -> bool {
-        self.failing.iter().all(|record| self.evidence.name(record.destination).ends_with(port))
+    fn are_all_at_port(&self, port: u16) -> bool {
+        let port_of = |record: &&Record| host_port::split(self.evidence.name(record.destination)).1;
+        self.failing.iter().all(|record| port_of(record) == Some(port))
     }
 
     /// Other handshakes with a host of those that fail worked.

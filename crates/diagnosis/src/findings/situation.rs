@@ -25,6 +25,8 @@ pub(super) fn situation(
         policy: policy(evidence, failing, working),
         domain: only(failing.iter().map(|record| record.value(Dimension::RecipientDomain)))
             .map(|number| evidence.name(number).to_owned()),
+        port: only(failing.iter().map(|record| record.destination))
+            .and_then(|number| evidence.name(number).rsplit_once(':')?.1.parse().ok()),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Whether a finding is ongoing or over, through which change on record, and at what price.
 //!
-//! It is over if enough of what failed works again, or if every delivery that failed has been delivered since. Only
+//! It is over if enough of what failed works again, if every delivery that failed has been delivered since, or if the
+//! destination has refused with another reply ever since. Only
 //! attempts on the failing side count: if nodes under one policy fail, success under another one ends nothing, unless
 //! those nodes have left the failing policy.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use jiff::Timestamp;
 
@@ -29,7 +30,7 @@ pub enum State {
 /// The end of a finding.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Over {
-    /// When the first attempt worked after the last failure.
+    /// When the first attempt worked after the last failure, or was refused otherwise.
     pub since: Timestamp,
     /// Attempts that worked after the last failure.
     pub worked: u64,
@@ -63,6 +64,15 @@ pub enum Change {
     },
     /// Messages leave without TLS.
     Plaintext,
+    /// A node stopped and started again.
+    Restart {
+        node: String,
+    },
+    /// The destination refuses with other codes.
+    Reply {
+        from: String,
+        to: String,
+    },
 }
 
 impl Change {
@@ -74,6 +84,8 @@ impl Change {
             Self::Address { .. } => "destination-address",
             Self::Tls { .. } => "tls",
             Self::Plaintext => "plaintext",
+            Self::Restart { .. } => "restart",
+            Self::Reply { .. } => "reply",
         }
     }
 }
@@ -86,6 +98,8 @@ impl fmt::Display for Change {
             Self::Address { from, to } => write!(f, "mail went to the address {to} instead of {from}"),
             Self::Tls { from: None, to } => write!(f, "the server agreed on {to}"),
             Self::Tls { from: Some(from), to } => write!(f, "the server agreed on {to} instead of {from}"),
+            Self::Restart { node } => write!(f, "node {node} stopped and started again"),
+            Self::Reply { from, to } => write!(f, "the server replied {to} instead of {from}"),
             Self::Plaintext => f.write_str("STARTTLS was no longer offered or used, and mail left in plaintext"),
         }
     }
@@ -114,7 +128,8 @@ impl Group<'_, '_> {
         let worked = None
             .or_else(|| self.worked_again(failing, working, best, last).filter(|_| !cause.is_of_one_message()))
             .or_else(|| self.left_policy(failing, working, best, last))
-            .or_else(|| self.delivered_since(failing, best));
+            .or_else(|| self.delivered_since(failing, best))
+            .or_else(|| self.replied_otherwise(cause, failing, best, last).filter(|_| !cause.is_of_one_message()));
         worked.and_then(|worked| self.over(failing, working, &worked)).map_or(State::Ongoing, State::Over)
     }
 
@@ -135,10 +150,36 @@ impl Group<'_, '_> {
         let same: Vec<&Record> = working.iter().filter(is_same).copied().collect();
         let between = same.iter().filter(|record| (first..=last).contains(&record.at)).count();
         let later: Vec<&Record> = same.into_iter().filter(|record| record.at > last).collect();
-        let share = failing.len() as f64 / (failing.len() + between + 1) as f64;
-        let needed = (CHANCE_MAX.ln() / (1.0 - share).ln()).ceil();
-        let distinct = distinct(&later);
-        (distinct >= WORKED_MIN && distinct as f64 >= needed).then_some(later)
+        are_enough(&later, failing.len(), between).then_some(later)
+    }
+
+    /// What the destination refuses after the last failure in another way and at no earlier point, if it is enough.
+    fn replied_otherwise(
+        &self,
+        cause: CauseId,
+        failing: &[&Record],
+        best: Option<&Compared>,
+        last: i64,
+    ) -> Option<Vec<&Record>> {
+        let reply = |record: &Record| {
+            let symptom = self.evidence.symptoms.get(record.symptom)?;
+            Some((symptom.phase?, symptom.code?))
+        };
+        let phases: Option<Vec<_>> = failing.iter().map(|record| reply(record).map(|(phase, _)| phase)).collect();
+        let reached = phases?.into_iter().max()?;
+        let first = failing.iter().map(|record| record.at).filter(|at| *at != i64::MIN).min()?;
+        let destinations: HashSet<u32> = failing.iter().map(|record| record.destination).collect();
+        let is_same = |record: &&&Record| match best {
+            Some(best) => self.comparer.is_on_failing_side(best, record),
+            None => destinations.contains(&record.destination),
+        };
+        let is_other = |record: &&&Record| self.causes.of(record).is_some_and(|(known, _)| known.id != cause);
+        let comes_as_far = |record: &&&Record| reply(record).is_some_and(|(phase, _)| phase >= reached);
+        let same: Vec<&Record> =
+            self.records.iter().filter(is_other).filter(is_same).filter(comes_as_far).copied().collect();
+        let between = same.iter().filter(|record| (first..=last).contains(&record.at)).count();
+        let later: Vec<&Record> = same.into_iter().filter(|record| record.at > last).collect();
+        are_enough(&later, failing.len(), between).then_some(later)
     }
 
     /// What works under another policy on every node that failed, if none of them uses the failing policy any more.
@@ -179,7 +220,7 @@ impl Group<'_, '_> {
             all.iter().filter(|delivery| self.ending(**delivery).is_some_and(|record| self.is_plaintext(record)));
         Some(Over {
             since,
-            worked: later.len() as u64,
+            worked: later.iter().filter(|record| record.symptom == 0).count() as u64,
             changes: self.changes(failing, working, later),
             plaintext: messages(left.copied()),
             messages: messages(all.iter().copied()),
@@ -208,7 +249,29 @@ impl Group<'_, '_> {
             self.new_tls(&before, working, later),
             self.new_plaintext(&before, working, later),
         ];
-        changes.into_iter().flatten().collect()
+        let restarts = self.restarts(failing, later);
+        changes.into_iter().flatten().chain(restarts).chain(self.new_reply(&before, later)).collect()
+    }
+
+    /// Nodes that failed, and stopped before it worked.
+    fn restarts(&self, failing: &[&Record], later: &[&Record]) -> Vec<Change> {
+        let nodes: HashSet<u32> = failing.iter().map(|record| record.value(Dimension::Node)).collect();
+        let last = failing.iter().map(|record| record.at).max().unwrap_or(i64::MAX);
+        let began = later.iter().map(|record| record.at).min().unwrap_or(i64::MIN);
+        let then = self.evidence.restarts.iter().filter(|(_, at)| (last..=began).contains(at));
+        let restarted: BTreeSet<u32> = then.map(|(node, _)| *node).filter(|node| nodes.contains(node)).collect();
+        restarted.into_iter().map(|node| Change::Restart { node: self.evidence.name(node).to_owned() }).collect()
+    }
+
+    fn new_reply(&self, before: &[&Record], later: &[&Record]) -> Option<Change> {
+        let of = |record: &Record| record.symptom;
+        let code = |number: u32| {
+            let symptom = self.evidence.symptoms.get(number)?;
+            let enhanced = symptom.enhanced.map(|enhanced| format!(" {enhanced}")).unwrap_or_default();
+            Some(format!("{}{enhanced}", symptom.code?))
+        };
+        let (from, to) = (code(usual(before, of)?)?, code(usual(later, of)?)?);
+        (from != to).then_some(Change::Reply { from, to })
     }
 
     fn new_certificate(&self, before: &[&Record], later: &[&Record]) -> Option<Change> {
@@ -244,6 +307,14 @@ impl Group<'_, '_> {
         let plaintext = later.iter().filter(|record| self.is_plaintext(record)).count();
         (was_used && plaintext * 2 > later.len()).then_some(Change::Plaintext)
     }
+}
+
+/// What came after the last of these failures is more than chance would leave, given what came between them.
+fn are_enough(later: &[&Record], failing: usize, between: usize) -> bool {
+    let share = failing as f64 / (failing + between + 1) as f64;
+    let needed = (CHANCE_MAX.ln() / (1.0 - share).ln()).ceil();
+    let distinct = distinct(later);
+    distinct >= WORKED_MIN && distinct as f64 >= needed
 }
 
 /// The value that most have; `None` if most have none.

@@ -83,7 +83,7 @@ mod tests {
                 message: Some(message.to_string().into()),
                 recipient: Some("a@x.test".into()),
                 recipient_domain: Some("x.test".into()),
-                destination: Some(((*host).into(), 25)),
+                destination: Some(((*host).into(), Some(25))),
                 failure: (!worked).then(failed),
                 ..Attempt::by(Source::Log(&trace::postfix_log::FORMAT))
             };

@@ -4,14 +4,14 @@ use super::group::Group;
 use crate::{
     causes::Cause,
     evidence::{Delivery, Record, Sign, Symptom, Untried},
-    tables::HashSet,
+    tables::{HashMap, HashSet},
 };
 
 /// Messages whose last attempt failed by a cause; 0 if the source does not separate messages.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Effects {
     pub waiting: u64,
-    /// Of those that wait, without an attempt because their connector is paused.
+    /// Of those that wait, without an attempt because their connector is paused, or deliveries there are suspended.
     pub untried: u64,
     pub bounced: u64,
     pub removed: u64,
@@ -75,12 +75,39 @@ impl Group<'_, '_> {
         self.evidence.symptoms.get(record.symptom).is_some_and(tries_on)
     }
 
-    /// What waits since its connector failed last like these.
+    /// What waits since its connector, or its destination, failed last like these.
     fn untried(&self, failing: &[&Record]) -> Vec<Untried> {
         let symptoms: HashSet<u32> = failing.iter().map(|record| record.symptom).collect();
         let groups = self.numbers(failing);
         let keys = symptoms.iter().flat_map(|symptom| groups.iter().map(move |group| (*group, *symptom)));
-        keys.flat_map(|(group, symptom)| self.evidence.untried(group, symptom)).copied().collect()
+        let paused = keys.flat_map(|(group, symptom)| self.evidence.untried(group, symptom)).copied();
+        paused.chain(self.suspended(failing, &symptoms, &groups)).collect()
+    }
+
+    /// Deliveries that were suspended last, and not tried since.
+    fn suspended(&self, failing: &[&Record], symptoms: &HashSet<u32>, groups: &[u32]) -> Vec<Untried> {
+        let all = || groups.iter().flat_map(|group| self.evidence.suspended(*group));
+        if all().next().is_none() {
+            return Vec::new();
+        }
+        let known: HashSet<u32> = self.records.iter().map(|record| record.symptom).collect();
+        let newest =
+            |records: &[&Record]| records.iter().filter(|record| record.symptom != 0).map(|record| record.at).max();
+        let is_newest = newest(failing) == newest(&self.records);
+        // Words that no attempt has are those of the newest one.
+        let is_these = |symptom: &u32| symptoms.contains(symptom) || (is_newest && !known.contains(symptom));
+        let mut times: HashMap<Delivery, (i64, i64)> = HashMap::default();
+        for (_, Untried { delivery, since }) in all().filter(|(symptom, _)| is_these(symptom)) {
+            let (first, last) = times.entry(*delivery).or_insert((*since, *since));
+            (*first, *last) = (*since.min(first), *since.max(last));
+        }
+        times.retain(|delivery, (_, last)| {
+            self.ending(*delivery).is_none_or(|record| {
+                // Its own attempt counts already.
+                record.at < *last && !symptoms.contains(&record.symptom)
+            })
+        });
+        times.into_iter().map(|(delivery, (since, _))| Untried { delivery, since }).collect()
     }
 }
 

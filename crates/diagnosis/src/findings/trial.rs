@@ -77,6 +77,10 @@ impl Finding {
         if !is_before_mail || !(is_unknown || fails_as == Some(self.cause)) {
             return None;
         }
+        let is_cured_by = |aspect| tried.changes.iter().any(|step| step.works && step.aspects.contains(&aspect));
+        if is_cured_by(Aspect::TlsAtOnce) {
+            return Some(CauseId::ImplicitTlsMismatch);
+        }
         let (version, suite) =
             tried.changes.iter().find(|step| step.works).map_or((false, false), |step| lacks(attempt, step));
         match self.cause {
@@ -375,6 +379,21 @@ mod tests {
             assert_eq!(finding.summary, format!("mail.test:25 {}: all 9 attempts failed", shown.cause().does));
             assert!(shown == named || finding.remedy == shown.cause().remedies(&Situation::default()), "{index}");
             assert!(finding.is_root_cause() && experiment.works_with == Some((TLS10, suite)), "{index}");
+        }
+    }
+
+    /// Silence has many causes, and a handshake in place of the greeting has one.
+    #[test]
+    fn a_handshake_in_place_of_the_greeting_shows_implicit_tls() {
+        let mut attempt = failed(Sign::TimedOut);
+        attempt.failure.as_mut().unwrap().phase = Some(Phase::Banner);
+        for (works, shown, confidence) in
+            [(true, CauseId::ImplicitTlsMismatch, CONFIRMED), (false, CauseId::BannerTimeout, 0.9)]
+        {
+            let mut finding = finding(CauseId::BannerTimeout, None);
+            let steps = vec![step(&[], false), step(&[Aspect::TlsAtOnce], works)];
+            finding.try_by(tried(attempt.clone(), steps, Vec::new()));
+            assert_eq!((finding.cause, finding.confidence), (shown, confidence), "{finding:#?}");
         }
     }
 

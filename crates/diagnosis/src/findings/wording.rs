@@ -42,7 +42,8 @@ pub(super) fn time(at: Option<i64>) -> Option<Timestamp> {
 
 fn in_words(Effects { waiting, untried, bounced, removed }: Effects) -> String {
     let paused = if untried > 0 {
-        format!(" ({untried} without an attempt, because the connector is paused)")
+        let its = if untried == 1 { "its" } else { "their" };
+        format!(" ({untried} without an attempt of {its} own, because deliveries there are paused)")
     } else {
         String::new()
     };
@@ -143,8 +144,8 @@ pub(super) fn look_at(example: Option<&Example>, connector: Option<&str>) -> Nex
     };
     match source {
         Source::History | Source::Probe => own,
-        Source::ProtocolLog => NextStep::WhyFile { option: "--protocol-log", file },
-        Source::Log(format) => NextStep::TraceFile { format, file },
+        Source::ProtocolLog | Source::OwnProtocolLog => NextStep::WhyFile { option: "--protocol-log", file },
+        Source::Log(format) => NextStep::TraceFile { format, file, status: NextStep::STUCK },
         Source::Capture => NextStep::Capture { file },
         Source::Dsn => NextStep::WhyFile { option: "--dsn", file },
         Source::TlsReport => NextStep::WhyFile { option: "--tls-report", file },
@@ -181,7 +182,7 @@ mod tests {
         let fails = "mail.test:25 fails in a way that fits no known cause: all 3 attempts failed";
         assert_eq!(of(0, 0, 0, 0), fails);
         assert_eq!(of(2, 0, 1, 0), format!("{fails}. 2 messages waiting, 1 message bounced"));
-        let paused = "5 messages waiting (3 without an attempt, because the connector is paused), 1 message removed";
+        let paused = "5 messages waiting (3 without an attempt of their own, because deliveries there are paused), 1 message removed";
         assert_eq!(of(5, 3, 0, 1), format!("{fails}. {paused}"));
     }
 

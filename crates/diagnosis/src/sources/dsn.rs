@@ -17,7 +17,11 @@ pub fn add_notification(evidence: &mut Evidence, dsn: &Dsn, file: &str) {
 
 fn add_recipient(evidence: &mut Evidence, dsn: &Dsn, recipient: &Recipient, file: &str) {
     let diagnostic = recipient.diagnostic_code.as_ref().map(|code| code.text.as_str()).unwrap_or_default();
-    let said = Said::of(diagnostic, speaker(recipient));
+    let said = match recipient.status {
+        // Only the status says why.
+        Some(status) if diagnostic.is_empty() => Said::of_status(status),
+        _ => Said::of(diagnostic, speaker(recipient)),
+    };
     let failure = match recipient.action {
         Some(Action::Delivered | Action::Relayed) => None,
         // A list's members have notifications of their own.
@@ -44,7 +48,7 @@ fn add_recipient(evidence: &mut Evidence, dsn: &Dsn, recipient: &Recipient, file
         recipient: Some(address).filter(|address| !address.is_empty()).map(Cow::from),
         message_id: dsn.original_message_id.as_ref().map(Cow::from),
         node: node.map(Cow::from),
-        destination: remote.map(|host| (host.into(), 25)),
+        destination: remote.map(|host| (host.into(), None)),
         recipient_domain: domain(address).map(Cow::from),
         failure,
         ..Attempt::by(Source::Dsn)
@@ -91,6 +95,27 @@ mod tests {
                 "{action}"
             );
             assert_eq!(findings[0].scope.connector, None);
+        }
+    }
+
+    #[test]
+    fn a_status_without_a_diagnostic_code_says_why() {
+        for (status, cause) in [
+            ("5.1.2", "dns-failure"),
+            ("5.1.1", "recipient-unknown"),
+            ("5.2.2", "mailbox-full"),
+            ("5.4.6", "mail-loop"),
+            ("5.0.0", "unknown"),
+        ] {
+            let mail = format!(
+                "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n\
+                 Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.a.test\r\n\r\n\
+                 Final-Recipient: rfc822; bob@onprem.test\r\nAction: failed\r\nStatus: {status}\r\n\r\n--b--\r\n"
+            );
+            let dsn = trace::dsn::read(mail.as_bytes()).unwrap();
+            let mut evidence = Evidence::default();
+            add_notification(&mut evidence, &dsn, "bounce.eml");
+            assert_eq!(diagnose(&evidence)[0].cause.as_str(), cause, "{status}");
         }
     }
 }

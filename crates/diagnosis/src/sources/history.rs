@@ -61,6 +61,9 @@ fn add(
         if let (EventKind::Removed { .. }, Some(recipient)) = (&event.kind, &event.recipient) {
             evidence.remove(&event.message.to_string(), recipient.as_str());
         }
+        if let EventKind::Interrupted { leased_by } = &event.kind {
+            evidence.add_restart(leased_by, event.at);
+        }
         add_event(evidence, event, sender, message_bytes, message_id, failure(event));
     }
 }
@@ -87,7 +90,7 @@ fn add_event(
         connector: Some(Cow::from(&recorded.connector)),
         node: Some(Cow::from(&event.node)),
         source_address: recorded.local.map(|local| local.ip()),
-        destination: destination.map(|destination| (Cow::from(&destination.host), destination.port)),
+        destination: destination.map(|destination| (Cow::from(&destination.host), Some(destination.port))),
         destination_address: destination.and_then(|destination| destination.address).map(|address| address.ip()),
         tls_policy: Some(Cow::from(&recorded.tls_policy)).filter(|policy| !policy.is_empty()),
         tls: recorded.tls.as_ref().map(|tls| (Cow::from(&tls.version), Cow::from(&tls.cipher))),
@@ -126,7 +129,7 @@ pub fn add_paused<'a>(
     let last_failure = Attempt {
         at: Some(at),
         connector: Some(connector.into()),
-        destination: destination.map(|to| (Cow::from(&to.host), to.port)),
+        destination: destination.map(|to| (Cow::from(&to.host), Some(to.port))),
         destination_address: destination.and_then(|to| to.address).map(|address| address.ip()),
         failure: Some(Failed::of(failure, failure.summary())),
         ..Attempt::by(Source::History)

@@ -20,7 +20,7 @@ pub(super) fn add(evidence: &mut Evidence, events: &[Event], message_id: Option<
             message: Some(event.message.to_string().into()),
             message_id: message_id.map(Cow::from),
             node: Some(Cow::from(&event.node)),
-            destination: Some((name.map_or_else(|| client.to_string().into(), Cow::from), 0)),
+            destination: Some((name.map_or_else(|| client.to_string().into(), Cow::from), None)),
             destination_address: Some(client),
             tls: received.tls.as_ref().map(|tls| (Cow::from(&tls.version), Cow::from(&tls.cipher))),
             handshake: received.handshake.as_deref().map(Cow::Borrowed),

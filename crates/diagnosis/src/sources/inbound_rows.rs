@@ -20,7 +20,7 @@ pub(super) fn is_inbound(format: &ForeignFormat, row: &Row) -> bool {
 }
 
 pub(super) fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Row, file: &str, line: u64) {
-    if evidence.direction() == Direction::Outbound {
+    if evidence.direction() == Direction::Outbound && !evidence.keeps_senders() {
         // Half of a log is about senders.
         return evidence.leave_out(!row[Column::EventId].eq_ignore_ascii_case("RECEIVE"));
     }
@@ -39,7 +39,7 @@ pub(super) fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, r
         node: cow(Column::ServerHostname),
         source_address: row[Column::ServerIp].parse().ok(),
         // The client's port says nothing.
-        destination: Some((sender.into(), 0)),
+        destination: Some((sender.into(), None)),
         destination_address: row[Column::ClientIp].parse::<IpAddr>().ok(),
         tls: tls.map(|(version, cipher)| (version.into(), cipher.into())),
         message_bytes: row[Column::TotalBytes].parse().ok(),

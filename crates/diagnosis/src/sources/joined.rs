@@ -23,6 +23,7 @@ impl Evidence {
             sessions.into_iter().for_each(|session| reader.add(self, session));
             reader.finish(self);
         }
+        self.end_suspended();
         joined
     }
 }
@@ -81,7 +82,7 @@ mod tests {
         let log = logged(&session, seconds_later);
         captures::Reader::new("edge.pcap").hold(&mut evidence, session);
         for _ in 0..connections {
-            logs::add_session(&mut evidence, &log, "SEND.LOG", None);
+            logs::add_session(&mut evidence, Source::ProtocolLog, &log, "SEND.LOG", None);
         }
         let joined = evidence.joined();
         (evidence, joined)
@@ -154,7 +155,7 @@ mod tests {
         let recipient = |recipient: &'static str, observed| Attempt { recipient: Some(recipient.into()), ..observed };
         let id = |id: &'static str, observed| Attempt { message_id: Some(id.into()), ..observed };
         let host = |name: &'static str, observed| Attempt {
-            destination: Some((name.into(), 25)),
+            destination: Some((name.into(), Some(25))),
             destination_address: None,
             ..observed
         };

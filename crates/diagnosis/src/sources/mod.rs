@@ -7,6 +7,7 @@ pub mod history;
 mod inbound_history;
 mod inbound_rows;
 mod joined;
+mod next_address;
 pub mod protocol_log;
 pub mod protocol_log_inbound;
 pub mod queues;

@@ -3,80 +3,57 @@
 //! A session is one connection: it is an attempt for each message that it carries, and one where it carries none. The
 //! phase is that of the last command; a session that the destination ends failed in it.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, VecDeque},
-    net::SocketAddr,
-};
+use std::{borrow::Cow, collections::VecDeque, net::SocketAddr};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use protocol::{
+    host_port,
     smtp::{EnhancedCode, Phase},
     tls::{HandshakeFacts, schannel},
 };
-use trace::protocol_log::{Row, RowKind, Session};
+use trace::protocol_log::{Row, RowKind, Session, Software};
 
 use super::{
     greeted::{Greeted, is_masked},
+    next_address::going_on,
     words::domain,
 };
 use crate::evidence::{Attempt, Connection, Evidence, Failed, Place, Sign, Signs, Source, Speaker, Words};
 
-/// From one address of a host to the next.
-const NEXT_ADDRESS_WITHIN: SignedDuration = SignedDuration::from_secs(1);
+/// Whose log it is. One that lacks its first lines shows it by the notes: only this gateway describes handshakes.
+pub fn source(software: Option<Software>, sessions: &[Session]) -> Source {
+    let rows = || sessions.iter().flat_map(|session| &session.rows);
+    let is_own = match software {
+        Some(software) => software == Software::Gatepost,
+        None => rows().any(|row| row.kind == RowKind::Information && Signs::of_own_log(&row.context).is_some()),
+    };
+    if is_own { Source::OwnProtocolLog } else { Source::ProtocolLog }
+}
 
 /// Adds the attempts of a log; see [`add_session`]. A failed connection is not an attempt of its own if another address is
 /// tried at once: mail does not wait for it.
-pub fn add_log(evidence: &mut Evidence, sessions: &[Session], file: &str, node: Option<&str>) {
-    let (starts, greeted) = (Starts::of(sessions), Greeted::of(sessions));
-    for session in sessions.iter().filter(|session| !starts.go_on_after(session)) {
-        add(evidence, session, file, node, greeted.why(session));
-    }
-}
-
-/// When which address was tried, by connector.
-struct Starts<'a>(HashMap<&'a str, Vec<(Timestamp, &'a str)>>);
-
-impl<'a> Starts<'a> {
-    fn of(sessions: &'a [Session]) -> Self {
-        let mut starts: HashMap<_, Vec<_>> = HashMap::new();
-        for first in sessions.iter().filter_map(|session| session.rows.first()) {
-            if let Some(at) = first.at {
-                starts.entry(first.connector.as_str()).or_default().push((at, first.remote.as_str()));
-            }
-        }
-        starts.values_mut().for_each(|starts| starts.sort_unstable());
-        Self(starts)
-    }
-
-    fn go_on_after(&self, session: &Session) -> bool {
-        let (Some(first), Some(last)) = (session.rows.first(), session.rows.last()) else { return false };
-        let (Some(at), Some(starts)) = (last.at, self.0.get(first.connector.as_str())) else { return false };
-        if session.rows.iter().any(|row| row.kind == RowKind::Connect) {
-            return false;
-        }
-        let from = starts.partition_point(|(start, _)| *start < at);
-        let soon = starts[from..].iter().take_while(|(start, _)| start.duration_since(at) <= NEXT_ADDRESS_WITHIN);
-        soon.into_iter().any(|(_, remote)| *remote != first.remote)
+pub fn add_log(evidence: &mut Evidence, source: Source, sessions: &[Session], file: &str, node: Option<&str>) {
+    let (go_on, greeted) = (going_on(sessions), Greeted::of(sessions));
+    for (_, session) in sessions.iter().enumerate().filter(|(index, _)| !go_on.contains(index)) {
+        add(evidence, source, session, file, node, greeted.why(session));
     }
 }
 
 /// Adds what a session tells; `file` is its name, for people, and `node` who wrote it, where that is known.
-pub fn add_session(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>) {
-    add(evidence, session, file, node, None);
+pub fn add_session(evidence: &mut Evidence, source: Source, session: &Session, file: &str, node: Option<&str>) {
+    add(evidence, source, session, file, node, None);
 }
 
-fn add(evidence: &mut Evidence, session: &Session, file: &str, node: Option<&str>, left: Option<Signs>) {
+fn add(
+    evidence: &mut Evidence,
+    source: Source,
+    session: &Session,
+    file: &str,
+    node: Option<&str>,
+    left: Option<Signs>,
+) {
     let place = Place::Session { id: session.id.clone(), file: Some(file.to_owned()) };
-    let told = Told {
-        source: Source::ProtocolLog,
-        session,
-        place,
-        node,
-        handshake: None,
-        connections: None,
-        plaintext_after: None,
-    };
+    let told = Told { source, session, place, node, handshake: None, connections: None, plaintext_after: None };
     let mut reading = Reading::new(&told);
     session.rows.iter().for_each(|row| reading.row(row, evidence));
     if let Some(signs) = left.filter(|_| !reading.has_failed) {
@@ -273,7 +250,7 @@ impl<'a> Reading<'a> {
             self.phase = Phase::Ehlo;
             return;
         }
-        let signs = Signs::of_text(text);
+        let signs = Signs::of_note(text, self.told.source);
         // What this side does not put up with: the conversation goes on, or ends in good order.
         let demands_tls = signs.any(&[Sign::StartTlsNotOffered, Sign::StartTlsMasked, Sign::LeftWithoutStartTls]);
         if demands_tls || signs.has(Sign::TooLarge) {
@@ -301,6 +278,12 @@ impl<'a> Reading<'a> {
 
     fn end(&mut self, evidence: &mut Evidence) {
         self.end_refusal(evidence);
+        // This side did not like the certificate, and left in good order.
+        if !self.has_failed && self.sender.is_none() && self.is_quitting && self.signs.any(&CERTIFICATES) {
+            self.phase = Phase::Handshake;
+            let text = self.last_note.clone();
+            return self.fail(evidence, self.signs.and(Sign::HandshakeFailed), None, None, &text);
+        }
         let is_broken = self.is_cut || self.phase == Phase::Handshake || !self.last_note.is_empty();
         // Where it stopped is not known then, unless something was noted.
         let is_known = !self.lacks_last_words || !self.last_note.is_empty() || self.phase == Phase::Handshake;
@@ -360,7 +343,7 @@ impl<'a> Reading<'a> {
         let rows = &self.told.session.rows;
         let find = |field: fn(&Row) -> &str| rows.iter().map(field).find(|text| !text.is_empty());
         let endpoint = find(|row| &row.remote);
-        let remote = endpoint.and_then(host_and_port);
+        let remote = endpoint.map(host_port::split);
         let local = find(|row| &row.local).and_then(|local| local.parse::<SocketAddr>().ok());
         let server = endpoint.and_then(|endpoint| endpoint.parse::<SocketAddr>().ok());
         let began = rows.iter().find_map(|row| row.at);
@@ -368,14 +351,14 @@ impl<'a> Reading<'a> {
             local.zip(server).zip(began).map(|((client, server), began)| Connection { client, server, began });
         let attempt = Attempt {
             at: self.at,
-            session: Some(Cow::from(&self.told.session.id)).filter(|_| self.told.source == Source::ProtocolLog),
+            session: Some(Cow::from(&self.told.session.id)).filter(|_| self.told.source.is_protocol_log()),
             connection,
             recipient: self.recipient.as_ref().map(Cow::from),
             connector: find(|row| &row.connector).map(Cow::from),
             node: self.told.node.map(Cow::from),
             source_address: local.map(|local| local.ip()),
             destination: remote.map(|(host, port)| (host.into(), port)),
-            destination_address: remote.and_then(|(host, _)| host.trim_matches(['[', ']']).parse().ok()),
+            destination_address: remote.and_then(|(host, _)| host.parse().ok()),
             tls: self.tls.as_ref().map(|(version, cipher)| (version.into(), cipher.into())),
             message_bytes: self.message_bytes,
             sender_domain: self.sender.as_deref().and_then(domain).map(Cow::from),
@@ -389,6 +372,16 @@ impl<'a> Reading<'a> {
         evidence.add(&attempt, || Some(self.told.place.clone()));
     }
 }
+
+/// What a side that verifies certificates notes of them.
+const CERTIFICATES: [Sign; 6] = [
+    Sign::CertificateExpired,
+    Sign::CertificateNotYetValid,
+    Sign::CertificateUntrusted,
+    Sign::CertificateNameMismatch,
+    Sign::DaneFailed,
+    Sign::MtaStsFailed,
+];
 
 /// "Bad sequence of commands": to those that were sent at once with a command that was refused.
 const BAD_SEQUENCE: u16 = 503;
@@ -410,157 +403,5 @@ pub(super) fn address(line: &str) -> Option<String> {
     rest.split_once('>').map(|(address, _)| address.to_owned())
 }
 
-pub(super) fn host_and_port(endpoint: &str) -> Option<(&str, u16)> {
-    let (host, port) = endpoint.rsplit_once(':')?;
-    Some((host, port.parse().ok()?))
-}
-
 #[cfg(test)]
-mod tests {
-    use trace::protocol_log::{read, sessions};
-
-    use super::*;
-    use crate::diagnose;
-
-    fn finding(rows: &[&str]) -> (&'static str, Evidence) {
-        let log = rows.iter().map(|row| format!("2026-11-25T12:00:00.000Z,out,08DF,{row}\r\n")).collect::<String>();
-        let mut evidence = Evidence::default();
-        add_log(&mut evidence, &sessions(read(log.as_bytes()).rows), "SEND.LOG", None);
-        (diagnose(&evidence).first().map_or("nothing", |finding| finding.cause.as_str()), evidence)
-    }
-
-    const BEGIN: [&str; 5] = [
-        "0,,192.0.2.1:25,*,,attempting to connect",
-        "1,10.0.0.1:5,192.0.2.1:25,+,,",
-        "2,10.0.0.1:5,192.0.2.1:25,<,220 mx ESMTP,",
-        "3,10.0.0.1:5,192.0.2.1:25,>,EHLO edge,",
-        "4,10.0.0.1:5,192.0.2.1:25,<,250  mx Hello STARTTLS,",
-    ];
-
-    #[test]
-    fn sessions_are_told_by_how_they_end() {
-        let row = |number: u32, rest: &str| format!("{number},10.0.0.1:5,192.0.2.1:25,{rest}");
-        let table: &[(&[&str], &str)] = &[
-            (
-                &[">,MAIL FROM:<a@b.test>,", ">,RCPT TO:<c@d.test>,", "<,250 ok,", "<,550 5.1.1 User unknown,"],
-                "recipient-unknown",
-            ),
-            (
-                &[
-                    ">,STARTTLS,",
-                    "<,220 ready,",
-                    "*,,TLS negotiation failed with error SocketError",
-                    "-,,Remote(SocketError)",
-                ],
-                "handshake-reset",
-            ),
-            (
-                &[
-                    ">,STARTTLS,",
-                    "<,220 ready,",
-                    "*,,\"offered TLS 1.2-1.3 with 14 suites; server sent alert 40 handshake_failure (fatal); server closed (FIN) after 1 ms; TLS handshake failed\"",
-                    "-,,Remote",
-                ],
-                "no-shared-cipher",
-            ),
-            // Said at once: each reply belongs to its own command, and what follows from a refusal is none of its own.
-            (
-                &[
-                    ">,MAIL FROM:<a@b.test>,",
-                    ">,RCPT TO:<c@d.test>,",
-                    ">,DATA,",
-                    "<,250 ok,",
-                    "<,550 Unrouteable address,",
-                    "<,503-All RCPT commands were rejected with this error:,",
-                    "<,503 Valid RCPT command must precede DATA,",
-                    ">,QUIT,",
-                    "<,221 bye,",
-                    "-,,Local",
-                ],
-                "recipient-unknown",
-            ),
-            // The reply to QUIT takes no message.
-            (
-                &[
-                    ">,MAIL FROM:<a@b.test>,",
-                    "<,250 ok,",
-                    ">,RCPT TO:<c@d.test>,",
-                    "<,250 ok,",
-                    ">,DATA,",
-                    "<,354 go,",
-                    "<,550 Message size exceeds maximum permitted,",
-                    ">,QUIT,",
-                    "<,221 bye,",
-                    "-,,Local",
-                ],
-                "message-too-large",
-            ),
-            (&["*,,STARTTLS is required and not offered", ">,QUIT,", "<,221 bye,", "-,,Local"], "starttls-not-offered"),
-            // This side closes without a QUIT: no answer came.
-            (
-                &[
-                    ">,MAIL FROM:<a@b.test>,",
-                    "<,250 ok,",
-                    ">,RCPT TO:<c@d.test>,",
-                    "<,250 ok,",
-                    ">,DATA,",
-                    "<,354 go,",
-                    "-,,Local",
-                ],
-                "no-reply-to-message",
-            ),
-            (&[">,STARTTLS,", "<,454 4.7.0 TLS not available due to temporary reason,"], "starttls-refused"),
-            (
-                &[
-                    ">,STARTTLS,",
-                    "<,220 ready,",
-                    "*,,\"TLS protocol SP_PROT_TLS1_0_CLIENT negotiation succeeded using bulk encryption algorithm CALG_RC4 with strength 128 bits, MAC hash algorithm CALG_SHA1 with strength 160 bits and key exchange algorithm CALG_RSA_KEYX with strength 2048 bits\"",
-                    ">,MAIL FROM:<a@b.test>,",
-                    "<,250 ok,",
-                    ">,RCPT TO:<c@d.test>,",
-                    "<,250 ok,",
-                    ">,DATA,",
-                    "<,354 go,",
-                    "<,250 2.0.0 queued,",
-                    ">,QUIT,",
-                    "<,221 bye,",
-                    "-,,Local",
-                ],
-                "nothing",
-            ),
-        ];
-        for (rest, expected) in table {
-            let rest: Vec<String> = rest.iter().enumerate().map(|(at, rest)| row(5 + at as u32, rest)).collect();
-            let rows: Vec<&str> = BEGIN.into_iter().chain(rest.iter().map(String::as_str)).collect();
-            let (cause, evidence) = finding(&rows);
-            assert_eq!((cause, evidence.len()), (*expected, 1), "{rest:#?}");
-        }
-        let failed = [
-            "0,,192.0.2.1:25,*,,attempting to connect",
-            "1,,192.0.2.1:25,*,,\"Failed to connect. Winsock error code: 10061, Win32 error code: 10061\"",
-        ];
-        assert_eq!(finding(&failed).0, "connection-refused");
-    }
-
-    #[test]
-    fn an_address_that_is_passed_over_is_no_attempt() {
-        let log = |second: &str| {
-            let refused = "2026-11-25T12:00:00.000Z,out,A,0,,[::1]:25,*,,\"Failed to connect. connection refused\"\r\n";
-            let next =
-                format!("2026-11-25T12:00:{second}Z,out,B,0,,192.0.2.1:25,*,,\"Failed to connect. timed out\"\r\n");
-            let mut evidence = Evidence::default();
-            add_log(&mut evidence, &sessions(read((refused.to_owned() + &next).as_bytes()).rows), "SEND.LOG", None);
-            let causes: Vec<_> = diagnose(&evidence).iter().map(|finding| finding.cause.as_str()).collect();
-            causes
-        };
-        assert_eq!(log("00.300"), ["connection-timed-out"]);
-        assert_eq!(log("20.000").len(), 2);
-    }
-
-    #[test]
-    fn where_a_session_stopped_is_not_known_if_its_last_words_were_lost() {
-        let end = |number: u32| format!("{number},10.0.0.1:5,192.0.2.1:25,-,,Remote(ConnectionReset)");
-        let attempts = |number| finding(&[&BEGIN[..], &[end(number).as_str()]].concat()).1.len();
-        assert_eq!((attempts(5), attempts(6)), (1, 0));
-    }
-}
+mod tests;

@@ -16,13 +16,14 @@ use std::{
 
 use jiff::Timestamp;
 use protocol::{
+    host_port,
     smtp::{EnhancedCode, Phase},
     tls::schannel,
 };
 use trace::protocol_log::{Row, RowKind, Session};
 
 use super::{
-    protocol_log::{address, cipher, host_and_port},
+    protocol_log::{address, cipher},
     words::domain,
 };
 use crate::evidence::{Attempt, Connection, Direction, Evidence, Failed, Place, Sign, Signs, Source, Speaker, Words};
@@ -31,8 +32,8 @@ use crate::evidence::{Attempt, Connection, Direction, Evidence, Failed, Place, S
 const QUIET_MIN: usize = 3;
 
 /// Adds the attempts of a log; `file` is its name, for people, and `node` who wrote it, where that is known.
-pub fn add_log(evidence: &mut Evidence, sessions: &[Session], file: &str, node: Option<&str>) {
-    let readings: Vec<Reading<'_>> = sessions.iter().map(Reading::of).collect();
+pub fn add_log(evidence: &mut Evidence, source: Source, sessions: &[Session], file: &str, node: Option<&str>) {
+    let readings: Vec<Reading<'_>> = sessions.iter().map(|session| Reading::of(source, session)).collect();
     let mut quiet: HashMap<IpAddr, usize> = HashMap::new();
     for client in readings.iter().filter(|reading| reading.is_quiet()).filter_map(|reading| reading.client()) {
         *quiet.entry(client).or_default() += 1;
@@ -48,6 +49,7 @@ pub fn add_log(evidence: &mut Evidence, sessions: &[Session], file: &str, node: 
 
 /// A session, as far as it was read.
 struct Reading<'a> {
+    source: Source,
     session: &'a Session,
     /// Of the last row that was read.
     at: Option<Timestamp>,
@@ -83,8 +85,9 @@ struct Outcome {
 }
 
 impl<'a> Reading<'a> {
-    fn of(session: &'a Session) -> Self {
+    fn of(source: Source, session: &'a Session) -> Self {
         let mut reading = Self {
+            source,
             session,
             at: None,
             phase: Phase::Banner,
@@ -190,7 +193,8 @@ impl<'a> Reading<'a> {
                 if let Some(negotiation) = schannel::read_negotiation(text) {
                     self.tls = Some((negotiation.version.openssl_name().into_owned(), cipher(text)));
                     self.phase = Phase::Ehlo;
-                } else if text.starts_with("TLS negotiation failed") || Signs::of_text(text).has(Sign::HandshakeFailed)
+                } else if text.starts_with("TLS negotiation failed")
+                    || Signs::of_note(text, self.source).has(Sign::HandshakeFailed)
                 {
                     self.phase = Phase::Handshake;
                     let separator = if self.note.is_empty() { "" } else { ": " };
@@ -274,7 +278,7 @@ impl<'a> Reading<'a> {
             name.contains('.') && name.parse::<IpAddr>().is_err() && !name.starts_with('[') && !name.contains(' ')
         };
         let remote = self.session.rows.iter().map(|row| row.remote.as_str()).find(|text| !text.is_empty());
-        let address = remote.and_then(host_and_port).map(|(host, _)| Cow::from(host.trim_matches(['[', ']'])));
+        let address = remote.map(|remote| Cow::from(host_port::split(remote).0));
         self.hello.filter(is_name).map(Cow::from).or(address)
     }
 
@@ -305,13 +309,13 @@ impl<'a> Reading<'a> {
             node: node.map(Cow::from),
             source_address: server.map(|server| server.ip()),
             // The client's port says nothing.
-            destination: Some((name, 0)),
+            destination: Some((name, None)),
             destination_address: client.map(|client| client.ip()),
             tls: outcome.tls.as_ref().map(|(version, cipher)| (version.into(), cipher.into())),
             sender_domain: outcome.sender.as_deref().and_then(domain).map(Cow::from),
             recipient_domain: outcome.recipient.as_deref().and_then(domain).map(Cow::from),
             failure: outcome.failure.clone(),
-            ..Attempt::by(Source::ProtocolLog)
+            ..Attempt::by(self.source)
         };
         let place = || Place::Session { id: self.session.id.clone(), file: Some(file.to_owned()) };
         evidence.add(&attempt, || Some(place()));
@@ -335,7 +339,7 @@ mod tests {
             })
             .collect();
         let mut evidence = Evidence::default().inbound();
-        add_log(&mut evidence, &sessions(read(log.as_bytes()).rows), "RECV.LOG", None);
+        add_log(&mut evidence, Source::ProtocolLog, &sessions(read(log.as_bytes()).rows), "RECV.LOG", None);
         evidence
     }
 
@@ -443,7 +447,7 @@ mod tests {
                    2026-11-25T12:00:00.000Z,MX1\\In,08D,1,10.0.0.10:25,10.0.0.7:4711,<,QUIT,\r\n";
         let log: String = (0..5).map(|session| log.replace("08D", &format!("08D{session}"))).collect();
         let mut evidence = Evidence::default().inbound();
-        add_log(&mut evidence, &sessions(read(log.as_bytes()).rows), "RECV.LOG", None);
+        add_log(&mut evidence, Source::ProtocolLog, &sessions(read(log.as_bytes()).rows), "RECV.LOG", None);
         assert!(evidence.is_empty());
     }
 }

@@ -52,7 +52,7 @@ mod tests {
             add_row(&mut evidence, &trace::message_trace::TRACKING_LOG, &row, "queue.txt", 3);
             let findings = diagnose(&evidence);
             assert_eq!(findings[0].messages_pending, pending);
-            assert_eq!(findings[0].scope.destination, "mail.onprem.test:25");
+            assert_eq!(findings[0].scope.destination, "mail.onprem.test");
         }
     }
 }

@@ -19,7 +19,7 @@ pub fn add_report(evidence: &mut Evidence, report: &TlsReport, file: &str) {
             // The policy's own hosts may be patterns, and any of several.
             let host = Some(details.receiving_mx_hostname.as_str()).filter(|host| !host.is_empty());
             let attempt = Attempt {
-                destination: host.map(|host| (host.into(), 25)),
+                destination: host.map(|host| (host.into(), None)),
                 source_address: details.sending_mta_ip.parse().ok(),
                 destination_address: details.receiving_ip.parse().ok(),
                 failure: Some(failed(&policy.policy, details)),
@@ -138,7 +138,7 @@ mod tests {
         let findings = diagnose(&evidence);
         let scope = &findings[0].scope;
         assert_eq!((findings.len(), findings[0].cause.as_str()), (1, "certificate-expired"));
-        assert_eq!((scope.destination.as_str(), scope.failed, scope.attempts), ("mx2.onprem.test:25", 10, 100));
+        assert_eq!((scope.destination.as_str(), scope.failed, scope.attempts), ("mx2.onprem.test", 10, 100));
         assert_eq!(scope.connector, None);
         assert!(!findings[0].summary.contains("messages"), "{}", findings[0].summary);
     }

@@ -20,10 +20,6 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
     if inbound_rows::is_inbound(format, row) {
         return inbound_rows::add_row(evidence, format, row, file, line);
     }
-    // It waits for what another attempt failed by.
-    if custom_value(&row[Column::CustomData], "Attempt") == Some("none") {
-        return;
-    }
     let event = row[Column::EventId].to_ascii_uppercase();
     let worked = matches!(event.as_str(), "SEND" | "SENDEXTERNAL" | "DELIVER");
     if !worked && !matches!(event.as_str(), "DEFER" | "FAIL" | "SENDDEFER") {
@@ -38,9 +34,8 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
     let handshake = custom_value(data, "TlsHandshake");
     let container = if worked { None } else { exchange_error::Container::read(status) };
     let words = container.as_ref().and_then(|container| container.last_error).unwrap_or(status);
-    // A server's own log has its own words; what a service shows may be anybody's.
-    let speaker = if format.detail == Detail::Attempts { Speaker::ThisSide } else { Speaker::Log };
-    let said = if worked { Said::default() } else { Said::of(status, speaker).with_handshake(handshake) };
+    let is_suspended = custom_value(data, "Attempt") == Some("none");
+    let said = if worked { Said::default() } else { said(format, status, data) };
     let some = |column: Column| Some(&row[column]).filter(|text| !text.is_empty());
     let cow = |column: Column| some(column).map(Cow::from);
     let host = some(Column::ServerHostname).or_else(|| container.as_ref().and_then(|container| container.host));
@@ -49,7 +44,7 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
     let told = handshake.map_or(Cow::Borrowed(words), |handshake| format!("{words}: {handshake}").into());
     let id =
         some(Column::NetworkMessageId).or_else(|| some(Column::MessageId)).or_else(|| some(Column::InternalMessageId));
-    let port = custom_value(data, "DestinationPort").and_then(|port| port.parse().ok()).unwrap_or(25);
+    let port = custom_value(data, "DestinationPort").and_then(|port| port.parse().ok());
     let tls = custom_value(data, "TlsVersion").zip(custom_value(data, "TlsCipher"));
     let attempt = Attempt {
         at: row.at,
@@ -78,7 +73,35 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
         }),
         ..Attempt::by(Source::Log(format))
     };
-    evidence.add(&attempt, || Some(Place::Line { file: file.to_owned(), line }));
+    let place = || Some(Place::Line { file: file.to_owned(), line });
+    if is_suspended { evidence.add_suspended(&attempt, place) } else { evidence.add(&attempt, place) }
+}
+
+/// What a row says of a failure: its status, and what it has of the handshake.
+fn said(format: &ForeignFormat, status: &str, data: &str) -> Said {
+    // A server's own log has its own words; what a service shows may be anybody's.
+    let speaker = if format.detail == Detail::Attempts { Speaker::ThisSide } else { Speaker::Log };
+    let status =
+        if status.contains(SUSPENDED) { status.replacen(SUSPENDED, "", 1).into() } else { Cow::Borrowed(status) };
+    let mut said = Said::of(&status, speaker).with_handshake(custom_value(data, "TlsHandshake"));
+    if said.phase.is_none() && said.signs.has(Sign::TimedOut) {
+        said.phase = custom_value(data, "Delays").and_then(phase_of_delays);
+    }
+    said
+}
+
+/// How Postfix begins the status of mail that waits for what another attempt failed by.
+const SUSPENDED: &str = "delivery temporarily suspended: ";
+
+/// Where most of the time went, in Postfix's four steps: before the queue manager, in the queue, to set up the connection,
+/// and to send. Which of the commands took the time of the last step is not known.
+fn phase_of_delays(delays: &str) -> Option<Phase> {
+    let steps: Vec<f64> = delays.split('/').map(|step| step.parse().ok()).collect::<Option<_>>()?;
+    match steps[..] {
+        [_, _, connect, send] if connect > send => Some(Phase::Connect),
+        [_, _, _, send] if send > 0.0 => Some(Phase::Rcpt),
+        _ => None,
+    }
 }
 
 /// Why TLS failed before mail left without it.
@@ -102,6 +125,27 @@ fn session(context: &str) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::diagnose;
+
+    #[test]
+    fn a_port_that_the_source_does_not_name_is_not_invented() {
+        for (data, destination, check) in [
+            ("", "mail.onprem.test", "gatepost probe mail.onprem.test"),
+            ("S:DestinationPort=25", "mail.onprem.test:25", "gatepost probe mail.onprem.test:25"),
+            ("S:DestinationPort=587", "mail.onprem.test:587", "gatepost probe mail.onprem.test:587"),
+        ] {
+            let mut row = Row::default();
+            row.set(Column::EventId, "DEFER");
+            row.set(Column::RecipientAddress, "user@onprem.test");
+            row.set(Column::ServerHostname, "mail.onprem.test");
+            row.set(Column::RecipientStatus, "Connection refused");
+            row.set(Column::CustomData, data);
+            let mut evidence = Evidence::default();
+            add_row(&mut evidence, &trace::exim_log::FORMAT, &row, "mainlog", 3);
+            let finding = &diagnose(&evidence)[0];
+            let shown = (finding.scope.destination.as_str(), finding.check.clone());
+            assert_eq!(shown, (destination, check.to_owned()), "{data}");
+        }
+    }
 
     #[test]
     fn errors_of_many_systems_are_told() {

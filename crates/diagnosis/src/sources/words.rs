@@ -44,6 +44,12 @@ impl Said {
         }
     }
 
+    /// Where a code is all that the server says of its own failure.
+    pub(super) fn of_status(status: EnhancedCode) -> Self {
+        let words = Words { enhanced: Some(status), ..Words::here("", None) };
+        Self { signs: Signs::of_words(&words), enhanced: Some(status), ..Self::default() }
+    }
+
     /// With what else is known of the handshake: this gateway's description, or lines of another system.
     pub(super) fn with_handshake(mut self, text: Option<&str>) -> Self {
         let Some(text) = text else { return self };
@@ -93,7 +99,8 @@ impl<'a> Part<'a> {
     /// A reply, or an own error in the form of one.
     fn reply_or_own(speaker: Speaker, text: &'a str, reply: &Reply<'a>) -> Self {
         if is_own(reply.code, reply.enhanced, reply.words) {
-            return Self::reply(Speaker::ThisSide, text, reply, Signs::phase_of_text(reply.words));
+            let of_tls = (reply.code == SENDMAIL_TLS).then_some(Phase::Handshake);
+            return Self::reply(Speaker::ThisSide, text, reply, Signs::phase_of_text(reply.words).or(of_tls));
         }
         // What a server's log shows without a name is the destination's.
         let speaker = if speaker == Speaker::ThisSide { Speaker::Destination } else { speaker };
@@ -159,6 +166,9 @@ fn parts(text: &str, speaker: Speaker) -> Vec<Part<'_>> {
 fn of_repeated<'a>(text: &'a str, status: Option<EnhancedCode>, rest: &'a str) -> Option<Vec<Part<'a>>> {
     let (own, said, reply) = repeated(rest)?;
     let phase = phase_of_reply(text).or_else(|| Signs::phase_of_text(own));
+    if reply.code == SENDMAIL_TLS {
+        return Some(vec![Part::reply_or_own(Speaker::ThisSide, said, &reply)]);
+    }
     let mut reply = Part::reply(Speaker::Destination, said, &reply, phase);
     // A status without a meaning was made up for a reply that has none.
     reply.enhanced = reply.enhanced.or(status.filter(|code| (code.subject, code.detail) != (0, 0)));

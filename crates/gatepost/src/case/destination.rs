@@ -24,6 +24,11 @@ impl Destination {
         let options = Options { host_name: "localhost".to_owned(), connections_max: 0, ..Options::default() };
         let server = Server::start(scenario.device, options).context("failed to start the faulty device")?;
         fs::write(folder.join("authority.pem"), server.authority_pem())?;
+        if scenario.device == Device::ClientCertificateRequired {
+            let client = server.expired_client_identity("gateway.test")?;
+            fs::write(folder.join("client.pem"), client.certificate_pem())?;
+            fs::write(folder.join("client.key"), client.key_pem())?;
+        }
         Ok(Self::Device(server))
     }
 

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use diagnosis::Explained;
 use jiff::Timestamp;
+use lab::Device;
 use node::{config::Config, fleet as rollouts};
 use store::TraceQuery;
 use tokio::{
@@ -169,9 +170,12 @@ struct Play<'a> {
 }
 
 impl Play<'_> {
-    /// Probes the finding if nodes differ: from each node, then with one change at a time.
+    /// Probes the finding if nodes differ, or if attempts alone do not show the cause: from each node, then with one change
+    /// at a time.
     async fn put_to_the_test(&mut self, explained: &mut Explained<'_>, folder: &Path) -> anyhow::Result<()> {
-        if self.scenario.rollout.is_none() || self.scenario.defended {
+        let Scenario { rollout, device, defended, .. } = self.scenario;
+        let needs_probe = rollout.is_some() || *device == Device::ImplicitTls;
+        if !needs_probe || *defended {
             return Ok(());
         }
         let config = Config::load(&folder.join("gatepost.toml"))?;

@@ -46,7 +46,7 @@ pub(crate) const RC4_QUEUE: &str = "rc4-queue";
 impl Scenario {
     pub(crate) fn all() -> Vec<Self> {
         let faulty = Device::ALL.into_iter().filter(|device| *device != Device::Healthy);
-        let stories = [Self::rc4_queue(), Self::delivered_without_tls()];
+        let stories = [Self::rc4_queue(), Self::delivered_without_tls(), Self::local_tls_credentials()];
         stories.into_iter().chain(faulty.map(Self::of_device)).collect()
     }
 
@@ -100,10 +100,23 @@ impl Scenario {
         }
     }
 
+    /// The destination requires a client certificate, and this side has not renewed its own.
+    fn local_tls_credentials() -> Self {
+        Self {
+            name: "local-tls-credentials".to_owned(),
+            story: "the client certificate of the connector has expired".to_owned(),
+            connector: "tls_certificate = \"client.pem\"\ntls_key = \"client.key\"\n",
+            cause: Some("local-tls-credentials"),
+            ..Self::of_device(Device::ClientCertificateRequired)
+        }
+    }
+
     fn of_device(device: Device) -> Self {
         let connector = match device {
             // The TLS version is shared, so that only the cipher suite is missing.
             Device::AesThenSilence | Device::Rc4Only => "tls_policy = \"intermediate\"\n",
+            // A connection that stays open resumes nothing.
+            Device::TicketsRefused => "messages_per_connection = 1\n",
             Device::StartTlsDemanded => "tls = \"none\"\n",
             Device::StartTlsMasked | Device::StartTlsNotOffered => "tls = \"require\"\n",
             Device::CertificateExpired
@@ -143,6 +156,11 @@ mod tests {
             assert_eq!(Scenario::find(&scenario.name).unwrap(), scenario);
         }
         let error = Scenario::find("rc4").unwrap_err().to_string();
-        assert!(error.starts_with("unknown case \"rc4\"; cases are: rc4-queue, delivered-without-tls, "), "{error}");
+        assert!(
+            error.starts_with(
+                "unknown case \"rc4\"; cases are: rc4-queue, delivered-without-tls, local-tls-credentials, "
+            ),
+            "{error}"
+        );
     }
 }

@@ -11,7 +11,7 @@ use super::{
     arguments::{TraceArguments, TraceFormat},
     screen::{Screen, clean, counted, wrapped},
     table::{Cell, Column, Table},
-    waiting,
+    unknown, waiting,
 };
 
 const COLUMNS: [Column; 7] = [
@@ -47,7 +47,13 @@ pub(crate) fn run(arguments: &TraceArguments, screen: &Screen, out: &mut dyn Wri
     if !is_usable {
         bail!("none of the files could be used");
     }
+    let senders: Vec<String> = files.messages.iter().map(|message| message.sender.clone()).collect();
+    let recipients: Vec<String> = files.messages.iter().map(|message| message.recipient.clone()).collect();
     files.select(&filter);
+    if files.messages.is_empty() {
+        unknown::refuse_absent("no message in the files is to", search.recipient.as_deref(), &recipients)?;
+        unknown::refuse_absent("no message in the files is from", search.sender.as_deref(), &senders)?;
+    }
     match arguments.format {
         TraceFormat::Json => {
             let mut list = json::List::open("messages", out)?;

@@ -7,6 +7,7 @@ use diagnosis::{Offer, Verdict};
 use insight::{Impact, views::PolicyImpactView};
 use jiff::{Timestamp, ToSpan};
 use node::config::Config;
+use protocol::host_port;
 use store::Store;
 use trace::NextStep;
 
@@ -154,7 +155,7 @@ impl Report<'_> {
             let probe = format!("; {}", probe(impact));
             let check = if impact.foresight.verdict == Verdict::Undecided { probe.as_str() } else { "" };
             vec![
-                Cell::new(format!("{}:{}", impact.host, impact.port)),
+                Cell::new(host_port::join(&impact.host, Some(impact.port))),
                 Cell::new(&impact.connector),
                 Cell::new(grouped(impact.messages)),
                 Cell::new(format!("{:.1}", self.a_day(impact))),
@@ -166,7 +167,7 @@ impl Report<'_> {
 }
 
 fn probe(impact: &Impact) -> String {
-    clean(&NextStep::Probe(format!("{}:{}", impact.host, impact.port)).to_string())
+    clean(&NextStep::Probe(host_port::join(&impact.host, Some(impact.port))).to_string())
 }
 
 fn messages<'a>(impacts: impl Iterator<Item = &'a Impact>) -> u64 {

@@ -35,6 +35,8 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod under_way;
+mod unknown;
 mod waiting;
 mod why;
 

@@ -171,7 +171,7 @@ mod tests {
             let attempt = Attempt {
                 at: Some(start + (number as i64).seconds()),
                 message: Some(number.to_string().into()),
-                destination: Some((format!("mail{number}.a-rather-long-name.example").into(), 25)),
+                destination: Some((format!("mail{number}.a-rather-long-name.example").into(), Some(25))),
                 failure: Some(Failed { phase: Some(phase), signs, code, enhanced: None, text: "failed".into() }),
                 ..Attempt::by(Source::History)
             };

@@ -215,6 +215,9 @@ fn judge(probed: &Probed, now_s: i64) -> Vec<JudgementView> {
         )),
         StartTls::Refused => judgements
             .push(trouble("The destination offers STARTTLS but rejects the command. Check its certificate and key.")),
+        StartTls::NotObserved if probed.begins_with_tls => judgements.push(trouble(
+            "The destination begins TLS at once, as port 465 does. Use its port with STARTTLS, usually 25 or 587.",
+        )),
         StartTls::NotObserved => {}
     }
     if let Some(failure) = probed.failure.as_ref().filter(|_| judgements.iter().all(|judgement| !judgement.is_trouble))

@@ -15,9 +15,8 @@ use super::{
     groups, ids, incident, operator,
     screen::{Screen, counted, grouped},
     show,
-    similar::no_match,
     table::{Cell, Column, Table},
-    waiting,
+    unknown, waiting,
 };
 
 /// Deliveries that are read at a time, so that memory stays bounded for any length of the queue.
@@ -48,7 +47,10 @@ pub(crate) async fn run<S: Store>(
         QueueCommand::List(arguments) => {
             let reasons = WaitReasons::read(store, config, screen.now).await?;
             let selection = arguments.filter.selection(store).await?;
-            let wanted = Wanted::new(&arguments.more.conditions(), &reasons, screen.now);
+            let conditions = arguments.more.conditions();
+            let wanted = Wanted::new(&conditions, &reasons, screen.now);
+            unknown::refuse_names(&selection, true, store, config).await?;
+            unknown::refuse_conditions(&conditions, &wanted, store, screen.now).await?;
             let list = List { arguments, store, reasons, selection, wanted, screen };
             match (arguments.by, arguments.output.format) {
                 (Some(by), format) => list.grouped(by.into(), format, out).await,
@@ -58,7 +60,7 @@ pub(crate) async fn run<S: Store>(
         }
         QueueCommand::Show { id, output } => {
             let id = ids::message(*id, store).await?;
-            let record = store.message(id).await?.with_context(|| no_such_message(id))?;
+            let record = store.message(id).await?.with_context(|| unknown::no_such_message(id))?;
             let events = store.events(id).await?;
             let reasons = WaitReasons::read(store, config, screen.now).await?;
             match output.format {
@@ -81,10 +83,6 @@ pub(crate) async fn run<S: Store>(
             export(id, output.as_deref(), store, out).await
         }
     }
-}
-
-fn no_such_message(id: Uuid) -> String {
-    format!("there is no message {id}")
 }
 
 /// Reads the queue page by page, by due time.
@@ -252,7 +250,7 @@ async fn act<S: Store>(
     let selection = selected.selection(store).await?;
     let commanded = store.command(command, selection.clone(), &operator()).await?;
     if commanded == (Commanded { changed: 0, leased: 0 }) {
-        refuse_unknown(&selection, store, config).await?;
+        unknown::refuse_selection(&selection, store, config).await?;
     }
     match selected.format {
         Format::Json => writeln!(out, "{}", json::text(&views::CommandedView::from(commanded))?)?,
@@ -278,49 +276,6 @@ fn describe(command: Command, Commanded { changed, leased }: Commanded) -> Strin
     }
 }
 
-/// An error if a condition names something that is not in the queue at all, with the names that are most alike.
-async fn refuse_unknown<S: Store>(selection: &Selection, store: &S, config: &Config) -> anyhow::Result<()> {
-    if let Some(id) = selection.message {
-        store.message(id).await?.with_context(|| no_such_message(id))?;
-    }
-    let Selection { connector, recipient, sender, .. } = selection;
-    if let Some(connector) = connector {
-        let counts = store.counts().await?;
-        let configured = config.connectors.iter().map(|connector| connector.name.as_str());
-        let known: Vec<&str> = configured.chain(counts.iter().map(|count| count.connector.as_str())).collect();
-        if !known.contains(&connector.as_str()) {
-            return Err(no_match("no connector is named", connector, known));
-        }
-    }
-    if let Some(recipient) = recipient {
-        let to = Selection { recipient: Some(recipient.clone()), ..Selection::default() };
-        let name = |record: &DeliveryRecord| record.delivery.recipient.as_str().to_owned();
-        refuse_absent(store, to, "no delivery in the queue is to", recipient, name).await?;
-    }
-    if let Some(from) = sender {
-        let selection = Selection { sender: Some(from.clone()), ..Selection::default() };
-        let name = |record: &DeliveryRecord| self::sender(record).to_owned();
-        refuse_absent(store, selection, "no delivery in the queue is from", from, name).await?;
-    }
-    Ok(())
-}
-
-/// An error if no delivery in the queue matches an address.
-async fn refuse_absent<S: Store>(
-    store: &S,
-    selection: Selection,
-    lacking: &str,
-    wanted: &str,
-    name: impl Fn(&DeliveryRecord) -> String,
-) -> anyhow::Result<()> {
-    if !Pages::new(selection, store).next().await?.is_empty() {
-        return Ok(());
-    }
-    let first = Pages::new(Selection::default(), store).next().await?;
-    let known: Vec<String> = first.iter().map(name).collect();
-    Err(no_match(lacking, wanted, known.iter().map(String::as_str)))
-}
-
 /// Removing cannot be undone, so more than one message needs `--yes`.
 async fn refuse_several<S: Store>(selected: &Selected, store: &S) -> anyhow::Result<()> {
     let mut pages = Pages::new(selected.selection(store).await?, store);
@@ -339,7 +294,7 @@ async fn refuse_several<S: Store>(selected: &Selected, store: &S) -> anyhow::Res
 }
 
 async fn export<S: Store>(id: Uuid, path: Option<&Path>, store: &S, out: &mut dyn Write) -> anyhow::Result<()> {
-    let record = store.message(id).await?.with_context(|| no_such_message(id))?;
+    let record = store.message(id).await?.with_context(|| unknown::no_such_message(id))?;
     if !record.body_present {
         bail!("the content of message {id} is deleted, because no delivery needs it any more");
     }

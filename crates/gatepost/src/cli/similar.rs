@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use protocol::host_port;
+
 /// Names shown, at most.
 const SHOWN_MAX: usize = 3;
 /// Names less alike than this are not shown.
@@ -23,7 +25,7 @@ fn similar<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<St
     let wanted = wanted.to_lowercase();
     let alike = |name: &'a str| {
         let lower = name.to_lowercase();
-        let host = lower.rsplit_once(':').map_or(lower.as_str(), |(host, _)| host);
+        let (host, _) = host_port::split(&lower);
         let is_part = wanted.len() >= 3 && lower.contains(&wanted);
         let alike = strsim::normalized_damerau_levenshtein(&wanted, &lower)
             .max(strsim::normalized_damerau_levenshtein(&wanted, host))

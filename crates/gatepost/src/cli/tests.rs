@@ -82,6 +82,8 @@ impl Queue for Fixed {
         let rows = self.records.iter().filter(|record| after.is_none_or(|after| record.delivery.key > after));
         let rows =
             rows.filter(|record| query.selection.message.is_none_or(|id| id == record.message.network_message_id));
+        let Selection { connector, recipient, .. } = &query.selection;
+        let rows = rows.filter(|record| is_selected(record, connector.as_deref(), recipient.as_deref()));
         Ok(rows.take(query.limit as usize).cloned().collect())
     }
     async fn counts(&self) -> Result<Vec<QueueCount>> {
@@ -141,7 +143,8 @@ impl History for Fixed {
             .records
             .iter()
             .rev()
-            .filter(|record| query.states.as_ref().is_none_or(|states| states.contains(&record.state)));
+            .filter(|record| query.states.as_ref().is_none_or(|states| states.contains(&record.state)))
+            .filter(|record| is_selected(record, query.connector.as_deref(), query.recipient.as_deref()));
         // Keys descend here, in the order of the rows.
         let rows = rows.filter(|record| query.after.is_none_or(|after| record.delivery.key < after.delivery));
         Ok(rows.take(query.limit as usize).cloned().collect())
@@ -303,6 +306,16 @@ fn record(number: u32) -> DeliveryRecord {
     }
 }
 
+/// A recipient may be a domain, or a pattern that begins with `*`.
+fn is_selected(record: &DeliveryRecord, connector: Option<&str>, recipient: Option<&str>) -> bool {
+    let address = record.delivery.recipient.as_str();
+    let is_to = |wanted: &str| match wanted.strip_prefix('*').or_else(|| wanted.starts_with('@').then_some(wanted)) {
+        Some(end) => address.ends_with(end),
+        None => address == wanted,
+    };
+    connector.is_none_or(|connector| connector == record.delivery.connector) && recipient.is_none_or(is_to)
+}
+
 fn store_with(records: Vec<DeliveryRecord>) -> Fixed {
     Fixed { records, ..Fixed::default() }
 }
@@ -378,6 +391,35 @@ fn an_empty_queue_says_so() {
     assert_eq!(run("gatepost queue list", &store_with(vec![]), None).unwrap(), "The queue is empty.\n");
     let text = run(&format!("gatepost queue list --message {}", id(9)), &store_with(vec![record(1)]), None).unwrap();
     assert_eq!(text, "No deliveries match; the queue has 1 delivery.\n");
+}
+
+#[test]
+fn a_name_that_nothing_on_record_has_is_an_error_with_the_nearest_names() {
+    let store = store_with(vec![record(1)]);
+    for (line, expected) in [
+        ("gatepost queue list --connector onprm", "no connector is named onprm; did you mean onprem?"),
+        ("gatepost queue list --connector onprm --format json", "no connector is named onprm; did you mean onprem?"),
+        (
+            "gatepost queue list --recipient bo@onprem.test",
+            "no delivery in the queue is to bo@onprem.test; did you mean bob@onprem.test?",
+        ),
+        (
+            "gatepost queue list --destination nosuch.elsewhere:25",
+            "no delivery in the queue has the destination nosuch.elsewhere:25",
+        ),
+        ("gatepost queue list --cause rcpt", "no delivery in the queue has the cause rcpt"),
+        ("gatepost trace --connector onprm", "no connector is named onprm; did you mean onprem?"),
+        (
+            "gatepost trace --recipient @onprm.test",
+            "no message on record is to @onprm.test; did you mean @onprem.test?",
+        ),
+    ] {
+        let error = run(line, &store, None).unwrap_err();
+        assert!(error.starts_with(expected), "{line}: {error}");
+    }
+    // In an empty queue, and for a pattern, nothing is wrong with a name.
+    assert!(run("gatepost queue list --recipient bo@onprem.test", &store_with(vec![]), None).is_ok());
+    assert!(run("gatepost trace --recipient *@nosuch.test --since 1d", &store, None).is_ok());
 }
 
 #[test]

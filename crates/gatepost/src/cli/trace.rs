@@ -27,7 +27,7 @@ use super::{
     event, ids,
     screen::{Screen, counted},
     table::{Cell, Column, Table},
-    waiting,
+    unknown, waiting,
 };
 
 const COLUMNS: [Column; 7] = [
@@ -55,6 +55,7 @@ pub(crate) async fn run<S: Store>(
     if arguments.follow {
         return follow(arguments, query, store, config, screen, out).await;
     }
+    unknown::refuse_search(&search, &query, store, config).await?;
     let reasons = WaitReasons::read(store, config, screen.now).await?;
     let mut pages = Pages::new(query);
     let mut page = Page { store, reasons, screen, events: HashMap::new() };

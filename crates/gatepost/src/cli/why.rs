@@ -18,6 +18,7 @@ use super::{
     asked::Asked,
     finding, incident, overview,
     screen::{Screen, clean, counted, paragraph},
+    under_way,
 };
 
 /// True if any finding other than a warning is ongoing. `store` has the gateway's own history if that is asked for.
@@ -29,14 +30,12 @@ pub(crate) async fn run<S: Store>(
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
     check(arguments)?;
-    let (mut files, mut asked) = read_files(arguments, config, arguments.inbound, store.is_some(), screen);
-    if store.is_none() && files.are_about_senders() {
-        eprintln!("gatepost: the files have no attempts to deliver mail; showing why senders fail (--inbound)");
-        (files, asked) = read_files(arguments, config, true, false, screen);
+    let (mut files, mut asked) = read_files(arguments, config, store.is_some(), screen);
+    if let (Some(config), Some(store)) = (config.filter(|_| arguments.inbound && arguments.reads_history()), store) {
+        add_receive_logs(&mut files, store, config, arguments, screen).await?;
     }
-    if let Some(config) = config.filter(|_| arguments.inbound && arguments.reads_history()) {
-        let since = arguments.since.map(|since| since.timestamp(screen.now));
-        files.add_receive_logs(&protocol_log::receive_folder(&config.protocol_log, &config.node.data), since);
+    if files.end(store.is_none()) {
+        eprintln!("gatepost: the files have no attempts to deliver mail; showing why senders fail (--inbound)");
     }
     if let Some(store) = store {
         files.gathered.evidence.last_source();
@@ -49,9 +48,17 @@ pub(crate) async fn run<S: Store>(
     }
     let gathered = &files.gathered;
     if store.is_none() && gathered.evidence.is_empty() {
-        bail!("no delivery attempts found in the files: {}", gathered.read.unread_in_words());
+        let read = &gathered.read;
+        let unread = if read.lines > 0 { format!(": {}", read.unread_in_words()) } else { String::new() };
+        bail!("no delivery attempts found in the files{unread}");
     }
     asked.check(config, &gathered.evidence)?;
+    if gathered.evidence.is_empty() {
+        let what = if arguments.inbound { "no sessions of senders" } else { "no delivery attempts" };
+        let remark = under_way(store, config, &asked, screen).await?;
+        let remark = remark.map(|remark| format!(". {remark}")).unwrap_or_default();
+        bail!("nothing was seen: there are {what} on record for this time, so nothing could be judged{remark}");
+    }
     let mut findings = explain(&gathered.evidence);
     findings.retain(Explained::is_asked_about);
     if arguments.probe {
@@ -74,27 +81,52 @@ pub(crate) async fn run<S: Store>(
         }
         write_files(&report, arguments)?;
     }
-    if arguments.output.format == Format::Table
-        && let Some(store) = store
-        && let Some(open) = incident::open_in_words(store).await.context("failed to read the incidents")?
-    {
-        writeln!(out, "\n{open}")?;
+    if let Some(store) = store.filter(|_| arguments.output.format == Format::Table) {
+        write_remarks(store, config, &asked, screen, out).await?;
     }
     // A warning is about mail that was delivered.
     let is_wrong = |finding: &Finding| finding.is_ongoing() && finding.severity == Severity::Stuck;
     Ok(findings.iter().any(|explained| is_wrong(&explained.finding)))
 }
 
+/// What no finding says: attempts that have not ended, and open incidents.
+async fn write_remarks<S: Store>(
+    store: &S,
+    config: Option<&Config>,
+    asked: &Asked<'_>,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    if let Some(remark) = under_way(Some(store), config, asked, screen).await? {
+        writeln!(out)?;
+        paragraph(&clean(&remark), "", screen, out)?;
+    }
+    if let Some(open) = incident::open_in_words(store).await.context("failed to read the incidents")? {
+        writeln!(out, "\n{open}")?;
+    }
+    Ok(())
+}
+
+async fn under_way<S: Store>(
+    store: Option<&S>,
+    config: Option<&Config>,
+    asked: &Asked<'_>,
+    screen: &Screen,
+) -> anyhow::Result<Option<String>> {
+    let (Some(store), Some(config)) = (store, config) else { return Ok(None) };
+    let remark = under_way::in_words(store, config, asked.connector.as_deref(), screen).await;
+    remark.context("failed to read the queue")
+}
+
 /// Reads the files that are named, and what of them is asked about.
 fn read_files<'a>(
     arguments: &'a WhyArguments,
     config: Option<&Config>,
-    inbound: bool,
     has_history: bool,
     screen: &Screen,
 ) -> (insight::Files, Asked<'a>) {
     let gathered = gathering(arguments);
-    let gathered = if inbound { gathered.inbound() } else { gathered };
+    let gathered = if arguments.inbound { gathered.inbound() } else { gathered };
     let mut files = insight::Files::new(gathered, screen.now, screen.zone.clone());
     let opened = open(arguments, &mut files);
     let has_more = has_history || arguments.inbound;
@@ -106,6 +138,25 @@ fn read_files<'a>(
         files.add(file);
     }
     (files, asked)
+}
+
+/// Adds the sessions of senders that the nodes on this machine have logged, and says which logs they are.
+async fn add_receive_logs<S: Store>(
+    files: &mut insight::Files,
+    store: &S,
+    config: &Config,
+    arguments: &WhyArguments,
+    screen: &Screen,
+) -> anyhow::Result<()> {
+    let since = arguments.since.map(|since| since.timestamp(screen.now));
+    let reports = store.reports().await.context("failed to read the nodes' reports")?;
+    let nodes: Vec<String> = reports.into_iter().map(|report| report.node).collect();
+    for folder in protocol_log::receive_folders(&config.protocol_log, &config.node.data, &nodes) {
+        let count = files.add_receive_logs(&folder, since);
+        let logs = counted(count as u64, "log", "logs");
+        eprintln!("gatepost: read {logs} of received mail in {}", clean(&folder.display().to_string()));
+    }
+    Ok(())
 }
 
 /// What the same files say of the other direction.
@@ -248,9 +299,6 @@ fn write_files(report: &Report<'_>, arguments: &WhyArguments) -> anyhow::Result<
 
 /// What it means that there are no findings.
 fn nothing(read: &insight::Read, what: Option<&str>) -> String {
-    if read.attempts == 0 {
-        return "No delivery attempts found, so there is nothing to explain.".to_owned();
-    }
     let about = what.map(|what| format!(" about {what}")).unwrap_or_default();
     let messages = counted(read.messages, "message", "messages");
     let messages = if read.messages > 0 { format!(" ({messages})") } else { String::new() };

@@ -212,8 +212,8 @@ fn every_case_is_listed_with_what_happens() {
     let (list, _) = gatepost(&["case", "list", "--format", "json"]);
     let cases = list["cases"].as_array().unwrap();
     assert_eq!(cases[0]["case"], "rc4-queue");
-    // One for each faulty device, and two stories.
-    assert_eq!(cases.len(), lab::Device::ALL.len() + 1);
+    // One for each faulty device, and three stories.
+    assert_eq!(cases.len(), lab::Device::ALL.len() + 2);
     let output = Command::new(env!("CARGO_BIN_EXE_gatepost")).args(["case", "run", "rc4"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -242,6 +242,23 @@ fn a_device_is_a_case() {
     device_case_drains("handshake-reset");
     device_case_drains("recipient-unknown");
     device_case_drains("internal-failure");
+}
+
+/// The first needs a probe, since silence has many causes; in the last, most attempts work.
+#[test]
+fn devices_that_disagree_with_the_sender_are_cases() {
+    device_case_drains("implicit-tls");
+    device_case_drains("pipelining-broken");
+    device_case_drains("hang-after-data");
+    device_case_drains("tickets-refused");
+}
+
+#[test]
+fn an_expired_client_certificate_is_a_case() {
+    let (report, _) = gatepost(&["case", "run", "local-tls-credentials", "--format", "json"]);
+    assert_eq!(report["delivered"], 20, "{report:#}");
+    let first = &report["findings"][0];
+    assert!(first["cause"] == "local-tls-credentials" && first["confidence"].as_f64() > Some(0.5), "{first:#}");
 }
 
 /// Nothing waits where a connector allows plaintext, and Gatepost warns anyway.

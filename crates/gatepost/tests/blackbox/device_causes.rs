@@ -29,10 +29,12 @@ const INTERMEDIATE: &str = "tls_policy = \"intermediate\"\n";
 const TLS12: &str = "tls_policy = \"tls12\"\n";
 const REQUIRE: &str = "tls = \"require\"\n";
 const TLS12_POLICY: &str = "[[tls_policy]]\nname = \"tls12\"\nminimum = \"1.2\"\nmaximum = \"1.2\"\n";
+/// Sessions are resumed by new connections only.
+const ONE_MESSAGE: &str = "messages_per_connection = 1\n";
 const UNKNOWN: Named = Guess("unknown");
 
 #[rustfmt::skip]
-const TABLE: [Row; 35] = [
+const TABLE: [Row; 39] = [
     (Device::Healthy, "", Nothing, Nothing, Nothing),
     (Device::Rc4Only, INTERMEDIATE, Cause("no-shared-cipher"), Cause("no-shared-cipher"), Nothing),
     (Device::AesThenSilence, INTERMEDIATE, Cause("hang-after-handshake"), Cause("hang-after-handshake"), Nothing),
@@ -67,14 +69,21 @@ const TABLE: [Row; 35] = [
     (Device::RecipientUnknown, "", Cause("recipient-unknown"), UNKNOWN, Cause("recipient-unknown")),
     (Device::MailboxFull, "", Cause("mailbox-full"), UNKNOWN, Cause("mailbox-full")),
     (Device::MessageTooLarge, "", Cause("message-too-large"), UNKNOWN, Cause("message-too-large")),
+    (Device::HangAfterData, "", Cause("no-reply-to-message"), UNKNOWN, Cause("no-reply-to-message")),
+    (Device::PipeliningBroken, "", Cause("pipelining-broken"), UNKNOWN, Cause("pipelining-broken")),
+    (Device::ImplicitTls, "", Cause("implicit-tls-mismatch"), Cause("implicit-tls-mismatch"), Cause("implicit-tls-mismatch")),
+    (Device::TicketsRefused, ONE_MESSAGE, Cause("tls-session-ticket-interop"), Cause("tls-session-ticket-interop"), Nothing),
     // The content went over, and what was said of it is encrypted.
     (Device::MailLoop, "", Cause("mail-loop"), Nothing, Cause("mail-loop")),
 ];
 
 fn start(device: Device, number: usize) -> Server {
     // One that says nothing is told for a mail server by its port alone.
-    let is_silent = matches!(device, Device::SlowBanner | Device::DropBeforeBanner);
-    let listen = if is_silent { ([127, 0, 1, number as u8], 25) } else { ([127, 0, 0, 1], 0) };
+    let listen = match device {
+        Device::SlowBanner | Device::DropBeforeBanner => ([127, 0, 1, number as u8], 25),
+        Device::ImplicitTls => ([127, 0, 1, number as u8], 465),
+        _ => ([127, 0, 0, 1], 0),
+    };
     let options = Options {
         listen: listen.into(),
         host_name: "localhost".to_owned(),

@@ -42,11 +42,11 @@ fn mail_goes_to_the_best_exchanger_that_answers() {
 
 #[test]
 fn what_dns_says_instead_is_told() {
-    for (zone, status, kind) in [
-        ("@ MX 0 .", "Failed", "null-mx"),
-        ("@ TXT nothing", "Pending", "host-not-found"),
-        ("@ MX 10 nowhere", "Pending", "host-not-found"),
-        ("@ MX 10 edge.test.", "Failed", "mail-loop"),
+    for (zone, status, kind, cause) in [
+        ("@ MX 0 .", "Failed", "null-mx", "domain-takes-no-mail"),
+        ("@ TXT nothing", "Pending", "host-not-found", "dns-failure"),
+        ("@ MX 10 nowhere", "Pending", "host-not-found", "dns-failure"),
+        ("@ MX 10 edge.test.", "Failed", "mail-loop", "mail-loop"),
     ] {
         let (node, _server) = node(zone, free_port());
         send(&node);
@@ -55,6 +55,10 @@ fn what_dns_says_instead_is_told() {
         });
         assert_eq!((row["status"].as_str(), row["failure"]["kind"].as_str()), (Some(status), Some(kind)), "{row:#}");
         assert_eq!(row["failure"]["phase"], "resolve");
+        let output = node.run(&["why", "--format", "json"]);
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let first = &found["findings"][0];
+        assert!(first["cause"] == cause && first["confidence"].as_f64() > Some(0.5), "{first:#}");
     }
 }
 

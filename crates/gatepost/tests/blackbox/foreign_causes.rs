@@ -146,12 +146,19 @@ fn why(option: &str, files: &[PathBuf]) -> Vec<Value> {
 
 /// What a session ends with is in the log some moments after the attempt.
 fn whole_protocol_log(node: &Node) -> Vec<PathBuf> {
+    protocol_log_when(node, |text| {
+        let all = |kind: &str| text.lines().filter(|line| line.split(',').nth(6) == Some(kind)).count();
+        all("+") > 0 && all("+") == all("-")
+    })
+}
+
+/// The files of the protocol log, when they say what they must.
+pub(crate) fn protocol_log_when(node: &Node, is_ready: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let folder = node.path("data/protocol-log/SmtpSend");
     wait_for("the protocol log", || {
         let logs: Vec<_> = fs::read_dir(&folder).ok()?.map(|entry| entry.unwrap().path()).collect();
         let text: String = logs.iter().map(|log| fs::read_to_string(log).unwrap()).collect();
-        let all = |kind: &str| text.lines().filter(|line| line.split(',').nth(6) == Some(kind)).count();
-        (all("+") > 0 && all("+") == all("-")).then_some(logs)
+        is_ready(&text).then_some(logs)
     })
 }
 
@@ -314,6 +321,11 @@ fn root_foreign_servers_are_named_for_what_is_wrong_with_them() {
     let size = "acl_smtp_data = \"deny condition = ${if >{$message_size}{10K}}\\n \
                 message = Message size exceeds maximum permitted\"\n";
 
+    // It answers when everybody has given up.
+    let filter = "acl_smtp_data = \"accept delay = 60s\"\n";
+    let no_file = "defer condition = ${lookup{x}lsearch{/nosuch}}\n";
+    let no_table = "virtual_mailbox_maps = texthash:/nosuch\n";
+
     // Case, server, certificate whose authority the connector trusts, messages, cause.
     type Row = (&'static str, Foreign, Option<&'static str>, &'static [usize], &'static str);
     let (one, several, large) = (&[SMALL][..], &[SMALL; 6][..], &[100_000][..]);
@@ -341,6 +353,9 @@ fn root_foreign_servers_are_named_for_what_is_wrong_with_them() {
         // The first says so in its answer to EHLO, and no command tells of it.
         ("exim-size", exim("message_size_limit = 10K\n"), None, large, "message-too-large"),
         ("exim-size-unsaid", exim(size), None, large, "message-too-large"),
+        ("exim-slow-filter", exim(filter), None, one, "no-reply-to-message"),
+        ("exim-no-file", files.exim_with_rules("no-file", no_file, ""), None, one, "destination-internal-failure"),
+        ("postfix-no-table", postfix(no_table), None, one, "destination-internal-failure"),
     ];
     thread::scope(|scope| {
         // All at once: most of a start is waiting. A server ends with the thread that started it.

@@ -100,6 +100,20 @@ fn files_of_no_use_are_named_and_the_rest_is_used() {
     }
 }
 
+/// No share of lines is told of files that have none.
+#[test]
+fn files_without_a_line_are_not_measured_in_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("mail.log");
+    std::fs::write(&empty, "").unwrap();
+    for file in [empty, folder.path().join("nosuch.log")] {
+        let output = gatepost(&["why", file.to_str().unwrap()]);
+        let said = errors(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("no delivery attempts found in the files") && !said.contains("0 of 0"), "{said}");
+    }
+}
+
 #[test]
 fn names_and_files_are_told_apart() {
     let output = gatepost(&["why", "one.test", "another.test"]);

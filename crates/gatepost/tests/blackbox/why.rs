@@ -121,6 +121,10 @@ fn a_question_is_matched_and_a_finding_ends_when_mail_flows_again() {
         (&["queue", "retry", "--connector", "onprm"], Some("did you mean onprem?")),
         (&["queue", "suspend", "--recipient", "usr@onprem.test"], Some("did you mean user@onprem.test?")),
         (&["queue", "remove", "--sender", "nobody@elsewhere.test"], None),
+        (&["queue", "list", "--connector", "onprm"], Some("did you mean onprem?")),
+        (&["trace", "--recipient", "usr@onprem.test"], Some("did you mean user@onprem.test?")),
+        // Nothing was seen in this time.
+        (&["why", "--inbound", "--since", "2100-01-01T00:00:00Z"], Some("nothing was seen")),
     ] {
         let output = node.run(arguments);
         let error = String::from_utf8_lossy(&output.stderr);
@@ -234,4 +238,19 @@ fn assert_notices_and_tls_reports(samples: &Path) {
     let output = why("--tls-report", &[all("tlsrpt").remove(0), all("dsn").remove(0)]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("skipped"));
     assert_eq!(output.status.code(), Some(1));
+}
+
+/// A destination that is silent keeps an attempt open for minutes. Nothing has failed, and something is wrong.
+#[test]
+fn an_attempt_that_does_not_end_is_not_passed_over() {
+    let server = Server::start(Device::HangAfterData, Options::default()).unwrap();
+    let node = Node::to_port(server.port()).start();
+    swaks(node.port, &["--to", "user@onprem.test"]);
+    let text = wait_for("a slow attempt", || {
+        let text = String::from_utf8(node.run(&["why"]).stderr).unwrap();
+        text.contains("an attempt that has not ended").then_some(text)
+    });
+    for part in ["1 message has an attempt", "waiting for the reply to the message", "gatepost queue list"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }

@@ -3,6 +3,7 @@
 use diagnosis::{Attempt, Explained, Finding, Source, in_words};
 use jiff::{Timestamp, tz::TimeZone};
 use maud::{Markup, html};
+use protocol::host_port;
 use trace::protocol_log::{RowKind, Session};
 
 use super::{Report, counted};
@@ -172,7 +173,7 @@ fn time(attempt: &Attempt<'_>) -> String {
 }
 
 fn destination(attempt: &Attempt<'_>) -> String {
-    let host = attempt.destination.as_ref().map(|(host, port)| format!("{host}:{port}"));
+    let host = attempt.destination.as_ref().map(|(host, port)| host_port::join(host, *port));
     match (host, attempt.destination_address) {
         (Some(host), Some(address)) if !host.contains(&address.to_string()) => format!("{host} ({address})"),
         (Some(host), _) => host,
@@ -191,7 +192,7 @@ fn outcome(attempt: &Attempt<'_>) -> String {
 /// The failure without the destination at the start of the gateway's own texts: `mail.onprem.test:25 [192.0.2.1]: `, or
 /// `192.0.2.1:25: `.
 fn without_host(failure: &str) -> &str {
-    let is_host = |text: &str| text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    let is_host = |text: &str| host_port::split(text).1.is_some();
     match (failure.split_once("]: "), failure.split_once(": ")) {
         (Some((before, rest)), _) if before.split(' ').count() == 2 => rest,
         (_, Some((before, rest))) if !before.contains(' ') && is_host(before) => rest,

@@ -59,7 +59,7 @@ fn evidence(host: &str, text: &str) -> Evidence {
             message: Some(number.to_string().into()),
             recipient: Some("bob@onprem.test".into()),
             node: Some(host.into()),
-            destination: Some((host.into(), 25)),
+            destination: Some((host.into(), Some(25))),
             tls_policy: Some(if fails { "modern" } else { "legacy" }.into()),
             handshake: Some(Cow::Borrowed(if fails { &modern } else { &legacy })),
             failure: fails.then_some(failed),
@@ -77,7 +77,7 @@ fn add_repair(evidence: &mut Evidence) {
             at: Timestamp::from_second(1_764_072_000 + number as i64).ok(),
             message: Some(number.to_string().into()),
             node: Some("mail.onprem.test".into()),
-            destination: Some(("mail.onprem.test".into(), 25)),
+            destination: Some(("mail.onprem.test".into(), Some(25))),
             tls_policy: Some(if number % 2 == 0 { "modern" } else { "legacy" }.into()),
             ..Attempt::by(Source::History)
         };
@@ -175,7 +175,7 @@ fn steps_of_a_rollout_are_marked_and_the_probe_s_line_stays_in() {
             at: Timestamp::from_second(1_764_072_000 + number as i64 * 60).ok(),
             message: Some(number.to_string().into()),
             node: Some(node.into()),
-            destination: Some(("mail.onprem.test".into(), 25)),
+            destination: Some(("mail.onprem.test".into(), Some(25))),
             tls_policy: Some(if fails { "modern" } else { "legacy" }.into()),
             handshake: Some(Cow::Borrowed(if fails { &modern } else { &legacy })),
             failure: fails.then_some(failed),

@@ -2,7 +2,7 @@
 
 use diagnosis::Verdict;
 use jiff::Timestamp;
-use protocol::{smtp::TlsSummary, tls::TlsPolicy};
+use protocol::{host_port, smtp::TlsSummary, tls::TlsPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::LedgerEntry;
@@ -129,7 +129,9 @@ impl DestinationImpactView {
             messages: impact.messages,
             messages_a_day: tenths(impact.messages as f64 / days),
             broken,
-            check: protocol::text::clean(&NextStep::Probe(format!("{}:{}", impact.host, impact.port)).to_string()),
+            check: protocol::text::clean(
+                &NextStep::Probe(host_port::join(&impact.host, Some(impact.port))).to_string(),
+            ),
         }
     }
 }

@@ -87,15 +87,11 @@ pub(crate) fn rows() -> Vec<Row> {
 
 /// As the command line reads it: a file that has only sessions of senders is about those.
 fn read(file: &Path) -> Files {
-    let files = read_into(Gathered::for_findings(), file);
-    if files.are_about_senders() { read_into(Gathered::for_findings().inbound(), file) } else { files }
-}
-
-fn read_into(gathered: Gathered, file: &Path) -> Files {
-    let mut files = Files::new(gathered, Timestamp::now(), TimeZone::UTC);
+    let mut files = Files::new(Gathered::for_findings(), Timestamp::now(), TimeZone::UTC);
     if let Some(opened) = files.open(file, None) {
         files.add(opened);
     }
+    files.end(true);
     files.gathered.finish();
     files
 }

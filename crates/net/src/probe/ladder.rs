@@ -12,7 +12,7 @@ use protocol::{
 };
 use tokio::time::sleep;
 
-use super::{ProbeOptions, open, options};
+use super::{ProbeOptions, begin_with_tls, open, options};
 use crate::{
     send::{ConnectionResult, rank},
     tls::TlsSettings,
@@ -48,6 +48,8 @@ pub enum Change {
     /// Both are needed if a server supports only this cipher suite in only this version.
     FromTls10With(OldSuite),
     InTheClear,
+    /// A TLS handshake in place of the greeting.
+    TlsAtOnce,
 }
 
 /// Cipher suites without authenticated encryption.
@@ -94,6 +96,7 @@ impl Change {
             Self::FromTls10 => "with-tls-1.0".to_owned(),
             Self::FromTls10With(suite) => format!("with-tls-1.0-and-{}", suite.name().to_ascii_lowercase()),
             Self::InTheClear => "in-plaintext".to_owned(),
+            Self::TlsAtOnce => "tls-at-once".to_owned(),
         }
     }
 
@@ -101,7 +104,12 @@ impl Change {
     pub(super) fn is_about_negotiation(self) -> bool {
         !matches!(
             self,
-            Self::SmallSegments | Self::SmallHello | Self::LargeHello | Self::NoServerName | Self::InTheClear
+            Self::SmallSegments
+                | Self::SmallHello
+                | Self::LargeHello
+                | Self::NoServerName
+                | Self::InTheClear
+                | Self::TlsAtOnce
         )
     }
 
@@ -121,6 +129,7 @@ impl Change {
             Self::FromTls10 => "with TLS 1.0 and 1.1 allowed".to_owned(),
             Self::FromTls10With(suite) => format!("with TLS 1.0 and {} allowed", suite.name()),
             Self::InTheClear => "in plaintext, without TLS".to_owned(),
+            Self::TlsAtOnce => "if TLS begins at once, before the greeting".to_owned(),
         }
     }
 }
@@ -212,6 +221,9 @@ fn changes(baseline: &ConnectionResult, trial: &Trial) -> Vec<Change> {
         return Vec::new();
     };
     let mut changes = Vec::new();
+    if failure.phase == Phase::Banner {
+        changes.push(Change::TlsAtOnce);
+    }
     if baseline.seen.handshake.is_some() {
         changes.extend(of_tls(trial));
     }
@@ -256,7 +268,11 @@ impl Change {
                 add(&mut policy, suite.class());
                 return Self::FromTls10.to(&policy);
             }
-            Self::SmallSegments | Self::NoServerName | Self::UncheckedCertificate | Self::InTheClear => return None,
+            Self::SmallSegments
+            | Self::NoServerName
+            | Self::UncheckedCertificate
+            | Self::InTheClear
+            | Self::TlsAtOnce => return None,
         }
         if let Self::With(OldSuite::Rc4 | OldSuite::TripleDes) = self {
             policy.security_level = 0;
@@ -293,6 +309,9 @@ impl Trial {
             _ => {}
         }
         options.tls = Arc::new(tls);
+        if change == Change::TlsAtOnce {
+            return begin_with_tls(&host, address, &options).await;
+        }
         open(&host, address, &options, self.envelope.as_ref()).await
     }
 }

@@ -19,11 +19,11 @@ use protocol::{
     tls::{HandshakeFacts, TlsPolicy, TlsVersion},
 };
 use serde::Serialize;
-use tokio::time::sleep;
+use tokio::{net::TcpStream, time::sleep};
 
 use crate::{
-    send::{Connection, ConnectionResult, Options, Timeouts},
-    tls::{TlsContext, TlsSettings},
+    send::{Connection, ConnectionResult, Options, Seen, Timeouts, connect},
+    tls::{self, HandshakeError, TlsContext, TlsSettings},
 };
 
 pub use ladder::{Change, Ladder, OldSuite, Trial, climb, connect_as_mail};
@@ -62,6 +62,8 @@ pub struct Probed {
     pub host: String,
     pub address: SocketAddr,
     pub starttls: StartTls,
+    /// No greeting came in plaintext, and a TLS handshake in its place worked, as with servers on port 465.
+    pub begins_with_tls: bool,
     /// The extensions in the reply to EHLO, in plaintext if there is no TLS.
     pub extensions: Option<Extensions>,
     /// Duration of each phase of the first connection.
@@ -112,10 +114,18 @@ pub async fn probe(host: &str, address: SocketAddr, options: &ProbeOptions, mut 
     progress("offering everything at once");
     let first = prober.connect(everything()).await;
     let starttls = starttls(&first);
+    let begins_with_tls = match &first.failure {
+        Some(failure) if failure.phase == Phase::Banner => {
+            progress("beginning TLS at once");
+            prober.connect_with_tls(everything()).await.works()
+        }
+        _ => false,
+    };
     let mut probed = Probed {
         host: host.to_owned(),
         address,
         starttls,
+        begins_with_tls,
         extensions: first.extensions,
         phases: first.seen.phases.clone(),
         handshake: first.seen.handshake.clone(),
@@ -172,6 +182,13 @@ impl Prober<'_> {
         open(self.host, self.address, &options(self.options, TlsLevel::Opportunistic, settings), None).await
     }
 
+    /// One connection that begins with TLS.
+    async fn connect_with_tls(&mut self, policy: TlsPolicy) -> ConnectionResult {
+        self.count_connection().await;
+        let settings = TlsSettings { policy, verify: false, ..self.options.as_mail.clone() };
+        begin_with_tls(self.host, self.address, &options(self.options, TlsLevel::Require, settings)).await
+    }
+
     /// Pauses between two connections.
     async fn count_connection(&mut self) {
         if self.connections > 0 {
@@ -187,6 +204,7 @@ fn options(probe: &ProbeOptions, tls_level: TlsLevel, settings: TlsSettings) -> 
         tls_level,
         tls: Arc::new(settings),
         timeouts: timeouts(probe.timeout),
+        pipelining: true,
         maximum_segment: None,
         progress: Arc::default(),
     }
@@ -211,6 +229,38 @@ async fn open(host: &str, address: SocketAddr, options: &Options, envelope: Opti
             let (failure, seen) = *not_opened;
             ConnectionResult { seen, extensions: None, failure: Some(failure) }
         }
+    }
+}
+
+/// A TLS handshake before the greeting.
+async fn begin_with_tls(host: &str, address: SocketAddr, options: &Options) -> ConnectionResult {
+    let mut seen = Seen { address: Some(address), ..Seen::default() };
+    let tried = match connect(address, options.timeouts.connect, None).await {
+        Ok(stream) => handshake(host, address, options, stream, &mut seen).await,
+        Err(kind) => Err(Failure::new(Phase::Connect, kind)),
+    };
+    ConnectionResult { seen, extensions: None, failure: tried.err() }
+}
+
+async fn handshake(
+    host: &str,
+    address: SocketAddr,
+    options: &Options,
+    stream: TcpStream,
+    seen: &mut Seen,
+) -> Result<(), Failure> {
+    let failed = |detail: String| Failure::new(Phase::Handshake, FailureKind::HandshakeFailed { detail });
+    let context = TlsContext::default();
+    let connector = context.connector(&options.tls).map_err(|error| failed(error.to_string()))?;
+    let handshake = tls::connect(&connector, host, address, stream, options.timeouts.handshake).await;
+    seen.handshake = Some(Arc::new(handshake.facts));
+    match handshake.result {
+        Ok((_, summary)) => {
+            seen.tls = Some(summary);
+            Ok(())
+        }
+        Err(HandshakeError::TimedOut) => Err(failed("timed out".to_owned())),
+        Err(HandshakeError::Failed(detail)) => Err(failed(detail)),
     }
 }
 

@@ -95,6 +95,8 @@ pub struct Options {
     pub ehlo_name: String,
     pub tls_level: TlsLevel,
     pub tls: Arc<TlsSettings>,
+    /// False: each command waits for the reply to the one before, even if the destination announces PIPELINING.
+    pub pipelining: bool,
     pub timeouts: Timeouts,
     /// Maximum segment size that is requested from the destination (RFC 9293 section 3.7.1). `None`: the kernel
     /// decides.
@@ -206,12 +208,14 @@ impl Connection {
         // Commands are small and answered at once; waiting to fill packets only adds delay.
         let _ = stream.set_nodelay(true);
         let local = stream.local_addr().ok();
+        let client = Client::new(options.ehlo_name.as_str(), options.tls_level);
+        let client = if options.pipelining { client } else { client.without_pipelining() };
         if let Some(local) = local {
             record.write(Line::Connected { local });
         }
         let mut connection = Self {
             stream: Stream::Plain(stream),
-            client: Client::new(options.ehlo_name.as_str(), options.tls_level),
+            client,
             input: BytesMut::new(),
             output: Vec::new(),
             destination,
@@ -463,7 +467,11 @@ impl Connection {
     }
 }
 
-async fn connect(address: SocketAddr, limit: Duration, maximum_segment: Option<u32>) -> Result<TcpStream, FailureKind> {
+pub(crate) async fn connect(
+    address: SocketAddr,
+    limit: Duration,
+    maximum_segment: Option<u32>,
+) -> Result<TcpStream, FailureKind> {
     let connecting = async {
         let Some(bytes) = maximum_segment else { return TcpStream::connect(address).await };
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use protocol::smtp::{Failure, Phase};
+use protocol::smtp::{Failure, FailureKind, Phase};
 
 /// Maximum number of addresses of one host in one attempt.
 const ADDRESSES_MAX: usize = 3;
@@ -30,14 +30,24 @@ pub fn interleave(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
 }
 
 /// Of several failures, the one with the highest rank counts, and of equals the first: a temporary failure ranks above a
-/// permanent one, and a later phase above an earlier one.
-pub fn rank(failure: &Failure) -> (bool, Phase) {
-    (!failure.is_permanent(), failure.phase)
+/// permanent one, and a later phase above an earlier one. That no route leads to an address says nothing of the
+/// destination: many hosts have IPv6 addresses, and many networks have no IPv6.
+pub fn rank(failure: &Failure) -> (bool, Phase, bool) {
+    (!failure.is_permanent(), failure.phase, failure.kind != FailureKind::NetworkUnreachable)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_route_counts_least_in_its_phase() {
+        let failure = |phase, kind| Failure::new(phase, kind);
+        let unreachable = failure(Phase::Connect, FailureKind::NetworkUnreachable);
+        let refused = failure(Phase::Connect, FailureKind::ConnectionRefused);
+        let unresolved = failure(Phase::Resolve, FailureKind::HostNotFound);
+        assert!(rank(&unresolved) < rank(&unreachable) && rank(&unreachable) < rank(&refused));
+    }
 
     #[test]
     fn families_take_turns() {

@@ -18,6 +18,7 @@ pub(crate) fn require(policy: TlsPolicy) -> Options {
         tls_level: TlsLevel::Require,
         tls: Arc::new(settings),
         timeouts: Timeouts::each(Duration::from_secs(5)),
+        pipelining: true,
         maximum_segment: None,
         progress: Arc::default(),
     }

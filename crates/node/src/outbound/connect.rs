@@ -222,6 +222,7 @@ fn options(connector: &Connector, under: &Under, progress: &Arc<Progress>) -> Op
             end_of_data: *timeouts.end_of_data,
             quit: *timeouts.quit,
         },
+        pipelining: connector.pipelining,
         maximum_segment: None,
         progress: Arc::clone(progress),
     }

@@ -106,6 +106,24 @@ pub fn receive_folder(settings: &ProtocolLog, data: &Path) -> PathBuf {
     base(settings, data).join("SmtpReceive")
 }
 
+/// The folders of the sessions with clients of all nodes whose data is on this machine: this node's, and those of other
+/// nodes of the fleet beside or in its data folder. Each folder exists.
+pub fn receive_folders(settings: &ProtocolLog, data: &Path, nodes: &[String]) -> Vec<PathBuf> {
+    let places = data.parent().into_iter().chain([data]);
+    let others = places.flat_map(|place| nodes.iter().map(move |node| place.join(node)));
+    let others = others.map(|data| receive_folder(&ProtocolLog::default(), &data));
+    let mut folders = vec![receive_folder(settings, data)];
+    for folder in others.filter(|folder| folder.is_dir()) {
+        // A path may lead to the same folder in other words.
+        let is_same = |known: &PathBuf| known.canonicalize().ok() == folder.canonicalize().ok();
+        if !folders.iter().any(is_same) {
+            folders.push(folder);
+        }
+    }
+    folders.retain(|folder| folder.is_dir());
+    folders
+}
+
 fn base(settings: &ProtocolLog, data: &Path) -> PathBuf {
     match &settings.folder {
         Some(folder) => folder.clone(),
@@ -118,5 +136,23 @@ fn limits(settings: &ProtocolLog) -> Limits {
         file_bytes: settings.file_size_max.bytes(),
         folder_bytes: settings.folder_size_max.bytes(),
         age: *settings.age_max,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receive_logs_of_all_nodes_on_this_machine_are_found_once() {
+        let all = std::env::temp_dir().join(format!("gatepost-receive-{}", std::process::id()));
+        let folder = |data: &str| receive_folder(&ProtocolLog::default(), &all.join(data));
+        for data in ["mx1", "mx2", "mx1/mx3", "stranger"] {
+            std::fs::create_dir_all(folder(data)).unwrap();
+        }
+        let nodes = ["mx1", "mx2", "mx3", "mx4"].map(str::to_owned);
+        let found = receive_folders(&ProtocolLog::default(), &all.join("mx1"), &nodes);
+        std::fs::remove_dir_all(&all).unwrap();
+        assert_eq!(found, [folder("mx1"), folder("mx2"), folder("mx1/mx3")]);
     }
 }

@@ -71,7 +71,8 @@ fn to_be_open(watch: &Watch, facts: &Facts<'_>, open: &[&Incident]) -> Vec<Findi
     let named = held.iter().filter(|finding| finding.cause != CauseId::Unknown);
     // An incident stays open until no mail waits for it, so that its end is not reported too early.
     let mut causes: Vec<&Finding> = Vec::new();
-    for finding in named.filter(|finding| is_open(finding.cause) || facts.is_named_for_long(watch, finding)) {
+    let opens = |finding: &Finding| finding.is_ongoing() && facts.is_named_for_long(watch, finding);
+    for finding in named.filter(|finding| is_open(finding.cause) || opens(finding)) {
         if !causes.iter().any(|known| known.cause == finding.cause) {
             causes.push(finding);
         }
@@ -79,7 +80,11 @@ fn to_be_open(watch: &Watch, facts: &Facts<'_>, open: &[&Incident]) -> Vec<Findi
     if !facts.is_past_threshold(watch, &held, is_open(CauseId::Unknown)) {
         return causes.into_iter().cloned().collect();
     }
-    match held.iter().find(|finding| finding.is_root_cause()) {
+    // Mail that waits for its next attempt after the end of a finding is not stuck.
+    if causes.is_empty() && !held.is_empty() && held.iter().all(|finding| !finding.is_ongoing()) {
+        return Vec::new();
+    }
+    match held.iter().find(|finding| finding.is_root_cause() && finding.is_ongoing()) {
         Some(root) if !causes.iter().any(|known| known.cause == root.cause) => causes.push(root),
         None if causes.is_empty() => return vec![facts.unexplained(&held)],
         Some(_) | None => {}

@@ -7,6 +7,7 @@ pub mod data;
 pub mod dsn;
 pub mod envelope;
 pub mod failure;
+mod failure_read;
 pub mod phase;
 pub mod reply;
 pub mod server;

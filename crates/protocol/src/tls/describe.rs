@@ -54,7 +54,9 @@ impl fmt::Display for HandshakeFacts {
         parts.extend(self.server_hello.as_ref().map(|hello| self.agreed(hello)));
         parts.extend(self.alerts.iter().map(ToString::to_string));
         parts.extend(self.malformed.clone());
-        parts.extend(self.certificate_fault.map(|fault| format!("the certificate {fault}")));
+        parts.extend(
+            self.certificate_fault.map(|fault| format!("the certificate {fault}{}", self.names_instead(fault))),
+        );
         if !self.completed {
             let after = self.duration_ms;
             parts.push(match self.ended {
@@ -68,6 +70,17 @@ impl fmt::Display for HandshakeFacts {
 }
 
 impl HandshakeFacts {
+    /// ` (www.a.test, www.b.test)`: what a certificate for another name is for.
+    fn names_instead(&self, fault: CertificateFault) -> String {
+        const NAMES_MAX: usize = 3;
+        let names = self.certificates.first().map_or(&[][..], |leaf| leaf.names.as_slice());
+        if fault != CertificateFault::NameMismatch || names.is_empty() {
+            return String::new();
+        }
+        let more = if names.len() > NAMES_MAX { " …" } else { "" };
+        format!(" ({}{more})", names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", "))
+    }
+
     fn agreed(&self, hello: &ServerHello) -> String {
         let ServerHello { version, cipher_suite, .. } = hello;
         let chose = if self.completed { "" } else { "server chose " };
@@ -80,7 +93,8 @@ impl HandshakeFacts {
             }
             (None, _) => String::new(),
         };
-        format!("{chose}{version}, {cipher_suite}{key_exchange}{retried}{resumed}")
+        let not_offered = if !self.completed && self.chose_cipher_not_offered() { ", not offered" } else { "" };
+        format!("{chose}{version}, {cipher_suite}{not_offered}{key_exchange}{retried}{resumed}")
     }
 }
 

@@ -61,6 +61,14 @@ pub struct HandshakeFacts {
     pub malformed: Option<String>,
 }
 
+impl HandshakeFacts {
+    /// The server chose a cipher suite that is not in the client's list.
+    pub fn chose_cipher_not_offered(&self) -> bool {
+        let (Some(client), Some(server)) = (&self.client_hello, &self.server_hello) else { return false };
+        !client.cipher_suites.is_empty() && !client.cipher_suites.contains(&server.cipher_suite)
+    }
+}
+
 /// RFC 8446 section 4.1.2, RFC 5246 section 7.4.1.2.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ClientHello {

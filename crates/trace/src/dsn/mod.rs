@@ -1,7 +1,7 @@
 //! Reads delivery status notifications (RFC 3464), and the bounces that came before them or never were any.
 //!
 //! Fields are read from the `message/delivery-status` part. Where there is none, the text for people is searched for
-//! what Exchange, Exchange Online, Postfix and qmail write into it. The text alone will do, as it is copied out of a mail
+//! what Exchange, Exchange Online, Exim, Postfix and qmail write into it. The text alone will do, as it is copied out of a mail
 //! program.
 
 mod pasted;

@@ -1,9 +1,9 @@
-//! Bounces for people: what Exchange 5.5 to 2003, Exchange Online, Postfix and qmail write where no fields are.
+//! Bounces for people: what Exchange 5.5 to 2003, Exchange Online, Exim, Postfix and qmail write where no fields are.
 
 use jiff::{fmt::rfc2822, tz::TimeZone};
 use protocol::smtp::EnhancedCode;
 
-use super::{Action, Dsn, Recipient, Typed};
+use super::{Action, Dsn, Recipient, Typed, pasted::is_reply};
 use crate::{culture_time::CultureTimes, letter::Server};
 
 /// Lines that come before what is of interest.
@@ -14,7 +14,8 @@ const RECIPIENTS_MAX: usize = 1000;
 
 /// The recipients who did not get it, and the server that says so, by the text.
 pub(super) fn read(text: &str) -> Dsn {
-    let readers: [fn(&str) -> Vec<Recipient>; 5] = [exchange_online, exchange_2010, exchange_2003, qmail, postfix];
+    let readers: [fn(&str) -> Vec<Recipient>; 7] =
+        [exchange_online, exchange_2010, exchange_2003, qmail, postfix, exim, any_reply];
     let mut recipients = readers.iter().map(|read| read(text)).find(|found| !found.is_empty()).unwrap_or_default();
     recipients.truncate(RECIPIENTS_MAX);
     let reporting_mta = after(text, "Generating server:").or_else(|| after(text, "qmail-send program at"));
@@ -146,6 +147,58 @@ fn postfix(text: &str) -> Vec<Recipient> {
         }
     }
     found
+}
+
+/// An indented address and, further indented below it, why: `SMTP error from remote mail server after RCPT TO:<…>: 550 …`,
+/// `Delay reason: …`.
+fn exim(text: &str) -> Vec<Recipient> {
+    if !text.contains("created automatically by mail delivery software") {
+        return Vec::new();
+    }
+    let mut found: Vec<(&str, String)> = Vec::new();
+    let mut is_below = false;
+    for line in text.lines() {
+        let said = line.trim();
+        if line.starts_with("  ") && is_address(said) && found.len() < RECIPIENTS_MAX {
+            found.push((said, String::new()));
+            is_below = true;
+        } else if let (true, true, Some((_, reason))) = (is_below, line.starts_with("    "), found.last_mut()) {
+            reason.extend([" ", said.trim_start_matches("Delay reason: ")]);
+        } else {
+            is_below = false;
+        }
+    }
+    let action = if text.contains("has not yet been delivered") { Action::Delayed } else { Action::Failed };
+    let recipient = |(address, said): &(&str, String)| {
+        let remote_mta = said.trim().strip_prefix("host ").and_then(host);
+        Recipient { action: Some(action), remote_mta, ..failed(address, said) }
+    };
+    found.iter().filter(|(_, said)| !said.is_empty()).map(recipient).collect()
+}
+
+/// Gmail's, and others in any language: an address, and below it a reply, or what Gmail says in its place.
+fn any_reply(text: &str) -> Vec<Recipient> {
+    const HEADINGS: [&str; 2] = ["The response from the remote server was:", "The response was:"];
+    let text = text.replace("\r\n", "\n");
+    let of_heading = HEADINGS.iter().find_map(|heading| text.split_once(heading));
+    let Some((before, said)) = of_heading.or_else(|| split_at_reply(&text)) else { return Vec::new() };
+    let words = before.split_whitespace().rev().map(|word| word.trim_matches(|c: char| "<>()[]'\".,:;".contains(c)));
+    let Some(address) = words.into_iter().find(|word| is_address(word)) else { return Vec::new() };
+    let said = said.trim_start().split("\n\n").next().unwrap_or_default();
+    let action = if before.contains("temporary problem") { Action::Delayed } else { Action::Failed };
+    vec![Recipient { action: Some(action), ..failed(address, said.trim_start_matches(['>', ' ', '\'', '"'])) }]
+}
+
+/// What stands before the first line that is a reply, and the rest.
+fn split_at_reply(text: &str) -> Option<(&str, &str)> {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if is_reply(line) {
+            return text.split_at_checked(at);
+        }
+        at += line.len();
+    }
+    None
 }
 
 fn is_address(text: &str) -> bool {

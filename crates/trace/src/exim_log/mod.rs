@@ -44,7 +44,7 @@ pub static FORMAT: ForeignFormat = ForeignFormat {
 fn lines_of(beginning: &Beginning) -> usize {
     const WORDS: [&str; 10] =
         [" <= ", " => ", " -> ", " == ", " ** ", " Completed", " H=", " SMTP ", " TLS error on ", " Start queue run"];
-    beginning.count(|line| {
+    beginning.count_passed_on(|line| {
         let mut times = LogTimes::new(Timestamp::UNIX_EPOCH, TimeZone::UTC);
         let text = read_line(line, &mut times).map(|(_, text)| text);
         text.is_some_and(|text| {
@@ -105,7 +105,7 @@ fn without_process(text: &str) -> &str {
 
 /// Reads a log. Times without a zone are in `zone`, those without a year not after `now`.
 pub fn reader<R: Read>(file: R, now: Timestamp, zone: TimeZone) -> LogReader<R> {
-    LogReader::new(file, Log { messages: Messages::new(now, zone), quiet: QuietClients::new() })
+    LogReader::passed_on(file, Log { messages: Messages::new(now, zone), quiet: QuietClients::new() })
 }
 
 struct Log {
@@ -123,6 +123,43 @@ struct Message {
     client_name: String,
     client_tls: String,
     recipients: Recipients,
+    trouble: Trouble,
+}
+
+/// What went wrong with TLS since the last outcome.
+#[derive(Default)]
+struct Trouble {
+    address: String,
+    text: String,
+}
+
+impl Trouble {
+    /// Nobody reads more.
+    const BYTES_MAX: usize = 1000;
+
+    fn note(&mut self, address: Option<&str>, text: &str) {
+        if address.is_some_and(|address| self.address != address) {
+            *self = Self { address: address.unwrap_or_default().to_owned(), text: String::new() };
+        }
+        if self.text.len() < Self::BYTES_MAX {
+            let separator = if self.text.is_empty() { "" } else { ", " };
+            // A semicolon ends a value of custom data.
+            self.text += &(separator.to_owned() + &text.replace(';', ","));
+        }
+    }
+
+    /// Of the outcome at that server; mail that was delivered without TLS went on after it.
+    fn take(&mut self, delivery: &Delivery<'_>) -> Option<(&'static str, String)> {
+        let is_there = delivery.facts.address.is_none_or(|address| self.address.is_empty() || self.address == address);
+        let has_worked = matches!(delivery.outcome, Outcome::Delivered | Outcome::CutThrough);
+        if has_worked && delivery.facts.tls.is_none() {
+            // Further recipients of the message go with it, each in a line of its own.
+            let is_sent_there = is_there && delivery.facts.address.is_some() && !self.text.is_empty();
+            return is_sent_there.then(|| ("PlaintextAfter", self.text.clone()));
+        }
+        let Self { text, .. } = std::mem::take(self);
+        (is_there && !has_worked && !text.is_empty()).then_some(("TlsHandshake", text))
+    }
 }
 
 impl Take for Log {
@@ -141,6 +178,7 @@ impl Take for Log {
             Some(Record::TlsError(error)) if error.is_client => {
                 self.messages.ready.push_back(client_row(&error.facts, Phase::Handshake, at));
             }
+            Some(Record::TlsTrouble { id, address, text }) => self.messages.open.entry(id).trouble.note(address, text),
             Some(Record::Completed { id }) => self.messages.open.remove(id),
             Some(Record::TlsError(_)) | None => return false,
         }
@@ -188,7 +226,7 @@ impl Messages<Message> {
         if message.row[Column::NetworkMessageId].is_empty() {
             message.row = id_row(delivery.id);
         }
-        let since = message.since;
+        let (since, trouble) = (message.since, message.trouble.take(delivery));
         let recipient = delivery.recipient();
         self.ready.extend(message.receive(delivery.original.unwrap_or(recipient), since));
         if let Some(expanded) = message.expand(delivery, at) {
@@ -198,7 +236,7 @@ impl Messages<Message> {
         let mut row = message.row.clone();
         row.at = at;
         row.set(Column::EventId, event(delivery));
-        set_delivery(&mut row, delivery);
+        set_delivery(&mut row, delivery, trouble);
         self.ready.push_back(row);
     }
 }
@@ -307,7 +345,7 @@ fn message_row(arrival: &Arrival<'_>) -> Row {
     row
 }
 
-fn set_delivery(row: &mut Row, delivery: &Delivery<'_>) {
+fn set_delivery(row: &mut Row, delivery: &Delivery<'_>, trouble: Option<(&str, String)>) {
     let recipient = delivery.recipient();
     row.set(Column::RecipientAddress, recipient);
     if let Some(original) = delivery.original.filter(|original| *original != recipient) {
@@ -317,15 +355,14 @@ fn set_delivery(row: &mut Row, delivery: &Delivery<'_>) {
     row.set(Column::ServerHostname, delivery.facts.host.unwrap_or_default());
     row.set(Column::ServerIp, delivery.facts.address.unwrap_or_default());
     row.set(Column::ConnectorId, delivery.facts.transport.unwrap_or_default());
-    set_custom_data(row, delivery.facts.tls.as_ref(), delivery.facts.port);
-}
-
-fn set_custom_data(row: &mut Row, tls: Option<&Tls<'_>>, destination_port: Option<u16>) {
     let mut data = CustomData::default();
-    if let Some(tls) = tls {
+    if let Some(tls) = &delivery.facts.tls {
         data.add_tls(tls.version, tls.cipher);
     }
-    data.add_port(destination_port);
+    if let Some((name, text)) = trouble {
+        data.add(name, text);
+    }
+    data.add_port(delivery.facts.port);
     row.set(Column::CustomData, data);
 }
 

@@ -19,6 +19,8 @@ pub enum Record<'a> {
     Rejection(Rejection<'a>),
     /// A handshake that failed, as a client's or with a server that was tried.
     TlsError(TlsError<'a>),
+    /// What went wrong with TLS on the way to a server, before the outcome.
+    TlsTrouble { id: &'a str, address: Option<&'a str>, text: &'a str },
     /// A client's session that ended early.
     Ended(Ended<'a>),
     /// Nothing is left to do.
@@ -88,11 +90,9 @@ pub struct Rejection<'a> {
     pub is_temporary: bool,
 }
 
-/// `TLS error on connection …`
+/// `TLS error on connection …` of a connection that no message is known of.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TlsError<'a> {
-    /// Of the message that was to be delivered.
-    pub id: Option<&'a str>,
     /// A client failed, not this side.
     pub is_client: bool,
     pub facts: Facts<'a>,
@@ -200,15 +200,32 @@ fn delivery<'a>(id: &'a str, outcome: Outcome, text: &'a str) -> Option<Delivery
 
 /// Lines about connections.
 fn without_id<'a>(text: &'a str, id: Option<&'a str>) -> Option<Record<'a>> {
+    if let Some(trouble) = id.and_then(|id| tls_trouble(id, text)) {
+        return Some(trouble);
+    }
     if let Some((before, after)) = split_once(text, "TLS error on connection") {
         let is_client = id.is_none() && after.trim_ascii_start().starts_with("from ");
-        return Some(Record::TlsError(TlsError { id, is_client, facts: tls_error(before, after) }));
+        return Some(Record::TlsError(TlsError { is_client, facts: tls_error(before, after) }));
     }
     if let Some(ended) = Ended::read(text) {
         return Some(Record::Ended(ended));
     }
     let (before, after) = split_once(text, "rejected")?;
     rejection(before, after).map(Record::Rejection)
+}
+
+/// `[192.0.2.1] SSL verify error: depth=0 error=…`, `H=mx.y [192.0.2.1] TLS error on connection (SSL_connect): …`, or
+/// `TLS session: (gnutls_handshake): …: delivering unencrypted to H=mx.y [192.0.2.1] (not in hosts_require_tls)`.
+fn tls_trouble<'a>(id: &'a str, text: &'a str) -> Option<Record<'a>> {
+    const WORDS: [&str; 5] =
+        ["SSL verify error", "TLS session", "(SSL_connect)", "(gnutls_handshake)", "delivering unencrypted"];
+    // What is received or sent over TLS later fails for other reasons.
+    if !WORDS.iter().any(|words| text.contains(words)) || text.contains(" from ") {
+        return None;
+    }
+    let inside = text.match_indices('[').filter_map(|(at, _)| text.get(at + 1..)?.split_once(']'));
+    let address = inside.map(|(inside, _)| inside).find(|inside| inside.parse::<std::net::IpAddr>().is_ok());
+    Some(Record::TlsTrouble { id, address, text })
 }
 
 /// `H=host [ip] ` before it, or ` to host [ip]`, ` from host (helo) [ip]:port` behind; then `(function): reason`.

@@ -1,6 +1,6 @@
 //! The beginning of a file as text: enough to recognise its kind.
 
-use crate::{field_names, text::decoded};
+use crate::{container::as_syslog, field_names, text::decoded};
 
 /// What is read of a file to recognise it.
 pub const BEGINNING_BYTES: usize = 64 * 1024;
@@ -37,6 +37,11 @@ impl Beginning {
     /// The lines for which something holds.
     pub(crate) fn count(&self, holds: impl Fn(&str) -> bool) -> usize {
         self.lines().filter(|line| holds(line)).count()
+    }
+
+    /// The lines for which something holds, whatever passed them on.
+    pub(crate) fn count_passed_on(&self, holds: impl Fn(&str) -> bool) -> usize {
+        self.count(|line| holds(&as_syslog(line)))
     }
 
     /// All lines if a condition on the file as a whole holds.

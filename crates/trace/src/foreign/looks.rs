@@ -15,7 +15,9 @@ pub(crate) fn tracking_log(beginning: &Beginning) -> usize {
         let fields = fields.replace('_', "-");
         fields.contains("event-id") && fields.contains("recipient-address")
     });
-    beginning.all_if(is_named || has_columns)
+    // Without the lines above it, as it was copied.
+    let is_bare = beginning.has_names(&["datetime", "eventid", "recipientaddress", "recipientstatus"]);
+    beginning.all_if(is_named || has_columns || is_bare)
 }
 
 /// `Name : value`, which another reader takes.

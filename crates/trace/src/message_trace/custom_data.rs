@@ -19,9 +19,9 @@ impl CustomData {
         self.add("TlsCipher", cipher);
     }
 
-    /// Left out where it is mail's own (RFC 5321 section 4.5.4.2).
+    /// As the source names it. A reader must not assume one.
     pub fn add_port(&mut self, port: Option<u16>) {
-        if let Some(port) = port.filter(|port| *port != 25) {
+        if let Some(port) = port {
             self.add("DestinationPort", port);
         }
     }

@@ -8,7 +8,10 @@
 
 use jiff::Timestamp;
 
-use crate::log_time::LogTimes;
+use crate::{
+    log_time::LogTimes,
+    syslog::{self, Structured},
+};
 
 /// A line of one of Postfix's processes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,39 +71,15 @@ impl Program {
 /// `None` where it is not Postfix's.
 pub fn read_line<'a>(line: &'a str, times: &mut LogTimes) -> Option<Line<'a>> {
     let text = line.trim_start_matches('\u{feff}');
-    if let Some((version, rest)) = priority(text) {
-        return if version { structured(rest, times) } else { plain(rest, times) };
+    if let Some((is_structured, rest)) = syslog::priority(text) {
+        return if is_structured { structured(rest, times) } else { plain(rest, times) };
     }
     plain(text, times)
 }
 
-/// `<22>` stands before a line on its way between machines; `1 ` behind it means RFC 5424.
-fn priority(text: &str) -> Option<(bool, &str)> {
-    let (number, rest) = text.strip_prefix('<')?.split_once('>')?;
-    let is_number = (1..=3).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
-    let version = rest.strip_prefix("1 ");
-    is_number.then_some((version.is_some(), version.unwrap_or(rest)))
-}
-
-/// `2026-11-25T07:00:00Z mx postfix/smtp 4 - - body`
 fn structured<'a>(text: &'a str, times: &mut LogTimes) -> Option<Line<'a>> {
-    let mut fields = text.splitn(6, ' ');
-    let mut field = || fields.next();
-    let (time, host, service, process, _) = (field()?, field()?, field()?, field()?, field()?);
-    let rest = field()?;
-    let body = match rest.strip_prefix('-') {
-        Some(body) => body,
-        None => rest.rsplit_once("] ").filter(|_| rest.starts_with('['))?.1,
-    };
+    let Structured { time, host, program: service, process, body, .. } = syslog::structured(text)?;
     let program = Program::of(service)?;
-    let body = body.trim_start_matches([' ', '\u{feff}']);
-    // The id alone would be taken for another program's.
-    let process = if process == "-" {
-        service
-    } else {
-        text.get(time.len() + host.len() + 2..)?.get(..service.len() + 1 + process.len())?
-    };
-    let host = Some(host).filter(|host| *host != "-");
     Some(Line { at: times.stamp(time), host, service, program, process, body })
 }
 

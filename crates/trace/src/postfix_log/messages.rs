@@ -29,6 +29,10 @@ pub(super) struct Outgoing {
     talks: OpenMessages<Talk>,
     /// What a program of this side said of its own failure, until mail waits for that.
     fault: String,
+    /// The last process of smtp(8) that ended, until mail waits for that.
+    crash: Option<Numbered>,
+    /// Of servers that failed: what waits for them later may not name the port.
+    ports: OpenMessages<u16>,
     pub(super) ready: VecDeque<Numbered>,
 }
 
@@ -52,7 +56,14 @@ struct Last {
 
 impl Outgoing {
     pub(super) fn new() -> Self {
-        Self { open: OpenMessages::new(), talks: OpenMessages::new(), fault: String::new(), ready: VecDeque::new() }
+        Self {
+            open: OpenMessages::new(),
+            talks: OpenMessages::new(),
+            fault: String::new(),
+            crash: None,
+            ports: OpenMessages::new(),
+            ready: VecDeque::new(),
+        }
     }
 
     fn message(&mut self, queue_id: &str, at: Option<Timestamp>) -> &mut Message {
@@ -84,6 +95,8 @@ impl Outgoing {
             Record::TlsTrouble { relay, text } => self.talks.entry(line.process).fail(*relay, text, line.at),
             Record::Warning { text } if line.program == Program::Client => self.talks.entry(line.process).warn(text),
             Record::Warning { text } => self.blame(text),
+            Record::WithoutTls { text } => self.talks.entry(line.process).go_without_tls(text),
+            Record::Crash { text } => self.crash(text, line, number),
             Record::Expired { queue_id } => self.expire(queue_id, line, number),
             Record::Removed { queue_id } => self.open.remove(queue_id),
             Record::Nothing => {}
@@ -92,10 +105,23 @@ impl Outgoing {
 
     /// A process that crashed says nothing itself: its master and qmgr do.
     fn blame(&mut self, text: &str) {
-        let says_how = text.contains("killed by signal") || text.contains("exit status");
+        // What the process said itself says more than its exit status.
+        let says_how = text.contains("killed by signal") || text.contains("exit status") && self.crash.is_none();
         if says_how || text.contains("bad command startup") && self.fault.is_empty() {
             text.clone_into(&mut self.fault);
         }
+    }
+
+    /// It says itself why it ends. Mail may wait for minutes before qmgr says that it does.
+    fn crash(&mut self, text: &str, line: &Line<'_>, number: u64) {
+        text.clone_into(&mut self.fault);
+        let mut row = Row::default();
+        row.at = line.at;
+        row.set(Column::Source, "SMTP");
+        row.set(Column::EventId, "DEFER");
+        row.set(Column::ClientHostname, node(line));
+        row.set(Column::RecipientStatus, format!("4.3.0 unknown mail transport error ({text})"));
+        self.ready.extend(self.crash.replace((number, row)));
     }
 
     fn deliver(&mut self, delivery: &Delivery<'_>, line: &Line<'_>, number: u64) {
@@ -116,24 +142,32 @@ impl Outgoing {
         let node = node(line);
         let talk = self.talks.entry(line.process);
         let passed = talk.take_passed(delivery);
-        self.ready.extend(passed.into_iter().map(|passed| passed.row(&row, &node)));
+        let server = at_port(delivery.server(), delivery.status, &mut self.ports);
+        let (_, _, port) = host_and_address(&server);
+        self.ready.extend(passed.into_iter().map(|passed| passed.at_port(port).row(&row, &node)));
         let mut data = CustomData::default();
         talk.tell_result(delivery, line.at, &mut data);
         if line.program == Program::Suspended && delivery.is_of_another_attempt() {
             data.add("Attempt", "none");
         }
+        if let Some(delays) = delivery.telling_delays() {
+            data.add("Delays", delays);
+        }
         row.at = line.at;
         row.set(Column::EventId, event(delivery));
         row.set(Column::ClientHostname, node);
         row.set(Column::RecipientStatus, status);
-        set_server(&mut row, delivery.server(), data);
+        set_server(&mut row, &server, data);
         self.ready.push_back((number, row));
     }
 
     /// The status, and what this side said before where it failed without a server.
     fn status(&mut self, delivery: &Delivery<'_>, line: &Line<'_>) -> String {
         let warning = match line.program {
-            Program::Suspended if delivery.text.ends_with("mail transport error") => std::mem::take(&mut self.fault),
+            Program::Suspended if delivery.text.ends_with("mail transport error") => {
+                self.crash = None;
+                std::mem::take(&mut self.fault)
+            }
             Program::Client => self.talks.entry(line.process).take_warning(),
             _ => String::new(),
         };
@@ -176,6 +210,7 @@ impl Outgoing {
             };
             self.ready.push_back(passed.row(&row, ""));
         }
+        self.ready.extend(self.crash.take());
     }
 }
 
@@ -207,6 +242,23 @@ impl Message {
         row.set(Column::EventId, "RECEIVE");
         set_client(&mut row, &self.client);
         row
+    }
+}
+
+/// The server with its port, as this line has it or one before.
+fn at_port<'a>(server: &'a str, status: &str, ports: &mut OpenMessages<u16>) -> Cow<'a, str> {
+    let (_, address, port) = host_and_address(server);
+    let bare = server.rsplit_once(':').filter(|_| port.is_some()).map_or(server, |(bare, _)| bare);
+    match (address, port) {
+        (Some(_), Some(port)) if status != "sent" => {
+            *ports.entry(bare) = port;
+            server.into()
+        }
+        (Some(_), None) => match *ports.entry(bare) {
+            0 => server.into(),
+            port => format!("{server}:{port}").into(),
+        },
+        _ => server.into(),
     }
 }
 

@@ -8,7 +8,6 @@
 //! What smtp(8) says of TLS and of servers that it passes over names no message: it goes with the process's next result.
 
 mod columns;
-mod container;
 mod line;
 mod messages;
 mod record;
@@ -22,6 +21,7 @@ use std::io::{self, Read};
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
+    container,
     foreign::{Detail, ForeignFormat, Rows},
     log_reader::{LogReader, Take},
     log_time::LogTimes,

@@ -5,6 +5,9 @@ use std::net::IpAddr;
 use super::line::Program;
 use crate::text::split_once;
 
+/// Seconds to connect and to send after which the log is worth a look at where they went.
+const SLOW_SECONDS: f64 = 60.0;
+
 /// What a line says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Record<'a> {
@@ -22,6 +25,10 @@ pub enum Record<'a> {
     TlsTrouble { relay: Option<&'a str>, text: &'a str },
     /// A program of this side warns of itself.
     Warning { text: &'a str },
+    /// smtp: a file that its TLS needs cannot be used, so this process goes on without TLS.
+    WithoutTls { text: &'a str },
+    /// smtp: the process ends, and mail waits until another one does better.
+    Crash { text: &'a str },
     /// qmgr: the message is too old, and its recipients that still wait bounce.
     Expired { queue_id: &'a str },
     /// qmgr.
@@ -42,6 +49,8 @@ pub struct Delivery<'a> {
     pub status: &'a str,
     /// What stands behind it in parentheses.
     pub text: &'a str,
+    /// Seconds before the queue manager, in the queue, to set up the connection, and to send: `0.1/0/30/0.5`.
+    pub delays: &'a str,
     /// The connection had served other messages before.
     pub is_reused: bool,
 }
@@ -100,7 +109,13 @@ fn client(body: &str) -> Option<Record<'_>> {
     if let Some((trust, rest)) = split_once(body, " TLS connection established to ") {
         return tls(trust, rest);
     }
-    tls_trouble(body).or_else(|| warning(Program::Client, body))
+    if body.contains("disabling TLS support") || body.starts_with("warning: error opening chain file: ") {
+        return Some(Record::WithoutTls { text: body.strip_prefix("warning: ").unwrap_or(body) });
+    }
+    if body.starts_with("fatal: ") || body.starts_with("panic: ") {
+        return Some(Record::Crash { text: body });
+    }
+    tls_trouble(body).or_else(|| own_tls_trouble(body)).or_else(|| warning(Program::Client, body))
 }
 
 /// Only warnings of known programs are understood.
@@ -164,6 +179,17 @@ pub(super) fn tls_trouble(body: &str) -> Option<Record<'_>> {
     Some(Record::TlsTrouble { relay: Some(relay), text: body })
 }
 
+/// A setting of this side keeps TLS from beginning: `warning: mx.test[192.0.2.1]:25: invalid cipher grade: "x"`.
+fn own_tls_trouble(body: &str) -> Option<Record<'_>> {
+    let (relay, text) = split_once(body.strip_prefix("warning: ")?, ": ")?;
+    is_own_tls_trouble(text).then_some(Record::TlsTrouble { relay: Some(relay), text })
+}
+
+pub(super) fn is_own_tls_trouble(text: &str) -> bool {
+    let own = ["invalid cipher grade", "error setting cipher grade", "Invalid TLS protocol list"];
+    own.iter().any(|words| text.starts_with(words))
+}
+
 /// A server or a client as Postfix names it: `mail.example.com[192.0.2.1]:25`. A socket's path is not an address.
 pub(super) fn host_and_address(text: &str) -> (&str, Option<&str>, Option<u16>) {
     let (host, rest) = text.split_once('[').unwrap_or((text, ""));
@@ -176,7 +202,8 @@ pub(super) fn host_and_address(text: &str) -> (&str, Option<&str>, Option<u16>) 
 /// Addresses may hold anything but end with `>, `; the text may hold anything.
 fn delivery<'a>(queue_id: &'a str, rest: &'a str) -> Option<Delivery<'a>> {
     let (recipient, mut rest) = address(rest.strip_prefix("to=<")?)?;
-    let mut delivery = Delivery { queue_id, recipient, relay: "none", dsn: "", status: "", text: "", is_reused: false };
+    let mut delivery =
+        Delivery { queue_id, recipient, relay: "none", dsn: "", status: "", text: "", delays: "", is_reused: false };
     // One fact after the other: this is most of a log, and searches take longer.
     loop {
         if let Some(said) = rest.strip_prefix("status=") {
@@ -190,6 +217,7 @@ fn delivery<'a>(queue_id: &'a str, rest: &'a str) -> Option<Delivery<'a>> {
         match fact.split_once('=') {
             Some(("relay", relay)) => delivery.relay = relay,
             Some(("dsn", dsn)) => delivery.dsn = dsn,
+            Some(("delays", delays)) => delivery.delays = delays,
             Some(("conn_use", _)) => delivery.is_reused = true,
             _ => {}
         }
@@ -211,12 +239,25 @@ pub(super) fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'
 impl<'a> Delivery<'a> {
     /// That which was tried, also where none was reached.
     pub(super) fn server(&self) -> &'a str {
-        if self.relay == "none" { server_of(self.text).unwrap_or(self.relay) } else { self.relay }
+        if self.relay == "none" { server_of(self.cause()).unwrap_or(self.relay) } else { self.relay }
     }
 
     /// True if it failed in another attempt, which has a line of its own: mail to that server is not tried for a while.
     pub(super) fn is_of_another_attempt(&self) -> bool {
-        let cause = self.text.strip_prefix("delivery temporarily suspended: ");
-        cause.is_some_and(|cause| server_of(cause).is_some() || cause.starts_with("Cannot start TLS"))
+        let is_suspended = self.cause().len() < self.text.len();
+        is_suspended && (server_of(self.cause()).is_some() || self.cause().starts_with("Cannot start TLS"))
+    }
+
+    /// Why it failed, without the words that another attempt failed so.
+    pub(super) fn cause(&self) -> &'a str {
+        self.text.strip_prefix("delivery temporarily suspended: ").unwrap_or(self.text)
+    }
+
+    /// Where the time went, where that says something: it failed, or took long.
+    pub(super) fn telling_delays(&self) -> Option<&'a str> {
+        let seconds = |step: &str| step.parse::<f64>().unwrap_or(0.0);
+        let steps = self.delays.split('/').skip(2).map(seconds);
+        let is_slow = self.status != "sent" || steps.sum::<f64>() >= SLOW_SECONDS;
+        Some(self.delays).filter(|delays| is_slow && !delays.is_empty())
     }
 }

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     columns::{Numbered, set_server},
-    record::{Delivery, Record},
+    record::{Delivery, Record, host_and_address, is_own_tls_trouble},
 };
 use crate::message_trace::{Column, CustomData, Row};
 
@@ -15,6 +15,9 @@ const TROUBLE_BYTES_MAX: usize = 1000;
 const PASSED_MAX: usize = 100;
 /// Postfix goes on without TLS at once, but a connection that it keeps may serve others for a while.
 const PLAINTEXT_WITHIN: SignedDuration = SignedDuration::from_secs(300);
+
+/// What a result says where the process has no TLS.
+const NO_ENGINE: &str = "TLS engine is unavailable";
 
 #[derive(Default)]
 pub(super) struct Talk {
@@ -31,6 +34,8 @@ pub(super) struct Talk {
     is_told: bool,
     /// The last warning since the last result.
     warning: String,
+    /// Why the process has no TLS at all. It says so once.
+    without_tls: String,
     passed: Vec<Passed>,
 }
 
@@ -39,6 +44,7 @@ pub(super) struct Passed {
     pub number: u64,
     pub at: Option<Timestamp>,
     pub queue_id: Option<Box<str>>,
+    /// With the port, where the log names it.
     pub server: String,
     pub text: String,
     pub data: CustomData,
@@ -55,7 +61,7 @@ impl Talk {
         if is_new || self.is_told {
             self.begin(relay.unwrap_or(&self.relay).to_owned());
         }
-        self.has_failed |= text.starts_with("SSL_connect error to ");
+        self.has_failed |= text.starts_with("SSL_connect error to ") || is_own_tls_trouble(text);
         self.trouble_at = at;
         if self.trouble.len() < TROUBLE_BYTES_MAX {
             let separator = if self.trouble.is_empty() { "" } else { ", " };
@@ -74,8 +80,17 @@ impl Talk {
     }
 
     pub(super) fn warn(&mut self, text: &str) {
+        // The first says which file or setting, and what follows only repeats that it failed.
+        if text.starts_with("TLS policy lookup for ") || self.warning.contains(" is unavailable. ") {
+            return;
+        }
         self.warning.clear();
         self.warning.extend(text.chars().take(TROUBLE_BYTES_MAX));
+    }
+
+    pub(super) fn go_without_tls(&mut self, text: &str) {
+        self.without_tls.clear();
+        self.without_tls.extend(text.chars().take(TROUBLE_BYTES_MAX).map(|c| if c == ';' { ',' } else { c }));
     }
 
     /// A server failed, and another one follows.
@@ -86,7 +101,7 @@ impl Talk {
             return;
         }
         let mut data = CustomData::default();
-        self.tell(&server, &mut data);
+        self.tell(&server, text, &mut data);
         let queue_id = queue_id.map(Box::from);
         self.passed.push(Passed { number, at, queue_id, server, text: (*text).to_owned(), data });
     }
@@ -97,8 +112,12 @@ impl Talk {
         if is_it { self.relay.clone() } else { server.to_owned() }
     }
 
-    /// What was said of TLS with a server.
-    fn tell(&mut self, server: &str, data: &mut CustomData) {
+    /// What was said of TLS with a server, and in the result.
+    fn tell(&mut self, server: &str, result: &str, data: &mut CustomData) {
+        if result.contains(NO_ENGINE) && !self.without_tls.is_empty() {
+            data.add("TlsHandshake", &self.without_tls);
+            return;
+        }
         if self.relay != server {
             return;
         }
@@ -114,9 +133,13 @@ impl Talk {
     /// The same of a result.
     pub(super) fn tell_result(&mut self, delivery: &Delivery<'_>, at: Option<Timestamp>, data: &mut CustomData) {
         let server = delivery.server();
+        if delivery.status == "sent" && !self.without_tls.is_empty() && host_and_address(server).1.is_some() {
+            data.add("PlaintextAfter", &self.without_tls);
+            return;
+        }
         let is_in_plaintext = delivery.status == "sent" && self.has_failed && self.agreed.is_none();
         if self.relay != server || !is_in_plaintext {
-            return self.tell(server, data);
+            return self.tell(server, delivery.text, data);
         }
         self.is_told = true;
         let apart = self.trouble_at.zip(at).map(|(failed, at)| at.duration_since(failed));
@@ -165,6 +188,14 @@ fn is_server(a: &str, b: &str) -> bool {
 }
 
 impl Passed {
+    /// The servers of one delivery have one port.
+    pub(super) fn at_port(mut self, port: Option<u16>) -> Self {
+        if let (Some(port), (_, Some(_), None)) = (port, host_and_address(&self.server)) {
+            self.server = format!("{}:{port}", self.server);
+        }
+        self
+    }
+
     /// The attempt as a row; `row` has what is known of the message.
     pub(super) fn row(self, row: &Row, node: &str) -> Numbered {
         let mut row = row.clone();

@@ -18,6 +18,14 @@ pub enum LogType {
     Receive,
 }
 
+/// The program that wrote a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Software {
+    Gatepost,
+    /// Exchange, or anything else in its format.
+    Exchange,
+}
+
 /// What a row is: the event field.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub enum RowKind {

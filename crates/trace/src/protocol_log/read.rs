@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 
-use super::{FIELDS, LogType, Row, RowKind};
+use super::{FIELDS, LogType, Row, RowKind, Software};
 use crate::{
     cell::unguarded,
     records::{Record, Records},
@@ -34,6 +34,8 @@ pub struct Reader<R: Read> {
     order: [Option<usize>; FIELDS.len()],
     /// As the last `#Log-type` says.
     pub log_type: Option<LogType>,
+    /// As the last `#Software` says; `None`: the beginning is missing.
+    pub software: Option<Software>,
     skipped: u64,
 }
 
@@ -45,6 +47,7 @@ impl<R: Read> Reader<R> {
             record: Record::default(),
             order: std::array::from_fn(Some),
             log_type: None,
+            software: None,
             skipped: 0,
         })
     }
@@ -84,6 +87,9 @@ impl<R: Read> Reader<R> {
                 let names: Vec<String> =
                     std::iter::once(value).chain(words.map(|name| name.to_ascii_lowercase())).collect();
                 self.order = FIELDS.map(|field| names.iter().position(|name| name == field));
+            }
+            "software" => {
+                self.software = Some(if value == "gatepost" { Software::Gatepost } else { Software::Exchange });
             }
             "log-type" if value.contains("send") => self.log_type = Some(LogType::Send),
             "log-type" if value.contains("receive") => self.log_type = Some(LogType::Receive),

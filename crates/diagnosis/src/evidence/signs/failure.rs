@@ -11,9 +11,8 @@ impl Signs {
             FailureKind::DnsFailure { .. } => Sign::DnsFailed,
             FailureKind::NullMx => Sign::NullMx,
             FailureKind::Local { .. } => Sign::LocalConfiguration,
-            FailureKind::Rejected | FailureKind::BadReply { .. } | FailureKind::AddressNotAllowed { .. } => {
-                return Self::default();
-            }
+            FailureKind::Rejected | FailureKind::AddressNotAllowed { .. } => return Self::default(),
+            FailureKind::BadReply { .. } => Sign::NotSmtp,
             FailureKind::ConnectionRefused => Sign::ConnectionRefused,
             FailureKind::NetworkUnreachable => Sign::Unreachable,
             FailureKind::ConnectionReset => Sign::ConnectionReset,

@@ -8,6 +8,7 @@ use super::sign::{Sign, Signs};
 pub(super) const DH_BITS_MIN: u32 = 1024;
 
 const DECODE_ERROR: u8 = 50;
+const CERTIFICATE_REVOKED: u8 = 44;
 
 impl Signs {
     pub fn of_handshake(facts: &HandshakeFacts) -> Self {
@@ -50,7 +51,7 @@ impl Signs {
             signs = signs.and_if(facts.client_bytes + facts.server_bytes == 0, Sign::LocalConfiguration);
         }
         let has_alerted = facts.alerts.iter().any(|alert| alert.by == Side::Client);
-        if has_alerted && !facts.completed && chose_cipher_not_offered(facts) {
+        if has_alerted && !facts.completed && facts.chose_cipher_not_offered() {
             // The certificate beside it was never looked at.
             return signs.and(Sign::CipherNotOffered);
         }
@@ -64,11 +65,6 @@ impl Signs {
         }
         signs
     }
-}
-
-fn chose_cipher_not_offered(facts: &HandshakeFacts) -> bool {
-    let (Some(client), Some(server)) = (&facts.client_hello, &facts.server_hello) else { return false };
-    !client.cipher_suites.is_empty() && !client.cipher_suites.contains(&server.cipher_suite)
 }
 
 /// no_certificate … access_denied.
@@ -89,7 +85,9 @@ pub(super) fn signs_of_alert(alert: &Alert) -> Signs {
         (Side::Server, Some(Alert::PROTOCOL_VERSION)) => Sign::AlertProtocolVersion,
         (Side::Server, Some(Alert::INSUFFICIENT_SECURITY)) => Sign::AlertInsufficientSecurity,
         // bad_certificate … unknown_ca, access_denied, certificate_required: about the client's certificate.
-        (Side::Server, Some(41..=46 | 48 | 49 | 116)) => Sign::AlertAboutCertificate,
+        (Side::Server, Some(41..=43 | 46 | 48 | 49 | 116)) => Sign::AlertAboutCertificate,
+        // It looked at the client's certificate, which is of no use to anybody.
+        (Side::Server, Some(CERTIFICATE_REVOKED | Alert::CERTIFICATE_EXPIRED)) => Sign::LocalTlsCredentials,
         (Side::Server, Some(DECODE_ERROR)) => Sign::AlertDecodeError,
         (Side::Server, Some(_)) => return Signs::default(),
     };

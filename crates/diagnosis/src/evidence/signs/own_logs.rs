@@ -1,12 +1,17 @@
 //! Reads handshakes back from this gateway's own logs and traces, which have them in words: a protocol log has no other
 //! place for them. The words are those of `protocol::tls`'s `Display`, of this version and of older ones.
 
-use protocol::tls::{Alert, CertificateFault, Side};
+use protocol::{
+    smtp::{FailureKind, Phase},
+    tls::{Alert, CertificateFault, Side},
+};
 
 use super::{
     handshake::{DH_BITS_MIN, is_about_certificate, sign_of_certificate, signs_of_alert},
     sign::{Sign, Signs},
+    words::Words,
 };
+use crate::evidence::source::Source;
 
 const FAULTS: [CertificateFault; 6] = [
     CertificateFault::Expired,
@@ -18,6 +23,19 @@ const FAULTS: [CertificateFault; 6] = [
 ];
 
 impl Signs {
+    /// The signs in a note of a protocol log. This gateway's notes are kinds of failures, and descriptions of handshakes.
+    pub(crate) fn of_note(text: &str, source: Source) -> Self {
+        if source != Source::OwnProtocolLog {
+            return Self::of_text(text);
+        }
+        if let Some(kind) = FailureKind::read(text.strip_prefix("Failed to connect. ").unwrap_or(text)) {
+            return Self::of_kind(&kind);
+        }
+        let is_schannels = text.starts_with("TLS negotiation failed with error ");
+        let in_its_words = || is_schannels.then(|| Self::of_words(&Words::here(text, Some(Phase::Handshake))));
+        Self::of_own_log(text).or_else(in_its_words).unwrap_or_default()
+    }
+
     /// The signs of a failed handshake as this gateway describes it; `None` where the text is not such a description. They
     /// are those of the facts themselves ([`Signs::of_handshake`]), as far as words have them.
     pub fn of_own_log(text: &str) -> Option<Self> {
@@ -42,6 +60,10 @@ impl Signs {
         signs = found.fold(signs, |signs, (_, sign)| signs.and(sign));
         let prime = text.split_once("key exchange DHE ").and_then(|(_, bits)| bits.split(' ').next()?.parse().ok());
         signs = signs.and_if(prime.is_some_and(|bits: u32| bits < DH_BITS_MIN), Sign::WeakDh);
+        if alerts.iter().any(|alert| alert.by == Side::Client) && text.contains(", not offered") {
+            // The certificate beside it was never looked at.
+            return Some(signs.and(Sign::CipherNotOffered));
+        }
         // A fault that nobody took offence at is told as well.
         let is_refused = |alert: &Alert| alert.by == Side::Client && alert.description.is_none_or(is_about_certificate);
         if !alerts.iter().any(is_refused) && !text.contains("verify failed") {

@@ -14,6 +14,8 @@ pub enum Sign {
     ConnectionClosed,
     /// The words say that it ended at the end of the content, and leave open whether the final dot went out.
     FinalDotUnsure,
+    /// An answer was not SMTP.
+    NotSmtp,
     /// A device on the path reported that a packet is too large for it.
     PacketTooBig,
     // STARTTLS.

@@ -28,7 +28,7 @@ use capture::{Session, dialogue::Protocol};
 use protocol::tls::HandshakeFacts;
 use trace::protocol_log;
 
-use super::protocol_log::{Told, host_and_port};
+use super::protocol_log::Told;
 use crate::evidence::{Attempt, Connection, Evidence, Failed, Place, Sign, Signs, Source};
 
 /// Sessions of one file that wait. Beyond that they are judged by what is known.
@@ -188,7 +188,7 @@ fn is_mail(session: &Session) -> bool {
 }
 
 /// A connection without a word to these ports was meant for mail.
-const MAIL_PORTS: [u16; 2] = [25, 2525];
+const MAIL_PORTS: [u16; 4] = [25, 465, 587, 2525];
 
 fn add_encrypted(
     evidence: &mut Evidence,
@@ -198,13 +198,12 @@ fn add_encrypted(
     is_end_known: bool,
 ) {
     let (client, server, first) = (session.client, session.server, session.first);
-    let endpoint = server.to_string();
     let agreed = facts.server_hello.as_ref();
     let attempt = Attempt {
         at: Some(first),
         connection: Some(Connection { client, server, began: first }),
         source_address: Some(client.ip()),
-        destination: host_and_port(&endpoint).map(|(host, port)| (host.into(), port)),
+        destination: Some((server.ip().to_string().into(), Some(server.port()))),
         destination_address: Some(server.ip()),
         tls: agreed.map(|hello| (hello.version.openssl_name(), hello.cipher_suite.openssl_name())),
         handshake: Some(Cow::Borrowed(facts)),

@@ -57,6 +57,9 @@ Examples:
   gatepost queue list --recipient @onprem.test --state suspended
   gatepost queue list --older-than 4h --by destination
 
+A connector, address, cause or destination that is not known is an error (exit
+status 2), with the most similar names.
+
 JSON: {\"deliveries\": [{\"network_message_id\", \"message_id\", \"received\",
 \"sender\", \"recipient\", \"subject\", \"size_bytes\", \"connector\", \"state\", \"due\",
 \"attempts\",

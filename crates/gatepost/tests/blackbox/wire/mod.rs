@@ -241,6 +241,7 @@ fn connect(port: u16, policy: TlsPolicy, wait: Duration) -> Seen {
         tls_level: TlsLevel::Require,
         tls: Arc::new(settings),
         timeouts: Timeouts::each(wait),
+        pipelining: true,
         maximum_segment: None,
         progress: Arc::default(),
     };

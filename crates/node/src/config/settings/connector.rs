@@ -67,6 +67,9 @@ pub struct Connector {
     /// Maximum number of messages on one connection. Gatepost then closes the connection and opens a new one.
     #[schemars(range(min = 1))]
     pub messages_per_connection: u32,
+    /// Whether Gatepost sends several commands at once to a destination that announces PIPELINING (RFC 2920). Set false
+    /// for a destination that announces it and fails on such commands.
+    pub pipelining: bool,
     /// Host name in EHLO. Empty: the node's hostname.
     #[schemars(extend("format" = "host-name"))]
     pub hello: String,
@@ -91,6 +94,7 @@ impl Default for Connector {
             domain_concurrency: 5,
             rate: None,
             messages_per_connection: 100,
+            pipelining: true,
             hello: String::new(),
             protocol_log: true,
             timeouts: Timeouts::default(),

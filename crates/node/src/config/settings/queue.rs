@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use delivery::schedule::Schedule;
 use insight::units::{Deadline, Duration, Period, Rate};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,20 @@ pub struct Retry {
     pub back_off_first: Duration,
     /// Maximum pause of a connector.
     pub back_off_max: Duration,
+}
+
+impl Retry {
+    /// When deliveries are tried, told of and given up.
+    pub fn as_schedule(&self) -> Schedule {
+        Schedule {
+            intervals: self.schedule.iter().map(|interval| **interval).collect(),
+            expire: *self.expire,
+            delay_notice: match &self.delay_notice {
+                Deadline::After(delay) => Some(**delay),
+                Deadline::Never => None,
+            },
+        }
+    }
 }
 
 impl Default for Retry {

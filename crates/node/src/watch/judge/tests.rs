@@ -1,5 +1,6 @@
 //! Tests which mail opens an incident, keeps it open, or must not alert anybody.
 
+use diagnosis::{Over, State};
 use jiff::ToSpan;
 
 use super::*;
@@ -151,4 +152,21 @@ fn an_unknown_one_does_not_flap_and_gives_way_to_a_name() {
     let named = after(150, &[finding("starttls-masked", 0.9, 150, 2)]);
     assert_eq!(named.opened[0].cause, "starttls-masked");
     assert_eq!(named.closed[0].closed, Some((NOW, Closed::CauseChanged)));
+}
+
+#[test]
+fn a_finding_that_is_over_opens_nothing_and_ends_with_the_mail_that_waits_for_it() {
+    let over = |messages_pending| {
+        let state = State::Over(Over { since: ago(5), worked: 9, changes: Vec::new(), plaintext: 0, messages: 9 });
+        Finding { state, ..finding("no-shared-cipher", 0.9, messages_pending, 70) }
+    };
+    assert!(verdict(Some(&pending(300, 70)), &[over(300)], &[]).opened.is_empty());
+    assert_eq!(opened(&pending(300, 70), &[finding("no-shared-cipher", 0.9, 300, 70)]), ["no-shared-cipher"]);
+    // It stays open while mail waits for its next attempt, and no longer.
+    let incident = open_incident("no-shared-cipher");
+    assert_eq!(verdict(Some(&pending(2, 70)), &[over(2)], &[&incident]).seen.len(), 1);
+    assert_eq!(verdict(Some(&pending(2, 1)), &[over(0)], &[&incident]).closed.len(), 1);
+    // What is ongoing beside it counts.
+    let both = [finding("connection-refused", 0.9, 300, 70), over(300)];
+    assert_eq!(opened(&pending(600, 70), &both), ["connection-refused"]);
 }

@@ -60,6 +60,7 @@ pub struct Client {
     ehlo_name: String,
     tls_level: TlsLevel,
     encrypted: bool,
+    avoids_pipelining: bool,
     extensions: Extensions,
     replies: ReplyParser,
     /// The last transaction left an incomplete envelope at the destination: RSET comes before the next MAIL.
@@ -91,12 +92,18 @@ impl Client {
             ehlo_name: ehlo_name.into(),
             tls_level,
             encrypted: false,
+            avoids_pipelining: false,
             extensions: Extensions::default(),
             replies: ReplyParser::default(),
             reset_first: false,
             ended: false,
             replies_handled: 0,
         }
+    }
+
+    /// Waits for each reply before the next command, whatever the destination announces.
+    pub fn without_pipelining(self) -> Self {
+        Self { avoids_pipelining: true, ..self }
     }
 
     /// Number of complete replies so far. Each reply has its own time limit.
@@ -196,6 +203,7 @@ impl Client {
     fn handle_ehlo(&mut self, reply: Reply, output: &mut Vec<u8>) -> Option<Action> {
         if reply.code == 250 {
             self.extensions = Extensions::parse(&reply);
+            self.extensions.pipelining &= !self.avoids_pipelining;
             if self.extensions.starttls && !self.encrypted && self.tls_level != TlsLevel::None {
                 output.extend_from_slice(b"STARTTLS\r\n");
                 self.state = State::StartTls;

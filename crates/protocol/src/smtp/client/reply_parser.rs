@@ -8,12 +8,15 @@ use crate::smtp::{EnhancedCode, Reply};
 const LINE_BYTES_MAX: usize = 4096;
 /// An EHLO reply of a verbose server has some 30 lines.
 const LINES_MAX: usize = 128;
+/// Enough to tell another protocol.
+const SHOWN_CHARS_MAX: usize = 40;
 
 /// Why the bytes are no reply. Reads on after "the answer is not SMTP: ".
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReplyError {
-    #[error("a line does not begin with a reply code")]
-    NoCode,
+    /// With the line, as far as it is short and printable.
+    #[error("a line does not begin with a reply code: {0:?}")]
+    NoCode(String),
     #[error("the lines of one reply have different codes")]
     CodeChanged,
     #[error("a line is over 4096 bytes long")]
@@ -80,17 +83,25 @@ impl ReplyParser {
 /// Code, whether it is the last line, and the text without control characters.
 fn split_line(line: &[u8]) -> Result<(u16, bool, String), ReplyError> {
     let [a @ b'2'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9', rest @ ..] = line else {
-        return Err(ReplyError::NoCode);
+        return Err(no_code(line));
     };
     let code = u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0');
     let (last, text) = match rest {
         [] => (true, rest),
         [b' ', text @ ..] => (true, text),
         [b'-', text @ ..] => (false, text),
-        _ => return Err(ReplyError::NoCode),
+        _ => return Err(no_code(line)),
     };
-    let text = String::from_utf8_lossy(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    Ok((code, last, text))
+    Ok((code, last, printable(text)))
+}
+
+fn no_code(line: &[u8]) -> ReplyError {
+    ReplyError::NoCode(printable(line).chars().take(SHOWN_CHARS_MAX).collect())
+}
+
+/// Without control characters.
+fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -123,18 +134,21 @@ mod tests {
     fn not_replies() {
         let long = [b"250 ".as_slice(), &[b'x'; 5000]].concat();
         let endless = b"250-x\r\n".repeat(129);
+        let web = [b"<p>\x07".as_slice(), &[b'x'; 100]].concat();
+        let web = [&web, b"\r\n".as_slice()].concat();
         let table: &[(&[u8], ReplyError)] = &[
-            (b"hello\r\n", ReplyError::NoCode),
-            (b"25 x\r\n", ReplyError::NoCode),
-            (b"999 x\r\n", ReplyError::NoCode),
-            (b"250x\r\n", ReplyError::NoCode),
-            (b"\r\n", ReplyError::NoCode),
+            (b"hello\r\n", ReplyError::NoCode("hello".to_owned())),
+            (b"25 x\r\n", ReplyError::NoCode("25 x".to_owned())),
+            (b"999 x\r\n", ReplyError::NoCode("999 x".to_owned())),
+            (b"250x\r\n", ReplyError::NoCode("250x".to_owned())),
+            (b"\r\n", ReplyError::NoCode(String::new())),
+            (&web, ReplyError::NoCode(format!("<p> {}", "x".repeat(36)))),
             (b"250-a\r\n251 b\r\n", ReplyError::CodeChanged),
             (&long, ReplyError::LineTooLong),
             (&endless, ReplyError::TooManyLines),
         ];
         for (bytes, expected) in table {
-            assert_eq!(parse(bytes), Err(*expected), "{:.40}", bytes.escape_ascii());
+            assert_eq!(parse(bytes), Err(expected.clone()), "{:.40}", bytes.escape_ascii());
         }
     }
 

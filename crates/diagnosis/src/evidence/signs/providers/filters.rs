@@ -3,7 +3,7 @@
 use super::{Pattern::*, ProviderCode, Who::*};
 use crate::evidence::signs::sign::Sign;
 
-pub(super) static CODES: [ProviderCode; 12] = [
+pub(super) static CODES: [ProviderCode; 13] = [
     ProviderCode {
         provider: "Proofpoint",
         code: "support.proofpoint.com/dnsbl-lookup",
@@ -42,6 +42,16 @@ pub(super) static CODES: [ProviderCode; 12] = [
         who: ThisSide,
         meaning: "The address has a poor reputation at Mimecast.",
         action: "Look the address up, and ask Mimecast to review it.",
+        link: "https://community.mimecast.com",
+    },
+    ProviderCode {
+        provider: "Mimecast",
+        code: "Internal resource temporarily unavailable",
+        pattern: Text("Internal resource temporarily unavailable"),
+        signs: &[Sign::Greylisted],
+        who: ThisSide,
+        meaning: "Mimecast greylists this sender: it defers the first attempt.",
+        action: "Wait: the next attempt after a few minutes is accepted.",
         link: "https://community.mimecast.com",
     },
     ProviderCode {

@@ -3,7 +3,7 @@
 use super::{Pattern::*, ProviderCode, Who::*};
 use crate::evidence::signs::sign::Sign;
 
-pub(super) static CODES: [ProviderCode; 50] = [
+pub(super) static CODES: [ProviderCode; 52] = [
     ProviderCode {
         provider: "Google",
         code: "4.7.28",
@@ -86,6 +86,16 @@ pub(super) static CODES: [ProviderCode; 50] = [
     },
     ProviderCode {
         provider: "Google",
+        code: "4.7.31",
+        pattern: EnhancedAnd(7, 31, "gsmtp"),
+        signs: &[Sign::DmarcFailed],
+        who: Sender,
+        meaning: "The sending domain has no DMARC record, or its policy is not usable.",
+        action: "Publish a DMARC record for the From domain; p=none is enough.",
+        link: "https://support.google.com/a/answer/3726730",
+    },
+    ProviderCode {
+        provider: "Google",
         code: "5.7.40",
         pattern: EnhancedAnd(7, 40, "gsmtp"),
         signs: &[Sign::DmarcFailed],
@@ -107,12 +117,22 @@ pub(super) static CODES: [ProviderCode; 50] = [
     ProviderCode {
         provider: "Google",
         code: "4.2.1",
-        pattern: EnhancedAnd(2, 1, "gsmtp"),
+        pattern: EnhancedAnd(2, 1, "receiving mail"),
         signs: &[Sign::TooFast],
         who: Destination,
         meaning: "This Gmail user receives too much mail at the moment.",
         action: "Wait and try again. Spread mail to this recipient over a longer time.",
         link: "https://support.google.com/a/answer/3726730",
+    },
+    ProviderCode {
+        provider: "Yahoo and AOL",
+        code: "TSS02",
+        pattern: Text("TSS02"),
+        signs: &[Sign::TooFast],
+        who: ThisSide,
+        meaning: "Yahoo defers mail from this address because of complaints, or because it does not know the address yet.",
+        action: "Send less at once, remove recipients who complain, and sign the mail with DKIM.",
+        link: "https://senders.yahooinc.com/smtp-error-codes/",
     },
     ProviderCode {
         provider: "Yahoo and AOL",

@@ -91,7 +91,7 @@ pub(super) static CODES: [ProviderCode; 20] = [
         signs: &[Sign::AddressListed],
         who: Destination,
         meaning: "The address is on the list SORBS.",
-        action: "The list has closed or is run by few: ask the recipient's administrator to stop using it, or to exempt this address.",
+        action: "The list has closed, or few use it: ask the recipient's administrator to stop using it, or to exempt this address.",
         link: "",
     },
     ProviderCode {
@@ -129,9 +129,9 @@ pub(super) static CODES: [ProviderCode; 20] = [
         code: "surbl.org",
         pattern: Refusal("surbl.org"),
         signs: &[Sign::AddressListed],
-        who: ThisSide,
-        meaning: "The address is on the list SURBL.",
-        action: "Look the address up, and request its removal.",
+        who: Sender,
+        meaning: "A domain in the message is on the list SURBL.",
+        action: "Look the domain up, and request its removal.",
         link: "https://surbl.org/surbl-analysis",
     },
     ProviderCode {
@@ -139,9 +139,9 @@ pub(super) static CODES: [ProviderCode; 20] = [
         code: "uribl.com",
         pattern: Refusal("uribl.com"),
         signs: &[Sign::AddressListed],
-        who: ThisSide,
-        meaning: "The address is on the list URIBL.",
-        action: "Look the address up, and request its removal.",
+        who: Sender,
+        meaning: "A domain in the message is on the list URIBL.",
+        action: "Look the domain up, and request its removal.",
         link: "https://lookup.uribl.com",
     },
     ProviderCode {
@@ -171,7 +171,7 @@ pub(super) static CODES: [ProviderCode; 20] = [
         signs: &[Sign::AddressListed],
         who: Destination,
         meaning: "The address is on the list NiX Spam.",
-        action: "The list has closed or is run by few: ask the recipient's administrator to stop using it, or to exempt this address.",
+        action: "The list has closed, or few use it: ask the recipient's administrator to stop using it, or to exempt this address.",
         link: "",
     },
     ProviderCode {
@@ -181,7 +181,7 @@ pub(super) static CODES: [ProviderCode; 20] = [
         signs: &[Sign::AddressListed],
         who: Destination,
         meaning: "The address is on the list JustSpam.",
-        action: "The list has closed or is run by few: ask the recipient's administrator to stop using it, or to exempt this address.",
+        action: "The list has closed, or few use it: ask the recipient's administrator to stop using it, or to exempt this address.",
         link: "",
     },
     ProviderCode {
@@ -191,7 +191,7 @@ pub(super) static CODES: [ProviderCode; 20] = [
         signs: &[Sign::AddressListed],
         who: Destination,
         meaning: "The address is on the list Hostkarma.",
-        action: "The list has closed or is run by few: ask the recipient's administrator to stop using it, or to exempt this address.",
+        action: "The list has closed, or few use it: ask the recipient's administrator to stop using it, or to exempt this address.",
         link: "",
     },
     ProviderCode {
@@ -201,7 +201,7 @@ pub(super) static CODES: [ProviderCode; 20] = [
         signs: &[Sign::AddressListed],
         who: Destination,
         meaning: "The address is on the list 0Spam.",
-        action: "The list has closed or is run by few: ask the recipient's administrator to stop using it, or to exempt this address.",
+        action: "The list has closed, or few use it: ask the recipient's administrator to stop using it, or to exempt this address.",
         link: "",
     },
 ];

@@ -3,7 +3,7 @@
 use super::{Pattern::*, ProviderCode, Who::*};
 use crate::evidence::signs::sign::Sign;
 
-pub(super) static CODES: [ProviderCode; 35] = [
+pub(super) static CODES: [ProviderCode; 37] = [
     ProviderCode {
         provider: "Microsoft",
         code: "S3140",
@@ -132,7 +132,7 @@ pub(super) static CODES: [ProviderCode; 35] = [
         who: Destination,
         meaning: "The sender is not in the list of allowed senders of the group.",
         action: "Add the sender to the allowed senders of the group.",
-        link: "",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
@@ -142,7 +142,7 @@ pub(super) static CODES: [ProviderCode; 35] = [
         who: Destination,
         meaning: "The mailbox or group does not accept mail from outside the organisation.",
         action: "Allow external senders for this recipient.",
-        link: "",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
@@ -152,7 +152,7 @@ pub(super) static CODES: [ProviderCode; 35] = [
         who: Destination,
         meaning: "The mail user does not accept mail from outside the organisation.",
         action: "Allow external senders for this recipient.",
-        link: "",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
@@ -162,7 +162,7 @@ pub(super) static CODES: [ProviderCode; 35] = [
         who: ThisSide,
         meaning: "The sending IPv6 address has no reverse name (PTR record).",
         action: "Publish a PTR record for the address, or send over IPv4.",
-        link: "",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
@@ -172,7 +172,7 @@ pub(super) static CODES: [ProviderCode; 35] = [
         who: ThisSide,
         meaning: "The name in EHLO is the destination's own name or address.",
         action: "Set the EHLO name of this server to its own host name.",
-        link: "",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
@@ -182,7 +182,7 @@ pub(super) static CODES: [ProviderCode; 35] = [
         who: Destination,
         meaning: "The recipient's organisation blocks this address by its own list.",
         action: "Ask the recipient's administrator to remove the address from the block list.",
-        link: "",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
@@ -192,7 +192,7 @@ pub(super) static CODES: [ProviderCode; 35] = [
         who: ThisSide,
         meaning: "This IPv6 range exceeded the number of messages that Exchange Online accepts from it.",
         action: "Send less at once over IPv6, or send over IPv4.",
-        link: "",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
@@ -202,17 +202,17 @@ pub(super) static CODES: [ProviderCode; 35] = [
         who: Sender,
         meaning: "The sending domain's DMARC policy is to reject, and the mail fails DMARC.",
         action: "Sign the mail with DKIM for the From domain, or list this server in the domain's SPF record.",
-        link: "",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
         code: "5.7.510",
         pattern: Enhanced(7, 510, 510),
         signs: &[Sign::PolicyRejection],
-        who: Destination,
-        meaning: "The recipient's organisation blocks this sender.",
-        action: "Ask the recipient's administrator to allow the sender.",
-        link: "",
+        who: ThisSide,
+        meaning: "The recipient's organisation does not accept mail over IPv6.",
+        action: "Send to this destination over IPv4.",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
@@ -232,7 +232,7 @@ pub(super) static CODES: [ProviderCode; 35] = [
         who: Sender,
         meaning: "The message has no valid From address.",
         action: "Write a From field with one valid address (RFC 5322).",
-        link: "",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
@@ -242,17 +242,7 @@ pub(super) static CODES: [ProviderCode; 35] = [
         who: Destination,
         meaning: "The recipient's organisation has this address on its block list.",
         action: "Ask the recipient's administrator to remove the address from the block list.",
-        link: "",
-    },
-    ProviderCode {
-        provider: "Microsoft",
-        code: "5.7.514",
-        pattern: Enhanced(7, 514, 514),
-        signs: &[Sign::PolicyRejection],
-        who: Destination,
-        meaning: "The recipient's organisation requires TLS for this sender, and the connection does not meet it.",
-        action: "Enable TLS with a valid certificate on this server, as the recipient's connector demands.",
-        link: "",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
@@ -272,7 +262,7 @@ pub(super) static CODES: [ProviderCode; 35] = [
         who: ThisSide,
         meaning: "Exchange Online throttles this address because of new or unusual sending.",
         action: "Wait: delivery recovers as the reputation of the address grows. Send less at once.",
-        link: "https://learn.microsoft.com/exchange/mail-flow-best-practices/non-delivery-reports-in-exchange-online/non-delivery-reports-in-exchange-online",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
@@ -320,9 +310,9 @@ pub(super) static CODES: [ProviderCode; 35] = [
         pattern: Enhanced(7, 703, 703),
         signs: &[Sign::PolicyRejection],
         who: Sender,
-        meaning: "The message contains a link or value that the tenant's block list forbids.",
-        action: "Ask the recipient's administrator to look at the tenant's block list.",
-        link: "",
+        meaning: "The sending organisation blocks a recipient of the message in its own Tenant Allow/Block List.",
+        action: "Remove the recipient's address or domain from the Tenant Allow/Block List of the sending organisation.",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
@@ -330,9 +320,9 @@ pub(super) static CODES: [ProviderCode; 35] = [
         pattern: Enhanced(7, 705, 705),
         signs: &[Sign::TooFast],
         who: Sender,
-        meaning: "The sending tenant exceeded the threshold for suspicious mail.",
+        meaning: "Exchange Online banned the sending tenant, because most of its mail was suspicious.",
         action: "Check the tenant for abused accounts and connectors, then ask support to lift the limit.",
-        link: "",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
@@ -340,9 +330,9 @@ pub(super) static CODES: [ProviderCode; 35] = [
         pattern: Enhanced(7, 708, 708),
         signs: &[Sign::AddressListed],
         who: ThisSide,
-        meaning: "Exchange Online accepts no traffic from this address, because the tenant has no good reputation yet.",
+        meaning: "Exchange Online accepts no traffic from this address, because most mail of the tenant was suspicious, or because the tenant is new.",
         action: "Ask Microsoft support to review the tenant.",
-        link: "",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
     ProviderCode {
         provider: "Microsoft",
@@ -352,6 +342,36 @@ pub(super) static CODES: [ProviderCode; 35] = [
         who: Sender,
         meaning: "The tenant sends from domains that are not registered with it.",
         action: "Register the sending domain with the tenant, and check the accounts for abuse.",
-        link: "",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
+    },
+    ProviderCode {
+        provider: "Microsoft",
+        code: "5.7.504",
+        pattern: Enhanced(7, 504, 505),
+        signs: &[Sign::RecipientUnknown],
+        who: Sender,
+        meaning: "Exchange Online does not accept mail for this recipient: the address is not valid, or it is banned.",
+        action: "Check the address with the recipient.",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
+    },
+    ProviderCode {
+        provider: "Microsoft",
+        code: "5.7.800",
+        pattern: Enhanced(7, 800, 800),
+        signs: &[Sign::SenderRejected],
+        who: Sender,
+        meaning: "Exchange Online banned the domain of the EHLO name, the envelope sender or the From field because of spam.",
+        action: "Check the domain for abuse, then ask Microsoft support to lift the ban.",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
+    },
+    ProviderCode {
+        provider: "Microsoft",
+        code: "5.2.121",
+        pattern: Enhanced(2, 121, 122),
+        signs: &[Sign::TooFast],
+        who: Sender,
+        meaning: "The recipient received too many messages in the last hour, from this sender or in all.",
+        action: "Wait an hour, and send less to this recipient.",
+        link: "https://learn.microsoft.com/troubleshoot/exchange/email-delivery/ndr/non-delivery-reports-in-exchange-online",
     },
 ];

@@ -18,15 +18,22 @@ pub(super) enum When {
     Any,
     /// From STARTTLS to the end of the handshake, and the EHLO behind it, where a late alert comes.
     Tls,
+    /// While TLS is set up, and only if that is known: the sides authenticate by certificates.
+    Handshake,
+    /// Not then.
+    NoHandshake,
     /// In reply to a recipient or to the content, not to the sender.
     Recipient,
 }
 
 impl When {
     pub(super) fn holds(self, phase: Option<Phase>) -> bool {
-        let Some(phase) = phase else { return true };
+        let is_handshake = phase == Some(Phase::Handshake);
+        let Some(phase) = phase else { return self != Self::Handshake };
         match self {
             Self::Any => true,
+            Self::Handshake => is_handshake,
+            Self::NoHandshake => !is_handshake,
             Self::Tls => matches!(phase, Phase::Banner | Phase::Ehlo | Phase::StartTls | Phase::Handshake),
             Self::Recipient => matches!(phase, Phase::Rcpt | Phase::Data | Phase::EndOfData),
         }

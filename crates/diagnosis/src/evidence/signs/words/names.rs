@@ -2,6 +2,8 @@
 //!
 //! `550 5.1.1 <spam@quota.test>: User unknown` becomes `550 5.1.1 : User unknown`. Codes and sentences stay.
 
+use protocol::host_port;
+
 /// A local part is at most 64 bytes and a domain 255 (RFC 5321 section 4.5.3.1); texts are cut anywhere.
 const BRACKETED_MAX: usize = 322;
 /// What a system calls its own errors has dots too: `RESOLVER.ADR.RecipNotFound`, `QUEUE.Expired`.
@@ -104,7 +106,7 @@ fn is_name(token: &[u8], next: Option<&u8>) -> bool {
     let value = KEYS.iter().find_map(|key| token.strip_prefix(key));
     let is_before_address = next == Some(&b'[') && !token.is_empty() && !token.ends_with([':', '=']);
     let host = token.trim_end_matches([':', '.', '!', '?']);
-    let host = host.rsplit_once(':').filter(|(_, port)| is_number(port)).map_or(host, |(host, _)| host);
+    let (host, _) = host_port::split(host);
     value.is_some_and(|value| !value.is_empty())
         || is_before_address
         || token.contains("://")

@@ -29,7 +29,7 @@ static SEARCHER: LazyLock<(Vec<Phase>, AhoCorasick)> = LazyLock::new(|| {
 });
 
 /// Phases in the words of Postfix, Exim, Sendmail and Exchange. What names a command comes before what names a fault.
-const PHASES: [(&str, Phase); 52] = [
+const PHASES: [(&str, Phase); 53] = [
     ("in reply to RCPT TO", Phase::Rcpt),
     ("in reply to MAIL FROM", Phase::Mail),
     ("in reply to end of DATA", Phase::EndOfData),
@@ -79,6 +79,7 @@ const PHASES: [(&str, Phase); 52] = [
     ("host lookup did not complete", Phase::Resolve),
     ("Failed to connect", Phase::Connect),
     ("Unable to connect", Phase::Connect),
+    ("did not accept our requests to connect", Phase::Connect),
     ("connect to ", Phase::Connect),
     ("Connection timed out with", Phase::Connect),
     ("Connection refused by", Phase::Connect),

@@ -52,7 +52,7 @@ fn without_codes(text: &str, words: &Words<'_>) -> String {
         let rest = codes.iter().flatten().fold(word.trim_matches('#'), |word, code| {
             word.strip_prefix(code.as_str()).unwrap_or(word).trim_start_matches('-')
         });
-        rest.is_empty()
+        rest.is_empty() && word.bytes().any(|byte| byte.is_ascii_digit())
     };
     text.split(' ').filter(|word| !is_code(word)).collect::<Vec<_>>().join(" ")
 }

@@ -2,7 +2,9 @@
 
 use super::{By::Here, Phrases, Sign, When::Any, row};
 
-pub(super) static PHRASES: [Phrases; 10] = [
+pub(super) static PHRASES: [Phrases; 11] = [
+    // This gateway's.
+    row(&[Sign::NotSmtp], Here, Any, &["the answer is not smtp"]),
     row(
         &[Sign::DnsFailed],
         Here,
@@ -17,6 +19,7 @@ pub(super) static PHRASES: [Phrases; 10] = [
             "temporarily unable to look up",
             "dns lookup failed",
             "dns resolution failed",
+            "host name lookup failure",
         ],
     ),
     row(

@@ -22,12 +22,25 @@ pub(super) static PHRASES: [Phrases; 3] = [
             "server configuration problem",
             "queue file write error",
             "no space left on device",
+            "cannot load certification authority data",
+            "invalid cipher grade",
+            "error setting cipher grade",
+            "invalid tls protocol list",
+            // OpenSSL's, of a list of its own in which nothing is left.
+            "no cipher match",
+            "cannot assign requested address",
+            "no such file or directory",
+            "address resolver failure",
+            "mail system configuration error",
             // Exim.
             "tainted",
             "failed to expand",
             "failed to open",
             "transport process returned non-zero status",
             "local configuration error",
+            "gnutls_priority_init*",
+            // It could not read a file that verifies certificates.
+            "tls session: null",
             // This gateway.
             "local trouble",
             "fault on this node",
@@ -51,6 +64,7 @@ pub(super) static PHRASES: [Phrases; 3] = [
             "cannot get rsa private key",
             "cannot get private key",
             "cannot load certificate",
+            "error opening chain file",
             "key values mismatch",
         ],
     ),

@@ -3,7 +3,7 @@
 use super::{
     By::{Either, There},
     Phrases, Sign,
-    When::Any,
+    When::{Any, NoHandshake},
     row, weak,
 };
 
@@ -218,7 +218,7 @@ pub(super) static PHRASES: [Phrases; 20] = [
     row(
         &[Sign::AuthenticationRequired],
         Either,
-        Any,
+        NoHandshake,
         &[
             "authentication required",
             "authentication unsuccessful",

@@ -3,11 +3,11 @@
 use super::{
     By::{Either, Here, There},
     Phrases, Sign,
-    When::{Any, Tls},
+    When::{Any, Handshake, Tls},
     row,
 };
 
-pub(super) static PHRASES: [Phrases; 25] = [
+pub(super) static PHRASES: [Phrases; 26] = [
     row(
         &[Sign::StartTlsRequiredThere],
         There,
@@ -156,7 +156,7 @@ pub(super) static PHRASES: [Phrases; 25] = [
         &[Sign::NoSharedCipherSaid],
         Here,
         Tls,
-        &["no shared cipher", "no ciphers available", "no supported cipher suites", "no cipher match"],
+        &["no shared cipher", "no ciphers available", "no supported cipher suites"],
     ),
     row(
         &[Sign::CipherNotOffered],
@@ -213,6 +213,8 @@ pub(super) static PHRASES: [Phrases; 25] = [
             "server certificate not trusted",
         ],
     ),
+    // Sendmail, where a certificate must be verified.
+    row(&[Sign::CertificateUntrusted], Here, Handshake, &["authentication failed", "not authenticated"]),
     row(
         &[Sign::CertificateNameMismatch],
         Here,

@@ -5,11 +5,53 @@ use std::{borrow::Cow, collections::HashMap};
 
 use serde_json::Value;
 
+use crate::syslog::{self, Structured};
+
 /// `service-1  | ` and `[pod/name/container] ` are no longer than this.
 const NAME_BYTES_MAX: usize = 200;
 
+/// The line inside a line, as the program's own file has it or as an old syslog has it: `TIME HOST PROGRAM[ID]: …`.
+pub(crate) fn as_syslog(line: &str) -> Cow<'_, str> {
+    match unwrapped(line) {
+        Cow::Borrowed(line) => plain(line),
+        Cow::Owned(line) => Cow::Owned(plain(&line).into_owned()),
+    }
+}
+
+fn plain(line: &str) -> Cow<'_, str> {
+    match syslog::priority(line) {
+        Some((true, rest)) => syslog::structured(rest).map_or(Cow::Borrowed(rest), |fields| {
+            let Structured { time, host, program, process_id, body, .. } = fields;
+            let id = process_id.map(|id| format!("[{id}]")).unwrap_or_default();
+            Cow::Owned(format!("{time} {} {program}{id}: {body}", host.unwrap_or_default()))
+        }),
+        Some((false, rest)) => Cow::Borrowed(rest),
+        None => Cow::Borrowed(without_own_time(line)),
+    }
+}
+
+/// Without the time that Docker or Kubernetes has of its own, where the line inside has one: `2026-11-25T07:00:00Z stdout F …`.
+fn without_own_time(line: &str) -> &str {
+    const STREAMS: [&str; 4] = ["stdout F ", "stderr F ", "stdout P ", "stderr P "];
+    let Some((time, rest)) = line.split_once(' ').filter(|(time, _)| time.as_bytes().get(10) == Some(&b'T')) else {
+        return line;
+    };
+    let inner = STREAMS.iter().find_map(|stream| rest.strip_prefix(stream)).unwrap_or(rest);
+    if begins_with_time(time) && begins_with_time(inner) { inner } else { line }
+}
+
+/// `2026-11-25`, `Nov 25 07:`, `@40000000…`
+fn begins_with_time(line: &str) -> bool {
+    match line.as_bytes() {
+        [a, b, c, d, b'-', ..] => [a, b, c, d].iter().all(|byte| byte.is_ascii_digit()),
+        [b'@', label @ ..] => label.iter().take(24).filter(|byte| byte.is_ascii_hexdigit()).count() == 24,
+        [month, _, _, b' ', _, _, b' ', _, _, b':', ..] => month.is_ascii_uppercase(),
+        _ => false,
+    }
+}
+
 /// The line of a syslog inside a line.
-pub(super) fn unwrapped(line: &str) -> Cow<'_, str> {
+pub(crate) fn unwrapped(line: &str) -> Cow<'_, str> {
     let line = line.trim_start_matches('\u{feff}').trim_start();
     match line.as_bytes().first() {
         Some(b'{') => json(line).map_or(Cow::Borrowed(line), Cow::Owned),
