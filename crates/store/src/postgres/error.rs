@@ -24,8 +24,8 @@ pub enum PostgresError {
     )]
     NoDatabase { server: String, database: String },
     #[error(
-        "no verified TLS connection to PostgreSQL at {server} ({detail}); check the server's certificate and [store] \
-         ca_file, or set [store] tls = \"none\" if the network between them is safe"
+        "no verified TLS connection to PostgreSQL at {server} ({detail}); check that the server offers TLS, that \
+         its certificate names this host, and that [store] ca_file has the authority that issued it"
     )]
     Tls { server: String, detail: String },
     #[error("[store] ca_file {file} cannot be used ({detail}); it must have certificates in PEM format")]
