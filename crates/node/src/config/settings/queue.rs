@@ -30,7 +30,7 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// When deliveries are tried, told of and given up.
+    /// When deliveries are tried again, when their senders are notified, and when they expire.
     pub fn as_schedule(&self) -> Schedule {
         Schedule {
             intervals: self.schedule.iter().map(|interval| **interval).collect(),
