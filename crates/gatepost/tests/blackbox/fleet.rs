@@ -79,7 +79,7 @@ fn postgres_keeps_the_mail_of_a_node_that_is_killed() {
     // Its process has ended, and its name is free at once.
     nodes[0].start();
     let delivered = || -> BTreeSet<String> {
-        let rows = nodes[1].trace().into_iter().filter(|row| row["status"] == "delivered");
+        let rows = nodes[1].trace().into_iter().filter(|row| row["status"] == "Delivered");
         rows.map(|row| row["recipient"].as_str().unwrap().to_owned()).collect()
     };
     for _ in 0..10 {
@@ -110,7 +110,7 @@ fn postgres_answers_the_commands() {
     for arguments in [
         &["queue", "show", id][..],
         &["queue", "list"],
-        &["queue", "summary"],
+        &["queue", "list", "--by", "cause"],
         &["trace", "--recipient", "r1@onprem.test"],
         &["trace", "--detail"],
         &["rollout", "status"],

@@ -27,7 +27,7 @@ pub(super) struct New<'a> {
     pub(super) events: &'a [NewEvent],
 }
 
-/// A message is inserted once, whoever tries it: finished mail is looked for where its day of receipt is. An upload that
+/// A message is inserted once, however often it is tried: finished mail is looked for where its day of receipt is. An upload that
 /// is not there any more was swept.
 const INSERT: &str = "
     WITH clock AS MATERIALIZED (SELECT coalesce($1::bigint, {now}) AS now),

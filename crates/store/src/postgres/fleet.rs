@@ -147,8 +147,12 @@ async fn replace_plan(tx: &Tx, before: Option<u64>, plan: &str, by: &str) -> Res
 }
 
 /// Weak deliveries of one transaction, by what the ledger counts together. In order, so that nobody waits in a circle.
+/// The values are the number, the first and the last time.
 #[derive(Default)]
-pub(super) struct WeakCounts<'a>(BTreeMap<(&'a str, u16, &'a str, &'a str, String, String), (i64, i64, i64)>);
+pub(super) struct WeakCounts<'a>(BTreeMap<LedgerKey<'a>, (i64, i64, i64)>);
+
+/// Host, port, connector, TLS policy, TLS, and why it is weak.
+type LedgerKey<'a> = (&'a str, u16, &'a str, &'a str, String, String);
 
 pub(super) const COUNT: &str =
     "INSERT INTO ledger AS l (host, port, connector, tls_policy, tls, why, deliveries, first, last)

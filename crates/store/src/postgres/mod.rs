@@ -37,6 +37,7 @@ mod search;
 mod session;
 mod settings;
 mod settle;
+mod unfit;
 mod waiting;
 mod withhold;
 mod writer;
@@ -50,13 +51,13 @@ use std::{
 };
 
 use claim::Bounds;
-pub use error::PostgresError;
 use keys::Keys;
 use lane::Lane;
 use partitions::Day;
 use schema::Use;
 use session::Connector;
 pub use settings::{PostgresSettings, PostgresTls};
+pub use unfit::PostgresError;
 use writer::{Accept, Settle, Writer};
 
 use crate::{Clock, Result};

@@ -5,8 +5,8 @@
 
 use super::{
     PostgresError,
-    error::MAJOR_MIN,
     session::{Connector, Session},
+    unfit::MAJOR_MIN,
 };
 use crate::{Result, StoreError};
 

@@ -7,7 +7,6 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use openssl::ssl::{SslConnector, SslMethod, SslVersion};
@@ -21,13 +20,11 @@ use tokio_postgres::{
 
 use super::{
     PostgresError, PostgresSettings, PostgresTls,
-    error::{is_lost, whole},
-    settings::server,
+    error::is_lost,
+    settings::{CONNECT_MAX, server},
+    unfit::whole,
 };
 use crate::Result;
-
-/// A host that does not answer for so long counts as down.
-pub(super) const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 pub(super) type Parameter<'a> = &'a (dyn ToSql + Sync);
 pub(super) type Parameters<'a> = [Parameter<'a>];

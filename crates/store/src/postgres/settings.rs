@@ -7,8 +7,10 @@ use tokio_postgres::{
     config::{Host, SslMode},
 };
 
-use super::PostgresError;
+use super::unfit::{PostgresError, whole};
 
+/// A host that does not answer for so long counts as down.
+pub(super) const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// A server that acknowledges nothing for so long is gone.
 const VANISHED: Duration = Duration::from_secs(20);
 
@@ -58,7 +60,7 @@ impl PostgresSettings {
             PostgresTls::Verify => SslMode::Require,
             PostgresTls::None => SslMode::Disable,
         });
-        config.application_name("gatepost").connect_timeout(super::session::CONNECT_MAX);
+        config.application_name("gatepost").connect_timeout(CONNECT_MAX);
         // A server that has vanished says nothing.
         config.tcp_user_timeout(VANISHED).keepalives_idle(VANISHED / 2).keepalives_interval(VANISHED / 4);
         Ok(config)
@@ -66,7 +68,7 @@ impl PostgresSettings {
 }
 
 fn parse(url: &str) -> Result<Config, PostgresError> {
-    let config: Config = url.parse().map_err(|error| PostgresError::Url { detail: super::error::whole(&error) })?;
+    let config: Config = url.parse().map_err(|error| PostgresError::Url { detail: whole(&error) })?;
     match config.get_hosts() {
         [] => Err(PostgresError::Url { detail: "it names no host".to_owned() }),
         _ if config.get_dbname().is_none() => Err(PostgresError::Url { detail: "it names no database".to_owned() }),

@@ -178,7 +178,7 @@ pub(super) struct Accept {
 }
 
 impl Accept {
-    fn new(&self) -> New<'_> {
+    fn as_new(&self) -> New<'_> {
         New { message: &self.message, keys: &self.keys, lease: self.lease.as_ref(), events: &self.events }
     }
 }
@@ -199,7 +199,7 @@ impl Command for Accept {
         batch: &[&Self],
         _again: bool,
     ) -> Result<Vec<Result<Accepted>>> {
-        let news: Vec<New<'_>> = batch.iter().map(|accept| accept.new()).collect();
+        let news: Vec<New<'_>> = batch.iter().map(|accept| accept.as_new()).collect();
         let inserted = accept::insert(session, clock, &news).await?;
         if inserted.len() < news.len() {
             // What was accepted before may not have been confirmed then.
