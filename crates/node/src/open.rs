@@ -1,28 +1,24 @@
 //! Opens the store that a configuration names: the one in the data folder, or a PostgreSQL server.
 
-use std::{
-    fs::{self, DirBuilder},
-    os::unix::fs::DirBuilderExt,
-};
+use std::fs;
 
 use anyhow::{Context as _, bail};
-use store::{Backend, PostgresSettings, PostgresTls};
+use store::{Backend, FolderLock, PostgresSettings, PostgresTls};
 
 use crate::config::{Config, Store, StoreTls};
 
-/// For a node. `accept_loss`: an operator has said that a store that was lost is to be done without.
-pub async fn open(config: &Config, accept_loss: bool) -> anyhow::Result<Backend> {
+/// For a node. `accept_loss`: an operator has said that a store that was lost is to be done without. With a store
+/// elsewhere, the data folder is locked apart from it: no other node may use it.
+pub async fn open(config: &Config, accept_loss: bool) -> anyhow::Result<(Backend, Option<FolderLock>)> {
     let (folder, name) = (&config.node.data, &config.node.name);
     Ok(match server(&config.store)? {
         Some(_) if accept_loss => bail!("--accept-loss is for a store in the data folder; [store] url names a server"),
         Some(server) => {
-            // Certificates and protocol logs are nobody else's to read.
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-            made.with_context(|| format!("failed to create {}", folder.display()))?;
-            Backend::open_server(&server).await?
+            let lock = FolderLock::take_beside(folder, name)?;
+            (Backend::open_server(&server).await?, Some(lock))
         }
-        None if accept_loss => Backend::open_despite_loss(folder, name)?,
-        None => Backend::open(folder, name)?,
+        None if accept_loss => (Backend::open_despite_loss(folder, name)?, None),
+        None => (Backend::open(folder, name)?, None),
     })
 }
 

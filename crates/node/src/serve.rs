@@ -30,7 +30,7 @@ pub async fn serve<C: Console + 'static>(
     // This comes first: whoever started the node may tell it to stop, or to read its configuration again, at any time.
     let mut signals = Signals::receive()?;
     let folder = config.node.data.clone();
-    let store = crate::open(&config, accept_loss).await?;
+    let (store, _lock) = crate::open(&config, accept_loss).await?;
     let running = Running::start(config, store.clone(), &folder, console).await?;
     tracing::info!(node = running.node.name, data = %folder.display(), "node is ready");
     signals.until_told_to_stop(&running, path).await;

@@ -129,8 +129,12 @@ fn postgres_answers_the_commands() {
     let removed = node.run(&["queue", "remove", "--all", "--yes"]);
     assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
     assert!(node.queue().is_empty());
+    // The data folder is this node's, although its store is elsewhere.
+    let second = node.run(&["serve"]);
+    assert_eq!(second.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("held by another process"));
     let check = node.run(&["config", "check"]);
-    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
 }
 
 /// Exit status 2, with what to do.

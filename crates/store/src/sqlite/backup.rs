@@ -12,11 +12,13 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{
     FILE_NAME, SqliteStore, claim, command,
-    lock::{self, FolderLock, failed},
     place::{beside, log_of},
     row, schema,
 };
-use crate::{Clock, Command, FileError, Result, Selection, StoreError};
+use crate::{
+    Clock, Command, FileError, FolderLock, Result, Selection, StoreError,
+    folder::{self, failed},
+};
 
 /// Of another name than the store: a node that is pointed at a backup by mistake must not deliver from it.
 const BACKUP_NAME: &str = "gatepost-backup.db";
@@ -51,7 +53,7 @@ impl SqliteStore {
 
     /// Puts a backup into a data folder that has no store, with its queue suspended.
     pub fn restore(backup: &Path, folder: &Path) -> Result<Restored> {
-        lock::create_folder(folder)?;
+        folder::create_folder(folder)?;
         let (mut lock, _) = FolderLock::take(folder, "restore")?;
         let file = folder.join(FILE_NAME);
         refuse_to_overwrite(&file)?;
@@ -59,7 +61,7 @@ impl SqliteStore {
         let restored = fetch(&from, &new).and_then(|()| suspend(&new, Clock::system().now()));
         let restored = restored.inspect_err(|_| drop(fs::remove_file(&new)))?;
         fs::rename(&new, &file).map_err(|error| failed("rename", &new, &error))?;
-        lock::sync_folder(folder)?;
+        folder::sync_folder(folder)?;
         lock.mark_closed();
         Ok(restored)
     }
@@ -70,7 +72,7 @@ fn growing(folder: &Path) -> PathBuf {
 }
 
 fn backup(store: &Path, folder: &Path) -> Result<(PathBuf, u64)> {
-    lock::create_folder(folder)?;
+    folder::create_folder(folder)?;
     if folder.join(FILE_NAME).exists() {
         let text = format!("{} is a data folder; name another folder for the backup", folder.display());
         return Err(StoreError::Other(text));
@@ -81,14 +83,14 @@ fn backup(store: &Path, folder: &Path) -> Result<(PathBuf, u64)> {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed("replace", &new, &error)),
             Ok(()) | Err(_) => {}
         }
-        lock::create_private_file(&new)?;
+        folder::create_private_file(&new)?;
         copy(store, &new)?;
         check(&new)?;
         sync(&new)
     };
     copy().inspect_err(|_| drop(fs::remove_file(&new)))?;
     fs::rename(&new, &file).map_err(|error| failed("rename", &new, &error))?;
-    lock::sync_folder(folder)?;
+    folder::sync_folder(folder)?;
     let bytes = fs::metadata(&file).map_err(|error| failed("read", &file, &error))?.len();
     Ok((file, bytes))
 }
@@ -138,7 +140,7 @@ fn refuse_to_overwrite(file: &Path) -> Result<()> {
 /// Brings the backup beside its place, and looks whether it can be used.
 fn fetch(from: &Path, new: &Path) -> Result<()> {
     let _ = fs::remove_file(new);
-    lock::create_private_file(new)?;
+    folder::create_private_file(new)?;
     let open = |path: &Path| File::open(path).map_err(|error| failed("read", path, &error));
     let mut to = fs::OpenOptions::new().write(true).open(new).map_err(|error| failed("write", new, &error))?;
     std::io::copy(&mut open(from)?, &mut to).map_err(|error| failed("write", new, &error))?;

@@ -19,7 +19,6 @@ mod history;
 mod incidents;
 mod inquiry;
 mod keys;
-mod lock;
 mod member;
 mod notice;
 mod place;
@@ -44,10 +43,13 @@ use std::{
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use crate::{Clock, Epoch, FileError, Result, StoreError};
+use crate::{
+    Clock, Epoch, FileError, FolderLock, Result, StoreError,
+    folder::{self, Left},
+};
 pub use backup::Restored;
 use keys::Keys;
-use lock::{FolderLock, Left};
+
 use place::Place;
 use readers::Readers;
 use room::Gauge;
@@ -89,7 +91,7 @@ impl SqliteStore {
         let file = folder.join(FILE_NAME);
         Self::open_or(folder, node, Clock::system(), |loss| {
             tracing::warn!("{loss}: going on without it");
-            place::set_aside(&file).map_err(|error| lock::failed("set aside", &file, &error))
+            place::set_aside(&file).map_err(|error| folder::failed("set aside", &file, &error))
         })
     }
 
@@ -99,7 +101,7 @@ impl SqliteStore {
         clock: Clock,
         on_loss: impl FnOnce(StoreError) -> Result<()>,
     ) -> Result<Self> {
-        lock::create_folder(folder)?;
+        folder::create_folder(folder)?;
         let (mut lock, left) = FolderLock::take(folder, node)?;
         let file = folder.join(FILE_NAME);
         place::lost(folder, &file, left).map_or(Ok(()), on_loss)?;

@@ -7,8 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::lock::Left;
-use crate::{FileError, Result, StoreError};
+use crate::{FileError, Result, StoreError, folder::Left};
 
 /// Device and inode of a file.
 type Identity = (u64, u64);

@@ -5,11 +5,10 @@ use std::{fs, path::Path, time::Duration};
 use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 
 use super::{
-    lock,
     place::{beside, log_of},
     row::store_error,
 };
-use crate::{FileError, Result, StoreError};
+use crate::{FileError, Result, StoreError, folder};
 
 /// "Gate" in ASCII: tells this file from other programs' (PRAGMA application_id).
 const APPLICATION_ID: u32 = 0x4761_7465;
@@ -171,7 +170,7 @@ pub(super) fn create(file: &Path) -> Result<()> {
     let remove = || [new.clone(), beside(&new, "-journal"), log_of(&new), beside(&new, "-shm")].map(fs::remove_file);
     let _ = remove();
     let create = || {
-        lock::create_private_file(&new)?;
+        folder::create_private_file(&new)?;
         let mut connection = Connection::open_with_flags(&new, FLAGS).map_err(|error| store_error(&error, file))?;
         prepare_new(&connection).map_err(|error| store_error(&error, file))?;
         migrate(&mut connection, file)?;
@@ -179,8 +178,8 @@ pub(super) fn create(file: &Path) -> Result<()> {
         connection.close().map_err(|(_, error)| store_error(&error, file))
     };
     create().inspect_err(|_| drop(remove()))?;
-    fs::rename(&new, file).map_err(|error| lock::failed("rename", &new, &error))?;
-    file.parent().map_or(Ok(()), lock::sync_folder)
+    fs::rename(&new, file).map_err(|error| folder::failed("rename", &new, &error))?;
+    file.parent().map_or(Ok(()), folder::sync_folder)
 }
 
 /// What a file takes only while it is empty; later, setting it again would write to the file at each start.

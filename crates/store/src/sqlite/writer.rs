@@ -20,12 +20,11 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use super::{
     history,
-    lock::FolderLock,
     place::Place,
     room::Gauge,
     row::{is_fatal_to_transaction, store_error},
 };
-use crate::{Result, Room, StoreError};
+use crate::{FolderLock, Result, Room, StoreError};
 
 /// Maximum number of commands in one transaction.
 const BATCH_COMMANDS_MAX: usize = 512;

@@ -1,4 +1,4 @@
-//! The data folder belongs to one serving process at a time. The kernel gives the lock back when that process dies; the
+//! A node's data folder. It belongs to one serving process at a time. The kernel gives the lock back when that process dies; the
 //! lock's file keeps how it ended.
 
 use std::{
@@ -14,10 +14,11 @@ const FILE_NAME: &str = "lock";
 /// The second line of the file.
 const OPEN: &str = "store open";
 const CLOSED: &str = "store closed";
+const NONE: &str = "no store";
 
 /// How the last process that served from a folder left it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Left {
+pub(crate) enum Left {
     /// None ever did.
     Unused,
     /// It ended before it could close its store.
@@ -27,13 +28,14 @@ pub(super) enum Left {
     Unknown,
 }
 
-pub(super) struct FolderLock {
+/// The right to serve from a folder, until it is dropped.
+pub struct FolderLock {
     file: File,
     holder: String,
 }
 
 impl FolderLock {
-    pub(super) fn take(folder: &Path, node: &str) -> Result<(Self, Left)> {
+    pub(crate) fn take(folder: &Path, node: &str) -> Result<(Self, Left)> {
         let path = folder.join(FILE_NAME);
         let mut options = OpenOptions::new();
         let open = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -51,13 +53,26 @@ impl FolderLock {
         Ok((Self { file, holder }, Left::parse(&before)))
     }
 
+    /// For a node whose store is elsewhere. Makes the folder if need be, and says no more of a store in it than is known.
+    pub fn take_beside(folder: &Path, node: &str) -> Result<Self> {
+        create_folder(folder)?;
+        let (mut lock, left) = Self::take(folder, node)?;
+        match left {
+            Left::Unused => lock.mark(NONE),
+            Left::Open => lock.mark(OPEN),
+            Left::Closed => lock.mark(CLOSED),
+            Left::Unknown => {}
+        }
+        Ok(lock)
+    }
+
     /// From here on, the folder must have a store with its log.
-    pub(super) fn mark_open(&mut self) {
+    pub(crate) fn mark_open(&mut self) {
         self.mark(OPEN);
     }
 
     /// All of the store is in its file; the log is not needed.
-    pub(super) fn mark_closed(&mut self) {
+    pub(crate) fn mark_closed(&mut self) {
         self.mark(CLOSED);
     }
 
@@ -79,13 +94,14 @@ impl FolderLock {
 
 impl Left {
     /// For those who do not take the lock.
-    pub(super) fn read(folder: &Path) -> Self {
+    pub(crate) fn read(folder: &Path) -> Self {
         File::open(folder.join(FILE_NAME)).map_or(Self::Unused, |mut file| Self::parse(&read(&mut file)))
     }
 
     fn parse(text: &str) -> Self {
         match text.lines().nth(1) {
             _ if text.is_empty() => Self::Unused,
+            Some(NONE) => Self::Unused,
             Some(OPEN) => Self::Open,
             Some(CLOSED) => Self::Closed,
             Some(_) | None => Self::Unknown,
@@ -99,13 +115,13 @@ fn read(file: &mut File) -> String {
     text
 }
 
-pub(super) fn create_folder(folder: &Path) -> Result<()> {
+pub(crate) fn create_folder(folder: &Path) -> Result<()> {
     let create = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     create.map_err(|error| failed("create", folder, &error))
 }
 
 /// Mail is nobody else's to read.
-pub(super) fn create_private_file(path: &Path) -> Result<()> {
+pub(crate) fn create_private_file(path: &Path) -> Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
         Err(error) => Err(failed("create", path, &error)),
@@ -113,11 +129,11 @@ pub(super) fn create_private_file(path: &Path) -> Result<()> {
 }
 
 /// Makes new and renamed files of a folder outlive a loss of power.
-pub(super) fn sync_folder(folder: &Path) -> Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed("sync", folder, &error))
 }
 
-pub(super) fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
+pub(crate) fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full,
         _ => StoreError::Other(format!("failed to {what} {}: {error}", path.display())),
