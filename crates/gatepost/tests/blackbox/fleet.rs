@@ -1,6 +1,6 @@
 //! Nodes that share a PostgreSQL server: any of them may die.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use lab::postgres::{Cluster, PASSWORD};
 use tempfile::TempDir;
@@ -144,7 +144,8 @@ fn postgres_that_cannot_be_used_is_named_at_the_start() {
     let node = server.node("edge-1", Node::to_port(1)).start();
     let refused = |change: &dyn Fn(String) -> String, words: &[&str]| {
         let text = fs::read_to_string(node.path("gatepost.toml")).unwrap();
-        fs::write(node.path("other.toml"), change(text)).unwrap();
+        let text = change(text).replacen("hostname = ", "data = \"other\"\nhostname = ", 1);
+        fs::write(node.path("other.toml"), text).unwrap();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gatepost"));
         let output = command.arg("--config").arg(node.path("other.toml")).arg("serve").output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -158,5 +159,4 @@ fn postgres_that_cannot_be_used_is_named_at_the_start() {
     refused(&|text| text.replace("\"password\"", "\"wrong\""), &["refuses the login", "password_file"]);
     refused(&|text| text, &["another node named edge-1 is running"]);
     refused(&|text| text.replace("postgres://", "mysql://"), &["url", "postgres://USER@HOST:PORT/DATABASE"]);
-    std::thread::sleep(Duration::ZERO);
 }
