@@ -43,7 +43,8 @@ fn block_port_25() {
     }
     for command in [
         "route add default dev out table 25",
-        "rule add pref 10 ipproto tcp dport 25 lookup 25",
+        // By number: a machine need not have /etc/protocols.
+        "rule add pref 10 ipproto 6 dport 25 lookup 25",
         // Before it, the rule for addresses of this machine would catch all.
         "rule add pref 20 lookup local",
         "rule del pref 0",
