@@ -161,15 +161,16 @@ async fn postgres_that_is_gone_changes_nothing_until_it_is_back() {
 /// PostgreSQL reports such a commit as done, with a warning.
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_without_its_standby_has_accepted_nothing() {
-    let server = Server::start();
+    let mut server = Server::start();
     let settings = server.database();
     let store = PostgresStore::open(&settings).await.unwrap();
     let lease = lease(&store).await;
     let before = message(b"before");
     let held = store.accept(before.clone(), Some(lease.clone()), vec![]).await.unwrap();
+    // A reload would reach the server's processes some time later, and one that has not read it waits for no standby.
+    server.cluster.restart(&["synchronous_standby_names=nobody"]).unwrap();
+    let store = PostgresStore::attach(&settings).await.unwrap();
     let sql = |sql: &str| server.cluster.sql("postgres", sql).unwrap();
-    sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
-    sql("SELECT pg_reload_conf()");
     let wait = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
     let new = message(b"not on a standby");
     let accepting = {
@@ -197,8 +198,8 @@ async fn postgres_without_its_standby_has_accepted_nothing() {
         sql(wait);
     }
     assert!(matches!(again.await.unwrap(), Err(StoreError::Unknown { .. })));
-    sql("ALTER SYSTEM RESET synchronous_standby_names");
-    sql("SELECT pg_reload_conf()");
+    server.cluster.restart(&[]).unwrap();
+    let store = PostgresStore::attach(&settings).await.unwrap();
     let accepted = store.accept(new.clone(), None, vec![]).await.unwrap();
     assert_eq!(store.message(new.network_message_id).await.unwrap().unwrap().message.key, accepted.message);
 }

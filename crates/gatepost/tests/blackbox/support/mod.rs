@@ -7,7 +7,14 @@ pub(crate) mod node;
 pub(crate) mod script;
 
 use std::{
-    net::TcpListener,
+    env,
+    fs::{self, File},
+    net::{Ipv4Addr, TcpListener, UdpSocket},
+    ops::Range,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    process,
+    sync::Mutex,
     thread,
     time::{Duration, Instant},
 };
@@ -15,8 +22,30 @@ use std::{
 pub(crate) use foreign::{Exim, Postfix, SmtpSink, python_packages, smtp_source, swaks};
 pub(crate) use node::Node;
 
+/// Below those that the kernel gives to whoever asks for any port.
+const OWN_PORTS: Range<u16> = 10_000..30_000;
+
+/// A port of 127.0.0.1 that no other test is given until this process ends: a destination that must be down stays
+/// down, whatever other tests start meanwhile.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let user = fs::metadata("/proc/self").unwrap().uid();
+    let folder = env::temp_dir().join(format!("gatepost-test-ports-{user}"));
+    fs::create_dir_all(&folder).unwrap();
+    // Each process begins elsewhere.
+    let first = process::id() as usize * 64 % OWN_PORTS.len();
+    let mut ports = OWN_PORTS.cycle().skip(first).take(OWN_PORTS.len());
+    let (port, file) = ports.find_map(|port| Some((port, reserved(&folder, port)?))).expect("no port is free");
+    TAKEN.lock().unwrap().push(file);
+    port
+}
+
+/// The locked file that reserves the port, unless somebody has either.
+fn reserved(folder: &Path, port: u16) -> Option<File> {
+    let file = File::create(folder.join(port.to_string())).unwrap();
+    file.try_lock().ok()?;
+    let address = (Ipv4Addr::LOCALHOST, port);
+    (TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()).then_some(file)
 }
 
 /// Waits until `found` gives something; fails the test with `what` otherwise.
