@@ -154,8 +154,15 @@ fn certificates() -> Vec<Case<'static>> {
             POSTFIX,
             "4.7.5 Cannot start TLS: error:0A000415:SSL routines::sslv3 alert certificate expired:SSL alert number 45"
                 .to_owned(),
+            &[LocalTlsCredentials],
+            &[CertificateExpired, AlertAboutCertificate],
+        ),
+        (
+            POSTFIX,
+            "4.7.5 Cannot start TLS: error:0A000418:SSL routines::tlsv1 alert unknown ca:SSL alert number 48"
+                .to_owned(),
             &[AlertAboutCertificate],
-            &[CertificateExpired],
+            &[LocalTlsCredentials],
         ),
         (
             POSTFIX,

@@ -364,8 +364,13 @@ fn clients_that_fail_are_told() {
 #[test]
 fn trouble_with_tls_goes_with_the_outcome_at_that_server() {
     let data = |lines: &[&str]| {
-        let id = "1vNqXY-0000000001a-2bcd";
-        let log: String = lines.iter().map(|line| format!("2026-11-25 07:00:02 {id} {line}\n")).collect();
+        let log: String = lines
+            .iter()
+            .map(|line| match line.strip_prefix("next ") {
+                Some(line) => format!("2026-11-25 07:00:03 1vNqXY-0000000001b-2bcd {line}\n"),
+                None => format!("2026-11-25 07:00:02 1vNqXY-0000000001a-2bcd {line}\n"),
+            })
+            .collect();
         let rows = gatepost_trace::exim_log::reader(log.as_bytes(), Timestamp::UNIX_EPOCH, TimeZone::UTC);
         rows.last().unwrap().unwrap()[Column::CustomData].to_owned()
     };
@@ -382,6 +387,13 @@ fn trouble_with_tls_goes_with_the_outcome_at_that_server() {
     let second = sent.replace("=> b@", "-> c@");
     assert_eq!(data(&[gnutls, sent, &second]), format!("S:PlaintextAfter={gnutls}"));
     assert_eq!(data(&[gnutls, "=> b <b@dest.test> R=local T=mailbox"]), "");
+    // Exim tells of the handshake once for each connection; a star says that this one had been used before.
+    let (reused, fresh) = (sent.replace("[192.0.2.1]", "[192.0.2.1]*"), sent.replace("192.0.2.1", "192.0.2.3"));
+    let later = |line: &str| format!("next {line}");
+    assert_eq!(data(&[gnutls, sent, &later(&reused)]), format!("S:PlaintextAfter={gnutls}"));
+    assert_eq!(data(&[gnutls, sent, &later(sent)]), "");
+    assert_eq!(data(&[gnutls, sent, &later(sent), &later(&reused)]), "");
+    assert_eq!(data(&[gnutls, sent, &later(&fresh.replace("[192.0.2.3]", "[192.0.2.3]*"))]), "");
     assert_eq!(data(&[expired, failed, deferred]), format!("S:TlsHandshake={expired}, {failed}"));
     assert_eq!(data(&[expired, encrypted]), "S:TlsVersion=TLS1.3;S:TlsCipher=A");
     assert_eq!(data(&[failed, elsewhere]), "");

@@ -167,7 +167,7 @@ impl Look<'_> {
             let days = (certificate.not_after_s - now_s) / DAY_S;
             let state = match (from, until) {
                 (_, Ok(until)) if certificate.not_after_s <= now_s => format!("expired on {until}"),
-                (_, Ok(until)) if days < RENEWAL_DAYS => format!("expires on {until}, in {days} days"),
+                (_, Ok(until)) if days < RENEWAL_DAYS => format!("expires on {until}, {}", in_days(days)),
                 (Ok(from), _) if certificate.not_before_s > now_s => format!("is not valid before {from}"),
                 _ => continue,
             };
@@ -273,6 +273,14 @@ impl Look<'_> {
     }
 }
 
+fn in_days(days: i64) -> String {
+    match days {
+        0 => "in less than a day".to_owned(),
+        1 => "in 1 day".to_owned(),
+        _ => format!("in {days} days"),
+    }
+}
+
 /// Only an address of this machine can be bound. This sends no packet.
 fn is_own_address(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
@@ -325,9 +333,12 @@ mod tests {
         fs::write(folder.path().join("a.key"), identity.key_pem()).unwrap();
         let text = "[inbound]\ntls_certificate = \"a.pem\"\ntls_key = \"a.key\"\n\
                     [[accepted_domain]]\nname = \"a.test\"\nconnector = \"internet\"\n";
-        let warned = |days: i64| warnings(text, folder.path(), Timestamp::now() + (days * 24).hours());
+        let warned = |days: i64| warnings(text, folder.path(), Timestamp::now() + (days * 24 + 1).hours());
         assert_eq!(warned(60), Vec::<String>::new());
         assert!(warned(75)[0].contains("expires on") && warned(75)[0].contains("renew it"), "{:?}", warned(75));
+        for (days, left) in [(87, "in 2 days"), (88, "in 1 day;"), (89, "in less than a day")] {
+            assert!(warned(days)[0].contains(left), "{:?}", warned(days));
+        }
         assert!(warned(95)[0].contains("expired on"), "{:?}", warned(95));
         assert!(warned(-5)[0].contains("is not valid before"), "{:?}", warned(-5));
     }

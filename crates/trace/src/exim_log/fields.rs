@@ -28,6 +28,8 @@ pub struct Facts<'a> {
     pub host: Option<&'a str>,
     pub address: Option<&'a str>,
     pub port: Option<u16>,
+    /// The connection had carried another message before: `H=mx.x.test [192.0.2.1]*`.
+    pub is_reused: bool,
     /// `P=`
     pub protocol: Option<&'a str>,
     /// `X=`
@@ -122,7 +124,7 @@ fn word_length(text: &str) -> usize {
     memchr::memchr(b' ', text.as_bytes()).unwrap_or(text.len())
 }
 
-/// `name (helo) [192.0.2.1]:4711`, of which parts may be missing.
+/// `name (helo) [192.0.2.1]:4711*`, of which parts may be missing.
 fn host_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     let Some(close) = address_start(text).and_then(|open| Some(open + memchr::memchr(b']', bytes.get(open..)?)?))
@@ -131,7 +133,8 @@ fn host_length(text: &str) -> usize {
     };
     let port = bytes.get(close + 1..).unwrap_or_default();
     let digits = port.iter().skip(1).take_while(|byte| byte.is_ascii_digit()).count();
-    if port.first() == Some(&b':') && digits > 0 { close + 2 + digits } else { close + 1 }
+    let end = if port.first() == Some(&b':') && digits > 0 { close + 2 + digits } else { close + 1 };
+    end + usize::from(bytes.get(end) == Some(&b'*'))
 }
 
 /// Where the bracket before the address is; what a client says of itself may be in brackets too, inside parentheses.
@@ -211,6 +214,9 @@ impl<'a> Facts<'a> {
         self.host = Some(verified.unwrap_or(name)).filter(|name| !name.is_empty());
         let (address, port) = rest.trim_start_matches('[').split_once(']').unwrap_or((rest, ""));
         self.address = Some(address);
+        let without_star = port.strip_suffix('*');
+        self.is_reused = without_star.is_some();
+        let port = without_star.unwrap_or(port);
         self.port = port.strip_prefix(':').and_then(|port| port.parse().ok());
     }
 }

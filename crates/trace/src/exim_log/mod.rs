@@ -21,12 +21,15 @@ use crate::{
     log_reader::{LogReader, Messages, Take},
     log_time::LogTimes,
     message_trace::{Column, CustomData, Row},
-    open_messages::Recipients,
+    open_messages::{OpenMessages, Recipients},
     quiet_clients::{QuietClients, is_near},
 };
 pub use client::Ended;
 pub use fields::{Facts, Tls};
 pub use record::{Arrival, Delivery, Outcome, Record, Rejection, TlsError};
+
+/// In a row's custom data: the handshake that had failed before mail was sent without TLS.
+const PLAINTEXT_AFTER: &str = "PlaintextAfter";
 
 /// One transport leads to all hosts.
 pub static FORMAT: ForeignFormat = ForeignFormat {
@@ -105,13 +108,16 @@ fn without_process(text: &str) -> &str {
 
 /// Reads a log. Times without a zone are in `zone`, those without a year not after `now`.
 pub fn reader<R: Read>(file: R, now: Timestamp, zone: TimeZone) -> LogReader<R> {
-    LogReader::passed_on(file, Log { messages: Messages::new(now, zone), quiet: QuietClients::new() })
+    let log = Log { messages: Messages::new(now, zone), quiet: QuietClients::new(), plaintext: OpenMessages::new() };
+    LogReader::passed_on(file, log)
 }
 
 struct Log {
     messages: Messages<Message>,
     /// Clients that came and handed in nothing.
     quiet: QuietClients<Row>,
+    /// By address of a server: why the last connection to it went on without TLS. Empty where it did not.
+    plaintext: OpenMessages<String>,
 }
 
 #[derive(Default)]
@@ -152,14 +158,38 @@ impl Trouble {
     fn take(&mut self, delivery: &Delivery<'_>) -> Option<(&'static str, String)> {
         let is_there = delivery.facts.address.is_none_or(|address| self.address.is_empty() || self.address == address);
         let has_worked = matches!(delivery.outcome, Outcome::Delivered | Outcome::CutThrough);
-        if has_worked && delivery.facts.tls.is_none() {
+        if is_sent_in_plaintext(delivery) {
             // Further recipients of the message go with it, each in a line of its own.
             let is_sent_there = is_there && delivery.facts.address.is_some() && !self.text.is_empty();
-            return is_sent_there.then(|| ("PlaintextAfter", self.text.clone()));
+            return is_sent_there.then(|| (PLAINTEXT_AFTER, self.text.clone()));
         }
         let Self { text, .. } = std::mem::take(self);
         (is_there && !has_worked && !text.is_empty()).then_some(("TlsHandshake", text))
     }
+}
+
+/// What Exim says with the first message of a connection holds for those that follow on it.
+fn plaintext_before(delivery: &Delivery<'_>, plaintext: &mut OpenMessages<String>) -> Option<(&'static str, String)> {
+    let address = delivery.facts.address.filter(|_| delivery.facts.is_reused && is_sent_in_plaintext(delivery))?;
+    let text = plaintext.entry(address).clone();
+    (!text.is_empty()).then_some((PLAINTEXT_AFTER, text))
+}
+
+fn note_plaintext(
+    delivery: &Delivery<'_>,
+    trouble: Option<&(&'static str, String)>,
+    plaintext: &mut OpenMessages<String>,
+) {
+    let Some(address) = delivery.facts.address else { return };
+    match trouble {
+        Some((PLAINTEXT_AFTER, text)) => plaintext.entry(address).clone_from(text),
+        _ if delivery.facts.is_reused => {}
+        _ => plaintext.remove(address),
+    }
+}
+
+fn is_sent_in_plaintext(delivery: &Delivery<'_>) -> bool {
+    matches!(delivery.outcome, Outcome::Delivered | Outcome::CutThrough) && delivery.facts.tls.is_none()
 }
 
 impl Take for Log {
@@ -172,7 +202,7 @@ impl Take for Log {
                     self.quiet.forget(client);
                 }
             }
-            Some(Record::Delivery(delivery)) => self.messages.deliver(&delivery, at),
+            Some(Record::Delivery(delivery)) => self.messages.deliver(&delivery, at, &mut self.plaintext),
             Some(Record::Rejection(rejection)) => self.messages.ready.push_back(rejection_row(&rejection, at)),
             Some(Record::Ended(ended)) => self.end_session(&ended, at),
             Some(Record::TlsError(error)) if error.is_client => {
@@ -220,13 +250,15 @@ impl Messages<Message> {
         }
     }
 
-    fn deliver(&mut self, delivery: &Delivery<'_>, at: Option<Timestamp>) {
+    fn deliver(&mut self, delivery: &Delivery<'_>, at: Option<Timestamp>, plaintext: &mut OpenMessages<String>) {
         let message = self.open.entry(delivery.id);
         message.since = message.since.or(at);
         if message.row[Column::NetworkMessageId].is_empty() {
             message.row = id_row(delivery.id);
         }
-        let (since, trouble) = (message.since, message.trouble.take(delivery));
+        let trouble = message.trouble.take(delivery).or_else(|| plaintext_before(delivery, plaintext));
+        note_plaintext(delivery, trouble.as_ref(), plaintext);
+        let since = message.since;
         let recipient = delivery.recipient();
         self.ready.extend(message.receive(delivery.original.unwrap_or(recipient), since));
         if let Some(expanded) = message.expand(delivery, at) {

@@ -7,7 +7,7 @@ use super::{
     row,
 };
 
-pub(super) static PHRASES: [Phrases; 26] = [
+pub(super) static PHRASES: [Phrases; 27] = [
     row(
         &[Sign::StartTlsRequiredThere],
         There,
@@ -126,19 +126,22 @@ pub(super) static PHRASES: [Phrases; 26] = [
         &[
             "alert bad certificate",
             "alert unsupported certificate",
-            "alert certificate revoked",
-            "alert certificate expired",
             "alert certificate unknown",
             "alert unknown ca",
             "alert access denied",
             "alert number 42",
             "alert number 43",
-            "alert number 44",
-            "alert number 45",
             "alert number 46",
             "alert number 48",
             "alert number 49",
         ],
+    ),
+    // That certificate is of no use to anybody.
+    row(
+        &[Sign::LocalTlsCredentials],
+        Here,
+        Tls,
+        &["alert certificate revoked", "alert certificate expired", "alert number 44", "alert number 45"],
     ),
     row(
         &[Sign::VersionNotSupportedHere],
