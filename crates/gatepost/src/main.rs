@@ -113,6 +113,7 @@ async fn act(
         Command::Policy(PolicyCommand::Ledger(output)) => cli::run_ledger(*output, store, screen, out).await,
         Command::Incident(command) => cli::run_incident(command, store, screen, out).await,
         Command::Rollout(command) => cli::run_rollout(command, store, config, screen, out).await,
+        Command::Node(command) => cli::run_node(command, store, screen, out).await,
         // These commands need no store.
         Command::Serve { .. }
         | Command::Restore(_)

@@ -88,7 +88,7 @@ mod tests {
         clock.set(Timestamp::now() + ahead);
         let before = Backend::Sqlite(SqliteStore::open_by(folder.path(), "mx1", clock).unwrap());
         let member = before.join("mx1").await.unwrap().member;
-        before.report(&member, NodeState { connectors: vec![], plan_version: None }).await.unwrap();
+        before.report(&member, NodeState::default()).await.unwrap();
         let delivery = NewDelivery {
             recipient: Address::parse("user@onprem.test").unwrap(),
             notify: None,

@@ -31,6 +31,10 @@ pub(crate) struct Inbound(pub(crate) Arc<Node>);
 impl Reception for Inbound {
     type Sink = Sink;
 
+    fn takes_mail(&self) -> bool {
+        !self.0.is_drained()
+    }
+
     fn transcript(&self, id: u64, client: SocketAddr) -> Option<Box<dyn Transcript>> {
         let connector = format!("{}\\Inbound", self.0.name);
         self.0.protocol_logs.receive_session(&connector, id, client)
@@ -186,7 +190,8 @@ impl Sink {
             Content::Inline(_) => None,
         };
         let term = node.term();
-        let lease = node.outbound.room_for(&message).then(|| node.lease());
+        let may_hold = !node.is_drained() && node.outbound.room_for(&message);
+        let lease = may_hold.then(|| node.lease());
         match accept(&node.store, &message, lease, event.into()).await {
             Ok(accepted) => match accepted.lease {
                 Some(lease) => {

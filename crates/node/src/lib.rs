@@ -29,9 +29,10 @@ mod watch;
 
 use std::{
     hash::{BuildHasher, RandomState},
+    net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -81,6 +82,10 @@ pub struct Node {
     /// The receiver of incidents.
     webhook: ArcSwapOption<Webhook>,
     pub(crate) tasks: Tasks,
+    /// An operator has drained it.
+    drained: AtomicBool,
+    /// The addresses that it listens on, with the ports that the system chose.
+    pub addresses: Vec<SocketAddr>,
     /// Bytes of message content that sessions hold in memory.
     content_memory: Arc<AtomicUsize>,
     /// The rollout that this node follows, and its version.
@@ -151,9 +156,34 @@ impl Node {
 
     async fn report(&self) {
         let connectors = self.outbound.reports();
-        let plan_version = self.plan.load().as_ref().map(|plan| plan.0);
-        if let Err(error) = self.store.report(&self.member, NodeState { connectors, plan_version }).await {
-            tracing::warn!(%error, "failed to report this node's state; trying again");
+        let state = NodeState {
+            connectors,
+            plan_version: self.plan.load().as_ref().map(|plan| plan.0),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            addresses: self.addresses.clone(),
+            is_drained: self.is_drained(),
+            held: self.outbound.held().count() as u64,
+        };
+        match self.store.report(&self.member, state).await {
+            Ok(is_drained) => self.set_drained(is_drained),
+            Err(error) => tracing::warn!(%error, "failed to report this node's state; trying again"),
+        }
+    }
+
+    /// True if it takes no mail, and begins no delivery that it does not hold already.
+    pub fn is_drained(&self) -> bool {
+        self.drained.load(Ordering::Relaxed)
+    }
+
+    fn set_drained(&self, is_drained: bool) {
+        if self.drained.swap(is_drained, Ordering::Relaxed) == is_drained {
+            return;
+        }
+        if is_drained {
+            tracing::warn!("drained by an operator: taking no mail, and finishing what this node holds");
+        } else {
+            tracing::info!("resumed by an operator: taking mail again");
+            self.outbound.wake_all();
         }
     }
 }

@@ -179,7 +179,13 @@ mod tests {
             domains_under_policy: Default::default(),
             running: vec![],
         };
-        NodeReport { node: node.to_owned(), at: at(100), connectors: vec![connector], plan_version: Some(1) }
+        NodeReport {
+            node: node.to_owned(),
+            at: at(100),
+            connectors: vec![connector],
+            plan_version: Some(1),
+            ..NodeReport::default()
+        }
     }
 
     fn better_at(second: i64, plan: &Rollout, reports: &[NodeReport]) -> Option<String> {

@@ -18,7 +18,7 @@ const REVIEW_MAX: u32 = 200;
 
 /// Reviews all deliveries that are due for it.
 pub(super) async fn run(node: &Arc<Node>) {
-    while node.outbound.recording().works() {
+    while node.outbound.recording().works() && !node.is_drained() {
         let term = node.term();
         let claimed = match node.store.claim_for_review(node.lease(), REVIEW_MAX).await {
             Ok(claimed) if claimed.is_empty() => return,

@@ -4,7 +4,10 @@ use std::{
     hash::RandomState,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -49,8 +52,6 @@ pub trait Console {
 /// A running node.
 pub struct Running {
     pub node: Arc<Node>,
-    /// The addresses that the node listens on, with the ports that the system chose.
-    pub addresses: Vec<SocketAddr>,
     console: Box<dyn Console>,
     /// Tasks that stop with the node.
     _beside: JoinSet<()>,
@@ -90,7 +91,7 @@ impl Running {
         folder: &Path,
         console: impl AsyncFnOnce(&Arc<Node>, Prefixes, &MakeAcceptor<'_>) -> anyhow::Result<C>,
     ) -> anyhow::Result<Self> {
-        let Joined { member, taken_back } = joined;
+        let Joined { member, taken_back, is_drained } = joined;
         if taken_back > 0 {
             tracing::warn!(
                 deliveries = taken_back,
@@ -101,10 +102,15 @@ impl Running {
         let (settled, settled_receiver) = mpsc::channel(4096);
         let (stop, stopped) = watch::channel(false);
         let (settings, settings_receiver) = watch::channel(settings::settings(&config, folder)?);
-        let node = Arc::new(new_node(member, config, store, folder, Outbound::new(settled))?);
         // This comes before the first attempt: a node that cannot listen ends at once, and must have no attempt in
         // progress.
-        let listeners = open_listeners(&node.config.load())?;
+        let listeners = open_listeners(&config)?;
+        let addresses = listeners.iter().map(|(address, _)| *address).collect();
+        let mut node = new_node(member, config, store, folder, Outbound::new(settled))?;
+        node.addresses = addresses;
+        // So does this: a node that was drained stays drained when it starts again.
+        node.set_drained(is_drained);
+        let node = Arc::new(node);
         let prefixes = settings::prefixes(&node.config.load());
         let console = console(&node, prefixes, &|| settings::acceptor(&node.config.load(), folder)).await?;
         // This comes before the first attempt too: after a restart, a node must not use the policy that it was moved
@@ -123,7 +129,6 @@ impl Running {
         let mut running = Self {
             _beside: beside,
             node,
-            addresses: vec![],
             console: Box::new(console),
             folder: folder.to_owned(),
             listeners: JoinSet::new(),
@@ -141,7 +146,6 @@ impl Running {
         for (address, listener) in listeners {
             tracing::info!(%address, "listening for SMTP");
             let server = Arc::clone(server);
-            self.addresses.push(address);
             self.listeners.spawn(async move {
                 if let Err(error) = server.run(listener).await {
                     tracing::error!(%address, %error, "stopped listening");
@@ -238,6 +242,8 @@ fn new_node(member: Member, config: Config, store: Backend, folder: &Path, outbo
         protocol_logs: ProtocolLogs::start(&config.protocol_log, folder, logs_give_way),
         tasks: Tasks::default(),
         content_memory: Arc::default(),
+        drained: AtomicBool::new(false),
+        addresses: Vec::new(),
         plan: ArcSwapOption::empty(),
         routes: ArcSwap::from_pointee(routes(&config)),
         resolver: ArcSwap::from_pointee(resolver(&config)?),

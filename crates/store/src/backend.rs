@@ -209,8 +209,16 @@ impl Fleet for Backend {
         each!(self, store => store.leave(member).await)
     }
 
-    async fn report(&self, member: &Member, state: NodeState) -> Result<()> {
+    async fn report(&self, member: &Member, state: NodeState) -> Result<bool> {
         each!(self, store => store.report(member, state).await)
+    }
+
+    async fn members(&self) -> Result<Vec<MemberRecord>> {
+        each!(self, store => store.members().await)
+    }
+
+    async fn drain(&self, node: &str, is_drained: bool, by: &str) -> Result<bool> {
+        each!(self, store => store.drain(node, is_drained, by).await)
     }
 
     async fn reports(&self) -> Result<Vec<NodeReport>> {

@@ -1,6 +1,6 @@
 //! The fleet: its nodes and what they report, its plans, its ledger, and questions to its nodes.
 
-use std::{collections::BTreeMap, fmt, future::Future, time::Duration};
+use std::{collections::BTreeMap, fmt, future::Future, net::SocketAddr, time::Duration};
 
 use jiff::Timestamp;
 use protocol::smtp::{Destination, Failure, TlsSummary};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use trace::{Doing, Limit};
 use uuid::Uuid;
 
-use crate::{Member, Result};
+use crate::{Epoch, Member, Result};
 
 /// What the nodes of a fleet know of each other, and what they agree on.
 pub trait Fleet {
@@ -24,12 +24,19 @@ pub trait Fleet {
     /// Ends a membership in order: nothing is under way any more, and the name is free.
     fn leave(&self, member: &Member) -> impl Future<Output = Result<()>> + Send;
 
-    /// Stores what a node knows of its connectors, and that it lives. Refused with
+    /// Stores what a node says of itself, and that it lives. Returns true if it is drained. Refused with
     /// [`StoreError::NameInUse`](crate::StoreError) once another member has its name.
-    fn report(&self, member: &Member, state: NodeState) -> impl Future<Output = Result<()>> + Send;
+    fn report(&self, member: &Member, state: NodeState) -> impl Future<Output = Result<bool>> + Send;
 
     /// Who runs, and how each node's connectors stand.
     fn reports(&self) -> impl Future<Output = Result<Vec<NodeReport>>> + Send;
+
+    /// All nodes that have joined, by name, be it that they have left.
+    fn members(&self) -> impl Future<Output = Result<Vec<MemberRecord>>> + Send;
+
+    /// Drains a node, or takes that back; it follows with its next report. Draining twice keeps the first time and name.
+    /// False if no node has joined under that name.
+    fn drain(&self, node: &str, is_drained: bool, by: &str) -> impl Future<Output = Result<bool>> + Send;
 
     /// The fleet's plan in force; `None` before the first.
     fn plan(&self) -> impl Future<Output = Result<Option<StoredPlan>>> + Send;
@@ -76,6 +83,33 @@ pub struct Joined {
     pub member: Member,
     /// Deliveries that an earlier member of that name had under way.
     pub taken_back: u64,
+    /// An operator has drained the node of that name: it is to take no mail.
+    pub is_drained: bool,
+}
+
+/// A node as a member of the fleet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MemberRecord {
+    pub name: String,
+    pub epoch: Epoch,
+    /// The machine that it runs on.
+    pub host: String,
+    pub process: u32,
+    /// This and the next by the store's clock.
+    pub started: Timestamp,
+    pub seen: Timestamp,
+    /// It stopped in order.
+    pub has_left: bool,
+    /// It has not left, and has reported within [`MEMBER_VALID`](crate::MEMBER_VALID).
+    pub lives: bool,
+    pub drained: Option<Drained>,
+}
+
+/// Since when, by the store's clock, and by whom a node is drained.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Drained {
+    pub at: Timestamp,
+    pub by: String,
 }
 
 /// What a node says of itself.
@@ -84,10 +118,18 @@ pub struct NodeState {
     pub connectors: Vec<ConnectorReport>,
     /// The version of the plan that it follows.
     pub plan_version: Option<u64>,
+    /// Of Gatepost.
+    pub version: String,
+    /// Where it listens for SMTP.
+    pub addresses: Vec<SocketAddr>,
+    /// It takes no mail, and begins no delivery that it does not hold.
+    pub is_drained: bool,
+    /// Deliveries under way or in memory.
+    pub held: u64,
 }
 
 /// The same as the store keeps it.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct NodeReport {
     pub node: String,
     /// By the store's clock.
@@ -96,6 +138,22 @@ pub struct NodeReport {
     /// The version of the plan that it follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_version: Option<u64>,
+    /// Of Gatepost; empty from versions that did not say it.
+    #[serde(default)]
+    pub version: String,
+    #[serde(default)]
+    pub addresses: Vec<SocketAddr>,
+    #[serde(default)]
+    pub is_drained: bool,
+    #[serde(default)]
+    pub held: u64,
+}
+
+impl NodeReport {
+    pub(crate) fn new(node: &str, at: Timestamp, state: NodeState) -> Self {
+        let NodeState { connectors, plan_version, version, addresses, is_drained, held } = state;
+        Self { node: node.to_owned(), at, connectors, plan_version, version, addresses, is_drained, held }
+    }
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    DeliveryKey, StoreError,
+    DeliveryKey, Drained, MemberRecord, StoreError,
     clock::{after, before},
 };
 
@@ -90,6 +90,18 @@ impl Known {
 
     pub(crate) fn lives(&self, dead_epochs: Epoch, now: Timestamp) -> bool {
         !self.is_dead(dead_epochs) && is_heard(self.seen, now)
+    }
+
+    pub(crate) fn record(
+        self,
+        name: String,
+        drained: Option<Drained>,
+        dead_epochs: Epoch,
+        now: Timestamp,
+    ) -> MemberRecord {
+        let lives = self.lives(dead_epochs, now);
+        let Self { epoch, host, process, started, seen, has_left } = self;
+        MemberRecord { name, epoch, host, process, started, seen, has_left, lives, drained }
     }
 
     pub(crate) fn in_use(self, name: &str) -> StoreError {

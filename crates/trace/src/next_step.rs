@@ -69,6 +69,8 @@ pub enum NextStep {
         from: String,
         to: String,
     },
+    NodeList,
+    NodeResume(String),
     ConfigCheck,
     /// Writes a first configuration to a file.
     ConfigExample {
@@ -119,6 +121,8 @@ impl NextStep {
             Self::RolloutStatus => words(&["rollout", "status"]),
             Self::RolloutResume => words(&["rollout", "resume"]),
             Self::RolloutBack { from, to } => words(&["rollout", "set", "--from", from, "--to", to, "--percent", "0"]),
+            Self::NodeList => words(&["node", "list"]),
+            Self::NodeResume(node) => words(&["node", "resume", node]),
             Self::ConfigCheck => words(&["config", "check"]),
             Self::ConfigExample { .. } => words(&["config", "example"]),
             Self::ApiToken => words(&["api", "token", "monitoring"]),
@@ -149,6 +153,8 @@ impl NextStep {
             | Self::RolloutStatus
             | Self::RolloutResume
             | Self::RolloutBack { .. }
+            | Self::NodeList
+            | Self::NodeResume(_)
             | Self::ConfigCheck => true,
             Self::TraceFile { .. }
             | Self::WhyFile { .. }
@@ -194,6 +200,8 @@ impl NextStep {
             Self::RolloutStatus,
             Self::RolloutResume,
             Self::RolloutBack { from: "legacy".to_owned(), to: "modern".to_owned() },
+            Self::NodeList,
+            Self::NodeResume("edge-1".to_owned()),
             Self::ConfigCheck,
             Self::ConfigExample { file: file.clone() },
             Self::ApiToken,

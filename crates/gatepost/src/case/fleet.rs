@@ -63,7 +63,7 @@ impl Fleet {
 
     /// Addresses on which the nodes accept mail.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.nodes.iter().flat_map(|node| node.addresses.iter().copied()).collect()
+        self.nodes.iter().flat_map(|node| node.node.addresses.iter().copied()).collect()
     }
 
     pub(crate) async fn stop(self) {

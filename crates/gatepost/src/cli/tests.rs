@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use clap::Parser;
 use insight::{GroupView, WaitReasons, views};
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::{Timestamp, ToSpan, tz::TimeZone};
 use node::config::Config;
 use protocol::smtp::{
     Address, BodyType, Destination, EnhancedCode, Envelope, Failure, FailureKind, Phase, Reply, ReversePath, TlsSummary,
@@ -27,6 +27,7 @@ struct Fixed {
     records: Vec<DeliveryRecord>,
     events: Vec<Event>,
     reports: Vec<NodeReport>,
+    members: Vec<MemberRecord>,
     pieces: Vec<Bytes>,
     commands: Arc<Mutex<Vec<(Command, Selection)>>>,
     plans: Arc<Mutex<Vec<StoredPlan>>>,
@@ -190,8 +191,14 @@ impl Fleet for Fixed {
     async fn leave(&self, _: &Member) -> Result<()> {
         refused()
     }
-    async fn report(&self, _: &Member, _: NodeState) -> Result<()> {
+    async fn report(&self, _: &Member, _: NodeState) -> Result<bool> {
         refused()
+    }
+    async fn members(&self) -> Result<Vec<MemberRecord>> {
+        Ok(self.members.clone())
+    }
+    async fn drain(&self, node: &str, _: bool, _: &str) -> Result<bool> {
+        Ok(self.members.iter().any(|member| member.name == node))
     }
     async fn reports(&self) -> Result<Vec<NodeReport>> {
         Ok(self.reports.clone())
@@ -340,6 +347,7 @@ fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String
                 super::run_impact(arguments, store, &config, &screen, &mut out).await.map(drop)
             }
             Line::Rollout(command) => super::run_rollout(command, store, &config, &screen, &mut out).await,
+            Line::Node(command) => super::run_node(command, store, &screen, &mut out).await,
             Line::Incident(command) => super::run_incident(command, store, &screen, &mut out).await,
             Line::Serve { .. }
             | Line::Backup(_)
@@ -766,9 +774,79 @@ fn why_a_delivery_waits() {
 }
 
 fn reporting(nodes: &[&str]) -> Fixed {
-    let report =
-        |node: &&str| NodeReport { node: (*node).to_owned(), at: at(NOW), connectors: vec![], plan_version: None };
+    let report = |node: &&str| NodeReport { node: (*node).to_owned(), at: at(NOW), ..NodeReport::default() };
     Fixed { reports: nodes.iter().map(report).collect(), ..Fixed::default() }
+}
+
+#[test]
+fn nodes_are_listed_with_what_they_do() {
+    let member = |name: &str, seen_ago_s: i64, lives, has_left, is_drained: bool| MemberRecord {
+        name: name.to_owned(),
+        epoch: store::Epoch(7),
+        host: "mail1".to_owned(),
+        process: 4711,
+        started: at(NOW) - 3.hours() * 20,
+        seen: at(NOW) - seen_ago_s.seconds(),
+        has_left,
+        lives,
+        drained: is_drained.then(|| store::Drained { at: at(NOW) - 1.minute(), by: "amy".to_owned() }),
+    };
+    let report = |name: &str, is_drained, held| NodeReport {
+        node: name.to_owned(),
+        at: at(NOW) - 1.second(),
+        version: "1.2.3".to_owned(),
+        is_drained,
+        held,
+        ..NodeReport::default()
+    };
+    let store = Fixed {
+        members: vec![
+            member("edge-1", 1, true, false, false),
+            member("edge-2", 1, true, false, true),
+            member("edge-3", 1, true, false, true),
+            // It has not heard of it yet.
+            member("edge-4", 1, true, false, true),
+            member("edge-5", 300, false, false, false),
+            member("edge-6", 300, false, true, false),
+            member("edge-7", 100_000, false, true, false),
+        ],
+        reports: vec![
+            report("edge-1", false, 5),
+            report("edge-2", true, 3),
+            report("edge-3", true, 0),
+            report("edge-4", false, 0),
+            // Of the process before.
+            NodeReport { at: at(NOW) - 100.hours(), ..report("edge-6", false, 9) },
+        ],
+        ..Fixed::default()
+    };
+    let value = json("gatepost node list --format json", &store);
+    let state = |node: &serde_json::Value| {
+        let text = |key: &str| node[key].as_str().unwrap_or("-").to_owned();
+        (text("node"), text("state"), text("version"), node["deliveries"].as_u64().unwrap())
+    };
+    let states: Vec<_> = value["nodes"].as_array().unwrap().iter().map(state).collect();
+    let expected = [
+        ("edge-1", "running", "1.2.3", 5),
+        ("edge-2", "draining", "1.2.3", 3),
+        ("edge-3", "drained", "1.2.3", 0),
+        ("edge-4", "draining", "1.2.3", 0),
+        ("edge-5", "silent", "-", 0),
+        ("edge-6", "stopped", "-", 0),
+    ];
+    let expected = expected.map(|(node, state, version, held)| (node.into(), state.into(), version.into(), held));
+    assert_eq!(states, expected);
+    let text = run("gatepost node list", &store, Some(80)).unwrap();
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(
+        text.contains("by amy. To let it take mail again: gatepost") && text.contains("node resume edge-2"),
+        "{text}"
+    );
+    assert!(run("gatepost node list --all", &store, None).unwrap().contains("edge-7"));
+    let text = run("gatepost node drain edge-3 --wait", &store, None).unwrap();
+    assert!(text.starts_with("edge-3 is drained and has nothing left to do.\n"), "{text}");
+    let error = run("gatepost node drain egde-3", &store, None).unwrap_err();
+    assert!(error.starts_with("no node is named egde-3; similar names: "), "{error}");
 }
 
 #[test]

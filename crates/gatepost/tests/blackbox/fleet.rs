@@ -98,6 +98,63 @@ fn postgres_keeps_the_mail_of_a_node_that_is_killed() {
     assert_eq!(server.cluster.sql("gatepost", "SELECT count(DISTINCT message) FROM history").unwrap(), "100");
 }
 
+/// Its clients are sent elsewhere, it finishes what it holds and takes nothing more, also after a restart.
+#[test]
+fn postgres_drains_a_node() {
+    let server = Server::start();
+    let is_open = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let gate = std::sync::Arc::clone(&is_open);
+    let destination = Destination::taking(move |_, line| {
+        let is_closed = !gate.load(std::sync::atomic::Ordering::Relaxed);
+        (is_closed && line.starts_with("MAIL")).then_some(Say("451 4.3.0 not yet"))
+    });
+    let node = |name| {
+        let setup = Node::to_port(destination.port).retry("schedule = [\"1s\"]\nback_off_first = \"1s\"\n");
+        server.node(name, setup).start()
+    };
+    let mut nodes = [node("edge-1"), node("edge-2")];
+    send(&nodes[0], 0);
+    let said = |node: &Node, arguments: &[&str]| {
+        let output = node.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let state = |node: &Node| {
+        let list: serde_json::Value = serde_json::from_str(&said(node, &["node", "list", "--format", "json"])).unwrap();
+        list["nodes"][0]["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(state(&nodes[1]), "running");
+    let mut early = Client::connect(nodes[0].port);
+    for line in ["EHLO client.test", "MAIL FROM:<s@partner.test>", "RCPT TO:<r@onprem.test>"] {
+        assert!(early.say(line).starts_with("250"));
+    }
+    let drained = said(&nodes[1], &["node", "drain", "edge-1", "--wait"]);
+    assert!(drained.starts_with("edge-1 is drained and has nothing left to do."), "{drained}");
+    assert_eq!(state(&nodes[1]), "drained");
+    // A client that is there is sent away before its message, and a new one at once.
+    assert!(early.say("DATA").starts_with("421 4.3.2 "));
+    assert!(Client::try_connect(nodes[0].port).is_none());
+    // Without the other node, mail waits, and the drained node does not touch it.
+    is_open.store(false, std::sync::atomic::Ordering::Relaxed);
+    send(&nodes[1], 1);
+    nodes[1].wait_for_failure();
+    nodes[1].kill();
+    is_open.store(true, std::sync::atomic::Ordering::Relaxed);
+    nodes[0].kill();
+    nodes[0].start();
+    assert_eq!(state(&nodes[0]), "drained", "it stays drained");
+    let mails = || destination.heard().iter().filter(|line| line.starts_with("MAIL")).count();
+    let before = mails();
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert_eq!(mails(), before);
+    said(&nodes[0], &["node", "resume", "edge-1"]);
+    nodes[0].wait_until_empty();
+    wait_for("mail to be taken again", || Client::try_connect(nodes[0].port));
+    send(&nodes[0], 2);
+    nodes[0].wait_until_empty();
+    assert_eq!(state(&nodes[0]), "running");
+}
+
 /// The commands of a node work on what all nodes share.
 #[test]
 fn postgres_answers_the_commands() {
@@ -114,6 +171,7 @@ fn postgres_answers_the_commands() {
         &["trace", "--recipient", "r1@onprem.test"],
         &["trace", "--detail"],
         &["rollout", "status"],
+        &["node", "list"],
         &["incident", "list"],
         &["policy", "ledger"],
     ] {

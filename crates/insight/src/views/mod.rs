@@ -6,6 +6,7 @@ mod delivery;
 mod finding;
 mod foreign_message;
 mod incident;
+mod node;
 mod policy;
 mod probe;
 mod rollout;
@@ -22,6 +23,7 @@ pub use finding::{
 };
 pub use foreign_message::ForeignMessageView;
 pub use incident::IncidentView;
+pub use node::{NodeStateView, NodeView};
 pub use policy::{BrokenView, DestinationImpactView, LedgerView, PolicyImpactView, PolicyView};
 pub use probe::{
     ExtensionsView, JudgementView, PolicySupportView, ProbeView, ProbedDestinationView, ProbedView, SuiteView,

@@ -134,6 +134,9 @@ impl<R: Reception> Driver<R> {
         if self.patience.is_stopping() {
             return Err(self.dismiss(Session::shut_down).await);
         }
+        if !self.reception.takes_mail() {
+            return Err(self.dismiss(Session::send_away).await);
+        }
         if now >= self.end {
             return Err(self.dismiss(Session::expire).await);
         }

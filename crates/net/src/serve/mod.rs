@@ -71,6 +71,11 @@ pub struct SessionFacts {
 pub trait Reception: Clone + Send + Sync + 'static {
     type Sink: MessageSink;
 
+    /// False while clients must go elsewhere: new ones are refused, and others are sent away before their next message.
+    fn takes_mail(&self) -> bool {
+        true
+    }
+
     /// The transcript of a session, if it is recorded. Called once the client has sent something.
     fn transcript(&self, id: u64, client: SocketAddr) -> Option<Box<dyn Transcript>>;
 
@@ -219,6 +224,9 @@ impl<R: Reception> Server<R> {
     }
 
     fn admit(&self, socket: OwnedFd, client: SocketAddr, lot: &mut ParkingLot) {
+        if !self.reception.takes_mail() {
+            return write_once(&socket, b"421 4.3.2 This server takes no mail at present, try again later\r\n");
+        }
         let settings = self.settings.borrow();
         let Some(counted) = self.clients.count(client.ip(), settings.limits) else {
             if let Some(refused) = self.clients.complain() {

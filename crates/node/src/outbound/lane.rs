@@ -337,7 +337,7 @@ impl Lane {
         while !self.is_closed() {
             self.end_pauses();
             self.put_aside(&node).await;
-            if self.due_in_store.load(Ordering::Relaxed) {
+            if self.due_in_store.load(Ordering::Relaxed) && !node.is_drained() {
                 self.claim(&node).await;
             }
             while self.wants_worker(workers.len()) {

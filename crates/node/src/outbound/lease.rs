@@ -180,6 +180,10 @@ impl Held {
         self.lock().is_empty()
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     /// The store has renewed `asked` until `term`, but for `lost`.
     /// What was leased again meanwhile has another number, and stays as it is.
     pub(crate) fn renewed(&self, asked: &[Holding], lost: &[Holding], term: Term) {

@@ -79,7 +79,7 @@ impl Outbound {
         }
         if works {
             tracing::info!("storing results works again; sending resumes");
-            self.lanes().values().for_each(|lane| lane.wake_all());
+            self.wake_all();
         } else {
             tracing::warn!("storing results fails or takes too long; starting no delivery until it works");
         }
@@ -139,6 +139,11 @@ impl Outbound {
             Some(lane) => lane.push(job),
             None => vec![job],
         }
+    }
+
+    /// Wakes all lanes.
+    pub(crate) fn wake_all(&self) {
+        self.lanes().values().for_each(|lane| lane.wake_all());
     }
 
     /// Wakes the lanes of a message that was stored.

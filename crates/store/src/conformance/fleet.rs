@@ -6,12 +6,17 @@ pub(super) async fn reports_replace_each_other<S: Store>(stores: &Stores<S>) {
     let report = |node: &str, second| NodeReport {
         node: node.to_owned(),
         at: at(second),
-        connectors: vec![],
         plan_version: Some(second as u64),
+        version: "1.2.3".to_owned(),
+        addresses: vec![([192, 0, 2, 1], 25).into()],
+        is_drained: true,
+        held: second as u64,
+        ..NodeReport::default()
     };
     for (node, second) in [("b", 1), ("a", 2), ("b", 3)] {
         stores.set_clock(second);
-        let state = NodeState { connectors: vec![], plan_version: Some(second as u64) };
+        let NodeReport { connectors, plan_version, version, addresses, is_drained, held, .. } = report(node, second);
+        let state = NodeState { connectors, plan_version, version, addresses, is_drained, held };
         stores.one.report(&stores.member(node).await, state).await.expect("reported");
     }
     assert_eq!(stores.other.reports().await.expect("read"), vec![report("a", 2), report("b", 3)]);

@@ -50,11 +50,38 @@ pub(super) async fn a_member_that_was_replaced_reports_no_more<S: Store>(stores:
     let old = stores.one.join("n").await.expect("joined").member;
     stores.set_clock(40);
     let new = stores.other.join("n").await.expect("joined").member;
-    let state = |version| NodeState { connectors: vec![], plan_version: Some(version) };
+    let state = |version| NodeState { plan_version: Some(version), ..NodeState::default() };
     stores.other.report(&new, state(2)).await.expect("reported");
     let refused = stores.one.report(&old, state(1)).await.expect_err("refused");
     assert!(matches!(refused, StoreError::NameInUse { started, .. } if started == at(40)), "{refused}");
     assert_eq!(stores.other.reports().await.expect("read")[0].plan_version, Some(2));
     stores.other.leave(&new).await.expect("left");
     assert!(stores.other.report(&new, state(3)).await.is_err());
+}
+
+pub(super) async fn a_drained_node_stays_drained<S: Store>(stores: &Stores<S>) {
+    assert!(!stores.one.drain("n", true, "who").await.expect("asked"), "nobody has joined under that name");
+    let joined = stores.one.join("n").await.expect("joined");
+    assert!(!joined.is_drained);
+    let report = async |member: &Member| stores.one.report(member, NodeState::default()).await.expect("reported");
+    assert!(!report(&joined.member).await);
+    stores.set_clock(1);
+    assert!(stores.other.drain("n", true, "who").await.expect("drained"));
+    stores.set_clock(2);
+    // The first one counts.
+    assert!(stores.other.drain("n", true, "another").await.expect("drained"));
+    assert!(report(&joined.member).await);
+    stores.other.join("m").await.expect("joined");
+    let members = stores.other.members().await.expect("read");
+    let drained: Vec<_> = members.iter().map(|member| (member.name.as_str(), member.drained.clone())).collect();
+    assert_eq!(drained, [("m", None), ("n", Some(Drained { at: at(1), by: "who".to_owned() }))]);
+    assert!(members.iter().all(|member| member.lives && !member.has_left && member.process == std::process::id()));
+    stores.one.leave(&joined.member).await.expect("left");
+    let again = stores.one.join("n").await.expect("joined");
+    assert!(again.is_drained, "also after a restart");
+    assert!(stores.other.drain("n", false, "who").await.expect("resumed"));
+    assert!(!report(&again.member).await);
+    stores.set_clock(60);
+    let members = stores.other.members().await.expect("read");
+    assert!(members.iter().all(|member| !member.lives && !member.has_left), "both are silent");
 }

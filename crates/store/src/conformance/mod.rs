@@ -99,6 +99,7 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> Stores<S>) {
     members::a_node_recovers_its_own(&make().await).await;
     members::a_silent_member_keeps_its_leases_until_they_end(&make().await).await;
     members::a_member_that_was_replaced_reports_no_more(&make().await).await;
+    members::a_drained_node_stays_drained(&make().await).await;
     bodies::bodies_live_as_long_as_they_are_needed(&make().await).await;
     bodies::large_bodies_come_back_piece_by_piece(&make().await).await;
     bodies::what_dead_members_left_is_swept(&make().await).await;

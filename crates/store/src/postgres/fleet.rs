@@ -14,7 +14,8 @@ use super::{
     session::Session,
 };
 use crate::{
-    Fleet, Inquiry, Joined, LedgerEntry, Member, NodeReport, NodeState, Result, StoreError, StoredPlan, WeakDelivery,
+    Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Result, StoreError, StoredPlan,
+    WeakDelivery,
     stored::{tls_from_text, tls_text},
 };
 
@@ -22,9 +23,9 @@ impl Fleet for PostgresStore {
     async fn join(&self, name: &str) -> Result<Joined> {
         let asked = name.to_owned();
         let joined = self.0.clerk.write(move |tx| async move { member::join(&tx, &asked).await }).await?;
-        let (epoch, taken_back) = joined.map_err(|other| other.in_use(name))?;
+        let (epoch, taken_back, is_drained) = joined.map_err(|other| other.in_use(name))?;
         self.make_days().await?;
-        Ok(Joined { member: Member::new(name, epoch), taken_back })
+        Ok(Joined { member: Member::new(name, epoch), taken_back, is_drained })
     }
 
     async fn leave(&self, member: &Member) -> Result<()> {
@@ -32,25 +33,34 @@ impl Fleet for PostgresStore {
         self.0.clerk.write(move |tx| async move { member::leave(&tx, epoch).await }).await
     }
 
-    async fn report(&self, member: &Member, state: NodeState) -> Result<()> {
+    async fn report(&self, member: &Member, state: NodeState) -> Result<bool> {
         let (name, epoch) = (member.name().to_owned(), member.epoch());
         let report = move |tx: Tx| async move {
-            let seen = member::see(&tx, &name, epoch).await?;
-            if seen.is_ok() {
-                put_report(&tx, &name, &state).await?;
+            if let Err(other) = member::see(&tx, &name, epoch).await? {
+                return Ok(Err(other));
             }
-            Ok(seen)
+            put_report(&tx, &name, &state).await?;
+            Ok(Ok(member::is_drained(&tx, &name).await?))
         };
-        self.0.leases.write(report).await?.map_err(|other| match other {
+        let is_drained = self.0.leases.write(report).await?.map_err(|other| match other {
             Some(other) => other.in_use(member.name()),
             None => StoreError::Other(format!("node {} has left the store", member.name())),
         })?;
         self.make_days_beside();
-        Ok(())
+        Ok(is_drained)
     }
 
     async fn reports(&self) -> Result<Vec<NodeReport>> {
         self.0.readers.read(reports).await
+    }
+
+    async fn members(&self) -> Result<Vec<MemberRecord>> {
+        self.0.readers.read(member::records).await
+    }
+
+    async fn drain(&self, node: &str, is_drained: bool, by: &str) -> Result<bool> {
+        let (node, by) = (node.to_owned(), by.to_owned());
+        self.0.clerk.write(move |tx| async move { member::drain(&tx, &node, is_drained, &by).await }).await
     }
 
     async fn plan(&self) -> Result<Option<StoredPlan>> {
@@ -98,8 +108,7 @@ impl Fleet for PostgresStore {
 }
 
 async fn put_report(tx: &Tx, node: &str, state: &NodeState) -> Result<()> {
-    let NodeState { connectors, plan_version } = state.clone();
-    let report = NodeReport { node: node.to_owned(), at: tx.now().await?, connectors, plan_version };
+    let report = NodeReport::new(node, tx.now().await?, state.clone());
     let sql = "INSERT INTO node_report (node, json) VALUES ($1, $2) ON CONFLICT (node) DO UPDATE SET json = $2";
     tx.execute(sql, &[&node, &json(&report)?]).await.map(drop)
 }

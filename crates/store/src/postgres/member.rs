@@ -4,10 +4,10 @@ use super::{
     bodies,
     claim::{self, Ends},
     lane::Tx,
-    row::Columns,
+    row::{Columns, text},
 };
 use crate::{
-    Epoch, Result,
+    Drained, Epoch, MemberRecord, Result,
     lease::{Known, host_name},
 };
 
@@ -17,7 +17,10 @@ const COLUMNS: &str = "epoch, host, process, started, seen, has_left";
 const NONE_DEAD: Epoch = Epoch(0);
 
 fn read(row: &tokio_postgres::Row) -> Result<Known> {
-    let mut columns = Columns::of(row);
+    known(&mut Columns::of(row))
+}
+
+fn known(columns: &mut Columns<'_>) -> Result<Known> {
     Ok(Known {
         epoch: Epoch(columns.take()?),
         host: columns.take()?,
@@ -48,8 +51,8 @@ async fn find(tx: &Tx, name: &str) -> Result<Option<Known>> {
     row.as_ref().map(read).transpose()
 }
 
-/// Returns the new epoch and how many deliveries went back to the queue, or who has the name.
-pub(super) async fn join(tx: &Tx, name: &str) -> Result<Result<(Epoch, u64), Known>> {
+/// Returns the new epoch, how many deliveries went back to the queue, and whether the node is drained, or who has the name.
+pub(super) async fn join(tx: &Tx, name: &str) -> Result<Result<(Epoch, u64, bool), Known>> {
     let now = tx.now().await?;
     tx.run("LOCK TABLE member IN SHARE ROW EXCLUSIVE MODE").await?;
     let earlier = find(tx, name).await?;
@@ -70,7 +73,7 @@ pub(super) async fn join(tx: &Tx, name: &str) -> Result<Result<(Epoch, u64), Kno
     tx.execute(&sql, &[&name, &epoch.0, &host, &process, &now.as_millisecond(), &machine()]).await?;
     let taken_back = claim::end_leases(tx, Ends::OfNode { name, all: is_dead }).await?;
     bodies::sweep(tx, &living(tx).await?).await?;
-    Ok(Ok((epoch, taken_back)))
+    Ok(Ok((epoch, taken_back, is_drained(tx, name).await?)))
 }
 
 async fn living(tx: &Tx) -> Result<Vec<i64>> {
@@ -92,4 +95,35 @@ pub(super) async fn see(tx: &Tx, name: &str, epoch: Epoch) -> Result<Result<(), 
         return Ok(Ok(()));
     }
     Ok(Err(find(tx, name).await?.filter(|known| known.epoch != epoch)))
+}
+
+pub(super) async fn records(tx: Tx) -> Result<Vec<MemberRecord>> {
+    let now = tx.now().await?;
+    let sql = format!("SELECT {COLUMNS}, name, at, set_by FROM member LEFT JOIN drained ON node = name ORDER BY name");
+    let record = |row: &tokio_postgres::Row| {
+        let mut columns = Columns::of(row);
+        let (known, name) = (known(&mut columns)?, columns.take()?);
+        let drained = columns.time_if_any()?.map(|at| Ok(Drained { at, by: columns.take()? })).transpose()?;
+        Ok(known.record(name, drained, NONE_DEAD, now))
+    };
+    tx.query(&sql, &[]).await?.iter().map(record).collect()
+}
+
+pub(super) async fn is_drained(tx: &Tx, name: &str) -> Result<bool> {
+    Ok(tx.query_opt("SELECT FROM drained WHERE node = $1", &[&name]).await?.is_some())
+}
+
+/// False if there is no such node.
+pub(super) async fn drain(tx: &Tx, name: &str, is_drained: bool, by: &str) -> Result<bool> {
+    if find(tx, name).await?.is_none() {
+        return Ok(false);
+    }
+    match is_drained {
+        true => {
+            let sql = "INSERT INTO drained (node, at, set_by) VALUES ($1, $2, $3) ON CONFLICT (node) DO NOTHING";
+            tx.execute(sql, &[&name, &tx.now().await?.as_millisecond(), &text(by)]).await?
+        }
+        false => tx.execute("DELETE FROM drained WHERE node = $1", &[&name]).await?,
+    };
+    Ok(true)
 }

@@ -12,7 +12,8 @@ use super::{
     row::{Json, Millis, readable},
 };
 use crate::{
-    Fleet, Inquiry, Joined, LedgerEntry, Member, NodeReport, NodeState, Result, StoreError, StoredPlan, WeakDelivery,
+    Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Result, StoreError, StoredPlan,
+    WeakDelivery,
     stored::{tls_from_text, tls_text},
 };
 
@@ -21,7 +22,9 @@ impl Fleet for SqliteStore {
         let (asked, floor) = (name.to_owned(), self.0.dead_epochs);
         let join = move |connection: &Connection, now| member::join(connection, &asked, floor, now);
         let (epoch, taken_back) = self.write(join).await?.map_err(|other| other.in_use(name))?;
-        Ok(Joined { member: Member::new(name, epoch), taken_back })
+        let asked = name.to_owned();
+        let is_drained = self.read(move |connection, _| member::is_drained(connection, &asked)).await?;
+        Ok(Joined { member: Member::new(name, epoch), taken_back, is_drained })
     }
 
     async fn leave(&self, member: &Member) -> Result<()> {
@@ -29,14 +32,14 @@ impl Fleet for SqliteStore {
         self.write(move |connection, _| member::leave(connection, epoch)).await
     }
 
-    async fn report(&self, member: &Member, state: NodeState) -> Result<()> {
+    async fn report(&self, member: &Member, state: NodeState) -> Result<bool> {
         let (name, epoch) = (member.name().to_owned(), member.epoch());
         let report = move |connection: &Connection, now| -> rusqlite::Result<_> {
-            let seen = member::see(connection, &name, epoch, now)?;
-            if seen.is_ok() {
-                put_report(connection, &name, &state, now)?;
+            if let Err(other) = member::see(connection, &name, epoch, now)? {
+                return Ok(Err(other));
             }
-            Ok(seen)
+            put_report(connection, &name, &state, now)?;
+            member::is_drained(connection, &name).map(Ok)
         };
         self.write(report).await?.map_err(|other| match other {
             Some(other) => other.in_use(member.name()),
@@ -46,6 +49,16 @@ impl Fleet for SqliteStore {
 
     async fn reports(&self) -> Result<Vec<NodeReport>> {
         self.read(|connection, _| reports(connection)).await
+    }
+
+    async fn members(&self) -> Result<Vec<MemberRecord>> {
+        let floor = self.0.dead_epochs;
+        self.read(move |connection, now| member::records(connection, floor, now)).await
+    }
+
+    async fn drain(&self, node: &str, is_drained: bool, by: &str) -> Result<bool> {
+        let (node, by) = (node.to_owned(), by.to_owned());
+        self.write(move |connection, now| member::drain(connection, &node, is_drained, &by, now)).await
     }
 
     async fn plan(&self) -> Result<Option<StoredPlan>> {
@@ -93,8 +106,7 @@ impl Fleet for SqliteStore {
 }
 
 fn put_report(connection: &Connection, node: &str, state: &NodeState, now: Timestamp) -> rusqlite::Result<()> {
-    let NodeState { connectors, plan_version } = state.clone();
-    let report = NodeReport { node: node.to_owned(), at: now, connectors, plan_version };
+    let report = NodeReport::new(node, now, state.clone());
     let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO node_report (node, json) VALUES (?1, ?2)")?;
     insert.execute(params![node, Json(report)])?;
     Ok(())

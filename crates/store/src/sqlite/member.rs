@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{bodies, claim, row::Millis};
 use crate::{
-    Epoch,
+    Drained, Epoch, MemberRecord,
     lease::{Known, host_name},
 };
 
@@ -80,4 +80,47 @@ pub(super) fn see(
         return Ok(Ok(()));
     }
     Ok(Err(find(connection, name)?.filter(|known| known.epoch != epoch)))
+}
+
+pub(super) fn records(
+    connection: &Connection,
+    dead_epochs: Epoch,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<MemberRecord>> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS}, name, at, set_by FROM member LEFT JOIN drained ON node = name ORDER BY name"
+    ))?;
+    let record = |row: &Row<'_>| {
+        let at: Option<Millis> = row.get(7)?;
+        let drained = match at {
+            Some(Millis(at)) => Some(Drained { at, by: row.get(8)? }),
+            None => None,
+        };
+        Ok(read(row)?.record(row.get(6)?, drained, dead_epochs, now))
+    };
+    select.query_map([], record)?.collect()
+}
+
+pub(super) fn is_drained(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM drained WHERE node = ?1")?.exists([name])
+}
+
+/// False if there is no such node.
+pub(super) fn drain(
+    connection: &Connection,
+    name: &str,
+    is_drained: bool,
+    by: &str,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    if find(connection, name)?.is_none() {
+        return Ok(false);
+    }
+    match is_drained {
+        true => connection
+            .prepare_cached("INSERT OR IGNORE INTO drained (node, at, set_by) VALUES (?1, ?2, ?3)")?
+            .execute(params![name, Millis(now), by])?,
+        false => connection.prepare_cached("DELETE FROM drained WHERE node = ?1")?.execute([name])?,
+    };
+    Ok(true)
 }

@@ -14,7 +14,7 @@ use crate::{FileError, Result, StoreError, folder};
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -154,6 +154,8 @@ const MIGRATIONS: [&str; 8] = [
         (SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(message), 0) FROM upload)
      ));
      INSERT INTO key_block VALUES (1, (SELECT coalesce(max(id), 0) + 1 FROM delivery));",
+    // Nodes that an operator has told to take no mail, whether they run or not.
+    "CREATE TABLE drained (node TEXT PRIMARY KEY, at INTEGER NOT NULL, set_by TEXT NOT NULL) WITHOUT ROWID;",
 ];
 
 /// The version that this program writes.

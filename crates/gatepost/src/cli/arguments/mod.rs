@@ -4,6 +4,7 @@ mod backup;
 mod capture;
 mod case;
 mod log_files;
+mod node;
 mod policy;
 mod probe;
 mod queue;
@@ -18,6 +19,7 @@ use insight::Id;
 pub(crate) use backup::*;
 pub(crate) use capture::*;
 pub(crate) use case::*;
+pub(crate) use node::*;
 pub(crate) use policy::*;
 pub(crate) use probe::*;
 pub(crate) use queue::*;
@@ -114,6 +116,9 @@ Examples:
     /// Move the nodes from one TLS policy to another, one share at a time
     #[command(subcommand, after_help = ROLLOUT_HELP)]
     Rollout(RolloutCommand),
+    /// Show the nodes of the fleet; drain a node and resume it
+    #[command(subcommand, after_help = NODE_HELP)]
+    Node(NodeCommand),
     /// Play a case of stuck mail on this machine, with real nodes, servers and TLS
     #[command(subcommand)]
     Case(CaseCommand),
@@ -146,6 +151,7 @@ impl Command {
             Self::Queue(QueueCommand::Show { output, .. }) => output.utc,
             Self::Policy(PolicyCommand::Impact(ImpactArguments { output, .. })) => output.utc,
             Self::Policy(PolicyCommand::Ledger(output)) | Self::Rollout(RolloutCommand::Status(output)) => output.utc,
+            Self::Node(NodeCommand::List { output, .. }) => output.utc,
             Self::Incident(IncidentCommand::List { output, .. } | IncidentCommand::Show { output, .. }) => output.utc,
             Self::Serve { .. }
             | Self::Backup(_)
@@ -154,6 +160,7 @@ impl Command {
             | Self::Config(_)
             | Self::Policy(_)
             | Self::Rollout(_)
+            | Self::Node(_)
             | Self::Case(_)
             | Self::Api(_) => false,
         }

@@ -204,6 +204,12 @@ impl Session {
         self.state = State::Closed;
     }
 
+    /// Appends what a client hears when the node has ceased to take mail.
+    pub fn send_away(&mut self, output: &mut Vec<u8>) {
+        refuse(421, 3, 2, "This server takes no mail at present, try again later").write_to(output);
+        self.state = State::Closed;
+    }
+
     /// After [`Step::StartTls`], once the channel is encrypted: everything said before is forgotten (RFC 3207).
     pub fn tls_started(&mut self) {
         self.encrypted = true;

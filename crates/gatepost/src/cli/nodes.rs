@@ -1,0 +1,165 @@
+//! `gatepost node`: shows the nodes of the fleet, drains a node and resumes it.
+
+use std::{io::Write, time::Duration};
+
+use anyhow::bail;
+use insight::views::{NodeStateView, NodeView};
+use jiff::ToSpan;
+use serde_json::json;
+use store::Store;
+use trace::NextStep;
+
+use super::{
+    arguments::{Format, NodeCommand},
+    counted, operator,
+    screen::{Colour, Screen, clean, paragraph},
+    similar::no_match,
+    table::{Cell, Column, Table},
+};
+
+/// Nodes that stopped or fell silent longer ago are shown on request only.
+const SHOWN_FOR_HOURS: i64 = 24;
+/// Interval at which a waiting command asks the store.
+const ASK_INTERVAL: Duration = Duration::from_millis(500);
+
+pub(crate) async fn run<S: Store>(
+    command: &NodeCommand,
+    store: &S,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    match command {
+        NodeCommand::List { all, output } => {
+            let mut nodes = insight::nodes(store).await?;
+            nodes.retain(|node| *all || is_of_today(node, screen));
+            match output.format {
+                Format::Table => list(&nodes, screen, out),
+                Format::Json => Ok(writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "nodes": nodes }))?)?),
+            }
+        }
+        NodeCommand::Drain { name, wait } => drain(name, *wait, store, screen, out).await,
+        NodeCommand::Resume { name } => {
+            set(store, name, false).await?;
+            Ok(writeln!(out, "{} may take mail again.", clean(name))?)
+        }
+    }
+}
+
+fn is_of_today(node: &NodeView, screen: &Screen) -> bool {
+    let is_there = !matches!(node.state, NodeStateView::Silent | NodeStateView::Stopped);
+    is_there || node.drained.is_some() || node.last_seen >= screen.now - SHOWN_FOR_HOURS.hours()
+}
+
+fn list(nodes: &[NodeView], screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
+    const COLUMNS: [Column; 7] = [
+        Column::cut("NODE", 8),
+        Column::whole("STATE"),
+        Column::whole("VERSION").spare(1),
+        Column::number("DELIVERIES"),
+        Column::number("CONNECTIONS").spare(2),
+        Column::cut("HOST", 8).spare(3),
+        Column::whole("LAST SEEN"),
+    ];
+    if nodes.is_empty() {
+        return Ok(writeln!(out, "No node has run within the last day.")?);
+    }
+    let row = |node: &NodeView| {
+        let (state, colour) = match node.state {
+            NodeStateView::Running => ("running", None),
+            NodeStateView::Draining => ("draining", Some(Colour::Yellow)),
+            NodeStateView::Drained => ("drained", Some(Colour::Yellow)),
+            NodeStateView::Silent => ("silent", Some(Colour::Red)),
+            NodeStateView::Stopped if node.drained.is_some() => ("stopped, drained", Some(Colour::Yellow)),
+            NodeStateView::Stopped => ("stopped", None),
+        };
+        vec![
+            Cell::new(&node.node),
+            match colour {
+                Some(colour) => Cell::coloured(state, colour),
+                None => Cell::new(state),
+            },
+            Cell::new(node.version.as_deref().unwrap_or("unknown")),
+            Cell::new(node.deliveries.to_string()),
+            Cell::new(node.connections.to_string()),
+            Cell::new(&node.host),
+            Cell::new(format!("{} ago", screen.age(node.last_seen))),
+        ]
+    };
+    let rows: Vec<_> = nodes.iter().map(row).collect();
+    Table::new(&COLUMNS, screen).write(&rows, out)?;
+    let drained = nodes.iter().filter_map(|node| Some((node, node.drained?, node.drained_by.as_deref()?)));
+    for (index, (node, at, by)) in drained.enumerate() {
+        if index == 0 {
+            writeln!(out)?;
+        }
+        let step = NextStep::NodeResume(node.node.clone());
+        let (name, at, by) = (clean(&node.node), screen.time(at), clean(by));
+        paragraph(&format!("{name} was drained on {at} by {by}. To let it take mail again: {step}"), "", screen, out)?;
+    }
+    Ok(())
+}
+
+/// Drains a node, or takes that back.
+async fn set<S: Store>(store: &S, name: &str, is_drained: bool) -> anyhow::Result<()> {
+    if store.drain(name, is_drained, &operator()).await? {
+        return Ok(());
+    }
+    let members = store.members().await?;
+    Err(no_match("no node is named", name, members.iter().map(|member| member.name.as_str())))
+}
+
+async fn drain<S: Store>(
+    name: &str,
+    waits: bool,
+    store: &S,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    set(store, name, true).await?;
+    if waits {
+        wait(name, store).await?;
+    }
+    let shown = clean(name);
+    match find(store, name).await?.state {
+        NodeStateView::Stopped | NodeStateView::Silent => {
+            writeln!(out, "{shown} is not running. When it starts, it takes no mail.")?;
+        }
+        NodeStateView::Drained => writeln!(out, "{shown} is drained and has nothing left to do.")?,
+        NodeStateView::Running | NodeStateView::Draining => {
+            writeln!(out, "{shown} takes no new mail within a few seconds, and finishes what it holds.")?;
+            paragraph(&format!("To see when it is done: {}", NextStep::NodeList), "", screen, out)?;
+        }
+    }
+    let step = NextStep::NodeResume(name.to_owned());
+    Ok(paragraph(&format!("To let it take mail again: {step}"), "", screen, out)?)
+}
+
+async fn find<S: Store>(store: &S, name: &str) -> anyhow::Result<NodeView> {
+    let nodes = insight::nodes(store).await?;
+    match nodes.into_iter().find(|node| node.node == name) {
+        Some(node) => Ok(node),
+        None => bail!("node {} is not in the store any more", clean(name)),
+    }
+}
+
+/// Waits until the node has finished its deliveries, or does not run any more. Says on standard error how many are left.
+async fn wait<S: Store>(name: &str, store: &S) -> anyhow::Result<()> {
+    let mut told = None;
+    loop {
+        let node = find(store, name).await?;
+        match node.state {
+            NodeStateView::Drained | NodeStateView::Stopped => return Ok(()),
+            NodeStateView::Running => bail!("somebody else has resumed {}", clean(name)),
+            NodeStateView::Silent => bail!(
+                "{} has not reported for 30 seconds; other nodes take over its deliveries when their leases end",
+                clean(name)
+            ),
+            NodeStateView::Draining if told == Some(node.deliveries) => {}
+            NodeStateView::Draining => {
+                told = Some(node.deliveries);
+                eprintln!("{}: {} to finish", clean(name), counted(node.deliveries, "delivery", "deliveries"));
+            }
+        }
+        tokio::time::sleep(ASK_INTERVAL).await;
+    }
+}
