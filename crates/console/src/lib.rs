@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   connection ──serve──> admit (who asks?) ──> traces │ incidents │ graph │ openapi ──> store
+//!              └─> health
 //! ```
 //!
 //! The API only reads. Searches do not slow mail down, because the store has its own threads for them.
@@ -10,6 +11,7 @@
 mod access;
 mod error;
 mod graph;
+mod health;
 mod incidents;
 mod openapi;
 mod parameters;
@@ -48,5 +50,8 @@ fn router(node: Arc<Node>) -> Router {
         .fallback(|| async { ApiError::not_found("no such path; /api/v1/openapi.json lists all paths") })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(middleware::from_fn_with_state(Arc::clone(&node), access::admit))
+        // These come after the layer: nobody needs a token for them, and they are not logged.
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
         .with_state(node)
 }

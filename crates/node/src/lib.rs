@@ -21,6 +21,7 @@ mod outbound;
 pub mod policy;
 mod preference;
 pub mod protocol_log;
+mod readiness;
 mod review;
 mod running;
 mod serve;
@@ -41,7 +42,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use delivery::{backoff::BackOffPolicy, route::Routes, schedule::Schedule};
 use net::{resolve::Resolver, tls::TlsContext, webhook::Webhook};
 use protocol::smtp::Address;
-use store::{Backend, Fleet as _, Member, NewLease, NodeState, Queue as _};
+use store::{Backend, Fleet as _, MEMBER_VALID, Member, NewLease, NodeState, Queue as _};
 
 use crate::{
     config::{Config, INTERNET},
@@ -53,6 +54,7 @@ use outbound::{LeaseTime, Outbound, Term};
 pub use open::{attach, open};
 pub use outbound::addresses;
 pub use policy::Under;
+pub use readiness::NotReady;
 pub use running::{Console, MakeAcceptor, Running};
 pub use serve::serve;
 
@@ -82,6 +84,8 @@ pub struct Node {
     /// The receiver of incidents.
     webhook: ArcSwapOption<Webhook>,
     pub(crate) tasks: Tasks,
+    /// Until when the last report that reached the store lets the node count as alive; `None` before the first.
+    alive_until: ArcSwapOption<Term>,
     /// An operator has drained it.
     drained: AtomicBool,
     /// The addresses that it listens on, with the ports that the system chose.
@@ -164,8 +168,12 @@ impl Node {
             is_drained: self.is_drained(),
             held: self.outbound.held().count() as u64,
         };
+        let until = Term::from_now(MEMBER_VALID);
         match self.store.report(&self.member, state).await {
-            Ok(is_drained) => self.set_drained(is_drained),
+            Ok(is_drained) => {
+                self.alive_until.store(Some(Arc::new(until)));
+                self.set_drained(is_drained);
+            }
             Err(error) => tracing::warn!(%error, "failed to report this node's state; trying again"),
         }
     }

@@ -242,6 +242,7 @@ fn new_node(member: Member, config: Config, store: Backend, folder: &Path, outbo
         protocol_logs: ProtocolLogs::start(&config.protocol_log, folder, logs_give_way),
         tasks: Tasks::default(),
         content_memory: Arc::default(),
+        alive_until: ArcSwapOption::empty(),
         drained: AtomicBool::new(false),
         addresses: Vec::new(),
         plan: ArcSwapOption::empty(),

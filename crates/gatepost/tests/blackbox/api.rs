@@ -54,8 +54,14 @@ fn value(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Status and body of one request.
+/// Status and JSON of one request.
 fn get(address: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+    let (status, body) = ask(address, headers);
+    (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("{address}: {body}")))
+}
+
+/// Status and body of one request.
+fn ask(address: &str, headers: &[(&str, &str)]) -> (u16, String) {
     let (host, path) = address.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut request = format!("GET /{path} HTTP/1.0\r\n");
     if !headers.iter().any(|(name, _)| *name == "Host") {
@@ -67,8 +73,23 @@ fn get(address: &str, headers: &[(&str, &str)]) -> (u16, Value) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("{address}: {answer}")))
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+#[test]
+fn a_load_balancer_learns_whether_the_node_takes_mail() {
+    let (node, _server, base) = with_token();
+    let health = |path: &str| ask(&format!("{base}{path}"), &[]);
+    assert_eq!(health("/healthz"), (200, "ok\n".to_owned()));
+    assert_eq!(health("/readyz"), (200, "ready\n".to_owned()));
+    assert!(node.run(&["node", "drain", "edge-1"]).status.success());
+    let drained = (503, "an operator has drained this node\n".to_owned());
+    wait_for("the node to be drained", || (health("/readyz") == drained).then_some(()));
+    assert_eq!(health("/healthz").0, 200);
+    assert!(node.run(&["node", "resume", "edge-1"]).status.success());
+    wait_for("the node to be ready", || (health("/readyz").0 == 200).then_some(()));
+    // The rest needs a token.
+    assert_eq!(ask(&format!("{base}/api/v1/incidents"), &[]).0, 401);
 }
 
 #[test]

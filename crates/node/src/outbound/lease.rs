@@ -45,6 +45,10 @@ impl Term {
     pub(crate) fn from_now(term: Duration) -> Self {
         Self(now_ms() + term.as_millis() as u64)
     }
+
+    pub(crate) fn is_over(self) -> bool {
+        now_ms() >= self.0
+    }
 }
 
 fn now_ms() -> u64 {
