@@ -1,5 +1,13 @@
 //! The command line: reads the arguments and the configuration, and runs the command.
 
+/// As `eprintln` does, but nobody has to read it: the output may be a pipe whose reader has gone.
+macro_rules! note {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($part)*);
+    }};
+}
+
 mod case;
 mod cli;
 mod prober;

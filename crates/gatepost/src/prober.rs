@@ -175,7 +175,7 @@ impl<S: Store> Prober<'_, S> {
                 Some(Answer::Logged(_)) => "the node answered another question".to_owned(),
                 None => "the node did not answer".to_owned(),
             };
-            eprintln!("gatepost: node {} did not connect to {}: {}", clean(&node), clean(host), clean(&why));
+            note!("gatepost: node {} did not connect to {}: {}", clean(&node), clean(host), clean(&why));
         }
         Ok(tried)
     }

@@ -3,10 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use store::{History as _, Queue as _, Room};
-use tokio::time::{Instant, Sleep};
-
 use super::Node;
+use store::{History as _, Queue as _, Room};
 
 /// Messages deleted at a time. One batch takes the store a few milliseconds.
 const BATCH: u32 = 200;
@@ -17,14 +15,23 @@ const INTERVAL: Duration = Duration::from_secs(600);
 /// Pause when the disk is nearly full, so that freed pages return to the disk.
 const INTERVAL_TIGHT: Duration = Duration::from_secs(2);
 /// Pause after a start, because mail comes first.
-pub(super) const FIRST: Duration = Duration::from_secs(5);
+const FIRST: Duration = Duration::from_secs(5);
 
-/// Deletes one batch, and sets the time of the next.
-pub(super) async fn run(node: &Arc<Node>, clock: std::pin::Pin<&mut Sleep>) {
+/// A task of its own: on a shared store, other nodes may keep it waiting.
+pub(super) async fn forget_always(node: Arc<Node>) {
+    let mut pause = FIRST;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = forget_some(&node).await;
+    }
+}
+
+/// Deletes one batch. Returns how long to wait before the next.
+async fn forget_some(node: &Node) -> Duration {
     let keep = *node.config.load().history.keep;
     let is_short = node.store.room() == Room::Short;
     let age = if is_short { Duration::ZERO } else { keep };
-    let wait = match node.store.forget(age, BATCH).await {
+    match node.store.forget(age, BATCH).await {
         Ok(0) if node.store.room() == Room::Enough => INTERVAL,
         Ok(0) => INTERVAL_TIGHT,
         Ok(messages) => {
@@ -38,6 +45,5 @@ pub(super) async fn run(node: &Arc<Node>, clock: std::pin::Pin<&mut Sleep>) {
             tracing::warn!(%error, "failed to delete old history; trying again");
             if node.store.room() == Room::Enough { INTERVAL } else { INTERVAL_TIGHT }
         }
-    };
-    clock.reset(Instant::now() + wait);
+    }
 }

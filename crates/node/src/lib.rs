@@ -200,12 +200,11 @@ fn routes(config: &Config) -> Routes {
     Routes::new(config.accepted_domains.iter().map(|domain| (domain.name.clone(), domain.connector.clone())))
 }
 
-/// Renews leases, ends those of stopped nodes, reports, and deletes old history. None of this takes long.
+/// Renews leases, ends those of stopped nodes, and reports. Nothing that may take long is done here.
 async fn background(node: Arc<Node>) {
     let mut report = tokio::time::interval(REPORT_INTERVAL);
     let mut renew = tokio::time::interval(LeaseTime::on(&node.store).renewed_every);
     let mut plan = tokio::time::interval(PLAN_INTERVAL);
-    let mut history = Box::pin(tokio::time::sleep(history::FIRST));
     let mut clock = clock::Watch::start();
     loop {
         tokio::select! {
@@ -220,7 +219,6 @@ async fn background(node: Arc<Node>) {
                 node.report().await;
             }
             _ = renew.tick() => renew_leases(&node).await,
-            () = &mut history => history::run(&node, history.as_mut()).await,
         }
     }
 }

@@ -25,8 +25,8 @@ use tokio::{
 };
 
 use super::{
-    Node, Tasks, background, clock, defence, inbound, inquiry, notify_always, outbound, outbound::Outbound, policy,
-    review_always, routes, settings, watch as watching,
+    Node, Tasks, background, clock, defence, history, inbound, inquiry, notify_always, outbound, outbound::Outbound,
+    policy, review_always, routes, settings, watch as watching,
 };
 use crate::{
     config::{Config, why_not_listening},
@@ -126,6 +126,7 @@ impl Running {
         beside.spawn(inquiry::answer::answer_always(Arc::clone(&node)));
         beside.spawn(review_always(Arc::clone(&node)));
         beside.spawn(notify_always(Arc::clone(&node)));
+        beside.spawn(history::forget_always(Arc::clone(&node)));
         let mut running = Self {
             _beside: beside,
             node,

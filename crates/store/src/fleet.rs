@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use trace::{Doing, Limit};
 use uuid::Uuid;
 
-use crate::{Epoch, Member, Result};
+use crate::{Member, MemberRecord, Result};
 
 /// What the nodes of a fleet know of each other, and what they agree on.
 pub trait Fleet {
@@ -85,31 +85,6 @@ pub struct Joined {
     pub taken_back: u64,
     /// An operator has drained the node of that name: it is to take no mail.
     pub is_drained: bool,
-}
-
-/// A node as a member of the fleet.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MemberRecord {
-    pub name: String,
-    pub epoch: Epoch,
-    /// The machine that it runs on.
-    pub host: String,
-    pub process: u32,
-    /// This and the next by the store's clock.
-    pub started: Timestamp,
-    pub seen: Timestamp,
-    /// It stopped in order.
-    pub has_left: bool,
-    /// It has not left, and has reported within [`MEMBER_VALID`](crate::MEMBER_VALID).
-    pub lives: bool,
-    pub drained: Option<Drained>,
-}
-
-/// Since when, by the store's clock, and by whom a node is drained.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Drained {
-    pub at: Timestamp,
-    pub by: String,
 }
 
 /// What a node says of itself.

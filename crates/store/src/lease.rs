@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    DeliveryKey, Drained, MemberRecord, StoreError,
+    DeliveryKey, StoreError,
     clock::{after, before},
 };
 
@@ -112,6 +112,31 @@ impl Known {
 
 pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// A node as a member of the fleet.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MemberRecord {
+    pub name: String,
+    pub epoch: Epoch,
+    /// The machine that it runs on.
+    pub host: String,
+    pub process: u32,
+    /// This and the next by the store's clock.
+    pub started: Timestamp,
+    pub seen: Timestamp,
+    /// It stopped in order.
+    pub has_left: bool,
+    /// It has not left, and has reported within [`MEMBER_VALID`].
+    pub lives: bool,
+    pub drained: Option<Drained>,
+}
+
+/// Since when, by the store's clock, and by whom a node is drained.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Drained {
+    pub at: Timestamp,
+    pub by: String,
 }
 
 /// A lease that a member asks for.

@@ -48,7 +48,7 @@ pub use history::*;
 pub use incidents::*;
 pub use key::*;
 pub use last_attempt::LastAttempt;
-pub use lease::{Epoch, Holding, Lease, LeaseNumber, MEMBER_VALID, Member, NewLease};
+pub use lease::{Drained, Epoch, Holding, Lease, LeaseNumber, MEMBER_VALID, Member, MemberRecord, NewLease};
 pub use new_event::NewEvent;
 pub use postgres::{PostgresError, PostgresSettings, PostgresStore, PostgresTls};
 pub use queue::*;

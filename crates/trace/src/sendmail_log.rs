@@ -129,7 +129,9 @@ impl Log {
         let relay = value(rest, "relay").unwrap_or_default();
         let (server, mut data) = (Server::read(relay), CustomData::default());
         let tls = self.tls.entry(process);
-        if !tls.relay.is_empty() && tls.relay == server.host {
+        // A handshake that failed is told without the host; what the same process says next is about it.
+        let is_nameless = tls.relay.is_empty() && !matches!(event, Event::Send | Event::Deliver);
+        if is_nameless || (!tls.relay.is_empty() && tls.relay == server.host) {
             if let Some((version, cipher)) = tls.agreed.take() {
                 data.add_tls(&version, &cipher);
             }

@@ -39,6 +39,15 @@ fn guess(bytes: &[u8]) -> &'static Encoding {
     }
 }
 
+/// The file as UTF-8 if it is UTF-16; else as it is, which is quicker.
+pub(crate) fn utf8<'a>(mut file: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let mut beginning = Vec::new();
+    (&mut file).take(4).read_to_end(&mut beginning)?;
+    let is_utf8 = encoding(&beginning) == UTF_8;
+    let file = io::Cursor::new(beginning).chain(file);
+    Ok(if is_utf8 { Box::new(file) } else { Box::new(Decoder::new(file)?) })
+}
+
 /// The file as UTF-8.
 pub(crate) struct Decoder<R> {
     file: R,

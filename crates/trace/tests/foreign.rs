@@ -208,6 +208,13 @@ fn encodings_and_compression_are_recognised() {
         assert_eq!(format.name, "exchange-queue");
         assert_eq!(format.read(bytes.as_slice(), now(), &TimeZone::UTC).unwrap().count(), 1);
     }
+    // Also a log that would be read line by line, as PowerShell's `>` writes it.
+    let log = "Nov 25 06:05:01 mx postfix/smtp[1]: 4F00A1: to=<a@x.test>, relay=none, delay=1, dsn=4.4.1, status=deferred (connect to mx.x.test[192.0.2.1]:25: Connection refused)\r\n";
+    let utf16: Vec<u8> = [0xfeff].into_iter().chain(log.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    for bytes in [utf16.clone(), utf16[2..].to_vec(), log.as_bytes().to_vec()] {
+        let Recognised::Log(format) = recognise(&bytes) else { panic!("{bytes:?}") };
+        assert_eq!(format.read(bytes.as_slice(), now(), &TimeZone::UTC).unwrap().count(), 2);
+    }
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut packed, text.as_bytes()).unwrap();
     let packed = packed.finish().unwrap();

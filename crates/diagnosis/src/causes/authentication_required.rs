@@ -3,24 +3,36 @@
 
 use super::{
     cause::{Cause, CauseId, Check, Sign, Symptom},
-    remedy::{destination, exchange, exim, gatepost, postfix, sender},
+    remedy::{destination, exchange, exim, gatepost, here, postfix, sender},
 };
+
+/// The recipient's domain may simply not be the destination's.
+const RELAY: &[Sign] = &[Sign::RelayDenied];
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::AuthenticationRequired,
-    does: "requires authentication from this gateway",
+    does: "does not accept this mail without authentication",
     likelihood,
     remedies: &[
         destination(
+            "Change nothing if the client is a stranger: the refusal keeps this server from relaying for others. If it is yours, let it log in on the submission port, or add its address to those that may relay.",
+        )
+        .inbound(),
+        here("Look up where mail for {domain} goes now (`dig MX {domain}`), and correct the route to it: the destination does not take mail for this domain from strangers.").on(RELAY).outbound(),
+        postfix("Compare the answer with `transport_maps` and `relayhost`.").on(RELAY),
+        destination("If {domain} belongs to this server, add it to the domains that it accepts (Postfix: `relay_domains` or `virtual_mailbox_domains`; Exchange: `New-AcceptedDomain`).").on(RELAY).outbound(),
+        destination(
             "Accept mail from the sender's addresses without authentication (Exchange: an anonymous receive connector limited to those addresses).",
-        ),
-        gatepost("Set `port` of the connector to 25. Submission ports such as 587 require authentication."),
-        postfix("Set `smtp_sasl_auth_enable = yes` with `smtp_sasl_password_maps`, or deliver to port 25."),
+        )
+        .unless(RELAY)
+        .outbound(),
+        gatepost("Set `port` of the connector to 25. Submission ports such as 587 require authentication.").unless(RELAY),
+        postfix("If the destination is your provider's server, check the user name and the password in `smtp_sasl_password_maps`, that `smtp_sasl_auth_enable` is `yes`, and that the account may use SMTP AUTH. Otherwise deliver to port 25."),
         exchange(
-            "Between Exchange servers, enable Exchange Server authentication (`Set-ReceiveConnector NAME -AuthMechanism Tls,ExchangeServer`) and let no firewall inspect SMTP. To a smart host, set `-SmartHostAuthMechanism` of `Set-SendConnector`.",
+            "Between Exchange servers, enable Exchange Server authentication beside what the connector has already (`Get-ReceiveConnector NAME | fl AuthMechanism`, then `Set-ReceiveConnector NAME -AuthMechanism` with all of it and `ExchangeServer`), and let no firewall inspect SMTP. To a smart host, set `-SmartHostAuthMechanism` of `Set-SendConnector`.",
         ),
-        exim("Add a client authenticator and `hosts_require_auth` to the transport, or deliver to port 25."),
-        sender("Deliver to port 25, or set the user name and password that the destination has given you."),
+        exim("If the destination is your provider's server, add a client authenticator and `hosts_require_auth` to the transport. Otherwise deliver to port 25."),
+        sender("If the destination is your provider's server, check the user name and the password that it has given you. Otherwise deliver to port 25.").outbound(),
     ],
     check: Check::Probe,
     cured_by: &[],

@@ -14,6 +14,9 @@ pub(super) const CAUSE: Cause = Cause {
     does: "cannot be found in DNS",
     likelihood,
     remedies: &[
+        here("Ask the author of the message first whether {domain} is spelt right: there is no such name.")
+            .on(&[Sign::HostNotFound])
+            .outbound(),
         here("Start or replace the resolver that {us} uses: it finds no domain at all.").everywhere(),
         gatepost("Look up the name on this node, and check `servers` in `[dns]` and `hosts` of the connector."),
         postfix(

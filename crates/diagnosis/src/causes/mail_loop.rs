@@ -7,13 +7,14 @@ use super::{
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::MailLoop,
-    does: "sends mail back to this gateway in a loop",
+    does: "leads mail back to the server that sends it, in a loop",
     likelihood,
     remedies: &[
         destination("Make the domain local on the server, or correct the smart host that routes it back."),
         gatepost(
             "Set `hosts` of the connector to the mailbox server, not to an MX host that leads back to this gateway.",
         ),
+        postfix("If mail for {domain} belongs here, add the domain to `mydestination`, `relay_domains` or `virtual_mailbox_domains`; if a NAT or proxy stands before {us}, set `proxy_interfaces`.").on(&[Sign::MailLoop]),
         postfix("Check `mydestination`, `transport_maps` and `relayhost`: one of them leads back to {us}."),
         sender("Check the route of this domain: it leads back to {us}."),
     ],

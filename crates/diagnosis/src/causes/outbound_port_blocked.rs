@@ -3,17 +3,25 @@
 
 use super::{
     cause::{Aspect, Cause, CauseId, Check, Symptom},
-    remedy::{exchange, exim, gatepost, here, network, postfix, sender},
+    remedy::{exchange, exim, gatepost, network, postfix, sender},
 };
+
+const LINUX: &str = "Check that the firewall and any virus scanner on {us} allow outgoing connections to the mail port (`nft list ruleset`, `iptables -S OUTPUT`).";
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::OutboundPortBlocked,
     does: "cannot be reached, because outgoing connections are blocked on this side",
     likelihood,
     remedies: &[
-        here(
-            "Check that the firewall and any virus scanner on {us} allow outgoing connections to the mail port (`nft list ruleset`, `iptables -S OUTPUT`).",
+        exchange(
+            "Check that the firewall and any virus scanner on {us} allow outgoing connections to the mail port (`Get-NetFirewallRule -Direction Outbound -Action Block -Enabled True`; many scanners have a rule of their own against mass mail).",
         ),
+        sender(
+            "Check that the firewall and any virus scanner on {us} allow outgoing connections to the mail port (on Linux: `nft list ruleset`, `iptables -S OUTPUT`).",
+        ),
+        gatepost(LINUX),
+        postfix(LINUX),
+        exim(LINUX),
         network("Ask the provider of the sending address whether it blocks outgoing port 25, and have it opened."),
         gatepost("If the port stays blocked, set `hosts` and `port` of the connector to the provider's smart host."),
         postfix(

@@ -25,6 +25,8 @@ pub enum Side {
     /// This side.
     Gateway,
     Network,
+    /// The host that connects to this side.
+    Sender,
 }
 
 /// As in JSON.
@@ -34,6 +36,7 @@ impl fmt::Display for Side {
             Self::Destination => "destination",
             Self::Gateway => "gateway",
             Self::Network => "network",
+            Self::Sender => "sender",
         })
     }
 }
@@ -64,8 +67,10 @@ impl System {
         match format {
             "postfix-log" | "postqueue-json" | "mailq" => Self::Postfix,
             "exim-log" => Self::Exim,
-            "message-trace" | "tracking-log" | "tracking-output" | "trace-detail" | "enhanced-summary"
-            | "graph-trace" | "exchange-queue" | "connectivity-log" => Self::Exchange,
+            "message-trace" | "tracking-log" | "tracking-output" | "exchange-queue" | "connectivity-log" => {
+                Self::Exchange
+            }
+            // Exchange Online has other commands than Exchange.
             _ => Self::Other,
         }
     }
@@ -127,6 +132,7 @@ pub(crate) struct Row {
     phases: &'static [Phase],
     is_everywhere: Option<bool>,
     has_policy: Option<bool>,
+    is_inbound: Option<bool>,
     text: &'static str,
 }
 
@@ -140,6 +146,7 @@ const fn row(side: Side, system: Option<System>, text: &'static str) -> Row {
         phases: &[],
         is_everywhere: None,
         has_policy: None,
+        is_inbound: None,
         text,
     }
 }
@@ -198,6 +205,16 @@ impl Row {
         Self { is_everywhere: Some(true), ..self }
     }
 
+    /// Only if this side receives.
+    pub(super) const fn inbound(self) -> Self {
+        Self { is_inbound: Some(true), ..self }
+    }
+
+    /// Only if this side sends.
+    pub(super) const fn outbound(self) -> Self {
+        Self { is_inbound: Some(false), ..self }
+    }
+
     /// Only if `{policy}` is known, or only if it is not.
     pub(super) const fn if_policy(self, is_known: bool) -> Self {
         Self { has_policy: Some(is_known), ..self }
@@ -207,7 +224,8 @@ impl Row {
         // At all destinations at once, none of them is at fault.
         let is_meant = !now.is_everywhere || self.side != Side::Destination || self.is_everywhere == Some(true);
         // Settings of a sender are of no use to a receiver.
-        let is_of_role = !now.is_inbound || self.system.is_none();
+        let is_of_role = (!now.is_inbound || self.system.is_none())
+            && self.is_inbound.is_none_or(|is_inbound| is_inbound == now.is_inbound);
         is_meant
             && is_of_role
             && self.system.is_none_or(|system| system == now.system)
@@ -221,7 +239,7 @@ impl Row {
     pub(super) fn remedy(&self, now: &Situation) -> Remedy {
         let side = match self.side {
             Side::Destination if now.is_inbound => Side::Gateway,
-            Side::Gateway if now.is_inbound => Side::Destination,
+            Side::Gateway if now.is_inbound => Side::Sender,
             side => side,
         };
         let us = if now.is_inbound { "the sender" } else { now.system.us() };

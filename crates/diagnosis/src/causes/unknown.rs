@@ -4,11 +4,13 @@ use protocol::smtp::Phase;
 
 use super::{
     cause::{Cause, CauseId, Check, Sign, Symptom},
-    remedy::{exchange, exim, here, postfix},
+    remedy::{exchange, exim, gatepost, here, postfix, sender},
 };
 
 /// Phases in which the dialogue can be logged.
 const DIALOGUE: &[Phase] = &[Phase::Banner, Phase::Ehlo, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::EndOfData];
+
+const CAPTURE: &str = "Read the evidence. If it does not show the cause, capture packets on {us} (`tcpdump -i any -w edge.pcap port {port}`), then run `gatepost why --capture edge.pcap`.";
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::Unknown,
@@ -23,7 +25,11 @@ pub(super) const CAUSE: Cause = Cause {
         postfix("Log the dialogue with this host: set `debug_peer_list = HOST`, run `postfix reload`, and read the lines up to the next failure.").in_phases(DIALOGUE),
         exchange("Log the dialogue: `Set-SendConnector NAME -ProtocolLoggingLevel Verbose`, then run `gatepost why` on the protocol log.").in_phases(DIALOGUE),
         exim("Repeat one delivery with `exim -v -M MESSAGE-ID`: it shows the dialogue.").in_phases(DIALOGUE),
-        here("Read the evidence. If it does not show the cause, capture packets on {us} (`tcpdump -i any -w edge.pcap port {port}`), then run `gatepost why --capture edge.pcap`."),
+        exchange("Read the evidence. If it does not show the cause, capture packets on {us} (`pktmon start --capture --pkt-size 0 --file-name edge.etl`; after the next failure `pktmon stop` and `pktmon etl2pcap edge.etl --out edge.pcapng`), then run `gatepost why --capture edge.pcapng`."),
+        gatepost(CAPTURE),
+        postfix(CAPTURE),
+        exim(CAPTURE),
+        sender(CAPTURE),
     ],
     check: Check::Probe,
     cured_by: &[],

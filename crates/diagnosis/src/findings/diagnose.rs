@@ -261,7 +261,8 @@ impl<'e> Group<'_, 'e> {
 
     fn destinations(&self, failing: &[&Record]) -> u64 {
         let hosts: HashSet<u32> = failing.iter().map(|record| record.destination).collect();
-        hosts.into_iter().filter(|host| *host != 0).count().max(1) as u64
+        let all = self.everywhere.map_or(1, |all| all.destinations);
+        (hosts.into_iter().filter(|host| *host != 0).count() as u64).max(all)
     }
 
     /// The host where all that fails goes to one; else the group.
@@ -276,9 +277,25 @@ impl<'e> Group<'_, 'e> {
             _ if hosts.len() > 1 && self.connector().is_none() => {
                 self.evidence.name(domain_or(self.number, failing)).to_owned()
             }
+            _ if self.one_of_several_domains(failing) => self.evidence.name(domain_or(self.number, failing)).to_owned(),
             _ if self.number != 0 => self.evidence.name(self.number).to_owned(),
             _ => "the destination".to_owned(),
         }
+    }
+
+    /// A connector leads to many domains, and fails for one of them at a host that is not known.
+    fn one_of_several_domains(&self, failing: &[&Record]) -> bool {
+        let domains = |records: &[&Record]| -> HashSet<u32> {
+            records
+                .iter()
+                .map(|record| record.value(Dimension::RecipientDomain))
+                .filter(|number| *number != 0)
+                .collect()
+        };
+        self.connector().is_some()
+            && failing.iter().all(|record| record.destination == 0)
+            && domains(failing).len() == 1
+            && domains(&self.records).len() > 1
     }
 
     /// What shows the cause, or else the attempts where they were read.

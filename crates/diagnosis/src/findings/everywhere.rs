@@ -234,11 +234,13 @@ impl<'e> Kind<'e> {
     fn gets_further(&self, id: CauseId, records: &[&Record], causes: &Causes) -> bool {
         let stage =
             if id.reach() == Reach::ThisSide && id != CauseId::OutboundPortBlocked { Stage::Whole } else { stage(id) };
-        let is_public = self.places.keys().any(|place| !is_near(self.evidence.name(place.0)));
+        let is_public = self.places.keys().any(|place| place.0 != 0 && !is_near(self.evidence.name(place.0)));
         let ports: HashSet<u16> = self.places.keys().filter_map(|place| port(self.evidence.name(place.0))).collect();
         let is_compared = |place: (u32, u32)| {
             let host = self.evidence.name(place.0);
-            (!is_public || !is_near(host)) && port(host).is_none_or(|port| ports.is_empty() || ports.contains(&port))
+            // Without a host, it went to a mailbox or a socket of this machine.
+            (!is_public || !(host.is_empty() || is_near(host)))
+                && port(host).is_none_or(|port| ports.is_empty() || ports.contains(&port))
         };
         let mut seen: HashMap<(Key, bool), u64> = HashMap::default();
         let mut all = Times::default();

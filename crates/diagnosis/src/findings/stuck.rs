@@ -70,8 +70,10 @@ impl Group<'_, '_> {
 
     /// The delivery was not given up after this attempt.
     fn is_tried_on(&self, record: &Record) -> bool {
-        let tries_on =
-            |symptom: &Symptom| symptom.code.is_none_or(|code| code < 500) && !symptom.signs.has(Sign::GivenUp);
+        let tries_on = |symptom: &Symptom| {
+            let is_final = symptom.code.is_some_and(|code| code >= 500) && !symptom.signs.has(Sign::TriedAgain);
+            !is_final && !symptom.signs.has(Sign::GivenUp)
+        };
         self.evidence.symptoms.get(record.symptom).is_some_and(tries_on)
     }
 

@@ -66,7 +66,11 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
         plaintext_after: custom_value(data, "PlaintextAfter").map(|words| Box::new(failed_handshake(words))),
         failure: (!worked).then(|| Failed {
             phase: said.phase,
-            signs: said.signs.and_if(event == "FAIL", Sign::GivenUp),
+            signs: said
+                .signs
+                .and_if(event == "FAIL", Sign::GivenUp)
+                // Postfix with `soft_bounce`, or where it failed to log in.
+                .and_if(event == "DEFER" && said.code.is_some_and(|code| code >= 500), Sign::TriedAgain),
             code: said.code,
             enhanced: said.enhanced,
             text: told,

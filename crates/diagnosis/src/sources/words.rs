@@ -61,6 +61,10 @@ impl Said {
         if more.any(&reasons) {
             self.signs = self.signs.without(Sign::CertificateNameMismatch);
         }
+        // Exim's "attempt to start TLS failed" is the command or the handshake: where one was heard of, the latter.
+        if !more.are_silent() {
+            self.signs = self.signs.without(Sign::StartTlsRefused);
+        }
         self.signs = self.signs.union(more);
         self.phase = self.phase.or(Some(Phase::Handshake));
         self

@@ -50,7 +50,7 @@ fn show_progress(growing: &Path, expected: u64) {
 
 fn end_progress() {
     if io::stderr().is_terminal() {
-        eprintln!();
+        note!("");
     }
 }
 

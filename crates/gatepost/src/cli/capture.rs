@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &CaptureArguments, screen: &Screen, out: &mut dyn W
                 read += 1;
             }
             // The other files are still read.
-            Err(error) => eprintln!("gatepost: failed to read {}: {error:#}", path.display()),
+            Err(error) => note!("gatepost: failed to read {}: {error:#}", path.display()),
         }
     }
     if read == 0 {

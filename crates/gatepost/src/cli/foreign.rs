@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &TraceArguments, screen: &Screen, out: &mut dyn Wri
         match files.read(format, path, screen.now, &screen.zone, arguments.detail) {
             Ok(()) => is_usable = true,
             Err(error) => {
-                eprintln!("gatepost: skipped {}: {}", clean(&path.display().to_string()), clean(&format!("{error:#}")))
+                note!("gatepost: skipped {}: {}", clean(&path.display().to_string()), clean(&format!("{error:#}")))
             }
         }
     }

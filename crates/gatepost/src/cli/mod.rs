@@ -81,8 +81,8 @@ pub(crate) fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
     }
     match error.downcast_ref::<ConfigErrors>() {
         // Errors of the configuration begin with file, line and column, so that editors can find the place.
-        Some(errors) => eprintln!("{errors}"),
-        None => eprintln!("gatepost: {error:#}"),
+        Some(errors) => note!("{errors}"),
+        None => note!("gatepost: {error:#}"),
     }
     ExitCode::from(2)
 }

@@ -157,7 +157,7 @@ async fn wait<S: Store>(name: &str, store: &S) -> anyhow::Result<()> {
             NodeStateView::Draining if told == Some(node.deliveries) => {}
             NodeStateView::Draining => {
                 told = Some(node.deliveries);
-                eprintln!("{}: {} to finish", clean(name), counted(node.deliveries, "delivery", "deliveries"));
+                note!("{}: {} to finish", clean(name), counted(node.deliveries, "delivery", "deliveries"));
             }
         }
         tokio::time::sleep(ASK_INTERVAL).await;

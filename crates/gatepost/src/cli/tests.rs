@@ -729,7 +729,6 @@ fn detail_has_the_events_of_its_recipient_only() {
 fn why_a_delivery_waits() {
     let report = |age_s: i64, limited: Option<&str>, backed_off: Option<&str>| NodeReport {
         node: "edge-1".to_owned(),
-        plan_version: None,
         at: at(NOW).checked_sub(std::time::Duration::from_secs(age_s as u64)).unwrap(),
         connectors: vec![ConnectorReport {
             name: "onprem".to_owned(),
@@ -746,6 +745,7 @@ fn why_a_delivery_waits() {
                 failure: Failure::new(Phase::Connect, FailureKind::ConnectionRefused),
             }),
         }],
+        ..NodeReport::default()
     };
     let due = DeliveryRecord { due: at("2026-07-30T11:00:00Z"), ..record(1) };
     let lease = Some(Lease { node: "edge-1".to_owned(), until: at("2026-07-30T12:01:00Z") });

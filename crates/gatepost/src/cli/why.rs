@@ -35,7 +35,7 @@ pub(crate) async fn run<S: Store>(
         add_receive_logs(&mut files, store, config, arguments, screen).await?;
     }
     if files.end(store.is_none()) {
-        eprintln!("gatepost: the files have no attempts to deliver mail; showing why senders fail (--inbound)");
+        note!("gatepost: the files have no attempts to deliver mail; showing why senders fail (--inbound)");
     }
     if let Some(store) = store {
         files.gathered.evidence.last_source();
@@ -44,7 +44,7 @@ pub(crate) async fn run<S: Store>(
     let notes = files.gathered.finish();
     let skipped = files.skipped.iter().map(|skipped| format!("skipped {skipped}"));
     for note in skipped.chain(notes).chain(senders(&files.gathered, arguments)) {
-        eprintln!("gatepost: {}", clean(&note));
+        note!("gatepost: {}", clean(&note));
     }
     let gathered = &files.gathered;
     if store.is_none() && gathered.evidence.is_empty() {
@@ -154,7 +154,7 @@ async fn add_receive_logs<S: Store>(
     for folder in protocol_log::receive_folders(&config.protocol_log, &config.node.data, &nodes) {
         let count = files.add_receive_logs(&folder, since);
         let logs = counted(count as u64, "log", "logs");
-        eprintln!("gatepost: read {logs} of received mail in {}", clean(&folder.display().to_string()));
+        note!("gatepost: read {logs} of received mail in {}", clean(&folder.display().to_string()));
     }
     Ok(())
 }
@@ -242,7 +242,7 @@ async fn probe<S: Store>(
     let timeout = arguments.probe_timeout.map(|timeout| *timeout);
     let prober = crate::prober::Prober { fleet: store, config, timeout, envelope: arguments.envelope };
     for untried in prober.try_all(findings).await {
-        eprintln!("gatepost: {}", clean(&untried));
+        note!("gatepost: {}", clean(&untried));
     }
     // A refuted finding moves to the end; the others keep their order.
     findings.sort_by_key(|explained| (!explained.finding.is_ongoing(), !explained.finding.is_root_cause()));

@@ -122,7 +122,7 @@ async fn two_nodes_tell_of_an_incident_once() {
         running.node.config.store(Arc::new(config));
         nodes.push(running);
     }
-    let addresses: Vec<SocketAddr> = nodes.iter().map(|node| node.addresses[0]).collect();
+    let addresses: Vec<SocketAddr> = nodes.iter().map(|node| node.node.addresses[0]).collect();
     tokio::task::spawn_blocking(move || addresses.into_iter().for_each(send)).await.unwrap();
     let opened = told(&nodes, &bodies).await;
     server.become_device(Device::Healthy).unwrap();

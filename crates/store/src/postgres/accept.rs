@@ -227,7 +227,7 @@ pub(super) async fn accepted_before(
             &[&id, &received],
         )
         .await?;
-    let rows = rows;
+
     let Some(first) = rows.first() else { return Ok(None) };
     let message: i64 = first.try_get(0)?;
     let deliveries = rows.iter().map(|row| Ok(DeliveryKey(row.try_get(1)?))).collect::<Result<Vec<_>>>()?;

@@ -34,10 +34,12 @@ fn of_server(fault: &DbError) -> StoreError {
     }
 }
 
-/// True if the connection is gone, so that nobody knows how far the server came.
+/// True if the connection is gone, so that nobody knows how far the server came, or of no more use: the primary behind its
+/// address has become a standby, and another connection may lead to the new one.
 pub(super) fn is_lost(error: &tokio_postgres::Error) -> bool {
     let is_fatal = |fault: &DbError| matches!(fault.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
     error.is_closed()
+        || error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
         || error.as_db_error().is_some_and(is_fatal)
         || error.source().is_some_and(|source| source.is::<io::Error>())
 }

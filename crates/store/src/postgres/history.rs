@@ -39,13 +39,20 @@ impl History for PostgresStore {
     }
 
     async fn forget(&self, age: Duration, limit: u32) -> Result<u64> {
-        let forget = move |tx: Tx| async move {
+        let mut forgotten = 0;
+        let drop_one = move |tx: Tx| async move {
+            let before = before(tx.now().await?, age);
+            partitions::drop_one_before(&tx, before).await
+        };
+        while let Some(messages) = self.0.clerk.write_within(super::LONG, drop_one).await? {
+            forgotten += messages;
+        }
+        let rest = move |tx: Tx| async move {
             let before = before(tx.now().await?, age);
             incidents::forget(&tx, before).await?;
-            let dropped = partitions::drop_before(&tx, before).await?;
-            Ok(dropped + partitions::forget_rows(&tx, before, limit).await?)
+            partitions::forget_rows(&tx, before, limit).await
         };
-        self.0.clerk.write_within(super::LONG, forget).await
+        Ok(forgotten + self.0.clerk.write_within(super::LONG, rest).await?)
     }
 }
 

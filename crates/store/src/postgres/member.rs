@@ -103,7 +103,10 @@ pub(super) async fn records(tx: Tx) -> Result<Vec<MemberRecord>> {
     let record = |row: &tokio_postgres::Row| {
         let mut columns = Columns::of(row);
         let (known, name) = (known(&mut columns)?, columns.take()?);
-        let drained = columns.time_if_any()?.map(|at| Ok(Drained { at, by: columns.take()? })).transpose()?;
+        let drained = match columns.time_if_any()? {
+            Some(at) => Some(Drained { at, by: columns.take()? }),
+            None => None,
+        };
         Ok(known.record(name, drained, NONE_DEAD, now))
     };
     tx.query(&sql, &[]).await?.iter().map(record).collect()

@@ -90,17 +90,27 @@ const READ_MAX: Duration = Duration::from_secs(60);
 /// What is a command's, or retention's, may take this long; nothing of the mail waits for it.
 const LONG: Duration = Duration::from_secs(600);
 
-/// Mail must be on the server's disk, whatever the server's default is.
-const DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false)
-    WHERE current_setting('synchronous_commit') = 'off'; SET default_transaction_isolation = 'read committed';";
+/// Mail must be on the server's disk, whatever its default is, also after that default changes.
+macro_rules! durable {
+    ($more:literal) => {
+        concat!(
+            "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+                 ELSE current_setting('synchronous_commit') END, false);
+             SET default_transaction_isolation = 'read committed';",
+            $more
+        )
+    };
+}
+
+const DURABLE: &str = durable!("");
 /// Plans that do not change with the statistics of tables that fill and empty all day.
-const PINNED: &str = "SELECT set_config('synchronous_commit', 'on', false)
-    WHERE current_setting('synchronous_commit') = 'off'; SET default_transaction_isolation = 'read committed';
-    SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_mergejoin = off; SET jit = off;";
-const CLAIMING: &str = "SELECT set_config('synchronous_commit', 'on', false)
-    WHERE current_setting('synchronous_commit') = 'off'; SET default_transaction_isolation = 'read committed';
-    SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_mergejoin = off;
-    SET enable_hashjoin = off; SET enable_bitmapscan = off; SET jit = off;";
+const PINNED: &str = durable!(
+    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_mergejoin = off; SET jit = off;"
+);
+const CLAIMING: &str = durable!(
+    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_mergejoin = off;
+     SET enable_hashjoin = off; SET enable_bitmapscan = off; SET jit = off;"
+);
 const SEARCHING: &str = "SET statement_timeout = '2s'; SET jit = off;";
 const READING: &str = "SET jit = off;";
 

@@ -88,11 +88,11 @@ async fn make_one(session: &Session, parent: &str, table: &str, other: &str, day
     session.run(&sql).await
 }
 
-/// Drops the days that ended before this time, if none of their messages waits. Returns how many messages they had.
-pub(super) async fn drop_before(tx: &Tx, before: Timestamp) -> Result<u64> {
+/// Drops one day that ended before this time, if none of its messages waits. Returns how many messages it had; `None`: no
+/// such day is left. Mail waits while a table is dropped, so that this comes last, and one day at a time.
+pub(super) async fn drop_one_before(tx: &Tx, before: Timestamp) -> Result<Option<u64>> {
     tx.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     tx.run("SET LOCAL lock_timeout = '2s'").await?;
-    let mut dropped = 0;
     for day in days(tx).await?.into_iter().filter(|day| day.to <= before.as_millisecond()) {
         let sql = "SELECT EXISTS (SELECT 1 FROM queue_message WHERE received >= $1 AND received < $2)";
         if tx.query_one(sql, &[&day.from, &day.to]).await?.try_get(0)? {
@@ -100,10 +100,12 @@ pub(super) async fn drop_before(tx: &Tx, before: Timestamp) -> Result<u64> {
         }
         let (history, events) = (day.table(), day.events());
         let count = format!("SELECT count(DISTINCT message) FROM {history}");
-        dropped += tx.query_once(&count, &[]).await?.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))? as u64;
-        tx.run(&format!("DROP TABLE {history}; DROP TABLE {events}")).await?;
+        let dropped = tx.query_once(&count, &[]).await?.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
+        // In the order in which a settlement locks them.
+        tx.run(&format!("DROP TABLE {events}; DROP TABLE {history}")).await?;
+        return Ok(Some(dropped as u64));
     }
-    Ok(dropped)
+    Ok(None)
 }
 
 /// Deletes up to `limit` messages one by one: those that are on no day and were received before this time, and those of

@@ -54,18 +54,16 @@ impl Connector {
         self.config.get_dbname().unwrap_or_default().to_owned()
     }
 
-    /// To the primary, if there are several hosts.
+    /// To a host that takes writes, unless this is for searches on a standby.
     pub(super) async fn connect(&self) -> Result<Session, PostgresError> {
-        let mut config = self.config.clone();
-        if config.get_hosts().len() > 1 {
-            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        }
-        self.connect_by(&config).await
+        self.connect_by(&self.config).await
     }
 
     /// To any of the hosts.
     pub(super) async fn connect_to_any(&self) -> Result<Session, PostgresError> {
-        self.connect_by(&self.config).await
+        let mut config = self.config.clone();
+        config.target_session_attrs(TargetSessionAttrs::Any);
+        self.connect_by(&config).await
     }
 
     async fn connect_by(&self, config: &Config) -> Result<Session, PostgresError> {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use tokio_postgres::{
     Config,
-    config::{Host, SslMode},
+    config::{Host, SslMode, TargetSessionAttrs},
 };
 
 use super::unfit::{PostgresError, whole};
@@ -43,7 +43,10 @@ impl PostgresSettings {
     }
 
     pub(super) fn primary(&self) -> Result<Config, PostgresError> {
-        self.config(&self.url)
+        let mut config = self.config(&self.url)?;
+        // With one host, too: it may be a name or an address that moves.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        Ok(config)
     }
 
     /// Where searches go.

@@ -30,9 +30,11 @@ pub(super) async fn fold<T>(
     let mut conditions = Conditions::default();
     conditions.push_selection(selection);
     let count = conditions.count();
+    // Both columns of one table, so that its index leads to where the last page ended.
     let sql = format!(
         "SELECT message, network_message_id, connector, state, received, due, failure, id FROM {QUEUE}
-         WHERE state <= 2{} AND (message, id) > (${}, ${}) ORDER BY message, id LIMIT {PAGE}",
+         WHERE state <= 2{} AND (queue_delivery.message, queue_delivery.id) > (${}, ${})
+         ORDER BY queue_delivery.message, queue_delivery.id LIMIT {PAGE}",
         conditions.sql,
         count + 1,
         count + 2

@@ -8,7 +8,7 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::Beginning;
-use crate::message_trace::Row;
+use crate::{message_trace::Row, text};
 
 /// Rows of a file, one after the other as they stand.
 pub trait Rows: Iterator<Item = io::Result<Row>> {
@@ -63,7 +63,7 @@ impl ForeignFormat {
     ///
     /// `InvalidData` where the file's beginning shows that it is of another kind.
     pub fn read<'a>(&self, file: impl Read + 'a, now: Timestamp, zone: &TimeZone) -> io::Result<Box<dyn Rows + 'a>> {
-        (self.open)(Box::new(file), now, zone.clone())
+        (self.open)(text::utf8(file)?, now, zone.clone())
     }
 }
 

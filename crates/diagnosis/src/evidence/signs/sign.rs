@@ -71,6 +71,8 @@ pub enum Sign {
     LargeMessage,
     PolicyRejection,
     AuthenticationRequired,
+    /// The destination does not relay for this sender: a login may help, or the recipient's domain is not its own.
+    RelayDenied,
     MailLoop,
     Expired,
     DaneFailed,
@@ -104,6 +106,8 @@ pub enum Sign {
     // What the sender makes of it.
     /// It tries no more, whatever the reply was.
     GivenUp,
+    /// It tries again, though the reply was final.
+    TriedAgain,
 }
 
 /// A set of signs.
@@ -136,7 +140,7 @@ impl Signs {
         Self(self.0 & !(1 << sign as u8))
     }
 
-    pub(super) fn without_all(self, signs: &[Sign]) -> Self {
+    pub(crate) fn without_all(self, signs: &[Sign]) -> Self {
         signs.iter().fold(self, |set, sign| set.without(*sign))
     }
 
@@ -146,7 +150,7 @@ impl Signs {
 
     /// True if nothing tells why.
     pub fn are_silent(self) -> bool {
-        self.without(Sign::GivenUp) == Self::default()
+        self.without_all(&[Sign::GivenUp, Sign::TriedAgain]) == Self::default()
     }
 
     pub fn union(self, other: Self) -> Self {
@@ -160,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_set_holds_each_sign() {
-        assert!((Sign::GivenUp as u8) < 128);
+        assert!((Sign::TriedAgain as u8) < 128);
         let signs = Signs::default().and(Sign::DnsFailed).and(Sign::MtaStsFailed);
         assert!(signs.has(Sign::DnsFailed) && signs.has(Sign::MtaStsFailed) && !signs.has(Sign::TimedOut));
     }

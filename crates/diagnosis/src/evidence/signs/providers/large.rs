@@ -17,7 +17,7 @@ pub(super) static CODES: [ProviderCode; 52] = [
     ProviderCode {
         provider: "Google",
         code: "5.7.25",
-        pattern: EnhancedAnd(7, 25, "gsmtp"),
+        pattern: EnhancedAnd(7, 25, "Gmail"),
         signs: &[Sign::ReverseDnsRejected],
         who: ThisSide,
         meaning: "The sending address has no reverse name, or its name does not lead back to it.",

@@ -7,7 +7,7 @@ use super::{
     row, weak,
 };
 
-pub(super) static PHRASES: [Phrases; 20] = [
+pub(super) static PHRASES: [Phrases; 21] = [
     row(
         &[Sign::SenderRejected],
         There,
@@ -230,8 +230,9 @@ pub(super) static PHRASES: [Phrases; 20] = [
             "smtp auth required",
         ],
     ),
+    row(&[Sign::AuthenticationRequired], There, Any, &["must authenticate", "must be authenticated"]),
     row(
-        &[Sign::AuthenticationRequired],
+        &[Sign::AuthenticationRequired, Sign::RelayDenied],
         There,
         Any,
         &[
@@ -242,8 +243,6 @@ pub(super) static PHRASES: [Phrases; 20] = [
             "relaying not allowed",
             "unable to relay",
             "not permitted to relay",
-            "must authenticate",
-            "must be authenticated",
         ],
     ),
     // Exchange Online knows its customers by certificate or address.

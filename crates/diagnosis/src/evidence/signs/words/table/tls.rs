@@ -7,7 +7,7 @@ use super::{
     row,
 };
 
-pub(super) static PHRASES: [Phrases; 27] = [
+pub(super) static PHRASES: [Phrases; 28] = [
     row(
         &[Sign::StartTlsRequiredThere],
         There,
@@ -255,8 +255,11 @@ pub(super) static PHRASES: [Phrases; 27] = [
             "dane validation failed",
             "tlsa record",
             "tlsa records",
-            "tlsa lookup error",
+            // Exim.
+            "dane attempt failed",
         ],
     ),
+    // Nothing was compared: the lookup itself failed.
+    row(&[Sign::DnsFailed], Here, Any, &["tlsa lookup error"]),
     row(&[Sign::MtaStsFailed], Here, Any, &["mta-sts validation", "mta-sts policy", "sts-policy-*", "sts-webpki-*"]),
 ];
