@@ -158,6 +158,12 @@ fn certificates() -> Vec<Case<'static>> {
             &[CertificateExpired, AlertAboutCertificate],
         ),
         (
+            EXCHANGE,
+            said("454 4.7.5 Client certificate has expired", "MAIL FROM"),
+            &[LocalTlsCredentials],
+            &[CertificateExpired],
+        ),
+        (
             POSTFIX,
             "4.7.5 Cannot start TLS: error:0A000418:SSL routines::tlsv1 alert unknown ca:SSL alert number 48"
                 .to_owned(),

@@ -15,12 +15,14 @@ pub(super) const CAUSE: Cause = Cause {
             "Run `gatepost config check`: it says whether `tls_certificate` and `tls_key` of the connector belong together and when they expire. Replace what does not work, then reload the node (SIGHUP).",
         ),
         postfix(
-            "Check `smtp_tls_cert_file` and `smtp_tls_key_file`: both must exist, be readable, and belong together (`openssl x509 -noout -pubkey -in CERT`, `openssl pkey -pubout -in KEY`).",
+            "Check `smtp_tls_cert_file` and `smtp_tls_key_file`: both must exist, be readable, belong together (`openssl x509 -noout -pubkey -in CERT`, `openssl pkey -pubout -in KEY`), and the certificate must not have expired (`openssl x509 -noout -enddate -in CERT`).",
         ),
         exchange(
             "Find a valid certificate with a private key (`Get-ExchangeCertificate | fl Thumbprint,NotAfter,HasPrivateKey,Services`), assign it (`Enable-ExchangeCertificate -Thumbprint THUMBPRINT -Services SMTP`), and correct `TlsCertificateName` (`Set-SendConnector NAME -TlsCertificateName NAME`).",
         ),
-        exim("Check `tls_certificate` and `tls_privatekey` of the transport: the Exim user must be able to read both."),
+        exim(
+            "Check `tls_certificate` and `tls_privatekey` of the transport: the Exim user must be able to read both, and the certificate must not have expired (`openssl x509 -noout -enddate -in CERT`).",
+        ),
         sender("Check the certificate and the key of {us}: both must exist, be readable, valid and belong together."),
     ],
     check: Check::Trace,

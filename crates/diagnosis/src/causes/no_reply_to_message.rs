@@ -8,6 +8,9 @@ use super::{
     remedy::{destination, exchange, exim, gatepost, network, postfix, sender},
 };
 
+/// This side closed: a longer wait helps.
+const GAVE_UP: &[Sign] = &[Sign::TimedOut];
+
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::NoReplyToMessage,
     does: "does not reply to the end of the message, and may accept duplicates",
@@ -21,19 +24,24 @@ pub(super) const CAUSE: Cause = Cause {
         ),
         gatepost(
             "Set `end_of_data` in `[connector.timeouts]` to 10 minutes or more (RFC 5321 section 4.5.3.2.6), so that fewer duplicates arise.",
-        ),
+        )
+        .on(GAVE_UP),
         postfix(
             "Set `smtp_data_done_timeout` to 600s or more (RFC 5321 section 4.5.3.2.6), so that fewer duplicates arise.",
-        ),
+        )
+        .on(GAVE_UP),
         exchange(
             "Set `Set-SendConnector NAME -ConnectionInactivityTimeOut 00:10:00` or more, so that fewer duplicates arise.",
-        ),
+        )
+        .on(GAVE_UP),
         exim(
             "Set `final_timeout` of the transport to 10m or more (RFC 5321 section 4.5.3.2.6), so that fewer duplicates arise.",
-        ),
+        )
+        .on(GAVE_UP),
         sender(
             "Wait for the reply for 10 minutes or more (RFC 5321 section 4.5.3.2.6), so that fewer duplicates arise.",
-        ),
+        )
+        .on(GAVE_UP),
     ],
     check: Check::Trace,
     cured_by: &[],

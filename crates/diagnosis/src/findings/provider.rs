@@ -5,14 +5,22 @@ use crate::{
     evidence::{Direction, Evidence, ProviderCode, Record, Who},
 };
 
-/// The code in the replies of these attempts comes before what holds for any reply of the kind.
+/// One failure seldom meets more receivers than this.
+const PROVIDERS_MAX: usize = 3;
+
+/// The codes in the replies of these attempts come before what holds for any reply of the kind, one for each provider.
 pub(super) fn with_documented(evidence: &Evidence, failing: &[&Record], rest: Vec<Remedy>) -> Vec<Remedy> {
     // Of mail that comes in, the replies are this side's own.
     if evidence.direction() == Direction::Inbound {
         return rest;
     }
-    let known = failing.iter().find_map(|record| evidence.symptoms.get(record.symptom)?.known);
-    known.map(remedy).into_iter().chain(rest).collect()
+    let mut known: Vec<&ProviderCode> = Vec::new();
+    for code in failing.iter().filter_map(|record| evidence.symptoms.get(record.symptom)?.known) {
+        if known.len() < PROVIDERS_MAX && known.iter().all(|other| other.provider != code.provider) {
+            known.push(code);
+        }
+    }
+    known.into_iter().map(remedy).chain(rest).collect()
 }
 
 fn remedy(known: &ProviderCode) -> Remedy {
@@ -35,6 +43,30 @@ mod tests {
         Evidence, Side, diagnose,
         evidence::{Attempt, Failed, Signs, Source, Speaker, Words},
     };
+
+    #[test]
+    fn each_provider_s_code_is_told_once() {
+        let texts = [
+            "421-4.7.28 Gmail has detected an unusual rate of mail - gsmtp",
+            "451 4.7.650 The mail server [192.0.2.1] has been temporarily rate limited due to IP reputation. (S775)",
+            "421-4.7.28 Gmail has detected an unusual rate of mail - gsmtp again",
+            "421 4.7.0 [TSS04] Messages from 192.0.2.1 temporarily deferred",
+        ];
+        let mut evidence = Evidence::default();
+        for text in texts {
+            let (code, rest) = text.split_at(3);
+            let (code, enhanced) = (code.parse().ok(), protocol::smtp::EnhancedCode::parse_prefix(&rest[1..]));
+            let enhanced = enhanced.map(|(enhanced, _)| enhanced);
+            let words = Words { text, speaker: Speaker::Destination, phase: None, code, enhanced };
+            let failed = Failed { phase: None, signs: Signs::of_words(&words), code, enhanced, text: text.into() };
+            evidence.add(&Attempt { failure: Some(failed), ..Attempt::by(Source::History) }, || None);
+        }
+        let findings = diagnose(&evidence);
+        let told: Vec<&str> = findings[0].remedy.iter().map(|remedy| &remedy.action[..6]).collect();
+        for provider in ["Google", "Micros", "Yahoo "] {
+            assert_eq!(told.iter().filter(|told| **told == provider).count(), 1, "{findings:#?}");
+        }
+    }
 
     #[test]
     fn a_documented_code_says_who_must_act_and_where() {

@@ -78,8 +78,11 @@ fn that_matter<'a>(findings: &[&'a Finding]) -> Vec<Told<'a>> {
     ];
     let best = grades.into_iter().find(|grade| findings.iter().any(|finding| grade(finding)));
     let is_best = |finding: &&&Finding| best.is_some_and(|best| best(finding));
+    let waiting = findings.iter().filter(is_best).map(|finding| finding.messages_pending).max().unwrap_or(0);
+    // What holds up more mail than all that is sure is not left out for being less sure.
+    let holds_up_more = |finding: &Finding| finding.messages_pending > waiting && !finding.cause.passes_by_itself();
     let mut told: Vec<Told<'a>> = Vec::new();
-    for finding in findings.iter().filter(is_best) {
+    for finding in findings.iter().filter(|finding| is_best(finding) || holds_up_more(finding)) {
         let is_alike = |known: &Finding| (known.cause, known.is_ongoing()) == (finding.cause, finding.is_ongoing());
         match told.iter_mut().find(|told| told.first().is_some_and(|first| is_alike(first))) {
             Some(alike) => alike.push(finding),
@@ -134,7 +137,7 @@ fn write_left_out(rows: &[OverviewRow], told: &[Told<'_>], screen: &Screen, out:
         let rows = left_out().filter(|row| row.cause.passes_by_itself() == passes);
         rows.map(|row| row.cause.to_string()).collect::<Vec<_>>().join(", ")
     };
-    for (names, why) in [(names(true), "usually passes without help"), (names(false), "only possible")] {
+    for (names, why) in [(names(true), "usually passes without help"), (names(false), "less likely")] {
         if !names.is_empty() {
             paragraph(&format!("Not shown: {names} ({why})."), "", screen, out)?;
         }
@@ -201,6 +204,21 @@ greylisted            400       400      400        0  11:00:02  ongoing
         }
         assert!(text.lines().all(|line| line.len() <= 80) && text.lines().count() < 40, "{text}");
         assert!(printed(&findings, true).contains("402. greylisted"));
+    }
+
+    #[test]
+    fn what_holds_up_most_of_the_mail_is_told_though_it_is_less_sure() {
+        let unsure = |held: u64| {
+            let mut findings = findings(1, 0);
+            let mut unknown = findings[0].clone();
+            unknown.cause = diagnosis::CauseId::Unknown;
+            unknown.confidence = 0.2;
+            unknown.messages_pending = held;
+            findings.push(unknown);
+            printed(&findings, false)
+        };
+        assert!(unsure(1).contains("Not shown: unknown (less likely)."), "{}", unsure(1));
+        assert!(unsure(9).contains("2. unknown, ") && !unsure(9).contains("Not shown"), "{}", unsure(9));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{
     row,
 };
 
-pub(super) static PHRASES: [Phrases; 28] = [
+pub(super) static PHRASES: [Phrases; 29] = [
     row(
         &[Sign::StartTlsRequiredThere],
         There,
@@ -178,6 +178,13 @@ pub(super) static PHRASES: [Phrases; 28] = [
             "client certificate",
             "alert number 116",
         ],
+    ),
+    // What the destination says of it.
+    row(
+        &[Sign::LocalTlsCredentials],
+        Either,
+        Any,
+        &["client certificate has expired", "client certificate is expired", "client certificate expired"],
     ),
     row(
         &[Sign::WeakDh],
