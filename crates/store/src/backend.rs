@@ -18,12 +18,13 @@ pub enum Backend {
     Postgres(PostgresStore),
 }
 
-/// The same call to whichever engine it is.
+/// The same call to whichever engine it is. What a call to a server keeps while it waits is on the heap, so that the tasks of a
+/// node on the embedded store, of which there are many, are no larger for it.
 macro_rules! each {
     ($backend:expr, $store:ident => $call:expr) => {
         match $backend {
-            Backend::Sqlite($store) => $call,
-            Backend::Postgres($store) => $call,
+            Backend::Sqlite($store) => $call.await,
+            Backend::Postgres($store) => Box::pin($call).await,
         }
     };
 }
@@ -61,7 +62,7 @@ impl Backend {
 
     /// Waits for what was handed over, and closes the store.
     pub async fn close(self) {
-        each!(self, store => store.close().await);
+        each!(self, store => store.close());
     }
 
     /// See [`SqliteStore::backup`].
@@ -83,59 +84,62 @@ impl Backend {
 
 impl Queue for Backend {
     fn room(&self) -> Room {
-        each!(self, store => store.room())
+        match self {
+            Self::Sqlite(store) => store.room(),
+            Self::Postgres(store) => store.room(),
+        }
     }
 
     async fn accept(&self, message: NewMessage, lease: Option<NewLease>, events: Vec<NewEvent>) -> Result<Accepted> {
-        each!(self, store => store.accept(message, lease, events).await)
+        each!(self, store => store.accept(message, lease, events))
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>> {
-        each!(self, store => store.claim(claim).await)
+        each!(self, store => store.claim(claim))
     }
 
     async fn claim_for_review(&self, lease: NewLease, limit: u32) -> Result<Vec<Claimed>> {
-        each!(self, store => store.claim_for_review(lease, limit).await)
+        each!(self, store => store.claim_for_review(lease, limit))
     }
 
     async fn renew(&self, term: Duration, held: Vec<Holding>) -> Result<Vec<Holding>> {
-        each!(self, store => store.renew(term, held).await)
+        each!(self, store => store.renew(term, held))
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<DeliveryKey>> {
-        each!(self, store => store.settle(settlements).await)
+        each!(self, store => store.settle(settlements))
     }
 
     async fn untold(&self, waited: Duration, limit: u32) -> Result<Vec<Untold>> {
-        each!(self, store => store.untold(waited, limit).await)
+        each!(self, store => store.untold(waited, limit))
     }
 
     async fn tell(&self, member: &Member, telling: Telling) -> Result<Told> {
-        each!(self, store => store.tell(member, telling).await)
+        each!(self, store => store.tell(member, telling))
     }
 
     async fn expire_leases(&self) -> Result<u64> {
-        each!(self, store => store.expire_leases().await)
+        each!(self, store => store.expire_leases())
     }
 
     async fn follow_clock(&self, waits: Vec<Duration>, lease_max: Duration) -> Result<u64> {
-        each!(self, store => store.follow_clock(waits, lease_max).await)
+        each!(self, store => store.follow_clock(waits, lease_max))
     }
 
     async fn command(&self, command: Command, selection: Selection, by: &str) -> Result<Commanded> {
-        each!(self, store => store.command(command, selection, by).await)
+        each!(self, store => store.command(command, selection, by))
     }
 
     async fn retry_requested(&self, connector: &str) -> Result<Option<Duration>> {
-        each!(self, store => store.retry_requested(connector).await)
+        each!(self, store => store.retry_requested(connector))
     }
 
     async fn list(&self, query: QueueQuery) -> Result<Vec<DeliveryRecord>> {
-        each!(self, store => store.list(query).await)
+        each!(self, store => store.list(query))
     }
 
     async fn counts(&self) -> Result<Vec<QueueCount>> {
-        each!(self, store => store.counts().await)
+        each!(self, store => store.counts())
     }
 
     async fn fold_queue<T: Send + 'static>(
@@ -144,142 +148,142 @@ impl Queue for Backend {
         start: T,
         step: fn(&mut T, &QueueRow<'_>),
     ) -> Result<T> {
-        each!(self, store => store.fold_queue(selection, start, step).await)
+        each!(self, store => store.fold_queue(selection, start, step))
     }
 
     async fn pending(&self, untried_for: Duration) -> Result<Vec<Pending>> {
-        each!(self, store => store.pending(untried_for).await)
+        each!(self, store => store.pending(untried_for))
     }
 
     async fn deferred(&self, connector: &str, limit: u32) -> Result<Vec<MessageKey>> {
-        each!(self, store => store.deferred(connector, limit).await)
+        each!(self, store => store.deferred(connector, limit))
     }
 }
 
 impl Bodies for Backend {
     async fn new_body(&self, member: &Member) -> Result<BodyKey> {
-        each!(self, store => store.new_body(member).await)
+        each!(self, store => store.new_body(member))
     }
 
     async fn append_body(&self, body: BodyKey, sequence: u32, bytes: Bytes) -> Result<()> {
-        each!(self, store => store.append_body(body, sequence, bytes).await)
+        each!(self, store => store.append_body(body, sequence, bytes))
     }
 
     async fn discard_body(&self, body: BodyKey) -> Result<()> {
-        each!(self, store => store.discard_body(body).await)
+        each!(self, store => store.discard_body(body))
     }
 
     async fn read_body(&self, message: MessageKey, sequence: u32) -> Result<Option<Bytes>> {
-        each!(self, store => store.read_body(message, sequence).await)
+        each!(self, store => store.read_body(message, sequence))
     }
 }
 
 impl History for Backend {
     async fn trace(&self, query: TraceQuery) -> Result<Vec<DeliveryRecord>> {
-        each!(self, store => store.trace(query).await)
+        each!(self, store => store.trace(query))
     }
 
     async fn message(&self, id: Uuid) -> Result<Option<MessageRecord>> {
-        each!(self, store => store.message(id).await)
+        each!(self, store => store.message(id))
     }
 
     async fn events(&self, message: Uuid) -> Result<Vec<Event>> {
-        each!(self, store => store.events(message).await)
+        each!(self, store => store.events(message))
     }
 
     async fn histories(&self, messages: Vec<MessageKey>) -> Result<Vec<Vec<Event>>> {
-        each!(self, store => store.histories(messages).await)
+        each!(self, store => store.histories(messages))
     }
 
     async fn ids_between(&self, first: Uuid, last: Uuid, limit: u32) -> Result<Vec<Uuid>> {
-        each!(self, store => store.ids_between(first, last, limit).await)
+        each!(self, store => store.ids_between(first, last, limit))
     }
 
     async fn forget(&self, age: Duration, limit: u32) -> Result<u64> {
-        each!(self, store => store.forget(age, limit).await)
+        each!(self, store => store.forget(age, limit))
     }
 }
 
 impl Fleet for Backend {
     async fn join(&self, name: &str) -> Result<Joined> {
-        each!(self, store => store.join(name).await)
+        each!(self, store => store.join(name))
     }
 
     async fn leave(&self, member: &Member) -> Result<()> {
-        each!(self, store => store.leave(member).await)
+        each!(self, store => store.leave(member))
     }
 
     async fn report(&self, member: &Member, state: NodeState) -> Result<bool> {
-        each!(self, store => store.report(member, state).await)
+        each!(self, store => store.report(member, state))
     }
 
     async fn members(&self) -> Result<Vec<MemberRecord>> {
-        each!(self, store => store.members().await)
+        each!(self, store => store.members())
     }
 
     async fn drain(&self, node: &str, is_drained: bool, by: &str) -> Result<bool> {
-        each!(self, store => store.drain(node, is_drained, by).await)
+        each!(self, store => store.drain(node, is_drained, by))
     }
 
     async fn reports(&self) -> Result<Vec<NodeReport>> {
-        each!(self, store => store.reports().await)
+        each!(self, store => store.reports())
     }
 
     async fn plan(&self) -> Result<Option<StoredPlan>> {
-        each!(self, store => store.plan().await)
+        each!(self, store => store.plan())
     }
 
     async fn replace_plan(&self, before: Option<u64>, plan: String, by: &str) -> Result<Option<u64>> {
-        each!(self, store => store.replace_plan(before, plan, by).await)
+        each!(self, store => store.replace_plan(before, plan, by))
     }
 
     async fn plans(&self) -> Result<Vec<StoredPlan>> {
-        each!(self, store => store.plans().await)
+        each!(self, store => store.plans())
     }
 
     async fn ledger(&self) -> Result<Vec<LedgerEntry>> {
-        each!(self, store => store.ledger().await)
+        each!(self, store => store.ledger())
     }
 
     async fn take_watch(&self, member: &Member, interval: Duration) -> Result<Option<u64>> {
-        each!(self, store => store.take_watch(member, interval).await)
+        each!(self, store => store.take_watch(member, interval))
     }
 
     async fn ask(&self, inquiries: Vec<Inquiry>) -> Result<()> {
-        each!(self, store => store.ask(inquiries).await)
+        each!(self, store => store.ask(inquiries))
     }
 
     async fn take_inquiries(&self, member: &Member, within: Duration, limit: u32) -> Result<Vec<Inquiry>> {
-        each!(self, store => store.take_inquiries(member, within, limit).await)
+        each!(self, store => store.take_inquiries(member, within, limit))
     }
 
     async fn answer(&self, id: Uuid, answer: String) -> Result<()> {
-        each!(self, store => store.answer(id, answer).await)
+        each!(self, store => store.answer(id, answer))
     }
 
     async fn answers(&self, ids: Vec<Uuid>) -> Result<Vec<(Uuid, String)>> {
-        each!(self, store => store.answers(ids).await)
+        each!(self, store => store.answers(ids))
     }
 }
 
 impl Incidents for Backend {
     async fn note_incidents(&self, turn: u64, incidents: Vec<Incident>, calls: Vec<WebhookCall>) -> Result<bool> {
-        each!(self, store => store.note_incidents(turn, incidents, calls).await)
+        each!(self, store => store.note_incidents(turn, incidents, calls))
     }
 
     async fn incidents(&self, limit: u32) -> Result<Vec<Incident>> {
-        each!(self, store => store.incidents(limit).await)
+        each!(self, store => store.incidents(limit))
     }
 
     async fn incident(&self, id: Uuid) -> Result<Option<Incident>> {
-        each!(self, store => store.incident(id).await)
+        each!(self, store => store.incident(id))
     }
 
     async fn claim_calls(&self, again: Duration, limit: u32) -> Result<Vec<WebhookCall>> {
-        each!(self, store => store.claim_calls(again, limit).await)
+        each!(self, store => store.claim_calls(again, limit))
     }
 
     async fn settle_call(&self, id: Uuid, due_in: Option<Duration>) -> Result<()> {
-        each!(self, store => store.settle_call(id, due_in).await)
+        each!(self, store => store.settle_call(id, due_in))
     }
 }
