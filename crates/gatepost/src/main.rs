@@ -71,9 +71,21 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             finding(async |out| cli::run_why(why, None::<&Backend>, config.as_ref(), &screen, out).await)
         }
         command => {
-            let config = config()?;
+            let config = config().map_err(|error| no_history(arguments, error.into()))?;
             finding(async |out| query(command, &config, &screen, out).await)
         }
+    }
+}
+
+/// Without a configuration there is no history; a name to look up there may be the misspelt name of a file.
+fn no_history(arguments: &Arguments, error: anyhow::Error) -> anyhow::Error {
+    let Command::Why(why) = &arguments.command else { return error };
+    match &why.what {
+        Some(what) if !arguments.config.exists() => {
+            let what = cli::clean(what);
+            anyhow::anyhow!("there is no file {what}, and no node whose history may have that name: {error:#}")
+        }
+        _ => error,
     }
 }
 

@@ -124,4 +124,22 @@ fn names_and_files_are_told_apart() {
     let output = gatepost(&["trace", &capture]);
     assert!(output.status.code() == Some(2) && errors(&output).contains("use `gatepost why "), "{}", errors(&output));
     assert_eq!(gatepost(&["why", &capture]).status.code(), Some(1));
+    // A name that was meant as a file's.
+    let output = gatepost(&["why", "mailog"]);
+    assert!(output.status.code() == Some(2) && errors(&output).contains("no file mailog"), "{}", errors(&output));
+}
+
+/// Another program's output, and nobody who reads what is said on standard error.
+#[test]
+fn files_come_and_errors_go_through_pipes() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    command.args(["why", "-", "--format", "json"]).stdin(fs::File::open(sample("mailq-postfix.txt")).unwrap());
+    let output = command.output().unwrap();
+    let named = value(&gatepost(&["why", &sample("mailq-postfix.txt"), "--format", "json"]));
+    assert!(named["overview"][0]["cause"].is_string() && value(&output)["overview"] == named["overview"], "{named:#}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    let status = command.args(["why", "/nonexistent/mail.log"]).stderr(writer).status().unwrap();
+    assert_eq!(status.code(), Some(2));
 }

@@ -12,6 +12,9 @@ use super::{Output, log_files::LogFiles};
 /// Endings of files that cannot be the end of a host's name.
 const FILE_ENDINGS: [&str; 9] = ["log", "csv", "txt", "eml", "json", "pcap", "pcapng", "gz", "mbox"];
 
+/// As a file.
+const STANDARD_INPUT: &str = "/dev/stdin";
+
 fn is_file(given: &Path) -> bool {
     let has_ending =
         || given.extension().is_some_and(|ending| FILE_ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)));
@@ -28,6 +31,7 @@ Examples:
   gatepost why mail.onprem.test              explain mail to one host
   gatepost why user@onprem.test              explain mail to or from one address
   gatepost why SEND-1.LOG SEND-2.LOG         explain files of other systems
+  journalctl -u postfix | gatepost why -     explain what another program prints
   gatepost why edge.pcapng bounce.eml        explain a capture and a bounce
   gatepost why --inbound mail.log            explain which senders fail
                                              mail to that server
@@ -165,6 +169,7 @@ impl WhyArguments {
     /// Tells names from files: a file exists, or is written as a path or with the ending of one.
     pub(crate) fn tell_files_apart(&mut self) -> anyhow::Result<()> {
         let given = self.what.take().map(PathBuf::from).into_iter().chain(self.files.drain(..));
+        let given = given.map(|given| if given.as_os_str() == "-" { STANDARD_INPUT.into() } else { given });
         let (files, names): (Vec<PathBuf>, Vec<PathBuf>) = given.partition(|given| is_file(given));
         if let [first, second, ..] = names.as_slice() {
             anyhow::bail!(
