@@ -150,6 +150,12 @@ fn certificates() -> Vec<Case<'static>> {
             &[HandshakeFailed, ConnectionClosed],
             &[LocalTlsCredentials],
         ),
+    ]
+}
+
+fn alerts() -> Vec<Case<'static>> {
+    use Sign::*;
+    vec![
         (
             POSTFIX,
             "4.7.5 Cannot start TLS: error:0A000415:SSL routines::sslv3 alert certificate expired:SSL alert number 45"
@@ -387,7 +393,7 @@ fn own() -> Vec<Case<'static>> {
 
 #[test]
 fn words_are_understood_by_who_says_them_when() {
-    let table = [starttls(), certificates(), senders(), content(), own(), own_files()].concat();
+    let table = [starttls(), certificates(), alerts(), senders(), content(), own(), own_files()].concat();
     let is_wrong = |(format, status, wanted, unwanted): &&Case| {
         let signs = signs(format, &row(status));
         !wanted.iter().all(|sign| signs.has(*sign)) || signs.any(unwanted)

@@ -54,7 +54,7 @@ fn capture_ports(folder: &Path, ports: &[u16]) -> Dumpcap {
 }
 
 /// tshark's facts, by the client's port.
-fn told_by_tshark(file: &Path, server_ports: &[u16]) -> HashMap<u16, Told> {
+fn told_by_tshark(file: &Path, server_ports: &[u16]) -> HashMap<Ports, Told> {
     let mut tshark = peers().command("usr/bin/tshark");
     tshark.env("WIRESHARK_DATA_DIR", peers().root().join("usr/share/wireshark"));
     tshark.arg("-r").arg(file).args(["-T", "fields", "-E", "separator=|", "-E", "aggregator=,"]);
@@ -66,16 +66,19 @@ fn told_by_tshark(file: &Path, server_ports: &[u16]) -> HashMap<u16, Told> {
     }
     let output = tshark.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut connections: HashMap<u16, Told> = HashMap::new();
+    let mut connections: HashMap<Ports, Told> = HashMap::new();
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let fields: Vec<&str> = line.split('|').collect();
         let (source, destination): (u16, u16) = (fields[0].parse().unwrap(), fields[1].parse().unwrap());
         let side = if server_ports.contains(&source) { Side::Server } else { Side::Client };
-        let client = if side == Side::Client { source } else { destination };
-        connections.entry(client).or_default().add(side, &fields);
+        let ports = if side == Side::Client { (source, destination) } else { (destination, source) };
+        connections.entry(ports).or_default().add(side, &fields);
     }
     connections
 }
+
+/// The client's port and the server's: one port of a client may lead to several servers.
+type Ports = (u16, u16);
 
 /// In the list of cipher suites, but not cipher suites: TLS_EMPTY_RENEGOTIATION_INFO_SCSV (RFC 5746), TLS_FALLBACK_SCSV
 /// (RFC 7507).
@@ -201,19 +204,19 @@ fn assert_agree(name: &str, facts: &HandshakeFacts, tshark: &Told) {
     }
 }
 
-/// The facts of our own capture reader, by the client's port.
-fn sessions(file: &Path) -> HashMap<u16, Session> {
+/// The facts of our own capture reader.
+fn sessions(file: &Path) -> HashMap<Ports, Session> {
     let packets = Packets::open(fs::File::open(file).unwrap()).unwrap();
     let mut sessions = HashMap::new();
     capture::sessions(packets, capture::Options::default(), |session| {
-        sessions.insert(session.client.port(), session);
+        sessions.insert((session.client.port(), session.server.port()), session);
     });
     sessions
 }
 
 /// The causes that the capture alone shows, for each failed attempt. A certificate is refused within TLS 1.3's
 /// encryption, so the capture cannot show that cause.
-fn named_from_the_capture_alone(tries: &[Try], seen: &[Seen], sessions: &HashMap<u16, Session>) {
+fn named_from_the_capture_alone(tries: &[Try], seen: &[Seen], sessions: &HashMap<Ports, Session>) {
     const CAUSES: [(&str, &str, &str); 9] = [
         ("rc4-only", "modern", "no-shared-tls-version"),
         ("rc4-only", "intermediate", "no-shared-cipher"),
@@ -229,7 +232,7 @@ fn named_from_the_capture_alone(tries: &[Try], seen: &[Seen], sessions: &HashMap
         let wanted = CAUSES.iter().find(|(name, policy, _)| (*name, *policy) == (attempt.name, &attempt.policy.name));
         let Some((.., cause)) = wanted else { continue };
         let mut evidence = diagnosis::Evidence::default();
-        let session = &sessions[&seen.local.unwrap().port()];
+        let session = &sessions[&(seen.local.unwrap().port(), attempt.server.port())];
         diagnosis::sources::capture::add_session(&mut evidence, session, "capture.pcapng");
         let findings = diagnosis::diagnose(&evidence);
         let named = findings.first().map(|finding| finding.cause);
@@ -317,11 +320,11 @@ async fn root_the_senders_facts_are_what_tshark_reads() {
     for (attempt, seen) in tries.iter().zip(&seen) {
         let name = format!("{} under {}", attempt.name, attempt.policy.name);
         let facts = seen.handshake.as_deref().unwrap_or_else(|| panic!("{name}: no handshake was seen"));
-        let client = seen.local.unwrap().port();
-        let tshark = captured.get(&client).unwrap_or_else(|| panic!("{name}: not in the capture"));
+        let ports = (seen.local.unwrap().port(), attempt.server.port());
+        let tshark = captured.get(&ports).unwrap_or_else(|| panic!("{name}: not in the capture"));
         assert_eq!(facts.completed, attempt.completes, "{name}: {facts}");
         assert_agree(&name, facts, tshark);
-        let session = ours.get(&client).unwrap_or_else(|| panic!("{name}: not among the sessions"));
+        let session = ours.get(&ports).unwrap_or_else(|| panic!("{name}: not among the sessions"));
         assert_same(&name, facts, session.handshake.as_ref().unwrap_or_else(|| panic!("{name}: {session:#?}")));
     }
     assert!(tries.len() >= 20);

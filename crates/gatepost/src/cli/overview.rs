@@ -218,7 +218,7 @@ greylisted            400       400      400        0  11:00:02  ongoing
             printed(&findings, false)
         };
         assert!(unsure(1).contains("Not shown: unknown (less likely)."), "{}", unsure(1));
-        assert!(unsure(9).contains("2. unknown, ") && !unsure(9).contains("Not shown"), "{}", unsure(9));
+        assert!(unsure(9).contains("2. cause unknown") && !unsure(9).contains("Not shown"), "{}", unsure(9));
     }
 
     #[test]

@@ -838,15 +838,13 @@ fn nodes_are_listed_with_what_they_do() {
     assert_eq!(states, expected);
     let text = run("gatepost node list", &store, Some(80)).unwrap();
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-    assert!(
-        text.contains("by amy. To let it take mail again: gatepost") && text.contains("node resume edge-2"),
-        "{text}"
-    );
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("by amy. To let it take mail again: gatepost node resume edge-2"), "{text}");
     assert!(run("gatepost node list --all", &store, None).unwrap().contains("edge-7"));
     let text = run("gatepost node drain edge-3 --wait", &store, None).unwrap();
     assert!(text.starts_with("edge-3 is drained and has nothing left to do.\n"), "{text}");
     let error = run("gatepost node drain egde-3", &store, None).unwrap_err();
-    assert!(error.starts_with("no node is named egde-3; similar names: "), "{error}");
+    assert!(error.starts_with("no node is named egde-3; did you mean edge-"), "{error}");
 }
 
 #[test]
