@@ -186,7 +186,7 @@ pub struct PieceView {
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RemedyView {
-    /// `destination`, `gateway` or `network`.
+    /// `destination`, `gateway`, `network`, or for mail that comes in `sender`.
     pub side: String,
     pub action: String,
 }
