@@ -22,6 +22,7 @@ mod clock;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
+mod fault_log;
 mod fleet;
 mod folder;
 mod history;

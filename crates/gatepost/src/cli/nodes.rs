@@ -154,7 +154,7 @@ async fn wait<S: Store>(name: &str, store: &S) -> anyhow::Result<()> {
                 "{} has not reported for 30 seconds; other nodes take over its deliveries when their leases end",
                 clean(name)
             ),
-            NodeStateView::Draining if told == Some(node.deliveries) => {}
+            NodeStateView::Draining if node.deliveries == 0 || told == Some(node.deliveries) => {}
             NodeStateView::Draining => {
                 told = Some(node.deliveries);
                 note!("{}: {} to finish", clean(name), counted(node.deliveries, "delivery", "deliveries"));

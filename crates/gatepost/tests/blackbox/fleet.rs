@@ -1,6 +1,14 @@
 //! Nodes that share a PostgreSQL server: any of them may die.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use lab::postgres::{Cluster, PASSWORD};
 use tempfile::TempDir;
@@ -34,6 +42,21 @@ impl Server {
         let store = format!("[store]\nurl = {url:?}\npassword_file = \"password\"\n");
         setup.named(name).more(&store).file("password", format!("{PASSWORD}\n").as_bytes())
     }
+
+    /// Two nodes that try again soon, and their destination, which defers all mail while it is not open.
+    fn two_nodes(&self, is_open: &Arc<AtomicBool>) -> (Destination, [Node; 2]) {
+        let gate = Arc::clone(is_open);
+        let destination = Destination::taking(move |_, line| {
+            let is_closed = !gate.load(Ordering::Relaxed);
+            (is_closed && line.starts_with("MAIL")).then_some(Say("451 4.3.0 not yet"))
+        });
+        let port = destination.port;
+        let node = |name| {
+            let setup = Node::to_port(port).retry("schedule = [\"1s\"]\nback_off_first = \"1s\"\n");
+            self.node(name, setup).start()
+        };
+        (destination, [node("edge-1"), node("edge-2")])
+    }
 }
 
 /// Sends a message from a sender of its own, until it is answered 250.
@@ -55,17 +78,8 @@ fn send(node: &Node, number: u32) {
 #[test]
 fn postgres_keeps_the_mail_of_a_node_that_is_killed() {
     let server = Server::start();
-    let is_open = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let gate = std::sync::Arc::clone(&is_open);
-    let destination = Destination::taking(move |_, line| {
-        let is_closed = !gate.load(std::sync::atomic::Ordering::Relaxed);
-        (is_closed && line.starts_with("MAIL")).then_some(Say("451 4.3.0 not yet"))
-    });
-    let node = |name| {
-        let setup = Node::to_port(destination.port).retry("schedule = [\"1s\"]\nback_off_first = \"1s\"\n");
-        server.node(name, setup).start()
-    };
-    let mut nodes = [node("edge-1"), node("edge-2")];
+    let is_open = Arc::new(AtomicBool::new(false));
+    let (destination, mut nodes) = server.two_nodes(&is_open);
     for number in 0..60 {
         send(&nodes[number as usize % 2], number);
     }
@@ -75,7 +89,7 @@ fn postgres_keeps_the_mail_of_a_node_that_is_killed() {
     for number in 60..100 {
         send(&nodes[1], number);
     }
-    is_open.store(true, std::sync::atomic::Ordering::Relaxed);
+    is_open.store(true, Ordering::Relaxed);
     // Its process has ended, and its name is free at once.
     nodes[0].start();
     let delivered = || -> BTreeSet<String> {
@@ -102,17 +116,8 @@ fn postgres_keeps_the_mail_of_a_node_that_is_killed() {
 #[test]
 fn postgres_drains_a_node() {
     let server = Server::start();
-    let is_open = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-    let gate = std::sync::Arc::clone(&is_open);
-    let destination = Destination::taking(move |_, line| {
-        let is_closed = !gate.load(std::sync::atomic::Ordering::Relaxed);
-        (is_closed && line.starts_with("MAIL")).then_some(Say("451 4.3.0 not yet"))
-    });
-    let node = |name| {
-        let setup = Node::to_port(destination.port).retry("schedule = [\"1s\"]\nback_off_first = \"1s\"\n");
-        server.node(name, setup).start()
-    };
-    let mut nodes = [node("edge-1"), node("edge-2")];
+    let is_open = Arc::new(AtomicBool::new(true));
+    let (destination, mut nodes) = server.two_nodes(&is_open);
     send(&nodes[0], 0);
     let said = |node: &Node, arguments: &[&str]| {
         let output = node.run(arguments);
@@ -135,11 +140,11 @@ fn postgres_drains_a_node() {
     assert!(early.say("DATA").starts_with("421 4.3.2 "));
     assert!(Client::try_connect(nodes[0].port).is_none());
     // Without the other node, mail waits, and the drained node does not touch it.
-    is_open.store(false, std::sync::atomic::Ordering::Relaxed);
+    is_open.store(false, Ordering::Relaxed);
     send(&nodes[1], 1);
     nodes[1].wait_for_failure();
     nodes[1].kill();
-    is_open.store(true, std::sync::atomic::Ordering::Relaxed);
+    is_open.store(true, Ordering::Relaxed);
     nodes[0].kill();
     nodes[0].start();
     assert_eq!(state(&nodes[0]), "drained", "it stays drained");

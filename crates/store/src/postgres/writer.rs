@@ -12,6 +12,7 @@
 use std::{
     future::Future,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use jiff::Timestamp;
@@ -28,7 +29,9 @@ use super::{
     session::Session,
     settle,
 };
-use crate::{Accepted, Content, DeliveryKey, NewEvent, NewLease, NewMessage, Result, Settlement, StoreError};
+use crate::{
+    Accepted, Content, DeliveryKey, NewEvent, NewLease, NewMessage, Result, Settlement, StoreError, fault_log::FaultLog,
+};
 
 /// Commands in one batch.
 const BATCH_COMMANDS_MAX: usize = 200;
@@ -89,6 +92,7 @@ impl<C: Command> Writer<C> {
 }
 
 async fn run<C: Command>(mut waiting: mpsc::Receiver<Waiting<C>>, lane: Arc<Lane>) {
+    let mut faults = FaultLog::default();
     while let Some(first) = waiting.recv().await {
         let seat = lane.seat().await;
         // What has come while there was no seat goes with it.
@@ -107,6 +111,7 @@ async fn run<C: Command>(mut waiting: mpsc::Receiver<Waiting<C>>, lane: Arc<Lane
             Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
         };
         for (answer, result) in answers.into_iter().zip(results) {
+            result.as_ref().err().into_iter().for_each(|error| faults.tell(error, Instant::now()));
             // The caller may have gone away.
             let _ = answer.send(result);
         }

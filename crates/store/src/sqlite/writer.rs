@@ -12,7 +12,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rusqlite::Connection;
@@ -24,7 +24,7 @@ use super::{
     room::Gauge,
     row::{is_fatal_to_transaction, store_error},
 };
-use crate::{FolderLock, Result, Room, StoreError};
+use crate::{FolderLock, Result, Room, StoreError, fault_log::FaultLog};
 
 /// Maximum number of commands in one transaction.
 const BATCH_COMMANDS_MAX: usize = 512;
@@ -35,8 +35,6 @@ const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 const YIELDS_MAX: u32 = 2;
 /// Maximum number of commands that wait for the writer. If there are more, their callers wait.
 const WAITING_MAX: usize = 4096;
-/// A lasting fault is logged this often.
-const FAULT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One thing to do within a transaction.
 trait Job: Send {
@@ -96,7 +94,7 @@ impl Writer {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         let thread = std::thread::Builder::new()
             .name("store writer".to_owned())
-            .spawn(move || WriterThread { file, gauge, told: None }.run(open, &receiver, lock))
+            .spawn(move || WriterThread { file, gauge, faults: FaultLog::default() }.run(open, &receiver, lock))
             .map_err(|error| StoreError::Other(format!("failed to start the writer thread: {error}")))?;
         Ok(Self {
             sender: std::sync::Mutex::new(Some(sender)),
@@ -154,8 +152,7 @@ type Batch = Vec<Box<dyn Job>>;
 struct WriterThread {
     file: PathBuf,
     gauge: Arc<Gauge>,
-    /// The fault that was logged last, and when.
-    told: Option<(String, Instant)>,
+    faults: FaultLog,
 }
 
 impl WriterThread {
@@ -261,12 +258,7 @@ impl WriterThread {
     }
 
     fn fail(&mut self, batch: Batch, error: &StoreError) {
-        let text = error.to_string();
-        let is_told = |(told, at): &(String, Instant)| *told == text && at.elapsed() < FAULT_INTERVAL;
-        if !self.told.as_ref().is_some_and(is_told) {
-            tracing::error!(%error, "failed to write to the store");
-            self.told = Some((text, Instant::now()));
-        }
+        self.faults.tell(error, Instant::now());
         batch.into_iter().for_each(|job| job.answer(Err(error.clone())));
     }
 }
