@@ -83,7 +83,7 @@ fn no_history(arguments: &Arguments, error: anyhow::Error) -> anyhow::Error {
     match &why.what {
         Some(what) if !arguments.config.exists() => {
             let what = cli::clean(what);
-            anyhow::anyhow!("there is no file {what}, and no node whose history may have that name: {error:#}")
+            anyhow::anyhow!("there is no file {what}; to look for that name in the history of a node: {error:#}")
         }
         _ => error,
     }

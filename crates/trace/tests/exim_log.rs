@@ -387,7 +387,7 @@ fn trouble_with_tls_goes_with_the_outcome_at_that_server() {
     let second = sent.replace("=> b@", "-> c@");
     assert_eq!(data(&[gnutls, sent, &second]), format!("S:PlaintextAfter={gnutls}"));
     assert_eq!(data(&[gnutls, "=> b <b@dest.test> R=local T=mailbox"]), "");
-    // Exim tells of the handshake once for each connection; a star says that this one had been used before.
+    // Exim reports the handshake once for each connection; a star marks a connection that was used before.
     let (reused, fresh) = (sent.replace("[192.0.2.1]", "[192.0.2.1]*"), sent.replace("192.0.2.1", "192.0.2.3"));
     let later = |line: &str| format!("next {line}");
     assert_eq!(data(&[gnutls, sent, &later(&reused)]), format!("S:PlaintextAfter={gnutls}"));

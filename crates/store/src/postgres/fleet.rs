@@ -24,7 +24,7 @@ impl Fleet for PostgresStore {
         let asked = name.to_owned();
         let joined = self.0.clerk.write(move |tx| async move { member::join(&tx, &asked).await }).await?;
         let (epoch, taken_back, is_drained) = joined.map_err(|other| other.in_use(name))?;
-        // The node is a member now. What falls on a day without a table is kept all the same, and moved later.
+        // The node is a member now. Rows of a day without a table go to the default table, and move later.
         if let Err(error) = self.make_days().await {
             tracing::warn!(%error, "failed to prepare the history's tables of the next days; trying again later");
         }

@@ -140,7 +140,7 @@ impl Signs {
         Self(self.0 & !(1 << sign as u8))
     }
 
-    pub(crate) fn without_all(self, signs: &[Sign]) -> Self {
+    pub(super) fn without_all(self, signs: &[Sign]) -> Self {
         signs.iter().fold(self, |set, sign| set.without(*sign))
     }
 

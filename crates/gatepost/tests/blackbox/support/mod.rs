@@ -22,7 +22,7 @@ use std::{
 pub(crate) use foreign::{Exim, Postfix, SmtpSink, python_packages, smtp_source, swaks};
 pub(crate) use node::Node;
 
-/// Below those that the kernel gives to whoever asks for any port.
+/// Below the range from which the kernel assigns ports by itself.
 const OWN_PORTS: Range<u16> = 10_000..30_000;
 
 /// A port of 127.0.0.1 that no other test is given until this process ends: a destination that must be down stays

@@ -157,7 +157,7 @@ pub(super) static CODES: [ProviderCode; 37] = [
     ProviderCode {
         provider: "Microsoft",
         code: "5.7.25",
-        pattern: EnhancedAnd(7, 25, "protection.outlook.com"),
+        pattern: EnhancedAnd(7, 25, "sending IPv6 address"),
         signs: &[Sign::ReverseDnsRejected],
         who: ThisSide,
         meaning: "The sending IPv6 address has no reverse name (PTR record).",

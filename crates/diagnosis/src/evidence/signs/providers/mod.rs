@@ -163,6 +163,25 @@ mod tests {
         provider_code(text, code, enhanced).map(|known| known.code)
     }
 
+    /// Two receivers use the same number.
+    #[test]
+    fn the_words_tell_whose_number_it_is() {
+        for (text, provider) in [
+            (
+                "550 5.7.25 Access denied, sending IPv6 address [2001:db8::1] must have reverse DNS record",
+                Some("Microsoft"),
+            ),
+            (
+                "550-5.7.25 [192.0.2.1] The IP address sending this message does not have a PTR record setup. As a policy, Gmail does not accept messages from IPs with missing PTR records. - gsmtp",
+                Some("Google"),
+            ),
+            ("550 5.7.25 Your address has no PTR record", None),
+        ] {
+            let known = provider_code(text, Some(550), EnhancedCode::parse_prefix("5.7.25").map(|(code, _)| code));
+            assert_eq!(known.map(|known| known.provider), provider, "{text}");
+        }
+    }
+
     #[test]
     fn documented_codes_are_found() {
         for (text, expected) in [
