@@ -11,6 +11,8 @@ PEERS_PACKAGES=(
     gnutls-bin                                     # a TLS server with another library (GnuTLS)
     tshark wireshark-common libwireshark-data      # captures packets, and says what is in them
     postgresql-15 postgresql-client-15 libpq5      # the store of a fleet
+    haproxy                                        # a load balancer before its nodes
+    libfaketime                                    # a clock that is wrong
     iproute2                                       # lays a wire in a network namespace
     libnss-wrapper libuid-wrapper fakeroot libfakeroot  # let them find and become their users without the machine's help
 )

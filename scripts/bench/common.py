@@ -78,12 +78,12 @@ def fresh_folder(name):
 class Node:
     """A Gatepost node; `extra` is more of its configuration."""
 
-    def __init__(self, folder, connector="127.0.0.1:9", extra_inbound="", extra="", tls="none"):
+    def __init__(self, folder, connector="127.0.0.1:9", extra_inbound="", extra="", tls="none", name="bench"):
         self.port = free_port()
         self.configuration = folder / "gatepost.toml"
         self.configuration.write_text(f"""
 [node]
-name = "bench"
+name = "{name}"
 data = "data"
 [inbound]
 listen = ["127.0.0.1:{self.port}"]

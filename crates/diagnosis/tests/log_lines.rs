@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
-use gatepost_diagnosis::{Evidence, Finding, diagnose, sources::trace_rows};
+use gatepost_diagnosis::{
+    Evidence, Finding, Source, diagnose,
+    sources::{protocol_log, trace_rows},
+};
 use jiff::{Timestamp, tz::TimeZone};
 use trace::{ForeignFormat, exim_log, postfix_log, sendmail_log};
 
@@ -140,4 +143,116 @@ fn what_a_log_says_of_tls_in_several_lines_is_one_story() {
         let found = findings(format, &lines);
         assert_eq!(found[0].cause.as_str(), expected, "{lines:#?}");
     }
+}
+
+/// One connector of Exchange to the whole internet, whose addresses have nothing in common.
+#[test]
+fn a_blocked_port_shows_in_a_protocol_log_without_names() {
+    let session = |n: usize| {
+        let head = |second: usize, row: usize| {
+            format!(
+                "2026-11-25T07:{n:02}:{second:02}.000Z,Internet,08DD0000000000{n:02X},{row},,{}.{n}.2.25:25,*",
+                11 + n * 9
+            )
+        };
+        format!(
+            "{},SendRoutingHeaders,attempting to connect\r\n{},,\"Failed to connect. Winsock error code: 10060, Win32 error code: 10060, Error Message: A connection attempt failed because the connected party did not properly respond after a period of time\"\r\n",
+            head(0, 0),
+            head(21, 1)
+        )
+    };
+    let log: String = "#Software: Microsoft Exchange Server\r\n#Log-type: SMTP Send Protocol Log\r\n".to_owned()
+        + "#Fields: date-time,connector-id,session-id,sequence-number,local-endpoint,remote-endpoint,event,data,context\r\n"
+        + &(0..12).map(session).collect::<String>();
+    let sessions = trace::protocol_log::sessions(trace::protocol_log::read(log.as_bytes()).rows);
+    let mut evidence = Evidence::default();
+    protocol_log::add_log(&mut evidence, Source::ProtocolLog, &sessions, "SEND.LOG", None);
+    let found = diagnose(&evidence);
+    assert_eq!(found[0].cause.as_str(), "outbound-port-blocked", "{found:#?}");
+    assert_eq!(found[0].scope.destinations, 12);
+    assert!(!found[0].messages_known);
+    let told = remedies(&found[0]);
+    assert!(told.contains("Set-SendConnector") && !told.contains("ProtocolLoggingLevel"), "{told}");
+}
+
+/// What is asked for is not in the input already.
+#[test]
+fn nothing_is_asked_for_that_is_there() {
+    let log = "2026-11-25T07:00:00.000Z,Internet,08DD000000000001,0,192.0.2.9:4711,203.0.113.5:25,+,,\r\n\
+               2026-11-25T07:00:01.000Z,Internet,08DD000000000001,1,192.0.2.9:4711,203.0.113.5:25,<,220 mx ESMTP,\r\n\
+               2026-11-25T07:00:01.000Z,Internet,08DD000000000001,2,192.0.2.9:4711,203.0.113.5:25,>,EHLO edge,\r\n\
+               2026-11-25T07:00:02.000Z,Internet,08DD000000000001,3,192.0.2.9:4711,203.0.113.5:25,<,471 3.9.9 Blorb,\r\n";
+    let sessions = trace::protocol_log::sessions(trace::protocol_log::read(log.as_bytes()).rows);
+    let mut evidence = Evidence::default();
+    protocol_log::add_log(&mut evidence, Source::ProtocolLog, &sessions, "SEND.LOG", None);
+    let found = diagnose(&evidence);
+    assert_eq!(found[0].cause.as_str(), "unknown", "{found:#?}");
+    let told = remedies(&found[0]);
+    assert!(told.contains("pktmon") && !told.contains("protocol log"), "{told}");
+}
+
+/// A content filter behind a port of this machine: no network, and no firewall, is between.
+#[test]
+fn a_filter_on_this_machine_is_looked_at_itself() {
+    let status = "deferred (conversation with 127.0.0.1[127.0.0.1] timed out while sending end of data -- message may be sent more than once)";
+    let lines: Vec<String> =
+        (0..4).map(|id| postfix(id, "a@our.test", "127.0.0.1[127.0.0.1]:10024", "4.4.2", status)).collect();
+    let found = findings(&postfix_log::FORMAT, &lines);
+    let told = remedies(&found[0]);
+    assert_eq!(found[0].cause.as_str(), "no-reply-to-message");
+    assert!(told.contains("sport = :10024") && told.contains("lmtp_data_done_timeout"), "{told}");
+    assert!(!told.contains("network: ") && !told.contains("destination: "), "{told}");
+}
+
+/// The name servers of one domain fail while the resolver finds others: theirs to mend.
+#[test]
+fn name_servers_of_one_domain_are_looked_at_first() {
+    let status = "deferred (Host or domain name not found. Name service error for name=broken.test type=MX: Host not found, try again)";
+    let mut lines: Vec<String> = (0..4).map(|id| postfix(id, "a@broken.test", "none", "4.4.3", status)).collect();
+    lines.extend((10..14).map(|id| postfix(id, "b@z.test", "mx.z.test[198.51.100.1]:25", "2.0.0", "sent (250 ok)")));
+    let found = findings(&postfix_log::FORMAT, &lines);
+    assert_eq!(found[0].cause.as_str(), "dns-failure");
+    assert!(
+        remedies(&found[0]).starts_with("destination: Ask each name server of broken.test"),
+        "{:#?}",
+        found[0].remedy
+    );
+}
+
+/// verify(8) tests addresses: no message waits for that, and none bounced.
+#[test]
+fn addresses_that_are_only_tested_are_no_bounces() {
+    let status = "undeliverable (host mx.dest.test[192.0.2.1] said: 550 5.1.1 <a@dest.test>: User unknown (in reply to RCPT TO command))";
+    let lines: Vec<String> =
+        (0..4).map(|id| postfix(id, "a@dest.test", "mx.dest.test[192.0.2.1]:25", "5.1.1", status)).collect();
+    let found = &findings(&postfix_log::FORMAT, &lines)[0];
+    assert_eq!((found.cause.as_str(), found.messages_bounced, found.messages_pending), ("recipient-unknown", 0, 0));
+    assert!(!found.messages_known);
+}
+
+/// What the master says of a process that a signal killed, and the map that made a lookup fail.
+#[test]
+fn a_crash_is_no_setting_and_a_map_is_named() {
+    let line = |program: &str, text: &str| format!("Nov 25 07:00:00 mx postfix/{program}: {text}");
+    let crashed = [
+        line("master[2]", "warning: process /usr/lib/postfix/sbin/smtp pid 77 killed by signal 11"),
+        line(
+            "error[9]",
+            "4F0001: to=<a@dest.test>, relay=none, delay=1, delays=1/0/0/0, dsn=4.3.0, status=deferred (unknown mail transport error)",
+        ),
+    ];
+    let found = findings(&postfix_log::FORMAT, &crashed);
+    let told = remedies(&found[0]);
+    assert_eq!(found[0].cause.as_str(), "local-configuration-error");
+    assert!(told.contains("crashed") && !told.contains("Correct the setting"), "{told}");
+    let without_map = [
+        line("smtp[4]", "warning: socketmap:inet:192.0.2.43:8462:query lookup error for \"dest.test\""),
+        line("smtp[4]", "warning: smtp_tls_policy_maps, next-hop destination \"dest.test\": policy table lookup error"),
+        line("smtp[4]", "warning: TLS policy lookup for dest.test/mx.dest.test: client TLS configuration problem"),
+        postfix(1, "a@dest.test", "none", "4.7.5", "deferred (client TLS configuration problem)"),
+    ];
+    let found = findings(&postfix_log::FORMAT, &without_map);
+    assert_eq!(found[0].cause.as_str(), "local-configuration-error");
+    assert!(found[0].evidence[0].what.contains("socketmap:inet:192.0.2.43:8462"), "{:#?}", found[0].evidence);
+    assert!(remedies(&found[0]).contains("Correct the setting"));
 }

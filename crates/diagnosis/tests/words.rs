@@ -344,6 +344,19 @@ fn own() -> Vec<Case<'static>> {
             &[AuthenticationRequired],
             &[LocalConfiguration],
         ),
+        // Exchange between its own servers, and its store driver.
+        (
+            EXCHANGE,
+            primary("454 4.7.0 Temporary authentication failure."),
+            &[AuthenticationRequired],
+            &[StartTlsRefused, InternalFailure],
+        ),
+        (
+            EXCHANGE,
+            led("432 4.2.0 STOREDRV.Deliver.Exception:MailboxOfflineException; Failed to process message: the mailbox database is offline"),
+            &[InternalFailure],
+            &[MailboxFull],
+        ),
         (EXIM, "failed to expand \"interface\" option for remote_smtp transport".to_owned(), &[LocalConfiguration], &[]),
         (POSTFIX, said("451 4.7.1 Service unavailable - try again later", "end of DATA"), &[InternalFailure], &[]),
         (

@@ -1,10 +1,9 @@
 //! The command line: reads the arguments and the configuration, and runs the command.
 
-/// As `eprintln` does, but nobody has to read it: the output may be a pipe whose reader has gone.
+/// As `eprintln` does, wrapped to the terminal. Nobody has to read it: the output may be a pipe whose reader has gone.
 macro_rules! note {
     ($($part:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($part)*);
+        $crate::cli::write_note(&format!($($part)*));
     }};
 }
 

@@ -55,6 +55,22 @@ impl Cluster {
         self.wait()
     }
 
+    /// A second server with all that this one has, which was promoted: both take writes, like a primary that was cut off
+    /// and the standby that took over. This server is restarted.
+    pub fn promoted_copy(&mut self, folder: &Path) -> io::Result<Self> {
+        self.stop();
+        succeed(Command::new("cp").arg("-a").arg(self.folder.join("data")).arg(folder).output()?)?;
+        self.restart(&[])?;
+        fs::write(folder.join("data/standby.signal"), "")?;
+        let peers = Peers::at(self.peers.root())?;
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let child = spawn(&peers, folder, port, &[])?;
+        let mut copy = Self { peers, folder: folder.to_owned(), port, child };
+        copy.wait()?;
+        copy.sql("postgres", "SELECT pg_promote()")?;
+        Ok(copy)
+    }
+
     /// Ends the server at once.
     pub fn stop(&mut self) {
         // On SIGQUIT it ends its processes without a checkpoint.

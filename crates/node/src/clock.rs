@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use store::{Backend, Fleet as _, Queue as _};
 use tokio::time::Instant;
 
-use super::{Node, outbound::LeaseTime};
+use super::Node;
 use crate::config::Config;
 
 /// Smaller steps are normal corrections and do no harm.
@@ -63,7 +63,7 @@ pub(super) async fn follow_since_last_report(store: &Backend, config: &Config) -
 /// Ends all waits that are longer than the configuration allows. Reads the whole queue.
 async fn follow(store: &Backend, config: &Config) -> store::Result<()> {
     let waits = config.retry.as_schedule().intervals;
-    let deliveries = store.follow_clock(waits, LeaseTime::on(store).term).await?;
+    let deliveries = store.follow_clock(waits).await?;
     if deliveries > 0 {
         tracing::warn!(
             deliveries,

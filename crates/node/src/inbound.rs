@@ -1,7 +1,11 @@
 //! From a session to the queue: adds the Received field, stops mail loops, streams large content into the store, and
 //! answers 250 once the message is durable.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -11,7 +15,7 @@ use net::{
 };
 use protocol::smtp::{BodyType, EnhancedCode, Envelope, Reply, Transaction};
 use store::{
-    Accepted, Backend, Bodies as _, BodyKey, Content, INLINE_BODY_BYTES_MAX, NewDelivery, NewEvent, NewLease,
+    Accepted, Backend, Bodies as _, BodyKey, Content, Disk, INLINE_BODY_BYTES_MAX, Member, NewDelivery, NewEvent,
     NewMessage, Queue as _, Room, StoreError,
 };
 use trace::{Event, EventKind, Received};
@@ -35,6 +39,10 @@ impl Reception for Inbound {
         !self.0.is_drained()
     }
 
+    fn is_proxy(&self, address: IpAddr) -> bool {
+        self.0.config.load().inbound.proxy_from.iter().any(|network| network.contains(address))
+    }
+
     fn transcript(&self, id: u64, client: SocketAddr) -> Option<Box<dyn Transcript>> {
         let connector = format!("{}\\Inbound", self.0.name);
         self.0.protocol_logs.receive_session(&connector, id, client)
@@ -42,7 +50,7 @@ impl Reception for Inbound {
 
     async fn open(&self, facts: &SessionFacts, transaction: Transaction, content: &mut Vec<u8>) -> Result<Sink, Reply> {
         if self.0.store.room() == Room::Short {
-            return Err(refusal(&StoreError::Full));
+            return Err(refusal(&StoreError::Full(Disk::DataFolder)));
         }
         let now = Timestamp::now();
         let id = Uuid::now_v7();
@@ -190,9 +198,9 @@ impl Sink {
             Content::Inline(_) => None,
         };
         let term = node.term();
-        let may_hold = !node.is_drained() && node.outbound.room_for(&message);
-        let lease = may_hold.then(|| node.lease());
-        match accept(&node.store, &message, lease, event.into()).await {
+        let may_hold = !node.is_drained() && term.is_valid() && node.outbound.room_for(&message);
+        let holder = may_hold.then(|| node.member.clone());
+        match accept(&node.store, &message, holder, event.into()).await {
             Ok(accepted) => match accepted.lease {
                 Some(lease) => {
                     for job in node.outbound.offer(Job::of_accepted(message, &accepted, lease, term)) {
@@ -274,11 +282,12 @@ impl Sink {
 async fn accept(
     store: &Backend,
     message: &NewMessage,
-    lease: Option<NewLease>,
+    holder: Option<Member>,
     event: NewEvent,
 ) -> store::Result<Accepted> {
-    match store.accept(message.clone(), lease.clone(), vec![event.clone()]).await {
-        Err(StoreError::Unknown { .. }) => store.accept(message.clone(), lease, vec![event]).await,
+    match store.accept(message.clone(), holder, vec![event.clone()]).await {
+        // Without a lease: the first may have been given, and ended since.
+        Err(StoreError::Unknown { .. }) => store.accept(message.clone(), None, vec![event]).await,
         result => result,
     }
 }
@@ -286,11 +295,15 @@ async fn accept(
 /// What the client hears; the reason stays in the log.
 fn refusal(error: &StoreError) -> Reply {
     match error {
-        StoreError::Full => Reply::new(452, Some(EnhancedCode::new(4, 3, 1)), "Insufficient system storage"),
+        StoreError::Full(_) => Reply::new(452, Some(EnhancedCode::new(4, 3, 1)), "Insufficient system storage"),
         StoreError::Unavailable { .. } | StoreError::Unknown { .. } => {
             Reply::new(451, Some(EnhancedCode::new(4, 3, 2)), "The message could not be stored, try again later")
         }
-        StoreError::NameInUse { .. } | StoreError::File(_) | StoreError::Postgres(_) | StoreError::Other(_) => {
+        StoreError::NameInUse { .. }
+        | StoreError::NotAMember { .. }
+        | StoreError::File(_)
+        | StoreError::Postgres(_)
+        | StoreError::Other(_) => {
             Reply::new(451, Some(EnhancedCode::new(4, 3, 0)), "The message could not be stored, try again later")
         }
     }

@@ -42,14 +42,14 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use delivery::{backoff::BackOffPolicy, route::Routes, schedule::Schedule};
 use net::{resolve::Resolver, tls::TlsContext, webhook::Webhook};
 use protocol::smtp::Address;
-use store::{Backend, Fleet as _, MEMBER_VALID, Member, NewLease, NodeState, Queue as _};
+use store::{Backend, Fleet as _, MEMBER_VALID, Member, NodeState, Queue as _, StoreError};
 
 use crate::{
     config::{Config, INTERNET},
     fleet::Rollout,
     protocol_log::ProtocolLogs,
 };
-use outbound::{LeaseTime, Outbound, Term};
+use outbound::{Heard, LeaseTime, Outbound, Term};
 
 pub use open::{attach, open};
 pub use outbound::addresses;
@@ -84,6 +84,7 @@ pub struct Node {
     /// The receiver of incidents.
     webhook: ArcSwapOption<Webhook>,
     pub(crate) tasks: Tasks,
+    heard: Heard,
     /// Until when the last report that reached the store lets the node count as alive; `None` before the first.
     alive_until: ArcSwapOption<Term>,
     /// An operator has drained it.
@@ -149,13 +150,9 @@ impl Node {
         f64::from(self.random_u32()) / f64::from(u32::MAX)
     }
 
-    fn lease(&self) -> NewLease {
-        NewLease { member: self.member.clone(), term: LeaseTime::on(&self.store).term }
-    }
-
-    /// Of a lease that is asked for now.
+    /// Of leases that are taken now.
     fn term(&self) -> Term {
-        Term::from_now(LeaseTime::on(&self.store).term)
+        self.heard.until()
     }
 
     async fn report(&self) {
@@ -200,27 +197,34 @@ fn routes(config: &Config) -> Routes {
     Routes::new(config.accepted_domains.iter().map(|domain| (domain.name.clone(), domain.connector.clone())))
 }
 
-/// Renews leases, ends those of stopped nodes, and reports. Nothing that may take long is done here.
+/// Renews leases, ends those of silent nodes, reports, and follows plans. None of them waits for another.
 async fn background(node: Arc<Node>) {
-    let mut report = tokio::time::interval(REPORT_INTERVAL);
-    let mut renew = tokio::time::interval(LeaseTime::on(&node.store).renewed_every);
-    let mut plan = tokio::time::interval(PLAN_INTERVAL);
-    let mut clock = clock::Watch::start();
-    loop {
-        tokio::select! {
-            _ = plan.tick() => {
-                if let Err(error) = node.follow_plan().await {
-                    tracing::warn!(%error, "failed to read the rollout plan; keeping the current one");
-                }
-                preference::update(&node).await;
-            }
-            _ = report.tick() => {
-                clock.look(&node).await;
-                node.report().await;
-            }
-            _ = renew.tick() => renew_leases(&node).await,
+    let renew = async {
+        let mut tick = tokio::time::interval(LeaseTime::on(&node.store).renewed_every);
+        loop {
+            tick.tick().await;
+            renew_leases(&node).await;
         }
-    }
+    };
+    let report = async {
+        let (mut tick, mut clock) = (tokio::time::interval(REPORT_INTERVAL), clock::Watch::start());
+        loop {
+            tick.tick().await;
+            clock.look(&node).await;
+            node.report().await;
+        }
+    };
+    let follow = async {
+        let mut tick = tokio::time::interval(PLAN_INTERVAL);
+        loop {
+            tick.tick().await;
+            if let Err(error) = node.follow_plan().await {
+                tracing::warn!(%error, "failed to read the rollout plan; keeping the current one");
+            }
+            preference::update(&node).await;
+        }
+    };
+    tokio::join!(renew, report, follow);
 }
 
 /// Reviews deliveries that were not attempted.
@@ -242,18 +246,25 @@ async fn notify_always(node: Arc<Node>) {
 }
 
 async fn renew_leases(node: &Arc<Node>) {
-    let held = node.outbound.held().all();
-    if !held.is_empty() {
-        let (term, lease) = (node.term(), node.lease());
-        match node.store.renew(lease.term, held.clone()).await {
-            Ok(lost) => {
-                if !lost.is_empty() {
-                    tracing::warn!(deliveries = lost.len(), "lost leases; other nodes deliver these messages now");
-                }
-                node.outbound.held().renewed(&held, &lost, term);
+    let (held, term) = (node.outbound.held().all(), Term::from_now(LeaseTime::on(&node.store).term));
+    let was_heard = node.term().is_valid();
+    match node.store.renew(&node.member, held.clone()).await {
+        Ok(lost) => {
+            if !lost.is_empty() {
+                tracing::warn!(deliveries = lost.len(), "lost leases; other nodes deliver these messages now");
             }
-            Err(error) => tracing::warn!(%error, "failed to renew leases; trying again"),
+            node.heard.again(term);
+            node.outbound.held().renewed(&held, &lost, term);
         }
+        Err(error @ StoreError::NotAMember { .. }) => {
+            tracing::error!(%error, "delivering nothing more");
+            node.outbound.held().lose_all();
+        }
+        Err(error) => tracing::warn!(%error, "failed to renew leases; trying again"),
+    }
+    // Where the store was away, all nodes were silent: they are heard before one of them judges.
+    if !was_heard {
+        return;
     }
     match node.store.expire_leases().await {
         Ok(0) => {}

@@ -20,7 +20,10 @@ const REVIEW_MAX: u32 = 200;
 pub(super) async fn run(node: &Arc<Node>) {
     while node.outbound.recording().works() && !node.is_drained() {
         let term = node.term();
-        let claimed = match node.store.claim_for_review(node.lease(), REVIEW_MAX).await {
+        if !term.is_valid() {
+            return;
+        }
+        let claimed = match node.store.claim_for_review(node.member.clone(), REVIEW_MAX).await {
             Ok(claimed) if claimed.is_empty() => return,
             Ok(claimed) => claimed,
             Err(error) => {

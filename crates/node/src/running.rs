@@ -25,7 +25,8 @@ use tokio::{
 };
 
 use super::{
-    Node, Tasks, background, clock, defence, history, inbound, inquiry, notify_always, outbound, outbound::Outbound,
+    Node, Tasks, background, clock, defence, history, inbound, inquiry, notify_always, outbound,
+    outbound::{Heard, Outbound, Term},
     policy, review_always, routes, settings, watch as watching,
 };
 use crate::{
@@ -72,9 +73,10 @@ impl Running {
         folder: &Path,
         console: impl AsyncFnOnce(&Arc<Node>, Prefixes, &MakeAcceptor<'_>) -> anyhow::Result<C>,
     ) -> anyhow::Result<Self> {
+        let heard = Heard::new(Term::from_now(store.lease_term()));
         let joined = store.join(&config.node.name).await?;
         let member = joined.member.clone();
-        let started = Self::start_as(joined, config, store.clone(), folder, console).await;
+        let started = Self::start_as(joined, heard, config, store.clone(), folder, console).await;
         // Its name is free for the next try.
         if started.is_err()
             && let Err(error) = store.leave(&member).await
@@ -86,6 +88,7 @@ impl Running {
 
     async fn start_as<C: Console + 'static>(
         joined: Joined,
+        heard: Heard,
         config: Config,
         store: Backend,
         folder: &Path,
@@ -106,7 +109,7 @@ impl Running {
         // progress.
         let listeners = open_listeners(&config)?;
         let addresses = listeners.iter().map(|(address, _)| *address).collect();
-        let mut node = new_node(member, config, store, folder, Outbound::new(settled))?;
+        let mut node = new_node((member, heard), config, store, folder, Outbound::new(settled))?;
         node.addresses = addresses;
         // So does this: a node that was drained stays drained when it starts again.
         node.set_drained(is_drained);
@@ -224,7 +227,13 @@ fn open_listeners(config: &Config) -> anyhow::Result<Vec<(SocketAddr, Listener)>
 }
 
 /// A node that does nothing yet.
-fn new_node(member: Member, config: Config, store: Backend, folder: &Path, outbound: Outbound) -> anyhow::Result<Node> {
+fn new_node(
+    (member, heard): (Member, Heard),
+    config: Config,
+    store: Backend,
+    folder: &Path,
+    outbound: Outbound,
+) -> anyhow::Result<Node> {
     let logs_give_way = {
         let store = store.clone();
         move || store.room() != Room::Enough
@@ -234,6 +243,7 @@ fn new_node(member: Member, config: Config, store: Backend, folder: &Path, outbo
     Ok(Node {
         name: config.node.name.clone(),
         member,
+        heard,
         hostname: config.node.hostname.clone(),
         store,
         outbound,

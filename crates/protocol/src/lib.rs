@@ -5,6 +5,7 @@
 
 pub mod host_port;
 pub mod kept;
+pub mod proxy;
 pub mod smtp;
 pub mod text;
 pub mod tls;

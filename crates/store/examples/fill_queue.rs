@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use gatepost_store::{
-    Claim, Clock, Content, Fleet as _, Leave, NewDelivery, NewLease, NewMessage, Outcome, Queue as _, Settlement,
+    Claim, Clock, Content, Fleet as _, Leave, Member, NewDelivery, NewMessage, Outcome, Queue as _, Settlement,
     SqliteStore, StoreError,
 };
 use jiff::{Timestamp, ToSpan as _};
@@ -32,7 +32,6 @@ const TASKS: usize = 1024;
 const MESSAGES_PER_SETTLEMENT: usize = 50;
 /// Deliveries of one claim, as a node claims them.
 const CLAIM_LIMIT: u32 = 200;
-const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(23 * 3600);
 /// When a queue that is filled has got its messages.
 const HOURS_AGO: i64 = 3;
@@ -64,11 +63,11 @@ async fn fill(folder: &Path, count: usize, due: usize) -> Result<()> {
     let mut tasks = JoinSet::new();
     for task in 0..TASKS.min(count) {
         let store = store.clone();
-        let lease = NewLease { member: member.clone(), term: HOUR };
+        let member = member.clone();
         let indexes = (task..count).step_by(TASKS).collect::<Vec<_>>();
         tasks.spawn(async move {
             for some in indexes.chunks(MESSAGES_PER_SETTLEMENT) {
-                accept_and_defer(&store, &lease, some, now, is_due).await?;
+                accept_and_defer(&store, &member, some, now, is_due).await?;
             }
             Ok::<_, StoreError>(())
         });
@@ -83,7 +82,7 @@ async fn fill(folder: &Path, count: usize, due: usize) -> Result<()> {
 /// Accepts messages as a node does that sends them at once, and then defers them for a refused connection.
 async fn accept_and_defer(
     store: &SqliteStore,
-    lease: &NewLease,
+    member: &Member,
     indexes: &[usize],
     now: Timestamp,
     is_due: impl Fn(usize) -> bool,
@@ -93,7 +92,7 @@ async fn accept_and_defer(
         let message = new_message(index, now);
         let (id, recipient) = (message.network_message_id, message.deliveries[0].recipient.clone());
         let received = event(now, id, None, EventKind::Received(received(&message)));
-        let accepted = store.accept(message, Some(lease.clone()), vec![received.into()]).await?;
+        let accepted = store.accept(message, Some(member.clone()), vec![received.into()]).await?;
         // Due times have nothing to do with the order of acceptance: the harder case for the claim.
         let shuffled = (index as i64).wrapping_mul(0x9E37_79B9).rem_euclid(3_600_000).milliseconds();
         let due = if is_due(index) { now - 2.hours() + shuffled } else { now + 2.hours() + shuffled };
@@ -206,14 +205,13 @@ async fn claims(rounds: usize, folders: &[&str]) -> Result<()> {
     for round in 0..rounds + WARM_UP_ROUNDS {
         clock.set(start + (round as i64).seconds());
         for (store, member, claim_times, settle_times) in &mut stores {
-            let lease = NewLease { member: member.clone(), term: HOUR };
             let claim = Claim {
                 connector: CONNECTOR.to_owned(),
                 due_for: Duration::ZERO,
                 limit: CLAIM_LIMIT,
                 messages: u32::MAX,
                 leave: Leave::default(),
-                lease,
+                holder: member.clone(),
             };
             let begin = Instant::now();
             let claimed = store.claim(claim).await?;

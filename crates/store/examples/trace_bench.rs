@@ -14,8 +14,8 @@ use std::{
 
 use bytes::Bytes;
 use gatepost_store::{
-    AttemptMatch, Content, Fleet as _, History as _, NewDelivery, NewLease, NewMessage, Outcome, Queue as _,
-    Settlement, SqliteStore, StoreError, SubjectMatch, TraceQuery,
+    AttemptMatch, Content, Fleet as _, History as _, Member, NewDelivery, NewMessage, Outcome, Queue as _, Settlement,
+    SqliteStore, StoreError, SubjectMatch, TraceQuery,
 };
 use jiff::{Timestamp, ToSpan as _};
 use protocol::smtp::{
@@ -85,12 +85,12 @@ impl History {
         let mut tasks = JoinSet::new();
         for task in 0..TASKS {
             let store = store.clone();
-            let lease = NewLease { member: member.clone(), term: Duration::from_secs(36_000) };
+            let member = member.clone();
             // In the order of their receipt, more or less: as a node has it.
             let indexes: Vec<usize> = (task..self.messages).step_by(TASKS).collect();
             tasks.spawn(async move {
                 for some in indexes.chunks(MESSAGES_PER_SETTLEMENT) {
-                    self.accept_and_deliver(&store, &lease, some).await?;
+                    self.accept_and_deliver(&store, &member, some).await?;
                 }
                 Ok::<_, StoreError>(())
             });
@@ -105,7 +105,7 @@ impl History {
     async fn accept_and_deliver(
         &self,
         store: &SqliteStore,
-        lease: &NewLease,
+        member: &Member,
         indexes: &[usize],
     ) -> Result<(), StoreError> {
         let mut settlements = Vec::with_capacity(indexes.len());
@@ -125,7 +125,7 @@ impl History {
                 session: format!("{index:016X}"),
             };
             let accepted = store
-                .accept(message, Some(lease.clone()), vec![event(at, EventKind::Received(received)).into()])
+                .accept(message, Some(member.clone()), vec![event(at, EventKind::Received(received)).into()])
                 .await?;
             let failure = Failure::new(Phase::Connect, FailureKind::ConnectionRefused);
             let deferred = |minutes: i64| {

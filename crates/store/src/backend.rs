@@ -90,20 +90,27 @@ impl Queue for Backend {
         }
     }
 
-    async fn accept(&self, message: NewMessage, lease: Option<NewLease>, events: Vec<NewEvent>) -> Result<Accepted> {
-        each!(self, store => store.accept(message, lease, events))
+    async fn accept(&self, message: NewMessage, holder: Option<Member>, events: Vec<NewEvent>) -> Result<Accepted> {
+        each!(self, store => store.accept(message, holder, events))
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>> {
         each!(self, store => store.claim(claim))
     }
 
-    async fn claim_for_review(&self, lease: NewLease, limit: u32) -> Result<Vec<Claimed>> {
-        each!(self, store => store.claim_for_review(lease, limit))
+    async fn claim_for_review(&self, holder: Member, limit: u32) -> Result<Vec<Claimed>> {
+        each!(self, store => store.claim_for_review(holder, limit))
     }
 
-    async fn renew(&self, term: Duration, held: Vec<Holding>) -> Result<Vec<Holding>> {
-        each!(self, store => store.renew(term, held))
+    fn lease_term(&self) -> Duration {
+        match self {
+            Self::Sqlite(store) => store.lease_term(),
+            Self::Postgres(store) => store.lease_term(),
+        }
+    }
+
+    async fn renew(&self, member: &Member, held: Vec<Holding>) -> Result<Vec<Holding>> {
+        each!(self, store => store.renew(member, held))
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<DeliveryKey>> {
@@ -122,8 +129,8 @@ impl Queue for Backend {
         each!(self, store => store.expire_leases())
     }
 
-    async fn follow_clock(&self, waits: Vec<Duration>, lease_max: Duration) -> Result<u64> {
-        each!(self, store => store.follow_clock(waits, lease_max))
+    async fn follow_clock(&self, waits: Vec<Duration>) -> Result<u64> {
+        each!(self, store => store.follow_clock(waits))
     }
 
     async fn command(&self, command: Command, selection: Selection, by: &str) -> Result<Commanded> {

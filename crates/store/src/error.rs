@@ -1,5 +1,7 @@
 //! Why the store did not do what it was asked.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use trace::NextStep;
 
@@ -9,8 +11,8 @@ use crate::PostgresError;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// No room to write. Nothing was changed; the store works again as soon as there is room.
-    #[error("the disk of the data folder is full; make room there")]
-    Full,
+    #[error("the disk of {0} is full; make room there")]
+    Full(Disk),
     /// The store cannot be reached, or takes no commands now. Nothing was changed.
     #[error("the store is not available ({detail})")]
     Unavailable { detail: String },
@@ -23,12 +25,33 @@ pub enum StoreError {
          another [node] name"
     )]
     NameInUse { name: String, host: String, process: u32, started: Timestamp },
+    /// It was silent for too long, and another node has taken its name since, or it has left.
+    #[error(
+        "node {name} is not a member of the fleet any more, and holds nothing; restart it, under a name of its own"
+    )]
+    NotAMember { name: String },
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
     Postgres(#[from] PostgresError),
     #[error("{0}")]
     Other(String),
+}
+
+/// Whose disk it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Disk {
+    DataFolder,
+    PostgresServer,
+}
+
+impl fmt::Display for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DataFolder => "the data folder",
+            Self::PostgresServer => "the PostgreSQL server",
+        })
+    }
 }
 
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use crate::{FileError, Result, StoreError};
+use crate::{Disk, FileError, Result, StoreError};
 
 const FILE_NAME: &str = "lock";
 /// The second line of the file.
@@ -135,7 +135,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
 
 pub(crate) fn failed(what: &str, path: &Path, error: &io::Error) -> StoreError {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full(Disk::DataFolder),
         _ => StoreError::Other(format!("failed to {what} {}: {error}", path.display())),
     }
 }

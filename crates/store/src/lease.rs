@@ -2,6 +2,9 @@
 //!
 //! A node joins under its name and gets an epoch that no member has had before. Each lease has a number of its own,
 //! whose upper bits are the epoch. A member holds a delivery if it knows the number of the delivery's current lease.
+//!
+//! Leases last for a term after the store has heard of their member (`renew`, or `join`). A member counts the term from
+//! before it asked, since it does not know when the store heard it.
 
 use std::{
     sync::{
@@ -137,14 +140,6 @@ pub struct MemberRecord {
 pub struct Drained {
     pub at: Timestamp,
     pub by: String,
-}
-
-/// A lease that a member asks for.
-#[derive(Clone, Debug)]
-pub struct NewLease {
-    pub member: Member,
-    /// How long it lasts, from when the store gives it.
-    pub term: Duration,
 }
 
 /// A delivery, and the lease under which it is held.

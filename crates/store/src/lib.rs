@@ -49,7 +49,7 @@ pub use history::*;
 pub use incidents::*;
 pub use key::*;
 pub use last_attempt::LastAttempt;
-pub use lease::{Drained, Epoch, Holding, Lease, LeaseNumber, MEMBER_VALID, Member, MemberRecord, NewLease};
+pub use lease::{Drained, Epoch, Holding, Lease, LeaseNumber, MEMBER_VALID, Member, MemberRecord};
 pub use new_event::NewEvent;
 pub use postgres::{PostgresError, PostgresSettings, PostgresStore, PostgresTls};
 pub use queue::*;

@@ -8,8 +8,8 @@ use trace::event::NoticeAction;
 use uuid::Uuid;
 
 use crate::{
-    Command, Content, DeliveryKey, Holding, LastAttempt, Lease, LeaseNumber, Member, MessageKey, NewEvent, NewLease,
-    Outcome, Result, State, WeakDelivery,
+    Command, Content, DeliveryKey, Holding, LastAttempt, Lease, LeaseNumber, Member, MessageKey, NewEvent, Outcome,
+    Result, State, WeakDelivery,
 };
 
 /// The queue as nodes and operators use it. Shaped for batches: concurrent calls share one commit.
@@ -21,14 +21,14 @@ pub trait Queue {
     fn room(&self) -> Room;
 
     /// Puts a message and its deliveries into the queue, with its events. Durable before it returns: only then may the
-    /// session say 250. With a lease, its deliveries are born leased, so that this node can send them at once.
+    /// session say 250. With a holder, its deliveries are born leased to it, so that it can send them at once.
     ///
     /// A second call with the same network message id adds nothing and returns what the first call made. Where that was
     /// leased by the same member, it is leased again under a new number.
     fn accept(
         &self,
         message: NewMessage,
-        lease: Option<NewLease>,
+        holder: Option<Member>,
         events: Vec<NewEvent>,
     ) -> impl Future<Output = Result<Accepted>> + Send;
 
@@ -37,10 +37,15 @@ pub trait Queue {
     fn claim(&self, claim: Claim) -> impl Future<Output = Result<Vec<Claimed>>> + Send;
 
     /// Leases up to `limit` queued deliveries of any connector whose review time has come (delay notice or expiry).
-    fn claim_for_review(&self, lease: NewLease, limit: u32) -> impl Future<Output = Result<Vec<Claimed>>> + Send;
+    fn claim_for_review(&self, holder: Member, limit: u32) -> impl Future<Output = Result<Vec<Claimed>>> + Send;
 
-    /// Extends leases to `term` from now. Returns those that are not current any more.
-    fn renew(&self, term: Duration, held: Vec<Holding>) -> impl Future<Output = Result<Vec<Holding>>> + Send;
+    /// How long leases last that are not renewed.
+    fn lease_term(&self) -> Duration;
+
+    /// The member lives, and all its leases last for a whole term from now. Returns those of `held` that are not current
+    /// any more. Leases that it does not name and has not for a term end, on a shared store: no node knows of them. So it is
+    /// called for a member that holds nothing, too. [`NotAMember`](crate::StoreError::NotAMember): it holds nothing.
+    fn renew(&self, member: &Member, held: Vec<Holding>) -> impl Future<Output = Result<Vec<Holding>>> + Send;
 
     /// Records results and the notices that are owed, and deletes bodies that nobody needs; one transaction. Returns the
     /// deliveries whose lease is not current any more, be it that they were settled before: nothing is changed for them,
@@ -60,11 +65,12 @@ pub trait Queue {
     fn expire_leases(&self) -> impl Future<Output = Result<u64>> + Send;
 
     /// After the clock was set back, nothing waits until it has caught up: deliveries become due that would wait longer
-    /// than `waits` after their 1st, 2nd, … attempt (the last repeats), leases last no longer than `lease_max`, webhook
-    /// calls are due. Returns how many deliveries became due.
-    fn follow_clock(&self, waits: Vec<Duration>, lease_max: Duration) -> impl Future<Output = Result<u64>> + Send;
+    /// than `waits` after their 1st, 2nd, … attempt (the last repeats), leases last no longer than a term, webhook calls are
+    /// due. Returns how many deliveries became due.
+    fn follow_clock(&self, waits: Vec<Duration>) -> impl Future<Output = Result<u64>> + Send;
 
-    /// An operator's command on queued deliveries. Returns how many it changed; leased ones are not removed.
+    /// An operator's command on queued deliveries. Returns how many it changed; leased ones are not removed. A long queue is
+    /// changed in parts: after an error, some may be changed, and the command can be given again.
     fn command(
         &self,
         command: Command,
@@ -152,7 +158,7 @@ pub struct Claim {
     /// Messages at most, each with those of its deliveries that come within the limit.
     pub messages: u32,
     pub leave: Leave,
-    pub lease: NewLease,
+    pub holder: Member,
 }
 
 /// Recipient domains whose deliveries are left to other nodes for a while.

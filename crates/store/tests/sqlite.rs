@@ -6,8 +6,8 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use gatepost_store::{
-    self as store, Backend, Bodies, Claim, Claimed, Clock, Content, FileError, Fleet, History, Leave, NewDelivery,
-    NewLease, NewMessage, Queue, SqliteStore, StoreError, conformance,
+    self as store, Backend, Bodies, Claim, Claimed, Clock, Content, FileError, Fleet, History, Leave, Member,
+    NewDelivery, NewMessage, Queue, SqliteStore, StoreError, conformance,
 };
 use jiff::Timestamp;
 use protocol::smtp::{Address, Envelope, ReversePath};
@@ -36,18 +36,17 @@ fn message(body: &[u8]) -> NewMessage {
     }
 }
 
-async fn lease(store: &SqliteStore) -> NewLease {
-    let member = store.join(&Uuid::now_v7().to_string()).await.unwrap().member;
-    NewLease { member, term: Duration::from_secs(3600) }
+async fn member(store: &SqliteStore) -> Member {
+    store.join(&Uuid::now_v7().to_string()).await.unwrap().member
 }
 
 async fn claim(store: &SqliteStore, limit: u32) -> Result<Vec<Claimed>, StoreError> {
-    claim_under(store, lease(store).await, limit).await
+    claim_by(store, member(store).await, limit).await
 }
 
-async fn claim_under(store: &SqliteStore, lease: NewLease, limit: u32) -> Result<Vec<Claimed>, StoreError> {
+async fn claim_by(store: &SqliteStore, holder: Member, limit: u32) -> Result<Vec<Claimed>, StoreError> {
     let (connector, due_for, messages) = ("c".to_owned(), Duration::ZERO, u32::MAX);
-    store.claim(Claim { connector, due_for, limit, messages, leave: Leave::default(), lease }).await
+    store.claim(Claim { connector, due_for, limit, messages, leave: Leave::default(), holder }).await
 }
 
 fn open_error(folder: &Path) -> StoreError {
@@ -185,7 +184,7 @@ async fn a_full_disk_loses_nothing_and_passes() {
             break error;
         }
     };
-    assert!(matches!(full, StoreError::Full), "{full}");
+    assert!(matches!(full, StoreError::Full(_)), "{full}");
     for message in &accepted {
         assert_eq!(store.read_body(message.message, 0).await.unwrap().map(|body| body.len()), Some(10_000));
     }
@@ -275,13 +274,13 @@ async fn a_store_that_was_moved_or_removed_takes_nothing() {
     let aside = folder.path().join("aside");
     for file in ["", "gatepost.db", "gatepost.db-wal"] {
         let store = SqliteStore::open(&data, "n").unwrap();
-        let lease = lease(&store).await;
-        let kept = store.accept(message(b"kept"), Some(lease.clone()), vec![]).await.unwrap();
+        let member = member(&store).await;
+        let kept = store.accept(message(b"kept"), Some(member.clone()), vec![]).await.unwrap();
         std::fs::rename(data.join(file), &aside).unwrap();
         for error in [
             store.accept(message(b"lost"), None, vec![]).await.unwrap_err(),
             store.settle(vec![delivered(&kept)]).await.unwrap_err(),
-            claim_under(&store, lease.clone(), 1).await.unwrap_err(),
+            claim_by(&store, member.clone(), 1).await.unwrap_err(),
         ] {
             assert!(matches!(error, StoreError::File(FileError::Gone { .. })), "{file}: {error}");
         }
@@ -484,16 +483,16 @@ async fn what_a_newer_version_wrote_is_read_as_far_as_possible() {
 async fn a_node_that_crashed_is_back_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path(), "n").unwrap();
-    let lease = NewLease { member: store.join("n").await.unwrap().member, term: Duration::from_secs(3600) };
-    let other = NewLease { member: store.join("m").await.unwrap().member, ..lease.clone() };
-    let kept = store.accept(message(b"one"), Some(lease.clone()), vec![]).await.unwrap();
+    let member = store.join("n").await.unwrap().member;
+    let other = store.join("m").await.unwrap().member;
+    let kept = store.accept(message(b"one"), Some(member.clone()), vec![]).await.unwrap();
     store.accept(message(b"two"), Some(other), vec![]).await.unwrap();
     assert!(matches!(store.join("n").await, Err(StoreError::NameInUse { .. })));
     store.close().await;
     let store = SqliteStore::open(folder.path(), "n").unwrap();
     let joined = store.join("n").await.unwrap();
     assert_eq!(joined.taken_back, 1);
-    assert!(joined.member.epoch() > lease.member.epoch());
+    assert!(joined.member.epoch() > member.epoch());
     assert_eq!(store.settle(vec![delivered(&kept)]).await.unwrap(), kept.deliveries, "its lease is over");
     // Commands beside it see its members by their reports.
     let command = SqliteStore::attach(folder.path()).unwrap();

@@ -3,6 +3,7 @@
 
 use super::{
     cause::{Aspect, Cause, CauseId, Check, Sign, Symptom},
+    own_certificate,
     remedy::{destination, exchange, exim, gatepost, postfix},
 };
 
@@ -12,6 +13,10 @@ pub(super) const CAUSE: Cause = Cause {
     likelihood,
     remedies: &[
         destination("Renew the certificate, assign it to SMTP, and restart the mail service."),
+        own_certificate::GATEPOST,
+        own_certificate::POSTFIX,
+        own_certificate::EXCHANGE,
+        own_certificate::EXIM,
         gatepost(
             "Until the certificate is renewed, set `tls = \"require\"` on this connector. This weakens security: mail is encrypted, but Gatepost does not check the certificate.",
         ),

@@ -3,6 +3,7 @@
 
 use super::{
     cause::{Aspect, Cause, CauseId, Check, Sign, Symptom},
+    own_certificate,
     remedy::{destination, exchange, exim, gatepost, here, postfix, sender},
 };
 
@@ -15,6 +16,10 @@ pub(super) const CAUSE: Cause = Cause {
         destination(
             "Install a certificate from a public authority, and send the whole chain with all intermediate certificates.",
         ),
+        own_certificate::GATEPOST,
+        own_certificate::POSTFIX,
+        own_certificate::EXCHANGE,
+        own_certificate::EXIM,
         gatepost(
             "If the destination uses a private authority, set `tls_authorities` of the connector to a file with its certificate.",
         ),

@@ -17,7 +17,7 @@ pub(super) const CAUSE: Cause = Cause {
             "Set `smtp_tls_cert_file` and `smtp_tls_key_file` to a certificate that the destination trusts, with its whole chain.",
         ),
         exchange(
-            "Give the connector a certificate that the destination trusts: `Enable-ExchangeCertificate -Thumbprint THUMBPRINT -Services SMTP`, then `Set-SendConnector NAME -TlsCertificateName NAME`.",
+            "Give the connector a certificate that the destination trusts: `Enable-ExchangeCertificate -Thumbprint THUMBPRINT -Services SMTP`, then `$c = Get-ExchangeCertificate THUMBPRINT; Set-SendConnector NAME -TlsCertificateName \"<I>$($c.Issuer)<S>$($c.Subject)\"`.",
         ),
         exim(
             "Set `tls_certificate` and `tls_privatekey` of the transport to a certificate that the destination trusts.",

@@ -17,6 +17,11 @@ pub(super) const CAUSE: Cause = Cause {
         here("Ask the author of the message first whether {domain} is spelt right: there is no such name.")
             .on(&[Sign::HostNotFound])
             .outbound(),
+        destination(
+            "Ask each name server of {domain} (`dig NS {domain}`, then `dig @SERVER MX {domain}`), and tell its administrator which of them do not answer or answer SERVFAIL.",
+        )
+        .on(&[Sign::DnsFailed])
+        .unless(&[Sign::HostNotFound, Sign::LocalResolver]),
         here("Start or replace the resolver that {us} uses: it finds no domain at all.").everywhere(),
         gatepost("Look up the name on this node, and check `servers` in `[dns]` and `hosts` of the connector."),
         postfix(
@@ -27,7 +32,8 @@ pub(super) const CAUSE: Cause = Cause {
         ),
         exim("Look up the name as Exim does (`exim -bt postmaster@{domain}`), and check `/etc/resolv.conf`."),
         sender("Look up the name on {us}, and check its resolver."),
-        destination("Publish MX and address records, and check that the name servers answer."),
+        destination("Publish MX and address records, and check that the name servers answer.")
+            .unless(&[Sign::DnsFailed, Sign::LocalResolver]),
     ],
     check: Check::Dns,
     cured_by: &[],

@@ -6,6 +6,8 @@ use super::{
     remedy::{exchange, exim, gatepost, postfix, sender},
 };
 
+const CRASH: &[Sign] = &[Sign::LocalCrash];
+
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::LocalConfigurationError,
     does: "is not reached, because the sending system fails on its own",
@@ -13,8 +15,13 @@ pub(super) const CAUSE: Cause = Cause {
     remedies: &[
         gatepost("Read the failure: it names the setting or the file. Run `gatepost config check`."),
         postfix(
+            "A process of Postfix crashed: a fault of the program, of a library or of the memory, and of no setting. Read what the system noted (`dmesg`, `coredumpctl list`), update Postfix and its libraries, and report the crash if it lasts.",
+        )
+        .on(CRASH),
+        postfix(
             "Correct the setting or the file that the evidence names. If it names none, read the lines of the same process before the failure (`warning:`, `fatal:`, `panic:`). Then run `postfix check` and `postfix reload`.",
-        ),
+        )
+        .unless(CRASH),
         exchange(
             "Read the failure and the Application event log (MSExchangeTransport), and check the connector (`Get-SendConnector NAME | fl`).",
         ),

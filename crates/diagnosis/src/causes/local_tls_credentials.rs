@@ -18,7 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
             "Check `smtp_tls_cert_file` and `smtp_tls_key_file`: both must exist, be readable, belong together (`openssl x509 -noout -pubkey -in CERT`, `openssl pkey -pubout -in KEY`), and the certificate must not have expired (`openssl x509 -noout -enddate -in CERT`).",
         ),
         exchange(
-            "Find a valid certificate with a private key (`Get-ExchangeCertificate | fl Thumbprint,NotAfter,HasPrivateKey,Services`), assign it (`Enable-ExchangeCertificate -Thumbprint THUMBPRINT -Services SMTP`), and correct `TlsCertificateName` (`Set-SendConnector NAME -TlsCertificateName NAME`).",
+            "Find a valid certificate with a private key (`Get-ExchangeCertificate | fl Thumbprint,NotAfter,HasPrivateKey,Services`), assign it (`Enable-ExchangeCertificate -Thumbprint THUMBPRINT -Services SMTP`), and correct `TlsCertificateName` (`$c = Get-ExchangeCertificate THUMBPRINT; Set-SendConnector NAME -TlsCertificateName \"<I>$($c.Issuer)<S>$($c.Subject)\"`).",
         ),
         exim(
             "Check `tls_certificate` and `tls_privatekey` of the transport: the Exim user must be able to read both, and the certificate must not have expired (`openssl x509 -noout -enddate -in CERT`).",

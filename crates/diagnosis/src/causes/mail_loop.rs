@@ -7,7 +7,7 @@ use super::{
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::MailLoop,
-    does: "leads mail back to the server that sends it, in a loop",
+    does: "is routed back to the server that sends to it",
     likelihood,
     remedies: &[
         destination("Make the domain local on the server, or correct the smart host that routes it back."),

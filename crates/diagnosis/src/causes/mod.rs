@@ -36,6 +36,7 @@ mod no_reply_to_message;
 mod no_shared_cipher;
 mod no_shared_tls_version;
 mod outbound_port_blocked;
+mod own_certificate;
 mod pipelining_broken;
 mod properties;
 mod queue_expired;
@@ -56,7 +57,7 @@ use crate::evidence::Symptom;
 pub use cause::{Aspect, Cause, Check};
 pub use id::{CauseId, NotACause};
 pub use properties::Reach;
-pub(crate) use remedy::System;
+pub(crate) use remedy::{Depth, System};
 pub use remedy::{Remedy, Side, Situation};
 
 /// Of equally likely ones, the first is told: what is more particular stands first.

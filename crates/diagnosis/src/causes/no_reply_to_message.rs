@@ -5,7 +5,7 @@ use protocol::smtp::Phase;
 
 use super::{
     cause::{Cause, CauseId, Check, Sign, Symptom},
-    remedy::{destination, exchange, exim, gatepost, network, postfix, sender},
+    remedy::{destination, exchange, exim, gatepost, here, network, postfix, sender},
 };
 
 /// This side closed: a longer wait helps.
@@ -18,7 +18,12 @@ pub(super) const CAUSE: Cause = Cause {
     remedies: &[
         destination(
             "Check in the server's log whether it accepted the message, and what delays its reply: usually a content filter that runs before the reply.",
-        ),
+        )
+        .local(false),
+        here(
+            "Look at the program that listens on this port of {us} (`ss -ltnp 'sport = :{port}'`), such as a content filter: its log at the time of the failures says whether it has the message, and what delays its reply.",
+        )
+        .local(true),
         network(
             "Check that no firewall or virus scanner between {us} and the destination inspects SMTP: some swallow the reply.",
         ),
@@ -27,7 +32,7 @@ pub(super) const CAUSE: Cause = Cause {
         )
         .on(GAVE_UP),
         postfix(
-            "Set `smtp_data_done_timeout` to 600s or more (RFC 5321 section 4.5.3.2.6), so that fewer duplicates arise.",
+            "Set `smtp_data_done_timeout` (of the LMTP client: `lmtp_data_done_timeout`) to 600s or more (RFC 5321 section 4.5.3.2.6), so that fewer duplicates arise.",
         )
         .on(GAVE_UP),
         exchange(

@@ -18,7 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
         postfix("Check `smtp_tls_protocols` and `smtp_tls_mandatory_protocols`. Until the server supports TLS 1.2, add `{domain} encrypt protocols=>=TLSv1` to `smtp_tls_policy_maps`. This weakens security."),
         exchange("Check which versions Windows offers (`HKLM:\\SYSTEM\\CurrentControlSet\\Control\\SecurityProviders\\SCHANNEL\\Protocols`): an old Exchange needs TLS 1.2 enabled there, and in .NET (`SchUseStrongCrypto`)."),
         exim("Until the server supports TLS 1.2, remove `+no_tlsv1` and `+no_tlsv1_1` from `openssl_options`, or change `tls_require_ciphers` (GnuTLS). This weakens security."),
-        sender("Check which TLS versions {us} offers."),
+        sender("Check which TLS versions {us} offers. An old Windows server needs TLS 1.2 enabled in Schannel and in .NET, an old OpenSSL an update to 1.0.1 or later."),
     ],
     check: Check::Probe,
     cured_by: &[Aspect::Version],

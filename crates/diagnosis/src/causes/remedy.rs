@@ -84,14 +84,37 @@ impl System {
     }
 }
 
+/// How much of the conversation the evidence shows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Depth {
+    /// Its result.
+    Result,
+    /// Commands and replies.
+    Dialogue,
+    Packets,
+}
+
+impl Depth {
+    pub(crate) fn of(source: Source) -> Self {
+        match source {
+            Source::Capture => Self::Packets,
+            Source::ProtocolLog | Source::OwnProtocolLog => Self::Dialogue,
+            Source::History | Source::Probe | Source::Log(_) | Source::Dsn | Source::TlsReport => Self::Result,
+        }
+    }
+}
+
 /// What is known where a remedy is chosen.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Situation {
     pub(crate) system: System,
+    pub(crate) depth: Depth,
     pub(crate) signs: Signs,
     pub(crate) phase: Option<Phase>,
     /// It fails at all destinations.
     pub(crate) is_everywhere: bool,
+    /// All of them are on this machine, such as a content filter: no network is between.
+    pub(crate) is_local: bool,
     /// This side receives: what holds for a destination holds for this side.
     pub(crate) is_inbound: bool,
     /// The strictest built-in TLS policy that contains what worked.
@@ -106,9 +129,11 @@ impl Default for Situation {
     fn default() -> Self {
         Self {
             system: System::Gatepost,
+            depth: Depth::Result,
             signs: Signs::default(),
             phase: None,
             is_everywhere: false,
+            is_local: false,
             is_inbound: false,
             policy: None,
             domain: None,
@@ -131,8 +156,13 @@ pub(crate) struct Row {
     unless: &'static [Sign],
     phases: &'static [Phase],
     is_everywhere: Option<bool>,
+    is_local: Option<bool>,
     has_policy: Option<bool>,
     is_inbound: Option<bool>,
+    /// Only if the evidence shows this.
+    shows: Option<Depth>,
+    /// Only if the evidence shows less than this.
+    collects: Option<Depth>,
     text: &'static str,
 }
 
@@ -145,8 +175,11 @@ const fn row(side: Side, system: Option<System>, text: &'static str) -> Row {
         unless: &[],
         phases: &[],
         is_everywhere: None,
+        is_local: None,
         has_policy: None,
         is_inbound: None,
+        shows: None,
+        collects: None,
         text,
     }
 }
@@ -156,9 +189,9 @@ pub(super) const fn destination(text: &'static str) -> Row {
     row(Side::Destination, None, text)
 }
 
-/// For the path between this side and the destination.
+/// For the path between this side and the destination, where there is one.
 pub(super) const fn network(text: &'static str) -> Row {
-    row(Side::Network, None, text)
+    row(Side::Network, None, text).local(false)
 }
 
 /// For this side, whatever its system is.
@@ -205,6 +238,26 @@ impl Row {
         Self { is_everywhere: Some(true), ..self }
     }
 
+    /// Only if the destination is on this machine, or only if it is not.
+    pub(super) const fn local(self, is_local: bool) -> Self {
+        Self { is_local: Some(is_local), ..self }
+    }
+
+    /// What is said of all systems at this place, for one of them.
+    pub(super) const fn of(self, system: System) -> Self {
+        Self { system: Some(system), ..self }
+    }
+
+    /// Only where the evidence shows it.
+    pub(super) const fn showing(self, depth: Depth) -> Self {
+        Self { shows: Some(depth), ..self }
+    }
+
+    /// To collect this: not where the evidence shows it already.
+    pub(super) const fn collecting(self, depth: Depth) -> Self {
+        Self { collects: Some(depth), ..self }
+    }
+
     /// Only if this side receives.
     pub(super) const fn inbound(self) -> Self {
         Self { is_inbound: Some(true), ..self }
@@ -224,7 +277,7 @@ impl Row {
         // At all destinations at once, none of them is at fault.
         let is_meant = !now.is_everywhere || self.side != Side::Destination || self.is_everywhere == Some(true);
         // Settings of a sender are of no use to a receiver.
-        let is_of_role = (!now.is_inbound || self.system.is_none())
+        let is_of_role = (!now.is_inbound || self.system.is_none() || self.is_inbound == Some(true))
             && self.is_inbound.is_none_or(|is_inbound| is_inbound == now.is_inbound);
         is_meant
             && is_of_role
@@ -233,6 +286,9 @@ impl Row {
             && !now.signs.any(self.unless)
             && (self.phases.is_empty() || now.phase.is_some_and(|phase| self.phases.contains(&phase)))
             && self.is_everywhere.is_none_or(|is_everywhere| is_everywhere == now.is_everywhere)
+            && self.is_local.is_none_or(|is_local| is_local == now.is_local)
+            && self.shows.is_none_or(|depth| now.depth >= depth)
+            && self.collects.is_none_or(|depth| now.depth < depth)
             && self.has_policy.is_none_or(|is_known| is_known == now.policy.is_some())
     }
 

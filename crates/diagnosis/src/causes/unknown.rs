@@ -4,7 +4,7 @@ use protocol::smtp::Phase;
 
 use super::{
     cause::{Cause, CauseId, Check, Sign, Symptom},
-    remedy::{exchange, exim, gatepost, here, postfix, sender},
+    remedy::{Depth, exchange, exim, gatepost, here, postfix, sender},
 };
 
 /// Phases in which the dialogue can be logged.
@@ -20,16 +20,18 @@ pub(super) const CAUSE: Cause = Cause {
         here("Check the host and the port that {us} sends to: the server there does not speak SMTP.").on(&[Sign::NotSmtp]).in_phases(&[Phase::Banner]),
         here("Look at {us} first: its firewall, virus scanner, resolver and provider. Unrelated destinations do not fail at the same time.").everywhere(),
         postfix("Set `smtp_tls_loglevel = 1`, run `postfix reload`, and read the line `TLS library problem` before the next failure: it names the alert.").in_phases(&[Phase::StartTls, Phase::Handshake]),
-        exchange("Log the dialogue (`Set-SendConnector NAME -ProtocolLoggingLevel Verbose`), run `gatepost why` on the protocol log, and read the Schannel events 36871 to 36888 in the System event log.").in_phases(&[Phase::StartTls, Phase::Handshake]),
+        exchange("Log the dialogue (`Set-SendConnector NAME -ProtocolLoggingLevel Verbose`), run `gatepost why` on the protocol log, and read the Schannel events 36871 to 36888 in the System event log.").in_phases(&[Phase::StartTls, Phase::Handshake]).collecting(Depth::Dialogue),
+        exchange("Read the Schannel events 36871 to 36888 in the System event log at the time of the failures.").in_phases(&[Phase::StartTls, Phase::Handshake]).showing(Depth::Dialogue),
         exim("Repeat one delivery with `exim -d+tls -M MESSAGE-ID`: it shows the alert and the versions.").in_phases(&[Phase::StartTls, Phase::Handshake]),
-        postfix("Log the dialogue with this host: set `debug_peer_list = HOST`, run `postfix reload`, and read the lines up to the next failure.").in_phases(DIALOGUE),
-        exchange("Log the dialogue: `Set-SendConnector NAME -ProtocolLoggingLevel Verbose`, then run `gatepost why` on the protocol log.").in_phases(DIALOGUE),
-        exim("Repeat one delivery with `exim -v -M MESSAGE-ID`: it shows the dialogue.").in_phases(DIALOGUE),
-        exchange("Read the evidence. If it does not show the cause, capture packets on {us} (`pktmon start --capture --pkt-size 0 --file-name edge.etl`; after the next failure `pktmon stop` and `pktmon etl2pcap edge.etl --out edge.pcapng`), then run `gatepost why --capture edge.pcapng`."),
-        gatepost(CAPTURE),
-        postfix(CAPTURE),
-        exim(CAPTURE),
-        sender(CAPTURE),
+        postfix("Log the dialogue with this host: set `debug_peer_list = HOST`, run `postfix reload`, and read the lines up to the next failure.").in_phases(DIALOGUE).collecting(Depth::Dialogue),
+        exchange("Log the dialogue: `Set-SendConnector NAME -ProtocolLoggingLevel Verbose`, then run `gatepost why` on the protocol log.").in_phases(DIALOGUE).collecting(Depth::Dialogue),
+        exim("Repeat one delivery with `exim -v -M MESSAGE-ID`: it shows the dialogue.").in_phases(DIALOGUE).collecting(Depth::Dialogue),
+        exchange("Read the evidence. If it does not show the cause, capture packets on {us} (`pktmon start --capture --pkt-size 0 --file-name edge.etl`; after the next failure `pktmon stop` and `pktmon etl2pcap edge.etl --out edge.pcapng`), then run `gatepost why --capture edge.pcapng`.").collecting(Depth::Packets),
+        gatepost(CAPTURE).collecting(Depth::Packets),
+        postfix(CAPTURE).collecting(Depth::Packets),
+        exim(CAPTURE).collecting(Depth::Packets),
+        sender(CAPTURE).collecting(Depth::Packets),
+        here("Read the evidence, and the logs of both servers at that time: packets show that it fails, and not always why.").showing(Depth::Packets),
     ],
     check: Check::Probe,
     cured_by: &[],

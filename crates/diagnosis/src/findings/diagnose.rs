@@ -202,6 +202,7 @@ impl<'e> Group<'_, 'e> {
             connector: self.connector(),
             failed: failing.len() as u64,
             attempts: self.records.len() as u64,
+            failed_otherwise: self.records.len().saturating_sub(failing.len() + self.working_count()) as u64,
             works_with: self.works_with(working),
             destinations: self.destinations(failing),
             everywhere: self.everywhere.cloned(),
@@ -216,6 +217,7 @@ impl<'e> Group<'_, 'e> {
             severity: Severity::Stuck,
             confidence: (confidence * 100.0).round() / 100.0,
             state,
+            messages_known: stuck.is_known,
             messages_pending: stuck.effects.waiting,
             messages_bounced: stuck.effects.bounced,
             messages_removed: stuck.effects.removed,
@@ -230,6 +232,10 @@ impl<'e> Group<'_, 'e> {
             experiment: None,
             scope,
         }
+    }
+
+    fn working_count(&self) -> usize {
+        self.records.iter().filter(|record| self.causes.of(record).is_none()).count()
     }
 
     /// Version and cipher of nearly all that works.

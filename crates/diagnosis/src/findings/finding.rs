@@ -19,6 +19,8 @@ pub struct Finding {
     pub confidence: f64,
     pub state: State,
     pub scope: Scope,
+    /// The source tells messages apart; without that, the next three numbers say nothing.
+    pub messages_known: bool,
     /// Messages whose last attempt failed by this, and which may still be delivered.
     pub messages_pending: u64,
     /// Messages that bounced because of this.
@@ -94,6 +96,8 @@ pub struct Scope {
     /// Attempts that failed by it, and all attempts there.
     pub failed: u64,
     pub attempts: u64,
+    /// Of these, attempts that failed by another cause.
+    pub failed_otherwise: u64,
     /// Destinations of the attempts that failed by it; at least 1.
     pub destinations: u64,
     /// It fails at all destinations, which makes it a fault on this side.

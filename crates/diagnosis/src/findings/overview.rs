@@ -17,6 +17,8 @@ pub struct OverviewRow {
     pub destinations: u64,
     /// Attempts that failed by it.
     pub attempts: u64,
+    /// As in [`Finding`], of any of them.
+    pub messages_known: bool,
     pub messages_pending: u64,
     pub messages_bounced: u64,
     pub first_seen: Option<Timestamp>,
@@ -47,6 +49,7 @@ impl OverviewRow {
             findings: 0,
             destinations: 0,
             attempts: 0,
+            messages_known: false,
             messages_pending: 0,
             messages_bounced: 0,
             first_seen: None,
@@ -60,6 +63,7 @@ impl OverviewRow {
         self.findings += 1;
         self.destinations += finding.scope.destinations;
         self.attempts += finding.scope.failed;
+        self.messages_known |= finding.messages_known;
         self.messages_pending += finding.messages_pending;
         self.messages_bounced += finding.messages_bounced;
         self.first_seen = [self.first_seen, finding.first_seen].into_iter().flatten().min();

@@ -1,9 +1,11 @@
 //! What a remedy depends on: the system that the evidence came from, the signs, and what worked.
 
-use protocol::tls::TlsPolicy;
+use std::net::IpAddr;
+
+use protocol::{host_port, tls::TlsPolicy};
 
 use crate::{
-    causes::{Situation, System},
+    causes::{Depth, Situation, System},
     evidence::{Dimension, Direction, Evidence, Example, Record, Signs, Symptom},
     tables::HashSet,
 };
@@ -18,9 +20,11 @@ pub(super) fn situation(
 ) -> Situation {
     Situation {
         system: example.map_or(System::Other, |example| System::of(example.source)),
+        depth: example.map_or(Depth::Result, |example| Depth::of(example.source)),
         signs: symptoms.iter().fold(Signs::default(), |signs, symptom| signs.union(symptom.signs)),
         phase: symptoms.first().and_then(|symptom| symptom.phase),
         is_everywhere: false,
+        is_local: is_local(evidence, failing),
         is_inbound: evidence.direction() == Direction::Inbound,
         policy: policy(evidence, failing, working),
         domain: only(failing.iter().map(|record| record.value(Dimension::RecipientDomain)))
@@ -28,6 +32,13 @@ pub(super) fn situation(
         port: only(failing.iter().map(|record| record.destination))
             .and_then(|number| evidence.name(number).rsplit_once(':')?.1.parse().ok()),
     }
+}
+
+/// Every destination is an address of this machine's own network interface.
+fn is_local(evidence: &Evidence, failing: &[&Record]) -> bool {
+    let hosts: HashSet<u32> = failing.iter().map(|record| record.destination).collect();
+    let is_loopback = |host: &str| host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    hosts.into_iter().all(|host| is_loopback(host_port::split(evidence.name(host)).0))
 }
 
 /// The strictest built-in policy that contains all that worked with the hosts that fail, or else with any.

@@ -19,6 +19,8 @@ pub(super) struct Effects {
 
 /// How much mail is stuck by a cause.
 pub(super) struct Stuck {
+    /// Deliveries can be told apart.
+    pub is_known: bool,
     /// Share of the deliveries that this cause was the last word on.
     pub share: f64,
     /// Share of the deliveries that ever failed by it.
@@ -35,7 +37,13 @@ impl Group<'_, '_> {
         let untried = self.untried(failing);
         if told.is_empty() && untried.is_empty() {
             let share = failing.len() as f64 / self.records.len() as f64;
-            return Stuck { share, share_ever: share, effects: Effects::default(), pending_since: None };
+            return Stuck {
+                is_known: false,
+                share,
+                share_ever: share,
+                effects: Effects::default(),
+                pending_since: None,
+            };
         }
         let is_of_cause = |record: &&Record| self.causes.of(record).is_some_and(|(known, _)| known == cause);
         let held: Vec<&Record> = told.iter().filter_map(|key| self.ending(*key)).filter(is_of_cause).collect();
@@ -51,6 +59,7 @@ impl Group<'_, '_> {
         let keys = |records: &[&Record]| messages(records.iter().map(|record| record.delivery));
         let untried: Vec<Delivery> = untried.iter().map(|untried| untried.delivery).collect();
         Stuck {
+            is_known: true,
             share: share(held.len()),
             share_ever: share(told.len()),
             effects: Effects {

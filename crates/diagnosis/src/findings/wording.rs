@@ -15,7 +15,7 @@ use crate::{
 
 pub(super) fn summary(does: &str, scope: &Scope, effects: Effects) -> String {
     let mut summary = headline(does, scope);
-    let Scope { failed, attempts, .. } = scope;
+    let Scope { failed, attempts, failed_otherwise, .. } = scope;
     match (&scope.split, scope.so_far()) {
         (Some(split), _) => summary.push_str(&format!(": {}", part(split))),
         (None, Some(split)) => summary.push_str(&format!(
@@ -24,6 +24,8 @@ pub(super) fn summary(does: &str, scope: &Scope, effects: Effects) -> String {
         )),
         (None, None) if *attempts == 1 => summary.push_str(": the only attempt failed"),
         (None, None) if failed == attempts => summary.push_str(&format!(": all {failed} attempts failed")),
+        (None, None) if *failed_otherwise > 0 => summary
+            .push_str(&format!(": {failed} of {attempts} attempts failed in this way, {failed_otherwise} in another")),
         (None, None) => summary.push_str(&format!(": {failed} of {attempts} attempts failed")),
     }
     if let Some(works_with) = scope.works_with.as_ref().filter(|_| scope.split.is_some()) {
@@ -166,6 +168,7 @@ mod tests {
             connector: None,
             failed: 3,
             attempts: 3,
+            failed_otherwise: 0,
             destinations: 1,
             everywhere: None,
             split: None,
@@ -199,6 +202,11 @@ mod tests {
             p_value: 0.2,
         };
         let does = "shares no cipher suite with this gateway";
+        let two_ways = Scope { failed: 1, attempts: 3, failed_otherwise: 2, ..scope() };
+        assert_eq!(
+            summary(does, &two_ways, Effects::default()),
+            "mail.test:25 shares no cipher suite with this gateway: 1 of 3 attempts failed in this way, 2 in another"
+        );
         let policy = split(Dimension::TlsPolicy, "intermediate", "legacy");
         let sure = Scope { split: Some(policy), works_with: Some("TLSv1 RC4-SHA".to_owned()), ..scope() };
         assert_eq!(

@@ -7,6 +7,7 @@ use trace::{
     ForeignFormat, exchange_error,
     foreign::Detail,
     message_trace::{Column, Row, custom_value},
+    postfix_log::ADDRESS_VERIFICATION,
 };
 
 use super::{
@@ -42,8 +43,10 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
     let address = some(Column::ServerIp).or_else(|| container.as_ref().and_then(|container| container.address));
     let recipient = &row[Column::RecipientAddress];
     let told = handshake.map_or(Cow::Borrowed(words), |handshake| format!("{words}: {handshake}").into());
-    let id =
-        some(Column::NetworkMessageId).or_else(|| some(Column::MessageId)).or_else(|| some(Column::InternalMessageId));
+    // What only tests an address leaves no message behind that could wait or bounce.
+    let is_test = custom_value(data, "Purpose") == Some(ADDRESS_VERIFICATION);
+    let ids = [Column::NetworkMessageId, Column::MessageId, Column::InternalMessageId];
+    let id = ids.into_iter().find_map(some).filter(|_| !is_test);
     let port = custom_value(data, "DestinationPort").and_then(|port| port.parse().ok());
     let tls = custom_value(data, "TlsVersion").zip(custom_value(data, "TlsCipher"));
     let attempt = Attempt {

@@ -56,7 +56,7 @@ pub(crate) use policy::{ledger as run_ledger, list as list_policies};
 pub(crate) use probe::{Progress, host_and_port, resolver, run as run_probe};
 pub(crate) use queue::run as run_queue;
 pub(crate) use rollout::{run as run_rollout, trouble_view};
-pub(crate) use screen::{Screen, clean, counted, paragraph, wrapped};
+pub(crate) use screen::{Screen, clean, counted, paragraph, wrapped, write_note};
 pub(crate) use trace::run as run_trace;
 pub(crate) use why::{run as run_why, write as write_findings};
 

@@ -55,12 +55,13 @@ pub(crate) fn write(findings: &[&Finding], all: bool, screen: &Screen, out: &mut
 
 fn cells(row: &OverviewRow, screen: &Screen) -> Vec<Cell> {
     let since = row.first_seen.map(|at| screen.short_time(at)).unwrap_or_default();
+    let messages = |number: u64| if row.messages_known { grouped(number) } else { "-".to_owned() };
     vec![
         Cell::new(row.cause.as_str()),
         Cell::new(grouped(row.destinations)),
         Cell::new(grouped(row.attempts)),
-        Cell::new(grouped(row.messages_pending)),
-        Cell::new(grouped(row.messages_bounced)),
+        Cell::new(messages(row.messages_pending)),
+        Cell::new(messages(row.messages_bounced)),
         Cell::new(since),
         if row.is_ongoing { Cell::coloured("ongoing", Colour::Red) } else { Cell::new("over") },
     ]

@@ -1,6 +1,11 @@
 //! The terminal or its substitute: its width, its colours, and the form of times and foreign text.
 
-use std::{env, io, io::IsTerminal, time::Duration};
+use std::{
+    env, io,
+    io::{IsTerminal, Write},
+    os::fd::AsFd,
+    time::Duration,
+};
 
 use jiff::{Timestamp, tz::TimeZone};
 pub(crate) use protocol::text::clean;
@@ -29,10 +34,8 @@ impl Screen {
     pub(crate) fn stdout(utc: bool, now: Timestamp) -> Self {
         let stdout = io::stdout();
         let terminal = stdout.is_terminal();
-        let size = rustix::termios::tcgetwinsize(&stdout).ok();
-        let columns = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
         Self {
-            width: if terminal { columns.or(Some(80)) } else { columns_named() },
+            width: width(&stdout, terminal),
             // https://no-color.org
             colour: terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
             zone: if utc { TimeZone::UTC } else { TimeZone::system() },
@@ -141,6 +144,23 @@ pub(crate) fn paragraph(text: &str, indent: &str, screen: &Screen, out: &mut dyn
     write_wrapped(text, indent, &format!("{indent}{hanging}"), width, out)
 }
 
+/// Writes a line to standard error, wrapped to its terminal. Texts that have lines of their own keep them.
+pub(crate) fn write_note(text: &str) {
+    let mut stderr = io::stderr();
+    let width = width(&stderr, stderr.is_terminal()).filter(|_| !text.contains('\n'));
+    let _ = match width {
+        Some(width) => write_wrapped(text, "", "", width, &mut stderr),
+        None => writeln!(stderr, "{text}"),
+    };
+}
+
+/// Of a terminal, or as the environment names it.
+fn width(stream: impl AsFd, is_terminal: bool) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok();
+    let columns = size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
+    if is_terminal { columns.or(Some(80)) } else { columns_named() }
+}
+
 /// Writes a text after `first`; if one line is not enough, further lines begin with `rest`.
 pub(crate) fn wrapped(text: &str, first: &str, rest: &str, screen: &Screen, out: &mut dyn io::Write) -> io::Result<()> {
     write_wrapped(text, first, rest, screen.width.unwrap_or(usize::MAX), out)
@@ -173,7 +193,7 @@ pub(crate) fn lines(text: &str, first: usize, rest: usize, width: usize) -> Vec<
     lines
 }
 
-/// Splits at spaces; a number and its unit are one word, and so is a text in backticks.
+/// Splits at spaces; a number and its unit are one word, as are two codes of a reply and a text in backticks.
 fn words(text: &str) -> Vec<&str> {
     let (mut words, mut start, mut is_quoted) = (Vec::new(), 0, false);
     for (at, c) in text.char_indices() {
@@ -191,6 +211,7 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 fn is_number(word: &str) -> bool {
+    let word = word.trim_start_matches(['(', '"']);
     !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 

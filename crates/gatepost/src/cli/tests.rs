@@ -44,16 +44,19 @@ impl Queue for Fixed {
     fn room(&self) -> store::Room {
         store::Room::Enough
     }
-    async fn accept(&self, _: NewMessage, _: Option<NewLease>, _: Vec<NewEvent>) -> Result<Accepted> {
+    async fn accept(&self, _: NewMessage, _: Option<Member>, _: Vec<NewEvent>) -> Result<Accepted> {
         refused()
     }
     async fn claim(&self, _: Claim) -> Result<Vec<Claimed>> {
         refused()
     }
-    async fn claim_for_review(&self, _: NewLease, _: u32) -> Result<Vec<Claimed>> {
+    async fn claim_for_review(&self, _: Member, _: u32) -> Result<Vec<Claimed>> {
         refused()
     }
-    async fn renew(&self, _: Duration, _: Vec<Holding>) -> Result<Vec<Holding>> {
+    fn lease_term(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+    async fn renew(&self, _: &Member, _: Vec<Holding>) -> Result<Vec<Holding>> {
         refused()
     }
     async fn settle(&self, _: Vec<Settlement>) -> Result<Vec<DeliveryKey>> {
@@ -68,7 +71,7 @@ impl Queue for Fixed {
     async fn expire_leases(&self) -> Result<u64> {
         refused()
     }
-    async fn follow_clock(&self, _: Vec<Duration>, _: Duration) -> Result<u64> {
+    async fn follow_clock(&self, _: Vec<Duration>) -> Result<u64> {
         refused()
     }
     async fn command(&self, command: Command, selection: Selection, _: &str) -> Result<Commanded> {

@@ -3,64 +3,36 @@
 use std::{
     collections::BTreeSet,
     fs,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use lab::postgres::{Cluster, PASSWORD};
-use tempfile::TempDir;
-
 use crate::support::{
     Node,
-    node::Setup,
+    database::Server,
     script::{Client, Destination, Say},
     wait_for,
 };
 
-/// A server with the database `gatepost`. It stops before its folder is deleted.
-struct Server {
-    cluster: Cluster,
-    _folder: TempDir,
-}
-
-impl Server {
-    fn start() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/root");
-        let peers = Cluster::find(&root).expect("PostgreSQL is not unpacked in target/peers: run ./test once");
-        let folder = tempfile::tempdir().unwrap();
-        let cluster = Cluster::start(peers, folder.path(), &[]).unwrap();
-        cluster.database("gatepost").unwrap();
-        Self { cluster, _folder: folder }
-    }
-
-    /// A node on it.
-    fn node(&self, name: &str, setup: Setup) -> Setup {
-        let url = self.cluster.url("gatepost");
-        let store = format!("[store]\nurl = {url:?}\npassword_file = \"password\"\n");
-        setup.named(name).more(&store).file("password", format!("{PASSWORD}\n").as_bytes())
-    }
-
-    /// Two nodes that try again soon, and their destination, which defers all mail while it is not open.
-    fn two_nodes(&self, is_open: &Arc<AtomicBool>) -> (Destination, [Node; 2]) {
-        let gate = Arc::clone(is_open);
-        let destination = Destination::taking(move |_, line| {
-            let is_closed = !gate.load(Ordering::Relaxed);
-            (is_closed && line.starts_with("MAIL")).then_some(Say("451 4.3.0 not yet"))
-        });
-        let port = destination.port;
-        let node = |name| {
-            let setup = Node::to_port(port).retry("schedule = [\"1s\"]\nback_off_first = \"1s\"\n");
-            self.node(name, setup).start()
-        };
-        (destination, [node("edge-1"), node("edge-2")])
-    }
+/// Two nodes that try again soon, and their destination, which defers all mail while it is not open.
+fn two_nodes(server: &Server, is_open: &Arc<AtomicBool>) -> (Destination, [Node; 2]) {
+    let gate = Arc::clone(is_open);
+    let destination = Destination::taking(move |_, line| {
+        let is_closed = !gate.load(Ordering::Relaxed);
+        (is_closed && line.starts_with("MAIL")).then_some(Say("451 4.3.0 not yet"))
+    });
+    let port = destination.port;
+    let node = |name| {
+        let setup = Node::to_port(port).retry("schedule = [\"1s\"]\nback_off_first = \"1s\"\n");
+        server.node(name, setup).start()
+    };
+    (destination, [node("edge-1"), node("edge-2")])
 }
 
 /// Sends a message from a sender of its own, until it is answered 250.
-fn send(node: &Node, number: u32) {
+pub(crate) fn send(node: &Node, number: u32) {
     let mut client = Client::connect(node.port);
     for (line, code) in [
         ("EHLO client.test".to_owned(), "250"),
@@ -79,7 +51,7 @@ fn send(node: &Node, number: u32) {
 fn postgres_keeps_the_mail_of_a_node_that_is_killed() {
     let server = Server::start();
     let is_open = Arc::new(AtomicBool::new(false));
-    let (destination, mut nodes) = server.two_nodes(&is_open);
+    let (destination, mut nodes) = two_nodes(&server, &is_open);
     for number in 0..60 {
         send(&nodes[number as usize % 2], number);
     }
@@ -117,7 +89,7 @@ fn postgres_keeps_the_mail_of_a_node_that_is_killed() {
 fn postgres_drains_a_node() {
     let server = Server::start();
     let is_open = Arc::new(AtomicBool::new(true));
-    let (destination, mut nodes) = server.two_nodes(&is_open);
+    let (destination, mut nodes) = two_nodes(&server, &is_open);
     send(&nodes[0], 0);
     let said = |node: &Node, arguments: &[&str]| {
         let output = node.run(arguments);

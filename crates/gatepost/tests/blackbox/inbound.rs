@@ -221,6 +221,44 @@ fn too_many_connections_are_told_so() {
     });
 }
 
+/// The header of a proxy at 127.0.0.1 whose client is 203.0.113.9.
+const PROXIED: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x09\x7f\0\0\x01\x12\x34\0\x19";
+
+#[test]
+fn a_proxy_says_who_its_client_is() {
+    let destination = Destination::taking(|_, _| None);
+    let node = Node::to_port(destination.port)
+        .inbound("proxy_from = [\"127.0.0.2/31\"]\nconnections_per_client_max = 3")
+        .start();
+    let from = |address: [u8; 4], first: &[u8]| {
+        let mut stream = crate::support::connect_from(address, node.port);
+        stream.write_all(first).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    };
+    let banner = |stream: &mut TcpStream| {
+        let mut banner = [0; 4];
+        stream.read_exact(&mut banner).map(|()| String::from_utf8_lossy(&banner).into_owned()).unwrap_or_default()
+    };
+    let mut client = Client::over(from([127, 0, 0, 2], PROXIED));
+    assert!(client.reply().starts_with("220 "));
+    assert!(client.send_message("through a proxy").starts_with("250"));
+    node.wait_until_empty();
+    assert_eq!(node.trace()[0]["events"][0]["from"], "203.0.113.9");
+    // Connections are counted for the client.
+    let mut others: Vec<TcpStream> = (0..3).map(|_| from([127, 0, 0, 3], PROXIED)).collect();
+    let banners: Vec<String> = others.iter_mut().map(banner).collect();
+    assert_eq!(banners, ["220 ", "220 ", "421 "]);
+    // The proxy's own check, and what is not a proxy's.
+    let check = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    assert_eq!(banner(&mut from([127, 0, 0, 3], check)), "220 ");
+    assert_eq!(banner(&mut from([127, 0, 0, 3], b"EHLO client.test\r\nQUIT\r\n")), "", "no header, no banner");
+    let mut stranger = Client::over(from([127, 0, 0, 9], b""));
+    assert!(stranger.reply().starts_with("220 "));
+    stranger.send(PROXIED);
+    assert!(stranger.reply().starts_with('5'), "a stranger is nobody's proxy");
+}
+
 /// CVE-2011-0411: what is sent in clear behind STARTTLS is not taken for part of the session under TLS.
 #[test]
 fn bytes_behind_starttls_are_discarded() {

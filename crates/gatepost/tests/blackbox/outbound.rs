@@ -362,7 +362,7 @@ fn soak_a_lost_lease_stops_its_attempt() {
     wait_for("the attempt", || destination.heard().iter().any(|line| line.starts_with("RCPT")).then_some(()));
     let script = "import sqlite3, sys\n\
                   c = sqlite3.connect(sys.argv[1], timeout=30)\n\
-                  c.execute(\"UPDATE delivery SET lease_node = 'edge-2', lease_until = lease_until + 3600000\"); c.commit()";
+                  c.execute(\"UPDATE delivery SET lease_node = 'edge-2', lease = lease + 1, lease_until = lease_until + 3600000\"); c.commit()";
     let done = std::process::Command::new("python3").args(["-c", script]).arg(node.path("data/gatepost.db")).status();
     assert!(done.unwrap().success());
     // Leases are renewed every minute.

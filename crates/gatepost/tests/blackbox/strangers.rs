@@ -2,15 +2,13 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::{Ipv4Addr, SocketAddrV4, TcpStream},
+    net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-
 use crate::support::{
-    Node, free_port,
+    Node, connect_from, free_port,
     node::Setup,
     script::{Client, Destination},
     wait_for,
@@ -24,16 +22,6 @@ fn node(inbound: &str) -> (Node, Destination) {
 
 fn setup(destination: &Destination, inbound: &str) -> Setup {
     Node::to_port(destination.port).inbound(inbound)
-}
-
-/// A connection from an address of this machine's loopback network.
-fn connect_from(address: [u8; 4], port: u16) -> TcpStream {
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    bind(&socket, &SocketAddrV4::new(address.into(), 0)).unwrap();
-    connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).unwrap();
-    let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream
 }
 
 /// The code of the first line that a client hears.

@@ -30,6 +30,8 @@ pub struct FindingView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub over: Option<OverView>,
     pub scope: ScopeView,
+    /// The source tells messages apart; if not, the next three numbers say nothing.
+    pub messages_known: bool,
     /// Messages whose last attempt failed by this, and which may still be delivered.
     pub messages_pending: u64,
     /// Messages that bounced because of this.
@@ -95,6 +97,8 @@ pub struct OverviewView {
     pub destinations: u64,
     /// Attempts that failed by it.
     pub attempts: u64,
+    /// The source tells messages apart; if not, the next two numbers say nothing.
+    pub messages_known: bool,
     pub messages_pending: u64,
     pub messages_bounced: u64,
     #[schemars(schema_with = "schema::time_or_null")]
@@ -230,6 +234,7 @@ impl From<&Finding> for FindingView {
                 State::Over(over) => Some(OverView::from(over)),
                 State::Ongoing => None,
             },
+            messages_known: finding.messages_known,
             messages_pending: finding.messages_pending,
             messages_bounced: finding.messages_bounced,
             messages_removed: finding.messages_removed,
@@ -294,6 +299,7 @@ impl From<&OverviewRow> for OverviewView {
             findings: row.findings,
             destinations: row.destinations,
             attempts: row.attempts,
+            messages_known: row.messages_known,
             messages_pending: row.messages_pending,
             messages_bounced: row.messages_bounced,
             first_seen: row.first_seen,

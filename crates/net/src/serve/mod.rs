@@ -3,10 +3,12 @@
 //!
 //! ```text
 //!   accept ──banner──> ParkingLot ──client speaks──> Driver (a task) ──idle──> ParkingLot
+//!      └── from a proxy: introduce (a task) ──who its client is──> banner
 //! ```
 
 mod clients;
 mod driver;
+mod introduction;
 mod park;
 mod patience;
 mod record;
@@ -14,7 +16,7 @@ mod record;
 use std::{
     future::Future,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
     sync::{
         Arc,
@@ -50,6 +52,7 @@ use crate::{Transcript, stream::Stream, tls::Acceptor};
 use clients::Clients;
 pub use clients::Prefixes;
 use driver::{Driver, Idle, Kept};
+use introduction::{Introduced, introduce};
 use park::{Parked, ParkingLot, SWEEP_INTERVAL};
 use patience::Patience;
 use record::Record;
@@ -74,6 +77,11 @@ pub trait Reception: Clone + Send + Sync + 'static {
     /// False while clients must go elsewhere: new ones are refused, and others are sent away before their next message.
     fn takes_mail(&self) -> bool {
         true
+    }
+
+    /// True for a proxy: each of its connections begins with the PROXY protocol, which names the client.
+    fn is_proxy(&self, _address: IpAddr) -> bool {
+        false
     }
 
     /// The transcript of a session, if it is recorded. Called once the client has sent something.
@@ -179,12 +187,18 @@ impl<R: Reception> Server<R> {
     /// Serves one listener until told to stop, then waits for messages in progress as [`patience`] says.
     pub async fn run(&self, listener: Listener) -> io::Result<()> {
         let mut sessions: JoinSet<Option<Idle>> = JoinSet::new();
+        let mut introductions: JoinSet<Option<Introduced>> = JoinSet::new();
         let mut lot = ParkingLot::open(Arc::clone(&self.clients))?;
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         let mut stop = self.stop.clone();
         while !*stop.borrow() {
             tokio::select! {
-                ready = listener.0.readable() => self.accept(&mut ready?, &mut lot).await,
+                ready = listener.0.readable() => self.accept(&mut ready?, &mut lot, &mut introductions).await,
+                Some(ended) = introductions.join_next(), if !introductions.is_empty() => {
+                    if let Ok(Some((socket, client))) = ended {
+                        self.admit(socket, client, &mut lot);
+                    }
+                }
                 woken = lot.woken() => woken?.into_iter().for_each(|parked| self.unpark(parked, &mut sessions)),
                 Some(ended) = sessions.join_next(), if !sessions.is_empty() => {
                     if let Ok(Some(Idle { socket, client, session, deadline })) = ended {
@@ -204,11 +218,22 @@ impl<R: Reception> Server<R> {
     }
 
     /// Accepts the connections in the backlog, greets them, and parks them until they send something.
-    async fn accept(&self, ready: &mut AsyncFdReadyGuard<'_, OwnedFd>, lot: &mut ParkingLot) {
+    async fn accept(
+        &self,
+        ready: &mut AsyncFdReadyGuard<'_, OwnedFd>,
+        lot: &mut ParkingLot,
+        introductions: &mut JoinSet<Option<Introduced>>,
+    ) {
         for _ in 0..ACCEPT_MAX {
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             match rustix::net::acceptfrom_with(ready.get_inner(), flags) {
                 Ok((socket, Some(address))) => match SocketAddr::try_from(address) {
+                    Ok(proxy) if self.reception.is_proxy(proxy.ip()) => {
+                        // More are refused without a word, as the backlog does.
+                        if introductions.len() < self.settings.borrow().limits.connections_max {
+                            introductions.spawn(introduce(socket, proxy));
+                        }
+                    }
                     Ok(client) => self.admit(socket, client, lot),
                     Err(error) => tracing::debug!(%error, "ignoring a connection without an IP address"),
                 },

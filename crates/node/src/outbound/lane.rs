@@ -422,13 +422,16 @@ impl Lane {
         // Mail that has been due for long enough is claimed anyway.
         let leave_for = *node.config.load().rollout.leave_for;
         let term = node.term();
+        if !term.is_valid() {
+            return;
+        }
         let claim = Claim {
             connector: self.connector().name.clone(),
             due_for: if all.is_some() { leave_for } else { Duration::ZERO },
             limit,
             messages,
             leave: Leave { domains: domains.into_keys().collect(), due_for: leave_for },
-            lease: node.lease(),
+            holder: node.member.clone(),
         };
         self.due_in_store.store(false, Ordering::Relaxed);
         let claimed = match node.store.claim(claim).await {

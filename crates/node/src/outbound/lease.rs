@@ -1,7 +1,8 @@
 //! The leases that this node holds: until when each is valid, and which ones the node has lost.
 //!
-//! A node would send mail twice if it relied on a lease that another node already holds. So it counts from the time
-//! *before* it asked the store, uses a clock that runs while the machine sleeps, and leaves a margin.
+//! All leases last for a term after the store has heard of this node. A node would send mail twice if it relied on a lease
+//! that another node already holds. So it counts from the time *before* it asked the store, uses a clock that runs while the
+//! machine sleeps, and leaves a margin.
 
 use std::{
     collections::HashMap,
@@ -14,7 +15,7 @@ use std::{
 
 use net::send::Progress;
 use rustix::time::{ClockId, clock_gettime};
-use store::{Backend, DeliveryKey, Holding, LeaseNumber};
+use store::{Backend, DeliveryKey, Holding, LeaseNumber, Queue as _};
 use tokio::{sync::Notify, time::Instant};
 
 /// How long a lease lasts without renewal, and when it is renewed.
@@ -25,16 +26,15 @@ pub(crate) struct LeaseTime {
 }
 
 impl LeaseTime {
-    /// On a store of its own, a node finds its leases when it starts again. On a shared one, the other nodes wait for the
-    /// end of the leases of a node that died.
+    /// Several renewals may fail before a lease ends.
     pub(crate) fn on(store: &Backend) -> Self {
-        let (term, renewed_every) = if store.is_shared() { (40, 10) } else { (300, 60) };
-        Self { term: Duration::from_secs(term), renewed_every: Duration::from_secs(renewed_every) }
+        let term = store.lease_term();
+        Self { term, renewed_every: term / 6 }
     }
 }
 
 /// In this last part of a lease, no attempt starts and no final dot is sent.
-const MARGIN: Duration = Duration::from_secs(10);
+const MARGIN: Duration = Duration::from_secs(5);
 
 /// The end of a lease that is requested now, in milliseconds since the machine started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +48,30 @@ impl Term {
 
     pub(crate) fn is_over(self) -> bool {
         now_ms() >= self.0
+    }
+
+    /// True while an attempt may begin.
+    pub(crate) fn is_valid(self) -> bool {
+        now_ms() + (MARGIN.as_millis() as u64) < self.0
+    }
+}
+
+/// Until when the leases last that this node holds, and those that it takes now.
+#[derive(Debug)]
+pub(crate) struct Heard(AtomicU64);
+
+impl Heard {
+    /// The store has heard of this node within this term.
+    pub(crate) fn new(term: Term) -> Self {
+        Self(AtomicU64::new(term.0))
+    }
+
+    pub(crate) fn again(&self, term: Term) {
+        self.0.fetch_max(term.0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn until(&self) -> Term {
+        Term(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -96,7 +120,7 @@ impl Ticket {
 
     /// True while no other node can hold any of its leases.
     pub(crate) fn is_valid(&self) -> bool {
-        now_ms() + (MARGIN.as_millis() as u64) < self.term.load(Ordering::Relaxed)
+        Term(self.term.load(Ordering::Relaxed)).is_valid()
     }
 
     pub(crate) fn has_lost(&self, key: DeliveryKey) -> bool {
@@ -186,6 +210,11 @@ impl Held {
 
     pub(crate) fn count(&self) -> usize {
         self.lock().len()
+    }
+
+    /// This node holds nothing any more.
+    pub(crate) fn lose_all(&self) {
+        self.lock().drain().for_each(|(delivery, ticket)| ticket.lose(delivery));
     }
 
     /// The store has renewed `asked` until `term`, but for `lost`.

@@ -41,7 +41,7 @@ use crate::{
 pub use addresses::addresses;
 pub(crate) use job::Job;
 pub(crate) use lane::Lane;
-pub(crate) use lease::{Held, LeaseTime, Term, Ticket};
+pub(crate) use lease::{Heard, Held, LeaseTime, Term, Ticket};
 pub(crate) use results::{Settled, give_back, run_settler};
 
 /// Whether results reach the store. While they do not, no attempt starts, because the message would be sent again.

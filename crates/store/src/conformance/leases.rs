@@ -27,14 +27,17 @@ pub(super) async fn leases_are_renewed_and_end<S: Store>(stores: &Stores<S>) {
     let new = new_message(&["a@x.test"], 0);
     let accepted = accept(stores, &new, Some("n")).await;
     let held = holdings(&accepted);
-    assert_eq!(stores.one.renew(s(200), held.clone()).await.expect("renewed"), vec![]);
-    let not_held = vec![Holding { lease: stores.member("m").await.next_lease(), ..held[0] }];
-    assert_eq!(stores.one.renew(s(900), not_held.clone()).await.expect("renewed"), not_held);
-    stores.set_clock(150);
+    let term = stores.term();
+    stores.set_clock(term / 2);
+    assert_eq!(stores.one.renew(&stores.member("n").await, held.clone()).await.expect("renewed"), vec![]);
+    let other = stores.member("m").await;
+    let not_held = vec![Holding { lease: other.next_lease(), ..held[0] }];
+    assert_eq!(stores.one.renew(&other, not_held.clone()).await.expect("renewed"), not_held);
+    stores.set_clock(term + 1);
     assert_eq!(stores.other.expire_leases().await.expect("expired"), 0);
-    stores.set_clock(201);
+    stores.set_clock(term / 2 + term + 1);
     assert_eq!(stores.other.expire_leases().await.expect("expired"), 1);
-    assert_eq!(claim_keys(stores, "m", 202, 1).await, accepted.deliveries);
+    assert_eq!(claim_keys(stores, "m", term / 2 + term + 2, 1).await, accepted.deliveries);
     let events = stores.other.events(new.network_message_id).await.expect("read");
     let interrupted = EventKind::Interrupted { leased_by: "n".to_owned() };
     assert!(events.iter().any(|event| event.kind == interrupted), "{events:?}");
@@ -45,12 +48,12 @@ pub(super) async fn a_retried_accept_adds_nothing<S: Store>(stores: &Stores<S>) 
     let new = new_message(&["a@x.test", "b@x.test"], 0);
     let event = NewEvent::from(received(&new));
     let again = async |store: &S, holder: Option<&str>| {
-        let lease = match holder {
-            Some(name) => Some(stores.lease(name, 100).await),
+        let holder = match holder {
+            Some(name) => Some(stores.holder(name).await),
             None => None,
         };
         // Content that was kept in memory has no key yet.
-        store.accept(new.clone(), lease, vec![event.clone()]).await.expect("accepted")
+        store.accept(new.clone(), holder, vec![event.clone()]).await.expect("accepted")
     };
     let first = again(&stores.one, Some("n")).await;
     let second = again(&stores.other, Some("n")).await;
@@ -115,7 +118,7 @@ pub(super) async fn an_old_settlement_does_not_end_a_new_lease<S: Store>(stores:
     assert_eq!(settle_one(stores, first.clone()).await, []);
     let again = claimed(stores, "n", 1, 10).await;
     assert_eq!(settle_one(stores, first).await, accepted.deliveries);
-    let late = stores.one.renew(s(900), holdings(&accepted)).await.expect("renewed");
+    let late = stores.one.renew(&stores.member("n").await, holdings(&accepted)).await.expect("renewed");
     assert_eq!(late, holdings(&accepted));
     let delivery = &record(stores, &new).await.deliveries[0];
     assert_eq!((delivery.state, delivery.delivery.attempts), (State::Leased, 1));
@@ -129,7 +132,7 @@ pub(super) async fn a_settlement_and_the_end_of_its_lease_exclude_each_other<S: 
         stores.set_clock(0);
         let new = new_message(&["a@x.test"], 0);
         let accepted = accept(stores, &new, Some("n")).await;
-        stores.set_clock(101);
+        stores.set_clock(stores.term() + 1);
         let (one, other) = (stores.one.clone(), stores.other.clone());
         let result = settlement(&accepted, 0, delivered());
         let settled = tokio::spawn(async move { one.settle(vec![result]).await.expect("settled") });
@@ -188,7 +191,7 @@ pub(super) async fn a_storm_of_claims_takes_each_delivery_once<S: Store>(stores:
                         claimed.deliveries.iter().map(move |delivery| Holding { delivery: delivery.key, lease })
                     })
                     .collect();
-                assert_eq!(store.renew(s(50), held).await.expect("renewed"), []);
+                assert_eq!(store.renew(&claim.holder, held).await.expect("renewed"), []);
                 taken.extend(keys_of(&claimed));
             }
         }));
@@ -205,12 +208,14 @@ pub(super) async fn a_storm_of_claims_takes_each_delivery_once<S: Store>(stores:
 pub(super) async fn a_member_that_was_cut_off_has_lost_its_leases<S: Store>(stores: &Stores<S>) {
     let new = new_message(&["a@x.test", "b@x.test"], 0);
     let accepted = accept(stores, &new, Some("cut-off")).await;
-    stores.set_clock(101);
+    let after = stores.term() + 1;
+    stores.set_clock(after);
     assert_eq!(stores.other.expire_leases().await.expect("expired"), 2);
-    let taken = claimed(stores, "n", 101, 1).await;
+    let taken = claimed(stores, "n", after, 1).await;
     // It comes back, and has sent both meanwhile.
     let held = holdings(&accepted);
-    assert_eq!(stores.one.renew(s(100), held.clone()).await.expect("renewed"), held);
+    let member = stores.member("cut-off").await;
+    assert_eq!(stores.one.renew(&member, held.clone()).await.expect("renewed"), held);
     let event = |index: usize| Event {
         recipient: Some(new.deliveries[index].recipient.clone()),
         kind: EventKind::Delivered { attempt: attempt_to(1, None), reply: Reply::new(250, None, "ok") },

@@ -61,8 +61,16 @@ impl<S: Store> Stores<S> {
         member
     }
 
-    async fn lease(&self, name: &str, seconds: u64) -> NewLease {
-        NewLease { member: self.member(name).await, term: s(seconds) }
+    /// The member, of which the store hears now.
+    async fn holder(&self, name: &str) -> Member {
+        let member = self.member(name).await;
+        assert_eq!(self.one.renew(&member, vec![]).await.expect("heard"), vec![]);
+        member
+    }
+
+    /// In seconds.
+    fn term(&self) -> i64 {
+        self.one.lease_term().as_secs() as i64
     }
 }
 
@@ -178,16 +186,16 @@ fn received(message: &NewMessage) -> Event {
     Event { at: message.received, node: "n".to_owned(), message: message.network_message_id, recipient: None, kind }
 }
 
-/// Leased by `holder` for 100 seconds, if it is given.
+/// Leased by `holder`, if it is given.
 async fn accept<S: Store>(stores: &Stores<S>, message: &NewMessage, holder: Option<&str>) -> Accepted {
-    let lease = match holder {
-        Some(name) => Some(stores.lease(name, 100).await),
+    let holder = match holder {
+        Some(name) => Some(stores.holder(name).await),
         None => None,
     };
-    stores.one.accept(message.clone(), lease, vec![received(message).into()]).await.expect("accepted")
+    stores.one.accept(message.clone(), holder, vec![received(message).into()]).await.expect("accepted")
 }
 
-/// A lease of 100 seconds for what is due.
+/// A claim of what is due.
 async fn claim<S: Store>(stores: &Stores<S>, node: &str, limit: u32) -> Claim {
     Claim {
         connector: "c".to_owned(),
@@ -195,7 +203,7 @@ async fn claim<S: Store>(stores: &Stores<S>, node: &str, limit: u32) -> Claim {
         limit,
         messages: u32::MAX,
         leave: Leave::default(),
-        lease: stores.lease(node, 100).await,
+        holder: stores.holder(node).await,
     }
 }
 

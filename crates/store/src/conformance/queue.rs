@@ -26,7 +26,7 @@ pub(super) async fn born_leased_is_not_claimed<S: Store>(stores: &Stores<S>) {
     accept(stores, &new, Some("n")).await;
     assert_eq!(claim_keys(stores, "m", 50, 10).await, vec![]);
     let record = record(stores, &new).await;
-    let lease = Lease { node: "n".to_owned(), until: at(100) };
+    let lease = Lease { node: "n".to_owned(), until: at(stores.term()) };
     assert_eq!((record.deliveries[0].state, &record.deliveries[0].lease), (State::Leased, &Some(lease)));
 }
 
@@ -144,14 +144,16 @@ pub(super) async fn a_clock_that_was_set_back_leaves_nothing_waiting<S: Store>(s
     });
     stores.one.settle(waits.collect()).await.expect("settled");
     let leased = new_message(&["c@x.test"], 0);
-    let lease = stores.lease("dead", 45 * 60).await;
-    stores.one.accept(leased, Some(lease), vec![]).await.expect("accepted");
-    let schedule = vec![minutes(15), minutes(60)];
-    assert_eq!(stores.one.follow_clock(schedule, minutes(5)).await.expect("followed"), 2);
+    stores.set_clock(45 * 60);
+    let holder = stores.holder("dead").await;
+    stores.one.accept(leased, Some(holder), vec![]).await.expect("accepted");
+    stores.set_clock(0);
+    assert_eq!(stores.one.follow_clock(vec![minutes(15), minutes(60)]).await.expect("followed"), 2);
     assert_eq!(record(stores, &new).await.deliveries[0].due, at(0));
     let due: Vec<_> = record(stores, &tried).await.deliveries.iter().map(|delivery| delivery.due).collect();
     assert_eq!(due, [at(0), at(14 * 60)]);
-    stores.set_clock(6 * 60);
+    assert_eq!(stores.one.expire_leases().await.expect("expired"), 0);
+    stores.set_clock(stores.term() + 60);
     assert_eq!(stores.one.expire_leases().await.expect("expired"), 1, "a dead node's lease ends in time");
 }
 
@@ -160,8 +162,8 @@ pub(super) async fn reviews_come_when_due<S: Store>(stores: &Stores<S>) {
     let accepted = accept(stores, &new, None).await;
     let review = async |now| {
         stores.set_clock(now);
-        let lease = stores.lease("n", 90_000).await;
-        stores.one.claim_for_review(lease, 10).await.expect("claimed")
+        let holder = stores.holder("n").await;
+        stores.one.claim_for_review(holder, 10).await.expect("claimed")
     };
     assert_eq!(review(9_999).await, vec![]);
     let claimed = review(10_000).await;

@@ -13,17 +13,17 @@ use super::{
     session::Session,
 };
 use crate::{
-    Accepted, Content, DeliveryKey, MessageKey, NewEvent, NewLease, NewMessage, Result,
+    Accepted, Content, DeliveryKey, Member, MessageKey, NewEvent, NewMessage, Result,
     lease::LEASE_COUNT_BITS,
     stored::{notify_bits, ret_number},
     withhold::Withhold,
 };
 
-/// A message on its way into the queue. The keys are for what is new; their lease is that of `lease`.
+/// A message on its way into the queue. The keys are for what is new; their lease is the holder's.
 pub(super) struct New<'a> {
     pub(super) message: &'a NewMessage,
     pub(super) keys: &'a Accepted,
-    pub(super) lease: Option<&'a NewLease>,
+    pub(super) holder: Option<&'a Member>,
     pub(super) events: &'a [NewEvent],
 }
 
@@ -55,13 +55,12 @@ const INSERT: &str = "
     ),
     d AS (
         INSERT INTO queue_delivery (id, message, recipient, domain, notify, orcpt, connector, due, review, state,
-            lease_node, lease, lease_until)
+            lease_node, lease)
         SELECT n.id, n.message, n.recipient, n.domain, n.notify, n.orcpt, n.connector, clock.now + n.due,
-            clock.now + n.review, CASE WHEN n.lease IS NULL THEN 0 ELSE 1 END, n.lease_node, n.lease,
-            clock.now + n.term
+            clock.now + n.review, CASE WHEN n.lease IS NULL THEN 0 ELSE 1 END, n.lease_node, n.lease
         FROM unnest($24::bigint[], $25::bigint[], $26::text[], $27::text[], $28::smallint[], $29::text[], $30::text[],
-                $31::bigint[], $32::bigint[], $33::text[], $34::bigint[], $35::bigint[])
-            AS n (id, message, recipient, domain, notify, orcpt, connector, due, review, lease_node, lease, term)
+                $31::bigint[], $32::bigint[], $33::text[], $34::bigint[])
+            AS n (id, message, recipient, domain, notify, orcpt, connector, due, review, lease_node, lease)
             JOIN m USING (message) CROSS JOIN clock
     )
     SELECT message FROM m";
@@ -127,12 +126,11 @@ struct Deliveries<'a> {
     review: Vec<i64>,
     lease_node: Vec<Option<&'a str>>,
     lease: Vec<Option<i64>>,
-    term: Vec<Option<i64>>,
 }
 
 impl<'a> Deliveries<'a> {
     fn push(&mut self, new: &New<'a>) {
-        let New { message, keys, lease, .. } = new;
+        let New { message, keys, holder, .. } = new;
         for (delivery, key) in message.deliveries.iter().zip(&keys.deliveries) {
             self.id.push(key.0);
             self.message.push(keys.message.0);
@@ -143,9 +141,8 @@ impl<'a> Deliveries<'a> {
             self.connector.push(text(&delivery.connector));
             self.due.push(millis(delivery.due_in));
             self.review.push(millis(delivery.review_in));
-            self.lease_node.push(lease.map(|lease| lease.member.name()));
-            self.lease.push(lease.and(keys.lease).map(|number| number.0));
-            self.term.push(lease.map(|lease| millis(lease.term)));
+            self.lease_node.push(holder.map(Member::name));
+            self.lease.push(holder.and(keys.lease).map(|number| number.0));
         }
     }
 }
@@ -206,7 +203,6 @@ pub(super) async fn insert(
                 &d.review,
                 &d.lease_node,
                 &d.lease,
-                &d.term,
             ],
         )
         .await?;
@@ -214,11 +210,7 @@ pub(super) async fn insert(
 }
 
 /// What an earlier call made, if there was one. Its caller may not know the lease that it was given, and gets another.
-pub(super) async fn accepted_before(
-    session: &Session,
-    clock: Option<Timestamp>,
-    new: &New<'_>,
-) -> Result<Option<Accepted>> {
+pub(super) async fn accepted_before(session: &Session, new: &New<'_>) -> Result<Option<Accepted>> {
     let (id, received) = (new.message.network_message_id, new.message.received.as_millisecond());
     let rows = session
         .query(
@@ -232,14 +224,11 @@ pub(super) async fn accepted_before(
     let message: i64 = first.try_get(0)?;
     let deliveries = rows.iter().map(|row| Ok(DeliveryKey(row.try_get(1)?))).collect::<Result<Vec<_>>>()?;
     let mut held = 0;
-    if let Some((lease, number)) = new.lease.zip(new.keys.lease) {
+    if let Some(number) = new.holder.and(new.keys.lease) {
         let sql = format!(
-            "UPDATE queue_delivery SET lease = $2, lease_until = coalesce($5, {SERVER_TIME}) + $3
-             WHERE message = $1 AND state = 1 AND lease >> {LEASE_COUNT_BITS} = $4"
+            "UPDATE queue_delivery SET lease = $2 WHERE message = $1 AND state = 1 AND lease >> {LEASE_COUNT_BITS} = $3"
         );
-        let clock = clock.map(|now| now.as_millisecond());
-        let term = millis(lease.term);
-        held = session.execute(&sql, &[&message, &number.0, &term, &number.epoch().0, &clock]).await?;
+        held = session.execute(&sql, &[&message, &number.0, &number.epoch().0]).await?;
     }
     let lease = new.keys.lease.filter(|_| held as usize == deliveries.len());
     Ok(Some(Accepted { message: MessageKey(message), deliveries, lease }))

@@ -16,15 +16,40 @@ use crate::{Command, Commanded, Result, Selection, State, state::Effect, stored:
 /// Deliveries that share an effect.
 type Targets = BTreeMap<&'static str, Vec<i64>>;
 
-pub(super) async fn run(tx: &Tx, command: Command, selection: &Selection, by: &str) -> Result<Commanded> {
-    let now = tx.now().await?;
+/// Messages of one transaction: mail that is settled waits for their locks.
+const PAGE: usize = 1000;
+
+/// Changes up to a thousand of the selected messages after this key. Returns where to go on, if there may be more.
+pub(super) async fn run(
+    tx: &Tx,
+    command: Command,
+    selection: &Selection,
+    by: &str,
+    after: i64,
+) -> Result<(Commanded, Option<i64>)> {
     let mut conditions = Conditions::default();
     conditions.push_selection(selection);
+    conditions.push_message_after(after);
     let condition = format!("state <= 2{}", conditions.sql);
-    let sql = format!("SELECT DISTINCT message FROM {QUEUE} WHERE {condition} ORDER BY message");
+    let sql = format!(
+        "SELECT DISTINCT queue_delivery.message FROM {QUEUE} WHERE {condition} ORDER BY queue_delivery.message LIMIT {PAGE}"
+    );
     let rows = tx.query_once(&sql, &conditions.parameters()).await?;
     let messages = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<i64>>>()?;
-    lock(tx, &messages).await?;
+    let done = run_on(tx, command, (&conditions, &condition), &messages, by).await?;
+    Ok((done, messages.last().copied().filter(|_| messages.len() == PAGE)))
+}
+
+/// Changes what is selected of these messages.
+async fn run_on(
+    tx: &Tx,
+    command: Command,
+    (conditions, condition): (&Conditions, &str),
+    messages: &[i64],
+    by: &str,
+) -> Result<Commanded> {
+    let now = tx.now().await?;
+    lock(tx, messages).await?;
     // As they are now: others may have changed them while this waited for the locks.
     let sql = format!(
         "SELECT id, message, received, network_message_id, recipient, connector, state FROM {QUEUE}

@@ -5,7 +5,7 @@ use std::{error::Error as _, io};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use super::unfit::whole;
-use crate::StoreError;
+use crate::{Disk, StoreError};
 
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
@@ -21,7 +21,7 @@ fn of_server(fault: &DbError) -> StoreError {
     let code = fault.code();
     let text = format!("PostgreSQL: {} ({})", fault.message(), code.code());
     match code {
-        &SqlState::DISK_FULL => StoreError::Full,
+        &SqlState::DISK_FULL => StoreError::Full(Disk::PostgresServer),
         // Connections, resources, shutdowns and cancelled statements, logins, standbys, and others in the way.
         code if ["08", "53", "57", "28", "3D", "58"].iter().any(|class| code.code().starts_with(class)) => {
             StoreError::Unavailable { detail: text }

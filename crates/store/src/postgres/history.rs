@@ -7,12 +7,10 @@ use trace::Event;
 use uuid::Uuid;
 
 use super::{
-    PostgresStore,
-    claim::numbers,
-    incidents,
+    PostgresStore, incidents,
     lane::Tx,
     partitions,
-    row::{Columns, QUEUE, events as read_events, record_columns, record_from},
+    row::{Columns, QUEUE, events as read_events, numbers, record_columns, record_from},
     search,
 };
 use crate::{DeliveryRecord, History, MessageKey, MessageRecord, Result, TraceQuery, clock::before};

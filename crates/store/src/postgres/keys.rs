@@ -16,6 +16,8 @@ const BEGIN: u64 = 1_735_689_600_000;
 /// Keys in one millisecond. A handle that needs more takes them from the next.
 const COUNTER_BITS: u32 = 10;
 const GIVER_BITS: u32 = 12;
+/// Keys of all handles in one millisecond.
+pub(super) const PER_MILLISECOND: i64 = 1 << (COUNTER_BITS + GIVER_BITS);
 
 pub(super) struct Keys {
     /// Most handles are commands that give out no key.

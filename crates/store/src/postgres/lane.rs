@@ -26,7 +26,7 @@ use crate::{Clock, Result, StoreError, stored::time_from_millis};
 /// A commit that takes longer is given up.
 pub(super) const COMMIT_MAX: Duration = Duration::from_secs(10);
 /// After a failure to connect, others fail at once for so long: each of them would wait as long.
-const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A transaction that was being committed when its connection was lost is asked for so often.
 const ASK_TIMES: u32 = 40;
@@ -72,6 +72,16 @@ impl Lane {
         result
     }
 
+    pub(super) fn has_several_hosts(&self) -> bool {
+        self.connector.has_several_hosts()
+    }
+
+    /// Connections to a primary that is not the newest any more are not used again.
+    pub(super) async fn look_for_primary(&self) {
+        // The connection itself is not needed.
+        let _ = self.connector.connect().await;
+    }
+
     /// Waits for what is under way, and takes no more.
     pub(super) async fn close(&self, connections: u32) {
         let _all = self.seats.acquire_many(connections).await;
@@ -79,22 +89,14 @@ impl Lane {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Reads outside a transaction.
+    /// Reads outside a transaction. Where the connection was lost while nobody used it, or just now, a second reading harms
+    /// nobody.
     pub(super) async fn read<T, F: Future<Output = Result<T>>>(self: &Arc<Self>, work: impl Fn(Tx) -> F) -> Result<T> {
         let mut seat = self.seat().await?;
-        let now = self.clock.is_set();
-        let first = timeout(self.read_max, work(Tx { session: seat.start().await?, now })).await;
-        // A seat that is given up while it is busy cancels what the server does.
-        let result = match first.map_err(|_| self.read_too_late())? {
-            // It was lost while nobody used it, or just now: a second reading harms nobody.
-            Err(StoreError::Unavailable { .. }) if seat.is_lost() => {
-                let again = work(Tx { session: seat.start().await?, now });
-                timeout(self.read_max, again).await.map_err(|_| self.read_too_late())?
-            }
+        match self.read_from(&mut seat, &work).await {
+            Err(StoreError::Unavailable { .. }) if seat.is_lost() => self.read_from(&mut seat, &work).await,
             result => result,
-        };
-        seat.is_busy = false;
-        result
+        }
     }
 
     /// The same for work that cannot be done twice.
@@ -102,11 +104,18 @@ impl Lane {
         self: &Arc<Self>,
         work: impl FnOnce(Tx) -> F,
     ) -> Result<T> {
-        let mut seat = self.seat().await?;
+        self.read_from(&mut self.seat().await?, work).await
+    }
+
+    async fn read_from<T, F: Future<Output = Result<T>>>(
+        &self,
+        seat: &mut Seat,
+        work: impl FnOnce(Tx) -> F,
+    ) -> Result<T> {
         let tx = Tx { session: seat.start().await?, now: self.clock.is_set() };
         // A seat that is given up while it is busy cancels what the server does.
         let result = timeout(self.read_max, work(tx)).await.map_err(|_| self.read_too_late())?;
-        seat.is_busy = false;
+        seat.release();
         result
     }
 
@@ -189,7 +198,7 @@ impl Drop for Seat {
         let Some(session) = self.session.take() else { return };
         if self.is_busy {
             session.cancel(&self.lane.connector);
-        } else if !session.is_lost() {
+        } else if !session.is_lost() && !self.lane.connector.is_outdated(&session) {
             self.lane.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
         }
     }
@@ -197,7 +206,7 @@ impl Drop for Seat {
 
 impl Seat {
     pub(super) fn is_lost(&self) -> bool {
-        self.session.as_ref().is_none_or(|session| session.is_lost())
+        self.session.as_ref().is_none_or(|session| session.is_lost() || self.lane.connector.is_outdated(session))
     }
 
     /// A connection, a new one where the old one is lost. It is busy until it is released.
@@ -235,7 +244,7 @@ impl Seat {
     pub(super) fn abandon(&mut self) {
         if let Some(session) = self.session.take() {
             let connector = Arc::clone(&self.lane.connector);
-            tokio::spawn(async move { connector.end_backend(session.pid).await });
+            tokio::spawn(async move { connector.end_backend(&session).await });
         }
     }
 
@@ -300,7 +309,7 @@ impl Seat {
             }
         };
         let Some(id) = id else { return Ok(()) };
-        match timeout(COMMIT_MAX, self.ask(id, session.pid)).await {
+        match timeout(COMMIT_MAX, self.ask(id, session)).await {
             Ok(Ok(true)) => Ok(()),
             Ok(Ok(false)) => Err(lost),
             Ok(Err(error)) => Err(StoreError::Unknown { detail: format!("{lost}; {error}") }),
@@ -308,8 +317,9 @@ impl Seat {
         }
     }
 
-    /// Asks, by another connection, whether a transaction was committed.
-    async fn ask(&mut self, id: &str, pid: i32) -> Result<bool> {
+    /// Asks, by another connection, whether a transaction was committed. Only at once: once a server has been started again,
+    /// or another one has taken over, another transaction may have this id.
+    async fn ask(&mut self, id: &str, lost: &Session) -> Result<bool> {
         let session = self.start().await?;
         for _ in 0..ASK_TIMES {
             let row = session.query_one("SELECT pg_xact_status($1::text::xid8)", &[&id]).await?;
@@ -327,7 +337,7 @@ impl Seat {
             }
         }
         // It waits for a standby, or does not know yet that its client is gone.
-        session.query("SELECT pg_terminate_backend($1)", &[&pid]).await?;
+        self.lane.connector.end_backend(lost).await;
         self.is_busy = false;
         Err(StoreError::Unknown { detail: "it was still being committed".to_owned() })
     }

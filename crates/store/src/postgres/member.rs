@@ -2,8 +2,8 @@
 
 use super::{
     bodies,
-    claim::{self, Ends},
     lane::Tx,
+    lease::{end_leases, hear},
     row::{Columns, text},
 };
 use crate::{
@@ -56,11 +56,9 @@ pub(super) async fn join(tx: &Tx, name: &str) -> Result<Result<(Epoch, u64, bool
     let now = tx.now().await?;
     tx.run("LOCK TABLE member IN SHARE ROW EXCLUSIVE MODE").await?;
     let earlier = find(tx, name).await?;
-    let is_dead = match &earlier {
-        Some(earlier) => earlier.has_left || has_ended(tx, earlier).await?,
-        None => true,
-    };
-    if let Some(earlier) = earlier.filter(|earlier| !is_dead && earlier.lives(NONE_DEAD, now)) {
+    if let Some(earlier) = earlier.filter(|earlier| earlier.lives(NONE_DEAD, now))
+        && !has_ended(tx, &earlier).await?
+    {
         return Ok(Err(earlier));
     }
     let epoch = tx.query_one("SELECT nextval('member_epoch')", &[]).await?.try_get(0).map(Epoch)?;
@@ -71,7 +69,8 @@ pub(super) async fn join(tx: &Tx, name: &str) -> Result<Result<(Epoch, u64, bool
     );
     let (host, process) = (host_name(), i64::from(std::process::id()));
     tx.execute(&sql, &[&name, &epoch.0, &host, &process, &now.as_millisecond(), &machine()]).await?;
-    let taken_back = claim::end_leases(tx, Ends::OfNode { name, all: is_dead }).await?;
+    // Nobody holds any more what is leased under this name.
+    let taken_back = end_leases(tx, &[name.to_owned()]).await?;
     bodies::sweep(tx, &living(tx).await?).await?;
     Ok(Ok((epoch, taken_back, is_drained(tx, name).await?)))
 }
@@ -89,9 +88,7 @@ pub(super) async fn leave(tx: &Tx, epoch: Epoch) -> Result<()> {
 
 /// Notes that a member lives, or returns who has its name now, if anybody.
 pub(super) async fn see(tx: &Tx, name: &str, epoch: Epoch) -> Result<Result<(), Option<Known>>> {
-    let now = tx.now().await?.as_millisecond();
-    let sql = "UPDATE member SET seen = $2 WHERE epoch = $1 AND NOT has_left";
-    if tx.execute(sql, &[&epoch.0, &now]).await? > 0 {
+    if hear(tx, epoch).await? {
         return Ok(Ok(()));
     }
     Ok(Err(find(tx, name).await?.filter(|known| known.epoch != epoch)))

@@ -4,7 +4,7 @@
 //!   accept  ──> all that wait in one statement ───────────> writers (2)     writer.rs, accept.rs
 //!   settle  ──> all that wait in two round trips ─────────> writers         writer.rs, settle.rs
 //!   claim   ──> skips what others have locked ────────────> leases (1)      claim.rs
-//!   renewals, reports: what keeps this node alive ────────> leases          member.rs
+//!   renewals, reports: what keeps this node alive ────────> leases          lease.rs, member.rs
 //!   commands, notices, incidents, retention ──────────────> clerk (1)
 //!   lists, counts, bodies ────────────────────────────────> readers (2)
 //!   traces, events, one pass over the queue ──────────────> searchers (2)   search.rs
@@ -27,6 +27,7 @@ mod incidents;
 mod inquiry;
 mod keys;
 mod lane;
+mod lease;
 mod member;
 mod notice;
 mod partitions;
@@ -79,6 +80,7 @@ struct Inner {
     queue_searchers: Arc<Lane>,
     keys: Keys,
     bounds: Bounds,
+    unknown_leases: lease::Unknown,
     /// The last day that was made ahead.
     days_made: AtomicI64,
     /// When that was looked at last.
@@ -90,13 +92,16 @@ const READ_MAX: Duration = Duration::from_secs(60);
 /// What is a command's, or retention's, may take this long; nothing of the mail waits for it.
 const LONG: Duration = Duration::from_secs(600);
 
-/// Mail must be on the server's disk, whatever its default is, also after that default changes.
+/// Mail must be on the server's disk, whatever its default is, also after that default changes. A node that has vanished holds
+/// no locks for long.
 macro_rules! durable {
     ($more:literal) => {
         concat!(
             "SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
                  ELSE current_setting('synchronous_commit') END, false);
-             SET default_transaction_isolation = 'read committed';",
+             SET default_transaction_isolation = 'read committed';
+             SET idle_in_transaction_session_timeout = '20s'; SET tcp_keepalives_idle = 10;
+             SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;",
             $more
         )
     };
@@ -138,15 +143,17 @@ impl PostgresStore {
     async fn start(settings: &PostgresSettings, clock: Clock, how: Use) -> Result<Self> {
         let primary = settings.primary()?;
         let standby = settings.standby()?;
-        schema::prepare(&Connector::new(settings, primary.clone(), DURABLE)?, how).await?;
+        let first = Connector::to_primary(settings, primary.clone(), DURABLE, &Arc::default())?;
+        schema::prepare(&first, how).await?;
+        let newest = Arc::<AtomicI64>::default();
         let lane = |setup, connections, read_max| -> Result<Arc<Lane>> {
-            let connector = Connector::new(settings, primary.clone(), setup)?;
+            let connector = Connector::to_primary(settings, primary.clone(), setup, &newest)?;
             Ok(Lane::new(Arc::new(connector), clock.clone(), connections, read_max))
         };
         let queue_searchers = lane(SEARCHING, SEARCHERS, LONG)?;
         let searchers = match standby {
             Some(config) => {
-                let connector = Connector::new(settings, config, SEARCHING)?;
+                let connector = Connector::to_any(settings, config, SEARCHING)?;
                 Lane::new(Arc::new(connector), clock.clone(), SEARCHERS, LONG)
             }
             None => Arc::clone(&queue_searchers),
@@ -163,9 +170,18 @@ impl PostgresStore {
             queue_searchers,
             keys: Keys::new(),
             bounds: Bounds::default(),
+            unknown_leases: lease::Unknown::default(),
             days_made: AtomicI64::new(0),
             days_looked: AtomicI64::new(0),
         })))
+    }
+
+    /// With several hosts, another one may have been promoted, and the old primary takes writes still.
+    fn look_for_primary_beside(&self) {
+        let store = self.clone();
+        if store.0.leases.has_several_hosts() {
+            tokio::spawn(async move { store.0.leases.look_for_primary().await });
+        }
     }
 
     /// Nothing waits for it.

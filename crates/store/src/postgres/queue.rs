@@ -3,17 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    LONG, PostgresStore,
-    claim::{self, Ends},
-    command,
+    LONG, PostgresStore, claim, command,
     lane::Lane,
-    notice, waiting,
+    lease, notice, waiting,
     writer::{Accept, Settle},
 };
 use crate::{
-    Accepted, Claim, Claimed, Command, Commanded, Content, DeliveryKey, DeliveryRecord, Holding, LeaseNumber, Member,
-    MessageKey, NewEvent, NewLease, NewMessage, Pending, Queue, QueueCount, QueueQuery, QueueRow, Result, Room,
-    Selection, Settlement, Telling, Told, Untold,
+    Accepted, Claim, Claimed, Command, Commanded, Content, DeliveryKey, DeliveryRecord, Holding, LeaseNumber,
+    MEMBER_VALID, Member, MessageKey, NewEvent, NewMessage, Pending, Queue, QueueCount, QueueQuery, QueueRow, Result,
+    Room, Selection, Settlement, StoreError, Telling, Told, Untold,
 };
 
 impl Queue for PostgresStore {
@@ -22,26 +20,34 @@ impl Queue for PostgresStore {
         Room::Enough
     }
 
-    async fn accept(&self, message: NewMessage, lease: Option<NewLease>, events: Vec<NewEvent>) -> Result<Accepted> {
-        let number = lease.as_ref().map(|lease| lease.member.next_lease());
+    async fn accept(&self, message: NewMessage, holder: Option<Member>, events: Vec<NewEvent>) -> Result<Accepted> {
+        let number = holder.as_ref().map(Member::next_lease);
         let keys = self.keys_for(&message, number).await?;
-        self.0.accepts.run(Accept { message, keys, lease, events }).await
+        self.0.accepts.run(Accept { message, keys, holder, events }).await
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>> {
-        let number = claim.lease.member.next_lease();
+        let number = claim.holder.next_lease();
         let inner = Arc::clone(&self.0);
         self.0.leases.write(move |tx| async move { claim::claim(&tx, &claim, number, &inner.bounds).await }).await
     }
 
-    async fn claim_for_review(&self, lease: NewLease, limit: u32) -> Result<Vec<Claimed>> {
-        let number = lease.member.next_lease();
-        let claim = move |tx| async move { claim::claim_for_review(&tx, &lease, number, limit).await };
+    async fn claim_for_review(&self, holder: Member, limit: u32) -> Result<Vec<Claimed>> {
+        let number = holder.next_lease();
+        let claim = move |tx| async move { claim::claim_for_review(&tx, &holder, number, limit).await };
         self.0.leases.write(claim).await
     }
 
-    async fn renew(&self, term: Duration, held: Vec<Holding>) -> Result<Vec<Holding>> {
-        self.0.leases.write(move |tx| async move { claim::renew(&tx, term, &held).await }).await
+    fn lease_term(&self) -> Duration {
+        MEMBER_VALID
+    }
+
+    async fn renew(&self, member: &Member, held: Vec<Holding>) -> Result<Vec<Holding>> {
+        let (holder, inner) = (member.clone(), Arc::clone(&self.0));
+        let renew = move |tx| async move { lease::renew(&tx, &holder, &held, &inner.unknown_leases).await };
+        let lost = self.0.leases.write(renew).await?;
+        self.look_for_primary_beside();
+        lost.ok_or_else(|| StoreError::NotAMember { name: member.name().to_owned() })
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<DeliveryKey>> {
@@ -59,18 +65,25 @@ impl Queue for PostgresStore {
     }
 
     async fn expire_leases(&self) -> Result<u64> {
-        self.0.leases.write(|tx| async move { claim::end_leases(&tx, Ends::Over).await }).await
+        self.0.leases.write(|tx| async move { lease::end_leases_of_silent(&tx).await }).await
     }
 
-    async fn follow_clock(&self, waits: Vec<Duration>, lease_max: Duration) -> Result<u64> {
-        let follow = move |tx| async move { claim::follow_clock(&tx, &waits, lease_max).await };
+    async fn follow_clock(&self, waits: Vec<Duration>) -> Result<u64> {
+        let follow = move |tx| async move { claim::follow_clock(&tx, &waits).await };
         self.0.clerk.write_within(LONG, follow).await
     }
 
     async fn command(&self, command: Command, selection: Selection, by: &str) -> Result<Commanded> {
-        let by = by.to_owned();
-        let run = move |tx| async move { command::run(&tx, command, &selection, &by).await };
-        self.0.clerk.write_within(LONG, run).await
+        let (mut all, mut next) = (Commanded::default(), Some(i64::MIN));
+        while let Some(after) = next {
+            let (by, selection) = (by.to_owned(), selection.clone());
+            let run = move |tx| async move { command::run(&tx, command, &selection, &by, after).await };
+            let (done, more) = self.0.clerk.write_within(LONG, run).await?;
+            all.changed += done.changed;
+            all.leased += done.leased;
+            next = more;
+        }
+        Ok(all)
     }
 
     async fn retry_requested(&self, connector: &str) -> Result<Option<Duration>> {

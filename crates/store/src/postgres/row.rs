@@ -10,7 +10,9 @@ use trace::Event;
 use uuid::Uuid;
 
 use crate::{
-    Delivery, DeliveryKey, DeliveryRecord, LastAttempt, Lease, Message, MessageKey, Result, State, StoreError,
+    Delivery, DeliveryKey, DeliveryRecord, LastAttempt, Lease, MEMBER_VALID, Message, MessageKey, Result, State,
+    StoreError,
+    clock::after,
     stored::{failure, notify_from_bits, ret_from_number, state_from_number, time_from_millis},
 };
 
@@ -22,6 +24,11 @@ pub(super) fn text(text: &str) -> Cow<'_, str> {
 /// JSON, in which NUL is written as an escape.
 pub(super) fn json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| StoreError::Other(format!("failed to write JSON: {error}")))
+}
+
+/// For [`MessageKey`]s in parameters.
+pub(super) fn numbers(keys: &[MessageKey]) -> Vec<i64> {
+    keys.iter().map(|key| key.0).collect()
 }
 
 fn unreadable(what: &str) -> StoreError {
@@ -121,7 +128,8 @@ pub(super) fn delivery(columns: &mut Columns<'_>) -> Result<Delivery> {
 
 /// The other columns that [`record`] reads.
 const STANDING_COLUMNS: &str =
-    "state, due, review, lease_node, lease_until, suspended_by, reply, settled, node, tls_policy, tls, remote";
+    "state, due, review, lease_node, CASE WHEN state = 1 THEN (SELECT seen FROM member WHERE name = lease_node) END,
+     suspended_by, reply, settled, node, tls_policy, tls, remote";
 
 /// The columns that [`record`] reads, from the queue or from the history.
 pub(super) fn record_columns() -> String {
@@ -138,9 +146,9 @@ pub(super) fn record(row: &Row) -> Result<DeliveryRecord> {
 pub(super) fn record_from(columns: &mut Columns<'_>) -> Result<DeliveryRecord> {
     let (message, delivery, state) = (message(columns)?, delivery(columns)?, columns.state()?);
     let (due, review) = (columns.time()?, columns.time()?);
-    let (lease_node, lease_until): (Option<String>, _) = (columns.take()?, columns.time_if_any()?);
-    let lease = match (state, lease_node, lease_until) {
-        (State::Leased, Some(node), Some(until)) => Some(Lease { node, until }),
+    let (lease_node, heard): (Option<String>, _) = (columns.take()?, columns.time_if_any()?);
+    let lease = match (state, lease_node, heard) {
+        (State::Leased, Some(node), Some(heard)) => Some(Lease { node, until: after(heard, MEMBER_VALID) }),
         _ => None,
     };
     Ok(DeliveryRecord {

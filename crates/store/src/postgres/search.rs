@@ -9,6 +9,7 @@ use tokio_postgres::types::ToSql;
 
 use super::{
     error::is_timeout,
+    keys,
     lane::Tx,
     partitions,
     row::{QUEUE, record, record_columns, text},
@@ -108,6 +109,11 @@ impl Conditions {
         self.push_if("state = $", selection.state.map(state_number).map(i16::from));
     }
 
+    /// Of the queue: messages that were accepted after this one.
+    pub(super) fn push_message_after(&mut self, message: i64) {
+        self.push("queue_delivery.message > $", message);
+    }
+
     /// Rows after this one in the order of a list.
     pub(super) fn push_after(&mut self, due: i64, id: i64) {
         self.push("due >= $", due);
@@ -143,50 +149,88 @@ impl Conditions {
     }
 }
 
-/// Milliseconds, from the first to before the last.
+/// A part of a table: the rows with values of a column from the first to before the last.
 #[derive(Clone, Copy, Debug)]
 struct Slice {
+    by: By,
     from: i64,
     to: i64,
 }
 
-/// Nothing shorter is searched on its own.
-const SLICE_MIN: i64 = 60_000;
+/// A column that ascends in time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum By {
+    /// In milliseconds.
+    Received,
+    /// The key in the queue.
+    Message,
+}
+
+impl By {
+    fn column(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Message => "queue_delivery.message",
+        }
+    }
+
+    /// Nothing shorter is searched on its own.
+    fn length_min(self) -> i64 {
+        match self {
+            Self::Received => 60_000,
+            Self::Message => keys::PER_MILLISECOND * 60_000,
+        }
+    }
+}
+
+impl Slice {
+    fn halves(self) -> Option<[Self; 2]> {
+        let length = self.to.checked_sub(self.from).filter(|length| *length > self.by.length_min())?;
+        let middle = self.from + length / 2;
+        Some([Self { to: middle, ..self }, Self { from: middle, ..self }])
+    }
+}
+
+/// All of the queue; `None` if it is empty.
+async fn queue(tx: &Tx) -> Result<Option<(String, Option<Slice>)>> {
+    let row = tx.query_one("SELECT min(message), max(message) FROM queue_message", &[]).await?;
+    let ends = row.try_get::<_, Option<i64>>(0)?.zip(row.try_get::<_, Option<i64>>(1)?);
+    let slice = |(from, last): (i64, i64)| Slice { by: By::Message, from, to: last.saturating_add(1) };
+    Ok(ends.map(|ends| (QUEUE.to_owned(), Some(slice(ends)))))
+}
 
 pub(super) async fn trace(tx: Tx, query: &TraceQuery) -> Result<Vec<DeliveryRecord>> {
-    // What leaves the queue meanwhile is then found in the history, or twice.
-    let mut found = select(&tx, QUEUE, query, None).await??;
     let (since, until) = (
         query.since.map_or(i64::MIN, |at| at.as_millisecond()),
         query.until.or(query.after.map(|after| after.received)).map_or(i64::MAX, |at| at.as_millisecond()),
     );
+    let queue = queue(&tx).await?;
     let days = partitions::days(&tx).await?;
     let mut slices: Vec<(String, Option<Slice>)> = days
         .into_iter()
         .filter(|day| day.from <= until && day.to > since)
-        .map(|day| (day.table(), Some(Slice { from: day.from.max(since), to: day.to })))
+        .map(|day| (day.table(), Some(Slice { by: By::Received, from: day.from.max(since), to: day.to })))
         .collect();
-    // The last is taken first: what is on no day, which may be of any time, then the newest day.
+    // The last is taken first: the queue, since what leaves it meanwhile is then found in the history, or twice; what is on
+    // no day, which may be of any time; then the newest day.
     slices.push((partitions::OTHER.to_owned(), None));
+    slices.extend(queue);
+    let mut found: Vec<DeliveryRecord> = Vec::new();
     while let Some((table, slice)) = slices.pop() {
         let is_enough = |from: i64| {
             let newer = found.iter().filter(|row| row.message.received.as_millisecond() >= from);
             newer.map(|row| row.delivery.key).collect::<HashSet<_>>().len() >= query.limit as usize
         };
-        if slice.is_some_and(|slice| is_enough(slice.to)) {
+        if slice.is_some_and(|slice| slice.by == By::Received && is_enough(slice.to)) {
             break;
         }
         match select(&tx, &table, query, slice).await? {
             Ok(rows) => found.extend(rows),
-            Err(error) => match slice {
-                Some(Slice { from, to }) if is_timeout(&error) && to - from > SLICE_MIN => {
-                    let middle = from + (to - from) / 2;
-                    slices.push((table.clone(), Some(Slice { from, to: middle })));
-                    slices.push((table, Some(Slice { from: middle, to })));
-                }
-                _ if is_timeout(&error) => return Err(too_much()),
-                _ => return Err(error.into()),
-            },
+            Err(error) if is_timeout(&error) => {
+                let halves = slice.and_then(Slice::halves).ok_or_else(too_much)?;
+                slices.extend(halves.map(|half| (table.clone(), Some(half))));
+            }
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(newest(found, query.limit))
@@ -214,8 +258,9 @@ async fn select(
     let mut all = Conditions::default();
     all.push_query(query);
     if let Some(slice) = slice {
-        all.push("received >= $", slice.from);
-        all.push("received < $", slice.to);
+        let column = slice.by.column();
+        all.push(&format!("{column} >= $"), slice.from);
+        all.push(&format!("{column} < $"), slice.to);
     }
     let columns = record_columns();
     let sql =

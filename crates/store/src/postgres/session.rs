@@ -5,12 +5,14 @@ use std::{
     future::poll_fn,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use openssl::ssl::{SslConnector, SslMethod, SslVersion};
 use postgres_openssl::MakeTlsConnector;
+use tokio::task::JoinSet;
 use tokio_postgres::{
     AsyncMessage, Client, Config, Connection, Row, Socket, Statement,
     config::TargetSessionAttrs,
@@ -21,7 +23,7 @@ use tokio_postgres::{
 use super::{
     PostgresError, PostgresSettings, PostgresTls,
     error::is_lost,
-    settings::{CONNECT_MAX, server},
+    settings::{CONNECT_MAX, each_host, server},
     unfit::whole,
 };
 use crate::Result;
@@ -32,14 +34,39 @@ pub(super) type Parameters<'a> = [Parameter<'a>];
 /// Makes connections of one kind.
 pub(super) struct Connector {
     config: Config,
+    /// The same for each host alone.
+    hosts: Vec<Config>,
     tls: MakeTlsConnector,
     /// What each connection sets first.
     setup: &'static str,
+    /// Of primaries: the newest timeline that was seen. What a primary of an older one accepts is lost.
+    newest: Option<Arc<AtomicI64>>,
 }
 
 impl Connector {
-    pub(super) fn new(settings: &PostgresSettings, config: Config, setup: &'static str) -> Result<Self> {
-        Ok(Self { config, tls: tls(settings)?, setup })
+    /// All that share `newest` agree on the primary.
+    pub(super) fn to_primary(
+        settings: &PostgresSettings,
+        config: Config,
+        setup: &'static str,
+        newest: &Arc<AtomicI64>,
+    ) -> Result<Self> {
+        Ok(Self { newest: Some(Arc::clone(newest)), ..Self::to_any(settings, config, setup)? })
+    }
+
+    /// To primaries or standbys.
+    pub(super) fn to_any(settings: &PostgresSettings, config: Config, setup: &'static str) -> Result<Self> {
+        let hosts = each_host(&config);
+        Ok(Self { config, hosts, tls: tls(settings)?, setup, newest: None })
+    }
+
+    pub(super) fn has_several_hosts(&self) -> bool {
+        self.hosts.len() > 1
+    }
+
+    /// True if a newer primary was seen since.
+    pub(super) fn is_outdated(&self, session: &Session) -> bool {
+        self.newest.as_ref().is_some_and(|newest| session.timeline < newest.load(Ordering::Relaxed))
     }
 
     pub(super) fn server(&self) -> String {
@@ -54,51 +81,75 @@ impl Connector {
         self.config.get_dbname().unwrap_or_default().to_owned()
     }
 
-    /// To a host that takes writes, unless this is for searches on a standby.
+    /// To a host that takes writes, unless this is for searches on a standby. If several take writes, the one that was
+    /// promoted last is the primary.
     pub(super) async fn connect(&self) -> Result<Session, PostgresError> {
-        self.connect_by(&self.config).await
+        let Some(newest) = &self.newest else { return self.connect_to_best(&self.hosts, false).await };
+        let session = self.connect_to_best(&self.hosts, true).await?;
+        let known = newest.fetch_max(session.timeline, Ordering::Relaxed);
+        if session.timeline < known {
+            let detail = format!("it has timeline {}, and a server with timeline {known} was seen", session.timeline);
+            return Err(PostgresError::Unreachable { server: server(&session.host), detail });
+        }
+        Ok(session)
     }
 
     /// To any of the hosts.
     pub(super) async fn connect_to_any(&self) -> Result<Session, PostgresError> {
-        let mut config = self.config.clone();
-        config.target_session_attrs(TargetSessionAttrs::Any);
-        self.connect_by(&config).await
-    }
-
-    async fn connect_by(&self, config: &Config) -> Result<Session, PostgresError> {
-        let connect = async {
-            let (client, connection) = config.connect(self.tls.clone()).await?;
-            let session = Session::start(client, connection);
-            session.client.batch_execute(self.setup).await?;
-            let pid = session.client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
-            Ok(Session { pid, ..session })
+        let to_any = |host: &Config| {
+            let mut host = host.clone();
+            host.target_session_attrs(TargetSessionAttrs::Any);
+            host
         };
-        match tokio::time::timeout(2 * CONNECT_MAX, connect).await {
-            Ok(connected) => connected.map_err(|error| self.refused(&error)),
-            Err(_) => Err(PostgresError::Unreachable { server: self.server(), detail: "no answer".to_owned() }),
-        }
+        self.connect_to_best(&self.hosts.iter().map(to_any).collect::<Vec<_>>(), false).await
     }
 
-    fn refused(&self, error: &tokio_postgres::Error) -> PostgresError {
-        let (server, detail) = (self.server(), whole(error));
-        let code = error.code();
-        let is_login = code.is_some_and(|code| code.code().starts_with("28"));
-        // The library asks for a password before it is asked.
-        let lacks_password = error.as_db_error().is_none() && self.config.get_password().is_none() && !is_lost(error);
-        match code {
-            Some(&SqlState::INVALID_CATALOG_NAME) => PostgresError::NoDatabase { server, database: self.database() },
-            _ if is_login => PostgresError::Login { server, detail },
-            _ if is_tls(error) => PostgresError::Tls { server, detail },
-            _ if lacks_password && detail.contains("password") => PostgresError::Login { server, detail },
-            _ => PostgresError::Unreachable { server, detail },
+    /// The one of the newest timeline, or else the first that answers. Once one has answered, the others have a moment more.
+    async fn connect_to_best(&self, hosts: &[Config], by_timeline: bool) -> Result<Session, PostgresError> {
+        let mut tries = JoinSet::new();
+        for host in hosts {
+            tries.spawn(open(host.clone(), self.tls.clone(), self.setup, by_timeline));
         }
+        let (mut best, mut faults): (Option<Session>, Vec<PostgresError>) = (None, Vec::new());
+        loop {
+            let patience = if best.is_some() { OTHERS_MAX } else { 3 * CONNECT_MAX };
+            match tokio::time::timeout(patience, tries.join_next()).await {
+                Ok(Some(Ok(Ok(session)))) if !by_timeline => return Ok(session),
+                Ok(Some(Ok(Ok(session)))) => {
+                    if best.as_ref().is_none_or(|best| best.timeline < session.timeline) {
+                        best = Some(session);
+                    }
+                }
+                Ok(Some(Ok(Err(fault)))) => faults.push(fault),
+                Ok(Some(Err(_))) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+        best.ok_or_else(|| self.all_refused(faults))
+    }
+
+    /// What an operator can mend comes first; that hosts cannot be reached is said of all of them.
+    fn all_refused(&self, faults: Vec<PostgresError>) -> PostgresError {
+        let (unreachable, others): (Vec<_>, Vec<_>) =
+            faults.into_iter().partition(|fault| matches!(fault, PostgresError::Unreachable { .. }));
+        if let Some(other) = others.into_iter().next() {
+            return other;
+        }
+        let details = unreachable.into_iter().filter_map(|fault| match fault {
+            PostgresError::Unreachable { server, detail } => Some(format!("{server}: {detail}")),
+            _ => None,
+        });
+        PostgresError::Unreachable { server: self.server(), detail: details.collect::<Vec<_>>().join("; ") }
     }
 
     /// Ends what the server still does for a connection that was given up; it might wait for a standby for ever.
-    pub(super) async fn end_backend(&self, pid: i32) {
+    pub(super) async fn end_backend(&self, session: &Session) {
+        let pid = session.pid;
         let end = async {
-            let session = self.connect().await?;
+            // That very server: on another one, the process is somebody else's.
+            let mut host = session.host.clone();
+            host.target_session_attrs(TargetSessionAttrs::Any);
+            let session = open(host, self.tls.clone(), self.setup, false).await?;
             session.query("SELECT pg_terminate_backend($1)", &[&pid]).await?;
             Ok::<(), crate::StoreError>(())
         };
@@ -107,6 +158,48 @@ impl Connector {
         }
     }
 }
+
+/// To the one host of this configuration. A primary is asked for its timeline.
+async fn open(
+    host: Config,
+    tls: MakeTlsConnector,
+    setup: &'static str,
+    is_primary: bool,
+) -> Result<Session, PostgresError> {
+    // The first eight digits of a WAL file's name count the promotions that the server has seen.
+    const TIMELINE: &str = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint";
+    let connect = async {
+        let (client, connection) = host.connect(tls).await?;
+        let session = Session::start(client, connection, host.clone());
+        session.client.batch_execute(setup).await?;
+        let pid = session.client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
+        let timeline = if is_primary { session.client.query_one(TIMELINE, &[]).await?.try_get(0)? } else { 0 };
+        Ok(Session { pid, timeline, ..session })
+    };
+    match tokio::time::timeout(2 * CONNECT_MAX, connect).await {
+        Ok(connected) => connected.map_err(|error| refused(&host, &error)),
+        Err(_) => Err(PostgresError::Unreachable { server: server(&host), detail: "no answer".to_owned() }),
+    }
+}
+
+fn refused(host: &Config, error: &tokio_postgres::Error) -> PostgresError {
+    let (server, detail) = (server(host), whole(error));
+    let code = error.code();
+    let is_login = code.is_some_and(|code| code.code().starts_with("28"));
+    // The library asks for a password before it is asked.
+    let lacks_password = error.as_db_error().is_none() && host.get_password().is_none() && !is_lost(error);
+    let database = || host.get_dbname().unwrap_or_default().to_owned();
+    match code {
+        Some(&SqlState::INVALID_CATALOG_NAME) => PostgresError::NoDatabase { server, database: database() },
+        _ if is_login => PostgresError::Login { server, detail },
+        _ if is_tls(error) => PostgresError::Tls { server, detail },
+        _ if lacks_password && detail.contains("password") => PostgresError::Login { server, detail },
+        _ => PostgresError::Unreachable { server, detail },
+    }
+}
+
+/// A host that answers later than this after the first is not waited for.
+const OTHERS_MAX: Duration = Duration::from_secs(1);
 
 fn is_tls(error: &tokio_postgres::Error) -> bool {
     use std::error::Error as _;
@@ -141,6 +234,9 @@ fn tls(settings: &PostgresSettings) -> Result<MakeTlsConnector> {
 pub(super) struct Session {
     client: Client,
     pub(super) pid: i32,
+    host: Config,
+    /// Of a primary; else 0.
+    timeline: i64,
     told: Arc<Told>,
     statements: Mutex<HashMap<String, Statement>>,
 }
@@ -154,13 +250,13 @@ struct Told {
 }
 
 impl Session {
-    fn start<S>(client: Client, connection: Connection<Socket, S>) -> Self
+    fn start<S>(client: Client, connection: Connection<Socket, S>, host: Config) -> Self
     where
         Connection<Socket, S>: Poll + Send + 'static,
     {
         let told = Arc::new(Told::default());
         tokio::spawn(listen(connection, Arc::clone(&told)));
-        Self { client, pid: 0, told, statements: Mutex::default() }
+        Self { client, pid: 0, host, timeline: 0, told, statements: Mutex::default() }
     }
 
     pub(super) fn is_lost(&self) -> bool {

@@ -86,13 +86,52 @@ fn is_local(config: &Config) -> bool {
     })
 }
 
+/// One configuration for each host, so that one that does not answer hides no other.
+pub(super) fn each_host(config: &Config) -> Vec<Config> {
+    let ports = config.get_ports();
+    let one = |(index, host): (usize, &Host)| {
+        let mut one = Config::new();
+        match host {
+            Host::Tcp(name) => one.host(name),
+            Host::Unix(path) => one.host_path(path),
+        };
+        one.port(port(ports, index)).ssl_mode(config.get_ssl_mode());
+        one.target_session_attrs(config.get_target_session_attrs()).connect_timeout(CONNECT_MAX);
+        one.tcp_user_timeout(VANISHED).keepalives_idle(VANISHED / 2).keepalives_interval(VANISHED / 4);
+        one.channel_binding(config.get_channel_binding()).ssl_negotiation(config.get_ssl_negotiation());
+        if let Some(user) = config.get_user() {
+            one.user(user);
+        }
+        if let Some(password) = config.get_password() {
+            one.password(password);
+        }
+        if let Some(database) = config.get_dbname() {
+            one.dbname(database);
+        }
+        if let Some(options) = config.get_options() {
+            one.options(options);
+        }
+        if let Some(name) = config.get_application_name() {
+            one.application_name(name);
+        }
+        if let Some(address) = config.get_hostaddrs().get(index) {
+            one.hostaddr(*address);
+        }
+        one
+    };
+    config.get_hosts().iter().enumerate().map(one).collect()
+}
+
+fn port(ports: &[u16], index: usize) -> u16 {
+    ports.get(index).or(ports.first()).copied().unwrap_or(5432)
+}
+
 /// The hosts with their ports, for messages.
 pub(super) fn server(config: &Config) -> String {
     let ports = config.get_ports();
-    let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
     let host = |(index, host): (usize, &Host)| match host {
-        Host::Tcp(name) => format!("{name}:{}", port(index)),
-        Host::Unix(path) => format!("{}:{}", path.display(), port(index)),
+        Host::Tcp(name) => format!("{name}:{}", port(ports, index)),
+        Host::Unix(path) => format!("{}:{}", path.display(), port(ports, index)),
     };
     config.get_hosts().iter().enumerate().map(host).collect::<Vec<_>>().join(", ")
 }

@@ -1,7 +1,12 @@
 //! What waits in the queue: lists, counts and one pass over all of it.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap},
+    time::Duration,
+};
 
+use jiff::Timestamp;
 use protocol::smtp::Failure;
 use tokio_postgres::Row;
 
@@ -11,7 +16,7 @@ use super::{
     search::Conditions,
 };
 use crate::{
-    DeliveryRecord, MessageKey, Pending, QueueCount, QueueQuery, QueueRow, Result, Selection, StoreError,
+    DeliveryRecord, MessageKey, Pending, QueueCount, QueueQuery, QueueRow, Result, Selection, State, StoreError,
     clock::before, stored,
 };
 
@@ -113,34 +118,89 @@ pub(super) async fn counts(tx: &Tx) -> Result<Vec<QueueCount>> {
     tx.query(sql, &[]).await?.iter().map(count).collect()
 }
 
-pub(super) async fn pending(tx: &Tx, untried_for: Duration) -> Result<Vec<Pending>> {
-    let untried_before = before(tx.now().await?, untried_for).as_millisecond();
-    let sql = format!(
-        "SELECT connector, count(DISTINCT message), count(DISTINCT message) FILTER (WHERE failure IS NOT NULL),
-             min(received), min(received) FILTER (WHERE failure IS NULL)
-         FROM {QUEUE} WHERE (state IN (0, 1) AND (failure IS NOT NULL OR received < $1))
-             OR (state = 2 AND failure IS NOT NULL)
-         GROUP BY connector ORDER BY connector"
-    );
-    let pending = |row: &Row| {
-        let mut columns = Columns::of(row);
-        Ok(Pending {
-            connector: columns.take()?,
-            messages: columns.take::<i64>()? as u64,
-            tried: columns.take::<i64>()? as u64,
-            oldest: columns.time()?,
-            oldest_untried: columns.time_if_any()?,
-        })
-    };
-    tx.query(&sql, &[&untried_before]).await?.iter().map(pending).collect()
+/// What is counted of the queue, in the order of acceptance.
+struct Waits {
+    untried_before: Timestamp,
+    by_connector: BTreeMap<String, Pending>,
+    /// The last message that was counted of each connector, at all and as one that was tried.
+    last: HashMap<String, (MessageKey, Option<MessageKey>)>,
 }
 
-/// What was tried last is due last.
+impl Waits {
+    fn add(&mut self, row: &QueueRow<'_>) {
+        let is_tried = row.failure.is_some();
+        let waits = is_tried || (row.state != State::Suspended && row.received < self.untried_before);
+        if !waits {
+            return;
+        }
+        let new = || Pending {
+            connector: row.connector.to_owned(),
+            messages: 0,
+            tried: 0,
+            oldest: row.received,
+            oldest_untried: None,
+        };
+        let pending = self.by_connector.entry(row.connector.to_owned()).or_insert_with(new);
+        let last = self.last.entry(row.connector.to_owned()).or_insert((MessageKey(i64::MIN), None));
+        pending.messages += u64::from(last.0 != row.message);
+        last.0 = row.message;
+        pending.oldest = pending.oldest.min(row.received);
+        if is_tried {
+            pending.tried += u64::from(last.1 != Some(row.message));
+            last.1 = Some(row.message);
+        } else {
+            pending.oldest_untried = [pending.oldest_untried, Some(row.received)].into_iter().flatten().min();
+        }
+    }
+}
+
+/// In pages, since the server would end one statement about a long queue.
+pub(super) async fn pending(tx: &Tx, untried_for: Duration) -> Result<Vec<Pending>> {
+    let untried_before = before(tx.now().await?, untried_for);
+    let waits = Waits { untried_before, by_connector: BTreeMap::new(), last: HashMap::new() };
+    let waits = fold(tx, &Selection::default(), waits, Waits::add).await?;
+    Ok(waits.by_connector.into_values().collect())
+}
+
+/// Messages that failed, those that are due last at the end of the heap: they were tried last.
+struct Latest {
+    connector: String,
+    limit: usize,
+    heap: BinaryHeap<Reverse<(Timestamp, MessageKey)>>,
+    /// The message that is being read, and when the last of its deliveries is due.
+    reading: Option<(Timestamp, MessageKey)>,
+}
+
+impl Latest {
+    fn add(&mut self, row: &QueueRow<'_>) {
+        if row.failure.is_none() || row.connector != self.connector {
+            return;
+        }
+        match &mut self.reading {
+            Some((due, message)) if *message == row.message => *due = row.due.max(*due),
+            _ => {
+                self.end_message();
+                self.reading = Some((row.due, row.message));
+            }
+        }
+    }
+
+    fn end_message(&mut self) {
+        self.heap.extend(self.reading.take().map(Reverse));
+        if self.heap.len() > self.limit {
+            self.heap.pop();
+        }
+    }
+}
+
+/// What was tried last is due last. In pages, as above.
 pub(super) async fn deferred(tx: &Tx, connector: &str, limit: u32) -> Result<Vec<MessageKey>> {
-    let sql = "SELECT message FROM queue_delivery WHERE state <= 2 AND connector = $1 AND failure IS NOT NULL
-               GROUP BY message ORDER BY max(due) DESC LIMIT $2";
-    let rows = tx.query(sql, &[&connector, &i64::from(limit)]).await?;
-    rows.iter().map(|row| Ok(MessageKey(row.try_get(0)?))).collect()
+    // Of all connectors: a page of one that has few deliveries might be all of the queue.
+    let (connector, selection) = (connector.to_owned(), Selection::default());
+    let latest = Latest { connector, limit: limit as usize, heap: BinaryHeap::new(), reading: None };
+    let mut latest = fold(tx, &selection, latest, Latest::add).await?;
+    latest.end_message();
+    Ok(latest.heap.into_sorted_vec().into_iter().map(|Reverse((_, message))| message).collect())
 }
 
 /// How long ago it was. A time of the future is from before the clock was set back.

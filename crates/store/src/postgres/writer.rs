@@ -4,7 +4,8 @@
 //!   callers ──> queue ──> a connection is free: all that waits, up to a limit, in one batch ──> answers
 //!     a command is at fault ────> each alone
 //!     the connection was lost ──> connect again, and do it again: accept and settle recognise what they have done
-//!     no answer in time ────────> the connection is given up, and nobody knows
+//!     no answer in time ────────> the connection is given up, and nobody knows: nothing more is written until all that was
+//!                                 committed before is known to be on a standby
 //! ```
 //!
 //! Callers only wait: one that goes away takes nothing back.
@@ -25,12 +26,12 @@ use tokio::{
 use super::{
     accept::{self, New},
     bodies,
-    lane::{COMMIT_MAX, Lane, Seat, barrier, closed, confirmed},
+    lane::{COMMIT_MAX, Lane, RECONNECT_INTERVAL, Seat, barrier, closed, confirmed},
     session::Session,
     settle,
 };
 use crate::{
-    Accepted, Content, DeliveryKey, NewEvent, NewLease, NewMessage, Result, Settlement, StoreError, fault_log::FaultLog,
+    Accepted, Content, DeliveryKey, Member, NewEvent, NewMessage, Result, Settlement, StoreError, fault_log::FaultLog,
 };
 
 /// Commands in one batch.
@@ -93,6 +94,8 @@ impl<C: Command> Writer<C> {
 
 async fn run<C: Command>(mut waiting: mpsc::Receiver<Waiting<C>>, lane: Arc<Lane>) {
     let mut faults = FaultLog::default();
+    // The last batch may be written, and no standby has it. What clients send again meanwhile would be written each time.
+    let mut is_in_doubt = false;
     while let Some(first) = waiting.recv().await {
         let seat = lane.seat().await;
         // What has come while there was no seat goes with it.
@@ -107,13 +110,44 @@ async fn run<C: Command>(mut waiting: mpsc::Receiver<Waiting<C>>, lane: Arc<Lane
             batch.into_iter().map(|waiting| (waiting.command, waiting.answer)).unzip();
         let commands: Vec<&C> = commands.iter().collect();
         let results = match seat {
-            Ok(mut seat) => write(&mut seat, &commands).await,
+            Ok(mut seat) => match wait_for_standby(&mut seat, is_in_doubt).await {
+                Ok(()) => write(&mut seat, &commands).await,
+                Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
+            },
             Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
         };
+        is_in_doubt = results.iter().any(|result| match result {
+            Err(StoreError::Unknown { .. }) => true,
+            Err(StoreError::Unavailable { .. }) => is_in_doubt,
+            _ => false,
+        });
         for (answer, result) in answers.into_iter().zip(results) {
             result.as_ref().err().into_iter().for_each(|error| faults.tell(error, Instant::now()));
             // The caller may have gone away.
             let _ = answer.send(result);
+        }
+    }
+}
+
+/// Nothing is written before all that was committed until now is where a commit has to be.
+async fn wait_for_standby(seat: &mut Seat, is_in_doubt: bool) -> Result<()> {
+    if !is_in_doubt {
+        return Ok(());
+    }
+    let unavailable = |detail: String| StoreError::Unavailable { detail };
+    let session = seat.start().await?;
+    match timeout(COMMIT_MAX, barrier(&session)).await {
+        Ok(Ok(())) => {
+            seat.release();
+            Ok(())
+        }
+        Ok(Err(error)) => {
+            seat.roll_back().await;
+            Err(unavailable(error.to_string()))
+        }
+        Err(_) => {
+            seat.abandon();
+            Err(unavailable("no standby confirms commits".to_owned()))
         }
     }
 }
@@ -141,10 +175,23 @@ async fn write_together<C: Command>(seat: &mut Seat, batch: &[&C]) -> Result<Vec
     seat.start().await?;
     match write_once(seat, batch, false).await {
         Err(StoreError::Unavailable { detail }) if seat.is_lost() => {
-            let again = write_once(seat, batch, true).await;
+            let again = write_again(seat, batch).await;
             again.map_err(|error| StoreError::Unknown { detail: format!("{detail}; {error}") })
         }
         written => written,
+    }
+}
+
+/// Until the server is back, or there is another one, for as long as a commit may take.
+async fn write_again<C: Command>(seat: &mut Seat, batch: &[&C]) -> Result<Vec<Result<C::Answer>>> {
+    let end = tokio::time::Instant::now() + COMMIT_MAX;
+    loop {
+        match write_once(seat, batch, true).await {
+            Err(StoreError::Unavailable { .. }) if seat.is_lost() && tokio::time::Instant::now() < end => {
+                tokio::time::sleep(RECONNECT_INTERVAL).await;
+            }
+            written => return written,
+        }
     }
 }
 
@@ -178,13 +225,13 @@ async fn write_once<C: Command>(seat: &mut Seat, batch: &[&C], again: bool) -> R
 pub(super) struct Accept {
     pub(super) message: NewMessage,
     pub(super) keys: Accepted,
-    pub(super) lease: Option<NewLease>,
+    pub(super) holder: Option<Member>,
     pub(super) events: Vec<NewEvent>,
 }
 
 impl Accept {
     fn as_new(&self) -> New<'_> {
-        New { message: &self.message, keys: &self.keys, lease: self.lease.as_ref(), events: &self.events }
+        New { message: &self.message, keys: &self.keys, holder: self.holder.as_ref(), events: &self.events }
     }
 }
 
@@ -214,7 +261,7 @@ impl Command for Accept {
         for new in &news {
             results.push(match inserted.contains(&new.keys.message) {
                 true => Ok(new.keys.clone()),
-                false => accept::accepted_before(session, clock, new).await?.ok_or_else(bodies::swept),
+                false => accept::accepted_before(session, new).await?.ok_or_else(bodies::swept),
             });
         }
         Ok(results)

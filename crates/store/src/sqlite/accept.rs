@@ -5,12 +5,12 @@ use protocol::smtp::BodyType;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    bodies,
+    bodies, claim,
     row::{Json, Millis},
     withhold,
 };
 use crate::{
-    Accepted, Content, DeliveryKey, LeaseNumber, MessageKey, NewEvent, NewLease, NewMessage,
+    Accepted, Content, DeliveryKey, LeaseNumber, Member, MessageKey, NewEvent, NewMessage,
     clock::after,
     lease::LEASE_COUNT_BITS,
     stored::{notify_bits, ret_number},
@@ -26,16 +26,16 @@ pub(super) enum Added {
     WithoutBody,
 }
 
-/// `keys` are for what is new; their lease is that of `lease`.
+/// `keys` are for what is new; their lease is the member's.
 pub(super) fn accept(
     connection: &Connection,
     message: &NewMessage,
     keys: &Accepted,
-    lease: Option<&NewLease>,
+    member: Option<&Member>,
     events: &[NewEvent],
     now: Timestamp,
 ) -> rusqlite::Result<Added> {
-    let until = lease.map(|lease| after(now, lease.term));
+    let until = member.map(|_| after(now, claim::TERM));
     if !insert_row(connection, message, keys.message)? {
         return accepted_before(connection, message, keys.lease.zip(until)).map(Added::Before);
     }
@@ -47,8 +47,8 @@ pub(super) fn accept(
             return Ok(Added::WithoutBody);
         }
     }
-    let holder = lease.zip(keys.lease.zip(until)).map(|(lease, (number, until))| Holder {
-        node: lease.member.name(),
+    let holder = member.zip(keys.lease.zip(until)).map(|(member, (number, until))| Holder {
+        node: member.name(),
         number,
         until,
     });

@@ -14,10 +14,13 @@ use super::{
     row::{self, DELIVERY_COLUMNS, MESSAGE_COLUMNS, Millis},
 };
 use crate::{
-    Claim, Claimed, Holding, LeaseNumber, Leave, MessageKey, NewLease,
+    Claim, Claimed, Holding, LeaseNumber, Leave, Member, MessageKey,
     clock::{after, before},
     queue::longest_waits,
 };
+
+/// Long: after a crash, the next process that takes the folder's lock finds the leases at once.
+pub(super) const TERM: Duration = Duration::from_secs(300);
 
 const CLAIM_WHERE: &str = "d.state = 0 AND d.connector = ?1 AND d.due <= ?2 ORDER BY d.due";
 
@@ -31,7 +34,7 @@ pub(super) fn claim(
     let anyway = before(now, claim.leave.due_for);
     let mut messages = HashSet::new();
     let mut deliveries = 0;
-    let holder = Holder { lease: &claim.lease, number, now };
+    let holder = Holder { member: &claim.holder, number, now };
     lease_where(connection, CLAIM_WHERE, parameters, &holder, |found| {
         if is_left(&claim.leave, anyway, found)? {
             return Ok(Found::Skip);
@@ -61,19 +64,19 @@ fn is_left(leave: &Leave, anyway: Timestamp, found: &Row) -> rusqlite::Result<bo
 
 pub(super) fn claim_for_review(
     connection: &Connection,
-    lease: &NewLease,
+    member: &Member,
     number: LeaseNumber,
     now: Timestamp,
     limit: u32,
 ) -> rusqlite::Result<Vec<Claimed>> {
     let condition = "d.state = 0 AND d.review <= ?1 ORDER BY d.review LIMIT ?2";
-    let holder = Holder { lease, number, now };
+    let holder = Holder { member, number, now };
     lease_where(connection, condition, params![Millis(now), limit], &holder, |_| Ok(Found::Take))
 }
 
 /// Who gets what is found.
 struct Holder<'a> {
-    lease: &'a NewLease,
+    member: &'a Member,
     number: LeaseNumber,
     now: Timestamp,
 }
@@ -115,20 +118,21 @@ fn lease_where(
     }
     let mut update = connection
         .prepare_cached("UPDATE delivery SET state = 1, lease_node = ?2, lease_until = ?3, lease = ?4 WHERE id = ?1")?;
-    let until = after(holder.now, holder.lease.term);
+    let until = after(holder.now, TERM);
     for delivery in claimed.iter().flat_map(|claimed| &claimed.deliveries) {
-        update.execute(params![delivery.key.0, holder.lease.member.name(), Millis(until), holder.number.0])?;
+        update.execute(params![delivery.key.0, holder.member.name(), Millis(until), holder.number.0])?;
     }
     Ok(claimed)
 }
 
 /// Returns those that are not current any more.
-pub(super) fn renew(connection: &Connection, until: Timestamp, held: &[Holding]) -> rusqlite::Result<Vec<Holding>> {
+pub(super) fn renew(connection: &Connection, now: Timestamp, held: &[Holding]) -> rusqlite::Result<Vec<Holding>> {
+    let until = Millis(after(now, TERM));
     let mut update =
         connection.prepare_cached("UPDATE delivery SET lease_until = ?3 WHERE id = ?1 AND state = 1 AND lease = ?2")?;
     let mut lost = Vec::new();
     for holding in held {
-        if update.execute(params![holding.delivery.0, holding.lease.0, Millis(until)])? == 0 {
+        if update.execute(params![holding.delivery.0, holding.lease.0, until])? == 0 {
             lost.push(*holding);
         }
     }
@@ -195,12 +199,7 @@ fn end_leases(
 }
 
 /// See [`follow_clock`](crate::Queue::follow_clock). Reads all of the queue.
-pub(super) fn follow_clock(
-    connection: &Connection,
-    now: Timestamp,
-    waits: &[Duration],
-    lease_end: Timestamp,
-) -> rusqlite::Result<u64> {
+pub(super) fn follow_clock(connection: &Connection, now: Timestamp, waits: &[Duration]) -> rusqlite::Result<u64> {
     let mut pull = connection.prepare_cached(
         "UPDATE delivery SET due = ?1 WHERE state = 0 AND due > ?2 AND attempts >= ?3 AND attempts <= ?4",
     )?;
@@ -211,7 +210,7 @@ pub(super) fn follow_clock(
     }
     let mut shorten =
         connection.prepare_cached("UPDATE delivery SET lease_until = ?1 WHERE state = 1 AND lease_until > ?1")?;
-    shorten.execute([Millis(lease_end)])?;
+    shorten.execute([Millis(after(now, TERM))])?;
     incidents::make_calls_due(connection, now)?;
     Ok(pulled as u64)
 }

@@ -7,9 +7,8 @@ use rusqlite::Connection;
 use super::{Inner, SqliteStore, accept, accept::Added, bodies, claim, command, notice, settle, waiting};
 use crate::{
     Accepted, Claim, Claimed, Command, Commanded, Content, DeliveryKey, DeliveryRecord, Holding, Member, MessageKey,
-    NewEvent, NewLease, NewMessage, Pending, Queue, QueueCount, QueueQuery, QueueRow, Result, Room, Selection,
-    Settlement, StoreError, Telling, Told, Untold,
-    clock::{after, before},
+    NewEvent, NewMessage, Pending, Queue, QueueCount, QueueQuery, QueueRow, Result, Room, Selection, Settlement,
+    StoreError, Telling, Told, Untold, clock::before,
 };
 
 impl Queue for SqliteStore {
@@ -17,12 +16,12 @@ impl Queue for SqliteStore {
         self.0.gauge.room()
     }
 
-    async fn accept(&self, message: NewMessage, lease: Option<NewLease>, events: Vec<NewEvent>) -> Result<Accepted> {
-        let number = lease.as_ref().map(|lease| lease.member.next_lease());
+    async fn accept(&self, message: NewMessage, holder: Option<Member>, events: Vec<NewEvent>) -> Result<Accepted> {
+        let number = holder.as_ref().map(Member::next_lease);
         let keys = self.keys_for(&message, number).await?;
         let (weight, deliveries, clock) = (weight(&message), message.deliveries.len(), self.0.clock.clone());
         let accept = move |connection: &Connection| {
-            accept::accept(connection, &message, &keys, lease.as_ref(), &events, clock.now())
+            accept::accept(connection, &message, &keys, holder.as_ref(), &events, clock.now())
         };
         match self.0.writer.run_new_mail(weight, accept).await? {
             Added::New(accepted) => {
@@ -35,24 +34,31 @@ impl Queue for SqliteStore {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>> {
-        let number = claim.lease.member.next_lease();
+        let number = claim.holder.next_lease();
         self.write(move |connection, now| claim::claim(connection, &claim, number, now)).await
     }
 
-    async fn claim_for_review(&self, lease: NewLease, limit: u32) -> Result<Vec<Claimed>> {
-        let number = lease.member.next_lease();
-        self.write(move |connection, now| claim::claim_for_review(connection, &lease, number, now, limit)).await
+    async fn claim_for_review(&self, holder: Member, limit: u32) -> Result<Vec<Claimed>> {
+        let number = holder.next_lease();
+        self.write(move |connection, now| claim::claim_for_review(connection, &holder, number, now, limit)).await
     }
 
-    async fn renew(&self, term: Duration, held: Vec<Holding>) -> Result<Vec<Holding>> {
-        self.write(move |connection, now| claim::renew(connection, after(now, term), &held)).await
+    fn lease_term(&self) -> Duration {
+        claim::TERM
+    }
+
+    async fn renew(&self, _: &Member, held: Vec<Holding>) -> Result<Vec<Holding>> {
+        if held.is_empty() {
+            return Ok(held);
+        }
+        self.write(move |connection, now| claim::renew(connection, now, &held)).await
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<DeliveryKey>> {
         let settlements: Arc<[Settlement]> = settlements.into();
         match self.settle_together(Arc::clone(&settlements)).await {
             // One by one where there is no room for all at once: the first make room for the others.
-            Err(StoreError::Full) if settlements.len() > 1 => {
+            Err(StoreError::Full(_)) if settlements.len() > 1 => {
                 let mut lost = Vec::new();
                 for settlement in settlements.iter() {
                     lost.extend(self.settle_together(Arc::new([settlement.clone()])).await?);
@@ -79,8 +85,8 @@ impl Queue for SqliteStore {
         self.write(claim::expire_leases).await
     }
 
-    async fn follow_clock(&self, waits: Vec<Duration>, lease_max: Duration) -> Result<u64> {
-        self.write(move |connection, now| claim::follow_clock(connection, now, &waits, after(now, lease_max))).await
+    async fn follow_clock(&self, waits: Vec<Duration>) -> Result<u64> {
+        self.write(move |connection, now| claim::follow_clock(connection, now, &waits)).await
     }
 
     async fn command(&self, command: Command, selection: Selection, by: &str) -> Result<Commanded> {

@@ -13,7 +13,7 @@ use trace::Event;
 use uuid::Uuid;
 
 use crate::{
-    Delivery, DeliveryKey, DeliveryRecord, FileError, LastAttempt, Lease, Message, MessageKey, State, StoreError,
+    Delivery, DeliveryKey, DeliveryRecord, Disk, FileError, LastAttempt, Lease, Message, MessageKey, State, StoreError,
     stored::{failure, notify_from_bits, ret_from_number, state_from_number},
 };
 
@@ -217,8 +217,8 @@ pub(super) fn is_fatal_to_transaction(error: &rusqlite::Error) -> bool {
 pub(super) fn store_error(error: &rusqlite::Error, file: &Path) -> StoreError {
     let file = file.display().to_string();
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreError::Full,
-        Some(ErrorCode::SystemIoFailure) if disk_is_full(&file) => StoreError::Full,
+        Some(ErrorCode::DiskFull) => StoreError::Full(Disk::DataFolder),
+        Some(ErrorCode::SystemIoFailure) if disk_is_full(&file) => StoreError::Full(Disk::DataFolder),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             FileError::Damaged { file, detail: error.to_string() }.into()
         }

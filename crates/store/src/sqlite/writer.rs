@@ -24,7 +24,7 @@ use super::{
     room::Gauge,
     row::{is_fatal_to_transaction, store_error},
 };
-use crate::{FolderLock, Result, Room, StoreError, fault_log::FaultLog};
+use crate::{Disk, FolderLock, Result, Room, StoreError, fault_log::FaultLog};
 
 /// Maximum number of commands in one transaction.
 const BATCH_COMMANDS_MAX: usize = 512;
@@ -238,12 +238,12 @@ impl WriterThread {
             };
         };
         let stored = match store_error(&error, &self.file) {
-            StoreError::Full => StoreError::Full,
+            StoreError::Full(disk) => StoreError::Full(disk),
             // After a crash, the log may still have what a failed sync left in it.
             error if at_commit => StoreError::Unknown { detail: error.to_string() },
             error => error,
         };
-        if matches!(stored, StoreError::Full) && may_make_room {
+        if matches!(stored, StoreError::Full(_)) && may_make_room {
             self.gauge.give_up_reserve();
             // The log then starts from its beginning again and needs no more room.
             if let Err(error) = history::move_log(&opened.connection) {
@@ -266,7 +266,7 @@ impl WriterThread {
 /// Refuses new mail because there is no room. Returns the other jobs.
 fn refuse_new_mail(batch: Batch) -> Batch {
     let (refused, rest): (Batch, Batch) = batch.into_iter().partition(|job| job.new_mail().is_some());
-    refused.into_iter().for_each(|job| job.answer(Err(StoreError::Full)));
+    refused.into_iter().for_each(|job| job.answer(Err(StoreError::Full(Disk::DataFolder))));
     rest
 }
 

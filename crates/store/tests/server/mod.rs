@@ -10,8 +10,8 @@ use std::{
 
 use bytes::Bytes;
 use gatepost_store::{
-    Accepted, Content, Fleet as _, NewDelivery, NewEvent, NewLease, NewMessage, Outcome, PostgresSettings,
-    PostgresStore, Settlement,
+    Accepted, Content, Fleet as _, Member, NewDelivery, NewEvent, NewMessage, Outcome, PostgresSettings, PostgresStore,
+    Settlement,
 };
 use jiff::Timestamp;
 use lab::postgres::{Cluster, PASSWORD};
@@ -82,9 +82,8 @@ pub(crate) fn delivery(recipient: &str) -> NewDelivery {
     }
 }
 
-pub(crate) async fn lease(store: &PostgresStore) -> NewLease {
-    let member = store.join(&Uuid::now_v7().to_string()).await.unwrap().member;
-    NewLease { member, term: Duration::from_secs(3600) }
+pub(crate) async fn member(store: &PostgresStore) -> Member {
+    store.join(&Uuid::now_v7().to_string()).await.unwrap().member
 }
 
 pub(crate) fn received(message: &NewMessage) -> NewEvent {

@@ -20,6 +20,9 @@ use crate::{
     open_messages::OpenMessages,
 };
 
+/// The value of `Purpose` in the custom data of an attempt that was to test an address.
+pub const ADDRESS_VERIFICATION: &str = "AddressVerification";
+
 /// Maximum for one message. No server accepts more at once.
 const RECIPIENTS_MAX: usize = 100_000;
 
@@ -133,7 +136,9 @@ impl Outgoing {
         row.set(Column::RecipientAddress, delivery.recipient);
         let status = self.status(delivery, line);
         let message = self.open.entry(delivery.queue_id);
-        if message.is_new(delivery.recipient, delivery.status == "deferred") {
+        // verify(8) tested the address, and no mail was sent.
+        let is_test = delivery.status == "undeliverable";
+        if message.is_new(delivery.recipient, delivery.status == "deferred") && !is_test {
             self.ready.push_back((number, message.receipt(&row)));
         }
         if delivery.status == "deferred" {
@@ -149,6 +154,9 @@ impl Outgoing {
         talk.tell_result(delivery, line.at, &mut data);
         if line.program == Program::Suspended && delivery.is_of_another_attempt() {
             data.add("Attempt", "none");
+        }
+        if is_test {
+            data.add("Purpose", ADDRESS_VERIFICATION);
         }
         if let Some(delays) = delivery.telling_delays() {
             data.add("Delays", delays);

@@ -32,7 +32,7 @@ pub(super) struct Talk {
     trouble_at: Option<Timestamp>,
     /// It went with a result: what follows is of another connection.
     is_told: bool,
-    /// The last warning since the last result.
+    /// The warnings since the last result.
     warning: String,
     /// Why the process has no TLS at all. It says so once.
     without_tls: String,
@@ -80,11 +80,12 @@ impl Talk {
     }
 
     pub(super) fn warn(&mut self, text: &str) {
-        // The first says which file or setting, and what follows only repeats that it failed.
-        if text.starts_with("TLS policy lookup for ") || self.warning.contains(" is unavailable. ") {
+        // The first says which file, table or setting; what follows may only repeat that it failed.
+        if text.starts_with("TLS policy lookup for ") || self.warning.len() >= TROUBLE_BYTES_MAX {
             return;
         }
-        self.warning.clear();
+        let separator = if self.warning.is_empty() { "" } else { ", " };
+        self.warning += separator;
         self.warning.extend(text.chars().take(TROUBLE_BYTES_MAX));
     }
 

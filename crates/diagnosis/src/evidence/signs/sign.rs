@@ -99,6 +99,8 @@ pub enum Sign {
     // The sender's own faults.
     /// Its software or configuration failed, before the destination could.
     LocalConfiguration,
+    /// A process of its own was killed by a signal.
+    LocalCrash,
     /// Its own certificate or key cannot be used.
     LocalTlsCredentials,
     /// Its own resolver does not answer, for whatever name.

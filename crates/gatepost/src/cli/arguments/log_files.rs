@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::LazyLock};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, value_parser};
 use trace::{ForeignFormat, foreign::FORMATS};
 
-/// Files by their kind, in the order of the kinds. `FROM`: the options of `trace`, `--from-NAME`; else those of `why`,
-/// `--NAME`.
+/// Files by their kind, in the order of the kinds. `FROM`: the options of `trace`, `--from-NAME`, which also takes those of
+/// `why`, `--NAME`.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct LogFiles<const FROM: bool>(Vec<(&'static ForeignFormat, Vec<PathBuf>)>);
 
@@ -34,6 +34,7 @@ impl<const FROM: bool> Args for LogFiles<FROM> {
         let option = |(name, format): (&'static str, &ForeignFormat)| {
             let help = if FROM { format.trace_help } else { format.why_help };
             let file = Arg::new(name).long(name).value_name("FILE").value_parser(value_parser!(PathBuf));
+            let file = if FROM { file.alias(format.name) } else { file };
             // Files are recognised, so few need these.
             file.action(ArgAction::Append).help(help).hide_short_help(true)
         };

@@ -65,8 +65,8 @@ Exit status: 0 nothing is wrong now, or there are only warnings, 1 ongoing
 findings, 2 wrong usage, unreadable input, or a name that matches nothing.
 
 JSON: {\"overview\": [{\"cause\", \"confidence\", \"state\", \"passes_by_itself\",
-\"findings\", \"destinations\", \"attempts\", \"messages_pending\",
-\"messages_bounced\", \"first_seen\", \"last_seen\"}],
+\"findings\", \"destinations\", \"attempts\", \"messages_known\",
+\"messages_pending\", \"messages_bounced\", \"first_seen\", \"last_seen\"}],
 \"findings\": [{\"cause\", \"severity\", \"confidence\", \"state\",
 \"over\": {\"since\", \"worked\", \"changes\": [{\"change\", \"what\"}],
 \"messages\", \"messages_in_plaintext\"},
@@ -74,8 +74,8 @@ JSON: {\"overview\": [{\"cause\", \"confidence\", \"state\", \"passes_by_itself\
 \"everywhere\": {\"destinations\", \"named\"},
 \"split\": {\"dimension\", \"fails\", \"works\", \"failed\", \"of\", \"worked\", \"of_works\",
 \"p_value\"}, \"compared\": [as in split, with \"outcome\"],
-\"works_with\"}, \"messages_pending\", \"messages_bounced\", \"messages_removed\",
-\"pending_since\", \"first_seen\", \"last_seen\", \"summary\",
+\"works_with\"}, \"messages_known\", \"messages_pending\",
+\"messages_bounced\", \"messages_removed\", \"pending_since\", \"first_seen\", \"last_seen\", \"summary\",
 \"evidence\": [{\"what\", \"source\", \"where\"}],
 \"remedy\": [{\"side\", \"action\"}], \"check\",
 \"experiment\": {\"verdict\", \"because\", \"steps\": [{\"what\", \"works\", \"detail\"}],

@@ -1,15 +1,18 @@
 //! What the tests share: a node, foreign mail servers, scripted destinations, and waiting.
 
+pub(crate) mod cable;
+pub(crate) mod database;
 #[path = "../../../../capture/tests/common/dumpcap.rs"]
 pub(crate) mod dumpcap;
 pub(crate) mod foreign;
+pub(crate) mod load;
 pub(crate) mod node;
 pub(crate) mod script;
 
 use std::{
     env,
     fs::{self, File},
-    net::{Ipv4Addr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
     ops::Range,
     os::unix::fs::MetadataExt,
     path::Path,
@@ -18,6 +21,8 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 pub(crate) use foreign::{Exim, Postfix, SmtpSink, python_packages, smtp_source, swaks};
 pub(crate) use node::Node;
@@ -46,6 +51,27 @@ fn reserved(folder: &Path, port: u16) -> Option<File> {
     file.try_lock().ok()?;
     let address = (Ipv4Addr::LOCALHOST, port);
     (TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()).then_some(file)
+}
+
+/// A connection from an address of this machine's loopback network.
+pub(crate) fn connect_from(address: [u8; 4], port: u16) -> TcpStream {
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&socket, &SocketAddrV4::new(address.into(), 0)).unwrap();
+    connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+/// The command with a clock that is wrong by this much, such as `+10m`.
+pub(crate) fn faketime(mut command: process::Command, offset: &str) -> process::Command {
+    let libraries = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/root/usr/lib");
+    let of_machine = fs::read_dir(libraries).unwrap().map(|entry| entry.unwrap().path());
+    let library = of_machine.map(|path| path.join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
+    let library = library.expect("libfaketime is not unpacked in target/peers: run ./test once");
+    // Only what is asked for the date: timeouts pass as they do.
+    command.env("LD_PRELOAD", library).env("FAKETIME", offset).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    command
 }
 
 /// Waits until `found` gives something; fails the test with `what` otherwise.

@@ -157,6 +157,11 @@ impl Client {
         client.reply().starts_with("220 ").then_some(client)
     }
 
+    /// On a connection that is there; nothing was read yet.
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self { reader: BufReader::new(stream) }
+    }
+
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.reader.get_mut().write_all(bytes).unwrap();
     }

@@ -6,6 +6,8 @@ use insight::units::{ByteSize, Duration};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::super::network::Network;
+
 /// How mail comes in.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -13,6 +15,10 @@ pub struct Inbound {
     /// IP addresses and ports to listen on. Requires a restart.
     #[schemars(schema_with = "socket_addresses_required")]
     pub listen: Vec<SocketAddr>,
+    /// Networks of load balancers. Each connection from there must begin with the PROXY protocol, version 2, which says
+    /// who the client is (HAProxy: send-proxy-v2). Others must not, so that no stranger can claim to be somebody else.
+    #[schemars(example = &["192.0.2.10"])]
+    pub proxy_from: Vec<Network>,
     /// Maximum size of a message. Gatepost announces it with the SIZE extension (RFC 1870).
     pub size_max: ByteSize,
     /// Maximum number of recipients of one message. RFC 5321 section 4.5.3.1.8 requires at least 100.
@@ -75,6 +81,7 @@ pub struct Inbound {
 impl Default for Inbound {
     fn default() -> Self {
         Self {
+            proxy_from: Vec::new(),
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 2525))],
             size_max: ByteSize::mebibytes(50),
             recipients_max: 1000,

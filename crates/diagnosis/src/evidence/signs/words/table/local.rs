@@ -2,7 +2,7 @@
 
 use super::{By::Here, Phrases, Sign, When::Any, row};
 
-pub(super) static PHRASES: [Phrases; 3] = [
+pub(super) static PHRASES: [Phrases; 4] = [
     row(
         &[Sign::LocalConfiguration],
         Here,
@@ -15,7 +15,6 @@ pub(super) static PHRASES: [Phrases; 3] = [
             "unknown mail transport error",
             "mail transport unavailable",
             "bad command startup",
-            "killed by signal",
             "no mechanism available",
             "no worthy mechs found",
             "no compatible authentication mechanism*",
@@ -46,6 +45,7 @@ pub(super) static PHRASES: [Phrases; 3] = [
             "fault on this node",
         ],
     ),
+    row(&[Sign::LocalConfiguration, Sign::LocalCrash], Here, Any, &["killed by signal"]),
     row(
         &[Sign::LocalTlsCredentials],
         Here,

@@ -117,6 +117,9 @@ pub(super) static PHRASES: [Phrases; 11] = [
             "child server process timed out",
             "database error",
             "directory lookup failed",
+            // Exchange's store driver.
+            "database is offline",
+            "mailbox server is offline",
         ],
     ),
     row(

@@ -223,6 +223,7 @@ pub(super) static PHRASES: [Phrases; 21] = [
             "authentication required",
             "authentication unsuccessful",
             "authentication failed",
+            "temporary authentication failure",
             "authentication is required",
             "cannot achieve exchange server authentication",
             "client was not authenticated",
