@@ -326,6 +326,27 @@ fn own_files() -> Vec<Case<'static>> {
     ]
 }
 
+fn exchange() -> Vec<Case<'static>> {
+    use Sign::*;
+    vec![
+        // Exchange between its own servers, and its store driver.
+        (
+            EXCHANGE,
+            primary("454 4.7.0 Temporary authentication failure."),
+            &[AuthenticationRequired],
+            &[StartTlsRefused, InternalFailure],
+        ),
+        (
+            EXCHANGE,
+            led(
+                "432 4.2.0 STOREDRV.Deliver.Exception:MailboxOfflineException; Failed to process message: the mailbox database is offline",
+            ),
+            &[InternalFailure],
+            &[MailboxFull],
+        ),
+    ]
+}
+
 fn own() -> Vec<Case<'static>> {
     use Sign::*;
     vec![
@@ -343,19 +364,6 @@ fn own() -> Vec<Case<'static>> {
             "4.7.8 SASL authentication failed; server a.test[192.0.2.1] said: 535 5.7.8 Error: authentication failed".to_owned(),
             &[AuthenticationRequired],
             &[LocalConfiguration],
-        ),
-        // Exchange between its own servers, and its store driver.
-        (
-            EXCHANGE,
-            primary("454 4.7.0 Temporary authentication failure."),
-            &[AuthenticationRequired],
-            &[StartTlsRefused, InternalFailure],
-        ),
-        (
-            EXCHANGE,
-            led("432 4.2.0 STOREDRV.Deliver.Exception:MailboxOfflineException; Failed to process message: the mailbox database is offline"),
-            &[InternalFailure],
-            &[MailboxFull],
         ),
         (EXIM, "failed to expand \"interface\" option for remote_smtp transport".to_owned(), &[LocalConfiguration], &[]),
         (POSTFIX, said("451 4.7.1 Service unavailable - try again later", "end of DATA"), &[InternalFailure], &[]),
@@ -406,7 +414,7 @@ fn own() -> Vec<Case<'static>> {
 
 #[test]
 fn words_are_understood_by_who_says_them_when() {
-    let table = [starttls(), certificates(), alerts(), senders(), content(), own(), own_files()].concat();
+    let table = [starttls(), certificates(), alerts(), senders(), content(), exchange(), own(), own_files()].concat();
     let is_wrong = |(format, status, wanted, unwanted): &&Case| {
         let signs = signs(format, &row(status));
         !wanted.iter().all(|sign| signs.has(*sign)) || signs.any(unwanted)

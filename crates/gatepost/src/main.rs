@@ -111,6 +111,7 @@ async fn query(command: &Command, config: &Config, screen: &cli::Screen, out: &m
     let result = match command {
         Command::Why(why) => cli::run_why(why, Some(&store), Some(config), screen, out).await,
         Command::Policy(PolicyCommand::Impact(impact)) => cli::run_impact(impact, &store, config, screen, out).await,
+        Command::Store(command) => cli::run_store(command, &store, screen, out).await,
         command => act(command, &store, config, screen, out).await.map(|()| false),
     };
     store.close().await;
@@ -139,6 +140,7 @@ async fn act(
         | Command::Config(_)
         | Command::Case(_)
         | Command::Api(_)
+        | Command::Store(_)
         | Command::Why(_)
         | Command::Probe(_)
         | Command::Capture(_)

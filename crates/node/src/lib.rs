@@ -258,6 +258,7 @@ async fn renew_leases(node: &Arc<Node>) {
         }
         Err(error @ StoreError::NotAMember { .. }) => {
             tracing::error!(%error, "delivering nothing more");
+            node.heard.end();
             node.outbound.held().lose_all();
         }
         Err(error) => tracing::warn!(%error, "failed to renew leases; trying again"),

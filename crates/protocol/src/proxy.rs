@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The part that each header begins with, in bytes.
 pub const HEAD_BYTES: usize = 16;
-/// Options may follow the addresses. No proxy needs so many.
+/// Options may follow the addresses. No proxy needs more bytes for them.
 const REST_BYTES_MAX: u16 = 4096;
 
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";

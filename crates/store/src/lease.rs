@@ -24,6 +24,10 @@ use crate::{
 /// A member that has not reported for so long is taken for dead: another one may join under its name.
 pub const MEMBER_VALID: Duration = Duration::from_secs(30);
 
+/// How long leases of the embedded store last. After a crash, nobody waits for that: the next process that takes the folder's
+/// lock finds them at once.
+pub(crate) const EMBEDDED_LEASE_TERM: Duration = Duration::from_secs(300);
+
 /// True if a member that reported then counts as alive. Where the clock was set back, a report of the future is as good
 /// as one of the past.
 pub(crate) fn is_heard(seen: Timestamp, now: Timestamp) -> bool {

@@ -51,7 +51,7 @@ pub use key::*;
 pub use last_attempt::LastAttempt;
 pub use lease::{Drained, Epoch, Holding, Lease, LeaseNumber, MEMBER_VALID, Member, MemberRecord};
 pub use new_event::NewEvent;
-pub use postgres::{PostgresError, PostgresSettings, PostgresStore, PostgresTls};
+pub use postgres::{PostgresError, PostgresSettings, PostgresStore, PostgresTls, ServerHealth, Standby, TableHealth};
 pub use queue::*;
 pub use sqlite::{Restored, SqliteStore};
 pub use state::{Command, Outcome, State};

@@ -1,8 +1,8 @@
 //! The command line: commands and their output. Results go to standard output, as tables for people or as JSON whose
 //! types are in [`insight::views`]; errors go to standard error.
 //!
-//! Exit status: 0 success, 1 ongoing findings (`why`), problems (`probe`), errors (`config check`) or mail that would break
-//! (`policy impact`), 2 wrong usage, unreadable input or a name that matches nothing.
+//! Exit status: 0 success, 1 ongoing findings (`why`), problems (`probe`), errors (`config check`), warnings (`store check`) or
+//! mail that would break (`policy impact`), 2 wrong usage, unreadable input or a name that matches nothing.
 
 mod api;
 mod arguments;
@@ -32,6 +32,7 @@ mod rollout;
 mod screen;
 mod show;
 mod similar;
+mod store_check;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
@@ -57,6 +58,7 @@ pub(crate) use probe::{Progress, host_and_port, resolver, run as run_probe};
 pub(crate) use queue::run as run_queue;
 pub(crate) use rollout::{run as run_rollout, trouble_view};
 pub(crate) use screen::{Screen, clean, counted, paragraph, wrapped, write_note};
+pub(crate) use store_check::run as run_store;
 pub(crate) use trace::run as run_trace;
 pub(crate) use why::{run as run_why, write as write_findings};
 

@@ -358,6 +358,7 @@ fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String
             | Line::Config(_)
             | Line::Case(_)
             | Line::Api(_)
+            | Line::Store(_)
             | Line::Why(_)
             | Line::Probe(_)
             | Line::Capture(_) => Ok(()),

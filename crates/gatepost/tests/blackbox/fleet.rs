@@ -172,6 +172,27 @@ fn postgres_answers_the_commands() {
     assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
 }
 
+#[test]
+fn postgres_is_checked_before_it_is_trouble() {
+    let mut server = Server::start();
+    let node = server.node("edge-1", Node::to_port(1)).start();
+    let check = node.json(&["store", "check"]);
+    assert_eq!((&check["warnings"], &check["schema"]), (&serde_json::json!([]), &check["schema_known"]));
+    assert_eq!(check["tables"].as_array().unwrap().len(), 3, "{check:#}");
+    let table = node.run(&["store", "check"]);
+    let text = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(text.starts_with("PostgreSQL 15") && text.contains("queue_delivery"), "{text}");
+    assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+    server.cluster.restart(&["synchronous_standby_names=nobody"]).unwrap();
+    let alone = node.run(&["store", "check"]);
+    let text = String::from_utf8_lossy(&alone.stdout).into_owned();
+    assert_eq!(alone.status.code(), Some(1), "{text}");
+    assert!(text.contains("no-standby: commits wait for a standby"), "{text}");
+    let embedded = Node::to_port(1).start().run(&["store", "check"]);
+    assert_eq!(embedded.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&embedded.stderr).contains("data folder"));
+}
+
 /// Exit status 2, with what to do.
 #[test]
 fn postgres_that_cannot_be_used_is_named_at_the_start() {

@@ -11,6 +11,7 @@ mod policy;
 mod probe;
 mod rollout;
 pub mod schema;
+mod store_check;
 
 pub use self::capture::{
     AnalysisView, CaptureView, CapturedStepView, EndedView, LineView, SessionView, TurnView, TurnsView,
@@ -30,3 +31,4 @@ pub use probe::{
     VariationView, VersionView,
 };
 pub use rollout::{RolloutNodeView, RolloutView, TroubleView};
+pub use store_check::{StandbyView, StoreCheckView, TableView, WarningView};

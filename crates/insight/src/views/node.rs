@@ -52,3 +52,9 @@ pub enum NodeStateView {
     /// It was stopped in order.
     Stopped,
 }
+
+impl NodeStateView {
+    pub(crate) fn runs(self) -> bool {
+        !matches!(self, Self::Silent | Self::Stopped)
+    }
+}

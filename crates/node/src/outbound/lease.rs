@@ -70,6 +70,11 @@ impl Heard {
         self.0.fetch_max(term.0, Ordering::Relaxed);
     }
 
+    /// Other nodes may hold what this one holds.
+    pub(crate) fn end(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
     pub(crate) fn until(&self) -> Term {
         Term(self.0.load(Ordering::Relaxed))
     }

@@ -22,6 +22,7 @@ mod error;
 mod events;
 mod finish;
 mod fleet;
+mod health;
 mod history;
 mod incidents;
 mod inquiry;
@@ -52,6 +53,7 @@ use std::{
 };
 
 use claim::Bounds;
+pub use health::{ServerHealth, Standby, TableHealth};
 use keys::Keys;
 use lane::Lane;
 use partitions::Day;

@@ -16,7 +16,7 @@ const MIGRATIONS: [&str; 3] =
     [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 
 /// The version that this program writes.
-const VERSION: i32 = MIGRATIONS.len() as i32;
+pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// "Gate" in ASCII: one program at a time changes the schema.
 const LOCK: i64 = 0x4761_7465;
@@ -90,7 +90,8 @@ async fn check_pooler(connector: &Connector, session: &Session) -> Result<()> {
     if one == two { Err(PostgresError::Pooler { server: connector.server() }.into()) } else { Ok(()) }
 }
 
-async fn version(session: &Session) -> Result<i32> {
+/// Of the tables; 0 if there are none.
+pub(super) async fn version(session: &Session) -> Result<i32> {
     let exists = session.query_one("SELECT to_regclass('gatepost_schema') IS NOT NULL", &[]).await?;
     if !exists.try_get::<_, bool>(0)? {
         return Ok(0);

@@ -128,7 +128,7 @@ impl Connector {
         best.ok_or_else(|| self.all_refused(faults))
     }
 
-    /// What an operator can mend comes first; that hosts cannot be reached is said of all of them.
+    /// What an operator can put right comes first; that hosts cannot be reached is said of all of them.
     fn all_refused(&self, faults: Vec<PostgresError>) -> PostgresError {
         let (unreachable, others): (Vec<_>, Vec<_>) =
             faults.into_iter().partition(|fault| matches!(fault, PostgresError::Unreachable { .. }));

@@ -5,14 +5,14 @@ use protocol::smtp::BodyType;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    bodies, claim,
+    bodies,
     row::{Json, Millis},
     withhold,
 };
 use crate::{
     Accepted, Content, DeliveryKey, LeaseNumber, Member, MessageKey, NewEvent, NewMessage,
     clock::after,
-    lease::LEASE_COUNT_BITS,
+    lease::{EMBEDDED_LEASE_TERM, LEASE_COUNT_BITS},
     stored::{notify_bits, ret_number},
     withhold::Withhold,
 };
@@ -35,7 +35,7 @@ pub(super) fn accept(
     events: &[NewEvent],
     now: Timestamp,
 ) -> rusqlite::Result<Added> {
-    let until = member.map(|_| after(now, claim::TERM));
+    let until = member.map(|_| after(now, EMBEDDED_LEASE_TERM));
     if !insert_row(connection, message, keys.message)? {
         return accepted_before(connection, message, keys.lease.zip(until)).map(Added::Before);
     }

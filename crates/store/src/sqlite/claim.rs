@@ -16,11 +16,9 @@ use super::{
 use crate::{
     Claim, Claimed, Holding, LeaseNumber, Leave, Member, MessageKey,
     clock::{after, before},
+    lease::EMBEDDED_LEASE_TERM,
     queue::longest_waits,
 };
-
-/// Long: after a crash, the next process that takes the folder's lock finds the leases at once.
-pub(super) const TERM: Duration = Duration::from_secs(300);
 
 const CLAIM_WHERE: &str = "d.state = 0 AND d.connector = ?1 AND d.due <= ?2 ORDER BY d.due";
 
@@ -118,7 +116,7 @@ fn lease_where(
     }
     let mut update = connection
         .prepare_cached("UPDATE delivery SET state = 1, lease_node = ?2, lease_until = ?3, lease = ?4 WHERE id = ?1")?;
-    let until = after(holder.now, TERM);
+    let until = after(holder.now, EMBEDDED_LEASE_TERM);
     for delivery in claimed.iter().flat_map(|claimed| &claimed.deliveries) {
         update.execute(params![delivery.key.0, holder.member.name(), Millis(until), holder.number.0])?;
     }
@@ -127,7 +125,7 @@ fn lease_where(
 
 /// Returns those that are not current any more.
 pub(super) fn renew(connection: &Connection, now: Timestamp, held: &[Holding]) -> rusqlite::Result<Vec<Holding>> {
-    let until = Millis(after(now, TERM));
+    let until = Millis(after(now, EMBEDDED_LEASE_TERM));
     let mut update =
         connection.prepare_cached("UPDATE delivery SET lease_until = ?3 WHERE id = ?1 AND state = 1 AND lease = ?2")?;
     let mut lost = Vec::new();
@@ -210,7 +208,7 @@ pub(super) fn follow_clock(connection: &Connection, now: Timestamp, waits: &[Dur
     }
     let mut shorten =
         connection.prepare_cached("UPDATE delivery SET lease_until = ?1 WHERE state = 1 AND lease_until > ?1")?;
-    shorten.execute([Millis(after(now, TERM))])?;
+    shorten.execute([Millis(after(now, EMBEDDED_LEASE_TERM))])?;
     incidents::make_calls_due(connection, now)?;
     Ok(pulled as u64)
 }

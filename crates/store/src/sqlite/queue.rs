@@ -8,7 +8,7 @@ use super::{Inner, SqliteStore, accept, accept::Added, bodies, claim, command, n
 use crate::{
     Accepted, Claim, Claimed, Command, Commanded, Content, DeliveryKey, DeliveryRecord, Holding, Member, MessageKey,
     NewEvent, NewMessage, Pending, Queue, QueueCount, QueueQuery, QueueRow, Result, Room, Selection, Settlement,
-    StoreError, Telling, Told, Untold, clock::before,
+    StoreError, Telling, Told, Untold, clock::before, lease::EMBEDDED_LEASE_TERM,
 };
 
 impl Queue for SqliteStore {
@@ -44,7 +44,7 @@ impl Queue for SqliteStore {
     }
 
     fn lease_term(&self) -> Duration {
-        claim::TERM
+        EMBEDDED_LEASE_TERM
     }
 
     async fn renew(&self, _: &Member, held: Vec<Holding>) -> Result<Vec<Holding>> {

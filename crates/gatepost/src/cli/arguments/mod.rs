@@ -8,6 +8,7 @@ mod node;
 mod policy;
 mod probe;
 mod queue;
+mod store_check;
 mod trace;
 mod why;
 
@@ -23,6 +24,7 @@ pub(crate) use node::*;
 pub(crate) use policy::*;
 pub(crate) use probe::*;
 pub(crate) use queue::*;
+pub(crate) use store_check::*;
 pub(crate) use trace::*;
 pub(crate) use why::*;
 
@@ -42,8 +44,8 @@ pub(crate) use why::*;
                                              show all events of these messages
 
 Exit status: 0 success, 1 findings (why), problems (probe), errors (config
-check) or mail that would break (policy impact), 2 wrong usage, unreadable
-input or no such message."
+check), warnings (store check) or mail that would break (policy impact),
+2 wrong usage, unreadable input or no such message."
 )]
 pub(crate) struct Arguments {
     /// Read the configuration from this file
@@ -119,6 +121,9 @@ Examples:
     /// Show the nodes of the fleet; drain a node and resume it
     #[command(subcommand, after_help = NODE_HELP)]
     Node(NodeCommand),
+    /// Check the store of the fleet
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Play a case of stuck mail on this machine, with real nodes, servers and TLS
     #[command(subcommand)]
     Case(CaseCommand),
@@ -151,7 +156,7 @@ impl Command {
             Self::Queue(QueueCommand::Show { output, .. }) => output.utc,
             Self::Policy(PolicyCommand::Impact(ImpactArguments { output, .. })) => output.utc,
             Self::Policy(PolicyCommand::Ledger(output)) | Self::Rollout(RolloutCommand::Status(output)) => output.utc,
-            Self::Node(NodeCommand::List { output, .. }) => output.utc,
+            Self::Node(NodeCommand::List { output, .. }) | Self::Store(StoreCommand::Check { output }) => output.utc,
             Self::Incident(IncidentCommand::List { output, .. } | IncidentCommand::Show { output, .. }) => output.utc,
             Self::Serve { .. }
             | Self::Backup(_)

@@ -1,0 +1,25 @@
+//! Arguments of `gatepost store`.
+
+use clap::Subcommand;
+
+use super::Output;
+
+#[derive(Subcommand, Clone, PartialEq, Debug)]
+pub(crate) enum StoreCommand {
+    /// Show how the fleet's PostgreSQL server does, and warn of what becomes trouble
+    #[command(after_help = "\
+Exit status: 0 nothing asks for attention, 1 warnings, 2 the server cannot be
+reached.
+
+JSON: {\"version\", \"schema\", \"schema_known\", \"tables\": [{\"table\", \"rows\",
+\"dead_rows\", \"bytes\"}], \"oldest_transaction_seconds\",
+\"wal_bytes_per_second\", \"standbys\": [{\"name\", \"synchronous\",
+\"behind_bytes\"}], \"connections\", \"connections_max\",
+\"warnings\": [{\"warning\", \"what\"}]}.
+warning is dead-rows, old-transaction, no-standby, standby-behind, connections,
+versions-differ or schema-older. To see standbys, the user needs pg_monitor.")]
+    Check {
+        #[command(flatten)]
+        output: Output,
+    },
+}

@@ -1,0 +1,72 @@
+//! `gatepost store check`: how the fleet's PostgreSQL server does, and what asks for attention.
+
+use std::io::Write;
+
+use anyhow::bail;
+use insight::views::{StandbyView, StoreCheckView};
+use store::Backend;
+
+use super::{
+    arguments::{Format, StoreCommand},
+    screen::{Colour, Screen, clean, grouped, paragraph, size},
+    table::{Cell, Column, Table},
+};
+
+/// True if something asks for attention.
+pub(crate) async fn run(
+    command: &StoreCommand,
+    store: &Backend,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
+    let StoreCommand::Check { output } = command;
+    let Backend::Postgres(server) = store else {
+        bail!("the store is this node's data folder, and needs no check; a fleet's store is set in [store] url");
+    };
+    let check = StoreCheckView::new(&server.health().await?, &insight::nodes(store).await?);
+    match output.format {
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&check)?)?,
+        Format::Table => write(&check, screen, out)?,
+    }
+    Ok(!check.warnings.is_empty())
+}
+
+fn write(check: &StoreCheckView, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
+    const COLUMNS: [Column; 4] =
+        [Column::whole("TABLE"), Column::number("ROWS"), Column::number("DEAD ROWS"), Column::number("SIZE")];
+    writeln!(out, "PostgreSQL {}, tables of version {}\n", clean(&check.version), check.schema)?;
+    let rows = check.tables.iter().map(|table| {
+        vec![
+            Cell::new(&table.table),
+            Cell::new(grouped(table.rows)),
+            Cell::new(grouped(table.dead_rows)),
+            Cell::new(size(table.bytes)),
+        ]
+    });
+    Table::new(&COLUMNS, screen).write(&rows.collect::<Vec<_>>(), out)?;
+    let oldest = check.oldest_transaction_seconds.map_or_else(|| "none".to_owned(), |age| format!("{age} s"));
+    writeln!(out, "\nOldest open transaction  {oldest}")?;
+    writeln!(out, "Write-ahead log          {} per second", size(check.wal_bytes_per_second))?;
+    writeln!(out, "Connections              {} of {}", check.connections, check.connections_max)?;
+    let standbys = check.standbys.iter().map(standby).collect::<Vec<_>>();
+    writeln!(
+        out,
+        "Standbys                 {}",
+        if standbys.is_empty() { "none".to_owned() } else { standbys.join("; ") }
+    )?;
+    for warning in &check.warnings {
+        let text = format!("{}: {}", warning.warning, clean(&warning.what));
+        paragraph(&screen.paint(&text, Some(Colour::Yellow)), "", screen, out)?;
+    }
+    Ok(())
+}
+
+fn standby(standby: &StandbyView) -> String {
+    let kind = match standby.synchronous {
+        Some(true) => "synchronous",
+        Some(false) => "asynchronous",
+        None => "state not visible to this user",
+    };
+    let behind = standby.behind_bytes.map_or_else(String::new, |bytes| format!(", {} behind", size(bytes)));
+    format!("{} ({kind}{behind})", clean(&standby.name))
+}

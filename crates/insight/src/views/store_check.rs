@@ -1,0 +1,199 @@
+//! The view of a fleet's store: how its PostgreSQL server does, and what asks for attention.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use store::{ServerHealth, Standby, TableHealth};
+
+use super::NodeView;
+
+/// How the store does, as in `store check`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StoreCheckView {
+    /// Of PostgreSQL.
+    pub version: String,
+    /// Of the tables, and the one that this program brings them to.
+    pub schema: u32,
+    pub schema_known: u32,
+    pub tables: Vec<TableView>,
+    /// Age of the oldest open transaction, in seconds; null if none is open.
+    pub oldest_transaction_seconds: Option<u64>,
+    /// Write-ahead log, in bytes per second.
+    pub wal_bytes_per_second: u64,
+    pub standbys: Vec<StandbyView>,
+    pub connections: u64,
+    pub connections_max: u64,
+    /// What asks for attention; empty if nothing does.
+    pub warnings: Vec<WarningView>,
+}
+
+/// A table that changes with each message.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TableView {
+    pub table: String,
+    pub rows: u64,
+    pub dead_rows: u64,
+    /// With its indexes.
+    pub bytes: u64,
+}
+
+/// A standby. Null: the user of the store may not see it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct StandbyView {
+    pub name: String,
+    pub synchronous: Option<bool>,
+    pub behind_bytes: Option<u64>,
+}
+
+/// Something that asks for attention.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct WarningView {
+    /// `dead-rows`, `old-transaction`, `no-standby`, `standby-behind`, `connections`, `versions-differ` or `schema-older`.
+    pub warning: String,
+    /// What it is and what to do, for people.
+    pub what: String,
+}
+
+/// Autovacuum comes by after 5,000 dead rows of a table (schema_1.sql); many more of them show that it cannot remove them.
+const DEAD_ROWS_MAX: u64 = 100_000;
+const TRANSACTION_SECONDS_MAX: u64 = 300;
+const BEHIND_BYTES_MAX: u64 = 256 << 20;
+/// In percent.
+const CONNECTIONS_MAX: u64 = 90;
+
+impl StoreCheckView {
+    /// With the fleet's nodes, whose versions count while they run.
+    pub fn new(health: &ServerHealth, nodes: &[NodeView]) -> Self {
+        Self {
+            version: health.version.clone(),
+            schema: health.schema,
+            schema_known: health.schema_known,
+            tables: health.tables.iter().map(TableView::from).collect(),
+            oldest_transaction_seconds: health.oldest_transaction.map(|age| age.as_secs()),
+            wal_bytes_per_second: health.wal_bytes_per_second,
+            standbys: health.standbys.iter().map(StandbyView::from).collect(),
+            connections: health.connections,
+            connections_max: health.connections_max,
+            warnings: warnings(health, nodes),
+        }
+    }
+}
+
+fn warnings(health: &ServerHealth, nodes: &[NodeView]) -> Vec<WarningView> {
+    let mut warnings = Vec::new();
+    let mut warn = |warning: &str, what: String| warnings.push(WarningView { warning: warning.to_owned(), what });
+    for table in health.tables.iter().filter(|table| table.dead_rows > DEAD_ROWS_MAX && table.dead_rows > table.rows) {
+        let TableHealth { name, dead_rows, .. } = table;
+        warn(
+            "dead-rows",
+            format!(
+                "{name} has {dead_rows} dead rows: autovacuum is off, or cannot remove them because of an open transaction"
+            ),
+        );
+    }
+    if let Some(age) = health.oldest_transaction.filter(|age| age.as_secs() > TRANSACTION_SECONDS_MAX) {
+        warn(
+            "old-transaction",
+            format!(
+                "a transaction has been open for {} s: dead rows of the queue stay until it ends (pg_stat_activity shows whose it is)",
+                age.as_secs()
+            ),
+        );
+    }
+    let confirms = |standby: &Standby| standby.is_synchronous != Some(false);
+    if health.is_synchronous && !health.standbys.iter().any(confirms) {
+        warn(
+            "no-standby",
+            "commits wait for a standby, and none is connected: nodes answer new mail with 451 until one is".to_owned(),
+        );
+    }
+    for standby in health.standbys.iter().filter(|standby| standby.behind_bytes > Some(BEHIND_BYTES_MAX)) {
+        let mebibytes = standby.behind_bytes.unwrap_or_default() >> 20;
+        warn("standby-behind", format!("the standby {} is {mebibytes} MiB behind", standby.name));
+    }
+    if health.connections * 100 > health.connections_max * CONNECTIONS_MAX {
+        warn(
+            "connections",
+            format!(
+                "{} of {} connections are used: raise max_connections, or the next node cannot connect",
+                health.connections, health.connections_max
+            ),
+        );
+    }
+    let running = || nodes.iter().filter(|node| node.state.runs());
+    let mut versions: Vec<&str> = running().filter_map(|node| node.version.as_deref()).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    if versions.len() > 1 {
+        warn(
+            "versions-differ",
+            format!(
+                "nodes run the versions {}: two that follow each other work side by side; finish the upgrade before the next one",
+                versions.join(", ")
+            ),
+        );
+    }
+    if health.schema < health.schema_known {
+        warn(
+            "schema-older",
+            format!(
+                "the tables have version {}, and this program brings them to {} when it starts as a node; nodes of the version before it can go on",
+                health.schema, health.schema_known
+            ),
+        );
+    }
+    warnings
+}
+
+impl From<&TableHealth> for TableView {
+    fn from(table: &TableHealth) -> Self {
+        let TableHealth { name, rows, dead_rows, bytes } = table.clone();
+        Self { table: name, rows, dead_rows, bytes }
+    }
+}
+
+impl From<&Standby> for StandbyView {
+    fn from(standby: &Standby) -> Self {
+        let Standby { name, is_synchronous, behind_bytes } = standby.clone();
+        Self { name, synchronous: is_synchronous, behind_bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn healthy() -> ServerHealth {
+        ServerHealth {
+            version: "15.20".to_owned(),
+            schema: 3,
+            schema_known: 3,
+            tables: vec![TableHealth { name: "queue_delivery".to_owned(), rows: 10, dead_rows: 9000, bytes: 1 }],
+            oldest_transaction: Some(Duration::from_secs(2)),
+            wal_bytes_per_second: 0,
+            standbys: vec![Standby { name: "db2".to_owned(), is_synchronous: Some(true), behind_bytes: Some(0) }],
+            is_synchronous: true,
+            connections: 16,
+            connections_max: 100,
+        }
+    }
+
+    #[test]
+    fn what_asks_for_attention_is_named() {
+        let named = |change: fn(&mut ServerHealth)| {
+            let mut health = healthy();
+            change(&mut health);
+            warnings(&health, &[]).into_iter().map(|warning| warning.warning).collect::<Vec<_>>()
+        };
+        assert_eq!(named(|_| {}), Vec::<String>::new());
+        assert_eq!(named(|health| health.tables[0].dead_rows = 200_000), ["dead-rows"]);
+        assert_eq!(named(|health| health.oldest_transaction = Some(Duration::from_secs(301))), ["old-transaction"]);
+        assert_eq!(named(|health| health.standbys[0].is_synchronous = Some(false)), ["no-standby"]);
+        // Without the right to see it, nothing is claimed.
+        assert_eq!(named(|health| health.standbys[0].is_synchronous = None), Vec::<String>::new());
+        assert_eq!(named(|health| health.standbys[0].behind_bytes = Some(1 << 30)), ["standby-behind"]);
+        assert_eq!(named(|health| health.connections = 95), ["connections"]);
+        assert_eq!(named(|health| health.schema = 2), ["schema-older"]);
+    }
+}
