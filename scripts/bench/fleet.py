@@ -151,7 +151,7 @@ def report(targets, facts, arguments):
     messages = ", ".join(f"{target.messages:,} for {target.name}" for target in targets[:2])
     return "\n".join([*lines, "", f"Medians of {arguments.rounds} interleaved rounds ({messages} and each fleet) of "
                       f"{arguments.size:,} bytes, {arguments.sessions} sessions, a new connection for each message.",
-                      "Each fleet has a server of its own. The standby is another PostgreSQL server on the same disk.",
+                      "Each fleet has a server of its own. The standby is another PostgreSQL server on the same disk; the server's CPU time includes it.",
                       "", *facts, ""])
 
 

@@ -3,15 +3,17 @@
 
 use super::{
     cause::{Cause, CauseId, Check, Sign, Symptom},
-    remedy::{destination, exchange, exim, gatepost, here, postfix, sender},
+    remedy::{System, destination, exchange, exim, gatepost, here, postfix, sender},
 };
 
 /// The recipient's domain may simply not be the destination's.
 const RELAY: &[Sign] = &[Sign::RelayDenied];
+/// A login was tried, or the recipient's domain may not be the destination's.
+const RELAY_OR_LOGIN: &[Sign] = &[Sign::RelayDenied, Sign::LoginRefused];
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::AuthenticationRequired,
-    does: "does not accept this mail without authentication",
+    does: "does not accept this mail without a valid login",
     likelihood,
     remedies: &[
         destination(
@@ -22,15 +24,18 @@ pub(super) const CAUSE: Cause = Cause {
         postfix("Compare the answer with `transport_maps` and `relayhost`.").on(RELAY),
         destination("If {domain} belongs to this server, add it to the domains that it accepts (Postfix: `relay_domains` or `virtual_mailbox_domains`; Exchange: `New-AcceptedDomain`).").on(RELAY).outbound(),
         destination(
+            "Between Exchange servers, enable Exchange Server authentication on the receive connector beside what it has already (`Get-ReceiveConnector NAME | fl AuthMechanism`, then `Set-ReceiveConnector NAME -AuthMechanism` with all of it and `ExchangeServer`), and let no firewall inspect SMTP.",
+        )
+        .of(System::Exchange)
+        .outbound(),
+        destination(
             "Accept mail from the sender's addresses without authentication (Exchange: an anonymous receive connector limited to those addresses).",
         )
-        .unless(RELAY)
+        .unless(RELAY_OR_LOGIN)
         .outbound(),
         gatepost("Set `port` of the connector to 25. Submission ports such as 587 require authentication.").unless(RELAY),
         postfix("If the destination is your provider's server, check the user name and the password in `smtp_sasl_password_maps`, that `smtp_sasl_auth_enable` is `yes`, and that the account may use SMTP AUTH. Otherwise deliver to port 25."),
-        exchange(
-            "Between Exchange servers, enable Exchange Server authentication beside what the connector has already (`Get-ReceiveConnector NAME | fl AuthMechanism`, then `Set-ReceiveConnector NAME -AuthMechanism` with all of it and `ExchangeServer`), and let no firewall inspect SMTP. To a smart host, set `-SmartHostAuthMechanism` of `Set-SendConnector`.",
-        ),
+        exchange("To a smart host, set `-SmartHostAuthMechanism` and the credentials of `Set-SendConnector`."),
         exim("If the destination is your provider's server, add a client authenticator and `hosts_require_auth` to the transport. Otherwise deliver to port 25."),
         sender("If the destination is your provider's server, check the user name and the password that it has given you. Otherwise deliver to port 25.").outbound(),
     ],

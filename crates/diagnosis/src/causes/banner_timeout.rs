@@ -5,6 +5,7 @@ use protocol::smtp::Phase;
 
 use super::{
     cause::{Cause, CauseId, Check, Sign, Symptom},
+    local_service,
     remedy::{destination, exim, gatepost, here, postfix, sender},
 };
 
@@ -13,9 +14,10 @@ pub(super) const CAUSE: Cause = Cause {
     does: "does not send its greeting in time",
     likelihood,
     remedies: &[
+        local_service::LISTENER,
         here("Find what intercepts outgoing SMTP near {us}: a virus scanner for mail, a firewall that inspects SMTP, or the provider. Compare with a connection from another network.").everywhere(),
-        here("Check the port that {us} sends to: a server that begins TLS at once (port 465) sends no greeting, and neither does one that is not a mail server."),
-        destination("Find what delays the greeting: reverse DNS lookups, a tarpit, deny list lookups or load."),
+        here("Check the port that {us} sends to: a server that begins TLS at once (port 465) sends no greeting, and neither does one that is not a mail server.").local(false),
+        destination("Find what delays the greeting: reverse DNS lookups, a tarpit, deny list lookups or load.").local(false),
         gatepost("Set `banner` in `[connector.timeouts]` of this connector to a longer time (RFC 5321 asks for 5 minutes)."),
         postfix("Set `smtp_helo_timeout` to 300s or more (RFC 5321 asks for 5 minutes)."),
         exim("Set `command_timeout` of the transport to 5m or more (RFC 5321 asks for 5 minutes)."),

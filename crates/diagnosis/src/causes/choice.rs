@@ -9,7 +9,7 @@ impl Cause {
     /// In the order of the file; this side's come first where the fault is on this side.
     pub(crate) fn remedies(&self, now: &Situation) -> Vec<Remedy> {
         let rows: Vec<&Row> = self.remedies.iter().filter(|row| row.holds(now)).collect();
-        let has_own = rows.iter().any(|row| row.system.is_some());
+        let has_own = rows.iter().any(|row| row.system.is_some() && row.side == Side::Gateway);
         let shown = rows.into_iter().filter(|row| !(row.is_fallback && has_own));
         let mut remedies: Vec<Remedy> = shown.map(|row| row.remedy(now)).collect();
         if now.is_everywhere || now.is_inbound {
@@ -27,7 +27,8 @@ mod tests {
         evidence::{Sign, Signs},
     };
 
-    const SYSTEMS: [System; 5] = [System::Gatepost, System::Postfix, System::Exchange, System::Exim, System::Other];
+    const SYSTEMS: [System; 6] =
+        [System::Gatepost, System::Postfix, System::Exchange, System::Exim, System::Reporter, System::Other];
 
     fn actions(id: CauseId, now: &Situation) -> Vec<String> {
         id.cause().remedies(now).into_iter().map(|remedy| remedy.action).collect()
@@ -37,8 +38,9 @@ mod tests {
     fn every_cause_has_a_remedy_for_every_system_and_every_situation() {
         for cause in &CATALOGUE {
             for system in SYSTEMS {
-                for (is_everywhere, is_inbound) in [(false, false), (true, false), (false, true)] {
-                    let now = Situation { system, is_everywhere, is_inbound, ..Situation::default() };
+                let kinds = [(false, false, false), (true, false, false), (false, true, false), (false, false, true)];
+                for (is_everywhere, is_inbound, is_local) in kinds {
+                    let now = Situation { system, is_everywhere, is_inbound, is_local, ..Situation::default() };
                     let remedies = cause.remedies(&now);
                     let may_be = !is_everywhere || cause.id.can_be_everywhere();
                     assert!(!remedies.is_empty() || !may_be, "{} for {now:?}", cause.id);

@@ -9,7 +9,7 @@ use super::{
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::ClientCertificateRequired,
-    does: "requires a client certificate",
+    does: "requires a client certificate that it accepts",
     likelihood,
     remedies: &[
         gatepost("Set `tls_certificate` and `tls_key` of the connector to a certificate that the destination trusts."),

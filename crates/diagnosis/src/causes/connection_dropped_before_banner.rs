@@ -6,6 +6,7 @@ use protocol::smtp::Phase;
 
 use super::{
     cause::{Cause, CauseId, Check, Sign, Symptom},
+    local_service,
     remedy::{destination, here, network},
 };
 
@@ -14,7 +15,8 @@ pub(super) const CAUSE: Cause = Cause {
     does: "closes connections before its greeting",
     likelihood,
     remedies: &[
-        destination("Look for the sender's addresses in the logs of the server and its firewall, and remove the rule that closes their connections."),
+        local_service::LISTENER,
+        destination("Look for the sender's addresses in the logs of the server and its firewall, and remove the rule that closes their connections.").local(false),
         network("Exempt the sender's addresses from SMTP inspection on the devices between {us} and the destination."),
         here("Find what closes outgoing connections near {us}: a virus scanner for mail, a firewall that inspects SMTP, or the provider.").everywhere(),
     ],

@@ -3,6 +3,7 @@
 
 use super::{
     cause::{Aspect, Cause, CauseId, Check, Sign, Symptom},
+    local_service,
     remedy::{destination, exchange, exim, gatepost, postfix, sender},
 };
 
@@ -11,7 +12,9 @@ pub(super) const CAUSE: Cause = Cause {
     does: "refuses TCP connections",
     likelihood,
     remedies: &[
-        destination("Start the mail server, or allow the sender's addresses to reach its port through the firewall."),
+        local_service::LISTENER,
+        destination("Start the mail server, or allow the sender's addresses to reach its port through the firewall.")
+            .local(false),
         gatepost("Check `hosts` and `port` of the connector."),
         postfix("Check where Postfix sends this mail (`postconf relayhost transport_maps`)."),
         exchange("Check the smart hosts and the port (`Get-SendConnector | fl Name,SmartHosts,Port`)."),

@@ -5,6 +5,7 @@ use protocol::smtp::Phase;
 
 use super::{
     cause::{Aspect, Cause, CauseId, Check, Sign, Symptom},
+    local_service,
     remedy::{destination, here, network},
 };
 
@@ -13,10 +14,11 @@ pub(super) const CAUSE: Cause = Cause {
     does: "does not answer TCP connections",
     likelihood,
     remedies: &[
+        local_service::LISTENER,
         network(
             "Find what drops packets to this address and port: a firewall on either side, routing, or a provider that blocks port 25.",
         ),
-        destination("Check that the host is running and still has this address."),
+        destination("Check that the host is running and still has this address.").local(false),
         here("Check the firewall and the provider of {us}: no destination answers.").everywhere(),
     ],
     check: Check::Probe,

@@ -8,11 +8,11 @@ use super::{
 
 pub(super) const CAUSE: Cause = Cause {
     id: CauseId::DaneFailed,
-    does: "fails DANE: its certificate does not match its TLSA records",
+    does: "fails DANE: its TLSA records cannot be used, or its certificate does not match them",
     likelihood,
     remedies: &[
         destination(
-            "Publish the TLSA record of a new certificate before you install the certificate, and check DNSSEC.",
+            "Publish the TLSA record of a new certificate before you install the certificate, and check DNSSEC (`dig +dnssec TLSA _25._tcp.HOST` from outside must not answer SERVFAIL).",
         ),
         postfix(
             "Until the records are right, add `{domain} encrypt` to `smtp_tls_policy_maps`. This weakens security: Postfix does not check the certificate.",

@@ -18,7 +18,7 @@ pub(super) const CAUSE: Cause = Cause {
             .on(&[Sign::HostNotFound])
             .outbound(),
         destination(
-            "Ask each name server of {domain} (`dig NS {domain}`, then `dig @SERVER MX {domain}`), and tell its administrator which of them do not answer or answer SERVFAIL.",
+            "Ask each name server of {domain} (`dig +trace NS {domain}`, then `dig @SERVER MX {domain}`), and tell its administrator which of them do not answer or answer SERVFAIL.",
         )
         .on(&[Sign::DnsFailed])
         .unless(&[Sign::HostNotFound, Sign::LocalResolver]),

@@ -15,13 +15,12 @@ pub(super) const CAUSE: Cause = Cause {
     remedies: &[
         gatepost("Read the failure: it names the setting or the file. Run `gatepost config check`."),
         postfix(
-            "A process of Postfix crashed: a fault of the program, of a library or of the memory, and of no setting. Read what the system noted (`dmesg`, `coredumpctl list`), update Postfix and its libraries, and report the crash if it lasts.",
+            "A process of Postfix was killed. Read why the system did so (`dmesg`, `coredumpctl list`): signal 9 comes from a lack of memory or a limit, signal 11 from a fault of the program or a library. In that case update Postfix and its libraries.",
         )
         .on(CRASH),
         postfix(
-            "Correct the setting or the file that the evidence names. If it names none, read the lines of the same process before the failure (`warning:`, `fatal:`, `panic:`). Then run `postfix check` and `postfix reload`.",
-        )
-        .unless(CRASH),
+            "Correct the setting or the file that the evidence names. If it names an address, a socket or a `socketmap:`, start the program that listens there. If it names none, read the lines of the same process before the failure (`warning:`, `fatal:`, `panic:`). Then run `postfix check` and `postfix reload`.",
+        ),
         exchange(
             "Read the failure and the Application event log (MSExchangeTransport), and check the connector (`Get-SendConnector NAME | fl`).",
         ),

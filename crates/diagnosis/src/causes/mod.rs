@@ -26,6 +26,7 @@ mod hang_after_handshake;
 mod id;
 mod implicit_tls_mismatch;
 mod local_configuration_error;
+mod local_service;
 mod local_tls_credentials;
 mod mail_loop;
 mod mailbox_full;

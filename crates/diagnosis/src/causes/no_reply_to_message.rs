@@ -5,7 +5,8 @@ use protocol::smtp::Phase;
 
 use super::{
     cause::{Cause, CauseId, Check, Sign, Symptom},
-    remedy::{destination, exchange, exim, gatepost, here, network, postfix, sender},
+    local_service,
+    remedy::{destination, exchange, exim, gatepost, network, postfix, sender},
 };
 
 /// This side closed: a longer wait helps.
@@ -20,10 +21,7 @@ pub(super) const CAUSE: Cause = Cause {
             "Check in the server's log whether it accepted the message, and what delays its reply: usually a content filter that runs before the reply.",
         )
         .local(false),
-        here(
-            "Look at the program that listens on this port of {us} (`ss -ltnp 'sport = :{port}'`), such as a content filter: its log at the time of the failures says whether it has the message, and what delays its reply.",
-        )
-        .local(true),
+        local_service::LISTENER,
         network(
             "Check that no firewall or virus scanner between {us} and the destination inspects SMTP: some swallow the reply.",
         ),

@@ -9,13 +9,16 @@ pub(super) const EXCHANGE: Row = destination(
 .inbound();
 
 pub(super) const POSTFIX: Row = destination(
-    "Set `smtpd_tls_chain_files` (before Postfix 3.4: `smtpd_tls_cert_file` and `smtpd_tls_key_file`) to it, then run `postfix reload`.",
+    "Write its private key, then the certificate, then the intermediate ones into a file, set `smtpd_tls_chain_files` to that file (before Postfix 3.4: `smtpd_tls_cert_file` and `smtpd_tls_key_file`), and run `postfix reload`.",
 )
 .of(System::Postfix)
 .inbound();
 
-pub(super) const EXIM: Row =
-    destination("Set `tls_certificate` and `tls_privatekey` in the main section to it.").of(System::Exim).inbound();
+pub(super) const EXIM: Row = destination(
+    "Set `tls_certificate` and `tls_privatekey` in the main section to its files, and restart or reload Exim (SIGHUP).",
+)
+.of(System::Exim)
+.inbound();
 
 pub(super) const GATEPOST: Row = destination(
     "Set `tls_certificate` and `tls_key` in `[inbound]` to it, and reload the node (SIGHUP). `gatepost config check` says whether they fit and when they expire.",

@@ -48,6 +48,8 @@ pub(crate) enum System {
     Postfix,
     Exchange,
     Exim,
+    /// A sender that has reported to the receiving server, whose administrator reads this.
+    Reporter,
     /// Not known, or one that has no remedies of its own.
     Other,
 }
@@ -58,7 +60,8 @@ impl System {
             Source::History | Source::Probe | Source::OwnProtocolLog => Self::Gatepost,
             Source::ProtocolLog => Self::Exchange,
             Source::Log(format) => Self::named(format.name),
-            Source::Capture | Source::Dsn | Source::TlsReport => Self::Other,
+            Source::TlsReport => Self::Reporter,
+            Source::Capture | Source::Dsn => Self::Other,
         }
     }
 
@@ -67,9 +70,7 @@ impl System {
         match format {
             "postfix-log" | "postqueue-json" | "mailq" => Self::Postfix,
             "exim-log" => Self::Exim,
-            "message-trace" | "tracking-log" | "tracking-output" | "exchange-queue" | "connectivity-log" => {
-                Self::Exchange
-            }
+            "tracking-log" | "tracking-output" | "exchange-queue" | "connectivity-log" => Self::Exchange,
             // Exchange Online has other commands than Exchange.
             _ => Self::Other,
         }
@@ -79,7 +80,7 @@ impl System {
         match self {
             Self::Gatepost => "this gateway",
             Self::Postfix | Self::Exchange | Self::Exim => "this server",
-            Self::Other => "the sending server",
+            Self::Reporter | Self::Other => "the sending server",
         }
     }
 }
@@ -145,7 +146,7 @@ impl Default for Situation {
 /// One remedy, and when it is one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
-    side: Side,
+    pub(super) side: Side,
     /// `None`: whatever the system is.
     pub(super) system: Option<System>,
     /// Only if no row holds for the system.

@@ -3,6 +3,7 @@
 
 use super::{
     cause::{Aspect, Cause, CauseId, Check, Sign, Symptom},
+    local_service,
     remedy::network,
 };
 
@@ -10,9 +11,12 @@ pub(super) const CAUSE: Cause = Cause {
     id: CauseId::StarttlsMasked,
     does: "has its STARTTLS overwritten by a firewall",
     likelihood,
-    remedies: &[network(
-        "Disable SMTP inspection on the firewall in front of the destination (Cisco: `no fixup protocol smtp` or `no inspect esmtp`).",
-    )],
+    remedies: &[
+        local_service::LISTENER,
+        network(
+            "Disable SMTP inspection on the firewall in front of the destination (Cisco: `no fixup protocol smtp` or `no inspect esmtp`).",
+        ),
+    ],
     check: Check::Probe,
     cured_by: &[Aspect::Encryption],
 };

@@ -90,6 +90,8 @@ pub struct Evidence {
     pub(crate) seen: Interner<Seen>,
     /// Nodes that stopped and started again, by the number of the name, with the time in milliseconds since 1970.
     pub(crate) restarts: Vec<(u32, i64)>,
+    /// Deliveries that were given up after an attempt, because they were too old.
+    pub(crate) expired: HashSet<Delivery>,
     /// Deliveries that an operator removed from the queue.
     pub(crate) removed: HashSet<Delivery>,
     /// By group and symptom: deliveries that no attempt was made for, since their connector is paused after this symptom.
@@ -311,6 +313,12 @@ impl Evidence {
     pub fn add_restart(&mut self, node: &str, at: Timestamp) {
         let node = self.names.number(node, || node.to_owned());
         self.restarts.push((node, at.as_millisecond()));
+    }
+
+    /// This was given up, after an attempt that is among the evidence.
+    pub fn expire(&mut self, message: &str, recipient: &str) {
+        let delivery = self.delivery_of(Some(message), Some(recipient));
+        self.expired.insert(delivery);
     }
 
     /// An operator removed this from the queue.

@@ -202,7 +202,7 @@ impl<'e> Group<'_, 'e> {
             connector: self.connector(),
             failed: failing.len() as u64,
             attempts: self.records.len() as u64,
-            failed_otherwise: self.records.len().saturating_sub(failing.len() + self.working_count()) as u64,
+            failed_otherwise: (self.records.len() - failing.len() - working.len()) as u64,
             works_with: self.works_with(working),
             destinations: self.destinations(failing),
             everywhere: self.everywhere.cloned(),
@@ -232,10 +232,6 @@ impl<'e> Group<'_, 'e> {
             experiment: None,
             scope,
         }
-    }
-
-    fn working_count(&self) -> usize {
-        self.records.iter().filter(|record| self.causes.of(record).is_none()).count()
     }
 
     /// Version and cipher of nearly all that works.
@@ -346,7 +342,8 @@ impl<'e> Group<'_, 'e> {
         let mut pieces: Vec<Piece> = examples.iter().map(|example| Piece::of(example)).collect();
         if let (Some(all), Some(first)) = (self.everywhere, examples.first()) {
             let place = format!("comparison of {} attempts", scope.attempts);
-            let what = format!("It fails at {} unrelated destinations: {}", all.destinations, all.named.join(", "));
+            let what =
+                format!("It fails at {} unrelated destinations, such as {}", all.destinations, all.named.join(", "));
             pieces.insert(0, Piece { what, source: first.source, place });
         }
         if let (Some(split), Some(first)) = (&scope.split, examples.first()) {

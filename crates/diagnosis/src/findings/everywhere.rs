@@ -190,13 +190,10 @@ impl<'e> Kind<'e> {
             CauseId::Unknown => self.is_alike(),
             _ => true,
         };
-        let hosts = self.organisations(|place| place.0);
+        // Where a line does not name the host, the domain stands for it.
+        let hosts = self.organisations(|place| if place.0 == 0 { place.1 } else { place.0 });
         let domains = self.organisations(|place| place.1);
-        let unrelated = match (hosts.len(), domains.len()) {
-            (0, domains) => domains,
-            (hosts, 0) => hosts,
-            (hosts, domains) => hosts.min(domains),
-        };
+        let unrelated = if domains.is_empty() { hosts.len() } else { hosts.len().min(domains.len()) };
         if !is_possible || unrelated < UNRELATED_MIN || self.gets_further(id, records, causes) {
             return None;
         }
@@ -234,7 +231,7 @@ impl<'e> Kind<'e> {
     fn gets_further(&self, id: CauseId, records: &[&Record], causes: &Causes) -> bool {
         let stage =
             if id.reach() == Reach::ThisSide && id != CauseId::OutboundPortBlocked { Stage::Whole } else { stage(id) };
-        let is_public = self.places.keys().any(|place| place.0 != 0 && !is_near(self.evidence.name(place.0)));
+        let is_public = self.places.keys().any(|place| place.0 == 0 || !is_near(self.evidence.name(place.0)));
         let ports: HashSet<u16> = self.places.keys().filter_map(|place| port(self.evidence.name(place.0))).collect();
         let is_compared = |place: (u32, u32)| {
             let host = self.evidence.name(place.0);

@@ -24,7 +24,7 @@ pub(super) fn situation(
         signs: symptoms.iter().fold(Signs::default(), |signs, symptom| signs.union(symptom.signs)),
         phase: symptoms.first().and_then(|symptom| symptom.phase),
         is_everywhere: false,
-        is_local: is_local(evidence, failing),
+        is_local: evidence.direction() == Direction::Outbound && is_local(evidence, failing),
         is_inbound: evidence.direction() == Direction::Inbound,
         policy: policy(evidence, failing, working),
         domain: only(failing.iter().map(|record| record.value(Dimension::RecipientDomain)))

@@ -83,7 +83,8 @@ impl Group<'_, '_> {
             let is_final = symptom.code.is_some_and(|code| code >= 500) && !symptom.signs.has(Sign::TriedAgain);
             !is_final && !symptom.signs.has(Sign::GivenUp)
         };
-        self.evidence.symptoms.get(record.symptom).is_some_and(tries_on)
+        let has_expired = self.evidence.expired.contains(&record.delivery);
+        !has_expired && self.evidence.symptoms.get(record.symptom).is_some_and(tries_on)
     }
 
     /// What waits since its connector, or its destination, failed last like these.

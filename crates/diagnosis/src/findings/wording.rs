@@ -25,7 +25,7 @@ pub(super) fn summary(does: &str, scope: &Scope, effects: Effects) -> String {
         (None, None) if *attempts == 1 => summary.push_str(": the only attempt failed"),
         (None, None) if failed == attempts => summary.push_str(&format!(": all {failed} attempts failed")),
         (None, None) if *failed_otherwise > 0 => summary
-            .push_str(&format!(": {failed} of {attempts} attempts failed in this way, {failed_otherwise} in another")),
+            .push_str(&format!(": {failed} of {attempts} attempts failed in this way, {failed_otherwise} otherwise")),
         (None, None) => summary.push_str(&format!(": {failed} of {attempts} attempts failed")),
     }
     if let Some(works_with) = scope.works_with.as_ref().filter(|_| scope.split.is_some()) {
@@ -205,7 +205,7 @@ mod tests {
         let two_ways = Scope { failed: 1, attempts: 3, failed_otherwise: 2, ..scope() };
         assert_eq!(
             summary(does, &two_ways, Effects::default()),
-            "mail.test:25 shares no cipher suite with this gateway: 1 of 3 attempts failed in this way, 2 in another"
+            "mail.test:25 shares no cipher suite with this gateway: 1 of 3 attempts failed in this way, 2 otherwise"
         );
         let policy = split(Dimension::TlsPolicy, "intermediate", "legacy");
         let sure = Scope { split: Some(policy), works_with: Some("TLSv1 RC4-SHA".to_owned()), ..scope() };

@@ -7,7 +7,7 @@ use trace::{
     ForeignFormat, exchange_error,
     foreign::Detail,
     message_trace::{Column, Row, custom_value},
-    postfix_log::ADDRESS_VERIFICATION,
+    postfix_log::{ADDRESS_VERIFICATION, EXPIRED},
 };
 
 use super::{
@@ -26,25 +26,28 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
     if !worked && !matches!(event.as_str(), "DEFER" | "FAIL" | "SENDDEFER") {
         return;
     }
-    let status = if row[Column::RecipientStatus].is_empty() {
-        &row[Column::SourceContext]
-    } else {
-        &row[Column::RecipientStatus]
-    };
-    let data = &row[Column::CustomData];
+    let (status, data) = (status(row), &row[Column::CustomData]);
     let handshake = custom_value(data, "TlsHandshake");
+    // What only tests an address leaves no message behind that could wait or bounce.
+    let is_test = custom_value(data, "Purpose") == Some(ADDRESS_VERIFICATION);
     let container = if worked { None } else { exchange_error::Container::read(status) };
     let words = container.as_ref().and_then(|container| container.last_error).unwrap_or(status);
     let is_suspended = custom_value(data, "Attempt") == Some("none");
     let said = if worked { Said::default() } else { said(format, status, data) };
+    // The server has answered the question.
+    if is_test && said.code.is_some_and(|code| code >= 500) {
+        return;
+    }
+    // No attempt: the age decided.
+    if custom_value(data, "Attempt") == Some(EXPIRED) {
+        return evidence.expire(&row[Column::NetworkMessageId], &row[Column::RecipientAddress]);
+    }
     let some = |column: Column| Some(&row[column]).filter(|text| !text.is_empty());
     let cow = |column: Column| some(column).map(Cow::from);
     let host = some(Column::ServerHostname).or_else(|| container.as_ref().and_then(|container| container.host));
     let address = some(Column::ServerIp).or_else(|| container.as_ref().and_then(|container| container.address));
     let recipient = &row[Column::RecipientAddress];
     let told = handshake.map_or(Cow::Borrowed(words), |handshake| format!("{words}: {handshake}").into());
-    // What only tests an address leaves no message behind that could wait or bounce.
-    let is_test = custom_value(data, "Purpose") == Some(ADDRESS_VERIFICATION);
     let ids = [Column::NetworkMessageId, Column::MessageId, Column::InternalMessageId];
     let id = ids.into_iter().find_map(some).filter(|_| !is_test);
     let port = custom_value(data, "DestinationPort").and_then(|port| port.parse().ok());
@@ -67,21 +70,23 @@ pub fn add_row(evidence: &mut Evidence, format: &'static ForeignFormat, row: &Ro
         sender_domain: domain(&row[Column::SenderAddress]).map(Cow::from),
         recipient_domain: domain(recipient).map(Cow::from),
         plaintext_after: custom_value(data, "PlaintextAfter").map(|words| Box::new(failed_handshake(words))),
-        failure: (!worked).then(|| Failed {
-            phase: said.phase,
-            signs: said
-                .signs
-                .and_if(event == "FAIL", Sign::GivenUp)
-                // Postfix with `soft_bounce`, or where it failed to log in.
-                .and_if(event == "DEFER" && said.code.is_some_and(|code| code >= 500), Sign::TriedAgain),
-            code: said.code,
-            enhanced: said.enhanced,
-            text: told,
-        }),
+        failure: (!worked).then(|| failed(&said, &event, told)),
         ..Attempt::by(Source::Log(format))
     };
     let place = || Some(Place::Line { file: file.to_owned(), line });
     if is_suspended { evidence.add_suspended(&attempt, place) } else { evidence.add(&attempt, place) }
+}
+
+fn status(row: &Row) -> &str {
+    let status = &row[Column::RecipientStatus];
+    if status.is_empty() { &row[Column::SourceContext] } else { status }
+}
+
+fn failed<'a>(said: &Said, event: &str, text: Cow<'a, str>) -> Failed<'a> {
+    // Postfix with `soft_bounce`, or where it failed to log in.
+    let is_tried_again = event == "DEFER" && said.code.is_some_and(|code| code >= 500);
+    let signs = said.signs.and_if(event == "FAIL", Sign::GivenUp).and_if(is_tried_again, Sign::TriedAgain);
+    Failed { phase: said.phase, signs, code: said.code, enhanced: said.enhanced, text }
 }
 
 /// What a row says of a failure: its status, and what it has of the handshake.

@@ -25,7 +25,8 @@ pub(crate) fn write(finding: &FindingView, screen: &Screen, out: &mut dyn Write)
     notes.into_iter().flatten().try_for_each(|note| paragraph(&note, "   ", screen, out))?;
     if let (Some(first), Some(last)) = (finding.first_seen, finding.last_seen) {
         let waiting = counted(finding.messages_pending, "message", "messages");
-        let seen = format!("Seen from {} to {}; {waiting} waiting.", screen.time(first), screen.time(last));
+        let waiting = if finding.messages_known { format!("; {waiting} waiting") } else { String::new() };
+        let seen = format!("Seen from {} to {}{waiting}.", screen.time(first), screen.time(last));
         paragraph(&seen, "   ", screen, out)?;
     }
     write_details(finding, screen, out)

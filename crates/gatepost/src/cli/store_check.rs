@@ -8,7 +8,7 @@ use store::Backend;
 
 use super::{
     arguments::{Format, StoreCommand},
-    screen::{Colour, Screen, clean, grouped, paragraph, size},
+    screen::{Screen, clean, grouped, paragraph, size, wrapped},
     table::{Cell, Column, Table},
 };
 
@@ -45,18 +45,22 @@ fn write(check: &StoreCheckView, screen: &Screen, out: &mut dyn Write) -> anyhow
     });
     Table::new(&COLUMNS, screen).write(&rows.collect::<Vec<_>>(), out)?;
     let oldest = check.oldest_transaction_seconds.map_or_else(|| "none".to_owned(), |age| format!("{age} s"));
-    writeln!(out, "\nOldest open transaction  {oldest}")?;
-    writeln!(out, "Write-ahead log          {} per second", size(check.wal_bytes_per_second))?;
-    writeln!(out, "Connections              {} of {}", check.connections, check.connections_max)?;
-    let standbys = check.standbys.iter().map(standby).collect::<Vec<_>>();
-    writeln!(
-        out,
-        "Standbys                 {}",
-        if standbys.is_empty() { "none".to_owned() } else { standbys.join("; ") }
-    )?;
+    let of_others = if check.sees_all { "" } else { " (those of other users are not visible: grant pg_monitor)" };
+    let standbys = match check.standbys.iter().map(standby).collect::<Vec<_>>() {
+        standbys if standbys.is_empty() => "none".to_owned(),
+        standbys => standbys.join("; "),
+    };
+    writeln!(out)?;
+    for (what, value) in [
+        ("Oldest open transaction", format!("{oldest}{of_others}")),
+        ("Write-ahead log", format!("{} per second", size(check.wal_bytes_per_second))),
+        ("Connections", format!("{} of {}", check.connections, check.connections_max)),
+        ("Standbys", standbys),
+    ] {
+        wrapped(&value, &format!("{what:25}"), &" ".repeat(25), screen, out)?;
+    }
     for warning in &check.warnings {
-        let text = format!("{}: {}", warning.warning, clean(&warning.what));
-        paragraph(&screen.paint(&text, Some(Colour::Yellow)), "", screen, out)?;
+        paragraph(&format!("{}: {}", warning.warning, warning.what), "", screen, out)?;
     }
     Ok(())
 }

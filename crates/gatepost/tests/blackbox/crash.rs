@@ -46,6 +46,7 @@ fn disturb_under_load(times: u32, disturb: impl Fn(&mut Node)) -> usize {
     let mut node = Node::to_port(sink.port).retry("schedule = [\"1s\"]").start();
     let load = Load::start(&[node.port], &sink);
     let seed = std::process::id();
+    println!("seed {seed}");
     let mut random = u64::from(seed) | 1;
     for _ in 0..times {
         // xorshift: spread enough to hit every moment of a message's life.

@@ -177,7 +177,7 @@ fn postgres_is_checked_before_it_is_trouble() {
     let mut server = Server::start();
     let node = server.node("edge-1", Node::to_port(1)).start();
     let check = node.json(&["store", "check"]);
-    assert_eq!((&check["warnings"], &check["schema"]), (&serde_json::json!([]), &check["schema_known"]));
+    assert_eq!((&check["warnings"], &check["sees_all"]), (&serde_json::json!([]), &serde_json::json!(true)));
     assert_eq!(check["tables"].as_array().unwrap().len(), 3, "{check:#}");
     let table = node.run(&["store", "check"]);
     let text = String::from_utf8_lossy(&table.stdout).into_owned();
@@ -187,7 +187,7 @@ fn postgres_is_checked_before_it_is_trouble() {
     let alone = node.run(&["store", "check"]);
     let text = String::from_utf8_lossy(&alone.stdout).into_owned();
     assert_eq!(alone.status.code(), Some(1), "{text}");
-    assert!(text.contains("no-standby: commits wait for a standby"), "{text}");
+    assert!(text.contains("no-standby: standbys that must confirm"), "{text}");
     let embedded = Node::to_port(1).start().run(&["store", "check"]);
     assert_eq!(embedded.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&embedded.stderr).contains("data folder"));

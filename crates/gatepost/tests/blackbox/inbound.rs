@@ -1,7 +1,7 @@
 //! What a node takes and what it refuses, and that bad input ends in a clear reply while the node lives on.
 
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::TcpStream,
     thread,
     time::{Duration, Instant},
@@ -238,7 +238,13 @@ fn a_proxy_says_who_its_client_is() {
     };
     let banner = |stream: &mut TcpStream| {
         let mut banner = [0; 4];
-        stream.read_exact(&mut banner).map(|()| String::from_utf8_lossy(&banner).into_owned()).unwrap_or_default()
+        match stream.read_exact(&mut banner) {
+            Ok(()) => String::from_utf8_lossy(&banner).into_owned(),
+            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+                String::new()
+            }
+            Err(error) => panic!("neither a banner nor an end: {error}"),
+        }
     };
     let mut client = Client::over(from([127, 0, 0, 2], PROXIED));
     assert!(client.reply().starts_with("220 "));
@@ -246,9 +252,11 @@ fn a_proxy_says_who_its_client_is() {
     node.wait_until_empty();
     assert_eq!(node.trace()[0]["events"][0]["from"], "203.0.113.9");
     // Connections are counted for the client.
-    let mut others: Vec<TcpStream> = (0..3).map(|_| from([127, 0, 0, 3], PROXIED)).collect();
-    let banners: Vec<String> = others.iter_mut().map(banner).collect();
-    assert_eq!(banners, ["220 ", "220 ", "421 "]);
+    let others = ["220 ", "220 ", "421 "].map(|expected| {
+        let mut other = from([127, 0, 0, 3], PROXIED);
+        assert_eq!(banner(&mut other), expected);
+        other
+    });
     // The proxy's own check, and what is not a proxy's.
     let check = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
     assert_eq!(banner(&mut from([127, 0, 0, 3], check)), "220 ");
@@ -257,6 +265,7 @@ fn a_proxy_says_who_its_client_is() {
     assert!(stranger.reply().starts_with("220 "));
     stranger.send(PROXIED);
     assert!(stranger.reply().starts_with('5'), "a stranger is nobody's proxy");
+    drop(others);
 }
 
 /// CVE-2011-0411: what is sent in clear behind STARTTLS is not taken for part of the session under TLS.

@@ -11,11 +11,12 @@ use super::NodeView;
 pub struct StoreCheckView {
     /// Of PostgreSQL.
     pub version: String,
-    /// Of the tables, and the one that this program brings them to.
+    /// Of the tables.
     pub schema: u32,
-    pub schema_known: u32,
     pub tables: Vec<TableView>,
-    /// Age of the oldest open transaction, in seconds; null if none is open.
+    /// False: transactions of other users, and standbys, are not visible to the user of the store.
+    pub sees_all: bool,
+    /// Age of the oldest open transaction on the database, in seconds; null if none is seen.
     pub oldest_transaction_seconds: Option<u64>,
     /// Write-ahead log, in bytes per second.
     pub wal_bytes_per_second: u64,
@@ -47,7 +48,7 @@ pub struct StandbyView {
 /// Something that asks for attention.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WarningView {
-    /// `dead-rows`, `old-transaction`, `no-standby`, `standby-behind`, `connections`, `versions-differ` or `schema-older`.
+    /// `dead-rows`, `old-transaction`, `no-standby`, `standby-behind`, `connections` or `versions-differ`.
     pub warning: String,
     /// What it is and what to do, for people.
     pub what: String,
@@ -66,8 +67,8 @@ impl StoreCheckView {
         Self {
             version: health.version.clone(),
             schema: health.schema,
-            schema_known: health.schema_known,
             tables: health.tables.iter().map(TableView::from).collect(),
+            sees_all: health.sees_all,
             oldest_transaction_seconds: health.oldest_transaction.map(|age| age.as_secs()),
             wal_bytes_per_second: health.wal_bytes_per_second,
             standbys: health.standbys.iter().map(StandbyView::from).collect(),
@@ -99,11 +100,14 @@ fn warnings(health: &ServerHealth, nodes: &[NodeView]) -> Vec<WarningView> {
             ),
         );
     }
-    let confirms = |standby: &Standby| standby.is_synchronous != Some(false);
-    if health.is_synchronous && !health.standbys.iter().any(confirms) {
+    let confirm = health.standbys.iter().filter(|standby| standby.is_synchronous == Some(true)).count() as u64;
+    if health.sees_all && confirm < health.standbys_needed {
+        let needed = health.standbys_needed;
         warn(
             "no-standby",
-            "commits wait for a standby, and none is connected: nodes answer new mail with 451 until one is".to_owned(),
+            format!(
+                "standbys that must confirm each commit: {needed}; that can: {confirm}. Nodes answer new mail with 451 until enough can"
+            ),
         );
     }
     for standby in health.standbys.iter().filter(|standby| standby.behind_bytes > Some(BEHIND_BYTES_MAX)) {
@@ -129,15 +133,6 @@ fn warnings(health: &ServerHealth, nodes: &[NodeView]) -> Vec<WarningView> {
             format!(
                 "nodes run the versions {}: two that follow each other work side by side; finish the upgrade before the next one",
                 versions.join(", ")
-            ),
-        );
-    }
-    if health.schema < health.schema_known {
-        warn(
-            "schema-older",
-            format!(
-                "the tables have version {}, and this program brings them to {} when it starts as a node; nodes of the version before it can go on",
-                health.schema, health.schema_known
             ),
         );
     }
@@ -168,12 +163,12 @@ mod tests {
         ServerHealth {
             version: "15.20".to_owned(),
             schema: 3,
-            schema_known: 3,
             tables: vec![TableHealth { name: "queue_delivery".to_owned(), rows: 10, dead_rows: 9000, bytes: 1 }],
             oldest_transaction: Some(Duration::from_secs(2)),
             wal_bytes_per_second: 0,
             standbys: vec![Standby { name: "db2".to_owned(), is_synchronous: Some(true), behind_bytes: Some(0) }],
-            is_synchronous: true,
+            standbys_needed: 1,
+            sees_all: true,
             connections: 16,
             connections_max: 100,
         }
@@ -190,10 +185,11 @@ mod tests {
         assert_eq!(named(|health| health.tables[0].dead_rows = 200_000), ["dead-rows"]);
         assert_eq!(named(|health| health.oldest_transaction = Some(Duration::from_secs(301))), ["old-transaction"]);
         assert_eq!(named(|health| health.standbys[0].is_synchronous = Some(false)), ["no-standby"]);
+        assert_eq!(named(|health| health.standbys_needed = 2), ["no-standby"]);
         // Without the right to see it, nothing is claimed.
-        assert_eq!(named(|health| health.standbys[0].is_synchronous = None), Vec::<String>::new());
+        let unseen = |health: &mut ServerHealth| (health.sees_all, health.standbys) = (false, vec![]);
+        assert_eq!(named(unseen), Vec::<String>::new());
         assert_eq!(named(|health| health.standbys[0].behind_bytes = Some(1 << 30)), ["standby-behind"]);
         assert_eq!(named(|health| health.connections = 95), ["connections"]);
-        assert_eq!(named(|health| health.schema = 2), ["schema-older"]);
     }
 }

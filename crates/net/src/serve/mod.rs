@@ -211,7 +211,7 @@ impl<R: Reception> Server<R> {
                 _ = stop.changed() => {}
             }
         }
-        drop(listener);
+        drop((listener, introductions));
         lot.empty().into_iter().for_each(|parked| self.dismiss(parked, Session::shut_down));
         while sessions.join_next().await.is_some() {}
         Ok(())

@@ -10,16 +10,18 @@ use crate::Result;
 pub struct ServerHealth {
     /// Of PostgreSQL.
     pub version: String,
-    /// Of the tables, and the one that this program knows.
+    /// Of the tables.
     pub schema: u32,
-    pub schema_known: u32,
     pub tables: Vec<TableHealth>,
-    /// Since when a transaction is open. It keeps dead rows where they are.
+    /// Other users' transactions and standbys are visible.
+    pub sees_all: bool,
+    /// Since when a transaction on this database is open. It keeps dead rows where they are.
     pub oldest_transaction: Option<Duration>,
     pub wal_bytes_per_second: u64,
     pub standbys: Vec<Standby>,
-    /// Commits wait for a standby.
-    pub is_synchronous: bool,
+    /// How many standbys must confirm each commit.
+    pub standbys_needed: u64,
+    /// Of all databases.
     pub connections: u64,
     pub connections_max: u64,
 }
@@ -58,27 +60,34 @@ async fn health(tx: Tx) -> Result<ServerHealth> {
     let before = wal_bytes(&tx).await?;
     tokio::time::sleep(WAL_INTERVAL).await;
     let wal_bytes_per_second = wal_bytes(&tx).await?.saturating_sub(before) / WAL_INTERVAL.as_secs();
-    let sql = "SELECT current_setting('server_version'), current_setting('synchronous_standby_names') <> '',
+    let sql = "SELECT current_setting('server_version'), current_setting('synchronous_standby_names'),
+                   current_setting('synchronous_commit'), pg_has_role('pg_read_all_stats', 'USAGE'),
                    (SELECT max(extract(epoch FROM clock_timestamp() - xact_start))::bigint FROM pg_stat_activity
-                       WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),
-                   (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
-                   current_setting('max_connections')::bigint";
+                       WHERE datname = current_database() AND pid <> pg_backend_pid()),
+                   (SELECT sum(numbackends)::bigint FROM pg_stat_database), current_setting('max_connections')::bigint";
     let row = tx.query_one(sql, &[]).await?;
     let mut columns = Columns::of(&row);
-    let (version, is_synchronous) = (columns.take()?, columns.take()?);
-    let oldest: Option<i64> = columns.take()?;
+    let (version, standbys_named, commit): (String, &str, &str) = (columns.take()?, columns.take()?, columns.take()?);
+    let (sees_all, oldest): (bool, Option<i64>) = (columns.take()?, columns.take()?);
     Ok(ServerHealth {
         version,
-        is_synchronous,
+        sees_all,
+        standbys_needed: if commit == "local" { 0 } else { needed(standbys_named) },
         oldest_transaction: oldest.map(|seconds| Duration::from_secs(seconds.max(0) as u64)),
         connections: columns.take::<i64>()? as u64,
         connections_max: columns.take::<i64>()? as u64,
         schema: schema::version(&tx).await? as u32,
-        schema_known: schema::VERSION as u32,
         tables: tables(&tx).await?,
         wal_bytes_per_second,
         standbys: standbys(&tx).await?,
     })
+}
+
+/// `FIRST 2 (a, b)`, `ANY 1 (a, b)`, `2 (a, b)`, `a, b` for one, or nothing.
+fn needed(standbys_named: &str) -> u64 {
+    let before_list = standbys_named.split_once('(').map(|(before, _)| before);
+    let number = before_list.and_then(|before| before.split_ascii_whitespace().last()?.parse().ok());
+    if standbys_named.trim().is_empty() { 0 } else { number.unwrap_or(1) }
 }
 
 async fn wal_bytes(tx: &Tx) -> Result<u64> {
@@ -107,4 +116,22 @@ async fn standbys(tx: &Tx) -> Result<Vec<Standby>> {
         Ok(Standby { name, is_synchronous, behind_bytes: behind.map(|bytes| bytes.max(0) as u64) })
     };
     tx.query(sql, &[]).await?.iter().map(standby).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn how_many_standbys_must_confirm() {
+        for (named, needed) in [
+            ("", 0),
+            ("db2", 1),
+            ("*", 1),
+            ("db2, db3", 1),
+            ("FIRST 2 (db2, db3)", 2),
+            ("ANY 1 (*)", 1),
+            ("2 (a, b)", 2),
+        ] {
+            assert_eq!(super::needed(named), needed, "{named}");
+        }
+    }
 }

@@ -16,7 +16,7 @@ const MIGRATIONS: [&str; 3] =
     [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 
 /// The version that this program writes.
-pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
+const VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// "Gate" in ASCII: one program at a time changes the schema.
 const LOCK: i64 = 0x4761_7465;

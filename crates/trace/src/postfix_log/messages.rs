@@ -23,6 +23,9 @@ use crate::{
 /// The value of `Purpose` in the custom data of an attempt that was to test an address.
 pub const ADDRESS_VERIFICATION: &str = "AddressVerification";
 
+/// The value of `Attempt` in the custom data of a bounce that only age decided, after attempts that the log has.
+pub const EXPIRED: &str = "expired";
+
 /// Maximum for one message. No server accepts more at once.
 const RECIPIENTS_MAX: usize = 100_000;
 
@@ -203,7 +206,11 @@ impl Outgoing {
             row.set(Column::EventId, "FAIL");
             row.set(Column::RecipientAddress, recipient);
             row.set(Column::RecipientStatus, last.as_ref().map_or("4.4.7 message expired", |last| &last.status));
-            set_server(&mut row, last.as_ref().map_or("none", |last| &last.server), CustomData::default());
+            let mut data = CustomData::default();
+            if last.is_some() {
+                data.add("Attempt", EXPIRED);
+            }
+            set_server(&mut row, last.as_ref().map_or("none", |last| &last.server), data);
             self.ready.push_back((number, row));
         }
     }

@@ -29,8 +29,8 @@ use crate::{
 };
 use line::Program::{Cleanup, Screen, Server};
 pub use line::{Line, Program, read_line};
-pub use messages::ADDRESS_VERIFICATION;
 use messages::Outgoing;
+pub use messages::{ADDRESS_VERIFICATION, EXPIRED};
 pub use record::{Delivery, Record};
 pub use server::{Reject, Said};
 use sessions::Sessions;

@@ -50,6 +50,15 @@ pub(super) struct Passed {
     pub data: CustomData,
 }
 
+/// Adds to what went wrong, unless there is enough of it. A semicolon ends a value of custom data.
+fn append(trouble: &mut String, text: &str) {
+    if trouble.len() < TROUBLE_BYTES_MAX {
+        let separator = if trouble.is_empty() { "" } else { ", " };
+        *trouble += separator;
+        trouble.extend(text.chars().take(TROUBLE_BYTES_MAX).map(|c| if c == ';' { ',' } else { c }));
+    }
+}
+
 impl Talk {
     pub(super) fn agree(&mut self, relay: String, version: &str, cipher: &str) {
         self.begin(relay);
@@ -63,11 +72,7 @@ impl Talk {
         }
         self.has_failed |= text.starts_with("SSL_connect error to ") || is_own_tls_trouble(text);
         self.trouble_at = at;
-        if self.trouble.len() < TROUBLE_BYTES_MAX {
-            let separator = if self.trouble.is_empty() { "" } else { ", " };
-            // A semicolon ends a value of custom data.
-            self.trouble += &(separator.to_owned() + &text.replace(';', ","));
-        }
+        append(&mut self.trouble, text);
     }
 
     fn begin(&mut self, relay: String) {
@@ -81,12 +86,9 @@ impl Talk {
 
     pub(super) fn warn(&mut self, text: &str) {
         // The first says which file, table or setting; what follows may only repeat that it failed.
-        if text.starts_with("TLS policy lookup for ") || self.warning.len() >= TROUBLE_BYTES_MAX {
-            return;
+        if !text.starts_with("TLS policy lookup for ") {
+            append(&mut self.warning, text);
         }
-        let separator = if self.warning.is_empty() { "" } else { ", " };
-        self.warning += separator;
-        self.warning.extend(text.chars().take(TROUBLE_BYTES_MAX));
     }
 
     pub(super) fn go_without_tls(&mut self, text: &str) {

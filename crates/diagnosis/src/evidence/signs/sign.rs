@@ -7,6 +7,8 @@ pub enum Sign {
     // How the connection, or the wait for it, ended.
     DnsFailed,
     HostNotFound,
+    /// The sender found no route, for whatever reason.
+    Unrouteable,
     ConnectionRefused,
     TimedOut,
     Unreachable,
@@ -71,6 +73,8 @@ pub enum Sign {
     LargeMessage,
     PolicyRejection,
     AuthenticationRequired,
+    /// A login was tried, and refused.
+    LoginRefused,
     /// The destination does not relay for this sender: a login may help, or the recipient's domain is not its own.
     RelayDenied,
     MailLoop,

@@ -11,13 +11,14 @@ pub(crate) enum StoreCommand {
 Exit status: 0 nothing asks for attention, 1 warnings, 2 the server cannot be
 reached.
 
-JSON: {\"version\", \"schema\", \"schema_known\", \"tables\": [{\"table\", \"rows\",
-\"dead_rows\", \"bytes\"}], \"oldest_transaction_seconds\",
+JSON: {\"version\", \"schema\", \"tables\": [{\"table\", \"rows\", \"dead_rows\",
+\"bytes\"}], \"sees_all\", \"oldest_transaction_seconds\",
 \"wal_bytes_per_second\", \"standbys\": [{\"name\", \"synchronous\",
 \"behind_bytes\"}], \"connections\", \"connections_max\",
 \"warnings\": [{\"warning\", \"what\"}]}.
-warning is dead-rows, old-transaction, no-standby, standby-behind, connections,
-versions-differ or schema-older. To see standbys, the user needs pg_monitor.")]
+warning is dead-rows, old-transaction, no-standby, standby-behind, connections
+or versions-differ. To see standbys and the transactions of other users, the
+user of the store needs pg_monitor.")]
     Check {
         #[command(flatten)]
         output: Output,

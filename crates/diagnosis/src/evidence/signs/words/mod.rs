@@ -76,10 +76,23 @@ impl Signs {
     }
 
     /// A refusal because of what a message or its sender is, is a refusal by policy.
+    ///
+    /// Where this side failed on its own, it came to no connection: what it says of one is about a service of its own.
     fn with_general(self) -> Self {
-        self.and_if(self.any(&POLICIES), Sign::PolicyRejection)
+        let said = if self.has(Sign::LocalConfiguration) { self.without_all(&CONNECTION) } else { self };
+        said.and_if(said.any(&POLICIES), Sign::PolicyRejection)
     }
 }
+
+const CONNECTION: [Sign; 7] = [
+    Sign::DnsFailed,
+    Sign::HostNotFound,
+    Sign::ConnectionRefused,
+    Sign::TimedOut,
+    Sign::Unreachable,
+    Sign::ConnectionReset,
+    Sign::ConnectionClosed,
+];
 
 /// Each is the particular reason of a rejection by policy.
 const POLICIES: [Sign; 9] = [

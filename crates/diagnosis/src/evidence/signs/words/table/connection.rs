@@ -2,7 +2,7 @@
 
 use super::{By::Here, Phrases, Sign, When::Any, row};
 
-pub(super) static PHRASES: [Phrases; 11] = [
+pub(super) static PHRASES: [Phrases; 12] = [
     // This gateway's.
     row(&[Sign::NotSmtp], Here, Any, &["the answer is not smtp"]),
     row(
@@ -20,6 +20,7 @@ pub(super) static PHRASES: [Phrases; 11] = [
             "dns lookup failed",
             "dns resolution failed",
             "host name lookup failure",
+            "host map: lookup",
         ],
     ),
     row(
@@ -35,9 +36,10 @@ pub(super) static PHRASES: [Phrases; 11] = [
             "infonorecords",
             "infodomainnonexistent",
             "all relevant mx records point to non-existent hosts",
-            "unrouteable address",
         ],
     ),
+    // Exim, of a local part that does not exist here as well as of a domain without a server.
+    row(&[Sign::Unrouteable], Here, Any, &["unrouteable address"]),
     row(
         &[Sign::ConnectionRefused],
         Here,

@@ -16,6 +16,11 @@ pub(super) static PHRASES: [Phrases; 4] = [
             "mail transport unavailable",
             "bad command startup",
             "no mechanism available",
+            // What pipe(8) runs, and the sockets of this machine.
+            "command output:",
+            "command died with*",
+            "command time limit exceeded",
+            "private/*",
             "no worthy mechs found",
             "no compatible authentication mechanism*",
             "server configuration problem",

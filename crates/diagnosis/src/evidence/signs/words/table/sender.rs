@@ -7,7 +7,7 @@ use super::{
     row, weak,
 };
 
-pub(super) static PHRASES: [Phrases; 21] = [
+pub(super) static PHRASES: [Phrases; 22] = [
     row(
         &[Sign::SenderRejected],
         There,
@@ -221,15 +221,18 @@ pub(super) static PHRASES: [Phrases; 21] = [
         NoHandshake,
         &[
             "authentication required",
-            "authentication unsuccessful",
-            "authentication failed",
-            "temporary authentication failure",
             "authentication is required",
             "cannot achieve exchange server authentication",
             "client was not authenticated",
             "not authenticated",
             "smtp auth required",
         ],
+    ),
+    row(
+        &[Sign::AuthenticationRequired, Sign::LoginRefused],
+        Either,
+        NoHandshake,
+        &["authentication unsuccessful", "authentication failed", "temporary authentication failure"],
     ),
     row(&[Sign::AuthenticationRequired], There, Any, &["must authenticate", "must be authenticated"]),
     row(

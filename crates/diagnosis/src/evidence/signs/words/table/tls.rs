@@ -7,7 +7,7 @@ use super::{
     row,
 };
 
-pub(super) static PHRASES: [Phrases; 29] = [
+pub(super) static PHRASES: [Phrases; 28] = [
     row(
         &[Sign::StartTlsRequiredThere],
         There,
@@ -197,6 +197,7 @@ pub(super) static PHRASES: [Phrases; 29] = [
         Here,
         Any,
         &[
+            "certexpired",
             "certificate has expired",
             "certificateexpired",
             "certificate-expired",
@@ -262,11 +263,10 @@ pub(super) static PHRASES: [Phrases; 29] = [
             "dane validation failed",
             "tlsa record",
             "tlsa records",
+            "tlsa lookup error",
             // Exim.
             "dane attempt failed",
         ],
     ),
-    // Nothing was compared: the lookup itself failed.
-    row(&[Sign::DnsFailed], Here, Any, &["tlsa lookup error"]),
     row(&[Sign::MtaStsFailed], Here, Any, &["mta-sts validation", "mta-sts policy", "sts-policy-*", "sts-webpki-*"]),
 ];
