@@ -320,3 +320,19 @@ fn a_process_that_ends_says_why() {
     let master = "Nov 25 07:00:00 mx postfix/master[1]: warning: process /usr/lib/postfix/smtp pid 12 exit status 1\n";
     assert_eq!(statuses(&[&fatal, master, error]), [said]);
 }
+
+/// One process delivers to one port of a host after the other, and says in the result only which one it was.
+#[test]
+fn a_server_that_was_passed_over_has_the_port_of_its_own_delivery() {
+    let log = [
+        "Untrusted TLS connection established to localhost[127.0.0.1]:2601: TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)",
+        "4F00A1: to=<a@x.test>, relay=localhost[127.0.0.1]:2601, dsn=2.0.0, status=sent (250 ok)",
+        "4F00B2: lost connection with localhost[127.0.0.1] while receiving the initial server greeting",
+        "4F00B2: to=<b@y.test>, relay=localhost[127.0.0.1]:2602, dsn=4.4.2, status=deferred (conversation with localhost[127.0.0.1] timed out while receiving the initial server greeting)",
+    ];
+    let (rows, _) = rows(&log.map(line).concat());
+    let port = |row: &Row| custom_value(&row[Column::CustomData], "DestinationPort").map(str::to_owned);
+    let attempts = rows.iter().filter(|row| row[Column::EventId] != *"RECEIVE");
+    let ports: Vec<_> = attempts.filter_map(port).collect();
+    assert_eq!(ports, ["2601", "2602", "2602"]);
+}

@@ -96,7 +96,8 @@ fn relaying(destinations: &[Destination], folder: &Path) -> MailServer {
         write!(policies, " {{{hop} = {}}},", destination.policy(folder)).unwrap();
     }
     Postfix::start_with(&format!(
-        "mynetworks = 127.0.0.0/8\nrelay_domains = static:all\nvirtual_mailbox_domains =\nsmtp_host_lookup = native\n\
+        // Where /etc/hosts has ::1 for localhost as well, an IPv4 look-up gives 127.0.0.1 twice.
+        "smtp_mx_address_limit = 1\nmynetworks = 127.0.0.0/8\nrelay_domains = static:all\nvirtual_mailbox_domains =\nsmtp_host_lookup = native\n\
          transport_maps = inline:{{{transports}}}\nsmtp_tls_policy_maps = inline:{{{policies}}}\n\
          smtp_tls_loglevel = 1\n\
          smtp_connection_max_messages = 1\n connect_timeout = 2s\nsmtp_helo_timeout = 2s\nsmtp_starttls_timeout = 2s\nsmtp_mail_timeout = 2s\n\

@@ -109,9 +109,9 @@ impl Talk {
         self.passed.push(Passed { number, at, queue_id, server, text: (*text).to_owned(), data });
     }
 
-    /// Failures name a server without its port.
+    /// Failures name a server without its port. That of a result before may be another one.
     fn with_port(&self, server: &str) -> String {
-        let is_it = self.relay.strip_prefix(server).is_some_and(|port| port.starts_with(':'));
+        let is_it = !self.is_told && self.relay.strip_prefix(server).is_some_and(|port| port.starts_with(':'));
         if is_it { self.relay.clone() } else { server.to_owned() }
     }
 
