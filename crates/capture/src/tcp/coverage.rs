@@ -42,21 +42,19 @@ impl Coverage {
         }
     }
 
+    /// Gaps are in order, and apart.
     fn fill(&mut self, from: u32, to: u32) {
-        if self.gaps.is_empty() {
+        let first = self.gaps.partition_point(|(_, end)| !is_after(*end, from));
+        let count = self.gaps[first..].partition_point(|(begin, _)| is_after(to, *begin));
+        let filled = &self.gaps[first..first + count];
+        let Some(((begin, _), (_, end))) = filled.first().copied().zip(filled.last().copied()) else { return };
+        let before = is_after(from, begin).then_some((begin, from));
+        let after = is_after(end, to).then_some((to, end));
+        if before.is_some() && after.is_some() && self.gaps.len() >= GAPS_MAX {
+            self.has_overflowed = true;
             return;
         }
-        let mut left = Vec::new();
-        for (begin, end) in self.gaps.drain(..) {
-            let is_apart = !is_after(to, begin) || !is_after(end, from);
-            if is_apart {
-                left.push((begin, end));
-                continue;
-            }
-            left.extend(is_after(from, begin).then_some((begin, from)));
-            left.extend(is_after(end, to).then_some((to, end)));
-        }
-        self.gaps = left;
+        self.gaps.splice(first..first + count, before.into_iter().chain(after));
     }
 
     /// The receiver has everything before this number.
@@ -109,5 +107,16 @@ mod tests {
         assert!(!missed(&[(u32::MAX - 4, 10), (5, 5)], 10));
         assert!(missed(&[(u32::MAX - 4, 5), (5, 5)], 10));
         assert!(coverage(&[(0, 10)], 10).is_acknowledged() && !coverage(&[(0, 10)], 9).is_acknowledged());
+    }
+
+    /// A stranger's capture decides how many there would be.
+    #[test]
+    fn gaps_are_limited() {
+        let every_other: Vec<(u32, u32)> = (1..10_000).map(|number| (2 * number, 1)).collect();
+        let apart: Vec<(u32, u32)> = [(0, 1), (30_000, 1)].into_iter().chain(every_other.iter().copied()).collect();
+        for segments in [every_other, apart] {
+            let coverage = coverage(&segments, 30_001);
+            assert!(coverage.gaps.len() <= GAPS_MAX && coverage.is_incomplete(), "{} gaps", coverage.gaps.len());
+        }
     }
 }
