@@ -16,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
     remedies: &[
         local_service::LISTENER,
         here("Find what intercepts outgoing SMTP near {us}: a virus scanner for mail, a firewall that inspects SMTP, or the provider. Compare with a connection from another network.").everywhere(),
-        here("Check the port that {us} sends to: a server that begins TLS at once (port 465) sends no greeting, and neither does one that is not a mail server.").local(false),
+        here("Check the port that {us} sends to: a server that begins TLS at once (port 465) sends no greeting, and neither does one that is not a mail server."),
         destination("Find what delays the greeting: reverse DNS lookups, a tarpit, deny list lookups or load.").local(false),
         gatepost("Set `banner` in `[connector.timeouts]` of this connector to a longer time (RFC 5321 asks for 5 minutes)."),
         postfix("Set `smtp_helo_timeout` to 300s or more (RFC 5321 asks for 5 minutes)."),
