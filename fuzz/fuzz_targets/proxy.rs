@@ -8,7 +8,7 @@ use protocol::proxy::Head;
 fuzz_target!(|bytes: &[u8]| {
     let Some((head, rest)) = bytes.split_first_chunk() else { return };
     let Ok(head) = Head::read(head) else { return };
-    let client = head.client(rest);
-    assert!(client.is_none() || rest.len() >= 12);
     assert!(head.rest_bytes() <= 4096);
+    let client = head.client(rest);
+    assert!(client.is_none() || head.rest_bytes() >= 12);
 });

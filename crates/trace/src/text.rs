@@ -59,6 +59,10 @@ pub(crate) struct Decoder<R> {
     ended: bool,
     /// Nor has the decoder.
     finished: bool,
+    /// What is decoded, and how much of it was read. The decoder needs room for a whole character, and readers may ask for
+    /// less.
+    output: Vec<u8>,
+    given: usize,
 }
 
 impl<R: Read> Decoder<R> {
@@ -66,13 +70,14 @@ impl<R: Read> Decoder<R> {
         let mut input = Vec::new();
         (&mut file).take(BEGINNING_BYTES as u64).read_to_end(&mut input)?;
         let decoder = encoding(&input).new_decoder_with_bom_removal();
-        Ok(Self { file, decoder, input, taken: 0, ended: false, finished: false })
+        Ok(Self { file, decoder, input, taken: 0, ended: false, finished: false, output: Vec::new(), given: 0 })
     }
-}
 
-impl<R: Read> Read for Decoder<R> {
-    fn read(&mut self, output: &mut [u8]) -> io::Result<usize> {
-        while !self.finished && !output.is_empty() {
+    /// Decodes until there is something, or nothing more.
+    fn decode(&mut self) -> io::Result<()> {
+        self.output.clear();
+        self.given = 0;
+        while self.output.is_empty() && !self.finished {
             if self.taken == self.input.len() && !self.ended {
                 self.input.resize(BEGINNING_BYTES, 0);
                 let count = self.file.read(&mut self.input)?;
@@ -80,13 +85,46 @@ impl<R: Read> Read for Decoder<R> {
                 self.taken = 0;
                 self.ended = count == 0;
             }
-            let (result, read, written, _) = self.decoder.decode_to_utf8(&self.input[self.taken..], output, self.ended);
+            self.output.resize(BEGINNING_BYTES, 0);
+            let (result, read, written, _) =
+                self.decoder.decode_to_utf8(&self.input[self.taken..], &mut self.output, self.ended);
+            self.output.truncate(written);
             self.taken += read;
             self.finished = self.ended && result == encoding_rs::CoderResult::InputEmpty;
-            if written > 0 {
-                return Ok(written);
-            }
         }
-        Ok(0)
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Decoder<R> {
+    fn read(&mut self, output: &mut [u8]) -> io::Result<usize> {
+        if self.given == self.output.len() {
+            self.decode()?;
+        }
+        let count = output.len().min(self.output.len() - self.given);
+        output[..count].copy_from_slice(&self.output[self.given..self.given + count]);
+        self.given += count;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In UTF-16 and cut within a character, however little the reader asks for at once.
+    #[test]
+    fn what_is_cut_within_a_character_ends() {
+        let text = "Größe\n";
+        let mut bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        bytes.insert(0, 0xFE);
+        bytes.insert(0, 0xFF);
+        bytes.push(b'x');
+        let mut decoder = Decoder::new(bytes.as_slice()).unwrap();
+        let (mut read, mut one) = (Vec::new(), [0; 1]);
+        while decoder.read(&mut one).unwrap() == 1 {
+            read.extend(one);
+        }
+        assert_eq!(String::from_utf8(read).unwrap(), format!("{text}\u{fffd}"));
     }
 }
