@@ -215,12 +215,14 @@ unpack_haraka() {
 
 # The packages given, and the libraries and Perl modules that they need and this machine lacks.
 with_missing_libraries() {
-    local package
+    local package plan
     {
         printf '%s\n' "$@"
         # One at a time: mail servers exclude each other.
         for package in "$@"; do
-            private_apt_get install --simulate --no-install-recommends "$package" 2>/dev/null | awk '$1 == "Inst" && $2 ~ /^(lib|perl)/ { print $2 }'
+            plan=$(private_apt_get install --simulate --no-install-recommends "$package" 2>&1) ||
+                die "apt-get cannot tell which libraries $package needs (apt-get check says whether this machine's packages fit each other): $plan"
+            awk '$1 == "Inst" && $2 ~ /^(lib|perl)/ { print $2 }' <<<"$plan"
         done
     } | sort -u
 }
