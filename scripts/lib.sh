@@ -215,12 +215,17 @@ unpack_haraka() {
 
 # The packages given, and the libraries and Perl modules that they need and this machine lacks.
 with_missing_libraries() {
-    local package plan
+    local package plan machine=/var/lib/dpkg/status
+    # apt-get answers nothing while installed packages exclude each other, as two mail servers do that came by force.
+    if ! private_apt_get check >/dev/null 2>&1; then
+        grep -Ev '^(Conflicts|Breaks):' "$machine" >target/peers/apt/status
+        machine=$REPOSITORY/target/peers/apt/status
+    fi
     {
         printf '%s\n' "$@"
         # One at a time: mail servers exclude each other.
         for package in "$@"; do
-            plan=$(private_apt_get install --simulate --no-install-recommends "$package" 2>&1) ||
+            plan=$(private_apt_get -o Dir::State::status="$machine" install --simulate --no-install-recommends "$package" 2>&1) ||
                 die "apt-get cannot tell which libraries $package needs (apt-get check says whether this machine's packages fit each other): $plan"
             awk '$1 == "Inst" && $2 ~ /^(lib|perl)/ { print $2 }' <<<"$plan"
         done
