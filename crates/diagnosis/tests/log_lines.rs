@@ -204,7 +204,7 @@ fn a_filter_on_this_machine_is_looked_at_itself() {
     assert!(!told.contains("network: ") && !told.contains("destination: "), "{told}");
 }
 
-/// The name servers of one domain fail while the resolver finds others: theirs to mend.
+/// The name servers of one domain fail while the resolver finds others: theirs to repair.
 #[test]
 fn name_servers_of_one_domain_are_looked_at_first() {
     let status = "deferred (Host or domain name not found. Name service error for name=broken.test type=MX: Host not found, try again)";

@@ -155,7 +155,7 @@ fn soak_postgres_a_node_that_is_cut_off_sends_nothing_that_it_lost() {
     let nodes = two_nodes(&server, &cable, &gate);
     cable.cut();
     thread::sleep(Duration::from_secs(12));
-    cable.mend();
+    cable.restore();
     thread::sleep(Duration::from_secs(8));
     assert!(!nodes[0].log().contains("lost leases"));
     assert_eq!((gate.count("MAIL"), gate.count(".")), (MESSAGES as usize, 0), "all is where it was");
@@ -165,7 +165,7 @@ fn soak_postgres_a_node_that_is_cut_off_sends_nothing_that_it_lost() {
     gate.open();
     wait_long("the other node to deliver", || all_are_delivered(&nodes[1]));
     assert_eq!(gate.count("."), MESSAGES as usize, "nothing was sent twice");
-    cable.mend();
+    cable.restore();
     wait_long("the node to notice", || nodes[0].log().contains("lost leases"));
     send(&nodes[0], 99);
     nodes[1].wait_until_empty();

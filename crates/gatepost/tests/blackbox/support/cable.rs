@@ -42,7 +42,7 @@ impl Cable {
         self.is_cut.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn mend(&self) {
+    pub(crate) fn restore(&self) {
         self.is_cut.store(false, Ordering::Relaxed);
     }
 }
