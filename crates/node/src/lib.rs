@@ -197,7 +197,7 @@ fn routes(config: &Config) -> Routes {
     Routes::new(config.accepted_domains.iter().map(|domain| (domain.name.clone(), domain.connector.clone())))
 }
 
-/// Renews leases, ends those of silent nodes, reports, and follows plans. None of them waits for another.
+/// Renews leases, ends those of silent nodes, reports, asks for shares, and follows plans. None of them waits for another.
 async fn background(node: Arc<Node>) {
     let renew = async {
         let mut tick = tokio::time::interval(LeaseTime::on(&node.store).renewed_every);
@@ -224,7 +224,7 @@ async fn background(node: Arc<Node>) {
             preference::update(&node).await;
         }
     };
-    tokio::join!(renew, report, follow);
+    tokio::join!(renew, report, follow, outbound::share_always(Arc::clone(&node)));
 }
 
 /// Reviews deliveries that were not attempted.

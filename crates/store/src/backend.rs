@@ -236,6 +236,10 @@ impl Fleet for Backend {
         each!(self, store => store.reports())
     }
 
+    async fn share(&self, member: &Member, demands: Vec<Demand>) -> Result<Vec<Share>> {
+        each!(self, store => store.share(member, demands))
+    }
+
     async fn plan(&self) -> Result<Option<StoredPlan>> {
         each!(self, store => store.plan())
     }

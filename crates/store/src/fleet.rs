@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use trace::{Doing, Limit};
 use uuid::Uuid;
 
-use crate::{Member, MemberRecord, Result};
+use crate::{Demand, Member, MemberRecord, Result, Share};
 
 /// What the nodes of a fleet know of each other, and what they agree on.
 pub trait Fleet {
@@ -37,6 +37,9 @@ pub trait Fleet {
     /// Drains a node, or takes that back; it follows with its next report. Draining twice keeps the first time and name.
     /// False if no node has joined under that name.
     fn drain(&self, node: &str, is_drained: bool, by: &str) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Gives a node its share of the limits of connectors, in any order. See [`Share`] for how long it lasts.
+    fn share(&self, member: &Member, demands: Vec<Demand>) -> impl Future<Output = Result<Vec<Share>>> + Send;
 
     /// The fleet's plan in force; `None` before the first.
     fn plan(&self) -> impl Future<Output = Result<Option<StoredPlan>>> + Send;

@@ -33,6 +33,7 @@ mod lease;
 mod new_event;
 mod postgres;
 mod queue;
+mod shares;
 mod sqlite;
 mod state;
 mod stored;
@@ -53,6 +54,7 @@ pub use lease::{Drained, Epoch, Holding, Lease, LeaseNumber, MEMBER_VALID, Membe
 pub use new_event::NewEvent;
 pub use postgres::{PostgresError, PostgresSettings, PostgresStore, PostgresTls, ServerHealth, Standby, TableHealth};
 pub use queue::*;
+pub use shares::{Demand, SHARE_VALID, SLOTS_AHEAD, Share};
 pub use sqlite::{Restored, SqliteStore};
 pub use state::{Command, Outcome, State};
 

@@ -197,6 +197,9 @@ impl Fleet for Fixed {
     async fn report(&self, _: &Member, _: NodeState) -> Result<bool> {
         refused()
     }
+    async fn share(&self, _: &Member, _: Vec<Demand>) -> Result<Vec<Share>> {
+        refused()
+    }
     async fn members(&self) -> Result<Vec<MemberRecord>> {
         Ok(self.members.clone())
     }

@@ -12,9 +12,10 @@ use std::{
 use delivery::backoff::BackOffPolicy;
 use jiff::Timestamp;
 use protocol::smtp::Failure;
+use store::Share;
 use tokio::time::Instant;
 
-use super::job::Job;
+use super::{job::Job, slots::Slots};
 use crate::config::{Connector, Hosts, Rate};
 
 /// Maximum number of messages in memory for one lane. Further messages wait in the store.
@@ -30,8 +31,6 @@ pub(super) const JOBS_LOW: usize = 100;
 /// Deliveries claimed at once. With MX, one claim fits into the limit of one domain.
 const CLAIM_MAX: u32 = 400;
 const MX_CLAIM_MAX: u32 = (DOMAIN_JOBS_MAX - JOBS_LOW) as u32;
-/// With a rate limit, the lane holds jobs for slots within this time.
-const SLOTS_AHEAD: Duration = Duration::from_secs(2);
 /// Maximum number of domains with state. Beyond that, the longest unused ones are dropped.
 const DOMAINS_MAX: usize = 10_000;
 
@@ -40,8 +39,8 @@ pub(super) struct Jobs {
     waiting: VecDeque<Job>,
     bytes: usize,
     domains: HashMap<String, Domain>,
-    /// With a rate limit, the earliest time at which the next message may be sent.
-    next_slot: Option<Instant>,
+    /// With a rate limit, when messages may be sent.
+    slots: Slots,
 }
 
 /// State of one recipient domain.
@@ -78,13 +77,38 @@ impl Jobs {
         self.waiting.len()
     }
 
-    /// The next slot of the rate limit, if jobs wait for it.
+    /// When to look for the next slot of the rate limit, if jobs wait for it.
     pub(super) fn slot_waited_for(&self, connector: &Connector) -> Option<Instant> {
-        self.next_slot.filter(|_| connector.rate.is_some() && !self.waiting.is_empty())
+        let waits = connector.rate.is_some() && !self.waiting.is_empty();
+        if waits { self.slots.next(Instant::now()) } else { None }
     }
 
     pub(super) fn is_rate_limited(&self, connector: &Connector, within: Duration) -> bool {
-        connector.rate.is_some() && self.next_slot.is_some_and(|slot| slot > Instant::now() + within)
+        connector.rate.is_some() && self.slots.limit(Instant::now(), within)
+    }
+
+    /// Messages that have no slot of the rate limit.
+    pub(super) fn without_slot(&self, connector: &Connector) -> u32 {
+        let missing = connector.rate.map_or(0, |_| self.slots.missing(self.waiting.len()));
+        u32::try_from(missing).unwrap_or(u32::MAX)
+    }
+
+    /// True if the store would give slots to jobs that have none.
+    pub(super) fn could_have_slots(&self, connector: &Connector) -> bool {
+        self.without_slot(connector) > 0 && self.slots.are_to_be_had(Instant::now())
+    }
+
+    pub(super) fn add_slots(&mut self, share: &Share, interval: Duration) {
+        self.slots.add(share, interval, Instant::now());
+    }
+
+    /// Removes the jobs whose slot is too far away to keep them.
+    pub(super) fn take_without_slot(&mut self, connector: &Connector) -> Vec<Job> {
+        if connector.rate.is_none() || !self.slots.are_far(Instant::now()) || self.waiting.len() <= self.slots.count() {
+            return Vec::new();
+        }
+        let taken = self.waiting.split_off(self.slots.count());
+        self.took(taken)
     }
 
     /// True if a message that was just accepted could be sent at once.
@@ -111,15 +135,9 @@ impl Jobs {
         }
     }
 
-    /// How many messages the rate limit allows soon.
+    /// How many messages to hold under the rate limit.
     fn slots(&self, rate: Option<Rate>) -> usize {
-        let Some(rate) = rate else { return usize::MAX };
-        let horizon = Instant::now() + SLOTS_AHEAD;
-        let next = self.next_slot.unwrap_or_else(Instant::now).max(Instant::now());
-        match horizon.checked_duration_since(next) {
-            Some(ahead) => 1 + (ahead.as_nanos() / interval(rate).as_nanos().max(1)) as usize,
-            None => 0,
-        }
+        rate.map_or(usize::MAX, |_| self.slots.room(Instant::now()))
     }
 
     /// Jobs that could start if there were workers, counted up to `enough`.
@@ -156,10 +174,6 @@ impl Jobs {
 
     /// Takes the next job that may start: one for the domain of the open connection, or the first.
     pub(super) fn pop(&mut self, connector: &Connector, open_to: Option<&str>) -> Option<Job> {
-        let now = Instant::now();
-        if connector.rate.is_some() && self.next_slot.is_some_and(|slot| slot > now) {
-            return None;
-        }
         let for_open = |job: &Job| open_to.is_some() && job.domain.as_deref() == open_to;
         let position = match connector.hosts {
             Hosts::SmartHosts(_) => (!self.waiting.is_empty()).then_some(0),
@@ -170,13 +184,15 @@ impl Jobs {
                 fits.or(first).map(|(position, _)| position)
             }
         }?;
+        if connector.rate.is_some() && !self.slots.take(Instant::now()) {
+            return None;
+        }
         let job = self.waiting.remove(position)?;
         self.bytes -= job.bytes();
         if let Some(domain) = self.domain(&job) {
             domain.waiting -= 1;
             domain.running += 1;
         }
-        self.next_slot = connector.rate.map(|rate| self.next_slot.unwrap_or(now).max(now) + interval(rate));
         Some(job)
     }
 
@@ -247,6 +263,10 @@ impl Jobs {
         let (taken, kept): (VecDeque<Job>, VecDeque<Job>) =
             std::mem::take(&mut self.waiting).into_iter().partition(wanted);
         self.waiting = kept;
+        self.took(taken)
+    }
+
+    fn took(&mut self, taken: VecDeque<Job>) -> Vec<Job> {
         for job in &taken {
             self.bytes -= job.bytes();
             if let Some(domain) = self.domain(job) {
@@ -258,12 +278,6 @@ impl Jobs {
 
     pub(super) fn take_all(&mut self) -> Vec<Job> {
         self.take_if(|_| true)
-    }
-
-    /// For a new configuration: a slot in the far future belongs to the old rate.
-    pub(super) fn reconfigured(&mut self, connector: &Connector) {
-        let latest = connector.rate.map(|rate| Instant::now() + interval(rate));
-        self.next_slot = self.next_slot.zip(latest).map(|(slot, latest)| slot.min(latest));
     }
 
     /// Keeps the number of domains with state bounded.
@@ -278,6 +292,7 @@ impl Jobs {
     }
 }
 
-fn interval(rate: Rate) -> Duration {
+/// Between two messages of the whole fleet.
+pub(super) fn interval(rate: Rate) -> Duration {
     rate.per.duration() / rate.messages.max(1)
 }

@@ -13,12 +13,20 @@ use delivery::backoff::BackOffPolicy;
 use jiff::Timestamp;
 use net::send::Progress;
 use protocol::smtp::{Address, Failure};
-use store::{BackOff, Claim, ConnectorReport, Leave, Queue as _, RunningAttempt};
+use store::{BackOff, Claim, ConnectorReport, Demand, Leave, Queue as _, RunningAttempt, Share};
 use tokio::{sync::Notify, time::Instant};
 use trace::{Doing, Limit};
 use uuid::Uuid;
 
-use super::{Recording, job::Job, jobs::Jobs, lease::Ticket, policies::Policies, results};
+use super::{
+    Recording,
+    job::Job,
+    jobs::{Jobs, interval},
+    lease::{Term, Ticket},
+    policies::Policies,
+    results,
+    shares::Own,
+};
 use crate::{
     Node,
     config::{Connector, Hosts},
@@ -51,6 +59,10 @@ struct Shared {
     connector: Arc<Connector>,
     state: State,
     jobs: Jobs,
+    /// Connections that this node may have open.
+    own: Own,
+    /// Workers that have not been told to end.
+    workers: u32,
     idle_workers: u32,
     /// Keyed by the number of the attempt.
     running: HashMap<u64, Running>,
@@ -99,6 +111,8 @@ impl Lane {
                 connector: Arc::new(connector),
                 state: State::Open,
                 jobs: Jobs::default(),
+                own: Own::default(),
+                workers: 0,
                 idle_workers: 0,
                 running: HashMap::new(),
                 attempts: 0,
@@ -126,11 +140,7 @@ impl Lane {
     }
 
     pub(super) fn configure(&self, connector: Connector) {
-        {
-            let mut shared = self.shared();
-            shared.jobs.reconfigured(&connector);
-            shared.connector = Arc::new(connector);
-        }
+        self.shared().connector = Arc::new(connector);
         self.wake_all();
     }
 
@@ -145,7 +155,7 @@ impl Lane {
 
     /// Stops the attempts that have not sent their final dot.
     pub(super) fn cut(&self) {
-        self.shared().running.values().for_each(|running| running.ticket.shut_down());
+        self.shared().cut();
     }
 
     fn is_closed(&self) -> bool {
@@ -159,6 +169,7 @@ impl Lane {
         matches!(shared.state, State::Open)
             && self.recording.works()
             && !shared.policies.leaves(domain.as_deref())
+            && shared.connections_max() > 0
             && shared.jobs.have_room(&shared.connector, domain.as_deref())
     }
 
@@ -211,10 +222,64 @@ impl Lane {
         }
     }
 
+    /// What this node could use of the connector's limits.
+    pub(super) fn demand(&self, is_drained: bool) -> Demand {
+        let mut shared = self.shared();
+        let connector = Arc::clone(&shared.connector);
+        let opens = matches!(shared.state, State::Open) && self.recording.works();
+        let busy = shared.workers.saturating_sub(shared.idle_workers);
+        let startable = shared.jobs.startable(&connector, connector.concurrency as usize) as u32;
+        // New mail and mail that is due in the store can begin at once.
+        let least = if is_drained { 0 } else { 1 };
+        let wanted = if opens { (busy + startable).max(least).min(connector.concurrency) } else { 0 };
+        shared.own.asked = wanted;
+        Demand {
+            connector: connector.name.clone(),
+            concurrency: connector.concurrency,
+            wanted,
+            bound: self.connections.load(Ordering::Relaxed).max(shared.connections_max()),
+            interval: connector.rate.map(interval),
+            messages: if opens { shared.jobs.without_slot(&connector) } else { 0 },
+        }
+    }
+
+    /// Takes the share that the store has given this node, until that time.
+    pub(super) fn share(&self, share: &Share, interval: Option<Duration>, until: Term) {
+        let mut shared = self.shared();
+        if shared.own.is_over() {
+            // Others may have had it meanwhile.
+            shared.cut();
+        }
+        let before = shared.connections_max();
+        shared.own.set(share.connections, until);
+        if let Some(interval) = interval {
+            shared.jobs.add_slots(share, interval);
+        }
+        let changed = shared.connections_max() != before || share.slots > 0;
+        drop(shared);
+        if changed {
+            self.attention.notify_one();
+            self.job.notify_waiters();
+        }
+    }
+
+    /// True if it could use more than it has, and the store does not know yet.
+    fn wants_more(&self) -> bool {
+        let shared = self.shared();
+        let connector = &shared.connector;
+        if !matches!(shared.state, State::Open) || !self.recording.works() {
+            return false;
+        }
+        let max = shared.connections_max();
+        let could_use = shared.workers as usize + shared.jobs.startable(connector, connector.concurrency as usize);
+        let more = max < connector.concurrency && could_use > max as usize && could_use > shared.own.asked as usize;
+        more || shared.jobs.could_have_slots(connector)
+    }
+
     /// Takes the next job. `None` if none may start.
     fn pop(&self, open_to: Option<&str>) -> Option<Job> {
         let mut shared = self.shared();
-        if !matches!(shared.state, State::Open) || !self.recording.works() {
+        if shared.has_worker_too_many() || !matches!(shared.state, State::Open) || !self.recording.works() {
             return None;
         }
         let connector = Arc::clone(&shared.connector);
@@ -233,25 +298,27 @@ impl Lane {
         }
         let deadline = Instant::now() + patience;
         self.shared().idle_workers += 1;
-        let job = loop {
+        loop {
             let changed = self.job.notified();
             if let Some(job) = self.pop(open_to) {
-                break Some(job);
+                self.shared().idle_workers -= 1;
+                return Some(job);
             }
             if self.due_in_store.load(Ordering::Relaxed) {
                 self.attention.notify_one();
             }
             let slot = {
-                let shared = self.shared();
+                let mut shared = self.shared();
+                let is_closed = matches!(shared.state, State::Closed);
+                if is_closed || shared.has_worker_too_many() || Instant::now() >= deadline {
+                    shared.idle_workers -= 1;
+                    shared.workers -= 1;
+                    return None;
+                }
                 shared.jobs.slot_waited_for(&shared.connector)
             };
-            if self.is_closed() || Instant::now() >= deadline {
-                break None;
-            }
             let _ = tokio::time::timeout_at(slot.map_or(deadline, |slot| slot.min(deadline)), changed).await;
-        };
-        self.shared().idle_workers -= 1;
-        job
+        }
     }
 
     /// Starts an attempt for a job that was popped.
@@ -300,13 +367,14 @@ impl Lane {
     pub(super) fn report(&self) -> ConnectorReport {
         let shared = self.shared();
         let connections = self.connections.load(Ordering::Relaxed);
+        // For the fleet: of which this node has its share.
         let connections_max = shared.connector.concurrency;
         let limited = if shared.jobs.is_rate_limited(&shared.connector, CLAIM_INTERVAL) {
             shared
                 .connector
                 .rate
                 .map(|rate| Limit::Rate { messages: rate.messages, per_s: rate.per.duration().as_secs() })
-        } else if connections >= connections_max && !shared.jobs.is_empty() {
+        } else if connections >= shared.connections_max() && !shared.jobs.is_empty() {
             Some(Limit::Concurrency(connections_max))
         } else {
             None
@@ -341,15 +409,20 @@ impl Lane {
                 self.claim(&node).await;
             }
             while self.wants_worker(workers.len()) {
+                self.shared().workers += 1;
                 workers.spawn(work(Arc::clone(&self), Arc::clone(&node)));
                 self.connections.store(workers.len() as u32, Ordering::Relaxed);
                 // The new worker takes a job before the loop decides whether another worker is needed.
                 tokio::task::yield_now().await;
             }
+            if self.wants_more() {
+                node.outbound.ask_for_shares();
+            }
             tokio::select! {
                 () = self.attention.notified() => {}
                 Some(ended) = workers.join_next(), if !workers.is_empty() => {
                     if let Err(error) = ended {
+                        self.shared().workers -= 1;
                         tracing::error!(%error, "a fault in Gatepost ended a delivery; the delivery will be tried again");
                     }
                 }
@@ -373,7 +446,7 @@ impl Lane {
         let idle = shared.idle_workers as usize;
         matches!(shared.state, State::Open)
             && self.recording.works()
-            && workers < shared.connector.concurrency as usize
+            && workers < shared.connections_max() as usize
             && shared.jobs.startable(&shared.connector, idle + 1) > idle
     }
 
@@ -414,7 +487,7 @@ impl Lane {
     async fn claim(&self, node: &Arc<Node>) {
         let wanted = {
             let shared = self.shared();
-            let open = matches!(shared.state, State::Open) && self.recording.works();
+            let open = matches!(shared.state, State::Open) && self.recording.works() && shared.connections_max() > 0;
             shared.jobs.wanted(&shared.connector).filter(|_| open)
         };
         let Some((limit, messages)) = wanted else { return };
@@ -467,11 +540,17 @@ impl Lane {
     async fn put_aside(&self, node: &Arc<Node>) {
         let (postponed, returned) = {
             let mut shared = self.shared();
+            if shared.own.is_over() {
+                shared.cut();
+            }
+            let connector = Arc::clone(&shared.connector);
             let all = matches!(shared.state, State::BackedOff(_));
             // A reload may have changed between MX records and smart hosts.
             let by_domain = shared.connector.hosts == Hosts::Mx;
             let returned = |job: &Job| all || !job.ticket.is_valid() || job.domain.is_some() != by_domain;
-            (shared.jobs.take_paused(), shared.jobs.take_if(returned))
+            let mut given_back = shared.jobs.take_if(returned);
+            given_back.extend(shared.jobs.take_without_slot(&connector));
+            (shared.jobs.take_paused(), given_back)
         };
         for postponed in postponed {
             results::postpone(node, &postponed.job, postponed.due, postponed.failure).await;
@@ -500,6 +579,20 @@ impl Lane {
 }
 
 impl Shared {
+    /// Connections that this node may have open now.
+    fn connections_max(&self) -> u32 {
+        self.own.connections().min(self.connector.concurrency)
+    }
+
+    fn has_worker_too_many(&self) -> bool {
+        self.workers > self.connections_max()
+    }
+
+    /// See [`Lane::cut`].
+    fn cut(&self) {
+        self.running.values().for_each(|running| running.ticket.shut_down());
+    }
+
     fn back_off(&mut self, failure: &Failure, policy: &BackOffPolicy, jitter: f64) {
         // Workers that fail at the same time are one failure, not many in a row.
         if !matches!(self.state, State::Open) {

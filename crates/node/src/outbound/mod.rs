@@ -18,6 +18,8 @@ mod lane;
 mod lease;
 mod policies;
 mod results;
+mod shares;
+mod slots;
 mod weakness;
 mod worker;
 
@@ -27,10 +29,11 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-use store::{ConnectorReport, NewMessage};
-use tokio::sync::mpsc;
+use store::{ConnectorReport, Demand, NewMessage, Share};
+use tokio::sync::{Notify, mpsc};
 
 use super::Node;
 use crate::{
@@ -43,6 +46,7 @@ pub(crate) use job::Job;
 pub(crate) use lane::Lane;
 pub(crate) use lease::{Heard, Held, LeaseTime, Term, Ticket};
 pub(crate) use results::{Settled, give_back, run_settler};
+pub(crate) use shares::share_always;
 
 /// Whether results reach the store. While they do not, no attempt starts, because the message would be sent again.
 #[derive(Debug)]
@@ -60,12 +64,14 @@ pub(crate) struct Outbound {
     held: Held,
     settled: mpsc::Sender<Settled>,
     recording: Arc<Recording>,
+    /// A lane could use more of its connector's limits than it has.
+    wants_shares: Notify,
 }
 
 impl Outbound {
     pub(crate) fn new(settled: mpsc::Sender<Settled>) -> Self {
         let recording = Arc::new(Recording(AtomicBool::new(true)));
-        Self { lanes: Mutex::default(), held: Held::default(), settled, recording }
+        Self { lanes: Mutex::default(), held: Held::default(), settled, recording, wants_shares: Notify::new() }
     }
 
     pub(crate) fn recording(&self) -> &Recording {
@@ -120,6 +126,7 @@ impl Outbound {
                 }
             }
         }
+        self.ask_for_shares();
     }
 
     /// True if a new message can be leased at once: all its deliveries use one lane that has room and is not paused.
@@ -163,6 +170,25 @@ impl Outbound {
                 "failed to store a result because the store is closed; the delivery is tried again after its lease ends"
             );
         }
+    }
+
+    /// What this node could use of each connector's limits.
+    fn demands(&self, is_drained: bool) -> Vec<Demand> {
+        self.lanes().values().map(|lane| lane.demand(is_drained)).collect()
+    }
+
+    fn share(&self, share: &Share, interval: Option<Duration>, until: Term) {
+        if let Some(lane) = self.lanes().get(&share.connector) {
+            lane.share(share, interval, until);
+        }
+    }
+
+    pub(crate) fn ask_for_shares(&self) {
+        self.wants_shares.notify_one();
+    }
+
+    async fn shares_wanted(&self) {
+        self.wants_shares.notified().await;
     }
 
     pub(crate) fn reports(&self) -> Vec<ConnectorReport> {

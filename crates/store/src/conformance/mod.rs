@@ -11,6 +11,7 @@ mod leases;
 mod members;
 mod notices;
 mod queue;
+mod shares;
 mod waiting;
 mod withholding;
 
@@ -124,6 +125,9 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> Stores<S>) {
     fleet::plans_replace_each_other_in_order(&make().await).await;
     fleet::weak_deliveries_are_counted_by_destination(&make().await).await;
     fleet::inquiries_are_taken_once_and_answered(&make().await).await;
+    shares::limits_hold_for_all_nodes(&make().await).await;
+    shares::slots_of_a_rate_are_for_one_node_each(&make().await).await;
+    shares::a_storm_of_demands_stays_within_the_limit(&make().await).await;
     incidents::pending_is_what_failed_or_has_waited(&make().await).await;
     incidents::what_was_tried_last_is_read_first(&make().await).await;
     incidents::the_watch_is_one_node_s_at_a_time(&make().await).await;

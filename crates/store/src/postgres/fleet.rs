@@ -12,10 +12,11 @@ use super::{
     member,
     row::{Columns, json, readable, text},
     session::Session,
+    shares,
 };
 use crate::{
-    Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Result, StoreError, StoredPlan,
-    WeakDelivery,
+    Demand, Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Result, Share, StoreError,
+    StoredPlan, WeakDelivery,
     stored::{tls_from_text, tls_text},
 };
 
@@ -64,6 +65,11 @@ impl Fleet for PostgresStore {
     async fn drain(&self, node: &str, is_drained: bool, by: &str) -> Result<bool> {
         let (node, by) = (node.to_owned(), by.to_owned());
         self.0.clerk.write(move |tx| async move { member::drain(&tx, &node, is_drained, &by).await }).await
+    }
+
+    async fn share(&self, member: &Member, demands: Vec<Demand>) -> Result<Vec<Share>> {
+        let member = member.clone();
+        self.0.leases.write(move |tx| async move { shares::share(&tx, &member, &demands).await }).await
     }
 
     async fn plan(&self) -> Result<Option<StoredPlan>> {

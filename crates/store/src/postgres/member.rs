@@ -83,7 +83,8 @@ async fn living(tx: &Tx) -> Result<Vec<i64>> {
 }
 
 pub(super) async fn leave(tx: &Tx, epoch: Epoch) -> Result<()> {
-    tx.execute("UPDATE member SET has_left = true WHERE epoch = $1", &[&epoch.0]).await.map(drop)
+    tx.execute("UPDATE member SET has_left = true WHERE epoch = $1", &[&epoch.0]).await?;
+    tx.execute("DELETE FROM connector_share WHERE epoch = $1", &[&epoch.0]).await.map(drop)
 }
 
 /// Notes that a member lives, or returns who has its name now, if anybody.

@@ -39,6 +39,7 @@ mod search;
 mod session;
 mod settings;
 mod settle;
+mod shares;
 mod unfit;
 mod waiting;
 mod withhold;

@@ -10,10 +10,11 @@ use uuid::Uuid;
 use super::{
     SqliteStore, inquiry, member,
     row::{Json, Millis, readable},
+    shares,
 };
 use crate::{
-    Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Result, StoreError, StoredPlan,
-    WeakDelivery,
+    Demand, Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Result, Share, StoreError,
+    StoredPlan, WeakDelivery,
     stored::{tls_from_text, tls_text},
 };
 
@@ -59,6 +60,11 @@ impl Fleet for SqliteStore {
     async fn drain(&self, node: &str, is_drained: bool, by: &str) -> Result<bool> {
         let (node, by) = (node.to_owned(), by.to_owned());
         self.write(move |connection, now| member::drain(connection, &node, is_drained, &by, now)).await
+    }
+
+    async fn share(&self, member: &Member, demands: Vec<Demand>) -> Result<Vec<Share>> {
+        let (member, floor) = (member.clone(), self.0.dead_epochs);
+        self.write(move |connection, now| shares::share(connection, &member, &demands, floor, now)).await
     }
 
     async fn plan(&self) -> Result<Option<StoredPlan>> {

@@ -30,6 +30,7 @@ mod schema;
 mod search;
 mod searchers;
 mod settle;
+mod shares;
 mod waiting;
 mod withhold;
 mod writer;

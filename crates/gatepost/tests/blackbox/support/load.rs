@@ -2,7 +2,7 @@
 //! where the history says that an attempt was interrupted.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     sync::{
@@ -20,19 +20,61 @@ const SENDERS: usize = 4;
 /// A destination that remembers how often it took each message, by its Subject.
 pub(crate) struct Sink {
     pub port: u16,
-    taken: Arc<Mutex<HashMap<String, u32>>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// How often, by Subject.
+    taken: HashMap<String, u32>,
+    /// When, in order.
+    times: Vec<Instant>,
+    /// Connections that are open, by the name in EHLO.
+    open: BTreeMap<String, usize>,
+    open_most: usize,
+}
+
+impl Seen {
+    fn open(&mut self, client: &str) {
+        *self.open.entry(client.to_owned()).or_default() += 1;
+        self.open_most = self.open_most.max(self.open.values().sum());
+    }
+
+    fn close(&mut self, client: &str) {
+        self.open.entry(client.to_owned()).and_modify(|open| *open -= 1);
+    }
 }
 
 impl Sink {
     pub(crate) fn start() -> Self {
-        let taken = Arc::default();
-        Self { port: start_sink(Arc::clone(&taken)), taken }
+        Self::taking(Duration::ZERO)
+    }
+
+    /// Each message takes it this time.
+    pub(crate) fn taking(time: Duration) -> Self {
+        let seen = Arc::default();
+        Self { port: start_sink(Arc::clone(&seen), time), seen }
+    }
+
+    /// Connections that are open, by the client's name in EHLO.
+    pub(crate) fn open(&self) -> BTreeMap<String, usize> {
+        self.seen.lock().unwrap().open.clone()
+    }
+
+    /// The most that were open at once.
+    pub(crate) fn open_most(&self) -> usize {
+        self.seen.lock().unwrap().open_most
+    }
+
+    /// When messages were taken, in order.
+    pub(crate) fn times(&self) -> Vec<Instant> {
+        self.seen.lock().unwrap().times.clone()
     }
 }
 
 /// Clients that send until they are told to stop.
 pub(crate) struct Load {
-    taken: Arc<Mutex<HashMap<String, u32>>>,
+    seen: Arc<Mutex<Seen>>,
     answered: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
     senders: Vec<thread::JoinHandle<()>>,
@@ -65,7 +107,7 @@ impl Load {
             })
         };
         let senders = (0..SENDERS).map(sender).collect();
-        Self { taken: Arc::clone(&sink.taken), answered, stop, senders }
+        Self { seen: Arc::clone(&sink.seen), answered, stop, senders }
     }
 
     /// Messages that were answered 250 so far.
@@ -73,14 +115,19 @@ impl Load {
         self.answered.lock().unwrap().len()
     }
 
+    /// Sends nothing more.
+    pub(crate) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
     /// Stops the clients, and waits until all has arrived. `node` is any of the nodes.
     pub(crate) fn end(self, node: &Node) -> Account {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop();
         self.senders.into_iter().for_each(|sender| sender.join().unwrap());
         let answered = std::mem::take(&mut *self.answered.lock().unwrap());
         let missing = || {
-            let taken = self.taken.lock().unwrap();
-            answered.iter().filter(|subject| !taken.contains_key(*subject)).count()
+            let seen = self.seen.lock().unwrap();
+            answered.iter().filter(|subject| !seen.taken.contains_key(*subject)).count()
         };
         let deadline = Instant::now() + Duration::from_secs(90);
         while missing() > 0 && Instant::now() < deadline {
@@ -90,8 +137,8 @@ impl Load {
         // What is under way settles before the history is read.
         node.wait_until_empty();
         let excused = excused(node);
-        let taken = self.taken.lock().unwrap();
-        let twice: Vec<_> = taken.iter().filter(|(_, count)| **count > 1).collect();
+        let seen = self.seen.lock().unwrap();
+        let twice: Vec<_> = seen.taken.iter().filter(|(_, count)| **count > 1).collect();
         for (subject, count) in &twice {
             assert_eq!(excused.get(*subject), Some(&true), "{subject} came {count} times");
         }
@@ -100,24 +147,31 @@ impl Load {
     }
 }
 
-/// A destination that remembers how often it took each message, by its Subject.
-fn start_sink(taken: Arc<Mutex<HashMap<String, u32>>>) -> u16 {
+fn start_sink(seen: Arc<Mutex<Seen>>, time: Duration) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let (stream, taken) = (stream.unwrap(), Arc::clone(&taken));
+            let (stream, seen) = (stream.unwrap(), Arc::clone(&seen));
             // Replies to pipelined commands leave one by one; they must not wait for acknowledgements.
             stream.set_nodelay(true).unwrap();
             thread::spawn(move || {
-                let _ = serve_sink(&stream, &taken);
+                let mut client = None;
+                let _ = serve_sink(&stream, &seen, time, &mut client);
+                client.inspect(|client| seen.lock().unwrap().close(client));
             });
         }
     });
     port
 }
 
-fn serve_sink(stream: &TcpStream, taken: &Mutex<HashMap<String, u32>>) -> std::io::Result<()> {
+/// `client` is its name while its connection is open.
+fn serve_sink(
+    stream: &TcpStream,
+    seen: &Mutex<Seen>,
+    time: Duration,
+    client: &mut Option<String>,
+) -> std::io::Result<()> {
     let (mut reader, mut writer) = (BufReader::new(stream), stream);
     writer.write_all(b"220 sink\r\n")?;
     let mut line = String::new();
@@ -127,7 +181,12 @@ fn serve_sink(stream: &TcpStream, taken: &Mutex<HashMap<String, u32>>) -> std::i
             return Ok(());
         }
         match line.get(..4).unwrap_or_default() {
-            "EHLO" => writer.write_all(b"250-sink\r\n250 PIPELINING\r\n")?,
+            "EHLO" => {
+                let name = line[4..].trim();
+                *client = Some(name.to_owned());
+                seen.lock().unwrap().open(name);
+                writer.write_all(b"250-sink\r\n250 PIPELINING\r\n")?;
+            }
             "DATA" => {
                 writer.write_all(b"354 go\r\n")?;
                 let mut subject = String::new();
@@ -143,10 +202,18 @@ fn serve_sink(stream: &TcpStream, taken: &Mutex<HashMap<String, u32>>) -> std::i
                         break;
                     }
                 }
-                *taken.lock().unwrap().entry(subject).or_default() += 1;
+                thread::sleep(time);
+                let mut seen = seen.lock().unwrap();
+                *seen.taken.entry(subject).or_default() += 1;
+                seen.times.push(Instant::now());
+                drop(seen);
                 writer.write_all(b"250 taken\r\n")?;
             }
-            "QUIT" => return writer.write_all(b"221 bye\r\n"),
+            "QUIT" => {
+                // The client may open another one as soon as it hears this.
+                client.take().inspect(|client| seen.lock().unwrap().close(client));
+                return writer.write_all(b"221 bye\r\n");
+            }
             _ => writer.write_all(b"250 ok\r\n")?,
         }
     }

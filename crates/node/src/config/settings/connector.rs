@@ -53,14 +53,14 @@ pub struct Connector {
     #[schemars(with = "Option<String>", extend("format" = "path"), example = &"tls/client.key")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_key: Option<PathBuf>,
-    /// Maximum number of connections open at once, from one node.
+    /// Maximum number of connections open at once, from all nodes of the fleet together.
     #[schemars(range(min = 1))]
     pub concurrency: u32,
     /// Maximum number of connections open at once to the hosts of one recipient domain, from one node. Applies to hosts
     /// = ["mx"], so that a slow domain leaves connections for the others.
     #[schemars(range(min = 1))]
     pub domain_concurrency: u32,
-    /// Maximum number of messages that one node sends in a period. Unset: no limit.
+    /// Maximum number of messages that all nodes of the fleet together send in a period. Unset: no limit.
     #[schemars(example = &"600/min")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
