@@ -1,21 +1,27 @@
 //! Fills a queue with deferred messages, and measures what a claim costs in queues of different sizes; for
-//! `./bench queue`. Uses nothing but the store's public interface.
+//! `./bench queue` and `./bench server`. Uses nothing but the store's public interface.
 //!
 //! ```text
-//! fill_queue fill FOLDER COUNT DUE     COUNT messages, each deferred once; DUE of them are due already
-//! fill_queue claims ROUNDS FOLDER…     one line for each folder: microseconds per delivery
+//! fill_queue fill PLACE COUNT DUE            COUNT messages, each deferred once; DUE of them are due already
+//! fill_queue claims ROUNDS PLACE…            one line for each place: microseconds per delivery
+//! fill_queue nodes PLACE NODES SECONDS WAIT  nodes that claim and defer for so long, to be due again after WAIT seconds:
+//!                                            deliveries, and the median of a claim and of a settlement in microseconds
+//!                                            per delivery
 //! ```
+//!
+//! A place is a folder, or the URL of a PostgreSQL server.
 
 use std::{
     error::Error,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use gatepost_store::{
-    Claim, Clock, Content, Fleet as _, Leave, Member, NewDelivery, NewMessage, Outcome, Queue as _, Settlement,
-    SqliteStore, StoreError,
+    Backend, Claim, Claimed, Clock, Content, Fleet as _, Leave, Member, NewDelivery, NewMessage, Outcome,
+    PostgresSettings, PostgresStore, Queue as _, Settlement, SqliteStore, StoreError,
 };
 use jiff::{Timestamp, ToSpan as _};
 use protocol::smtp::{Address, BodyType, Envelope, Failure, FailureKind, Phase, ReversePath};
@@ -45,15 +51,26 @@ async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["fill", folder, count, due] => fill(Path::new(folder), count.parse()?, due.parse()?).await,
-        ["claims", rounds, folders @ ..] if !folders.is_empty() => claims(rounds.parse()?, folders).await,
-        _ => Err("usage: fill_queue fill FOLDER COUNT DUE | fill_queue claims ROUNDS FOLDER…".into()),
+        ["fill", place, count, due] => fill(place, count.parse()?, due.parse()?).await,
+        ["claims", rounds, places @ ..] if !places.is_empty() => claims(rounds.parse()?, places).await,
+        ["nodes", place, count, seconds, wait] => {
+            let [seconds, wait] = [seconds, wait].map(|number| number.parse().map(Duration::from_secs));
+            nodes(place, count.parse()?, seconds?, wait?).await
+        }
+        _ => Err("usage: fill_queue fill PLACE COUNT DUE | claims ROUNDS PLACE… | nodes PLACE NODES SECONDS WAIT".into()),
     }
 }
 
-async fn fill(folder: &Path, count: usize, due: usize) -> Result<()> {
+async fn open(place: &str, clock: &Clock) -> Result<Backend> {
+    Ok(match PostgresSettings::new(place) {
+        Ok(server) => Backend::Postgres(PostgresStore::open_by(&server, clock.clone()).await?),
+        Err(_) => Backend::Sqlite(SqliteStore::open_by(Path::new(place), NODE, clock.clone())?),
+    })
+}
+
+async fn fill(place: &str, count: usize, due: usize) -> Result<()> {
     let clock = Clock::system();
-    let store = SqliteStore::open_by(folder, NODE, clock.clone())?;
+    let store = open(place, &clock).await?;
     let now = Timestamp::now();
     // What is due already was deferred some hours ago.
     clock.set(now - HOURS_AGO.hours());
@@ -81,7 +98,7 @@ async fn fill(folder: &Path, count: usize, due: usize) -> Result<()> {
 
 /// Accepts messages as a node does that sends them at once, and then defers them for a refused connection.
 async fn accept_and_defer(
-    store: &SqliteStore,
+    store: &Backend,
     member: &Member,
     indexes: &[usize],
     now: Timestamp,
@@ -193,64 +210,119 @@ fn event(at: Timestamp, message: Uuid, recipient: Option<Address>, kind: EventKi
 
 /// Claims and defers again, one store after the other in each round, so that whatever else the machine does hits all
 /// alike. Everything is due; what was claimed goes to the end, so that the claims go round through the whole queue.
-async fn claims(rounds: usize, folders: &[&str]) -> Result<()> {
+async fn claims(rounds: usize, places: &[&str]) -> Result<()> {
     let mut stores = Vec::new();
     let clock = Clock::system();
-    for folder in folders {
-        let store = SqliteStore::open_by(Path::new(folder), NODE, clock.clone())?;
+    for place in places {
+        let store = open(place, &clock).await?;
         let member = store.join(NODE).await?.member;
-        stores.push((store, member, Vec::new(), Vec::new()));
+        stores.push((store, member, Times::default()));
     }
     let start = Timestamp::now() + 24.hours();
     for round in 0..rounds + WARM_UP_ROUNDS {
         clock.set(start + (round as i64).seconds());
-        for (store, member, claim_times, settle_times) in &mut stores {
-            let claim = Claim {
-                connector: CONNECTOR.to_owned(),
-                due_for: Duration::ZERO,
-                limit: CLAIM_LIMIT,
-                messages: u32::MAX,
-                leave: Leave::default(),
-                holder: member.clone(),
-            };
-            let begin = Instant::now();
-            let claimed = store.claim(claim).await?;
-            let claim_time = begin.elapsed();
-            let settlements: Vec<Settlement> = claimed
-                .iter()
-                .flat_map(|claimed| claimed.deliveries.iter().map(move |delivery| (claimed, delivery.key)))
-                .map(|(claimed, delivery)| Settlement {
-                    delivery,
-                    lease: claimed.lease,
-                    message: claimed.message.key,
-                    outcome: Outcome::Deferred {
-                        failure: Failure::new(Phase::Connect, FailureKind::ConnectionRefused),
-                        due_in: Duration::ZERO,
-                        review_in: DAY,
-                        delay_notified: false,
-                    },
-                    events: vec![],
-                    notice: None,
-                    weak: None,
-                })
-                .collect();
-            let count = settlements.len();
-            if count != CLAIM_LIMIT as usize {
-                return Err(format!("{count} deliveries claimed instead of {CLAIM_LIMIT}").into());
+        for (store, member, times) in &mut stores {
+            let round_times = claim_and_defer(store, member, Duration::ZERO).await?;
+            if round_times.deliveries != CLAIM_LIMIT as usize {
+                return Err(format!("{} deliveries claimed instead of {CLAIM_LIMIT}", round_times.deliveries).into());
             }
-            let begin = Instant::now();
-            store.settle(settlements).await?;
             if round >= WARM_UP_ROUNDS {
-                claim_times.push(claim_time.as_secs_f64() * 1e6 / count as f64);
-                settle_times.push(begin.elapsed().as_secs_f64() * 1e6 / count as f64);
+                times.add(round_times);
             }
         }
     }
-    for (store, _, claim_times, settle_times) in &mut stores {
-        let ((median, ninety), (settle, _)) = (percentiles(claim_times), percentiles(settle_times));
+    for (store, _, times) in &mut stores {
+        let ((median, ninety), (settle, _)) = (percentiles(&mut times.claims), percentiles(&mut times.settlements));
         println!("{median:.2} {ninety:.2} {settle:.2}");
         store.clone().close().await;
     }
+    Ok(())
+}
+
+/// In microseconds per delivery.
+#[derive(Default)]
+struct Times {
+    deliveries: usize,
+    claims: Vec<f64>,
+    settlements: Vec<f64>,
+}
+
+impl Times {
+    fn add(&mut self, other: Times) {
+        self.deliveries += other.deliveries;
+        self.claims.extend(other.claims);
+        self.settlements.extend(other.settlements);
+    }
+}
+
+/// One claim; all of it is deferred.
+async fn claim_and_defer(store: &Backend, member: &Member, wait: Duration) -> Result<Times, StoreError> {
+    let claim = Claim {
+        connector: CONNECTOR.to_owned(),
+        due_for: Duration::ZERO,
+        limit: CLAIM_LIMIT,
+        messages: u32::MAX,
+        leave: Leave::default(),
+        holder: member.clone(),
+    };
+    let begin = Instant::now();
+    let claimed = store.claim(claim).await?;
+    let claim_time = begin.elapsed();
+    let settlements = claimed.iter().flat_map(|claimed| deferrals(claimed, wait)).collect::<Vec<_>>();
+    let deliveries = settlements.len();
+    if deliveries == 0 {
+        return Ok(Times::default());
+    }
+    let begin = Instant::now();
+    store.settle(settlements).await?;
+    let each = |time: Duration| vec![time.as_secs_f64() * 1e6 / deliveries as f64];
+    Ok(Times { deliveries, claims: each(claim_time), settlements: each(begin.elapsed()) })
+}
+
+fn deferrals(claimed: &Claimed, due_in: Duration) -> impl Iterator<Item = Settlement> {
+    claimed.deliveries.iter().map(move |delivery| Settlement {
+        delivery: delivery.key,
+        lease: claimed.lease,
+        message: claimed.message.key,
+        outcome: Outcome::Deferred {
+            failure: Failure::new(Phase::Connect, FailureKind::ConnectionRefused),
+            due_in,
+            review_in: DAY,
+            delay_notified: false,
+        },
+        events: vec![],
+        notice: None,
+        weak: None,
+    })
+}
+
+/// Each node has connections of its own. They claim what is due by the store's clock, as long as there is any.
+async fn nodes(place: &str, count: usize, time: Duration, wait: Duration) -> Result<()> {
+    let mut tasks = JoinSet::new();
+    for number in 0..count {
+        let store = open(place, &Clock::system()).await?;
+        let member = store.join(&format!("{NODE}-{number}")).await?.member;
+        let (store, end) = (Arc::new(store), Instant::now() + time);
+        tasks.spawn(async move {
+            let mut times = Times::default();
+            while Instant::now() < end {
+                store.renew(&member, vec![]).await?;
+                let round = claim_and_defer(&store, &member, wait).await?;
+                if round.deliveries == 0 {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                times.add(round);
+            }
+            store.leave(&member).await?;
+            Ok::<_, StoreError>(times)
+        });
+    }
+    let mut all = Times::default();
+    while let Some(result) = tasks.join_next().await {
+        all.add(result??);
+    }
+    let ((claim, _), (settle, _)) = (percentiles(&mut all.claims), percentiles(&mut all.settlements));
+    println!("{} {claim:.2} {settle:.2}", all.deliveries);
     Ok(())
 }
 

@@ -1,10 +1,12 @@
-//! Fills a history and measures what searching it costs; for `./bench trace`. Uses nothing but the store's public
-//! interface.
+//! Fills a history and measures what searching it costs; for `./bench trace` and `./bench server`. Uses nothing but the
+//! store's public interface.
 //!
 //! ```text
-//! trace_bench fill   FOLDER MESSAGES DAYS     messages with five events each, spread evenly over the days before now
-//! trace_bench search FOLDER MESSAGES DAYS     one line for each kind of search: name, median ms, slowest ms, rows
+//! trace_bench fill   PLACE MESSAGES DAYS     messages with five events each, spread evenly over the days before now
+//! trace_bench search PLACE MESSAGES DAYS     one line for each kind of search: name, median ms, slowest ms, rows
 //! ```
+//!
+//! A place is a folder, or the URL of a PostgreSQL server.
 
 use std::{
     error::Error,
@@ -14,8 +16,8 @@ use std::{
 
 use bytes::Bytes;
 use gatepost_store::{
-    AttemptMatch, Content, Fleet as _, History as _, Member, NewDelivery, NewMessage, Outcome, Queue as _, Settlement,
-    SqliteStore, StoreError, SubjectMatch, TraceQuery,
+    AttemptMatch, Backend, Content, Fleet as _, History as _, Member, NewDelivery, NewMessage, Outcome,
+    PostgresSettings, Queue as _, Settlement, StoreError, SubjectMatch, TraceQuery,
 };
 use jiff::{Timestamp, ToSpan as _};
 use protocol::smtp::{
@@ -39,14 +41,21 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let ["fill" | "search", folder, messages, days] = arguments[..] else {
-        return Err("usage: trace_bench fill|search FOLDER MESSAGES DAYS".into());
+    let ["fill" | "search", place, messages, days] = arguments[..] else {
+        return Err("usage: trace_bench fill|search PLACE MESSAGES DAYS".into());
     };
     let history = History { messages: messages.parse()?, days: days.parse()?, now: Timestamp::now() };
     match arguments[0] {
-        "fill" => history.fill(Path::new(folder)).await,
-        _ => history.search(Path::new(folder)).await,
+        "fill" => history.fill(place).await,
+        _ => history.search(place).await,
     }
+}
+
+async fn open(place: &str) -> Result<Backend> {
+    Ok(match PostgresSettings::new(place) {
+        Ok(server) => Backend::open_server(&server).await?,
+        Err(_) => Backend::open(Path::new(place), NODE)?,
+    })
 }
 
 #[derive(Clone, Copy)]
@@ -79,8 +88,8 @@ impl History {
         self.now - (span - span * index as i64 / self.messages as i64).milliseconds()
     }
 
-    async fn fill(self, folder: &Path) -> Result<()> {
-        let store = SqliteStore::open(folder, NODE)?;
+    async fn fill(self, place: &str) -> Result<()> {
+        let store = open(place).await?;
         let member = store.join(NODE).await?.member;
         let mut tasks = JoinSet::new();
         for task in 0..TASKS {
@@ -104,7 +113,7 @@ impl History {
 
     async fn accept_and_deliver(
         &self,
-        store: &SqliteStore,
+        store: &Backend,
         member: &Member,
         indexes: &[usize],
     ) -> Result<(), StoreError> {
@@ -173,8 +182,8 @@ impl History {
         }
     }
 
-    async fn search(self, folder: &Path) -> Result<()> {
-        let store = SqliteStore::open(folder, NODE)?;
+    async fn search(self, place: &str) -> Result<()> {
+        let store = open(place).await?;
         let week = |index: usize| {
             let at = self.received(index);
             TraceQuery {
