@@ -75,14 +75,21 @@ enum Next {
     Close,
 }
 
+/// Bytes that wait in the kernel of a device that stops reading.
+const RECEIVED_UNREAD: usize = 64 * 1024;
+
 /// `number` is the number of the connection.
 pub(crate) fn run(stream: TcpStream, number: u64, shared: &Shared) -> io::Result<()> {
     stream.set_read_timeout(Some(IDLE_MAX))?;
     stream.set_write_timeout(Some(IDLE_MAX))?;
     stream.set_nodelay(true)?;
     let client = stream.peer_addr()?.ip();
-    let channel = Some(BufReader::new(Channel::Plain(stream)));
     let role = shared.role();
+    if role.device == Device::LargeMessagesStall {
+        // Some kernels would otherwise take megabytes that nobody reads, and the client would not notice before the end.
+        SockRef::from(&stream).set_recv_buffer_size(RECEIVED_UNREAD)?;
+    }
+    let channel = Some(BufReader::new(Channel::Plain(stream)));
     let mut session =
         Session { shared, number, role, client, channel, tls: None, sender: None, recipients: Vec::new() };
     let begins_tls = session.role.device == Device::ImplicitTls;

@@ -226,6 +226,21 @@ async fn postgres_that_was_promoted_last_is_used() {
     assert_eq!(server.cluster.sql(&name, count).unwrap(), "0");
 }
 
+/// Which of them has the mail, nobody can tell.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_hosts_of_two_clusters_are_refused() {
+    let [one, other] = [Server::start(), Server::start()];
+    let database = one.make();
+    assert_eq!(other.make(), database);
+    let url = format!(
+        "postgres://gatepost@127.0.0.1:{},127.0.0.1:{}/{database}",
+        one.cluster.port(),
+        other.cluster.port()
+    );
+    let refused = PostgresStore::open(&settings(&url)).await.map(|_| ()).unwrap_err();
+    assert!(matches!(refused, StoreError::Postgres(PostgresError::TwoSystems { .. })), "{refused}");
+}
+
 /// Rows that are locked when a node joins are left alone then.
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_leases_of_an_earlier_member_end() {

@@ -1,13 +1,15 @@
 //! `gatepost case`: the stories, played by the program itself, each to an empty queue.
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
 };
 
+use lab::postgres::PASSWORD;
 use serde_json::Value;
 
-use crate::support::Node;
+use crate::support::{Node, database::Server};
 
 fn gatepost(arguments: &[&str]) -> (Value, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_gatepost")).args(arguments).output().unwrap();
@@ -267,6 +269,24 @@ fn mail_that_leaves_without_tls_is_a_case() {
     let (report, _) = gatepost(&["case", "run", "delivered-without-tls", "--format", "json"]);
     assert_eq!((report["delivered"].as_u64(), report["queued_at_repair"].as_u64()), (Some(20), Some(0)), "{report:#}");
     assert_eq!(report["findings"][0]["cause"], "delivered-without-tls", "{report:#}");
+}
+
+/// Four processes on one server find the cause that four nodes in one process find.
+#[test]
+fn postgres_the_rc4_queue_has_the_same_cause_on_a_server() {
+    let server = Server::start();
+    let url = format!("postgres://gatepost:{PASSWORD}@127.0.0.1:{}/gatepost", server.cluster.port());
+    let (report, _) = gatepost(&["case", "run", "rc4-queue", "--store", &url, "--format", "json"]);
+    assert_eq!((report["sent"].as_u64(), report["delivered"].as_u64()), (Some(200), Some(200)), "{report:#}");
+    let first = &report["findings"][0];
+    assert_eq!(first["cause"], "no-shared-cipher", "{first:#}");
+    assert_eq!(first["scope"]["split"]["dimension"], "tls-policy", "{first:#}");
+    let nodes: BTreeSet<&str> = attempts(&report, "broken").filter_map(|attempts| attempts["node"].as_str()).collect();
+    assert_eq!(nodes, BTreeSet::from(["mx1", "mx2", "mx3", "mx4"]));
+    // The database has mail now.
+    let again = Command::new(env!("CARGO_BIN_EXE_gatepost")).args(["case", "run", "rc4-queue", "--store", &url]).output();
+    let again = again.unwrap();
+    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("name an empty database"));
 }
 
 #[test]

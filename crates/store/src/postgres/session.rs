@@ -115,11 +115,11 @@ impl Connector {
             let patience = if best.is_some() { OTHERS_MAX } else { 3 * CONNECT_MAX };
             match tokio::time::timeout(patience, tries.join_next()).await {
                 Ok(Some(Ok(Ok(session)))) if !by_timeline => return Ok(session),
-                Ok(Some(Ok(Ok(session)))) => {
-                    if best.as_ref().is_none_or(|best| best.timeline < session.timeline) {
-                        best = Some(session);
-                    }
-                }
+                Ok(Some(Ok(Ok(session)))) => match &best {
+                    Some(other) if other.system != session.system => return Err(two_systems(other, &session)),
+                    Some(other) if other.timeline >= session.timeline => {}
+                    _ => best = Some(session),
+                },
                 Ok(Some(Ok(Err(fault)))) => faults.push(fault),
                 Ok(Some(Err(_))) => {}
                 Ok(None) | Err(_) => break,
@@ -166,20 +166,29 @@ async fn open(
     setup: &'static str,
     is_primary: bool,
 ) -> Result<Session, PostgresError> {
-    // The first eight digits of a WAL file's name count the promotions that the server has seen.
-    const TIMELINE: &str = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint";
+    // The first eight digits of a WAL file's name count the promotions that the server has seen. A primary and the standbys
+    // that were made from it have the same system identifier.
+    const PRIMARY: &str = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint,
+                               (SELECT system_identifier FROM pg_control_system())";
     let connect = async {
         let (client, connection) = host.connect(tls).await?;
         let session = Session::start(client, connection, host.clone());
         session.client.batch_execute(setup).await?;
         let pid = session.client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
-        let timeline = if is_primary { session.client.query_one(TIMELINE, &[]).await?.try_get(0)? } else { 0 };
-        Ok(Session { pid, timeline, ..session })
+        if !is_primary {
+            return Ok(Session { pid, ..session });
+        }
+        let row = session.client.query_one(PRIMARY, &[]).await?;
+        Ok(Session { pid, timeline: row.try_get(0)?, system: row.try_get(1)?, ..session })
     };
     match tokio::time::timeout(2 * CONNECT_MAX, connect).await {
         Ok(connected) => connected.map_err(|error| refused(&host, &error)),
         Err(_) => Err(PostgresError::Unreachable { server: server(&host), detail: "no answer".to_owned() }),
     }
+}
+
+fn two_systems(one: &Session, other: &Session) -> PostgresError {
+    PostgresError::TwoSystems { one: server(&one.host), other: server(&other.host) }
 }
 
 fn refused(host: &Config, error: &tokio_postgres::Error) -> PostgresError {
@@ -235,8 +244,9 @@ pub(super) struct Session {
     client: Client,
     pub(super) pid: i32,
     host: Config,
-    /// Of a primary; else 0.
+    /// This and the next of a primary; else 0.
     timeline: i64,
+    system: i64,
     told: Arc<Told>,
     statements: Mutex<HashMap<String, Statement>>,
 }
@@ -256,7 +266,7 @@ impl Session {
     {
         let told = Arc::new(Told::default());
         tokio::spawn(listen(connection, Arc::clone(&told)));
-        Self { client, pid: 0, host, timeline: 0, told, statements: Mutex::default() }
+        Self { client, pid: 0, host, timeline: 0, system: 0, told, statements: Mutex::default() }
     }
 
     pub(super) fn is_lost(&self) -> bool {

@@ -34,6 +34,11 @@ pub enum PostgresError {
     )]
     ReadOnly { server: String },
     #[error(
+        "{one} and {other} both take writes, and neither is a copy of the other; [store] url must name the hosts of \
+         one cluster: a primary and its standbys"
+    )]
+    TwoSystems { one: String, other: String },
+    #[error(
         "database {database} at {server} has the encoding {found}; create one with UTF8: createdb --template \
          template0 --encoding UTF8 NAME"
     )]

@@ -31,7 +31,7 @@ pub(crate) enum CaseCommand {
         /// Play the case a second time with [rollout] self_defence on, and compare both
         #[arg(long, conflicts_with = "all")]
         defended: bool,
-        /// Let the nodes share an empty database on a PostgreSQL server
+        /// Start each node as a process of its own, on an empty database of a PostgreSQL server
         #[arg(long, value_name = "URL", conflicts_with_all = ["all", "defended"])]
         store: Option<String>,
         /// Keep the data, so that you can look at it with trace, queue, policy and rollout
