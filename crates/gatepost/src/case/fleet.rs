@@ -65,9 +65,9 @@ impl Fleet {
 
     async fn start_here(&mut self, names: &[String], folder: &Path) -> anyhow::Result<()> {
         for name in names {
-            let config = Config::load(&file(folder, name))?;
-            let running = Running::start(config, self.store.clone(), &folder.join(name), console::Listeners::start);
-            let running = running.await.with_context(|| format!("failed to start node {name}"))?;
+            let (config, own) = (Config::load(&file(folder, name))?, folder.join(name));
+            let running = Running::start(config, self.store.clone(), &own, console::Listeners::start).await;
+            let running = running.with_context(|| format!("failed to start node {name}"))?;
             self.addresses.extend(&running.node.addresses);
             self.nodes.push(running);
         }

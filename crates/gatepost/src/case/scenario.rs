@@ -139,7 +139,8 @@ impl Scenario {
             connector,
             rollout: None,
             defended: false,
-            message_bytes: if device == Device::LargeMessagesStall { 4_000_000 } else { 2000 },
+            // A kernel may hold 4 MiB of what a client has sent.
+            message_bytes: if device == Device::LargeMessagesStall { 6_000_000 } else { 2000 },
             cause: device.cause(),
             store: None,
         }
