@@ -13,6 +13,7 @@ use super::{
     events::{self, Events, Of},
     lane::Tx,
     row::Columns,
+    witness::{Heard, Seen},
 };
 use crate::{
     DeliveryKey, Epoch, Holding, LeaseNumber, MEMBER_VALID, Member, Result,
@@ -48,10 +49,8 @@ pub(super) async fn renew(
     member: &Member,
     held: &[Holding],
     unknown: &Unknown,
-) -> Result<Option<Vec<Holding>>> {
-    if !hear(tx, member.epoch()).await? {
-        return Ok(None);
-    }
+) -> Result<Option<(Vec<Holding>, Heard)>> {
+    let Some(heard) = hear(tx, member.epoch()).await? else { return Ok(None) };
     let sql = "SELECT id, lease FROM queue_delivery WHERE state = 1 AND lease_node = $1";
     let rows = tx.query(sql, &[&member.name()]).await?;
     let current = |row: &Row| {
@@ -68,7 +67,7 @@ pub(super) async fn renew(
             "returned deliveries to the queue that this node was given without its knowledge"
         );
     }
-    Ok(Some(held.iter().filter(|holding| !current.contains(holding)).copied().collect()))
+    Ok(Some((held.iter().filter(|holding| !current.contains(holding)).copied().collect(), heard)))
 }
 
 /// Ends the leases of members that were not heard for a term, or have left.
@@ -119,10 +118,17 @@ async fn end_where(tx: &Tx, condition: &str, value: &(dyn ToSql + Sync)) -> Resu
     Ok(ended.len() as u64)
 }
 
-/// Notes that a member lives. False if it does not count as one any more.
-pub(super) async fn hear(tx: &Tx, epoch: Epoch) -> Result<bool> {
-    let sql = "UPDATE member SET seen = $2 WHERE epoch = $1 AND NOT has_left";
-    Ok(tx.execute(sql, &[&epoch.0, &tx.now().await?.as_millisecond()]).await? > 0)
+/// Notes that a member lives. `None` if it does not count as one any more.
+pub(super) async fn hear(tx: &Tx, epoch: Epoch) -> Result<Option<Heard>> {
+    let sql = "UPDATE member SET seen = $2, beat = beat + 1 WHERE epoch = $1 AND NOT has_left
+               RETURNING (SELECT store FROM fleet_state), (SELECT coalesce(max(number), 0) FROM fleet_restore), name, beat,
+                   EXISTS (SELECT FROM fleet_restore WHERE answered IS NULL)";
+    let at = tx.now().await?.as_millisecond();
+    let Some(row) = tx.query_opt(sql, &[&epoch.0, &at]).await? else { return Ok(None) };
+    let mut columns = Columns::of(&row);
+    let (store, restores, node, beat) = (columns.take()?, columns.take()?, columns.take()?, columns.take()?);
+    let seen = Seen { store, restores, node, epoch: epoch.0, beat, at };
+    Ok(Some(Heard { seen, is_held: columns.take()? }))
 }
 
 #[cfg(test)]

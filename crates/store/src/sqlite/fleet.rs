@@ -12,8 +12,8 @@ use super::{
     row::{Json, Millis, readable},
 };
 use crate::{
-    Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Result, StoreError, StoredPlan,
-    WeakDelivery,
+    Answered, Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Restoration,
+    RestorationDecision, Result, StoreError, StoredPlan, WeakDelivery,
     stored::{tls_from_text, tls_text},
 };
 
@@ -59,6 +59,18 @@ impl Fleet for SqliteStore {
     async fn drain(&self, node: &str, is_drained: bool, by: &str) -> Result<bool> {
         let (node, by) = (node.to_owned(), by.to_owned());
         self.write(move |connection, now| member::drain(connection, &node, is_drained, &by, now)).await
+    }
+
+    fn holds_restored(&self) -> bool {
+        false
+    }
+
+    async fn restoration(&self) -> Result<Option<Restoration>> {
+        Ok(None)
+    }
+
+    async fn answer_restoration(&self, _: RestorationDecision, _: &str) -> Result<Option<Answered>> {
+        Ok(None)
     }
 
     async fn plan(&self) -> Result<Option<StoredPlan>> {
