@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
+mod restored;
 mod server;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};

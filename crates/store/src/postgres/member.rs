@@ -74,8 +74,8 @@ pub(super) async fn join(tx: &Tx, name: &str) -> Result<Result<(Epoch, u64, bool
 /// its epoch by now.
 pub(super) async fn return_to(tx: &Tx, name: &str, epoch: Epoch, beat: i64) -> Result<()> {
     tx.run("BEGIN; LOCK TABLE member IN SHARE ROW EXCLUSIVE MODE").await?;
-    let is_taken = tx.query_opt("SELECT FROM member WHERE epoch = $2 OR (name = $1 AND epoch > $2)", &[&name, &epoch.0]);
-    if is_taken.await?.is_none() {
+    let sql = "SELECT FROM member WHERE epoch = $2 OR (name = $1 AND epoch > $2)";
+    if tx.query_opt(sql, &[&name, &epoch.0]).await?.is_none() {
         put(tx, name, epoch, beat).await?;
     }
     commit(tx).await

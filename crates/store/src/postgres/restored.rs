@@ -74,9 +74,8 @@ impl Shown {
     /// A restore that was noticed meanwhile counts for more than what was seen before it.
     fn sign(&self, seen: Option<&Seen>) -> Option<Sign> {
         let position = (self.restores, self.epoch.unwrap_or(-1), self.beat.unwrap_or(-1));
-        let went_back = |seen: &&Seen| {
-            seen.store == self.store && seen.restores >= self.restores && seen.position() > position
-        };
+        let went_back =
+            |seen: &&Seen| seen.store == self.store && seen.restores >= self.restores && seen.position() > position;
         if seen.filter(went_back).is_some() {
             return Some(Sign::WentBack);
         }
@@ -220,7 +219,9 @@ pub(super) async fn release(tx: &Tx, restoration: &Restoration, after: i64) -> R
     tx.query("SELECT FROM fleet_state FOR SHARE", &[]).await?;
     let Some(answer) = &restoration.answer else { return Ok((0, None)) };
     if last(tx).await?.as_ref() != Some(restoration) {
-        return Err(StoreError::Other("the store was restored again meanwhile; look at it and answer again".to_owned()));
+        return Err(StoreError::Other(
+            "the store was restored again meanwhile; look at it and answer again".to_owned(),
+        ));
     }
     let since = match answer.decision {
         RestorationDecision::Hold => None,

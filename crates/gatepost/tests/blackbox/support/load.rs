@@ -21,12 +21,26 @@ const SENDERS: usize = 4;
 pub(crate) struct Sink {
     pub port: u16,
     taken: Arc<Mutex<HashMap<String, u32>>>,
+    is_closed: Arc<AtomicBool>,
+    /// Number of the next message, so that no two have the same Subject.
+    next: Arc<AtomicU64>,
 }
 
 impl Sink {
     pub(crate) fn start() -> Self {
-        let taken = Arc::default();
-        Self { port: start_sink(Arc::clone(&taken)), taken }
+        let (taken, is_closed) = (Arc::default(), Arc::default());
+        let port = start_sink(Arc::clone(&taken), Arc::clone(&is_closed));
+        Self { port, taken, is_closed, next: Arc::default() }
+    }
+
+    /// From now on, it takes no mail for the moment, or takes it again.
+    pub(crate) fn close(&self, is_closed: bool) {
+        self.is_closed.store(is_closed, Ordering::Relaxed);
+    }
+
+    /// How often each message has come so far.
+    pub(crate) fn taken(&self) -> HashMap<String, u32> {
+        self.taken.lock().unwrap().clone()
     }
 }
 
@@ -49,8 +63,7 @@ pub(crate) struct Account {
 impl Load {
     /// To the nodes at these ports, in turn, and on to the sink.
     pub(crate) fn start(ports: &[u16], sink: &Sink) -> Self {
-        let (answered, next, stop) =
-            (Arc::<Mutex<Vec<String>>>::default(), Arc::new(AtomicU64::new(0)), Arc::default());
+        let (answered, next, stop) = (Arc::<Mutex<Vec<String>>>::default(), Arc::clone(&sink.next), Arc::default());
         let sender = |index: usize| {
             let (next, stop, answered) = (Arc::clone(&next), Arc::clone(&stop), Arc::clone(&answered));
             let ports: Vec<u16> = ports.iter().copied().cycle().skip(index).take(ports.len()).collect();
@@ -73,13 +86,19 @@ impl Load {
         self.answered.lock().unwrap().len()
     }
 
-    /// Stops the clients, and waits until all has arrived. `node` is any of the nodes.
-    pub(crate) fn end(self, node: &Node) -> Account {
+    /// Stops the clients. Returns the messages that were answered 250.
+    pub(crate) fn stop(self) -> Vec<String> {
         self.stop.store(true, Ordering::Relaxed);
         self.senders.into_iter().for_each(|sender| sender.join().unwrap());
-        let answered = std::mem::take(&mut *self.answered.lock().unwrap());
+        std::mem::take(&mut *self.answered.lock().unwrap())
+    }
+
+    /// Stops the clients, and waits until all has arrived. `node` is any of the nodes.
+    pub(crate) fn end(self, node: &Node) -> Account {
+        let all_taken = Arc::clone(&self.taken);
+        let answered = self.stop();
         let missing = || {
-            let taken = self.taken.lock().unwrap();
+            let taken = all_taken.lock().unwrap();
             answered.iter().filter(|subject| !taken.contains_key(*subject)).count()
         };
         let deadline = Instant::now() + Duration::from_secs(90);
@@ -90,7 +109,7 @@ impl Load {
         // What is under way settles before the history is read.
         node.wait_until_empty();
         let excused = excused(node);
-        let taken = self.taken.lock().unwrap();
+        let taken = all_taken.lock().unwrap();
         let twice: Vec<_> = taken.iter().filter(|(_, count)| **count > 1).collect();
         for (subject, count) in &twice {
             assert_eq!(excused.get(*subject), Some(&true), "{subject} came {count} times");
@@ -101,12 +120,16 @@ impl Load {
 }
 
 /// A destination that remembers how often it took each message, by its Subject.
-fn start_sink(taken: Arc<Mutex<HashMap<String, u32>>>) -> u16 {
+fn start_sink(taken: Arc<Mutex<HashMap<String, u32>>>, is_closed: Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let (stream, taken) = (stream.unwrap(), Arc::clone(&taken));
+            let (mut stream, taken) = (stream.unwrap(), Arc::clone(&taken));
+            if is_closed.load(Ordering::Relaxed) {
+                let _ = stream.write_all(b"421 4.3.2 not now\r\n");
+                continue;
+            }
             // Replies to pipelined commands leave one by one; they must not wait for acknowledgements.
             stream.set_nodelay(true).unwrap();
             thread::spawn(move || {
