@@ -18,6 +18,7 @@ use super::{
 use crate::{
     DeliveryKey, Epoch, Holding, LeaseNumber, MEMBER_VALID, Member, Result,
     clock::{after, before},
+    restoration::RESTORE,
 };
 
 /// Leases of this node that it does not know of, and since when that was seen: the answer of the call that made them was
@@ -51,15 +52,18 @@ pub(super) async fn renew(
     unknown: &Unknown,
 ) -> Result<Option<(Vec<Holding>, Heard)>> {
     let Some(heard) = hear(tx, member.epoch()).await? else { return Ok(None) };
-    let sql = "SELECT id, lease FROM queue_delivery WHERE state = 1 AND lease_node = $1";
-    let rows = tx.query(sql, &[&member.name()]).await?;
+    let sql = "SELECT id, lease, suspended_by IS NOT DISTINCT FROM $2 FROM queue_delivery
+               WHERE state = 1 AND lease_node = $1";
+    let rows = tx.query(sql, &[&member.name(), &RESTORE]).await?;
     let current = |row: &Row| {
         let (delivery, lease) = (DeliveryKey(row.try_get(0)?), LeaseNumber(row.try_get(1)?));
-        Ok(Holding { delivery, lease })
+        Ok((Holding { delivery, lease }, row.try_get::<_, bool>(2)?))
     };
-    let current = rows.iter().map(current).collect::<Result<HashSet<_>>>()?;
-    let unheld = current.difference(&held.iter().copied().collect()).copied().collect();
-    let over = unknown.over(&unheld, member.epoch(), Instant::now());
+    let current = rows.iter().map(current).collect::<Result<HashMap<_, _>>>()?;
+    let (restored, unheld) = unheld(&current, &held.iter().copied().collect());
+    // What this node held at the time of a backup, it will not learn of any more.
+    let mut over = unknown.over(&unheld, member.epoch(), Instant::now());
+    over.extend(restored.iter().map(|holding| holding.delivery.0));
     if !over.is_empty() {
         let ended = end_where(tx, "id = ANY($1)", &over).await?;
         tracing::warn!(
@@ -67,7 +71,14 @@ pub(super) async fn renew(
             "returned deliveries to the queue that this node was given without its knowledge"
         );
     }
-    Ok(Some((held.iter().filter(|holding| !current.contains(holding)).copied().collect(), heard)))
+    Ok(Some((held.iter().filter(|holding| !current.contains_key(holding)).copied().collect(), heard)))
+}
+
+/// Leases that the node does not name: those of a restored backup, and the others.
+fn unheld(current: &HashMap<Holding, bool>, held: &HashSet<Holding>) -> (Vec<Holding>, HashSet<Holding>) {
+    let unheld = || current.iter().filter(|(holding, _)| !held.contains(holding));
+    let of = |is_restored| unheld().filter(move |(_, restored)| **restored == is_restored).map(|(holding, _)| *holding);
+    (of(true).collect(), of(false).collect())
 }
 
 /// Ends the leases of members that were not heard for a term, or have left.
