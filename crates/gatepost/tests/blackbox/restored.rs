@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
@@ -46,9 +47,9 @@ fn http(port: u16, path: &str) -> String {
 }
 
 /// By Subject: when it was received.
-fn received(rows: &[Value]) -> BTreeMap<String, String> {
+fn received(rows: &[Value]) -> BTreeMap<String, Timestamp> {
     let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_else(|| panic!("{key}: {row}")).to_owned();
-    rows.iter().map(|row| (text(row, "subject"), text(row, "received"))).collect()
+    rows.iter().map(|row| (text(row, "subject"), text(row, "received").parse().unwrap())).collect()
 }
 
 /// Under load, with a queue in it: the destination takes no mail while the backup is made. All is delivered after it.
@@ -118,10 +119,10 @@ fn postgres_holds_what_a_restored_base_backup_has() {
     let ready = http(api, "/readyz");
     assert!(ready.contains(" 200 ") && ready.contains("restored backup"), "{ready}");
 
-    let mut times: Vec<&String> = held.values().collect();
+    let mut times: Vec<Timestamp> = held.values().copied().collect();
     times.sort();
-    let since = times[times.len() / 2].clone();
-    let answers = answered_by_two(&nodes, &since);
+    let since = times[times.len() / 2];
+    let answers = answered_by_two(&nodes, &since.to_string());
     assert_eq!(answers.iter().filter(|answer| answer["first"] == true).count(), 1, "{answers:?}");
     assert_eq!(answers[0]["answered_by"], answers[1]["answered_by"]);
     let again = |subject: &String| held.get(subject).is_some_and(|received| *received >= since);

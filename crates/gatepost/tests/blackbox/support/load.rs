@@ -125,22 +125,18 @@ fn start_sink(taken: Arc<Mutex<HashMap<String, u32>>>, is_closed: Arc<AtomicBool
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let (mut stream, taken) = (stream.unwrap(), Arc::clone(&taken));
-            if is_closed.load(Ordering::Relaxed) {
-                let _ = stream.write_all(b"421 4.3.2 not now\r\n");
-                continue;
-            }
+            let (stream, taken, is_closed) = (stream.unwrap(), Arc::clone(&taken), Arc::clone(&is_closed));
             // Replies to pipelined commands leave one by one; they must not wait for acknowledgements.
             stream.set_nodelay(true).unwrap();
             thread::spawn(move || {
-                let _ = serve_sink(&stream, &taken);
+                let _ = serve_sink(&stream, &taken, &is_closed);
             });
         }
     });
     port
 }
 
-fn serve_sink(stream: &TcpStream, taken: &Mutex<HashMap<String, u32>>) -> std::io::Result<()> {
+fn serve_sink(stream: &TcpStream, taken: &Mutex<HashMap<String, u32>>, is_closed: &AtomicBool) -> std::io::Result<()> {
     let (mut reader, mut writer) = (BufReader::new(stream), stream);
     writer.write_all(b"220 sink\r\n")?;
     let mut line = String::new();
@@ -150,6 +146,7 @@ fn serve_sink(stream: &TcpStream, taken: &Mutex<HashMap<String, u32>>) -> std::i
             return Ok(());
         }
         match line.get(..4).unwrap_or_default() {
+            "EHLO" | "MAIL" if is_closed.load(Ordering::Relaxed) => return writer.write_all(b"421 4.3.2 not now\r\n"),
             "EHLO" => writer.write_all(b"250-sink\r\n250 PIPELINING\r\n")?,
             "DATA" => {
                 writer.write_all(b"354 go\r\n")?;
