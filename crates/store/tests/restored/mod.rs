@@ -10,10 +10,11 @@ use jiff::{Timestamp, ToSpan};
 
 use crate::server::{Server, delivered, delivery, message, received, settings};
 
-/// A database of a user who may do nothing but use it.
+/// A database of a user who may do nothing but use it, and not even ask which server it is on.
 fn of_guest(server: &Server) -> PostgresSettings {
     server.cluster.sql("postgres", "CREATE ROLE guest LOGIN PASSWORD 'secret'").unwrap();
     let name = server.make();
+    server.cluster.sql(&name, "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC").unwrap();
     server.cluster.sql("postgres", &format!("ALTER DATABASE {name} OWNER TO guest")).unwrap();
     settings(&server.cluster.url(&name).replace("gatepost@", "guest@"))
 }
