@@ -13,7 +13,7 @@ pub(super) async fn alive() -> &'static str {
 /// The node takes mail; if it does not, 503 and why.
 pub(super) async fn ready(State(node): State<Arc<Node>>) -> (StatusCode, String) {
     match node.not_ready() {
-        None => (StatusCode::OK, "ready\n".to_owned()),
+        None => (StatusCode::OK, format!("ready\n{}", node.remark().map(|remark| remark + "\n").unwrap_or_default())),
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }

@@ -23,6 +23,8 @@ pub struct Facts<'a> {
     /// The current phase of its attempt, as the node reports it.
     pub doing: Option<&'a Doing>,
     pub suspended_by: Option<&'a str>,
+    /// Suspended since the store was restored, until an operator answers.
+    pub is_held: bool,
     pub connector: &'a str,
     pub connector_exists: bool,
     pub backed_off_until: Option<Timestamp>,
@@ -35,10 +37,13 @@ pub struct Facts<'a> {
 /// A node that has not reported for this long counts as stopped.
 const NODE_SILENT: Duration = Duration::from_secs(30);
 
-/// The first of these that applies: suspended, leased, no route, not due yet, no node, connector paused, connector at a
+/// The first of these that applies: held since a restore, suspended, leased, no route, not due yet, no node, connector paused, connector at a
 /// limit, about to start.
 pub fn waiting(facts: &Facts, now: Timestamp) -> Waiting {
     let timer = Waiting::Timer { until: facts.due };
+    if facts.is_held {
+        return Waiting::Restored;
+    }
     if facts.state == QueueState::Suspended {
         return Waiting::Suspended { by: facts.suspended_by.unwrap_or("unknown").to_owned() };
     }
@@ -83,6 +88,7 @@ mod tests {
             lease: None,
             doing: None,
             suspended_by: None,
+            is_held: false,
             connector: "c",
             connector_exists: true,
             backed_off_until: None,
@@ -97,6 +103,7 @@ mod tests {
             (Facts { backed_off_until: Some(t(1100)), limited: Some(limit), ..base }, "connector-backed-off"),
             (Facts { due: t(2000), backed_off_until: Some(t(1100)), ..base }, "timer"),
             (Facts { state: QueueState::Suspended, suspended_by: Some("eve"), ..base }, "suspended"),
+            (Facts { state: QueueState::Suspended, is_held: true, ..base }, "restored"),
             (Facts { state: QueueState::Leased, lease: Some(("n", t(1100))), ..base }, "leased"),
             (
                 Facts { state: QueueState::Leased, lease: Some(("n", t(1100))), limited: Some(limit), ..base },

@@ -30,6 +30,7 @@ fn due() -> Facts<'static> {
         lease: None,
         doing: None,
         suspended_by: None,
+        is_held: false,
         connector: "onprem",
         connector_exists: true,
         backed_off_until: None,
@@ -47,7 +48,11 @@ static LIMIT: Limit = Limit::Concurrency(20);
 type Hold = fn(&mut Facts<'static>);
 
 /// Reasons with the facts that cause them, the strongest first.
-const REASONS: [(&str, Hold); 7] = [
+const REASONS: [(&str, Hold); 8] = [
+    ("restored", |facts| {
+        facts.state = QueueState::Suspended;
+        facts.is_held = true;
+    }),
     ("suspended", |facts| {
         facts.state = QueueState::Suspended;
         facts.suspended_by = Some("eve");
@@ -104,10 +109,26 @@ fn where_each_reason_begins_and_ends() {
 /// Each reason says what the delivery waits for, and what ends the wait.
 #[test]
 fn each_reason_names_what_ends_it() {
-    let told =
-        ["eve", "edge-1", "\"onprem\"", "2027-01-15T08:10:00Z", "no node", "2027-01-15T08:00:30Z", "concurrency 20"];
-    let ends =
-        ["queue resume", "edge-1", "\"onprem\"", "queue retry", "gatepost serve", "queue retry", "concurrency 20"];
+    let told = [
+        "a backup",
+        "eve",
+        "edge-1",
+        "\"onprem\"",
+        "2027-01-15T08:10:00Z",
+        "no node",
+        "2027-01-15T08:00:30Z",
+        "concurrency 20",
+    ];
+    let ends = [
+        "store restored",
+        "queue resume",
+        "edge-1",
+        "\"onprem\"",
+        "queue retry",
+        "gatepost serve",
+        "queue retry",
+        "concurrency 20",
+    ];
     let message = Uuid::from_u128(7);
     for (((name, hold), told), ends) in REASONS.into_iter().zip(told).zip(ends) {
         let mut facts = due();

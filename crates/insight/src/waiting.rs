@@ -47,6 +47,7 @@ impl<'a> WaitReasons<'a> {
             lease: record.lease.as_ref().map(|lease| (lease.node.as_str(), lease.until)),
             doing: self.doing(record),
             suspended_by: record.suspended_by.as_deref(),
+            is_held: record.is_held,
             connector,
             connector_exists: self.connectors.exists(connector),
             backed_off_until: self.backed_off_until(connector),

@@ -71,6 +71,78 @@ impl Cluster {
         Ok(copy)
     }
 
+    /// Copies the running server into an empty folder, as a backup of all its files.
+    pub fn base_backup(&self, folder: &Path) -> io::Result<()> {
+        self.copy(folder, &[])
+    }
+
+    /// Ends the server at once, and starts it with a base backup in the place of all that it had. Its timeline is a new one
+    /// where it is `recovered`, as from an archive, and else the old one.
+    pub fn put_back(&mut self, backup: &Path, recovered: bool) -> io::Result<()> {
+        self.stop();
+        let data = self.folder.join("data");
+        fs::remove_dir_all(&data)?;
+        succeed(Command::new("cp").arg("-a").arg(backup.join("data")).arg(&data).output()?)?;
+        if recovered {
+            fs::write(data.join("recovery.signal"), "")?;
+        }
+        self.restart(if recovered { &["restore_command=false"] } else { &[] })?;
+        while self.sql("postgres", "SELECT pg_is_in_recovery()")? == "t" {
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// A standby in an empty folder, which follows this server. From then on, this server waits for it with each commit.
+    pub fn standby(&self, folder: &Path) -> io::Result<Self> {
+        self.copy(folder, &["--write-recovery-conf"])?;
+        let peers = Peers::at(self.peers.root())?;
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let child = spawn(&peers, folder, port, &[])?;
+        let mut standby = Self { peers, folder: folder.to_owned(), port, child };
+        standby.wait()?;
+        self.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'")?;
+        self.sql("postgres", "SELECT pg_reload_conf()")?;
+        while self.sql("postgres", "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'")? != "1" {
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(standby)
+    }
+
+    /// Makes a standby a primary, which waits for no other one.
+    pub fn promote(&self) -> io::Result<()> {
+        self.sql("postgres", "SELECT pg_promote()").map(drop)
+    }
+
+    fn copy(&self, folder: &Path, more: &[&str]) -> io::Result<()> {
+        let mut copy = command(&self.peers, "pg_basebackup", "KILL");
+        copy.args([
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &self.port.to_string(),
+            "--username",
+            USER,
+            "--checkpoint",
+            "fast",
+        ]);
+        copy.args(["--wal-method", "stream", "--no-sync"]).args(more).arg("--pgdata").arg(folder.join("data"));
+        succeed(copy.env("PGPASSWORD", PASSWORD).output()?).map(drop)
+    }
+
+    /// Puts a dump of one database into a new one.
+    pub fn dump_into(&self, database: &str, new: &str) -> io::Result<()> {
+        let file = self.folder.join("dump.sql");
+        let mut dump = command(&self.peers, "pg_dump", "KILL");
+        dump.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER])
+            .arg("--file")
+            .arg(&file);
+        succeed(dump.env("PGPASSWORD", PASSWORD).arg(database).output()?)?;
+        self.database(new)?;
+        let mut psql = self.psql(new);
+        succeed(psql.arg("--file").arg(file).output()?).map(drop)
+    }
+
     /// Ends the server at once.
     pub fn stop(&mut self) {
         // On SIGQUIT it ends its processes without a checkpoint.
@@ -112,11 +184,16 @@ impl Cluster {
 
     /// Runs SQL as the superuser, and returns what psql prints: rows without headings.
     pub fn sql(&self, database: &str, sql: &str) -> io::Result<String> {
+        let output = succeed(self.psql(database).args(["--command", sql]).output()?)?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    }
+
+    fn psql(&self, database: &str) -> Command {
         let mut psql = command(&self.peers, "psql", "KILL");
         psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1"]);
         psql.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER, "--dbname", database]);
-        let output = succeed(psql.env("PGPASSWORD", PASSWORD).args(["--command", sql]).output()?)?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        psql.env("PGPASSWORD", PASSWORD);
+        psql
     }
 }
 

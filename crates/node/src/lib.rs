@@ -43,6 +43,7 @@ use delivery::{backoff::BackOffPolicy, route::Routes, schedule::Schedule};
 use net::{resolve::Resolver, tls::TlsContext, webhook::Webhook};
 use protocol::smtp::Address;
 use store::{Backend, Fleet as _, MEMBER_VALID, Member, NodeState, Queue as _, StoreError};
+use trace::NextStep;
 
 use crate::{
     config::{Config, INTERNET},
@@ -89,6 +90,8 @@ pub struct Node {
     alive_until: ArcSwapOption<Term>,
     /// An operator has drained it.
     drained: AtomicBool,
+    /// What was waiting in a restored store is held.
+    holds_restored: AtomicBool,
     /// The addresses that it listens on, with the ports that the system chose.
     pub addresses: Vec<SocketAddr>,
     /// Bytes of message content that sessions hold in memory.
@@ -170,6 +173,7 @@ impl Node {
             Ok(is_drained) => {
                 self.alive_until.store(Some(Arc::new(until)));
                 self.set_drained(is_drained);
+                self.tell_of_restore();
             }
             Err(error) => tracing::warn!(%error, "failed to report this node's state; trying again"),
         }
@@ -178,6 +182,22 @@ impl Node {
     /// True if it takes no mail, and begins no delivery that it does not hold already.
     pub fn is_drained(&self) -> bool {
         self.drained.load(Ordering::Relaxed)
+    }
+
+    fn tell_of_restore(&self) {
+        let holds = self.store.holds_restored();
+        if self.holds_restored.swap(holds, Ordering::Relaxed) == holds {
+            return;
+        }
+        if holds {
+            tracing::warn!(
+                "the store was restored from a backup: what was waiting in it is held until an operator answers: {}",
+                NextStep::StoreRestored
+            );
+        } else {
+            tracing::info!("an operator has said what is to become of restored mail");
+            self.outbound.wake_all();
+        }
     }
 
     fn set_drained(&self, is_drained: bool) {

@@ -7,6 +7,9 @@ use store::{Backend, FolderLock, PostgresSettings, PostgresTls};
 
 use crate::config::{Config, Store, StoreTls};
 
+/// In the data folder of a node whose store is elsewhere: what that store has confirmed to the node.
+const WITNESS: &str = "store-seen.json";
+
 /// For a node. `accept_loss`: an operator has said that a store that was lost is to be done without. With a store
 /// elsewhere, the data folder is locked apart from it: no other node may use it.
 pub async fn open(config: &Config, accept_loss: bool) -> anyhow::Result<(Backend, Option<FolderLock>)> {
@@ -15,6 +18,7 @@ pub async fn open(config: &Config, accept_loss: bool) -> anyhow::Result<(Backend
         Some(_) if accept_loss => bail!("--accept-loss is for a store in the data folder; [store] url names a server"),
         Some(server) => {
             let lock = FolderLock::take_beside(folder, name)?;
+            let server = PostgresSettings { witness: Some(folder.join(WITNESS)), ..server };
             (Backend::open_server(&server).await?, Some(lock))
         }
         None if accept_loss => (Backend::open_despite_loss(folder, name)?, None),

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use store::{Queue as _, Room};
+use store::{Fleet as _, Queue as _, Room};
+use trace::NextStep;
 
 use super::Node;
 
@@ -26,6 +27,12 @@ impl fmt::Display for NotReady {
 }
 
 impl Node {
+    /// What a load balancer need not know, and a person may want to.
+    pub fn remark(&self) -> Option<String> {
+        let remark = || format!("mail of a restored backup is held: {}", NextStep::StoreRestored);
+        self.store.holds_restored().then(remark)
+    }
+
     /// `None`: it takes mail.
     pub fn not_ready(&self) -> Option<NotReady> {
         if self.is_drained() {

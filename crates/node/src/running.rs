@@ -255,6 +255,7 @@ fn new_node(
         content_memory: Arc::default(),
         alive_until: ArcSwapOption::empty(),
         drained: AtomicBool::new(false),
+        holds_restored: AtomicBool::new(false),
         addresses: Vec::new(),
         plan: ArcSwapOption::empty(),
         routes: ArcSwap::from_pointee(routes(&config)),

@@ -57,7 +57,9 @@ async fn main() -> Result<()> {
             let [seconds, wait] = [seconds, wait].map(|number| number.parse().map(Duration::from_secs));
             nodes(place, count.parse()?, seconds?, wait?).await
         }
-        _ => Err("usage: fill_queue fill PLACE COUNT DUE | claims ROUNDS PLACE… | nodes PLACE NODES SECONDS WAIT".into()),
+        _ => {
+            Err("usage: fill_queue fill PLACE COUNT DUE | claims ROUNDS PLACE… | nodes PLACE NODES SECONDS WAIT".into())
+        }
     }
 }
 

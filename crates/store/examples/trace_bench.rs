@@ -111,12 +111,7 @@ impl History {
         Ok(())
     }
 
-    async fn accept_and_deliver(
-        &self,
-        store: &Backend,
-        member: &Member,
-        indexes: &[usize],
-    ) -> Result<(), StoreError> {
+    async fn accept_and_deliver(&self, store: &Backend, member: &Member, indexes: &[usize]) -> Result<(), StoreError> {
         let mut settlements = Vec::with_capacity(indexes.len());
         for &index in indexes {
             let at = self.received(index);

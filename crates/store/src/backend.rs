@@ -240,6 +240,21 @@ impl Fleet for Backend {
         each!(self, store => store.share(member, demands))
     }
 
+    fn holds_restored(&self) -> bool {
+        match self {
+            Self::Sqlite(store) => store.holds_restored(),
+            Self::Postgres(store) => store.holds_restored(),
+        }
+    }
+
+    async fn restoration(&self) -> Result<Option<Restoration>> {
+        each!(self, store => store.restoration())
+    }
+
+    async fn answer_restoration(&self, decision: RestorationDecision, by: &str) -> Result<Option<Answered>> {
+        each!(self, store => store.answer_restoration(decision, by))
+    }
+
     async fn plan(&self) -> Result<Option<StoredPlan>> {
         each!(self, store => store.plan())
     }

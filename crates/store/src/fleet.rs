@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use trace::{Doing, Limit};
 use uuid::Uuid;
 
-use crate::{Demand, Member, MemberRecord, Result, Share};
+use crate::{Answered, Demand, Member, MemberRecord, Restoration, RestorationDecision, Result, Share};
 
 /// What the nodes of a fleet know of each other, and what they agree on.
 pub trait Fleet {
@@ -40,6 +40,22 @@ pub trait Fleet {
 
     /// Gives a node its share of the limits of connectors, in any order. See [`Share`] for how long it lasts.
     fn share(&self, member: &Member, demands: Vec<Demand>) -> impl Future<Output = Result<Vec<Share>>> + Send;
+
+    /// True if what was waiting in a restored store is held, and nobody has answered, as far as is known without asking.
+    fn holds_restored(&self) -> bool;
+
+    /// The last time that a node noticed that the store was restored from a backup; `None` if none ever has. All that was
+    /// waiting then is suspended, but nothing that was accepted later. The embedded store is restored by a command, which says
+    /// so, and notices nothing.
+    fn restoration(&self) -> impl Future<Output = Result<Option<Restoration>>> + Send;
+
+    /// Says what is to become of what is held since the last restore. The first answer counts: a second one changes nothing,
+    /// but for what the first has left undone, because its command was interrupted. `None` if no restore was noticed.
+    fn answer_restoration(
+        &self,
+        decision: RestorationDecision,
+        by: &str,
+    ) -> impl Future<Output = Result<Option<Answered>>> + Send;
 
     /// The fleet's plan in force; `None` before the first.
     fn plan(&self) -> impl Future<Output = Result<Option<StoredPlan>>> + Send;

@@ -4,7 +4,7 @@
 //!   Queue      accept, claim, lease, settle: the life of a delivery     queue.rs     states in state.rs
 //!   Bodies     content of messages                                     bodies.rs
 //!   History    what happened to each message, and searching it         history.rs
-//!   Fleet      nodes, plans, ledger, inquiries                         fleet.rs
+//!   Fleet      nodes, plans, ledger, inquiries, restores               fleet.rs, restoration.rs
 //!   Incidents  stuck mail, and the webhook's calls about it            incidents.rs
 //! ```
 //!
@@ -33,6 +33,7 @@ mod lease;
 mod new_event;
 mod postgres;
 mod queue;
+mod restoration;
 mod shares;
 mod sqlite;
 mod state;
@@ -54,6 +55,7 @@ pub use lease::{Drained, Epoch, Holding, Lease, LeaseNumber, MEMBER_VALID, Membe
 pub use new_event::NewEvent;
 pub use postgres::{PostgresError, PostgresSettings, PostgresStore, PostgresTls, ServerHealth, Standby, TableHealth};
 pub use queue::*;
+pub use restoration::{Answered, Restoration, RestorationAnswer, RestorationDecision};
 pub use shares::{Demand, SHARE_VALID, SLOTS_AHEAD, Share};
 pub use sqlite::{Restored, SqliteStore};
 pub use state::{Command, Outcome, State};

@@ -279,6 +279,8 @@ pub struct DeliveryRecord {
     pub review: Timestamp,
     pub lease: Option<Lease>,
     pub suspended_by: Option<String>,
+    /// Suspended since the store was restored, until an operator answers ([`Restoration`](crate::Restoration)).
+    pub is_held: bool,
     /// The destination's reply that ended it with delivery.
     pub reply: Option<Reply>,
     /// When it was finished.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
+mod restored;
 mod server;
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
@@ -232,11 +233,8 @@ async fn postgres_hosts_of_two_clusters_are_refused() {
     let [one, other] = [Server::start(), Server::start()];
     let database = one.make();
     assert_eq!(other.make(), database);
-    let url = format!(
-        "postgres://gatepost@127.0.0.1:{},127.0.0.1:{}/{database}",
-        one.cluster.port(),
-        other.cluster.port()
-    );
+    let url =
+        format!("postgres://gatepost@127.0.0.1:{},127.0.0.1:{}/{database}", one.cluster.port(), other.cluster.port());
     let refused = PostgresStore::open(&settings(&url)).await.map(|_| ()).unwrap_err();
     assert!(matches!(refused, StoreError::Postgres(PostgresError::TwoSystems { .. })), "{refused}");
 }

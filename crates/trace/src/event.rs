@@ -267,6 +267,9 @@ pub enum Waiting {
     Suspended {
         by: String,
     },
+    /// It was waiting in a backup that was restored, and may have been delivered since. Nobody has said yet what is to become
+    /// of it.
+    Restored,
     /// A node is delivering it right now.
     Leased {
         node: String,
@@ -298,6 +301,7 @@ impl Waiting {
             Self::ConnectorLimit { .. } => "connector-limit",
             Self::ConnectorBackedOff { .. } => "connector-backed-off",
             Self::Suspended { .. } => "suspended",
+            Self::Restored => "restored",
             Self::Leased { .. } => "leased",
             Self::NoRoute { .. } => "no-route",
             Self::PolicyForbids { .. } => "policy-forbids",
@@ -311,6 +315,7 @@ impl Waiting {
             Self::Timer { .. } => Some(NextStep::RetryMessage(message)),
             Self::ConnectorBackedOff { .. } => Some(NextStep::RetryConnector(connector.to_owned())),
             Self::Suspended { .. } => Some(NextStep::ResumeMessage(message)),
+            Self::Restored => Some(NextStep::StoreRestored),
             Self::NoNode { .. } => Some(NextStep::Serve),
             Self::ConnectorLimit { .. } | Self::Leased { .. } | Self::NoRoute { .. } | Self::PolicyForbids { .. } => {
                 None
@@ -327,6 +332,7 @@ impl Waiting {
                 format!("the next connection attempt at {until}")
             }
             Self::Suspended { .. } => "an operator, who must resume the message".to_owned(),
+            Self::Restored => "an operator, who must say what is to become of restored mail".to_owned(),
             Self::Leased { node, .. } => format!("the result from node {node}, or the end of its lease"),
             Self::NoRoute { connector } => format!("a [[connector]] named \"{connector}\" in the configuration"),
             Self::PolicyForbids { policy } => {
@@ -344,6 +350,7 @@ impl fmt::Display for Waiting {
             Self::ConnectorLimit { limit } => write!(f, "connector at its limit ({limit})"),
             Self::ConnectorBackedOff { until } => write!(f, "connector paused until {until}"),
             Self::Suspended { by } => write!(f, "suspended by {by}"),
+            Self::Restored => f.write_str("held, because the store was restored from a backup"),
             Self::Leased { node, doing: Some(doing), .. } => {
                 write!(f, "{node} has been {doing} since {}", doing.since)
             }

@@ -71,6 +71,8 @@ pub enum NextStep {
     },
     NodeList,
     NodeResume(String),
+    /// Leaves what is held since a restore suspended.
+    StoreRestored,
     ConfigCheck,
     /// Writes a first configuration to a file.
     ConfigExample {
@@ -123,6 +125,7 @@ impl NextStep {
             Self::RolloutBack { from, to } => words(&["rollout", "set", "--from", from, "--to", to, "--percent", "0"]),
             Self::NodeList => words(&["node", "list"]),
             Self::NodeResume(node) => words(&["node", "resume", node]),
+            Self::StoreRestored => words(&["store", "restored", "--hold"]),
             Self::ConfigCheck => words(&["config", "check"]),
             Self::ConfigExample { .. } => words(&["config", "example"]),
             Self::ApiToken => words(&["api", "token", "monitoring"]),
@@ -155,6 +158,7 @@ impl NextStep {
             | Self::RolloutBack { .. }
             | Self::NodeList
             | Self::NodeResume(_)
+            | Self::StoreRestored
             | Self::ConfigCheck => true,
             Self::TraceFile { .. }
             | Self::WhyFile { .. }
@@ -202,6 +206,7 @@ impl NextStep {
             Self::RolloutBack { from: "legacy".to_owned(), to: "modern".to_owned() },
             Self::NodeList,
             Self::NodeResume("edge-1".to_owned()),
+            Self::StoreRestored,
             Self::ConfigCheck,
             Self::ConfigExample { file: file.clone() },
             Self::ApiToken,

@@ -28,6 +28,7 @@ mod probe_view;
 #[cfg(test)]
 mod questions;
 mod queue;
+mod restored;
 mod rollout;
 mod screen;
 mod show;

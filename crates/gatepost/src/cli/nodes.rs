@@ -33,7 +33,14 @@ pub(crate) async fn run<S: Store>(
             let mut nodes = insight::nodes(store).await?;
             nodes.retain(|node| *all || is_of_today(node, screen));
             match output.format {
-                Format::Table => list(&nodes, screen, out),
+                Format::Table => {
+                    list(&nodes, screen, out)?;
+                    if let Some(restored) = insight::unanswered(store).await? {
+                        writeln!(out)?;
+                        paragraph(&format!("Restored: {restored}."), "", screen, out)?;
+                    }
+                    Ok(())
+                }
                 Format::Json => Ok(writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "nodes": nodes }))?)?),
             }
         }

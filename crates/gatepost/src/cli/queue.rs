@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{
     arguments::{Filter, Format, ListArguments, ListFilter, QueueCommand, QueueState, Selected},
     groups, ids, incident, operator,
-    screen::{Screen, counted, grouped},
+    screen::{Screen, counted, grouped, paragraph},
     show,
     table::{Cell, Column, Table},
     unknown, waiting,
@@ -181,7 +181,7 @@ impl<S: Store> List<'_, S> {
         if listed > ROWS_MANY {
             writeln!(out, "\nTo show one row per cause: {}", NextStep::QueueListBy("cause"))?;
         }
-        self.write_open_incidents(out).await
+        self.write_what_is_open(out).await
     }
 
     async fn grouped(&self, by: By, format: Format, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -195,7 +195,7 @@ impl<S: Store> List<'_, S> {
             (true, all) => writeln!(out, "No deliveries match; the queue has {}.", deliveries(all))?,
             (false, _) => groups::write(&summary.views(&conditions), by, self.screen, out)?,
         }
-        self.write_open_incidents(out).await
+        self.write_what_is_open(out).await
     }
 
     /// Number of deliveries in the whole queue.
@@ -203,7 +203,12 @@ impl<S: Store> List<'_, S> {
         Ok(self.store.counts().await?.iter().map(|count| count.deliveries).sum())
     }
 
-    async fn write_open_incidents(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+    /// What waits for an operator.
+    async fn write_what_is_open(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        if let Some(restored) = insight::unanswered(self.store).await? {
+            writeln!(out)?;
+            paragraph(&format!("Restored: {restored}."), "", self.screen, out)?;
+        }
         if let Some(open) = incident::open_in_words(self.store).await? {
             writeln!(out, "\n{open}")?;
         }

@@ -209,6 +209,15 @@ impl Fleet for Fixed {
     async fn reports(&self) -> Result<Vec<NodeReport>> {
         Ok(self.reports.clone())
     }
+    fn holds_restored(&self) -> bool {
+        false
+    }
+    async fn restoration(&self) -> Result<Option<Restoration>> {
+        Ok(None)
+    }
+    async fn answer_restoration(&self, _: RestorationDecision, _: &str) -> Result<Option<Answered>> {
+        Ok(None)
+    }
     async fn plan(&self) -> Result<Option<StoredPlan>> {
         Ok(self.plans.lock().expect("unpoisoned").last().cloned())
     }
@@ -313,6 +322,7 @@ fn record(number: u32) -> DeliveryRecord {
         review: at("2026-07-30T13:00:00Z"),
         lease: None,
         suspended_by: None,
+        is_held: false,
         reply: None,
         settled: None,
         last_attempt: None,

@@ -18,6 +18,7 @@ pub(crate) fn short(waiting: &Waiting, screen: &Screen) -> String {
             format!("connector paused, next attempt {}", screen.until(*until))
         }
         Waiting::Suspended { by } => format!("suspended by {by}"),
+        Waiting::Restored => "held since restore".to_owned(),
         Waiting::Leased { doing: Some(doing), .. } => format!("{}: {}", screen.age(doing.since), doing),
         Waiting::Leased { node, .. } => format!("being delivered by {node}"),
         Waiting::NoRoute { connector } => format!("no connector \"{connector}\""),
@@ -36,6 +37,7 @@ pub(crate) fn time_named(waiting: &Waiting) -> Option<Timestamp> {
         Waiting::NoNode { last_seen } => *last_seen,
         Waiting::ConnectorLimit { .. }
         | Waiting::Suspended { .. }
+        | Waiting::Restored
         | Waiting::NoRoute { .. }
         | Waiting::PolicyForbids { .. } => None,
     }

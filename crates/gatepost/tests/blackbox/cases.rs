@@ -284,7 +284,8 @@ fn postgres_the_rc4_queue_has_the_same_cause_on_a_server() {
     let nodes: BTreeSet<&str> = attempts(&report, "broken").filter_map(|attempts| attempts["node"].as_str()).collect();
     assert_eq!(nodes, BTreeSet::from(["mx1", "mx2", "mx3", "mx4"]));
     // The database has mail now.
-    let again = Command::new(env!("CARGO_BIN_EXE_gatepost")).args(["case", "run", "rc4-queue", "--store", &url]).output();
+    let again =
+        Command::new(env!("CARGO_BIN_EXE_gatepost")).args(["case", "run", "rc4-queue", "--store", &url]).output();
     let again = again.unwrap();
     assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("name an empty database"));
 }

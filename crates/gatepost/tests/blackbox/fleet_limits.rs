@@ -29,7 +29,7 @@ fn load(nodes: &[Node], sink: &Sink, messages: usize) -> Load {
     let ports: Vec<u16> = nodes.iter().map(|node| node.port).collect();
     let load = Load::start(&ports, sink);
     wait_for("the mail to be accepted", || (load.answered() >= messages).then_some(()));
-    load.stop();
+    load.pause();
     load
 }
 

@@ -35,6 +35,7 @@ mod plaintext;
 mod probe;
 mod protocol_log;
 mod report;
+mod restored;
 mod rollout;
 mod senders;
 mod strangers;

@@ -9,6 +9,7 @@ mod incident;
 mod node;
 mod policy;
 mod probe;
+mod restoration;
 mod rollout;
 pub mod schema;
 mod store_check;
@@ -30,5 +31,6 @@ pub use probe::{
     ExtensionsView, JudgementView, PolicySupportView, ProbeView, ProbedDestinationView, ProbedView, SuiteView,
     VariationView, VersionView,
 };
+pub use restoration::{AnsweredView, RestorationView};
 pub use rollout::{RolloutNodeView, RolloutView, TroubleView};
 pub use store_check::{StandbyView, StoreCheckView, TableView, WarningView};

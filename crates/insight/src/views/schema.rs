@@ -21,8 +21,8 @@ pub fn waiting(_: &mut SchemaGenerator) -> Schema {
                         `connector`, `policy` and `last_seen`.",
         "required": ["waits"],
         "properties": { "waits": { "type": "string", "enum": [
-            "timer", "connector-limit", "connector-backed-off", "suspended", "leased", "no-route", "policy-forbids",
-            "no-node",
+            "timer", "connector-limit", "connector-backed-off", "suspended", "restored", "leased", "no-route",
+            "policy-forbids", "no-node",
         ] } },
     })
 }

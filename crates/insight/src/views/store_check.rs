@@ -2,9 +2,10 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::{ServerHealth, Standby, TableHealth};
+use store::{Restoration, ServerHealth, Standby, TableHealth};
 
-use super::NodeView;
+use super::{NodeView, RestorationView};
+use crate::restoration;
 
 /// How the store does, as in `store check`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +24,8 @@ pub struct StoreCheckView {
     pub standbys: Vec<StandbyView>,
     pub connections: u64,
     pub connections_max: u64,
+    /// The last restore that a node noticed; null if none ever has.
+    pub restored: Option<RestorationView>,
     /// What asks for attention; empty if nothing does.
     pub warnings: Vec<WarningView>,
 }
@@ -48,7 +51,7 @@ pub struct StandbyView {
 /// Something that asks for attention.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WarningView {
-    /// `dead-rows`, `old-transaction`, `no-standby`, `standby-behind`, `connections` or `versions-differ`.
+    /// `dead-rows`, `old-transaction`, `no-standby`, `standby-behind`, `connections`, `versions-differ` or `restored`.
     pub warning: String,
     /// What it is and what to do, for people.
     pub what: String,
@@ -63,7 +66,7 @@ const CONNECTIONS_MAX: u64 = 90;
 
 impl StoreCheckView {
     /// With the fleet's nodes, whose versions count while they run.
-    pub fn new(health: &ServerHealth, nodes: &[NodeView]) -> Self {
+    pub fn new(health: &ServerHealth, nodes: &[NodeView], restored: Option<&Restoration>) -> Self {
         Self {
             version: health.version.clone(),
             schema: health.schema,
@@ -74,14 +77,18 @@ impl StoreCheckView {
             standbys: health.standbys.iter().map(StandbyView::from).collect(),
             connections: health.connections,
             connections_max: health.connections_max,
-            warnings: warnings(health, nodes),
+            restored: restored.map(RestorationView::from),
+            warnings: warnings(health, nodes, restored),
         }
     }
 }
 
-fn warnings(health: &ServerHealth, nodes: &[NodeView]) -> Vec<WarningView> {
+fn warnings(health: &ServerHealth, nodes: &[NodeView], restored: Option<&Restoration>) -> Vec<WarningView> {
     let mut warnings = Vec::new();
     let mut warn = |warning: &str, what: String| warnings.push(WarningView { warning: warning.to_owned(), what });
+    if let Some(restored) = restored.filter(|restored| restored.answer.is_none()) {
+        warn("restored", restoration::in_words(restored));
+    }
     for table in health.tables.iter().filter(|table| table.dead_rows > DEAD_ROWS_MAX && table.dead_rows > table.rows) {
         let TableHealth { name, dead_rows, .. } = table;
         warn(
@@ -179,7 +186,7 @@ mod tests {
         let named = |change: fn(&mut ServerHealth)| {
             let mut health = healthy();
             change(&mut health);
-            warnings(&health, &[]).into_iter().map(|warning| warning.warning).collect::<Vec<_>>()
+            warnings(&health, &[], None).into_iter().map(|warning| warning.warning).collect::<Vec<_>>()
         };
         assert_eq!(named(|_| {}), Vec::<String>::new());
         assert_eq!(named(|health| health.tables[0].dead_rows = 200_000), ["dead-rows"]);
@@ -191,5 +198,28 @@ mod tests {
         assert_eq!(named(unseen), Vec::<String>::new());
         assert_eq!(named(|health| health.standbys[0].behind_bytes = Some(1 << 30)), ["standby-behind"]);
         assert_eq!(named(|health| health.connections = 95), ["connections"]);
+    }
+
+    #[test]
+    fn a_restore_asks_for_attention_until_it_is_answered() {
+        let at = |second| jiff::Timestamp::from_second(second).unwrap();
+        let mut restored = Restoration {
+            number: 1,
+            at: at(200),
+            state_of: Some(at(50)),
+            known: Some(("edge-1".to_owned(), at(100))),
+            held: 12,
+            answer: None,
+        };
+        let warned = warnings(&healthy(), &[], Some(&restored));
+        assert_eq!(warned.len(), 1, "{warned:?}");
+        for part in ["of 1970-01-01T00:00:50Z", "edge-1", "12 deliveries", "gatepost store restored --hold"] {
+            assert!(warned[0].what.contains(part), "{part}: {}", warned[0].what);
+        }
+        restored.known = None;
+        assert!(warnings(&healthy(), &[], Some(&restored))[0].what.contains("a copy on another server"));
+        let decision = store::RestorationDecision::Hold;
+        restored.answer = Some(store::RestorationAnswer { at: at(300), by: "eve".to_owned(), decision });
+        assert_eq!(warnings(&healthy(), &[], Some(&restored)), []);
     }
 }

@@ -40,6 +40,34 @@ pub(super) async fn run(
     Ok((done, messages.last().copied().filter(|_| messages.len() == PAGE)))
 }
 
+/// In up to a thousand messages after this key, resumes what `suspender` has suspended, if it was received since then; what is
+/// left is suspended by `by` from now on. Returns how many are resumed, and where to go on, if there may be more.
+pub(super) async fn release(
+    tx: &Tx,
+    suspender: &str,
+    since: Option<i64>,
+    by: &str,
+    after: i64,
+) -> Result<(u64, Option<i64>)> {
+    let sql = format!(
+        "SELECT DISTINCT message FROM queue_delivery WHERE suspended_by = $1 AND state <= 2 AND message > $2
+         ORDER BY message LIMIT {PAGE}"
+    );
+    let rows = tx.query(&sql, &[&suspender, &after]).await?;
+    let messages = rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<i64>>>()?;
+    lock(tx, &messages).await?;
+    let mut resumed = 0;
+    if let Some(since) = since {
+        let mut conditions = Conditions::default();
+        conditions.push_suspended(suspender, since);
+        let condition = format!("state <= 2{}", conditions.sql);
+        resumed = run_on(tx, Command::Resume, (&conditions, &condition), &messages, by).await?.changed;
+    }
+    let sql = "UPDATE queue_delivery SET suspended_by = $3 WHERE message = ANY($2) AND suspended_by = $1";
+    tx.execute(sql, &[&suspender, &messages, &text(by)]).await?;
+    Ok((resumed, messages.last().copied().filter(|_| messages.len() == PAGE)))
+}
+
 /// Changes what is selected of these messages.
 async fn run_on(
     tx: &Tx,

@@ -7,24 +7,34 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
-    PostgresStore, inquiry,
+    LONG, PostgresStore, inquiry,
     lane::Tx,
-    member,
+    lease::hear,
+    member, restored,
     row::{Columns, json, readable, text},
     session::Session,
     shares,
 };
 use crate::{
-    Demand, Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Result, Share, StoreError,
-    StoredPlan, WeakDelivery,
+    Answered, Demand, Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Restoration,
+    RestorationDecision, Result, Share, StoreError, StoredPlan, WeakDelivery,
     stored::{tls_from_text, tls_text},
 };
 
 impl Fleet for PostgresStore {
     async fn join(&self, name: &str) -> Result<Joined> {
         let asked = name.to_owned();
-        let joined = self.0.clerk.write(move |tx| async move { member::join(&tx, &asked).await }).await?;
+        let join = move |tx: Tx| async move {
+            let joined = member::join(&tx, &asked).await?;
+            let heard = match &joined {
+                Ok((epoch, ..)) => hear(&tx, *epoch).await?,
+                Err(_) => None,
+            };
+            Ok((joined, heard))
+        };
+        let (joined, heard) = self.0.clerk.write(join).await?;
         let (epoch, taken_back, is_drained) = joined.map_err(|other| other.in_use(name))?;
+        heard.into_iter().for_each(|heard| self.0.witness.note(heard));
         // The node is a member now. Rows of a day without a table go to the default table, and move later.
         if let Err(error) = self.make_days().await {
             tracing::warn!(%error, "failed to prepare the history's tables of the next days; trying again later");
@@ -34,22 +44,25 @@ impl Fleet for PostgresStore {
 
     async fn leave(&self, member: &Member) -> Result<()> {
         let epoch = member.epoch();
+        self.0.witness.left();
         self.0.clerk.write(move |tx| async move { member::leave(&tx, epoch).await }).await
     }
 
     async fn report(&self, member: &Member, state: NodeState) -> Result<bool> {
         let (name, epoch) = (member.name().to_owned(), member.epoch());
         let report = move |tx: Tx| async move {
-            if let Err(other) = member::see(&tx, &name, epoch).await? {
-                return Ok(Err(other));
-            }
+            let heard = match member::see(&tx, &name, epoch).await? {
+                Ok(heard) => heard,
+                Err(other) => return Ok(Err(other)),
+            };
             put_report(&tx, &name, &state).await?;
-            Ok(Ok(member::is_drained(&tx, &name).await?))
+            Ok(Ok((member::is_drained(&tx, &name).await?, heard)))
         };
-        let is_drained = self.0.leases.write(report).await?.map_err(|other| match other {
+        let (is_drained, heard) = self.0.leases.write(report).await?.map_err(|other| match other {
             Some(other) => other.in_use(member.name()),
             None => StoreError::Other(format!("node {} has left the store", member.name())),
         })?;
+        self.0.witness.note(heard);
         self.make_days_beside();
         Ok(is_drained)
     }
@@ -70,6 +83,29 @@ impl Fleet for PostgresStore {
     async fn share(&self, member: &Member, demands: Vec<Demand>) -> Result<Vec<Share>> {
         let member = member.clone();
         self.0.leases.write(move |tx| async move { shares::share(&tx, &member, &demands).await }).await
+    }
+
+    fn holds_restored(&self) -> bool {
+        self.0.witness.is_held()
+    }
+
+    async fn restoration(&self) -> Result<Option<Restoration>> {
+        self.0.readers.read(|tx| async move { restored::last(&tx).await }).await
+    }
+
+    async fn answer_restoration(&self, decision: RestorationDecision, by: &str) -> Result<Option<Answered>> {
+        let by = by.to_owned();
+        let answer = move |tx| async move { restored::answer(&tx, decision, &by).await };
+        let Some(mut answered) = self.0.clerk.write(answer).await? else { return Ok(None) };
+        let mut next = Some(i64::MIN);
+        while let Some(after) = next {
+            let restoration = answered.restoration.clone();
+            let release = move |tx| async move { restored::release(&tx, &restoration, after).await };
+            let (resumed, more) = self.0.clerk.write_within(LONG, release).await?;
+            answered.resumed += resumed;
+            next = more;
+        }
+        Ok(Some(answered))
     }
 
     async fn plan(&self) -> Result<Option<StoredPlan>> {

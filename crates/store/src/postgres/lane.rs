@@ -7,9 +7,12 @@
 //!              │         └── fails, or takes too long ──> undone
 //!              └── the connection was lost before: connect again, once
 //! ```
+//!
+//! A new connection is looked at before it is used (restored.rs).
 
 use std::{
     future::Future,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -35,8 +38,13 @@ const ASK_INTERVAL: Duration = Duration::from_millis(50);
 /// The server's time in milliseconds.
 pub(super) const SERVER_TIME: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
+/// Looks at a new connection before it is used.
+pub(super) type Admit = Arc<dyn Fn(Tx) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync>;
+
 pub(super) struct Lane {
     connector: Arc<Connector>,
+    /// `None` if only reading is done.
+    admit: Option<Admit>,
     clock: Clock,
     /// How long something may be read.
     read_max: Duration,
@@ -47,9 +55,15 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(connector: Arc<Connector>, clock: Clock, connections: usize, read_max: Duration) -> Arc<Self> {
+    pub(super) fn new(
+        connector: Arc<Connector>,
+        admit: Option<Admit>,
+        clock: Clock,
+        connections: usize,
+        read_max: Duration,
+    ) -> Arc<Self> {
         let (seats, idle, down) = (Arc::new(Semaphore::new(connections)), Mutex::default(), Mutex::default());
-        Arc::new(Self { connector, clock, read_max, seats, idle, down })
+        Arc::new(Self { connector, admit, clock, read_max, seats, idle, down })
     }
 
     /// Waits for one of the connections.
@@ -65,11 +79,21 @@ impl Lane {
         {
             return Err(error.clone());
         }
-        let connected = self.connector.connect().await;
-        let result = connected.map(Arc::new).map_err(|error| StoreError::Unavailable { detail: error.to_string() });
+        let result = match self.connector.connect().await {
+            Ok(session) => self.admitted(Arc::new(session)).await,
+            Err(error) => Err(StoreError::Unavailable { detail: error.to_string() }),
+        };
         let down = result.as_ref().err().map(|error| (Instant::now(), error.clone()));
         *self.down.lock().unwrap_or_else(PoisonError::into_inner) = down;
         result
+    }
+
+    async fn admitted(&self, session: Arc<Session>) -> Result<Arc<Session>> {
+        if let Some(admit) = &self.admit {
+            let looked = admit(Tx { session: Arc::clone(&session), now: self.clock.is_set() }).await;
+            looked.map_err(|error| StoreError::Unavailable { detail: error.to_string() })?;
+        }
+        Ok(session)
     }
 
     pub(super) fn has_several_hosts(&self) -> bool {

@@ -13,10 +13,12 @@ use super::{
     events::{self, Events, Of},
     lane::Tx,
     row::Columns,
+    witness::{Heard, Seen},
 };
 use crate::{
     DeliveryKey, Epoch, Holding, LeaseNumber, MEMBER_VALID, Member, Result,
     clock::{after, before},
+    restoration::RESTORE,
 };
 
 /// Leases of this node that it does not know of, and since when that was seen: the answer of the call that made them was
@@ -48,19 +50,20 @@ pub(super) async fn renew(
     member: &Member,
     held: &[Holding],
     unknown: &Unknown,
-) -> Result<Option<Vec<Holding>>> {
-    if !hear(tx, member.epoch()).await? {
-        return Ok(None);
-    }
-    let sql = "SELECT id, lease FROM queue_delivery WHERE state = 1 AND lease_node = $1";
-    let rows = tx.query(sql, &[&member.name()]).await?;
+) -> Result<Option<(Vec<Holding>, Heard)>> {
+    let Some(heard) = hear(tx, member.epoch()).await? else { return Ok(None) };
+    let sql = "SELECT id, lease, suspended_by IS NOT DISTINCT FROM $2 FROM queue_delivery
+               WHERE state = 1 AND lease_node = $1";
+    let rows = tx.query(sql, &[&member.name(), &RESTORE]).await?;
     let current = |row: &Row| {
         let (delivery, lease) = (DeliveryKey(row.try_get(0)?), LeaseNumber(row.try_get(1)?));
-        Ok(Holding { delivery, lease })
+        Ok((Holding { delivery, lease }, row.try_get::<_, bool>(2)?))
     };
-    let current = rows.iter().map(current).collect::<Result<HashSet<_>>>()?;
-    let unheld = current.difference(&held.iter().copied().collect()).copied().collect();
-    let over = unknown.over(&unheld, member.epoch(), Instant::now());
+    let current = rows.iter().map(current).collect::<Result<HashMap<_, _>>>()?;
+    let (restored, unheld) = unheld(&current, &held.iter().copied().collect());
+    // What this node held at the time of a backup, it will not learn of any more.
+    let mut over = unknown.over(&unheld, member.epoch(), Instant::now());
+    over.extend(restored.iter().map(|holding| holding.delivery.0));
     if !over.is_empty() {
         let ended = end_where(tx, "id = ANY($1)", &over).await?;
         tracing::warn!(
@@ -68,7 +71,14 @@ pub(super) async fn renew(
             "returned deliveries to the queue that this node was given without its knowledge"
         );
     }
-    Ok(Some(held.iter().filter(|holding| !current.contains(holding)).copied().collect()))
+    Ok(Some((held.iter().filter(|holding| !current.contains_key(holding)).copied().collect(), heard)))
+}
+
+/// Leases that the node does not name: those of a restored backup, and the others.
+fn unheld(current: &HashMap<Holding, bool>, held: &HashSet<Holding>) -> (Vec<Holding>, HashSet<Holding>) {
+    let unheld = || current.iter().filter(|(holding, _)| !held.contains(holding));
+    let of = |is_restored| unheld().filter(move |(_, restored)| **restored == is_restored).map(|(holding, _)| *holding);
+    (of(true).collect(), of(false).collect())
 }
 
 /// Ends the leases of members that were not heard for a term, or have left.
@@ -119,10 +129,17 @@ async fn end_where(tx: &Tx, condition: &str, value: &(dyn ToSql + Sync)) -> Resu
     Ok(ended.len() as u64)
 }
 
-/// Notes that a member lives. False if it does not count as one any more.
-pub(super) async fn hear(tx: &Tx, epoch: Epoch) -> Result<bool> {
-    let sql = "UPDATE member SET seen = $2 WHERE epoch = $1 AND NOT has_left";
-    Ok(tx.execute(sql, &[&epoch.0, &tx.now().await?.as_millisecond()]).await? > 0)
+/// Notes that a member lives. `None` if it does not count as one any more.
+pub(super) async fn hear(tx: &Tx, epoch: Epoch) -> Result<Option<Heard>> {
+    let sql = "UPDATE member SET seen = $2, beat = beat + 1 WHERE epoch = $1 AND NOT has_left
+               RETURNING (SELECT store FROM fleet_state), (SELECT coalesce(max(number), 0) FROM fleet_restore), name, beat,
+                   EXISTS (SELECT FROM fleet_restore WHERE answered IS NULL)";
+    let at = tx.now().await?.as_millisecond();
+    let Some(row) = tx.query_opt(sql, &[&epoch.0, &at]).await? else { return Ok(None) };
+    let mut columns = Columns::of(&row);
+    let (store, restores, node, beat) = (columns.take()?, columns.take()?, columns.take()?, columns.take()?);
+    let seen = Seen { store, restores, node, epoch: epoch.0, beat, at };
+    Ok(Some(Heard { seen, is_held: columns.take()? }))
 }
 
 #[cfg(test)]

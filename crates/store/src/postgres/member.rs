@@ -2,9 +2,10 @@
 
 use super::{
     bodies,
-    lane::Tx,
+    lane::{Tx, commit},
     lease::{end_leases, hear},
     row::{Columns, text},
+    witness::Heard,
 };
 use crate::{
     Drained, Epoch, MemberRecord, Result,
@@ -62,17 +63,34 @@ pub(super) async fn join(tx: &Tx, name: &str) -> Result<Result<(Epoch, u64, bool
         return Ok(Err(earlier));
     }
     let epoch = tx.query_one("SELECT nextval('member_epoch')", &[]).await?.try_get(0).map(Epoch)?;
-    let sql = format!(
-        "INSERT INTO member (name, {COLUMNS}, machine) VALUES ($1, $2, $3, $4, $5, $5, false, $6)
-         ON CONFLICT (name) DO UPDATE SET epoch = $2, host = $3, process = $4, started = $5, seen = $5, has_left = false,
-             machine = $6"
-    );
-    let (host, process) = (host_name(), i64::from(std::process::id()));
-    tx.execute(&sql, &[&name, &epoch.0, &host, &process, &now.as_millisecond(), &machine()]).await?;
+    put(tx, name, epoch, 0).await?;
     // Nobody holds any more what is leased under this name.
     let taken_back = end_leases(tx, &[name.to_owned()]).await?;
     bodies::sweep(tx, &living(tx).await?).await?;
     Ok(Ok((epoch, taken_back, is_drained(tx, name).await?)))
+}
+
+/// A process that runs takes its place again in a store that was restored, unless it is there, or another one has its name or
+/// its epoch by now.
+pub(super) async fn return_to(tx: &Tx, name: &str, epoch: Epoch, beat: i64) -> Result<()> {
+    tx.run("BEGIN; LOCK TABLE member IN SHARE ROW EXCLUSIVE MODE").await?;
+    let sql = "SELECT FROM member WHERE epoch = $2 OR (name = $1 AND epoch > $2)";
+    if tx.query_opt(sql, &[&name, &epoch.0]).await?.is_none() {
+        put(tx, name, epoch, beat).await?;
+    }
+    commit(tx).await
+}
+
+/// In the place of an earlier member of that name.
+async fn put(tx: &Tx, name: &str, epoch: Epoch, beat: i64) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO member (name, {COLUMNS}, machine, beat) VALUES ($1, $2, $3, $4, $5, $5, false, $6, $7)
+         ON CONFLICT (name) DO UPDATE SET epoch = $2, host = $3, process = $4, started = $5, seen = $5, has_left = false,
+             machine = $6, beat = $7"
+    );
+    let (host, process) = (host_name(), i64::from(std::process::id()));
+    let now = tx.now().await?.as_millisecond();
+    tx.execute(&sql, &[&name, &epoch.0, &host, &process, &now, &machine(), &beat]).await.map(drop)
 }
 
 async fn living(tx: &Tx) -> Result<Vec<i64>> {
@@ -88,9 +106,9 @@ pub(super) async fn leave(tx: &Tx, epoch: Epoch) -> Result<()> {
 }
 
 /// Notes that a member lives, or returns who has its name now, if anybody.
-pub(super) async fn see(tx: &Tx, name: &str, epoch: Epoch) -> Result<Result<(), Option<Known>>> {
-    if hear(tx, epoch).await? {
-        return Ok(Ok(()));
+pub(super) async fn see(tx: &Tx, name: &str, epoch: Epoch) -> Result<Result<Heard, Option<Known>>> {
+    if let Some(heard) = hear(tx, epoch).await? {
+        return Ok(Ok(heard));
     }
     Ok(Err(find(tx, name).await?.filter(|known| known.epoch != epoch)))
 }

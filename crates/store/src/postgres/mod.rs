@@ -33,6 +33,7 @@ mod member;
 mod notice;
 mod partitions;
 mod queue;
+mod restored;
 mod row;
 mod schema;
 mod search;
@@ -43,6 +44,7 @@ mod shares;
 mod unfit;
 mod waiting;
 mod withhold;
+mod witness;
 mod writer;
 
 use std::{
@@ -56,12 +58,13 @@ use std::{
 use claim::Bounds;
 pub use health::{ServerHealth, Standby, TableHealth};
 use keys::Keys;
-use lane::Lane;
+use lane::{Admit, Lane};
 use partitions::Day;
 use schema::Use;
 use session::Connector;
 pub use settings::{PostgresSettings, PostgresTls};
 pub use unfit::PostgresError;
+use witness::Witness;
 use writer::{Accept, Settle, Writer};
 
 use crate::{Clock, Result};
@@ -84,6 +87,7 @@ struct Inner {
     keys: Keys,
     bounds: Bounds,
     unknown_leases: lease::Unknown,
+    witness: Arc<Witness>,
     /// The last day that was made ahead.
     days_made: AtomicI64,
     /// When that was looked at last.
@@ -148,32 +152,34 @@ impl PostgresStore {
         let standby = settings.standby()?;
         let first = Connector::to_primary(settings, primary.clone(), DURABLE, &Arc::default())?;
         schema::prepare(&first, how).await?;
-        let newest = Arc::<AtomicI64>::default();
-        let lane = |setup, connections, read_max| -> Result<Arc<Lane>> {
+        let (newest, witness) = (Arc::<AtomicI64>::default(), Witness::read(settings.witness.clone()));
+        let admit = admit(&witness);
+        let lane = |setup, connections, admit: Option<&Admit>, read_max| -> Result<Arc<Lane>> {
             let connector = Connector::to_primary(settings, primary.clone(), setup, &newest)?;
-            Ok(Lane::new(Arc::new(connector), clock.clone(), connections, read_max))
+            Ok(Lane::new(Arc::new(connector), admit.cloned(), clock.clone(), connections, read_max))
         };
-        let queue_searchers = lane(SEARCHING, SEARCHERS, LONG)?;
+        let queue_searchers = lane(SEARCHING, SEARCHERS, None, LONG)?;
         let searchers = match standby {
             Some(config) => {
                 let connector = Connector::to_any(settings, config, SEARCHING)?;
-                Lane::new(Arc::new(connector), clock.clone(), SEARCHERS, LONG)
+                Lane::new(Arc::new(connector), None, clock.clone(), SEARCHERS, LONG)
             }
             None => Arc::clone(&queue_searchers),
         };
-        let writers = lane(PINNED, WRITERS, READ_MAX)?;
+        let writers = lane(PINNED, WRITERS, Some(&admit), READ_MAX)?;
         Ok(Self(Arc::new(Inner {
             accepts: Writer::start(Arc::clone(&writers)),
             settlements: Writer::start(Arc::clone(&writers)),
             writers,
-            leases: lane(CLAIMING, 1, READ_MAX)?,
-            clerk: lane(DURABLE, 1, READ_MAX)?,
-            readers: lane(READING, READERS, READ_MAX)?,
+            leases: lane(CLAIMING, 1, Some(&admit), READ_MAX)?,
+            clerk: lane(DURABLE, 1, Some(&admit), READ_MAX)?,
+            readers: lane(READING, READERS, None, READ_MAX)?,
             searchers,
             queue_searchers,
             keys: Keys::new(),
             bounds: Bounds::default(),
             unknown_leases: lease::Unknown::default(),
+            witness,
             days_made: AtomicI64::new(0),
             days_looked: AtomicI64::new(0),
         })))
@@ -218,6 +224,15 @@ impl PostgresStore {
         self.0.leases.close(1).await;
         self.0.clerk.close(1).await;
     }
+}
+
+/// What changes the queue looks first whether the server has gone back in time.
+fn admit(witness: &Arc<Witness>) -> Admit {
+    let witness = Arc::clone(witness);
+    Arc::new(move |tx| {
+        let witness = Arc::clone(&witness);
+        Box::pin(async move { restored::admit(&tx, &witness).await })
+    })
 }
 
 /// In milliseconds. Days are made a week ahead.

@@ -45,9 +45,11 @@ impl Queue for PostgresStore {
     async fn renew(&self, member: &Member, held: Vec<Holding>) -> Result<Vec<Holding>> {
         let (holder, inner) = (member.clone(), Arc::clone(&self.0));
         let renew = move |tx| async move { lease::renew(&tx, &holder, &held, &inner.unknown_leases).await };
-        let lost = self.0.leases.write(renew).await?;
+        let renewed = self.0.leases.write(renew).await?;
         self.look_for_primary_beside();
-        lost.ok_or_else(|| StoreError::NotAMember { name: member.name().to_owned() })
+        let (lost, heard) = renewed.ok_or_else(|| StoreError::NotAMember { name: member.name().to_owned() })?;
+        self.0.witness.note(heard);
+        Ok(lost)
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<DeliveryKey>> {

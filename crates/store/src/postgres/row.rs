@@ -13,6 +13,7 @@ use crate::{
     Delivery, DeliveryKey, DeliveryRecord, LastAttempt, Lease, MEMBER_VALID, Message, MessageKey, Result, State,
     StoreError,
     clock::after,
+    restoration::RESTORE,
     stored::{failure, notify_from_bits, ret_from_number, state_from_number, time_from_millis},
 };
 
@@ -151,6 +152,7 @@ pub(super) fn record_from(columns: &mut Columns<'_>) -> Result<DeliveryRecord> {
         (State::Leased, Some(node), Some(heard)) => Some(Lease { node, until: after(heard, MEMBER_VALID) }),
         _ => None,
     };
+    let suspended_by: Option<String> = columns.take()?;
     Ok(DeliveryRecord {
         message,
         delivery,
@@ -158,7 +160,8 @@ pub(super) fn record_from(columns: &mut Columns<'_>) -> Result<DeliveryRecord> {
         due,
         review,
         lease,
-        suspended_by: columns.take()?,
+        is_held: state == State::Suspended && suspended_by.as_deref() == Some(RESTORE),
+        suspended_by,
         reply: columns.json()?,
         settled: columns.time_if_any()?,
         last_attempt: last_attempt(columns)?,

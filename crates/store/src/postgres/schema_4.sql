@@ -11,3 +11,28 @@ CREATE TABLE connector_share (
     at bigint NOT NULL,
     PRIMARY KEY (connector, node)
 ) WITH (fillfactor = 50);
+-- Which store this is, and where it was last: the server's system identifier and the number of the database there; empty while
+-- that is not known. A copy of the database shows another server than the one that it is on.
+CREATE TABLE fleet_state (
+    id int PRIMARY KEY CHECK (id = 1),
+    store uuid NOT NULL,
+    server text COLLATE "C" NOT NULL
+);
+INSERT INTO fleet_state (id, store, server) VALUES (1, gen_random_uuid(), '');
+-- Restores that were noticed, and what operators have said. Without an answer, what was waiting then is held.
+CREATE TABLE fleet_restore (
+    number bigint PRIMARY KEY,
+    at bigint NOT NULL,
+    -- When a node was heard last, in what was restored.
+    state_of bigint,
+    -- The node that knows of a later state, and of when; empty if the database is on another server.
+    known_by text COLLATE "C",
+    known_until bigint,
+    held bigint NOT NULL,
+    answered bigint,
+    answered_by text COLLATE "C",
+    -- Empty in an answer: all stays suspended.
+    deliver_since bigint
+);
+-- Counts how often a member was heard. The member remembers the number: a server that shows a lower one has gone back in time.
+ALTER TABLE member ADD COLUMN beat bigint NOT NULL DEFAULT 0;

@@ -49,6 +49,12 @@ impl Conditions {
         }
     }
 
+    /// Suspended by that name, and received since then.
+    pub(super) fn push_suspended(&mut self, by: &str, since: i64) {
+        self.push("suspended_by = $", by.to_owned());
+        self.push("received >= $", since);
+    }
+
     fn push_text(&mut self, sql: &str, value: Option<&str>) {
         self.push_if(sql, value.map(|value| text(value).into_owned()));
     }

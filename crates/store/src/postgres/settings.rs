@@ -25,6 +25,8 @@ pub struct PostgresSettings {
     pub ca_file: Option<PathBuf>,
     /// A standby that searches ask.
     pub search_url: Option<String>,
+    /// Where a node keeps what the server has confirmed to it. With it, the next process notices that a backup was restored.
+    pub witness: Option<PathBuf>,
 }
 
 /// Whether the connection is encrypted.
@@ -39,7 +41,7 @@ impl PostgresSettings {
     /// Over TLS, unless the server is on this machine.
     pub fn new(url: &str) -> Result<Self, PostgresError> {
         let tls = if is_local(&parse(url)?) { PostgresTls::None } else { PostgresTls::Verify };
-        Ok(Self { url: url.to_owned(), password: None, tls, ca_file: None, search_url: None })
+        Ok(Self { url: url.to_owned(), password: None, tls, ca_file: None, search_url: None, witness: None })
     }
 
     pub(super) fn primary(&self) -> Result<Config, PostgresError> {

@@ -28,10 +28,12 @@ pub(super) async fn share(tx: &Tx, member: &Member, demands: &[Demand]) -> Resul
 
 /// In the order of their names, so that nobody waits in a circle.
 async fn lock(tx: &Tx, connectors: &[&str]) -> Result<BTreeMap<String, Shares>> {
-    let select = "SELECT connector, next_slot FROM connector_limit WHERE connector = ANY($1) ORDER BY connector FOR UPDATE";
+    let select =
+        "SELECT connector, next_slot FROM connector_limit WHERE connector = ANY($1) ORDER BY connector FOR UPDATE";
     let mut locked = tx.query(select, &[&connectors]).await?;
     if locked.len() < connectors.len() {
-        let sql = "INSERT INTO connector_limit (connector, next_slot) SELECT unnest, 0 FROM unnest($1::text[]) ORDER BY 1
+        let sql =
+            "INSERT INTO connector_limit (connector, next_slot) SELECT unnest, 0 FROM unnest($1::text[]) ORDER BY 1
                    ON CONFLICT DO NOTHING";
         tx.execute(sql, &[&connectors]).await?;
         locked = tx.query(select, &[&connectors]).await?;

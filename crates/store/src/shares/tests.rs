@@ -41,7 +41,8 @@ fn a_limit_is_divided_by_demand() {
 #[test]
 fn what_a_dead_node_had_is_free_after_a_while() {
     let (mut shares, a, b) = (Shares::default(), member("a"), member("b"));
-    let mut give = |member: &Member, bound, second: i64| shares.give(member, &demand(8, bound), second * SECOND).connections;
+    let mut give =
+        |member: &Member, bound, second: i64| shares.give(member, &demand(8, bound), second * SECOND).connections;
     assert_eq!(give(&a, 0, 0), 8);
     // The first keeps what it has until it has heard of the second.
     assert_eq!(give(&b, 0, 1), 0);

@@ -18,13 +18,11 @@ use super::{
 use crate::{
     Clock, Command, FileError, FolderLock, Result, Selection, StoreError,
     folder::{self, failed},
+    restoration::RESTORE,
 };
 
 /// Of another name than the store: a node that is pointed at a backup by mistake must not deliver from it.
 const BACKUP_NAME: &str = "gatepost-backup.db";
-
-/// Who suspends what a backup has in its queue.
-const RESTORE: &str = "gatepost restore";
 
 /// What a restore brought back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

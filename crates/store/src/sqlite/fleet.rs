@@ -13,8 +13,8 @@ use super::{
     shares,
 };
 use crate::{
-    Demand, Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Result, Share, StoreError,
-    StoredPlan, WeakDelivery,
+    Answered, Demand, Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Restoration,
+    RestorationDecision, Result, Share, StoreError, StoredPlan, WeakDelivery,
     stored::{tls_from_text, tls_text},
 };
 
@@ -65,6 +65,18 @@ impl Fleet for SqliteStore {
     async fn share(&self, member: &Member, demands: Vec<Demand>) -> Result<Vec<Share>> {
         let (member, floor) = (member.clone(), self.0.dead_epochs);
         self.write(move |connection, now| shares::share(connection, &member, &demands, floor, now)).await
+    }
+
+    fn holds_restored(&self) -> bool {
+        false
+    }
+
+    async fn restoration(&self) -> Result<Option<Restoration>> {
+        Ok(None)
+    }
+
+    async fn answer_restoration(&self, _: RestorationDecision, _: &str) -> Result<Option<Answered>> {
+        Ok(None)
     }
 
     async fn plan(&self) -> Result<Option<StoredPlan>> {

@@ -156,6 +156,8 @@ pub(super) fn record(row: &Row) -> rusqlite::Result<DeliveryRecord> {
         review: row.get::<_, Millis>(at + 2)?.0,
         lease,
         suspended_by: row.get(at + 5)?,
+        // `gatepost restore` leaves nothing to answer.
+        is_held: false,
         reply: row.get::<_, Option<Json<_>>>(at + 6)?.map(|json| json.0),
         settled: row.get::<_, Option<Millis>>(at + 7)?.map(|millis| millis.0),
         last_attempt: last_attempt(row, at + 8)?,

@@ -156,7 +156,8 @@ impl Command {
             Self::Queue(QueueCommand::Show { output, .. }) => output.utc,
             Self::Policy(PolicyCommand::Impact(ImpactArguments { output, .. })) => output.utc,
             Self::Policy(PolicyCommand::Ledger(output)) | Self::Rollout(RolloutCommand::Status(output)) => output.utc,
-            Self::Node(NodeCommand::List { output, .. }) | Self::Store(StoreCommand::Check { output }) => output.utc,
+            Self::Node(NodeCommand::List { output, .. })
+            | Self::Store(StoreCommand::Check { output } | StoreCommand::Restored { output, .. }) => output.utc,
             Self::Incident(IncidentCommand::List { output, .. } | IncidentCommand::Show { output, .. }) => output.utc,
             Self::Serve { .. }
             | Self::Backup(_)

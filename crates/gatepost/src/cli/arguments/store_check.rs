@@ -1,6 +1,7 @@
 //! Arguments of `gatepost store`.
 
-use clap::Subcommand;
+use clap::{ArgGroup, Subcommand};
+use insight::Moment;
 
 use super::Output;
 
@@ -14,12 +15,45 @@ reached.
 JSON: {\"version\", \"schema\", \"tables\": [{\"table\", \"rows\", \"dead_rows\",
 \"bytes\"}], \"sees_all\", \"oldest_transaction_seconds\",
 \"wal_bytes_per_second\", \"standbys\": [{\"name\", \"synchronous\",
-\"behind_bytes\"}], \"connections\", \"connections_max\",
+\"behind_bytes\"}], \"connections\", \"connections_max\", \"restored\",
 \"warnings\": [{\"warning\", \"what\"}]}.
-warning is dead-rows, old-transaction, no-standby, standby-behind, connections
-or versions-differ. To see standbys and the transactions of other users, the
-user of the store needs pg_monitor.")]
+restored is the last restore that a node noticed, as `store restored` prints it.
+warning is dead-rows, old-transaction, no-standby, standby-behind, connections,
+versions-differ or restored. To see standbys and the transactions of other
+users, the user of the store needs pg_monitor.")]
     Check {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Say what is to become of the mail that is held since the database was restored
+    #[command(group(ArgGroup::new("decision").required(true)), after_help = "\
+After a restore from a backup, the queue has mail that was delivered since.
+Nodes notice it, deliver new mail, and hold what was waiting in the backup,
+until this command is given. `gatepost store check` shows what was noticed: the
+state that was restored, and until when nodes had seen a later one.
+
+--hold leaves all of it suspended: remove what has arrived, and resume the rest.
+--deliver-since delivers what was received at TIME or later, though some of it
+may arrive a second time, and leaves the older suspended. A time before all mail
+delivers everything, as after a move to another server that has lost nothing.
+The first answer counts.
+
+Examples:
+  gatepost store check
+  gatepost store restored --hold
+  gatepost store restored --deliver-since '2026-07-30 08:00'
+  gatepost queue list --state suspended
+
+JSON: {\"number\", \"noticed\", \"state_of\", \"known_by\", \"known_until\",
+\"held\", \"answered\", \"answered_by\", \"deliver_since\", \"first\", \"resumed\"}.
+first is false if somebody had answered before.")]
+    Restored {
+        /// Deliver what was received at this time or later, such as '2026-07-30 08:00' or 2h
+        #[arg(long, value_name = "TIME", group = "decision")]
+        deliver_since: Option<Moment>,
+        /// Leave all of it suspended
+        #[arg(long, group = "decision")]
+        hold: bool,
         #[command(flatten)]
         output: Output,
     },

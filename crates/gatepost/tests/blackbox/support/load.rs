@@ -2,79 +2,25 @@
 //! where the history says that an attempt was interrupted.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     io::{BufRead, BufReader, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, Instant},
 };
 
 use super::Node;
+pub(crate) use super::sink::Sink;
 
 const SENDERS: usize = 4;
 
-/// A destination that remembers how often it took each message, by its Subject.
-pub(crate) struct Sink {
-    pub port: u16,
-    seen: Arc<Mutex<Seen>>,
-}
-
-#[derive(Default)]
-struct Seen {
-    /// How often, by Subject.
-    taken: HashMap<String, u32>,
-    /// When, in order.
-    times: Vec<Instant>,
-    /// Connections that are open, by the name in EHLO.
-    open: BTreeMap<String, usize>,
-    open_most: usize,
-}
-
-impl Seen {
-    fn open(&mut self, client: &str) {
-        *self.open.entry(client.to_owned()).or_default() += 1;
-        self.open_most = self.open_most.max(self.open.values().sum());
-    }
-
-    fn close(&mut self, client: &str) {
-        self.open.entry(client.to_owned()).and_modify(|open| *open -= 1);
-    }
-}
-
-impl Sink {
-    pub(crate) fn start() -> Self {
-        Self::taking(Duration::ZERO)
-    }
-
-    /// Each message takes it this time.
-    pub(crate) fn taking(time: Duration) -> Self {
-        let seen = Arc::default();
-        Self { port: start_sink(Arc::clone(&seen), time), seen }
-    }
-
-    /// Connections that are open, by the client's name in EHLO.
-    pub(crate) fn open(&self) -> BTreeMap<String, usize> {
-        self.seen.lock().unwrap().open.clone()
-    }
-
-    /// The most that were open at once.
-    pub(crate) fn open_most(&self) -> usize {
-        self.seen.lock().unwrap().open_most
-    }
-
-    /// When messages were taken, in order.
-    pub(crate) fn times(&self) -> Vec<Instant> {
-        self.seen.lock().unwrap().times.clone()
-    }
-}
-
 /// Clients that send until they are told to stop.
 pub(crate) struct Load {
-    seen: Arc<Mutex<Seen>>,
+    sink: Sink,
     answered: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
     senders: Vec<thread::JoinHandle<()>>,
@@ -91,23 +37,27 @@ pub(crate) struct Account {
 impl Load {
     /// To the nodes at these ports, in turn, and on to the sink.
     pub(crate) fn start(ports: &[u16], sink: &Sink) -> Self {
-        let (answered, next, stop) =
-            (Arc::<Mutex<Vec<String>>>::default(), Arc::new(AtomicU64::new(0)), Arc::default());
+        Self::of(2000, ports, sink)
+    }
+
+    /// With messages of this size.
+    pub(crate) fn of(bytes: usize, ports: &[u16], sink: &Sink) -> Self {
+        let (answered, stop) = (Arc::<Mutex<Vec<String>>>::default(), Arc::default());
         let sender = |index: usize| {
-            let (next, stop, answered) = (Arc::clone(&next), Arc::clone(&stop), Arc::clone(&answered));
+            let (sink, stop, answered) = (sink.clone(), Arc::clone(&stop), Arc::clone(&answered));
             let ports: Vec<u16> = ports.iter().copied().cycle().skip(index).take(ports.len()).collect();
             thread::spawn(move || {
                 for port in ports.iter().cycle() {
                     if AtomicBool::load(&stop, Ordering::Relaxed) {
                         return;
                     }
-                    let _ = send(*port, &next, &stop, &answered);
+                    let _ = send(*port, bytes, &sink, &stop, &answered);
                     thread::sleep(Duration::from_millis(5));
                 }
             })
         };
         let senders = (0..SENDERS).map(sender).collect();
-        Self { seen: Arc::clone(&sink.seen), answered, stop, senders }
+        Self { sink: sink.clone(), answered, stop, senders }
     }
 
     /// Messages that were answered 250 so far.
@@ -116,29 +66,30 @@ impl Load {
     }
 
     /// Sends nothing more.
-    pub(crate) fn stop(&self) {
+    pub(crate) fn pause(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Stops the clients. Returns the messages that were answered 250.
+    pub(crate) fn stop(self) -> Vec<String> {
+        self.pause();
+        self.senders.into_iter().for_each(|sender| sender.join().unwrap());
+        std::mem::take(&mut *self.answered.lock().unwrap())
     }
 
     /// Stops the clients, and waits until all has arrived. `node` is any of the nodes.
     pub(crate) fn end(self, node: &Node) -> Account {
-        self.stop();
-        self.senders.into_iter().for_each(|sender| sender.join().unwrap());
-        let answered = std::mem::take(&mut *self.answered.lock().unwrap());
-        let missing = || {
-            let seen = self.seen.lock().unwrap();
-            answered.iter().filter(|subject| !seen.taken.contains_key(*subject)).count()
-        };
+        let sink = self.sink.clone();
+        let answered = self.stop();
         let deadline = Instant::now() + Duration::from_secs(90);
-        while missing() > 0 && Instant::now() < deadline {
+        while sink.missing(&answered) > 0 && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(100));
         }
-        assert_eq!(missing(), 0, "of {} messages answered 250", answered.len());
+        assert_eq!(sink.missing(&answered), 0, "of {} messages answered 250", answered.len());
         // What is under way settles before the history is read.
         node.wait_until_empty();
-        let excused = excused(node);
-        let seen = self.seen.lock().unwrap();
-        let twice: Vec<_> = seen.taken.iter().filter(|(_, count)| **count > 1).collect();
+        let (excused, taken) = (excused(node), sink.taken());
+        let twice: Vec<_> = taken.iter().filter(|(_, count)| **count > 1).collect();
         for (subject, count) in &twice {
             assert_eq!(excused.get(*subject), Some(&true), "{subject} came {count} times");
         }
@@ -147,82 +98,10 @@ impl Load {
     }
 }
 
-fn start_sink(seen: Arc<Mutex<Seen>>, time: Duration) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (stream, seen) = (stream.unwrap(), Arc::clone(&seen));
-            // Replies to pipelined commands leave one by one; they must not wait for acknowledgements.
-            stream.set_nodelay(true).unwrap();
-            thread::spawn(move || {
-                let mut client = None;
-                let _ = serve_sink(&stream, &seen, time, &mut client);
-                client.inspect(|client| seen.lock().unwrap().close(client));
-            });
-        }
-    });
-    port
-}
-
-/// `client` is its name while its connection is open.
-fn serve_sink(
-    stream: &TcpStream,
-    seen: &Mutex<Seen>,
-    time: Duration,
-    client: &mut Option<String>,
-) -> std::io::Result<()> {
-    let (mut reader, mut writer) = (BufReader::new(stream), stream);
-    writer.write_all(b"220 sink\r\n")?;
-    let mut line = String::new();
-    loop {
-        line.clear();
-        if reader.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        match line.get(..4).unwrap_or_default() {
-            "EHLO" => {
-                let name = line[4..].trim();
-                *client = Some(name.to_owned());
-                seen.lock().unwrap().open(name);
-                writer.write_all(b"250-sink\r\n250 PIPELINING\r\n")?;
-            }
-            "DATA" => {
-                writer.write_all(b"354 go\r\n")?;
-                let mut subject = String::new();
-                loop {
-                    line.clear();
-                    if reader.read_line(&mut line)? == 0 {
-                        return Ok(());
-                    }
-                    if let Some(value) = line.strip_prefix("Subject: ") {
-                        subject = value.trim().to_owned();
-                    }
-                    if line == ".\r\n" {
-                        break;
-                    }
-                }
-                thread::sleep(time);
-                let mut seen = seen.lock().unwrap();
-                *seen.taken.entry(subject).or_default() += 1;
-                seen.times.push(Instant::now());
-                drop(seen);
-                writer.write_all(b"250 taken\r\n")?;
-            }
-            "QUIT" => {
-                // The client may open another one as soon as it hears this.
-                client.take().inspect(|client| seen.lock().unwrap().close(client));
-                return writer.write_all(b"221 bye\r\n");
-            }
-            _ => writer.write_all(b"250 ok\r\n")?,
-        }
-    }
-}
-
 /// Sends messages on one connection until it breaks; `answered` gets those that were answered 250.
-fn send(port: u16, next: &AtomicU64, stop: &AtomicBool, answered: &Mutex<Vec<String>>) -> std::io::Result<()> {
+fn send(port: u16, bytes: usize, sink: &Sink, stop: &AtomicBool, answered: &Mutex<Vec<String>>) -> std::io::Result<()> {
     let stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(25)))?;
     let (mut reader, mut writer) = (BufReader::new(&stream), &stream);
     let mut reply = |expected: &str| -> std::io::Result<()> {
         loop {
@@ -239,12 +118,12 @@ fn send(port: u16, next: &AtomicU64, stop: &AtomicBool, answered: &Mutex<Vec<Str
     writer.write_all(b"EHLO sender.test\r\n")?;
     reply("250")?;
     while !stop.load(Ordering::Relaxed) {
-        let subject = format!("message-{}", next.fetch_add(1, Ordering::Relaxed));
+        let subject = sink.subject();
         writer.write_all(b"MAIL FROM:<a@sender.test>\r\nRCPT TO:<b@onprem.test>\r\nDATA\r\n")?;
         reply("250")?;
         reply("250")?;
         reply("354")?;
-        let body = "x".repeat(2000);
+        let body = vec!["x".repeat(500); bytes.div_ceil(500)].join("\r\n");
         writer.write_all(format!("Subject: {subject}\r\n\r\n{body}\r\n.\r\n").as_bytes())?;
         reply("250")?;
         answered.lock().unwrap().push(subject);

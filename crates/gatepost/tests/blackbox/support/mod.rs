@@ -8,6 +8,7 @@ pub(crate) mod foreign;
 pub(crate) mod load;
 pub(crate) mod node;
 pub(crate) mod script;
+pub(crate) mod sink;
 
 use std::{
     env,

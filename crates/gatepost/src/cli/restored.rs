@@ -1,0 +1,56 @@
+//! `gatepost store restored`: says what is to become of the mail that a restored database holds.
+
+use std::io::Write;
+
+use anyhow::bail;
+use insight::{json, views::AnsweredView};
+use store::{Answered, RestorationAnswer, RestorationDecision, Store};
+use trace::NextStep;
+
+use super::{
+    arguments::Format,
+    operator,
+    screen::{Screen, clean, counted, paragraph},
+};
+
+pub(crate) async fn answer<S: Store>(
+    decision: RestorationDecision,
+    format: Format,
+    store: &S,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let Some(answered) = store.answer_restoration(decision, &operator()).await? else {
+        bail!(
+            "no node has noticed that the database was restored, and nothing is held for it; to suspend the whole queue: \
+             `gatepost queue suspend --all`"
+        );
+    };
+    match format {
+        Format::Json => Ok(writeln!(out, "{}", json::text(&AnsweredView::from(&answered))?)?),
+        Format::Table => write(&answered, screen, out),
+    }
+}
+
+fn write(answered: &Answered, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Answered { restoration, is_first, resumed } = answered;
+    if let Some(RestorationAnswer { at, by, decision }) = restoration.answer.as_ref().filter(|_| !is_first) {
+        let said = match decision {
+            RestorationDecision::Hold => "to hold all".to_owned(),
+            RestorationDecision::DeliverSince(since) => {
+                format!("to deliver what was received since {}", screen.time(*since))
+            }
+        };
+        let (by, at) = (clean(by), screen.time(*at));
+        paragraph(&format!("{by} has answered already, on {at}: {said}. That counts."), "", screen, out)?;
+    }
+    if *resumed > 0 || restoration.answer.as_ref().is_some_and(|answer| answer.decision != RestorationDecision::Hold) {
+        paragraph(&format!("{} due now.", counted(*resumed, "delivery is", "deliveries are")), "", screen, out)?;
+    }
+    let list = NextStep::QueueList(vec![("--state", "suspended".to_owned())]);
+    let rest = format!(
+        "What is left of the restored queue stays suspended. Look through it (`{list}`), remove what has arrived \
+         (`gatepost queue remove`), and resume the rest (`gatepost queue resume`)."
+    );
+    Ok(paragraph(&rest, "", screen, out)?)
+}
