@@ -376,6 +376,10 @@ async fn postgres_says_what_is_wrong_with_a_server() {
     let Err(StoreError::Postgres(error)) = PostgresStore::attach(&empty).await else { panic!("attached") };
     assert!(matches!(error, PostgresError::Older { found: 0, .. }), "{error}");
     PostgresStore::open(&good).await.unwrap().close().await;
+    // The step after this one leaves what this program uses as it was.
+    sql("test_0", "INSERT INTO gatepost_schema (version) SELECT max(version) + 1 FROM gatepost_schema");
+    PostgresStore::open(&good).await.unwrap().close().await;
+    PostgresStore::attach(&good).await.unwrap().close().await;
     sql("test_0", "INSERT INTO gatepost_schema (version) VALUES (99)");
     let error = refused(&good).await;
     assert!(matches!(error, PostgresError::Newer { found: 99, .. }), "{error}");
