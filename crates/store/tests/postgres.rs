@@ -479,7 +479,7 @@ async fn postgres_replaces_the_configuration_of_the_fleet_in_order() {
     let one = PostgresStore::open(&settings).await.unwrap();
     let other = PostgresStore::attach(&settings).await.unwrap();
     assert_eq!(other.newer_configuration(0).await.unwrap(), None);
-    let new = |toml: &str, repeats| NewConfiguration {
+    let new = |toml: &str, repeats: Option<u64>| NewConfiguration {
         toml: toml.to_owned(),
         by: "amy".to_owned(),
         comment: repeats.is_none().then(|| "why\0".to_owned()),

@@ -23,6 +23,9 @@ pub struct StoreCheckView {
     pub standbys: Vec<StandbyView>,
     pub connections: u64,
     pub connections_max: u64,
+    /// The nodes that run.
+    pub nodes: Vec<NodeSchemaView>,
+    pub next_schema: NextSchemaView,
     /// What asks for attention; empty if nothing does.
     pub warnings: Vec<WarningView>,
 }
@@ -45,6 +48,34 @@ pub struct StandbyView {
     pub behind_bytes: Option<u64>,
 }
 
+/// A node that runs.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct NodeSchemaView {
+    pub node: String,
+    /// Of Gatepost; null before its first report.
+    pub version: Option<String>,
+    /// The version of the tables that its program knows; null: an older program, which does not say.
+    pub schema: Option<u32>,
+}
+
+/// Whether a newer Gatepost may bring the tables forward: all nodes that run must know the version that they have now.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct NextSchemaView {
+    /// The version after this one.
+    pub version: u32,
+    pub allowed: bool,
+    /// Nodes that do not know the version of now.
+    pub behind: Vec<String>,
+}
+
+impl NextSchemaView {
+    fn new(schema: u32, nodes: &[NodeSchemaView]) -> Self {
+        let behind = nodes.iter().filter(|node| node.schema.is_none_or(|known| known < schema));
+        let behind: Vec<String> = behind.map(|node| node.node.clone()).collect();
+        Self { version: schema + 1, allowed: behind.is_empty(), behind }
+    }
+}
+
 /// Something that asks for attention.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WarningView {
@@ -64,6 +95,13 @@ const CONNECTIONS_MAX: u64 = 90;
 impl StoreCheckView {
     /// With the fleet's nodes, whose versions count while they run.
     pub fn new(health: &ServerHealth, nodes: &[NodeView]) -> Self {
+        let running = nodes.iter().filter(|node| node.state.runs());
+        let schemas = running.map(|NodeView { node, version, schema, .. }| NodeSchemaView {
+            node: node.clone(),
+            version: version.clone(),
+            schema: *schema,
+        });
+        let schemas: Vec<NodeSchemaView> = schemas.collect();
         Self {
             version: health.version.clone(),
             schema: health.schema,
@@ -74,6 +112,8 @@ impl StoreCheckView {
             standbys: health.standbys.iter().map(StandbyView::from).collect(),
             connections: health.connections,
             connections_max: health.connections_max,
+            next_schema: NextSchemaView::new(health.schema, &schemas),
+            nodes: schemas,
             warnings: warnings(health, nodes),
         }
     }
@@ -191,5 +231,19 @@ mod tests {
         assert_eq!(named(unseen), Vec::<String>::new());
         assert_eq!(named(|health| health.standbys[0].behind_bytes = Some(1 << 30)), ["standby-behind"]);
         assert_eq!(named(|health| health.connections = 95), ["connections"]);
+    }
+
+    #[test]
+    fn the_next_step_waits_for_the_last_node() {
+        let node = |name: &str, schema| NodeSchemaView { node: name.to_owned(), version: None, schema };
+        for (nodes, behind) in [
+            (vec![], vec![]),
+            (vec![node("a", Some(4)), node("b", Some(5))], vec![]),
+            (vec![node("a", Some(4)), node("b", Some(3)), node("c", None)], vec!["b", "c"]),
+        ] {
+            let next = NextSchemaView::new(4, &nodes);
+            assert_eq!((next.version, next.allowed), (5, behind.is_empty()));
+            assert_eq!(next.behind, behind);
+        }
     }
 }

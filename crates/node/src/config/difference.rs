@@ -1,7 +1,7 @@
 //! What differs between two configurations of the fleet, by the names of settings. A setting that is not there has its
 //! default.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use serde_json::Value as Json;
 use toml::{Table, Value};
@@ -36,7 +36,7 @@ pub fn differences(old: &Table, new: &Table) -> Vec<Change> {
     changes
 }
 
-static NOTHING: Table = Table::new();
+static NOTHING: LazyLock<Table> = LazyLock::new(Table::new);
 
 fn keys<'a>(old: &'a Table, new: &'a Table) -> BTreeSet<&'a str> {
     old.keys().chain(new.keys()).map(String::as_str).collect()
