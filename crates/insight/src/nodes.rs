@@ -34,7 +34,10 @@ fn view(report: Option<NodeReport>, member: MemberRecord) -> NodeView {
         connections: report.connectors.iter().map(|connector| connector.connections).sum(),
         plan_version: report.plan_version,
         config_version: report.configuration.version,
-        config_refused: report.configuration.refused.map(|RefusedConfiguration { version, why }| RefusedConfigView { version, why }),
+        config_refused: report
+            .configuration
+            .refused
+            .map(|RefusedConfiguration { version, why }| RefusedConfigView { version, why }),
         schema: report.schema,
         started,
         last_seen: seen,

@@ -76,7 +76,8 @@ pub enum Verdict {
 }
 
 impl Checked {
-    fn stands_in_the_way(&self) -> bool {
+    /// Nothing is applied because of it.
+    pub fn is_in_the_way(&self) -> bool {
         self.verdict != Verdict::CanFollow && !self.is_left_out
     }
 }
@@ -94,7 +95,7 @@ pub async fn propose(proposal: Proposal, store: &PostgresStore) -> anyhow::Resul
         return Ok(done(Vec::new(), Outcome::Unchanged));
     }
     let nodes = ask(&proposal, store).await?;
-    if nodes.iter().any(Checked::stands_in_the_way) {
+    if nodes.iter().any(Checked::is_in_the_way) {
         return Ok(done(nodes, Outcome::Refused));
     }
     if proposal.is_trial {
@@ -113,7 +114,11 @@ async fn ask(proposal: &Proposal, store: &PostgresStore) -> anyhow::Result<Vec<C
     let question = Question::Configuration(Candidate { fleet_configuration: proposal.config.toml.clone() });
     let answers = inquiry::ask_nodes(store, &question, living, CHECKED_WITHIN).await?;
     let checked = |(node, answer): (String, Option<Answer>)| Checked {
-        program: reports.iter().find(|report| report.node == node).map(|report| report.version.clone()).unwrap_or_default(),
+        program: reports
+            .iter()
+            .find(|report| report.node == node)
+            .map(|report| report.version.clone())
+            .unwrap_or_default(),
         verdict: verdict(answer),
         is_left_out: proposal.without.contains(&node),
         node,

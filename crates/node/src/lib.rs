@@ -61,7 +61,7 @@ pub use policy::Under;
 pub use readiness::NotReady;
 pub use running::{Console, MakeAcceptor, Running};
 pub use serve::serve;
-pub use start::{Start, in_force};
+pub use start::{Start, fleet_config, in_force};
 
 /// Interval of a node's reports. A node that has not reported for 30 s counts as stopped.
 const REPORT_INTERVAL: Duration = Duration::from_secs(2);

@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 
-use store::{Backend, Fleet as _, Following, RefusedConfiguration, StoredConfiguration};
+use store::{Backend, Fleet as _, Following, PostgresError, RefusedConfiguration, StoreError, StoredConfiguration};
 
-use crate::config::{Config, ConfigErrors, Examined, File, Fleet, FleetConfig, Purpose};
+use crate::{
+    config::{Config, ConfigErrors, Examined, File, Fleet, FleetConfig, Purpose},
+    open::attach,
+};
 
 /// The settings with which a node starts.
 pub struct Start {
@@ -50,10 +53,7 @@ impl Followed {
     }
 
     pub(crate) fn report(&self) -> Following {
-        Following {
-            version: self.config.as_ref().and_then(|config| config.version),
-            refused: self.refused.clone(),
-        }
+        Following { version: self.config.as_ref().and_then(|config| config.version), refused: self.refused.clone() }
     }
 }
 
@@ -97,6 +97,26 @@ async fn followed_before(node: &str, newest: &FleetConfig, store: &Backend) -> s
         Some(version) => Ok(store.configuration(version).await?.map(FleetConfig::from)),
         None => Ok(None),
     }
+}
+
+/// The fleet's configuration, for a command that has not opened the store. `None`: there is none.
+pub async fn fleet_config(config: &Config) -> anyhow::Result<Option<FleetConfig>> {
+    if config.store.url.is_none() {
+        return Ok(None);
+    }
+    let store = match attach(config).await {
+        Ok(store) => store,
+        // No node has run there yet.
+        Err(error)
+            if matches!(error.downcast_ref(), Some(StoreError::Postgres(PostgresError::Older { found: 0, .. }))) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let newest = store.newer_configuration(0).await;
+    store.close().await;
+    Ok(newest?.map(FleetConfig::from))
 }
 
 /// The settings that hold for the node of this file, for commands. If this version of Gatepost does not know a setting of

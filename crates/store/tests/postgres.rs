@@ -8,7 +8,8 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use gatepost_store::{
     Backend, Clock, Command, ConfigurationRecord, Fleet as _, History as _, Holding, NewConfiguration, NewMessage,
-    PostgresError, PostgresSettings, PostgresStore, PostgresTls, Queue as _, Selection, State, StoreError, TraceQuery, conformance,
+    PostgresError, PostgresSettings, PostgresStore, PostgresTls, Queue as _, Selection, State, StoreError, TraceQuery,
+    conformance,
 };
 use lab::{Device, Identity};
 use server::{

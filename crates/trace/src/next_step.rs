@@ -72,6 +72,9 @@ pub enum NextStep {
     NodeList,
     NodeResume(String),
     ConfigCheck,
+    /// What the last change of the fleet's configuration was.
+    ConfigDiff,
+    ConfigHistory,
     /// Writes a first configuration to a file.
     ConfigExample {
         file: String,
@@ -124,6 +127,8 @@ impl NextStep {
             Self::NodeList => words(&["node", "list"]),
             Self::NodeResume(node) => words(&["node", "resume", node]),
             Self::ConfigCheck => words(&["config", "check"]),
+            Self::ConfigDiff => words(&["config", "diff"]),
+            Self::ConfigHistory => words(&["config", "history"]),
             Self::ConfigExample { .. } => words(&["config", "example"]),
             Self::ApiToken => words(&["api", "token", "monitoring"]),
         }
@@ -155,7 +160,9 @@ impl NextStep {
             | Self::RolloutBack { .. }
             | Self::NodeList
             | Self::NodeResume(_)
-            | Self::ConfigCheck => true,
+            | Self::ConfigCheck
+            | Self::ConfigDiff
+            | Self::ConfigHistory => true,
             Self::TraceFile { .. }
             | Self::WhyFile { .. }
             | Self::WhyRecognised { .. }
@@ -203,6 +210,8 @@ impl NextStep {
             Self::NodeList,
             Self::NodeResume("edge-1".to_owned()),
             Self::ConfigCheck,
+            Self::ConfigDiff,
+            Self::ConfigHistory,
             Self::ConfigExample { file: file.clone() },
             Self::ApiToken,
         ];

@@ -100,4 +100,7 @@ pub struct ConfigVersionView {
     pub program: String,
     /// Number of running nodes that follow it.
     pub nodes: u64,
+    /// Its settings, for one version only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toml: Option<String>,
 }

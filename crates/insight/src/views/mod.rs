@@ -19,8 +19,8 @@ pub use self::capture::{
 };
 pub use case::{CaseAttemptsView, CaseComparisonView, CaseHaltedView, CaseMessageView, CaseResultView, CaseView};
 pub use configuration::{
-    ConfigAnswerView, ConfigApplyView, ConfigChangeView, ConfigDiffView, ConfigErrorView, ConfigNodeView, ConfigResultView,
-    ConfigVersionView,
+    ConfigAnswerView, ConfigApplyView, ConfigChangeView, ConfigDiffView, ConfigErrorView, ConfigNodeView,
+    ConfigResultView, ConfigVersionView,
 };
 pub use delivery::{CommandedView, CountView, DeliveryView, MessageView, TraceView};
 pub use finding::{

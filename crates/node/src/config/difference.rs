@@ -135,10 +135,14 @@ mod tests {
             ("", &plain, &["connector \"c\": unset → { hosts = [\"mx\"] }"]),
             (&plain, "", &["connector \"c\": { hosts = [\"mx\"] } → unset"]),
             (&domains(&["a", "b"]), &domains(&["b", "a"]), &[]),
-            (&domains(&["a"]), &domains(&["b"]), &[
-                "accepted_domain \"a\": { connector = \"c\" } → unset",
-                "accepted_domain \"b\": unset → { connector = \"c\" }",
-            ]),
+            (
+                &domains(&["a"]),
+                &domains(&["b"]),
+                &[
+                    "accepted_domain \"a\": { connector = \"c\" } → unset",
+                    "accepted_domain \"b\": unset → { connector = \"c\" }",
+                ],
+            ),
             // Of a newer version.
             ("future = 1\n", "[retry]\nfuture = 2\n", &["[future]: 1 → unset", "[retry] future: unset → 2"]),
         ];

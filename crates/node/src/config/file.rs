@@ -98,9 +98,8 @@ impl File {
     pub fn for_fleet(&self) -> Result<(FleetConfig, Vec<String>), ConfigErrors> {
         self.parse()?;
         let file = table(&self.text);
-        let toml = toml::to_string_pretty(&scope::part(&file, Scope::Fleet)).map_err(|error| {
-            ConfigErrors::new(&self.path, &self.text, vec![Fault::new(0..0, error.to_string())])
-        })?;
+        let toml = toml::to_string_pretty(&scope::part(&file, Scope::Fleet))
+            .map_err(|error| ConfigErrors::new(&self.path, &self.text, vec![Fault::new(0..0, error.to_string())]))?;
         let own = names(scope::places(&file, Scope::Node), &file);
         Ok((FleetConfig { version: None, toml, program: env!("CARGO_PKG_VERSION").to_owned() }, own))
     }
@@ -178,11 +177,15 @@ impl FleetConfig {
         table(&self.toml)
     }
 
+    /// The setting that a complaint is about; `None`: no single one.
+    pub fn setting_name(&self, complaint: &Complaint) -> Option<String> {
+        Some(scope::name(&complaint.keys(), &self.table())).filter(|name| !name.is_empty())
+    }
+
     /// A complaint in one line, with the setting's name.
     pub fn describe(&self, complaint: &Complaint) -> String {
-        let name = scope::name(&complaint.keys(), &self.table());
-        let Complaint { message, .. } = complaint;
-        if name.is_empty() { message.clone() } else { format!("{name}: {message}") }
+        let message = &complaint.message;
+        self.setting_name(complaint).map_or_else(|| message.clone(), |name| format!("{name}: {message}"))
     }
 
     fn checked_table(&self) -> Result<Table, ConfigErrors> {
@@ -279,7 +282,10 @@ mod tests {
         for (toml, expected) in [
             ("[retry]\nfuture = 1\n", "[retry] future: unknown key \"future\"; keys here are:"),
             ("[future]\nx = 1\n", "[future]: unknown key \"future\"; keys here are:"),
-            ("[[connector]]\nname = \"c\"\nhosts = [\"mx\"]\nport = \"x\"\n", "connector \"c\" port: port must be an integer"),
+            (
+                "[[connector]]\nname = \"c\"\nhosts = [\"mx\"]\nport = \"x\"\n",
+                "connector \"c\" port: port must be an integer",
+            ),
         ] {
             let fleet = fleet(toml);
             let complaints = file("").complaints(&fleet);

@@ -219,7 +219,8 @@ mod tests {
     #[test]
     fn the_fleet_s_settings_need_no_restart_and_are_no_secrets() {
         for (path, description) in described() {
-            let needs_restart = description.contains("Requires a restart") || description.contains("Requires a\nrestart");
+            let needs_restart =
+                description.contains("Requires a restart") || description.contains("Requires a\nrestart");
             assert!(!needs_restart || of(&path) == Node, "{path:?}");
         }
         for secret in [

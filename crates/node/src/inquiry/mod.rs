@@ -152,7 +152,9 @@ mod tests {
         let failed = r#"{"tried":{"tls_policy":"modern","address":"192.0.2.1:25","failure":{"phase":"connect","kind":"connection-refused"}}}"#;
         let worked = r#"{"tried":{"tls_policy":"legacy","address":"[2001:db8::1]:25","tls":{"version":"TLSv1","cipher":"RC4-SHA"}}}"#;
         let checked = r#"{"checked":[{"setting":["connector","0","hosts"],"message":"why"}]}"#;
-        for text in [failed, worked, checked, r#"{"refused":"the host has no address"}"#, r##"{"logged":"#Fields: …"}"##] {
+        for text in
+            [failed, worked, checked, r#"{"refused":"the host has no address"}"#, r##"{"logged":"#Fields: …"}"##]
+        {
             let answer: Answer = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&answer).unwrap(), text);
         }
