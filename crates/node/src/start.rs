@@ -1,7 +1,5 @@
 //! The settings of a node: its own file, with what it has of the fleet's configuration.
 
-use std::collections::HashMap;
-
 use store::{Backend, Fleet as _, Following, PostgresError, RefusedConfiguration, StoreError, StoredConfiguration};
 
 use crate::{
@@ -70,15 +68,21 @@ impl Start {
         let Some(newest) = store.newer_configuration(0).await?.map(FleetConfig::from) else {
             return Ok(Self::alone(file)?);
         };
-        let errors = match examined(&file, Fleet::Known(&newest)) {
-            Ok(config) => return Ok(Self { config, file: Some(file), followed: Followed::new(newest) }),
-            Err(errors) => errors,
+        if let Ok(config) = examined(&file, Fleet::Known(&newest)) {
+            return Ok(Self { config, file: Some(file), followed: Followed::new(newest) });
+        }
+        let why = why_not(&file, &newest);
+        let cannot = || {
+            let (label, why) = (newest.label(), why.join("; "));
+            anyhow::anyhow!(
+                "this node cannot follow {label}, and has followed no other; fix this, or apply another one: {why}"
+            )
         };
-        let Some(before) = followed_before(node, &newest, store).await? else { return Err(errors.into()) };
-        let Ok(config) = examined(&file, Fleet::Known(&before)) else { return Err(errors.into()) };
-        let refused = refused(&newest, why_not(&file, &newest));
-        log_refused(&refused, before.version);
-        Ok(Self { config, file: Some(file), followed: Followed { refused: Some(refused), ..Followed::new(before) } })
+        let before = had_before(node, &newest, store).await?.ok_or_else(cannot)?;
+        let config = examined(&file, before.as_fleet()).map_err(|_| cannot())?;
+        let refused = refused(&newest, why);
+        log_refused(&refused, before.report().version);
+        Ok(Self { config, file: Some(file), followed: Followed { refused: Some(refused), ..before } })
     }
 }
 
@@ -88,14 +92,17 @@ pub(crate) fn examined(file: &File, fleet: Fleet<'_>) -> Result<Config, ConfigEr
     config
 }
 
-/// The version that the node's last report names, if it is not the newest.
-async fn followed_before(node: &str, newest: &FleetConfig, store: &Backend) -> store::Result<Option<FleetConfig>> {
-    let reports: HashMap<_, _> =
-        store.reports().await?.into_iter().map(|report| (report.node, report.configuration)).collect();
-    let version = reports.get(node).and_then(|following| following.version);
-    match version.filter(|version| Some(*version) != newest.version) {
-        Some(version) => Ok(store.configuration(version).await?.map(FleetConfig::from)),
-        None => Ok(None),
+/// What the node had when it reported last, if it was not the newest version. A node that went by its file alone, and has
+/// refused a version since, goes by its file again.
+async fn had_before(node: &str, newest: &FleetConfig, store: &Backend) -> store::Result<Option<Followed>> {
+    let report = store.reports().await?.into_iter().find(|report| report.node == node);
+    let Some(Following { version, refused }) = report.map(|report| report.configuration) else { return Ok(None) };
+    match version {
+        Some(version) if Some(version) != newest.version => {
+            Ok(store.configuration(version).await?.map(|stored| Followed::new(stored.into())))
+        }
+        Some(_) => Ok(None),
+        None => Ok(refused.map(|_| Followed::default())),
     }
 }
 
@@ -128,7 +135,8 @@ pub async fn in_force(file: &File, store: &Backend) -> anyhow::Result<(Config, O
         Ok(config) => return Ok((config, None)),
         Err(errors) => errors,
     };
-    let (config, instead) = match followed_before(&own.node.name, &newest, store).await? {
+    let before = had_before(&own.node.name, &newest, store).await?.and_then(|before| before.config);
+    let (config, instead) = match before {
         Some(before) => (file.merged(&before).unwrap_or(own), before.label()),
         None => (own, "the file".to_owned()),
     };

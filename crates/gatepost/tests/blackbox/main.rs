@@ -16,6 +16,7 @@ mod disk;
 mod dns;
 mod firewall;
 mod fleet;
+mod fleet_config;
 mod fleet_failures;
 mod foreign_causes;
 mod foreign_files;
