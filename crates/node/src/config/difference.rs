@@ -128,7 +128,7 @@ mod tests {
             ("", "", &[]),
             ("[retry]\nexpire = \"1h\"\n", "[retry]\nexpire = \"2h\"\n", &["[retry] expire: \"1h\" → \"2h\""]),
             // What is not there has its default.
-            ("", "[retry]\nexpire = \"1h\"\n", &["[retry] expire: \"1d\" → \"1h\""]),
+            ("", "[retry]\nexpire = \"1h\"\n", &["[retry] expire: \"24h\" → \"1h\""]),
             ("[history]\nsubjects = true\n", "", &[]),
             (&plain, &limited, &["connector \"c\" rate: unset → \"1/s\""]),
             (&timeouts, &plain, &["connector \"c\" timeouts.banner: \"1s\" → \"5m\""]),

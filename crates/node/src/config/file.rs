@@ -184,8 +184,12 @@ impl FleetConfig {
 
     /// A complaint in one line, with the setting's name.
     pub fn describe(&self, complaint: &Complaint) -> String {
-        let message = &complaint.message;
-        self.setting_name(complaint).map_or_else(|| message.clone(), |name| format!("{name}: {message}"))
+        let (keys, message) = (complaint.keys(), &complaint.message);
+        // Most messages begin with the last key.
+        let last = keys.last().filter(|key| message.starts_with(&format!("{key}: ")));
+        let keys = if last.is_some() { &keys[..keys.len() - 1] } else { &keys[..] };
+        let name = scope::name(keys, &self.table());
+        if name.is_empty() { message.clone() } else { format!("{name}: {message}") }
     }
 
     fn checked_table(&self) -> Result<Table, ConfigErrors> {
@@ -274,7 +278,8 @@ mod tests {
         );
         let complaints = own.complaints(&fleet);
         let described: Vec<String> = complaints.iter().map(|complaint| fleet.describe(complaint)).collect();
-        assert!(described[1].starts_with("connector \"c\" tls_authorities: tls_authorities: failed"), "{described:?}");
+        assert!(described[0].starts_with("connector \"c\": tls_authorities: failed to read"), "{described:?}");
+        assert!(described[1].starts_with("[node]: data: "), "{described:?}");
     }
 
     #[test]
