@@ -137,3 +137,37 @@ fn verdict(answer: Option<Answer>) -> Verdict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(verdict: Verdict, is_left_out: bool) -> Checked {
+        Checked { node: "edge-1".to_owned(), program: String::new(), verdict, is_left_out }
+    }
+
+    /// Only a node that says that it can follow is ready; an older version and a silent node are not.
+    #[test]
+    fn what_a_node_answers_decides() {
+        let complaint = Complaint { setting: vec![], message: "no file".to_owned() };
+        for (json, expected, is_ready) in [
+            (Some(r#"{"checked":[]}"#), Verdict::CanFollow, true),
+            (
+                Some(r#"{"checked":[{"setting":[],"message":"no file"}]}"#),
+                Verdict::CannotFollow(vec![complaint]),
+                false,
+            ),
+            // As versions before this question answer.
+            (Some(r#"{"refused":"not supported"}"#), Verdict::CannotCheck("not supported".to_owned()), false),
+            (Some(r#"{"logged":""}"#), Verdict::CannotCheck("the node answered another question".to_owned()), false),
+            // As a later version may.
+            (Some(r#"{"future":1}"#), Verdict::NoAnswer, false),
+            (None, Verdict::NoAnswer, false),
+        ] {
+            let verdict = verdict(json.and_then(|json| serde_json::from_str(json).ok()));
+            assert_eq!(verdict, expected);
+            assert_eq!(!checked(verdict.clone(), false).is_in_the_way(), is_ready, "{json:?}");
+            assert!(!checked(verdict, true).is_in_the_way(), "{json:?}");
+        }
+    }
+}

@@ -196,7 +196,8 @@ mod tests {
             let Divided(settings) = scope else { continue };
             let mut decided: Vec<&str> = settings.iter().map(|(setting, _)| *setting).collect();
             let mut known = keys(&SCHEMA["properties"][section]);
-            (decided.sort_unstable(), known.sort_unstable());
+            decided.sort_unstable();
+            known.sort_unstable();
             assert_eq!(decided, known, "{section}");
         }
     }
