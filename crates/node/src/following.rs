@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   store ──newer──> FleetConfig ──with the file──> can follow ──> Running::reload
-//!                                                   cannot ─────> reported, tried again every 10 s
+//!                                                   cannot ─────> reported, tried again every 5 s
 //! ```
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::{
 /// Interval at which a node looks for a new version.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// A version that was refused is tried again after this number of looks: a missing file may be there by now.
-const LOOKS_BEFORE_RETRY: u32 = 10;
+const LOOKS_BEFORE_RETRY: u32 = 5;
 
 /// The next version that this node is to follow, once there is one.
 pub(crate) async fn newer(node: &Node) -> StoredConfiguration {

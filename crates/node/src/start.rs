@@ -88,7 +88,10 @@ impl Start {
 
 pub(crate) fn examined(file: &File, fleet: Fleet<'_>) -> Result<Config, ConfigErrors> {
     let Examined { config, warnings } = file.examine(fleet, Purpose::Serve);
-    warnings.messages().for_each(|warning| tracing::warn!("{warning}"));
+    // Where it cannot be used, they would be about something else.
+    if config.is_ok() {
+        warnings.messages().for_each(|warning| tracing::warn!("{warning}"));
+    }
     config
 }
 

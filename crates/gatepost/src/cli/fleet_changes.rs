@@ -107,8 +107,8 @@ impl Shown<'_> {
                 format!("Nothing to do: version {} is the same.", before.unwrap_or_default())
             }
             Outcome::Refused => format!(
-                "Nothing was applied, because {} not ready: {}. Fix what it says, or leave a node out with --without; it \
-                 then keeps what it has until it can follow.",
+                "Nothing was applied, because {} not ready: {}. Fix this, or leave a node out with --without; such a \
+                 node keeps what it has until it can follow.",
                 if blockers.len() == 1 { "a node is" } else { "nodes are" },
                 clean(&blockers.join(", "))
             ),

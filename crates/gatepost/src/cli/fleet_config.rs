@@ -61,6 +61,7 @@ async fn on(
         }
         ConfigCommand::Rollback { version, how } => {
             let config = FleetConfig::from(stored(*version, store).await?);
+            config.validate()?;
             let shown = Shown { file: None, not_applied: Vec::new() };
             apply(config, Some(*version), how, shown, store, screen, out).await
         }

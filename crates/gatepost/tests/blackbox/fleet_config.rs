@@ -326,6 +326,9 @@ fn postgres_works_beside_a_newer_version() {
     assert!(text(&diff).contains("[retry] mood: unset → 1"), "{}", text(&diff));
     assert!(text(&nodes[1].run(&["trace", "--detail"])).contains("stamped"));
     assert!(text(&nodes[1].run(&["node", "list"])).contains("9.9.9"));
+    let rollback = nodes[1].run(&["config", "rollback", "2"]);
+    assert_eq!(rollback.status.code(), Some(2), "{}", text(&rollback));
+    assert!(text(&rollback).contains("version 2 of the fleet's configuration:3:1: unknown key \"mood\""));
     // Started again, they keep the version that they know, and take mail.
     nodes[1].kill();
     nodes[1].start();

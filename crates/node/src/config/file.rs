@@ -172,6 +172,11 @@ impl FleetConfig {
         }
     }
 
+    /// Checks what needs no machine, with this version of Gatepost.
+    pub fn validate(&self) -> Result<(), ConfigErrors> {
+        self.checked_table().map(drop)
+    }
+
     /// Its settings, also where this version of Gatepost does not know all of them.
     pub fn table(&self) -> Table {
         table(&self.toml)
@@ -199,7 +204,7 @@ impl FleetConfig {
         }
     }
 
-    /// Checks what needs no machine.
+    /// The same, with the settings in the place of lines.
     fn check(&self) -> Result<(), Vec<Complaint>> {
         let (faults, place) = (check::check(&self.toml), Place::new(&self.toml));
         let complaint = |fault: Fault| Complaint { setting: place.setting_at(&fault.span), message: fault.message };
