@@ -23,7 +23,7 @@ use store::Backend;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Arguments, CaseCommand, Command, PolicyCommand};
-use node::config::{Config, Examined, LogFormat, LogLevel, Purpose};
+use node::config::{Config, File, LogFormat, LogLevel};
 
 /// Output for results.
 type Out = BufWriter<Stdout>;
@@ -51,27 +51,33 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             write(|out| cli::run_restore(backup, &config, out))
         }
         Command::Case(command) => write(|out| run_case(command, &screen, out)),
-        Command::Config(command) => finding(async |out| cli::run_config(command, &arguments.config, out)),
+        Command::Config(command) => {
+            finding(async |out| cli::run_config(command, &arguments.config, &screen, out).await)
+        }
         Command::Api(command) => write(|out| cli::run_api(command, out)),
         Command::Capture(capture) => write(|out| cli::run_capture(capture, &screen, out)),
-        Command::Policy(PolicyCommand::List { format }) => {
-            let config = config()?;
-            write(|out| cli::list_policies(*format, &config, &screen, out))
-        }
+        Command::Policy(PolicyCommand::List { format }) => finding(async |out| {
+            let config = cli::in_force(&arguments.config).await?;
+            cli::list_policies(*format, &config, &screen, out).map(|()| false)
+        }),
         Command::Trace(trace) if trace.is_foreign() => write(|out| cli::run_foreign_trace(trace, &screen, out)),
         Command::Probe(probe) => {
             // A host needs no configuration. With a configuration, the argument may name a connector.
-            let config = config().ok();
-            finding(async |out| cli::run_probe(probe, config.as_ref(), &screen, out).await)
+            finding(async |out| {
+                let config = cli::in_force(&arguments.config).await.ok();
+                cli::run_probe(probe, config.as_ref(), &screen, out).await
+            })
         }
         Command::Why(why) if !why.reads_history() => {
             // Files need no configuration. With a configuration, probes connect as it says.
-            let config = config().ok();
-            finding(async |out| cli::run_why(why, None::<&Backend>, config.as_ref(), &screen, out).await)
+            finding(async |out| {
+                let config = cli::in_force(&arguments.config).await.ok();
+                cli::run_why(why, None::<&Backend>, config.as_ref(), &screen, out).await
+            })
         }
         command => {
-            let config = config().map_err(|error| no_history(arguments, error.into()))?;
-            finding(async |out| query(command, &config, &screen, out).await)
+            let file = File::read(&arguments.config).map_err(|error| no_history(arguments, error.into()))?;
+            finding(async |out| query(command, &file, &screen, out).await)
         }
     }
 }
@@ -106,8 +112,13 @@ fn finding(command: impl AsyncFnOnce(&mut Out) -> anyhow::Result<bool>) -> anyho
 }
 
 /// Runs a command on the store. True if there are findings.
-async fn query(command: &Command, config: &Config, screen: &cli::Screen, out: &mut Out) -> anyhow::Result<bool> {
-    let store = node::attach(config).await?;
+async fn query(command: &Command, file: &File, screen: &cli::Screen, out: &mut Out) -> anyhow::Result<bool> {
+    let store = node::attach(&file.parse()?).await?;
+    let (config, problem) = node::in_force(file, &store).await?;
+    if let Some(problem) = problem {
+        note!("gatepost: {problem}");
+    }
+    let config = &config;
     let result = match command {
         Command::Why(why) => cli::run_why(why, Some(&store), Some(config), screen, out).await,
         Command::Policy(PolicyCommand::Impact(impact)) => cli::run_impact(impact, &store, config, screen, out).await,
@@ -170,13 +181,12 @@ fn run_case(command: &CaseCommand, screen: &cli::Screen, out: &mut Out) -> anyho
 }
 
 fn serve(path: &Path, accept_loss: bool) -> anyhow::Result<()> {
-    let Examined { config, warnings } = Config::examine(path, Purpose::Serve);
-    let config = config?;
+    let file = File::read(path)?;
+    let config = file.parse()?;
     start_logging(&config);
-    warnings.messages().for_each(|warning| tracing::warn!("{warning}"));
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(node::serve(path, config, accept_loss, console::Listeners::start));
+    let result = runtime.block_on(node::serve(path, file, config, accept_loss, console::Listeners::start));
     // Do not wait for tasks that are still running after the grace period.
     runtime.shutdown_background();
     result

@@ -172,7 +172,7 @@ impl<S: Store> Prober<'_, S> {
                     continue;
                 }
                 Some(Answer::Refused(why)) => why,
-                Some(Answer::Logged(_)) => "the node answered another question".to_owned(),
+                Some(Answer::Logged(_) | Answer::Checked(_)) => "the node answered another question".to_owned(),
                 None => "the node did not answer".to_owned(),
             };
             note!("gatepost: node {} did not connect to {}: {}", clean(&node), clean(host), clean(&why));

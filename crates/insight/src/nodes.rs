@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use store::{MemberRecord, NodeReport, Store};
+use store::{MemberRecord, NodeReport, RefusedConfiguration, Store};
 
-use crate::views::{NodeStateView, NodeView};
+use crate::views::{NodeStateView, NodeView, RefusedConfigView};
 
 /// All nodes that have ever joined, by name.
 pub async fn nodes<S: Store>(store: &S) -> store::Result<Vec<NodeView>> {
@@ -33,6 +33,12 @@ fn view(report: Option<NodeReport>, member: MemberRecord) -> NodeView {
         deliveries: report.held,
         connections: report.connectors.iter().map(|connector| connector.connections).sum(),
         plan_version: report.plan_version,
+        config_version: report.configuration.version,
+        config_refused: report
+            .configuration
+            .refused
+            .map(|RefusedConfiguration { version, why }| RefusedConfigView { version, why }),
+        schema: report.schema,
         started,
         last_seen: seen,
         drained,

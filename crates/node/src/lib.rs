@@ -6,11 +6,13 @@
 //!       inquiries beside them
 //! ```
 
+pub mod apply;
 mod clock;
 pub mod config;
 mod content_memory;
 mod defence;
 pub mod fleet;
+mod following;
 mod header;
 mod history;
 mod inbound;
@@ -26,6 +28,7 @@ mod review;
 mod running;
 mod serve;
 mod settings;
+mod start;
 mod watch;
 
 use std::{
@@ -46,9 +49,10 @@ use store::{Backend, Fleet as _, MEMBER_VALID, Member, NodeState, Queue as _, St
 use trace::NextStep;
 
 use crate::{
-    config::{Config, INTERNET},
+    config::{Config, File, INTERNET},
     fleet::Rollout,
     protocol_log::ProtocolLogs,
+    start::Followed,
 };
 use outbound::{Heard, LeaseTime, Outbound, Term};
 
@@ -58,6 +62,7 @@ pub use policy::Under;
 pub use readiness::NotReady;
 pub use running::{Console, MakeAcceptor, Running};
 pub use serve::serve;
+pub use start::{Start, fleet_config, in_force};
 
 /// Interval of a node's reports. A node that has not reported for 30 s counts as stopped.
 const REPORT_INTERVAL: Duration = Duration::from_secs(2);
@@ -78,6 +83,9 @@ pub struct Node {
     pub(crate) hostname: String,
     pub store: Backend,
     pub config: ArcSwap<Config>,
+    /// The file that the node was started with, as it was read last; `None` if the settings come from elsewhere.
+    file: ArcSwapOption<File>,
+    followed: ArcSwap<Followed>,
     pub(crate) outbound: Outbound,
     /// Replaced as a whole at a reload.
     pub(crate) tls: ArcSwap<TlsContext>,
@@ -167,6 +175,7 @@ impl Node {
             addresses: self.addresses.clone(),
             is_drained: self.is_drained(),
             held: self.outbound.held().count() as u64,
+            configuration: self.followed.load().report(),
         };
         let until = Term::from_now(MEMBER_VALID);
         match self.store.report(&self.member, state).await {

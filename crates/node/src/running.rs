@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -32,6 +32,7 @@ use super::{
 use crate::{
     config::{Config, why_not_listening},
     protocol_log::ProtocolLogs,
+    start::Start,
 };
 
 /// A shutdown waits this long for attempts. Then it stops the attempts that have not sent their final dot, and their
@@ -68,15 +69,16 @@ pub struct Running {
 impl Running {
     /// Starts a node on an open store. The node creates its own files in `folder`.
     pub async fn start<C: Console + 'static>(
-        config: Config,
+        start: impl Into<Start>,
         store: Backend,
         folder: &Path,
         console: impl AsyncFnOnce(&Arc<Node>, Prefixes, &MakeAcceptor<'_>) -> anyhow::Result<C>,
     ) -> anyhow::Result<Self> {
+        let start = start.into();
         let heard = Heard::new(Term::from_now(store.lease_term()));
-        let joined = store.join(&config.node.name).await?;
+        let joined = store.join(&start.config.node.name).await?;
         let member = joined.member.clone();
-        let started = Self::start_as(joined, heard, config, store.clone(), folder, console).await;
+        let started = Self::start_as(joined, heard, start, store.clone(), folder, console).await;
         // Its name is free for the next try.
         if started.is_err()
             && let Err(error) = store.leave(&member).await
@@ -89,7 +91,7 @@ impl Running {
     async fn start_as<C: Console + 'static>(
         joined: Joined,
         heard: Heard,
-        config: Config,
+        Start { config, file, followed }: Start,
         store: Backend,
         folder: &Path,
         console: impl AsyncFnOnce(&Arc<Node>, Prefixes, &MakeAcceptor<'_>) -> anyhow::Result<C>,
@@ -111,6 +113,8 @@ impl Running {
         let addresses = listeners.iter().map(|(address, _)| *address).collect();
         let mut node = new_node((member, heard), config, store, folder, Outbound::new(settled))?;
         node.addresses = addresses;
+        node.file = ArcSwapOption::from_pointee(file);
+        node.followed = ArcSwap::from_pointee(followed);
         // So does this: a node that was drained stays drained when it starts again.
         node.set_drained(is_drained);
         let node = Arc::new(node);
@@ -175,6 +179,8 @@ impl Running {
         node.resolver.store(Arc::new(new_resolver));
         node.outbound.configure(node, &config);
         node.config.store(Arc::new(config));
+        // A plan that names a TLS policy that was missing can be followed now.
+        node.plan_refused.store(0, Ordering::Relaxed);
         self.settings.send_replace(new_settings);
         if let Some(certificate) = new_certificate {
             self.console.renew(certificate);
@@ -262,6 +268,8 @@ fn new_node(
         resolver: ArcSwap::from_pointee(resolver(&config)?),
         random: RandomState::new(),
         config: ArcSwap::from_pointee(config),
+        file: ArcSwapOption::empty(),
+        followed: ArcSwap::default(),
     })
 }
 

@@ -7,7 +7,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     Console, MakeAcceptor, Node, Running,
-    config::{Config, Examined, Purpose},
+    config::{Config, Examined, File, Purpose},
+    following::{follow, newer},
+    start::Start,
 };
 
 /// How long a shutdown waits for messages in progress.
@@ -20,9 +22,10 @@ struct Signals {
     hang_up: Signal,
 }
 
-/// Runs a node until SIGTERM or SIGINT. SIGHUP reloads the configuration.
+/// Runs a node until SIGTERM or SIGINT. SIGHUP reloads the file. `config` is what the file alone says.
 pub async fn serve<C: Console + 'static>(
     path: &Path,
+    file: File,
     config: Config,
     accept_loss: bool,
     console: impl AsyncFnOnce(&Arc<Node>, Prefixes, &MakeAcceptor<'_>) -> anyhow::Result<C>,
@@ -30,8 +33,14 @@ pub async fn serve<C: Console + 'static>(
     // This comes first: whoever started the node may tell it to stop, or to read its configuration again, at any time.
     let mut signals = Signals::receive()?;
     let folder = config.node.data.clone();
+    // If the file says everything, its faults come first.
+    let alone = if config.store.url.is_none() { Some(Start::alone(file.clone())?) } else { None };
     let (store, _lock) = crate::open(&config, accept_loss).await?;
-    let running = Running::start(config, store.clone(), &folder, console).await?;
+    let start = match alone {
+        Some(start) => start,
+        None => Start::in_fleet(file, &config.node.name, &store).await?,
+    };
+    let running = Running::start(start, store.clone(), &folder, console).await?;
     tracing::info!(node = running.node.name, data = %folder.display(), "node is ready");
     signals.until_told_to_stop(&running, path).await;
     tracing::info!("stopping; finishing messages in progress");
@@ -69,15 +78,14 @@ impl Signals {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hang_up.recv() => reload(running, path),
+                stored = newer(&running.node) => follow(running, stored),
             }
         }
     }
 }
 
 fn reload(running: &Running, path: &Path) {
-    let Examined { config, warnings } = Config::examine(path, Purpose::Serve);
-    warnings.messages().for_each(|warning| tracing::warn!("{warning}"));
-    match config.map_err(anyhow::Error::from).and_then(|config| running.reload(config)) {
+    match read_again(running, path) {
         Ok(restart_needed) if restart_needed.is_empty() => tracing::info!("configuration reloaded"),
         Ok(restart_needed) => tracing::warn!(
             keys = restart_needed.join(", "),
@@ -85,4 +93,14 @@ fn reload(running: &Running, path: &Path) {
         ),
         Err(error) => tracing::error!("failed to reload the configuration; keeping the old one: {error:#}"),
     }
+}
+
+/// The file, with the fleet's configuration that the node follows.
+fn read_again(running: &Running, path: &Path) -> anyhow::Result<Vec<&'static str>> {
+    let file = File::read(path)?;
+    let Examined { config, warnings } = file.examine(running.node.followed.load().as_fleet(), Purpose::Serve);
+    warnings.messages().for_each(|warning| tracing::warn!("{warning}"));
+    let restart_needed = running.reload(config?)?;
+    running.node.file.store(Some(Arc::new(file)));
+    Ok(restart_needed)
 }

@@ -65,6 +65,22 @@ impl Backend {
         each!(self, store => store.close());
     }
 
+    /// See [`PostgresStore::newer_configuration`]. The embedded store has none.
+    pub async fn newer_configuration(&self, than: u64) -> Result<Option<StoredConfiguration>> {
+        match self {
+            Self::Sqlite(_) => Ok(None),
+            Self::Postgres(store) => store.newer_configuration(than).await,
+        }
+    }
+
+    /// See [`PostgresStore::configuration`]. The embedded store has none.
+    pub async fn configuration(&self, version: u64) -> Result<Option<StoredConfiguration>> {
+        match self {
+            Self::Sqlite(_) => Ok(None),
+            Self::Postgres(store) => store.configuration(version).await,
+        }
+    }
+
     /// See [`SqliteStore::backup`].
     pub async fn backup(&self, folder: &Path) -> Result<(PathBuf, u64)> {
         match self {

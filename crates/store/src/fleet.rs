@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use trace::{Doing, Limit};
 use uuid::Uuid;
 
-use crate::{Answered, Demand, Member, MemberRecord, Restoration, RestorationDecision, Result, Share};
+use crate::{Answered, Demand, Following, Member, MemberRecord, Restoration, RestorationDecision, Result, Share};
 
 /// What the nodes of a fleet know of each other, and what they agree on.
 pub trait Fleet {
@@ -120,6 +120,7 @@ pub struct NodeState {
     pub is_drained: bool,
     /// Deliveries under way or in memory.
     pub held: u64,
+    pub configuration: Following,
 }
 
 /// The same as the store keeps it.
@@ -141,12 +142,18 @@ pub struct NodeReport {
     pub is_drained: bool,
     #[serde(default)]
     pub held: u64,
+    #[serde(default)]
+    pub configuration: Following,
+    /// The version of the shared store's tables that its program knows; `None` from programs before version 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<u32>,
 }
 
 impl NodeReport {
     pub(crate) fn new(node: &str, at: Timestamp, state: NodeState) -> Self {
-        let NodeState { connectors, plan_version, version, addresses, is_drained, held } = state;
-        Self { node: node.to_owned(), at, connectors, plan_version, version, addresses, is_drained, held }
+        let NodeState { connectors, plan_version, version, addresses, is_drained, held, configuration } = state;
+        let node = node.to_owned();
+        Self { node, at, connectors, plan_version, version, addresses, is_drained, held, configuration, schema: None }
     }
 }
 

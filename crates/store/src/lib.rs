@@ -4,7 +4,7 @@
 //!   Queue      accept, claim, lease, settle: the life of a delivery     queue.rs     states in state.rs
 //!   Bodies     content of messages                                     bodies.rs
 //!   History    what happened to each message, and searching it         history.rs
-//!   Fleet      nodes, plans, ledger, inquiries, restores               fleet.rs, restoration.rs
+//!   Fleet      nodes, plans, ledger, inquiries, restores               fleet.rs, configuration.rs, restoration.rs
 //!   Incidents  stuck mail, and the webhook's calls about it            incidents.rs
 //! ```
 //!
@@ -19,6 +19,7 @@ mod address;
 mod backend;
 mod bodies;
 mod clock;
+mod configuration;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
@@ -44,6 +45,7 @@ pub use address::AddressPattern;
 pub use backend::Backend;
 pub use bodies::*;
 pub use clock::Clock;
+pub use configuration::*;
 pub use error::*;
 pub use fleet::*;
 pub use folder::FolderLock;

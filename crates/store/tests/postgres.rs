@@ -8,8 +8,9 @@ mod server;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use gatepost_store::{
-    Backend, Clock, Command, Fleet as _, History as _, Holding, NewMessage, PostgresError, PostgresSettings,
-    PostgresStore, PostgresTls, Queue as _, Selection, State, StoreError, TraceQuery, conformance,
+    Backend, Clock, Command, ConfigurationRecord, Fleet as _, History as _, Holding, NewConfiguration, NewMessage,
+    PostgresError, PostgresSettings, PostgresStore, PostgresTls, Queue as _, Selection, State, StoreError, TraceQuery,
+    conformance,
 };
 use lab::{Device, Identity};
 use server::{
@@ -389,6 +390,10 @@ async fn postgres_says_what_is_wrong_with_a_server() {
     let Err(StoreError::Postgres(error)) = PostgresStore::attach(&empty).await else { panic!("attached") };
     assert!(matches!(error, PostgresError::Older { found: 0, .. }), "{error}");
     PostgresStore::open(&good).await.unwrap().close().await;
+    // The step after this one leaves what this program uses as it was.
+    sql("test_0", "INSERT INTO gatepost_schema (version) SELECT max(version) + 1 FROM gatepost_schema");
+    PostgresStore::open(&good).await.unwrap().close().await;
+    PostgresStore::attach(&good).await.unwrap().close().await;
     sql("test_0", "INSERT INTO gatepost_schema (version) VALUES (99)");
     let error = refused(&good).await;
     assert!(matches!(error, PostgresError::Newer { found: 99, .. }), "{error}");
@@ -478,4 +483,41 @@ fn urls_say_what_they_lack() {
     assert_eq!(tls("postgres://g@127.0.0.1/x"), PostgresTls::None);
     assert_eq!(tls("postgres://g@localhost,[::1]/x"), PostgresTls::None);
     assert_eq!(tls("postgres://g@localhost,db.test/x"), PostgresTls::Verify);
+}
+
+/// Versions follow each other, and of two that replace the same one, one is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_replaces_the_configuration_of_the_fleet_in_order() {
+    let server = Server::start();
+    let settings = server.database();
+    let one = PostgresStore::open(&settings).await.unwrap();
+    let other = PostgresStore::attach(&settings).await.unwrap();
+    assert_eq!(other.newer_configuration(0).await.unwrap(), None);
+    let new = |toml: &str, repeats: Option<u64>| NewConfiguration {
+        toml: toml.to_owned(),
+        by: "amy".to_owned(),
+        comment: repeats.is_none().then(|| "why\0".to_owned()),
+        repeats,
+        program: "1.2.3".to_owned(),
+    };
+    assert_eq!(one.replace_configuration(None, new("a", None)).await.unwrap(), Some(1));
+    assert_eq!(other.replace_configuration(None, new("b", None)).await.unwrap(), None);
+    assert_eq!(other.replace_configuration(Some(2), new("b", None)).await.unwrap(), None);
+    let both = tokio::join!(
+        one.replace_configuration(Some(1), new("b", None)),
+        other.replace_configuration(Some(1), new("b", None))
+    );
+    let both = [both.0.unwrap(), both.1.unwrap()];
+    assert!(both == [Some(2), None] || both == [None, Some(2)], "{both:?}");
+    assert_eq!(one.replace_configuration(Some(2), new("a", Some(1))).await.unwrap(), Some(3));
+    let stored = other.newer_configuration(2).await.unwrap().unwrap();
+    assert_eq!((stored.record.version, stored.toml.as_str(), stored.record.repeats), (3, "a", Some(1)));
+    assert_eq!(other.newer_configuration(3).await.unwrap(), None);
+    assert_eq!(other.configuration(2).await.unwrap().unwrap().toml, "b");
+    assert_eq!(other.configuration(9).await.unwrap(), None);
+    let records = other.configurations().await.unwrap();
+    let seen = |record: &ConfigurationRecord| (record.version, record.comment.clone(), record.program.clone());
+    let why = || Some("why\u{fffd}".to_owned());
+    let expected = [(3, None), (2, why()), (1, why())].map(|(version, why)| (version, why, "1.2.3".to_owned()));
+    assert_eq!(records.iter().map(seen).collect::<Vec<_>>(), expected);
 }

@@ -74,6 +74,9 @@ pub enum NextStep {
     /// Leaves what is held since a restore suspended.
     StoreRestored,
     ConfigCheck,
+    /// What the last change of the fleet's configuration was.
+    ConfigDiff,
+    ConfigHistory,
     /// Writes a first configuration to a file.
     ConfigExample {
         file: String,
@@ -127,6 +130,8 @@ impl NextStep {
             Self::NodeResume(node) => words(&["node", "resume", node]),
             Self::StoreRestored => words(&["store", "restored", "--hold"]),
             Self::ConfigCheck => words(&["config", "check"]),
+            Self::ConfigDiff => words(&["config", "diff"]),
+            Self::ConfigHistory => words(&["config", "history"]),
             Self::ConfigExample { .. } => words(&["config", "example"]),
             Self::ApiToken => words(&["api", "token", "monitoring"]),
         }
@@ -159,7 +164,9 @@ impl NextStep {
             | Self::NodeList
             | Self::NodeResume(_)
             | Self::StoreRestored
-            | Self::ConfigCheck => true,
+            | Self::ConfigCheck
+            | Self::ConfigDiff
+            | Self::ConfigHistory => true,
             Self::TraceFile { .. }
             | Self::WhyFile { .. }
             | Self::WhyRecognised { .. }
@@ -208,6 +215,8 @@ impl NextStep {
             Self::NodeResume("edge-1".to_owned()),
             Self::StoreRestored,
             Self::ConfigCheck,
+            Self::ConfigDiff,
+            Self::ConfigHistory,
             Self::ConfigExample { file: file.clone() },
             Self::ApiToken,
         ];

@@ -1,21 +1,27 @@
-//! `gatepost config`: check, show, explain.
+//! `gatepost config`: check, show, explain; the fleet's configuration.
 
 use std::{io::Write, path::Path};
 
-use node::config::{self, Config, ConfigErrors, Examined, Purpose};
+use node::config::{self, Config, ConfigErrors, Examined, File, Fleet, Purpose};
 use serde_json::json;
 
 use super::{
     arguments::{ConfigCommand, ConfigFormat, Format},
-    screen::counted,
+    fleet_config,
+    screen::{Screen, counted},
 };
 
-/// True if a check found errors.
-pub(crate) fn run(command: &ConfigCommand, path: &Path, out: &mut dyn Write) -> anyhow::Result<bool> {
+/// True if a check found errors, a file differs, or a node cannot follow.
+pub(crate) async fn run(
+    command: &ConfigCommand,
+    path: &Path,
+    screen: &Screen,
+    out: &mut dyn Write,
+) -> anyhow::Result<bool> {
     match command {
-        ConfigCommand::Check { format } => return check(path, *format, out),
+        ConfigCommand::Check { format } => return check(path, *format, out).await,
         ConfigCommand::Show { format } => {
-            let config = Config::load(path)?;
+            let config = in_force(path).await?;
             match format {
                 ConfigFormat::Toml => write!(out, "{}", toml::to_string_pretty(&config)?)?,
                 ConfigFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(&config)?)?,
@@ -23,17 +29,50 @@ pub(crate) fn run(command: &ConfigCommand, path: &Path, out: &mut dyn Write) -> 
         }
         ConfigCommand::Reference => write!(out, "{}", config::reference())?,
         ConfigCommand::Example => write!(out, "{}", config::EXAMPLE)?,
+        ConfigCommand::Apply { .. }
+        | ConfigCommand::Diff { .. }
+        | ConfigCommand::History { .. }
+        | ConfigCommand::Rollback { .. } => return fleet_config::run(command, path, screen, out).await,
     }
     Ok(false)
 }
 
-fn check(path: &Path, format: Format, out: &mut dyn Write) -> anyhow::Result<bool> {
-    let Examined { config, warnings } = Config::examine(path, Purpose::Check);
-    let errors = config.as_ref().err();
-    // A missing file is wrong usage, not an error in the file.
-    if let Some(errors) = errors.filter(|errors| errors.is_unreadable()) {
-        return Err(errors.clone().into());
+/// The settings that hold for the node of this file, for commands that work without its store. If the store cannot be read,
+/// they are those of the file alone.
+pub(crate) async fn in_force(path: &Path) -> anyhow::Result<Config> {
+    let file = File::read(path)?;
+    let own = file.parse()?;
+    match node::fleet_config(&own).await {
+        Ok(None) => Ok(own),
+        Ok(Some(fleet)) => match file.merged(&fleet) {
+            Ok(config) => Ok(config),
+            Err(errors) => {
+                note!("gatepost: {}; going by the file alone", errors.messages().collect::<Vec<_>>().join("; "));
+                Ok(own)
+            }
+        },
+        Err(error) => {
+            note!("gatepost: the fleet's configuration is not known; going by the file alone: {error:#}");
+            Ok(own)
+        }
     }
+}
+
+async fn check(path: &Path, format: Format, out: &mut dyn Write) -> anyhow::Result<bool> {
+    // A missing file is wrong usage, not an error in the file.
+    let file = File::read(path)?;
+    let fleet = match file.parse() {
+        Ok(own) => node::fleet_config(&own).await.map_err(|error| format!("{error:#}")),
+        // The faults of the file come first.
+        Err(_) => Ok(None),
+    };
+    let fleet = match &fleet {
+        Ok(None) => Fleet::Absent,
+        Ok(Some(fleet)) => Fleet::Known(fleet),
+        Err(why) => Fleet::Unknown(why),
+    };
+    let Examined { config, warnings } = file.examine(fleet, Purpose::Check);
+    let errors = config.as_ref().err();
     match format {
         Format::Json => {
             let errors = errors.map(ConfigErrors::views).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! The command line: commands and their output. Results go to standard output, as tables for people or as JSON whose
 //! types are in [`insight::views`]; errors go to standard error.
 //!
-//! Exit status: 0 success, 1 ongoing findings (`why`), problems (`probe`), errors (`config check`), warnings (`store check`) or
-//! mail that would break (`policy impact`), 2 wrong usage, unreadable input or a name that matches nothing.
+//! Exit status: 0 success, 1 ongoing findings (`why`), problems (`probe`), errors (`config check`), differences (`config diff`), a
+//! node that cannot follow (`config apply`), warnings (`store check`) or mail that would break (`policy impact`), 2 wrong usage, unreadable input or a name that matches nothing.
 
 mod api;
 mod arguments;
@@ -12,6 +12,8 @@ mod capture;
 mod configuration;
 mod event;
 mod finding;
+mod fleet_changes;
+mod fleet_config;
 mod foreign;
 mod groups;
 mod ids;
@@ -49,7 +51,7 @@ pub(crate) use api::run as run_api;
 pub(crate) use arguments::{Arguments, CaseCommand, Command, Format, PolicyCommand};
 pub(crate) use backup::{backup as run_backup, restore as run_restore};
 pub(crate) use capture::run as run_capture;
-pub(crate) use configuration::run as run_config;
+pub(crate) use configuration::{in_force, run as run_config};
 pub(crate) use foreign::run as run_foreign_trace;
 pub(crate) use impact::run as run_impact;
 pub(crate) use incident::run as run_incident;

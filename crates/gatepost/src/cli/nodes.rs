@@ -3,7 +3,7 @@
 use std::{io::Write, time::Duration};
 
 use anyhow::bail;
-use insight::views::{NodeStateView, NodeView};
+use insight::views::{NodeStateView, NodeView, RefusedConfigView};
 use jiff::ToSpan;
 use serde_json::json;
 use store::Store;
@@ -58,10 +58,11 @@ fn is_of_today(node: &NodeView, screen: &Screen) -> bool {
 }
 
 fn list(nodes: &[NodeView], screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
-    const COLUMNS: [Column; 7] = [
+    const COLUMNS: [Column; 8] = [
         Column::cut("NODE", 8),
         Column::whole("STATE"),
         Column::whole("VERSION").spare(1),
+        Column::whole("CONFIG").spare(4),
         Column::number("DELIVERIES"),
         Column::number("CONNECTIONS").spare(2),
         Column::cut("HOST", 8).spare(3),
@@ -86,6 +87,7 @@ fn list(nodes: &[NodeView], screen: &Screen, out: &mut dyn Write) -> anyhow::Res
                 None => Cell::new(state),
             },
             Cell::new(node.version.as_deref().unwrap_or("unknown")),
+            config(node),
             Cell::new(node.deliveries.to_string()),
             Cell::new(node.connections.to_string()),
             Cell::new(&node.host),
@@ -94,6 +96,7 @@ fn list(nodes: &[NodeView], screen: &Screen, out: &mut dyn Write) -> anyhow::Res
     };
     let rows: Vec<_> = nodes.iter().map(row).collect();
     Table::new(&COLUMNS, screen).write(&rows, out)?;
+    write_refused(nodes, screen, out)?;
     let drained = nodes.iter().filter_map(|node| Some((node, node.drained?, node.drained_by.as_deref()?)));
     for (index, (node, at, by)) in drained.enumerate() {
         if index == 0 {
@@ -102,6 +105,32 @@ fn list(nodes: &[NodeView], screen: &Screen, out: &mut dyn Write) -> anyhow::Res
         let step = NextStep::NodeResume(node.node.clone());
         let (name, at, by) = (clean(&node.node), screen.time(at), clean(by));
         paragraph(&format!("{name} was drained on {at} by {by}. To let it take mail again: {step}"), "", screen, out)?;
+    }
+    Ok(())
+}
+
+/// The version of the fleet's configuration that the node follows.
+fn config(node: &NodeView) -> Cell {
+    let version = node.config_version.map_or_else(|| "file".to_owned(), |version| version.to_string());
+    match &node.config_refused {
+        Some(refused) => Cell::coloured(format!("{version}, not {}", refused.version), Colour::Red),
+        None => Cell::new(version),
+    }
+}
+
+fn write_refused(nodes: &[NodeView], screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
+    let refused = nodes.iter().filter(|node| node.state.runs());
+    for (node, RefusedConfigView { version, why }) in
+        refused.filter_map(|node| Some((node, node.config_refused.as_ref()?)))
+    {
+        let kept = match node.config_version {
+            Some(version) => format!("keeps version {version}"),
+            None => "goes by its own file".to_owned(),
+        };
+        let (name, why) = (clean(&node.node), clean(&why.join("; ")));
+        let text = format!("{name} cannot follow version {version} of the fleet's configuration, and {kept}: {why}");
+        writeln!(out)?;
+        paragraph(&text, "", screen, out)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::bail;
-use insight::views::{StandbyView, StoreCheckView};
+use insight::views::{NextSchemaView, NodeSchemaView, StandbyView, StoreCheckView};
 use store::{Backend, Fleet as _, RestorationDecision};
 
 use super::{
@@ -64,12 +64,15 @@ fn write(check: &StoreCheckView, screen: &Screen, out: &mut dyn Write) -> anyhow
         standbys if standbys.is_empty() => "none".to_owned(),
         standbys => standbys.join("; "),
     };
+    let next = format!("Tables of version {}", check.next_schema.version);
     writeln!(out)?;
     for (what, value) in [
         ("Oldest open transaction", format!("{oldest}{of_others}")),
         ("Write-ahead log", format!("{} per second", size(check.wal_bytes_per_second))),
         ("Connections", format!("{} of {}", check.connections, check.connections_max)),
         ("Standbys", standbys),
+        ("Nodes", nodes(check)),
+        (&next, next_schema(check)),
     ] {
         wrapped(&value, &format!("{what:25}"), &" ".repeat(25), screen, out)?;
     }
@@ -77,6 +80,26 @@ fn write(check: &StoreCheckView, screen: &Screen, out: &mut dyn Write) -> anyhow
         paragraph(&format!("{}: {}", warning.warning, warning.what), "", screen, out)?;
     }
     Ok(())
+}
+
+/// With their versions of Gatepost.
+fn nodes(check: &StoreCheckView) -> String {
+    let node = |NodeSchemaView { node, version, schema }: &NodeSchemaView| {
+        let version = version.as_deref().unwrap_or("version unknown");
+        let schema = schema.map_or_else(String::new, |schema| format!(", knows tables of version {schema}"));
+        format!("{} ({}{schema})", clean(node), clean(version))
+    };
+    let nodes: Vec<String> = check.nodes.iter().map(node).collect();
+    if nodes.is_empty() { "none is running".to_owned() } else { nodes.join("; ") }
+}
+
+fn next_schema(check: &StoreCheckView) -> String {
+    match &check.next_schema {
+        NextSchemaView { behind, .. } if !behind.is_empty() => {
+            format!("not yet: first update {}", clean(&behind.join(", ")))
+        }
+        _ => "may follow, once a Gatepost that has them starts".to_owned(),
+    }
 }
 
 fn standby(standby: &StandbyView) -> String {

@@ -795,8 +795,8 @@ fn reporting(nodes: &[&str]) -> Fixed {
     Fixed { reports: nodes.iter().map(report).collect(), ..Fixed::default() }
 }
 
-#[test]
-fn nodes_are_listed_with_what_they_do() {
+/// Nodes in each state.
+fn fleet_of_seven() -> Fixed {
     let member = |name: &str, seen_ago_s: i64, lives, has_left, is_drained: bool| MemberRecord {
         name: name.to_owned(),
         epoch: store::Epoch(7),
@@ -816,7 +816,8 @@ fn nodes_are_listed_with_what_they_do() {
         held,
         ..NodeReport::default()
     };
-    let store = Fixed {
+    let refused = RefusedConfiguration { version: 7, why: vec!["no ca.pem".to_owned()] };
+    Fixed {
         members: vec![
             member("edge-1", 1, true, false, false),
             member("edge-2", 1, true, false, true),
@@ -828,15 +829,23 @@ fn nodes_are_listed_with_what_they_do() {
             member("edge-7", 100_000, false, true, false),
         ],
         reports: vec![
-            report("edge-1", false, 5),
-            report("edge-2", true, 3),
+            NodeReport { configuration: Following { version: Some(6), refused: None }, ..report("edge-1", false, 5) },
+            NodeReport {
+                configuration: Following { version: Some(6), refused: Some(refused) },
+                ..report("edge-2", true, 3)
+            },
             report("edge-3", true, 0),
             report("edge-4", false, 0),
             // Of the process before.
             NodeReport { at: at(NOW) - 100.hours(), ..report("edge-6", false, 9) },
         ],
         ..Fixed::default()
-    };
+    }
+}
+
+#[test]
+fn nodes_are_listed_with_what_they_do() {
+    let store = fleet_of_seven();
     let value = json("gatepost node list --format json", &store);
     let state = |node: &serde_json::Value| {
         let text = |key: &str| node[key].as_str().unwrap_or("-").to_owned();
@@ -853,8 +862,16 @@ fn nodes_are_listed_with_what_they_do() {
     ];
     let expected = expected.map(|(node, state, version, held)| (node.into(), state.into(), version.into(), held));
     assert_eq!(states, expected);
+    let (first, second) = (&value["nodes"][0], &value["nodes"][1]);
+    assert_eq!((&first["config_version"], &first["config_refused"]), (&6.into(), &serde_json::Value::Null));
+    assert_eq!((&second["config_version"], &second["config_refused"]["version"]), (&6.into(), &7.into()));
     let text = run("gatepost node list", &store, Some(80)).unwrap();
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let refusal = "edge-2 cannot follow version 7 of the fleet's configuration, and keeps version 6: no ca.pem";
+    assert!(words.contains(refusal), "{text}");
+    let wide = run("gatepost node list", &store, None).unwrap();
+    assert!(wide.contains("CONFIG") && wide.contains("6, not 7"), "{wide}");
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains("by amy. To let it take mail again: gatepost node resume edge-2"), "{text}");
     assert!(run("gatepost node list --all", &store, None).unwrap().contains("edge-7"));

@@ -16,6 +16,7 @@ mod disk;
 mod dns;
 mod firewall;
 mod fleet;
+mod fleet_config;
 mod fleet_failures;
 mod fleet_limits;
 mod foreign_causes;

@@ -2,6 +2,7 @@
 
 mod capture;
 mod case;
+mod configuration;
 mod delivery;
 mod finding;
 mod foreign_message;
@@ -18,6 +19,10 @@ pub use self::capture::{
     AnalysisView, CaptureView, CapturedStepView, EndedView, LineView, SessionView, TurnView, TurnsView,
 };
 pub use case::{CaseAttemptsView, CaseComparisonView, CaseHaltedView, CaseMessageView, CaseResultView, CaseView};
+pub use configuration::{
+    ConfigAnswerView, ConfigApplyView, ConfigChangeView, ConfigDiffView, ConfigErrorView, ConfigNodeView,
+    ConfigResultView, ConfigVersionView,
+};
 pub use delivery::{CommandedView, CountView, DeliveryView, MessageView, TraceView};
 pub use finding::{
     ChangeView, ComparedView, ExperimentView, FindingView, OverView, OverviewView, PieceView, RemedyView, ScopeView,
@@ -25,7 +30,7 @@ pub use finding::{
 };
 pub use foreign_message::ForeignMessageView;
 pub use incident::IncidentView;
-pub use node::{NodeStateView, NodeView};
+pub use node::{NodeStateView, NodeView, RefusedConfigView};
 pub use policy::{BrokenView, DestinationImpactView, LedgerView, PolicyImpactView, PolicyView};
 pub use probe::{
     ExtensionsView, JudgementView, PolicySupportView, ProbeView, ProbedDestinationView, ProbedView, SuiteView,
@@ -33,4 +38,4 @@ pub use probe::{
 };
 pub use restoration::{AnsweredView, RestorationView};
 pub use rollout::{RolloutNodeView, RolloutView, TroubleView};
-pub use store_check::{StandbyView, StoreCheckView, TableView, WarningView};
+pub use store_check::{NextSchemaView, NodeSchemaView, StandbyView, StoreCheckView, TableView, WarningView};

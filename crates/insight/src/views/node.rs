@@ -28,6 +28,12 @@ pub struct NodeView {
     pub connections: u32,
     /// The rollout plan that it follows.
     pub plan_version: Option<u64>,
+    /// The version of the fleet's configuration that it follows; null: its own file says everything.
+    pub config_version: Option<u64>,
+    /// A newer version that it cannot follow.
+    pub config_refused: Option<RefusedConfigView>,
+    /// The version of the store's tables that its program knows; null if it does not say.
+    pub schema: Option<u32>,
     #[schemars(schema_with = "schema::time")]
     pub started: Timestamp,
     #[schemars(schema_with = "schema::time")]
@@ -36,6 +42,13 @@ pub struct NodeView {
     #[schemars(schema_with = "schema::time_or_null")]
     pub drained: Option<Timestamp>,
     pub drained_by: Option<String>,
+}
+
+/// A version of the fleet's configuration that a node cannot follow, with the reasons.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RefusedConfigView {
+    pub version: u64,
+    pub why: Vec<String>,
 }
 
 /// What a node does.
@@ -54,7 +67,7 @@ pub enum NodeStateView {
 }
 
 impl NodeStateView {
-    pub(crate) fn runs(self) -> bool {
+    pub fn runs(self) -> bool {
         !matches!(self, Self::Silent | Self::Stopped)
     }
 }

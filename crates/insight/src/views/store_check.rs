@@ -26,6 +26,9 @@ pub struct StoreCheckView {
     pub connections_max: u64,
     /// The last restore that a node noticed; null if none ever has.
     pub restored: Option<RestorationView>,
+    /// The nodes that run.
+    pub nodes: Vec<NodeSchemaView>,
+    pub next_schema: NextSchemaView,
     /// What asks for attention; empty if nothing does.
     pub warnings: Vec<WarningView>,
 }
@@ -48,6 +51,34 @@ pub struct StandbyView {
     pub behind_bytes: Option<u64>,
 }
 
+/// A node that runs.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct NodeSchemaView {
+    pub node: String,
+    /// Of Gatepost; null before its first report.
+    pub version: Option<String>,
+    /// The version of the tables that its program knows; null: an older program, which does not say.
+    pub schema: Option<u32>,
+}
+
+/// Whether a newer Gatepost may bring the tables forward: all nodes that run must know the version that they have now.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct NextSchemaView {
+    /// The version after this one.
+    pub version: u32,
+    pub allowed: bool,
+    /// Nodes that do not know the version of now.
+    pub behind: Vec<String>,
+}
+
+impl NextSchemaView {
+    fn new(schema: u32, nodes: &[NodeSchemaView]) -> Self {
+        let behind = nodes.iter().filter(|node| node.schema.is_none_or(|known| known < schema));
+        let behind: Vec<String> = behind.map(|node| node.node.clone()).collect();
+        Self { version: schema + 1, allowed: behind.is_empty(), behind }
+    }
+}
+
 /// Something that asks for attention.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WarningView {
@@ -67,6 +98,13 @@ const CONNECTIONS_MAX: u64 = 90;
 impl StoreCheckView {
     /// With the fleet's nodes, whose versions count while they run.
     pub fn new(health: &ServerHealth, nodes: &[NodeView], restored: Option<&Restoration>) -> Self {
+        let running = nodes.iter().filter(|node| node.state.runs());
+        let schemas = running.map(|NodeView { node, version, schema, .. }| NodeSchemaView {
+            node: node.clone(),
+            version: version.clone(),
+            schema: *schema,
+        });
+        let schemas: Vec<NodeSchemaView> = schemas.collect();
         Self {
             version: health.version.clone(),
             schema: health.schema,
@@ -78,6 +116,8 @@ impl StoreCheckView {
             connections: health.connections,
             connections_max: health.connections_max,
             restored: restored.map(RestorationView::from),
+            next_schema: NextSchemaView::new(health.schema, &schemas),
+            nodes: schemas,
             warnings: warnings(health, nodes, restored),
         }
     }
@@ -221,5 +261,19 @@ mod tests {
         let decision = store::RestorationDecision::Hold;
         restored.answer = Some(store::RestorationAnswer { at: at(300), by: "eve".to_owned(), decision });
         assert_eq!(warnings(&healthy(), &[], Some(&restored)), []);
+    }
+
+    #[test]
+    fn the_next_step_waits_for_the_last_node() {
+        let node = |name: &str, schema| NodeSchemaView { node: name.to_owned(), version: None, schema };
+        for (nodes, behind) in [
+            (vec![], vec![]),
+            (vec![node("a", Some(4)), node("b", Some(5))], vec![]),
+            (vec![node("a", Some(4)), node("b", Some(3)), node("c", None)], vec!["b", "c"]),
+        ] {
+            let next = NextSchemaView::new(4, &nodes);
+            assert_eq!((next.version, next.allowed), (5, behind.is_empty()));
+            assert_eq!(next.behind, behind);
+        }
     }
 }

@@ -26,7 +26,7 @@ impl From<toml::de::Error> for Fault {
 }
 
 /// All errors of a configuration file, in the order of the file.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ConfigErrors(Vec<ConfigError>);
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,6 +57,12 @@ impl ConfigErrors {
             message: fault.message,
         };
         Self(faults.into_iter().map(error).collect())
+    }
+
+    /// Those of another file follow.
+    pub(super) fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
     }
 
     pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {

@@ -15,12 +15,11 @@ use std::{
 use jiff::Timestamp;
 use net::tls::{self, TlsContext};
 use rustix::fs::{Access, access};
+use serde::{Deserialize, Serialize};
 
 use super::{
     Config, Connector, Hosts,
-    error::Fault,
     listen::{is_node_running, try_listen, user, why_not},
-    place::Place,
 };
 
 /// Gatepost warns of a certificate that expires within this time.
@@ -36,16 +35,33 @@ pub enum Purpose {
     Serve,
 }
 
-/// Faults, each at its place in the file.
-#[derive(Default)]
-pub(super) struct Findings {
-    pub errors: Vec<Fault>,
-    pub warnings: Vec<Fault>,
+/// What is wrong with a setting.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Complaint {
+    /// The keys and indexes that lead to the setting, such as connector, 0, hosts. Empty: the file as a whole.
+    pub setting: Vec<String>,
+    pub message: String,
 }
 
-/// Checks everything that `config` names. `place` finds a setting in its file.
-pub(super) fn examine(config: &Config, place: &Place<'_>, purpose: Purpose, now: Timestamp) -> Findings {
-    let mut look = Look { config, place, now, findings: Findings::default() };
+impl Complaint {
+    pub(super) fn new(setting: &[&str], message: impl Into<String>) -> Self {
+        Self { setting: setting.iter().map(|key| (*key).to_owned()).collect(), message: message.into() }
+    }
+
+    pub(super) fn keys(&self) -> Vec<&str> {
+        self.setting.iter().map(String::as_str).collect()
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Findings {
+    pub errors: Vec<Complaint>,
+    pub warnings: Vec<Complaint>,
+}
+
+/// Checks everything that `config` names.
+pub(super) fn examine(config: &Config, purpose: Purpose, now: Timestamp) -> Findings {
+    let mut look = Look { config, now, findings: Findings::default() };
     look.inbound();
     for (index, connector) in config.connectors.iter().enumerate() {
         look.connector(index, connector);
@@ -68,20 +84,17 @@ pub(super) fn examine(config: &Config, place: &Place<'_>, purpose: Purpose, now:
 
 struct Look<'a> {
     config: &'a Config,
-    place: &'a Place<'a>,
     now: Timestamp,
     findings: Findings,
 }
 
 impl Look<'_> {
     fn error(&mut self, setting: &[&str], message: impl Into<String>) {
-        let fault = Fault::new(self.place.of(setting), message);
-        self.findings.errors.push(fault);
+        self.findings.errors.push(Complaint::new(setting, message));
     }
 
     fn warn(&mut self, setting: &[&str], message: impl Into<String>) {
-        let fault = Fault::new(self.place.of(setting), message);
-        self.findings.warnings.push(fault);
+        self.findings.warnings.push(Complaint::new(setting, message));
     }
 
     fn inbound(&mut self) {
@@ -319,7 +332,7 @@ mod tests {
 
     fn warnings(text: &str, folder: &Path, now: Timestamp) -> Vec<String> {
         let config = Config::parse(text, &folder.join("gatepost.toml")).unwrap_or_else(|errors| panic!("{errors}"));
-        let findings = examine(&config, &Place::new(text), Purpose::Serve, now);
+        let findings = examine(&config, Purpose::Serve, now);
         assert_eq!(findings.errors, vec![]);
         findings.warnings.into_iter().map(|fault| fault.message).collect()
     }
@@ -362,7 +375,7 @@ mod tests {
                  [[connector]]\nname = \"c\"\nhosts = [\"{host}\"]\n"
             );
             let config = Config::parse(&text, Path::new("gatepost.toml")).unwrap_or_else(|errors| panic!("{errors}"));
-            let findings = examine(&config, &Place::new(&text), Purpose::Serve, Timestamp::now());
+            let findings = examine(&config, Purpose::Serve, Timestamp::now());
             let found = findings.errors.iter().any(|fault| fault.message.contains("loop"));
             assert_eq!(found, is_loop, "{listen} {host}: {:?}", findings.errors);
         }

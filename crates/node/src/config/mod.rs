@@ -1,36 +1,37 @@
-//! The configuration: one TOML file. Its settings, defaults and documentation have one source ([`settings`]).
+//! The configuration: one TOML file of each node, and what the fleet has decided for all nodes. Its settings, defaults and documentation have one source ([`settings`]).
 //!
 //! ```text
 //!   text ──parse──> document ──check──> every fault with its place ──> ConfigErrors
 //!                       └──────────────> Config, names and paths filled in
+//!                       └─ with the fleet's settings in the place of the file's, if the fleet has a configuration
 //! ```
 
 mod check;
+mod difference;
 mod error;
 mod examine;
+mod file;
 mod hosts;
 mod listen;
 mod network;
 mod place;
 mod reference;
+mod scope;
 mod settings;
 mod spelling;
 
 use std::path::{Path, PathBuf};
 
+pub use difference::{Change, differences};
 pub use error::ConfigErrors;
-pub use examine::Purpose;
+pub use examine::{Complaint, Purpose};
+pub use file::{File, Fleet, FleetConfig};
 pub use hosts::{Hosts, SmartHost};
 pub use insight::units::{ByteSize, Deadline, Duration, Rate};
 pub use listen::why_not as why_not_listening;
 pub use reference::reference;
 pub use settings::*;
 pub use spelling::hint;
-
-use error::Fault;
-use examine::{Findings, examine};
-use jiff::Timestamp;
-use place::Place;
 
 /// A short commented file to start with. It uses loopback addresses only.
 pub const EXAMPLE: &str = include_str!("example.toml");
@@ -46,34 +47,12 @@ pub struct Examined {
 impl Config {
     /// Reads the file. The error contains every fault in it.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
-        Self::parse(&read(path)?, path)
-    }
-
-    /// Reads the file and checks everything that it names: files, folders, addresses.
-    pub fn examine(path: &Path, purpose: Purpose) -> Examined {
-        let nothing = || ConfigErrors::new(path, "", Vec::new());
-        let read = read(path).and_then(|text| Ok((Self::parse(&text, path)?, text)));
-        let (config, text) = match read {
-            Ok(read) => read,
-            Err(errors) => return Examined { config: Err(errors), warnings: nothing() },
-        };
-        let Findings { errors, warnings } = examine(&config, &Place::new(&text), purpose, Timestamp::now());
-        let warnings = ConfigErrors::new(path, &text, warnings);
-        let config = if errors.is_empty() { Ok(config) } else { Err(ConfigErrors::new(path, &text, errors)) };
-        Examined { config, warnings }
+        File::read(path)?.parse()
     }
 
     /// Reads `text` as the content of the file `path`. Relative paths start at the folder of that file.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigErrors> {
-        let faults = check::check(text);
-        if !faults.is_empty() {
-            return Err(ConfigErrors::new(path, text, faults));
-        }
-        // The check has already passed: this fails only on a rule that the types alone contain.
-        match toml::from_str::<Self>(text) {
-            Ok(config) => Ok(config.completed(path.parent().unwrap_or(Path::new("")))),
-            Err(error) => Err(ConfigErrors::new(path, text, vec![Fault::from(error)])),
-        }
+        File::new(path, text).parse()
     }
 
     /// Fills in defaults that come from the machine or from other settings.
@@ -107,11 +86,6 @@ impl Config {
         }
         self
     }
-}
-
-fn read(path: &Path) -> Result<String, ConfigErrors> {
-    let bytes = std::fs::read(path).map_err(|error| ConfigErrors::unreadable(path, &error))?;
-    String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(path, &error))
 }
 
 /// A domain in the form that lookups compare, with its `*.` if it has one.

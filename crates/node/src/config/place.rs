@@ -34,6 +34,45 @@ impl<'a> Place<'a> {
         }
         span
     }
+
+    /// The setting whose key or value is at exactly that place: keys and indexes. Empty if there is none.
+    pub(super) fn setting_at(&self, span: &Range<usize>) -> Vec<String> {
+        let mut path = Vec::new();
+        if let Some(table) = &self.0 {
+            find(table, span, &mut path);
+        }
+        path
+    }
+}
+
+/// True if it is in the table; `path` leads to it then.
+fn find(table: &DeTable<'_>, span: &Range<usize>, path: &mut Vec<String>) -> bool {
+    table.iter().any(|(key, value)| {
+        path.push(key.get_ref().to_string());
+        let is_here = key.span() == *span || find_value(value, span, path);
+        if !is_here {
+            path.pop();
+        }
+        is_here
+    })
+}
+
+fn find_value(value: &Spanned<DeValue<'_>>, span: &Range<usize>, path: &mut Vec<String>) -> bool {
+    if value.span() == *span {
+        return true;
+    }
+    match value.get_ref() {
+        DeValue::Table(table) => find(table, span, path),
+        DeValue::Array(items) => items.iter().enumerate().any(|(index, item)| {
+            path.push(index.to_string());
+            let is_here = find_value(item, span, path);
+            if !is_here {
+                path.pop();
+            }
+            is_here
+        }),
+        _ => false,
+    }
 }
 
 pub(super) fn get<'a, 'i>(table: &'a DeTable<'i>, key: &str) -> Option<&'a Spanned<DeValue<'i>>> {

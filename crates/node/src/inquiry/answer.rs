@@ -10,8 +10,8 @@ use net::{
 use store::{Fleet as _, Inquiry};
 use tokio::{task::JoinSet, time::timeout};
 
-use super::{ANSWERED_WITHIN, Answer, Connect, LOOK_INTERVAL, Question, Sessions, transaction};
-use crate::{Node, addresses};
+use super::{ANSWERED_WITHIN, Answer, Candidate, Connect, LOOK_INTERVAL, Question, Sessions, transaction};
+use crate::{Node, addresses, config::FleetConfig};
 
 /// Maximum number of questions answered at once. Others wait.
 const AT_A_TIME_MAX: usize = 4;
@@ -52,6 +52,7 @@ async fn reply(node: &Node, question: &str) -> Answer {
     match serde_json::from_str::<Question>(question) {
         Ok(Question::Connect(question)) => connect(node, question).await,
         Ok(Question::Sessions(question)) => quote(node, question).await,
+        Ok(Question::Configuration(candidate)) => check(node, candidate).await,
         Err(_) => Answer::Refused("this version of Gatepost does not support the question".to_owned()),
     }
 }
@@ -95,4 +96,16 @@ async fn quote(node: &Node, Sessions { mut sessions, since }: Sessions) -> Answe
     // Reading files blocks.
     let read = tokio::task::spawn_blocking(move || insight::logged(&folder, &sessions, since, ANSWER_BYTES_MAX)).await;
     read.map_or_else(|_| Answer::Refused("failed to read the protocol log".to_owned()), Answer::Logged)
+}
+
+/// With this node's own file, and the files that the configuration names on this machine.
+async fn check(node: &Node, Candidate { fleet_configuration }: Candidate) -> Answer {
+    let Some(file) = node.file.load_full() else {
+        return Answer::Refused("the node has no configuration file of its own".to_owned());
+    };
+    let program = env!("CARGO_PKG_VERSION").to_owned();
+    let config = FleetConfig { version: None, toml: fleet_configuration, program };
+    // Reading files blocks.
+    let check = tokio::task::spawn_blocking(move || file.complaints(&config)).await;
+    check.map_or_else(|_| Answer::Refused("failed to check the configuration".to_owned()), Answer::Checked)
 }

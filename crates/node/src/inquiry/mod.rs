@@ -14,6 +14,8 @@ use store::{Inquiry, Store};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use crate::config::Complaint;
+
 pub use envelope::transaction;
 
 /// Interval at which nodes check for questions.
@@ -30,6 +32,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub enum Question {
     Connect(Connect),
     Sessions(Sessions),
+    Configuration(Candidate),
 }
 
 /// The connection that a node makes: as its mail leaves by this connector, up to the point where a transaction could
@@ -43,6 +46,12 @@ pub struct Connect {
     pub timeout_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub envelope: Option<OfMessage>,
+}
+
+/// A configuration for all nodes, as TOML: can this node follow it?
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Candidate {
+    pub fleet_configuration: String,
 }
 
 /// The envelope of one delivery of a message in the store.
@@ -71,6 +80,8 @@ pub enum Answer {
     },
     /// The lines of the sessions that the node has, as its protocol log has them.
     Logged(String),
+    /// What keeps the node from following a configuration. Empty: it can follow.
+    Checked(Vec<Complaint>),
     /// Why the node could not answer, in words.
     Refused(String),
 }
@@ -89,17 +100,27 @@ pub async fn ask<S: Store>(
     let now = Timestamp::now();
     let reports = store.reports().await?;
     let lives = |at: Timestamp| now.duration_since(at).unsigned_abs() < REPORTED_WITHIN;
+    let living = reports.into_iter().filter(|report| lives(report.at) && is_asked(&report.node));
+    ask_nodes(store, question, living.map(|report| report.node).collect(), ANSWERED_WITHIN + LOOK_INTERVAL).await
+}
+
+/// Asks these nodes, and waits for their answers as long as `patience`.
+pub(crate) async fn ask_nodes<S: Store>(
+    store: &S,
+    question: &Question,
+    nodes: Vec<String>,
+    patience: Duration,
+) -> anyhow::Result<Vec<(String, Option<Answer>)>> {
     let question = serde_json::to_string(question)?;
     let inquiry = |node: String| Inquiry { id: Uuid::now_v7(), node, question: question.clone() };
-    let living = reports.into_iter().filter(|report| lives(report.at) && is_asked(&report.node));
-    let mut asked: Vec<Inquiry> = living.map(|report| inquiry(report.node)).collect();
+    let mut asked: Vec<Inquiry> = nodes.into_iter().map(inquiry).collect();
     if asked.is_empty() {
         return Ok(Vec::new());
     }
     asked.sort_by(|a, b| a.node.cmp(&b.node));
     store.ask(asked.clone()).await?;
     let ids: Vec<Uuid> = asked.iter().map(|inquiry| inquiry.id).collect();
-    let deadline = Instant::now() + ANSWERED_WITHIN + LOOK_INTERVAL;
+    let deadline = Instant::now() + patience;
     let answers = loop {
         let answers = store.answers(ids.clone()).await?;
         if answers.len() == ids.len() || Instant::now() > deadline {
@@ -123,13 +144,17 @@ mod tests {
     fn questions_and_answers_are_written_as_ever() {
         let connect = r#"{"connector":"onprem","host":"mail.onprem.test","port":25,"timeout_ms":10000}"#;
         let sessions = r#"{"sessions":["08DF4D549346540D"],"since":"2026-11-25T12:00:00Z"}"#;
-        for text in [connect, sessions] {
+        let configuration = r#"{"fleet_configuration":"[retry]\n"}"#;
+        for text in [connect, sessions, configuration] {
             let question: Question = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&question).unwrap(), text);
         }
         let failed = r#"{"tried":{"tls_policy":"modern","address":"192.0.2.1:25","failure":{"phase":"connect","kind":"connection-refused"}}}"#;
         let worked = r#"{"tried":{"tls_policy":"legacy","address":"[2001:db8::1]:25","tls":{"version":"TLSv1","cipher":"RC4-SHA"}}}"#;
-        for text in [failed, worked, r#"{"refused":"the host has no address"}"#, r##"{"logged":"#Fields: …"}"##] {
+        let checked = r#"{"checked":[{"setting":["connector","0","hosts"],"message":"why"}]}"#;
+        for text in
+            [failed, worked, checked, r#"{"refused":"the host has no address"}"#, r##"{"logged":"#Fields: …"}"##]
+        {
             let answer: Answer = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&answer).unwrap(), text);
         }

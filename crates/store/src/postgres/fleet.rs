@@ -12,6 +12,7 @@ use super::{
     lease::hear,
     member, restored,
     row::{Columns, json, readable, text},
+    schema,
     session::Session,
     shares,
 };
@@ -153,7 +154,8 @@ impl Fleet for PostgresStore {
 }
 
 async fn put_report(tx: &Tx, node: &str, state: &NodeState) -> Result<()> {
-    let report = NodeReport::new(node, tx.now().await?, state.clone());
+    let report =
+        NodeReport { schema: Some(schema::VERSION as u32), ..NodeReport::new(node, tx.now().await?, state.clone()) };
     let sql = "INSERT INTO node_report (node, json) VALUES ($1, $2) ON CONFLICT (node) DO UPDATE SET json = $2";
     tx.execute(sql, &[&node, &json(&report)?]).await.map(drop)
 }

@@ -18,6 +18,7 @@ mod bodies;
 mod changes;
 mod claim;
 mod command;
+mod configuration;
 mod error;
 mod events;
 mod finish;

@@ -20,7 +20,11 @@ const MIGRATIONS: [&str; 4] = [
 ];
 
 /// The version that this program writes.
-const VERSION: i32 = MIGRATIONS.len() as i32;
+pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
+
+/// The newest version that this program works with: each step leaves what the version before uses as it was, so that nodes
+/// of both run side by side, and those of the older one can be started again.
+const NEWEST: i32 = VERSION + 1;
 
 /// "Gate" in ASCII: one program at a time changes the schema.
 const LOCK: i64 = 0x4761_7465;
@@ -42,7 +46,7 @@ pub(super) async fn prepare(connector: &Connector, how: Use) -> Result<()> {
     match how {
         Use::Node => migrate(connector, &session).await,
         Use::Command => match version(&session).await? {
-            found if found > VERSION => Err(newer(connector, found)),
+            found if found > NEWEST => Err(newer(connector, found)),
             found if found < VERSION => {
                 Err(PostgresError::Older { server: connector.server(), found, known: VERSION }.into())
             }
@@ -112,7 +116,7 @@ fn newer(connector: &Connector, found: i32) -> StoreError {
 async fn migrate(connector: &Connector, session: &Session) -> Result<()> {
     session.query("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
     let from = version(session).await?;
-    if from > VERSION {
+    if from > NEWEST {
         return Err(newer(connector, from));
     }
     for (index, step) in MIGRATIONS.iter().enumerate().skip(from as usize) {

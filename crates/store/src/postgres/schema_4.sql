@@ -36,3 +36,15 @@ CREATE TABLE fleet_restore (
 );
 -- Counts how often a member was heard. The member remembers the number: a server that shows a lower one has gone back in time.
 ALTER TABLE member ADD COLUMN beat bigint NOT NULL DEFAULT 0;
+-- The fleet's configuration. Versions are never changed or deleted: nodes and operators name them.
+CREATE TABLE configuration (
+    version bigint PRIMARY KEY,
+    at bigint NOT NULL,
+    set_by text COLLATE "C" NOT NULL,
+    comment text COLLATE "C",
+    -- The version that this one is again, after a rollback.
+    repeats bigint,
+    -- Version of Gatepost with which it was applied.
+    program text COLLATE "C" NOT NULL,
+    toml text COLLATE "C" NOT NULL
+);

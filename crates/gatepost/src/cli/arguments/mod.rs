@@ -3,6 +3,7 @@
 mod backup;
 mod capture;
 mod case;
+mod config;
 mod log_files;
 mod node;
 mod policy;
@@ -20,6 +21,7 @@ use insight::Id;
 pub(crate) use backup::*;
 pub(crate) use capture::*;
 pub(crate) use case::*;
+pub(crate) use config::*;
 pub(crate) use node::*;
 pub(crate) use policy::*;
 pub(crate) use probe::*;
@@ -44,8 +46,9 @@ pub(crate) use why::*;
                                              show all events of these messages
 
 Exit status: 0 success, 1 findings (why), problems (probe), errors (config
-check), warnings (store check) or mail that would break (policy impact),
-2 wrong usage, unreadable input or no such message."
+check), differences (config diff), a node that cannot follow (config apply),
+warnings (store check) or mail that would break (policy impact), 2 wrong usage,
+unreadable input or no such message."
 )]
 pub(crate) struct Arguments {
     /// Read the configuration from this file
@@ -109,7 +112,7 @@ Examples:
     /// Show incidents: mail that is or was stuck
     #[command(subcommand)]
     Incident(IncidentCommand),
-    /// Check, show and explain the configuration
+    /// Check, show and explain the configuration; give a fleet a common one
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Show the TLS policies, their effect, and deliveries below the policy "modern"
@@ -156,6 +159,7 @@ impl Command {
             Self::Queue(QueueCommand::Show { output, .. }) => output.utc,
             Self::Policy(PolicyCommand::Impact(ImpactArguments { output, .. })) => output.utc,
             Self::Policy(PolicyCommand::Ledger(output)) | Self::Rollout(RolloutCommand::Status(output)) => output.utc,
+            Self::Config(ConfigCommand::History { output, .. }) => output.utc,
             Self::Node(NodeCommand::List { output, .. })
             | Self::Store(StoreCommand::Check { output } | StoreCommand::Restored { output, .. }) => output.utc,
             Self::Incident(IncidentCommand::List { output, .. } | IncidentCommand::Show { output, .. }) => output.utc,
@@ -229,47 +233,6 @@ Examples:
         /// Name of the person or program that gets the token, for the log of requests
         name: String,
     },
-}
-
-#[derive(Subcommand, Clone, PartialEq, Debug)]
-pub(crate) enum ConfigCommand {
-    /// Check the file and everything that it names; show each error with its line and column
-    #[command(after_help = CHECK_HELP)]
-    Check {
-        /// Set the output format
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
-    },
-    /// Print the settings in force: the file with all defaults filled in
-    Show {
-        /// Set the output format
-        #[arg(long, value_enum, default_value_t)]
-        format: ConfigFormat,
-    },
-    /// Print every setting with its meaning and default
-    Reference,
-    /// Print a short configuration to start from
-    #[command(after_help = "Example:\n  gatepost config example > gatepost.toml")]
-    Example,
-}
-
-const CHECK_HELP: &str = "\
-Run the check as the user of the service, because it opens files and addresses
-as the user who starts it. It covers certificates, keys and other files, the
-data folder, the addresses to listen on, and connectors that lead back to this
-node. It sends nothing.
-
-Exit status: 0 no errors (there may be warnings), 1 errors, 2 file not found or
-wrong usage.
-
-JSON: {\"errors\": [{\"file\", \"line\", \"column\", \"message\"}],
-\"warnings\": [the same keys]}. line and column are null if there is no place.";
-
-#[derive(ValueEnum, Clone, Copy, PartialEq, Debug, Default)]
-pub(crate) enum ConfigFormat {
-    #[default]
-    Toml,
-    Json,
 }
 
 #[cfg(test)]

@@ -16,8 +16,11 @@ JSON: {\"version\", \"schema\", \"tables\": [{\"table\", \"rows\", \"dead_rows\"
 \"bytes\"}], \"sees_all\", \"oldest_transaction_seconds\",
 \"wal_bytes_per_second\", \"standbys\": [{\"name\", \"synchronous\",
 \"behind_bytes\"}], \"connections\", \"connections_max\", \"restored\",
+\"nodes\": [{\"node\", \"version\": of Gatepost, \"schema\": that it knows}],
+\"next_schema\": {\"version\", \"allowed\", \"behind\": [node]},
 \"warnings\": [{\"warning\", \"what\"}]}.
 restored is the last restore that a node noticed, as `store restored` prints it.
+The next version of the tables may follow once all nodes know the one of now.
 warning is dead-rows, old-transaction, no-standby, standby-behind, connections,
 versions-differ or restored. To see standbys and the transactions of other
 users, the user of the store needs pg_monitor.")]
