@@ -6,6 +6,7 @@
 //!       inquiries beside them
 //! ```
 
+mod bodies;
 mod clock;
 pub mod config;
 mod content_memory;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Queue      accept, claim, lease, settle: the life of a delivery     queue.rs     states in state.rs
-//!   Bodies     content of messages                                     bodies.rs
+//!   Bodies     content of messages                                     bodies.rs    elsewhere in outside/
 //!   History    what happened to each message, and searching it         history.rs
 //!   Fleet      nodes, plans, ledger, inquiries                         fleet.rs
 //!   Incidents  stuck mail, and the webhook's calls about it            incidents.rs
@@ -31,6 +31,7 @@ mod key;
 mod last_attempt;
 mod lease;
 mod new_event;
+mod outside;
 mod postgres;
 mod queue;
 mod sqlite;
@@ -51,7 +52,10 @@ pub use key::*;
 pub use last_attempt::LastAttempt;
 pub use lease::{Drained, Epoch, Holding, Lease, LeaseNumber, MEMBER_VALID, Member, MemberRecord};
 pub use new_event::NewEvent;
-pub use postgres::{PostgresError, PostgresSettings, PostgresStore, PostgresTls, ServerHealth, Standby, TableHealth};
+pub use outside::{BodiesError, BodiesSettings, BodyPlace, Origin, S3Key, S3Settings};
+pub use postgres::{
+    BodiesHealth, PostgresError, PostgresSettings, PostgresStore, PostgresTls, ServerHealth, Standby, TableHealth,
+};
 pub use queue::*;
 pub use sqlite::{Restored, SqliteStore};
 pub use state::{Command, Outcome, State};

@@ -50,12 +50,20 @@ fn write(check: &StoreCheckView, screen: &Screen, out: &mut dyn Write) -> anyhow
         standbys if standbys.is_empty() => "none".to_owned(),
         standbys => standbys.join("; "),
     };
+    let bodies = check.bodies.as_ref().map_or_else(
+        || "in the database".to_owned(),
+        |bodies| {
+            let (needed, gone) = (grouped(bodies.needed), grouped(bodies.gone));
+            format!("{} ({needed} needed, {gone} to be deleted)", clean(&bodies.place))
+        },
+    );
     writeln!(out)?;
     for (what, value) in [
         ("Oldest open transaction", format!("{oldest}{of_others}")),
         ("Write-ahead log", format!("{} per second", size(check.wal_bytes_per_second))),
         ("Connections", format!("{} of {}", check.connections, check.connections_max)),
         ("Standbys", standbys),
+        ("Bodies above the limit", bodies),
     ] {
         wrapped(&value, &format!("{what:25}"), &" ".repeat(25), screen, out)?;
     }

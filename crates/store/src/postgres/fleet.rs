@@ -1,7 +1,7 @@
 //! The fleet: reports of its nodes, its plans, whose turn it is to watch, and the ledger of deliveries with less
 //! protection than they might have had.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -24,6 +24,7 @@ impl Fleet for PostgresStore {
         let asked = name.to_owned();
         let joined = self.0.clerk.write(move |tx| async move { member::join(&tx, &asked).await }).await?;
         let (epoch, taken_back, is_drained) = joined.map_err(|other| other.in_use(name))?;
+        self.0.epoch.store(epoch.0, Ordering::Relaxed);
         // The node is a member now. Rows of a day without a table go to the default table, and move later.
         if let Err(error) = self.make_days().await {
             tracing::warn!(%error, "failed to prepare the history's tables of the next days; trying again later");

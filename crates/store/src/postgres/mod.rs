@@ -6,7 +6,7 @@
 //!   claim   ──> skips what others have locked ────────────> leases (1)      claim.rs
 //!   renewals, reports: what keeps this node alive ────────> leases          lease.rs, member.rs
 //!   commands, notices, incidents, retention ──────────────> clerk (1)
-//!   lists, counts, bodies ────────────────────────────────> readers (2)
+//!   lists, counts, bodies ────────────────────────────────> readers (2)        outside.rs: bodies elsewhere
 //!   traces, events, one pass over the queue ──────────────> searchers (2)   search.rs
 //! ```
 //!
@@ -31,7 +31,9 @@ mod lane;
 mod lease;
 mod member;
 mod notice;
+mod outside;
 mod partitions;
+mod place;
 mod queue;
 mod row;
 mod schema;
@@ -53,7 +55,7 @@ use std::{
 };
 
 use claim::Bounds;
-pub use health::{ServerHealth, Standby, TableHealth};
+pub use health::{BodiesHealth, ServerHealth, Standby, TableHealth};
 use keys::Keys;
 use lane::Lane;
 use partitions::Day;
@@ -63,7 +65,7 @@ pub use settings::{PostgresSettings, PostgresTls};
 pub use unfit::PostgresError;
 use writer::{Accept, Settle, Writer};
 
-use crate::{Clock, Result};
+use crate::{Clock, Result, outside::Outside};
 
 /// The store of a fleet, as a node or a command has it.
 #[derive(Clone)]
@@ -80,6 +82,10 @@ struct Inner {
     searchers: Arc<Lane>,
     /// The queue is read where it is up to date.
     queue_searchers: Arc<Lane>,
+    /// The place of large bodies, if that is not the database.
+    outside: Option<Arc<Outside>>,
+    /// Of the member that joined last through this store.
+    epoch: AtomicI64,
     keys: Keys,
     bounds: Bounds,
     unknown_leases: lease::Unknown,
@@ -161,15 +167,19 @@ impl PostgresStore {
             None => Arc::clone(&queue_searchers),
         };
         let writers = lane(PINNED, WRITERS, READ_MAX)?;
+        let clerk = lane(DURABLE, 1, READ_MAX)?;
+        let outside = place::open(&clerk, settings.bodies.as_ref(), settings.accept_lost_bodies, how).await?;
         Ok(Self(Arc::new(Inner {
             accepts: Writer::start(Arc::clone(&writers)),
             settlements: Writer::start(Arc::clone(&writers)),
             writers,
             leases: lane(CLAIMING, 1, READ_MAX)?,
-            clerk: lane(DURABLE, 1, READ_MAX)?,
+            clerk,
             readers: lane(READING, READERS, READ_MAX)?,
             searchers,
             queue_searchers,
+            outside: outside.map(Arc::new),
+            epoch: AtomicI64::new(0),
             keys: Keys::new(),
             bounds: Bounds::default(),
             unknown_leases: lease::Unknown::default(),

@@ -8,6 +8,7 @@ use tokio_postgres::{
 };
 
 use super::unfit::{PostgresError, whole};
+use crate::outside::BodiesSettings;
 
 /// A host that does not answer for so long counts as down.
 pub(super) const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -25,6 +26,10 @@ pub struct PostgresSettings {
     pub ca_file: Option<PathBuf>,
     /// A standby that searches ask.
     pub search_url: Option<String>,
+    /// Where large bodies are, if that is not the database.
+    pub bodies: Option<BodiesSettings>,
+    /// An operator has said that the bodies of a place that is lost are to be done without.
+    pub accept_lost_bodies: bool,
 }
 
 /// Whether the connection is encrypted.
@@ -39,7 +44,7 @@ impl PostgresSettings {
     /// Over TLS, unless the server is on this machine.
     pub fn new(url: &str) -> Result<Self, PostgresError> {
         let tls = if is_local(&parse(url)?) { PostgresTls::None } else { PostgresTls::Verify };
-        Ok(Self { url: url.to_owned(), password: None, tls, ca_file: None, search_url: None })
+        Ok(Self { url: url.to_owned(), password: None, tls, ca_file: None, search_url: None, bodies: None, accept_lost_bodies: false })
     }
 
     pub(super) fn primary(&self) -> Result<Config, PostgresError> {
