@@ -1,6 +1,6 @@
 //! Pieces as objects of an S3 bucket.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use object_store::{

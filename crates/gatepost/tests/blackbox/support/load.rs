@@ -21,12 +21,21 @@ const SENDERS: usize = 4;
 pub(crate) struct Sink {
     pub port: u16,
     taken: Arc<Mutex<HashMap<String, u32>>>,
+    /// Of the content, as it came last.
+    sizes: Sizes,
 }
+
+type Sizes = Arc<Mutex<HashMap<String, usize>>>;
 
 impl Sink {
     pub(crate) fn start() -> Self {
-        let taken = Arc::default();
-        Self { port: start_sink(Arc::clone(&taken)), taken }
+        let (taken, sizes) = (Arc::default(), Sizes::default());
+        Self { port: start_sink(Arc::clone(&taken), Arc::clone(&sizes)), taken, sizes }
+    }
+
+    /// Of the message with this Subject, if it has come.
+    pub(crate) fn size_of(&self, subject: &str) -> Option<usize> {
+        self.sizes.lock().unwrap().get(subject).copied()
     }
 }
 
@@ -49,6 +58,11 @@ pub(crate) struct Account {
 impl Load {
     /// To the nodes at these ports, in turn, and on to the sink.
     pub(crate) fn start(ports: &[u16], sink: &Sink) -> Self {
+        Self::of(2000, ports, sink)
+    }
+
+    /// With messages of this size.
+    pub(crate) fn of(bytes: usize, ports: &[u16], sink: &Sink) -> Self {
         let (answered, next, stop) =
             (Arc::<Mutex<Vec<String>>>::default(), Arc::new(AtomicU64::new(0)), Arc::default());
         let sender = |index: usize| {
@@ -59,7 +73,7 @@ impl Load {
                     if AtomicBool::load(&stop, Ordering::Relaxed) {
                         return;
                     }
-                    let _ = send(*port, &next, &stop, &answered);
+                    let _ = send(*port, bytes, &next, &stop, &answered);
                     thread::sleep(Duration::from_millis(5));
                 }
             })
@@ -101,23 +115,23 @@ impl Load {
 }
 
 /// A destination that remembers how often it took each message, by its Subject.
-fn start_sink(taken: Arc<Mutex<HashMap<String, u32>>>) -> u16 {
+fn start_sink(taken: Arc<Mutex<HashMap<String, u32>>>, sizes: Sizes) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let (stream, taken) = (stream.unwrap(), Arc::clone(&taken));
+            let (stream, taken, sizes) = (stream.unwrap(), Arc::clone(&taken), Arc::clone(&sizes));
             // Replies to pipelined commands leave one by one; they must not wait for acknowledgements.
             stream.set_nodelay(true).unwrap();
             thread::spawn(move || {
-                let _ = serve_sink(&stream, &taken);
+                let _ = serve_sink(&stream, &taken, &sizes);
             });
         }
     });
     port
 }
 
-fn serve_sink(stream: &TcpStream, taken: &Mutex<HashMap<String, u32>>) -> std::io::Result<()> {
+fn serve_sink(stream: &TcpStream, taken: &Mutex<HashMap<String, u32>>, sizes: &Sizes) -> std::io::Result<()> {
     let (mut reader, mut writer) = (BufReader::new(stream), stream);
     writer.write_all(b"220 sink\r\n")?;
     let mut line = String::new();
@@ -130,7 +144,7 @@ fn serve_sink(stream: &TcpStream, taken: &Mutex<HashMap<String, u32>>) -> std::i
             "EHLO" => writer.write_all(b"250-sink\r\n250 PIPELINING\r\n")?,
             "DATA" => {
                 writer.write_all(b"354 go\r\n")?;
-                let mut subject = String::new();
+                let (mut subject, mut size) = (String::new(), 0);
                 loop {
                     line.clear();
                     if reader.read_line(&mut line)? == 0 {
@@ -142,7 +156,9 @@ fn serve_sink(stream: &TcpStream, taken: &Mutex<HashMap<String, u32>>) -> std::i
                     if line == ".\r\n" {
                         break;
                     }
+                    size += line.len();
                 }
+                sizes.lock().unwrap().insert(subject.clone(), size);
                 *taken.lock().unwrap().entry(subject).or_default() += 1;
                 writer.write_all(b"250 taken\r\n")?;
             }
@@ -153,9 +169,15 @@ fn serve_sink(stream: &TcpStream, taken: &Mutex<HashMap<String, u32>>) -> std::i
 }
 
 /// Sends messages on one connection until it breaks; `answered` gets those that were answered 250.
-fn send(port: u16, next: &AtomicU64, stop: &AtomicBool, answered: &Mutex<Vec<String>>) -> std::io::Result<()> {
+fn send(
+    port: u16,
+    bytes: usize,
+    next: &AtomicU64,
+    stop: &AtomicBool,
+    answered: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
     let stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(25)))?;
     let (mut reader, mut writer) = (BufReader::new(&stream), &stream);
     let mut reply = |expected: &str| -> std::io::Result<()> {
         loop {
@@ -177,7 +199,7 @@ fn send(port: u16, next: &AtomicU64, stop: &AtomicBool, answered: &Mutex<Vec<Str
         reply("250")?;
         reply("250")?;
         reply("354")?;
-        let body = "x".repeat(2000);
+        let body = vec!["x".repeat(500); bytes.div_ceil(500)].join("\r\n");
         writer.write_all(format!("Subject: {subject}\r\n\r\n{body}\r\n.\r\n").as_bytes())?;
         reply("250")?;
         answered.lock().unwrap().push(subject);

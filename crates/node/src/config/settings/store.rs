@@ -75,3 +75,41 @@ pub enum StoreTls {
     /// Plaintext.
     None,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::Config;
+
+    #[test]
+    fn the_place_of_bodies_is_checked() {
+        const URL: &str = "url = \"postgres://g@127.0.0.1/g\"\n";
+        let faults = |lines: &str| {
+            let text = format!("[store]\n{lines}");
+            Config::parse(&text, Path::new("/etc/gatepost/gatepost.toml")).err().map(|errors| errors.to_string())
+        };
+        for lines in [
+            "bodies = \"/mnt/b\"\nbodies_above = \"16KiB\"\n",
+            "bodies = \"s3://mail/x\"\nbodies_key_file = \"key\"\nbodies_endpoint = \"https://s3.test\"\n",
+        ] {
+            assert_eq!(faults(&format!("{URL}{lines}")), None);
+            let text = faults(lines).expect("without a server");
+            assert!(text.contains("bodies requires url"), "{text}");
+        }
+        for (lines, words) in [
+            ("bodies = \"mnt/b\"\n", "neither an absolute path nor an S3 bucket"),
+            ("bodies = \"s3://mail\"\n", "bodies requires bodies_key_file"),
+            ("bodies = \"/mnt/b\"\nbodies_above = \"1MiB\"\n", "at most 256KiB"),
+            ("bodies = \"/mnt/b\"\nbodies_key_file = \"key\"\n", "requires bodies with an S3 bucket"),
+            ("bodies_above = 1\n", "bodies_above requires bodies"),
+            (
+                "bodies = \"s3://mail\"\nbodies_key_file = \"key\"\nbodies_endpoint = \"http://s3.test\"\n",
+                "plaintext",
+            ),
+        ] {
+            let text = faults(&format!("{URL}{lines}")).expect(words);
+            assert!(text.contains(words), "{text}");
+        }
+    }
+}
