@@ -15,8 +15,8 @@ use net::{
 };
 use protocol::smtp::{BodyType, EnhancedCode, Envelope, Reply, Transaction};
 use store::{
-    Accepted, Backend, Bodies as _, BodiesError, BodyKey, Content, Disk, INLINE_BODY_BYTES_MAX, Member, NewDelivery, NewEvent,
-    NewMessage, Queue as _, Room, StoreError,
+    Accepted, Backend, Bodies as _, BodiesError, BodyKey, Content, Disk, INLINE_BODY_BYTES_MAX, Member, NewDelivery,
+    NewEvent, NewMessage, Queue as _, Room, StoreError,
 };
 use trace::{Event, EventKind, Received};
 use uuid::Uuid;

@@ -13,7 +13,10 @@ use delivery::{
 };
 use jiff::Timestamp;
 use protocol::smtp::{Address, Notify};
-use store::{Bodies as _, Content, DeliveryKey, DeliveryRecord, Message, NewDelivery, NewMessage, Queue as _, Result, Telling, Told, Untold, BodiesError, StoreError};
+use store::{
+    Bodies as _, BodiesError, Content, DeliveryKey, DeliveryRecord, Message, NewDelivery, NewMessage, Queue as _,
+    Result, StoreError, Telling, Told, Untold,
+};
 use trace::event::NoticeAction;
 use uuid::Uuid;
 

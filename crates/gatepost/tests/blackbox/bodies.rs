@@ -110,12 +110,15 @@ fn postgres_large_mail_goes_through_a_shared_folder() {
     take(&one, "small", 1000);
     assert_eq!(pieces(folder.path()).len(), LARGE.div_ceil(256 * 1024));
     let health = check(&one);
-    assert_eq!((&health["bodies"]["place"], &health["bodies"]["needed"]), (&folder.path().to_str().unwrap().into(), &1.into()));
+    assert_eq!(
+        (&health["bodies"]["place"], &health["bodies"]["needed"]),
+        (&folder.path().to_str().unwrap().into(), &1.into())
+    );
     one.signal("-TERM");
     one.wait();
     // Another node reads what the first one wrote.
     let other = node(&server, "edge-2", sink.port, &bodies).start();
-    ["large", "small"].map(|recipient| is_delivered(&other, recipient));
+    ["large", "small"].into_iter().for_each(|recipient| is_delivered(&other, recipient));
     assert!(sink.size_of("large").unwrap() > LARGE - 1000);
     wait_for("the body to be deleted", || pieces(folder.path()).is_empty().then_some(()));
     assert_eq!(check(&other)["bodies"]["gone"], 0);
@@ -211,9 +214,7 @@ fn postgres_mail_in_the_queue_waits_for_s3() {
     take(&node, "large", LARGE);
     node.wait_for_failure();
     s3.front.become_mood(Mood::Busy);
-    let row = wait_for("the fault", || {
-        node.queue().into_iter().find(|row| row["failure"]["kind"] == "local")
-    });
+    let row = wait_for("the fault", || node.queue().into_iter().find(|row| row["failure"]["kind"] == "local"));
     assert!(row["failure"].to_string().contains("s3://mail/edge"), "{row:#}");
     // It cannot start while it is so, and says why.
     node.kill();

@@ -168,7 +168,8 @@ fn warn_of_bodies(bodies: &BodiesHealth, warn: &mut impl FnMut(&str, String)) {
         warn("bodies-unavailable", what);
     }
     if *gone > GONE_BODIES_MAX {
-        let what = format!("{gone} bodies in {place} are to be deleted: the nodes' logs say why that fails, or it is slow");
+        let what =
+            format!("{gone} bodies in {place} are to be deleted: the nodes' logs say why that fails, or it is slow");
         warn("bodies-not-deleted", what);
     }
 }

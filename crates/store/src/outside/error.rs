@@ -27,7 +27,9 @@ pub enum BodiesError {
     )]
     Refused { place: String, detail: String },
     /// It answers, and has not got it.
-    #[error("piece {piece} of {pieces} of the message's content is missing in {place}; put it back there, or remove the message from the queue")]
+    #[error(
+        "piece {piece} of {pieces} of the message's content is missing in {place}; put it back there, or remove the message from the queue"
+    )]
     Missing { place: String, piece: u32, pieces: u32 },
     /// This fleet's mark is not where it must be, so that this is another place, or one that is not mounted.
     #[error(

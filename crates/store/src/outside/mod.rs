@@ -117,7 +117,8 @@ impl Outside {
             let shards = (0..=SHARDS).map(|shard| format!("{}/{shard:02x}", self.fleet));
             let folders = std::iter::once(self.fleet.to_string()).chain(shards).collect();
             let made = timeout(OPERATION_MAX, folder.make(folders)).await;
-            made.unwrap_or_else(|_| Err(Fault::Unavailable("it hangs".to_owned()))).map_err(|fault| self.error(fault))?;
+            made.unwrap_or_else(|_| Err(Fault::Unavailable("it hangs".to_owned())))
+                .map_err(|fault| self.error(fault))?;
         }
         self.put_object(&self.mark_name(), Bytes::from_static(MARK_TEXT)).await
     }
@@ -225,7 +226,10 @@ mod tests {
         assert_eq!(keys, [(message, 0), (message, 1)]);
         outside.delete(message, 0..3).await.unwrap();
         let missing = outside.get(message, 1, 2).await.unwrap_err().to_string();
-        assert!(missing.contains("piece 2 of 2") && missing.contains(&folder.path().display().to_string()), "{missing}");
+        assert!(
+            missing.contains("piece 2 of 2") && missing.contains(&folder.path().display().to_string()),
+            "{missing}"
+        );
     }
 
     #[tokio::test]

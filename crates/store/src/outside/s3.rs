@@ -52,7 +52,8 @@ impl Bucket {
         if let Some(endpoint) = &settings.endpoint {
             builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
         }
-        let wrong = |error: Error| BodiesError::Unavailable { place: settings.bucket.clone(), detail: error.to_string() };
+        let wrong =
+            |error: Error| BodiesError::Unavailable { place: settings.bucket.clone(), detail: error.to_string() };
         Ok(Self { client: builder.build().map_err(wrong)?, prefix: settings.prefix.clone() })
     }
 

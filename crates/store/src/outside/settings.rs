@@ -76,7 +76,8 @@ impl BodyPlace {
         if text.starts_with('/') {
             return Ok(Self::Folder(PathBuf::from(text)));
         }
-        let (bucket, prefix) = text.strip_prefix("s3://").map(|rest| rest.split_once('/').unwrap_or((rest, ""))).ok_or_else(wrong)?;
+        let (bucket, prefix) =
+            text.strip_prefix("s3://").map(|rest| rest.split_once('/').unwrap_or((rest, ""))).ok_or_else(wrong)?;
         let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
         let prefix = prefix.trim_end_matches('/');
         let is_prefix = prefix.is_empty() || prefix.split('/').all(|part| !part.is_empty() && is_plain(part));
@@ -163,7 +164,8 @@ mod tests {
             assert_eq!(BodyPlace::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(BodyPlace::parse("s3://mail/a/").unwrap().to_string(), "s3://mail/a");
-        for text in ["", "bodies", "s3://", "s3:///a", "s3://mail//a", "s3://mail/a b", "s3://u:p@mail", "https://x/y"] {
+        for text in ["", "bodies", "s3://", "s3:///a", "s3://mail//a", "s3://mail/a b", "s3://u:p@mail", "https://x/y"]
+        {
             let error = BodyPlace::parse(text).unwrap_err().to_string();
             assert!(error.contains("write /FOLDER"), "{error}");
         }

@@ -67,7 +67,9 @@ impl PostgresStore {
         holder: Option<Member>,
         events: Vec<NewEvent>,
     ) -> Result<Accepted> {
-        let Content::Inline(bytes) = &message.content else { return self.accept_as_it_is(message, holder, events).await };
+        let Content::Inline(bytes) = &message.content else {
+            return self.accept_as_it_is(message, holder, events).await;
+        };
         let owner = Epoch(self.0.epoch.load(Ordering::Relaxed));
         let body = BodyKey { message: self.0.keys.message(&self.0.readers).await?, owner };
         let accepted = match self.append_body(body, 0, bytes.clone()).await {

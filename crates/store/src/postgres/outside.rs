@@ -92,9 +92,9 @@ async fn delete(outside: &Arc<Outside>, due: Vec<(i64, i32)>) -> (Vec<i64>, Resu
             && let Some((message, pieces)) = due.next()
         {
             let outside = Arc::clone(outside);
-            tasks.spawn(async move {
-                outside.delete(crate::MessageKey(message), 0..pieces as u32).await.map(|()| message)
-            });
+            tasks.spawn(
+                async move { outside.delete(crate::MessageKey(message), 0..pieces as u32).await.map(|()| message) },
+            );
         }
         match tasks.join_next().await {
             Some(Ok(Ok(message))) => done.push(message),
@@ -126,7 +126,11 @@ async fn sweep(inner: &Inner, outside: &Arc<Outside>) -> Result<u64> {
         }
     }
     if deleted > 0 {
-        tracing::warn!(pieces = deleted, place = outside.place(), "deleted pieces of bodies that belonged to no message");
+        tracing::warn!(
+            pieces = deleted,
+            place = outside.place(),
+            "deleted pieces of bodies that belonged to no message"
+        );
     }
     Ok(deleted)
 }

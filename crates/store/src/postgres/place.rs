@@ -61,12 +61,7 @@ async fn found(lane: &Arc<Lane>, settings: &BodiesSettings) -> Result<Outside> {
 }
 
 /// The mark shows that it is the place, whatever its name is on this machine. Writing it again shows that it can be written.
-async fn check(
-    lane: &Arc<Lane>,
-    settings: &BodiesSettings,
-    recorded: Recorded,
-    accept_loss: bool,
-) -> Result<Outside> {
+async fn check(lane: &Arc<Lane>, settings: &BodiesSettings, recorded: Recorded, accept_loss: bool) -> Result<Outside> {
     let outside = Outside::new(settings, recorded.fleet)?;
     let is_marked = outside.is_marked().await?;
     if !is_marked && !accept_loss {

@@ -44,7 +44,15 @@ impl PostgresSettings {
     /// Over TLS, unless the server is on this machine.
     pub fn new(url: &str) -> Result<Self, PostgresError> {
         let tls = if is_local(&parse(url)?) { PostgresTls::None } else { PostgresTls::Verify };
-        Ok(Self { url: url.to_owned(), password: None, tls, ca_file: None, search_url: None, bodies: None, accept_lost_bodies: false })
+        Ok(Self {
+            url: url.to_owned(),
+            password: None,
+            tls,
+            ca_file: None,
+            search_url: None,
+            bodies: None,
+            accept_lost_bodies: false,
+        })
     }
 
     pub(super) fn primary(&self) -> Result<Config, PostgresError> {

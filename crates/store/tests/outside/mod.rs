@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use gatepost_store::{
-    Backend, BodiesError, BodiesSettings, Bodies as _, BodyPlace, Clock, Content, Fleet as _, History as _, Member,
+    Backend, Bodies as _, BodiesError, BodiesSettings, BodyPlace, Clock, Content, Fleet as _, History as _, Member,
     MessageKey, NewMessage, PostgresSettings, PostgresStore, Queue as _, S3Key, S3Settings, StoreError, conformance,
 };
 use lab::{

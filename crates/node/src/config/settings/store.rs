@@ -103,10 +103,7 @@ mod tests {
             ("bodies = \"/mnt/b\"\nbodies_above = \"1MiB\"\n", "at most 256KiB"),
             ("bodies = \"/mnt/b\"\nbodies_key_file = \"key\"\n", "requires bodies with an S3 bucket"),
             ("bodies_above = 1\n", "bodies_above requires bodies"),
-            (
-                "bodies = \"s3://mail\"\nbodies_key_file = \"key\"\nbodies_endpoint = \"http://s3.test\"\n",
-                "plaintext",
-            ),
+            ("bodies = \"s3://mail\"\nbodies_key_file = \"key\"\nbodies_endpoint = \"http://s3.test\"\n", "plaintext"),
         ] {
             let text = faults(&format!("{URL}{lines}")).expect(words);
             assert!(text.contains(words), "{text}");
