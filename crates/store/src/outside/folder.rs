@@ -67,9 +67,13 @@ impl Folder {
         }
     }
 
-    /// Makes folders in a folder that is there, unless they are there.
-    pub(super) async fn make(&self, folders: Vec<String>) -> Result<(), Fault> {
-        let made = self.run("", move |path| folders.iter().try_for_each(|folder| make(&path.join(folder)))).await;
+    /// Makes a folder, and folders in it, unless they are there.
+    pub(super) async fn make(
+        &self,
+        folder: &str,
+        inner: impl Iterator<Item = String> + Send + 'static,
+    ) -> Result<(), Fault> {
+        let made = self.run(folder, move |path| make(path, inner)).await;
         made.map_err(|fault| match fault {
             Fault::Missing => Fault::Refused("there is no such folder".to_owned()),
             fault => fault,
@@ -88,12 +92,17 @@ fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
-fn make(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => sync_parent(path),
+fn make(path: &Path, inner: impl Iterator<Item = String>) -> io::Result<()> {
+    let make = |path: &Path| match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+        made => made,
+    };
+    make(path)?;
+    sync_parent(path)?;
+    for name in inner {
+        make(&path.join(name))?;
     }
+    File::open(path)?.sync_all()
 }
 
 fn list(path: &Path) -> io::Result<Vec<Found>> {

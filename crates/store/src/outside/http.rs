@@ -72,6 +72,9 @@ impl Http {
     async fn exchange(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
         self.address(&mut request)?;
         while let Some(mut sender) = self.take_idle() {
+            if sender.ready().await.is_err() {
+                continue;
+            }
             match sender.try_send_request(request).await {
                 Ok(response) => return self.collect(sender, response).await,
                 // It was closed before anything was sent.
@@ -105,7 +108,7 @@ impl Http {
 
     fn take_idle(&self) -> Option<Sender> {
         let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::from_fn(|| idle.pop()).find(|sender| sender.is_ready())
+        std::iter::from_fn(|| idle.pop()).find(|sender| !sender.is_closed())
     }
 
     /// Once the whole answer is here, the next exchange may use the connection.

@@ -111,16 +111,19 @@ impl Outside {
         format!("{}/{MARK}", self.fleet)
     }
 
-    /// Makes this the fleet's place.
+    /// Makes this the fleet's place, and tries all that nodes do there.
     pub(crate) async fn mark(&self) -> Result<()> {
         if let Objects::Folder(folder) = &self.objects {
-            let shards = (0..=SHARDS).map(|shard| format!("{}/{shard:02x}", self.fleet));
-            let folders = std::iter::once(self.fleet.to_string()).chain(shards).collect();
-            let made = timeout(OPERATION_MAX, folder.make(folders)).await;
+            let (fleet, shards) = (self.fleet.to_string(), (0..=SHARDS).map(|shard| format!("{shard:02x}")));
+            let made = timeout(OPERATION_MAX, folder.make(&fleet, shards)).await;
             made.unwrap_or_else(|_| Err(Fault::Unavailable("it hangs".to_owned())))
                 .map_err(|fault| self.error(fault))?;
         }
-        self.put_object(&self.mark_name(), Bytes::from_static(MARK_TEXT)).await
+        self.put_object(&self.mark_name(), Bytes::from_static(MARK_TEXT)).await?;
+        let trial = format!("{}/trial-{}", self.fleet, Uuid::now_v7());
+        self.put_object(&trial, Bytes::from_static(MARK_TEXT)).await?;
+        self.delete_object(&trial).await?;
+        self.list(0).await.map(drop)
     }
 
     /// True if it is the fleet's place.

@@ -6,7 +6,10 @@
 //!
 //! Whatever dies between two of these steps, the row is there, and some node goes on with the next one.
 
-use std::sync::atomic::Ordering;
+use std::{
+    sync::{PoisonError, atomic::Ordering},
+    time::Instant,
+};
 
 use bytes::Bytes;
 
@@ -25,7 +28,15 @@ impl Bodies for PostgresStore {
             return if written.await? { Ok(()) } else { Err(swept()) };
         };
         match self.0.writers.write(move |tx| async move { outside::begin(&tx, body, sequence).await }).await? {
-            true => place.put(body.message, sequence, bytes).await,
+            true => {
+                let written = place.put(body.message, sequence, bytes).await;
+                if let Err(error) = &written {
+                    // The caller tells only its client.
+                    let mut faults = self.0.outside_faults.lock().unwrap_or_else(PoisonError::into_inner);
+                    faults.tell(error, Instant::now());
+                }
+                written
+            }
             false => Err(swept()),
         }
     }

@@ -48,7 +48,7 @@ mod writer;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -65,7 +65,7 @@ pub use settings::{PostgresSettings, PostgresTls};
 pub use unfit::PostgresError;
 use writer::{Accept, Settle, Writer};
 
-use crate::{Clock, Result, outside::Outside};
+use crate::{Clock, Result, fault_log::FaultLog, outside::Outside};
 
 /// The store of a fleet, as a node or a command has it.
 #[derive(Clone)]
@@ -84,6 +84,7 @@ struct Inner {
     queue_searchers: Arc<Lane>,
     /// The place of large bodies, if that is not the database.
     outside: Option<Arc<Outside>>,
+    outside_faults: Mutex<FaultLog>,
     /// Of the member that joined last through this store.
     epoch: AtomicI64,
     keys: Keys,
@@ -179,6 +180,7 @@ impl PostgresStore {
             searchers,
             queue_searchers,
             outside: outside.map(Arc::new),
+            outside_faults: Mutex::default(),
             epoch: AtomicI64::new(0),
             keys: Keys::new(),
             bounds: Bounds::default(),
