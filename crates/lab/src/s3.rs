@@ -137,6 +137,8 @@ fn spawn(program: &Path, folder: &Path, ports: &[u16]) -> io::Result<Child> {
         }
     }
     command.args(["-filer", "-s3", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]);
+    // A master that is alone and was killed would wait 20 s before it leads again.
+    command.args(["-master.electionTimeout=1s", "-master.resumeState=false"]);
     command.args(["-master.volumeSizeLimitMB=64", "-volume.max=50", "-master.volumePreallocate=false"]);
     command.arg(format!("-s3.config={}", folder.join("identities.json").display()));
     if folder.join(CERTIFICATE).exists() {
