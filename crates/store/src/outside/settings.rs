@@ -137,7 +137,7 @@ impl Origin {
             Some("http") => false,
             _ => return Err(wrong("it is not an https URL")),
         };
-        if uri.path().trim_end_matches('/') != "" || uri.query().is_some() || text.contains('@') {
+        if !uri.path().trim_end_matches('/').is_empty() || uri.query().is_some() || text.contains('@') {
             return Err(wrong("it has more than a host and a port"));
         }
         let host = uri.host().unwrap_or_default();
