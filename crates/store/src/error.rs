@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use trace::NextStep;
 
-use crate::{PostgresError, outside::BodiesError};
+use crate::{BodiesError, PostgresError};
 
 /// Faults of any store, whatever its engine. Faults of the embedded store's files are apart.
 #[derive(Debug, Clone, thiserror::Error)]

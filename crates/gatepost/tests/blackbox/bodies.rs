@@ -46,7 +46,7 @@ fn pieces(folder: &Path) -> Vec<PathBuf> {
     shards.flat_map(entries).collect()
 }
 
-/// Sends a message of about so many bytes. Returns the answer to it.
+/// Sends a message of about this size. Returns the answer to it.
 fn send(node: &Node, recipient: &str, bytes: usize) -> String {
     let mut client = Client::connect(node.port);
     let line = "x".repeat(70);

@@ -144,7 +144,7 @@ impl Outside {
         self.put_object(&self.name(message, piece), bytes).await
     }
 
-    /// A piece of a message that has so many.
+    /// A piece of a message with this number of pieces.
     pub(crate) async fn get(&self, message: MessageKey, piece: u32, pieces: u32) -> Result<Bytes> {
         each!(&self.objects, objects => objects.get(&self.name(message, piece))).map_err(|fault| match fault {
             Fault::Missing => BodiesError::Missing { place: self.place(), piece: piece + 1, pieces }.into(),

@@ -42,7 +42,7 @@ pub(super) async fn begin(tx: &Tx, body: BodyKey, sequence: u32) -> Result<bool>
         let sql = "INSERT INTO body_outside (message, pieces) VALUES ($1, $2)";
         return Ok(tx.execute(sql, &[&body.message.0, &pieces]).await? > 0);
     }
-    // Whoever sweeps waits for the row.
+    // A node that sweeps waits for the row.
     let sql = "WITH upload AS (SELECT message FROM upload WHERE message = $1 FOR KEY SHARE)
                UPDATE body_outside SET pieces = $2 WHERE message IN (SELECT message FROM upload)";
     Ok(tx.execute(sql, &[&body.message.0, &pieces]).await? > 0)
