@@ -201,7 +201,9 @@ fn start_logging(config: &Config) {
         LogLevel::Debug => "debug",
         LogLevel::Trace => "trace",
     };
-    let filter = EnvFilter::try_from_env("GATEPOST_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    // The S3 client's library reports each request that it repeats; the store says once what came of it.
+    let default = if level == "info" { "info,object_store=warn" } else { level };
+    let filter = EnvFilter::try_from_env("GATEPOST_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let is_terminal = io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match (config.log.format, is_terminal) {

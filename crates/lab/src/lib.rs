@@ -9,7 +9,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! It also runs foreign servers: [`exim::Exim`], [`postgres::Cluster`], and the other programs in [`peers::Peers`].
+//! It also runs foreign servers: [`exim::Exim`], [`postgres::Cluster`], [`s3::SeaweedFs`], and the other programs in [`peers::Peers`].
 //!
 //! It shares no code with the product, because no test could find a shared fault. Each server has a thread for each
 //! connection, and stops them all when it is dropped. The differences between two devices of a kind (the words of the
@@ -23,6 +23,7 @@ pub mod namespace;
 pub mod peers;
 pub mod postgres;
 mod random;
+pub mod s3;
 mod sender;
 mod server;
 mod session;

@@ -15,8 +15,8 @@ use net::{
 };
 use protocol::smtp::{BodyType, EnhancedCode, Envelope, Reply, Transaction};
 use store::{
-    Accepted, Backend, Bodies as _, BodyKey, Content, Disk, INLINE_BODY_BYTES_MAX, Member, NewDelivery, NewEvent,
-    NewMessage, Queue as _, Room, StoreError,
+    Accepted, Backend, Bodies as _, BodiesError, BodyKey, Content, Disk, INLINE_BODY_BYTES_MAX, Member, NewDelivery,
+    NewEvent, NewMessage, Queue as _, Room, StoreError,
 };
 use trace::{Event, EventKind, Received};
 use uuid::Uuid;
@@ -296,13 +296,16 @@ async fn accept(
 fn refusal(error: &StoreError) -> Reply {
     match error {
         StoreError::Full(_) => Reply::new(452, Some(EnhancedCode::new(4, 3, 1)), "Insufficient system storage"),
-        StoreError::Unavailable { .. } | StoreError::Unknown { .. } => {
+        StoreError::Unavailable { .. }
+        | StoreError::Unknown { .. }
+        | StoreError::Bodies(BodiesError::Unavailable { .. } | BodiesError::Refused { .. }) => {
             Reply::new(451, Some(EnhancedCode::new(4, 3, 2)), "The message could not be stored, try again later")
         }
         StoreError::NameInUse { .. }
         | StoreError::NotAMember { .. }
         | StoreError::File(_)
         | StoreError::Postgres(_)
+        | StoreError::Bodies(_)
         | StoreError::Other(_) => {
             Reply::new(451, Some(EnhancedCode::new(4, 3, 0)), "The message could not be stored, try again later")
         }

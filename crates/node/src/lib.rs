@@ -7,6 +7,7 @@
 //! ```
 
 pub mod apply;
+mod bodies;
 mod clock;
 pub mod config;
 mod content_memory;

@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use delivery::{
     notice::{Notice, NoticeMessage, NoticeRecipient},
     route::Routes,
@@ -13,8 +14,8 @@ use delivery::{
 use jiff::Timestamp;
 use protocol::smtp::{Address, Notify};
 use store::{
-    Bodies as _, Content, DeliveryKey, DeliveryRecord, Message, NewDelivery, NewMessage, Queue as _, Result, Telling,
-    Told, Untold,
+    Bodies as _, BodiesError, Content, DeliveryKey, DeliveryRecord, Message, NewDelivery, NewMessage, Queue as _,
+    Result, StoreError, Telling, Told, Untold,
 };
 use trace::event::NoticeAction;
 use uuid::Uuid;
@@ -65,7 +66,17 @@ async fn tell_some(node: &Arc<Node>) -> Result<bool> {
 async fn tell_sender(node: &Arc<Node>, untold: &Untold) -> Result<bool> {
     let message = &untold.message;
     let Some(to) = message.envelope.sender.address() else { return Ok(false) };
-    let content = node.store.read_body(message.key, 0).await?.unwrap_or_default();
+    let content = match node.store.read_body(message.key, 0).await {
+        Ok(content) => content.unwrap_or_default(),
+        // The sender hears of it without the header of the message.
+        Err(StoreError::Bodies(BodiesError::Missing { .. })) => Bytes::new(),
+        // Other senders do not wait for a place that is away.
+        Err(error @ StoreError::Bodies(_)) => {
+            tracing::warn!(%error, message = %message.network_message_id, "failed to notify a sender; trying again");
+            return Ok(false);
+        }
+        Err(error) => return Err(error),
+    };
     let header = header::section(&content);
     let mut has_told = false;
     for action in [NoticeAction::Failed, NoticeAction::Delayed, NoticeAction::Relayed] {

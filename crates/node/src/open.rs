@@ -2,8 +2,10 @@
 
 use std::fs;
 
-use anyhow::{Context as _, bail};
-use store::{Backend, FolderLock, PostgresSettings, PostgresTls};
+use anyhow::Context as _;
+use store::{
+    Backend, BodiesError, BodiesSettings, BodyPlace, FolderLock, PostgresSettings, PostgresTls, S3Key, S3Settings,
+};
 
 use crate::config::{Config, Store, StoreTls};
 
@@ -15,8 +17,8 @@ const WITNESS: &str = "store-seen.json";
 pub async fn open(config: &Config, accept_loss: bool) -> anyhow::Result<(Backend, Option<FolderLock>)> {
     let (folder, name) = (&config.node.data, &config.node.name);
     Ok(match server(&config.store)? {
-        Some(_) if accept_loss => bail!("--accept-loss is for a store in the data folder; [store] url names a server"),
-        Some(server) => {
+        Some(mut server) => {
+            server.accept_lost_bodies = accept_loss;
             let lock = FolderLock::take_beside(folder, name)?;
             let server = PostgresSettings { witness: Some(folder.join(WITNESS)), ..server };
             (Backend::open_server(&server).await?, Some(lock))
@@ -52,5 +54,28 @@ fn server(settings: &Store) -> anyhow::Result<Option<PostgresSettings>> {
     }
     server.ca_file.clone_from(&settings.ca_file);
     server.search_url.clone_from(&settings.search_url);
+    server.bodies = settings.bodies.as_deref().map(|place| bodies(place, settings)).transpose()?;
     Ok(Some(server))
+}
+
+fn bodies(place: &str, settings: &Store) -> anyhow::Result<BodiesSettings> {
+    let place = match BodyPlace::parse(place).context("[store] bodies")? {
+        BodyPlace::S3(s3) => BodyPlace::S3(bucket(s3, settings)?),
+        folder @ BodyPlace::Folder(_) => folder,
+    };
+    let mut bodies = BodiesSettings::new(place);
+    if let Some(above) = settings.bodies_above {
+        bodies.above = above.bytes() as usize;
+    }
+    Ok(bodies)
+}
+
+fn bucket(s3: S3Settings, settings: &Store) -> anyhow::Result<S3Settings> {
+    let file = settings.bodies_key_file.as_ref().ok_or(BodiesError::NoKey)?;
+    let text = fs::read_to_string(file)
+        .with_context(|| format!("failed to read [store] bodies_key_file {}", file.display()))?;
+    let key = S3Key::parse(&text).ok_or_else(|| BodiesError::KeyFile { file: file.display().to_string() })?;
+    let region = settings.bodies_region.clone().unwrap_or(s3.region);
+    let (endpoint, ca_file) = (settings.bodies_endpoint.clone(), settings.bodies_ca_file.clone());
+    Ok(S3Settings { endpoint, region, key, ca_file, ..s3 })
 }

@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use super::{
-    Node, Tasks, background, clock, defence, history, inbound, inquiry, notify_always, outbound,
+    Node, Tasks, background, bodies, clock, defence, history, inbound, inquiry, notify_always, outbound,
     outbound::{Heard, Outbound, Term},
     policy, review_always, routes, settings, watch as watching,
 };
@@ -134,6 +134,7 @@ impl Running {
         beside.spawn(review_always(Arc::clone(&node)));
         beside.spawn(notify_always(Arc::clone(&node)));
         beside.spawn(history::forget_always(Arc::clone(&node)));
+        beside.spawn(bodies::clean_always(Arc::clone(&node)));
         let mut running = Self {
             _beside: beside,
             node,

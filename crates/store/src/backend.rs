@@ -199,6 +199,10 @@ impl Bodies for Backend {
     async fn read_body(&self, message: MessageKey, sequence: u32) -> Result<Option<Bytes>> {
         each!(self, store => store.read_body(message, sequence))
     }
+
+    async fn clean_bodies(&self) -> Result<u64> {
+        each!(self, store => store.clean_bodies())
+    }
 }
 
 impl History for Backend {

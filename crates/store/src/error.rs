@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use trace::NextStep;
 
-use crate::PostgresError;
+use crate::{BodiesError, PostgresError};
 
 /// Faults of any store, whatever its engine. Faults of the embedded store's files are apart.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -34,6 +34,8 @@ pub enum StoreError {
     File(#[from] FileError),
     #[error(transparent)]
     Postgres(#[from] PostgresError),
+    #[error(transparent)]
+    Bodies(#[from] BodiesError),
     #[error("{0}")]
     Other(String),
 }
@@ -43,6 +45,8 @@ pub enum StoreError {
 pub enum Disk {
     DataFolder,
     PostgresServer,
+    /// Of the place of large bodies.
+    Bodies,
 }
 
 impl fmt::Display for Disk {
@@ -50,6 +54,7 @@ impl fmt::Display for Disk {
         f.write_str(match self {
             Self::DataFolder => "the data folder",
             Self::PostgresServer => "the PostgreSQL server",
+            Self::Bodies => "the folder of [store] bodies",
         })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Queue      accept, claim, lease, settle: the life of a delivery     queue.rs     states in state.rs
-//!   Bodies     content of messages                                     bodies.rs
+//!   Bodies     content of messages                                     bodies.rs    elsewhere in outside/
 //!   History    what happened to each message, and searching it         history.rs
 //!   Fleet      nodes, plans, ledger, inquiries, restores               fleet.rs, configuration.rs, restoration.rs
 //!   Incidents  stuck mail, and the webhook's calls about it            incidents.rs
@@ -32,6 +32,7 @@ mod key;
 mod last_attempt;
 mod lease;
 mod new_event;
+mod outside;
 mod postgres;
 mod queue;
 mod restoration;
@@ -55,7 +56,10 @@ pub use key::*;
 pub use last_attempt::LastAttempt;
 pub use lease::{Drained, Epoch, Holding, Lease, LeaseNumber, MEMBER_VALID, Member, MemberRecord};
 pub use new_event::NewEvent;
-pub use postgres::{PostgresError, PostgresSettings, PostgresStore, PostgresTls, ServerHealth, Standby, TableHealth};
+pub use outside::{BodiesError, BodiesSettings, BodyPlace, Origin, S3Key, S3Settings};
+pub use postgres::{
+    BodiesHealth, PostgresError, PostgresSettings, PostgresStore, PostgresTls, ServerHealth, Standby, TableHealth,
+};
 pub use queue::*;
 pub use restoration::{Answered, Restoration, RestorationAnswer, RestorationDecision};
 pub use shares::{Demand, SHARE_VALID, SLOTS_AHEAD, Share};

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
+mod outside;
 mod restored;
 mod server;
 
@@ -45,9 +46,17 @@ async fn postgres_keeps_the_contract_through_one_store() {
 
 /// A store whose connections go through a relay.
 async fn relayed(server: &Server) -> (PostgresStore, Relay) {
+    relayed_by(server, |settings| settings).await
+}
+
+/// The same with other settings.
+async fn relayed_by(
+    server: &Server,
+    with: impl FnOnce(PostgresSettings) -> PostgresSettings,
+) -> (PostgresStore, Relay) {
     let (name, relay) = (server.make(), Relay::start(server.cluster.port()));
     let url = format!("postgres://gatepost@127.0.0.1:{}/{name}", relay.port());
-    (PostgresStore::open(&settings(&url)).await.unwrap(), relay)
+    (PostgresStore::open(&with(settings(&url))).await.unwrap(), relay)
 }
 
 async fn events_of(store: &PostgresStore, message: &NewMessage) -> Vec<&'static str> {

@@ -67,15 +67,17 @@ const APART: &[(&str, &str, &str)] = &[
 ];
 
 const CONFINED: &[(&[&str], &[&str])] = &[
-    (&["rusqlite", "tokio-postgres", "postgres-openssl"], &["store"]),
+    (&["rusqlite", "tokio-postgres", "postgres-openssl", "object_store"], &["store"]),
     (&["clap"], &["gatepost"]),
     (&["axum"], &["console"]),
     (&["maud"], &["insight", "console"]),
-    (&["hickory-resolver", "tokio-openssl"], &["net"]),
+    (&["hickory-resolver"], &["net"]),
+    // The store speaks HTTP to an S3 server, beneath object_store.
+    (&["tokio-openssl"], &["net", "store"]),
     (&["openssl-probe"], &["net", "store"]),
     (&["openssl"], &["net", "store", "lab"]),
     (&["socket2"], &["net", "lab"]),
-    (&["hyper", "hyper-util"], &["net", "console"]),
+    (&["hyper", "hyper-util"], &["net", "console", "store"]),
     (&["tokio"], &["store", "net", "filter", "insight", "node", "console", "gatepost"]),
     (&["tracing"], &["store", "net", "filter", "node", "console", "gatepost"]),
     (&["tracing-subscriber"], &["gatepost"]),
@@ -129,6 +131,8 @@ const SENSES: &[Sense] = &[
         rule: "sockets belong to net, and to who listens for HTTP",
         places: Where::Only(&[
             "crates/net/src/",
+            // Connections to an S3 server.
+            "crates/store/src/outside/",
             "crates/node/src/",
             "crates/console/src/",
             "crates/gatepost/src/",

@@ -65,6 +65,13 @@ fn write(check: &StoreCheckView, screen: &Screen, out: &mut dyn Write) -> anyhow
         standbys => standbys.join("; "),
     };
     let next = format!("Tables of version {}", check.next_schema.version);
+    let bodies = check.bodies.as_ref().map_or_else(
+        || "in the database".to_owned(),
+        |bodies| {
+            let (needed, gone) = (grouped(bodies.needed), grouped(bodies.gone));
+            format!("{} ({needed} needed, {gone} to be deleted)", clean(&bodies.place))
+        },
+    );
     writeln!(out)?;
     for (what, value) in [
         ("Oldest open transaction", format!("{oldest}{of_others}")),
@@ -73,6 +80,7 @@ fn write(check: &StoreCheckView, screen: &Screen, out: &mut dyn Write) -> anyhow
         ("Standbys", standbys),
         ("Nodes", nodes(check)),
         (&next, next_schema(check)),
+        ("Bodies above the limit", bodies),
     ] {
         wrapped(&value, &format!("{what:25}"), &" ".repeat(25), screen, out)?;
     }

@@ -139,6 +139,9 @@ impl Bodies for Fixed {
     async fn read_body(&self, _: MessageKey, sequence: u32) -> Result<Option<Bytes>> {
         Ok(self.pieces.get(sequence as usize).cloned())
     }
+    async fn clean_bodies(&self) -> Result<u64> {
+        refused()
+    }
 }
 
 impl History for Fixed {

@@ -5,6 +5,7 @@
 
 mod api;
 mod backup;
+mod bodies;
 mod capture;
 mod cases;
 mod config_check;

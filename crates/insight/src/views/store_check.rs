@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::{Restoration, ServerHealth, Standby, TableHealth};
+use store::{BodiesHealth, Restoration, ServerHealth, Standby, TableHealth};
 
 use super::{NodeView, RestorationView};
 use crate::restoration;
@@ -29,6 +29,8 @@ pub struct StoreCheckView {
     /// The nodes that run.
     pub nodes: Vec<NodeSchemaView>,
     pub next_schema: NextSchemaView,
+    /// Where the bodies of large messages are; null: in the database.
+    pub bodies: Option<BodiesView>,
     /// What asks for attention; empty if nothing does.
     pub warnings: Vec<WarningView>,
 }
@@ -79,10 +81,22 @@ impl NextSchemaView {
     }
 }
 
+/// The place of the bodies of large messages.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct BodiesView {
+    /// As [store] bodies had it on the node that was first.
+    pub place: String,
+    /// Bodies there that a message needs.
+    pub needed: u64,
+    /// Bodies there that are still to be deleted.
+    pub gone: u64,
+}
+
 /// Something that asks for attention.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WarningView {
-    /// `dead-rows`, `old-transaction`, `no-standby`, `standby-behind`, `connections`, `versions-differ` or `restored`.
+    /// `dead-rows`, `old-transaction`, `no-standby`, `standby-behind`, `connections`, `versions-differ`, `restored`,
+    /// `bodies-unavailable` or `bodies-not-deleted`.
     pub warning: String,
     /// What it is and what to do, for people.
     pub what: String,
@@ -94,6 +108,8 @@ const TRANSACTION_SECONDS_MAX: u64 = 300;
 const BEHIND_BYTES_MAX: u64 = 256 << 20;
 /// In percent.
 const CONNECTIONS_MAX: u64 = 90;
+/// Nodes delete them within seconds.
+const GONE_BODIES_MAX: u64 = 10_000;
 
 impl StoreCheckView {
     /// With the fleet's nodes, whose versions count while they run.
@@ -118,6 +134,7 @@ impl StoreCheckView {
             restored: restored.map(RestorationView::from),
             next_schema: NextSchemaView::new(health.schema, &schemas),
             nodes: schemas,
+            bodies: health.bodies.as_ref().map(BodiesView::from),
             warnings: warnings(health, nodes, restored),
         }
     }
@@ -170,6 +187,9 @@ fn warnings(health: &ServerHealth, nodes: &[NodeView], restored: Option<&Restora
             ),
         );
     }
+    if let Some(bodies) = &health.bodies {
+        warn_of_bodies(bodies, &mut warn);
+    }
     let running = || nodes.iter().filter(|node| node.state.runs());
     let mut versions: Vec<&str> = running().filter_map(|node| node.version.as_deref()).collect();
     versions.sort_unstable();
@@ -184,6 +204,27 @@ fn warnings(health: &ServerHealth, nodes: &[NodeView], restored: Option<&Restora
         );
     }
     warnings
+}
+
+fn warn_of_bodies(bodies: &BodiesHealth, warn: &mut impl FnMut(&str, String)) {
+    let BodiesHealth { place, needed, gone, trouble } = bodies;
+    if let Some(trouble) = trouble {
+        let what = format!(
+            "{place} cannot be read from here ({trouble}): until nodes can, they answer large messages with 451, and defer {needed} that are in the queue"
+        );
+        warn("bodies-unavailable", what);
+    }
+    if *gone > GONE_BODIES_MAX {
+        let what =
+            format!("{gone} bodies in {place} are to be deleted: the nodes' logs say why that fails, or it is slow");
+        warn("bodies-not-deleted", what);
+    }
+}
+
+impl From<&BodiesHealth> for BodiesView {
+    fn from(bodies: &BodiesHealth) -> Self {
+        Self { place: bodies.place.clone(), needed: bodies.needed, gone: bodies.gone }
+    }
 }
 
 impl From<&TableHealth> for TableView {
@@ -218,6 +259,7 @@ mod tests {
             sees_all: true,
             connections: 16,
             connections_max: 100,
+            bodies: None,
         }
     }
 
@@ -238,6 +280,16 @@ mod tests {
         assert_eq!(named(unseen), Vec::<String>::new());
         assert_eq!(named(|health| health.standbys[0].behind_bytes = Some(1 << 30)), ["standby-behind"]);
         assert_eq!(named(|health| health.connections = 95), ["connections"]);
+        let bodies = |gone, trouble: Option<&str>| {
+            let place = "/mnt/bodies".to_owned();
+            Some(BodiesHealth { place, needed: 3, gone, trouble: trouble.map(str::to_owned) })
+        };
+        let of_bodies = |bodies| {
+            let health = ServerHealth { bodies, ..healthy() };
+            warnings(&health, &[], None).into_iter().map(|warning| warning.warning).collect::<Vec<_>>()
+        };
+        assert_eq!(of_bodies(bodies(9, None)), Vec::<String>::new());
+        assert_eq!(of_bodies(bodies(10_001, Some("it hangs"))), ["bodies-unavailable", "bodies-not-deleted"]);
     }
 
     #[test]

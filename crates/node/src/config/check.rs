@@ -158,6 +158,8 @@ fn check_text(format: &str, text: &str) -> Result<(), String> {
         }
         "webhook" => net::webhook::Url::parse(text).map(drop),
         "postgres" => store::PostgresSettings::new(text).map(drop).map_err(|error| error.to_string()),
+        "bodies" => store::BodyPlace::parse(text).map(drop).map_err(|error| error.to_string()),
+        "s3-endpoint" => store::Origin::parse(text).map(drop).map_err(|error| error.to_string()),
         "path" if text.is_empty() => Err("a path must not be empty".to_owned()),
         _ => Ok(()),
     }
@@ -306,12 +308,41 @@ fn check_watch(document: &DeTable<'_>) -> Option<Fault> {
 fn check_store(document: &DeTable<'_>) -> Vec<Fault> {
     let Some(store) = get(document, "store").and_then(|store| store.get_ref().as_table()) else { return Vec::new() };
     if get(store, "url").is_some() {
-        return Vec::new();
+        return check_bodies(store);
     }
     let others = store
         .iter()
         .filter(|(key, _)| SCHEMA["properties"]["store"]["properties"].get(key.get_ref().as_ref()).is_some());
     others.map(|(key, _)| Fault::new(key.span(), format!("{} requires url; set both", key.get_ref()))).collect()
+}
+
+/// Keys that say more of the place of bodies require one, and those of S3 a bucket.
+fn check_bodies(store: &DeTable<'_>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let place = get(store, "bodies").and_then(|place| place.get_ref().as_str());
+    let is_s3 = place.is_some_and(|place| place.starts_with("s3://"));
+    let mut needs = |key: &str, is_met: bool, what: &str| {
+        if let Some(value) = get(store, key).filter(|_| !is_met) {
+            faults.push(Fault::new(value.span(), format!("{key} requires {what}; set both")));
+        }
+    };
+    needs("bodies_above", place.is_some(), "bodies");
+    for key in ["bodies_endpoint", "bodies_region", "bodies_key_file", "bodies_ca_file"] {
+        needs(key, is_s3, "bodies with an S3 bucket");
+    }
+    needs("bodies", !is_s3 || get(store, "bodies_key_file").is_some(), "bodies_key_file, as it names an S3 bucket");
+    if let Some(above) = get(store, "bodies_above") {
+        let size = match above.get_ref() {
+            DeValue::String(text) => text.parse::<ByteSize>().ok(),
+            DeValue::Integer(number) => number.as_str().parse::<ByteSize>().ok(),
+            _ => None,
+        };
+        if size.is_some_and(|size| size.bytes() > store::INLINE_BODY_BYTES_MAX as u64) {
+            let message = "bodies_above is at most 256KiB: larger bodies are written before their size is known";
+            faults.push(Fault::new(above.span(), message));
+        }
+    }
+    faults
 }
 
 /// Checks that OpenSSL supports each policy.

@@ -262,6 +262,24 @@ impl Look<'_> {
         {
             self.error(&["store", "ca_file"], format!("ca_file: {fault}"));
         }
+        if let Some(path) = &store.bodies_key_file {
+            match fs::read_to_string(path).map(|text| store::S3Key::parse(&text)) {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    let error = store::BodiesError::KeyFile { file: path.display().to_string() };
+                    self.error(&["store", "bodies_key_file"], format!("bodies_key_file: {error}"));
+                }
+                Err(error) => {
+                    let message = format!("bodies_key_file: failed to read {}: {error}", path.display());
+                    self.error(&["store", "bodies_key_file"], message);
+                }
+            }
+        }
+        if let Some(path) = &store.bodies_ca_file
+            && let Err(fault) = tls::read_certificates(path)
+        {
+            self.error(&["store", "bodies_ca_file"], format!("bodies_ca_file: {fault}"));
+        }
     }
 
     /// Each address stays in use until the end, so that an address named twice is found.

@@ -66,7 +66,9 @@ impl Config {
         self.node.data = folder.join(&self.node.data);
         let inbound = [&mut self.inbound.tls_certificate, &mut self.inbound.tls_key];
         let watch = [&mut self.watch.secret_file, &mut self.watch.tls_authorities];
-        let store = [&mut self.store.password_file, &mut self.store.ca_file];
+        let store = &mut self.store;
+        let store =
+            [&mut store.password_file, &mut store.ca_file, &mut store.bodies_key_file, &mut store.bodies_ca_file];
         for path in inbound.into_iter().chain(watch).chain(store).chain([&mut self.protocol_log.folder]) {
             *path = path.as_ref().map(|path: &PathBuf| folder.join(path));
         }

@@ -112,7 +112,7 @@ impl Job {
             Some(bytes) => Source::Memory(Some(bytes.clone())),
             None => Source::Stored { store: store.clone(), message: self.message.key, sequence: 0 },
         };
-        JobContent { source, ticket: Arc::clone(&self.ticket) }
+        JobContent { source, first: None, ticket: Arc::clone(&self.ticket) }
     }
 }
 
@@ -120,7 +120,17 @@ impl Job {
 /// content, so a lease that may have ended is an error at this point.
 pub(crate) struct JobContent {
     source: Source,
+    /// Read before the destination hears of the message.
+    first: Option<Bytes>,
     ticket: Arc<Ticket>,
+}
+
+impl JobContent {
+    /// Reads the first piece. So the destination hears nothing of a message whose content cannot be read at all.
+    pub(super) async fn begin(&mut self) -> Result<(), String> {
+        self.first = self.source.next().await?;
+        Ok(())
+    }
 }
 
 enum Source {
@@ -130,7 +140,10 @@ enum Source {
 
 impl net::send::Content for JobContent {
     async fn next(&mut self) -> Result<Option<Bytes>, String> {
-        let piece = self.source.next().await?;
+        let piece = match self.first.take() {
+            Some(first) => Some(first),
+            None => self.source.next().await?,
+        };
         if piece.is_none() && !self.ticket.is_valid() {
             return Err("the lease ended before the message was sent".to_owned());
         }

@@ -126,8 +126,13 @@ async fn kept(way: &Way<'_>, open: Option<Box<Open>>) -> Option<Box<Open>> {
 }
 
 async fn send(way: &Way<'_>, open: &mut Open, job: &Job) -> Vec<Result<Reply, Failure>> {
+    let mut content = job.content(&way.node.store);
+    if let Err(detail) = content.begin().await {
+        let failure = Failure::new(Phase::Data, FailureKind::Local { detail }).at(open.connection.destination());
+        return vec![Err(failure); job.deliveries.len()];
+    }
     open.messages += 1;
-    open.connection.send(&job.transaction(), &mut job.content(&way.node.store)).await
+    open.connection.send(&job.transaction(), &mut content).await
 }
 
 /// The destination may have closed an idle connection. This is not a failure of the message.

@@ -58,3 +58,21 @@ pub(super) async fn what_dead_members_left_is_swept<S: Store>(stores: &Stores<S>
     stores.one.accept(message(bodies[1]), None, vec![]).await.expect("accepted");
     assert!(there(bodies[1]).await);
 }
+
+pub(super) async fn cleaning_leaves_what_is_needed<S: Store>(stores: &Stores<S>) {
+    let (kept, done) = (new_message(&["a@x.test"], 0), new_message(&["a@x.test", "b@x.test"], 0));
+    let accepted = [accept(stores, &kept, None).await, accept(stores, &done, Some("n")).await];
+    let upload = stores.one.new_body(&stores.member("n").await).await.expect("a key");
+    stores.one.append_body(upload, 0, Bytes::from_static(b"x")).await.expect("appended");
+    settle_one(stores, settlement(&accepted[1], 0, delivered())).await;
+    let there = async |message: MessageKey| stores.one.read_body(message, 0).await.expect("read").is_some();
+    stores.other.clean_bodies().await.expect("cleaned");
+    assert!(there(accepted[0].message).await && there(accepted[1].message).await && there(upload.message).await);
+    settle_one(stores, settlement(&accepted[1], 1, delivered())).await;
+    assert!(!there(accepted[1].message).await, "nothing needs it");
+    stores.other.clean_bodies().await.expect("cleaned");
+    assert!(there(accepted[0].message).await && there(upload.message).await);
+    stores.one.discard_body(upload).await.expect("discarded");
+    stores.other.clean_bodies().await.expect("cleaned");
+    assert!(there(accepted[0].message).await && !there(upload.message).await);
+}

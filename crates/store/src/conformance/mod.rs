@@ -112,6 +112,7 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> Stores<S>) {
     bodies::bodies_live_as_long_as_they_are_needed(&make().await).await;
     bodies::large_bodies_come_back_piece_by_piece(&make().await).await;
     bodies::what_dead_members_left_is_swept(&make().await).await;
+    bodies::cleaning_leaves_what_is_needed(&make().await).await;
     notices::one_notice_tells_of_all_that_failed(&make().await).await;
     notices::notices_to_one_address_are_limited(&make().await).await;
     notices::a_body_is_kept_until_the_sender_is_told(&make().await).await;

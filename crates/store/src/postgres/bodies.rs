@@ -1,9 +1,20 @@
-//! Bodies, in pieces of one row each. What is not accepted yet has a row in `upload`.
+//! Bodies, in pieces of one row each, or outside the database. What is not accepted yet has a row in `upload`.
+//!
+//! ```text
+//!   outside: row in body_outside ──> piece written ──> accept ──> finished, or given up: `gone` ──> pieces deleted ──> row deleted
+//! ```
+//!
+//! Whatever dies between two of these steps, the row is there, and some node goes on with the next one.
+
+use std::{
+    sync::{PoisonError, atomic::Ordering},
+    time::Instant,
+};
 
 use bytes::Bytes;
 
-use super::{PostgresStore, lane::Tx};
-use crate::{Bodies, BodyKey, Member, MessageKey, Result, StoreError};
+use super::{PostgresStore, lane::Tx, outside};
+use crate::{Accepted, Bodies, BodyKey, Content, Epoch, Member, MessageKey, NewEvent, NewMessage, Result, StoreError};
 
 impl Bodies for PostgresStore {
     async fn new_body(&self, member: &Member) -> Result<BodyKey> {
@@ -12,8 +23,20 @@ impl Bodies for PostgresStore {
     }
 
     async fn append_body(&self, body: BodyKey, sequence: u32, bytes: Bytes) -> Result<()> {
-        match self.0.writers.write(move |tx| async move { append(&tx, body, sequence, &bytes).await }).await? {
-            true => Ok(()),
+        let Some(place) = &self.0.outside else {
+            let written = self.0.writers.write(move |tx| async move { append(&tx, body, sequence, &bytes).await });
+            return if written.await? { Ok(()) } else { Err(swept()) };
+        };
+        match self.0.writers.write(move |tx| async move { outside::begin(&tx, body, sequence).await }).await? {
+            true => {
+                let written = place.put(body.message, sequence, bytes).await;
+                if let Err(error) = &written {
+                    // The caller tells only its client.
+                    let mut faults = self.0.outside_faults.lock().unwrap_or_else(PoisonError::into_inner);
+                    faults.tell(error, Instant::now());
+                }
+                written
+            }
             false => Err(swept()),
         }
     }
@@ -23,7 +46,64 @@ impl Bodies for PostgresStore {
     }
 
     async fn read_body(&self, message: MessageKey, sequence: u32) -> Result<Option<Bytes>> {
-        self.0.readers.read(|tx| async move { read(&tx, message, sequence).await }).await
+        match self.0.readers.read(|tx| async move { read(&tx, message, sequence).await }).await? {
+            Read::Inside(bytes) => Ok(Some(bytes)),
+            Read::Outside { pieces } if sequence < pieces => {
+                let place = outside::place(&self.0)?;
+                place.get(message, sequence, pieces).await.map(Some)
+            }
+            Read::Outside { .. } | Read::Nothing => Ok(None),
+        }
+    }
+
+    async fn clean_bodies(&self) -> Result<u64> {
+        outside::clean(&self.0).await
+    }
+}
+
+impl PostgresStore {
+    /// True if the message comes with a body that is to be outside the database.
+    pub(super) fn goes_outside(&self, content: &Content) -> bool {
+        match (content, &self.0.outside) {
+            (Content::Inline(bytes), Some(place)) => bytes.len() > place.above(),
+            (Content::Inline(_), None) | (Content::Stored(_), _) => false,
+        }
+    }
+
+    /// Accepts a message whose body goes outside first. It has a key of its own each time: if the message was accepted before,
+    /// this body is one too many.
+    pub(super) async fn accept_outside(
+        &self,
+        mut message: NewMessage,
+        holder: Option<Member>,
+        events: Vec<NewEvent>,
+    ) -> Result<Accepted> {
+        let Content::Inline(bytes) = &message.content else {
+            return self.accept_as_it_is(message, holder, events).await;
+        };
+        let owner = Epoch(self.0.epoch.load(Ordering::Relaxed));
+        let body = BodyKey { message: self.0.keys.message(&self.0.readers).await?, owner };
+        let accepted = match self.append_body(body, 0, bytes.clone()).await {
+            Ok(()) => {
+                message.content = Content::Stored(body);
+                self.accept_as_it_is(message, holder, events).await
+            }
+            Err(error) => Err(error),
+        };
+        if !accepted.as_ref().is_ok_and(|accepted| accepted.message == body.message) {
+            self.discard_beside(body);
+        }
+        accepted
+    }
+
+    /// Nobody waits for it. A body that was accepted after all stays.
+    fn discard_beside(&self, body: BodyKey) {
+        let store = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.discard_body(body).await {
+                tracing::warn!(%error, "failed to delete a body that was not accepted; deleting it at the next start");
+            }
+        });
     }
 }
 
@@ -36,7 +116,7 @@ pub(super) fn swept() -> StoreError {
 async fn append(tx: &Tx, body: BodyKey, sequence: u32, bytes: &[u8]) -> Result<bool> {
     let message = body.message.0;
     if sequence == 0 {
-        tx.execute("INSERT INTO upload (message, epoch) VALUES ($1, $2)", &[&message, &body.owner.0]).await?;
+        outside::begin_upload(tx, body).await?;
     }
     // Whoever sweeps waits for the row.
     let sql = "INSERT INTO body (message, piece, bytes)
@@ -46,8 +126,9 @@ async fn append(tx: &Tx, body: BodyKey, sequence: u32, bytes: &[u8]) -> Result<b
 
 /// Not those that were accepted after all, though their callers heard of an error.
 async fn delete_uploads(tx: &Tx, messages: &[i64]) -> Result<()> {
-    let sql = "WITH gone AS (DELETE FROM upload WHERE message = ANY($1) RETURNING message)
-               DELETE FROM body WHERE message IN (SELECT message FROM gone)";
+    let sql = "WITH given_up AS (DELETE FROM upload WHERE message = ANY($1) RETURNING message),
+               outside AS (UPDATE body_outside SET gone = 0 WHERE message IN (SELECT message FROM given_up))
+               DELETE FROM body WHERE message IN (SELECT message FROM given_up)";
     tx.execute(sql, &[&messages]).await.map(drop)
 }
 
@@ -59,8 +140,19 @@ pub(super) async fn sweep(tx: &Tx, living: &[i64]) -> Result<()> {
     delete_uploads(tx, &dead).await
 }
 
-async fn read(tx: &Tx, message: MessageKey, sequence: u32) -> Result<Option<Bytes>> {
-    let sql = "SELECT bytes FROM body WHERE message = $1 AND piece = $2";
-    let row = tx.query_opt(sql, &[&message.0, &(sequence as i32)]).await?;
-    row.map(|row| Ok(Bytes::from(row.try_get::<_, Vec<u8>>(0)?))).transpose()
+enum Read {
+    Inside(Bytes),
+    Outside { pieces: u32 },
+    Nothing,
+}
+
+async fn read(tx: &Tx, message: MessageKey, sequence: u32) -> Result<Read> {
+    let sql = "SELECT (SELECT bytes FROM body WHERE message = $1 AND piece = $2),
+                   (SELECT pieces FROM body_outside WHERE message = $1 AND gone IS NULL)";
+    let row = tx.query_one(sql, &[&message.0, &(sequence as i32)]).await?;
+    Ok(match (row.try_get::<_, Option<Vec<u8>>>(0)?, row.try_get::<_, Option<i32>>(1)?) {
+        (Some(bytes), _) => Read::Inside(Bytes::from(bytes)),
+        (None, Some(pieces)) => Read::Outside { pieces: pieces as u32 },
+        (None, None) => Read::Nothing,
+    })
 }

@@ -75,7 +75,8 @@ pub(super) static MOVE: LazyLock<String> = LazyLock::new(|| {
     format!(
         "WITH d AS (DELETE FROM queue_delivery WHERE message = ANY($20::bigint[]) RETURNING *),
      m AS (DELETE FROM queue_message WHERE message = ANY($20) RETURNING *),
-     b AS (DELETE FROM body WHERE message = ANY($20))
+     b AS (DELETE FROM body WHERE message = ANY($20)),
+     o AS (UPDATE body_outside SET gone = 0 WHERE message = ANY($20))
      INSERT INTO history (id, message, network_message_id, received, sender, eight_bit, smtputf8, ret, envid,
          message_id, subject, size, client, withhold, recipient, notify, orcpt, connector, state, due, review,
          attempts, delay_notified, last_lease, suspended_by, failure, reply, settled, node, tls_policy, tls,

@@ -1,7 +1,7 @@
 //! The fleet: reports of its nodes, its plans, whose turn it is to watch, and the ledger of deliveries with less
 //! protection than they might have had.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -36,6 +36,7 @@ impl Fleet for PostgresStore {
         let (joined, heard) = self.0.clerk.write(join).await?;
         let (epoch, taken_back, is_drained) = joined.map_err(|other| other.in_use(name))?;
         heard.into_iter().for_each(|heard| self.0.witness.note(heard));
+        self.0.epoch.store(epoch.0, Ordering::Relaxed);
         // The node is a member now. Rows of a day without a table go to the default table, and move later.
         if let Err(error) = self.make_days().await {
             tracing::warn!(%error, "failed to prepare the history's tables of the next days; trying again later");

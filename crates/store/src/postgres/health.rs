@@ -24,6 +24,20 @@ pub struct ServerHealth {
     /// Of all databases.
     pub connections: u64,
     pub connections_max: u64,
+    /// `None`: all bodies are in the database.
+    pub bodies: Option<BodiesHealth>,
+}
+
+/// How the place of large bodies does.
+#[derive(Clone, PartialEq, Debug)]
+pub struct BodiesHealth {
+    pub place: String,
+    /// Bodies there that a message needs.
+    pub needed: u64,
+    /// Those that are still to be deleted.
+    pub gone: u64,
+    /// Why it cannot be read from here.
+    pub trouble: Option<String>,
 }
 
 /// One of the tables that change with each message.
@@ -52,7 +66,28 @@ const WAL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl PostgresStore {
     pub async fn health(&self) -> Result<ServerHealth> {
-        self.0.readers.read(health).await
+        let bodies = self.bodies_health().await?;
+        Ok(ServerHealth { bodies, ..self.0.readers.read(health).await? })
+    }
+
+    async fn bodies_health(&self) -> Result<Option<BodiesHealth>> {
+        let counts = |tx: Tx| async move {
+            let sql = "SELECT place, count(message) FILTER (WHERE gone IS NULL), count(gone)
+                       FROM body_place LEFT JOIN body_outside ON true GROUP BY place";
+            tx.query_opt(sql, &[]).await
+        };
+        let Some(row) = self.0.readers.read(counts).await? else { return Ok(None) };
+        let mut columns = Columns::of(&row);
+        let (place, needed, gone): (_, i64, i64) = (columns.take()?, columns.take()?, columns.take()?);
+        let trouble = match &self.0.outside {
+            Some(outside) => match outside.is_marked().await {
+                Ok(true) => None,
+                Ok(false) => Some(format!("the file {} is missing there", outside.mark_name())),
+                Err(error) => Some(error.to_string()),
+            },
+            None => Some("[store] bodies is not set in this configuration".to_owned()),
+        };
+        Ok(Some(BodiesHealth { place, needed: needed as u64, gone: gone as u64, trouble }))
     }
 }
 
@@ -80,6 +115,7 @@ async fn health(tx: Tx) -> Result<ServerHealth> {
         tables: tables(&tx).await?,
         wal_bytes_per_second,
         standbys: standbys(&tx).await?,
+        bodies: None,
     })
 }
 

@@ -57,9 +57,9 @@ impl History for PostgresStore {
 /// The queue first: what leaves it meanwhile is in the history then.
 async fn message(tx: Tx, id: Uuid) -> Result<Option<MessageRecord>> {
     let columns = record_columns();
-    for (table, body) in
-        [(QUEUE, "EXISTS (SELECT 1 FROM body AS b WHERE b.message = queue_message.message)"), ("history", "false")]
-    {
+    let in_queue = "EXISTS (SELECT FROM body AS b WHERE b.message = queue_message.message)
+        OR EXISTS (SELECT FROM body_outside AS o WHERE o.message = queue_message.message AND gone IS NULL)";
+    for (table, body) in [(QUEUE, in_queue), ("history", "false")] {
         let sql = format!("SELECT {columns}, {body} FROM {table} WHERE network_message_id = $1 ORDER BY id");
         let rows = tx.query(&sql, &[&id]).await?;
         if let Some(found) = message_record(&rows)? {

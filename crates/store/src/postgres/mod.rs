@@ -6,7 +6,7 @@
 //!   claim   ──> skips what others have locked ────────────> leases (1)      claim.rs
 //!   renewals, reports: what keeps this node alive ────────> leases          lease.rs, member.rs
 //!   commands, notices, incidents, retention ──────────────> clerk (1)
-//!   lists, counts, bodies ────────────────────────────────> readers (2)
+//!   lists, counts, bodies ────────────────────────────────> readers (2)        outside.rs: bodies elsewhere
 //!   traces, events, one pass over the queue ──────────────> searchers (2)   search.rs
 //! ```
 //!
@@ -32,7 +32,9 @@ mod lane;
 mod lease;
 mod member;
 mod notice;
+mod outside;
 mod partitions;
+mod place;
 mod queue;
 mod restored;
 mod row;
@@ -50,14 +52,14 @@ mod writer;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
 
 use claim::Bounds;
-pub use health::{ServerHealth, Standby, TableHealth};
+pub use health::{BodiesHealth, ServerHealth, Standby, TableHealth};
 use keys::Keys;
 use lane::{Admit, Lane};
 use partitions::Day;
@@ -68,7 +70,7 @@ pub use unfit::PostgresError;
 use witness::Witness;
 use writer::{Accept, Settle, Writer};
 
-use crate::{Clock, Result};
+use crate::{Clock, Result, fault_log::FaultLog, outside::Outside};
 
 /// The store of a fleet, as a node or a command has it.
 #[derive(Clone)]
@@ -85,6 +87,11 @@ struct Inner {
     searchers: Arc<Lane>,
     /// The queue is read where it is up to date.
     queue_searchers: Arc<Lane>,
+    /// The place of large bodies, if that is not the database.
+    outside: Option<Arc<Outside>>,
+    outside_faults: Mutex<FaultLog>,
+    /// Of the member that joined last through this store.
+    epoch: AtomicI64,
     keys: Keys,
     bounds: Bounds,
     unknown_leases: lease::Unknown,
@@ -168,15 +175,20 @@ impl PostgresStore {
             None => Arc::clone(&queue_searchers),
         };
         let writers = lane(PINNED, WRITERS, Some(&admit), READ_MAX)?;
+        let clerk = lane(DURABLE, 1, Some(&admit), READ_MAX)?;
+        let outside = place::open(&clerk, settings.bodies.as_ref(), settings.accept_lost_bodies, how).await?;
         Ok(Self(Arc::new(Inner {
             accepts: Writer::start(Arc::clone(&writers)),
             settlements: Writer::start(Arc::clone(&writers)),
             writers,
             leases: lane(CLAIMING, 1, Some(&admit), READ_MAX)?,
-            clerk: lane(DURABLE, 1, Some(&admit), READ_MAX)?,
+            clerk,
             readers: lane(READING, READERS, None, READ_MAX)?,
             searchers,
             queue_searchers,
+            outside: outside.map(Arc::new),
+            outside_faults: Mutex::default(),
+            epoch: AtomicI64::new(0),
             keys: Keys::new(),
             bounds: Bounds::default(),
             unknown_leases: lease::Unknown::default(),

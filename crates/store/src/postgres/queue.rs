@@ -21,9 +21,13 @@ impl Queue for PostgresStore {
     }
 
     async fn accept(&self, message: NewMessage, holder: Option<Member>, events: Vec<NewEvent>) -> Result<Accepted> {
-        let number = holder.as_ref().map(Member::next_lease);
-        let keys = self.keys_for(&message, number).await?;
-        self.0.accepts.run(Accept { message, keys, holder, events }).await
+        if !self.goes_outside(&message.content) {
+            return self.accept_as_it_is(message, holder, events).await;
+        }
+        // It runs to its end even if the caller goes away: a body that was written is accepted, or deleted.
+        let store = self.clone();
+        let task = tokio::spawn(async move { store.accept_outside(message, holder, events).await });
+        task.await.map_err(|_| StoreError::Unknown { detail: "its task has ended".to_owned() })?
     }
 
     async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>> {
@@ -121,6 +125,17 @@ impl Queue for PostgresStore {
 }
 
 impl PostgresStore {
+    pub(super) async fn accept_as_it_is(
+        &self,
+        message: NewMessage,
+        holder: Option<Member>,
+        events: Vec<NewEvent>,
+    ) -> Result<Accepted> {
+        let number = holder.as_ref().map(Member::next_lease);
+        let keys = self.keys_for(&message, number).await?;
+        self.0.accepts.run(Accept { message, keys, holder, events }).await
+    }
+
     /// A body that was written before has chosen the message's key.
     async fn keys_for(&self, message: &NewMessage, lease: Option<LeaseNumber>) -> Result<Accepted> {
         let lane: &Arc<Lane> = &self.0.readers;

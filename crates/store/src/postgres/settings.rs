@@ -8,6 +8,7 @@ use tokio_postgres::{
 };
 
 use super::unfit::{PostgresError, whole};
+use crate::outside::BodiesSettings;
 
 /// A host that does not answer for so long counts as down.
 pub(super) const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -27,6 +28,10 @@ pub struct PostgresSettings {
     pub search_url: Option<String>,
     /// Where a node keeps what the server has confirmed to it. With it, the next process notices that a backup was restored.
     pub witness: Option<PathBuf>,
+    /// Where large bodies are, if that is not the database.
+    pub bodies: Option<BodiesSettings>,
+    /// An operator has said that the bodies of a place that is lost are to be done without.
+    pub accept_lost_bodies: bool,
 }
 
 /// Whether the connection is encrypted.
@@ -41,7 +46,16 @@ impl PostgresSettings {
     /// Over TLS, unless the server is on this machine.
     pub fn new(url: &str) -> Result<Self, PostgresError> {
         let tls = if is_local(&parse(url)?) { PostgresTls::None } else { PostgresTls::Verify };
-        Ok(Self { url: url.to_owned(), password: None, tls, ca_file: None, search_url: None, witness: None })
+        Ok(Self {
+            url: url.to_owned(),
+            password: None,
+            tls,
+            ca_file: None,
+            search_url: None,
+            witness: None,
+            bodies: None,
+            accept_lost_bodies: false,
+        })
     }
 
     pub(super) fn primary(&self) -> Result<Config, PostgresError> {

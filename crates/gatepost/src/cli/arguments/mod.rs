@@ -75,7 +75,8 @@ SIGHUP reloads the configuration.
 Send a test message, with the configuration of `gatepost config example`:
   swaks --server 127.0.0.1:2525 --to user@onprem.test")]
     Serve {
-        /// Start even if the store in the data folder is missing, empty or incomplete; mail that was in it is lost
+        /// Start even if the store in the data folder is missing, empty or incomplete, or the place of [store] bodies is
+        /// lost; mail that was there is lost
         #[arg(long)]
         accept_loss: bool,
     },

@@ -30,7 +30,16 @@ impl Server {
 
     /// The same by another way to the server.
     pub(crate) fn node_by(&self, name: &str, url: &str, setup: Setup) -> Setup {
-        let store = format!("[store]\nurl = {url:?}\npassword_file = \"password\"\n");
+        self.node_of(name, url, "", setup)
+    }
+
+    /// A node with more lines for `[store]`.
+    pub(crate) fn node_with(&self, name: &str, store: &str, setup: Setup) -> Setup {
+        self.node_of(name, &self.cluster.url("gatepost"), store, setup)
+    }
+
+    fn node_of(&self, name: &str, url: &str, store: &str, setup: Setup) -> Setup {
+        let store = format!("[store]\nurl = {url:?}\npassword_file = \"password\"\n{store}");
         setup.named(name).more(&store).file("password", format!("{PASSWORD}\n").as_bytes())
     }
 }

@@ -1,0 +1,82 @@
+//! The place of the bodies outside the database: recorded once, so that all nodes use the same one.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{lane::Lane, schema::Use};
+use crate::{
+    Result,
+    outside::{BodiesError, BodiesSettings, Outside},
+};
+
+struct Recorded {
+    fleet: Uuid,
+    place: String,
+}
+
+async fn recorded(lane: &Arc<Lane>) -> Result<Option<Recorded>> {
+    let read = |tx: super::lane::Tx| async move { tx.query_opt("SELECT fleet, place FROM body_place", &[]).await };
+    let row = lane.read(read).await?;
+    row.map(|row| Ok(Recorded { fleet: row.try_get(0)?, place: row.try_get(1)? })).transpose()
+}
+
+/// The place that the settings name, if the database names the same. The first node that names one records it.
+pub(super) async fn open(
+    lane: &Arc<Lane>,
+    settings: Option<&BodiesSettings>,
+    accept_loss: bool,
+    how: Use,
+) -> Result<Option<Outside>> {
+    let recorded = recorded(lane).await?;
+    match (settings, recorded, how) {
+        (None, Some(recorded), Use::Node) if !accept_loss => {
+            Err(BodiesError::NotSet { recorded: recorded.place }.into())
+        }
+        (None, Some(_), Use::Node) => {
+            lane.write(|tx| async move { tx.execute("DELETE FROM body_place", &[]).await }).await?;
+            Ok(None)
+        }
+        (None, _, _) | (Some(_), None, Use::Command) => Ok(None),
+        (Some(settings), Some(recorded), Use::Command) => Ok(Some(Outside::new(settings, recorded.fleet)?)),
+        (Some(settings), Some(recorded), Use::Node) => check(lane, settings, recorded, accept_loss).await.map(Some),
+        (Some(settings), None, Use::Node) => found(lane, settings).await.map(Some),
+    }
+}
+
+/// Two nodes may do so at once: the first one's word counts, and then it must be the other's place, too.
+async fn found(lane: &Arc<Lane>, settings: &BodiesSettings) -> Result<Outside> {
+    let outside = Outside::new(settings, Uuid::now_v7())?;
+    outside.mark().await?;
+    let sql = "INSERT INTO body_place (id, fleet, place) VALUES (1, $1, $2) ON CONFLICT (id) DO NOTHING";
+    write(lane, sql, outside.fleet(), &outside.place()).await?;
+    match recorded(lane).await? {
+        Some(recorded) if recorded.fleet != outside.fleet() => {
+            // Nobody looks for it.
+            let _ = outside.unmark().await;
+            check(lane, settings, recorded, false).await
+        }
+        _ => Ok(outside),
+    }
+}
+
+/// The mark shows that it is the place, whatever its name is on this machine. Writing it again shows that it can be written.
+async fn check(lane: &Arc<Lane>, settings: &BodiesSettings, recorded: Recorded, accept_loss: bool) -> Result<Outside> {
+    let outside = Outside::new(settings, recorded.fleet)?;
+    let is_marked = outside.is_marked().await?;
+    if !is_marked && !accept_loss {
+        let (place, mark) = (outside.place(), outside.mark_name());
+        return Err(BodiesError::Elsewhere { recorded: recorded.place, place, mark }.into());
+    }
+    outside.mark().await?;
+    if !is_marked {
+        let sql = "UPDATE body_place SET place = $2 WHERE fleet = $1";
+        write(lane, sql, outside.fleet(), &outside.place()).await?;
+    }
+    Ok(outside)
+}
+
+async fn write(lane: &Arc<Lane>, sql: &'static str, fleet: Uuid, place: &str) -> Result<()> {
+    let place = place.to_owned();
+    lane.write(move |tx| async move { tx.execute(sql, &[&fleet, &place]).await.map(drop) }).await
+}
