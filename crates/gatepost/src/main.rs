@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use store::Backend;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Arguments, CaseCommand, Command, PolicyCommand};
+use cli::{Arguments, CaseCommand, Command, PolicyCommand, StoreCommand};
 use node::config::{Config, Examined, LogFormat, LogLevel, Purpose};
 
 /// Output for results.
@@ -69,6 +69,11 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             let config = config().ok();
             finding(async |out| cli::run_why(why, None::<&Backend>, config.as_ref(), &screen, out).await)
         }
+        Command::Store(StoreCommand::Migrate(migrate)) => {
+            // Both ends may be named on the command line.
+            let config = if arguments.config.exists() || migrate.needs_configuration() { Some(config()?) } else { None };
+            finding(async |out| cli::run_migrate(migrate, config.as_ref(), &screen, out).await.map(|()| false))
+        }
         command => {
             let config = config().map_err(|error| no_history(arguments, error.into()))?;
             finding(async |out| query(command, &config, &screen, out).await)
@@ -111,7 +116,7 @@ async fn query(command: &Command, config: &Config, screen: &cli::Screen, out: &m
     let result = match command {
         Command::Why(why) => cli::run_why(why, Some(&store), Some(config), screen, out).await,
         Command::Policy(PolicyCommand::Impact(impact)) => cli::run_impact(impact, &store, config, screen, out).await,
-        Command::Store(command) => cli::run_store(command, &store, screen, out).await,
+        Command::Store(StoreCommand::Check { output }) => cli::run_store_check(*output, &store, screen, out).await,
         command => act(command, &store, config, screen, out).await.map(|()| false),
     };
     store.close().await;

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use trace::NextStep;
 
-use crate::PostgresError;
+use crate::{PostgresError, migration::fault::MigrationError};
 
 /// Faults of any store, whatever its engine. Faults of the embedded store's files are apart.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -34,6 +34,8 @@ pub enum StoreError {
     File(#[from] FileError),
     #[error(transparent)]
     Postgres(#[from] PostgresError),
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
     #[error("{0}")]
     Other(String),
 }

@@ -77,6 +77,16 @@ pub enum NextStep {
         file: String,
     },
     ApiToken,
+    /// Moves an embedded store to a PostgreSQL server.
+    Migrate {
+        folder: String,
+        server: String,
+    },
+    /// The folder has its mail again.
+    MigrateBack {
+        folder: String,
+        server: String,
+    },
 }
 
 impl NextStep {
@@ -126,6 +136,10 @@ impl NextStep {
             Self::ConfigCheck => words(&["config", "check"]),
             Self::ConfigExample { .. } => words(&["config", "example"]),
             Self::ApiToken => words(&["api", "token", "monitoring"]),
+            Self::Migrate { folder, server } => words(&["store", "migrate", "--from", folder, "--to", server]),
+            Self::MigrateBack { folder, server } => {
+                words(&["store", "migrate", "--undo", "--from", folder, "--to", server])
+            }
         }
     }
 
@@ -155,7 +169,9 @@ impl NextStep {
             | Self::RolloutBack { .. }
             | Self::NodeList
             | Self::NodeResume(_)
-            | Self::ConfigCheck => true,
+            | Self::ConfigCheck
+            | Self::Migrate { .. }
+            | Self::MigrateBack { .. } => true,
             Self::TraceFile { .. }
             | Self::WhyFile { .. }
             | Self::WhyRecognised { .. }
@@ -205,6 +221,8 @@ impl NextStep {
             Self::ConfigCheck,
             Self::ConfigExample { file: file.clone() },
             Self::ApiToken,
+            Self::Migrate { folder: file.clone(), server: "postgres://gatepost@db/gatepost".to_owned() },
+            Self::MigrateBack { folder: file.clone(), server: "postgres://gatepost@db/gatepost".to_owned() },
         ];
         for status in [Self::STUCK, Self::DELIVERED] {
             steps.extend(FORMATS.into_iter().map(|format| Self::TraceFile { format, file: file.clone(), status }));

@@ -7,19 +7,18 @@ use insight::views::{StandbyView, StoreCheckView};
 use store::Backend;
 
 use super::{
-    arguments::{Format, StoreCommand},
+    arguments::{Format, Output},
     screen::{Screen, clean, grouped, paragraph, size, wrapped},
     table::{Cell, Column, Table},
 };
 
 /// True if something asks for attention.
 pub(crate) async fn run(
-    command: &StoreCommand,
+    output: Output,
     store: &Backend,
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
-    let StoreCommand::Check { output } = command;
     let Backend::Postgres(server) = store else {
         bail!("the store is this node's data folder, and needs no check; a fleet's store is set in [store] url");
     };

@@ -4,7 +4,7 @@
 //! the same columns as those of the history, so that one list of columns reads both.
 
 use super::{
-    PostgresError,
+    PostgresError, migration,
     session::{Connector, Session},
     unfit::MAJOR_MIN,
 };
@@ -12,8 +12,12 @@ use crate::{Result, StoreError};
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released, and each
 /// leaves a schema that the version before can still use.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema_1.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// The version that this program writes.
 const VERSION: i32 = MIGRATIONS.len() as i32;
@@ -28,6 +32,8 @@ pub(super) enum Use {
     Node,
     /// A command takes it as it is.
     Command,
+    /// As a node, and it may be half full.
+    Migration,
 }
 
 /// Refuses a server that cannot be used, and brings the schema forward.
@@ -36,15 +42,16 @@ pub(super) async fn prepare(connector: &Connector, how: Use) -> Result<()> {
     check_server(connector, &session).await?;
     check_pooler(connector, &session).await?;
     match how {
-        Use::Node => migrate(connector, &session).await,
+        Use::Node | Use::Migration => migrate(connector, &session).await?,
         Use::Command => match version(&session).await? {
-            found if found > VERSION => Err(newer(connector, found)),
+            found if found > VERSION => return Err(newer(connector, found)),
             found if found < VERSION => {
-                Err(PostgresError::Older { server: connector.server(), found, known: VERSION }.into())
+                return Err(PostgresError::Older { server: connector.server(), found, known: VERSION }.into());
             }
-            _ => Ok(()),
+            _ => {}
         },
     }
+    if how == Use::Migration { Ok(()) } else { migration::refuse_unfinished(&session).await }
 }
 
 /// If no host takes writes, another connection tells whether one answers at all.

@@ -20,6 +20,7 @@ mod incidents;
 mod inquiry;
 mod keys;
 mod member;
+mod moved;
 mod notice;
 mod place;
 mod queue;
@@ -30,6 +31,7 @@ mod schema;
 mod search;
 mod searchers;
 mod settle;
+pub(crate) mod source;
 mod waiting;
 mod withhold;
 mod writer;
@@ -113,6 +115,7 @@ impl SqliteStore {
         }
         let mut connection = schema::connect(&file, gauge.unit())?;
         schema::migrate(&mut connection, &file)?;
+        moved::begin_to_write(&connection, &file)?;
         let prepare = || -> rusqlite::Result<Epoch> {
             gauge.count_queue(&connection)?;
             wipe_if_wanted(&connection)?;
@@ -137,11 +140,13 @@ impl SqliteStore {
         find(folder, &file)?;
         let reader = schema::connect_reader(&file).map_err(|error| row::store_error(&error, &file))?;
         schema::check(&reader, &file)?;
+        moved::refuse(&reader, &file)?;
         let gauge = Arc::new(Gauge::new(folder, false));
         let (unit, path) = (gauge.unit(), file.clone());
         let open = move || {
             let connection = schema::connect(&path, unit)?;
             schema::check(&connection, &path)?;
+            moved::begin_to_write(&connection, &path)?;
             wipe_if_wanted(&connection).map_err(|error| row::store_error(&error, &path))?;
             Ok(Opened { place: Place::of(&path)?, connection })
         };
