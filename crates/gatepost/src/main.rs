@@ -71,7 +71,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Store(StoreCommand::Migrate(migrate)) => {
             // Both ends may be named on the command line.
-            let config = if arguments.config.exists() || migrate.needs_configuration() { Some(config()?) } else { None };
+            let config =
+                if arguments.config.exists() || migrate.needs_configuration() { Some(config()?) } else { None };
             finding(async |out| cli::run_migrate(migrate, config.as_ref(), &screen, out).await.map(|()| false))
         }
         command => {

@@ -303,6 +303,7 @@ fn refusal(error: &StoreError) -> Reply {
         | StoreError::NotAMember { .. }
         | StoreError::File(_)
         | StoreError::Postgres(_)
+        | StoreError::Migration(_)
         | StoreError::Other(_) => {
             Reply::new(451, Some(EnhancedCode::new(4, 3, 0)), "The message could not be stored, try again later")
         }

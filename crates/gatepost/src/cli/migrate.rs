@@ -49,7 +49,7 @@ pub(crate) async fn run(
         (Format::Table, true) => {
             let text = format!("{} has its mail again, and {} is empty.", clean(&folder), clean(&moved.server));
             paragraph(&text, "", screen, out)?;
-            paragraph("Remove [store] url from the configuration, and start the node.", "", screen, out)
+            Ok(paragraph("Remove [store] from the configuration, and start the node.", "", screen, out)?)
         }
     }
 }
@@ -79,8 +79,8 @@ fn write_moved(moved: &Moved, folder: &str, screen: &Screen, out: &mut dyn Write
     );
     let text = format!("Moved and compared: {what}, from {} to {}.", clean(folder), clean(server));
     paragraph(&text, "", screen, out)?;
-    let text = "Name that server in [store] url of the configuration, and start the node. The folder keeps its copy, \
-                which no node uses. As long as nothing has changed on the server, this moves the mail back:";
+    let text = "Start the node with that server in [store] url. The folder keeps its copy, which no node uses. As long \
+                as nothing has changed on the server, this moves the mail back:";
     paragraph(text, "", screen, out)?;
     let undo = NextStep::MigrateBack { folder: folder.to_owned(), server: server.clone() };
     Ok(writeln!(out, "\n  {undo}")?)

@@ -13,12 +13,7 @@ use super::{
 };
 
 /// True if something asks for attention.
-pub(crate) async fn run(
-    output: Output,
-    store: &Backend,
-    screen: &Screen,
-    out: &mut dyn Write,
-) -> anyhow::Result<bool> {
+pub(crate) async fn run(output: Output, store: &Backend, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<bool> {
     let Backend::Postgres(server) = store else {
         bail!("the store is this node's data folder, and needs no check; a fleet's store is set in [store] url");
     };

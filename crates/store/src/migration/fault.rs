@@ -22,9 +22,7 @@ pub enum MigrationError {
     Taken { server: String, host: String, folder: String },
     #[error("the database at {server} is not empty (it has rows in {table}); name an empty database")]
     NotEmpty { server: String, table: String },
-    #[error(
-        "node {node} runs on {server}; stop it first. If it has died, wait for 30 seconds after its last report"
-    )]
+    #[error("node {node} runs on {server}; stop it first. If it has died, wait for 30 seconds after its last report")]
     InUse { server: String, node: String },
     #[error("{folder} changed while its mail was moved: a command wrote to it; run this again")]
     FolderChanged { folder: String },

@@ -94,11 +94,8 @@ const EVENT: &[Column] = &[
     column("json", Text, "e.json"),
 ];
 
-const BODY: &[Column] = &[
-    column("message", Large, "m.id"),
-    column("piece", Medium, "b.id & 1048575"),
-    column("bytes", Bytes, "b.bytes"),
-];
+const BODY: &[Column] =
+    &[column("message", Large, "m.id"), column("piece", Medium, "b.id & 1048575"), column("bytes", Bytes, "b.bytes")];
 
 const WAITS: &str =
     "EXISTS (SELECT 1 FROM delivery AS l WHERE l.message = m.id AND (l.state <= 2 OR l.owed IS NOT NULL))";

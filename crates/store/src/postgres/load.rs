@@ -52,7 +52,8 @@ impl Target {
     /// What is not as it was read at the source, if anything.
     pub(super) async fn difference(&self, progress: &mut impl FnMut(Progress)) -> Result<Option<String>> {
         let (mut done, total) = (0, self.totals().await?.messages);
-        let sql = "SELECT last, first, messages, rows, digest FROM migration_batch WHERE last > $1 ORDER BY last LIMIT 1";
+        let sql =
+            "SELECT last, first, messages, rows, digest FROM migration_batch WHERE last > $1 ORDER BY last LIMIT 1";
         let mut after = -1_i64;
         while let Some(row) = self.session.query_opt(sql, &[&after]).await? {
             let (last, first, messages): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
@@ -104,8 +105,8 @@ impl Target {
         let columns = expressions(table.columns());
         let sql = format!(
             "SELECT message, {order}::bigint, {columns} FROM {name}
-             WHERE message >= $1 AND message <= $3 AND (message > $1 OR {order} > $2)
-             ORDER BY message, {order} LIMIT {page}"
+             WHERE message >= $1 AND message <= $3 AND (message > $1 OR {order} > $2::bigint)
+             ORDER BY {name}.message, {name}.{order} LIMIT {page}"
         );
         let rows = self.session.query(&sql, &[&after.0, &after.1, &last]).await?;
         let fact = |row: &Row| {
@@ -125,8 +126,7 @@ impl Target {
             let mut offset = 0_i64;
             loop {
                 let rows = self.session.query(&sql, &[&offset]).await?;
-                let fact =
-                    |row: &Row| Ok(Fact { place: (0, 0), values: values(row, 0, table.columns.iter())? });
+                let fact = |row: &Row| Ok(Fact { place: (0, 0), values: values(row, 0, table.columns.iter())? });
                 counting.add(&rows.iter().map(fact).collect::<Result<Vec<_>>>()?);
                 if rows.len() < OTHER_PAGE as usize {
                     break;

@@ -162,7 +162,10 @@ impl Target {
         let sql = "INSERT INTO migration (id, store, copy, state, host, folder, server) VALUES (1, $1, $2, $3, $4, $5, $6)
                    ON CONFLICT (id) DO UPDATE SET store = $1, copy = $2, state = $3, host = $4, folder = $5, server = $6";
         let Copied { store, copy, .. } = origin.copy;
-        self.session.execute(sql, &[&store, &copy, &COPYING, &host_name(), &origin.folder, &self.server]).await.map(drop)
+        self.session
+            .execute(sql, &[&store, &copy, &COPYING, &host_name(), &origin.folder, &self.server])
+            .await
+            .map(drop)
     }
 
     async fn refuse_rows(&self) -> Result<()> {

@@ -198,8 +198,7 @@ impl Slice {
 async fn queue(tx: &Tx) -> Result<Vec<(String, Option<Slice>)>> {
     let sql = "SELECT min(message), max(message) FROM queue_message WHERE message >= $1 AND message < $2";
     let mut slices = Vec::new();
-    for (by, from, to) in
-        [(By::MovedMessage, i64::MIN, EMBEDDED_KEYS_END), (By::Message, EMBEDDED_KEYS_END, i64::MAX)]
+    for (by, from, to) in [(By::MovedMessage, i64::MIN, EMBEDDED_KEYS_END), (By::Message, EMBEDDED_KEYS_END, i64::MAX)]
     {
         let row = tx.query_one(sql, &[&from, &to]).await?;
         if let Some((from, last)) = row.try_get::<_, Option<i64>>(0)?.zip(row.try_get::<_, Option<i64>>(1)?) {

@@ -72,6 +72,8 @@ struct Inner {
     dead_epochs: Epoch,
     gauge: Arc<Gauge>,
     file: PathBuf,
+    /// Of a command, which does not have the folder's lock.
+    is_beside: bool,
 }
 
 const FILE_NAME: &str = "gatepost.db";
@@ -146,7 +148,6 @@ impl SqliteStore {
         let open = move || {
             let connection = schema::connect(&path, unit)?;
             schema::check(&connection, &path)?;
-            moved::begin_to_write(&connection, &path)?;
             wipe_if_wanted(&connection).map_err(|error| row::store_error(&error, &path))?;
             Ok(Opened { place: Place::of(&path)?, connection })
         };
@@ -162,10 +163,11 @@ impl SqliteStore {
         dead_epochs: Epoch,
         lock: Option<FolderLock>,
     ) -> Result<Self> {
+        let is_beside = lock.is_none();
         let (readers, searchers) = (Readers::new(file.clone()), Searchers::new(file.clone()));
         let writer = Writer::start(open, file.clone(), Arc::clone(&gauge), lock)?;
         let keys = Keys::new();
-        Ok(Self(Arc::new(Inner { writer, readers, searchers, keys, clock, dead_epochs, gauge, file })))
+        Ok(Self(Arc::new(Inner { writer, readers, searchers, keys, clock, dead_epochs, gauge, file, is_beside })))
     }
 
     /// In the next transaction, with the time when it is made. May run twice, the first time undone.
@@ -173,8 +175,12 @@ impl SqliteStore {
         &self,
         work: impl Fn(&Connection, Timestamp) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let clock = self.0.clock.clone();
-        self.0.writer.run(move |connection| work(connection, clock.now())).await
+        let (clock, beside) = (self.0.clock.clone(), self.0.is_beside.then(|| self.0.file.clone()));
+        let work = move |connection: &Connection| {
+            beside.as_ref().map_or(Ok(()), |file| moved::write_beside(connection, file))?;
+            work(connection, clock.now())
+        };
+        self.0.writer.run(work).await
     }
 
     /// Beside the writer.

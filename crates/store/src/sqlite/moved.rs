@@ -54,14 +54,25 @@ pub(super) fn refusal(file: &Path, server: String, at: Timestamp) -> crate::Stor
     MigrationError::Moved { folder, server, at }.into()
 }
 
-/// The same for who is about to write: a copy that was begun is out of date from then on.
+/// The same for a node, which writes: a copy that was begun is out of date from then on.
 pub(super) fn begin_to_write(connection: &Connection, file: &Path) -> Result<()> {
     refuse(connection, file)?;
-    let forget = || match read(connection)?.is_some_and(|note| note.copy.is_some()) {
-        true => connection.execute("UPDATE migration SET copy = NULL WHERE moved IS NULL", []).map(drop),
+    forget_copy(connection).map_err(|error| store_error(&error, file))
+}
+
+/// The same within a transaction of a command: mail may have begun to move since it has opened the store.
+pub(super) fn write_beside(connection: &Connection, file: &Path) -> rusqlite::Result<()> {
+    match read(connection)? {
+        Some(Note { server, moved: Some(at), .. }) => {
+            Err(rusqlite::Error::ToSqlConversionFailure(refusal(file, server, at).into()))
+        }
+        Some(_) | None => forget_copy(connection),
+    }
+}
+
+fn forget_copy(connection: &Connection) -> rusqlite::Result<()> {
+    match read(connection)?.is_some_and(|note| note.copy.is_some()) {
+        true => connection.execute("UPDATE migration SET copy = NULL", []).map(drop),
         false => Ok(()),
-    };
-    forget().map_err(|error| store_error(&error, file))?;
-    // It may have been moved while this waited for its turn.
-    refuse(connection, file)
+    }
 }

@@ -98,7 +98,11 @@ impl Source {
     fn check_keys(&self) -> Result<()> {
         let sql = "SELECT max((SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(id), 0) FROM delivery))";
         let key: i64 = self.connection.query_row(sql, [], |row| row.get(0)).map_err(|error| self.fault(&error))?;
-        if key < EMBEDDED_KEYS_END { Ok(()) } else { Err(MigrationError::KeyTooLarge { folder: self.folder(), key }.into()) }
+        if key < EMBEDDED_KEYS_END {
+            Ok(())
+        } else {
+            Err(MigrationError::KeyTooLarge { folder: self.folder(), key }.into())
+        }
     }
 
     /// The copy that is on a server; a folder that was written to since then has no copy there that counts.
