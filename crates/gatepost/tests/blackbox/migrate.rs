@@ -103,12 +103,12 @@ fn postgres_delivers_mail_that_was_moved_there() {
     node.start();
     assert_eq!(ids(&node.trace()), before);
     refused(&node, &["store", "migrate", "--undo"], &["held by another process"]);
+    let heard = destination.heard().len();
     is_open.store(true, Ordering::Relaxed);
     node.wait_until_empty();
     let rows = node.trace();
     assert!(rows.len() == 4 && rows.iter().all(|row| row["status"] == "Delivered"), "{rows:?}");
-    let mails = destination.heard().into_iter().filter(|line| line == ".").count();
-    assert_eq!(mails, 4, "each once");
+    assert_eq!(contents(&destination, heard), 3, "each once");
     node.signal("-TERM");
     assert_eq!(node.wait(), Some(0));
     refused(&node, &["store", "migrate", "--undo"], &["have changed since", "cannot be undone"]);
@@ -136,11 +136,17 @@ fn postgres_gives_a_folder_its_mail_back() {
     assert_eq!((&back["messages"], &back["events"]), (&there["messages"], &there["events"]), "{back}");
     assert_eq!(server.cluster.sql("gatepost", "SELECT count(*) FROM queue_message").unwrap(), "0");
     name_server(&node, None);
+    let heard = destination.heard().len();
     is_open.store(true, Ordering::Relaxed);
     node.start();
     node.wait_until_empty();
     assert_eq!(ids(&node.trace()), before);
-    assert_eq!(destination.heard().into_iter().filter(|line| line == ".").count(), 4, "each once");
+    assert_eq!(contents(&destination, heard), 3, "each once");
+}
+
+/// How many messages the destination has got since.
+fn contents(destination: &Destination, since: usize) -> usize {
+    destination.heard().into_iter().skip(since).filter(|line| line == ".").count()
 }
 
 const MESSAGES: usize = 60_000;

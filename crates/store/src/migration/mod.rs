@@ -13,12 +13,14 @@
 
 pub(crate) mod facts;
 pub(crate) mod fault;
+pub(crate) mod progress;
 pub(crate) mod tables;
 
 use std::path::Path;
 
 use facts::{Content, Counting};
 pub use fault::MigrationError;
+pub use progress::Progress;
 use tables::{DELIVERIES, EVENTS, MAIL, OTHERS};
 
 use crate::{
@@ -33,21 +35,6 @@ pub struct Migration<'a> {
     folder: &'a Path,
     server: &'a PostgresSettings,
     batch: u32,
-}
-
-/// How far a migration is. Numbers are messages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Progress {
-    Copied {
-        done: u64,
-        total: u64,
-    },
-    Verified {
-        done: u64,
-        total: u64,
-    },
-    /// The folder is marked, and the server is not yet.
-    FolderMarked,
 }
 
 /// What was moved, from the folder or back to it.

@@ -13,8 +13,8 @@ use super::migration::Target;
 use crate::{
     Result,
     migration::{
-        Progress,
         facts::{Column, Content, Counting, Fact, Kind, Place, Value},
+        progress::Progress,
         tables::{MAIL, MailTable, OTHER_PAGE, OTHERS, OtherTable},
     },
 };

@@ -4,7 +4,7 @@ use super::{
     bodies,
     lane::Tx,
     lease::{end_leases, hear},
-    migration,
+    mark,
     row::{Columns, text},
 };
 use crate::{
@@ -57,7 +57,7 @@ pub(super) async fn join(tx: &Tx, name: &str) -> Result<Result<(Epoch, u64, bool
     let now = tx.now().await?;
     tx.run("LOCK TABLE member IN SHARE ROW EXCLUSIVE MODE").await?;
     // Mail may have begun to move here since this node looked.
-    migration::refuse_unfinished(tx).await?;
+    mark::refuse_unfinished(tx).await?;
     let earlier = find(tx, name).await?;
     if let Some(earlier) = earlier.filter(|earlier| earlier.lives(NONE_DEAD, now))
         && !has_ended(tx, &earlier).await?

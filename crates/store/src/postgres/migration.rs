@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use super::{
     PINNED,
     lane::{SERVER_TIME, commit},
+    mark::{COMPLETE, COPYING, Mark, UNDONE, mark},
     partitions::{self, Day},
-    row::Columns,
     schema::{self, Use},
     session::{Connector, Session},
     settings::{PostgresSettings, named},
@@ -17,17 +15,13 @@ use crate::{
     MEMBER_VALID, Result, StoreError,
     lease::host_name,
     migration::{
-        Progress,
         facts::{Content, Copied},
         fault::MigrationError,
+        progress::Progress,
         tables::{MAIL, OTHERS},
     },
     stored::time_from_millis,
 };
-
-const COPYING: i16 = 1;
-const COMPLETE: i16 = 2;
-const UNDONE: i16 = 3;
 
 /// Older days share one table.
 const DAYS_MAX: usize = 400;
@@ -41,7 +35,7 @@ pub(crate) struct Origin {
 
 /// How a copy begins.
 pub(crate) enum Begun {
-    /// So many messages are there.
+    /// This number of messages is there.
     Copying { messages: u64 },
     /// All of it is there, and may be used.
     Complete,
@@ -70,39 +64,6 @@ pub(crate) struct Totals {
 pub(crate) struct Target {
     pub(super) session: Session,
     server: String,
-}
-
-struct Mark {
-    store: Uuid,
-    copy: Uuid,
-    state: i16,
-    server: String,
-    host: String,
-    folder: String,
-}
-
-impl Mark {
-    fn taken(self) -> StoreError {
-        MigrationError::Taken { server: self.server, host: self.host, folder: self.folder }.into()
-    }
-}
-
-async fn mark(session: &Session) -> Result<Option<Mark>> {
-    let sql = "SELECT store, copy, state, server, host, folder FROM migration WHERE id = 1";
-    let Some(row) = session.query_opt(sql, &[]).await? else { return Ok(None) };
-    let mut columns = Columns::of(&row);
-    let (store, copy, state) = (columns.take()?, columns.take()?, columns.take()?);
-    Ok(Some(Mark { store, copy, state, server: columns.take()?, host: columns.take()?, folder: columns.take()? }))
-}
-
-/// Refuses a database that is being filled.
-pub(super) async fn refuse_unfinished(session: &Session) -> Result<()> {
-    match mark(session).await? {
-        Some(Mark { state: COPYING, server, host, folder, .. }) => {
-            Err(MigrationError::Unfinished { server, host, folder }.into())
-        }
-        Some(_) | None => Ok(()),
-    }
 }
 
 impl Target {
@@ -256,8 +217,9 @@ impl Target {
     pub(crate) async fn end_undo(&self, undoing: Undoing) -> Result<()> {
         if matches!(undoing, Undoing::Empty) {
             self.empty().await?;
-            self.session.execute("UPDATE migration SET state = $1", &[&UNDONE]).await?;
         }
+        // Also if it was done before: once this is on a standby, so is that.
+        self.session.execute("UPDATE migration SET state = $1", &[&UNDONE]).await?;
         commit(&self.session).await
     }
 

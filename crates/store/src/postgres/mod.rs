@@ -30,6 +30,7 @@ mod keys;
 mod lane;
 mod lease;
 mod load;
+mod mark;
 mod member;
 pub(crate) mod migration;
 mod notice;

@@ -4,7 +4,7 @@
 //! the same columns as those of the history, so that one list of columns reads both.
 
 use super::{
-    PostgresError, migration,
+    PostgresError, mark,
     session::{Connector, Session},
     unfit::MAJOR_MIN,
 };
@@ -51,7 +51,7 @@ pub(super) async fn prepare(connector: &Connector, how: Use) -> Result<()> {
             _ => {}
         },
     }
-    if how == Use::Migration { Ok(()) } else { migration::refuse_unfinished(&session).await }
+    if how == Use::Migration { Ok(()) } else { mark::refuse_unfinished(&session).await }
 }
 
 /// If no host takes writes, another connection tells whether one answers at all.
