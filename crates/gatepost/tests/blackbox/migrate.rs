@@ -149,7 +149,7 @@ fn contents(destination: &Destination, since: usize) -> usize {
     destination.heard().into_iter().skip(since).filter(|line| line == ".").count()
 }
 
-const MESSAGES: usize = 60_000;
+const MESSAGES: usize = 240_000;
 const TASKS: usize = 64;
 /// Of each settlement.
 const MESSAGES_AT_ONCE: usize = 50;

@@ -253,3 +253,32 @@ fn value(row: &Row<'_>, index: usize, kind: Kind) -> rusqlite::Result<Value> {
 fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_as_the_server_takes_them() {
+        let connection = Connection::open_in_memory().unwrap();
+        let read = |expression: &str, kind| {
+            connection.query_row(&format!("SELECT {expression}"), [], |row| value(row, 0, kind))
+        };
+        let text = |text: &str| Value::Text(text.to_owned());
+        for (expression, kind, expected) in [
+            ("'a' || char(0) || 'b'", Kind::Text, text("a\u{fffd}b")),
+            ("'x@Grüße.TEST'", Kind::Domain, text("xn--gre-6ka8i.test")),
+            ("'x@y@Z.test'", Kind::Domain, text("z.test")),
+            ("NULL", Kind::Text, Value::Null),
+            ("-7", Kind::Small, Value::Number(-7)),
+            ("2", Kind::Flag, Value::Flag(true)),
+            ("x'00000000000000000000000000000007'", Kind::Id, Value::Id(Uuid::from_u128(7))),
+            ("zeroblob(0)", Kind::Bytes, Value::Bytes(vec![])),
+        ] {
+            assert_eq!(read(expression, kind).unwrap(), expected, "{expression}");
+        }
+        for (expression, kind) in [("1", Kind::Text), ("'1'", Kind::Large), ("x'00'", Kind::Id), ("1.5", Kind::Large)] {
+            assert!(read(expression, kind).is_err(), "{expression}");
+        }
+    }
+}

@@ -4,9 +4,9 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use gatepost_store::{
-    Accepted, Bodies as _, Clock, Closed, Command, Content, Fleet as _, History as _, Incident, Incidents as _,
-    LedgerEntry, Member, MessageRecord, NewMessage, Outcome, Queue as _, QueueCount, Selection, Settlement,
-    SqliteStore, Store, StoredPlan, Telling, TraceQuery, WeakDelivery, Weakness, WebhookCall,
+    Accepted, Bodies as _, Clock, Closed, Command, Content, Fleet as _, Incident, Incidents as _, LedgerEntry, Member,
+    MessageRecord, NewMessage, Outcome, Queue as _, QueueCount, Selection, Settlement, SqliteStore, Store, StoredPlan,
+    Telling, TraceQuery, WeakDelivery, Weakness, WebhookCall,
 };
 use jiff::{Timestamp, ToSpan};
 use protocol::smtp::{

@@ -19,7 +19,7 @@ use std::{
 
 use filled::{NODE, Seen, fill, seen};
 use gatepost_store::{
-    FileError, Fleet as _, Incidents as _, Migration, MigrationError, MigrationProgress, PostgresSettings,
+    Command, FileError, Fleet as _, Incidents as _, Migration, MigrationError, MigrationProgress, PostgresSettings,
     PostgresStore, Queue as _, Selection, SqliteStore, State, StoreError,
 };
 use server::{Server, message};
@@ -29,6 +29,10 @@ use tempfile::TempDir;
 async fn filled() -> (TempDir, Seen) {
     let folder = tempfile::tempdir().unwrap();
     fill(folder.path()).await;
+    // Versions before 8 gave events no ids.
+    let file = rusqlite::Connection::open(folder.path().join("gatepost.db")).unwrap();
+    assert!(file.execute("UPDATE event SET uid = NULL WHERE message % 2 = 0", []).unwrap() > 3);
+    drop(file);
     // What a node that starts again makes of it.
     let other = copy(folder.path());
     let store = SqliteStore::open(other.path(), NODE).unwrap();
@@ -223,17 +227,24 @@ async fn postgres_has_what_a_folder_got_after_an_interruption() {
     let moved = migration(&folder, &settings).run(|_| ()).await.unwrap();
     assert_eq!((moved.copied_before, moved.messages as usize), (0, expected.messages.len() + 1));
     assert_eq!(on_server(&settings).await.messages.len(), expected.messages.len() + 1);
-    // A command alone is enough.
+}
+
+/// A command alone is enough, though it has written before.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_has_what_a_command_did_after_an_interruption() {
+    let server = Server::start();
     let (folder, settings) = (filled().await.0, server.database());
+    let beside = SqliteStore::attach(folder.path()).unwrap();
+    let command = async |command| beside.command(command, Selection::default(), "ève").await;
+    assert!(command(Command::Resume).await.unwrap().changed > 0);
     assert!(interrupted(&migration(&folder, &settings), 3, false, |_| ()).await);
-    let store = SqliteStore::attach(folder.path()).unwrap();
-    let suspended = store.command(gatepost_store::Command::Suspend, Selection::default(), "ève").await.unwrap();
-    assert!(suspended.changed > 3);
-    store.close().await;
+    assert!(command(Command::Suspend).await.unwrap().changed > 3);
     assert_eq!(migration(&folder, &settings).run(|_| ()).await.unwrap().copied_before, 0);
     let seen = on_server(&settings).await;
-    let states = seen.messages.iter().flat_map(|(record, ..)| &record.deliveries).map(|delivery| delivery.state);
-    assert!(!states.into_iter().any(|state| state == State::Queued));
+    let mut deliveries = seen.messages.iter().flat_map(|(record, ..)| &record.deliveries);
+    assert!(!deliveries.any(|delivery| delivery.state == State::Queued));
+    let error = command(Command::Resume).await.unwrap_err().to_string();
+    assert!(error.contains(" was moved to postgres://"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -371,7 +382,7 @@ async fn postgres_keeps_mail_once_it_has_changed() {
             "accept" => drop(store.accept(message(b"first"), None, vec![]).await.unwrap()),
             "remove" => {
                 let selection = Selection { recipient: Some("untried@z.test".to_owned()), ..Selection::default() };
-                store.command(gatepost_store::Command::Remove, selection, "ève").await.unwrap();
+                store.command(Command::Remove, selection, "ève").await.unwrap();
             }
             "claim" => {
                 let (connector, due_for, leave) = ("c".to_owned(), Duration::ZERO, gatepost_store::Leave::default());
