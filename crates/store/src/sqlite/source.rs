@@ -267,7 +267,7 @@ mod tests {
         let text = |text: &str| Value::Text(text.to_owned());
         for (expression, kind, expected) in [
             ("'a' || char(0) || 'b'", Kind::Text, text("a\u{fffd}b")),
-            ("'x@Grüße.TEST'", Kind::Domain, text("xn--gre-6ka8i.test")),
+            ("'x@Grüße.TEST'", Kind::Domain, text("xn--gre-6ka8l.test")),
             ("'x@y@Z.test'", Kind::Domain, text("z.test")),
             ("NULL", Kind::Text, Value::Null),
             ("-7", Kind::Small, Value::Number(-7)),
