@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use store::Backend;
 use tracing_subscriber::EnvFilter;
 
-use cli::{Arguments, CaseCommand, Command, PolicyCommand};
+use cli::{Arguments, CaseCommand, Command, PolicyCommand, StoreCommand};
 use node::config::{Config, File, LogFormat, LogLevel};
 
 /// Output for results.
@@ -75,6 +75,12 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 cli::run_why(why, None::<&Backend>, config.as_ref(), &screen, out).await
             })
         }
+        Command::Store(StoreCommand::Migrate(migrate)) => {
+            // Both ends may be named on the command line.
+            let config =
+                if arguments.config.exists() || migrate.needs_configuration() { Some(config()?) } else { None };
+            finding(async |out| cli::run_migrate(migrate, config.as_ref(), &screen, out).await.map(|()| false))
+        }
         command => {
             let file = File::read(&arguments.config).map_err(|error| no_history(arguments, error.into()))?;
             finding(async |out| query(command, &file, &screen, out).await)
@@ -122,7 +128,7 @@ async fn query(command: &Command, file: &File, screen: &cli::Screen, out: &mut O
     let result = match command {
         Command::Why(why) => cli::run_why(why, Some(&store), Some(config), screen, out).await,
         Command::Policy(PolicyCommand::Impact(impact)) => cli::run_impact(impact, &store, config, screen, out).await,
-        Command::Store(command) => cli::run_store(command, &store, screen, out).await,
+        Command::Store(StoreCommand::Check { output }) => cli::run_store_check(*output, &store, screen, out).await,
         command => act(command, &store, config, screen, out).await.map(|()| false),
     };
     store.close().await;
@@ -145,6 +151,9 @@ async fn act(
         Command::Incident(command) => cli::run_incident(command, store, screen, out).await,
         Command::Rollout(command) => cli::run_rollout(command, store, config, screen, out).await,
         Command::Node(command) => cli::run_node(command, store, screen, out).await,
+        Command::Store(StoreCommand::Restored { deliver_since, hold: _, output }) => {
+            cli::run_store_restored(*deliver_since, *output, store, screen, out).await
+        }
         // These commands need no store.
         Command::Serve { .. }
         | Command::Restore(_)

@@ -306,6 +306,7 @@ fn refusal(error: &StoreError) -> Reply {
         | StoreError::File(_)
         | StoreError::Postgres(_)
         | StoreError::Bodies(_)
+        | StoreError::Migration(_)
         | StoreError::Other(_) => {
             Reply::new(451, Some(EnhancedCode::new(4, 3, 0)), "The message could not be stored, try again later")
         }

@@ -57,7 +57,7 @@ use crate::{
 };
 use outbound::{Heard, LeaseTime, Outbound, Term};
 
-pub use open::{attach, open};
+pub use open::{attach, open, server};
 pub use outbound::addresses;
 pub use policy::Under;
 pub use readiness::NotReady;

@@ -36,8 +36,8 @@ pub async fn attach(config: &Config) -> anyhow::Result<Backend> {
     })
 }
 
-/// `None`: the store is in the data folder.
-fn server(settings: &Store) -> anyhow::Result<Option<PostgresSettings>> {
+/// The server that these settings name; `None`: the store is in the data folder.
+pub fn server(settings: &Store) -> anyhow::Result<Option<PostgresSettings>> {
     let Some(url) = &settings.url else { return Ok(None) };
     let mut server = PostgresSettings::new(url)?;
     if let Some(path) = &settings.password_file {

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use trace::NextStep;
 
-use crate::{BodiesError, PostgresError};
+use crate::{BodiesError, PostgresError, migration::fault::MigrationError};
 
 /// Faults of any store, whatever its engine. Faults of the embedded store's files are apart.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -36,6 +36,8 @@ pub enum StoreError {
     Postgres(#[from] PostgresError),
     #[error(transparent)]
     Bodies(#[from] BodiesError),
+    #[error(transparent)]
+    Migration(#[from] MigrationError),
     #[error("{0}")]
     Other(String),
 }

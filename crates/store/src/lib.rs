@@ -31,6 +31,7 @@ mod incidents;
 mod key;
 mod last_attempt;
 mod lease;
+mod migration;
 mod new_event;
 mod outside;
 mod postgres;
@@ -55,6 +56,7 @@ pub use incidents::*;
 pub use key::*;
 pub use last_attempt::LastAttempt;
 pub use lease::{Drained, Epoch, Holding, Lease, LeaseNumber, MEMBER_VALID, Member, MemberRecord};
+pub use migration::{Migration, MigrationError, Moved, Progress as MigrationProgress};
 pub use new_event::NewEvent;
 pub use outside::{BodiesError, BodiesSettings, BodyPlace, Origin, S3Key, S3Settings};
 pub use postgres::{

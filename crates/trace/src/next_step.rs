@@ -82,6 +82,16 @@ pub enum NextStep {
         file: String,
     },
     ApiToken,
+    /// Moves an embedded store to a PostgreSQL server.
+    Migrate {
+        folder: String,
+        server: String,
+    },
+    /// The folder has its mail again.
+    MigrateBack {
+        folder: String,
+        server: String,
+    },
 }
 
 impl NextStep {
@@ -134,6 +144,10 @@ impl NextStep {
             Self::ConfigHistory => words(&["config", "history"]),
             Self::ConfigExample { .. } => words(&["config", "example"]),
             Self::ApiToken => words(&["api", "token", "monitoring"]),
+            Self::Migrate { folder, server } => words(&["store", "migrate", "--from", folder, "--to", server]),
+            Self::MigrateBack { folder, server } => {
+                words(&["store", "migrate", "--undo", "--from", folder, "--to", server])
+            }
         }
     }
 
@@ -166,7 +180,9 @@ impl NextStep {
             | Self::StoreRestored
             | Self::ConfigCheck
             | Self::ConfigDiff
-            | Self::ConfigHistory => true,
+            | Self::ConfigHistory
+            | Self::Migrate { .. }
+            | Self::MigrateBack { .. } => true,
             Self::TraceFile { .. }
             | Self::WhyFile { .. }
             | Self::WhyRecognised { .. }
@@ -219,6 +235,8 @@ impl NextStep {
             Self::ConfigHistory,
             Self::ConfigExample { file: file.clone() },
             Self::ApiToken,
+            Self::Migrate { folder: file.clone(), server: "postgres://gatepost@db/gatepost".to_owned() },
+            Self::MigrateBack { folder: file.clone(), server: "postgres://gatepost@db/gatepost".to_owned() },
         ];
         for status in [Self::STUCK, Self::DELIVERED] {
             steps.extend(FORMATS.into_iter().map(|format| Self::TraceFile { format, file: file.clone(), status }));

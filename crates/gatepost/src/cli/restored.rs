@@ -3,30 +3,39 @@
 use std::io::Write;
 
 use anyhow::bail;
-use insight::{json, views::AnsweredView};
-use store::{Answered, RestorationAnswer, RestorationDecision, Store};
+use insight::{Moment, json, views::AnsweredView};
+use store::{Answered, Backend, Fleet as _, RestorationAnswer, RestorationDecision};
 use trace::NextStep;
 
 use super::{
-    arguments::Format,
+    arguments::{Format, Output},
     operator,
     screen::{Screen, clean, counted, paragraph},
 };
 
-pub(crate) async fn answer<S: Store>(
-    decision: RestorationDecision,
-    format: Format,
-    store: &S,
+/// Without a time, all stays suspended.
+pub(crate) async fn run(
+    deliver_since: Option<Moment>,
+    output: Output,
+    store: &Backend,
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
+    if !store.is_shared() {
+        bail!(
+            "the store is this node's data folder; what `gatepost restore` has suspended in it, `gatepost queue resume` \
+             resumes"
+        );
+    }
+    let since = deliver_since.map(|moment| RestorationDecision::DeliverSince(moment.timestamp(screen.now)));
+    let decision = since.unwrap_or(RestorationDecision::Hold);
     let Some(answered) = store.answer_restoration(decision, &operator()).await? else {
         bail!(
             "no node has noticed that the database was restored, and nothing is held for it; to suspend the whole queue: \
              `gatepost queue suspend --all`"
         );
     };
-    match format {
+    match output.format {
         Format::Json => Ok(writeln!(out, "{}", json::text(&AnsweredView::from(&answered))?)?),
         Format::Table => write(&answered, screen, out),
     }

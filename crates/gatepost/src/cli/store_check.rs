@@ -1,48 +1,30 @@
-//! `gatepost store`: how the fleet's PostgreSQL server does, what asks for attention, and the answer after a restore.
+//! `gatepost store check`: how the fleet's PostgreSQL server does, and what asks for attention.
 
 use std::io::Write;
 
 use anyhow::bail;
 use insight::views::{NextSchemaView, NodeSchemaView, StandbyView, StoreCheckView};
-use store::{Backend, Fleet as _, RestorationDecision};
+use store::{Backend, Fleet as _};
 
 use super::{
-    arguments::{Format, StoreCommand},
-    restored,
+    arguments::{Format, Output},
     screen::{Screen, clean, grouped, paragraph, size, wrapped},
     table::{Cell, Column, Table},
 };
 
 /// True if something asks for attention.
-pub(crate) async fn run(
-    command: &StoreCommand,
-    store: &Backend,
-    screen: &Screen,
-    out: &mut dyn Write,
-) -> anyhow::Result<bool> {
+pub(crate) async fn run(output: Output, store: &Backend, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<bool> {
     let Backend::Postgres(server) = store else {
-        bail!(
-            "the store is this node's data folder, and needs no check; what `gatepost restore` has suspended in it, \
-             `gatepost queue resume` resumes. A fleet's store is set in [store] url"
-        );
+        bail!("the store is this node's data folder, and needs no check; a fleet's store is set in [store] url");
     };
-    match command {
-        StoreCommand::Check { output } => {
-            let restoration = store.restoration().await?;
-            let nodes = insight::nodes(store).await?;
-            let check = StoreCheckView::new(&server.health().await?, &nodes, restoration.as_ref());
-            match output.format {
-                Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&check)?)?,
-                Format::Table => write(&check, screen, out)?,
-            }
-            Ok(!check.warnings.is_empty())
-        }
-        StoreCommand::Restored { deliver_since, hold: _, output } => {
-            let since = deliver_since.map(|moment| RestorationDecision::DeliverSince(moment.timestamp(screen.now)));
-            let decision = since.unwrap_or(RestorationDecision::Hold);
-            restored::answer(decision, output.format, store, screen, out).await.map(|()| false)
-        }
+    let restoration = store.restoration().await?;
+    let nodes = insight::nodes(store).await?;
+    let check = StoreCheckView::new(&server.health().await?, &nodes, restoration.as_ref());
+    match output.format {
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&check)?)?,
+        Format::Table => write(&check, screen, out)?,
     }
+    Ok(!check.warnings.is_empty())
 }
 
 fn write(check: &StoreCheckView, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -27,6 +27,7 @@ mod impact;
 mod inbound;
 mod interoperability;
 mod lifecycle;
+mod migrate;
 mod newcomers;
 mod next_steps;
 mod notices;

@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::OnceCell;
 
 use super::lane::Lane;
-use crate::{DeliveryKey, MessageKey, Result};
+use crate::{DeliveryKey, EMBEDDED_KEYS_END, MessageKey, Result};
 
 /// Milliseconds from 1970 to 2025, when keys begin; they last for 69 years.
 const BEGIN: u64 = 1_735_689_600_000;
@@ -47,11 +47,14 @@ impl Keys {
         let giver = *self.giver.get_or_try_init(number).await?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = (*next).max(now.saturating_sub(BEGIN) << COUNTER_BITS);
+        let first = (*next).max(now.saturating_sub(BEGIN) << COUNTER_BITS).max(FIRST);
         *next = first + count as u64;
         Ok((first..*next).map(|place| key(place, giver)).collect())
     }
 }
+
+/// The first place whose keys are not smaller than those of mail that was moved here, whatever the clock says.
+const FIRST: u64 = (EMBEDDED_KEYS_END >> GIVER_BITS) as u64;
 
 /// Milliseconds above, the handle's number between, the counter below.
 fn key(place: u64, giver: i64) -> i64 {
@@ -70,6 +73,9 @@ mod tests {
         assert!(key(last_of_millisecond, 7) < key(last_of_millisecond + 1, 7));
         assert!(key(last_of_millisecond, 7) < key(last_of_millisecond, 8));
         assert!(key(last_of_millisecond, 4095) < key(last_of_millisecond + 1, 0));
+        // None is one of a store that was moved, not even where the clock has stopped.
+        assert_eq!(key(FIRST, 0), EMBEDDED_KEYS_END);
+        assert!(key(FIRST, 4095) > EMBEDDED_KEYS_END);
         // In 2090 they are still positive.
         assert!(key((3_786_912_000_000 - BEGIN) << COUNTER_BITS, 4095) > 0);
     }

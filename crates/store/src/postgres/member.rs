@@ -4,6 +4,7 @@ use super::{
     bodies,
     lane::{Tx, commit},
     lease::{end_leases, hear},
+    mark,
     row::{Columns, text},
     witness::Heard,
 };
@@ -56,6 +57,8 @@ async fn find(tx: &Tx, name: &str) -> Result<Option<Known>> {
 pub(super) async fn join(tx: &Tx, name: &str) -> Result<Result<(Epoch, u64, bool), Known>> {
     let now = tx.now().await?;
     tx.run("LOCK TABLE member IN SHARE ROW EXCLUSIVE MODE").await?;
+    // Mail may have begun to move here since this node looked.
+    mark::refuse_unfinished(tx).await?;
     let earlier = find(tx, name).await?;
     if let Some(earlier) = earlier.filter(|earlier| earlier.lives(NONE_DEAD, now))
         && !has_ended(tx, &earlier).await?

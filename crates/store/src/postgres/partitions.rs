@@ -7,7 +7,7 @@ use crate::Result;
 
 /// What is on no day.
 pub(super) const OTHER: &str = "history_other";
-const DAYS_AHEAD: i32 = 7;
+pub(super) const DAYS_AHEAD: i32 = 7;
 const DAY: i64 = 24 * 3600 * 1000;
 
 /// A day of the history, in milliseconds.
@@ -23,7 +23,7 @@ impl Day {
         Self { from, to: from + DAY }
     }
 
-    fn after(self, days: i32) -> Self {
+    pub(super) fn after(self, days: i32) -> Self {
         let from = self.from + i64::from(days) * DAY;
         Self { from, to: from + DAY }
     }
@@ -58,14 +58,19 @@ pub(super) async fn days(session: &Session) -> Result<Vec<Day>> {
 
 /// Makes the days from yesterday to a week ahead that are missing.
 pub(super) async fn make(tx: &Tx) -> Result<()> {
-    tx.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
     // Mail does not wait for a search that is in the way.
     tx.run("SET LOCAL lock_timeout = '2s'").await?;
-    let there = days(tx).await?;
     let today = Day::of(tx.now().await?);
-    for day in (-1..=DAYS_AHEAD).map(|days| today.after(days)).filter(|day| !there.contains(day)) {
+    make_missing(tx, (-1..=DAYS_AHEAD).map(|days| today.after(days))).await
+}
+
+/// Makes those of these days that are missing.
+pub(super) async fn make_missing(session: &Session, wanted: impl Iterator<Item = Day>) -> Result<()> {
+    session.query("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
+    let there = days(session).await?;
+    for day in wanted.filter(|day| !there.contains(day)) {
         for (parent, table, other) in [("history", day.table(), OTHER), ("event", day.events(), "event_other")] {
-            make_one(tx, parent, &table, other, day).await?;
+            make_one(session, parent, &table, other, day).await?;
         }
     }
     Ok(())

@@ -37,7 +37,8 @@ pub(super) async fn open(
             lane.write(|tx| async move { tx.execute("DELETE FROM body_place", &[]).await }).await?;
             Ok(None)
         }
-        (None, _, _) | (Some(_), None, Use::Command) => Ok(None),
+        // What is moved here has its bodies in the database.
+        (None, _, _) | (_, _, Use::Migration) | (Some(_), None, Use::Command) => Ok(None),
         (Some(settings), Some(recorded), Use::Command) => Ok(Some(Outside::new(settings, recorded.fleet)?)),
         (Some(settings), Some(recorded), Use::Node) => check(lane, settings, recorded, accept_loss).await.map(Some),
         (Some(settings), None, Use::Node) => found(lane, settings).await.map(Some),

@@ -4,7 +4,7 @@
 //! the same columns as those of the history, so that one list of columns reads both.
 
 use super::{
-    PostgresError,
+    PostgresError, mark,
     session::{Connector, Session},
     unfit::MAJOR_MIN,
 };
@@ -36,6 +36,8 @@ pub(super) enum Use {
     Node,
     /// A command takes it as it is.
     Command,
+    /// As a node, and it may be half full.
+    Migration,
 }
 
 /// Refuses a server that cannot be used, and brings the schema forward.
@@ -44,15 +46,16 @@ pub(super) async fn prepare(connector: &Connector, how: Use) -> Result<()> {
     check_server(connector, &session).await?;
     check_pooler(connector, &session).await?;
     match how {
-        Use::Node => migrate(connector, &session).await,
+        Use::Node | Use::Migration => migrate(connector, &session).await?,
         Use::Command => match version(&session).await? {
-            found if found > NEWEST => Err(newer(connector, found)),
+            found if found > NEWEST => return Err(newer(connector, found)),
             found if found < VERSION => {
-                Err(PostgresError::Older { server: connector.server(), found, known: VERSION }.into())
+                return Err(PostgresError::Older { server: connector.server(), found, known: VERSION }.into());
             }
-            _ => Ok(()),
+            _ => {}
         },
     }
+    if how == Use::Migration { Ok(()) } else { mark::refuse_unfinished(&session).await }
 }
 
 /// If no host takes writes, another connection tells whether one answers at all.

@@ -15,7 +15,7 @@ use super::{
     row::{QUEUE, record, record_columns, text},
 };
 use crate::{
-    AttemptMatch, DeliveryRecord, Result, Selection, StoreError, SubjectMatch, TraceQuery,
+    AttemptMatch, DeliveryRecord, EMBEDDED_KEYS_END, Result, Selection, StoreError, SubjectMatch, TraceQuery,
     address::AddressPattern,
     stored::{like, like_escaped, state_number},
 };
@@ -170,13 +170,15 @@ enum By {
     Received,
     /// The key in the queue.
     Message,
+    /// The same of mail from a store that was moved here: small numbers one after the other.
+    MovedMessage,
 }
 
 impl By {
     fn column(self) -> &'static str {
         match self {
             Self::Received => "received",
-            Self::Message => "queue_delivery.message",
+            Self::Message | Self::MovedMessage => "queue_delivery.message",
         }
     }
 
@@ -185,6 +187,7 @@ impl By {
         match self {
             Self::Received => 60_000,
             Self::Message => keys::PER_MILLISECOND * 60_000,
+            Self::MovedMessage => 1000,
         }
     }
 }
@@ -197,12 +200,18 @@ impl Slice {
     }
 }
 
-/// All of the queue; `None` if it is empty.
-async fn queue(tx: &Tx) -> Result<Option<(String, Option<Slice>)>> {
-    let row = tx.query_one("SELECT min(message), max(message) FROM queue_message", &[]).await?;
-    let ends = row.try_get::<_, Option<i64>>(0)?.zip(row.try_get::<_, Option<i64>>(1)?);
-    let slice = |(from, last): (i64, i64)| Slice { by: By::Message, from, to: last.saturating_add(1) };
-    Ok(ends.map(|ends| (QUEUE.to_owned(), Some(slice(ends)))))
+/// All of the queue; nothing if it is empty.
+async fn queue(tx: &Tx) -> Result<Vec<(String, Option<Slice>)>> {
+    let sql = "SELECT min(message), max(message) FROM queue_message WHERE message >= $1 AND message < $2";
+    let mut slices = Vec::new();
+    for (by, from, to) in [(By::MovedMessage, i64::MIN, EMBEDDED_KEYS_END), (By::Message, EMBEDDED_KEYS_END, i64::MAX)]
+    {
+        let row = tx.query_one(sql, &[&from, &to]).await?;
+        if let Some((from, last)) = row.try_get::<_, Option<i64>>(0)?.zip(row.try_get::<_, Option<i64>>(1)?) {
+            slices.push((QUEUE.to_owned(), Some(Slice { by, from, to: last + 1 })));
+        }
+    }
+    Ok(slices)
 }
 
 pub(super) async fn trace(tx: Tx, query: &TraceQuery) -> Result<Vec<DeliveryRecord>> {

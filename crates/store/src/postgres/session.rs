@@ -10,11 +10,12 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use openssl::ssl::{SslConnector, SslMethod, SslVersion};
 use postgres_openssl::MakeTlsConnector;
 use tokio::task::JoinSet;
 use tokio_postgres::{
-    AsyncMessage, Client, Config, Connection, Row, Socket, Statement,
+    AsyncMessage, Client, Config, Connection, CopyInSink, Row, Socket, Statement,
     config::TargetSessionAttrs,
     error::{DbError, SqlState},
     types::ToSql,
@@ -327,6 +328,11 @@ impl Session {
     pub(super) async fn execute(&self, sql: &str, parameters: &Parameters<'_>) -> Result<u64> {
         let execute = async { self.client.execute(&self.prepared(sql).await?, parameters).await };
         Ok(self.noted(execute.await)?)
+    }
+
+    /// Rows follow into the sink.
+    pub(super) async fn copy_in(&self, sql: &str) -> Result<CopyInSink<Bytes>> {
+        Ok(self.noted(self.client.copy_in(sql).await)?)
     }
 
     /// For a statement that was made for one search. Tells a time limit from other errors.

@@ -142,6 +142,26 @@ fn port(ports: &[u16], index: usize) -> u16 {
     ports.get(index).or(ports.first()).copied().unwrap_or(5432)
 }
 
+/// The URL with user, hosts and database alone, for commands and messages.
+pub(super) fn named(config: &Config) -> String {
+    let ports = config.get_ports();
+    let host = |(index, host): (usize, &Host)| match host {
+        Host::Tcp(name) if name.contains(':') => format!("[{name}]:{}", port(ports, index)),
+        Host::Tcp(name) => format!("{name}:{}", port(ports, index)),
+        Host::Unix(path) => format!("{}:{}", escaped(&path.display().to_string()), port(ports, index)),
+    };
+    let hosts = config.get_hosts().iter().enumerate().map(host).collect::<Vec<_>>().join(",");
+    let user = config.get_user().map(|user| format!("{}@", escaped(user))).unwrap_or_default();
+    format!("postgres://{user}{hosts}/{}", escaped(config.get_dbname().unwrap_or_default()))
+}
+
+fn escaped(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
 /// The hosts with their ports, for messages.
 pub(super) fn server(config: &Config) -> String {
     let ports = config.get_ports();
@@ -150,4 +170,23 @@ pub(super) fn server(config: &Config) -> String {
         Host::Unix(path) => format!("{}:{}", path.display(), port(ports, index)),
     };
     config.get_hosts().iter().enumerate().map(host).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_named_without_its_password() {
+        for (url, expected) in [
+            ("postgres://gatepost:secret@db/mail", "postgres://gatepost@db:5432/mail"),
+            ("postgres://a%40b:s@db1,db2:5433/mail?sslmode=disable", "postgres://a%40b@db1:5432,db2:5433/mail"),
+            ("postgres://gatepost@%2Frun%2Fpostgresql/mail", "postgres://gatepost@%2Frun%2Fpostgresql:5432/mail"),
+            ("host=10.0.0.1 user=u password=p dbname='a b'", "postgres://u@10.0.0.1:5432/a%20b"),
+        ] {
+            let name = named(&parse(url).unwrap());
+            assert_eq!(name, expected);
+            assert_eq!(named(&parse(&name).unwrap()), name, "it is read back");
+        }
+    }
 }

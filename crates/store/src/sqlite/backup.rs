@@ -159,8 +159,9 @@ fn suspend(new: &Path, now: Timestamp) -> Result<Restored> {
     let transaction = connection.transaction().map_err(fault)?;
     claim::end_all_leases(&transaction, now).map_err(fault)?;
     command::run(&transaction, Command::Suspend, &Selection::default(), RESTORE, now).map_err(fault)?;
-    // Senders may have been told since the backup was made.
-    transaction.execute_batch("UPDATE delivery SET owed = NULL, owed_since = NULL").map_err(fault)?;
+    // Senders may have been told since the backup was made. A copy on a server is not of this store.
+    let forget = "UPDATE delivery SET owed = NULL, owed_since = NULL; DELETE FROM migration";
+    transaction.execute_batch(forget).map_err(fault)?;
     let count = "SELECT count(*) FROM delivery WHERE state = 2";
     let suspended: i64 = transaction.query_row(count, [], |row| row.get(0)).map_err(fault)?;
     transaction.commit().map_err(fault)?;

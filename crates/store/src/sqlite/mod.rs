@@ -20,6 +20,7 @@ mod incidents;
 mod inquiry;
 mod keys;
 mod member;
+mod moved;
 mod notice;
 mod place;
 mod queue;
@@ -31,6 +32,7 @@ mod search;
 mod searchers;
 mod settle;
 mod shares;
+pub(crate) mod source;
 mod waiting;
 mod withhold;
 mod writer;
@@ -71,6 +73,8 @@ struct Inner {
     dead_epochs: Epoch,
     gauge: Arc<Gauge>,
     file: PathBuf,
+    /// Of a command, which does not have the folder's lock.
+    is_beside: bool,
 }
 
 const FILE_NAME: &str = "gatepost.db";
@@ -114,6 +118,7 @@ impl SqliteStore {
         }
         let mut connection = schema::connect(&file, gauge.unit())?;
         schema::migrate(&mut connection, &file)?;
+        moved::begin_to_write(&connection, &file)?;
         let prepare = || -> rusqlite::Result<Epoch> {
             gauge.count_queue(&connection)?;
             wipe_if_wanted(&connection)?;
@@ -138,6 +143,7 @@ impl SqliteStore {
         find(folder, &file)?;
         let reader = schema::connect_reader(&file).map_err(|error| row::store_error(&error, &file))?;
         schema::check(&reader, &file)?;
+        moved::refuse(&reader, &file)?;
         let gauge = Arc::new(Gauge::new(folder, false));
         let (unit, path) = (gauge.unit(), file.clone());
         let open = move || {
@@ -158,10 +164,11 @@ impl SqliteStore {
         dead_epochs: Epoch,
         lock: Option<FolderLock>,
     ) -> Result<Self> {
+        let is_beside = lock.is_none();
         let (readers, searchers) = (Readers::new(file.clone()), Searchers::new(file.clone()));
         let writer = Writer::start(open, file.clone(), Arc::clone(&gauge), lock)?;
         let keys = Keys::new();
-        Ok(Self(Arc::new(Inner { writer, readers, searchers, keys, clock, dead_epochs, gauge, file })))
+        Ok(Self(Arc::new(Inner { writer, readers, searchers, keys, clock, dead_epochs, gauge, file, is_beside })))
     }
 
     /// In the next transaction, with the time when it is made. May run twice, the first time undone.
@@ -169,8 +176,12 @@ impl SqliteStore {
         &self,
         work: impl Fn(&Connection, Timestamp) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let clock = self.0.clock.clone();
-        self.0.writer.run(move |connection| work(connection, clock.now())).await
+        let (clock, beside) = (self.0.clock.clone(), self.0.is_beside.then(|| self.0.file.clone()));
+        let work = move |connection: &Connection| {
+            beside.as_ref().map_or(Ok(()), |file| moved::write_beside(connection, file))?;
+            work(connection, clock.now())
+        };
+        self.0.writer.run(work).await
     }
 
     /// Beside the writer.

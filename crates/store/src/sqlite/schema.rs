@@ -14,7 +14,7 @@ use crate::{FileError, Result, StoreError, folder};
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -168,6 +168,10 @@ const MIGRATIONS: [&str; 10] = [
         at INTEGER NOT NULL,
         PRIMARY KEY (connector, node)
      ) WITHOUT ROWID;",
+    // Which store this is, once it was to be moved to a server; which copy of it was begun there, as long as it is as it was
+    // then; and when it was moved, if so: its mail is there then.
+    "CREATE TABLE migration (id INTEGER PRIMARY KEY CHECK (id = 1), store BLOB NOT NULL, copy BLOB,
+        server TEXT NOT NULL, moved INTEGER);",
 ];
 
 /// The version that this program writes.

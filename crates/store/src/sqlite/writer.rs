@@ -271,7 +271,7 @@ fn refuse_new_mail(batch: Batch) -> Batch {
 }
 
 /// Moves all of the log into the file. True if nothing is left in the log.
-fn empty_log(connection: &Connection) -> bool {
+pub(super) fn empty_log(connection: &Connection) -> bool {
     let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
     if let Err(error) = &busy {
         tracing::debug!(%error, "the log stays beside the file until the next start");

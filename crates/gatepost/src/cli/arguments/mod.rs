@@ -125,7 +125,7 @@ Examples:
     /// Show the nodes of the fleet; drain a node and resume it
     #[command(subcommand, after_help = NODE_HELP)]
     Node(NodeCommand),
-    /// Check the store of the fleet
+    /// Check the store of the fleet, or move a node's mail there
     #[command(subcommand)]
     Store(StoreCommand),
     /// Play a case of stuck mail on this machine, with real nodes, servers and TLS
@@ -172,6 +172,7 @@ impl Command {
             | Self::Policy(_)
             | Self::Rollout(_)
             | Self::Node(_)
+            | Self::Store(StoreCommand::Migrate(_))
             | Self::Case(_)
             | Self::Api(_) => false,
         }
