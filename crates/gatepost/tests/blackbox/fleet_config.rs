@@ -271,7 +271,7 @@ fn postgres_applies_configurations_under_load() {
     let retry = "schedule = [\"1s\"]\nback_off_first = \"1s\"\n";
     let nodes = ["edge-1", "edge-2"].map(|name| server.node(name, Node::to_port(sink.port).retry(retry)).start());
     let load = Load::start(&[nodes[0].port, nodes[1].port], &sink);
-    for round in 1..=4u64 {
+    for round in 1..=3u64 {
         // A connector that comes and goes, and limits that change.
         let more: &[(&str, u16)] = if round % 2 == 0 { &[("more", 1)] } else { &[] };
         let domains: Vec<(&str, u16)> = more.iter().copied().chain([("onprem", sink.port)]).collect();
