@@ -14,7 +14,8 @@ use std::{
 
 use crate::peers::{Peers, is_root};
 
-const PROGRAMS: &str = "usr/lib/postgresql/15/bin";
+/// Where Debian has its programs.
+pub const PROGRAMS: &str = "usr/lib/postgresql/15/bin";
 const USER: &str = "gatepost";
 pub const PASSWORD: &str = "secret";
 
@@ -112,12 +113,18 @@ impl Cluster {
 
     /// Runs SQL as the superuser, and returns what psql prints: rows without headings.
     pub fn sql(&self, database: &str, sql: &str) -> io::Result<String> {
-        let mut psql = command(&self.peers, "psql", "KILL");
-        psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1"]);
-        psql.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER, "--dbname", database]);
-        let output = succeed(psql.env("PGPASSWORD", PASSWORD).args(["--command", sql]).output()?)?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        run_sql(&self.peers, self.port, USER, database, sql)
     }
+}
+
+/// Runs SQL on any server of 127.0.0.1 whose users have the password [`PASSWORD`].
+pub fn run_sql(peers: &Peers, port: u16, user: &str, database: &str, sql: &str) -> io::Result<String> {
+    let mut psql = command(peers, "psql", "KILL");
+    psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1"]);
+    psql.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--username", user, "--dbname", database]);
+    psql.env("PGPASSWORD", PASSWORD).env("PGCONNECT_TIMEOUT", "5").args(["--command", sql]);
+    let output = succeed(psql.output()?)?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
 impl Drop for Cluster {

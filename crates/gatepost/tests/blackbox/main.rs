@@ -17,6 +17,7 @@ mod dns;
 mod firewall;
 mod fleet;
 mod fleet_failures;
+mod fleet_patroni;
 mod foreign_causes;
 mod foreign_files;
 mod foreign_senders;
