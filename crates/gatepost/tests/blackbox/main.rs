@@ -16,6 +16,7 @@ mod disk;
 mod dns;
 mod firewall;
 mod fleet;
+mod fleet_database;
 mod fleet_failures;
 mod fleet_patroni;
 mod foreign_causes;

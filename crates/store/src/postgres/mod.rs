@@ -58,7 +58,7 @@ use keys::Keys;
 use lane::Lane;
 use partitions::Day;
 use schema::Use;
-use session::Connector;
+use session::{Connector, Newest};
 pub use settings::{PostgresSettings, PostgresTls};
 pub use unfit::PostgresError;
 use writer::{Accept, Settle, Writer};
@@ -145,9 +145,9 @@ impl PostgresStore {
     async fn start(settings: &PostgresSettings, clock: Clock, how: Use) -> Result<Self> {
         let primary = settings.primary()?;
         let standby = settings.standby()?;
-        let first = Connector::to_primary(settings, primary.clone(), DURABLE, &Arc::default())?;
+        let newest = Newest::default();
+        let first = Connector::to_primary(settings, primary.clone(), DURABLE, &newest)?;
         schema::prepare(&first, how).await?;
-        let newest = Arc::<AtomicI64>::default();
         let lane = |setup, connections, read_max| -> Result<Arc<Lane>> {
             let connector = Connector::to_primary(settings, primary.clone(), setup, &newest)?;
             Ok(Lane::new(Arc::new(connector), clock.clone(), connections, read_max))
@@ -161,7 +161,7 @@ impl PostgresStore {
             None => Arc::clone(&queue_searchers),
         };
         let writers = lane(PINNED, WRITERS, READ_MAX)?;
-        Ok(Self(Arc::new(Inner {
+        let store = Self(Arc::new(Inner {
             accepts: Writer::start(Arc::clone(&writers)),
             settlements: Writer::start(Arc::clone(&writers)),
             writers,
@@ -175,15 +175,24 @@ impl PostgresStore {
             unknown_leases: lease::Unknown::default(),
             days_made: AtomicI64::new(0),
             days_looked: AtomicI64::new(0),
-        })))
+        }));
+        if store.0.leases.has_several_hosts() {
+            store.look_for_primary_always();
+        }
+        Ok(store)
     }
 
-    /// With several hosts, another one may have been promoted, and the old primary takes writes still.
-    fn look_for_primary_beside(&self) {
-        let store = self.clone();
-        if store.0.leases.has_several_hosts() {
-            tokio::spawn(async move { store.0.leases.look_for_primary().await });
-        }
+    /// With several hosts, another one may have been promoted, and the old primary takes writes still. Nothing else would
+    /// notice while commits wait there for a standby that has left it.
+    fn look_for_primary_always(&self) {
+        let inner = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK_FOR_PRIMARY).await;
+                let Some(leases) = inner.upgrade().map(|inner| Arc::clone(&inner.leases)) else { return };
+                leases.look_for_primary().await;
+            }
+        });
     }
 
     /// Nothing waits for it.
@@ -219,6 +228,8 @@ impl PostgresStore {
     }
 }
 
+/// A host that answers later than the first one is given a second more: mail goes on within five.
+const LOOK_FOR_PRIMARY: Duration = Duration::from_secs(4);
 /// In milliseconds. Days are made a week ahead.
 const LOOK_INTERVAL: i64 = 600_000;
 const WRITERS: usize = 2;

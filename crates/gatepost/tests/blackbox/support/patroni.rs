@@ -123,6 +123,10 @@ impl Patroni {
         setup.named(name).more(&store).file("password", format!("{PASSWORD}\n").as_bytes())
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.databases.len()
+    }
+
     pub(crate) fn port(&self, index: usize) -> u16 {
         self.databases[index].port
     }
@@ -245,7 +249,7 @@ impl Drop for Patroni {
             for index in 0..self.databases.len() {
                 let log = fs::read_to_string(self.file(index, "log")).unwrap_or_default();
                 let lines: Vec<&str> = log.lines().collect();
-                let last = lines[lines.len().saturating_sub(60)..].join("\n");
+                let last = lines[lines.len().saturating_sub(400)..].join("\n");
                 eprintln!("the end of the log of {}:\n{last}", self.databases[index].name);
             }
         }
