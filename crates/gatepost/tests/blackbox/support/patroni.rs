@@ -83,6 +83,8 @@ impl Patroni {
             ("192.0.2.21:5432", format!("127.0.0.1:{}", database.port)),
             ("/var/lib/postgresql/15/gatepost", format!("{folder}/{name}\n  pgpass: {folder}/{name}.pgpass")),
             ("/usr/lib/postgresql/15/bin", programs.display().to_string()),
+            // Debian 12 has Patroni 3.0.2, which takes a lock back in version 3 that it has lost (see the page).
+            ("etcd3:", "etcd:".to_owned()),
             ("hostssl", "host".to_owned()),
             ("192.0.2.0/24", "127.0.0.1/32".to_owned()),
             ("ttl: 30", "ttl: 10".to_owned()),
@@ -197,7 +199,7 @@ impl Patroni {
         let (client, peer) = self.etcd_ports;
         let (client, peer) = (format!("http://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
         let mut command = self.machine();
-        command.arg(self.peers.root().join("usr/bin/etcd")).args(["--name", "e", "--unsafe-no-fsync"]);
+        command.arg(self.peers.root().join("usr/bin/etcd")).args(["--name", "e", "--unsafe-no-fsync", "--enable-v2"]);
         command.arg("--data-dir").arg(self.folder.path().join("etcd"));
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
         command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
