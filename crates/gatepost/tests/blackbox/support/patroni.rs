@@ -143,6 +143,12 @@ impl Patroni {
         self.sql(index, SUPERUSER, "SELECT pg_is_in_recovery()").is_ok_and(|answer| answer == "f")
     }
 
+    /// True if a standby confirms what this primary commits.
+    pub(crate) fn has_synchronous_standby(&self, index: usize) -> bool {
+        let sql = "SELECT count(*) > 0 FROM pg_stat_replication WHERE sync_state = 'sync'";
+        self.sql(index, SUPERUSER, sql).is_ok_and(|answer| answer == "t")
+    }
+
     /// Waits for the only primary.
     pub(crate) fn primary(&self) -> usize {
         self.wait("one primary", || {
