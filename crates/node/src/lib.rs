@@ -280,11 +280,11 @@ async fn renew_leases(node: &Arc<Node>) {
     let was_heard = node.term().is_valid();
     match node.store.renew(&node.member, held.clone()).await {
         Ok(lost) => {
-            if !lost.is_empty() {
-                tracing::warn!(deliveries = lost.len(), "lost leases; other nodes deliver these messages now");
-            }
             node.heard.again(term);
-            node.outbound.held().renewed(&held, &lost, term);
+            let lost = node.outbound.held().renewed(&held, &lost, term);
+            if lost > 0 {
+                tracing::warn!(deliveries = lost, "lost leases; other nodes deliver these messages now");
+            }
         }
         Err(error @ StoreError::NotAMember { .. }) => {
             tracing::error!(%error, "delivering nothing more");

@@ -22,7 +22,17 @@ use server::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_keeps_the_contract() {
-    let server = Server::start();
+    keeps_the_contract(&Server::start()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn soak_postgres_18_keeps_the_contract() {
+    let server = Server::start_18();
+    assert!(server.cluster.sql("postgres", "SHOW server_version").unwrap().starts_with("18"));
+    keeps_the_contract(&server).await;
+}
+
+async fn keeps_the_contract(server: &Server) {
     let make = async || {
         let (settings, clock) = (server.database(), Clock::system());
         let one = PostgresStore::open_by(&settings, clock.clone()).await.unwrap();

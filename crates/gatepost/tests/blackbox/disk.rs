@@ -23,7 +23,7 @@ const INSIDE: &str = "GATEPOST_TEST_IN_OWN_MOUNTS";
 const RETRY: &str = "schedule = [\"1s\"]\nback_off_first = \"1s\"\nback_off_max = \"1s\"\n";
 
 /// Runs the calling test once more in a mount namespace. True there; false outside, when all is done.
-fn in_own_mounts(test: &str) -> bool {
+pub(crate) fn in_own_mounts(test: &str) -> bool {
     if env::var_os(INSIDE).is_some() {
         return true;
     }
@@ -35,10 +35,10 @@ fn in_own_mounts(test: &str) -> bool {
 }
 
 /// A file system of so many MiB, with a data folder in it.
-struct Disk(TempDir);
+pub(crate) struct Disk(TempDir);
 
 impl Disk {
-    fn new(mebibytes: u32) -> Self {
+    pub(crate) fn new(mebibytes: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let size = format!("size={mebibytes}m");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status();
@@ -50,13 +50,20 @@ impl Disk {
         self.0.path().join("data")
     }
 
+    /// A folder in it.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.0.path().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
     fn free(&self) -> u64 {
         let disk = rustix::fs::statvfs(self.0.path()).unwrap();
         disk.f_bavail * disk.f_frsize
     }
 
     /// Another program's file takes all that is left.
-    fn fill(&self) -> PathBuf {
+    pub(crate) fn fill(&self) -> PathBuf {
         let path = self.0.path().join("foreign");
         let mut file = fs::File::create(&path).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}
@@ -136,7 +143,7 @@ fn wait_until_delivered(node: &Node, destination: &Destination, expected: usize)
     started.elapsed()
 }
 
-fn takes_mail(node: &Node) -> bool {
+pub(crate) fn takes_mail(node: &Node) -> bool {
     send(&mut connect(node), 2000).starts_with("250")
 }
 

@@ -46,6 +46,25 @@ pub(crate) fn send(node: &Node, number: u32) {
     }
 }
 
+/// Sends a message of no account; the last reply.
+pub(crate) fn try_to_send(node: &Node) -> String {
+    let mut client = Client::connect(node.port);
+    let mut reply = String::new();
+    for (line, code) in [
+        ("EHLO client.test", "250"),
+        ("MAIL FROM:<s@partner.test>", "250"),
+        ("RCPT TO:<r@onprem.test>", "250"),
+        ("DATA", "354"),
+        ("Subject: not counted\r\n\r\ntext\r\n.", "250"),
+    ] {
+        reply = client.say(line);
+        if !reply.starts_with(code) {
+            break;
+        }
+    }
+    reply
+}
+
 /// Half of the mail comes in while the destination takes none, so that each node holds some when one is killed.
 #[test]
 fn postgres_keeps_the_mail_of_a_node_that_is_killed() {

@@ -27,14 +27,14 @@ use crate::{
     },
 };
 
-const RETRY: &str = "schedule = [\"1s\"]\nback_off_first = \"1s\"\nback_off_max = \"2s\"\n";
+pub(crate) const RETRY: &str = "schedule = [\"1s\"]\nback_off_first = \"1s\"\nback_off_max = \"2s\"\n";
 
 fn node(server: &Server, name: &str, port: u16) -> Node {
     server.node(name, Node::to_port(port).retry(RETRY)).start()
 }
 
 /// Waits for what takes as long as a lease lasts.
-fn wait_long(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_long(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(100);
     while !is_so() {
         assert!(Instant::now() < deadline, "waited 100 s for {what}");

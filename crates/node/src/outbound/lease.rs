@@ -102,6 +102,8 @@ pub(crate) struct Ticket {
     lease: LeaseNumber,
     term: AtomicU64,
     shut_down: AtomicBool,
+    /// Deliveries whose results are being stored: the store says then which of these leases were current.
+    settling: Mutex<Vec<DeliveryKey>>,
     /// Deliveries whose lease this node has lost.
     lost: Mutex<Vec<DeliveryKey>>,
     changed: Notify,
@@ -113,6 +115,7 @@ impl Ticket {
             lease,
             term: AtomicU64::new(term.0),
             shut_down: AtomicBool::new(false),
+            settling: Mutex::default(),
             lost: Mutex::default(),
             changed: Notify::new(),
         }
@@ -136,6 +139,15 @@ impl Ticket {
     pub(super) fn shut_down(&self) {
         self.shut_down.store(true, Ordering::Relaxed);
         self.changed.notify_waiters();
+    }
+
+    /// This delivery's result is on its way to the store.
+    pub(crate) fn settle(&self, key: DeliveryKey) {
+        self.settling.lock().unwrap_or_else(PoisonError::into_inner).push(key);
+    }
+
+    fn is_settling(&self, key: DeliveryKey) -> bool {
+        self.settling.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
     }
 
     fn lose(&self, key: DeliveryKey) {
@@ -222,16 +234,19 @@ impl Held {
         self.lock().drain().for_each(|(delivery, ticket)| ticket.lose(delivery));
     }
 
-    /// The store has renewed `asked` until `term`, but for `lost`.
-    /// What was leased again meanwhile has another number, and stays as it is.
-    pub(crate) fn renewed(&self, asked: &[Holding], lost: &[Holding], term: Term) {
+    /// The store has renewed `asked` until `term`, but for `lost`. Returns how many of these this node held still.
+    /// What was leased again meanwhile has another number, and stays as it is. What is being settled may be settled already.
+    pub(crate) fn renewed(&self, asked: &[Holding], lost: &[Holding], term: Term) -> usize {
         let mut held = self.lock();
         let is_held = |ticket: Option<&Arc<Ticket>>, lease| ticket.is_some_and(|ticket| ticket.lease == lease);
+        let mut count = 0;
         for Holding { delivery, lease } in lost {
-            if is_held(held.get(delivery), *lease)
+            let is_lost = |ticket: &&Arc<Ticket>| !ticket.is_settling(*delivery);
+            if is_held(held.get(delivery).filter(is_lost), *lease)
                 && let Some(ticket) = held.remove(delivery)
             {
                 ticket.lose(*delivery);
+                count += 1;
             }
         }
         for Holding { delivery, lease } in asked {
@@ -239,6 +254,7 @@ impl Held {
                 ticket.extend(term);
             }
         }
+        count
     }
 }
 
@@ -288,6 +304,17 @@ mod tests {
         held.renewed(&[holding(2, 1)], &[holding(2, 1)], Term::from_now(TERM));
         assert_eq!(held.all(), [holding(2, 2)]);
         assert!(tickets[1].is_valid());
+    }
+
+    #[test]
+    fn a_lease_that_is_being_settled_is_not_lost() {
+        let held = Held::default();
+        let tickets = tickets();
+        held.add([DeliveryKey(1)], &tickets[0]);
+        held.add([DeliveryKey(2)], &tickets[1]);
+        tickets[0].settle(DeliveryKey(1));
+        let lost = held.renewed(&held.all(), &[holding(1, 1), holding(2, 2), holding(3, 2)], Term::from_now(TERM));
+        assert_eq!((lost, held.all()), (1, vec![holding(1, 1)]));
     }
 
     #[test]

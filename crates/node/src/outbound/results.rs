@@ -42,6 +42,7 @@ pub(crate) async fn run_settler(node: Arc<Node>, mut settled: mpsc::Receiver<Set
         }
         let keys: Vec<DeliveryKey> = settlements.iter().map(|settlement| settlement.delivery).collect();
         let held = node.outbound.held().tickets(&keys);
+        held.iter().for_each(|(key, ticket)| ticket.settle(*key));
         record_until_stored(&node, settlements).await;
         node.outbound.held().remove(&held);
     }

@@ -3,6 +3,7 @@
 //! ```text
 //!   seat ──> begin ──> work ──> commit ── warned: no standby has it ──────────────> Unknown
 //!              │         │         ├── lost: connect again, ask for the transaction ──> done, undone, or Unknown
+//!              │         │         ├── lost, as another server was promoted ──────────> Unknown
 //!              │         │         └── no answer in time: its process is ended ───────> Unknown
 //!              │         └── fails, or takes too long ──> undone
 //!              └── the connection was lost before: connect again, once
@@ -345,6 +346,10 @@ impl Seat {
     /// or another one has taken over, another transaction may have this id.
     async fn ask(&mut self, id: &str, lost: &Session) -> Result<bool> {
         let session = self.start().await?;
+        if session.timeline() != lost.timeline() {
+            self.is_busy = false;
+            return Err(StoreError::Unknown { detail: "another server has been promoted meanwhile".to_owned() });
+        }
         for _ in 0..ASK_TIMES {
             let row = session.query_one("SELECT pg_xact_status($1::text::xid8)", &[&id]).await?;
             match row.try_get::<_, Option<&str>>(0)? {

@@ -67,7 +67,7 @@ use keys::Keys;
 use lane::{Admit, Lane};
 use partitions::Day;
 use schema::Use;
-use session::Connector;
+use session::{Connector, Newest};
 pub use settings::{PostgresSettings, PostgresTls};
 pub use unfit::PostgresError;
 use witness::Witness;
@@ -161,9 +161,10 @@ impl PostgresStore {
     async fn start(settings: &PostgresSettings, clock: Clock, how: Use) -> Result<Self> {
         let primary = settings.primary()?;
         let standby = settings.standby()?;
-        let first = Connector::to_primary(settings, primary.clone(), DURABLE, &Arc::default())?;
+        let newest = Newest::default();
+        let first = Connector::to_primary(settings, primary.clone(), DURABLE, &newest)?;
         schema::prepare(&first, how).await?;
-        let (newest, witness) = (Arc::<AtomicI64>::default(), Witness::read(settings.witness.clone()));
+        let witness = Witness::read(settings.witness.clone());
         let admit = admit(&witness);
         let lane = |setup, connections, admit: Option<&Admit>, read_max| -> Result<Arc<Lane>> {
             let connector = Connector::to_primary(settings, primary.clone(), setup, &newest)?;
@@ -180,7 +181,7 @@ impl PostgresStore {
         let writers = lane(PINNED, WRITERS, Some(&admit), READ_MAX)?;
         let clerk = lane(DURABLE, 1, Some(&admit), READ_MAX)?;
         let outside = place::open(&clerk, settings.bodies.as_ref(), settings.accept_lost_bodies, how).await?;
-        Ok(Self(Arc::new(Inner {
+        let store = Self(Arc::new(Inner {
             accepts: Writer::start(Arc::clone(&writers)),
             settlements: Writer::start(Arc::clone(&writers)),
             writers,
@@ -198,15 +199,24 @@ impl PostgresStore {
             witness,
             days_made: AtomicI64::new(0),
             days_looked: AtomicI64::new(0),
-        })))
+        }));
+        if store.0.leases.has_several_hosts() {
+            store.look_for_primary_always();
+        }
+        Ok(store)
     }
 
-    /// With several hosts, another one may have been promoted, and the old primary takes writes still.
-    fn look_for_primary_beside(&self) {
-        let store = self.clone();
-        if store.0.leases.has_several_hosts() {
-            tokio::spawn(async move { store.0.leases.look_for_primary().await });
-        }
+    /// With several hosts, another one may have been promoted, and the old primary takes writes still. Nothing else would
+    /// notice while commits wait there for a standby that has left it.
+    fn look_for_primary_always(&self) {
+        let inner = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK_FOR_PRIMARY).await;
+                let Some(leases) = inner.upgrade().map(|inner| Arc::clone(&inner.leases)) else { return };
+                leases.look_for_primary().await;
+            }
+        });
     }
 
     /// Nothing waits for it.
@@ -251,6 +261,8 @@ fn admit(witness: &Arc<Witness>) -> Admit {
     })
 }
 
+/// A host that answers later than the first one is given a second more: mail goes on within five.
+const LOOK_FOR_PRIMARY: Duration = Duration::from_secs(4);
 /// In milliseconds. Days are made a week ahead.
 const LOOK_INTERVAL: i64 = 600_000;
 const WRITERS: usize = 2;

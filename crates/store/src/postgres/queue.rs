@@ -50,7 +50,6 @@ impl Queue for PostgresStore {
         let (holder, inner) = (member.clone(), Arc::clone(&self.0));
         let renew = move |tx| async move { lease::renew(&tx, &holder, &held, &inner.unknown_leases).await };
         let renewed = self.0.leases.write(renew).await?;
-        self.look_for_primary_beside();
         let (lost, heard) = renewed.ok_or_else(|| StoreError::NotAMember { name: member.name().to_owned() })?;
         self.0.witness.note(heard);
         Ok(lost)

@@ -1,7 +1,7 @@
 //! One connection to the server: how it is made, the statements that it has prepared, and what the server says aside.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     future::poll_fn,
     sync::{
         Arc, Mutex, PoisonError,
@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use openssl::ssl::{SslConnector, SslMethod, SslVersion};
 use postgres_openssl::MakeTlsConnector;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tokio_postgres::{
     AsyncMessage, Client, Config, Connection, CopyInSink, Row, Socket, Statement,
     config::TargetSessionAttrs,
@@ -40,9 +40,12 @@ pub(super) struct Connector {
     tls: MakeTlsConnector,
     /// What each connection sets first.
     setup: &'static str,
-    /// Of primaries: the newest timeline that was seen. What a primary of an older one accepts is lost.
-    newest: Option<Arc<AtomicI64>>,
+    /// Of primaries.
+    newest: Option<Newest>,
 }
+
+/// The newest timeline that was seen. What a primary of an older one accepts is lost, so that connections to it end at once.
+pub(super) type Newest = Arc<watch::Sender<i64>>;
 
 impl Connector {
     /// All that share `newest` agree on the primary.
@@ -50,7 +53,7 @@ impl Connector {
         settings: &PostgresSettings,
         config: Config,
         setup: &'static str,
-        newest: &Arc<AtomicI64>,
+        newest: &Newest,
     ) -> Result<Self> {
         Ok(Self { newest: Some(Arc::clone(newest)), ..Self::to_any(settings, config, setup)? })
     }
@@ -67,7 +70,7 @@ impl Connector {
 
     /// True if a newer primary was seen since.
     pub(super) fn is_outdated(&self, session: &Session) -> bool {
-        self.newest.as_ref().is_some_and(|newest| session.timeline < newest.load(Ordering::Relaxed))
+        self.newest.as_ref().is_some_and(|newest| session.timeline() < *newest.borrow())
     }
 
     pub(super) fn server(&self) -> String {
@@ -87,10 +90,15 @@ impl Connector {
     pub(super) async fn connect(&self) -> Result<Session, PostgresError> {
         let Some(newest) = &self.newest else { return self.connect_to_best(&self.hosts, false).await };
         let session = self.connect_to_best(&self.hosts, true).await?;
-        let known = newest.fetch_max(session.timeline, Ordering::Relaxed);
-        if session.timeline < known {
-            let detail = format!("it has timeline {}, and a server with timeline {known} was seen", session.timeline);
-            return Err(PostgresError::Unreachable { server: server(&session.host), detail });
+        let timeline = session.timeline();
+        newest.send_if_modified(|known| {
+            let is_newer = timeline > *known;
+            *known = timeline.max(*known);
+            is_newer
+        });
+        let known = *newest.borrow();
+        if timeline < known {
+            return Err(PostgresError::Outdated { server: server(&session.host), timeline, known });
         }
         Ok(session)
     }
@@ -106,27 +114,44 @@ impl Connector {
     }
 
     /// The one of the newest timeline, or else the first that answers. Once one has answered, the others have a moment more.
+    /// As long as one says nothing, those that refuse are asked again: one of them may be promoted because that one has died.
     async fn connect_to_best(&self, hosts: &[Config], by_timeline: bool) -> Result<Session, PostgresError> {
-        let mut tries = JoinSet::new();
-        for host in hosts {
-            tries.spawn(open(host.clone(), self.tls.clone(), self.setup, by_timeline));
+        let attempt = |index: usize, wait: Duration| {
+            let open = self.open(hosts[index].clone(), by_timeline);
+            async move {
+                tokio::time::sleep(wait).await;
+                (index, open.await)
+            }
+        };
+        let (mut tries, mut silent) = (JoinSet::new(), BTreeSet::new());
+        for index in 0..hosts.len() {
+            silent.insert(index);
+            tries.spawn(attempt(index, Duration::ZERO));
         }
-        let (mut best, mut faults): (Option<Session>, Vec<PostgresError>) = (None, Vec::new());
-        loop {
-            let patience = if best.is_some() { OTHERS_MAX } else { 3 * CONNECT_MAX };
-            match tokio::time::timeout(patience, tries.join_next()).await {
-                Ok(Some(Ok(Ok(session)))) if !by_timeline => return Ok(session),
-                Ok(Some(Ok(Ok(session)))) => match &best {
-                    Some(other) if other.system != session.system => return Err(two_systems(other, &session)),
-                    Some(other) if other.timeline >= session.timeline => {}
-                    _ => best = Some(session),
-                },
-                Ok(Some(Ok(Err(fault)))) => faults.push(fault),
-                Ok(Some(Err(_))) => {}
-                Ok(None) | Err(_) => break,
+        let (mut best, mut faults): (Option<Session>, BTreeMap<usize, PostgresError>) = Default::default();
+        let mut end = Instant::now() + 3 * CONNECT_MAX;
+        while !silent.is_empty() {
+            let Ok(Some(tried)) = tokio::time::timeout_at(end, tries.join_next()).await else { break };
+            let Ok((index, opened)) = tried else { continue };
+            silent.remove(&index);
+            match opened {
+                Ok(session) if !by_timeline => return Ok(session),
+                Ok(session) => {
+                    if let Some(other) = best.as_ref().filter(|best| best.system != session.system) {
+                        return Err(two_systems(other, &session));
+                    }
+                    if best.as_ref().is_none_or(|best| best.timeline() < session.timeline()) {
+                        best = Some(session);
+                    }
+                    end = end.min(Instant::now() + OTHERS_MAX);
+                }
+                Err(fault) => {
+                    faults.insert(index, fault);
+                    tries.spawn(attempt(index, ASKED_AGAIN));
+                }
             }
         }
-        best.ok_or_else(|| self.all_refused(faults))
+        best.ok_or_else(|| self.all_refused(faults.into_values().collect()))
     }
 
     /// What an operator can put right comes first; that hosts cannot be reached is said of all of them.
@@ -143,6 +168,11 @@ impl Connector {
         PostgresError::Unreachable { server: self.server(), detail: details.collect::<Vec<_>>().join("; ") }
     }
 
+    fn open(&self, host: Config, is_primary: bool) -> impl Future<Output = Result<Session, PostgresError>> + use<> {
+        let newest = self.newest.as_ref().filter(|_| is_primary).map(|newest| newest.subscribe());
+        open(host, self.tls.clone(), self.setup, newest)
+    }
+
     /// Ends what the server still does for a connection that was given up; it might wait for a standby for ever.
     pub(super) async fn end_backend(&self, session: &Session) {
         let pid = session.pid;
@@ -150,7 +180,7 @@ impl Connector {
             // That very server: on another one, the process is somebody else's.
             let mut host = session.host.clone();
             host.target_session_attrs(TargetSessionAttrs::Any);
-            let session = open(host, self.tls.clone(), self.setup, false).await?;
+            let session = open(host, self.tls.clone(), self.setup, None).await?;
             session.query("SELECT pg_terminate_backend($1)", &[&pid]).await?;
             Ok::<(), crate::StoreError>(())
         };
@@ -160,27 +190,29 @@ impl Connector {
     }
 }
 
-/// To the one host of this configuration. A primary is asked for its timeline.
+/// To the one host of this configuration. A primary is asked for its timeline, and used until there is a newer one.
 async fn open(
     host: Config,
     tls: MakeTlsConnector,
     setup: &'static str,
-    is_primary: bool,
+    newest: Option<watch::Receiver<i64>>,
 ) -> Result<Session, PostgresError> {
     // The first eight digits of a WAL file's name count the promotions that the server has seen. A primary and the standbys
     // that were made from it have the same system identifier.
     const PRIMARY: &str = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint,
                                (SELECT system_identifier FROM pg_control_system())";
     let connect = async {
-        let (client, connection) = host.connect(tls).await?;
-        let session = Session::start(client, connection, host.clone());
+        let (client, connection) = host.connect(tls.clone()).await?;
+        let is_primary = newest.is_some();
+        let session = Session::start(client, connection, host.clone(), newest.map(|newest| (newest, tls)));
         session.client.batch_execute(setup).await?;
         let pid = session.client.query_one("SELECT pg_backend_pid()", &[]).await?.try_get(0)?;
         if !is_primary {
             return Ok(Session { pid, ..session });
         }
         let row = session.client.query_one(PRIMARY, &[]).await?;
-        Ok(Session { pid, timeline: row.try_get(0)?, system: row.try_get(1)?, ..session })
+        session.told.timeline.store(row.try_get(0)?, Ordering::Relaxed);
+        Ok(Session { pid, system: row.try_get(1)?, ..session })
     };
     match tokio::time::timeout(2 * CONNECT_MAX, connect).await {
         Ok(connected) => connected.map_err(|error| refused(&host, &error)),
@@ -200,6 +232,7 @@ fn refused(host: &Config, error: &tokio_postgres::Error) -> PostgresError {
     let lacks_password = error.as_db_error().is_none() && host.get_password().is_none() && !is_lost(error);
     let database = || host.get_dbname().unwrap_or_default().to_owned();
     match code {
+        Some(&SqlState::TOO_MANY_CONNECTIONS) => PostgresError::NoConnection { server, detail },
         Some(&SqlState::INVALID_CATALOG_NAME) => PostgresError::NoDatabase { server, database: database() },
         _ if is_login => PostgresError::Login { server, detail },
         _ if is_tls(error) => PostgresError::Tls { server, detail },
@@ -207,6 +240,9 @@ fn refused(host: &Config, error: &tokio_postgres::Error) -> PostgresError {
         _ => PostgresError::Unreachable { server, detail },
     }
 }
+
+/// A host that refuses is asked again after this time.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 
 /// A host that answers later than this after the first is not waited for.
 const OTHERS_MAX: Duration = Duration::from_secs(1);
@@ -245,29 +281,54 @@ pub(super) struct Session {
     client: Client,
     pub(super) pid: i32,
     host: Config,
-    /// This and the next of a primary; else 0.
-    timeline: i64,
+    /// Of a primary; else 0.
     system: i64,
     told: Arc<Told>,
     statements: Mutex<HashMap<String, Statement>>,
 }
 
 /// What is known of a connection beside the answers.
-#[derive(Default)]
 struct Told {
+    /// Of a primary; the largest number as long as it is not known.
+    timeline: AtomicI64,
     is_lost: AtomicBool,
     /// A commit was reported as done that no standby has confirmed.
     is_unconfirmed: AtomicBool,
 }
 
 impl Session {
-    fn start<S>(client: Client, connection: Connection<Socket, S>, host: Config) -> Self
+    fn start<S>(
+        client: Client,
+        connection: Connection<Socket, S>,
+        host: Config,
+        newest: Option<(watch::Receiver<i64>, MakeTlsConnector)>,
+    ) -> Self
     where
         Connection<Socket, S>: Poll + Send + 'static,
     {
-        let told = Arc::new(Told::default());
-        tokio::spawn(listen(connection, Arc::clone(&told)));
-        Self { client, pid: 0, host, timeline: 0, system: 0, told, statements: Mutex::default() }
+        let told = Arc::new(Told {
+            timeline: AtomicI64::new(i64::MAX),
+            is_lost: AtomicBool::new(false),
+            is_unconfirmed: AtomicBool::new(false),
+        });
+        let token = client.cancel_token();
+        let told_there = Arc::clone(&told);
+        tokio::spawn(async move {
+            let Some((newest, tls)) = newest else { return listen(connection, told_there).await };
+            tokio::select! {
+                () = listen(connection, Arc::clone(&told_there)) => {}
+                // The connection is closed before its process is told to wait no longer for a standby.
+                () = is_newer(newest, &told_there) => {
+                    told_there.is_lost.store(true, Ordering::Relaxed);
+                    let _ = tokio::time::timeout(CONNECT_MAX, token.cancel_query(tls)).await;
+                }
+            }
+        });
+        Self { client, pid: 0, host, system: 0, told, statements: Mutex::default() }
+    }
+
+    pub(super) fn timeline(&self) -> i64 {
+        self.told.timeline.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_lost(&self) -> bool {
@@ -367,6 +428,14 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Poll for Connectio
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<AsyncMessage, tokio_postgres::Error>>> {
         self.poll_message(context)
+    }
+}
+
+/// Returns once a newer primary has been seen.
+async fn is_newer(mut newest: watch::Receiver<i64>, told: &Told) {
+    if newest.wait_for(|newest| told.timeline.load(Ordering::Relaxed) < *newest).await.is_err() {
+        // The store is closed.
+        std::future::pending::<()>().await;
     }
 }
 

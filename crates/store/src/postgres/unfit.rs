@@ -10,6 +10,16 @@ pub enum PostgresError {
     #[error("PostgreSQL at {server} cannot be reached ({detail}); check [store] url, and that the server is running")]
     Unreachable { server: String, detail: String },
     #[error(
+        "PostgreSQL at {server} has no connection left ({detail}); raise max_connections there (10 for each node, and 20 for \
+         commands), or end connections of other programs"
+    )]
+    NoConnection { server: String, detail: String },
+    #[error(
+        "PostgreSQL at {server} has timeline {timeline}, and a server that was promoted later (timeline {known}) was seen; that \
+         one may have mail that this one lacks: start that one, or restart this node to go on without that mail"
+    )]
+    Outdated { server: String, timeline: i64, known: i64 },
+    #[error(
         "PostgreSQL at {server} refuses the login ({detail}); check the user in [store] url, the password in [store] \
          password_file, and the server's pg_hba.conf"
     )]

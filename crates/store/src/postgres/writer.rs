@@ -13,7 +13,7 @@
 use std::{
     future::Future,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -41,6 +41,9 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Commands that wait; if there are more, their callers wait.
 const WAITING_MAX: usize = 4096;
 
+/// However long a command has waited already, standbys have this time to confirm what was committed before.
+const BARRIER_MIN: Duration = Duration::from_millis(500);
+
 /// What can be written in one batch with others of its kind.
 pub(super) trait Command: Send + Sync + 'static {
     type Answer: Send + 'static;
@@ -59,6 +62,7 @@ pub(super) trait Command: Send + Sync + 'static {
 
 struct Waiting<C: Command> {
     command: C,
+    since: Instant,
     answer: oneshot::Sender<Result<C::Answer>>,
 }
 
@@ -78,7 +82,11 @@ impl<C: Command> Writer<C> {
     pub(super) async fn run(&self, command: C) -> Result<C::Answer> {
         let (answer, answered) = oneshot::channel();
         let sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        sender.ok_or_else(closed)?.send(Waiting { command, answer }).await.map_err(|_| closed())?;
+        sender
+            .ok_or_else(closed)?
+            .send(Waiting { command, since: Instant::now(), answer })
+            .await
+            .map_err(|_| closed())?;
         answered.await.map_err(|_| StoreError::Unknown { detail: "its writer has ended".to_owned() })?
     }
 
@@ -99,7 +107,7 @@ async fn run<C: Command>(mut waiting: mpsc::Receiver<Waiting<C>>, lane: Arc<Lane
     while let Some(first) = waiting.recv().await {
         let seat = lane.seat().await;
         // What has come while there was no seat goes with it.
-        let mut bytes = first.command.bytes();
+        let (mut bytes, since) = (first.command.bytes(), first.since);
         let mut batch = vec![first];
         while batch.len() < BATCH_COMMANDS_MAX && bytes < BATCH_BYTES_MAX {
             let Ok(next) = waiting.try_recv() else { break };
@@ -110,7 +118,7 @@ async fn run<C: Command>(mut waiting: mpsc::Receiver<Waiting<C>>, lane: Arc<Lane
             batch.into_iter().map(|waiting| (waiting.command, waiting.answer)).unzip();
         let commands: Vec<&C> = commands.iter().collect();
         let results = match seat {
-            Ok(mut seat) => match wait_for_standby(&mut seat, is_in_doubt).await {
+            Ok(mut seat) => match wait_for_standby(&mut seat, is_in_doubt, since).await {
                 Ok(()) => write(&mut seat, &commands).await,
                 Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
             },
@@ -129,14 +137,16 @@ async fn run<C: Command>(mut waiting: mpsc::Receiver<Waiting<C>>, lane: Arc<Lane
     }
 }
 
-/// Nothing is written before all that was committed until now is where a commit has to be.
-async fn wait_for_standby(seat: &mut Seat, is_in_doubt: bool) -> Result<()> {
+/// Nothing is written before all that was committed until now is where a commit has to be. A command that has waited for the
+/// one before has less time left.
+async fn wait_for_standby(seat: &mut Seat, is_in_doubt: bool, since: Instant) -> Result<()> {
     if !is_in_doubt {
         return Ok(());
     }
     let unavailable = |detail: String| StoreError::Unavailable { detail };
     let session = seat.start().await?;
-    match timeout(COMMIT_MAX, barrier(&session)).await {
+    let left = COMMIT_MAX.saturating_sub(since.elapsed()).max(BARRIER_MIN);
+    match timeout(left, barrier(&session)).await {
         Ok(Ok(())) => {
             seat.release();
             Ok(())

@@ -14,7 +14,10 @@ use gatepost_store::{
     Settlement,
 };
 use jiff::Timestamp;
-use lab::postgres::{Cluster, PASSWORD};
+use lab::{
+    peers::Peers,
+    postgres::{Cluster, PASSWORD},
+};
 use protocol::smtp::{Address, Envelope, Reply, ReversePath};
 use trace::{Event, EventKind, Received};
 use uuid::Uuid;
@@ -34,6 +37,16 @@ impl Server {
     pub(crate) fn start_with(settings: &[&str]) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/root");
         let peers = Cluster::find(&root).expect("PostgreSQL is not unpacked in target/peers: run ./test once");
+        Self::start_from(peers, settings)
+    }
+
+    pub(crate) fn start_18() -> Self {
+        let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/python");
+        let peers = Cluster::find_18(&python).expect("PostgreSQL 18 is not unpacked in target/peers: run ./test once");
+        Self::start_from(peers, &[])
+    }
+
+    fn start_from(peers: Peers, settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let cluster = Cluster::start(peers, folder.path(), settings).unwrap();
         Self { cluster, databases: AtomicU32::new(0), _folder: folder }

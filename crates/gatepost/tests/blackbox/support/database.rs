@@ -15,10 +15,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// The same with settings such as `max_connections=20`.
+    pub(crate) fn start_in(folder: TempDir, settings: &[&str]) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/root");
         let peers = Cluster::find(&root).expect("PostgreSQL is not unpacked in target/peers: run ./test once");
-        let folder = tempfile::tempdir().unwrap();
-        let cluster = Cluster::start(peers, folder.path(), &[]).unwrap();
+        let cluster = Cluster::start(peers, folder.path(), settings).unwrap();
         cluster.database("gatepost").unwrap();
         Self { cluster, _folder: folder }
     }

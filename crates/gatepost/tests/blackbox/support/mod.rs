@@ -7,6 +7,7 @@ pub(crate) mod dumpcap;
 pub(crate) mod foreign;
 pub(crate) mod load;
 pub(crate) mod node;
+pub(crate) mod patroni;
 pub(crate) mod script;
 pub(crate) mod sink;
 
