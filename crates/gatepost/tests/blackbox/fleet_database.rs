@@ -74,36 +74,6 @@ fn namespace_postgres_whose_disk_is_full_answers_452() {
     assert_eq!(taken, waiting, "each once");
 }
 
-/// PostgreSQL ends when it has no room for its write-ahead log; nodes go on when an operator has made room and started it.
-#[test]
-fn namespace_postgres_whose_log_has_no_room_is_lived_through() {
-    if !in_own_mounts("fleet_database::namespace_postgres_whose_log_has_no_room_is_lived_through") {
-        return;
-    }
-    let disk = Disk::new(160);
-    let settings = ["min_wal_size=32MB", "max_wal_size=48MB", "wal_recycle=off"];
-    let folder = TempDir::new_in(disk.folder("server")).unwrap();
-    let mut server = Server::start_in(folder, &settings);
-    let port = free_port();
-    let node = server.node("edge-1", Node::to_port(port).retry(RETRY)).start();
-    send(&node, 0);
-    let foreign = disk.fill();
-    let (accepted, reply) = fill(&node);
-    assert!(reply.starts_with("45"), "{reply}");
-    assert!(server.cluster.log().contains("PANIC"), "its log has room");
-    server.cluster.stop();
-    let reply = try_to_send(&node);
-    assert!(reply.starts_with("451 4.3.2"), "{reply}");
-    fs::remove_file(foreign).unwrap();
-    server.cluster.restart(&settings).unwrap();
-    wait_for("mail to be taken again", || takes_mail(&node).then_some(()));
-    assert!(node.queue().len() > 1 + accepted);
-    let destination = Destination::on(port);
-    node.wait_until_empty();
-    let taken = destination.heard().iter().filter(|line| *line == ".").count();
-    assert!(taken > 1 + accepted, "{taken} of {accepted}");
-}
-
 /// Other programs have taken all connections while those of the node were lost.
 #[test]
 fn postgres_without_a_connection_left_is_lived_through() {
