@@ -224,13 +224,15 @@ fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
 
 fn serve(mut stream: TcpStream, server: u16, mood: Mood, state: &Mutex<State>) {
     let _ = match mood {
-        Mood::Well => pass_on(stream, server, state),
+        Mood::Well => pass_on(&stream, server, state),
         Mood::Busy => refuse(&stream),
         Mood::Silent => io::copy(&mut stream, &mut io::sink()).map(drop),
     };
+    // The other handle to it would keep it open.
+    let _ = stream.shutdown(Shutdown::Both);
 }
 
-fn pass_on(client: TcpStream, server: u16, state: &Mutex<State>) -> io::Result<()> {
+fn pass_on(client: &TcpStream, server: u16, state: &Mutex<State>) -> io::Result<()> {
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server))?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;

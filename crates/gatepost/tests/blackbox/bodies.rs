@@ -207,7 +207,6 @@ fn postgres_only_large_mail_waits_for_s3_that_is_killed() {
     s3.server.restart().unwrap();
     wait_for("S3 to be used again", || send(&node, "large", LARGE).starts_with("250").then_some(()));
     is_delivered(&node, "large");
-    wait_for("all bodies to be deleted", || (check(&node)["bodies"]["gone"] == 0).then_some(()));
 }
 
 /// Mail that was taken before waits in the queue, with the cause.

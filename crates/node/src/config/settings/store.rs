@@ -36,7 +36,7 @@ pub struct Store {
     #[schemars(extend("format" = "postgres"), example = &"postgres://gatepost@db2.example/gatepost")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search_url: Option<String>,
-    /// Where the bodies of large messages are: the absolute path of a folder that all nodes share, or a bucket of an S3
+    /// Place of the bodies of large messages: the absolute path of a folder that all nodes share, or a bucket of an S3
     /// server, s3://BUCKET/PREFIX. All nodes must name the same place. Unset: in the database. Requires a restart.
     #[schemars(extend("format" = "bodies"), example = &"/mnt/gatepost-bodies")]
     #[serde(skip_serializing_if = "Option::is_none")]
