@@ -41,6 +41,7 @@ mod shares;
 mod sqlite;
 mod state;
 mod stored;
+mod tls;
 mod withhold;
 
 pub use address::AddressPattern;

@@ -80,8 +80,8 @@ impl Shares {
         let mut mine = match self.members.get(member.name()) {
             Some(held) if held.epoch > member.epoch() => return demand.nothing(),
             Some(held) if held.epoch == member.epoch() => held.clone(),
-            // A member that had the name before is dead.
-            _ => Held { epoch: member.epoch(), connections: 0, wanted: 0, messages: 0, at: now },
+            // A member that had the name before is dead. One that was silent for too long may still have connections open.
+            _ => Held { epoch: member.epoch(), connections: demand.bound, wanted: 0, messages: 0, at: now },
         };
         mine.connections = mine.connections.min(demand.bound);
         (mine.wanted, mine.messages, mine.at) = (demand.wanted, demand.messages, now);

@@ -97,3 +97,26 @@ fn soak_postgres_limits_hold_while_nodes_are_gone() {
     load.end(&nodes[2]);
     assert_eq!(sink.open_most(), LIMIT);
 }
+
+/// Its connector is taken away and given back while attempts are under way.
+#[test]
+fn a_connector_that_comes_back_has_its_old_connections_counted() {
+    let (sink, aside) = (Sink::taking(Duration::from_secs(2)), Sink::start());
+    let node = Node::to_port(sink.port).connector("concurrency = 2\n").start();
+    let load = load(std::slice::from_ref(&node), &sink, 8);
+    let open = || sink.open().values().sum::<usize>();
+    wait_for("the attempts", || (open() == 2).then_some(()));
+    let file = node.path("gatepost.toml");
+    let with = std::fs::read_to_string(&file).unwrap();
+    let without = with.replace("\"onprem\"", "\"aside\"").replace(&sink.port.to_string(), &aside.port.to_string());
+    for text in [&without, &with] {
+        std::fs::write(&file, text).unwrap();
+        let reloads = || node.log().matches("reloaded").count();
+        let before = reloads();
+        node.signal("-HUP");
+        wait_for("the reload", || (reloads() > before).then_some(()));
+    }
+    assert_eq!(open(), 2, "the attempts go on");
+    load.end(&node);
+    assert_eq!(sink.open_most(), 2);
+}

@@ -148,6 +148,10 @@ impl Lane {
         Arc::clone(&self.shared().connector)
     }
 
+    pub(super) fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     pub(super) fn close(&self) {
         self.shared().state = State::Closed;
         self.wake_all();
@@ -237,7 +241,11 @@ impl Lane {
             connector: connector.name.clone(),
             concurrency: connector.concurrency,
             wanted,
-            bound: self.connections.load(Ordering::Relaxed).max(shared.connections_max()),
+            bound: match shared.state {
+                // It opens none.
+                State::Closed => self.connections(),
+                State::Open | State::BackedOff(_) => self.connections().max(shared.connections_max()),
+            },
             interval: connector.rate.map(interval),
             messages: if opens { shared.jobs.without_slot(&connector) } else { 0 },
         }
@@ -438,7 +446,13 @@ impl Lane {
         }
         // Return the jobs at once: other nodes or another connector need not wait for the attempts here.
         self.give_back_all(&node).await;
-        while workers.join_next().await.is_some() {}
+        while !workers.is_empty() {
+            if self.shared().own.is_over() {
+                self.cut();
+            }
+            let _ = tokio::time::timeout(CLAIM_INTERVAL, workers.join_next()).await;
+            self.connections.store(workers.len() as u32, Ordering::Relaxed);
+        }
     }
 
     fn wants_worker(&self, workers: usize) -> bool {

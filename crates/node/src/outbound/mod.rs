@@ -61,6 +61,8 @@ impl Recording {
 /// The sending side of a node.
 pub(crate) struct Outbound {
     lanes: Mutex<HashMap<String, Arc<Lane>>>,
+    /// Lanes whose connector is gone, as long as they have connections.
+    closing: Mutex<Vec<Arc<Lane>>>,
     held: Held,
     settled: mpsc::Sender<Settled>,
     recording: Arc<Recording>,
@@ -71,7 +73,14 @@ pub(crate) struct Outbound {
 impl Outbound {
     pub(crate) fn new(settled: mpsc::Sender<Settled>) -> Self {
         let recording = Arc::new(Recording(AtomicBool::new(true)));
-        Self { lanes: Mutex::default(), held: Held::default(), settled, recording, wants_shares: Notify::new() }
+        Self {
+            lanes: Mutex::default(),
+            closing: Mutex::default(),
+            held: Held::default(),
+            settled,
+            recording,
+            wants_shares: Notify::new(),
+        }
     }
 
     pub(crate) fn recording(&self) -> &Recording {
@@ -109,6 +118,7 @@ impl Outbound {
             let keep = wanted.contains_key(name);
             if !keep {
                 lane.close();
+                self.closing().push(Arc::clone(lane));
             }
             keep
         });
@@ -172,14 +182,35 @@ impl Outbound {
         }
     }
 
-    /// What this node could use of each connector's limits.
+    fn closing(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Lane>>> {
+        self.closing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this node could use of each connector's limits. Connections of a lane that closes count for its connector, also if
+    /// that is back.
     fn demands(&self, is_drained: bool) -> Vec<Demand> {
-        self.lanes().values().map(|lane| lane.demand(is_drained)).collect()
+        let mut demands: Vec<Demand> = self.lanes().values().map(|lane| lane.demand(is_drained)).collect();
+        let mut closing = self.closing();
+        closing.retain(|lane| lane.connections() > 0);
+        for lane in closing.iter() {
+            let ending = lane.demand(is_drained);
+            match demands.iter_mut().find(|demand| demand.connector == ending.connector) {
+                Some(demand) => demand.bound = demand.bound.saturating_add(ending.bound),
+                None => demands.push(ending),
+            }
+        }
+        demands
     }
 
     fn share(&self, share: &Share, interval: Option<Duration>, until: Term) {
+        let mut ending = 0;
+        for lane in self.closing().iter().filter(|lane| lane.connector().name == share.connector) {
+            ending += lane.connections();
+            lane.share(&Share { connections: 0, slots: 0, ..share.clone() }, None, until);
+        }
         if let Some(lane) = self.lanes().get(&share.connector) {
-            lane.share(share, interval, until);
+            let own = Share { connections: share.connections.saturating_sub(ending), ..share.clone() };
+            lane.share(&own, interval, until);
         }
     }
 

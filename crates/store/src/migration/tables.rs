@@ -67,7 +67,8 @@ const DELIVERY: &[Column] = &[
     column("review", Large, "d.review"),
     column("attempts", Medium, "d.attempts"),
     column("delay_notified", Flag, "d.delay_notified"),
-    column("suspended_by", Text, "d.suspended_by"),
+    // What a restored folder has suspended: an answer to a restore of the server is not about it.
+    column("suspended_by", Text, "replace(d.suspended_by, 'gatepost restore', 'gatepost restore (folder)')"),
     column("failure", Text, "d.failure"),
     column("reply", Text, "d.reply"),
     column("settled", Large, "d.settled"),

@@ -24,7 +24,7 @@ use object_store::{
         HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpService,
     },
 };
-use openssl::ssl::{SslConnector, SslMethod, SslVersion};
+use openssl::ssl::SslConnector;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -163,21 +163,9 @@ async fn handshake<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: T
 }
 
 fn connector(authorities: Option<&std::path::Path>) -> Result<SslConnector, BodiesError> {
-    let failed = |file: &std::path::Path, error: &openssl::error::ErrorStack| BodiesError::CaFile {
-        file: file.display().to_string(),
-        detail: error.errors().first().map(ToString::to_string).unwrap_or_default(),
-    };
-    let probed = openssl_probe::probe().cert_file;
-    let file = authorities.or(probed.as_deref());
-    let build = || {
-        let mut builder = SslConnector::builder(SslMethod::tls_client())?;
-        builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
-        if let Some(file) = file {
-            builder.set_ca_file(file)?;
-        }
-        Ok(builder.build())
-    };
-    build().map_err(|error| failed(file.unwrap_or(std::path::Path::new("-")), &error))
+    let file = || authorities.map_or_else(|| "of the system".to_owned(), |file| file.display().to_string());
+    let refused = |detail| BodiesError::CaFile { file: file(), detail };
+    Ok(crate::tls::connector(authorities).map_err(refused)?.build())
 }
 
 impl HttpService for Http {

@@ -91,7 +91,10 @@ impl Lane {
 
     async fn admitted(&self, session: Arc<Session>) -> Result<Arc<Session>> {
         if let Some(admit) = &self.admit {
-            let looked = admit(Tx { session: Arc::clone(&session), now: self.clock.is_set() }).await;
+            let look = admit(Tx { session: Arc::clone(&session), now: self.clock.is_set() });
+            // To hold a long queue takes a while.
+            let late = |_| StoreError::Unavailable { detail: too_late(super::LONG) };
+            let looked = tokio::time::timeout(super::LONG, look).await.map_err(late)?;
             looked.map_err(|error| StoreError::Unavailable { detail: error.to_string() })?;
         }
         Ok(session)
@@ -389,6 +392,12 @@ pub(super) async fn barrier(session: &Session) -> Result<()> {
 pub(super) async fn commit(session: &Session) -> Result<()> {
     session.run("SELECT; COMMIT").await?;
     confirmed(session)
+}
+
+/// The same for what nobody else gives a deadline. If it takes too long, it may be done all the same.
+pub(super) async fn commit_in_time(session: &Session) -> Result<()> {
+    let late = |_| StoreError::Unavailable { detail: too_late(COMMIT_MAX) };
+    tokio::time::timeout(COMMIT_MAX, commit(session)).await.map_err(late)?
 }
 
 /// The server reports a commit as done although no standby has it, if waiting for one was cancelled.

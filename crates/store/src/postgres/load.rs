@@ -75,15 +75,15 @@ impl Target {
     async fn surplus(&self) -> Result<Option<String>> {
         let totals = self.totals().await?;
         // All rows are read, and in their order on the disk that costs least.
-        self.session.run("SET enable_seqscan = on").await?;
-        for (table, copied) in MAIL.iter().zip(&totals.rows) {
+        self.session.run("BEGIN; SET LOCAL enable_seqscan = on").await?;
+        let mut counts = Vec::with_capacity(MAIL.len());
+        for table in &MAIL {
             let count = self.session.query_one(&format!("SELECT count(*) FROM {}", table.name), &[]).await?;
-            if count.try_get::<_, i64>(0)? != *copied {
-                return Ok(Some(format!("rows of {}", table.name)));
-            }
+            counts.push(count.try_get::<_, i64>(0)?);
         }
-        self.session.run("SET enable_seqscan = off").await?;
-        Ok(None)
+        self.session.run("COMMIT").await?;
+        let differs = MAIL.iter().zip(counts.iter().zip(&totals.rows)).find(|(_, (count, copied))| count != copied);
+        Ok(differs.map(|(table, _)| format!("rows of {}", table.name)))
     }
 
     async fn mail(&self, first: Place, last: i64) -> Result<Content> {

@@ -2,7 +2,7 @@
 
 use super::{
     bodies,
-    lane::{Tx, commit},
+    lane::{Tx, commit_in_time},
     lease::{end_leases, hear},
     mark,
     row::{Columns, text},
@@ -81,7 +81,7 @@ pub(super) async fn return_to(tx: &Tx, name: &str, epoch: Epoch, beat: i64) -> R
     if tx.query_opt(sql, &[&name, &epoch.0]).await?.is_none() {
         put(tx, name, epoch, beat).await?;
     }
-    commit(tx).await
+    commit_in_time(tx).await
 }
 
 /// In the place of an earlier member of that name.

@@ -139,10 +139,16 @@ impl Target {
         Ok(())
     }
 
-    /// Nodes that were members are none any more: one that was only suspended would go on.
+    /// Nodes that were members are none any more: one that was only suspended would go on. And this is another store than the
+    /// one that they have seen, so that nobody takes it for a restored one.
     async fn empty(&self) -> Result<()> {
         let tables = tables().collect::<Vec<_>>().join(", ");
-        self.session.run(&format!("TRUNCATE {tables}, upload, migration_batch; DELETE FROM member")).await
+        self.session
+            .run(&format!(
+                "TRUNCATE {tables}, upload, migration_batch, connector_share, fleet_restore; DELETE FROM member;
+                 UPDATE fleet_state SET store = gen_random_uuid(), server = ''"
+            ))
+            .await
     }
 
     /// Of a copy that goes on.

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::{
     command,
     finish::finish,
-    lane::{Tx, commit},
-    member,
+    lane::{Tx, commit_in_time},
+    mark, member,
     row::Columns,
     witness::{Seen, Witness},
 };
@@ -97,6 +97,7 @@ async fn server(tx: &Tx) -> Result<String> {
 
 /// Looks at a new connection before it is used. If the server has gone back, all that waits is held first.
 pub(super) async fn admit(tx: &Tx, witness: &Witness) -> Result<()> {
+    mark::refuse_unfinished(&tx.session).await?;
     // Before the server is asked: what it confirms meanwhile on other connections may be more than it then shows here.
     let (seen, member) = (witness.seen(), witness.seen_as_member());
     let mut shown = Shown::read(tx, seen.as_ref()).await?;
@@ -121,7 +122,7 @@ async fn hold(tx: &Tx, seen: Option<&Seen>) -> Result<Shown> {
     tx.run("BEGIN; SELECT FROM fleet_state FOR UPDATE").await?;
     let shown = Shown::read(tx, seen).await?;
     let Some(sign) = shown.sign(seen) else {
-        commit(tx).await?;
+        commit_in_time(tx).await?;
         return Ok(shown);
     };
     let (restores, epoch) = seen
@@ -131,20 +132,28 @@ async fn hold(tx: &Tx, seen: Option<&Seen>) -> Result<Shown> {
     let now = tx.now().await?.as_millisecond();
     // What is accepted from here on is new, and is not held.
     tx.run("LOCK TABLE queue_message IN EXCLUSIVE MODE").await?;
-    let held = suspend_all(tx).await?;
+    suspend_all(tx).await?;
+    // With what an earlier restore has suspended, and nobody has answered.
+    let sql = "SELECT count(*) FROM queue_delivery WHERE suspended_by = $1 AND state <= 2";
+    let held = tx.query_one(sql, &[&RESTORE]).await?.try_get::<_, i64>(0)?;
     forget_notices(tx).await?;
+    // Nodes have connections of which these rows do not know: nobody gets their shares before they have asked again.
+    tx.execute("UPDATE connector_share SET at = $1 * 1000", &[&now]).await?;
     // What was not answered in the backup is held, too.
     let sql = "UPDATE fleet_restore SET answered = $1, answered_by = $2 WHERE answered IS NULL";
     tx.execute(sql, &[&now, &RESTORE]).await?;
     let number = restores + 1;
     let sql = "INSERT INTO fleet_restore (number, at, state_of, known_by, known_until, held)
                VALUES ($1, $2, (SELECT max(seen) FROM member), $3, $4, $5)";
-    tx.execute(sql, &[&number, &now, &known.0, &known.1, &(held as i64)]).await?;
+    tx.execute(sql, &[&number, &now, &known.0, &known.1, &held]).await?;
     let sql = "UPDATE fleet_state SET server = CASE WHEN $1 = '' THEN server ELSE $1 END";
     tx.execute(sql, &[&shown.is_on]).await?;
     let sql = "SELECT setval('member_epoch', greatest(nextval('member_epoch'), $1) + $2)";
     tx.query(sql, &[&epoch, &EPOCHS_SKIPPED]).await?;
-    commit(tx).await?;
+    // The same of the numbers in keys.
+    let sql = "SELECT setval('key_giver', (nextval('key_giver') + $1) % 4096)";
+    tx.query(sql, &[&EPOCHS_SKIPPED]).await?;
+    commit_in_time(tx).await?;
     match sign {
         Sign::WentBack => tracing::error!(
             deliveries = held,
@@ -159,14 +168,12 @@ async fn hold(tx: &Tx, seen: Option<&Seen>) -> Result<Shown> {
 }
 
 /// Deliveries that are leased are suspended when their leases end.
-async fn suspend_all(tx: &Tx) -> Result<u64> {
-    let (mut held, mut next) = (0, Some(i64::MIN));
+async fn suspend_all(tx: &Tx) -> Result<()> {
+    let mut next = Some(i64::MIN);
     while let Some(after) = next {
-        let (done, more) = command::run(tx, Command::Suspend, &Selection::default(), RESTORE, after).await?;
-        held += done.changed;
-        next = more;
+        next = command::run(tx, Command::Suspend, &Selection::default(), RESTORE, after).await?.1;
     }
-    Ok(held)
+    Ok(())
 }
 
 /// Senders have been told since the backup was made: that takes seconds.

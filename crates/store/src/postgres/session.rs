@@ -11,7 +11,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use openssl::ssl::{SslConnector, SslMethod, SslVersion};
 use postgres_openssl::MakeTlsConnector;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 use tokio_postgres::{
@@ -137,7 +136,7 @@ impl Connector {
             match opened {
                 Ok(session) if !by_timeline => return Ok(session),
                 Ok(session) => {
-                    if let Some(other) = best.as_ref().filter(|best| best.system != session.system) {
+                    if let Some(other) = best.as_ref().filter(|best| best.is_of_another_cluster(&session)) {
                         return Err(two_systems(other, &session));
                     }
                     if best.as_ref().is_none_or(|best| best.timeline() < session.timeline()) {
@@ -197,10 +196,11 @@ async fn open(
     setup: &'static str,
     newest: Option<watch::Receiver<i64>>,
 ) -> Result<Session, PostgresError> {
-    // The first eight digits of a WAL file's name count the promotions that the server has seen. A primary and the standbys
-    // that were made from it have the same system identifier.
-    const PRIMARY: &str = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint,
-                               (SELECT system_identifier FROM pg_control_system())";
+    // The first eight digits of a WAL file's name count the promotions that the server has seen.
+    const TIMELINE: &str = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint,
+                                has_function_privilege('pg_control_system()', 'EXECUTE')";
+    // A primary and the standbys that were made from it have the same.
+    const SYSTEM: &str = "SELECT system_identifier FROM pg_control_system()";
     let connect = async {
         let (client, connection) = host.connect(tls.clone()).await?;
         let is_primary = newest.is_some();
@@ -210,9 +210,11 @@ async fn open(
         if !is_primary {
             return Ok(Session { pid, ..session });
         }
-        let row = session.client.query_one(PRIMARY, &[]).await?;
+        let row = session.client.query_one(TIMELINE, &[]).await?;
         session.told.timeline.store(row.try_get(0)?, Ordering::Relaxed);
-        Ok(Session { pid, system: row.try_get(1)?, ..session })
+        let may_know = row.try_get(1)?;
+        let system = if may_know { Some(session.client.query_one(SYSTEM, &[]).await?.try_get(0)?) } else { None };
+        Ok(Session { pid, system, ..session })
     };
     match tokio::time::timeout(2 * CONNECT_MAX, connect).await {
         Ok(connected) => connected.map_err(|error| refused(&host, &error)),
@@ -257,23 +259,13 @@ fn is_tls(error: &tokio_postgres::Error) -> bool {
 }
 
 fn tls(settings: &PostgresSettings) -> Result<MakeTlsConnector> {
-    let failed = |error: openssl::error::ErrorStack| crate::StoreError::Other(format!("OpenSSL: {error}"));
-    let mut builder = SslConnector::builder(SslMethod::tls_client()).map_err(failed)?;
-    builder.set_min_proto_version(Some(SslVersion::TLS1_2)).map_err(failed)?;
-    if settings.tls == PostgresTls::Verify {
-        match &settings.ca_file {
-            Some(file) => builder.set_ca_file(file).map_err(|error| PostgresError::CaFile {
-                file: file.display().to_string(),
-                detail: error.errors().first().map(ToString::to_string).unwrap_or_default(),
-            })?,
-            None => {
-                if let Some(file) = openssl_probe::probe().cert_file {
-                    builder.set_ca_file(file).map_err(failed)?;
-                }
-            }
-        }
-    }
-    Ok(MakeTlsConnector::new(builder.build()))
+    // Without TLS, it is not used.
+    let authorities = settings.ca_file.as_deref().filter(|_| settings.tls == PostgresTls::Verify);
+    let refused = |detail| PostgresError::CaFile {
+        file: authorities.map_or_else(|| "of the system".to_owned(), |file| file.display().to_string()),
+        detail,
+    };
+    Ok(MakeTlsConnector::new(crate::tls::connector(authorities).map_err(refused)?.build()))
 }
 
 /// A connection. Its statements run in the order in which they are first polled.
@@ -281,8 +273,8 @@ pub(super) struct Session {
     client: Client,
     pub(super) pid: i32,
     host: Config,
-    /// Of a primary; else 0.
-    system: i64,
+    /// Of a primary, if this user may know it.
+    system: Option<i64>,
     told: Arc<Told>,
     statements: Mutex<HashMap<String, Statement>>,
 }
@@ -324,7 +316,11 @@ impl Session {
                 }
             }
         });
-        Self { client, pid: 0, host, system: 0, told, statements: Mutex::default() }
+        Self { client, pid: 0, host, system: None, told, statements: Mutex::default() }
+    }
+
+    fn is_of_another_cluster(&self, other: &Self) -> bool {
+        self.system.zip(other.system).is_some_and(|(one, other)| one != other)
     }
 
     pub(super) fn timeline(&self) -> i64 {

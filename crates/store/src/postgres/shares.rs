@@ -15,6 +15,8 @@ use crate::{
 pub(super) async fn share(tx: &Tx, member: &Member, demands: &[Demand]) -> Result<Vec<Share>> {
     let connectors: BTreeSet<_> = demands.iter().map(|demand| text(&demand.connector)).collect();
     let connectors: Vec<&str> = connectors.iter().map(AsRef::as_ref).collect();
+    // Who holds the rows and says nothing more would keep all nodes from their claims and reports.
+    tx.run("SET LOCAL lock_timeout = '1s'").await?;
     let mut all = lock(tx, &connectors).await?;
     let now = tx.now().await?.as_microsecond();
     let mut given = Vec::with_capacity(demands.len());
@@ -76,7 +78,7 @@ async fn put(tx: &Tx, member: &Member, all: &BTreeMap<String, Shares>, now: i64)
     let sql = "INSERT INTO connector_share (connector, node, epoch, connections, wanted, messages, at)
                SELECT n.connector, $2, $3, n.connections, n.wanted, n.messages, $4
                FROM unnest($1::text[], $5::bigint[], $6::bigint[], $7::bigint[]) AS n (connector, connections, wanted, messages)
-               WHERE n.connections IS NOT NULL
+               WHERE n.connections IS NOT NULL AND EXISTS (SELECT FROM member WHERE epoch = $3 AND NOT has_left)
                ON CONFLICT (connector, node) DO UPDATE SET epoch = excluded.epoch, connections = excluded.connections,
                    wanted = excluded.wanted, messages = excluded.messages, at = excluded.at";
     let name = member.name();

@@ -66,6 +66,20 @@ fn a_node_that_starts_again_has_nothing_of_the_one_before() {
     assert_eq!(shares.give(&member("a"), &demand(8, 8), 2), demand(8, 8).nothing());
 }
 
+/// It was silent for too long, but has still attempts past the final dot; or the store was restored.
+#[test]
+fn what_is_open_counts_though_its_row_is_gone() {
+    let (mut shares, a, b) = (Shares::default(), member("a"), member("b"));
+    assert_eq!(shares.give(&a, &demand(8, 5), 0).connections, 8);
+    let mut shares = Shares::default();
+    assert_eq!(shares.give(&a, &demand(8, 5), 0).connections, 8);
+    assert_eq!(shares.give(&b, &demand(8, 3), 0).connections, 3);
+    // Eleven are open: nobody gets more before they are eight.
+    assert_eq!(shares.give(&b, &demand(8, 3), 1).connections, 3);
+    assert_eq!(shares.give(&a, &demand(8, 4), 2).connections, 4);
+    assert_eq!(shares.give(&b, &demand(8, 3), 3).connections, 4);
+}
+
 #[test]
 fn a_limit_below_the_number_of_nodes_goes_round() {
     let (mut shares, names) = (Shares::default(), ["a", "b", "c"]);

@@ -1,7 +1,7 @@
 //! The fleet: reports of its nodes, its plans, whose turn it is to watch, and the ledger of deliveries with less protection
 //! than they might have had.
 
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -10,7 +10,6 @@ use uuid::Uuid;
 use super::{
     SqliteStore, inquiry, member,
     row::{Json, Millis, readable},
-    shares,
 };
 use crate::{
     Answered, Demand, Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Restoration,
@@ -30,7 +29,10 @@ impl Fleet for SqliteStore {
 
     async fn leave(&self, member: &Member) -> Result<()> {
         let epoch = member.epoch();
-        self.write(move |connection, _| member::leave(connection, epoch)).await
+        self.write(move |connection, _| member::leave(connection, epoch)).await?;
+        let mut all = self.0.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values_mut().for_each(|shares| shares.members.retain(|_, held| held.epoch != epoch));
+        Ok(())
     }
 
     async fn report(&self, member: &Member, state: NodeState) -> Result<bool> {
@@ -63,8 +65,10 @@ impl Fleet for SqliteStore {
     }
 
     async fn share(&self, member: &Member, demands: Vec<Demand>) -> Result<Vec<Share>> {
-        let (member, floor) = (member.clone(), self.0.dead_epochs);
-        self.write(move |connection, now| shares::share(connection, &member, &demands, floor, now)).await
+        let now = self.0.clock.now().as_microsecond();
+        let mut all = self.0.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let give = |demand: &Demand| all.entry(demand.connector.clone()).or_default().give(member, demand, now);
+        Ok(demands.iter().map(give).collect())
     }
 
     fn holds_restored(&self) -> bool {

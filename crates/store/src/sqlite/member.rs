@@ -65,7 +65,6 @@ fn living(connection: &Connection, dead_epochs: Epoch, now: Timestamp) -> rusqli
 
 pub(super) fn leave(connection: &Connection, epoch: Epoch) -> rusqlite::Result<()> {
     connection.prepare_cached("UPDATE member SET has_left = TRUE WHERE epoch = ?1")?.execute([epoch.0])?;
-    connection.prepare_cached("DELETE FROM connector_share WHERE epoch = ?1")?.execute([epoch.0])?;
     Ok(())
 }
 

@@ -31,16 +31,16 @@ mod schema;
 mod search;
 mod searchers;
 mod settle;
-mod shares;
 pub(crate) mod source;
 mod waiting;
 mod withhold;
 mod writer;
 
 use std::{
+    collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use jiff::Timestamp;
@@ -49,6 +49,7 @@ use rusqlite::Connection;
 use crate::{
     Clock, Epoch, FileError, FolderLock, Result, StoreError,
     folder::{self, Left},
+    shares::Shares,
 };
 pub use backup::Restored;
 use keys::Keys;
@@ -75,6 +76,8 @@ struct Inner {
     file: PathBuf,
     /// Of a command, which does not have the folder's lock.
     is_beside: bool,
+    /// By connector. Nodes on this store are in one process, and what they have ends with it. A full disk ends no share.
+    shares: Mutex<HashMap<String, Shares>>,
 }
 
 const FILE_NAME: &str = "gatepost.db";
@@ -168,7 +171,9 @@ impl SqliteStore {
         let (readers, searchers) = (Readers::new(file.clone()), Searchers::new(file.clone()));
         let writer = Writer::start(open, file.clone(), Arc::clone(&gauge), lock)?;
         let keys = Keys::new();
-        Ok(Self(Arc::new(Inner { writer, readers, searchers, keys, clock, dead_epochs, gauge, file, is_beside })))
+        let shares = Mutex::default();
+        let inner = Inner { writer, readers, searchers, keys, clock, dead_epochs, gauge, file, is_beside, shares };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// In the next transaction, with the time when it is made. May run twice, the first time undone.

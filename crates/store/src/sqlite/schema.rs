@@ -14,7 +14,7 @@ use crate::{FileError, Result, StoreError, folder};
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 10] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -156,18 +156,6 @@ const MIGRATIONS: [&str; 11] = [
      INSERT INTO key_block VALUES (1, (SELECT coalesce(max(id), 0) + 1 FROM delivery));",
     // Nodes that an operator has told to take no mail, whether they run or not.
     "CREATE TABLE drained (node TEXT PRIMARY KEY, at INTEGER NOT NULL, set_by TEXT NOT NULL) WITHOUT ROWID;",
-    // What each node has of the limits of connectors. Times are in microseconds.
-    "CREATE TABLE connector_limit (connector TEXT PRIMARY KEY, next_slot INTEGER NOT NULL) WITHOUT ROWID;
-     CREATE TABLE connector_share (
-        connector TEXT NOT NULL,
-        node TEXT NOT NULL,
-        epoch INTEGER NOT NULL,
-        connections INTEGER NOT NULL,
-        wanted INTEGER NOT NULL,
-        messages INTEGER NOT NULL,
-        at INTEGER NOT NULL,
-        PRIMARY KEY (connector, node)
-     ) WITHOUT ROWID;",
     // Which store this is, once it was to be moved to a server; which copy of it was begun there, as long as it is as it was
     // then; and when it was moved, if so: its mail is there then.
     "CREATE TABLE migration (id INTEGER PRIMARY KEY CHECK (id = 1), store BLOB NOT NULL, copy BLOB,

@@ -369,6 +369,29 @@ async fn postgres_gives_mail_back_until_it_has_changed() {
     assert_eq!(on_server(&settings).await, without_times(expected));
 }
 
+/// A node has seen the server while it was empty, and does not take the move for a restore.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_holds_nothing_of_what_was_moved_there() {
+    let (server, files) = (Server::start(), tempfile::tempdir().unwrap());
+    let folder = filled().await.0;
+    let settings = PostgresSettings { witness: Some(files.path().join("store-seen.json")), ..server.database() };
+    for _ in 0..2 {
+        let store = PostgresStore::open(&settings).await.unwrap();
+        let member = store.join("n").await.unwrap().member;
+        store.renew(&member, vec![]).await.unwrap();
+        assert!(store.restoration().await.unwrap().is_none());
+        store.leave(&member).await.unwrap();
+        store.close().await;
+        migration(&folder, &settings).run(|_| ()).await.unwrap();
+        let store = PostgresStore::open(&settings).await.unwrap();
+        let member = store.join("n").await.unwrap().member;
+        assert!(!store.holds_restored() && store.restoration().await.unwrap().is_none());
+        store.leave(&member).await.unwrap();
+        store.close().await;
+        migration(&folder, &settings).undo(|_| ()).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_keeps_mail_once_it_has_changed() {
     let server = Server::start();
