@@ -95,7 +95,7 @@ impl Shares {
         self.slots(demand, connections, now)
     }
 
-    /// Whoever asked last at this time, or before, uses nothing any more.
+    /// A node that asked last at this time, or before, uses nothing any more.
     pub(crate) fn over_at(now: i64) -> i64 {
         now.saturating_sub(micros(SHARE_VALID))
     }

@@ -1,7 +1,7 @@
 //! Delivers the mail of one connector: its jobs in memory, its workers, its limits and its pauses.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -13,16 +13,16 @@ use delivery::backoff::BackOffPolicy;
 use jiff::Timestamp;
 use net::send::Progress;
 use protocol::smtp::{Address, Failure};
-use store::{BackOff, Claim, ConnectorReport, Demand, Leave, Queue as _, RunningAttempt, Share};
+use store::{BackOff, Claim, ConnectorReport, Demand, Leave, Queue as _, Share};
 use tokio::{sync::Notify, time::Instant};
-use trace::{Doing, Limit};
-use uuid::Uuid;
+use trace::Limit;
 
 use super::{
     Recording,
+    attempts::Attempts,
     job::Job,
     jobs::{Jobs, interval},
-    lease::{Term, Ticket},
+    lease::Term,
     policies::Policies,
     results,
     shares::Own,
@@ -39,9 +39,6 @@ use crate::{
 const CLAIM_INTERVAL: Duration = Duration::from_secs(1);
 /// Deliveries to a domain with too many jobs in memory wait about this long.
 const CROWDED_FOR: Duration = Duration::from_secs(5);
-/// Attempts that run longer than this are reported, up to a maximum number.
-const REPORTED_AFTER: Duration = Duration::from_secs(1);
-const REPORTED_MAX: usize = 100;
 
 pub(crate) struct Lane {
     shared: Mutex<Shared>,
@@ -64,9 +61,7 @@ struct Shared {
     /// Workers that have not been told to end.
     workers: u32,
     idle_workers: u32,
-    /// Keyed by the number of the attempt.
-    running: HashMap<u64, Running>,
-    attempts: u64,
+    attempts: Attempts,
     /// Failures in a row, and since when.
     failures: u32,
     failing_since: Option<Timestamp>,
@@ -81,14 +76,6 @@ enum State {
     Closed,
 }
 
-/// An attempt that has not ended.
-struct Running {
-    message: Uuid,
-    began: Instant,
-    progress: Arc<Progress>,
-    ticket: Arc<Ticket>,
-}
-
 /// Removes the attempt's entry when it is dropped.
 pub(super) struct Attempting<'a> {
     lane: &'a Lane,
@@ -99,7 +86,7 @@ pub(super) struct Attempting<'a> {
 impl Drop for Attempting<'_> {
     fn drop(&mut self) {
         let mut shared = self.lane.shared();
-        shared.running.remove(&self.number);
+        shared.attempts.ended(self.number);
         shared.jobs.ended(self.domain.as_deref());
     }
 }
@@ -114,8 +101,7 @@ impl Lane {
                 own: Own::default(),
                 workers: 0,
                 idle_workers: 0,
-                running: HashMap::new(),
-                attempts: 0,
+                attempts: Attempts::default(),
                 failures: 0,
                 failing_since: None,
                 policies: Policies::default(),
@@ -159,7 +145,7 @@ impl Lane {
 
     /// Stops the attempts that have not sent their final dot.
     pub(super) fn cut(&self) {
-        self.shared().cut();
+        self.shared().attempts.cut();
     }
 
     fn is_closed(&self) -> bool {
@@ -256,7 +242,7 @@ impl Lane {
         let mut shared = self.shared();
         if shared.own.is_over() {
             // Others may have had it meanwhile.
-            shared.cut();
+            shared.attempts.cut();
         }
         let before = shared.connections_max();
         shared.own.set(share.connections, until);
@@ -331,16 +317,7 @@ impl Lane {
 
     /// Starts an attempt for a job that was popped.
     pub(super) fn attempting(&self, job: &Job, progress: &Arc<Progress>) -> Attempting<'_> {
-        let mut shared = self.shared();
-        shared.attempts += 1;
-        let number = shared.attempts;
-        let running = Running {
-            message: job.message.network_message_id,
-            began: Instant::now(),
-            progress: Arc::clone(progress),
-            ticket: Arc::clone(&job.ticket),
-        };
-        shared.running.insert(number, running);
+        let number = self.shared().attempts.begin(job, progress);
         Attempting { lane: self, number, domain: job.domain.clone() }
     }
 
@@ -399,7 +376,7 @@ impl Lane {
             backed_off,
             under_policy: shared.policies.all.clone(),
             domains_under_policy: shared.policies.report(),
-            running: shared.running(),
+            running: shared.attempts.report(),
         }
     }
 
@@ -555,7 +532,7 @@ impl Lane {
         let (postponed, returned) = {
             let mut shared = self.shared();
             if shared.own.is_over() {
-                shared.cut();
+                shared.attempts.cut();
             }
             let connector = Arc::clone(&shared.connector);
             let all = matches!(shared.state, State::BackedOff(_));
@@ -602,11 +579,6 @@ impl Shared {
         self.workers > self.connections_max()
     }
 
-    /// See [`Lane::cut`].
-    fn cut(&self) {
-        self.running.values().for_each(|running| running.ticket.shut_down());
-    }
-
     fn back_off(&mut self, failure: &Failure, policy: &BackOffPolicy, jitter: f64) {
         // Workers that fail at the same time are one failure, not many in a row.
         if !matches!(self.state, State::Open) {
@@ -620,20 +592,5 @@ impl Shared {
         let until = now.checked_add(delay).unwrap_or(now);
         tracing::warn!(connector = self.connector.name, %failure, %until, "connector paused: its destinations fail");
         self.state = State::BackedOff(BackOff { since, began: now, until, failure: failure.clone() });
-    }
-
-    /// Attempts that have run for a while, the longest first.
-    fn running(&self) -> Vec<RunningAttempt> {
-        let (now, wall) = (Instant::now(), Timestamp::now());
-        let mut lasting: Vec<&Running> =
-            self.running.values().filter(|running| now.duration_since(running.began) >= REPORTED_AFTER).collect();
-        lasting.sort_by_key(|running| running.began);
-        let report = |running: &Running| {
-            let doing = running.progress.now();
-            let since = wall.checked_sub(now.duration_since(doing.since)).unwrap_or(wall);
-            let doing = Doing { phase: doing.phase, since, destination: doing.destination };
-            RunningAttempt { message: running.message, doing }
-        };
-        lasting.into_iter().take(REPORTED_MAX).map(report).collect()
     }
 }

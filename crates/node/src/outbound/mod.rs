@@ -11,6 +11,7 @@
 //! results cannot be stored.
 
 mod addresses;
+mod attempts;
 mod connect;
 mod job;
 mod jobs;

@@ -394,7 +394,7 @@ pub(super) async fn commit(session: &Session) -> Result<()> {
     confirmed(session)
 }
 
-/// The same for what nobody else gives a deadline. If it takes too long, it may be done all the same.
+/// The same for what nobody else gives a deadline. If it takes too long, it may be done anyway.
 pub(super) async fn commit_in_time(session: &Session) -> Result<()> {
     let late = |_| StoreError::Unavailable { detail: too_late(COMMIT_MAX) };
     tokio::time::timeout(COMMIT_MAX, commit(session)).await.map_err(late)?

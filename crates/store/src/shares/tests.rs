@@ -1,3 +1,5 @@
+//! Shares by example, and what holds whatever happens.
+
 use proptest::prelude::*;
 
 use super::*;
