@@ -96,7 +96,7 @@ pub struct BodiesView {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WarningView {
     /// `dead-rows`, `old-transaction`, `no-standby`, `standby-behind`, `connections`, `versions-differ`, `restored`,
-    /// `bodies-unavailable` or `bodies-not-deleted`.
+    /// `bodies-unavailable`, `bodies-not-deleted` or `bodies-of-another`.
     pub warning: String,
     /// What it is and what to do, for people.
     pub what: String,
@@ -207,12 +207,18 @@ fn warnings(health: &ServerHealth, nodes: &[NodeView], restored: Option<&Restora
 }
 
 fn warn_of_bodies(bodies: &BodiesHealth, warn: &mut impl FnMut(&str, String)) {
-    let BodiesHealth { place, needed, gone, trouble } = bodies;
+    let BodiesHealth { place, needed, gone, trouble, used_by_another } = bodies;
     if let Some(trouble) = trouble {
         let what = format!(
             "{place} cannot be read from here ({trouble}): until nodes can, they answer large messages with 451, and defer {needed} that are in the queue"
         );
         warn("bodies-unavailable", what);
+    }
+    if let Some(at) = used_by_another {
+        let what = format!(
+            "another copy of this database used {place} at {at}, or a later state of this one did: this one reads bodies there and deletes none. Give a copy for a test another [store] bodies; if the other one is gone for good, this one takes over a day after that time"
+        );
+        warn("bodies-of-another", what);
     }
     if *gone > GONE_BODIES_MAX {
         let what =
@@ -282,7 +288,8 @@ mod tests {
         assert_eq!(named(|health| health.connections = 95), ["connections"]);
         let bodies = |gone, trouble: Option<&str>| {
             let place = "/mnt/bodies".to_owned();
-            Some(BodiesHealth { place, needed: 3, gone, trouble: trouble.map(str::to_owned) })
+            let trouble = trouble.map(str::to_owned);
+            Some(BodiesHealth { place, needed: 3, gone, trouble, used_by_another: None })
         };
         let of_bodies = |bodies| {
             let health = ServerHealth { bodies, ..healthy() };
@@ -290,6 +297,9 @@ mod tests {
         };
         assert_eq!(of_bodies(bodies(9, None)), Vec::<String>::new());
         assert_eq!(of_bodies(bodies(10_001, Some("it hangs"))), ["bodies-unavailable", "bodies-not-deleted"]);
+        let of_another =
+            bodies(0, None).map(|bodies| BodiesHealth { used_by_another: Some(jiff::Timestamp::UNIX_EPOCH), ..bodies });
+        assert_eq!(of_bodies(of_another), ["bodies-of-another"]);
     }
 
     #[test]
