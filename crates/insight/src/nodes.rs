@@ -33,11 +33,12 @@ fn view(report: Option<NodeReport>, member: MemberRecord) -> NodeView {
         deliveries: report.held,
         connections: report.connectors.iter().map(|connector| connector.connections).sum(),
         plan_version: report.plan_version,
-        config_version: report.configuration.version,
+        config_version: report.configuration.id.map(|id| id.version),
+        config_applied: report.configuration.id.map(|id| id.at),
         config_refused: report
             .configuration
             .refused
-            .map(|RefusedConfiguration { version, why }| RefusedConfigView { version, why }),
+            .map(|RefusedConfiguration { id, why }| RefusedConfigView { version: id.version, why }),
         schema: report.schema,
         started,
         last_seen: seen,

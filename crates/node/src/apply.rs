@@ -86,7 +86,7 @@ impl Checked {
 ///
 /// The store cannot be read or written; nothing was changed, unless it is not known.
 pub async fn propose(proposal: Proposal, store: &PostgresStore) -> anyhow::Result<Proposed> {
-    let current = store.newer_configuration(0).await.context("failed to read the fleet's configuration")?;
+    let current = store.newest_configuration().await.context("failed to read the fleet's configuration")?;
     let (before, toml) = current.map(|stored| (stored.record.version, stored.toml)).unzip();
     let old = toml.as_deref().map(|toml| toml.parse::<Table>().unwrap_or_default()).unwrap_or_default();
     let changes = differences(&old, &proposal.config.table());

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use diagnosis::Finding;
 use insight::{Moved, trouble_of};
 use jiff::Timestamp;
-use store::PolicyResults;
+use store::{PolicyResults, StoredPlan};
 use tokio::time::{Instant, sleep};
 use trace::NextStep;
 
@@ -62,7 +62,7 @@ fn failing(node: &Node, rollout: &Rollout, since: Timestamp) -> Vec<String> {
     failing.map(|report| report.name).collect()
 }
 
-async fn halt(node: &Node, plan: &(u64, Rollout), finding: Finding, now: Timestamp) -> anyhow::Result<()> {
+async fn halt(node: &Node, plan: &(StoredPlan, Rollout), finding: Finding, now: Timestamp) -> anyhow::Result<()> {
     let (reason, trouble) = (finding.summary.clone(), trouble(finding));
     let (destination, cause) = (trouble.destination.clone(), trouble.cause.clone());
     let by = format!("node {}", node.name);

@@ -168,18 +168,21 @@ pub async fn change<S: Store>(
     }
 }
 
-/// Halts version `version` of the plan automatically. `None`: the plan has changed since.
+/// Halts that plan automatically. `None`: the plan has changed since, be it by a restore of the database.
 pub async fn halt_itself<S: Store>(
     store: &S,
-    (version, rollout): &(u64, Rollout),
+    (stored, rollout): &(StoredPlan, Rollout),
     reason: String,
     trouble: Trouble,
     by: &str,
     now: Timestamp,
 ) -> anyhow::Result<Option<u64>> {
+    if store.plan().await?.as_ref() != Some(stored) {
+        return Ok(None);
+    }
     let nodes = members(&store.reports().await?, now);
     let halted = Rollout { trouble: Some(trouble), ..keep_some(halt(rollout, reason, &nodes), &nodes) };
-    Ok(store.replace_plan(Some(*version), serde_json::to_string(&halted)?, by).await?)
+    Ok(store.replace_plan(Some(stored.version), serde_json::to_string(&halted)?, by).await?)
 }
 
 /// The plan after a change. `nodes` are the members of the fleet. `in_use` are the policies that connectors name.

@@ -311,6 +311,7 @@ fn refusal(error: &StoreError) -> Reply {
         }
         StoreError::NameInUse { .. }
         | StoreError::NotAMember { .. }
+        | StoreError::NotQueued
         | StoreError::File(_)
         | StoreError::Postgres(_)
         | StoreError::Bodies(_)

@@ -19,6 +19,8 @@ mod history;
 mod inbound;
 pub mod inquiry;
 mod notices;
+#[cfg(test)]
+mod on_server;
 mod open;
 mod outbound;
 pub mod policy;
@@ -37,7 +39,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -46,7 +48,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use delivery::{backoff::BackOffPolicy, route::Routes, schedule::Schedule};
 use net::{resolve::Resolver, tls::TlsContext, webhook::Webhook};
 use protocol::smtp::Address;
-use store::{Backend, Fleet as _, MEMBER_VALID, Member, NodeState, Queue as _, StoreError};
+use store::{Backend, Fleet as _, MEMBER_VALID, Member, NodeState, Queue as _, StoreError, StoredPlan};
 use trace::NextStep;
 
 use crate::{
@@ -105,10 +107,10 @@ pub struct Node {
     pub addresses: Vec<SocketAddr>,
     /// Bytes of message content that sessions hold in memory.
     content_memory: Arc<AtomicUsize>,
-    /// The rollout that this node follows, and its version.
-    plan: ArcSwapOption<(u64, Rollout)>,
-    /// Version of a plan that this node cannot follow; 0: none.
-    plan_refused: AtomicU64,
+    /// The rollout that this node follows, as it is stored and as it was read.
+    plan: ArcSwapOption<(StoredPlan, Rollout)>,
+    /// A plan that this node cannot follow.
+    plan_refused: ArcSwapOption<StoredPlan>,
     routes: ArcSwap<Routes>,
     resolver: ArcSwap<Resolver>,
     random: RandomState,
@@ -169,9 +171,11 @@ impl Node {
 
     async fn report(&self) {
         let connectors = self.outbound.reports();
+        let (plan_version, plan_at) = self.plan.load().as_ref().map(|plan| (plan.0.version, plan.0.at)).unzip();
         let state = NodeState {
             connectors,
-            plan_version: self.plan.load().as_ref().map(|plan| plan.0),
+            plan_version,
+            plan_at,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             addresses: self.addresses.clone(),
             is_drained: self.is_drained(),

@@ -67,7 +67,17 @@ async fn tell_sender(node: &Arc<Node>, untold: &Untold) -> Result<bool> {
     let message = &untold.message;
     let Some(to) = message.envelope.sender.address() else { return Ok(false) };
     let content = match node.store.read_body(message.key, 0).await {
-        Ok(content) => content.unwrap_or_default(),
+        Ok(Some(content)) => content,
+        Ok(None) => {
+            let message = message.network_message_id;
+            tracing::warn!(%message, "a message has no content; notifying its sender without the header");
+            Bytes::new()
+        }
+        // Its sender has been told, or the store has lost it.
+        Err(error @ StoreError::NotQueued) => {
+            tracing::info!(%error, message = %message.network_message_id, "no notice to its sender");
+            return Ok(false);
+        }
         // The sender hears of it without the header of the message.
         Err(StoreError::Bodies(BodiesError::Missing { .. })) => Bytes::new(),
         // Other senders do not wait for a place that is away.

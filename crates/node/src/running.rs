@@ -4,10 +4,7 @@ use std::{
     hash::RandomState,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -181,7 +178,7 @@ impl Running {
         node.outbound.configure(node, &config);
         node.config.store(Arc::new(config));
         // A plan that names a TLS policy that was missing can be followed now.
-        node.plan_refused.store(0, Ordering::Relaxed);
+        node.plan_refused.store(None);
         self.settings.send_replace(new_settings);
         if let Some(certificate) = new_certificate {
             self.console.renew(certificate);
@@ -255,7 +252,7 @@ fn new_node(
         store,
         outbound,
         tls: ArcSwap::from_pointee(tls),
-        plan_refused: AtomicU64::new(0),
+        plan_refused: ArcSwapOption::empty(),
         webhook: ArcSwapOption::new(watching::webhook(&config)?.map(Arc::new)),
         protocol_logs: ProtocolLogs::start(&config.protocol_log, folder, logs_give_way),
         tasks: Tasks::default(),

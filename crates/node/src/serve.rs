@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::{
     Console, MakeAcceptor, Node, Running,
     config::{Config, Examined, File, Purpose},
-    following::{follow, newer},
+    following::{another, follow},
     start::Start,
 };
 
@@ -78,7 +78,7 @@ impl Signals {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hang_up.recv() => reload(running, path),
-                stored = newer(&running.node) => follow(running, stored),
+                stored = another(&running.node) => follow(running, stored),
             }
         }
     }

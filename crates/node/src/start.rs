@@ -1,6 +1,9 @@
 //! The settings of a node: its own file, with what it has of the fleet's configuration.
 
-use store::{Backend, Fleet as _, Following, PostgresError, RefusedConfiguration, StoreError, StoredConfiguration};
+use store::{
+    Backend, ConfigurationId, Fleet as _, Following, PostgresError, RefusedConfiguration, StoreError,
+    StoredConfiguration,
+};
 
 use crate::{
     config::{Config, ConfigErrors, Examined, File, Fleet, FleetConfig, Purpose},
@@ -32,7 +35,7 @@ impl From<Config> for Start {
 impl From<StoredConfiguration> for FleetConfig {
     fn from(stored: StoredConfiguration) -> Self {
         let StoredConfiguration { record, toml } = stored;
-        Self { version: Some(record.version), toml, program: record.program }
+        Self { id: Some(record.id()), toml, program: record.program }
     }
 }
 
@@ -41,9 +44,8 @@ impl Followed {
         Self { config: Some(config), refused: None }
     }
 
-    /// 0: none.
-    pub(crate) fn version(&self) -> u64 {
-        self.config.as_ref().and_then(|config| config.version).unwrap_or(0)
+    pub(crate) fn id(&self) -> Option<ConfigurationId> {
+        self.config.as_ref().and_then(|config| config.id)
     }
 
     pub(crate) fn as_fleet(&self) -> Fleet<'_> {
@@ -51,7 +53,7 @@ impl Followed {
     }
 
     pub(crate) fn report(&self) -> Following {
-        Following { version: self.config.as_ref().and_then(|config| config.version), refused: self.refused.clone() }
+        Following { id: self.id(), refused: self.refused.clone() }
     }
 }
 
@@ -65,7 +67,7 @@ impl Start {
     /// With the fleet's configuration: the version in force, or if this node cannot follow it, the one that the node
     /// followed before it stopped.
     pub(crate) async fn in_fleet(file: File, node: &str, store: &Backend) -> anyhow::Result<Self> {
-        let Some(newest) = store.newer_configuration(0).await?.map(FleetConfig::from) else {
+        let Some(newest) = store.newest_configuration().await?.map(FleetConfig::from) else {
             return Ok(Self::alone(file)?);
         };
         if let Ok(config) = examined(&file, Fleet::Known(&newest)) {
@@ -75,13 +77,13 @@ impl Start {
         let cannot = || {
             let (label, why) = (newest.label(), why.join("; "));
             anyhow::anyhow!(
-                "this node cannot follow {label}, and has followed no other; fix this, or apply another one: {why}"
+                "this node cannot follow {label}, and has followed no other that the store has; fix this, or apply another one: {why}"
             )
         };
         let before = had_before(node, &newest, store).await?.ok_or_else(cannot)?;
         let config = examined(&file, before.as_fleet()).map_err(|_| cannot())?;
         let refused = refused(&newest, why);
-        log_refused(&refused, before.report().version);
+        log_refused(&refused, before.id());
         Ok(Self { config, file: Some(file), followed: Followed { refused: Some(refused), ..before } })
     }
 }
@@ -99,10 +101,12 @@ pub(crate) fn examined(file: &File, fleet: Fleet<'_>) -> Result<Config, ConfigEr
 /// refused a version since, goes by its file again.
 async fn had_before(node: &str, newest: &FleetConfig, store: &Backend) -> store::Result<Option<Followed>> {
     let report = store.reports().await?.into_iter().find(|report| report.node == node);
-    let Some(Following { version, refused }) = report.map(|report| report.configuration) else { return Ok(None) };
-    match version {
-        Some(version) if Some(version) != newest.version => {
-            Ok(store.configuration(version).await?.map(|stored| Followed::new(stored.into())))
+    let Some(Following { id, refused }) = report.map(|report| report.configuration) else { return Ok(None) };
+    match id {
+        Some(id) if Some(id) != newest.id => {
+            // After a restore of the database, its number may be that of another one.
+            let stored = store.configuration(id.version).await?.filter(|stored| stored.record.id() == id);
+            Ok(stored.map(|stored| Followed::new(stored.into())))
         }
         Some(_) => Ok(None),
         None => Ok(refused.map(|_| Followed::default())),
@@ -124,7 +128,7 @@ pub async fn fleet_config(config: &Config) -> anyhow::Result<Option<FleetConfig>
         }
         Err(error) => return Err(error),
     };
-    let newest = store.newer_configuration(0).await;
+    let newest = store.newest_configuration().await;
     store.close().await;
     Ok(newest?.map(FleetConfig::from))
 }
@@ -133,7 +137,7 @@ pub async fn fleet_config(config: &Config) -> anyhow::Result<Option<FleetConfig>
 /// the version in force, the second value says so, and the settings are those that the node follows.
 pub async fn in_force(file: &File, store: &Backend) -> anyhow::Result<(Config, Option<String>)> {
     let own = file.parse()?;
-    let Some(newest) = store.newer_configuration(0).await?.map(FleetConfig::from) else { return Ok((own, None)) };
+    let Some(newest) = store.newest_configuration().await?.map(FleetConfig::from) else { return Ok((own, None)) };
     let errors = match file.merged(&newest) {
         Ok(config) => return Ok((config, None)),
         Err(errors) => errors,
@@ -165,14 +169,14 @@ fn unknown(fleet: &FleetConfig, mut reasons: Vec<String>) -> Vec<String> {
 }
 
 pub(crate) fn refused(fleet: &FleetConfig, why: Vec<String>) -> RefusedConfiguration {
-    RefusedConfiguration { version: fleet.version.unwrap_or(0), why }
+    RefusedConfiguration { id: fleet.id.unwrap_or_default(), why }
 }
 
-pub(crate) fn log_refused(refused: &RefusedConfiguration, kept: Option<u64>) {
-    let RefusedConfiguration { version, why } = refused;
+pub(crate) fn log_refused(refused: &RefusedConfiguration, kept: Option<ConfigurationId>) {
+    let RefusedConfiguration { id, why } = refused;
     tracing::error!(
-        version,
-        kept,
+        version = id.version,
+        kept = kept.map(|kept| kept.version),
         error = why.join("; "),
         "cannot follow the fleet's configuration; keeping what this node had, and trying again"
     );

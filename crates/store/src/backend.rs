@@ -65,11 +65,19 @@ impl Backend {
         each!(self, store => store.close());
     }
 
-    /// See [`PostgresStore::newer_configuration`]. The embedded store has none.
-    pub async fn newer_configuration(&self, than: u64) -> Result<Option<StoredConfiguration>> {
+    /// See [`PostgresStore::newest_configuration`]. The embedded store has none.
+    pub async fn newest_configuration(&self) -> Result<Option<StoredConfiguration>> {
         match self {
             Self::Sqlite(_) => Ok(None),
-            Self::Postgres(store) => store.newer_configuration(than).await,
+            Self::Postgres(store) => store.newest_configuration().await,
+        }
+    }
+
+    /// See [`PostgresStore::newest_configuration_id`]. The embedded store has none.
+    pub async fn newest_configuration_id(&self) -> Result<Option<ConfigurationId>> {
+        match self {
+            Self::Sqlite(_) => Ok(None),
+            Self::Postgres(store) => store.newest_configuration_id().await,
         }
     }
 

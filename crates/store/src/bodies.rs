@@ -20,7 +20,8 @@ pub trait Bodies {
     fn discard_body(&self, body: BodyKey) -> impl Future<Output = Result<()>> + Send;
 
     /// Piece `sequence` of a body, from 0; `None` after the last. An inline body is one piece.
-    /// A piece that must be there and is not is an error.
+    /// A piece that must be there and is not is an error, and so is the end if the message is not in the queue (any more):
+    /// [`NotQueued`](crate::StoreError::NotQueued). What was read is not the whole message then.
     fn read_body(&self, message: MessageKey, sequence: u32) -> impl Future<Output = Result<Option<Bytes>>> + Send;
 
     /// Deletes bodies that no message needs any more, if they are outside the store's own files. Returns how many.

@@ -19,6 +19,21 @@ pub struct ConfigurationRecord {
     pub program: String,
 }
 
+impl ConfigurationRecord {
+    pub fn id(&self) -> ConfigurationId {
+        ConfigurationId { version: self.version, at: self.at }
+    }
+}
+
+/// Which configuration it is. The number alone does not say: after a restore of the database, numbers are given out again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ConfigurationId {
+    pub version: u64,
+    /// When it was applied.
+    #[serde(default)]
+    pub at: Timestamp,
+}
+
 /// A version with its text, which is opaque here.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredConfiguration {
@@ -40,9 +55,9 @@ pub struct NewConfiguration {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Following {
     /// `None`: it goes by its own file alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<u64>,
-    /// A newer version that it cannot follow.
+    #[serde(flatten)]
+    pub id: Option<ConfigurationId>,
+    /// The version in force, if it cannot follow it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<RefusedConfiguration>,
 }
@@ -50,7 +65,8 @@ pub struct Following {
 /// A version that a node cannot follow.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RefusedConfiguration {
-    pub version: u64,
+    #[serde(flatten)]
+    pub id: ConfigurationId,
     /// For people, a line for each fault.
     pub why: Vec<String>,
 }

@@ -30,6 +30,9 @@ pub enum StoreError {
         "node {name} is not a member of the fleet any more, and holds nothing; restart it, under a name of its own"
     )]
     NotAMember { name: String },
+    /// Its row is gone: it was finished meanwhile, or the store has lost it.
+    #[error("the message is no longer in the queue, and the store has no content for it")]
+    NotQueued,
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]

@@ -110,8 +110,9 @@ pub struct Joined {
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct NodeState {
     pub connectors: Vec<ConnectorReport>,
-    /// The version of the plan that it follows.
+    /// The version of the plan that it follows, and when that was set.
     pub plan_version: Option<u64>,
+    pub plan_at: Option<Timestamp>,
     /// Of Gatepost.
     pub version: String,
     /// Where it listens for SMTP.
@@ -133,6 +134,9 @@ pub struct NodeReport {
     /// The version of the plan that it follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_version: Option<u64>,
+    /// When that was set; `None` from programs before version 4 of the tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_at: Option<Timestamp>,
     /// Of Gatepost; empty from versions that did not say it.
     #[serde(default)]
     pub version: String,
@@ -151,9 +155,26 @@ pub struct NodeReport {
 
 impl NodeReport {
     pub(crate) fn new(node: &str, at: Timestamp, state: NodeState) -> Self {
-        let NodeState { connectors, plan_version, version, addresses, is_drained, held, configuration } = state;
-        let node = node.to_owned();
-        Self { node, at, connectors, plan_version, version, addresses, is_drained, held, configuration, schema: None }
+        let NodeState { connectors, plan_version, plan_at, version, addresses, is_drained, held, configuration } =
+            state;
+        Self {
+            node: node.to_owned(),
+            at,
+            connectors,
+            plan_version,
+            plan_at,
+            version,
+            addresses,
+            is_drained,
+            held,
+            configuration,
+            schema: None,
+        }
+    }
+
+    /// True if it follows that plan. After a restore of the database, another plan may have the same version.
+    pub fn follows(&self, plan: &StoredPlan) -> bool {
+        self.plan_version == Some(plan.version) && self.plan_at.is_none_or(|at| at == plan.at)
     }
 }
 

@@ -511,7 +511,8 @@ async fn postgres_replaces_the_configuration_of_the_fleet_in_order() {
     let settings = server.database();
     let one = PostgresStore::open(&settings).await.unwrap();
     let other = PostgresStore::attach(&settings).await.unwrap();
-    assert_eq!(other.newer_configuration(0).await.unwrap(), None);
+    assert_eq!(other.newest_configuration().await.unwrap(), None);
+    assert_eq!(other.newest_configuration_id().await.unwrap(), None);
     let new = |toml: &str, repeats: Option<u64>| NewConfiguration {
         toml: toml.to_owned(),
         by: "amy".to_owned(),
@@ -529,9 +530,9 @@ async fn postgres_replaces_the_configuration_of_the_fleet_in_order() {
     let both = [both.0.unwrap(), both.1.unwrap()];
     assert!(both == [Some(2), None] || both == [None, Some(2)], "{both:?}");
     assert_eq!(one.replace_configuration(Some(2), new("a", Some(1))).await.unwrap(), Some(3));
-    let stored = other.newer_configuration(2).await.unwrap().unwrap();
+    let stored = other.newest_configuration().await.unwrap().unwrap();
     assert_eq!((stored.record.version, stored.toml.as_str(), stored.record.repeats), (3, "a", Some(1)));
-    assert_eq!(other.newer_configuration(3).await.unwrap(), None);
+    assert_eq!(other.newest_configuration_id().await.unwrap(), Some(stored.record.id()));
     assert_eq!(other.configuration(2).await.unwrap().unwrap().toml, "b");
     assert_eq!(other.configuration(9).await.unwrap(), None);
     let records = other.configurations().await.unwrap();
@@ -539,4 +540,31 @@ async fn postgres_replaces_the_configuration_of_the_fleet_in_order() {
     let why = || Some("why\u{fffd}".to_owned());
     let expected = [(3, None), (2, why()), (1, why())].map(|(version, why)| (version, why, "1.2.3".to_owned()));
     assert_eq!(records.iter().map(seen).collect::<Vec<_>>(), expected);
+}
+
+/// A restored database gives out a number again. The node asks for what is newest, not for what is newer.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_tells_apart_configurations_of_the_same_version() {
+    let server = Server::start();
+    let database = server.make();
+    let store = PostgresStore::open(&settings(&server.cluster.url(&database))).await.unwrap();
+    let new = |toml: &str| NewConfiguration {
+        toml: toml.to_owned(),
+        by: "amy".to_owned(),
+        comment: None,
+        repeats: None,
+        program: "1.2.3".to_owned(),
+    };
+    let mut ids = Vec::new();
+    store.replace_configuration(None, new("a")).await.unwrap();
+    ids.push(store.newest_configuration_id().await.unwrap());
+    for text in ["b", "c"] {
+        assert_eq!(store.replace_configuration(Some(1), new(text)).await.unwrap(), Some(2));
+        assert_eq!(store.newest_configuration().await.unwrap().unwrap().toml, text);
+        ids.push(store.newest_configuration_id().await.unwrap());
+        server.cluster.sql(&database, "DELETE FROM configuration WHERE version = 2").unwrap();
+        assert_eq!(store.newest_configuration_id().await.unwrap(), ids[0]);
+    }
+    assert_eq!(ids[1].unwrap().version, ids[2].unwrap().version);
+    assert_ne!(ids[1], ids[2]);
 }

@@ -3,7 +3,7 @@
 use std::{io::Write, path::Path};
 
 use anyhow::{Context as _, bail};
-use insight::views::{ConfigDiffView, ConfigVersionView};
+use insight::views::{ConfigDiffView, ConfigVersionView, NodeView};
 use node::{
     apply::{Outcome, Proposal, propose},
     config::{File, FleetConfig, differences},
@@ -135,14 +135,14 @@ async fn diff(
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
-    let newest = store.newer_configuration(0).await.context("failed to read the fleet's configuration")?;
+    let newest = store.newest_configuration().await.context("failed to read the fleet's configuration")?;
     let newest = newest.map(FleetConfig::from);
     let (from, to) = match what.map(|what| what.parse::<u64>().map_err(|_| Path::new(what))) {
         Some(Ok(version)) => (newest, FleetConfig::from(stored(version, store).await?)),
         Some(Err(file)) => (newest, File::read(file)?.for_fleet()?.0),
         None => {
             let Some(newest) = newest else { bail!("no configuration has been applied to the fleet yet") };
-            let before = newest.version.unwrap_or(0).saturating_sub(1);
+            let before = newest.version().unwrap_or(0).saturating_sub(1);
             (store.configuration(before).await?.map(FleetConfig::from), newest)
         }
     };
@@ -151,8 +151,8 @@ async fn diff(
     let is_same = from.as_ref().is_some_and(|from| from.toml == to.toml);
     match format {
         Format::Json => {
-            let from = from.and_then(|from| from.version);
-            let view = ConfigDiffView { from, to: to.version, changes: change_views(&changes) };
+            let from = from.and_then(|from| from.version());
+            let view = ConfigDiffView { from, to: to.version(), changes: change_views(&changes) };
             writeln!(out, "{}", serde_json::to_string_pretty(&view)?)?;
         }
         Format::Table => write_changes(&changes, is_same, screen, out)?,
@@ -163,9 +163,11 @@ async fn diff(
 async fn views(records: Vec<ConfigurationRecord>, store: &PostgresStore) -> anyhow::Result<Vec<ConfigVersionView>> {
     let nodes = insight::nodes(store).await?;
     let view = |record: ConfigurationRecord| {
+        let is_followed =
+            |node: &NodeView| (node.config_version, node.config_applied) == (Some(record.version), Some(record.at));
+        let follows = nodes.iter().filter(|node| node.state.runs() && is_followed(node)).count() as u64;
         let ConfigurationRecord { version, at, by, comment, repeats, program } = record;
-        let follows = nodes.iter().filter(|node| node.state.runs() && node.config_version == Some(version));
-        ConfigVersionView { version, at, by, comment, repeats, program, nodes: follows.count() as u64, toml: None }
+        ConfigVersionView { version, at, by, comment, repeats, program, nodes: follows, toml: None }
     };
     Ok(records.into_iter().map(view).collect())
 }

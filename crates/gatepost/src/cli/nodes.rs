@@ -124,6 +124,7 @@ fn write_refused(nodes: &[NodeView], screen: &Screen, out: &mut dyn Write) -> st
         refused.filter_map(|node| Some((node, node.config_refused.as_ref()?)))
     {
         let kept = match node.config_version {
+            Some(kept) if kept >= *version => format!("keeps version {kept} from before the database was restored"),
             Some(version) => format!("keeps version {version}"),
             None => "goes by its own file".to_owned(),
         };

@@ -69,6 +69,7 @@ impl Status {
             node: report.node.clone(),
             moved: self.moves(&report.node),
             plan_version: report.plan_version,
+            plan_at: report.plan_at,
             last_seen: report.at,
         };
         let nodes = self.nodes.iter().map(node).collect();
@@ -103,9 +104,15 @@ impl Status {
                 Some((_, rollout)) if rollout.moves(&report.node) => format!("to {}", rollout.to),
                 Some(_) | None => "no".to_owned(),
             };
-            let current = report.plan_version == self.plan.as_ref().map(|(stored, _)| stored.version);
-            let follows =
-                report.plan_version.map_or_else(|| "no plan yet".to_owned(), |version| format!("version {version}"));
+            let (current, is_other) = match &self.plan {
+                Some((stored, _)) => (report.follows(stored), report.plan_version >= Some(stored.version)),
+                None => (report.plan_version.is_none(), true),
+            };
+            let follows = match report.plan_version {
+                None => "no plan yet".to_owned(),
+                Some(version) if is_other && !current => format!("old version {version}"),
+                Some(version) => format!("version {version}"),
+            };
             vec![
                 Cell::new(&report.node),
                 Cell::new(moved),

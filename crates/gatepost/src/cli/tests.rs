@@ -35,6 +35,10 @@ struct Fixed {
     incidents: Vec<Incident>,
 }
 
+fn config_id(version: u64) -> ConfigurationId {
+    ConfigurationId { version, at: at(NOW) - 1.hour() }
+}
+
 /// For methods that the command line never calls.
 fn refused<T>() -> Result<T> {
     Err(StoreError::Other("not for the command line".to_owned()))
@@ -819,7 +823,7 @@ fn fleet_of_seven() -> Fixed {
         held,
         ..NodeReport::default()
     };
-    let refused = RefusedConfiguration { version: 7, why: vec!["no ca.pem".to_owned()] };
+    let refused = RefusedConfiguration { id: config_id(7), why: vec!["no ca.pem".to_owned()] };
     Fixed {
         members: vec![
             member("edge-1", 1, true, false, false),
@@ -832,9 +836,12 @@ fn fleet_of_seven() -> Fixed {
             member("edge-7", 100_000, false, true, false),
         ],
         reports: vec![
-            NodeReport { configuration: Following { version: Some(6), refused: None }, ..report("edge-1", false, 5) },
             NodeReport {
-                configuration: Following { version: Some(6), refused: Some(refused) },
+                configuration: Following { id: Some(config_id(6)), refused: None },
+                ..report("edge-1", false, 5)
+            },
+            NodeReport {
+                configuration: Following { id: Some(config_id(6)), refused: Some(refused) },
                 ..report("edge-2", true, 3)
             },
             report("edge-3", true, 0),
@@ -868,6 +875,7 @@ fn nodes_are_listed_with_what_they_do() {
     let (first, second) = (&value["nodes"][0], &value["nodes"][1]);
     assert_eq!((&first["config_version"], &first["config_refused"]), (&6.into(), &serde_json::Value::Null));
     assert_eq!((&second["config_version"], &second["config_refused"]["version"]), (&6.into(), &7.into()));
+    assert_eq!(second["config_applied"], "2026-07-30T11:00:00Z");
     let text = run("gatepost node list", &store, Some(80)).unwrap();
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -882,6 +890,26 @@ fn nodes_are_listed_with_what_they_do() {
     assert!(text.starts_with("edge-3 is drained and has nothing left to do.\n"), "{text}");
     let error = run("gatepost node drain egde-3", &store, None).unwrap_err();
     assert!(error.starts_with("no node is named egde-3; did you mean edge-"), "{error}");
+}
+
+/// The restored database has another version 7, and another plan of version 1, which the node cannot follow.
+#[test]
+fn what_a_node_has_from_before_a_restore_is_shown_as_such() {
+    let mut store = fleet_of_seven();
+    store.reports[1].configuration.id = Some(ConfigurationId { version: 7, at: at(NOW) - 5.hours() });
+    let text = run("gatepost node list", &store, None).unwrap();
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("keeps version 7 from before the database was restored: no ca.pem"), "{text}");
+    let mut store = reporting(&["mx1", "mx2"]);
+    run("gatepost rollout set --from legacy --to modern --percent 50", &store, None).unwrap();
+    let set = store.plans.lock().unwrap()[0].at;
+    for (report, at) in store.reports.iter_mut().zip([set, set - 5.hours()]) {
+        (report.plan_version, report.plan_at) = (Some(1), Some(at));
+    }
+    let text = run("gatepost rollout status", &store, None).unwrap();
+    let line = |node: &str| text.lines().find(|line| line.contains(node)).unwrap().to_owned();
+    assert!(line("mx2 ").contains("old version 1"), "{text}");
+    assert!(line("mx1 ").contains("version 1") && !line("mx1 ").contains("old"), "{text}");
 }
 
 #[test]

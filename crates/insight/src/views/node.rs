@@ -30,7 +30,10 @@ pub struct NodeView {
     pub plan_version: Option<u64>,
     /// The version of the fleet's configuration that it follows; null: its own file says everything.
     pub config_version: Option<u64>,
-    /// A newer version that it cannot follow.
+    /// When that was applied. After a restore of the database, another one may have the same version.
+    #[schemars(schema_with = "schema::time_or_null")]
+    pub config_applied: Option<Timestamp>,
+    /// The version in force, if it cannot follow it.
     pub config_refused: Option<RefusedConfigView>,
     /// The version of the store's tables that its program knows; null if it does not say.
     pub schema: Option<u32>,

@@ -46,6 +46,9 @@ pub struct RolloutNodeView {
     pub moved: bool,
     /// The plan that it follows.
     pub plan_version: Option<u64>,
+    /// When that was set. After a restore of the database, another one may have the same version.
+    #[schemars(schema_with = "schema::time_or_null")]
+    pub plan_at: Option<Timestamp>,
     #[schemars(schema_with = "schema::time")]
     pub last_seen: Timestamp,
 }

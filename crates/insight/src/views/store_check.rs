@@ -95,8 +95,8 @@ pub struct BodiesView {
 /// Something that asks for attention.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WarningView {
-    /// `dead-rows`, `old-transaction`, `no-standby`, `standby-behind`, `connections`, `versions-differ`, `restored`,
-    /// `bodies-unavailable` or `bodies-not-deleted`.
+    /// `dead-rows`, `old-transaction`, `no-standby`, `standby-behind`, `connections`, `versions-differ`, `nodes-behind`,
+    /// `restored`, `bodies-unavailable`, `bodies-not-deleted` or `bodies-of-another`.
     pub warning: String,
     /// What it is and what to do, for people.
     pub what: String,
@@ -190,7 +190,17 @@ fn warnings(health: &ServerHealth, nodes: &[NodeView], restored: Option<&Restora
     if let Some(bodies) = &health.bodies {
         warn_of_bodies(bodies, &mut warn);
     }
-    let running = || nodes.iter().filter(|node| node.state.runs());
+    warn_of_nodes(health.schema, nodes, &mut warn);
+    warnings
+}
+
+fn warn_of_nodes(schema: u32, nodes: &[NodeView], warn: &mut impl FnMut(&str, String)) {
+    // A node that has not reported yet may know them.
+    let running = || nodes.iter().filter(|node| node.state.runs() && node.version.is_some());
+    let behind: Vec<&NodeView> = running().filter(|node| node.schema.is_none_or(|known| known < schema)).collect();
+    if !behind.is_empty() {
+        warn("nodes-behind", not_known(schema, &behind));
+    }
     let mut versions: Vec<&str> = running().filter_map(|node| node.version.as_deref()).collect();
     versions.sort_unstable();
     versions.dedup();
@@ -203,16 +213,36 @@ fn warnings(health: &ServerHealth, nodes: &[NodeView], restored: Option<&Restora
             ),
         );
     }
-    warnings
+}
+
+fn not_known(schema: u32, behind: &[&NodeView]) -> String {
+    let names = |nodes: &[&NodeView]| nodes.iter().map(|node| node.node.as_str()).collect::<Vec<_>>().join(", ");
+    let what = format!("nodes that do not know the tables of version {schema}: {}. Update them soon", names(behind));
+    // Only these notice a restore.
+    let blind: Vec<&NodeView> = behind.iter().filter(|node| node.schema.is_none()).copied().collect();
+    if blind.is_empty() {
+        return what;
+    }
+    format!(
+        "{what}. If the database is restored, {} would not notice it, and deliver what was waiting in the backup once more: \
+         stop them before",
+        names(&blind)
+    )
 }
 
 fn warn_of_bodies(bodies: &BodiesHealth, warn: &mut impl FnMut(&str, String)) {
-    let BodiesHealth { place, needed, gone, trouble } = bodies;
+    let BodiesHealth { place, needed, gone, trouble, used_by_another } = bodies;
     if let Some(trouble) = trouble {
         let what = format!(
             "{place} cannot be read from here ({trouble}): until nodes can, they answer large messages with 451, and defer {needed} that are in the queue"
         );
         warn("bodies-unavailable", what);
+    }
+    if let Some(at) = used_by_another {
+        let what = format!(
+            "another copy of this database used {place} at {at}, or a later state of this one did: this one reads bodies there and deletes none. Give a copy for a test another [store] bodies; if the other one is gone for good, this one takes over a day after that time"
+        );
+        warn("bodies-of-another", what);
     }
     if *gone > GONE_BODIES_MAX {
         let what =
@@ -246,6 +276,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::views::NodeStateView;
 
     fn healthy() -> ServerHealth {
         ServerHealth {
@@ -282,7 +313,8 @@ mod tests {
         assert_eq!(named(|health| health.connections = 95), ["connections"]);
         let bodies = |gone, trouble: Option<&str>| {
             let place = "/mnt/bodies".to_owned();
-            Some(BodiesHealth { place, needed: 3, gone, trouble: trouble.map(str::to_owned) })
+            let trouble = trouble.map(str::to_owned);
+            Some(BodiesHealth { place, needed: 3, gone, trouble, used_by_another: None })
         };
         let of_bodies = |bodies| {
             let health = ServerHealth { bodies, ..healthy() };
@@ -290,6 +322,51 @@ mod tests {
         };
         assert_eq!(of_bodies(bodies(9, None)), Vec::<String>::new());
         assert_eq!(of_bodies(bodies(10_001, Some("it hangs"))), ["bodies-unavailable", "bodies-not-deleted"]);
+        let of_another =
+            bodies(0, None).map(|bodies| BodiesHealth { used_by_another: Some(jiff::Timestamp::UNIX_EPOCH), ..bodies });
+        assert_eq!(of_bodies(of_another), ["bodies-of-another"]);
+    }
+
+    #[test]
+    fn nodes_that_do_not_know_the_tables_ask_for_attention() {
+        let node = |name: &str, schema| NodeView {
+            node: name.to_owned(),
+            state: NodeStateView::Running,
+            epoch: 1,
+            host: "mail1".to_owned(),
+            process: 1,
+            version: Some("1.2.3".to_owned()),
+            addresses: vec![],
+            deliveries: 0,
+            connections: 0,
+            plan_version: None,
+            config_version: None,
+            config_applied: None,
+            config_refused: None,
+            schema,
+            started: jiff::Timestamp::UNIX_EPOCH,
+            last_seen: jiff::Timestamp::UNIX_EPOCH,
+            drained: None,
+            drained_by: None,
+        };
+        let warned = |nodes: &[NodeView]| {
+            let health = ServerHealth { schema: 5, ..healthy() };
+            warnings(&health, nodes, None)
+                .into_iter()
+                .map(|warning| (warning.warning, warning.what))
+                .collect::<Vec<_>>()
+        };
+        let current = node("a", Some(5));
+        let stopped = NodeView { state: NodeStateView::Stopped, ..node("b", None) };
+        let unheard = NodeView { version: None, ..node("c", None) };
+        assert_eq!(warned(&[current.clone(), node("d", Some(6)), stopped, unheard]), []);
+        let older = warned(&[current.clone(), node("e", Some(4))]);
+        assert_eq!(older.len(), 1, "{older:?}");
+        assert!(older[0].0 == "nodes-behind" && older[0].1.contains("tables of version 5: e."), "{older:?}");
+        assert!(!older[0].1.contains("restored"), "{older:?}");
+        // Programs before version 4 do not say what they know.
+        let blind = warned(&[current, node("e", Some(4)), node("f", None)]);
+        assert!(blind[0].1.contains("restored, f would not notice it"), "{blind:?}");
     }
 
     #[test]

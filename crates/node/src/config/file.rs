@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use store::ConfigurationId;
 use toml::Table;
 
 use super::{
@@ -29,7 +30,7 @@ pub struct File {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FleetConfig {
     /// `None`: it is not applied yet.
-    pub version: Option<u64>,
+    pub id: Option<ConfigurationId>,
     pub toml: String,
     /// Version of Gatepost with which it was applied.
     pub program: String,
@@ -101,7 +102,7 @@ impl File {
         let toml = toml::to_string_pretty(&scope::part(&file, Scope::Fleet))
             .map_err(|error| ConfigErrors::new(&self.path, &self.text, vec![Fault::new(0..0, error.to_string())]))?;
         let own = names(scope::places(&file, Scope::Node), &file);
-        Ok((FleetConfig { version: None, toml, program: env!("CARGO_PKG_VERSION").to_owned() }, own))
+        Ok((FleetConfig { id: None, toml, program: env!("CARGO_PKG_VERSION").to_owned() }, own))
     }
 
     /// A complaint of a node about the fleet's settings in this file, at its place here.
@@ -164,9 +165,13 @@ impl File {
 }
 
 impl FleetConfig {
+    pub fn version(&self) -> Option<u64> {
+        self.id.map(|id| id.version)
+    }
+
     /// Such as `version 7 of the fleet's configuration`.
     pub fn label(&self) -> String {
-        match self.version {
+        match self.version() {
             Some(version) => format!("version {version} of the fleet's configuration"),
             None => "the fleet's new configuration".to_owned(),
         }
@@ -237,7 +242,11 @@ mod tests {
     }
 
     fn fleet(toml: &str) -> FleetConfig {
-        FleetConfig { version: Some(7), toml: toml.to_owned(), program: "9.9.9".to_owned() }
+        FleetConfig {
+            id: Some(ConfigurationId { version: 7, ..Default::default() }),
+            toml: toml.to_owned(),
+            program: "9.9.9".to_owned(),
+        }
     }
 
     const DOMAIN: &str = "[[accepted_domain]]\nname = \"a.test\"\nconnector = \"c\"\n";

@@ -104,7 +104,7 @@ async fn check(node: &Node, Candidate { fleet_configuration }: Candidate) -> Ans
         return Answer::Refused("the node has no configuration file of its own".to_owned());
     };
     let program = env!("CARGO_PKG_VERSION").to_owned();
-    let config = FleetConfig { version: None, toml: fleet_configuration, program };
+    let config = FleetConfig { id: None, toml: fleet_configuration, program };
     // Reading files blocks.
     let check = tokio::task::spawn_blocking(move || file.complaints(&config)).await;
     check.map_or_else(|_| Answer::Refused("failed to check the configuration".to_owned()), Answer::Checked)

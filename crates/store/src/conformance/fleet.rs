@@ -7,21 +7,27 @@ pub(super) async fn reports_replace_each_other<S: Store>(stores: &Stores<S>) {
         node: node.to_owned(),
         at: at(second),
         plan_version: Some(second as u64),
+        plan_at: Some(at(second)),
         version: "1.2.3".to_owned(),
         addresses: vec![([192, 0, 2, 1], 25).into()],
         is_drained: true,
         held: second as u64,
         configuration: Following {
-            version: Some(6),
-            refused: Some(RefusedConfiguration { version: 7, why: vec!["no file".to_owned()] }),
+            id: Some(ConfigurationId { version: 6, at: at(second) }),
+            refused: (second == 2).then(|| RefusedConfiguration {
+                id: ConfigurationId { version: 7, at: at(second) },
+                why: vec!["no file".to_owned()],
+            }),
         },
         ..NodeReport::default()
     };
     for (node, second) in [("b", 1), ("a", 2), ("b", 3)] {
         stores.set_clock(second);
-        let NodeReport { connectors, plan_version, version, addresses, is_drained, held, configuration, .. } =
-            report(node, second);
-        let state = NodeState { connectors, plan_version, version, addresses, is_drained, held, configuration };
+        let NodeReport {
+            connectors, plan_version, plan_at, version, addresses, is_drained, held, configuration, ..
+        } = report(node, second);
+        let state =
+            NodeState { connectors, plan_version, plan_at, version, addresses, is_drained, held, configuration };
         stores.one.report(&stores.member(node).await, state).await.expect("reported");
     }
     let mut reports = stores.other.reports().await.expect("read");

@@ -44,4 +44,11 @@ pub enum BodiesError {
          --accept-loss"
     )]
     NotSet { recorded: String },
+    /// To do without the bodies that are there is for a fleet that does not run.
+    #[error(
+        "node {node} is running (host {host}, process {process}), and uses the bodies in {recorded}: stop all nodes before \
+         gatepost serve --accept-loss, and then start them with the same [store] bodies as this one; a node that was \
+         killed counts as running for {valid_s} s"
+    )]
+    InUse { node: String, host: String, process: u32, recorded: String, valid_s: u64 },
 }

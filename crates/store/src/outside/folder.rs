@@ -49,6 +49,17 @@ impl Folder {
         })
     }
 
+    /// Whole or not at all.
+    pub(super) async fn replace(&self, name: &str, bytes: Bytes) -> Result<(), Fault> {
+        self.run(name, move |path| {
+            let new = path.with_extension("new");
+            write(&new, &bytes)?;
+            fs::rename(new, path)?;
+            sync_parent(path)
+        })
+        .await
+    }
+
     pub(super) async fn get(&self, name: &str) -> Result<Bytes, Fault> {
         self.run(name, |path| fs::read(path).map(Bytes::from)).await
     }

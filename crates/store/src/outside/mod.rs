@@ -2,7 +2,7 @@
 //! object.
 //!
 //! ```text
-//!   PLACE/FLEET/place               the fleet's mark: it says that this is the place, and mounted
+//!   PLACE/FLEET/place               the fleet's mark: it says that this is the place, and mounted, and who may delete (mark.rs)
 //!   PLACE/FLEET/SHARD/MESSAGE-PIECE one piece; FLEET is an id that the database has, SHARD two digits of the key
 //! ```
 //!
@@ -13,14 +13,16 @@ mod crypto;
 mod error;
 mod folder;
 mod http;
+mod mark;
 mod s3;
 mod settings;
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 pub use error::BodiesError;
 use folder::Folder;
+pub(crate) use mark::{Mark, Owner};
 use s3::Bucket;
 pub use settings::{BodiesSettings, BodyPlace, Origin, S3Key, S3Settings};
 use tokio::time::timeout;
@@ -31,7 +33,6 @@ use crate::{Disk, MessageKey, Result, StoreError};
 /// As long as a commit is given.
 const OPERATION_MAX: Duration = Duration::from_secs(10);
 const MARK: &str = "place";
-const MARK_TEXT: &[u8] = b"The bodies of large messages of a fleet of Gatepost nodes are beside this file. Keep it.\n";
 const SHARDS: u8 = u8::MAX;
 
 /// What became of an operation that was not done.
@@ -74,11 +75,15 @@ enum Objects {
 macro_rules! each {
     ($objects:expr, $one:ident => $call:expr) => {
         match $objects {
-            Objects::Folder($one) => timeout(OPERATION_MAX, $call).await,
-            Objects::S3($one) => timeout(OPERATION_MAX, $call).await,
+            Objects::Folder($one) => in_time($call).await,
+            Objects::S3($one) => in_time($call).await,
         }
-        .unwrap_or_else(|_| Err(Fault::Unavailable(format!("no answer within {} s", OPERATION_MAX.as_secs()))))
     };
+}
+
+async fn in_time<T>(operation: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let too_late = |_| Err(Fault::Unavailable(format!("no answer within {} s", OPERATION_MAX.as_secs())));
+    timeout(OPERATION_MAX, operation).await.unwrap_or_else(too_late)
 }
 
 impl Outside {
@@ -111,28 +116,31 @@ impl Outside {
         format!("{}/{MARK}", self.fleet)
     }
 
-    /// Makes this the fleet's place, and tries all that nodes do there.
-    pub(crate) async fn mark(&self) -> Result<()> {
+    /// Makes what must be there, and tries all that nodes do there.
+    pub(crate) async fn prepare(&self) -> Result<()> {
         if let Objects::Folder(folder) = &self.objects {
             let (fleet, shards) = (self.fleet.to_string(), (0..=SHARDS).map(|shard| format!("{shard:02x}")));
-            let made = timeout(OPERATION_MAX, folder.make(&fleet, shards)).await;
-            made.unwrap_or_else(|_| Err(Fault::Unavailable("it hangs".to_owned())))
-                .map_err(|fault| self.error(fault))?;
+            in_time(folder.make(&fleet, shards)).await.map_err(|fault| self.error(fault))?;
         }
-        self.put_object(&self.mark_name(), Bytes::from_static(MARK_TEXT)).await?;
         let trial = format!("{}/trial-{}", self.fleet, Uuid::now_v7());
-        self.put_object(&trial, Bytes::from_static(MARK_TEXT)).await?;
+        self.put_object(&trial, Bytes::from_static(b"trial\n")).await?;
         self.delete_object(&trial).await?;
         self.list(0).await.map(drop)
     }
 
-    /// True if it is the fleet's place.
-    pub(crate) async fn is_marked(&self) -> Result<bool> {
+    /// `None` if it is not the fleet's place.
+    pub(crate) async fn read_mark(&self) -> Result<Option<Mark>> {
         match each!(&self.objects, objects => objects.get(&self.mark_name())) {
-            Ok(_) => Ok(true),
-            Err(Fault::Missing) => Ok(false),
+            Ok(bytes) => Ok(Some(Mark::parse(&bytes))),
+            Err(Fault::Missing) => Ok(None),
             Err(fault) => Err(self.error(fault)),
         }
+    }
+
+    /// Who reads it meanwhile finds the old mark or the new one.
+    pub(crate) async fn mark(&self, mark: &Mark) -> Result<()> {
+        let (name, bytes) = (self.mark_name(), mark.to_bytes());
+        each!(&self.objects, objects => objects.replace(&name, bytes)).map_err(|fault| self.error(fault))
     }
 
     pub(crate) async fn unmark(&self) -> Result<()> {
@@ -214,9 +222,13 @@ mod tests {
     async fn pieces_of_a_folder_come_back_and_are_listed_until_they_are_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let outside = outside(folder.path());
-        assert!(!outside.is_marked().await.unwrap());
-        outside.mark().await.unwrap();
-        assert!(outside.is_marked().await.unwrap());
+        outside.prepare().await.unwrap();
+        assert_eq!(outside.read_mark().await.unwrap(), None);
+        let mark = |at| Mark::new(Owner { store: Uuid::from_u128(1), server: "1/5".to_owned() }, at);
+        for at in [1, 2] {
+            outside.mark(&mark(at)).await.unwrap();
+            assert_eq!(outside.read_mark().await.unwrap(), Some(mark(at)));
+        }
         let message = MessageKey(0x0123_4567_89ab_cdef);
         for (piece, bytes) in [(0, "one"), (1, "two"), (1, "two again")] {
             outside.put(message, piece, Bytes::from(bytes)).await.unwrap();
@@ -239,7 +251,7 @@ mod tests {
     async fn a_folder_that_is_not_there_is_named_and_not_made() {
         let folder = tempfile::tempdir().unwrap();
         let outside = outside(&folder.path().join("not mounted"));
-        let error = outside.mark().await.unwrap_err().to_string();
+        let error = outside.prepare().await.unwrap_err().to_string();
         assert!(error.contains("not mounted") && error.contains("no such folder"), "{error}");
         assert!(outside.put(MessageKey(1), 0, Bytes::new()).await.is_err());
     }

@@ -70,6 +70,11 @@ impl Bucket {
         }
     }
 
+    /// An object is replaced as a whole.
+    pub(super) async fn replace(&self, name: &str, bytes: Bytes) -> Result<(), Fault> {
+        self.put(name, bytes).await
+    }
+
     pub(super) async fn get(&self, name: &str) -> Result<Bytes, Fault> {
         let found = self.client.get(&self.path(name)).await.map_err(|error| fault(&error))?;
         found.bytes().await.map_err(|error| fault(&error))

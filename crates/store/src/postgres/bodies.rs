@@ -48,11 +48,13 @@ impl Bodies for PostgresStore {
     async fn read_body(&self, message: MessageKey, sequence: u32) -> Result<Option<Bytes>> {
         match self.0.readers.read(|tx| async move { read(&tx, message, sequence).await }).await? {
             Read::Inside(bytes) => Ok(Some(bytes)),
-            Read::Outside { pieces } if sequence < pieces => {
+            Read::Outside { pieces, .. } if sequence < pieces => {
                 let place = outside::place(&self.0)?;
                 place.get(message, sequence, pieces).await.map(Some)
             }
-            Read::Outside { .. } | Read::Nothing => Ok(None),
+            Read::Outside { is_queued: true, .. } | Read::Nothing { is_queued: true } => Ok(None),
+            // Its last pieces may be lost with it.
+            Read::Outside { is_queued: false, .. } | Read::Nothing { is_queued: false } => Err(StoreError::NotQueued),
         }
     }
 
@@ -142,17 +144,19 @@ pub(super) async fn sweep(tx: &Tx, living: &[i64]) -> Result<()> {
 
 enum Read {
     Inside(Bytes),
-    Outside { pieces: u32 },
-    Nothing,
+    Outside { pieces: u32, is_queued: bool },
+    Nothing { is_queued: bool },
 }
 
 async fn read(tx: &Tx, message: MessageKey, sequence: u32) -> Result<Read> {
     let sql = "SELECT (SELECT bytes FROM body WHERE message = $1 AND piece = $2),
-                   (SELECT pieces FROM body_outside WHERE message = $1 AND gone IS NULL)";
+                   (SELECT pieces FROM body_outside WHERE message = $1 AND gone IS NULL),
+                   EXISTS (SELECT FROM queue_message WHERE message = $1)";
     let row = tx.query_one(sql, &[&message.0, &(sequence as i32)]).await?;
+    let is_queued = row.try_get(2)?;
     Ok(match (row.try_get::<_, Option<Vec<u8>>>(0)?, row.try_get::<_, Option<i32>>(1)?) {
         (Some(bytes), _) => Read::Inside(Bytes::from(bytes)),
-        (None, Some(pieces)) => Read::Outside { pieces: pieces as u32 },
-        (None, None) => Read::Nothing,
+        (None, Some(pieces)) => Read::Outside { pieces: pieces as u32, is_queued },
+        (None, None) => Read::Nothing { is_queued },
     })
 }

@@ -1,24 +1,29 @@
 //! The fleet's configuration: versions that are added and never changed.
 
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     PostgresStore,
     lane::Tx,
     row::{Columns, text},
 };
-use crate::{ConfigurationRecord, NewConfiguration, Result, StoredConfiguration};
+use crate::{ConfigurationId, ConfigurationRecord, NewConfiguration, Result, StoredConfiguration};
 
 const COLUMNS: &str = "version, at, set_by, comment, repeats, program";
 
 impl PostgresStore {
-    /// The version in force, if it is newer than `than`; 0: whichever it is.
-    pub async fn newer_configuration(&self, than: u64) -> Result<Option<StoredConfiguration>> {
-        self.0.readers.read(move |tx| stored(tx, "version > $1 ORDER BY version DESC LIMIT 1", than)).await
+    /// The version in force; `None` before the first.
+    pub async fn newest_configuration(&self) -> Result<Option<StoredConfiguration>> {
+        self.0.readers.read(|tx| stored(tx, "ORDER BY version DESC LIMIT 1", None)).await
+    }
+
+    /// Which one that is, without its text: nodes ask every second.
+    pub async fn newest_configuration_id(&self) -> Result<Option<ConfigurationId>> {
+        self.0.readers.read(newest_id).await
     }
 
     pub async fn configuration(&self, version: u64) -> Result<Option<StoredConfiguration>> {
-        self.0.readers.read(move |tx| stored(tx, "version = $1", version)).await
+        self.0.readers.read(move |tx| stored(tx, "WHERE version = $1", Some(version as i64))).await
     }
 
     /// All versions, the newest first.
@@ -44,9 +49,19 @@ fn record(columns: &mut Columns<'_>) -> Result<ConfigurationRecord> {
     })
 }
 
-async fn stored(tx: Tx, condition: &str, version: u64) -> Result<Option<StoredConfiguration>> {
-    let sql = format!("SELECT {COLUMNS}, toml FROM configuration WHERE {condition}");
-    let row = tx.query_opt(&sql, &[&(version as i64)]).await?;
+async fn newest_id(tx: Tx) -> Result<Option<ConfigurationId>> {
+    let row = tx.query_opt("SELECT version, at FROM configuration ORDER BY version DESC LIMIT 1", &[]).await?;
+    let id = |row: Row| {
+        let mut columns = Columns::of(&row);
+        Ok(ConfigurationId { version: columns.take::<i64>()? as u64, at: columns.time()? })
+    };
+    row.map(id).transpose()
+}
+
+async fn stored(tx: Tx, which: &str, version: Option<i64>) -> Result<Option<StoredConfiguration>> {
+    let sql = format!("SELECT {COLUMNS}, toml FROM configuration {which}");
+    let parameter = version.as_ref().map(|version| version as &(dyn ToSql + Sync));
+    let row = tx.query_opt(&sql, parameter.as_slice()).await?;
     let stored = |row: Row| {
         let mut columns = Columns::of(&row);
         Ok(StoredConfiguration { record: record(&mut columns)?, toml: columns.take()? })

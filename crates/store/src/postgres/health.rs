@@ -2,7 +2,15 @@
 
 use std::time::Duration;
 
-use super::{PostgresStore, lane::Tx, row::Columns, schema};
+use jiff::Timestamp;
+
+use super::{
+    PostgresStore,
+    lane::Tx,
+    owner::{self, Ownership},
+    row::Columns,
+    schema,
+};
 use crate::Result;
 
 /// How the PostgreSQL server of a fleet does.
@@ -38,6 +46,9 @@ pub struct BodiesHealth {
     pub gone: u64,
     /// Why it cannot be read from here.
     pub trouble: Option<String>,
+    /// When another copy of the database, or a later state of this one, was there last: it must be silent for a day before
+    /// this one deletes anything.
+    pub used_by_another: Option<Timestamp>,
 }
 
 /// One of the tables that change with each message.
@@ -79,15 +90,16 @@ impl PostgresStore {
         let Some(row) = self.0.readers.read(counts).await? else { return Ok(None) };
         let mut columns = Columns::of(&row);
         let (place, needed, gone): (_, i64, i64) = (columns.take()?, columns.take()?, columns.take()?);
-        let trouble = match &self.0.outside {
-            Some(outside) => match outside.is_marked().await {
-                Ok(true) => None,
-                Ok(false) => Some(format!("the file {} is missing there", outside.mark_name())),
-                Err(error) => Some(error.to_string()),
+        let (trouble, used_by_another) = match &self.0.outside {
+            Some(outside) => match owner::ownership(&self.0.readers, outside).await {
+                Ok(Some(Ownership::Others(renewed))) => (None, Some(renewed)),
+                Ok(Some(Ownership::Ours | Ownership::Unanswered)) => (None, None),
+                Ok(None) => (Some(format!("the file {} is missing there", outside.mark_name())), None),
+                Err(error) => (Some(error.to_string()), None),
             },
-            None => Some("[store] bodies is not set in this configuration".to_owned()),
+            None => (Some("[store] bodies is not set in this configuration".to_owned()), None),
         };
-        Ok(Some(BodiesHealth { place, needed: needed as u64, gone: gone as u64, trouble }))
+        Ok(Some(BodiesHealth { place, needed: needed as u64, gone: gone as u64, trouble, used_by_another }))
     }
 }
 

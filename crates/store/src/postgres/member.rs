@@ -53,6 +53,20 @@ async fn find(tx: &Tx, name: &str) -> Result<Option<Known>> {
     row.as_ref().map(read).transpose()
 }
 
+/// A node that runs, and is not an earlier process of this machine. Nobody joins before the transaction has ended.
+pub(super) async fn running(tx: &Tx) -> Result<Option<(String, Known)>> {
+    tx.run("LOCK TABLE member IN SHARE ROW EXCLUSIVE MODE").await?;
+    let now = tx.now().await?;
+    for row in tx.query(&format!("SELECT {COLUMNS}, name FROM member ORDER BY name"), &[]).await? {
+        let mut columns = Columns::of(&row);
+        let known = known(&mut columns)?;
+        if known.lives(NONE_DEAD, now) && !has_ended(tx, &known).await? {
+            return Ok(Some((columns.take()?, known)));
+        }
+    }
+    Ok(None)
+}
+
 /// Returns the new epoch, how many deliveries went back to the queue, and whether the node is drained, or who has the name.
 pub(super) async fn join(tx: &Tx, name: &str) -> Result<Result<(Epoch, u64, bool), Known>> {
     let now = tx.now().await?;

@@ -36,6 +36,7 @@ mod member;
 pub(crate) mod migration;
 mod notice;
 mod outside;
+mod owner;
 mod partitions;
 mod place;
 mod queue;
@@ -56,7 +57,7 @@ mod writer;
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -93,6 +94,8 @@ struct Inner {
     /// The place of large bodies, if that is not the database.
     outside: Option<Arc<Outside>>,
     outside_faults: Mutex<FaultLog>,
+    /// No bodies are deleted, and the log says so.
+    keeps_bodies: AtomicBool,
     /// Of the member that joined last through this store.
     epoch: AtomicI64,
     keys: Keys,
@@ -192,6 +195,7 @@ impl PostgresStore {
             queue_searchers,
             outside: outside.map(Arc::new),
             outside_faults: Mutex::default(),
+            keeps_bodies: AtomicBool::new(false),
             epoch: AtomicI64::new(0),
             keys: Keys::new(),
             bounds: Bounds::default(),

@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use super::{
-    Inner,
+    Inner, LONG,
     lane::{Lane, Tx},
+    owner,
 };
 use crate::{
     BodyKey, Result,
     clock::after,
-    outside::{BodiesError, Outside, Piece},
+    outside::{BodiesError, Mark, Outside, Piece},
 };
 
 /// Messages whose bodies one turn deletes.
@@ -51,9 +52,20 @@ pub(super) async fn begin(tx: &Tx, body: BodyKey, sequence: u32) -> Result<bool>
 /// Deletes what no message needs any more. Returns how many messages that were.
 pub(super) async fn clean(inner: &Inner) -> Result<u64> {
     let Some(outside) = &inner.outside else { return Ok(0) };
-    let mut deleted = sweep(inner, outside).await?;
+    match (delete_gone(inner, outside).await, sweep(inner, outside).await) {
+        (Ok(gone), Ok(swept)) => Ok(gone + swept),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+        (Err(error), Err(other)) => {
+            tracing::warn!(error = %other, "failed to look for bodies that belong to no message");
+            Err(error)
+        }
+    }
+}
+
+async fn delete_gone(inner: &Inner, outside: &Arc<Outside>) -> Result<u64> {
+    let mut deleted = 0;
     // Most of the time there is nothing, and nothing is written.
-    while inner.readers.read(has_gone).await? {
+    while inner.readers.read(has_gone).await? && owner::may_delete(inner, outside).await? {
         let due = inner.clerk.write(|tx| async move { take_gone(&tx).await }).await?;
         let (done, result) = delete(outside, due).await;
         deleted += done.len() as u64;
@@ -109,11 +121,17 @@ async fn delete(outside: &Arc<Outside>, due: Vec<(i64, i32)>) -> (Vec<i64>, Resu
 /// failed over, was restored, or a piece arrived after its body was given up.
 async fn sweep(inner: &Inner, outside: &Arc<Outside>) -> Result<u64> {
     let age = outside.orphan_age();
-    let interval = SWEEP_INTERVAL.min(age);
-    if !inner.clerk.write(move |tx| async move { is_our_turn(&tx, interval).await }).await? {
+    let interval = SWEEP_INTERVAL.min(age).as_millis() as i64;
+    let is_due = |tx: Tx| async move { is_due(&tx, interval).await };
+    if !inner.readers.read(is_due).await? || !owner::may_delete(inner, outside).await? {
         return Ok(0);
     }
-    let mut deleted = 0;
+    let Some(mark) = inner.clerk.write(move |tx| async move { take_turn(&tx, interval).await }).await? else {
+        return Ok(0);
+    };
+    outside.mark(&mark).await?;
+    let given_up = inner.clerk.write_within(LONG, |tx| async move { give_up_finished(&tx).await }).await?;
+    let mut deleted = if given_up > 0 { delete_gone(inner, outside).await? } else { 0 };
     for shard in 0..=u8::MAX {
         let pieces = outside.list(shard).await?;
         let now = Timestamp::now().as_millisecond();
@@ -135,18 +153,27 @@ async fn sweep(inner: &Inner, outside: &Arc<Outside>) -> Result<u64> {
     Ok(deleted)
 }
 
-/// Also gives up the bodies of messages that a node of the version before has finished.
-async fn is_our_turn(tx: &Tx, interval: Duration) -> Result<bool> {
+const DUE: &str = "swept NOT BETWEEN $1 - $2::bigint + 1 AND $1";
+
+async fn is_due(tx: &Tx, interval: i64) -> Result<bool> {
     let now = tx.now().await?.as_millisecond();
-    let sql = "UPDATE body_place SET swept = $1 WHERE swept NOT BETWEEN $1 - $2::bigint + 1 AND $1";
-    if tx.execute(sql, &[&now, &(interval.as_millis() as i64)]).await? == 0 {
-        return Ok(false);
-    }
+    let sql = format!("SELECT FROM body_place WHERE {DUE}");
+    Ok(tx.query_opt(&sql, &[&now, &interval]).await?.is_some())
+}
+
+/// One node takes it, and renews the mark.
+async fn take_turn(tx: &Tx, interval: i64) -> Result<Option<Mark>> {
+    let now = tx.now().await?.as_millisecond();
+    let sql = format!("UPDATE body_place SET swept = $1 WHERE {DUE}");
+    if tx.execute(&sql, &[&now, &interval]).await? == 0 { Ok(None) } else { owner::mark(tx).await.map(Some) }
+}
+
+/// Gives up the bodies of messages that a node of the version before has finished.
+async fn give_up_finished(tx: &Tx) -> Result<u64> {
     let sql = "UPDATE body_outside AS o SET gone = 0 WHERE gone IS NULL
                    AND NOT EXISTS (SELECT FROM queue_message AS m WHERE m.message = o.message)
                    AND NOT EXISTS (SELECT FROM upload AS u WHERE u.message = o.message)";
-    tx.execute(sql, &[]).await?;
-    Ok(true)
+    tx.execute(sql, &[]).await
 }
 
 /// Those that a row speaks for.

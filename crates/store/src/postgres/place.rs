@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{lane::Lane, schema::Use};
+use super::{
+    lane::{Lane, Tx},
+    member, owner,
+    schema::Use,
+};
 use crate::{
-    Result,
-    outside::{BodiesError, BodiesSettings, Outside},
+    MEMBER_VALID, Result,
+    lease::Known,
+    outside::{BodiesError, BodiesSettings, Mark, Outside},
 };
 
 struct Recorded {
@@ -16,7 +21,7 @@ struct Recorded {
 }
 
 async fn recorded(lane: &Arc<Lane>) -> Result<Option<Recorded>> {
-    let read = |tx: super::lane::Tx| async move { tx.query_opt("SELECT fleet, place FROM body_place", &[]).await };
+    let read = |tx: Tx| async move { tx.query_opt("SELECT fleet, place FROM body_place", &[]).await };
     let row = lane.read(read).await?;
     row.map(|row| Ok(Recorded { fleet: row.try_get(0)?, place: row.try_get(1)? })).transpose()
 }
@@ -33,9 +38,12 @@ pub(super) async fn open(
         (None, Some(recorded), Use::Node) if !accept_loss => {
             Err(BodiesError::NotSet { recorded: recorded.place }.into())
         }
-        (None, Some(_), Use::Node) => {
-            lane.write(|tx| async move { tx.execute("DELETE FROM body_place", &[]).await }).await?;
-            Ok(None)
+        (None, Some(recorded), Use::Node) => {
+            let forget = |tx: Tx| async move {
+                refuse_beside_nodes(&tx, recorded.place).await?;
+                tx.execute("DELETE FROM body_place", &[]).await
+            };
+            lane.write(forget).await.map(|_| None)
         }
         // What is moved here has its bodies in the database.
         (None, _, _) | (_, _, Use::Migration) | (Some(_), None, Use::Command) => Ok(None),
@@ -48,7 +56,8 @@ pub(super) async fn open(
 /// Two nodes may do so at once: the first one's word counts, and then it must be the other's place, too.
 async fn found(lane: &Arc<Lane>, settings: &BodiesSettings) -> Result<Outside> {
     let outside = Outside::new(settings, Uuid::now_v7())?;
-    outside.mark().await?;
+    outside.prepare().await?;
+    outside.mark(&mark(lane).await?).await?;
     let sql = "INSERT INTO body_place (id, fleet, place) VALUES (1, $1, $2) ON CONFLICT (id) DO NOTHING";
     write(lane, sql, outside.fleet(), &outside.place()).await?;
     match recorded(lane).await? {
@@ -61,20 +70,39 @@ async fn found(lane: &Arc<Lane>, settings: &BodiesSettings) -> Result<Outside> {
     }
 }
 
-/// The mark shows that it is the place, whatever its name is on this machine. Writing it again shows that it can be written.
+/// The mark shows that it is the place, whatever its name is on this machine.
 async fn check(lane: &Arc<Lane>, settings: &BodiesSettings, recorded: Recorded, accept_loss: bool) -> Result<Outside> {
     let outside = Outside::new(settings, recorded.fleet)?;
-    let is_marked = outside.is_marked().await?;
+    let is_marked = outside.read_mark().await?.is_some();
     if !is_marked && !accept_loss {
         let (place, mark) = (outside.place(), outside.mark_name());
         return Err(BodiesError::Elsewhere { recorded: recorded.place, place, mark }.into());
     }
-    outside.mark().await?;
     if !is_marked {
+        lane.write(|tx| async move { refuse_beside_nodes(&tx, recorded.place).await }).await?;
+    }
+    outside.prepare().await?;
+    if !is_marked {
+        outside.mark(&mark(lane).await?).await?;
         let sql = "UPDATE body_place SET place = $2 WHERE fleet = $1";
         write(lane, sql, outside.fleet(), &outside.place()).await?;
     }
     Ok(outside)
+}
+
+async fn mark(lane: &Arc<Lane>) -> Result<Mark> {
+    lane.read(|tx| async move { owner::mark(&tx).await }).await
+}
+
+/// Nodes that run would go on with the place that they have in memory.
+async fn refuse_beside_nodes(tx: &Tx, recorded: String) -> Result<()> {
+    match member::running(tx).await? {
+        Some((node, Known { host, process, .. })) => {
+            let valid_s = MEMBER_VALID.as_secs();
+            Err(BodiesError::InUse { node, host, process, recorded, valid_s }.into())
+        }
+        None => Ok(()),
+    }
 }
 
 async fn write(lane: &Arc<Lane>, sql: &'static str, fleet: Uuid, place: &str) -> Result<()> {

@@ -26,7 +26,11 @@ impl Bodies for SqliteStore {
     }
 
     async fn read_body(&self, message: MessageKey, sequence: u32) -> Result<Option<Bytes>> {
-        self.read(move |connection, _| read(connection, message, sequence)).await
+        let read = move |connection: &Connection, _| match read(connection, message, sequence)? {
+            None if !exists(connection, message)? => Ok(Err(StoreError::NotQueued)),
+            piece => Ok(Ok(piece)),
+        };
+        self.read(read).await?
     }
 
     /// All bodies are in the file.

@@ -267,7 +267,9 @@ pub(crate) async fn seen<S: Store>(store: &S) -> Seen {
     for id in ids {
         let record = store.message(id).await.unwrap().unwrap();
         let (mut body, key) = (Vec::new(), record.message.key);
-        while let Some(piece) = store.read_body(key, body.len() as u32).await.unwrap() {
+        while record.body_present
+            && let Some(piece) = store.read_body(key, body.len() as u32).await.unwrap()
+        {
             body.push(piece);
         }
         messages.push((record, store.events(id).await.unwrap(), body));

@@ -8,8 +8,9 @@ use std::{
 
 use bytes::Bytes;
 use gatepost_store::{
-    Backend, Bodies as _, BodiesError, BodiesSettings, BodyPlace, Clock, Content, Fleet as _, History as _, Member,
-    MessageKey, NewMessage, PostgresSettings, PostgresStore, Queue as _, S3Key, S3Settings, StoreError, conformance,
+    Backend, Bodies as _, BodiesError, BodiesSettings, BodyPlace, Clock, Command, Content, Fleet as _, History as _,
+    Member, MessageKey, NewMessage, PostgresSettings, PostgresStore, Queue as _, RestorationDecision, S3Key,
+    S3Settings, Selection, StoreError, conformance,
 };
 use lab::{
     Device, Identity,
@@ -19,13 +20,16 @@ use tempfile::TempDir;
 
 use crate::{
     relayed_by,
-    server::{Server, delivered, member, message, relay::Cut},
+    server::{Server, delivered, member, message, relay::Cut, settings},
 };
 
 /// All bodies are there, and what belongs to nobody is deleted at once.
 fn all_in(place: BodyPlace) -> BodiesSettings {
     BodiesSettings { above: 0, orphan_age: Duration::ZERO, ..BodiesSettings::new(place) }
 }
+
+/// A turn of the future is over.
+const SWEEP_NOW: &str = "UPDATE body_place SET swept = swept + 10000000000";
 
 fn in_folder(server: &Server, folder: &Path) -> PostgresSettings {
     PostgresSettings { bodies: Some(all_in(BodyPlace::Folder(folder.to_owned()))), ..server.database() }
@@ -95,7 +99,7 @@ async fn come_and_go(settings: &PostgresSettings, count: impl AsyncFn() -> usize
     assert_eq!(count().await, 5);
     store.discard_body(unwanted).await.unwrap();
     assert_eq!(store.settle(results.split_off(1)).await.unwrap(), []);
-    assert_eq!(store.read_body(new[1].content_key(), 0).await.unwrap(), None);
+    assert!(matches!(store.read_body(new[1].content_key(), 0).await, Err(StoreError::NotQueued)));
     assert_eq!(store.clean_bodies().await.unwrap(), 2);
     assert_eq!(count().await, 1);
     assert_eq!(store.settle(results).await.unwrap(), []);
@@ -143,9 +147,9 @@ async fn postgres_bodies_that_belong_to_nobody_are_deleted() {
     sql(&format!("DELETE FROM body_outside WHERE message = {}", forgotten.0));
     let patient = BodiesSettings { orphan_age: Duration::from_secs(3600), ..settings.bodies.clone().unwrap() };
     let patient = PostgresStore::open(&PostgresSettings { bodies: Some(patient), ..settings.clone() }).await.unwrap();
-    sql("UPDATE body_place SET swept = 0");
+    sql(SWEEP_NOW);
     assert_eq!((patient.clean_bodies().await.unwrap(), pieces(folder.path()).len()), (0, 4));
-    sql("UPDATE body_place SET swept = 0");
+    sql(SWEEP_NOW);
     assert_eq!((store.clean_bodies().await.unwrap(), pieces(folder.path()).len()), (1, 3));
     // A node of the version before finishes a message, and does not know the table.
     let finished = store.accept(message(b"finished"), None, vec![]).await.unwrap().message;
@@ -201,6 +205,140 @@ async fn postgres_refuses_another_place_for_bodies() {
     let kept = inside.accept(message(b"inside"), None, vec![]).await.unwrap();
     assert_eq!(content(&inside, kept.message).await, "inside");
     open(None, false).await.unwrap();
+}
+
+/// They have the place in memory, and would go on with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_does_without_a_place_only_if_no_node_runs() {
+    let (server, folder, other) = (Server::start(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let settings = in_folder(&server, folder.path());
+    let store = PostgresStore::open(&settings).await.unwrap();
+    let member = store.join("edge-1").await.unwrap().member;
+    let elsewhere = Some(all_in(BodyPlace::Folder(other.path().to_owned())));
+    let open = async |bodies| {
+        PostgresStore::open(&PostgresSettings { bodies, accept_lost_bodies: true, ..settings.clone() }).await
+    };
+    for bodies in [None, elsewhere.clone()] {
+        let Err(StoreError::Bodies(error)) = open(bodies).await else { panic!("opened") };
+        let text = error.to_string();
+        let place = folder.path().to_str().unwrap();
+        assert!(
+            matches!(error, BodiesError::InUse { .. }) && text.contains("edge-1") && text.contains(place),
+            "{text}"
+        );
+    }
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0);
+    // The place is there, and so nothing is done without.
+    open(settings.bodies.clone()).await.unwrap();
+    store.leave(&member).await.unwrap();
+    open(elsewhere).await.unwrap();
+}
+
+/// So that only the mark decides.
+fn age(files: &[PathBuf]) {
+    let old = std::time::SystemTime::now() - Duration::from_secs(7200);
+    files.iter().for_each(|file| fs::File::options().write(true).open(file).unwrap().set_modified(old).unwrap());
+}
+
+/// As if the mark was renewed two hours ago.
+fn age_mark(folder: &Path) {
+    let fleet = fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let mut mark: serde_json::Value = serde_json::from_slice(&fs::read(fleet.join("place")).unwrap()).unwrap();
+    mark["renewed"] = (mark["renewed"].as_i64().unwrap() - 7_200_000).into();
+    fs::write(fleet.join("place"), mark.to_string()).unwrap();
+}
+
+fn patient(database: PostgresSettings, folder: &Path) -> PostgresSettings {
+    let bodies = all_in(BodyPlace::Folder(folder.to_owned()));
+    PostgresSettings { bodies: Some(BodiesSettings { orphan_age: Duration::from_secs(3600), ..bodies }), ..database }
+}
+
+async fn is_anothers(store: &PostgresStore) -> bool {
+    store.health().await.unwrap().bodies.unwrap().used_by_another.is_some()
+}
+
+/// A copy reads what the original has, and deletes none of it until the original is gone for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_a_copy_deletes_no_bodies_of_the_original() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let store = PostgresStore::open(&patient(server.database(), folder.path())).await.unwrap();
+    let kept = store.accept(message(b"kept"), None, vec![]).await.unwrap().message;
+    store.clean_bodies().await.unwrap();
+    server.cluster.dump_into("test_0", "copy").unwrap();
+    store.accept(message(b"after the dump"), None, vec![]).await.unwrap();
+    age(&pieces(folder.path()));
+    let copy = PostgresStore::open(&patient(settings(&server.cluster.url("copy")), folder.path())).await.unwrap();
+    assert_eq!(content(&copy, kept).await, "kept");
+    let removed = copy.command(Command::Remove, Selection::default(), "eve").await.unwrap();
+    assert_eq!(removed.changed, 1);
+    server.cluster.sql("copy", SWEEP_NOW).unwrap();
+    let cleaned = async |store: &PostgresStore| (store.clean_bodies().await.unwrap(), pieces(folder.path()).len());
+    assert_eq!(cleaned(&copy).await, (0, 2), "nobody has answered");
+    copy.answer_restoration(RestorationDecision::Hold, "eve").await.unwrap();
+    assert_eq!(cleaned(&copy).await, (0, 2), "the original is there");
+    assert!(is_anothers(&copy).await && !is_anothers(&store).await);
+    age_mark(folder.path());
+    assert_eq!(cleaned(&copy).await, (2, 0), "nobody else has been there");
+    // The place is the copy's now.
+    store.command(Command::Remove, Selection::default(), "eve").await.unwrap();
+    assert_eq!(cleaned(&store).await, (0, 0));
+    assert!(!is_anothers(&copy).await && is_anothers(&store).await);
+    let waiting = server.cluster.sql("test_0", "SELECT count(*) FROM body_outside WHERE gone IS NOT NULL").unwrap();
+    assert_eq!(waiting, "2");
+}
+
+/// Files that were put back know less than the mark, whether a node notices it or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_an_earlier_state_deletes_no_bodies_of_the_later() {
+    let (mut server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let backup = tempfile::tempdir().unwrap();
+    let settings = patient(server.database(), folder.path());
+    let store = PostgresStore::open(&settings).await.unwrap();
+    store.clean_bodies().await.unwrap();
+    server.cluster.base_backup(backup.path()).unwrap();
+    store.accept(message(b"after the backup"), None, vec![]).await.unwrap();
+    server.cluster.sql("test_0", SWEEP_NOW).unwrap();
+    store.clean_bodies().await.unwrap();
+    age(&pieces(folder.path()));
+    store.close().await;
+    server.cluster.put_back(backup.path(), false).unwrap();
+    let store = PostgresStore::open(&settings).await.unwrap();
+    server.cluster.sql("test_0", "UPDATE body_place SET swept = 0").unwrap();
+    assert_eq!((store.clean_bodies().await.unwrap(), pieces(folder.path()).len()), (0, 1));
+    assert!(is_anothers(&store).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_deletes_what_is_gone_though_it_cannot_look_for_more() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let store = PostgresStore::open(&in_folder(&server, folder.path())).await.unwrap();
+    store.accept(message(b"body"), None, vec![]).await.unwrap();
+    store.command(Command::Remove, Selection::default(), "eve").await.unwrap();
+    let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''refused''; END';
+                  CREATE TRIGGER refuse BEFORE UPDATE ON body_place EXECUTE FUNCTION refuse()";
+    server.cluster.sql("test_0", refuse).unwrap();
+    let error = store.clean_bodies().await.unwrap_err().to_string();
+    assert!(error.contains("refused") && pieces(folder.path()).is_empty(), "{error}");
+}
+
+/// As after a failover that has lost commits: what is read then is not the whole message.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_the_end_of_a_message_that_was_lost_is_an_error() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    let inside = server.database();
+    let outside = PostgresSettings { bodies: in_folder(&server, folder.path()).bodies, ..inside.clone() };
+    for settings in [inside, outside] {
+        let store = PostgresStore::open(&settings).await.unwrap();
+        let member = member(&store).await;
+        let accepted = store.accept(in_pieces(&store, &member).await, None, vec![]).await.unwrap().message;
+        assert_eq!(store.read_body(accepted, 0).await.unwrap().unwrap(), "one");
+        let lose = "DELETE FROM queue_message; DELETE FROM body WHERE piece = 2; UPDATE body_outside SET pieces = 2";
+        server.cluster.sql("test_0", lose).unwrap();
+        assert_eq!(store.read_body(accepted, 1).await.unwrap().unwrap(), "two");
+        let read = store.read_body(accepted, 2).await;
+        assert!(matches!(read, Err(StoreError::NotQueued)), "{read:?}");
+        store.leave(&member).await.unwrap();
+    }
 }
 
 /// Whatever becomes of the statement, and though the client of the store asks again, there is one message and one body.

@@ -26,12 +26,13 @@ pub(crate) enum NodeCommand {
 JSON: {\"nodes\": [{\"node\", \"state\": running, draining, drained, silent or
 stopped, \"epoch\", \"host\", \"process\", \"version\", \"addresses\": […],
 \"deliveries\", \"connections\", \"plan_version\", \"config_version\",
-\"config_refused\": {\"version\", \"why\": […]}, \"schema\", \"started\",
-\"last_seen\", \"drained\": since when, \"drained_by\"}]}.
+\"config_applied\", \"config_refused\": {\"version\", \"why\": […]}, \"schema\",
+\"started\", \"last_seen\", \"drained\": since when, \"drained_by\"}]}.
 config_version is the version of the fleet's configuration that the node
-follows, null if it goes by its own file (CONFIG: file). config_refused is a
-newer version that it cannot follow. drained and drained_by are null for a node
-that may take mail.")]
+follows, null if it goes by its own file (CONFIG: file), and config_applied says
+when that was applied. config_refused is the version in force, if the node
+cannot follow it. drained and drained_by are null for a node that may take
+mail.")]
     List {
         /// Also show nodes that stopped or fell silent more than a day ago
         #[arg(long)]

@@ -99,7 +99,7 @@ pub(crate) enum RolloutCommand {
 JSON: {\"version\", \"at\", \"by\", \"from\", \"to\", \"percent\", \"halted\": why,
 \"trouble\": {\"destination\", \"cause\", \"remedy\": […], \"check\"},
 \"accepted\": [destination],
-\"nodes\": [{\"node\", \"moved\", \"plan_version\", \"last_seen\"}]}.
+\"nodes\": [{\"node\", \"moved\", \"plan_version\", \"plan_at\", \"last_seen\"}]}.
 trouble is null unless the rollout halted automatically. Without a plan,
 everything except nodes is null.")]
     Status(Output),

@@ -24,8 +24,9 @@ JSON: {\"version\", \"schema\", \"tables\": [{\"table\", \"rows\", \"dead_rows\"
 restored is the last restore that a node noticed, as `store restored` prints it.
 The next version of the tables may follow once all nodes know the one of now.
 warning is dead-rows, old-transaction, no-standby, standby-behind, connections,
-versions-differ or restored. To see standbys and the transactions of other
-users, the user of the store needs pg_monitor.")]
+versions-differ, nodes-behind, restored, bodies-unavailable, bodies-not-deleted
+or bodies-of-another. To see standbys and the transactions of other users, the
+user of the store needs pg_monitor.")]
     Check {
         #[command(flatten)]
         output: Output,
