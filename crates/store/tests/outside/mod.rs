@@ -66,7 +66,7 @@ async fn content(store: &PostgresStore, message: MessageKey) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_keeps_the_contract_with_bodies_in_a_folder() {
+async fn soak_postgres_keeps_the_contract_with_bodies_in_a_folder() {
     // In memory if that can be: each check has a folder of its own, and syncing it is not what is tested here.
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let server = Server::start();
