@@ -131,11 +131,10 @@ fn check_connector(connector: &Connector, policy: TlsPolicy, context: &TlsContex
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Running, on_server::OnServer};
+    use crate::{Running, on_server::OnServer, running::tests::without_background};
 
     const CONNECTOR: &str = "[[accepted_domain]]\nname = \"a.test\"\nconnector = \"c\"\n\
-                             [[connector]]\nname = \"c\"\nhosts = [\"127.0.0.1:9\"]\ntls_policy = \"legacy\"\n\
-                             [[tls_policy]]\nname = \"legacy\"\n";
+                             [[connector]]\nname = \"c\"\nhosts = [\"127.0.0.1:9\"]\ntls_policy = \"legacy\"\n";
 
     async fn set(fleet: &OnServer, before: Option<u64>, to: &str, nodes: &[&str]) {
         let nodes = nodes.iter().map(|node| (*node).to_owned()).collect();
@@ -155,6 +154,8 @@ mod tests {
     async fn postgres_follows_the_rollout_plan_of_a_restored_database() {
         let fleet = OnServer::new(CONNECTOR).await;
         let running = fleet.start().await.unwrap();
+        // From here on, the test alone says when the node looks.
+        without_background(&running).await;
         let expect = |policy: &str, version| (policy.to_owned(), version);
         set(&fleet, None, "modern", &[]).await;
         assert_eq!(under(&running).await, expect("legacy", Some(1)));

@@ -289,6 +289,14 @@ pub(crate) mod tests {
         fn renew(&self, _: Acceptor) {}
     }
 
+    /// Stops what the node does on its own again and again.
+    pub(crate) async fn without_background(running: &Running) {
+        running.background.abort();
+        while !running.background.is_finished() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_second_node_of_the_same_name_is_refused_while_the_first_runs() {
         let folder = tempfile::tempdir().unwrap();
