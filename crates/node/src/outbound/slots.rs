@@ -34,7 +34,11 @@ impl Slots {
         while self.free.front().is_some_and(|slot| *slot + SLOT_LASTS < now) {
             self.free.pop_front();
         }
-        self.free.pop_front_if(|slot| *slot <= now).is_some()
+        let has_come = self.free.front().is_some_and(|slot| *slot <= now);
+        if has_come {
+            self.free.pop_front();
+        }
+        has_come
     }
 
     /// How many jobs to hold.
