@@ -190,12 +190,16 @@ fn warnings(health: &ServerHealth, nodes: &[NodeView], restored: Option<&Restora
     if let Some(bodies) = &health.bodies {
         warn_of_bodies(bodies, &mut warn);
     }
+    warn_of_nodes(health.schema, nodes, &mut warn);
+    warnings
+}
+
+fn warn_of_nodes(schema: u32, nodes: &[NodeView], warn: &mut impl FnMut(&str, String)) {
     // A node that has not reported yet may know them.
     let running = || nodes.iter().filter(|node| node.state.runs() && node.version.is_some());
-    let behind: Vec<&NodeView> =
-        running().filter(|node| node.schema.is_none_or(|known| known < health.schema)).collect();
+    let behind: Vec<&NodeView> = running().filter(|node| node.schema.is_none_or(|known| known < schema)).collect();
     if !behind.is_empty() {
-        warn("nodes-behind", not_known(health.schema, &behind));
+        warn("nodes-behind", not_known(schema, &behind));
     }
     let mut versions: Vec<&str> = running().filter_map(|node| node.version.as_deref()).collect();
     versions.sort_unstable();
@@ -209,7 +213,6 @@ fn warnings(health: &ServerHealth, nodes: &[NodeView], restored: Option<&Restora
             ),
         );
     }
-    warnings
 }
 
 fn not_known(schema: u32, behind: &[&NodeView]) -> String {
