@@ -10,7 +10,7 @@ use super::{
     schema::Use,
 };
 use crate::{
-    Result,
+    MEMBER_VALID, Result,
     lease::Known,
     outside::{BodiesError, BodiesSettings, Mark, Outside},
 };
@@ -96,10 +96,9 @@ async fn mark(lane: &Arc<Lane>) -> Result<Mark> {
 
 /// Nodes that run would go on with the place that they have in memory.
 async fn refuse_beside_nodes(tx: &Tx, recorded: String) -> Result<()> {
-    match member::running(tx).await? {
-        Some((node, Known { host, process, .. })) => Err(BodiesError::InUse { node, host, process, recorded }.into()),
-        None => Ok(()),
-    }
+    let Some((node, Known { host, process, .. })) = member::running(tx).await? else { return Ok(()) };
+    let valid = MEMBER_VALID.as_secs();
+    Err(BodiesError::InUse { node, host, process, recorded, valid }.into())
 }
 
 async fn write(lane: &Arc<Lane>, sql: &'static str, fleet: Uuid, place: &str) -> Result<()> {
