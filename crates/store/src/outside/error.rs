@@ -48,7 +48,7 @@ pub enum BodiesError {
     #[error(
         "node {node} is running (host {host}, process {process}), and uses the bodies in {recorded}: stop all nodes before \
          gatepost serve --accept-loss, and then start them with the same [store] bodies as this one; a node that was \
-         killed counts as running for {valid_s} s"
+         killed counts as running for {valid} s"
     )]
-    InUse { node: String, host: String, process: u32, recorded: String, valid_s: u64 },
+    InUse { node: String, host: String, process: u32, recorded: String, valid: u64 },
 }

@@ -96,13 +96,9 @@ async fn mark(lane: &Arc<Lane>) -> Result<Mark> {
 
 /// Nodes that run would go on with the place that they have in memory.
 async fn refuse_beside_nodes(tx: &Tx, recorded: String) -> Result<()> {
-    match member::running(tx).await? {
-        Some((node, Known { host, process, .. })) => {
-            let valid_s = MEMBER_VALID.as_secs();
-            Err(BodiesError::InUse { node, host, process, recorded, valid_s }.into())
-        }
-        None => Ok(()),
-    }
+    let Some((node, Known { host, process, .. })) = member::running(tx).await? else { return Ok(()) };
+    let valid = MEMBER_VALID.as_secs();
+    Err(BodiesError::InUse { node, host, process, recorded, valid }.into())
 }
 
 async fn write(lane: &Arc<Lane>, sql: &'static str, fleet: Uuid, place: &str) -> Result<()> {
