@@ -138,7 +138,7 @@ async fn hold(tx: &Tx, seen: Option<&Seen>) -> Result<Shown> {
     let held = tx.query_one(sql, &[&RESTORE]).await?.try_get::<_, i64>(0)?;
     forget_notices(tx).await?;
     // Nodes have connections of which these rows do not know: nobody gets their shares before they have asked again.
-    tx.execute("UPDATE connector_share SET at = $1 * 1000", &[&now]).await?;
+    tx.execute("UPDATE connector_share SET at = $1::bigint * 1000", &[&now]).await?;
     // What was not answered in the backup is held, too.
     let sql = "UPDATE fleet_restore SET answered = $1, answered_by = $2 WHERE answered IS NULL";
     tx.execute(sql, &[&now, &RESTORE]).await?;
