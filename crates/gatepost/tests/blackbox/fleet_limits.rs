@@ -37,7 +37,7 @@ fn load(nodes: &[Node], sink: &Sink, messages: usize) -> Load {
 fn postgres_nodes_share_the_connections_of_a_connector() {
     let (server, sink) = (Server::start(), Sink::taking(Duration::from_millis(60)));
     let nodes = ["edge-1", "edge-2", "edge-3"].map(|name| node(&server, name, &sink, "concurrency = 5\n"));
-    let load = load(&nodes, &sink, 900);
+    let load = load(&nodes, &sink, 1800);
     wait_for("each node to have a connection, and five in all", || {
         let open = sink.open();
         (open.values().sum::<usize>() == 5 && open.values().filter(|open| **open > 0).count() == 3).then_some(())

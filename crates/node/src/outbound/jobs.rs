@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use protocol::smtp::Failure;
 use store::Share;
 use tokio::time::Instant;
+use trace::Limit;
 
 use super::{job::Job, slots::Slots};
 use crate::config::{Connector, Hosts, Rate};
@@ -295,4 +296,8 @@ impl Jobs {
 /// Between two messages of the whole fleet.
 pub(super) fn interval(rate: Rate) -> Duration {
     rate.per.duration() / rate.messages.max(1)
+}
+
+pub(super) fn rate_limit(rate: Rate) -> Limit {
+    Limit::Rate { messages: rate.messages, per_s: rate.per.duration().as_secs() }
 }

@@ -21,7 +21,7 @@ use super::{
     Recording,
     attempts::Attempts,
     job::Job,
-    jobs::{Jobs, interval},
+    jobs::{Jobs, interval, rate_limit},
     lease::Term,
     policies::Policies,
     results,
@@ -216,22 +216,19 @@ impl Lane {
     pub(super) fn demand(&self, is_drained: bool) -> Demand {
         let mut shared = self.shared();
         let connector = Arc::clone(&shared.connector);
-        let opens = matches!(shared.state, State::Open) && self.recording.works();
+        let opens = !matches!(shared.state, State::Closed) && self.recording.works();
         let busy = shared.workers.saturating_sub(shared.idle_workers);
         let startable = shared.jobs.startable(&connector, connector.concurrency as usize) as u32;
-        // New mail and mail that is due in the store can begin at once.
+        // New mail, mail that is due in the store, and the first attempt after a pause can begin at once.
         let least = if is_drained { 0 } else { 1 };
         let wanted = if opens { (busy + startable).max(least).min(connector.concurrency) } else { 0 };
-        shared.own.asked = wanted;
+        let bound = shared.bound(self.connections());
+        (shared.own.asked, shared.own.bound) = (wanted, bound);
         Demand {
             connector: connector.name.clone(),
             concurrency: connector.concurrency,
             wanted,
-            bound: match shared.state {
-                // It opens none.
-                State::Closed => self.connections(),
-                State::Open | State::BackedOff(_) => self.connections().max(shared.connections_max()),
-            },
+            bound,
             interval: connector.rate.map(interval),
             messages: if opens { shared.jobs.without_slot(&connector) } else { 0 },
         }
@@ -257,9 +254,12 @@ impl Lane {
         }
     }
 
-    /// True if it could use more than it has, and the store does not know yet.
-    fn wants_more(&self) -> bool {
+    /// True if it could use more than it has, or has some to give back, and the store does not know yet.
+    fn wants_to_ask(&self) -> bool {
         let shared = self.shared();
+        if shared.bound(self.connections()) < shared.own.bound {
+            return true;
+        }
         let connector = &shared.connector;
         if !matches!(shared.state, State::Open) || !self.recording.works() {
             return false;
@@ -352,13 +352,9 @@ impl Lane {
     pub(super) fn report(&self) -> ConnectorReport {
         let shared = self.shared();
         let connections = self.connections.load(Ordering::Relaxed);
-        // For the fleet: of which this node has its share.
         let connections_max = shared.connector.concurrency;
         let limited = if shared.jobs.is_rate_limited(&shared.connector, CLAIM_INTERVAL) {
-            shared
-                .connector
-                .rate
-                .map(|rate| Limit::Rate { messages: rate.messages, per_s: rate.per.duration().as_secs() })
+            shared.connector.rate.map(rate_limit)
         } else if connections >= shared.connections_max() && !shared.jobs.is_empty() {
             Some(Limit::Concurrency(connections_max))
         } else {
@@ -400,7 +396,7 @@ impl Lane {
                 // The new worker takes a job before the loop decides whether another worker is needed.
                 tokio::task::yield_now().await;
             }
-            if self.wants_more() {
+            if self.wants_to_ask() {
                 node.outbound.ask_for_shares();
             }
             tokio::select! {
@@ -573,6 +569,14 @@ impl Shared {
     /// Connections that this node may have open now.
     fn connections_max(&self) -> u32 {
         self.own.connections().min(self.connector.concurrency)
+    }
+
+    /// The most connections that it may have open before it hears more.
+    fn bound(&self, open: u32) -> u32 {
+        match self.state {
+            State::Closed => open,
+            State::Open | State::BackedOff(_) => open.max(self.connections_max()),
+        }
     }
 
     fn has_worker_too_many(&self) -> bool {

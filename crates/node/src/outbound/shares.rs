@@ -21,8 +21,9 @@ pub(super) struct Own {
     connections: u32,
     /// `None` before the first answer.
     until: Option<Term>,
-    /// What was wanted when the node asked last.
+    /// What was wanted when the node asked last, and what it was bound to.
     pub(super) asked: u32,
+    pub(super) bound: u32,
 }
 
 impl Own {
