@@ -166,8 +166,8 @@ fn namespace_a_disk_filled_by_small_messages_drains() {
 
 /// Each message in the queue is followed by a notice, which waits there as well.
 #[test]
-fn namespace_a_full_disk_has_room_for_notices_of_delay() {
-    if !in_own_mounts("disk::namespace_a_full_disk_has_room_for_notices_of_delay") {
+fn soak_a_full_disk_has_room_for_notices_of_delay() {
+    if !in_own_mounts("disk::soak_a_full_disk_has_room_for_notices_of_delay") {
         return;
     }
     let (disk, port) = (Disk::new(12), free_port());
