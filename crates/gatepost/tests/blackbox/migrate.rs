@@ -71,14 +71,20 @@ fn ids(rows: &[Value]) -> BTreeSet<String> {
     rows.iter().map(|row| row["network_message_id"].as_str().unwrap().to_owned()).collect()
 }
 
-#[test]
-fn postgres_delivers_mail_that_was_moved_there() {
-    let server = Server::start();
+/// A destination that defers all mail while it is not open.
+fn gated() -> (Destination, Arc<AtomicBool>) {
     let is_open = Arc::new(AtomicBool::new(true));
     let gate = Arc::clone(&is_open);
     let destination = Destination::taking(move |_, line| {
         (line.starts_with("MAIL") && !gate.load(Ordering::Relaxed)).then_some(Say("451 4.3.0 not yet"))
     });
+    (destination, is_open)
+}
+
+#[test]
+fn postgres_delivers_mail_that_was_moved_there() {
+    let server = Server::start();
+    let (destination, is_open) = gated();
     let mut node = node_beside(&destination);
     with_mail(&node, &is_open);
     let before = ids(&node.trace());
@@ -117,11 +123,7 @@ fn postgres_delivers_mail_that_was_moved_there() {
 #[test]
 fn postgres_gives_a_folder_its_mail_back() {
     let server = Server::start();
-    let is_open = Arc::new(AtomicBool::new(true));
-    let gate = Arc::clone(&is_open);
-    let destination = Destination::taking(move |_, line| {
-        (line.starts_with("MAIL") && !gate.load(Ordering::Relaxed)).then_some(Say("451 4.3.0 not yet"))
-    });
+    let (destination, is_open) = gated();
     let mut node = node_beside(&destination);
     with_mail(&node, &is_open);
     node.signal("-TERM");

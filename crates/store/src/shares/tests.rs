@@ -163,7 +163,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whoever dies, is cut off or does not hear the answer.
+    /// Also if some die, are cut off or do not hear the answer.
     #[test]
     fn nodes_never_have_more_than_the_limit(steps in prop::collection::vec(step(), 1..300)) {
         let names = ["a", "b", "c", "d"];
