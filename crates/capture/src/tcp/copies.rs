@@ -12,6 +12,9 @@ use crate::{ip, link::hash};
 
 /// Packets of a flow that are searched for a copy.
 const KNOWN_MAX: usize = 128;
+/// How long they are kept. Where several interfaces are captured, each one's packets are written in blocks, so that a copy may
+/// stand far behind in the file.
+const KNOWN_NS: i64 = 1_000_000_000;
 /// Maximum delay of a copy. No sender retransmits so soon after a loss, and routers seldom hold packets so long.
 const COPY_NS: i64 = 100_000_000;
 /// The same for a copy at the same place, which only a mirror port makes.
@@ -79,7 +82,7 @@ impl Copies {
             length: segment.length,
             options: hash(segment.options),
         };
-        while self.0.front().is_some_and(|known| now_ns.saturating_sub(known.at_ns) > COPY_NS) {
+        while self.0.front().is_some_and(|known| now_ns.saturating_sub(known.at_ns) > KNOWN_NS) {
             self.0.pop_front();
         }
         for known in self.0.iter_mut().rev().filter(|known| known.content == content) {
@@ -151,5 +154,8 @@ mod tests {
         // IPv6 has no identification: the router's copy of a repetition belongs to it.
         let repeated = [(0, 64, 0, 0), (0, 63, 1, 0), (0, 64, 0, 9), (0, 63, 1, 9)];
         assert_eq!(copies(&repeated), [false, true, false, true]);
+        // One interface's packets are written before those of the other.
+        let in_blocks = [(7, 64, 0, 0), (8, 64, 0, 150), (7, 63, 1, 1), (8, 63, 1, 151)];
+        assert_eq!(copies(&in_blocks), [false, false, true, true]);
     }
 }

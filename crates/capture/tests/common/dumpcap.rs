@@ -10,6 +10,9 @@ use std::{
 
 use lab::peers::Peers;
 
+/// After so long without a packet, all have arrived.
+const QUIET: Duration = Duration::from_millis(1500);
+
 /// A running capture.
 pub(crate) struct Dumpcap {
     file: PathBuf,
@@ -49,11 +52,24 @@ impl Dumpcap {
 
     /// Ends the capture. Returns the file.
     pub(crate) fn stop(mut self) -> PathBuf {
-        // Packets stay in the kernel for a while.
-        thread::sleep(Duration::from_millis(1500));
+        self.wait_until_quiet();
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
         self.child.wait().unwrap();
         self.file
+    }
+
+    /// Packets stay in the kernel for a while, longer on a busy machine, and dumpcap leaves those there that it has not read
+    /// when it is interrupted.
+    fn wait_until_quiet(&self) {
+        let size = || fs::metadata(&self.file).unwrap().len();
+        let (mut known, mut since, begin) = (size(), Instant::now(), Instant::now());
+        while since.elapsed() < QUIET {
+            assert!(begin.elapsed() < Duration::from_secs(60), "packets go on coming");
+            thread::sleep(Duration::from_millis(50));
+            if size() != known {
+                (known, since) = (size(), Instant::now());
+            }
+        }
     }
 }
