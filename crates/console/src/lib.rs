@@ -19,7 +19,7 @@ mod places;
 mod serve;
 mod traces;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware, routing::get};
 
@@ -32,6 +32,8 @@ pub use serve::Listeners;
 
 /// Maximum number of rows in one answer, the same as in Microsoft Graph.
 const ROWS_MAX: u32 = 5000;
+/// After this, a search answers with what it has found, and the client goes on from there.
+const SEARCH_BUDGET: Duration = Duration::from_millis(400);
 
 fn router(node: Arc<Node>) -> Router {
     let graph = || {
