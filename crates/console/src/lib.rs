@@ -1,8 +1,8 @@
-//! The HTTP API: message traces and incidents for programs, with the same JSON as the commands; traces also in the form of
-//! Microsoft Graph.
+//! The HTTP API: message traces, incidents, queue and fleet for programs, with the same JSON as the commands; traces also in the
+//! form of Microsoft Graph.
 //!
 //! ```text
-//!   connection ──serve──> admit (who asks?) ──> traces │ incidents │ graph │ openapi ──> store
+//!   connection ──serve──> admit (who asks?) ──> traces │ incidents │ queue │ fleet │ graph │ openapi ──> store
 //!              └─> health
 //! ```
 //!
@@ -10,12 +10,14 @@
 
 mod access;
 mod error;
+mod fleet;
 mod graph;
 mod health;
 mod incidents;
 mod openapi;
 mod parameters;
 mod places;
+mod queue;
 mod serve;
 mod traces;
 
@@ -44,6 +46,10 @@ fn router(node: Arc<Node>) -> Router {
         .route("/api/v1/message-traces/{id}/events", get(traces::events))
         .route("/api/v1/incidents", get(incidents::list))
         .route("/api/v1/incidents/{id}", get(incidents::show))
+        .route("/api/v1/queue/groups", get(queue::groups))
+        .route("/api/v1/queue/counts", get(queue::counts))
+        .route("/api/v1/nodes", get(fleet::nodes))
+        .route("/api/v1/ledger", get(fleet::ledger))
         .route("/api/v1/openapi.json", get(openapi::serve))
         .nest("/admin/exchange/tracing", graph())
         // The base address of scripts for Graph contains the version.
