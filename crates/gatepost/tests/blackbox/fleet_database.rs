@@ -110,7 +110,7 @@ fn namespace_postgres_whose_log_has_no_room_loses_nothing() {
 fn soak_postgres_takes_half_a_gigabyte_in_little_memory() {
     const BYTES: usize = 500_000_000;
     let (server, sink) = (Server::start(), Sink::start());
-    let setup = Node::to_port(sink.port).retry(RETRY).more("[inbound]\nsize_max = \"600MiB\"\n");
+    let setup = Node::to_port(sink.port).retry(RETRY).inbound("size_max = \"600MiB\"");
     let node = server.node("edge-1", setup).start();
     let load = Load::of(BYTES, &[node.port], &sink);
     let deadline = Instant::now() + Duration::from_secs(1200);
