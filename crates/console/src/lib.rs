@@ -20,6 +20,7 @@ mod places;
 mod queue;
 mod serve;
 mod traces;
+mod within;
 
 use std::{sync::Arc, time::Duration};
 

@@ -7,7 +7,7 @@ use axum::{
     extract::{Path, RawQuery, State},
     response::{IntoResponse, Response},
 };
-use insight::{Found, WaitReasons, cursor_text, page_within, views::TraceView};
+use insight::{WaitReasons, cursor_text, views::TraceView};
 use jiff::Timestamp;
 use node::Node;
 use schemars::JsonSchema;
@@ -16,7 +16,11 @@ use store::History as _;
 use trace::Event;
 use uuid::Uuid;
 
-use super::{ApiError, SEARCH_BUDGET, parameters::read_parameters};
+use super::{
+    ApiError, SEARCH_BUDGET,
+    parameters::read_parameters,
+    within::{Found, page_within},
+};
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Page {

@@ -32,7 +32,6 @@ mod status;
 pub mod units;
 pub mod views;
 mod waiting;
-mod within;
 mod wording;
 
 pub use addresses::Addresses;
@@ -55,5 +54,4 @@ pub use rollout::{Moved, trouble_of};
 pub use search::{Search, cursor_text, read_cursor, read_tls_version};
 pub use status::{Status, state_name};
 pub use waiting::WaitReasons;
-pub use within::{Found, page_within};
 pub use wording::{confidence, difference, ending, sentence, title};

@@ -15,9 +15,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use insight::{
-    Found, Search, Status, cursor_text,
+    Search, Status, cursor_text,
     export::{message_id as message_id_field, sender},
-    page_within, read_cursor,
+    read_cursor,
 };
 use jiff::{SignedDuration, Timestamp};
 use node::Node;
@@ -26,7 +26,12 @@ use serde::Serialize;
 use store::{DeliveryRecord, History as _, TraceQuery};
 use uuid::Uuid;
 
-use super::{ApiError, ROWS_MAX, SEARCH_BUDGET, serve::Connection, traces::message_id};
+use super::{
+    ApiError, ROWS_MAX, SEARCH_BUDGET,
+    serve::Connection,
+    traces::message_id,
+    within::{Found, page_within},
+};
 
 use filter::Filter;
 

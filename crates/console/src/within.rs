@@ -17,17 +17,22 @@ const GROWTH_MAX: f64 = 16.0;
 
 /// A page of a search, as far as the budget went.
 #[derive(Debug)]
-pub struct Found {
-    pub records: Vec<DeliveryRecord>,
+pub(super) struct Found {
+    pub(super) records: Vec<DeliveryRecord>,
     /// Where the next request goes on. `None`: there is no more.
-    pub next: Option<TraceCursor>,
+    pub(super) next: Option<TraceCursor>,
     /// Everything that was received since then was looked at. `None`: everything that there is, or the page is full.
-    pub searched_since: Option<Timestamp>,
+    pub(super) searched_since: Option<Timestamp>,
 }
 
 /// The newest rows of a query, as many as its limit and the budget allow. `now`: nothing older than a minute before is in the
 /// first window.
-pub async fn page_within<S: Store>(store: &S, query: TraceQuery, budget: Duration, now: Timestamp) -> Result<Found> {
+pub(super) async fn page_within<S: Store>(
+    store: &S,
+    query: TraceQuery,
+    budget: Duration,
+    now: Timestamp,
+) -> Result<Found> {
     let limit = query.limit as usize;
     let begin = Instant::now();
     let mut windows = Windows::new(&query, now);
