@@ -1,8 +1,8 @@
-//! The HTTP API: message traces and incidents for programs, with the same JSON as the commands; traces also in the form of
-//! Microsoft Graph.
+//! The HTTP API: message traces, incidents, queue and fleet for programs, with the same JSON as the commands; traces also in the
+//! form of Microsoft Graph.
 //!
 //! ```text
-//!   connection ──serve──> admit (who asks?) ──> traces │ incidents │ graph │ openapi ──> store
+//!   connection ──serve──> admit (who asks?) ──> traces │ incidents │ queue │ fleet │ graph │ openapi ──> store
 //!              └─> health
 //! ```
 //!
@@ -10,16 +10,19 @@
 
 mod access;
 mod error;
+mod fleet;
 mod graph;
 mod health;
 mod incidents;
 mod openapi;
 mod parameters;
 mod places;
+mod queue;
 mod serve;
 mod traces;
+mod within;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware, routing::get};
 
@@ -32,6 +35,8 @@ pub use serve::Listeners;
 
 /// Maximum number of rows in one answer, the same as in Microsoft Graph.
 const ROWS_MAX: u32 = 5000;
+/// After this, a search answers with what it has found, and the client goes on from there.
+const SEARCH_BUDGET: Duration = Duration::from_millis(400);
 
 fn router(node: Arc<Node>) -> Router {
     let graph = || {
@@ -42,6 +47,10 @@ fn router(node: Arc<Node>) -> Router {
         .route("/api/v1/message-traces/{id}/events", get(traces::events))
         .route("/api/v1/incidents", get(incidents::list))
         .route("/api/v1/incidents/{id}", get(incidents::show))
+        .route("/api/v1/queue/groups", get(queue::groups))
+        .route("/api/v1/queue/counts", get(queue::counts))
+        .route("/api/v1/nodes", get(fleet::nodes))
+        .route("/api/v1/ledger", get(fleet::ledger))
         .route("/api/v1/openapi.json", get(openapi::serve))
         .nest("/admin/exchange/tracing", graph())
         // The base address of scripts for Graph contains the version.

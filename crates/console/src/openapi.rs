@@ -2,15 +2,17 @@
 //! are sent.
 
 use axum::Json;
-use insight::{Search, Status, views::IncidentView};
-use schemars::{SchemaGenerator, generate::SchemaSettings};
+use insight::{By, Search, Status, views::IncidentView};
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
 
 use super::{
     error::ErrorView,
+    fleet::{Ledger, Nodes},
     graph::{self, Collection, Detail, MessageTrace},
     incidents::Incidents,
     parameters::{Form, PARAMETERS, Parameter},
+    queue::{BY, Counts, Groups},
     traces::{History, Page},
 };
 
@@ -23,56 +25,13 @@ fn document() -> Value {
         .with(|settings| settings.definitions_path = "/components/schemas".into())
         .for_serialize()
         .into_generator();
-    let paths = json!({
-        "/api/v1/message-traces": { "get": {
-            "operationId": "listMessageTraces",
-            "summary": "List what happened to messages, newest first, one row per recipient",
-            "parameters": PARAMETERS.iter().map(parameter).collect::<Vec<_>>(),
-            "responses": responses(&mut schemas, |schemas| schemas.subschema_for::<Page>().to_value()),
-        } },
-        "/api/v1/message-traces/{id}/events": { "get": {
-            "operationId": "listEvents",
-            "summary": "List all events of one message, in the order of time",
-            "parameters": [path_parameter("id", "Network message id")],
-            "responses": responses(&mut schemas, |schemas| schemas.subschema_for::<History<'_>>().to_value()),
-        } },
-        "/api/v1/incidents": { "get": {
-            "operationId": "listIncidents",
-            "summary": "List incidents (mail that is or was stuck) with their root causes, open ones first",
-            "responses": responses(&mut schemas, |schemas| schemas.subschema_for::<Incidents>().to_value()),
-        } },
-        "/api/v1/incidents/{id}": { "get": {
-            "operationId": "showIncident",
-            "summary": "Show one incident",
-            "parameters": [path_parameter("id", "Id of the incident")],
-            "responses": responses(&mut schemas, |schemas| schemas.subschema_for::<IncidentView>().to_value()),
-        } },
-        "/admin/exchange/tracing/messageTraces": { "get": {
-            "operationId": "listGraphMessageTraces",
-            "summary": "List message traces in the form of Microsoft Graph; also under /v1.0 and /beta",
-            "parameters": [
-                query_parameter("$filter", &graph::filter_help(), json!({ "type": "string" })),
-                query_parameter("$top", "Maximum number of rows", json!({ "type": "integer", "minimum": 1, "maximum": super::ROWS_MAX })),
-                query_parameter("$skiptoken", "Start of the page, from @odata.nextLink", json!({ "type": "string" })),
-            ],
-            "responses":
-                responses(&mut schemas, |schemas| schemas.subschema_for::<Collection<MessageTrace<'_>>>().to_value()),
-        } },
-        "/admin/exchange/tracing/messageTraces/{id}/getDetailsByRecipient(recipientAddress='{recipient}')": { "get": {
-            "operationId": "listGraphDetails",
-            "summary": "List the events of one message for one recipient, in the form of Microsoft Graph",
-            "parameters": [
-                path_parameter("id", "Network message id"),
-                path_parameter("recipient", "Address of the recipient"),
-            ],
-            "responses": responses(&mut schemas, |schemas| schemas.subschema_for::<Collection<Detail>>().to_value()),
-        } },
-    });
+    let paths: serde_json::Map<String, Value> =
+        [traces(&mut schemas), state(&mut schemas), as_graph(&mut schemas)].into_iter().flatten().collect();
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Gatepost",
-            "description": "Message traces and incidents of an inbound mail gateway.",
+            "description": "Message traces, incidents, queue and fleet of an inbound mail gateway.",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "Apache-2.0 OR MIT" },
         },
@@ -84,6 +43,119 @@ fn document() -> Value {
             "schemas": schemas.take_definitions(true),
         },
     })
+}
+
+/// A path that is read, with its description.
+type Path = (String, Value);
+
+fn read<T: JsonSchema>(
+    schemas: &mut SchemaGenerator,
+    path: &str,
+    id: &str,
+    summary: &str,
+    parameters: Vec<Value>,
+) -> Path {
+    let responses = responses(schemas, |schemas| schemas.subschema_for::<T>().to_value());
+    let get = json!({ "operationId": id, "summary": summary, "parameters": parameters, "responses": responses });
+    (path.to_owned(), json!({ "get": get }))
+}
+
+fn traces(schemas: &mut SchemaGenerator) -> Vec<Path> {
+    let filters = PARAMETERS.iter().map(parameter).collect();
+    let message = vec![path_parameter("id", "Network message id")];
+    vec![
+        read::<Page>(
+            schemas,
+            "/api/v1/message-traces",
+            "listMessageTraces",
+            "List what happened to messages, newest first, one row per recipient",
+            filters,
+        ),
+        read::<History<'_>>(
+            schemas,
+            "/api/v1/message-traces/{id}/events",
+            "listEvents",
+            "List all events of one message, in the order of time",
+            message,
+        ),
+    ]
+}
+
+/// What is so now: incidents, queue and fleet.
+fn state(schemas: &mut SchemaGenerator) -> Vec<Path> {
+    let by = query_parameter(
+        "by",
+        "The property that the deliveries of a group share; cause by default",
+        json!({ "type": "string", "enum": BY.map(By::name) }),
+    );
+    vec![
+        read::<Incidents>(
+            schemas,
+            "/api/v1/incidents",
+            "listIncidents",
+            "List incidents (mail that is or was stuck) with their root causes, open ones first",
+            Vec::new(),
+        ),
+        read::<IncidentView>(
+            schemas,
+            "/api/v1/incidents/{id}",
+            "showIncident",
+            "Show one incident",
+            vec![path_parameter("id", "Id of the incident")],
+        ),
+        read::<Groups>(
+            schemas,
+            "/api/v1/queue/groups",
+            "listQueueGroups",
+            "List what waits, in groups that share a property",
+            vec![by],
+        ),
+        read::<Counts>(
+            schemas,
+            "/api/v1/queue/counts",
+            "countQueue",
+            "Count what waits, by connector and state",
+            Vec::new(),
+        ),
+        read::<Nodes>(
+            schemas,
+            "/api/v1/nodes",
+            "listNodes",
+            "List the nodes of the fleet: who runs, what each does, and who is drained",
+            Vec::new(),
+        ),
+        read::<Ledger>(
+            schemas,
+            "/api/v1/ledger",
+            "listLedger",
+            "List deliveries in plaintext or below the TLS policy modern, by destination",
+            Vec::new(),
+        ),
+    ]
+}
+
+/// The same in the form of Microsoft Graph.
+fn as_graph(schemas: &mut SchemaGenerator) -> Vec<Path> {
+    let filter = query_parameter("$filter", &graph::filter_help(), json!({ "type": "string" }));
+    let top = json!({ "type": "integer", "minimum": 1, "maximum": super::ROWS_MAX });
+    let top = query_parameter("$top", "Maximum number of rows", top);
+    let start = query_parameter("$skiptoken", "Start of the page, from @odata.nextLink", json!({ "type": "string" }));
+    vec![
+        read::<Collection<MessageTrace<'_>>>(
+            schemas,
+            "/admin/exchange/tracing/messageTraces",
+            "listGraphMessageTraces",
+            "List message traces in the form of Microsoft Graph; also under /v1.0 and /beta",
+            vec![filter, top, start],
+        ),
+        read::<Collection<Detail>>(
+            schemas,
+            "/admin/exchange/tracing/messageTraces/{id}/getDetailsByRecipient(recipientAddress='{recipient}')",
+            "listGraphDetails",
+            "List the events of one message for one recipient, in the form of Microsoft Graph",
+            vec![path_parameter("id", "Network message id"), path_parameter("recipient", "Address of the recipient")],
+        ),
+    ]
 }
 
 fn responses(schemas: &mut SchemaGenerator, answer: impl Fn(&mut SchemaGenerator) -> Value) -> Value {

@@ -7,7 +7,7 @@ use axum::{
     extract::{Path, RawQuery, State},
     response::{IntoResponse, Response},
 };
-use insight::{WaitReasons, cursor_text, page, views::TraceView};
+use insight::{WaitReasons, cursor_text, views::TraceView};
 use jiff::Timestamp;
 use node::Node;
 use schemars::JsonSchema;
@@ -16,7 +16,11 @@ use store::History as _;
 use trace::Event;
 use uuid::Uuid;
 
-use super::{ApiError, parameters::read_parameters};
+use super::{
+    ApiError, SEARCH_BUDGET,
+    parameters::read_parameters,
+    within::{Found, page_within},
+};
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Page {
@@ -24,6 +28,11 @@ pub(super) struct Page {
     messages: Vec<TraceView>,
     /// Value of `after` for the next page; null on the last page.
     next: Option<String>,
+    /// Set if the search ended before the page was full, so that you need not wait: everything that was received since then was
+    /// looked at, and the next page goes on from there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "insight::views::schema::time")]
+    searched_since: Option<Timestamp>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -37,11 +46,11 @@ pub(super) async fn list(State(node): State<Arc<Node>>, RawQuery(query): RawQuer
     let now = Timestamp::now();
     let search = read_parameters(query.as_deref().unwrap_or_default()).map_err(ApiError::bad_request)?;
     let query = search.query(now).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let (records, next) = page(&node.store, query).await?;
+    let Found { records, next, searched_since } = page_within(&node.store, query, SEARCH_BUDGET, now).await?;
     let config = node.config.load();
     let reasons = WaitReasons::read(&node.store, &**config, now).await?;
     let messages = records.iter().map(|record| TraceView::new(record, &reasons, None)).collect();
-    Ok(Json(Page { messages, next: next.map(cursor_text) }).into_response())
+    Ok(Json(Page { messages, next: next.map(cursor_text), searched_since }).into_response())
 }
 
 pub(super) async fn events(State(node): State<Arc<Node>>, Path(id): Path<String>) -> Result<Response, ApiError> {

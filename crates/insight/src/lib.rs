@@ -46,7 +46,7 @@ pub use id::Id;
 pub use impact::{Impact, impact};
 pub use moment::Moment;
 pub use nodes::nodes;
-pub use pages::{Pages, page};
+pub use pages::Pages;
 pub use queue_groups::{By, Conditions, GroupView, Summary, Wanted};
 pub use report::Report;
 pub use restoration::unanswered;

@@ -8,7 +8,7 @@ use store::{DeliveryRecord, Result, Store, TraceCursor, TraceQuery};
 const PAGE_ROWS: u32 = 2000;
 
 /// The rows of a query, and the start of the next page if there is one.
-pub async fn page<S: Store>(store: &S, query: TraceQuery) -> Result<(Vec<DeliveryRecord>, Option<TraceCursor>)> {
+async fn page<S: Store>(store: &S, query: TraceQuery) -> Result<(Vec<DeliveryRecord>, Option<TraceCursor>)> {
     let limit = query.limit as usize;
     // Read one row more to see if there is a next page.
     let mut records = store.trace(TraceQuery { limit: query.limit.saturating_add(1), ..query }).await?;

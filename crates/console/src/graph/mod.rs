@@ -17,7 +17,7 @@ use axum::{
 use insight::{
     Search, Status, cursor_text,
     export::{message_id as message_id_field, sender},
-    page, read_cursor,
+    read_cursor,
 };
 use jiff::{SignedDuration, Timestamp};
 use node::Node;
@@ -26,7 +26,12 @@ use serde::Serialize;
 use store::{DeliveryRecord, History as _, TraceQuery};
 use uuid::Uuid;
 
-use super::{ApiError, ROWS_MAX, serve::Connection, traces::message_id};
+use super::{
+    ApiError, ROWS_MAX, SEARCH_BUDGET,
+    serve::Connection,
+    traces::message_id,
+    within::{Found, page_within},
+};
 
 use filter::Filter;
 
@@ -103,9 +108,10 @@ pub(super) async fn list(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let asked = Asked::read(query.as_deref().unwrap_or_default(), Timestamp::now())?;
-    let query = asked.query.clone();
-    let (records, next) = page(&node.store, query).await?;
+    let now = Timestamp::now();
+    let asked = Asked::read(query.as_deref().unwrap_or_default(), now)?;
+    // In OData, a page may have fewer rows than were asked for, or none, as long as there is a next one.
+    let Found { records, next, .. } = page_within(&node.store, asked.query.clone(), SEARCH_BUDGET, now).await?;
     let next_link = next.map(|next| next_link(&uri, &headers, &connection, &asked, &cursor_text(next)));
     Ok(Json(Collection { value: records.iter().map(MessageTrace::from).collect(), next_link }).into_response())
 }

@@ -143,6 +143,10 @@ fn the_openapi_document_is_valid_and_true() {
         [&format!("{list}/{{id}}/events"), &format!("{list}/{id}/events")],
         ["/api/v1/incidents", "/api/v1/incidents"],
         ["/api/v1/incidents/{id}", &format!("/api/v1/incidents/{incident}")],
+        ["/api/v1/queue/groups", "/api/v1/queue/groups?by=destination"],
+        ["/api/v1/queue/counts", "/api/v1/queue/counts"],
+        ["/api/v1/nodes", "/api/v1/nodes"],
+        ["/api/v1/ledger", "/api/v1/ledger"],
         [graph, &format!("{graph}?$top=1")],
         [&details, &format!("{graph}/{id}/getDetailsByRecipient(recipientAddress='user@other.test')")],
     ];
@@ -151,6 +155,30 @@ fn the_openapi_document_is_valid_and_true() {
     assert_eq!(checked["checked"], samples.len());
     let parameters = checked["parameters"].as_array().unwrap();
     assert!(parameters.contains(&"tls_version".into()) && parameters.contains(&"after".into()), "{parameters:?}");
+}
+
+#[test]
+fn queue_and_fleet_are_those_of_the_command_line() {
+    let (node, _server, base) = node("");
+    node.wait_for_failure();
+    for by in ["cause", "connector", "destination", "age"] {
+        let (_, mut groups) = get(&format!("{base}/api/v1/queue/groups?by={by}"), &[]);
+        let listed = node.json(&["queue", "list", "--by", by]);
+        assert!(groups["groups"][0]["deliveries"].as_u64() > Some(0), "{groups}");
+        // The command names the folder of the store.
+        for group in groups["groups"].as_array_mut().unwrap().iter_mut() {
+            group["command"] = listed["groups"][0]["command"].clone();
+        }
+        assert_eq!(groups, listed);
+    }
+    let (_, counts) = get(&format!("{base}/api/v1/queue/counts"), &[]);
+    assert_eq!(counts["counts"][0]["state"], "queued", "{counts}");
+    let (_, nodes) = get(&format!("{base}/api/v1/nodes"), &[]);
+    let listed = node.json(&["node", "list", "--all"]);
+    assert_eq!(nodes["nodes"][0]["node"], listed["nodes"][0]["node"]);
+    assert_eq!(nodes["nodes"][0]["state"], "running");
+    let (_, ledger) = get(&format!("{base}/api/v1/ledger"), &[]);
+    assert_eq!(ledger, node.json(&["policy", "ledger"]));
 }
 
 #[test]
@@ -177,6 +205,7 @@ fn filters_pages_and_events_are_those_of_the_command_line() {
         ("/api/v1/message-traces?sender=*", 400, "matches every message"),
         ("/api/v1/message-traces/1/events", 400, "is not a network message id"),
         ("/api/v1/message-traces/018f0000-0000-7000-8000-000000000000/events", 404, "no message"),
+        ("/api/v1/queue/groups?by=size", 400, "by: must be one of cause, connector, destination, age"),
         ("/api/v1/incidents/1", 400, "is not an id of an incident"),
         ("/api/v1/incidents/018f0000-0000-7000-8000-000000000000", 404, "no incident"),
         ("/admin/exchange/tracing/messageTraces?$filter=a+or+b", 400, "or"),

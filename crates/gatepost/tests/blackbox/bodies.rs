@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use crate::support::{
     Node,
     database::Server,
-    load::{Load, Sink},
+    load::{Load, Sink, kill_in_turn},
     node::Setup,
     python_packages,
     script::{Client, Destination, Say},
@@ -259,16 +259,7 @@ fn soak_postgres_loses_no_large_mail_when_nodes_are_killed() {
     let bodies = in_folder(folder.path());
     let mut nodes = ["edge-1", "edge-2"].map(|name| node(&server, name, sink.port, &bodies).start());
     let load = Load::of(600_000, &[nodes[0].port, nodes[1].port], &sink);
-    for round in 0..9 {
-        thread::sleep(Duration::from_millis(700 + 90 * round));
-        let killed = match round % 3 {
-            0 => &mut nodes[..1],
-            1 => &mut nodes[1..],
-            _ => &mut nodes[..],
-        };
-        killed.iter_mut().for_each(Node::kill);
-        killed.iter_mut().for_each(Node::start);
-    }
+    kill_in_turn(&mut nodes, (0..9).map(|round| Duration::from_millis(700 + 90 * round)));
     let account = load.end(&nodes[1]);
     assert!(account.answered > 30, "only {} messages: the load was too light", account.answered);
     wait_long("all bodies to be deleted", || pieces(folder.path()).is_empty());

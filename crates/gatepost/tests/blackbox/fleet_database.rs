@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lab::{
@@ -72,6 +72,58 @@ fn namespace_postgres_whose_disk_is_full_answers_452() {
     node.wait_until_empty();
     let taken = destination.heard().iter().filter(|line| *line == ".").count();
     assert_eq!(taken, waiting, "each once");
+}
+
+/// A server that cannot write its log stops by itself, and cannot start again before there is room.
+#[test]
+fn namespace_postgres_whose_log_has_no_room_loses_nothing() {
+    if !in_own_mounts("fleet_database::namespace_postgres_whose_log_has_no_room_loses_nothing") {
+        return;
+    }
+    let (disk, folder) = (Disk::new(120), tempfile::tempdir().unwrap());
+    let log = folder.path().join("data/pg_wal");
+    let mut server = Server::start_in(folder, &[]);
+    server.cluster.stop();
+    let place = disk.folder("log");
+    assert!(Command::new("mv").arg(&log).arg(&place).status().unwrap().success());
+    std::os::unix::fs::symlink(place.join("pg_wal"), &log).unwrap();
+    server.cluster.restart(&[]).unwrap();
+    let sink = Sink::start();
+    let node = server.node("edge-1", Node::to_port(sink.port).retry(RETRY)).start();
+    let load = Load::of(100_000, &[node.port], &sink);
+    wait_long("mail to flow", || load.answered() > 50);
+    let foreign = disk.fill();
+    wait_long("the server to stop", || server.cluster.log().contains("No space left on device"));
+    // What was under way has ended.
+    thread::sleep(Duration::from_secs(3));
+    let before = load.answered();
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(load.answered(), before, "nothing is accepted without a server");
+    fs::remove_file(foreign).unwrap();
+    server.cluster.restart(&[]).unwrap();
+    wait_long("mail to flow again", || load.answered() > before + 20);
+    load.end(&node);
+}
+
+/// Four messages of half a gigabyte at once: pieces of them are in memory, never the whole.
+#[test]
+fn soak_postgres_takes_half_a_gigabyte_in_little_memory() {
+    const BYTES: usize = 500_000_000;
+    let (server, sink) = (Server::start(), Sink::start());
+    let setup = Node::to_port(sink.port).retry(RETRY).inbound("size_max = \"600MiB\"");
+    let node = server.node("edge-1", setup).start();
+    let load = Load::of(BYTES, &[node.port], &sink);
+    let deadline = Instant::now() + Duration::from_secs(1200);
+    while load.answered() < 4 {
+        assert!(Instant::now() < deadline, "{} of 4 messages in twenty minutes", load.answered());
+        thread::sleep(Duration::from_millis(100));
+    }
+    load.end(&node);
+    let sizes: Vec<usize> = sink.taken().keys().filter_map(|subject| sink.size_of(subject)).collect();
+    assert!(sizes.len() >= 4 && sizes.iter().all(|size| *size > BYTES), "{sizes:?}");
+    let peak = node.peak_memory_kib() / 1024;
+    println!("{} messages of {BYTES} bytes; most memory of the node: {peak} MiB", sizes.len());
+    assert!(peak < 400, "{peak} MiB");
 }
 
 /// Other programs have taken all connections while those of the node were lost.

@@ -22,7 +22,7 @@ use crate::{
         cable::Cable,
         database::Server,
         free_port,
-        load::{Load, Sink},
+        load::{Load, Sink, kill_in_turn},
         script::{Destination, Say},
     },
 };
@@ -47,17 +47,7 @@ fn postgres_loses_nothing_when_nodes_are_killed() {
     let (server, sink) = (Server::start(), Sink::start());
     let mut nodes = [node(&server, "edge-1", sink.port), node(&server, "edge-2", sink.port)];
     let load = Load::start(&[nodes[0].port, nodes[1].port], &sink);
-    for round in 0..12 {
-        thread::sleep(Duration::from_millis(300 + 70 * round));
-        // The one, the other, or both.
-        let killed = match round % 3 {
-            0 => &mut nodes[..1],
-            1 => &mut nodes[1..],
-            _ => &mut nodes[..],
-        };
-        killed.iter_mut().for_each(Node::kill);
-        killed.iter_mut().for_each(Node::start);
-    }
+    kill_in_turn(&mut nodes, (0..12).map(|round| Duration::from_millis(300 + 70 * round)));
     let account = load.end(&nodes[1]);
     assert!(account.answered > 100, "only {} messages: the load was too light", account.answered);
 }

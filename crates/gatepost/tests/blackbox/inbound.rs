@@ -123,7 +123,7 @@ fn bad_bytes_are_refused() {
 #[test]
 fn endless_lines_end() {
     let (node, _destination) = node();
-    let before = resident_kib(&node);
+    let before = node.memory_kib();
     for in_content in [false, true] {
         let mut client = Client::connect(node.port);
         if in_content {
@@ -144,7 +144,7 @@ fn endless_lines_end() {
         let answer = String::from_utf8_lossy(&answer).into_owned();
         assert!(answer.starts_with('5') || answer.starts_with("421") || answer.is_empty(), "{answer}");
     }
-    assert!(resident_kib(&node) < before + 20 * 1024, "{} KiB before, {} after", before, resident_kib(&node));
+    assert!(node.memory_kib() < before + 20 * 1024, "{} KiB before, {} after", before, node.memory_kib());
     assert_alive(&node);
 }
 
@@ -153,7 +153,7 @@ fn endless_lines_end() {
 fn bodies_stream() {
     let destination = Destination::taking(|_, _| None);
     let node = Node::to_port(destination.port).start();
-    let before = resident_kib(&node);
+    let before = node.memory_kib();
     let senders = (0..8).map(|_| {
         let port = node.port;
         thread::spawn(move || {
@@ -169,7 +169,7 @@ fn bodies_stream() {
     let senders: Vec<_> = senders.collect();
     let mut most = 0;
     while senders.iter().any(|sender| !sender.is_finished()) {
-        most = most.max(resident_kib(&node));
+        most = most.max(node.memory_kib());
         thread::sleep(Duration::from_millis(10));
     }
     senders.into_iter().for_each(|sender| sender.join().unwrap());
@@ -281,10 +281,4 @@ fn bytes_behind_starttls_are_discarded() {
     assert_eq!(client.reply(), "");
     assert!(destination.heard().is_empty() && node.trace().is_empty());
     assert_alive(&node);
-}
-
-fn resident_kib(node: &Node) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.process_id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -160,7 +160,7 @@ fn strangers_do_not_hold_up_a_stop() {
 fn memory_for_content_is_bounded_and_mail_goes_on() {
     const CLIENTS: usize = 600;
     let (node, _destination) = node("connections_per_client_max = 1000\ncontent_memory_max = \"1MiB\"");
-    let before = resident_kib(&node);
+    let before = node.memory_kib();
     let line = format!("{}\r\n", "x".repeat(998));
     let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(node.port)).collect();
     for client in &mut clients {
@@ -170,7 +170,7 @@ fn memory_for_content_is_bounded_and_mail_goes_on() {
     let watched = Instant::now();
     let mut most = 0;
     while watched.elapsed() < Duration::from_secs(3) {
-        most = most.max(resident_kib(&node));
+        most = most.max(node.memory_kib());
         thread::sleep(Duration::from_millis(50));
     }
     println!("{CLIENTS} clients with 240 KiB each: {before} KiB before, {most} KiB at most");
@@ -196,12 +196,6 @@ fn memory_for_content_is_bounded_and_mail_goes_on() {
         client.send(format!("X-Long: {line}").repeat(30).as_bytes());
         client.say("\r\n.").starts_with("250").then_some(())
     });
-}
-
-fn resident_kib(node: &Node) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", node.process_id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// Ten thousand connections from one network, and from as many networks as it takes to reach the limit.

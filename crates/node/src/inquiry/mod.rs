@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use net::send::ConnectionResult;
 use protocol::smtp::Address;
 use serde::{Deserialize, Serialize};
-use store::{Inquiry, Store};
+use store::{Inquiry, MemberRecord, Store};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ pub use envelope::transaction;
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Maximum time from question to answer.
 pub const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
-/// Nodes report every two seconds.
+/// Nodes report every two seconds. Who was last heard so long before another node is not waited for.
 const REPORTED_WITHIN: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -97,11 +97,12 @@ pub async fn ask<S: Store>(
     question: &Question,
     is_asked: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Vec<(String, Option<Answer>)>> {
-    let now = Timestamp::now();
-    let reports = store.reports().await?;
-    let lives = |at: Timestamp| now.duration_since(at).unsigned_abs() < REPORTED_WITHIN;
-    let living = reports.into_iter().filter(|report| lives(report.at) && is_asked(&report.node));
-    ask_nodes(store, question, living.map(|report| report.node).collect(), ANSWERED_WITHIN + LOOK_INTERVAL).await
+    let members: Vec<MemberRecord> = store.members().await?.into_iter().filter(|member| member.lives).collect();
+    // By the store's clock alone: the one of this machine may be wrong.
+    let newest = members.iter().map(|member| member.seen).max().unwrap_or_default();
+    let answers = |member: &MemberRecord| newest.duration_since(member.seen).unsigned_abs() < REPORTED_WITHIN;
+    let asked = members.into_iter().filter(|member| answers(member) && is_asked(&member.name));
+    ask_nodes(store, question, asked.map(|member| member.name).collect(), ANSWERED_WITHIN + LOOK_INTERVAL).await
 }
 
 /// Asks these nodes, and waits for their answers as long as `patience`.

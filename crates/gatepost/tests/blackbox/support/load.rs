@@ -18,6 +18,20 @@ pub(crate) use super::sink::Sink;
 
 const SENDERS: usize = 4;
 
+/// Kills the one node, the other, or both, after each of these pauses, and starts them again.
+pub(crate) fn kill_in_turn(nodes: &mut [Node; 2], pauses: impl Iterator<Item = Duration>) {
+    for (round, pause) in pauses.enumerate() {
+        thread::sleep(pause);
+        let killed = match round % 3 {
+            0 => &mut nodes[..1],
+            1 => &mut nodes[1..],
+            _ => &mut nodes[..],
+        };
+        killed.iter_mut().for_each(Node::kill);
+        killed.iter_mut().for_each(Node::start);
+    }
+}
+
 /// Clients that send until they are told to stop.
 pub(crate) struct Load {
     sink: Sink,
