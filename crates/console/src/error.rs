@@ -52,18 +52,22 @@ impl ApiError {
         Self { status: StatusCode::METHOD_NOT_ALLOWED, code: "MethodNotAllowed", message }
     }
 
+    /// Details go to the log of this node only, because they may name files.
+    pub(super) fn unreadable(error: &impl std::fmt::Display) -> Self {
+        tracing::error!(%error, "failed to read the store for the API; the client got an error");
+        let message = "failed to read the store; the log of the node shows why".to_owned();
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "InternalServerError", message }
+    }
+
     pub(super) fn timed_out() -> Self {
         let message = "the search took too long; add conditions, for example a shorter time range".to_owned();
         Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "Timeout", message }
     }
 }
 
-/// Details go to the log of this node only, because they may name files.
 impl From<store::StoreError> for ApiError {
     fn from(error: store::StoreError) -> Self {
-        tracing::error!(%error, "failed to read the store for the API; the client got an error");
-        let message = "failed to read the store; the log of the node shows why".to_owned();
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "InternalServerError", message }
+        Self::unreadable(&error)
     }
 }
 

@@ -45,6 +45,7 @@ fn router(node: Arc<Node>) -> Router {
     Router::new()
         .route("/api/v1/message-traces", get(traces::list))
         .route("/api/v1/message-traces/{id}/events", get(traces::events))
+        .route("/api/v1/message-traces/{id}/attempts/{session}", get(traces::attempt))
         .route("/api/v1/incidents", get(incidents::list))
         .route("/api/v1/incidents/{id}", get(incidents::show))
         .route("/api/v1/queue/groups", get(queue::groups))

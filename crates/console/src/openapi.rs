@@ -13,7 +13,7 @@ use super::{
     incidents::Incidents,
     parameters::{Form, PARAMETERS, Parameter},
     queue::{BY, Counts, Groups},
-    traces::{History, Page},
+    traces::{AttemptView, History, Page},
 };
 
 pub(super) async fn serve() -> Json<Value> {
@@ -76,7 +76,14 @@ fn traces(schemas: &mut SchemaGenerator) -> Vec<Path> {
             "/api/v1/message-traces/{id}/events",
             "listEvents",
             "List all events of one message, in the order of time",
-            message,
+            message.clone(),
+        ),
+        read::<AttemptView>(
+            schemas,
+            "/api/v1/message-traces/{id}/attempts/{session}",
+            "showAttempt",
+            "Show one attempt, with what was said in its session, whichever node made it",
+            [message, vec![path_parameter("session", "Session of the attempt, as its event names it")]].concat(),
         ),
     ]
 }

@@ -6,12 +6,12 @@ use axum::{
     Json,
     extract::{RawQuery, State},
 };
-use insight::{By, Conditions, GroupView, Summary, WaitReasons, Wanted, state_name};
+use insight::{By, Conditions, GroupView, Summary, WaitReasons, Wanted, views::CountView};
 use jiff::Timestamp;
 use node::Node;
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{Queue as _, QueueCount, Selection};
+use store::{Queue as _, Selection};
 
 use super::ApiError;
 
@@ -30,23 +30,6 @@ pub(super) struct Counts {
     counts: Vec<CountView>,
 }
 
-/// Deliveries of one connector in one state.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct CountView {
-    connector: String,
-    state: &'static str,
-    deliveries: u64,
-    /// The first time at which one of them is due.
-    #[schemars(schema_with = "insight::views::schema::time_or_null")]
-    due: Option<Timestamp>,
-}
-
-impl From<QueueCount> for CountView {
-    fn from(QueueCount { connector, state, deliveries, due }: QueueCount) -> Self {
-        Self { connector, state: state_name(state), deliveries, due }
-    }
-}
-
 pub(super) const BY: [By; 4] = [By::Cause, By::Connector, By::Destination, By::Age];
 
 pub(super) async fn groups(State(node): State<Arc<Node>>, RawQuery(query): RawQuery) -> Result<Json<Groups>, ApiError> {
@@ -62,7 +45,7 @@ pub(super) async fn groups(State(node): State<Arc<Node>>, RawQuery(query): RawQu
 
 pub(super) async fn counts(State(node): State<Arc<Node>>) -> Result<Json<Counts>, ApiError> {
     let counts = node.store.counts().await?;
-    Ok(Json(Counts { counts: counts.into_iter().map(CountView::from).collect() }))
+    Ok(Json(Counts { counts: counts.iter().map(CountView::from).collect() }))
 }
 
 /// By cause unless told otherwise.

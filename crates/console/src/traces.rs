@@ -7,9 +7,15 @@ use axum::{
     extract::{Path, RawQuery, State},
     response::{IntoResponse, Response},
 };
-use insight::{WaitReasons, cursor_text, views::TraceView};
+use insight::{
+    WaitReasons, cursor_text, dialogue,
+    views::{DialogueLineView, TraceView},
+};
 use jiff::Timestamp;
-use node::Node;
+use node::{
+    Node,
+    inquiry::{self, Answer, Sessions},
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 use store::History as _;
@@ -59,6 +65,41 @@ pub(super) async fn events(State(node): State<Arc<Node>>, Path(id): Path<String>
         return Err(ApiError::not_found(format!("there is no message {id}")));
     }
     Ok(Json(History { events: &events }).into_response())
+}
+
+/// One attempt: its events, one for each recipient, and what was said. The node that made it is asked for the latter.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct AttemptView {
+    /// The node that made it.
+    node: String,
+    #[schemars(schema_with = "insight::views::schema::events")]
+    events: Vec<Event>,
+    /// Without content and credentials. Null if the node has no record of it.
+    dialogue: Option<Vec<DialogueLineView>>,
+    /// Why there is no dialogue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<String>,
+}
+
+pub(super) async fn attempt(
+    State(node): State<Arc<Node>>,
+    Path((id, session)): Path<(String, String)>,
+) -> Result<Json<AttemptView>, ApiError> {
+    let mut events = node.store.events(message_id(&id)?).await?;
+    events.retain(|event| event.kind.attempt().is_some_and(|attempt| attempt.session == session));
+    let first = events.first().ok_or_else(|| {
+        ApiError::not_found("there is no such attempt; the events of the message name the session of each")
+    })?;
+    let (by, sessions) = (first.node.clone(), Sessions { sessions: vec![session.clone()], since: Some(first.at) });
+    let answer = inquiry::logged(&node, &by, sessions).await.map_err(|error| ApiError::unreadable(&error))?;
+    let dialogue = match answer {
+        Some(Answer::Logged(lines)) => Some(dialogue(&lines, &session)).filter(|lines| !lines.is_empty()),
+        Some(Answer::Tried { .. } | Answer::Checked(_) | Answer::Refused(_)) | None => None,
+    };
+    let missing = dialogue.is_none().then(|| {
+        format!("node {by} did not answer, or its protocol log does not have the session; see [protocol_log] in its configuration")
+    });
+    Ok(Json(AttemptView { node: by, events, dialogue, missing }))
 }
 
 pub(super) fn message_id(text: &str) -> Result<Uuid, ApiError> {

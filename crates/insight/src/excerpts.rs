@@ -22,7 +22,7 @@ use trace::{
 };
 use uuid::Uuid;
 
-use crate::export::row as event_row;
+use crate::{export::row as event_row, views::DialogueLineView};
 
 /// Failed attempts that are shown for each finding, and the same number that worked.
 pub(crate) const ATTEMPTS_MAX: usize = 25;
@@ -231,6 +231,12 @@ pub fn logged(folder: &Path, wanted: &[String], since: Option<Timestamp>, most: 
         }
     }
     lines
+}
+
+/// One session of such lines; empty if they do not have it.
+pub fn dialogue(lines: &str, session: &str) -> Vec<DialogueLineView> {
+    let rows = rows_of(lines.as_bytes(), &HashSet::from([session]));
+    sessions(rows).into_iter().flat_map(|session| session.rows).map(DialogueLineView::from).collect()
 }
 
 /// The ids of an attempt's sessions among the excerpts, one per source.

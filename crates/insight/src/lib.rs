@@ -38,7 +38,7 @@ pub use addresses::Addresses;
 pub use bundle::bundle;
 pub use connector_evidence::{OfConnector, of_connector};
 pub use connectors::{ConnectorTls, Connectors};
-pub use excerpts::{Elsewhere, Excerpts, attempts, logged};
+pub use excerpts::{Elsewhere, Excerpts, attempts, dialogue, logged};
 pub use files::{Files, Opened};
 pub use foreign_messages::{ForeignFilter, ForeignMessage, ForeignMessages, NotForFiles};
 pub use gathered::{Gathered, Read, Unread, findings_json};

@@ -13,7 +13,7 @@ use std::{
 use lab::{Device, Options, Server};
 use serde_json::Value;
 
-use crate::support::{Node, free_port, python_packages, swaks, wait_for};
+use crate::support::{Node, database::Server as Database, free_port, load::Sink, python_packages, swaks, wait_for};
 
 const TOKEN: &str = "gatepost_test";
 /// SHA-256 of [`TOKEN`].
@@ -42,6 +42,13 @@ fn node(tokens: &str) -> (Node, Server, String) {
 
 fn with_token() -> (Node, Server, String) {
     node(&format!("[[api_token]]\nname = \"monitoring\"\nsha256 = \"{HASH}\"\n"))
+}
+
+/// Of the first attempt for a delivery.
+fn session_of(trace: &Value) -> String {
+    let events = trace["events"].as_array().unwrap();
+    let session = events.iter().find_map(|event| event["attempt"]["session"].as_str());
+    session.unwrap_or_else(|| panic!("{trace}")).to_owned()
 }
 
 fn python(script: &str, arguments: &[&str]) -> Output {
@@ -129,6 +136,7 @@ fn microsoft_s_client_for_graph_reads_the_traces() {
 fn the_openapi_document_is_valid_and_true() {
     let (node, _server, base) = with_token();
     let id = node.trace()[0]["network_message_id"].as_str().unwrap().to_owned();
+    let session = session_of(&node.trace()[0]);
     let incidents = wait_for("an incident", || {
         let listed = node.json(&["incident", "list"]);
         listed["incidents"][0]["id"].is_string().then_some(listed)
@@ -141,6 +149,7 @@ fn the_openapi_document_is_valid_and_true() {
         [list, list],
         [list, &format!("{list}?limit=1&status=delivered")],
         [&format!("{list}/{{id}}/events"), &format!("{list}/{id}/events")],
+        [&format!("{list}/{{id}}/attempts/{{session}}"), &format!("{list}/{id}/attempts/{session}")],
         ["/api/v1/incidents", "/api/v1/incidents"],
         ["/api/v1/incidents/{id}", &format!("/api/v1/incidents/{incident}")],
         ["/api/v1/queue/groups", "/api/v1/queue/groups?by=destination"],
@@ -181,6 +190,30 @@ fn queue_and_fleet_are_those_of_the_command_line() {
     assert_eq!(ledger, node.json(&["policy", "ledger"]));
 }
 
+/// The node that is asked over the API asks the one that made the attempt.
+#[test]
+fn postgres_the_dialogue_of_another_node_is_shown() {
+    let (server, sink) = (Database::start(), Sink::start());
+    let port = free_port();
+    let api = format!("[api]\nlisten = [\"127.0.0.1:{port}\"]\n");
+    let mut nodes = [("edge-1", ""), ("edge-2", api.as_str())]
+        .map(|(name, more)| server.node(name, Node::to_port(sink.port)).more(more).start());
+    swaks(nodes[0].port, &["--to", "user@onprem.test"]);
+    let trace = nodes[0].wait_for_status("user@onprem.test", "Delivered");
+    let (id, session) = (trace["network_message_id"].as_str().unwrap(), session_of(&trace));
+    let attempt = format!("http://127.0.0.1:{port}/api/v1/message-traces/{id}/attempts/{session}");
+    let (status, shown) = get(&attempt, &[]);
+    assert_eq!((status, &shown["node"]), (200, &"edge-1".into()), "{shown}");
+    assert_eq!(shown["events"][0]["event"], "delivered");
+    let said: Vec<&str> =
+        shown["dialogue"].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap()).collect();
+    assert!(said.contains(&"250 taken") && said.iter().any(|line| line.starts_with("EHLO ")), "{said:?}");
+    nodes[0].kill();
+    let (status, shown) = get(&attempt, &[]);
+    assert_eq!((status, &shown["dialogue"]), (200, &Value::Null), "{shown}");
+    assert!(shown["missing"].as_str().unwrap().starts_with("node edge-1 did not answer"), "{shown}");
+}
+
 #[test]
 fn filters_pages_and_events_are_those_of_the_command_line() {
     let (node, _server, base) = node("");
@@ -205,6 +238,7 @@ fn filters_pages_and_events_are_those_of_the_command_line() {
         ("/api/v1/message-traces?sender=*", 400, "matches every message"),
         ("/api/v1/message-traces/1/events", 400, "is not a network message id"),
         ("/api/v1/message-traces/018f0000-0000-7000-8000-000000000000/events", 404, "no message"),
+        ("/api/v1/message-traces/018f0000-0000-7000-8000-000000000000/attempts/1", 404, "no such attempt"),
         ("/api/v1/queue/groups?by=size", 400, "by: must be one of cause, connector, destination, age"),
         ("/api/v1/incidents/1", 400, "is not an id of an incident"),
         ("/api/v1/incidents/018f0000-0000-7000-8000-000000000000", 404, "no incident"),

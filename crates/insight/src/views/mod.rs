@@ -4,6 +4,7 @@ mod capture;
 mod case;
 mod configuration;
 mod delivery;
+mod dialogue;
 mod finding;
 mod foreign_message;
 mod incident;
@@ -24,6 +25,7 @@ pub use configuration::{
     ConfigResultView, ConfigVersionView,
 };
 pub use delivery::{CommandedView, CountView, DeliveryView, MessageView, TraceView};
+pub use dialogue::{DialogueLineKind, DialogueLineView};
 pub use finding::{
     ChangeView, ComparedView, ExperimentView, FindingView, OverView, OverviewView, PieceView, RemedyView, ScopeView,
     StepView,

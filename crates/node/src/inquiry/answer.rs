@@ -10,7 +10,7 @@ use net::{
 use store::{Fleet as _, Inquiry};
 use tokio::{task::JoinSet, time::timeout};
 
-use super::{ANSWERED_WITHIN, Answer, Candidate, Connect, LOOK_INTERVAL, Question, Sessions, transaction};
+use super::{ANSWERED_WITHIN, Answer, Candidate, Connect, LOOK_INTERVAL, Question, Sessions, ask_nodes, transaction};
 use crate::{Node, addresses, config::FleetConfig};
 
 /// Maximum number of questions answered at once. Others wait.
@@ -18,6 +18,9 @@ const AT_A_TIME_MAX: usize = 4;
 /// Maximum number of sessions that one question asks for, and of bytes in the answer.
 const SESSIONS_MAX: usize = 100;
 const ANSWER_BYTES_MAX: usize = 512 << 10;
+
+/// A person who looks at an attempt does not wait longer for its session.
+const LOGGED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Answers questions as long as the node runs.
 pub(crate) async fn answer_always(node: Arc<Node>) {
@@ -96,6 +99,16 @@ async fn quote(node: &Node, Sessions { mut sessions, since }: Sessions) -> Answe
     // Reading files blocks.
     let read = tokio::task::spawn_blocking(move || insight::logged(&folder, &sessions, since, ANSWER_BYTES_MAX)).await;
     read.map_or_else(|_| Answer::Refused("failed to read the protocol log".to_owned()), Answer::Logged)
+}
+
+/// What the protocol log of one node has about sessions; `None` if the node does not answer. `node` is the one that asks.
+pub async fn logged(node: &Node, of: &str, sessions: Sessions) -> anyhow::Result<Option<Answer>> {
+    if node.name == of {
+        return Ok(Some(quote(node, sessions).await));
+    }
+    let question = Question::Sessions(sessions);
+    let answers = ask_nodes(&node.store, &question, vec![of.to_owned()], LOGGED_WITHIN).await?;
+    Ok(answers.into_iter().find_map(|(_, answer)| answer))
 }
 
 /// With this node's own file, and the files that the configuration names on this machine.

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::config::Complaint;
 
+pub use answer::logged;
 pub use envelope::transaction;
 
 /// Interval at which nodes check for questions.
