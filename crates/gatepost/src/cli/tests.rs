@@ -194,6 +194,15 @@ impl History for Fixed {
     }
 }
 
+impl Tallies for Fixed {
+    async fn tallies(&self, _: TallyQuery) -> Result<Vec<Tally>> {
+        refused()
+    }
+    async fn tidy_tallies(&self, _: Duration, _: u32) -> Result<u64> {
+        refused()
+    }
+}
+
 impl Fleet for Fixed {
     async fn join(&self, _: &str) -> Result<Joined> {
         refused()

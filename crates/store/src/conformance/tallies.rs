@@ -165,7 +165,10 @@ pub(super) async fn rows_differ_in_what_was_asked_for<S: Store>(stores: &Stores<
     let by_node = read(stores, TallyStep::Hour, &[TallyBy::Node]).await;
     let node = |tally: &Tally| (tally.node.clone().expect("asked for"), tally.deliveries, tally.outcome);
     let expected = [("m", 3, None), ("n", 3, None), ("m", 1, None), ("n", 1, None)];
-    assert_eq!(by_node.iter().map(node).collect::<Vec<_>>(), expected.map(|(node, count, by)| (node.to_owned(), count, by)));
+    assert_eq!(
+        by_node.iter().map(node).collect::<Vec<_>>(),
+        expected.map(|(node, count, by)| (node.to_owned(), count, by))
+    );
     // From the minute that a time is in, and up to a time.
     let between = |since, until| TallyQuery { since, until, step: TallyStep::Minute, by: vec![] };
     for (since, until, expected) in [
@@ -200,12 +203,15 @@ pub(super) async fn minutes_become_hours_and_end_with_the_history<S: Store>(stor
     assert_eq!(tidy(hour + HOUR + 2 * DAY, 3).await, 0);
     assert_eq!(sums(stores, TallyStep::Minute).await, [(hour, 6, 24), (hour + HOUR, 2, 8)]);
     let lines = lines(stores).await;
-    assert_eq!(lines, [
-        r#"accepted c "m" "" "" "" 3 12"#,
-        r#"accepted c "n" "" "" "" 3 12"#,
-        r#"accepted c "m" "" "" "" 1 4"#,
-        r#"accepted c "n" "" "" "" 1 4"#,
-    ]);
+    assert_eq!(
+        lines,
+        [
+            r#"accepted c "m" "" "" "" 3 12"#,
+            r#"accepted c "n" "" "" "" 3 12"#,
+            r#"accepted c "m" "" "" "" 1 4"#,
+            r#"accepted c "n" "" "" "" 1 4"#,
+        ]
+    );
     // One row of each hour and node is deleted; those of the second hour are merged on the way.
     assert_eq!(tidy(hour + HOUR + 30 * DAY, 100).await, 4);
     assert_eq!(sums(stores, TallyStep::Minute).await, [(hour + HOUR, 2, 8)]);
@@ -218,12 +224,12 @@ pub(super) async fn a_storm_is_counted_to_the_last_delivery<S: Store>(stores: &S
     const MESSAGES: usize = 20;
     let holder = stores.holder("n").await;
     let work = |task: usize| {
-        let (store, holder) = (if task % 2 == 0 { &stores.one } else { &stores.other }.clone(), holder.clone());
+        let (store, holder) = (if task.is_multiple_of(2) { &stores.one } else { &stores.other }.clone(), holder.clone());
         tokio::spawn(async move {
             for number in 0..MESSAGES {
                 let new = new_message(&["a@x.test", "b@x.test"], 0);
                 let accepted = store.accept(new, Some(holder.clone()), vec![]).await.expect("accepted");
-                let outcome = if number % 2 == 0 { delivered() } else { failed() };
+                let outcome = if number.is_multiple_of(2) { delivered() } else { failed() };
                 let results = (0..2).map(|index| settlement(&accepted, index, outcome.clone())).collect();
                 assert_eq!(store.settle(results).await.expect("settled"), []);
             }
@@ -234,8 +240,11 @@ pub(super) async fn a_storm_is_counted_to_the_last_delivery<S: Store>(stores: &S
         task.await.expect("done");
     }
     let all = 2 * TASKS * MESSAGES;
-    let counts: Vec<_> =
-        read(stores, TallyStep::Hour, &[TallyBy::Outcome]).await.iter().map(|row| (row.outcome, row.deliveries)).collect();
+    let counts: Vec<_> = read(stores, TallyStep::Hour, &[TallyBy::Outcome])
+        .await
+        .iter()
+        .map(|row| (row.outcome, row.deliveries))
+        .collect();
     let expected = [
         (Some(TallyOutcome::Accepted), all as u64),
         (Some(TallyOutcome::Delivered), all as u64 / 2),

@@ -92,11 +92,7 @@ fn insert_late_events(connection: &Connection, settlement: &Settlement) -> rusql
 }
 
 /// Returns the delivery's connector and the size of its message; `None`: the lease is not current any more.
-fn apply(
-    connection: &Connection,
-    settlement: &Settlement,
-    now: Timestamp,
-) -> rusqlite::Result<Option<(String, i64)>> {
+fn apply(connection: &Connection, settlement: &Settlement, now: Timestamp) -> rusqlite::Result<Option<(String, i64)>> {
     let change = settlement.outcome.change();
     let mut update = connection.prepare_cached(&format!(
         "UPDATE delivery SET state = coalesce(?3, {BACK_TO_QUEUE}), settled = ?4, reply = coalesce(?5, reply),

@@ -110,3 +110,36 @@ fn merge(connection: &Connection, before: i64, limit: u32) -> rusqlite::Result<u
     merge.execute([last])?;
     delete_until(connection, 1, last)
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::{Clock, TallyStep};
+
+    /// A job that fails takes the transaction of the whole batch with it, and the others run again.
+    #[tokio::test]
+    async fn what_is_rolled_back_is_not_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open_by(folder.path(), "n", Clock::system()).unwrap();
+        let count = |is_fault: bool| {
+            store.write_counted(move |_, counts, now| {
+                counts.accepted(now, "n", "c", 5);
+                if is_fault { Err(rusqlite::Error::QueryReturnedNoRows) } else { Ok(()) }
+            })
+        };
+        // While the writer waits, the others become one batch.
+        let wait = store.write(|_, _| {
+            std::thread::sleep(Duration::from_millis(200));
+            Ok(())
+        });
+        let (waited, first, fault, last) = tokio::join!(biased; wait, count(false), count(true), count(false));
+        assert!(waited.is_ok() && first.is_ok() && fault.is_err() && last.is_ok());
+        let all = TallyQuery { since: Timestamp::MIN, until: Timestamp::MAX, step: TallyStep::Hour, by: vec![] };
+        let rows = store.tallies(all).await.unwrap();
+        let sums = rows.iter().fold((0, 0), |sums, row| (sums.0 + row.deliveries, sums.1 + row.bytes));
+        assert_eq!(sums, (2, 10));
+        store.close().await;
+    }
+}

@@ -74,7 +74,11 @@ mod tests {
             (rejected(550, Some(EnhancedCode::new(5, 8, 1))), None, "rcpt rejected 550"),
             (rejected(999, Some(EnhancedCode::new(5, 1, 1))), None, "rcpt rejected"),
             (Failure::new(Phase::Connect, FailureKind::TimedOut { after_s: 30 }), Some(0), "connect timed-out"),
-            (handshake(FailureKind::HandshakeFailed { detail: detail() }), Some(40), "handshake handshake-failed alert 40"),
+            (
+                handshake(FailureKind::HandshakeFailed { detail: detail() }),
+                Some(40),
+                "handshake handshake-failed alert 40",
+            ),
             (handshake(FailureKind::HandshakeFailed { detail: detail() }), None, "handshake handshake-failed"),
             (
                 Failure::new(Phase::Connect, FailureKind::Expired { cause: Some(last) }),

@@ -86,8 +86,7 @@ pub enum TallyBy {
 }
 
 impl TallyBy {
-    pub const ALL: [Self; 6] =
-        [Self::Outcome, Self::Connector, Self::Node, Self::TlsPolicy, Self::Tls, Self::Cause];
+    pub const ALL: [Self; 6] = [Self::Outcome, Self::Connector, Self::Node, Self::TlsPolicy, Self::Tls, Self::Cause];
 
     /// The stable name, as in JSON.
     pub fn name(self) -> &'static str {
