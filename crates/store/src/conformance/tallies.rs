@@ -224,7 +224,8 @@ pub(super) async fn a_storm_is_counted_to_the_last_delivery<S: Store>(stores: &S
     const MESSAGES: usize = 20;
     let holder = stores.holder("n").await;
     let work = |task: usize| {
-        let (store, holder) = (if task.is_multiple_of(2) { &stores.one } else { &stores.other }.clone(), holder.clone());
+        let (store, holder) =
+            (if task.is_multiple_of(2) { &stores.one } else { &stores.other }.clone(), holder.clone());
         tokio::spawn(async move {
             for number in 0..MESSAGES {
                 let new = new_message(&["a@x.test", "b@x.test"], 0);
