@@ -29,7 +29,7 @@ impl Cause {
         let reply = alike.reply.as_ref();
         let kind = match reply {
             Some(reply) => reply.code.to_string(),
-            None => kind_name(failure),
+            None => failure.kind.name().to_owned(),
         };
         let enhanced = reply.and_then(|reply| reply.enhanced).map(|code| format!("-{code}")).unwrap_or_default();
         let words = alike.summary();
@@ -58,12 +58,6 @@ fn alike_words(text: &str) -> String {
 /// True for numbers, ids, times and addresses.
 fn is_particular(word: &str) -> bool {
     word.contains('@') || word.bytes().any(|byte| byte.is_ascii_digit())
-}
-
-/// The name of the kind in JSON.
-fn kind_name(failure: &Failure) -> String {
-    let kind = serde_json::to_value(&failure.kind).unwrap_or_default();
-    kind["kind"].as_str().unwrap_or("unknown").to_owned()
 }
 
 /// True if the kind has no details.

@@ -1,13 +1,16 @@
 //! Deletes history that is older than the configuration allows, in small batches while mail flows. If the disk is so
-//! full that new mail is refused, the oldest history is deleted early.
+//! full that new mail is refused, the oldest history is deleted early. Tallies stay then: they are small, and charts need
+//! them. They are merged into hours, and deleted at the age of the history.
 
 use std::{sync::Arc, time::Duration};
 
 use super::Node;
-use store::{History as _, Queue as _, Room};
+use store::{History as _, Queue as _, Room, Tallies as _};
 
 /// Messages deleted at a time. One batch takes the store a few milliseconds.
 const BATCH: u32 = 200;
+/// Rows of tallies merged or deleted at a time.
+const TALLIES: u32 = 2000;
 /// Pause between batches, in which mail has the store to itself.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Pause when nothing is left to delete.
@@ -22,7 +25,23 @@ pub(super) async fn forget_always(node: Arc<Node>) {
     let mut pause = FIRST;
     loop {
         tokio::time::sleep(pause).await;
-        pause = forget_some(&node).await;
+        pause = forget_some(&node).await.min(tidy_some(&node).await);
+    }
+}
+
+/// Merges or deletes a batch of tallies. Returns how long to wait before the next.
+async fn tidy_some(node: &Node) -> Duration {
+    let keep = *node.config.load().history.keep;
+    match node.store.tidy_tallies(keep, TALLIES).await {
+        Ok(0) => INTERVAL,
+        Ok(rows) => {
+            tracing::debug!(rows, "merged or deleted tallies");
+            PAUSE
+        }
+        Err(error) => {
+            tracing::warn!(%error, "failed to merge old tallies; trying again");
+            INTERVAL
+        }
     }
 }
 

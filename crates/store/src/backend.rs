@@ -239,6 +239,16 @@ impl History for Backend {
     }
 }
 
+impl Tallies for Backend {
+    async fn tallies(&self, query: TallyQuery) -> Result<Vec<Tally>> {
+        each!(self, store => store.tallies(query))
+    }
+
+    async fn tidy_tallies(&self, keep: Duration, limit: u32) -> Result<u64> {
+        each!(self, store => store.tidy_tallies(keep, limit))
+    }
+}
+
 impl Fleet for Backend {
     async fn join(&self, name: &str) -> Result<Joined> {
         each!(self, store => store.join(name))

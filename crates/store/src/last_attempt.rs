@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use protocol::smtp::Reply;
 use trace::Event;
 
-use crate::{NewEvent, Outcome, stored::tls_text};
+use crate::{NewEvent, Outcome, stored::tls_text, tally::alert};
 
 /// The last attempt of a delivery in a few facts.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct Note<'a> {
     pub(crate) to_ip: Option<IpAddr>,
     /// Such as ` 451 4.7.1 `: each code has a space on both sides.
     pub(crate) codes: Option<String>,
+    /// The fatal TLS alert that was seen last; only tallies have it.
+    pub(crate) alert: Option<u8>,
 }
 
 impl<'a> Note<'a> {
@@ -40,6 +42,7 @@ impl<'a> Note<'a> {
             tls: tls_text(attempt.tls.as_ref()),
             to_ip: address.map(|address| address.ip()),
             codes: outcome.reply().map(codes),
+            alert: attempt.handshake.as_deref().and_then(alert),
         })
     }
 }

@@ -5,6 +5,7 @@
 //!   Bodies     content of messages                                     bodies.rs    elsewhere in outside/
 //!   History    what happened to each message, and searching it         history.rs
 //!   Fleet      nodes, plans, ledger, inquiries, restores               fleet.rs, configuration.rs, restoration.rs
+//!   Tallies    deliveries counted by minute, for charts                tally/
 //!   Incidents  stuck mail, and the webhook's calls about it            incidents.rs
 //! ```
 //!
@@ -41,6 +42,7 @@ mod shares;
 mod sqlite;
 mod state;
 mod stored;
+mod tally;
 mod tls;
 mod withhold;
 
@@ -68,8 +70,9 @@ pub use restoration::{Answered, Restoration, RestorationAnswer, RestorationDecis
 pub use shares::{Demand, SHARE_VALID, SLOTS_AHEAD, Share};
 pub use sqlite::{Restored, SqliteStore};
 pub use state::{Command, Outcome, State};
+pub use tally::{Tallies, Tally, TallyBy, TallyOutcome, TallyQuery, TallyStep};
 
 /// All that a store does, for code that does not care which.
-pub trait Store: Queue + Bodies + History + Fleet + Incidents + Clone + Send + Sync + 'static {}
+pub trait Store: Queue + Bodies + History + Tallies + Fleet + Incidents + Clone + Send + Sync + 'static {}
 
-impl<S: Queue + Bodies + History + Fleet + Incidents + Clone + Send + Sync + 'static> Store for S {}
+impl<S: Queue + Bodies + History + Tallies + Fleet + Incidents + Clone + Send + Sync + 'static> Store for S {}

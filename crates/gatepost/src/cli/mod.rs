@@ -38,6 +38,7 @@ mod show;
 mod similar;
 mod store_check;
 pub(crate) mod table;
+mod tallies;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -65,6 +66,7 @@ pub(crate) use restored::run as run_store_restored;
 pub(crate) use rollout::{run as run_rollout, trouble_view};
 pub(crate) use screen::{Screen, clean, counted, paragraph, wrapped, write_note};
 pub(crate) use store_check::run as run_store_check;
+pub(crate) use tallies::run as run_tallies;
 pub(crate) use trace::run as run_trace;
 pub(crate) use why::{run as run_why, write as write_findings};
 

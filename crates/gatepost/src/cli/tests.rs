@@ -194,6 +194,16 @@ impl History for Fixed {
     }
 }
 
+impl Tallies for Fixed {
+    async fn tallies(&self, query: TallyQuery) -> Result<Vec<Tally>> {
+        assert_eq!((query.since, query.until), (at(NOW) - 24.hours(), Timestamp::MAX));
+        Ok(vec![])
+    }
+    async fn tidy_tallies(&self, _: Duration, _: u32) -> Result<u64> {
+        refused()
+    }
+}
+
 impl Fleet for Fixed {
     async fn join(&self, _: &str) -> Result<Joined> {
         refused()
@@ -372,6 +382,7 @@ fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String
             Line::Rollout(command) => super::run_rollout(command, store, &config, &screen, &mut out).await,
             Line::Node(command) => super::run_node(command, store, &screen, &mut out).await,
             Line::Incident(command) => super::run_incident(command, store, &screen, &mut out).await,
+            Line::Tallies(arguments) => super::run_tallies(arguments, store, &screen, &mut out).await,
             Line::Serve { .. }
             | Line::Backup(_)
             | Line::Restore(_)
@@ -958,6 +969,17 @@ fn a_rollout_that_cannot_be_is_refused_and_changes_nothing() {
     assert!(store.plans.lock().unwrap().is_empty());
     let error = run("gatepost rollout set --from legacy --to modern --percent 50", &reporting(&[]), None).unwrap_err();
     assert!(error.starts_with("no node has reported in the last 10 minutes"), "{error}");
+}
+
+#[test]
+fn tallies_are_of_the_last_day_by_outcome() {
+    let store = Fixed::default();
+    assert_eq!(run("gatepost tallies", &store, None).unwrap(), "No deliveries were counted in this time.\n");
+    assert_eq!(
+        json("gatepost tallies --by cause,tls-policy --step minute --format json", &store)["tallies"],
+        json!([])
+    );
+    assert!(run("gatepost tallies --by colour", &store, None).unwrap_err().contains("possible values"));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod restoration;
 mod rollout;
 pub mod schema;
 mod store_check;
+mod tally;
 
 pub use self::capture::{
     AnalysisView, CaptureView, CapturedStepView, EndedView, LineView, SessionView, TurnView, TurnsView,
@@ -41,3 +42,4 @@ pub use probe::{
 pub use restoration::{AnsweredView, RestorationView};
 pub use rollout::{RolloutNodeView, RolloutView, TroubleView};
 pub use store_check::{NextSchemaView, NodeSchemaView, StandbyView, StoreCheckView, TableView, WarningView};
+pub use tally::TallyView;

@@ -132,6 +132,34 @@ pub enum Scope {
     Destination,
 }
 
+impl FailureKind {
+    /// The stable name, as in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::HostNotFound => "host-not-found",
+            Self::NullMx => "null-mx",
+            Self::DnsFailure { .. } => "dns-failure",
+            Self::ConnectionRefused => "connection-refused",
+            Self::NetworkUnreachable => "network-unreachable",
+            Self::ConnectionReset => "connection-reset",
+            Self::ConnectionClosed => "connection-closed",
+            Self::TimedOut { .. } => "timed-out",
+            Self::HandshakeFailed { .. } => "handshake-failed",
+            Self::TlsBroken { .. } => "tls-broken",
+            Self::StartTlsNotOffered => "starttls-not-offered",
+            Self::StartTlsMasked => "starttls-masked",
+            Self::ExtensionMissing { .. } => "extension-missing",
+            Self::TooLarge { .. } => "too-large",
+            Self::BadReply { .. } => "bad-reply",
+            Self::AddressNotAllowed { .. } => "address-not-allowed",
+            Self::Local { .. } => "local",
+            Self::MailLoop => "mail-loop",
+            Self::Expired { .. } => "expired",
+        }
+    }
+}
+
 impl Failure {
     pub fn new(phase: Phase, kind: FailureKind) -> Self {
         Self { phase, kind, reply: None, destination: None }

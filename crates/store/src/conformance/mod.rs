@@ -12,6 +12,7 @@ mod members;
 mod notices;
 mod queue;
 mod shares;
+mod tallies;
 mod waiting;
 mod withholding;
 
@@ -120,6 +121,12 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> Stores<S>) {
     history::traces_are_found_by_their_last_attempt(&make().await).await;
     history::traces_come_in_pages(&make().await).await;
     history::history_ends_where_mail_has_come_to_rest(&make().await).await;
+    tallies::each_delivery_is_counted_once(&make().await).await;
+    tallies::what_changes_nothing_is_not_counted(&make().await).await;
+    tallies::notices_and_removals_are_counted(&make().await).await;
+    tallies::rows_differ_in_what_was_asked_for(&make().await).await;
+    tallies::minutes_become_hours_and_end_with_the_history(&make().await).await;
+    tallies::a_storm_is_counted_to_the_last_delivery(&make().await).await;
     withholding::addresses_are_withheld_at_rest(&make().await).await;
     withholding::what_comes_late_brings_no_address_back(&make().await).await;
     fleet::reports_replace_each_other(&make().await).await;

@@ -162,7 +162,7 @@ pub(crate) const EVENTS: usize = 4;
 
 /// Members, their reports and questions to them stay behind, as does the turn to watch: they are of processes that have
 /// ended.
-pub(crate) const OTHERS: [OtherTable; 7] = [
+pub(crate) const OTHERS: [OtherTable; 8] = [
     OtherTable {
         name: "plan",
         columns: &[same("version", Large), same("at", Large), same("set_by", Text), same("json", Text)],
@@ -236,10 +236,28 @@ pub(crate) const OTHERS: [OtherTable; 7] = [
         source_order: "node",
         order: "node",
     },
+    OtherTable {
+        name: "tally",
+        columns: &[
+            same("span", Small),
+            same("minute", Large),
+            same("outcome", Small),
+            same("connector", Text),
+            same("node", Text),
+            same("tls_policy", Text),
+            same("tls", Text),
+            same("cause", Text),
+            same("deliveries", Large),
+            same("bytes", Large),
+        ],
+        source_order: "span, minute, outcome, connector, node, tls_policy, tls, cause",
+        order: "span, minute, outcome, connector, node, tls_policy, tls, cause",
+    },
 ];
 
-/// Rows of other tables that are in memory at a time.
-pub(crate) const OTHER_PAGE: u32 = 200;
+/// Rows of other tables that are in memory at a time. Each page begins with a walk over those before it, and there may be
+/// a hundred thousand tallies.
+pub(crate) const OTHER_PAGE: u32 = 1000;
 
 impl MailTable {
     pub(crate) fn columns(&self) -> impl Iterator<Item = &'static Column> + Clone {

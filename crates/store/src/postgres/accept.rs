@@ -11,6 +11,7 @@ use super::{
     lane::SERVER_TIME,
     row::{millis, text},
     session::Session,
+    tally,
 };
 use crate::{
     Accepted, Content, DeliveryKey, Member, MessageKey, NewEvent, NewMessage, Result,
@@ -24,10 +25,12 @@ pub(super) struct New<'a> {
     pub(super) message: &'a NewMessage,
     pub(super) keys: &'a Accepted,
     pub(super) holder: Option<&'a Member>,
+    /// The node for which it is counted.
+    pub(super) node: &'a str,
     pub(super) events: &'a [NewEvent],
 }
 
-/// A message is inserted once, however often it is tried: finished mail is looked for where its day of receipt is. An upload that
+/// Only what is new is counted. A message is inserted once, however often it is tried: finished mail is looked for where its day of receipt is. An upload that
 /// is not there any more was swept.
 const INSERT: &str = "
     WITH clock AS MATERIALIZED (SELECT coalesce($1::bigint, {now}) AS now),
@@ -42,7 +45,7 @@ const INSERT: &str = "
         WHERE (n.message <> ALL($2::bigint[]) OR n.message IN (SELECT message FROM uploaded))
             AND NOT EXISTS (SELECT 1 FROM history AS h WHERE h.network_message_id = n.network_message_id
                 AND h.received BETWEEN $16::bigint AND $17::bigint)
-        ON CONFLICT (network_message_id) DO NOTHING RETURNING message
+        ON CONFLICT (network_message_id) DO NOTHING RETURNING message, size
     ),
     b AS (
         INSERT INTO body (message, piece, bytes) SELECT n.message, 0, n.bytes
@@ -62,6 +65,14 @@ const INSERT: &str = "
                 $31::bigint[], $32::bigint[], $33::text[], $34::bigint[])
             AS n (id, message, recipient, domain, notify, orcpt, connector, due, review, lease_node, lease)
             JOIN m USING (message) CROSS JOIN clock
+    ),
+    counted AS (
+        INSERT INTO tally AS t (span, minute, outcome, connector, node, tls_policy, tls, cause, deliveries, bytes)
+        SELECT 1, clock.now - clock.now % 60000, 0, n.connector, n.node, '', '', '', count(*), sum(m.size)::bigint
+        FROM unnest($25::bigint[], $30::text[], $35::text[]) AS n (message, connector, node)
+            JOIN m USING (message) CROSS JOIN clock
+        GROUP BY clock.now, n.connector, n.node ORDER BY n.connector, n.node
+        {add}
     )
     SELECT message FROM m";
 
@@ -126,11 +137,12 @@ struct Deliveries<'a> {
     review: Vec<i64>,
     lease_node: Vec<Option<&'a str>>,
     lease: Vec<Option<i64>>,
+    node: Vec<&'a str>,
 }
 
 impl<'a> Deliveries<'a> {
     fn push(&mut self, new: &New<'a>) {
-        let New { message, keys, holder, .. } = new;
+        let New { message, keys, holder, node, .. } = new;
         for (delivery, key) in message.deliveries.iter().zip(&keys.deliveries) {
             self.id.push(key.0);
             self.message.push(keys.message.0);
@@ -143,6 +155,7 @@ impl<'a> Deliveries<'a> {
             self.review.push(millis(delivery.review_in));
             self.lease_node.push(holder.map(Member::name));
             self.lease.push(holder.and(keys.lease).map(|number| number.0));
+            self.node.push(node);
         }
     }
 }
@@ -164,7 +177,7 @@ pub(super) async fn insert(
     }
     let clock = clock.map(|now| now.as_millisecond());
     let (first, last) = (m.received.iter().min().copied(), m.received.iter().max().copied());
-    let sql = INSERT.replace("{now}", SERVER_TIME);
+    let sql = INSERT.replace("{now}", SERVER_TIME).replace("{add}", tally::ADD);
     let rows = session
         .query(
             &sql,
@@ -203,6 +216,7 @@ pub(super) async fn insert(
                 &d.review,
                 &d.lease_node,
                 &d.lease,
+                &d.node,
             ],
         )
         .await?;

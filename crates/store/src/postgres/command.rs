@@ -10,8 +10,9 @@ use super::{
     lane::Tx,
     row::{Columns, QUEUE, text},
     search::Conditions,
+    tally,
 };
-use crate::{Command, Commanded, Result, Selection, State, state::Effect, stored::state_number};
+use crate::{Command, Commanded, Result, Selection, State, state::Effect, stored::state_number, tally::Counts};
 
 /// Deliveries that share an effect.
 type Targets = BTreeMap<&'static str, Vec<i64>>;
@@ -80,19 +81,20 @@ async fn run_on(
     lock(tx, messages).await?;
     // As they are now: others may have changed them while this waited for the locks.
     let sql = format!(
-        "SELECT id, message, received, network_message_id, recipient, connector, state FROM {QUEUE}
+        "SELECT id, message, received, network_message_id, recipient, connector, size, state FROM {QUEUE}
          WHERE {condition} AND message = ANY(${}) ORDER BY id FOR UPDATE OF queue_delivery",
         conditions.count() + 1
     );
     let mut parameters = conditions.parameters();
     parameters.push(&messages);
     let (mut done, mut targets, mut events) = (Commanded::default(), Targets::new(), Events::default());
-    let (mut retried, mut removed) = (BTreeSet::new(), BTreeSet::new());
+    let (mut retried, mut removed, mut counts) = (BTreeSet::new(), BTreeSet::new(), Counts::default());
     for row in tx.query_once(&sql, &parameters).await? {
         let mut columns = Columns::of(&row);
         let id: i64 = columns.take()?;
         let of = Of { message: columns.take()?, received: columns.take()? };
         let (network_message_id, recipient, connector) = (columns.take()?, columns.take()?, columns.take::<String>()?);
+        let size = columns.take()?;
         let effect = command.effect(columns.state()?);
         let Some(change) = change(effect) else {
             done.leased += u64::from(effect == Effect::Leased);
@@ -102,7 +104,10 @@ async fn run_on(
         targets.entry(change).or_default().push(id);
         events.push(of, &events::own(now, by, network_message_id, recipient, command.event(by)))?;
         match effect {
-            Effect::Remove => drop(removed.insert(of.message)),
+            Effect::Remove => {
+                removed.insert(of.message);
+                counts.removed(now, &connector, size);
+            }
             Effect::DueNow => drop(retried.insert(connector)),
             _ => {}
         }
@@ -113,6 +118,7 @@ async fn run_on(
     events.insert(tx).await?;
     finish(tx, &removed.into_iter().collect::<Vec<_>>()).await?;
     request(tx, &retried.into_iter().collect::<Vec<_>>()).await?;
+    tally::write(tx, &counts).await?;
     Ok(done)
 }
 

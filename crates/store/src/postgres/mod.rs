@@ -48,6 +48,7 @@ mod session;
 mod settings;
 mod settle;
 mod shares;
+mod tally;
 mod unfit;
 mod waiting;
 mod withhold;

@@ -73,7 +73,7 @@ pub(super) async fn tell(tx: &Tx, node: &str, telling: &Telling, keys: &Accepted
     }
     events.insert(tx).await?;
     if !is_withheld {
-        let new = New { message: &telling.notice, keys, holder: None, events: &[] };
+        let new = New { message: &telling.notice, keys, holder: None, node, events: &[] };
         accept::insert(tx, Some(now), &[new]).await?;
         count(tx, telling).await?;
     }

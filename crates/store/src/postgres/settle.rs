@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   1  BEGIN, lock the messages in order, read and lock the deliveries, see what else of the messages is open
-//!   2  update what stays in the queue, move finished messages to the history, insert events, count weak deliveries, COMMIT
+//!   2  update what stays in the queue, move finished messages to the history, insert events, count deliveries, COMMIT
 //! ```
 //!
 //! The rows of messages are locked first, by everybody and in order. So nobody waits in a circle, and of two that settle
@@ -23,18 +23,21 @@ use super::{
     lane::{SERVER_TIME, commit},
     row::Columns,
     session::{Parameter, Session},
+    tally,
 };
 use crate::{
     DeliveryKey, Result, Settlement, State,
     clock::after,
     last_attempt::Note,
     stored::{notice_number, time_from_millis},
+    tally::Counts,
     withhold::{Withhold, late_event},
 };
 
 /// A delivery as it is under this transaction's lock.
 struct Delivery {
     message: i64,
+    connector: String,
     state: State,
     lease: Option<i64>,
     last_lease: Option<i64>,
@@ -50,6 +53,7 @@ impl Delivery {
 
 struct Message {
     of: Of,
+    size: i64,
     withhold: Withhold,
 }
 
@@ -96,8 +100,8 @@ pub(super) async fn settle(
 }
 
 const LOCK: &str =
-    "SELECT message, received, withhold FROM queue_message WHERE message = ANY($1) ORDER BY message FOR UPDATE";
-const READ: &str = "SELECT id, message, state, lease, last_lease, owed IS NOT NULL, suspended_by IS NOT NULL
+    "SELECT message, received, size, withhold FROM queue_message WHERE message = ANY($1) ORDER BY message FOR UPDATE";
+const READ: &str = "SELECT id, message, connector, state, lease, last_lease, owed IS NOT NULL, suspended_by IS NOT NULL
     FROM queue_delivery WHERE id = ANY($1) ORDER BY id FOR UPDATE";
 static OPEN: LazyLock<String> = LazyLock::new(|| {
     format!(
@@ -128,14 +132,15 @@ async fn find(session: &Session, clock: Option<Timestamp>, calls: &[&[Settlement
     let message = |row: &tokio_postgres::Row| -> Result<(i64, Message)> {
         let mut columns = Columns::of(row);
         let of = Of { message: columns.take()?, received: columns.take()? };
-        Ok((of.message, Message { of, withhold: Withhold::from_number(columns.take::<i16>()? as u8) }))
+        let (size, withhold) = (columns.take()?, Withhold::from_number(columns.take::<i16>()? as u8));
+        Ok((of.message, Message { of, size, withhold }))
     };
     let delivery = |row: &tokio_postgres::Row| -> Result<(i64, Delivery)> {
         let mut columns = Columns::of(row);
         let id = columns.take()?;
-        let (message, state, lease) = (columns.take()?, columns.state()?, columns.take()?);
+        let (message, connector, state, lease) = (columns.take()?, columns.take()?, columns.state()?, columns.take()?);
         let (last_lease, is_owed, is_suspended) = (columns.take()?, columns.take()?, columns.take()?);
-        Ok((id, Delivery { message, state, lease, last_lease, is_owed, is_suspended }))
+        Ok((id, Delivery { message, connector, state, lease, last_lease, is_owed, is_suspended }))
     };
     Ok(Found {
         now: clock.unwrap_or(time_from_millis(open.try_get(0)?)),
@@ -158,6 +163,7 @@ struct Writing<'a> {
     settlements: Vec<(i64, Settled<'a>)>,
     events: Events,
     weak: WeakCounts<'a>,
+    counts: Counts,
     /// Messages of which a delivery has come to its end.
     ended: BTreeSet<i64>,
 }
@@ -187,6 +193,8 @@ impl Found {
             writing.events.push(message.of, event)?;
         }
         writing.weak.add(settlement.weak.as_ref())?;
+        let note = Note::of(&settlement.outcome, &settlement.events);
+        writing.counts.settled(now, settlement, note.as_ref(), &delivery.connector, message.size);
         let time = |wait: Option<std::time::Duration>| wait.map(|wait| after(now, wait).as_millisecond());
         let settled = Settled {
             delivery: settlement.delivery,
@@ -196,7 +204,7 @@ impl Found {
             review: time(change.review_in),
             change,
             owed,
-            note: Note::of(&settlement.outcome, &settlement.events),
+            note,
         };
         writing.settlements.push((delivery.message, settled));
         Ok(Applied::Now)
@@ -221,23 +229,26 @@ impl Writing<'_> {
             changes.push(settled)?;
         }
         if withheld.is_empty() {
-            session.prepare(&[&changes::UPDATE, &changes::MOVE, events::INSERT, fleet::COUNT]).await?;
+            let statements = [&changes::UPDATE, &changes::MOVE, events::INSERT, fleet::COUNT, &tally::INSERT];
+            session.prepare(&statements).await?;
             // A statement that fails makes the commit fail.
-            let (updated, inserted, moved, counted, committed) = tokio::join!(
+            let (updated, inserted, moved, weak, counted, committed) = tokio::join!(
                 biased;
                 stays.update(session),
                 self.events.insert(session),
                 goes.move_to_history(session, &moved),
                 self.weak.upsert(session),
+                tally::write(session, &self.counts),
                 commit(session),
             );
-            return updated.and(inserted).and(moved).and(counted).and(committed);
+            return updated.and(inserted).and(moved).and(weak).and(counted).and(committed);
         }
         stays.update(session).await?;
         self.events.insert(session).await?;
         goes.move_to_history(session, &moved).await?;
         self.weak.upsert(session).await?;
         finish(session, &withheld).await?;
+        tally::write(session, &self.counts).await?;
         commit(session).await
     }
 }

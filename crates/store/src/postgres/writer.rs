@@ -32,6 +32,7 @@ use super::{
 };
 use crate::{
     Accepted, Content, DeliveryKey, Member, NewEvent, NewMessage, Result, Settlement, StoreError, fault_log::FaultLog,
+    tally::accepting_node,
 };
 
 /// Commands in one batch.
@@ -241,7 +242,8 @@ pub(super) struct Accept {
 
 impl Accept {
     fn as_new(&self) -> New<'_> {
-        New { message: &self.message, keys: &self.keys, holder: self.holder.as_ref(), events: &self.events }
+        let (holder, events) = (self.holder.as_ref(), self.events.as_slice());
+        New { message: &self.message, keys: &self.keys, holder, node: accepting_node(holder, events), events }
     }
 }
 

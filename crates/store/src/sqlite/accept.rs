@@ -14,6 +14,7 @@ use crate::{
     clock::after,
     lease::{EMBEDDED_LEASE_TERM, LEASE_COUNT_BITS},
     stored::{notify_bits, ret_number},
+    tally::{Counts, accepting_node},
     withhold::Withhold,
 };
 
@@ -28,6 +29,28 @@ pub(super) enum Added {
 
 /// `keys` are for what is new; their lease is the member's.
 pub(super) fn accept(
+    connection: &Connection,
+    counts: &mut Counts,
+    message: &NewMessage,
+    keys: &Accepted,
+    member: Option<&Member>,
+    events: &[NewEvent],
+    now: Timestamp,
+) -> rusqlite::Result<Added> {
+    let added = insert(connection, message, keys, member, events, now)?;
+    if let Added::New(_) = added {
+        count(counts, accepting_node(member, events), message, now);
+    }
+    Ok(added)
+}
+
+fn count(counts: &mut Counts, node: &str, message: &NewMessage, now: Timestamp) {
+    for delivery in &message.deliveries {
+        counts.accepted(now, node, &delivery.connector, message.size_bytes as i64);
+    }
+}
+
+fn insert(
     connection: &Connection,
     message: &NewMessage,
     keys: &Accepted,
@@ -57,14 +80,18 @@ pub(super) fn accept(
     Ok(Added::New(keys.clone()))
 }
 
-/// A notice of the gateway's own.
+/// A notice that this node has made.
 pub(super) fn insert_notice(
     connection: &Connection,
+    counts: &mut Counts,
+    node: &str,
     message: &NewMessage,
     keys: &Accepted,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    accept(connection, message, keys, None, &[], now).map(drop)
+    insert(connection, message, keys, None, &[], now)?;
+    count(counts, node, message, now);
+    Ok(())
 }
 
 /// False if a message with its network message id is there.

@@ -19,6 +19,7 @@ use crate::{
     Clock, Command, FileError, FolderLock, Result, Selection, StoreError,
     folder::{self, failed},
     restoration::RESTORE,
+    tally::Counts,
 };
 
 /// Of another name than the store: a node that is pointed at a backup by mistake must not deliver from it.
@@ -158,7 +159,9 @@ fn suspend(new: &Path, now: Timestamp) -> Result<Restored> {
     schema::migrate(&mut connection, new)?;
     let transaction = connection.transaction().map_err(fault)?;
     claim::end_all_leases(&transaction, now).map_err(fault)?;
-    command::run(&transaction, Command::Suspend, &Selection::default(), RESTORE, now).map_err(fault)?;
+    // Of commands, only removals are counted.
+    let mut counts = Counts::default();
+    command::run(&transaction, &mut counts, Command::Suspend, &Selection::default(), RESTORE, now).map_err(fault)?;
     // Senders may have been told since the backup was made. A copy on a server is not of this store.
     let forget = "UPDATE delivery SET owed = NULL, owed_since = NULL; DELETE FROM migration";
     transaction.execute_batch(forget).map_err(fault)?;

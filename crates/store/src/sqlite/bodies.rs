@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{SqliteStore, schema::BODY_PIECES_BITS};
-use crate::{Bodies, BodyKey, Member, MessageKey, Result, StoreError};
+use crate::{Bodies, BodyKey, Member, MessageKey, Result, StoreError, tally::Counts};
 
 impl Bodies for SqliteStore {
     async fn new_body(&self, member: &Member) -> Result<BodyKey> {
@@ -14,7 +14,7 @@ impl Bodies for SqliteStore {
 
     async fn append_body(&self, body: BodyKey, sequence: u32, bytes: Bytes) -> Result<()> {
         let weight = bytes.len();
-        let append = move |connection: &Connection| append(connection, body, sequence, &bytes);
+        let append = move |connection: &Connection, _: &mut Counts| append(connection, body, sequence, &bytes);
         match self.0.writer.run_new_mail(weight, append).await? {
             true => Ok(()),
             false => Err(swept()),

@@ -9,7 +9,7 @@ use trace::Event;
 use uuid::Uuid;
 
 use super::{accept::insert_event, finish::finish, row::Millis, search::Conditions, waiting::conditions};
-use crate::{Command, Commanded, MessageKey, Selection, State, state::Effect, stored::state_number};
+use crate::{Command, Commanded, MessageKey, Selection, State, state::Effect, stored::state_number, tally::Counts};
 
 struct Target {
     delivery: i64,
@@ -18,10 +18,12 @@ struct Target {
     recipient: String,
     connector: String,
     state: State,
+    size: i64,
 }
 
 pub(super) fn run(
     connection: &Connection,
+    counts: &mut Counts,
     command: Command,
     selection: &Selection,
     by: &str,
@@ -49,6 +51,7 @@ pub(super) fn run(
         };
         insert_event(connection, target.message, &event.into())?;
         if effect == Effect::Remove {
+            counts.removed(now, &target.connector, target.size);
             finish(connection, target.message)?;
         }
         if effect == Effect::DueNow {
@@ -87,7 +90,7 @@ fn apply(connection: &Connection, effect: Effect, id: i64, by: &str, now: Timest
 fn targets(connection: &Connection, selection: &Selection) -> rusqlite::Result<Vec<Target>> {
     let Conditions { sql: condition, parameters } = conditions(selection);
     let sql = format!(
-        "SELECT d.id, d.message, m.network_message_id, d.recipient, d.connector, d.state
+        "SELECT d.id, d.message, m.network_message_id, d.recipient, d.connector, d.state, m.size
          FROM delivery AS d JOIN message AS m ON m.id = d.message WHERE d.state IN (0, 1, 2){condition}"
     );
     let mut select = connection.prepare(&sql)?;
@@ -100,6 +103,7 @@ fn targets(connection: &Connection, selection: &Selection) -> rusqlite::Result<V
             recipient: row.get(3)?,
             connector: row.get(4)?,
             state: row.get(5)?,
+            size: row.get(6)?,
         })
     })?;
     targets.collect()

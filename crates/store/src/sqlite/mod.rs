@@ -32,6 +32,7 @@ mod search;
 mod searchers;
 mod settle;
 pub(crate) mod source;
+mod tally;
 mod waiting;
 mod withhold;
 mod writer;
@@ -50,6 +51,7 @@ use crate::{
     Clock, Epoch, FileError, FolderLock, Result, StoreError,
     folder::{self, Left},
     shares::Shares,
+    tally::Counts,
 };
 pub use backup::Restored;
 use keys::Keys;
@@ -181,12 +183,20 @@ impl SqliteStore {
         &self,
         work: impl Fn(&Connection, Timestamp) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.write_counted(move |connection, _, now| work(connection, now)).await
+    }
+
+    /// The same for work whose deliveries are counted.
+    async fn write_counted<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Connection, &mut Counts, Timestamp) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (clock, beside) = (self.0.clock.clone(), self.0.is_beside.then(|| self.0.file.clone()));
-        let work = move |connection: &Connection| {
+        let work = move |connection: &Connection, counts: &mut Counts| {
             beside.as_ref().map_or(Ok(()), |file| moved::write_beside(connection, file))?;
-            work(connection, clock.now())
+            work(connection, counts, clock.now())
         };
-        self.0.writer.run(work).await
+        self.0.writer.run_counted(work).await
     }
 
     /// Beside the writer.

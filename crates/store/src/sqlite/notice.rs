@@ -15,6 +15,7 @@ use crate::{
     Accepted, DeliveryKey, DeliveryRecord, MessageKey, Telling, Told, Untold,
     clock::before,
     stored::{notice_from_number, notice_number},
+    tally::Counts,
 };
 
 /// Records that the sender is owed a notice. A failure replaces a delay whose notice is not queued yet.
@@ -73,6 +74,7 @@ fn untold_of(connection: &Connection, message: i64) -> rusqlite::Result<Option<U
 /// Queues the notice under `keys`, unless its recipient has had the maximum number of notices.
 pub(super) fn tell(
     connection: &Connection,
+    counts: &mut Counts,
     node: &str,
     telling: &Telling,
     keys: &Accepted,
@@ -94,7 +96,7 @@ pub(super) fn tell(
         insert_event(connection, telling.message, &event.into())?;
     }
     if !is_withheld {
-        insert_notice(connection, &telling.notice, keys, now)?;
+        insert_notice(connection, counts, node, &telling.notice, keys, now)?;
         count(connection, telling, now)?;
     }
     finish(connection, telling.message)?;

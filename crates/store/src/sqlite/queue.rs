@@ -8,7 +8,7 @@ use super::{Inner, SqliteStore, accept, accept::Added, bodies, claim, command, n
 use crate::{
     Accepted, Claim, Claimed, Command, Commanded, Content, DeliveryKey, DeliveryRecord, Holding, Member, MessageKey,
     NewEvent, NewMessage, Pending, Queue, QueueCount, QueueQuery, QueueRow, Result, Room, Selection, Settlement,
-    StoreError, Telling, Told, Untold, clock::before, lease::EMBEDDED_LEASE_TERM,
+    StoreError, Telling, Told, Untold, clock::before, lease::EMBEDDED_LEASE_TERM, tally::Counts,
 };
 
 impl Queue for SqliteStore {
@@ -20,8 +20,8 @@ impl Queue for SqliteStore {
         let number = holder.as_ref().map(Member::next_lease);
         let keys = self.keys_for(&message, number).await?;
         let (weight, deliveries, clock) = (weight(&message), message.deliveries.len(), self.0.clock.clone());
-        let accept = move |connection: &Connection| {
-            accept::accept(connection, &message, &keys, holder.as_ref(), &events, clock.now())
+        let accept = move |connection: &Connection, counts: &mut Counts| {
+            accept::accept(connection, counts, &message, &keys, holder.as_ref(), &events, clock.now())
         };
         match self.0.writer.run_new_mail(weight, accept).await? {
             Added::New(accepted) => {
@@ -76,7 +76,10 @@ impl Queue for SqliteStore {
     async fn tell(&self, member: &Member, telling: Telling) -> Result<Told> {
         let node = member.name().to_owned();
         let keys = self.keys_for(&telling.notice, None).await?;
-        let told = self.write(move |connection, now| notice::tell(connection, &node, &telling, &keys, now)).await?;
+        let tell = move |connection: &Connection, counts: &mut Counts, now| {
+            notice::tell(connection, counts, &node, &telling, &keys, now)
+        };
+        let told = self.write_counted(tell).await?;
         self.0.gauge.queue_changed(i64::from(told == Told::Queued));
         Ok(told)
     }
@@ -91,7 +94,10 @@ impl Queue for SqliteStore {
 
     async fn command(&self, command: Command, selection: Selection, by: &str) -> Result<Commanded> {
         let by = by.to_owned();
-        self.write(move |connection, now| command::run(connection, command, &selection, &by, now)).await
+        let run = move |connection: &Connection, counts: &mut Counts, now| {
+            command::run(connection, counts, command, &selection, &by, now)
+        };
+        self.write_counted(run).await
     }
 
     async fn retry_requested(&self, connector: &str) -> Result<Option<Duration>> {
@@ -146,9 +152,10 @@ impl SqliteStore {
     /// Records results in one transaction.
     async fn settle_together(&self, settlements: Arc<[Settlement]>) -> Result<Vec<DeliveryKey>> {
         let (recorded, gauge) = (Arc::clone(&settlements), Arc::clone(&self.0.gauge));
-        let settle =
-            move |connection: &Connection, now| settle::settle(connection, &recorded, now, gauge.room() == Room::Short);
-        let lost = self.write(settle).await?;
+        let settle = move |connection: &Connection, counts: &mut Counts, now| {
+            settle::settle(connection, counts, &recorded, now, gauge.room() == Room::Short)
+        };
+        let lost = self.write_counted(settle).await?;
         let has_ended = |settlement: &&Settlement| settlement.outcome.is_end() && !lost.contains(&settlement.delivery);
         self.0.gauge.queue_changed(-(settlements.iter().filter(has_ended).count() as i64));
         Ok(lost)

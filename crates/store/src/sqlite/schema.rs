@@ -14,7 +14,7 @@ use crate::{FileError, Result, StoreError, folder};
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -160,6 +160,20 @@ const MIGRATIONS: [&str; 10] = [
     // then; and when it was moved, if so: its mail is there then.
     "CREATE TABLE migration (id INTEGER PRIMARY KEY CHECK (id = 1), store BLOB NOT NULL, copy BLOB,
         server TEXT NOT NULL, moved INTEGER);",
+    // See tally/mod.rs. Outcomes: accepted (0), delivered (1), deferred (2), bounced (3), removed (4). Empty: none.
+    "CREATE TABLE tally (
+        span INTEGER NOT NULL,
+        minute INTEGER NOT NULL,
+        outcome INTEGER NOT NULL,
+        connector TEXT NOT NULL,
+        node TEXT NOT NULL,
+        tls_policy TEXT NOT NULL,
+        tls TEXT NOT NULL,
+        cause TEXT NOT NULL,
+        deliveries INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        PRIMARY KEY (span, minute, outcome, connector, node, tls_policy, tls, cause)
+     ) WITHOUT ROWID;",
 ];
 
 /// The version that this program writes.

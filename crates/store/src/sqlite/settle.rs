@@ -1,7 +1,7 @@
 //! Results: one transaction for the state, its events, the bodies that nobody needs any more, and the notices owed.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use trace::EventKind;
 
 use super::{
@@ -12,27 +12,32 @@ use super::{
     row::{Json, Millis},
     withhold,
 };
-use crate::{DeliveryKey, Settlement, clock::after, last_attempt::Note, stored::state_number};
+use crate::{DeliveryKey, Settlement, clock::after, last_attempt::Note, stored::state_number, tally::Counts};
 
 /// With `sparing`, what may come again and again takes no more room than once.
 pub(super) fn settle(
     connection: &Connection,
+    counts: &mut Counts,
     settlements: &[Settlement],
     now: Timestamp,
     sparing: bool,
 ) -> rusqlite::Result<Vec<DeliveryKey>> {
     let mut lost = Vec::new();
     for settlement in settlements {
-        if !apply(connection, settlement, now)? {
+        let Some((connector, size)) = apply(connection, settlement, now)? else {
             insert_late_events(connection, settlement)?;
             lost.push(settlement.delivery);
             continue;
-        }
+        };
         match sparing {
             true => insert_events_sparingly(connection, settlement)?,
             false => insert_events(connection, settlement.message, &settlement.events)?,
         }
-        note_attempt(connection, settlement)?;
+        let note = Note::of(&settlement.outcome, &settlement.events);
+        counts.settled(now, settlement, note.as_ref(), &connector, size);
+        if let Some(note) = note {
+            note_attempt(connection, settlement.delivery, &note)?;
+        }
         let has_ended = settlement.outcome.is_end();
         match settlement.notice {
             Some(action) => notice::owe(connection, settlement.delivery, action, now)?,
@@ -86,17 +91,18 @@ fn insert_late_events(connection: &Connection, settlement: &Settlement) -> rusql
     Ok(())
 }
 
-/// False if the lease is not current any more.
-fn apply(connection: &Connection, settlement: &Settlement, now: Timestamp) -> rusqlite::Result<bool> {
+/// Returns the delivery's connector and the size of its message; `None`: the lease is not current any more.
+fn apply(connection: &Connection, settlement: &Settlement, now: Timestamp) -> rusqlite::Result<Option<(String, i64)>> {
     let change = settlement.outcome.change();
     let mut update = connection.prepare_cached(&format!(
         "UPDATE delivery SET state = coalesce(?3, {BACK_TO_QUEUE}), settled = ?4, reply = coalesce(?5, reply),
              failure = iif(?7, coalesce(failure, ?6), coalesce(?6, failure)), due = coalesce(?8, due),
              review = coalesce(?9, review), delay_notified = coalesce(?10, delay_notified), attempts = attempts + ?11,
              lease_node = NULL, lease_until = NULL, lease = NULL
-         WHERE id = ?1 AND state = 1 AND lease = ?2"
+         WHERE id = ?1 AND state = 1 AND lease = ?2
+         RETURNING connector, (SELECT size FROM message AS m WHERE m.id = delivery.message)"
     ))?;
-    let changed = update.execute(params![
+    let parameters = params![
         settlement.delivery.0,
         settlement.lease.0,
         change.end.map(|(state, _)| state_number(state)),
@@ -108,17 +114,16 @@ fn apply(connection: &Connection, settlement: &Settlement, now: Timestamp) -> ru
         change.review_in.map(|wait| Millis(after(now, wait))),
         change.delay_notified,
         change.is_attempt,
-    ])?;
-    Ok(changed > 0)
+    ];
+    update.query_row(parameters, |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
 /// Puts the last attempt into the delivery's row, by which it is searched.
-fn note_attempt(connection: &Connection, settlement: &Settlement) -> rusqlite::Result<()> {
-    let Some(note) = Note::of(&settlement.outcome, &settlement.events) else { return Ok(()) };
+fn note_attempt(connection: &Connection, delivery: DeliveryKey, note: &Note<'_>) -> rusqlite::Result<()> {
     let mut update = connection.prepare_cached(
         "UPDATE delivery SET node = ?2, tls_policy = ?3, tls = ?4, remote = ?5, code = ?6 WHERE id = ?1",
     )?;
     let to_ip = note.to_ip.map(|ip| ip.to_string());
-    update.execute(params![settlement.delivery.0, note.node, note.tls_policy, note.tls, to_ip, note.codes])?;
+    update.execute(params![delivery.0, note.node, note.tls_policy, note.tls, to_ip, note.codes])?;
     Ok(())
 }

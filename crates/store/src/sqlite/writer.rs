@@ -23,8 +23,9 @@ use super::{
     place::Place,
     room::Gauge,
     row::{is_fatal_to_transaction, store_error},
+    tally,
 };
-use crate::{Disk, FolderLock, Result, Room, StoreError, fault_log::FaultLog};
+use crate::{Disk, FolderLock, Result, Room, StoreError, fault_log::FaultLog, tally::Counts};
 
 /// Maximum number of commands in one transaction.
 const BATCH_COMMANDS_MAX: usize = 512;
@@ -38,7 +39,8 @@ const WAITING_MAX: usize = 4096;
 
 /// One thing to do within a transaction.
 trait Job: Send {
-    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
+    /// What it counts is written before the transaction is committed.
+    fn run(&mut self, connection: &Connection, counts: &mut Counts) -> rusqlite::Result<()>;
     /// Called once, after the transaction is durable or has failed.
     fn answer(self: Box<Self>, outcome: Result<()>);
     /// Content of new mail in bytes; `None`: it is not new mail.
@@ -52,9 +54,9 @@ struct Task<F, T> {
     answer: oneshot::Sender<Result<T>>,
 }
 
-impl<T: Send, F: Fn(&Connection) -> rusqlite::Result<T> + Send> Job for Task<F, T> {
-    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        self.result = Some((self.work)(connection)?);
+impl<T: Send, F: Fn(&Connection, &mut Counts) -> rusqlite::Result<T> + Send> Job for Task<F, T> {
+    fn run(&mut self, connection: &Connection, counts: &mut Counts) -> rusqlite::Result<()> {
+        self.result = Some((self.work)(connection, counts)?);
         Ok(())
     }
 
@@ -108,6 +110,14 @@ impl Writer {
         &self,
         work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
+        self.submit(None, move |connection: &Connection, _: &mut Counts| work(connection)).await
+    }
+
+    /// The same for work whose deliveries are counted.
+    pub(super) async fn run_counted<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Connection, &mut Counts) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
         self.submit(None, work).await
     }
 
@@ -115,7 +125,7 @@ impl Writer {
     pub(super) async fn run_new_mail<T: Send + 'static>(
         &self,
         bytes: usize,
-        work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl Fn(&Connection, &mut Counts) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         self.submit(Some(bytes), work).await
     }
@@ -123,7 +133,7 @@ impl Writer {
     async fn submit<T: Send + 'static>(
         &self,
         new_mail: Option<usize>,
-        work: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl Fn(&Connection, &mut Counts) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let closed = || StoreError::Unavailable { detail: "it is closed".to_owned() };
         // The transaction may have been committed before the thread ended.
@@ -289,7 +299,9 @@ struct Failed {
 fn try_commit(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), Failed> {
     let jobs = |batch: &mut [Box<dyn Job>]| {
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        batch.iter_mut().try_for_each(|job| job.run(connection))
+        let mut counts = Counts::default();
+        batch.iter_mut().try_for_each(|job| job.run(connection, &mut counts))?;
+        tally::write(connection, &counts)
     };
     let done = jobs(batch).map_err(|error| Failed { error, at_commit: false });
     let commit = || connection.execute_batch("COMMIT").map_err(|error| Failed { error, at_commit: true });

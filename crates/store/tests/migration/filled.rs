@@ -6,7 +6,7 @@ use bytes::Bytes;
 use gatepost_store::{
     Accepted, Bodies as _, Clock, Closed, Command, Content, Fleet as _, Incident, Incidents as _, LedgerEntry, Member,
     MessageRecord, NewMessage, Outcome, Queue as _, QueueCount, Selection, Settlement, SqliteStore, Store, StoredPlan,
-    Telling, TraceQuery, WeakDelivery, Weakness, WebhookCall,
+    Tally, TallyBy, TallyQuery, TallyStep, Telling, TraceQuery, WeakDelivery, Weakness, WebhookCall,
 };
 use jiff::{Timestamp, ToSpan};
 use protocol::smtp::{
@@ -255,6 +255,12 @@ pub(crate) struct Seen {
     ledger: Vec<LedgerEntry>,
     incidents: Vec<Incident>,
     is_retry_requested: bool,
+    tallies: Vec<Tally>,
+}
+
+fn all_tallies() -> TallyQuery {
+    let (since, until) = (Timestamp::MIN, Timestamp::MAX);
+    TallyQuery { since, until, step: TallyStep::Minute, by: TallyBy::ALL.to_vec() }
 }
 
 pub(crate) async fn seen<S: Store>(store: &S) -> Seen {
@@ -286,5 +292,6 @@ pub(crate) async fn seen<S: Store>(store: &S) -> Seen {
         ledger: store.ledger().await.unwrap(),
         incidents: store.incidents(100).await.unwrap(),
         is_retry_requested: store.retry_requested("c").await.unwrap().is_some(),
+        tallies: store.tallies(all_tallies()).await.unwrap(),
     }
 }

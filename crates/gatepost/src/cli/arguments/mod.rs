@@ -10,6 +10,7 @@ mod policy;
 mod probe;
 mod queue;
 mod store_check;
+mod tallies;
 mod trace;
 mod why;
 
@@ -27,6 +28,7 @@ pub(crate) use policy::*;
 pub(crate) use probe::*;
 pub(crate) use queue::*;
 pub(crate) use store_check::*;
+pub(crate) use tallies::*;
 pub(crate) use trace::*;
 pub(crate) use why::*;
 
@@ -113,6 +115,9 @@ Examples:
     /// Show incidents: mail that is or was stuck
     #[command(subcommand)]
     Incident(IncidentCommand),
+    /// Show how many deliveries were accepted, delivered, deferred or bounced, by the hour or minute
+    #[command(after_help = TALLIES_HELP)]
+    Tallies(TalliesArguments),
     /// Check, show and explain the configuration; give a fleet a common one
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -163,6 +168,7 @@ impl Command {
             Self::Config(ConfigCommand::History { output, .. }) => output.utc,
             Self::Node(NodeCommand::List { output, .. })
             | Self::Store(StoreCommand::Check { output } | StoreCommand::Restored { output, .. }) => output.utc,
+            Self::Tallies(arguments) => arguments.output.utc,
             Self::Incident(IncidentCommand::List { output, .. } | IncidentCommand::Show { output, .. }) => output.utc,
             Self::Serve { .. }
             | Self::Backup(_)
