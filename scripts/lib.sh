@@ -14,6 +14,7 @@ PEERS_PACKAGES=(
     patroni etcd-server                            # what makes it highly available
     pgbouncer                                      # what may stand before it
     haproxy                                        # a load balancer before its nodes
+    prometheus                                     # reads metrics, and checks alert rules
     libfaketime                                    # a clock that is wrong
     iproute2                                       # lays a wire in a network namespace
     libnss-wrapper libuid-wrapper fakeroot libfakeroot  # let them find and become their users without the machine's help

@@ -12,7 +12,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use node::{Node, config::ApiToken};
+use node::{
+    Node,
+    config::{ApiScope, ApiToken},
+};
 use protocol::text::steers;
 use sha2::{Digest, Sha256};
 
@@ -32,7 +35,8 @@ pub(super) async fn admit(
 ) -> Response {
     let began = Instant::now();
     let asked = request.uri().to_string().replace(steers, "\u{fffd}");
-    let (who, response) = match who(&node.config.load().api_tokens, &connection, request.uri(), request.headers()) {
+    let tokens = &node.config.load().api_tokens;
+    let (who, response) = match who(tokens, ApiScope::Trace, &connection, request.uri(), request.headers()) {
         Ok(who) => {
             let answer = tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await;
             (who, answer.unwrap_or_else(|_| ApiError::timed_out().into_response()))
@@ -50,8 +54,34 @@ pub(super) async fn admit(
     response
 }
 
+/// Access to metrics. At a listener of their own, loopback needs no token. Only refused requests are in the log.
+pub(super) async fn admit_to_metrics(
+    State((node, is_own_listener)): State<(Arc<Node>, bool)>,
+    Extension(connection): Extension<Connection>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let config = node.config.load_full();
+    let needs_no_token = is_own_listener && connection.here.ip().is_loopback();
+    let tokens = if needs_no_token { &[] } else { config.api_tokens.as_slice() };
+    match who(tokens, ApiScope::Metrics, &connection, request.uri(), request.headers()) {
+        Ok(_) => next.run(request).await,
+        Err(error) => {
+            let response = error.into_response();
+            tracing::info!(client = %connection.client, status = response.status().as_u16(), "refused to show metrics");
+            response
+        }
+    }
+}
+
 /// The name of the holder of the token.
-fn who(tokens: &[ApiToken], connection: &Connection, asked: &Uri, headers: &HeaderMap) -> Result<String, ApiError> {
+fn who(
+    tokens: &[ApiToken],
+    scope: ApiScope,
+    connection: &Connection,
+    asked: &Uri,
+    headers: &HeaderMap,
+) -> Result<String, ApiError> {
     if tokens.is_empty() {
         // A reload may have removed all tokens.
         if !connection.here.ip().is_loopback() {
@@ -76,9 +106,13 @@ fn who(tokens: &[ApiToken], connection: &Connection, asked: &Uri, headers: &Head
     // An attacker who measures the time of this comparison learns about a hash, which does not help to find the token.
     let hash = hash(token);
     let holder = tokens.iter().find(|known| known.sha256.eq_ignore_ascii_case(&hash));
-    holder
-        .map(|token| token.name.clone())
-        .ok_or_else(|| ApiError::unauthorized("the token is not valid; the configuration has no [[api_token]] for it"))
+    let holder = holder.ok_or_else(|| {
+        ApiError::unauthorized("the token is not valid; the configuration has no [[api_token]] for it")
+    })?;
+    if !holder.scopes.contains(&scope) {
+        return Err(ApiError::forbidden("the token may not read this; the administrator must add to its scopes"));
+    }
+    Ok(holder.name.clone())
 }
 
 /// The hash of a token in the form of [`ApiToken::sha256`].
@@ -112,13 +146,16 @@ mod tests {
     const REMOTE: &str = "192.0.2.1:443";
     const LOCAL: &str = "127.0.0.1:2580";
 
+    fn token_for(token: &str, scopes: Vec<ApiScope>) -> ApiToken {
+        ApiToken { name: format!("holder of {token}"), sha256: hash(token), scopes }
+    }
+
     fn asks(tokens: &[&str], here: &str, headers: &[(header::HeaderName, &str)]) -> Result<String, u16> {
-        let tokens: Vec<_> =
-            tokens.iter().map(|token| ApiToken { name: format!("holder of {token}"), sha256: hash(token) }).collect();
+        let tokens: Vec<_> = tokens.iter().map(|token| token_for(token, vec![ApiScope::Trace])).collect();
         let connection =
             Connection { client: "192.0.2.9:1".parse().unwrap(), here: here.parse().unwrap(), is_tls: false };
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
-        who(&tokens, &connection, &Uri::from_static("/"), &headers)
+        who(&tokens, ApiScope::Trace, &connection, &Uri::from_static("/"), &headers)
             .map_err(|error| error.into_response().status().as_u16())
     }
 
@@ -132,6 +169,24 @@ mod tests {
                 assert_eq!(asks(&["a"], here, &authorized(wrong)), Err(401), "{wrong}");
             }
             assert_eq!(asks(&["a"], here, &[]), Err(401));
+        }
+    }
+
+    #[test]
+    fn a_token_opens_what_its_scopes_say() {
+        let connection =
+            Connection { client: "192.0.2.9:1".parse().unwrap(), here: REMOTE.parse().unwrap(), is_tls: true };
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer a".parse().unwrap())]);
+        for (has, wanted, opens) in [
+            (vec![ApiScope::Trace], ApiScope::Trace, true),
+            (vec![ApiScope::Trace], ApiScope::Metrics, false),
+            (vec![ApiScope::Metrics], ApiScope::Trace, false),
+            (vec![ApiScope::Metrics, ApiScope::Trace], ApiScope::Metrics, true),
+            (vec![], ApiScope::Metrics, false),
+        ] {
+            let tokens = [token_for("a", has)];
+            let result = who(&tokens, wanted, &connection, &Uri::from_static("/"), &headers);
+            assert_eq!(result.is_ok(), opens, "{tokens:?} {wanted:?}");
         }
     }
 

@@ -1,8 +1,9 @@
 //! The HTTP API: message traces, incidents, queue and fleet for programs, with the same JSON as the commands; traces also in the
-//! form of Microsoft Graph.
+//! form of Microsoft Graph. Metrics for Prometheus.
 //!
 //! ```text
 //!   connection ──serve──> admit (who asks?) ──> traces │ incidents │ queue │ fleet │ graph │ openapi ──> store
+//!              ├─> admit_to_metrics ──> metrics
 //!              └─> health
 //! ```
 //!
@@ -14,9 +15,11 @@ mod fleet;
 mod graph;
 mod health;
 mod incidents;
+mod metrics;
 mod openapi;
 mod parameters;
 mod places;
+mod process;
 mod queue;
 mod serve;
 mod traces;
@@ -60,8 +63,26 @@ fn router(node: Arc<Node>) -> Router {
         .fallback(|| async { ApiError::not_found("no such path; /api/v1/openapi.json lists all paths") })
         .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
         .layer(middleware::from_fn_with_state(Arc::clone(&node), access::admit))
-        // These come after the layer: nobody needs a token for them, and they are not logged.
+        // These come after the layer: they are not in the log.
+        .merge(beside(&node, false))
+        .with_state(node)
+}
+
+/// For a listener of metrics alone.
+fn metrics_router(node: Arc<Node>) -> Router {
+    Router::new()
+        .merge(beside(&node, true))
+        .fallback(|| async { ApiError::not_found("no such path; this address serves /metrics, /healthz and /readyz") })
+        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+        .with_state(node)
+}
+
+/// What each listener has: metrics, and health, for which nobody needs a token.
+fn beside(node: &Arc<Node>, is_metrics_listener: bool) -> Router<Arc<Node>> {
+    let admit = middleware::from_fn_with_state((Arc::clone(node), is_metrics_listener), access::admit_to_metrics);
+    Router::new()
+        .route("/metrics", get(metrics::serve))
+        .layer(admit)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .with_state(node)
 }

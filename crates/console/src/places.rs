@@ -1,7 +1,16 @@
 //! Places for open connections: a maximum in total and a lower one per client. A new connection always gets a place. If none
-//! is free, the oldest connection is closed: an answer takes seconds, so the oldest connection is idle or stuck.
+//! is free, the client with the most connections loses one, first one on which no request is being worked on. So idle
+//! clients, slow readers and half requests cost only their own client.
 
-use std::{collections::VecDeque, net::IpAddr};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use net::serve::Prefixes;
 use tokio::task::AbortHandle;
@@ -19,6 +28,31 @@ pub(super) struct Places {
 struct Place {
     client: IpAddr,
     connection: AbortHandle,
+    work: Work,
+}
+
+/// Whether a request of a connection is being worked on: its header has arrived, and its answer is not ready.
+#[derive(Clone, Default)]
+pub(super) struct Work(Arc<AtomicBool>);
+
+/// Work that goes on until this is dropped.
+pub(super) struct Working(Work);
+
+impl Work {
+    pub(super) fn begin(&self) -> Working {
+        self.0.store(true, Ordering::Relaxed);
+        Working(self.clone())
+    }
+
+    fn is_going_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Places {
@@ -26,20 +60,29 @@ impl Places {
         Self { prefixes, taken: VecDeque::new() }
     }
 
-    pub(super) fn take(&mut self, address: IpAddr, connection: AbortHandle) {
+    pub(super) fn take(&mut self, address: IpAddr, connection: AbortHandle, work: Work) {
         let client = self.prefixes.client(address);
         self.taken.retain(|place| !place.connection.is_finished());
-        let of_client = self.taken.iter().filter(|place| place.client == client).count();
-        let displaced = if of_client >= CONNECTIONS_PER_CLIENT_MAX {
-            self.taken.iter().position(|place| place.client == client)
-        } else {
-            (self.taken.len() >= CONNECTIONS_MAX).then_some(0)
-        };
-        if let Some(place) = displaced.and_then(|at| self.taken.remove(at)) {
-            tracing::debug!(client = %place.client, "closed the oldest API connection, because a new one needs its place");
+        if let Some(place) = self.displaced_by(client).and_then(|at| self.taken.remove(at)) {
+            tracing::debug!(client = %place.client, "closed an API connection, because a new one needs its place");
             place.connection.abort();
         }
-        self.taken.push_back(Place { client, connection });
+        self.taken.push_back(Place { client, connection, work });
+    }
+
+    /// The place that a new connection of this client needs.
+    fn displaced_by(&self, client: IpAddr) -> Option<usize> {
+        let mut counts: HashMap<IpAddr, usize> = HashMap::from([(client, 1)]);
+        self.taken.iter().for_each(|place| *counts.entry(place.client).or_default() += 1);
+        let has_too_many = counts[&client] > CONNECTIONS_PER_CLIENT_MAX;
+        if !has_too_many && self.taken.len() < CONNECTIONS_MAX {
+            return None;
+        }
+        let places = self.taken.iter().enumerate().filter(|(_, place)| !has_too_many || place.client == client);
+        let first_to_go = |(at, place): &(usize, &Place)| {
+            (counts.get(&place.client).copied(), !place.work.is_going_on(), Reverse(*at))
+        };
+        places.max_by_key(first_to_go).map(|(at, _)| at)
     }
 }
 
@@ -51,22 +94,70 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_new_connection_takes_the_place_of_the_oldest() {
-        let mut places = Places::new(Prefixes { ipv4: 32, ipv6: 64 });
-        let mut tasks = JoinSet::new();
-        let mut open = |client: u8| {
-            let connection = tasks.spawn(pending::<()>());
-            places.take(Ipv4Addr::new(192, 0, 2, client).into(), connection.clone());
-            connection
-        };
-        let first: Vec<_> = (0..=CONNECTIONS_PER_CLIENT_MAX).map(|_| open(1)).collect();
-        let others: Vec<_> =
-            (0..=CONNECTIONS_MAX - CONNECTIONS_PER_CLIENT_MAX).map(|client| open(2 + client as u8)).collect();
-        for _ in 0..2 {
-            assert!(tasks.join_next().await.unwrap().unwrap_err().is_cancelled());
+    /// Connections that stay open until they are displaced.
+    struct Crowd {
+        places: Places,
+        tasks: JoinSet<()>,
+    }
+
+    impl Crowd {
+        fn new() -> Self {
+            Self { places: Places::new(Prefixes { ipv4: 32, ipv6: 64 }), tasks: JoinSet::new() }
         }
+
+        fn open(&mut self, client: u8, work: &Work) -> AbortHandle {
+            let connection = self.tasks.spawn(pending::<()>());
+            self.places.take(Ipv4Addr::new(192, 0, 2, client).into(), connection.clone(), work.clone());
+            connection
+        }
+
+        async fn expect_displaced(&mut self, count: usize) {
+            for _ in 0..count {
+                assert!(self.tasks.join_next().await.unwrap().unwrap_err().is_cancelled());
+            }
+            tokio::task::yield_now().await;
+            assert!(self.tasks.try_join_next().is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_with_too_many_connections_loses_its_oldest_idle_one() {
+        let (mut crowd, idle) = (Crowd::new(), Work::default());
+        let other = crowd.open(2, &idle);
+        let busy = Work::default();
+        let _working = busy.begin();
+        let worked_on = crowd.open(1, &busy);
+        let first: Vec<_> = (0..CONNECTIONS_PER_CLIENT_MAX + 1).map(|_| crowd.open(1, &idle)).collect();
+        crowd.expect_displaced(2).await;
         assert!(first[0].is_finished() && first[1].is_finished() && !first[2].is_finished());
-        assert!(others.iter().all(|connection| !connection.is_finished()));
+        assert!(!worked_on.is_finished() && !other.is_finished());
+    }
+
+    #[tokio::test]
+    async fn the_client_with_the_most_connections_makes_room() {
+        let (mut crowd, idle) = (Crowd::new(), Work::default());
+        let busy = Work::default();
+        let _working = busy.begin();
+        let patient = crowd.open(9, &idle);
+        let crowded: Vec<_> = (0..40).map(|_| crowd.open(1, &busy)).collect();
+        let others: Vec<_> = (0..59).map(|client| crowd.open(100 + client, &idle)).collect();
+        let new: Vec<_> = (0..20).map(|client| crowd.open(10 + client, &idle)).collect();
+        crowd.expect_displaced(20).await;
+        assert!(crowded[..20].iter().all(AbortHandle::is_finished) && !crowded[20].is_finished());
+        assert!(others.iter().chain(&new).chain([&patient]).all(|connection| !connection.is_finished()));
+        // Those of a client that opens more and more are its own.
+        let flood: Vec<_> = (0..500).map(|_| crowd.open(1, &idle)).collect();
+        crowd.expect_displaced(500).await;
+        assert!(others.iter().chain(&new).chain([&patient]).all(|connection| !connection.is_finished()));
+        assert!(!flood[499].is_finished());
+    }
+
+    #[test]
+    fn work_ends_with_its_answer() {
+        let work = Work::default();
+        let working = work.begin();
+        assert!(work.is_going_on());
+        drop(working);
+        assert!(!work.is_going_on());
     }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use axum::{Extension, Router};
+use hyper::service::{Service as _, service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -22,11 +23,11 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::{sleep, timeout},
 };
 
-use super::places::Places;
+use super::places::{Places, Work};
 
 /// Timeout for a TLS handshake and for the header of each request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,7 +51,9 @@ pub(super) struct Connection {
     pub is_tls: bool,
 }
 
-/// The listening sockets of the API. Dropping them closes them and all their connections.
+type MakeRouter = fn(Arc<Node>) -> Router;
+
+/// The listening sockets of the API and of metrics. Dropping them closes them and all their connections.
 pub struct Listeners {
     _tasks: JoinSet<()>,
     /// `None`: all addresses are loopback.
@@ -61,18 +64,23 @@ impl Listeners {
     /// Calls `acceptor` only if an address is not loopback.
     pub async fn start(node: &Arc<Node>, prefixes: Prefixes, acceptor: &MakeAcceptor<'_>) -> anyhow::Result<Self> {
         let mut tasks = JoinSet::new();
-        let listen = node.config.load().api.listen.clone();
+        let config = node.config.load_full();
+        let of_api = config.api.listen.iter().map(|address| (*address, "[api] listen", super::router as MakeRouter));
+        let of_metrics = config.metrics.listen.iter();
+        let of_metrics = of_metrics.map(|address| (*address, "[metrics] listen", super::metrics_router as MakeRouter));
+        let all: Vec<_> = of_api.chain(of_metrics).collect();
         let is_tls = |address: &SocketAddr| !address.ip().is_loopback();
-        let acceptor = listen.iter().any(is_tls).then(acceptor).transpose()?.map(watch::Sender::new);
+        let any_tls = all.iter().any(|(address, ..)| is_tls(address));
+        let acceptor = any_tls.then(acceptor).transpose()?.map(watch::Sender::new);
         let places = Arc::new(Mutex::new(Places::new(prefixes)));
-        for address in listen {
+        for (address, setting, router) in all {
             let listener = TcpListener::bind(address)
                 .await
-                .map_err(|error| anyhow::anyhow!("{}", why_not_listening(address, "[api] listen", &error)))?;
+                .map_err(|error| anyhow::anyhow!("{}", why_not_listening(address, setting, &error)))?;
             let address = listener.local_addr()?;
             let acceptor = acceptor.as_ref().filter(|_| is_tls(&address)).map(watch::Sender::subscribe);
-            tracing::info!(%address, tls = acceptor.is_some(), "listening for API connections");
-            tasks.spawn(accept(listener, super::router(Arc::clone(node)), acceptor, Arc::clone(&places)));
+            tracing::info!(%address, setting, tls = acceptor.is_some(), "listening for HTTP");
+            tasks.spawn(accept(listener, router(Arc::clone(node)), acceptor, Arc::clone(&places)));
         }
         Ok(Self { _tasks: tasks, acceptor })
     }
@@ -103,8 +111,9 @@ async fn accept(
         match accepted {
             Ok((socket, client)) => {
                 let acceptor = acceptor.as_ref().map(|acceptor| acceptor.borrow().clone());
-                let connection = tasks.spawn(converse(socket, client, router.clone(), acceptor));
-                places.lock().unwrap_or_else(PoisonError::into_inner).take(client.ip(), connection);
+                let work = Work::default();
+                let connection = tasks.spawn(converse(socket, client, router.clone(), acceptor, work.clone()));
+                places.lock().unwrap_or_else(PoisonError::into_inner).take(client.ip(), connection, work);
             }
             Err(error) => {
                 tracing::warn!(%error, "failed to accept an API connection; trying again");
@@ -114,16 +123,16 @@ async fn accept(
     }
 }
 
-async fn converse(socket: TcpStream, client: SocketAddr, router: Router, acceptor: Option<Acceptor>) {
+async fn converse(socket: TcpStream, client: SocketAddr, router: Router, acceptor: Option<Acceptor>, work: Work) {
     let Ok(here) = socket.local_addr() else { return };
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&socket, STALL_TIMEOUT.as_millis() as u32) {
         tracing::debug!(%client, %error, "failed to set a timeout for an API client that does not read; continuing without it");
     }
     let router = router.layer(Extension(Connection { client, here, is_tls: acceptor.is_some() }));
     match acceptor {
-        None => answer(socket, router).await,
+        None => answer(socket, router, work).await,
         Some(acceptor) => match tls::accept_unobserved(&acceptor, socket, REQUEST_TIMEOUT).await {
-            Ok(stream) => answer(stream, router).await,
+            Ok(stream) => answer(stream, router, work).await,
             Err(error) => {
                 tracing::debug!(%client, error, "TLS handshake with an API client failed; closed the connection")
             }
@@ -131,10 +140,20 @@ async fn converse(socket: TcpStream, client: SocketAddr, router: Router, accepto
     }
 }
 
-async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router) {
+async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, work: Work) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request| {
+        let (working, answer) = (work.begin(), router.call(request));
+        async move {
+            let _working = working;
+            // A client that sends many requests at once must not keep this thread from others.
+            yield_now().await;
+            answer.await
+        }
+    });
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(REQUEST_TIMEOUT).max_buf_size(HEADER_BYTES_MAX);
-    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => Ok(ended),
         () = sleep(AGE_MAX) => {

@@ -22,7 +22,7 @@ mod foresight;
 pub mod sources;
 mod tables;
 
-pub use causes::{CauseId, Remedy, Side};
+pub use causes::{CauseId, Remedy, Side, cause_of};
 pub use comparison::{Compared, Outcome, Split};
 pub use evidence::{
     Attempt, Clock, Connection, Dimension, Direction, Evidence, Failed, Joined, LeftOut, Place, ProviderCode, Sign,

@@ -51,6 +51,7 @@ impl Reception for Inbound {
 
     async fn open(&self, facts: &SessionFacts, transaction: Transaction, content: &mut Vec<u8>) -> Result<Sink, Reply> {
         if self.0.store.room() == Room::Short {
+            self.0.metrics.refused.add(1);
             return Err(refusal(&StoreError::Full(Disk::DataFolder)));
         }
         let now = Timestamp::now();
@@ -117,32 +118,24 @@ impl MessageSink for Sink {
         stored
     }
 
-    async fn finish(mut self, content: Vec<u8>, eight_bit: bool) -> Reply {
-        self.held.set(content.capacity());
-        if let Err(reply) = self.read_header(&content) {
-            self.discard().await;
-            return reply;
-        }
-        let content = match self.stored {
-            None => {
-                self.size_bytes = content.len() as u64;
-                Content::Inline(Bytes::from(content))
+    async fn finish(self, content: Vec<u8>, eight_bit: bool) -> Reply {
+        let node = Arc::clone(&self.node);
+        match self.store(content, eight_bit).await {
+            Ok((reply, size_bytes)) => {
+                node.metrics.accepted.add(1);
+                node.metrics.accepted_bytes.add(size_bytes);
+                reply
             }
-            Some((key, _)) => match self.store_piece(content).await {
-                Ok(()) => Content::Stored(key),
-                Err(reply) => {
-                    self.discard().await;
-                    return reply;
-                }
-            },
-        };
-        self.accept(content, eight_bit).await
+            Err(reply) => {
+                node.metrics.refused.add(1);
+                reply
+            }
+        }
     }
 
     async fn discard(self) {
-        if let Some((key, _)) = self.stored {
-            discard(&self.node, key).await;
-        }
+        self.node.metrics.refused.add(1);
+        self.drop_stored().await;
     }
 }
 
@@ -153,6 +146,35 @@ async fn discard(node: &Node, key: BodyKey) {
 }
 
 impl Sink {
+    /// Returns the reply of an accepted message, and its size.
+    async fn store(mut self, content: Vec<u8>, eight_bit: bool) -> Result<(Reply, u64), Reply> {
+        self.held.set(content.capacity());
+        if let Err(reply) = self.read_header(&content) {
+            self.drop_stored().await;
+            return Err(reply);
+        }
+        let content = match self.stored {
+            None => {
+                self.size_bytes = content.len() as u64;
+                Content::Inline(Bytes::from(content))
+            }
+            Some((key, _)) => match self.store_piece(content).await {
+                Ok(()) => Content::Stored(key),
+                Err(reply) => {
+                    self.drop_stored().await;
+                    return Err(reply);
+                }
+            },
+        };
+        self.accept(content, eight_bit).await
+    }
+
+    async fn drop_stored(self) {
+        if let Some((key, _)) = self.stored {
+            discard(&self.node, key).await;
+        }
+    }
+
     /// Looks at the header once, in the first piece, and stops a loop.
     fn read_header(&mut self, content: &[u8]) -> Result<(), Reply> {
         if self.header.is_some() {
@@ -187,11 +209,11 @@ impl Sink {
         written.map_err(|error| refusal(&error))
     }
 
-    async fn accept(mut self, content: Content, eight_bit: bool) -> Reply {
+    async fn accept(mut self, content: Content, eight_bit: bool) -> Result<(Reply, u64), Reply> {
         let node = Arc::clone(&self.node);
         // Counted until the store has the message.
         let _held = std::mem::replace(&mut self.held, Held::nothing(&node.content_memory));
-        let id = self.id;
+        let (id, size_bytes) = (self.id, self.size_bytes);
         let event = self.event();
         let message = self.into_message(content, eight_bit);
         let stored = match message.content {
@@ -216,10 +238,11 @@ impl Sink {
                 if let Some(key) = stored {
                     discard(&node, key).await;
                 }
-                return refusal(&error);
+                return Err(refusal(&error));
             }
         }
-        Reply::new(250, Some(EnhancedCode::new(2, 0, 0)), format!("{id} Queued mail for delivery"))
+        let reply = Reply::new(250, Some(EnhancedCode::new(2, 0, 0)), format!("{id} Queued mail for delivery"));
+        Ok((reply, size_bytes))
     }
 
     fn event(&self) -> Event {

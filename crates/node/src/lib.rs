@@ -18,6 +18,7 @@ mod header;
 mod history;
 mod inbound;
 pub mod inquiry;
+pub mod metrics;
 mod notices;
 #[cfg(test)]
 mod on_server;
@@ -38,7 +39,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -46,7 +47,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use delivery::{backoff::BackOffPolicy, route::Routes, schedule::Schedule};
-use net::{resolve::Resolver, tls::TlsContext, webhook::Webhook};
+use net::{resolve::Resolver, serve::OpenSessions, tls::TlsContext, webhook::Webhook};
 use protocol::smtp::Address;
 use store::{Backend, Fleet as _, MEMBER_VALID, Member, NodeState, Queue as _, StoreError, StoredPlan};
 use trace::NextStep;
@@ -54,6 +55,7 @@ use trace::NextStep;
 use crate::{
     config::{Config, File, INTERNET},
     fleet::Rollout,
+    metrics::{Expiry, Metrics},
     protocol_log::ProtocolLogs,
     start::Followed,
 };
@@ -113,6 +115,10 @@ pub struct Node {
     plan_refused: ArcSwapOption<StoredPlan>,
     routes: ArcSwap<Routes>,
     resolver: ArcSwap<Resolver>,
+    pub(crate) metrics: Metrics,
+    /// Of clients; set before the node listens.
+    sessions: OnceLock<OpenSessions>,
+    certificates: ArcSwap<Vec<Expiry>>,
     random: RandomState,
 }
 

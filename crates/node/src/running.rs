@@ -4,7 +4,7 @@ use std::{
     hash::RandomState,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     config::{Config, why_not_listening},
+    metrics::{self, Metrics},
     protocol_log::ProtocolLogs,
     start::Start,
 };
@@ -126,7 +127,11 @@ impl Running {
         let defence = tokio::spawn(defence::run(Arc::clone(&node)));
         node.report().await;
         let server = Arc::new(Server::new(inbound::Inbound(Arc::clone(&node)), settings_receiver, prefixes, stopped));
+        let _ = node.sessions.set(server.open_sessions());
+        // The console may have made the certificate.
+        node.certificates.store(Arc::new(metrics::expiries(&node.config.load(), folder)));
         let mut beside = watching::start(&node);
+        beside.spawn(metrics::name_causes_always(Arc::clone(&node)));
         beside.spawn(inquiry::answer::answer_always(Arc::clone(&node)));
         beside.spawn(review_always(Arc::clone(&node)));
         beside.spawn(notify_always(Arc::clone(&node)));
@@ -175,6 +180,7 @@ impl Running {
         node.protocol_logs.configure(&config.protocol_log);
         node.routes.store(Arc::new(routes(&config)));
         node.resolver.store(Arc::new(new_resolver));
+        node.certificates.store(Arc::new(metrics::expiries(&config, &self.folder)));
         node.outbound.configure(node, &config);
         node.config.store(Arc::new(config));
         // A plan that names a TLS policy that was missing can be followed now.
@@ -266,6 +272,9 @@ fn new_node(
         resolver: ArcSwap::from_pointee(resolver(&config)?),
         random: RandomState::new(),
         config: ArcSwap::from_pointee(config),
+        metrics: Metrics::default(),
+        sessions: OnceLock::new(),
+        certificates: ArcSwap::default(),
         file: ArcSwapOption::empty(),
         followed: ArcSwap::default(),
     })

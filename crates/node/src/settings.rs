@@ -1,6 +1,9 @@
 //! The settings of inbound sessions, from the configuration.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use delivery::route::Routes;
@@ -30,13 +33,20 @@ impl Recipients for Accepted {
 
 /// Reads the certificate. If none is configured, the node creates one in its data folder.
 pub(super) fn acceptor(config: &Config, data: &Path) -> anyhow::Result<Acceptor> {
-    if let (Some(certificate), Some(key)) = (&config.inbound.tls_certificate, &config.inbound.tls_key) {
-        return Ok(tls::acceptor(certificate, key)?);
+    let (certificate, key) = certificate(config, data);
+    if config.inbound.tls_certificate.is_none() {
+        tls::ensure_self_signed(&certificate, &key, &config.node.hostname)
+            .context("failed to create a self-signed certificate")?;
     }
-    let (certificate, key) = (data.join("self-signed.pem"), data.join("self-signed.key"));
-    tls::ensure_self_signed(&certificate, &key, &config.node.hostname)
-        .context("failed to create a self-signed certificate")?;
     Ok(tls::acceptor(&certificate, &key)?)
+}
+
+/// The files of the node's certificate and of its key. Unless they are configured, they may not exist.
+pub(super) fn certificate(config: &Config, data: &Path) -> (PathBuf, PathBuf) {
+    match (&config.inbound.tls_certificate, &config.inbound.tls_key) {
+        (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
+        _ => (data.join("self-signed.pem"), data.join("self-signed.key")),
+    }
 }
 
 pub(super) fn settings(config: &Config, data: &Path) -> anyhow::Result<Settings> {

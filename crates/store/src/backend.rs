@@ -60,6 +60,22 @@ impl Backend {
         matches!(self, Self::Postgres(_))
     }
 
+    /// What the store measures of itself.
+    pub fn times(&self) -> &StoreTimes {
+        match self {
+            Self::Sqlite(store) => store.times(),
+            Self::Postgres(store) => store.times(),
+        }
+    }
+
+    /// The size of the embedded store's files. `None`: it is on a server, or the files cannot be read.
+    pub fn bytes(&self) -> Option<u64> {
+        match self {
+            Self::Sqlite(store) => store.bytes(),
+            Self::Postgres(_) => None,
+        }
+    }
+
     /// Waits for what was handed over, and closes the store.
     pub async fn close(self) {
         each!(self, store => store.close());

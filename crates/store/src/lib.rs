@@ -23,6 +23,7 @@ mod clock;
 mod configuration;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod durations;
 mod error;
 mod fault_log;
 mod fleet;
@@ -51,6 +52,7 @@ pub use backend::Backend;
 pub use bodies::*;
 pub use clock::Clock;
 pub use configuration::*;
+pub use durations::{Counted, Durations, StoreTimes};
 pub use error::*;
 pub use fleet::*;
 pub use folder::FolderLock;

@@ -70,6 +70,7 @@ const CONFINED: &[(&[&str], &[&str])] = &[
     (&["rusqlite", "tokio-postgres", "postgres-openssl", "object_store"], &["store"]),
     (&["clap"], &["gatepost"]),
     (&["axum"], &["console"]),
+    (&["prometheus-client"], &["console"]),
     (&["maud"], &["insight", "console"]),
     (&["hickory-resolver"], &["net"]),
     // The store speaks HTTP to an S3 server, beneath object_store.

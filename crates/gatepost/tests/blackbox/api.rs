@@ -13,7 +13,7 @@ use std::{
 use lab::{Device, Options, Server};
 use serde_json::Value;
 
-use crate::support::{Node, database::Server as Database, free_port, load::Sink, python_packages, swaks, wait_for};
+use crate::support::{Node, database::Server as Database, free_port, http, load::Sink, python_packages, swaks, wait_for};
 
 const TOKEN: &str = "gatepost_test";
 /// SHA-256 of [`TOKEN`].
@@ -70,17 +70,8 @@ fn get(address: &str, headers: &[(&str, &str)]) -> (u16, Value) {
 /// Status and body of one request.
 fn ask(address: &str, headers: &[(&str, &str)]) -> (u16, String) {
     let (host, path) = address.strip_prefix("http://").unwrap().split_once('/').unwrap();
-    let mut request = format!("GET /{path} HTTP/1.0\r\n");
-    if !headers.iter().any(|(name, _)| *name == "Host") {
-        request.push_str(&format!("Host: {host}\r\n"));
-    }
-    headers.iter().for_each(|(name, value)| request.push_str(&format!("{name}: {value}\r\n")));
-    let mut stream = TcpStream::connect(host).unwrap();
-    stream.write_all(format!("{request}\r\n").as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    let port = host.rsplit_once(':').unwrap().1.parse().unwrap();
+    http(port, &format!("/{path}"), headers)
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helper fails the test")]
 
 mod api;
+mod api_limits;
 mod backup;
 mod bodies;
 mod capture;
@@ -29,6 +30,7 @@ mod impact;
 mod inbound;
 mod interoperability;
 mod lifecycle;
+mod metrics;
 mod migrate;
 mod newcomers;
 mod next_steps;

@@ -76,6 +76,10 @@ impl Clients {
         Some(Counted { clients: Arc::clone(self), client, counts: true })
     }
 
+    pub(super) fn open(&self) -> usize {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
     /// Takes over the count of a connection that was parked.
     pub(super) fn resume(self: &Arc<Self>, address: IpAddr) -> Counted {
         Counted { clients: Arc::clone(self), client: self.prefixes.client(address), counts: true }

@@ -139,6 +139,16 @@ pub struct Server<R> {
     clients: Arc<Clients>,
 }
 
+/// The sessions that a [`Server`] has open.
+#[derive(Clone)]
+pub struct OpenSessions(Arc<Clients>);
+
+impl OpenSessions {
+    pub fn count(&self) -> usize {
+        self.0.open()
+    }
+}
+
 /// A listening socket.
 pub struct Listener(AsyncFd<OwnedFd>);
 
@@ -182,6 +192,10 @@ impl<R: Reception> Server<R> {
         stop: watch::Receiver<bool>,
     ) -> Self {
         Self { reception, settings, stop, clients: Arc::new(Clients::new(prefixes)) }
+    }
+
+    pub fn open_sessions(&self) -> OpenSessions {
+        OpenSessions(Arc::clone(&self.clients))
     }
 
     /// Serves one listener until told to stop, then waits for messages in progress as [`patience`] says.

@@ -92,7 +92,9 @@ impl Walk {
                     let alone = items.len() == 1 && item.get_ref().as_str() == Some(hosts::MX);
                     match item.get_ref() {
                         DeValue::String(_) if alone && schema["items"]["format"] == "host" => {}
-                        DeValue::String(text) if has_type(&schema["items"], "string") => {
+                        DeValue::String(text)
+                            if has_type(&schema["items"], "string") && choices(&schema["items"]).is_empty() =>
+                        {
                             self.text(&schema["items"], text, item.span(), key);
                         }
                         _ => self.value(&schema["items"], item, &format!("each entry of {key}")),
@@ -276,12 +278,14 @@ fn check_certificate(table: &DeTable<'_>) -> Option<Fault> {
 fn check_api(document: &DeTable<'_>) -> Vec<Fault> {
     let mut tokens = names(document, "api_token", "name");
     let mut faults = duplicates("API token", &mut tokens, |name| name.to_owned());
-    let listen = get(document, "api").and_then(|api| get(api.get_ref().as_table()?, "listen"));
-    let addresses = listen.and_then(|listen| listen.get_ref().as_array()).into_iter().flatten();
+    let addresses = |section| {
+        let listen = get(document, section).and_then(|table| get(table.get_ref().as_table()?, "listen"));
+        listen.and_then(|listen| listen.get_ref().as_array()).into_iter().flatten()
+    };
     let is_open =
         |address: &Named<'_>| address.name.parse().is_ok_and(|address: SocketAddr| !address.ip().is_loopback());
     if tokens.is_empty() {
-        let open = addresses.filter_map(named).filter(is_open);
+        let open = addresses("api").chain(addresses("metrics")).filter_map(named).filter(is_open);
         faults.extend(open.map(|address| {
             let message = format!(
                 "{} is not a loopback address and requires an [[api_token]]; create one with: {}",
@@ -528,9 +532,21 @@ mod tests {
                 ],
             ),
             (
+                "[metrics]\nlisten = [\"127.0.0.1:1\", \"[::]:9464\"]\n",
+                &[
+                    "2:26: [::]:9464 is not a loopback address and requires an [[api_token]]; create one with: gatepost api token monitoring",
+                ],
+            ),
+            (
                 "[[api_token]]\nname = \"a\"\nsha256 = \"12\"\n",
                 &[
                     "3:10: sha256: not a SHA-256 of 64 hexadecimal digits; create a token with: gatepost api token monitoring",
+                ],
+            ),
+            (
+                &format!("[[api_token]]\nname = \"a\"\nsha256 = {:?}\nscopes = [\"metric\"]\n", "0".repeat(64)),
+                &[
+                    "4:11: each entry of scopes cannot be \"metric\"; did you mean \"metrics\"? allowed values are: trace, metrics",
                 ],
             ),
             (

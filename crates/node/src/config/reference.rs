@@ -134,7 +134,7 @@ fn put(output: &mut String, line: std::fmt::Arguments<'_>) {
 mod tests {
     use std::path::Path;
 
-    use super::super::{AcceptedDomain, ApiToken, Config, Connector, Hosts, NamedPolicy, Version};
+    use super::super::{AcceptedDomain, ApiScope, ApiToken, Config, Connector, Hosts, NamedPolicy, Version};
     use super::*;
 
     fn parse(text: &str) -> Config {
@@ -174,6 +174,7 @@ mod tests {
         let token = ApiToken {
             name: "monitoring".to_owned(),
             sha256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".to_owned(),
+            scopes: vec![ApiScope::Trace, ApiScope::Metrics],
         };
         let expected = Config {
             accepted_domains: vec![domain],

@@ -27,7 +27,7 @@ enum Section {
 
 use Section::{All, Divided};
 
-const SECTIONS: [(&str, Section); 17] = [
+const SECTIONS: [(&str, Section); 18] = [
     ("node", All(Node)),
     ("store", All(Node)),
     (
@@ -80,6 +80,7 @@ const SECTIONS: [(&str, Section); 17] = [
         ]),
     ),
     ("api", All(Node)),
+    ("metrics", All(Node)),
     ("api_token", All(Node)),
 ];
 

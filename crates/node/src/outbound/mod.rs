@@ -25,7 +25,7 @@ mod weakness;
 mod worker;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -221,6 +221,16 @@ impl Outbound {
 
     async fn shares_wanted(&self) {
         self.wants_shares.notified().await;
+    }
+
+    /// Open connections by connector, with those of lanes that close.
+    pub(crate) fn connections(&self) -> BTreeMap<String, u32> {
+        let lanes: Vec<Arc<Lane>> = self.lanes().values().cloned().collect();
+        let mut connections = BTreeMap::new();
+        for lane in lanes.iter().chain(self.closing().iter()) {
+            *connections.entry(lane.connector().name.clone()).or_default() += lane.connections();
+        }
+        connections
     }
 
     pub(crate) fn reports(&self) -> Vec<ConnectorReport> {

@@ -98,6 +98,8 @@ pub(super) async fn record(node: &Arc<Node>, job: Job, attempted: Attempted) {
             Err(failure) => context.failed(attempt.clone(), failure),
         });
     }
+    let outcomes = settlements.iter().map(|settlement| &settlement.outcome);
+    node.metrics.note_attempt(&attempt, outcomes, &failed_hosts);
     if let Some(first) = settlements.first_mut() {
         let failed = failed_hosts.into_iter().map(|(attempt, failure)| Event {
             at: Timestamp::now(),

@@ -89,6 +89,11 @@ impl ProtocolLogs {
         })
     }
 
+    /// Rows that were not written since the start, because the disk was too slow, too full, or failed.
+    pub(crate) fn lost_rows(&self) -> u64 {
+        self.send.lost_rows() + self.receive.lost_rows()
+    }
+
     /// Writes the rows that are still in memory.
     pub fn close(&self) {
         self.send.close();

@@ -3,7 +3,10 @@
 use std::{
     io,
     path::PathBuf,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -64,21 +67,28 @@ impl Buffer {
 pub(super) struct Log {
     pub(super) buffer: Arc<Buffer>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Rows that were not written.
+    lost: Arc<AtomicU64>,
 }
 
 impl Log {
     pub(super) fn start(log_type: LogType, path: PathBuf, limits: Limits, gives_way: GivesWay) -> Self {
-        let buffer = Arc::new(Buffer::default());
+        let (buffer, lost) = (Arc::new(Buffer::default()), Arc::<AtomicU64>::default());
         buffer.lock().limits = Some(limits);
         let thread = {
             let buffer = Arc::clone(&buffer);
-            let writer = Writer { folder: Folder::new(path, log_type), gives_way, fault: None };
+            let lost = Arc::clone(&lost);
+            let writer = Writer { folder: Folder::new(path, log_type), gives_way, lost, fault: None };
             std::thread::Builder::new().name("protocol log".to_owned()).spawn(move || writer.run(&buffer))
         };
         if let Err(error) = &thread {
             tracing::error!(%error, "failed to start the thread of the protocol log; writing no protocol log");
         }
-        Self { buffer, thread: Mutex::new(thread.ok()) }
+        Self { buffer, thread: Mutex::new(thread.ok()), lost }
+    }
+
+    pub(super) fn lost_rows(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     pub(super) fn limit(&self, limits: Limits) {
@@ -97,6 +107,7 @@ impl Log {
 struct Writer {
     folder: Folder,
     gives_way: GivesWay,
+    lost: Arc<AtomicU64>,
     fault: Option<Fault>,
 }
 
@@ -131,13 +142,14 @@ impl Writer {
 
     fn write(&mut self, rows: &[u8], dropped: u64, limits: &Limits) {
         if dropped > 0 {
+            self.lost.fetch_add(dropped, Ordering::Relaxed);
             tracing::warn!(rows = dropped, folder = %self.folder.path().display(), "the disk is too slow for the protocol log; dropped rows");
         }
         if rows.is_empty() {
             return;
         }
         if let Some(fault) = self.fault.as_mut().filter(|fault| Instant::now() < fault.next_try) {
-            fault.rows_lost += count(rows);
+            fault.rows_lost += lost(rows, &self.lost);
             return;
         }
         let appended = match (self.gives_way)() {
@@ -154,17 +166,20 @@ impl Writer {
                 self.fault = None;
             }
             (Err(_), Some(fault)) => {
-                fault.rows_lost += count(rows);
+                fault.rows_lost += lost(rows, &self.lost);
                 fault.next_try = Instant::now() + FAULT_PAUSE;
             }
             (Err(error), None) => {
                 tracing::error!(%error, folder = %self.folder.path().display(), "failed to write the protocol log; mail continues without it. Make room, or let Gatepost write to the folder");
-                self.fault = Some(Fault { rows_lost: count(rows), next_try: Instant::now() + FAULT_PAUSE });
+                self.fault = Some(Fault { rows_lost: lost(rows, &self.lost), next_try: Instant::now() + FAULT_PAUSE });
             }
         }
     }
 }
 
-fn count(rows: &[u8]) -> u64 {
-    rows.iter().filter(|byte| **byte == b'\n').count() as u64
+/// The number of these rows, which are lost.
+fn lost(rows: &[u8], all: &AtomicU64) -> u64 {
+    let count = rows.iter().filter(|byte| **byte == b'\n').count() as u64;
+    all.fetch_add(count, Ordering::Relaxed);
+    count
 }

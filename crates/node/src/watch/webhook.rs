@@ -9,7 +9,7 @@ use net::webhook::{Secret, Url, Webhook};
 use store::{Incidents as _, WebhookCall};
 use tokio::time::sleep;
 
-use crate::{Node, config::Config};
+use crate::{Node, config::Config, metrics::CallCounts};
 
 /// Interval of the check for calls that are due.
 const POLL: Duration = Duration::from_secs(1);
@@ -61,8 +61,17 @@ async fn call_what_is_due(node: &Node) -> store::Result<usize> {
         let result = webhook.call(&node.resolver(), &id, call.body.clone(), Timestamp::now()).await;
         let due_in = match result {
             Ok(()) => None,
-            Err(error) => after_failure(call, &error.to_string()),
+            Err(ref error) => after_failure(call, &error.to_string()),
         };
+        let CallCounts { worked, failed, given_up } = &node.metrics.calls;
+        let counter = if result.is_ok() {
+            worked
+        } else if due_in.is_some() {
+            failed
+        } else {
+            given_up
+        };
+        counter.add(1);
         node.store.settle_call(call.id, due_in).await?;
     }
     Ok(calls.len())

@@ -1,6 +1,6 @@
 //! Reads the history of mail, and drops what is old enough. Mail that waits is read from the queue.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::Row;
 use trace::Event;
@@ -17,7 +17,10 @@ use crate::{DeliveryRecord, History, MessageKey, MessageRecord, Result, TraceQue
 
 impl History for PostgresStore {
     async fn trace(&self, query: TraceQuery) -> Result<Vec<DeliveryRecord>> {
-        self.0.searchers.read(|tx| search::trace(tx, &query)).await
+        let began = Instant::now();
+        let found = self.0.searchers.read(|tx| search::trace(tx, &query)).await;
+        self.times().searches.note(began.elapsed());
+        found
     }
 
     async fn message(&self, id: Uuid) -> Result<Option<MessageRecord>> {

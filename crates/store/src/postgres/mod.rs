@@ -75,7 +75,7 @@ pub use unfit::PostgresError;
 use witness::Witness;
 use writer::{Accept, Settle, Writer};
 
-use crate::{Clock, Result, fault_log::FaultLog, outside::Outside};
+use crate::{Clock, Result, StoreTimes, fault_log::FaultLog, outside::Outside};
 
 /// The store of a fleet, as a node or a command has it.
 #[derive(Clone)]
@@ -103,6 +103,7 @@ struct Inner {
     bounds: Bounds,
     unknown_leases: lease::Unknown,
     witness: Arc<Witness>,
+    times: Arc<StoreTimes>,
     /// The last day that was made ahead.
     days_made: AtomicI64,
     /// When that was looked at last.
@@ -185,9 +186,10 @@ impl PostgresStore {
         let writers = lane(PINNED, WRITERS, Some(&admit), READ_MAX)?;
         let clerk = lane(DURABLE, 1, Some(&admit), READ_MAX)?;
         let outside = place::open(&clerk, settings.bodies.as_ref(), settings.accept_lost_bodies, how).await?;
+        let times = Arc::<StoreTimes>::default();
         let store = Self(Arc::new(Inner {
-            accepts: Writer::start(Arc::clone(&writers)),
-            settlements: Writer::start(Arc::clone(&writers)),
+            accepts: Writer::start(Arc::clone(&writers), Arc::clone(&times)),
+            settlements: Writer::start(Arc::clone(&writers), Arc::clone(&times)),
             writers,
             leases: lane(CLAIMING, 1, Some(&admit), READ_MAX)?,
             clerk,
@@ -202,6 +204,7 @@ impl PostgresStore {
             bounds: Bounds::default(),
             unknown_leases: lease::Unknown::default(),
             witness,
+            times,
             days_made: AtomicI64::new(0),
             days_looked: AtomicI64::new(0),
         }));
@@ -245,6 +248,10 @@ impl PostgresStore {
             self.0.days_made.store(today.to, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    pub(crate) fn times(&self) -> &StoreTimes {
+        &self.0.times
     }
 
     /// Waits for what is under way, and closes the connections.

@@ -31,7 +31,8 @@ use super::{
     settle,
 };
 use crate::{
-    Accepted, Content, DeliveryKey, Member, NewEvent, NewMessage, Result, Settlement, StoreError, fault_log::FaultLog,
+    Accepted, Content, DeliveryKey, Member, NewEvent, NewMessage, Result, Settlement, StoreError, StoreTimes,
+    fault_log::FaultLog,
     tally::accepting_node,
 };
 
@@ -74,9 +75,9 @@ pub(super) struct Writer<C: Command> {
 }
 
 impl<C: Command> Writer<C> {
-    pub(super) fn start(lane: Arc<Lane>) -> Self {
+    pub(super) fn start(lane: Arc<Lane>, times: Arc<StoreTimes>) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        let task = tokio::spawn(run(receiver, lane));
+        let task = tokio::spawn(run(receiver, lane, times));
         Self { sender: Mutex::new(Some(sender)), task: Mutex::new(Some(task)) }
     }
 
@@ -101,7 +102,7 @@ impl<C: Command> Writer<C> {
     }
 }
 
-async fn run<C: Command>(mut waiting: mpsc::Receiver<Waiting<C>>, lane: Arc<Lane>) {
+async fn run<C: Command>(mut waiting: mpsc::Receiver<Waiting<C>>, lane: Arc<Lane>, times: Arc<StoreTimes>) {
     let mut faults = FaultLog::default();
     // The last batch may be written, and no standby has it. What clients send again meanwhile would be written each time.
     let mut is_in_doubt = false;
@@ -118,6 +119,7 @@ async fn run<C: Command>(mut waiting: mpsc::Receiver<Waiting<C>>, lane: Arc<Lane
         let (commands, answers): (Vec<C>, Vec<_>) =
             batch.into_iter().map(|waiting| (waiting.command, waiting.answer)).unzip();
         let commands: Vec<&C> = commands.iter().collect();
+        let began = Instant::now();
         let results = match seat {
             Ok(mut seat) => match wait_for_standby(&mut seat, is_in_doubt, since).await {
                 Ok(()) => write(&mut seat, &commands).await,
@@ -125,6 +127,7 @@ async fn run<C: Command>(mut waiting: mpsc::Receiver<Waiting<C>>, lane: Arc<Lane
             },
             Err(error) => commands.iter().map(|_| Err(error.clone())).collect(),
         };
+        times.commits.note(began.elapsed());
         is_in_doubt = results.iter().any(|result| match result {
             Err(StoreError::Unknown { .. }) => true,
             Err(StoreError::Unavailable { .. }) => is_in_doubt,

@@ -1,6 +1,6 @@
 //! Reads the history of mail, and deletes finished mail when it is old enough.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -17,7 +17,10 @@ use crate::{DeliveryRecord, History, MessageKey, MessageRecord, Queue, Result, R
 
 impl History for SqliteStore {
     async fn trace(&self, query: TraceQuery) -> Result<Vec<DeliveryRecord>> {
-        self.search(move |connection, _| search::trace(connection, &query)).await
+        let began = Instant::now();
+        let found = self.search(move |connection, _| search::trace(connection, &query)).await;
+        self.times().searches.note(began.elapsed());
+        found
     }
 
     async fn message(&self, id: Uuid) -> Result<Option<MessageRecord>> {

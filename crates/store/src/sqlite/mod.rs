@@ -48,7 +48,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use crate::{
-    Clock, Epoch, FileError, FolderLock, Result, StoreError,
+    Clock, Epoch, FileError, FolderLock, Result, StoreError, StoreTimes,
     folder::{self, Left},
     shares::Shares,
     tally::Counts,
@@ -75,6 +75,7 @@ struct Inner {
     /// Members up to this epoch were in processes that have ended.
     dead_epochs: Epoch,
     gauge: Arc<Gauge>,
+    times: Arc<StoreTimes>,
     file: PathBuf,
     /// Of a command, which does not have the folder's lock.
     is_beside: bool,
@@ -171,10 +172,12 @@ impl SqliteStore {
     ) -> Result<Self> {
         let is_beside = lock.is_none();
         let (readers, searchers) = (Readers::new(file.clone()), Searchers::new(file.clone()));
-        let writer = Writer::start(open, file.clone(), Arc::clone(&gauge), lock)?;
+        let times = Arc::<StoreTimes>::default();
+        let writer = Writer::start(open, file.clone(), Arc::clone(&gauge), Arc::clone(&times), lock)?;
         let keys = Keys::new();
         let shares = Mutex::default();
-        let inner = Inner { writer, readers, searchers, keys, clock, dead_epochs, gauge, file, is_beside, shares };
+        let inner =
+            Inner { writer, readers, searchers, keys, clock, dead_epochs, gauge, times, file, is_beside, shares };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -215,6 +218,18 @@ impl SqliteStore {
     ) -> Result<T> {
         let clock = self.0.clock.clone();
         self.0.searchers.run(move |connection| work(connection, clock.now())).await
+    }
+
+    pub(crate) fn times(&self) -> &StoreTimes {
+        &self.0.times
+    }
+
+    /// The size of its files; `None` if they cannot be read.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        let file = fs::metadata(&self.0.file).ok()?.len();
+        let mut log = self.0.file.clone().into_os_string();
+        log.push("-wal");
+        Some(file + fs::metadata(log).map_or(0, |metadata| metadata.len()))
     }
 
     /// Waits for what was handed over, moves the log into the file, and closes it.

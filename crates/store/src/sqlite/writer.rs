@@ -25,7 +25,7 @@ use super::{
     row::{is_fatal_to_transaction, store_error},
     tally,
 };
-use crate::{Disk, FolderLock, Result, Room, StoreError, fault_log::FaultLog, tally::Counts};
+use crate::{Disk, FolderLock, Result, Room, StoreError, StoreTimes, fault_log::FaultLog, tally::Counts};
 
 /// Maximum number of commands in one transaction.
 const BATCH_COMMANDS_MAX: usize = 512;
@@ -91,12 +91,13 @@ impl Writer {
         open: impl FnMut() -> Result<Opened> + Send + 'static,
         file: PathBuf,
         gauge: Arc<Gauge>,
+        times: Arc<StoreTimes>,
         lock: Option<FolderLock>,
     ) -> Result<Self> {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         let thread = std::thread::Builder::new()
             .name("store writer".to_owned())
-            .spawn(move || WriterThread { file, gauge, faults: FaultLog::default() }.run(open, &receiver, lock))
+            .spawn(move || WriterThread { file, gauge, times, faults: FaultLog::default() }.run(open, &receiver, lock))
             .map_err(|error| StoreError::Other(format!("failed to start the writer thread: {error}")))?;
         Ok(Self {
             sender: std::sync::Mutex::new(Some(sender)),
@@ -162,6 +163,7 @@ type Batch = Vec<Box<dyn Job>>;
 struct WriterThread {
     file: PathBuf,
     gauge: Arc<Gauge>,
+    times: Arc<StoreTimes>,
     faults: FaultLog,
 }
 
@@ -187,7 +189,9 @@ impl WriterThread {
             };
             let (started, count) = (Instant::now(), batch.len());
             self.write(opened, batch);
-            tracing::trace!(commands = count, duration_us = started.elapsed().as_micros() as u64, "committed");
+            let took = started.elapsed();
+            self.times.commits.note(took);
+            tracing::trace!(commands = count, duration_us = took.as_micros() as u64, "committed");
         }
         let Some(mut lock) = lock else {
             if let Some(opened) = opened {

@@ -235,12 +235,26 @@ pub(crate) enum ApiCommand {
     #[command(after_help = "\
 Examples:
   gatepost api token monitoring
+  gatepost api token prometheus --scope metrics
   curl -H 'Authorization: Bearer TOKEN' \\
     'http://127.0.0.1:2580/api/v1/message-traces?since=2h&status=pending'")]
     Token {
         /// Name of the person or program that gets the token, for the log of requests
         name: String,
+
+        /// Let the token read only this; may be repeated. Without it, the token may read everything
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<TokenScope>,
     },
+}
+
+/// What a token of the HTTP API may read.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TokenScope {
+    /// Message traces and incidents
+    Trace,
+    /// Metrics for Prometheus
+    Metrics,
 }
 
 #[cfg(test)]

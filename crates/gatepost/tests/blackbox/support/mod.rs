@@ -14,6 +14,7 @@ pub(crate) mod sink;
 use std::{
     env,
     fs::{self, File},
+    io::{Read, Write},
     net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
     ops::Range,
     os::unix::fs::MetadataExt,
@@ -63,6 +64,22 @@ pub(crate) fn connect_from(address: [u8; 4], port: u16) -> TcpStream {
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream
+}
+
+/// Status and body of a request to a port of this machine. The header field Host is there.
+pub(crate) fn http(port: u16, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+    let mut request = format!("GET {path} HTTP/1.0\r\n");
+    let host = [("Host", "localhost")];
+    let is_named = headers.iter().any(|(name, _)| *name == "Host");
+    for (name, value) in headers.iter().chain(host.iter().filter(|_| !is_named)) {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.write_all(format!("{request}\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 /// The command with a clock that is wrong by this much, such as `+10m`.

@@ -20,7 +20,7 @@ use super::Hosts;
 pub use connector::{Connector, Internet, OnHandshakeFailure, Timeouts, TlsLevel};
 pub use inbound::{AcceptedDomain, Inbound};
 pub use node::Node;
-pub use observe::{Api, ApiToken, History, Log, LogFormat, LogLevel, ProtocolLog, Watch};
+pub use observe::{Api, ApiScope, ApiToken, History, Log, LogFormat, LogLevel, Metrics, ProtocolLog, Watch};
 pub use queue::{Dns, Notices, Retry, Rollout};
 pub use store::{Store, StoreTls};
 pub use tls_policy::{NamedPolicy, Version};
@@ -51,6 +51,7 @@ pub struct Config {
     pub history: History,
     pub watch: Watch,
     pub api: Api,
+    pub metrics: Metrics,
     #[serde(rename = "api_token")]
     pub api_tokens: Vec<ApiToken>,
 }
@@ -60,6 +61,11 @@ impl Config {
     pub fn connector(&self, name: &str) -> Option<Connector> {
         let configured = self.connectors.iter().find(|connector| connector.name == name);
         configured.cloned().or_else(|| (name == INTERNET).then(|| self.internet()))
+    }
+
+    /// The names of all connectors, the built-in one included.
+    pub fn connector_names(&self) -> impl Iterator<Item = &str> {
+        self.connectors.iter().map(|connector| connector.name.as_str()).chain([INTERNET])
     }
 
     /// The connector that has this smart host, if it is the only one.
@@ -100,6 +106,7 @@ impl Config {
             ("inbound.client_prefix_ipv4", self.inbound.client_prefix_ipv4 != new.inbound.client_prefix_ipv4),
             ("inbound.client_prefix_ipv6", self.inbound.client_prefix_ipv6 != new.inbound.client_prefix_ipv6),
             ("api.listen", self.api.listen != new.api.listen),
+            ("metrics.listen", self.metrics.listen != new.metrics.listen),
         ]
         .into_iter()
         .filter_map(|(key, differs)| differs.then_some(key))

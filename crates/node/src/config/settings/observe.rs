@@ -150,6 +150,18 @@ pub struct Api {
     pub listen: Vec<SocketAddr>,
 }
 
+/// Metrics for Prometheus, at /metrics. The addresses of [api] serve them to tokens with the scope metrics. The addresses
+/// here serve nothing else.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// IP addresses and ports to listen on. Loopback addresses need no token, even if the API does. Other addresses
+    /// require an [[api_token]] with the scope metrics and use HTTPS with the certificate of [inbound]. Empty: metrics at
+    /// the addresses of [api] only. Requires a restart.
+    #[schemars(schema_with = "socket_addresses")]
+    pub listen: Vec<SocketAddr>,
+}
+
 /// A token for one user of the API. Once there is a token, every query needs one. Create one with: gatepost api token
 /// NAME.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -164,6 +176,23 @@ pub struct ApiToken {
         example = &"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     )]
     pub sha256: String,
+    /// What the token may read. trace: message traces and incidents. metrics: /metrics.
+    #[serde(default = "ApiScope::all")]
+    pub scopes: Vec<ApiScope>,
+}
+
+/// What a token of the API may read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApiScope {
+    Trace,
+    Metrics,
+}
+
+impl ApiScope {
+    fn all() -> Vec<Self> {
+        vec![Self::Trace, Self::Metrics]
+    }
 }
 
 pub(super) fn socket_addresses(_: &mut SchemaGenerator) -> Schema {
