@@ -977,7 +977,7 @@ fn tallies_are_of_the_last_day_by_outcome() {
     assert_eq!(run("gatepost tallies", &store, None).unwrap(), "No deliveries were counted in this time.\n");
     assert_eq!(
         json("gatepost tallies --by cause,tls-policy --step minute --format json", &store)["tallies"],
-        json!([])
+        serde_json::json!([])
     );
     assert!(run("gatepost tallies --by colour", &store, None).unwrap_err().contains("possible values"));
 }

@@ -1,7 +1,7 @@
 //! Results: one transaction for the state, its events, the bodies that nobody needs any more, and the notices owed.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use trace::EventKind;
 
 use super::{
@@ -24,20 +24,17 @@ pub(super) fn settle(
 ) -> rusqlite::Result<Vec<DeliveryKey>> {
     let mut lost = Vec::new();
     for settlement in settlements {
-        let Some((connector, size)) = apply(connection, settlement, now)? else {
+        let note = Note::of(&settlement.outcome, &settlement.events);
+        if !apply(connection, settlement, note.as_ref(), now)? {
             insert_late_events(connection, settlement)?;
             lost.push(settlement.delivery);
             continue;
-        };
+        }
         match sparing {
             true => insert_events_sparingly(connection, settlement)?,
             false => insert_events(connection, settlement.message, &settlement.events)?,
         }
-        let note = Note::of(&settlement.outcome, &settlement.events);
-        counts.settled(now, settlement, note.as_ref(), &connector, size);
-        if let Some(note) = note {
-            note_attempt(connection, settlement.delivery, &note)?;
-        }
+        count(connection, counts, settlement, note.as_ref(), now)?;
         let has_ended = settlement.outcome.is_end();
         match settlement.notice {
             Some(action) => notice::owe(connection, settlement.delivery, action, now)?,
@@ -91,18 +88,25 @@ fn insert_late_events(connection: &Connection, settlement: &Settlement) -> rusql
     Ok(())
 }
 
-/// Returns the delivery's connector and the size of its message; `None`: the lease is not current any more.
-fn apply(connection: &Connection, settlement: &Settlement, now: Timestamp) -> rusqlite::Result<Option<(String, i64)>> {
+/// Puts the result and the attempt, by which the delivery is searched, into its row. False if the lease is not current any
+/// more.
+fn apply(
+    connection: &Connection,
+    settlement: &Settlement,
+    note: Option<&Note<'_>>,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
     let change = settlement.outcome.change();
     let mut update = connection.prepare_cached(&format!(
         "UPDATE delivery SET state = coalesce(?3, {BACK_TO_QUEUE}), settled = ?4, reply = coalesce(?5, reply),
              failure = iif(?7, coalesce(failure, ?6), coalesce(?6, failure)), due = coalesce(?8, due),
              review = coalesce(?9, review), delay_notified = coalesce(?10, delay_notified), attempts = attempts + ?11,
-             lease_node = NULL, lease_until = NULL, lease = NULL
-         WHERE id = ?1 AND state = 1 AND lease = ?2
-         RETURNING connector, (SELECT size FROM message AS m WHERE m.id = delivery.message)"
+             lease_node = NULL, lease_until = NULL, lease = NULL,
+             node = coalesce(?12, node), tls_policy = coalesce(?13, tls_policy), tls = coalesce(?14, tls),
+             remote = iif(?12 IS NULL, remote, ?15), code = iif(?12 IS NULL, code, ?16)
+         WHERE id = ?1 AND state = 1 AND lease = ?2"
     ))?;
-    let parameters = params![
+    let changed = update.execute(params![
         settlement.delivery.0,
         settlement.lease.0,
         change.end.map(|(state, _)| state_number(state)),
@@ -114,16 +118,27 @@ fn apply(connection: &Connection, settlement: &Settlement, now: Timestamp) -> ru
         change.review_in.map(|wait| Millis(after(now, wait))),
         change.delay_notified,
         change.is_attempt,
-    ];
-    update.query_row(parameters, |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        note.map(|note| note.node),
+        note.map(|note| note.tls_policy),
+        note.map(|note| &note.tls),
+        note.and_then(|note| note.to_ip).map(|ip| ip.to_string()),
+        note.and_then(|note| note.codes.as_ref()),
+    ])?;
+    Ok(changed > 0)
 }
 
-/// Puts the last attempt into the delivery's row, by which it is searched.
-fn note_attempt(connection: &Connection, delivery: DeliveryKey, note: &Note<'_>) -> rusqlite::Result<()> {
-    let mut update = connection.prepare_cached(
-        "UPDATE delivery SET node = ?2, tls_policy = ?3, tls = ?4, remote = ?5, code = ?6 WHERE id = ?1",
+fn count(
+    connection: &Connection,
+    counts: &mut Counts,
+    settlement: &Settlement,
+    note: Option<&Note<'_>>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let mut select = connection.prepare_cached(
+        "SELECT d.connector, m.size FROM delivery AS d JOIN message AS m ON m.id = d.message WHERE d.id = ?1",
     )?;
-    let to_ip = note.to_ip.map(|ip| ip.to_string());
-    update.execute(params![delivery.0, note.node, note.tls_policy, note.tls, to_ip, note.codes])?;
-    Ok(())
+    select.query_row([settlement.delivery.0], |row| {
+        counts.settled(now, settlement, note, row.get_ref(0)?.as_str()?, row.get(1)?);
+        Ok(())
+    })
 }
