@@ -6,6 +6,7 @@
 //!   History    what happened to each message, and searching it         history.rs
 //!   Fleet      nodes, plans, ledger, inquiries, restores               fleet.rs, configuration.rs, restoration.rs
 //!   Incidents  stuck mail, and the webhook's calls about it            incidents.rs
+//!   ChangeLog  what was changed, by whom, and about destinations       change_log.rs
 //! ```
 //!
 //! Each of these files has a trait with its types; an engine has files of the same names that implement them. Rules that
@@ -18,6 +19,7 @@
 mod address;
 mod backend;
 mod bodies;
+mod change_log;
 mod clock;
 mod configuration;
 #[cfg(any(test, feature = "conformance"))]
@@ -47,6 +49,7 @@ mod withhold;
 pub use address::AddressPattern;
 pub use backend::Backend;
 pub use bodies::*;
+pub use change_log::{ChangeCursor, ChangeLog, ChangeQuery, NewChange, SeenDestination, by_node};
 pub use clock::Clock;
 pub use configuration::*;
 pub use error::*;
@@ -70,6 +73,6 @@ pub use sqlite::{Restored, SqliteStore};
 pub use state::{Command, Outcome, State};
 
 /// All that a store does, for code that does not care which.
-pub trait Store: Queue + Bodies + History + Fleet + Incidents + Clone + Send + Sync + 'static {}
+pub trait Store: Queue + Bodies + History + Fleet + Incidents + ChangeLog + Clone + Send + Sync + 'static {}
 
-impl<S: Queue + Bodies + History + Fleet + Incidents + Clone + Send + Sync + 'static> Store for S {}
+impl<S: Queue + Bodies + History + Fleet + Incidents + ChangeLog + Clone + Send + Sync + 'static> Store for S {}

@@ -161,7 +161,7 @@ pub(crate) const DELIVERIES: [usize; 2] = [1, 3];
 pub(crate) const EVENTS: usize = 4;
 
 /// Members, their reports and questions to them stay behind, as does the turn to watch: they are of processes that have
-/// ended.
+/// ended. So does what nodes have seen of destinations: they see it again.
 pub(crate) const OTHERS: [OtherTable; 7] = [
     OtherTable {
         name: "plan",
@@ -237,6 +237,22 @@ pub(crate) const OTHERS: [OtherTable; 7] = [
         order: "node",
     },
 ];
+
+/// The change log. It is moved, but not compared: a node that starts on the server adds to it, and its mail may still go
+/// back.
+pub(crate) const CHANGES: OtherTable = OtherTable {
+    name: "change",
+    columns: &[
+        same("id", Id),
+        same("at", Large),
+        same("node", Text),
+        same("who", Text),
+        same("kind", Text),
+        same("json", Text),
+    ],
+    source_order: "id",
+    order: "id",
+};
 
 /// Rows of other tables that are in memory at a time.
 pub(crate) const OTHER_PAGE: u32 = 200;

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use rusqlite::Connection;
 
-use super::{Inner, SqliteStore, accept, accept::Added, bodies, claim, command, notice, settle, waiting};
+use super::{Inner, SqliteStore, accept, accept::Added, bodies, change_log, claim, command, notice, settle, waiting};
 use crate::{
     Accepted, Claim, Claimed, Command, Commanded, Content, DeliveryKey, DeliveryRecord, Holding, Member, MessageKey,
-    NewEvent, NewMessage, Pending, Queue, QueueCount, QueueQuery, QueueRow, Result, Room, Selection, Settlement,
-    StoreError, Telling, Told, Untold, clock::before, lease::EMBEDDED_LEASE_TERM,
+    NewChange, NewEvent, NewMessage, Pending, Queue, QueueCount, QueueQuery, QueueRow, Result, Room, Selection,
+    Settlement, StoreError, Telling, Told, Untold, change_log::queue_command, clock::before,
+    lease::EMBEDDED_LEASE_TERM,
 };
 
 impl Queue for SqliteStore {
@@ -91,7 +92,14 @@ impl Queue for SqliteStore {
 
     async fn command(&self, command: Command, selection: Selection, by: &str) -> Result<Commanded> {
         let by = by.to_owned();
-        self.write(move |connection, now| command::run(connection, command, &selection, &by, now)).await
+        let run = move |connection: &Connection, now| {
+            let done = command::run(connection, command, &selection, &by, now)?;
+            if let Some(kind) = queue_command(command, &selection, done) {
+                change_log::put(connection, &NewChange::of_fleet(&by, kind), now)?;
+            }
+            Ok(done)
+        };
+        self.write(run).await
     }
 
     async fn retry_requested(&self, connector: &str) -> Result<Option<Duration>> {

@@ -4,9 +4,9 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use gatepost_store::{
-    Accepted, Bodies as _, Clock, Closed, Command, Content, Fleet as _, Incident, Incidents as _, LedgerEntry, Member,
-    MessageRecord, NewMessage, Outcome, Queue as _, QueueCount, Selection, Settlement, SqliteStore, Store, StoredPlan,
-    Telling, TraceQuery, WeakDelivery, Weakness, WebhookCall,
+    Accepted, Bodies as _, ChangeQuery, Clock, Closed, Command, Content, Fleet as _, Incident, Incidents as _,
+    LedgerEntry, Member, MessageRecord, NewMessage, Outcome, Queue as _, QueueCount, Selection, Settlement,
+    SqliteStore, Store, StoredPlan, Telling, TraceQuery, WeakDelivery, Weakness, WebhookCall,
 };
 use jiff::{Timestamp, ToSpan};
 use protocol::smtp::{
@@ -255,6 +255,7 @@ pub(crate) struct Seen {
     ledger: Vec<LedgerEntry>,
     incidents: Vec<Incident>,
     is_retry_requested: bool,
+    pub(crate) changes: Vec<trace::Change>,
 }
 
 pub(crate) async fn seen<S: Store>(store: &S) -> Seen {
@@ -286,5 +287,6 @@ pub(crate) async fn seen<S: Store>(store: &S) -> Seen {
         ledger: store.ledger().await.unwrap(),
         incidents: store.incidents(100).await.unwrap(),
         is_retry_requested: store.retry_requested("c").await.unwrap().is_some(),
+        changes: store.changes(ChangeQuery { limit: 100, ..ChangeQuery::default() }).await.unwrap(),
     }
 }
