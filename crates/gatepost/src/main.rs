@@ -148,6 +148,7 @@ async fn act(
         Command::Queue(command) => cli::run_queue(command, store, config, screen, out).await,
         Command::Trace(arguments) => cli::run_trace(arguments, store, config, screen, out).await,
         Command::Policy(PolicyCommand::Ledger(output)) => cli::run_ledger(*output, store, screen, out).await,
+        Command::Changes(arguments) => cli::run_changes(arguments, store, screen, out).await,
         Command::Incident(command) => cli::run_incident(command, store, screen, out).await,
         Command::Tallies(arguments) => cli::run_tallies(arguments, store, screen, out).await,
         Command::Rollout(command) => cli::run_rollout(command, store, config, screen, out).await,

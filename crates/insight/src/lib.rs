@@ -9,6 +9,7 @@
 
 mod addresses;
 mod bundle;
+mod changes;
 mod connector_evidence;
 mod connectors;
 mod excerpts;
@@ -36,6 +37,7 @@ mod wording;
 
 pub use addresses::Addresses;
 pub use bundle::bundle;
+pub use changes::{ChangeSearch, change_cursor_text, changes, read_change_cursor};
 pub use connector_evidence::{OfConnector, of_connector};
 pub use connectors::{ConnectorTls, Connectors};
 pub use excerpts::{Elsewhere, Excerpts, attempts, dialogue, logged};
@@ -51,7 +53,7 @@ pub use queue_groups::{By, Conditions, GroupView, Summary, Wanted};
 pub use report::Report;
 pub use restoration::unanswered;
 pub use rollout::{Moved, trouble_of};
-pub use search::{Search, cursor_text, read_cursor, read_tls_version};
+pub use search::{Search, SearchError, cursor_text, read_cursor, read_tls_version};
 pub use status::{Status, state_name};
 pub use waiting::WaitReasons;
 pub use wording::{confidence, difference, ending, sentence, title};

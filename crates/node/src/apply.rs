@@ -13,7 +13,7 @@ use store::{Fleet as _, NewConfiguration, PostgresStore};
 use toml::Table;
 
 use crate::{
-    config::{Change, Complaint, FleetConfig, differences},
+    config::{Change, Complaint, FleetConfig, differences, recorded},
     inquiry::{self, Answer, Candidate, Question},
 };
 
@@ -101,8 +101,9 @@ pub async fn propose(proposal: Proposal, store: &PostgresStore) -> anyhow::Resul
     if proposal.is_trial {
         return Ok(done(nodes, Outcome::Possible));
     }
+    let settings = recorded(&old, &proposal.config.table());
     let Proposal { config: FleetConfig { toml, program, .. }, by, comment, repeats, .. } = proposal;
-    let new = NewConfiguration { toml, by, comment, repeats, program };
+    let new = NewConfiguration { toml, by, comment, repeats, program, settings };
     let version = store.replace_configuration(before, new).await.context("failed to store the configuration")?;
     Ok(done(nodes, version.map_or(Outcome::Overtaken, Outcome::Applied)))
 }

@@ -298,6 +298,7 @@ fn hash(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use trace::change::RolloutStep;
 
     use super::*;
 
@@ -393,6 +394,16 @@ mod tests {
         assert!(plan(Some(&done), other, &nodes, &["modern".to_owned()]).is_ok());
         assert_eq!(plan(None, Change::Resume, &nodes, &[]), Err(Refused::Nothing("resume")));
         assert_eq!(plan(Some(&half), Change::Resume, &nodes, &[]), Err(Refused::NotHalted));
+    }
+
+    /// The change log reads a plan by these names.
+    #[test]
+    fn a_plan_has_the_facts_of_the_change_log() {
+        let half = percent(None, 50, &names(2)).unwrap();
+        let halted = Rollout { halted: Some("why".to_owned()), ..half };
+        let step: RolloutStep = serde_json::from_str(&serde_json::to_string(&halted).unwrap()).unwrap();
+        let Rollout { from, to, percent, nodes, halted, .. } = halted;
+        assert_eq!(step, RolloutStep { version: 0, from, to, percent, nodes, halted });
     }
 
     proptest! {

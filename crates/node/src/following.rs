@@ -17,6 +17,7 @@ use trace::NextStep;
 use crate::{
     Node, Running,
     config::{File, Fleet, FleetConfig},
+    running::ReloadedBy,
     start::{Followed, examined, log_refused, refused, why_not},
 };
 
@@ -79,7 +80,7 @@ pub(crate) fn follow(running: &Running, stored: StoredConfiguration) {
     let (node, by) = (&running.node, stored.record.by.clone());
     let Some(file) = node.file.load_full() else { return };
     let (before, fleet) = (node.followed.load_full(), FleetConfig::from(stored));
-    match adopt(running, &file, &fleet) {
+    match adopt(running, &file, &fleet, &by) {
         Ok(()) => {
             log_followed(&fleet, before.id(), &by);
             node.followed.store(Followed::new(fleet).into());
@@ -109,19 +110,21 @@ fn log_followed(fleet: &FleetConfig, before: Option<ConfigurationId>, by: &str) 
     }
 }
 
-fn adopt(running: &Running, file: &File, fleet: &FleetConfig) -> Result<(), Vec<String>> {
+fn adopt(running: &Running, file: &File, fleet: &FleetConfig, by: &str) -> Result<(), Vec<String>> {
     let why = why_not(file, fleet);
     if !why.is_empty() {
         return Err(why);
     }
     let config = examined(file, Fleet::Known(fleet)).map_err(|errors| errors.messages().collect::<Vec<_>>())?;
     // The fleet's settings need no restart (scope.rs).
-    running.reload(config).map(drop).map_err(|error| vec![format!("{error:#}")])
+    let by = ReloadedBy::Fleet { version: fleet.version(), by };
+    running.reload(config, by).map(drop).map_err(|error| vec![format!("{error:#}")])
 }
 
 #[cfg(test)]
 mod tests {
     use store::{Fleet as _, Following, NewConfiguration};
+    use trace::change::Settings;
 
     use super::*;
     use crate::on_server::OnServer;
@@ -136,7 +139,8 @@ mod tests {
     async fn apply(fleet: &OnServer, before: Option<u64>, toml: String) {
         let Backend::Postgres(store) = &fleet.store else { panic!("it is on a server") };
         let (by, program) = ("amy".to_owned(), "1.2.3".to_owned());
-        let new = NewConfiguration { toml, by, comment: None, repeats: None, program };
+        let settings = Settings::default();
+        let new = NewConfiguration { toml, by, comment: None, repeats: None, program, settings };
         assert_eq!(store.replace_configuration(before, new).await.unwrap(), Some(before.unwrap_or(0) + 1));
     }
 

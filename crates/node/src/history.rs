@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Node;
-use store::{History as _, Queue as _, Room, Tallies as _};
+use store::{ChangeLog as _, History as _, Queue as _, Room, Tallies as _};
 
 /// Messages deleted at a time. One batch takes the store a few milliseconds.
 const BATCH: u32 = 200;
@@ -17,6 +17,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const INTERVAL: Duration = Duration::from_secs(600);
 /// Pause when the disk is nearly full, so that freed pages return to the disk.
 const INTERVAL_TIGHT: Duration = Duration::from_secs(2);
+/// Changes are an audit, and are kept longer than mail.
+const CHANGES_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
 /// Pause after a start, because mail comes first.
 const FIRST: Duration = Duration::from_secs(5);
 
@@ -51,7 +53,10 @@ async fn forget_some(node: &Node) -> Duration {
     let is_short = node.store.room() == Room::Short;
     let age = if is_short { Duration::ZERO } else { keep };
     match node.store.forget(age, BATCH).await {
-        Ok(0) if node.store.room() == Room::Enough => INTERVAL,
+        Ok(0) if node.store.room() == Room::Enough => {
+            forget_changes(node).await;
+            INTERVAL
+        }
         Ok(0) => INTERVAL_TIGHT,
         Ok(messages) => {
             if is_short {
@@ -64,5 +69,13 @@ async fn forget_some(node: &Node) -> Duration {
             tracing::warn!(%error, "failed to delete old history; trying again");
             if node.store.room() == Room::Enough { INTERVAL } else { INTERVAL_TIGHT }
         }
+    }
+}
+
+async fn forget_changes(node: &Node) {
+    match node.store.forget_changes(CHANGES_KEPT).await {
+        Ok(0) => {}
+        Ok(changes) => tracing::debug!(changes, "deleted old changes"),
+        Err(error) => tracing::warn!(%error, "failed to delete old changes; trying again"),
     }
 }

@@ -12,6 +12,7 @@ mod clock;
 pub mod config;
 mod content_memory;
 mod defence;
+mod destinations;
 pub mod fleet;
 mod following;
 mod header;
@@ -49,11 +50,14 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use delivery::{backoff::BackOffPolicy, route::Routes, schedule::Schedule};
 use net::{resolve::Resolver, serve::OpenSessions, tls::TlsContext, webhook::Webhook};
 use protocol::smtp::Address;
-use store::{Backend, Fleet as _, MEMBER_VALID, Member, NodeState, Queue as _, StoreError, StoredPlan};
+use store::{
+    Backend, ChangeLog as _, Fleet as _, MEMBER_VALID, Member, NewChange, NodeState, Queue as _, StoreError, StoredPlan,
+};
 use trace::NextStep;
 
 use crate::{
     config::{Config, File, INTERNET},
+    destinations::Destinations,
     fleet::Rollout,
     metrics::{Expiry, Metrics},
     protocol_log::ProtocolLogs,
@@ -120,6 +124,7 @@ pub struct Node {
     sessions: OnceLock<OpenSessions>,
     certificates: ArcSwap<Vec<Expiry>>,
     random: RandomState,
+    destinations: Destinations,
 }
 
 /// Tasks that a shutdown waits for.
@@ -173,6 +178,20 @@ impl Node {
     /// Of leases that are taken now.
     fn term(&self) -> Term {
         self.heard.until()
+    }
+
+    /// A change that cannot be recorded is in the log at least.
+    pub(crate) async fn record(&self, change: NewChange) {
+        let what = change.kind.to_string();
+        if let Err(error) = self.store.record_change(change).await {
+            tracing::warn!(%error, change = what, "failed to record a change");
+        }
+    }
+
+    /// The same while nothing waits for it.
+    pub(crate) fn record_beside(self: &Arc<Self>, change: NewChange) {
+        let node = Arc::clone(self);
+        self.tasks.spawn(async move { node.record(change).await });
     }
 
     async fn report(&self) {

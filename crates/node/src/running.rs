@@ -15,19 +15,24 @@ use net::{
     serve::{Listener, Prefixes, Server, Settings, listen},
     tls::{Acceptor, TlsContext},
 };
-use store::{Backend, Fleet as _, Joined, Member, Queue as _, Room};
+use store::{Backend, Fleet as _, Joined, Member, NewChange, Queue as _, Room, by_node};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinHandle, JoinSet},
 };
+use trace::{
+    ChangeKind,
+    change::{Reload, Settings as SettingChanges},
+};
 
 use super::{
-    Node, Tasks, background, bodies, clock, defence, history, inbound, inquiry, notify_always, outbound,
+    Node, Tasks, background, bodies, clock, defence, destinations, history, inbound, inquiry, notify_always, outbound,
     outbound::{Heard, Outbound, Term},
     policy, review_always, routes, settings, watch as watching,
 };
 use crate::{
-    config::{Config, why_not_listening},
+    config::{Config, reloaded, why_not_listening},
+    destinations::Destinations,
     metrics::{self, Metrics},
     protocol_log::ProtocolLogs,
     start::Start,
@@ -36,6 +41,9 @@ use crate::{
 /// A shutdown waits this long for attempts. Then it stops the attempts that have not sent their final dot, and their
 /// mail returns to the queue.
 const ATTEMPT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A shutdown waits this long until it is recorded.
+const RECORD_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Reads the node's certificate, or creates one.
 pub type MakeAcceptor<'a> = dyn Fn() -> anyhow::Result<Acceptor> + 'a;
@@ -47,6 +55,27 @@ pub trait Console {
 
     /// Uses another certificate for new connections.
     fn renew(&self, certificate: Acceptor);
+}
+
+/// Who has asked for a reload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ReloadedBy<'a> {
+    /// A signal does not say whose it is.
+    Signal,
+    /// An operator has applied a configuration of the fleet.
+    Fleet { version: Option<u64>, by: &'a str },
+}
+
+impl ReloadedBy<'_> {
+    fn change(self, node: &str, settings: SettingChanges, restart_needed: &[&str]) -> NewChange {
+        let (configuration, who) = match self {
+            Self::Signal => (None, by_node(node)),
+            Self::Fleet { version, by } => (version, by.to_owned()),
+        };
+        let restart_needed = restart_needed.iter().map(|key| (*key).to_owned()).collect();
+        let kind = ChangeKind::Reloaded(Reload { settings, restart_needed, configuration });
+        NewChange { node: Some(node.to_owned()), who, kind }
+    }
 }
 
 /// A running node.
@@ -126,6 +155,8 @@ impl Running {
         let background = tokio::spawn(background(Arc::clone(&node)));
         let defence = tokio::spawn(defence::run(Arc::clone(&node)));
         node.report().await;
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        node.record(NewChange::of_node(&node.name, ChangeKind::Started { version })).await;
         let server = Arc::new(Server::new(inbound::Inbound(Arc::clone(&node)), settings_receiver, prefixes, stopped));
         let _ = node.sessions.set(server.open_sessions());
         // The console may have made the certificate.
@@ -137,6 +168,7 @@ impl Running {
         beside.spawn(notify_always(Arc::clone(&node)));
         beside.spawn(history::forget_always(Arc::clone(&node)));
         beside.spawn(bodies::clean_always(Arc::clone(&node)));
+        beside.spawn(destinations::tell_always(Arc::clone(&node)));
         let mut running = Self {
             _beside: beside,
             node,
@@ -166,7 +198,7 @@ impl Running {
     }
 
     /// Applies a new configuration completely or not at all. Returns the keys that require a restart.
-    pub fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
+    pub(crate) fn reload(&self, config: Config, by: ReloadedBy<'_>) -> anyhow::Result<Vec<&'static str>> {
         let node = &self.node;
         let new_settings = settings::settings(&config, &self.folder)?;
         let new_certificate = self.console.is_tls().then(|| settings::acceptor(&config, &self.folder)).transpose()?;
@@ -174,7 +206,9 @@ impl Running {
         let tls = TlsContext::default();
         policy::check_certificates(&config, &tls)?;
         let new_webhook = watching::webhook(&config)?;
-        let restart_needed = node.config.load().restart_needed(&config);
+        let before = node.config.load_full();
+        let settings = reloaded(&before, &config);
+        let restart_needed = before.restart_needed(&config);
         node.tls.store(Arc::new(tls));
         node.webhook.store(new_webhook.map(Arc::new));
         node.protocol_logs.configure(&config.protocol_log);
@@ -189,6 +223,7 @@ impl Running {
         if let Some(certificate) = new_certificate {
             self.console.renew(certificate);
         }
+        node.record_beside(by.change(&node.name, settings, &restart_needed));
         Ok(restart_needed)
     }
 
@@ -202,6 +237,9 @@ impl Running {
         self.background.abort();
         self.defence.abort();
         self.settler.abort();
+        let stopped = NewChange::of_node(&self.node.name, ChangeKind::Stopped { unfinished: !finished });
+        // A store that is away does not delay the stop.
+        let _ = tokio::time::timeout(RECORD_PATIENCE, self.node.record(stopped)).await;
         if !finished {
             tracing::warn!("stopped with deliveries in progress; they return to the queue at the next start");
         } else if let Err(error) = self.node.store.leave(&self.node.member).await {
@@ -277,6 +315,7 @@ fn new_node(
         certificates: ArcSwap::default(),
         file: ArcSwapOption::empty(),
         followed: ArcSwap::default(),
+        destinations: Destinations::default(),
     })
 }
 

@@ -9,6 +9,7 @@ use crate::{
     Console, MakeAcceptor, Node, Running,
     config::{Config, Examined, File, Purpose},
     following::{another, follow},
+    running::ReloadedBy,
     start::Start,
 };
 
@@ -100,7 +101,7 @@ fn read_again(running: &Running, path: &Path) -> anyhow::Result<Vec<&'static str
     let file = File::read(path)?;
     let Examined { config, warnings } = file.examine(running.node.followed.load().as_fleet(), Purpose::Serve);
     warnings.messages().for_each(|warning| tracing::warn!("{warning}"));
-    let restart_needed = running.reload(config?)?;
+    let restart_needed = running.reload(config?, ReloadedBy::Signal)?;
     running.node.file.store(Some(Arc::new(file)));
     Ok(restart_needed)
 }

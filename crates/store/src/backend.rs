@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use trace::Event;
+use trace::{Change, Event};
 use uuid::Uuid;
 
 use crate::*;
@@ -365,5 +365,23 @@ impl Incidents for Backend {
 
     async fn settle_call(&self, id: Uuid, due_in: Option<Duration>) -> Result<()> {
         each!(self, store => store.settle_call(id, due_in))
+    }
+}
+
+impl ChangeLog for Backend {
+    async fn record_change(&self, change: NewChange) -> Result<()> {
+        each!(self, store => store.record_change(change))
+    }
+
+    async fn note_destinations(&self, node: &str, seen: Vec<SeenDestination>) -> Result<()> {
+        each!(self, store => store.note_destinations(node, seen))
+    }
+
+    async fn changes(&self, query: ChangeQuery) -> Result<Vec<Change>> {
+        each!(self, store => store.changes(query))
+    }
+
+    async fn forget_changes(&self, age: Duration) -> Result<u64> {
+        each!(self, store => store.forget_changes(age))
     }
 }

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use trace::change::Settings;
 
 /// One version of the fleet's configuration, without its text.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,13 +43,15 @@ pub struct StoredConfiguration {
 }
 
 /// A version that is to be applied.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct NewConfiguration {
     pub toml: String,
     pub by: String,
     pub comment: Option<String>,
     pub repeats: Option<u64>,
     pub program: String,
+    /// What differs from the version before, for the change log.
+    pub settings: Settings,
 }
 
 /// How a node follows the fleet's configuration.

@@ -60,7 +60,7 @@ pub trait Fleet {
     /// The fleet's plan in force; `None` before the first.
     fn plan(&self) -> impl Future<Output = Result<Option<StoredPlan>>> + Send;
 
-    /// Puts a plan in the place of version `before` (`None`: it is the first). Returns its version, or `None` where
+    /// Puts a plan, in JSON, in the place of version `before` (`None`: it is the first). Returns its version, or `None` where
     /// another plan was in force: nothing was changed then.
     fn replace_plan(
         &self,
@@ -242,7 +242,7 @@ pub struct BackOff {
     pub failure: Failure,
 }
 
-/// The fleet's plan as it is stored: opaque here.
+/// The fleet's plan as it is stored: opaque here, but for what the change log says of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredPlan {
     /// 1 for the first.

@@ -7,6 +7,7 @@
 //!   Fleet      nodes, plans, ledger, inquiries, restores               fleet.rs, configuration.rs, restoration.rs
 //!   Tallies    deliveries counted by minute, for charts                tally/
 //!   Incidents  stuck mail, and the webhook's calls about it            incidents.rs
+//!   ChangeLog  what was changed, by whom, and about destinations       change_log.rs
 //! ```
 //!
 //! Each of these files has a trait with its types; an engine has files of the same names that implement them. Rules that
@@ -19,6 +20,7 @@
 mod address;
 mod backend;
 mod bodies;
+mod change_log;
 mod clock;
 mod configuration;
 #[cfg(any(test, feature = "conformance"))]
@@ -50,6 +52,7 @@ mod withhold;
 pub use address::AddressPattern;
 pub use backend::Backend;
 pub use bodies::*;
+pub use change_log::{ChangeCursor, ChangeLog, ChangeQuery, NewChange, SeenDestination, by_node};
 pub use clock::Clock;
 pub use configuration::*;
 pub use durations::{Counted, Durations, StoreTimes};
@@ -75,6 +78,12 @@ pub use state::{Command, Outcome, State};
 pub use tally::{Tallies, Tally, TallyBy, TallyOutcome, TallyQuery, TallyStep};
 
 /// All that a store does, for code that does not care which.
-pub trait Store: Queue + Bodies + History + Tallies + Fleet + Incidents + Clone + Send + Sync + 'static {}
+pub trait Store:
+    Queue + Bodies + History + Tallies + Fleet + Incidents + ChangeLog + Clone + Send + Sync + 'static
+{
+}
 
-impl<S: Queue + Bodies + History + Tallies + Fleet + Incidents + Clone + Send + Sync + 'static> Store for S {}
+impl<S: Queue + Bodies + History + Tallies + Fleet + Incidents + ChangeLog + Clone + Send + Sync + 'static> Store
+    for S
+{
+}

@@ -9,9 +9,9 @@ mod server;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
 use gatepost_store::{
-    Backend, Clock, Command, ConfigurationRecord, Fleet as _, History as _, Holding, NewConfiguration, NewMessage,
-    PostgresError, PostgresSettings, PostgresStore, PostgresTls, Queue as _, Selection, State, StoreError, TraceQuery,
-    conformance,
+    Backend, ChangeLog as _, ChangeQuery, Clock, Command, ConfigurationRecord, Fleet as _, History as _, Holding,
+    NewConfiguration, NewMessage, PostgresError, PostgresSettings, PostgresStore, PostgresTls, Queue as _, Selection,
+    State, StoreError, TraceQuery, conformance,
 };
 use lab::{Device, Identity};
 use server::{
@@ -19,6 +19,7 @@ use server::{
     relay::{Cut, Relay},
     settings,
 };
+use trace::change::Settings;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_keeps_the_contract() {
@@ -519,6 +520,7 @@ async fn postgres_replaces_the_configuration_of_the_fleet_in_order() {
         comment: repeats.is_none().then(|| "why\0".to_owned()),
         repeats,
         program: "1.2.3".to_owned(),
+        settings: Settings::default(),
     };
     assert_eq!(one.replace_configuration(None, new("a", None)).await.unwrap(), Some(1));
     assert_eq!(other.replace_configuration(None, new("b", None)).await.unwrap(), None);
@@ -535,6 +537,10 @@ async fn postgres_replaces_the_configuration_of_the_fleet_in_order() {
     assert_eq!(other.newest_configuration_id().await.unwrap(), Some(stored.record.id()));
     assert_eq!(other.configuration(2).await.unwrap().unwrap().toml, "b");
     assert_eq!(other.configuration(9).await.unwrap(), None);
+    let changes = other.changes(ChangeQuery { limit: 10, ..ChangeQuery::default() }).await.unwrap();
+    let told: Vec<_> = changes.iter().map(|change| (change.who.as_str(), change.kind.to_string())).collect();
+    let rolled_back = "version 3 of the fleet's configuration applied, a rollback to version 1: no setting differs";
+    assert_eq!((told.len(), told[0].clone()), (3, ("amy", rolled_back.to_owned())));
     let records = other.configurations().await.unwrap();
     let seen = |record: &ConfigurationRecord| (record.version, record.comment.clone(), record.program.clone());
     let why = || Some("why\u{fffd}".to_owned());
@@ -554,6 +560,7 @@ async fn postgres_tells_apart_configurations_of_the_same_version() {
         comment: None,
         repeats: None,
         program: "1.2.3".to_owned(),
+        settings: Settings::default(),
     };
     let mut ids = Vec::new();
     store.replace_configuration(None, new("a")).await.unwrap();

@@ -6,8 +6,8 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use gatepost_store::{
-    self as store, Backend, Bodies, Claim, Claimed, Clock, Content, FileError, Fleet, History, Leave, Member,
-    NewDelivery, NewMessage, Queue, SqliteStore, StoreError, conformance,
+    self as store, Backend, Bodies, ChangeLog, Claim, Claimed, Clock, Content, FileError, Fleet, History, Leave,
+    Member, NewDelivery, NewMessage, Queue, SqliteStore, StoreError, conformance,
 };
 use jiff::Timestamp;
 use protocol::smtp::{Address, Envelope, ReversePath};
@@ -382,13 +382,13 @@ async fn a_backup_comes_back_suspended() {
     store.accept(message(b"later"), None, vec![]).await.unwrap();
     let error = store.backup(&path("data")).await.unwrap_err();
     assert!(error.to_string().contains("is a data folder"), "{error}");
-    let error = SqliteStore::restore(&path("backup"), &path("data")).unwrap_err();
+    let error = SqliteStore::restore(&path("backup"), &path("data"), "admin").unwrap_err();
     assert!(matches!(error, StoreError::File(FileError::Held { .. })), "{error}");
     store.close().await;
-    let error = SqliteStore::restore(&path("backup"), &path("data")).unwrap_err();
+    let error = SqliteStore::restore(&path("backup"), &path("data"), "admin").unwrap_err();
     assert!(error.to_string().contains("is there already"), "{error}");
 
-    let restored = SqliteStore::restore(&path("backup"), &path("restored")).unwrap();
+    let restored = SqliteStore::restore(&path("backup"), &path("restored"), "admin").unwrap();
     assert_eq!(restored.suspended, 3);
     let store = SqliteStore::open(&path("restored"), "n").unwrap();
     assert_eq!(claim(&store, 10).await.unwrap(), []);
@@ -396,6 +396,9 @@ async fn a_backup_comes_back_suspended() {
     assert!(waiting.iter().all(|row| row.suspended_by.as_deref() == Some("gatepost restore")), "{waiting:?}");
     let events = store.events(leased[0].message.network_message_id).await.unwrap();
     assert_eq!(events.iter().map(|event| event.kind.name()).collect::<Vec<_>>(), ["interrupted", "suspended"]);
+    let changes = store.changes(store::ChangeQuery { limit: 10, ..Default::default() }).await.unwrap();
+    let change = changes.first().map(|change| (change.who.as_str(), change.kind.name()));
+    assert_eq!((changes.len(), change), (1, Some(("admin", "store-restored"))));
     let all = store::Selection::default();
     let resumed = store.command(store::Command::Resume, all, "admin").await.unwrap();
     assert_eq!(resumed.changed, 3);
@@ -404,7 +407,7 @@ async fn a_backup_comes_back_suspended() {
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[8192..].fill(0x5a);
     std::fs::write(&file, bytes).unwrap();
-    let error = SqliteStore::restore(&path("backup"), &path("again")).unwrap_err();
+    let error = SqliteStore::restore(&path("backup"), &path("again"), "admin").unwrap_err();
     assert!(error.to_string().contains("damaged"), "{error}");
     assert!(!path("again").join("gatepost.db").exists() && !path("again").join("gatepost.db.restored").exists());
 }

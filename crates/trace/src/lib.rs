@@ -2,6 +2,7 @@
 //! servers write: logs, delivery status notifications, TLS reports, and errors as Exchange words them.
 
 mod cell;
+pub mod change;
 mod container;
 mod culture_time;
 pub mod dsn;
@@ -37,6 +38,7 @@ mod syslog;
 mod text;
 pub mod tls_report;
 
+pub use change::{Change, ChangeKind};
 pub use event::{Attempt, Doing, Event, EventKind, Received, Waiting};
 pub use foreign::ForeignFormat;
 pub use limit::Limit;

@@ -13,6 +13,7 @@ use store::{Backend, PostgresError, Restored, SqliteStore, StoreError};
 
 use super::{
     arguments::{BackupArguments, Format},
+    operator,
     screen::grouped,
 };
 
@@ -58,7 +59,7 @@ pub(crate) fn restore(arguments: &BackupArguments, config: &Config, out: &mut dy
     if config.store.url.is_some() {
         return Err(StoreError::from(PostgresError::Backup).into());
     }
-    let Restored { suspended } = SqliteStore::restore(&arguments.folder, &config.node.data)?;
+    let Restored { suspended } = SqliteStore::restore(&arguments.folder, &config.node.data, &operator())?;
     if arguments.format == Format::Json {
         return Ok(writeln!(out, "{}", json!({ "suspended": suspended }))?);
     }

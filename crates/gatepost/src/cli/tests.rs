@@ -14,7 +14,7 @@ use protocol::smtp::{
     Address, BodyType, Destination, EnhancedCode, Envelope, Failure, FailureKind, Phase, Reply, ReversePath, TlsSummary,
 };
 use store::*;
-use trace::{Event, EventKind, Received, Waiting};
+use trace::{Change, ChangeKind, Event, EventKind, Received, Waiting};
 use uuid::Uuid;
 
 use super::{Arguments, Command as Line, PolicyCommand, Screen};
@@ -33,6 +33,7 @@ struct Fixed {
     plans: Arc<Mutex<Vec<StoredPlan>>>,
     ledger: Vec<LedgerEntry>,
     incidents: Vec<Incident>,
+    changes: Vec<Change>,
 }
 
 fn config_id(version: u64) -> ConfigurationId {
@@ -291,6 +292,21 @@ impl Incidents for Fixed {
     }
 }
 
+impl ChangeLog for Fixed {
+    async fn record_change(&self, _: NewChange) -> Result<()> {
+        refused()
+    }
+    async fn note_destinations(&self, _: &str, _: Vec<SeenDestination>) -> Result<()> {
+        refused()
+    }
+    async fn changes(&self, query: ChangeQuery) -> Result<Vec<Change>> {
+        Ok(self.changes.iter().take(query.limit as usize).cloned().collect())
+    }
+    async fn forget_changes(&self, _: Duration) -> Result<u64> {
+        refused()
+    }
+}
+
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
@@ -381,6 +397,7 @@ fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String
             }
             Line::Rollout(command) => super::run_rollout(command, store, &config, &screen, &mut out).await,
             Line::Node(command) => super::run_node(command, store, &screen, &mut out).await,
+            Line::Changes(arguments) => super::run_changes(arguments, store, &screen, &mut out).await,
             Line::Incident(command) => super::run_incident(command, store, &screen, &mut out).await,
             Line::Tallies(arguments) => super::run_tallies(arguments, store, &screen, &mut out).await,
             Line::Serve { .. }
@@ -1202,4 +1219,37 @@ fn views_read_back_what_is_printed() {
     assert_read_back::<views::IncidentView>(&json("gatepost incident list --format json", &store)["incidents"]);
     let shown = json(&format!("gatepost queue show {} --format json", id(1)), &store);
     assert_read_back::<views::MessageView>(&serde_json::json!([shown]));
+}
+
+#[test]
+fn changes_as_a_table_in_pages_and_as_json() {
+    let change = |number: u32, node: Option<&str>, who: &str, kind: ChangeKind| Change {
+        id: id(number),
+        at: at("2026-07-30T10:00:00Z"),
+        node: node.map(str::to_owned),
+        who: who.to_owned(),
+        kind,
+    };
+    let changes = vec![
+        change(1, None, "amy", ChangeKind::RestoreAnswered { deliver_since: None }),
+        change(2, Some("mx1"), "node mx1", ChangeKind::Started { version: "1.2.3".to_owned() }),
+    ];
+    let store = Fixed { changes, ..Fixed::default() };
+    assert_eq!(
+        run("gatepost changes --utc", &store, None).unwrap(),
+        "TIME                        NODE   WHO       WHAT
+2026-07-30 10:00:00 +00:00  fleet  amy       restored mail stays suspended
+2026-07-30 10:00:00 +00:00  mx1    node mx1  node started, Gatepost 1.2.3
+"
+    );
+    let page = run("gatepost changes --utc --limit 1", &store, None).unwrap();
+    let next = format!("{}.{}", at("2026-07-30T10:00:00Z").as_millisecond(), id(1));
+    assert!(page.ends_with(&format!("\nShowing 1 change; there are more. Next page: --after {next}\n")), "{page}");
+    let value = json("gatepost changes --format json", &store);
+    assert_eq!((&value["next"], &value["changes"][1]["facts"]["version"]), (&serde_json::Value::Null, &"1.2.3".into()));
+    assert_eq!(run("gatepost changes", &Fixed::default(), None).unwrap(), "No changes.\n");
+    let error = run("gatepost changes --since 1h --until 2h", &store, None).unwrap_err();
+    assert!(error.contains("the time range is reversed"), "{error}");
+    let error = run("gatepost changes --kind moon-phase", &store, None).unwrap_err();
+    assert!(error.contains("destination-changed"), "{error}");
 }

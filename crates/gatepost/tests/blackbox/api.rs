@@ -13,7 +13,9 @@ use std::{
 use lab::{Device, Options, Server};
 use serde_json::Value;
 
-use crate::support::{Node, database::Server as Database, free_port, http, load::Sink, python_packages, swaks, wait_for};
+use crate::support::{
+    Node, database::Server as Database, free_port, http, load::Sink, python_packages, swaks, wait_for,
+};
 
 const TOKEN: &str = "gatepost_test";
 /// SHA-256 of [`TOKEN`].

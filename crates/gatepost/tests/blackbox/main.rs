@@ -9,6 +9,7 @@ mod backup;
 mod bodies;
 mod capture;
 mod cases;
+mod changes;
 mod config_check;
 mod crash;
 mod destinations;

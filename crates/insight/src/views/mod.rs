@@ -2,6 +2,7 @@
 
 mod capture;
 mod case;
+mod change;
 mod configuration;
 mod delivery;
 mod dialogue;
@@ -21,6 +22,7 @@ pub use self::capture::{
     AnalysisView, CaptureView, CapturedStepView, EndedView, LineView, SessionView, TurnView, TurnsView,
 };
 pub use case::{CaseAttemptsView, CaseComparisonView, CaseHaltedView, CaseMessageView, CaseResultView, CaseView};
+pub use change::FleetChangeView;
 pub use configuration::{
     ConfigAnswerView, ConfigApplyView, ConfigChangeView, ConfigDiffView, ConfigErrorView, ConfigNodeView,
     ConfigResultView, ConfigVersionView,

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use protocol::{
     smtp::{
         Destination, Failure, FailureKind, Phase, PhaseTime, Reply, TlsSummary, Transaction,
-        client::{Action, Client, Extensions, TlsLevel},
+        client::{Action, Client, Extensions, Introduction, TlsLevel},
     },
     tls::{Ending, HandshakeFacts, Side},
 };
@@ -137,6 +137,9 @@ pub struct Seen {
     /// In their order.
     #[serde(skip)]
     pub phases: Vec<PhaseTime>,
+    /// `None`: it came to no connection.
+    #[serde(skip)]
+    pub introduction: Option<Arc<Introduction>>,
 }
 
 /// What came of a connection that carries no mail. Nodes tell it to each other, as JSON.
@@ -225,7 +228,9 @@ impl Connection {
             timeouts: options.timeouts,
             progress: Arc::clone(&options.progress),
         };
-        match connection.greet(context, &options.tls).await {
+        let greeted = connection.greet(context, &options.tls).await;
+        connection.seen.introduction = Some(Arc::new(connection.client.take_introduction()));
+        match greeted {
             Ok(()) => {
                 connection.finish_phase();
                 Ok(connection)
@@ -241,6 +246,11 @@ impl Connection {
 
     pub fn destination(&self) -> &Destination {
         &self.destination
+    }
+
+    /// What was seen of it so far.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// The facts observed since the last call. Earlier phases are not repeated.

@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, sync::LazyLock};
 
 use serde_json::Value as Json;
 use toml::{Table, Value};
+use trace::change::{SettingChange, Settings};
 
-use super::{check::SCHEMA, scope};
+use super::{Config, check::SCHEMA, scope};
 
 /// A setting that differs. `None`: it is not set, and has no default; of a connector and the like, it is not there.
 #[derive(Clone, PartialEq, Debug)]
@@ -34,6 +35,27 @@ pub fn differences(old: &Table, new: &Table) -> Vec<Change> {
         }
     }
     changes
+}
+
+/// The same for the change log. Of a setting that may contain a secret, only the name is recorded.
+pub fn recorded(old: &Table, new: &Table) -> Settings {
+    let ((old_open, old_secret), (new_open, new_secret)) = (scope::parts_by_secrecy(old), scope::parts_by_secrecy(new));
+    let json = |value: Option<Value>| value.and_then(|value| serde_json::to_value(value).ok());
+    let open = differences(&old_open, &new_open).into_iter().map(|Change { setting, old, new }| SettingChange {
+        setting,
+        old: json(old),
+        new: json(new),
+        withheld: false,
+    });
+    let secret = differences(&old_secret, &new_secret).into_iter();
+    let secret = secret.map(|change| SettingChange { setting: change.setting, withheld: true, ..Default::default() });
+    Settings::new(open.chain(secret).collect())
+}
+
+/// The same of two configurations of one node.
+pub fn reloaded(old: &Config, new: &Config) -> Settings {
+    let table = |config: &Config| Table::try_from(config).unwrap_or_default();
+    recorded(&table(old), &table(new))
 }
 
 static NOTHING: LazyLock<Table> = LazyLock::new(Table::new);
@@ -149,6 +171,21 @@ mod tests {
         for (old, new, expected) in table {
             assert_eq!(shown(old, new), *expected, "{old}\n{new}");
         }
+    }
+
+    #[test]
+    fn no_secret_is_recorded() {
+        let old = "[store]\nurl = \"postgres://g:s3cret@db/g\"\n[watch]\nmessages = 5\n\
+                   [[api_token]]\nname = \"monitoring\"\nsha256 = \"s3cret\"\n";
+        let new = "[store]\nurl = \"postgres://g:s3cret2@db/g\"\n[watch]\nmessages = 6\n\
+                   webhook = \"https://hooks.test/s3cret\"\nsecret_file = \"/etc/s3cret\"\n";
+        let settings = recorded(&old.parse().unwrap(), &new.parse().unwrap());
+        assert_eq!(
+            settings.to_string(),
+            "[watch] messages 5 → 6; api_token \"monitoring\" (values withheld); [store] url (values withheld); \
+             [watch] secret_file (values withheld); [watch] webhook (values withheld)"
+        );
+        assert!(!serde_json::to_string(&settings).unwrap().contains("s3cret"));
     }
 
     proptest! {

@@ -22,7 +22,7 @@ mod spelling;
 
 use std::path::{Path, PathBuf};
 
-pub use difference::{Change, differences};
+pub use difference::{Change, differences, recorded, reloaded};
 pub use error::ConfigErrors;
 pub use examine::{Complaint, Purpose};
 pub use file::{File, Fleet, FleetConfig};

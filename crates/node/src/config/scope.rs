@@ -98,6 +98,30 @@ pub(super) fn of(path: &[&str]) -> Scope {
     }
 }
 
+/// Sections with settings that are secrets or may contain one, such as a token in a URL, and those settings; none: all of
+/// them. The change log has no values of these.
+const SECRETS: [(&str, &[&str]); 3] = [("store", &[]), ("watch", &["webhook", "secret_file"]), ("api_token", &[])];
+
+/// The settings whose values may be shown, and those that may be secret.
+pub(super) fn parts_by_secrecy(file: &Table) -> (Table, Table) {
+    let (mut open, mut secret) = (Table::new(), Table::new());
+    for (section, value) in file {
+        match (SECRETS.iter().find(|(name, _)| name == section), value) {
+            (None, value) => drop(open.insert(section.clone(), value.clone())),
+            (Some((_, keys)), Value::Table(table)) if !keys.is_empty() => {
+                let is_secret = |key: &String| keys.contains(&key.as_str());
+                for (part, wanted) in [(&mut open, false), (&mut secret, true)] {
+                    let own = table.iter().filter(|(key, _)| is_secret(key) == wanted);
+                    let own: Table = own.map(|(key, value)| (key.clone(), value.clone())).collect();
+                    part.insert(section.clone(), Value::Table(own));
+                }
+            }
+            (Some(_), value) => drop(secret.insert(section.clone(), value.clone())),
+        }
+    }
+    (open, secret)
+}
+
 fn is_divided(section: &str) -> bool {
     SECTIONS.iter().any(|(name, scope)| *name == section && matches!(scope, Divided(_)))
 }

@@ -160,7 +160,10 @@ impl Way<'_> {
         let (node, connector) = (self.node, self.connector);
         let session = next_session_id();
         let logged = connector.protocol_log.then(|| node.protocol_logs.send_session(&connector.name, session, address));
-        (session, Connection::open(host, address, options, &node.tls.load(), logged).await)
+        let opened = Connection::open(host, address, options, &node.tls.load(), logged).await;
+        let seen = opened.as_ref().map_or_else(|failed| &failed.1, Connection::seen);
+        node.destinations.note(host, address, seen);
+        (session, opened)
     }
 
     async fn hosts(&self) -> Result<Vec<(String, u16)>, Failure> {

@@ -4,6 +4,7 @@
 //! other. Its clock stands still until a check sets it.
 
 mod bodies;
+mod change_log;
 mod fleet;
 mod history;
 mod incidents;
@@ -141,6 +142,10 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> Stores<S>) {
     incidents::the_watch_is_one_node_s_at_a_time(&make().await).await;
     incidents::an_incident_is_open_once(&make().await).await;
     incidents::calls_are_made_in_order_until_they_are_taken(&make().await).await;
+    change_log::an_operator_s_commands_are_recorded(&make().await).await;
+    change_log::incidents_are_recorded_when_they_open_and_close(&make().await).await;
+    change_log::changes_are_read_in_pages_and_forgotten(&make().await).await;
+    change_log::a_change_of_a_destination_is_recorded_once(&make().await).await;
 }
 
 fn at(second: i64) -> Timestamp {

@@ -18,10 +18,10 @@ pub(crate) mod tables;
 
 use std::path::Path;
 
-use facts::{Content, Counting};
+use facts::{Content, Counting, Fact};
 pub use fault::MigrationError;
 pub use progress::Progress;
-use tables::{DELIVERIES, EVENTS, MAIL, OTHERS};
+use tables::{CHANGES, DELIVERIES, EVENTS, MAIL, OTHERS, OtherTable};
 
 use crate::{
     PostgresSettings, Result,
@@ -125,20 +125,29 @@ async fn copy_others(source: &Source, target: &Target) -> Result<()> {
     target.begin_batch().await?;
     for table in &OTHERS {
         counting.begin_table();
-        let mut load = target.load(table.name, table.columns.iter()).await?;
-        let mut offset = 0;
-        loop {
-            let facts = source.others(table, offset)?;
-            if facts.is_empty() {
-                break;
-            }
-            offset += facts.len() as u32;
-            counting.add(&facts);
-            load.add(&facts).await?;
-        }
-        load.finish().await?;
+        copy_table(source, target, table, |facts| counting.add(facts)).await?;
     }
+    copy_table(source, target, &CHANGES, |_| ()).await?;
     target.end_batch(0, 0, 0, &counting.finish()).await
+}
+
+async fn copy_table(
+    source: &Source,
+    target: &Target,
+    table: &OtherTable,
+    mut count: impl FnMut(&[Fact]),
+) -> Result<()> {
+    let mut load = target.load(table.name, table.columns.iter()).await?;
+    let mut offset = 0;
+    loop {
+        let facts = source.others(table, offset)?;
+        if facts.is_empty() {
+            return load.finish().await;
+        }
+        offset += facts.len() as u32;
+        count(&facts);
+        load.add(&facts).await?;
+    }
 }
 
 async fn copy_mail(source: &Source, target: &Target, batch: Batch) -> Result<Content> {

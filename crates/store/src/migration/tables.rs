@@ -161,7 +161,7 @@ pub(crate) const DELIVERIES: [usize; 2] = [1, 3];
 pub(crate) const EVENTS: usize = 4;
 
 /// Members, their reports and questions to them stay behind, as does the turn to watch: they are of processes that have
-/// ended.
+/// ended. So does what nodes have seen of destinations: they see it again.
 pub(crate) const OTHERS: [OtherTable; 8] = [
     OtherTable {
         name: "plan",
@@ -254,6 +254,22 @@ pub(crate) const OTHERS: [OtherTable; 8] = [
         order: "span, minute, outcome, connector, node, tls_policy, tls, cause",
     },
 ];
+
+/// The change log. It is moved, but not compared: a node that starts on the server adds to it, and its mail may still go
+/// back.
+pub(crate) const CHANGES: OtherTable = OtherTable {
+    name: "change",
+    columns: &[
+        same("id", Id),
+        same("at", Large),
+        same("node", Text),
+        same("who", Text),
+        same("kind", Text),
+        same("json", Text),
+    ],
+    source_order: "id",
+    order: "id",
+};
 
 /// Rows of other tables that are in memory at a time. Each page begins with a walk over those before it, and there may be
 /// a hundred thousand tallies.

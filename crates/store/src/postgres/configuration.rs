@@ -4,10 +4,13 @@ use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     PostgresStore,
+    change_log::put,
     lane::Tx,
     row::{Columns, text},
 };
-use crate::{ConfigurationId, ConfigurationRecord, NewConfiguration, Result, StoredConfiguration};
+use crate::{
+    ConfigurationId, ConfigurationRecord, NewChange, NewConfiguration, Result, StoredConfiguration, change_log,
+};
 
 const COLUMNS: &str = "version, at, set_by, comment, repeats, program";
 
@@ -82,9 +85,12 @@ async fn replace(tx: &Tx, before: Option<u64>, new: &NewConfiguration) -> Result
          WHERE (SELECT max(version) FROM configuration) IS NOT DISTINCT FROM $1::bigint
          ON CONFLICT (version) DO NOTHING RETURNING version"
     );
-    let NewConfiguration { toml, by, comment, repeats, program } = new;
+    let NewConfiguration { toml, by, comment, repeats, program, settings: _ } = new;
     let (before, repeats) = (before.map(|version| version as i64), repeats.map(|version| version as i64));
     let (now, comment) = (tx.now().await?.as_millisecond(), comment.as_deref().map(text));
     let row = tx.query_opt(&sql, &[&before, &now, &text(by), &comment, &repeats, program, &text(toml)]).await?;
-    row.map(|row| Ok(row.try_get::<_, i64>(0)? as u64)).transpose()
+    let Some(row) = row else { return Ok(None) };
+    let version = row.try_get::<_, i64>(0)? as u64;
+    put(tx, &NewChange::of_fleet(by, change_log::configuration(version, new))).await?;
+    Ok(Some(version))
 }

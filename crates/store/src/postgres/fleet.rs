@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::{
-    LONG, PostgresStore, inquiry,
+    LONG, PostgresStore, change_log, inquiry,
     lane::Tx,
     lease::hear,
     member, restored,
@@ -17,8 +17,9 @@ use super::{
     shares,
 };
 use crate::{
-    Answered, Demand, Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Restoration,
-    RestorationDecision, Result, Share, StoreError, StoredPlan, WeakDelivery,
+    Answered, Demand, Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NewChange, NodeReport, NodeState,
+    Restoration, RestorationDecision, Result, Share, StoreError, StoredPlan, WeakDelivery,
+    change_log::plan as changed_plan,
     stored::{tls_from_text, tls_text},
 };
 
@@ -200,7 +201,10 @@ async fn replace_plan(tx: &Tx, before: Option<u64>, plan: &str, by: &str) -> Res
                ON CONFLICT (version) DO NOTHING RETURNING version";
     let before = before.map(|version| version as i64);
     let row = tx.query_opt(sql, &[&before, &tx.now().await?.as_millisecond(), &text(by), &text(plan)]).await?;
-    row.map(|row| Ok(row.try_get::<_, i64>(0)? as u64)).transpose()
+    let Some(row) = row else { return Ok(None) };
+    let version = row.try_get::<_, i64>(0)? as u64;
+    change_log::put(tx, &NewChange::of_fleet(by, changed_plan(version, plan))).await?;
+    Ok(Some(version))
 }
 
 /// Weak deliveries of one transaction, by what the ledger counts together. In order, so that nobody waits in a circle.

@@ -8,10 +8,11 @@ use uuid::Uuid;
 
 use super::{
     PostgresStore,
+    change_log::put as put_change,
     lane::Tx,
     row::{Columns, json, readable, text},
 };
-use crate::{Incident, Incidents, Result, WebhookCall, clock::after};
+use crate::{Incident, Incidents, NewChange, Result, WebhookCall, change_log, clock::after};
 
 impl Incidents for PostgresStore {
     async fn note_incidents(&self, turn: u64, incidents: Vec<Incident>, calls: Vec<WebhookCall>) -> Result<bool> {
@@ -44,16 +45,25 @@ const COLUMNS: &str = "id, connector, destination, cause, node, opened, last_see
 
 /// False if the turn is over. The turn stays what it is until this is committed.
 async fn note(tx: &Tx, turn: u64, incidents: &[Incident], calls: &[WebhookCall]) -> Result<bool> {
-    if tx.query("SELECT 1 FROM watch WHERE turn = $1 FOR SHARE", &[&(turn as i64)]).await?.is_empty() {
-        return Ok(false);
-    }
+    let watch = tx.query_opt("SELECT node FROM watch WHERE turn = $1 FOR SHARE", &[&(turn as i64)]).await?;
+    let Some(watch) = watch else { return Ok(false) };
+    let node: &str = watch.try_get(0)?;
     for incident in incidents {
+        for kind in change_log::incident(was_open(tx, incident.id).await?, incident) {
+            put_change(tx, &NewChange::of_node(node, kind)).await?;
+        }
         put(tx, incident).await?;
     }
     for call in calls {
         add_call(tx, call).await?;
     }
     Ok(true)
+}
+
+/// `None`: it is not stored.
+async fn was_open(tx: &Tx, id: Uuid) -> Result<Option<bool>> {
+    let row = tx.query_opt("SELECT closed IS NULL FROM incident WHERE id = $1", &[&id]).await?;
+    row.map(|row| Ok(row.try_get(0)?)).transpose()
 }
 
 async fn put(tx: &Tx, incident: &Incident) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Members: nodes that have joined the store, under one name each.
 
 use super::{
-    bodies,
+    bodies, change_log,
     lane::{Tx, commit_in_time},
     lease::{end_leases, hear},
     mark,
@@ -9,7 +9,8 @@ use super::{
     witness::Heard,
 };
 use crate::{
-    Drained, Epoch, MemberRecord, Result,
+    Drained, Epoch, MemberRecord, NewChange, Result,
+    change_log::drain as changed_drain,
     lease::{Known, host_name},
 };
 
@@ -154,12 +155,16 @@ pub(super) async fn drain(tx: &Tx, name: &str, is_drained: bool, by: &str) -> Re
     if find(tx, name).await?.is_none() {
         return Ok(false);
     }
-    match is_drained {
+    let changed = match is_drained {
         true => {
             let sql = "INSERT INTO drained (node, at, set_by) VALUES ($1, $2, $3) ON CONFLICT (node) DO NOTHING";
             tx.execute(sql, &[&name, &tx.now().await?.as_millisecond(), &text(by)]).await?
         }
         false => tx.execute("DELETE FROM drained WHERE node = $1", &[&name]).await?,
     };
+    if changed > 0 {
+        let (node, who) = (Some(name.to_owned()), by.to_owned());
+        change_log::put(tx, &NewChange { node, who, kind: changed_drain(is_drained) }).await?;
+    }
     Ok(true)
 }

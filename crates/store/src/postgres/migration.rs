@@ -18,7 +18,7 @@ use crate::{
         facts::{Content, Copied},
         fault::MigrationError,
         progress::Progress,
-        tables::{MAIL, OTHERS},
+        tables::{CHANGES, MAIL, OTHERS},
     },
     stored::time_from_millis,
 };
@@ -145,8 +145,10 @@ impl Target {
         let tables = tables().collect::<Vec<_>>().join(", ");
         self.session
             .run(&format!(
-                "TRUNCATE {tables}, upload, migration_batch, connector_share, fleet_restore; DELETE FROM member;
-                 UPDATE fleet_state SET store = gen_random_uuid(), server = ''"
+                "TRUNCATE {tables}, {}, destination, upload, migration_batch, connector_share, fleet_restore;
+                 DELETE FROM member;
+                 UPDATE fleet_state SET store = gen_random_uuid(), server = ''",
+                CHANGES.name
             ))
             .await
     }

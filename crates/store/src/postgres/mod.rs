@@ -15,6 +15,7 @@
 
 mod accept;
 mod bodies;
+mod change_log;
 mod changes;
 mod claim;
 mod command;

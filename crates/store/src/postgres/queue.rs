@@ -2,16 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
+use uuid::Uuid;
+
 use super::{
-    LONG, PostgresStore, claim, command,
-    lane::Lane,
+    LONG, PostgresStore, change_log, claim, command,
+    lane::{Lane, Tx},
     lease, notice, waiting,
     writer::{Accept, Settle},
 };
 use crate::{
     Accepted, Claim, Claimed, Command, Commanded, Content, DeliveryKey, DeliveryRecord, Holding, LeaseNumber,
-    MEMBER_VALID, Member, MessageKey, NewEvent, NewMessage, Pending, Queue, QueueCount, QueueQuery, QueueRow, Result,
-    Room, Selection, Settlement, StoreError, Telling, Told, Untold,
+    MEMBER_VALID, Member, MessageKey, NewChange, NewEvent, NewMessage, Pending, Queue, QueueCount, QueueQuery,
+    QueueRow, Result, Room, Selection, Settlement, StoreError, Telling, Told, Untold, change_log::queue_command,
 };
 
 impl Queue for PostgresStore {
@@ -79,14 +81,18 @@ impl Queue for PostgresStore {
     }
 
     async fn command(&self, command: Command, selection: Selection, by: &str) -> Result<Commanded> {
-        let (mut all, mut next) = (Commanded::default(), Some(i64::MIN));
+        let (mut all, mut next, id) = (Commanded::default(), Some(i64::MIN), Uuid::now_v7());
         while let Some(after) = next {
-            let (by, selection) = (by.to_owned(), selection.clone());
-            let run = move |tx| async move { command::run(&tx, command, &selection, &by, after).await };
-            let (done, more) = self.0.clerk.write_within(LONG, run).await?;
-            all.changed += done.changed;
-            all.leased += done.leased;
-            next = more;
+            let (by, selection, before) = (by.to_owned(), selection.clone(), all);
+            let run = move |tx: Tx| async move {
+                let (done, more) = command::run(&tx, command, &selection, &by, after).await?;
+                let all = Commanded { changed: before.changed + done.changed, leased: before.leased + done.leased };
+                if let Some(kind) = queue_command(command, &selection, all) {
+                    change_log::put_as(&tx, id, &NewChange::of_fleet(&by, kind)).await?;
+                }
+                Ok((all, more))
+            };
+            (all, next) = self.0.clerk.write_within(LONG, run).await?;
         }
         Ok(all)
     }

@@ -12,10 +12,11 @@
 //! it is used: nothing is claimed from a restored queue. What is accepted later is delivered as ever.
 
 use tokio_postgres::Row;
+use trace::ChangeKind;
 use uuid::Uuid;
 
 use super::{
-    command,
+    change_log, command,
     finish::finish,
     lane::{Tx, commit_in_time},
     mark, member,
@@ -23,8 +24,8 @@ use super::{
     witness::{Seen, Witness},
 };
 use crate::{
-    Answered, Command, Epoch, Restoration, RestorationAnswer, RestorationDecision, Result, Selection, StoreError,
-    restoration::RESTORE,
+    Answered, Command, Epoch, NewChange, Restoration, RestorationAnswer, RestorationDecision, Result, Selection,
+    StoreError, restoration::RESTORE,
 };
 
 /// What the server says of the store.
@@ -146,6 +147,7 @@ async fn hold(tx: &Tx, seen: Option<&Seen>) -> Result<Shown> {
     let sql = "INSERT INTO fleet_restore (number, at, state_of, known_by, known_until, held)
                VALUES ($1, $2, (SELECT max(seen) FROM member), $3, $4, $5)";
     tx.execute(sql, &[&number, &now, &known.0, &known.1, &held]).await?;
+    note(tx, seen, held as u64).await?;
     let sql = "UPDATE fleet_state SET server = CASE WHEN $1 = '' THEN server ELSE $1 END";
     tx.execute(sql, &[&shown.is_on]).await?;
     let sql = "SELECT setval('member_epoch', greatest(nextval('member_epoch'), $1) + $2)";
@@ -165,6 +167,17 @@ async fn hold(tx: &Tx, seen: Option<&Seen>) -> Result<Shown> {
         ),
     }
     Ok(Shown { restores: number, is_held: true, ..shown })
+}
+
+/// In the change log, as the restore that was just noted.
+async fn note(tx: &Tx, seen: Option<&Seen>, held: u64) -> Result<()> {
+    let state_of = last(tx).await?.and_then(|restoration| restoration.state_of);
+    let kind = ChangeKind::StoreRestored { held, state_of };
+    let change = match seen {
+        Some(seen) => NewChange::of_node(&seen.node, kind),
+        None => NewChange::of_fleet(RESTORE, kind),
+    };
+    change_log::put(tx, &change).await
 }
 
 /// Deliveries that are leased are suspended when their leases end.
@@ -216,6 +229,13 @@ pub(super) async fn answer(tx: &Tx, decision: RestorationDecision, by: &str) -> 
                WHERE answered IS NULL AND number = (SELECT max(number) FROM fleet_restore)";
     let now = tx.now().await?.as_millisecond();
     let is_first = tx.execute(sql, &[&now, &super::row::text(by), &since]).await? > 0;
+    if is_first {
+        let deliver_since = match decision {
+            RestorationDecision::Hold => None,
+            RestorationDecision::DeliverSince(since) => Some(since),
+        };
+        change_log::put(tx, &NewChange::of_fleet(by, ChangeKind::RestoreAnswered { deliver_since })).await?;
+    }
     Ok(last(tx).await?.map(|restoration| Answered { restoration, is_first, resumed: 0 }))
 }
 

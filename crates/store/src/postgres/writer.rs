@@ -32,8 +32,7 @@ use super::{
 };
 use crate::{
     Accepted, Content, DeliveryKey, Member, NewEvent, NewMessage, Result, Settlement, StoreError, StoreTimes,
-    fault_log::FaultLog,
-    tally::accepting_node,
+    fault_log::FaultLog, tally::accepting_node,
 };
 
 /// Commands in one batch.

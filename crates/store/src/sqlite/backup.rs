@@ -9,14 +9,16 @@ use std::{
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
+use trace::ChangeKind;
 
 use super::{
-    FILE_NAME, SqliteStore, claim, command,
+    FILE_NAME, SqliteStore, change_log, claim, command,
     place::{beside, log_of},
-    row, schema,
+    row::{self, Millis},
+    schema,
 };
 use crate::{
-    Clock, Command, FileError, FolderLock, Result, Selection, StoreError,
+    Clock, Command, FileError, FolderLock, NewChange, Result, Selection, StoreError,
     folder::{self, failed},
     restoration::RESTORE,
     tally::Counts,
@@ -51,13 +53,13 @@ impl SqliteStore {
     }
 
     /// Puts a backup into a data folder that has no store, with its queue suspended.
-    pub fn restore(backup: &Path, folder: &Path) -> Result<Restored> {
+    pub fn restore(backup: &Path, folder: &Path, by: &str) -> Result<Restored> {
         folder::create_folder(folder)?;
         let (mut lock, _) = FolderLock::take(folder, "restore")?;
         let file = folder.join(FILE_NAME);
         refuse_to_overwrite(&file)?;
         let (from, new) = (backup.join(BACKUP_NAME), beside(&file, ".restored"));
-        let restored = fetch(&from, &new).and_then(|()| suspend(&new, Clock::system().now()));
+        let restored = fetch(&from, &new).and_then(|()| suspend(&new, by, Clock::system().now()));
         let restored = restored.inspect_err(|_| drop(fs::remove_file(&new)))?;
         fs::rename(&new, &file).map_err(|error| failed("rename", &new, &error))?;
         folder::sync_folder(folder)?;
@@ -153,7 +155,7 @@ fn fetch(from: &Path, new: &Path) -> Result<()> {
 }
 
 /// Brings it to this version, and suspends all that is queued.
-fn suspend(new: &Path, now: Timestamp) -> Result<Restored> {
+fn suspend(new: &Path, by: &str, now: Timestamp) -> Result<Restored> {
     let fault = |error: rusqlite::Error| row::store_error(&error, new);
     let mut connection = Connection::open(new).map_err(fault)?;
     schema::migrate(&mut connection, new)?;
@@ -167,8 +169,16 @@ fn suspend(new: &Path, now: Timestamp) -> Result<Restored> {
     transaction.execute_batch(forget).map_err(fault)?;
     let count = "SELECT count(*) FROM delivery WHERE state = 2";
     let suspended: i64 = transaction.query_row(count, [], |row| row.get(0)).map_err(fault)?;
+    note(&transaction, suspended as u64, by, now).map_err(fault)?;
     transaction.commit().map_err(fault)?;
     connection.close().map_err(|(_, error)| fault(error))?;
     sync(new)?;
     Ok(Restored { suspended: suspended as u64 })
+}
+
+/// In the change log, with when a node was heard last before the backup.
+fn note(connection: &Connection, held: u64, by: &str, now: Timestamp) -> rusqlite::Result<()> {
+    let last: Option<Millis> = connection.query_row("SELECT max(seen) FROM member", [], |row| row.get(0))?;
+    let kind = ChangeKind::StoreRestored { held, state_of: last.map(|at| at.0) };
+    change_log::put(connection, &NewChange::of_fleet(by, kind), now)
 }

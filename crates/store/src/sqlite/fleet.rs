@@ -8,12 +8,13 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{
-    SqliteStore, inquiry, member,
+    SqliteStore, change_log, inquiry, member,
     row::{Json, Millis, readable},
 };
 use crate::{
-    Answered, Demand, Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NodeReport, NodeState, Restoration,
-    RestorationDecision, Result, Share, StoreError, StoredPlan, WeakDelivery,
+    Answered, Demand, Fleet, Inquiry, Joined, LedgerEntry, Member, MemberRecord, NewChange, NodeReport, NodeState,
+    Restoration, RestorationDecision, Result, Share, StoreError, StoredPlan, WeakDelivery,
+    change_log::plan as changed_plan,
     stored::{tls_from_text, tls_text},
 };
 
@@ -191,6 +192,7 @@ fn replace_plan(
     let mut insert =
         connection.prepare_cached("INSERT INTO plan (version, at, set_by, json) VALUES (?1, ?2, ?3, ?4)")?;
     insert.execute(params![version as i64, Millis(now), by, plan_json])?;
+    change_log::put(connection, &NewChange::of_fleet(by, changed_plan(version, plan_json)), now)?;
     Ok(Some(version))
 }
 

@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use super::{
     SqliteStore,
+    change_log::put as put_change,
     row::{Json, Millis, readable},
 };
-use crate::{Incident, Incidents, Result, WebhookCall, clock::after};
+use crate::{Incident, Incidents, NewChange, Result, WebhookCall, change_log, clock::after};
 
 impl Incidents for SqliteStore {
     async fn note_incidents(&self, turn: u64, incidents: Vec<Incident>, calls: Vec<WebhookCall>) -> Result<bool> {
@@ -49,12 +50,24 @@ fn note(
     calls: &[WebhookCall],
     now: Timestamp,
 ) -> rusqlite::Result<bool> {
-    let is_current = connection.prepare_cached("SELECT 1 FROM watch WHERE turn = ?1")?.exists([turn as i64])?;
-    if is_current {
-        incidents.iter().try_for_each(|incident| put(connection, incident))?;
-        calls.iter().try_for_each(|call| add_call(connection, call, now))?;
+    let mut watch = connection.prepare_cached("SELECT node FROM watch WHERE turn = ?1")?;
+    let Some(node) = watch.query_row([turn as i64], |row| row.get::<_, String>(0)).optional()? else {
+        return Ok(false);
+    };
+    for incident in incidents {
+        for kind in change_log::incident(was_open(connection, incident.id)?, incident) {
+            put_change(connection, &NewChange::of_node(&node, kind), now)?;
+        }
+        put(connection, incident)?;
     }
-    Ok(is_current)
+    calls.iter().try_for_each(|call| add_call(connection, call, now))?;
+    Ok(true)
+}
+
+/// `None`: it is not stored.
+fn was_open(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<bool>> {
+    let mut select = connection.prepare_cached("SELECT closed IS NULL FROM incident WHERE id = ?1")?;
+    select.query_row([id.as_bytes().as_slice()], |row| row.get(0)).optional()
 }
 
 fn put(connection: &Connection, incident: &Incident) -> rusqlite::Result<()> {

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{bodies, claim, row::Millis};
+use super::{bodies, change_log, claim, row::Millis};
 use crate::{
-    Drained, Epoch, MemberRecord,
+    Drained, Epoch, MemberRecord, NewChange,
+    change_log::drain as changed_drain,
     lease::{Known, host_name},
 };
 
@@ -116,11 +117,15 @@ pub(super) fn drain(
     if find(connection, name)?.is_none() {
         return Ok(false);
     }
-    match is_drained {
+    let changed = match is_drained {
         true => connection
             .prepare_cached("INSERT OR IGNORE INTO drained (node, at, set_by) VALUES (?1, ?2, ?3)")?
             .execute(params![name, Millis(now), by])?,
         false => connection.prepare_cached("DELETE FROM drained WHERE node = ?1")?.execute([name])?,
     };
+    if changed > 0 {
+        let (node, who) = (Some(name.to_owned()), by.to_owned());
+        change_log::put(connection, &NewChange { node, who, kind: changed_drain(is_drained) }, now)?;
+    }
     Ok(true)
 }

@@ -11,6 +11,7 @@
 mod accept;
 mod backup;
 mod bodies;
+mod change_log;
 mod claim;
 mod command;
 mod finish;

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use rusqlite::Connection;
 
-use super::{Inner, SqliteStore, accept, accept::Added, bodies, claim, command, notice, settle, waiting};
+use super::{Inner, SqliteStore, accept, accept::Added, bodies, change_log, claim, command, notice, settle, waiting};
 use crate::{
     Accepted, Claim, Claimed, Command, Commanded, Content, DeliveryKey, DeliveryRecord, Holding, Member, MessageKey,
-    NewEvent, NewMessage, Pending, Queue, QueueCount, QueueQuery, QueueRow, Result, Room, Selection, Settlement,
-    StoreError, Telling, Told, Untold, clock::before, lease::EMBEDDED_LEASE_TERM, tally::Counts,
+    NewChange, NewEvent, NewMessage, Pending, Queue, QueueCount, QueueQuery, QueueRow, Result, Room, Selection,
+    Settlement, StoreError, Telling, Told, Untold, change_log::queue_command, clock::before,
+    lease::EMBEDDED_LEASE_TERM, tally::Counts,
 };
 
 impl Queue for SqliteStore {
@@ -95,7 +96,11 @@ impl Queue for SqliteStore {
     async fn command(&self, command: Command, selection: Selection, by: &str) -> Result<Commanded> {
         let by = by.to_owned();
         let run = move |connection: &Connection, counts: &mut Counts, now| {
-            command::run(connection, counts, command, &selection, &by, now)
+            let done = command::run(connection, counts, command, &selection, &by, now)?;
+            if let Some(kind) = queue_command(command, &selection, done) {
+                change_log::put(connection, &NewChange::of_fleet(&by, kind), now)?;
+            }
+            Ok(done)
         };
         self.write_counted(run).await
     }

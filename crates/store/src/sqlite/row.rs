@@ -9,7 +9,7 @@ use rusqlite::{
     types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use trace::Event;
+use trace::{ChangeKind, Event};
 use uuid::Uuid;
 
 use crate::{
@@ -56,6 +56,15 @@ pub(super) struct Recorded(pub(super) Event);
 impl FromSql for Recorded {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         Event::read(value.as_str()?).map(Self).map_err(|error| FromSqlError::Other(error.to_string().into()))
+    }
+}
+
+/// A kind of change, in JSON.
+pub(super) struct RecordedChange(pub(super) ChangeKind);
+
+impl FromSql for RecordedChange {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        ChangeKind::read(value.as_str()?).map(Self).map_err(|error| FromSqlError::Other(error.to_string().into()))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{FileError, Result, StoreError, folder};
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -173,6 +173,25 @@ const MIGRATIONS: [&str; 11] = [
         deliveries INTEGER NOT NULL,
         bytes INTEGER NOT NULL,
         PRIMARY KEY (span, minute, outcome, connector, node, tls_policy, tls, cause)
+     ) WITHOUT ROWID;",
+    // What was changed, when, and by whom; without a node, it is about the fleet. And what each node has seen last of each
+    // address of a destination, to see what changes there.
+    "CREATE TABLE change (
+        id BLOB PRIMARY KEY,
+        at INTEGER NOT NULL,
+        node TEXT,
+        who TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        json TEXT NOT NULL
+     ) WITHOUT ROWID;
+     CREATE INDEX change_at ON change (at, id);
+     CREATE TABLE destination (
+        node TEXT NOT NULL,
+        host TEXT NOT NULL,
+        address TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        json TEXT NOT NULL,
+        PRIMARY KEY (node, host, address)
      ) WITHOUT ROWID;",
 ];
 

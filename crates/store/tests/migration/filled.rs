@@ -4,9 +4,10 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use gatepost_store::{
-    Accepted, Bodies as _, Clock, Closed, Command, Content, Fleet as _, Incident, Incidents as _, LedgerEntry, Member,
-    MessageRecord, NewMessage, Outcome, Queue as _, QueueCount, Selection, Settlement, SqliteStore, Store, StoredPlan,
-    Tally, TallyBy, TallyQuery, TallyStep, Telling, TraceQuery, WeakDelivery, Weakness, WebhookCall,
+    Accepted, Bodies as _, ChangeQuery, Clock, Closed, Command, Content, Fleet as _, Incident, Incidents as _,
+    LedgerEntry, Member, MessageRecord, NewMessage, Outcome, Queue as _, QueueCount, Selection, Settlement,
+    SqliteStore, Store, StoredPlan, Tally, TallyBy, TallyQuery, TallyStep, Telling, TraceQuery, WeakDelivery, Weakness,
+    WebhookCall,
 };
 use jiff::{Timestamp, ToSpan};
 use protocol::smtp::{
@@ -255,6 +256,7 @@ pub(crate) struct Seen {
     ledger: Vec<LedgerEntry>,
     incidents: Vec<Incident>,
     is_retry_requested: bool,
+    pub(crate) changes: Vec<trace::Change>,
     tallies: Vec<Tally>,
 }
 
@@ -293,5 +295,6 @@ pub(crate) async fn seen<S: Store>(store: &S) -> Seen {
         incidents: store.incidents(100).await.unwrap(),
         is_retry_requested: store.retry_requested("c").await.unwrap().is_some(),
         tallies: store.tallies(all_tallies()).await.unwrap(),
+        changes: store.changes(ChangeQuery { limit: 100, ..ChangeQuery::default() }).await.unwrap(),
     }
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use gatepost_store::{
-    Accepted, Claim, Command, Fleet as _, Leave, Member, NewMessage, PostgresSettings, PostgresStore, Queue as _,
-    QueueQuery, RestorationDecision, Selection, State, StoreError,
+    Accepted, ChangeLog as _, ChangeQuery, Claim, Command, Fleet as _, Leave, Member, NewMessage, PostgresSettings,
+    PostgresStore, Queue as _, QueueQuery, RestorationDecision, Selection, State, StoreError,
 };
 use jiff::{Timestamp, ToSpan};
 
@@ -112,6 +112,10 @@ async fn goes_back(recovered: bool) {
     let first = answer(RestorationDecision::DeliverSince(since), "ann").await;
     assert_eq!((first.is_first, first.resumed), (true, 1));
     let second = answer(RestorationDecision::Hold, "bob").await;
+    let changes = store.changes(ChangeQuery { limit: 10, ..ChangeQuery::default() }).await.unwrap();
+    let told: Vec<_> = changes.iter().map(|change| (change.who.as_str(), change.kind.name())).collect();
+    let expected = [("ann", "restore-answered"), ("node n", "store-restored"), ("eve", "queue-command")];
+    assert_eq!(told, expected);
     assert_eq!((second.is_first, second.resumed), (false, 0));
     assert_eq!(second.restoration.answer.map(|answer| answer.by), Some("ann".to_owned()));
     let by = |name: &str| (State::Suspended, false, Some(name.to_owned()));

@@ -3,6 +3,7 @@
 mod backup;
 mod capture;
 mod case;
+mod changes;
 mod config;
 mod log_files;
 mod node;
@@ -22,6 +23,7 @@ use insight::Id;
 pub(crate) use backup::*;
 pub(crate) use capture::*;
 pub(crate) use case::*;
+pub(crate) use changes::*;
 pub(crate) use config::*;
 pub(crate) use node::*;
 pub(crate) use policy::*;
@@ -118,6 +120,9 @@ Examples:
     /// Show how many deliveries were accepted, delivered, deferred or bounced, by the hour or minute
     #[command(after_help = TALLIES_HELP)]
     Tallies(TalliesArguments),
+    /// Show what changed, newest first: starts, reloads, rollouts, commands, incidents, destinations
+    #[command(after_help = CHANGES_HELP)]
+    Changes(ChangesArguments),
     /// Check, show and explain the configuration; give a fleet a common one
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -169,6 +174,7 @@ impl Command {
             Self::Node(NodeCommand::List { output, .. })
             | Self::Store(StoreCommand::Check { output } | StoreCommand::Restored { output, .. }) => output.utc,
             Self::Tallies(arguments) => arguments.output.utc,
+            Self::Changes(arguments) => arguments.output.utc,
             Self::Incident(IncidentCommand::List { output, .. } | IncidentCommand::Show { output, .. }) => output.utc,
             Self::Serve { .. }
             | Self::Backup(_)

@@ -18,7 +18,24 @@ pub struct Extensions {
     pub size: Option<Option<u64>>,
 }
 
+/// What a destination says of itself before TLS.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Introduction {
+    pub greeting: String,
+    /// Its first answer to EHLO; `None`: it has not accepted that.
+    pub ehlo: Option<Reply>,
+}
+
 impl Extensions {
+    /// All keywords of a 250 reply to EHLO, in upper case and in order.
+    pub fn keywords(reply: &Reply) -> Vec<String> {
+        let words = reply.text.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().next());
+        let mut keywords: Vec<String> = words.map(str::to_ascii_uppercase).collect();
+        keywords.sort_unstable();
+        keywords.dedup();
+        keywords
+    }
+
     /// Reads the lines after the first of a 250 reply to EHLO.
     pub fn parse(reply: &Reply) -> Self {
         let mut extensions = Self::default();

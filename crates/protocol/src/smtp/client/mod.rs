@@ -16,7 +16,7 @@ mod transaction;
 
 use bytes::BytesMut;
 
-pub use extensions::Extensions;
+pub use extensions::{Extensions, Introduction};
 pub use reply_parser::{ReplyError, ReplyParser};
 
 use super::{Failure, FailureKind, Phase, Reply, Transaction, data::DotEncoder};
@@ -62,6 +62,7 @@ pub struct Client {
     encrypted: bool,
     avoids_pipelining: bool,
     extensions: Extensions,
+    introduction: Introduction,
     replies: ReplyParser,
     /// The last transaction left an incomplete envelope at the destination: RSET comes before the next MAIL.
     reset_first: bool,
@@ -94,6 +95,7 @@ impl Client {
             encrypted: false,
             avoids_pipelining: false,
             extensions: Extensions::default(),
+            introduction: Introduction::default(),
             replies: ReplyParser::default(),
             reset_first: false,
             ended: false,
@@ -127,6 +129,11 @@ impl Client {
 
     pub fn extensions(&self) -> &Extensions {
         &self.extensions
+    }
+
+    /// What the destination has said of itself so far. It is not kept.
+    pub fn take_introduction(&mut self) -> Introduction {
+        std::mem::take(&mut self.introduction)
     }
 
     /// True if another transaction may follow on this connection.
@@ -169,6 +176,7 @@ impl Client {
         let reply = if matches!(self.state, State::Ehlo) && reply.code == 250 { reply } else { reply.shortened() };
         match std::mem::replace(&mut self.state, State::Closed) {
             State::Banner if reply.code == 220 => {
+                self.introduction.greeting = reply.text;
                 self.say_ehlo(output);
                 None
             }
@@ -204,6 +212,9 @@ impl Client {
         if reply.code == 250 {
             self.extensions = Extensions::parse(&reply);
             self.extensions.pipelining &= !self.avoids_pipelining;
+            if !self.encrypted {
+                self.introduction.ehlo = Some(reply);
+            }
             if self.extensions.starttls && !self.encrypted && self.tls_level != TlsLevel::None {
                 output.extend_from_slice(b"STARTTLS\r\n");
                 self.state = State::StartTls;

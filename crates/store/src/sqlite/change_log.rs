@@ -1,0 +1,113 @@
+//! The change log.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use trace::{Change, ChangeKind, change::DestinationFacts};
+use uuid::Uuid;
+
+use super::{
+    SqliteStore,
+    row::{Json, Millis, RecordedChange, readable},
+};
+use crate::{
+    ChangeLog, ChangeQuery, NewChange, Result, SeenDestination,
+    change_log::{destination, destinations_since},
+    clock::before,
+};
+
+impl ChangeLog for SqliteStore {
+    async fn record_change(&self, change: NewChange) -> Result<()> {
+        self.write(move |connection, now| put(connection, &change, now)).await
+    }
+
+    async fn note_destinations(&self, node: &str, seen: Vec<SeenDestination>) -> Result<()> {
+        let node = node.to_owned();
+        let note = move |connection: &Connection, now| {
+            seen.iter().try_for_each(|seen| note_destination(connection, &node, seen, now))
+        };
+        self.write(note).await
+    }
+
+    async fn changes(&self, query: ChangeQuery) -> Result<Vec<Change>> {
+        self.search(move |connection, _| list(connection, &query)).await
+    }
+
+    async fn forget_changes(&self, age: Duration) -> Result<u64> {
+        self.write(move |connection, now| forget(connection, before(now, age))).await
+    }
+}
+
+pub(super) fn put(connection: &Connection, change: &NewChange, now: Timestamp) -> rusqlite::Result<()> {
+    let NewChange { node, who, kind } = change;
+    let mut insert = connection
+        .prepare_cached("INSERT INTO change (id, at, node, who, kind, json) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let id = Uuid::now_v7();
+    insert.execute(params![id.as_bytes().as_slice(), Millis(now), node, who, kind.name(), Json(kind)])?;
+    Ok(())
+}
+
+fn list(connection: &Connection, query: &ChangeQuery) -> rusqlite::Result<Vec<Change>> {
+    let ChangeQuery { since, until, kinds, node, limit, after } = query;
+    let mut select = connection.prepare_cached(
+        "SELECT id, at, node, who, json FROM change
+         WHERE at >= ?1 AND at < ?2 AND (?3 IS NULL OR kind IN (SELECT value FROM json_each(?3)))
+             AND (?4 IS NULL OR node = ?4) AND (?5 IS NULL OR (at, id) < (?5, ?6))
+         ORDER BY at DESC, id DESC LIMIT ?7",
+    )?;
+    let kinds = (!kinds.is_empty()).then_some(Json(kinds));
+    let (at, id) = after.map(|after| (Millis(after.at), after.id.as_bytes().to_vec())).unzip();
+    let (since, until) = (since.unwrap_or(Timestamp::MIN), until.unwrap_or(Timestamp::MAX));
+    let rows = select.query_map(params![Millis(since), Millis(until), kinds, node, at, id, limit], read)?;
+    readable(rows)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Change> {
+    Ok(Change {
+        id: Uuid::from_bytes(row.get(0)?),
+        at: row.get::<_, Millis>(1)?.0,
+        node: row.get(2)?,
+        who: row.get(3)?,
+        kind: row.get::<_, RecordedChange>(4)?.0,
+    })
+}
+
+fn note_destination(
+    connection: &Connection,
+    node: &str,
+    seen: &SeenDestination,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let (host, address) = (&seen.host, seen.address.to_string());
+    let mut select =
+        connection.prepare_cached("SELECT json FROM destination WHERE node = ?1 AND host = ?2 AND address = ?3")?;
+    let known = select.query_row(params![node, host, address], |row| row.get::<_, String>(0)).optional()?;
+    // What another version wrote may be unreadable: this sight is the first one then.
+    let known: Option<DestinationFacts> = known.and_then(|json| serde_json::from_str(&json).ok());
+    if let Some(known) = &known
+        && let Some(kind) = destination(seen, known, &recent(connection, now)?, now)
+    {
+        put(connection, &NewChange::of_node(node, kind), now)?;
+    }
+    let facts = known.map_or_else(|| seen.facts.clone(), |known| seen.facts.clone().completed(&known));
+    let mut upsert = connection.prepare_cached(
+        "INSERT OR REPLACE INTO destination (node, host, address, at, json) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    upsert.execute(params![node, host, address, Millis(now), Json(facts)])?;
+    Ok(())
+}
+
+/// Changes of destinations of the past day.
+fn recent(connection: &Connection, now: Timestamp) -> rusqlite::Result<Vec<(Timestamp, ChangeKind)>> {
+    let mut select =
+        connection.prepare_cached("SELECT at, json FROM change WHERE kind = 'destination-changed' AND at >= ?1")?;
+    let read = |row: &Row<'_>| Ok((row.get::<_, Millis>(0)?.0, row.get::<_, RecordedChange>(1)?.0));
+    readable(select.query_map([Millis(destinations_since(now))], read)?)
+}
+
+fn forget(connection: &Connection, before: Timestamp) -> rusqlite::Result<u64> {
+    connection.prepare_cached("DELETE FROM destination WHERE at < ?1")?.execute([Millis(before)])?;
+    let forgotten = connection.prepare_cached("DELETE FROM change WHERE at < ?1")?.execute([Millis(before)])?;
+    Ok(forgotten as u64)
+}
