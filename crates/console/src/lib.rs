@@ -17,9 +17,11 @@ mod health;
 mod incidents;
 mod metrics;
 mod openapi;
+mod over_time;
 mod parameters;
 mod places;
 mod process;
+mod query;
 mod queue;
 mod serve;
 mod traces;
@@ -55,6 +57,8 @@ fn router(node: Arc<Node>) -> Router {
         .route("/api/v1/queue/counts", get(queue::counts))
         .route("/api/v1/nodes", get(fleet::nodes))
         .route("/api/v1/ledger", get(fleet::ledger))
+        .route("/api/v1/tallies", get(over_time::tallies))
+        .route("/api/v1/changes", get(over_time::list_changes))
         .route("/api/v1/openapi.json", get(openapi::serve))
         .nest("/admin/exchange/tracing", graph())
         // The base address of scripts for Graph contains the version.

@@ -2,15 +2,17 @@
 //! are sent.
 
 use axum::Json;
-use insight::{By, Search, Status, views::IncidentView};
+use insight::{By, ChangeSearch, Search, Status, views::IncidentView};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
+use store::TallyBy;
 
 use super::{
     error::ErrorView,
     fleet::{Ledger, Nodes},
     graph::{self, Collection, Detail, MessageTrace},
     incidents::Incidents,
+    over_time::{BY as TALLY_BY, CHANGES, Changes, STEPS, Tallies, step_name},
     parameters::{Form, PARAMETERS, Parameter},
     queue::{BY, Counts, Groups},
     traces::{AttemptView, History, Page},
@@ -26,7 +28,7 @@ fn document() -> Value {
         .for_serialize()
         .into_generator();
     let paths: serde_json::Map<String, Value> =
-        [traces(&mut schemas), state(&mut schemas), as_graph(&mut schemas)].into_iter().flatten().collect();
+        [traces, state, over_time, as_graph].into_iter().flat_map(|paths| paths(&mut schemas)).collect();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -141,6 +143,49 @@ fn state(schemas: &mut SchemaGenerator) -> Vec<Path> {
     ]
 }
 
+fn over_time(schemas: &mut SchemaGenerator) -> Vec<Path> {
+    let text = || json!({ "type": "string" });
+    let list = |name: &str, about: &str, names: Vec<&str>| {
+        let items = json!({ "type": "string", "enum": names });
+        let mut list = query_parameter(name, about, json!({ "type": "array", "items": items }));
+        list["explode"] = false.into();
+        list
+    };
+    let range = || {
+        vec![
+            query_parameter("since", "From this time on: a date and time, or how long ago, such as 2h or 3d", text()),
+            query_parameter("until", "Before this time", text()),
+        ]
+    };
+    let step = json!({ "type": "string", "enum": STEPS.map(step_name) });
+    let tallies = [
+        list("by", "Count separately by these; outcome by default", TALLY_BY.map(TallyBy::name).to_vec()),
+        query_parameter("step", "Length of the time that one row covers; hour by default", step),
+    ];
+    let changes = [
+        list("kind", "Only changes of these kinds", ChangeSearch::KINDS.to_vec()),
+        query_parameter("node", "Only changes that are about this node, or that it saw", text()),
+        limit_parameter(CHANGES),
+        query_parameter("after", "Start of this page, as the previous page gives it", text()),
+    ];
+    vec![
+        read::<Tallies>(
+            schemas,
+            "/api/v1/tallies",
+            "listTallies",
+            "Count deliveries by the hour or minute: accepted, delivered, deferred, bounced",
+            [range(), tallies.to_vec()].concat(),
+        ),
+        read::<Changes>(
+            schemas,
+            "/api/v1/changes",
+            "listChanges",
+            "List what changed, newest first: starts, reloads, rollouts, commands, incidents, destinations",
+            [range(), changes.to_vec()].concat(),
+        ),
+    ]
+}
+
 /// The same in the form of Microsoft Graph.
 fn as_graph(schemas: &mut SchemaGenerator) -> Vec<Path> {
     let filter = query_parameter("$filter", &graph::filter_help(), json!({ "type": "string" }));
@@ -178,10 +223,7 @@ fn parameter(parameter: &Parameter) -> Value {
     let Parameter { name, about, form, .. } = parameter;
     match form {
         Form::Text => query_parameter(name, about, json!({ "type": "string" })),
-        Form::Rows => {
-            let about = format!("{about}; {} by default", Search::ROWS);
-            query_parameter(name, &about, json!({ "type": "integer", "minimum": 1, "maximum": super::ROWS_MAX }))
-        }
+        Form::Rows => limit_parameter(Search::ROWS),
         Form::Statuses => {
             let names = Status::ALL.map(Status::lower_case_name);
             let items = json!({ "type": "string", "enum": names });
@@ -190,6 +232,11 @@ fn parameter(parameter: &Parameter) -> Value {
             list
         }
     }
+}
+
+fn limit_parameter(default: u32) -> Value {
+    let about = format!("Maximum number of rows; {default} by default");
+    query_parameter("limit", &about, json!({ "type": "integer", "minimum": 1, "maximum": super::ROWS_MAX }))
 }
 
 fn query_parameter(name: &str, description: &str, schema: Value) -> Value {

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use store::{Queue as _, Selection};
 
-use super::ApiError;
+use super::{ApiError, query::Query};
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Groups {
@@ -33,7 +33,7 @@ pub(super) struct Counts {
 pub(super) const BY: [By; 4] = [By::Cause, By::Connector, By::Destination, By::Age];
 
 pub(super) async fn groups(State(node): State<Arc<Node>>, RawQuery(query): RawQuery) -> Result<Json<Groups>, ApiError> {
-    let by = read_by(query.as_deref().unwrap_or_default()).map_err(ApiError::bad_request)?;
+    let by = read_by(query.as_deref()).map_err(ApiError::bad_request)?;
     let (now, config) = (Timestamp::now(), node.config.load());
     let reasons = WaitReasons::read(&node.store, &**config, now).await?;
     let wanted = Wanted::new(&Conditions::default(), &reasons, now);
@@ -49,20 +49,8 @@ pub(super) async fn counts(State(node): State<Arc<Node>>) -> Result<Json<Counts>
 }
 
 /// By cause unless told otherwise.
-fn read_by(query: &str) -> Result<By, String> {
-    let mut by = None;
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let known = BY.into_iter().find(|by| by.name() == value);
-        match (&*name, known, &by) {
-            ("by", Some(known), None) => by = Some(known),
-            ("by", _, Some(_)) => return Err("by: the parameter is there twice; give it once".to_owned()),
-            ("by", None, None) => {
-                return Err(format!("by: must be one of {}", BY.map(By::name).join(", ")));
-            }
-            _ => return Err(format!("unknown parameter \"{name}\"; the parameter is by")),
-        }
-    }
-    Ok(by.unwrap_or(By::Cause))
+fn read_by(query: Option<&str>) -> Result<By, String> {
+    Ok(Query::read(query, &["by"])?.named("by", &BY, By::name)?.unwrap_or(By::Cause))
 }
 
 #[cfg(test)]
@@ -71,14 +59,9 @@ mod tests {
 
     #[test]
     fn groups_are_by_one_property() {
-        assert_eq!(read_by(""), Ok(By::Cause));
-        assert_eq!(read_by("by=age"), Ok(By::Age));
-        for (query, expected) in [
-            ("by=size", "by: must be one of cause, connector, destination, age"),
-            ("by=age&by=cause", "by: the parameter is there twice; give it once"),
-            ("order=age", "unknown parameter \"order\"; the parameter is by"),
-        ] {
-            assert_eq!(read_by(query).unwrap_err(), expected);
-        }
+        assert_eq!(read_by(None), Ok(By::Cause));
+        assert_eq!(read_by(Some("by=age")), Ok(By::Age));
+        let expected = "by: must be one of cause, connector, destination, age";
+        assert_eq!(read_by(Some("by=size")).unwrap_err(), expected);
     }
 }

@@ -149,6 +149,8 @@ fn the_openapi_document_is_valid_and_true() {
         ["/api/v1/queue/counts", "/api/v1/queue/counts"],
         ["/api/v1/nodes", "/api/v1/nodes"],
         ["/api/v1/ledger", "/api/v1/ledger"],
+        ["/api/v1/tallies", "/api/v1/tallies?step=minute&by=outcome,connector,node,tls_policy,tls,cause"],
+        ["/api/v1/changes", "/api/v1/changes?limit=1"],
         [graph, &format!("{graph}?$top=1")],
         [&details, &format!("{graph}/{id}/getDetailsByRecipient(recipientAddress='user@other.test')")],
     ];
@@ -179,6 +181,10 @@ fn queue_and_fleet_are_those_of_the_command_line() {
     let listed = node.json(&["node", "list", "--all"]);
     assert_eq!(nodes["nodes"][0]["node"], listed["nodes"][0]["node"]);
     assert_eq!(nodes["nodes"][0]["state"], "running");
+    let (_, tallies) = get(&format!("{base}/api/v1/tallies?by=outcome,cause"), &[]);
+    assert_eq!(tallies, node.json(&["tallies", "--by", "outcome,cause"]));
+    let (_, changes) = get(&format!("{base}/api/v1/changes?limit=2&kind=started,incident-opened"), &[]);
+    assert_eq!(changes, node.json(&["changes", "--limit", "2", "--kind", "started,incident-opened"]));
     let (_, ledger) = get(&format!("{base}/api/v1/ledger"), &[]);
     assert_eq!(ledger, node.json(&["policy", "ledger"]));
 }
@@ -232,6 +238,8 @@ fn filters_pages_and_events_are_those_of_the_command_line() {
         ("/api/v1/message-traces/1/events", 400, "is not a network message id"),
         ("/api/v1/message-traces/018f0000-0000-7000-8000-000000000000/events", 404, "no message"),
         ("/api/v1/message-traces/018f0000-0000-7000-8000-000000000000/attempts/1", 404, "no such attempt"),
+        ("/api/v1/tallies?since=3d&step=minute", 400, "at most two days"),
+        ("/api/v1/changes?kind=fire", 400, "kind: must be one of started"),
         ("/api/v1/queue/groups?by=size", 400, "by: must be one of cause, connector, destination, age"),
         ("/api/v1/incidents/1", 400, "is not an id of an incident"),
         ("/api/v1/incidents/018f0000-0000-7000-8000-000000000000", 404, "no incident"),
