@@ -82,7 +82,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_an_error() {
-        assert_eq!(error(|_| Ok(()), "bye=1"), "unknown parameter \"bye\"; did you mean \"by\"?");
+        assert_eq!(
+            error(|_| Ok(()), "bye=1"),
+            "unknown parameter \"bye\"; did you mean \"by\"? parameters are by, limit"
+        );
         assert_eq!(error(|_| Ok(()), "by=1&by=2"), "by: the parameter is there twice; give it once");
         for limit in ["0", "5001", "-1", "x", ""] {
             assert_eq!(
