@@ -27,9 +27,12 @@ const ADDRESSES_MAX: usize = 4000;
 /// Maximum number of sights of one address that go to the store within `WINDOW`: servers that differ may answer in turn.
 const SIGHTS_MAX: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(600);
-/// Interval at which sights go to the store, and addresses at a time: one transaction must not take long.
+/// Interval at which sights go to the store, and addresses at a time: one transaction must not take long, even if the server is
+/// far away and each address has changed.
 const INTERVAL: Duration = Duration::from_secs(1);
-const AT_ONCE_MAX: usize = 100;
+const AT_ONCE_MAX: usize = 10;
+/// Pause after the store did not take them.
+const PAUSE: Duration = Duration::from_secs(30);
 /// Keywords that are kept of one answer to EHLO, and characters of each.
 const KEYWORDS_MAX: usize = 50;
 const KEYWORD_MAX: usize = 40;
@@ -157,6 +160,7 @@ pub(crate) async fn tell_always(node: Arc<Node>) {
         if let Err(error) = node.store.note_destinations(&node.name, seen.clone()).await {
             tracing::warn!(%error, "failed to store what destinations have shown; trying again");
             node.destinations.put_back(seen);
+            tokio::time::sleep(PAUSE).await;
         }
     }
 }

@@ -100,7 +100,8 @@ pub(super) async fn figures(node: &Arc<Node>) -> Option<FleetFigures> {
 
 async fn read_again(node: Arc<Node>) {
     let fleet = &node.metrics.fleet;
-    let _reading = fleet.reading.lock().await;
+    // Nobody waits for those who wait longer, and while the store hangs they would become more and more.
+    let Ok(_reading) = timeout(PATIENCE, fleet.reading.lock()).await else { return };
     if fleet.are_fresh() {
         return;
     }

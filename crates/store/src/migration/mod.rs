@@ -21,7 +21,7 @@ use std::path::Path;
 use facts::{Content, Counting, Fact};
 pub use fault::MigrationError;
 pub use progress::Progress;
-use tables::{CHANGES, DELIVERIES, EVENTS, MAIL, OTHERS, OtherTable};
+use tables::{DELIVERIES, EVENTS, MAIL, OTHERS, OtherTable, UNCOMPARED};
 
 use crate::{
     PostgresSettings, Result,
@@ -127,7 +127,9 @@ async fn copy_others(source: &Source, target: &Target) -> Result<()> {
         counting.begin_table();
         copy_table(source, target, table, |facts| counting.add(facts)).await?;
     }
-    copy_table(source, target, &CHANGES, |_| ()).await?;
+    for table in &UNCOMPARED {
+        copy_table(source, target, table, |_| ()).await?;
+    }
     target.end_batch(0, 0, 0, &counting.finish()).await
 }
 

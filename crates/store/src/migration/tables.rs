@@ -162,7 +162,7 @@ pub(crate) const EVENTS: usize = 4;
 
 /// Members, their reports and questions to them stay behind, as does the turn to watch: they are of processes that have
 /// ended. So does what nodes have seen of destinations: they see it again.
-pub(crate) const OTHERS: [OtherTable; 8] = [
+pub(crate) const OTHERS: [OtherTable; 7] = [
     OtherTable {
         name: "plan",
         columns: &[same("version", Large), same("at", Large), same("set_by", Text), same("json", Text)],
@@ -236,6 +236,11 @@ pub(crate) const OTHERS: [OtherTable; 8] = [
         source_order: "node",
         order: "node",
     },
+];
+
+/// Tallies and the change log. They are moved, but not compared: a node that starts on the server merges tallies and adds changes,
+/// and its mail may still go back.
+pub(crate) const UNCOMPARED: [OtherTable; 2] = [
     OtherTable {
         name: "tally",
         columns: &[
@@ -253,23 +258,20 @@ pub(crate) const OTHERS: [OtherTable; 8] = [
         source_order: "span, minute, outcome, connector, node, tls_policy, tls, cause",
         order: "span, minute, outcome, connector, node, tls_policy, tls, cause",
     },
+    OtherTable {
+        name: "change",
+        columns: &[
+            same("id", Id),
+            same("at", Large),
+            same("node", Text),
+            same("who", Text),
+            same("kind", Text),
+            same("json", Text),
+        ],
+        source_order: "id",
+        order: "id",
+    },
 ];
-
-/// The change log. It is moved, but not compared: a node that starts on the server adds to it, and its mail may still go
-/// back.
-pub(crate) const CHANGES: OtherTable = OtherTable {
-    name: "change",
-    columns: &[
-        same("id", Id),
-        same("at", Large),
-        same("node", Text),
-        same("who", Text),
-        same("kind", Text),
-        same("json", Text),
-    ],
-    source_order: "id",
-    order: "id",
-};
 
 /// Rows of other tables that are in memory at a time. Each page begins with a walk over those before it, and there may be
 /// a hundred thousand tallies.

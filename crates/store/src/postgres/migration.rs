@@ -18,7 +18,7 @@ use crate::{
         facts::{Content, Copied},
         fault::MigrationError,
         progress::Progress,
-        tables::{CHANGES, MAIL, OTHERS},
+        tables::{MAIL, OTHERS, UNCOMPARED},
     },
     stored::time_from_millis,
 };
@@ -142,13 +142,12 @@ impl Target {
     /// Nodes that were members are none any more: one that was only suspended would go on. And this is another store than the
     /// one that they have seen, so that nobody takes it for a restored one.
     async fn empty(&self) -> Result<()> {
-        let tables = tables().collect::<Vec<_>>().join(", ");
+        let tables = tables().chain(UNCOMPARED.iter().map(|table| table.name)).collect::<Vec<_>>().join(", ");
         self.session
             .run(&format!(
-                "TRUNCATE {tables}, {}, destination, upload, migration_batch, connector_share, fleet_restore;
+                "TRUNCATE {tables}, destination, upload, migration_batch, connector_share, fleet_restore;
                  DELETE FROM member;
-                 UPDATE fleet_state SET store = gen_random_uuid(), server = ''",
-                CHANGES.name
+                 UPDATE fleet_state SET store = gen_random_uuid(), server = ''"
             ))
             .await
     }

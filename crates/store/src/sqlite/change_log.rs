@@ -86,6 +86,7 @@ fn note_destination(
     // What another version wrote may be unreadable: this sight is the first one then.
     let known: Option<DestinationFacts> = known.and_then(|json| serde_json::from_str(&json).ok());
     if let Some(known) = &known
+        && !seen.facts.since(known).is_empty()
         && let Some(kind) = destination(seen, known, &recent(connection, now)?, now)
     {
         put(connection, &NewChange::of_node(node, kind), now)?;
