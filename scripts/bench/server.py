@@ -122,7 +122,7 @@ def measure_traces(folder, arguments):
 def report(arguments, claims, deferring, traces):
     lines = ["# A PostgreSQL server with a long queue and a long history", "",
              "Nodes that claim 200 deliveries at a time and defer them, through the store's own interface. Command:", "",
-             "    ./bench server", ""]
+             "    " + " ".join(["./bench server", *sys.argv[1:]]), ""]
     if claims:
         rows, ratio = claims
         lines += [f"A queue of {arguments.messages:,} due deliveries; medians of {arguments.rounds} rounds. Time per delivery in microseconds:", "",

@@ -38,6 +38,8 @@ const TASKS: usize = 1024;
 const MESSAGES_PER_SETTLEMENT: usize = 50;
 /// Deliveries of one claim, as a node claims them.
 const CLAIM_LIMIT: u32 = 200;
+/// How often a node is heard.
+const HEARD_EVERY: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_secs(23 * 3600);
 /// When a queue that is filled has got its messages.
 const HOURS_AGO: i64 = 3;
@@ -307,8 +309,12 @@ async fn nodes(place: &str, count: usize, time: Duration, wait: Duration) -> Res
         let (store, end) = (Arc::new(store), Instant::now() + time);
         tasks.spawn(async move {
             let mut times = Times::default();
+            let mut heard = Instant::now();
             while Instant::now() < end {
-                store.renew(&member, vec![]).await?;
+                if heard.elapsed() >= HEARD_EVERY {
+                    store.renew(&member, vec![]).await?;
+                    heard = Instant::now();
+                }
                 let round = claim_and_defer(&store, &member, wait).await?;
                 if round.deliveries == 0 {
                     tokio::time::sleep(Duration::from_millis(100)).await;
