@@ -5,14 +5,14 @@ use axum::Json;
 use insight::{By, ChangeSearch, Search, Status, views::IncidentView};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
-use store::TallyBy;
+use store::{TallyBy, TallyStep};
 
 use super::{
     error::ErrorView,
     fleet::{Ledger, Nodes},
     graph::{self, Collection, Detail, MessageTrace},
     incidents::Incidents,
-    over_time::{BY as TALLY_BY, CHANGES, Changes, STEPS, Tallies, step_name},
+    over_time::{CHANGES, Changes, Tallies},
     parameters::{Form, PARAMETERS, Parameter},
     queue::{BY, Counts, Groups},
     traces::{AttemptView, History, Page},
@@ -157,9 +157,9 @@ fn over_time(schemas: &mut SchemaGenerator) -> Vec<Path> {
             query_parameter("until", "Before this time", text()),
         ]
     };
-    let step = json!({ "type": "string", "enum": STEPS.map(step_name) });
+    let step = json!({ "type": "string", "enum": TallyStep::ALL.map(TallyStep::name) });
     let tallies = [
-        list("by", "Count separately by these; outcome by default", TALLY_BY.map(TallyBy::name).to_vec()),
+        list("by", "Count separately by these; outcome by default", TallyBy::ALL.map(TallyBy::name).to_vec()),
         query_parameter("step", "Length of the time that one row covers; hour by default", step),
     ];
     let changes = [

@@ -33,8 +33,6 @@ pub(super) struct Changes {
     next: Option<String>,
 }
 
-pub(super) const BY: [TallyBy; 6] = TallyBy::ALL;
-pub(super) const STEPS: [TallyStep; 2] = [TallyStep::Minute, TallyStep::Hour];
 /// Changes of a page without `limit`.
 pub(super) const CHANGES: u32 = 100;
 
@@ -43,13 +41,6 @@ const DEFAULT_RANGE: SignedDuration = SignedDuration::from_hours(24);
 /// The longest range by the minute, and by the hour: more would be an answer of many megabytes.
 const MINUTES_MAX: SignedDuration = SignedDuration::from_hours(48);
 const HOURS_MAX: SignedDuration = SignedDuration::from_hours(100 * 24);
-
-pub(super) fn step_name(step: TallyStep) -> &'static str {
-    match step {
-        TallyStep::Minute => "minute",
-        TallyStep::Hour => "hour",
-    }
-}
 
 pub(super) async fn tallies(
     State(node): State<Arc<Node>>,
@@ -76,7 +67,7 @@ fn read_tallies(query: Option<&str>, now: Timestamp) -> Result<TallyQuery, Strin
     let until = time("until")?;
     let since =
         time("since")?.unwrap_or_else(|| until.unwrap_or(now).checked_sub(DEFAULT_RANGE).unwrap_or(Timestamp::MIN));
-    let step = query.named("step", &STEPS, step_name)?.unwrap_or(TallyStep::Hour);
+    let step = query.named("step", &TallyStep::ALL, TallyStep::name)?.unwrap_or(TallyStep::Hour);
     // The clock of the store may be ahead.
     let (end, until) = (until.unwrap_or(now), until.unwrap_or(Timestamp::MAX));
     let range = end.duration_since(since);
@@ -89,7 +80,7 @@ fn read_tallies(query: Option<&str>, now: Timestamp) -> Result<TallyQuery, Strin
         }
         TallyStep::Hour if range > HOURS_MAX => Err("since: at most 100 days; ask for a shorter range".to_owned()),
         TallyStep::Minute | TallyStep::Hour => {
-            let by = query.all_named("by", &BY, TallyBy::name)?.unwrap_or_else(|| vec![TallyBy::Outcome]);
+            let by = query.all_named("by", &TallyBy::ALL, TallyBy::name)?.unwrap_or_else(|| vec![TallyBy::Outcome]);
             Ok(TallyQuery { since, until, step, by })
         }
     }

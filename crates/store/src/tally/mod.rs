@@ -109,6 +109,16 @@ pub enum TallyStep {
 }
 
 impl TallyStep {
+    pub const ALL: [Self; 2] = [Self::Minute, Self::Hour];
+
+    /// The stable name, as in parameters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+        }
+    }
+
     fn millis(self) -> i64 {
         match self {
             Self::Minute => MINUTE,
