@@ -1,76 +1,35 @@
-//! The HTTP API: message traces, incidents, queue and fleet for programs, with the same JSON as the commands; traces also in the
-//! form of Microsoft Graph. Metrics for Prometheus.
+//! What a node serves over HTTP: the console, which people see in a browser; the API for programs, with the same JSON as the
+//! commands and also in the form of Microsoft Graph; metrics for Prometheus.
 //!
 //! ```text
-//!   connection ──serve──> admit (who asks?) ──> traces │ incidents │ queue │ fleet │ graph │ openapi ──> store
-//!              ├─> admit_to_metrics ──> metrics
-//!              └─> health
+//!   connection ──serve──> [console] pages::visitors (who looks?)  ──> pages ──┐
+//!                    ├──> [api]     access::admit (who asks?)     ──> api ────┼──> insight ──> store
+//!                    ├──> [metrics] access::admit_to_metrics      ──> metrics ┘
+//!                    └──> health
 //! ```
 //!
-//! The API only reads. Searches do not slow mail down, because the store has its own threads for them.
+//! Searches do not slow mail down, because the store has its own threads for them.
 
 mod access;
-mod error;
-mod fleet;
-mod graph;
+mod api;
+mod connection;
 mod health;
-mod incidents;
 mod metrics;
-mod openapi;
-mod over_time;
-mod parameters;
+mod pages;
 mod places;
 mod process;
-mod query;
-mod queue;
 mod serve;
-mod traces;
-mod within;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{Router, middleware, routing::get};
+use node::Node;
 
 pub use access::hash;
-use error::ApiError;
-pub use graph::read_filter;
-use node::Node;
-pub use parameters::{parameters, read_parameters};
+pub use api::{parameters, read_filter, read_parameters};
 pub use serve::Listeners;
 
-/// Maximum number of rows in one answer, the same as in Microsoft Graph.
-const ROWS_MAX: u32 = 5000;
-/// After this, a search answers with what it has found, and the client goes on from there.
-const SEARCH_BUDGET: Duration = Duration::from_millis(400);
-
-fn router(node: Arc<Node>) -> Router {
-    let graph = || {
-        Router::new().route("/messageTraces", get(graph::list)).route("/messageTraces/{id}/{call}", get(graph::details))
-    };
-    Router::new()
-        .route("/api/v1/message-traces", get(traces::list))
-        .route("/api/v1/message-traces/{id}/events", get(traces::events))
-        .route("/api/v1/message-traces/{id}/attempts/{session}", get(traces::attempt))
-        .route("/api/v1/incidents", get(incidents::list))
-        .route("/api/v1/incidents/{id}", get(incidents::show))
-        .route("/api/v1/queue/groups", get(queue::groups))
-        .route("/api/v1/queue/counts", get(queue::counts))
-        .route("/api/v1/nodes", get(fleet::nodes))
-        .route("/api/v1/ledger", get(fleet::ledger))
-        .route("/api/v1/tallies", get(over_time::tallies))
-        .route("/api/v1/changes", get(over_time::list_changes))
-        .route("/api/v1/openapi.json", get(openapi::serve))
-        .nest("/admin/exchange/tracing", graph())
-        // The base address of scripts for Graph contains the version.
-        .nest("/v1.0/admin/exchange/tracing", graph())
-        .nest("/beta/admin/exchange/tracing", graph())
-        .fallback(|| async { ApiError::not_found("no such path; /api/v1/openapi.json lists all paths") })
-        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
-        .layer(middleware::from_fn_with_state(Arc::clone(&node), access::admit))
-        // These come after the layer: they are not in the log.
-        .merge(beside(&node, false))
-        .with_state(node)
-}
+use api::ApiError;
 
 /// For a listener of metrics alone.
 fn metrics_router(node: Arc<Node>) -> Router {

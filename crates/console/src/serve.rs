@@ -1,4 +1,4 @@
-//! Connections of the API: plain HTTP on loopback, HTTPS elsewhere. Each step of a connection and the whole connection have
+//! Connections over HTTP: plain HTTP on loopback, HTTPS elsewhere. Each step of a connection and the whole connection have
 //! timeouts, so that no client can block others.
 
 use std::{
@@ -27,7 +27,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::places::{Places, Work};
+use super::{
+    connection::Connection,
+    places::{Places, Work},
+};
 
 /// Timeout for a TLS handshake and for the header of each request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,18 +45,9 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Pause of a listener that cannot accept a connection, for example because no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The connection of a request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Connection {
-    pub client: SocketAddr,
-    /// Local address.
-    pub here: SocketAddr,
-    pub is_tls: bool,
-}
-
 type MakeRouter = fn(Arc<Node>) -> Router;
 
-/// The listening sockets of the API and of metrics. Dropping them closes them and all their connections.
+/// The listening sockets of the console, of the API and of metrics. Dropping them closes them and all their connections.
 pub struct Listeners {
     _tasks: JoinSet<()>,
     /// `None`: all addresses are loopback.
@@ -65,10 +59,13 @@ impl Listeners {
     pub async fn start(node: &Arc<Node>, prefixes: Prefixes, acceptor: &MakeAcceptor<'_>) -> anyhow::Result<Self> {
         let mut tasks = JoinSet::new();
         let config = node.config.load_full();
-        let of_api = config.api.listen.iter().map(|address| (*address, "[api] listen", super::router as MakeRouter));
+        let of_console = config.console.listen.iter();
+        let of_console = of_console.map(|address| (*address, "[console] listen", crate::pages::router as MakeRouter));
+        let of_api =
+            config.api.listen.iter().map(|address| (*address, "[api] listen", crate::api::router as MakeRouter));
         let of_metrics = config.metrics.listen.iter();
-        let of_metrics = of_metrics.map(|address| (*address, "[metrics] listen", super::metrics_router as MakeRouter));
-        let all: Vec<_> = of_api.chain(of_metrics).collect();
+        let of_metrics = of_metrics.map(|address| (*address, "[metrics] listen", crate::metrics_router as MakeRouter));
+        let all: Vec<_> = of_console.chain(of_api).chain(of_metrics).collect();
         let is_tls = |address: &SocketAddr| !address.ip().is_loopback();
         let any_tls = all.iter().any(|(address, ..)| is_tls(address));
         let acceptor = any_tls.then(acceptor).transpose()?.map(watch::Sender::new);

@@ -81,22 +81,22 @@ pub fn sentence(text: &str) -> String {
 }
 
 /// `1 attempt`, `2 attempts`
-pub(crate) fn counted(count: u64, what: &str) -> String {
+pub fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-pub(crate) fn capitalised(text: &str) -> String {
+pub fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default() + letters.as_str()
 }
 
 /// A time in UTC, because readers of a report may be in another time zone.
-pub(crate) fn moment(at: Timestamp) -> String {
+pub fn moment(at: Timestamp) -> String {
     at.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// The second time; without the day if it is the same.
-pub(crate) fn later(first: Timestamp, last: Timestamp) -> String {
+pub fn later(first: Timestamp, last: Timestamp) -> String {
     let (from, to) = (moment(first), moment(last));
     match (from.split_once(' '), to.split_once(' ')) {
         (Some((before, _)), Some((day, time))) if day == before => time.to_owned(),

@@ -16,7 +16,7 @@ use protocol::{
     smtp::client::{Extensions, Introduction},
     tls::HandshakeFacts,
 };
-use store::{ChangeLog as _, SeenDestination};
+use store::{ChangeLog as _, Queue as _, Room, SeenDestination};
 use tokio::time::Instant;
 use trace::change::{CertificateFacts, DestinationFacts, StartTlsOffer};
 
@@ -153,6 +153,10 @@ pub(crate) async fn tell_always(node: Arc<Node>) {
     let mut tick = tokio::time::interval(INTERVAL);
     loop {
         tick.tick().await;
+        // On a full disk, results of attempts need the room.
+        if node.store.room() != Room::Enough {
+            continue;
+        }
         let seen = node.destinations.take_new();
         if seen.is_empty() {
             continue;

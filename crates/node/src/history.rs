@@ -31,11 +31,14 @@ pub(super) async fn forget_always(node: Arc<Node>) {
     }
 }
 
-/// Merges or deletes a batch of tallies. Returns how long to wait before the next.
+/// Merges or deletes a batch of tallies; when none is left, deletes old changes. Returns how long to wait before the next.
 async fn tidy_some(node: &Node) -> Duration {
     let keep = *node.config.load().history.keep;
     match node.store.tidy_tallies(keep, TALLIES).await {
-        Ok(0) => INTERVAL,
+        Ok(0) => {
+            forget_changes(node).await;
+            INTERVAL
+        }
         Ok(rows) => {
             tracing::debug!(rows, "merged or deleted tallies");
             PAUSE
@@ -53,10 +56,7 @@ async fn forget_some(node: &Node) -> Duration {
     let is_short = node.store.room() == Room::Short;
     let age = if is_short { Duration::ZERO } else { keep };
     match node.store.forget(age, BATCH).await {
-        Ok(0) if node.store.room() == Room::Enough => {
-            forget_changes(node).await;
-            INTERVAL
-        }
+        Ok(0) if node.store.room() == Room::Enough => INTERVAL,
         Ok(0) => INTERVAL_TIGHT,
         Ok(messages) => {
             if is_short {

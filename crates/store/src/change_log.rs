@@ -29,8 +29,22 @@ pub trait ChangeLog {
     /// The newest first.
     fn changes(&self, query: ChangeQuery) -> impl Future<Output = Result<Vec<Change>>> + Send;
 
-    /// Deletes changes that are older. Returns how many.
+    /// Deletes changes that are older, and of the destinations that a node has seen all but the newest
+    /// [`DESTINATIONS_MAX`]. Returns how many changes.
     fn forget_changes(&self, age: Duration) -> impl Future<Output = Result<u64>> + Send;
+}
+
+/// Addresses that are remembered for each node: MX records lead to any number.
+pub(crate) const DESTINATIONS_MAX: u32 = 4000;
+
+/// What is beyond [`DESTINATIONS_MAX`]; the same SQL for both engines.
+pub(crate) fn forget_destinations() -> String {
+    format!(
+        "DELETE FROM destination WHERE (node, host, address) IN (
+             SELECT node, host, address FROM (
+                 SELECT node, host, address, row_number() OVER (PARTITION BY node ORDER BY at DESC) AS place FROM destination
+             ) AS placed WHERE place > {DESTINATIONS_MAX})"
+    )
 }
 
 /// A change that is to be recorded.

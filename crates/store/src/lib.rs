@@ -41,6 +41,7 @@ mod outside;
 mod postgres;
 mod queue;
 mod restoration;
+mod right;
 mod shares;
 mod sqlite;
 mod state;
@@ -72,6 +73,7 @@ pub use postgres::{
 };
 pub use queue::*;
 pub use restoration::{Answered, Restoration, RestorationAnswer, RestorationDecision};
+pub use right::Right;
 pub use shares::{Demand, SHARE_VALID, SLOTS_AHEAD, Share};
 pub use sqlite::{Restored, SqliteStore};
 pub use state::{Command, Outcome, State};

@@ -16,6 +16,8 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use protocol::text::clean;
 
+pub use style::STYLE;
+
 use super::{
     Addresses, Excerpts, Gathered, Read, confidence,
     excerpts::FINDINGS_MAX,

@@ -3,7 +3,8 @@
 use data_encoding::BASE64;
 use sha2::{Digest as _, Sha256};
 
-pub(super) const STYLE: &str = include_str!("style.css");
+/// Also the beginning of the console's style.
+pub const STYLE: &str = include_str!("style.css");
 
 /// Allows no script, image, font, frame, form or other origin, and only this style.
 pub(super) fn policy() -> String {

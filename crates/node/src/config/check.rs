@@ -447,7 +447,7 @@ mod tests {
             (
                 "[inbuond]\n",
                 &["1:2: unknown key \"inbuond\"; did you mean \"inbound\"? keys here are: \
-                node, store, inbound, accepted_domain, connector, internet, tls_policy, retry, rollout, notices, dns, log, protocol_log, history, watch, api, metrics, api_token"],
+                node, store, inbound, accepted_domain, connector, internet, tls_policy, retry, rollout, notices, dns, log, protocol_log, history, watch, console, api, metrics, api_token"],
             ),
             ("[dns]\nx = 1\n", &["2:1: unknown key \"x\"; keys here are: servers, timeout"]),
             ("[[connector]]\nname = \"a\"\n", &["1:1: the key \"hosts\" is missing"]),

@@ -287,8 +287,12 @@ impl Look<'_> {
         let is_running = is_node_running(&self.config.node.data);
         let mut taken = Vec::new();
         let config = self.config;
-        let all =
-            [("inbound", &config.inbound.listen), ("api", &config.api.listen), ("metrics", &config.metrics.listen)];
+        let all = [
+            ("inbound", &config.inbound.listen),
+            ("console", &config.console.listen),
+            ("api", &config.api.listen),
+            ("metrics", &config.metrics.listen),
+        ];
         let each = all.into_iter().flat_map(|(table, listen)| listen.iter().enumerate().map(move |one| (table, one)));
         for (table, (index, address)) in each {
             match try_listen(*address) {

@@ -27,7 +27,7 @@ enum Section {
 
 use Section::{All, Divided};
 
-const SECTIONS: [(&str, Section); 18] = [
+const SECTIONS: [(&str, Section); 19] = [
     ("node", All(Node)),
     ("store", All(Node)),
     (
@@ -79,6 +79,7 @@ const SECTIONS: [(&str, Section); 18] = [
             ("tls_authorities", Node),
         ]),
     ),
+    ("console", All(Node)),
     ("api", All(Node)),
     ("metrics", All(Node)),
     ("api_token", All(Node)),

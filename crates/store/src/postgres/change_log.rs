@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ChangeLog, ChangeQuery, NewChange, Result, SeenDestination, StoreError,
-    change_log::{destination, destinations_since},
+    change_log::{destination, destinations_since, forget_destinations},
     clock::before,
 };
 
@@ -43,6 +43,7 @@ impl ChangeLog for PostgresStore {
         let forget = move |tx: Tx| async move {
             let before = before(tx.now().await?, age).as_millisecond();
             tx.execute("DELETE FROM destination WHERE at < $1", &[&before]).await?;
+            tx.execute(&forget_destinations(), &[]).await?;
             tx.execute("DELETE FROM change WHERE at < $1", &[&before]).await
         };
         self.0.clerk.write_within(LONG, forget).await

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ChangeLog, ChangeQuery, NewChange, Result, SeenDestination,
-    change_log::{destination, destinations_since},
+    change_log::{destination, destinations_since, forget_destinations},
     clock::before,
 };
 
@@ -109,6 +109,40 @@ fn recent(connection: &Connection, now: Timestamp) -> rusqlite::Result<Vec<(Time
 
 fn forget(connection: &Connection, before: Timestamp) -> rusqlite::Result<u64> {
     connection.prepare_cached("DELETE FROM destination WHERE at < ?1")?.execute([Millis(before)])?;
+    connection.execute(&forget_destinations(), [])?;
     let forgotten = connection.prepare_cached("DELETE FROM change WHERE at < ?1")?.execute([Millis(before)])?;
     Ok(forgotten as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use trace::change::StartTlsOffer;
+
+    use super::*;
+    use crate::change_log::DESTINATIONS_MAX;
+
+    #[tokio::test]
+    async fn destinations_are_bounded_for_each_node() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path(), "n").unwrap();
+        let facts = DestinationFacts {
+            greeting: String::new(),
+            starttls: StartTlsOffer::Offered,
+            size: None,
+            extensions: vec![],
+            certificate: None,
+        };
+        let address: SocketAddr = "192.0.2.1:25".parse().unwrap();
+        let seen = |number| SeenDestination { host: format!("mx{number}.test"), address, facts: facts.clone() };
+        store.note_destinations("a", (0..DESTINATIONS_MAX + 3).map(seen).collect()).await.unwrap();
+        store.note_destinations("b", vec![seen(0)]).await.unwrap();
+        store.forget_changes(Duration::from_secs(3600)).await.unwrap();
+        let count = |connection: &Connection, _| {
+            connection.query_row("SELECT count(*) FROM destination", [], |row| row.get::<_, u32>(0))
+        };
+        assert_eq!(store.write(count).await.unwrap(), DESTINATIONS_MAX + 1);
+        store.close().await;
+    }
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::SqliteStore;
 use crate::{
-    Result, Tallies, Tally, TallyQuery,
+    Result, Tallies, Tally, TallyQuery, TallyStep,
     tally::{Counts, TallyColumns, deleted_before, merged_before},
 };
 
@@ -27,20 +27,21 @@ impl Tallies for SqliteStore {
     }
 }
 
-/// Adds what was counted.
-pub(super) fn write(connection: &Connection, counts: &Counts) -> rusqlite::Result<()> {
+/// Adds what was counted, by the minute or by the hour.
+pub(super) fn write(connection: &Connection, step: TallyStep, counts: &Counts) -> rusqlite::Result<()> {
     if counts.rows().is_empty() {
         return Ok(());
     }
     let mut upsert = connection.prepare_cached(
         "INSERT INTO tally (span, minute, outcome, connector, node, tls_policy, tls, cause, deliveries, bytes)
-         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
          ON CONFLICT DO UPDATE SET deliveries = deliveries + excluded.deliveries, bytes = bytes + excluded.bytes",
     )?;
     for count in counts.rows() {
         let key = count.key();
         upsert.execute(params![
-            key.minute,
+            step.minutes(),
+            key.minute - key.minute.rem_euclid(step.millis()),
             key.outcome.number(),
             key.connector,
             key.node,
@@ -116,7 +117,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::{Clock, TallyStep};
+    use crate::Clock;
 
     /// A job that fails takes the transaction of the whole batch with it, and the others run again.
     #[tokio::test]
@@ -140,6 +141,25 @@ mod tests {
         let rows = store.tallies(all).await.unwrap();
         let sums = rows.iter().fold((0, 0), |sums, row| (sums.0 + row.deliveries, sums.1 + row.bytes));
         assert_eq!(sums, (2, 10));
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn on_a_full_disk_an_hour_is_one_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open_by(folder.path(), "n", Clock::system()).unwrap();
+        let rows = store.write(|connection, now| {
+            let hour = now.as_millisecond() / 3_600_000 * 3_600_000;
+            for minute in [0, 7, 59] {
+                let mut counts = Counts::default();
+                let at = Timestamp::from_millisecond(hour + minute * 60_000).unwrap();
+                counts.accepted(at, "n", "c", 5);
+                write(connection, TallyStep::Hour, &counts)?;
+            }
+            let sql = "SELECT count(*), sum(deliveries), max(span), min(minute) = ?1 FROM tally";
+            connection.query_row(sql, [hour], |row| <(i64, i64, i64, bool)>::try_from(row))
+        });
+        assert_eq!(rows.await.unwrap(), (1, 3, 60, true));
         store.close().await;
     }
 }

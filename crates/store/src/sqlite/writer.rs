@@ -25,7 +25,7 @@ use super::{
     row::{is_fatal_to_transaction, store_error},
     tally,
 };
-use crate::{Disk, FolderLock, Result, Room, StoreError, StoreTimes, fault_log::FaultLog, tally::Counts};
+use crate::{Disk, FolderLock, Result, Room, StoreError, StoreTimes, TallyStep, fault_log::FaultLog, tally::Counts};
 
 /// Maximum number of commands in one transaction.
 const BATCH_COMMANDS_MAX: usize = 512;
@@ -238,13 +238,18 @@ impl WriterThread {
         self.commit(opened, batch, true);
     }
 
+    /// Retries on a full disk would add a row each minute; the room is for results.
+    fn tally_step(&self) -> TallyStep {
+        if self.gauge.room() == Room::Short { TallyStep::Hour } else { TallyStep::Minute }
+    }
+
     /// Runs all jobs in one transaction. If a job fails by its own fault, the transaction is rolled back, and each job
     /// runs in a transaction of its own, so that no job fails because of another.
     fn commit(&mut self, opened: &Opened, mut batch: Batch, may_make_room: bool) {
         if batch.is_empty() {
             return;
         }
-        let Err(Failed { error, at_commit }) = try_commit(&opened.connection, &mut batch) else {
+        let Err(Failed { error, at_commit }) = try_commit(&opened.connection, self.tally_step(), &mut batch) else {
             // If the store was moved away in the meantime, it has the data, but nobody will find it there.
             return match opened.place.check() {
                 Ok(()) => batch.into_iter().for_each(|job| job.answer(Ok(()))),
@@ -300,12 +305,13 @@ struct Failed {
     at_commit: bool,
 }
 
-fn try_commit(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), Failed> {
+/// `step`: what a tally covers.
+fn try_commit(connection: &Connection, step: TallyStep, batch: &mut [Box<dyn Job>]) -> Result<(), Failed> {
     let jobs = |batch: &mut [Box<dyn Job>]| {
         connection.execute_batch("BEGIN IMMEDIATE")?;
         let mut counts = Counts::default();
         batch.iter_mut().try_for_each(|job| job.run(connection, &mut counts))?;
-        tally::write(connection, &counts)
+        tally::write(connection, step, &counts)
     };
     let done = jobs(batch).map_err(|error| Failed { error, at_commit: false });
     let commit = || connection.execute_batch("COMMIT").map_err(|error| Failed { error, at_commit: true });

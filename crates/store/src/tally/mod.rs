@@ -119,7 +119,12 @@ impl TallyStep {
         }
     }
 
-    fn millis(self) -> i64 {
+    /// In the column `span`.
+    pub(crate) fn minutes(self) -> i64 {
+        self.millis() / MINUTE
+    }
+
+    pub(crate) fn millis(self) -> i64 {
         match self {
             Self::Minute => MINUTE,
             Self::Hour => HOUR,

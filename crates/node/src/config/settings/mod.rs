@@ -20,7 +20,7 @@ use super::Hosts;
 pub use connector::{Connector, Internet, OnHandshakeFailure, Timeouts, TlsLevel};
 pub use inbound::{AcceptedDomain, Inbound};
 pub use node::Node;
-pub use observe::{Api, ApiScope, ApiToken, History, Log, LogFormat, LogLevel, Metrics, ProtocolLog, Watch};
+pub use observe::{Api, ApiScope, ApiToken, Console, History, Log, LogFormat, LogLevel, Metrics, ProtocolLog, Watch};
 pub use queue::{Dns, Notices, Retry, Rollout};
 pub use store::{Store, StoreTls};
 pub use tls_policy::{NamedPolicy, Version};
@@ -50,6 +50,7 @@ pub struct Config {
     pub protocol_log: ProtocolLog,
     pub history: History,
     pub watch: Watch,
+    pub console: Console,
     pub api: Api,
     pub metrics: Metrics,
     #[serde(rename = "api_token")]
@@ -106,6 +107,7 @@ impl Config {
             ("inbound.client_prefix_ipv4", self.inbound.client_prefix_ipv4 != new.inbound.client_prefix_ipv4),
             ("inbound.client_prefix_ipv6", self.inbound.client_prefix_ipv6 != new.inbound.client_prefix_ipv6),
             ("api.listen", self.api.listen != new.api.listen),
+            ("console.listen", self.console.listen != new.console.listen),
             ("metrics.listen", self.metrics.listen != new.metrics.listen),
         ]
         .into_iter()

@@ -140,6 +140,16 @@ impl Default for Watch {
     }
 }
 
+/// The console: pages for people, in a browser.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Console {
+    /// IP addresses and ports to listen on. Addresses other than loopback use HTTPS with the certificate of [inbound].
+    /// Empty: no console. Requires a restart.
+    #[schemars(schema_with = "socket_addresses")]
+    pub listen: Vec<SocketAddr>,
+}
+
 /// The HTTP API: message traces for programs. Its OpenAPI description is at /api/v1/openapi.json.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -26,9 +26,10 @@ use serde::Serialize;
 use store::{DeliveryRecord, History as _, TraceQuery};
 use uuid::Uuid;
 
+use crate::connection::Connection;
+
 use super::{
     ApiError, ROWS_MAX, SEARCH_BUDGET,
-    serve::Connection,
     traces::message_id,
     within::{Found, page_within},
 };

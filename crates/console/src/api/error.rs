@@ -10,7 +10,7 @@ use serde::Serialize;
 
 /// An error.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct ApiError {
+pub(crate) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -31,35 +31,35 @@ struct ErrorFacts<'a> {
 }
 
 impl ApiError {
-    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, code: "BadRequest", message: message.into() }
     }
 
-    pub(super) fn unauthorized(message: impl Into<String>) -> Self {
+    pub(crate) fn unauthorized(message: impl Into<String>) -> Self {
         Self { status: StatusCode::UNAUTHORIZED, code: "InvalidAuthenticationToken", message: message.into() }
     }
 
-    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
         Self { status: StatusCode::FORBIDDEN, code: "Forbidden", message: message.into() }
     }
 
-    pub(super) fn not_found(message: impl Into<String>) -> Self {
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self { status: StatusCode::NOT_FOUND, code: "NotFound", message: message.into() }
     }
 
-    pub(super) fn method_not_allowed() -> Self {
+    pub(crate) fn method_not_allowed() -> Self {
         let message = "the API only reads; use GET".to_owned();
         Self { status: StatusCode::METHOD_NOT_ALLOWED, code: "MethodNotAllowed", message }
     }
 
     /// Details go to the log of this node only, because they may name files.
-    pub(super) fn unreadable(error: &impl std::fmt::Display) -> Self {
+    pub(crate) fn unreadable(error: &impl std::fmt::Display) -> Self {
         tracing::error!(%error, "failed to read the store for the API; the client got an error");
         let message = "failed to read the store; the log of the node shows why".to_owned();
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, code: "InternalServerError", message }
     }
 
-    pub(super) fn timed_out() -> Self {
+    pub(crate) fn timed_out() -> Self {
         let message = "the search took too long; add conditions, for example a shorter time range".to_owned();
         Self { status: StatusCode::SERVICE_UNAVAILABLE, code: "Timeout", message }
     }

@@ -19,7 +19,7 @@ use node::{
 use protocol::text::steers;
 use sha2::{Digest, Sha256};
 
-use super::{error::ApiError, serve::Connection};
+use crate::{api::ApiError, connection::Connection};
 
 /// Timeout for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The name in the log for a client that needs no token.
 const NOBODY: &str = "this machine";
 
-pub(super) async fn admit(
+pub(crate) async fn admit(
     State(node): State<Arc<Node>>,
     Extension(connection): Extension<Connection>,
     request: Request,
@@ -55,7 +55,7 @@ pub(super) async fn admit(
 }
 
 /// Access to metrics. At a listener of their own, loopback needs no token. Only refused requests are in the log.
-pub(super) async fn admit_to_metrics(
+pub(crate) async fn admit_to_metrics(
     State((node, is_own_listener)): State<(Arc<Node>, bool)>,
     Extension(connection): Extension<Connection>,
     request: Request,

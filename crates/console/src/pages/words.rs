@@ -1,0 +1,69 @@
+//! Times, numbers and foreign text, in one way on all pages.
+
+use jiff::Timestamp;
+use maud::{Markup, html};
+use protocol::text::clean;
+
+/// Maximum number of characters of a foreign text.
+const FOREIGN_MAX: usize = 300;
+
+/// Text that comes from elsewhere: bounded, without characters that steer the text around it, and isolated from it.
+pub(super) fn foreign(text: &str) -> Markup {
+    let mut clean = clean(text);
+    if let Some((end, _)) = clean.char_indices().nth(FOREIGN_MAX) {
+        clean.truncate(end);
+        clean.push('…');
+    }
+    html! { bdi { (clean) } }
+}
+
+/// `2026-11-25 08:10:00 UTC`
+pub(super) fn time(at: Timestamp) -> Markup {
+    html! { time datetime=(format!("{at:.0}")) { (insight::moment(at)) } }
+}
+
+/// `21 s`, `4 min`, `2 h`, `3 days`; for what is in the future as well.
+pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(at).as_secs().unsigned_abs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// `48,210`
+pub(super) fn number(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_separators() {
+        for (count, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(number(count), text);
+        }
+    }
+
+    #[test]
+    fn foreign_text_stays_inert_and_bounded() {
+        let text = foreign(&format!("<script>\u{202e}\0\"{}", "x".repeat(10_000))).into_string();
+        assert!(
+            text.starts_with("<bdi>&lt;script&gt;\u{fffd}\u{fffd}&quot;xxx") && text.ends_with("x…</bdi>"),
+            "{text}"
+        );
+        assert!(text.len() < 400);
+    }
+}
