@@ -98,12 +98,12 @@ def processor_seconds(pid):
     return seconds
 
 
-def history(arguments):
+def history(arguments, name="search"):
     """The node's folder, and the time before which its history lies."""
     if arguments.again:
-        folder = REPOSITORY / "target/bench/search"
+        folder = REPOSITORY / "target/bench" / name
         return folder, float((folder / "filled").read_text())
-    folder, now = fresh_folder("search"), time.time()
+    folder, now = fresh_folder(name), time.time()
     folder.chmod(0o755)
     fill(folder, arguments)
     (folder / "filled").write_text(str(now))
