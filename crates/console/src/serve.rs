@@ -28,6 +28,7 @@ use tokio::{
 };
 
 use super::{
+    access::Door,
     connection::Connection,
     places::{Places, Work},
 };
@@ -70,6 +71,7 @@ impl Listeners {
         let any_tls = all.iter().any(|(address, ..)| is_tls(address));
         let acceptor = any_tls.then(acceptor).transpose()?.map(watch::Sender::new);
         let places = Arc::new(Mutex::new(Places::new(prefixes)));
+        let door = Arc::new(Door::new(prefixes));
         for (address, setting, router) in all {
             let listener = TcpListener::bind(address)
                 .await
@@ -77,7 +79,12 @@ impl Listeners {
             let address = listener.local_addr()?;
             let acceptor = acceptor.as_ref().filter(|_| is_tls(&address)).map(watch::Sender::subscribe);
             tracing::info!(%address, setting, tls = acceptor.is_some(), "listening for HTTP");
-            tasks.spawn(accept(listener, router(Arc::clone(node)), acceptor, Arc::clone(&places)));
+            tasks.spawn(accept(
+                listener,
+                router(Arc::clone(node)).layer(Extension(Arc::clone(&door))),
+                acceptor,
+                Arc::clone(&places),
+            ));
         }
         Ok(Self { _tasks: tasks, acceptor })
     }

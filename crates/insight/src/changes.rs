@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use store::{ChangeCursor, ChangeQuery, Result, Store};
-use trace::{Change, ChangeKind};
+use trace::{Change, ChangeKind, change::AccessChange};
 
 use crate::{Moment, SearchError};
 
@@ -14,6 +14,9 @@ pub struct ChangeSearch {
     /// Names of kinds; empty: any.
     pub kinds: Vec<String>,
     pub node: Option<String>,
+    pub who: Option<String>,
+    /// Also who has logged in, and what only the audit has besides.
+    pub audit: bool,
     pub limit: u32,
     pub after: Option<ChangeCursor>,
 }
@@ -21,10 +24,12 @@ pub struct ChangeSearch {
 impl ChangeSearch {
     /// The kinds that can be asked for.
     pub const KINDS: [&str; ChangeKind::NAMES.len()] = ChangeKind::NAMES;
+    /// The same for the audit alone.
+    pub const AUDIT_KINDS: [&str; AccessChange::NAMES.len()] = AccessChange::NAMES;
 
     /// The query for the store.
     pub fn query(&self, now: Timestamp) -> std::result::Result<ChangeQuery, SearchError> {
-        let Self { kinds, node, limit, after, .. } = self.clone();
+        let Self { kinds, node, who, audit, limit, after, since: _, until: _ } = self.clone();
         let (since, until) =
             (self.since.map(|since| since.timestamp(now)), self.until.map(|until| until.timestamp(now)));
         if let (Some(since), Some(until)) = (since, until)
@@ -32,7 +37,7 @@ impl ChangeSearch {
         {
             return Err(SearchError::Reversed { since, until });
         }
-        Ok(ChangeQuery { since, until, kinds, node, limit, after })
+        Ok(ChangeQuery { since, until, kinds, node, who, audit, limit, after })
     }
 }
 

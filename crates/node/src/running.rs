@@ -74,7 +74,7 @@ impl ReloadedBy<'_> {
         };
         let restart_needed = restart_needed.iter().map(|key| (*key).to_owned()).collect();
         let kind = ChangeKind::Reloaded(Reload { settings, restart_needed, configuration });
-        NewChange { node: Some(node.to_owned()), who, kind }
+        NewChange { node: Some(node.to_owned()), who, from: None, kind }
     }
 }
 

@@ -1,11 +1,13 @@
 //! The engine behind a store. What uses a store is compiled once, whichever engine a configuration names.
 
 use std::{
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use trace::{Change, Event};
 use uuid::Uuid;
 
@@ -365,6 +367,57 @@ impl Incidents for Backend {
 
     async fn settle_call(&self, id: Uuid, due_in: Option<Duration>) -> Result<()> {
         each!(self, store => store.settle_call(id, due_in))
+    }
+}
+
+impl Access for Backend {
+    async fn invite(&self, new: NewInvitation, by: Actor) -> Result<Timestamp> {
+        each!(self, store => store.invite(new, by))
+    }
+
+    async fn invitation(&self, token: SecretHash) -> Result<Option<Invitation>> {
+        each!(self, store => store.invitation(token))
+    }
+
+    async fn accept_invitation(
+        &self,
+        token: SecretHash,
+        password: PasswordHash,
+        from: Option<IpAddr>,
+    ) -> Result<Option<Invitation>> {
+        each!(self, store => store.accept_invitation(token, password, from))
+    }
+
+    async fn users(&self) -> Result<(Vec<User>, Vec<Invitation>)> {
+        each!(self, store => store.users())
+    }
+
+    async fn has_users(&self) -> Result<bool> {
+        each!(self, store => store.has_users())
+    }
+
+    async fn password(&self, user: &str) -> Result<Option<PasswordHash>> {
+        each!(self, store => store.password(user))
+    }
+
+    async fn set_right(&self, user: &str, right: Right, by: Actor) -> Result<Option<Right>> {
+        each!(self, store => store.set_right(user, right, by))
+    }
+
+    async fn remove_user(&self, user: &str, by: Actor) -> Result<bool> {
+        each!(self, store => store.remove_user(user, by))
+    }
+
+    async fn open_session(&self, new: NewSession) -> Result<bool> {
+        each!(self, store => store.open_session(new))
+    }
+
+    async fn session(&self, token: SecretHash) -> Result<Option<Session>> {
+        each!(self, store => store.session(token))
+    }
+
+    async fn end_session(&self, token: SecretHash) -> Result<()> {
+        each!(self, store => store.end_session(token))
     }
 }
 

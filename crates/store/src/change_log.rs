@@ -3,7 +3,11 @@
 //! A method of a store that changes something for an operator records that in its own transaction. Nodes record the
 //! rest: that they start, stop and reload, and what destinations show of themselves.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use jiff::{Timestamp, ToSpan};
 use trace::{
@@ -54,7 +58,41 @@ pub struct NewChange {
     pub node: Option<String>,
     /// The operator, or what [`by_node`] says.
     pub who: String,
+    /// The operator's address, if it came over HTTP.
+    pub from: Option<IpAddr>,
     pub kind: ChangeKind,
+}
+
+/// Who does something, and from where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Actor {
+    pub name: String,
+    /// `None`: on the command line.
+    pub address: Option<IpAddr>,
+}
+
+impl From<&str> for Actor {
+    fn from(name: &str) -> Self {
+        Self::from(name.to_owned())
+    }
+}
+
+impl From<&String> for Actor {
+    fn from(name: &String) -> Self {
+        Self::from(name.to_owned())
+    }
+}
+
+impl From<&Actor> for Actor {
+    fn from(actor: &Actor) -> Self {
+        actor.clone()
+    }
+}
+
+impl From<String> for Actor {
+    fn from(name: String) -> Self {
+        Self { name, address: None }
+    }
 }
 
 /// Who makes a change that no operator has asked for.
@@ -64,13 +102,14 @@ pub fn by_node(node: &str) -> String {
 
 impl NewChange {
     /// About the fleet.
-    pub(crate) fn of_fleet(who: &str, kind: ChangeKind) -> Self {
-        Self { node: None, who: who.to_owned(), kind }
+    pub(crate) fn of_fleet(by: impl Into<Actor>, kind: ChangeKind) -> Self {
+        let Actor { name, address } = by.into();
+        Self { node: None, who: name, from: address, kind }
     }
 
     /// A node acts on its own.
     pub fn of_node(node: &str, kind: ChangeKind) -> Self {
-        Self { node: Some(node.to_owned()), who: by_node(node), kind }
+        Self { node: Some(node.to_owned()), who: by_node(node), from: None, kind }
     }
 }
 
@@ -92,6 +131,9 @@ pub struct ChangeQuery {
     /// Names of kinds; empty: any.
     pub kinds: Vec<String>,
     pub node: Option<String>,
+    pub who: Option<String>,
+    /// Also what only the audit has: [`AccessChange`].
+    pub audit: bool,
     pub limit: u32,
     /// The rows that come after this one.
     pub after: Option<ChangeCursor>,

@@ -7,6 +7,7 @@
 //!   Fleet      nodes, plans, ledger, inquiries, restores               fleet.rs, configuration.rs, restoration.rs
 //!   Tallies    deliveries counted by minute, for charts                tally/
 //!   Incidents  stuck mail, and the webhook's calls about it            incidents.rs
+//!   Access     people who may use the console                          access.rs
 //!   ChangeLog  what was changed, by whom, and about destinations       change_log.rs
 //! ```
 //!
@@ -17,6 +18,7 @@
 //! change of state is written in one transaction with its events. A body exists as long as one of its deliveries may
 //! still be sent, or its sender is still to be notified of one.
 
+mod access;
 mod address;
 mod backend;
 mod bodies;
@@ -38,10 +40,12 @@ mod lease;
 mod migration;
 mod new_event;
 mod outside;
+mod password;
 mod postgres;
 mod queue;
 mod restoration;
 mod right;
+mod secret;
 mod shares;
 mod sqlite;
 mod state;
@@ -50,10 +54,14 @@ mod tally;
 mod tls;
 mod withhold;
 
+pub use access::{
+    Access, INVITATION_VALID, Invitation, NewInvitation, NewSession, Proof, SESSION_AGE_MAX, SESSION_IDLE_MAX, Session,
+    User, UserName,
+};
 pub use address::AddressPattern;
 pub use backend::Backend;
 pub use bodies::*;
-pub use change_log::{ChangeCursor, ChangeLog, ChangeQuery, NewChange, SeenDestination, by_node};
+pub use change_log::{Actor, ChangeCursor, ChangeLog, ChangeQuery, NewChange, SeenDestination, by_node};
 pub use clock::Clock;
 pub use configuration::*;
 pub use durations::{Counted, Durations, StoreTimes};
@@ -68,12 +76,14 @@ pub use lease::{Drained, Epoch, Holding, Lease, LeaseNumber, MEMBER_VALID, Membe
 pub use migration::{Migration, MigrationError, Moved, Progress as MigrationProgress};
 pub use new_event::NewEvent;
 pub use outside::{BodiesError, BodiesSettings, BodyPlace, Origin, S3Key, S3Settings};
+pub use password::PasswordHash;
 pub use postgres::{
     BodiesHealth, PostgresError, PostgresSettings, PostgresStore, PostgresTls, ServerHealth, Standby, TableHealth,
 };
 pub use queue::*;
 pub use restoration::{Answered, Restoration, RestorationAnswer, RestorationDecision};
 pub use right::Right;
+pub use secret::{Secret, SecretHash};
 pub use shares::{Demand, SHARE_VALID, SLOTS_AHEAD, Share};
 pub use sqlite::{Restored, SqliteStore};
 pub use state::{Command, Outcome, State};
@@ -81,11 +91,11 @@ pub use tally::{Tallies, Tally, TallyBy, TallyOutcome, TallyQuery, TallyStep};
 
 /// All that a store does, for code that does not care which.
 pub trait Store:
-    Queue + Bodies + History + Tallies + Fleet + Incidents + ChangeLog + Clone + Send + Sync + 'static
+    Queue + Bodies + History + Tallies + Fleet + Incidents + Access + ChangeLog + Clone + Send + Sync + 'static
 {
 }
 
-impl<S: Queue + Bodies + History + Tallies + Fleet + Incidents + ChangeLog + Clone + Send + Sync + 'static> Store
-    for S
+impl<S: Queue + Bodies + History + Tallies + Fleet + Incidents + Access + ChangeLog + Clone + Send + Sync + 'static>
+    Store for S
 {
 }

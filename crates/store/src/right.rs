@@ -18,6 +18,11 @@ pub enum Right {
 impl Right {
     pub const ALL: [Self; 4] = [Self::Viewer, Self::Tracer, Self::Operator, Self::Administrator];
 
+    /// The right of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|right| right.name() == name)
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",

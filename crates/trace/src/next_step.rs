@@ -82,6 +82,8 @@ pub enum NextStep {
         file: String,
     },
     ApiToken,
+    /// The first user of the console.
+    UserInvite,
     /// Moves an embedded store to a PostgreSQL server.
     Migrate {
         folder: String,
@@ -144,6 +146,7 @@ impl NextStep {
             Self::ConfigHistory => words(&["config", "history"]),
             Self::ConfigExample { .. } => words(&["config", "example"]),
             Self::ApiToken => words(&["api", "token", "monitoring"]),
+            Self::UserInvite => words(&["user", "invite", "admin", "--role", "administrator"]),
             Self::Migrate { folder, server } => words(&["store", "migrate", "--from", folder, "--to", server]),
             Self::MigrateBack { folder, server } => {
                 words(&["store", "migrate", "--undo", "--from", folder, "--to", server])
@@ -181,6 +184,7 @@ impl NextStep {
             | Self::ConfigCheck
             | Self::ConfigDiff
             | Self::ConfigHistory
+            | Self::UserInvite
             | Self::Migrate { .. }
             | Self::MigrateBack { .. } => true,
             Self::TraceFile { .. }
@@ -235,6 +239,7 @@ impl NextStep {
             Self::ConfigHistory,
             Self::ConfigExample { file: file.clone() },
             Self::ApiToken,
+            Self::UserInvite,
             Self::Migrate { folder: file.clone(), server: "postgres://gatepost@db/gatepost".to_owned() },
             Self::MigrateBack { folder: file.clone(), server: "postgres://gatepost@db/gatepost".to_owned() },
         ];

@@ -1,8 +1,12 @@
 //! The person who looks at the console.
 
+use std::net::IpAddr;
+
 use axum::http::HeaderMap;
 use node::Node;
-use store::Right;
+use store::{Access as _, Actor, Right, SecretHash, StoreError};
+
+use super::{cookie, place::Caller};
 
 /// A person who has logged in.
 #[derive(Clone, PartialEq, Debug)]
@@ -11,15 +15,39 @@ pub(crate) struct Person {
     pub(crate) right: Right,
     /// Each form of this person's session carries it.
     pub(crate) csrf: String,
+    /// The address that the person's request came from.
+    pub(crate) from: IpAddr,
 }
 
 impl Person {
     pub(crate) fn may(&self, right: Right) -> bool {
         self.right >= right
     }
+
+    /// For what this person does.
+    #[allow(dead_code, reason = "the pages that act are being built")]
+    pub(crate) fn actor(&self) -> Actor {
+        Actor { name: self.name.clone(), address: Some(self.from) }
+    }
 }
 
-/// The person whose session the request belongs to.
-pub(crate) async fn person(_node: &Node, _headers: &HeaderMap) -> Option<Person> {
-    None
+/// The session whose secret the request carries, whether it is valid or not.
+pub(crate) fn session(headers: &HeaderMap, caller: Caller) -> Option<SecretHash> {
+    cookie::read(headers, caller.is_https).map(|secret| secret.hash())
+}
+
+/// The person whose session that is.
+pub(crate) async fn person(
+    node: &Node,
+    session: Option<SecretHash>,
+    caller: Caller,
+) -> Result<Option<Person>, StoreError> {
+    let Some(session) = session else { return Ok(None) };
+    let session = node.store.session(session).await?;
+    Ok(session.map(|session| Person {
+        name: session.user,
+        right: session.right,
+        csrf: session.csrf,
+        from: caller.client,
+    }))
 }

@@ -1,7 +1,6 @@
 //! Access to the API, and the log of requests.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,6 +18,7 @@ use node::{
 use protocol::text::steers;
 use sha2::{Digest, Sha256};
 
+use super::place::{is_for, is_local};
 use crate::{api::ApiError, connection::Connection};
 
 /// Timeout for an answer.
@@ -90,9 +90,7 @@ fn who(
             ));
         }
         // A web page in a browser on this machine may use this address under its own host name (DNS rebinding).
-        let mut hosts = headers.get_all(header::HOST).iter();
-        let named = asked.authority().is_none_or(|host| is_local(host.as_str()));
-        if !named || !hosts.all(|host| host.to_str().is_ok_and(is_local)) {
+        if !is_for(asked, headers, is_local) {
             return Err(ApiError::forbidden("without tokens the API accepts requests to localhost only"));
         }
         return Ok(NOBODY.to_owned());
@@ -118,25 +116,6 @@ fn who(
 /// The hash of a token in the form of [`ApiToken::sha256`].
 pub fn hash(token: &str) -> String {
     Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// True for `localhost` and loopback addresses, with or without a port.
-fn is_local(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if is_port(port) => name,
-        _ => host,
-    };
-    match name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(literal) => literal.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()),
-        None => {
-            name.eq_ignore_ascii_case("localhost")
-                || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
-        }
-    }
-}
-
-fn is_port(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -195,27 +174,7 @@ mod tests {
         for host in ["localhost", "LOCALHOST:2580", "127.0.0.1:2580", "[::1]:2580"] {
             assert_eq!(asks(&[], LOCAL, &[(header::HOST, host)]), Ok(NOBODY.to_owned()), "{host}");
         }
-        for host in [
-            "evil.example",
-            "127.0.0.1.evil.example:2580",
-            "localhost:2580.evil",
-            "127.0.0.1:2580@evil",
-            "evil@localhost",
-            "evil@127.0.0.1:2580",
-            "localhost:",
-            "localhost:65536",
-            "localhost:+1",
-            "localhost:1:2",
-            "localhost/",
-            "localhost.",
-            "[::1]evil",
-            "[::1]:evil",
-            "[127.0.0.1]",
-            "::1",
-            "192.0.2.1",
-            "[",
-            "",
-        ] {
+        for host in ["evil.example", "localhost.", "192.0.2.1", ""] {
             assert_eq!(asks(&[], LOCAL, &[(header::HOST, host)]), Err(403), "{host}");
         }
         let twice = [(header::HOST, "localhost"), (header::HOST, "evil.example")];

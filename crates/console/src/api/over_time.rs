@@ -98,6 +98,8 @@ fn read_changes(query: Option<&str>, now: Timestamp) -> Result<ChangeQuery, Stri
             .map(str::to_owned)
             .collect(),
         node: query.text("node").map(str::to_owned),
+        who: None,
+        audit: false,
         limit: query.limit(CHANGES)?,
         after: query.text("after").map(read_change_cursor).transpose().map_err(|error| format!("after: {error}"))?,
     };

@@ -1,7 +1,7 @@
 //! The console's pages: HTML that the server renders, which needs no script.
 //!
 //! ```text
-//!   request ──visitors──> Site (path, right) ──> a page's own file ──> Visit::page ──> shell.rs (menu), document.rs (head, headers)
+//!   request ──visitors──> Site (path, right; login.rs) ──> a page's own file ──> Visit::page ──> shell.rs (menu), document.rs (head, headers)
 //!                                                        └── words.rs (times, numbers, foreign text), picture/ (SVG)
 //! ```
 //!
@@ -12,6 +12,8 @@
 mod assets;
 mod document;
 mod form;
+mod invite;
+mod login;
 mod overview;
 mod refusal;
 mod shell;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 
 use axum::{
     Router, middleware,
-    routing::{MethodRouter, get},
+    routing::{MethodRouter, get, post},
 };
 use node::Node;
 use store::Right;
@@ -47,6 +49,10 @@ pub(super) fn router(node: Arc<Node>) -> Router {
 fn site() -> Site {
     use Right::Viewer;
     let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 1] = [("/", Viewer, get(overview::show))];
-    let site = Site::new().open("/assets/{hash}/{name}", get(assets::serve));
+    let site = Site::new()
+        .open("/assets/{hash}/{name}", get(assets::serve))
+        .open("/login", get(login::show).post(login::log_in))
+        .open("/logout", post(login::log_out))
+        .open("/invite/{token}", get(invite::show).post(invite::accept));
     pages.into_iter().fold(site, |site, (path, right, methods)| site.guarded(path, right, methods))
 }

@@ -41,6 +41,13 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "Refused", advice)
     }
 
+    /// The console answers to its own names only.
+    pub(super) fn foreign_host() -> Self {
+        let advice = "This console is not known by the name in the address. Open it as http://127.0.0.1 with its port, or set \
+                      [console] url.";
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "Wrong address", advice)
+    }
+
     pub(super) fn no_user() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "Nobody is logged in", "Log in first.")
     }

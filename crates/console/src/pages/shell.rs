@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use node::Node;
 use store::Incidents as _;
 
-use super::{Refusal, document::document};
+use super::{Refusal, document::document, form::form, words::foreign};
 use crate::access::Person;
 
 /// Open ones come first, and one is open for each cause of a connector.
@@ -99,7 +99,10 @@ impl Visit {
                         }
                     }
                 }
-                p.person { (self.person.name) }
+                div.person {
+                    span { (foreign(&self.person.name)) span.hidden { ", " (self.person.right.name()) } }
+                    (form(&self.person, "/logout", &html! { button { "Log out" } }))
+                }
             }
         }
     }

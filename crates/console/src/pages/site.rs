@@ -12,7 +12,7 @@ use axum::{
 use node::Node;
 use store::Right;
 
-use super::Refusal;
+use super::{Refusal, login::ask};
 use crate::access::Person;
 
 pub(super) struct Site {
@@ -47,6 +47,6 @@ async fn admit(right: Right, person: Option<Extension<Person>>, request: Request
     match person {
         Some(Extension(person)) if person.may(right) => next.run(request).await,
         Some(_) => Refusal::forbidden(right).into_response(),
-        None => Refusal::no_user().into_response(),
+        None => ask(request).await,
     }
 }

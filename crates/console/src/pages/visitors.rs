@@ -3,45 +3,40 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::{Request, State},
-    http::{Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use node::Node;
 
 use super::{Refusal, document::guard_headers};
-use crate::access::person;
+use crate::{
+    access::{Caller, is_from_here, person, session},
+    connection::Connection,
+};
 
-/// Finds the person for each request, and refuses a request to act that another site's page may have made.
-pub(super) async fn visit(State(node): State<Arc<Node>>, mut request: Request, next: Next) -> Response {
-    let answer = match person(&node, request.headers()).await {
-        _ if is_open_to_all(request.uri().path()) => next.run(request).await,
-        _ if !is_from_here(&request) => Refusal::foreign_origin().into_response(),
-        None => Refusal::no_user().into_response(),
-        Some(person) => {
-            request.extensions_mut().insert(person);
-            next.run(request).await
-        }
-    };
-    guard_headers(answer)
+/// Finds the person for each request, and refuses a request that another site's page may have made.
+pub(super) async fn visit(
+    State(node): State<Arc<Node>>,
+    Extension(connection): Extension<Connection>,
+    request: Request,
+    next: Next,
+) -> Response {
+    guard_headers(answer(&node, connection, request, next).await.unwrap_or_else(IntoResponse::into_response))
 }
 
-fn is_open_to_all(path: &str) -> bool {
-    path.starts_with("/assets/")
-}
-
-/// Browsers say which site's page has made a request. A GET changes nothing, so it may come from anywhere.
-fn is_from_here(request: &Request) -> bool {
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
-        return true;
+async fn answer(node: &Node, connection: Connection, mut request: Request, next: Next) -> Result<Response, Refusal> {
+    let config = node.config.load_full();
+    let url = config.console.url.as_deref();
+    let caller = Caller::of(&connection, url, request.uri(), request.headers()).ok_or_else(Refusal::foreign_host)?;
+    if !is_from_here(request.method(), request.headers(), caller.is_https) {
+        return Err(Refusal::foreign_origin());
     }
-    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
-    match (text(header::HOST), origin, text(header::HeaderName::from_static("sec-fetch-site"))) {
-        (_, _, Some(site)) if site != "same-origin" => false,
-        (Some(host), Some(origin), _) => host.eq_ignore_ascii_case(origin),
-        (_, None, Some(_)) => true,
-        _ => false,
+    let session = session(request.headers(), caller);
+    if let Some(person) = person(node, session, caller).await? {
+        request.extensions_mut().insert(person);
     }
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
 }

@@ -45,6 +45,7 @@ mod tests;
 mod trace;
 mod under_way;
 mod unknown;
+mod user;
 mod waiting;
 mod why;
 
@@ -70,6 +71,7 @@ pub(crate) use screen::{Screen, clean, counted, paragraph, wrapped, write_note};
 pub(crate) use store_check::run as run_store_check;
 pub(crate) use tallies::run as run_tallies;
 pub(crate) use trace::run as run_trace;
+pub(crate) use user::run as run_user;
 pub(crate) use why::{run as run_why, write as write_findings};
 
 use node::config::ConfigErrors;

@@ -1,6 +1,7 @@
 //! Tests of what the commands print, over a store with a few fixed values.
 
 use std::{
+    net::IpAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -34,6 +35,7 @@ struct Fixed {
     ledger: Vec<LedgerEntry>,
     incidents: Vec<Incident>,
     changes: Vec<Change>,
+    users: (Vec<User>, Vec<Invitation>),
 }
 
 fn config_id(version: u64) -> ConfigurationId {
@@ -292,6 +294,42 @@ impl Incidents for Fixed {
     }
 }
 
+impl Access for Fixed {
+    async fn invite(&self, _: NewInvitation, _: Actor) -> Result<Timestamp> {
+        Ok(at(NOW) + 1.hour())
+    }
+    async fn invitation(&self, _: SecretHash) -> Result<Option<Invitation>> {
+        refused()
+    }
+    async fn accept_invitation(&self, _: SecretHash, _: PasswordHash, _: Option<IpAddr>) -> Result<Option<Invitation>> {
+        refused()
+    }
+    async fn users(&self) -> Result<(Vec<User>, Vec<Invitation>)> {
+        Ok(self.users.clone())
+    }
+    async fn has_users(&self) -> Result<bool> {
+        refused()
+    }
+    async fn password(&self, _: &str) -> Result<Option<PasswordHash>> {
+        refused()
+    }
+    async fn set_right(&self, user: &str, _: Right, _: Actor) -> Result<Option<Right>> {
+        Ok(self.users.0.iter().find(|known| known.name == user).map(|user| user.right))
+    }
+    async fn remove_user(&self, user: &str, _: Actor) -> Result<bool> {
+        Ok(self.users.0.iter().any(|known| known.name == user))
+    }
+    async fn open_session(&self, _: NewSession) -> Result<bool> {
+        refused()
+    }
+    async fn session(&self, _: SecretHash) -> Result<Option<Session>> {
+        refused()
+    }
+    async fn end_session(&self, _: SecretHash) -> Result<()> {
+        refused()
+    }
+}
+
 impl ChangeLog for Fixed {
     async fn record_change(&self, _: NewChange) -> Result<()> {
         refused()
@@ -397,6 +435,7 @@ fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String
             }
             Line::Rollout(command) => super::run_rollout(command, store, &config, &screen, &mut out).await,
             Line::Node(command) => super::run_node(command, store, &screen, &mut out).await,
+            Line::User(command) => super::run_user(command, store, &config, &screen, &mut out).await,
             Line::Changes(arguments) => super::run_changes(arguments, store, &screen, &mut out).await,
             Line::Incident(command) => super::run_incident(command, store, &screen, &mut out).await,
             Line::Tallies(arguments) => super::run_tallies(arguments, store, &screen, &mut out).await,
@@ -1228,6 +1267,7 @@ fn changes_as_a_table_in_pages_and_as_json() {
         at: at("2026-07-30T10:00:00Z"),
         node: node.map(str::to_owned),
         who: who.to_owned(),
+        from: None,
         kind,
     };
     let changes = vec![

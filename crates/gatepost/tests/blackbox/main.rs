@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helper fails the test")]
 
+mod access;
 mod api;
 mod api_limits;
 mod backup;

@@ -1,5 +1,7 @@
 //! Changes of the fleet and of destinations.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +21,8 @@ pub struct FleetChangeView {
     pub node: Option<String>,
     /// The operator, or `node NAME` if a node acted without one.
     pub who: String,
+    /// The operator's address; null if the operator used the command line, or a node acted.
+    pub from: Option<IpAddr>,
     /// The kind, such as `rollout-set`. A newer version may have others.
     pub change: String,
     /// The same in words.
@@ -29,7 +33,7 @@ pub struct FleetChangeView {
 
 impl From<&Change> for FleetChangeView {
     fn from(change: &Change) -> Self {
-        let Change { id, at, node, who, kind } = change;
+        let Change { id, at, node, who, from, kind } = change;
         let facts = match (kind, serde_json::to_value(kind)) {
             (ChangeKind::Unknown { fields, .. }, _) => fields.clone(),
             (_, Ok(Value::Object(mut facts))) => {
@@ -39,7 +43,7 @@ impl From<&Change> for FleetChangeView {
             (_, Ok(_) | Err(_)) => Map::new(),
         };
         let (change, what) = (kind.name().to_owned(), kind.to_string());
-        Self { id: *id, at: *at, node: node.clone(), who: who.clone(), change, what, facts }
+        Self { id: *id, at: *at, node: node.clone(), who: who.clone(), from: *from, change, what, facts }
     }
 }
 
@@ -52,7 +56,7 @@ mod tests {
         let view = |json: &str| {
             let (node, who) = (Some("mx1".to_owned()), "amy".to_owned());
             let kind = ChangeKind::read(json).unwrap();
-            let change = Change { id: Uuid::nil(), at: Timestamp::UNIX_EPOCH, node, who, kind };
+            let change = Change { id: Uuid::nil(), at: Timestamp::UNIX_EPOCH, node, who, from: None, kind };
             let view = FleetChangeView::from(&change);
             (view.change, Value::Object(view.facts).to_string())
         };

@@ -17,6 +17,7 @@ mod rollout;
 pub mod schema;
 mod store_check;
 mod tally;
+mod user;
 
 pub use self::capture::{
     AnalysisView, CaptureView, CapturedStepView, EndedView, LineView, SessionView, TurnView, TurnsView,
@@ -45,3 +46,4 @@ pub use restoration::{AnsweredView, RestorationView};
 pub use rollout::{RolloutNodeView, RolloutView, TroubleView};
 pub use store_check::{NextSchemaView, NodeSchemaView, StandbyView, StoreCheckView, TableView, WarningView};
 pub use tally::TallyView;
+pub use user::{InvitationView, InvitedView, UserView};

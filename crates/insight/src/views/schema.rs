@@ -10,6 +10,10 @@ pub fn time_or_null(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": ["string", "null"], "format": "date-time" })
 }
 
+pub fn right(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": ["viewer", "tracer", "operator", "administrator"] })
+}
+
 pub fn state(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "enum": ["queued", "leased", "suspended", "delivered", "failed", "removed"] })
 }

@@ -158,6 +158,10 @@ fn check_text(format: &str, text: &str) -> Result<(), String> {
         "sha256" if !(text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())) => {
             Err(format!("not a SHA-256 of 64 hexadecimal digits; create a token with: {}", NextStep::ApiToken))
         }
+        "origin" if !hosts::is_origin(text) => Err(format!(
+            "\"{text}\" is not a URL such as \"https://gatepost.example.org\", without a path and without the usual port; http:// is \
+             allowed for this machine only"
+        )),
         "webhook" => net::webhook::Url::parse(text).map(drop),
         "postgres" => store::PostgresSettings::new(text).map(drop).map_err(|error| error.to_string()),
         "bodies" => store::BodyPlace::parse(text).map(drop).map_err(|error| error.to_string()),

@@ -1,6 +1,11 @@
 //! The destinations of a connector: smart hosts, or the hosts of MX records.
 
-use std::{borrow::Cow, fmt, net::Ipv6Addr, str::FromStr};
+use std::{
+    borrow::Cow,
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -99,6 +104,19 @@ pub(super) fn is_host_name(text: &str) -> bool {
     protocol::smtp::Address::parse(&format!("postmaster@{text}")).is_ok_and(|address| address.domain() == text)
 }
 
+/// True for the address of a site as browsers write it: scheme, host, and the port if it is not the scheme's own. Plain HTTP
+/// is for this machine.
+pub(super) fn is_origin(text: &str) -> bool {
+    let Some((scheme, authority)) = text.split_once("://") else { return false };
+    let Ok(SmartHost { host, port }) = authority.parse() else { return false };
+    let is_loopback = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    match scheme {
+        "https" => port != Some(443),
+        "http" => port != Some(80) && is_loopback,
+        _ => false,
+    }
+}
+
 impl fmt::Display for SmartHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host.contains(':') {
@@ -134,6 +152,34 @@ mod tests {
             ["", ":25", "a:b:c", "a:", "a:0", "a:70000", "::1", "[::1", "[::1]25", "[mail]:25", "a b", "mx", "a..b"]
         {
             assert!(text.parse::<SmartHost>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn origins() {
+        for text in [
+            "https://gatepost.example",
+            "https://a.test:8443",
+            "http://127.0.0.1:2581",
+            "http://[::1]:2581",
+            "http://localhost",
+        ] {
+            assert!(is_origin(text), "{text}");
+        }
+        for text in [
+            "",
+            "gatepost.example",
+            "https://",
+            "https://a.test/",
+            "https://a.test/x",
+            "https://a.test:443",
+            "https://ana@a.test",
+            "http://a.test",
+            "http://127.0.0.1.a.test",
+            "ftp://a.test",
+            "https://a b",
+        ] {
+            assert!(!is_origin(text), "{text}");
         }
     }
 

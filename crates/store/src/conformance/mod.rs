@@ -3,6 +3,7 @@
 //! Each check has a new store that is opened twice, as two nodes have it: what is done through one is seen through the
 //! other. Its clock stands still until a check sets it.
 
+mod access;
 mod bodies;
 mod change_log;
 mod fleet;
@@ -146,6 +147,11 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> Stores<S>) {
     change_log::incidents_are_recorded_when_they_open_and_close(&make().await).await;
     change_log::changes_are_read_in_pages_and_forgotten(&make().await).await;
     change_log::a_change_of_a_destination_is_recorded_once(&make().await).await;
+    access::an_invitation_is_used_once(&make().await).await;
+    access::of_two_who_use_an_invitation_one_does(&make().await).await;
+    access::a_session_ends_by_time_and_by_its_user(&make().await).await;
+    access::a_session_needs_proof(&make().await).await;
+    access::access_is_recorded_with_who_and_from_where(&make().await).await;
 }
 
 fn at(second: i64) -> Timestamp {

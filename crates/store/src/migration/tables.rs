@@ -162,6 +162,7 @@ pub(crate) const EVENTS: usize = 4;
 
 /// Members, their reports and questions to them stay behind, as does the turn to watch: they are of processes that have
 /// ended. So does what nodes have seen of destinations: they see it again.
+/// Invitations and sessions stay as well: people log in again.
 pub(crate) const OTHERS: [OtherTable; 7] = [
     OtherTable {
         name: "plan",
@@ -238,9 +239,9 @@ pub(crate) const OTHERS: [OtherTable; 7] = [
     },
 ];
 
-/// Tallies and the change log. They are moved, but not compared: a node that starts on the server merges tallies and adds changes,
-/// and its mail may still go back.
-pub(crate) const UNCOMPARED: [OtherTable; 2] = [
+/// Tallies, the change log and users. They are moved, but not compared: a node that starts on the server merges tallies and adds
+/// changes, users log in there, and its mail may still go back.
+pub(crate) const UNCOMPARED: [OtherTable; 3] = [
     OtherTable {
         name: "tally",
         columns: &[
@@ -267,9 +268,22 @@ pub(crate) const UNCOMPARED: [OtherTable; 2] = [
             same("who", Text),
             same("kind", Text),
             same("json", Text),
+            same("client", Text),
         ],
         source_order: "id",
         order: "id",
+    },
+    OtherTable {
+        name: "console_user",
+        columns: &[
+            same("name", Text),
+            same("role", Text),
+            same("password", Text),
+            same("created", Large),
+            same("last_log_in", Large),
+        ],
+        source_order: "name",
+        order: "name",
     },
 ];
 

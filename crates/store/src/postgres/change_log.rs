@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
-use trace::{Change, ChangeKind, change::DestinationFacts};
+use trace::{
+    Change, ChangeKind,
+    change::{AccessChange, DestinationFacts},
+};
 use uuid::Uuid;
 
 use super::{
@@ -56,24 +59,28 @@ pub(super) async fn put(tx: &Tx, change: &NewChange) -> Result<()> {
 
 /// Work of several transactions is one change: each of them brings it up to date.
 pub(super) async fn put_as(tx: &Tx, id: Uuid, change: &NewChange) -> Result<()> {
-    let NewChange { node, who, kind } = change;
-    let sql = "INSERT INTO change (id, at, node, who, kind, json) VALUES ($1, $2, $3, $4, $5, $6)
+    let NewChange { node, who, from, kind } = change;
+    let sql = "INSERT INTO change (id, at, node, who, kind, json, client) VALUES ($1, $2, $3, $4, $5, $6, $7)
                ON CONFLICT (id) DO UPDATE SET json = $6";
     let (now, node) = (tx.now().await?.as_millisecond(), node.as_deref().map(text));
-    tx.execute(sql, &[&id, &now, &node, &text(who), &kind.name(), &json(kind)?]).await.map(drop)
+    let client = from.map(|from| from.to_string());
+    tx.execute(sql, &[&id, &now, &node, &text(who), &kind.name(), &json(kind)?, &client]).await.map(drop)
 }
 
 async fn list(tx: &Tx, query: &ChangeQuery) -> Result<Vec<Change>> {
-    let ChangeQuery { since, until, kinds, node, limit, after } = query;
-    let sql = "SELECT id, at, node, who, json FROM change
+    let ChangeQuery { since, until, kinds, node, who, audit, limit, after } = query;
+    let sql = "SELECT id, at, node, who, client, json FROM change
                WHERE at >= $1 AND at < $2 AND ($3::text[] IS NULL OR kind = ANY($3)) AND ($4::text IS NULL OR node = $4)
                    AND ($5::bigint IS NULL OR (at, id) < ($5, $6::uuid))
+                   AND ($8::text IS NULL OR who = $8) AND kind <> ALL($9)
                ORDER BY at DESC, id DESC LIMIT $7";
     let since = since.unwrap_or(Timestamp::MIN).as_millisecond();
     let until = until.unwrap_or(Timestamp::MAX).as_millisecond();
     let (at, id) = after.map(|after| (after.at.as_millisecond(), after.id)).unzip();
     let (kinds, node) = ((!kinds.is_empty()).then_some(kinds), node.as_deref().map(text));
-    let rows = tx.query(sql, &[&since, &until, &kinds, &node, &at, &id, &i64::from(*limit)]).await?;
+    let (who, limit) = (who.as_deref().map(text), i64::from(*limit));
+    let without: &[&str] = if *audit { &[] } else { &AccessChange::NAMES };
+    let rows = tx.query(sql, &[&since, &until, &kinds, &node, &at, &id, &limit, &who, &without]).await?;
     Ok(readable(&rows, read))
 }
 
@@ -81,7 +88,8 @@ fn read(row: &Row) -> Result<Change> {
     let mut columns = Columns::of(row);
     let (id, at) = (columns.take()?, columns.time()?);
     let (node, who) = (columns.take()?, columns.take()?);
-    Ok(Change { id, at, node, who, kind: kind(columns.take()?)? })
+    let from = columns.take::<Option<&str>>()?.and_then(|from| from.parse().ok());
+    Ok(Change { id, at, node, who, from, kind: kind(columns.take()?)? })
 }
 
 fn kind(json: &str) -> Result<ChangeKind> {

@@ -164,7 +164,7 @@ pub(super) async fn drain(tx: &Tx, name: &str, is_drained: bool, by: &str) -> Re
     };
     if changed > 0 {
         let (node, who) = (Some(name.to_owned()), by.to_owned());
-        change_log::put(tx, &NewChange { node, who, kind: changed_drain(is_drained) }).await?;
+        change_log::put(tx, &NewChange { node, who, from: None, kind: changed_drain(is_drained) }).await?;
     }
     Ok(true)
 }

@@ -14,6 +14,7 @@
 //! the server's; keys are the node's own (keys.rs). What is lost with a connection is asked for by another one (lane.rs).
 
 mod accept;
+mod access;
 mod bodies;
 mod change_log;
 mod changes;

@@ -12,12 +12,13 @@ use crate::{Result, StoreError};
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released, and each
 /// leaves a schema that the version before can still use.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
+    include_str!("schema_6.sql"),
 ];
 
 /// The version that this program writes.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use trace::{Change, ChangeKind, change::DestinationFacts};
+use trace::{
+    Change, ChangeKind,
+    change::{AccessChange, DestinationFacts},
+};
 use uuid::Uuid;
 
 use super::{
@@ -40,26 +43,31 @@ impl ChangeLog for SqliteStore {
 }
 
 pub(super) fn put(connection: &Connection, change: &NewChange, now: Timestamp) -> rusqlite::Result<()> {
-    let NewChange { node, who, kind } = change;
-    let mut insert = connection
-        .prepare_cached("INSERT INTO change (id, at, node, who, kind, json) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let NewChange { node, who, from, kind } = change;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO change (id, at, node, who, kind, json, client) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    let client = from.map(|from| from.to_string());
     let id = Uuid::now_v7();
-    insert.execute(params![id.as_bytes().as_slice(), Millis(now), node, who, kind.name(), Json(kind)])?;
+    insert.execute(params![id.as_bytes().as_slice(), Millis(now), node, who, kind.name(), Json(kind), client])?;
     Ok(())
 }
 
 fn list(connection: &Connection, query: &ChangeQuery) -> rusqlite::Result<Vec<Change>> {
-    let ChangeQuery { since, until, kinds, node, limit, after } = query;
+    let ChangeQuery { since, until, kinds, node, who, audit, limit, after } = query;
     let mut select = connection.prepare_cached(
-        "SELECT id, at, node, who, json FROM change
+        "SELECT id, at, node, who, client, json FROM change
          WHERE at >= ?1 AND at < ?2 AND (?3 IS NULL OR kind IN (SELECT value FROM json_each(?3)))
              AND (?4 IS NULL OR node = ?4) AND (?5 IS NULL OR (at, id) < (?5, ?6))
+             AND (?8 IS NULL OR who = ?8) AND kind NOT IN (SELECT value FROM json_each(?9))
          ORDER BY at DESC, id DESC LIMIT ?7",
     )?;
     let kinds = (!kinds.is_empty()).then_some(Json(kinds));
     let (at, id) = after.map(|after| (Millis(after.at), after.id.as_bytes().to_vec())).unzip();
+    let without = Json(if *audit { &[] } else { &AccessChange::NAMES[..] });
     let (since, until) = (since.unwrap_or(Timestamp::MIN), until.unwrap_or(Timestamp::MAX));
-    let rows = select.query_map(params![Millis(since), Millis(until), kinds, node, at, id, limit], read)?;
+    let rows =
+        select.query_map(params![Millis(since), Millis(until), kinds, node, at, id, limit, who, without], read)?;
     readable(rows)
 }
 
@@ -69,7 +77,8 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Change> {
         at: row.get::<_, Millis>(1)?.0,
         node: row.get(2)?,
         who: row.get(3)?,
-        kind: row.get::<_, RecordedChange>(4)?.0,
+        from: row.get::<_, Option<String>>(4)?.and_then(|from| from.parse().ok()),
+        kind: row.get::<_, RecordedChange>(5)?.0,
     })
 }
 

@@ -125,7 +125,7 @@ pub(super) fn drain(
     };
     if changed > 0 {
         let (node, who) = (Some(name.to_owned()), by.to_owned());
-        change_log::put(connection, &NewChange { node, who, kind: changed_drain(is_drained) }, now)?;
+        change_log::put(connection, &NewChange { node, who, from: None, kind: changed_drain(is_drained) }, now)?;
     }
     Ok(true)
 }

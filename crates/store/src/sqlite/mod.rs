@@ -9,6 +9,7 @@
 //! Group commit needs no delay: what arrives while one transaction is synced to disk makes up the next.
 
 mod accept;
+mod access;
 mod backup;
 mod bodies;
 mod change_log;

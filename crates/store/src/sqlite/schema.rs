@@ -14,7 +14,7 @@ use crate::{FileError, Result, StoreError, folder};
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -193,6 +193,30 @@ const MIGRATIONS: [&str; 12] = [
         json TEXT NOT NULL,
         PRIMARY KEY (node, host, address)
      ) WITHOUT ROWID;",
+    // People who may use the console; see access.rs. A user without a password is one for whom another system vouches. A
+    // change has the address of the operator who made it over HTTP.
+    "CREATE TABLE console_user (
+        name TEXT PRIMARY KEY,
+        role TEXT NOT NULL,
+        password TEXT,
+        created INTEGER NOT NULL,
+        last_log_in INTEGER
+     ) WITHOUT ROWID;
+     CREATE TABLE invitation (
+        token BLOB PRIMARY KEY,
+        name TEXT NOT NULL,
+        role TEXT NOT NULL,
+        expires INTEGER NOT NULL,
+        invited_by TEXT NOT NULL
+     ) WITHOUT ROWID;
+     CREATE TABLE console_session (
+        token BLOB PRIMARY KEY,
+        name TEXT NOT NULL,
+        csrf TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        last_seen INTEGER NOT NULL
+     ) WITHOUT ROWID;
+     ALTER TABLE change ADD COLUMN client TEXT;",
 ];
 
 /// The version that this program writes.

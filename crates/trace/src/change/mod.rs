@@ -3,14 +3,18 @@
 //!
 //! No change has a secret or a local part of an address: changes are kept longer than the history of mail.
 
+mod access;
 mod destination;
 mod words;
+
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+pub use access::AccessChange;
 pub use destination::{CertificateFacts, DestinationChange, DestinationFacts, Difference, StartTlsOffer};
 
 /// One change.
@@ -23,6 +27,8 @@ pub struct Change {
     pub node: Option<String>,
     /// The operator, or `node NAME` where a node acted without one.
     pub who: String,
+    /// The operator's address, if it came over HTTP.
+    pub from: Option<IpAddr>,
     pub kind: ChangeKind,
 }
 
@@ -72,6 +78,9 @@ pub enum ChangeKind {
         #[serde(flatten)]
         fields: serde_json::Map<String, Value>,
     },
+    /// For the audit alone.
+    #[serde(untagged)]
+    Access(AccessChange),
 }
 
 /// A node has read its configuration again.
@@ -208,7 +217,7 @@ pub struct IncidentChange {
 }
 
 impl ChangeKind {
-    /// The names of all kinds that this version knows, as in JSON.
+    /// The names of all kinds that this version knows, as in JSON, without those of [`AccessChange`].
     pub const NAMES: [&str; 13] = [
         "started",
         "stopped",
@@ -256,6 +265,7 @@ impl ChangeKind {
             Self::IncidentClosed { .. } => "incident-closed",
             Self::DestinationChanged(_) => "destination-changed",
             Self::Unknown { name, .. } => name,
+            Self::Access(change) => change.name(),
         }
     }
 }

@@ -35,6 +35,7 @@ impl fmt::Display for ChangeKind {
             Self::IncidentClosed { incident, because } => write!(f, "incident closed ({because}): {incident}"),
             Self::DestinationChanged(change) => change.fmt(f),
             Self::Unknown { name, .. } => write!(f, "{name} (a newer version of Gatepost wrote this)"),
+            Self::Access(change) => change.fmt(f),
         }
     }
 }

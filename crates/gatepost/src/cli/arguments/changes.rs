@@ -16,10 +16,11 @@ Examples:
 Changes are kept for 400 days. They have no secrets, and no local parts of
 addresses.
 
-JSON: {\"changes\": [{\"id\", \"at\", \"node\", \"who\", \"change\": the kind, \"what\": the
-same in words, \"facts\": {…}}], \"next\": for --after, or null}. node is null if
-the change is about the fleet. who is the operator, or \"node NAME\" if a node
-acted without one. The keys of facts depend on the kind:
+JSON: {\"changes\": [{\"id\", \"at\", \"node\", \"who\", \"from\", \"change\": the kind,
+\"what\": the same in words, \"facts\": {…}}], \"next\": for --after, or null}. node
+is null if the change is about the fleet. who is the operator, or \"node NAME\" if
+a node acted without one. from is the operator's address, null for a command.
+The keys of facts depend on the kind:
   started                version
   stopped                unfinished
   reloaded               settings: [{setting, old, new, withheld}],
@@ -49,6 +50,9 @@ pub(crate) struct ChangesArguments {
     /// Show only changes that are about this node, or that it saw
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
+    /// Also show who has logged in, looked at messages and changed users
+    #[arg(long)]
+    pub audit: bool,
     /// Maximum number of changes
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
@@ -61,7 +65,7 @@ pub(crate) struct ChangesArguments {
 
 impl ChangesArguments {
     pub(crate) fn search(&self) -> ChangeSearch {
-        let Self { since, until, kind, node, limit, after, output: _ } = self.clone();
-        ChangeSearch { since, until, kinds: kind, node, limit, after }
+        let Self { since, until, kind, node, audit, limit, after, output: _ } = self.clone();
+        ChangeSearch { since, until, kinds: kind, node, who: None, audit, limit, after }
     }
 }

@@ -13,6 +13,7 @@ mod queue;
 mod store_check;
 mod tallies;
 mod trace;
+mod user;
 mod why;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ pub(crate) use queue::*;
 pub(crate) use store_check::*;
 pub(crate) use tallies::*;
 pub(crate) use trace::*;
+pub(crate) use user::*;
 pub(crate) use why::*;
 
 /// Inbound mail gateway that shows why mail is queued and how to fix it.
@@ -144,6 +146,9 @@ Examples:
     /// Create tokens for the HTTP API
     #[command(subcommand)]
     Api(ApiCommand),
+    /// Manage the users of the console
+    #[command(subcommand, after_help = USER_HELP)]
+    User(UserCommand),
 }
 
 /// The configuration file if neither the command line nor the environment names one.
@@ -176,6 +181,7 @@ impl Command {
             Self::Tallies(arguments) => arguments.output.utc,
             Self::Changes(arguments) => arguments.output.utc,
             Self::Incident(IncidentCommand::List { output, .. } | IncidentCommand::Show { output, .. }) => output.utc,
+            Self::User(UserCommand::Invite { output, .. } | UserCommand::List { output }) => output.utc,
             Self::Serve { .. }
             | Self::Backup(_)
             | Self::Restore(_)
@@ -186,7 +192,8 @@ impl Command {
             | Self::Node(_)
             | Self::Store(StoreCommand::Migrate(_))
             | Self::Case(_)
-            | Self::Api(_) => false,
+            | Self::Api(_)
+            | Self::User(_) => false,
         }
     }
 }

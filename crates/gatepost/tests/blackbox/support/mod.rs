@@ -1,5 +1,6 @@
 //! What the tests share: a node, foreign mail servers, scripted destinations, and waiting.
 
+pub(crate) mod browser;
 pub(crate) mod cable;
 pub(crate) mod database;
 #[path = "../../../../capture/tests/common/dumpcap.rs"]

@@ -12,6 +12,8 @@ mod queue;
 mod store;
 mod tls_policy;
 
+use std::net::SocketAddr;
+
 use protocol::tls::TlsPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,6 +69,16 @@ impl Config {
     /// The names of all connectors, the built-in one included.
     pub fn connector_names(&self) -> impl Iterator<Item = &str> {
         self.connectors.iter().map(|connector| connector.name.as_str()).chain([INTERNET])
+    }
+
+    /// Where people reach the console, without a path. `None`: there is none.
+    pub fn console_url(&self) -> Option<String> {
+        let of_address = |address: &SocketAddr| match (address.ip().is_loopback(), address.port()) {
+            (true, _) => format!("http://{address}"),
+            (false, 443) => format!("https://{}", self.node.hostname),
+            (false, port) => format!("https://{}:{port}", self.node.hostname),
+        };
+        self.console.url.clone().or_else(|| self.console.listen.first().map(of_address))
     }
 
     /// The connector that has this smart host, if it is the only one.

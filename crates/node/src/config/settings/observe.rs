@@ -148,6 +148,11 @@ pub struct Console {
     /// Empty: no console. Requires a restart.
     #[schemars(schema_with = "socket_addresses")]
     pub listen: Vec<SocketAddr>,
+    /// Where people reach the console, for links in invitations, and for a proxy before this node: a listener on loopback
+    /// accepts requests for this host, too. Unset: the first address of listen.
+    #[schemars(extend("format" = "origin"), example = &"https://gatepost.example.org")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// The HTTP API: message traces for programs. Its OpenAPI description is at /api/v1/openapi.json.

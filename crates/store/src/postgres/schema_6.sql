@@ -1,0 +1,26 @@
+-- People who may use the console. Passwords and tokens are here as hashes only. Without a password, another system vouches for
+-- the user. Rows are few.
+CREATE TABLE console_user (
+    name text COLLATE "C" PRIMARY KEY,
+    role text COLLATE "C" NOT NULL,
+    password text COLLATE "C",
+    created bigint NOT NULL,
+    last_log_in bigint
+);
+CREATE TABLE invitation (
+    token bytea PRIMARY KEY,
+    name text COLLATE "C" NOT NULL,
+    role text COLLATE "C" NOT NULL,
+    expires bigint NOT NULL,
+    invited_by text COLLATE "C" NOT NULL
+);
+CREATE TABLE console_session (
+    token bytea PRIMARY KEY,
+    name text COLLATE "C" NOT NULL,
+    csrf text COLLATE "C" NOT NULL,
+    created bigint NOT NULL,
+    last_seen bigint NOT NULL
+);
+
+-- The address of the operator who made the change over HTTP.
+ALTER TABLE change ADD COLUMN client text COLLATE "C";
