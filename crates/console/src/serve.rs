@@ -19,6 +19,7 @@ use net::{
     tls::{self, Acceptor},
 };
 use node::{Console, MakeAcceptor, Node, config::why_not_listening};
+use store::Access as _;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -26,6 +27,8 @@ use tokio::{
     task::{JoinSet, yield_now},
     time::{sleep, timeout},
 };
+
+use trace::NextStep;
 
 use super::{
     access::Door,
@@ -85,6 +88,9 @@ impl Listeners {
                 acceptor,
                 Arc::clone(&places),
             ));
+        }
+        if !config.console.listen.is_empty() && !node.store.has_users().await? {
+            tracing::info!(next_step = %NextStep::UserInvite, "the console has no users; create the first one");
         }
         Ok(Self { _tasks: tasks, acceptor })
     }

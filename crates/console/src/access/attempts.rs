@@ -152,7 +152,9 @@ impl<K: Eq + Hash + Clone> Table<K> {
         if self.0.len() >= ENTRIES_MAX {
             let mut all: Vec<_> = self.0.iter().map(|(key, entry)| ((entry.count, entry.last), key.clone())).collect();
             all.select_nth_unstable_by_key(ENTRIES_MAX / 4, |(order, _)| *order);
-            all.into_iter().take(ENTRIES_MAX / 4).for_each(|(_, key)| drop(self.0.remove(&key)));
+            for (_, key) in all.iter().take(ENTRIES_MAX / 4) {
+                self.0.remove(key);
+            }
         }
     }
 }

@@ -53,8 +53,8 @@ async fn find(node: &Node, token: &str) -> Result<(SecretHash, Invitation), Refu
 
 fn not_valid() -> Refusal {
     Refusal::not_found(
-        "This invitation is not valid any more. A link can be used once, within an hour. Ask for a new one. Who can run \
-         commands on a node can make one: gatepost user invite",
+        "This invitation is not valid any more. A link can be used once, within an hour. Ask for a new one. Anyone who \
+         can run commands on a node can make one: gatepost user invite",
     )
 }
 

@@ -170,18 +170,19 @@ fn page(status: StatusCode, wanted: &Wanted, name: &str, remark: Option<&str>) -
                 (wanted.hidden())
                 p {
                     label for="name" { "Name" }
-                    input #name name="name" value=(name) required autofocus autocomplete="username" autocapitalize="none"
+                    input #name name="name" value=(name) required autofocus[name.is_empty()] autocomplete="username" autocapitalize="none"
                         spellcheck="false" maxlength="64";
                 }
                 p {
                     label for="password" { "Password" }
-                    input #password name="password" type="password" required autocomplete="current-password"
+                    input #password name="password" type="password" required autofocus[!name.is_empty()] autocomplete="current-password"
                         maxlength="1024";
                 }
                 p { button.primary { "Log in" } }
             }
             p.quiet {
-                "To choose a new password, ask for a new invitation. Who can run commands on a node can make one: "
+                "If you have forgotten your password, ask for a new invitation. Anyone who can run commands on a node can make \
+                 one: "
                 code { "gatepost user invite" }
             }
         }
@@ -226,4 +227,79 @@ fn send_again(person: &Person, path: &str, fields: &Fields) -> Response {
         }
     };
     bare("Send your form again?", &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use store::Right;
+
+    use super::*;
+
+    async fn asked(method: &str, path: &str, headers: &[(&str, &str)], body: String) -> (u16, String, String) {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(ask(request.body(Body::from(body)).unwrap()).await).await
+    }
+
+    /// Status, where it leads, and the page.
+    async fn read(response: Response) -> (u16, String, String) {
+        let location = response.headers().get(header::LOCATION).map(|value| value.to_str().unwrap().to_owned());
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, location.unwrap_or_default(), String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    /// The value of a hidden field.
+    fn hidden(page: &str, name: &str) -> String {
+        let (_, rest) = page.split_once(&format!("name=\"{name}\" value=\"")).unwrap();
+        rest.split_once('"').unwrap().0.replace("&amp;", "&")
+    }
+
+    const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+    #[tokio::test]
+    async fn a_form_that_comes_without_a_session_is_sent_again() {
+        let sent = "csrf=old&row=1&row=2&note=%22%3E%3Cscript%3E&csrf=old";
+        let (status, _, page) = asked("POST", "/queue/retry?x=%221", &[FORM], sent.to_owned()).await;
+        assert_eq!(status, 401);
+        assert!(page.contains("nothing was changed. What you sent is kept") && !page.contains("<script"), "{page}");
+        let fields = [(Wanted::KEPT_FOR, hidden(&page, Wanted::KEPT_FOR)), (Wanted::KEPT, hidden(&page, Wanted::KEPT))];
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let wanted = Wanted::of(&Fields::unpacked(&body));
+        let (path, kept) = wanted.kept.unwrap();
+        assert_eq!(path, "/queue/retry?x=%221");
+        let person = Person {
+            name: "ana".to_owned(),
+            right: Right::Operator,
+            csrf: "new".to_owned(),
+            from: [127, 0, 0, 1].into(),
+        };
+        let (_, _, page) = read(send_again(&person, &path, &kept)).await;
+        assert!(page.contains("action=\"/queue/retry?x=%221\"") && page.matches("name=\"row\"").count() == 2, "{page}");
+        assert!(hidden(&page, "csrf") == "new" && !page.contains("old") && !page.contains("<script"), "{page}");
+        assert_eq!(hidden(&page, "note"), "&quot;&gt;&lt;script&gt;");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_kept_is_said() {
+        let large = format!("x={}", "x".repeat(600 * 1024));
+        for (kind, body) in [(FORM, large), (("content-type", "multipart/form-data; boundary=x"), "--x--".to_owned())] {
+            let (status, _, page) = asked("POST", "/files", &[kind], body).await;
+            assert!(status == 401 && page.contains("could not be kept") && page.len() < 5000, "{page}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_opens_after_log_in() {
+        let (status, to, _) =
+            asked("GET", "/queue?by=cause&x=%22", &[("sec-fetch-mode", "navigate")], String::new()).await;
+        assert_eq!((status, &*to), (303, "/login?then=%2Fqueue%3Fby%3Dcause%26x%3D%2522"));
+        let wanted = Wanted::of(&Fields::unpacked(to.split_once('?').unwrap().1));
+        assert_eq!(wanted.then.as_deref(), Some("/queue?by=cause&x=%22"));
+        let (status, ..) = asked("GET", "/live", &[("sec-fetch-mode", "cors")], String::new()).await;
+        assert_eq!(status, 401);
+    }
 }
