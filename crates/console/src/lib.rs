@@ -12,6 +12,7 @@
 
 mod access;
 mod api;
+mod choice;
 mod connection;
 mod health;
 mod metrics;

@@ -1,9 +1,11 @@
 //! Records and events as rows of Exchange's trace files. A column without a known value is empty.
 
+use std::io::{self, Write};
+
 use store::{DeliveryRecord, State};
 use trace::{
     Attempt, Event, EventKind, Received,
-    message_trace::{Column, CustomData, Row, Summary},
+    message_trace::{Column, CustomData, Row, Summary, SummaryWriter},
 };
 
 /// The sender for people; `<>` is the null sender.
@@ -11,8 +13,18 @@ pub fn sender(record: &DeliveryRecord) -> &str {
     record.message.envelope.sender.address().map_or("<>", |address| address.as_str())
 }
 
+/// Recipients of a message follow each other and share a row.
+pub fn write_summaries<W: Write>(records: &[DeliveryRecord], writer: &mut SummaryWriter<W>) -> io::Result<()> {
+    for message in records.chunk_by(|a, b| a.message.key == b.message.key) {
+        if let Some(summary) = summary(message) {
+            writer.write(&summary)?;
+        }
+    }
+    Ok(())
+}
+
 /// The row of one message in the enhanced summary.
-pub fn summary(records: &[DeliveryRecord]) -> Option<Summary> {
+fn summary(records: &[DeliveryRecord]) -> Option<Summary> {
     let first = records.first()?;
     let recipient = |record: &DeliveryRecord| (record.delivery.recipient.as_str().to_owned(), status(record));
     Some(Summary {

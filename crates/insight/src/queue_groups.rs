@@ -1,6 +1,6 @@
 //! Waiting deliveries in groups, read in one pass. The same pass counts the deliveries that match the conditions of a list.
 
-use std::{collections::HashMap, time::Duration};
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use protocol::{
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::{
     WaitReasons,
     queue_cause::{Cause, UNTRIED},
+    units::Duration,
     views::schema,
 };
 
@@ -39,6 +40,31 @@ impl By {
             Self::Connector => "connector",
             Self::Destination => "destination",
             Self::Age => "age",
+        }
+    }
+
+    /// The options of `gatepost queue list` that select one group.
+    fn options(self, group: &str) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Connector => vec![("--connector", group.to_owned())],
+            Self::Destination => vec![("--destination", group.to_owned())],
+            Self::Age => Age::named(group).conditions(),
+            Self::Cause => vec![("--cause", group.to_owned())],
+        }
+    }
+
+    /// Sets the conditions that select one group.
+    pub(crate) fn narrow(self, group: &str, selection: &mut Selection, conditions: &mut Conditions) {
+        let group = group.to_owned();
+        match self {
+            Self::Connector => selection.connector = Some(group),
+            Self::Destination => conditions.destination = Some(group),
+            Self::Cause => conditions.cause = Some(group),
+            Self::Age => {
+                let Age { over, under, .. } = Age::named(&group);
+                let bound = |bound: Option<(&str, i64)>| bound.and_then(|(text, _)| text.parse().ok());
+                (conditions.older_than, conditions.younger_than) = (bound(over), bound(under));
+            }
         }
     }
 }
@@ -67,7 +93,7 @@ pub struct Wanted {
 
 impl Wanted {
     pub fn new(conditions: &Conditions, reasons: &WaitReasons<'_>, now: Timestamp) -> Self {
-        let ago = |duration: Duration| now.checked_sub(duration).unwrap_or(Timestamp::MIN);
+        let ago = |age: Duration| now.checked_sub(*age).unwrap_or(Timestamp::MIN);
         Self {
             cause: conditions.cause.clone(),
             destination: conditions.destination.clone(),
@@ -96,8 +122,18 @@ impl Wanted {
     }
 }
 
+fn with_port(to: &Destination) -> String {
+    host_port::join(&to.host, Some(to.port))
+}
+
+fn note(names: &mut Vec<String>, name: Option<&str>) {
+    let Some(name) = name.filter(|name| names.len() < NAMES_MAX && !names.iter().any(|known| known == name)) else {
+        return;
+    };
+    names.push(name.to_owned());
+}
+
 fn destination(failure: Option<&Failure>) -> String {
-    let with_port = |to: &Destination| host_port::join(&to.host, Some(to.port));
     match failure {
         None => UNTRIED.to_owned(),
         Some(failure) => failure.destination.as_ref().map_or_else(|| "none".to_owned(), with_port),
@@ -117,7 +153,12 @@ struct Group {
     /// Time of the first next attempt; `None`: all deliveries are leased or suspended.
     due: Option<Timestamp>,
     example: Uuid,
+    connectors: Vec<String>,
+    destinations: Vec<String>,
 }
+
+/// Names that are kept of the connectors of a group, and of its destinations.
+const NAMES_MAX: usize = 10;
 
 /// One group. Every key is always present; a value that does not apply is null.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -136,6 +177,10 @@ pub struct GroupView {
     pub due: Option<Timestamp>,
     /// Network message id of one of the messages.
     pub example: Uuid,
+    /// The first connectors of the deliveries, at most 10.
+    pub connectors: Vec<String>,
+    /// Host and port of the first destinations of their last attempts, at most 10.
+    pub destinations: Vec<String>,
     /// Command that lists the deliveries of this group.
     pub command: String,
 }
@@ -173,6 +218,7 @@ impl Summary {
         self.count(row);
         let Some(by) = self.by else { return };
         let failure = self.wanted.failure(row.connector, row.failure).cloned();
+        let to = failure.as_ref().and_then(|failure| failure.destination.as_ref()).map(with_port);
         let (key, what) = match by {
             By::Cause => {
                 let cause = self.cause(failure);
@@ -194,6 +240,8 @@ impl Summary {
             oldest: row.received,
             due,
             example: row.network_message_id,
+            connectors: Vec::new(),
+            destinations: Vec::new(),
         };
         let group = self.groups.entry(key).or_insert_with(new);
         group.deliveries += 1;
@@ -201,6 +249,8 @@ impl Summary {
         group.last = row.message;
         group.oldest = group.oldest.min(row.received);
         group.due = [group.due, due].into_iter().flatten().min();
+        note(&mut group.connectors, Some(row.connector));
+        note(&mut group.destinations, to.as_deref());
     }
 
     fn count(&mut self, row: &QueueRow<'_>) {
@@ -241,6 +291,8 @@ impl Summary {
             oldest: group.oldest,
             due: group.due,
             example: group.example,
+            connectors: group.connectors.clone(),
+            destinations: group.destinations.clone(),
             command: self.command(key, conditions).to_string(),
         };
         self.sorted().into_iter().map(view).collect()
@@ -248,12 +300,7 @@ impl Summary {
 
     /// The command that lists the deliveries of a group.
     fn command(&self, key: &str, conditions: &[(&'static str, String)]) -> NextStep {
-        let own = match self.by {
-            Some(By::Connector) => vec![("--connector", key.to_owned())],
-            Some(By::Destination) => vec![("--destination", key.to_owned())],
-            Some(By::Age) => Age::named(key).conditions(),
-            Some(By::Cause) | None => vec![("--cause", key.to_owned())],
-        };
+        let own = self.by.unwrap_or(By::Cause).options(key);
         let others = conditions.iter().filter(|(option, _)| own.iter().all(|(own, _)| own != option));
         NextStep::QueueList(others.cloned().chain(own.clone()).collect())
     }

@@ -157,13 +157,14 @@ pub(crate) fn queue_command(command: Command, selection: &Selection, done: Comma
     if done == Commanded::default() {
         return None;
     }
-    let Selection { message, connector, recipient, sender, state } = selection;
+    let Selection { message, connector, recipient, sender, state, chosen } = selection;
     let selection = QueueSelection {
         message: *message,
         connector: connector.clone(),
         recipient: recipient.as_deref().map(withheld),
         sender: sender.as_deref().map(withheld),
         state: state.and_then(|state| serde_json::to_value(state).ok()?.as_str().map(str::to_owned)),
+        chosen: chosen.as_ref().map(|chosen| chosen.by.clone()).unwrap_or_default(),
     };
     let command = match command {
         Command::Retry => QueueAction::Retry,

@@ -1,10 +1,10 @@
 //! The queue: deliveries from their acceptance to their end, and what nodes and operators do with them.
 
-use std::{future::Future, net::IpAddr, time::Duration};
+use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use protocol::smtp::{Address, Envelope, Failure, Notify, Reply};
-use trace::event::NoticeAction;
+use trace::{change::ChosenBy, event::NoticeAction};
 use uuid::Uuid;
 
 use crate::{
@@ -306,6 +306,23 @@ pub struct Selection {
     pub recipient: Option<String>,
     pub sender: Option<String>,
     pub state: Option<State>,
+    /// Only these; `None`: all that meet the other conditions.
+    pub chosen: Option<Chosen>,
+}
+
+/// Deliveries that a caller has chosen, by conditions that a store cannot check.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Chosen {
+    pub deliveries: Arc<[DeliveryKey]>,
+    /// How, for the change log.
+    pub by: ChosenBy,
+}
+
+impl Chosen {
+    /// As an engine gives them to its database.
+    pub(crate) fn keys(&self) -> Vec<i64> {
+        self.deliveries.iter().map(|delivery| delivery.0).collect()
+    }
 }
 
 /// What a command did.
@@ -328,6 +345,7 @@ pub struct QueueCount {
 /// A delivery in the queue, as far as groups need it.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueRow<'a> {
+    pub delivery: DeliveryKey,
     pub message: MessageKey,
     pub network_message_id: Uuid,
     pub connector: &'a str,

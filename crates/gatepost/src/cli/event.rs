@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use protocol::smtp::{PhaseTime, TlsSummary};
-use trace::{Attempt, Event, EventKind, Received, event::NoticeAction};
+use trace::{Attempt, Event, EventKind, Received};
 
 use super::screen::{Screen, size, wrapped};
 
@@ -51,29 +51,7 @@ fn describe(kind: &EventKind, screen: &Screen) -> String {
         EventKind::HostFailed { attempt, failure } => {
             format!("host failed {}: {failure}; the node tried the next host", describe_attempt(attempt))
         }
-        EventKind::Interrupted { leased_by } => {
-            format!("interrupted: {leased_by} stopped before it had the result; the recipient may get a duplicate")
-        }
-        EventKind::Notified { action, notice } => {
-            format!("notice to the sender ({}): message {notice}", action_name(*action))
-        }
-        EventKind::NoticeWithheld { action } => {
-            let action = action_name(*action);
-            format!("no notice to the sender ({action}): too many notices to that address, see [notices] per_sender")
-        }
-        EventKind::Suspended { by } => format!("suspended by {by}"),
-        EventKind::Resumed { by } => format!("resumed by {by}"),
-        EventKind::Retried { by } => format!("retry requested by {by}"),
-        EventKind::Removed { by } => format!("removed by {by}"),
-        EventKind::Unknown { name, .. } => format!("{name} (recorded by a newer version of gatepost)"),
-    }
-}
-
-fn action_name(action: NoticeAction) -> &'static str {
-    match action {
-        NoticeAction::Failed => "failed",
-        NoticeAction::Delayed => "delayed",
-        NoticeAction::Relayed => "relayed",
+        other => insight::deed(other).unwrap_or_default(),
     }
 }
 

@@ -325,6 +325,7 @@ impl Filter {
             connector: self.connector.clone(),
             recipient: self.recipient.clone(),
             sender: self.sender.clone(),
+            chosen: None,
             state: self.state.map(|state| match state {
                 QueueState::Queued => State::Queued,
                 QueueState::Leased => State::Leased,

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use insight::size;
 use jiff::{Timestamp, tz::TimeZone};
 pub(crate) use protocol::text::clean;
 use unicode_width::UnicodeWidthStr;
@@ -123,15 +124,6 @@ pub(crate) fn grouped(number: u64) -> String {
         grouped.push(digit);
     }
     grouped
-}
-
-/// Such as `10.2 KiB`.
-pub(crate) fn size(bytes: u64) -> String {
-    let units = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    match units.into_iter().find(|(_, factor)| bytes >= *factor) {
-        Some((unit, factor)) => format!("{:.1} {unit}", bytes as f64 / factor as f64),
-        None => format!("{bytes} bytes"),
-    }
 }
 
 /// Lines longer than this are hard to read.

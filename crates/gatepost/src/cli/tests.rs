@@ -113,6 +113,7 @@ impl Queue for Fixed {
         };
         for record in self.records.iter().filter(wanted) {
             let row = QueueRow {
+                delivery: record.delivery.key,
                 message: record.message.key,
                 network_message_id: record.message.network_message_id,
                 connector: &record.delivery.connector,

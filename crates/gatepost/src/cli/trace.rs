@@ -77,7 +77,7 @@ pub(crate) async fn run<S: Store>(
         TraceFormat::Csv if !arguments.detail => {
             let mut writer = SummaryWriter::new(out, encoding(arguments))?;
             while let Some(records) = pages.read(store).await.context(FAILED)? {
-                write_summaries(&records, &mut writer)?;
+                export::write_summaries(&records, &mut writer)?;
             }
             writer.flush()?;
         }
@@ -160,16 +160,6 @@ async fn follow<S: Store>(
         out.flush()?;
         tokio::time::sleep(FOLLOW_INTERVAL).await;
     }
-}
-
-/// Recipients of a message follow each other and share a row.
-fn write_summaries<W: Write>(records: &[DeliveryRecord], writer: &mut SummaryWriter<W>) -> io::Result<()> {
-    for message in records.chunk_by(|a, b| a.message.key == b.message.key) {
-        if let Some(summary) = export::summary(message) {
-            writer.write(&summary)?;
-        }
-    }
-    Ok(())
 }
 
 struct Page<'a, S> {

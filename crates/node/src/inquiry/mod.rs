@@ -2,6 +2,7 @@
 //! through the store. Nodes differ in policy, address, libraries and network path, and each writes its own logs.
 
 pub(crate) mod answer;
+mod attempt;
 mod envelope;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use crate::config::Complaint;
 
 pub use answer::logged;
+pub use attempt::{Attempted, attempt};
 pub use envelope::transaction;
 
 /// Interval at which nodes check for questions.

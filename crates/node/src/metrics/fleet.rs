@@ -210,6 +210,7 @@ mod tests {
             ("gone", State::Queued, 60, 1),
         ] {
             waits.add(&QueueRow {
+                delivery: store::DeliveryKey(1),
                 message: MessageKey(1),
                 network_message_id: uuid::Uuid::nil(),
                 connector,

@@ -30,7 +30,7 @@ use protocol::smtp::{
     ReversePath, TlsSummary,
 };
 use tokio::sync::Mutex;
-use trace::{Attempt, Event, EventKind, Received, event::NoticeAction};
+use trace::{Attempt, ChangeKind, Event, EventKind, Received, change::ChosenBy, event::NoticeAction};
 use uuid::Uuid;
 
 use crate::*;
@@ -92,6 +92,7 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> Stores<S>) {
     queue::a_clock_that_was_set_back_leaves_nothing_waiting(&make().await).await;
     queue::reviews_come_when_due(&make().await).await;
     queue::commands_do_what_they_say(&make().await).await;
+    queue::commands_act_on_what_was_chosen(&make().await).await;
     queue::suspended_while_leased_stays_suspended(&make().await).await;
     queue::commands_match_addresses_as_traces_do(&make().await).await;
     queue::lists_come_in_pages(&make().await).await;

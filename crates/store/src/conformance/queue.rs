@@ -213,6 +213,38 @@ pub(super) async fn commands_do_what_they_say<S: Store>(stores: &Stores<S>) {
     assert_eq!(run(Command::Remove, nobody).await.expect("done"), Commanded::default());
 }
 
+/// A command on chosen deliveries changes no others, and those only if they meet the other conditions.
+pub(super) async fn commands_act_on_what_was_chosen<S: Store>(stores: &Stores<S>) {
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        keys.extend(accept(stores, &new_message(&["a@x.test", "b@x.test"], 5_000), None).await.deliveries);
+    }
+    let chosen_by = ChosenBy { cause: Some("untried".to_owned()), ..ChosenBy::default() };
+    let select = |keys: &[DeliveryKey], recipient: Option<&str>| {
+        let chosen = Some(Chosen { deliveries: keys.into(), by: chosen_by.clone() });
+        Selection { recipient: recipient.map(str::to_owned), chosen, ..Selection::default() }
+    };
+    let run = |selection| stores.one.command(Command::Suspend, selection, "eve");
+    assert_eq!(run(select(&[], None)).await.expect("done"), Commanded::default());
+    assert_eq!(run(select(&keys[1..4], Some("a@x.test"))).await.expect("done").changed, 1);
+    assert_eq!(run(select(&keys[3..5], None)).await.expect("done").changed, 2);
+    let listed = async |selection| {
+        let rows = stores.other.list(QueueQuery { selection, limit: 9, after: None }).await.expect("listed");
+        rows.iter().map(|row| row.delivery.key).collect::<Vec<_>>()
+    };
+    let suspended = Selection { state: Some(State::Suspended), ..Selection::default() };
+    assert_eq!(listed(suspended).await, [keys[2], keys[3], keys[4]]);
+    assert_eq!(listed(select(&keys[..2], Some("b@x.test"))).await, [keys[1]]);
+    let add: fn(&mut Vec<DeliveryKey>, &QueueRow<'_>) = |found, row| found.push(row.delivery);
+    assert_eq!(stores.other.fold_queue(select(&keys[2..], None), Vec::new(), add).await.expect("read"), keys[2..]);
+    let changes = stores.other.changes(ChangeQuery { limit: 9, ..ChangeQuery::default() }).await.expect("read");
+    let commands = changes.iter().filter_map(|change| match &change.kind {
+        ChangeKind::QueueCommand(command) => Some((command.deliveries, command.selection.chosen.clone())),
+        _ => None,
+    });
+    assert_eq!(commands.collect::<Vec<_>>(), [(2, chosen_by.clone()), (1, chosen_by.clone())]);
+}
+
 pub(super) async fn suspended_while_leased_stays_suspended<S: Store>(stores: &Stores<S>) {
     for outcome in [deferred(0), Outcome::Returned { review_in: None, delay_notified: false }] {
         let new = new_message(&["a@x.test"], 0);

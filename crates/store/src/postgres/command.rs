@@ -12,13 +12,23 @@ use super::{
     search::Conditions,
     tally,
 };
-use crate::{Command, Commanded, Result, Selection, State, state::Effect, stored::state_number, tally::Counts};
+use crate::{
+    Chosen, Command, Commanded, DeliveryKey, Result, Selection, State, state::Effect, stored::state_number,
+    tally::Counts,
+};
 
 /// Deliveries that share an effect.
 type Targets = BTreeMap<&'static str, Vec<i64>>;
 
 /// Messages of one transaction: mail that is settled waits for their locks.
 const PAGE: usize = 1000;
+
+/// A selection of one transaction after the other: one that names its deliveries would send all their keys each time.
+pub(super) fn parts(selection: &Selection) -> Vec<Selection> {
+    let Some(Chosen { deliveries, by }) = &selection.chosen else { return vec![selection.clone()] };
+    let part = |keys: &[DeliveryKey]| Some(Chosen { deliveries: keys.into(), by: by.clone() });
+    deliveries.chunks(PAGE).map(|keys| Selection { chosen: part(keys), ..selection.clone() }).collect()
+}
 
 /// Changes up to a thousand of the selected messages after this key. Returns where to go on, if there may be more.
 pub(super) async fn run(

@@ -81,18 +81,21 @@ impl Queue for PostgresStore {
     }
 
     async fn command(&self, command: Command, selection: Selection, by: &str) -> Result<Commanded> {
-        let (mut all, mut next, id) = (Commanded::default(), Some(i64::MIN), Uuid::now_v7());
-        while let Some(after) = next {
-            let (by, selection, before) = (by.to_owned(), selection.clone(), all);
-            let run = move |tx: Tx| async move {
-                let (done, more) = command::run(&tx, command, &selection, &by, after).await?;
-                let all = Commanded { changed: before.changed + done.changed, leased: before.leased + done.leased };
-                if let Some(kind) = queue_command(command, &selection, all) {
-                    change_log::put_as(&tx, id, &NewChange::of_fleet(&by, kind)).await?;
-                }
-                Ok((all, more))
-            };
-            (all, next) = self.0.clerk.write_within(LONG, run).await?;
+        let (mut all, id) = (Commanded::default(), Uuid::now_v7());
+        for part in command::parts(&selection) {
+            let mut next = Some(i64::MIN);
+            while let Some(after) = next {
+                let (by, part, before) = (by.to_owned(), part.clone(), all);
+                let run = move |tx: Tx| async move {
+                    let (done, more) = command::run(&tx, command, &part, &by, after).await?;
+                    let all = Commanded { changed: before.changed + done.changed, leased: before.leased + done.leased };
+                    if let Some(kind) = queue_command(command, &part, all) {
+                        change_log::put_as(&tx, id, &NewChange::of_fleet(&by, kind)).await?;
+                    }
+                    Ok((all, more))
+                };
+                (all, next) = self.0.clerk.write_within(LONG, run).await?;
+            }
         }
         Ok(all)
     }

@@ -15,7 +15,7 @@ use super::{
     row::{QUEUE, record, record_columns, text},
 };
 use crate::{
-    AttemptMatch, DeliveryRecord, EMBEDDED_KEYS_END, Result, Selection, StoreError, SubjectMatch, TraceQuery,
+    AttemptMatch, Chosen, DeliveryRecord, EMBEDDED_KEYS_END, Result, Selection, StoreError, SubjectMatch, TraceQuery,
     address::AddressPattern,
     stored::{like, like_escaped, state_number},
 };
@@ -113,6 +113,7 @@ impl Conditions {
         self.push_address("recipient", selection.recipient.as_deref());
         self.push_address("sender", selection.sender.as_deref());
         self.push_if("state = $", selection.state.map(state_number).map(i16::from));
+        self.push_if("id = ANY($)", selection.chosen.as_ref().map(Chosen::keys));
     }
 
     /// Of the queue: messages that were accepted after this one.

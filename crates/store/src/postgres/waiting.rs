@@ -16,8 +16,8 @@ use super::{
     search::Conditions,
 };
 use crate::{
-    DeliveryRecord, MessageKey, Pending, QueueCount, QueueQuery, QueueRow, Result, Selection, State, StoreError,
-    clock::before, stored,
+    DeliveryKey, DeliveryRecord, MessageKey, Pending, QueueCount, QueueQuery, QueueRow, Result, Selection, State,
+    StoreError, clock::before, stored,
 };
 
 /// Failures that were read lately; most deliveries share one of a few.
@@ -71,11 +71,14 @@ fn fold_row<T>(
     let (message, network_message_id) = (MessageKey(columns.take()?), columns.take()?);
     let (connector, state) = (columns.take()?, columns.state()?);
     let (received, due, text): (_, _, Option<&str>) = (columns.time()?, columns.time()?, columns.take()?);
-    let failure = match text {
-        Some(text) => Some(known(failures, text)?),
-        None => None,
-    };
-    step(value, &QueueRow { message, network_message_id, connector, state, received, due, failure });
+    let (delivery, failure) = (
+        DeliveryKey(row.try_get(7)?),
+        match text {
+            Some(text) => Some(known(failures, text)?),
+            None => None,
+        },
+    );
+    step(value, &QueueRow { delivery, message, network_message_id, connector, state, received, due, failure });
     Ok(())
 }
 

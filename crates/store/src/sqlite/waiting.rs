@@ -5,20 +5,21 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use protocol::smtp::Failure;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
     row::{self, Millis},
     search::Conditions,
 };
-use crate::{DeliveryRecord, MessageKey, Pending, QueueCount, QueueQuery, QueueRow, Selection, stored};
+use crate::{DeliveryKey, DeliveryRecord, MessageKey, Pending, QueueCount, QueueQuery, QueueRow, Selection, stored};
 
 /// Failures that were read lately; most deliveries share one of a few.
 const FAILURES_MAX: usize = 1000;
 
 /// In the order of acceptance, so that the deliveries of a message follow each other. The history is not looked at: each
 /// state has an index of its own.
-const QUEUED: &str = "SELECT d.message, m.network_message_id, d.connector, d.state, d.received, d.due, d.failure
+const QUEUED: &str = "SELECT d.message, m.network_message_id, d.connector, d.state, d.received, d.due, d.failure, d.id
     FROM delivery AS d JOIN message AS m ON m.id = d.message
     WHERE d.id IN (SELECT id FROM delivery WHERE state = 0 UNION ALL SELECT id FROM delivery WHERE state = 1
                    UNION ALL SELECT id FROM delivery WHERE state = 2)";
@@ -46,6 +47,7 @@ pub(super) fn fold<T>(
 
 fn queue_row<'a>(row: &'a Row<'_>, failure: Option<&'a Failure>) -> rusqlite::Result<QueueRow<'a>> {
     Ok(QueueRow {
+        delivery: DeliveryKey(row.get(7)?),
         message: MessageKey(row.get(0)?),
         network_message_id: Uuid::from_bytes(row.get(1)?),
         connector: row.get_ref(2)?.as_str()?,
@@ -154,5 +156,7 @@ pub(super) fn conditions(selection: &Selection) -> Conditions {
     all.push_address("d.recipient", selection.recipient.as_deref());
     all.push_address("m.sender", selection.sender.as_deref());
     all.push_if("d.state = ?", selection.state.map(stored::state_number));
+    let keys = selection.chosen.as_ref().map(|chosen| Value::from(chosen.keys()).to_string());
+    all.push_if("d.id IN (SELECT value FROM json_each(?))", keys);
     all
 }

@@ -203,6 +203,28 @@ pub struct QueueSelection {
     pub sender: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    #[serde(flatten)]
+    pub chosen: ChosenBy,
+}
+
+/// Conditions of a command that were checked before it, or rows that were chosen one by one.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChosenBy {
+    /// Id of a cause of waiting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// Host and port of the last attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
+    /// Ages, such as `4h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub older_than: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub younger_than: Option<String>,
+    /// Number of rows that were chosen one by one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rows: u64,
 }
 
 /// The incident that was opened or closed.
@@ -314,7 +336,11 @@ mod tests {
             }),
             ChangeKind::QueueCommand(QueueCommand {
                 command: QueueAction::Retry,
-                selection: QueueSelection { connector: Some("onprem".to_owned()), ..Default::default() },
+                selection: QueueSelection {
+                    connector: Some("onprem".to_owned()),
+                    chosen: ChosenBy { cause: Some("rcpt-451".to_owned()), rows: 3, ..Default::default() },
+                    ..Default::default()
+                },
                 deliveries: 61,
                 leased: 2,
             }),

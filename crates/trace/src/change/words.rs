@@ -6,8 +6,8 @@ use jiff::{Timestamp, tz::Offset};
 use serde_json::Value;
 
 use super::{
-    AppliedConfiguration, ChangeKind, DestinationChange, Difference, IncidentChange, QueueAction, QueueCommand,
-    QueueSelection, Reload, RolloutStep, SettingChange, Settings, StartTlsOffer,
+    AppliedConfiguration, ChangeKind, ChosenBy, DestinationChange, Difference, IncidentChange, QueueAction,
+    QueueCommand, QueueSelection, Reload, RolloutStep, SettingChange, Settings, StartTlsOffer,
 };
 
 impl fmt::Display for ChangeKind {
@@ -133,14 +133,21 @@ impl fmt::Display for QueueCommand {
 
 impl fmt::Display for QueueSelection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { message, connector, recipient, sender, state } = self;
+        let Self { message, connector, recipient, sender, state, chosen } = self;
+        let ChosenBy { cause, destination, older_than, younger_than, rows } = chosen;
         let message = message.map(|id| id.to_string());
+        let rows = (*rows > 0).then(|| rows.to_string());
         let conditions = [
             ("message", &message),
             ("connector", connector),
             ("recipient", recipient),
             ("sender", sender),
             ("state", state),
+            ("cause", cause),
+            ("destination", destination),
+            ("older than", older_than),
+            ("younger than", younger_than),
+            ("chosen rows:", &rows),
         ];
         let mut separator = "";
         for (name, value) in conditions {

@@ -70,7 +70,8 @@ A value that does not apply is null. The counts cover the deliveries that match
 the conditions.
 
 With --by: {\"groups\": [{\"group\", \"what\", \"messages\", \"deliveries\", \"oldest\",
-\"due\", \"example\", \"command\"}], \"by\", \"deliveries\"}.
+\"due\", \"example\", \"connectors\", \"destinations\", \"command\"}],
+\"by\", \"deliveries\"}.
 group is the value of --cause, --connector or --destination; command lists the
 deliveries of the group.";
 
@@ -129,8 +130,8 @@ impl ListFilter {
         insight::Conditions {
             cause: self.cause.clone(),
             destination: self.destination.clone(),
-            older_than: self.older_than.map(|duration| *duration),
-            younger_than: self.younger_than.map(|duration| *duration),
+            older_than: self.older_than,
+            younger_than: self.younger_than,
         }
     }
 }
