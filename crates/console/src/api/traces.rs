@@ -8,13 +8,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use insight::{
-    WaitReasons, cursor_text, dialogue,
+    WaitReasons, cursor_text,
     views::{DialogueLineView, TraceView},
 };
 use jiff::Timestamp;
 use node::{
     Node,
-    inquiry::{self, Answer, Sessions},
+    inquiry::{self, Attempted},
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -85,21 +85,13 @@ pub(super) async fn attempt(
     State(node): State<Arc<Node>>,
     Path((id, session)): Path<(String, String)>,
 ) -> Result<Json<AttemptView>, ApiError> {
-    let mut events = node.store.events(message_id(&id)?).await?;
-    events.retain(|event| event.kind.attempt().is_some_and(|attempt| attempt.session == session));
-    let first = events.first().ok_or_else(|| {
+    let found = inquiry::attempt(&node, message_id(&id)?, &session).await;
+    let found = found.map_err(|error| ApiError::unreadable(&error))?.ok_or_else(|| {
         ApiError::not_found("there is no such attempt; the events of the message name the session of each")
     })?;
-    let (by, sessions) = (first.node.clone(), Sessions { sessions: vec![session.clone()], since: Some(first.at) });
-    let answer = inquiry::logged(&node, &by, sessions).await.map_err(|error| ApiError::unreadable(&error))?;
-    let dialogue = match answer {
-        Some(Answer::Logged(lines)) => Some(dialogue(&lines, &session)).filter(|lines| !lines.is_empty()),
-        Some(Answer::Tried { .. } | Answer::Checked(_) | Answer::Refused(_)) | None => None,
-    };
-    let missing = dialogue.is_none().then(|| {
-        format!("node {by} did not answer, or its protocol log does not have the session; see [protocol_log] in its configuration")
-    });
-    Ok(Json(AttemptView { node: by, events, dialogue, missing }))
+    let missing = found.missing();
+    let Attempted { node, events, dialogue } = found;
+    Ok(Json(AttemptView { node, events, dialogue, missing }))
 }
 
 pub(super) fn message_id(text: &str) -> Result<Uuid, ApiError> {

@@ -14,7 +14,12 @@ static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new(
         "style.css",
         "text/css; charset=utf-8",
-        &[insight::STYLE, include_str!("look/console.css"), include_str!("look/access.css")],
+        &[
+            insight::STYLE,
+            include_str!("look/console.css"),
+            include_str!("look/access.css"),
+            include_str!("look/queue.css"),
+        ],
     )
 });
 

@@ -70,6 +70,12 @@ impl Form {
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.fields.all(name)
     }
+
+    /// All fields but these, in order.
+    pub(super) fn others<'a>(&'a self, but: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let fields = self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        fields.filter(move |(name, _)| *name != CSRF && !but.contains(name))
+    }
 }
 
 impl<S: Send + Sync> FromRequest<S> for Form {
@@ -92,8 +98,13 @@ fn are_equal(a: &str, b: &str) -> bool {
 
 /// A form that acts, with the token that [`Form`] asks for.
 pub(super) fn form(person: &Person, action: &str, content: &Markup) -> Markup {
+    form_with_id(person, None, action, content)
+}
+
+/// The same for a form that fields and buttons elsewhere on the page belong to.
+pub(super) fn form_with_id(person: &Person, id: Option<&str>, action: &str, content: &Markup) -> Markup {
     html! {
-        form method="post" action=(action) {
+        form id=[id] method="post" action=(action) {
             input type="hidden" name=(CSRF) value=(person.csrf);
             (content)
         }

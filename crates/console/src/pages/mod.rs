@@ -9,15 +9,22 @@
 
 #![allow(dead_code, reason = "the skeleton of pages that are being built")]
 
+mod asked;
 mod assets;
 mod document;
 mod form;
+mod incidents;
 mod invite;
 mod login;
+mod message;
 mod overview;
+mod pieces;
+mod queue;
 mod refusal;
 mod shell;
 mod site;
+mod status;
+mod trace;
 mod visitors;
 mod words;
 
@@ -47,8 +54,22 @@ pub(super) fn router(node: Arc<Node>) -> Router {
 
 /// Each page and each action, with the right that it needs.
 fn site() -> Site {
-    use Right::Viewer;
-    let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 1] = [("/", Viewer, get(overview::show))];
+    use Right::{Administrator, Operator, Tracer, Viewer};
+    let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 13] = [
+        ("/", Viewer, get(overview::show)),
+        ("/search", Viewer, get(trace::lead)),
+        ("/queue", Viewer, get(queue::groups)),
+        ("/queue/list", Tracer, get(queue::rows)),
+        ("/queue/retry", Operator, post(queue::retry)),
+        ("/queue/suspend", Operator, post(queue::suspend)),
+        ("/queue/resume", Operator, post(queue::resume)),
+        ("/queue/remove", Administrator, post(queue::remove)),
+        ("/trace", Tracer, get(trace::show)),
+        ("/trace.csv", Tracer, get(trace::download)),
+        ("/messages/{id}", Tracer, get(message::show)),
+        ("/messages/{id}/attempts/{session}", Tracer, get(message::attempt)),
+        ("/messages/{id}/message.eml", Administrator, get(message::download)),
+    ];
     let site = Site::new()
         .open("/assets/{hash}/{name}", get(assets::serve))
         .open("/login", get(login::show).post(login::log_in))

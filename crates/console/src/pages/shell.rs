@@ -99,6 +99,9 @@ impl Visit {
                         }
                     }
                 }
+                form.search method="get" action="/search" role="search" aria-label="Search everything" {
+                    input type="search" name="q" aria-label="Address, message id or host" placeholder="Address, message id, host …" autocomplete="off" spellcheck="false";
+                }
                 div.person {
                     span { (foreign(&self.person.name)) span.hidden { ", " (self.person.right.name()) } }
                     (form(&self.person, "/logout", &html! { button { "Log out" } }))

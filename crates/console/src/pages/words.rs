@@ -1,5 +1,6 @@
 //! Times, numbers and foreign text, in one way on all pages.
 
+pub(super) use insight::size;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use protocol::text::clean;
@@ -20,6 +21,11 @@ pub(super) fn foreign(text: &str) -> Markup {
 /// `2026-11-25 08:10:00 UTC`
 pub(super) fn time(at: Timestamp) -> Markup {
     html! { time datetime=(format!("{at:.0}")) { (insight::moment(at)) } }
+}
+
+/// `08:10:00 UTC` if it is of the same day as `now`, otherwise with the day.
+pub(super) fn clock(at: Timestamp, now: Timestamp) -> Markup {
+    html! { time datetime=(format!("{at:.0}")) { (insight::later(now, at)) } }
 }
 
 /// `21 s`, `4 min`, `2 h`, `3 days`; for what is in the future as well.

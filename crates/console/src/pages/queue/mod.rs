@@ -1,0 +1,32 @@
+//! `/queue`: what waits, in groups and in rows, and what can be done about it.
+
+mod act;
+mod filter;
+mod groups;
+mod notice;
+mod rows;
+
+pub(super) use act::{buttons, form_of_buttons, remove, resume, retry, suspend};
+pub(super) use groups::show as groups;
+pub(super) use notice::{DONE, notice};
+pub(super) use rows::show as rows;
+
+use insight::Choice;
+use maud::{Markup, html};
+
+use super::{asked::link, words::number};
+use crate::choice::fields;
+
+/// `1 delivery`, `61 deliveries`
+fn deliveries(count: u64) -> String {
+    format!("{} {}", number(count), if count == 1 { "delivery" } else { "deliveries" })
+}
+
+/// A choice as fields of a form that nobody sees.
+fn hidden(choice: &Choice) -> Markup {
+    html! { @for (name, value) in fields(choice) { input type="hidden" name=(name) value=(value); } }
+}
+
+fn rows_link(choice: &Choice) -> String {
+    link("/queue/list", fields(choice))
+}
