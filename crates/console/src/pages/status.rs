@@ -3,6 +3,7 @@
 use insight::{Status, WaitReasons};
 use jiff::Timestamp;
 use maud::{Markup, html};
+use protocol::smtp::Failure;
 use store::{DeliveryRecord, State};
 use trace::Waiting;
 
@@ -49,6 +50,11 @@ pub(super) fn sentence(record: &DeliveryRecord, reasons: &WaitReasons<'_>, now: 
             }
         }
     }
+}
+
+/// A failure beside its destination, which it does not name again.
+pub(super) fn failure_alone(failure: &Failure) -> Markup {
+    foreign(&Failure { destination: None, ..failure.clone() }.summary())
 }
 
 /// What a delivery waits for, to be read on within a sentence.

@@ -13,6 +13,7 @@ use super::{Looked, ladder::ladder, looked_at, message_id, timeline::result};
 use crate::pages::{
     Refusal,
     shell::{Section, Visit},
+    status::failure_alone,
     words::{foreign, number, time},
 };
 
@@ -33,7 +34,7 @@ pub(in crate::pages) async fn show(
     let body = html! {
         p.kicker { a href="/trace" { "Trace" } " / " a href=(format!("/messages/{id}")) { "message" } " / attempt" }
         h1 { "Attempt by " (foreign(&found.node)) }
-        p.lead { (result(&first.kind)) " at " (time(first.at)) @if let Some(failure) = first.kind.failure() { ": " (foreign(&failure.summary())) } }
+        p.lead { (result(&first.kind)) " at " (time(first.at)) @if let Some(failure) = first.kind.failure() { ": " (failure_alone(failure)) } }
         (circumstances(attempt))
         (recipients(&found.events))
         h2 { "Phases" }
@@ -83,7 +84,7 @@ fn recipients(events: &[Event]) -> Markup {
                 @for (recipient, event) in of_recipients.take(RECIPIENTS_MAX) {
                     li {
                         (result(&event.kind)) " for " (foreign(recipient.as_str()))
-                        @if let Some(failure) = event.kind.failure() { ": " (foreign(&failure.summary())) }
+                        @if let Some(failure) = event.kind.failure() { ": " (failure_alone(failure)) }
                     }
                 }
             }

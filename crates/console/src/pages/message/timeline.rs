@@ -6,7 +6,8 @@ use trace::{Attempt, Event, EventKind, Received};
 use super::{Page, ladder::ladder};
 use crate::pages::{
     asked::link,
-    words::{foreign, number, size, time},
+    status::failure_alone,
+    words::{clock, foreign, number, size},
 };
 
 /// Items on one page, the newest ones.
@@ -41,7 +42,7 @@ impl Page<'_> {
         let Some(event) = item.first() else { return html! {} };
         html! {
             li {
-                (time(event.at)) " " b { (foreign(&event.node)) }
+                (clock(event.at, self.now)) " " b { (foreign(&event.node)) }
                 div {
                     @match (&event.kind, event.kind.attempt()) {
                         (kind, Some(attempt)) => (self.attempt(item, kind, attempt)),
@@ -64,9 +65,9 @@ impl Page<'_> {
                 @if let Some(destination) = &attempt.destination { " to " (foreign(&destination.to_string())) }
                 (protection(attempt))
                 ", policy " (foreign(&attempt.tls_policy))
-                @if let Some(failure) = kind.failure() { ": " (foreign(&failure.summary())) }
+                @if let Some(failure) = kind.failure() { ": " (failure_alone(failure)) }
                 @if let EventKind::Delivered { reply, .. } = kind { ": " (foreign(&reply.to_string())) }
-                @if let EventKind::Deferred { due, .. } = kind { ". Next attempt at " (time(*due)) }
+                @if let EventKind::Deferred { due, .. } = kind { ". Next attempt at " (clock(*due, self.now)) }
                 "."
             }
             (ladder(kind, attempt))

@@ -2,6 +2,7 @@
 
 use insight::{Choice, state_name};
 use maud::{Markup, html};
+use protocol::text::clean;
 use store::Right;
 
 use crate::{
@@ -54,7 +55,7 @@ pub(super) fn form(visit: &Visit, path: &str, own: &[(&'static str, String)], ch
         html! {
             p {
                 label for=(format!("filter-{name}")) { (label) }
-                input id=(format!("filter-{name}")) name=(name) value=(value(name).unwrap_or_default()) list=[list] autocomplete="off";
+                input id=(format!("filter-{name}")) name=(name) value=(clean(&value(name).unwrap_or_default())) list=[list] autocomplete="off";
             }
         }
     };

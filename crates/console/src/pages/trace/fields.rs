@@ -2,6 +2,7 @@
 
 use insight::Status;
 use maud::{Markup, html};
+use protocol::text::clean;
 
 use super::Given;
 use crate::{
@@ -64,7 +65,7 @@ fn field(given: &Given, name: &str, title: &str) -> Markup {
     html! {
         p {
             label for=(name) { (title) }
-            input id=(name) name=(name) value=(given.text(name).unwrap_or_default()) title=(about) autocomplete="off" spellcheck="false"
+            input id=(name) name=(name) value=(clean(given.text(name).unwrap_or_default())) title=(about) autocomplete="off" spellcheck="false"
                 list=[(name == "connector").then_some("connectors")];
         }
     }
