@@ -30,7 +30,7 @@ pub use evidence::{
 };
 pub use findings::experiment::Experiment;
 pub use findings::{
-    Change, Changed, Everywhere, Explained, Finding, Lane, Over, OverviewRow, Piece, Scope, Severity, State, Tally,
-    diagnose, experiment, explain, overview, unexplained,
+    Change, Changed, Everywhere, Explained, Finding, Lane, Lanes, Over, OverviewRow, Piece, Scope, Severity, Share,
+    Shares, State, diagnose, experiment, explain, overview, unexplained,
 };
 pub use foresight::{Foresight, Offer, Server, Verdict, is_over_the_certificate};

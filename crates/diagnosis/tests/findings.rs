@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
 use gatepost_diagnosis::{
-    Attempt, Dimension, Evidence, Failed, Finding, Place, Sign, Signs, Source, Tally, diagnose, explain,
+    Attempt, Dimension, Evidence, Failed, Finding, Place, Sign, Signs, Source, diagnose, explain,
 };
 use jiff::{Timestamp, ToSpan};
 use protocol::smtp::{EnhancedCode, Phase};
@@ -145,8 +145,9 @@ fn a_finding_shows_its_attempts_and_counts_them_by_what_parts_them() {
         add(&mut evidence, Try { number, policy, failure, ..Try::default() });
     }
     let explained = explain(&evidence).into_iter().next().unwrap();
-    let tally = |value: &str, failed, worked| Tally { value: value.to_owned(), failed, worked };
-    assert_eq!(explained.tallies(), [tally("modern", 20, 0), tally("legacy", 0, 20)]);
+    let lanes = explained.lanes();
+    let counts: Vec<_> = lanes.lanes.iter().map(|lane| (lane.value.as_str(), lane.failed, lane.worked)).collect();
+    assert_eq!((lanes.dimension, counts), (vec![Dimension::TlsPolicy], vec![("modern", 20, 0), ("legacy", 0, 20)]));
     let seconds = |attempts: Vec<&Attempt<'_>>| -> Vec<i64> {
         attempts.iter().map(|attempt| attempt.at.unwrap().as_second() - start().as_second()).collect()
     };
@@ -157,8 +158,8 @@ fn a_finding_shows_its_attempts_and_counts_them_by_what_parts_them() {
             .iter()
             .all(|attempt| attempt.failure.as_ref().is_some_and(|failed| failed.text == "it failed"))
     );
-    let (failed, worked) = explained.times();
-    assert_eq!((failed.len(), worked.len(), explained.worked()), (20, 20, 20));
+    let (failed, worked) = explained.pair().unwrap();
+    assert_eq!((seconds(vec![failed]), seconds(vec![worked]), explained.worked()), (vec![38], vec![39], 20));
     assert_eq!(vec![explained.finding.clone()], diagnose(&evidence));
 }
 

@@ -5,6 +5,8 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
+use serde_json::Value;
+
 /// Replaces local parts: `alice@partner.test` becomes `withheld-1@partner.test` everywhere.
 #[derive(Debug, Default)]
 pub struct Addresses {
@@ -72,6 +74,16 @@ impl Addresses {
             }
         }
         safe
+    }
+
+    /// The value with local parts replaced in every text.
+    pub fn private_json(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.private(&text)),
+            Value::Array(values) => values.into_iter().map(|value| self.private_json(value)).collect(),
+            Value::Object(values) => values.into_iter().map(|(key, value)| (key, self.private_json(value))).collect(),
+            other => other,
+        }
     }
 
     /// A Message-ID without local parts. It looks like an address, but is one only if it begins with a known mailbox.

@@ -73,7 +73,7 @@ fn entries(report: &Report<'_>) -> anyhow::Result<Vec<Entry>> {
         let about = "TLS handshakes: what each side offered and chose, alerts, certificates, and the end.\n    \
                      Versions, cipher suites and groups are IANA numbers; a list has the names of suites.";
         let value = json!({ "cipher_suites": suites, "handshakes": handshakes });
-        let value = private(value, report.addresses);
+        let value = report.addresses.private_json(value);
         add("handshakes.json", about, pretty_json(&value)?.into_bytes());
     }
     Ok(entries)
@@ -81,18 +81,8 @@ fn entries(report: &Report<'_>) -> anyhow::Result<Vec<Entry>> {
 
 fn findings(report: &Report<'_>) -> anyhow::Result<Vec<u8>> {
     let findings: Vec<&Finding> = report.findings.iter().map(|explained| &explained.finding).collect();
-    let value = private(super::findings_json(&findings, &report.read), report.addresses);
+    let value = report.addresses.private_json(super::findings_json(&findings, &report.read));
     Ok((pretty_json(&value)? + "\n").into_bytes())
-}
-
-/// The value with local parts replaced in every text.
-fn private(value: Value, addresses: &Addresses) -> Value {
-    match value {
-        Value::String(text) => Value::String(addresses.private(&text)),
-        Value::Array(values) => values.into_iter().map(|value| private(value, addresses)).collect(),
-        Value::Object(values) => values.into_iter().map(|(key, value)| (key, private(value, addresses))).collect(),
-        other => other,
-    }
 }
 
 fn message_trace(report: &Report<'_>) -> anyhow::Result<Vec<u8>> {

@@ -1,12 +1,13 @@
 //! Gathers evidence for diagnosis from its sources.
 
 use diagnosis::{Clock, Evidence, Finding, Joined, overview, sources};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::{QueueQuery, Selection, State, Store, TraceQuery};
-use trace::{Event, foreign::Rows};
+use trace::{Event, EventKind, foreign::Rows};
 
 use crate::{
-    Addresses, Pages, WaitReasons, excerpts,
+    Addresses, Pages, Received, WaitReasons, connector_evidence, excerpts,
     views::{FindingView, OverviewView},
     wording::{counted, moment},
 };
@@ -99,6 +100,11 @@ impl Gathered {
         Self::new(Evidence::default(), Addresses::shown())
     }
 
+    /// For findings and their pictures, with this number of attempts of each kind in full.
+    pub fn for_pictures(attempts: usize) -> Self {
+        Self::new(Evidence::keeping(attempts), Addresses::shown())
+    }
+
     /// For findings and a report, which shows some attempts in full.
     pub fn for_report(addresses: Addresses) -> Self {
         Self::new(Evidence::keeping(excerpts::ATTEMPTS_MAX), addresses)
@@ -115,7 +121,18 @@ impl Gathered {
 
     /// Adds the history of the messages that a query finds.
     pub async fn add_store<S: Store>(&mut self, store: &S, query: TraceQuery) -> store::Result<()> {
-        self.add_store_by(store, query, sources::history::add_history).await
+        self.add_store_while(store, query, || true).await.map(drop)
+    }
+
+    /// The same for as long as `goes_on` says so, from the newest message on. Returns the time since when all messages were
+    /// read, if not all were.
+    pub async fn add_store_while<S: Store>(
+        &mut self,
+        store: &S,
+        query: TraceQuery,
+        goes_on: impl Fn() -> bool,
+    ) -> store::Result<Option<Timestamp>> {
+        self.add_store_by(store, query, goes_on, sources::history::add_history).await
     }
 
     /// The same; `add` adds the events of each message.
@@ -123,10 +140,12 @@ impl Gathered {
         &mut self,
         store: &S,
         query: TraceQuery,
+        goes_on: impl Fn() -> bool,
         mut add: impl FnMut(&mut Evidence, &[Event], Option<&str>),
-    ) -> store::Result<()> {
+    ) -> store::Result<Option<Timestamp>> {
         let since = query.since.map(|since| format!(" since {}", moment(since))).unwrap_or_default();
         let mut pages = Pages::new(query);
+        let mut read_since = None;
         while let Some(records) = pages.read(store).await? {
             for record in &records {
                 self.addresses.learn(record.message.envelope.sender.as_str());
@@ -140,9 +159,39 @@ impl Gathered {
             for (history, message) in store.histories(keys).await?.iter().zip(messages) {
                 add(&mut self.evidence, history, message.message_id.as_deref());
             }
+            if !goes_on() {
+                read_since = records.last().map(|record| record.message.received);
+                break;
+            }
         }
         self.sources.push(format!("the gateway's own history: {}{since}", counted(self.read.messages, "message")));
-        Ok(())
+        Ok(read_since)
+    }
+
+    /// Adds what [`of_connector`](crate::of_connector) reads. Returns the time since when all messages were read, if not all
+    /// were.
+    pub async fn add_connector<S: Store>(
+        &mut self,
+        store: &S,
+        connector: &str,
+        received: Received,
+    ) -> store::Result<Option<Timestamp>> {
+        let Self { evidence, addresses, .. } = self;
+        let add = |events: &[Event]| {
+            for event in events {
+                if let EventKind::Received(received) = &event.kind {
+                    addresses.learn(received.sender.as_str());
+                }
+                event.recipient.iter().for_each(|recipient| addresses.learn(recipient.as_str()));
+            }
+            sources::history::add_history(evidence, events, None);
+            evidence.len()
+        };
+        let seen = connector_evidence::read(store, connector, received, add).await?;
+        self.read.messages += seen.messages;
+        let messages = counted(seen.messages, "message");
+        self.sources.push(format!("the gateway's own history of the connector {connector}: {messages}"));
+        Ok(seen.read_since)
     }
 
     /// Adds the mail that waits without an attempt, because its connector is paused. `connector`: only mail of this one.

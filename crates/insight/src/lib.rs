@@ -8,11 +8,13 @@
 //! Nothing here parses a command line, serves HTTP or prints: callers decide what to show and where.
 
 mod addresses;
+mod asked;
 mod bundle;
 mod changes;
 mod connector_evidence;
 mod connectors;
 mod event_words;
+mod drawing;
 mod excerpts;
 pub mod export;
 mod files;
@@ -24,6 +26,7 @@ pub mod json;
 mod moment;
 mod nodes;
 mod pages;
+mod picture;
 mod queue_cause;
 mod queue_choice;
 mod queue_groups;
@@ -32,17 +35,21 @@ mod restoration;
 mod rollout;
 mod search;
 mod status;
+mod traffic;
 pub mod units;
 pub mod views;
 mod waiting;
+mod waiting_by_age;
 mod wording;
 
 pub use addresses::Addresses;
+pub use asked::{Asked, message};
 pub use bundle::bundle;
 pub use changes::{ChangeSearch, change_cursor_text, changes, read_change_cursor};
-pub use connector_evidence::{OfConnector, of_connector};
+pub use connector_evidence::{OfConnector, Received, of_connector};
 pub use connectors::{ConnectorTls, Connectors};
 pub use event_words::deed;
+pub use drawing::{Axis, Drawing, Mark, legend, percent};
 pub use excerpts::{Elsewhere, Excerpts, attempts, dialogue, logged};
 pub use files::{Files, Opened};
 pub use foreign_messages::{ForeignFilter, ForeignMessage, ForeignMessages, NotForFiles};
@@ -59,5 +66,9 @@ pub use restoration::unanswered;
 pub use rollout::{Moved, trouble_of};
 pub use search::{Search, SearchError, cursor_text, read_cursor, read_tls_version};
 pub use status::{Status, state_name};
+pub use traffic::{Traffic, TrafficRange};
 pub use waiting::WaitReasons;
-pub use wording::{capitalised, confidence, counted, difference, ending, later, moment, sentence, size, title};
+pub use waiting_by_age::WaitingByAge;
+pub use wording::{
+    capitalised, clock, closed_in_words, confidence, counted, difference, ending, later, moment, sentence, size, title,
+};

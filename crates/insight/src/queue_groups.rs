@@ -318,8 +318,8 @@ impl Summary {
 
 /// A range of ages: at least `over` and less than `under`.
 #[derive(Clone, Copy)]
-struct Age {
-    what: &'static str,
+pub(crate) struct Age {
+    pub(crate) what: &'static str,
     over: Option<(&'static str, i64)>,
     under: Option<(&'static str, i64)>,
 }
@@ -328,7 +328,7 @@ const MINUTE: i64 = 60;
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
-const AGES: [Age; 5] = [
+pub(crate) const AGES: [Age; 5] = [
     Age { what: "under 5 minutes", over: None, under: Some(("5m", 5 * MINUTE)) },
     Age { what: "5 minutes to 1 hour", over: Some(("5m", 5 * MINUTE)), under: Some(("1h", HOUR)) },
     Age { what: "1 to 4 hours", over: Some(("1h", HOUR)), under: Some(("4h", 4 * HOUR)) },
@@ -340,7 +340,12 @@ impl Age {
     fn of(received: Timestamp, now: Timestamp) -> Self {
         let age = now.duration_since(received).as_secs();
         let [.., last] = AGES;
-        AGES.into_iter().find(|span| span.under.is_some_and(|(_, under)| age < under)).unwrap_or(last)
+        AGES.into_iter().find(|span| span.is_under(age)).unwrap_or(last)
+    }
+
+    /// An age in seconds is less than its upper end.
+    pub(crate) fn is_under(&self, age: i64) -> bool {
+        self.under.is_some_and(|(_, under)| age < under)
     }
 
     fn named(what: &str) -> Self {

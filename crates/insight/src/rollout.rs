@@ -64,7 +64,7 @@ async fn look<S: Store>(
     add: impl FnMut(&mut Evidence, &[Event], Option<&str>),
 ) -> anyhow::Result<Option<Finding>> {
     let mut gathered = Gathered::for_findings();
-    gathered.add_store_by(store, query, add).await?;
+    gathered.add_store_by(store, query, || true, add).await?;
     // A diagnosis takes long, so it must not block a thread of the runtime.
     let findings = tokio::task::spawn_blocking(move || diagnose(&gathered.evidence)).await?;
     Ok(findings.into_iter().find(|finding| is_against(rollout, finding)))

@@ -3,6 +3,8 @@
 use diagnosis::CauseId;
 use diagnosis::Outcome;
 use jiff::{Timestamp, tz::TimeZone};
+use protocol::tls::HandshakeFacts;
+use store::Closed;
 
 use crate::views::{FindingView, ScopeView};
 
@@ -102,6 +104,41 @@ pub fn capitalised(text: &str) -> String {
 /// A time in UTC, because readers of a report may be in another time zone.
 pub fn moment(at: Timestamp) -> String {
     at.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// `08:10:00`, in UTC.
+pub fn clock(at: Timestamp) -> String {
+    at.to_zoned_datetime(TimeZone::UTC).strftime("%H:%M:%S").to_string()
+}
+
+/// A probability in words, such as `about 1 in 250`.
+pub(crate) fn probability(p: f64) -> String {
+    match p {
+        ..0.000_001 => "less than 1 in a million".to_owned(),
+        ..0.1 => format!("about 1 in {:.0}", 1.0 / p),
+        _ => format!("{:.0}%", p * 100.0),
+    }
+}
+
+/// How a TLS handshake ended.
+pub(crate) fn handshake_ending(facts: &HandshakeFacts) -> String {
+    let mut parts: Vec<String> = facts.alerts.iter().map(ToString::to_string).collect();
+    parts.extend(facts.malformed.clone());
+    parts.extend(facts.certificate_fault.map(|fault| format!("the certificate {fault}")));
+    parts.extend(facts.ended.map(|ended| ended.to_string()));
+    if facts.completed {
+        parts.insert(0, "the handshake itself completed".to_owned());
+    }
+    if parts.is_empty() { "no reason given".to_owned() } else { parts.join("; ") }
+}
+
+/// Why an incident was closed, as a sentence without its full stop.
+pub fn closed_in_words(because: Closed) -> &'static str {
+    match because {
+        Closed::MailFlows => "mail flows again",
+        Closed::NothingPending => "no more mail is waiting because of it, but no mail was delivered either",
+        Closed::CauseChanged => "mail is waiting for another cause now, which has its own incident",
+    }
 }
 
 /// The second time; without the day if it is the same.

@@ -28,6 +28,7 @@ mod outbound;
 pub mod policy;
 mod preference;
 pub mod protocol_log;
+pub mod question;
 mod readiness;
 mod review;
 mod running;

@@ -361,6 +361,22 @@ impl Incidents for Backend {
         each!(self, store => store.incident(id))
     }
 
+    async fn keep_picture(&self, incident: Uuid, picture: String) -> Result<()> {
+        each!(self, store => store.keep_picture(incident, picture))
+    }
+
+    async fn picture(&self, incident: Uuid) -> Result<Option<String>> {
+        each!(self, store => store.picture(incident))
+    }
+
+    async fn add_note(&self, incident: Uuid, who: &str, text: &str) -> Result<NoteAdded> {
+        each!(self, store => store.add_note(incident, who, text))
+    }
+
+    async fn notes(&self, incident: Uuid) -> Result<Vec<IncidentNote>> {
+        each!(self, store => store.notes(incident))
+    }
+
     async fn claim_calls(&self, again: Duration, limit: u32) -> Result<Vec<WebhookCall>> {
         each!(self, store => store.claim_calls(again, limit))
     }

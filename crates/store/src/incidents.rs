@@ -1,4 +1,5 @@
-//! Incidents: mail that is stuck, from when a review found it to when it flows again, and the webhook calls about them.
+//! Incidents: mail that is stuck, from when a review found it to when it flows again, with its picture and notes, and the
+//! webhook calls about them.
 
 use std::{fmt, future::Future, time::Duration};
 
@@ -23,6 +24,18 @@ pub trait Incidents {
     fn incidents(&self, limit: u32) -> impl Future<Output = Result<Vec<Incident>>> + Send;
 
     fn incident(&self, id: Uuid) -> impl Future<Output = Result<Option<Incident>>> + Send;
+
+    /// Keeps what the pictures of an incident are drawn from, in JSON, in the place of what was kept before.
+    fn keep_picture(&self, incident: Uuid, picture: String) -> impl Future<Output = Result<()>> + Send;
+
+    /// `None`: none was kept.
+    fn picture(&self, incident: Uuid) -> impl Future<Output = Result<Option<String>>> + Send;
+
+    /// Adds a note to an incident. Its time is the store's.
+    fn add_note(&self, incident: Uuid, who: &str, text: &str) -> impl Future<Output = Result<NoteAdded>> + Send;
+
+    /// In order of time. They are deleted with the incident.
+    fn notes(&self, incident: Uuid) -> impl Future<Output = Result<Vec<IncidentNote>>> + Send;
 
     /// Calls that are due, the first of each incident only. A call that is not settled is due once more after `again`.
     fn claim_calls(&self, again: Duration, limit: u32) -> impl Future<Output = Result<Vec<WebhookCall>>> + Send;
@@ -74,6 +87,28 @@ impl fmt::Display for Closed {
             Self::CauseChanged => "cause-changed",
         })
     }
+}
+
+/// What somebody has written about an incident.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IncidentNote {
+    pub id: Uuid,
+    pub at: Timestamp,
+    pub who: String,
+    pub text: String,
+}
+
+/// Maximum number of characters of a note, which its writer must keep to; and of notes of one incident.
+pub const NOTE_CHARACTERS_MAX: usize = 2000;
+pub(crate) const NOTES_MAX: u32 = 200;
+
+/// What came of [`Incidents::add_note`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoteAdded {
+    Added,
+    NoIncident,
+    /// It has as many notes as one may have.
+    Full,
 }
 
 /// A call of the webhook that has not been taken yet. A new one is due at once.

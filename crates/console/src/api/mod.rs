@@ -22,6 +22,7 @@ pub use graph::read_filter;
 pub(crate) use parameters::{Form as ParameterForm, PARAMETERS};
 pub use parameters::{parameters, read_parameters};
 pub(crate) use within::{Found, page_within};
+pub(crate) use query::Query;
 
 use super::{access, beside};
 

@@ -8,12 +8,12 @@ use node::config::hint;
 use super::ROWS_MAX;
 
 /// What a URL has after `?`.
-pub(super) struct Query<'a> {
+pub(crate) struct Query<'a> {
     values: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl<'a> Query<'a> {
-    pub(super) fn read(query: Option<&'a str>, known: &[&str]) -> Result<Self, String> {
+    pub(crate) fn read(query: Option<&'a str>, known: &[&str]) -> Result<Self, String> {
         let mut values: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             if !known.contains(&&*name) {
@@ -28,17 +28,17 @@ impl<'a> Query<'a> {
         Ok(Self { values })
     }
 
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.values.iter().find(|(other, _)| other == name).map(|(_, value)| &**value)
     }
 
-    pub(super) fn parsed<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, String> {
+    pub(crate) fn parsed<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, String> {
         let parse = |value: &str| value.parse().map_err(|error: T::Err| format!("{name}: {error}"));
         self.text(name).map(parse).transpose()
     }
 
     /// A value of one of these names.
-    pub(super) fn named<T: Copy>(
+    pub(crate) fn named<T: Copy>(
         &self,
         name: &str,
         all: &[T],
@@ -48,7 +48,7 @@ impl<'a> Query<'a> {
     }
 
     /// The same for several values with commas between them.
-    pub(super) fn all_named<T: Copy>(
+    pub(crate) fn all_named<T: Copy>(
         &self,
         name: &str,
         all: &[T],
@@ -59,7 +59,7 @@ impl<'a> Query<'a> {
     }
 
     /// Maximum number of rows.
-    pub(super) fn limit(&self, default: u32) -> Result<u32, String> {
+    pub(crate) fn limit(&self, default: u32) -> Result<u32, String> {
         let Some(value) = self.text("limit") else { return Ok(default) };
         let rows = value.parse().ok().filter(|rows| (1..=ROWS_MAX).contains(rows));
         rows.ok_or_else(|| format!("limit: must be a number from 1 to {ROWS_MAX}"))

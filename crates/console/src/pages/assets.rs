@@ -19,6 +19,7 @@ static STYLE: LazyLock<Asset> = LazyLock::new(|| {
             include_str!("look/console.css"),
             include_str!("look/access.css"),
             include_str!("look/queue.css"),
+            include_str!("look/incident.css"),
         ],
     )
 });

@@ -20,12 +20,17 @@ mod message;
 mod overview;
 mod pieces;
 mod queue;
+mod incident;
+mod incidents;
+mod overview;
+mod pictures;
 mod refusal;
 mod shell;
 mod site;
 mod status;
 mod trace;
 mod visitors;
+mod why;
 mod words;
 
 use std::sync::Arc;
@@ -55,8 +60,14 @@ pub(super) fn router(node: Arc<Node>) -> Router {
 /// Each page and each action, with the right that it needs.
 fn site() -> Site {
     use Right::{Administrator, Operator, Tracer, Viewer};
-    let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 13] = [
+    let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 19] = [
         ("/", Viewer, get(overview::show)),
+        ("/incidents", Viewer, get(incidents::show)),
+        ("/incidents/{id}", Viewer, get(incident::show)),
+        ("/incidents/{id}/report.html", Viewer, get(incident::report)),
+        ("/incidents/{id}/bundle.zip", Viewer, get(incident::bundle)),
+        ("/incidents/{id}/notes", Operator, post(incident::add_note)),
+        ("/why", Viewer, get(why::show)),
         ("/search", Viewer, get(trace::lead)),
         ("/queue", Viewer, get(queue::groups)),
         ("/queue/list", Tracer, get(queue::rows)),

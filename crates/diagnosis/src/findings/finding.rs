@@ -81,6 +81,11 @@ impl Finding {
         }
     }
 
+    /// The strictest built-in TLS policy under which mail would get through.
+    pub fn tls_policy(&self) -> Option<&str> {
+        self.situation.policy.as_deref()
+    }
+
     pub fn is_ongoing(&self) -> bool {
         self.state == State::Ongoing
     }
@@ -111,6 +116,12 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// The comparison that shows the difference, or else what is one so far.
+    pub(crate) fn best(&self) -> Option<&Compared> {
+        let of = |outcome| self.compared.iter().find(|compared| compared.outcome == outcome);
+        of(Outcome::Separates).or_else(|| of(Outcome::SoFar))
+    }
+
     /// The difference as far as few attempts show one; it may be a coincidence.
     pub fn so_far(&self) -> Option<&Split> {
         self.compared.iter().find(|compared| compared.outcome == Outcome::SoFar)?.split.as_ref()

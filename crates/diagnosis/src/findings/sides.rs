@@ -8,24 +8,12 @@ use super::explained::Explained;
 use crate::{
     comparison::Split,
     evidence::{Attempt, Dimension, Evidence, Record},
-    tables::HashMap,
 };
 
-/// Maximum number of lanes; more would be hard to read.
-const LANES_MAX: usize = 8;
 /// Maximum number of changes.
 const CHANGES_MAX: usize = 8;
 /// Nodes that move within this time moved in one step of a rollout.
 const ONE_STEP: SignedDuration = SignedDuration::from_mins(1);
-
-/// The times of attempts that have a value in common.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Lane {
-    /// The value of the dimension that separates failed attempts from those that worked.
-    pub value: String,
-    pub failed: Vec<Timestamp>,
-    pub worked: Vec<Timestamp>,
-}
 
 /// Something that attempts show to have changed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -65,6 +53,18 @@ impl<'a> Explained<'a> {
         attempts
     }
 
+    /// One attempt of each kind, from opposite sides of the difference and as close in time as those that were kept are. What
+    /// worked last may prove nothing: after a fix, it left otherwise.
+    pub fn pair(&self) -> Option<(&'a Attempt<'static>, &'a Attempt<'static>)> {
+        let working = self.working();
+        let worked = working.first().copied().filter(|attempt| self.is_on_side(attempt, |split| &split.works))?;
+        let distance = |attempt: &&Attempt<'_>| {
+            attempt.at.zip(worked.at).map_or(u128::MAX, |(a, b)| a.duration_since(b).unsigned_abs().as_nanos())
+        };
+        let failing = self.failing().into_iter().filter(|attempt| self.is_on_side(attempt, |split| &split.fails));
+        Some((failing.min_by_key(distance)?, worked))
+    }
+
     fn kept(&self, symptoms: impl Iterator<Item = u32>) -> Vec<&'a Attempt<'static>> {
         let symptoms: std::collections::BTreeSet<u32> = symptoms.collect();
         let keys = symptoms.into_iter().flat_map(|symptom| self.groups.iter().map(move |group| (*group, symptom)));
@@ -84,33 +84,6 @@ impl<'a> Explained<'a> {
     fn is_usual(&self, attempt: &Attempt<'_>) -> bool {
         let Some(usual) = &self.finding.scope.works_with else { return true };
         attempt.tls.as_ref().is_some_and(|(version, cipher)| format!("{version} {cipher}") == *usual)
-    }
-
-    /// The times of attempts by the value of the dimension that separates them, those that fail most first. Empty if no
-    /// names separate them, or too many.
-    pub fn lanes(&self) -> Vec<Lane> {
-        let Some(split) = self.finding.scope.split.as_ref() else { return Vec::new() };
-        if !split.dimension.iter().all(|dimension| dimension.is_name()) {
-            return Vec::new();
-        }
-        let mut lanes: HashMap<Vec<u32>, (Vec<Timestamp>, Vec<Timestamp>)> = HashMap::default();
-        let numbers = |record: &Record| -> Vec<u32> {
-            split.dimension.iter().map(|dimension| record.value(*dimension)).collect()
-        };
-        for record in &self.failing {
-            lanes.entry(numbers(record)).or_default().0.extend(time(record));
-        }
-        for record in self.working.iter() {
-            lanes.entry(numbers(record)).or_default().1.extend(time(record));
-        }
-        let name = |numbers: &[u32]| {
-            numbers.iter().map(|number| name(self.evidence, *number)).collect::<Vec<_>>().join(" with ")
-        };
-        let lane = |(numbers, (failed, worked)): (Vec<u32>, _)| Lane { value: name(&numbers), failed, worked };
-        let mut lanes: Vec<Lane> = lanes.into_iter().map(lane).collect();
-        let share = |lane: &Lane| lane.failed.len() as f64 / (lane.failed.len() + lane.worked.len()).max(1) as f64;
-        lanes.sort_by(|a, b| share(b).total_cmp(&share(a)).then_with(|| a.value.cmp(&b.value)));
-        if lanes.len() > LANES_MAX { Vec::new() } else { lanes }
     }
 
     /// Steps of a rollout, and other TLS at the destination, as far as attempts show them. In order.

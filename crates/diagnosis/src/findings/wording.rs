@@ -14,28 +14,34 @@ use crate::{
 };
 
 pub(super) fn summary(does: &str, scope: &Scope, effects: Effects) -> String {
-    let mut summary = headline(does, scope);
-    let Scope { failed, attempts, failed_otherwise, .. } = scope;
-    match (&scope.split, scope.so_far()) {
-        (Some(split), _) => summary.push_str(&format!(": {}", part(split))),
-        (None, Some(split)) => summary.push_str(&format!(
-            ": {failed} of {attempts} attempts failed; so far {}; not enough attempts to be sure",
-            part_so_far(split)
-        )),
-        (None, None) if *attempts == 1 => summary.push_str(": the only attempt failed"),
-        (None, None) if failed == attempts => summary.push_str(&format!(": all {failed} attempts failed")),
-        (None, None) if *failed_otherwise > 0 => summary
-            .push_str(&format!(": {failed} of {attempts} attempts failed in this way, {failed_otherwise} otherwise")),
-        (None, None) => summary.push_str(&format!(": {failed} of {attempts} attempts failed")),
-    }
-    if let Some(works_with) = scope.works_with.as_ref().filter(|_| scope.split.is_some()) {
-        summary.push_str(&format!(", always with {works_with}"));
-    }
+    let mut summary = format!("{}: {}", headline(does, scope), numbers(scope));
     let told = in_words(effects);
     if !told.is_empty() {
         summary.push_str(&format!(". {told}"));
     }
     summary
+}
+
+/// How many attempts failed and worked, and with what.
+fn numbers(scope: &Scope) -> String {
+    let Scope { failed, attempts, failed_otherwise, .. } = scope;
+    let mut numbers = match (&scope.split, scope.so_far()) {
+        (Some(split), _) => part(split),
+        (None, Some(split)) => format!(
+            "{failed} of {attempts} attempts failed; so far {}; not enough attempts to be sure",
+            part_so_far(split)
+        ),
+        (None, None) if *attempts == 1 => "the only attempt failed".to_owned(),
+        (None, None) if failed == attempts => format!("all {failed} attempts failed"),
+        (None, None) if *failed_otherwise > 0 => {
+            format!("{failed} of {attempts} attempts failed in this way, {failed_otherwise} otherwise")
+        }
+        (None, None) => format!("{failed} of {attempts} attempts failed"),
+    };
+    if let Some(works_with) = scope.works_with.as_ref().filter(|_| scope.split.is_some()) {
+        numbers.push_str(&format!(", always with {works_with}"));
+    }
+    numbers
 }
 
 pub(super) fn time(at: Option<i64>) -> Option<Timestamp> {
@@ -61,6 +67,40 @@ impl Finding {
         let direction = if self.situation.is_inbound { Direction::Inbound } else { Direction::Outbound };
         headline(told_to(direction, self.cause.cause()), &self.scope)
     }
+
+    /// The same; it says for whom delivery fails, whatever separates failed attempts from those that worked.
+    pub fn title(&self) -> String {
+        let headline = self.headline();
+        match self.scope.split.as_ref() {
+            Some(split) if whom(split).is_none_or(|whom| !headline.contains(&whom)) => {
+                let parts: Vec<String> = split.dimension.iter().map(|dimension| circumstance(*dimension)).collect();
+                format!("{} {}, {headline}", parts.join(" and "), list(&split.fails)).trim_start().to_owned()
+            }
+            _ => headline,
+        }
+    }
+
+    /// How many attempts failed and worked.
+    pub fn numbers(&self) -> String {
+        numbers(&self.scope)
+    }
+}
+
+/// Begins a sentence; the values follow.
+fn circumstance(dimension: Dimension) -> String {
+    let words = match dimension {
+        Dimension::TlsPolicy => "for nodes under the policy",
+        Dimension::Node => "for node",
+        Dimension::SourceAddress => "for connections from",
+        Dimension::DestinationHost | Dimension::DestinationAddress => "at",
+        Dimension::TlsVersion | Dimension::Cipher | Dimension::Concurrency => "with",
+        Dimension::RecipientDomain => "for mail to",
+        Dimension::SenderDomain => "for mail from",
+        Dimension::MessageSize => "for messages",
+        // The value says when.
+        Dimension::Time => "",
+    };
+    words.to_owned()
 }
 
 /// The destination and what it does. If only some nodes, policies or addresses fail, it says so instead of blaming the

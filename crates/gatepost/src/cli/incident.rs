@@ -4,10 +4,10 @@ use std::io::Write;
 
 use anyhow::{Context as _, bail};
 use insight::{
-    Id, json,
+    Id, closed_in_words, json,
     views::{FindingView, IncidentView},
 };
-use store::{Closed, Incident, Store};
+use store::{Incident, Store};
 use trace::NextStep;
 
 use super::{
@@ -118,11 +118,7 @@ fn state(incident: &Incident, screen: &Screen) -> String {
     match incident.closed {
         None => format!("open, last seen {} ago", screen.age(incident.last_seen)),
         Some((at, because)) => {
-            let because = match because {
-                Closed::MailFlows => "mail flows again",
-                Closed::NothingPending => "no more mail is waiting because of it, but no mail was delivered either",
-                Closed::CauseChanged => "mail is waiting for another cause now, which has its own incident",
-            };
+            let because = closed_in_words(because);
             format!("closed {}: {because}", screen.time(at))
         }
     }

@@ -6,7 +6,6 @@
 
 mod api;
 mod arguments;
-mod asked;
 mod backup;
 mod capture;
 mod changes;

@@ -287,6 +287,18 @@ impl Incidents for Fixed {
     async fn incident(&self, id: Uuid) -> Result<Option<Incident>> {
         Ok(self.incidents.iter().find(|incident| incident.id == id).cloned())
     }
+    async fn keep_picture(&self, _: Uuid, _: String) -> Result<()> {
+        refused()
+    }
+    async fn picture(&self, _: Uuid) -> Result<Option<String>> {
+        refused()
+    }
+    async fn add_note(&self, _: Uuid, _: &str, _: &str) -> Result<NoteAdded> {
+        refused()
+    }
+    async fn notes(&self, _: Uuid) -> Result<Vec<IncidentNote>> {
+        refused()
+    }
     async fn claim_calls(&self, _: Duration, _: u32) -> Result<Vec<WebhookCall>> {
         refused()
     }

@@ -3,23 +3,21 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use diagnosis::{Changed, Direction, Explained, Finding, Severity, explain};
-use insight::{Report, WaitReasons, views::FindingView};
-use node::{
-    config::Config,
-    fleet,
-    inquiry::{self, Answer, Question, Sessions},
-    protocol_log,
-};
-use store::Store;
+use diagnosis::{Direction, Explained, Finding, Severity, explain};
+use insight::{Asked, Mark, Report, WaitReasons, views::FindingView};
+use node::{config::Config, inquiry, protocol_log};
+use store::{ChangeQuery, Store};
 
 use super::{
     arguments::{Format, WhyArguments},
-    asked::Asked,
     finding, incident, overview,
     screen::{Screen, clean, counted, paragraph},
+    similar::no_match,
     under_way,
 };
+
+/// Changes that are read for a report.
+const CHANGES_MAX: u32 = 1000;
 
 /// True if any finding other than a warning is ongoing. `store` has the gateway's own history if that is asked for.
 pub(crate) async fn run<S: Store>(
@@ -52,7 +50,11 @@ pub(crate) async fn run<S: Store>(
         let unread = if read.lines > 0 { format!(": {}", read.unread_in_words()) } else { String::new() };
         bail!("no delivery attempts found in the files{unread}");
     }
-    asked.check(config, &gathered.evidence)?;
+    if let Some(what) = asked.unmatched(&gathered.evidence) {
+        let configured = config.into_iter().flat_map(Config::names);
+        let known: Vec<&str> = gathered.evidence.names().into_iter().chain(configured).collect();
+        return Err(no_match("no message, address, domain, connector or host is named", what, known));
+    }
     if gathered.evidence.is_empty() {
         let what = if arguments.inbound { "no sessions of senders" } else { "no delivery attempts" };
         let remark = under_way(store, config, &asked, screen).await?;
@@ -73,11 +75,11 @@ pub(crate) async fn run<S: Store>(
             let folder = protocol_log::send_folder(&config.protocol_log, &config.node.data);
             let added = excerpts.add_store(store, &attempts, &folder).await;
             let elsewhere = added.context("failed to read the history of the quoted messages")?;
-            add_from_nodes(&mut excerpts, store, elsewhere).await?;
+            inquiry::add_from_nodes(&mut excerpts, store, elsewhere).await?;
         }
         let mut report = Report::new(&findings, gathered, excerpts, &files.skipped, screen.now);
         if let Some(store) = store {
-            report.plans = plans(store).await?;
+            report.changes = changes(store).await?;
         }
         write_files(&report, arguments)?;
     }
@@ -133,7 +135,8 @@ fn read_files<'a>(
     if opened.chunk_by(|a, b| a.source == b.source).count() + usize::from(has_more) > 1 {
         files.gathered.evidence.join();
     }
-    let asked = Asked::new(arguments.what.as_deref(), config, &mut files.gathered.evidence);
+    let asked =
+        Asked::new(arguments.what.as_deref(), config.into_iter().flat_map(Config::names), &mut files.gathered.evidence);
     for file in opened {
         files.add(file);
     }
@@ -176,39 +179,10 @@ fn open(arguments: &WhyArguments, files: &mut insight::Files) -> Vec<insight::Op
     opened
 }
 
-/// The rollout in force, for pictures of times.
-async fn plans<S: Store>(store: &S) -> anyhow::Result<Vec<Changed>> {
-    let plan = fleet::in_force(store).await.context("failed to read the rollout")?;
-    let plan = plan.map(|(stored, rollout)| {
-        let share =
-            rollout.percent.map_or_else(|| rollout.nodes.join(", "), |percent| format!("{percent}% of the nodes"));
-        let what =
-            format!("rollout from TLS policy {} to {}: {share} (plan {})", rollout.from, rollout.to, stored.version);
-        Changed { at: stored.at, what }
-    });
-    Ok(plan.into_iter().collect())
-}
-
-/// Adds sessions that are in the protocol logs of other nodes.
-async fn add_from_nodes<S: Store>(
-    excerpts: &mut insight::Excerpts,
-    store: &S,
-    mut elsewhere: insight::Elsewhere,
-) -> anyhow::Result<()> {
-    let missing: Vec<String> = elsewhere.by_node.values().flatten().cloned().collect();
-    if !missing.is_empty() {
-        let question = Question::Sessions(Sessions { sessions: missing, since: elsewhere.since });
-        let is_asked = |node: &str| elsewhere.by_node.contains_key(node);
-        let answers =
-            inquiry::ask(store, &question, is_asked).await.context("failed to ask the nodes for their logs")?;
-        for (node, answer) in answers {
-            if let Some(Answer::Logged(lines)) = answer {
-                excerpts.add_quoted(&node, &lines, &mut elsewhere);
-            }
-        }
-    }
-    excerpts.leave_out(&elsewhere);
-    Ok(())
+/// The newest changes, for pictures of times.
+async fn changes<S: Store>(store: &S) -> anyhow::Result<Vec<Mark>> {
+    let query = ChangeQuery { limit: CHANGES_MAX, ..ChangeQuery::default() };
+    Ok(Mark::of(&store.changes(query).await.context("failed to read the change log")?))
 }
 
 /// Adds the gateway's own history, and the mail that waits because its connector is paused.

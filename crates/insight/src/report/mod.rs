@@ -5,13 +5,12 @@
 mod difference;
 mod evidence;
 mod experiment;
-mod picture;
 mod style;
 #[cfg(test)]
 mod tests;
 mod tls;
 
-use diagnosis::{Changed, Explained, Finding, Remedy, Side};
+use diagnosis::{Explained, Finding, Remedy, Side};
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use protocol::text::clean;
@@ -19,7 +18,7 @@ use protocol::text::clean;
 pub use style::STYLE;
 
 use super::{
-    Addresses, Excerpts, Gathered, Read, confidence,
+    Addresses, Excerpts, Gathered, Mark, Read, confidence,
     excerpts::FINDINGS_MAX,
     sentence, title,
     wording::{capitalised, counted, later, moment},
@@ -37,8 +36,8 @@ pub struct Report<'a> {
     pub sources: &'a [String],
     /// Skipped files, each with the reason.
     pub skipped: &'a [String],
-    /// Plans of rollouts, for the pictures of times.
-    pub plans: Vec<Changed>,
+    /// Changes to mark on the time axis.
+    pub changes: Vec<Mark>,
     pub made: Timestamp,
 }
 
@@ -51,7 +50,12 @@ impl<'a> Report<'a> {
         made: Timestamp,
     ) -> Self {
         let Gathered { read, sources, addresses, .. } = gathered;
-        Self { findings, excerpts, addresses, read: read.clone(), sources, skipped, plans: Vec::new(), made }
+        Self { findings, excerpts, addresses, read: read.clone(), sources, skipped, changes: Vec::new(), made }
+    }
+
+    /// Its content security policy, which allows nothing but its own style.
+    pub fn policy() -> String {
+        style::policy()
     }
 
     /// The whole page.

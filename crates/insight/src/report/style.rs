@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 pub const STYLE: &str = include_str!("style.css");
 
 /// Allows no script, image, font, frame, form or other origin, and only this style.
-pub(super) fn policy() -> String {
+pub(crate) fn policy() -> String {
     let hash = BASE64.encode(&Sha256::digest(STYLE));
     format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'")
 }

@@ -103,7 +103,7 @@ fn page(evidence: &Evidence, addresses: &Addresses, said: &str) -> String {
         read: Read { attempts: 40, ..Read::default() },
         sources: &[said.to_owned()],
         skipped: &[said.to_owned()],
-        plans: Vec::new(),
+        changes: Vec::new(),
         made: now(),
     };
     assert!(bundle(&report).is_ok());
@@ -123,10 +123,12 @@ fn a_page_shows_who_fails_what_each_side_offered_and_what_to_do() {
     for part in [
         "<h1>mail.onprem.test:25 shares no cipher suite with nodes under the policy modern</h1>",
         "The TLS policy separates failed attempts from those that worked.",
-        "<th scope=\"row\">modern</th><td>20</td><td>0</td>",
-        "<th scope=\"row\">legacy</th><td>0</td><td>20</td>",
-        "aria-label=\"20 attempts failed, 0 worked\"",
-        "aria-label=\"0 attempts failed, 20 worked\"",
+        "<th scope=\"row\">modern</th><td data-label=\"failed\">20</td><td data-label=\"worked\">–</td>",
+        "aria-label=\"modern: 20 attempts failed, 0 worked\"",
+        "aria-label=\"legacy: 0 attempts failed, 20 worked\"",
+        "separates them: 20 of 20 failed, 20 of 20 worked",
+        "<b>Server sent alert 40 handshake_failure (fatal)</b>",
+        "with <b>TLS_RSA_WITH_RC4_128_SHA</b>",
         "2025-11-25 12:00:38.000",
         "session 0000000000000026",
         "220 ready",
@@ -154,7 +156,9 @@ fn what_worked_is_quoted_from_beside_the_failures() {
     let distance = worked.at.unwrap().duration_since(failed.at.unwrap()).abs();
     assert!(distance.as_secs() <= 2 && worked.handshake.is_some(), "{failed:?} {worked:?}");
     let page = page(&evidence, &Addresses::default(), "220 ready");
-    for part in ["aria-label=\"20 attempts failed, 10 worked\"", "aria-label=\"0 attempts failed, 30 worked\""] {
+    for part in
+        ["aria-label=\"modern: 20 attempts failed, 10 worked\"", "aria-label=\"legacy: 0 attempts failed, 30 worked\""]
+    {
         assert!(page.contains(part), "{part}: {page}");
     }
     // Conversations of the closest pair.
@@ -196,10 +200,8 @@ fn steps_of_a_rollout_are_marked_and_the_probe_s_line_stays_in() {
         nodes: Vec::new(),
         place: "mail.onprem.test".to_owned(),
     });
-    let plan = diagnosis::Changed {
-        at: Timestamp::from_second(1_764_072_000 + 1800).unwrap(),
-        what: "rollout from TLS policy legacy to modern: 50% of the nodes (plan 1)".to_owned(),
-    };
+    let at = Timestamp::from_second(1_764_072_000 + 1800).unwrap();
+    let plan = crate::Mark::seen(at, "rollout of modern to 50%: mx2");
     let report = Report {
         findings: &findings,
         excerpts: Excerpts::default(),
@@ -207,14 +209,14 @@ fn steps_of_a_rollout_are_marked_and_the_probe_s_line_stays_in() {
         read: Read::default(),
         sources: &[],
         skipped: &[],
-        plans: vec![plan],
+        changes: vec![plan],
         made: now(),
     };
     let page = report.page();
     for part in [
-        "node mx2 moved from TLS policy legacy to modern.",
-        "rollout from TLS policy legacy to modern: 50% of the nodes (plan 1).",
-        "<rect class=\"mark\"",
+        "Node mx2 moved from TLS policy legacy to modern",
+        "Rollout of modern to 50%: mx2",
+        "<line class=\"change\"",
         "A probe with the same settings as mail now works",
     ] {
         assert!(page.contains(part), "{part}: {page}");

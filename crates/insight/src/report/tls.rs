@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use protocol::tls::{Certificate, CipherSuite, HandshakeFacts, WireVersion};
 
 use super::Report;
-use crate::wording::{capitalised, counted, moment};
+use crate::wording::{capitalised, counted, handshake_ending, moment};
 
 /// Maximum number of cipher suites in the table; the important ones come first.
 const SUITES_MAX: usize = 16;
@@ -241,23 +241,12 @@ fn names<T: Display>(values: impl Iterator<Item = T>) -> Vec<String> {
 fn endings(handshakes: &[&HandshakeFacts]) -> Vec<(String, usize)> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     for facts in handshakes {
-        *counts.entry(ending(facts)).or_default() += 1;
+        *counts.entry(handshake_ending(facts)).or_default() += 1;
     }
     let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
     counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     counts.truncate(ENDINGS_MAX);
     counts
-}
-
-fn ending(facts: &HandshakeFacts) -> String {
-    let mut parts: Vec<String> = facts.alerts.iter().map(ToString::to_string).collect();
-    parts.extend(facts.malformed.clone());
-    parts.extend(facts.certificate_fault.map(|fault| format!("the certificate {fault}")));
-    parts.extend(facts.ended.map(|ended| ended.to_string()));
-    if facts.completed {
-        parts.insert(0, "the handshake itself completed".to_owned());
-    }
-    if parts.is_empty() { "no reason given".to_owned() } else { parts.join("; ") }
 }
 
 fn times(count: usize) -> String {

@@ -47,6 +47,15 @@ pub struct FindingView {
     pub last_seen: Option<Timestamp>,
     /// One sentence that an operator understands.
     pub summary: String,
+    /// Its beginning: for whom delivery fails, and how.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub headline: String,
+    /// Its rest: how many attempts failed and worked.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub numbers: String,
+    /// The strictest built-in TLS policy under which mail would get through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_policy: Option<String>,
     pub evidence: Vec<PieceView>,
     pub remedy: Vec<RemedyView>,
     /// The command that verifies it.
@@ -242,6 +251,9 @@ impl From<&Finding> for FindingView {
             first_seen: finding.first_seen,
             last_seen: finding.last_seen,
             summary: finding.summary.clone(),
+            headline: finding.title(),
+            numbers: finding.numbers(),
+            tls_policy: finding.tls_policy().map(str::to_owned),
             evidence: finding.evidence.iter().map(PieceView::from).collect(),
             remedy: finding.remedy.iter().map(RemedyView::from).collect(),
             check: finding.check.clone(),

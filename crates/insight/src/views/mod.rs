@@ -10,6 +10,7 @@ mod finding;
 mod foreign_message;
 mod incident;
 mod node;
+mod picture;
 mod policy;
 mod probe;
 mod restoration;
@@ -32,11 +33,15 @@ pub use delivery::{CommandedView, CountView, DeliveryView, MessageView, TraceVie
 pub use dialogue::{DialogueLineKind, DialogueLineView};
 pub use finding::{
     ChangeView, ComparedView, ExperimentView, FindingView, OverView, OverviewView, PieceView, RemedyView, ScopeView,
-    StepView,
+    SplitView, StepView,
 };
 pub use foreign_message::ForeignMessageView;
 pub use incident::IncidentView;
 pub use node::{NodeStateView, NodeView, RefusedConfigView};
+pub use picture::{
+    CellView, LaneView, LanesView, OfferView, PairStepView, PairView, PictureView, SeenAttemptView, ShareView,
+    SharesView,
+};
 pub use policy::{BrokenView, DestinationImpactView, LedgerView, PolicyImpactView, PolicyView};
 pub use probe::{
     ExtensionsView, JudgementView, PolicySupportView, ProbeView, ProbedDestinationView, ProbedView, SuiteView,

@@ -45,6 +45,12 @@ pub struct Examined {
 }
 
 impl Config {
+    /// The names of all connectors and accepted domains.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let connectors = self.connectors.iter().map(|connector| connector.name.as_str());
+        connectors.chain(self.accepted_domains.iter().map(|domain| domain.name.as_str()))
+    }
+
     /// Reads the file. The error contains every fault in it.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
         File::read(path)?.parse()

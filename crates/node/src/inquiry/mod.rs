@@ -4,6 +4,7 @@
 pub(crate) mod answer;
 mod attempt;
 mod envelope;
+mod quoted;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::config::Complaint;
 pub use answer::logged;
 pub use attempt::{Attempted, attempt};
 pub use envelope::transaction;
+pub use quoted::add_from_nodes;
 
 /// Interval at which nodes check for questions.
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);

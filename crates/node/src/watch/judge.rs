@@ -35,6 +35,8 @@ pub(super) struct Verdict {
     /// Incidents that stay open.
     pub seen: Vec<Incident>,
     pub closed: Vec<Incident>,
+    /// What the pictures of these incidents are drawn from.
+    pub pictures: Vec<(Uuid, String)>,
 }
 
 impl Verdict {
@@ -42,6 +44,19 @@ impl Verdict {
         self.opened.extend(other.opened);
         self.seen.extend(other.seen);
         self.closed.extend(other.closed);
+        self.pictures.extend(other.pictures);
+    }
+
+    /// Chooses a picture for each incident from those of all findings.
+    pub(super) fn add_pictures(&mut self, explained: &[(Finding, String)]) {
+        let all = [&self.opened, &self.seen, &self.closed].into_iter().flatten();
+        let picture = |incident: &Incident| {
+            let of_cause = || explained.iter().filter(|(finding, _)| finding.cause.as_str() == incident.cause);
+            let same = of_cause().find(|(finding, _)| finding.scope.destination == incident.destination);
+            let (_, picture) = same.or_else(|| of_cause().next())?;
+            Some((incident.id, picture.clone()))
+        };
+        self.pictures.extend(all.filter_map(picture));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -148,7 +163,7 @@ impl Facts<'_> {
             pending,
             pending_peak: before.pending_peak.max(pending),
             oldest: self.pending.map(|pending| pending.oldest),
-            finding: serde_json::to_string(&FindingView::from(finding)).unwrap_or_default(),
+            finding: json(finding),
             ..before
         }
     }
@@ -162,6 +177,18 @@ impl Facts<'_> {
         };
         let pending = self.pending.map_or(0, |pending| pending.messages);
         let oldest = self.pending.map(|pending| pending.oldest);
-        Incident { closed: Some((self.now, because)), pending, oldest, ..incident.clone() }
+        // How it ended, and at what cost.
+        let over = self.findings.iter().find(|finding| {
+            finding.cause.as_str() == incident.cause
+                && finding.scope.destination == incident.destination
+                && !finding.is_ongoing()
+        });
+        let finding = over.map_or_else(|| incident.finding.clone(), json);
+        Incident { closed: Some((self.now, because)), pending, oldest, finding, ..incident.clone() }
     }
+}
+
+/// As `gatepost why --format json` prints it.
+fn json(finding: &Finding) -> String {
+    serde_json::to_string(&FindingView::from(finding)).unwrap_or_default()
 }

@@ -17,7 +17,8 @@ mod webhook;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use diagnosis::{Evidence, Finding, diagnose};
+use diagnosis::{Evidence, Finding, explain};
+use insight::{Addresses, Received, views::PictureView};
 use jiff::Timestamp;
 use store::{Fleet as _, Incident, Incidents as _, Pending, Queue as _};
 use tokio::{
@@ -97,21 +98,24 @@ async fn review_connector(
     open: &[&Incident],
     now: Timestamp,
 ) -> store::Result<Verdict> {
-    let read = insight::of_connector(&node.store, connector, now - EVIDENCE_AGE_MAX).await?;
-    let Some(findings) = findings(connector, read.evidence, config.history.addresses).await else {
+    let received = Received { since: now - EVIDENCE_AGE_MAX, until: None };
+    let read = insight::of_connector(&node.store, connector, received).await?;
+    let Some(explained) = explained(connector, read.evidence, read.read_since, config.history.addresses).await else {
         // Without a diagnosis nothing is known, so nothing changes.
         return Ok(Verdict::default());
     };
     let facts = Facts {
         connector,
         pending,
-        findings,
+        findings: explained.iter().map(|(finding, _)| finding.clone()).collect(),
         last_delivered: read.last_delivered,
         is_of_accepted_domain: is_of_accepted_domain(config, connector),
         node: &node.name,
         now,
     };
-    Ok(judge(&config.watch, &facts, open))
+    let mut verdict = judge(&config.watch, &facts, open);
+    verdict.add_pictures(&explained);
+    Ok(verdict)
 }
 
 /// Also true for a connector that was removed from the configuration while its mail still waits.
@@ -119,16 +123,31 @@ fn is_of_accepted_domain(config: &Config, connector: &str) -> bool {
     config.accepted_domains.iter().any(|domain| domain.connector == connector) || config.connector(connector).is_none()
 }
 
-/// `None` if the diagnosis did not run.
-async fn findings(connector: &str, evidence: Evidence, keep_addresses: bool) -> Option<Vec<Finding>> {
-    let mut findings = thread::giving_way(move || diagnose(&evidence)).await?;
-    // A message may also have recipients of other connectors.
-    findings.retain(|finding| finding.scope.connector.as_deref() == Some(connector));
+/// Findings with their pictures in JSON. `None` if the diagnosis did not run.
+async fn explained(
+    connector: &str,
+    evidence: Evidence,
+    read_since: Option<Timestamp>,
+    keep_addresses: bool,
+) -> Option<Vec<(Finding, String)>> {
+    let name = connector.to_owned();
+    let work = move || -> Vec<(Finding, String)> {
+        let explained = explain(&evidence).into_iter();
+        // A message may also have recipients of other connectors.
+        let own = explained.filter(|explained| explained.finding.scope.connector.as_deref() == Some(&*name));
+        own.map(|explained| {
+            let picture = serde_json::to_value(PictureView::new(&explained, read_since)).unwrap_or_default();
+            let picture = if keep_addresses { picture } else { Addresses::default().private_json(picture) };
+            (explained.finding, picture.to_string())
+        })
+        .collect()
+    };
+    let mut explained = thread::giving_way(work).await?;
     if !keep_addresses {
-        let pieces = findings.iter_mut().flat_map(|finding| &mut finding.evidence);
+        let pieces = explained.iter_mut().flat_map(|(finding, _)| &mut finding.evidence);
         pieces.filter(|piece| piece.what.contains('@')).for_each(|piece| piece.what = "withheld".to_owned());
     }
-    Some(findings)
+    Some(explained)
 }
 
 /// Stores the decision and reports it.
@@ -145,6 +164,9 @@ async fn note(node: &Arc<Node>, config: &Config, turn: u64, verdict: Verdict, no
     let incidents = [&verdict.closed, &verdict.seen, &verdict.opened].into_iter().flatten().cloned().collect();
     if node.store.note_incidents(turn, incidents, calls).await? {
         told().for_each(telling::log);
+        for (incident, picture) in verdict.pictures {
+            node.store.keep_picture(incident, picture).await?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What holds of what is pending, of incidents, and of the webhook's calls.
 
 use super::*;
+use crate::incidents::NOTES_MAX;
 
 const INTERVAL: Duration = Duration::from_secs(10);
 
@@ -131,6 +132,40 @@ pub(super) async fn an_incident_is_open_once<S: Store>(stores: &Stores<S>) {
     stores.one.forget(s(15), 10).await.expect("forgotten");
     assert_eq!(stores.other.incident(early.id).await.expect("read"), None);
     assert_eq!(stores.other.incidents(10).await.expect("read").len(), 3);
+}
+
+pub(super) async fn an_incident_keeps_its_picture_and_notes<S: Store>(stores: &Stores<S>) {
+    let turn = take(stores, "n", 10).await.expect("the first turn");
+    let one = incident("c", "greylisted", 10);
+    assert!(stores.one.note_incidents(turn, vec![one.clone()], vec![]).await.expect("noted"));
+    let picture = async || stores.other.picture(one.id).await.expect("read");
+    assert_eq!(picture().await, None);
+    for kept in ["{}", "{\"lanes\": \"ä\"}"] {
+        stores.one.keep_picture(one.id, kept.to_owned()).await.expect("kept");
+        assert_eq!(picture().await.as_deref(), Some(kept));
+    }
+    // What a later review notes leaves the picture as it is.
+    assert!(stores.one.note_incidents(turn, vec![one.clone()], vec![]).await.expect("noted"));
+    assert!(picture().await.is_some());
+    assert_eq!(stores.one.add_note(Uuid::now_v7(), "ann", "x").await.expect("asked"), NoteAdded::NoIncident);
+    for (second, text) in [(20, "first\nline"), (30, "<script>\0")] {
+        stores.set_clock(second);
+        assert_eq!(stores.one.add_note(one.id, "ann", text).await.expect("added"), NoteAdded::Added);
+    }
+    let notes = stores.other.notes(one.id).await.expect("read");
+    let seen: Vec<_> = notes.iter().map(|note| (note.at, note.who.as_str(), note.text.get(..8))).collect();
+    assert_eq!(seen, [(at(20), "ann", Some("first\nli")), (at(30), "ann", Some("<script>"))]);
+    for _ in notes.len()..NOTES_MAX as usize {
+        stores.one.add_note(one.id, "ann", "x").await.expect("added");
+    }
+    assert_eq!(stores.one.add_note(one.id, "ann", "x").await.expect("asked"), NoteAdded::Full);
+    // They end with it.
+    let closed = Incident { closed: Some((at(40), Closed::MailFlows)), ..one.clone() };
+    assert!(stores.one.note_incidents(turn, vec![closed], vec![]).await.expect("noted"));
+    stores.set_clock(100);
+    stores.one.forget(s(15), 10).await.expect("forgotten");
+    assert_eq!(stores.other.notes(one.id).await.expect("read"), []);
+    assert_eq!(picture().await, None);
 }
 
 pub(super) async fn calls_are_made_in_order_until_they_are_taken<S: Store>(stores: &Stores<S>) {

@@ -143,6 +143,7 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> Stores<S>) {
     incidents::what_was_tried_last_is_read_first(&make().await).await;
     incidents::the_watch_is_one_node_s_at_a_time(&make().await).await;
     incidents::an_incident_is_open_once(&make().await).await;
+    incidents::an_incident_keeps_its_picture_and_notes(&make().await).await;
     incidents::calls_are_made_in_order_until_they_are_taken(&make().await).await;
     change_log::an_operator_s_commands_are_recorded(&make().await).await;
     change_log::incidents_are_recorded_when_they_open_and_close(&make().await).await;

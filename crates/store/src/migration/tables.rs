@@ -163,7 +163,7 @@ pub(crate) const EVENTS: usize = 4;
 /// Members, their reports and questions to them stay behind, as does the turn to watch: they are of processes that have
 /// ended. So does what nodes have seen of destinations: they see it again.
 /// Invitations and sessions stay as well: people log in again.
-pub(crate) const OTHERS: [OtherTable; 7] = [
+pub(crate) const OTHERS: [OtherTable; 8] = [
     OtherTable {
         name: "plan",
         columns: &[same("version", Large), same("at", Large), same("set_by", Text), same("json", Text)],
@@ -202,7 +202,14 @@ pub(crate) const OTHERS: [OtherTable; 7] = [
             same("pending_peak", Large),
             same("oldest", Large),
             same("finding", Text),
+            same("picture", Text),
         ],
+        source_order: "id",
+        order: "id",
+    },
+    OtherTable {
+        name: "incident_note",
+        columns: &[same("id", Id), same("incident", Id), same("at", Large), same("who", Text), same("text", Text)],
         source_order: "id",
         order: "id",
     },

@@ -12,7 +12,10 @@ use super::{
     lane::Tx,
     row::{Columns, json, readable, text},
 };
-use crate::{Incident, Incidents, NewChange, Result, WebhookCall, change_log, clock::after};
+use crate::{
+    Incident, IncidentNote, Incidents, NewChange, NoteAdded, Result, WebhookCall, change_log, clock::after,
+    incidents::NOTES_MAX,
+};
 
 impl Incidents for PostgresStore {
     async fn note_incidents(&self, turn: u64, incidents: Vec<Incident>, calls: Vec<WebhookCall>) -> Result<bool> {
@@ -25,6 +28,23 @@ impl Incidents for PostgresStore {
 
     async fn incident(&self, id: Uuid) -> Result<Option<Incident>> {
         self.0.readers.read(|tx| find(tx, id)).await
+    }
+
+    async fn keep_picture(&self, incident: Uuid, picture: String) -> Result<()> {
+        self.0.clerk.write(move |tx| async move { keep_picture(&tx, incident, &picture).await }).await
+    }
+
+    async fn picture(&self, incident: Uuid) -> Result<Option<String>> {
+        self.0.readers.read(move |tx| picture(tx, incident)).await
+    }
+
+    async fn add_note(&self, incident: Uuid, who: &str, text: &str) -> Result<NoteAdded> {
+        let (who, words) = (who.to_owned(), text.to_owned());
+        self.0.clerk.write(move |tx| async move { add_note(&tx, incident, &who, &words).await }).await
+    }
+
+    async fn notes(&self, incident: Uuid) -> Result<Vec<IncidentNote>> {
+        self.0.readers.read(move |tx| notes(tx, incident)).await
     }
 
     async fn claim_calls(&self, again: Duration, limit: u32) -> Result<Vec<WebhookCall>> {
@@ -135,6 +155,39 @@ async fn find(tx: Tx, id: Uuid) -> Result<Option<Incident>> {
     row.as_ref().map(read).transpose()
 }
 
+async fn keep_picture(tx: &Tx, id: Uuid, picture: &str) -> Result<()> {
+    tx.execute("UPDATE incident SET picture = $2 WHERE id = $1", &[&id, &text(picture)]).await.map(drop)
+}
+
+async fn picture(tx: Tx, id: Uuid) -> Result<Option<String>> {
+    let row = tx.query_opt("SELECT picture FROM incident WHERE id = $1", &[&id]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.flatten())
+}
+
+async fn add_note(tx: &Tx, incident: Uuid, who: &str, words: &str) -> Result<NoteAdded> {
+    // Those who write at once take turns, so that the limit holds.
+    let known = tx.query_opt("SELECT 1 FROM incident WHERE id = $1 FOR UPDATE", &[&incident]).await?;
+    if known.is_none() {
+        return Ok(NoteAdded::NoIncident);
+    }
+    let count = tx.query_one("SELECT count(*) FROM incident_note WHERE incident = $1", &[&incident]).await?;
+    if count.try_get::<_, i64>(0)? >= i64::from(NOTES_MAX) {
+        return Ok(NoteAdded::Full);
+    }
+    let at = tx.now().await?.as_millisecond();
+    let sql = "INSERT INTO incident_note (id, incident, at, who, text) VALUES ($1, $2, $3, $4, $5)";
+    tx.execute(sql, &[&Uuid::now_v7(), &incident, &at, &text(who), &text(words)]).await?;
+    Ok(NoteAdded::Added)
+}
+
+async fn notes(tx: Tx, incident: Uuid) -> Result<Vec<IncidentNote>> {
+    let sql = "SELECT id, at, who, text FROM incident_note WHERE incident = $1 ORDER BY at, id";
+    Ok(readable(&tx.query(sql, &[&incident]).await?, |row| {
+        let mut columns = Columns::of(row);
+        Ok(IncidentNote { id: columns.take()?, at: columns.time()?, who: columns.take()?, text: columns.take()? })
+    }))
+}
+
 async fn add_call(tx: &Tx, call: &WebhookCall) -> Result<()> {
     let sql = "INSERT INTO webhook_call (id, incident, body, attempts, due) VALUES ($1, $2, $3, $4, $5)";
     let now = tx.now().await?.as_millisecond();
@@ -183,6 +236,8 @@ async fn settle_call(tx: &Tx, id: Uuid, due_in: Option<Duration>) -> Result<()> 
 
 /// Deletes those that were closed before. They are few.
 pub(super) async fn forget(tx: &Tx, before: Timestamp) -> Result<()> {
+    let notes = "DELETE FROM incident_note WHERE incident IN (SELECT id FROM incident WHERE closed < $1)";
+    tx.execute(notes, &[&before.as_millisecond()]).await?;
     tx.execute("DELETE FROM incident WHERE closed < $1", &[&before.as_millisecond()]).await.map(drop)
 }
 

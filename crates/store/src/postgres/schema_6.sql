@@ -24,3 +24,14 @@ CREATE TABLE console_session (
 
 -- The address of the operator who made the change over HTTP.
 ALTER TABLE change ADD COLUMN client text COLLATE "C";
+-- What the pictures of an incident are drawn from, in JSON. A node of the version before keeps none.
+ALTER TABLE incident ADD COLUMN picture text COLLATE "C";
+-- What people have written about an incident. Notes are deleted with it; a node of the version before leaves them behind.
+CREATE TABLE incident_note (
+    id uuid PRIMARY KEY,
+    incident uuid NOT NULL,
+    at bigint NOT NULL,
+    who text COLLATE "C" NOT NULL,
+    text text COLLATE "C" NOT NULL
+);
+CREATE INDEX incident_note_incident ON incident_note (incident, at);

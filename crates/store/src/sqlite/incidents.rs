@@ -11,7 +11,10 @@ use super::{
     change_log::put as put_change,
     row::{Json, Millis, readable},
 };
-use crate::{Incident, Incidents, NewChange, Result, WebhookCall, change_log, clock::after};
+use crate::{
+    Incident, IncidentNote, Incidents, NewChange, NoteAdded, Result, WebhookCall, change_log, clock::after,
+    incidents::NOTES_MAX,
+};
 
 impl Incidents for SqliteStore {
     async fn note_incidents(&self, turn: u64, incidents: Vec<Incident>, calls: Vec<WebhookCall>) -> Result<bool> {
@@ -24,6 +27,23 @@ impl Incidents for SqliteStore {
 
     async fn incident(&self, id: Uuid) -> Result<Option<Incident>> {
         self.read(move |connection, _| find(connection, id)).await
+    }
+
+    async fn keep_picture(&self, incident: Uuid, picture: String) -> Result<()> {
+        self.write(move |connection, _| keep_picture(connection, incident, &picture)).await
+    }
+
+    async fn picture(&self, incident: Uuid) -> Result<Option<String>> {
+        self.read(move |connection, _| picture(connection, incident)).await
+    }
+
+    async fn add_note(&self, incident: Uuid, who: &str, text: &str) -> Result<NoteAdded> {
+        let (who, text) = (who.to_owned(), text.to_owned());
+        self.write(move |connection, now| add_note(connection, incident, &who, &text, now)).await
+    }
+
+    async fn notes(&self, incident: Uuid) -> Result<Vec<IncidentNote>> {
+        self.read(move |connection, _| notes(connection, incident)).await
     }
 
     async fn claim_calls(&self, again: Duration, limit: u32) -> Result<Vec<WebhookCall>> {
@@ -128,6 +148,47 @@ fn find(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<Incident>>
     select.query_row([id.as_bytes().as_slice()], read).optional()
 }
 
+fn keep_picture(connection: &Connection, id: Uuid, picture: &str) -> rusqlite::Result<()> {
+    let mut update = connection.prepare_cached("UPDATE incident SET picture = ?2 WHERE id = ?1")?;
+    update.execute(params![id.as_bytes().as_slice(), picture]).map(drop)
+}
+
+fn picture(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<String>> {
+    let mut select = connection.prepare_cached("SELECT picture FROM incident WHERE id = ?1")?;
+    select.query_row([id.as_bytes().as_slice()], |row| row.get(0)).optional().map(Option::flatten)
+}
+
+fn add_note(
+    connection: &Connection,
+    incident: Uuid,
+    who: &str,
+    text: &str,
+    now: Timestamp,
+) -> rusqlite::Result<NoteAdded> {
+    let incident = incident.as_bytes().as_slice();
+    if !connection.prepare_cached("SELECT 1 FROM incident WHERE id = ?1")?.exists([incident])? {
+        return Ok(NoteAdded::NoIncident);
+    }
+    let mut count = connection.prepare_cached("SELECT count(*) FROM incident_note WHERE incident = ?1")?;
+    if count.query_row([incident], |row| row.get::<_, u32>(0))? >= NOTES_MAX {
+        return Ok(NoteAdded::Full);
+    }
+    let mut insert = connection
+        .prepare_cached("INSERT INTO incident_note (id, incident, at, who, text) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    insert.execute(params![Uuid::now_v7().as_bytes().as_slice(), incident, Millis(now), who, text])?;
+    Ok(NoteAdded::Added)
+}
+
+fn notes(connection: &Connection, incident: Uuid) -> rusqlite::Result<Vec<IncidentNote>> {
+    let sql = "SELECT id, at, who, text FROM incident_note WHERE incident = ?1 ORDER BY at, id";
+    let mut select = connection.prepare_cached(sql)?;
+    let note = |row: &Row<'_>| {
+        let at = row.get::<_, Millis>(1)?.0;
+        Ok(IncidentNote { id: uuid(row, 0)?, at, who: row.get(2)?, text: row.get(3)? })
+    };
+    readable(select.query_map([incident.as_bytes().as_slice()], note)?)
+}
+
 fn add_call(connection: &Connection, call: &WebhookCall, now: Timestamp) -> rusqlite::Result<()> {
     let mut insert = connection
         .prepare_cached("INSERT INTO webhook_call (id, incident, body, attempts, due) VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -172,6 +233,9 @@ fn settle_call(connection: &Connection, id: Uuid, due: Option<Timestamp>) -> rus
 
 /// Deletes those that were closed before. They are few.
 pub(super) fn forget(connection: &Connection, before: Timestamp) -> rusqlite::Result<()> {
+    let closed = "SELECT id FROM incident WHERE closed < ?1";
+    let notes = format!("DELETE FROM incident_note WHERE incident IN ({closed})");
+    connection.prepare_cached(&notes)?.execute([Millis(before)])?;
     connection.prepare_cached("DELETE FROM incident WHERE closed < ?1")?.execute([Millis(before)])?;
     Ok(())
 }

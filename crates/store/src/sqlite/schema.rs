@@ -14,7 +14,7 @@ use crate::{FileError, Result, StoreError, folder};
 const APPLICATION_ID: u32 = 0x4761_7465;
 
 /// Each step brings the schema from version `index` to `index + 1`. Steps are never changed once released.
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 14] = [
     // A body's key is its message's, shifted to leave room for its pieces (BODY_PIECES_BITS).
     "CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -217,6 +217,16 @@ const MIGRATIONS: [&str; 13] = [
         last_seen INTEGER NOT NULL
      ) WITHOUT ROWID;
      ALTER TABLE change ADD COLUMN client TEXT;",
+    // What the pictures of an incident are drawn from, and what people have written about it.
+    "ALTER TABLE incident ADD COLUMN picture TEXT;
+     CREATE TABLE incident_note (
+        id BLOB PRIMARY KEY,
+        incident BLOB NOT NULL,
+        at INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        text TEXT NOT NULL
+     ) WITHOUT ROWID;
+     CREATE INDEX incident_note_incident ON incident_note (incident, at);",
 ];
 
 /// The version that this program writes.

@@ -4,10 +4,10 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use gatepost_store::{
-    Accepted, Bodies as _, ChangeQuery, Clock, Closed, Command, Content, Fleet as _, Incident, Incidents as _,
-    LedgerEntry, Member, MessageRecord, NewMessage, Outcome, Queue as _, QueueCount, Selection, Settlement,
-    SqliteStore, Store, StoredPlan, Tally, TallyBy, TallyQuery, TallyStep, Telling, TraceQuery, WeakDelivery, Weakness,
-    WebhookCall,
+    Accepted, Bodies as _, ChangeQuery, Clock, Closed, Command, Content, Fleet as _, Incident, IncidentNote,
+    Incidents as _, LedgerEntry, Member, MessageRecord, NewMessage, Outcome, Queue as _, QueueCount, Selection,
+    Settlement, SqliteStore, Store, StoredPlan, Tally, TallyBy, TallyQuery, TallyStep, Telling, TraceQuery,
+    WeakDelivery, Weakness, WebhookCall,
 };
 use jiff::{Timestamp, ToSpan};
 use protocol::smtp::{
@@ -239,7 +239,10 @@ impl Filling {
             attempts,
         };
         let calls = vec![call(&open, 0), call(&closed, 0), call(&open, 0)];
+        let id = open.id;
         assert!(self.store.note_incidents(turn, vec![open, closed], calls).await.unwrap());
+        self.store.keep_picture(id, "{\"lanes\":\"ä\"}".to_owned()).await.unwrap();
+        self.store.add_note(id, "ève", "a note").await.unwrap();
         let selection = Selection { connector: Some("c".to_owned()), ..Selection::default() };
         self.store.command(Command::Retry, selection, "ève").await.unwrap();
         self.store.drain(NODE, true, "ève").await.unwrap();
@@ -255,6 +258,8 @@ pub(crate) struct Seen {
     plans: Vec<StoredPlan>,
     ledger: Vec<LedgerEntry>,
     incidents: Vec<Incident>,
+    pictures: Vec<Option<String>>,
+    notes: Vec<IncidentNote>,
     is_retry_requested: bool,
     pub(crate) changes: Vec<trace::Change>,
     tallies: Vec<Tally>,
@@ -282,6 +287,12 @@ pub(crate) async fn seen<S: Store>(store: &S) -> Seen {
         }
         messages.push((record, store.events(id).await.unwrap(), body));
     }
+    let incidents = store.incidents(100).await.unwrap();
+    let (mut pictures, mut notes) = (Vec::new(), Vec::new());
+    for incident in &incidents {
+        pictures.push(store.picture(incident.id).await.unwrap());
+        notes.extend(store.notes(incident.id).await.unwrap());
+    }
     let untold = store.untold(Duration::ZERO, 1000).await.unwrap().into_iter();
     let actions = |untold: gatepost_store::Untold| {
         (untold.message.network_message_id, untold.deliveries.iter().map(|(action, _)| *action).collect())
@@ -292,7 +303,9 @@ pub(crate) async fn seen<S: Store>(store: &S) -> Seen {
         untold: untold.map(actions).collect(),
         plans: store.plans().await.unwrap(),
         ledger: store.ledger().await.unwrap(),
-        incidents: store.incidents(100).await.unwrap(),
+        pictures,
+        notes,
+        incidents,
         is_retry_requested: store.retry_requested("c").await.unwrap().is_some(),
         tallies: store.tallies(all_tallies()).await.unwrap(),
         changes: store.changes(ChangeQuery { limit: 100, ..ChangeQuery::default() }).await.unwrap(),

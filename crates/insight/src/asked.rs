@@ -2,19 +2,18 @@
 
 use anyhow::{Context as _, bail};
 use diagnosis::Evidence;
-use insight::{Id, Pages};
 use jiff::Timestamp;
-use node::config::Config;
 use store::{Store, TraceQuery};
+use uuid::Uuid;
 
-use super::{ids, similar::no_match};
+use crate::{Id, Pages};
 
 /// Messages of a sender that are looked for, the newest first.
 const MESSAGES_MAX: u32 = 10_000;
 
 /// The question, and what is known of it beside the evidence.
 #[derive(Default)]
-pub(super) struct Asked<'a> {
+pub struct Asked<'a> {
     pub what: Option<&'a str>,
     /// The configuration or the store has it, so a lack of evidence is not an error.
     is_known: bool,
@@ -24,16 +23,20 @@ pub(super) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// Everything that is added to the evidence from now on is matched with the question.
-    pub(super) fn new(what: Option<&'a str>, config: Option<&Config>, evidence: &mut Evidence) -> Self {
+    /// Everything that is added to the evidence from now on is matched with the question. `configured`: the names of
+    /// connectors and domains.
+    pub fn new<'n>(
+        what: Option<&'a str>,
+        mut configured: impl Iterator<Item = &'n str>,
+        evidence: &mut Evidence,
+    ) -> Self {
         evidence_about(evidence, what.map(str::to_owned));
-        let is_configured = |what: &str, config: &Config| names(config).any(|name| name.eq_ignore_ascii_case(what));
-        let is_known = what.zip(config).is_some_and(|(what, config)| is_configured(what, config));
+        let is_known = what.is_some_and(|what| configured.any(|name| name.eq_ignore_ascii_case(what)));
         Self { what, is_known, ..Self::default() }
     }
 
     /// Looks in the store for the message or the sender.
-    pub(super) async fn look_in<S: Store>(
+    pub async fn look_in<S: Store>(
         &mut self,
         store: &S,
         since: Option<Timestamp>,
@@ -41,7 +44,7 @@ impl<'a> Asked<'a> {
     ) -> anyhow::Result<()> {
         let Some(what) = self.what else { return Ok(()) };
         if let Some(id) = as_id(what) {
-            let id = ids::message(id, store).await?;
+            let id = message(id, store).await?;
             let record = store.message(id).await.context("failed to read the message")?;
             let Some(record) = record else { bail!("there is no message {id}") };
             evidence_about(evidence, [id.to_string()]);
@@ -64,7 +67,7 @@ impl<'a> Asked<'a> {
     }
 
     /// The history to read: mail since then, and a message that is named, whenever it was received.
-    pub(super) fn query(&self, since: Option<Timestamp>) -> TraceQuery {
+    pub fn query(&self, since: Option<Timestamp>) -> TraceQuery {
         let since = match self.received {
             Some(received) => since.map(|since| since.min(received)),
             None => since,
@@ -72,14 +75,9 @@ impl<'a> Asked<'a> {
         TraceQuery { since, connector: self.connector.clone(), limit: u32::MAX, ..TraceQuery::default() }
     }
 
-    /// # Errors
-    ///
-    /// Nothing matches: the error has the names that are most alike.
-    pub(super) fn check(&self, config: Option<&Config>, evidence: &Evidence) -> anyhow::Result<()> {
-        let Some(what) = self.what.filter(|_| !self.is_known && !evidence.has_match()) else { return Ok(()) };
-        let configured = config.into_iter().flat_map(names);
-        let known: Vec<&str> = evidence.names().into_iter().chain(configured).collect();
-        Err(no_match("no message, address, domain, connector or host is named", what, known))
+    /// What was asked about, if neither the evidence nor the store nor the configuration has it.
+    pub fn unmatched(&self, evidence: &Evidence) -> Option<&'a str> {
+        self.what.filter(|_| !self.is_known && !evidence.has_match())
     }
 }
 
@@ -90,9 +88,17 @@ fn evidence_about(evidence: &mut Evidence, names: impl IntoIterator<Item = Strin
     }
 }
 
-fn names(config: &Config) -> impl Iterator<Item = &str> {
-    let connectors = config.connectors.iter().map(|connector| connector.name.as_str());
-    connectors.chain(config.accepted_domains.iter().map(|domain| domain.name.as_str()))
+/// The message that an id names, or the only one whose id begins like that. A whole id is returned as it is.
+pub async fn message<S: Store>(id: Id, store: &S) -> anyhow::Result<Uuid> {
+    if let Some(id) = id.whole() {
+        return Ok(id);
+    }
+    let ids = store.ids_between(id.first, id.last, 2).await.context("failed to find the message")?;
+    match ids.as_slice() {
+        [] => bail!("there is no message whose id begins with {id}"),
+        [id] => Ok(*id),
+        _ => bail!("several messages have ids that begin with {id}; give more digits of the id"),
+    }
 }
 
 /// A message's id, or its beginning with dashes at their places: a host name rarely looks like that.

@@ -1,0 +1,200 @@
+//! `/incidents/{id}`: for whom delivery fails, since when, why, and what to do.
+
+mod ended;
+mod files;
+mod notes;
+mod todo;
+
+use std::sync::Arc;
+
+use axum::{extract::Path, response::Response};
+use insight::{
+    capitalised, confidence, sentence,
+    views::{FindingView, PictureView},
+};
+use jiff::Timestamp;
+use maud::{Markup, html};
+use node::{Node, fleet};
+use store::{Fleet as _, Incident, IncidentNote, Incidents as _, Queue as _, Right, State};
+use uuid::Uuid;
+
+use super::{
+    Refusal,
+    pictures::{Pictures, Subject, encoded, said},
+    shell::{Section, Visit},
+    words::{ago, number, time},
+};
+
+pub(super) use files::{bundle, report};
+pub(super) use notes::add as add_note;
+
+/// All that the page shows.
+struct Shown {
+    incident: Incident,
+    finding: FindingView,
+    pictures: Option<Pictures>,
+    /// The change that it follows, and the seconds between.
+    follows: Option<(String, i64)>,
+    notes: Vec<IncidentNote>,
+    /// Deliveries of the connector that wait for their next attempt now.
+    waiting: u64,
+    remedy: Option<todo::RollBack>,
+    /// Nodes that run.
+    nodes: usize,
+    /// The TLS policy to set for the connector, if it has another one.
+    policy: Option<String>,
+    now: Timestamp,
+}
+
+pub(super) async fn show(Path(id): Path<String>, visit: Visit) -> Result<Response, Refusal> {
+    let shown = Shown::read(&visit.node, find(&visit.node, &id).await?).await?;
+    let title = shown.headline();
+    Ok(visit.page(Section::Incidents, &title, &shown.body(&visit)))
+}
+
+/// The incident that a path names.
+async fn find(node: &Arc<Node>, id: &str) -> Result<Incident, Refusal> {
+    let known: Uuid = id
+        .parse()
+        .map_err(|_| Refusal::bad_request("This is not the id of an incident. Open it from the list of incidents."))?;
+    let incident = node.store.incident(known).await?;
+    incident.ok_or_else(|| {
+        Refusal::not_found("There is no such incident. Incidents are deleted together with the history of mail.")
+    })
+}
+
+impl Shown {
+    async fn read(node: &Arc<Node>, incident: Incident) -> Result<Self, Refusal> {
+        let now = Timestamp::now();
+        let finding: FindingView = serde_json::from_str(&incident.finding).unwrap_or_default();
+        let until = incident.closed.map_or(now, |(at, _)| at);
+        let subject = Subject { finding: &finding, connector: Some(&incident.connector), until };
+        let stored = node.store.picture(incident.id).await?;
+        let view: Option<PictureView> = stored.and_then(|json| serde_json::from_str(&json).ok());
+        let pictures = match view {
+            Some(view) => Some(Pictures::read(&node.store, view, subject).await?),
+            None => None,
+        };
+        let follows = subject.follows(&node.store).await?.map(|(mark, after)| (mark.what, after.as_secs()));
+        let counts = node.store.counts().await?;
+        let is_waiting =
+            |count: &&store::QueueCount| count.connector == incident.connector && count.state == State::Queued;
+        let plan = fleet::in_force(&node.store).await.map_err(|error| Refusal::unreadable(&error))?;
+        let config = node.config.load();
+        let policy = finding.tls_policy.clone().filter(|policy| {
+            config.connector(&incident.connector).is_some_and(|connector| connector.tls_policy != *policy)
+        });
+        Ok(Self {
+            policy,
+            waiting: counts.iter().filter(is_waiting).map(|count| count.deliveries).sum(),
+            remedy: plan.and_then(|(stored, rollout)| todo::RollBack::of(&finding, &stored, rollout)),
+            notes: node.store.notes(incident.id).await?,
+            nodes: node.store.members().await?.iter().filter(|member| member.lives).count(),
+            pictures,
+            follows,
+            incident,
+            finding,
+            now,
+        })
+    }
+
+    fn is_open(&self) -> bool {
+        self.incident.closed.is_none()
+    }
+
+    /// For whom it fails; the connector and the cause in what an older version stored.
+    fn headline(&self) -> String {
+        match self.finding.headline.as_str() {
+            "" => format!("{}: {}", self.incident.connector, self.incident.cause),
+            headline => capitalised(headline),
+        }
+    }
+
+    fn body(&self, visit: &Visit) -> Markup {
+        let right = visit.person.right;
+        html! {
+            nav.trail aria-label="Place" { a href="/incidents" { "Incidents" } " / " (said(&self.incident.connector, right)) }
+            h1 { (said(&self.headline(), right)) }
+            p.lead { (said(&self.lead(), right)) }
+            div #figures { (self.figures(right)) }
+            @if !self.is_open() { section #ended { (self.ended(right)) } }
+            section #todo { (self.todo(right)) }
+            @match &self.pictures {
+                Some(pictures) => (pictures.sections(&self.finding, right, None)),
+                None => section #lanes {
+                    h2 { "Who fails and who does not" }
+                    p.quiet { "There is no picture of this incident, because an older version of Gatepost opened it." }
+                },
+            }
+            section #evidence { (self.evidence(right)) }
+            section #notes { (self.notes(&visit.person)) }
+            (self.forms(&visit.person))
+        }
+    }
+
+    fn lead(&self) -> String {
+        if self.finding.numbers.is_empty() {
+            sentence(&self.finding.summary)
+        } else {
+            sentence(&capitalised(&self.finding.numbers))
+        }
+    }
+
+    /// State, waiting mail, cause, and the change that it follows.
+    fn figures(&self, right: Right) -> Markup {
+        let Incident { opened, closed, pending, pending_peak, oldest, cause, .. } = &self.incident;
+        html! {
+            dl.figures {
+                div {
+                    dt { "State" }
+                    dd {
+                        @match closed {
+                            None => { span.state.open { "Open" } " for " (ago(*opened, self.now)) },
+                            Some((at, _)) => { span.state { "Closed" } " " (time(*at)) ", after " (ago(*opened, *at)) },
+                        }
+                    }
+                }
+                div {
+                    dt { "Waiting" }
+                    dd {
+                        (number(*pending)) (if *pending == 1 { " message" } else { " messages" })
+                        @match (closed, oldest) {
+                            (None, Some(oldest)) => { ", oldest " (ago(*oldest, self.now)) },
+                            _ => { " (peak " (number(*pending_peak)) ")" },
+                        }
+                    }
+                }
+                div { dt { "Cause" } dd { code { (said(cause, right)) } ", " (confidence(cause, self.finding.confidence)) } }
+                @if let Some((what, seconds)) = &self.follows {
+                    div { dt { "Began" } dd { (seconds) " s after: " (said(what, right)) } }
+                } @else if let Some(first) = self.finding.first_seen {
+                    div { dt { "Began" } dd { (time(first)) } }
+                }
+            }
+        }
+    }
+
+    fn evidence(&self, right: Right) -> Markup {
+        html! {
+            @if !self.finding.evidence.is_empty() {
+                h2 { "Evidence" }
+                ul {
+                    @for piece in &self.finding.evidence {
+                        li { (said(&piece.what, right)) " " span.quiet { (said(&piece.place, right)) } }
+                    }
+                }
+            }
+            p {
+                a href=(format!("/queue/list?connector={}", encoded(&self.incident.connector))) {
+                    "All waiting mail of this connector"
+                }
+                @if right >= Right::Tracer {
+                    " · "
+                    a href=(format!("/trace?connector={}", encoded(&self.incident.connector))) {
+                        "Trace of this connector"
+                    }
+                }
+            }
+        }
+    }
+}

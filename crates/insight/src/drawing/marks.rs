@@ -1,0 +1,107 @@
+//! Changes that are marked on time axes.
+
+use jiff::{SignedDuration, Timestamp};
+use trace::{Change, ChangeKind};
+
+use crate::wording::capitalised;
+
+/// More lines would hide the picture.
+const MARKS_MAX: usize = 12;
+/// The same change of several nodes within this time is one.
+const ONE_CHANGE: SignedDuration = SignedDuration::from_secs(20);
+
+/// Something that changed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Mark {
+    pub at: Timestamp,
+    /// For people; begins with a capital letter.
+    pub what: String,
+    /// What explains most has the smallest.
+    rank: u8,
+}
+
+impl Mark {
+    /// Something that attempts themselves show.
+    pub(crate) fn seen(at: Timestamp, what: &str) -> Self {
+        Self { at, what: capitalised(what), rank: 0 }
+    }
+
+    /// In order of time; the same change of several nodes at about the same time is one.
+    pub fn of(changes: &[Change]) -> Vec<Self> {
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        let mut in_order: Vec<&Change> = changes.iter().collect();
+        in_order.sort_by_key(|change| (change.at, change.id));
+        for change in in_order {
+            let is_same = |group: &&mut Group<'_>| {
+                group.kind == &change.kind && change.at.duration_since(group.at) <= ONE_CHANGE && change.node.is_some()
+            };
+            match groups.iter_mut().find(is_same) {
+                Some(group) => group.nodes.extend(change.node.as_deref()),
+                None => groups.push(Group {
+                    at: change.at,
+                    kind: &change.kind,
+                    nodes: change.node.as_deref().into_iter().collect(),
+                }),
+            }
+        }
+        groups.into_iter().map(Self::from).collect()
+    }
+
+    /// Those that explain most, in order of time, and how many others there are.
+    pub fn few(mut marks: Vec<Self>) -> (Vec<Self>, usize) {
+        let others = marks.len().saturating_sub(MARKS_MAX);
+        marks.sort_by_key(|mark| mark.rank);
+        marks.truncate(MARKS_MAX);
+        marks.sort();
+        (marks, others)
+    }
+}
+
+struct Group<'a> {
+    at: Timestamp,
+    kind: &'a ChangeKind,
+    nodes: Vec<&'a str>,
+}
+
+impl From<Group<'_>> for Mark {
+    fn from(Group { at, kind, mut nodes }: Group<'_>) -> Self {
+        nodes.sort_unstable();
+        nodes.dedup();
+        let names_nodes = matches!(
+            kind,
+            ChangeKind::Started { .. }
+                | ChangeKind::Stopped { .. }
+                | ChangeKind::Reloaded(_)
+                | ChangeKind::NodeDrained
+                | ChangeKind::NodeResumed
+        );
+        let words = words(kind);
+        let what = if names_nodes && !nodes.is_empty() { format!("{}: {words}", nodes.join(", ")) } else { words };
+        Self { at, what: capitalised(&what), rank: rank(kind) }
+    }
+}
+
+fn words(kind: &ChangeKind) -> String {
+    match kind {
+        ChangeKind::IncidentOpened(incident) => format!("incident opened: {}", incident.cause),
+        ChangeKind::IncidentClosed { incident, .. } => format!("incident closed: {}", incident.cause),
+        ChangeKind::RolloutSet(step) if step.halted.is_none() => match (step.percent, step.nodes.as_slice()) {
+            (_, []) => format!("all nodes returned to {}", step.from),
+            (Some(percent), nodes) => format!("rollout of {} to {percent}%: {}", step.to, nodes.join(", ")),
+            (None, nodes) => format!("rollout of {}: {}", step.to, nodes.join(", ")),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// What explains most comes first.
+fn rank(kind: &ChangeKind) -> u8 {
+    match kind {
+        ChangeKind::RolloutSet(_) | ChangeKind::ConfigurationApplied(_) => 0,
+        ChangeKind::DestinationChanged(_) => 1,
+        ChangeKind::IncidentOpened(_) | ChangeKind::IncidentClosed { .. } => 2,
+        ChangeKind::Reloaded(_) | ChangeKind::StoreRestored { .. } | ChangeKind::RestoreAnswered { .. } => 3,
+        ChangeKind::QueueCommand(_) | ChangeKind::NodeDrained | ChangeKind::NodeResumed => 4,
+        ChangeKind::Started { .. } | ChangeKind::Stopped { .. } | ChangeKind::Unknown { .. } => 5,
+    }
+}
