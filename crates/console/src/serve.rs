@@ -9,7 +9,11 @@ use std::{
 };
 
 use axum::{Extension, Router};
-use hyper::service::{Service as _, service_fn};
+use hyper::{
+    Request,
+    body::Incoming,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -70,6 +74,8 @@ impl Listeners {
         let any_tls = all.iter().any(|(address, ..)| is_tls(address));
         let acceptor = any_tls.then(acceptor).transpose()?.map(watch::Sender::new);
         let places = Arc::new(Mutex::new(Places::new(prefixes)));
+        let live = crate::pages::live(node);
+        tasks.spawn(Arc::clone(&live).run());
         for (address, setting, router) in all {
             let listener = TcpListener::bind(address)
                 .await
@@ -77,7 +83,8 @@ impl Listeners {
             let address = listener.local_addr()?;
             let acceptor = acceptor.as_ref().filter(|_| is_tls(&address)).map(watch::Sender::subscribe);
             tracing::info!(%address, setting, tls = acceptor.is_some(), "listening for HTTP");
-            tasks.spawn(accept(listener, router(Arc::clone(node)), acceptor, Arc::clone(&places)));
+            let router = router(Arc::clone(node)).layer(Extension(Arc::clone(&live)));
+            tasks.spawn(accept(listener, router, acceptor, Arc::clone(&places)));
         }
         Ok(Self { _tasks: tasks, acceptor })
     }
@@ -125,11 +132,11 @@ async fn converse(socket: TcpStream, client: SocketAddr, router: Router, accepto
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&socket, STALL_TIMEOUT.as_millis() as u32) {
         tracing::debug!(%client, %error, "failed to set a timeout for an API client that does not read; continuing without it");
     }
-    let router = router.layer(Extension(Connection { client, here, is_tls: acceptor.is_some() }));
+    let connection = Connection { client, here, is_tls: acceptor.is_some() };
     match acceptor {
-        None => answer(socket, router, work).await,
+        None => answer(socket, connection, router, work).await,
         Some(acceptor) => match tls::accept_unobserved(&acceptor, socket, REQUEST_TIMEOUT).await {
-            Ok(stream) => answer(stream, router, work).await,
+            Ok(stream) => answer(stream, connection, router, work).await,
             Err(error) => {
                 tracing::debug!(%client, error, "TLS handshake with an API client failed; closed the connection")
             }
@@ -137,9 +144,16 @@ async fn converse(socket: TcpStream, client: SocketAddr, router: Router, accepto
     }
 }
 
-async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, work: Work) {
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    of: Connection,
+    router: Router,
+    work: Work,
+) {
     let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(of);
+        request.extensions_mut().insert(work.clone());
         let (working, answer) = (work.begin(), router.call(request));
         async move {
             let _working = working;

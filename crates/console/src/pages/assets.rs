@@ -14,6 +14,9 @@ static STYLE: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("style.css", "text/css; charset=utf-8", &[insight::STYLE, include_str!("look/console.css")])
 });
 
+static SCRIPT: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("console.js", "text/javascript; charset=utf-8", &[include_str!("look/console.js")]));
+
 struct Asset {
     name: &'static str,
     kind: &'static str,
@@ -37,8 +40,17 @@ pub(super) fn style_path() -> String {
     STYLE.path()
 }
 
+pub(super) fn script_path() -> String {
+    SCRIPT.path()
+}
+
+/// Changes with style and script. A page of another version must be loaded again.
+pub(super) fn version() -> String {
+    format!("{}-{}", STYLE.hash, SCRIPT.hash)
+}
+
 pub(super) async fn serve(Path((hash, name)): Path<(String, String)>) -> Response {
-    let found = [&STYLE].into_iter().find(|asset| asset.name == name && asset.hash == hash);
+    let found = [&STYLE, &SCRIPT].into_iter().find(|asset| asset.name == name && asset.hash == hash);
     let Some(asset) = found else { return StatusCode::NOT_FOUND.into_response() };
     let headers = [(header::CONTENT_TYPE, asset.kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
     (headers, asset.content.as_str()).into_response()

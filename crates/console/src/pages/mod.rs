@@ -12,6 +12,8 @@
 mod assets;
 mod document;
 mod form;
+mod fragment;
+mod live;
 mod overview;
 mod refusal;
 mod shell;
@@ -28,6 +30,9 @@ use axum::{
 use node::Node;
 use store::Right;
 
+pub(crate) use live::Live;
+
+use fragment::Fragment;
 use refusal::Refusal;
 use site::Site;
 
@@ -46,7 +51,15 @@ pub(super) fn router(node: Arc<Node>) -> Router {
 /// Each page and each action, with the right that it needs.
 fn site() -> Site {
     use Right::Viewer;
-    let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 1] = [("/", Viewer, get(overview::show))];
+    let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 2] =
+        [("/", Viewer, get(overview::show)), ("/live", Viewer, get(live::stream))];
     let site = Site::new().open("/assets/{hash}/{name}", get(assets::serve));
     pages.into_iter().fold(site, |site, (path, right, methods)| site.guarded(path, right, methods))
+}
+
+/// The parts of pages that change while people look.
+static FRAGMENTS: &[Fragment] = &[shell::INCIDENTS_OPEN, overview::SENTENCE];
+
+pub(super) fn live(node: &Arc<Node>) -> Arc<Live> {
+    Arc::new(Live::new(Arc::clone(node), FRAGMENTS))
 }
