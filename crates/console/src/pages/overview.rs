@@ -26,11 +26,10 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Refusal> {
 
 async fn sentence(look: &Look) -> store::Result<Markup> {
     let open = look.snapshot.incidents_open().await?;
-    let waiting: Option<u64> = look
-        .snapshot
-        .figures()
-        .await
-        .map(|figures| figures.queues.values().map(|queue| queue.states().map(|(_, count)| count).sum::<u64>()).sum());
+    let waiting: Option<u64> =
+        look.snapshot.figures().await.map(|figures| {
+            figures.queues.values().map(|queue| queue.states().map(|(_, count)| count).sum::<u64>()).sum()
+        });
     Ok(html! {
         p.sentence {
             @match open {

@@ -138,7 +138,10 @@ impl Visit {
 fn keys() -> Markup {
     const KEYS: [(&str, &str); 7] = [
         ("/", "Search"),
-        ("g, then o i t q d r n f s", "Open Overview, Incidents, Trace, Queue, Destinations, Rollout, Nodes, Files, Settings"),
+        (
+            "g, then o i t q d r n f s",
+            "Open Overview, Incidents, Trace, Queue, Destinations, Rollout, Nodes, Files, Settings",
+        ),
         ("j", "Next row"),
         ("k", "Previous row"),
         ("x", "Select the row"),

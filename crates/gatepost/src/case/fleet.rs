@@ -54,7 +54,8 @@ impl Fleet {
         // The configuration that commands read by default.
         fs::copy(file(folder, "mx1"), folder.join("gatepost.toml"))?;
         let config = Config::load(&file(folder, "mx1"))?;
-        let mut fleet = Self { store, nodes: Vec::new(), processes: Vec::new(), addresses: Vec::new(), console: None, config };
+        let mut fleet =
+            Self { store, nodes: Vec::new(), processes: Vec::new(), addresses: Vec::new(), console: None, config };
         if scenario.store.is_some() {
             fleet.start_processes(&names, folder).await?;
         } else {

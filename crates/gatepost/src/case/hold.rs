@@ -119,7 +119,8 @@ impl Watch<'_> {
             }
             (None | Some(false), Some((_, because))) => {
                 let peak = counted(incident.pending_peak, "message", "messages");
-                self.view.say(&format!("the incident {} has closed ({because}); at most {peak} waited", incident.cause));
+                self.view
+                    .say(&format!("the incident {} has closed ({because}); at most {peak} waited", incident.cause));
             }
             _ => {}
         }
@@ -127,18 +128,20 @@ impl Watch<'_> {
 
     /// Waits for mail that is on its way. What is stuck stays.
     async fn drain(&mut self) -> anyhow::Result<()> {
-        let queued = async {
-            loop {
-                let queued: u64 = self.fleet.store.counts().await?.iter().map(|count| count.deliveries).sum();
-                if queued == 0 || self.seen.was_stuck {
-                    return store::Result::Ok(queued);
-                }
-                sleep(TICK).await;
-            }
-        };
-        let queued = timeout(DRAIN_PATIENCE, queued).await.unwrap_or(Ok(1))?;
-        let queue = if queued == 0 { "the queue is empty" } else { "mail is still in the queue" };
+        let is_empty = timeout(DRAIN_PATIENCE, self.is_drained()).await.unwrap_or(Ok(false))?;
+        let queue = if is_empty { "the queue is empty" } else { "mail is still in the queue" };
         self.view.say(&format!("ended; {queue}"));
         Ok(())
+    }
+
+    /// Waits until the queue is empty, unless mail is stuck.
+    async fn is_drained(&self) -> anyhow::Result<bool> {
+        loop {
+            let is_empty = self.fleet.store.counts().await?.iter().all(|count| count.deliveries == 0);
+            if is_empty || self.seen.was_stuck {
+                return Ok(is_empty);
+            }
+            sleep(TICK).await;
+        }
     }
 }

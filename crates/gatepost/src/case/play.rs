@@ -252,7 +252,7 @@ pub(super) async fn send(
 ) -> anyhow::Result<()> {
     const FAILED: &str = "failed to send a message to a node";
     let mut pace = interval(scenario.pace);
-    let mut sending = JoinSet::new();
+    let mut sending = JoinSet::<std::io::Result<()>>::new();
     for number in numbers {
         pace.tick().await;
         while let Some(sent) = sending.try_join_next() {

@@ -215,10 +215,7 @@ mod tests {
         let mut tracer = shared.join("tom", vec![private.clone()]).unwrap();
         assert_eq!(text(&mut first), "");
         shared.show(vec![(a.clone(), markup("1")), (b.clone(), markup("\"\n")), (private, markup("secret"))]);
-        assert_eq!(
-            text(&mut first),
-            "event: part\ndata: [\"a\",\"1\"]\n\nevent: part\ndata: [\"b\",\"\\\"\\n\"]\n\n"
-        );
+        assert_eq!(text(&mut first), "event: part\ndata: [\"a\",\"1\"]\n\nevent: part\ndata: [\"b\",\"\\\"\\n\"]\n\n");
         assert!(text(&mut tracer).contains("secret") && text(&mut first).is_empty());
         shared.show(vec![(a.clone(), markup("2")), (b.clone(), markup("\"\n"))]);
         assert_eq!(text(&mut first), "event: part\ndata: [\"a\",\"2\"]\n\n");
@@ -244,10 +241,7 @@ mod tests {
     #[test]
     fn the_number_of_different_fragments_is_bounded() {
         let shared = Shared::default();
-        let of = |number: usize| Watched {
-            key: Key { name: "a", of: number.to_string() },
-            right: Right::Viewer,
-        };
+        let of = |number: usize| Watched { key: Key { name: "a", of: number.to_string() }, right: Right::Viewer };
         let _full = shared.join("ana", (0..WATCHED_MAX).map(of).collect()).unwrap();
         assert!(shared.join("tom", vec![of(WATCHED_MAX)]).is_none());
         assert!(shared.join("tom", vec![of(0)]).is_some());

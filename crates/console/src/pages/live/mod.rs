@@ -81,7 +81,9 @@ impl Live {
         let watched = self.board.lock().watched();
         let mut rendered = Vec::new();
         for watched in watched {
-            let Some(fragment) = self.fragments.iter().find(|fragment| fragment.name == watched.key.name) else { continue };
+            let Some(fragment) = self.fragments.iter().find(|fragment| fragment.name == watched.key.name) else {
+                continue;
+            };
             match (fragment.render)(&watched.look(&snapshot)).await {
                 Ok(markup) => rendered.push((watched, markup)),
                 Err(error) => {
