@@ -21,6 +21,9 @@ static STYLE: LazyLock<Asset> = LazyLock::new(|| {
 static SCRIPT: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("console.js", "text/javascript; charset=utf-8", &[include_str!("look/console.js")]));
 
+static ICON: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("icon.svg", "image/svg+xml", &[include_str!("look/icon.svg")]));
+
 struct Asset {
     name: &'static str,
     kind: &'static str,
@@ -50,13 +53,17 @@ pub(super) fn script_path() -> String {
     SCRIPT.path()
 }
 
+pub(super) fn icon_path() -> String {
+    ICON.path()
+}
+
 /// Changes with style and script. A page of another version must be loaded again.
 pub(super) fn version() -> String {
     format!("{}-{}", STYLE.hash, SCRIPT.hash)
 }
 
 pub(super) async fn serve(Path((hash, name)): Path<(String, String)>) -> Response {
-    let found = [&STYLE, &SCRIPT].into_iter().find(|asset| asset.name == name && asset.hash == hash);
+    let found = [&STYLE, &SCRIPT, &ICON].into_iter().find(|asset| asset.name == name && asset.hash == hash);
     let Some(asset) = found else { return StatusCode::NOT_FOUND.into_response() };
     let headers = [(header::CONTENT_TYPE, asset.kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
     (headers, asset.content.as_str()).into_response()

@@ -38,6 +38,7 @@ fn with_head(title: &str, head: &Markup, body: &Markup) -> Response {
                 meta name="color-scheme" content="light dark";
                 title { (title) " · Gatepost" }
                 link rel="stylesheet" href=(assets::style_path());
+                link rel="icon" href=(assets::icon_path());
                 script src=(assets::script_path()) defer {}
                 (head)
             }

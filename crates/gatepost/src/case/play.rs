@@ -147,8 +147,9 @@ pub(super) fn introduce(scenario: &Scenario, destination: &Destination, view: &m
     view.say(&format!("{nodes} nodes on one store; the destination is {}", destination.is()));
     if let Some((from, to, percent)) = scenario.rollout {
         let defended = if scenario.defended { ", with [rollout] self_defence on" } else { "" };
+        let begin = if scenario.console.is_some() { "in 10 s, " } else { "" };
         view.say(&format!(
-            "rollout: {percent}% of the nodes move from the TLS policy \"{from}\" to \"{to}\"{defended}"
+            "rollout: {begin}{percent}% of the nodes move from the TLS policy \"{from}\" to \"{to}\"{defended}"
         ));
     }
     let shortened = STORY_RETRY.as_secs_f64() / retry.as_secs_f64();
