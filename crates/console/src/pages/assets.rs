@@ -68,3 +68,15 @@ pub(super) async fn serve(Path((hash, name)): Path<(String, String)>) -> Respons
     let headers = [(header::CONTENT_TYPE, asset.kind), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
     (headers, asset.content.as_str()).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn style_and_script_are_small() {
+        let (style, script) = (STYLE.content.len(), SCRIPT.content.len());
+        assert!((1000..=8 * 1024).contains(&script), "the script has {script} bytes");
+        assert!(style + script <= 40 * 1024, "style and script have {style} and {script} bytes");
+    }
+}

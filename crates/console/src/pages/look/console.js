@@ -65,7 +65,7 @@ const update = (part, html) => {
   else if (isInUse(part)) postponed.set(part, html);
   else inPlace(() => fill(part, html));
 };
-setInterval(() => postponed.forEach((html, part) => update(part, html)), 500);
+setInterval(() => [...postponed].forEach((waiting) => update(...waiting)), 500);
 
 // What the page says of itself
 const state = one('#live');
