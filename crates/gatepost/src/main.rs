@@ -176,10 +176,11 @@ fn run_case(command: &CaseCommand, screen: &cli::Screen, out: &mut Out) -> anyho
         CaseCommand::List { format } => case::list(*format, screen, out),
         CaseCommand::Device { name, listen } => case::device(*name, *listen, out),
         CaseCommand::Send { recipient, from, server } => case::send(*server, from, recipient, out),
-        CaseCommand::Run { name, all: _, defended, store, keep, format } => {
+        CaseCommand::Run { name, all: _, defended, hold, console, store, keep, format } => {
             raise_descriptor_limit();
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let result = match name {
+                Some(name) if *hold => runtime.block_on(case::hold(name, *console, *keep, screen, out)),
                 Some(name) if *defended => runtime.block_on(case::run_defended(name, *keep, *format, screen, out)),
                 _ => {
                     let case = case::run(name.as_deref(), store.as_deref(), *keep, *format, screen, out);

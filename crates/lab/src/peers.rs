@@ -46,8 +46,15 @@ impl Peers {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(self.root.join(program));
         if !self.is_installed() {
-            let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/postfix"];
-            let libraries = libraries.map(|path| self.root.join(path).display().to_string());
+            const LIBRARIES: [&str; 5] = [
+                "usr/lib/x86_64-linux-gnu",
+                "lib/x86_64-linux-gnu",
+                "usr/lib/postfix",
+                // For Chromium.
+                "usr/lib/x86_64-linux-gnu/nss",
+                "usr/lib/x86_64-linux-gnu/pulseaudio",
+            ];
+            let libraries = LIBRARIES.map(|path| self.root.join(path).display().to_string());
             command.env("LD_LIBRARY_PATH", libraries.join(":"));
         }
         command

@@ -21,8 +21,8 @@ pub(crate) use error::ApiError;
 pub use graph::read_filter;
 pub(crate) use parameters::{Form as ParameterForm, PARAMETERS};
 pub use parameters::{parameters, read_parameters};
-pub(crate) use within::{Found, page_within};
 pub(crate) use query::Query;
+pub(crate) use within::{Found, page_within};
 
 use super::{access, beside};
 

@@ -6,31 +6,37 @@ mod page;
 use std::{fmt, sync::Arc};
 
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use node::{Node, metrics::Figures};
+use node::Node;
 use prometheus_client::{
     encoding::{prometheus_text, text},
     registry::Registry,
 };
 
 use super::process::ProcessFigures;
+use crate::pages::Live;
 use page::{OfNode, OfProcess};
 
 const OPENMETRICS: &str = "application/openmetrics-text";
 const OPENMETRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(super) async fn serve(State(node): State<Arc<Node>>, headers: HeaderMap) -> Response {
-    let figures = node.figures().await;
+pub(super) async fn serve(
+    State(node): State<Arc<Node>>,
+    Extension(live): Extension<Arc<Live>>,
+    headers: HeaderMap,
+) -> Response {
+    let of_node = OfNode { figures: node.figures().await, console_viewers: live.viewers() as u64 };
     let wants = |value: &header::HeaderValue| value.to_str().is_ok_and(|value| value.contains(OPENMETRICS));
     let format = match headers.get_all(header::ACCEPT).iter().any(wants) {
         true => Format::OpenMetrics,
         false => Format::Text,
     };
-    match written(figures, ProcessFigures::now(), format) {
+    match written(of_node, ProcessFigures::now(), format) {
         Ok(page) => ([(header::CONTENT_TYPE, format.content_type())], page).into_response(),
         // Writing to a string does not fail.
         Err(fmt::Error) => axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -52,10 +58,10 @@ impl Format {
     }
 }
 
-fn written(figures: Figures, process: ProcessFigures, format: Format) -> Result<String, fmt::Error> {
+fn written(node: OfNode, process: ProcessFigures, format: Format) -> Result<String, fmt::Error> {
     let mut page = String::new();
     let mut of_node = Registry::with_prefix("gatepost");
-    of_node.register_collector(Box::new(OfNode(figures)));
+    of_node.register_collector(Box::new(node));
     let mut of_process = Registry::with_prefix("process");
     of_process.register_collector(Box::new(OfProcess(process)));
     for registry in [&of_node, &of_process] {

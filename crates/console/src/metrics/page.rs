@@ -14,7 +14,11 @@ use store::Counted;
 use crate::process::ProcessFigures;
 
 #[derive(Debug)]
-pub(super) struct OfNode(pub Figures);
+pub(super) struct OfNode {
+    pub figures: Figures,
+    /// Open streams of the console.
+    pub console_viewers: u64,
+}
 
 #[derive(Debug)]
 pub(super) struct OfProcess(pub ProcessFigures);
@@ -66,7 +70,7 @@ const NO_LABELS: [(&str, &str); 0] = [];
 
 impl Collector for OfNode {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result {
-        let (mut page, figures) = (Page(encoder), &self.0);
+        let (mut page, figures) = (Page(encoder), &self.figures);
         let labels = [("version", figures.version), ("node", &figures.node)];
         page.0
             .encode_descriptor("build", "Version and name of this node", None, MetricType::Info)?
@@ -79,6 +83,8 @@ impl Collector for OfNode {
         inbound(&mut page, figures)?;
         attempts(&mut page, figures)?;
         own_parts(&mut page, figures)?;
+        let viewers = [(NO_LABELS, self.console_viewers)];
+        page.gauge(("console_viewers", "Browsers that have a page of this node's console open"), None, viewers)?;
         fleet(&mut page, figures.fleet.as_ref())
     }
 }

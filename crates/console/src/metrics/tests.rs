@@ -2,11 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use node::metrics::{Expiry, FailedAs, QueueFigures, TlsAs};
+use node::metrics::{AttemptFigures, Expiry, FailedAs, Figures, FleetFigures, QueueFigures, TlsAs};
 use store::{Durations, StoreTimes};
 
 use super::*;
-use node::metrics::{AttemptFigures, FleetFigures};
 
 const CONNECTORS: usize = 21;
 
@@ -53,13 +52,17 @@ fn figures() -> Figures {
     }
 }
 
+fn of(figures: Figures) -> OfNode {
+    OfNode { figures, console_viewers: 2 }
+}
+
 fn samples(page: &str) -> Vec<&str> {
     page.lines().filter(|line| !line.starts_with('#')).collect()
 }
 
 #[test]
 fn twenty_connectors_have_less_than_3000_series() {
-    let page = written(figures(), ProcessFigures::now(), Format::Text).unwrap();
+    let page = written(of(figures()), ProcessFigures::now(), Format::Text).unwrap();
     let series = samples(&page).len();
     assert!((2300..3000).contains(&series), "{series}");
 }
@@ -67,8 +70,8 @@ fn twenty_connectors_have_less_than_3000_series() {
 #[test]
 fn both_formats_have_the_same_samples() {
     let process = ProcessFigures { cpu_s: Some(1.5), ..ProcessFigures::default() };
-    let text = written(figures(), process, Format::Text).unwrap();
-    let open = written(figures(), process, Format::OpenMetrics).unwrap();
+    let text = written(of(figures()), process, Format::Text).unwrap();
+    let open = written(of(figures()), process, Format::OpenMetrics).unwrap();
     assert!(open.ends_with("\n# EOF\n") && !text.contains("# EOF"));
     let by_name = |page: &str| {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -95,7 +98,7 @@ fn both_formats_have_the_same_samples() {
 #[test]
 fn what_the_store_does_not_say_is_left_out() {
     let figures = Figures { fleet: None, store_bytes: None, ..figures() };
-    let page = written(figures, ProcessFigures::now(), Format::OpenMetrics).unwrap();
+    let page = written(of(figures), ProcessFigures::now(), Format::OpenMetrics).unwrap();
     assert!(!samples(&page).iter().any(|line| line.starts_with("gatepost_fleet_")), "{page}");
     assert!(page.contains("# TYPE gatepost_fleet_queue_deliveries gauge\n"));
 }

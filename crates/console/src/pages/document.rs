@@ -9,7 +9,10 @@ use maud::{DOCTYPE, Markup, html};
 use super::assets;
 
 const SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-    form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types gatepost";
+
+/// Seconds between two loads of a page that cannot use script.
+const RELOAD_S: u32 = 30;
 
 /// A page without a menu.
 pub(super) fn bare(title: &str, body: &Markup) -> Response {
@@ -17,6 +20,15 @@ pub(super) fn bare(title: &str, body: &Markup) -> Response {
 }
 
 pub(super) fn document(title: &str, body: &Markup) -> Response {
+    with_head(title, &html! {}, body)
+}
+
+/// A page that stays up to date without script, too.
+pub(super) fn reloading(title: &str, body: &Markup) -> Response {
+    with_head(title, &html! { noscript { meta http-equiv="refresh" content=(RELOAD_S); } }, body)
+}
+
+fn with_head(title: &str, head: &Markup, body: &Markup) -> Response {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -26,6 +38,9 @@ pub(super) fn document(title: &str, body: &Markup) -> Response {
                 meta name="color-scheme" content="light dark";
                 title { (title) " · Gatepost" }
                 link rel="stylesheet" href=(assets::style_path());
+                link rel="icon" href=(assets::icon_path());
+                script src=(assets::script_path()) defer {}
+                (head)
             }
             body { (body) }
         }

@@ -73,8 +73,8 @@ impl Form {
 
     /// All fields but these, in order.
     pub(super) fn others<'a>(&'a self, but: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let fields = self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        fields.filter(move |(name, _)| *name != CSRF && !but.contains(name))
+        let fields = self.fields.without_token().map(|(name, value)| (name.as_str(), value.as_str()));
+        fields.filter(move |(name, _)| !but.contains(name))
     }
 }
 

@@ -13,17 +13,17 @@ mod asked;
 mod assets;
 mod document;
 mod form;
+mod fragment;
+mod incident;
 mod incidents;
 mod invite;
+mod live;
 mod login;
 mod message;
 mod overview;
+mod pictures;
 mod pieces;
 mod queue;
-mod incident;
-mod incidents;
-mod overview;
-mod pictures;
 mod refusal;
 mod shell;
 mod site;
@@ -42,6 +42,9 @@ use axum::{
 use node::Node;
 use store::Right;
 
+pub(crate) use live::Live;
+
+use fragment::Fragment;
 use refusal::Refusal;
 use site::Site;
 
@@ -60,8 +63,9 @@ pub(super) fn router(node: Arc<Node>) -> Router {
 /// Each page and each action, with the right that it needs.
 fn site() -> Site {
     use Right::{Administrator, Operator, Tracer, Viewer};
-    let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 19] = [
+    let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 20] = [
         ("/", Viewer, get(overview::show)),
+        ("/live", Viewer, get(live::stream)),
         ("/incidents", Viewer, get(incidents::show)),
         ("/incidents/{id}", Viewer, get(incident::show)),
         ("/incidents/{id}/report.html", Viewer, get(incident::report)),
@@ -87,4 +91,11 @@ fn site() -> Site {
         .open("/logout", post(login::log_out))
         .open("/invite/{token}", get(invite::show).post(invite::accept));
     pages.into_iter().fold(site, |site, (path, right, methods)| site.guarded(path, right, methods))
+}
+
+/// The parts of pages that change while people look.
+static FRAGMENTS: &[Fragment] = &[shell::INCIDENTS_OPEN, overview::SENTENCE, overview::INCIDENTS, overview::NODES];
+
+pub(super) fn live(node: &Arc<Node>) -> Arc<Live> {
+    Arc::new(Live::new(Arc::clone(node), FRAGMENTS))
 }

@@ -9,13 +9,30 @@ use axum::{
 };
 use maud::{Markup, html};
 use node::Node;
-use store::Incidents as _;
+use sha2::{Digest as _, Sha256};
+use store::Right;
 
-use super::{Refusal, document::document, form::form, words::foreign};
+use super::{
+    Refusal, assets,
+    document::{document, reloading},
+    form::form,
+    fragment::{Fragment, Look, Shape, Snapshot},
+    words::foreign,
+};
 use crate::access::Person;
 
-/// Open ones come first, and one is open for each cause of a connector.
-const INCIDENTS_MAX: u32 = 200;
+/// The number in the menu.
+pub(super) const INCIDENTS_OPEN: Fragment = Fragment {
+    name: "incidents-open",
+    needs: Right::Viewer,
+    shape: Shape::Inline,
+    render: |look| Box::pin(incidents_open(look)),
+};
+
+async fn incidents_open(look: &Look) -> store::Result<Markup> {
+    let count = look.snapshot.incidents_open().await?;
+    Ok(html! { @if count > 0 { span.count { (count) span.hidden { " open" } } } })
+}
 
 /// The pages in the menu, in order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +75,8 @@ impl Section {
 pub(super) struct Visit {
     pub(super) node: Arc<Node>,
     pub(super) person: Person,
-    incidents_open: usize,
+    pub(super) snapshot: Arc<Snapshot>,
+    incidents_open: Markup,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Visit
@@ -70,35 +88,42 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
         let node = Arc::<Node>::from_ref(state);
         let person = parts.extensions.get::<Person>().cloned().ok_or_else(Refusal::no_user)?;
-        let incidents = node.store.incidents(INCIDENTS_MAX).await?;
-        let incidents_open = incidents.iter().filter(|incident| incident.closed.is_none()).count();
-        Ok(Self { node, person, incidents_open })
+        let snapshot = Arc::new(Snapshot::now(Arc::clone(&node)));
+        let look = Look { snapshot: Arc::clone(&snapshot), of: String::new(), right: person.right };
+        let incidents_open = INCIDENTS_OPEN.element(&look).await?;
+        Ok(Self { node, person, snapshot, incidents_open })
     }
 }
 
 impl Visit {
     /// The whole page.
     pub(super) fn page(&self, section: Section, title: &str, body: &Markup) -> Response {
-        document(title, &html! { (self.menu(section)) main #main { (body) } })
+        let document = if section == Section::Overview { reloading } else { document };
+        document(title, &html! { (self.menu(section)) main #main { (body) } (keys()) })
+    }
+
+    /// A part of the page that changes while the person looks; `of` says which one, where there are several.
+    pub(super) async fn fragment(&self, fragment: &Fragment, of: &str) -> store::Result<Markup> {
+        let look = Look { snapshot: Arc::clone(&self.snapshot), of: of.to_owned(), right: self.person.right };
+        fragment.element(&look).await
     }
 
     fn menu(&self, current: Section) -> Markup {
         html! {
             a.skip href="#main" { "Skip to the content" }
-            header.menu {
+            header.menu data-session=(self.session()) data-version=(assets::version()) {
                 a.brand href="/" { "Gatepost" }
                 nav aria-label="Pages" {
                     @for (section, name, path) in Section::MENU {
                         @if self.person.may(section.needs()) {
                             a href=(path) aria-current=[(section == current).then_some("page")] {
                                 (name)
-                                @if section == Section::Incidents && self.incidents_open > 0 {
-                                    " " span.count { (self.incidents_open) span.hidden { " open" } }
-                                }
+                                @if section == Section::Incidents { " " (self.incidents_open) }
                             }
                         }
                     }
                 }
+                p.live #live role="status" {}
                 form.search method="get" action="/search" role="search" aria-label="Search everything" {
                     input type="search" name="q" aria-label="Address, message id or host" placeholder="Address, message id, host …" autocomplete="off" spellcheck="false";
                 }
@@ -106,7 +131,37 @@ impl Visit {
                     span { (foreign(&self.person.name)) span.hidden { ", " (self.person.right.name()) } }
                     (form(&self.person, "/logout", &html! { button { "Log out" } }))
                 }
+                button.plain #open-keys type="button" hidden { "Keys" }
             }
+        }
+    }
+
+    /// Names this session to other tabs of the browser, and to nobody else.
+    fn session(&self) -> String {
+        Sha256::digest(&self.person.csrf).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Which keys the script knows. It shows the button that opens this.
+fn keys() -> Markup {
+    const KEYS: [(&str, &str); 7] = [
+        ("/", "Search"),
+        (
+            "g, then o i t q d r n f s",
+            "Open Overview, Incidents, Trace, Queue, Destinations, Rollout, Nodes, Files, Settings",
+        ),
+        ("j", "Next row"),
+        ("k", "Previous row"),
+        ("x", "Select the row"),
+        ("Enter", "Open the row"),
+        ("?", "Show this list"),
+    ];
+    html! {
+        dialog #keys aria-labelledby="keys-title" {
+            h2 #keys-title { "Keys" }
+            dl { @for (key, does) in KEYS { div { dt { kbd { (key) } } dd { (does) } } } }
+            p { label { input #use-keys type="checkbox" checked; " Use these keys" } }
+            form method="dialog" { button { "Close" } }
         }
     }
 }

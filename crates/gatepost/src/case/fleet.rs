@@ -5,14 +5,15 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use node::{
-    Running,
-    config::Config,
+    MakeAcceptor, Node, Running,
+    config::{Config, Watch},
     fleet::{self, Change, Share},
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -29,6 +30,8 @@ pub(crate) struct Fleet {
     nodes: Vec<Running>,
     processes: Vec<Child>,
     addresses: Vec<SocketAddr>,
+    /// Of the first node, if it has one.
+    console: Option<SocketAddr>,
     /// Of the first node.
     config: Config,
 }
@@ -51,14 +54,12 @@ impl Fleet {
         // The configuration that commands read by default.
         fs::copy(file(folder, "mx1"), folder.join("gatepost.toml"))?;
         let config = Config::load(&file(folder, "mx1"))?;
-        let mut fleet = Self { store, nodes: Vec::new(), processes: Vec::new(), addresses: Vec::new(), config };
+        let mut fleet =
+            Self { store, nodes: Vec::new(), processes: Vec::new(), addresses: Vec::new(), console: None, config };
         if scenario.store.is_some() {
             fleet.start_processes(&names, folder).await?;
         } else {
             fleet.start_here(&names, folder).await?;
-        }
-        if let Some((from, to, percent)) = scenario.rollout {
-            fleet.roll_out(from, to, percent).await?;
         }
         Ok(fleet)
     }
@@ -66,8 +67,15 @@ impl Fleet {
     async fn start_here(&mut self, names: &[String], folder: &Path) -> anyhow::Result<()> {
         for name in names {
             let (config, own) = (Config::load(&file(folder, name))?, folder.join(name));
-            let running = Running::start(config, self.store.clone(), &own, console::Listeners::start).await;
+            let mut console = None;
+            let start = async |node: &Arc<Node>, prefixes, acceptor: &MakeAcceptor<'_>| {
+                let listeners = console::Listeners::start(node, prefixes, acceptor).await?;
+                console = listeners.console();
+                Ok(listeners)
+            };
+            let running = Running::start(config, self.store.clone(), &own, start).await;
             let running = running.with_context(|| format!("failed to start node {name}"))?;
+            self.console = self.console.or(console);
             self.addresses.extend(&running.node.addresses);
             self.nodes.push(running);
         }
@@ -100,7 +108,9 @@ impl Fleet {
         Ok(())
     }
 
-    async fn roll_out(&self, from: &str, to: &str, percent: u8) -> anyhow::Result<()> {
+    /// Begins the rollout of the case, if it has one, and waits until the nodes follow it.
+    pub(crate) async fn roll_out(&self, scenario: &Scenario) -> anyhow::Result<()> {
+        let Some((from, to, percent)) = scenario.rollout else { return Ok(()) };
         let change = Change::Set { from: from.to_owned(), to: to.to_owned(), share: Share::Percent(percent) };
         let version = fleet::change(&self.store, &self.config, change, "case", Timestamp::now()).await?;
         let deadline = Instant::now() + PLAN_PATIENCE;
@@ -111,6 +121,10 @@ impl Fleet {
             sleep(Duration::from_millis(50)).await;
         }
         Ok(())
+    }
+
+    pub(crate) fn console(&self) -> Option<SocketAddr> {
+        self.console
     }
 
     /// Addresses on which the nodes accept mail.
@@ -171,8 +185,22 @@ fn configuration(scenario: &Scenario, name: &str, host: &str) -> String {
          timeouts = {{ banner = \"1s\", ehlo = \"1s\", starttls = \"1s\", content = \"2s\", end_of_data = \"2s\" }}\n\n\
          [retry]\nschedule = [\"{retry}ms\"]\nexpire = \"1h\"\ndelay_notice = \"never\"\n\
          back_off_first = \"100ms\"\nback_off_max = \"100ms\"\n\n\
-         [rollout]\nself_defence = {defended}\n",
+         [rollout]\nself_defence = {defended}\n{held}",
         case = scenario.name,
         retry = retry.as_millis(),
+        held = scenario.console.map(|console| held(scenario, name, console)).unwrap_or_default(),
     )
+}
+
+/// The console of the first node, and incidents that open as soon after the beginning as retries are shortened.
+fn held(scenario: &Scenario, name: &str, console: SocketAddr) -> String {
+    let watch = Watch::default();
+    let shortened = |time: &insight::units::Duration| scenario.shortened(**time).as_millis();
+    let watch = format!(
+        "\n[watch]\noldest = \"{}ms\"\noldest_named = \"{}ms\"\ninterval = \"1s\"\n",
+        shortened(&watch.oldest),
+        shortened(&watch.oldest_named)
+    );
+    let console = if name == "mx1" { format!("\n[console]\nlisten = [\"{console}\"]\n") } else { String::new() };
+    watch + &console
 }

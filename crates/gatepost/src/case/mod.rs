@@ -10,6 +10,7 @@ mod by_hand;
 mod comparison;
 mod destination;
 mod fleet;
+mod hold;
 mod matrix;
 mod play;
 mod queue_length;
@@ -111,6 +112,25 @@ pub(crate) async fn run_defended(
             comparison.write(screen, out)?;
             folders[1].print_next_steps(out)?;
         }
+    }
+    Ok(())
+}
+
+/// `gatepost case run NAME --hold`: leaves the case broken, for people.
+pub(crate) async fn hold(
+    name: &str,
+    console: std::net::SocketAddr,
+    keep: bool,
+    screen: &Screen,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
+    let scenario = Scenario::find(name)?.held(console);
+    let mut folder = play::Folder::new(&scenario.name, keep)?;
+    play::log_to(&folder.path().join("gatepost.log"))?;
+    let held = hold::hold(&scenario, folder.path(), screen, out).await;
+    held.map_err(|error| folder.keep_after(error))?;
+    if keep {
+        folder.print_next_steps(out)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -98,13 +99,14 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
     let mut view = View::new(screen);
     let mut destination = tokio::task::block_in_place(|| Destination::start(scenario, folder))?;
     let fleet = Fleet::start(scenario, &destination.host(), folder).await?;
+    fleet.roll_out(scenario).await?;
     introduce(scenario, &destination, &mut view);
     let is = destination.is();
 
     let began = Instant::now();
     let mut play =
         Play { scenario, fleet: &fleet, view: &mut view, began, queue: Vec::new(), halted: None, repair: None };
-    let sending = send_all(scenario, fleet.addresses());
+    let sending = send(scenario, fleet.addresses(), 1..=scenario.messages);
     play.watch_until(sending).await??;
     play.watch_until(sleep(scenario.patience)).await?;
 
@@ -140,18 +142,20 @@ pub(crate) async fn play(scenario: &Scenario, folder: &Path, screen: &Screen) ->
     })
 }
 
-fn introduce(scenario: &Scenario, destination: &Destination, view: &mut View) {
+pub(super) fn introduce(scenario: &Scenario, destination: &Destination, view: &mut View) {
     let Scenario { nodes, messages, retry, .. } = scenario;
     view.say(&format!("{nodes} nodes on one store; the destination is {}", destination.is()));
     if let Some((from, to, percent)) = scenario.rollout {
         let defended = if scenario.defended { ", with [rollout] self_defence on" } else { "" };
+        let begin = if scenario.console.is_some() { "in 10 s, " } else { "" };
         view.say(&format!(
-            "rollout: {percent}% of the nodes move from the TLS policy \"{from}\" to \"{to}\"{defended}"
+            "rollout: {begin}{percent}% of the nodes move from the TLS policy \"{from}\" to \"{to}\"{defended}"
         ));
     }
     let shortened = STORY_RETRY.as_secs_f64() / retry.as_secs_f64();
+    let messages = if scenario.console.is_some() { "messages".to_owned() } else { format!("{messages} messages") };
     view.say(&format!(
-        "{messages} messages arrive; retry after {} s instead of 15 minutes ({shortened:.0} times as fast)",
+        "{messages} arrive; retry after {} s instead of 15 minutes ({shortened:.0} times as fast)",
         retry.as_secs_f64()
     ));
 }
@@ -242,27 +246,35 @@ impl Play<'_> {
 }
 
 /// Sends one message after the other, to each node in turn.
-async fn send_all(scenario: &Scenario, nodes: Vec<std::net::SocketAddr>) -> anyhow::Result<()> {
+pub(super) async fn send(
+    scenario: &Scenario,
+    nodes: Vec<SocketAddr>,
+    numbers: impl Iterator<Item = usize>,
+) -> anyhow::Result<()> {
+    const FAILED: &str = "failed to send a message to a node";
     let mut pace = interval(scenario.pace);
-    let mut sending = JoinSet::new();
-    for number in 1..=scenario.messages {
+    let mut sending = JoinSet::<std::io::Result<()>>::new();
+    for number in numbers {
         pace.tick().await;
+        while let Some(sent) = sending.try_join_next() {
+            sent?.context(FAILED)?;
+        }
         // A bounce would wait, because the domain of the sender does not exist.
         let sender = if scenario.device.refuses_for_good() { "" } else { "alice@partner.test" };
         let (node, content) = (nodes[number % nodes.len()], content(scenario, number));
         sending.spawn_blocking(move || lab::send(node, sender, &format!("user{number}@onprem.test"), &content));
     }
     while let Some(sent) = sending.join_next().await {
-        sent?.context("failed to send a message to a node")?;
+        sent?.context(FAILED)?;
     }
     Ok(())
 }
 
 fn content(scenario: &Scenario, number: usize) -> String {
-    let Scenario { name, messages, message_bytes, .. } = scenario;
+    let Scenario { name, message_bytes, .. } = scenario;
     let line = "A line of a message that somebody waits for.\r\n";
     format!(
-        "From: Alice <alice@partner.test>\r\nTo: user{number}@onprem.test\r\nSubject: Message {number} of {messages}\r\n\
+        "From: Alice <alice@partner.test>\r\nTo: user{number}@onprem.test\r\nSubject: Message {number}\r\n\
          Message-ID: <{number}.{name}@partner.test>\r\n\r\n{}",
         line.repeat(message_bytes.div_ceil(line.len()))
     )

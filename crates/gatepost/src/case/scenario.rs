@@ -1,6 +1,6 @@
 //! The cases: the RC4 queue, and a short case for each faulty device.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::bail;
 use lab::Device;
@@ -36,6 +36,8 @@ pub(crate) struct Scenario {
     pub cause: Option<&'static str>,
     /// URL of a PostgreSQL server that the nodes share; otherwise a store in the case's folder.
     pub store: Option<String>,
+    /// Address of the first node's console, if the case is held for people.
+    pub console: Option<SocketAddr>,
 }
 
 /// Time between two attempts in the original incident of the RC4 queue (2015).
@@ -67,6 +69,17 @@ impl Scenario {
         Ok(Self { defended: true, ..self.clone() })
     }
 
+    /// The same case at a pace that people can follow.
+    pub(crate) fn held(self, console: SocketAddr) -> Self {
+        let (pace, retry) = (Duration::from_millis(250), Duration::from_secs(20));
+        Self { console: Some(console), pace, retry, ..self }
+    }
+
+    /// A time of the story, shortened as its retries are.
+    pub(crate) fn shortened(&self, time: Duration) -> Duration {
+        time.mul_f64(self.retry.as_secs_f64() / STORY_RETRY.as_secs_f64())
+    }
+
     fn rc4_queue() -> Self {
         Self {
             name: RC4_QUEUE.to_owned(),
@@ -86,6 +99,7 @@ impl Scenario {
             message_bytes: 2000,
             cause: Device::Rc4Only.cause(),
             store: None,
+            console: None,
         }
     }
 
@@ -143,6 +157,7 @@ impl Scenario {
             message_bytes: if device == Device::LargeMessagesStall { 6_000_000 } else { 2000 },
             cause: device.cause(),
             store: None,
+            console: None,
         }
     }
 }

@@ -8,6 +8,7 @@ mod api;
 mod api_limits;
 mod backup;
 mod bodies;
+mod browser;
 mod capture;
 mod cases;
 mod changes;

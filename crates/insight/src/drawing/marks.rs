@@ -102,6 +102,9 @@ fn rank(kind: &ChangeKind) -> u8 {
         ChangeKind::IncidentOpened(_) | ChangeKind::IncidentClosed { .. } => 2,
         ChangeKind::Reloaded(_) | ChangeKind::StoreRestored { .. } | ChangeKind::RestoreAnswered { .. } => 3,
         ChangeKind::QueueCommand(_) | ChangeKind::NodeDrained | ChangeKind::NodeResumed => 4,
-        ChangeKind::Started { .. } | ChangeKind::Stopped { .. } | ChangeKind::Unknown { .. } => 5,
+        ChangeKind::Started { .. }
+        | ChangeKind::Stopped { .. }
+        | ChangeKind::Unknown { .. }
+        | ChangeKind::Access(_) => 5,
     }
 }

@@ -117,8 +117,13 @@ pub(crate) async fn name_causes_always(node: Arc<Node>) {
 }
 
 impl Node {
+    /// `None`: the store does not answer in time.
+    pub async fn fleet_figures(self: &Arc<Self>) -> Option<FleetFigures> {
+        fleet::figures(self).await
+    }
+
     pub async fn figures(self: &Arc<Self>) -> Figures {
-        let fleet = fleet::figures(self).await;
+        let fleet = self.fleet_figures().await;
         let (metrics, config, times) = (&self.metrics, self.config.load(), self.store.times());
         // A counter that begins with 0 shows its first step.
         config.connector_names().for_each(|connector| drop(metrics.of(connector)));

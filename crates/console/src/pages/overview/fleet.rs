@@ -2,57 +2,75 @@
 
 use insight::views::{NodeStateView, NodeView};
 use maud::{Markup, html};
-use store::Right;
+use node::{
+    Node,
+    fleet::{self, Rollout},
+};
 
-use super::{Glance, ago, encoded, number, said};
+use super::{Look, ago, encoded, number, said};
 
 /// Neither running nor stopped in order.
 pub(super) fn is_silent(node: &NodeView) -> bool {
     node.state == NodeStateView::Silent
 }
 
-impl Glance {
-    pub(super) fn nodes(&self, right: Right) -> Markup {
-        let shown = self.nodes.iter().filter(|node| node.state != NodeStateView::Stopped);
-        html! {
-            h2 { "Nodes" }
-            table.cards {
-                thead {
-                    tr {
-                        @for name in ["Node", "TLS policy", "Delivered per minute", "Open", "Last seen"] { th scope="col" { (name) } }
-                    }
+pub(super) async fn nodes(look: &Look) -> store::Result<Markup> {
+    let (snapshot, right) = (&look.snapshot, look.right);
+    let shown = snapshot.nodes().await?.iter().filter(|node| node.state != NodeStateView::Stopped);
+    let lately = snapshot.last_hour().await?;
+    let plan = fleet::in_force(&snapshot.node.store).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "failed to read the plan of the rollout for the console");
+        None
+    });
+    let rollout = plan.map(|(_, rollout)| rollout);
+    let named = policies(&snapshot.node);
+    Ok(html! {
+        h2 { "Nodes" }
+        table.cards {
+            thead {
+                tr {
+                    @for name in ["Node", "TLS policy", "Delivered per minute", "Open", "Last seen"] { th scope="col" { (name) } }
                 }
-                tbody {
-                    @for node in shown {
-                        tr {
-                            td data-label="Node" {
-                                span {
-                                    a href=(format!("/nodes/{}", encoded(&node.node))) { (said(&node.node, right)) }
-                                    @if let Some(state) = state(node) { " " span.badge { (state) } }
-                                }
+            }
+            tbody {
+                @for node in shown {
+                    tr {
+                        td data-label="Node" {
+                            span {
+                                a href=(format!("/nodes/{}", encoded(&node.node))) { (said(&node.node, right)) }
+                                @if let Some(state) = state(node) { " " span.badge { (state) } }
                             }
-                            td data-label="TLS policy" { (said(&self.policies_on(&node.node), right)) }
-                            td data-label="Per minute" { (rate(self.traffic.per_minute.get(&node.node).copied())) }
-                            td data-label="Open" { (number(u64::from(node.connections))) }
-                            td data-label="Last seen" { (ago(node.last_seen, self.now)) }
                         }
+                        td data-label="TLS policy" { (said(&policies_on(&node.node, &named, rollout.as_ref()), right)) }
+                        td data-label="Per minute" { (rate(lately.per_minute.get(&node.node).copied())) }
+                        td data-label="Open" { (number(u64::from(node.connections))) }
+                        td data-label="Last seen" { (ago(node.last_seen, snapshot.at)) }
                     }
                 }
             }
         }
-    }
+    })
+}
 
-    /// The TLS policies that a node uses, after the rollout.
-    fn policies_on(&self, node: &str) -> String {
-        let on = |named: &String| match &self.rollout {
-            Some(rollout) => rollout.policy_on(node, named).to_owned(),
-            None => named.clone(),
-        };
-        let mut policies: Vec<String> = self.policies.iter().map(on).collect();
-        policies.sort();
-        policies.dedup();
-        policies.join(", ")
-    }
+/// The TLS policies that connectors name.
+fn policies(node: &Node) -> Vec<String> {
+    let config = node.config.load();
+    let mut policies: Vec<String> = config.connectors.iter().map(|connector| connector.tls_policy.clone()).collect();
+    policies.sort();
+    policies.dedup();
+    policies
+}
+
+/// The TLS policies that a node uses, after the rollout.
+fn policies_on(node: &str, named: &[String], rollout: Option<&Rollout>) -> String {
+    let on = |named: &String| match rollout {
+        Some(rollout) => rollout.policy_on(node, named).to_owned(),
+        None => named.clone(),
+    };
+    let mut policies: Vec<String> = named.iter().map(on).collect();
+    policies.sort();
+    policies.dedup();
+    policies.join(", ")
 }
 
 /// `None`: it runs.

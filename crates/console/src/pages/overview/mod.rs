@@ -3,128 +3,131 @@
 mod charts;
 mod fleet;
 
-use std::sync::Arc;
-
 use axum::{extract::RawQuery, response::Response};
-use insight::{Mark, Traffic, TrafficRange, WaitingByAge, views::NodeView};
+use insight::{Mark, Traffic, TrafficRange, WaitingByAge};
 use jiff::Timestamp;
 use maud::{Markup, html};
-use node::{Node, fleet::Rollout};
-use store::{ChangeLog as _, ChangeQuery, Incident, Incidents as _, Right, TallyOutcome};
+use store::{Backend, ChangeLog as _, ChangeQuery, Incident, Right, TallyOutcome};
 
 use super::{
     Refusal,
+    fragment::{Fragment, Look, Shape},
     incidents::as_sentence,
     pictures::{encoded, said},
     shell::{Section, Visit},
-    words::{ago, number, time},
+    words::{ago, foreign, number},
 };
 use crate::api::Query;
 
-/// Open incidents that are shown; one is open for each cause of a connector.
-const INCIDENTS_MAX: u32 = 200;
+/// Open incidents that are shown.
 const INCIDENTS_SHOWN: usize = 5;
 /// Changes that are read for the marks.
 const CHANGES_MAX: u32 = 300;
 
-/// All that the page shows, from one moment.
+/// What the page shows of the past, and what waits.
 struct Glance {
     now: Timestamp,
-    open: Vec<Incident>,
     traffic: Traffic,
     marks: Vec<Mark>,
     waiting: Vec<WaitingByAge>,
-    nodes: Vec<NodeView>,
-    rollout: Option<Rollout>,
-    connectors: Vec<String>,
-    /// The TLS policies that connectors name.
-    policies: Vec<String>,
 }
+
+/// Whether mail flows.
+pub(super) const SENTENCE: Fragment = Fragment {
+    name: "overview-sentence",
+    needs: Right::Viewer,
+    shape: Shape::Block,
+    render: |look| Box::pin(sentence(look)),
+};
+
+pub(super) const INCIDENTS: Fragment = Fragment {
+    name: "overview-incidents",
+    needs: Right::Viewer,
+    shape: Shape::Block,
+    render: |look| Box::pin(incidents(look)),
+};
+
+pub(super) const NODES: Fragment = Fragment {
+    name: "overview-nodes",
+    needs: Right::Viewer,
+    shape: Shape::Block,
+    render: |look| Box::pin(fleet::nodes(look)),
+};
 
 pub(super) async fn show(RawQuery(query): RawQuery, visit: Visit) -> Result<Response, Refusal> {
     let query = Query::read(query.as_deref(), &["range"]).map_err(Refusal::bad_request)?;
     let range = query.named("range", &TrafficRange::ALL, TrafficRange::name).map_err(Refusal::bad_request)?;
-    let glance = Glance::read(&visit.node, range.unwrap_or_default()).await?;
+    let glance = Glance::read(&visit.node.store, range.unwrap_or_default(), visit.snapshot.at).await?;
     let right = visit.person.right;
     let body = html! {
-        noscript { meta http-equiv="refresh" content="30"; }
         h1.hidden { "Overview" }
-        div #flow { (glance.sentence()) }
-        div #incidents { (glance.incidents(right)) }
+        (visit.fragment(&SENTENCE, "").await?)
+        (visit.fragment(&INCIDENTS, "").await?)
         section #traffic { (glance.traffic()) }
         div.beside {
             section #waiting { (glance.waiting(right)) }
-            section #nodes { (glance.nodes(right)) }
+            section { (visit.fragment(&NODES, "").await?) }
         }
         section #tls { (glance.tls()) }
     };
     Ok(visit.page(Section::Overview, "Overview", &body))
 }
 
+async fn sentence(look: &Look) -> store::Result<Markup> {
+    let snapshot = &look.snapshot;
+    let mut stuck: Vec<&str> = open(snapshot.incidents().await?).map(|incident| incident.connector.as_str()).collect();
+    stuck.sort_unstable();
+    stuck.dedup();
+    let connectors = snapshot.node.config.load().connectors.len().max(stuck.len());
+    let silent: Vec<&str> =
+        snapshot.nodes().await?.iter().filter(|node| fleet::is_silent(node)).map(|node| &*node.node).collect();
+    let lately = snapshot.last_hour().await?;
+    let moved = lately.total(TallyOutcome::Accepted) + lately.total(TallyOutcome::Delivered);
+    // Unknown while the store does not answer in time.
+    let queues = snapshot.figures().await.map(|figures| &figures.queues);
+    let waiting: Option<u64> =
+        queues.map(|queues| queues.values().flat_map(|queue| queue.states()).map(|(_, count)| count).sum());
+    Ok(html! {
+        p.flow {
+            @if !stuck.is_empty() {
+                span.key.fails {}
+                "Mail is stuck on " (stuck.len()) " of " (connectors) (if connectors == 1 { " connector." } else { " connectors." })
+            } @else if moved == 0 && waiting == Some(0) {
+                "No mail in the last hour."
+            } @else if moved == 0 {
+                "No mail was accepted or delivered in the last hour."
+            } @else {
+                span.key.works {} "Mail is flowing."
+            }
+            @match waiting {
+                None | Some(0) => {}
+                Some(1) => " 1 delivery is in the queue.",
+                Some(waiting) => { " " (number(waiting)) " deliveries are in the queue." }
+            }
+            @if !silent.is_empty() { " " (if silent.len() == 1 { "Node " } else { "Nodes " }) (foreign(&silent.join(", "))) (if silent.len() == 1 { " is silent." } else { " are silent." }) }
+        }
+    })
+}
+
+async fn incidents(look: &Look) -> store::Result<Markup> {
+    let open: Vec<&Incident> = open(look.snapshot.incidents().await?).collect();
+    let more = open.len().saturating_sub(INCIDENTS_SHOWN);
+    Ok(html! {
+        @for incident in open.iter().take(INCIDENTS_SHOWN) { (as_sentence(incident, look.right, look.snapshot.at)) }
+        @if more > 0 { p { a href="/incidents" { (more) " more open incidents" } } }
+    })
+}
+
+fn open(incidents: &[Incident]) -> impl Iterator<Item = &Incident> {
+    incidents.iter().filter(|incident| incident.closed.is_none())
+}
+
 impl Glance {
-    async fn read(node: &Arc<Node>, range: TrafficRange) -> Result<Self, Refusal> {
-        let (now, store, config) = (Timestamp::now(), &node.store, node.config.load_full());
-        let (mut open, traffic, waiting, nodes) = tokio::try_join!(
-            store.incidents(INCIDENTS_MAX),
-            Traffic::read(store, range, now),
-            WaitingByAge::read(store, now),
-            insight::nodes(store),
-        )?;
-        open.retain(|incident| incident.closed.is_none());
+    async fn read(store: &Backend, range: TrafficRange, now: Timestamp) -> Result<Self, Refusal> {
+        let (traffic, waiting) = tokio::try_join!(Traffic::read(store, range, now), WaitingByAge::read(store, now))?;
         let query = ChangeQuery { since: Some(traffic.since), limit: CHANGES_MAX, ..ChangeQuery::default() };
         let (marks, _) = Mark::few(Mark::of(&store.changes(query).await?));
-        let plan = node::fleet::in_force(store).await.map_err(|error| Refusal::unreadable(&error))?;
-        let mut policies: Vec<String> =
-            config.connectors.iter().map(|connector| connector.tls_policy.clone()).collect();
-        policies.sort();
-        policies.dedup();
-        Ok(Self {
-            now,
-            open,
-            traffic,
-            marks,
-            waiting,
-            nodes,
-            rollout: plan.map(|(_, rollout)| rollout),
-            connectors: config.connectors.iter().map(|connector| connector.name.clone()).collect(),
-            policies,
-        })
-    }
-
-    /// Whether mail flows.
-    fn sentence(&self) -> Markup {
-        let mut stuck: Vec<&str> = self.open.iter().map(|incident| incident.connector.as_str()).collect();
-        stuck.sort_unstable();
-        stuck.dedup();
-        let connectors = self.connectors.len().max(stuck.len());
-        let waiting: u64 = self.waiting.iter().map(WaitingByAge::all).sum();
-        let silent: Vec<&str> =
-            self.nodes.iter().filter(|node| fleet::is_silent(node)).map(|node| &*node.node).collect();
-        let (accepted, delivered) =
-            (self.traffic.total(TallyOutcome::Accepted), self.traffic.total(TallyOutcome::Delivered));
-        html! {
-            p.flow {
-                @if !stuck.is_empty() {
-                    span.key.fails {}
-                    "Mail is stuck on " (stuck.len()) " of " (connectors) (if connectors == 1 { " connector." } else { " connectors." })
-                } @else if accepted + delivered == 0 && waiting == 0 {
-                    "No mail in the last " (self.traffic.range.in_words()) "."
-                } @else {
-                    span.key.works {} "Mail is flowing."
-                    @if waiting > 0 { " " (number(waiting)) (if waiting == 1 { " delivery waits." } else { " deliveries wait." }) }
-                }
-                @if !silent.is_empty() { " " (if silent.len() == 1 { "Node " } else { "Nodes " }) (silent.join(", ")) (if silent.len() == 1 { " is silent." } else { " are silent." }) }
-            }
-            p.quiet { "As of " (time(self.now)) }
-        }
-    }
-
-    fn incidents(&self, right: Right) -> Markup {
-        let more = self.open.len().saturating_sub(INCIDENTS_SHOWN);
-        html! {
-            @for incident in self.open.iter().take(INCIDENTS_SHOWN) { (as_sentence(incident, right, self.now)) }
-            @if more > 0 { p { a href="/incidents" { (more) " more open incidents" } } }
-        }
+        Ok(Self { now, traffic, marks, waiting })
     }
 
     fn waiting(&self, right: Right) -> Markup {

@@ -34,6 +34,12 @@ pub(crate) enum CaseCommand {
         /// Start each node as a process of its own, on an empty database of a PostgreSQL server
         #[arg(long, value_name = "URL", conflicts_with_all = ["all", "defended"])]
         store: Option<String>,
+        /// Leave the case broken, with the console open, until you roll back or press Ctrl-C
+        #[arg(long, conflicts_with_all = ["all", "defended", "store", "format"])]
+        hold: bool,
+        /// Set the address and port of the console; port 0 is a free one
+        #[arg(long, value_name = "ADDRESS", requires = "hold", default_value = "127.0.0.1:0")]
+        console: SocketAddr,
         /// Keep the data, so that you can look at it with trace, queue, policy and rollout
         #[arg(long)]
         keep: bool,
@@ -82,11 +88,17 @@ const CASE_HELP: &str = "\
 Examples:
   gatepost case run rc4-queue --keep
   gatepost case run rc4-queue --defended
+  gatepost case run rc4-queue --hold
 
 All servers listen on loopback only. A case needs no configuration and no
 privileges. The destination of rc4-queue is Exim with GnuTLS if it is on this
 machine (./test unpacks it), otherwise a device of the lab. Retries are
 shortened from 15 minutes to seconds.
+
+With --hold mail keeps flowing, the rollout begins after ten seconds, and the
+first node has a console, whose address is printed. Thresholds of incidents are
+shortened as retries are. When you roll back, the queue drains and the incident
+closes. Ctrl-C ends the case.
 
 With --defended the case is played twice, first with [rollout] self_defence off,
 then with it on.
