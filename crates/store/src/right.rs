@@ -31,4 +31,8 @@ impl Right {
             Self::Administrator => "administrator",
         }
     }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|right| right.name() == name)
+    }
 }

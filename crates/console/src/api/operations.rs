@@ -1,0 +1,18 @@
+//! All operations. The router, OpenAPI and the tests are made from this list.
+
+use super::{configuration, fleet, incidents, operation::Operation, over_time, queue, tokens, traces};
+
+/// In the order of the document.
+pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
+    [
+        traces::OPERATIONS,
+        queue::OPERATIONS,
+        incidents::OPERATIONS,
+        fleet::OPERATIONS,
+        over_time::OPERATIONS,
+        configuration::OPERATIONS,
+        tokens::OPERATIONS,
+    ]
+    .into_iter()
+    .flatten()
+}
