@@ -11,6 +11,7 @@
 mod body;
 mod configuration;
 mod cursor;
+mod events;
 mod examples;
 mod fleet;
 mod form;

@@ -1,6 +1,6 @@
 //! All operations. The router, OpenAPI and the tests are made from this list.
 
-use super::{configuration, fleet, incidents, operation::Operation, over_time, queue, tokens, traces};
+use super::{configuration, events, fleet, incidents, operation::Operation, over_time, queue, tokens, traces};
 
 /// In the order of the document.
 pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
@@ -10,6 +10,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
         incidents::OPERATIONS,
         fleet::OPERATIONS,
         over_time::OPERATIONS,
+        events::OPERATIONS,
         configuration::OPERATIONS,
         tokens::OPERATIONS,
     ]

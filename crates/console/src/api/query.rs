@@ -271,7 +271,7 @@ mod tests {
             (json!({ "limits": 3 }), "limits: unknown key; did you mean \"limit\"?"),
             (
                 json!({ "selection": { "conector": "a", "connector": "a" } }),
-                "selection.conector: unknown key; did you mean",
+                "selection.conector: unknown key; keys here are connector",
             ),
             (json!({ "selection": {} }), "selection.connector: is required"),
             (json!({ "selection": [] }), "selection: must be an object"),

@@ -30,12 +30,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Form::Name(|| BY.map(By::name).to_vec()),
     )])
     .gives::<Groups>()
+    .commands(&["queue list"])
     .polled(),
     Operation::get("/api/v1/queue/counts", "countQueue", "Count what waits, by connector and state", |asked| {
         Box::pin(counts(asked))
     })
     .needs(Right::Viewer)
     .gives::<Counts>()
+    .commands(&["queue list"])
     .polled(),
 ];
 

@@ -100,7 +100,7 @@ fn is_among(list: &HeaderValue, etag: &HeaderValue) -> bool {
 }
 
 /// The same JSON with `withheld` in the place of local parts, in all of its texts.
-fn without_addresses(json: &[u8]) -> Result<Vec<u8>, Problem> {
+pub(super) fn without_addresses(json: &[u8]) -> Result<Vec<u8>, Problem> {
     let mut value: Value = serde_json::from_slice(json).map_err(|error| Problem::unreadable(&error))?;
     let mut addresses = Addresses::unnumbered();
     for_each_text(&mut value, &mut |text| addresses.learn(text));

@@ -60,14 +60,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .commands(&["queue show"]),
     Operation::get(
         "/api/v1/message-traces/{id}/events",
-        "listEvents",
+        "listMessageEvents",
         "List all events of one message, in the order of time",
         |asked| Box::pin(events(asked)),
     )
     .needs(Right::Tracer)
     .in_path(&[MESSAGE])
     .gives::<History<'_>>()
-    .fails(&[Kind::NotFound]),
+    .fails(&[Kind::NotFound])
+    .commands(&["queue show"]),
     Operation::get(
         "/api/v1/message-traces/{id}/attempts/{session}",
         "showAttempt",
@@ -77,7 +78,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .needs(Right::Tracer)
     .in_path(&[MESSAGE, SESSION])
     .gives::<AttemptView>()
-    .fails(&[Kind::NotFound]),
+    .fails(&[Kind::NotFound])
+    .commands(&["trace"]),
     Operation::get(
         "/api/v1/message-traces/{id}/content",
         "readContent",

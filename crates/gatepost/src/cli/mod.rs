@@ -22,6 +22,8 @@ mod impact;
 mod incident;
 mod migrate;
 mod nodes;
+#[cfg(test)]
+mod operations;
 mod output;
 mod overview;
 mod policy;

@@ -321,7 +321,9 @@ fn without_tokens_this_machine_may_look_and_nothing_else() {
     });
     assert_eq!(code, 200);
     assert!(!incidents.to_string().contains("user@"), "{incidents}");
-    for path in ["message-traces", "message-traces/018f0000-0000-7000-8000-000000000000/events", "tokens", "configuration"] {
+    for path in
+        ["message-traces", "message-traces/018f0000-0000-7000-8000-000000000000/events", "tokens", "configuration"]
+    {
         let (code, body) = get(&format!("{base}/api/v1/{path}"), &[]);
         assert_eq!(code, 403, "{path}: {body}");
         assert!(body["detail"].as_str().unwrap().contains("gatepost token create NAME --scope"), "{path}: {body}");
@@ -358,13 +360,16 @@ fn tokens_are_created_and_revoked_without_a_restart() {
     });
     assert_eq!((&used["tokens"][1]["name"], &used["tokens"][1]["scopes"][0]), (&"viewer".into(), &"look".into()));
     let bearer = [("Authorization", admin.as_str())];
-    let (code, made) = send("POST", &base, "tokens", &bearer, r#"{"name": "ci", "scopes": ["operate"], "expires": "1s"}"#);
+    let (code, made) =
+        send("POST", &base, "tokens", &bearer, r#"{"name": "ci", "scopes": ["operate"], "expires": "1s"}"#);
     assert_eq!(code, 201, "{made}");
     let ci = format!("Bearer {}", made["token"].as_str().unwrap());
     let operator = [("Authorization", ci.as_str())];
     assert_eq!(send("POST", &base, "nodes/edge-1/drain", &operator, "").0, 200);
     assert_eq!(send("POST", &base, "tokens", &bearer, r#"{"name": "ci", "scopes": ["operate"]}"#).0, 409);
-    wait_for("the token to expire", || (send("POST", &base, "nodes/edge-1/resume", &operator, "").0 == 401).then_some(()));
+    wait_for("the token to expire", || {
+        (send("POST", &base, "nodes/edge-1/resume", &operator, "").0 == 401).then_some(())
+    });
     assert_eq!(send("DELETE", &base, "tokens/ci", &bearer, "").0, 204);
     assert_eq!(send("DELETE", &base, "tokens/ci", &bearer, "").0, 404);
     assert!(node.run(&["token", "revoke", "viewer"]).status.success());

@@ -35,7 +35,9 @@ fn the_api_is_as_its_document_says(examples: &str) {
     let node = Node::to_port(sink.port)
         .more("[[accepted_domain]]\nname = \"other.test\"\nconnector = \"dead\"\n")
         .more("[[connector]]\nname = \"dead\"\nhosts = [\"127.0.0.1:9\"]\n")
-        .more(&format!("[watch]\ninterval = \"100ms\"\noldest_named = \"1ms\"\n[api]\nlisten = [\"127.0.0.1:{port}\"]\n{token}"))
+        .more(&format!(
+            "[watch]\ninterval = \"100ms\"\noldest_named = \"1ms\"\n[api]\nlisten = [\"127.0.0.1:{port}\"]\n{token}"
+        ))
         .start();
     for recipient in ["user@onprem.test", "user@other.test"] {
         swaks(node.port, &["--to", recipient]);
