@@ -28,6 +28,7 @@ mod problem;
 mod query;
 mod queue;
 mod reply;
+mod store;
 mod tokens;
 mod traces;
 mod within;

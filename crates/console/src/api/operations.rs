@@ -1,6 +1,6 @@
 //! All operations. The router, OpenAPI and the tests are made from this list.
 
-use super::{configuration, events, fleet, incidents, operation::Operation, over_time, queue, tokens, traces};
+use super::{configuration, events, fleet, incidents, operation::Operation, over_time, queue, store, tokens, traces};
 
 /// In the order of the document.
 pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
@@ -12,6 +12,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
         over_time::OPERATIONS,
         events::OPERATIONS,
         configuration::OPERATIONS,
+        store::OPERATIONS,
         tokens::OPERATIONS,
     ]
     .into_iter()
