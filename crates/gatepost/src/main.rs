@@ -154,6 +154,7 @@ async fn act(
         Command::Rollout(command) => cli::run_rollout(command, store, config, screen, out).await,
         Command::Node(command) => cli::run_node(command, store, screen, out).await,
         Command::User(command) => cli::run_user(command, store, config, screen, out).await,
+        Command::Token(command) => cli::run_token(command, store, screen, out).await,
         Command::Store(StoreCommand::Restored { deliver_since, hold: _, output }) => {
             cli::run_store_restored(*deliver_since, *output, store, screen, out).await
         }

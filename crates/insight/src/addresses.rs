@@ -12,6 +12,8 @@ use serde_json::Value;
 pub struct Addresses {
     /// True: nothing is replaced.
     shown: bool,
+    /// True: equal addresses are not told apart from others.
+    unnumbered: bool,
     /// Local parts in lower case, because servers also name mailboxes without their domains.
     known: HashSet<String>,
     numbers: RefCell<HashMap<String, usize>>,
@@ -39,6 +41,11 @@ const PLAIN_WORDS: [&str; 12] = [
 impl Addresses {
     pub fn shown() -> Self {
         Self { shown: true, ..Self::default() }
+    }
+
+    /// `withheld@partner.test` for any address there.
+    pub fn unnumbered() -> Self {
+        Self { unnumbered: true, ..Self::default() }
     }
 
     /// Collects the addresses in a text.
@@ -103,6 +110,9 @@ impl Addresses {
     }
 
     fn substitute(&self, local: &str, domain: &str) -> String {
+        if self.unnumbered {
+            return "withheld".to_owned();
+        }
         let mut numbers = self.numbers.borrow_mut();
         let next = numbers.len() + 1;
         let number = numbers.entry(format!("{local}@{domain}").to_lowercase()).or_insert(next);

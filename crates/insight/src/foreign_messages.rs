@@ -235,18 +235,17 @@ impl<'a> ForeignFilter<'a> {
     }
 
     fn passes(&self, message: &ForeignMessage) -> bool {
-        let Search { sender, recipient, subject, message_id, status, .. } = self.search;
+        let Search { sender, recipient, subjects, message_id, status, .. } = self.search;
         let matches = |wanted: &Option<String>, test: &dyn Fn(&str) -> bool| {
             wanted.as_ref().is_none_or(|wanted| test(&wanted.to_lowercase()))
         };
         let id = message.message_id.trim_matches(['<', '>']).to_lowercase();
         let written = message.subject.to_lowercase();
-        let subject_fits = match subject {
-            None => true,
-            Some(SubjectMatch::Contains(text)) => written.contains(&text.to_lowercase()),
-            Some(SubjectMatch::StartsWith(text)) => written.starts_with(&text.to_lowercase()),
-            Some(SubjectMatch::EndsWith(text)) => written.ends_with(&text.to_lowercase()),
-        };
+        let subject_fits = subjects.iter().all(|wanted| match wanted {
+            SubjectMatch::Contains(text) => written.contains(&text.to_lowercase()),
+            SubjectMatch::StartsWith(text) => written.starts_with(&text.to_lowercase()),
+            SubjectMatch::EndsWith(text) => written.ends_with(&text.to_lowercase()),
+        });
         matches(sender, &|wanted| AddressPattern::parse(wanted).matches(&message.sender.to_lowercase()))
             && matches(recipient, &|wanted| AddressPattern::parse(wanted).matches(&message.recipient.to_lowercase()))
             && subject_fits

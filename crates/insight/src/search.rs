@@ -19,7 +19,8 @@ pub struct Search {
     pub message_id: Option<String>,
     /// The network message id.
     pub message: Option<Id>,
-    pub subject: Option<SubjectMatch>,
+    /// All must hold.
+    pub subjects: Vec<SubjectMatch>,
     /// Empty: any.
     pub status: Vec<Status>,
     /// Received at or after.
@@ -58,7 +59,7 @@ impl Default for Search {
             recipient: None,
             message_id: None,
             message: None,
-            subject: None,
+            subjects: Vec::new(),
             status: Vec::new(),
             since: None,
             until: None,
@@ -103,7 +104,7 @@ impl Search {
             recipient: self.recipient.clone(),
             message_id: self.message_id.clone(),
             network_message_id: message,
-            subject: self.subject.clone(),
+            subjects: self.subjects.clone(),
             states: (!self.status.is_empty()).then(|| states.collect()),
             since,
             until,

@@ -81,13 +81,14 @@ impl Traffic {
         let end = floor(now, range.column()) + range.column();
         let begin = end - range.length().as_secs();
         let (since, until) = (seconds(begin), seconds(end));
-        let query = |step, by: &[TallyBy]| TallyQuery { since, until, step, by: by.to_vec() };
+        let query = |step, by: &[TallyBy]| TallyQuery { since, until, step, by: by.to_vec(), limit: None };
         let minute = floor(now, 60);
         let recent = TallyQuery {
             since: seconds(minute - RATE_MINUTES * 60),
             until: seconds(minute),
             step: TallyStep::Minute,
             by: vec![TallyBy::Outcome, TallyBy::Node],
+            limit: None,
         };
         let (over_time, by_tls, by_node) = tokio::try_join!(
             store.tallies(query(range.step(), &[TallyBy::Outcome])),

@@ -207,7 +207,7 @@ impl History {
             }),
             ("nothing, first page", &|_| TraceQuery { limit: 1000, ..TraceQuery::default() }),
             ("subject contains (nothing does), one day", &|i| TraceQuery {
-                subject: Some(SubjectMatch::Contains("invoice".to_owned())),
+                subjects: vec![SubjectMatch::Contains("invoice".to_owned())],
                 ..day(i)
             }),
             ("sender's domain, one day", &|i| TraceQuery { sender: Some("@partner7.test".to_owned()), ..day(i) }),

@@ -454,3 +454,25 @@ impl ChangeLog for Backend {
         each!(self, store => store.forget_changes(age))
     }
 }
+
+impl Tokens for Backend {
+    async fn create_token(&self, token: NewToken) -> Result<bool> {
+        each!(self, store => store.create_token(token))
+    }
+
+    async fn revoke_token(&self, name: &str) -> Result<bool> {
+        each!(self, store => store.revoke_token(name))
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRecord>> {
+        each!(self, store => store.tokens())
+    }
+
+    async fn token(&self, sha256: &str) -> Result<Option<TokenRecord>> {
+        each!(self, store => store.token(sha256))
+    }
+
+    async fn note_token_use(&self, name: &str) -> Result<()> {
+        each!(self, store => store.note_token_use(name))
+    }
+}

@@ -49,7 +49,8 @@ pub struct TraceQuery {
     /// The Message-ID field, angle brackets or not.
     pub message_id: Option<String>,
     pub network_message_id: Option<Uuid>,
-    pub subject: Option<SubjectMatch>,
+    /// All must hold.
+    pub subjects: Vec<SubjectMatch>,
     /// Empty: any.
     pub states: Option<Vec<State>>,
     /// Received at or after.

@@ -8,6 +8,7 @@
 //!   Tallies    deliveries counted by minute, for charts                tally/
 //!   Incidents  stuck mail, and the webhook's calls about it            incidents.rs
 //!   Access     people who may use the console                          access.rs
+//!   Tokens     programs that may use the HTTP API                      tokens.rs
 //!   ChangeLog  what was changed, by whom, and about destinations       change_log.rs
 //! ```
 //!
@@ -52,6 +53,7 @@ mod state;
 mod stored;
 mod tally;
 mod tls;
+mod tokens;
 mod withhold;
 
 pub use access::{
@@ -88,14 +90,27 @@ pub use shares::{Demand, SHARE_VALID, SLOTS_AHEAD, Share};
 pub use sqlite::{Restored, SqliteStore};
 pub use state::{Command, Outcome, State};
 pub use tally::{Tallies, Tally, TallyBy, TallyOutcome, TallyQuery, TallyStep};
+pub use tokens::{Grant, NewToken, TokenRecord, Tokens};
 
 /// All that a store does, for code that does not care which.
 pub trait Store:
-    Queue + Bodies + History + Tallies + Fleet + Incidents + Access + ChangeLog + Clone + Send + Sync + 'static
+    Queue + Bodies + History + Tallies + Fleet + Incidents + Access + Tokens + ChangeLog + Clone + Send + Sync + 'static
 {
 }
 
-impl<S: Queue + Bodies + History + Tallies + Fleet + Incidents + Access + ChangeLog + Clone + Send + Sync + 'static>
-    Store for S
+impl<S> Store for S where
+    S: Queue
+        + Bodies
+        + History
+        + Tallies
+        + Fleet
+        + Incidents
+        + Access
+        + Tokens
+        + ChangeLog
+        + Clone
+        + Send
+        + Sync
+        + 'static
 {
 }

@@ -84,6 +84,8 @@ pub enum NextStep {
     ApiToken,
     /// The first user of the console.
     UserInvite,
+    /// A token in the store, with this scope.
+    TokenCreate(&'static str),
     /// Moves an embedded store to a PostgreSQL server.
     Migrate {
         folder: String,
@@ -147,6 +149,7 @@ impl NextStep {
             Self::ConfigExample { .. } => words(&["config", "example"]),
             Self::ApiToken => words(&["api", "token", "monitoring"]),
             Self::UserInvite => words(&["user", "invite", "admin", "--role", "administrator"]),
+            Self::TokenCreate(scope) => words(&["token", "create", "NAME", "--scope", scope]),
             Self::Migrate { folder, server } => words(&["store", "migrate", "--from", folder, "--to", server]),
             Self::MigrateBack { folder, server } => {
                 words(&["store", "migrate", "--undo", "--from", folder, "--to", server])
@@ -185,6 +188,7 @@ impl NextStep {
             | Self::ConfigDiff
             | Self::ConfigHistory
             | Self::UserInvite
+            | Self::TokenCreate(_)
             | Self::Migrate { .. }
             | Self::MigrateBack { .. } => true,
             Self::TraceFile { .. }
@@ -240,6 +244,7 @@ impl NextStep {
             Self::ConfigExample { file: file.clone() },
             Self::ApiToken,
             Self::UserInvite,
+            Self::TokenCreate("trace"),
             Self::Migrate { folder: file.clone(), server: "postgres://gatepost@db/gatepost".to_owned() },
             Self::MigrateBack { folder: file.clone(), server: "postgres://gatepost@db/gatepost".to_owned() },
         ];

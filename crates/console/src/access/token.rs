@@ -1,6 +1,7 @@
-//! Access to the API, and the log of requests.
+//! Access to the API and to metrics, and the log of requests.
 
 use std::{
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,41 +12,50 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use jiff::{SignedDuration, Timestamp};
 use node::{
     Node,
     config::{ApiScope, ApiToken},
 };
 use protocol::text::steers;
+use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest, Sha256};
+use store::{TokenRecord, Tokens};
 
-use super::place::{is_for, is_local};
-use crate::{api::ApiError, connection::Connection};
+use super::{
+    client::Client,
+    place::{is_for, is_local},
+};
+use crate::{api::Problem, connection::Connection};
 
 /// Timeout for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The last use of a token is noted no more often than this.
+const NOTED_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
-/// The name in the log for a client that needs no token.
-const NOBODY: &str = "this machine";
-
+/// Finds out who asks. What they may do is a matter of each operation.
 pub(crate) async fn admit(
     State(node): State<Arc<Node>>,
     Extension(connection): Extension<Connection>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let began = Instant::now();
+    let method = request.method().clone();
     let asked = request.uri().to_string().replace(steers, "\u{fffd}");
-    let tokens = &node.config.load().api_tokens;
-    let (who, response) = match who(tokens, ApiScope::Trace, &connection, request.uri(), request.headers()) {
-        Ok(who) => {
+    let (who, response) = match who(&node, &connection, request.uri(), request.headers()).await {
+        Ok(client) => {
+            let who = client.name.clone();
+            request.extensions_mut().insert(client);
             let answer = tokio::time::timeout(ANSWER_TIMEOUT, next.run(request)).await;
-            (who, answer.unwrap_or_else(|_| ApiError::timed_out().into_response()))
+            (who, answer.unwrap_or_else(|_| Problem::timed_out().into_response()))
         }
-        Err(error) => ("unknown".to_owned(), error.into_response()),
+        Err(problem) => ("unknown".to_owned(), problem.into_response()),
     };
     tracing::info!(
         who,
         client = %connection.client,
+        %method,
         asked,
         status = response.status().as_u16(),
         milliseconds = began.elapsed().as_millis() as u64,
@@ -61,56 +71,95 @@ pub(crate) async fn admit_to_metrics(
     request: Request,
     next: Next,
 ) -> Response {
-    let config = node.config.load_full();
-    let needs_no_token = is_own_listener && connection.here.ip().is_loopback();
-    let tokens = if needs_no_token { &[] } else { config.api_tokens.as_slice() };
-    match who(tokens, ApiScope::Metrics, &connection, request.uri(), request.headers()) {
-        Ok(_) => next.run(request).await,
-        Err(error) => {
-            let response = error.into_response();
+    let admitted = if is_own_listener && connection.here.ip().is_loopback() {
+        is_named_local(&connection, request.uri(), request.headers())
+    } else {
+        let found = who(&node, &connection, request.uri(), request.headers()).await;
+        found.and_then(|client| client.must_read_metrics())
+    };
+    match admitted {
+        Ok(()) => next.run(request).await,
+        Err(problem) => {
+            let response = problem.into_response();
             tracing::info!(client = %connection.client, status = response.status().as_u16(), "refused to show metrics");
             response
         }
     }
 }
 
-/// The name of the holder of the token.
-fn who(
-    tokens: &[ApiToken],
-    scope: ApiScope,
+async fn who(node: &Arc<Node>, connection: &Connection, asked: &Uri, headers: &HeaderMap) -> Result<Client, Problem> {
+    let config = node.config.load_full();
+    match bearer(headers) {
+        Some(token) => {
+            let (client, record) = holder(&config.api_tokens, &node.store, token).await?;
+            record.into_iter().for_each(|record| note_use(node, &record));
+            Ok(client)
+        }
+        None => without_token(&config.api_tokens, &node.store, connection, asked, headers).await,
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// The holder of a token, and the token's record if it is one of the store.
+async fn holder(
+    configured: &[ApiToken],
+    store: &impl Tokens,
+    token: &str,
+) -> Result<(Client, Option<TokenRecord>), Problem> {
+    // An attacker who measures the time of these comparisons learns about a hash, which does not help to find the token.
+    let hash = hash(token);
+    if let Some(known) = configured.iter().find(|known| known.sha256.eq_ignore_ascii_case(&hash)) {
+        return Ok((Client::holder(&known.name, ApiScope::grant(&known.scopes)), None));
+    }
+    match store.token(&hash).await? {
+        Some(record) => Ok((Client::holder(&record.name, record.grant), Some(record))),
+        None => Err(Problem::unauthorized("the token is not valid: it was never created, is revoked or has expired")),
+    }
+}
+
+/// As long as no token exists, this machine may look.
+async fn without_token(
+    configured: &[ApiToken],
+    store: &impl Tokens,
     connection: &Connection,
     asked: &Uri,
     headers: &HeaderMap,
-) -> Result<String, ApiError> {
-    if tokens.is_empty() {
-        // A reload may have removed all tokens.
-        if !connection.here.ip().is_loopback() {
-            return Err(ApiError::unauthorized(
-                "the configuration has no [[api_token]]; the administrator must add one",
-            ));
-        }
-        // A web page in a browser on this machine may use this address under its own host name (DNS rebinding).
-        if !is_for(asked, headers, is_local) {
-            return Err(ApiError::forbidden("without tokens the API accepts requests to localhost only"));
-        }
-        return Ok(NOBODY.to_owned());
+) -> Result<Client, Problem> {
+    let required = || Problem::unauthorized("a token is required; add the header Authorization: Bearer TOKEN");
+    if !connection.here.ip().is_loopback() || !configured.is_empty() || headers.contains_key(header::AUTHORIZATION) {
+        return Err(required());
     }
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    if store.tokens().await?.iter().any(|token| !token.is_expired) {
+        return Err(required());
+    }
+    is_named_local(connection, asked, headers).map(|()| Client::nobody())
+}
+
+/// A web page in a browser on this machine may use this address under its own host name (DNS rebinding).
+fn is_named_local(connection: &Connection, asked: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    debug_assert!(connection.here.ip().is_loopback());
+    match is_for(asked, headers, is_local) {
+        true => Ok(()),
+        false => Err(Problem::forbidden("without tokens the API accepts requests to localhost only")),
+    }
+}
+
+/// Beside the request, because it need not wait for that.
+fn note_use(node: &Arc<Node>, token: &TokenRecord) {
+    let is_noted = token.used.is_some_and(|used| Timestamp::now().duration_since(used).abs() < NOTED_EVERY);
+    if is_noted {
+        return;
+    }
+    let (node, name) = (Arc::clone(node), token.name.clone());
+    tokio::spawn(async move {
+        if let Err(error) = node.store.note_token_use(&name).await {
+            tracing::debug!(%error, token = name, "failed to note the use of a token");
+        }
     });
-    let token = value
-        .ok_or_else(|| ApiError::unauthorized("a token is required; add the header Authorization: Bearer TOKEN"))?;
-    // An attacker who measures the time of this comparison learns about a hash, which does not help to find the token.
-    let hash = hash(token);
-    let holder = tokens.iter().find(|known| known.sha256.eq_ignore_ascii_case(&hash));
-    let holder = holder.ok_or_else(|| {
-        ApiError::unauthorized("the token is not valid; the configuration has no [[api_token]] for it")
-    })?;
-    if !holder.scopes.contains(&scope) {
-        return Err(ApiError::forbidden("the token may not read this; the administrator must add to its scopes"));
-    }
-    Ok(holder.name.clone())
 }
 
 /// The hash of a token in the form of [`ApiToken::sha256`].
@@ -118,67 +167,106 @@ pub fn hash(token: &str) -> String {
     Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The prefix lets people and leak scanners recognise a token.
+const PREFIX: &str = "gatepost_";
+const TOKEN_BYTES: usize = 32;
+
+/// A new token, which nobody can guess.
+pub fn new_token() -> io::Result<String> {
+    let mut random = [0; TOKEN_BYTES];
+    // So few bytes arrive in one call or not at all (getrandom(2)).
+    getrandom(&mut random, GetRandomFlags::empty())?;
+    Ok(random.iter().fold(PREFIX.to_owned(), |token, byte| token + &format!("{byte:02x}")))
+}
+
 #[cfg(test)]
 mod tests {
+    use store::{Grant, NewToken, Right, SqliteStore};
+
     use super::*;
 
     const REMOTE: &str = "192.0.2.1:443";
     const LOCAL: &str = "127.0.0.1:2580";
 
-    fn token_for(token: &str, scopes: Vec<ApiScope>) -> ApiToken {
+    fn connection(here: &str) -> Connection {
+        Connection { client: "192.0.2.9:1".parse().unwrap(), here: here.parse().unwrap(), is_tls: false }
+    }
+
+    fn configured(token: &str, scopes: Vec<ApiScope>) -> ApiToken {
         ApiToken { name: format!("holder of {token}"), sha256: hash(token), scopes }
     }
 
-    fn asks(tokens: &[&str], here: &str, headers: &[(header::HeaderName, &str)]) -> Result<String, u16> {
-        let tokens: Vec<_> = tokens.iter().map(|token| token_for(token, vec![ApiScope::Trace])).collect();
-        let connection =
-            Connection { client: "192.0.2.9:1".parse().unwrap(), here: here.parse().unwrap(), is_tls: false };
-        let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
-        who(&tokens, ApiScope::Trace, &connection, &Uri::from_static("/"), &headers)
-            .map_err(|error| error.into_response().status().as_u16())
+    async fn stored(token: &str, expires_in: Option<Duration>) -> (tempfile::TempDir, SqliteStore) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path(), "mx1").unwrap();
+        let grant = Grant { right: Some(Right::Tracer), metrics: false };
+        let new = NewToken { name: "stored".into(), sha256: hash(token), grant, by: "ana".into(), expires_in };
+        assert!(store.create_token(new).await.unwrap());
+        (folder, store)
     }
 
-    #[test]
-    fn with_tokens_only_their_holders_get_answers() {
+    async fn asks(
+        tokens: &[ApiToken],
+        store: &SqliteStore,
+        here: &str,
+        headers: &[(header::HeaderName, &str)],
+    ) -> Result<Client, u16> {
+        let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+        let found = match bearer(&headers) {
+            Some(token) => holder(tokens, store, token).await.map(|(client, _)| client),
+            None => without_token(tokens, store, &connection(here), &Uri::from_static("/"), &headers).await,
+        };
+        found.map_err(|problem| problem.kind().status())
+    }
+
+    #[tokio::test]
+    async fn with_tokens_only_their_holders_get_answers() {
+        let (_folder, store) = stored("c", None).await;
+        let tokens = [configured("a", vec![ApiScope::Trace]), configured("b", vec![ApiScope::Metrics])];
         let authorized = |value| [(header::AUTHORIZATION, value)];
         for here in [LOCAL, REMOTE] {
-            assert_eq!(asks(&["a", "b"], here, &authorized("Bearer b")), Ok("holder of b".to_owned()));
-            assert_eq!(asks(&["a"], here, &authorized("bearer  a")), Ok("holder of a".to_owned()));
-            for wrong in ["Bearer c", "Bearer", "a", "Basic a", "Bearer "] {
-                assert_eq!(asks(&["a"], here, &authorized(wrong)), Err(401), "{wrong}");
+            for (value, name, right) in [
+                ("Bearer b", "token holder of b", None),
+                ("bearer  a", "token holder of a", Some(Right::Tracer)),
+                ("Bearer c", "token stored", Some(Right::Tracer)),
+            ] {
+                let client = asks(&tokens, &store, here, &authorized(value)).await.unwrap();
+                assert_eq!((client.name.as_str(), client.grant.right), (name, right), "{value}");
             }
-            assert_eq!(asks(&["a"], here, &[]), Err(401));
+            for wrong in ["Bearer d", "Bearer", "a", "Basic a", "Bearer "] {
+                assert_eq!(asks(&tokens, &store, here, &authorized(wrong)).await, Err(401), "{wrong}");
+                assert_eq!(asks(&[], &store, here, &authorized(wrong)).await, Err(401), "{wrong}");
+            }
+            assert_eq!(asks(&[], &store, here, &[]).await, Err(401));
         }
     }
 
-    #[test]
-    fn a_token_opens_what_its_scopes_say() {
-        let connection =
-            Connection { client: "192.0.2.9:1".parse().unwrap(), here: REMOTE.parse().unwrap(), is_tls: true };
-        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, "Bearer a".parse().unwrap())]);
-        for (has, wanted, opens) in [
-            (vec![ApiScope::Trace], ApiScope::Trace, true),
-            (vec![ApiScope::Trace], ApiScope::Metrics, false),
-            (vec![ApiScope::Metrics], ApiScope::Trace, false),
-            (vec![ApiScope::Metrics, ApiScope::Trace], ApiScope::Metrics, true),
-            (vec![], ApiScope::Metrics, false),
-        ] {
-            let tokens = [token_for("a", has)];
-            let result = who(&tokens, wanted, &connection, &Uri::from_static("/"), &headers);
-            assert_eq!(result.is_ok(), opens, "{tokens:?} {wanted:?}");
-        }
+    #[tokio::test]
+    async fn a_token_that_expired_or_was_revoked_opens_nothing() {
+        let (_folder, store) = stored("c", Some(Duration::ZERO)).await;
+        let authorized = [(header::AUTHORIZATION, "Bearer c")];
+        assert_eq!(asks(&[], &store, LOCAL, &authorized).await, Err(401));
+        assert_eq!(asks(&[], &store, LOCAL, &[]).await, Ok(Client::nobody()));
+        let (_folder, store) = stored("c", None).await;
+        assert!(asks(&[], &store, LOCAL, &authorized).await.is_ok());
+        assert!(store.revoke_token("stored").await.unwrap());
+        assert_eq!(asks(&[], &store, LOCAL, &authorized).await, Err(401));
     }
 
-    #[test]
-    fn without_tokens_only_this_machine_gets_answers() {
+    #[tokio::test]
+    async fn without_tokens_only_this_machine_gets_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path(), "mx1").unwrap();
         for host in ["localhost", "LOCALHOST:2580", "127.0.0.1:2580", "[::1]:2580"] {
-            assert_eq!(asks(&[], LOCAL, &[(header::HOST, host)]), Ok(NOBODY.to_owned()), "{host}");
+            assert_eq!(asks(&[], &store, LOCAL, &[(header::HOST, host)]).await, Ok(Client::nobody()), "{host}");
         }
-        for host in ["evil.example", "localhost.", "192.0.2.1", ""] {
-            assert_eq!(asks(&[], LOCAL, &[(header::HOST, host)]), Err(403), "{host}");
+        for host in ["evil.example", "127.0.0.1.evil.example:2580", "evil@localhost", ""] {
+            assert_eq!(asks(&[], &store, LOCAL, &[(header::HOST, host)]).await, Err(403), "{host}");
         }
         let twice = [(header::HOST, "localhost"), (header::HOST, "evil.example")];
-        assert_eq!(asks(&[], LOCAL, &twice), Err(403));
-        assert_eq!(asks(&[], REMOTE, &[(header::HOST, "localhost")]), Err(401));
+        assert_eq!(asks(&[], &store, LOCAL, &twice).await, Err(403));
+        assert_eq!(asks(&[], &store, REMOTE, &[(header::HOST, "localhost")]).await, Err(401));
+        let tokens = [configured("a", vec![ApiScope::Look])];
+        assert_eq!(asks(&tokens, &store, LOCAL, &[(header::HOST, "localhost")]).await, Err(401));
     }
 }

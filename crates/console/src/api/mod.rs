@@ -1,62 +1,121 @@
 //! The HTTP API for programs: the same rows, filters and JSON as the commands.
+//!
+//! ```text
+//!   request ──access::admit (who?)──> Operation (needs, takes, gives) ──query.rs, form.rs──> a resource's own file
+//!                                        ├──> openapi.rs                                          │
+//!                                        └──> the test that compares commands with operations     └──> reply.rs, problem.rs
+//! ```
+//!
+//! A resource's file has a table of operations with their handlers. Nothing is read from a request but by those tables.
 
-mod error;
+mod body;
+mod configuration;
+mod cursor;
+mod events;
+mod examples;
 mod fleet;
+mod form;
 mod graph;
 mod incidents;
+mod listing;
 mod openapi;
+mod operation;
+mod operations;
 mod over_time;
 mod parameters;
+mod pieces;
+mod problem;
 mod query;
 mod queue;
+mod reply;
+mod store;
+mod tokens;
 mod traces;
 mod within;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
-use axum::{Router, middleware, routing::get};
+use axum::{
+    Extension, Json, Router,
+    extract::{RawPathParams, Request, State, rejection::RawPathParamsRejection},
+    middleware,
+    routing::{get, on},
+};
 use node::Node;
+use serde_json::Value;
 
-pub(crate) use error::ApiError;
 pub use graph::read_filter;
-pub(crate) use parameters::{Form as ParameterForm, PARAMETERS};
+pub(crate) use parameters::SEARCH;
 pub use parameters::{parameters, read_parameters};
-pub(crate) use query::Query;
+pub(super) use problem::Problem;
 pub(crate) use within::{Found, page_within};
 
-use super::{access, beside};
+use super::{
+    access::{self, Client},
+    beside,
+};
+use operation::Operation;
 
 /// Maximum number of rows in one answer, the same as in Microsoft Graph.
 const ROWS_MAX: u32 = 5000;
 /// After this, a search answers with what it has found, and the client goes on from there.
 pub(crate) const SEARCH_BUDGET: Duration = Duration::from_millis(400);
 
+const OPENAPI: &str = "/api/v1/openapi.json";
+
+/// The document never changes while the program runs.
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+    let about = "Message traces, queue, incidents, fleet and rollouts of an inbound mail gateway. Message traces are also \
+                 served in the form of Microsoft Graph, below /v1.0/admin/exchange/tracing; Microsoft describes that form.";
+    openapi::document("Gatepost", about, operations::all())
+});
+
 /// For a listener of the API.
 pub(super) fn router(node: Arc<Node>) -> Router {
     let graph = || {
         Router::new().route("/messageTraces", get(graph::list)).route("/messageTraces/{id}/{call}", get(graph::details))
     };
-    Router::new()
-        .route("/api/v1/message-traces", get(traces::list))
-        .route("/api/v1/message-traces/{id}/events", get(traces::events))
-        .route("/api/v1/message-traces/{id}/attempts/{session}", get(traces::attempt))
-        .route("/api/v1/incidents", get(incidents::list))
-        .route("/api/v1/incidents/{id}", get(incidents::show))
-        .route("/api/v1/queue/groups", get(queue::groups))
-        .route("/api/v1/queue/counts", get(queue::counts))
-        .route("/api/v1/nodes", get(fleet::nodes))
-        .route("/api/v1/ledger", get(fleet::ledger))
-        .route("/api/v1/tallies", get(over_time::tallies))
-        .route("/api/v1/changes", get(over_time::list_changes))
-        .route("/api/v1/openapi.json", get(openapi::serve))
+    operations::all()
+        .fold(Router::new(), serve)
         .nest("/admin/exchange/tracing", graph())
         // The base address of scripts for Graph contains the version.
         .nest("/v1.0/admin/exchange/tracing", graph())
         .nest("/beta/admin/exchange/tracing", graph())
-        .fallback(|| async { ApiError::not_found("no such path; /api/v1/openapi.json lists all paths") })
-        .method_not_allowed_fallback(|| async { ApiError::method_not_allowed() })
+        .fallback(|| async { Problem::not_found(format!("no such path; {OPENAPI} lists all paths")) })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(middleware::from_fn_with_state(Arc::clone(&node), access::admit))
-        // These come after the layer: they are not in the log.
+        .layer(middleware::from_fn(graph::speak_odata))
+        // These come after the layers: nobody needs a token for them, and they are not in the log.
+        .route(OPENAPI, get(|| async { Json(&*DOCUMENT) }))
         .merge(beside(&node, false))
         .with_state(node)
+}
+
+fn serve(router: Router<Arc<Node>>, operation: &'static Operation) -> Router<Arc<Node>> {
+    let answer = move |State(node): State<Arc<Node>>,
+                       Extension(client): Extension<Client>,
+                       path: Result<RawPathParams, RawPathParamsRejection>,
+                       request: Request| operation.answer(node, client, path, request);
+    router.route(operation.path, on(operation.method.filter(), answer))
+}
+
+/// An operation as tests see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OperationFacts {
+    /// Such as `GET /api/v1/nodes`.
+    pub name: String,
+    /// The commands that do the same.
+    pub commands: &'static [&'static str],
+}
+
+/// Every operation of the API.
+pub fn operations() -> Vec<OperationFacts> {
+    let facts = |operation: &Operation| OperationFacts {
+        name: format!("{} {}", operation.method.name().to_ascii_uppercase(), operation.path),
+        commands: operation.commands,
+    };
+    operations::all().map(facts).collect()
 }

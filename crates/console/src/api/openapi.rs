@@ -1,39 +1,34 @@
-//! The description of the API in OpenAPI 3.1. Parameters come from the table that reads them, schemas from the types that
-//! are sent.
+//! The description of the API in OpenAPI 3.1, made from the tables of operations: parameters from what reads them, schemas
+//! from the types that are sent, examples from both.
 
-use axum::Json;
-use insight::{By, ChangeSearch, Search, Status, views::IncidentView};
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
-use serde_json::{Value, json};
-use store::{TallyBy, TallyStep};
+use node::config::ApiScope;
+use schemars::{SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
 
 use super::{
-    error::ErrorView,
-    fleet::{Ledger, Nodes},
-    graph::{self, Collection, Detail, MessageTrace},
-    incidents::Incidents,
-    over_time::{CHANGES, Changes, Tallies},
-    parameters::{Form, PARAMETERS, Parameter},
-    queue::{BY, Counts, Groups},
-    traces::{AttemptView, History, Page},
+    examples::{self, example},
+    operation::{Gives, Operation, Takes},
+    problem::{MEDIA_TYPE, ProblemView},
+    query::Parameter,
 };
 
-pub(super) async fn serve() -> Json<Value> {
-    Json(document())
-}
-
-fn document() -> Value {
+/// The document for these operations.
+pub(super) fn document<'a>(title: &str, about: &str, operations: impl Iterator<Item = &'a Operation>) -> Value {
     let mut schemas = SchemaSettings::draft2020_12()
         .with(|settings| settings.definitions_path = "/components/schemas".into())
         .for_serialize()
         .into_generator();
-    let paths: serde_json::Map<String, Value> =
-        [traces, state, over_time, as_graph].into_iter().flat_map(|paths| paths(&mut schemas)).collect();
-    json!({
+    let mut paths = Map::new();
+    for operation in operations {
+        let described = describe(&mut schemas, operation);
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        path[operation.method.name()] = described;
+    }
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Gatepost",
-            "description": "Message traces, incidents, queue and fleet of an inbound mail gateway.",
+            "title": title,
+            "description": about,
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "Apache-2.0 OR MIT" },
         },
@@ -41,208 +36,128 @@ fn document() -> Value {
         "security": [{ "token": [] }],
         "paths": paths,
         "components": {
-            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "securitySchemes": { "token": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "The list of an operation has the scope that the token needs. Each scope includes those before \
+                                it: look, trace, operate, administer.",
+            } },
             "schemas": schemas.take_definitions(true),
         },
-    })
+    });
+    add_examples(&mut document);
+    document
 }
 
-/// A path that is read, with its description.
-type Path = (String, Value);
-
-fn read<T: JsonSchema>(
-    schemas: &mut SchemaGenerator,
-    path: &str,
-    id: &str,
-    summary: &str,
-    parameters: Vec<Value>,
-) -> Path {
-    let responses = responses(schemas, |schemas| schemas.subschema_for::<T>().to_value());
-    let get = json!({ "operationId": id, "summary": summary, "parameters": parameters, "responses": responses });
-    (path.to_owned(), json!({ "get": get }))
-}
-
-fn traces(schemas: &mut SchemaGenerator) -> Vec<Path> {
-    let filters = PARAMETERS.iter().map(parameter).collect();
-    let message = vec![path_parameter("id", "Network message id")];
-    vec![
-        read::<Page>(
-            schemas,
-            "/api/v1/message-traces",
-            "listMessageTraces",
-            "List what happened to messages, newest first, one row per recipient",
-            filters,
-        ),
-        read::<History<'_>>(
-            schemas,
-            "/api/v1/message-traces/{id}/events",
-            "listEvents",
-            "List all events of one message, in the order of time",
-            message.clone(),
-        ),
-        read::<AttemptView>(
-            schemas,
-            "/api/v1/message-traces/{id}/attempts/{session}",
-            "showAttempt",
-            "Show one attempt, with what was said in its session, whichever node made it",
-            [message, vec![path_parameter("session", "Session of the attempt, as its event names it")]].concat(),
-        ),
-    ]
-}
-
-/// What is so now: incidents, queue and fleet.
-fn state(schemas: &mut SchemaGenerator) -> Vec<Path> {
-    let by = query_parameter(
-        "by",
-        "The property that the deliveries of a group share; cause by default",
-        json!({ "type": "string", "enum": BY.map(By::name) }),
-    );
-    vec![
-        read::<Incidents>(
-            schemas,
-            "/api/v1/incidents",
-            "listIncidents",
-            "List incidents (mail that is or was stuck) with their root causes, open ones first",
-            Vec::new(),
-        ),
-        read::<IncidentView>(
-            schemas,
-            "/api/v1/incidents/{id}",
-            "showIncident",
-            "Show one incident",
-            vec![path_parameter("id", "Id of the incident")],
-        ),
-        read::<Groups>(
-            schemas,
-            "/api/v1/queue/groups",
-            "listQueueGroups",
-            "List what waits, in groups that share a property",
-            vec![by],
-        ),
-        read::<Counts>(
-            schemas,
-            "/api/v1/queue/counts",
-            "countQueue",
-            "Count what waits, by connector and state",
-            Vec::new(),
-        ),
-        read::<Nodes>(
-            schemas,
-            "/api/v1/nodes",
-            "listNodes",
-            "List the nodes of the fleet: who runs, what each does, and who is drained",
-            Vec::new(),
-        ),
-        read::<Ledger>(
-            schemas,
-            "/api/v1/ledger",
-            "listLedger",
-            "List deliveries in plaintext or below the TLS policy modern, by destination",
-            Vec::new(),
-        ),
-    ]
-}
-
-fn over_time(schemas: &mut SchemaGenerator) -> Vec<Path> {
-    let text = || json!({ "type": "string" });
-    let list = |name: &str, about: &str, names: Vec<&str>| {
-        let items = json!({ "type": "string", "enum": names });
-        let mut list = query_parameter(name, about, json!({ "type": "array", "items": items }));
-        list["explode"] = false.into();
-        list
-    };
-    let range = || {
-        vec![
-            query_parameter("since", "From this time on: a date and time, or how long ago, such as 2h or 3d", text()),
-            query_parameter("until", "Before this time", text()),
-        ]
-    };
-    let step = json!({ "type": "string", "enum": TallyStep::ALL.map(TallyStep::name) });
-    let tallies = [
-        list("by", "Count separately by these; outcome by default", TallyBy::ALL.map(TallyBy::name).to_vec()),
-        query_parameter("step", "Length of the time that one row covers; hour by default", step),
-    ];
-    let changes = [
-        list("kind", "Only changes of these kinds", ChangeSearch::KINDS.to_vec()),
-        query_parameter("node", "Only changes that are about this node, or that it saw", text()),
-        limit_parameter(CHANGES),
-        query_parameter("after", "Start of this page, as the previous page gives it", text()),
-    ];
-    vec![
-        read::<Tallies>(
-            schemas,
-            "/api/v1/tallies",
-            "listTallies",
-            "Count deliveries by the hour or minute: accepted, delivered, deferred, bounced",
-            [range(), tallies.to_vec()].concat(),
-        ),
-        read::<Changes>(
-            schemas,
-            "/api/v1/changes",
-            "listChanges",
-            "List what changed, newest first: starts, reloads, rollouts, commands, incidents, destinations",
-            [range(), changes.to_vec()].concat(),
-        ),
-    ]
-}
-
-/// The same in the form of Microsoft Graph.
-fn as_graph(schemas: &mut SchemaGenerator) -> Vec<Path> {
-    let filter = query_parameter("$filter", &graph::filter_help(), json!({ "type": "string" }));
-    let top = json!({ "type": "integer", "minimum": 1, "maximum": super::ROWS_MAX });
-    let top = query_parameter("$top", "Maximum number of rows", top);
-    let start = query_parameter("$skiptoken", "Start of the page, from @odata.nextLink", json!({ "type": "string" }));
-    vec![
-        read::<Collection<MessageTrace<'_>>>(
-            schemas,
-            "/admin/exchange/tracing/messageTraces",
-            "listGraphMessageTraces",
-            "List message traces in the form of Microsoft Graph; also under /v1.0 and /beta",
-            vec![filter, top, start],
-        ),
-        read::<Collection<Detail>>(
-            schemas,
-            "/admin/exchange/tracing/messageTraces/{id}/getDetailsByRecipient(recipientAddress='{recipient}')",
-            "listGraphDetails",
-            "List the events of one message for one recipient, in the form of Microsoft Graph",
-            vec![path_parameter("id", "Network message id"), path_parameter("recipient", "Address of the recipient")],
-        ),
-    ]
-}
-
-fn responses(schemas: &mut SchemaGenerator, answer: impl Fn(&mut SchemaGenerator) -> Value) -> Value {
-    let content = |schema: Value| json!({ "application/json": { "schema": schema } });
-    let error = schemas.subschema_for::<ErrorView<'_>>().to_value();
-    json!({
-        "200": { "description": "The result", "content": content(answer(schemas)) },
-        "default": { "description": "An error", "content": content(error) },
-    })
-}
-
-fn parameter(parameter: &Parameter) -> Value {
-    let Parameter { name, about, form, .. } = parameter;
-    match form {
-        Form::Text => query_parameter(name, about, json!({ "type": "string" })),
-        Form::Rows => limit_parameter(Search::ROWS),
-        Form::Statuses => {
-            let names = Status::ALL.map(Status::lower_case_name);
-            let items = json!({ "type": "string", "enum": names });
-            let mut list = query_parameter(name, about, json!({ "type": "array", "items": items }));
-            list["explode"] = false.into();
-            list
+fn describe(schemas: &mut SchemaGenerator, operation: &Operation) -> Value {
+    let in_path = operation.in_path.iter().map(|parameter| described(parameter, "path"));
+    let in_query = operation.query.iter().map(|parameter| described(parameter, "query"));
+    let mut parameters: Vec<Value> = in_path.chain(in_query).collect();
+    if let Some(header) = operation.header {
+        parameters.push(described(&header, "header"));
+    }
+    let mut value = json!({
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "parameters": parameters,
+        "responses": responses(schemas, operation),
+        "security": [{ "token": [ApiScope::of_right(operation.needs).name()] }],
+    });
+    if !operation.commands.is_empty() {
+        let commands: Vec<String> = operation.commands.iter().map(|command| format!("`gatepost {command}`")).collect();
+        value["description"] = format!("The same as {}.", commands.join(", ")).into();
+    }
+    match operation.body {
+        Takes::Nothing => {}
+        Takes::Json(known) => {
+            let schema = object(known, "");
+            let example = example(&schema, &Value::Null, "");
+            let content = json!({ "application/json": { "schema": schema, "example": example } });
+            value["requestBody"] = json!({ "required": true, "content": content });
+        }
+        Takes::Files => {
+            let file = json!({ "type": "string", "contentMediaType": "application/octet-stream" });
+            let schema = json!({ "type": "object", "properties": { "file": { "type": "array", "items": file } } });
+            value["requestBody"] =
+                json!({ "required": true, "content": { "multipart/form-data": { "schema": schema } } });
         }
     }
+    value
 }
 
-fn limit_parameter(default: u32) -> Value {
-    let about = format!("Maximum number of rows; {default} by default");
-    query_parameter("limit", &about, json!({ "type": "integer", "minimum": 1, "maximum": super::ROWS_MAX }))
+fn described(parameter: &Parameter, place: &str) -> Value {
+    let Parameter { name, about, form, is_required } = parameter;
+    let schema = form.schema();
+    let mut value = json!({
+        "name": name, "in": place, "description": about, "example": example(&schema, &Value::Null, name),
+    });
+    if *is_required || place == "path" {
+        value["required"] = true.into();
+    }
+    if schema["type"] == "array" {
+        value["explode"] = false.into();
+    }
+    value["schema"] = schema;
+    value
 }
 
-fn query_parameter(name: &str, description: &str, schema: Value) -> Value {
-    json!({ "name": name, "in": "query", "description": description, "schema": schema })
+/// The schema of the keys that have this prefix.
+fn object(known: &[Parameter], within: &str) -> Value {
+    let (mut properties, mut required) = (Map::new(), Vec::new());
+    for parameter in known {
+        let Some(name) = parameter.name.strip_prefix(within).filter(|name| !name.contains('.')) else { continue };
+        let mut schema = parameter.form.schema();
+        if schema["type"] == "object" {
+            schema = object(known, &format!("{}.", parameter.name));
+        }
+        schema["description"] = parameter.about.into();
+        if parameter.is_required {
+            required.push(name);
+        }
+        properties.insert(name.to_owned(), schema);
+    }
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
 
-fn path_parameter(name: &str, description: &str) -> Value {
-    json!({ "name": name, "in": "path", "required": true, "description": description, "schema": { "type": "string" } })
+fn responses(schemas: &mut SchemaGenerator, operation: &Operation) -> Value {
+    let mut responses = Map::new();
+    let (status, mut success) = match operation.gives {
+        Gives::Json(status, schema) => {
+            let content = json!({ "application/json": { "schema": schema(schemas) } });
+            (status, json!({ "description": "The result", "content": content }))
+        }
+        Gives::Other(media_type) => {
+            (200, json!({ "description": "The result", "content": { media_type: { "schema": {} } } }))
+        }
+        Gives::Nothing => (204, json!({ "description": "Done" })),
+    };
+    if operation.is_polled {
+        let about = "Version of the answer, for If-None-Match";
+        success["headers"] = json!({ "ETag": { "description": about, "schema": { "type": "string" } } });
+        responses.insert("304".to_owned(), json!({ "description": "It is the version that If-None-Match names" }));
+    }
+    responses.insert(status.to_string(), success);
+    let schema = schemas.subschema_for::<ProblemView<'_>>().to_value();
+    for kind in operation.kinds() {
+        let content = json!({ MEDIA_TYPE: { "schema": schema, "example": examples::problem(kind) } });
+        let response = json!({ "description": kind.title(), "content": content });
+        responses.insert(kind.status().to_string(), response);
+    }
+    responses.into()
+}
+
+/// Each answer gets an example, once all schemas are there.
+fn add_examples(document: &mut Value) {
+    let definitions = document["components"]["schemas"].clone();
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
+    let operations = paths.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut());
+    for operation in operations {
+        let Some(responses) = operation["responses"].as_object_mut() else { continue };
+        let contents =
+            responses.values_mut().filter_map(|response| response.get_mut("content")?.get_mut("application/json"));
+        for content in contents {
+            let schema = content["schema"].clone();
+            content["example"] = example(&schema, &definitions, "");
+        }
+    }
 }

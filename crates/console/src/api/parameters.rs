@@ -1,142 +1,178 @@
-//! The parameters of a search in a URL: one row per parameter, with the function that reads it.
+//! The parameters of a search: one row per parameter, with the function that reads it.
 
 use insight::{Search, Status, read_cursor, read_tls_version};
-use node::config::hint;
 use store::SubjectMatch;
 
-use super::ROWS_MAX;
+use super::{
+    cursor::AFTER,
+    form::Form,
+    listing::limit_of,
+    problem::Fault,
+    query::{Parameter, Query},
+};
 
 /// One parameter of `/api/v1/message-traces`.
-pub(crate) struct Parameter {
-    pub name: &'static str,
-    /// For OpenAPI. `gatepost trace --help` has the same text.
-    pub about: &'static str,
-    pub form: Form,
+struct Condition {
+    parameter: Parameter,
     read: fn(&mut Search, &str) -> Result<(), String>,
 }
 
-/// Form of a value.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub(crate) enum Form {
-    Text,
-    /// One or more, separated by commas.
-    Statuses,
-    /// From 1 to [`ROWS_MAX`].
-    Rows,
+const fn condition(
+    name: &'static str,
+    about: &'static str,
+    form: Form,
+    read: fn(&mut Search, &str) -> Result<(), String>,
+) -> Condition {
+    Condition { parameter: Parameter::new(name, about, form), read }
 }
 
-const fn text(name: &'static str, about: &'static str, read: fn(&mut Search, &str) -> Result<(), String>) -> Parameter {
-    Parameter { name, about, form: Form::Text, read }
-}
+/// Longest name, text of a subject, or id.
+const TEXT: Form = Form::Text(500);
+const STATUSES: Form = Form::Names(|| Status::ALL.map(Status::lower_case_name).to_vec());
+const TLS_VERSIONS: Form = Form::Name(|| vec!["1.0", "1.1", "1.2", "1.3", "none"]);
 
-pub(crate) const PARAMETERS: [Parameter; 22] = [
-    text("sender", "Sender's address, @domain, <> for the null sender, or a pattern with *", |search, value| {
-        string(&mut search.sender, value)
-    }),
-    text("recipient", "Recipient's address, @domain, or a pattern with *", |search, value| {
+// `gatepost trace --help` has the same texts.
+const CONDITIONS: [Condition; 22] = [
+    condition(
+        "sender",
+        "Sender's address, @domain, <> for the null sender, or a pattern with *",
+        Form::Address,
+        |search, value| string(&mut search.sender, value),
+    ),
+    condition("recipient", "Recipient's address, @domain, or a pattern with *", Form::Address, |search, value| {
         string(&mut search.recipient, value)
     }),
-    text("message_id", "Message-ID header field, with or without angle brackets", |search, value| {
+    condition("message_id", "Message-ID header field, with or without angle brackets", TEXT, |search, value| {
         string(&mut search.message_id, value)
     }),
-    text("message", "Network message id, or its first digits, as `gatepost queue list` shows it", |search, value| {
-        parsed(&mut search.message, value)
+    condition("message", "Network message id", Form::Id, |search, value| parsed(&mut search.message, value)),
+    condition("subject", "Text that the subject contains", TEXT, |search, value| {
+        search.subjects.push(SubjectMatch::Contains(value.to_owned()));
+        Ok(())
     }),
-    text("subject", "Text that the subject contains", |search, value| subject(search, value, SubjectMatch::Contains)),
-    text("subject_starts_with", "Text that the subject starts with", |search, value| {
-        subject(search, value, SubjectMatch::StartsWith)
+    condition("subject_starts_with", "Text that the subject starts with", TEXT, |search, value| {
+        search.subjects.push(SubjectMatch::StartsWith(value.to_owned()));
+        Ok(())
     }),
-    text("subject_ends_with", "Text that the subject ends with", |search, value| {
-        subject(search, value, SubjectMatch::EndsWith)
+    condition("subject_ends_with", "Text that the subject ends with", TEXT, |search, value| {
+        search.subjects.push(SubjectMatch::EndsWith(value.to_owned()));
+        Ok(())
     }),
-    Parameter {
-        name: "status",
-        about: "Show only messages with this current status; separate several with commas",
-        form: Form::Statuses,
-        read: statuses,
-    },
-    text(
+    condition(
+        "status",
+        "Show only messages with this current status; separate several with commas",
+        STATUSES,
+        |search, value| {
+            for status in value.split(',') {
+                search.status.push(status.parse::<Status>()?);
+            }
+            Ok(())
+        },
+    ),
+    condition(
         "since",
         "Received at or after this time: a date and time, or how long ago, such as 2h or 3d",
+        Form::Moment,
         |search, value| parsed(&mut search.since, value),
     ),
-    text("until", "Received before this time", |search, value| parsed(&mut search.until, value)),
-    text("from_ip", "IP address of the client that sent the message to the gateway", |search, value| {
+    condition("until", "Received before this time", Form::Moment, |search, value| parsed(&mut search.until, value)),
+    condition("from_ip", "IP address of the client that sent the message to the gateway", Form::Ip, |search, value| {
         parsed(&mut search.from_ip, value)
     }),
-    text("size_min", "Minimum size, such as 10MiB", |search, value| parsed(&mut search.size_min, value)),
-    text("size_max", "Maximum size, such as 10MiB", |search, value| parsed(&mut search.size_max, value)),
-    text("connector", "Name of the connector", |search, value| string(&mut search.connector, value)),
-    text("to_ip", "Last attempt: IP address of the destination", |search, value| {
+    condition("size_min", "Minimum size, such as 10MiB", Form::Size, |search, value| {
+        parsed(&mut search.size_min, value)
+    }),
+    condition("size_max", "Maximum size, such as 10MiB", Form::Size, |search, value| {
+        parsed(&mut search.size_max, value)
+    }),
+    condition("connector", "Name of the connector", TEXT, |search, value| string(&mut search.connector, value)),
+    condition("to_ip", "Last attempt: IP address of the destination", Form::Ip, |search, value| {
         parsed(&mut search.last_attempt.to_ip, value)
     }),
-    text("node", "Last attempt: name of the node", |search, value| string(&mut search.last_attempt.node, value)),
-    text("policy", "Last attempt: TLS policy", |search, value| string(&mut search.last_attempt.tls_policy, value)),
-    text("tls_version", "Last attempt: TLS version, 1.0 to 1.3, or none for plaintext", |search, value| {
-        once(&mut search.last_attempt.tls_version, read_tls_version(value)?)
+    condition("node", "Last attempt: name of the node", TEXT, |search, value| {
+        string(&mut search.last_attempt.node, value)
     }),
-    text("cipher", "Last attempt: cipher suite, such as RC4-SHA", |search, value| {
+    condition("policy", "Last attempt: TLS policy", TEXT, |search, value| {
+        string(&mut search.last_attempt.tls_policy, value)
+    }),
+    condition(
+        "tls_version",
+        "Last attempt: TLS version, 1.0 to 1.3, or none for plaintext",
+        TLS_VERSIONS,
+        |search, value| {
+            search.last_attempt.tls_version = Some(read_tls_version(value)?);
+            Ok(())
+        },
+    ),
+    condition("cipher", "Last attempt: cipher suite, such as RC4-SHA", TEXT, |search, value| {
         string(&mut search.last_attempt.cipher, value)
     }),
-    text("code", "Last attempt: reply code, such as 451, or enhanced code, such as 4.7.1", |search, value| {
-        string(&mut search.last_attempt.code, value)
-    }),
-    Parameter { name: "limit", about: "Maximum number of rows", form: Form::Rows, read: limit },
-    text("after", "Start of this page, as the previous page gives it", |search, value| {
-        once(&mut search.after, read_cursor(value)?)
+    condition(
+        "code",
+        "Last attempt: reply code, such as 451, or enhanced code, such as 4.7.1",
+        TEXT,
+        |search, value| string(&mut search.last_attempt.code, value),
+    ),
+    Condition {
+        parameter: limit_of("Maximum number of rows"),
+        read: |search, value| {
+            search.limit = value.parse().map_err(|_| format!("\"{value}\" is not a number"))?;
+            Ok(())
+        },
+    },
+    // The cursors of the API are read with the search that they belong to.
+    condition("after", "Start of this page, as the previous page gives it", AFTER.form, |search, value| {
+        search.after = Some(read_cursor(value)?);
+        Ok(())
     }),
 ];
 
-const TWICE: &str = "the parameter is there twice; give it once";
-
-fn once<T>(place: &mut Option<T>, value: T) -> Result<(), String> {
-    if place.replace(value).is_some() { Err(TWICE.to_owned()) } else { Ok(()) }
-}
+/// The same without the functions, for OpenAPI and for the reader.
+pub(crate) const SEARCH: [Parameter; CONDITIONS.len()] = {
+    let mut all = [AFTER; CONDITIONS.len()];
+    let mut index = 0;
+    while index < all.len() {
+        all[index] = CONDITIONS[index].parameter;
+        index += 1;
+    }
+    all
+};
 
 fn string(place: &mut Option<String>, value: &str) -> Result<(), String> {
-    once(place, value.to_owned())
-}
-
-fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(place: &mut Option<T>, value: &str) -> Result<(), String> {
-    once(place, value.parse().map_err(|error: T::Err| error.to_string())?)
-}
-
-fn subject(search: &mut Search, value: &str, how: fn(String) -> SubjectMatch) -> Result<(), String> {
-    match search.subject.replace(how(value.to_owned())) {
-        None => Ok(()),
-        Some(_) => Err("a search has one condition on the subject; use only one of subject, subject_starts_with and subject_ends_with".to_owned()),
-    }
-}
-
-fn statuses(search: &mut Search, value: &str) -> Result<(), String> {
-    for status in value.split(',') {
-        search.status.push(status.parse::<Status>()?);
-    }
+    *place = Some(value.to_owned());
     Ok(())
 }
 
-fn limit(search: &mut Search, value: &str) -> Result<(), String> {
-    let rows = value.parse().ok().filter(|rows| (1..=ROWS_MAX).contains(rows));
-    search.limit = rows.ok_or_else(|| format!("must be a number from 1 to {ROWS_MAX}"))?;
+fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(place: &mut Option<T>, value: &str) -> Result<(), String> {
+    *place = Some(value.parse().map_err(|error: T::Err| error.to_string())?);
     Ok(())
 }
 
 /// Names of the parameters and their descriptions.
 pub fn parameters() -> impl Iterator<Item = (&'static str, &'static str)> {
-    PARAMETERS.iter().map(|parameter| (parameter.name, parameter.about))
+    SEARCH.iter().map(|parameter| (parameter.name, parameter.about))
 }
 
-/// Reads the query of a URL. An unknown parameter is an error, because otherwise it would be ignored silently.
-pub fn read_parameters(query: &str) -> Result<Search, String> {
+/// The search, without the start of its page.
+pub(super) fn search(query: &Query) -> Result<Search, Fault> {
+    read(query, |name| name != AFTER.name)
+}
+
+fn read(query: &Query, is_meant: impl Fn(&str) -> bool) -> Result<Search, Fault> {
     let mut search = Search::default();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let Some(parameter) = PARAMETERS.iter().find(|parameter| parameter.name == name) else {
-            let hint = hint(&name, "parameters are", PARAMETERS.iter().map(|parameter| parameter.name));
-            return Err(format!("unknown parameter \"{name}\"; {hint}"));
-        };
-        (parameter.read)(&mut search, &value).map_err(|error| format!("{name}: {error}"))?;
+    for Condition { parameter, read } in CONDITIONS.iter().filter(|condition| is_meant(condition.parameter.name)) {
+        if let Some(value) = query.text(parameter.name) {
+            read(&mut search, value).map_err(|error| Fault::new(parameter.name, error))?;
+        }
     }
     Ok(search)
+}
+
+/// Reads the query of a URL that a person may have typed: values are read as the command line reads them.
+pub fn read_parameters(query: &str) -> Result<Search, String> {
+    let faults = |faults: Vec<Fault>| faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ");
+    let query = Query::named(form_urlencoded::parse(query.as_bytes()), &SEARCH).map_err(faults)?;
+    read(&query, |_| true).map_err(|fault| fault.to_string())
 }
 
 #[cfg(test)]
@@ -152,8 +188,8 @@ mod tests {
         assert!(read.since.is_some() && read.size_min.is_some());
         // A value that looks like an option is still a value.
         assert_eq!(
-            read_parameters("subject=--limit").unwrap().subject,
-            Some(SubjectMatch::Contains("--limit".to_owned()))
+            read_parameters("subject=--limit&subject_ends_with=t").unwrap().subjects,
+            [SubjectMatch::Contains("--limit".to_owned()), SubjectMatch::EndsWith("t".to_owned())]
         );
         assert_eq!(read_parameters("").unwrap().limit, 1000);
     }
@@ -161,19 +197,36 @@ mod tests {
     #[test]
     fn wrong_parameters_are_rejected_with_the_reason() {
         for (query, expected) in [
-            ("recipent=a", "unknown parameter \"recipent\"; did you mean \"recipient\"?"),
+            ("recipent=a", "recipent: unknown parameter; did you mean \"recipient\"?"),
             ("status=lost", "status: \"lost\" is not a status; use one of delivered, pending"),
             ("since=yesterday", "since: \"yesterday\" is not a time; use a form such as"),
-            ("limit=0", "limit: must be a number from 1 to 5000"),
-            ("limit=5001", "limit: must be a number from 1 to 5000"),
             ("sender=a&sender=b", "sender: the parameter is there twice; give it once"),
-            ("subject=a&subject_ends_with=b", "use only one of subject, "),
             ("message=12", "message: \"12\" is not an id; use an id such as"),
             ("after=12", "after: \"12\" is not the start of a page; copy it from"),
             ("tls_version=9", "tls_version: \"9\" is not a TLS version; use "),
+            ("limit=x", "limit: \"x\" is not a number"),
         ] {
             let error = read_parameters(query).unwrap_err();
             assert!(error.contains(expected), "{query}: {error}");
+        }
+    }
+
+    /// What OpenAPI says is also what a search can mean.
+    #[test]
+    fn the_api_takes_one_form_of_each_value() {
+        for (query, expected) in [
+            ("limit=0", "limit: must be a number from 1 to 5000"),
+            ("limit=5001", "limit: must be a number from 1 to 5000"),
+            ("since=2026-07-30", "since: \"2026-07-30\" is not a time in UTC from 1970 to 2099"),
+            ("since=0000-01-01T00:00:00Z", "since: "),
+            ("until=9999-12-31T23:59:59Z", "until: "),
+            ("until=2026-07-30T12:00:00%2B02:00", "until: "),
+            ("message=0198f3c2", "message: \"0198f3c2\" is not an id; use a whole one"),
+            ("sender=*", "sender: \"*\" is not an address: it matches every message"),
+            ("status=Pending", "status: must be one of "),
+        ] {
+            let faults = Query::read(Some(query), &SEARCH).unwrap_err();
+            assert!(faults[0].to_string().starts_with(expected), "{query}: {faults:?}");
         }
     }
 }

@@ -1,22 +1,48 @@
 //! `/api/v1/queue`: what waits, in groups and in numbers, as `gatepost queue list --by` shows it.
 
-use std::sync::Arc;
-
-use axum::{
-    Json,
-    extract::{RawQuery, State},
-};
 use insight::{By, Conditions, GroupView, Summary, WaitReasons, Wanted, views::CountView};
 use jiff::Timestamp;
-use node::Node;
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{Queue as _, Selection};
+use store::{Queue as _, Right, Selection};
 
-use super::{ApiError, query::Query};
+use super::{
+    form::Form,
+    operation::{Asked, Operation},
+    problem::Problem,
+    query::Parameter,
+    reply::Reply,
+};
+
+const BY: [By; 4] = [By::Cause, By::Connector, By::Destination, By::Age];
+
+pub(super) const OPERATIONS: &[Operation] = &[
+    Operation::get(
+        "/api/v1/queue/groups",
+        "listQueueGroups",
+        "List what waits, in groups that share a property",
+        |asked| Box::pin(groups(asked)),
+    )
+    .needs(Right::Viewer)
+    .query(&[Parameter::new(
+        "by",
+        "The property that the deliveries of a group share; cause by default",
+        Form::Name(|| BY.map(By::name).to_vec()),
+    )])
+    .gives::<Groups>()
+    .commands(&["queue list"])
+    .polled(),
+    Operation::get("/api/v1/queue/counts", "countQueue", "Count what waits, by connector and state", |asked| {
+        Box::pin(counts(asked))
+    })
+    .needs(Right::Viewer)
+    .gives::<Counts>()
+    .commands(&["queue list"])
+    .polled(),
+];
 
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Groups {
+struct Groups {
     /// The largest first; ages from the oldest on.
     groups: Vec<GroupView>,
     /// The property that the deliveries of a group share.
@@ -26,42 +52,22 @@ pub(super) struct Groups {
 }
 
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Counts {
+struct Counts {
     counts: Vec<CountView>,
 }
 
-pub(super) const BY: [By; 4] = [By::Cause, By::Connector, By::Destination, By::Age];
-
-pub(super) async fn groups(State(node): State<Arc<Node>>, RawQuery(query): RawQuery) -> Result<Json<Groups>, ApiError> {
-    let by = read_by(query.as_deref()).map_err(ApiError::bad_request)?;
+async fn groups(Asked { node, query, .. }: Asked) -> Result<Reply, Problem> {
+    let by = query.named_value("by", &BY, By::name).unwrap_or(By::Cause);
     let (now, config) = (Timestamp::now(), node.config.load());
     let reasons = WaitReasons::read(&node.store, &**config, now).await?;
     let wanted = Wanted::new(&Conditions::default(), &reasons, now);
     let summary = Summary::read(&node.store, Selection::default(), wanted, Some(by), now).await?;
     let groups = summary.views(&[]);
     let deliveries = groups.iter().map(|group| group.deliveries).sum();
-    Ok(Json(Groups { groups, by: by.name(), deliveries }))
+    Reply::json(&Groups { groups, by: by.name(), deliveries })
 }
 
-pub(super) async fn counts(State(node): State<Arc<Node>>) -> Result<Json<Counts>, ApiError> {
+async fn counts(Asked { node, .. }: Asked) -> Result<Reply, Problem> {
     let counts = node.store.counts().await?;
-    Ok(Json(Counts { counts: counts.iter().map(CountView::from).collect() }))
-}
-
-/// By cause unless told otherwise.
-fn read_by(query: Option<&str>) -> Result<By, String> {
-    Ok(Query::read(query, &["by"])?.named("by", &BY, By::name)?.unwrap_or(By::Cause))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_are_by_one_property() {
-        assert_eq!(read_by(None), Ok(By::Cause));
-        assert_eq!(read_by(Some("by=age")), Ok(By::Age));
-        let expected = "by: must be one of cause, connector, destination, age";
-        assert_eq!(read_by(Some("by=size")).unwrap_err(), expected);
-    }
+    Reply::json(&Counts { counts: counts.iter().map(CountView::from).collect() })
 }

@@ -1,15 +1,12 @@
-//! `/api/v1/message-traces`: the same JSON and filters as `gatepost trace --format json`.
+//! `/api/v1/message-traces`: the same JSON and filters as `gatepost trace --format json`, each attempt with what was said, and
+//! the content of a message.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
-use axum::{
-    Json,
-    extract::{Path, RawQuery, State},
-    response::{IntoResponse, Response},
-};
+use axum::{body::Bytes, http::header};
 use insight::{
-    WaitReasons, cursor_text,
-    views::{DialogueLineView, TraceView},
+    Search, SearchError, WaitReasons, cursor_text, read_cursor,
+    views::{DialogueLineView, MessageView, TraceView},
 };
 use jiff::Timestamp;
 use node::{
@@ -18,18 +15,89 @@ use node::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::History as _;
+use store::{Bodies as _, History as _, MessageKey, Right};
+use tokio::sync::mpsc::Sender;
 use trace::Event;
 use uuid::Uuid;
 
 use super::{
-    ApiError, SEARCH_BUDGET,
-    parameters::read_parameters,
+    SEARCH_BUDGET, cursor,
+    form::Form,
+    operation::{Asked, Operation},
+    parameters::{SEARCH, search},
+    pieces,
+    problem::{Kind, Problem},
+    query::{Parameter, Query},
+    reply::Reply,
     within::{Found, page_within},
 };
 
+const MESSAGE: Parameter = Parameter::new("id", "Network message id", Form::Id);
+const SESSION: Parameter = Parameter::new("session", "Session of the attempt, as its event names it", Form::Session);
+
+pub(super) const OPERATIONS: &[Operation] = &[
+    Operation::get(
+        LIST,
+        "listMessageTraces",
+        "List what happened to messages, newest first, one row per recipient",
+        |asked| Box::pin(list(asked)),
+    )
+    .needs(Right::Tracer)
+    .query(&SEARCH)
+    .gives::<Page>()
+    .fails(&[Kind::NotFound])
+    .commands(&["trace"]),
+    Operation::get(
+        "/api/v1/message-traces/{id}",
+        "showMessage",
+        "Show everything about one message: envelope, deliveries, what each waits for, events",
+        |asked| Box::pin(show(asked)),
+    )
+    .needs(Right::Tracer)
+    .in_path(&[MESSAGE])
+    .gives::<MessageView>()
+    .fails(&[Kind::NotFound])
+    .commands(&["queue show"]),
+    Operation::get(
+        "/api/v1/message-traces/{id}/events",
+        "listMessageEvents",
+        "List all events of one message, in the order of time",
+        |asked| Box::pin(events(asked)),
+    )
+    .needs(Right::Tracer)
+    .in_path(&[MESSAGE])
+    .gives::<History<'_>>()
+    .fails(&[Kind::NotFound])
+    .commands(&["queue show"]),
+    Operation::get(
+        "/api/v1/message-traces/{id}/attempts/{session}",
+        "showAttempt",
+        "Show one attempt, with what was said in its session, whichever node made it",
+        |asked| Box::pin(attempt(asked)),
+    )
+    .needs(Right::Tracer)
+    .in_path(&[MESSAGE, SESSION])
+    .gives::<AttemptView>()
+    .fails(&[Kind::NotFound])
+    .commands(&["trace"]),
+    Operation::get(
+        "/api/v1/message-traces/{id}/content",
+        "readContent",
+        "Read the content of a message that is in the queue",
+        |asked| Box::pin(content(asked)),
+    )
+    .needs(Right::Administrator)
+    .in_path(&[MESSAGE])
+    .gives_other(MESSAGE_TYPE)
+    .fails(&[Kind::NotFound])
+    .commands(&["queue export"]),
+];
+
+const LIST: &str = "/api/v1/message-traces";
+const MESSAGE_TYPE: &str = "message/rfc822";
+
 #[derive(Serialize, JsonSchema)]
-pub(super) struct Page {
+struct Page {
     /// Deliveries, the newest first.
     messages: Vec<TraceView>,
     /// Value of `after` for the next page; null on the last page.
@@ -42,34 +110,51 @@ pub(super) struct Page {
 }
 
 #[derive(Serialize, JsonSchema)]
-pub(super) struct History<'a> {
+struct History<'a> {
     /// Events in the order of time.
     #[schemars(schema_with = "insight::views::schema::events")]
     events: &'a [Event],
 }
 
-pub(super) async fn list(State(node): State<Arc<Node>>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+async fn list(Asked { node, query, .. }: Asked) -> Result<Reply, Problem> {
     let now = Timestamp::now();
-    let search = read_parameters(query.as_deref().unwrap_or_default()).map_err(ApiError::bad_request)?;
-    let query = search.query(now).map_err(|error| ApiError::bad_request(error.to_string()))?;
-    let Found { records, next, searched_since } = page_within(&node.store, query, SEARCH_BUDGET, now).await?;
+    let after = cursor::read(LIST, &query, |text| read_cursor(text).ok())?;
+    let search = Search { after, ..search(&query)? };
+    let found = match search.query(now) {
+        Ok(query) => page_within(&node.store, query, SEARCH_BUDGET, now).await?,
+        // No time is in such a range. OpenAPI cannot say that one parameter must be before another, so it is no error.
+        Err(SearchError::Reversed { .. }) => Found { records: Vec::new(), next: None, searched_since: None },
+        Err(error) => return Err(Problem::bad_request(error.to_string())),
+    };
+    let Found { records, next, searched_since } = found;
     let config = node.config.load();
     let reasons = WaitReasons::read(&node.store, &**config, now).await?;
     let messages = records.iter().map(|record| TraceView::new(record, &reasons, None)).collect();
-    Ok(Json(Page { messages, next: next.map(cursor_text), searched_since }).into_response())
+    let next = next.map(|next| cursor::write(&cursor_text(next), LIST, &query));
+    Reply::json(&Page { messages, next, searched_since })
 }
 
-pub(super) async fn events(State(node): State<Arc<Node>>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let events = node.store.events(message_id(&id)?).await?;
+async fn show(Asked { node, query, .. }: Asked) -> Result<Reply, Problem> {
+    let id = message_id(&query)?;
+    let record = node.store.message(id).await?.ok_or_else(|| no_message(id))?;
+    let events = node.store.events(id).await?;
+    let config = node.config.load();
+    let reasons = WaitReasons::read(&node.store, &**config, Timestamp::now()).await?;
+    Reply::json(&MessageView::new(&record, &reasons, events))
+}
+
+async fn events(Asked { node, query, .. }: Asked) -> Result<Reply, Problem> {
+    let id = message_id(&query)?;
+    let events = node.store.events(id).await?;
     if events.is_empty() {
-        return Err(ApiError::not_found(format!("there is no message {id}")));
+        return Err(no_message(id));
     }
-    Ok(Json(History { events: &events }).into_response())
+    Reply::json(&History { events: &events })
 }
 
 /// One attempt: its events, one for each recipient, and what was said. The node that made it is asked for the latter.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct AttemptView {
+struct AttemptView {
     /// The node that made it.
     node: String,
     #[schemars(schema_with = "insight::views::schema::events")]
@@ -81,23 +166,51 @@ pub(super) struct AttemptView {
     missing: Option<String>,
 }
 
-pub(super) async fn attempt(
-    State(node): State<Arc<Node>>,
-    Path((id, session)): Path<(String, String)>,
-) -> Result<Json<AttemptView>, ApiError> {
-    let found = inquiry::attempt(&node, message_id(&id)?, &session).await;
-    let found = found.map_err(|error| ApiError::unreadable(&error))?.ok_or_else(|| {
-        ApiError::not_found("there is no such attempt; the events of the message name the session of each")
+async fn attempt(Asked { node, query, .. }: Asked) -> Result<Reply, Problem> {
+    let found = inquiry::attempt(&node, message_id(&query)?, query.given("session")).await;
+    let found = found.map_err(|error| Problem::unreadable(&error))?.ok_or_else(|| {
+        Problem::not_found("there is no such attempt; the events of the message name the session of each")
     })?;
     let missing = found.missing();
     let Attempted { node, events, dialogue } = found;
-    Ok(Json(AttemptView { node, events, dialogue, missing }))
+    Reply::json(&AttemptView { node, events, dialogue, missing })
 }
 
-pub(super) fn message_id(text: &str) -> Result<Uuid, ApiError> {
-    text.parse().map_err(|_| {
-        ApiError::bad_request(format!(
-            "\"{text}\" is not a network message id; use a whole id such as 0198f3c2-7f5a-7c11-9d3e-2b1f6a5c4d3e"
-        ))
-    })
+async fn content(Asked { node, query, .. }: Asked) -> Result<Reply, Problem> {
+    let id = message_id(&query)?;
+    let record = node.store.message(id).await?.ok_or_else(|| no_message(id))?;
+    if !record.body_present {
+        let detail = format!("the content of message {id} is deleted, because no delivery needs it any more");
+        return Err(Problem::not_found(detail));
+    }
+    let (sender, body) = pieces::channel();
+    tokio::spawn(send_content(node, record.message.key, sender));
+    let name = format!("attachment; filename=\"{id}.eml\"");
+    Ok(Reply::other(MESSAGE_TYPE, body).header(header::CONTENT_DISPOSITION, &name))
+}
+
+/// Ends with the client, or with the content.
+async fn send_content(node: Arc<Node>, message: MessageKey, to: Sender<io::Result<Bytes>>) {
+    for sequence in 0.. {
+        let piece = match node.store.read_body(message, sequence).await {
+            Ok(Some(piece)) => Ok(piece),
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(%error, "failed to read the content of a message for the API; cut the answer off");
+                Err(io::Error::other("the store cannot be read"))
+            }
+        };
+        let is_over = piece.is_err();
+        if to.send(piece).await.is_err() || is_over {
+            return;
+        }
+    }
+}
+
+fn message_id(query: &Query) -> Result<Uuid, Problem> {
+    Ok(query.parsed("id")?.unwrap_or_default())
+}
+
+fn no_message(id: Uuid) -> Problem {
+    Problem::not_found(format!("there is no message {id}"))
 }

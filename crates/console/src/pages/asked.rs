@@ -22,6 +22,17 @@ impl Asked {
         }
     }
 
+    /// The same if nothing is left that no page knows: it would be ignored silently.
+    pub(super) fn end(&self) -> Result<(), Refusal> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((name, _)) => {
+                let name: String = name.chars().take(40).collect();
+                Err(Refusal::bad_request(format!("{name}: this page does not know the parameter")))
+            }
+        }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{extract::RawQuery, response::Response};
+use axum::response::Response;
 use insight::{Moment, capitalised, confidence, counted, ending, sentence, views::FindingView};
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -11,11 +11,11 @@ use store::{Right, StoreError};
 
 use super::{
     Refusal,
+    asked::Asked,
     pictures::{Pictures, Subject, said},
     shell::{Section, Visit},
     words::{number, time},
 };
-use crate::api::Query;
 
 /// How long history is read for one page.
 const BUDGET: Duration = Duration::from_secs(2);
@@ -27,10 +27,11 @@ const SHOWN_MAX: usize = 20;
 /// Characters of a question.
 const WHAT_MAX: usize = 320;
 
-pub(super) async fn show(RawQuery(query): RawQuery, visit: Visit) -> Result<Response, Refusal> {
+pub(super) async fn show(mut asked: Asked, visit: Visit) -> Result<Response, Refusal> {
     let now = Timestamp::now();
-    let query = Query::read(query.as_deref(), &["what", "since"]).map_err(Refusal::bad_request)?;
-    let what = query.text("what").map(str::trim).filter(|what| !what.is_empty());
+    let (what, since) = (asked.take("what")?, asked.take("since")?);
+    asked.end()?;
+    let what = what.as_deref().map(str::trim).filter(|what| !what.is_empty());
     if what.is_some_and(|what| what.chars().count() > WHAT_MAX) {
         return Err(Refusal::bad_request(
             "what: is too long; give an address, a domain, a connector, a host or an id.",
@@ -39,7 +40,7 @@ pub(super) async fn show(RawQuery(query): RawQuery, visit: Visit) -> Result<Resp
     if what.is_some_and(|what| what.contains('@')) && !visit.person.may(Right::Tracer) {
         return Err(Refusal::forbidden(Right::Tracer));
     }
-    let since_text = query.text("since").map(str::trim).filter(|since| !since.is_empty()).unwrap_or(DEFAULT_SINCE);
+    let since_text = since.as_deref().map(str::trim).filter(|since| !since.is_empty()).unwrap_or(DEFAULT_SINCE);
     let since: Moment = since_text.parse().map_err(|error| Refusal::bad_request(format!("since: {error}")))?;
     let since = since.timestamp(now);
     if since > now {

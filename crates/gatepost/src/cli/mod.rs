@@ -21,6 +21,8 @@ mod impact;
 mod incident;
 mod migrate;
 mod nodes;
+#[cfg(test)]
+mod operations;
 mod output;
 mod overview;
 mod policy;
@@ -41,6 +43,7 @@ pub(crate) mod table;
 mod tallies;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod trace;
 mod under_way;
 mod unknown;
@@ -69,6 +72,7 @@ pub(crate) use rollout::{run as run_rollout, trouble_view};
 pub(crate) use screen::{Screen, clean, counted, paragraph, wrapped, write_note};
 pub(crate) use store_check::run as run_store_check;
 pub(crate) use tallies::run as run_tallies;
+pub(crate) use tokens::run as run_token;
 pub(crate) use trace::run as run_trace;
 pub(crate) use user::run as run_user;
 pub(crate) use why::{run as run_why, write as write_findings};

@@ -27,6 +27,7 @@ pub(crate) async fn run<S: Store>(
         until: until.map_or(Timestamp::MAX, |until| until.timestamp(screen.now)),
         step: (*step).into(),
         by: by.clone(),
+        limit: None,
     };
     let tallies = store.tallies(query).await.context("failed to read the tallies")?;
     match output.format {

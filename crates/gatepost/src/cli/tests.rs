@@ -358,6 +358,24 @@ impl ChangeLog for Fixed {
     }
 }
 
+impl Tokens for Fixed {
+    async fn create_token(&self, _: NewToken) -> Result<bool> {
+        refused()
+    }
+    async fn revoke_token(&self, _: &str) -> Result<bool> {
+        refused()
+    }
+    async fn tokens(&self) -> Result<Vec<TokenRecord>> {
+        refused()
+    }
+    async fn token(&self, _: &str) -> Result<Option<TokenRecord>> {
+        refused()
+    }
+    async fn note_token_use(&self, _: &str) -> Result<()> {
+        refused()
+    }
+}
+
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
@@ -457,6 +475,7 @@ fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String
             | Line::Restore(_)
             | Line::Config(_)
             | Line::Case(_)
+            | Line::Token(_)
             | Line::Api(_)
             | Line::Store(_)
             | Line::Why(_)

@@ -14,7 +14,7 @@ use lab::{Device, Options, Server};
 use serde_json::Value;
 
 use crate::support::{
-    Node, database::Server as Database, free_port, http, load::Sink, python_packages, swaks, wait_for,
+    Node, database::Server as Database, free_port, http, load::Sink, python_packages, request, swaks, wait_for,
 };
 
 const TOKEN: &str = "gatepost_test";
@@ -46,6 +46,11 @@ fn with_token() -> (Node, Server, String) {
     node(&format!("[[api_token]]\nname = \"monitoring\"\nsha256 = \"{HASH}\"\n"))
 }
 
+/// Of the token that [`with_token`] configures.
+fn authorized() -> [(&'static str, &'static str); 1] {
+    [("Authorization", "Bearer gatepost_test")]
+}
+
 /// Of the first attempt for a delivery.
 fn session_of(trace: &Value) -> String {
     let events = trace["events"].as_array().unwrap();
@@ -67,6 +72,16 @@ fn value(output: &Output) -> Value {
 fn get(address: &str, headers: &[(&str, &str)]) -> (u16, Value) {
     let (status, body) = ask(address, headers);
     (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("{address}: {body}")))
+}
+
+/// Status and JSON of a request below `/api/v1`; null without a body.
+fn send(method: &str, base: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
+    let port = base.rsplit_once(':').unwrap().1.parse().unwrap();
+    let json = [("Content-Type", "application/json")];
+    let has_kind = headers.iter().any(|(name, _)| *name == "Content-Type");
+    let headers: Vec<_> = headers.iter().chain(json.iter().filter(|_| !has_kind)).copied().collect();
+    let (status, _, body) = request(port, method, &format!("/api/v1/{path}"), &headers, body);
+    (status, serde_json::from_str(&body).unwrap_or_default())
 }
 
 /// Status and body of one request.
@@ -135,8 +150,6 @@ fn the_openapi_document_is_valid_and_true() {
         listed["incidents"][0]["id"].is_string().then_some(listed)
     });
     let incident = incidents["incidents"][0]["id"].as_str().unwrap();
-    let graph = "/admin/exchange/tracing/messageTraces";
-    let details = format!("{graph}/{{id}}/getDetailsByRecipient(recipientAddress='{{recipient}}')");
     let list = "/api/v1/message-traces";
     let samples = [
         [list, list],
@@ -151,14 +164,15 @@ fn the_openapi_document_is_valid_and_true() {
         ["/api/v1/ledger", "/api/v1/ledger"],
         ["/api/v1/tallies", "/api/v1/tallies?step=minute&by=outcome,connector,node,tls_policy,tls,cause"],
         ["/api/v1/changes", "/api/v1/changes?limit=1"],
-        [graph, &format!("{graph}?$top=1")],
-        [&details, &format!("{graph}/{id}/getDetailsByRecipient(recipientAddress='user@other.test')")],
+        [&format!("{list}/{{id}}"), &format!("{list}/{id}")],
+        ["/api/v1/policies", "/api/v1/policies"],
     ];
     let arguments = [&[base.as_str(), TOKEN, "/api/v1/openapi.json"], samples.as_flattened()].concat();
     let checked = value(&python("openapi_check.py", &arguments));
     assert_eq!(checked["checked"], samples.len());
-    let parameters = checked["parameters"].as_array().unwrap();
-    assert!(parameters.contains(&"tls_version".into()) && parameters.contains(&"after".into()), "{parameters:?}");
+    let operations = checked["operations"].as_array().unwrap();
+    assert!(operations.contains(&"post /api/v1/tokens".into()), "{operations:?}");
+    assert!(checked["examples"].as_u64() > Some(100), "{checked}");
 }
 
 #[test]
@@ -184,9 +198,12 @@ fn queue_and_fleet_are_those_of_the_command_line() {
     let (_, tallies) = get(&format!("{base}/api/v1/tallies?by=outcome,cause"), &[]);
     assert_eq!(tallies, node.json(&["tallies", "--by", "outcome,cause"]));
     let (_, changes) = get(&format!("{base}/api/v1/changes?limit=2&kind=started,incident-opened"), &[]);
-    assert_eq!(changes, node.json(&["changes", "--limit", "2", "--kind", "started,incident-opened"]));
+    let listed = node.json(&["changes", "--limit", "2", "--kind", "started,incident-opened"]);
+    assert_eq!(changes["changes"], listed["changes"]);
     let (_, ledger) = get(&format!("{base}/api/v1/ledger"), &[]);
-    assert_eq!(ledger, node.json(&["policy", "ledger"]));
+    assert_eq!(ledger["ledger"], node.json(&["policy", "ledger"])["ledger"]);
+    let (_, policies) = get(&format!("{base}/api/v1/policies"), &[]);
+    assert_eq!(policies["policies"], node.json(&["policy", "list"])["policies"]);
 }
 
 /// The node that is asked over the API asks the one that made the attempt.
@@ -194,29 +211,30 @@ fn queue_and_fleet_are_those_of_the_command_line() {
 fn postgres_the_dialogue_of_another_node_is_shown() {
     let (server, sink) = (Database::start(), Sink::start());
     let port = free_port();
-    let api = format!("[api]\nlisten = [\"127.0.0.1:{port}\"]\n");
+    let token = format!("[[api_token]]\nname = \"a\"\nsha256 = \"{HASH}\"\n");
+    let api = format!("[api]\nlisten = [\"127.0.0.1:{port}\"]\n{token}");
     let mut nodes = [("edge-1", ""), ("edge-2", api.as_str())]
         .map(|(name, more)| server.node(name, Node::to_port(sink.port)).more(more).start());
     swaks(nodes[0].port, &["--to", "user@onprem.test"]);
     let trace = nodes[0].wait_for_status("user@onprem.test", "Delivered");
     let (id, session) = (trace["network_message_id"].as_str().unwrap(), session_of(&trace));
     let attempt = format!("http://127.0.0.1:{port}/api/v1/message-traces/{id}/attempts/{session}");
-    let (status, shown) = get(&attempt, &[]);
+    let (status, shown) = get(&attempt, &authorized());
     assert_eq!((status, &shown["node"]), (200, &"edge-1".into()), "{shown}");
     assert_eq!(shown["events"][0]["event"], "delivered");
     let said: Vec<&str> =
         shown["dialogue"].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap()).collect();
     assert!(said.contains(&"250 taken") && said.iter().any(|line| line.starts_with("EHLO ")), "{said:?}");
     nodes[0].kill();
-    let (status, shown) = get(&attempt, &[]);
+    let (status, shown) = get(&attempt, &authorized());
     assert_eq!((status, &shown["dialogue"]), (200, &Value::Null), "{shown}");
     assert!(shown["missing"].as_str().unwrap().starts_with("node edge-1 did not answer"), "{shown}");
 }
 
 #[test]
 fn filters_pages_and_events_are_those_of_the_command_line() {
-    let (node, _server, base) = node("");
-    let list = |query: &str| get(&format!("{base}/api/v1/message-traces?{query}"), &[]).1;
+    let (node, _server, base) = with_token();
+    let list = |query: &str| get(&format!("{base}/api/v1/message-traces?{query}"), &authorized()).1;
     let command = node.json(&["trace", "--recipient", "@other.test"]);
     let mut answer = list("recipient=@other.test");
     // Seconds until a retry are a matter of when one looks, times are not.
@@ -227,36 +245,159 @@ fn filters_pages_and_events_are_those_of_the_command_line() {
     let second = list(&format!("limit=2&after={next}"));
     assert_eq!(second["messages"].as_array().unwrap().len(), 1);
     assert_eq!(second["next"], Value::Null);
+    // A range that ends before it begins has no mail.
+    assert_eq!(list("since=2h&until=3h"), serde_json::json!({ "messages": [], "next": null }));
+    let other = list(&format!("limit=2&node=edge-1&after={next}"));
+    assert_eq!(other["errors"][0]["parameter"], "after", "{other}");
     let id = second["messages"][0]["network_message_id"].as_str().unwrap();
-    let (_, events) = get(&format!("{base}/api/v1/message-traces/{id}/events"), &[]);
+    let (_, events) = get(&format!("{base}/api/v1/message-traces/{id}/events"), &authorized());
     assert_eq!(events["events"][1]["event"], "delivered");
     assert_eq!(events["events"][1]["attempt"]["tls"]["version"], "TLSv1.3");
-    for (path, status, message) in [
-        ("/api/v1/message-traces?colour=red", 400, "unknown parameter \"colour\""),
-        ("/api/v1/message-traces?since=2h&until=3h", 400, "reversed"),
-        ("/api/v1/message-traces?sender=*", 400, "matches every message"),
-        ("/api/v1/message-traces/1/events", 400, "is not a network message id"),
-        ("/api/v1/message-traces/018f0000-0000-7000-8000-000000000000/events", 404, "no message"),
-        ("/api/v1/message-traces/018f0000-0000-7000-8000-000000000000/attempts/1", 404, "no such attempt"),
-        ("/api/v1/tallies?since=3d&step=minute", 400, "at most two days"),
-        ("/api/v1/changes?kind=fire", 400, "kind: must be one of started"),
-        ("/api/v1/queue/groups?by=size", 400, "by: must be one of cause, connector, destination, age"),
-        ("/api/v1/incidents/1", 400, "is not an id of an incident"),
-        ("/api/v1/incidents/018f0000-0000-7000-8000-000000000000", 404, "no incident"),
-        ("/admin/exchange/tracing/messageTraces?$filter=a+or+b", 400, "or"),
-        ("/", 404, "openapi.json"),
-    ] {
-        let (code, body) = get(&format!("{base}{path}"), &[]);
-        assert_eq!(code, status, "{path}: {body}");
-        assert!(body["error"]["message"].as_str().unwrap().contains(message), "{path}: {body}");
-    }
+    let (_, shown) = get(&format!("{base}/api/v1/message-traces/{id}"), &authorized());
+    assert_eq!(shown, node.json(&["queue", "show", id]));
     // Who asked what is in the log.
     let log = node.log();
-    assert!(log.contains("API request") && log.contains("/api/v1/message-traces?sender=*"), "{log}");
+    assert!(log.contains("API request") && log.contains("/api/v1/message-traces?since=2h"), "{log}");
+    assert!(log.contains("token monitoring"), "{log}");
+}
+
+/// What is wrong is said, with the parameter; nothing that a client sends is the server's failure.
+#[test]
+fn bad_requests_are_answered_with_the_parameter() {
+    let (_node, _server, base) = with_token();
+    let traces = "/api/v1/message-traces";
+    let unknown = "018f0000-0000-7000-8000-000000000000";
+    for (path, status, parameter, detail) in [
+        (format!("{traces}?colour=red"), 400, "colour", "unknown parameter"),
+        (format!("{traces}?sender=*"), 400, "sender", "matches every message"),
+        (format!("{traces}?since=0000-01-01T00:00:00Z"), 400, "since", "is not a time in UTC from 1970 to 2099"),
+        (format!("{traces}?until=9999-12-31T23:59:59Z"), 400, "until", "is not a time in UTC"),
+        (format!("{traces}?since=2026-11-25T12:00:00%2B02:00"), 400, "since", "is not a time in UTC"),
+        (format!("{traces}?since=1h&since=2h"), 400, "since", "twice"),
+        (format!("{traces}?limit=0"), 400, "limit", "from 1 to 5000"),
+        (format!("{traces}?subject=%00"), 400, "subject", "control characters"),
+        (format!("{traces}?subject={}", "x".repeat(10_000)), 400, "subject", "at most 500 characters"),
+        (format!("{traces}?subject=%3Cscript%3E%E2%80%AE%FF"), 200, "", ""),
+        (format!("{traces}?%3Cscript%3E%E2%80%AE{}=1", "y".repeat(10_000)), 400, "<script>", "unknown parameter"),
+        (format!("{traces}?after=1-1~0000000000000000"), 404, "", "no such page"),
+        (format!("{traces}?after=1-1"), 400, "after", "start of a page"),
+        (format!("{traces}/1/events"), 400, "id", "is not an id"),
+        (format!("{traces}/{unknown}/events"), 404, "", "no message"),
+        (format!("{traces}/{unknown}/attempts/1"), 400, "session", "is not a session"),
+        (format!("{traces}/{unknown}/attempts/08DF4D549346540D"), 404, "", "no such attempt"),
+        ("/api/v1/tallies?step=day".to_owned(), 400, "step", "must be one of minute, hour"),
+        ("/api/v1/changes?kind=fire".to_owned(), 400, "kind", "must be one of started"),
+        ("/api/v1/queue/groups?by=size".to_owned(), 400, "by", "must be one of cause, connector, destination, age"),
+        ("/api/v1/incidents/1".to_owned(), 400, "id", "is not an id"),
+        (format!("/api/v1/incidents/{unknown}"), 404, "", "no incident"),
+        ("/".to_owned(), 404, "", "openapi.json"),
+        ("/api/v1/tokens".to_owned(), 403, "", "needs the scope administer"),
+    ] {
+        let (code, body) = get(&format!("{base}{path}"), &authorized());
+        let path = path.chars().take(100).collect::<String>();
+        assert_eq!(code, status, "{path}: {body}");
+        if code == 200 {
+            continue;
+        }
+        assert_eq!((&body["status"], body["type"].is_string()), (&code.into(), true), "{path}: {body}");
+        assert!(body["detail"].as_str().unwrap().contains(detail), "{path}: {body}");
+        let named = body["errors"][0]["parameter"].as_str().unwrap_or_default();
+        assert!(named.starts_with(parameter), "{path}: {body}");
+        assert!(body.to_string().len() < 2000 && !body.to_string().contains('\u{202e}'), "{path}: {body}");
+    }
+    // Graph's paths keep their own form.
+    let (code, body) = get(&format!("{base}/admin/exchange/tracing/messageTraces?$filter=a+or+b"), &authorized());
+    assert_eq!((code, &body["error"]["code"]), (400, &"BadRequest".into()), "{body}");
+    assert!(body["error"]["message"].as_str().unwrap().contains("or"), "{body}");
+}
+
+/// Pages of other sites run in browsers on this machine, too.
+#[test]
+fn without_tokens_this_machine_may_look_and_nothing_else() {
+    let (node, _server, base) = node("");
+    let (code, incidents) = wait_for("an incident", || {
+        let (code, body) = get(&format!("{base}/api/v1/incidents"), &[]);
+        (!body["incidents"].as_array()?.is_empty()).then_some((code, body))
+    });
+    assert_eq!(code, 200);
+    assert!(!incidents.to_string().contains("user@"), "{incidents}");
+    for path in
+        ["message-traces", "message-traces/018f0000-0000-7000-8000-000000000000/events", "tokens", "configuration"]
+    {
+        let (code, body) = get(&format!("{base}/api/v1/{path}"), &[]);
+        assert_eq!(code, 403, "{path}: {body}");
+        assert!(body["detail"].as_str().unwrap().contains("gatepost token create NAME --scope"), "{path}: {body}");
+    }
     for host in ["evil.example", "localhost:2580.evil", "127.0.0.1:2580@evil"] {
-        let (code, _) = get(&format!("{base}/api/v1/message-traces"), &[("Host", host)]);
+        let (code, _) = get(&format!("{base}/api/v1/incidents"), &[("Host", host)]);
         assert_eq!(code, 403, "{host}");
     }
+    for (path, body) in [("nodes/edge-1/drain", ""), ("tokens", "{\"name\": \"a\", \"scopes\": [\"administer\"]}")] {
+        let (code, answer) = send("POST", &base, path, &[], body);
+        assert_eq!(code, 403, "{path}: {answer}");
+    }
+    assert_eq!(node.json(&["node", "list"])["nodes"][0]["drained"], Value::Null);
+}
+
+/// A token in the store works at once, says when it was used, and opens what its scopes say until it is revoked.
+#[test]
+fn tokens_are_created_and_revoked_without_a_restart() {
+    let (node, _server, base) = node("");
+    let create = |arguments: &[&str]| {
+        let made = node.run(&[&["token", "create"], arguments].concat());
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        format!("Bearer {}", String::from_utf8(made.stdout).unwrap().trim())
+    };
+    let admin = create(&["ana", "--scope", "administer"]);
+    let viewer = create(&["viewer", "--scope", "look", "--expires", "1h"]);
+    let code = |path: &str, token: &str| get(&format!("{base}/api/v1/{path}"), &[("Authorization", token)]).0;
+    assert_eq!([code("incidents", &viewer), code("message-traces", &viewer), code("tokens", &viewer)], [200, 403, 403]);
+    assert_eq!([code("incidents", &admin), code("message-traces", &admin), code("tokens", &admin)], [200, 200, 200]);
+    assert_eq!(get(&format!("{base}/api/v1/incidents"), &[]).0, 401, "from now on a token is required");
+    let used = wait_for("the use to be noted", || {
+        let listed = node.json(&["token", "list"]);
+        listed["tokens"].as_array()?.iter().all(|token| token["last_used"].is_string()).then_some(listed)
+    });
+    assert_eq!((&used["tokens"][1]["name"], &used["tokens"][1]["scopes"][0]), (&"viewer".into(), &"look".into()));
+    let bearer = [("Authorization", admin.as_str())];
+    let (code, made) =
+        send("POST", &base, "tokens", &bearer, r#"{"name": "ci", "scopes": ["operate"], "expires": "1s"}"#);
+    assert_eq!(code, 201, "{made}");
+    let ci = format!("Bearer {}", made["token"].as_str().unwrap());
+    let operator = [("Authorization", ci.as_str())];
+    assert_eq!(send("POST", &base, "nodes/edge-1/drain", &operator, "").0, 200);
+    assert_eq!(send("POST", &base, "tokens", &bearer, r#"{"name": "ci", "scopes": ["operate"]}"#).0, 409);
+    wait_for("the token to expire", || {
+        (send("POST", &base, "nodes/edge-1/resume", &operator, "").0 == 401).then_some(())
+    });
+    assert_eq!(send("DELETE", &base, "tokens/ci", &bearer, "").0, 204);
+    assert_eq!(send("DELETE", &base, "tokens/ci", &bearer, "").0, 404);
+    assert!(node.run(&["token", "revoke", "viewer"]).status.success());
+    assert_eq!(get(&format!("{base}/api/v1/incidents"), &[("Authorization", &viewer)]).0, 401);
+    for (kind, body, expected) in [
+        ("text/plain", "{}", 415),
+        ("application/json", "{", 400),
+        ("application/json", r#"{"name": "x", "scopes": ["operate"], "more": 1}"#, 400),
+        ("application/json", r#"{"name": "x", "scopes": []}"#, 400),
+        ("application/json", r#"{"scopes": ["look"]}"#, 400),
+    ] {
+        let headers = [("Authorization", admin.as_str()), ("Content-Type", kind)];
+        let (code, answer) = send("POST", &base, "tokens", &headers, body);
+        assert_eq!(code, expected, "{body}: {answer}");
+    }
+}
+
+/// What a client has is not sent again.
+#[test]
+fn what_clients_poll_has_a_version() {
+    let (_node, _server, base) = with_token();
+    let path = "/api/v1/queue/counts";
+    let port = base.rsplit_once(':').unwrap().1.parse().unwrap();
+    let (code, head, _) = request(port, "GET", path, &authorized(), "");
+    let etag = head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
+    assert_eq!(code, 200);
+    let (code, _, body) = request(port, "GET", path, &[authorized()[0], ("If-None-Match", &etag)], "");
+    assert_eq!((code, body.as_str()), (304, ""));
 }
 
 /// Clients that ask for much and read nothing cost others nothing, however many they are.
@@ -309,7 +450,7 @@ fn a_refused_client_is_closed_and_shows_in_the_log_as_it_is() {
 #[test]
 fn a_token_is_made_and_taken_at_a_reload_and_asked_for_from_then_on() {
     let (node, _server, base) = node("");
-    let address = format!("{base}/api/v1/message-traces");
+    let address = format!("{base}/api/v1/incidents");
     assert_eq!(get(&address, &[]).0, 200);
     let made = String::from_utf8(node.run(&["api", "token", "mon\"itoring"]).stdout).unwrap();
     let token = made.lines().find_map(|line| line.strip_prefix("#   ")).unwrap();

@@ -38,7 +38,7 @@ fn ask(from: [u8; 4], port: u16, path: &str) -> (u16, Duration) {
 
 fn expect_answers(port: u16, crowd: &str) {
     for from in [CLIENT, OTHER_CLIENT] {
-        for path in ["/healthz", "/readyz", "/metrics", "/api/v1/message-traces"] {
+        for path in ["/healthz", "/readyz", "/metrics", "/api/v1/incidents"] {
             let (status, took) = ask(from, port, path);
             assert!(status == 200 && took < AT_ONCE, "{crowd}: {path} from {from:?}: {status} after {took:?}");
             println!("{crowd}: {path} from {from:?} after {took:?}");
@@ -94,7 +94,7 @@ fn a_flood_from_one_client_keeps_nobody_else_out() {
         let ends = Instant::now() + Duration::from_secs(3);
         let (mut answers, mut slowest) = (0, Duration::ZERO);
         while Instant::now() < ends {
-            for path in ["/healthz", "/readyz", "/api/v1/message-traces"] {
+            for path in ["/healthz", "/readyz", "/api/v1/incidents"] {
                 let (status, took) = ask(OTHER_CLIENT, port, path);
                 assert_eq!(status, 200, "{path}");
                 (answers, slowest) = (answers + 1, slowest.max(took));

@@ -6,6 +6,7 @@
 mod access;
 mod api;
 mod api_limits;
+mod api_schema;
 mod backup;
 mod bodies;
 mod browser;

@@ -266,7 +266,7 @@ fn prometheus_reads_a_node_and_each_query_of_dashboard_and_rules_has_a_value() {
     let folder = tempfile::tempdir().unwrap();
     let prometheus = Prometheus::start(folder.path(), watched.metrics);
     // What changes is seen only once it was read before: a search, and mail.
-    assert_eq!(http(watched.api, "/api/v1/message-traces", &[]).0, 200);
+    assert_eq!(http(watched.api, "/api/v1/tallies", &[]).0, 200);
     swaks(watched.node.port, &["--to", "user@onprem.test"]);
     swaks(watched.node.port, &["--to", "third@other.test"]);
     for query in dashboard_queries() {

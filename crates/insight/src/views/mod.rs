@@ -18,6 +18,7 @@ mod rollout;
 pub mod schema;
 mod store_check;
 mod tally;
+mod token;
 mod user;
 
 pub use self::capture::{
@@ -51,4 +52,5 @@ pub use restoration::{AnsweredView, RestorationView};
 pub use rollout::{RolloutNodeView, RolloutView, TroubleView};
 pub use store_check::{NextSchemaView, NodeSchemaView, StandbyView, StoreCheckView, TableView, WarningView};
 pub use tally::TallyView;
+pub use token::TokenView;
 pub use user::{InvitationView, InvitedView, UserView};

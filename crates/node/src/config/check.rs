@@ -278,21 +278,33 @@ fn check_certificate(table: &DeTable<'_>) -> Option<Fault> {
     }
 }
 
-/// Users on other machines need a token.
+/// Users on other machines need a token with a scope that the address serves.
 fn check_api(document: &DeTable<'_>) -> Vec<Fault> {
     let mut tokens = names(document, "api_token", "name");
     let mut faults = duplicates("API token", &mut tokens, |name| name.to_owned());
-    let addresses = |section| {
-        let listen = get(document, section).and_then(|table| get(table.get_ref().as_table()?, "listen"));
-        listen.and_then(|listen| listen.get_ref().as_array()).into_iter().flatten()
+    // Without scopes, a token reads all that there is.
+    let has_scope = |token: &DeTable<'_>, is_wanted: fn(&str) -> bool| match get(token, "scopes") {
+        Some(scopes) => {
+            let scopes = scopes.get_ref().as_array().into_iter().flatten();
+            scopes.filter_map(|scope| scope.get_ref().as_str()).any(is_wanted)
+        }
+        None => true,
     };
-    let is_open =
-        |address: &Named<'_>| address.name.parse().is_ok_and(|address: SocketAddr| !address.ip().is_loopback());
-    if tokens.is_empty() {
-        let open = addresses("api").chain(addresses("metrics")).filter_map(named).filter(is_open);
-        faults.extend(open.map(|address| {
+    let sections: [(_, _, fn(&str) -> bool); 2] = [
+        ("api", "a scope other than metrics", |scope| scope != "metrics"),
+        ("metrics", "the scope metrics", |scope| scope == "metrics"),
+    ];
+    for (section, what, is_wanted) in sections {
+        if tables(document, "api_token").any(|token| has_scope(token, is_wanted)) {
+            continue;
+        }
+        let listen = get(document, section).and_then(|table| get(table.get_ref().as_table()?, "listen"));
+        let addresses = listen.and_then(|listen| listen.get_ref().as_array()).into_iter().flatten().filter_map(named);
+        let is_open =
+            |address: &Named<'_>| address.name.parse().is_ok_and(|address: SocketAddr| !address.ip().is_loopback());
+        faults.extend(addresses.filter(is_open).map(|address| {
             let message = format!(
-                "{} is not a loopback address and requires an [[api_token]]; create one with: {}",
+                "{} is not a loopback address and requires an [[api_token]] with {what}; create one with: {}",
                 address.name,
                 NextStep::ApiToken
             );
@@ -532,13 +544,13 @@ mod tests {
             (
                 "[api]\nlisten = [\"127.0.0.1:1\", \"0.0.0.0:2580\"]\n",
                 &[
-                    "2:26: 0.0.0.0:2580 is not a loopback address and requires an [[api_token]]; create one with: gatepost api token monitoring",
+                    "2:26: 0.0.0.0:2580 is not a loopback address and requires an [[api_token]] with a scope other than metrics; create one with: gatepost api token monitoring",
                 ],
             ),
             (
                 "[metrics]\nlisten = [\"127.0.0.1:1\", \"[::]:9464\"]\n",
                 &[
-                    "2:26: [::]:9464 is not a loopback address and requires an [[api_token]]; create one with: gatepost api token monitoring",
+                    "2:26: [::]:9464 is not a loopback address and requires an [[api_token]] with the scope metrics; create one with: gatepost api token monitoring",
                 ],
             ),
             (

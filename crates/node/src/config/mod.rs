@@ -57,6 +57,11 @@ impl Config {
     }
 
     /// Reads `text` as the content of the file `path`. Relative paths start at the folder of that file.
+    /// All settings but those that may have a secret.
+    pub fn without_secrets(&self) -> Result<toml::Table, toml::ser::Error> {
+        Ok(scope::parts_by_secrecy(&toml::Table::try_from(self)?).0)
+    }
+
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigErrors> {
         File::new(path, text).parse()
     }

@@ -11,7 +11,7 @@ pub(super) async fn traces_are_found<S: Store>(stores: &Stores<S>) {
     second.message_id = Some("other@out.test".to_owned());
     accept(stores, &second, None).await;
     let base = TraceQuery { limit: 10, ..TraceQuery::default() };
-    let subject = |wanted| TraceQuery { subject: Some(wanted), ..base.clone() };
+    let subject = |wanted| TraceQuery { subjects: vec![wanted], ..base.clone() };
     let text = |text: &str| Some(text.to_owned());
     let table = [
         (base.clone(), vec!["c@y.test", "a@x.test", "b@x.test"]),
@@ -44,6 +44,13 @@ pub(super) async fn traces_are_found<S: Store>(stores: &Stores<S>) {
         (subject(SubjectMatch::StartsWith("gr".to_owned())), vec!["c@y.test", "a@x.test", "b@x.test"]),
         (subject(SubjectMatch::EndsWith("gr".to_owned())), vec![]),
         (subject(SubjectMatch::Contains("%".to_owned())), vec![]),
+        (
+            TraceQuery {
+                subjects: vec![SubjectMatch::StartsWith("gr".to_owned()), SubjectMatch::EndsWith("r".to_owned())],
+                ..base.clone()
+            },
+            vec![],
+        ),
     ];
     for (query, expected) in table {
         let rows = stores.other.trace(query.clone()).await.expect("traced");

@@ -15,6 +15,7 @@ mod notices;
 mod queue;
 mod shares;
 mod tallies;
+mod tokens;
 mod waiting;
 mod withholding;
 
@@ -154,6 +155,7 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> Stores<S>) {
     access::a_session_ends_by_time_and_by_its_user(&make().await).await;
     access::a_session_needs_proof(&make().await).await;
     access::access_is_recorded_with_who_and_from_where(&make().await).await;
+    tokens::tokens_work_until_they_expire_or_are_revoked(&make().await).await;
 }
 
 fn at(second: i64) -> Timestamp {

@@ -14,7 +14,7 @@ const THIS_MINUTE: i64 = -40;
 const THIS_HOUR: i64 = -2800;
 
 async fn read<S: Store>(stores: &Stores<S>, step: TallyStep, by: &[TallyBy]) -> Vec<Tally> {
-    let query = TallyQuery { since: at(THIS_HOUR), until: at(40 * DAY), step, by: by.to_vec() };
+    let query = TallyQuery { since: at(THIS_HOUR), until: at(40 * DAY), step, by: by.to_vec(), limit: None };
     stores.other.tallies(query).await.expect("read")
 }
 
@@ -170,7 +170,7 @@ pub(super) async fn rows_differ_in_what_was_asked_for<S: Store>(stores: &Stores<
         expected.map(|(node, count, by)| (node.to_owned(), count, by))
     );
     // From the minute that a time is in, and up to a time.
-    let between = |since, until| TallyQuery { since, until, step: TallyStep::Minute, by: vec![] };
+    let between = |since, until| TallyQuery { since, until, step: TallyStep::Minute, by: vec![], limit: None };
     for (since, until, expected) in [
         (at(next_minute + 7), at(next_hour), 2),
         (at(next_minute - 1), at(next_minute), 4),

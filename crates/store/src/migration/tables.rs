@@ -246,9 +246,9 @@ pub(crate) const OTHERS: [OtherTable; 8] = [
     },
 ];
 
-/// Tallies, the change log and users. They are moved, but not compared: a node that starts on the server merges tallies and adds
-/// changes, users log in there, and its mail may still go back.
-pub(crate) const UNCOMPARED: [OtherTable; 3] = [
+/// Tallies, the change log, users and tokens. They are moved, but not compared: a node that starts on the server merges tallies,
+/// adds changes and notes the use of tokens, users log in there, and its mail may still go back.
+pub(crate) const UNCOMPARED: [OtherTable; 4] = [
     OtherTable {
         name: "tally",
         columns: &[
@@ -288,6 +288,21 @@ pub(crate) const UNCOMPARED: [OtherTable; 3] = [
             same("password", Text),
             same("created", Large),
             same("last_log_in", Large),
+        ],
+        source_order: "name",
+        order: "name",
+    },
+    OtherTable {
+        name: "api_token",
+        columns: &[
+            same("name", Text),
+            same("sha256", Text),
+            same("role", Text),
+            same("metrics", Flag),
+            same("created", Large),
+            same("created_by", Text),
+            same("expires", Large),
+            same("used", Large),
         ],
         source_order: "name",
         order: "name",

@@ -51,6 +51,7 @@ mod settings;
 mod settle;
 mod shares;
 mod tally;
+mod tokens;
 mod unfit;
 mod waiting;
 mod withhold;

@@ -35,3 +35,17 @@ CREATE TABLE incident_note (
     text text COLLATE "C" NOT NULL
 );
 CREATE INDEX incident_note_incident ON incident_note (incident, at);
+
+-- Tokens of the HTTP API. A node of the version before does not know them. `role` is the name of a right, and times are in
+-- milliseconds since 1970.
+CREATE TABLE api_token (
+    name text COLLATE "C" PRIMARY KEY,
+    sha256 text COLLATE "C" NOT NULL UNIQUE,
+    role text COLLATE "C",
+    metrics boolean NOT NULL,
+    created bigint NOT NULL,
+    created_by text COLLATE "C" NOT NULL,
+    expires bigint,
+    -- The last time; not updated at each use.
+    used bigint
+);

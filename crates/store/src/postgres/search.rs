@@ -97,12 +97,11 @@ impl Conditions {
         self.push_folded("lower(code) LIKE $", code.as_deref());
     }
 
-    fn push_subject(&mut self, wanted: Option<&SubjectMatch>) {
+    fn push_subject(&mut self, wanted: &SubjectMatch) {
         let pattern = match wanted {
-            None => return,
-            Some(SubjectMatch::Contains(text)) => format!("%{}%", like_escaped(text)),
-            Some(SubjectMatch::StartsWith(text)) => format!("{}%", like_escaped(text)),
-            Some(SubjectMatch::EndsWith(text)) => format!("%{}", like_escaped(text)),
+            SubjectMatch::Contains(text) => format!("%{}%", like_escaped(text)),
+            SubjectMatch::StartsWith(text) => format!("{}%", like_escaped(text)),
+            SubjectMatch::EndsWith(text) => format!("%{}", like_escaped(text)),
         };
         self.push_folded("lower(subject) LIKE $", Some(&pattern));
     }
@@ -136,7 +135,7 @@ impl Conditions {
         self.push_text("hashtextextended(message_id, 0) = hashtextextended($, 0)", message_id);
         self.push_text("message_id = $", message_id);
         self.push_if("network_message_id = $", query.network_message_id);
-        self.push_subject(query.subject.as_ref());
+        query.subjects.iter().for_each(|subject| self.push_subject(subject));
         let states = |states: &Vec<_>| states.iter().map(|state| i16::from(state_number(*state))).collect::<Vec<_>>();
         self.push_if("state = ANY($)", query.states.as_ref().map(states));
         self.push_if("received >= $", query.since.map(|at| at.as_millisecond()));

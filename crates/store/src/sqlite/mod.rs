@@ -35,6 +35,7 @@ mod searchers;
 mod settle;
 pub(crate) mod source;
 mod tally;
+mod tokens;
 mod waiting;
 mod withhold;
 mod writer;

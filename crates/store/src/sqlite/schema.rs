@@ -193,8 +193,8 @@ const MIGRATIONS: [&str; 14] = [
         json TEXT NOT NULL,
         PRIMARY KEY (node, host, address)
      ) WITHOUT ROWID;",
-    // People who may use the console; see access.rs. A user without a password is one for whom another system vouches. A
-    // change has the address of the operator who made it over HTTP.
+    // People who may use the console, and tokens of the HTTP API; see access.rs and tokens.rs. A user without a password is one
+    // for whom another system vouches. A change has the address of the operator who made it over HTTP.
     "CREATE TABLE console_user (
         name TEXT PRIMARY KEY,
         role TEXT NOT NULL,
@@ -216,7 +216,17 @@ const MIGRATIONS: [&str; 14] = [
         created INTEGER NOT NULL,
         last_seen INTEGER NOT NULL
      ) WITHOUT ROWID;
-     ALTER TABLE change ADD COLUMN client TEXT;",
+     ALTER TABLE change ADD COLUMN client TEXT;
+     CREATE TABLE api_token (
+        name TEXT PRIMARY KEY,
+        sha256 TEXT NOT NULL UNIQUE,
+        role TEXT,
+        metrics INTEGER NOT NULL,
+        created INTEGER NOT NULL,
+        created_by TEXT NOT NULL,
+        expires INTEGER,
+        used INTEGER
+     ) WITHOUT ROWID;",
     // What the pictures of an incident are drawn from, and what people have written about it.
     "ALTER TABLE incident ADD COLUMN picture TEXT;
      CREATE TABLE incident_note (

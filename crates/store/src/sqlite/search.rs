@@ -57,12 +57,11 @@ impl Conditions {
         self.push_if("d.code LIKE ? ESCAPE '\\'", wanted.code.as_ref().map(|code| like(&format!("* {code} *"))));
     }
 
-    fn push_subject(&mut self, wanted: Option<&SubjectMatch>) {
+    fn push_subject(&mut self, wanted: &SubjectMatch) {
         let pattern = match wanted {
-            None => return,
-            Some(SubjectMatch::Contains(text)) => format!("%{}%", like_escaped(text)),
-            Some(SubjectMatch::StartsWith(text)) => format!("{}%", like_escaped(text)),
-            Some(SubjectMatch::EndsWith(text)) => format!("%{}", like_escaped(text)),
+            SubjectMatch::Contains(text) => format!("%{}%", like_escaped(text)),
+            SubjectMatch::StartsWith(text) => format!("{}%", like_escaped(text)),
+            SubjectMatch::EndsWith(text) => format!("%{}", like_escaped(text)),
         };
         self.push("m.subject LIKE ? ESCAPE '\\'", pattern);
     }
@@ -81,7 +80,7 @@ pub(super) fn condition(query: &TraceQuery) -> (String, Vec<Box<dyn ToSql>>) {
     let message_id = query.message_id.as_ref().map(|id| id.trim_matches(['<', '>']).to_owned());
     all.push_if("m.message_id = ?", message_id);
     all.push_if("m.network_message_id = ?", query.network_message_id.map(|id| id.as_bytes().to_vec()));
-    all.push_subject(query.subject.as_ref());
+    query.subjects.iter().for_each(|subject| all.push_subject(subject));
     if let Some(states) = &query.states {
         let states: Vec<String> = states.iter().map(|state| state_number(*state).to_string()).collect();
         all.sql.push_str(&format!(" AND d.state IN ({})", states.join(", ")));

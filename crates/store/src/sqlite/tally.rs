@@ -137,7 +137,8 @@ mod tests {
         });
         let (waited, first, fault, last) = tokio::join!(biased; wait, count(false), count(true), count(false));
         assert!(waited.is_ok() && first.is_ok() && fault.is_err() && last.is_ok());
-        let all = TallyQuery { since: Timestamp::MIN, until: Timestamp::MAX, step: TallyStep::Hour, by: vec![] };
+        let all =
+            TallyQuery { since: Timestamp::MIN, until: Timestamp::MAX, step: TallyStep::Hour, by: vec![], limit: None };
         let rows = store.tallies(all).await.unwrap();
         let sums = rows.iter().fold((0, 0), |sums, row| (sums.0 + row.deliveries, sums.1 + row.bytes));
         assert_eq!(sums, (2, 10));

@@ -143,6 +143,8 @@ pub struct TallyQuery {
     pub step: TallyStep,
     /// Rows that differ in none of these are added up.
     pub by: Vec<TallyBy>,
+    /// The first so many rows; `None`: all.
+    pub limit: Option<u32>,
 }
 
 /// Deliveries that were counted together. A dimension is `None` if the query does not name it.
@@ -201,6 +203,7 @@ impl TallyQuery {
     pub(crate) fn sql(&self) -> String {
         let step = self.step.millis();
         let (since, until) = (floor(self.since, step), self.until.as_millisecond());
+        let limit = self.limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
         let (mut columns, mut groups) = (String::new(), String::from("1"));
         for (index, by) in TallyBy::ALL.into_iter().enumerate() {
             if self.by.contains(&by) {
@@ -214,7 +217,7 @@ impl TallyQuery {
         format!(
             "SELECT minute - minute % {step}, CAST(sum(deliveries) AS bigint), CAST(sum(bytes) AS bigint){columns}
              FROM tally WHERE span IN (1, 60) AND minute >= {since} AND minute < {until}
-             GROUP BY {groups} ORDER BY {groups}"
+             GROUP BY {groups} ORDER BY {groups}{limit}"
         )
     }
 }

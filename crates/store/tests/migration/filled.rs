@@ -267,7 +267,7 @@ pub(crate) struct Seen {
 
 fn all_tallies() -> TallyQuery {
     let (since, until) = (Timestamp::MIN, Timestamp::MAX);
-    TallyQuery { since, until, step: TallyStep::Minute, by: TallyBy::ALL.to_vec() }
+    TallyQuery { since, until, step: TallyStep::Minute, by: TallyBy::ALL.to_vec(), limit: None }
 }
 
 pub(crate) async fn seen<S: Store>(store: &S) -> Seen {

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use insight::export::{message_id as message_id_field, row as event_row};
 use jiff::Timestamp;
 use protocol::text::steers;
-use schemars::JsonSchema;
 use serde::Serialize;
 use store::DeliveryRecord;
 use trace::{
@@ -14,14 +13,13 @@ use trace::{
 };
 use uuid::Uuid;
 
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Detail {
     /// Network message id.
     id: Uuid,
     /// Message-ID header field.
     message_id: String,
-    #[schemars(with = "String", extend("format" = "date-time"))]
     date_time: Timestamp,
     event: &'static str,
     /// Text for people.

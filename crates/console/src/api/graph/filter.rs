@@ -130,7 +130,11 @@ impl Filter {
             "startswith" => SubjectMatch::StartsWith(text),
             _ => SubjectMatch::EndsWith(text),
         };
-        set(&mut self.search.subject, wanted, field)
+        if !self.search.subjects.is_empty() {
+            return Err(twice(field));
+        }
+        self.search.subjects.push(wanted);
+        Ok(())
     }
 }
 
@@ -301,7 +305,7 @@ mod tests {
         assert_eq!(found.since, Some("2026-11-20T00:00:00Z".parse().unwrap()));
         assert_eq!(found.until, Some("2026-11-25T00:00:00.001Z".parse().unwrap()));
         let found = read(&format!("(startswith(subject, 'Re: (a) and ') and ({TIMES})) and toIP eq '::1'")).unwrap();
-        assert_eq!(found.subject, Some(SubjectMatch::StartsWith("Re: (a) and ".to_owned())));
+        assert_eq!(found.subjects, [SubjectMatch::StartsWith("Re: (a) and ".to_owned())]);
         assert_eq!(found.last_attempt.to_ip, Some("::1".parse().unwrap()));
         assert_eq!(read(&format!("status eq 'quarantined' and {TIMES}")).unwrap().states, Some(vec![]));
     }

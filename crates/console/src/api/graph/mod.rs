@@ -4,6 +4,7 @@
 //! <https://learn.microsoft.com/en-us/graph/api/messagetracingroot-list-messagetraces>
 
 mod detail;
+mod error;
 mod filter;
 
 use std::sync::Arc;
@@ -21,28 +22,34 @@ use insight::{
 };
 use jiff::{SignedDuration, Timestamp};
 use node::Node;
-use schemars::JsonSchema;
 use serde::Serialize;
-use store::{DeliveryRecord, History as _, TraceQuery};
+use store::{DeliveryRecord, History as _, Right, TraceQuery};
 use uuid::Uuid;
 
-use crate::connection::Connection;
-
 use super::{
-    ApiError, ROWS_MAX, SEARCH_BUDGET,
-    traces::message_id,
+    ROWS_MAX, SEARCH_BUDGET,
+    form::Form,
+    problem::Problem,
+    query::{Parameter, Query},
     within::{Found, page_within},
 };
+use crate::{access::Client, connection::Connection};
 
 use filter::Filter;
 
 /// Number of rows of a page without `$top`.
 const ROWS: u32 = 1000;
+/// Microsoft describes them; what they may contain is no matter of OpenAPI.
+const PARAMETERS: [Parameter; 3] = [
+    Parameter::new("$filter", "OData clauses, joined with and", Form::Prose(10_000)),
+    Parameter::new("$top", "Maximum number of rows", Form::Count { min: 1, max: ROWS_MAX as u64 }),
+    Parameter::new("$skiptoken", "Start of the page, from @odata.nextLink", Form::Text(100)),
+];
 /// Time range of a search without a time.
 const DEFAULT_WINDOW: SignedDuration = SignedDuration::from_hours(48);
 
 /// One message for one recipient: the resource `exchangeMessageTrace` of Graph.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MessageTrace<'a> {
     /// Network message id.
@@ -51,7 +58,6 @@ pub(super) struct MessageTrace<'a> {
     recipient_address: &'a str,
     /// Message-ID header field.
     message_id: String,
-    #[schemars(with = "String", extend("format" = "date-time"))]
     received_date_time: Timestamp,
     subject: &'a str,
     status: &'static str,
@@ -92,7 +98,7 @@ impl<'a> From<&'a DeliveryRecord> for MessageTrace<'a> {
     }
 }
 
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize)]
 pub(super) struct Collection<T> {
     value: Vec<T>,
     /// Address of the next page; absent on the last page.
@@ -100,15 +106,18 @@ pub(super) struct Collection<T> {
     next_link: Option<String>,
 }
 
-pub(super) use detail::Detail;
+use detail::Detail;
+pub(super) use error::speak_odata;
 
 pub(super) async fn list(
     State(node): State<Arc<Node>>,
+    Extension(client): Extension<Client>,
     Extension(connection): Extension<Connection>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
+) -> Result<Response, Problem> {
+    client.must(Right::Tracer)?;
     let now = Timestamp::now();
     let asked = Asked::read(query.as_deref().unwrap_or_default(), now)?;
     // In OData, a page may have fewer rows than were asked for, or none, as long as there is a next one.
@@ -132,38 +141,24 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(query: &str, now: Timestamp) -> Result<Self, ApiError> {
-        let (mut filter, mut top, mut after) = (String::new(), ROWS, None);
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match &*name {
-                "$filter" => filter = value.into_owned(),
-                "$top" => {
-                    let number = value.parse().ok().filter(|top| (1..=ROWS_MAX).contains(top));
-                    top = number
-                        .ok_or_else(|| ApiError::bad_request(format!("$top must be a number from 1 to {ROWS_MAX}")))?;
-                }
-                "$skiptoken" => {
-                    let cursor = read_cursor(&value);
-                    after = Some(cursor.map_err(|_| {
-                        ApiError::bad_request("$skiptoken is not from this API; follow @odata.nextLink")
-                    })?);
-                }
-                name if name.starts_with('$') => {
-                    let message = format!("{name} is not supported; use $filter, $top and $skiptoken only");
-                    return Err(ApiError::bad_request(message));
-                }
-                // In OData, parameters without $ belong to the client.
-                _ => {}
-            }
-        }
-        let mut read = Filter::parse(&filter).map_err(ApiError::bad_request)?;
+    fn read(query: &str, now: Timestamp) -> Result<Self, Problem> {
+        // In OData, parameters without $ belong to the client.
+        let pairs =
+            form_urlencoded::parse(query.as_bytes()).filter(|(name, value)| name.starts_with('$') && !value.is_empty());
+        let query = Query::named(pairs, &PARAMETERS)?.checked(&PARAMETERS)?;
+        let mut filter = query.owned("$filter").unwrap_or_default();
+        let top = query.parsed("$top")?.unwrap_or(ROWS);
+        let after = query.text("$skiptoken").map(read_cursor).transpose();
+        let after =
+            after.map_err(|_| Problem::bad_request("$skiptoken is not from this API; follow @odata.nextLink"))?;
+        let mut read = Filter::parse(&filter).map_err(Problem::bad_request)?;
         if read.has_no_time() {
             read.since(now - DEFAULT_WINDOW);
             let window = format!("receivedDateTime ge {} and receivedDateTime le {now}", now - DEFAULT_WINDOW);
             filter = if filter.trim().is_empty() { window } else { format!("({filter}) and {window}") };
         }
-        let search = Search { limit: top, after, ..read.search(now).map_err(ApiError::bad_request)? };
-        let query = search.query(now).map_err(|error| ApiError::bad_request(error.to_string()))?;
+        let search = Search { limit: top, after, ..read.search(now).map_err(Problem::bad_request)? };
+        let query = search.query(now).map_err(|error| Problem::bad_request(error.to_string()))?;
         Ok(Self { filter, top, query })
     }
 }
@@ -184,23 +179,22 @@ fn next_link(uri: &Uri, headers: &HeaderMap, connection: &Connection, asked: &As
 
 pub(super) async fn details(
     State(node): State<Arc<Node>>,
+    Extension(client): Extension<Client>,
     Path((id, call)): Path<(String, String)>,
-) -> Result<Response, ApiError> {
-    let id = message_id(&id)?;
+) -> Result<Response, Problem> {
+    client.must(Right::Tracer)?;
+    let id: Uuid = id
+        .parse()
+        .map_err(|_| Problem::bad_request(format!("\"{}\" is not a network message id", protocol::text::clean(&id))))?;
     let recipient = detail::recipient(&call)
-        .ok_or_else(|| ApiError::not_found("no such call; use getDetailsByRecipient(recipientAddress='…')"))?;
-    let no_message = || ApiError::not_found(format!("there is no message {id} for {recipient}"));
+        .ok_or_else(|| Problem::not_found("no such call; use getDetailsByRecipient(recipientAddress='…')"))?;
+    let no_message = || Problem::not_found(format!("there is no message {id} for {recipient}"));
     let record = node.store.message(id).await?.ok_or_else(no_message)?;
     let is_meant = |delivery: &&DeliveryRecord| delivery.delivery.recipient.as_str().eq_ignore_ascii_case(&recipient);
     let delivery = record.deliveries.iter().find(is_meant).ok_or_else(no_message)?;
     let events = node.store.events(id).await?;
     let value = events.iter().filter_map(|event| Detail::new(delivery, event)).collect();
     Ok(Json(Collection { value, next_link: None }).into_response())
-}
-
-/// The description of `$filter` for OpenAPI: the fields and their operators.
-pub(super) fn filter_help() -> String {
-    format!("OData clauses, joined with `and`: {}. Without receivedDateTime: the last 48 hours.", filter::fields())
 }
 
 #[cfg(test)]
@@ -238,7 +232,7 @@ mod tests {
 
     #[test]
     fn unsupported_parameters_are_errors() {
-        for query in ["$top=0", "$top=5001", "$top=x", "$skiptoken=x", "$orderby=size", "$filter=x"] {
+        for query in ["$top=0", "$top=5001", "$top=x", "$top=1&$top=1", "$skiptoken=x", "$orderby=size", "$filter=x"] {
             assert!(Asked::read(query, now()).is_err(), "{query}");
         }
     }

@@ -3,7 +3,7 @@
 mod charts;
 mod fleet;
 
-use axum::{extract::RawQuery, response::Response};
+use axum::response::Response;
 use insight::{Mark, Traffic, TrafficRange, WaitingByAge};
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -11,13 +11,13 @@ use store::{Backend, ChangeLog as _, ChangeQuery, Incident, Right, TallyOutcome}
 
 use super::{
     Refusal,
+    asked::Asked,
     fragment::{Fragment, Look, Shape},
     incidents::as_sentence,
     pictures::{encoded, said},
     shell::{Section, Visit},
     words::{ago, foreign, number},
 };
-use crate::api::Query;
 
 /// Open incidents that are shown.
 const INCIDENTS_SHOWN: usize = 5;
@@ -54,9 +54,9 @@ pub(super) const NODES: Fragment = Fragment {
     render: |look| Box::pin(fleet::nodes(look)),
 };
 
-pub(super) async fn show(RawQuery(query): RawQuery, visit: Visit) -> Result<Response, Refusal> {
-    let query = Query::read(query.as_deref(), &["range"]).map_err(Refusal::bad_request)?;
-    let range = query.named("range", &TrafficRange::ALL, TrafficRange::name).map_err(Refusal::bad_request)?;
+pub(super) async fn show(mut asked: Asked, visit: Visit) -> Result<Response, Refusal> {
+    let range = asked.take("range")?.map(|name| range(&name)).transpose()?;
+    asked.end()?;
     let glance = Glance::read(&visit.node.store, range.unwrap_or_default(), visit.snapshot.at).await?;
     let right = visit.person.right;
     let body = html! {
@@ -71,6 +71,11 @@ pub(super) async fn show(RawQuery(query): RawQuery, visit: Visit) -> Result<Resp
         section #tls { (glance.tls()) }
     };
     Ok(visit.page(Section::Overview, "Overview", &body))
+}
+
+fn range(name: &str) -> Result<TrafficRange, Refusal> {
+    let found = TrafficRange::ALL.into_iter().find(|range| range.name() == name);
+    found.ok_or_else(|| Refusal::bad_request("range: must be one of 1h, 24h, 7d"))
 }
 
 async fn sentence(look: &Look) -> store::Result<Markup> {

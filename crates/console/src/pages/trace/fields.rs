@@ -5,10 +5,7 @@ use maud::{Markup, html};
 use protocol::text::clean;
 
 use super::Given;
-use crate::{
-    api::{PARAMETERS, ParameterForm},
-    pages::shell::Visit,
-};
+use crate::{api::SEARCH, pages::shell::Visit};
 
 /// Each parameter with the name of its field, in the order of the form. The first ones are always shown.
 const TITLES: [(&str, &str); 20] = [
@@ -57,9 +54,9 @@ pub(super) fn form(visit: &Visit, given: &Given) -> Markup {
 }
 
 fn field(given: &Given, name: &str, title: &str) -> Markup {
-    let parameter = PARAMETERS.iter().find(|parameter| parameter.name == name);
+    let parameter = SEARCH.iter().find(|parameter| parameter.name == name);
     let about = parameter.map(|parameter| parameter.about).unwrap_or_default();
-    if parameter.is_some_and(|parameter| parameter.form == ParameterForm::Statuses) {
+    if name == "status" {
         return statuses(given, name, title);
     }
     html! {
@@ -94,7 +91,7 @@ mod tests {
     #[test]
     fn each_parameter_has_a_field() {
         let mut titles: Vec<&str> = TITLES.iter().map(|(name, _)| *name).chain(["limit", "after"]).collect();
-        let mut parameters: Vec<&str> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
+        let mut parameters: Vec<&str> = SEARCH.iter().map(|parameter| parameter.name).collect();
         titles.sort_unstable();
         parameters.sort_unstable();
         assert_eq!(titles, parameters);

@@ -12,6 +12,7 @@ mod probe;
 mod queue;
 mod store_check;
 mod tallies;
+mod token;
 mod trace;
 mod user;
 mod why;
@@ -32,6 +33,7 @@ pub(crate) use probe::*;
 pub(crate) use queue::*;
 pub(crate) use store_check::*;
 pub(crate) use tallies::*;
+pub(crate) use token::*;
 pub(crate) use trace::*;
 pub(crate) use user::*;
 pub(crate) use why::*;
@@ -143,7 +145,10 @@ Examples:
     /// Play a case of stuck mail on this machine, with real nodes, servers and TLS
     #[command(subcommand)]
     Case(CaseCommand),
-    /// Create tokens for the HTTP API
+    /// Create, list and revoke tokens of the HTTP API
+    #[command(subcommand, after_help = TOKEN_HELP)]
+    Token(TokenCommand),
+    /// Create tokens for a configuration file
     #[command(subcommand)]
     Api(ApiCommand),
     /// Manage the users of the console
@@ -180,8 +185,9 @@ impl Command {
             | Self::Store(StoreCommand::Check { output } | StoreCommand::Restored { output, .. }) => output.utc,
             Self::Tallies(arguments) => arguments.output.utc,
             Self::Changes(arguments) => arguments.output.utc,
-            Self::Incident(IncidentCommand::List { output, .. } | IncidentCommand::Show { output, .. }) => output.utc,
-            Self::User(UserCommand::Invite { output, .. } | UserCommand::List { output }) => output.utc,
+            Self::Incident(IncidentCommand::List { output, .. } | IncidentCommand::Show { output, .. })
+            | Self::Token(TokenCommand::List(output))
+            | Self::User(UserCommand::Invite { output, .. } | UserCommand::List { output }) => output.utc,
             Self::Serve { .. }
             | Self::Backup(_)
             | Self::Restore(_)
@@ -192,6 +198,7 @@ impl Command {
             | Self::Node(_)
             | Self::Store(StoreCommand::Migrate(_))
             | Self::Case(_)
+            | Self::Token(_)
             | Self::Api(_)
             | Self::User(_) => false,
         }
@@ -240,34 +247,6 @@ closed is null for an open incident. finding is as in gatepost why.")]
         #[command(flatten)]
         output: Output,
     },
-}
-
-#[derive(Subcommand, Clone, PartialEq, Debug)]
-pub(crate) enum ApiCommand {
-    /// Create a token and print the lines to add to gatepost.toml
-    #[command(after_help = "\
-Examples:
-  gatepost api token monitoring
-  gatepost api token prometheus --scope metrics
-  curl -H 'Authorization: Bearer TOKEN' \\
-    'http://127.0.0.1:2580/api/v1/message-traces?since=2h&status=pending'")]
-    Token {
-        /// Name of the person or program that gets the token, for the log of requests
-        name: String,
-
-        /// Let the token read only this; may be repeated. Without it, the token may read everything
-        #[arg(long = "scope", value_name = "SCOPE")]
-        scopes: Vec<TokenScope>,
-    },
-}
-
-/// What a token of the HTTP API may read.
-#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum TokenScope {
-    /// Message traces and incidents
-    Trace,
-    /// Metrics for Prometheus
-    Metrics,
 }
 
 #[cfg(test)]

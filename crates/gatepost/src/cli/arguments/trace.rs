@@ -57,13 +57,13 @@ pub(crate) struct SearchArguments {
     #[arg(long, value_name = "ID")]
     pub message: Option<Id>,
     /// Text that the subject contains
-    #[arg(long, value_name = "TEXT", group = "subject_match")]
+    #[arg(long, value_name = "TEXT")]
     pub subject: Option<String>,
     /// Text that the subject starts with
-    #[arg(long, value_name = "TEXT", group = "subject_match")]
+    #[arg(long, value_name = "TEXT")]
     pub subject_starts_with: Option<String>,
     /// Text that the subject ends with
-    #[arg(long, value_name = "TEXT", group = "subject_match")]
+    #[arg(long, value_name = "TEXT")]
     pub subject_ends_with: Option<String>,
     /// Show only messages with this current status; separate several with commas
     #[arg(long, value_delimiter = ',', ignore_case = true, value_parser = status_parser())]
@@ -188,19 +188,18 @@ fn status_parser() -> impl TypedValueParser<Value = Status> {
 
 impl SearchArguments {
     pub(crate) fn search(&self) -> Search {
-        let subject = match self {
-            Self { subject: Some(text), .. } => Some(SubjectMatch::Contains(text.clone())),
-            Self { subject_starts_with: Some(text), .. } => Some(SubjectMatch::StartsWith(text.clone())),
-            Self { subject_ends_with: Some(text), .. } => Some(SubjectMatch::EndsWith(text.clone())),
-            _ => None,
-        };
+        let subjects = [
+            self.subject.clone().map(SubjectMatch::Contains),
+            self.subject_starts_with.clone().map(SubjectMatch::StartsWith),
+            self.subject_ends_with.clone().map(SubjectMatch::EndsWith),
+        ];
         let last = self.last_attempt.clone();
         Search {
             sender: self.sender.clone(),
             recipient: self.recipient.clone(),
             message_id: self.message_id.clone(),
             message: self.message,
-            subject,
+            subjects: subjects.into_iter().flatten().collect(),
             status: self.status.clone(),
             since: self.since,
             until: self.until,

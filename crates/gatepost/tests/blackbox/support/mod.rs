@@ -69,18 +69,33 @@ pub(crate) fn connect_from(address: [u8; 4], port: u16) -> TcpStream {
 
 /// Status and body of a request to a port of this machine. The header field Host is there.
 pub(crate) fn http(port: u16, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
-    let mut request = format!("GET {path} HTTP/1.0\r\n");
+    let (status, _, body) = request(port, "GET", path, headers, "");
+    (status, body)
+}
+
+/// The same with another method and a body; the second of the answers is the head, in lower case.
+pub(crate) fn request(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, String, String) {
+    let mut request = format!("{method} {path} HTTP/1.0\r\n");
+    if !body.is_empty() {
+        request.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
     let host = [("Host", "localhost")];
     let is_named = headers.iter().any(|(name, _)| *name == "Host");
     for (name, value) in headers.iter().chain(host.iter().filter(|_| !is_named)) {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-    stream.write_all(format!("{request}\r\n").as_bytes()).unwrap();
+    stream.write_all(format!("{request}\r\n{body}").as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_ascii_lowercase(), body.to_owned())
 }
 
 /// The command with a clock that is wrong by this much, such as `+10m`.

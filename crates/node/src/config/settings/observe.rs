@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use insight::units::{ByteSize, Duration};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use store::{Grant, Right};
 
 /// The log that this node writes to standard error.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -155,12 +156,13 @@ pub struct Console {
     pub url: Option<String>,
 }
 
-/// The HTTP API: message traces for programs. Its OpenAPI description is at /api/v1/openapi.json.
+/// The HTTP API: for programs, everything that the commands read and do. Its OpenAPI description is at
+/// /api/v1/openapi.json. Without a token, loopback may look, but sees no address and changes nothing.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
-    /// IP addresses and ports to listen on. Addresses other than loopback require an [[api_token]] and use HTTPS with
-    /// the certificate of [inbound]. Empty: no API. Requires a restart.
+    /// IP addresses and ports to listen on. Addresses other than loopback require an [[api_token]] with a scope other than
+    /// metrics and use HTTPS with the certificate of [inbound]. Empty: no API. Requires a restart.
     #[schemars(schema_with = "socket_addresses")]
     pub listen: Vec<SocketAddr>,
 }
@@ -177,12 +179,12 @@ pub struct Metrics {
     pub listen: Vec<SocketAddr>,
 }
 
-/// A token for one user of the API. Once there is a token, every query needs one. Create one with: gatepost api token
-/// NAME.
+/// A token for one user of the API. Once there is a token, every request needs one. Create one with: gatepost api token
+/// NAME. A token of gatepost token create is in the store instead: it works at once on all nodes, and may expire.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiToken {
-    /// Name of the user, for the log of queries.
+    /// Name of the user, for the log of requests and the audit.
     #[schemars(extend("format" = "name"), example = &"monitoring")]
     pub name: String,
     /// SHA-256 of the token, in hexadecimal. Gatepost does not store the token itself.
@@ -191,22 +193,72 @@ pub struct ApiToken {
         example = &"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     )]
     pub sha256: String,
-    /// What the token may read. trace: message traces and incidents. metrics: /metrics.
-    #[serde(default = "ApiScope::all")]
+    /// What the token may do. look: see incidents, the queue in groups, nodes and rollouts, without addresses. trace: also
+    /// search for messages and see addresses. operate: also retry, suspend and resume deliveries, drain nodes, and move
+    /// rollouts. administer: also remove deliveries, read the content of messages, and manage users and tokens. metrics:
+    /// only /metrics.
+    #[serde(default = "ApiScope::reading")]
+    #[schemars(length(min = 1))]
     pub scopes: Vec<ApiScope>,
 }
 
-/// What a token of the API may read.
+/// What a token of the API may do. Each includes those before it; metrics is apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ApiScope {
+    Look,
     Trace,
+    Operate,
+    Administer,
     Metrics,
 }
 
 impl ApiScope {
-    fn all() -> Vec<Self> {
+    pub const ALL: [Self; 5] = [Self::Look, Self::Trace, Self::Operate, Self::Administer, Self::Metrics];
+
+    fn reading() -> Vec<Self> {
         vec![Self::Trace, Self::Metrics]
+    }
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Look => "look",
+            Self::Trace => "trace",
+            Self::Operate => "operate",
+            Self::Administer => "administer",
+            Self::Metrics => "metrics",
+        }
+    }
+
+    /// `None`: it reads metrics only.
+    pub fn right(self) -> Option<Right> {
+        match self {
+            Self::Look => Some(Right::Viewer),
+            Self::Trace => Some(Right::Tracer),
+            Self::Operate => Some(Right::Operator),
+            Self::Administer => Some(Right::Administrator),
+            Self::Metrics => None,
+        }
+    }
+
+    /// The scope that has just this right.
+    pub fn of_right(right: Right) -> Self {
+        match right {
+            Right::Viewer => Self::Look,
+            Right::Tracer => Self::Trace,
+            Right::Operator => Self::Operate,
+            Right::Administrator => Self::Administer,
+        }
+    }
+
+    pub fn grant(scopes: &[Self]) -> Grant {
+        let right = scopes.iter().filter_map(|scope| scope.right()).max();
+        Grant { right, metrics: scopes.contains(&Self::Metrics) }
+    }
+
+    /// The fewest scopes that say the same.
+    pub fn of_grant(grant: Grant) -> Vec<Self> {
+        grant.right.map(Self::of_right).into_iter().chain(grant.metrics.then_some(Self::Metrics)).collect()
     }
 }
 
