@@ -5,7 +5,8 @@ use std::collections::{BinaryHeap, HashSet};
 
 use jiff::Timestamp;
 use store::{
-    Chosen, Command, Commanded, DeliveryKey, DeliveryRecord, MessageKey, QueueQuery, QueueRow, Selection, State, Store,
+    Actor, Chosen, Command, Commanded, DeliveryKey, DeliveryRecord, MessageKey, QueueQuery, QueueRow, Selection, State,
+    Store,
 };
 use trace::change::ChosenBy;
 use uuid::Uuid;
@@ -76,7 +77,7 @@ impl Choice {
         reasons: &WaitReasons<'_>,
         command: Command,
         expect: Option<u64>,
-        by: &str,
+        by: impl Into<Actor> + Send,
         now: Timestamp,
     ) -> store::Result<Acted> {
         let keys = Keys { matching: self.matching(reasons, now), keys: Vec::new() };

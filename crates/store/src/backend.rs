@@ -175,7 +175,7 @@ impl Queue for Backend {
         each!(self, store => store.follow_clock(waits))
     }
 
-    async fn command(&self, command: Command, selection: Selection, by: &str) -> Result<Commanded> {
+    async fn command(&self, command: Command, selection: Selection, by: impl Into<Actor> + Send) -> Result<Commanded> {
         each!(self, store => store.command(command, selection, by))
     }
 

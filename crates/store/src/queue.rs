@@ -8,8 +8,8 @@ use trace::{change::ChosenBy, event::NoticeAction};
 use uuid::Uuid;
 
 use crate::{
-    Command, Content, DeliveryKey, Holding, LastAttempt, Lease, LeaseNumber, Member, MessageKey, NewEvent, Outcome,
-    Result, State, WeakDelivery,
+    Actor, Command, Content, DeliveryKey, Holding, LastAttempt, Lease, LeaseNumber, Member, MessageKey, NewEvent,
+    Outcome, Result, State, WeakDelivery,
 };
 
 /// The queue as nodes and operators use it. Shaped for batches: concurrent calls share one commit.
@@ -75,7 +75,7 @@ pub trait Queue {
         &self,
         command: Command,
         selection: Selection,
-        by: &str,
+        by: impl Into<Actor> + Send,
     ) -> impl Future<Output = Result<Commanded>> + Send;
 
     /// How long ago an operator last asked for deliveries of this connector to be tried at once: a connector that was

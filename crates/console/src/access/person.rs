@@ -25,7 +25,6 @@ impl Person {
     }
 
     /// For what this person does.
-    #[allow(dead_code, reason = "the pages that act are being built")]
     pub(crate) fn actor(&self) -> Actor {
         Actor { name: self.name.clone(), address: Some(self.from) }
     }

@@ -71,7 +71,7 @@ impl Form {
         self.fields.all(name)
     }
 
-    /// All fields but these, in order.
+    /// All fields but these and the token, in order.
     pub(super) fn others<'a>(&'a self, but: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
         let fields = self.fields.without_token().map(|(name, value)| (name.as_str(), value.as_str()));
         fields.filter(move |(name, _)| !but.contains(name))

@@ -81,7 +81,7 @@ impl Queue for Fixed {
     async fn follow_clock(&self, _: Vec<Duration>) -> Result<u64> {
         refused()
     }
-    async fn command(&self, command: Command, selection: Selection, _: &str) -> Result<Commanded> {
+    async fn command(&self, command: Command, selection: Selection, _: impl Into<Actor> + Send) -> Result<Commanded> {
         self.commands.lock().unwrap().push((command, selection));
         Ok(Commanded { changed: 2, leased: 1 })
     }

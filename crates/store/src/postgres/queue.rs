@@ -11,7 +11,7 @@ use super::{
     writer::{Accept, Settle},
 };
 use crate::{
-    Accepted, Claim, Claimed, Command, Commanded, Content, DeliveryKey, DeliveryRecord, Holding, LeaseNumber,
+    Accepted, Actor, Claim, Claimed, Command, Commanded, Content, DeliveryKey, DeliveryRecord, Holding, LeaseNumber,
     MEMBER_VALID, Member, MessageKey, NewChange, NewEvent, NewMessage, Pending, Queue, QueueCount, QueueQuery,
     QueueRow, Result, Room, Selection, Settlement, StoreError, Telling, Told, Untold, change_log::queue_command,
 };
@@ -80,14 +80,15 @@ impl Queue for PostgresStore {
         self.0.clerk.write_within(LONG, follow).await
     }
 
-    async fn command(&self, command: Command, selection: Selection, by: &str) -> Result<Commanded> {
+    async fn command(&self, command: Command, selection: Selection, by: impl Into<Actor> + Send) -> Result<Commanded> {
+        let by: Actor = by.into();
         let (mut all, id) = (Commanded::default(), Uuid::now_v7());
         for part in command::parts(&selection) {
             let mut next = Some(i64::MIN);
             while let Some(after) = next {
-                let (by, part, before) = (by.to_owned(), part.clone(), all);
+                let (by, part, before) = (by.clone(), part.clone(), all);
                 let run = move |tx: Tx| async move {
-                    let (done, more) = command::run(&tx, command, &part, &by, after).await?;
+                    let (done, more) = command::run(&tx, command, &part, &by.name, after).await?;
                     let all = Commanded { changed: before.changed + done.changed, leased: before.leased + done.leased };
                     if let Some(kind) = queue_command(command, &part, all) {
                         change_log::put_as(&tx, id, &NewChange::of_fleet(&by, kind)).await?;

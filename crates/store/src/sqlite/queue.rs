@@ -6,9 +6,9 @@ use rusqlite::Connection;
 
 use super::{Inner, SqliteStore, accept, accept::Added, bodies, change_log, claim, command, notice, settle, waiting};
 use crate::{
-    Accepted, Claim, Claimed, Command, Commanded, Content, DeliveryKey, DeliveryRecord, Holding, Member, MessageKey,
-    NewChange, NewEvent, NewMessage, Pending, Queue, QueueCount, QueueQuery, QueueRow, Result, Room, Selection,
-    Settlement, StoreError, Telling, Told, Untold, change_log::queue_command, clock::before,
+    Accepted, Actor, Claim, Claimed, Command, Commanded, Content, DeliveryKey, DeliveryRecord, Holding, Member,
+    MessageKey, NewChange, NewEvent, NewMessage, Pending, Queue, QueueCount, QueueQuery, QueueRow, Result, Room,
+    Selection, Settlement, StoreError, Telling, Told, Untold, change_log::queue_command, clock::before,
     lease::EMBEDDED_LEASE_TERM, tally::Counts,
 };
 
@@ -93,10 +93,10 @@ impl Queue for SqliteStore {
         self.write(move |connection, now| claim::follow_clock(connection, now, &waits)).await
     }
 
-    async fn command(&self, command: Command, selection: Selection, by: &str) -> Result<Commanded> {
-        let by = by.to_owned();
+    async fn command(&self, command: Command, selection: Selection, by: impl Into<Actor> + Send) -> Result<Commanded> {
+        let by: Actor = by.into();
         let run = move |connection: &Connection, counts: &mut Counts, now| {
-            let done = command::run(connection, counts, command, &selection, &by, now)?;
+            let done = command::run(connection, counts, command, &selection, &by.name, now)?;
             if let Some(kind) = queue_command(command, &selection, done) {
                 change_log::put(connection, &NewChange::of_fleet(&by, kind), now)?;
             }

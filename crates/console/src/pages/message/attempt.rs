@@ -9,7 +9,7 @@ use node::inquiry::{self, Attempted};
 use protocol::tls::{Certificate, HandshakeFacts};
 use trace::{Attempt, Event};
 
-use super::{Looked, ladder::ladder, looked_at, message_id, timeline::result};
+use super::{ladder::ladder, looked_at, message_id, timeline::result};
 use crate::pages::{
     Refusal,
     shell::{Section, Visit},
@@ -29,7 +29,7 @@ pub(in crate::pages) async fn show(
     let id = message_id(&id)?;
     let found = inquiry::attempt(&visit.node, id, &session).await.map_err(|error| Refusal::unreadable(&error))?;
     let found = found.ok_or_else(|| Refusal::not_found("This message has no such attempt."))?;
-    looked_at(&visit, id, Looked::Attempt).await?;
+    looked_at(&visit, id).await?;
     let Some((first, attempt)) = first(&found) else { return Err(Refusal::not_found("This is not an attempt.")) };
     let body = html! {
         p.kicker { a href="/trace" { "Trace" } " / " a href=(format!("/messages/{id}")) { "message" } " / attempt" }

@@ -9,7 +9,7 @@ use axum::{
 };
 use store::{Bodies as _, History as _};
 
-use super::{Looked, looked_at, message_id, no_message};
+use super::{looked_at, message_id, no_message};
 use crate::pages::{
     Refusal,
     pieces::{Pieces, pieces},
@@ -23,7 +23,7 @@ pub(in crate::pages) async fn download(visit: Visit, Path(id): Path<String>) -> 
     let key = record.message.key;
     let gone = || Refusal::not_found("The content of this message is deleted, because no delivery needs it any more.");
     let first: Bytes = store.read_body(key, 0).await?.filter(|_| record.body_present).ok_or_else(gone)?;
-    looked_at(&visit, id, Looked::Content).await?;
+    looked_at(&visit, id).await?;
     let (sender, body): (_, Pieces) = pieces();
     tokio::spawn(async move {
         let mut next = Some((first, 1));

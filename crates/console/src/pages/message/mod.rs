@@ -9,8 +9,8 @@ use axum::{extract::Path, response::Response};
 use insight::{WaitReasons, export::sender};
 use jiff::Timestamp;
 use maud::{Markup, html};
-use store::{DeliveryRecord, History as _, Incident, MessageRecord, Right};
-use trace::{Event, EventKind};
+use store::{Actor, ChangeLog as _, DeliveryRecord, History as _, Incident, MessageRecord, NewChange, Right};
+use trace::{ChangeKind, Event, EventKind, change::AccessChange};
 use uuid::Uuid;
 
 pub(super) use attempt::show as attempt;
@@ -29,18 +29,11 @@ use super::{
 /// Recipients that the page shows in full; those that still wait come first.
 const RECIPIENTS_MAX: usize = 20;
 
-/// What a person has looked at of a message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Looked {
-    Message,
-    Attempt,
-    Content,
-}
-
-/// Records that a person looks at somebody's message.
-async fn looked_at(visit: &Visit, message: Uuid, what: Looked) -> Result<(), Refusal> {
-    tracing::info!(who = visit.person.name, %message, ?what, "a person looks at a message");
-    Ok(())
+/// Records in the audit that a person looks at somebody's message.
+async fn looked_at(visit: &Visit, message: Uuid) -> Result<(), Refusal> {
+    let Actor { name: who, address: from } = visit.person.actor();
+    let kind = ChangeKind::Access(AccessChange::MessageViewed { message });
+    Ok(visit.node.store.record_change(NewChange { node: None, who, from, kind }).await?)
 }
 
 pub(super) async fn show(visit: Visit, Path(id): Path<String>, mut asked: Asked) -> Result<Response, Refusal> {
@@ -50,7 +43,7 @@ pub(super) async fn show(visit: Visit, Path(id): Path<String>, mut asked: Asked)
     let from = from.map_err(|_| Refusal::bad_request("from: must be a number"))?;
     let store = &visit.node.store;
     let record = store.message(id).await?.ok_or_else(no_message)?;
-    looked_at(&visit, id, Looked::Message).await?;
+    looked_at(&visit, id).await?;
     let events = store.events(id).await?;
     let (now, config) = (Timestamp::now(), visit.node.config.load_full());
     let reasons = WaitReasons::read(store, &*config, now).await?;

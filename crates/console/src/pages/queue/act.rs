@@ -69,7 +69,7 @@ async fn act(command: Command, visit: &Visit, form: &Form) -> Result<Response, R
     }
     let (now, config) = (Timestamp::now(), visit.node.config.load_full());
     let reasons = WaitReasons::read(&visit.node.store, &*config, now).await?;
-    let by = visit.person.name.as_str();
+    let by = visit.person.actor();
     match wish.choice.act(&visit.node.store, &reasons, command, Some(shown), by, now).await? {
         Acted::Done(done) => {
             let done = Done::new(command, done).to_string();

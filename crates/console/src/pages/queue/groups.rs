@@ -4,6 +4,7 @@ use axum::response::Response;
 use insight::{By, GroupView, Summary, WaitReasons, Wanted};
 use jiff::Timestamp;
 use maud::{Markup, html};
+use protocol::text::clean;
 use store::{Incident, Right};
 
 use super::{
@@ -127,7 +128,7 @@ impl Groups {
         let choice = self.choice.of_group(self.by, &group.group);
         let count = number(group.deliveries);
         html! {
-            tr {
+            tr data-row=(clean(&group.group)) {
                 th scope="row" {
                     span.key.fails[self.has_failed(group)].waits[!self.has_failed(group)] {} " "
                     @if right >= Right::Tracer { a href=(rows_link(&choice)) { (foreign(&group.what)) } }

@@ -13,6 +13,7 @@ pub(super) use rows::show as rows;
 
 use insight::Choice;
 use maud::{Markup, html};
+use protocol::text::clean;
 
 use super::{asked::link, words::number};
 use crate::choice::fields;
@@ -24,7 +25,7 @@ fn deliveries(count: u64) -> String {
 
 /// A choice as fields of a form that nobody sees.
 fn hidden(choice: &Choice) -> Markup {
-    html! { @for (name, value) in fields(choice) { input type="hidden" name=(name) value=(value); } }
+    html! { @for (name, value) in fields(choice) { input type="hidden" name=(name) value=(clean(&value)); } }
 }
 
 fn rows_link(choice: &Choice) -> String {

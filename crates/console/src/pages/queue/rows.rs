@@ -110,7 +110,7 @@ impl Rows<'_> {
         let recipient = foreign(delivery.recipient.as_str());
         let failure = self.reasons.cause(record);
         html! {
-            tr {
+            tr data-row=(delivery.key.0) {
                 @if may_act {
                     td.tick {
                         input type="checkbox" name="delivery" value=(delivery.key.0) form=(TICKED)

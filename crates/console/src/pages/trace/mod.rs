@@ -82,7 +82,7 @@ pub(super) async fn show(visit: Visit, asked: Asked) -> Result<Response, Refusal
             Ok(page(&visit, &given, &results.fragment()))
         }
         Err(fault) => {
-            let fault = html! { p.fault role="alert" { (foreign(&insight::sentence(&insight::capitalised(&fault)))) } };
+            let fault = html! { p.fault role="alert" { (foreign(&insight::sentence(&fault))) } };
             Ok((StatusCode::BAD_REQUEST, page(&visit, &given, &fault)).into_response())
         }
     }
@@ -171,7 +171,7 @@ impl Results<'_> {
     fn row(&self, record: &DeliveryRecord) -> Markup {
         let DeliveryRecord { message, delivery, .. } = record;
         html! {
-            tr {
+            tr data-row=(delivery.key.0) {
                 td.short data-label="Received" { (clock(message.received, self.now)) }
                 td data-label="Status" { (status_name(record.state)) }
                 th.address scope="row" data-label="Recipient" {
