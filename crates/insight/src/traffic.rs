@@ -26,9 +26,10 @@ impl TrafficRange {
         }
     }
 
+    /// Reads on after "last".
     pub fn in_words(self) -> &'static str {
         match self {
-            Self::Hour => "1 hour",
+            Self::Hour => "hour",
             Self::Day => "24 hours",
             Self::Week => "7 days",
         }

@@ -152,6 +152,15 @@ pub(super) fn said(text: &str, right: Right) -> Markup {
     if right >= Right::Tracer { foreign(text) } else { foreign(&Addresses::default().private(text)) }
 }
 
+/// A sentence of Gatepost's own, in which commands and settings stand between backticks.
+pub(super) fn prose(text: &str, right: Right) -> Markup {
+    html! {
+        @for (at, part) in text.split('`').enumerate() {
+            @if at % 2 == 1 { code { (said(part, right)) } } @else { (said(part, right)) }
+        }
+    }
+}
+
 /// As a part of a path or a query.
 pub(super) fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()

@@ -12,7 +12,7 @@ use store::{Right, StoreError};
 use super::{
     Refusal,
     asked::Asked,
-    pictures::{Pictures, Subject, said},
+    pictures::{Pictures, Subject, prose, said},
     shell::{Section, Visit},
     words::{number, time},
 };
@@ -133,7 +133,7 @@ fn remedies(finding: &FindingView, right: Right) -> Markup {
             h3 { "What to do" }
             ul {
                 @for remedy in &finding.remedy {
-                    li { b { (capitalised(&remedy.side)) ": " } (said(&sentence(&remedy.action), right)) }
+                    li { b { (capitalised(&remedy.side)) ": " } (prose(&sentence(&remedy.action), right)) }
                 }
             }
             p { "Check: " code { (said(&finding.check, right)) } }

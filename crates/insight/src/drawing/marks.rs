@@ -76,8 +76,11 @@ impl From<Group<'_>> for Mark {
                 | ChangeKind::NodeResumed
         );
         let words = words(kind);
-        let what = if names_nodes && !nodes.is_empty() { format!("{}: {words}", nodes.join(", ")) } else { words };
-        Self { at, what: capitalised(&what), rank: rank(kind) }
+        let what = match nodes.join(", ") {
+            names if names_nodes && !names.is_empty() => format!("{}: {names}", capitalised(&words)),
+            _ => capitalised(&words),
+        };
+        Self { at, what, rank: rank(kind) }
     }
 }
 

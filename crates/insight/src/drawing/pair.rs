@@ -8,7 +8,7 @@ use crate::{
     wording::{capitalised, clock},
 };
 
-/// Cipher suites that are named.
+/// Cipher suites that are named, unless one of them is the one that the server chose.
 const SUITES_NAMED: usize = 3;
 
 impl Drawing<'_> {
@@ -41,12 +41,13 @@ impl Drawing<'_> {
     fn pair_row(&self, row: &Row<'_>) -> Markup {
         let names: Vec<&str> = row.steps.iter().map(|step| name(&step.step)).collect();
         let Some(first) = row.steps.first() else { return html! {} };
+        let is_end = row.steps.iter().any(|step| step.step == "message");
         html! {
             tr class=[row.frame] {
                 th scope="row" { (capitalised(&names.join(", "))) }
                 @if first.differs {
-                    td data-label="Failed" { span { (self.cell(first, &first.failed, first.offer.as_ref().map(Offered::failed))) } }
-                    td data-label="Worked" { span { (self.cell(first, &first.worked, first.offer.as_ref().map(Offered::worked))) } }
+                    td data-label="Failed" { span { (self.cell(is_end, &first.failed, first.offer.as_ref().map(Offered::failed))) } }
+                    td data-label="Worked" { span { (self.cell(is_end, &first.worked, first.offer.as_ref().map(Offered::worked))) } }
                 } @else {
                     td.quiet colspan="2" { "the same in both" (self.equal(row)) }
                 }
@@ -57,17 +58,17 @@ impl Drawing<'_> {
     fn equal(&self, row: &Row<'_>) -> Markup {
         let seen: Vec<&str> =
             row.steps.iter().map(|step| step.failed.what.as_str()).filter(|what| !what.is_empty()).collect();
-        html! { @for what in seen { ", " (self.text_of(what)) } }
+        html! { @for (at, what) in seen.iter().enumerate() { (if at == 0 { ": " } else { ", " }) (self.text_of(what)) } }
     }
 
-    fn cell(&self, step: &PairStepView, cell: &CellView, offered: Option<Offered<'_>>) -> Markup {
+    fn cell(&self, is_end: bool, cell: &CellView, offered: Option<Offered<'_>>) -> Markup {
         html! {
             @match cell.outcome.as_str() {
                 "failed" => { span.key.fails {} b { (self.text_of(&capitalised(&cell.what))) } },
                 "not-reached" => span.quiet { "not reached" },
                 "not-used" => span.quiet { "not used" },
                 _ => @if let Some(offered) = offered { (self.offered(&offered)) }
-                    @else if cell.what.is_empty() { (if step.step == "message" { "accepted" } else { "passed" }) }
+                    @else if cell.what.is_empty() { (if is_end { "accepted" } else { "passed" }) }
                     @else { span.key.works {} b { (self.text_of(&cell.what)) } },
             }
         }
@@ -75,10 +76,12 @@ impl Drawing<'_> {
 
     fn offered(&self, offered: &Offered<'_>) -> Markup {
         let named = |names: &[String], count: u32| {
-            let shown = names.iter().take(SUITES_NAMED).cloned().collect::<Vec<_>>().join(", ");
-            match count as usize - names.len().min(SUITES_NAMED).min(count as usize) {
+            let is_chosen = offered.chosen.is_some_and(|chosen| names.first().is_some_and(|first| first == chosen));
+            let shown = &names[..names.len().min(if is_chosen { 1 } else { SUITES_NAMED })];
+            let (more, shown) = ((count as usize).saturating_sub(shown.len()), shown.join(", "));
+            match more {
                 0 => shown,
-                more => format!("{shown} and {more} more"),
+                _ => format!("{shown} and {more} more"),
             }
         };
         html! {
@@ -102,6 +105,8 @@ struct Offered<'a> {
     has: u32,
     missing: &'a [String],
     lacks: u32,
+    /// The suite that the server chose in the attempt that worked.
+    chosen: Option<&'a str>,
 }
 
 impl<'a> Offered<'a> {
@@ -114,11 +119,12 @@ impl<'a> Offered<'a> {
             has: offer.suites_failed.saturating_sub(offer.suites_equal),
             missing: &offer.suites_only_worked,
             lacks: offer.suites_worked.saturating_sub(offer.suites_equal),
+            chosen: offer.chosen.as_deref(),
         }
     }
 
     fn worked(offer: &'a OfferView) -> Self {
-        let Self { equal, only, has, missing, lacks, .. } = Self::failed(offer);
+        let Self { equal, only, has, missing, lacks, chosen, .. } = Self::failed(offer);
         Self {
             versions: (offer.versions_failed != offer.versions_worked).then_some(&offer.versions_worked),
             count: offer.suites_worked,
@@ -127,6 +133,7 @@ impl<'a> Offered<'a> {
             has: lacks,
             missing: only,
             lacks: has,
+            chosen,
         }
     }
 }

@@ -16,6 +16,9 @@ impl Shown {
             @if let Some((at, because)) = self.incident.closed {
                 p { "Closed at " (time(at)) ": " (closed_in_words(because)) "." }
             }
+            @if over.is_none() {
+                p { "No attempt on the failing side is known to have worked since, so that the cause may still be there." }
+            }
             @if let Some(over) = over {
                 p {
                     @if let Some(since) = over.since { "Since " (time(since)) ", attempts work again" }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use axum::{extract::Path, response::Response};
 use insight::{
     capitalised, confidence, sentence,
-    views::{FindingView, PictureView},
+    views::{FindingView, PictureView, PieceView},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use node::{Node, fleet};
 use store::{Fleet as _, Incident, IncidentNote, Incidents as _, Queue as _, Right, State};
@@ -20,13 +20,16 @@ use uuid::Uuid;
 
 use super::{
     Refusal,
-    pictures::{Pictures, Subject, encoded, said},
+    pictures::{Pictures, Subject, encoded, prose, said},
     shell::{Section, Visit},
     words::{ago, number, time},
 };
 
 pub(super) use files::{bundle, report};
 pub(super) use notes::add as add_note;
+
+/// How long after its end an incident's closing may be recorded.
+const CLOSED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// All that the page shows.
 struct Shown {
@@ -67,7 +70,8 @@ impl Shown {
     async fn read(node: &Arc<Node>, incident: Incident) -> Result<Self, Refusal> {
         let now = Timestamp::now();
         let finding: FindingView = serde_json::from_str(&incident.finding).unwrap_or_default();
-        let until = incident.closed.map_or(now, |(at, _)| at);
+        // The change that says so is recorded a moment later.
+        let until = incident.closed.and_then(|(at, _)| at.checked_add(CLOSED_WITHIN).ok()).unwrap_or(now);
         let subject = Subject { finding: &finding, connector: Some(&incident.connector), until };
         let stored = node.store.picture(incident.id).await?;
         let view: Option<PictureView> = stored.and_then(|json| serde_json::from_str(&json).ok());
@@ -174,12 +178,20 @@ impl Shown {
         }
     }
 
+    /// The comparison is left out, because it has its picture. It is the first piece, after the probe's.
+    fn pieces(&self) -> impl Iterator<Item = &PieceView> {
+        let pieces = &self.finding.evidence;
+        let of_probe = pieces.iter().take_while(|piece| piece.source == "probe").count();
+        let comparison = self.finding.scope.split.as_ref().map(|_| of_probe);
+        pieces.iter().enumerate().filter(move |(at, _)| Some(*at) != comparison).map(|(_, piece)| piece)
+    }
+
     fn evidence(&self, right: Right) -> Markup {
         html! {
             @if !self.finding.evidence.is_empty() {
                 h2 { "Evidence" }
                 ul {
-                    @for piece in &self.finding.evidence {
+                    @for piece in self.pieces() {
                         li { (said(&piece.what, right)) " " span.quiet { (said(&piece.place, right)) } }
                     }
                 }

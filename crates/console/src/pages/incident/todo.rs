@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use node::fleet::Rollout;
 use store::{Right, StoredPlan};
 
-use super::{Shown, said};
+use super::{Shown, prose, said};
 use crate::{
     access::Person,
     pages::{form::form_with_id, words::number},
@@ -57,7 +57,7 @@ impl Shown {
                 @if let Some(roll_back) = roll_back { (self.roll_back(roll_back, right)) }
                 @if self.is_open() && self.waiting > 0 { (self.retry(right, roll_back.is_none())) }
                 @if self.is_open() { (self.policy(right)) }
-                (self.side("Now, here:", of("gateway"), right))
+                (self.side(if roll_back.is_some() { "Otherwise, here:" } else { "Now, here:" }, of("gateway"), right))
                 (self.side("Then, the network:", of("network"), right))
                 (self.destination(of("destination"), right))
                 (self.verify(right))
@@ -115,7 +115,7 @@ impl Shown {
     fn side<'a>(&self, whose: &str, actions: impl Iterator<Item = &'a str>, right: Right) -> Markup {
         html! {
             @for action in actions {
-                div.step { p { b { (whose) } " " (said(&sentence(action), right)) } }
+                div.step { p { b { (whose) } " " (prose(&sentence(action), right)) } }
             }
         }
     }
@@ -125,7 +125,7 @@ impl Shown {
             div.step {
                 p {
                     b { "Then, the destination: " }
-                    @for action in actions { (said(&sentence(action), right)) " " }
+                    @for action in actions { (prose(&sentence(action), right)) " " }
                     "Send its administrator the report."
                 }
                 div.buttons {

@@ -60,7 +60,6 @@ pub(super) async fn show(mut asked: Asked, visit: Visit) -> Result<Response, Ref
     let glance = Glance::read(&visit.node.store, range.unwrap_or_default(), visit.snapshot.at).await?;
     let right = visit.person.right;
     let body = html! {
-        h1.hidden { "Overview" }
         (visit.fragment(&SENTENCE, "").await?)
         (visit.fragment(&INCIDENTS, "").await?)
         section #traffic { (glance.traffic()) }
@@ -93,7 +92,7 @@ async fn sentence(look: &Look) -> store::Result<Markup> {
     let waiting: Option<u64> =
         queues.map(|queues| queues.values().flat_map(|queue| queue.states()).map(|(_, count)| count).sum());
     Ok(html! {
-        p.flow {
+        h1.flow {
             @if !stuck.is_empty() {
                 span.key.fails {}
                 "Mail is stuck on " (stuck.len()) " of " (connectors) (if connectors == 1 { " connector." } else { " connectors." })
