@@ -20,13 +20,14 @@ use node::Node;
 pub(crate) use error::ApiError;
 pub use graph::read_filter;
 pub use parameters::{parameters, read_parameters};
+pub(crate) use within::{Found, page_within};
 
 use super::{access, beside};
 
 /// Maximum number of rows in one answer, the same as in Microsoft Graph.
 const ROWS_MAX: u32 = 5000;
 /// After this, a search answers with what it has found, and the client goes on from there.
-const SEARCH_BUDGET: Duration = Duration::from_millis(400);
+pub(crate) const SEARCH_BUDGET: Duration = Duration::from_millis(400);
 
 /// For a listener of the API.
 pub(super) fn router(node: Arc<Node>) -> Router {

@@ -17,17 +17,17 @@ const GROWTH_MAX: f64 = 16.0;
 
 /// A page of a search, as far as the budget went.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) records: Vec<DeliveryRecord>,
+pub(crate) struct Found {
+    pub(crate) records: Vec<DeliveryRecord>,
     /// Where the next request goes on. `None`: there is no more.
-    pub(super) next: Option<TraceCursor>,
+    pub(crate) next: Option<TraceCursor>,
     /// Everything that was received since then was looked at. `None`: everything that there is, or the page is full.
-    pub(super) searched_since: Option<Timestamp>,
+    pub(crate) searched_since: Option<Timestamp>,
 }
 
 /// The newest rows of a query, as many as its limit and the budget allow. `now`: nothing older than a minute before is in the
 /// first window.
-pub(super) async fn page_within<S: Store>(
+pub(crate) async fn page_within<S: Store>(
     store: &S,
     query: TraceQuery,
     budget: Duration,

@@ -11,7 +11,11 @@ use sha2::{Digest as _, Sha256};
 
 /// The report's style comes first: both share its tokens.
 static STYLE: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new("style.css", "text/css; charset=utf-8", &[insight::STYLE, include_str!("look/console.css")])
+    Asset::new(
+        "style.css",
+        "text/css; charset=utf-8",
+        &[insight::STYLE, include_str!("look/console.css"), include_str!("look/fleet.css")],
+    )
 });
 
 struct Asset {

@@ -9,11 +9,22 @@
 
 #![allow(dead_code, reason = "the skeleton of pages that are being built")]
 
+mod asked;
 mod assets;
+mod connectors;
+mod destinations;
 mod document;
+#[cfg(test)]
+mod fleet_tests;
 mod form;
+mod jobs;
+mod nodes;
+mod outcome_table;
 mod overview;
+mod paths;
+mod policies;
 mod refusal;
+mod rollout;
 mod shell;
 mod site;
 mod visitors;
@@ -23,7 +34,7 @@ use std::sync::Arc;
 
 use axum::{
     Router, middleware,
-    routing::{MethodRouter, get},
+    routing::{MethodRouter, get, post},
 };
 use node::Node;
 use store::Right;
@@ -45,8 +56,25 @@ pub(super) fn router(node: Arc<Node>) -> Router {
 
 /// Each page and each action, with the right that it needs.
 fn site() -> Site {
-    use Right::Viewer;
-    let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 1] = [("/", Viewer, get(overview::show))];
+    use Right::{Operator, Viewer};
+    let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 16] = [
+        ("/", Viewer, get(overview::show)),
+        ("/rollout", Viewer, get(rollout::show)),
+        ("/rollout", Operator, post(rollout::change)),
+        ("/policies", Viewer, get(policies::list)),
+        ("/policies/{name}/impact", Viewer, get(policies::impact)),
+        ("/nodes", Viewer, get(nodes::list)),
+        ("/nodes/{name}", Viewer, get(nodes::show)),
+        ("/nodes/{name}/drain", Operator, post(nodes::drain)),
+        ("/nodes/{name}/resume", Operator, post(nodes::resume)),
+        ("/destinations", Viewer, get(destinations::list)),
+        ("/destinations/{name}", Viewer, get(destinations::show)),
+        ("/connectors/{name}", Viewer, get(connectors::show)),
+        ("/probes", Operator, post(jobs::probe)),
+        ("/validations", Operator, post(jobs::validate)),
+        ("/jobs/{id}", Operator, get(jobs::show)),
+        ("/jobs/{id}/cancel", Operator, post(jobs::cancel)),
+    ];
     let site = Site::new().open("/assets/{hash}/{name}", get(assets::serve));
     pages.into_iter().fold(site, |site, (path, right, methods)| site.guarded(path, right, methods))
 }

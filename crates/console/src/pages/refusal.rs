@@ -45,6 +45,10 @@ impl Refusal {
         Self::new(StatusCode::UNAUTHORIZED, "Nobody is logged in", "Log in first.")
     }
 
+    pub(super) fn busy(advice: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many jobs are running", advice)
+    }
+
     /// What the page showed is not so any more.
     pub(super) fn outdated(advice: impl Into<String>) -> Self {
         Self::new(StatusCode::PRECONDITION_FAILED, "This has changed since you looked", advice)

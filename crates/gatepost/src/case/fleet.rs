@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use node::{
     Running,
     config::Config,
-    fleet::{self, Change, Share},
+    fleet::{self, Basis, Change, Share},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use store::{Backend, Fleet as _, History as _, PostgresSettings, TraceQuery};
@@ -102,7 +102,8 @@ impl Fleet {
 
     async fn roll_out(&self, from: &str, to: &str, percent: u8) -> anyhow::Result<()> {
         let change = Change::Set { from: from.to_owned(), to: to.to_owned(), share: Share::Percent(percent) };
-        let version = fleet::change(&self.store, &self.config, change, "case", Timestamp::now()).await?;
+        let version =
+            fleet::change(&self.store, &self.config, change, Basis::InForce, "case", Timestamp::now()).await?;
         let deadline = Instant::now() + PLAN_PATIENCE;
         while !self.store.reports().await?.iter().all(|report| report.plan_version == Some(version)) {
             if Instant::now() > deadline {

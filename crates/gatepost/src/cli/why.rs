@@ -9,6 +9,7 @@ use node::{
     config::Config,
     fleet,
     inquiry::{self, Answer, Question, Sessions},
+    prober::Prober,
     protocol_log,
 };
 use store::Store;
@@ -17,6 +18,7 @@ use super::{
     arguments::{Format, WhyArguments},
     asked::Asked,
     finding, incident, overview,
+    probe::Shown,
     screen::{Screen, clean, counted, paragraph},
     under_way,
 };
@@ -240,8 +242,9 @@ async fn probe<S: Store>(
     arguments: &WhyArguments,
 ) {
     let timeout = arguments.probe_timeout.map(|timeout| *timeout);
-    let prober = crate::prober::Prober { fleet: store, config, timeout, envelope: arguments.envelope };
-    for untried in prober.try_all(findings).await {
+    let prober = Prober { fleet: store, config, timeout, envelope: arguments.envelope };
+    let untried = prober.try_all(findings, &mut Shown::default()).await;
+    for untried in untried {
         note!("gatepost: {}", clean(&untried));
     }
     // A refuted finding moves to the end; the others keep their order.

@@ -11,6 +11,7 @@ mod capture;
 mod cases;
 mod changes;
 mod config_check;
+mod connectors;
 mod crash;
 mod destinations;
 mod device_causes;

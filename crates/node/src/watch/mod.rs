@@ -28,12 +28,13 @@ use tokio::{
 use super::Node;
 use crate::config::Config;
 use judge::{Facts, Verdict, judge};
+pub(crate) use thread::giving_way;
 pub(super) use webhook::from_config as webhook;
 
 /// A delivery that has waited this long without an attempt counts as waiting. Before that it counts as in progress.
 const UNTRIED_AFTER: Duration = Duration::from_secs(60);
 /// Maximum age of the attempts that are compared, as in `gatepost why`.
-const EVIDENCE_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const EVIDENCE_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Maximum number of open incidents. There is at most one for each connector and cause.
 const OPEN_MAX: u32 = 1000;
 /// A slow check is followed by a pause of this many times what it took, but of no more than this many intervals:
@@ -121,7 +122,7 @@ fn is_of_accepted_domain(config: &Config, connector: &str) -> bool {
 
 /// `None` if the diagnosis did not run.
 async fn findings(connector: &str, evidence: Evidence, keep_addresses: bool) -> Option<Vec<Finding>> {
-    let mut findings = thread::giving_way(move || diagnose(&evidence)).await?;
+    let mut findings = giving_way(move || diagnose(&evidence)).await?;
     // A message may also have recipients of other connectors.
     findings.retain(|finding| finding.scope.connector.as_deref() == Some(connector));
     if !keep_addresses {
