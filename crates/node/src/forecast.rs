@@ -88,6 +88,15 @@ impl Node {
     }
 }
 
+impl Node {
+    /// The forecast for a policy, if somebody has asked for it lately. Nothing is read for this.
+    pub fn last_forecast(&self, policy: &str) -> Option<Forecast> {
+        let config = self.config.load_full();
+        let all = self.forecasts.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(policy).filter(|entry| entry.is_good(&config)).map(|entry| entry.forecast.borrow().clone())
+    }
+}
+
 impl Forecasts {
     fn get_or_begin(&self, node: &Arc<Node>, policy: &str, config: Arc<Config>) -> watch::Receiver<Forecast> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

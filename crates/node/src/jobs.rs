@@ -189,11 +189,26 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Begins a step; `node`: the node that does it, if not all are done by the same one.
-    pub fn begin(&self, node: Option<&str>, what: impl Into<String>) -> Step {
+    /// Begins a step of the node that does the job.
+    pub fn begin(&self, what: impl Into<String>) -> Step {
+        self.begin_one(None, None, what.into())
+    }
+
+    /// The same of another node.
+    pub fn begin_on(&self, node: &str, what: impl Into<String>) -> Step {
+        self.begin_one(Some(node), None, what.into())
+    }
+
+    /// The same at one of several hosts or addresses.
+    pub fn begin_at(&self, place: &str, what: impl Into<String>) -> Step {
+        self.begin_one(None, Some(place), what.into())
+    }
+
+    fn begin_one(&self, node: Option<&str>, place: Option<&str>, what: String) -> Step {
         let step = JobStepView {
             node: node.map(str::to_owned),
-            what: what.into(),
+            place: place.map(str::to_owned),
+            what,
             state: JobStepStateView::Running,
             detail: None,
             took_ms: None,
@@ -254,8 +269,6 @@ impl Drop for Step {
 mod tests {
     use std::future::pending;
 
-    use insight::views::ConnectorValidationView;
-
     use super::*;
 
     fn of(owner: &str) -> NewJob {
@@ -263,7 +276,7 @@ mod tests {
     }
 
     fn result() -> JobResultView {
-        JobResultView::Validation(Box::new(ConnectorValidationView::default()))
+        JobResultView::Validation(Box::default())
     }
 
     async fn ended(jobs: &Jobs, id: Uuid) -> JobView {
@@ -279,8 +292,8 @@ mod tests {
     async fn a_job_shows_its_steps_and_its_result() {
         let jobs = Jobs::on("mx1");
         let id = jobs.start(of("ana"), |steps| async move {
-            steps.begin(None, "resolve").end(JobStepStateView::Worked, Some("192.0.2.1".to_owned()));
-            drop(steps.begin(Some("mx2"), "connect"));
+            steps.begin("resolve").end(JobStepStateView::Worked, Some("192.0.2.1".to_owned()));
+            drop(steps.begin_on("mx2", "connect"));
             Ok(result())
         });
         let job = ended(&jobs, id.unwrap()).await;
@@ -297,7 +310,7 @@ mod tests {
         let failed = jobs.start(of("ana"), |_| async { Err(anyhow::anyhow!("no such host")) }).unwrap();
         let panicked = jobs.start(of("ana"), |_| async { panic!("in a test") }).unwrap();
         let cancelled = jobs.start(of("ana"), |steps| async move {
-            let _step = steps.begin(None, "connect");
+            let _step = steps.begin("connect");
             pending().await
         });
         let cancelled = cancelled.unwrap();

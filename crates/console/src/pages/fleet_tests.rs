@@ -225,7 +225,11 @@ async fn a_probe_and_a_validation_show_each_step() {
     for (path, fields, says) in [
         ("/probes", &[("connector", "onprem")][..], &["Mail fails from 1 node", "mx1", "127.0.0.1:9"][..]),
         ("/probes", &[("destination", "127.0.0.1:9")], &["Mail fails from 1 node"]),
-        ("/validations", &[("connector", "onprem")], &["Mail cannot leave", "Connect", "not made"]),
+        (
+            "/validations",
+            &[("connector", "onprem")],
+            &["Mail cannot leave", "127.0.0.1:9", "Connect", "connection refused"],
+        ),
     ] {
         let (status, to, page) = fleet.post(Right::Operator, path, fields).await;
         assert!(status == StatusCode::SEE_OTHER && to.starts_with("/jobs/"), "{page}");

@@ -199,6 +199,7 @@ pub(super) fn mark(state: JobStepStateView) -> Markup {
 
 fn steps(steps: &[JobStepView]) -> Markup {
     let has_nodes = steps.iter().any(|step| step.node.is_some());
+    let places = steps.chunk_by(|a, b| a.place == b.place);
     html! {
         @if steps.is_empty() { p { "No step has begun yet." } } @else {
             table.stack.steps {
@@ -208,18 +209,28 @@ fn steps(steps: &[JobStepView]) -> Markup {
                         th scope="col" { "Step" } th scope="col" { "Result" } th scope="col" { "Detail" } th.number scope="col" { "Time" }
                     }
                 }
-                tbody {
-                    @for step in steps {
-                        tr {
-                            @if has_nodes { td data-label="From" { (foreign(step.node.as_deref().unwrap_or("this node"))) } }
-                            th scope="row" { (foreign(&insight::capitalised(&step.what))) }
-                            td data-label="Result" { (mark(step.state)) }
-                            td data-label="Detail" { (foreign(step.detail.as_deref().unwrap_or_default())) }
-                            td.number data-label="Time" { @if let Some(took) = step.took_ms { (took) " ms" } }
+                @for steps in places {
+                    tbody {
+                        @if let Some(place) = steps.first().and_then(|step| step.place.as_deref()) {
+                            tr { th scope="rowgroup" colspan=(4 + usize::from(has_nodes)) { (foreign(place)) } }
                         }
+                        @for step in steps { (step_row(step, has_nodes)) }
                     }
                 }
             }
+        }
+    }
+}
+
+fn step_row(step: &JobStepView, has_nodes: bool) -> Markup {
+    let took = step.took_ms.filter(|_| step.state != JobStepStateView::Skipped);
+    html! {
+        tr {
+            @if has_nodes { td data-label="From" { (foreign(step.node.as_deref().unwrap_or("this node"))) } }
+            th scope="row" { (foreign(&insight::capitalised(&step.what))) }
+            td.word data-label="Result" { (mark(step.state)) }
+            td data-label="Detail" { (foreign(step.detail.as_deref().unwrap_or_default())) }
+            td.number data-label="Time" { @if let Some(took) = took { (took) " ms" } }
         }
     }
 }

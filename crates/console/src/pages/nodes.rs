@@ -22,7 +22,7 @@ use super::{
     outcome_table::{Group, outcome_table},
     paths::segment,
     shell::{Section, Visit},
-    words::{ago, foreign, number, time},
+    words::{ago, change_text, foreign, number, time},
 };
 
 /// Nodes that stopped or fell silent longer ago are shown on request only, as in `gatepost node list`.
@@ -137,7 +137,7 @@ pub(super) async fn show(visit: Visit, Path(name): Path<String>) -> Result<Respo
                 @for change in &changes {
                     li {
                         span.quiet { (time(change.at)) ", " (foreign(&change.who)) }
-                        span { (foreign(&insight::capitalised(&change.kind.to_string()))) }
+                        span { (change_text(&change.kind)) }
                     }
                 }
             }

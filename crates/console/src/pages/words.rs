@@ -5,6 +5,7 @@ pub(super) use insight::grouped as number;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use protocol::text::clean;
+use trace::ChangeKind;
 
 /// Maximum number of characters of a foreign text.
 const FOREIGN_MAX: usize = 300;
@@ -17,6 +18,15 @@ pub(super) fn foreign(text: &str) -> Markup {
         clean.push('…');
     }
     html! { bdi { (clean) } }
+}
+
+/// A change in words. The name of a destination keeps its letters.
+pub(super) fn change_text(kind: &ChangeKind) -> Markup {
+    let text = kind.to_string();
+    match kind {
+        ChangeKind::DestinationChanged(_) => foreign(&text),
+        _ => foreign(&insight::capitalised(&text)),
+    }
 }
 
 /// `2026-11-25 08:10:00 UTC`

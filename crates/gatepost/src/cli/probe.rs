@@ -187,7 +187,7 @@ impl Witness for Shown {
 
     fn rung(&mut self, rung: Rung<'_>) {
         match rung {
-            Rung::AsMail(_) => self.show("connecting as mail does"),
+            Rung::AsMail(..) => self.show("connecting as mail does"),
             Rung::With(change) => self.show(&change.what()),
             Rung::Ended(_) => {}
         }

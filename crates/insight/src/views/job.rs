@@ -54,6 +54,8 @@ pub enum JobStateView {
 pub struct JobStepView {
     /// The node that does it, if another node than that of the job may.
     pub node: Option<String>,
+    /// The host or address that it is about, if the steps are about several.
+    pub place: Option<String>,
     pub what: String,
     pub state: JobStepStateView,
     /// What came of it.

@@ -181,8 +181,8 @@ impl Ladder {
 /// What an experiment does next, or what came of that.
 #[derive(Clone, Copy, Debug)]
 pub enum Rung<'a> {
-    /// With the settings of mail, at this address.
-    AsMail(SocketAddr),
+    /// With the settings of mail, at this address, and under this TLS policy.
+    AsMail(SocketAddr, &'a str),
     With(Change),
     Ended(&'a ConnectionResult),
 }
@@ -195,7 +195,7 @@ pub async fn connect_as_mail(trial: &Trial, probe: &ProbeOptions, mut progress: 
         if !as_mail.is_empty() {
             sleep(probe.pause).await;
         }
-        progress(Rung::AsMail(*address));
+        progress(Rung::AsMail(*address, &trial.tls.policy.name));
         let result = open(&trial.host, *address, &plain, trial.envelope.as_ref()).await;
         progress(Rung::Ended(&result));
         as_mail.push(result);

@@ -13,7 +13,7 @@ use net::{
     probe::{Change, Ladder, Rung},
     send::ConnectionResult,
 };
-use protocol::tls::TlsPolicy;
+use protocol::{host_port, tls::TlsPolicy};
 use store::{Incident, Incidents as _};
 use uuid::Uuid;
 
@@ -21,7 +21,7 @@ use super::{
     can_be_probed,
     judge::judge,
     out_of_reach,
-    run::{NodeResult, Probed, Unanswered, Witness, run},
+    run::{NodeResult, PolicyTried, Probed, Unanswered, Witness, run},
     target::{Target, destination, host_and_port},
 };
 use crate::{
@@ -66,7 +66,7 @@ impl Node {
             ProbeOf::Destination { .. } | ProbeOf::Connector(_) => None,
         };
         let target = target(&config, &of, incident.as_ref()).map_err(NotStarted::NoTarget)?;
-        let about = protocol::host_port::join(&target.host, Some(target.port));
+        let about = host_port::join(&target.host, Some(target.port));
         let new = NewJob { kind: JobKindView::Probe, about, owner: owner.to_owned() };
         let node = Arc::clone(self);
         Ok(self.jobs.start(new, |steps| async move {
@@ -92,7 +92,8 @@ impl Node {
             evidence = Some(read.evidence);
         }
         let mut shown = Shown::new(steps);
-        let probed = run(target, Some(&self.store), Some(config), None, &mut shown).await?;
+        let policy = if incident.is_some() { PolicyTried::OfTarget } else { PolicyTried::Failing };
+        let probed = run(target, policy, Some(&self.store), Some(config), None, &mut shown).await?;
         drop(shown);
         let view = view(&probed);
         let finding = match (incident, evidence) {
@@ -173,7 +174,12 @@ fn target(config: &Config, of: &ProbeOf, incident: Option<&Incident>) -> anyhow:
             let (host, port) = host_and_port(destination)?;
             let connector = match connector {
                 Some(name) => named(name)?,
-                None => config.connector_to(&host, port).unwrap_or_else(|| config.internet()),
+                None => {
+                    // A smart host that is an address has no brackets.
+                    let (bare, _) = host_port::split(destination);
+                    let of_host = config.connector_to(&host, port).or_else(|| config.connector_to(bare, port));
+                    of_host.unwrap_or_else(|| config.internet())
+                }
             };
             (connector, (host, port))
         }
@@ -197,7 +203,7 @@ impl<'a> Shown<'a> {
 
 impl Witness for Shown<'_> {
     fn asked(&mut self, nodes: &[String]) {
-        let begin = |node: &String| (node.clone(), self.steps.begin(Some(node), "as mail goes from this node"));
+        let begin = |node: &String| (node.clone(), self.steps.begin_on(node, "as mail goes from there"));
         self.nodes = nodes.iter().map(begin).collect();
     }
 
@@ -215,8 +221,8 @@ impl Witness for Shown<'_> {
 
     fn rung(&mut self, rung: Rung<'_>) {
         match rung {
-            Rung::AsMail(address) => self.here = Some(self.steps.begin(None, as_mail(Some(address)))),
-            Rung::With(change) => self.here = Some(self.steps.begin(None, change.what())),
+            Rung::AsMail(address, policy) => self.here = Some(self.steps.begin(as_mail(policy, Some(address)))),
+            Rung::With(change) => self.here = Some(self.steps.begin(change.what())),
             Rung::Ended(result) => {
                 if let Some(step) = self.here.take() {
                     step.end(state(result), result.in_words());
@@ -226,9 +232,9 @@ impl Witness for Shown<'_> {
     }
 }
 
-fn as_mail(address: Option<SocketAddr>) -> String {
+fn as_mail(policy: &str, address: Option<SocketAddr>) -> String {
     let at = address.map(|address| format!(" to {address}")).unwrap_or_default();
-    format!("with the settings of mail{at}")
+    format!("as mail goes under {policy}{at}")
 }
 
 fn state(result: &ConnectionResult) -> JobStepStateView {
@@ -239,7 +245,7 @@ fn view(probed: &Probed) -> NodesProbeView {
     let Probed { target, ladder, nodes, unanswered, .. } = probed;
     let Ladder { as_mail: tried, changes } = ladder;
     let step = |what, result: &ConnectionResult| StepView { what, works: result.works(), detail: result.in_words() };
-    let first = tried.iter().map(|result| step(as_mail(result.seen.address), result));
+    let first = tried.iter().map(|result| step(as_mail(target.policy(), result.seen.address), result));
     let changed = changes.iter().map(|(change, result)| step(change.what(), result));
     let mut from: Vec<NodeProbeView> = nodes.iter().map(node_view).collect();
     from.extend(unanswered.iter().map(|Unanswered { node, why }| NodeProbeView {

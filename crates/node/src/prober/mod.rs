@@ -19,7 +19,7 @@ use store::Store;
 use crate::config::Config;
 
 pub use job::{NotStarted, ProbeOf};
-pub use run::{NodeResult, Probed, Unanswered, Witness, run};
+pub use run::{NodeResult, PolicyTried, Probed, Unanswered, Witness, run};
 pub use target::{Target, destination, host_and_port, resolver};
 
 use judge::judge;
@@ -71,7 +71,7 @@ impl<S: Store> Prober<'_, S> {
             }
         };
         let target = Target::of(explained, self.config, envelope_from).await?;
-        let probed = run(target, self.fleet, self.config, self.timeout, witness).await?;
+        let probed = run(target, PolicyTried::OfTarget, self.fleet, self.config, self.timeout, witness).await?;
         judge(explained, &probed)
     }
 }

@@ -53,21 +53,35 @@ pub trait Witness: Send {
     fn rung(&mut self, rung: Rung<'_>);
 }
 
+/// The TLS policy that this node tries changes of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PolicyTried {
+    OfTarget,
+    /// That of the first node whose mail fails, if there is one.
+    Failing,
+}
+
 /// Lets each node of the fleet connect as its mail does, then tries changes from here until one works.
 pub async fn run<S: Store>(
-    target: Target,
+    mut target: Target,
+    policy: PolicyTried,
     fleet: Option<&S>,
     config: Option<&Config>,
     timeout: Option<Duration>,
     witness: &mut dyn Witness,
 ) -> anyhow::Result<Probed> {
-    let trial = target.trial(config, fleet).await?;
+    let mut trial = target.trial(config, fleet).await?;
     let mut options = target.options(config);
     options.timeout = timeout.unwrap_or(options.timeout);
     let (nodes, unanswered) = match fleet {
         Some(store) => ask(&target, store, options.timeout, witness).await?,
         None => Default::default(),
     };
+    let failing = nodes.iter().find(|node| policy == PolicyTried::Failing && !node.result.works());
+    if let Some(policy) = failing.and_then(|node| config?.policy(&node.tls_policy)) {
+        target = target.under(policy);
+        trial.tls = target.tls().clone();
+    }
     let ladder = climb(&trial, &options, |rung| witness.rung(rung)).await;
     Ok(Probed { target, trial, ladder, nodes, unanswered })
 }

@@ -79,6 +79,10 @@ impl Target {
         Self { tls: TlsSettings { policy, ..self.tls }, ..self }
     }
 
+    pub(super) fn tls(&self) -> &TlsSettings {
+        &self.tls
+    }
+
     /// Name of the policy that this node probes under.
     pub fn policy(&self) -> &str {
         &self.tls.policy.name

@@ -66,7 +66,7 @@ mod tests {
     fn a_recipient_is_an_address() {
         let mail = Mail::read(Some("user@onprem.test"), true).unwrap().unwrap();
         let transaction = mail.transaction("mx.example");
-        assert_eq!(transaction.envelope.sender.to_string(), "<postmaster@mx.example>");
+        assert_eq!(transaction.envelope.sender.to_string(), "postmaster@mx.example");
         assert_eq!(Mail::read(None, false), Ok(None));
         for text in ["user", "a b@c", "user@onprem.test\r\nDATA", "<script>@x.test>"] {
             assert!(Mail::read(Some(text), false).is_err(), "{text}");

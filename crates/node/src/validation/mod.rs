@@ -159,13 +159,17 @@ struct Shown<'a> {
 
 impl Observer for Shown<'_> {
     fn begins(&mut self, place: &str, step: ValidationStepView) {
-        let begun = self.steps.begin(None, format!("{place}: {}", step.title()));
+        let begun = self.steps.begin_at(place, step.title());
         self.begun.push((place.to_owned(), step, begun));
     }
 
     fn ended(&mut self, place: &str, ended: &ValidatedStepView) {
         let is_it = |(other, step, _): &&(String, ValidationStepView, Step)| other == place && *step == ended.step;
         if !self.begun.iter().any(|begun| is_it(&begun)) {
+            // What was not reached is in the result alone.
+            if ended.state == JobStepStateView::Skipped {
+                return;
+            }
             self.begins(place, ended.step);
         }
         if let Some((_, _, step)) = self.begun.iter().find(is_it) {

@@ -19,7 +19,7 @@ use super::super::{
     paths::segment,
     policies::ledger_table,
     shell::{Section, Visit},
-    words::{ago, foreign, number, time},
+    words::{ago, change_text, foreign, number, time},
 };
 use crate::api::{Found, SEARCH_BUDGET, page_within};
 
@@ -100,7 +100,7 @@ fn page(visit: &Visit, shown: &Shown<'_>, now: Timestamp) -> Markup {
         section {
             h2 { "Changes" }
             @if changes.is_empty() { p { "No change was seen." } }
-            ol.changes { @for change in &changes { li { span.quiet { (time(change.at)) ", " (foreign(&change.who)) } span { (what(change)) } } } }
+            ol.changes { @for change in &changes { li { span.quiet { (time(change.at)) ", " (foreign(&change.who)) } span { (change_text(&change.kind)) } } } }
         }
         section { h2 { "Ledger" } (ledger_table(ledger, now)) }
     }
@@ -284,10 +284,6 @@ fn is_of(change: &Change, known: &DestinationView) -> bool {
         ChangeKind::DestinationChanged(changed) => changed.host == known.host && changed.address.port() == known.port,
         _ => false,
     }
-}
-
-fn what(change: &Change) -> Markup {
-    foreign(&insight::capitalised(&change.kind.to_string()))
 }
 
 #[cfg(test)]

@@ -147,13 +147,14 @@ fn of_rollout(visit: &Visit, status: &Status, rollout: &Rollout) -> Markup {
         let raises = change.raises(Some(rollout));
         let is_now = rollout.percent == Some(percent);
         html! {
-            @if !is_now && !(raises && is_halted) {
+            @let is_refused = raises && is_halted;
+            @if !is_now && !is_refused {
                 @if raises {
                     a.button href=(Wanted { change }.address()) { (percent) "% …" }
                 } @else {
                     (form(&visit.person, "/rollout", &html! {
                         (version(status))
-                        button.primary[percent == 0] name="set" value=(percent) {
+                        button.primary[percent == 0 && is_halted] name="set" value=(percent) {
                             @if percent == 0 { "Return all to " (rollout.from) " (0%)" } @else { (percent) "%" }
                         }
                     }))

@@ -27,6 +27,8 @@ const SHOWN_MAX: usize = 100;
 /// The change that the operator has chosen, what it would break, and the button that does it.
 pub(super) fn panel(visit: &Visit, status: &Status, wanted: &Wanted, forecast: Option<&Forecast>) -> Markup {
     let raises = wanted.change.raises(status.rollout());
+    // The second press comes after the forecast.
+    let is_ready = !raises || !matches!(forecast, Some(Forecast::Reading { .. }));
     let button = html! {
         (version(status))
         (wanted.fields())
@@ -39,7 +41,7 @@ pub(super) fn panel(visit: &Visit, status: &Status, wanted: &Wanted, forecast: O
             (next_nodes(visit, status, &wanted.change))
             @if let Some(forecast) = forecast.filter(|_| raises) { (facts(forecast)) }
             div.buttons {
-                @if visit.person.may(Right::Operator) { (form(&visit.person, "/rollout", &button)) }
+                @if is_ready && visit.person.may(Right::Operator) { (form(&visit.person, "/rollout", &button)) }
                 a.button href="/rollout" { "Cancel" }
             }
         }

@@ -43,19 +43,17 @@ pub(super) async fn show(visit: Visit, mut asked: Asked) -> Result<Response, Ref
     let now = Timestamp::now();
     let status = read(&visit, now).await?;
     let wanted = Wanted::asked(&mut asked, status.rollout())?;
-    let forecast = match &wanted {
-        Some(Wanted { change: Change::Set { to, .. }, .. }) => Some(forecast(&visit, to, FORECAST_PATIENCE).await?),
-        Some(_) => match status.rollout() {
-            Some(rollout) => Some(forecast(&visit, &rollout.to, FORECAST_PATIENCE).await?),
-            None => None,
-        },
-        // It is read while the operator looks, so that it is there when a button is pressed.
-        None => match status.rollout().filter(|rollout| !rollout.is_idle() && visit.person.may(Right::Operator)) {
-            Some(rollout) => Some(forecast(&visit, &rollout.to, Duration::ZERO).await?),
-            None => None,
-        },
+    let to = match &wanted {
+        Some(Wanted { change: Change::Set { to, .. } }) => Some(to.clone()),
+        Some(_) | None => status.rollout().map(|rollout| rollout.to.clone()),
     };
-    let is_reading = wanted.is_some() && matches!(forecast, Some(Forecast::Reading { .. }));
+    let raises = wanted.as_ref().is_some_and(|wanted| wanted.change.raises(status.rollout()));
+    let forecast = match to {
+        Some(to) if raises => Some(forecast(&visit, &to).await),
+        Some(to) => visit.node.last_forecast(&to),
+        None => None,
+    };
+    let is_reading = raises && matches!(forecast, Some(Forecast::Reading { .. }));
     let body = body(&visit, &status, wanted.as_ref(), forecast.as_ref(), now).await?;
     let mut page = visit.page(Section::Rollout, "Rollout", &body);
     if is_reading {
@@ -68,12 +66,10 @@ async fn read(visit: &Visit, now: Timestamp) -> Result<Status, Refusal> {
     Status::read(&visit.node.store, now).await.map_err(|error| Refusal::unreadable(&format!("{error:#}")))
 }
 
-async fn forecast(visit: &Visit, policy: &str, patience: Duration) -> Result<Forecast, Refusal> {
-    match visit.node.forecast(policy, patience).await {
-        Ok(forecast) => Ok(forecast),
-        // The configuration of the fleet may have lost the policy of a rollout.
-        Err(error) => Ok(Forecast::Failed(error.to_string())),
-    }
+async fn forecast(visit: &Visit, policy: &str) -> Forecast {
+    // The configuration of the fleet may have lost the policy of a rollout.
+    let forecast = visit.node.forecast(policy, FORECAST_PATIENCE).await;
+    forecast.unwrap_or_else(|error| Forecast::Failed(error.to_string()))
 }
 
 async fn body(
@@ -98,6 +94,7 @@ async fn body(
         }
         div #rollout-effect { (effect::effect(&visit.node.store, status, now).await?) }
         div #rollout-history { (state::history(&visit.node.store, now).await?) }
+        p { a href="/policies" { "TLS policies and the ledger" } }
     })
 }
 

@@ -8,7 +8,7 @@ use store::{ChangeQuery, NodeReport, Store, StoredPlan};
 use super::super::{
     Refusal,
     paths::segment,
-    words::{ago, foreign, time},
+    words::{ago, change_text, foreign, time},
 };
 
 /// A node that reports each two seconds is silent after this.
@@ -85,10 +85,14 @@ fn halted(reason: &str, rollout: &Rollout) -> Markup {
 /// Solid: moved. Hollow: not moved. Dashed: silent. The word says the same.
 fn square(status: &Status, report: &NodeReport, now: Timestamp) -> Markup {
     let is_silent = now.duration_since(report.at).as_secs() > SILENT_AFTER_SECONDS;
-    let (class, what) = match (is_silent, status.rollout()) {
-        (true, _) => ("silent", "silent".to_owned()),
-        (false, Some(rollout)) if rollout.moves(&report.node) => ("moved", format!("moved to {}", rollout.to)),
-        (false, _) => ("stayed", "not moved".to_owned()),
+    let moved = match status.rollout() {
+        Some(rollout) if rollout.moves(&report.node) => Some(format!("moved to {}", rollout.to)),
+        _ => None,
+    };
+    let (class, what) = match (is_silent, moved) {
+        (true, moved) => ("silent", format!("silent, {}", moved.as_deref().unwrap_or("not moved"))),
+        (false, Some(moved)) => ("moved", moved),
+        (false, None) => ("stayed", "not moved".to_owned()),
     };
     let seen = format!("seen {} ago", ago(report.at, now));
     html! {
@@ -114,7 +118,7 @@ pub(super) async fn history<S: Store>(store: &S, now: Timestamp) -> Result<Marku
                     @for change in &changes {
                         li {
                             span.quiet { (time(change.at)) ", " (ago(change.at, now)) " ago, " (foreign(&change.who)) }
-                            span { (foreign(&insight::capitalised(&change.kind.to_string()))) }
+                            span { (change_text(&change.kind)) }
                         }
                     }
                 }
