@@ -225,6 +225,11 @@ impl Steps {
     }
 }
 
+/// In milliseconds, to a tenth.
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
 /// One step that runs. It is skipped if nobody says what came of it.
 pub struct Step {
     steps: Steps,
@@ -241,13 +246,22 @@ impl Step {
     pub fn set(&self, state: JobStepStateView, detail: Option<String>) {
         self.steps.jobs.change(self.steps.id, |entry| {
             let begun = entry.begun.iter().find(|(place, _)| *place == self.place);
-            let took = begun.map(|(_, at)| at.elapsed().as_millis().try_into().unwrap_or(u64::MAX));
+            let took = begun.map(|(_, at)| milliseconds(at.elapsed()));
             let is_running = entry.is_running();
             let Some(step) = entry.job.steps.get_mut(self.place).filter(|_| is_running) else { return };
             step.took_ms = step.took_ms.or(took);
             step.state = state;
             step.detail = detail;
             entry.begun.retain(|(place, _)| *place != self.place);
+        });
+    }
+
+    /// How long it took, if somebody has measured it better.
+    pub fn took(&self, ms: f64) {
+        self.steps.jobs.change(self.steps.id, |entry| {
+            if let Some(step) = entry.job.steps.get_mut(self.place) {
+                step.took_ms = Some(ms);
+            }
         });
     }
 

@@ -226,11 +226,11 @@ fn step_row(step: &JobStepView, has_nodes: bool) -> Markup {
     let took = step.took_ms.filter(|_| step.state != JobStepStateView::Skipped);
     html! {
         tr {
-            @if has_nodes { td data-label="From" { (foreign(step.node.as_deref().unwrap_or("this node"))) } }
+            @if has_nodes { td.word data-label="From" { (foreign(step.node.as_deref().unwrap_or("this node"))) } }
             th scope="row" { (foreign(&insight::capitalised(&step.what))) }
             td.word data-label="Result" { (mark(step.state)) }
             td data-label="Detail" { (foreign(step.detail.as_deref().unwrap_or_default())) }
-            td.number data-label="Time" { @if let Some(took) = took { (took) " ms" } }
+            td.number data-label="Time" { @if let Some(took) = took { (format!("{took:.1}")) " ms" } }
         }
     }
 }

@@ -117,7 +117,8 @@ fn write(validation: &ConnectorValidationView, screen: &Screen, out: &mut dyn Wr
 }
 
 fn write_steps(steps: &[ValidatedStepView], screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
-    const COLUMNS: [Column; 3] = [Column::whole("STEP"), Column::whole("RESULT"), Column::wrapped("DETAIL", 20)];
+    const COLUMNS: [Column; 4] =
+        [Column::whole("STEP"), Column::whole("RESULT"), Column::number("MS"), Column::wrapped("DETAIL", 20)];
     let row = |step: &ValidatedStepView| {
         let result = match step.state {
             JobStepStateView::Worked => Cell::coloured("worked", Colour::Green),
@@ -125,7 +126,13 @@ fn write_steps(steps: &[ValidatedStepView], screen: &Screen, out: &mut dyn Write
             JobStepStateView::Failed => Cell::coloured("failed", Colour::Red),
             JobStepStateView::Skipped | JobStepStateView::Running => Cell::new("not made"),
         };
-        vec![Cell::new(step.step.title()), result, Cell::new(clean(step.detail.as_deref().unwrap_or_default()))]
+        let took = step.took_ms.map(|ms| format!("{ms:.1}")).unwrap_or_default();
+        vec![
+            Cell::new(step.step.title()),
+            result,
+            Cell::new(took),
+            Cell::new(clean(step.detail.as_deref().unwrap_or_default())),
+        ]
     };
     Table::new(&COLUMNS, screen).write(&steps.iter().map(row).collect::<Vec<_>>(), out)
 }

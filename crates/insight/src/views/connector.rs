@@ -72,6 +72,8 @@ pub struct ValidatedStepView {
     pub state: JobStepStateView,
     /// What came of it.
     pub detail: Option<String>,
+    /// Null if it was not measured alone.
+    pub took_ms: Option<f64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize, JsonSchema)]

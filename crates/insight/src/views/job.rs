@@ -60,7 +60,7 @@ pub struct JobStepView {
     pub state: JobStepStateView,
     /// What came of it.
     pub detail: Option<String>,
-    pub took_ms: Option<u64>,
+    pub took_ms: Option<f64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]

@@ -3,33 +3,23 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use insight::views::{JobStepStateView, ValidatedAddressView, ValidatedStepView, ValidationStepView};
-use jiff::Timestamp;
 use net::{
     send::{Connection, Options, Progress, Timeouts},
-    tls::{TlsContext, TlsSettings},
+    tls::TlsContext,
 };
-use protocol::{host_port, smtp::Phase};
+use protocol::host_port;
 use tokio::time::sleep;
 
 use super::{
     Observer,
-    mail::Mail,
-    steps::{Heard, expires, steps},
+    steps::{expires, steps},
+    way::{Heard, Way, step_of},
 };
-use crate::config::Connector;
 
 /// Maximum wait in each phase.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How often the phase is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-
-/// How mail of a connector goes.
-pub(super) struct Way<'a> {
-    pub(super) connector: &'a Connector,
-    pub(super) tls: TlsSettings,
-    pub(super) mail: Option<&'a Mail>,
-    pub(super) now: Timestamp,
-}
 
 impl Way<'_> {
     pub(super) async fn validate(
@@ -52,7 +42,7 @@ impl Way<'_> {
                         let step = step_of(progress.now().phase);
                         if step > shown {
                             let state = JobStepStateView::Worked;
-                            observer.ended(&place, &ValidatedStepView { step: shown, state, detail: None });
+                            observer.ended(&place, &ValidatedStepView { step: shown, state, detail: None, took_ms: None });
                             observer.begins(&place, step);
                             shown = step;
                         }
@@ -109,15 +99,4 @@ impl Way<'_> {
 fn place(host: &str, address: SocketAddr) -> String {
     let name = host_port::join(host, Some(address.port()));
     if name == address.to_string() { name } else { format!("{name} [{}]", address.ip()) }
-}
-
-fn step_of(phase: Phase) -> ValidationStepView {
-    match phase {
-        Phase::Resolve | Phase::Connect => ValidationStepView::Connect,
-        Phase::Banner | Phase::Ehlo => ValidationStepView::Greeting,
-        Phase::StartTls => ValidationStepView::StartTls,
-        Phase::Handshake => ValidationStepView::Handshake,
-        Phase::Mail | Phase::Rcpt => ValidationStepView::Recipient,
-        Phase::Data | Phase::EndOfData | Phase::Quit => ValidationStepView::TestMail,
-    }
 }

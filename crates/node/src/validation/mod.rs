@@ -8,6 +8,7 @@
 mod address;
 mod mail;
 mod steps;
+mod way;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -19,16 +20,17 @@ use insight::views::{
 use jiff::{SignedDuration, Timestamp};
 use net::resolve::{MailExchanger, Resolver};
 use protocol::{host_port, tls::TlsPolicy};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
     Node, addresses,
     config::{Config, Connector, Hosts},
-    jobs::{NewJob, Step, Steps},
+    jobs::{NewJob, Step, Steps, milliseconds},
     policy::tls_settings,
     prober::{NotStarted, resolver},
 };
-use address::Way;
+use way::Way;
 
 pub use mail::Mail;
 
@@ -67,12 +69,14 @@ pub async fn validate(
     for (host, port) in hosts(config, connector, mail, &resolver).await?.into_iter().take(HOSTS_MAX) {
         let place = host_port::join(&host, Some(port));
         observer.begins(&place, ValidationStepView::Resolve);
+        let began = Instant::now();
         let found = addresses(&resolver, config, connector, &host, port).await;
         let (state, detail) = match &found {
             Ok(found) => (JobStepStateView::Worked, list(found)),
             Err(kind) => (JobStepStateView::Failed, kind.to_string()),
         };
-        let resolved = ValidatedStepView { step: ValidationStepView::Resolve, state, detail: Some(detail) };
+        let took_ms = Some(milliseconds(began.elapsed()));
+        let resolved = ValidatedStepView { step: ValidationStepView::Resolve, state, detail: Some(detail), took_ms };
         observer.ended(&place, &resolved);
         let mut tried = Vec::new();
         for address in found.unwrap_or_default().into_iter().take(left) {
@@ -174,6 +178,7 @@ impl Observer for Shown<'_> {
         }
         if let Some((_, _, step)) = self.begun.iter().find(is_it) {
             step.set(ended.state, ended.detail.clone());
+            ended.took_ms.into_iter().for_each(|ms| step.took(ms));
         }
     }
 }

@@ -1,40 +1,19 @@
 //! What a connection says about each step.
 
+use std::time::Duration;
+
 use insight::views::{JobStepStateView, ValidatedStepView, ValidationStepView};
 use jiff::Timestamp;
-use net::send::Seen;
-use protocol::{
-    smtp::{
-        Failure, Phase, Reply,
-        client::{Extensions, TlsLevel},
-    },
-    tls::{Certificate, HandshakeFacts},
+use protocol::smtp::{
+    Failure, Phase,
+    client::{Extensions, TlsLevel},
 };
 
-use super::{EXPIRES_SOON, address::Way};
-use crate::config::OnHandshakeFailure;
-
-/// What was seen of one connection.
-pub(super) struct Heard {
-    pub(super) seen: Seen,
-    pub(super) opened: Result<(), Failure>,
-    /// To the recipient, or to the message if one was sent.
-    pub(super) reply: Option<Result<Reply, Failure>>,
-}
-
-impl Heard {
-    fn failure(&self) -> Option<&Failure> {
-        self.opened.as_ref().err()
-    }
-
-    fn handshake(&self) -> Option<&HandshakeFacts> {
-        self.seen.handshake.as_deref()
-    }
-
-    fn leaf(&self) -> Option<&Certificate> {
-        self.handshake()?.certificates.first()
-    }
-}
+use super::{
+    EXPIRES_SOON,
+    way::{Heard, Way, step_of},
+};
+use crate::{config::OnHandshakeFailure, jobs::milliseconds};
 
 /// When the certificate expires that was seen.
 pub(super) fn expires(heard: &Heard) -> Option<Timestamp> {
@@ -63,7 +42,16 @@ pub(super) fn steps(way: &Way<'_>, heard: &Heard) -> Vec<ValidatedStepView> {
         TestMail => way.mail.is_some_and(|mail| mail.is_sent),
         _ => true,
     });
-    wanted.map(|(step, (state, detail))| ValidatedStepView { step, state, detail }).collect()
+    wanted
+        .map(|(step, (state, detail))| ValidatedStepView { step, state, detail, took_ms: took(heard, step) })
+        .collect()
+}
+
+/// The phases of a step together.
+fn took(heard: &Heard, step: ValidationStepView) -> Option<f64> {
+    let phases = heard.seen.phases.iter().filter(|phase| step_of(phase.phase) == step);
+    let us = phases.map(|phase| phase.duration_us).reduce(u64::saturating_add)?;
+    Some(milliseconds(Duration::from_micros(us)))
 }
 
 /// What the phases came to: not reached, failed, or nothing against them.

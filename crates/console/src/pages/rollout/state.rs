@@ -36,6 +36,7 @@ fn lead(status: &Status, rollout: &Rollout) -> Markup {
     let (from, to) = (foreign(&rollout.from), foreign(&rollout.to));
     html! {
         @if moved == 0 && rollout.is_idle() { "All nodes use " strong { (from) } "; the rollout to " strong { (to) } " is at 0%." }
+        @else if moved == all && all == 1 { "The only node uses " strong { (to) } " in place of " strong { (from) } "." }
         @else if moved == all { "All " (all) " nodes use " strong { (to) } " in place of " strong { (from) } "." }
         @else { (moved) " of " (all) " nodes use " strong { (to) } " in place of " strong { (from) } "." }
     }

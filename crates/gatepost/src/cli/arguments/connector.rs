@@ -64,4 +64,4 @@ JSON: {\"connector\", \"node\", \"tls_policy\", \"works\",
 \"addresses\": [{\"address\", \"works\", \"steps\": [step],
 \"certificate_expires\"}]}]}. A step is {\"step\": resolve, connect, greeting,
 starttls, handshake, certificate, recipient or test-mail,
-\"state\": worked, warned, failed or skipped, \"detail\"}.";
+\"state\": worked, warned, failed or skipped, \"detail\", \"took_ms\"}.";
