@@ -9,7 +9,6 @@ macro_rules! note {
 
 mod case;
 mod cli;
-mod prober;
 
 use std::{
     io::{self, BufWriter, IsTerminal, Stdout, Write},
@@ -59,6 +58,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Policy(PolicyCommand::List { format }) => finding(async |out| {
             let config = cli::in_force(&arguments.config).await?;
             cli::list_policies(*format, &config, &screen, out).map(|()| false)
+        }),
+        Command::Connector(command) => finding(async |out| {
+            let config = cli::in_force(&arguments.config).await?;
+            cli::run_connector(command, &config, &screen, out).await
         }),
         Command::Trace(trace) if trace.is_foreign() => write(|out| cli::run_foreign_trace(trace, &screen, out)),
         Command::Probe(probe) => {
@@ -164,6 +167,7 @@ async fn act(
         | Command::Config(_)
         | Command::Case(_)
         | Command::Api(_)
+        | Command::Connector(_)
         | Command::Store(_)
         | Command::Why(_)
         | Command::Probe(_)

@@ -59,13 +59,14 @@ struct Question<'a> {
 }
 
 /// The effect of a policy on each destination, from attempts at messages received since a time; and when the first was
-/// received. `offer` is what the policy offers.
+/// received. `offer` is what the policy offers. `progress` learns how far back the history was read.
 pub async fn impact<S: Store>(
     store: &S,
     connectors: &dyn Connectors,
     policy: &str,
     offer: &Offer,
     since: Timestamp,
+    mut progress: impl FnMut(Timestamp) + Send,
 ) -> store::Result<(Vec<Impact>, Option<Timestamp>)> {
     let question = Question { connectors, policy };
     let mut seen: HashMap<Key, Seen> = HashMap::new();
@@ -79,6 +80,7 @@ pub async fn impact<S: Store>(
         for history in store.histories(keys).await? {
             question.add_message(&mut seen, &history);
         }
+        first.into_iter().for_each(&mut progress);
     }
     let mut impacts: Vec<Impact> = seen.into_iter().map(|(key, seen)| judge(key, &seen, connectors, offer)).collect();
     impacts.sort_by(|a, b| {

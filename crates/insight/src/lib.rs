@@ -13,7 +13,9 @@ mod bundle;
 mod changes;
 mod connector_evidence;
 mod connectors;
+mod destinations;
 mod drawing;
+mod effect;
 mod event_words;
 mod excerpts;
 pub mod export;
@@ -25,6 +27,7 @@ mod impact;
 pub mod json;
 mod moment;
 mod nodes;
+mod outcomes;
 mod pages;
 mod picture;
 mod queue_cause;
@@ -48,7 +51,9 @@ pub use bundle::bundle;
 pub use changes::{ChangeSearch, change_cursor_text, changes, read_change_cursor};
 pub use connector_evidence::{OfConnector, Received, of_connector};
 pub use connectors::{ConnectorTls, Connectors};
+pub use destinations::{LastAttempt, destinations, last_attempts};
 pub use drawing::{Axis, Drawing, Mark, legend, percent};
+pub use effect::Effect;
 pub use event_words::deed;
 pub use excerpts::{Elsewhere, Excerpts, attempts, dialogue, logged};
 pub use files::{Files, Opened};
@@ -58,6 +63,7 @@ pub use id::Id;
 pub use impact::{Impact, impact};
 pub use moment::Moment;
 pub use nodes::nodes;
+pub use outcomes::{Outcomes, outcomes};
 pub use pages::Pages;
 pub use queue_choice::{Acted, Choice, ChosenPage, Totals};
 pub use queue_groups::{By, Conditions, GroupView, Summary, Wanted};
@@ -70,5 +76,6 @@ pub use traffic::{Traffic, TrafficRange};
 pub use waiting::WaitReasons;
 pub use waiting_by_age::WaitingByAge;
 pub use wording::{
-    capitalised, clock, closed_in_words, confidence, counted, difference, ending, later, moment, sentence, size, title,
+    capitalised, clock, closed_in_words, confidence, counted, difference, ending, grouped, later, moment, sentence,
+    size, title,
 };

@@ -96,6 +96,19 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// Such as `1,204`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 pub fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default() + letters.as_str()
@@ -172,6 +185,13 @@ mod tests {
         }
         assert_eq!(title("greylisted", 0.98), "greylisted, certain (98%)");
         assert_eq!(title("unknown", 0.3), "cause unknown");
+    }
+
+    #[test]
+    fn numbers_have_separators() {
+        for (count, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(count), text);
+        }
     }
 
     #[test]

@@ -113,7 +113,7 @@ async fn ask(proposal: &Proposal, store: &PostgresStore) -> anyhow::Result<Vec<C
     let (reports, members) = (store.reports().await?, store.members().await?);
     let living = members.into_iter().filter(|member| member.lives).map(|member| member.name).collect();
     let question = Question::Configuration(Candidate { fleet_configuration: proposal.config.toml.clone() });
-    let answers = inquiry::ask_nodes(store, &question, living, CHECKED_WITHIN).await?;
+    let answers = inquiry::ask_nodes(store, &question, living, CHECKED_WITHIN, |_, _| {}).await?;
     let checked = |(node, answer): (String, Option<Answer>)| Checked {
         program: reports
             .iter()

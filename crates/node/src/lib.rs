@@ -10,15 +10,19 @@ pub mod apply;
 mod bodies;
 mod clock;
 pub mod config;
+mod connectors;
 mod content_memory;
 mod defence;
 mod destinations;
 pub mod fleet;
 mod following;
+mod forecast;
 mod header;
 mod history;
+mod impact;
 mod inbound;
 pub mod inquiry;
+pub mod jobs;
 pub mod metrics;
 mod notices;
 #[cfg(test)]
@@ -27,6 +31,7 @@ mod open;
 mod outbound;
 pub mod policy;
 mod preference;
+pub mod prober;
 pub mod protocol_log;
 pub mod question;
 mod readiness;
@@ -35,6 +40,7 @@ mod running;
 mod serve;
 mod settings;
 mod start;
+pub mod validation;
 mod watch;
 
 use std::{
@@ -60,12 +66,17 @@ use crate::{
     config::{Config, File, INTERNET},
     destinations::Destinations,
     fleet::Rollout,
+    forecast::Forecasts,
+    jobs::Jobs,
     metrics::{Expiry, Metrics},
     protocol_log::ProtocolLogs,
     start::Followed,
 };
 use outbound::{Heard, LeaseTime, Outbound, Term};
 
+pub use connectors::connectors;
+pub use forecast::{FORECAST_DAYS, Forecast};
+pub use impact::impact;
 pub use open::{attach, open, server};
 pub use outbound::addresses;
 pub use policy::Under;
@@ -126,6 +137,8 @@ pub struct Node {
     certificates: ArcSwap<Vec<Expiry>>,
     random: RandomState,
     destinations: Destinations,
+    pub jobs: Jobs,
+    forecasts: Forecasts,
 }
 
 /// Tasks that a shutdown waits for.

@@ -33,6 +33,8 @@ use super::{
 use crate::{
     config::{Config, reloaded, why_not_listening},
     destinations::Destinations,
+    forecast::Forecasts,
+    jobs::Jobs,
     metrics::{self, Metrics},
     protocol_log::ProtocolLogs,
     start::Start,
@@ -290,6 +292,7 @@ fn new_node(
     policy::check_certificates(&config, &tls)?;
     Ok(Node {
         name: config.node.name.clone(),
+        jobs: Jobs::on(&config.node.name),
         member,
         heard,
         hostname: config.node.hostname.clone(),
@@ -316,6 +319,7 @@ fn new_node(
         file: ArcSwapOption::empty(),
         followed: ArcSwap::default(),
         destinations: Destinations::default(),
+        forecasts: Forecasts::default(),
     })
 }
 

@@ -446,6 +446,10 @@ impl ChangeLog for Backend {
         each!(self, store => store.note_destinations(node, seen))
     }
 
+    async fn destinations(&self, host: Option<&str>, limit: u32) -> Result<Vec<KnownDestination>> {
+        each!(self, store => store.destinations(host, limit))
+    }
+
     async fn changes(&self, query: ChangeQuery) -> Result<Vec<Change>> {
         each!(self, store => store.changes(query))
     }

@@ -30,6 +30,13 @@ pub trait ChangeLog {
     /// unless another node has just recorded the same, or that address changes all the time.
     fn note_destinations(&self, node: &str, seen: Vec<SeenDestination>) -> impl Future<Output = Result<()>> + Send;
 
+    /// What each node has seen last of a host, or of all hosts, by host, address and node. Gives way to mail.
+    fn destinations(
+        &self,
+        host: Option<&str>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<KnownDestination>>> + Send;
+
     /// The newest first.
     fn changes(&self, query: ChangeQuery) -> impl Future<Output = Result<Vec<Change>>> + Send;
 
@@ -119,6 +126,15 @@ pub struct SeenDestination {
     pub host: String,
     pub address: SocketAddr,
     pub facts: DestinationFacts,
+}
+
+/// What a node has seen last of one address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KnownDestination {
+    pub node: String,
+    /// When the node has seen it so for the first time since it was otherwise.
+    pub at: Timestamp,
+    pub seen: SeenDestination,
 }
 
 /// Which changes to read; all given conditions must hold.

@@ -63,7 +63,9 @@ pub use access::{
 pub use address::AddressPattern;
 pub use backend::Backend;
 pub use bodies::*;
-pub use change_log::{Actor, ChangeCursor, ChangeLog, ChangeQuery, NewChange, SeenDestination, by_node};
+pub use change_log::{
+    Actor, ChangeCursor, ChangeLog, ChangeQuery, KnownDestination, NewChange, SeenDestination, by_node,
+};
 pub use clock::Clock;
 pub use configuration::*;
 pub use durations::{Counted, Durations, StoreTimes};

@@ -21,6 +21,7 @@ static STYLE: LazyLock<Asset> = LazyLock::new(|| {
             include_str!("look/live.css"),
             include_str!("look/queue.css"),
             include_str!("look/incident.css"),
+            include_str!("look/fleet.css"),
         ],
     )
 });

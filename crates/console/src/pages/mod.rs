@@ -11,20 +11,30 @@
 
 mod asked;
 mod assets;
+mod connectors;
+mod destinations;
 mod document;
+#[cfg(test)]
+mod fleet_tests;
 mod form;
 mod fragment;
 mod incident;
 mod incidents;
 mod invite;
+mod jobs;
 mod live;
 mod login;
 mod message;
+mod nodes;
+mod outcome_table;
 mod overview;
+mod paths;
 mod pictures;
 mod pieces;
+mod policies;
 mod queue;
 mod refusal;
+mod rollout;
 mod shell;
 mod site;
 mod status;
@@ -63,7 +73,7 @@ pub(super) fn router(node: Arc<Node>) -> Router {
 /// Each page and each action, with the right that it needs.
 fn site() -> Site {
     use Right::{Administrator, Operator, Tracer, Viewer};
-    let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 20] = [
+    let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 35] = [
         ("/", Viewer, get(overview::show)),
         ("/live", Viewer, get(live::stream)),
         ("/incidents", Viewer, get(incidents::show)),
@@ -84,6 +94,21 @@ fn site() -> Site {
         ("/messages/{id}", Tracer, get(message::show)),
         ("/messages/{id}/attempts/{session}", Tracer, get(message::attempt)),
         ("/messages/{id}/message.eml", Administrator, get(message::download)),
+        ("/rollout", Viewer, get(rollout::show)),
+        ("/rollout", Operator, post(rollout::change)),
+        ("/policies", Viewer, get(policies::list)),
+        ("/policies/{name}/impact", Viewer, get(policies::impact)),
+        ("/nodes", Viewer, get(nodes::list)),
+        ("/nodes/{name}", Viewer, get(nodes::show)),
+        ("/nodes/{name}/drain", Operator, post(nodes::drain)),
+        ("/nodes/{name}/resume", Operator, post(nodes::resume)),
+        ("/destinations", Viewer, get(destinations::list)),
+        ("/destinations/{name}", Viewer, get(destinations::show)),
+        ("/connectors/{name}", Viewer, get(connectors::show)),
+        ("/probes", Operator, post(jobs::probe)),
+        ("/validations", Operator, post(jobs::validate)),
+        ("/jobs/{id}", Operator, get(jobs::show)),
+        ("/jobs/{id}/cancel", Operator, post(jobs::cancel)),
     ];
     let site = Site::new()
         .open("/assets/{hash}/{name}", get(assets::serve))

@@ -48,13 +48,13 @@ impl Refusal {
         Self::new(StatusCode::MISDIRECTED_REQUEST, "Wrong address", advice)
     }
 
+    pub(super) fn no_user() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "Nobody is logged in", "Log in first.")
+    }
+
     /// The node has no room for more.
     pub(super) fn busy(advice: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Too much at once", advice)
-    }
-
-    pub(super) fn no_user() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "Nobody is logged in", "Log in first.")
     }
 
     /// What the page showed is not so any more.

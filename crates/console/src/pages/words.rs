@@ -1,9 +1,12 @@
 //! Times, numbers and foreign text, in one way on all pages.
 
+/// `48,210`
+pub(super) use insight::grouped as number;
 pub(super) use insight::size;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use protocol::text::clean;
+use trace::ChangeKind;
 
 /// Maximum number of characters of a foreign text.
 const FOREIGN_MAX: usize = 300;
@@ -16,6 +19,15 @@ pub(super) fn foreign(text: &str) -> Markup {
         clean.push('…');
     }
     html! { bdi { (clean) } }
+}
+
+/// A change in words. The name of a destination keeps its letters.
+pub(super) fn change_text(kind: &ChangeKind) -> Markup {
+    let text = kind.to_string();
+    match kind {
+        ChangeKind::DestinationChanged(_) => foreign(&text),
+        _ => foreign(&insight::capitalised(&text)),
+    }
 }
 
 /// `2026-11-25 08:10:00 UTC`
@@ -39,29 +51,9 @@ pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// `48,210`
-pub(super) fn number(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_have_separators() {
-        for (count, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(number(count), text);
-        }
-    }
 
     #[test]
     fn foreign_text_stays_inert_and_bounded() {

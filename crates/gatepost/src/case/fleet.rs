@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use node::{
     MakeAcceptor, Node, Running,
     config::{Config, Watch},
-    fleet::{self, Change, Share},
+    fleet::{self, Basis, Change, Share},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use store::{Backend, Fleet as _, History as _, PostgresSettings, TraceQuery};
@@ -112,7 +112,8 @@ impl Fleet {
     pub(crate) async fn roll_out(&self, scenario: &Scenario) -> anyhow::Result<()> {
         let Some((from, to, percent)) = scenario.rollout else { return Ok(()) };
         let change = Change::Set { from: from.to_owned(), to: to.to_owned(), share: Share::Percent(percent) };
-        let version = fleet::change(&self.store, &self.config, change, "case", Timestamp::now()).await?;
+        let version =
+            fleet::change(&self.store, &self.config, change, Basis::InForce, "case", Timestamp::now()).await?;
         let deadline = Instant::now() + PLAN_PATIENCE;
         while !self.store.reports().await?.iter().all(|report| report.plan_version == Some(version)) {
             if Instant::now() > deadline {

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use diagnosis::Explained;
 use jiff::Timestamp;
 use lab::Device;
-use node::{config::Config, fleet as rollouts};
+use node::{config::Config, fleet as rollouts, prober::Prober};
 use store::TraceQuery;
 use tokio::{
     task::JoinSet,
@@ -28,7 +28,7 @@ use super::{
     tally::{Repair, Tally},
     view::View,
 };
-use crate::cli::Screen;
+use crate::cli::{Screen, Shown};
 
 /// How often the store is read.
 const TICK: Duration = Duration::from_millis(500);
@@ -183,13 +183,14 @@ impl Play<'_> {
             return Ok(());
         }
         let config = Config::load(&folder.join("gatepost.toml"))?;
-        let prober = crate::prober::Prober {
+        let prober = Prober {
             fleet: Some(&self.fleet.store),
             config: Some(&config),
             timeout: Some(PROBE_TIMEOUT),
             envelope: false,
         };
-        for untried in prober.try_all(std::slice::from_mut(explained)).await {
+        let untried = prober.try_all(std::slice::from_mut(explained), &mut Shown::default()).await;
+        for untried in untried {
             self.view.say(&untried);
         }
         if let Some(experiment) = &explained.finding.experiment {

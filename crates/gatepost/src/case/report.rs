@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io::Write, path::Path, time::Duration};
 
 use diagnosis::{Finding, Severity};
 use insight::views::{CaseAttemptsView, CaseHaltedView, CaseMessageView, CaseResultView, FindingView};
-use node::fleet::Rollout;
+use node::fleet::{Rollout, trouble_view};
 
 use super::{
     scenario::{RC4_QUEUE, STORY_RETRY, Scenario},
@@ -13,7 +13,7 @@ use super::{
 use crate::cli::{
     Screen, counted, paragraph,
     table::{Cell, Column, Table},
-    trouble_view, write_findings,
+    write_findings,
 };
 
 /// A rollout that halted automatically.

@@ -1,7 +1,7 @@
 //! The command line: commands and their output. Results go to standard output, as tables for people or as JSON whose
 //! types are in [`insight::views`]; errors go to standard error.
 //!
-//! Exit status: 0 success, 1 ongoing findings (`why`), problems (`probe`), errors (`config check`), differences (`config diff`), a
+//! Exit status: 0 success, 1 ongoing findings (`why`), problems (`probe`, `connector validate`), errors (`config check`), differences (`config diff`), a
 //! node that cannot follow (`config apply`), warnings (`store check`) or mail that would break (`policy impact`), 2 wrong usage, unreadable input or a name that matches nothing.
 
 mod api;
@@ -10,6 +10,7 @@ mod backup;
 mod capture;
 mod changes;
 mod configuration;
+mod connectors;
 mod event;
 mod finding;
 mod fleet_changes;
@@ -59,16 +60,17 @@ pub(crate) use backup::{backup as run_backup, restore as run_restore};
 pub(crate) use capture::run as run_capture;
 pub(crate) use changes::run as run_changes;
 pub(crate) use configuration::{in_force, run as run_config};
+pub(crate) use connectors::run as run_connector;
 pub(crate) use foreign::run as run_foreign_trace;
 pub(crate) use impact::run as run_impact;
 pub(crate) use incident::run as run_incident;
 pub(crate) use migrate::run as run_migrate;
 pub(crate) use nodes::run as run_node;
 pub(crate) use policy::{ledger as run_ledger, list as list_policies};
-pub(crate) use probe::{Progress, host_and_port, resolver, run as run_probe};
+pub(crate) use probe::{Shown, run as run_probe};
 pub(crate) use queue::run as run_queue;
 pub(crate) use restored::run as run_store_restored;
-pub(crate) use rollout::{run as run_rollout, trouble_view};
+pub(crate) use rollout::run as run_rollout;
 pub(crate) use screen::{Screen, clean, counted, paragraph, wrapped, write_note};
 pub(crate) use store_check::run as run_store_check;
 pub(crate) use tallies::run as run_tallies;

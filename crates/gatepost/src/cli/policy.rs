@@ -20,7 +20,7 @@ pub(crate) fn list(format: Format, config: &Config, screen: &Screen, out: &mut d
         Format::Table => table(config, screen, out)?,
         Format::Json => {
             let view = |policy: TlsPolicy| {
-                let names = connectors(&policy, config).into_iter().map(str::to_owned).collect();
+                let names = config.connectors_under(&policy.name).map(str::to_owned).collect();
                 PolicyView::new(policy, names)
             };
             let policies: Vec<_> = config.policies().map(view).collect();
@@ -28,11 +28,6 @@ pub(crate) fn list(format: Format, config: &Config, screen: &Screen, out: &mut d
         }
     }
     Ok(())
-}
-
-fn connectors<'a>(policy: &TlsPolicy, config: &'a Config) -> Vec<&'a str> {
-    let under = config.connectors.iter().filter(|connector| connector.tls_policy == policy.name);
-    under.map(|connector| connector.name.as_str()).collect()
 }
 
 fn table(config: &Config, screen: &Screen, out: &mut dyn Write) -> std::io::Result<()> {
@@ -47,7 +42,7 @@ fn table(config: &Config, screen: &Screen, out: &mut dyn Write) -> std::io::Resu
             Cell::new(&policy.name),
             Cell::new(format!("{} to {}", policy.minimum, policy.maximum)),
             Cell::new(&policy.ciphers),
-            Cell::new(connectors(&policy, config).join(", ")),
+            Cell::new(config.connectors_under(&policy.name).collect::<Vec<_>>().join(", ")),
         ]
     });
     Table::new(&COLUMNS, screen).write(&rows.collect::<Vec<_>>(), out)

@@ -8,13 +8,14 @@ use std::{
 use anyhow::{Context as _, bail};
 use insight::views::{JudgementView, ProbeView, ProbedDestinationView};
 use net::{
-    probe::{PolicySupport, ProbeOptions, Probed, StartTls, VersionSupport, probe},
+    probe::{PolicySupport, ProbeOptions, Probed, Rung, StartTls, VersionSupport, probe},
     resolve::Resolver,
     send::interleave,
 };
 use node::{
     config::{Config, Connector, Hosts, SmartHost},
     policy::tls_settings,
+    prober::{NodeResult, Unanswered, Witness, host_and_port, resolver},
 };
 use protocol::{
     smtp::{Failure, Phase},
@@ -27,8 +28,6 @@ use super::{
     screen::{Colour, Screen, clean, counted, paragraph, wrapped},
     table::{Cell, Column, Table},
 };
-
-const SMTP_PORT: u16 = 25;
 
 /// True if mail would fail there.
 pub(crate) async fn run(
@@ -62,12 +61,6 @@ pub(crate) async fn run(
         }
     }
     Ok(judged.iter().flatten().any(|judgement| judgement.is_trouble))
-}
-
-/// The resolver of the configuration, or the system's.
-pub(crate) fn resolver(config: Option<&Config>) -> anyhow::Result<Resolver> {
-    let dns = config.map(|config| config.dns.clone()).unwrap_or_default();
-    Resolver::new(&dns.servers, *dns.timeout).map_err(anyhow::Error::msg)
 }
 
 /// A host and its port.
@@ -142,44 +135,68 @@ async fn probe_host(
     Ok(all)
 }
 
-pub(crate) fn host_and_port(text: &str) -> anyhow::Result<(String, u16)> {
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        let ip = address.ip();
-        return Ok((if ip.is_ipv6() { format!("[IPv6:{ip}]") } else { format!("[{ip}]") }, address.port()));
-    }
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') => {
-            (host, port.parse().with_context(|| format!("\"{port}\" is not a port; use a number from 1 to 65535"))?)
-        }
-        _ => (text, SMTP_PORT),
-    };
-    if host.is_empty() {
-        bail!("\"{text}\" has no host; use HOST or HOST:PORT");
-    }
-    Ok((host.to_owned(), port))
-}
-
 /// Shows the current step, on a terminal only.
-pub(crate) struct Progress {
+pub(super) struct Progress {
     what: String,
     is_shown: bool,
 }
 
 impl Progress {
-    pub(crate) fn new(what: impl ToString) -> Self {
+    pub(super) fn new(what: impl ToString) -> Self {
         Self { what: what.to_string(), is_shown: std::io::stderr().is_terminal() }
     }
 
-    pub(crate) fn show(&self, step: &str) {
+    pub(super) fn show(&self, step: &str) {
         if self.is_shown {
             eprint!("\r\x1b[K{}: {step} …", self.what);
         }
     }
 
-    pub(crate) fn clear(&self) {
+    pub(super) fn clear(&self) {
         if self.is_shown {
             eprint!("\r\x1b[K");
         }
+    }
+}
+
+/// Shows the steps of a probe of a finding, and the nodes that made no connection.
+#[derive(Default)]
+pub(crate) struct Shown(Option<Progress>);
+
+impl Shown {
+    fn show(&mut self, step: &str) {
+        self.0.get_or_insert_with(|| Progress::new("probe")).show(step);
+    }
+
+    fn clear(&self) {
+        self.0.iter().for_each(Progress::clear);
+    }
+}
+
+impl Witness for Shown {
+    fn asked(&mut self, _: &[String]) {
+        self.show("asking each node to connect");
+    }
+
+    fn answered(&mut self, answer: Result<&NodeResult, &Unanswered>) {
+        if let Err(Unanswered { node, why }) = answer {
+            self.clear();
+            note!("gatepost: node {} did not connect: {}", clean(node), clean(why));
+        }
+    }
+
+    fn rung(&mut self, rung: Rung<'_>) {
+        match rung {
+            Rung::AsMail(..) => self.show("connecting as mail does"),
+            Rung::With(change) => self.show(&change.what()),
+            Rung::Ended(_) => {}
+        }
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

@@ -2,15 +2,12 @@
 
 use std::io::Write;
 
-use insight::{
-    sentence,
-    views::{RolloutNodeView, RolloutView, TroubleView},
-};
+use insight::sentence;
 use node::{
     config::Config,
-    fleet::{self, Change, Rollout, Share, Trouble},
+    fleet::{self, Basis, Change, Rollout, Share, Status, Trouble},
 };
-use store::{NodeReport, Store, StoredPlan};
+use store::{Store, StoredPlan};
 use trace::NextStep;
 
 use super::{
@@ -29,9 +26,9 @@ pub(crate) async fn run<S: Store>(
 ) -> anyhow::Result<()> {
     let change = match command {
         RolloutCommand::Status(output) => {
-            let status = Status::read(store, screen).await?;
+            let status = Status::read(store, screen.now).await?;
             return match output.format {
-                Format::Table => status.write(screen, out),
+                Format::Table => Written(status).write(screen, out),
                 Format::Json => Ok(writeln!(out, "{}", serde_json::to_string_pretty(&status.view())?)?),
             };
         }
@@ -42,54 +39,17 @@ pub(crate) async fn run<S: Store>(
         RolloutCommand::Halt { because } => Change::Halt { reason: because.clone() },
         RolloutCommand::Resume => Change::Resume,
     };
-    fleet::change(store, config, change, &operator(), screen.now).await?;
-    Status::read(store, screen).await?.write(screen, out)
+    fleet::change(store, config, change, Basis::InForce, &operator(), screen.now).await?;
+    Written(Status::read(store, screen.now).await?).write(screen, out)
 }
 
-struct Status {
-    plan: Option<(StoredPlan, Rollout)>,
-    nodes: Vec<NodeReport>,
-}
+/// As people read it.
+struct Written(Status);
 
-impl Status {
-    async fn read<S: Store>(store: &S, screen: &Screen) -> anyhow::Result<Self> {
-        let plan = fleet::in_force(store).await?;
-        let mut nodes = store.reports().await?;
-        let members = fleet::members(&nodes, screen.now);
-        nodes.retain(|report| members.contains(&report.node));
-        Ok(Self { plan, nodes })
-    }
-
-    fn moves(&self, node: &str) -> bool {
-        self.plan.as_ref().is_some_and(|(_, rollout)| rollout.moves(node))
-    }
-
-    fn view(&self) -> RolloutView {
-        let node = |report: &NodeReport| RolloutNodeView {
-            node: report.node.clone(),
-            moved: self.moves(&report.node),
-            plan_version: report.plan_version,
-            plan_at: report.plan_at,
-            last_seen: report.at,
-        };
-        let nodes = self.nodes.iter().map(node).collect();
-        let Some((stored, rollout)) = &self.plan else { return RolloutView { nodes, ..RolloutView::default() } };
-        RolloutView {
-            version: Some(stored.version),
-            at: Some(stored.at),
-            by: Some(stored.by.clone()),
-            from: Some(rollout.from.clone()),
-            to: Some(rollout.to.clone()),
-            percent: rollout.percent,
-            halted: rollout.halted.clone(),
-            trouble: rollout.trouble.as_ref().map(trouble_view),
-            accepted: Some(rollout.accepted.clone()),
-            nodes,
-        }
-    }
-
+impl Written {
     fn write(&self, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
-        match &self.plan {
+        let Self(status) = self;
+        match &status.plan {
             None => writeln!(out, "No rollout: every node uses the policies in its configuration.\n")?,
             Some((stored, rollout)) => {
                 paragraph(&summary(stored, rollout, screen), "", screen, out)?;
@@ -99,15 +59,14 @@ impl Status {
         }
         const COLUMNS: [Column; 4] =
             [Column::cut("NODE", 8), Column::whole("MOVED"), Column::whole("PLAN"), Column::whole("LAST SEEN")];
-        let rows = self.nodes.iter().map(|report| {
-            let moved = match &self.plan {
-                Some((_, rollout)) if rollout.moves(&report.node) => format!("to {}", rollout.to),
+        let rows = status.nodes.iter().map(|report| {
+            let moved = match status.rollout() {
+                Some(rollout) if rollout.moves(&report.node) => format!("to {}", rollout.to),
                 Some(_) | None => "no".to_owned(),
             };
-            let (current, is_other) = match &self.plan {
-                Some((stored, _)) => (report.follows(stored), report.plan_version >= Some(stored.version)),
-                None => (report.plan_version.is_none(), true),
-            };
+            let current = status.is_followed_by(report);
+            let version = status.plan.as_ref().map(|(stored, _)| stored.version);
+            let is_other = version.is_none() || report.plan_version >= version;
             let follows = match report.plan_version {
                 None => "no plan yet".to_owned(),
                 Some(version) if is_other && !current => format!("old version {version}"),
@@ -126,15 +85,6 @@ impl Status {
             return Ok(());
         }
         Ok(Table::new(&COLUMNS, screen).write(&rows, out)?)
-    }
-}
-
-pub(crate) fn trouble_view(trouble: &Trouble) -> TroubleView {
-    TroubleView {
-        destination: trouble.destination.clone(),
-        cause: trouble.cause.clone(),
-        remedy: trouble.remedy.clone(),
-        check: trouble.check.clone(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use insight::size;
+pub(crate) use insight::{grouped, size};
 use jiff::{Timestamp, tz::TimeZone};
 pub(crate) use protocol::text::clean;
 use unicode_width::UnicodeWidthStr;
@@ -111,19 +111,6 @@ fn short(duration: Duration) -> String {
 /// Such as `1 message` and `1,204 messages`.
 pub(crate) fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(number), if number == 1 { one } else { many })
-}
-
-/// Such as `1,204`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 /// Lines longer than this are hard to read.
@@ -251,13 +238,6 @@ mod tests {
         assert_eq!(at("2026-07-30T11:00:00.5Z"), "13:00:00");
         assert_eq!(at("2026-07-29T11:00:00Z"), "07-29 13:00");
         assert_eq!(at("2025-07-30T11:00:00Z"), "2025-07-30");
-    }
-
-    #[test]
-    fn digits_are_grouped() {
-        for (number, expected) in [(0, "0"), (204, "204"), (1204, "1,204"), (1_000_000, "1,000,000")] {
-            assert_eq!(grouped(number), expected);
-        }
     }
 
     #[test]

@@ -350,6 +350,9 @@ impl ChangeLog for Fixed {
     async fn note_destinations(&self, _: &str, _: Vec<SeenDestination>) -> Result<()> {
         refused()
     }
+    async fn destinations(&self, _: Option<&str>, _: u32) -> Result<Vec<KnownDestination>> {
+        refused()
+    }
     async fn changes(&self, query: ChangeQuery) -> Result<Vec<Change>> {
         Ok(self.changes.iter().take(query.limit as usize).cloned().collect())
     }
@@ -477,6 +480,7 @@ fn run(line: &str, store: &Fixed, width: Option<usize>) -> Result<String, String
             | Line::Case(_)
             | Line::Token(_)
             | Line::Api(_)
+            | Line::Connector(_)
             | Line::Store(_)
             | Line::Why(_)
             | Line::Probe(_)

@@ -5,12 +5,13 @@ use std::io::Write;
 use anyhow::{Context as _, bail};
 use diagnosis::{Direction, Explained, Finding, Severity, explain};
 use insight::{Asked, Mark, Report, WaitReasons, views::FindingView};
-use node::{config::Config, inquiry, protocol_log};
+use node::{config::Config, inquiry, prober::Prober, protocol_log};
 use store::{ChangeQuery, Store};
 
 use super::{
     arguments::{Format, WhyArguments},
     finding, incident, overview,
+    probe::Shown,
     screen::{Screen, clean, counted, paragraph},
     similar::no_match,
     under_way,
@@ -214,8 +215,9 @@ async fn probe<S: Store>(
     arguments: &WhyArguments,
 ) {
     let timeout = arguments.probe_timeout.map(|timeout| *timeout);
-    let prober = crate::prober::Prober { fleet: store, config, timeout, envelope: arguments.envelope };
-    for untried in prober.try_all(findings).await {
+    let prober = Prober { fleet: store, config, timeout, envelope: arguments.envelope };
+    let untried = prober.try_all(findings, &mut Shown::default()).await;
+    for untried in untried {
         note!("gatepost: {}", clean(&untried));
     }
     // A refuted finding moves to the end; the others keep their order.

@@ -14,6 +14,7 @@ mod capture;
 mod cases;
 mod changes;
 mod config_check;
+mod connectors;
 mod console_queue;
 mod crash;
 mod destinations;

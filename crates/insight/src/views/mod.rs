@@ -4,11 +4,14 @@ mod capture;
 mod case;
 mod change;
 mod configuration;
+mod connector;
 mod delivery;
+mod destination;
 mod dialogue;
 mod finding;
 mod foreign_message;
 mod incident;
+mod job;
 mod node;
 mod picture;
 mod policy;
@@ -30,7 +33,12 @@ pub use configuration::{
     ConfigAnswerView, ConfigApplyView, ConfigChangeView, ConfigDiffView, ConfigErrorView, ConfigNodeView,
     ConfigResultView, ConfigVersionView,
 };
+pub use connector::{
+    ConnectorValidationView, ConnectorView, ValidatedAddressView, ValidatedHostView, ValidatedStepView,
+    ValidationStepView,
+};
 pub use delivery::{CommandedView, CountView, DeliveryView, MessageView, TraceView};
+pub use destination::{DestinationAddressView, DestinationView, SeenCertificateView, SightView};
 pub use dialogue::{DialogueLineKind, DialogueLineView};
 pub use finding::{
     ChangeView, ComparedView, ExperimentView, FindingView, OverView, OverviewView, PieceView, RemedyView, ScopeView,
@@ -38,6 +46,7 @@ pub use finding::{
 };
 pub use foreign_message::ForeignMessageView;
 pub use incident::IncidentView;
+pub use job::{JobKindView, JobResultView, JobStateView, JobStepStateView, JobStepView, JobView};
 pub use node::{NodeStateView, NodeView, RefusedConfigView};
 pub use picture::{
     CellView, LaneView, LanesView, OfferView, PairStepView, PairView, PictureView, SeenAttemptView, ShareView,
@@ -45,8 +54,8 @@ pub use picture::{
 };
 pub use policy::{BrokenView, DestinationImpactView, LedgerView, PolicyImpactView, PolicyView};
 pub use probe::{
-    ExtensionsView, JudgementView, PolicySupportView, ProbeView, ProbedDestinationView, ProbedView, SuiteView,
-    VariationView, VersionView,
+    ExtensionsView, JudgementView, NodeProbeView, NodesProbeView, PolicySupportView, ProbeView, ProbedDestinationView,
+    ProbedFindingView, ProbedView, SuiteView, VariationView, VersionView,
 };
 pub use restoration::{AnsweredView, RestorationView};
 pub use rollout::{RolloutNodeView, RolloutView, TroubleView};

@@ -9,7 +9,7 @@ use protocol::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema;
+use super::{ExperimentView, StepView, schema};
 
 /// The answer of `probe`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +30,48 @@ pub struct JudgementView {
     /// True if mail may fail because of it.
     pub is_trouble: bool,
     pub text: String,
+}
+
+/// How mail goes to a destination from each node, and from one node with one change at a time.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct NodesProbeView {
+    pub host: String,
+    pub port: u16,
+    pub connector: Option<String>,
+    /// With the settings of mail, by name.
+    pub nodes: Vec<NodeProbeView>,
+    /// The TLS policy of the steps.
+    pub policy: String,
+    /// First with the settings of mail, then with one change at a time.
+    pub steps: Vec<StepView>,
+    /// The step that works, if the first ones do not.
+    pub smallest_change: Option<String>,
+    /// What that says about the cause of the incident; null if the probe was not for an incident.
+    pub finding: Option<ProbedFindingView>,
+}
+
+/// How mail goes from one node.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct NodeProbeView {
+    pub node: String,
+    /// Null: the node made no connection.
+    pub works: Option<bool>,
+    /// The policy of its mail.
+    pub tls_policy: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub address: Option<SocketAddr>,
+    /// What was negotiated, how it failed, or why there was no connection.
+    pub detail: String,
+}
+
+/// A finding that a probe tested.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ProbedFindingView {
+    /// Id in the cause catalogue.
+    pub cause: String,
+    pub confidence_before: f64,
+    pub confidence: f64,
+    pub experiment: ExperimentView,
 }
 
 /// What one address supports.

@@ -178,15 +178,27 @@ impl Ladder {
     }
 }
 
+/// What an experiment does next, or what came of that.
+#[derive(Clone, Copy, Debug)]
+pub enum Rung<'a> {
+    /// With the settings of mail, at this address, and under this TLS policy.
+    AsMail(SocketAddr, &'a str),
+    With(Change),
+    Ended(&'a ConnectionResult),
+}
+
 /// Connects as mail does: to one address after another until one works. Empty if there is no address.
-pub async fn connect_as_mail(trial: &Trial, probe: &ProbeOptions) -> Ladder {
+pub async fn connect_as_mail(trial: &Trial, probe: &ProbeOptions, mut progress: impl FnMut(Rung<'_>)) -> Ladder {
     let plain = options(probe, trial.level, trial.tls.clone());
     let mut as_mail: Vec<ConnectionResult> = Vec::new();
     for address in &trial.addresses {
         if !as_mail.is_empty() {
             sleep(probe.pause).await;
         }
-        as_mail.push(open(&trial.host, *address, &plain, trial.envelope.as_ref()).await);
+        progress(Rung::AsMail(*address, &trial.tls.policy.name));
+        let result = open(&trial.host, *address, &plain, trial.envelope.as_ref()).await;
+        progress(Rung::Ended(&result));
+        as_mail.push(result);
         if as_mail.last().is_some_and(ConnectionResult::works) {
             break;
         }
@@ -195,16 +207,16 @@ pub async fn connect_as_mail(trial: &Trial, probe: &ProbeOptions) -> Ladder {
 }
 
 /// Connects as mail does. If that fails, tries one change after another until one works, at the address where mail came
-/// furthest. `progress` is called for each.
-pub async fn climb(trial: &Trial, probe: &ProbeOptions, mut progress: impl FnMut(&str)) -> Ladder {
-    progress("connecting as mail does");
-    let mut ladder = connect_as_mail(trial, probe).await;
+/// furthest. `progress` learns of each when it begins and when it has ended.
+pub async fn climb(trial: &Trial, probe: &ProbeOptions, mut progress: impl FnMut(Rung<'_>)) -> Ladder {
+    let mut ladder = connect_as_mail(trial, probe, &mut progress).await;
     let Some(baseline) = ladder.baseline() else { return ladder };
     let Some(address) = baseline.seen.address else { return ladder };
     for change in changes(baseline, trial) {
-        progress(&change.what());
         sleep(probe.pause).await;
+        progress(Rung::With(change));
         let result = trial.with(change, address, probe).await;
+        progress(Rung::Ended(&result));
         let works = result.works();
         ladder.changes.push((change, result));
         if works {

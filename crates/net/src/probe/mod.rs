@@ -26,7 +26,7 @@ use crate::{
     tls::{self, HandshakeError, TlsContext, TlsSettings},
 };
 
-pub use ladder::{Change, Ladder, OldSuite, Trial, climb, connect_as_mail};
+pub use ladder::{Change, Ladder, OldSuite, Rung, Trial, climb, connect_as_mail};
 pub use suites::{Suite, VersionSupport};
 pub use variations::{PolicySupport, Variation};
 

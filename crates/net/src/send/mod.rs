@@ -164,6 +164,15 @@ impl ConnectionResult {
     pub fn works(&self) -> bool {
         self.failure.is_none()
     }
+
+    /// What was negotiated, or how it failed, without the name of the destination.
+    pub fn in_words(&self) -> String {
+        match (&self.failure, &self.seen.tls) {
+            (Some(failure), _) => Failure { destination: None, ..failure.clone() }.summary(),
+            (None, Some(tls)) => format!("{} {}", tls.version, tls.cipher),
+            (None, None) => "plaintext".to_owned(),
+        }
+    }
 }
 
 /// A greeted connection, ready for transactions.

@@ -86,7 +86,7 @@ async fn connect(node: &Node, question: Connect) -> Answer {
         timeout: Duration::from_millis(question.timeout_ms),
         ..ProbeOptions::default()
     };
-    match connect_as_mail(&trial, &options).await.baseline() {
+    match connect_as_mail(&trial, &options, |_| {}).await.baseline() {
         Some(result) => tried(result.clone()),
         None => Answer::Refused("the host has no address".to_owned()),
     }
@@ -107,7 +107,7 @@ pub async fn logged(node: &Node, of: &str, sessions: Sessions) -> anyhow::Result
         return Ok(Some(quote(node, sessions).await));
     }
     let question = Question::Sessions(sessions);
-    let answers = ask_nodes(&node.store, &question, vec![of.to_owned()], LOGGED_WITHIN).await?;
+    let answers = ask_nodes(&node.store, &question, vec![of.to_owned()], LOGGED_WITHIN, |_, _| {}).await?;
     Ok(answers.into_iter().find_map(|(_, answer)| answer))
 }
 

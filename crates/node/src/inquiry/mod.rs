@@ -102,20 +102,30 @@ pub async fn ask<S: Store>(
     question: &Question,
     is_asked: impl Fn(&str) -> bool,
 ) -> anyhow::Result<Vec<(String, Option<Answer>)>> {
+    let mut nodes = nodes(store).await?;
+    nodes.retain(|node| is_asked(node));
+    ask_nodes(store, question, nodes, PATIENCE, |_, _| {}).await
+}
+
+/// How long a node may take.
+pub(crate) const PATIENCE: Duration = ANSWERED_WITHIN.saturating_add(LOOK_INTERVAL);
+
+/// The nodes that live, by name.
+pub(crate) async fn nodes<S: Store>(store: &S) -> anyhow::Result<Vec<String>> {
     let members: Vec<MemberRecord> = store.members().await?.into_iter().filter(|member| member.lives).collect();
     // By the store's clock alone: the one of this machine may be wrong.
     let newest = members.iter().map(|member| member.seen).max().unwrap_or_default();
     let answers = |member: &MemberRecord| newest.duration_since(member.seen).unsigned_abs() < REPORTED_WITHIN;
-    let asked = members.into_iter().filter(|member| answers(member) && is_asked(&member.name));
-    ask_nodes(store, question, asked.map(|member| member.name).collect(), ANSWERED_WITHIN + LOOK_INTERVAL).await
+    Ok(members.into_iter().filter(answers).map(|member| member.name).collect())
 }
 
-/// Asks these nodes, and waits for their answers as long as `patience`.
+/// Asks these nodes, and waits for their answers as long as `patience`. `heard` learns of each answer when it comes.
 pub(crate) async fn ask_nodes<S: Store>(
     store: &S,
     question: &Question,
     nodes: Vec<String>,
     patience: Duration,
+    mut heard: impl FnMut(&str, &Answer) + Send,
 ) -> anyhow::Result<Vec<(String, Option<Answer>)>> {
     let question = serde_json::to_string(question)?;
     let inquiry = |node: String| Inquiry { id: Uuid::now_v7(), node, question: question.clone() };
@@ -125,20 +135,28 @@ pub(crate) async fn ask_nodes<S: Store>(
     }
     asked.sort_by(|a, b| a.node.cmp(&b.node));
     store.ask(asked.clone()).await?;
-    let ids: Vec<Uuid> = asked.iter().map(|inquiry| inquiry.id).collect();
+    let mut answers: Vec<(String, Option<Answer>)> = asked.iter().map(|inquiry| (inquiry.node.clone(), None)).collect();
     let deadline = Instant::now() + patience;
-    let answers = loop {
-        let answers = store.answers(ids.clone()).await?;
-        if answers.len() == ids.len() || Instant::now() > deadline {
-            break answers;
+    loop {
+        let missing = asked.iter().zip(&answers).filter(|(_, (_, answer))| answer.is_none());
+        let missing: Vec<Uuid> = missing.map(|(inquiry, _)| inquiry.id).collect();
+        if missing.is_empty() {
+            return Ok(answers);
+        }
+        let mut unreadable = 0;
+        for (id, json) in store.answers(missing.clone()).await? {
+            let place = asked.iter().position(|inquiry| inquiry.id == id);
+            match (place.and_then(|place| answers.get_mut(place)), serde_json::from_str(&json)) {
+                (Some((node, answer)), Ok(new)) => heard(node, answer.insert(new)),
+                // One of a newer version.
+                _ => unreadable += 1,
+            }
+        }
+        if unreadable == missing.len() || Instant::now() > deadline {
+            return Ok(answers);
         }
         sleep(POLL_INTERVAL).await;
-    };
-    let answer = |id: Uuid| {
-        let (_, json) = answers.iter().find(|(answered, _)| *answered == id)?;
-        serde_json::from_str(json).ok()
-    };
-    Ok(asked.into_iter().map(|inquiry| (inquiry.node, answer(inquiry.id))).collect())
+    }
 }
 
 #[cfg(test)]

@@ -29,12 +29,13 @@ use tokio::{
 use super::Node;
 use crate::config::Config;
 use judge::{Facts, Verdict, judge};
+pub(crate) use thread::giving_way;
 pub(super) use webhook::from_config as webhook;
 
 /// A delivery that has waited this long without an attempt counts as waiting. Before that it counts as in progress.
 const UNTRIED_AFTER: Duration = Duration::from_secs(60);
 /// Maximum age of the attempts that are compared, as in `gatepost why`.
-const EVIDENCE_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const EVIDENCE_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Maximum number of open incidents. There is at most one for each connector and cause.
 const OPEN_MAX: u32 = 1000;
 /// A slow check is followed by a pause of this many times what it took, but of no more than this many intervals:
@@ -142,7 +143,7 @@ async fn explained(
         })
         .collect()
     };
-    let mut explained = thread::giving_way(work).await?;
+    let mut explained = giving_way(work).await?;
     if !keep_addresses {
         let pieces = explained.iter_mut().flat_map(|(finding, _)| &mut finding.evidence);
         pieces.filter(|piece| piece.what.contains('@')).for_each(|piece| piece.what = "withheld".to_owned());

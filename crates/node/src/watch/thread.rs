@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 const NICENESS: i32 = 15;
 
 /// Runs `work` in its own thread with low priority. `None` if no thread could be started.
-pub(super) async fn giving_way<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(crate) async fn giving_way<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (answer, answered) = oneshot::channel();
     let run = move || {
         give_way();

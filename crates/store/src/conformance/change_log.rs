@@ -172,4 +172,13 @@ pub(super) async fn a_change_of_a_destination_is_recorded_once<S: Store>(stores:
     stores.set_clock(200_000);
     note("n", seen(NotOffered, "c", 1)).await;
     assert_eq!(all(stores).await.len(), 11);
+    // What was seen last is there, by address and node.
+    let known = stores.other.destinations(Some("mail.x.test"), 9).await.expect("read");
+    let told = known.iter().map(|known| (known.node.as_str(), known.seen.address.ip().to_string(), known.at));
+    let told: Vec<_> = told.collect();
+    let about = |node, address: &str, second| (node, address.to_owned(), at(second));
+    assert_eq!(told, [about("m", "192.0.2.1", 90), about("n", "192.0.2.1", 200_000), about("n", "192.0.2.2", 0)]);
+    assert_eq!(known[1].seen, seen(NotOffered, "c", 1));
+    assert_eq!(stores.other.destinations(None, 2).await.expect("read").len(), 2);
+    assert_eq!(stores.other.destinations(Some("other.test"), 9).await.expect("read"), []);
 }

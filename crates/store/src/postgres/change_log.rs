@@ -16,7 +16,7 @@ use super::{
     row::{Columns, json, readable, text},
 };
 use crate::{
-    ChangeLog, ChangeQuery, NewChange, Result, SeenDestination, StoreError,
+    ChangeLog, ChangeQuery, KnownDestination, NewChange, Result, SeenDestination, StoreError,
     change_log::{destination, destinations_since, forget_destinations},
     clock::before,
 };
@@ -35,6 +35,12 @@ impl ChangeLog for PostgresStore {
             Ok(())
         };
         self.0.clerk.write(note).await
+    }
+
+    async fn destinations(&self, host: Option<&str>, limit: u32) -> Result<Vec<KnownDestination>> {
+        let host = host.map(text);
+        let host = host.as_deref();
+        self.0.readers.read(|tx| async move { known(&tx, host, limit).await }).await
     }
 
     async fn changes(&self, query: ChangeQuery) -> Result<Vec<Change>> {
@@ -115,6 +121,23 @@ async fn note_destination(tx: &Tx, node: &str, seen: &SeenDestination) -> Result
     let sql = "INSERT INTO destination (node, host, address, at, json) VALUES ($1, $2, $3, $4, $5)
                ON CONFLICT (node, host, address) DO UPDATE SET at = $4, json = $5";
     tx.execute(sql, &[&node, &host, &address, &now.as_millisecond(), &json(&facts)?]).await.map(drop)
+}
+
+/// Rows of a newer version that cannot be read are left out.
+async fn known(tx: &Tx, host: Option<&str>, limit: u32) -> Result<Vec<KnownDestination>> {
+    let sql = "SELECT node, host, address, at, json FROM destination WHERE $1::text IS NULL OR host = $1
+               ORDER BY host, address, node LIMIT $2";
+    let rows = tx.query(sql, &[&host, &i64::from(limit)]).await?;
+    let read = |row: &Row| {
+        let mut columns = Columns::of(row);
+        let (node, host) = (columns.take()?, columns.take()?);
+        let (address, at) = (columns.take::<&str>()?.parse(), columns.time()?);
+        let address =
+            address.map_err(|_| StoreError::Other("the address of a destination cannot be read".to_owned()))?;
+        let facts = columns.json()?.ok_or_else(|| StoreError::Other("a destination has no facts".to_owned()))?;
+        Ok(KnownDestination { node, at, seen: SeenDestination { host, address, facts } })
+    };
+    Ok(readable(&rows, read))
 }
 
 /// "Dest" in ASCII: one node at a time records changes of destinations.

@@ -15,7 +15,7 @@ use super::{
     row::{Json, Millis, RecordedChange, readable},
 };
 use crate::{
-    ChangeLog, ChangeQuery, NewChange, Result, SeenDestination,
+    ChangeLog, ChangeQuery, KnownDestination, NewChange, Result, SeenDestination,
     change_log::{destination, destinations_since, forget_destinations},
     clock::before,
 };
@@ -31,6 +31,11 @@ impl ChangeLog for SqliteStore {
             seen.iter().try_for_each(|seen| note_destination(connection, &node, seen, now))
         };
         self.write(note).await
+    }
+
+    async fn destinations(&self, host: Option<&str>, limit: u32) -> Result<Vec<KnownDestination>> {
+        let host = host.map(str::to_owned);
+        self.search(move |connection, _| known(connection, host.as_deref(), limit)).await
     }
 
     async fn changes(&self, query: ChangeQuery) -> Result<Vec<Change>> {
@@ -106,6 +111,22 @@ fn note_destination(
     )?;
     upsert.execute(params![node, host, address, Millis(now), Json(facts)])?;
     Ok(())
+}
+
+/// Rows of a newer version that cannot be read are left out.
+fn known(connection: &Connection, host: Option<&str>, limit: u32) -> rusqlite::Result<Vec<KnownDestination>> {
+    let mut select = connection.prepare_cached(
+        "SELECT node, host, address, at, json FROM destination WHERE ?1 IS NULL OR host = ?1
+         ORDER BY host, address, node LIMIT ?2",
+    )?;
+    let read = |row: &Row<'_>| {
+        let (address, json): (String, String) = (row.get(2)?, row.get(4)?);
+        let (node, host, at) = (row.get(0)?, row.get(1)?, row.get::<_, Millis>(3)?.0);
+        let facts = address.parse().ok().zip(serde_json::from_str(&json).ok());
+        Ok(facts.map(|(address, facts)| KnownDestination { node, at, seen: SeenDestination { host, address, facts } }))
+    };
+    let rows: Vec<Option<_>> = readable(select.query_map(params![host, limit], read)?)?;
+    Ok(rows.into_iter().flatten().collect())
 }
 
 /// Changes of destinations of the past day.

@@ -5,6 +5,7 @@ mod capture;
 mod case;
 mod changes;
 mod config;
+mod connector;
 mod log_files;
 mod node;
 mod policy;
@@ -27,6 +28,7 @@ pub(crate) use capture::*;
 pub(crate) use case::*;
 pub(crate) use changes::*;
 pub(crate) use config::*;
+pub(crate) use connector::*;
 pub(crate) use node::*;
 pub(crate) use policy::*;
 pub(crate) use probe::*;
@@ -53,10 +55,10 @@ pub(crate) use why::*;
   gatepost trace --recipient user@onprem.test --detail
                                              show all events of these messages
 
-Exit status: 0 success, 1 findings (why), problems (probe), errors (config
-check), differences (config diff), a node that cannot follow (config apply),
-warnings (store check) or mail that would break (policy impact), 2 wrong usage,
-unreadable input or no such message."
+Exit status: 0 success, 1 findings (why), problems (probe, connector validate),
+errors (config check), differences (config diff), a node that cannot follow
+(config apply), warnings (store check) or mail that would break (policy impact),
+2 wrong usage, unreadable input or no such message."
 )]
 pub(crate) struct Arguments {
     /// Read the configuration from this file
@@ -127,6 +129,9 @@ Examples:
     /// Show what changed, newest first: starts, reloads, rollouts, commands, incidents, destinations
     #[command(after_help = CHANGES_HELP)]
     Changes(ChangesArguments),
+    /// Show the connectors; check that mail can leave by one of them
+    #[command(subcommand, after_help = CONNECTOR_HELP)]
+    Connector(ConnectorCommand),
     /// Check, show and explain the configuration; give a fleet a common one
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -175,6 +180,7 @@ impl Command {
             Self::Trace(arguments) => arguments.utc,
             Self::Why(arguments) => arguments.output.utc,
             Self::Probe(arguments) => arguments.output.utc,
+            Self::Connector(ConnectorCommand::Validate(arguments)) => arguments.output.utc,
             Self::Capture(arguments) => arguments.utc,
             Self::Queue(QueueCommand::List(list)) => list.output.utc,
             Self::Queue(QueueCommand::Show { output, .. }) => output.utc,
@@ -193,6 +199,7 @@ impl Command {
             | Self::Restore(_)
             | Self::Queue(_)
             | Self::Config(_)
+            | Self::Connector(_)
             | Self::Policy(_)
             | Self::Rollout(_)
             | Self::Node(_)

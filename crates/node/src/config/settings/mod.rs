@@ -59,6 +59,14 @@ pub struct Config {
     pub api_tokens: Vec<ApiToken>,
 }
 
+/// No TLS policy has that name.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("unknown TLS policy \"{policy}\"; policies are: {}", .known.join(", "))]
+pub struct UnknownPolicy {
+    policy: String,
+    known: Vec<String>,
+}
+
 impl Config {
     /// The connector of that name, the built-in one included.
     pub fn connector(&self, name: &str) -> Option<Connector> {
@@ -105,6 +113,20 @@ impl Config {
 
     pub fn policy(&self, name: &str) -> Option<TlsPolicy> {
         self.policies().find(|policy| policy.name == name)
+    }
+
+    /// The same for a name that somebody has typed.
+    pub fn known_policy(&self, name: &str) -> Result<TlsPolicy, UnknownPolicy> {
+        self.policy(name).ok_or_else(|| {
+            let known = self.policies().map(|policy| policy.name).collect();
+            UnknownPolicy { policy: name.to_owned(), known }
+        })
+    }
+
+    /// The names of the connectors that name this policy.
+    pub fn connectors_under(&self, policy: &str) -> impl Iterator<Item = &str> {
+        let under = self.connectors.iter().filter(move |connector| connector.tls_policy == policy);
+        under.map(|connector| connector.name.as_str())
     }
 
     /// The keys that differ in `new` and take effect only after a restart.

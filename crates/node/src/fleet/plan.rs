@@ -1,22 +1,12 @@
-//! Staged rollout of a TLS policy: which nodes use which policy. Planning is pure. Each stored plan has a version, and
-//! every node follows the latest.
-//!
-//! ```text
-//!   Change, current plan, nodes ──plan──> Rollout ──store.replace_plan──> version ──followed by──> nodes
-//! ```
+//! Which nodes a rollout moves: its plan, and how an operator's change makes the next one of it. All of it is pure.
 //!
 //! Invariants: a plan names the nodes that it moves, so that nothing changes when nodes come and go. Only at 100% does
 //! a plan also move nodes that come later. A larger share never moves a node back.
 
 use std::fmt;
 
-use anyhow::{Context as _, bail};
-use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
-use store::{NodeReport, Store, StoredPlan};
 use trace::NextStep;
-
-use crate::config::Config;
 
 /// A move of the fleet, or of a part of it, from one TLS policy to another.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -77,6 +67,25 @@ pub enum Change {
     Resume,
 }
 
+impl Change {
+    /// True if nodes may get the new policy that do not have it now.
+    pub fn raises(&self, current: Option<&Rollout>) -> bool {
+        match self {
+            Self::Halt { .. } => false,
+            Self::Resume => current.is_some_and(|current| current.percent == Some(100)),
+            Self::Set { from, to, share } => {
+                let same = current.filter(|current| current.from == *from && current.to == *to);
+                match (share, same) {
+                    (Share::Percent(percent), Some(Rollout { percent: Some(before), .. })) => percent > before,
+                    (Share::Percent(percent), _) => *percent > 0,
+                    (Share::Named(names), Some(same)) => names.iter().any(|name| !same.moves(name)),
+                    (Share::Named(names), None) => !names.is_empty(),
+                }
+            }
+        }
+    }
+}
+
 /// Which nodes to move.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Share {
@@ -115,74 +124,6 @@ impl fmt::Display for List<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() { f.write_str("none") } else { f.write_str(&self.0.join(", ")) }
     }
-}
-
-/// The plan in force, with its version.
-pub async fn in_force<S: Store>(store: &S) -> anyhow::Result<Option<(StoredPlan, Rollout)>> {
-    let stored = store.plan().await.context("failed to read the rollout plan")?;
-    stored.map(|stored| read(&stored).map(|rollout| (stored, rollout))).transpose()
-}
-
-pub fn read(stored: &StoredPlan) -> anyhow::Result<Rollout> {
-    let StoredPlan { version, plan, .. } = stored;
-    serde_json::from_str(plan).with_context(|| {
-        format!("failed to read version {version} of the rollout plan; a newer version of Gatepost may have stored it")
-    })
-}
-
-/// Nodes that reported within this time belong to the fleet. A share is a share of these.
-const REPORTED_WITHIN_MINUTES: i64 = 10;
-
-/// The nodes that belong to the fleet now.
-pub fn members(reports: &[NodeReport], now: Timestamp) -> Vec<String> {
-    let since = now - REPORTED_WITHIN_MINUTES.minutes();
-    reports.iter().filter(|report| report.at >= since).map(|report| report.node.clone()).collect()
-}
-
-/// Changes the plan in the store. Returns the new version, or why nothing was changed.
-pub async fn change<S: Store>(
-    store: &S,
-    config: &Config,
-    change: Change,
-    by: &str,
-    now: Timestamp,
-) -> anyhow::Result<u64> {
-    if let Change::Set { from, to, .. } = &change {
-        for policy in [from, to] {
-            if config.policy(policy).is_none() {
-                let known: Vec<String> = config.policies().map(|policy| policy.name).collect();
-                bail!("unknown TLS policy \"{policy}\"; policies are: {}", known.join(", "));
-            }
-        }
-    }
-    let in_use: Vec<String> = config.connectors.iter().map(|connector| connector.tls_policy.clone()).collect();
-    let nodes = members(&store.reports().await?, now);
-    let current = in_force(store).await?;
-    let before = current.as_ref().map(|(stored, _)| stored.version);
-    let rollout = plan(current.as_ref().map(|(_, rollout)| rollout), change, &nodes, &in_use)?;
-    match store.replace_plan(before, serde_json::to_string(&rollout)?, by).await? {
-        Some(version) => Ok(version),
-        None => {
-            bail!("somebody else has just changed the rollout; check it and try again: {}", NextStep::RolloutStatus)
-        }
-    }
-}
-
-/// Halts that plan automatically. `None`: the plan has changed since, be it by a restore of the database.
-pub async fn halt_itself<S: Store>(
-    store: &S,
-    (stored, rollout): &(StoredPlan, Rollout),
-    reason: String,
-    trouble: Trouble,
-    by: &str,
-    now: Timestamp,
-) -> anyhow::Result<Option<u64>> {
-    if store.plan().await?.as_ref() != Some(stored) {
-        return Ok(None);
-    }
-    let nodes = members(&store.reports().await?, now);
-    let halted = Rollout { trouble: Some(trouble), ..keep_some(halt(rollout, reason, &nodes), &nodes) };
-    Ok(store.replace_plan(Some(stored.version), serde_json::to_string(&halted)?, by).await?)
 }
 
 /// The plan after a change. `nodes` are the members of the fleet. `in_use` are the policies that connectors name.
@@ -244,7 +185,7 @@ fn set(
 }
 
 /// At 100%, the nodes that have joined since keep the new policy too.
-fn halt(current: &Rollout, reason: String, nodes: &[String]) -> Rollout {
+pub(super) fn halt(current: &Rollout, reason: String, nodes: &[String]) -> Rollout {
     let mut halted = current.clone();
     let joined = nodes.iter().filter(|node| current.moves(node) && !current.nodes.contains(node));
     halted.nodes.extend(joined.cloned());
@@ -254,7 +195,7 @@ fn halt(current: &Rollout, reason: String, nodes: &[String]) -> Rollout {
 
 /// If all nodes have moved, no node is left whose policy works. The half that moved last then returns to the old
 /// policy.
-fn keep_some(mut halted: Rollout, nodes: &[String]) -> Rollout {
+pub(super) fn keep_some(mut halted: Rollout, nodes: &[String]) -> Rollout {
     if nodes.iter().all(|node| halted.moves(node)) {
         halted.nodes.retain(|node| nodes.contains(node));
         halted.nodes.truncate(nodes.len() / 2);
@@ -394,6 +335,28 @@ mod tests {
         assert!(plan(Some(&done), other, &nodes, &["modern".to_owned()]).is_ok());
         assert_eq!(plan(None, Change::Resume, &nodes, &[]), Err(Refused::Nothing("resume")));
         assert_eq!(plan(Some(&half), Change::Resume, &nodes, &[]), Err(Refused::NotHalted));
+    }
+
+    #[test]
+    fn some_changes_raise_the_share() {
+        let half = percent(None, 50, &names(4)).unwrap();
+        let all = percent(None, 100, &names(4)).unwrap();
+        let named = |names: &[&str]| to_modern(Share::Named(names.iter().map(|name| (*name).to_owned()).collect()));
+        let moved = half.nodes[0].clone();
+        for (current, change, raises) in [
+            (None, to_modern(Share::Percent(0)), false),
+            (None, to_modern(Share::Percent(1)), true),
+            (Some(&half), to_modern(Share::Percent(50)), false),
+            (Some(&half), to_modern(Share::Percent(51)), true),
+            (Some(&half), named(&[]), false),
+            (Some(&half), named(&[&moved]), false),
+            (Some(&half), named(&["mx9"]), true),
+            (Some(&half), Change::Resume, false),
+            (Some(&all), Change::Resume, true),
+            (Some(&all), Change::Halt { reason: String::new() }, false),
+        ] {
+            assert_eq!(change.raises(current), raises, "{change:?}");
+        }
     }
 
     /// The change log reads a plan by these names.
