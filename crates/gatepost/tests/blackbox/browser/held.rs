@@ -1,6 +1,7 @@
 //! `gatepost case run rc4-queue --hold`: the story that Gatepost was made for, as an operator lives it.
 
 use std::{
+    cell::RefCell,
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Child, ChildStderr, Command, Stdio},
@@ -18,6 +19,7 @@ pub(super) struct Held {
     link: String,
     config: PathBuf,
     progress: Receiver<String>,
+    printed: RefCell<Vec<String>>,
 }
 
 impl Held {
@@ -33,7 +35,7 @@ impl Held {
         };
         let link = next("The console is at ");
         let config = next("For commands: export GATEPOST_CONFIG=").into();
-        Self { process, link, config, progress }
+        Self { process, link, config, progress, printed: RefCell::default() }
     }
 
     pub(super) fn enter(&self, browser: &Browser) {
@@ -52,8 +54,8 @@ impl Held {
 
     /// Waits until the case prints this.
     fn wait_for_progress(&self, text: &str) {
-        let mut printed = Vec::new();
         wait_for(&format!("the case to print {text:?}"), || {
+            let mut printed = self.printed.borrow_mut();
             printed.extend(self.progress.try_iter());
             printed.iter().any(|line| line.contains(text)).then_some(())
         });
