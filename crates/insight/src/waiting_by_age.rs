@@ -72,6 +72,7 @@ mod tests {
         for (connector, minutes) in [("a", 0), ("a", 4), ("a", 5), ("b", 60), ("b", 300), ("b", 1440), ("b", -3)] {
             let received = now - SignedDuration::from_mins(minutes);
             let row = QueueRow {
+                delivery: store::DeliveryKey(1),
                 message: MessageKey(1),
                 network_message_id: Uuid::nil(),
                 connector,
