@@ -464,8 +464,8 @@ impl Tokens for Backend {
         each!(self, store => store.create_token(token))
     }
 
-    async fn revoke_token(&self, name: &str) -> Result<bool> {
-        each!(self, store => store.revoke_token(name))
+    async fn revoke_token(&self, name: &str, by: Actor) -> Result<bool> {
+        each!(self, store => store.revoke_token(name, by))
     }
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>> {

@@ -4,7 +4,9 @@ use std::{future::Future, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::{Result, Right};
+use trace::{ChangeKind, change::AccessChange};
+
+use crate::{Actor, NewChange, Result, Right};
 
 /// Who may use the API. The store has hashes of tokens only.
 pub trait Tokens {
@@ -12,7 +14,7 @@ pub trait Tokens {
     fn create_token(&self, token: NewToken) -> impl Future<Output = Result<bool>> + Send;
 
     /// False if there is none of that name.
-    fn revoke_token(&self, name: &str) -> impl Future<Output = Result<bool>> + Send;
+    fn revoke_token(&self, name: &str, by: Actor) -> impl Future<Output = Result<bool>> + Send;
 
     /// All of them, by name.
     fn tokens(&self) -> impl Future<Output = Result<Vec<TokenRecord>>> + Send;
@@ -45,8 +47,9 @@ pub struct NewToken {
     /// In hexadecimal, lower case.
     pub sha256: String,
     pub grant: Grant,
-    /// Who creates it.
-    pub by: String,
+    /// What the holder may do, in the words of the configuration, for the audit.
+    pub scopes: Vec<String>,
+    pub by: Actor,
     /// `None`: it does not expire.
     pub expires_in: Option<Duration>,
 }
@@ -63,4 +66,15 @@ pub struct TokenRecord {
     pub is_expired: bool,
     /// The last time; not updated at each use.
     pub used: Option<Timestamp>,
+}
+
+/// For the audit.
+pub(crate) fn created(token: &NewToken, expires: Option<Timestamp>) -> NewChange {
+    let NewToken { name, scopes, by, .. } = token;
+    let change = AccessChange::TokenCreated { token: name.clone(), scopes: scopes.clone(), expires };
+    NewChange::of_fleet(by, ChangeKind::Access(change))
+}
+
+pub(crate) fn revoked(name: &str, by: &Actor) -> NewChange {
+    NewChange::of_fleet(by, ChangeKind::Access(AccessChange::TokenRevoked { token: name.to_owned() }))
 }

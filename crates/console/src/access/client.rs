@@ -1,7 +1,9 @@
 //! A client of the API, and what it may do.
 
+use std::net::IpAddr;
+
 use node::config::ApiScope;
-use store::{Grant, Right};
+use store::{Actor, Grant, Right};
 use trace::NextStep;
 
 use crate::api::Problem;
@@ -12,18 +14,25 @@ pub(crate) struct Client {
     pub(crate) name: String,
     pub(super) grant: Grant,
     has_token: bool,
+    /// Where its request came from.
+    from: IpAddr,
 }
 
 impl Client {
     /// A client on this machine, where no token exists. Pages of other sites run in browsers on this machine as well, so it
     /// may look, but not act, and sees no address.
-    pub(super) fn nobody() -> Self {
+    pub(super) fn nobody(from: IpAddr) -> Self {
         let grant = Grant { right: Some(Right::Viewer), metrics: true };
-        Self { name: "this machine".to_owned(), grant, has_token: false }
+        Self { name: "this machine".to_owned(), grant, has_token: false, from }
     }
 
-    pub(super) fn holder(name: &str, grant: Grant) -> Self {
-        Self { name: format!("token {name}"), grant, has_token: true }
+    pub(super) fn holder(name: &str, grant: Grant, from: IpAddr) -> Self {
+        Self { name: format!("token {name}"), grant, has_token: true, from }
+    }
+
+    /// For what it does.
+    pub(crate) fn actor(&self) -> Actor {
+        Actor { name: self.name.clone(), address: Some(self.from) }
     }
 
     pub(crate) fn may(&self, right: Right) -> bool {
@@ -59,16 +68,18 @@ impl Client {
 mod tests {
     use super::*;
 
+    const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
     #[test]
     fn each_right_includes_those_before_it() {
         for (index, right) in Right::ALL.into_iter().enumerate() {
-            let client = Client::holder("a", Grant { right: Some(right), metrics: false });
+            let client = Client::holder("a", Grant { right: Some(right), metrics: false }, FROM);
             for (other, wanted) in Right::ALL.into_iter().enumerate() {
                 assert_eq!(client.must(wanted).is_ok(), other <= index, "{right:?} {wanted:?}");
             }
         }
-        let refused = Client::nobody().must(Right::Tracer).unwrap_err();
+        let refused = Client::nobody(FROM).must(Right::Tracer).unwrap_err();
         assert!(refused.detail().contains("gatepost token create NAME --scope trace"), "{refused:?}");
-        assert!(Client::holder("a", Grant { right: None, metrics: true }).must(Right::Viewer).is_err());
+        assert!(Client::holder("a", Grant { right: None, metrics: true }, FROM).must(Right::Viewer).is_err());
     }
 }

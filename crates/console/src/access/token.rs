@@ -91,7 +91,7 @@ async fn who(node: &Arc<Node>, connection: &Connection, asked: &Uri, headers: &H
     let config = node.config.load_full();
     match bearer(headers) {
         Some(token) => {
-            let (client, record) = holder(&config.api_tokens, &node.store, token).await?;
+            let (client, record) = holder(&config.api_tokens, &node.store, connection, token).await?;
             record.into_iter().for_each(|record| note_use(node, &record));
             Ok(client)
         }
@@ -108,15 +108,16 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 async fn holder(
     configured: &[ApiToken],
     store: &impl Tokens,
+    connection: &Connection,
     token: &str,
 ) -> Result<(Client, Option<TokenRecord>), Problem> {
     // An attacker who measures the time of these comparisons learns about a hash, which does not help to find the token.
-    let hash = hash(token);
+    let (hash, from) = (hash(token), connection.client.ip().to_canonical());
     if let Some(known) = configured.iter().find(|known| known.sha256.eq_ignore_ascii_case(&hash)) {
-        return Ok((Client::holder(&known.name, ApiScope::grant(&known.scopes)), None));
+        return Ok((Client::holder(&known.name, ApiScope::grant(&known.scopes), from), None));
     }
     match store.token(&hash).await? {
-        Some(record) => Ok((Client::holder(&record.name, record.grant), Some(record))),
+        Some(record) => Ok((Client::holder(&record.name, record.grant, from), Some(record))),
         None => Err(Problem::unauthorized("the token is not valid: it was never created, is revoked or has expired")),
     }
 }
@@ -136,7 +137,7 @@ async fn without_token(
     if store.tokens().await?.iter().any(|token| !token.is_expired) {
         return Err(required());
     }
-    is_named_local(connection, asked, headers).map(|()| Client::nobody())
+    is_named_local(connection, asked, headers).map(|()| Client::nobody(connection.client.ip().to_canonical()))
 }
 
 /// A web page in a browser on this machine may use this address under its own host name (DNS rebinding).
@@ -196,11 +197,16 @@ mod tests {
         ApiToken { name: format!("holder of {token}"), sha256: hash(token), scopes }
     }
 
+    fn nobody() -> Client {
+        Client::nobody("192.0.2.9".parse().unwrap())
+    }
+
     async fn stored(token: &str, expires_in: Option<Duration>) -> (tempfile::TempDir, SqliteStore) {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path(), "mx1").unwrap();
         let grant = Grant { right: Some(Right::Tracer), metrics: false };
-        let new = NewToken { name: "stored".into(), sha256: hash(token), grant, by: "ana".into(), expires_in };
+        let (name, sha256, scopes) = ("stored".to_owned(), hash(token), Vec::new());
+        let new = NewToken { name, sha256, grant, scopes, by: "ana".into(), expires_in };
         assert!(store.create_token(new).await.unwrap());
         (folder, store)
     }
@@ -213,7 +219,7 @@ mod tests {
     ) -> Result<Client, u16> {
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
         let found = match bearer(&headers) {
-            Some(token) => holder(tokens, store, token).await.map(|(client, _)| client),
+            Some(token) => holder(tokens, store, &connection(here), token).await.map(|(client, _)| client),
             None => without_token(tokens, store, &connection(here), &Uri::from_static("/"), &headers).await,
         };
         found.map_err(|problem| problem.kind().status())
@@ -246,10 +252,10 @@ mod tests {
         let (_folder, store) = stored("c", Some(Duration::ZERO)).await;
         let authorized = [(header::AUTHORIZATION, "Bearer c")];
         assert_eq!(asks(&[], &store, LOCAL, &authorized).await, Err(401));
-        assert_eq!(asks(&[], &store, LOCAL, &[]).await, Ok(Client::nobody()));
+        assert_eq!(asks(&[], &store, LOCAL, &[]).await, Ok(nobody()));
         let (_folder, store) = stored("c", None).await;
         assert!(asks(&[], &store, LOCAL, &authorized).await.is_ok());
-        assert!(store.revoke_token("stored").await.unwrap());
+        assert!(store.revoke_token("stored", "ana".into()).await.unwrap());
         assert_eq!(asks(&[], &store, LOCAL, &authorized).await, Err(401));
     }
 
@@ -258,7 +264,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path(), "mx1").unwrap();
         for host in ["localhost", "LOCALHOST:2580", "127.0.0.1:2580", "[::1]:2580"] {
-            assert_eq!(asks(&[], &store, LOCAL, &[(header::HOST, host)]).await, Ok(Client::nobody()), "{host}");
+            assert_eq!(asks(&[], &store, LOCAL, &[(header::HOST, host)]).await, Ok(nobody()), "{host}");
         }
         for host in ["evil.example", "127.0.0.1.evil.example:2580", "evil@localhost", ""] {
             assert_eq!(asks(&[], &store, LOCAL, &[(header::HOST, host)]).await, Err(403), "{host}");

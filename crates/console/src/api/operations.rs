@@ -1,6 +1,8 @@
 //! All operations. The router, OpenAPI and the tests are made from this list.
 
-use super::{configuration, events, fleet, incidents, operation::Operation, over_time, queue, store, tokens, traces};
+use super::{
+    configuration, events, fleet, incidents, operation::Operation, over_time, people, queue, store, tokens, traces,
+};
 
 /// In the order of the document.
 pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
@@ -14,6 +16,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
         configuration::OPERATIONS,
         store::OPERATIONS,
         tokens::OPERATIONS,
+        people::OPERATIONS,
     ]
     .into_iter()
     .flatten()

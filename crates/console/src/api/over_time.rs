@@ -2,7 +2,7 @@
 //! tallies` and `gatepost changes`.
 
 use insight::{
-    ChangeSearch, Moment, change_cursor_text, changes, read_change_cursor,
+    ChangeSearch, change_cursor_text, changes, read_change_cursor,
     views::{FleetChangeView, TallyView},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -18,11 +18,8 @@ use super::{
     problem::{Fault, Kind, Problem},
     query::{Parameter, Query},
     reply::Reply,
+    time::{SINCE, UNTIL, time},
 };
-
-const SINCE: Parameter =
-    Parameter::new("since", "From this time on: a date and time, or how long ago, such as 2h or 3d", Form::Moment);
-const UNTIL: Parameter = Parameter::new("until", "Before this time", Form::Moment);
 
 const OF_TALLIES: [Parameter; 4] = [
     SINCE,
@@ -114,10 +111,6 @@ async fn list_changes(Asked { node, query, .. }: Asked) -> Result<Reply, Problem
     let changes = changes.iter().map(FleetChangeView::from).collect();
     let next = next.map(|next| cursor::write(&change_cursor_text(next), CHANGES_PATH, &query));
     Reply::json(&Changes { changes, next })
-}
-
-fn time(query: &Query, name: &str, now: Timestamp) -> Result<Option<Timestamp>, Fault> {
-    Ok(query.parsed::<Moment>(name)?.map(|moment| moment.timestamp(now)))
 }
 
 fn read_tallies(query: &Query, now: Timestamp) -> Result<TallyQuery, Fault> {

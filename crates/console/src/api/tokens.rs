@@ -92,7 +92,8 @@ async fn create(Asked { node, query, client, .. }: Asked) -> Result<Reply, Probl
         name: name.clone(),
         sha256: hash(&token),
         grant: ApiScope::grant(&scopes),
-        by: client.name,
+        scopes: scopes.iter().map(|scope| scope.name().to_owned()).collect(),
+        by: client.actor(),
         expires_in: query.parsed::<Duration>("expires")?.map(|wait| *wait),
     };
     match node.store.create_token(new).await? {
@@ -101,9 +102,9 @@ async fn create(Asked { node, query, client, .. }: Asked) -> Result<Reply, Probl
     }
 }
 
-async fn revoke(Asked { node, query, .. }: Asked) -> Result<Reply, Problem> {
+async fn revoke(Asked { node, query, client, .. }: Asked) -> Result<Reply, Problem> {
     let name = query.given("name");
-    if node.store.revoke_token(name).await? {
+    if node.store.revoke_token(name, client.actor()).await? {
         return Ok(Reply::nothing());
     }
     match node.config.load().api_tokens.iter().any(|token| token.name == name) {

@@ -15,9 +15,9 @@ use node::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{Bodies as _, History as _, MessageKey, Right};
+use store::{Actor, Bodies as _, ChangeLog as _, History as _, MessageKey, NewChange, Right};
 use tokio::sync::mpsc::Sender;
-use trace::Event;
+use trace::{ChangeKind, Event, change::AccessChange};
 use uuid::Uuid;
 
 use super::{
@@ -31,6 +31,7 @@ use super::{
     reply::Reply,
     within::{Found, page_within},
 };
+use crate::access::Client;
 
 const MESSAGE: Parameter = Parameter::new("id", "Network message id", Form::Id);
 const SESSION: Parameter = Parameter::new("session", "Session of the attempt, as its event names it", Form::Session);
@@ -134,21 +135,23 @@ async fn list(Asked { node, query, .. }: Asked) -> Result<Reply, Problem> {
     Reply::json(&Page { messages, next, searched_since })
 }
 
-async fn show(Asked { node, query, .. }: Asked) -> Result<Reply, Problem> {
+async fn show(Asked { node, query, client, .. }: Asked) -> Result<Reply, Problem> {
     let id = message_id(&query)?;
     let record = node.store.message(id).await?.ok_or_else(|| no_message(id))?;
+    looked_at(&node, id, &client).await?;
     let events = node.store.events(id).await?;
     let config = node.config.load();
     let reasons = WaitReasons::read(&node.store, &**config, Timestamp::now()).await?;
     Reply::json(&MessageView::new(&record, &reasons, events))
 }
 
-async fn events(Asked { node, query, .. }: Asked) -> Result<Reply, Problem> {
+async fn events(Asked { node, query, client, .. }: Asked) -> Result<Reply, Problem> {
     let id = message_id(&query)?;
     let events = node.store.events(id).await?;
     if events.is_empty() {
         return Err(no_message(id));
     }
+    looked_at(&node, id, &client).await?;
     Reply::json(&History { events: &events })
 }
 
@@ -166,19 +169,22 @@ struct AttemptView {
     missing: Option<String>,
 }
 
-async fn attempt(Asked { node, query, .. }: Asked) -> Result<Reply, Problem> {
-    let found = inquiry::attempt(&node, message_id(&query)?, query.given("session")).await;
+async fn attempt(Asked { node, query, client, .. }: Asked) -> Result<Reply, Problem> {
+    let id = message_id(&query)?;
+    let found = inquiry::attempt(&node, id, query.given("session")).await;
     let found = found.map_err(|error| Problem::unreadable(&error))?.ok_or_else(|| {
         Problem::not_found("there is no such attempt; the events of the message name the session of each")
     })?;
+    looked_at(&node, id, &client).await?;
     let missing = found.missing();
     let Attempted { node, events, dialogue } = found;
     Reply::json(&AttemptView { node, events, dialogue, missing })
 }
 
-async fn content(Asked { node, query, .. }: Asked) -> Result<Reply, Problem> {
+async fn content(Asked { node, query, client, .. }: Asked) -> Result<Reply, Problem> {
     let id = message_id(&query)?;
     let record = node.store.message(id).await?.ok_or_else(|| no_message(id))?;
+    looked_at(&node, id, &client).await?;
     if !record.body_present {
         let detail = format!("the content of message {id} is deleted, because no delivery needs it any more");
         return Err(Problem::not_found(detail));
@@ -209,6 +215,13 @@ async fn send_content(node: Arc<Node>, message: MessageKey, to: Sender<io::Resul
 
 fn message_id(query: &Query) -> Result<Uuid, Problem> {
     Ok(query.parsed("id")?.unwrap_or_default())
+}
+
+/// The audit gets a row for each look at somebody's message.
+async fn looked_at(node: &Node, message: Uuid, client: &Client) -> Result<(), Problem> {
+    let Actor { name: who, address: from } = client.actor();
+    let kind = ChangeKind::Access(AccessChange::MessageViewed { message });
+    Ok(node.store.record_change(NewChange { node: None, who, from, kind }).await?)
 }
 
 fn no_message(id: Uuid) -> Problem {

@@ -365,7 +365,7 @@ impl Tokens for Fixed {
     async fn create_token(&self, _: NewToken) -> Result<bool> {
         refused()
     }
-    async fn revoke_token(&self, _: &str) -> Result<bool> {
+    async fn revoke_token(&self, _: &str, _: Actor) -> Result<bool> {
         refused()
     }
     async fn tokens(&self) -> Result<Vec<TokenRecord>> {

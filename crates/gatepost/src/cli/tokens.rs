@@ -46,7 +46,7 @@ pub(crate) async fn run<S: Store>(
             }
         }
         TokenCommand::Revoke { name } => {
-            if store.revoke_token(name).await? {
+            if store.revoke_token(name, operator().into()).await? {
                 return Ok(writeln!(out, "Token {} is revoked.", clean(name))?);
             }
             let tokens = store.tokens().await?;
@@ -61,7 +61,8 @@ async fn create<S: Store>(name: &str, scopes: &[ApiScope], expires: Deadline, st
         name: name.to_owned(),
         sha256: hash(&token),
         grant: ApiScope::grant(scopes),
-        by: operator(),
+        scopes: scopes.iter().map(|scope| scope.name().to_owned()).collect(),
+        by: operator().into(),
         expires_in: match expires {
             Deadline::After(wait) => Some(*wait),
             Deadline::Never => None,

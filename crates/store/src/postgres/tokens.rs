@@ -5,19 +5,20 @@ use tokio_postgres::Row;
 
 use super::{
     PostgresStore,
+    change_log::put as put_change,
     lane::Tx,
     row::{Columns, text},
 };
-use crate::{Grant, NewToken, Result, Right, TokenRecord, Tokens, clock::after};
+use crate::{Actor, Grant, NewToken, Result, Right, TokenRecord, Tokens, clock::after, tokens};
 
 impl Tokens for PostgresStore {
     async fn create_token(&self, token: NewToken) -> Result<bool> {
         self.0.clerk.write(move |tx| async move { create(&tx, &token).await }).await
     }
 
-    async fn revoke_token(&self, name: &str) -> Result<bool> {
+    async fn revoke_token(&self, name: &str, by: Actor) -> Result<bool> {
         let name = name.to_owned();
-        self.0.clerk.write(move |tx| async move { revoke(&tx, &name).await }).await
+        self.0.clerk.write(move |tx| async move { revoke(&tx, &name, &by).await }).await
     }
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>> {
@@ -64,18 +65,24 @@ fn read(row: &Row, now: Timestamp) -> Result<TokenRecord> {
 }
 
 async fn create(tx: &Tx, token: &NewToken) -> Result<bool> {
-    let NewToken { name, sha256, grant, by, expires_in } = token;
+    let NewToken { name, sha256, grant, by, expires_in, scopes: _ } = token;
     let now = tx.now().await?;
     let expires = expires_in.map(|wait| after(now, wait));
     let sql = "INSERT INTO api_token (name, sha256, role, metrics, created, created_by, expires)
                VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
     let (right, at) = (grant.right.map(Right::name), expires.map(Timestamp::as_millisecond));
     let (metrics, created) = (grant.metrics, now.as_millisecond());
-    let count = tx.execute(sql, &[&text(name), sha256, &right, &metrics, &created, &text(by), &at]).await?;
+    let count = tx.execute(sql, &[&text(name), sha256, &right, &metrics, &created, &text(&by.name), &at]).await?;
+    if count > 0 {
+        put_change(tx, &tokens::created(token, expires)).await?;
+    }
     Ok(count > 0)
 }
 
-async fn revoke(tx: &Tx, name: &str) -> Result<bool> {
+async fn revoke(tx: &Tx, name: &str, by: &Actor) -> Result<bool> {
     let count = tx.execute("DELETE FROM api_token WHERE name = $1", &[&text(name)]).await?;
+    if count > 0 {
+        put_change(tx, &tokens::revoked(name, by)).await?;
+    }
     Ok(count > 0)
 }

@@ -3,17 +3,17 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{SqliteStore, row::Millis};
-use crate::{Grant, NewToken, Result, Right, TokenRecord, Tokens, clock::after};
+use super::{SqliteStore, change_log::put as put_change, row::Millis};
+use crate::{Actor, Grant, NewToken, Result, Right, TokenRecord, Tokens, clock::after, tokens};
 
 impl Tokens for SqliteStore {
     async fn create_token(&self, token: NewToken) -> Result<bool> {
         self.write(move |connection, now| create(connection, &token, now)).await
     }
 
-    async fn revoke_token(&self, name: &str) -> Result<bool> {
+    async fn revoke_token(&self, name: &str, by: Actor) -> Result<bool> {
         let name = name.to_owned();
-        self.write(move |connection, _| revoke(connection, &name)).await
+        self.write(move |connection, now| revoke(connection, &name, &by, now)).await
     }
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>> {
@@ -61,16 +61,25 @@ fn read(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<TokenRecord> {
 }
 
 fn create(connection: &Connection, token: &NewToken, now: Timestamp) -> rusqlite::Result<bool> {
-    let NewToken { name, sha256, grant, by, expires_in } = token;
+    let NewToken { name, sha256, grant, by, expires_in, scopes: _ } = token;
     let expires = expires_in.map(|wait| after(now, wait));
     let mut insert = connection.prepare_cached(
         "INSERT OR IGNORE INTO api_token (name, sha256, role, metrics, created, created_by, expires)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     let right = grant.right.map(Right::name);
-    Ok(insert.execute(params![name, sha256, right, grant.metrics, Millis(now), by, expires.map(Millis)])? > 0)
+    let parameters = params![name, sha256, right, grant.metrics, Millis(now), by.name, expires.map(Millis)];
+    let is_created = insert.execute(parameters)? > 0;
+    if is_created {
+        put_change(connection, &tokens::created(token, expires), now)?;
+    }
+    Ok(is_created)
 }
 
-fn revoke(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
-    Ok(connection.prepare_cached("DELETE FROM api_token WHERE name = ?1")?.execute([name])? > 0)
+fn revoke(connection: &Connection, name: &str, by: &Actor, now: Timestamp) -> rusqlite::Result<bool> {
+    let is_revoked = connection.prepare_cached("DELETE FROM api_token WHERE name = ?1")?.execute([name])? > 0;
+    if is_revoked {
+        put_change(connection, &tokens::revoked(name, by), now)?;
+    }
+    Ok(is_revoked)
 }
