@@ -107,7 +107,7 @@ impl Attempts {
     }
 }
 
-/// After so many attempts: 1 s, 2 s, 4 s …
+/// Doubles with each attempt after the free ones: 1 s, 2 s, 4 s …
 fn delay(admitted: u32, free: u32) -> Duration {
     match admitted.checked_sub(free) {
         None => Duration::ZERO,

@@ -202,7 +202,7 @@ mod tests {
     fn change() -> Change {
         let (id, at) = (Uuid::from_u128(7), Timestamp::from_millisecond(1_785_412_800_000).unwrap());
         let kind = ChangeKind::Started { version: "a@b.test\n\nevent: x".to_owned() };
-        Change { id, at, node: Some("mx1".to_owned()), who: "node mx1".to_owned(), kind }
+        Change { id, at, node: Some("mx1".to_owned()), who: "node mx1".to_owned(), from: None, kind }
     }
 
     #[test]

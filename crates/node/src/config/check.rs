@@ -562,7 +562,7 @@ mod tests {
             (
                 &format!("[[api_token]]\nname = \"a\"\nsha256 = {:?}\nscopes = [\"metric\"]\n", "0".repeat(64)),
                 &[
-                    "4:11: each entry of scopes cannot be \"metric\"; did you mean \"metrics\"? allowed values are: trace, metrics",
+                    "4:11: each entry of scopes cannot be \"metric\"; did you mean \"metrics\"? allowed values are: look, trace, operate, administer, metrics",
                 ],
             ),
             (

@@ -81,6 +81,11 @@ impl<S: Store> Stores<S> {
 
 /// Runs every check, each on new stores that `make` gives.
 pub async fn run<S: Store>(make: impl AsyncFn() -> Stores<S>) {
+    run_on_mail(&make).await;
+    run_on_fleet(&make).await;
+}
+
+async fn run_on_mail<S: Store>(make: &impl AsyncFn() -> Stores<S>) {
     queue::accepted_mail_is_there(&make().await).await;
     queue::born_leased_is_not_claimed(&make().await).await;
     queue::claims_take_what_is_due_in_order(&make().await).await;
@@ -133,6 +138,9 @@ pub async fn run<S: Store>(make: impl AsyncFn() -> Stores<S>) {
     tallies::a_storm_is_counted_to_the_last_delivery(&make().await).await;
     withholding::addresses_are_withheld_at_rest(&make().await).await;
     withholding::what_comes_late_brings_no_address_back(&make().await).await;
+}
+
+async fn run_on_fleet<S: Store>(make: &impl AsyncFn() -> Stores<S>) {
     fleet::reports_replace_each_other(&make().await).await;
     fleet::plans_replace_each_other_in_order(&make().await).await;
     fleet::weak_deliveries_are_counted_by_destination(&make().await).await;

@@ -159,7 +159,7 @@ mod tests {
     const KNOWN: [Fragment; 2] = [fragment("all", Right::Viewer), fragment("some", Right::Operator)];
 
     fn status(query: &str, right: Right) -> StatusCode {
-        let person = Person { name: "ana".to_owned(), right, csrf: String::new() };
+        let person = Person { name: "ana".to_owned(), right, csrf: String::new(), from: [127, 0, 0, 1].into() };
         match keys(&KNOWN, query, &person) {
             Ok(_) => StatusCode::OK,
             Err(refusal) => refusal.into_response().status(),
