@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use maud::{Markup, html};
+use protocol::text::clean;
 
 use super::{Drawing, axis, axis::Axis, dimensions};
 use crate::{
@@ -84,7 +85,8 @@ impl Drawing<'_> {
         let lanes = &self.picture.lanes;
         let (Some(since), Some(until)) = (lanes.since, lanes.until) else { return html! {} };
         let (left, right) = (axis.place(since), axis.place(until));
-        let label = format!("{}: {} failed, {} worked", lane.value, counted(lane.failed, "attempt"), lane.worked);
+        let label =
+            format!("{}: {} failed, {} worked", clean(&lane.value), counted(lane.failed, "attempt"), lane.worked);
         let (failed, worked) = columns(lane, height, most);
         html! {
             svg.lane.small[height < LANE] role="img" aria-label=(label) {

@@ -282,15 +282,16 @@ fn check_certificate(table: &DeTable<'_>) -> Option<Fault> {
 fn check_api(document: &DeTable<'_>) -> Vec<Fault> {
     let mut tokens = names(document, "api_token", "name");
     let mut faults = duplicates("API token", &mut tokens, |name| name.to_owned());
+    type IsWanted = fn(&str) -> bool;
     // Without scopes, a token reads all that there is.
-    let has_scope = |token: &DeTable<'_>, is_wanted: fn(&str) -> bool| match get(token, "scopes") {
+    let has_scope = |token: &DeTable<'_>, is_wanted: IsWanted| match get(token, "scopes") {
         Some(scopes) => {
             let scopes = scopes.get_ref().as_array().into_iter().flatten();
             scopes.filter_map(|scope| scope.get_ref().as_str()).any(is_wanted)
         }
         None => true,
     };
-    let sections: [(_, _, fn(&str) -> bool); 2] = [
+    let sections: [(_, _, IsWanted); 2] = [
         ("api", "a scope other than metrics", |scope| scope != "metrics"),
         ("metrics", "the scope metrics", |scope| scope == "metrics"),
     ];
