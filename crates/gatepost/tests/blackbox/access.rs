@@ -201,7 +201,7 @@ fn what_was_wanted_comes_after_log_in() {
     let (node, port) = node("url = \"https://console.test\"\n");
     user(&node, port, "ana", "viewer");
     let mut browser = Browser::at(port);
-    let asked = browser.get("/incidents?since=2h&x=%22");
+    let asked = browser.get("/no-such-page?since=2h&x=%22");
     assert_eq!(asked.status, 404, "pages that do not exist say so");
     let then = |browser: &mut Browser, then: &str| {
         let fields = [("name", "ana"), ("password", PASSWORD), ("then", then)];

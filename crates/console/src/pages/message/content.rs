@@ -22,7 +22,10 @@ pub(in crate::pages) async fn download(visit: Visit, Path(id): Path<String>) -> 
     let record = store.message(id).await?.ok_or_else(no_message)?;
     let key = record.message.key;
     let gone = || Refusal::not_found("The content of this message is deleted, because no delivery needs it any more.");
-    let first: Bytes = store.read_body(key, 0).await?.filter(|_| record.body_present).ok_or_else(gone)?;
+    if !record.body_present {
+        return Err(gone());
+    }
+    let first: Bytes = store.read_body(key, 0).await?.ok_or_else(gone)?;
     looked_at(&visit, id).await?;
     let (sender, body): (_, Pieces) = pieces();
     tokio::spawn(async move {

@@ -91,6 +91,7 @@ pub(super) async fn show(visit: Visit, asked: Asked) -> Result<Response, Refusal
 /// What a search finds, or what is wrong with it.
 async fn find(visit: &Visit, given: &Given, now: Timestamp) -> Result<Result<Found, String>, Refusal> {
     let search = match given.search() {
+        Ok(search) if search.limit == 0 => return Ok(Err("limit: must be at least 1".to_owned())),
         Ok(search) => search,
         Err(fault) => return Ok(Err(fault)),
     };
