@@ -53,15 +53,11 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Pause of a listener that cannot accept a connection, for example because no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The setting with the addresses of the console.
-const CONSOLE: &str = "[console] listen";
-
 type MakeRouter = fn(Arc<Node>) -> Router;
 
 /// The listening sockets of the console, of the API and of metrics. Dropping them closes them and all their connections.
 pub struct Listeners {
     _tasks: JoinSet<()>,
-    console: Option<SocketAddr>,
     /// `None`: all addresses are loopback.
     acceptor: Option<watch::Sender<Acceptor>>,
 }
@@ -72,7 +68,7 @@ impl Listeners {
         let mut tasks = JoinSet::new();
         let config = node.config.load_full();
         let of_console = config.console.listen.iter();
-        let of_console = of_console.map(|address| (*address, CONSOLE, crate::pages::router as MakeRouter));
+        let of_console = of_console.map(|address| (*address, "[console] listen", crate::pages::router as MakeRouter));
         let of_api =
             config.api.listen.iter().map(|address| (*address, "[api] listen", crate::api::router as MakeRouter));
         let of_metrics = config.metrics.listen.iter();
@@ -81,7 +77,6 @@ impl Listeners {
         let is_tls = |address: &SocketAddr| !address.ip().is_loopback();
         let any_tls = all.iter().any(|(address, ..)| is_tls(address));
         let acceptor = any_tls.then(acceptor).transpose()?.map(watch::Sender::new);
-        let mut console = None;
         let places = Arc::new(Mutex::new(Places::new(prefixes)));
         let door = Arc::new(Door::new(prefixes));
         let live = crate::pages::live(node);
@@ -91,9 +86,6 @@ impl Listeners {
                 .await
                 .map_err(|error| anyhow::anyhow!("{}", why_not_listening(address, setting, &error)))?;
             let address = listener.local_addr()?;
-            if setting == CONSOLE {
-                console = console.or(Some(address));
-            }
             let acceptor = acceptor.as_ref().filter(|_| is_tls(&address)).map(watch::Sender::subscribe);
             tracing::info!(%address, setting, tls = acceptor.is_some(), "listening for HTTP");
             let router =
@@ -103,12 +95,7 @@ impl Listeners {
         if !config.console.listen.is_empty() && !node.store.has_users().await? {
             tracing::info!(next_step = %NextStep::UserInvite, "the console has no users; create the first one");
         }
-        Ok(Self { _tasks: tasks, console, acceptor })
-    }
-
-    /// The first address of the console.
-    pub fn console(&self) -> Option<SocketAddr> {
-        self.console
+        Ok(Self { _tasks: tasks, acceptor })
     }
 }
 

@@ -59,6 +59,9 @@ pub trait Access {
     /// The session with this token if it has not ended; it was used just now.
     fn session(&self, token: SecretHash) -> impl Future<Output = Result<Option<Session>>> + Send;
 
+    /// The same for what an open page asks for by itself: that is not a use, so the session ends although it asks.
+    fn watched_session(&self, token: SecretHash) -> impl Future<Output = Result<Option<Session>>> + Send;
+
     fn end_session(&self, token: SecretHash) -> impl Future<Output = Result<()>> + Send;
 }
 

@@ -432,6 +432,10 @@ impl Access for Backend {
         each!(self, store => store.session(token))
     }
 
+    async fn watched_session(&self, token: SecretHash) -> Result<Option<Session>> {
+        each!(self, store => store.watched_session(token))
+    }
+
     async fn end_session(&self, token: SecretHash) -> Result<()> {
         each!(self, store => store.end_session(token))
     }

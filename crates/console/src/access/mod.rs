@@ -10,7 +10,7 @@ mod token;
 
 pub(crate) use client::Client;
 pub(crate) use door::{Door, Entered, LogIn, PASSWORD_CHARACTERS_MIN, cleared_cookie, password_fault};
-pub(crate) use person::{Person, person, session};
+pub(crate) use person::{MadeBy, Person, person, session};
 pub(crate) use place::{Caller, is_from_here, local_path};
 pub(crate) use token::{admit, admit_to_metrics};
 pub use token::{hash, new_token};

@@ -35,14 +35,25 @@ pub(crate) fn session(headers: &HeaderMap, caller: Caller) -> Option<SecretHash>
     cookie::read(headers, caller.is_https).map(|secret| secret.hash())
 }
 
+/// Whether a person has made a request, or an open page by itself. Only the first is a use of the session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MadeBy {
+    Person,
+    Page,
+}
+
 /// The person whose session that is.
 pub(crate) async fn person(
     node: &Node,
     session: Option<SecretHash>,
     caller: Caller,
+    made_by: MadeBy,
 ) -> Result<Option<Person>, StoreError> {
     let Some(session) = session else { return Ok(None) };
-    let session = node.store.session(session).await?;
+    let session = match made_by {
+        MadeBy::Person => node.store.session(session).await?,
+        MadeBy::Page => node.store.watched_session(session).await?,
+    };
     Ok(session.map(|session| Person {
         name: session.user,
         right: session.right,

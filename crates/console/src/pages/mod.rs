@@ -75,7 +75,7 @@ fn site() -> Site {
     use Right::{Administrator, Operator, Tracer, Viewer};
     let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 35] = [
         ("/", Viewer, get(overview::show)),
-        ("/live", Viewer, get(live::stream)),
+        (live::PATH, Viewer, get(live::stream)),
         ("/incidents", Viewer, get(incidents::show)),
         ("/incidents/{id}", Viewer, get(incident::show)),
         ("/incidents/{id}/report.html", Viewer, get(incident::report)),

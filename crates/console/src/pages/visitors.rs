@@ -10,9 +10,9 @@ use axum::{
 };
 use node::Node;
 
-use super::{Refusal, document::guard_headers};
+use super::{Refusal, document::guard_headers, live};
 use crate::{
-    access::{Caller, is_from_here, person, session},
+    access::{Caller, MadeBy, is_from_here, person, session},
     connection::Connection,
 };
 
@@ -33,8 +33,9 @@ async fn answer(node: &Node, connection: Connection, mut request: Request, next:
     if !is_from_here(request.method(), request.headers(), caller.is_https) {
         return Err(Refusal::foreign_origin());
     }
+    let made_by = if request.uri().path() == live::PATH { MadeBy::Page } else { MadeBy::Person };
     let session = session(request.headers(), caller);
-    if let Some(person) = person(node, session, caller).await? {
+    if let Some(person) = person(node, session, caller, made_by).await? {
         request.extensions_mut().insert(person);
     }
     request.extensions_mut().insert(caller);

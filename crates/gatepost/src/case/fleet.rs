@@ -5,14 +5,13 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use node::{
-    MakeAcceptor, Node, Running,
+    Running,
     config::{Config, Watch},
     fleet::{self, Basis, Change, Share},
 };
@@ -30,8 +29,6 @@ pub(crate) struct Fleet {
     nodes: Vec<Running>,
     processes: Vec<Child>,
     addresses: Vec<SocketAddr>,
-    /// Of the first node, if it has one.
-    console: Option<SocketAddr>,
     /// Of the first node.
     config: Config,
 }
@@ -54,8 +51,7 @@ impl Fleet {
         // The configuration that commands read by default.
         fs::copy(file(folder, "mx1"), folder.join("gatepost.toml"))?;
         let config = Config::load(&file(folder, "mx1"))?;
-        let mut fleet =
-            Self { store, nodes: Vec::new(), processes: Vec::new(), addresses: Vec::new(), console: None, config };
+        let mut fleet = Self { store, nodes: Vec::new(), processes: Vec::new(), addresses: Vec::new(), config };
         if scenario.store.is_some() {
             fleet.start_processes(&names, folder).await?;
         } else {
@@ -67,15 +63,8 @@ impl Fleet {
     async fn start_here(&mut self, names: &[String], folder: &Path) -> anyhow::Result<()> {
         for name in names {
             let (config, own) = (Config::load(&file(folder, name))?, folder.join(name));
-            let mut console = None;
-            let start = async |node: &Arc<Node>, prefixes, acceptor: &MakeAcceptor<'_>| {
-                let listeners = console::Listeners::start(node, prefixes, acceptor).await?;
-                console = listeners.console();
-                Ok(listeners)
-            };
-            let running = Running::start(config, self.store.clone(), &own, start).await;
+            let running = Running::start(config, self.store.clone(), &own, console::Listeners::start).await;
             let running = running.with_context(|| format!("failed to start node {name}"))?;
-            self.console = self.console.or(console);
             self.addresses.extend(&running.node.addresses);
             self.nodes.push(running);
         }
@@ -122,10 +111,6 @@ impl Fleet {
             sleep(Duration::from_millis(50)).await;
         }
         Ok(())
-    }
-
-    pub(crate) fn console(&self) -> Option<SocketAddr> {
-        self.console
     }
 
     /// Addresses on which the nodes accept mail.

@@ -1,11 +1,17 @@
 //! A case that stays broken: mail keeps flowing, and people look for the cause and fix it, in the console or by command.
 
-use std::{collections::BTreeMap, io::Write, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use insight::views::FindingView;
 use node::fleet as rollouts;
-use store::{Incident, Incidents as _, Queue as _};
+use store::{Access as _, Incident, Incidents as _, NewInvitation, Queue as _, Right, Secret};
 use tokio::time::{Instant, interval, sleep, timeout};
 use uuid::Uuid;
 
@@ -20,6 +26,8 @@ const HEALTHY_FOR: Duration = Duration::from_secs(10);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 /// A message that has waited this long without an attempt is waiting, too.
 const UNTRIED_AFTER: Duration = Duration::from_secs(60);
+/// Name of the user who may use the console.
+const USER: &str = "operator";
 const INCIDENTS_MAX: u32 = 100;
 
 /// Plays until Ctrl-C.
@@ -32,7 +40,8 @@ pub(crate) async fn hold(
     let mut view = View::new(screen);
     let destination = tokio::task::block_in_place(|| Destination::start(scenario, folder))?;
     let fleet = Fleet::start(scenario, &destination.host(), folder).await?;
-    writeln!(out, "The console is at {}", link(&fleet)?)?;
+    let console = scenario.console.context("the case has no console")?;
+    writeln!(out, "Choose a password for the user {USER}, and look: {}", invite(&fleet, console).await?)?;
     writeln!(out, "For commands: export GATEPOST_CONFIG={}", folder.join("gatepost.toml").display())?;
     writeln!(out, "Press Ctrl-C to end the case.")?;
     out.flush()?;
@@ -50,10 +59,20 @@ pub(crate) async fn hold(
     Ok(())
 }
 
-/// The only place that decides who may open the console.
-fn link(fleet: &Fleet) -> anyhow::Result<String> {
-    let console = fleet.console().context("the first node has no console")?;
-    Ok(format!("http://{console}/"))
+/// The same address with a free port, if it has none.
+pub(crate) fn port_chosen(address: SocketAddr) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind(address)
+        .with_context(|| format!("failed to listen on {address}; choose another address with --console"))?;
+    Ok(listener.local_addr()?)
+}
+
+/// Invites a user who may do everything; the link.
+async fn invite(fleet: &Fleet, console: SocketAddr) -> anyhow::Result<String> {
+    let secret = Secret::new()?;
+    let user = USER.parse().map_err(|fault| anyhow::anyhow!("{fault}"))?;
+    let invitation = NewInvitation { token: secret.hash(), user, right: Right::Administrator };
+    fleet.store.invite(invitation, "case".into()).await.context("failed to invite a user")?;
+    Ok(format!("http://{console}/invite/{}", secret.text()))
 }
 
 struct Watch<'a> {

@@ -124,7 +124,7 @@ pub(crate) async fn hold(
     screen: &Screen,
     out: &mut (dyn Write + Send),
 ) -> anyhow::Result<()> {
-    let scenario = Scenario::find(name)?.held(console);
+    let scenario = Scenario::find(name)?.held(hold::port_chosen(console)?);
     let mut folder = play::Folder::new(&scenario.name, keep)?;
     play::log_to(&folder.path().join("gatepost.log"))?;
     let held = hold::hold(&scenario, folder.path(), screen, out).await;

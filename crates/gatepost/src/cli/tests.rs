@@ -338,6 +338,9 @@ impl Access for Fixed {
     async fn session(&self, _: SecretHash) -> Result<Option<Session>> {
         refused()
     }
+    async fn watched_session(&self, _: SecretHash) -> Result<Option<Session>> {
+        refused()
+    }
     async fn end_session(&self, _: SecretHash) -> Result<()> {
         refused()
     }

@@ -65,15 +65,15 @@ impl Access for PostgresStore {
     }
 
     async fn session(&self, token: SecretHash) -> Result<Option<Session>> {
-        let find = move |tx: Tx| async move { Ok((find_session(&tx, token).await?, tx.now().await?)) };
-        let (Some(session), now) = self.0.readers.read(find).await? else { return Ok(None) };
-        if !session.is_valid(now) {
-            return Ok(None);
-        }
-        if session.is_seen_again(now) {
+        let (session, now) = valid_session(self, token).await?;
+        if session.as_ref().is_some_and(|session| session.is_seen_again(now)) {
             crate::access::note_unseen(self.0.clerk.write(move |tx| async move { see_again(&tx, token).await }).await);
         }
-        Ok(Some(session))
+        Ok(session)
+    }
+
+    async fn watched_session(&self, token: SecretHash) -> Result<Option<Session>> {
+        Ok(valid_session(self, token).await?.0)
     }
 
     async fn end_session(&self, token: SecretHash) -> Result<()> {
@@ -82,6 +82,12 @@ impl Access for PostgresStore {
         };
         self.0.clerk.write(end).await.map(drop)
     }
+}
+
+async fn valid_session(store: &PostgresStore, token: SecretHash) -> Result<(Option<Session>, Timestamp)> {
+    let find = move |tx: Tx| async move { Ok((find_session(&tx, token).await?, tx.now().await?)) };
+    let (session, now) = store.0.readers.read(find).await?;
+    Ok((session.filter(|session| session.is_valid(now)), now))
 }
 
 fn bytes(token: &SecretHash) -> &[u8] {

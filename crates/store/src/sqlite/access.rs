@@ -66,15 +66,15 @@ impl Access for SqliteStore {
     }
 
     async fn session(&self, token: SecretHash) -> Result<Option<Session>> {
-        let read = self.read(move |connection, now| Ok((find_session(connection, token)?, now))).await?;
-        let (Some(session), now) = read else { return Ok(None) };
-        if !session.is_valid(now) {
-            return Ok(None);
-        }
-        if session.is_seen_again(now) {
+        let (session, now) = valid_session(self, token).await?;
+        if session.as_ref().is_some_and(|session| session.is_seen_again(now)) {
             crate::access::note_unseen(self.write(move |connection, now| see_again(connection, token, now)).await);
         }
-        Ok(Some(session))
+        Ok(session)
+    }
+
+    async fn watched_session(&self, token: SecretHash) -> Result<Option<Session>> {
+        Ok(valid_session(self, token).await?.0)
     }
 
     async fn end_session(&self, token: SecretHash) -> Result<()> {
@@ -84,6 +84,11 @@ impl Access for SqliteStore {
         })
         .await
     }
+}
+
+async fn valid_session(store: &SqliteStore, token: SecretHash) -> Result<(Option<Session>, Timestamp)> {
+    let (session, now) = store.read(move |connection, now| Ok((find_session(connection, token)?, now))).await?;
+    Ok((session.filter(|session| session.is_valid(now)), now))
 }
 
 impl rusqlite::ToSql for SecretHash {

@@ -36,6 +36,8 @@ use crate::{access::Person, places::Work};
 use board::{Shared, Watched};
 use events::Events;
 
+pub(super) const PATH: &str = "/live";
+
 /// Time between two snapshots.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// A slow snapshot is followed by a pause of this many times what it took, so that it costs mail little.

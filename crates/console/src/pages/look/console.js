@@ -101,6 +101,7 @@ const receive = (message) => {
   if (message.lost) lost(message.lost);
   if (message.live) live();
   if (message.live && message.live !== version) reload();
+  if (message.out) say('Logged out. Reload this page to log in.');
   if (message.ask) send({ tab, want: keys });
   if (message.want) leader?.(message.tab, message.want);
 };
@@ -118,6 +119,7 @@ const lead = () => {
     clearTimeout(silence);
     brokenAt ||= Date.now();
     tell({ lost: brokenAt });
+    fetch('/live').then((answer) => answer.status === 401 && tell({ out: true }), () => {});
     later(1000 + 1000 * Math.random());
   };
   // The server says something every 15 seconds.

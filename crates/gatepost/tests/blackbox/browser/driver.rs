@@ -303,7 +303,6 @@ impl Element<'_> {
         self.browser.post(&format!("element/{}/click", self.id), json!({}));
     }
 
-    #[expect(dead_code, reason = "no page has a field yet")]
     pub(crate) fn type_in(&self, text: &str) {
         self.browser.post(&format!("element/{}/value", self.id), json!({ "text": text }));
     }

@@ -11,12 +11,14 @@ use std::{
 
 use crate::support::wait_for;
 
-use super::{driver::Browser, enter, expect_peace};
+use super::{accept, driver::Browser, expect_peace};
 
 /// A case that runs, and what it has printed.
 pub(super) struct Held {
     process: Child,
     link: String,
+    /// Of the console.
+    pub(super) origin: String,
     config: PathBuf,
     progress: Receiver<String>,
     printed: RefCell<Vec<String>>,
@@ -33,13 +35,14 @@ impl Held {
             let line = output.next().expect("a line of the case").unwrap();
             line.strip_prefix(before).unwrap_or_else(|| panic!("{line:?} does not begin with {before:?}")).to_owned()
         };
-        let link = next("The console is at ");
+        let link = next("Choose a password for the user operator, and look: ");
+        let origin = link[..link.find("/invite/").unwrap()].to_owned() + "/";
         let config = next("For commands: export GATEPOST_CONFIG=").into();
-        Self { process, link, config, progress, printed: RefCell::default() }
+        Self { process, link, origin, config, progress, printed: RefCell::default() }
     }
 
     pub(super) fn enter(&self, browser: &Browser) {
-        enter(browser, &self.link);
+        accept(browser, &self.link);
     }
 
     pub(super) fn wait_for_incident(&self, browser: &Browser) {
@@ -97,7 +100,7 @@ fn a_rollout_breaks_mail_on_the_open_page_and_rolling_back_fixes_it() {
     assert_eq!(browser.run("return window.mark"), true);
     held.wait_for_progress("no-shared-cipher has closed (mail-flows)");
     held.wait_for_progress("no message is waiting; press Ctrl-C to end the case");
-    expect_peace(&browser, &held.link);
+    expect_peace(&browser, &held.origin);
     let folder = held.config.parent().unwrap().to_owned();
     assert_eq!(held.interrupt(), Some(0));
     assert!(!folder.exists(), "{} is left", folder.display());

@@ -7,7 +7,7 @@ use lab::{Device, Options, Server};
 use super::{
     Console,
     driver::{Browser, Tab},
-    enter, expect_peace,
+    expect_peace,
 };
 use crate::support::{free_port, http, swaks, wait_for};
 
@@ -16,7 +16,7 @@ const STUCK: &str = "Mail is stuck: 1 incident is open.";
 /// A console with mail that does not leave.
 fn stuck() -> (Console, Browser) {
     let (console, browser) = (Console::to_port(free_port()), Browser::start());
-    enter(&browser, &console.url("/"));
+    console.enter(&browser);
     browser.wait_for_text("Live");
     (console, browser)
 }
@@ -135,7 +135,7 @@ fn soak_a_stream_goes_on_after_its_end() {
 fn mail_that_flows_again_closes_the_incident_on_the_open_page() {
     let server = Server::start(Device::Tls10Only, Options::default()).unwrap();
     let (console, browser) = (Console::to_port(server.port()), Browser::start());
-    enter(&browser, &console.url("/"));
+    console.enter(&browser);
     get_stuck(&console);
     browser.wait_for_text(STUCK);
     server.become_device(Device::Healthy).unwrap();

@@ -32,14 +32,26 @@ impl Console {
         ))
     }
 
+    /// Opens the Overview as an administrator.
+    fn enter(&self, browser: &Browser) {
+        let invited = self.node.json(&["user", "invite", "ana", "--role", "administrator"]);
+        accept(browser, invited["url"].as_str().unwrap());
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 }
 
-/// Opens the console as an administrator.
-fn enter(browser: &Browser, url: &str) {
-    browser.open(url);
+const PASSWORD: &str = "correct horse battery";
+
+/// Accepts an invitation. The Overview opens.
+fn accept(browser: &Browser, link: &str) {
+    browser.open(link);
+    browser.find("input[name=password]").type_in(PASSWORD);
+    browser.find("input[name=repeated]").type_in(PASSWORD);
+    browser.find("main button").click();
+    browser.find(".menu");
 }
 
 /// No page has asked for anything that is not at this address, and none has complained.

@@ -7,7 +7,7 @@ use crate::support::{free_port, http};
 use super::{
     Console,
     driver::{Browser, ENTER, ESCAPE, SCREENS, Screen, TAB},
-    enter, expect_peace,
+    expect_peace,
 };
 
 /// Of the HTML, in bytes.
@@ -29,7 +29,7 @@ fn is_page(browser: &Browser) -> bool {
 #[test]
 fn every_page_is_free_of_barriers_on_every_screen() {
     let (console, browser) = (Console::to_port(free_port()), Browser::start());
-    enter(&browser, &console.url("/"));
+    console.enter(&browser);
     let pages = menu(&browser);
     assert_eq!(pages.len(), 9, "{pages:?}");
     for page in pages {
@@ -51,7 +51,7 @@ fn every_page_is_free_of_barriers_on_every_screen() {
 #[test]
 fn a_page_is_small_and_needs_three_requests() {
     let (console, browser) = (Console::to_port(free_port()), Browser::start());
-    enter(&browser, &console.url("/"));
+    console.enter(&browser);
     browser.requests();
     browser.open(&console.url("/"));
     browser.wait_for_text("Live");
@@ -73,7 +73,7 @@ fn a_page_is_small_and_needs_three_requests() {
 #[test]
 fn pages_work_without_script() {
     let (console, browser) = (Console::to_port(free_port()), Browser::start());
-    enter(&browser, &console.url("/"));
+    console.enter(&browser);
     browser.forbid_script();
     browser.open(&console.url("/"));
     assert!(browser.text().contains("Mail is flowing."), "{}", browser.text());
@@ -86,7 +86,7 @@ fn pages_work_without_script() {
 #[test]
 fn keys_can_be_turned_off() {
     let (console, browser) = (Console::to_port(free_port()), Browser::start());
-    enter(&browser, &console.url("/"));
+    console.enter(&browser);
     assert_eq!(browser.title(), "Overview · Gatepost");
     // The first key of the keyboard's way leads past the menu.
     browser.press(TAB);
