@@ -18,7 +18,7 @@ pub async fn open(config: &Config, accept_loss: bool) -> anyhow::Result<(Backend
     let (folder, name) = (&config.node.data, &config.node.name);
     Ok(match server(&config.store)? {
         Some(mut server) => {
-            server.accept_lost_bodies = accept_loss;
+            server.accept_loss = accept_loss;
             let lock = FolderLock::take_beside(folder, name)?;
             let server = PostgresSettings { witness: Some(folder.join(WITNESS)), ..server };
             (Backend::open_server(&server).await?, Some(lock))

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
 mod outside;
+mod replaced;
 mod restored;
 mod server;
 

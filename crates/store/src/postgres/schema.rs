@@ -7,6 +7,7 @@ use super::{
     PostgresError, mark,
     session::{Connector, Session},
     unfit::MAJOR_MIN,
+    witness::Witness,
 };
 use crate::{Result, StoreError};
 
@@ -43,10 +44,12 @@ pub(super) enum Use {
 }
 
 /// Refuses a server that cannot be used, and brings the schema forward.
-pub(super) async fn prepare(connector: &Connector, how: Use) -> Result<()> {
+pub(super) async fn prepare(connector: &Connector, how: Use, witness: &Witness) -> Result<()> {
     let session = connect(connector).await?;
     check_server(connector, &session).await?;
     check_pooler(connector, &session).await?;
+    // Before any table is made: in the place of a store that is still to be restored, they would be in the way.
+    witness.recognise(&session).await?;
     match how {
         Use::Node | Use::Migration => migrate(connector, &session).await?,
         Use::Command => match version(&session).await? {

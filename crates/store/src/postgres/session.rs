@@ -319,6 +319,11 @@ impl Session {
         Self { client, pid: 0, host, system: None, told, statements: Mutex::default() }
     }
 
+    /// The server and the database, for messages.
+    pub(super) fn place(&self) -> (String, String) {
+        (server(&self.host), self.host.get_dbname().unwrap_or_default().to_owned())
+    }
+
     fn is_of_another_cluster(&self, other: &Self) -> bool {
         self.system.zip(other.system).is_some_and(|(one, other)| one != other)
     }

@@ -30,8 +30,8 @@ pub struct PostgresSettings {
     pub witness: Option<PathBuf>,
     /// Where large bodies are, if that is not the database.
     pub bodies: Option<BodiesSettings>,
-    /// An operator has said that the bodies of a place that is lost are to be done without.
-    pub accept_lost_bodies: bool,
+    /// An operator has said that a store, or the bodies of a place, that are lost are to be done without.
+    pub accept_loss: bool,
 }
 
 /// Whether the connection is encrypted.
@@ -54,7 +54,7 @@ impl PostgresSettings {
             search_url: None,
             witness: None,
             bodies: None,
-            accept_lost_bodies: false,
+            accept_loss: false,
         })
     }
 

@@ -60,6 +60,13 @@ pub enum PostgresError {
     Newer { server: String, found: i32, known: i32 },
     #[error("the database at {server} has schema version {found}; start a node once to bring it to version {known}")]
     Older { server: String, found: i32, known: i32 },
+    /// The node's data folder says so, or the node runs and has used another one before.
+    #[error(
+        "database {database} at {server} was replaced, or is the wrong one: it is not the store that this node has used; \
+         check [store] url, or put the old database or a backup of it back. To go on without it, and lose the mail that \
+         was in it: stop this node, then gatepost serve --accept-loss"
+    )]
+    Replaced { server: String, database: String },
     #[error(
         "user {user} may not create tables at {server} ({detail}); run there, as the owner of the database: GRANT \
          CREATE ON SCHEMA public TO {user}"
