@@ -77,7 +77,7 @@ use outbound::{Heard, LeaseTime, Outbound, Term};
 pub use connectors::connectors;
 pub use forecast::{FORECAST_DAYS, Forecast};
 pub use impact::impact;
-pub use open::{attach, open, server};
+pub use open::{attach, open, refuse_folder, refuses_to_serve, server};
 pub use outbound::addresses;
 pub use policy::Under;
 pub use readiness::NotReady;

@@ -7,7 +7,7 @@ use store::{
 
 use crate::{
     config::{Config, ConfigErrors, Examined, File, Fleet, FleetConfig, Purpose},
-    open::attach,
+    open::attach_as_node,
 };
 
 /// The settings with which a node starts.
@@ -118,7 +118,7 @@ pub async fn fleet_config(config: &Config) -> anyhow::Result<Option<FleetConfig>
     if config.store.url.is_none() {
         return Ok(None);
     }
-    let store = match attach(config).await {
+    let store = match attach_as_node(config).await {
         Ok(store) => store,
         // No node has run there yet.
         Err(error)

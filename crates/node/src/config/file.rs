@@ -43,6 +43,8 @@ pub enum Fleet<'a> {
     Absent,
     /// The store could not be read, for this reason.
     Unknown(&'a str),
+    /// The same, and no node starts with it.
+    Unusable(&'a str),
     Known(&'a FleetConfig),
 }
 
@@ -71,15 +73,23 @@ impl File {
     /// Checks everything that the settings name: files, folders, addresses.
     pub fn examine(&self, fleet: Fleet<'_>, purpose: Purpose) -> Examined {
         let config = match fleet {
-            Fleet::Absent | Fleet::Unknown(_) => self.parse(),
+            Fleet::Absent | Fleet::Unknown(_) | Fleet::Unusable(_) => self.parse(),
             Fleet::Known(fleet) => self.merged(fleet),
         };
         let config = match config {
             Ok(config) => config,
             Err(errors) => return Examined { config: Err(errors), warnings: ConfigErrors::default() },
         };
-        let Findings { errors, mut warnings } = examine(&config, purpose, Timestamp::now());
-        warnings.extend(self.unused(fleet));
+        let Findings { mut errors, mut warnings } = examine(&config, purpose, Timestamp::now());
+        // What the file names is examined first: a password that cannot be read explains a login that is refused.
+        if let Fleet::Unusable(why) = fleet
+            && errors.is_empty()
+        {
+            errors.push(Complaint::new(&["store", "url"], why));
+        }
+        if purpose != Purpose::Follow {
+            warnings.extend(self.unused(fleet));
+        }
         let (errors, warnings) = (self.placed(fleet, errors), self.placed(fleet, warnings));
         Examined { config: if errors.is_empty() { Ok(config) } else { Err(errors) }, warnings }
     }
@@ -128,10 +138,10 @@ impl File {
     /// Settings of the file that are the fleet's, while the fleet has them.
     fn unused(&self, fleet: Fleet<'_>) -> Vec<Complaint> {
         match fleet {
-            Fleet::Absent => Vec::new(),
+            Fleet::Absent | Fleet::Unusable(_) => Vec::new(),
             Fleet::Unknown(why) => {
                 let message = format!(
-                    "whether the fleet has a configuration is not known, and this check covers the file alone: {why}"
+                    "{why}. This check covers the file alone: whether the fleet has a configuration is not known"
                 );
                 vec![Complaint::new(&["store", "url"], message)]
             }

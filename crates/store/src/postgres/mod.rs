@@ -75,6 +75,7 @@ use schema::Use;
 use session::{Connector, Newest};
 pub use settings::{PostgresSettings, PostgresTls};
 pub use unfit::PostgresError;
+pub use witness::WITNESS_FILE;
 use witness::Witness;
 use writer::{Accept, Settle, Writer};
 

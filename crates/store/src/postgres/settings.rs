@@ -65,6 +65,11 @@ impl PostgresSettings {
         Ok(config)
     }
 
+    /// The URL without a password.
+    pub fn name(&self) -> Result<String, PostgresError> {
+        self.primary().map(|config| named(&config))
+    }
+
     /// Where searches go.
     pub(super) fn standby(&self) -> Result<Option<Config>, PostgresError> {
         self.search_url.as_deref().map(|url| self.config(url)).transpose()

@@ -17,6 +17,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::{PostgresError, session::Session};
+use crate::Result;
+
+/// The file's name in a data folder.
+pub const WITNESS_FILE: &str = "store-seen.json";
+
 /// The last time that the store has heard this node.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Seen {
