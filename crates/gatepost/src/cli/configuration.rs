@@ -21,7 +21,7 @@ pub(crate) async fn run(
     match command {
         ConfigCommand::Check { format } => return check(path, *format, out).await,
         ConfigCommand::Show { format } => {
-            let config = in_force(path).await?;
+            let config = in_force(path).await?.without_passwords();
             match format {
                 ConfigFormat::Toml => write!(out, "{}", toml::to_string_pretty(&config)?)?,
                 ConfigFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(&config)?)?,

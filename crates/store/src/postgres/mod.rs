@@ -73,7 +73,7 @@ use lane::{Admit, Lane};
 use partitions::Day;
 use schema::Use;
 use session::{Connector, Newest};
-pub use settings::{PostgresSettings, PostgresTls};
+pub use settings::{PostgresSettings, PostgresTls, without_password};
 pub use unfit::PostgresError;
 pub use witness::WITNESS_FILE;
 use witness::Witness;

@@ -17,7 +17,7 @@ pub struct Store {
     #[schemars(extend("format" = "postgres"), example = &"postgres://gatepost@db.example/gatepost")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// File with the password of that user. Requires a restart.
+    /// File with the password of that user. It replaces a password in a URL. Requires a restart.
     #[schemars(with = "Option<String>", extend("format" = "path"), example = &"/etc/gatepost/store-password")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
