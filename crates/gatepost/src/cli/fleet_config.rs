@@ -102,7 +102,13 @@ async fn apply(
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
-    let ApplyArguments { dry_run, comment, without, format } = how;
+    let ApplyArguments { dry_run, comment, without, no_domains, format } = how;
+    if config.accepts_no_domain() && !no_domains {
+        bail!(
+            "this configuration has no [[accepted_domain]]: every recipient would be refused with 550. Nothing was \
+             applied. To do it anyway, add --no-domains"
+        );
+    }
     let members = store.members().await?;
     for name in without {
         if !members.iter().any(|member| member.name == *name) {

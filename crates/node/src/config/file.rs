@@ -5,11 +5,14 @@
 //!   fleet's configuration ──┘
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use jiff::Timestamp;
 use store::ConfigurationId;
-use toml::Table;
+use toml::{Table, Value};
 
 use super::{
     Config, Examined, check,
@@ -197,6 +200,11 @@ impl FleetConfig {
         table(&self.toml)
     }
 
+    /// True if nodes that follow it refuse every recipient.
+    pub fn accepts_no_domain(&self) -> bool {
+        names_in(&self.table(), "accepted_domain").is_empty()
+    }
+
     /// The setting that a complaint is about; `None`: no single one.
     pub fn setting_name(&self, complaint: &Complaint) -> Option<String> {
         Some(scope::name(&complaint.keys(), &self.table())).filter(|name| !name.is_empty())
@@ -236,6 +244,12 @@ fn faults(path: &Path, text: &str, complaints: Vec<Complaint>) -> ConfigErrors {
 /// Empty if it is not TOML, which the checks have said then.
 fn table(text: &str) -> Table {
     text.parse().unwrap_or_default()
+}
+
+/// The names of the tables in an array of tables.
+pub(crate) fn names_in(table: &Table, array: &str) -> BTreeSet<String> {
+    let tables = table.get(array).and_then(Value::as_array).into_iter().flatten();
+    tables.filter_map(|table| table.get("name")?.as_str().map(str::to_owned)).collect()
 }
 
 fn names(places: Vec<Vec<String>>, file: &Table) -> Vec<String> {
