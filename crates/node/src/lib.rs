@@ -230,6 +230,9 @@ impl Node {
         self.heard_from_store(reported.as_ref().err());
         match reported {
             Ok(is_drained) => {
+                if self.store_away.swap(false, Ordering::Relaxed) {
+                    tracing::info!("the store answers again");
+                }
                 self.alive_until.store(Some(Arc::new(until)));
                 self.set_drained(is_drained);
                 self.tell_of_restore();

@@ -32,7 +32,12 @@ impl fmt::Display for NotReady {
 impl Node {
     /// What a load balancer need not know, and a person may want to.
     pub fn remark(&self) -> Option<String> {
-        let remark = || format!("mail of a restored backup is held: {}", NextStep::StoreRestored);
+        let remark = || {
+            format!(
+                "mail of a restored backup is held until an operator answers: {}, or with --deliver-since TIME instead of --hold",
+                NextStep::StoreRestored
+            )
+        };
         self.store.holds_restored().then(remark)
     }
 

@@ -33,6 +33,8 @@ pub enum Purpose {
     Check,
     /// A node starts or reloads its configuration. It listens on the addresses itself.
     Serve,
+    /// A running node follows another version of the fleet's configuration. What its own file has besides was said before.
+    Follow,
 }
 
 /// What is wrong with a setting.

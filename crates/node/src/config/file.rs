@@ -52,8 +52,17 @@ pub enum Fleet<'a> {
 }
 
 impl File {
+    /// The node's own file.
     pub fn read(path: &Path) -> Result<Self, ConfigErrors> {
-        let bytes = std::fs::read(path).map_err(|error| ConfigErrors::unreadable(path, &error))?;
+        Self::of(path, std::fs::read(path).map_err(|error| ConfigErrors::own_unreadable(path, &error))?)
+    }
+
+    /// A file that an operator names to apply it.
+    pub fn read_to_apply(path: &Path) -> Result<Self, ConfigErrors> {
+        Self::of(path, std::fs::read(path).map_err(|error| ConfigErrors::unreadable(path, &error))?)
+    }
+
+    fn of(path: &Path, bytes: Vec<u8>) -> Result<Self, ConfigErrors> {
         let text = String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(path, &error))?;
         Ok(Self { path: path.to_owned(), text })
     }

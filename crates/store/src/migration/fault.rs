@@ -43,7 +43,7 @@ pub enum MigrationError {
     /// Undoing would lose or repeat something.
     #[error(
         "{what} on {server} have changed since the mail was moved there. The folder does not know of it, and would lose \
-         mail or deliver it twice: this migration cannot be undone any more"
+         mail or deliver it twice: this migration cannot be undone any more. Go on with the server"
     )]
     ChangedSince { server: String, what: String },
     #[error("the database at {server} has no copy of {folder}; name the server that it was moved to")]

@@ -92,6 +92,12 @@ impl PostgresSettings {
 }
 
 fn parse(url: &str) -> Result<Config, PostgresError> {
+    // The library takes it for parameters, and says something else.
+    if let Some((scheme, _)) = url.split_once("://").filter(|(scheme, _)| !["postgres", "postgresql"].contains(scheme))
+        && !scheme.contains('=')
+    {
+        return Err(PostgresError::Url { detail: format!("it begins with {scheme}://") });
+    }
     let config: Config = url.parse().map_err(|error| PostgresError::Url { detail: whole(&error) })?;
     match config.get_hosts() {
         [] => Err(PostgresError::Url { detail: "it names no host".to_owned() }),
