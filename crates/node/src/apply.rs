@@ -6,14 +6,17 @@
 //!                                       one cannot, or does not answer ──> refused, unless that node is left out by name
 //! ```
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::Context as _;
-use store::{Fleet as _, NewConfiguration, PostgresStore};
+use store::{Fleet as _, NewConfiguration, PostgresStore, Queue as _};
 use toml::Table;
 
 use crate::{
-    config::{Change, Complaint, FleetConfig, differences, recorded},
+    config::{Change, Complaint, FleetConfig, differences, names_in, recorded},
     inquiry::{self, Answer, Candidate, Question},
 };
 
@@ -38,6 +41,8 @@ pub struct Proposed {
     /// The version in force when it was made.
     pub before: Option<u64>,
     pub changes: Vec<Change>,
+    /// Connectors that it removes while deliveries wait for them, and how many.
+    pub without_connector: Vec<(String, u64)>,
     pub nodes: Vec<Checked>,
     pub outcome: Outcome,
 }
@@ -90,7 +95,8 @@ pub async fn propose(proposal: Proposal, store: &PostgresStore) -> anyhow::Resul
     let (before, toml) = current.map(|stored| (stored.record.version, stored.toml)).unzip();
     let old = toml.as_deref().map(|toml| toml.parse::<Table>().unwrap_or_default()).unwrap_or_default();
     let changes = differences(&old, &proposal.config.table());
-    let done = |nodes, outcome| Proposed { before, changes, nodes, outcome };
+    let without_connector = without_connector(&old, &proposal.config.table(), store).await?;
+    let done = |nodes, outcome| Proposed { before, changes, without_connector, nodes, outcome };
     if toml.as_ref() == Some(&proposal.config.toml) {
         return Ok(done(Vec::new(), Outcome::Unchanged));
     }
@@ -106,6 +112,22 @@ pub async fn propose(proposal: Proposal, store: &PostgresStore) -> anyhow::Resul
     let new = NewConfiguration { toml, by, comment, repeats, program, settings };
     let version = store.replace_configuration(before, new).await.context("failed to store the configuration")?;
     Ok(done(nodes, version.map_or(Outcome::Overtaken, Outcome::Applied)))
+}
+
+/// Deliveries whose connector is removed: no node sends them as long as there is none of that name.
+async fn without_connector(old: &Table, new: &Table, store: &PostgresStore) -> anyhow::Result<Vec<(String, u64)>> {
+    let kept = names_in(new, "connector");
+    let removed: BTreeSet<_> = names_in(old, "connector").into_iter().filter(|name| !kept.contains(name)).collect();
+    if removed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut waiting = BTreeMap::<String, u64>::new();
+    for count in store.counts().await.context("failed to read the queue")? {
+        if removed.contains(&count.connector) {
+            *waiting.entry(count.connector).or_default() += count.deliveries;
+        }
+    }
+    Ok(waiting.into_iter().collect())
 }
 
 /// All nodes that live, by the store's clock.

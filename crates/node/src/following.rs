@@ -16,7 +16,7 @@ use trace::NextStep;
 
 use crate::{
     Node, Running,
-    config::{File, Fleet, FleetConfig},
+    config::{File, Fleet, FleetConfig, Purpose},
     running::ReloadedBy,
     start::{Followed, examined, log_refused, refused, why_not},
 };
@@ -115,7 +115,8 @@ fn adopt(running: &Running, file: &File, fleet: &FleetConfig, by: &str) -> Resul
     if !why.is_empty() {
         return Err(why);
     }
-    let config = examined(file, Fleet::Known(fleet)).map_err(|errors| errors.messages().collect::<Vec<_>>())?;
+    let config =
+        examined(file, Fleet::Known(fleet), Purpose::Follow).map_err(|errors| errors.messages().collect::<Vec<_>>())?;
     // The fleet's settings need no restart (scope.rs).
     let by = ReloadedBy::Fleet { version: fleet.version(), by };
     running.reload(config, by).map(drop).map_err(|error| vec![format!("{error:#}")])

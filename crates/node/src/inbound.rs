@@ -50,6 +50,10 @@ impl Reception for Inbound {
     }
 
     async fn open(&self, facts: &SessionFacts, transaction: Transaction, content: &mut Vec<u8>) -> Result<Sink, Reply> {
+        if let Some(error) = &*self.0.disowned.load() {
+            self.0.metrics.refused.add(1);
+            return Err(refusal(error));
+        }
         if self.0.store.room() == Room::Short {
             self.0.metrics.refused.add(1);
             return Err(refusal(&StoreError::Full(Disk::DataFolder)));
@@ -329,14 +333,14 @@ fn refusal(error: &StoreError) -> Reply {
         StoreError::Full(_) => Reply::new(452, Some(EnhancedCode::new(4, 3, 1)), "Insufficient system storage"),
         StoreError::Unavailable { .. }
         | StoreError::Unknown { .. }
+        | StoreError::NameInUse { .. }
+        | StoreError::NotAMember { .. }
+        | StoreError::Postgres(_)
         | StoreError::Bodies(BodiesError::Unavailable { .. } | BodiesError::Refused { .. }) => {
             Reply::new(451, Some(EnhancedCode::new(4, 3, 2)), "The message could not be stored, try again later")
         }
-        StoreError::NameInUse { .. }
-        | StoreError::NotAMember { .. }
-        | StoreError::NotQueued
+        StoreError::NotQueued
         | StoreError::File(_)
-        | StoreError::Postgres(_)
         | StoreError::Bodies(_)
         | StoreError::Migration(_)
         | StoreError::Other(_) => {

@@ -77,7 +77,7 @@ use outbound::{Heard, LeaseTime, Outbound, Term};
 pub use connectors::connectors;
 pub use forecast::{FORECAST_DAYS, Forecast};
 pub use impact::impact;
-pub use open::{attach, open, server};
+pub use open::{attach, open, refuse_folder, refuses_to_serve, server};
 pub use outbound::addresses;
 pub use policy::Under;
 pub use readiness::NotReady;
@@ -117,6 +117,10 @@ pub struct Node {
     heard: Heard,
     /// Until when the last report that reached the store lets the node count as alive; `None` before the first.
     alive_until: ArcSwapOption<Term>,
+    /// The last report has failed.
+    store_away: AtomicBool,
+    /// Why the store does not count it as a member.
+    disowned: ArcSwapOption<StoreError>,
     /// An operator has drained it.
     drained: AtomicBool,
     /// What was waiting in a restored store is held.
@@ -222,13 +226,23 @@ impl Node {
             configuration: self.followed.load().report(),
         };
         let until = Term::from_now(MEMBER_VALID);
-        match self.store.report(&self.member, state).await {
+        let reported = self.store.report(&self.member, state).await;
+        self.heard_from_store(reported.as_ref().err());
+        match reported {
             Ok(is_drained) => {
+                if self.store_away.swap(false, Ordering::Relaxed) {
+                    tracing::info!("the store answers again");
+                }
                 self.alive_until.store(Some(Arc::new(until)));
                 self.set_drained(is_drained);
                 self.tell_of_restore();
             }
-            Err(error) => tracing::warn!(%error, "failed to report this node's state; trying again"),
+            // It was logged once.
+            Err(error) if error.disowns() => {}
+            Err(error) => {
+                self.store_away.store(true, Ordering::Relaxed);
+                tracing::warn!(%error, "failed to report this node's state; trying again");
+            }
         }
     }
 
@@ -321,7 +335,9 @@ async fn notify_always(node: Arc<Node>) {
 async fn renew_leases(node: &Arc<Node>) {
     let (held, term) = (node.outbound.held().all(), Term::from_now(LeaseTime::on(&node.store).term));
     let was_heard = node.term().is_valid();
-    match node.store.renew(&node.member, held.clone()).await {
+    let renewed = node.store.renew(&node.member, held.clone()).await;
+    node.heard_from_store(renewed.as_ref().err());
+    match renewed {
         Ok(lost) => {
             node.heard.again(term);
             let lost = node.outbound.held().renewed(&held, &lost, term);
@@ -329,11 +345,12 @@ async fn renew_leases(node: &Arc<Node>) {
                 tracing::warn!(deliveries = lost, "lost leases; other nodes deliver these messages now");
             }
         }
-        Err(error @ StoreError::NotAMember { .. }) => {
-            tracing::error!(%error, "delivering nothing more");
+        Err(StoreError::NotAMember { .. }) => {
             node.heard.end();
             node.outbound.held().lose_all();
         }
+        // The store that has its leases may be put back before they end.
+        Err(error) if error.disowns() => {}
         Err(error) => tracing::warn!(%error, "failed to renew leases; trying again"),
     }
     // Where the store was away, all nodes were silent: they are heard before one of them judges.

@@ -4,13 +4,11 @@ use std::fs;
 
 use anyhow::Context as _;
 use store::{
-    Backend, BodiesError, BodiesSettings, BodyPlace, FolderLock, PostgresSettings, PostgresTls, S3Key, S3Settings,
+    Backend, BodiesError, BodiesSettings, BodyPlace, FolderLock, Migration, PostgresError, PostgresSettings,
+    PostgresTls, S3Key, S3Settings, SqliteStore, StoreError, WITNESS_FILE,
 };
 
 use crate::config::{Config, Store, StoreTls};
-
-/// In the data folder of a node whose store is elsewhere: what that store has confirmed to the node.
-const WITNESS: &str = "store-seen.json";
 
 /// For a node. `accept_loss`: an operator has said that a store that was lost is to be done without. With a store
 /// elsewhere, the data folder is locked apart from it: no other node may use it.
@@ -18,9 +16,10 @@ pub async fn open(config: &Config, accept_loss: bool) -> anyhow::Result<(Backend
     let (folder, name) = (&config.node.data, &config.node.name);
     Ok(match server(&config.store)? {
         Some(mut server) => {
-            server.accept_lost_bodies = accept_loss;
+            server.accept_loss = accept_loss;
             let lock = FolderLock::take_beside(folder, name)?;
-            let server = PostgresSettings { witness: Some(folder.join(WITNESS)), ..server };
+            Migration::new(folder, &server).refuse_left_behind()?;
+            let server = PostgresSettings { witness: Some(folder.join(WITNESS_FILE)), ..server };
             (Backend::open_server(&server).await?, Some(lock))
         }
         None if accept_loss => (Backend::open_despite_loss(folder, name)?, None),
@@ -34,6 +33,46 @@ pub async fn attach(config: &Config) -> anyhow::Result<Backend> {
         Some(server) => Backend::attach_server(&server).await?,
         None => Backend::attach(&config.node.data)?,
     })
+}
+
+/// The same, and refuses a server that the node of these settings would refuse.
+pub(crate) async fn attach_as_node(config: &Config) -> anyhow::Result<Backend> {
+    Ok(match server(&config.store)? {
+        Some(server) => {
+            let witness = Some(config.node.data.join(WITNESS_FILE));
+            Backend::attach_server(&PostgresSettings { witness, ..server }).await?
+        }
+        None => Backend::attach(&config.node.data)?,
+    })
+}
+
+/// Refuses a data folder with which a node would not start, because its mail is in another store, or not in the one that is
+/// named. What this user cannot read passes.
+pub fn refuse_folder(config: &Config) -> anyhow::Result<()> {
+    let folder = &config.node.data;
+    let refused = match server(&config.store)? {
+        Some(server) => Migration::new(folder, &server).refuse_left_behind(),
+        None => SqliteStore::refuse_moved(folder),
+    };
+    match refused {
+        Err(error @ StoreError::Migration(_)) => Err(error.into()),
+        Err(_) | Ok(()) => Ok(()),
+    }
+}
+
+/// True if a node does not start either for this reason, until somebody changes something here or there. Other faults pass.
+pub fn refuses_to_serve(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<StoreError>() {
+        Some(StoreError::Postgres(fault)) => !matches!(
+            fault,
+            PostgresError::Unreachable { .. }
+                | PostgresError::NoConnection { .. }
+                | PostgresError::Outdated { .. }
+                | PostgresError::Older { .. }
+        ),
+        Some(error) => matches!(error, StoreError::Migration(_) | StoreError::Bodies(_)),
+        None => false,
+    }
 }
 
 /// The server that these settings name; `None`: the store is in the data folder.

@@ -305,6 +305,8 @@ fn new_node(
         tasks: Tasks::default(),
         content_memory: Arc::default(),
         alive_until: ArcSwapOption::empty(),
+        store_away: AtomicBool::new(false),
+        disowned: ArcSwapOption::empty(),
         drained: AtomicBool::new(false),
         holds_restored: AtomicBool::new(false),
         addresses: Vec::new(),

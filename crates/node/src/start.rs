@@ -7,7 +7,7 @@ use store::{
 
 use crate::{
     config::{Config, ConfigErrors, Examined, File, Fleet, FleetConfig, Purpose},
-    open::attach,
+    open::attach_as_node,
 };
 
 /// The settings with which a node starts.
@@ -60,7 +60,7 @@ impl Followed {
 impl Start {
     /// The file alone, with everything that it names.
     pub(crate) fn alone(file: File) -> Result<Self, ConfigErrors> {
-        let config = examined(&file, Fleet::Absent)?;
+        let config = examined(&file, Fleet::Absent, Purpose::Serve)?;
         Ok(Self { config, file: Some(file), followed: Followed::default() })
     }
 
@@ -70,7 +70,7 @@ impl Start {
         let Some(newest) = store.newest_configuration().await?.map(FleetConfig::from) else {
             return Ok(Self::alone(file)?);
         };
-        if let Ok(config) = examined(&file, Fleet::Known(&newest)) {
+        if let Ok(config) = examined(&file, Fleet::Known(&newest), Purpose::Serve) {
             return Ok(Self { config, file: Some(file), followed: Followed::new(newest) });
         }
         let why = why_not(&file, &newest);
@@ -81,15 +81,15 @@ impl Start {
             )
         };
         let before = had_before(node, &newest, store).await?.ok_or_else(cannot)?;
-        let config = examined(&file, before.as_fleet()).map_err(|_| cannot())?;
+        let config = examined(&file, before.as_fleet(), Purpose::Serve).map_err(|_| cannot())?;
         let refused = refused(&newest, why);
         log_refused(&refused, before.id());
         Ok(Self { config, file: Some(file), followed: Followed { refused: Some(refused), ..before } })
     }
 }
 
-pub(crate) fn examined(file: &File, fleet: Fleet<'_>) -> Result<Config, ConfigErrors> {
-    let Examined { config, warnings } = file.examine(fleet, Purpose::Serve);
+pub(crate) fn examined(file: &File, fleet: Fleet<'_>, purpose: Purpose) -> Result<Config, ConfigErrors> {
+    let Examined { config, warnings } = file.examine(fleet, purpose);
     // Where it cannot be used, they would be about something else.
     if config.is_ok() {
         warnings.messages().for_each(|warning| tracing::warn!("{warning}"));
@@ -118,12 +118,10 @@ pub async fn fleet_config(config: &Config) -> anyhow::Result<Option<FleetConfig>
     if config.store.url.is_none() {
         return Ok(None);
     }
-    let store = match attach(config).await {
+    let store = match attach_as_node(config).await {
         Ok(store) => store,
         // No node has run there yet.
-        Err(error)
-            if matches!(error.downcast_ref(), Some(StoreError::Postgres(PostgresError::Older { found: 0, .. }))) =>
-        {
+        Err(error) if matches!(error.downcast_ref(), Some(StoreError::Postgres(PostgresError::Empty { .. }))) => {
             return Ok(None);
         }
         Err(error) => return Err(error),

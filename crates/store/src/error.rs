@@ -27,7 +27,8 @@ pub enum StoreError {
     NameInUse { name: String, host: String, process: u32, started: Timestamp },
     /// It was silent for too long, and another node has taken its name since, or it has left.
     #[error(
-        "node {name} is not a member of the fleet any more, and holds nothing; restart it, under a name of its own"
+        "node {name} is not a member of the fleet any more, and takes and delivers no mail; restart it, under another \
+         [node] name if another node has this one"
     )]
     NotAMember { name: String },
     /// Its row is gone: it was finished meanwhile, or the store has lost it.
@@ -43,6 +44,22 @@ pub enum StoreError {
     Migration(#[from] MigrationError),
     #[error("{0}")]
     Other(String),
+}
+
+impl StoreError {
+    /// True if the store did not answer, and may do so later.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Unknown { .. } | Self::Postgres(_))
+    }
+
+    /// True if the store does not count this node as a member: another node has its name, or it is another store. Waiting does
+    /// not help.
+    pub fn disowns(&self) -> bool {
+        matches!(
+            self,
+            Self::NameInUse { .. } | Self::NotAMember { .. } | Self::Postgres(PostgresError::Replaced { .. })
+        )
+    }
 }
 
 /// Whose disk it is.

@@ -56,12 +56,14 @@ impl LeaseNumber {
 pub struct Member {
     name: Arc<str>,
     epoch: Epoch,
+    /// By the store's clock. An epoch is given out again where a store is lost; both together are not.
+    started: Timestamp,
     leases: Arc<AtomicI64>,
 }
 
 impl Member {
-    pub(crate) fn new(name: &str, epoch: Epoch) -> Self {
-        Self { name: name.into(), epoch, leases: Arc::default() }
+    pub(crate) fn new(name: &str, epoch: Epoch, started: Timestamp) -> Self {
+        Self { name: name.into(), epoch, started, leases: Arc::default() }
     }
 
     pub fn name(&self) -> &str {
@@ -70,6 +72,10 @@ impl Member {
 
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    pub(crate) fn started(&self) -> Timestamp {
+        self.started
     }
 
     pub(crate) fn next_lease(&self) -> LeaseNumber {
@@ -93,6 +99,10 @@ impl Known {
     /// True if it can do nothing any more: it has left, or it is one of those whose process is known to have ended.
     pub(crate) fn is_dead(&self, dead_epochs: Epoch) -> bool {
         self.has_left || self.epoch <= dead_epochs
+    }
+
+    pub(crate) fn is(&self, member: &Member) -> bool {
+        (self.epoch, self.started) == (member.epoch, member.started)
     }
 
     pub(crate) fn lives(&self, dead_epochs: Epoch, now: Timestamp) -> bool {

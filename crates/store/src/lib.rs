@@ -83,6 +83,7 @@ pub use outside::{BodiesError, BodiesSettings, BodyPlace, Origin, S3Key, S3Setti
 pub use password::PasswordHash;
 pub use postgres::{
     BodiesHealth, PostgresError, PostgresSettings, PostgresStore, PostgresTls, ServerHealth, Standby, TableHealth,
+    WITNESS_FILE, without_password,
 };
 pub use queue::*;
 pub use restoration::{Answered, Restoration, RestorationAnswer, RestorationDecision};

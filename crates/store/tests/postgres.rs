@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helper fails the test")]
 
 mod outside;
+mod replaced;
 mod restored;
 mod server;
 
@@ -408,8 +409,11 @@ async fn postgres_says_what_is_wrong_with_a_server() {
 
     let empty = settings(&server.cluster.url(&server.make()));
     let Err(StoreError::Postgres(error)) = PostgresStore::attach(&empty).await else { panic!("attached") };
-    assert!(matches!(error, PostgresError::Older { found: 0, .. }), "{error}");
+    assert!(matches!(error, PostgresError::Empty { .. }), "{error}");
     PostgresStore::open(&good).await.unwrap().close().await;
+    let of_another = settings(&good.url.replace("gatepost@", "guest@"));
+    let error = refused(&of_another).await;
+    assert!(matches!(&error, PostgresError::NoAccess { user, .. } if user == "guest"), "{error}");
     // The step after this one leaves what this program uses as it was.
     sql("test_0", "INSERT INTO gatepost_schema (version) SELECT max(version) + 1 FROM gatepost_schema");
     PostgresStore::open(&good).await.unwrap().close().await;

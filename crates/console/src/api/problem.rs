@@ -257,7 +257,12 @@ impl Problem {
 
 impl From<store::StoreError> for Problem {
     fn from(error: store::StoreError) -> Self {
-        Self::unreadable(&error)
+        let problem = Self::unreadable(&error);
+        if error.is_away() {
+            // It may be there again soon, so that it helps to try again.
+            return Self::new(Kind::TimedOut, "the store does not answer; the log of the node shows why");
+        }
+        problem
     }
 }
 

@@ -72,7 +72,8 @@ impl Refusal {
 
 impl From<store::StoreError> for Refusal {
     fn from(error: store::StoreError) -> Self {
-        Self::unreadable(&error)
+        let refusal = Self::unreadable(&error);
+        if error.is_away() { Self { status: StatusCode::SERVICE_UNAVAILABLE, ..refusal } } else { refusal }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{io::Write, path::Path};
 
-use node::config::{self, Config, ConfigErrors, Examined, File, Fleet, Purpose};
+use node::config::{self, Config, ConfigErrors, Examined, File, Fleet, FleetConfig, Purpose};
 use serde_json::json;
 
 use super::{
@@ -21,7 +21,7 @@ pub(crate) async fn run(
     match command {
         ConfigCommand::Check { format } => return check(path, *format, out).await,
         ConfigCommand::Show { format } => {
-            let config = in_force(path).await?;
+            let config = in_force(path).await?.without_passwords();
             match format {
                 ConfigFormat::Toml => write!(out, "{}", toml::to_string_pretty(&config)?)?,
                 ConfigFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(&config)?)?,
@@ -62,14 +62,16 @@ async fn check(path: &Path, format: Format, out: &mut dyn Write) -> anyhow::Resu
     // A missing file is wrong usage, not an error in the file.
     let file = File::read(path)?;
     let fleet = match file.parse() {
-        Ok(own) => node::fleet_config(&own).await.map_err(|error| format!("{error:#}")),
+        Ok(own) => fleet_config_for(&own).await,
         // The faults of the file come first.
         Err(_) => Ok(None),
     };
+    let fleet = fleet.map_err(|error| (format!("{error:#}"), node::refuses_to_serve(&error)));
     let fleet = match &fleet {
         Ok(None) => Fleet::Absent,
         Ok(Some(fleet)) => Fleet::Known(fleet),
-        Err(why) => Fleet::Unknown(why),
+        Err((why, true)) => Fleet::Unusable(why),
+        Err((why, _)) => Fleet::Unknown(why),
     };
     let Examined { config, warnings } = file.examine(fleet, Purpose::Check);
     let errors = config.as_ref().err();
@@ -90,6 +92,12 @@ async fn check(path: &Path, format: Format, out: &mut dyn Write) -> anyhow::Resu
         }
     }
     Ok(config.is_err())
+}
+
+/// As a node that starts gets it.
+async fn fleet_config_for(own: &Config) -> anyhow::Result<Option<FleetConfig>> {
+    node::refuse_folder(own)?;
+    node::fleet_config(own).await
 }
 
 fn write_result(

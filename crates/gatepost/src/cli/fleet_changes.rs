@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use insight::views::{
     ConfigAnswerView, ConfigApplyView, ConfigChangeView, ConfigErrorView, ConfigNodeView, ConfigResultView,
+    WithoutConnectorView,
 };
 use node::{
     apply::{Checked, Outcome, Proposed, Verdict},
@@ -23,7 +24,7 @@ pub(super) struct Shown<'a> {
 
 impl Shown<'_> {
     pub(super) fn view(&self, proposed: &Proposed, config: &FleetConfig) -> ConfigApplyView {
-        let Proposed { before, changes, nodes, outcome } = proposed;
+        let Proposed { before, changes, without_connector, nodes, outcome } = proposed;
         let (result, version) = match outcome {
             Outcome::Applied(version) => (ConfigResultView::Applied, Some(*version)),
             Outcome::Possible => (ConfigResultView::Possible, *before),
@@ -37,6 +38,13 @@ impl Shown<'_> {
             before: *before,
             changes: change_views(changes),
             not_applied: self.not_applied.clone(),
+            without_connector: without_connector
+                .iter()
+                .map(|(connector, deliveries)| WithoutConnectorView {
+                    connector: connector.clone(),
+                    deliveries: *deliveries,
+                })
+                .collect(),
             nodes: nodes.iter().map(|node| self.node(node, config)).collect(),
         }
     }
@@ -82,13 +90,22 @@ impl Shown<'_> {
         screen: &Screen,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        let Proposed { before, changes, nodes, outcome } = proposed;
+        let Proposed { before, changes, without_connector, nodes, outcome } = proposed;
         if !self.not_applied.is_empty() {
             let own = self.not_applied.join(", ");
             paragraph(&format!("Not applied, because each node has its own: {}.", clean(&own)), "", screen, out)?;
         }
         if *outcome != Outcome::Unchanged {
             write_changes(changes, false, screen, out)?;
+        }
+        for (connector, deliveries) in without_connector {
+            let text = format!(
+                "Warning: connector {} is removed, and {} for it. No node sends them until there is a connector of that \
+                 name again.",
+                clean(connector),
+                counted(*deliveries, "delivery waits", "deliveries wait")
+            );
+            paragraph(&text, "", screen, out)?;
         }
         for node in nodes {
             self.write_node(node, config, screen, out)?;

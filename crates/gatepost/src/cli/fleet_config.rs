@@ -54,7 +54,7 @@ async fn on(
 ) -> anyhow::Result<bool> {
     match command {
         ConfigCommand::Apply { file, how } => {
-            let file = File::read(file)?;
+            let file = File::read_to_apply(file)?;
             let (config, own) = file.for_fleet()?;
             let shown = Shown { file: Some(&file), not_applied: own };
             apply(config, None, how, shown, store, screen, out).await
@@ -102,7 +102,13 @@ async fn apply(
     screen: &Screen,
     out: &mut dyn Write,
 ) -> anyhow::Result<bool> {
-    let ApplyArguments { dry_run, comment, without, format } = how;
+    let ApplyArguments { dry_run, comment, without, no_domains, format } = how;
+    if config.accepts_no_domain() && !no_domains {
+        bail!(
+            "this configuration has no [[accepted_domain]]: every recipient would be refused with 550. Nothing was \
+             applied. To do it anyway, add --no-domains"
+        );
+    }
     let members = store.members().await?;
     for name in without {
         if !members.iter().any(|member| member.name == *name) {
@@ -139,7 +145,7 @@ async fn diff(
     let newest = newest.map(FleetConfig::from);
     let (from, to) = match what.map(|what| what.parse::<u64>().map_err(|_| Path::new(what))) {
         Some(Ok(version)) => (newest, FleetConfig::from(stored(version, store).await?)),
-        Some(Err(file)) => (newest, File::read(file)?.for_fleet()?.0),
+        Some(Err(file)) => (newest, File::read_to_apply(file)?.for_fleet()?.0),
         None => {
             let Some(newest) = newest else { bail!("no configuration has been applied to the fleet yet") };
             let before = newest.version().unwrap_or(0).saturating_sub(1);

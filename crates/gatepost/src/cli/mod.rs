@@ -52,7 +52,7 @@ mod user;
 mod waiting;
 mod why;
 
-use std::{env, io, process::ExitCode};
+use std::{env, fs, io, process::ExitCode};
 
 pub(crate) use api::run as run_api;
 pub(crate) use arguments::{Arguments, CaseCommand, Command, Format, PolicyCommand, StoreCommand};
@@ -85,7 +85,16 @@ use node::config::ConfigErrors;
 fn operator() -> String {
     let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
     let user = variable("SUDO_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
-    user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+    let uid = rustix::process::getuid().as_raw();
+    user.or_else(|| user_named_in("/etc/passwd", uid)).unwrap_or_else(|| format!("uid {uid}"))
+}
+
+/// Services and cron jobs have no USER.
+fn user_named_in(passwd: &str, uid: u32) -> Option<String> {
+    let users = fs::read_to_string(passwd).ok()?;
+    let mut users = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let uid = uid.to_string();
+    users.find(|fields| fields.get(2) == Some(&uid.as_str())).map(|fields| fields[0].to_owned())
 }
 
 /// Prints an error, if there is one, on standard error, and gives the exit status.

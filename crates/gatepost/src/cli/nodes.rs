@@ -2,11 +2,11 @@
 
 use std::{io::Write, time::Duration};
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use insight::views::{NodeStateView, NodeView, RefusedConfigView};
-use jiff::ToSpan;
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde_json::json;
-use store::Store;
+use store::{Store, StoreError};
 use trace::NextStep;
 
 use super::{
@@ -21,6 +21,8 @@ use super::{
 const SHOWN_FOR_HOURS: i64 = 24;
 /// Interval at which a waiting command asks the store.
 const ASK_INTERVAL: Duration = Duration::from_millis(500);
+/// A node reports every 2 seconds. The clock of this machine may differ a little from the store's.
+const QUIET: SignedDuration = SignedDuration::from_secs(6);
 
 pub(crate) async fn run<S: Store>(
     command: &NodeCommand,
@@ -138,7 +140,13 @@ fn write_refused(nodes: &[NodeView], screen: &Screen, out: &mut dyn Write) -> st
 
 /// Drains a node, or takes that back.
 async fn set<S: Store>(store: &S, name: &str, is_drained: bool) -> anyhow::Result<()> {
-    if store.drain(name, is_drained, &operator()).await? {
+    let found = store.drain(name, is_drained, &operator()).await.map_err(|error| match error {
+        StoreError::Unknown { .. } => {
+            anyhow!("{error}. Look with `{}`, or give the command again", NextStep::NodeList)
+        }
+        error => error.into(),
+    })?;
+    if found {
         return Ok(());
     }
     let members = store.members().await?;
@@ -181,7 +189,7 @@ async fn find<S: Store>(store: &S, name: &str) -> anyhow::Result<NodeView> {
 
 /// Waits until the node has finished its deliveries, or does not run any more. Says on standard error how many are left.
 async fn wait<S: Store>(name: &str, store: &S) -> anyhow::Result<()> {
-    let mut told = None;
+    let (mut told, mut is_silent) = (None, false);
     loop {
         let node = find(store, name).await?;
         match node.state {
@@ -196,6 +204,15 @@ async fn wait<S: Store>(name: &str, store: &S) -> anyhow::Result<()> {
                 told = Some(node.deliveries);
                 note!("{}: {} to finish", clean(name), counted(node.deliveries, "delivery", "deliveries"));
             }
+        }
+        let silence = Timestamp::now().duration_since(node.last_seen);
+        if !is_silent && silence > QUIET {
+            is_silent = true;
+            note!(
+                "{} has not reported for {} seconds; if it has died, this is known after 30 seconds",
+                clean(name),
+                silence.as_secs()
+            );
         }
         tokio::time::sleep(ASK_INTERVAL).await;
     }

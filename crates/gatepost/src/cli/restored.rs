@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::bail;
 use insight::{Moment, json, views::AnsweredView};
-use store::{Answered, Backend, Fleet as _, RestorationAnswer, RestorationDecision};
+use store::{Answered, Backend, Fleet as _, Queue as _, RestorationAnswer, RestorationDecision, State};
 use trace::NextStep;
 
 use super::{
@@ -37,11 +37,14 @@ pub(crate) async fn run(
     };
     match output.format {
         Format::Json => Ok(writeln!(out, "{}", json::text(&AnsweredView::from(&answered))?)?),
-        Format::Table => write(&answered, screen, out),
+        Format::Table => {
+            let is_left = store.counts().await?.iter().any(|count| count.state == State::Suspended);
+            write(&answered, is_left, screen, out)
+        }
     }
 }
 
-fn write(answered: &Answered, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
+fn write(answered: &Answered, is_left: bool, screen: &Screen, out: &mut dyn Write) -> anyhow::Result<()> {
     let Answered { restoration, is_first, resumed } = answered;
     if let Some(RestorationAnswer { at, by, decision }) = restoration.answer.as_ref().filter(|_| !is_first) {
         let said = match decision {
@@ -55,6 +58,9 @@ fn write(answered: &Answered, screen: &Screen, out: &mut dyn Write) -> anyhow::R
     }
     if *resumed > 0 || restoration.answer.as_ref().is_some_and(|answer| answer.decision != RestorationDecision::Hold) {
         paragraph(&format!("{} due now.", counted(*resumed, "delivery is", "deliveries are")), "", screen, out)?;
+    }
+    if !is_left {
+        return Ok(paragraph("Nothing is suspended any more.", "", screen, out)?);
     }
     let list = NextStep::QueueList(vec![("--state", "suspended".to_owned())]);
     let rest = format!(

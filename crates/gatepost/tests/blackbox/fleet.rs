@@ -217,21 +217,41 @@ fn postgres_is_checked_before_it_is_trouble() {
 fn postgres_that_cannot_be_used_is_named_at_the_start() {
     let server = Server::start();
     let node = server.node("edge-1", Node::to_port(1)).start();
-    let refused = |change: &dyn Fn(String) -> String, words: &[&str]| {
+    let run = |change: &dyn Fn(String) -> String, arguments: &[&str], status: i32, words: &[&str]| {
         let text = fs::read_to_string(node.path("gatepost.toml")).unwrap();
         let text = change(text).replacen("hostname = ", "data = \"other\"\nhostname = ", 1);
+        let text = text.replace(&format!(":{}\"", node.port), ":0\"");
         fs::write(node.path("other.toml"), text).unwrap();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gatepost"));
-        let output = command.arg("--config").arg(node.path("other.toml")).arg("serve").output().unwrap();
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{error}");
-        words.iter().for_each(|word| assert!(error.contains(word), "{word} is not in: {error}"));
+        let output = command.arg("--config").arg(node.path("other.toml")).args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "{word} is not in: {said}"));
+    };
+    let refused = |change: &dyn Fn(String) -> String, words: &[&str]| run(change, &["serve"], 2, words);
+    // What stops a node is an error of the check, too, unless it may pass.
+    let checked = |change: &dyn Fn(String) -> String, status: i32, words: &[&str]| {
+        refused(change, words);
+        run(change, &["config", "check"], status, words);
     };
     let port = server.cluster.port().to_string();
-    refused(&|text| text.replace(&port, "1"), &["127.0.0.1:1", "cannot be reached", "[store] url"]);
-    refused(&|text| text.replace("/gatepost\"", "/missing\""), &["no database missing", "createdb"]);
+    checked(&|text| text.replace(&port, "1"), 0, &["127.0.0.1:1", "cannot be reached", "[store] url"]);
+    checked(&|text| text.replace("/gatepost\"", "/missing\""), 1, &["no database missing", "--owner gatepost missing"]);
     fs::write(node.path("wrong"), "wrong").unwrap();
-    refused(&|text| text.replace("\"password\"", "\"wrong\""), &["refuses the login", "password_file"]);
+    checked(&|text| text.replace("\"password\"", "\"wrong\""), 1, &["refuses the login of user", "password_file"]);
+    let latin = "CREATE DATABASE latin ENCODING LATIN1 LOCALE 'C' TEMPLATE template0";
+    server.cluster.sql("postgres", latin).unwrap();
+    checked(&|text| text.replace("/gatepost\"", "/latin\""), 1, &["has the encoding LATIN1"]);
+    let reader = "CREATE ROLE reader LOGIN PASSWORD 'secret'";
+    server.cluster.sql("postgres", reader).unwrap();
+    let of_reader = |text: String| text.replace("postgres://gatepost@", "postgres://reader@");
+    checked(&of_reader, 1, &["user reader may not use the tables", "[store] url"]);
     refused(&|text| text, &["another node named edge-1 is running"]);
-    refused(&|text| text.replace("postgres://", "mysql://"), &["url", "postgres://USER@HOST:PORT/DATABASE"]);
+    let url = ["begins with mysql://", "postgres://USER@HOST:PORT/DATABASE"];
+    run(&|text| text.replace("postgres://", "mysql://"), &["config", "check"], 1, &url);
+    refused(&|text| text.replace("postgres://", "mysql://"), &url);
+    // The check says nothing of a password but where it counts.
+    let twice = |text: String| text.replace("gatepost@", "gatepost:s3cret@");
+    run(&twice, &["config", "check"], 0, &["the password in postgres://gatepost:***@", "password_file applies"]);
+    run(&twice, &["config", "show"], 0, &["postgres://gatepost:***@"]);
 }

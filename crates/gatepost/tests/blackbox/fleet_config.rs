@@ -149,6 +149,34 @@ fn rolls_back(nodes: &[Node; 2], one: &str, both: &str) {
     assert_eq!(apply(&nodes[0], both).1["result"], "unchanged");
 }
 
+/// What would stop all mail needs a word more, and what would strand mail is said.
+#[test]
+fn postgres_warns_of_what_a_configuration_takes_away() {
+    let server = Server::start();
+    let nodes = two_nodes(&server, 1);
+    let both = settings(&[("onprem", 1), ("more", 1)], "");
+    assert_eq!(apply(&nodes[0], &both).0, Some(0));
+    wait_until_all_follow(&nodes[0], 1);
+    assert!(send(&nodes[0], "a@more.test").starts_with("250"));
+    let one = settings(&[("onprem", 1)], "");
+    let trial = with_file(&nodes[0], &one, &["config", "apply", "FILE", "--dry-run"]);
+    let said = text(&trial).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(trial.status.code(), Some(0), "{said}");
+    assert!(said.contains("Warning: connector more is removed, and 1 delivery waits for it."), "{said}");
+    let view = json(&with_file(&nodes[0], &one, &["config", "apply", "FILE", "--dry-run", "--format", "json"])).1;
+    assert_eq!(view["without_connector"], serde_json::json!([{ "connector": "more", "deliveries": 1 }]));
+    for nothing in ["", "[node]\nname = \"edge-1\"\n"] {
+        let refused = with_file(&nodes[0], nothing, &["config", "apply", "FILE"]);
+        assert_eq!(refused.status.code(), Some(2), "{}", text(&refused));
+        assert!(text(&refused).contains("refused with 550") && text(&refused).contains("--no-domains"));
+    }
+    assert_eq!(count(&server, "configuration"), "1");
+    let wanted = with_file(&nodes[0], "", &["config", "apply", "FILE", "--no-domains"]);
+    assert_eq!(wanted.status.code(), Some(0), "{}", text(&wanted));
+    wait_until_all_follow(&nodes[0], 2);
+    assert!(send(&nodes[0], "a@more.test").starts_with("550"));
+}
+
 /// Line and column are those of the file that was to be applied, and no secret goes into the store.
 #[test]
 fn postgres_refuses_a_faulty_configuration() {

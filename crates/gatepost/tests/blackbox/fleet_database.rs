@@ -26,7 +26,7 @@ use crate::{
         Node,
         cable::Cable,
         database::Server,
-        free_port,
+        free_port, http,
         load::{Load, Sink},
         script::{Destination, Say},
         wait_for,
@@ -281,4 +281,57 @@ fn postgres_behind_pgbouncer_works_in_session_mode_only() {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("PgBouncer in transaction mode") && error.contains("pool_mode = session"), "{error}");
+}
+
+/// Its node takes no other node's place there, and a new process of it makes no tables in the way of a restore.
+#[test]
+fn postgres_that_was_replaced_gets_no_mail_of_its_old_nodes() {
+    let (server, api, destination) = (Server::start(), free_port(), Destination::taking(|_, _| None));
+    let with_api = Node::to_port(destination.port).more(&format!("[api]\nlisten = [\"127.0.0.1:{api}\"]\n"));
+    let mut old = server.node("edge-1", with_api.retry(RETRY)).start();
+    let ready = || http(api, "/readyz", &[]);
+    wait_for("the node to be ready", || (ready().0 == 200).then_some(()));
+    server.cluster.sql("postgres", "DROP DATABASE gatepost WITH (FORCE)").unwrap();
+    server.cluster.database("gatepost").unwrap();
+    wait_for("it to be noticed", || (ready().0 == 503).then_some(()));
+    let mut new = server.node("edge-2", Node::to_port(destination.port).retry(RETRY)).start();
+    // Longer than the reports and renewals of a node are apart.
+    thread::sleep(Duration::from_secs(7));
+    let (status, why) = ready();
+    assert!(status == 503 && why.contains("was replaced") && why.contains("serve --accept-loss"), "{why}");
+    let reply = try_to_send(&old);
+    assert!(reply.starts_with("451 4.3.2"), "{reply}");
+    send(&new, 1);
+    new.wait_until_empty();
+
+    old.signal("-TERM");
+    assert_eq!(old.wait(), Some(0));
+    let states: Vec<_> = new.json(&["node", "list"])["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| (node["node"].clone(), node["state"].clone()))
+        .collect();
+    assert_eq!(states, [("edge-2".into(), "running".into())], "{states:?}");
+    send(&new, 2);
+    new.wait_until_empty();
+    let is_refused = || {
+        let refused = old.run(&["serve"]);
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        refused.status.code() == Some(2) && text.contains("was replaced")
+    };
+    assert!(is_refused());
+    new.kill();
+    server.cluster.sql("postgres", "DROP DATABASE gatepost WITH (FORCE)").unwrap();
+    server.cluster.database("gatepost").unwrap();
+    assert!(is_refused());
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
+    assert_eq!(server.cluster.sql("gatepost", tables).unwrap(), "0");
+    old.start_with(|mut command| {
+        command.arg("--accept-loss");
+        command
+    });
+    wait_for("the node to be ready", || (ready().0 == 200).then_some(()));
+    send(&old, 3);
+    old.wait_until_empty();
 }

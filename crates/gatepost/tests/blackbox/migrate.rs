@@ -37,6 +37,14 @@ fn refused(node: &Node, arguments: &[&str], words: &[&str]) {
     words.iter().for_each(|word| assert!(error.contains(word), "{arguments:?}: no {word:?} in {error}"));
 }
 
+/// The check finds what would stop the node.
+fn faulty(node: &Node, words: &[&str]) {
+    let output = node.run(&["config", "check"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    words.iter().for_each(|word| assert!(text.contains(word), "no {word:?} in {text}"));
+}
+
 /// From now on its store is the server, or the one in its folder again.
 fn name_server(node: &Node, server: Option<&Server>) {
     let file = node.path("gatepost.toml");
@@ -94,6 +102,10 @@ fn postgres_delivers_mail_that_was_moved_there() {
     refused(&node, &migrate, &["held by another process", "node edge-1"]);
     // It is killed, and may hold leases.
     node.kill();
+    // Nobody would deliver its mail.
+    let left_behind = ["data has 3 deliveries that are not in the database", "store migrate --from", "without [store]"];
+    refused(&node, &["serve"], &left_behind);
+    faulty(&node, &left_behind);
     let output = node.run(&migrate);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -105,7 +117,9 @@ fn postgres_delivers_mail_that_was_moved_there() {
     for command in [&["serve"][..], &["serve", "--accept-loss"], &["queue", "list"], &["backup", "copy"], &["why"]] {
         refused(&node, command, &["was moved to postgres://", "[store] url", "store migrate --undo --from"]);
     }
+    faulty(&node, &["was moved to postgres://"]);
     name_server(&node, Some(&server));
+    assert_eq!(node.run(&["config", "check"]).status.code(), Some(0));
     node.start();
     assert_eq!(ids(&node.trace()), before);
     refused(&node, &["store", "migrate", "--undo"], &["held by another process"]);

@@ -18,8 +18,17 @@ pub struct ConfigApplyView {
     pub changes: Vec<ConfigChangeView>,
     /// Settings of the file that each node has of its own: they were not applied.
     pub not_applied: Vec<String>,
+    /// Connectors that it removes while deliveries wait for them.
+    pub without_connector: Vec<WithoutConnectorView>,
     /// The live nodes, which were asked first.
     pub nodes: Vec<ConfigNodeView>,
+}
+
+/// Deliveries that wait for a connector that is not configured any more.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct WithoutConnectorView {
+    pub connector: String,
+    pub deliveries: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]

@@ -31,7 +31,7 @@ pub use case::{CaseAttemptsView, CaseComparisonView, CaseHaltedView, CaseMessage
 pub use change::FleetChangeView;
 pub use configuration::{
     ConfigAnswerView, ConfigApplyView, ConfigChangeView, ConfigDiffView, ConfigErrorView, ConfigNodeView,
-    ConfigResultView, ConfigVersionView,
+    ConfigResultView, ConfigVersionView, WithoutConnectorView,
 };
 pub use connector::{
     ConnectorValidationView, ConnectorView, ValidatedAddressView, ValidatedHostView, ValidatedStepView,

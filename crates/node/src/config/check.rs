@@ -417,20 +417,24 @@ pub(super) fn choices(schema: &Value) -> Vec<&str> {
 }
 
 /// The expected value of a schema in the file, as the continuation of "must be".
-fn expected(schema: &Value) -> &'static str {
-    match schema["format"].as_str() {
+fn expected(schema: &Value) -> String {
+    let choices = choices(schema);
+    if !choices.is_empty() {
+        return format!("one of \"{}\"", choices.join("\", \""));
+    }
+    let plain = match schema["format"].as_str() {
         Some("duration") => "a duration such as \"15m\"",
         Some("deadline") => "a duration such as \"4h\", or \"never\"",
         Some("size") => "a size such as \"50MiB\" or a number of bytes",
         Some("rate") => "a rate such as \"600/min\"",
-        _ if !choices(schema).is_empty() => "a string",
         _ if has_type(schema, "object") => "a table",
         _ if has_type(schema, "array") && schema["items"]["type"] == "object" => "an array of tables: [[…]]",
         _ if has_type(schema, "array") => "an array of strings",
         _ if has_type(schema, "boolean") => "true or false",
         _ if has_type(schema, "integer") => "an integer",
         _ => "a string",
-    }
+    };
+    plain.to_owned()
 }
 
 fn article(type_name: &str) -> String {
@@ -478,6 +482,14 @@ mod tests {
             ("[inbound]\nhops_max = \"9\"\n", &["2:12: hops_max must be an integer, not a string"]),
             ("[inbound]\nlisten = \"a\"\n", &["2:10: listen must be an array of strings, not a string"]),
             ("[inbound]\nlisten = [1]\n", &["2:11: each entry of listen must be a string, not an integer"]),
+            (
+                "[store]\nurl = \"postgres://g@db/g\"\ntls = true\n",
+                &["3:7: tls must be one of \"verify\", \"none\", not a boolean"],
+            ),
+            (
+                "[store]\nurl = \"postgres://g@db/g\"\ntls = \"require\"\n",
+                &["3:7: tls cannot be \"require\"; allowed values are: verify, none"],
+            ),
             ("[retry]\nexpire = 5\n", &["2:10: expire must be a duration such as \"15m\", not an integer"]),
             (
                 "[inbound]\nsize_max = 1.5\n",

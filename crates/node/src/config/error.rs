@@ -66,6 +66,11 @@ impl ConfigErrors {
     }
 
     pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
+        Self::without_place(path, format!("failed to read the configuration: {error}"))
+    }
+
+    /// The same of the node's own file.
+    pub(super) fn own_unreadable(path: &Path, error: &io::Error) -> Self {
         let example = || NextStep::ConfigExample { file: path.display().to_string() };
         let hint = match error.kind() {
             io::ErrorKind::NotFound => format!("; create one with: {}", example()),

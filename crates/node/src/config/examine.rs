@@ -33,6 +33,8 @@ pub enum Purpose {
     Check,
     /// A node starts or reloads its configuration. It listens on the addresses itself.
     Serve,
+    /// A running node follows another version of the fleet's configuration. What its own file has besides was said before.
+    Follow,
 }
 
 /// What is wrong with a setting.
@@ -251,6 +253,14 @@ impl Look<'_> {
 
     fn store(&mut self) {
         let store = &self.config.store;
+        for (key, url) in [("url", &store.url), ("search_url", &store.search_url)] {
+            if let Some(url) = url.as_ref().filter(|url| store::without_password(url) != **url)
+                && store.password_file.is_some()
+            {
+                let url = store::without_password(url);
+                self.warn(&["store", key], format!("{key}: the password in {url} is not used, because password_file applies; remove it from the URL"));
+            }
+        }
         if let Some(path) = &store.password_file
             && let Err(error) = fs::read_to_string(path)
         {

@@ -5,11 +5,14 @@
 //!   fleet's configuration ──┘
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use jiff::Timestamp;
 use store::ConfigurationId;
-use toml::Table;
+use toml::{Table, Value};
 
 use super::{
     Config, Examined, check,
@@ -43,12 +46,23 @@ pub enum Fleet<'a> {
     Absent,
     /// The store could not be read, for this reason.
     Unknown(&'a str),
+    /// The same, and no node starts with it.
+    Unusable(&'a str),
     Known(&'a FleetConfig),
 }
 
 impl File {
+    /// The node's own file.
     pub fn read(path: &Path) -> Result<Self, ConfigErrors> {
-        let bytes = std::fs::read(path).map_err(|error| ConfigErrors::unreadable(path, &error))?;
+        Self::of(path, std::fs::read(path).map_err(|error| ConfigErrors::own_unreadable(path, &error))?)
+    }
+
+    /// A file that an operator names to apply it.
+    pub fn read_to_apply(path: &Path) -> Result<Self, ConfigErrors> {
+        Self::of(path, std::fs::read(path).map_err(|error| ConfigErrors::unreadable(path, &error))?)
+    }
+
+    fn of(path: &Path, bytes: Vec<u8>) -> Result<Self, ConfigErrors> {
         let text = String::from_utf8(bytes).map_err(|error| ConfigErrors::not_utf8(path, &error))?;
         Ok(Self { path: path.to_owned(), text })
     }
@@ -71,15 +85,23 @@ impl File {
     /// Checks everything that the settings name: files, folders, addresses.
     pub fn examine(&self, fleet: Fleet<'_>, purpose: Purpose) -> Examined {
         let config = match fleet {
-            Fleet::Absent | Fleet::Unknown(_) => self.parse(),
+            Fleet::Absent | Fleet::Unknown(_) | Fleet::Unusable(_) => self.parse(),
             Fleet::Known(fleet) => self.merged(fleet),
         };
         let config = match config {
             Ok(config) => config,
             Err(errors) => return Examined { config: Err(errors), warnings: ConfigErrors::default() },
         };
-        let Findings { errors, mut warnings } = examine(&config, purpose, Timestamp::now());
-        warnings.extend(self.unused(fleet));
+        let Findings { mut errors, mut warnings } = examine(&config, purpose, Timestamp::now());
+        // What the file names is examined first: a password that cannot be read explains a login that is refused.
+        if let Fleet::Unusable(why) = fleet
+            && errors.is_empty()
+        {
+            errors.push(Complaint::new(&["store", "url"], why));
+        }
+        if purpose != Purpose::Follow {
+            warnings.extend(self.unused(fleet));
+        }
         let (errors, warnings) = (self.placed(fleet, errors), self.placed(fleet, warnings));
         Examined { config: if errors.is_empty() { Ok(config) } else { Err(errors) }, warnings }
     }
@@ -128,10 +150,10 @@ impl File {
     /// Settings of the file that are the fleet's, while the fleet has them.
     fn unused(&self, fleet: Fleet<'_>) -> Vec<Complaint> {
         match fleet {
-            Fleet::Absent => Vec::new(),
+            Fleet::Absent | Fleet::Unusable(_) => Vec::new(),
             Fleet::Unknown(why) => {
                 let message = format!(
-                    "whether the fleet has a configuration is not known, and this check covers the file alone: {why}"
+                    "{why}. This check covers the file alone: whether the fleet has a configuration is not known"
                 );
                 vec![Complaint::new(&["store", "url"], message)]
             }
@@ -187,6 +209,11 @@ impl FleetConfig {
         table(&self.toml)
     }
 
+    /// True if nodes that follow it refuse every recipient.
+    pub fn accepts_no_domain(&self) -> bool {
+        names_in(&self.table(), "accepted_domain").is_empty()
+    }
+
     /// The setting that a complaint is about; `None`: no single one.
     pub fn setting_name(&self, complaint: &Complaint) -> Option<String> {
         Some(scope::name(&complaint.keys(), &self.table())).filter(|name| !name.is_empty())
@@ -226,6 +253,12 @@ fn faults(path: &Path, text: &str, complaints: Vec<Complaint>) -> ConfigErrors {
 /// Empty if it is not TOML, which the checks have said then.
 fn table(text: &str) -> Table {
     text.parse().unwrap_or_default()
+}
+
+/// The names of the tables in an array of tables.
+pub(crate) fn names_in(table: &Table, array: &str) -> BTreeSet<String> {
+    let tables = table.get(array).and_then(Value::as_array).into_iter().flatten();
+    tables.filter_map(|table| table.get("name")?.as_str().map(str::to_owned)).collect()
 }
 
 fn names(places: Vec<Vec<String>>, file: &Table) -> Vec<String> {

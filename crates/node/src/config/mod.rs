@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 pub use difference::{Change, differences, recorded, reloaded};
 pub use error::ConfigErrors;
 pub use examine::{Complaint, Purpose};
+pub(crate) use file::names_in;
 pub use file::{File, Fleet, FleetConfig};
 pub use hosts::{Hosts, SmartHost};
 pub use insight::units::{ByteSize, Deadline, Duration, Rate};

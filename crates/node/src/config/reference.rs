@@ -195,6 +195,7 @@ mod tests {
                 assert!(key == "timeouts" || !description(schema).is_empty() || !schema["items"].is_null(), "{path}");
                 let answered = !schema["default"].is_null() || !schema["examples"].is_null();
                 assert!(answered, "{path} has neither default nor example");
+                assert!(schema["anyOf"].is_null(), "{path} has its schema deeper, where no check finds it");
                 walk(&path, schema);
                 walk(&path, &schema["items"]);
             }

@@ -13,6 +13,15 @@ pub enum MigrationError {
         NextStep::MigrateBack { folder: folder.clone(), server: server.clone() }
     )]
     Moved { folder: String, server: String, at: Timestamp },
+    /// A node was to use the server, and its folder has mail of its own.
+    #[error(
+        "{folder} has {deliveries} {} that {} not in the database. Move mail there before this node starts: {}. Or \
+         deliver it first: start the node without [store]",
+        if *deliveries == 1 { "delivery" } else { "deliveries" },
+        if *deliveries == 1 { "is" } else { "are" },
+        NextStep::Migrate { folder: folder.clone(), server: server.clone() }
+    )]
+    LeftBehind { folder: String, server: String, deliveries: u64 },
     /// The database is still being filled.
     #[error("mail is being moved to {server} from {folder} on {host}; let that finish first: run there {}",
         NextStep::Migrate { folder: folder.clone(), server: server.clone() })]
@@ -34,7 +43,7 @@ pub enum MigrationError {
     /// Undoing would lose or repeat something.
     #[error(
         "{what} on {server} have changed since the mail was moved there. The folder does not know of it, and would lose \
-         mail or deliver it twice: this migration cannot be undone any more"
+         mail or deliver it twice: this migration cannot be undone any more. Go on with the server"
     )]
     ChangedSince { server: String, what: String },
     #[error("the database at {server} has no copy of {folder}; name the server that it was moved to")]

@@ -16,7 +16,7 @@ pub(crate) mod fault;
 pub(crate) mod progress;
 pub(crate) mod tables;
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use facts::{Content, Counting, Fact};
 pub use fault::MigrationError;
@@ -24,7 +24,7 @@ pub use progress::Progress;
 use tables::{DELIVERIES, EVENTS, MAIL, OTHERS, OtherTable, UNCOMPARED};
 
 use crate::{
-    PostgresSettings, Result,
+    PostgresSettings, Result, SqliteStore, WITNESS_FILE,
     postgres::migration::{Begun, Origin, Target},
     sqlite::source::{Batch, Source},
 };
@@ -104,6 +104,17 @@ impl<'a> Migration<'a> {
         Ok(())
     }
 
+    /// Refuses a node on the server whose data folder has mail that is not there: nobody would deliver it.
+    pub fn refuse_left_behind(&self) -> Result<()> {
+        match SqliteStore::waiting_in(self.folder)? {
+            0 => Ok(()),
+            deliveries => {
+                let (folder, server) = (self.folder.display().to_string(), self.server.name()?);
+                Err(MigrationError::LeftBehind { folder, server, deliveries }.into())
+            }
+        }
+    }
+
     /// Gives the folder its mail back, if nothing has changed on the server.
     pub async fn undo(&self, mut progress: impl FnMut(Progress)) -> Result<Moved> {
         let source = Source::open(self.folder)?;
@@ -114,6 +125,8 @@ impl<'a> Migration<'a> {
         let moved = moved(&target, 0).await?;
         target.end_undo(undone).await?;
         source.mark_undone()?;
+        // What a node has seen of that server is of no use: the mail may move to another one.
+        let _ = fs::remove_file(self.folder.join(WITNESS_FILE));
         source.close();
         Ok(moved)
     }

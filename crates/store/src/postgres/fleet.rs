@@ -29,41 +29,41 @@ impl Fleet for PostgresStore {
         let join = move |tx: Tx| async move {
             let joined = member::join(&tx, &asked).await?;
             let heard = match &joined {
-                Ok((epoch, ..)) => hear(&tx, *epoch).await?,
+                Ok(joined) => hear(&tx, &joined.member).await?,
                 Err(_) => None,
             };
             Ok((joined, heard))
         };
         let (joined, heard) = self.0.clerk.write(join).await?;
-        let (epoch, taken_back, is_drained) = joined.map_err(|other| other.in_use(name))?;
+        let joined = joined.map_err(|other| other.in_use(name))?;
         heard.into_iter().for_each(|heard| self.0.witness.note(heard));
-        self.0.epoch.store(epoch.0, Ordering::Relaxed);
+        self.0.epoch.store(joined.member.epoch().0, Ordering::Relaxed);
         // The node is a member now. Rows of a day without a table go to the default table, and move later.
         if let Err(error) = self.make_days().await {
             tracing::warn!(%error, "failed to prepare the history's tables of the next days; trying again later");
         }
-        Ok(Joined { member: Member::new(name, epoch), taken_back, is_drained })
+        Ok(joined)
     }
 
     async fn leave(&self, member: &Member) -> Result<()> {
-        let epoch = member.epoch();
+        let member = member.clone();
         self.0.witness.left();
-        self.0.clerk.write(move |tx| async move { member::leave(&tx, epoch).await }).await
+        self.0.clerk.write(move |tx| async move { member::leave(&tx, &member).await }).await
     }
 
     async fn report(&self, member: &Member, state: NodeState) -> Result<bool> {
-        let (name, epoch) = (member.name().to_owned(), member.epoch());
+        let reporting = member.clone();
         let report = move |tx: Tx| async move {
-            let heard = match member::see(&tx, &name, epoch).await? {
+            let heard = match member::see(&tx, &reporting).await? {
                 Ok(heard) => heard,
                 Err(other) => return Ok(Err(other)),
             };
-            put_report(&tx, &name, &state).await?;
-            Ok(Ok((member::is_drained(&tx, &name).await?, heard)))
+            put_report(&tx, reporting.name(), &state).await?;
+            Ok(Ok((member::is_drained(&tx, reporting.name()).await?, heard)))
         };
         let (is_drained, heard) = self.0.leases.write(report).await?.map_err(|other| match other {
             Some(other) => other.in_use(member.name()),
-            None => StoreError::Other(format!("node {} has left the store", member.name())),
+            None => StoreError::NotAMember { name: member.name().to_owned() },
         })?;
         self.0.witness.note(heard);
         self.make_days_beside();

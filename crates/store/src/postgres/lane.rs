@@ -24,7 +24,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::session::{Connector, Session};
+use super::{
+    PostgresError,
+    session::{Connector, Session},
+};
 use crate::{Clock, Result, StoreError, stored::time_from_millis};
 
 /// A commit that takes longer is given up.
@@ -95,7 +98,11 @@ impl Lane {
             // To hold a long queue takes a while.
             let late = |_| StoreError::Unavailable { detail: too_late(super::LONG) };
             let looked = tokio::time::timeout(super::LONG, look).await.map_err(late)?;
-            looked.map_err(|error| StoreError::Unavailable { detail: error.to_string() })?;
+            looked.map_err(|error| match error {
+                // The caller must know that waiting does not help.
+                StoreError::Postgres(PostgresError::Replaced { .. }) => error,
+                error => StoreError::Unavailable { detail: error.to_string() },
+            })?;
         }
         Ok(session)
     }

@@ -51,7 +51,7 @@ pub(super) async fn renew(
     held: &[Holding],
     unknown: &Unknown,
 ) -> Result<Option<(Vec<Holding>, Heard)>> {
-    let Some(heard) = hear(tx, member.epoch()).await? else { return Ok(None) };
+    let Some(heard) = hear(tx, member).await? else { return Ok(None) };
     let sql = "SELECT id, lease, suspended_by IS NOT DISTINCT FROM $2 FROM queue_delivery
                WHERE state = 1 AND lease_node = $1";
     let rows = tx.query(sql, &[&member.name(), &RESTORE]).await?;
@@ -129,16 +129,19 @@ async fn end_where(tx: &Tx, condition: &str, value: &(dyn ToSql + Sync)) -> Resu
     Ok(ended.len() as u64)
 }
 
-/// Notes that a member lives. `None` if it does not count as one any more.
-pub(super) async fn hear(tx: &Tx, epoch: Epoch) -> Result<Option<Heard>> {
-    let sql = "UPDATE member SET seen = $2, beat = beat + 1 WHERE epoch = $1 AND NOT has_left
-               RETURNING (SELECT store FROM fleet_state), (SELECT coalesce(max(number), 0) FROM fleet_restore), name, beat,
+/// Notes that a member lives. `None` if it does not count as one any more. A store that was replaced or restored gives out
+/// epochs again: the name and the start tell members apart.
+pub(super) async fn hear(tx: &Tx, member: &Member) -> Result<Option<Heard>> {
+    let sql = "UPDATE member SET seen = $4, beat = beat + 1
+               WHERE name = $1 AND epoch = $2 AND started = $3 AND NOT has_left
+               RETURNING (SELECT store FROM fleet_state), (SELECT coalesce(max(number), 0) FROM fleet_restore), beat,
                    EXISTS (SELECT FROM fleet_restore WHERE answered IS NULL)";
     let at = tx.now().await?.as_millisecond();
-    let Some(row) = tx.query_opt(sql, &[&epoch.0, &at]).await? else { return Ok(None) };
+    let (name, epoch, started) = (member.name(), member.epoch().0, member.started().as_millisecond());
+    let Some(row) = tx.query_opt(sql, &[&name, &epoch, &started, &at]).await? else { return Ok(None) };
     let mut columns = Columns::of(&row);
-    let (store, restores, node, beat) = (columns.take()?, columns.take()?, columns.take()?, columns.take()?);
-    let seen = Seen { store, restores, node, epoch: epoch.0, beat, at };
+    let (store, restores, beat) = (columns.take()?, columns.take()?, columns.take()?);
+    let seen = Seen { store, restores, node: name.to_owned(), epoch, started, beat, at };
     Ok(Some(Heard { seen, is_held: columns.take()? }))
 }
 

@@ -6,12 +6,13 @@ use super::{
     lease::{end_leases, hear},
     mark,
     row::{Columns, text},
-    witness::Heard,
+    witness::{Heard, Seen},
 };
 use crate::{
-    Drained, Epoch, MemberRecord, NewChange, Result,
+    Drained, Epoch, Joined, Member, MemberRecord, NewChange, Result,
     change_log::drain as changed_drain,
     lease::{Known, host_name},
+    stored::time_from_millis,
 };
 
 const COLUMNS: &str = "epoch, host, process, started, seen, has_left";
@@ -68,8 +69,8 @@ pub(super) async fn running(tx: &Tx) -> Result<Option<(String, Known)>> {
     Ok(None)
 }
 
-/// Returns the new epoch, how many deliveries went back to the queue, and whether the node is drained, or who has the name.
-pub(super) async fn join(tx: &Tx, name: &str) -> Result<Result<(Epoch, u64, bool), Known>> {
+/// Returns the new member, how many deliveries went back to the queue, and whether the node is drained, or who has the name.
+pub(super) async fn join(tx: &Tx, name: &str) -> Result<Result<Joined, Known>> {
     let now = tx.now().await?;
     tx.run("LOCK TABLE member IN SHARE ROW EXCLUSIVE MODE").await?;
     // Mail may have begun to move here since this node looked.
@@ -81,34 +82,37 @@ pub(super) async fn join(tx: &Tx, name: &str) -> Result<Result<(Epoch, u64, bool
         return Ok(Err(earlier));
     }
     let epoch = tx.query_one("SELECT nextval('member_epoch')", &[]).await?.try_get(0).map(Epoch)?;
-    put(tx, name, epoch, 0).await?;
+    let started = now.as_millisecond();
+    put(tx, name, epoch, started, 0).await?;
     // Nobody holds any more what is leased under this name.
     let taken_back = end_leases(tx, &[name.to_owned()]).await?;
     bodies::sweep(tx, &living(tx).await?).await?;
-    Ok(Ok((epoch, taken_back, is_drained(tx, name).await?)))
+    let member = Member::new(name, epoch, time_from_millis(started));
+    Ok(Ok(Joined { member, taken_back, is_drained: is_drained(tx, name).await? }))
 }
 
 /// A process that runs takes its place again in a store that was restored, unless it is there, or another one has its name or
 /// its epoch by now.
-pub(super) async fn return_to(tx: &Tx, name: &str, epoch: Epoch, beat: i64) -> Result<()> {
+pub(super) async fn return_to(tx: &Tx, seen: &Seen) -> Result<()> {
+    let Seen { node, epoch, started, beat, .. } = seen;
     tx.run("BEGIN; LOCK TABLE member IN SHARE ROW EXCLUSIVE MODE").await?;
     let sql = "SELECT FROM member WHERE epoch = $2 OR (name = $1 AND epoch > $2)";
-    if tx.query_opt(sql, &[&name, &epoch.0]).await?.is_none() {
-        put(tx, name, epoch, beat).await?;
+    if tx.query_opt(sql, &[node, epoch]).await?.is_none() {
+        put(tx, node, Epoch(*epoch), *started, *beat).await?;
     }
     commit_in_time(tx).await
 }
 
 /// In the place of an earlier member of that name.
-async fn put(tx: &Tx, name: &str, epoch: Epoch, beat: i64) -> Result<()> {
+async fn put(tx: &Tx, name: &str, epoch: Epoch, started: i64, beat: i64) -> Result<()> {
     let sql = format!(
-        "INSERT INTO member (name, {COLUMNS}, machine, beat) VALUES ($1, $2, $3, $4, $5, $5, false, $6, $7)
-         ON CONFLICT (name) DO UPDATE SET epoch = $2, host = $3, process = $4, started = $5, seen = $5, has_left = false,
+        "INSERT INTO member (name, {COLUMNS}, machine, beat) VALUES ($1, $2, $3, $4, $8, $5, false, $6, $7)
+         ON CONFLICT (name) DO UPDATE SET epoch = $2, host = $3, process = $4, started = $8, seen = $5, has_left = false,
              machine = $6, beat = $7"
     );
     let (host, process) = (host_name(), i64::from(std::process::id()));
     let now = tx.now().await?.as_millisecond();
-    tx.execute(&sql, &[&name, &epoch.0, &host, &process, &now, &machine(), &beat]).await.map(drop)
+    tx.execute(&sql, &[&name, &epoch.0, &host, &process, &now, &machine(), &beat, &started]).await.map(drop)
 }
 
 async fn living(tx: &Tx) -> Result<Vec<i64>> {
@@ -118,17 +122,20 @@ async fn living(tx: &Tx) -> Result<Vec<i64>> {
     Ok(members.iter().filter(|member| member.lives(NONE_DEAD, now)).map(|member| member.epoch.0).collect())
 }
 
-pub(super) async fn leave(tx: &Tx, epoch: Epoch) -> Result<()> {
-    tx.execute("UPDATE member SET has_left = true WHERE epoch = $1", &[&epoch.0]).await?;
-    tx.execute("DELETE FROM connector_share WHERE epoch = $1", &[&epoch.0]).await.map(drop)
+/// It, and no other one that has its epoch in a store that was replaced or restored.
+pub(super) async fn leave(tx: &Tx, member: &Member) -> Result<()> {
+    let (name, epoch, started) = (member.name(), member.epoch().0, member.started().as_millisecond());
+    let sql = "UPDATE member SET has_left = true WHERE name = $1 AND epoch = $2 AND started = $3";
+    tx.execute(sql, &[&name, &epoch, &started]).await?;
+    tx.execute("DELETE FROM connector_share WHERE node = $1 AND epoch = $2", &[&name, &epoch]).await.map(drop)
 }
 
 /// Notes that a member lives, or returns who has its name now, if anybody.
-pub(super) async fn see(tx: &Tx, name: &str, epoch: Epoch) -> Result<Result<Heard, Option<Known>>> {
-    if let Some(heard) = hear(tx, epoch).await? {
+pub(super) async fn see(tx: &Tx, member: &Member) -> Result<Result<Heard, Option<Known>>> {
+    if let Some(heard) = hear(tx, member).await? {
         return Ok(Ok(heard));
     }
-    Ok(Err(find(tx, name).await?.filter(|known| known.epoch != epoch)))
+    Ok(Err(find(tx, member.name()).await?.filter(|known| !known.is(member))))
 }
 
 pub(super) async fn records(tx: Tx) -> Result<Vec<MemberRecord>> {

@@ -10,6 +10,7 @@ use super::{
     schema::{self, Use},
     session::{Connector, Session},
     settings::{PostgresSettings, named},
+    witness::Witness,
 };
 use crate::{
     MEMBER_VALID, Result, StoreError,
@@ -72,7 +73,7 @@ impl Target {
         let primary = settings.primary()?;
         let server = named(&primary);
         let connector = Connector::to_primary(settings, primary, PINNED, &Arc::default())?;
-        schema::prepare(&connector, Use::Migration).await?;
+        schema::prepare(&connector, Use::Migration, &Witness::read(None, false)).await?;
         Ok(Self { session: connector.connect().await?, server })
     }
 

@@ -73,8 +73,9 @@ use lane::{Admit, Lane};
 use partitions::Day;
 use schema::Use;
 use session::{Connector, Newest};
-pub use settings::{PostgresSettings, PostgresTls};
+pub use settings::{PostgresSettings, PostgresTls, without_password};
 pub use unfit::PostgresError;
+pub use witness::WITNESS_FILE;
 use witness::Witness;
 use writer::{Accept, Settle, Writer};
 
@@ -171,9 +172,9 @@ impl PostgresStore {
         let standby = settings.standby()?;
         let newest = Newest::default();
         let first = Connector::to_primary(settings, primary.clone(), DURABLE, &newest)?;
-        schema::prepare(&first, how).await?;
-        let witness = Witness::read(settings.witness.clone());
-        let admit = admit(&witness);
+        let witness = Witness::read(settings.witness.clone(), settings.accept_loss);
+        schema::prepare(&first, how, &witness).await?;
+        let (admit, recognise) = (admit(&witness), recognise(&witness));
         let lane = |setup, connections, admit: Option<&Admit>, read_max| -> Result<Arc<Lane>> {
             let connector = Connector::to_primary(settings, primary.clone(), setup, &newest)?;
             Ok(Lane::new(Arc::new(connector), admit.cloned(), clock.clone(), connections, read_max))
@@ -188,7 +189,7 @@ impl PostgresStore {
         };
         let writers = lane(PINNED, WRITERS, Some(&admit), READ_MAX)?;
         let clerk = lane(DURABLE, 1, Some(&admit), READ_MAX)?;
-        let outside = place::open(&clerk, settings.bodies.as_ref(), settings.accept_lost_bodies, how).await?;
+        let outside = place::open(&clerk, settings.bodies.as_ref(), settings.accept_loss, how).await?;
         let times = Arc::<StoreTimes>::default();
         let store = Self(Arc::new(Inner {
             accepts: Writer::start(Arc::clone(&writers), Arc::clone(&times)),
@@ -196,7 +197,7 @@ impl PostgresStore {
             writers,
             leases: lane(CLAIMING, 1, Some(&admit), READ_MAX)?,
             clerk,
-            readers: lane(READING, READERS, None, READ_MAX)?,
+            readers: lane(READING, READERS, Some(&recognise), READ_MAX)?,
             searchers,
             queue_searchers,
             outside: outside.map(Arc::new),
@@ -273,6 +274,15 @@ fn admit(witness: &Arc<Witness>) -> Admit {
     Arc::new(move |tx| {
         let witness = Arc::clone(&witness);
         Box::pin(async move { restored::admit(&tx, &witness).await })
+    })
+}
+
+/// What the node reads decides what it does: settings, plans, whether it is drained.
+fn recognise(witness: &Arc<Witness>) -> Admit {
+    let witness = Arc::clone(witness);
+    Arc::new(move |tx| {
+        let witness = Arc::clone(&witness);
+        Box::pin(async move { witness.recognise(&tx).await })
     })
 }
 

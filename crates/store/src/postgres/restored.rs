@@ -1,8 +1,8 @@
 //! Whether the server has gone back in time, or is a copy: it then has deliveries in its queue that were made since.
 //!
 //! ```text
-//!   new connection ── shows what this node has seen, on the server where it was ──> used
-//!        │
+//!   new connection ── another store ──> refused (witness.rs)
+//!        ├── shows what this node has seen, on the server where it was ──> used
 //!        └── shows less, or another server ──> all that waits is held, in one transaction ──> used
 //!                                                         │
 //!                                  an operator answers <──┘  the first answer counts
@@ -24,8 +24,8 @@ use super::{
     witness::{Seen, Witness},
 };
 use crate::{
-    Answered, Command, Epoch, NewChange, Restoration, RestorationAnswer, RestorationDecision, Result, Selection,
-    StoreError, restoration::RESTORE,
+    Answered, Command, NewChange, Restoration, RestorationAnswer, RestorationDecision, Result, Selection, StoreError,
+    restoration::RESTORE,
 };
 
 /// What the server says of the store.
@@ -98,9 +98,10 @@ async fn server(tx: &Tx) -> Result<String> {
 
 /// Looks at a new connection before it is used. If the server has gone back, all that waits is held first.
 pub(super) async fn admit(tx: &Tx, witness: &Witness) -> Result<()> {
-    mark::refuse_unfinished(&tx.session).await?;
     // Before the server is asked: what it confirms meanwhile on other connections may be more than it then shows here.
     let (seen, member) = (witness.seen(), witness.seen_as_member());
+    witness.recognise(&tx.session).await?;
+    mark::refuse_unfinished(&tx.session).await?;
     let mut shown = Shown::read(tx, seen.as_ref()).await?;
     if shown.sign(seen.as_ref()).is_some() {
         shown = hold(tx, seen.as_ref()).await?;
@@ -110,7 +111,7 @@ pub(super) async fn admit(tx: &Tx, witness: &Witness) -> Result<()> {
     witness.note_held(shown.is_held);
     // What was restored may not know this node, or know an earlier process of it.
     match member.filter(|member| member.store == shown.store && member.restores < shown.restores) {
-        Some(Seen { node, epoch, beat, .. }) => member::return_to(tx, &node, Epoch(epoch), beat).await,
+        Some(seen) => member::return_to(tx, &seen).await,
         None => Ok(()),
     }
 }
@@ -263,7 +264,15 @@ mod tests {
 
     #[test]
     fn a_restore_shows_by_what_is_missing() {
-        let seen = Seen { store: Uuid::from_u128(1), restores: 2, node: "n".to_owned(), epoch: 7, beat: 30, at: 0 };
+        let seen = Seen {
+            store: Uuid::from_u128(1),
+            restores: 2,
+            node: "n".to_owned(),
+            epoch: 7,
+            started: 9,
+            beat: 30,
+            at: 0,
+        };
         let sign = |store, restores, (epoch, beat): (i64, i64), is_on: &str| {
             let shown = Shown {
                 store: Uuid::from_u128(store),

@@ -7,6 +7,7 @@ use super::{
     PostgresError, mark,
     session::{Connector, Session},
     unfit::MAJOR_MIN,
+    witness::Witness,
 };
 use crate::{Result, StoreError};
 
@@ -43,13 +44,16 @@ pub(super) enum Use {
 }
 
 /// Refuses a server that cannot be used, and brings the schema forward.
-pub(super) async fn prepare(connector: &Connector, how: Use) -> Result<()> {
+pub(super) async fn prepare(connector: &Connector, how: Use, witness: &Witness) -> Result<()> {
     let session = connect(connector).await?;
     check_server(connector, &session).await?;
     check_pooler(connector, &session).await?;
+    // Before any table is made: in the place of a store that is still to be restored, they would be in the way.
+    witness.recognise(&session).await?;
     match how {
         Use::Node | Use::Migration => migrate(connector, &session).await?,
-        Use::Command => match version(&session).await? {
+        Use::Command => match version(&session).await.map_err(|error| no_access(connector, error))? {
+            0 => return Err(PostgresError::Empty { server: connector.server() }.into()),
             found if found > NEWEST => return Err(newer(connector, found)),
             found if found < VERSION => {
                 return Err(PostgresError::Older { server: connector.server(), found, known: VERSION }.into());
@@ -120,7 +124,7 @@ fn newer(connector: &Connector, found: i32) -> StoreError {
 /// Each step in a transaction of its own, so that none is ever half done. Nodes that start at once take turns.
 async fn migrate(connector: &Connector, session: &Session) -> Result<()> {
     session.query("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
-    let from = version(session).await?;
+    let from = version(session).await.map_err(|error| no_access(connector, error))?;
     if from > NEWEST {
         return Err(newer(connector, from));
     }
@@ -141,9 +145,21 @@ async fn apply(session: &Session, version: i32, step: &str) -> Result<()> {
     super::lane::commit(session).await
 }
 
+/// PostgreSQL's code for a right that is missing.
+const NO_RIGHT: &str = "(42501)";
+
+fn no_access(connector: &Connector, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Other(detail) if detail.ends_with(NO_RIGHT) => {
+            PostgresError::NoAccess { server: connector.server(), user: connector.user(), detail }.into()
+        }
+        error => error,
+    }
+}
+
 fn refused(connector: &Connector, error: StoreError) -> StoreError {
     match error {
-        StoreError::Other(detail) if detail.ends_with("(42501)") => {
+        StoreError::Other(detail) if detail.ends_with(NO_RIGHT) => {
             PostgresError::NoRight { server: connector.server(), user: connector.user(), detail }.into()
         }
         error => error,

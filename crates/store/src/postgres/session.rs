@@ -233,12 +233,13 @@ fn refused(host: &Config, error: &tokio_postgres::Error) -> PostgresError {
     // The library asks for a password before it is asked.
     let lacks_password = error.as_db_error().is_none() && host.get_password().is_none() && !is_lost(error);
     let database = || host.get_dbname().unwrap_or_default().to_owned();
+    let user = host.get_user().map(str::to_owned);
     match code {
         Some(&SqlState::TOO_MANY_CONNECTIONS) => PostgresError::NoConnection { server, detail },
-        Some(&SqlState::INVALID_CATALOG_NAME) => PostgresError::NoDatabase { server, database: database() },
-        _ if is_login => PostgresError::Login { server, detail },
+        Some(&SqlState::INVALID_CATALOG_NAME) => PostgresError::NoDatabase { server, database: database(), user },
+        _ if is_login => PostgresError::Login { server, user, detail },
         _ if is_tls(error) => PostgresError::Tls { server, detail },
-        _ if lacks_password && detail.contains("password") => PostgresError::Login { server, detail },
+        _ if lacks_password && detail.contains("password") => PostgresError::Login { server, user, detail },
         _ => PostgresError::Unreachable { server, detail },
     }
 }
@@ -317,6 +318,11 @@ impl Session {
             }
         });
         Self { client, pid: 0, host, system: None, told, statements: Mutex::default() }
+    }
+
+    /// The server and the database, for messages.
+    pub(super) fn place(&self) -> (String, String) {
+        (server(&self.host), self.host.get_dbname().unwrap_or_default().to_owned())
     }
 
     fn is_of_another_cluster(&self, other: &Self) -> bool {

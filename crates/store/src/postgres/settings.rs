@@ -30,8 +30,8 @@ pub struct PostgresSettings {
     pub witness: Option<PathBuf>,
     /// Where large bodies are, if that is not the database.
     pub bodies: Option<BodiesSettings>,
-    /// An operator has said that the bodies of a place that is lost are to be done without.
-    pub accept_lost_bodies: bool,
+    /// An operator has said that a store, or the bodies of a place, that are lost are to be done without.
+    pub accept_loss: bool,
 }
 
 /// Whether the connection is encrypted.
@@ -54,7 +54,7 @@ impl PostgresSettings {
             search_url: None,
             witness: None,
             bodies: None,
-            accept_lost_bodies: false,
+            accept_loss: false,
         })
     }
 
@@ -63,6 +63,11 @@ impl PostgresSettings {
         // With one host, too: it may be a name or an address that moves.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         Ok(config)
+    }
+
+    /// The URL without a password.
+    pub fn name(&self) -> Result<String, PostgresError> {
+        self.primary().map(|config| named(&config))
     }
 
     /// Where searches go.
@@ -87,6 +92,12 @@ impl PostgresSettings {
 }
 
 fn parse(url: &str) -> Result<Config, PostgresError> {
+    // The library takes it for parameters, and says something else.
+    if let Some((scheme, _)) = url.split_once("://").filter(|(scheme, _)| !["postgres", "postgresql"].contains(scheme))
+        && !scheme.contains('=')
+    {
+        return Err(PostgresError::Url { detail: format!("it begins with {scheme}://") });
+    }
     let config: Config = url.parse().map_err(|error| PostgresError::Url { detail: whole(&error) })?;
     match config.get_hosts() {
         [] => Err(PostgresError::Url { detail: "it names no host".to_owned() }),
@@ -155,6 +166,28 @@ pub(super) fn named(config: &Config) -> String {
     format!("postgres://{user}{hosts}/{}", escaped(config.get_dbname().unwrap_or_default()))
 }
 
+/// A URL as people may see it: with `***` in the place of its password. Without one, it is as it was.
+pub fn without_password(url: &str) -> String {
+    let Ok(config) = parse(url) else { return url.to_owned() };
+    if config.get_password().is_none() {
+        return url.to_owned();
+    }
+    let hidden = hide_password(url)
+        .filter(|hidden| parse(hidden).is_ok_and(|config| config.get_password() == Some(HIDDEN.as_bytes())));
+    // It is written in another way, such as a parameter.
+    hidden.unwrap_or_else(|| named(&config))
+}
+
+const HIDDEN: &str = "***";
+
+fn hide_password(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (authority, more) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (login, hosts) = authority.rsplit_once('@')?;
+    let (user, _) = login.split_once(':')?;
+    Some(format!("{scheme}://{user}:{HIDDEN}@{hosts}{more}"))
+}
+
 fn escaped(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes()
@@ -187,6 +220,23 @@ mod tests {
             let name = named(&parse(url).unwrap());
             assert_eq!(name, expected);
             assert_eq!(named(&parse(&name).unwrap()), name, "it is read back");
+        }
+    }
+
+    #[test]
+    fn a_password_is_hidden() {
+        for (url, shown) in [
+            ("postgres://gatepost@db/mail", "postgres://gatepost@db/mail"),
+            ("postgres://g:s3c%2Fret@db1,db2:5433/mail?x=y", "postgres://g:s3c%2Fret@db1,db2:5433/mail?x=y"),
+            (
+                "postgres://g:s3c%2Fret@db1,db2:5433/mail?channel_binding=require",
+                "postgres://g:***@db1,db2:5433/mail?channel_binding=require",
+            ),
+            ("postgresql://g:s3:c@ret@db/mail", "postgresql://g:***@db/mail"),
+            ("postgres://g@db/mail?password=s3cret", "postgres://g@db:5432/mail"),
+            ("host=db user=g password=s3cret dbname=mail", "postgres://g@db:5432/mail"),
+        ] {
+            assert_eq!(without_password(url), shown);
         }
     }
 }

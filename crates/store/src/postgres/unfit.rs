@@ -2,6 +2,8 @@
 
 use std::error::Error as _;
 
+use trace::NextStep;
+
 /// Why a PostgreSQL server cannot be this gateway's store.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PostgresError {
@@ -20,15 +22,20 @@ pub enum PostgresError {
     )]
     Outdated { server: String, timeline: i64, known: i64 },
     #[error(
-        "PostgreSQL at {server} refuses the login ({detail}); check the user in [store] url, the password in [store] \
-         password_file, and the server's pg_hba.conf"
+        "PostgreSQL at {server} refuses the login of {} ({detail}); check the user in [store] url, the password in \
+         [store] password_file, and the server's pg_hba.conf",
+        user.as_deref().map_or_else(
+            || "the user of this process, because [store] url names none".to_owned(),
+            |user| format!("user {user}")
+        )
     )]
-    Login { server: String, detail: String },
+    Login { server: String, user: Option<String>, detail: String },
     #[error(
         "there is no database {database} at {server}; create it there: createdb --template template0 --encoding UTF8 \
-         {database}"
+         --owner {} {database}",
+        user.as_deref().unwrap_or("USER")
     )]
-    NoDatabase { server: String, database: String },
+    NoDatabase { server: String, database: String, user: Option<String> },
     #[error(
         "no verified TLS connection to PostgreSQL at {server} ({detail}); check that the server offers TLS, that \
          its certificate names this host, and that [store] ca_file has the authority that issued it"
@@ -50,7 +57,7 @@ pub enum PostgresError {
     TwoSystems { one: String, other: String },
     #[error(
         "database {database} at {server} has the encoding {found}; create one with UTF8: createdb --template \
-         template0 --encoding UTF8 NAME"
+         template0 --encoding UTF8 --owner USER NAME"
     )]
     Encoding { server: String, database: String, found: String },
     #[error(
@@ -58,8 +65,26 @@ pub enum PostgresError {
              a newer gatepost"
     )]
     Newer { server: String, found: i32, known: i32 },
+    #[error(
+        "the database at {server} has no tables of Gatepost. If you are restoring a backup, finish that first. For a new \
+         fleet, start a node: {}",
+        NextStep::Serve
+    )]
+    Empty { server: String },
+    #[error(
+        "user {user} may not use the tables of Gatepost at {server} ({detail}); name the user in [store] url that owns \
+         them"
+    )]
+    NoAccess { server: String, user: String, detail: String },
     #[error("the database at {server} has schema version {found}; start a node once to bring it to version {known}")]
     Older { server: String, found: i32, known: i32 },
+    /// The node's data folder says so, or the node runs and has used another one before.
+    #[error(
+        "database {database} at {server} was replaced, or is the wrong one: it is not the store that this node has used; \
+         check [store] url, or put the old database or a backup of it back. To go on without it, and lose the mail that \
+         was in it: stop this node, then gatepost serve --accept-loss"
+    )]
+    Replaced { server: String, database: String },
     #[error(
         "user {user} may not create tables at {server} ({detail}); run there, as the owner of the database: GRANT \
          CREATE ON SCHEMA public TO {user}"

@@ -17,6 +17,12 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::{PostgresError, session::Session};
+use crate::Result;
+
+/// The file's name in a data folder.
+pub const WITNESS_FILE: &str = "store-seen.json";
+
 /// The last time that the store has heard this node.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Seen {
@@ -25,8 +31,10 @@ pub(super) struct Seen {
     pub(super) restores: i64,
     pub(super) node: String,
     pub(super) epoch: i64,
+    /// Of the member, in milliseconds by the store's clock, like `at`. Files of earlier versions lack it.
+    #[serde(default)]
+    pub(super) started: i64,
     pub(super) beat: i64,
-    /// In milliseconds, by the store's clock.
     pub(super) at: i64,
 }
 
@@ -48,6 +56,7 @@ pub(super) struct Heard {
 pub(super) struct Witness {
     /// `None` for a command.
     file: Option<PathBuf>,
+    accepts_loss: bool,
     seen: Mutex<Option<Seen>>,
     /// What was seen last is of a member that is one still, of this process.
     is_member: AtomicBool,
@@ -57,10 +66,11 @@ pub(super) struct Witness {
 }
 
 impl Witness {
-    pub(super) fn read(file: Option<PathBuf>) -> Arc<Self> {
+    /// Where its loss is accepted, another store may be in the place of the one that was seen, until this process has joined.
+    pub(super) fn read(file: Option<PathBuf>, accepts_loss: bool) -> Arc<Self> {
         let seen = file.as_deref().and_then(read);
         let (is_member, is_held) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { file, seen: Mutex::new(seen), is_member, is_held, writing: Mutex::default() })
+        Arc::new(Self { file, accepts_loss, seen: Mutex::new(seen), is_member, is_held, writing: Mutex::default() })
     }
 
     pub(super) fn seen(&self) -> Option<Seen> {
@@ -70,6 +80,28 @@ impl Witness {
     /// What a member of this process has seen.
     pub(super) fn seen_as_member(&self) -> Option<Seen> {
         self.seen().filter(|_| self.is_member.load(Ordering::Relaxed))
+    }
+
+    /// Refuses a database that is not the one that this node has used: another one, or one that is empty or half restored. What
+    /// the node knows, its name and its leases among it, means nothing there.
+    pub(super) async fn recognise(&self, session: &Session) -> Result<()> {
+        let Some(seen) = self.seen() else { return Ok(()) };
+        let exists = session.query_one("SELECT to_regclass('fleet_state') IS NOT NULL", &[]).await?;
+        let store = match exists.try_get(0)? {
+            true => session.query_opt("SELECT store FROM fleet_state", &[]).await?,
+            false => None,
+        };
+        match store.map(|row| row.try_get::<_, Uuid>(0)).transpose()? {
+            Some(store) if store == seen.store => Ok(()),
+            _ if self.accepts_loss && !self.is_member.load(Ordering::Relaxed) => {
+                *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                Ok(())
+            }
+            Some(_) | None => {
+                let (server, database) = session.place();
+                Err(PostgresError::Replaced { server, database }.into())
+            }
+        }
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -89,8 +121,8 @@ impl Witness {
         self.note_held(heard.is_held);
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            // Two transactions may end in another order than they began.
-            let is_newer = |seen: &Seen| seen.store != heard.seen.store || seen.position() < heard.seen.position();
+            // Two transactions may end in another order than they began. Another store is refused before ([`Witness::recognise`]).
+            let is_newer = |seen: &Seen| seen.store == heard.seen.store && seen.position() < heard.seen.position();
             if !seen.as_ref().is_none_or(is_newer) {
                 return;
             }
@@ -145,7 +177,8 @@ mod tests {
     use super::*;
 
     fn heard(store: u128, restores: i64, epoch: i64, beat: i64) -> Heard {
-        let seen = Seen { store: Uuid::from_u128(store), restores, node: "n".to_owned(), epoch, beat, at: 0 };
+        let seen =
+            Seen { store: Uuid::from_u128(store), restores, node: "n".to_owned(), epoch, started: 9, beat, at: 0 };
         Heard { seen, is_held: restores > 0 }
     }
 
@@ -153,7 +186,7 @@ mod tests {
     async fn the_latest_is_kept_for_the_next_process() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("store-seen.json");
-        let witness = Witness::read(Some(file.clone()));
+        let witness = Witness::read(Some(file.clone()), false);
         assert_eq!((witness.seen(), witness.seen_as_member()), (None, None));
         for (noted, kept) in [
             (heard(1, 0, 7, 1), heard(1, 0, 7, 1)),
@@ -161,16 +194,16 @@ mod tests {
             (heard(1, 0, 7, 2), heard(1, 0, 7, 3)),
             (heard(1, 0, 8, 0), heard(1, 0, 8, 0)),
             (heard(1, 1, 8, 0), heard(1, 1, 8, 0)),
-            // Another store begins from the beginning.
-            (heard(2, 0, 1, 0), heard(2, 0, 1, 0)),
+            // What was seen of one store says nothing of another.
+            (heard(2, 0, 9, 0), heard(1, 1, 8, 0)),
         ] {
             witness.note(noted);
             assert_eq!(witness.seen_as_member(), Some(kept.seen));
         }
         witness.write();
-        let next = Witness::read(Some(file.clone()));
+        let next = Witness::read(Some(file.clone()), false);
         assert_eq!((next.seen(), next.seen_as_member()), (witness.seen(), None));
         fs::write(&file, "{").unwrap();
-        assert_eq!(Witness::read(Some(file)).seen(), None);
+        assert_eq!(Witness::read(Some(file), false).seen(), None);
     }
 }

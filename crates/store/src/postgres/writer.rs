@@ -170,7 +170,11 @@ async fn write<C: Command>(seat: &mut Seat, batch: &[&C]) -> Vec<Result<C::Answe
     match write_together(seat, batch).await {
         Ok(results) => results,
         Err(error)
-            if batch.len() > 1 && !matches!(error, StoreError::Unknown { .. } | StoreError::Unavailable { .. }) =>
+            if batch.len() > 1
+                && !matches!(
+                    error,
+                    StoreError::Unknown { .. } | StoreError::Unavailable { .. } | StoreError::Postgres(_)
+                ) =>
         {
             let mut results = Vec::with_capacity(batch.len());
             for command in batch {

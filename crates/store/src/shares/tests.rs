@@ -1,5 +1,6 @@
 //! Shares by example, and what holds whatever happens.
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
@@ -16,7 +17,7 @@ fn under_rate(interval: Duration, messages: u32) -> Demand {
 }
 
 fn member(name: &str) -> Member {
-    Member::new(name, Epoch(1))
+    Member::new(name, Epoch(1), Timestamp::UNIX_EPOCH)
 }
 
 #[test]
@@ -63,7 +64,7 @@ fn what_a_dead_node_had_is_free_after_a_while() {
 fn a_node_that_starts_again_has_nothing_of_the_one_before() {
     let mut shares = Shares::default();
     assert_eq!(shares.give(&member("a"), &demand(8, 0), 0).connections, 8);
-    let again = Member::new("a", Epoch(2));
+    let again = Member::new("a", Epoch(2), Timestamp::UNIX_EPOCH);
     assert_eq!(shares.give(&again, &demand(8, 0), 1).connections, 8);
     assert_eq!(shares.give(&member("a"), &demand(8, 8), 2), demand(8, 8).nothing());
 }

@@ -22,10 +22,10 @@ impl Fleet for SqliteStore {
     async fn join(&self, name: &str) -> Result<Joined> {
         let (asked, floor) = (name.to_owned(), self.0.dead_epochs);
         let join = move |connection: &Connection, now| member::join(connection, &asked, floor, now);
-        let (epoch, taken_back) = self.write(join).await?.map_err(|other| other.in_use(name))?;
+        let (member, taken_back) = self.write(join).await?.map_err(|other| other.in_use(name))?;
         let asked = name.to_owned();
         let is_drained = self.read(move |connection, _| member::is_drained(connection, &asked)).await?;
-        Ok(Joined { member: Member::new(name, epoch), taken_back, is_drained })
+        Ok(Joined { member, taken_back, is_drained })
     }
 
     async fn leave(&self, member: &Member) -> Result<()> {
@@ -47,7 +47,7 @@ impl Fleet for SqliteStore {
         };
         self.write(report).await?.map_err(|other| match other {
             Some(other) => other.in_use(member.name()),
-            None => StoreError::Other(format!("node {} has left the store", member.name())),
+            None => StoreError::NotAMember { name: member.name().to_owned() },
         })
     }
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{bodies, change_log, claim, row::Millis};
 use crate::{
-    Drained, Epoch, MemberRecord, NewChange,
+    Drained, Epoch, Member, MemberRecord, NewChange,
     change_log::drain as changed_drain,
     lease::{Known, host_name},
 };
@@ -34,13 +34,13 @@ pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Epoch> {
     connection.query_row("SELECT coalesce(max(epoch), 0) FROM member", [], |row| row.get(0)).map(Epoch)
 }
 
-/// Returns the new epoch and how many deliveries went back to the queue, or who has the name.
+/// Returns the new member and how many deliveries went back to the queue, or who has the name.
 pub(super) fn join(
     connection: &Connection,
     name: &str,
     dead_epochs: Epoch,
     now: Timestamp,
-) -> rusqlite::Result<Result<(Epoch, u64), Known>> {
+) -> rusqlite::Result<Result<(Member, u64), Known>> {
     let earlier = find(connection, name)?;
     let is_dead = earlier.as_ref().is_none_or(|earlier| earlier.is_dead(dead_epochs));
     if let Some(earlier) = earlier.filter(|earlier| earlier.lives(dead_epochs, now)) {
@@ -54,7 +54,7 @@ pub(super) fn join(
     insert.execute(params![name, epoch.0, host, std::process::id(), Millis(now)])?;
     let taken_back = claim::take_back(connection, name, is_dead, now)?;
     bodies::sweep(connection, &living(connection, dead_epochs, now)?)?;
-    Ok(Ok((epoch, taken_back)))
+    Ok(Ok((Member::new(name, epoch, now), taken_back)))
 }
 
 fn living(connection: &Connection, dead_epochs: Epoch, now: Timestamp) -> rusqlite::Result<Vec<i64>> {

@@ -165,6 +165,16 @@ impl SqliteStore {
         Self::start(open, file, gauge, clock, Epoch(0), None)
     }
 
+    /// Refuses a folder whose mail was moved to a server. Opens it for that only.
+    pub fn refuse_moved(folder: &Path) -> Result<()> {
+        moved::refuse_folder(folder)
+    }
+
+    /// Deliveries that wait in a folder, and were not moved to a server.
+    pub fn waiting_in(folder: &Path) -> Result<u64> {
+        moved::waiting_in(folder)
+    }
+
     fn start(
         open: impl FnMut() -> Result<Opened> + Send + 'static,
         file: PathBuf,

@@ -1,12 +1,16 @@
 //! Whether the mail of this store was moved to a server, and which copy of it was begun there.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::row::{Millis, store_error};
+use super::{
+    FILE_NAME,
+    row::{Millis, store_error},
+    schema,
+};
 use crate::{Result, migration::fault::MigrationError};
 
 /// What the store knows of its migration.
@@ -47,6 +51,42 @@ pub(super) fn refuse(connection: &Connection, file: &Path) -> Result<()> {
         Some(Note { server, moved: Some(at), .. }) => Err(refusal(file, server, at)),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Of a folder that nobody has opened: if a node must not use it, this says so.
+pub(super) fn refuse_folder(folder: &Path) -> Result<()> {
+    let file = folder.join(FILE_NAME);
+    match unopened(&file)? {
+        Some(connection) => refuse(&connection, &file),
+        None => Ok(()),
+    }
+}
+
+/// Deliveries that wait in such a folder and nowhere else. Its store may be of an older version, as the copy that a migration
+/// leaves.
+pub(super) fn waiting_in(folder: &Path) -> Result<u64> {
+    let file = folder.join(FILE_NAME);
+    let Some(connection) = unopened(&file)? else { return Ok(0) };
+    let has = |table: &str| {
+        let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";
+        connection.query_row(sql, [table], |row| row.get::<_, bool>(0))
+    };
+    let count = || {
+        let was_moved = has("migration")? && read(&connection)?.is_some_and(|note| note.moved.is_some());
+        if was_moved || !has("delivery")? {
+            return Ok(0);
+        }
+        connection.query_row("SELECT count(*) FROM delivery WHERE state IN (0, 1, 2)", [], |row| row.get::<_, i64>(0))
+    };
+    count().map(|count| count as u64).map_err(|error| store_error(&error, &file))
+}
+
+/// `None`: it has no store.
+fn unopened(file: &Path) -> Result<Option<Connection>> {
+    if fs::metadata(file).map_or(true, |metadata| metadata.len() == 0) {
+        return Ok(None);
+    }
+    schema::connect_reader(file).map(Some).map_err(|error| store_error(&error, file))
 }
 
 pub(super) fn refusal(file: &Path, server: String, at: Timestamp) -> crate::StoreError {

@@ -183,8 +183,8 @@ async fn postgres_refuses_another_place_for_bodies() {
     let settings = PostgresSettings { bodies: place("one"), ..server.database() };
     let store = PostgresStore::open(&settings).await.unwrap();
     let lost = store.accept(message(b"body"), None, vec![]).await.unwrap();
-    let open = async |bodies, accept_lost_bodies| {
-        PostgresStore::open(&PostgresSettings { bodies, accept_lost_bodies, ..settings.clone() }).await
+    let open = async |bodies, accept_loss| {
+        PostgresStore::open(&PostgresSettings { bodies, accept_loss, ..settings.clone() }).await
     };
     // The same place by another name is the same place.
     std::os::unix::fs::symlink(folder.path().join("one"), folder.path().join("alias")).unwrap();
@@ -215,9 +215,8 @@ async fn postgres_does_without_a_place_only_if_no_node_runs() {
     let store = PostgresStore::open(&settings).await.unwrap();
     let member = store.join("edge-1").await.unwrap().member;
     let elsewhere = Some(all_in(BodyPlace::Folder(other.path().to_owned())));
-    let open = async |bodies| {
-        PostgresStore::open(&PostgresSettings { bodies, accept_lost_bodies: true, ..settings.clone() }).await
-    };
+    let open =
+        async |bodies| PostgresStore::open(&PostgresSettings { bodies, accept_loss: true, ..settings.clone() }).await;
     for bodies in [None, elsewhere.clone()] {
         let Err(StoreError::Bodies(error)) = open(bodies).await else { panic!("opened") };
         let text = error.to_string();

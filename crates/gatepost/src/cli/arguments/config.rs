@@ -73,6 +73,9 @@ pub(crate) struct ApplyArguments {
     /// Apply it although this node cannot follow or does not answer; may be repeated
     #[arg(long, value_name = "NODE")]
     pub without: Vec<String>,
+    /// Apply it although it has no accepted domain, so that every recipient is refused
+    #[arg(long)]
+    pub no_domains: bool,
     /// Set the output format
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -119,7 +122,8 @@ Exit status: 0 applied, 1 refused by a node or overtaken by another apply,
 
 JSON: {\"result\": applied, possible (with --dry-run), unchanged, refused or
 overtaken, \"version\": in force now, \"before\", \"changes\": as in config diff,
-\"not_applied\": [setting], \"nodes\": [{\"node\", \"version\": of Gatepost,
+\"not_applied\": [setting], \"without_connector\": [{\"connector\", \"deliveries\":
+that wait for a removed connector}], \"nodes\": [{\"node\", \"version\": of Gatepost,
 \"answer\": can-follow, cannot-follow, cannot-check or no-answer, \"left_out\",
 \"errors\": [{\"setting\", \"line\", \"column\", \"message\"}]}]}.";
 

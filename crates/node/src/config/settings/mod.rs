@@ -68,6 +68,14 @@ pub struct UnknownPolicy {
 }
 
 impl Config {
+    /// As people may see it.
+    pub fn without_passwords(mut self) -> Self {
+        for url in [&mut self.store.url, &mut self.store.search_url].into_iter().flatten() {
+            *url = ::store::without_password(url);
+        }
+        self
+    }
+
     /// The connector of that name, the built-in one included.
     pub fn connector(&self, name: &str) -> Option<Connector> {
         let configured = self.connectors.iter().find(|connector| connector.name == name);

@@ -17,13 +17,14 @@ pub struct Store {
     #[schemars(extend("format" = "postgres"), example = &"postgres://gatepost@db.example/gatepost")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// File with the password of that user. Requires a restart.
+    /// File with the password of that user. It replaces a password in a URL. Requires a restart.
     #[schemars(with = "Option<String>", extend("format" = "path"), example = &"/etc/gatepost/store-password")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
     /// TLS to the server. Unset: verify, except on a loopback address or a socket, where it is none. Requires a
     /// restart.
-    #[schemars(example = &"verify")]
+    // Of an Option, the schema would have the choices one level deeper, where nobody looks for them.
+    #[schemars(with = "StoreTls", example = &"verify")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<StoreTls>,
     /// PEM file with the authorities that may issue the server's certificate. Unset: the authorities of the system.
