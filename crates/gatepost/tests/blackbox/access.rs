@@ -2,32 +2,15 @@
 
 use crate::support::{
     Node,
-    browser::{Answer, Browser},
+    browser::{Answer, Browser, PASSWORD, user},
     free_port, wait_for,
 };
-
-const PASSWORD: &str = "correct horse battery";
 
 /// A node with a console, and its port.
 fn node(more: &str) -> (Node, u16) {
     let port = free_port();
     let console = format!("[console]\nlisten = [\"127.0.0.1:{port}\"]\n{more}");
     (Node::to_port(free_port()).more(&console).start(), port)
-}
-
-/// The path of the link that an invitation prints.
-fn invite(node: &Node, name: &str, role: &str) -> String {
-    let invited = node.json(&["user", "invite", name, "--role", role]);
-    let url = invited["url"].as_str().unwrap();
-    url[url.find("/invite/").unwrap()..].to_owned()
-}
-
-/// A browser in which that new user is logged in.
-fn user(node: &Node, port: u16, name: &str, role: &str) -> Browser {
-    let mut browser = Browser::at(port);
-    let answer = browser.post(&invite(node, name, role), &[("password", PASSWORD), ("repeated", PASSWORD)]);
-    assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{}", answer.body);
-    browser
 }
 
 fn log_in(browser: &mut Browser, name: &str, password: &str) -> Answer {

@@ -34,6 +34,7 @@ mod foreign_files;
 mod foreign_senders;
 mod impact;
 mod inbound;
+mod incident_pages;
 mod interoperability;
 mod lifecycle;
 mod metrics;

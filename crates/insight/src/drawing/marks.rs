@@ -111,3 +111,56 @@ fn rank(kind: &ChangeKind) -> u8 {
         | ChangeKind::Access(_) => 5,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn change(second: i64, node: Option<&str>, json: &str) -> Change {
+        Change {
+            id: Uuid::from_u128(second as u128),
+            at: Timestamp::from_second(second).unwrap(),
+            node: node.map(str::to_owned),
+            who: "amy".to_owned(),
+            kind: ChangeKind::read(json).unwrap(),
+            from: None,
+        }
+    }
+
+    #[test]
+    fn the_same_change_of_several_nodes_is_one_mark() {
+        let started = r#"{"change":"started","version":"1"}"#;
+        let set = |nodes: &str, percent: u8| {
+            format!(
+                r#"{{"change":"rollout-set","version":1,"from":"old","to":"new","percent":{percent},"nodes":[{nodes}]}}"#
+            )
+        };
+        let changes = [
+            change(103, Some("mx2"), started),
+            change(100, Some("mx1"), started),
+            change(150, Some("mx1"), started),
+            change(120, None, &set(r#""mx1","mx2""#, 50)),
+            change(160, None, &set("", 0)),
+        ];
+        let marks: Vec<_> = Mark::of(&changes).into_iter().map(|mark| (mark.at.as_second(), mark.what)).collect();
+        let expected = [
+            (100, "Node started, Gatepost 1: mx1, mx2"),
+            (120, "Rollout of new to 50%: mx1, mx2"),
+            (150, "Node started, Gatepost 1: mx1"),
+            (160, "All nodes returned to old"),
+        ];
+        assert_eq!(marks, expected.map(|(at, what)| (at, what.to_owned())));
+    }
+
+    #[test]
+    fn of_many_changes_those_that_explain_most_are_marked() {
+        let drained = (0..20).map(|second| change(second * 100, Some("mx1"), r#"{"change":"node-drained"}"#));
+        let set = r#"{"change":"rollout-set","version":1,"from":"old","to":"new","percent":0,"nodes":[]}"#;
+        let changes: Vec<Change> = drained.chain([change(5000, None, set)]).collect();
+        let (marks, others) = Mark::few(Mark::of(&changes));
+        assert_eq!((marks.len(), others), (MARKS_MAX, 21 - MARKS_MAX));
+        assert_eq!(marks.last().map(|mark| mark.at.as_second()), Some(5000));
+    }
+}

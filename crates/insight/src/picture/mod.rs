@@ -130,3 +130,56 @@ fn bounded(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diagnosis::{Evidence, Failed, Sign, Signs, Source, explain};
+    use jiff::ToSpan;
+    use protocol::smtp::Phase;
+
+    use super::*;
+
+    /// A stored picture is small, and reads back as it was.
+    #[test]
+    fn a_picture_is_bounded_and_reads_back() {
+        let mut evidence = Evidence::keeping(5);
+        let foreign = "\u{202e}<é\">".repeat(2000);
+        for number in 0..4000_i64 {
+            let fails = number % 2 == 0;
+            let signs = Signs::default().and(Sign::HandshakeFailed).and(Sign::AlertHandshakeFailure);
+            let text = foreign.as_str().into();
+            let failed = Failed { phase: Some(Phase::Handshake), signs, code: None, enhanced: None, text };
+            let attempt = Attempt {
+                at: Some(Timestamp::UNIX_EPOCH + (number * 7).seconds()),
+                message: Some(format!("{number}{foreign}").into()),
+                node: Some(format!("mx{}{foreign}", number % 50).into()),
+                tls_policy: Some(format!("{}{foreign}", if fails { "modern" } else { "legacy" }).into()),
+                destination: Some((foreign.as_str().into(), Some(25))),
+                failure: fails.then_some(failed),
+                ..Attempt::by(Source::History)
+            };
+            evidence.add(&attempt, || None);
+        }
+        let picture = PictureView::new(&explain(&evidence)[0], None);
+        assert_eq!((picture.lanes.lanes.len(), picture.lanes.lanes[0].nodes.len()), (2, 6));
+        let json = serde_json::to_string(&picture).unwrap();
+        assert!(json.len() < 64 * 1024, "{} bytes", json.len());
+        assert_eq!(serde_json::from_str::<PictureView>(&json).unwrap(), picture);
+        // What another version stored may lack anything.
+        assert_eq!(serde_json::from_str::<PictureView>("{}").unwrap(), PictureView::default());
+    }
+
+    #[test]
+    fn a_few_attempts_are_listed() {
+        let mut evidence = Evidence::keeping(5);
+        for number in 0..3_i64 {
+            let text = "it failed".into();
+            let failed = Failed { phase: None, signs: Signs::default(), code: None, enhanced: None, text };
+            let at = Timestamp::UNIX_EPOCH + (10 - number).seconds();
+            evidence.add(&Attempt { at: Some(at), failure: Some(failed), ..Attempt::by(Source::History) }, || None);
+        }
+        let picture = PictureView::new(&explain(&evidence)[0], None);
+        let seen: Vec<_> = picture.attempts.iter().filter_map(|attempt| attempt.at).map(Timestamp::as_second).collect();
+        assert_eq!(seen, [8, 9, 10]);
+    }
+}

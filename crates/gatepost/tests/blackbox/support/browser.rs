@@ -6,6 +6,10 @@ use std::{
     net::{Ipv4Addr, TcpStream},
 };
 
+use super::Node;
+
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
 pub(crate) struct Browser {
     port: u16,
     cookies: BTreeMap<String, String>,
@@ -101,4 +105,19 @@ fn read(answer: &str) -> Answer {
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()));
     Answer { status, headers: head.lines().skip(1).filter_map(header).collect(), body: body.to_owned() }
+}
+
+/// The path of the link that an invitation prints.
+fn invite(node: &Node, name: &str, role: &str) -> String {
+    let invited = node.json(&["user", "invite", name, "--role", role]);
+    let url = invited["url"].as_str().unwrap();
+    url[url.find("/invite/").unwrap()..].to_owned()
+}
+
+/// A browser in which that new user is logged in.
+pub(crate) fn user(node: &Node, port: u16, name: &str, role: &str) -> Browser {
+    let mut browser = Browser::at(port);
+    let answer = browser.post(&invite(node, name, role), &[("password", PASSWORD), ("repeated", PASSWORD)]);
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{}", answer.body);
+    browser
 }
