@@ -142,8 +142,13 @@ fn all_that_match_are_changed_and_no_more_than_was_shown() {
     assert_eq!(site.state_of("a1@other.test"), None);
 
     let changes = site.node.json(&["changes", "--kind", "queue-command"]);
-    let facts: Vec<_> =
-        changes["changes"].as_array().unwrap().iter().rev().map(|change| change["what"].as_str().unwrap()).collect();
+    let facts: Vec<_> = changes["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|change| change["what"].as_str().unwrap().to_owned())
+        .collect();
     let expected = [
         "queue suspend (connector dead): 6 deliveries".to_owned(),
         format!("queue resume (cause {cause}): 6 deliveries"),
