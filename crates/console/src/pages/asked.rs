@@ -28,7 +28,7 @@ impl Asked {
             None => Ok(()),
             Some((name, _)) => {
                 let name: String = name.chars().take(40).collect();
-                Err(Refusal::bad_request(format!("{name}: this page does not know the parameter")))
+                Err(Refusal::bad_request(format!("{name}: unknown parameter")))
             }
         }
     }

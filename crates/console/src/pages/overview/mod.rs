@@ -86,7 +86,7 @@ async fn sentence(look: &Look) -> store::Result<Markup> {
     let silent: Vec<&str> =
         snapshot.nodes().await?.iter().filter(|node| fleet::is_silent(node)).map(|node| &*node.node).collect();
     let lately = snapshot.last_hour().await?;
-    let moved = lately.total(TallyOutcome::Accepted) + lately.total(TallyOutcome::Delivered);
+    let (accepted, delivered) = (lately.total(TallyOutcome::Accepted), lately.total(TallyOutcome::Delivered));
     // Unknown while the store does not answer in time.
     let queues = snapshot.figures().await.map(|figures| &figures.queues);
     let waiting: Option<u64> =
@@ -96,12 +96,12 @@ async fn sentence(look: &Look) -> store::Result<Markup> {
             @if !stuck.is_empty() {
                 span.key.fails {}
                 "Mail is stuck on " (stuck.len()) " of " (connectors) (if connectors == 1 { " connector." } else { " connectors." })
-            } @else if moved == 0 && waiting == Some(0) {
-                "No mail in the last hour."
-            } @else if moved == 0 {
-                "No mail was accepted or delivered in the last hour."
-            } @else {
+            } @else if delivered > 0 {
                 span.key.works {} "Mail is flowing."
+            } @else if accepted > 0 {
+                "Mail was accepted in the last hour, and none was delivered."
+            } @else {
+                "No mail in the last hour."
             }
             @match waiting {
                 None | Some(0) => {}

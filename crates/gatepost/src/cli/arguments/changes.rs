@@ -45,7 +45,7 @@ pub(crate) struct ChangesArguments {
     #[arg(long, value_name = "TIME")]
     pub until: Option<Moment>,
     /// Show only changes of this kind; separate several with commas
-    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = PossibleValuesParser::new(ChangeSearch::KINDS))]
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = PossibleValuesParser::new(ChangeSearch::KINDS.into_iter().chain(ChangeSearch::AUDIT_KINDS)))]
     pub kind: Vec<String>,
     /// Show only changes that are about this node, or that it saw
     #[arg(long, value_name = "NAME")]

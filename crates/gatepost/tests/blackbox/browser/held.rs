@@ -46,7 +46,7 @@ impl Held {
     }
 
     pub(super) fn wait_for_incident(&self, browser: &Browser) {
-        browser.wait_for_text("Mail is stuck: 1 incident is open.");
+        browser.wait_for_text("Mail is stuck on 1 of 1 connector.");
     }
 
     fn gatepost(&self, arguments: &[&str]) {

@@ -11,7 +11,9 @@ use super::{
 };
 use crate::support::{free_port, http, swaks, wait_for};
 
-const STUCK: &str = "Mail is stuck: 1 incident is open.";
+const STUCK: &str = "Mail is stuck on 1 of 1 connector.";
+/// When all that waited was removed.
+const GONE: &str = "Mail was accepted in the last hour, and none was delivered.";
 
 /// A console with mail that does not leave.
 fn stuck() -> (Console, Browser) {
@@ -48,7 +50,7 @@ fn viewers(console: &Console) -> String {
 #[test]
 fn an_incident_appears_without_a_reload() {
     let (console, browser) = stuck();
-    assert!(browser.text().contains("Mail is flowing."), "{}", browser.text());
+    assert!(browser.text().contains("No mail in the last hour."), "{}", browser.text());
     mark(&browser);
     get_stuck(&console);
     browser.wait_for_text(STUCK);
@@ -56,7 +58,7 @@ fn an_incident_appears_without_a_reload() {
     assert!(is_marked(&browser));
     // It goes again, too.
     get_rid(&console);
-    browser.wait_for_text("Mail is flowing.");
+    browser.wait_for_text(GONE);
     assert!(is_marked(&browser) && !browser.has(".count"));
     expect_peace(&browser, &console.url("/"));
 }
@@ -67,7 +69,7 @@ fn nothing_changes_under_a_selection() {
     browser.run("getSelection().selectAllChildren(document.querySelector('#overview-sentence'))");
     get_stuck(&console);
     browser.find(".count");
-    assert!(browser.text().contains("Mail is flowing."), "{}", browser.text());
+    assert!(browser.text().contains("No mail in the last hour."), "{}", browser.text());
     browser.run("getSelection().removeAllRanges()");
     browser.wait_for_text(STUCK);
     expect_peace(&browser, &console.url("/"));
@@ -97,7 +99,7 @@ fn fourteen_tabs_load_and_share_one_stream() {
     browser.switch(&tabs[12]);
     wait_for("another tab to take over", || (viewers(&console) == "1").then_some(()));
     get_rid(&console);
-    browser.wait_for_text("Mail is flowing.");
+    browser.wait_for_text(GONE);
     expect_peace(&browser, &console.url("/"));
 }
 

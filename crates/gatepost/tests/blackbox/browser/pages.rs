@@ -76,7 +76,7 @@ fn pages_work_without_script() {
     console.enter(&browser);
     browser.forbid_script();
     browser.open(&console.url("/"));
-    assert!(browser.text().contains("Mail is flowing."), "{}", browser.text());
+    assert!(browser.text().contains("No mail in the last hour."), "{}", browser.text());
     // It reloads, and offers no keys.
     assert!(browser.has("noscript meta[http-equiv=refresh]") && browser.has("#open-keys[hidden]"));
     browser.find_text("Overview").click();
