@@ -13,6 +13,8 @@ use crate::access::Person;
 
 /// Of a form, in bytes; thousands of ticked rows fit.
 const FORM_MAX: usize = 512 * 1024;
+/// The page of the console that the person comes back to.
+pub(super) const BACK: &str = "back";
 const CSRF: &str = "csrf";
 
 /// The fields of a form that anybody may have sent.
@@ -71,6 +73,11 @@ impl Form {
         self.fields.all(name)
     }
 
+    /// Where the person comes back to, if the form says so, and if that is a page of this console.
+    pub(super) fn back(&self) -> Option<&str> {
+        self.text(BACK).filter(|path| is_here(path))
+    }
+
     /// All fields but these and the token, in order.
     pub(super) fn others<'a>(&'a self, but: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
         let fields = self.fields.without_token().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -111,6 +118,12 @@ pub(super) fn form_with_id(person: &Person, id: Option<&str>, action: &str, cont
     }
 }
 
+/// A page of this console, and not of another site.
+fn is_here(path: &str) -> bool {
+    let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#'));
+    is_plain && path.starts_with('/') && !path.starts_with("//")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,5 +137,20 @@ mod tests {
         assert_eq!(again.all("row").collect::<Vec<_>>(), ["1", "2"]);
         assert_eq!(again.text("note"), Some("a&b=\"<script>\n\u{202e}"));
         assert!(again.packed().is_ascii());
+    }
+
+    #[test]
+    fn a_person_comes_back_to_this_console_only() {
+        for (path, expected) in [
+            ("/queue/list?connector=a", true),
+            ("/messages/1", true),
+            ("//evil.test/", false),
+            ("/\\evil.test", false),
+            ("https://evil.test", false),
+            ("/a\r\nSet-Cookie: x", false),
+            ("", false),
+        ] {
+            assert_eq!(is_here(path), expected, "{path}");
+        }
     }
 }

@@ -15,12 +15,15 @@ use insight::{
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use node::{Node, fleet};
-use store::{Fleet as _, Incident, IncidentNote, Incidents as _, Queue as _, Right, State};
+use store::{Fleet as _, Incident, Incidents as _, Queue as _, Right, State};
 use uuid::Uuid;
 
 use super::{
     Refusal,
-    pictures::{Pictures, Subject, encoded, prose, said},
+    asked::{Asked, link},
+    fragment::{Fragment, Look, Shape},
+    pictures::{Pictures, Subject, prose, said},
+    queue::{DONE, notice},
     shell::{Section, Visit},
     words::{ago, number, time},
 };
@@ -31,17 +34,31 @@ pub(super) use notes::add as add_note;
 /// How long after its end an incident's closing may be recorded.
 const CLOSED_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 
-/// All that the page shows.
+/// State, figures and what to do: what changes while an incident is open, and says how it ended.
+pub(super) const INCIDENT: Fragment = Fragment {
+    name: "incident",
+    needs: Right::Viewer,
+    shape: Shape::Block,
+    render: |look| Box::pin(rendered(look, Shown::state)),
+};
+
+/// Which attempts fail and which work, as far as the last review has seen them.
+pub(super) const PICTURE: Fragment = Fragment {
+    name: "incident-picture",
+    needs: Right::Viewer,
+    shape: Shape::Block,
+    render: |look| Box::pin(picture(look)),
+};
+
+/// What the page shows beside the pictures.
 struct Shown {
     incident: Incident,
     finding: FindingView,
-    pictures: Option<Pictures>,
     /// The change that it follows, and the seconds between.
     follows: Option<(String, i64)>,
-    notes: Vec<IncidentNote>,
     /// Deliveries of the connector that wait for their next attempt now.
     waiting: u64,
-    remedy: Option<todo::RollBack>,
+    roll_back: Option<todo::RollBack>,
     /// Nodes that run.
     nodes: usize,
     /// The TLS policy to set for the connector, if it has another one.
@@ -49,10 +66,70 @@ struct Shown {
     now: Timestamp,
 }
 
-pub(super) async fn show(Path(id): Path<String>, visit: Visit) -> Result<Response, Refusal> {
-    let shown = Shown::read(&visit.node, find(&visit.node, &id).await?).await?;
-    let title = shown.headline();
-    Ok(visit.page(Section::Incidents, &title, &shown.body(&visit)))
+pub(super) async fn show(Path(id): Path<String>, mut asked: Asked, visit: Visit) -> Result<Response, Refusal> {
+    let done = asked.take(DONE)?;
+    asked.end()?;
+    let incident = find(&visit.node, &id).await?;
+    let id = incident.id.to_string();
+    let notes = visit.node.store.notes(incident.id).await?;
+    let shown = Shown::read(&visit.node, incident, visit.snapshot.at).await?;
+    let (title, person) = (shown.headline(), &visit.person);
+    let body = html! {
+        nav.trail aria-label="Place" {
+            a href="/incidents" { "Incidents" } " / " (said(&shown.incident.connector, person.right))
+        }
+        (notice(done.as_deref()))
+        h1 { (said(&title, person.right)) }
+        p.lead { (said(&shown.lead(), person.right)) }
+        (visit.fragment(&INCIDENT, &id).await?)
+        (visit.fragment(&PICTURE, &id).await?)
+        section #evidence { (shown.evidence(person.right)) }
+        section #notes { (notes::all(&notes, &shown.path(), person)) }
+        (shown.forms(person))
+    };
+    Ok(visit.page(Section::Incidents, &title, &body))
+}
+
+/// The incident that a fragment is of; anybody may have written its id.
+async fn of(look: &Look) -> store::Result<Option<Incident>> {
+    match look.of.parse() {
+        Ok(id) => look.snapshot.node.store.incident(id).await,
+        Err(_) => Ok(None),
+    }
+}
+
+async fn rendered(look: &Look, render: fn(&Shown, Right) -> Markup) -> store::Result<Markup> {
+    let Some(incident) = of(look).await? else { return Ok(html! {}) };
+    let shown = Shown::read(&look.snapshot.node, incident, look.snapshot.at).await?;
+    Ok(render(&shown, look.right))
+}
+
+async fn picture(look: &Look) -> store::Result<Markup> {
+    let Some(incident) = of(look).await? else { return Ok(html! {}) };
+    let store = &look.snapshot.node.store;
+    let stored = store.picture(incident.id).await?;
+    let view: Option<PictureView> = stored.and_then(|json| serde_json::from_str(&json).ok());
+    let Some(view) = view else {
+        return Ok(html! {
+            section #lanes {
+                h2 { "Who fails and who does not" }
+                p.quiet { "There is no picture of this incident yet, or an older version of Gatepost opened it." }
+            }
+        });
+    };
+    let finding = finding(&incident);
+    let pictures = Pictures::read(store, view, subject(&incident, &finding, look.snapshot.at)).await?;
+    Ok(pictures.sections(&finding, look.right, None))
+}
+
+fn finding(incident: &Incident) -> FindingView {
+    serde_json::from_str(&incident.finding).unwrap_or_default()
+}
+
+fn subject<'a>(incident: &'a Incident, finding: &'a FindingView, now: Timestamp) -> Subject<'a> {
+    // The change that says that it has ended is recorded a moment later.
+    let until = incident.closed.and_then(|(at, _)| at.checked_add(CLOSED_WITHIN).ok()).unwrap_or(now);
+    Subject { finding, connector: Some(&incident.connector), until }
 }
 
 /// The incident that a path names.
@@ -67,35 +144,26 @@ async fn find(node: &Arc<Node>, id: &str) -> Result<Incident, Refusal> {
 }
 
 impl Shown {
-    async fn read(node: &Arc<Node>, incident: Incident) -> Result<Self, Refusal> {
-        let now = Timestamp::now();
-        let finding: FindingView = serde_json::from_str(&incident.finding).unwrap_or_default();
-        // The change that says so is recorded a moment later.
-        let until = incident.closed.and_then(|(at, _)| at.checked_add(CLOSED_WITHIN).ok()).unwrap_or(now);
-        let subject = Subject { finding: &finding, connector: Some(&incident.connector), until };
-        let stored = node.store.picture(incident.id).await?;
-        let view: Option<PictureView> = stored.and_then(|json| serde_json::from_str(&json).ok());
-        let pictures = match view {
-            Some(view) => Some(Pictures::read(&node.store, view, subject).await?),
-            None => None,
-        };
-        let follows = subject.follows(&node.store).await?.map(|(mark, after)| (mark.what, after.as_secs()));
+    async fn read(node: &Arc<Node>, incident: Incident, now: Timestamp) -> store::Result<Self> {
+        let finding = finding(&incident);
+        let follows = subject(&incident, &finding, now).follows(&node.store).await?;
         let counts = node.store.counts().await?;
         let is_waiting =
             |count: &&store::QueueCount| count.connector == incident.connector && count.state == State::Queued;
-        let plan = fleet::in_force(&node.store).await.map_err(|error| Refusal::unreadable(&error))?;
+        let plan = fleet::in_force(&node.store).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "failed to read the plan of the rollout for the console");
+            None
+        });
         let config = node.config.load();
         let policy = finding.tls_policy.clone().filter(|policy| {
             config.connector(&incident.connector).is_some_and(|connector| connector.tls_policy != *policy)
         });
         Ok(Self {
             policy,
+            follows: follows.map(|(mark, after)| (mark.what, after.as_secs())),
             waiting: counts.iter().filter(is_waiting).map(|count| count.deliveries).sum(),
-            remedy: plan.and_then(|(stored, rollout)| todo::RollBack::of(&finding, &stored, rollout)),
-            notes: node.store.notes(incident.id).await?,
+            roll_back: plan.and_then(|(stored, rollout)| todo::RollBack::of(&finding, &stored, rollout)),
             nodes: node.store.members().await?.iter().filter(|member| member.lives).count(),
-            pictures,
-            follows,
             incident,
             finding,
             now,
@@ -114,25 +182,11 @@ impl Shown {
         }
     }
 
-    fn body(&self, visit: &Visit) -> Markup {
-        let right = visit.person.right;
+    fn state(&self, right: Right) -> Markup {
         html! {
-            nav.trail aria-label="Place" { a href="/incidents" { "Incidents" } " / " (said(&self.incident.connector, right)) }
-            h1 { (said(&self.headline(), right)) }
-            p.lead { (said(&self.lead(), right)) }
-            div #figures { (self.figures(right)) }
+            (self.figures(right))
             @if !self.is_open() { section #ended { (self.ended(right)) } }
             section #todo { (self.todo(right)) }
-            @match &self.pictures {
-                Some(pictures) => (pictures.sections(&self.finding, right, None)),
-                None => section #lanes {
-                    h2 { "Who fails and who does not" }
-                    p.quiet { "There is no picture of this incident, because an older version of Gatepost opened it." }
-                },
-            }
-            section #evidence { (self.evidence(right)) }
-            section #notes { (self.notes(&visit.person)) }
-            (self.forms(&visit.person))
         }
     }
 
@@ -197,14 +251,12 @@ impl Shown {
                 }
             }
             p {
-                a href=(format!("/queue/list?connector={}", encoded(&self.incident.connector))) {
-                    "All waiting mail of this connector"
-                }
+                @let connector = [("connector", &self.incident.connector)];
                 @if right >= Right::Tracer {
-                    " · "
-                    a href=(format!("/trace?connector={}", encoded(&self.incident.connector))) {
-                        "Trace of this connector"
-                    }
+                    a href=(link("/queue/list", connector)) { "All waiting mail of this connector" } " · "
+                    a href=(link("/trace", connector)) { "Trace of this connector" }
+                } @else {
+                    a href=(link("/queue", connector)) { "Waiting mail of this connector, by cause" }
                 }
             }
         }

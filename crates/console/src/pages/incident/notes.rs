@@ -8,9 +8,9 @@ use axum::{
 };
 use maud::{Markup, html};
 use node::Node;
-use store::{Incidents as _, NOTE_CHARACTERS_MAX, NoteAdded, Right};
+use store::{IncidentNote, Incidents as _, NOTE_CHARACTERS_MAX, NoteAdded, Right};
 
-use super::{Shown, find, said};
+use super::{find, said};
 use crate::{
     access::Person,
     pages::{
@@ -20,25 +20,24 @@ use crate::{
     },
 };
 
-impl Shown {
-    pub(super) fn notes(&self, person: &Person) -> Markup {
-        html! {
+/// `path`: of the incident.
+pub(super) fn all(notes: &[IncidentNote], path: &str, person: &Person) -> Markup {
+    html! {
             h2 { "Notes" }
-            @if self.notes.is_empty() { p.quiet { "No notes." } }
-            @for note in &self.notes {
+            @if notes.is_empty() { p.quiet { "No notes." } }
+            @for note in notes {
                 article.note {
                     p.quiet { (foreign(&note.who)) ", " (time(note.at)) }
                     @for line in note.text.lines() { p { (said(line, person.right)) } }
                 }
             }
             @if person.may(Right::Operator) {
-                (form(person, &format!("{}/notes", self.path()), &html! {
+                (form(person, &format!("{path}/notes"), &html! {
                     p { label for="note" { "Add a note" } }
                     p { textarea #note name="text" rows="3" maxlength=(NOTE_CHARACTERS_MAX) required {} }
                     button { "Add the note" }
                 }))
             }
-        }
     }
 }
 

@@ -2,13 +2,16 @@
 
 use insight::{counted, sentence, views::FindingView};
 use maud::{Markup, html};
-use node::fleet::Rollout;
+use node::fleet::{Basis, Rollout};
 use store::{Right, StoredPlan};
 
 use super::{Shown, prose, said};
 use crate::{
     access::Person,
-    pages::{form::form_with_id, words::number},
+    pages::{
+        form::{BACK, form_with_id},
+        words::number,
+    },
 };
 
 /// Ids of forms.
@@ -16,12 +19,9 @@ const ROLL_OUT: &str = "roll-out";
 const RETRY: &str = "retry";
 const PROBE: &str = "probe";
 
-/// Whether this console has probes.
-const HAS_PROBES: bool = false;
-
 /// The rollout that brought the policy under which mail fails.
 pub(super) struct RollBack {
-    version: u64,
+    basis: Basis,
     from: String,
     nodes: Vec<String>,
     is_halted: bool,
@@ -36,7 +36,7 @@ impl RollBack {
             && split.works.contains(&rollout.from)
             && !rollout.is_idle();
         is_against.then_some(Self {
-            version: stored.version,
+            basis: Basis::of(Some(stored)),
             from: rollout.from,
             nodes: rollout.nodes,
             is_halted: rollout.halted.is_some(),
@@ -50,7 +50,7 @@ impl Shown {
         let of = |side: &'static str| {
             self.finding.remedy.iter().filter(move |remedy| remedy.side == side).map(|remedy| remedy.action.as_str())
         };
-        let roll_back = self.remedy.as_ref().filter(|_| self.is_open());
+        let roll_back = self.roll_back.as_ref().filter(|_| self.is_open());
         html! {
             h2 { "What to do" }
             div.todo {
@@ -66,7 +66,7 @@ impl Shown {
     }
 
     fn roll_back(&self, roll_back: &RollBack, right: Right) -> Markup {
-        let RollBack { version, from, nodes, is_halted } = roll_back;
+        let RollBack { basis, from, nodes, is_halted } = roll_back;
         let names = if nodes.is_empty() { "all nodes".to_owned() } else { nodes.join(", ") };
         html! {
             div.step {
@@ -75,7 +75,7 @@ impl Shown {
                     @if self.waiting > 0 { " Then retry the mail that waits." }
                 }
                 @if right >= Right::Operator {
-                    input type="hidden" form=(ROLL_OUT) name="version" value=(version);
+                    input type="hidden" form=(ROLL_OUT) name="version" value=(basis);
                     div.buttons {
                         button.primary form=(ROLL_OUT) name="set" value="0" { "Roll back to 0%" }
                         @if !is_halted { button form=(ROLL_OUT) name="halt" value="1" { "Halt the rollout" } }
@@ -143,7 +143,7 @@ impl Shown {
                     b { "Verify: " } "open one connection from each node. This sends no mail. On the command line: "
                     code { (said(&self.finding.check, right)) }
                 }
-                @if right >= Right::Operator && HAS_PROBES {
+                @if right >= Right::Operator {
                     div.buttons { button form=(PROBE) { "Probe from " (counted(self.nodes as u64, "node")) } }
                 }
             }
@@ -169,7 +169,7 @@ impl Shown {
 
     /// Where the action leads to.
     fn back(&self) -> Markup {
-        html! { input type="hidden" name="back" value=(self.path()); }
+        html! { input type="hidden" name=(BACK) value=(self.path()); }
     }
 
     pub(super) fn path(&self) -> String {

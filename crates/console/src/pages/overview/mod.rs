@@ -11,7 +11,7 @@ use store::{Backend, ChangeLog as _, ChangeQuery, Incident, Right, TallyOutcome}
 
 use super::{
     Refusal,
-    asked::Asked,
+    asked::{Asked, link},
     fragment::{Fragment, Look, Shape},
     incidents::as_sentence,
     pictures::{encoded, said},
@@ -135,6 +135,8 @@ impl Glance {
     }
 
     fn waiting(&self, right: Right) -> Markup {
+        // Rows have addresses; groups have none.
+        let rows = if right >= Right::Tracer { "/queue/list" } else { "/queue" };
         html! {
             h2 { "Waiting" }
             @if self.waiting.is_empty() { p { "No mail is waiting." } }
@@ -151,7 +153,7 @@ impl Glance {
                         @for row in &self.waiting {
                             tr {
                                 th scope="row" {
-                                    a href=(format!("/queue/list?connector={}", encoded(&row.connector))) { (said(&row.connector, right)) }
+                                    a href=(link(rows, [("connector", &row.connector)])) { (said(&row.connector, right)) }
                                     " " span.quiet { "oldest " (ago(row.oldest, self.now)) }
                                 }
                                 td data-label="All" { b { (number(row.all())) } }

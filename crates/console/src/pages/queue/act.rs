@@ -22,7 +22,7 @@ use crate::{
     pages::{
         Refusal,
         asked::link,
-        form::{Form, form, form_with_id},
+        form::{BACK, Form, form, form_with_id},
         shell::{Section, Visit},
         words::{foreign, number},
     },
@@ -31,8 +31,6 @@ use crate::{
 /// Fields of a form that are not about which deliveries are meant.
 const EXPECT: &str = "expect";
 const CONFIRM: &str = "confirm";
-/// The page of the console that the person comes back to.
-const BACK: &str = "back";
 /// The form of ticked rows.
 pub(super) const TICKED: &str = "ticked";
 /// The form of the other buttons, and what a button means: the fields of a choice and the number that was shown, as in a URL.
@@ -98,7 +96,7 @@ impl Wish {
             }
             None => return Err(Refusal::bad_request("expect: the number that the page showed is missing")),
         };
-        let back = form.text(BACK).filter(|path| is_here(path)).map(str::to_owned);
+        let back = form.back().map(str::to_owned);
         let back = back.unwrap_or_else(|| {
             // What was ticked may be gone after the command, and its keys make a long address.
             if choice.deliveries.is_empty() { rows_link(&choice) } else { "/queue/list".to_owned() }
@@ -174,12 +172,6 @@ impl Wish {
     }
 }
 
-/// A page of this console, and not of another site.
-fn is_here(path: &str) -> bool {
-    let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'#'));
-    is_plain && path.starts_with('/') && !path.starts_with("//")
-}
-
 /// The form that all buttons of a page belong to: parts of pages that are sent alone carry no token.
 pub(in crate::pages) fn form_of_buttons(person: &Person, back: &str) -> Markup {
     form_with_id(person, Some(ACT), "/queue/retry", &html! { input type="hidden" name=(BACK) value=(back); })
@@ -236,26 +228,6 @@ pub(super) fn row_button(record: &DeliveryRecord) -> Markup {
         @if record.state != State::Leased {
             button.small form=(ACT) formaction=(path) name=(CHOICE) value=(format!("delivery={}", record.delivery.key.0))
                 aria-label=(format!("{verb} the delivery to {recipient}")) { (verb) }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_person_comes_back_to_this_console_only() {
-        for (path, expected) in [
-            ("/queue/list?connector=a", true),
-            ("/messages/1", true),
-            ("//evil.test/", false),
-            ("/\\evil.test", false),
-            ("https://evil.test", false),
-            ("/a\r\nSet-Cookie: x", false),
-            ("", false),
-        ] {
-            assert_eq!(is_here(path), expected, "{path}");
         }
     }
 }

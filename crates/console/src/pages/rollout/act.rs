@@ -116,7 +116,7 @@ pub(in super::super) async fn change(visit: Visit, form: Form) -> Result<Respons
     match fleet::change(&visit.node.store, &config, change, basis, by, now).await {
         Ok(version) => {
             tracing::info!(version, by, "an operator has changed the rollout in the console");
-            Ok(Redirect::to("/rollout").into_response())
+            Ok(Redirect::to(form.back().unwrap_or("/rollout")).into_response())
         }
         Err(error) => Ok(not_changed(&visit, error)),
     }
