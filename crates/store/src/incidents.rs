@@ -63,7 +63,7 @@ pub struct Incident {
     pub pending_peak: u64,
     /// When the oldest of them was received.
     pub oldest: Option<Timestamp>,
-    /// The finding when it was last seen, in JSON: opaque here.
+    /// The finding when it was last seen, or as it ended, in JSON: opaque here.
     pub finding: String,
 }
 

@@ -10,7 +10,7 @@ use crate::support::{
 
 /// All that would take minutes takes a moment.
 const QUICK: &str = "[watch]\ninterval = \"100ms\"\noldest_named = \"300ms\"\n";
-const RETRY: &str = "schedule = [\"500ms\"]\nback_off_first = \"100ms\"\nback_off_max = \"200ms\"\n";
+const RETRY: &str = "schedule = [\"30s\"]\nback_off_first = \"100ms\"\nback_off_max = \"200ms\"\n";
 /// What a page may weigh, in bytes.
 const PAGE_MAX: usize = 60 * 1024;
 const HOSTILE: &str = "<script>alert(1)</script>\u{202e}\"'";
@@ -52,7 +52,10 @@ fn an_incident_is_shown_with_its_picture_until_it_ends() {
     let mut browser = user(&node, port, "ana", "operator");
     expect(&page(&mut browser, "/"), &["Mail is stuck on 1 of 1 connector.", &path, "12 waiting", "<b>12</b>"]);
     expect(&page(&mut browser, "/incidents"), &["<h2>Open</h2>", &path]);
-    let incident = page(&mut browser, &path);
+    let incident = wait_for("the picture and all mail to wait", || {
+        let page = page(&mut browser, &path);
+        (page.contains("Retry 12 now") && page.contains("table class=\"lanes\"")).then_some(page)
+    });
     expect(
         &incident,
         &[
@@ -79,6 +82,10 @@ fn an_incident_is_shown_with_its_picture_until_it_ends() {
     );
     expect(&page(&mut browser, &path), &["&lt;script&gt;alert(1)&lt;/script&gt;\u{fffd}&quot;"]);
     server.become_device(Device::Healthy).unwrap();
+    let retry =
+        [("csrf", csrf.as_str()), ("connector", "onprem"), ("state", "queued"), ("expect", "12"), ("back", &path)];
+    let retried = browser.post("/queue/retry", &retry);
+    assert_eq!((retried.status, retried.header("location")), (303, Some(&*format!("{path}?done=retry-12-0"))));
     let ended = wait_for("the end", || Some(page(&mut browser, &path)).filter(|page| page.contains("How it ended")));
     expect(&ended, &[">Closed</span>", "mail flows again", "Incident closed", "none of them in plaintext"]);
     assert!(!ended.contains("Retry 12 now"), "{ended}");
@@ -115,7 +122,7 @@ fn what_cannot_be_understood_is_refused() {
         ("/incidents/0198f3c2-7f5a-7c11-9d3e-2b1f6a5c4d3e/report.html", 404, "no such incident"),
         ("/incidents/%00/bundle.zip", 400, "not the id of an incident"),
         ("/?range=year", 400, "range: must be one of 1h, 24h, 7d"),
-        ("/?page=2", 400, "unknown parameter"),
+        ("/?page=2", 400, "page: this page does not know the parameter"),
         ("/why?since=soon", 400, "since: "),
         ("/why?since=9999-12-31T23:59:59Z", 400, "since: "),
         ("/why?since=0000-01-01T00:00:00Z", 200, "No findings."),

@@ -35,7 +35,7 @@ pub struct IncidentView {
     /// Time when the oldest waiting message was received.
     #[schemars(schema_with = "schema::time_or_null")]
     pub oldest: Option<Timestamp>,
-    /// The finding when the incident was last seen, as in `gatepost why --format json`.
+    /// The finding when the incident was last seen, or as it ended, as in `gatepost why --format json`.
     #[schemars(with = "FindingView")]
     pub finding: Value,
 }
