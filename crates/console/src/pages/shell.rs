@@ -125,7 +125,7 @@ impl Visit {
                 }
                 p.live #live role="status" {}
                 form.search method="get" action="/search" role="search" aria-label="Search everything" {
-                    input type="search" name="q" aria-label="Address, message id or host" placeholder="Address, message id, host …" autocomplete="off" spellcheck="false";
+                    input type="search" name="q" aria-label="Address, message id or host" placeholder="Address, id, host" autocomplete="off" spellcheck="false";
                 }
                 div.person {
                     span { (foreign(&self.person.name)) span.hidden { ", " (self.person.right.name()) } }

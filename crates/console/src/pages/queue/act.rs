@@ -125,7 +125,7 @@ impl Wish {
     fn confirm(&self, visit: &Visit, shown: u64, typed: Option<&str>) -> Response {
         let is_wrong = typed.is_some_and(|typed| !typed.trim().is_empty());
         let content = html! {
-            p {
+            p.fields {
                 label for="confirm" { "Type " b { (shown) } " to confirm" }
                 input #confirm name=(CONFIRM) inputmode="numeric" autocomplete="off" required
                     aria-describedby=[is_wrong.then_some("wrong")] aria-invalid=[is_wrong.then_some("true")];
