@@ -12,6 +12,11 @@ const QUESTION_MAX: usize = 8 * 1024;
 pub(super) struct Asked(Vec<(String, String)>);
 
 impl Asked {
+    /// What comes after the `?`.
+    pub(super) fn read(query: &str) -> Self {
+        Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
+    }
+
     /// The value of a name. Two are an error, because one would be ignored silently.
     pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, Refusal> {
         let mut values = self.0.extract_if(.., |(other, _)| other == name).map(|(_, value)| value);
@@ -48,7 +53,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
                 "The address has more than {QUESTION_MAX} bytes after its \"?\"."
             )));
         }
-        Ok(Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+        Ok(Self::read(query))
     }
 }
 

@@ -16,6 +16,9 @@ use tokio::sync::OnceCell;
 /// Open ones come first, and one is open for each cause of a connector.
 const INCIDENTS_MAX: u32 = 200;
 
+/// Maximum length of what a fragment is of, in bytes.
+pub(super) const OF_MAX: usize = 500;
+
 /// A kind of fragment. `render` reads only what costs little, never the history: it runs once a second while people look.
 pub(super) struct Fragment {
     /// Unique in the table of fragments; letters, digits and hyphens.
@@ -50,14 +53,14 @@ pub(super) struct Look {
 }
 
 impl Fragment {
-    /// The element that has the fragment, for a page.
+    /// The element that has the fragment, for a page. One of something too long stays as it is.
     pub(super) async fn element(&self, look: &Look) -> store::Result<Markup> {
         let content = (self.render)(look).await?;
-        let key = Key { name: self.name, of: look.of.clone() }.to_string();
+        let key = (look.of.len() <= OF_MAX).then(|| Key { name: self.name, of: look.of.clone() }.to_string());
         Ok(match self.shape {
-            Shape::Block => html! { div #(self.name) data-live=(key) { (content) } },
-            Shape::Inline => html! { span #(self.name) data-live=(key) { (content) } },
-            Shape::Rows => html! { div #(self.name) data-live=(key) data-rows { (content) } },
+            Shape::Block => html! { div #(self.name) data-live=[key] { (content) } },
+            Shape::Inline => html! { span #(self.name) data-live=[key] { (content) } },
+            Shape::Rows => html! { div #(self.name) data-live=[key] data-rows { (content) } },
         })
     }
 }

@@ -8,6 +8,7 @@ use store::{Incident, Incidents as _, Right};
 
 use super::{
     Refusal,
+    fragment::Snapshot,
     pictures::said,
     shell::{Section, Visit},
     words::{ago, foreign, number, time},
@@ -87,15 +88,14 @@ fn finding(incident: &Incident) -> FindingView {
 }
 
 /// For pages that lead to them.
-pub(super) async fn open_incidents(visit: &Visit) -> store::Result<Vec<Incident>> {
-    let mut incidents = visit.node.store.incidents(LISTED_MAX).await?;
-    incidents.retain(|incident| incident.closed.is_none());
-    Ok(incidents)
+pub(super) async fn open_incidents(snapshot: &Snapshot) -> store::Result<Vec<Incident>> {
+    let all = snapshot.incidents().await?;
+    Ok(all.iter().filter(|incident| incident.closed.is_none()).cloned().collect())
 }
 
 pub(super) fn to_incident(incident: &Incident) -> Markup {
     html! {
-        a.incident href=(format!("/incidents/{}", incident.id)) {
+        a.to-incident href=(format!("/incidents/{}", incident.id)) {
             "open incident of " (foreign(&incident.connector)) ": " (foreign(&incident.cause))
         }
     }

@@ -126,6 +126,8 @@ static FRAGMENTS: &[Fragment] = &[
     overview::NODES,
     incident::INCIDENT,
     incident::PICTURE,
+    queue::GROUPS,
+    queue::ROWS,
 ];
 
 pub(super) fn live(node: &Arc<Node>) -> Arc<Live> {

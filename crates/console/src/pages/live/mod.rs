@@ -30,7 +30,7 @@ use tokio::{
 
 use super::{
     Refusal, assets,
-    fragment::{Fragment, Key, Snapshot},
+    fragment::{Fragment, Key, OF_MAX, Snapshot},
 };
 use crate::{access::Person, places::Work};
 use board::{Shared, Watched};
@@ -44,8 +44,6 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const PAUSE_FACTOR: u32 = 20;
 /// Maximum number of fragments of one stream, which serves all tabs of a browser.
 const KEYS_MAX: usize = 100;
-/// Maximum length of what a fragment is of, in bytes.
-const OF_MAX: usize = 500;
 
 /// The streams of this node.
 pub(crate) struct Live {

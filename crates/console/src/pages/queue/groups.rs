@@ -1,7 +1,7 @@
 //! `/queue`: one line for each group, because 61 rows that say the same are one fact.
 
 use axum::response::Response;
-use insight::{By, GroupView, Summary, WaitReasons, Wanted};
+use insight::{By, Choice, GroupView, Summary, WaitReasons, Wanted};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use protocol::text::clean;
@@ -10,13 +10,14 @@ use store::{Incident, Right};
 use super::{
     DONE,
     act::{buttons, form_of_buttons},
-    deliveries, filter, notice, rows_link,
+    deliveries, filter, live, notice, rows_link,
 };
 use crate::{
     choice,
     pages::{
         Refusal,
         asked::{Asked, link},
+        fragment::{Fragment, Look, Shape},
         incidents::{open_incidents, to_incident},
         shell::{Section, Visit},
         words::{ago, clock, foreign, number},
@@ -30,38 +31,78 @@ const INCIDENTS_MAX: usize = 3;
 
 const DIMENSIONS: [By; 4] = [By::Cause, By::Connector, By::Destination, By::Age];
 
-/// The deliveries that match, in groups.
-struct Groups {
+/// What changes while somebody looks; of the question of the page, as in its address.
+pub(in crate::pages) const GROUPS: Fragment = Fragment {
+    name: "queue-groups",
+    needs: Right::Viewer,
+    shape: Shape::Rows,
+    render: |look| Box::pin(fragment(look)),
+};
+
+/// What the page is asked for.
+struct Question {
     by: By,
-    choice: insight::Choice,
     /// The first line.
     from: usize,
+    choice: Choice,
+}
+
+/// The deliveries that match, in groups.
+struct Groups {
+    question: Question,
     views: Vec<GroupView>,
     open_incidents: Vec<Incident>,
     now: Timestamp,
 }
 
 pub(in crate::pages) async fn show(visit: Visit, mut asked: Asked) -> Result<Response, Refusal> {
-    let by = read_by(asked.take("by")?.as_deref())?;
-    let from = asked.take("from")?.map_or(Ok(0), |from| from.parse());
-    let from = from.map_err(|_| Refusal::bad_request("from: must be a number"))?;
     let done = asked.take(DONE)?;
-    let choice = filter::read(&visit, &asked)?;
-    let (now, config) = (Timestamp::now(), visit.node.config.load_full());
-    let reasons = WaitReasons::read(&visit.node.store, &*config, now).await?;
-    let wanted = Wanted::new(&choice.conditions, &reasons, now);
-    let summary = Summary::read(&visit.node.store, choice.selection.clone(), wanted, Some(by), now).await?;
-    let open_incidents = open_incidents(&visit).await?;
-    let groups = Groups { by, choice, from, views: summary.views(&[]), open_incidents, now };
-    let own = [("by", by.name().to_owned())];
+    let question = Question::read(visit.person.right, &mut asked)?;
+    let own = [("by", question.by.name().to_owned())];
     let body = html! {
         h1 { "Queue" }
         (notice(done.as_deref()))
-        (groups.fragment(visit.person.right))
-        @if visit.person.may(Right::Operator) { (form_of_buttons(&visit.person, &groups.path())) }
-        (filter::form(&visit, "/queue", &own, &groups.choice))
+        (live(&visit, &GROUPS, &question.path_from()).await?)
+        @if visit.person.may(Right::Operator) { (form_of_buttons(&visit.person, &question.path())) }
+        (filter::form(&visit, "/queue", &own, &question.choice))
     };
     Ok(visit.page(Section::Queue, "Queue", &body))
+}
+
+async fn fragment(look: &Look) -> store::Result<Markup> {
+    // Somebody else than the page may have written it.
+    let Ok(question) = Question::read(look.right, &mut Asked::read(&look.of)) else { return Ok(html! {}) };
+    let (snapshot, now) = (&look.snapshot, look.snapshot.at);
+    let (store, config) = (&snapshot.node.store, snapshot.node.config.load_full());
+    let reasons = WaitReasons::read(store, &*config, now).await?;
+    let wanted = Wanted::new(&question.choice.conditions, &reasons, now);
+    let summary = Summary::read(store, question.choice.selection.clone(), wanted, Some(question.by), now).await?;
+    let open_incidents = open_incidents(snapshot).await?;
+    Ok(Groups { question, views: summary.views(&[]), open_incidents, now }.show(look.right))
+}
+
+impl Question {
+    fn read(right: Right, asked: &mut Asked) -> Result<Self, Refusal> {
+        let by = read_by(asked.take("by")?.as_deref())?;
+        let from = asked.take("from")?.map_or(Ok(0), |from| from.parse());
+        let from = from.map_err(|_| Refusal::bad_request("from: must be a number"))?;
+        Ok(Self { by, from, choice: filter::read(right, asked)? })
+    }
+
+    /// The page itself, without what comes after its first lines.
+    fn path(&self) -> String {
+        self.path_by(self.by, 0)
+    }
+
+    fn path_from(&self) -> String {
+        self.path_by(self.by, self.from)
+    }
+
+    fn path_by(&self, by: By, from: usize) -> String {
+        let from = (from > 0).then(|| ("from", from.to_string()));
+        let own = [("by", by.name().to_owned())].into_iter().chain(from);
+        link("/queue", own.chain(choice::fields(&self.choice)))
+    }
 }
 
 fn read_by(text: Option<&str>) -> Result<By, Refusal> {
@@ -71,29 +112,25 @@ fn read_by(text: Option<&str>) -> Result<By, Refusal> {
 }
 
 impl Groups {
-    /// What changes while somebody looks.
-    fn fragment(&self, right: Right) -> Markup {
+    /// The sentence is a row, so that it changes although rows stay.
+    fn show(&self, right: Right) -> Markup {
         let all: u64 = self.views.iter().map(|group| group.deliveries).sum();
-        let messages = self.views.iter().map(|group| group.messages).sum::<u64>();
         let oldest = self.views.iter().map(|group| group.oldest).min();
+        let choice = &self.question.choice;
         html! {
-            section #queue-groups {
-                p.lead {
-                    @match oldest {
-                        None if self.choice.is_everything() => "The queue is empty.",
-                        None => "No delivery in the queue meets these conditions.",
-                        Some(oldest) => {
-                            b { (deliveries(all)) } " in the queue"
-                            // A message with several recipients may be in several groups.
-                            @if self.views.len() == 1 { ", of " (number(messages)) @if messages == 1 { " message" } @else { " messages" } }
-                            ". The oldest was received " (ago(oldest, self.now)) " ago."
-                        }
+            p.lead data-row="total" {
+                @match oldest {
+                    None if choice.is_everything() => "The queue is empty.",
+                    None => "No delivery in the queue meets these conditions.",
+                    Some(oldest) => {
+                        @if right >= Right::Tracer { b { a href=(rows_link(choice)) { (deliveries(all)) } } } @else { b { (deliveries(all)) } }
+                        " in the queue. The oldest was received " (ago(oldest, self.now)) " ago."
                     }
                 }
-                (filter::conditions("/queue", &[("by", self.by.name().to_owned())], &self.choice))
-                (self.tabs())
-                @if !self.views.is_empty() { (self.table(right)) (self.more()) }
             }
+            (filter::conditions("/queue", &[("by", self.question.by.name().to_owned())], choice))
+            (self.tabs())
+            @if !self.views.is_empty() { (self.table(right)) (self.more()) }
         }
     }
 
@@ -101,7 +138,7 @@ impl Groups {
         html! {
             nav.tabs aria-label="Group the queue" {
                 span.quiet { "Group by" }
-                @for by in DIMENSIONS { a href=(self.path_by(by)) aria-current=[(by == self.by).then_some("page")] { (by.name()) } }
+                @for by in DIMENSIONS { a href=(self.question.path_by(by, 0)) aria-current=[(by == self.question.by).then_some("page")] { (by.name()) } }
             }
         }
     }
@@ -112,20 +149,20 @@ impl Groups {
             table.stack.queue {
                 thead {
                     tr {
-                        th scope="col" { (insight::capitalised(self.by.name())) }
+                        th scope="col" { (insight::capitalised(self.question.by.name())) }
                         th.number scope="col" { "Deliveries" }
                         th scope="col" { "Oldest" }
                         th scope="col" { "Next attempt" }
                         @if may_act { th scope="col" { "Actions" } }
                     }
                 }
-                tbody { @for group in self.views.iter().skip(self.from).take(GROUPS_MAX) { (self.line(right, group)) } }
+                tbody { @for group in self.views.iter().skip(self.question.from).take(GROUPS_MAX) { (self.line(right, group)) } }
             }
         }
     }
 
     fn line(&self, right: Right, group: &GroupView) -> Markup {
-        let choice = self.choice.of_group(self.by, &group.group);
+        let choice = self.question.choice.of_group(self.question.by, &group.group);
         let count = number(group.deliveries);
         html! {
             tr data-row=(clean(&group.group)) {
@@ -150,15 +187,6 @@ impl Groups {
         self.open_incidents.iter().filter(is_of_group).take(INCIDENTS_MAX)
     }
 
-    /// The page itself, without what comes after its first lines.
-    fn path(&self) -> String {
-        self.path_by(self.by)
-    }
-
-    fn path_by(&self, by: By) -> String {
-        link("/queue", [("by", by.name().to_owned())].into_iter().chain(choice::fields(&self.choice)))
-    }
-
     fn has_failed(&self, group: &GroupView) -> bool {
         !group.destinations.is_empty()
     }
@@ -170,8 +198,8 @@ impl Groups {
             [one] => Some(one.clone()),
             [one, others @ ..] => Some(format!("{one} and {} more", others.len())),
         };
-        let connector = list(&group.connectors).filter(|_| self.by != By::Connector);
-        let destination = list(&group.destinations).filter(|_| self.by != By::Destination);
+        let connector = list(&group.connectors).filter(|_| self.question.by != By::Connector);
+        let destination = list(&group.destinations).filter(|_| self.question.by != By::Destination);
         let parts: Vec<String> = [connector, destination].into_iter().flatten().collect();
         html! { @if !parts.is_empty() { " " span.quiet { (foreign(&parts.join(" → "))) } } }
     }
@@ -187,13 +215,13 @@ impl Groups {
     }
 
     fn more(&self) -> Markup {
-        let end = self.from + GROUPS_MAX;
-        let fields = [("by", self.by.name().to_owned()), ("from", end.to_string())];
+        let Question { by, from, .. } = self.question;
+        let end = from.saturating_add(GROUPS_MAX);
         html! {
             @if end < self.views.len() {
                 p {
-                    "Groups " (self.from + 1) " to " (end) " of " (number(self.views.len() as u64)) ". "
-                    a href=(link("/queue", fields.into_iter().chain(choice::fields(&self.choice)))) { "Next groups" }
+                    "Groups " (from + 1) " to " (end) " of " (number(self.views.len() as u64)) ". "
+                    a href=(self.question.path_by(by, end)) { "Next groups" }
                 }
             }
         }
@@ -213,7 +241,7 @@ mod tests {
             (By::Destination, "mx.test:25", "/queue/list?connector=a&destination=mx.test%3A25"),
             (By::Age, "1 to 4 hours", "/queue/list?connector=a&older_than=1h&younger_than=4h"),
         ] {
-            let choice = insight::Choice { selection: selection.clone(), ..Default::default() };
+            let choice = Choice { selection: selection.clone(), ..Default::default() };
             assert_eq!(rows_link(&choice.of_group(by, name)), expected);
         }
     }

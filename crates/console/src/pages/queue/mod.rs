@@ -7,15 +7,15 @@ mod notice;
 mod rows;
 
 pub(super) use act::{buttons, form_of_buttons, remove, resume, retry, suspend};
-pub(super) use groups::show as groups;
+pub(super) use groups::{GROUPS, show as groups};
 pub(super) use notice::{DONE, notice};
-pub(super) use rows::show as rows;
+pub(super) use rows::{ROWS, show as rows};
 
 use insight::Choice;
 use maud::{Markup, html};
 use protocol::text::clean;
 
-use super::{asked::link, words::number};
+use super::{asked::link, fragment::Fragment, shell::Visit, words::number};
 use crate::choice::fields;
 
 /// `1 delivery`, `61 deliveries`
@@ -26,6 +26,12 @@ fn deliveries(count: u64) -> String {
 /// A choice as fields of a form that nobody sees.
 fn hidden(choice: &Choice) -> Markup {
     html! { @for (name, value) in fields(choice) { input type="hidden" name=(name) value=(clean(&value)); } }
+}
+
+/// A part of a page that changes, of the question in its address.
+async fn live(visit: &Visit, fragment: &Fragment, address: &str) -> store::Result<Markup> {
+    let (_, of) = address.split_once('?').unwrap_or_default();
+    visit.fragment(fragment, of).await
 }
 
 fn rows_link(choice: &Choice) -> String {

@@ -10,13 +10,14 @@ use store::{DeliveryRecord, Right, State, TraceCursor};
 use super::{
     DONE,
     act::{TICKED, buttons, form_of_boxes, form_of_buttons, row_button},
-    deliveries, filter, notice, rows_link,
+    deliveries, filter, live, notice, rows_link,
 };
 use crate::{
     choice::fields,
     pages::{
         Refusal,
         asked::{Asked, link},
+        fragment::{Fragment, Look, Shape},
         shell::{Section, Visit},
         status::waits,
         words::{ago, foreign, number},
@@ -26,29 +27,56 @@ use crate::{
 /// Rows of one page. Even with the longest addresses and replies they stay below 60 KB.
 const ROWS_MAX: u32 = 30;
 
+/// What changes while somebody looks; of the question of the page, as in its address.
+pub(in crate::pages) const ROWS: Fragment =
+    Fragment { name: "queue-rows", needs: Right::Tracer, shape: Shape::Rows, render: |look| Box::pin(fragment(look)) };
+
+/// What the page is asked for.
+struct Question {
+    /// The last row of the page before.
+    after: Option<TraceCursor>,
+    choice: Choice,
+}
+
 pub(in crate::pages) async fn show(visit: Visit, mut asked: Asked) -> Result<Response, Refusal> {
-    let after = asked.take("after")?.map(|after| read_cursor(&after)).transpose();
-    let after = after.map_err(|error| Refusal::bad_request(format!("after: {error}")))?;
     let done = asked.take(DONE)?;
-    let choice = filter::read(&visit, &asked)?;
-    let (now, config) = (Timestamp::now(), visit.node.config.load_full());
-    let reasons = WaitReasons::read(&visit.node.store, &*config, now).await?;
-    // The place of a row in the queue is written like that of a row in the history.
-    let after = after.map(|TraceCursor { received: due, delivery }| (due, delivery));
-    let page = choice.page(&visit.node.store, &reasons, ROWS_MAX, after, now).await?;
-    let rows = Rows { right: visit.person.right, choice: &choice, page: &page, reasons: &reasons, now };
+    let Question { after, choice } = Question::read(visit.person.right, &mut asked)?;
+    let back = rows_link(&choice);
+    let of = link("/queue/list", after.map(|after| ("after", cursor_text(after))).into_iter().chain(fields(&choice)));
     let body = html! {
         p.kicker { a href="/queue" { "Queue" } " / rows" }
         h1 { @if choice.is_everything() { "All rows of the queue" } @else { "Rows of the queue" } }
         (notice(done.as_deref()))
-        (rows.fragment(after.is_some()))
+        (live(&visit, &ROWS, &of).await?)
         @if visit.person.may(Right::Operator) {
-            (form_of_buttons(&visit.person, &rows_link(&choice)))
-            @if !page.records.is_empty() { (form_of_boxes(&visit.person, &rows_link(&choice))) }
+            (form_of_buttons(&visit.person, &back))
+            (form_of_boxes(&visit.person, &back))
         }
         (filter::form(&visit, "/queue/list", &[], &choice))
     };
     Ok(visit.page(Section::Queue, "Queue", &body))
+}
+
+async fn fragment(look: &Look) -> store::Result<Markup> {
+    // Somebody else than the page may have written it.
+    let Ok(question) = Question::read(look.right, &mut Asked::read(&look.of)) else { return Ok(html! {}) };
+    let Question { after, choice } = question;
+    let (now, config) = (look.snapshot.at, look.snapshot.node.config.load_full());
+    let store = &look.snapshot.node.store;
+    let reasons = WaitReasons::read(store, &*config, now).await?;
+    // The place of a row in the queue is written like that of a row in the history.
+    let place = after.map(|TraceCursor { received: due, delivery }| (due, delivery));
+    let page = choice.page(store, &reasons, ROWS_MAX, place, now).await?;
+    let rows = Rows { right: look.right, choice: &choice, page: &page, reasons: &reasons, now };
+    Ok(rows.show(after.is_some()))
+}
+
+impl Question {
+    fn read(right: Right, asked: &mut Asked) -> Result<Self, Refusal> {
+        let after = asked.take("after")?.map(|after| read_cursor(&after)).transpose();
+        let after = after.map_err(|error| Refusal::bad_request(format!("after: {error}")))?;
+        Ok(Self { after, choice: filter::read(right, asked)? })
+    }
 }
 
 struct Rows<'a> {
@@ -60,28 +88,24 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// What changes while somebody looks.
-    fn fragment(&self, is_later: bool) -> Markup {
+    /// The sentence and the buttons are rows, so that they change although rows stay.
+    fn show(&self, is_later: bool) -> Markup {
         let totals = &self.page.totals;
         let may_act = self.right >= Right::Operator;
         html! {
-            section #queue-rows {
-                p.lead {
-                    b { (deliveries(totals.deliveries)) }
-                    @if self.choice.is_everything() { " in the queue" } @else { @if totals.deliveries == 1 { " matches" } @else { " match" } }
-                    @if totals.suspended > 0 { ", " (number(totals.suspended)) " suspended" }
-                    @if totals.leased > 0 { ", " (number(totals.leased)) " being sent now" }
-                    "."
-                }
-                (filter::conditions("/queue/list", &[], self.choice))
-                @if may_act && totals.deliveries > 0 {
-                    (buttons(self.right, self.choice, totals.deliveries))
-                }
-                @if !self.page.records.is_empty() {
-                    (self.table(may_act))
-                }
-                (self.pages(is_later))
+            p.lead data-row="total" {
+                b { (deliveries(totals.deliveries)) }
+                @if self.choice.is_everything() { " in the queue" } @else { @if totals.deliveries == 1 { " matches" } @else { " match" } }
+                @if totals.suspended > 0 { ", " (number(totals.suspended)) " suspended" }
+                @if totals.leased > 0 { ", " (number(totals.leased)) " being sent now" }
+                "."
             }
+            (filter::conditions("/queue/list", &[], self.choice))
+            div data-row="buttons" {
+                @if may_act && totals.deliveries > 0 { (buttons(self.right, self.choice, totals.deliveries)) }
+            }
+            @if !self.page.records.is_empty() { (self.table(may_act)) }
+            (self.pages(is_later))
         }
     }
 
