@@ -119,7 +119,8 @@ fn site() -> Site {
 }
 
 /// The parts of pages that change while people look.
-static FRAGMENTS: &[Fragment] = &[shell::INCIDENTS_OPEN, overview::SENTENCE, overview::INCIDENTS, overview::NODES];
+static FRAGMENTS: &[Fragment] =
+    &[shell::INCIDENTS_OPEN, overview::SENTENCE, overview::INCIDENTS, overview::NODES, nodes::OF_TODAY];
 
 pub(super) fn live(node: &Arc<Node>) -> Arc<Live> {
     Arc::new(Live::new(Arc::clone(node), FRAGMENTS))
