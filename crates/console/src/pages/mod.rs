@@ -128,6 +128,7 @@ static FRAGMENTS: &[Fragment] = &[
     incident::PICTURE,
     queue::GROUPS,
     queue::ROWS,
+    nodes::OF_TODAY,
 ];
 
 pub(super) fn live(node: &Arc<Node>) -> Arc<Live> {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{JobStepStateView, schema};
+use super::{job_step::JobStepStateView, schema};
 
 /// A connector, as in `connector list`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]

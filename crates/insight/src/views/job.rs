@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ConnectorValidationView, NodesProbeView, schema};
+use super::{ConnectorValidationView, NodesProbeView, job_step::JobStepView, schema};
 
 /// A job. It is known to the node that does it, and to no other.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
@@ -47,32 +47,6 @@ pub enum JobStateView {
     Done,
     Failed,
     Cancelled,
-}
-
-/// One step.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct JobStepView {
-    /// The node that does it, if another node than that of the job may.
-    pub node: Option<String>,
-    /// The host or address that it is about, if the steps are about several.
-    pub place: Option<String>,
-    pub what: String,
-    pub state: JobStepStateView,
-    /// What came of it.
-    pub detail: Option<String>,
-    pub took_ms: Option<f64>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum JobStepStateView {
-    Running,
-    Worked,
-    /// It worked, but somebody should look at it.
-    Warned,
-    Failed,
-    /// It was not reached, or does not apply.
-    Skipped,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]

@@ -12,6 +12,7 @@ mod finding;
 mod foreign_message;
 mod incident;
 mod job;
+mod job_step;
 mod node;
 mod picture;
 mod policy;
@@ -46,7 +47,8 @@ pub use finding::{
 };
 pub use foreign_message::ForeignMessageView;
 pub use incident::IncidentView;
-pub use job::{JobKindView, JobResultView, JobStateView, JobStepStateView, JobStepView, JobView};
+pub use job::{JobKindView, JobResultView, JobStateView, JobView};
+pub use job_step::{JobStepStateView, JobStepView};
 pub use node::{NodeStateView, NodeView, RefusedConfigView};
 pub use picture::{
     CellView, LaneView, LanesView, OfferView, PairStepView, PairView, PictureView, SeenAttemptView, ShareView,
