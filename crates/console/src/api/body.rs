@@ -15,7 +15,13 @@ use super::{
 const BODY_MAX: usize = 256 * 1024;
 
 /// Only JSON is read: pages of other sites can send forms and plain text without being asked.
-pub(super) async fn read_json(headers: &HeaderMap, body: Body, known: &[Parameter]) -> Result<Query, Problem> {
+/// `is_one_of`: exactly one key is expected.
+pub(super) async fn read_json(
+    headers: &HeaderMap,
+    body: Body,
+    known: &[Parameter],
+    is_one_of: bool,
+) -> Result<Query, Problem> {
     if !is_json(headers) {
         return Err(Problem::not_json());
     }
@@ -25,6 +31,11 @@ pub(super) async fn read_json(headers: &HeaderMap, body: Body, known: &[Paramete
     }
     let body = to_bytes(body, BODY_MAX).await.map_err(|_| Problem::too_large(BODY_MAX))?;
     match serde_json::from_slice(&body) {
+        Ok(Value::Object(object)) if is_one_of && object.len() != 1 => {
+            let keys = known.iter().map(|parameter| parameter.name).filter(|name| !name.contains('.'));
+            let keys = keys.collect::<Vec<_>>().join(", ");
+            Err(Problem::bad_request(format!("the body must have exactly one of these keys: {keys}")))
+        }
         Ok(Value::Object(object)) => Ok(Query::read_json(&object, known)?),
         Ok(_) => Err(Problem::bad_request("the body must be a JSON object")),
         Err(error) => Err(Problem::bad_request(format!("the body is not JSON: {error}"))),
@@ -49,7 +60,7 @@ mod tests {
     async fn read(kind: Option<&'static str>, body: Vec<u8>) -> Result<Query, u16> {
         let kind = kind.map(|kind| (header::CONTENT_TYPE, HeaderValue::from_static(kind)));
         let headers = HeaderMap::from_iter(kind);
-        read_json(&headers, Body::from(body), &KNOWN).await.map_err(|problem| problem.kind().status())
+        read_json(&headers, Body::from(body), &KNOWN, false).await.map_err(|problem| problem.kind().status())
     }
 
     #[tokio::test]

@@ -107,6 +107,9 @@ fn object(schema: &Value, choice: Option<&Value>, definitions: &Value, depth: u3
     for part in parts.into_iter().flatten().chain(of_all) {
         let part = resolved(part, definitions);
         for (key, property) in part["properties"].as_object().into_iter().flatten() {
+            if schema["maxProperties"].as_u64().is_some_and(|most| object.len() as u64 >= most) {
+                break;
+            }
             object.entry(key).or_insert_with(|| made(property, definitions, key, depth + 1));
         }
     }

@@ -37,8 +37,10 @@ pub(crate) enum Form {
     Name(Names),
     /// One or more, separated by commas; in JSON, a list.
     Names(Names),
-    /// In JSON only: up to so many texts.
-    Texts(usize),
+    /// In JSON only: up to so many ids.
+    Ids(usize),
+    /// In JSON only: a share of the nodes in percent, or their names.
+    Share,
     /// In JSON only: its keys are parameters with its name and a point before theirs.
     Object,
     Shaped(&'static Shape),
@@ -107,7 +109,8 @@ impl Form {
                 Err(format!("must have at most {NAMES_MAX} entries"))
             }
             Self::Names(names) => text.split(',').try_for_each(|text| one_of(text, &names())),
-            Self::Texts(_) => is_text(text, TEXTS_LENGTH_MAX, |c| !is_control(c)),
+            Self::Ids(_) => Self::Id.check(text),
+            Self::Share => PERCENT.check(text).or_else(|_| NODE.check(text)),
             Self::Object => Err("must be an object".to_owned()),
             Self::Shaped(shape) => otherwise((shape.is)(text), shape.what),
         }
@@ -139,8 +142,12 @@ impl Form {
                 let items = json!({ "type": "string", "enum": names() });
                 json!({ "type": "array", "items": items, "minItems": 1, "maxItems": NAMES_MAX })
             }
-            Self::Texts(max) => {
-                json!({ "type": "array", "items": Self::Text(TEXTS_LENGTH_MAX).schema(), "minItems": 1, "maxItems": max })
+            Self::Ids(max) => {
+                json!({ "type": "array", "items": Self::Id.schema(), "minItems": 1, "maxItems": max })
+            }
+            Self::Share => {
+                let names = json!({ "type": "array", "items": NODE.schema(), "minItems": 1, "maxItems": NAMES_MAX });
+                json!({ "anyOf": [PERCENT.schema(), names] })
             }
             Self::Object => json!({ "type": "object", "additionalProperties": false, "properties": {} }),
             Self::Shaped(shape) => {
@@ -150,10 +157,11 @@ impl Form {
     }
 }
 
-/// Longest text in a list of texts.
-const TEXTS_LENGTH_MAX: usize = 255;
 /// Names in a list of names.
-const NAMES_MAX: usize = 64;
+pub(super) const NAMES_MAX: usize = 64;
+pub(super) const PERCENT: Form = Form::Count { min: 0, max: 100 };
+/// Name of a node.
+pub(super) const NODE: Form = Form::Text(255);
 
 fn time_schema() -> Value {
     json!({ "type": "string", "title": "a time in UTC", "format": "date-time", "pattern": TIME.replace("DAYS", DAYS) })

@@ -69,17 +69,15 @@ fn describe(schemas: &mut SchemaGenerator, operation: &Operation) -> Value {
     }
     match operation.body {
         Takes::Nothing => {}
-        Takes::Json(known) => {
-            let schema = object(known, "");
+        Takes::Json(known) | Takes::JsonOneOf(known) => {
+            let mut schema = object(known, "");
+            if matches!(operation.body, Takes::JsonOneOf(_)) {
+                schema["minProperties"] = 1.into();
+                schema["maxProperties"] = 1.into();
+            }
             let example = example(&schema, &Value::Null, "");
             let content = json!({ "application/json": { "schema": schema, "example": example } });
             value["requestBody"] = json!({ "required": true, "content": content });
-        }
-        Takes::Files => {
-            let file = json!({ "type": "string", "contentMediaType": "application/octet-stream" });
-            let schema = json!({ "type": "object", "properties": { "file": { "type": "array", "items": file } } });
-            value["requestBody"] =
-                json!({ "required": true, "content": { "multipart/form-data": { "schema": schema } } });
         }
     }
     value

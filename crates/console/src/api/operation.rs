@@ -4,7 +4,6 @@
 use std::{pin::Pin, sync::Arc};
 
 use axum::{
-    body::Body,
     extract::{RawPathParams, Request, rejection::RawPathParamsRejection},
     http::{HeaderMap, header},
     response::Response,
@@ -60,8 +59,8 @@ pub(crate) enum Method {
 pub(crate) enum Takes {
     Nothing,
     Json(&'static [Parameter]),
-    /// Files, as `multipart/form-data`; the operation reads them itself.
-    Files,
+    /// The same with exactly one of its keys.
+    JsonOneOf(&'static [Parameter]),
 }
 
 /// The answer, if all goes well.
@@ -103,8 +102,6 @@ pub(crate) struct Asked {
     /// Of path, query and body.
     pub query: Query,
     pub headers: HeaderMap,
-    /// Only where the operation reads it itself.
-    pub body: Body,
 }
 
 impl Operation {
@@ -209,7 +206,7 @@ impl Operation {
     pub(crate) fn kinds(&self) -> Vec<Kind> {
         let of_body: &[Kind] = match self.body {
             Takes::Nothing => &[],
-            Takes::Json(_) | Takes::Files => &[Kind::TooLarge, Kind::NotJson],
+            Takes::Json(_) | Takes::JsonOneOf(_) => &[Kind::TooLarge, Kind::NotJson],
         };
         let of_all = [Kind::BadRequest, Kind::TokenRequired, Kind::NotAllowed, Kind::Unreadable, Kind::TimedOut];
         let of_header: &[Kind] = if self.header.is_some() { &[Kind::Changed, Kind::VersionRequired] } else { &[] };
@@ -226,18 +223,19 @@ impl Operation {
         request: Request,
     ) -> Result<Response, Problem> {
         client.must(self.needs)?;
-        let (parts, mut body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let path = path.map_err(|_| Problem::bad_request("the path is not UTF-8"))?;
         let mut query = Query::named(path.iter(), self.in_path)?.checked(self.in_path)?;
         query = query.and(Query::read(parts.uri.query(), self.query)?);
         if let Some(known) = self.header {
             query = query.and(read_header(&parts.headers, known)?);
         }
-        if let Takes::Json(known) = self.body {
-            query = query.and(read_json(&parts.headers, std::mem::take(&mut body), known).await?);
+        if let Takes::Json(known) | Takes::JsonOneOf(known) = self.body {
+            let is_one_of = matches!(self.body, Takes::JsonOneOf(_));
+            query = query.and(read_json(&parts.headers, body, known, is_one_of).await?);
         }
         let is_blind = !client.may(Right::Tracer);
-        let reply = (self.act)(Asked { node, client, query, headers: parts.headers.clone(), body }).await?;
+        let reply = (self.act)(Asked { node, client, query, headers: parts.headers.clone() }).await?;
         let known = parts.headers.get(header::IF_NONE_MATCH).filter(|_| self.is_polled);
         reply.response(is_blind, self.is_polled, known)
     }

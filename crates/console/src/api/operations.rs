@@ -1,7 +1,8 @@
 //! All operations. The router, OpenAPI and the tests are made from this list.
 
 use super::{
-    configuration, events, fleet, incidents, operation::Operation, over_time, people, queue, store, tokens, traces,
+    configuration, destinations, events, findings, fleet, incident_files, incidents, jobs, operation::Operation,
+    over_time, people, queue, rollout, store, tokens, traces,
 };
 
 /// In the order of the document.
@@ -9,7 +10,12 @@ pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
     [
         traces::OPERATIONS,
         queue::OPERATIONS,
+        findings::OPERATIONS,
         incidents::OPERATIONS,
+        incident_files::OPERATIONS,
+        destinations::OPERATIONS,
+        rollout::OPERATIONS,
+        jobs::OPERATIONS,
         fleet::OPERATIONS,
         over_time::OPERATIONS,
         events::OPERATIONS,

@@ -60,22 +60,6 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 13] = [
-        Self::BadRequest,
-        Self::TokenRequired,
-        Self::NotAllowed,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::Conflict,
-        Self::Changed,
-        Self::TooLarge,
-        Self::NotJson,
-        Self::VersionRequired,
-        Self::Busy,
-        Self::Unreadable,
-        Self::TimedOut,
-    ];
-
     pub(crate) const fn status(self) -> u16 {
         match self {
             Self::BadRequest => 400,
@@ -293,12 +277,28 @@ impl IntoResponse for Problem {
 mod tests {
     use super::*;
 
+    const ALL: [Kind; 13] = [
+        Kind::BadRequest,
+        Kind::TokenRequired,
+        Kind::NotAllowed,
+        Kind::NotFound,
+        Kind::MethodNotAllowed,
+        Kind::Conflict,
+        Kind::Changed,
+        Kind::TooLarge,
+        Kind::NotJson,
+        Kind::VersionRequired,
+        Kind::Busy,
+        Kind::Unreadable,
+        Kind::TimedOut,
+    ];
+
     #[test]
     fn each_kind_has_its_own_status_and_name() {
-        let mut statuses: Vec<u16> = Kind::ALL.iter().map(|kind| kind.status()).collect();
+        let mut statuses: Vec<u16> = ALL.iter().map(|kind| kind.status()).collect();
         statuses.dedup();
-        let names: std::collections::BTreeSet<String> = Kind::ALL.iter().map(|kind| kind.uri()).collect();
-        assert_eq!((statuses.len(), names.len()), (Kind::ALL.len(), Kind::ALL.len()));
+        let names: std::collections::BTreeSet<String> = ALL.iter().map(|kind| kind.uri()).collect();
+        assert_eq!((statuses.len(), names.len()), (ALL.len(), ALL.len()));
         assert!(statuses.is_sorted());
     }
 }

@@ -4,9 +4,12 @@
 use std::{fmt::Display, str::FromStr};
 
 use node::config::hint;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
-use super::{form::Form, problem::Fault};
+use super::{
+    form::{Form, NAMES_MAX, NODE, PERCENT},
+    problem::Fault,
+};
 
 /// A value that a client sends.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +37,9 @@ impl Parameter {
 pub(crate) struct Query {
     values: Vec<(String, String)>,
 }
+
+/// What follows the name of a [`Form::Share`] whose nodes are named.
+pub(crate) const NODES: &str = ".nodes";
 
 impl Query {
     /// Reads what a URL has after `?`.
@@ -90,6 +96,14 @@ impl Query {
                     self.values.push((name.clone(), String::new()));
                     self.add_object(&format!("{name}."), inner, known, faults);
                 }
+                (Form::Share, Value::Array(_)) => match texts(&parameter.form, value) {
+                    Ok(nodes) => {
+                        let nodes = nodes.into_iter().map(|node| (format!("{name}{NODES}"), node)).collect::<Vec<_>>();
+                        self.values.push((name, String::new()));
+                        self.values.extend(nodes);
+                    }
+                    Err(detail) => faults.push(Fault::new(name, detail)),
+                },
                 (form, value) => match texts(&form, value) {
                     Ok(texts) => self.values.extend(texts.into_iter().map(|text| (name.clone(), text))),
                     Err(detail) => faults.push(Fault::new(name, detail)),
@@ -156,10 +170,14 @@ impl Query {
         self.text(name).map(|values| values.split(',').filter_map(find).collect())
     }
 
+    /// Names and values, in order.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// All pairs but those of these names, in order: what a cursor belongs to.
     pub(crate) fn without(&self, names: &[&str]) -> Vec<(&str, &str)> {
-        let pairs = self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let mut pairs: Vec<_> = pairs.filter(|(name, _)| !names.contains(name)).collect();
+        let mut pairs: Vec<_> = self.pairs().filter(|(name, _)| !names.contains(name)).collect();
         pairs.sort_unstable();
         pairs
     }
@@ -179,32 +197,43 @@ fn shown(name: &str) -> String {
 fn texts(form: &Form, value: &Value) -> Result<Vec<String>, String> {
     let checked = |text: String| form.check(&text).map(|()| text);
     match (form, value) {
-        (Form::Texts(max), Value::Array(items)) => {
-            if !(1..=*max).contains(&items.len()) {
-                return Err(format!("must have from 1 to {max} entries"));
-            }
-            let text =
-                |item: &Value| item.as_str().map(str::to_owned).ok_or_else(|| "each entry must be a string".to_owned());
-            items.iter().map(|item| text(item).and_then(checked)).collect()
-        }
+        (Form::Ids(max), Value::Array(items)) => each_text(items, *max, &Form::Id),
+        (Form::Share, Value::Array(items)) => each_text(items, NAMES_MAX, &NODE),
+        (Form::Share, Value::Number(number)) => PERCENT.check(&whole(number)).map(|()| vec![whole(number)]),
+        (Form::Share, _) => Err("must be a number from 0 to 100, or an array of names".to_owned()),
         (Form::Names(_), Value::Array(items)) => {
             let names: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
             checked(names.ok_or("each entry must be a string")?.join(",")).map(|text| vec![text])
         }
-        (Form::Texts(_) | Form::Names(_), _) => Err("must be an array".to_owned()),
+        (Form::Ids(_) | Form::Names(_), _) => Err("must be an array".to_owned()),
         (Form::Object, _) => Err("must be an object".to_owned()),
-        (Form::Count { .. }, Value::Number(number)) => {
-            // JSON Schema takes 3.0 for an integer.
-            let whole = number.as_f64().filter(|number| number.fract() == 0.0 && (0.0..1e15).contains(number));
-            let text = number.as_u64().or(whole.map(|number| number as u64)).map(|number| number.to_string());
-            checked(text.unwrap_or_else(|| number.to_string())).map(|text| vec![text])
-        }
+        (Form::Count { .. }, Value::Number(number)) => checked(whole(number)).map(|text| vec![text]),
         (Form::Count { .. }, _) => Err("must be a number".to_owned()),
         (Form::Flag, Value::Bool(flag)) => Ok(vec![flag.to_string()]),
         (Form::Flag, _) => Err("must be true or false".to_owned()),
         (_, Value::String(text)) => checked(text.clone()).map(|text| vec![text]),
         _ => Err("must be a string".to_owned()),
     }
+}
+
+fn each_text(items: &[Value], max: usize, form: &Form) -> Result<Vec<String>, String> {
+    if !(1..=max).contains(&items.len()) {
+        return Err(format!("must have from 1 to {max} entries"));
+    }
+    let text = |item: &Value| {
+        let text = item.as_str().ok_or("each entry must be a string")?;
+        form.check(text).map(|()| text.to_owned())
+    };
+    items.iter().map(text).collect()
+}
+
+/// JSON Schema takes 3.0 for an integer.
+fn whole(number: &Number) -> String {
+    let whole = number.as_f64().filter(|number| number.fract() == 0.0 && (0.0..1e15).contains(number));
+    number
+        .as_u64()
+        .or(whole.map(|number| number as u64))
+        .map_or_else(|| number.to_string(), |number| number.to_string())
 }
 
 #[cfg(test)]
@@ -219,7 +248,7 @@ mod tests {
         Parameter::new("limit", "", Form::Count { min: 1, max: 5000 }),
         Parameter::new("selection", "", Form::Object),
         Parameter::new("selection.connector", "", Form::Text(10)).required(),
-        Parameter::new("nodes", "", Form::Texts(2)),
+        Parameter::new("nodes", "", Form::Share),
         Parameter::new("all", "", Form::Flag),
         Parameter::new("note", "", Form::Prose(20)),
     ];
@@ -264,7 +293,7 @@ mod tests {
         });
         let query = read(body).unwrap();
         assert_eq!((query.text("selection.connector"), query.parsed("limit")), (Some("onprem"), Ok(Some(3))));
-        assert_eq!(query.all("nodes").collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(query.all("nodes.nodes").collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((query.text("all"), query.text("kinds")), (Some("true"), Some("no")));
         assert_eq!(read(json!({})).unwrap(), Query::default());
         for (body, expected) in [
@@ -281,10 +310,10 @@ mod tests {
             (json!({ "limit": -1 }), "limit: must be a number from 1 to 5000"),
             (json!({ "limit": 1e300 }), "limit: must be a number from 1 to 5000"),
             (json!({ "limit": null }), "limit: must be a number"),
-            (json!({ "nodes": [] }), "nodes: must have from 1 to 2 entries"),
-            (json!({ "nodes": ["a", "b", "c"] }), "nodes: must have from 1 to 2 entries"),
+            (json!({ "nodes": [] }), "nodes: must have from 1 to 64 entries"),
+            (json!({ "nodes": 101 }), "nodes: must be a number from 0 to 100"),
             (json!({ "nodes": ["a", 1] }), "nodes: each entry must be a string"),
-            (json!({ "nodes": "a" }), "nodes: must be an array"),
+            (json!({ "nodes": "a" }), "nodes: must be a number from 0 to 100, or an array of names"),
             (json!({ "all": "true" }), "all: must be true or false"),
             (json!({ "kinds": ["maybe"] }), "kinds: must be one of yes, no"),
             (json!({ "note": "a\u{0}" }), "note: must not have control characters"),

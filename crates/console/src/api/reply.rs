@@ -88,7 +88,7 @@ impl Reply {
 /// Made from the content. Where the operation has a version of its own, it comes first.
 fn etag(headers: &HeaderMap, json: &[u8]) -> HeaderValue {
     let version = headers.get(header::ETAG).and_then(|version| version.to_str().ok());
-    let version = version.map(|version| format!("{version}.")).unwrap_or_default();
+    let version = version.map(|version| format!("{version}+")).unwrap_or_default();
     let hash: String = Sha256::digest(json).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     HeaderValue::from_str(&format!("\"{version}{hash}\"")).unwrap_or(HeaderValue::from_static("\"0\""))
 }
@@ -152,7 +152,7 @@ mod tests {
         };
         let first = ask(None).unwrap();
         let etag = first.headers()[header::ETAG].to_str().unwrap().to_owned();
-        assert!(etag.starts_with("\"7.") && first.status() == StatusCode::OK, "{etag}");
+        assert!(etag.starts_with("\"7+") && first.status() == StatusCode::OK, "{etag}");
         let again = |list: String| ask(Some(String::leak(list))).unwrap().status();
         for list in [etag.clone(), format!("W/{etag}"), format!("\"x\", {etag}"), "*".to_owned()] {
             assert_eq!(again(list.clone()), StatusCode::NOT_MODIFIED, "{list}");

@@ -17,7 +17,7 @@ use crate::support::{
     Node, database::Server as Database, free_port, http, load::Sink, python_packages, request, swaks, wait_for,
 };
 
-const TOKEN: &str = "gatepost_test";
+pub(crate) const TOKEN: &str = "gatepost_test";
 /// SHA-256 of [`TOKEN`].
 const HASH: &str = "a060ab00c55b81a4d47543b47a2119b5b7d7b218c64591971f12be8f2a138650";
 
@@ -46,8 +46,13 @@ fn with_token() -> (Node, Server, String) {
     node(&format!("[[api_token]]\nname = \"monitoring\"\nsha256 = \"{HASH}\"\n"))
 }
 
+/// The same with a token that may do everything.
+pub(crate) fn administered() -> (Node, Server, String) {
+    node(&format!("[[api_token]]\nname = \"monitoring\"\nsha256 = \"{HASH}\"\nscopes = [\"administer\"]\n"))
+}
+
 /// Of the token that [`with_token`] configures.
-fn authorized() -> [(&'static str, &'static str); 1] {
+pub(crate) fn authorized() -> [(&'static str, &'static str); 1] {
     [("Authorization", "Bearer gatepost_test")]
 }
 
@@ -69,13 +74,13 @@ fn value(output: &Output) -> Value {
 }
 
 /// Status and JSON of one request.
-fn get(address: &str, headers: &[(&str, &str)]) -> (u16, Value) {
+pub(crate) fn get(address: &str, headers: &[(&str, &str)]) -> (u16, Value) {
     let (status, body) = ask(address, headers);
     (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("{address}: {body}")))
 }
 
 /// Status and JSON of a request below `/api/v1`; null without a body.
-fn send(method: &str, base: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
+pub(crate) fn send(method: &str, base: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
     let port = base.rsplit_once(':').unwrap().1.parse().unwrap();
     let json = [("Content-Type", "application/json")];
     let has_kind = headers.iter().any(|(name, _)| *name == "Content-Type");
@@ -85,7 +90,7 @@ fn send(method: &str, base: &str, path: &str, headers: &[(&str, &str)], body: &s
 }
 
 /// Status and body of one request.
-fn ask(address: &str, headers: &[(&str, &str)]) -> (u16, String) {
+pub(crate) fn ask(address: &str, headers: &[(&str, &str)]) -> (u16, String) {
     let (host, path) = address.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let port = host.rsplit_once(':').unwrap().1.parse().unwrap();
     http(port, &format!("/{path}"), headers)

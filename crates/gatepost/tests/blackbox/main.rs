@@ -5,6 +5,7 @@
 
 mod access;
 mod api;
+mod api_acts;
 mod api_limits;
 mod api_schema;
 mod backup;
