@@ -12,6 +12,16 @@ const QUESTION_MAX: usize = 8 * 1024;
 pub(super) struct Asked(Vec<(String, String)>);
 
 impl Asked {
+    /// As after the `?` of a URL.
+    pub(super) fn of(question: &str) -> Self {
+        Self(form_urlencoded::parse(question.as_bytes()).into_owned().collect())
+    }
+
+    /// What [`Asked::of`] reads.
+    pub(super) fn question(&self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
+    }
+
     /// The value of a name. Two are an error, because one would be ignored silently.
     pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, Refusal> {
         let mut values = self.0.extract_if(.., |(other, _)| other == name).map(|(_, value)| value);
@@ -48,7 +58,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asked {
                 "The address has more than {QUESTION_MAX} bytes after its \"?\"."
             )));
         }
-        Ok(Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+        Ok(Self::of(query))
     }
 }
 

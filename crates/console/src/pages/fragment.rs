@@ -13,8 +13,8 @@ use node::{Node, metrics::FleetFigures};
 use store::{Incident, Incidents as _, Right};
 use tokio::sync::OnceCell;
 
-/// Open ones come first, and one is open for each cause of a connector.
-const INCIDENTS_MAX: u32 = 200;
+/// Incidents that are listed. Open ones come first, and one is open for each cause of a connector.
+pub(super) const INCIDENTS_MAX: u32 = 200;
 
 /// A kind of fragment. `render` reads only what costs little, never the history: it runs once a second while people look.
 pub(super) struct Fragment {
@@ -52,13 +52,17 @@ pub(super) struct Look {
 impl Fragment {
     /// The element that has the fragment, for a page.
     pub(super) async fn element(&self, look: &Look) -> store::Result<Markup> {
-        let content = (self.render)(look).await?;
-        let key = Key { name: self.name, of: look.of.clone() }.to_string();
-        Ok(match self.shape {
+        Ok(self.around(&look.of, &(self.render)(look).await?))
+    }
+
+    /// The same around what the page has rendered together with other parts.
+    pub(super) fn around(&self, of: &str, content: &Markup) -> Markup {
+        let key = Key { name: self.name, of: of.to_owned() }.to_string();
+        match self.shape {
             Shape::Block => html! { div #(self.name) data-live=(key) { (content) } },
             Shape::Inline => html! { span #(self.name) data-live=(key) { (content) } },
             Shape::Rows => html! { div #(self.name) data-live=(key) data-rows { (content) } },
-        })
+        }
     }
 }
 
@@ -83,7 +87,8 @@ pub(super) struct Snapshot {
     incidents: OnceCell<Vec<Incident>>,
     figures: OnceCell<Option<FleetFigures>>,
     nodes: OnceCell<Vec<NodeView>>,
-    last_hour: OnceCell<Traffic>,
+    /// In the order of [`TrafficRange::ALL`].
+    traffic: [OnceCell<Traffic>; TrafficRange::ALL.len()],
 }
 
 impl Snapshot {
@@ -94,7 +99,7 @@ impl Snapshot {
             incidents: OnceCell::new(),
             figures: OnceCell::new(),
             nodes: OnceCell::new(),
-            last_hour: OnceCell::new(),
+            traffic: Default::default(),
         }
     }
 
@@ -112,9 +117,15 @@ impl Snapshot {
         self.nodes.get_or_try_init(|| insight::nodes(&self.node.store)).await.map(Vec::as_slice)
     }
 
-    /// Mail of the last hour.
-    pub(super) async fn last_hour(&self) -> store::Result<&Traffic> {
-        self.last_hour.get_or_try_init(|| Traffic::read(&self.node.store, TrafficRange::Hour, self.at)).await
+    pub(super) async fn traffic(&self, range: TrafficRange) -> store::Result<&Traffic> {
+        let read = || Traffic::read(&self.node.store, range, self.at);
+        let [hour, day, week] = &self.traffic;
+        let cell = match range {
+            TrafficRange::Hour => hour,
+            TrafficRange::Day => day,
+            TrafficRange::Week => week,
+        };
+        cell.get_or_try_init(read).await
     }
 
     /// What the metrics show of the fleet. `None`: the store does not answer in time.

@@ -119,7 +119,24 @@ fn site() -> Site {
 }
 
 /// The parts of pages that change while people look.
-static FRAGMENTS: &[Fragment] = &[shell::INCIDENTS_OPEN, overview::SENTENCE, overview::INCIDENTS, overview::NODES];
+static FRAGMENTS: &[Fragment] = &[
+    shell::INCIDENTS_OPEN,
+    overview::SENTENCE,
+    overview::INCIDENTS,
+    overview::TRAFFIC,
+    overview::WAITING,
+    overview::NODES,
+    overview::TLS,
+    incidents::LIST,
+    incident::STATE,
+    incident::TODO,
+    incident::PICTURES,
+    queue::GROUPS,
+    queue::ROWS,
+    rollout::STATE,
+    rollout::EFFECT,
+    nodes::LIST,
+];
 
 pub(super) fn live(node: &Arc<Node>) -> Arc<Live> {
     Arc::new(Live::new(Arc::clone(node), FRAGMENTS))

@@ -19,6 +19,7 @@ use super::{
     Refusal,
     asked::Asked,
     form::{Form, form},
+    fragment::{Fragment, Look, Shape},
     outcome_table::{Group, outcome_table},
     paths::segment,
     shell::{Section, Visit},
@@ -34,19 +35,30 @@ const DRAIN: &str = "A drained node takes no new mail within a few seconds: it a
     senders go to another node. It finishes what it holds, and stays drained until it is resumed.";
 const RESUME: &str = "A resumed node takes mail again within a few seconds.";
 
+/// Of all nodes, or of those of the last day (an empty name).
+pub(super) const LIST: Fragment =
+    Fragment { name: "nodes", needs: Right::Viewer, shape: Shape::Block, render: |look| Box::pin(listed(look)) };
+
+const ALL: &str = "all";
+
+async fn listed(look: &Look) -> store::Result<Markup> {
+    let nodes = look.snapshot.nodes().await?;
+    let shown: Vec<&NodeView> =
+        nodes.iter().filter(|node| look.of == ALL || is_of_today(node, look.snapshot.at)).collect();
+    Ok(table(&shown, look.snapshot.at))
+}
+
 pub(super) async fn list(visit: Visit, mut asked: Asked) -> Result<Response, Refusal> {
-    let now = Timestamp::now();
     let all = asked.take("all")?.is_some();
-    let nodes = insight::nodes(&visit.node.store).await?;
-    let is_shown = |node: &&NodeView| all || is_of_today(node, now);
-    let (shown, hidden): (Vec<&NodeView>, Vec<&NodeView>) = nodes.iter().partition(|node| is_shown(node));
+    let old = visit.snapshot.nodes().await?.iter().filter(|node| !is_of_today(node, visit.snapshot.at)).count();
+    let hidden = if all { 0 } else { old };
     let restored = insight::unanswered(&visit.node.store).await?;
     let body = html! {
         h1 { "Nodes" }
         @if let Some(restored) = restored { p.notice { "Restored: " (foreign(&restored.to_string())) "." } }
-        div #nodes { (table(&shown, now)) }
-        @if !hidden.is_empty() {
-            p { a href="/nodes?all=yes" { (counted(hidden.len() as u64, "node")) " that stopped more than a day ago" } }
+        (visit.fragment(&LIST, if all { ALL } else { "" }).await?)
+        @if hidden > 0 {
+            p { a href="/nodes?all=yes" { (counted(hidden as u64, "node")) " that stopped more than a day ago" } }
         }
     };
     Ok(visit.page(Section::Nodes, "Nodes", &body))

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::{
     Refusal,
+    fragment::{Fragment, Look, Shape},
     pictures::{Pictures, Subject, encoded, prose, said},
     shell::{Section, Visit},
     words::{ago, number, time},
@@ -49,8 +50,39 @@ struct Shown {
     now: Timestamp,
 }
 
+/// Of an incident, by its id: how it is now.
+pub(super) const STATE: Fragment = Fragment {
+    name: "incident-state",
+    needs: Right::Viewer,
+    shape: Shape::Block,
+    render: |look| Box::pin(part(look, |shown| shown.state(look.right))),
+};
+
+/// What to do, and the buttons for it.
+pub(super) const TODO: Fragment = Fragment {
+    name: "incident-todo",
+    needs: Right::Viewer,
+    shape: Shape::Block,
+    render: |look| Box::pin(part(look, |shown| shown.todo(look.right))),
+};
+
+pub(super) const PICTURES: Fragment = Fragment {
+    name: "incident-pictures",
+    needs: Right::Viewer,
+    shape: Shape::Block,
+    render: |look| Box::pin(part(look, |shown| shown.sections(look.right))),
+};
+
+/// Nothing for an incident that is not there any more.
+async fn part(look: &Look, render: impl Fn(&Shown) -> Markup) -> store::Result<Markup> {
+    let Ok(id) = look.of.parse() else { return Ok(html! {}) };
+    let node = &look.snapshot.node;
+    let Some(incident) = node.store.incident(id).await? else { return Ok(html! {}) };
+    Ok(render(&Shown::read(node, incident, look.snapshot.at).await?))
+}
+
 pub(super) async fn show(Path(id): Path<String>, visit: Visit) -> Result<Response, Refusal> {
-    let shown = Shown::read(&visit.node, find(&visit.node, &id).await?).await?;
+    let shown = Shown::read(&visit.node, find(&visit.node, &id).await?, visit.snapshot.at).await?;
     let title = shown.headline();
     Ok(visit.page(Section::Incidents, &title, &shown.body(&visit)))
 }
@@ -67,8 +99,7 @@ async fn find(node: &Arc<Node>, id: &str) -> Result<Incident, Refusal> {
 }
 
 impl Shown {
-    async fn read(node: &Arc<Node>, incident: Incident) -> Result<Self, Refusal> {
-        let now = Timestamp::now();
+    async fn read(node: &Arc<Node>, incident: Incident, now: Timestamp) -> store::Result<Self> {
         let finding: FindingView = serde_json::from_str(&incident.finding).unwrap_or_default();
         // The change that says so is recorded a moment later.
         let until = incident.closed.and_then(|(at, _)| at.checked_add(CLOSED_WITHIN).ok()).unwrap_or(now);
@@ -83,7 +114,10 @@ impl Shown {
         let counts = node.store.counts().await?;
         let is_waiting =
             |count: &&store::QueueCount| count.connector == incident.connector && count.state == State::Queued;
-        let plan = fleet::in_force(&node.store).await.map_err(|error| Refusal::unreadable(&error))?;
+        let plan = fleet::in_force(&node.store).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "failed to read the plan of the rollout for the console");
+            None
+        });
         let config = node.config.load();
         let policy = finding.tls_policy.clone().filter(|policy| {
             config.connector(&incident.connector).is_some_and(|connector| connector.tls_policy != *policy)
@@ -115,24 +149,36 @@ impl Shown {
     }
 
     fn body(&self, visit: &Visit) -> Markup {
-        let right = visit.person.right;
+        let (right, id) = (visit.person.right, self.incident.id.to_string());
         html! {
             nav.trail aria-label="Place" { a href="/incidents" { "Incidents" } " / " (said(&self.incident.connector, right)) }
             h1 { (said(&self.headline(), right)) }
-            p.lead { (said(&self.lead(), right)) }
-            div #figures { (self.figures(right)) }
-            @if !self.is_open() { section #ended { (self.ended(right)) } }
-            section #todo { (self.todo(right)) }
-            @match &self.pictures {
-                Some(pictures) => (pictures.sections(&self.finding, right, None)),
-                None => section #lanes {
-                    h2 { "Who fails and who does not" }
-                    p.quiet { "There is no picture of this incident, because an older version of Gatepost opened it." }
-                },
-            }
+            (STATE.around(&id, &self.state(right)))
+            section { (TODO.around(&id, &self.todo(right))) }
+            (PICTURES.around(&id, &self.sections(right)))
             section #evidence { (self.evidence(right)) }
             section #notes { (self.notes(&visit.person)) }
             (self.forms(&visit.person))
+        }
+    }
+
+    fn state(&self, right: Right) -> Markup {
+        html! {
+            p.lead { (said(&self.lead(), right)) }
+            div #figures { (self.figures(right)) }
+            @if !self.is_open() { section #ended { (self.ended(right)) } }
+        }
+    }
+
+    fn sections(&self, right: Right) -> Markup {
+        match &self.pictures {
+            Some(pictures) => pictures.sections(&self.finding, right, None),
+            None => html! {
+                section #lanes {
+                    h2 { "Who fails and who does not" }
+                    p.quiet { "There is no picture of this incident, because an older version of Gatepost opened it." }
+                }
+            },
         }
     }
 

@@ -47,7 +47,7 @@ pub(super) async fn show(visit: Visit, Path(id): Path<String>, mut asked: Asked)
     let events = store.events(id).await?;
     let (now, config) = (Timestamp::now(), visit.node.config.load_full());
     let reasons = WaitReasons::read(store, &*config, now).await?;
-    let incidents = open_incidents(&visit).await?;
+    let incidents = open_incidents(&visit.snapshot).await?;
     let (right, record, events) = (visit.person.right, &record, &events);
     let page = Page { right, record, events, incidents: &incidents, reasons: &reasons, now };
     let body = html! {

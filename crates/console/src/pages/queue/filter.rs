@@ -14,12 +14,10 @@ use crate::{
 const SUGGESTED_MAX: usize = 50;
 
 /// What is left of a question after a page has taken its own fields. Addresses and single messages need the right of a tracer.
-pub(super) fn read(visit: &Visit, asked: &Asked) -> Result<Choice, Refusal> {
+pub(super) fn read(right: Right, asked: &Asked) -> Result<Choice, Refusal> {
     let choice = choice::read(asked.iter()).map_err(Refusal::bad_request)?;
     let names_people = choice.selection.recipient.is_some() || choice.selection.sender.is_some();
-    if (names_people || !choice.messages.is_empty() || !choice.deliveries.is_empty())
-        && !visit.person.may(Right::Tracer)
-    {
+    if (names_people || !choice.messages.is_empty() || !choice.deliveries.is_empty()) && right < Right::Tracer {
         return Err(Refusal::forbidden(Right::Tracer));
     }
     Ok(choice)

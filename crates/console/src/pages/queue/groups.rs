@@ -8,15 +8,16 @@ use protocol::text::clean;
 use store::{Incident, Right};
 
 use super::{
-    DONE,
+    DONE, NotRead,
     act::{buttons, form_of_buttons},
-    deliveries, filter, notice, rows_link,
+    deliveries, filter, notice, rows_link, shown,
 };
 use crate::{
     choice,
     pages::{
         Refusal,
         asked::{Asked, link},
+        fragment::{Fragment, Look, Shape, Snapshot},
         incidents::{open_incidents, to_incident},
         shell::{Section, Visit},
         words::{ago, clock, foreign, number},
@@ -41,27 +42,32 @@ struct Groups {
     now: Timestamp,
 }
 
+/// Of a question, as after the `?` of the page.
+pub(in crate::pages) const GROUPS: Fragment = Fragment {
+    name: "queue-groups",
+    needs: Right::Viewer,
+    shape: Shape::Block,
+    render: |look| Box::pin(fragment(look)),
+};
+
 pub(in crate::pages) async fn show(visit: Visit, mut asked: Asked) -> Result<Response, Refusal> {
-    let by = read_by(asked.take("by")?.as_deref())?;
-    let from = asked.take("from")?.map_or(Ok(0), |from| from.parse());
-    let from = from.map_err(|_| Refusal::bad_request("from: must be a number"))?;
     let done = asked.take(DONE)?;
-    let choice = filter::read(&visit, &asked)?;
-    let (now, config) = (Timestamp::now(), visit.node.config.load_full());
-    let reasons = WaitReasons::read(&visit.node.store, &*config, now).await?;
-    let wanted = Wanted::new(&choice.conditions, &reasons, now);
-    let summary = Summary::read(&visit.node.store, choice.selection.clone(), wanted, Some(by), now).await?;
-    let open_incidents = open_incidents(&visit).await?;
-    let groups = Groups { by, choice, from, views: summary.views(&[]), open_incidents, now };
-    let own = [("by", by.name().to_owned())];
+    let (right, of) = (visit.person.right, asked.question());
+    let groups = Groups::read(&visit.snapshot, right, asked).await?;
+    let own = [("by", groups.by.name().to_owned())];
     let body = html! {
         h1 { "Queue" }
         (notice(done.as_deref()))
-        (groups.fragment(visit.person.right))
+        (GROUPS.around(&of, &groups.fragment(right)))
         @if visit.person.may(Right::Operator) { (form_of_buttons(&visit.person, &groups.path())) }
         (filter::form(&visit, "/queue", &own, &groups.choice))
     };
     Ok(visit.page(Section::Queue, "Queue", &body))
+}
+
+async fn fragment(look: &Look) -> store::Result<Markup> {
+    let groups = Groups::read(&look.snapshot, look.right, Asked::of(&look.of)).await;
+    shown(groups.map(|groups| groups.fragment(look.right)))
 }
 
 fn read_by(text: Option<&str>) -> Result<By, Refusal> {
@@ -71,13 +77,27 @@ fn read_by(text: Option<&str>) -> Result<By, Refusal> {
 }
 
 impl Groups {
+    async fn read(snapshot: &Snapshot, right: Right, mut asked: Asked) -> Result<Self, NotRead> {
+        let by = read_by(asked.take("by")?.as_deref())?;
+        let from = asked.take("from")?.map_or(Ok(0), |from| from.parse());
+        let from = from.map_err(|_| Refusal::bad_request("from: must be a number"))?;
+        let choice = filter::read(right, &asked)?;
+        let (node, now) = (&snapshot.node, snapshot.at);
+        let config = node.config.load_full();
+        let reasons = WaitReasons::read(&node.store, &*config, now).await?;
+        let wanted = Wanted::new(&choice.conditions, &reasons, now);
+        let summary = Summary::read(&node.store, choice.selection.clone(), wanted, Some(by), now).await?;
+        let open_incidents = open_incidents(snapshot).await?;
+        Ok(Self { by, choice, from, views: summary.views(&[]), open_incidents, now })
+    }
+
     /// What changes while somebody looks.
     fn fragment(&self, right: Right) -> Markup {
         let all: u64 = self.views.iter().map(|group| group.deliveries).sum();
         let messages = self.views.iter().map(|group| group.messages).sum::<u64>();
         let oldest = self.views.iter().map(|group| group.oldest).min();
         html! {
-            section #queue-groups {
+            section {
                 p.lead {
                     @match oldest {
                         None if self.choice.is_everything() => "The queue is empty.",

@@ -8,15 +8,16 @@ use protocol::text::clean;
 use store::{DeliveryRecord, Right, State, TraceCursor};
 
 use super::{
-    DONE,
+    DONE, NotRead,
     act::{TICKED, buttons, form_of_boxes, form_of_buttons, row_button},
-    deliveries, filter, notice, rows_link,
+    deliveries, filter, notice, rows_link, shown,
 };
 use crate::{
     choice::fields,
     pages::{
         Refusal,
         asked::{Asked, link},
+        fragment::{Fragment, Look, Shape, Snapshot},
         shell::{Section, Visit},
         status::waits,
         words::{ago, foreign, number},
@@ -26,25 +27,42 @@ use crate::{
 /// Rows of one page. Even with the longest addresses and replies they stay below 60 KB.
 const ROWS_MAX: u32 = 30;
 
-pub(in crate::pages) async fn show(visit: Visit, mut asked: Asked) -> Result<Response, Refusal> {
+/// Of a question, as after the `?` of the page.
+pub(in crate::pages) const ROWS: Fragment =
+    Fragment { name: "queue-rows", needs: Right::Tracer, shape: Shape::Rows, render: |look| Box::pin(fragment(look)) };
+
+async fn fragment(look: &Look) -> store::Result<Markup> {
+    shown(read(&look.snapshot, look.right, Asked::of(&look.of)).await.map(|(_, _, rows)| rows))
+}
+
+/// The choice, whether there are rows, and the rows.
+async fn read(snapshot: &Snapshot, right: Right, mut asked: Asked) -> Result<(Choice, bool, Markup), NotRead> {
     let after = asked.take("after")?.map(|after| read_cursor(&after)).transpose();
     let after = after.map_err(|error| Refusal::bad_request(format!("after: {error}")))?;
-    let done = asked.take(DONE)?;
-    let choice = filter::read(&visit, &asked)?;
-    let (now, config) = (Timestamp::now(), visit.node.config.load_full());
-    let reasons = WaitReasons::read(&visit.node.store, &*config, now).await?;
+    let choice = filter::read(right, &asked)?;
+    let (node, now) = (&snapshot.node, snapshot.at);
+    let config = node.config.load_full();
+    let reasons = WaitReasons::read(&node.store, &*config, now).await?;
     // The place of a row in the queue is written like that of a row in the history.
     let after = after.map(|TraceCursor { received: due, delivery }| (due, delivery));
-    let page = choice.page(&visit.node.store, &reasons, ROWS_MAX, after, now).await?;
-    let rows = Rows { right: visit.person.right, choice: &choice, page: &page, reasons: &reasons, now };
+    let page = choice.page(&node.store, &reasons, ROWS_MAX, after, now).await?;
+    let rows = Rows { right, choice: &choice, page: &page, reasons: &reasons, now };
+    let rows = rows.fragment(after.is_some());
+    Ok((choice, !page.records.is_empty(), rows))
+}
+
+pub(in crate::pages) async fn show(visit: Visit, mut asked: Asked) -> Result<Response, Refusal> {
+    let done = asked.take(DONE)?;
+    let of = asked.question();
+    let (choice, has_rows, rows) = read(&visit.snapshot, visit.person.right, asked).await?;
     let body = html! {
         p.kicker { a href="/queue" { "Queue" } " / rows" }
         h1 { @if choice.is_everything() { "All rows of the queue" } @else { "Rows of the queue" } }
         (notice(done.as_deref()))
-        (rows.fragment(after.is_some()))
+        (ROWS.around(&of, &rows))
         @if visit.person.may(Right::Operator) {
             (form_of_buttons(&visit.person, &rows_link(&choice)))
-            @if !page.records.is_empty() { (form_of_boxes(&visit.person, &rows_link(&choice))) }
+            @if has_rows { (form_of_boxes(&visit.person, &rows_link(&choice))) }
         }
         (filter::form(&visit, "/queue/list", &[], &choice))
     };
@@ -65,7 +83,7 @@ impl Rows<'_> {
         let totals = &self.page.totals;
         let may_act = self.right >= Right::Operator;
         html! {
-            section #queue-rows {
+            section {
                 p.lead {
                     b { (deliveries(totals.deliveries)) }
                     @if self.choice.is_everything() { " in the queue" } @else { @if totals.deliveries == 1 { " matches" } @else { " match" } }
