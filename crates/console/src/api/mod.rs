@@ -8,8 +8,6 @@
 //!
 //! A resource's file has a table of operations with their handlers. Nothing is read from a request but by those tables.
 
-#![allow(dead_code, reason = "operations that act follow")]
-
 mod body;
 mod configuration;
 mod cursor;

@@ -13,8 +13,8 @@ use node::{Node, metrics::FleetFigures};
 use store::{Incident, Incidents as _, Right};
 use tokio::sync::OnceCell;
 
-/// Open ones come first, and one is open for each cause of a connector.
-const INCIDENTS_MAX: u32 = 200;
+/// Incidents that are listed. Open ones come first, and one is open for each cause of a connector.
+pub(super) const INCIDENTS_MAX: u32 = 200;
 
 /// Maximum length of what a fragment is of, in bytes.
 pub(super) const OF_MAX: usize = 500;
@@ -55,13 +55,18 @@ pub(super) struct Look {
 impl Fragment {
     /// The element that has the fragment, for a page. One of something too long stays as it is.
     pub(super) async fn element(&self, look: &Look) -> store::Result<Markup> {
-        let content = (self.render)(look).await?;
-        let key = (look.of.len() <= OF_MAX).then(|| Key { name: self.name, of: look.of.clone() }.to_string());
-        Ok(match self.shape {
+        Ok(self.around(&look.of, &(self.render)(look).await?))
+    }
+
+    /// The same around what the page has rendered together with other parts.
+    pub(super) fn around(&self, of: &str, content: &Markup) -> Markup {
+        // What is longer than `/live` takes stays as it is until the page is loaded again.
+        let key = (of.len() <= OF_MAX).then(|| Key { name: self.name, of: of.to_owned() }.to_string());
+        match self.shape {
             Shape::Block => html! { div #(self.name) data-live=[key] { (content) } },
             Shape::Inline => html! { span #(self.name) data-live=[key] { (content) } },
             Shape::Rows => html! { div #(self.name) data-live=[key] data-rows { (content) } },
-        })
+        }
     }
 }
 
@@ -86,7 +91,8 @@ pub(super) struct Snapshot {
     incidents: OnceCell<Vec<Incident>>,
     figures: OnceCell<Option<FleetFigures>>,
     nodes: OnceCell<Vec<NodeView>>,
-    last_hour: OnceCell<Traffic>,
+    /// In the order of [`TrafficRange::ALL`].
+    traffic: [OnceCell<Traffic>; TrafficRange::ALL.len()],
 }
 
 impl Snapshot {
@@ -97,7 +103,7 @@ impl Snapshot {
             incidents: OnceCell::new(),
             figures: OnceCell::new(),
             nodes: OnceCell::new(),
-            last_hour: OnceCell::new(),
+            traffic: Default::default(),
         }
     }
 
@@ -115,9 +121,15 @@ impl Snapshot {
         self.nodes.get_or_try_init(|| insight::nodes(&self.node.store)).await.map(Vec::as_slice)
     }
 
-    /// Mail of the last hour.
-    pub(super) async fn last_hour(&self) -> store::Result<&Traffic> {
-        self.last_hour.get_or_try_init(|| Traffic::read(&self.node.store, TrafficRange::Hour, self.at)).await
+    pub(super) async fn traffic(&self, range: TrafficRange) -> store::Result<&Traffic> {
+        let read = || Traffic::read(&self.node.store, range, self.at);
+        let [hour, day, week] = &self.traffic;
+        let cell = match range {
+            TrafficRange::Hour => hour,
+            TrafficRange::Day => day,
+            TrafficRange::Week => week,
+        };
+        cell.get_or_try_init(read).await
     }
 
     /// What the metrics show of the fleet. `None`: the store does not answer in time.

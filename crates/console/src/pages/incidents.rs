@@ -4,27 +4,31 @@ use axum::response::Response;
 use insight::{capitalised, views::FindingView};
 use jiff::Timestamp;
 use maud::{Markup, html};
-use store::{Incident, Incidents as _, Right};
+use store::{Incident, Right};
 
 use super::{
     Refusal,
-    fragment::Snapshot,
+    fragment::{Fragment, INCIDENTS_MAX, Look, Shape, Snapshot},
     pictures::said,
     shell::{Section, Visit},
     words::{ago, foreign, number, time},
 };
 
-/// Incidents that are listed.
-const LISTED_MAX: u32 = 200;
+/// The list.
+pub(super) const LIST: Fragment =
+    Fragment { name: "incidents", needs: Right::Viewer, shape: Shape::Block, render: |look| Box::pin(listed(look)) };
 
 pub(super) async fn show(visit: Visit) -> Result<Response, Refusal> {
-    let incidents = visit.node.store.incidents(LISTED_MAX).await?;
     let body = html! {
         h1 { "Incidents" }
-        div #incidents { (list(&incidents, visit.person.right, Timestamp::now())) }
+        (visit.fragment(&LIST, "").await?)
         p { a href="/why" { "Look for causes now" } " also where no incident has opened." }
     };
     Ok(visit.page(Section::Incidents, "Incidents", &body))
+}
+
+async fn listed(look: &Look) -> store::Result<Markup> {
+    Ok(list(look.snapshot.incidents().await?, look.right, look.snapshot.at))
 }
 
 fn list(incidents: &[Incident], right: Right, now: Timestamp) -> Markup {
@@ -52,7 +56,7 @@ fn list(incidents: &[Incident], right: Right, now: Timestamp) -> Markup {
                     }
                 }
             }
-            @if incidents.len() >= LISTED_MAX as usize { p.quiet { "Older incidents are not listed." } }
+            @if incidents.len() >= INCIDENTS_MAX as usize { p.quiet { "Older incidents are not listed." } }
         }
     }
 }
@@ -89,8 +93,8 @@ fn finding(incident: &Incident) -> FindingView {
 
 /// For pages that lead to them.
 pub(super) async fn open_incidents(snapshot: &Snapshot) -> store::Result<Vec<Incident>> {
-    let all = snapshot.incidents().await?;
-    Ok(all.iter().filter(|incident| incident.closed.is_none()).cloned().collect())
+    let incidents = snapshot.incidents().await?;
+    Ok(incidents.iter().filter(|incident| incident.closed.is_none()).cloned().collect())
 }
 
 pub(super) fn to_incident(incident: &Incident) -> Markup {

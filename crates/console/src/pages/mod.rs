@@ -7,8 +7,6 @@
 //!
 //! A GET changes nothing. A POST answers 303 and leads to the page that shows the result.
 
-#![allow(dead_code, reason = "the skeleton of pages that are being built")]
-
 mod asked;
 mod assets;
 mod connectors;
@@ -123,6 +121,12 @@ static FRAGMENTS: &[Fragment] = &[
     shell::INCIDENTS_OPEN,
     overview::SENTENCE,
     overview::INCIDENTS,
+    overview::TRAFFIC,
+    overview::WAITING,
+    overview::TLS,
+    incidents::LIST,
+    rollout::STATE,
+    rollout::EFFECT,
     overview::NODES,
     incident::INCIDENT,
     incident::PICTURE,

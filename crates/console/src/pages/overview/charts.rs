@@ -2,12 +2,15 @@
 
 use std::fmt::Write as _;
 
-use insight::{Axis, TrafficRange, legend};
+use insight::{Axis, Mark, Traffic, TrafficRange, legend};
 use maud::{Markup, html};
-use store::TallyOutcome;
+use store::{ChangeLog as _, ChangeQuery, TallyOutcome};
 
-use super::{Glance, number};
+use super::{Look, named, number};
 use crate::pages::words::foreign;
+
+/// Changes that are read for the marks.
+const CHANGES_MAX: u32 = 300;
 
 /// Height in pixels.
 const HEIGHT: f64 = 56.0;
@@ -22,44 +25,42 @@ const CHARTS: [(TallyOutcome, &str, &str); 4] = [
     (TallyOutcome::Failed, "Bounced", "fails"),
 ];
 
-impl Glance {
-    pub(super) fn traffic(&self) -> Markup {
-        let range = self.traffic.range;
-        html! {
-            h2 { "Last " (range.in_words()) }
-            p.ranges {
-                "Show the last "
-                @for (at, other) in TrafficRange::ALL.into_iter().enumerate() {
-                    @if at > 0 { " · " }
-                    @if other == range { b aria-current="true" { (other.in_words()) } }
-                    @else { a href=(format!("/?range={}", other.name())) { (other.in_words()) } }
-                }
+pub(super) async fn traffic(look: &Look) -> store::Result<Markup> {
+    let traffic = look.snapshot.traffic(named(&look.of).unwrap_or_default()).await?;
+    let query = ChangeQuery { since: Some(traffic.since), limit: CHANGES_MAX, ..ChangeQuery::default() };
+    let (marks, _) = Mark::few(Mark::of(&look.snapshot.node.store.changes(query).await?));
+    let range = traffic.range;
+    Ok(html! {
+        h2 { "Last " (range.in_words()) }
+        p.ranges {
+            "Show the last "
+            @for (at, other) in TrafficRange::ALL.into_iter().enumerate() {
+                @if at > 0 { " · " }
+                @if other == range { b aria-current="true" { (other.in_words()) } }
+                @else { a href=(format!("/?range={}", other.name())) { (other.in_words()) } }
             }
-            div.charts { @for (outcome, title, class) in CHARTS { (self.chart(outcome, title, class)) } }
-            (legend(&self.marks, &foreign))
         }
-    }
+        div.charts { @for (outcome, title, class) in CHARTS { (chart(traffic, &marks, outcome, title, class)) } }
+        (legend(&marks, &foreign))
+    })
+}
 
-    fn chart(&self, outcome: TallyOutcome, title: &str, class: &str) -> Markup {
-        let counts = self.traffic.counts(outcome);
-        let most = counts.iter().copied().max().unwrap_or(0);
-        let axis = Axis::exactly(self.traffic.since, self.traffic.until);
-        let label = format!(
-            "{title}: {} deliveries in the last {}, at most {most} in one column",
-            self.traffic.total(outcome),
-            self.traffic.range.in_words()
-        );
-        html! {
-            figure.chart {
-                figcaption { (title) " " b { (number(self.traffic.total(outcome))) } }
-                svg.over-time role="img" aria-label=(label) {
-                    (axis.lines(&self.marks))
-                    svg width="100%" height="100%" viewBox=(format!("0 0 {} {HEIGHT}", counts.len())) preserveAspectRatio="none" {
-                        @if most > 0 { path class=(class) d=(path(counts, most)) {} }
-                    }
+fn chart(traffic: &Traffic, marks: &[Mark], outcome: TallyOutcome, title: &str, class: &str) -> Markup {
+    let (counts, total) = (traffic.counts(outcome), traffic.total(outcome));
+    let most = counts.iter().copied().max().unwrap_or(0);
+    let axis = Axis::exactly(traffic.since, traffic.until);
+    let range = traffic.range.in_words();
+    let label = format!("{title}: {total} deliveries in the last {range}, at most {most} in one column");
+    html! {
+        figure.chart {
+            figcaption { (title) " " b { (number(total)) } }
+            svg.over-time role="img" aria-label=(label) {
+                (axis.lines(marks))
+                svg width="100%" height="100%" viewBox=(format!("0 0 {} {HEIGHT}", counts.len())) preserveAspectRatio="none" {
+                    @if most > 0 { path class=(class) d=(path(counts, most)) {} }
                 }
-                (axis.numbers(&self.marks))
             }
+            (axis.numbers(marks))
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The nodes: their TLS policy, load, and when each was last heard.
 
-use insight::views::{NodeStateView, NodeView};
+use insight::{
+    TrafficRange,
+    views::{NodeStateView, NodeView},
+};
 use maud::{Markup, html};
 use node::{
     Node,
@@ -17,7 +20,7 @@ pub(super) fn is_silent(node: &NodeView) -> bool {
 pub(super) async fn nodes(look: &Look) -> store::Result<Markup> {
     let (snapshot, right) = (&look.snapshot, look.right);
     let shown = snapshot.nodes().await?.iter().filter(|node| node.state != NodeStateView::Stopped);
-    let lately = snapshot.last_hour().await?;
+    let lately = snapshot.traffic(TrafficRange::Hour).await?;
     let plan = fleet::in_force(&snapshot.node.store).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "failed to read the plan of the rollout for the console");
         None

@@ -4,10 +4,9 @@ mod charts;
 mod fleet;
 
 use axum::response::Response;
-use insight::{Mark, Traffic, TrafficRange, WaitingByAge};
-use jiff::Timestamp;
+use insight::{TrafficRange, WaitingByAge};
 use maud::{Markup, html};
-use store::{Backend, ChangeLog as _, ChangeQuery, Incident, Right, TallyOutcome};
+use store::{Incident, Right, TallyOutcome};
 
 use super::{
     Refusal,
@@ -21,17 +20,6 @@ use super::{
 
 /// Open incidents that are shown.
 const INCIDENTS_SHOWN: usize = 5;
-/// Changes that are read for the marks.
-const CHANGES_MAX: u32 = 300;
-
-/// What the page shows of the past, and what waits.
-struct Glance {
-    now: Timestamp,
-    traffic: Traffic,
-    marks: Vec<Mark>,
-    waiting: Vec<WaitingByAge>,
-}
-
 /// Whether mail flows.
 pub(super) const SENTENCE: Fragment = Fragment {
     name: "overview-sentence",
@@ -54,27 +42,48 @@ pub(super) const NODES: Fragment = Fragment {
     render: |look| Box::pin(fleet::nodes(look)),
 };
 
+/// Of a range, by its name.
+pub(super) const TRAFFIC: Fragment = Fragment {
+    name: "overview-traffic",
+    needs: Right::Viewer,
+    shape: Shape::Block,
+    render: |look| Box::pin(charts::traffic(look)),
+};
+
+pub(super) const WAITING: Fragment = Fragment {
+    name: "overview-waiting",
+    needs: Right::Viewer,
+    shape: Shape::Block,
+    render: |look| Box::pin(waiting(look)),
+};
+
+/// Of a range, by its name.
+pub(super) const TLS: Fragment =
+    Fragment { name: "overview-tls", needs: Right::Viewer, shape: Shape::Block, render: |look| Box::pin(tls(look)) };
+
 pub(super) async fn show(mut asked: Asked, visit: Visit) -> Result<Response, Refusal> {
     let range = asked.take("range")?.map(|name| range(&name)).transpose()?;
     asked.end()?;
-    let glance = Glance::read(&visit.node.store, range.unwrap_or_default(), visit.snapshot.at).await?;
-    let right = visit.person.right;
+    let range = range.unwrap_or_default().name();
     let body = html! {
         (visit.fragment(&SENTENCE, "").await?)
         (visit.fragment(&INCIDENTS, "").await?)
-        section #traffic { (glance.traffic()) }
+        section { (visit.fragment(&TRAFFIC, range).await?) }
         div.beside {
-            section #waiting { (glance.waiting(right)) }
+            section { (visit.fragment(&WAITING, "").await?) }
             section { (visit.fragment(&NODES, "").await?) }
         }
-        section #tls { (glance.tls()) }
+        section { (visit.fragment(&TLS, range).await?) }
     };
     Ok(visit.page(Section::Overview, "Overview", &body))
 }
 
+fn named(name: &str) -> Option<TrafficRange> {
+    TrafficRange::ALL.into_iter().find(|range| range.name() == name)
+}
+
 fn range(name: &str) -> Result<TrafficRange, Refusal> {
-    let found = TrafficRange::ALL.into_iter().find(|range| range.name() == name);
-    found.ok_or_else(|| Refusal::bad_request("range: must be one of 1h, 24h, 7d"))
+    named(name).ok_or_else(|| Refusal::bad_request("range: must be one of 1h, 24h, 7d"))
 }
 
 async fn sentence(look: &Look) -> store::Result<Markup> {
@@ -85,7 +94,7 @@ async fn sentence(look: &Look) -> store::Result<Markup> {
     let connectors = snapshot.node.config.load().connectors.len().max(stuck.len());
     let silent: Vec<&str> =
         snapshot.nodes().await?.iter().filter(|node| fleet::is_silent(node)).map(|node| &*node.node).collect();
-    let lately = snapshot.last_hour().await?;
+    let lately = snapshot.traffic(TrafficRange::Hour).await?;
     let (accepted, delivered) = (lately.total(TallyOutcome::Accepted), lately.total(TallyOutcome::Delivered));
     // Unknown while the store does not answer in time.
     let queues = snapshot.figures().await.map(|figures| &figures.queues);
@@ -126,64 +135,58 @@ fn open(incidents: &[Incident]) -> impl Iterator<Item = &Incident> {
     incidents.iter().filter(|incident| incident.closed.is_none())
 }
 
-impl Glance {
-    async fn read(store: &Backend, range: TrafficRange, now: Timestamp) -> Result<Self, Refusal> {
-        let (traffic, waiting) = tokio::try_join!(Traffic::read(store, range, now), WaitingByAge::read(store, now))?;
-        let query = ChangeQuery { since: Some(traffic.since), limit: CHANGES_MAX, ..ChangeQuery::default() };
-        let (marks, _) = Mark::few(Mark::of(&store.changes(query).await?));
-        Ok(Self { now, traffic, marks, waiting })
-    }
-
-    fn waiting(&self, right: Right) -> Markup {
-        // Rows have addresses; groups have none.
-        let rows = if right >= Right::Tracer { "/queue/list" } else { "/queue" };
-        html! {
-            h2 { "Waiting" }
-            @if self.waiting.is_empty() { p { "No mail is waiting." } }
-            @else {
-                table.ages {
-                    thead {
-                        tr {
-                            th scope="col" { "Connector" }
-                            th scope="col" { "All" }
-                            @for age in WaitingByAge::AGES { th scope="col" { (age) } }
-                        }
+async fn waiting(look: &Look) -> store::Result<Markup> {
+    let (now, right) = (look.snapshot.at, look.right);
+    // Rows have addresses; groups have none.
+    let rows = if right >= Right::Tracer { "/queue/list" } else { "/queue" };
+    let waiting = WaitingByAge::read(&look.snapshot.node.store, now).await?;
+    Ok(html! {
+        h2 { "Waiting" }
+        @if waiting.is_empty() { p { "No mail is waiting." } }
+        @else {
+            table.ages {
+                thead {
+                    tr {
+                        th scope="col" { "Connector" }
+                        th scope="col" { "All" }
+                        @for age in WaitingByAge::AGES { th scope="col" { (age) } }
                     }
-                    tbody {
-                        @for row in &self.waiting {
-                            tr {
-                                th scope="row" {
-                                    a href=(link(rows, [("connector", &row.connector)])) { (said(&row.connector, right)) }
-                                    " " span.quiet { "oldest " (ago(row.oldest, self.now)) }
-                                }
-                                td data-label="All" { b { (number(row.all())) } }
-                                @for (count, age) in row.deliveries.iter().zip(WaitingByAge::AGES) {
-                                    td data-label=(age) { @if *count == 0 { "–" } @else { (number(*count)) } }
-                                }
+                }
+                tbody {
+                    @for row in &waiting {
+                        tr {
+                            th scope="row" {
+                                a href=(link(rows, [("connector", &row.connector)])) { (said(&row.connector, right)) }
+                                " " span.quiet { "oldest " (ago(row.oldest, now)) }
+                            }
+                            td data-label="All" { b { (number(row.all())) } }
+                            @for (count, age) in row.deliveries.iter().zip(WaitingByAge::AGES) {
+                                td data-label=(age) { @if *count == 0 { "–" } @else { (number(*count)) } }
                             }
                         }
                     }
                 }
             }
         }
-    }
+    })
+}
 
-    fn tls(&self) -> Markup {
-        let all: u64 = self.traffic.tls.iter().map(|(_, count)| count).sum();
-        html! {
-            h2 { "TLS to destinations" }
-            @if all == 0 { p { "Nothing was delivered in the last " (self.traffic.range.in_words()) "." } }
-            @else {
-                dl.figures {
-                    @for (protection, count) in &self.traffic.tls {
-                        div {
-                            dt { (protection) }
-                            dd { (format!("{:.1}%", 100.0 * *count as f64 / all as f64)) " " span.quiet { (number(*count)) } }
-                        }
+async fn tls(look: &Look) -> store::Result<Markup> {
+    let traffic = look.snapshot.traffic(named(&look.of).unwrap_or_default()).await?;
+    let all: u64 = traffic.tls.iter().map(|(_, count)| count).sum();
+    Ok(html! {
+        h2 { "TLS to destinations" }
+        @if all == 0 { p { "Nothing was delivered in the last " (traffic.range.in_words()) "." } }
+        @else {
+            dl.figures {
+                @for (protection, count) in &traffic.tls {
+                    div {
+                        dt { (protection) }
+                        dd { (format!("{:.1}%", 100.0 * *count as f64 / all as f64)) " " span.quiet { (number(*count)) } }
                     }
                 }
             }
-            p { a href="/policies" { "Ledger of deliveries with little protection" } }
         }
-    }
+        p { a href="/policies" { "Ledger of deliveries with little protection" } }
+    })
 }

@@ -8,14 +8,13 @@ use store::{Store, TallyBy};
 
 use super::{
     super::{
-        Refusal,
         outcome_table::{Group, outcome_table},
         words::time,
     },
     EFFECT_AGE_MAX,
 };
 
-pub(super) async fn effect<S: Store>(store: &S, status: &Status, now: Timestamp) -> Result<Markup, Refusal> {
+pub(super) async fn effect<S: Store>(store: &S, status: &Status, now: Timestamp) -> store::Result<Markup> {
     let Some((stored, _)) = &status.plan else { return Ok(html! {}) };
     let since = stored.at.max(now - EFFECT_AGE_MAX);
     let by = async |by: [TallyBy; 2]| outcomes(store, &by, since, Timestamp::MAX).await;

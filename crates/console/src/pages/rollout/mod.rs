@@ -26,6 +26,7 @@ use store::{Right, StoredPlan};
 use super::{
     Refusal,
     asked::Asked,
+    fragment::{Fragment, Look, Shape},
     shell::{Section, Visit},
     words::time,
 };
@@ -38,6 +39,36 @@ pub(super) use forecast::{impacts, working};
 const FORECAST_PATIENCE: Duration = Duration::from_millis(1500);
 /// The effect is that of attempts since the last step, and at most so old: each minute is a row to read.
 const EFFECT_AGE_MAX: SignedDuration = SignedDuration::from_hours(24);
+
+/// The plan in force.
+pub(super) const STATE: Fragment = Fragment {
+    name: "rollout-state",
+    needs: Right::Viewer,
+    shape: Shape::Block,
+    render: |look| {
+        Box::pin(async {
+            let status = status_of(look).await;
+            Ok(status.map(|status| state::state(&status, look.snapshot.at)).unwrap_or_default())
+        })
+    },
+};
+
+pub(super) const EFFECT: Fragment = Fragment {
+    name: "rollout-effect",
+    needs: Right::Viewer,
+    shape: Shape::Block,
+    render: |look| {
+        Box::pin(async {
+            let Some(status) = status_of(look).await else { return Ok(Markup::default()) };
+            effect::effect(&look.snapshot.node.store, &status, look.snapshot.at).await
+        })
+    },
+};
+
+async fn status_of(look: &Look) -> Option<Status> {
+    let status = Status::read(&look.snapshot.node.store, look.snapshot.at).await;
+    status.inspect_err(|error| tracing::warn!(%error, "failed to read the rollout for the console")).ok()
+}
 
 pub(super) async fn show(visit: Visit, mut asked: Asked) -> Result<Response, Refusal> {
     let now = Timestamp::now();
@@ -83,7 +114,7 @@ async fn body(
     let config = visit.node.config.load_full();
     Ok(html! {
         h1 { "Rollout" }
-        div #rollout-state { (state::state(status, now)) }
+        (STATE.around("", &state::state(status, now)))
         @if let Some(wanted) = wanted {
             (forecast::panel(visit, status, wanted, forecast))
         } @else if may_act {
@@ -92,7 +123,7 @@ async fn body(
                 (forecast::beside(&rollout.to, forecast))
             }
         }
-        div #rollout-effect { (effect::effect(&visit.node.store, status, now).await?) }
+        (EFFECT.around("", &effect::effect(&visit.node.store, status, now).await?))
         div #rollout-history { (state::history(&visit.node.store, now).await?) }
         p { a href="/policies" { "TLS policies and the ledger" } }
     })

@@ -11,7 +11,12 @@ use std::{
 
 use crate::support::wait_for;
 
-use super::{accept, driver::Browser, expect_peace};
+use super::{
+    accept,
+    driver::{Browser, ENTER, TAB},
+    expect_peace,
+    pages::expect_no_barriers,
+};
 
 /// A case that runs, and what it has printed.
 pub(super) struct Held {
@@ -49,12 +54,6 @@ impl Held {
         browser.wait_for_text("Mail is stuck on 1 of 1 connector.");
     }
 
-    fn gatepost(&self, arguments: &[&str]) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
-        let output = command.arg("--config").arg(&self.config).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
     /// Waits until the case prints this.
     fn wait_for_progress(&self, text: &str) {
         wait_for(&format!("the case to print {text:?}"), || {
@@ -84,24 +83,117 @@ fn lines(stderr: ChildStderr) -> Receiver<String> {
     receiver
 }
 
-#[test]
-fn a_rollout_breaks_mail_on_the_open_page_and_rolling_back_fixes_it() {
+/// How the operator works.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum By {
+    Pointer,
+    Keyboard,
+    /// Without script, somebody loads the page again.
+    PointerWithoutScript,
+}
+
+impl By {
+    /// Presses the link or button with this text.
+    fn press(self, browser: &Browser, text: &str) {
+        browser.find_text(text);
+        if self != Self::Keyboard {
+            return browser.find_text(text).click();
+        }
+        let is_reached = || browser.run("return document.activeElement.textContent").as_str().unwrap().contains(text);
+        for _ in 0..100 {
+            browser.press(TAB);
+            if browser.run("return document.activeElement.matches('a, button')") == true && is_reached() {
+                return browser.press(ENTER);
+            }
+        }
+        panic!("the keyboard does not reach {text:?}");
+    }
+
+    fn wait_for_text(self, browser: &Browser, text: &str) {
+        wait_for(&format!("{text:?} on {}", browser.url()), || {
+            if self == Self::PointerWithoutScript {
+                browser.open(&browser.url());
+            }
+            browser.text().contains(text).then_some(())
+        });
+    }
+}
+
+/// A rollout breaks mail on the open Overview. The operator finds the reason, and fixes it, with four presses.
+fn story(by: By) {
     let (mut held, browser) = (Held::start(), Browser::start());
     held.enter(&browser);
-    browser.wait_for_text("Mail is flowing.");
-    browser.wait_for_text("Live");
+    if by == By::PointerWithoutScript {
+        browser.forbid_script();
+        browser.open(&held.origin);
+    } else {
+        browser.wait_for_text("Live");
+    }
     browser.run("window.mark = true");
     held.wait_for_progress("rollout from \"legacy\" to \"intermediate\"");
-    held.wait_for_incident(&browser);
+    by.wait_for_text(&browser, "Mail is stuck on 1 of 1 connector.");
     held.wait_for_progress("an incident has opened: ");
-    held.gatepost(&["rollout", "set", "--from", "legacy", "--to", "intermediate", "--percent", "0"]);
-    held.gatepost(&["queue", "retry", "--connector", "onprem"]);
-    browser.wait_for_text("Mail is flowing.");
-    assert_eq!(browser.run("return window.mark"), true);
+    let is_reloaded = by == By::PointerWithoutScript;
+    assert_eq!(browser.run("return window.mark === true"), !is_reloaded, "{by:?}");
+
+    by.press(&browser, "onprem: ");
+    by.wait_for_text(&browser, "Who fails and who does not");
+    let page = browser.text();
+    for part in ["intermediate", "legacy", "Open for ", "Rollout to 50%"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    by.press(&browser, "Roll back to 0%");
+    by.wait_for_text(&browser, "Retry: ");
+    by.press(&browser, " now");
+    by.wait_for_text(&browser, "Closed");
     held.wait_for_progress("no-shared-cipher has closed (mail-flows)");
     held.wait_for_progress("no message is waiting; press Ctrl-C to end the case");
+    by.press(&browser, "Overview");
+    by.wait_for_text(&browser, "Mail is flowing.");
     expect_peace(&browser, &held.origin);
     let folder = held.config.parent().unwrap().to_owned();
     assert_eq!(held.interrupt(), Some(0));
     assert!(!folder.exists(), "{} is left", folder.display());
+}
+
+#[test]
+fn the_story_by_pointer() {
+    story(By::Pointer);
+}
+
+#[test]
+fn the_story_by_keyboard() {
+    story(By::Keyboard);
+}
+
+#[test]
+fn the_story_without_script() {
+    story(By::PointerWithoutScript);
+}
+
+/// Those that have something to show only while mail is stuck.
+#[test]
+fn pages_of_a_broken_case_are_free_of_barriers() {
+    let (held, browser) = (Held::start(), Browser::start());
+    held.enter(&browser);
+    held.wait_for_incident(&browser);
+    let found = |selector: &str| browser.find(selector).attribute("href").unwrap();
+    let incident = found("#overview-incidents a");
+    browser.open(&format!("{}trace", held.origin));
+    let message = found("main a[href^='/messages/']");
+    let paths = [
+        "/",
+        &incident,
+        "/incidents",
+        "/queue",
+        "/queue/list?connector=onprem",
+        "/trace",
+        &message,
+        "/rollout",
+        "/nodes",
+    ];
+    for path in paths {
+        expect_no_barriers(&browser, &format!("{}{}", held.origin.trim_end_matches('/'), path));
+    }
+    expect_peace(&browser, &held.origin);
 }

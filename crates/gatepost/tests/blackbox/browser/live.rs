@@ -12,6 +12,8 @@ use super::{
 use crate::support::{free_port, http, swaks, wait_for};
 
 const STUCK: &str = "Mail is stuck on 1 of 1 connector.";
+
+const QUIET: &str = "No mail in the last hour.";
 /// When all that waited was removed.
 const GONE: &str = "Mail was accepted in the last hour, and none was delivered.";
 
@@ -50,7 +52,7 @@ fn viewers(console: &Console) -> String {
 #[test]
 fn an_incident_appears_without_a_reload() {
     let (console, browser) = stuck();
-    assert!(browser.text().contains("No mail in the last hour."), "{}", browser.text());
+    assert!(browser.text().contains(QUIET), "{}", browser.text());
     mark(&browser);
     get_stuck(&console);
     browser.wait_for_text(STUCK);
@@ -69,7 +71,7 @@ fn nothing_changes_under_a_selection() {
     browser.run("getSelection().selectAllChildren(document.querySelector('#overview-sentence'))");
     get_stuck(&console);
     browser.find(".count");
-    assert!(browser.text().contains("No mail in the last hour."), "{}", browser.text());
+    assert!(browser.text().contains(QUIET), "{}", browser.text());
     browser.run("getSelection().removeAllRanges()");
     browser.wait_for_text(STUCK);
     expect_peace(&browser, &console.url("/"));
