@@ -19,7 +19,7 @@ use trace::{
 };
 use uuid::Uuid;
 
-use crate::{Command, Commanded, Incident, NewConfiguration, Result, Selection};
+use crate::{Actor, Command, Commanded, Incident, NewConfiguration, Result, Selection};
 
 /// What was changed. Nothing is decided by it.
 pub trait ChangeLog {
@@ -68,38 +68,6 @@ pub struct NewChange {
     /// The operator's address, if it came over HTTP.
     pub from: Option<IpAddr>,
     pub kind: ChangeKind,
-}
-
-/// Who does something, and from where.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Actor {
-    pub name: String,
-    /// `None`: on the command line.
-    pub address: Option<IpAddr>,
-}
-
-impl From<&str> for Actor {
-    fn from(name: &str) -> Self {
-        Self::from(name.to_owned())
-    }
-}
-
-impl From<&String> for Actor {
-    fn from(name: &String) -> Self {
-        Self::from(name.to_owned())
-    }
-}
-
-impl From<&Actor> for Actor {
-    fn from(actor: &Actor) -> Self {
-        actor.clone()
-    }
-}
-
-impl From<String> for Actor {
-    fn from(name: String) -> Self {
-        Self { name, address: None }
-    }
 }
 
 /// Who makes a change that no operator has asked for.

@@ -20,6 +20,7 @@
 //! still be sent, or its sender is still to be notified of one.
 
 mod access;
+mod actor;
 mod address;
 mod backend;
 mod bodies;
@@ -60,11 +61,12 @@ pub use access::{
     Access, INVITATION_VALID, Invitation, NewInvitation, NewSession, Proof, SESSION_AGE_MAX, SESSION_IDLE_MAX, Session,
     User, UserName,
 };
+pub use actor::Actor;
 pub use address::AddressPattern;
 pub use backend::Backend;
 pub use bodies::*;
 pub use change_log::{
-    Actor, ChangeCursor, ChangeLog, ChangeQuery, KnownDestination, NewChange, SeenDestination, by_node,
+    ChangeCursor, ChangeLog, ChangeQuery, KnownDestination, NewChange, SeenDestination, by_node,
 };
 pub use clock::Clock;
 pub use configuration::*;

@@ -18,9 +18,8 @@ use node::{
     config::{ApiScope, ApiToken},
 };
 use protocol::text::steers;
-use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest, Sha256};
-use store::{TokenRecord, Tokens};
+use store::{Secret, TokenRecord, Tokens};
 
 use super::{
     client::Client,
@@ -170,14 +169,10 @@ pub fn hash(token: &str) -> String {
 
 /// The prefix lets people and leak scanners recognise a token.
 const PREFIX: &str = "gatepost_";
-const TOKEN_BYTES: usize = 32;
 
 /// A new token, which nobody can guess.
-pub fn new_token() -> io::Result<String> {
-    let mut random = [0; TOKEN_BYTES];
-    // So few bytes arrive in one call or not at all (getrandom(2)).
-    getrandom(&mut random, GetRandomFlags::empty())?;
-    Ok(random.iter().fold(PREFIX.to_owned(), |token, byte| token + &format!("{byte:02x}")))
+pub fn new_token() -> store::Result<String> {
+    Ok(format!("{PREFIX}{}", Secret::new()?.text()))
 }
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ pub(crate) type Names = fn() -> Vec<&'static str>;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Form {
-    /// One line, up to so many characters.
+    /// One line, up to this number of characters.
     Text(usize),
-    /// Several lines, up to so many characters.
+    /// Several lines, up to this number of characters.
     Prose(usize),
     /// An address, `@domain`, or a pattern with `*` that does not match everything.
     Address,
@@ -37,7 +37,7 @@ pub(crate) enum Form {
     Name(Names),
     /// One or more, separated by commas; in JSON, a list.
     Names(Names),
-    /// In JSON only: up to so many ids.
+    /// In JSON only: up to this number of ids.
     Ids(usize),
     /// In JSON only: a share of the nodes in percent, or their names.
     Share,

@@ -17,11 +17,6 @@ impl Asked {
         Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 
-    /// What [`Asked::read`] reads.
-    pub(super) fn question(&self) -> String {
-        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
-    }
-
     /// The value of a name. Two are an error, because one would be ignored silently.
     pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, Refusal> {
         let mut values = self.0.extract_if(.., |(other, _)| other == name).map(|(_, value)| value);

@@ -57,11 +57,6 @@ impl Refusal {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Too much at once", advice)
     }
 
-    /// What the page showed is not so any more.
-    pub(super) fn outdated(advice: impl Into<String>) -> Self {
-        Self::new(StatusCode::PRECONDITION_FAILED, "This has changed since you looked", advice)
-    }
-
     /// Details go to the log of this node only, because they may name files.
     pub(super) fn unreadable(error: &impl std::fmt::Display) -> Self {
         tracing::error!(%error, "failed to read the store for a page of the console");

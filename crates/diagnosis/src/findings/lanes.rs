@@ -89,7 +89,7 @@ impl<'s> Key<'s> {
         }
     }
 
-    /// Has at most so many values that each can have a lane.
+    /// Has few enough values for a lane each.
     fn is_short(&self, lanes: usize) -> bool {
         lanes <= VALUES_MAX || !matches!(self, Self::Values(_))
     }

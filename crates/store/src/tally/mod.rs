@@ -143,7 +143,7 @@ pub struct TallyQuery {
     pub step: TallyStep,
     /// Rows that differ in none of these are added up.
     pub by: Vec<TallyBy>,
-    /// The first so many rows; `None`: all.
+    /// Maximum number of rows, the first ones. `None`: all.
     pub limit: Option<u32>,
 }
 

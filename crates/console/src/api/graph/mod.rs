@@ -39,7 +39,7 @@ use filter::Filter;
 
 /// Number of rows of a page without `$top`.
 const ROWS: u32 = 1000;
-/// Microsoft describes them; what they may contain is no matter of OpenAPI.
+/// Microsoft describes them; OpenAPI says nothing about what they may contain.
 const PARAMETERS: [Parameter; 3] = [
     Parameter::new("$filter", "OData clauses, joined with and", Form::Prose(10_000)),
     Parameter::new("$top", "Maximum number of rows", Form::Count { min: 1, max: ROWS_MAX as u64 }),
