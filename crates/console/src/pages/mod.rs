@@ -34,6 +34,8 @@ mod pieces;
 mod policies;
 mod queue;
 mod refusal;
+#[cfg(test)]
+mod rights_tests;
 mod rollout;
 mod settings;
 mod shell;
