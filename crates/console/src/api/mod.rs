@@ -57,6 +57,7 @@ use serde_json::Value;
 pub use graph::read_filter;
 pub(crate) use parameters::SEARCH;
 pub use parameters::{parameters, read_parameters};
+pub(crate) use people::AuditSearch;
 pub(super) use problem::Problem;
 pub(crate) use within::{Found, page_within};
 

@@ -8,7 +8,8 @@ use insight::{
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{Access as _, ChangeQuery, NewInvitation, Right, Secret, UserName};
+use store::{Access as _, ChangeQuery, NewInvitation, Right, Secret, Store, UserName};
+use trace::Change;
 
 use super::{
     cursor::{self, AFTER},
@@ -165,21 +166,52 @@ fn no_user(user: &UserName) -> Problem {
     Problem::not_found(format!("no user is named {}", user.as_str()))
 }
 
+/// A search in the audit.
+pub(crate) struct AuditSearch {
+    query: Query,
+    page: ChangeQuery,
+}
+
+impl AuditSearch {
+    /// As a URL has it after `?`.
+    pub(crate) fn read(text: &str) -> Result<Self, Problem> {
+        Self::new(Query::read(Some(text), &OF_AUDIT)?)
+    }
+
+    fn new(query: Query) -> Result<Self, Problem> {
+        let (now, kinds) =
+            (Timestamp::now(), query.text("kind").map(|kinds| kinds.split(',').map(str::to_owned).collect()));
+        let page = ChangeQuery {
+            since: time(&query, SINCE.name, now)?,
+            until: time(&query, UNTIL.name, now)?,
+            kinds: kinds.unwrap_or_default(),
+            node: query.owned("node"),
+            who: query.owned("who"),
+            audit: true,
+            limit: limit(&query, 100)?,
+            after: cursor::read(AUDIT, &query, |text| read_change_cursor(text).ok())?,
+        };
+        Ok(Self { query, page })
+    }
+
+    /// With that number of rows.
+    pub(crate) fn at_most(mut self, rows: u32) -> Self {
+        self.page.limit = rows;
+        self
+    }
+
+    pub(crate) fn query(&self) -> ChangeQuery {
+        self.page.clone()
+    }
+
+    /// The newest first, and the value of `after` for the next page.
+    pub(crate) async fn page<S: Store>(&self, store: &S) -> store::Result<(Vec<Change>, Option<String>)> {
+        let (changes, next) = changes(store, self.query()).await?;
+        Ok((changes, next.map(|next| cursor::write(&change_cursor_text(next), AUDIT, &self.query))))
+    }
+}
+
 async fn audit(Asked { node, query, .. }: Asked) -> Result<Reply, Problem> {
-    let (now, kinds) =
-        (Timestamp::now(), query.text("kind").map(|kinds| kinds.split(',').map(str::to_owned).collect()));
-    let page = ChangeQuery {
-        since: time(&query, SINCE.name, now)?,
-        until: time(&query, UNTIL.name, now)?,
-        kinds: kinds.unwrap_or_default(),
-        node: query.owned("node"),
-        who: query.owned("who"),
-        audit: true,
-        limit: limit(&query, 100)?,
-        after: cursor::read(AUDIT, &query, |text| read_change_cursor(text).ok())?,
-    };
-    let (changes, next) = changes(&node.store, page).await?;
-    let audit = changes.iter().map(FleetChangeView::from).collect();
-    let next = next.map(|next| cursor::write(&change_cursor_text(next), AUDIT, &query));
-    Reply::json(&Audit { audit, next })
+    let (changes, next) = AuditSearch::new(query)?.page(&node.store).await?;
+    Reply::json(&Audit { audit: changes.iter().map(FleetChangeView::from).collect(), next })
 }

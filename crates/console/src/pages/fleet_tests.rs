@@ -20,16 +20,16 @@ use crate::{Listeners, access::Person};
 
 const CSRF: &str = "token";
 /// Foreign text that must stay inert.
-const HOSTILE: &str = "<script>alert(1)</script>\u{202e}\0";
+pub(super) const HOSTILE: &str = "<script>alert(1)</script>\u{202e}\0";
 
-struct Fleet {
-    running: Running,
-    store: Backend,
+pub(super) struct Fleet {
+    pub(super) running: Running,
+    pub(super) store: Backend,
     _folder: TempDir,
 }
 
 impl Fleet {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = "[node]\nname = \"mx1\"\nhostname = \"mx1.test\"\n[inbound]\nlisten = [\"127.0.0.1:0\"]\n\
                     [api]\nlisten = []\n\
@@ -41,7 +41,7 @@ impl Fleet {
         Self { running, store, _folder: folder }
     }
 
-    async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.running.stop(tokio::time::sleep(Duration::from_secs(5))).await;
         self.store.close().await;
     }
@@ -57,13 +57,13 @@ impl Fleet {
         (status, to, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    async fn get(&self, right: Right, path: &str) -> (StatusCode, String) {
+    pub(super) async fn get(&self, right: Right, path: &str) -> (StatusCode, String) {
         let (status, _, body) = self.ask(right, Request::get(path).body(Body::empty()).unwrap()).await;
         (status, body)
     }
 
     /// Status, where it leads to, and the page.
-    async fn post(&self, right: Right, path: &str, fields: &[(&str, &str)]) -> (StatusCode, String, String) {
+    pub(super) async fn post(&self, right: Right, path: &str, fields: &[(&str, &str)]) -> (StatusCode, String, String) {
         let fields = fields.iter().copied().chain([("csrf", CSRF)]);
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let kind = "application/x-www-form-urlencoded";

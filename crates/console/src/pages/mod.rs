@@ -32,7 +32,10 @@ mod pieces;
 mod policies;
 mod queue;
 mod refusal;
+#[cfg(test)]
+mod rights_tests;
 mod rollout;
+mod settings;
 mod shell;
 mod site;
 mod status;
@@ -71,7 +74,7 @@ pub(super) fn router(node: Arc<Node>) -> Router {
 /// Each page and each action, with the right that it needs.
 fn site() -> Site {
     use Right::{Administrator, Operator, Tracer, Viewer};
-    let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 35] = [
+    let pages: [(&'static str, Right, MethodRouter<Arc<Node>>); 43] = [
         ("/", Viewer, get(overview::show)),
         (live::PATH, Viewer, get(live::stream)),
         ("/incidents", Viewer, get(incidents::show)),
@@ -107,6 +110,14 @@ fn site() -> Site {
         ("/validations", Operator, post(jobs::validate)),
         ("/jobs/{id}", Operator, get(jobs::show)),
         ("/jobs/{id}/cancel", Operator, post(jobs::cancel)),
+        ("/settings/users", Administrator, get(settings::users).post(settings::invite)),
+        ("/settings/user", Administrator, get(settings::user)),
+        ("/settings/users/role", Administrator, post(settings::set_role)),
+        ("/settings/users/remove", Administrator, post(settings::remove_user)),
+        ("/settings/tokens", Administrator, get(settings::tokens).post(settings::create_token)),
+        ("/settings/tokens/revoke", Administrator, post(settings::revoke_token)),
+        ("/settings/audit", Administrator, get(settings::audit)),
+        ("/settings/audit.csv", Administrator, get(settings::audit_csv)),
     ];
     let site = Site::new()
         .open("/assets/{hash}/{name}", get(assets::serve))

@@ -17,25 +17,33 @@ use crate::access::Person;
 
 pub(super) struct Site {
     router: Router<Arc<Node>>,
-    guarded: Vec<(&'static str, Right)>,
+    /// `None`: for people who have not logged in as well.
+    paths: Vec<(&'static str, Option<Right>)>,
 }
 
 impl Site {
     pub(super) fn new() -> Self {
-        Self { router: Router::new(), guarded: Vec::new() }
+        Self { router: Router::new(), paths: Vec::new() }
     }
 
     /// For people who have not logged in as well.
-    pub(super) fn open(self, path: &'static str, methods: MethodRouter<Arc<Node>>) -> Self {
+    pub(super) fn open(mut self, path: &'static str, methods: MethodRouter<Arc<Node>>) -> Self {
+        self.paths.push((path, None));
         Self { router: self.router.route(path, methods), ..self }
     }
 
     /// For people with that right. Where looking and acting need different rights, a path has one of each.
     pub(super) fn guarded(mut self, path: &'static str, right: Right, methods: MethodRouter<Arc<Node>>) -> Self {
-        self.guarded.push((path, right));
+        self.paths.push((path, Some(right)));
         let check =
             move |person: Option<Extension<Person>>, request: Request, next: Next| admit(right, person, request, next);
         Self { router: self.router.route(path, methods.route_layer(middleware::from_fn(check))), ..self }
+    }
+
+    /// Each path with its right. Those with a right for looking and one for acting are there twice.
+    #[cfg(test)]
+    pub(super) fn paths(&self) -> &[(&'static str, Option<Right>)] {
+        &self.paths
     }
 
     pub(super) fn router(self) -> Router<Arc<Node>> {

@@ -4,6 +4,7 @@
 //! No change has a secret or a local part of an address: changes are kept longer than the history of mail.
 
 mod access;
+mod csv;
 mod destination;
 mod words;
 
@@ -15,6 +16,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 pub use access::AccessChange;
+pub use csv::write_csv;
 pub use destination::{CertificateFacts, DestinationChange, DestinationFacts, Difference, StartTlsOffer};
 
 /// One change.
