@@ -65,9 +65,7 @@ pub use actor::Actor;
 pub use address::AddressPattern;
 pub use backend::Backend;
 pub use bodies::*;
-pub use change_log::{
-    ChangeCursor, ChangeLog, ChangeQuery, KnownDestination, NewChange, SeenDestination, by_node,
-};
+pub use change_log::{ChangeCursor, ChangeLog, ChangeQuery, KnownDestination, NewChange, SeenDestination, by_node};
 pub use clock::Clock;
 pub use configuration::*;
 pub use durations::{Counted, Durations, StoreTimes};

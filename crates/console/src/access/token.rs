@@ -1,7 +1,6 @@
 //! Access to the API and to metrics, and the log of requests.
 
 use std::{
-    io,
     sync::Arc,
     time::{Duration, Instant},
 };

@@ -37,6 +37,11 @@ impl Fields {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values of a field, such as those of ticked boxes.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
     /// As one text, which [`Fields::unpacked`] reads, without the token: another session has another one.
     pub(super) fn packed(&self) -> String {
         Serializer::new(String::new()).extend_pairs(self.without_token()).finish()
@@ -61,6 +66,11 @@ impl Form {
     /// The first value of a field.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.fields.text(name)
+    }
+
+    /// All values of a field, such as those of ticked boxes.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.fields.all(name)
     }
 
     /// Where the person comes back to, if the form says so, and if that is a page of this console.
