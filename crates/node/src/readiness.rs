@@ -57,17 +57,18 @@ impl Node {
 
     /// What the store has said of this node, in a report or a renewal. A store that cannot be asked says nothing.
     pub(crate) fn heard_from_store(&self, error: Option<&StoreError>) {
-        match error {
-            Some(error) if error.disowns() => {
-                if self.disowned.swap(Some(Arc::new(error.clone()))).is_none() {
-                    tracing::error!(%error, "the store does not know this node: taking no mail, and delivering nothing more");
-                }
+        let disowned = match error {
+            Some(error) if error.disowns() => Some(Arc::new(error.clone())),
+            Some(_) => return,
+            None => None,
+        };
+        let before = self.disowned.swap(disowned.clone());
+        match (before, disowned) {
+            (None, Some(error)) => {
+                tracing::error!(%error, "the store does not know this node: taking no mail, and delivering nothing more");
             }
-            Some(_) => {}
-            None if self.disowned.swap(None).is_some() => {
-                tracing::info!("the store knows this node again: taking mail, and delivering it");
-            }
-            None => {}
+            (Some(_), None) => tracing::info!("the store knows this node again: taking mail, and delivering it"),
+            (None, None) | (Some(_), Some(_)) => {}
         }
     }
 }
