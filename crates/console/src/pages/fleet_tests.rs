@@ -32,7 +32,7 @@ impl Fleet {
     pub(super) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = "[node]\nname = \"mx1\"\nhostname = \"mx1.test\"\n[inbound]\nlisten = [\"127.0.0.1:0\"]\n\
-                    [api]\nlisten = []\n\
+                    [api]\nlisten = []\n[console]\nlisten = [\"127.0.0.1:0\"]\n\
                     [[accepted_domain]]\nname = \"onprem.test\"\nconnector = \"onprem\"\n\
                     [[connector]]\nname = \"onprem\"\nhosts = [\"127.0.0.1:9\"]\ntls_policy = \"legacy\"\n";
         let config = Config::parse(text, &folder.path().join("gatepost.toml")).unwrap();

@@ -108,7 +108,7 @@ fn table(changes: &[Change]) -> Markup {
                     tr data-row=(change.id) {
                         td data-label="Time" { (time(change.at)) }
                         td data-label="Who" { (foreign(&change.who)) }
-                        td data-label="From" { @if let Some(from) = change.from { (from) } @else { span.quiet { "this machine" } } }
+                        td data-label="From" { @if let Some(from) = change.from { (from) } @else { span.quiet { "–" } } }
                         td data-label="Node" { @match &change.node { Some(node) => (foreign(node)), None => span.quiet { "fleet" } } }
                         td data-label="What" { (change_text(&change.kind)) }
                     }
