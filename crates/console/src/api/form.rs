@@ -129,7 +129,7 @@ impl Form {
             Self::Moment => {
                 json!({ "anyOf": [time_schema(), { "type": "string", "title": "how long ago", "pattern": SPAN }] })
             }
-            Self::Span => json!({ "type": "string", "pattern": SPAN }),
+            Self::Span => json!({ "type": "string", "pattern": SPAN, "examples": ["2h"] }),
             Self::Size => json!({ "type": "string", "pattern": SIZE }),
             Self::Ip => json!({ "anyOf": [
                 { "type": "string", "format": "ipv4" },

@@ -44,12 +44,11 @@ pub(super) enum Section {
     Destinations,
     Rollout,
     Nodes,
-    Files,
     Settings,
 }
 
 impl Section {
-    const MENU: [(Self, &'static str, &'static str); 9] = [
+    const MENU: [(Self, &'static str, &'static str); 8] = [
         (Self::Overview, "Overview", "/"),
         (Self::Incidents, "Incidents", "/incidents"),
         (Self::Trace, "Trace", "/trace"),
@@ -57,14 +56,12 @@ impl Section {
         (Self::Destinations, "Destinations", "/destinations"),
         (Self::Rollout, "Rollout", "/rollout"),
         (Self::Nodes, "Nodes", "/nodes"),
-        (Self::Files, "Files", "/files"),
         (Self::Settings, "Settings", "/settings/users"),
     ];
 
     fn needs(self) -> store::Right {
         match self {
             Self::Trace => store::Right::Tracer,
-            Self::Files => store::Right::Operator,
             Self::Settings => store::Right::Administrator,
             _ => store::Right::Viewer,
         }
@@ -147,8 +144,8 @@ fn keys() -> Markup {
     const KEYS: [(&str, &str); 7] = [
         ("/", "Search"),
         (
-            "g, then o i t q d r n f s",
-            "Open Overview, Incidents, Trace, Queue, Destinations, Rollout, Nodes, Files, Settings",
+            "g, then o i t q d r n s",
+            "Open Overview, Incidents, Trace, Queue, Destinations, Rollout, Nodes, Settings",
         ),
         ("j", "Next row"),
         ("k", "Previous row"),

@@ -139,7 +139,7 @@ fn story(by: By) {
     by.press(&browser, "onprem: ");
     by.wait_for_text(&browser, "Who fails and who does not");
     let page = browser.text();
-    for part in ["intermediate", "legacy", "Open for ", "Rollout to 50%"] {
+    for part in ["intermediate", "legacy", "Open for ", "Rollout of intermediate to 50%"] {
         assert!(page.contains(part), "{part}: {page}");
     }
     by.press(&browser, "Roll back to 0%");

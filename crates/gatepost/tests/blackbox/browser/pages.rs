@@ -31,7 +31,7 @@ fn every_page_is_free_of_barriers_on_every_screen() {
     let (console, browser) = (Console::to_port(free_port()), Browser::start());
     console.enter(&browser);
     let pages = menu(&browser);
-    assert_eq!(pages.len(), 9, "{pages:?}");
+    assert_eq!(pages.len(), 8, "{pages:?}");
     for page in pages {
         browser.open(&page);
         if is_page(&browser) {
