@@ -102,6 +102,11 @@ pub async fn message<S: Store>(id: Id, store: &S) -> anyhow::Result<Uuid> {
 }
 
 /// A message's id, or its beginning with dashes at their places: a host name rarely looks like that.
+/// True if it names mail by an address or an id, which only those may ask for who may search for messages.
+pub fn names_mail(what: &str) -> bool {
+    what.contains('@') || as_id(what).is_some()
+}
+
 fn as_id(what: &str) -> Option<Id> {
     let id: Id = what.parse().ok()?;
     (id.whole().is_some() || what.as_bytes().get(8) == Some(&b'-')).then_some(id)

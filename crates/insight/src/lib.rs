@@ -46,7 +46,7 @@ mod waiting_by_age;
 mod wording;
 
 pub use addresses::Addresses;
-pub use asked::{Asked, message};
+pub use asked::{Asked, message, names_mail};
 pub use bundle::bundle;
 pub use changes::{ChangeSearch, change_cursor_text, changes, read_change_cursor};
 pub use connector_evidence::{OfConnector, Received, of_connector};

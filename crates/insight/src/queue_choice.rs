@@ -83,7 +83,9 @@ impl Choice {
         let keys = Keys { matching: self.matching(reasons, now), keys: Vec::new() };
         let Keys { keys, .. } = store.fold_queue(self.selection(), keys, Keys::add).await?;
         let found = keys.len() as u64;
-        if expect.is_some_and(|shown| found > shown.saturating_add(shown / TOLERANCE)) {
+        // What is removed cannot be brought back: no more than was shown.
+        let spare = |shown: u64| if command == Command::Remove { 0 } else { shown / TOLERANCE };
+        if expect.is_some_and(|shown| found > shown.saturating_add(spare(shown))) {
             return Ok(Acted::MoreThanShown(found));
         }
         if keys.is_empty() {

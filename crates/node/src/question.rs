@@ -10,10 +10,12 @@ use insight::{
 };
 use jiff::{SignedDuration, Timestamp};
 use store::{ChangeLog as _, ChangeQuery, Incident};
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::Instant};
 
 use crate::{Node, inquiry, protocol_log};
 
+/// Reports that a node makes at once: each reads all attempts of its connector.
+static MADE_AT_ONCE: Semaphore = Semaphore::const_new(2);
 /// How long before an incident was opened the evidence for its report begins.
 const BEFORE: SignedDuration = SignedDuration::from_hours(24);
 /// Changes that are read for a report.
@@ -64,6 +66,7 @@ pub async fn report<T: Send + 'static>(
     incident: Incident,
     make: fn(&Report<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<Option<T>> {
+    let place = MADE_AT_ONCE.acquire().await?;
     let Some((gathered, attempts, incident)) = gather(node, incident).await? else { return Ok(None) };
     let attempts: Vec<&Attempt<'_>> = attempts.iter().collect();
     let mut excerpts = Excerpts::default();
@@ -76,6 +79,7 @@ pub async fn report<T: Send + 'static>(
     let changes = Mark::of(&node.store.changes(query).await?);
     let now = Timestamp::now();
     let made = spawn_blocking(move || {
+        let _place = place;
         let findings = about(&gathered, &incident);
         make(&Report { changes, ..Report::new(&findings, &gathered, excerpts, &[], now) })
     });

@@ -97,7 +97,8 @@ impl Attempts {
     pub(super) fn succeeded(&mut self, user: &str, client: IpAddr) {
         self.users.0.remove(user);
         if let Some(entry) = self.clients.0.get_mut(&client) {
-            entry.count -= 1;
+            // Another entry may have taken the place of the one that was counted.
+            entry.count = entry.count.saturating_sub(1);
             entry.admitted = entry.admitted.saturating_sub(1);
         }
         if self.familiar.len() >= ENTRIES_MAX {

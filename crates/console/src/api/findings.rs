@@ -54,7 +54,7 @@ struct Findings {
 
 async fn list(Asked { node, query, client, .. }: Asked) -> Result<Reply, Problem> {
     let (now, what) = (Timestamp::now(), query.text("what"));
-    if what.is_some_and(|what| what.contains('@')) {
+    if what.is_some_and(insight::names_mail) {
         client.must(Right::Tracer)?;
     }
     let since = query.parsed::<Moment>("since")?.map(|since| since.timestamp(now));

@@ -9,9 +9,8 @@ use store::{Incident, Right};
 use super::{
     Refusal,
     fragment::{Fragment, INCIDENTS_MAX, Look, Shape, Snapshot},
-    pictures::said,
     shell::{Section, Visit},
-    words::{ago, foreign, number, time},
+    words::{ago, foreign, number, said, time},
 };
 
 /// The list.

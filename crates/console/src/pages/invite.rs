@@ -20,7 +20,7 @@ use super::{
     login::{Wanted, welcome},
     words::{ago, foreign},
 };
-use crate::access::{Caller, Door, PASSWORD_CHARACTERS_MIN, password_fault};
+use crate::access::{Caller, Door, PASSWORD_CHARACTERS_MIN, password_fault, session};
 
 pub(super) async fn show(State(node): State<Arc<Node>>, Path(token): Path<String>) -> Result<Response, Refusal> {
     let (_, invitation) = find(&node, &token).await?;
@@ -35,6 +35,7 @@ pub(super) async fn accept(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (hash, invitation) = find(&node, &token).await?;
+    let before = session(request.headers(), caller);
     let fields = Fields::read(request).await?;
     let text = |name| fields.text(name).unwrap_or_default();
     let (password, repeated) = (text("password"), text("repeated"));
@@ -42,6 +43,10 @@ pub(super) async fn accept(
         return Ok(page(&token, &invitation, Some(fault)));
     }
     let entered = door.accept(&node, caller, hash, password.to_owned()).await?.ok_or_else(not_valid)?;
+    // The browser forgets the session that it had.
+    if let Some(before) = before {
+        node.store.end_session(before).await?;
+    }
     Ok(welcome(&entered, caller, &Wanted::default()))
 }
 

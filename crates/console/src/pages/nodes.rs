@@ -23,7 +23,7 @@ use super::{
     outcome_table::{Group, outcome_table},
     paths::segment,
     shell::{Section, Visit},
-    words::{ago, change_text, foreign, number, time},
+    words::{ago, change_text, foreign, number, said, time},
 };
 
 /// Nodes that stopped or fell silent longer ago are shown on request only, as in `gatepost node list`.
@@ -135,7 +135,7 @@ pub(super) async fn show(visit: Visit, Path(name): Path<String>) -> Result<Respo
         h1 { (foreign(&name)) }
         div #node { (facts(view, &status, now)) }
         (actions(&visit, view))
-        (load(&connectors, now))
+        (load(&connectors, visit.person.right, now))
         section {
             h2 { "Attempts in the last 24 hours" }
             @if tried.is_empty() { p { "No attempts." } } @else { (outcome_table("Connector", &by_connector(&tried))) }
@@ -146,8 +146,8 @@ pub(super) async fn show(visit: Visit, Path(name): Path<String>) -> Result<Respo
             ol.changes {
                 @for change in &changes {
                     li {
-                        span.quiet { (time(change.at)) ", " (foreign(&change.who)) }
-                        span { (change_text(&change.kind)) }
+                        span.quiet { (time(change.at)) ", " (said(&change.who, visit.person.right)) }
+                        span { (change_text(&change.kind, visit.person.right)) }
                     }
                 }
             }
@@ -222,7 +222,7 @@ fn actions(visit: &Visit, node: &NodeView) -> Markup {
     }
 }
 
-fn load(connectors: &[ConnectorReport], now: Timestamp) -> Markup {
+fn load(connectors: &[ConnectorReport], right: Right, now: Timestamp) -> Markup {
     html! {
         section {
             h2 { "Connectors" }
@@ -240,7 +240,7 @@ fn load(connectors: &[ConnectorReport], now: Timestamp) -> Markup {
                                 th scope="row" { a href=(format!("/connectors/{}", segment(&connector.name))) { (foreign(&connector.name)) } }
                                 td.number data-label="Connections" { (connector.connections) }
                                 td.number data-label="At most" { (connector.connections_max) }
-                                td data-label="State" { (connector_state(connector, now)) }
+                                td data-label="State" { (connector_state(connector, right, now)) }
                             }
                         }
                     }
@@ -250,10 +250,10 @@ fn load(connectors: &[ConnectorReport], now: Timestamp) -> Markup {
     }
 }
 
-fn connector_state(connector: &ConnectorReport, now: Timestamp) -> Markup {
+fn connector_state(connector: &ConnectorReport, right: Right, now: Timestamp) -> Markup {
     match (&connector.backed_off, &connector.limited) {
         (Some(pause), _) if pause.until > now => html! {
-            span.key.waits {} "paused, next attempt in " (ago(pause.until, now)) ": " (foreign(&pause.failure.summary()))
+            span.key.waits {} "paused, next attempt in " (ago(pause.until, now)) ": " (said(&pause.failure.summary(), right))
         },
         (_, Some(_)) => html! { span.key.waits {} "at its limit" },
         _ => html! { span.key.works {} "ready" },

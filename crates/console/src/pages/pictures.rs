@@ -1,7 +1,7 @@
 //! The pictures of a finding on a page, with the changes that happened meanwhile.
 
 use insight::{
-    Addresses, Drawing, Mark, counted,
+    Drawing, Mark, counted,
     views::{FindingView, PictureView},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +9,7 @@ use maud::{Markup, html};
 use store::{Backend, ChangeLog as _, ChangeQuery, Right};
 use trace::{Change, ChangeKind};
 
-use super::words::foreign;
+use super::words::{foreign, said};
 
 /// Changes that are read for one picture.
 const CHANGES_MAX: u32 = 300;
@@ -145,11 +145,6 @@ impl Subject<'_> {
         let last = Mark::of(&changes).pop();
         Ok(last.map(|mark| (mark.clone(), began.duration_since(mark.at))))
     }
-}
-
-/// Foreign text, without addresses for those who may not see any.
-pub(super) fn said(text: &str, right: Right) -> Markup {
-    if right >= Right::Tracer { foreign(text) } else { foreign(&Addresses::default().private(text)) }
 }
 
 /// A sentence of Gatepost's own, in which commands and settings stand between backticks.

@@ -9,6 +9,7 @@ use axum::{
 };
 use maud::{Markup, html};
 use node::Node;
+use protocol::text::clean;
 use sha2::{Digest as _, Sha256};
 use store::Right;
 
@@ -17,7 +18,7 @@ use super::{
     document::{document, reloading},
     form::form,
     fragment::{Fragment, Look, Shape, Snapshot},
-    words::foreign,
+    words::{foreign, without_addresses},
 };
 use crate::access::Person;
 
@@ -95,6 +96,8 @@ where
 impl Visit {
     /// The whole page.
     pub(super) fn page(&self, section: Section, title: &str, body: &Markup) -> Response {
+        let title = clean(title);
+        let title = &if self.person.may(Right::Tracer) { title } else { without_addresses(&title) };
         let document = if section == Section::Overview { reloading } else { document };
         document(title, &html! { (self.menu(section)) main #main { (body) } (keys()) })
     }
@@ -143,10 +146,7 @@ impl Visit {
 fn keys() -> Markup {
     const KEYS: [(&str, &str); 7] = [
         ("/", "Search"),
-        (
-            "g, then o i t q d r n s",
-            "Open Overview, Incidents, Trace, Queue, Destinations, Rollout, Nodes, Settings",
-        ),
+        ("g, then o i t q d r n s", "Open Overview, Incidents, Trace, Queue, Destinations, Rollout, Nodes, Settings"),
         ("j", "Next row"),
         ("k", "Previous row"),
         ("x", "Select the row"),

@@ -12,9 +12,9 @@ use store::{Right, StoreError};
 use super::{
     Refusal,
     asked::Asked,
-    pictures::{Pictures, Subject, prose, said},
+    pictures::{Pictures, Subject, prose},
     shell::{Section, Visit},
-    words::{number, time},
+    words::{number, said, time},
 };
 
 /// How long history is read for one page.
@@ -37,7 +37,7 @@ pub(super) async fn show(mut asked: Asked, visit: Visit) -> Result<Response, Ref
             "what: is too long; give an address, a domain, a connector, a host or an id.",
         ));
     }
-    if what.is_some_and(|what| what.contains('@')) && !visit.person.may(Right::Tracer) {
+    if what.is_some_and(insight::names_mail) && !visit.person.may(Right::Tracer) {
         return Err(Refusal::forbidden(Right::Tracer));
     }
     let since_text = since.as_deref().map(str::trim).filter(|since| !since.is_empty()).unwrap_or(DEFAULT_SINCE);

@@ -1,11 +1,13 @@
 //! Times, numbers and foreign text, in one way on all pages.
 
+use insight::Addresses;
 /// `48,210`
 pub(super) use insight::grouped as number;
 pub(super) use insight::size;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use protocol::text::clean;
+use store::Right;
 use trace::ChangeKind;
 
 /// Maximum number of characters of a foreign text.
@@ -22,12 +24,24 @@ pub(super) fn foreign(text: &str) -> Markup {
 }
 
 /// A change in words. The name of a destination keeps its letters.
-pub(super) fn change_text(kind: &ChangeKind) -> Markup {
+pub(super) fn change_text(kind: &ChangeKind, right: Right) -> Markup {
     let text = kind.to_string();
     match kind {
-        ChangeKind::DestinationChanged(_) => foreign(&text),
-        _ => foreign(&insight::capitalised(&text)),
+        ChangeKind::DestinationChanged(_) => said(&text, right),
+        _ => said(&insight::capitalised(&text), right),
     }
+}
+
+/// Foreign text, without addresses for those who may not see any.
+pub(super) fn said(text: &str, right: Right) -> Markup {
+    if right >= Right::Tracer { foreign(text) } else { foreign(&without_addresses(text)) }
+}
+
+/// A text with `withheld` in the place of local parts.
+pub(super) fn without_addresses(text: &str) -> String {
+    let mut addresses = Addresses::unnumbered();
+    addresses.learn(text);
+    addresses.private(text)
 }
 
 /// `2026-11-25 08:10:00 UTC`

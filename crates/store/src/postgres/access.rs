@@ -194,6 +194,8 @@ async fn lock_user(tx: &Tx, name: &str) -> Result<Option<Stored>> {
 
 async fn set_right(tx: &Tx, name: &str, right: Right, by: &Actor) -> Result<Option<Right>> {
     let Some(Stored { user, .. }) = lock_user(tx, name).await? else { return Ok(None) };
+    // One that is still open would bring the right back that it names.
+    tx.execute("DELETE FROM invitation WHERE name = $1", &[&name]).await?;
     if let Some(change) = right_changed(name, user.right, right, by) {
         tx.execute("UPDATE console_user SET role = $2 WHERE name = $1", &[&name, &right.name()]).await?;
         end_sessions(tx, name).await?;

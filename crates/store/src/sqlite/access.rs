@@ -195,6 +195,8 @@ fn set_right(
     now: Timestamp,
 ) -> rusqlite::Result<Option<Right>> {
     let Some(Stored { user, .. }) = find_user(connection, name)? else { return Ok(None) };
+    // One that is still open would bring the right back that it names.
+    connection.prepare_cached("DELETE FROM invitation WHERE name = ?1")?.execute([name])?;
     if let Some(change) = right_changed(name, user.right, right, by) {
         let mut update = connection.prepare_cached("UPDATE console_user SET role = ?2 WHERE name = ?1")?;
         update.execute(params![name, right.name()])?;

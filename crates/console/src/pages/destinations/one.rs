@@ -9,7 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use node::validation::EXPIRES_SOON;
 use protocol::host_port;
-use store::{AttemptMatch, ChangeLog as _, ChangeQuery, DeliveryRecord, Fleet as _, LedgerEntry, State, TraceQuery};
+use store::{
+    AttemptMatch, ChangeLog as _, ChangeQuery, DeliveryRecord, Fleet as _, LedgerEntry, Right, State, TraceQuery,
+};
 use trace::{Change, ChangeKind};
 
 use super::super::{
@@ -19,7 +21,7 @@ use super::super::{
     paths::segment,
     policies::ledger_table,
     shell::{Section, Visit},
-    words::{ago, change_text, foreign, number, time},
+    words::{ago, change_text, foreign, number, said, time},
 };
 use crate::api::{Found, SEARCH_BUDGET, page_within};
 
@@ -95,12 +97,12 @@ fn page(visit: &Visit, shown: &Shown<'_>, now: Timestamp) -> Markup {
             }
         }
         div.buttons { (probe_button(visit, "destination", &name, *nodes)) }
-        div #negotiated { (negotiated(known, attempts, now)) }
+        div #negotiated { (negotiated(known, attempts, visit.person.right, now)) }
         (offers(known, now))
         section {
             h2 { "Changes" }
             @if changes.is_empty() { p { "No change was seen." } }
-            ol.changes { @for change in &changes { li { span.quiet { (time(change.at)) ", " (foreign(&change.who)) } span { (change_text(&change.kind)) } } } }
+            ol.changes { @for change in &changes { li { span.quiet { (time(change.at)) ", " (said(&change.who, visit.person.right)) } span { (change_text(&change.kind, visit.person.right)) } } } }
         }
         section { h2 { "Ledger" } (ledger_table(ledger, now)) }
     }
@@ -169,14 +171,14 @@ fn by_policy(address: &str, records: &[DeliveryRecord]) -> Option<Group> {
 }
 
 /// Each address with each node.
-fn negotiated(known: &DestinationView, attempts: &Attempts, now: Timestamp) -> Markup {
+fn negotiated(known: &DestinationView, attempts: &Attempts, right: Right, now: Timestamp) -> Markup {
     html! {
         section {
             h2 { "What each node last negotiated" }
             @if attempts.last.is_empty() { p { "No attempts in the last 30 days." } } @else {
                 table.stack {
                     thead { tr { th scope="col" { "Address" } th scope="col" { "Node" } th scope="col" { "Last attempt" } th scope="col" { "TLS" } th scope="col" { "Policy" } th scope="col" { "When" } } }
-                    tbody { @for attempt in &attempts.last { (attempt_row(attempt, known.port, now)) } }
+                    tbody { @for attempt in &attempts.last { (attempt_row(attempt, known.port, right, now)) } }
                 }
                 h3 { "By address and TLS policy" }
                 p.quiet {
@@ -190,7 +192,7 @@ fn negotiated(known: &DestinationView, attempts: &Attempts, now: Timestamp) -> M
     }
 }
 
-fn attempt_row(attempt: &LastAttempt, port: u16, now: Timestamp) -> Markup {
+fn attempt_row(attempt: &LastAttempt, port: u16, right: Right, now: Timestamp) -> Markup {
     let LastAttempt { node, address, tls_policy, tls, failure, at } = attempt;
     let address = host_port::join(&address.to_string(), Some(port));
     html! {
@@ -200,7 +202,7 @@ fn attempt_row(attempt: &LastAttempt, port: u16, now: Timestamp) -> Markup {
             td data-label="Last attempt" {
                 @match failure {
                     None => { span.key.works {} "worked" },
-                    Some(why) => { span.key.fails {} "failed: " (foreign(why)) },
+                    Some(why) => { span.key.fails {} "failed: " (said(why, right)) },
                 }
             }
             td data-label="TLS" {

@@ -22,10 +22,10 @@ use super::{
     Refusal,
     asked::{Asked, link},
     fragment::{Fragment, Look, Shape},
-    pictures::{Pictures, Subject, prose, said},
+    pictures::{Pictures, Subject, prose},
     queue::{DONE, notice},
     shell::{Section, Visit},
-    words::{ago, number, time},
+    words::{ago, number, said, time},
 };
 
 pub(super) use files::{bundle, report};

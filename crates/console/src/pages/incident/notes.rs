@@ -16,7 +16,7 @@ use crate::{
     pages::{
         Refusal,
         form::{Form, form},
-        words::{foreign, time},
+        words::time,
     },
 };
 
@@ -27,7 +27,7 @@ pub(super) fn all(notes: &[IncidentNote], path: &str, person: &Person) -> Markup
             @if notes.is_empty() { p.quiet { "No notes." } }
             @for note in notes {
                 article.note {
-                    p.quiet { (foreign(&note.who)) ", " (time(note.at)) }
+                    p.quiet { (said(&note.who, person.right)) ", " (time(note.at)) }
                     @for line in note.text.lines() { p { (said(line, person.right)) } }
                 }
             }

@@ -13,9 +13,9 @@ use super::{
     asked::{Asked, link},
     fragment::{Fragment, Look, Shape},
     incidents::as_sentence,
-    pictures::{encoded, said},
+    pictures::encoded,
     shell::{Section, Visit},
-    words::{ago, foreign, number},
+    words::{ago, foreign, number, said},
 };
 
 /// Open incidents that are shown.

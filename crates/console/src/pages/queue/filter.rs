@@ -64,7 +64,7 @@ pub(super) fn form(visit: &Visit, path: &str, own: &[(&'static str, String)], ch
             form.fields method="get" action=(path) role="search" aria-label="Filter the queue" {
                 @for (name, value) in own { input type="hidden" name=(name) value=(value); }
                 @for name in kept {
-                    @if let Some(value) = value(name) { input type="hidden" name=(name) value=(clean(&value)); }
+                    @if let Some(value) = value(name) { input type="hidden" name=(name) value=(value); }
                 }
                 (text("connector", "Connector", Some("connectors")))
                 datalist #connectors { @for name in connectors { option value=(name); } }

@@ -13,7 +13,6 @@ pub(super) use rows::{ROWS, show as rows};
 
 use insight::Choice;
 use maud::{Markup, html};
-use protocol::text::clean;
 
 use super::{asked::link, fragment::Fragment, shell::Visit, words::number};
 use crate::choice::fields;
@@ -25,7 +24,7 @@ fn deliveries(count: u64) -> String {
 
 /// A choice as fields of a form that nobody sees.
 fn hidden(choice: &Choice) -> Markup {
-    html! { @for (name, value) in fields(choice) { input type="hidden" name=(name) value=(clean(&value)); } }
+    html! { @for (name, value) in fields(choice) { input type="hidden" name=(name) value=(value); } }
 }
 
 /// A part of a page that changes, of the question in its address.

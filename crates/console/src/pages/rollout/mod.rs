@@ -48,7 +48,7 @@ pub(super) const STATE: Fragment = Fragment {
     render: |look| {
         Box::pin(async {
             let status = status_of(look).await;
-            Ok(status.map(|status| state::state(&status, look.snapshot.at)).unwrap_or_default())
+            Ok(status.map(|status| state::state(&status, look.right, look.snapshot.at)).unwrap_or_default())
         })
     },
 };
@@ -114,7 +114,7 @@ async fn body(
     let config = visit.node.config.load_full();
     Ok(html! {
         h1 { "Rollout" }
-        (STATE.around("", &state::state(status, now)))
+        (STATE.around("", &state::state(status, visit.person.right, now)))
         @if let Some(wanted) = wanted {
             (forecast::panel(visit, status, wanted, forecast))
         } @else if may_act {
@@ -124,7 +124,7 @@ async fn body(
             }
         }
         (EFFECT.around("", &effect::effect(&visit.node.store, status, now).await?))
-        div #rollout-history { (state::history(&visit.node.store, now).await?) }
+        div #rollout-history { (state::history(&visit.node.store, visit.person.right, now).await?) }
         p { a href="/policies" { "TLS policies and the ledger" } }
     })
 }

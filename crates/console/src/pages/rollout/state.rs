@@ -3,26 +3,26 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 use node::fleet::{Rollout, Status, Trouble};
-use store::{ChangeQuery, NodeReport, Store, StoredPlan};
+use store::{ChangeQuery, NodeReport, Right, Store, StoredPlan};
 
 use super::super::{
     Refusal,
     paths::segment,
-    words::{ago, change_text, foreign, time},
+    words::{ago, change_text, foreign, said, time},
 };
 
 /// A node that reports each two seconds is silent after this.
 const SILENT_AFTER_SECONDS: i64 = 30;
 const HISTORY_MAX: u32 = 20;
 
-pub(in super::super) fn state(status: &Status, now: Timestamp) -> Markup {
+pub(in super::super) fn state(status: &Status, right: Right, now: Timestamp) -> Markup {
     html! {
         @match &status.plan {
             None => p.lead { "No rollout: every node uses the policies in its configuration." },
             Some((stored, rollout)) => {
                 p.lead { (lead(status, rollout)) }
-                (figures(stored, rollout))
-                @if let Some(reason) = &rollout.halted { (halted(reason, rollout)) }
+                (figures(stored, rollout, right))
+                @if let Some(reason) = &rollout.halted { (halted(reason, rollout, right)) }
             },
         }
         h2 { "Nodes" }
@@ -42,7 +42,7 @@ fn lead(status: &Status, rollout: &Rollout) -> Markup {
     }
 }
 
-fn figures(stored: &StoredPlan, rollout: &Rollout) -> Markup {
+fn figures(stored: &StoredPlan, rollout: &Rollout, right: Right) -> Markup {
     html! {
         dl.figures {
             div {
@@ -51,7 +51,7 @@ fn figures(stored: &StoredPlan, rollout: &Rollout) -> Markup {
             }
             div { dt { "State" } dd { (word(rollout)) } }
             div { dt { "Plan" } dd { "version " (stored.version) } }
-            div { dt { "Set" } dd { (time(stored.at)) " by " (foreign(&stored.by)) } }
+            div { dt { "Set" } dd { (time(stored.at)) " by " (said(&stored.by, right)) } }
         }
     }
 }
@@ -66,14 +66,14 @@ fn word(rollout: &Rollout) -> Markup {
     }
 }
 
-fn halted(reason: &str, rollout: &Rollout) -> Markup {
+fn halted(reason: &str, rollout: &Rollout, right: Right) -> Markup {
     html! {
         section.notice {
             @match &rollout.trouble {
-                None => { h2 { "Halted" } p { (foreign(&insight::sentence(&insight::capitalised(reason)))) } },
+                None => { h2 { "Halted" } p { (said(&insight::sentence(&insight::capitalised(reason)), right)) } },
                 Some(Trouble { destination, cause, remedy, check }) => {
                     h2 { "Halted automatically: " (foreign(destination)) }
-                    p { (foreign(&insight::sentence(&insight::capitalised(reason)))) }
+                    p { (said(&insight::sentence(&insight::capitalised(reason)), right)) }
                     p { "Cause: " code { (foreign(cause)) } }
                     @if !remedy.is_empty() { ul { @for remedy in remedy { li { (foreign(remedy)) } } } }
                     p { "Check: " code { (foreign(check)) } }
@@ -108,7 +108,7 @@ fn square(status: &Status, report: &NodeReport, now: Timestamp) -> Markup {
 }
 
 /// From the change log.
-pub(super) async fn history<S: Store>(store: &S, now: Timestamp) -> Result<Markup, Refusal> {
+pub(super) async fn history<S: Store>(store: &S, right: Right, now: Timestamp) -> Result<Markup, Refusal> {
     let query = ChangeQuery { kinds: vec!["rollout-set".to_owned()], limit: HISTORY_MAX, ..ChangeQuery::default() };
     let changes = store.changes(query).await?;
     Ok(html! {
@@ -118,8 +118,8 @@ pub(super) async fn history<S: Store>(store: &S, now: Timestamp) -> Result<Marku
                 ol.changes {
                     @for change in &changes {
                         li {
-                            span.quiet { (time(change.at)) ", " (ago(change.at, now)) " ago, " (foreign(&change.who)) }
-                            span { (change_text(&change.kind)) }
+                            span.quiet { (time(change.at)) ", " (ago(change.at, now)) " ago, " (said(&change.who, right)) }
+                            span { (change_text(&change.kind, right)) }
                         }
                     }
                 }

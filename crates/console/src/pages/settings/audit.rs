@@ -110,7 +110,7 @@ fn table(changes: &[Change]) -> Markup {
                         td data-label="Who" { (foreign(&change.who)) }
                         td data-label="From" { @if let Some(from) = change.from { (from) } @else { span.quiet { "–" } } }
                         td data-label="Node" { @match &change.node { Some(node) => (foreign(node)), None => span.quiet { "fleet" } } }
-                        td data-label="What" { (change_text(&change.kind)) }
+                        td data-label="What" { (change_text(&change.kind, store::Right::Administrator)) }
                     }
                 }
             }
