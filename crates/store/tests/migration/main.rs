@@ -20,7 +20,7 @@ use std::{
 use filled::{NODE, Seen, fill, seen};
 use gatepost_store::{
     Command, FileError, Fleet as _, Incidents as _, Migration, MigrationError, MigrationProgress, PostgresSettings,
-    PostgresStore, Queue as _, Selection, SqliteStore, State, StoreError,
+    PostgresStore, Queue as _, Selection, SqliteStore, State, StoreError, WITNESS_FILE,
 };
 use server::{Server, message};
 use tempfile::TempDir;
@@ -372,9 +372,9 @@ async fn postgres_gives_mail_back_until_it_has_changed() {
 /// A node has seen the server while it was empty, and does not take the move for a restore.
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_holds_nothing_of_what_was_moved_there() {
-    let (server, files) = (Server::start(), tempfile::tempdir().unwrap());
-    let folder = filled().await.0;
-    let settings = PostgresSettings { witness: Some(files.path().join("store-seen.json")), ..server.database() };
+    let (server, folder) = (Server::start(), filled().await.0);
+    // In the node's own folder: after an undo, the server is not the one that was seen there.
+    let settings = PostgresSettings { witness: Some(folder.path().join(WITNESS_FILE)), ..server.database() };
     for _ in 0..2 {
         let store = PostgresStore::open(&settings).await.unwrap();
         let member = store.join("n").await.unwrap().member;

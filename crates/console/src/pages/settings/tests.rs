@@ -130,7 +130,7 @@ async fn bad_input_is_named() {
     let fleet = Fleet::start().await;
     let long = "a".repeat(10_000);
     for (path, status, says) in [
-        ("/settings/users?colour=red", 400, "colour: this page does not know"),
+        ("/settings/users?colour=red", 400, "colour: unknown parameter"),
         ("/settings/users?after=%3Cscript%3E%00", 200, "No users"),
         ("/settings/user?name=%3Cscript%3E%00", 404, "no user of that name"),
         ("/settings/user", 404, "no user of that name"),
