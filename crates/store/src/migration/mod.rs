@@ -77,11 +77,18 @@ impl<'a> Migration<'a> {
         self.copy(&source, &target, &mut progress).await?;
         target.verify(&self.folder.display().to_string(), &mut progress).await?;
         source.mark_moved(target.server())?;
+        self.forget_server();
         progress(Progress::FolderMarked);
         let moved = moved(&target, copied_before).await?;
         target.complete().await?;
         source.close();
         Ok(moved)
+    }
+
+    /// What the node of this folder has seen of a server before is of no use: a move makes another store of that server, and
+    /// after an undo the mail may move to another one.
+    fn forget_server(&self) {
+        let _ = fs::remove_file(self.folder.join(WITNESS_FILE));
     }
 
     async fn copy(&self, source: &Source, target: &Target, progress: &mut impl FnMut(Progress)) -> Result<()> {
@@ -125,8 +132,7 @@ impl<'a> Migration<'a> {
         let moved = moved(&target, 0).await?;
         target.end_undo(undone).await?;
         source.mark_undone()?;
-        // What a node has seen of that server is of no use: the mail may move to another one.
-        let _ = fs::remove_file(self.folder.join(WITNESS_FILE));
+        self.forget_server();
         source.close();
         Ok(moved)
     }

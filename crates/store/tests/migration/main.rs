@@ -373,7 +373,7 @@ async fn postgres_gives_mail_back_until_it_has_changed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_holds_nothing_of_what_was_moved_there() {
     let (server, folder) = (Server::start(), filled().await.0);
-    // In the node's own folder: after an undo, the server is not the one that was seen there.
+    // In the node's own folder, where a move looks for it.
     let settings = PostgresSettings { witness: Some(folder.path().join(WITNESS_FILE)), ..server.database() };
     for _ in 0..2 {
         let store = PostgresStore::open(&settings).await.unwrap();

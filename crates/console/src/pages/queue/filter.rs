@@ -62,9 +62,9 @@ pub(super) fn form(visit: &Visit, path: &str, own: &[(&'static str, String)], ch
         details.filter open[*choice != Choice::default()] {
             summary { "Filter" }
             form.fields method="get" action=(path) role="search" aria-label="Filter the queue" {
-                @for (name, value) in own { input type="hidden" name=(name) value=(value); }
+                @for (name, value) in own { input type="hidden" name=(name) value=(clean(&value)); }
                 @for name in kept {
-                    @if let Some(value) = value(name) { input type="hidden" name=(name) value=(value); }
+                    @if let Some(value) = value(name) { input type="hidden" name=(name) value=(clean(&value)); }
                 }
                 (text("connector", "Connector", Some("connectors")))
                 datalist #connectors { @for name in connectors { option value=(name); } }

@@ -24,7 +24,7 @@ fn deliveries(count: u64) -> String {
 
 /// A choice as fields of a form that nobody sees.
 fn hidden(choice: &Choice) -> Markup {
-    html! { @for (name, value) in fields(choice) { input type="hidden" name=(name) value=(value); } }
+    html! { @for (name, value) in fields(choice) { input type="hidden" name=(name) value=(protocol::text::clean(&value)); } }
 }
 
 /// A part of a page that changes, of the question in its address.

@@ -115,7 +115,8 @@ impl Browser {
 
     /// What a person reads on the page.
     pub(crate) fn text(&self) -> String {
-        self.find("body").text()
+        // Another page may just have taken its place.
+        wait_for("the text of a page", || self.find("body").try_text())
     }
 
     /// Waits until the page shows a text, without loading it again.
@@ -305,6 +306,12 @@ impl Element<'_> {
 
     pub(crate) fn type_in(&self, text: &str) {
         self.browser.post(&format!("element/{}/value", self.id), json!({ "text": text }));
+    }
+
+    fn try_text(&self) -> Option<String> {
+        let path = format!("/session/{}/element/{}/text", self.browser.session, self.id);
+        let (status, text) = self.browser.try_call("GET", &path, &Value::Null);
+        (status == 200).then(|| text.as_str().unwrap().to_owned())
     }
 
     pub(crate) fn text(&self) -> String {
