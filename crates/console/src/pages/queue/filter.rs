@@ -62,7 +62,7 @@ pub(super) fn form(visit: &Visit, path: &str, own: &[(&'static str, String)], ch
         details.filter open[*choice != Choice::default()] {
             summary { "Filter" }
             form.fields method="get" action=(path) role="search" aria-label="Filter the queue" {
-                @for (name, value) in own { input type="hidden" name=(name) value=(clean(&value)); }
+                @for (name, value) in own { input type="hidden" name=(name) value=(clean(value)); }
                 @for name in kept {
                     @if let Some(value) = value(name) { input type="hidden" name=(name) value=(clean(&value)); }
                 }
