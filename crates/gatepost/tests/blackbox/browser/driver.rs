@@ -300,6 +300,12 @@ pub(crate) struct Element<'a> {
 }
 
 impl Element<'_> {
+    /// False: the page has just put another element in its place.
+    pub(crate) fn try_click(&self) -> bool {
+        let path = format!("/session/{}/element/{}/click", self.browser.session, self.id);
+        self.browser.try_call("POST", &path, &json!({})).0 == 200
+    }
+
     pub(crate) fn click(&self) {
         self.browser.post(&format!("element/{}/click", self.id), json!({}));
     }

@@ -97,7 +97,7 @@ impl By {
     fn press(self, browser: &Browser, text: &str) {
         browser.find_text(text);
         if self != Self::Keyboard {
-            return browser.find_text(text).click();
+            return wait_for(text, || browser.find_text(text).try_click().then_some(()));
         }
         let is_reached = || browser.run("return document.activeElement.textContent").as_str().unwrap().contains(text);
         for _ in 0..100 {
