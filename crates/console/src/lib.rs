@@ -26,7 +26,7 @@ use std::sync::Arc;
 use axum::{Router, middleware, routing::get};
 use node::Node;
 
-pub use access::{hash, new_token};
+pub use access::{create_token, hash, new_token};
 pub use api::{OperationFacts, operations, parameters, read_filter, read_parameters};
 pub use serve::Listeners;
 

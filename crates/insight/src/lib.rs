@@ -24,6 +24,7 @@ mod foreign_messages;
 mod gathered;
 mod id;
 mod impact;
+mod invitation;
 pub mod json;
 mod moment;
 mod nodes;
@@ -61,6 +62,7 @@ pub use foreign_messages::{ForeignFilter, ForeignMessage, ForeignMessages, NotFo
 pub use gathered::{Gathered, Read, Unread, findings_json};
 pub use id::Id;
 pub use impact::{Impact, impact};
+pub use invitation::invite;
 pub use moment::Moment;
 pub use nodes::nodes;
 pub use outcomes::{Outcomes, outcomes};

@@ -13,4 +13,4 @@ pub(crate) use door::{Door, Entered, LogIn, PASSWORD_CHARACTERS_MIN, cleared_coo
 pub(crate) use person::{MadeBy, Person, person, session};
 pub(crate) use place::{Caller, is_from_here, local_path};
 pub(crate) use token::{admit, admit_to_metrics};
-pub use token::{hash, new_token};
+pub use token::{create_token, hash, new_token};

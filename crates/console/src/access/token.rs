@@ -18,7 +18,7 @@ use node::{
 };
 use protocol::text::steers;
 use sha2::{Digest, Sha256};
-use store::{Secret, TokenRecord, Tokens};
+use store::{Actor, NewToken, Secret, TokenRecord, Tokens};
 
 use super::{
     client::Client,
@@ -164,6 +164,26 @@ fn note_use(node: &Arc<Node>, token: &TokenRecord) {
 /// The hash of a token in the form of [`ApiToken::sha256`].
 pub fn hash(token: &str) -> String {
     Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Stores a new token. The text that it returns is nowhere else. `None`: another token has that name.
+pub async fn create_token<S: Tokens>(
+    store: &S,
+    name: &str,
+    scopes: &[ApiScope],
+    expires_in: Option<Duration>,
+    by: Actor,
+) -> store::Result<Option<String>> {
+    let token = new_token()?;
+    let new = NewToken {
+        name: name.to_owned(),
+        sha256: hash(&token),
+        grant: ApiScope::grant(scopes),
+        scopes: scopes.iter().map(|scope| scope.name().to_owned()).collect(),
+        by,
+        expires_in,
+    };
+    Ok(store.create_token(new).await?.then_some(token))
 }
 
 /// The prefix lets people and leak scanners recognise a token.

@@ -8,7 +8,7 @@ use insight::{
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{Access as _, ChangeQuery, NewInvitation, Right, Secret, Store, UserName};
+use store::{Access as _, ChangeQuery, Right, Store, UserName};
 use trace::Change;
 
 use super::{
@@ -140,12 +140,8 @@ async fn invite(Asked { node, query, client, .. }: Asked) -> Result<Reply, Probl
     let Some(base) = node.config.load().console_url() else {
         return Err(Problem::conflict("the node has no console: set [console] listen, and restart the node"));
     };
-    let secret = Secret::new()?;
-    let new = NewInvitation { token: secret.hash(), user: user.clone(), right };
-    let expires = node.store.invite(new, client.actor()).await?;
-    let url = format!("{base}/invite/{}", secret.text());
-    let view = InvitedView { user: user.as_str().to_owned(), right, url, expires };
-    Ok(Reply::json(&view)?.status(StatusCode::CREATED))
+    let invited = insight::invite(&node.store, &base, &user, right, client.actor()).await?;
+    Ok(Reply::json(&invited)?.status(StatusCode::CREATED))
 }
 
 async fn set_right(Asked { node, query, client, .. }: Asked) -> Result<Reply, Problem> {

@@ -5,7 +5,7 @@ use insight::{units::Duration, views::TokenView};
 use node::config::ApiScope;
 use schemars::JsonSchema;
 use serde::Serialize;
-use store::{NewToken, Right, Tokens as _};
+use store::{Right, Tokens as _};
 
 use super::{
     form::Form,
@@ -15,7 +15,7 @@ use super::{
     query::Parameter,
     reply::Reply,
 };
-use crate::access::{hash, new_token};
+use crate::access::create_token;
 
 const LIST: &str = "/api/v1/tokens";
 /// Longest name.
@@ -86,19 +86,12 @@ async fn list(Asked { node, query, .. }: Asked) -> Result<Reply, Problem> {
 }
 
 async fn create(Asked { node, query, client, .. }: Asked) -> Result<Reply, Problem> {
-    let (name, token) = (query.given("name").to_owned(), new_token().map_err(|error| Problem::unreadable(&error))?);
+    let name = query.given("name").to_owned();
     let scopes = query.named_values("scopes", &ApiScope::ALL, ApiScope::name).unwrap_or_default();
-    let new = NewToken {
-        name: name.clone(),
-        sha256: hash(&token),
-        grant: ApiScope::grant(&scopes),
-        scopes: scopes.iter().map(|scope| scope.name().to_owned()).collect(),
-        by: client.actor(),
-        expires_in: query.parsed::<Duration>("expires")?.map(|wait| *wait),
-    };
-    match node.store.create_token(new).await? {
-        true => Ok(Reply::json(&CreatedToken { name, token })?.status(StatusCode::CREATED)),
-        false => Err(Problem::conflict("there is a token of that name; revoke it first, or choose another name")),
+    let expires_in = query.parsed::<Duration>("expires")?.map(|wait| *wait);
+    match create_token(&node.store, &name, &scopes, expires_in, client.actor()).await? {
+        Some(token) => Ok(Reply::json(&CreatedToken { name, token })?.status(StatusCode::CREATED)),
+        None => Err(Problem::conflict("there is a token of that name; revoke it first, or choose another name")),
     }
 }
 

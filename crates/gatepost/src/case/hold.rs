@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use insight::views::FindingView;
 use node::fleet as rollouts;
-use store::{Access as _, Incident, Incidents as _, NewInvitation, Queue as _, Right, Secret};
+use store::{Incident, Incidents as _, Queue as _, Right};
 use tokio::time::{Instant, interval, sleep, timeout};
 use uuid::Uuid;
 
@@ -68,11 +68,10 @@ pub(crate) fn port_chosen(address: SocketAddr) -> anyhow::Result<SocketAddr> {
 
 /// Invites a user who may do everything; the link.
 async fn invite(fleet: &Fleet, console: SocketAddr) -> anyhow::Result<String> {
-    let secret = Secret::new()?;
     let user = USER.parse().map_err(|fault| anyhow::anyhow!("{fault}"))?;
-    let invitation = NewInvitation { token: secret.hash(), user, right: Right::Administrator };
-    fleet.store.invite(invitation, "case".into()).await.context("failed to invite a user")?;
-    Ok(format!("http://{console}/invite/{}", secret.text()))
+    let base = format!("http://{console}");
+    let invited = insight::invite(&fleet.store, &base, &user, Right::Administrator, "case".into()).await;
+    Ok(invited.context("failed to invite a user")?.url)
 }
 
 struct Watch<'a> {

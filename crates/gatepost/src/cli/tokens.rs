@@ -3,11 +3,11 @@
 use std::io::Write;
 
 use anyhow::{Context as _, bail};
-use console::{hash, new_token};
+use console::create_token;
 use insight::views::TokenView;
 use node::config::{ApiScope, Deadline};
 use serde_json::json;
-use store::{NewToken, Store, TokenRecord};
+use store::{Store, TokenRecord};
 
 use super::{
     arguments::{Format, TokenCommand},
@@ -56,21 +56,14 @@ pub(crate) async fn run<S: Store>(
 }
 
 async fn create<S: Store>(name: &str, scopes: &[ApiScope], expires: Deadline, store: &S) -> anyhow::Result<String> {
-    let token = new_token().context("failed to get random numbers from the system")?;
-    let new = NewToken {
-        name: name.to_owned(),
-        sha256: hash(&token),
-        grant: ApiScope::grant(scopes),
-        scopes: scopes.iter().map(|scope| scope.name().to_owned()).collect(),
-        by: operator().into(),
-        expires_in: match expires {
-            Deadline::After(wait) => Some(*wait),
-            Deadline::Never => None,
-        },
+    let expires_in = match expires {
+        Deadline::After(wait) => Some(*wait),
+        Deadline::Never => None,
     };
-    match store.create_token(new).await.context("failed to store the token")? {
-        true => Ok(token),
-        false => bail!("there is a token named {}; revoke it first, or choose another name", clean(name)),
+    let created = create_token(store, name, scopes, expires_in, operator().into()).await;
+    match created.context("failed to store the token")? {
+        Some(token) => Ok(token),
+        None => bail!("there is a token named {}; revoke it first, or choose another name", clean(name)),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use anyhow::Context as _;
-use insight::views::{InvitationView, InvitedView, UserView};
+use insight::views::{InvitationView, UserView};
 use node::config::Config;
 use serde_json::json;
-use store::{NewInvitation, Right, Secret, Store, UserName};
+use store::{Right, Store, UserName};
 use trace::NextStep;
 
 use super::{
@@ -64,17 +64,15 @@ async fn invite<S: Store>(
     let base = config.console_url().context(
         "the configuration has no console: set [console] listen, such as [\"127.0.0.1:2581\"], and restart the node",
     )?;
-    let secret = Secret::new()?;
-    let new = NewInvitation { token: secret.hash(), user: name.clone(), right };
-    let expires = store.invite(new, operator().as_str().into()).await.context("failed to store the invitation")?;
-    let url = format!("{base}/invite/{}", secret.text());
+    let invited = insight::invite(store, &base, name, right, operator().into()).await;
+    let invited = invited.context("failed to store the invitation")?;
     match output.format {
         Format::Json => {
-            let view = InvitedView { user: name.as_str().to_owned(), right, url, expires };
-            writeln!(out, "{}", serde_json::to_string_pretty(&view)?)?;
+            writeln!(out, "{}", serde_json::to_string_pretty(&invited)?)?;
         }
         Format::Table => {
-            let (name, right, until) = (name.as_str(), right.name(), screen.time(expires));
+            let (name, right, until) = (name.as_str(), right.name(), screen.time(invited.expires));
+            let url = invited.url;
             writeln!(out, "Link for {name} ({right}). It can be used once, until {until}:\n\n  {url}")?;
         }
     }

@@ -4,11 +4,11 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use insight::units::Duration;
 use maud::{Markup, html};
 use node::config::ApiScope;
-use store::{NewToken, TokenRecord, Tokens as _};
+use store::{TokenRecord, Tokens as _};
 
 use super::{Fault, ROWS_MAX, Tab, asked::link, page, pages, rows_after};
 use crate::{
-    access::{hash, new_token},
+    access::create_token,
     pages::{
         Refusal,
         asked::Asked,
@@ -169,18 +169,11 @@ impl Wanted {
 pub(in crate::pages) async fn create(visit: Visit, form: Form) -> Result<Response, Refusal> {
     let created = match Wanted::read(&form) {
         Ok(Wanted { name, scopes, expires_in }) => {
-            let token = new_token().map_err(|error| Refusal::unreadable(&error))?;
-            let new = NewToken {
-                name: name.clone(),
-                sha256: hash(&token),
-                grant: ApiScope::grant(&scopes),
-                scopes: scopes.iter().map(|scope| scope.name().to_owned()).collect(),
-                by: form.person.actor(),
-                expires_in: expires_in.map(|wait| *wait),
-            };
+            let by = form.person.actor();
+            let token = create_token(&visit.node.store, &name, &scopes, expires_in.map(|wait| *wait), by).await?;
             let taken =
                 || Fault::conflict("name: there is a token of that name; revoke it first, or choose another name.");
-            visit.node.store.create_token(new).await?.then_some((name, token)).ok_or_else(taken)
+            token.map(|token| (name, token)).ok_or_else(taken)
         }
         Err(fault) => Err(fault),
     };

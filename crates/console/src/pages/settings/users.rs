@@ -2,10 +2,11 @@
 //! answer to the form: it is in no address of a page, and in no log.
 
 use axum::response::Response;
+use insight::views::InvitedView;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use protocol::text::clean;
-use store::{Access as _, Invitation, NewInvitation, Right, Secret, User, UserName};
+use store::{Access as _, Invitation, Right, User, UserName};
 
 use super::{Fault, ROWS_MAX, Tab, asked::link, page, pages, rows_after};
 use crate::pages::{
@@ -165,10 +166,8 @@ pub(in crate::pages) async fn invite(visit: Visit, form: Form) -> Result<Respons
     let base = visit.node.config.load().console_url();
     let base =
         base.ok_or_else(|| Refusal::bad_request("This node has no [console] listen, and a link would lead nowhere."))?;
-    let secret = Secret::new()?;
-    let new = NewInvitation { token: secret.hash(), user: name.clone(), right };
-    let expires = visit.node.store.invite(new, form.person.actor()).await?;
-    let url = format!("{base}/invite/{}", secret.text());
+    let InvitedView { url, expires, .. } =
+        insight::invite(&visit.node.store, &base, &name, right, form.person.actor()).await?;
     let content = html! {
         p { "Pass this link on to " (foreign(name.as_str())) ", who becomes " strong { (right.name()) } ". It can be used once, until " (time(expires)) "." }
         p.secret { label for="link" { "Link" } input #link.wide readonly value=(url); }
